@@ -1,0 +1,82 @@
+//! A gateway between CoAP devices with X.509 certificates and ThingsBoard's HTTP device API.
+//!
+//! It terminates DTLS on UDP 5684, knows each device by the fingerprint of its client certificate,
+//! and forwards the decoded CoAP request to ThingsBoard under that device's access token. To a device
+//! it looks like ThingsBoard's own CoAP transport with X.509 credentials; to ThingsBoard, like a
+//! device that speaks HTTP.
+//!
+//! This page is the way into the code. How to run and configure the gateway is in the README.
+//!
+//! # The idea
+//!
+//! A **sans-IO core** (pure state machines: bytes, events and `now` in; datagrams, deadlines and
+//! upstream requests out) inside **one short I/O loop**. Only calls to ThingsBoard are tasks. So the
+//! whole gateway, with loss, reordering, rebooting devices, forgers and a slow upstream, runs in a
+//! unit test under a clock of the test's own, without sockets and without sleeps: see
+//! `gateway/simulation.rs`.
+//!
+//! ```text
+//!  device ──UDP──▶ udp ─▶ gateway::shard ─▶ dtls ─▶ device registry ─▶ coap ─▶ gateway::route/translate
+//!                           ▲   │ the only loop        (certificate → device)        │
+//!                           │   ▼                                                    ▼
+//!                      completions ◀───────────── upstream (ThingsBoard HTTP) ◀── forward
+//! ```
+//!
+//! # The walk of one request
+//!
+//! 1. [`udp`] takes a batch of datagrams from the kernel, each with the address of ours it came to.
+//! 2. [`gateway::shard`] reads the clock once and hands each datagram to [`gateway::core`].
+//! 3. [`dtls::demux`] looks at the first record's header. A known path leads to its session; a
+//!    ClientHello from an unknown one begins a handshake, within its bounds; all else is counted and
+//!    dropped. [`dtls::engine`] decrypts.
+//! 4. [`coap::remote_endpoint`] decodes and validates the message, recognises duplicates, judges the
+//!    options and opens an exchange.
+//! 5. [`gateway::route`] says which resource the path names (a token in it is skipped), and
+//!    [`gateway::translate`] makes an [`upstream::Request`] of it, or answers 4.xx at once.
+//! 6. [`gateway::forward`] sends it under a deadline, in a task of its own. The completion comes back
+//!    on a bounded channel.
+//! 7. [`gateway::translate`] picks the response code. The response rides on the acknowledgement if
+//!    `coap.piggyback_timeout` is not over, and is a Confirmable message of its own otherwise.
+//! 8. [`dtls::engine`] encrypts, [`udp`] sends from the address the request came to.
+//!
+//! # Rooms
+//!
+//! | Room | Owns | May use |
+//! |---|---|---|
+//! | [`coap`] | what CoAP's bytes and times mean for one remote endpoint | – |
+//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers |
+//! | [`device`] | which certificate is which device | – |
+//! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device |
+//! | [`gateway`] | joining them | the four above, config, udp, timers |
+//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream |
+//! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | – |
+//! | [`authority`] | a small CA for tests and trials | device, dtls |
+//! | [`demo`] | gateway, simulator and a device in one process | all |
+//! | [`cli`] | the process | all |
+//!
+//! `tests/layering.rs` reads the sources and holds them to this table, and each library to the one
+//! file that may name it.
+//!
+//! # Habits
+//!
+//! * Time is a parameter: only the loop reads the clock (a lint says so).
+//! * What handles a peer's bytes has no `unwrap`, no indexing, no `as`: a panic there would end the
+//!   loop for every device (lints say so).
+//! * Errors are by the decision their receiver takes; what a stranger sends is never an error but a
+//!   counter.
+//! * Every queue, table and body has a bound, and what is over it gets an answer or is counted.
+//! * Secrets have types whose `Debug` hides them; what devices or strangers choose is never logged raw.
+
+#![allow(
+    rustdoc::private_intra_doc_links,
+    reason = "these pages are read by who builds the gateway, with --document-private-items too"
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "a test may say \"anything else is wrong\"; the code itself is linted without cfg(test)"
+    )
+)]
+
+pub mod timers;

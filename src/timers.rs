@@ -1,0 +1,99 @@
+//! Deadlines of many things in one queue.
+//!
+//! Deadlines move later all the time (every message extends them) and earlier rarely. So a deadline
+//! is only ever moved *earlier* in the queue; when it fires too early its owner looks at the real
+//! one and arms again. A busy session costs one queue operation per deadline, not one per message.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+/// The queue. A key stands in it at most once, held to that by its [`Slot`].
+#[derive(Debug)]
+pub struct Timers<K> {
+    queue: BTreeSet<(Instant, K)>,
+}
+
+/// Lives with the thing a key names, and knows when its timer is armed for.
+#[derive(Debug, Default)]
+pub struct Slot(Option<Instant>);
+
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Timers {
+            queue: BTreeSet::new(),
+        }
+    }
+}
+
+impl<K: Ord + Copy> Timers<K> {
+    /// Sees to it that `key` fires at `at` or earlier.
+    pub fn arm(&mut self, key: K, slot: &mut Slot, at: Instant) {
+        if slot.0.is_some_and(|armed| armed <= at) {
+            return;
+        }
+        self.disarm(key, slot);
+        self.queue.insert((at, key));
+        slot.0 = Some(at);
+    }
+
+    /// Takes `key` out of the queue.
+    pub fn disarm(&mut self, key: K, slot: &mut Slot) {
+        if let Some(armed) = slot.0.take() {
+            self.queue.remove(&(armed, key));
+        }
+    }
+
+    /// A key whose time has come, if there is one. Its owner must call [`Slot::fired`].
+    pub fn pop_due(&mut self, now: Instant) -> Option<K> {
+        let first = self.queue.first()?;
+        if first.0 > now {
+            return None;
+        }
+        self.queue.pop_first().map(|(_, key)| key)
+    }
+
+    /// Keys in the queue.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// When the next key fires.
+    pub fn next(&self) -> Option<Instant> {
+        self.queue.first().map(|(at, _)| *at)
+    }
+}
+
+impl Slot {
+    /// The timer has fired and is no longer armed.
+    pub fn fired(&mut self) {
+        self.0 = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_deadline_moves_earlier_but_not_later_and_fires_once() {
+        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut timers = Timers::default();
+        let mut slot = Slot::default();
+        timers.arm('a', &mut slot, at(5));
+        timers.arm('a', &mut slot, at(9));
+        assert_eq!(timers.next(), Some(at(5)));
+        timers.arm('a', &mut slot, at(2));
+        assert_eq!(timers.next(), Some(at(2)));
+        assert_eq!(timers.pop_due(at(1)), None);
+        assert_eq!(timers.pop_due(at(2)), Some('a'));
+        slot.fired();
+        assert_eq!(timers.next(), None);
+        timers.arm('a', &mut slot, at(7));
+        timers.disarm('a', &mut slot);
+        assert_eq!(timers.next(), None);
+    }
+}
