@@ -79,4 +79,5 @@
     )
 )]
 
+pub mod coap;
 pub mod timers;

@@ -1,0 +1,34 @@
+//! What the message layer counts.
+
+/// Events of the message layer, over all endpoints.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests that reached the gateway.
+    pub requests: u64,
+    /// Malformed Confirmable messages, answered with a Reset.
+    pub malformed_rejected: u64,
+    /// Malformed messages that are not Confirmable, ignored.
+    pub malformed_ignored: u64,
+    /// Non-confirmable requests with a critical option we don't know, ignored.
+    pub bad_options_ignored: u64,
+    /// Duplicates of earlier messages.
+    pub duplicates: u64,
+    /// Empty Confirmable messages ("CoAP ping"), answered with a Reset.
+    pub pings: u64,
+    /// Acknowledgements, Resets and responses that match nothing.
+    pub unmatched: u64,
+    /// Empty acknowledgements because the response took longer than `coap.piggyback_timeout`.
+    pub empty_acknowledgements: u64,
+    /// Confirmable messages of ours sent again.
+    pub retransmissions: u64,
+    /// Confirmable messages of ours never acknowledged.
+    pub given_up: u64,
+    /// Responses dropped because too many Confirmable messages were already under way.
+    pub queue_full: u64,
+    /// Responses dropped because no Message ID was free.
+    pub out_of_message_ids: u64,
+    /// Requests refused because the endpoint had too many open exchanges.
+    pub too_many_exchanges: u64,
+    /// Responses that did not fit one datagram and became 5.00.
+    pub response_too_large: u64,
+}

@@ -1,0 +1,94 @@
+//! What CoAP's bytes and times mean for one remote endpoint (RFC 7252).
+//!
+//! Pure state machines: bytes, responses and `now` go in; datagrams, requests and deadlines come out.
+//! Everything is per secure session, never per socket address (RFC 7252 §9.1.1): the session's
+//! address may change under it.
+//!
+//! | Part | Owns |
+//! |---|---|
+//! | [`message`] | the byte format and what is malformed (§3, §4.1–4.3); the only user of `coap-lite` |
+//! | [`option`] | which options a request may carry and what they mean (§5.4, §5.10) |
+//! | [`request`] | requests and responses as the gateway handles them |
+//! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
+//! | [`exchange`] | piggybacked or separate (§5.2) |
+//! | [`reliability`] | our own Confirmable messages (§4.2, §4.7, §4.8) |
+//! | [`remote_endpoint`] | the whole, for one session |
+//!
+//! # The life of a message
+//!
+//! ```text
+//!  datagram
+//!     │ decode (§3)
+//!     ├─ version ≠ 1, or malformed and not Confirmable ──▶ silence          (§3, §4.3)
+//!     ├─ malformed and Confirmable ──▶ RST                                  (§4.2)
+//!     ├─ empty Confirmable ("ping") ──▶ RST                                 (§4.3)
+//!     ├─ ACK or RST ──▶ ends the Confirmable message of ours it names       (§4.2)
+//!     ├─ a response ──▶ nobody asked: RST if Confirmable, else silence      (§4.2, §4.3)
+//!     └─ a request
+//!         │ duplicate? (§4.5)
+//!         ├─ of one in progress ──▶ nothing
+//!         ├─ of one acknowledged ──▶ the empty ACK again
+//!         ├─ of one answered on its ACK ──▶ the same ACK again
+//!         │ options (§5.4)
+//!         ├─ critical and not understood ──▶ 4.02, or silence if Non-confirmable
+//!         ▼
+//!      an exchange opens; the request goes to the gateway
+//!         ├─ answered within piggyback_timeout ──▶ on the ACK                (§5.2.1)
+//!         ├─ piggyback_timeout ──▶ empty ACK, then, once answered,
+//!         │                        a Confirmable message of our own          (§5.2.2)
+//!         │                          ├─ ACK or RST ──▶ done
+//!         │                          └─ MAX_RETRANSMIT ──▶ given up          (§4.2)
+//!         └─ Non-confirmable ──▶ a Non-confirmable response                  (§5.2.3)
+//! ```
+//!
+//! What was answered is remembered for EXCHANGE_LIFETIME (247 s) or NON_LIFETIME (145 s, §4.8.2), so
+//! that no message becomes a second request; then the endpoint holds no heap at all.
+
+pub mod code;
+pub mod counters;
+pub mod deduplication;
+pub mod exchange;
+pub mod message;
+pub mod option;
+pub mod reliability;
+pub mod remote_endpoint;
+pub mod request;
+
+pub use code::{Class, Code};
+pub use counters::Counters;
+pub use exchange::ExchangeId;
+pub use message::{Message, Token, Type, Undecodable};
+pub use remote_endpoint::{Context, Output, RemoteEndpoint};
+pub use request::{Method, Request, Response};
+
+use std::time::Duration;
+
+/// Transmission parameters (RFC 7252 §4.8) and bounds, as the configuration's `[coap]` gives them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parameters {
+    /// How long a response may take and still ride on the acknowledgement (RFC 7252 §5.2.1).
+    pub piggyback_timeout: Duration,
+    /// ACK_TIMEOUT.
+    pub ack_timeout: Duration,
+    /// ACK_RANDOM_FACTOR, 1.0 or more.
+    pub ack_random_factor: f32,
+    /// MAX_RETRANSMIT.
+    pub max_retransmit: u8,
+    /// NSTART: how many Confirmable messages of ours may be outstanding, 1 or more.
+    pub nstart: usize,
+    /// The largest request body, in bytes.
+    pub max_body: usize,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Parameters {
+            piggyback_timeout: Duration::from_millis(500),
+            ack_timeout: Duration::from_secs(2),
+            ack_random_factor: 1.5,
+            max_retransmit: 4,
+            nstart: 1,
+            max_body: 64 * 1024,
+        }
+    }
+}

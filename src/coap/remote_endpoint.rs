@@ -1,0 +1,333 @@
+//! CoAP for one secure session: from decrypted datagrams to requests, from responses to datagrams.
+//!
+//! A message's way in: [`Message::decode`] → empty, acknowledgement or response? → duplicate? →
+//! options → an [`Exchange`] opens and [`Output::Request`] leaves. The way back: [`respond`] picks
+//! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
+//!
+//! [`respond`]: RemoteEndpoint::respond
+
+use super::Parameters;
+use super::code::{Class, Code};
+use super::counters::Counters;
+use super::deduplication::{Arrival, Deduplication};
+use super::exchange::{Carriage, Exchange, ExchangeId};
+use super::message::{Message, Type, Undecodable};
+use super::option::{self, BadOption};
+use super::reliability::{Due, MessageIds, Outgoing};
+use super::request::{Request, Response};
+use std::time::Instant;
+
+/// Exchanges one endpoint may have open. A device has one or two; what comes beyond is told to wait.
+const MAX_EXCHANGES: usize = 16;
+/// Seconds after which an endpoint with too many open exchanges may try again.
+const BUSY_MAX_AGE: u32 = 5;
+
+/// What came of a message or a timer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Encrypt and send these bytes.
+    Send(Vec<u8>),
+    /// A new request; answer it with [`RemoteEndpoint::respond`].
+    Request(ExchangeId, Request),
+}
+
+/// What is the same for all endpoints.
+pub struct Context<'a> {
+    /// Times and bounds.
+    pub parameters: &'a Parameters,
+    /// The largest message that fits one datagram under DTLS, in bytes.
+    pub max_message: usize,
+    /// Uniform random numbers.
+    pub random: &'a mut dyn FnMut() -> u32,
+    /// What happened.
+    pub counters: &'a mut Counters,
+}
+
+/// The CoAP state of one secure session. Idle, it holds no heap.
+#[derive(Debug)]
+pub struct RemoteEndpoint {
+    message_ids: MessageIds,
+    next_exchange: u32,
+    deduplication: Deduplication,
+    exchanges: Vec<Exchange>,
+    outgoing: Outgoing,
+}
+
+impl RemoteEndpoint {
+    /// An endpoint we have not exchanged anything with. `first_message_id` should be random (§4.4).
+    pub fn new(first_message_id: u16) -> RemoteEndpoint {
+        RemoteEndpoint {
+            message_ids: MessageIds::new(first_message_id),
+            next_exchange: 0,
+            deduplication: Deduplication::default(),
+            exchanges: Vec::new(),
+            outgoing: Outgoing::default(),
+        }
+    }
+
+    /// A decrypted datagram came.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let message = match Message::decode(datagram) {
+            Ok(message) => message,
+            Err(Undecodable::Reject { message_id }) => {
+                context.counters.malformed_rejected += 1;
+                return send_empty(Type::Reset, message_id, out);
+            }
+            Err(Undecodable::Ignore) => {
+                context.counters.malformed_ignored += 1;
+                return;
+            }
+        };
+        match (message.kind, message.code.class()) {
+            (Type::Confirmable | Type::NonConfirmable, Class::Request) => {
+                self.receive_request(now, message, context, out);
+            }
+            (Type::Acknowledgement | Type::Reset, Class::Empty) => {
+                if !self.outgoing.settle(message.message_id) {
+                    context.counters.unmatched += 1;
+                }
+                self.transmit(now, context, out);
+            }
+            // §4.3: an empty Confirmable message asks whether we live.
+            (Type::Confirmable, Class::Empty) => {
+                context.counters.pings += 1;
+                send_empty(Type::Reset, message.message_id, out);
+            }
+            // A response to a request we never sent. A Confirmable one is rejected (§4.2), others ignored.
+            (Type::Confirmable, _) => {
+                context.counters.unmatched += 1;
+                send_empty(Type::Reset, message.message_id, out);
+            }
+            (Type::NonConfirmable | Type::Acknowledgement | Type::Reset, _) => {
+                context.counters.unmatched += 1;
+            }
+        }
+    }
+
+    fn receive_request(
+        &mut self,
+        now: Instant,
+        message: Message,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let (kind, message_id, token) = (message.kind, message.message_id, message.token);
+        let arrival = self.deduplication.arrive(now, kind, message_id, &token);
+        if arrival != Arrival::New {
+            context.counters.duplicates += 1;
+        }
+        match arrival {
+            Arrival::New => {}
+            Arrival::Ignore => return,
+            Arrival::AcknowledgeAgain => {
+                return send_empty(Type::Acknowledgement, message_id, out);
+            }
+            Arrival::Repeat(bytes) => return out.push(Output::Send(bytes)),
+        }
+
+        let request = option::read(message);
+        // §5.4.1: a Non-confirmable request with an unknown critical option is rejected in silence.
+        if kind == Type::NonConfirmable && matches!(request, Err(BadOption::Critical(_))) {
+            context.counters.bad_options_ignored += 1;
+            return;
+        }
+        let id = ExchangeId(self.next_exchange);
+        self.next_exchange = self.next_exchange.wrapping_add(1);
+        let no_response = request.as_ref().map_or(0, |request| request.no_response);
+        let acknowledge_at = now + context.parameters.piggyback_timeout;
+        let full = self.exchanges.len() >= MAX_EXCHANGES;
+        self.exchanges.push(Exchange::open(
+            id,
+            kind,
+            message_id,
+            token,
+            no_response,
+            acknowledge_at,
+        ));
+        match request {
+            Ok(_) if full => {
+                context.counters.too_many_exchanges += 1;
+                let busy = Response::error(
+                    Code::SERVICE_UNAVAILABLE,
+                    "too many requests at once in this session",
+                );
+                self.respond(now, id, busy.with_max_age(BUSY_MAX_AGE), context, out);
+            }
+            Ok(request) => {
+                context.counters.requests += 1;
+                out.push(Output::Request(id, request));
+            }
+            Err(bad) => self.respond(now, id, refusal(bad), context, out),
+        }
+    }
+
+    /// Answers a request. An exchange that is no longer open is left alone.
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        response: Response,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(at) = self.exchanges.iter().position(|open| open.id == id) else {
+            return;
+        };
+        let exchange = self.exchanges.swap_remove(at);
+        if self.exchanges.is_empty() {
+            self.exchanges = Vec::new();
+        }
+        if response.is_suppressed_by(exchange.no_response) {
+            // RFC 7967 §2.1: no response, but a Confirmable request is still acknowledged.
+            if exchange.carriage() == Carriage::Piggybacked {
+                self.deduplication.acknowledged(exchange.message_id);
+                send_empty(Type::Acknowledgement, exchange.message_id, out);
+            }
+            return;
+        }
+        let (kind, message_id) = match exchange.carriage() {
+            Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message_id)),
+            Carriage::Separate => (Type::Confirmable, self.message_ids.allot(now)),
+            Carriage::NonConfirmable => (Type::NonConfirmable, self.message_ids.allot(now)),
+        };
+        // A client that asks so much faster than §4.4 allows either side gets no more than it allows.
+        let Some(message_id) = message_id else {
+            context.counters.out_of_message_ids += 1;
+            return;
+        };
+        let mut code = response.code;
+        let message = response.into_message(kind, message_id, exchange.token);
+        let encoded = message.encode(context.max_message).or_else(|| {
+            context.counters.response_too_large += 1;
+            let error = Response::error(
+                Code::INTERNAL_SERVER_ERROR,
+                "the response does not fit one datagram",
+            );
+            code = error.code;
+            let message = error.into_message(kind, message_id, exchange.token);
+            message.encode(context.max_message)
+        });
+        // `dtls.mtu` is never so small that the error would not fit either.
+        let Some(bytes) = encoded else { return };
+        match exchange.carriage() {
+            Carriage::Piggybacked => {
+                self.deduplication
+                    .replied(message_id, code, &bytes, &exchange.token);
+                out.push(Output::Send(bytes));
+            }
+            Carriage::NonConfirmable => out.push(Output::Send(bytes)),
+            Carriage::Separate => {
+                if !self
+                    .outgoing
+                    .push(now, message_id, bytes, context.parameters)
+                {
+                    context.counters.queue_full += 1;
+                }
+                self.transmit(now, context, out);
+            }
+        }
+    }
+
+    /// Does what time demands: empty acknowledgements, retransmissions, forgetting.
+    pub fn handle_timeout(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        for exchange in &mut self.exchanges {
+            if exchange.acknowledge_at().is_some_and(|at| at <= now) {
+                context.counters.empty_acknowledgements += 1;
+                exchange.acknowledge();
+                self.deduplication.acknowledged(exchange.message_id);
+                send_empty(Type::Acknowledgement, exchange.message_id, out);
+            }
+        }
+        self.transmit(now, context, out);
+        self.deduplication.expire(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let acknowledge = self
+            .exchanges
+            .iter()
+            .filter_map(Exchange::acknowledge_at)
+            .min();
+        let retransmit = self.outgoing.next_timeout();
+        let forget = self.deduplication.empty_at();
+        [acknowledge, retransmit, forget]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Exchanges without a response.
+    pub fn open_exchanges(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// Messages remembered for the sake of their duplicates.
+    pub fn remembered(&self) -> usize {
+        self.deduplication.len()
+    }
+
+    /// Bytes of replies remembered with them.
+    pub fn remembered_bytes(&self) -> usize {
+        self.deduplication.reply_bytes()
+    }
+
+    /// Confirmable messages of ours, waiting or not yet acknowledged.
+    pub fn outgoing(&self) -> usize {
+        self.outgoing.len()
+    }
+
+    fn transmit(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
+        while !self.outgoing.is_empty() {
+            let random = (context.random)();
+            match self.outgoing.due(now, context.parameters, random) {
+                Some(Due::Send(bytes)) => out.push(Output::Send(bytes)),
+                Some(Due::Resend(bytes)) => {
+                    context.counters.retransmissions += 1;
+                    out.push(Output::Send(bytes));
+                }
+                Some(Due::GaveUp(_)) => context.counters.given_up += 1,
+                None => break,
+            }
+        }
+    }
+}
+
+fn send_empty(kind: Type, message_id: u16, out: &mut Vec<Output>) {
+    if let Some(bytes) = Message::empty(kind, message_id).encode(4) {
+        out.push(Output::Send(bytes));
+    }
+}
+
+/// What a request with options we can't honour is told (RFC 7252 §5.4.1, §5.10.2).
+fn refusal(bad: BadOption) -> Response {
+    match bad {
+        BadOption::Critical(number) => Response::error(
+            Code::BAD_OPTION,
+            format!("option {number} is critical and not understood here"),
+        ),
+        BadOption::Proxy => Response::error(
+            Code::PROXYING_NOT_SUPPORTED,
+            "this is no forward proxy: leave Proxy-Uri and Proxy-Scheme out",
+        ),
+        BadOption::NotUtf8(number) => Response::error(
+            Code::BAD_REQUEST,
+            format!("option {number} is not UTF-8 text"),
+        ),
+    }
+}
+
+#[cfg(test)]
+#[path = "remote_endpoint_tests.rs"]
+mod tests;
