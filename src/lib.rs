@@ -80,4 +80,5 @@
 )]
 
 pub mod coap;
+pub mod device;
 pub mod timers;

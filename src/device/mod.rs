@@ -1,0 +1,9 @@
+//! Which certificate is which device.
+
+mod access_token;
+mod fingerprint;
+mod registry;
+
+pub use access_token::{AccessToken, InvalidToken};
+pub use fingerprint::{CertificateId, Fingerprint, InvalidFingerprint};
+pub use registry::{Conflict, Device, Registry};

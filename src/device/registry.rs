@@ -1,0 +1,232 @@
+//! The registry: certificate to device, immutable once built.
+
+use super::{AccessToken, CertificateId, Fingerprint};
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// One registered device.
+#[derive(Debug)]
+pub struct Device {
+    /// The operator's name for it, unique in the registry.
+    pub name: Arc<str>,
+    /// Its ThingsBoard access token.
+    pub token: AccessToken,
+}
+
+/// All registered devices, found by certificate.
+///
+/// Lean on purpose: a device costs its name, its token, one reference count and 40 bytes for each
+/// fingerprint, so that 100,000 of them stay below 30 MB.
+#[derive(Default)]
+pub struct Registry {
+    sha256: HashMap<[u8; 32], Arc<Device>>,
+    sha3: HashMap<[u8; 32], Arc<Device>>,
+    names: HashSet<Arc<str>>,
+}
+
+/// Two devices claim the same name or fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// A device of this name is there already.
+    #[error("there are two devices named {0:?}")]
+    Name(String),
+    /// The fingerprint belongs to another device already.
+    #[error("the fingerprint {fingerprint} of {device:?} already belongs to {owner:?}")]
+    Fingerprint {
+        /// The fingerprint both claim.
+        fingerprint: Fingerprint,
+        /// The device that was to be added.
+        device: String,
+        /// The device that has it.
+        owner: String,
+    },
+    /// The same fingerprint twice in one device's list.
+    #[error("the fingerprint {fingerprint} of {device:?} is given twice")]
+    Repeated {
+        /// The fingerprint.
+        fingerprint: Fingerprint,
+        /// The device that was to be added.
+        device: String,
+    },
+}
+
+impl Registry {
+    /// Adds a device with all its fingerprints, or nothing.
+    pub fn add(&mut self, device: Device, fingerprints: &[Fingerprint]) -> Result<(), Conflict> {
+        if self.names.contains(&device.name) {
+            return Err(Conflict::Name(device.name.to_string()));
+        }
+        let device = Arc::new(device);
+        for (count, fingerprint) in fingerprints.iter().enumerate() {
+            let (map, digest) = self.place(fingerprint);
+            let owner = match map.entry(digest) {
+                Entry::Vacant(free) => {
+                    free.insert(Arc::clone(&device));
+                    continue;
+                }
+                Entry::Occupied(taken) => Arc::clone(taken.get()),
+            };
+            // All or nothing: take back what went in before the conflict.
+            for added in fingerprints.iter().take(count) {
+                let (map, digest) = self.place(added);
+                map.remove(&digest);
+            }
+            let (fingerprint, name) = (*fingerprint, device.name.to_string());
+            return Err(if Arc::ptr_eq(&owner, &device) {
+                Conflict::Repeated {
+                    fingerprint,
+                    device: name,
+                }
+            } else {
+                Conflict::Fingerprint {
+                    fingerprint,
+                    device: name,
+                    owner: owner.name.to_string(),
+                }
+            });
+        }
+        self.names.insert(Arc::clone(&device.name));
+        Ok(())
+    }
+
+    /// Where a fingerprint is kept.
+    fn place(
+        &mut self,
+        fingerprint: &Fingerprint,
+    ) -> (&mut HashMap<[u8; 32], Arc<Device>>, [u8; 32]) {
+        match fingerprint {
+            Fingerprint::Sha256(digest) => (&mut self.sha256, *digest),
+            Fingerprint::Sha3(digest) => (&mut self.sha3, *digest),
+        }
+    }
+
+    /// The device this certificate belongs to: by SHA-256 if that is registered, else by ThingsBoard's id.
+    pub fn find(&self, certificate: &CertificateId) -> Option<&Arc<Device>> {
+        self.sha256
+            .get(&certificate.sha256)
+            .or_else(|| self.sha3.get(&certificate.sha3))
+    }
+
+    /// How many devices there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is no device at all.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Gives back the memory that growing has left over, once all devices are in.
+    pub fn shrink_to_fit(&mut self) {
+        self.sha256.shrink_to_fit();
+        self.sha3.shrink_to_fit();
+        self.names.shrink_to_fit();
+    }
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Neither 100,000 lines nor names in a log by accident.
+        f.debug_struct("Registry")
+            .field("devices", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device(name: &str) -> Device {
+        Device {
+            name: name.into(),
+            token: AccessToken::new(format!("token-of-{name}")).unwrap(),
+        }
+    }
+
+    fn sha256(byte: u8) -> Fingerprint {
+        Fingerprint::Sha256([byte; 32])
+    }
+
+    fn id(sha256: u8, sha3: u8) -> CertificateId {
+        CertificateId {
+            sha256: [sha256; 32],
+            sha3: [sha3; 32],
+        }
+    }
+
+    #[test]
+    fn a_certificate_leads_to_its_device_by_either_name() {
+        let mut registry = Registry::default();
+        registry.add(device("a"), &[sha256(1), sha256(2)]).unwrap();
+        registry
+            .add(device("b"), &[Fingerprint::Sha3([1; 32])])
+            .unwrap();
+        let name = |certificate| {
+            registry
+                .find(&certificate)
+                .map(|device| device.name.to_string())
+        };
+        assert_eq!(name(id(2, 0)).as_deref(), Some("a"));
+        assert_eq!(name(id(0, 1)).as_deref(), Some("b"));
+        assert_eq!(name(id(1, 1)).as_deref(), Some("a"), "SHA-256 goes first");
+        assert_eq!(name(id(3, 2)), None);
+        assert_eq!(registry.len(), 2);
+    }
+
+    #[test]
+    fn a_device_in_conflict_leaves_no_trace() {
+        let mut registry = Registry::default();
+        registry.add(device("a"), &[sha256(1)]).unwrap();
+        let conflict = registry
+            .add(device("b"), &[sha256(2), sha256(1)])
+            .unwrap_err();
+        assert_eq!(
+            conflict,
+            Conflict::Fingerprint {
+                fingerprint: sha256(1),
+                device: "b".into(),
+                owner: "a".into()
+            }
+        );
+        assert!(conflict.to_string().contains("\"a\"") && conflict.to_string().contains("\"b\""));
+        assert!(
+            registry.find(&id(2, 0)).is_none(),
+            "the first of b's fingerprints went in and stayed"
+        );
+        assert_eq!(registry.len(), 1);
+        registry.add(device("b"), &[sha256(2)]).unwrap();
+        assert_eq!(
+            registry.find(&id(1, 0)).map(|device| &*device.name),
+            Some("a")
+        );
+    }
+
+    #[test]
+    fn a_name_and_a_fingerprint_are_given_once() {
+        let mut registry = Registry::default();
+        registry.add(device("a"), &[sha256(1)]).unwrap();
+        assert_eq!(
+            registry.add(device("a"), &[sha256(2)]),
+            Err(Conflict::Name("a".into()))
+        );
+        assert_eq!(
+            registry.add(device("c"), &[sha256(3), sha256(3)]),
+            Err(Conflict::Repeated {
+                fingerprint: sha256(3),
+                device: "c".into()
+            })
+        );
+        assert!(registry.find(&id(3, 0)).is_none());
+    }
+
+    #[test]
+    fn debug_shows_neither_tokens_nor_devices() {
+        let mut registry = Registry::default();
+        registry.add(device("a"), &[sha256(1)]).unwrap();
+        assert_eq!(format!("{registry:?}"), "Registry { devices: 1, .. }");
+        assert!(!format!("{:?}", registry.find(&id(1, 0))).contains("token-of-a"));
+    }
+}
