@@ -81,4 +81,5 @@
 
 pub mod coap;
 pub mod device;
+pub mod dtls;
 pub mod timers;

@@ -1,0 +1,44 @@
+//! What the secure sessions count.
+
+/// Events of the secure sessions.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams received.
+    pub datagrams_received: u64,
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Handshakes completed.
+    pub handshakes_completed: u64,
+    /// Handshakes of proven peers that came to nothing.
+    pub handshakes_failed: u64,
+    /// Datagrams that are not DTLS.
+    pub not_dtls: u64,
+    /// DTLS records from an address without a session.
+    pub no_session: u64,
+    /// Datagrams for an established session that brought nothing: not authentic, replayed, or handshake repeats.
+    pub without_effect: u64,
+    /// ClientHellos dropped because `limits.hellos` was spent.
+    pub over_hello_budget: u64,
+    /// ClientHellos that continue a handshake we don't have.
+    pub unknown_cookies: u64,
+    /// ClientHellos dropped because the address had its `limits.handshakes_per_address`.
+    pub over_address_budget: u64,
+    /// ClientHellos dropped because `limits.handshakes` proven handshakes are under way.
+    pub half_open_full: u64,
+    /// Unproven handshakes dropped for newer ones.
+    pub unproven_displaced: u64,
+    /// Proven handshakes dropped for newer proven ones of other sources.
+    pub proven_displaced: u64,
+    /// Half-open handshakes dropped because they kept most of what all together kept too much of.
+    pub holders_displaced: u64,
+    /// Unproven handshakes that were never continued.
+    pub unproven_expired: u64,
+    /// Unproven handshakes that the engine gave up.
+    pub unproven_failed: u64,
+    /// Newcomers refused because `limits.sessions` are established.
+    pub sessions_full: u64,
+    /// Answers not sent because they would have been larger than what an unproven peer has sent.
+    pub amplification_avoided: u64,
+    /// Engines that could not be made.
+    pub engine_failures: u64,
+}

@@ -1,0 +1,115 @@
+//! How sessions and handshakes end, and what their peers and the gateway hear of it.
+
+use super::Demux;
+use crate::dtls::engine::{Effect, Failure};
+use crate::dtls::record::alert;
+use crate::dtls::session::{SessionId, Stage};
+use crate::dtls::{EndReason, Event, HandshakeFailure};
+
+impl Demux {
+    /// Ends a session with a close_notify, for a reason that the log will show. The caller is told by
+    /// [`Event::Ended`] like everyone else.
+    pub fn close(&mut self, id: SessionId, why: &'static str) {
+        self.say_goodbye(id);
+        self.end(id, EndReason::Closed(why));
+    }
+
+    pub(super) fn say_goodbye(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        let path = session.path;
+        for effect in session.engine.close().unwrap_or_default() {
+            if let Effect::Transmit(datagram) = effect {
+                self.transmit(path, datagram);
+            }
+        }
+    }
+
+    /// The engine has failed.
+    pub(super) fn fail(&mut self, id: SessionId, failure: Failure) {
+        let Some(session) = self.sessions.get(&id) else {
+            return;
+        };
+        let path = session.path;
+        match session.stage {
+            Stage::Established => self.end(id, EndReason::Failed(failure.reason)),
+            // Not proven, so not worth a line in the log: strangers send anything.
+            Stage::Unproven if matches!(failure.alert, None | Some(alert::ILLEGAL_PARAMETER)) => {
+                self.counters.unproven_failed += 1;
+                if let Some(description) = failure.alert {
+                    let alert = session.fatal_alert(description);
+                    self.transmit(path, alert);
+                }
+                self.remove(id);
+            }
+            Stage::Unproven | Stage::Proven => {
+                if let Some(description) = failure.alert {
+                    let alert = session.fatal_alert(description);
+                    self.transmit(path, alert);
+                }
+                self.fail_handshake(id, HandshakeFailure::Engine(failure.reason));
+            }
+        }
+    }
+
+    /// Makes room for what handshakes keep; established sessions keep nothing.
+    pub(super) fn bound_holdings(&mut self) {
+        while let Some(id) = self.holdings.who_gives_way() {
+            self.holdings.forget(id);
+            self.counters.holders_displaced += 1;
+            let session = self.sessions.get(&id);
+            if session.is_some_and(|session| session.stage == Stage::Unproven) {
+                self.remove(id);
+            } else {
+                let reason = "it keeps more unfinished messages waiting than there is room for";
+                self.fail_handshake(id, HandshakeFailure::Engine(reason.to_owned()));
+            }
+        }
+    }
+
+    pub(super) fn fail_handshake(&mut self, id: SessionId, failure: HandshakeFailure) {
+        if let Some(session) = self.sessions.get(&id) {
+            let path = session.path;
+            self.counters.handshakes_failed += 1;
+            self.events
+                .push_back(Event::HandshakeFailed { path, failure });
+            self.remove(id);
+        }
+    }
+
+    pub(super) fn end(&mut self, id: SessionId, reason: EndReason) {
+        if let Some(session) = self.sessions.get(&id) {
+            if session.stage == Stage::Established {
+                let event = Event::Ended {
+                    session: id,
+                    reason,
+                };
+                self.events.push_back(event);
+            }
+            self.remove(id);
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: SessionId) {
+        let Some(mut session) = self.sessions.remove(&id) else {
+            return;
+        };
+        self.timers.disarm(id, &mut session.timer);
+        self.holdings.forget(id);
+        if session.stage != Stage::Established {
+            self.half_open = self.half_open.saturating_sub(1);
+        }
+        self.proven_by_source.remove(session.path.remote.ip(), id);
+        if session.stage == Stage::Unproven {
+            self.hellos.remove(&(session.path, session.random));
+        }
+        if let Some(route) = self.routes.get_mut(&session.path) {
+            let place = route.place(session.stage);
+            *place = place.filter(|there| *there != id);
+            if route.is_empty() {
+                self.routes.remove(&session.path);
+            }
+        }
+    }
+}

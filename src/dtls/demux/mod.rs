@@ -1,0 +1,256 @@
+//! Which session a datagram belongs to, and what strangers may cost (RFC 6347 §4.2.1, §4.2.8).
+//!
+//! A path (the peer's address and ours) leads to at most one established session and one handshake
+//! whose address is proven; handshakes that are not proven are told apart by path and client random.
+//! So a rebooted device on the same address gets in beside its old session, which ends when the new
+//! one is established, and not before; a forger on that address starts handshakes that come to
+//! nothing, and the device's own goes on beside them.
+//!
+//! | First record | goes to |
+//! |---|---|
+//! | ClientHello | the handshake that began with the same random, else a new one |
+//! | later fragment of a ClientHello | the newest unproven handshake, else the proven one |
+//! | another in epoch 0 | the proven handshake and the established session |
+//! | protected | the established session and the proven handshake |
+
+mod admission;
+mod ending;
+mod holdings;
+mod progress;
+
+use super::budget::{Budget, PerAddress, ProvenBySource};
+use super::credentials::ClientPolicy;
+use super::engine::Settings;
+use super::record::{self, Datagram};
+use super::session::{Path, Session, SessionId, Stage};
+use super::{Counters, EndReason, Event, HandshakeFailure, Parameters, Transmit};
+use crate::timers::Timers;
+use holdings::Holdings;
+use rustls_pki_types::UnixTime;
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+/// Sessions whose timers are served in one call, so that datagrams get their turn.
+const TIMERS_PER_CALL: usize = 256;
+
+/// The sessions of one path.
+#[derive(Debug, Default, Clone, Copy)]
+struct Route {
+    established: Option<SessionId>,
+    proven: Option<SessionId>,
+    /// The newest: where fragments of a ClientHello go, which don't show a random.
+    unproven: Option<SessionId>,
+}
+
+impl Route {
+    fn place(&mut self, stage: Stage) -> &mut Option<SessionId> {
+        match stage {
+            Stage::Established => &mut self.established,
+            Stage::Proven => &mut self.proven,
+            Stage::Unproven => &mut self.unproven,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.established.is_none() && self.proven.is_none() && self.unproven.is_none()
+    }
+}
+
+/// All sessions of one socket.
+pub struct Demux {
+    parameters: Parameters,
+    settings: Settings,
+    cipher_suites: Vec<u16>,
+    policy: ClientPolicy,
+    unix_time: UnixTime,
+    next_id: u64,
+    sessions: HashMap<SessionId, Session>,
+    routes: HashMap<Path, Route>,
+    /// Unproven handshakes by where they came from and the client random they began with.
+    hellos: HashMap<(Path, [u8; 32]), SessionId>,
+    /// Unproven handshakes, oldest first; may name sessions that have gone on or away since.
+    unproven: VecDeque<SessionId>,
+    half_open: usize,
+    /// Those of them whose address is proven.
+    proven_by_source: ProvenBySource,
+    /// What their engines keep.
+    holdings: Holdings,
+    new_hellos: Budget,
+    repeated_hellos: Budget,
+    per_address: PerAddress,
+    timers: Timers<SessionId>,
+    events: VecDeque<Event>,
+    transmits: VecDeque<Transmit>,
+    counters: Counters,
+}
+
+impl Demux {
+    /// No sessions yet.
+    pub fn new(parameters: Parameters, settings: Settings, policy: ClientPolicy) -> Demux {
+        Demux {
+            cipher_suites: settings.cipher_suites(),
+            new_hellos: Budget::new(parameters.hellos.div_ceil(2)),
+            repeated_hellos: Budget::new(parameters.hellos.div_ceil(2)),
+            holdings: Holdings::new(parameters.handshakes),
+            per_address: PerAddress::new(parameters.handshakes_per_address),
+            parameters,
+            settings,
+            policy,
+            unix_time: UnixTime::since_unix_epoch(std::time::Duration::ZERO),
+            next_id: 0,
+            sessions: HashMap::new(),
+            routes: HashMap::new(),
+            hellos: HashMap::new(),
+            unproven: VecDeque::new(),
+            half_open: 0,
+            proven_by_source: ProvenBySource::default(),
+            timers: Timers::default(),
+            events: VecDeque::new(),
+            transmits: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// The wall clock, against which certificates are judged. It may jump: an edge device boots in
+    /// 1970 and learns the time later.
+    pub fn set_unix_time(&mut self, unix_time: UnixTime) {
+        self.unix_time = unix_time;
+    }
+
+    /// A datagram came.
+    pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.counters.datagrams_received += 1;
+        let route = self.routes.get(&path).copied().unwrap_or_default();
+        match record::classify(datagram) {
+            Datagram::ClientHello(hello) => self.receive_hello(now, path, route, &hello, datagram),
+            Datagram::ClientHelloFragment => match route.unproven.or(route.proven) {
+                Some(id) => self.repeat_hello(now, id, datagram),
+                None => self.counters.no_session += 1,
+            },
+            Datagram::Plaintext | Datagram::Protected => {
+                let recipients = [route.proven, route.established];
+                if recipients == [None, None] {
+                    self.counters.no_session += 1;
+                }
+                for id in recipients.into_iter().flatten() {
+                    self.feed(now, id, datagram);
+                }
+            }
+            Datagram::Foreign => self.counters.not_dtls += 1,
+        }
+    }
+
+    /// Encrypts and sends application data. Nothing happens if the session has ended.
+    pub fn send(&mut self, now: Instant, id: SessionId, plaintext: &[u8]) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        match session.engine.send(now, plaintext) {
+            Ok(effects) => self.perform(now, id, effects),
+            Err(failure) => self.fail(id, failure),
+        }
+    }
+
+    /// Does what time demands.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(id) = self.timers.pop_due(now) else {
+                return;
+            };
+            let Some(session) = self.sessions.get_mut(&id) else {
+                continue;
+            };
+            session.timer.fired();
+            if session.deadline <= now {
+                match session.stage {
+                    Stage::Unproven => {
+                        self.counters.unproven_expired += 1;
+                        self.remove(id);
+                    }
+                    Stage::Proven => self.fail_handshake(id, HandshakeFailure::TimedOut),
+                    Stage::Established => {
+                        self.say_goodbye(id);
+                        self.end(id, EndReason::Idle);
+                    }
+                }
+            } else if session.stage != Stage::Unproven
+                && session.engine.next_timeout().is_some_and(|at| at <= now)
+            {
+                match session.engine.handle_timeout(now) {
+                    Ok(effects) => self.perform(now, id, effects),
+                    Err(failure) => self.fail(id, failure),
+                }
+            } else {
+                self.arm(id);
+            }
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// What happened, in order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.transmits.pop_front()
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Established sessions.
+    pub fn established(&self) -> usize {
+        self.sessions.len().saturating_sub(self.half_open)
+    }
+
+    /// Half-open handshakes.
+    pub fn half_open(&self) -> usize {
+        self.half_open
+    }
+
+    /// How much of everything there is, for tests that hold it to its bounds.
+    #[cfg(test)]
+    pub(crate) fn load(&self) -> Load {
+        Load {
+            routes: self.routes.len(),
+            hellos: self.hellos.len(),
+            timers: self.timers.len(),
+            unproven_queue: self.unproven.len(),
+        }
+    }
+
+    fn transmit(&mut self, path: Path, datagram: Vec<u8>) {
+        self.counters.datagrams_sent += 1;
+        self.transmits.push_back(Transmit { path, datagram });
+    }
+
+    fn arm(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            let at = session.next_timeout();
+            self.timers.arm(id, &mut session.timer, at);
+        }
+    }
+}
+
+/// What [`Demux::load`] counts.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) routes: usize,
+    pub(crate) hellos: usize,
+    pub(crate) timers: usize,
+    pub(crate) unproven_queue: usize,
+}
+
+#[cfg(test)]
+mod strangers_tests;
+#[cfg(test)]
+mod tests;

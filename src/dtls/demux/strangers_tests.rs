@@ -1,0 +1,133 @@
+//! Strangers' handshakes beside those of devices.
+
+use super::*;
+use crate::dtls::engine::{Effect, Engine};
+use crate::dtls::{ServerCredentials, Validity, Versions};
+use std::net::SocketAddr;
+use zeroize::Zeroizing;
+
+fn settings(parameters: &Parameters) -> Settings {
+    let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
+    let credentials = ServerCredentials {
+        certificate: made.cert.der().to_vec(),
+        private_key: Zeroizing::new(made.signing_key.serialize_der()),
+    };
+    Settings::new(&credentials, parameters).unwrap()
+}
+
+fn path(port: u16) -> Path {
+    Path {
+        remote: SocketAddr::from(([192, 0, 2, 1], port)),
+        local: None,
+    }
+}
+
+fn packets(effects: Vec<Effect>) -> Vec<Vec<u8>> {
+    let packet = |effect| match effect {
+        Effect::Transmit(datagram) => Some(datagram),
+        Effect::PeerCertificate(_)
+        | Effect::Connected
+        | Effect::Plaintext(_)
+        | Effect::CloseNotify => None,
+    };
+    effects.into_iter().filter_map(packet).collect()
+}
+
+/// A one-byte piece of a message that is not due.
+fn fragment(message: u8) -> Vec<u8> {
+    let mut record = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, message, 0, 13];
+    record.extend([11, 0, 1, 0, 0, message, 0, 0, 0, 0, 0, 1, 9]);
+    record
+}
+
+/// A gateway's sessions, and what devices are set up with.
+struct Bench {
+    demux: Demux,
+    client: Settings,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(handshakes: usize) -> Bench {
+        let parameters = Parameters {
+            handshakes,
+            versions: Versions::Only12,
+            ..Parameters::default()
+        };
+        let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
+        Bench {
+            demux: Demux::new(parameters, settings(&parameters), policy),
+            client: settings(&parameters),
+            #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+            now: Instant::now(),
+        }
+    }
+
+    fn hello(&self) -> (Engine, Vec<Vec<u8>>) {
+        let (engine, effects) = Engine::client(&self.client, self.now).unwrap();
+        (engine, packets(effects))
+    }
+
+    /// Delivers datagrams, and what the gateway says to them, and gives what the client says to that.
+    fn exchange(&mut self, port: u16, engine: &mut Engine, datagrams: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        for datagram in datagrams {
+            self.demux.receive(self.now, path(port), datagram);
+        }
+        let answers: Vec<_> = std::iter::from_fn(|| self.demux.poll_transmit()).collect();
+        let said = answers.into_iter().flat_map(|answer| {
+            packets(
+                engine
+                    .receive(self.now, &answer.datagram)
+                    .unwrap_or_default(),
+            )
+        });
+        said.collect()
+    }
+}
+
+#[test]
+fn handshakes_that_pile_up_fragments_give_way_and_one_that_goes_on_does_not() {
+    let mut bench = Bench::new(100);
+    let (mut device, hello) = bench.hello();
+    let hello_with_cookie = bench.exchange(1, &mut device, &hello);
+    let last_flight = bench.exchange(1, &mut device, &hello_with_cookie);
+    for port in 2..=100 {
+        let (mut stranger, hello) = bench.hello();
+        let hello_with_cookie = bench.exchange(port, &mut stranger, &hello);
+        bench.exchange(port, &mut stranger, &hello_with_cookie);
+        for message in 0..28 {
+            let now = bench.now;
+            bench
+                .demux
+                .receive(now, path(port), &fragment(10 + message));
+        }
+    }
+    let displaced = bench.demux.counters().holders_displaced;
+    assert!(displaced > 50, "{displaced}");
+    bench.exchange(1, &mut device, &last_flight);
+    assert_eq!(bench.demux.counters().handshakes_completed, 1);
+}
+
+#[test]
+fn a_forgers_hello_on_a_newcomers_address_does_not_keep_it_out() {
+    let mut bench = Bench::new(100);
+    for _ in 0..3 {
+        let (_, forged) = bench.hello();
+        for datagram in forged {
+            bench.demux.receive(bench.now, path(1), &datagram);
+        }
+    }
+    while bench.demux.poll_transmit().is_some() {}
+    let (mut device, mut said) = bench.hello();
+    for _ in 0..3 {
+        // And in the midst of it.
+        let (_, forged) = bench.hello();
+        said.extend(forged);
+        said = bench.exchange(1, &mut device, &said);
+    }
+    assert_eq!(bench.demux.counters().handshakes_completed, 1);
+    bench
+        .demux
+        .handle_timeout(bench.now + Parameters::default().unproven_timeout);
+    assert_eq!((bench.demux.half_open(), bench.demux.hellos.len()), (0, 0));
+}

@@ -1,0 +1,429 @@
+//! The demultiplexer against the engine's own client side. (Independent clients: `tests/`.)
+
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "a test looks for one variant, whichever others there come to be"
+)]
+
+use super::*;
+use crate::dtls::engine::{Effect, Engine};
+use crate::dtls::{ServerCredentials, Validity, Versions};
+use std::net::SocketAddr;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+mod bounds;
+
+fn credentials() -> ServerCredentials {
+    let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
+    ServerCredentials {
+        certificate: made.cert.der().to_vec(),
+        private_key: Zeroizing::new(made.signing_key.serialize_der()),
+    }
+}
+
+fn path(port: u16) -> Path {
+    Path {
+        remote: SocketAddr::from(([192, 0, 2, 1], port)),
+        local: None,
+    }
+}
+
+/// A gateway's sessions, a clock, and clients on a link without loss.
+struct Bench {
+    demux: Demux,
+    now: Instant,
+    client: Settings,
+    events: Vec<Event>,
+}
+
+/// A device.
+struct Client {
+    path: Path,
+    engine: Engine,
+    connected: bool,
+    closed: bool,
+    received: Vec<Vec<u8>>,
+    outbox: Vec<Vec<u8>>,
+}
+
+impl Bench {
+    fn new(parameters: Parameters) -> Bench {
+        let settings = Settings::new(&credentials(), &parameters).unwrap();
+        let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
+        let client = Settings::new(&credentials(), &parameters).unwrap();
+        Bench {
+            demux: Demux::new(parameters, settings, policy),
+            #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+            now: Instant::now(),
+            client,
+            events: Vec::new(),
+        }
+    }
+
+    fn client(&self, port: u16) -> Client {
+        let (engine, effects) = Engine::client(&self.client, self.now).unwrap();
+        let mut client = Client {
+            path: path(port),
+            engine,
+            connected: false,
+            closed: false,
+            received: Vec::new(),
+            outbox: Vec::new(),
+        };
+        client.take(effects);
+        client
+    }
+
+    /// Delivers everything both ways until nothing is left to deliver.
+    fn exchange(&mut self, client: &mut Client) {
+        while self.step(client) {}
+    }
+
+    fn step(&mut self, client: &mut Client) -> bool {
+        let outbox = std::mem::take(&mut client.outbox);
+        for datagram in &outbox {
+            self.demux.receive(self.now, client.path, datagram);
+        }
+        let inbox = self.sent(client.path);
+        for datagram in &inbox {
+            let effects = client
+                .engine
+                .receive(self.now, datagram)
+                .unwrap_or_default();
+            client.take(effects);
+        }
+        self.events
+            .extend(std::iter::from_fn(|| self.demux.poll_event()));
+        !(outbox.is_empty() && inbox.is_empty())
+    }
+
+    fn sent(&mut self, path: Path) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.demux.poll_transmit())
+            .filter(|transmit| transmit.path == path)
+            .map(|transmit| transmit.datagram)
+            .collect()
+    }
+
+    fn established(&mut self, client: &mut Client) -> SessionId {
+        self.exchange(client);
+        assert!(client.connected);
+        let last = self.events.iter().rev().find_map(|event| match event {
+            Event::Established { session, .. } => Some(*session),
+            _ => None,
+        });
+        last.expect("no session was established")
+    }
+
+    fn pass(&mut self, duration: Duration) {
+        self.now += duration;
+        self.demux.handle_timeout(self.now);
+        self.events
+            .extend(std::iter::from_fn(|| self.demux.poll_event()));
+    }
+}
+
+impl Client {
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Transmit(datagram) => self.outbox.push(datagram),
+                Effect::Connected => self.connected = true,
+                Effect::Plaintext(bytes) => self.received.push(bytes),
+                Effect::CloseNotify => self.closed = true,
+                Effect::PeerCertificate(_) => {}
+            }
+        }
+    }
+
+    fn send(&mut self, now: Instant, bytes: &[u8]) {
+        let effects = self.engine.send(now, bytes).unwrap();
+        self.take(effects);
+    }
+}
+
+#[test]
+fn a_handshake_completes_and_plaintext_flows_both_ways_in_every_version() {
+    for (versions, expected) in [
+        (Versions::Only12, "1.2"),
+        (Versions::Only13, "1.3"),
+        (Versions::Both, "1.3"),
+    ] {
+        let mut bench = Bench::new(Parameters {
+            versions,
+            ..Parameters::default()
+        });
+        let mut client = bench.client(1);
+        let session = bench.established(&mut client);
+        assert!(
+            bench.events.iter().any(
+                |event| matches!(event, Event::Established { version, .. } if *version == expected)
+            ),
+            "{versions:?}: {:?}",
+            bench.events
+        );
+        client.send(bench.now, b"up");
+        bench.exchange(&mut client);
+        let bytes = b"up".to_vec();
+        assert_eq!(
+            bench.events.last(),
+            Some(&Event::Plaintext { session, bytes })
+        );
+        bench.demux.send(bench.now, session, b"down");
+        bench.exchange(&mut client);
+        assert_eq!(client.received, [b"down"]);
+        assert_eq!((bench.demux.established(), bench.demux.half_open()), (1, 0));
+    }
+}
+
+#[test]
+fn a_rebooted_device_on_the_same_address_gets_in_and_its_old_session_ends() {
+    let mut bench = Bench::new(Parameters::default());
+    let mut before = bench.client(1);
+    let old = bench.established(&mut before);
+    let mut after = bench.client(1);
+    let new = bench.established(&mut after);
+    assert_ne!(old, new);
+    let reason = EndReason::Replaced;
+    assert!(bench.events.contains(&Event::Ended {
+        session: old,
+        reason
+    }));
+    assert_eq!(bench.demux.established(), 1);
+}
+
+#[test]
+fn a_forger_on_a_devices_address_pushes_nobody_out() {
+    let mut bench = Bench::new(Parameters::default());
+    let mut device = bench.client(1);
+    let session = bench.established(&mut device);
+    for _ in 0..100 {
+        let mut forger = bench.client(1);
+        // It can send from the device's address, but not receive there.
+        for datagram in std::mem::take(&mut forger.outbox) {
+            bench.demux.receive(bench.now, forger.path, &datagram);
+        }
+        bench.sent(device.path);
+        let alert = record::fatal_alert(9, 40);
+        bench.demux.receive(bench.now, device.path, &alert);
+        bench.demux.receive(
+            bench.now,
+            device.path,
+            &[23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 2, 1, 1],
+        );
+    }
+    bench.pass(Duration::from_secs(20));
+    device.send(bench.now, b"still here");
+    bench.exchange(&mut device);
+    let bytes = b"still here".to_vec();
+    assert_eq!(
+        bench.events.last(),
+        Some(&Event::Plaintext { session, bytes })
+    );
+    assert_eq!(bench.demux.half_open(), 0);
+}
+
+#[test]
+fn a_device_that_loses_power_in_mid_handshake_can_begin_again_at_once() {
+    let mut bench = Bench::new(Parameters::default());
+    let mut first = bench.client(1);
+    bench.step(&mut first);
+    bench.step(&mut first);
+    assert_eq!(bench.demux.half_open(), 1);
+    let mut second = bench.client(1);
+    bench.established(&mut second);
+    assert_eq!((bench.demux.established(), bench.demux.half_open()), (1, 0));
+}
+
+#[test]
+fn nothing_larger_than_what_came_in_goes_to_an_unproven_address_and_nothing_by_timer() {
+    let mut bench = Bench::new(Parameters::default());
+    let client = bench.client(1);
+    let hello = client.outbox.first().unwrap();
+    bench.demux.receive(bench.now, client.path, hello);
+    let answered: usize = bench.sent(client.path).iter().map(Vec::len).sum();
+    assert!(answered > 0 && answered <= hello.len());
+    for _ in 0..12 {
+        bench.pass(Duration::from_secs(1));
+    }
+    assert_eq!(bench.sent(client.path), Vec::<Vec<u8>>::new());
+    assert_eq!(bench.demux.half_open(), 0, "forgotten after 10 s");
+    assert_eq!(bench.demux.counters().unproven_expired, 1);
+    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+}
+
+#[test]
+fn a_trickle_of_abandoned_hellos_leaves_nothing_behind() {
+    let mut bench = Bench::new(Parameters::default());
+    let hello = bench.client(2).outbox;
+    for port in 1000..2000 {
+        bench.demux.receive(bench.now, path(port), &hello[0]);
+        bench.pass(Duration::from_millis(500));
+        assert!(bench.demux.unproven.len() <= 21, "ten seconds' worth");
+    }
+}
+
+#[test]
+fn half_open_handshakes_are_bounded_and_a_proven_one_survives_a_flood() {
+    let mut bench = Bench::new(Parameters {
+        handshakes: 10,
+        ..Parameters::default()
+    });
+    let mut device = bench.client(1);
+    bench.step(&mut device);
+    bench.step(&mut device);
+    let hello = bench.client(2).outbox;
+    for port in 1000..1500 {
+        bench.demux.receive(bench.now, path(port), &hello[0]);
+        assert!(bench.demux.half_open() <= 10);
+    }
+    assert_eq!(bench.demux.counters().unproven_displaced, 491);
+    bench.established(&mut device);
+}
+
+#[test]
+fn hellos_of_strangers_have_a_budget_before_any_engine_exists() {
+    let mut bench = Bench::new(Parameters {
+        hellos: 20,
+        ..Parameters::default()
+    });
+    let hello = bench.client(2).outbox;
+    for port in 1000..1100 {
+        bench.demux.receive(bench.now, path(port), &hello[0]);
+    }
+    assert_eq!(bench.demux.half_open(), 10, "half of them may begin");
+    for _ in 0..100 {
+        bench.demux.receive(bench.now, path(1000), &hello[0]);
+    }
+    assert_eq!(bench.demux.counters().over_hello_budget, 90 + 90);
+}
+
+#[test]
+fn a_full_table_refuses_newcomers_but_not_a_rebooted_device() {
+    let mut bench = Bench::new(Parameters {
+        sessions: 1,
+        ..Parameters::default()
+    });
+    let mut device = bench.client(1);
+    bench.established(&mut device);
+    let mut newcomer = bench.client(2);
+    bench.exchange(&mut newcomer);
+    assert!(!newcomer.connected);
+    let full = HandshakeFailure::SessionsFull;
+    assert!(
+        bench.events.iter().any(
+            |event| matches!(event, Event::HandshakeFailed { failure, .. } if *failure == full)
+        )
+    );
+    let mut rebooted = bench.client(1);
+    bench.established(&mut rebooted);
+}
+
+#[test]
+fn one_proven_address_has_a_limit_of_handshakes_a_second() {
+    let mut bench = Bench::new(Parameters {
+        handshakes_per_address: 2,
+        ..Parameters::default()
+    });
+    let connected = |bench: &mut Bench, port| {
+        let mut client = bench.client(port);
+        bench.exchange(&mut client);
+        client.connected
+    };
+    assert_eq!(
+        [1, 2, 3].map(|port| connected(&mut bench, port)),
+        [true, true, false]
+    );
+    bench.pass(Duration::from_secs(1));
+    assert!(connected(&mut bench, 4));
+}
+
+#[test]
+fn an_idle_session_ends_with_close_notify_and_noise_does_not_keep_it() {
+    let mut bench = Bench::new(Parameters {
+        session_idle: Duration::from_secs(100),
+        ..Parameters::default()
+    });
+    let mut device = bench.client(1);
+    let session = bench.established(&mut device);
+    bench.pass(Duration::from_secs(90));
+    device.send(bench.now, b"awake");
+    bench.exchange(&mut device);
+    bench.pass(Duration::from_secs(90));
+    for _ in 0..10 {
+        bench.demux.receive(
+            bench.now,
+            device.path,
+            &[23, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 2, 1, 1],
+        );
+    }
+    assert_eq!(bench.demux.established(), 1);
+    bench.pass(Duration::from_secs(10));
+    let reason = EndReason::Idle;
+    assert_eq!(bench.events.last(), Some(&Event::Ended { session, reason }));
+    bench.exchange(&mut device);
+    assert!(device.closed);
+    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+    assert_eq!(bench.demux.next_timeout(), None);
+}
+
+#[test]
+fn a_device_that_closes_is_answered_and_forgotten() {
+    let mut bench = Bench::new(Parameters {
+        versions: Versions::Only12,
+        ..Parameters::default()
+    });
+    let mut device = bench.client(1);
+    let session = bench.established(&mut device);
+    let effects = device.engine.close().unwrap();
+    device.take(effects);
+    bench.exchange(&mut device);
+    let reason = EndReason::CloseNotify;
+    assert_eq!(bench.events.last(), Some(&Event::Ended { session, reason }));
+    assert_eq!(bench.demux.established(), 0);
+}
+
+#[test]
+fn strangers_bytes_are_counted_and_leave_nothing_behind() {
+    let mut bench = Bench::new(Parameters::default());
+    bench
+        .demux
+        .receive(bench.now, path(1), b"GET / HTTP/1.1\r\n");
+    bench
+        .demux
+        .receive(bench.now, path(1), &record::fatal_alert(0, 40));
+    bench.demux.receive(bench.now, path(1), &[0x2f, 1, 2, 3]);
+    bench.demux.receive(bench.now, path(1), &[]);
+    let counters = *bench.demux.counters();
+    assert_eq!((counters.not_dtls, counters.no_session), (2, 2));
+    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+    assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn a_client_without_a_common_cipher_suite_is_told_so_but_not_in_a_devices_name() {
+    let mut bench = Bench::new(Parameters::default());
+    let mut device = bench.client(1);
+    let mut hello = device.outbox[0].clone();
+    bench.established(&mut device);
+    // Renames every suite offered, in place: record header 13, handshake header 12, version 2,
+    // random 32, no session id, no cookie.
+    let length = usize::from(u16::from_be_bytes([hello[61], hello[62]]));
+    for suite in hello[63..63 + length].chunks_exact_mut(2) {
+        suite.copy_from_slice(&[0xc0, 0xae]);
+    }
+    bench.demux.receive(bench.now, path(2), &hello);
+    assert_eq!(bench.sent(path(2)), [record::fatal_alert(0, 40)]);
+    let failure = bench.demux.poll_event();
+    assert!(
+        matches!(
+            &failure,
+            Some(Event::HandshakeFailed { failure: HandshakeFailure::NoCommonCipherSuite { offered, more: 0 }, .. })
+                if offered.contains(&0xc0ae)
+        ),
+        "{failure:?}"
+    );
+    assert_eq!(bench.demux.half_open(), 0);
+    bench.demux.receive(bench.now, path(1), &hello);
+    assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
+}

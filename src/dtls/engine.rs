@@ -1,0 +1,263 @@
+//! The DTLS engine behind one door: `dimpl` is named in this file and nowhere else.
+//!
+//! An engine serves one peer. It never does I/O and never reads a clock; every call drains all it
+//! wants to say into a list of [`Effect`]s, because a full transmit queue would be fatal to it.
+//! Every [`Failure`] is fatal to its engine.
+
+use super::credentials::ServerCredentials;
+use super::record::alert;
+use super::{Parameters, Versions};
+use dimpl::{Config, Dtls, DtlsCertificate, Output};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// First retransmission of a handshake flight. RFC 6347 §4.2.4.1 says one second; NB-IoT round trips
+/// take longer than that, and a flight sent twice for nothing costs such a device more than a second.
+const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
+/// More than fit into any handshake deadline: the deadline ends a handshake, not this count.
+const FLIGHT_RETRIES: usize = 8;
+/// Reassembled records may be larger than a datagram of ours.
+const BUFFER: usize = 4 * 1024;
+
+/// What every engine of one gateway shares.
+#[derive(Clone)]
+pub struct Settings {
+    config: Arc<Config>,
+    certificate: DtlsCertificate,
+    versions: Versions,
+}
+
+/// What an engine wants done, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Send this datagram to the peer.
+    Transmit(Vec<u8>),
+    /// The leaf certificate (DER) the peer has shown; possession of its key is not proven yet.
+    PeerCertificate(Vec<u8>),
+    /// The handshake is complete, and with it the proof.
+    Connected,
+    /// Application data, authentic and not replayed.
+    Plaintext(Vec<u8>),
+    /// The peer has closed the session.
+    CloseNotify,
+}
+
+/// The engine is of no use any more; drop it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// For people.
+    pub reason: String,
+    /// A plaintext alert the engine does not send itself, but the peer should see.
+    pub alert: Option<u8>,
+}
+
+/// The engine can't be set up this way.
+#[derive(Debug, thiserror::Error)]
+#[error("the DTLS engine refuses its settings: {0}")]
+pub struct SettingsError(String);
+
+impl Settings {
+    /// Settings for the server side.
+    pub fn new(
+        credentials: &ServerCredentials,
+        parameters: &Parameters,
+    ) -> Result<Settings, SettingsError> {
+        let config = Config::builder()
+            .mtu(parameters.mtu)
+            .require_client_certificate(true)
+            .use_server_cookie(true)
+            .flight_start_rto(FLIGHT_TIMEOUT)
+            .flight_retries(FLIGHT_RETRIES)
+            .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
+            .build()
+            .map_err(|error| SettingsError(error.to_string()))?;
+        Ok(Settings {
+            config: Arc::new(config),
+            certificate: DtlsCertificate {
+                certificate: credentials.certificate.clone(),
+                private_key: credentials.private_key.to_vec(),
+            },
+            versions: parameters.versions,
+        })
+    }
+
+    /// The cipher suites we take, by number.
+    pub fn cipher_suites(&self) -> Vec<u16> {
+        let dtls12 = self
+            .config
+            .dtls12_cipher_suites()
+            .map(|suite| suite.suite().as_u16());
+        let dtls13 = self
+            .config
+            .dtls13_cipher_suites()
+            .map(|suite| suite.suite().as_u16());
+        match self.versions {
+            Versions::Only12 => dtls12.collect(),
+            Versions::Only13 => dtls13.collect(),
+            Versions::Both => dtls12.chain(dtls13).collect(),
+        }
+    }
+}
+
+/// One peer's DTLS state.
+pub struct Engine {
+    dtls: Box<Dtls>,
+    next_timeout: Option<Instant>,
+}
+
+impl Engine {
+    /// A server that waits for a ClientHello.
+    pub fn server(settings: &Settings, now: Instant) -> Result<Engine, Failure> {
+        guarded(|| Ok(Engine::new(settings, now)))
+    }
+
+    /// A client, and its ClientHello. For the demo's device and for tests.
+    pub fn client(settings: &Settings, now: Instant) -> Result<(Engine, Vec<Effect>), Failure> {
+        guarded(|| {
+            let mut engine = Engine::new(settings, now);
+            engine.dtls.set_active(true);
+            Ok(engine)
+        })
+        .and_then(|mut engine| {
+            let effects = engine.handle_timeout(now)?;
+            Ok((engine, effects))
+        })
+    }
+
+    fn new(settings: &Settings, now: Instant) -> Engine {
+        let (config, certificate) = (settings.config.clone(), settings.certificate.clone());
+        let dtls = match settings.versions {
+            Versions::Only12 => Dtls::new_12(config, certificate, now),
+            Versions::Only13 => Dtls::new_13(config, certificate, now),
+            Versions::Both => Dtls::new_auto(config, certificate, now),
+        };
+        Engine {
+            dtls: Box::new(dtls),
+            next_timeout: None,
+        }
+    }
+
+    /// A datagram came from the peer. On failure the effects are what is still worth sending.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        datagram: &[u8],
+    ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
+        let outcome = guarded(|| {
+            self.dtls.handle_timeout(now)?;
+            self.dtls.handle_packet(datagram)
+        });
+        let effects = guarded(|| Ok(self.drain()));
+        match (outcome, effects) {
+            (Ok(()), Ok(effects)) => Ok(effects),
+            (Ok(()), Err(failure)) => Err((failure, Vec::new())),
+            (Err(failure), effects) => Err((failure, effects.unwrap_or_default())),
+        }
+    }
+
+    /// The time of [`next_timeout`](Self::next_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<Effect>, Failure> {
+        guarded(|| {
+            self.dtls.handle_timeout(now)?;
+            Ok(self.drain())
+        })
+    }
+
+    /// Encrypts application data.
+    pub fn send(&mut self, now: Instant, plaintext: &[u8]) -> Result<Vec<Effect>, Failure> {
+        guarded(|| {
+            self.dtls.handle_timeout(now)?;
+            self.dtls.send_application_data(plaintext)?;
+            Ok(self.drain())
+        })
+    }
+
+    /// Ends the session with a close_notify.
+    pub fn close(&mut self) -> Result<Vec<Effect>, Failure> {
+        guarded(|| {
+            self.dtls.close()?;
+            Ok(self.drain())
+        })
+    }
+
+    /// When the engine wants [`handle_timeout`](Self::handle_timeout).
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.next_timeout
+    }
+
+    /// "1.2", "1.3", or "?" before that is decided.
+    pub fn version(&self) -> &'static str {
+        match self.dtls.protocol_version() {
+            Some(dimpl::ProtocolVersion::DTLS1_2) => "1.2",
+            Some(dimpl::ProtocolVersion::DTLS1_3) => "1.3",
+            _ => "?",
+        }
+    }
+
+    fn drain(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "the enum is open; what later versions add is not for us"
+            )]
+            let effect = match self.dtls.poll_output(&mut buffer) {
+                Output::Packet(datagram) => Effect::Transmit(datagram.to_vec()),
+                Output::PeerCert(der) => Effect::PeerCertificate(der.to_vec()),
+                Output::Connected => Effect::Connected,
+                Output::ApplicationData(plaintext) => Effect::Plaintext(plaintext.to_vec()),
+                Output::CloseNotify => Effect::CloseNotify,
+                Output::BufferTooSmall { needed } => {
+                    buffer.resize(needed, 0);
+                    continue;
+                }
+                Output::Timeout(at) => {
+                    self.next_timeout = Some(at);
+                    return effects;
+                }
+                // Keying material for SRTP.
+                _ => continue,
+            };
+            effects.push(effect);
+        }
+    }
+}
+
+/// Runs the engine so that a panic inside it ends one session and not the loop that serves all.
+/// None is known; the engine holds no state outside the instance, which is dropped.
+fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Failure> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(outcome) => outcome.map_err(failure),
+        Err(_) => Err(Failure {
+            reason: "the DTLS engine panicked".to_owned(),
+            alert: Some(alert::INTERNAL_ERROR),
+        }),
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the enum is open; for all that is not named the engine sends its own alert, or none is due"
+)]
+fn failure(error: dimpl::Error) -> Failure {
+    use dimpl::{Error, SecurityError};
+    let alert = match &error {
+        // RFC 7627 §5.3: the engine insists on extended master secret, and says so only to us.
+        Error::SecurityError(
+            SecurityError::ExtendedMasterSecretNotNegotiated
+            | SecurityError::NoMutuallyAcceptableCipherSuite,
+        ) => Some(alert::HANDSHAKE_FAILURE),
+        // RFC 9147 §5.1. The client may have taken an answer to someone else's hello for its own.
+        Error::SecurityError(SecurityError::InvalidCookieInClientHello) => {
+            Some(alert::ILLEGAL_PARAMETER)
+        }
+        _ => None,
+    };
+    Failure {
+        reason: error.to_string(),
+        alert,
+    }
+}

@@ -1,0 +1,317 @@
+//! A look at DTLS record and handshake headers, without keys and without state (RFC 6347 §4.1,
+//! §4.2.2; RFC 9147 §4).
+//!
+//! Enough to route a datagram before any engine sees it, to know when the engine has answered
+//! beyond a cookie, and to write the one record we make ourselves: a plaintext alert.
+
+/// TLS alert descriptions that we send ourselves (RFC 5246 §7.2.2).
+pub mod alert {
+    #![allow(missing_docs, reason = "the names are the RFC's")]
+    pub const HANDSHAKE_FAILURE: u8 = 40;
+    pub const BAD_CERTIFICATE: u8 = 42;
+    pub const ILLEGAL_PARAMETER: u8 = 47;
+    pub const INTERNAL_ERROR: u8 = 80;
+}
+
+const HANDSHAKE: u8 = 22;
+const ALERT: u8 = 21;
+const CLIENT_HELLO: u8 = 1;
+const SERVER_HELLO: u8 = 2;
+
+/// SHA-256 of "HelloRetryRequest": what a ServerHello has for its random when it is one (RFC 8446 §4.1.3).
+const HELLO_RETRY_RANDOM: [u8; 32] = [
+    0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
+    0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
+];
+
+/// What the first record of a datagram is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Datagram {
+    /// Begins with a ClientHello, or with the first fragment of one.
+    ClientHello(ClientHello),
+    /// Begins with a later fragment of a ClientHello.
+    ClientHelloFragment,
+    /// Begins with another record in epoch 0: not protected.
+    Plaintext,
+    /// Begins with a record in a later epoch, or with a DTLS 1.3 unified header.
+    Protected,
+    /// Not DTLS.
+    Foreign,
+}
+
+/// What routing needs of a ClientHello. Nothing in it is proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientHello {
+    /// Stays the same from the first to the cookie-bearing hello of one client.
+    pub random: [u8; 32],
+    /// 0 for the first message of a handshake (RFC 6347 §4.2.2), so 1 for a hello with a cookie.
+    pub message_sequence: u16,
+    /// Cipher suites offered, in the client's order; none if this fragment ends before them.
+    pub cipher_suites: Vec<u16>,
+}
+
+/// Reads on through a slice; every read may fail and none can panic.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (head, tail) = self.0.split_at_checked(length)?;
+        self.0 = tail;
+        Some(head)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take(1)?.first().copied()
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
+    }
+
+    fn u24(&mut self) -> Option<u32> {
+        Some(u32::from(self.u8()?) << 16 | u32::from(self.u16()?))
+    }
+
+    fn u48(&mut self) -> Option<u64> {
+        Some(u64::from(self.u16()?) << 32 | u64::from(self.u24()?) << 8 | u64::from(self.u8()?))
+    }
+}
+
+struct Record<'a> {
+    content_type: u8,
+    epoch: u16,
+    sequence: u64,
+    fragment: &'a [u8],
+}
+
+/// Reads a record with the DTLS 1.2 header; `None` where there is none.
+fn next_record<'a>(cursor: &mut Cursor<'a>) -> Option<Record<'a>> {
+    let content_type = cursor.u8().filter(|kind| (20..=26).contains(kind))?;
+    // 254.255 is DTLS 1.0, 254.253 is 1.2 and what 1.3 writes here.
+    cursor.u8().filter(|major| *major == 254)?;
+    cursor.u8()?;
+    let (epoch, sequence) = (cursor.u16()?, cursor.u48()?);
+    let length = cursor.u16()?;
+    Some(Record {
+        content_type,
+        epoch,
+        sequence,
+        fragment: cursor.take(usize::from(length))?,
+    })
+}
+
+/// Says what a datagram is, by its first record.
+pub fn classify(datagram: &[u8]) -> Datagram {
+    // RFC 9147 §4: 001CSLEE is a unified header, always protected.
+    if datagram.first().is_some_and(|first| first >> 5 == 0b001) {
+        return Datagram::Protected;
+    }
+    let Some(record) = next_record(&mut Cursor(datagram)) else {
+        return Datagram::Foreign;
+    };
+    if record.epoch != 0 {
+        return Datagram::Protected;
+    }
+    let mut fragment = Cursor(record.fragment);
+    if record.content_type != HANDSHAKE || fragment.u8() != Some(CLIENT_HELLO) {
+        return Datagram::Plaintext;
+    }
+    match client_hello(&mut fragment) {
+        Some(hello) => hello,
+        None => Datagram::Foreign,
+    }
+}
+
+/// Whether a datagram is one record with one handshake message, or a piece of one, and nothing else.
+pub fn is_single_message(datagram: &[u8]) -> bool {
+    let mut cursor = Cursor(datagram);
+    let Some(record) = next_record(&mut cursor) else {
+        return false;
+    };
+    let mut fragment = Cursor(record.fragment);
+    // Type, length, message number and offset come before the length of the piece.
+    let header = fragment.take(9).and_then(|_| fragment.u24());
+    let is_all = |length| usize::try_from(length).is_ok_and(|length| length == fragment.0.len());
+    record.content_type == HANDSHAKE && cursor.0.is_empty() && header.is_some_and(is_all)
+}
+
+/// Reads a handshake message of type ClientHello after its type (RFC 6347 §4.2.2, RFC 5246 §7.4.1.2).
+fn client_hello(fragment: &mut Cursor<'_>) -> Option<Datagram> {
+    let _length = fragment.u24()?;
+    let message_sequence = fragment.u16()?;
+    let fragment_offset = fragment.u24()?;
+    let _fragment_length = fragment.u24()?;
+    if fragment_offset != 0 {
+        return Some(Datagram::ClientHelloFragment);
+    }
+    let _version = fragment.u16()?;
+    let random = fragment.take(32)?.try_into().ok()?;
+    let cipher_suites = cipher_suites(fragment).unwrap_or_default();
+    Some(Datagram::ClientHello(ClientHello {
+        random,
+        message_sequence,
+        cipher_suites,
+    }))
+}
+
+fn cipher_suites(fragment: &mut Cursor<'_>) -> Option<Vec<u16>> {
+    let session_id = fragment.u8()?;
+    fragment.take(usize::from(session_id))?;
+    let cookie = fragment.u8()?;
+    fragment.take(usize::from(cookie))?;
+    let length = fragment.u16()?;
+    let mut suites = Cursor(fragment.take(usize::from(length))?);
+    Some(std::iter::from_fn(|| suites.u16()).collect())
+}
+
+/// What we learn from a datagram that the engine wants to send.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outbound {
+    /// It holds a ServerHello that is no HelloRetryRequest: the engine has accepted the cookie.
+    pub beyond_cookie: bool,
+    /// One more than the highest sequence number of its epoch-0 records.
+    pub next_plaintext_sequence: Option<u64>,
+}
+
+/// Looks at what the engine wants to send.
+pub fn inspect_outbound(datagram: &[u8]) -> Outbound {
+    let mut outbound = Outbound::default();
+    let mut cursor = Cursor(datagram);
+    while let Some(record) = next_record(&mut cursor) {
+        if record.epoch != 0 {
+            continue;
+        }
+        outbound.next_plaintext_sequence = outbound
+            .next_plaintext_sequence
+            .max(Some(record.sequence + 1));
+        // Type, then 11 bytes of handshake header and two of version before the random.
+        let mut fragment = Cursor(record.fragment);
+        if record.content_type == HANDSHAKE && fragment.u8() == Some(SERVER_HELLO) {
+            let random = fragment.take(13).and_then(|_| fragment.take(32));
+            outbound.beyond_cookie |= random.is_some_and(|random| random != HELLO_RETRY_RANDOM);
+        }
+    }
+    outbound
+}
+
+/// A fatal alert in a plaintext record (RFC 5246 §7.2, RFC 6347 §4.1).
+pub fn fatal_alert(sequence: u64, description: u8) -> Vec<u8> {
+    let mut record = vec![ALERT, 254, 253, 0, 0];
+    record.extend(sequence.to_be_bytes().iter().skip(2));
+    record.extend([0, 2, 2, description]);
+    record
+}
+
+/// A cipher suite's name, for those a CoAP device is likely to offer; its number for the rest.
+pub fn cipher_suite_name(suite: u16) -> String {
+    let name = match suite {
+        0x00ff => "EMPTY_RENEGOTIATION_INFO_SCSV",
+        0x1301 => "TLS_AES_128_GCM_SHA256",
+        0x1302 => "TLS_AES_256_GCM_SHA384",
+        0x1303 => "TLS_CHACHA20_POLY1305_SHA256",
+        0x1304 => "TLS_AES_128_CCM_SHA256",
+        0x1305 => "TLS_AES_128_CCM_8_SHA256",
+        0xc023 => "ECDHE_ECDSA_AES_128_CBC_SHA256",
+        0xc02b => "ECDHE_ECDSA_AES_128_GCM_SHA256",
+        0xc02c => "ECDHE_ECDSA_AES_256_GCM_SHA384",
+        0xc02f => "ECDHE_RSA_AES_128_GCM_SHA256",
+        0xc030 => "ECDHE_RSA_AES_256_GCM_SHA384",
+        0xc0a8 => "PSK_AES_128_CCM_8",
+        0xc0ac => "ECDHE_ECDSA_AES_128_CCM",
+        0xc0ae => "ECDHE_ECDSA_AES_128_CCM_8",
+        0xc0af => "ECDHE_ECDSA_AES_256_CCM_8",
+        0xcca9 => "ECDHE_ECDSA_CHACHA20_POLY1305_SHA256",
+        _ => return format!("0x{suite:04x}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(content_type: u8, epoch: u8, fragment: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![content_type, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 5];
+        bytes.extend(u16::try_from(fragment.len()).unwrap().to_be_bytes());
+        bytes.extend(fragment);
+        bytes
+    }
+
+    fn hello(kind: u8, offset: u8, cookie: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![kind, 0, 0, 80, 0, 0, 0, 0, offset, 0, 0, 80, 254, 253];
+        bytes.extend([7; 32]);
+        bytes.push(0);
+        bytes.push(u8::try_from(cookie.len()).unwrap());
+        bytes.extend(cookie);
+        bytes.extend([0, 4, 0xc0, 0xae, 0x13, 0x01, 1, 0]);
+        bytes
+    }
+
+    #[test]
+    fn a_client_hello_shows_its_random_and_suites() {
+        let datagram = record(22, 0, &hello(1, 0, &[1, 2]));
+        let Datagram::ClientHello(hello) = classify(&datagram) else {
+            panic!("not a hello")
+        };
+        assert_eq!(hello.random, [7; 32]);
+        assert_eq!(hello.message_sequence, 0);
+        assert_eq!(hello.cipher_suites, [0xc0ae, 0x1301]);
+        assert_eq!(
+            cipher_suite_name(hello.cipher_suites[0]),
+            "ECDHE_ECDSA_AES_128_CCM_8"
+        );
+    }
+
+    #[test]
+    fn datagrams_are_told_apart_by_their_first_record() {
+        assert_eq!(
+            classify(&record(22, 0, &hello(1, 9, &[]))),
+            Datagram::ClientHelloFragment
+        );
+        assert_eq!(classify(&record(22, 0, &[11, 0])), Datagram::Plaintext);
+        assert_eq!(classify(&record(21, 0, &[2, 40])), Datagram::Plaintext);
+        assert_eq!(classify(&record(23, 1, &[0; 30])), Datagram::Protected);
+        assert_eq!(classify(&[0x2f, 1, 2]), Datagram::Protected);
+        assert_eq!(classify(b"GET / HTTP/1.1"), Datagram::Foreign);
+        assert_eq!(classify(&[]), Datagram::Foreign);
+    }
+
+    #[test]
+    fn one_message_is_told_from_more_and_from_less() {
+        let message = [11, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0, 3, 7, 7, 7];
+        let one = record(22, 0, &message);
+        assert!(is_single_message(&one));
+        assert!(!is_single_message(&[one.clone(), one.clone()].concat()));
+        assert!(!is_single_message(&one[..one.len() - 1]));
+        assert!(!is_single_message(&record(22, 0, &message.repeat(2))));
+        assert!(!is_single_message(&record(23, 0, &message)));
+        assert!(!is_single_message(&[]));
+    }
+
+    #[test]
+    fn no_cut_of_a_hello_panics_or_passes_for_a_whole_one() {
+        let datagram = record(22, 0, &hello(1, 0, &[1, 2]));
+        for length in 0..datagram.len() {
+            assert_eq!(classify(&datagram[..length]), Datagram::Foreign, "{length}");
+        }
+    }
+
+    #[test]
+    fn only_a_real_server_hello_goes_beyond_the_cookie() {
+        let server_hello = record(22, 0, &hello(2, 0, &[]));
+        assert!(inspect_outbound(&server_hello).beyond_cookie);
+        let mut retry = hello(2, 0, &[]);
+        retry[14..46].copy_from_slice(&HELLO_RETRY_RANDOM);
+        assert!(!inspect_outbound(&record(22, 0, &retry)).beyond_cookie);
+        let verify = record(22, 0, &hello(3, 0, &[]));
+        assert!(!inspect_outbound(&verify).beyond_cookie);
+        assert_eq!(inspect_outbound(&verify).next_plaintext_sequence, Some(6));
+    }
+
+    #[test]
+    fn an_alert_is_a_record_of_fifteen_bytes() {
+        let alert = fatal_alert(0x0102_0304, 48);
+        assert_eq!(alert, [21, 254, 253, 0, 0, 0, 0, 1, 2, 3, 4, 0, 2, 2, 48]);
+        assert_eq!(classify(&alert), Datagram::Plaintext);
+    }
+}

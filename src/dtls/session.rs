@@ -1,0 +1,119 @@
+//! One DTLS session, from a first ClientHello to its end.
+//!
+//! ```text
+//! Unproven ──▶ Proven ──▶ Established ──▶ (ended)
+//!  cookie       flights     application data
+//!  pending      under way
+//! ```
+//!
+//! *Unproven*: the peer's address may be forged, so nothing larger than what came in goes out, and
+//! nothing goes out by timer. *Proven*: the engine has accepted a cookie; the handshake runs under
+//! its deadline. *Established*: the client's key is proven and its certificate accepted.
+
+use super::engine::{Effect, Engine};
+use super::record;
+use crate::timers;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+/// Names a session for as long as the process lives. The address is only today's way to reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub u64);
+
+/// The two ends of a datagram's way: a device reaches us at one of possibly many addresses, and must
+/// be answered from that one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Path {
+    /// The peer.
+    pub remote: SocketAddr,
+    /// Our address, where the socket knows it.
+    pub local: Option<IpAddr>,
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An IPv4 peer of a dual-stack socket is shown as what it is.
+        let remote = SocketAddr::new(self.remote.ip().to_canonical(), self.remote.port());
+        write!(f, "{remote}")
+    }
+}
+
+/// How far a session has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The peer's address may be forged.
+    Unproven,
+    /// The peer receives what we send to its address.
+    Proven,
+    /// The peer owns its certificate's key.
+    Established,
+}
+
+/// A session and its engine.
+pub struct Session {
+    /// Where its peer is.
+    pub path: Path,
+    /// How far it has come.
+    pub stage: Stage,
+    /// The engine.
+    pub engine: Engine,
+    /// The random of the ClientHello it began with.
+    pub random: [u8; 32],
+    /// When it ends, unless something happens before.
+    pub deadline: Instant,
+    /// Bytes it may still be sent while it is unproven: those that came, less those that went.
+    pub credit: usize,
+    /// The certificate the peer has shown, until the handshake is complete.
+    pub certificate: Option<Vec<u8>>,
+    /// Its place in the timer queue.
+    pub timer: timers::Slot,
+    next_plaintext_sequence: u64,
+}
+
+impl Session {
+    /// A session at its first ClientHello.
+    pub fn new(path: Path, engine: Engine, random: [u8; 32], deadline: Instant) -> Session {
+        Session {
+            path,
+            stage: Stage::Unproven,
+            engine,
+            random,
+            deadline,
+            credit: 0,
+            certificate: None,
+            timer: timers::Slot::default(),
+            next_plaintext_sequence: 0,
+        }
+    }
+
+    /// When the session wants attention, if nothing comes from its peer.
+    pub fn next_timeout(&self) -> Instant {
+        match (self.stage, self.engine.next_timeout()) {
+            // A HelloVerifyRequest is never retransmitted (RFC 6347 §4.2.1).
+            (Stage::Unproven, _) | (_, None) => self.deadline,
+            (Stage::Proven | Stage::Established, Some(engine)) => engine.min(self.deadline),
+        }
+    }
+
+    /// Looks at what the engine wants to send. Returns whether one of it shows that the engine has
+    /// accepted the peer's cookie.
+    pub fn inspect(&mut self, effects: &[Effect]) -> bool {
+        let mut beyond_cookie = false;
+        for effect in effects {
+            if let Effect::Transmit(datagram) = effect {
+                let outbound = record::inspect_outbound(datagram);
+                beyond_cookie |= outbound.beyond_cookie;
+                self.next_plaintext_sequence = self
+                    .next_plaintext_sequence
+                    .max(outbound.next_plaintext_sequence.unwrap_or_default());
+            }
+        }
+        beyond_cookie
+    }
+
+    /// A plaintext fatal alert, in sequence with what the engine has sent in epoch 0.
+    pub fn fatal_alert(&self, description: u8) -> Vec<u8> {
+        record::fatal_alert(self.next_plaintext_sequence, description)
+    }
+}
