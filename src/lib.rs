@@ -83,3 +83,4 @@ pub mod coap;
 pub mod device;
 pub mod dtls;
 pub mod timers;
+pub mod upstream;

@@ -1,0 +1,47 @@
+//! One request to ThingsBoard, and what its outcome means.
+//!
+//! [`request`](Request) says what can be asked, [`error`](Error) what can go wrong, by the decision the
+//! gateway takes. `thingsboard` turns a request into method, path and body and judges the status that
+//! comes back; it is the only file with URLs. `client` carries the bytes; it is the only file that names
+//! the HTTP library.
+//!
+//! # Nothing is sent twice
+//!
+//! A POST of telemetry that is sent twice is stored twice, under two timestamps, so a request is repeated
+//! only where it is certain that not one byte of it was written:
+//!
+//! * `reqwest` has a retry layer of its own (for HTTP/2 refusals); it is switched off.
+//! * Beneath it, `hyper-util` retries a request that it *handed to a pooled connection and got back
+//!   unstarted*, because that connection turned out to be closed before the first byte was written
+//!   (`retry_canceled_requests`, on by default). That is safe, and wanted: without it the first POST after
+//!   the server closed an idle connection would fail for nothing. A request of which anything may have
+//!   been written does not come back, and is not repeated.
+//! * What remains is the race in which the server closes a connection while our request is on its way to
+//!   it. The outcome is unknown, so it is [`Error::Unreachable`], and the device decides.
+//!
+//! Tomcat ends a connection after 100 requests (`maxKeepAliveRequests`), and says so with
+//! `Connection: close` on the last answer, which the client obeys: no race there. It also closes idle
+//! connections; ours leave the pool first, after ten idle seconds, so that race is rare as well.
+
+mod client;
+mod error;
+mod request;
+#[cfg(test)]
+mod scripted_server;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod thingsboard;
+
+pub use error::{Error, Status};
+pub use request::{Answer, Operation, Request};
+pub use settings::{Settings, SettingsError};
+pub use thingsboard::ThingsBoard;
+
+use std::future::Future;
+
+/// Something that answers device requests as ThingsBoard's HTTP device API does.
+pub trait Upstream: Send + Sync + 'static {
+    /// Sends one request and waits for its outcome. Never retries what may have been written.
+    fn send(&self, request: Request) -> impl Future<Output = Result<Answer, Error>> + Send;
+}

@@ -1,0 +1,90 @@
+//! What can be asked of ThingsBoard's HTTP device API.
+
+use crate::device::Device;
+use bytes::Bytes;
+use std::fmt;
+use std::sync::Arc;
+
+/// One request, with what it is authorised by.
+///
+/// `Debug` tells the sizes of bodies only: `claim` and `provision` carry secrets in them.
+#[derive(Clone)]
+pub enum Request {
+    /// On behalf of a registered device, under its access token.
+    Device {
+        /// Whose token is used.
+        device: Arc<Device>,
+        /// What is asked.
+        operation: Operation,
+    },
+    /// `POST /api/v1/provision`: authorised by the key and secret in its body.
+    Provision {
+        /// The JSON as the device sent it.
+        body: Bytes,
+    },
+}
+
+/// What a device can ask for. Bodies are forwarded byte for byte.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Operation {
+    /// `POST telemetry`.
+    PostTelemetry(Bytes),
+    /// `POST attributes` (client attributes).
+    PostAttributes(Bytes),
+    /// `POST claim`; the body may be empty.
+    Claim(Bytes),
+    /// `GET attributes`; key lists as ThingsBoard takes them, not yet percent-encoded.
+    GetAttributes {
+        /// `clientKeys`, if given.
+        client_keys: Option<String>,
+        /// `sharedKeys`, if given.
+        shared_keys: Option<String>,
+    },
+    /// `POST rpc/{id}`: the reply to a command from the server.
+    ReplyRpc {
+        /// The command's id.
+        id: u32,
+        /// The reply.
+        body: Bytes,
+    },
+    /// `POST rpc`: a client-side RPC, answered by the rule chain.
+    CallRpc(Bytes),
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Request::Device { device, operation } => {
+                write!(f, "{operation:?} of {:?}", device.name)
+            }
+            Request::Provision { body } => write!(f, "Provision({} bytes)", body.len()),
+        }
+    }
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Operation::PostTelemetry(body) => write!(f, "PostTelemetry({} bytes)", body.len()),
+            Operation::PostAttributes(body) => write!(f, "PostAttributes({} bytes)", body.len()),
+            Operation::Claim(body) => write!(f, "Claim({} bytes)", body.len()),
+            Operation::GetAttributes {
+                client_keys,
+                shared_keys,
+            } => f
+                .debug_struct("GetAttributes")
+                .field("client_keys", client_keys)
+                .field("shared_keys", shared_keys)
+                .finish(),
+            Operation::ReplyRpc { id, body } => write!(f, "ReplyRpc({id}, {} bytes)", body.len()),
+            Operation::CallRpc(body) => write!(f, "CallRpc({} bytes)", body.len()),
+        }
+    }
+}
+
+/// A 200 from upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The body, possibly empty.
+    pub body: Bytes,
+}

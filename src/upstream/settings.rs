@@ -1,0 +1,50 @@
+//! Where ThingsBoard is, and how long we wait for it.
+
+use std::time::Duration;
+
+/// What `[upstream]` says. [`ThingsBoard::new`](super::ThingsBoard::new) judges it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Base URL, `http` or `https`, with an optional path before `/api/v1`: `https://iot.example/tb`.
+    pub url: String,
+    /// PEM of the certificates that may sign the upstream's. With them, no others are trusted;
+    /// without, those of the operating system are.
+    pub ca: Option<Vec<u8>>,
+    /// For one request as a whole: connecting, sending, and the answer to its last byte. More than zero.
+    pub timeout: Duration,
+    /// Requests at once, 1 or more. What comes beyond is refused at once as [`Error::Overloaded`](super::Error).
+    pub max_in_flight: usize,
+}
+
+/// A setting that can't work. The texts name no value: an URL may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// It does not parse.
+    #[error("the URL can't be read ({0}); write it like http://thingsboard.example:8080")]
+    Url(String),
+    /// Neither `http` nor `https`.
+    #[error("the URL's scheme is {0:?}; ThingsBoard's device API is reached by http or https")]
+    Scheme(String),
+    /// `user:password@` in the URL.
+    #[error(
+        "the URL holds a user name or password; devices are authorised by their access tokens alone"
+    )]
+    Credentials,
+    /// `?…` or `#…` in the URL.
+    #[error("the URL holds a query or a fragment; only a path may follow the host")]
+    QueryOrFragment,
+    /// The PEM is broken, or holds no certificate, or one that can't be a trust anchor.
+    #[error("the CA file is not usable: {0}")]
+    Ca(String),
+    /// `https` without a CA of one's own, and the system has none either.
+    #[error(
+        "no trusted certificates for https ({0}); install the system's (Debian: ca-certificates) or name a CA file"
+    )]
+    NoTrustAnchors(String),
+    /// No time at all.
+    #[error("the timeout is zero; give ThingsBoard some seconds")]
+    ZeroTimeout,
+    /// No request at all.
+    #[error("max_in_flight is zero; at least one request must be possible")]
+    ZeroInFlight,
+}

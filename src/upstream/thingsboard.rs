@@ -1,0 +1,330 @@
+//! ThingsBoard's HTTP device API: how a request is put, and what a status means.
+//!
+//! The only file with URLs. A path holds the access token, so paths are wiped when dropped, have no
+//! `Debug`, and are never logged.
+//!
+//! Shapes and statuses are those of ThingsBoard's `DeviceApiController` (base `/api/v1`).
+
+use super::client::{Client, Reply};
+use super::{Answer, Error, Operation, Request, Settings, SettingsError, Status, Upstream};
+use crate::device::AccessToken;
+use bytes::Bytes;
+use std::fmt;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+/// A ThingsBoard server, reached over its HTTP device API.
+pub struct ThingsBoard {
+    client: Client,
+    in_flight: Semaphore,
+}
+
+impl ThingsBoard {
+    /// Checks the settings. Opens no connection: ThingsBoard may be down when the gateway starts.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        if settings.timeout.is_zero() {
+            return Err(SettingsError::ZeroTimeout);
+        }
+        if settings.max_in_flight == 0 {
+            return Err(SettingsError::ZeroInFlight);
+        }
+        let permits = settings.max_in_flight.min(Semaphore::MAX_PERMITS);
+        Ok(ThingsBoard {
+            client: Client::new(&settings)?,
+            in_flight: Semaphore::new(permits),
+        })
+    }
+}
+
+impl fmt::Debug for ThingsBoard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThingsBoard").finish_non_exhaustive()
+    }
+}
+
+impl Upstream for ThingsBoard {
+    async fn send(&self, request: Request) -> Result<Answer, Error> {
+        // A caller that waited here would hold its request without bound.
+        let Ok(_permit) = self.in_flight.try_acquire() else {
+            return Err(Error::Overloaded);
+        };
+        judge(self.client.exchange(call(&request)).await?)
+    }
+}
+
+/// The two methods of the device API.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Post,
+}
+
+/// One HTTP request, complete but for the base URL.
+pub(super) struct Call {
+    pub(super) method: Method,
+    /// Path and query as they go onto the wire, beginning with `/`. Holds the token.
+    pub(super) target: Zeroizing<String>,
+    pub(super) body: Bytes,
+}
+
+/// Puts a request into HTTP.
+fn call(request: &Request) -> Call {
+    let (device, operation) = match request {
+        Request::Provision { body } => {
+            return Call {
+                method: Method::Post,
+                target: Zeroizing::new("/api/v1/provision".to_owned()),
+                body: body.clone(),
+            };
+        }
+        Request::Device { device, operation } => (device, operation),
+    };
+    let mut target = device_path(&device.token);
+    let (method, body) = match operation {
+        Operation::PostTelemetry(body) => {
+            target.push_str("/telemetry");
+            (Method::Post, body.clone())
+        }
+        Operation::PostAttributes(body) => {
+            target.push_str("/attributes");
+            (Method::Post, body.clone())
+        }
+        Operation::Claim(body) => {
+            target.push_str("/claim");
+            (Method::Post, body.clone())
+        }
+        Operation::GetAttributes {
+            client_keys,
+            shared_keys,
+        } => {
+            target.push_str("/attributes");
+            let lists = [("clientKeys", client_keys), ("sharedKeys", shared_keys)];
+            let given = lists
+                .iter()
+                .filter_map(|(name, keys)| keys.as_ref().map(|keys| (name, keys)));
+            for (separator, (name, keys)) in std::iter::once('?')
+                .chain(std::iter::repeat('&'))
+                .zip(given)
+            {
+                target.push(separator);
+                target.push_str(name);
+                target.push('=');
+                percent_encode(keys, &mut target);
+            }
+            (Method::Get, Bytes::new())
+        }
+        Operation::ReplyRpc { id, body } => {
+            target.push_str("/rpc/");
+            target.push_str(&id.to_string());
+            (Method::Post, body.clone())
+        }
+        Operation::CallRpc(body) => {
+            target.push_str("/rpc");
+            (Method::Post, body.clone())
+        }
+    };
+    Call {
+        method,
+        target,
+        body,
+    }
+}
+
+/// `/api/v1/{token}`. No token is a dot segment, which would be resolved away: see `AccessToken::new`.
+fn device_path(token: &AccessToken) -> Zeroizing<String> {
+    // Room for the longest target that is usual, so that growing leaves no copies of the token behind.
+    let mut path = Zeroizing::new(String::with_capacity(1024));
+    path.push_str("/api/v1/");
+    percent_encode(token.expose(), &mut path);
+    path
+}
+
+/// Appends `text` with everything but RFC 3986's unreserved characters (§2.3) percent-encoded.
+fn percent_encode(text: &str, into: &mut String) {
+    const HEX: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+    ];
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or('0');
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                into.push(char::from(byte))
+            }
+            _ => into.extend(['%', digit(byte >> 4), digit(byte & 0x0f)]),
+        }
+    }
+}
+
+/// What a reply means. ThingsBoard's error bodies have several shapes, depending on how it is deployed, so
+/// beyond "is there a text" only the status counts.
+fn judge(reply: Reply) -> Result<Answer, Error> {
+    match reply.status {
+        200 => reply
+            .body
+            .map(|body| Answer { body })
+            .ok_or(Error::Unintelligible("its body is too large")),
+        408 | 504 => Err(Error::Timeout),
+        502 | 503 => Err(Error::Overloaded),
+        code @ 400..=599 => {
+            let has_text = reply.body.is_none_or(|body| !body.trim_ascii().is_empty());
+            Err(Error::Rejected(Status { code, has_text }))
+        }
+        300..=399 => Err(Error::Unintelligible(
+            "it is a redirect; check the upstream URL",
+        )),
+        _ => Err(Error::Unintelligible(
+            "its status is none that the device API uses",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Device;
+    use std::sync::Arc;
+
+    fn put(token: &str, operation: Operation) -> (Method, String) {
+        let device = Arc::new(Device {
+            name: "meter-17".into(),
+            token: AccessToken::new(token).unwrap(),
+        });
+        let call = call(&Request::Device { device, operation });
+        (call.method, call.target.to_string())
+    }
+
+    fn judged(status: u16, body: &'static str) -> Result<Answer, Error> {
+        judge(Reply {
+            status,
+            body: Some(Bytes::from_static(body.as_bytes())),
+        })
+    }
+
+    fn rejected(code: u16, has_text: bool) -> Result<Answer, Error> {
+        Err(Error::Rejected(Status { code, has_text }))
+    }
+
+    #[test]
+    fn every_operation_has_its_path() {
+        let body = Bytes::from_static(b"{temperature:25}");
+        let rows = [
+            (
+                Operation::PostTelemetry(body.clone()),
+                Method::Post,
+                "/api/v1/T1/telemetry",
+            ),
+            (
+                Operation::PostAttributes(body.clone()),
+                Method::Post,
+                "/api/v1/T1/attributes",
+            ),
+            (
+                Operation::Claim(Bytes::new()),
+                Method::Post,
+                "/api/v1/T1/claim",
+            ),
+            (
+                Operation::ReplyRpc {
+                    id: 17,
+                    body: body.clone(),
+                },
+                Method::Post,
+                "/api/v1/T1/rpc/17",
+            ),
+            (Operation::CallRpc(body), Method::Post, "/api/v1/T1/rpc"),
+        ];
+        for (operation, method, path) in rows {
+            assert_eq!(put("T1", operation), (method, path.to_owned()));
+        }
+    }
+
+    #[test]
+    fn provisioning_needs_no_token() {
+        let call = call(&Request::Provision {
+            body: Bytes::from_static(b"{}"),
+        });
+        assert_eq!(
+            (call.method, call.target.as_str()),
+            (Method::Post, "/api/v1/provision")
+        );
+    }
+
+    #[test]
+    fn attribute_keys_are_asked_for_as_the_device_did() {
+        let get = |client: Option<&str>, shared: Option<&str>| {
+            let operation = Operation::GetAttributes {
+                client_keys: client.map(str::to_owned),
+                shared_keys: shared.map(str::to_owned),
+            };
+            put("T1", operation)
+        };
+        let target = |query: &str| (Method::Get, format!("/api/v1/T1/attributes{query}"));
+        assert_eq!(get(None, None), target(""));
+        assert_eq!(get(Some("a"), None), target("?clientKeys=a"));
+        assert_eq!(get(None, Some("b")), target("?sharedKeys=b"));
+        assert_eq!(
+            get(Some("a,c"), Some("b")),
+            target("?clientKeys=a%2Cc&sharedKeys=b")
+        );
+        assert_eq!(
+            get(Some("a&b=c#d e+ü"), None),
+            target("?clientKeys=a%26b%3Dc%23d%20e%2B%C3%BC")
+        );
+    }
+
+    #[test]
+    fn a_token_stays_one_path_segment_whatever_it_holds() {
+        let (_, target) = put("a..b?c#d&ü", Operation::CallRpc(Bytes::new()));
+        assert_eq!(target, "/api/v1/a..b%3Fc%23d%26%C3%BC/rpc");
+    }
+
+    #[test]
+    fn each_status_means_one_decision() {
+        assert_eq!(judged(200, ""), Ok(Answer { body: Bytes::new() }));
+        assert_eq!(
+            judged(200, "{}"),
+            Ok(Answer {
+                body: Bytes::from_static(b"{}")
+            })
+        );
+        assert_eq!(judged(408, ""), Err(Error::Timeout));
+        assert_eq!(judged(504, "<html>"), Err(Error::Timeout));
+        assert_eq!(judged(502, "<html>"), Err(Error::Overloaded));
+        assert_eq!(judged(503, r#"{"status":503}"#), Err(Error::Overloaded));
+        for code in [400, 401, 403, 404, 405, 413, 429, 499, 500, 501, 505, 599] {
+            assert_eq!(judged(code, ""), rejected(code, false));
+            assert_eq!(judged(code, "text"), rejected(code, true));
+        }
+        for code in [
+            100, 101, 199, 201, 202, 204, 206, 299, 300, 301, 302, 304, 307, 308, 399, 600, 999,
+        ] {
+            assert!(
+                matches!(judged(code, ""), Err(Error::Unintelligible(_))),
+                "{code}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_body_of_blanks_is_no_text() {
+        assert_eq!(judged(500, " \r\n"), rejected(500, false));
+    }
+
+    #[test]
+    fn a_body_over_the_bound_spoils_an_answer_but_not_a_refusal() {
+        assert!(matches!(
+            judge(Reply {
+                status: 200,
+                body: None
+            }),
+            Err(Error::Unintelligible(_))
+        ));
+        assert_eq!(
+            judge(Reply {
+                status: 500,
+                body: None
+            }),
+            rejected(500, true)
+        );
+    }
+}
