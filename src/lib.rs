@@ -79,6 +79,7 @@
     )
 )]
 
+pub mod authority;
 pub mod coap;
 pub mod device;
 pub mod dtls;
