@@ -81,6 +81,7 @@
 
 pub mod authority;
 pub mod coap;
+pub mod config;
 pub mod device;
 pub mod dtls;
 pub mod timers;

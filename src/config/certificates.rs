@@ -1,0 +1,165 @@
+//! The certificate files a configuration names.
+
+use super::file::{self, Contents};
+use super::reader::Reader;
+use super::value;
+use crate::dtls::credentials::{Certificate, Moment, PrivateKey, certificates};
+use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
+use rustls_pki_types::UnixTime;
+use std::path::Path;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Certificates and keys have a few kilobytes, a file of public authorities a few hundred.
+const LARGEST: u64 = 1024 * 1024;
+
+/// Days before its end from which a certificate is worth a word.
+const SOON: i64 = 30;
+
+const HOW_TO_MAKE: &str = "make them with `coaps-gateway certs --out certs --host NAME`";
+
+/// `[server]`: both files are looked at, whatever is wrong with the other.
+pub(super) fn server(reader: &mut Reader, now: UnixTime) -> Option<ServerCredentials> {
+    let certificate = part(
+        reader,
+        "server.certificate",
+        "certs/server.pem",
+        |contents| Certificate::from_pem(&contents.bytes),
+    );
+    if let Some((path, certificate)) = &certificate {
+        let (period, now) = (certificate.period(), Moment::from(now));
+        let days = now.days_until(period.not_after);
+        let dates = if now > period.not_after {
+            Some(format!(
+                "ended on {}: devices that check dates will refuse it",
+                period.not_after
+            ))
+        } else if now < period.not_before {
+            Some(format!(
+                "begins on {} only: devices that check dates will refuse it",
+                period.not_before
+            ))
+        } else {
+            (days < SOON).then(|| format!("ends on {}, in {days} days", period.not_after))
+        };
+        if let Some(dates) = dates {
+            reader.warn("server.certificate", format!("{path} {dates}"));
+        }
+    }
+    let mut open_to_all = false;
+    let key = part(
+        reader,
+        "server.private_key",
+        "certs/server.key",
+        |contents| {
+            open_to_all = contents.open_to_all;
+            PrivateKey::from_pem(&contents.bytes)
+        },
+    );
+    if let (Some((path, _)), true) = (&key, open_to_all) {
+        reader.warn(
+            "server.private_key",
+            format!("everyone on this machine may read {path}: chmod 600 {path}"),
+        );
+    }
+    let ((certificate_path, certificate), (_, key)) = (certificate?, key?);
+    ServerCredentials::pair(certificate, key)
+        .map_err(|error| {
+            let right = format!("the key that {certificate_path} was made for");
+            reader.mistake("server.private_key", error.to_string(), right);
+        })
+        .ok()
+}
+
+/// One file, read and parsed; its path comes along for messages.
+fn part<T, E: std::fmt::Display>(
+    reader: &mut Reader,
+    key: &str,
+    default: &str,
+    parse: impl FnOnce(&Contents) -> Result<T, E>,
+) -> Option<(String, T)> {
+    let path = reader.path(key, default)?;
+    let contents = contents(reader, key, &path, HOW_TO_MAKE)?;
+    let path = path.display().to_string();
+    match parse(&contents) {
+        Ok(parsed) => Some((path, parsed)),
+        Err(error) => {
+            reader.mistake(key, format!("{path}: {error}"), "");
+            None
+        }
+    }
+}
+
+fn contents(reader: &mut Reader, key: &str, path: &Path, right: &str) -> Option<Contents> {
+    file::read(path, LARGEST)
+        .map_err(|reason| {
+            reader.mistake(
+                key,
+                format!("{} can't be read: {reason}", path.display()),
+                right,
+            )
+        })
+        .ok()
+}
+
+/// `[clients]`: who is let in.
+pub(super) fn clients(reader: &mut Reader) -> Option<ClientPolicy> {
+    let choices = [("check", Validity::Check), ("ignore", Validity::Ignore)];
+    let validity = reader.read("clients.validity", Validity::Check, |v| {
+        value::choice(v, &choices)
+    });
+    let key = "clients.trust_anchors";
+    let anchors = match reader.optional_path(key) {
+        Some(path) => Some((
+            contents(
+                reader,
+                key,
+                &path,
+                "a PEM file of authorities, or leave the key out",
+            )?,
+            path,
+        )),
+        None => {
+            if reader.is_set(key) {
+                reader.warn(
+                    key,
+                    "empty: certificates of any issuer are let in, the registry alone decides",
+                );
+            }
+            None
+        }
+    };
+    let (pem, path) = anchors.map_or((None, String::new()), |(pem, path)| {
+        (Some(pem), path.display().to_string())
+    });
+    ClientPolicy::new(
+        pem.as_ref().map(|contents| contents.bytes.as_slice()),
+        validity,
+    )
+    .map_err(|error| reader.mistake(key, format!("{path}: {error}"), ""))
+    .ok()
+}
+
+/// `upstream.ca`: kept as PEM for the HTTP client, but known to parse.
+pub(super) fn upstream(reader: &mut Reader) -> Option<Vec<u8>> {
+    let key = "upstream.ca";
+    let path = reader.optional_path(key)?;
+    let pem = contents(
+        reader,
+        key,
+        &path,
+        "a PEM file of the upstream's authorities, or leave the key out",
+    )?;
+    let wrong = match certificates(&pem.bytes) {
+        Err(error) => error.to_string(),
+        Ok(all)
+            if all
+                .iter()
+                .any(|der| X509Certificate::from_der(der).is_err()) =>
+        {
+            "one of its certificates is malformed".to_owned()
+        }
+        Ok(_) => return Some(pem.bytes.to_vec()),
+    };
+    reader.mistake(key, format!("{}: {wrong}", path.display()), "");
+    None
+}

@@ -1,0 +1,317 @@
+//! The device registry's file.
+
+mod entry;
+
+use super::file;
+use super::keys::unknown;
+use super::layers::{Environment, Lines, syntax};
+use super::mistake::{Mistake, Wrong, shown};
+use super::reader::Reader;
+use crate::device::{Device, Fingerprint, Registry};
+use entry::Entry;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Well over a million devices.
+const LARGEST: u64 = 256 * 1024 * 1024;
+
+/// Mistakes told of one registry. Whoever made more than this made the same one in every line.
+const MOST_MISTAKES: usize = 100;
+
+const DEFAULT: &str = "config/devices.toml";
+const KEY: &str = "devices.file";
+const ONE_FOR_ONE: &str = "one name and one certificate for one device";
+const KEYS: [&str; 6] = [
+    "name",
+    "fingerprint",
+    "certificate",
+    "token",
+    "token_file",
+    "token_env",
+];
+
+/// Reads the registry. None, or an empty one, is no mistake: the first device then shows up in the
+/// log with the lines to paste.
+pub(super) fn load(reader: &mut Reader, environment: &Environment) -> Registry {
+    let empty = "every device gets 4.01 until it is registered";
+    let path = if reader.is_set(KEY) {
+        reader.optional_path(KEY)
+    } else {
+        Some(DEFAULT.into())
+    };
+    let Some(path) = path else {
+        reader.warn(KEY, format!("no registry: {empty}"));
+        return Registry::default();
+    };
+    let name = path.display().to_string();
+    let contents = match file::read(&path, LARGEST) {
+        Ok(contents) => contents,
+        Err(file::Unreadable::Missing) if !reader.is_set(KEY) => {
+            reader.warn(KEY, format!("{name} is not there: {empty}"));
+            return Registry::default();
+        }
+        Err(reason) => {
+            reader.mistake(
+                KEY,
+                format!("{name} can't be read: {reason}"),
+                "a file of [[device]] entries; an empty one will do",
+            );
+            return Registry::default();
+        }
+    };
+    let Ok(text) = std::str::from_utf8(&contents.bytes) else {
+        reader.mistake_at(
+            name,
+            "",
+            "this is not text (UTF-8)",
+            "a file of [[device]] entries",
+        );
+        return Registry::default();
+    };
+    let mut file = DevicesFile {
+        name: &name,
+        lines: Lines::of(text),
+        environment,
+        registry: Registry::default(),
+        mistakes: Vec::new(),
+        count: 0,
+        names: HashMap::new(),
+        owners: HashMap::new(),
+        tokens: HashMap::new(),
+        hasher: RandomState::new(),
+        shared_tokens: Vec::new(),
+        holds_tokens: false,
+        open_to_all: Vec::new(),
+    };
+    let (document, damaged) = syntax(&name, text, &file.lines, reader.mistakes());
+    // What is recovered around a syntax error says little about what was meant.
+    if damaged.is_empty() {
+        file.read(&document);
+    }
+    let DevicesFile {
+        mut registry,
+        mut mistakes,
+        count,
+        holds_tokens,
+        open_to_all,
+        shared_tokens,
+        ..
+    } = file;
+    let more = count.saturating_sub(mistakes.len());
+    if more > 0 {
+        let wrong = format!("{more} more mistakes in this file");
+        mistakes.push(Mistake {
+            place: name.clone(),
+            key: String::new(),
+            wrong,
+            right: String::new(),
+        });
+    }
+    if registry.is_empty() && mistakes.is_empty() && damaged.is_empty() {
+        reader.warn_at(
+            name.clone(),
+            "",
+            format!("there is no device in it: {empty}"),
+        );
+    }
+    reader.mistakes().append(&mut mistakes);
+    if contents.open_to_all && holds_tokens {
+        reader.warn_at(
+            name.clone(),
+            "",
+            format!("everyone on this machine may read these tokens: chmod 600 {name}"),
+        );
+    }
+    for (line, first) in shared_tokens.into_iter().take(MOST_MISTAKES) {
+        let message = format!(
+            "the same token as the device on line {first}: what both send arrives as one device's"
+        );
+        reader.warn_at(format!("{name}:{line}"), "token", message);
+    }
+    for (place, token_file) in open_to_all {
+        let message =
+            format!("everyone on this machine may read {token_file}: chmod 600 {token_file}");
+        reader.warn_at(place, "token_file", message);
+    }
+    registry.shrink_to_fit();
+    registry
+}
+
+/// The file while it is read.
+struct DevicesFile<'a> {
+    name: &'a str,
+    lines: Lines,
+    environment: &'a Environment,
+    registry: Registry,
+    mistakes: Vec<Mistake>,
+    /// How many mistakes there are; beyond a bound they are only counted.
+    count: usize,
+    /// On which line each name is taken.
+    names: HashMap<String, usize>,
+    /// Who has a fingerprint, and on which line that device begins.
+    owners: HashMap<Fingerprint, (String, usize)>,
+    /// On which line each token stands first, by a hash of it.
+    tokens: HashMap<u64, usize>,
+    hasher: RandomState,
+    /// Lines of devices that share a token with an earlier one, and that one's.
+    shared_tokens: Vec<(usize, usize)>,
+    /// Whether a token stands in the file itself.
+    holds_tokens: bool,
+    /// Token files that everyone may read, and where they are named.
+    open_to_all: Vec<(String, String)>,
+}
+
+impl DevicesFile<'_> {
+    fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.name)
+    }
+
+    fn mistake(
+        &mut self,
+        line: usize,
+        key: String,
+        wrong: impl Into<String>,
+        right: impl Into<String>,
+    ) {
+        self.count += 1;
+        if self.mistakes.len() < MOST_MISTAKES {
+            let wrong = Wrong::new(wrong, right);
+            self.mistakes
+                .push(Mistake::new(self.place(line), &key, wrong));
+        }
+    }
+
+    /// A mistake in one key of one device; the position says where that key stands.
+    fn wrong(
+        &mut self,
+        entry: &Entry<'_>,
+        key: &str,
+        wrong: impl Into<String>,
+        right: impl Into<String>,
+    ) {
+        let line = entry
+            .get(key)
+            .map_or(entry.line, |(_, start)| self.lines.at(start));
+        self.mistake(line, format!("{}: {key}", entry.label), wrong, right);
+    }
+
+    fn read(&mut self, document: &Spanned<DeTable<'_>>) {
+        for (key, value) in document.get_ref() {
+            let line = self.lines.at(key.span().start);
+            match (key.get_ref().as_ref(), value.get_ref()) {
+                ("device", DeValue::Array(devices)) => {
+                    for (index, device) in devices.iter().enumerate() {
+                        self.device(index + 1, device);
+                    }
+                }
+                ("device", _) => {
+                    self.mistake(
+                        line,
+                        "device".into(),
+                        "this is not a list of devices",
+                        "[[device]] in two brackets, once for each",
+                    );
+                }
+                (unknown, _) => {
+                    self.mistake(
+                        line,
+                        unknown.to_owned(),
+                        "there is no such key",
+                        "[[device]] in two brackets, once for each",
+                    );
+                }
+            }
+        }
+    }
+
+    fn device(&mut self, number: usize, device: &Spanned<DeValue<'_>>) {
+        let line = self.lines.at(device.span().start);
+        let DeValue::Table(table) = device.get_ref() else {
+            self.mistake(
+                line,
+                format!("device {number}"),
+                "this is not a device",
+                "[[device]] with name, fingerprint and token",
+            );
+            return;
+        };
+        let mut entry = Entry {
+            table,
+            line,
+            label: format!("device {number}"),
+        };
+        let before = self.count;
+        let name = self.name_of(&entry);
+        if let Some(name) = &name {
+            entry.label = format!("device {}", shown(name));
+        }
+        for key in table.keys() {
+            if !KEYS.contains(&key.get_ref().as_ref()) {
+                let line = self.lines.at(key.span().start);
+                let Wrong { wrong, right } = unknown(key.get_ref(), &KEYS);
+                self.mistake(
+                    line,
+                    format!("{}: {}", entry.label, shown(key.get_ref())),
+                    wrong,
+                    right,
+                );
+            }
+        }
+        let fingerprints = self.fingerprints(&entry);
+        let token = self.token(&entry);
+        self.claims(&entry, name.as_deref(), &fingerprints);
+        if let Some(token) = &token {
+            let hash = self.hasher.hash_one(token.expose());
+            match self.tokens.get(&hash) {
+                Some(first) => self.shared_tokens.push((entry.line, *first)),
+                None => drop(self.tokens.insert(hash, entry.line)),
+            }
+        }
+        if let (Some(name), Some(token), true) = (name, token, self.count == before) {
+            let device = Device {
+                name: name.into(),
+                token,
+            };
+            if let Err(conflict) = self.registry.add(device, &fingerprints) {
+                self.mistake(line, entry.label, conflict.to_string(), ONE_FOR_ONE);
+            }
+        }
+    }
+
+    /// Notes what a device claims, also if something else is wrong with it, so that each conflict is
+    /// told now and not only when the rest has been put right.
+    fn claims(&mut self, entry: &Entry<'_>, name: Option<&str>, fingerprints: &[Fingerprint]) {
+        if let Some(name) = name {
+            match self.names.get(name) {
+                Some(line) => {
+                    let wrong = format!("another device has this name, on line {line}");
+                    self.wrong(entry, "name", wrong, ONE_FOR_ONE);
+                }
+                None => drop(self.names.insert(name.to_owned(), entry.line)),
+            }
+        }
+        for (index, fingerprint) in fingerprints.iter().enumerate() {
+            let key = if entry.get("fingerprint").is_some() {
+                "fingerprint"
+            } else {
+                "certificate"
+            };
+            let wrong = if fingerprints
+                .iter()
+                .take(index)
+                .any(|other| other == fingerprint)
+            {
+                format!("{fingerprint} is given twice")
+            } else if let Some((owner, line)) = self.owners.get(fingerprint) {
+                format!("{fingerprint} already belongs to {owner}, on line {line}")
+            } else {
+                self.owners
+                    .insert(*fingerprint, (entry.label.clone(), entry.line));
+                continue;
+            };
+            self.wrong(entry, key, wrong, ONE_FOR_ONE);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! What stands in one `[[device]]`.
+
+use super::{DevicesFile, Fingerprint, file, shown};
+use crate::device::{AccessToken, CertificateId};
+use crate::dtls::credentials::certificates;
+use std::path::Path;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// The largest file of one certificate or one token.
+const LARGEST_PART: u64 = 64 * 1024;
+
+/// Fingerprints of one device: two during a change of certificate, a few more for a fleet behind one token.
+const MOST_FINGERPRINTS: usize = 64;
+
+/// One `[[device]]`, and how messages call it.
+pub(super) struct Entry<'t> {
+    pub(super) table: &'t DeTable<'t>,
+    pub(super) line: usize,
+    pub(super) label: String,
+}
+
+impl<'t> Entry<'t> {
+    pub(super) fn get(&self, key: &str) -> Option<(&'t DeValue<'t>, usize)> {
+        self.table
+            .iter()
+            .find(|(name, _)| name.get_ref() == key)
+            .map(|(name, value)| (value.get_ref(), name.span().start))
+    }
+}
+
+impl DevicesFile<'_> {
+    pub(super) fn name_of(&mut self, entry: &Entry<'_>) -> Option<String> {
+        let right = "name = \"…\", 1 to 128 characters, each device its own";
+        match entry.get("name") {
+            None => self.wrong(entry, "name", "the device has no name", right),
+            Some((DeValue::String(name), _)) => {
+                let fine = (1..=128).contains(&name.chars().count())
+                    && !name.chars().any(char::is_control)
+                    && name.trim() == name.as_ref();
+                if fine {
+                    return Some(name.to_string());
+                }
+                self.wrong(entry, "name", format!("{} is no name", shown(name)), right);
+            }
+            Some(_) => self.wrong(entry, "name", "this is not text in quotes", right),
+        }
+        None
+    }
+
+    pub(super) fn fingerprints(&mut self, entry: &Entry<'_>) -> Vec<Fingerprint> {
+        let right = "fingerprint = \"AB:CD:…\" (see `coaps-gateway fingerprint CERT.pem`) or certificate = \"PATH\"";
+        let key = match (entry.get("fingerprint"), entry.get("certificate")) {
+            (Some(_), None) => "fingerprint",
+            (None, Some(_)) => "certificate",
+            (Some(_), Some(_)) => {
+                self.wrong(
+                    entry,
+                    "certificate",
+                    "both fingerprint and certificate are given",
+                    "one of the two",
+                );
+                return Vec::new();
+            }
+            (None, None) => {
+                self.wrong(
+                    entry,
+                    "fingerprint",
+                    "neither fingerprint nor certificate is given",
+                    right,
+                );
+                return Vec::new();
+            }
+        };
+        let items: Vec<&DeValue<'_>> = match entry.get(key) {
+            Some((DeValue::Array(items), _)) => items.iter().map(Spanned::get_ref).collect(),
+            Some((single, _)) => vec![single],
+            None => Vec::new(),
+        };
+        if items.is_empty() || items.len() > MOST_FINGERPRINTS {
+            self.wrong(
+                entry,
+                key,
+                format!("the list has {} entries", items.len()),
+                format!("1 to {MOST_FINGERPRINTS}"),
+            );
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        for item in items {
+            let DeValue::String(text) = item else {
+                self.wrong(entry, key, "this is not text in quotes", right);
+                continue;
+            };
+            let read = if key == "fingerprint" {
+                text.parse()
+                    .map(|one| vec![one])
+                    .map_err(|error| format!("{}: {error}", shown(text)))
+            } else {
+                of_certificate(Path::new(text.as_ref()))
+                    .map_err(|error| format!("{}: {error}", shown(text)))
+            };
+            match read {
+                Ok(fingerprints) => found.extend(fingerprints),
+                Err(wrong) => self.wrong(entry, key, wrong, right),
+            }
+        }
+        found
+    }
+
+    pub(super) fn token(&mut self, entry: &Entry<'_>) -> Option<AccessToken> {
+        let right = "one of token = \"…\", token_file = \"PATH\", token_env = \"NAME\"";
+        let given: Vec<&str> = ["token", "token_file", "token_env"]
+            .into_iter()
+            .filter(|key| entry.get(key).is_some())
+            .collect();
+        let [key] = given.as_slice() else {
+            let wrong = if given.is_empty() {
+                "no token is given".to_owned()
+            } else {
+                format!("{} are given", given.join(" and "))
+            };
+            self.wrong(entry, given.last().unwrap_or(&"token"), wrong, right);
+            return None;
+        };
+        let Some((DeValue::String(text), start)) = entry.get(key) else {
+            self.wrong(entry, key, "this is not text in quotes", right);
+            return None;
+        };
+        let token = match *key {
+            "token" => {
+                self.holds_tokens = true;
+                AccessToken::new(text.as_ref()).map_err(|error| error.to_string())
+            }
+            "token_env" => match self
+                .environment
+                .get(std::ffi::OsStr::new(text.as_ref()))
+                .map(|value| value.to_str())
+            {
+                None => Err("the environment variable named here is not set".to_owned()),
+                Some(None) => Err("the environment variable named here is not UTF-8".to_owned()),
+                Some(Some(value)) => AccessToken::new(value)
+                    .map_err(|error| format!("the environment variable named here: {error}")),
+            },
+            _ => match file::read(Path::new(text.as_ref()), LARGEST_PART) {
+                Err(reason) => Err(format!("the file named here can't be read: {reason}")),
+                Ok(contents) => {
+                    if contents.open_to_all {
+                        let place = self.place(self.lines.at(start));
+                        self.open_to_all.push((place, text.to_string()));
+                    }
+                    // Editors end a file with a line break, which is not part of the token.
+                    std::str::from_utf8(&contents.bytes)
+                        .map_err(|_| "it is not text (UTF-8)".to_owned())
+                        .and_then(|token| {
+                            AccessToken::new(token.trim_end_matches(['\r', '\n']))
+                                .map_err(|e| e.to_string())
+                        })
+                        .map_err(|error| format!("the file named here: {error}"))
+                }
+            },
+        };
+        // What stands here is never repeated: it may be a token under the wrong key.
+        let right = match *key {
+            "token" => "a token as ThingsBoard shows it",
+            "token_env" => "the NAME of a variable that holds a token as ThingsBoard shows it",
+            _ => "the PATH of a file that holds a token as ThingsBoard shows it, and nothing else",
+        };
+        token
+            .map_err(|wrong| self.wrong(entry, key, wrong, right))
+            .ok()
+    }
+}
+
+/// Both fingerprints of the only certificate in a PEM file, so that a device that claims the other is noticed.
+fn of_certificate(path: &Path) -> Result<Vec<Fingerprint>, String> {
+    let contents =
+        file::read(path, LARGEST_PART).map_err(|reason| format!("can't be read: {reason}"))?;
+    let all = certificates(&contents.bytes).map_err(|error| error.to_string())?;
+    match all.as_slice() {
+        [only] if x509_parser::parse_x509_certificate(only).is_ok() => {
+            let CertificateId { sha256, sha3 } = CertificateId::of(only);
+            Ok(vec![Fingerprint::Sha256(sha256), Fingerprint::Sha3(sha3)])
+        }
+        [_] => Err("the certificate is malformed".to_owned()),
+        several => Err(format!(
+            "it holds {} certificates; leave only the device's own",
+            several.len()
+        )),
+    }
+}

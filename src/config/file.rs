@@ -1,0 +1,83 @@
+//! Files read whole, within a bound.
+
+use std::fs::{File, Metadata};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// A file's bytes, wiped when dropped, and whether everyone on this machine may read them.
+pub(super) struct Contents {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    pub(super) open_to_all: bool,
+}
+
+/// Why a file can't be read.
+pub(super) enum Unreadable {
+    /// It isn't there.
+    Missing,
+    /// Anything else, in words.
+    Other(String),
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unreadable::Missing => f.write_str("there is no such file"),
+            Unreadable::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Reads a regular file of at most `most` bytes.
+pub(super) fn read(path: &Path, most: u64) -> Result<Contents, Unreadable> {
+    let failed = |error: std::io::Error| {
+        if error.kind() == ErrorKind::NotFound {
+            Unreadable::Missing
+        } else {
+            Unreadable::Other(error.to_string())
+        }
+    };
+    // Looked at before it is opened: opening a pipe waits for a writer that may never come.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(Unreadable::Other(
+            "this is a directory or a device, not a file".into(),
+        ));
+    }
+    let file = File::open(path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let too_large = || {
+        Unreadable::Other(format!(
+            "the file is larger than {}",
+            bytesize::ByteSize(most)
+        ))
+    };
+    if metadata.len() > most {
+        return Err(too_large());
+    }
+    // At its full size from the start: a vector that grows leaves copies of secrets behind.
+    let capacity = usize::try_from(metadata.len())
+        .unwrap_or_default()
+        .saturating_add(1);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(capacity));
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > most) {
+        return Err(too_large());
+    }
+    Ok(Contents {
+        bytes,
+        open_to_all: open_to_all(&metadata),
+    })
+}
+
+#[cfg(unix)]
+fn open_to_all(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    metadata.permissions().mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_metadata: &Metadata) -> bool {
+    false
+}

@@ -1,0 +1,196 @@
+//! A file and the environment in, only valid values out, every mistake reported at once.
+//!
+//! `gateway.toml` is read first, then the environment over it (`COAPS_GATEWAY__SECTION__KEY`), then the
+//! files they name: the gateway's certificate and key, the trust anchors, the device registry. Paths
+//! are relative to the working directory. Each [`Mistake`] says where it is, what is wrong and what
+//! would be right; a [`Warning`] is for what works, but hardly as it was meant.
+
+mod certificates;
+mod devices;
+mod file;
+mod keys;
+mod layers;
+mod mistake;
+mod reader;
+mod value;
+
+pub use mistake::{Mistake, Mistakes, Warning};
+
+use crate::device::Registry;
+use crate::{coap, dtls, upstream};
+use reader::Reader;
+use rustls_pki_types::UnixTime;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::Path;
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "config/gateway.toml";
+
+/// `gateway.toml` is prose and a few keys; a megabyte of it is a mix-up.
+const LARGEST_FILE: u64 = 1024 * 1024;
+
+/// All the gateway needs to know, valid as it is.
+#[derive(Debug)]
+pub struct Config {
+    /// `[listen]`
+    pub listen: Listen,
+    /// `[server]`: the certificate and key shown to devices.
+    pub server: dtls::ServerCredentials,
+    /// `[clients]`: which certificates are let in.
+    pub clients: dtls::ClientPolicy,
+    /// `clients.provision`: may an unregistered certificate POST `api/v1/provision`?
+    pub provision: bool,
+    /// `[devices]`: which certificate is which device. Empty if there is no file.
+    pub registry: Registry,
+    /// `[upstream]`
+    pub upstream: upstream::Settings,
+    /// `[coap]`
+    pub coap: coap::Parameters,
+    /// `[dtls]`, and those of `[limits]` that concern handshakes and sessions as such.
+    pub dtls: dtls::Parameters,
+    /// The rest of `[limits]`.
+    pub limits: Limits,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[listen]`: where devices reach the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// `coaps`: the UDP address; port 0 lets the system choose.
+    pub coaps: SocketAddr,
+}
+
+/// Bounds that concern identities, which only the joining of sessions and devices knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// `sessions_per_device`: at once, 1 or more; beyond it the longest silent one goes.
+    pub sessions_per_device: usize,
+    /// `unregistered_sessions`: of certificates that are not registered, in all; 0 lets none in.
+    pub unregistered_sessions: usize,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// `level`: a level, or directives such as `info,coaps_gateway::dtls=debug`.
+    pub level: String,
+    /// `format`
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads everything: the file, the environment over it, and the files they name.
+    ///
+    /// `file`: a file that must be there, or `None` for [`DEFAULT_FILE`], which may be missing: a sidecar is
+    /// configured by the environment alone. `environment`: names and values, as `std::env::vars_os()`
+    /// gives them. `now`: to warn about certificates that have ended or soon will.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        now: UnixTime,
+    ) -> Result<(Config, Vec<Warning>), Mistakes> {
+        let environment: layers::Environment = environment.into_iter().collect();
+        let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+        let name = path.display().to_string();
+        let text = match file::read(path, LARGEST_FILE)
+            .map(|contents| String::from_utf8(contents.bytes.to_vec()))
+        {
+            Ok(Ok(text)) => text,
+            Err(file::Unreadable::Missing) if file.is_none() => {
+                let message =
+                    "not there; the environment and the defaults are used alone".to_owned();
+                warnings.push(Warning {
+                    place: name.clone(),
+                    key: String::new(),
+                    message,
+                });
+                String::new()
+            }
+            unreadable => {
+                let wrong = match unreadable {
+                    Err(reason) => format!("the configuration can't be read: {reason}"),
+                    Ok(_) => "this is not text (UTF-8)".to_owned(),
+                };
+                let right =
+                    format!("a file like the one that comes with the gateway, {DEFAULT_FILE}");
+                mistakes.push(Mistake {
+                    place: name.clone(),
+                    key: String::new(),
+                    wrong,
+                    right,
+                });
+                // Without the file, keys that it may well set would look forgotten; only the environment's
+                // names can still be checked.
+                layers::merge(&name, "", &environment, &mut mistakes, &mut warnings);
+                return Err(Mistakes(mistakes));
+            }
+        };
+        let values = layers::merge(&name, &text, &environment, &mut mistakes, &mut warnings);
+        let mut reader = Reader::new(name, values, mistakes, warnings);
+
+        let listen = Listen {
+            coaps: reader.listen(),
+        };
+        let server = certificates::server(&mut reader, now);
+        let clients = certificates::clients(&mut reader);
+        let provision = reader.read("clients.provision", false, value::boolean);
+        let registry = devices::load(&mut reader, &environment);
+        let upstream = reader.upstream();
+        let (coap, dtls) = (reader.coap(), reader.dtls());
+        let (limits, log) = (reader.limits(), reader.log("info"));
+
+        let (mistakes, warnings) = reader.finish();
+        match (server, clients) {
+            (Some(server), Some(clients)) if mistakes.is_empty() => {
+                let config = Config {
+                    listen,
+                    server,
+                    clients,
+                    provision,
+                    registry,
+                    upstream,
+                    coap,
+                    dtls,
+                    limits,
+                    log,
+                };
+                Ok((config, warnings))
+            }
+            _ => Err(Mistakes(mistakes)),
+        }
+    }
+}
+
+impl Log {
+    /// For commands that need no other configuration: `[log]` from the environment alone, or `default` for the
+    /// level.
+    pub fn from_environment(
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+        default: &str,
+    ) -> Result<Log, Mistakes> {
+        let environment: layers::Environment = environment.into_iter().collect();
+        let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+        let values = layers::merge("", "", &environment, &mut mistakes, &mut warnings);
+        let mut reader = Reader::new(String::new(), values, mistakes, warnings);
+        let log = reader.log(default);
+        match reader.finish() {
+            (mistakes, _) if mistakes.is_empty() => Ok(log),
+            (mistakes, _) => Err(Mistakes(mistakes)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

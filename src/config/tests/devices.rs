@@ -1,0 +1,245 @@
+//! Registries, right and wrong.
+
+use super::*;
+use crate::device::{CertificateId, Fingerprint};
+use crate::dtls::credentials::certificates;
+
+impl Place {
+    fn devices(&self, text: &str) -> Result<(Config, Vec<Warning>), Vec<String>> {
+        let file = self.write("devices.toml", text);
+        self.load(
+            "",
+            &[
+                ("COAPS_GATEWAY__DEVICES__FILE", file.to_str().unwrap()),
+                ("A_TOKEN", "TOKEN-FROM-ENV"),
+            ],
+        )
+    }
+}
+
+const ONES: &str = "1111111111111111111111111111111111111111111111111111111111111111";
+
+#[test]
+fn a_device_is_found_by_each_way_to_name_its_certificate_and_its_token() {
+    let place = Place::new();
+    let token_file = place.write("token", "TOKEN-FROM-FILE\n");
+    let certificate = place.path("certs/meter-17.pem");
+    let text = format!(
+        "[[device]]\nname = \"a\"\nfingerprint = [\"{ONES}\", \"sha3:{ONES}\"]\ntoken = \"TOKEN\"\n\
+         [[device]]\nname = \"b\"\ncertificate = {certificate:?}\ntoken_file = {token_file:?}\n\
+         [[device]]\nname = \"c\"\nfingerprint = \"{}\"\ntoken_env = \"A_TOKEN\"\n",
+        ONES.replace('1', "2"),
+    );
+    let (config, _) = place.devices(&text).unwrap();
+    let token = |id: CertificateId| {
+        config
+            .registry
+            .find(&id)
+            .map(|device| device.token.expose().to_owned())
+    };
+    let der = certificates(&fs::read(certificate).unwrap())
+        .unwrap()
+        .remove(0);
+    assert_eq!(
+        token(CertificateId {
+            sha256: [0x11; 32],
+            sha3: [0; 32]
+        })
+        .as_deref(),
+        Some("TOKEN")
+    );
+    assert_eq!(
+        token(CertificateId {
+            sha256: [0; 32],
+            sha3: [0x11; 32]
+        })
+        .as_deref(),
+        Some("TOKEN")
+    );
+    assert_eq!(
+        token(CertificateId::of(&der)).as_deref(),
+        Some("TOKEN-FROM-FILE")
+    );
+    assert_eq!(
+        token(CertificateId {
+            sha256: [0x22; 32],
+            sha3: [0; 32]
+        })
+        .as_deref(),
+        Some("TOKEN-FROM-ENV")
+    );
+    assert_eq!(config.registry.len(), 3);
+}
+
+#[test]
+fn every_mistake_in_the_registry_is_told_at_once_and_no_token_with_it() {
+    let place = Place::new();
+    let text = format!(
+        "devices = 1
+[[device]]
+name = \"a\"
+fingerprint = \"AB:CD\"
+token = \"SECRET TOKEN\"
+[[device]]
+nmae = \"b\"
+fingerprint = \"{ONES}\"
+certificate = \"x.pem\"
+token_file = \"/nowhere\"
+token_env = \"NOPE\"
+[[device]]
+name = \"c\"
+fingerprint = \"{ONES}\"
+token = 5
+[[device]]
+name = \"c\"
+certificate = [\"/nowhere\"]
+token_env = \"NOPE\"
+[[device]]
+name = \"d\"
+fingerprint = [\"{ONES}\", \"{ONES}\"]
+[[device]]
+name = \" e\"
+fingerprint = []
+token_file = \"/nowhere\"
+"
+    );
+    let result = place.devices(&text);
+    assert!(!format!("{result:?}").contains("SECRET"));
+    assert_told(
+        result,
+        &[
+            &["devices.toml:1: devices:", "[[device]]"],
+            &[
+                "devices.toml:4: device \"a\": fingerprint:",
+                "64 hex digits",
+            ],
+            &["devices.toml:5: device \"a\": token:", "no spaces"],
+            &["devices.toml:6: device 2: name:", "no name"],
+            &["devices.toml:7: device 2:", "did you mean name?"],
+            &["devices.toml:9: device 2: certificate:", "both"],
+            &[
+                "devices.toml:11: device 2: token_env:",
+                "token_file and token_env are given",
+            ],
+            &["devices.toml:15: device \"c\": token:", "not text"],
+            &["devices.toml:17: device \"c\": name:", "on line 12"],
+            &[
+                "devices.toml:18: device \"c\": certificate:",
+                "no such file",
+            ],
+            &[
+                "devices.toml:19: device \"c\": token_env:",
+                "the environment variable named here is not set",
+            ],
+            &["devices.toml:20: device \"d\": token:", "no token"],
+            &[
+                "devices.toml:22: device \"d\": fingerprint:",
+                "already belongs to device \"c\", on line 12",
+            ],
+            &[
+                "devices.toml:22: device \"d\": fingerprint:",
+                "is given twice",
+            ],
+            &["devices.toml:24: device 6: name:", "\" e\" is no name"],
+            &["devices.toml:25: device 6: fingerprint:", "0 entries"],
+            &["devices.toml:26: device 6: token_file:", "no such file"],
+        ],
+    );
+}
+
+#[test]
+fn a_registry_of_rubbish_is_refused_and_a_slip_in_it_shows_the_line_alone() {
+    let place = Place::new();
+    let result = place.devices("[[device]]\nname = \"a\"\ntoken = \"SECRET\nfingerprint = \"\"\n");
+    assert!(!format!("{result:?}").contains("SECRET"));
+    assert_told(result, &[&["devices.toml:3: this is not TOML"]]);
+    let many = "[[device]]\n".repeat(1000);
+    let mistakes = place.devices(&many).unwrap_err();
+    assert_eq!(mistakes.len(), 101);
+    assert!(
+        mistakes
+            .iter()
+            .any(|mistake| mistake.contains("2900 more mistakes")),
+        "{mistakes:?}"
+    );
+    place.write("devices.bin", [0x80, 0x00]);
+    let path = place.path("devices.bin");
+    let result = place.load(
+        "",
+        &[("COAPS_GATEWAY__DEVICES__FILE", path.to_str().unwrap())],
+    );
+    assert_told(result, &[&["devices.bin: this is not text"]]);
+}
+
+#[cfg(unix)]
+#[test]
+fn secrets_that_everyone_may_read_are_warned_about() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let open = |path: &Path| fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    open(&place.path("certs/server.key"));
+    let token_file = place.write("token", "T");
+    open(&token_file);
+    open(&place.write("devices.toml", ""));
+    let text = format!(
+        "[[device]]\nname = \"a\"\nfingerprint = \"{ONES}\"\ntoken = \"T\"\n\
+         [[device]]\nname = \"b\"\nfingerprint = \"sha3:{ONES}\"\ntoken_file = {token_file:?}\n"
+    );
+    let (_, warnings) = place.devices(&text).unwrap();
+    let told = warnings
+        .iter()
+        .filter(|warning| warning.message.contains("everyone on this machine"))
+        .count();
+    assert_eq!(told, 3, "{warnings:#?}");
+}
+
+#[test]
+fn a_token_under_the_wrong_key_is_not_repeated() {
+    for key in ["token_file", "token_env"] {
+        let place = Place::new();
+        let registry = format!(
+            "[[device]]\nname = \"a\"\nfingerprint = \"{}\"\n{key} = \"A1_SECRET_TOKEN\"\n",
+            "ab".repeat(32)
+        );
+        let mistakes = place.devices(&registry).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(
+            mistakes[0].contains(key) && !mistakes[0].contains("SECRET"),
+            "{mistakes:?}"
+        );
+    }
+}
+
+#[test]
+fn two_devices_with_one_token_are_warned_about_and_two_names_of_one_certificate_refused() {
+    let place = Place::new();
+    let one = |name: &str, digit: &str, token: &str| {
+        format!(
+            "[[device]]\nname = \"{name}\"\nfingerprint = \"{}\"\ntoken = \"{token}\"\n",
+            digit.repeat(64)
+        )
+    };
+    let both = one("a", "a", "SAME_TOKEN") + &one("b", "b", "SAME_TOKEN");
+    let (_, warnings) = place.devices(&both).unwrap();
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let told = warnings
+        .iter()
+        .find(|warning| warning.contains("devices.toml:5"));
+    let told = told.expect("no warning of the second");
+    assert!(
+        told.contains("line 1") && !told.contains("SAME_TOKEN"),
+        "{told}"
+    );
+
+    let certificate = place.path("certs/meter-17.pem");
+    let all = certificates(&fs::read(&certificate).unwrap()).unwrap();
+    let sha3 = Fingerprint::Sha3(CertificateId::of(&all[0]).sha3);
+    let registry = format!(
+        "[[device]]\nname = \"a\"\ncertificate = {certificate:?}\ntoken = \"T1\"\n\
+         [[device]]\nname = \"b\"\nfingerprint = \"{sha3}\"\ntoken = \"T2\"\n"
+    );
+    assert_told(
+        place.devices(&registry),
+        &[&["devices.toml:7", "already belongs to device \"a\""]],
+    );
+}
