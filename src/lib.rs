@@ -84,5 +84,7 @@ pub mod coap;
 pub mod config;
 pub mod device;
 pub mod dtls;
+pub mod gateway;
 pub mod timers;
+pub mod udp;
 pub mod upstream;

@@ -1,0 +1,254 @@
+//! The sans-IO whole: datagrams, completions and `now` go in; datagrams, upstream calls and a
+//! deadline come out.
+//!
+//! Nothing here waits, reads a clock or touches a socket, so all of it runs in a test under a clock
+//! of the test's own. [`super::shard`] is the loop around it.
+
+mod requests;
+
+use super::Settings;
+use super::call::{Call, Completion};
+use super::counters::Counters;
+use super::journal::Journal;
+use super::peers::{Admission, Peer, Peers};
+use super::translate::{self, Expect};
+use crate::coap::{self, Code, Output};
+use crate::device::{CertificateId, Registry};
+use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
+use rustls_pki_types::UnixTime;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Peers whose timers are served in one call, so that datagrams get their turn.
+const TIMERS_PER_CALL: usize = 256;
+
+/// What [`Core::load`] counts.
+#[cfg(test)]
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) sessions: usize,
+    pub(super) half_open: usize,
+    pub(super) in_flight: usize,
+    pub(super) peers: super::peers::Load,
+    pub(super) demux: dtls::demux::Load,
+}
+
+/// The gateway without its sockets.
+pub struct Core {
+    settings: Settings,
+    registry: Arc<Registry>,
+    demux: Demux,
+    peers: Peers,
+    calls: VecDeque<Call>,
+    in_flight: usize,
+    random: fastrand::Rng,
+    counters: Counters,
+    coap_counters: coap::Counters,
+    journal: Journal,
+    /// Reused between calls.
+    outputs: Vec<Output>,
+}
+
+impl Core {
+    /// A gateway without sessions. `seed` should be random; a test chooses it.
+    pub fn new(
+        settings: Settings,
+        engine: dtls::engine::Settings,
+        policy: ClientPolicy,
+        registry: Arc<Registry>,
+        seed: u64,
+    ) -> Core {
+        Core {
+            demux: Demux::new(settings.dtls, engine, policy),
+            peers: Peers::new(settings.limits),
+            settings,
+            registry,
+            calls: VecDeque::new(),
+            in_flight: 0,
+            random: fastrand::Rng::with_seed(seed),
+            counters: Counters::default(),
+            coap_counters: coap::Counters::default(),
+            journal: Journal::default(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// The wall clock, against which certificates are judged. It may jump.
+    pub fn set_unix_time(&mut self, unix_time: UnixTime) {
+        self.demux.set_unix_time(unix_time);
+    }
+
+    /// A datagram came.
+    pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.demux.receive(now, path, datagram);
+        self.follow_sessions(now);
+    }
+
+    /// An upstream call has come to its end.
+    pub fn complete(&mut self, now: Instant, completion: Completion) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let Completion { ticket, outcome } = completion;
+        let Some(peer) = self.peers.get(ticket.session) else {
+            self.counters.completions_too_late += 1;
+            return;
+        };
+        if let Err(error) = &outcome {
+            let expect = ticket.expect;
+            self.journal.upstream_failed(now, peer, expect, error);
+        }
+        let response = translate::to_response(ticket.expect, outcome);
+        if ticket.expect == Expect::Provisioned && response.code == Code::CREATED {
+            self.journal.provisioned(now, peer);
+        }
+        self.respond(now, ticket.session, ticket.exchange, response);
+        self.follow_sessions(now);
+    }
+
+    /// Does what time demands.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.demux.handle_timeout(now);
+        self.follow_sessions(now);
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(session) = self.peers.pop_due(now) else {
+                break;
+            };
+            if self.peers.has_expired(now, session) {
+                self.demux
+                    .close(session, "its certificate is not registered");
+            } else {
+                self.with_endpoint(now, session, |endpoint, context, outputs| {
+                    endpoint.handle_timeout(now, context, outputs);
+                });
+            }
+        }
+        self.follow_sessions(now);
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let deadlines = [self.demux.next_timeout(), self.peers.next_timeout()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The next datagram to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        self.demux.poll_transmit()
+    }
+
+    /// The next upstream call to make. [`complete`](Self::complete) must follow, once.
+    pub fn poll_call(&mut self) -> Option<Call> {
+        self.calls.pop_front()
+    }
+
+    /// Ends every session with a close_notify.
+    pub fn close_all(&mut self, now: Instant) {
+        for session in self.peers.sessions() {
+            self.demux.close(session, "it stops");
+        }
+        self.follow_sessions(now);
+    }
+
+    /// Once a minute: tells the operator which bounds were reached since the last time. `unsent` is
+    /// how many datagrams the socket did not take, since the start.
+    pub fn tell_pressure(&mut self, unsent: u64) {
+        let dtls = self.demux.counters();
+        self.journal.pressure([
+            ("limits.hellos", dtls.over_hello_budget),
+            ("limits.handshakes_per_address", dtls.over_address_budget),
+            (
+                "limits.handshakes",
+                dtls.half_open_full + dtls.proven_displaced,
+            ),
+            ("upstream.max_in_flight", self.counters.calls_refused),
+            ("the socket's send buffer", unsent),
+        ]);
+    }
+
+    /// What was counted: sessions, messages, and their joining.
+    pub fn counters(&self) -> (&dtls::Counters, &coap::Counters, &Counters) {
+        (self.demux.counters(), &self.coap_counters, &self.counters)
+    }
+
+    /// Established sessions.
+    pub fn sessions(&self) -> usize {
+        self.demux.established()
+    }
+
+    /// Half-open handshakes.
+    pub fn half_open(&self) -> usize {
+        self.demux.half_open()
+    }
+
+    /// Upstream calls made and not completed.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// How much of everything there is, for tests that hold it to its bounds.
+    #[cfg(test)]
+    pub(super) fn load(&self) -> Load {
+        Load {
+            sessions: self.demux.established(),
+            half_open: self.demux.half_open(),
+            in_flight: self.in_flight,
+            peers: self.peers.load(),
+            demux: self.demux.load(),
+        }
+    }
+
+    fn follow_sessions(&mut self, now: Instant) {
+        while let Some(event) = self.demux.poll_event() {
+            match event {
+                dtls::Event::Established {
+                    session,
+                    path,
+                    certificate,
+                    version,
+                } => self.admit(now, session, path, &certificate, version),
+                dtls::Event::Plaintext { session, bytes } => {
+                    self.peers.heard(now, session);
+                    self.with_endpoint(now, session, |endpoint, context, outputs| {
+                        endpoint.receive(now, &bytes, context, outputs);
+                    });
+                }
+                dtls::Event::Ended { session, reason } => {
+                    if let Some(peer) = self.peers.remove(session) {
+                        self.journal.ended(&peer, &reason);
+                    }
+                }
+                dtls::Event::HandshakeFailed { path, failure } => {
+                    self.journal.handshake_failed(now, path, &failure);
+                }
+            }
+        }
+    }
+
+    fn admit(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        path: Path,
+        certificate: &[u8],
+        version: &'static str,
+    ) {
+        let certificate = CertificateId::of(certificate);
+        let device = self.registry.find(&certificate).cloned();
+        let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
+        let peer = Peer::new(session, path, certificate, device, endpoint, now);
+        self.journal.established(now, &peer, version);
+        match self.peers.admit(peer) {
+            Admission::Alone => {}
+            Admission::Displaces(longest_silent) => {
+                self.counters.sessions_displaced += 1;
+                let why = "the device has more than limits.sessions_per_device";
+                self.demux.close(longest_silent, why);
+            }
+            Admission::DisplacesUnregistered(oldest) => {
+                self.counters.unregistered_displaced += 1;
+                let why = "there are more than limits.unregistered_sessions";
+                self.demux.close(oldest, why);
+            }
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! What the joining of sessions and upstream counts.
+
+/// Events of the joining, beside those of the two layers below.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Requests forwarded.
+    pub calls: u64,
+    /// Completions whose session had gone by then.
+    pub completions_too_late: u64,
+    /// Requests refused because `upstream.max_in_flight` calls were in flight.
+    pub calls_refused: u64,
+    /// Requests of certificates that are not registered.
+    pub unregistered_requests: u64,
+    /// Sessions closed because their device opened more than `limits.sessions_per_device`.
+    pub sessions_displaced: u64,
+    /// Sessions of unregistered certificates closed for newer ones.
+    pub unregistered_displaced: u64,
+}

@@ -1,0 +1,259 @@
+//! What the gateway tells its operator: one line for each handshake and each failure, each request
+//! at debug, and nothing a thousand times over.
+//!
+//! Nothing secret is written here, and nothing a stranger chose: of a certificate only its
+//! fingerprint, of a path only what it resolves to.
+
+use super::notices::Notices;
+use super::peers::Peer;
+use super::route::{NoRoute, Resource};
+use super::translate::Expect;
+use crate::coap::{ExchangeId, Request, Response};
+use crate::device::{CertificateId, Fingerprint};
+use crate::dtls::record::cipher_suite_name;
+use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
+use crate::upstream::Error;
+use std::mem::{Discriminant, discriminant};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tracing::{debug, info, warn};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Bounds that [`Journal::pressure`] watches.
+const BOUNDS: usize = 5;
+
+/// What makes two failed handshakes of one address the same to an operator.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Failed {
+    Refused(Discriminant<Refusal>),
+    NoCertificate,
+    TimedOut,
+    /// The engine's words without numbers, which a peer may choose.
+    Engine(String),
+}
+
+/// The log lines of the gateway, and what was said lately.
+#[derive(Debug)]
+pub struct Journal {
+    handshakes: Notices<(Failed, IpAddr)>,
+    /// Apart from the others, because these addresses may be forged: a flood of them hides only itself.
+    no_suite: Notices<IpAddr>,
+    sessions_full: Notices<()>,
+    unregistered: Notices<[u8; 32]>,
+    provisioned: Notices<[u8; 32]>,
+    refused_tokens: Notices<Arc<str>>,
+    upstream: Notices<Discriminant<Error>>,
+    bounds_told: [u64; BOUNDS],
+    held_back_told: u64,
+}
+
+impl Default for Journal {
+    /// Nothing said yet.
+    fn default() -> Journal {
+        Journal {
+            handshakes: Notices::every(HOUR),
+            no_suite: Notices::every(HOUR),
+            sessions_full: Notices::every(MINUTE),
+            unregistered: Notices::every(HOUR),
+            provisioned: Notices::every(HOUR),
+            refused_tokens: Notices::every(HOUR),
+            upstream: Notices::every(MINUTE),
+            bounds_told: [0; BOUNDS],
+            held_back_told: 0,
+        }
+    }
+}
+
+impl Journal {
+    /// A handshake is complete.
+    pub fn established(&mut self, now: Instant, peer: &Peer, version: &str) {
+        let (address, session) = (peer.path, peer.session.0);
+        if peer.device.is_some() {
+            info!(device = peer.name(), session, %address, dtls = version, "session established");
+            return;
+        }
+        let fingerprint = peer.fingerprint();
+        if self.unregistered.is_first(now, peer.certificate.sha256) {
+            info!(
+                session, %address, %fingerprint,
+                "a certificate that is not registered: its requests get 4.01. \
+                 To let this device in, add to the device registry:\n\
+                 [[device]]\n\
+                 name = \"{}\"\n\
+                 fingerprint = \"{fingerprint}\"\n\
+                 token = \"…\"   # the device's access token in ThingsBoard",
+                suggested_name(peer)
+            );
+        } else {
+            debug!(session, %address, %fingerprint, "session of an unregistered certificate established");
+        }
+    }
+
+    /// A session has ended.
+    pub fn ended(&self, peer: &Peer, reason: &EndReason) {
+        let (session, address) = (peer.session.0, peer.path);
+        if peer.device.is_some() {
+            info!(device = peer.name(), session, %address, %reason, "session ended");
+        } else {
+            debug!(session, %address, %reason, "session of an unregistered certificate ended");
+        }
+    }
+
+    /// A handshake has come to nothing.
+    pub fn handshake_failed(&mut self, now: Instant, path: Path, failure: &HandshakeFailure) {
+        let address = path.remote.ip().to_canonical();
+        let first = match failure {
+            HandshakeFailure::SessionsFull => self.sessions_full.is_first(now, ()),
+            HandshakeFailure::NoCommonCipherSuite { .. } => self.no_suite.is_first(now, address),
+            HandshakeFailure::CertificateRefused { refusal, .. } => {
+                let failed = Failed::Refused(discriminant(refusal));
+                self.handshakes.is_first(now, (failed, address))
+            }
+            HandshakeFailure::NoCertificate => self
+                .handshakes
+                .is_first(now, (Failed::NoCertificate, address)),
+            HandshakeFailure::TimedOut => {
+                self.handshakes.is_first(now, (Failed::TimedOut, address))
+            }
+            HandshakeFailure::Engine(reason) => {
+                let words = reason.chars().filter(|c| !c.is_ascii_digit());
+                let failed = Failed::Engine(words.take(80).collect());
+                self.handshakes.is_first(now, (failed, address))
+            }
+        };
+        if !first {
+            debug!(address = %path, ?failure, "handshake failed, as lately from the same address");
+            return;
+        }
+        match failure {
+            HandshakeFailure::SessionsFull => {
+                warn!("newcomers are refused: limits.sessions are established");
+            }
+            HandshakeFailure::CertificateRefused {
+                certificate,
+                refusal,
+            } => warn!(
+                address = %path,
+                shown = %Fingerprint::Sha256(CertificateId::of(certificate).sha256),
+                "client certificate refused: {refusal} (shown, not proven to be the client's)"
+            ),
+            HandshakeFailure::NoCommonCipherSuite { offered, more } => {
+                let offered = offered.iter().map(|suite| cipher_suite_name(*suite));
+                warn!(
+                    address = %path,
+                    offered = offered.collect::<Vec<_>>().join(" "),
+                    more,
+                    "handshake failed: the client offers no cipher suite that the gateway has"
+                );
+            }
+            HandshakeFailure::NoCertificate => {
+                warn!(address = %path, "handshake failed: the client has no certificate");
+            }
+            HandshakeFailure::TimedOut => {
+                info!(address = %path, "handshake not completed within dtls.handshake_timeout");
+            }
+            HandshakeFailure::Engine(reason) => {
+                warn!(address = %path, "handshake failed: {reason}");
+            }
+        }
+    }
+
+    /// A request came.
+    pub fn asked(
+        &self,
+        peer: &Peer,
+        exchange: ExchangeId,
+        request: &Request,
+        resource: Result<Resource, NoRoute>,
+    ) {
+        let (session, exchange) = (peer.session.0, exchange.0);
+        debug!(
+            device = peer.name(), session, exchange, method = ?request.method, ?resource,
+            bytes = request.payload.len(), "request"
+        );
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, peer: &Peer, exchange: ExchangeId, response: &Response) {
+        let (session, exchange) = (peer.session.0, exchange.0);
+        debug!(device = peer.name(), session, exchange, code = %response.code, "response");
+    }
+
+    /// A call to upstream has failed.
+    pub fn upstream_failed(&mut self, now: Instant, peer: &Peer, expect: Expect, error: &Error) {
+        let device = peer.name();
+        debug!(device, session = peer.session.0, ?expect, "{error}");
+        match error {
+            Error::Rejected(status) if status.code == 401 && expect != Expect::Provisioned => {
+                if self.refused_tokens.is_first(now, device.into()) {
+                    warn!(
+                        device,
+                        "ThingsBoard does not know the access token registered for this device: \
+                         its requests get 4.01"
+                    );
+                }
+            }
+            // A rule chain that leaves a client-side RPC unanswered is the device's affair.
+            Error::Timeout | Error::Overloaded if expect == Expect::RpcReply => {}
+            // The client tells when upstream goes and when it comes back.
+            Error::Rejected(_) | Error::Unreachable => {}
+            Error::Timeout | Error::Overloaded | Error::Unintelligible(_) => {
+                if self.upstream.is_first(now, discriminant(error)) {
+                    warn!(device, "{error}");
+                }
+            }
+        }
+    }
+
+    /// A device has provisioned itself.
+    pub fn provisioned(&mut self, now: Instant, peer: &Peer) {
+        if peer.device.is_none() && self.provisioned.is_first(now, peer.certificate.sha256) {
+            let (session, fingerprint) = (peer.session.0, peer.fingerprint());
+            info!(
+                session, address = %peer.path, %fingerprint,
+                "an unregistered certificate has provisioned a device in ThingsBoard. \
+                 To let it in, add to the device registry:\n\
+                 [[device]]\n\
+                 name = \"{}\"\n\
+                 fingerprint = \"{fingerprint}\"\n\
+                 token = \"…\"   # credentialsValue of the answer it got, or as ThingsBoard shows it",
+                suggested_name(peer)
+            );
+        }
+    }
+
+    /// Bounds that were reached since the last time, and lines held back: the counts of each since
+    /// the start. Once a minute.
+    pub fn pressure(&mut self, bounds: [(&'static str, u64); BOUNDS]) {
+        for ((bound, count), told) in bounds.into_iter().zip(&mut self.bounds_told) {
+            let more = count.saturating_sub(std::mem::replace(told, count));
+            if more > 0 {
+                warn!(
+                    bound,
+                    times = more,
+                    "a bound was reached in the last minute"
+                );
+            }
+        }
+        let held_back = self.handshakes.held_back + self.no_suite.held_back;
+        let more = held_back.saturating_sub(std::mem::replace(&mut self.held_back_told, held_back));
+        if more > 0 {
+            info!(
+                times = more,
+                "more failed handshakes like those told lately; level debug shows each"
+            );
+        }
+    }
+}
+
+/// A name nobody has to think of, to be changed at leisure.
+fn suggested_name(peer: &Peer) -> String {
+    let [a, b, c, d, ..] = peer.certificate.sha256;
+    format!("device-{a:02x}{b:02x}{c:02x}{d:02x}")
+}
+
+#[cfg(test)]
+#[path = "journal_tests.rs"]
+mod tests;

@@ -1,0 +1,135 @@
+use super::*;
+use crate::coap::RemoteEndpoint;
+use crate::dtls::SessionId;
+use crate::gateway::log_lines;
+use rustls_pki_types::UnixTime;
+use std::net::SocketAddr;
+
+fn start() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+    Instant::now()
+}
+
+fn path(host: u8) -> Path {
+    Path {
+        remote: SocketAddr::from(([192, 0, 2, host], 5684)),
+        local: None,
+    }
+}
+
+fn stranger(certificate: &[u8]) -> Peer {
+    let id = CertificateId::of(certificate);
+    let endpoint = RemoteEndpoint::new(1);
+    Peer::new(SessionId(1), path(1), id, None, endpoint, start())
+}
+
+#[test]
+fn a_bound_that_was_reached_is_told_once_with_how_often_since_the_last_time() {
+    let lines = log_lines::of(|| {
+        let mut journal = Journal::default();
+        let mut minute = |hellos| {
+            journal.pressure([
+                ("limits.hellos", hellos),
+                ("limits.handshakes_per_address", 0),
+                ("limits.handshakes", 0),
+                ("upstream.max_in_flight", 0),
+                ("the socket's send buffer", 0),
+            ]);
+        };
+        minute(0);
+        minute(7);
+        minute(7);
+        minute(9);
+    });
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].contains("limits.hellos") && lines[0].contains("times=7"));
+    assert!(lines[1].contains("times=2"));
+}
+
+#[test]
+fn an_unregistered_certificate_is_told_once_with_the_lines_to_paste() {
+    let lines = log_lines::of(|| {
+        let mut journal = Journal::default();
+        let now = start();
+        for _ in 0..3 {
+            let peer = stranger(b"one");
+            journal.established(now, &peer, "1.2");
+            journal.ended(&peer, &EndReason::CloseNotify);
+        }
+        journal.established(now, &stranger(b"other"), "1.2");
+    });
+    let devices = lines.iter().filter(|line| *line == "[[device]]");
+    assert_eq!(devices.count(), 2, "{lines:#?}");
+    let fingerprint = stranger(b"one").fingerprint().to_string();
+    let pasted = format!("fingerprint = \"{fingerprint}\"");
+    assert!(lines.contains(&pasted), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains("ended")));
+}
+
+#[test]
+fn an_expired_certificate_is_told_once_an_address_however_often_its_device_tries() {
+    let refusal = |seconds| {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        Refusal::Expired {
+            not_after: UnixTime::since_unix_epoch(Duration::from_secs(1)).into(),
+            now: now.into(),
+        }
+    };
+    let lines = log_lines::of(|| {
+        let (mut journal, now) = (Journal::default(), start());
+        for seconds in 100..200 {
+            for host in [1, 2] {
+                let failure = HandshakeFailure::CertificateRefused {
+                    certificate: b"expired".to_vec(),
+                    refusal: refusal(seconds),
+                };
+                journal.handshake_failed(now, path(host), &failure);
+            }
+        }
+    });
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert!(lines[0].contains("client certificate refused") && lines[0].contains("192.0.2.1"));
+}
+
+#[test]
+fn forged_hellos_hide_no_refused_certificate_and_make_no_long_line() {
+    let lines = log_lines::of(|| {
+        let (mut journal, now) = (Journal::default(), start());
+        for address in 0..10_000_u32 {
+            let path = Path {
+                remote: SocketAddr::new(std::net::Ipv4Addr::from(address).into(), 1),
+                local: None,
+            };
+            let failure = HandshakeFailure::NoCommonCipherSuite {
+                offered: vec![0xc0ae; 16],
+                more: 32_000,
+            };
+            journal.handshake_failed(now, path, &failure);
+        }
+        let failure = HandshakeFailure::Engine("certificate error".to_owned());
+        journal.handshake_failed(now, path(1), &failure);
+    });
+    assert!(lines.len() <= 4097, "{}", lines.len());
+    assert!(lines.iter().all(|line| line.len() < 1000));
+    let last = lines.last().unwrap();
+    assert!(last.contains("certificate error"), "{last}");
+}
+
+#[test]
+fn a_silent_rule_chain_and_a_refused_provisioning_are_not_ours_to_warn_of() {
+    let lines = log_lines::of(|| {
+        let (mut journal, now) = (Journal::default(), start());
+        let peer = stranger(b"one");
+        journal.upstream_failed(now, &peer, Expect::RpcReply, &Error::Overloaded);
+        let refused = Error::Rejected(crate::upstream::Status {
+            code: 401,
+            has_text: false,
+        });
+        journal.upstream_failed(now, &peer, Expect::Provisioned, &refused);
+        for _ in 0..3 {
+            journal.upstream_failed(now, &peer, Expect::Created, &Error::Timeout);
+        }
+    });
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert!(lines[0].contains("did not answer in time"));
+}

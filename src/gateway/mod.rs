@@ -1,0 +1,49 @@
+//! Joining the rooms: secure sessions, devices, CoAP and ThingsBoard.
+//!
+//! | Part | Owns |
+//! |---|---|
+//! | [`core`] | the sans-IO whole: datagrams in, datagrams and upstream calls out |
+//! | [`call`] | what passes between the core and the tasks that call upstream |
+//! | [`peers`] | whose a session is, and how many a device may have |
+//! | [`route`] | which resource a path names |
+//! | [`translate`] | requests into upstream requests, outcomes into responses |
+//! | [`journal`] | the log lines |
+//! | [`forward`] | one call to upstream |
+//! | [`service`] | a configured gateway, bound and ready to run |
+//! | [`shard`] | the loop: the only place that waits, and the only one here that reads the clock |
+
+pub mod call;
+pub mod core;
+pub mod counters;
+pub mod forward;
+pub mod journal;
+#[cfg(test)]
+mod log_lines;
+pub mod notices;
+pub mod peers;
+pub mod route;
+pub mod service;
+pub mod shard;
+#[cfg(test)]
+mod simulation;
+pub mod translate;
+
+pub use service::{Gateway, StartError};
+
+use crate::config::Limits;
+use crate::{coap, dtls};
+
+/// What the core needs to know beside keys and devices.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Sizes, deadlines and bounds of the secure sessions.
+    pub dtls: dtls::Parameters,
+    /// Times and bounds of the message layer.
+    pub coap: coap::Parameters,
+    /// How many sessions a device may have.
+    pub limits: Limits,
+    /// Whether an unregistered certificate may POST `api/v1/provision`.
+    pub provision: bool,
+    /// Upstream calls at once.
+    pub max_in_flight: usize,
+}

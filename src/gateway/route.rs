@@ -1,0 +1,219 @@
+//! Which resource a path names: ThingsBoard's CoAP grammar, for certificate devices.
+//!
+//! ThingsBoard's `CoapTransportResource` reads the feature by position, not by name, and firmware is
+//! written for it as it is. So here too:
+//!
+//! * four segments or more: the fourth is the feature (`api/v1/{token}/telemetry`), except that of
+//!   exactly four with a number at the end the third is (`api/v1/rpc/17`);
+//! * exactly three: the third is (`api/v1/telemetry`);
+//! * the RPC id is the fifth segment if there are five, else the fourth, and what is no number there
+//!   makes it a client-side RPC;
+//! * features are read in any case; a path that comes whole in one option is split.
+//!
+//! A token in the path is never looked at: the certificate says who the device is. No segment goes
+//! upstream either: a path becomes one of the [`Resource`]s, or nothing.
+
+/// What a device addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resource {
+    /// `api/v1/telemetry`
+    Telemetry,
+    /// `api/v1/attributes`, also as `api/v1/attributes/updates`
+    Attributes,
+    /// `api/v1/rpc`, or `api/v1/rpc/{id}`
+    Rpc {
+        /// The command replied to; none for a client-side RPC.
+        id: Option<u32>,
+    },
+    /// `api/v1/claim`
+    Claim,
+    /// `api/v1/provision`
+    Provision,
+    /// `.well-known/core` (RFC 6690)
+    WellKnownCore,
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRoute {
+    /// Nothing is there: 4.04.
+    NotFound,
+    /// Under `api/v1`, but not as ThingsBoard has it: 4.00, as there.
+    Malformed(&'static str),
+}
+
+/// Says which resource the Uri-Path options of a request name.
+pub fn resolve(path: &[String]) -> Result<Resource, NoRoute> {
+    let segments: Vec<&str> = match path {
+        // Simple clients send "api/v1/telemetry" or "/api/v1/telemetry" as one option.
+        [whole] if whole.contains('/') => whole.trim_start_matches('/').split('/').collect(),
+        separate => separate.iter().map(String::as_str).collect(),
+    };
+    match segments.as_slice() {
+        [".well-known", "core"] => Ok(Resource::WellKnownCore),
+        ["api", "v1", rest @ ..] => feature(rest),
+        _ => Err(NoRoute::NotFound),
+    }
+}
+
+/// The rest of the path after `api/v1`.
+fn feature(rest: &[&str]) -> Result<Resource, NoRoute> {
+    if rest
+        .iter()
+        .any(|segment| matches!(*segment, "" | "." | ".."))
+    {
+        return Err(NoRoute::Malformed("a path segment is empty, '.' or '..'"));
+    }
+    let (name, id) = match rest {
+        [feature] => (feature, None),
+        [feature, number] if is_number(number) => (feature, Some(number)),
+        // `attributes/updates` is written in ThingsBoard's own documentation.
+        [feature, updates]
+            if feature.eq_ignore_ascii_case("attributes")
+                && updates.eq_ignore_ascii_case("updates") =>
+        {
+            (feature, None)
+        }
+        [_token, feature] => (feature, None),
+        [_token, feature, id, ..] => (feature, Some(id)),
+        [] => return Err(NoRoute::Malformed("the path ends before a feature")),
+    };
+    match name.to_ascii_lowercase().as_str() {
+        "telemetry" => Ok(Resource::Telemetry),
+        "attributes" => Ok(Resource::Attributes),
+        "rpc" => rpc(id.copied()),
+        "claim" => Ok(Resource::Claim),
+        "provision" => Ok(Resource::Provision),
+        _ => Err(NoRoute::Malformed(
+            "unknown feature: telemetry, attributes, rpc, claim or provision",
+        )),
+    }
+}
+
+fn rpc(id: Option<&str>) -> Result<Resource, NoRoute> {
+    let id = id
+        .filter(|id| is_number(id))
+        .map(|id| {
+            // ThingsBoard's ids are Java's int.
+            id.parse::<i32>().ok().and_then(|id| u32::try_from(id).ok())
+        })
+        .map(|id| id.ok_or(NoRoute::Malformed("the RPC id is above 2147483647")))
+        .transpose()?;
+    Ok(Resource::Rpc { id })
+}
+
+fn is_number(segment: &str) -> bool {
+    !segment.is_empty() && segment.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(path: &str) -> Result<Resource, NoRoute> {
+        let segments: Vec<String> = path.split('/').map(str::to_owned).collect();
+        super::resolve(&segments)
+    }
+
+    #[test]
+    fn the_certificate_form_names_the_feature_third() {
+        assert_eq!(resolve("api/v1/telemetry"), Ok(Resource::Telemetry));
+        assert_eq!(resolve("api/v1/attributes"), Ok(Resource::Attributes));
+        assert_eq!(resolve("api/v1/claim"), Ok(Resource::Claim));
+        assert_eq!(resolve("api/v1/provision"), Ok(Resource::Provision));
+        assert_eq!(resolve("api/v1/rpc"), Ok(Resource::Rpc { id: None }));
+        assert_eq!(resolve("api/v1/rpc/17"), Ok(Resource::Rpc { id: Some(17) }));
+        assert_eq!(resolve(".well-known/core"), Ok(Resource::WellKnownCore));
+    }
+
+    #[test]
+    fn the_token_form_names_the_feature_fourth_and_the_token_is_not_looked_at() {
+        for token in ["A1_TEST_TOKEN", "telemetry", "rpc", "17", "%2e%2e"] {
+            assert_eq!(
+                resolve(&format!("api/v1/{token}/telemetry")),
+                Ok(Resource::Telemetry)
+            );
+            assert_eq!(
+                resolve(&format!("api/v1/{token}/rpc/17")),
+                Ok(Resource::Rpc { id: Some(17) })
+            );
+            assert_eq!(
+                resolve(&format!("api/v1/{token}/rpc")),
+                Ok(Resource::Rpc { id: None })
+            );
+        }
+    }
+
+    #[test]
+    fn features_are_read_in_any_case_and_updates_is_an_alias() {
+        assert_eq!(resolve("api/v1/Telemetry"), Ok(Resource::Telemetry));
+        assert_eq!(resolve("api/v1/T/ATTRIBUTES"), Ok(Resource::Attributes));
+        assert_eq!(
+            resolve("api/v1/attributes/updates"),
+            Ok(Resource::Attributes)
+        );
+        assert_eq!(
+            resolve("api/v1/T/attributes/updates"),
+            Ok(Resource::Attributes)
+        );
+    }
+
+    #[test]
+    fn a_whole_path_in_one_option_is_split() {
+        for whole in [
+            "api/v1/telemetry",
+            "/api/v1/telemetry",
+            "api/v1/T/telemetry",
+        ] {
+            assert_eq!(super::resolve(&[whole.to_owned()]), Ok(Resource::Telemetry));
+        }
+    }
+
+    #[test]
+    fn an_option_with_a_slash_among_others_stays_one_segment() {
+        let path = ["api", "v1", "x/telemetry"].map(str::to_owned);
+        assert!(matches!(super::resolve(&path), Err(NoRoute::Malformed(_))));
+    }
+
+    #[test]
+    fn an_rpc_id_that_is_no_number_makes_a_client_side_rpc() {
+        assert_eq!(resolve("api/v1/T/rpc/x"), Ok(Resource::Rpc { id: None }));
+        assert!(matches!(
+            resolve("api/v1/rpc/2147483648"),
+            Err(NoRoute::Malformed(_))
+        ));
+        assert!(matches!(
+            resolve("api/v1/rpc/99999999999999999999"),
+            Err(NoRoute::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn other_paths_lead_nowhere() {
+        for path in [
+            "",
+            "api",
+            "api/v2/telemetry",
+            "fw",
+            "telemetry",
+            "API/v1/claim",
+        ] {
+            assert_eq!(resolve(path), Err(NoRoute::NotFound), "{path}");
+        }
+        for path in [
+            "api/v1",
+            "api/v1/unknown",
+            "api/v1/T/unknown",
+            "api/v1/telemetry/",
+            "api/v1/../telemetry",
+            "api/v1//telemetry",
+            "api/v1/T/./rpc",
+            "api/v1/T/17",
+        ] {
+            assert!(
+                matches!(resolve(path), Err(NoRoute::Malformed(_))),
+                "{path}"
+            );
+        }
+    }
+}

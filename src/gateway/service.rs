@@ -1,0 +1,116 @@
+//! A configured gateway, bound to its address and ready to run.
+
+use super::Settings;
+use super::core::Core;
+use super::shard::Shard;
+use crate::config::Config;
+use crate::dtls;
+use crate::udp::Udp;
+use crate::upstream::{self, ThingsBoard};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tracing::info;
+
+/// What keeps a gateway from starting though its configuration is valid.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address can't be bound.
+    #[error("listen.coaps: UDP {address} can't be bound: {error}{}", advice(error))]
+    Bind {
+        /// What was to be bound.
+        address: SocketAddr,
+        /// Why it can't.
+        error: io::Error,
+    },
+    /// The DTLS engine.
+    #[error(transparent)]
+    Engine(#[from] dtls::engine::SettingsError),
+    /// The HTTP client.
+    #[error("upstream: {0}")]
+    Upstream(#[from] upstream::SettingsError),
+    /// The operating system has no random numbers.
+    #[error("the operating system gives no random numbers")]
+    Random,
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the other forty kinds need no advice"
+)]
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            " (another process has it: `ss -lunp` shows which; or choose another port)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            " (ports below 1024 need the capability CAP_NET_BIND_SERVICE; CoAPs has 5684)"
+        }
+        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
+        _ => "",
+    }
+}
+
+/// A gateway that has everything it needs.
+pub struct Gateway {
+    shard: Shard<ThingsBoard>,
+    address: SocketAddr,
+}
+
+impl Gateway {
+    /// Binds the socket and sets up both sides. Within a tokio runtime.
+    pub fn new(config: Config) -> Result<Gateway, StartError> {
+        let settings = Settings {
+            dtls: config.dtls,
+            coap: config.coap,
+            limits: config.limits,
+            provision: config.provision,
+            max_in_flight: config.upstream.max_in_flight,
+        };
+        let timeout = config.upstream.timeout;
+        let devices = config.registry.len();
+        let upstream = ThingsBoard::new(config.upstream)?;
+        let engine = dtls::engine::Settings::new(&config.server, &config.dtls)?;
+        let wanted = config.listen.coaps;
+        let bind = |error| StartError::Bind {
+            address: wanted,
+            error,
+        };
+        let udp = Udp::bind(wanted).map_err(bind)?;
+        let address = udp.local_addr().map_err(bind)?;
+        let core = Core::new(
+            settings,
+            engine,
+            config.clients,
+            Arc::new(config.registry),
+            random_seed()?,
+        );
+        info!(%address, devices, "listening for CoAPs");
+        let shard = Shard::new(
+            core,
+            udp,
+            Arc::new(upstream),
+            timeout,
+            settings.max_in_flight,
+        );
+        Ok(Gateway { shard, address })
+    }
+
+    /// Where devices reach it.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown`, then takes leave of every session.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        self.shard.run(shutdown).await;
+    }
+}
+
+/// Message IDs and retransmission times must differ from one start to the next (RFC 7252 §4.4).
+fn random_seed() -> Result<u64, StartError> {
+    let mut seed = [0; 8];
+    aws_lc_rs::rand::fill(&mut seed).map_err(|_| StartError::Random)?;
+    Ok(u64::from_ne_bytes(seed))
+}

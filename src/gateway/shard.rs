@@ -1,0 +1,163 @@
+//! The loop around the core: the only place that waits, and the only one in these rooms that reads
+//! a clock.
+//!
+//! Each turn is bounded: one batch of datagrams, so many completions, so many timers; then all that
+//! came of it goes out. So neither a flood of datagrams nor a slow upstream keeps the other waiting.
+
+use super::call::Completion;
+use super::core::Core;
+use super::forward::forward;
+use super::notices::Notices;
+use crate::dtls::Path;
+use crate::udp::Udp;
+use crate::upstream::Upstream;
+use rustls_pki_types::UnixTime;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+/// Completions taken in one turn.
+const COMPLETIONS_PER_TURN: usize = 256;
+/// How often the counters are shown (at debug), and bounds that were reached (at warn).
+const COUNTERS_EVERY: Duration = Duration::from_secs(60);
+/// Pause after an error of the socket that a retry at once would only repeat.
+const SOCKET_PAUSE: Duration = Duration::from_millis(100);
+
+/// A core, its socket and its upstream.
+pub struct Shard<U> {
+    core: Core,
+    udp: Udp,
+    upstream: Arc<U>,
+    timeout: Duration,
+    completions: mpsc::Receiver<Completion>,
+    completed: mpsc::Sender<Completion>,
+    socket_errors: Notices<io::ErrorKind>,
+    /// Until when the socket is left alone after an error.
+    paused_until: Option<Instant>,
+    /// Datagrams the kernel would not take: its buffer was full, or there was no way to the peer.
+    unsent: u64,
+}
+
+impl<U: Upstream> Shard<U> {
+    /// `max_in_flight` must be the core's: the channel of completions has room for so many.
+    pub fn new(
+        core: Core,
+        udp: Udp,
+        upstream: Arc<U>,
+        timeout: Duration,
+        max_in_flight: usize,
+    ) -> Shard<U> {
+        let (completed, completions) = mpsc::channel(max_in_flight.max(1));
+        Shard {
+            core,
+            udp,
+            upstream,
+            timeout,
+            completions,
+            completed,
+            socket_errors: Notices::every(Duration::from_secs(60)),
+            paused_until: None,
+            unsent: 0,
+        }
+    }
+
+    /// Serves until `shutdown`, then takes leave of every session.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
+        let mut counters_at = now() + COUNTERS_EVERY;
+        loop {
+            self.send_all();
+            let wanted = [self.core.next_timeout(), self.paused_until];
+            let deadline = wanted.into_iter().flatten().fold(counters_at, Instant::min);
+            timer.as_mut().reset(deadline.into());
+            tokio::select! {
+                () = &mut shutdown => break,
+                readable = self.udp.readable(), if self.paused_until.is_none() => {
+                    self.receive(readable);
+                }
+                Some(completion) = self.completions.recv() => self.complete(completion),
+                () = &mut timer => {}
+            }
+            let now = now();
+            self.paused_until = self.paused_until.filter(|until| *until > now);
+            self.core.handle_timeout(now);
+            if now >= counters_at {
+                counters_at = now + COUNTERS_EVERY;
+                self.core.tell_pressure(self.unsent);
+                let (dtls, coap, gateway) = self.core.counters();
+                debug!(
+                    sessions = self.core.sessions(),
+                    ?dtls,
+                    ?coap,
+                    ?gateway,
+                    "counters"
+                );
+            }
+        }
+        self.core.close_all(now());
+        self.send_all();
+        let (dtls, coap, gateway) = self.core.counters();
+        info!(unsent = self.unsent, ?dtls, ?coap, ?gateway, "stopped");
+    }
+
+    /// Takes one batch of datagrams.
+    fn receive(&mut self, readable: io::Result<()>) {
+        let now = now();
+        self.core.set_unix_time(unix_time());
+        let core = &mut self.core;
+        let received = readable.and_then(|()| {
+            self.udp.receive(|received| {
+                let path = Path {
+                    remote: received.remote,
+                    local: received.local,
+                };
+                core.receive(now, path, received.datagram);
+            })
+        });
+        if let Err(error) = received {
+            if self.socket_errors.is_first(now, error.kind()) {
+                warn!("the UDP socket reports: {error}");
+            }
+            self.paused_until = Some(now + SOCKET_PAUSE);
+        }
+    }
+
+    /// Takes one completion and those that wait behind it.
+    fn complete(&mut self, completion: Completion) {
+        let now = now();
+        self.core.complete(now, completion);
+        for _ in 1..COMPLETIONS_PER_TURN {
+            let Ok(completion) = self.completions.try_recv() else {
+                break;
+            };
+            self.core.complete(now, completion);
+        }
+    }
+
+    /// Sends all datagrams and makes all calls the core wants.
+    fn send_all(&mut self) {
+        while let Some(transmit) = self.core.poll_transmit() {
+            let path = transmit.path;
+            let sent = self.udp.send(path.remote, path.local, &transmit.datagram);
+            self.unsent += u64::from(!sent);
+        }
+        while let Some(call) = self.core.poll_call() {
+            let (upstream, completed) = (self.upstream.clone(), self.completed.clone());
+            tokio::spawn(forward(upstream, self.timeout, call, completed));
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the loop owns the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn unix_time() -> UnixTime {
+    UnixTime::now()
+}

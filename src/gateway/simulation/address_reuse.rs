@@ -1,0 +1,69 @@
+//! Hazard: an address passes from one device to another, as behind a NAT or after a DHCP lease.
+
+use super::{Conditions, World, path};
+use crate::coap::{Code, Type};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn who_takes_over_an_address_takes_over_nothing_else() {
+    let mut world = World::new(2, Conditions::GOOD, 1);
+    world.connect(0);
+    world.run_for(SECOND);
+    world.upstream.delay = 10 * SECOND;
+    world.get(0);
+    world.run_for(SECOND);
+    world.devices[0].switch_off();
+    world.devices[1].path = world.devices[0].path;
+    world.connect(1);
+    world.run_for(SECOND);
+    assert!(world.devices[1].is_connected());
+    assert_eq!(world.core.sessions(), 1, "the session before it ended");
+    world.upstream.delay = SECOND / 10;
+    let number = world.post(1, Type::Confirmable);
+    // The answer to the first device's question comes now, and must not reach the second.
+    world.run_for(20 * SECOND);
+    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert!(world.devices[1].outcome(number).is(Code::CREATED));
+    assert_eq!(world.upstream.posts[0].0, "device-1");
+    assert_eq!(world.devices[1].received.len(), 1);
+}
+
+#[test]
+fn a_device_that_moved_is_not_heard_under_the_session_of_who_lives_there_now() {
+    let mut world = World::new(2, Conditions::GOOD, 1);
+    world.connect_all();
+    // Device 0's records arrive from device 1's address: they authenticate under no session there.
+    let (own, other) = (world.devices[0].path, world.devices[1].path);
+    world.devices[0].path = other;
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(200 * SECOND);
+    assert!(!world.devices[0].outcome(number).is(Code::CREATED));
+    assert_eq!(world.upstream.posts, []);
+    assert_eq!(world.core.sessions(), 2);
+    world.devices[0].path = own;
+    for device in 0..2 {
+        let number = world.post(device, Type::Confirmable);
+        world.run_for(SECOND);
+        assert!(world.devices[device].outcome(number).is(Code::CREATED));
+    }
+}
+
+#[test]
+fn a_device_with_a_new_address_gets_in_there_and_its_old_session_is_left_to_idle_out() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.devices[0].path = path(77);
+    let unheard = world.post(0, Type::Confirmable);
+    world.run_for(100 * SECOND);
+    assert!(!world.devices[0].outcome(unheard).is(Code::CREATED));
+    assert!(world.core.counters().0.no_session >= 5);
+    world.connect_all();
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(SECOND);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    assert_eq!(world.core.sessions(), 2);
+    world.run_for(25 * 3600 * SECOND);
+    assert_eq!(world.core.sessions(), 0);
+}

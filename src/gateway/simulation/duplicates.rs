@@ -1,0 +1,91 @@
+//! Hazard: messages and datagrams come more than once.
+
+use super::{Conditions, World};
+use crate::coap::{Code, Type};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// RFC 7252 §4.8.2, in its own numbers.
+const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
+const NON_LIFETIME: Duration = Duration::from_secs(145);
+
+#[test]
+fn a_duplicate_at_any_moment_of_exchange_lifetime_never_reaches_upstream() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 3 * SECOND;
+    let number = world.post(0, Type::Confirmable);
+    let end = world.now + EXCHANGE_LIFETIME - SECOND;
+    while world.now < end {
+        world.repeat(0, number);
+        world.run_for(SECOND);
+    }
+    assert_eq!(world.upstream.posts.len(), 1);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    assert!(world.core.counters().1.duplicates > 200);
+}
+
+#[test]
+fn a_non_confirmable_duplicate_never_reaches_upstream_within_non_lifetime() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    let number = world.post(0, Type::NonConfirmable);
+    let end = world.now + NON_LIFETIME - SECOND;
+    while world.now < end {
+        world.repeat(0, number);
+        world.run_for(SECOND);
+    }
+    assert_eq!(world.upstream.posts.len(), 1);
+    let replies = world.devices[0].replies(number);
+    assert_eq!(replies, [(Type::NonConfirmable, Code::CREATED)]);
+}
+
+#[test]
+fn a_duplicate_gets_nothing_while_under_way_then_the_empty_acknowledgement_alone() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 2 * SECOND;
+    let number = world.post(0, Type::Confirmable);
+    let replies = |world: &World| world.devices[0].replies(number);
+    world.run_for(SECOND / 4);
+    world.repeat(0, number);
+    world.run_for(SECOND / 10);
+    assert_eq!(replies(&world), [], "under way");
+    world.run_for(SECOND);
+    let empty = (Type::Acknowledgement, Code::EMPTY);
+    assert_eq!(replies(&world), [empty]);
+    world.repeat(0, number);
+    world.run_for(SECOND / 10);
+    assert_eq!(replies(&world), [empty, empty]);
+    world.run_for(2 * SECOND);
+    world.repeat(0, number);
+    world.run_for(SECOND);
+    let separate = (Type::Confirmable, Code::CREATED);
+    assert_eq!(replies(&world), [empty, empty, separate, empty]);
+}
+
+#[test]
+fn a_network_that_doubles_every_datagram_changes_nothing() {
+    let twice = Conditions {
+        duplication: 1.0,
+        jitter: SECOND / 5,
+        ..Conditions::GOOD
+    };
+    let mut world = World::new(5, twice, 1);
+    world.connect_all();
+    for _ in 0..10 {
+        for device in 0..5 {
+            world.post(device, Type::Confirmable);
+        }
+        world.run_for(SECOND);
+    }
+    world.run_for(10 * SECOND);
+    for device in &world.devices {
+        assert!(device.outcomes().all(|outcome| outcome.is(Code::CREATED)));
+    }
+    assert_eq!(world.upstream.posts.len(), 50);
+    assert_eq!(world.core.counters().0.handshakes_completed, 5);
+    // DTLS sees to it that a record counts once (RFC 6347 §4.1.2.6).
+    assert_eq!(world.core.counters().1.duplicates, 0);
+    assert!(world.core.counters().0.without_effect >= 50);
+}

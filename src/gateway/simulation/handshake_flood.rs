@@ -1,0 +1,103 @@
+//! Hazard: strangers begin handshakes, thousands a second, and finish none.
+
+use super::{Conditions, Device, World, certificate, default_settings, path};
+use crate::coap::{Code, Type};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// ClientHellos in each tenth of a second.
+const RATE: usize = 500;
+
+/// A ClientHello that nobody will continue.
+fn hello(world: &World) -> Vec<u8> {
+    let mut stranger = Device::new(999, path(9), certificate(), world.settings.dtls);
+    stranger.connect(world.now);
+    stranger.poll_transmit().remove(0)
+}
+
+/// Runs for some seconds under 5,000 hellos a second, each from an address of its own, and does
+/// something every second.
+fn flood(world: &mut World, seconds: usize, mut every_second: impl FnMut(&mut World, usize)) {
+    let hello = hello(world);
+    for tenth in 0..seconds * 10 {
+        for number in 0..RATE {
+            world.inject(path(2000 + (tenth * RATE + number) % 60_000), &hello);
+        }
+        if tenth % 10 == 0 {
+            every_second(world, tenth / 10);
+        }
+        world.run_for(SECOND / 10);
+    }
+}
+
+#[test]
+fn under_a_flood_sessions_work_on_without_delay() {
+    let mut world = World::new(3, Conditions::GOOD, 1);
+    world.connect_all();
+    flood(&mut world, 5, |world, _| {
+        for device in 0..3 {
+            world.post(device, Type::Confirmable);
+        }
+    });
+    for device in &world.devices {
+        assert_eq!(device.requests(), 5);
+        assert!(device.outcomes().all(|outcome| outcome.is(Code::CREATED)));
+        assert!((0..5).all(|number| device.retransmissions(number) == 0));
+    }
+    let counters = world.core.counters().0;
+    assert!(counters.over_hello_budget > 10_000, "{counters:?}");
+    assert_eq!(world.core.load().half_open, 1000);
+    world.run_for(11 * SECOND);
+    let load = world.core.load();
+    assert_eq!(
+        (load.half_open, load.demux.routes, load.demux.timers),
+        (0, 3, 3)
+    );
+}
+
+#[test]
+fn a_proven_handshake_is_never_dropped_for_unproven_ones() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect(0);
+    // Hello, cookie, hello: then the gateway's flight is on its way, and the device's answer is lost.
+    world.run_for(Duration::from_millis(70));
+    world.link.lose_next(true, 3);
+    flood(&mut world, 3, |_, _| {});
+    assert_eq!(world.core.sessions(), 0);
+    assert!(world.core.counters().0.unproven_displaced > 0);
+    assert!(world.run_until(30 * SECOND, |world| world.core.sessions() == 1));
+    assert_eq!(world.core.counters().0.handshakes_completed, 1);
+}
+
+#[test]
+fn a_new_device_gets_in_during_a_flood_that_leaves_it_a_share() {
+    let mut settings = default_settings();
+    settings.dtls.hellos = 6_000;
+    let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
+    flood(&mut world, 5, |world, second| {
+        if second == 1 {
+            world.connect(0);
+        }
+    });
+    assert!(world.devices[0].is_connected());
+}
+
+#[test]
+fn a_new_device_gets_in_once_a_flood_is_over() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    flood(&mut world, 3, |world, second| {
+        if second == 1 {
+            world.connect(0);
+        }
+    });
+    assert!(world.run_until(10 * SECOND, |world| world.devices[0].is_connected()));
+}
+
+#[test]
+fn a_silent_hello_delays_nobody_else() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    let hello = hello(&world);
+    world.inject(path(9), &hello);
+    world.connect(0);
+    assert!(world.run_until(SECOND / 5, |world| world.devices[0].is_connected()));
+}

@@ -1,0 +1,142 @@
+//! What must hold after every step, whatever the network, the devices and upstream do.
+
+use super::{Device, Script};
+use crate::coap::deduplication::EXCHANGE_LIFETIME;
+use crate::coap::{Message, Type};
+use crate::gateway::Settings;
+use crate::gateway::core::Core;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// How long after it was first sent a message may first arrive: by its last retransmission.
+const MAX_TRANSIT: Duration = Duration::from_secs(60);
+
+/// Looks at the world after each step; each look costs what is new since the last.
+#[derive(Default)]
+pub(super) struct Invariants {
+    posts_seen: usize,
+    bodies: HashSet<Vec<u8>>,
+    answers_seen: Vec<usize>,
+    /// The gateway's own Message IDs, by device and session.
+    message_ids: HashMap<(usize, u32, u16), (Instant, Message)>,
+}
+
+impl Invariants {
+    pub(super) fn check(
+        &mut self,
+        core: &Core,
+        devices: &[Device],
+        upstream: &Script,
+        settings: &Settings,
+    ) {
+        self.upstream_gets_each_message_once_under_its_own_device(upstream);
+        upstream_is_asked_no_more_than_devices_ask(devices, upstream);
+        self.answers_reach_the_session_that_asked(devices);
+        bounds_hold(core, upstream, settings);
+    }
+
+    fn upstream_gets_each_message_once_under_its_own_device(&mut self, upstream: &Script) {
+        for (device, body) in upstream.posts.iter().skip(self.posts_seen) {
+            assert!(
+                self.bodies.insert(body.to_vec()),
+                "{device} posted {body:?} twice"
+            );
+            let index = device.trim_start_matches("device-");
+            assert!(
+                body.starts_with(format!(r#"{{"device":{index},"#).as_bytes()),
+                "{body:?} went upstream as {device}"
+            );
+        }
+        self.posts_seen = upstream.posts.len();
+    }
+
+    /// Tokens are unique over all devices and sessions, so a device panics at another's answer; and
+    /// what upstream says of a device's attributes names it.
+    fn answers_reach_the_session_that_asked(&mut self, devices: &[Device]) {
+        self.answers_seen.resize(devices.len(), 0);
+        for (index, device) in devices.iter().enumerate() {
+            let seen = self.answers_seen[index];
+            self.answers_seen[index] = device.received.len();
+            for (at, session, message) in device.received.iter().skip(seen) {
+                if message.payload.starts_with(br#"{"client""#) {
+                    let own = format!(r#"{{"client":{{"name":"device-{}"}}}}"#, device.name);
+                    assert_eq!(&message.payload[..], own.as_bytes());
+                }
+                self.no_message_id_is_used_twice((index, *session), *at, message);
+            }
+        }
+    }
+
+    /// RFC 7252 §4.4, over what arrives: a Message ID stands for the same message for
+    /// EXCHANGE_LIFETIME. (An Acknowledgement or Reset has the device's.)
+    fn no_message_id_is_used_twice(
+        &mut self,
+        (device, session): (usize, u32),
+        at: Instant,
+        message: &Message,
+    ) {
+        if matches!(message.kind, Type::Acknowledgement | Type::Reset) {
+            return;
+        }
+        let key = (device, session, message.message_id);
+        if let Some((before, other)) = self.message_ids.get(&key)
+            && at.saturating_duration_since(*before) < EXCHANGE_LIFETIME - MAX_TRANSIT
+        {
+            assert_eq!(message, other, "one Message ID for two messages");
+            return;
+        }
+        self.message_ids.insert(key, (at, message.clone()));
+    }
+}
+
+fn upstream_is_asked_no_more_than_devices_ask(devices: &[Device], upstream: &Script) {
+    for (name, asked) in &upstream.gets {
+        let own = |device: &&Device| format!("device-{}", device.name) == *name;
+        let gets: usize = devices.iter().filter(own).map(|device| device.gets).sum();
+        assert!(
+            *asked <= gets,
+            "{name} asked {gets} times, upstream heard {asked}"
+        );
+    }
+}
+
+fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
+    let load = core.load();
+    assert!(load.sessions <= settings.dtls.sessions);
+    assert!(load.half_open <= settings.dtls.handshakes);
+    assert!(load.in_flight <= settings.max_in_flight);
+    assert_eq!(load.in_flight, upstream.in_flight());
+    // What names a session must not outlive it.
+    assert_eq!(load.peers.all, load.sessions);
+    assert!(load.demux.routes <= load.sessions + load.half_open);
+    assert!(load.demux.hellos <= load.half_open);
+    assert!(load.demux.timers <= load.sessions + load.half_open);
+    let unproven = settings.dtls.unproven_timeout.as_secs() + 1;
+    let hellos = u64::from(settings.dtls.hellos) * unproven;
+    assert!(u64::try_from(load.demux.unproven_queue).unwrap() <= hellos);
+    assert!(load.peers.timers <= load.sessions);
+    assert!(load.peers.most_of_one_device <= settings.limits.sessions_per_device);
+    assert!(load.peers.unregistered <= settings.limits.unregistered_sessions);
+    assert!(load.peers.most_open_exchanges <= 16);
+    assert!(load.peers.most_remembered <= 1024);
+    assert!(load.peers.most_reply_bytes <= 8 * 1024);
+    assert!(load.peers.most_outgoing <= 32);
+}
+
+/// What must hold once nobody has asked for a while: everything was settled and forgotten.
+pub(super) fn assert_at_rest(core: &Core, devices: &[Device]) {
+    for device in devices {
+        assert_eq!(device.open_requests(), 0, "device {}", device.name);
+    }
+    let load = core.load();
+    assert_eq!((load.half_open, load.in_flight), (0, 0));
+    let peers = load.peers;
+    let held = [
+        peers.most_open_exchanges,
+        peers.most_remembered,
+        peers.most_reply_bytes,
+        peers.most_outgoing,
+        peers.timers - peers.unregistered,
+    ];
+    assert_eq!(held, [0; 5], "an idle session holds nothing: {peers:?}");
+}

@@ -1,0 +1,128 @@
+//! Hazard: a device loses power and comes back on the same address and port (RFC 6347 §4.2.8).
+
+use super::{Conditions, Outcome, World, default_settings};
+use crate::coap::{Code, Type};
+use crate::dtls::Versions;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_rebooted_device_gets_in_within_a_second_and_its_old_session_is_replaced() {
+    for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
+        let mut settings = default_settings();
+        settings.dtls.versions = versions;
+        let mut world = World::with_settings(2, Conditions::GOOD, 1, settings);
+        world.connect_all();
+        for _ in 0..10 {
+            world.connect(0);
+            let up = world.run_until(SECOND, |world| world.devices[0].is_connected());
+            assert!(up, "{versions:?}");
+            let number = world.post(0, Type::Confirmable);
+            world.run_for(SECOND);
+            assert!(world.devices[0].outcome(number).is(Code::CREATED));
+            assert_eq!(world.core.sessions(), 2);
+        }
+        let bystander = world.post(1, Type::Confirmable);
+        world.run_for(SECOND);
+        assert!(world.devices[1].outcome(bystander).is(Code::CREATED));
+    }
+}
+
+#[test]
+fn a_message_id_used_before_the_reboot_is_no_duplicate_after_it() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    let before = world.post(0, Type::Confirmable);
+    world.run_for(SECOND);
+    world.connect_all();
+    world.devices[0].restart_message_ids();
+    let after = world.post(0, Type::Confirmable);
+    world.run_for(SECOND);
+    assert!(world.devices[0].outcome(before).is(Code::CREATED));
+    assert!(world.devices[0].outcome(after).is(Code::CREATED));
+    assert_eq!(world.core.counters().1.duplicates, 0);
+    assert_eq!(world.upstream.posts.len(), 2);
+}
+
+#[test]
+fn power_lost_at_any_moment_of_a_handshake_does_not_stop_the_next_one() {
+    for milliseconds in (0..200).step_by(10) {
+        let mut world = World::new(1, Conditions::GOOD, 1);
+        world.connect(0);
+        world.run_for(Duration::from_millis(milliseconds));
+        world.devices[0].switch_off();
+        // Time enough for what was under way to arrive.
+        world.run_for(SECOND / 10);
+        world.connect(0);
+        world.connect_again_until(world.now + SECOND);
+        let up = world.devices[0].is_connected();
+        assert!(up, "power lost after {milliseconds} ms");
+        let number = world.post(0, Type::Confirmable);
+        world.run_for(10 * SECOND);
+        assert!(world.devices[0].outcome(number).is(Code::CREATED));
+        assert_eq!(world.core.load().half_open, 0, "after {milliseconds} ms");
+    }
+}
+
+/// A client takes the first answer that comes for its own, be it to a hello of its predecessor:
+/// DTLS does not say whose it is. It then finds out, sooner or later, and tries again.
+#[test]
+fn a_device_back_before_the_answers_to_its_predecessor_gets_in_at_its_second_attempt_at_last() {
+    for milliseconds in (0..120).step_by(10) {
+        let mut world = World::new(1, Conditions::GOOD, 1);
+        world.connect(0);
+        world.run_for(Duration::from_millis(milliseconds));
+        world.connect(0);
+        world.connect_again_until(world.now + 80 * SECOND);
+        let up = world.devices[0].is_connected();
+        assert!(up, "power lost after {milliseconds} ms");
+    }
+}
+
+#[test]
+fn a_firmware_update_that_changes_the_dtls_version_locks_nobody_out() {
+    for (before, after) in [
+        (Versions::Only12, Versions::Only13),
+        (Versions::Only13, Versions::Only12),
+    ] {
+        for milliseconds in [50, 70, 500, 5_000] {
+            let mut world = World::new(1, Conditions::GOOD, 1);
+            world.devices[0].speak(before);
+            world.connect(0);
+            world.run_for(Duration::from_millis(milliseconds));
+            world.devices[0].speak(after);
+            world.connect(0);
+            world.connect_again_until(world.now + 5 * SECOND);
+            let up = world.devices[0].is_connected();
+            assert!(up, "{before:?} for {milliseconds} ms, then {after:?}");
+        }
+    }
+}
+
+#[test]
+fn a_device_that_vanishes_in_mid_handshake_is_forgotten_after_its_deadline() {
+    for (milliseconds, seconds) in [(10, 10), (70, 60)] {
+        let mut world = World::new(1, Conditions::GOOD, 1);
+        world.connect(0);
+        world.run_for(Duration::from_millis(milliseconds));
+        world.devices[0].switch_off();
+        world.run_for(Duration::from_secs(seconds - 1));
+        assert_eq!(world.core.load().half_open, 1, "{milliseconds} ms");
+        world.run_for(2 * SECOND);
+        assert_eq!(world.core.load().half_open, 0, "{milliseconds} ms");
+    }
+}
+
+#[test]
+fn what_a_device_had_asked_before_it_lost_power_still_reaches_upstream_once() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 5 * SECOND;
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(SECOND);
+    world.devices[0].switch_off();
+    world.run_for(10 * SECOND);
+    assert_eq!(*world.devices[0].outcome(number), Outcome::Abandoned);
+    assert_eq!(world.upstream.posts.len(), 1);
+}

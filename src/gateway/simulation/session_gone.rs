@@ -1,0 +1,59 @@
+//! Hazard: a call completes when the session that asked is no more.
+
+use super::{Behaviour, Conditions, World, default_settings};
+use crate::coap::{Code, Type};
+use crate::upstream::Error;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_completion_after_the_session_idled_out_is_counted_and_sent_to_nobody() {
+    let mut settings = default_settings();
+    settings.dtls.session_idle = 5 * SECOND;
+    let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
+    world.connect_all();
+    world.upstream.delay = 10 * SECOND;
+    world.post(0, Type::Confirmable);
+    world.run_for(9 * SECOND);
+    assert_eq!((world.core.sessions(), world.core.in_flight()), (0, 1));
+    let carried = world.link.carried();
+    world.run_for(2 * SECOND);
+    assert_eq!(world.core.in_flight(), 0);
+    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.link.carried(), carried, "nothing was sent");
+}
+
+#[test]
+fn a_completion_for_the_session_before_a_reboot_does_not_reach_the_one_after() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 10 * SECOND;
+    world.get(0);
+    world.run_for(SECOND);
+    world.connect(0);
+    world.run_for(SECOND);
+    assert!(world.devices[0].is_connected());
+    // The device's exchange numbers begin anew at the gateway: these two are namesakes.
+    world.upstream.delay = 20 * SECOND;
+    let number = world.get(0);
+    world.run_for(15 * SECOND);
+    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.devices[0].open_requests(), 1);
+    world.run_for(15 * SECOND);
+    assert!(world.devices[0].outcome(number).is(Code::CONTENT));
+}
+
+#[test]
+fn a_failure_for_a_session_that_has_gone_is_borne_in_silence() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 3 * SECOND;
+    world.upstream.behaviour = Behaviour::Fails(Error::Unreachable);
+    world.post(0, Type::Confirmable);
+    world.run_for(SECOND);
+    world.core.close_all(world.now);
+    world.run_for(5 * SECOND);
+    assert!(world.devices[0].closed);
+    assert_eq!(world.core.counters().2.completions_too_late, 1);
+}

@@ -1,0 +1,92 @@
+//! Hazard: ThingsBoard answers, but late, and many wait.
+
+use super::invariants::assert_at_rest;
+use super::{Behaviour, Conditions, World, default_settings};
+use crate::coap::{Code, Type};
+use crate::gateway::Settings;
+use crate::upstream::Error;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn every_device_gets_its_answer_however_late_and_asks_once() {
+    let mut world = World::new(20, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 50 * SECOND;
+    for device in 0..20 {
+        world.post(device, Type::Confirmable);
+        world.get(device);
+    }
+    world.run_for(60 * SECOND);
+    for device in &world.devices {
+        assert!(device.outcome(0).is(Code::CREATED));
+        assert!(device.outcome(1).is(Code::CONTENT));
+        assert_eq!(device.retransmissions(0) + device.retransmissions(1), 0);
+    }
+    world.run_for(300 * SECOND);
+    assert_at_rest(&world.core, &world.devices);
+}
+
+#[test]
+fn what_upstream_can_not_take_is_told_to_come_back_and_what_it_took_is_answered() {
+    let settings = Settings {
+        max_in_flight: 8,
+        ..default_settings()
+    };
+    let mut world = World::with_settings(20, Conditions::GOOD, 1, settings);
+    world.connect_all();
+    world.upstream.delay = 20 * SECOND;
+    for device in 0..20 {
+        world.post(device, Type::Confirmable);
+    }
+    world.run_for(SECOND);
+    let busy = |world: &World| {
+        let outcomes = world.devices.iter().map(|device| device.outcome(0));
+        outcomes.filter(|o| o.is(Code::SERVICE_UNAVAILABLE)).count()
+    };
+    assert_eq!(busy(&world), 12);
+    assert_eq!(world.core.counters().2.calls_refused, 12);
+    world.run_for(30 * SECOND);
+    let created = world.devices.iter().map(|device| device.outcome(0));
+    assert_eq!(
+        created.filter(|outcome| outcome.is(Code::CREATED)).count(),
+        8
+    );
+    assert_eq!(world.upstream.posts.len(), 8);
+}
+
+#[test]
+fn one_session_can_not_have_more_than_its_share_of_waiting_requests() {
+    let mut world = World::new(2, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 20 * SECOND;
+    for _ in 0..40 {
+        world.post(0, Type::Confirmable);
+    }
+    let other = world.post(1, Type::Confirmable);
+    world.run_for(SECOND);
+    assert_eq!(world.core.in_flight(), 16 + 1);
+    world.run_for(100 * SECOND);
+    let created = world.devices[0].outcomes().filter(|o| o.is(Code::CREATED));
+    assert_eq!(created.count(), 16);
+    let busy = |o: &&_| super::Outcome::is(o, Code::SERVICE_UNAVAILABLE);
+    assert_eq!(world.devices[0].outcomes().filter(busy).count(), 24);
+    assert!(world.devices[1].outcome(other).is(Code::CREATED));
+}
+
+#[test]
+fn an_upstream_that_never_answers_in_time_gets_every_device_a_5_04() {
+    let mut world = World::new(5, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 10 * SECOND;
+    world.upstream.behaviour = Behaviour::Fails(Error::Timeout);
+    for device in 0..5 {
+        world.post(device, Type::Confirmable);
+    }
+    world.run_for(15 * SECOND);
+    for device in &world.devices {
+        assert!(device.outcome(0).is(Code::GATEWAY_TIMEOUT));
+    }
+    assert_eq!(world.upstream.posts.len(), 5, "never asked again");
+}

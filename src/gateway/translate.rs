@@ -1,0 +1,300 @@
+//! CoAP requests into upstream requests, upstream outcomes into CoAP responses (RFC 8075 the other
+//! way round; ThingsBoard's own CoAP transport where it is specific).
+
+use super::route::{NoRoute, Resource};
+use crate::coap::option::content_format::{JSON, LINK_FORMAT, OCTET_STREAM, TEXT_PLAIN};
+use crate::coap::{Code, Method, Request, Response};
+use crate::device::Device;
+use crate::upstream::{self, Answer, Error, Operation};
+use bytes::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// Seconds after which a device may try again when upstream is away or overloaded.
+const RETRY_AFTER: u32 = 30;
+/// Bytes of payload that any path carries in one message (RFC 7252 §4.6).
+const LARGEST_MESSAGE: usize = 1024;
+/// Bytes of payload beyond which no answer can be sent.
+const LARGEST_DATAGRAM: usize = 64 * 1024;
+/// The resources, in RFC 6690's format.
+const LINKS: &str = "</api/v1/telemetry>,</api/v1/attributes>;ct=50,</api/v1/rpc>;ct=50,\
+                     </api/v1/claim>,</api/v1/provision>;ct=50";
+
+/// What becomes of a 200 from upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// 2.01, empty.
+    Created,
+    /// 2.05 with the attributes, or 4.04 when there are none.
+    Attributes,
+    /// 2.05 with the reply of the rule chain.
+    RpcReply,
+    /// 2.01 or 4.00 with the JSON, by its `status`.
+    Provisioned,
+}
+
+/// What a request comes to.
+#[derive(Debug)]
+pub enum Translated {
+    /// Ask upstream.
+    Ask(Expect, upstream::Request),
+    /// Answer at once.
+    Answer(Response),
+}
+
+/// The answer to a path that leads nowhere.
+pub fn no_route(no_route: NoRoute) -> Response {
+    match no_route {
+        NoRoute::NotFound => Response::error(Code::NOT_FOUND, "no such resource"),
+        NoRoute::Malformed(why) => Response::error(Code::BAD_REQUEST, why),
+    }
+}
+
+/// Translates a request of a registered device, or of a certificate that may only provision.
+/// `largest_body` is what a body may have, in bytes.
+pub fn to_upstream(
+    request: Request,
+    resource: Resource,
+    device: Option<&Arc<Device>>,
+    largest_body: usize,
+) -> Translated {
+    translate(request, resource, device, largest_body).unwrap_or_else(Translated::Answer)
+}
+
+fn translate(
+    request: Request,
+    resource: Resource,
+    device: Option<&Arc<Device>>,
+    largest_body: usize,
+) -> Result<Translated, Response> {
+    if request.conditional {
+        // RFC 7252 §5.10.8: nothing here has an ETag to match, and everything exists.
+        let why = "the condition in If-Match or If-None-Match is not met";
+        return Err(Response::error(Code::PRECONDITION_FAILED, why));
+    }
+    if request.block2.is_some_and(|block| block >> 4 != 0) {
+        let why = "block-wise downloads are not served yet";
+        return Err(Response::error(Code::BAD_OPTION, why));
+    }
+    let ask = |expect, operation| {
+        let device = device.cloned().ok_or_else(|| {
+            let why = "this certificate is not registered at the gateway";
+            Response::error(Code::UNAUTHORIZED, why)
+        })?;
+        let request = upstream::Request::Device { device, operation };
+        Ok(Translated::Ask(expect, request))
+    };
+    match (request.method, resource) {
+        (Method::Get, Resource::WellKnownCore) => {
+            accepts(&request, LINK_FORMAT)?;
+            let links = Response::content(LINK_FORMAT, Bytes::from_static(LINKS.as_bytes()));
+            Ok(Translated::Answer(links))
+        }
+        (Method::Get, Resource::Attributes) => {
+            accepts(&request, JSON)?;
+            let keys = |name| query(&request, name).map(str::to_owned);
+            let (client_keys, shared_keys) = (keys("clientKeys"), keys("sharedKeys"));
+            let operation = Operation::GetAttributes {
+                client_keys,
+                shared_keys,
+            };
+            ask(Expect::Attributes, operation)
+        }
+        (Method::Post, Resource::Telemetry) => {
+            let body = body(request, largest_body)?;
+            ask(Expect::Created, Operation::PostTelemetry(body))
+        }
+        (Method::Post, Resource::Attributes) => {
+            let body = body(request, largest_body)?;
+            ask(Expect::Created, Operation::PostAttributes(body))
+        }
+        (Method::Post, Resource::Claim) => {
+            let body = optional_body(request, largest_body)?;
+            ask(Expect::Created, Operation::Claim(body))
+        }
+        (Method::Post, Resource::Rpc { id: Some(id) }) => {
+            let body = body(request, largest_body)?;
+            ask(Expect::Created, Operation::ReplyRpc { id, body })
+        }
+        (Method::Post, Resource::Rpc { id: None }) => {
+            accepts(&request, JSON)?;
+            let body = body(request, largest_body)?;
+            ask(Expect::RpcReply, Operation::CallRpc(body))
+        }
+        (Method::Post, Resource::Provision) => {
+            accepts(&request, JSON)?;
+            let body = body(request, largest_body)?;
+            let provision = upstream::Request::Provision { body };
+            Ok(Translated::Ask(Expect::Provisioned, provision))
+        }
+        // ThingsBoard says 4.00 here, where RFC 7252 would rather have 4.05; devices know ThingsBoard.
+        (Method::Get, Resource::Rpc { .. }) => Err(Response::error(
+            Code::BAD_REQUEST,
+            "GET rpc is for Observe, which this gateway does not do yet",
+        )),
+        (Method::Get, Resource::Telemetry | Resource::Claim | Resource::Provision) => {
+            let why = "this resource takes POST";
+            Err(Response::error(Code::BAD_REQUEST, why))
+        }
+        (Method::Post, Resource::WellKnownCore) | (Method::Other, _) => {
+            let why = "only GET and POST are served here";
+            Err(Response::error(Code::METHOD_NOT_ALLOWED, why))
+        }
+    }
+}
+
+/// RFC 7252 §5.10.4: 4.06 if the client can't read what we would send.
+fn accepts(request: &Request, content_format: u16) -> Result<(), Response> {
+    match request.accept {
+        Some(accept) if accept != content_format => Err(Response::error(
+            Code::NOT_ACCEPTABLE,
+            format!("only Content-Format {content_format} is served here"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    request
+        .query
+        .iter()
+        .find_map(|query| query.strip_prefix(name)?.strip_prefix('='))
+}
+
+fn body(request: Request, largest: usize) -> Result<Bytes, Response> {
+    let body = optional_body(request, largest)?;
+    if body.is_empty() {
+        return Err(Response::error(Code::BAD_REQUEST, "the payload is missing"));
+    }
+    Ok(body)
+}
+
+fn optional_body(request: Request, largest: usize) -> Result<Bytes, Response> {
+    // RFC 7959 §2.2: M is bit 3, NUM all above. A body that is whole in block 0 needs no assembly.
+    let in_blocks = request
+        .block1
+        .is_some_and(|block| block >> 4 != 0 || block & 0b1000 != 0);
+    if in_blocks || request.payload.len() > largest {
+        let (largest, why) = if in_blocks {
+            let why = "block-wise uploads are not served yet: send the body in one message";
+            (largest.min(LARGEST_MESSAGE), why)
+        } else {
+            (largest, "the body is too large")
+        };
+        return Err(Response {
+            size1: u32::try_from(largest).ok(),
+            ..Response::error(Code::REQUEST_ENTITY_TOO_LARGE, why)
+        });
+    }
+    // ThingsBoard reads any Content-Format as JSON text; devices send it as text, bytes or JSON.
+    // What says it is something else (CBOR, XML, …) is not what ThingsBoard would take it for.
+    match request.content_format {
+        None | Some(TEXT_PLAIN | OCTET_STREAM | JSON) => Ok(request.payload),
+        Some(other) => Err(Response::error(
+            Code::UNSUPPORTED_CONTENT_FORMAT,
+            format!("Content-Format {other} is not understood here: send JSON (50)"),
+        )),
+    }
+}
+
+/// Translates what came of an upstream request.
+pub fn to_response(expect: Expect, outcome: Result<Answer, Error>) -> Response {
+    match outcome {
+        Ok(answer) => accepted(expect, answer.body),
+        Err(error) => refused(expect, &error),
+    }
+}
+
+fn accepted(expect: Expect, body: Bytes) -> Response {
+    let nonsense = || {
+        let why = "ThingsBoard's reply is not the JSON it should be";
+        Response::error(Code::BAD_GATEWAY, why)
+    };
+    match expect {
+        Expect::Created => Response::new(Code::CREATED),
+        // More than any datagram holds: not worth a look, it becomes 5.00 where it doesn't fit.
+        _ if body.len() > LARGEST_DATAGRAM => Response::content(JSON, body),
+        Expect::Attributes => match serde_json::from_slice::<Value>(&body) {
+            Ok(Value::Object(scopes)) if scopes.is_empty() => {
+                Response::error(Code::NOT_FOUND, "the device has no such attributes")
+                    .with_max_age(0)
+            }
+            Ok(Value::Object(_)) => Response::content(JSON, body).with_max_age(0),
+            _ => nonsense(),
+        },
+        Expect::RpcReply => match serde_json::from_slice::<&RawValue>(&body) {
+            Ok(_) => Response::content(JSON, body).with_max_age(0),
+            Err(_) => nonsense(),
+        },
+        Expect::Provisioned => match serde_json::from_slice::<Value>(&body) {
+            Ok(Value::Object(outcome)) => {
+                // ThingsBoard answers 200 to failures too; `status` tells.
+                let success = outcome.get("status").and_then(Value::as_str) == Some("SUCCESS");
+                let code = if success {
+                    Code::CREATED
+                } else {
+                    Code::BAD_REQUEST
+                };
+                Response {
+                    code,
+                    ..Response::content(JSON, body)
+                }
+            }
+            _ => nonsense(),
+        },
+    }
+}
+
+/// One exhaustive match: a new kind of error must be given its code here.
+fn refused(expect: Expect, error: &Error) -> Response {
+    let unavailable =
+        |why| Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(RETRY_AFTER);
+    let status = match error {
+        Error::Timeout => {
+            return Response::error(Code::GATEWAY_TIMEOUT, "ThingsBoard did not answer in time");
+        }
+        // A rule chain that stays silent shows as 503 once ThingsBoard's own limit has passed.
+        Error::Overloaded if expect == Expect::RpcReply => {
+            return Response::error(Code::GATEWAY_TIMEOUT, "the rule chain did not answer");
+        }
+        Error::Unreachable => return unavailable("ThingsBoard can't be reached"),
+        Error::Overloaded => return unavailable("ThingsBoard is not serving requests now"),
+        Error::Unintelligible(_) => {
+            let why = "ThingsBoard's reply makes no sense";
+            return Response::error(Code::BAD_GATEWAY, why);
+        }
+        Error::Rejected(status) => status,
+    };
+    match status.code {
+        400 => Response::error(Code::BAD_REQUEST, "ThingsBoard calls the request bad"),
+        401 => Response::error(
+            Code::UNAUTHORIZED,
+            "ThingsBoard does not know the access token registered for this device",
+        ),
+        403 => Response::error(Code::FORBIDDEN, "ThingsBoard forbids it to this device"),
+        413 => Response::error(
+            Code::REQUEST_ENTITY_TOO_LARGE,
+            "the body is too large for ThingsBoard",
+        ),
+        429 => Response::error(Code::TOO_MANY_REQUESTS, "too many requests of this device")
+            .with_max_age(RETRY_AFTER),
+        // Bad JSON is a 500 with the parser's words; rate limits and full queues are one without.
+        500 if status.has_text && expect != Expect::Attributes => {
+            Response::error(Code::BAD_REQUEST, "ThingsBoard can't read the payload")
+        }
+        500 => Response::error(
+            Code::INTERNAL_SERVER_ERROR,
+            "ThingsBoard failed, or limits this device's rate",
+        ),
+        // 404 or 405 for a resource that ThingsBoard has: something else answers there.
+        _ => Response::error(
+            Code::BAD_GATEWAY,
+            format!("unexpected HTTP status {}", status.code),
+        ),
+    }
+}
+
+#[cfg(test)]
+#[path = "translate_tests.rs"]
+mod tests;

@@ -1,0 +1,223 @@
+use super::*;
+use crate::device::AccessToken;
+use crate::gateway::route;
+use crate::upstream::Status;
+
+const LARGEST: usize = 1024;
+
+fn device() -> Arc<Device> {
+    Arc::new(Device {
+        name: "meter-17".into(),
+        token: AccessToken::new("A1_TEST_TOKEN").unwrap(),
+    })
+}
+
+fn request(method: Method, path: &str, payload: &'static str) -> (Request, Resource) {
+    let mut request = Request::new(method, Bytes::from_static(payload.as_bytes()));
+    request.path = path.split('/').map(str::to_owned).collect();
+    let resource = route::resolve(&request.path).unwrap();
+    (request, resource)
+}
+
+fn asked(method: Method, path: &str, payload: &'static str) -> (Expect, Operation) {
+    let (request, resource) = request(method, path, payload);
+    match to_upstream(request, resource, Some(&device()), LARGEST) {
+        Translated::Ask(expect, upstream::Request::Device { operation, .. }) => (expect, operation),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn answered(change: impl FnOnce(&mut Request), path: &str) -> Response {
+    let (mut request, resource) = request(Method::Post, path, "{}");
+    change(&mut request);
+    match to_upstream(request, resource, Some(&device()), LARGEST) {
+        Translated::Answer(response) => response,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_row_of_the_device_api_becomes_its_upstream_operation_with_the_body_untouched() {
+    // Not JSON to a strict parser: ThingsBoard's own examples send it.
+    const BODY: &str = "{temperature:25}";
+    let body = Bytes::from_static(BODY.as_bytes());
+    let post = |path| asked(Method::Post, path, BODY);
+    assert_eq!(
+        post("api/v1/telemetry"),
+        (Expect::Created, Operation::PostTelemetry(body.clone()))
+    );
+    assert_eq!(
+        post("api/v1/attributes"),
+        (Expect::Created, Operation::PostAttributes(body.clone()))
+    );
+    assert_eq!(
+        post("api/v1/claim"),
+        (Expect::Created, Operation::Claim(body.clone()))
+    );
+    assert_eq!(
+        asked(Method::Post, "api/v1/claim", ""),
+        (Expect::Created, Operation::Claim(Bytes::new()))
+    );
+    let reply = Operation::ReplyRpc {
+        id: 17,
+        body: body.clone(),
+    };
+    assert_eq!(post("api/v1/rpc/17"), (Expect::Created, reply));
+    assert_eq!(
+        post("api/v1/rpc"),
+        (Expect::RpcReply, Operation::CallRpc(body))
+    );
+}
+
+#[test]
+fn attribute_keys_are_taken_from_the_query() {
+    let (mut request, resource) = request(Method::Get, "api/v1/attributes", "");
+    request.query = ["x=1", "clientKeys=a,b", "sharedKeys="]
+        .map(str::to_owned)
+        .into();
+    let Translated::Ask(_, upstream::Request::Device { operation, .. }) =
+        to_upstream(request, resource, Some(&device()), LARGEST)
+    else {
+        panic!("not asked")
+    };
+    let expected = Operation::GetAttributes {
+        client_keys: Some("a,b".to_owned()),
+        shared_keys: Some(String::new()),
+    };
+    assert_eq!(operation, expected);
+}
+
+#[test]
+fn what_can_not_be_served_is_answered_at_once() {
+    let telemetry = "api/v1/telemetry";
+    let second_block = answered(|request| request.block2 = Some(0x16), telemetry);
+    assert_eq!(second_block.code, Code::BAD_OPTION);
+    let code = |change: fn(&mut Request)| answered(change, telemetry).code;
+    assert_eq!(
+        code(|request| request.conditional = true),
+        Code::PRECONDITION_FAILED
+    );
+    assert_eq!(
+        code(|request| request.method = Method::Other),
+        Code::METHOD_NOT_ALLOWED
+    );
+    assert_eq!(
+        code(|request| request.method = Method::Get),
+        Code::BAD_REQUEST
+    );
+    assert_eq!(
+        code(|request| request.payload = Bytes::new()),
+        Code::BAD_REQUEST
+    );
+    assert_eq!(
+        code(|request| request.content_format = Some(60)),
+        Code::UNSUPPORTED_CONTENT_FORMAT
+    );
+    let not_acceptable = answered(|request| request.accept = Some(60), "api/v1/rpc");
+    assert_eq!(not_acceptable.code, Code::NOT_ACCEPTABLE);
+}
+
+#[test]
+fn bodies_in_blocks_or_beyond_the_bound_are_too_large_and_told_the_bound() {
+    for response in [
+        answered(|request| request.block1 = Some(0b1110), "api/v1/telemetry"),
+        answered(|request| request.block1 = Some(0x16), "api/v1/telemetry"),
+        answered(
+            |request| request.payload = Bytes::from(vec![b' '; LARGEST + 1]),
+            "api/v1/telemetry",
+        ),
+    ] {
+        assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE);
+        assert_eq!(response.size1, Some(1024));
+    }
+    // Block 0 without more to come is a whole body.
+    let (mut request, resource) = request(Method::Post, "api/v1/telemetry", "{}");
+    request.block1 = Some(0b0110);
+    let translated = to_upstream(request, resource, Some(&device()), LARGEST);
+    assert!(matches!(translated, Translated::Ask(Expect::Created, _)));
+}
+
+#[test]
+fn without_a_device_only_provisioning_is_asked() {
+    let (provision, resource) = request(Method::Post, "api/v1/provision", "{}");
+    assert!(matches!(
+        to_upstream(provision, resource, None, LARGEST),
+        Translated::Ask(Expect::Provisioned, upstream::Request::Provision { .. })
+    ));
+    let (telemetry, resource) = request(Method::Post, "api/v1/telemetry", "{}");
+    let Translated::Answer(response) = to_upstream(telemetry, resource, None, LARGEST) else {
+        panic!("asked upstream without a device")
+    };
+    assert_eq!(response.code, Code::UNAUTHORIZED);
+}
+
+fn answer(body: &'static str) -> Result<Answer, Error> {
+    Ok(Answer {
+        body: Bytes::from_static(body.as_bytes()),
+    })
+}
+
+#[test]
+fn answers_become_what_a_device_expects() {
+    let created = to_response(Expect::Created, answer("whatever"));
+    assert_eq!((created.code, created.payload.len()), (Code::CREATED, 0));
+
+    let attributes = to_response(Expect::Attributes, answer(r#"{"shared":{"a":1}}"#));
+    assert_eq!(attributes.code, Code::CONTENT);
+    assert_eq!(attributes.content_format, Some(50));
+    assert_eq!(&attributes.payload[..], br#"{"shared":{"a":1}}"#);
+    let code = |expect, body| to_response(expect, answer(body)).code;
+    assert_eq!(code(Expect::Attributes, "{}"), Code::NOT_FOUND);
+    assert_eq!(code(Expect::Attributes, " { } "), Code::NOT_FOUND);
+    for nonsense in ["", "[]", "<html>", "{"] {
+        assert_eq!(code(Expect::Attributes, nonsense), Code::BAD_GATEWAY);
+        assert_eq!(code(Expect::Provisioned, nonsense), Code::BAD_GATEWAY);
+    }
+    assert_eq!(code(Expect::RpcReply, r#""ok""#), Code::CONTENT);
+    assert_eq!(code(Expect::RpcReply, ""), Code::BAD_GATEWAY);
+
+    let success = to_response(Expect::Provisioned, answer(r#"{"status":"SUCCESS"}"#));
+    assert_eq!(success.code, Code::CREATED);
+    assert_eq!(&success.payload[..], br#"{"status":"SUCCESS"}"#);
+    let failure = to_response(Expect::Provisioned, answer(r#"{"status":"NOT_FOUND"}"#));
+    assert_eq!(failure.code, Code::BAD_REQUEST);
+    assert_eq!(&failure.payload[..], br#"{"status":"NOT_FOUND"}"#);
+}
+
+#[test]
+fn each_outcome_upstream_has_its_response_code() {
+    let response = |error| to_response(Expect::Created, Err(error));
+    let status = |code, has_text| response(Error::Rejected(Status { code, has_text })).code;
+    assert_eq!(response(Error::Timeout).code, Code::GATEWAY_TIMEOUT);
+    for error in [Error::Unreachable, Error::Overloaded] {
+        let response = response(error);
+        assert_eq!(response.code, Code::SERVICE_UNAVAILABLE);
+        assert_eq!(response.max_age, Some(RETRY_AFTER));
+    }
+    assert_eq!(
+        response(Error::Unintelligible("a redirect")).code,
+        Code::BAD_GATEWAY
+    );
+    assert_eq!(status(400, true), Code::BAD_REQUEST);
+    assert_eq!(status(401, false), Code::UNAUTHORIZED);
+    assert_eq!(status(403, true), Code::FORBIDDEN);
+    assert_eq!(status(404, true), Code::BAD_GATEWAY);
+    assert_eq!(status(405, true), Code::BAD_GATEWAY);
+    assert_eq!(status(413, true), Code::REQUEST_ENTITY_TOO_LARGE);
+    assert_eq!(status(429, false), Code::TOO_MANY_REQUESTS);
+    assert_eq!(status(500, true), Code::BAD_REQUEST);
+    assert_eq!(status(500, false), Code::INTERNAL_SERVER_ERROR);
+    let silent_rule_chain = to_response(Expect::RpcReply, Err(Error::Overloaded));
+    assert_eq!(silent_rule_chain.code, Code::GATEWAY_TIMEOUT);
+}
+
+#[test]
+fn no_diagnostic_holds_a_token() {
+    for code in [400, 401, 403, 404, 413, 429, 500, 599] {
+        for has_text in [false, true] {
+            let error = Error::Rejected(Status { code, has_text });
+            let payload = to_response(Expect::Created, Err(error)).payload;
+            assert!(!String::from_utf8_lossy(&payload).contains("TOKEN"));
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! The UDP socket: bound for both address families, answering from the address a datagram came to.
+
+use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use tokio::io::Interest;
+
+/// Datagrams taken from the kernel in one call.
+const BATCH: usize = 32;
+/// The kernel may join datagrams of one sender (GRO) into up to this much.
+const LARGEST_DATAGRAM: usize = 64 * 1024;
+/// Wanted kernel buffers, each way: a burst of 10,000 small datagrams. The kernel may grant less.
+const KERNEL_BUFFER: usize = 8 * 1024 * 1024;
+
+/// A bound socket and its buffers.
+pub struct Udp {
+    socket: tokio::net::UdpSocket,
+    state: UdpSocketState,
+    buffers: Vec<Vec<u8>>,
+    meta: Vec<RecvMeta>,
+}
+
+/// A datagram as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'a> {
+    /// Who sent it.
+    pub remote: SocketAddr,
+    /// Which of our addresses it came to.
+    pub local: Option<IpAddr>,
+    /// Its bytes.
+    pub datagram: &'a [u8],
+}
+
+impl Udp {
+    /// Binds. `[::]` takes IPv4 as well; where there is no IPv6 it becomes `0.0.0.0`.
+    pub fn bind(address: SocketAddr) -> io::Result<Udp> {
+        let socket = match open(address) {
+            Err(error) if address.ip().is_unspecified() && no_ipv6(&error) => {
+                open((Ipv4Addr::UNSPECIFIED, address.port()).into())?
+            }
+            other => other?,
+        };
+        let socket = tokio::net::UdpSocket::from_std(socket.into())?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // A refusal costs datagrams in a burst, not service.
+        let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), KERNEL_BUFFER);
+        let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), KERNEL_BUFFER);
+        Ok(Udp {
+            socket,
+            state,
+            buffers: vec![vec![0; LARGEST_DATAGRAM]; BATCH],
+            meta: vec![RecvMeta::default(); BATCH],
+        })
+    }
+
+    /// Where it is bound.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Waits until a datagram can be received.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.socket.readable().await
+    }
+
+    /// Takes what the kernel has, at most one batch, and hands each datagram on. Returns how many;
+    /// 0 if there was nothing.
+    pub fn receive(&mut self, mut take: impl FnMut(Received<'_>)) -> io::Result<usize> {
+        let mut slices: Vec<IoSliceMut<'_>> = self
+            .buffers
+            .iter_mut()
+            .map(|buffer| IoSliceMut::new(buffer))
+            .collect();
+        let (socket, state, meta) = (&self.socket, &self.state, &mut self.meta);
+        let received = socket.try_io(Interest::READABLE, || {
+            state.recv(UdpSockRef::from(socket), &mut slices, meta)
+        });
+        let received = match received {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(0),
+            other => other?,
+        };
+        let mut count = 0;
+        for (meta, buffer) in self.meta.iter().zip(&self.buffers).take(received) {
+            // The kernel may have joined datagrams of one sender, each `stride` long.
+            let joined = buffer.get(..meta.len).unwrap_or_default();
+            for datagram in joined.chunks(meta.stride.max(1)) {
+                count += 1;
+                take(Received {
+                    remote: meta.addr,
+                    local: meta.dst_ip,
+                    datagram,
+                });
+            }
+        }
+        Ok(count)
+    }
+
+    /// Sends one datagram from `local`. Returns false if the kernel's buffer is full: like any
+    /// datagram it is then lost, and its sender's timers see to the rest.
+    pub fn send(&self, remote: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) -> bool {
+        let transmit = quinn_udp::Transmit {
+            destination: remote,
+            ecn: None,
+            contents: datagram,
+            segment_size: None,
+            src_ip: local,
+        };
+        self.socket
+            .try_io(Interest::WRITABLE, || {
+                self.state
+                    .try_send(UdpSockRef::from(&self.socket), &transmit)
+            })
+            .is_ok()
+    }
+}
+
+fn open(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+/// Whether this machine has no IPv6, or none to bind to.
+fn no_ipv6(error: &io::Error) -> bool {
+    // EAFNOSUPPORT has no ErrorKind of its own; EADDRNOTAVAIL has.
+    const EAFNOSUPPORT: i32 = 97;
+    error.raw_os_error() == Some(EAFNOSUPPORT) || error.kind() == io::ErrorKind::AddrNotAvailable
+}
