@@ -85,6 +85,7 @@ pub mod config;
 pub mod device;
 pub mod dtls;
 pub mod gateway;
+pub mod simulator;
 pub mod timers;
 pub mod udp;
 pub mod upstream;

@@ -1,0 +1,142 @@
+//! The answers ThingsBoard gives, in the monolith's shapes.
+
+use axum::body::{Body, Bytes};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderValue, Response, StatusCode};
+
+/// Spring's content type for a `String` body when the client does not insist on another.
+pub(super) const TEXT: &str = "text/plain;charset=UTF-8";
+/// The content type of JSON answers.
+pub(super) const JSON: &str = "application/json";
+
+/// One HTTP answer, small enough to hold whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) content_type: Option<String>,
+    pub(super) body: Bytes,
+    /// The methods a 405 names.
+    pub(super) allow: Option<&'static str>,
+}
+
+/// `ThingsboardErrorCode`, as far as the device API shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ErrorCode {
+    General = 2,
+    BadRequestParams = 31,
+    ItemNotFound = 32,
+}
+
+impl ErrorCode {
+    fn number(self) -> u8 {
+        match self {
+            ErrorCode::General => 2,
+            ErrorCode::BadRequestParams => 31,
+            ErrorCode::ItemNotFound => 32,
+        }
+    }
+}
+
+impl Answer {
+    /// A status and nothing else.
+    pub(super) fn empty(status: StatusCode) -> Answer {
+        Answer {
+            status,
+            content_type: None,
+            body: Bytes::new(),
+            allow: None,
+        }
+    }
+
+    /// A status with a body of the given content type.
+    pub(super) fn with_body(
+        status: StatusCode,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Answer {
+        Answer {
+            content_type: Some(content_type.to_owned()),
+            body: body.into(),
+            ..Answer::empty(status)
+        }
+    }
+
+    /// The monolith's error JSON (`ThingsboardErrorResponse`); `message` may be null, as for 503.
+    pub(super) fn error(
+        status: StatusCode,
+        message: Option<&str>,
+        code: ErrorCode,
+        now_ms: u64,
+    ) -> Answer {
+        let message = serde_json::Value::from(message);
+        let body = format!(
+            r#"{{"status":{},"message":{message},"errorCode":{},"timestamp":{now_ms}}}"#,
+            status.as_u16(),
+            code.number(),
+        );
+        Answer::with_body(status, JSON, body)
+    }
+
+    /// The 413 of `PayloadSizeFilter`: a JSON *string*, without a content type.
+    pub(super) fn too_large(limit: u64) -> Answer {
+        Answer {
+            content_type: None,
+            ..Answer::with_body(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                TEXT,
+                format!("\"Payload size exceeds the limit {limit}\""),
+            )
+        }
+    }
+
+    /// What a servlet container's asynchronous timeout becomes in the monolith.
+    pub(super) fn asynchronous_timeout(now_ms: u64) -> Answer {
+        Answer::error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            None,
+            ErrorCode::General,
+            now_ms,
+        )
+    }
+
+    /// The answer as the HTTP server sends it.
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Some(Ok(value)) = self.content_type.map(HeaderValue::try_from) {
+            headers.insert(CONTENT_TYPE, value);
+        }
+        if let Some(methods) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_the_monoliths_four_fields() {
+        let answer = Answer::error(
+            StatusCode::BAD_REQUEST,
+            Some("say \"x\""),
+            ErrorCode::BadRequestParams,
+            17,
+        );
+        assert_eq!(
+            answer.body,
+            r#"{"status":400,"message":"say \"x\"","errorCode":31,"timestamp":17}"#
+        );
+    }
+
+    #[test]
+    fn a_timeout_of_the_container_has_no_message() {
+        assert_eq!(
+            Answer::asynchronous_timeout(17).body,
+            r#"{"status":503,"message":null,"errorCode":2,"timestamp":17}"#
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! One connection: where faults below HTTP happen, and where silence and keep-alive end, as in Tomcat.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+
+/// Tomcat's `maxConnections`.
+const MOST_CONNECTIONS: usize = 8192;
+/// Tomcat's `connectionTimeout` and `keepAliveTimeout`: how long a connection may be silent between requests, or
+/// within one that is still arriving.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Tomcat's `maxKeepAliveRequests`: the answer to the hundredth request closes the connection.
+const MOST_REQUESTS: u32 = 100;
+/// How long to wait when the process has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const HTTP: u8 = 0;
+const CUT: u8 = 1;
+const GARBAGE: u8 = 2;
+
+/// What a peer gets that is no HTTP.
+const NOISE: &[u8] = b"\x16\x03\x01 this is no HTTP \xff\xfe\r\n\r\n";
+
+/// A handle on a connection for the request that came over it.
+#[derive(Clone)]
+pub(super) struct Line(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    mode: AtomicU8,
+    requests: AtomicU32,
+    in_work: AtomicUsize,
+}
+
+impl Line {
+    /// Whatever is answered from now on, the connection is closed instead.
+    pub(super) fn cut(&self) {
+        self.0.mode.store(CUT, Ordering::Release);
+    }
+
+    /// Whatever is answered from now on, noise is sent instead and the connection closed.
+    pub(super) fn garble(&self) {
+        self.0.mode.store(GARBAGE, Ordering::Release);
+    }
+
+    /// Counts a request; true if its answer is the last on this connection.
+    pub(super) fn count_request(&self) -> bool {
+        self.0.requests.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_REQUESTS
+    }
+
+    /// While the result lives, the peer is not expected to say anything.
+    pub(super) fn working(&self) -> Working {
+        self.0.in_work.fetch_add(1, Ordering::AcqRel);
+        Working(self.clone())
+    }
+}
+
+/// A request being answered.
+pub(super) struct Working(Line);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.0.0.in_work.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Connected<IncomingStream<'_, Door>> for Line {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Line {
+        stream.io().line.clone()
+    }
+}
+
+/// The listening socket, with a bound on its connections.
+pub(super) struct Door {
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+}
+
+impl Door {
+    pub(super) fn new(listener: TcpListener) -> Door {
+        Door {
+            listener,
+            room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        }
+    }
+}
+
+impl Listener for Door {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        loop {
+            let Ok(place) = Arc::clone(&self.room).acquire_owned().await else {
+                // The semaphore is never closed.
+                std::future::pending().await
+            };
+            match self.listener.accept().await {
+                Ok((stream, peer)) => {
+                    // Answers are small and wanted at once; a socket without the option works too.
+                    let _ = stream.set_nodelay(true);
+                    return (Connection::new(stream, place), peer);
+                }
+                // The peer has gone already.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "simulator: cannot accept a connection, trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// The bytes of one connection.
+pub(super) struct Connection {
+    stream: TcpStream,
+    line: Line,
+    silence: Option<Pin<Box<Sleep>>>,
+    noise_sent: usize,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Connection {
+        Connection {
+            stream,
+            line: Line(Arc::default()),
+            silence: None,
+            noise_sent: 0,
+            _place: place,
+        }
+    }
+
+    /// `Ready` with the error that ends this connection, if a fault asked for it.
+    fn broken(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Error>> {
+        let mode = self.line.0.mode.load(Ordering::Acquire);
+        if mode == GARBAGE {
+            while let Some(rest @ [_, ..]) = NOISE.get(self.noise_sent..) {
+                match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                    Poll::Ready(Ok(sent)) if sent > 0 => self.noise_sent += sent,
+                    Poll::Ready(_) => break,
+                    Poll::Pending => return Some(Poll::Pending),
+                }
+            }
+        }
+        (mode != HTTP).then(|| Poll::Ready(io::Error::from(io::ErrorKind::ConnectionAborted)))
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if polled.is_ready() {
+            self.silence = None;
+            return polled;
+        }
+        loop {
+            let silence = self
+                .silence
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE)));
+            if silence.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.line.0.in_work.load(Ordering::Acquire) == 0 {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            // We are the silent ones: begin again.
+            self.silence = None;
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.broken(cx) {
+            Some(broken) => broken.map(Err),
+            None => Pin::new(&mut self.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

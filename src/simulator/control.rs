@@ -1,0 +1,269 @@
+//! The simulator's controls, for code in the same process.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use super::arrival::Arrival;
+use super::device_api::{Profile, attributes_element};
+use super::directory::Scope;
+use super::fault::Fault;
+use super::json::{self, Element};
+use super::rule_chain::Reply;
+use super::state::{Shared, State, Timeouts};
+
+/// More device profiles than this are refused.
+const MOST_PROFILES: usize = 1000;
+
+/// Why a control was refused, in words for whoever asked. It never holds a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused(pub(super) String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Refused {
+        Refused(reason)
+    }
+}
+
+/// A handle on a running (or not yet running) simulator. Clones are cheap and control the same one.
+#[derive(Clone)]
+pub struct Control(pub(super) Arc<Shared>);
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control").finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// Defines a device, or gives the one of that name another token; its attributes and telemetry stay.
+    ///
+    /// # Errors
+    /// An empty name or token, a token that another device has, or too many devices.
+    pub fn add_device(&self, name: &str, token: &str) -> Result<(), Refused> {
+        self.put_device(name, token, None)
+    }
+
+    /// As [`add_device`](Self::add_device), in the device profile with this provisioning key: what
+    /// [`CheckPreProvisionedDevices`](super::Strategy::CheckPreProvisionedDevices) asks for.
+    ///
+    /// # Errors
+    /// As [`add_device`](Self::add_device).
+    pub fn add_device_in_profile(&self, name: &str, token: &str, key: &str) -> Result<(), Refused> {
+        self.put_device(name, token, Some(key.to_owned()))
+    }
+
+    pub(super) fn put_device(
+        &self,
+        name: &str,
+        token: &str,
+        key: Option<String>,
+    ) -> Result<(), Refused> {
+        let mut state = self.0.lock();
+        state.directory.put(name, Some(token.to_owned()), key)?;
+        if let Some(device) = state.directory.get_mut(name) {
+            device.provisioned = false;
+        }
+        Ok(())
+    }
+
+    /// Deletes a device: its token is unknown from now on. False if there was none of that name.
+    pub fn remove_device(&self, name: &str) -> bool {
+        self.0.lock().directory.remove(name)
+    }
+
+    /// Defines a device profile, or replaces the one with that provisioning key.
+    ///
+    /// # Errors
+    /// An empty key or secret (ThingsBoard finds neither), or too many profiles.
+    pub fn add_profile(&self, profile: Profile) -> Result<(), Refused> {
+        if profile.key.is_empty() || profile.secret.is_empty() {
+            let reason = "a profile needs a provisioning key and a secret, neither empty";
+            return Err(Refused(reason.to_owned()));
+        }
+        let profiles = &mut self.0.lock().profiles;
+        if profiles.len() >= MOST_PROFILES && !profiles.contains_key(&profile.key) {
+            return Err(Refused(format!(
+                "there are {MOST_PROFILES} profiles already"
+            )));
+        }
+        profiles.insert(profile.key.clone(), profile);
+        Ok(())
+    }
+
+    /// Deletes the device profile with this provisioning key; false if there was none.
+    pub fn remove_profile(&self, key: &str) -> bool {
+        self.0.lock().profiles.remove(key).is_some()
+    }
+
+    /// What arrived, oldest first: the last 10,000 requests, or fewer if their bodies exceed 64 MiB.
+    #[must_use]
+    pub fn arrivals(&self) -> Vec<Arrival> {
+        self.0.lock().arrivals.iter().cloned().collect()
+    }
+
+    /// How many arrivals the list had no room for since it was last cleared.
+    #[must_use]
+    pub fn dropped_arrivals(&self) -> u64 {
+        self.0.lock().arrivals.dropped()
+    }
+
+    /// Empties the list of arrivals.
+    pub fn clear_arrivals(&self) {
+        self.0.lock().arrivals.clear();
+    }
+
+    /// Each arrival from now on. A receiver more than 512 behind misses the oldest and is told how many
+    /// ([`RecvError::Lagged`](broadcast::error::RecvError::Lagged)).
+    #[must_use]
+    pub fn subscribe(&self) -> broadcast::Receiver<Arrival> {
+        self.0.lock().arrivals.subscribe()
+    }
+
+    /// Sets a shared attribute of a device.
+    ///
+    /// # Errors
+    /// An unknown device, a null, or no more room.
+    pub fn set_shared_attribute(
+        &self,
+        device: &str,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), Refused> {
+        self.set_attribute(device, Scope::Shared, key, value)
+    }
+
+    /// Sets a client attribute of a device, as if the device had posted it.
+    ///
+    /// # Errors
+    /// An unknown device, a null, or no more room.
+    pub fn set_client_attribute(
+        &self,
+        device: &str,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), Refused> {
+        self.set_attribute(device, Scope::Client, key, value)
+    }
+
+    fn set_attribute(
+        &self,
+        device: &str,
+        scope: Scope,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), Refused> {
+        if value.is_null() {
+            let reason = format!("attribute {key:?} is null: remove it instead");
+            return Err(Refused(reason));
+        }
+        let value = json::read(&value.to_string()).map_err(|error| Refused(error.0))?;
+        self.set_attributes(
+            device,
+            scope,
+            &Element::Object(vec![(key.to_owned(), value)]),
+        )
+    }
+
+    pub(super) fn set_attributes(
+        &self,
+        device: &str,
+        scope: Scope,
+        values: &Element,
+    ) -> Result<(), Refused> {
+        let values = json::key_values(values)
+            .map_err(|_| Refused("the values are no JSON object".to_owned()))?;
+        let mut state = self.0.lock();
+        known(&state, device)?;
+        state
+            .directory
+            .set_attributes(device, scope, values)
+            .map_err(|_| Refused("there is no room for more values".to_owned()))
+    }
+
+    /// Removes attributes of a device; keys it does not have are no error.
+    ///
+    /// # Errors
+    /// An unknown device.
+    pub fn remove_attributes(
+        &self,
+        device: &str,
+        scope: Scope,
+        keys: &[String],
+    ) -> Result<(), Refused> {
+        let mut state = self.0.lock();
+        known(&state, device)?;
+        state.directory.remove_attributes(device, scope, keys);
+        Ok(())
+    }
+
+    /// The attributes of one scope, as one JSON object; `None` for an unknown device.
+    #[must_use]
+    pub fn attributes(&self, device: &str, scope: Scope) -> Option<Value> {
+        let state = self.0.lock();
+        let attributes = state.directory.get(device)?.attributes(scope);
+        Some(as_value(&attributes_element(attributes)))
+    }
+
+    /// The latest value of a telemetry key and its time in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn latest_telemetry(&self, device: &str, key: &str) -> Option<(i64, Value)> {
+        let state = self.0.lock();
+        let (ts, value) = state.directory.get(device)?.telemetry().get(key)?;
+        Some((*ts, as_value(value)))
+    }
+
+    /// Scripts the rule chain's reply to one method of client-side RPC. Without a script `getTime` and `echo` are
+    /// answered and all else is met with silence.
+    ///
+    /// # Errors
+    /// A reply that is no JSON, or too many scripts.
+    pub fn set_reply(&self, method: &str, reply: Reply) -> Result<(), Refused> {
+        Ok(self.0.lock().rule_chain.set(method, reply)?)
+    }
+
+    /// Takes a script away; false if there was none.
+    pub fn unset_reply(&self, method: &str) -> bool {
+        self.0.lock().rule_chain.unset(method)
+    }
+
+    /// How long a client-side RPC waits for a silent rule chain.
+    pub fn set_timeouts(&self, timeouts: Timeouts) {
+        self.0.lock().timeouts = timeouts;
+    }
+
+    /// Adds a fault after those there are; the first that matches a request is applied to it.
+    ///
+    /// # Errors
+    /// A path without a slash, a status that is none, zero times, or too many faults.
+    pub fn add_fault(&self, fault: Fault) -> Result<(), Refused> {
+        Ok(self.0.lock().faults.add(fault)?)
+    }
+
+    /// Removes all faults and delays.
+    pub fn clear_faults(&self) {
+        self.0.lock().faults.clear();
+    }
+}
+
+fn known(state: &State, device: &str) -> Result<(), Refused> {
+    match state.directory.get(device) {
+        Some(_) => Ok(()),
+        None => Err(Refused(format!("there is no device {device:?}"))),
+    }
+}
+
+/// For reading by a program. What JSON cannot say (a double beyond its range) becomes text.
+pub(super) fn as_value(element: &Element) -> Value {
+    let text = element.to_string();
+    serde_json::from_str(&text).unwrap_or(Value::String(text))
+}

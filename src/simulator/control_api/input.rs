@@ -1,0 +1,181 @@
+//! The bodies that controls take. Unknown fields are errors, so that a typing mistake is not a fault that never fires.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use serde::Deserialize;
+
+use super::super::device_api::{Profile, Strategy};
+use super::super::fault::{Fault, Outcome};
+use super::super::state::Timeouts;
+
+/// The longest pause that makes sense: a day.
+const LONGEST_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// `PUT devices/{name}`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeviceInput {
+    pub(super) token: String,
+    /// A provisioning key.
+    pub(super) profile: Option<String>,
+}
+
+pub(super) fn device(body: &str) -> Result<DeviceInput, String> {
+    parse(body, r#"{"token":"A1_TEST_TOKEN"}"#)
+}
+
+pub(super) fn profile(key: &str, body: &str) -> Result<Profile, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Input {
+        secret: String,
+        strategy: Option<String>,
+    }
+    let input: Input = parse(body, r#"{"secret":"…"}"#)?;
+    let strategy = match input.strategy {
+        None => Strategy::AllowCreateNewDevices,
+        Some(name) => Strategy::ALL
+            .into_iter()
+            .find(|strategy| strategy.name() == name)
+            .ok_or_else(|| {
+                let names = Strategy::ALL.map(Strategy::name).join(", ");
+                format!("strategy {name:?} is none of {names}")
+            })?,
+    };
+    Ok(Profile {
+        key: key.to_owned(),
+        secret: input.secret,
+        strategy,
+    })
+}
+
+pub(super) fn timeouts(body: &str) -> Result<Timeouts, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Input {
+        async_ms: Option<u64>,
+        request_ms: Option<u64>,
+    }
+    let input: Input = parse(body, r#"{"asyncMs":30000,"requestMs":60000}"#)?;
+    let default = Timeouts::default();
+    Ok(Timeouts {
+        asynchronous: duration("asyncMs", input.async_ms)?.unwrap_or(default.asynchronous),
+        request: duration("requestMs", input.request_ms)?.unwrap_or(default.request),
+    })
+}
+
+pub(super) fn fault(body: &str) -> Result<Fault, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Input {
+        path: Option<String>,
+        times: Option<u32>,
+        delay_ms: Option<u64>,
+        status: Option<u16>,
+        body: Option<String>,
+        content_type: Option<String>,
+        drop: Option<bool>,
+        garbage: Option<bool>,
+        hang: Option<bool>,
+    }
+    let input: Input = parse(body, r#"{"status":503,"times":3}"#)?;
+    let mut outcomes = Vec::new();
+    if let Some(status) = input.status {
+        outcomes.push(Outcome::Status {
+            status,
+            body: Bytes::from(input.body.clone().unwrap_or_default()),
+            content_type: input.content_type.clone(),
+        });
+    } else if input.body.is_some() || input.content_type.is_some() {
+        return Err("body and contentType go with a status".to_owned());
+    }
+    for (wanted, outcome) in [
+        (input.drop, Outcome::Drop),
+        (input.garbage, Outcome::Garbage),
+        (input.hang, Outcome::Hang),
+    ] {
+        if wanted == Some(true) {
+            outcomes.push(outcome);
+        }
+    }
+    let delay = duration("delayMs", input.delay_ms)?;
+    let outcome = match (outcomes.pop(), outcomes.is_empty(), delay) {
+        (Some(outcome), true, _) => outcome,
+        (None, _, Some(_)) => Outcome::Answer,
+        (None, _, None) => {
+            return Err("say what goes wrong: status, drop, garbage, hang or delayMs".to_owned());
+        }
+        (Some(_), false, _) => {
+            return Err("only one of status, drop, garbage and hang can happen".to_owned());
+        }
+    };
+    let mut fault = Fault::always(outcome).after(delay.unwrap_or_default());
+    fault.times = input.times;
+    if let Some(path) = input.path {
+        fault.path = path;
+    }
+    Ok(fault)
+}
+
+fn duration(name: &str, ms: Option<u64>) -> Result<Option<Duration>, String> {
+    match ms {
+        Some(ms) if ms > LONGEST_MS => Err(format!("{name} is more than a day ({LONGEST_MS})")),
+        ms => Ok(ms.map(Duration::from_millis)),
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(body: &'a str, example: &str) -> Result<T, String> {
+    serde_json::from_str(body).map_err(|error| {
+        // The example says more to one who forgot the body than the parser does.
+        format!("the body is not as expected ({error}); for example {example}")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_is_read_with_all_its_fields() {
+        let read = fault(
+            r#"{"path":"/api/v1/*/rpc","times":2,"delayMs":50,"status":500,"body":"x","contentType":"text/plain"}"#,
+        );
+        assert_eq!(
+            read,
+            Ok(Fault {
+                path: "/api/v1/*/rpc".into(),
+                times: Some(2),
+                delay: Duration::from_millis(50),
+                outcome: Outcome::Status {
+                    status: 500,
+                    body: Bytes::from("x"),
+                    content_type: Some("text/plain".into()),
+                },
+            })
+        );
+        assert_eq!(fault(r#"{"delayMs":1}"#).unwrap().outcome, Outcome::Answer);
+    }
+
+    #[test]
+    fn a_fault_that_says_nothing_or_two_things_is_refused() {
+        for body in [
+            "{}",
+            r#"{"times":1}"#,
+            r#"{"drop":true,"hang":true}"#,
+            r#"{"status":500,"drop":true}"#,
+            r#"{"body":"x","drop":true}"#,
+            r#"{"stattus":500}"#,
+            r#"{"delayMs":86400001}"#,
+            "",
+        ] {
+            assert!(fault(body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_strategy_is_told_the_ones_there_are() {
+        let refused = profile("k", r#"{"secret":"s","strategy":"ALLOW"}"#).unwrap_err();
+        assert!(refused.contains("ALLOW_CREATE_NEW_DEVICES"), "{refused}");
+    }
+}

@@ -1,0 +1,261 @@
+//! From a method and a path to the endpoint, or to the answer of those who stand before it.
+
+use axum::http::{Method, StatusCode};
+
+use super::super::answer::{Answer, ErrorCode, TEXT};
+use super::{Request, bad_request};
+
+/// An endpoint that asks for a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feature {
+    ReadAttributes,
+    WriteAttributes,
+    Telemetry,
+    Claim,
+    RpcReply,
+    ClientRpc,
+}
+
+/// Where a request goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Found { token: String, feature: Feature },
+    Provision,
+    Answer(Answer),
+}
+
+/// What stands behind a method of a path.
+#[derive(Clone, Copy)]
+enum Target {
+    Feature(Feature),
+    Provision,
+    /// ThingsBoard has it, this simulator does not yet (long polls, packages).
+    NotYet,
+}
+
+/// Finds the endpoint and checks what Spring checks before it calls it.
+pub(super) fn route(request: &Request<'_>) -> Route {
+    use Feature::{ClientRpc, ReadAttributes, RpcReply, Telemetry, WriteAttributes};
+    use Target::{Feature as Has, NotYet, Provision};
+
+    if refused_by_firewall(request) {
+        return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
+    }
+    let Some(segments) = segments(request.path) else {
+        return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
+    };
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let ["", "api", "v1", rest @ ..] = segments.as_slice() else {
+        return Route::Answer(not_found(request));
+    };
+    let (get, post) = match rest {
+        ["provision"] => (None, Some(Provision)),
+        [_, "attributes"] => (Some(Has(ReadAttributes)), Some(Has(WriteAttributes))),
+        [_, "telemetry"] => (None, Some(Has(Telemetry))),
+        [_, "claim"] => (None, Some(Has(Feature::Claim))),
+        [_, "rpc"] => (Some(NotYet), Some(Has(ClientRpc))),
+        [_, "rpc", id] if !id.is_empty() => (None, Some(Has(RpcReply))),
+        [_, "attributes", "updates"] | [_, "firmware" | "software"] => (Some(NotYet), None),
+        _ => (None, None),
+    };
+    let allow = match (get.is_some(), post.is_some()) {
+        (false, false) => return Route::Answer(not_found(request)),
+        (true, false) => "GET,HEAD,OPTIONS",
+        (false, true) => "POST,OPTIONS",
+        (true, true) => "GET,HEAD,POST,OPTIONS",
+    };
+    let target = match request.method {
+        // Spring answers HEAD where it answers GET.
+        &Method::GET | &Method::HEAD => get,
+        &Method::POST => post,
+        &Method::OPTIONS => {
+            return Route::Answer(Answer {
+                allow: Some(allow),
+                ..Answer::empty(StatusCode::OK)
+            });
+        }
+        _ => None,
+    };
+    let feature = match target {
+        None => {
+            return Route::Answer(Answer {
+                allow: Some(allow),
+                ..not_allowed(request)
+            });
+        }
+        Some(NotYet) => {
+            return Route::Answer(Answer::with_body(
+                StatusCode::NOT_IMPLEMENTED,
+                TEXT,
+                "this simulator does not have long polls and firmware packages yet",
+            ));
+        }
+        Some(Provision) if request.body.is_empty() => {
+            return Route::Answer(body_missing(request, "provisionDevice"));
+        }
+        Some(Provision) => return Route::Provision,
+        Some(Has(feature)) => feature,
+    };
+    if let (RpcReply, [_, _, id]) = (feature, rest)
+        && let Err(message) = integer(id)
+    {
+        return Route::Answer(bad_request(request, &message));
+    }
+    let handler = match feature {
+        WriteAttributes => "postDeviceAttributes",
+        Telemetry => "postTelemetry",
+        RpcReply => "replyToCommand",
+        ClientRpc => "postRpcRequest",
+        ReadAttributes | Feature::Claim => "",
+    };
+    if !handler.is_empty() && request.body.is_empty() {
+        return Route::Answer(body_missing(request, handler));
+    }
+    let token = rest.first().copied().unwrap_or_default().to_owned();
+    Route::Found { token, feature }
+}
+
+/// The path as an arrival shows it: with `{token}` in the token's place.
+pub(in crate::simulator) fn shown(path: &str) -> String {
+    let Some(rest) = path.strip_prefix("/api/v1/") else {
+        return path.to_owned();
+    };
+    match rest.split_once('/') {
+        Some((_, feature)) => format!("/api/v1/{{token}}/{feature}"),
+        None if rest == "provision" => path.to_owned(),
+        None => "/api/v1/{token}".to_owned(),
+    }
+}
+
+/// The token in a path, if there is one.
+pub(in crate::simulator) fn token(path: &str) -> Option<String> {
+    let (token, _) = path.strip_prefix("/api/v1/")?.split_once('/')?;
+    decoded(token)
+}
+
+/// A query parameter as Spring binds it to a `String`: given several times, its values are joined with commas.
+pub(in crate::simulator) fn query_parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let values: Vec<String> = query?
+        .split('&')
+        .filter_map(|pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (form_decoded(key) == name).then(|| form_decoded(value))
+        })
+        .collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+/// One part of a query or form: `+` is a space, `%XX` a byte.
+pub(in crate::simulator) fn form_decoded(text: &str) -> String {
+    let text = text.replace('+', " ");
+    decoded(&text).unwrap_or(text)
+}
+
+/// The segments of a path, percent-decoded; the first is what stands before the first slash. `None` where an escape
+/// is malformed.
+pub(in crate::simulator) fn segments(path: &str) -> Option<Vec<String>> {
+    path.split('/').map(decoded).collect()
+}
+
+fn decoded(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((plain, escape)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let digits = escape
+            .get(..2)
+            .filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = escape.get(2..).unwrap_or_default();
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What never reaches a controller: characters Tomcat refuses in a request line, and what Spring Security's
+/// `StrictHttpFirewall` refuses in a path (so a token with a slash, percent sign or semicolon cannot work, encoded
+/// or not).
+fn refused_by_firewall(request: &Request<'_>) -> bool {
+    const NOT_IN_A_TARGET: &[char] = &['"', '<', '>', '[', '\\', ']', '^', '`', '{', '|', '}', ' '];
+    const NOT_IN_A_PATH: &[&str] = &[
+        ";",
+        "//",
+        "%3b",
+        "%2f",
+        "%5c",
+        "%25",
+        "%2e",
+        "%00",
+        "%0a",
+        "%0d",
+        "%e2%80%a8",
+        "%e2%80%a9",
+    ];
+    let path = request.path.to_ascii_lowercase();
+    let target = [request.path, request.query.unwrap_or_default()];
+    target
+        .iter()
+        .any(|part| part.contains(NOT_IN_A_TARGET) || !part.is_ascii())
+        || NOT_IN_A_PATH.iter().any(|refused| path.contains(refused))
+        || path
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+}
+
+/// Spring's conversion to `Integer`: decimal, or hexadecimal with a prefix.
+fn integer(text: &str) -> Result<i32, String> {
+    let trimmed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let unsigned = trimmed.strip_prefix('-').unwrap_or(&trimmed);
+    let hexadecimal = unsigned
+        .strip_prefix("0x")
+        .or_else(|| unsigned.strip_prefix("0X"))
+        .or_else(|| unsigned.strip_prefix('#'));
+    let parsed = match hexadecimal {
+        Some(digits) if trimmed.starts_with('-') => i32::from_str_radix(&format!("-{digits}"), 16),
+        Some(digits) => i32::from_str_radix(digits, 16),
+        None => trimmed.parse(),
+    };
+    parsed.map_err(|_| {
+        format!(
+            "Method parameter 'requestId': Failed to convert value of type 'java.lang.String' to required type \
+             'java.lang.Integer'; For input string: \"{text}\""
+        )
+    })
+}
+
+fn body_missing(request: &Request<'_>, handler: &str) -> Answer {
+    bad_request(
+        request,
+        &format!(
+            "Required request body is missing: public org.springframework.web.context.request.async.DeferredResult\
+             <org.springframework.http.ResponseEntity> \
+             org.thingsboard.server.transport.http.DeviceApiController.{handler}"
+        ),
+    )
+}
+
+fn not_found(request: &Request<'_>) -> Answer {
+    let resource = request.path.trim_start_matches('/');
+    Answer::error(
+        StatusCode::NOT_FOUND,
+        Some(&format!("No static resource {resource}.")),
+        ErrorCode::ItemNotFound,
+        request.now_ms,
+    )
+}
+
+fn not_allowed(request: &Request<'_>) -> Answer {
+    Answer::error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Some(&format!(
+            "Request method '{}' is not supported",
+            request.method
+        )),
+        ErrorCode::BadRequestParams,
+        request.now_ms,
+    )
+}
+
+#[cfg(test)]
+#[path = "route_tests.rs"]
+mod tests;

@@ -1,0 +1,166 @@
+use super::*;
+
+fn routed(method: &Method, path: &str, body: &str) -> Route {
+    let (path, query) = match path.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (path, None),
+    };
+    route(&Request {
+        method,
+        path,
+        query,
+        body,
+        accepts_json: false,
+        now_ms: 0,
+    })
+}
+
+fn status(method: &Method, path: &str, body: &str) -> u16 {
+    match routed(method, path, body) {
+        Route::Answer(answer) => answer.status.as_u16(),
+        other => panic!("{path}: {other:?}"),
+    }
+}
+
+#[test]
+fn every_uplink_endpoint_is_found() {
+    for (method, path, feature) in [
+        (Method::GET, "/api/v1/t/attributes", Feature::ReadAttributes),
+        (
+            Method::HEAD,
+            "/api/v1/t/attributes",
+            Feature::ReadAttributes,
+        ),
+        (
+            Method::POST,
+            "/api/v1/t/attributes",
+            Feature::WriteAttributes,
+        ),
+        (Method::POST, "/api/v1/t/telemetry", Feature::Telemetry),
+        (Method::POST, "/api/v1/t/claim", Feature::Claim),
+        (Method::POST, "/api/v1/t/rpc", Feature::ClientRpc),
+        (Method::POST, "/api/v1/t/rpc/17", Feature::RpcReply),
+    ] {
+        let token = "t".to_owned();
+        assert_eq!(
+            routed(&method, path, "{}"),
+            Route::Found { token, feature },
+            "{method} {path}"
+        );
+    }
+    assert_eq!(
+        routed(&Method::POST, "/api/v1/provision", "{}"),
+        Route::Provision
+    );
+}
+
+#[test]
+fn what_thingsboard_does_not_have_is_404() {
+    for path in [
+        "/",
+        "/api/v1",
+        "/api/v1/t",
+        "/api/v1/t/nonsense",
+        "/api/v1/t/telemetry/",
+        "/api/v1/t/rpc/1/2",
+        "/api/v1/t/Telemetry",
+        "/fw/t",
+    ] {
+        assert_eq!(status(&Method::POST, path, "{}"), 404, "{path}");
+    }
+}
+
+#[test]
+fn a_wrong_method_is_405_and_says_what_is_allowed() {
+    let Route::Answer(answer) = routed(&Method::PUT, "/api/v1/t/attributes", "{}") else {
+        panic!("found");
+    };
+    assert_eq!(answer.status.as_u16(), 405);
+    assert_eq!(answer.allow, Some("GET,HEAD,POST,OPTIONS"));
+    assert_eq!(status(&Method::GET, "/api/v1/provision", ""), 405);
+    assert_eq!(status(&Method::GET, "/api/v1/t/telemetry", ""), 405);
+}
+
+#[test]
+fn what_comes_later_says_so() {
+    for path in ["rpc", "attributes/updates", "firmware", "software"] {
+        let path = format!("/api/v1/t/{path}");
+        assert_eq!(status(&Method::GET, &path, ""), 501, "{path}");
+    }
+}
+
+#[test]
+fn a_body_is_required_everywhere_but_for_claim() {
+    for path in [
+        "t/telemetry",
+        "t/attributes",
+        "t/rpc",
+        "t/rpc/1",
+        "provision",
+    ] {
+        let path = format!("/api/v1/{path}");
+        assert_eq!(status(&Method::POST, &path, ""), 400, "{path}");
+    }
+    assert!(matches!(
+        routed(&Method::POST, "/api/v1/t/claim", ""),
+        Route::Found { .. }
+    ));
+}
+
+#[test]
+fn an_rpc_id_is_an_integer_in_any_form_spring_takes() {
+    for id in ["0", "-1", "+5", "0x1F", "2147483647", "%201"] {
+        let path = format!("/api/v1/t/rpc/{id}");
+        let found = matches!(routed(&Method::POST, &path, "x"), Route::Found { .. });
+        assert!(found, "{id}");
+    }
+    for id in ["x", "1.0", "2147483648", "0x"] {
+        let path = format!("/api/v1/t/rpc/{id}");
+        assert_eq!(status(&Method::POST, &path, "x"), 400, "{id}");
+    }
+}
+
+#[test]
+fn paths_the_firewall_refuses_never_reach_the_controller() {
+    for path in [
+        "/api/v1/a%2Fb/telemetry",
+        "/api/v1/a%25b/telemetry",
+        "/api/v1/a;b/telemetry",
+        "/api/v1//telemetry",
+        "/api/v1/../telemetry",
+        "/api/v1/%zz/telemetry",
+        "/api/v1/t/attributes?clientKeys=[a]",
+    ] {
+        assert_eq!(status(&Method::POST, path, "{}"), 400, "{path}");
+    }
+}
+
+#[test]
+fn a_token_is_percent_decoded() {
+    let Route::Found { token, .. } = routed(&Method::POST, "/api/v1/a%20b%C3%A9+c/claim", "")
+    else {
+        panic!("not found");
+    };
+    assert_eq!(token, "a bé+c");
+}
+
+#[test]
+fn no_shown_path_has_a_token_in_it() {
+    for (path, expected) in [
+        ("/api/v1/t/rpc/1", "/api/v1/{token}/rpc/1"),
+        ("/api/v1/t", "/api/v1/{token}"),
+        ("/api/v1/provision", "/api/v1/provision"),
+        ("/elsewhere", "/elsewhere"),
+    ] {
+        assert_eq!(shown(path), expected);
+    }
+}
+
+#[test]
+fn a_repeated_parameter_is_joined_with_commas() {
+    let query = Some("a=1&b=x%2Cy+z&a=2&c");
+    assert_eq!(query_parameter(query, "a").as_deref(), Some("1,2"));
+    assert_eq!(query_parameter(query, "b").as_deref(), Some("x,y z"));
+    assert_eq!(query_parameter(query, "c").as_deref(), Some(""));
+    assert_eq!(query_parameter(query, "d"), None);
+}

@@ -1,0 +1,311 @@
+//! The devices ThingsBoard knows, and what it keeps of each.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::json::Element;
+
+/// More devices than this are refused.
+const MOST_DEVICES: usize = 100_000;
+/// Attributes and telemetry of all devices together.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
+/// An attribute scope. (ThingsBoard's third, `server`, is not visible to devices.)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Written by the device.
+    Client,
+    /// Written by the platform, read by the device.
+    Shared,
+}
+
+impl Scope {
+    /// The scope as ThingsBoard's answers name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Scope::Client => "client",
+            Scope::Shared => "shared",
+        }
+    }
+}
+
+/// There is no room for more: the simulator keeps a bounded amount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// One device. No `Debug`: it holds the token.
+#[derive(Default)]
+pub(super) struct Device {
+    /// The access token; `None` if its credentials are of another type, which HTTP does not accept.
+    pub(super) token: Option<String>,
+    /// The provisioning key of its device profile.
+    pub(super) profile: Option<String>,
+    /// `CHECK_PRE_PROVISIONED_DEVICES` works once.
+    pub(super) provisioned: bool,
+    client: BTreeMap<String, Element>,
+    shared: BTreeMap<String, Element>,
+    /// The latest value of each key, and its time.
+    telemetry: BTreeMap<String, (i64, Element)>,
+}
+
+impl Device {
+    /// The attributes of one scope.
+    pub(super) fn attributes(&self, scope: Scope) -> &BTreeMap<String, Element> {
+        match scope {
+            Scope::Client => &self.client,
+            Scope::Shared => &self.shared,
+        }
+    }
+
+    /// The latest value of each telemetry key, with its time in milliseconds since the Unix epoch.
+    pub(super) fn telemetry(&self) -> &BTreeMap<String, (i64, Element)> {
+        &self.telemetry
+    }
+
+    fn weight(&self) -> usize {
+        let attributes = self.client.iter().chain(&self.shared);
+        let latest = self.telemetry.iter().map(|(key, (_, value))| (key, value));
+        attributes
+            .chain(latest)
+            .map(|(key, value)| weight(key, value))
+            .sum()
+    }
+}
+
+/// All devices, by name and by token.
+#[derive(Default)]
+pub(super) struct Directory {
+    devices: BTreeMap<String, Device>,
+    by_token: HashMap<String, String>,
+    bytes: usize,
+}
+
+impl Directory {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&String, &Device)> {
+        self.devices.iter()
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Device> {
+        self.devices.get(name)
+    }
+
+    pub(super) fn get_mut(&mut self, name: &str) -> Option<&mut Device> {
+        self.devices.get_mut(name)
+    }
+
+    /// Whose access token this is.
+    pub(super) fn holder_of(&self, token: &str) -> Option<&str> {
+        self.by_token.get(token).map(String::as_str)
+    }
+
+    /// Defines a device, or gives the one of that name another token and profile; its values stay.
+    pub(super) fn put(
+        &mut self,
+        name: &str,
+        token: Option<String>,
+        profile: Option<String>,
+    ) -> Result<(), String> {
+        if name.is_empty() {
+            return Err("the device's name is empty".to_owned());
+        }
+        if let Some(token) = &token {
+            if token.is_empty() {
+                return Err(format!("the access token of device {name:?} is empty"));
+            }
+            if let Some(holder) = self.holder_of(token).filter(|holder| *holder != name) {
+                return Err(format!(
+                    "device {holder:?} has that access token already: each device needs its own"
+                ));
+            }
+        }
+        if self.devices.len() >= MOST_DEVICES && !self.devices.contains_key(name) {
+            return Err(format!("there are {MOST_DEVICES} devices already"));
+        }
+        let device = self.devices.entry(name.to_owned()).or_default();
+        if let Some(old) = &device.token {
+            self.by_token.remove(old);
+        }
+        if let Some(token) = &token {
+            self.by_token.insert(token.clone(), name.to_owned());
+        }
+        device.token = token;
+        device.profile = profile;
+        Ok(())
+    }
+
+    /// Forgets a device; false if there was none of that name.
+    pub(super) fn remove(&mut self, name: &str) -> bool {
+        let Some(device) = self.devices.remove(name) else {
+            return false;
+        };
+        if let Some(token) = &device.token {
+            self.by_token.remove(token);
+        }
+        self.bytes = self.bytes.saturating_sub(device.weight());
+        true
+    }
+
+    /// Sets attributes. All or, if there is no room, none.
+    pub(super) fn set_attributes(
+        &mut self,
+        name: &str,
+        scope: Scope,
+        values: Vec<(String, Element)>,
+    ) -> Result<(), Full> {
+        let Some(device) = self.devices.get_mut(name) else {
+            return Ok(());
+        };
+        let kept = match scope {
+            Scope::Client => &mut device.client,
+            Scope::Shared => &mut device.shared,
+        };
+        put_all(&mut self.bytes, kept, values, |value| value, |value| value)
+    }
+
+    /// Removes attributes of these keys.
+    pub(super) fn remove_attributes(&mut self, name: &str, scope: Scope, keys: &[String]) {
+        let Some(device) = self.devices.get_mut(name) else {
+            return;
+        };
+        let kept = match scope {
+            Scope::Client => &mut device.client,
+            Scope::Shared => &mut device.shared,
+        };
+        for key in keys {
+            if let Some(value) = kept.remove(key) {
+                self.bytes = self.bytes.saturating_sub(weight(key, &value));
+            }
+        }
+    }
+
+    /// Keeps telemetry values of one time; an older value never replaces a newer one of its key.
+    pub(super) fn set_telemetry(
+        &mut self,
+        name: &str,
+        ts: i64,
+        mut values: Vec<(String, Element)>,
+    ) -> Result<(), Full> {
+        let Some(device) = self.devices.get_mut(name) else {
+            return Ok(());
+        };
+        let kept = &mut device.telemetry;
+        values.retain(|(key, _)| kept.get(key).is_none_or(|(newest, _)| *newest <= ts));
+        put_all(
+            &mut self.bytes,
+            kept,
+            values,
+            |value| (ts, value),
+            |(_, value)| value,
+        )
+    }
+}
+
+fn put_all<T>(
+    bytes: &mut usize,
+    kept: &mut BTreeMap<String, T>,
+    values: Vec<(String, Element)>,
+    wrap: impl Fn(Element) -> T,
+    element: impl Fn(&T) -> &Element,
+) -> Result<(), Full> {
+    let more: usize = values.iter().map(|(key, value)| weight(key, value)).sum();
+    if *bytes + more > MOST_BYTES {
+        return Err(Full);
+    }
+    for (key, value) in values {
+        let new = weight(&key, &value);
+        let old = kept.get(&key).map_or(0, |old| weight(&key, element(old)));
+        kept.insert(key, wrap(value));
+        *bytes = (*bytes + new).saturating_sub(old);
+    }
+    Ok(())
+}
+
+/// Roughly what a key and its value take up in memory.
+fn weight(key: &str, value: &Element) -> usize {
+    fn inside(value: &Element) -> usize {
+        32 + match value {
+            Element::Null | Element::Boolean(_) => 0,
+            Element::Number(text) | Element::Text(text) => text.len(),
+            Element::Array(elements) => elements.iter().map(inside).sum(),
+            Element::Object(members) => members
+                .iter()
+                .map(|(name, value)| 24 + name.len() + inside(value))
+                .sum(),
+        }
+    }
+    64 + key.len() + inside(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_one() -> Directory {
+        let mut directory = Directory::default();
+        directory.put("meter", Some("T1".into()), None).unwrap();
+        directory
+    }
+
+    fn text(value: &str) -> Element {
+        Element::Text(value.into())
+    }
+
+    #[test]
+    fn a_new_token_replaces_the_old_one_and_the_values_stay() {
+        let mut directory = with_one();
+        let values = vec![("a".to_owned(), text("x"))];
+        directory
+            .set_attributes("meter", Scope::Client, values)
+            .unwrap();
+        directory.put("meter", Some("T2".into()), None).unwrap();
+        assert_eq!(directory.holder_of("T1"), None);
+        assert_eq!(directory.holder_of("T2"), Some("meter"));
+        assert_eq!(
+            directory.get("meter").unwrap().attributes(Scope::Client)["a"],
+            text("x")
+        );
+    }
+
+    #[test]
+    fn two_devices_never_share_a_token_and_the_refusal_does_not_show_it() {
+        let mut directory = with_one();
+        let refused = directory.put("other", Some("T1".into()), None).unwrap_err();
+        assert!(refused.contains("meter") && !refused.contains("T1"));
+        assert!(directory.get("other").is_none());
+    }
+
+    #[test]
+    fn an_older_value_never_replaces_a_newer_one() {
+        let mut directory = with_one();
+        for (ts, value) in [(2, "new"), (1, "old")] {
+            directory
+                .set_telemetry("meter", ts, vec![("k".to_owned(), text(value))])
+                .unwrap();
+        }
+        assert_eq!(
+            directory.get("meter").unwrap().telemetry()["k"],
+            (2, text("new"))
+        );
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_given_back() {
+        let mut directory = with_one();
+        let large = || vec![("k".to_owned(), text(&"x".repeat(MOST_BYTES / 2)))];
+        assert_eq!(
+            directory.set_attributes("meter", Scope::Client, large()),
+            Ok(())
+        );
+        assert_eq!(
+            directory.set_attributes("meter", Scope::Shared, large()),
+            Err(Full)
+        );
+        directory.remove_attributes("meter", Scope::Client, &["k".to_owned()]);
+        assert_eq!(directory.bytes, 0);
+        assert_eq!(
+            directory.set_attributes("meter", Scope::Shared, large()),
+            Ok(())
+        );
+        assert!(directory.remove("meter"));
+        assert_eq!(directory.bytes, 0);
+    }
+}

@@ -1,0 +1,222 @@
+//! What goes wrong on purpose: delays, statuses, and connections that break.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::StatusCode;
+
+/// More rules than this are refused.
+const MOST_FAULTS: usize = 1000;
+
+/// One rule. Of those set, the first whose path matches is applied to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Which paths: `*` stands for one segment, `**` at the end for any rest, as in `/api/v1/*/telemetry`.
+    pub path: String,
+    /// For how many requests; `None` is until it is cleared.
+    pub times: Option<u32>,
+    /// How long to wait before anything else happens.
+    pub delay: Duration,
+    /// What then happens.
+    pub outcome: Outcome,
+}
+
+/// What a [`Fault`] does to a request. All but [`Answer`](Outcome::Answer) keep it from having any effect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The usual answer (for a delay alone).
+    Answer,
+    /// This status, with this body and content type, as a proxy in front of ThingsBoard might answer.
+    Status {
+        /// The HTTP status, 200 to 599.
+        status: u16,
+        /// The body.
+        body: Bytes,
+        /// Its `Content-Type`.
+        content_type: Option<String>,
+    },
+    /// The connection is closed without an answer.
+    Drop,
+    /// Bytes that are no HTTP, then the connection is closed.
+    Garbage,
+    /// No answer for as long as the client waits (or until the simulator stops).
+    Hang,
+}
+
+impl Fault {
+    /// A fault on every path until it is cleared, without delay.
+    #[must_use]
+    pub fn always(outcome: Outcome) -> Fault {
+        Fault {
+            path: "/**".to_owned(),
+            times: None,
+            delay: Duration::ZERO,
+            outcome,
+        }
+    }
+
+    /// A status with an empty body on every path until it is cleared.
+    #[must_use]
+    pub fn status(status: u16) -> Fault {
+        Fault::always(Outcome::Status {
+            status,
+            body: Bytes::new(),
+            content_type: None,
+        })
+    }
+
+    /// The same fault for the paths that match, as [`path`](Fault::path) says.
+    #[must_use]
+    pub fn on(mut self, path: &str) -> Fault {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    /// The same fault for the next `times` requests only.
+    #[must_use]
+    pub fn times(mut self, times: u32) -> Fault {
+        self.times = Some(times);
+        self
+    }
+
+    /// The same fault after a delay.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Fault {
+        self.delay = delay;
+        self
+    }
+
+    /// How an arrival names it.
+    pub(super) fn name(&self) -> &'static str {
+        match self.outcome {
+            Outcome::Answer => "delay",
+            Outcome::Status { .. } => "status",
+            Outcome::Drop => "drop",
+            Outcome::Garbage => "garbage",
+            Outcome::Hang => "hang",
+        }
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !self.path.starts_with('/') {
+            return Err(format!(
+                "path {:?} does not start with '/': write for instance \"/api/v1/*/telemetry\" or \"/**\"",
+                self.path
+            ));
+        }
+        if self.times == Some(0) {
+            return Err("times is 0: leave it out for a fault that lasts until cleared".to_owned());
+        }
+        if let Outcome::Status { status, .. } = self.outcome
+            && !(200..600).contains(&status)
+        {
+            return Err(format!("status {status} is not between 200 and 599"));
+        }
+        Ok(())
+    }
+}
+
+/// The rules set, in their order.
+#[derive(Default)]
+pub(super) struct Faults(Vec<Fault>);
+
+impl Faults {
+    /// Adds a rule after those there are.
+    pub(super) fn add(&mut self, fault: Fault) -> Result<(), String> {
+        fault.check()?;
+        if self.0.len() >= MOST_FAULTS {
+            return Err(format!(
+                "there are {MOST_FAULTS} faults already: clear them first"
+            ));
+        }
+        self.0.push(fault);
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Fault> {
+        self.0.iter()
+    }
+
+    /// The fault for a request to this path, used up by one.
+    pub(super) fn take(&mut self, path: &str) -> Option<Fault> {
+        let at = self.0.iter().position(|fault| matches(&fault.path, path))?;
+        let fault = self.0.get_mut(at)?;
+        let taken = fault.clone();
+        if let Some(times) = &mut fault.times {
+            *times -= 1;
+            if *times == 0 {
+                self.0.remove(at);
+            }
+        }
+        Some(taken)
+    }
+}
+
+/// The status of a fault, as the HTTP server's type.
+pub(super) fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn matches(pattern: &str, path: &str) -> bool {
+    let mut segments = path.split('/');
+    for part in pattern.split('/') {
+        if part == "**" {
+            return true;
+        }
+        match segments.next() {
+            Some(segment) if part == "*" || part == segment => {}
+            _ => return false,
+        }
+    }
+    segments.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_one_segment_and_two_for_the_rest() {
+        for (pattern, path, expected) in [
+            ("/**", "/api/v1/t/telemetry", true),
+            ("/api/v1/*/rpc", "/api/v1/t/rpc", true),
+            ("/api/v1/*/rpc", "/api/v1/t/rpc/1", false),
+            ("/api/v1/*/rpc/**", "/api/v1/t/rpc/1", true),
+            ("/api/v1/t/rpc", "/api/v1/u/rpc", false),
+            ("/api/v1/*", "/api/v1", false),
+        ] {
+            assert_eq!(matches(pattern, path), expected, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn a_fault_ends_after_its_times() {
+        let mut faults = Faults::default();
+        faults.add(Fault::status(503).times(2)).unwrap();
+        assert!(faults.take("/a").is_some());
+        assert!(faults.take("/a").is_some());
+        assert_eq!(faults.take("/a"), None);
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_is_applied() {
+        let mut faults = Faults::default();
+        faults.add(Fault::status(503).on("/b")).unwrap();
+        faults.add(Fault::always(Outcome::Hang)).unwrap();
+        assert_eq!(faults.take("/a").unwrap().name(), "hang");
+        assert_eq!(faults.take("/b").unwrap().name(), "status");
+    }
+
+    #[test]
+    fn a_fault_that_makes_no_sense_is_refused() {
+        let mut faults = Faults::default();
+        assert!(faults.add(Fault::status(99)).is_err());
+        assert!(faults.add(Fault::status(503).on("api")).is_err());
+        assert!(faults.add(Fault::status(503).times(0)).is_err());
+        assert_eq!(faults.take("/a"), None);
+    }
+}
