@@ -80,11 +80,14 @@
 )]
 
 pub mod authority;
+pub mod cli;
 pub mod coap;
 pub mod config;
+pub mod demo;
 pub mod device;
 pub mod dtls;
 pub mod gateway;
+pub mod logging;
 pub mod simulator;
 pub mod timers;
 pub mod udp;

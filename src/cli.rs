@@ -1,0 +1,260 @@
+//! The command line: one function for each command, each of which ends in an exit code.
+//!
+//! 0: done. 1: a mistake, told on standard error as `error: …`. 2: the command line itself is wrong.
+
+mod certs;
+mod check;
+mod fingerprint;
+mod serve;
+
+use crate::config::{Config, Log, Mistakes, Warning};
+use clap::{Args, Parser, Subcommand};
+use rustls_pki_types::UnixTime;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Terminates CoAP over DTLS for devices with X.509 certificates and forwards to ThingsBoard's HTTP device API.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(after_help = "\
+To begin:
+  coaps-gateway demo                                             see it work, nothing to set up
+  coaps-gateway certs --out certs --host NAME --device meter-17  make certificates for a trial
+  coaps-gateway check                                            find every mistake in the configuration
+  coaps-gateway run                                              start the gateway")]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    #[command(after_help = ENVIRONMENT, after_long_help = EVERY_KEY)]
+    Run(ConfigFile),
+    /// Report every mistake in configuration, certificates and registry at once
+    #[command(after_help = ENVIRONMENT, after_long_help = EVERY_KEY)]
+    Check(ConfigFile),
+    /// Show what certificates are called: SHA-256, and ThingsBoard's SHA3-256 credentials id
+    #[command(after_help = "\
+Either goes into the registry (config/devices.toml) as `fingerprint`. SHA-256 is what
+`openssl x509 -noout -fingerprint -sha256` prints; the other is what ThingsBoard shows as
+credentials id of a device with X.509 credentials (without the `sha3:`).
+
+Example:
+  coaps-gateway fingerprint certs/meter-17.pem")]
+    Fingerprint(FingerprintArgs),
+    /// Make a small CA with certificates for the gateway and for devices, for tests and trials
+    #[command(after_help = "\
+Makes ca.pem, server.pem and NAME.pem for each device, with keys beside them (ca.key, …; P-256,
+PKCS#8, readable for their owner alone). What is there already is kept and no key is ever
+overwritten: run it again with another --device to add one under the same CA.
+
+Example:
+  coaps-gateway certs --out certs --host gateway.example --device meter-17 --device meter-18
+
+Then paste the lines it prints into config/devices.toml, with each device's access token.")]
+    Certs(CertsArgs),
+    /// Run a simulated ThingsBoard device API, in memory, for tests and trials
+    #[command(after_help = crate::simulator::HELP)]
+    Simulator(SimulatorArgs),
+    /// Show it at work: simulator, gateway and one device in one process, over real DTLS on loopback
+    #[command(after_help = "\
+Certificates are made under certs/demo/ the first time and kept. Nothing else is needed; Ctrl-C
+ends it. Where a port is taken, choose another:
+  coaps-gateway demo --coaps-port 15684 --http-port 18080")]
+    Demo(DemoArgs),
+}
+
+const ENVIRONMENT: &str = "\
+Every key of the file can be set from the environment, which goes first:
+  COAPS_GATEWAY__UPSTREAM__URL=https://thingsboard.example coaps-gateway run
+  COAPS_GATEWAY__DTLS__VERSIONS=1.2,1.3
+Without --config, a missing config/gateway.toml is no error: environment and defaults will do.
+Paths in the file are relative to the working directory. --help shows every key.";
+
+/// What the two files can say, as they come with the gateway.
+const EVERY_KEY: &str = concat!(
+    "config/gateway.toml:\n\n",
+    include_str!("../config/gateway.toml"),
+    "\nconfig/devices.toml:\n\n",
+    include_str!("../config/devices.toml")
+);
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file [default: config/gateway.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct FingerprintArgs {
+    /// Certificate files, PEM (all certificates in each) or DER
+    #[arg(required = true, value_name = "CERT.pem")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct CertsArgs {
+    /// The directory for certificates and keys, made if it is not there
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The DNS name or IP address by which devices reach the gateway
+    #[arg(long, value_name = "NAME")]
+    host: String,
+    /// A device to make a certificate for; can be given again and again
+    #[arg(long = "device", value_name = "NAME")]
+    devices: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct SimulatorArgs {
+    /// The TCP address to serve on
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
+    listen: SocketAddr,
+}
+
+/// For commands without a configuration file: the environment's `[log]`, or `level`.
+fn log_for_trials(level: &str) -> Result<Log, Failed> {
+    Log::from_environment(std::env::vars_os(), level).map_err(told)
+}
+
+#[derive(Debug, Args)]
+struct DemoArgs {
+    /// The UDP port the gateway listens on
+    #[arg(long, value_name = "PORT", default_value_t = 5684)]
+    coaps_port: u16,
+    /// The TCP port the simulated ThingsBoard listens on
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    http_port: u16,
+}
+
+/// What a command's end means for the process.
+type Outcome = Result<(), Failed>;
+
+/// A command failed. What is still to be told; `None` if all has been.
+#[derive(Debug)]
+struct Failed(Option<String>);
+
+impl<E: std::fmt::Display> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Failed(Some(error.to_string()))
+    }
+}
+
+/// Reads the process's arguments and does what they say.
+pub fn main() -> ExitCode {
+    let outcome = match CommandLine::parse().command {
+        Command::Run(args) => run(&args),
+        Command::Check(args) => check::check(args.config.as_deref(), &mut std::io::stdout().lock()),
+        Command::Fingerprint(args) => {
+            fingerprint::fingerprint(&args.files, &mut std::io::stdout().lock())
+        }
+        Command::Certs(args) => certs::certs(args, &mut std::io::stdout().lock()),
+        Command::Simulator(args) => simulator(&args),
+        Command::Demo(args) => demo(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failed(told)) => {
+            if let Some(message) = told {
+                say("error", &message);
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &ConfigFile) -> Outcome {
+    let (config, warnings) = configure(args.config.as_deref())?;
+    let _log = crate::logging::init(&config.log)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    serve::run(config)
+}
+
+fn simulator(args: &SimulatorArgs) -> Outcome {
+    let _log = crate::logging::init(&log_for_trials("info")?)?;
+    serve::simulator(args.listen)
+}
+
+fn demo(args: &DemoArgs) -> Outcome {
+    // The demo tells its story on standard output; the log is for what goes wrong.
+    let _log = crate::logging::init(&log_for_trials("warn")?)?;
+    serve::demo(&crate::demo::Order {
+        directory: PathBuf::from("certs/demo"),
+        coaps: SocketAddr::from((Ipv4Addr::LOCALHOST, args.coaps_port)),
+        http: SocketAddr::from((Ipv4Addr::LOCALHOST, args.http_port)),
+        today: certs::today()?,
+    })
+}
+
+/// The configuration and its warnings; or every mistake told on standard error.
+fn configure(file: Option<&std::path::Path>) -> Result<(Config, Vec<Warning>), Failed> {
+    Config::load(file, std::env::vars_os(), now()).map_err(told)
+}
+
+/// Tells every mistake on standard error.
+fn told(mistakes: Mistakes) -> Failed {
+    for mistake in &mistakes.0 {
+        say("error", &mistake.to_string());
+    }
+    Failed(None)
+}
+
+/// One line on standard error. If that is closed there is nobody to tell.
+fn say(kind: &str, message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{kind}: {message}");
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a command begins here; what it calls takes the time as a parameter"
+)]
+fn now() -> UnixTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    // A clock before 1970 is not set; every certificate is then not yet valid, and the messages say so.
+    UnixTime::since_unix_epoch(since.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_every_argument_is_explained() {
+        let mut seen = 0;
+        for command in CommandLine::command().get_subcommands() {
+            assert!(
+                command.get_about().is_some() && command.get_after_help().is_some(),
+                "{}",
+                command.get_name()
+            );
+            for argument in command.get_arguments() {
+                assert!(
+                    argument.get_help().is_some(),
+                    "{} {}",
+                    command.get_name(),
+                    argument.get_id()
+                );
+                seen += 1;
+            }
+        }
+        assert!(seen >= 9, "{seen}");
+    }
+}

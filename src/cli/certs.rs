@@ -1,0 +1,59 @@
+//! `certs`: makes certificates, and says what to do with them.
+
+use super::{CertsArgs, Failed, Outcome, now};
+use crate::authority::{Made, Order, make};
+use crate::device::Fingerprint;
+use std::io::Write;
+use time::OffsetDateTime;
+
+/// The clock, as certificates want it.
+pub(super) fn today() -> Result<OffsetDateTime, Failed> {
+    let now = i64::try_from(now().as_secs()).unwrap_or(i64::MAX);
+    Ok(OffsetDateTime::from_unix_timestamp(now)?)
+}
+
+pub(super) fn certs(args: CertsArgs, out: &mut impl Write) -> Outcome {
+    let made = make(
+        &Order {
+            directory: args.out,
+            host: args.host,
+            devices: args.devices,
+        },
+        today()?,
+    )?;
+    for one in [&made.ca, &made.server].into_iter().chain(&made.devices) {
+        say_made(one, out)?;
+    }
+    if made.server.kept {
+        writeln!(
+            out,
+            "The gateway's certificate was kept as it is, whatever --host says now."
+        )?;
+    }
+    if !made.devices.is_empty() {
+        writeln!(
+            out,
+            "\nFor config/devices.toml, with each device's own access token from ThingsBoard:"
+        )?;
+    }
+    for device in &made.devices {
+        writeln!(out, "\n[[device]]\nname = {:?}", device.name)?;
+        writeln!(
+            out,
+            "fingerprint = \"{}\"",
+            Fingerprint::Sha256(device.id.sha256)
+        )?;
+        writeln!(out, "token = \"\" # its access token")?;
+    }
+    Ok(())
+}
+
+fn say_made(one: &Made, out: &mut impl Write) -> std::io::Result<()> {
+    let what = if one.kept { "kept" } else { "made" };
+    writeln!(
+        out,
+        "{what}  {}  {}",
+        one.certificate.display(),
+        one.private_key.display()
+    )
+}

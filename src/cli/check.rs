@@ -1,0 +1,29 @@
+//! `check`: every mistake, or a summary.
+
+use super::{Outcome, configure, say};
+use crate::device::{CertificateId, Fingerprint};
+use std::io::Write;
+use std::path::Path;
+
+pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
+    let (config, warnings) = configure(file)?;
+    for warning in warnings {
+        say("warning", &warning.to_string());
+    }
+    let own = CertificateId::of(&config.server.certificate);
+    let devices = config.registry.len();
+    // What only shows when both sides are set up: nothing is bound or connected to.
+    crate::upstream::ThingsBoard::new(config.upstream.clone())
+        .map_err(|error| format!("upstream: {error}"))?;
+    crate::dtls::engine::Settings::new(&config.server, &config.dtls)?;
+    writeln!(out, "The configuration is fine.")?;
+    writeln!(out, "  listens on      {} (UDP)", config.listen.coaps)?;
+    writeln!(
+        out,
+        "  certificate     SHA-256 {}",
+        Fingerprint::Sha256(own.sha256)
+    )?;
+    writeln!(out, "  devices         {devices}")?;
+    writeln!(out, "  upstream        {}", config.upstream.url)?;
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! `fingerprint`: what certificates are called.
+
+use super::{Failed, Outcome, say};
+use crate::device::{CertificateId, Fingerprint};
+use crate::dtls::credentials::certificates;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// A bundle of every public authority has a quarter of this.
+const LARGEST: u64 = 1024 * 1024;
+
+pub(super) fn fingerprint(files: &[PathBuf], out: &mut impl Write) -> Outcome {
+    let mut failed = false;
+    for path in files {
+        match read(path) {
+            Ok(all) => {
+                for der in all {
+                    failed |= !describe(path, &der, out)?;
+                }
+            }
+            Err(reason) => {
+                say("error", &format!("{}: {reason}", path.display()));
+                failed = true;
+            }
+        }
+    }
+    if failed { Err(Failed(None)) } else { Ok(()) }
+}
+
+/// All certificates in a file, DER.
+fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(LARGEST + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
+        return Err("the file is larger than 1 MiB, this can't be a certificate".to_owned());
+    }
+    if X509Certificate::from_der(&bytes).is_ok_and(|(rest, _)| rest.is_empty()) {
+        return Ok(vec![bytes]);
+    }
+    let all = certificates(&bytes).map_err(|error| error.to_string())?;
+    Ok(all.iter().map(|der| der.to_vec()).collect())
+}
+
+/// Prints one certificate; false if it is none.
+fn describe(path: &Path, der: &[u8], out: &mut impl Write) -> std::io::Result<bool> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+        say(
+            "error",
+            &format!("{}: a certificate in it is malformed", path.display()),
+        );
+        return Ok(false);
+    };
+    let id = CertificateId::of(der);
+    // Names are whatever the issuer let in; control characters would play tricks on a terminal.
+    let subject: String = certificate.subject().to_string().escape_debug().collect();
+    writeln!(out, "{}", path.display())?;
+    writeln!(
+        out,
+        "  subject      {}",
+        if subject.is_empty() {
+            "(empty)"
+        } else {
+            &subject
+        }
+    )?;
+    writeln!(out, "  SHA-256      {}", Fingerprint::Sha256(id.sha256))?;
+    writeln!(out, "  ThingsBoard  {}", Fingerprint::Sha3(id.sha3))?;
+    Ok(true)
+}

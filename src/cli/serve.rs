@@ -1,0 +1,87 @@
+//! The commands that stay: `run`, `simulator` and `demo`, until Ctrl-C or SIGTERM.
+
+use super::Failed;
+use crate::config::Config;
+use crate::demo;
+use crate::gateway::Gateway;
+use crate::simulator::Simulator;
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+/// Files beside one for each call in flight: sockets, the log, the runtime's own.
+const OTHER_FILES: u64 = 64;
+
+/// Runs the gateway.
+pub(super) fn run(config: Config) -> Result<(), Failed> {
+    let wanted = u64::try_from(config.upstream.max_in_flight)? + OTHER_FILES;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(granted) if granted < wanted => warn!(
+            granted,
+            wanted,
+            "too few open files for upstream.max_in_flight: raise the limit (ulimit -Hn, LimitNOFILE) or lower that"
+        ),
+        Ok(_) => {}
+        Err(error) => warn!("the limit of open files can't be raised: {error}"),
+    }
+    serve(async {
+        let shutdown = shutdown()?;
+        let gateway = Gateway::new(config)?;
+        gateway.run(shutdown).await;
+        Ok(())
+    })
+}
+
+/// Runs the simulated ThingsBoard.
+pub(super) fn simulator(address: SocketAddr) -> Result<(), Failed> {
+    serve(async {
+        let shutdown = shutdown()?;
+        let simulator = Simulator::bind(address).await.map_err(|error| {
+            format!("TCP {address} can't be bound: {error} (choose another with --listen)")
+        })?;
+        // Whatever the log level: nobody should take it for the real thing.
+        writeln!(
+            std::io::stdout(),
+            "A simulator of ThingsBoard's device API, not ThingsBoard: http://{}",
+            simulator.local_addr()
+        )?;
+        simulator.run(shutdown).await?;
+        Ok(())
+    })
+}
+
+/// Runs the demo.
+pub(super) fn demo(order: &demo::Order) -> Result<(), Failed> {
+    serve(async {
+        let shutdown = shutdown()?;
+        demo::run(order, shutdown).await?;
+        Ok(())
+    })
+}
+
+/// Runs a command to its end. What is still under way in the background then is not waited for.
+fn serve(command: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("the runtime can't be started: {error}"))?;
+    let outcome = runtime.block_on(command);
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+/// Resolves at the first SIGTERM or SIGINT (Ctrl-C).
+fn shutdown() -> Result<impl Future<Output = ()> + Send + 'static, Failed> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        info!("{name}: stopping");
+    })
+}

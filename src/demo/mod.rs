@@ -1,0 +1,167 @@
+//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway
+//! and one device in one process, over real DTLS and HTTP on loopback.
+
+mod device;
+mod text;
+
+use crate::authority;
+use crate::config::{Config, Limits, Listen, Log, LogFormat};
+use crate::device::{AccessToken, Fingerprint, Registry};
+use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
+use crate::gateway::Gateway;
+use crate::simulator::{Arrival, Simulator};
+use crate::{coap, device as registered, dtls, upstream};
+use serde_json::json;
+use std::error::Error;
+use std::future::Future;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use time::OffsetDateTime;
+use tokio::sync::{broadcast, oneshot};
+
+/// The one device of the demo, and the token it has in the simulator.
+const DEVICE: &str = "demo-device";
+const TOKEN: &str = "DEMO_DEVICE_TOKEN";
+/// Between two telemetry messages.
+const EVERY: Duration = Duration::from_secs(3);
+
+/// What the demo is to use.
+#[derive(Debug)]
+pub struct Order {
+    /// Where certificates are made, and kept between runs.
+    pub directory: PathBuf,
+    /// The gateway's address.
+    pub coaps: SocketAddr,
+    /// The simulated ThingsBoard's address.
+    pub http: SocketAddr,
+    /// The day certificates begin.
+    pub today: OffsetDateTime,
+}
+
+/// Runs until `shutdown`.
+pub async fn run(
+    order: &Order,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), Box<dyn Error>> {
+    let certificates = authority::make(
+        &authority::Order {
+            directory: order.directory.clone(),
+            host: "localhost".to_owned(),
+            devices: vec![DEVICE.to_owned()],
+        },
+        order.today,
+    )?;
+    let simulator = Simulator::bind(order.http).await.map_err(|error| {
+        format!(
+            "the simulator's port, TCP {}: {error}; choose another with --http-port",
+            order.http
+        )
+    })?;
+    let http = simulator.local_addr();
+    let control = simulator.control();
+    control.add_device(DEVICE, TOKEN)?;
+    control.set_shared_attribute(DEVICE, "interval", &json!(EVERY.as_secs()))?;
+    let arrivals = control.subscribe();
+    let gateway = Gateway::new(configuration(order, &certificates, http)?)
+        .map_err(|error| format!("{error}; --coaps-port chooses another port"))?;
+    let coaps = gateway.local_addr();
+    let mut device = device::Device::new(&certificates, coaps)?;
+
+    let ca = &certificates.ca;
+    say(&text::opening(&order.directory, ca.kept, coaps, http))?;
+    say(&text::commands(&order.directory, coaps, http))?;
+
+    let (stop_simulator, simulator_stops) = oneshot::channel::<()>();
+    let (stop_gateway, gateway_stops) = oneshot::channel::<()>();
+    let simulator = tokio::spawn(simulator.run(async {
+        let _ = simulator_stops.await;
+    }));
+    let gateway = tokio::spawn(gateway.run(async {
+        let _ = gateway_stops.await;
+    }));
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        failed = device.post_every(EVERY) => failed,
+        failed = show(arrivals) => failed,
+    };
+    // The gateway first: it says goodbye to its sessions while upstream is still there.
+    drop((device, stop_gateway));
+    gateway.await?;
+    drop(stop_simulator);
+    simulator.await??;
+    Ok(ended?)
+}
+
+/// Shows what arrives at the simulated ThingsBoard, whoever sent it.
+async fn show(mut arrivals: broadcast::Receiver<Arrival>) -> std::io::Result<()> {
+    loop {
+        match arrivals.recv().await {
+            Ok(arrival) => say(&text::arrival(&arrival))?,
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                say(&format!("… and {missed} more arrivals, too many to show"))?;
+            }
+            Err(broadcast::error::RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+/// One paragraph on standard output, at once. A closed pipe ends the demo.
+fn say(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// What `gateway.toml` and `devices.toml` would say.
+fn configuration(
+    order: &Order,
+    certificates: &authority::Delivery,
+    http: SocketAddr,
+) -> Result<Config, Box<dyn Error>> {
+    let mut registry = Registry::default();
+    for made in &certificates.devices {
+        let device = registered::Device {
+            name: made.name.as_str().into(),
+            token: AccessToken::new(TOKEN)?,
+        };
+        registry.add(device, &[Fingerprint::Sha256(made.id.sha256)])?;
+    }
+    let server = &certificates.server;
+    Ok(Config {
+        listen: Listen { coaps: order.coaps },
+        server: credentials(&server.certificate, &server.private_key)?,
+        clients: ClientPolicy::new(
+            Some(&std::fs::read(&certificates.ca.certificate)?),
+            Validity::Check,
+        )?,
+        provision: false,
+        registry,
+        upstream: upstream::Settings {
+            url: format!("http://{http}"),
+            ca: None,
+            timeout: Duration::from_secs(10),
+            max_in_flight: 1024,
+        },
+        coap: coap::Parameters::default(),
+        dtls: dtls::Parameters::default(),
+        limits: Limits {
+            sessions_per_device: 4,
+            unregistered_sessions: 100,
+        },
+        log: Log {
+            level: "info".to_owned(),
+            format: LogFormat::Text,
+        },
+    })
+}
+
+/// A certificate and its key, from their files.
+fn credentials(certificate: &Path, key: &Path) -> Result<ServerCredentials, Box<dyn Error>> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))
+    };
+    let key = zeroize::Zeroizing::new(read(key)?);
+    Ok(ServerCredentials::from_pem(&read(certificate)?, &key)?)
+}
