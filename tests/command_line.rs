@@ -1,0 +1,291 @@
+//! The real binary: `check`, `fingerprint` and `certs` as an operator types them.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that can't go on should stop where it is"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// A working directory with the files the project ships, and nothing else.
+fn shipped() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    fs::create_dir(directory.path().join("config")).unwrap();
+    let mut seen = Vec::new();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_owned();
+        fs::copy(&path, directory.path().join("config").join(&name)).unwrap();
+        seen.push(name.into_string().unwrap());
+    }
+    seen.sort();
+    assert_eq!(seen, ["devices.toml", "gateway.toml"]);
+    directory
+}
+
+/// Runs the gateway there, with nothing in its environment but what is given.
+fn gateway_with(directory: &Path, environment: &[(&str, &str)], args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
+    command.env_clear().envs(environment.iter().copied());
+    command.current_dir(directory).args(args).output().unwrap()
+}
+
+fn gateway(directory: &Path, args: &[&str]) -> Output {
+    gateway_with(directory, &[], args)
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Makes certificates in `certs/` and gives back what was said.
+fn certs(directory: &Path, devices: &[&str]) -> Output {
+    let mut args = vec!["certs", "--out", "certs", "--host", "localhost"];
+    args.extend(devices.iter().flat_map(|name| ["--device", name]));
+    gateway(directory, &args)
+}
+
+/// Every file under a directory with its bytes, to see that nothing changed.
+fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut all: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn the_shipped_configuration_works_with_the_certificates_that_certs_makes() {
+    let directory = shipped();
+    let made = certs(directory.path(), &[]);
+    assert!(made.status.success(), "{}", err(&made));
+    let check = gateway(directory.path(), &["check"]);
+    assert!(check.status.success(), "{}", err(&check));
+    assert!(
+        out(&check).contains("The configuration is fine."),
+        "{}",
+        out(&check)
+    );
+    // The registry comes empty, and that is worth a word, but not a mistake.
+    assert!(
+        err(&check).starts_with("warning: ") && err(&check).lines().count() == 1,
+        "{}",
+        err(&check)
+    );
+    let named = gateway(directory.path(), &["fingerprint", "certs/server.pem"]);
+    let sha256 = out(&named).lines().find_map(|line| {
+        line.trim()
+            .strip_prefix("SHA-256")
+            .map(str::trim)
+            .map(String::from)
+    });
+    assert!(out(&check).contains(&sha256.unwrap()), "{}", out(&check));
+}
+
+#[test]
+fn the_lines_that_certs_prints_need_a_token_and_then_register_the_device() {
+    let directory = shipped();
+    let printed = out(&certs(directory.path(), &["meter-17", "meter-18"]));
+    let lines = &printed[printed.find("[[device]]").unwrap()..];
+    let registry = directory.path().join("config/devices.toml");
+    fs::write(&registry, lines).unwrap();
+    let forgotten = gateway(directory.path(), &["check"]);
+    assert_eq!(forgotten.status.code(), Some(1));
+    assert!(
+        err(&forgotten).contains("config/devices.toml:4: device \"meter-17\": token:"),
+        "{}",
+        err(&forgotten)
+    );
+    fs::write(
+        &registry,
+        lines.replace("token = \"\"", "token = \"A1_TEST_TOKEN\""),
+    )
+    .unwrap();
+    let check = gateway(directory.path(), &["check"]);
+    assert!(check.status.success(), "{}", err(&check));
+    assert!(out(&check).contains("devices         2"), "{}", out(&check));
+    assert!(!out(&check).contains("A1_TEST_TOKEN") && !err(&check).contains("A1_TEST_TOKEN"));
+}
+
+#[test]
+fn check_tells_mistakes_of_file_environment_certificates_and_registry_at_once() {
+    let directory = shipped();
+    fs::write(
+        directory.path().join("config/devices.toml"),
+        "[[device]]\nname = \"a\"\n",
+    )
+    .unwrap();
+    let environment = [
+        ("COAPS_GATEWAY__COAP__NSTART", "0"),
+        ("COAPS_GATEWAY__COAP__NSTRAT", "1"),
+    ];
+    let check = gateway_with(directory.path(), &environment, &["check"]);
+    assert_eq!(check.status.code(), Some(1));
+    assert_eq!(out(&check), "");
+    let told = err(&check);
+    for expected in [
+        ": server.certificate: certs/server.pem",
+        ": server.private_key: certs/server.key",
+        ": clients.trust_anchors: certs/ca.pem",
+        "error: config/devices.toml:1: device \"a\": fingerprint:",
+        "error: config/devices.toml:1: device \"a\": token:",
+        "error: COAPS_GATEWAY__COAP__NSTART: coap.nstart: \"0\" is out of range",
+        "error: COAPS_GATEWAY__COAP__NSTRAT: coap.nstrat: there is no such key; did you mean coap.nstart?",
+    ] {
+        assert!(told.contains(expected), "{expected}\n{told}");
+    }
+    assert_eq!(told.lines().count(), 7, "{told}");
+}
+
+#[test]
+fn a_sidecar_needs_no_file_but_a_file_that_is_named_must_be_there() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(certs(directory.path(), &[]).status.success());
+    let check = gateway(directory.path(), &["check"]);
+    assert!(check.status.success(), "{}", err(&check));
+    assert!(
+        err(&check).contains("config/gateway.toml: not there"),
+        "{}",
+        err(&check)
+    );
+    let named = gateway(
+        directory.path(),
+        &["check", "--config", "config/gateway.toml"],
+    );
+    assert_eq!(named.status.code(), Some(1));
+    assert!(
+        err(&named).starts_with("error: config/gateway.toml: "),
+        "{}",
+        err(&named)
+    );
+}
+
+#[test]
+fn fingerprint_names_every_certificate_of_every_file_and_says_which_files_are_none() {
+    let directory = shipped();
+    certs(directory.path(), &["meter-17"]);
+    let path = |name: &str| directory.path().join("certs").join(name);
+    let two = [
+        fs::read(path("meter-17.pem")).unwrap(),
+        fs::read(path("ca.pem")).unwrap(),
+    ]
+    .concat();
+    fs::write(path("two.pem"), two).unwrap();
+    let both = gateway(
+        directory.path(),
+        &[
+            "fingerprint",
+            "certs/two.pem",
+            "certs/server.key",
+            "nowhere",
+            "certs/server.pem",
+        ],
+    );
+    assert_eq!(both.status.code(), Some(1));
+    let said = out(&both);
+    assert_eq!(said.matches("certs/two.pem\n").count(), 2, "{said}");
+    assert!(
+        said.contains("CN=meter-17")
+            && said.contains("CN=coaps-gateway trial CA")
+            && said.contains("CN=localhost")
+    );
+    assert_eq!(
+        (
+            said.matches("SHA-256 ").count(),
+            said.matches("sha3:").count()
+        ),
+        (3, 3),
+        "{said}"
+    );
+    let told = err(&both);
+    assert!(
+        told.contains("error: certs/server.key: it holds a private key, not a certificate"),
+        "{told}"
+    );
+    assert!(told.contains("error: nowhere: "), "{told}");
+    assert_eq!(told.lines().count(), 2, "{told}");
+}
+
+#[test]
+fn fingerprint_says_what_openssl_and_thingsboard_say() {
+    // Made once with openssl; names from `openssl x509 -noout -fingerprint -sha256`, and from Python:
+    // hashlib.sha3_256("".join(base64 lines of the PEM).encode()).hexdigest()
+    let certificate = "-----BEGIN CERTIFICATE-----\n\
+        MIIBejCCASGgAwIBAgIUDYobAvnh3MLcQTqvYPld53xhq0IwCgYIKoZIzj0EAwIw\n\
+        EzERMA8GA1UEAwwIbWV0ZXItMTcwHhcNMjYxMTIzMDI0MzQ4WhcNMzYxMTIwMDI0\n\
+        MzQ4WjATMREwDwYDVQQDDAhtZXRlci0xNzBZMBMGByqGSM49AgEGCCqGSM49AwEH\n\
+        A0IABB1/+YFBugzT2oHIP8COQxKDy+nnNkh8JHoN9tGa79n1FpbkIv1jBa0sbrAk\n\
+        vGu9pzXwZV2/Mx4KDPS7L/epwr2jUzBRMB0GA1UdDgQWBBQ+vG5+iHAUwOI4H3qw\n\
+        SojoFTEXTjAfBgNVHSMEGDAWgBQ+vG5+iHAUwOI4H3qwSojoFTEXTjAPBgNVHRMB\n\
+        Af8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIBYjaGZdfIfRThGD+3YeKoso1Um3\n\
+        1wLvhDb8KQD1kZ2dAiBrB1QU4YLoVQHG6QiRbOqw/hdGwWoLybMORhnZtvxoMA==\n\
+        -----END CERTIFICATE-----\n";
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("device.pem"), certificate).unwrap();
+    let named = gateway(directory.path(), &["fingerprint", "device.pem"]);
+    assert!(named.status.success(), "{}", err(&named));
+    assert_eq!(
+        out(&named),
+        "device.pem\n  subject      CN=meter-17\n  SHA-256      62:E3:1A:0D:A6:5C:AD:3A:A1:24:DC:55:3F:20:27:CE:22:47:BA:8B:48:FD:3E:56:3A:AB:DC:A1:01:A5:82:A6\n  ThingsBoard  sha3:983b9610bd8a4fda12bb88a165bde169e4b34be9fa702e821db126e43beebefa\n"
+    );
+}
+
+#[test]
+fn certs_adds_devices_and_never_touches_what_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(certs(directory.path(), &["a"]).status.success());
+    let before = contents(&directory.path().join("certs"));
+    assert_eq!(before.len(), 6);
+    let again = certs(directory.path(), &["a", "b"]);
+    assert!(again.status.success(), "{}", err(&again));
+    assert!(
+        out(&again).contains("kept  certs/a.pem") && out(&again).contains("made  certs/b.pem"),
+        "{}",
+        out(&again)
+    );
+    let after = contents(&directory.path().join("certs"));
+    assert_eq!(after.len(), 8);
+    assert!(before.iter().all(|file| after.contains(file)));
+    let elsewhere = certs(directory.path(), &["../c"]);
+    assert_eq!(elsewhere.status.code(), Some(1));
+    assert!(
+        err(&elsewhere).starts_with("error: \"../c\" can't be a device's name"),
+        "{}",
+        err(&elsewhere)
+    );
+    assert!(!directory.path().join("c.key").exists());
+}
+
+#[test]
+fn a_wrong_command_line_is_told_from_a_mistake_by_its_exit_code() {
+    let directory = tempfile::tempdir().unwrap();
+    for args in [
+        &["chekc"][..],
+        &[],
+        &["certs"],
+        &["fingerprint"],
+        &["simulator", "--listen", "nowhere"],
+    ] {
+        let output = gateway(directory.path(), args);
+        assert_eq!(
+            (output.status.code(), out(&output).as_str()),
+            (Some(2), ""),
+            "{args:?}"
+        );
+    }
+    for command in ["run", "check", "fingerprint", "certs", "simulator", "demo"] {
+        let help = gateway(directory.path(), &[command, "--help"]);
+        assert!(
+            help.status.success() && out(&help).contains("Usage: coaps-gateway"),
+            "{command}"
+        );
+    }
+}

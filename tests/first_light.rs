@@ -1,0 +1,434 @@
+//! What a device sees: the real binary between a device that shares no code with it and a simulated ThingsBoard.
+//!
+//! Each test has a gateway, a simulator and certificates of its own, and ends by looking for every token and key in
+//! both logs (`support::world`).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::coap::{
+    BLOCK1, CON, CONTENT_FORMAT, DELETE, MAX_AGE, Message, NON, OBSERVE, POST, PUT, RST, URI_HOST,
+    URI_PORT, get, post,
+};
+use support::device::code;
+use support::world::{Wishes, World, nobody};
+
+const JSON: u64 = 50;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn posts_arrive_byte_for_byte_under_the_device_that_the_certificate_names() {
+    let world = World::start();
+    let device = world.meter().await;
+    // ThingsBoard reads this leniently; a parser on the way would not let it through.
+    let body = " {temperature: 25, 'a':1}\n";
+    for (path, upstream, body) in [
+        (
+            vec!["api", "v1", "telemetry"],
+            "/api/v1/{token}/telemetry",
+            body,
+        ),
+        (
+            vec!["api", "v1", "attributes"],
+            "/api/v1/{token}/attributes",
+            r#"{"model":"ü"}"#,
+        ),
+        (
+            vec!["api", "v1", "claim"],
+            "/api/v1/{token}/claim",
+            r#"{"durationMs":60000}"#,
+        ),
+        (vec!["api", "v1", "claim"], "/api/v1/{token}/claim", ""),
+        (
+            vec!["api", "v1", "rpc", "17"],
+            "/api/v1/{token}/rpc/17",
+            r#"{"ok":true}"#,
+        ),
+    ] {
+        let response = device.request(post(&path, body)).await;
+        assert_eq!(
+            (code(&response), response.message.text()),
+            ("2.01".to_owned(), String::new()),
+            "{path:?}"
+        );
+        world.arrived(upstream, "meter-17", body);
+    }
+    let pump = world.connect(&world.pump).await;
+    assert_eq!(
+        code(
+            &pump
+                .request(post(&["api", "v1", "telemetry"], "{a:1}"))
+                .await
+        ),
+        "2.01"
+    );
+    world.arrived("/api/v1/{token}/telemetry", "pump-03", "{a:1}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_way_to_write_a_path_that_devices_use_is_understood() {
+    let world = World::start();
+    let device = world.meter().await;
+    let body = "{a:1}";
+    for path in [
+        vec!["api/v1/telemetry"],
+        vec!["/api/v1/telemetry"],
+        vec!["api/v1/anything/telemetry"],
+        vec!["api", "v1", "Telemetry"],
+        vec!["api", "v1", "TELEMETRY"],
+        vec!["api", "v1", "anything", "tElEmEtRy"],
+    ] {
+        assert_eq!(
+            code(&device.request(post(&path, body)).await),
+            "2.01",
+            "{path:?}"
+        );
+        world.arrived("/api/v1/{token}/telemetry", "meter-17", body);
+    }
+    let with_host = post(&["api", "v1", "telemetry"], body)
+        .option(URI_HOST, "gateway.example")
+        .option(URI_PORT, 5684u16.to_be_bytes());
+    assert_eq!(code(&device.request(with_host).await), "2.01");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_resource_or_no_method_of_one_goes_nowhere() {
+    let world = World::start();
+    let device = world.meter().await;
+    for path in [
+        vec!["api", "v1"],
+        vec!["api", "v1", "nonsense"],
+        vec!["api"],
+        vec!["api", "v1", "..", ".."],
+    ] {
+        let response = device.request(post(&path, "{}")).await;
+        assert!(code(&response).starts_with("4.0"), "{path:?}: {response:?}");
+    }
+    for method in [PUT, DELETE] {
+        let request = Message::request(CON, method, &["api", "v1", "telemetry"]);
+        assert_eq!(code(&device.request(request).await), "4.05");
+    }
+    // ThingsBoard's own transport says 4.00, RFC 7252 §5.8 would have 4.05.
+    let unreadable = device.request(get(&["api", "v1", "telemetry"])).await;
+    assert!(
+        matches!(code(&unreadable).as_str(), "4.00" | "4.05"),
+        "{unreadable:?}"
+    );
+    // 65001 is critical (odd), and nobody knows it (RFC 7252 §5.4.1).
+    let unknown = post(&["api", "v1", "telemetry"], "{}").option(65001, "x");
+    assert_eq!(code(&device.request(unknown).await), "4.02");
+    assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attributes_are_read_with_the_keys_that_were_asked_for() {
+    let world = World::start();
+    let device = world.meter().await;
+    let path = ["api", "v1", "attributes"];
+    let nothing = device.request(get(&path)).await;
+    assert_eq!(code(&nothing), "4.04");
+    world.simulator.post(
+        "/simulator/devices/meter-17/attributes/shared",
+        &json!({ "interval": 60, "unit": "C" }),
+    );
+    let all = device.request(get(&path)).await;
+    assert_eq!(
+        (code(&all), all.message.uint(CONTENT_FORMAT)),
+        ("2.05".to_owned(), Some(JSON))
+    );
+    let body: Value = serde_json::from_slice(&all.message.payload).unwrap();
+    assert_eq!(body, json!({ "shared": { "interval": 60, "unit": "C" } }));
+    let some = device
+        .request(
+            get(&path)
+                .query("sharedKeys=unit")
+                .query("clientKeys=model"),
+        )
+        .await;
+    let body: Value = serde_json::from_slice(&some.message.payload).unwrap();
+    assert_eq!(body, json!({ "shared": { "unit": "C" } }));
+    let query = world.simulator.arrivals().last().unwrap()["query"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        query.contains("clientKeys=model") && query.contains("sharedKeys=unit"),
+        "{query}"
+    );
+    // Until there is Observe, a registration is answered as a plain GET: without the option.
+    let observed = device.request(get(&path).option(OBSERVE, "")).await;
+    assert_eq!(
+        (code(&observed), observed.message.value(OBSERVE)),
+        ("2.05".to_owned(), None)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_side_rpc_brings_the_rule_chains_reply_or_a_timeout() {
+    let world = World::start();
+    world
+        .simulator
+        .put("/simulator/rpc/getLimit", &json!({ "limit": 7 }));
+    world
+        .simulator
+        .put("/simulator/timeouts", &json!({ "asyncMs": 300 }));
+    let device = world.meter().await;
+    let path = ["api", "v1", "rpc"];
+    let reply = device
+        .request(post(&path, r#"{"method":"getLimit","params":{}}"#))
+        .await;
+    assert_eq!(
+        (code(&reply), reply.message.uint(CONTENT_FORMAT)),
+        ("2.05".to_owned(), Some(JSON))
+    );
+    assert_eq!(
+        serde_json::from_slice::<Value>(&reply.message.payload).unwrap(),
+        json!({ "limit": 7 })
+    );
+    let silence = device
+        .request(post(&path, r#"{"method":"nobodyKnowsIt","params":{}}"#))
+        .await;
+    assert_eq!(code(&silence), "5.04");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn provisioning_succeeds_or_fails_with_thingsboards_own_words() {
+    let mut world = World::with(&Wishes {
+        clients: "provision = true",
+        ..Wishes::default()
+    });
+    world.keep_secret("Pr0visionSecret");
+    let profile = json!({ "secret": "Pr0visionSecret", "strategy": "ALLOW_CREATE_NEW_DEVICES" });
+    world
+        .simulator
+        .put("/simulator/profiles/PROFILE-KEY", &profile);
+    let newcomer = world.authority.device("newcomer");
+    let device = world.connect(&newcomer).await;
+    let body = |secret: &str| {
+        let body = json!({ "deviceName": "newcomer", "provisionDeviceKey": "PROFILE-KEY", "provisionDeviceSecret": secret });
+        post(&["api", "v1", "provision"], &body.to_string())
+    };
+    let refused = device.request(body("wrong")).await;
+    assert_eq!(code(&refused), "4.00");
+    let words: Value = serde_json::from_slice(&refused.message.payload).unwrap();
+    assert_eq!(words["status"], "NOT_FOUND");
+    let accepted = device.request(body("Pr0visionSecret")).await;
+    assert_eq!(code(&accepted), "2.01");
+    let words: Value = serde_json::from_slice(&accepted.message.payload).unwrap();
+    assert_eq!(words["status"], "SUCCESS");
+    world.keep_secret(words["credentialsValue"].as_str().unwrap());
+    // The registry is not touched: it takes an operator to let the newcomer post.
+    assert_eq!(
+        code(
+            &device
+                .request(post(&["api", "v1", "telemetry"], "{}"))
+                .await
+        ),
+        "4.01"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_resources_are_discoverable() {
+    let world = World::start();
+    let device = world.meter().await;
+    let links = device.request(get(&[".well-known", "core"])).await;
+    // 40 is application/link-format (RFC 6690 §7.3).
+    assert_eq!(
+        (code(&links), links.message.uint(CONTENT_FORMAT)),
+        ("2.05".to_owned(), Some(40))
+    );
+    assert!(
+        links.message.text().contains("</api/v1/telemetry>"),
+        "{}",
+        links.message.text()
+    );
+    assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ping_is_reset_and_a_non_confirmable_request_gets_such_a_response() {
+    let world = World::start();
+    let device = world.meter().await;
+    device
+        .send(
+            &Message {
+                kind: CON,
+                id: 0x1234,
+                ..Message::default()
+            }
+            .encode(),
+        )
+        .await;
+    let pong = Message::decode(&device.receive().await);
+    assert_eq!(
+        pong,
+        Message {
+            kind: RST,
+            id: 0x1234,
+            ..Message::default()
+        }
+    );
+    let request = Message::request(NON, POST, &["api", "v1", "telemetry"]).payload("{a:1}");
+    let response = device.request(request).await;
+    assert_eq!(
+        (code(&response), response.message.kind),
+        ("2.01".to_owned(), NON)
+    );
+    let response = device
+        .request(post(&["api", "v1", "telemetry"], "{a:2}"))
+        .await;
+    assert!(response.message.kind != NON, "{response:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repeated_confirmable_request_is_answered_again_and_forwarded_once() {
+    let world = World::start();
+    let device = world.meter().await;
+    let request = Message {
+        id: 7,
+        token: vec![1, 2],
+        ..post(&["api", "v1", "telemetry"], "{a:1}")
+    }
+    .encode();
+    device.send(&request).await;
+    let first = device.receive().await;
+    device.send(&request).await;
+    assert_eq!(device.receive().await, first);
+    assert_eq!(world.simulator.arrivals().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upstream_that_is_down_is_service_unavailable_for_a_while() {
+    let world = World::with(&Wishes {
+        url: Some(nobody()),
+        ..Wishes::default()
+    });
+    let device = world.meter().await;
+    let response = device
+        .request(post(&["api", "v1", "telemetry"], "{a:1}"))
+        .await;
+    assert_eq!(code(&response), "5.03");
+    assert!(
+        response
+            .message
+            .uint(MAX_AGE)
+            .is_some_and(|seconds| seconds > 0),
+        "{response:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_upstream_failure_has_its_response_code() {
+    let world = World::with(&Wishes {
+        upstream: "timeout = \"1s\"",
+        ..Wishes::default()
+    });
+    let device = world.meter().await;
+    let rows = [
+        (json!({ "status": 400 }), "4.00"),
+        (json!({ "status": 401 }), "4.01"),
+        (
+            json!({ "status": 403, "body": "Device was deleted!" }),
+            "4.03",
+        ),
+        // No answer of these resources: the upstream URL is another server's.
+        (json!({ "status": 404 }), "5.02"),
+        (json!({ "status": 413 }), "4.13"),
+        (json!({ "status": 429 }), "4.29"),
+        (
+            json!({ "status": 500, "body": "Expected BEGIN_OBJECT but was STRING" }),
+            "4.00",
+        ),
+        (json!({ "status": 500 }), "5.00"),
+        (json!({ "status": 502 }), "5.03"),
+        (json!({ "status": 503 }), "5.03"),
+        (json!({ "status": 504 }), "5.04"),
+        (json!({ "status": 302 }), "5.02"),
+        (json!({ "status": 204 }), "5.02"),
+        (json!({ "garbage": true }), "5.02"),
+        (json!({ "drop": true }), "5.03"),
+        (json!({ "hang": true }), "5.04"),
+        (json!({ "delayMs": 4000 }), "5.04"),
+    ];
+    for (mut fault, expected) in rows {
+        fault["times"] = json!(1);
+        world.simulator.fault(&fault);
+        let response = device
+            .request(post(&["api", "v1", "telemetry"], "{a:1}"))
+            .await;
+        assert_eq!(code(&response), expected, "{fault}: {response:?}");
+        if matches!(expected, "5.03" | "4.29") {
+            assert!(
+                response
+                    .message
+                    .uint(MAX_AGE)
+                    .is_some_and(|seconds| seconds > 0),
+                "{fault}: {response:?}"
+            );
+        }
+    }
+    assert_eq!(
+        code(
+            &device
+                .request(post(&["api", "v1", "telemetry"], "{a:1}"))
+                .await
+        ),
+        "2.01"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_json_is_the_devices_mistake() {
+    let world = World::start();
+    let device = world.meter().await;
+    assert_eq!(
+        code(
+            &device
+                .request(post(&["api", "v1", "telemetry"], "{a:"))
+                .await
+        ),
+        "4.00"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_answer_comes_separately_after_an_empty_acknowledgement() {
+    let world = World::start();
+    let device = world.meter().await;
+    world
+        .simulator
+        .fault(&json!({ "delayMs": 1500, "times": 1 }));
+    let slow = device
+        .request(post(&["api", "v1", "telemetry"], "{a:1}"))
+        .await;
+    assert_eq!(
+        (code(&slow), slow.piggybacked, slow.message.kind),
+        ("2.01".to_owned(), false, CON)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_fit_one_datagram_yet_is_told_so() {
+    let world = World::start();
+    let device = world.meter().await;
+    // Block 0 of 64 bytes, with more to come (RFC 7959 §2.2).
+    let upload = post(&["api", "v1", "telemetry"], &"x".repeat(64)).option(BLOCK1, [0x0a]);
+    assert_eq!(code(&device.request(upload).await), "4.13");
+    assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
+    let long = json!({ "text": "x".repeat(3000) });
+    world
+        .simulator
+        .post("/simulator/devices/meter-17/attributes/shared", &long);
+    assert_eq!(
+        code(&device.request(get(&["api", "v1", "attributes"])).await),
+        "5.00"
+    );
+}

@@ -1,0 +1,152 @@
+//! Who a device is taken for: by its certificate, and by nothing that it says.
+//!
+//! The real binary, driven by a device that shares no code with it, as in `first_light`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use serde_json::Value;
+use support::certificates::{Authority, Identity, Valid};
+use support::coap::{CON, Message, POST, URI_PATH, get, post};
+use support::device::{Device, code};
+use support::world::{METER_TOKEN, PUMP_TOKEN, World};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_devices_token_in_the_path_is_stripped_and_the_certificates_device_used() {
+    let world = World::start();
+    let device = world.meter().await;
+    for token in [PUMP_TOKEN, METER_TOKEN, "anything", "17", "%2e%2e"] {
+        let response = device
+            .request(post(&["api", "v1", token, "telemetry"], "{a:1}"))
+            .await;
+        assert_eq!(code(&response), "2.01", "{token}");
+        world.arrived("/api/v1/{token}/telemetry", "meter-17", "{a:1}");
+        let response = device
+            .request(post(&["api", "v1", token, "rpc", "5"], "{}"))
+            .await;
+        assert_eq!(code(&response), "2.01", "{token}");
+        world.arrived("/api/v1/{token}/rpc/5", "meter-17", "{}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_that_is_not_registered_gets_in_but_not_further() {
+    let world = World::start();
+    let stranger = world.authority.device("stranger");
+    let device = world.connect(&stranger).await;
+    for request in [
+        post(&["api", "v1", "telemetry"], "{a:1}"),
+        get(&["api", "v1", "attributes"]),
+    ] {
+        let response = device.request(request).await;
+        assert_eq!(code(&response), "4.01");
+        assert!(!response.message.payload.is_empty(), "a diagnostic");
+    }
+    assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
+    // The operator is told once what to paste.
+    let told = world.lines_about(&stranger.fingerprint);
+    let told: Vec<_> = told.iter().filter(|line| line.contains("INFO")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("[[device]]"), "{}", told[0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_that_must_not_be_let_in_end_the_handshake() {
+    let world = World::start();
+    let refused: [(&str, Option<Identity>); 4] = [
+        (
+            "expired",
+            Some(world.authority.device_valid("old", Valid::NoLonger)),
+        ),
+        (
+            "not yet valid",
+            Some(world.authority.device_valid("young", Valid::NotYet)),
+        ),
+        (
+            "of a foreign authority",
+            Some(Authority::new("Foreign CA").device("meter-17")),
+        ),
+        ("none at all", None),
+    ];
+    for (which, identity) in refused {
+        let outcome =
+            Device::try_connect(world.address, identity.as_ref(), &world.authority.pem).await;
+        assert!(outcome.is_err(), "a certificate {which} was let in");
+        if let Some(identity) = identity {
+            // What was only shown is not told as if its key had been proven.
+            for line in world.lines_about(&identity.fingerprint) {
+                assert!(line.contains("not proven"), "{which}: {line}");
+            }
+        }
+    }
+    // And those who belong here are still served.
+    let device = world.meter().await;
+    assert_eq!(
+        code(
+            &device
+                .request(post(&["api", "v1", "telemetry"], "{a:1}"))
+                .await
+        ),
+        "2.01"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_device_may_hold_two_sessions_at_once() {
+    let world = World::start();
+    let (one, other) = (world.meter().await, world.meter().await);
+    for body in ["{a:1}", "{a:2}"] {
+        for device in [&one, &other] {
+            assert_eq!(
+                code(
+                    &device
+                        .request(post(&["api", "v1", "telemetry"], body))
+                        .await
+                ),
+                "2.01"
+            );
+            world.arrived("/api/v1/{token}/telemetry", "meter-17", body);
+        }
+    }
+    one.close().await;
+    assert_eq!(
+        code(
+            &other
+                .request(post(&["api", "v1", "telemetry"], "{a:3}"))
+                .await
+        ),
+        "2.01"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_holds_a_slash_does_not_become_two() {
+    let world = World::start();
+    let device = world.meter().await;
+    // Were it pasted into the upstream path as it is, it would name another resource.
+    let message = Message {
+        kind: CON,
+        code: POST,
+        ..Message::default()
+    }
+    .option(URI_PATH, "api")
+    .option(URI_PATH, "v1")
+    .option(URI_PATH, "rpc")
+    .option(URI_PATH, "1/../../other/telemetry")
+    .payload("{}");
+    let response = device.request(message).await;
+    for arrival in world.simulator.arrivals() {
+        assert_eq!(arrival["device"], "meter-17", "{response:?}: {arrival}");
+        assert!(
+            !arrival["path"].as_str().unwrap().contains("telemetry"),
+            "{response:?}: {arrival}"
+        );
+    }
+}

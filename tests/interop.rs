@@ -1,0 +1,550 @@
+//! The programs people have at hand: libcoap's clients (OpenSSL and GnuTLS) and `openssl s_client`.
+//!
+//! Behind the feature `interop`, because they are no part of the Rust toolchain: `tests/run` installs them and turns
+//! it on. A program that is missing fails the test, naming it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use coaps_gateway::device::{AccessToken, Device};
+use coaps_gateway::upstream::{Error, Operation, Request, Settings, ThingsBoard, Upstream};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use support::certificates::{Authority, Identity, Valid};
+use support::process::run;
+use support::world::{PUMP_TOKEN, Wishes, World, nobody};
+use tempfile::TempDir;
+
+/// Longer than libcoap takes to give up on a request, shorter than a person would.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+const CLIENTS: [&str; 2] = ["coap-client-openssl", "coap-client-gnutls"];
+
+/// What a libcoap client has shown.
+#[derive(Debug)]
+struct Shown {
+    /// The last response's code, if there was any.
+    code: Option<String>,
+    /// The response's payload.
+    payload: String,
+    /// All it has logged.
+    log: String,
+}
+
+/// Asks with one of libcoap's clients.
+fn ask(
+    world: &World,
+    client: &str,
+    identity: &Identity,
+    method: &str,
+    path: &str,
+    arguments: &[&str],
+) -> Shown {
+    let (certificate, key) = identity.write(world.path());
+    let answer = world.path().join("answer");
+    let _ = std::fs::remove_file(&answer);
+    let mut command = Command::new(client);
+    command
+        .arg("-c")
+        .arg(certificate)
+        .arg("-j")
+        .arg(key)
+        .arg("-C")
+        .arg(world.path().join("ca.pem"));
+    command
+        .args(["-v", "7", "-B", "15", "-m", method])
+        .arg("-o")
+        .arg(&answer)
+        .args(arguments);
+    command.arg(format!("coaps://{}/{path}", world.address));
+    let output = run(&mut command, DEADLINE);
+    let log = [output.stdout, output.stderr]
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat();
+    // Messages are logged as `v:1 t:ACK c:2.05 i:…`; requests name their method instead of a number.
+    let mut codes = log
+        .split_whitespace()
+        .filter_map(|word| word.strip_prefix("c:"));
+    let code = codes
+        .rfind(|code| code.starts_with(['2', '4', '5']))
+        .map(str::to_owned);
+    Shown {
+        code,
+        payload: std::fs::read_to_string(&answer).unwrap_or_default(),
+        log,
+    }
+}
+
+fn post(world: &World, client: &str, path: &str, body: &str) -> Shown {
+    ask(world, client, &world.meter, "post", path, &["-e", body])
+}
+
+fn get(world: &World, client: &str, path: &str) -> Shown {
+    ask(world, client, &world.meter, "get", path, &[])
+}
+
+fn expect(shown: &Shown, code: &str) {
+    assert_eq!(shown.code.as_deref(), Some(code), "{}", shown.log);
+}
+
+#[test]
+fn each_post_of_the_table_goes_through_with_both_libcoap_clients() {
+    for client in CLIENTS {
+        let world = World::start();
+        for (path, upstream, body) in [
+            (
+                "api/v1/telemetry".to_owned(),
+                "/api/v1/{token}/telemetry",
+                "{temperature:25}",
+            ),
+            (
+                format!("api/v1/{PUMP_TOKEN}/telemetry"),
+                "/api/v1/{token}/telemetry",
+                "{temperature:26}",
+            ),
+            (
+                "api/v1/attributes".to_owned(),
+                "/api/v1/{token}/attributes",
+                r#"{"model":"m"}"#,
+            ),
+            ("api/v1/claim".to_owned(), "/api/v1/{token}/claim", "{}"),
+            (
+                "api/v1/rpc/17".to_owned(),
+                "/api/v1/{token}/rpc/17",
+                r#"{"ok":true}"#,
+            ),
+        ] {
+            let shown = post(&world, client, &path, body);
+            expect(&shown, "2.01");
+            assert_eq!(shown.payload, "", "{client} {path}");
+            world.arrived(upstream, "meter-17", body);
+        }
+    }
+}
+
+#[test]
+fn attributes_and_discovery_go_through_with_both_libcoap_clients() {
+    for client in CLIENTS {
+        let world = World::start();
+        expect(&get(&world, client, "api/v1/attributes"), "4.04");
+        world.simulator.post(
+            "/simulator/devices/meter-17/attributes/shared",
+            &json!({ "interval": 60, "unit": "C" }),
+        );
+        let shown = get(&world, client, "api/v1/attributes?sharedKeys=interval");
+        expect(&shown, "2.05");
+        let body: Value = serde_json::from_str(&shown.payload).expect(client);
+        assert_eq!(body, json!({ "shared": { "interval": 60 } }));
+        let shown = get(&world, client, ".well-known/core");
+        expect(&shown, "2.05");
+        assert!(
+            shown.payload.contains("</api/v1/telemetry>"),
+            "{client}: {}",
+            shown.payload
+        );
+    }
+}
+
+#[test]
+fn client_side_rpc_goes_through_with_both_libcoap_clients() {
+    for client in CLIENTS {
+        let world = World::start();
+        world
+            .simulator
+            .put("/simulator/rpc/getLimit", &json!({ "limit": 7 }));
+        world
+            .simulator
+            .put("/simulator/timeouts", &json!({ "asyncMs": 700 }));
+        let shown = post(
+            &world,
+            client,
+            "api/v1/rpc",
+            r#"{"method":"getLimit","params":{}}"#,
+        );
+        expect(&shown, "2.05");
+        assert_eq!(
+            serde_json::from_str::<Value>(&shown.payload).expect(client),
+            json!({ "limit": 7 })
+        );
+        // Longer than the piggyback timeout: libcoap has to understand a separate response.
+        expect(
+            &post(
+                &world,
+                client,
+                "api/v1/rpc",
+                r#"{"method":"unknown","params":{}}"#,
+            ),
+            "5.04",
+        );
+    }
+}
+
+#[test]
+fn provisioning_goes_through_with_both_libcoap_clients() {
+    for client in CLIENTS {
+        let mut world = World::with(&Wishes {
+            clients: "provision = true",
+            ..Wishes::default()
+        });
+        world.keep_secret("Pr0visionSecret");
+        world.simulator.put(
+            "/simulator/profiles/PROFILE-KEY",
+            &json!({ "secret": "Pr0visionSecret" }),
+        );
+        let newcomer = world.authority.device("newcomer");
+        let provision = |secret: &str| {
+            let body = json!({ "deviceName": "newcomer", "provisionDeviceKey": "PROFILE-KEY", "provisionDeviceSecret": secret });
+            ask(
+                &world,
+                client,
+                &newcomer,
+                "post",
+                "api/v1/provision",
+                &["-e", &body.to_string()],
+            )
+        };
+        expect(&provision("wrong"), "4.00");
+        let shown = provision("Pr0visionSecret");
+        expect(&shown, "2.01");
+        let words: Value = serde_json::from_str(&shown.payload).expect(client);
+        assert_eq!(words["status"], "SUCCESS");
+        world.keep_secret(words["credentialsValue"].as_str().unwrap());
+    }
+}
+
+#[test]
+fn a_non_confirmable_post_is_answered_for_both_libcoap_clients() {
+    for client in CLIENTS {
+        let world = World::start();
+        expect(
+            &ask(
+                &world,
+                client,
+                &world.meter,
+                "post",
+                "api/v1/telemetry",
+                &["-N", "-e", "{a:1}"],
+            ),
+            "2.01",
+        );
+        assert_eq!(world.simulator.arrivals().len(), 1);
+    }
+}
+
+#[test]
+fn an_upload_in_blocks_is_told_to_be_too_large_for_now() {
+    for client in CLIENTS {
+        let world = World::start();
+        let body = format!("{{a:'{}'}}", "x".repeat(200));
+        expect(
+            &ask(
+                &world,
+                client,
+                &world.meter,
+                "post",
+                "api/v1/telemetry",
+                &["-b", "64", "-e", &body],
+            ),
+            "4.13",
+        );
+        assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
+    }
+}
+
+#[test]
+fn failures_reach_both_libcoap_clients_as_response_codes() {
+    for client in CLIENTS {
+        let world = World::start();
+        expect(&post(&world, client, "api/v1/telemetry", "{a:"), "4.00");
+        for (status, expected) in [(401, "4.01"), (500, "5.00"), (503, "5.03")] {
+            world
+                .simulator
+                .fault(&json!({ "status": status, "times": 1 }));
+            expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), expected);
+        }
+        let world = World::with(&Wishes {
+            url: Some(nobody()),
+            ..Wishes::default()
+        });
+        expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), "5.03");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_registered_is_unauthorized_for_both_libcoap_clients() {
+    for client in CLIENTS {
+        let world = World::start();
+        let stranger = world.authority.device("stranger");
+        expect(
+            &ask(
+                &world,
+                client,
+                &stranger,
+                "post",
+                "api/v1/telemetry",
+                &["-e", "{a:1}"],
+            ),
+            "4.01",
+        );
+        assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
+    }
+}
+
+#[test]
+fn refused_certificates_end_the_handshake_of_both_libcoap_clients() {
+    for client in CLIENTS {
+        let world = World::start();
+        for identity in [
+            world.authority.device_valid("old", Valid::NoLonger),
+            Authority::new("Foreign CA").device("foreign"),
+        ] {
+            let shown = ask(
+                &world,
+                client,
+                &identity,
+                "post",
+                "api/v1/telemetry",
+                &["-e", "{a:1}"],
+            );
+            assert_eq!(
+                shown.code, None,
+                "{client} with {}: {}",
+                identity.name, shown.log
+            );
+        }
+        assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
+        expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), "2.01");
+    }
+}
+
+/// What `openssl s_client` says of a handshake with this certificate, or with none.
+fn s_client(world: &World, identity: Option<&Identity>, arguments: &[&str]) -> String {
+    let mut command = Command::new("openssl");
+    command.args([
+        "s_client",
+        "-dtls1_2",
+        "-connect",
+        &world.address.to_string(),
+        "-CAfile",
+    ]);
+    command
+        .arg(world.path().join("ca.pem"))
+        .args(["-verify_return_error"])
+        .args(arguments);
+    if let Some(identity) = identity {
+        let (certificate, key) = identity.write(world.path());
+        command.arg("-cert").arg(certificate).arg("-key").arg(key);
+    }
+    said_by(&mut command)
+}
+
+/// All that a program has printed.
+fn said_by(command: &mut Command) -> String {
+    let output = run(command, DEADLINE);
+    [output.stdout, output.stderr]
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat()
+}
+
+#[test]
+fn s_client_gets_in_with_a_certificate_registered_or_not() {
+    let world = World::start();
+    let stranger = world.authority.device("stranger");
+    for identity in [&world.meter, &stranger] {
+        for suite in [
+            "ECDHE-ECDSA-AES128-GCM-SHA256",
+            "ECDHE-ECDSA-AES256-GCM-SHA384",
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+        ] {
+            let said = s_client(&world, Some(identity), &["-cipher", suite]);
+            assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
+            assert!(said.contains(suite), "{said}");
+        }
+    }
+}
+
+#[test]
+fn s_client_is_told_why_it_is_refused() {
+    let world = World::start();
+    let expired = world.authority.device_valid("old", Valid::NoLonger);
+    let young = world.authority.device_valid("young", Valid::NotYet);
+    let foreign = Authority::new("Foreign CA").device("foreign");
+    // Alert numbers of RFC 5246 §7.2.2.
+    for (why, identity, arguments, alerts) in [
+        ("expired", Some(&expired), [].as_slice(), [45].as_slice()),
+        ("not yet valid", Some(&young), &[], &[42, 45]),
+        ("of a foreign authority", Some(&foreign), &[], &[48]),
+        ("none", None, &[], &[40]),
+        (
+            "no suite in common",
+            Some(&world.meter),
+            &["-cipher", "ECDHE-ECDSA-AES128-CCM8"],
+            &[40],
+        ),
+    ] {
+        let said = s_client(&world, identity, arguments);
+        assert!(
+            alerts
+                .iter()
+                .any(|alert| said.contains(&format!("alert number {alert}"))),
+            "{why}: {said}"
+        );
+    }
+    let claims = world.lines_about(&foreign.fingerprint);
+    assert!(
+        claims.iter().all(|line| line.contains("not proven")),
+        "{claims:?}"
+    );
+}
+
+#[test]
+fn what_a_client_without_a_common_suite_offered_is_logged_once_for_its_address() {
+    let world = World::start();
+    for _ in 0..2 {
+        s_client(
+            &world,
+            Some(&world.meter),
+            &["-cipher", "ECDHE-ECDSA-AES128-CCM8"],
+        );
+    }
+    // TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 is 0xC0AE (RFC 7251).
+    world.await_log("cipher suite");
+    let log = world.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("cipher suite"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let line = lines[0].to_uppercase();
+    assert!(line.contains("CCM_8") || line.contains("C0AE"), "{line}");
+}
+
+/// What `gnutls-cli` says of a handshake with this certificate.
+fn gnutls_cli(world: &World, identity: &Identity) -> String {
+    let (certificate, key) = identity.write(world.path());
+    let mut command = Command::new("gnutls-cli");
+    command.args([
+        "--udp",
+        "--priority",
+        "NORMAL:-VERS-ALL:+VERS-DTLS1.2",
+        "--x509cafile",
+    ]);
+    command.arg(world.path().join("ca.pem"));
+    command
+        .arg("--x509certfile")
+        .arg(certificate)
+        .arg("--x509keyfile")
+        .arg(key);
+    command.args(["-p", &world.address.port().to_string(), "127.0.0.1"]);
+    said_by(&mut command)
+}
+
+#[test]
+fn gnutls_cli_gets_in_or_is_told_why_not() {
+    let world = World::start();
+    let said = gnutls_cli(&world, &world.meter);
+    assert!(said.contains("Handshake was completed"), "{said}");
+    let expired = world.authority.device_valid("old", Valid::NoLonger);
+    let foreign = Authority::new("Foreign CA").device("foreign");
+    for (identity, alert) in [(&expired, 45), (&foreign, 48)] {
+        let said = gnutls_cli(&world, identity);
+        assert!(
+            said.contains(&format!("Received alert [{alert}]")),
+            "{alert}: {said}"
+        );
+    }
+}
+
+/// `openssl s_server -www` answers any GET with a page: enough of an upstream to try TLS on.
+struct WebServer {
+    child: Child,
+    url: String,
+}
+
+impl WebServer {
+    fn start(directory: &Path, identity: &Identity) -> WebServer {
+        let (certificate, key) = identity.write(directory);
+        let mut child = Command::new("openssl")
+            .args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert"])
+            .arg(certificate)
+            .arg("-key")
+            .arg(key)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl; tests/run installs it");
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines
+            .map_while(Result::ok)
+            .find(|line| line.starts_with("ACCEPT"));
+        let line = ready.expect("s_server says where it listens");
+        let (_, port) = line.rsplit_once(':').unwrap();
+        WebServer {
+            child,
+            url: format!("https://localhost:{port}"),
+        }
+    }
+}
+
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_over_tls_is_believed_only_if_the_private_ca_has_signed_for_its_name() {
+    let directory = TempDir::new().unwrap();
+    let (authority, other) = (Authority::new("Upstream CA"), Authority::new("Other CA"));
+    let server = WebServer::start(directory.path(), &authority.server());
+    let misnamed = WebServer::start(
+        directory.path(),
+        &authority.server_for(&["elsewhere.example"]),
+    );
+    let reached = async |url: &str, ca: &Authority| {
+        let settings = Settings {
+            url: url.to_owned(),
+            ca: Some(ca.pem.clone().into_bytes()),
+            timeout: Duration::from_secs(10),
+            max_in_flight: 1,
+        };
+        let device = Device {
+            name: "meter-17".into(),
+            token: AccessToken::new("T1").unwrap(),
+        };
+        let operation = Operation::GetAttributes {
+            client_keys: None,
+            shared_keys: None,
+        };
+        let request = Request::Device {
+            device: Arc::new(device),
+            operation,
+        };
+        ThingsBoard::new(settings).unwrap().send(request).await
+    };
+    assert!(
+        reached(&server.url, &authority)
+            .await
+            .unwrap()
+            .body
+            .starts_with(b"<HTML>")
+    );
+    assert_eq!(reached(&server.url, &other).await, Err(Error::Unreachable));
+    assert_eq!(
+        reached(&misnamed.url, &authority).await,
+        Err(Error::Unreachable)
+    );
+}

@@ -1,0 +1,435 @@
+//! Holds the crate to its rooms: who may use whom, which file may name which library, how long a file may get.
+//!
+//! The picture is in the crate's documentation; this is the same as a table that can't go stale. It reads the
+//! sources as text: `use crate::room` in all its forms, and `crate::room::…` anywhere else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Module, and the modules it may use beside itself.
+const ROOMS: &[(&str, &[&str])] = &[
+    // Leaves: they know no other module.
+    ("timers", &[]),
+    ("udp", &[]),
+    ("metrics", &[]),
+    // Rooms.
+    ("coap", &[]),
+    ("dtls", &["timers"]),
+    ("device", &[]),
+    ("upstream", &["device"]),
+    ("config", &["coap", "dtls", "device", "upstream"]),
+    (
+        "gateway",
+        &[
+            "coap", "dtls", "device", "upstream", "config", "metrics", "udp", "timers",
+        ],
+    ),
+    ("admin", &["metrics"]),
+    // Makes certificates: for `certs`, the demo, and the unit tests of any room.
+    ("authority", &["device", "dtls"]),
+    ("simulator", &[]),
+    // The process.
+    ("logging", &["config"]),
+    ("demo", EVERYTHING),
+    ("cli", EVERYTHING),
+    ("main", EVERYTHING),
+];
+const EVERYTHING: &[&str] = &["*"];
+
+/// Rooms that must be there: a test that finds nothing proves nothing.
+const MUST_EXIST: &[&str] = &["coap", "dtls", "device", "upstream", "config", "simulator"];
+
+/// Library, and the only place that may name it (a file, or a room as `src/room/`).
+const NAMED_IN: &[(&str, &[&str])] = &[
+    ("dimpl", &["src/dtls/engine.rs"]),
+    ("coap_lite", &["src/coap/message.rs"]),
+    ("reqwest", &["src/upstream/client.rs"]),
+    ("axum", &["src/simulator/", "src/admin/"]),
+    ("quinn_udp", &["src/udp.rs", "src/udp/"]),
+];
+
+/// Library, and the rooms that must not name it: they are sans-IO, and their clock is a parameter.
+const NOT_IN: &[(&str, &[&str])] = &[
+    ("tokio", &["coap", "dtls", "device", "config", "timers"]),
+    ("socket2", &["coap", "dtls", "device", "config", "timers"]),
+];
+
+const LONGEST_FILE: usize = 600;
+const LONGEST_MAIN: usize = 80;
+
+/// One file: its path from the package's root, with slashes, and its text without comments.
+struct Source {
+    path: String,
+    code: String,
+    lines: usize,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Source {
+        Source {
+            path: path.to_owned(),
+            code: without_comments(text),
+            lines: text.lines().count(),
+        }
+    }
+
+    /// `coap` for `src/coap/message.rs`, `udp` for `src/udp.rs`, `lib` for `src/lib.rs`.
+    fn room(&self) -> &str {
+        let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        inside
+            .split('/')
+            .next()
+            .unwrap_or(inside)
+            .trim_end_matches(".rs")
+    }
+
+    /// The rooms reached by as many `super::` as lead out of this one. (Inline modules are a level deeper than
+    /// their file, so a name counts only if it is a room's.)
+    fn edges_by_super(&self) -> BTreeSet<String> {
+        let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
+        let depth = inside.split('/').count() - usize::from(inside.ends_with("/mod.rs"));
+        let code = self.code.replace(&"super::".repeat(depth), "crate::");
+        let is_room = |name: &String| ROOMS.iter().any(|(room, _)| room == name);
+        edges(&code).into_iter().filter(is_room).collect()
+    }
+
+    /// A file of tests alone: compiled with `cfg(test)` by its module declaration.
+    fn is_test(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        name == "tests.rs" || name.ends_with("_tests.rs") || self.path.contains("/tests/")
+    }
+}
+
+/// The text with what follows `//` taken away, so that prose may name anything.
+fn without_comments(text: &str) -> String {
+    text.lines()
+        .map(|line| {
+            let comment = line
+                .match_indices("//")
+                .map(|(at, _)| at)
+                // `http://` in a string is no comment.
+                .find(|&at| !line[..at].ends_with(':'));
+            comment.map_or(line, |at| &line[..at])
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// The names that follow each `crate::`: `crate::a::b` gives `a`, `crate::{a::x, b}` gives `a` and `b`.
+fn edges(code: &str) -> BTreeSet<String> {
+    const ROOT: &str = "crate::";
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices(ROOT) {
+        // `$crate::` and `mycrate::` are other things.
+        if code[..at].ends_with(|c| is_word(c) || c == '$') {
+            continue;
+        }
+        let rest = &code[at + ROOT.len()..];
+        if let Some(group) = rest.strip_prefix('{') {
+            found.extend(first_names_of_group(group));
+        } else {
+            found.insert(rest.chars().take_while(|&c| is_word(c)).collect());
+        }
+    }
+    found
+}
+
+/// `a::{x, y}, b, c as d}` gives `a`, `b`, `c`.
+fn first_names_of_group(group: &str) -> Vec<String> {
+    let (mut names, mut name, mut depth, mut at_start) = (Vec::new(), String::new(), 0, true);
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => at_start = true,
+            c if is_word(c) && depth == 0 && at_start => name.push(c),
+            c if c.is_whitespace() && name.is_empty() => {}
+            _ => {
+                at_start = false;
+                if !name.is_empty() {
+                    names.push(std::mem::take(&mut name));
+                }
+            }
+        }
+        if at_start && c == ',' && !name.is_empty() {
+            names.push(std::mem::take(&mut name));
+        }
+    }
+    if !name.is_empty() {
+        names.push(name);
+    }
+    names
+}
+
+/// Whether the code names a library: as a path (`tokio::…`) or in `use tokio;`.
+fn names(code: &str, library: &str) -> bool {
+    code.match_indices(library).any(|(at, _)| {
+        let before = &code[..at];
+        let after = code[at + library.len()..].trim_start();
+        let starts = !before.ends_with(|c| is_word(c) || c == '.' || c == '"');
+        // A path of ours may end in the same word: `upstream::tokio::…`.
+        let inner = before.ends_with("::")
+            && !before
+                .trim_end_matches(':')
+                .ends_with(['{', ' ', ',', '(', '<']);
+        starts
+            && !inner
+            && (after.starts_with("::") || before.trim_end_matches(':').trim_end().ends_with("use"))
+    })
+}
+
+/// What a set of files does that the tables don't allow, in words.
+fn violations(sources: &[Source]) -> Vec<String> {
+    let rooms: BTreeMap<&str, &[&str]> = ROOMS.iter().copied().collect();
+    let modules: BTreeSet<&str> = sources.iter().map(Source::room).collect();
+    let mut wrong = Vec::new();
+    for source in sources {
+        let (path, room) = (&source.path, source.room());
+        if room != "lib" {
+            match rooms.get(room) {
+                None => wrong.push(format!(
+                    "{path}: no room {room:?} in the table of tests/layering.rs"
+                )),
+                Some(allowed) => {
+                    // Names that are no module (`crate::Error`) are the crate root's, which is only documentation.
+                    let mut used = edges(&source.code);
+                    used.extend(source.edges_by_super());
+                    let used = used.into_iter().filter(|name| name != room);
+                    for name in used.filter(|name| {
+                        modules.contains(name.as_str()) || rooms.contains_key(name.as_str())
+                    }) {
+                        let for_tests = source.is_test() && name == "authority";
+                        if !for_tests
+                            && !allowed.contains(&"*")
+                            && !allowed.contains(&name.as_str())
+                        {
+                            wrong.push(format!("{path}: {room} must not use {name}"));
+                        }
+                    }
+                }
+            }
+        }
+        for (library, places) in NAMED_IN {
+            let allowed = places.iter().any(|place| path.starts_with(place));
+            if names(&source.code, library) && !allowed && !source.is_test() {
+                wrong.push(format!(
+                    "{path}: {library} is named in {} alone",
+                    places.join(" and ")
+                ));
+            }
+        }
+        for (library, forbidden) in NOT_IN {
+            if names(&source.code, library) && forbidden.contains(&room) && !source.is_test() {
+                wrong.push(format!("{path}: {room} must not use {library}"));
+            }
+        }
+        let limit = if path == "src/main.rs" {
+            LONGEST_MAIN
+        } else {
+            LONGEST_FILE
+        };
+        if source.lines > limit {
+            wrong.push(format!("{path}: {} lines, more than {limit}", source.lines));
+        }
+    }
+    wrong
+}
+
+fn read(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn sources_under(directory: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    read(&root.join(directory), &mut paths);
+    let source = |path: PathBuf| {
+        let name = path
+            .strip_prefix(root)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .replace('\\', "/");
+        Source::new(&name, &fs::read_to_string(&path).unwrap())
+    };
+    paths.into_iter().map(source).collect()
+}
+
+#[test]
+fn every_room_keeps_to_itself_and_to_those_it_may_use() {
+    let sources = sources_under("src");
+    let seen: BTreeSet<&str> = sources.iter().map(Source::room).collect();
+    for room in MUST_EXIST.iter().chain(&["main", "lib"]) {
+        assert!(
+            seen.contains(room),
+            "no file of {room:?} was found: does this test look in the right place?"
+        );
+    }
+    let wrong = violations(&sources);
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn the_libraries_that_one_file_may_name_are_named_there() {
+    // Should a file move, its row in the table must move too, or the row guards nothing.
+    let sources = sources_under("src");
+    for (library, places) in NAMED_IN {
+        for place in places.iter().filter(|place| place.ends_with(".rs")) {
+            if let Some(source) = sources.iter().find(|source| source.path == *place) {
+                assert!(
+                    names(&source.code, library),
+                    "{place} does not name {library}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_tests_are_no_longer_than_files_may_be() {
+    let tests = sources_under("tests");
+    assert!(
+        tests
+            .iter()
+            .any(|source| source.path == "tests/layering.rs")
+    );
+    for source in tests {
+        assert!(
+            source.lines <= LONGEST_FILE,
+            "{}: {} lines",
+            source.path,
+            source.lines
+        );
+    }
+}
+
+#[test]
+fn a_forbidden_edge_is_found_however_it_is_written() {
+    for code in [
+        "use crate::gateway::Core;",
+        "pub(crate) use crate::gateway;",
+        "use crate::{coap::Parameters, gateway::{Core, Shard}};",
+        "use crate::{\n    coap,\n    gateway,\n};",
+        "fn f() { crate::gateway::run() }",
+        "use super::super::gateway::Core;",
+        "type T = Option<crate::gateway::Core>;",
+        "let url = \"http://x\"; crate::gateway::run();",
+    ] {
+        let wrong = violations(&[Source::new("src/coap/message.rs", code)]);
+        assert_eq!(
+            wrong,
+            ["src/coap/message.rs: coap must not use gateway"],
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn what_is_allowed_is_not_reported() {
+    for (path, code) in [
+        (
+            "src/coap/message.rs",
+            "use crate::coap::option;\nuse super::gateway;",
+        ),
+        ("src/dtls/session.rs", "use crate::timers::Timers;"),
+        (
+            "src/timers.rs",
+            "mod tests { use super::*; use super::Slot; }",
+        ),
+        (
+            "src/coap/message.rs",
+            "//! See [`crate::gateway`].\n// crate::gateway::x\nuse coap_lite::Packet;",
+        ),
+        (
+            "src/dtls/session.rs",
+            "use mycrate::gateway; let crate_gateway = 1;",
+        ),
+        (
+            "src/cli.rs",
+            "use crate::{gateway, simulator}; use tokio::runtime::Runtime;",
+        ),
+        ("src/main.rs", "use coaps_gateway::cli;"),
+        ("src/upstream/tests.rs", "use tokio::net::TcpListener;"),
+        ("src/device/mod.rs", "let tokio_like = s.tokio; // tokio::x"),
+    ] {
+        assert_eq!(
+            violations(&[Source::new(path, code)]),
+            Vec::<String>::new(),
+            "{path}: {code}"
+        );
+    }
+}
+
+#[test]
+fn a_library_out_of_its_place_is_found() {
+    for (path, code, expected) in [
+        (
+            "src/dtls/session.rs",
+            "use dimpl::Dtls;",
+            "dimpl is named in src/dtls/engine.rs alone",
+        ),
+        (
+            "src/dtls/session.rs",
+            "use {std::fmt, dimpl::Dtls};",
+            "dimpl is named in src/dtls/engine.rs alone",
+        ),
+        (
+            "src/coap/option.rs",
+            "fn f(p: coap_lite::Packet) {}",
+            "coap_lite is named in src/coap/message.rs alone",
+        ),
+        (
+            "src/gateway/forward.rs",
+            "let c = reqwest::get(url);",
+            "reqwest is named in src/upstream/client.rs alone",
+        ),
+        (
+            "src/coap/mod.rs",
+            "use tokio::time::sleep;",
+            "coap must not use tokio",
+        ),
+        (
+            "src/device/registry.rs",
+            "use ::tokio;",
+            "device must not use tokio",
+        ),
+    ] {
+        let wrong = violations(&[Source::new(path, code)]);
+        assert_eq!(wrong, [format!("{path}: {expected}")], "{code}");
+    }
+}
+
+#[test]
+fn a_file_that_grew_too_long_and_a_room_nobody_planned_are_found() {
+    let long = "\n".repeat(601);
+    assert_eq!(
+        violations(&[Source::new("src/coap/block.rs", &long)]).len(),
+        1
+    );
+    assert_eq!(
+        violations(&[Source::new("src/main.rs", &"\n".repeat(81))]).len(),
+        1
+    );
+    assert_eq!(violations(&[Source::new("src/utils/mod.rs", "")]).len(), 1);
+}

@@ -1,0 +1,113 @@
+//! Certificates for every case: valid, expired, not yet valid, of a foreign authority.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// A certificate authority that exists for one test.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pub(crate) pem: String,
+}
+
+/// A certificate with its key.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) name: String,
+    pub(crate) certificate_pem: String,
+    pub(crate) key_pem: String,
+    /// SHA-256 of the DER, lower-case hex.
+    pub(crate) fingerprint: String,
+}
+
+/// When a certificate is valid.
+#[derive(Clone, Copy)]
+pub(crate) enum Valid {
+    Now,
+    NoLonger,
+    NotYet,
+}
+
+impl Authority {
+    pub(crate) fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Authority {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    pub(crate) fn server(&self) -> Identity {
+        self.server_for(&["localhost", "127.0.0.1"])
+    }
+
+    /// A server's certificate for these names and addresses; its files are called after the first.
+    pub(crate) fn server_for(&self, names: &[&str]) -> Identity {
+        let subject: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(subject).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(names[0], params)
+    }
+
+    pub(crate) fn device(&self, name: &str) -> Identity {
+        self.device_valid(name, Valid::Now)
+    }
+
+    pub(crate) fn device_valid(&self, name: &str, valid: Valid) -> Identity {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        let (from, to) = match valid {
+            Valid::Now => (2020, 4096),
+            Valid::NoLonger => (2020, 2021),
+            Valid::NotYet => (4000, 4096),
+        };
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
+        self.issue(name, params)
+    }
+
+    fn issue(&self, name: &str, mut params: CertificateParams) -> Identity {
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let hash = digest(&SHA256, certificate.der());
+        Identity {
+            name: name.to_owned(),
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            fingerprint: hash
+                .as_ref()
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
+        }
+    }
+}
+
+impl Identity {
+    /// Writes `NAME.pem` and `NAME.key`, and says where.
+    pub(crate) fn write(&self, directory: &Path) -> (PathBuf, PathBuf) {
+        let certificate = directory.join(format!("{}.pem", self.name));
+        let key = directory.join(format!("{}.key", self.name));
+        fs::write(&certificate, &self.certificate_pem).unwrap();
+        fs::write(&key, &self.key_pem).unwrap();
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        (certificate, key)
+    }
+
+    /// A line of the key's base64 that nothing else can contain by chance.
+    pub(crate) fn secret(&self) -> String {
+        self.key_pem.lines().nth(2).unwrap().to_owned()
+    }
+}
