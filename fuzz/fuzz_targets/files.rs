@@ -1,0 +1,51 @@
+//! Any text as PEM, as a device registry and as a configuration; any bytes as a certificate.
+
+#![no_main]
+
+use coaps_gateway::config::Config;
+use coaps_gateway::device::CertificateId;
+use coaps_gateway::dtls::{ClientPolicy, ServerCredentials, Validity};
+use libfuzzer_sys::fuzz_target;
+use rustls_pki_types::UnixTime;
+use std::time::Duration;
+
+fuzz_target!(|input: &[u8]| {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(1_800_000_000));
+    let Some((kind, input)) = input.split_first() else {
+        return;
+    };
+    match kind % 4 {
+        0 => {
+            let _ = ServerCredentials::from_pem(input, input);
+            let _ = ClientPolicy::new(Some(input), Validity::Check);
+        }
+        1 => {
+            let _ = CertificateId::of(input);
+            for validity in [Validity::Check, Validity::Ignore] {
+                if let Ok(policy) = ClientPolicy::new(None, validity) {
+                    let _ = policy.judge(input, now);
+                }
+            }
+        }
+        _ if names_files(input) => {}
+        kind => {
+            let directory = tempfile::tempdir().expect("a directory");
+            let file = directory.path().join("fuzz.toml");
+            std::fs::write(&file, input).expect("a file");
+            if kind == 2 {
+                let _ = Config::load(Some(&file), [], now);
+            } else {
+                let key = "COAPS_GATEWAY__DEVICES__FILE".into();
+                let _ = Config::load(None, [(key, file.into_os_string())], now);
+            }
+        }
+    }
+});
+
+/// Files may name files. With a slash they would name some outside the empty directory, which are
+/// none of the fuzzer's; URLs have slashes as well and are welcome.
+fn names_files(input: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(input);
+    let keys = ["certificate", "private_key", "trust_anchors", "file", "ca"];
+    text.contains('/') && keys.iter().any(|key| text.contains(key))
+}
