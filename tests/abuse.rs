@@ -35,6 +35,7 @@ const BURST: u64 = 48;
 /// Half-open handshakes end soon, so that no test waits long for memory to come back; and no budget is in the way
 /// of an attack, so that it is the bound under test that holds.
 const SHORT: Wishes<'_> = Wishes {
+    listen: None,
     dtls: "unproven_timeout = \"1s\"\nhandshake_timeout = \"3s\"",
     limits: "hellos = 1000000\nhandshakes_per_address = 1000000",
     upstream: "",

@@ -54,7 +54,13 @@ impl Device {
     ) -> Result<Device, webrtc_dtls::Error> {
         // Both providers are compiled in for tests, so rustls can't choose. Whoever was first has chosen for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // Connected, so that it hears nothing that comes from another address than it has sent to.
+        let own = if gateway.is_ipv4() {
+            "127.0.0.1:0"
+        } else {
+            "[::1]:0"
+        };
+        let socket = UdpSocket::bind(own).await.unwrap();
         socket.connect(gateway).await.unwrap();
         let mut roots_cas = rustls::RootCertStore::empty();
         roots_cas

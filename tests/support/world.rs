@@ -18,6 +18,8 @@ use tempfile::TempDir;
 /// What a test wants otherwise than usual.
 #[derive(Default)]
 pub(crate) struct Wishes<'a> {
+    /// Instead of a port of the system's choice on 127.0.0.1.
+    pub(crate) listen: Option<&'a str>,
     /// Lines for `[upstream]`, beside its URL.
     pub(crate) upstream: &'a str,
     /// Lines for `[clients]`, beside the trust anchors.
@@ -186,7 +188,8 @@ fn gateway_toml(directory: &Path, url: &str, wishes: &Wishes<'_>) -> String {
     let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let mut text = String::new();
     let mut section = |name: &str, lines: &str| write!(text, "[{name}]\n{lines}\n").unwrap();
-    section("listen", "coaps = \"127.0.0.1:0\"");
+    let listen = wishes.listen.unwrap_or("127.0.0.1:0");
+    section("listen", &format!("coaps = {listen:?}"));
     let (certificate, key) = (file("localhost.pem"), file("localhost.key"));
     section(
         "server",

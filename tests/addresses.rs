@@ -1,0 +1,47 @@
+//! The gateway on all addresses of a machine: it answers from the one a datagram came to.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use std::net::SocketAddr;
+use support::coap::post;
+use support::device::{Device, code};
+use support::world::{Wishes, World};
+
+/// The device's socket is connected: an answer from another address would never reach it.
+async fn answered_at(world: &World, address: &str) {
+    let gateway = SocketAddr::new(address.parse().unwrap(), world.address.port());
+    let device = Device::connect(gateway, &world.meter, &world.authority.pem).await;
+    let telemetry = post(&["api", "v1", "telemetry"], "{a:1}");
+    assert_eq!(code(&device.request(telemetry).await), "2.01", "{address}");
+    device.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_dual_stack_wildcard_each_address_of_both_families_answers_for_itself() {
+    let world = World::with(&Wishes {
+        listen: Some("[::]:0"),
+        ..Wishes::default()
+    });
+    for address in ["127.0.0.1", "127.0.0.2", "127.9.8.7"] {
+        answered_at(&world, address).await;
+    }
+    // Where there is no IPv6 the gateway says so by what it is bound to.
+    if world.address.is_ipv6() {
+        answered_at(&world, "::1").await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_an_ipv4_wildcard_each_address_answers_for_itself() {
+    let world = World::with(&Wishes {
+        listen: Some("0.0.0.0:0"),
+        ..Wishes::default()
+    });
+    for address in ["127.0.0.1", "127.0.0.2"] {
+        answered_at(&world, address).await;
+    }
+}
