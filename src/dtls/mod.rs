@@ -69,7 +69,7 @@ pub struct Parameters {
     pub hellos: u32,
     /// Handshakes a second from one proven source address.
     pub handshakes_per_address: u32,
-    /// A session without an authentic record for this long ends.
+    /// A session without application data from its peer for this long ends.
     pub session_idle: Duration,
 }
 
