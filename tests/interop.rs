@@ -520,6 +520,7 @@ async fn an_upstream_over_tls_is_believed_only_if_the_private_ca_has_signed_for_
             ca: Some(ca.pem.clone().into_bytes()),
             timeout: Duration::from_secs(10),
             max_in_flight: 1,
+            max_downlink: 1,
         };
         let device = Device {
             name: "meter-17".into(),

@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 30] = [
+pub(super) const KEYS: [&str; 37] = [
     "listen.coaps",
     "server.certificate",
     "server.private_key",
@@ -15,6 +15,13 @@ pub(super) const KEYS: [&str; 30] = [
     "upstream.ca",
     "upstream.timeout",
     "upstream.max_in_flight",
+    "relay.attributes",
+    "relay.rpc",
+    "relay.poll_timeout",
+    "relay.sync_interval",
+    "relay.alive_for",
+    "relay.max_polls",
+    "relay.max_age",
     "coap.piggyback_timeout",
     "coap.ack_timeout",
     "coap.ack_random_factor",
@@ -123,7 +130,8 @@ mod tests {
             unknown("log.zebra_crossing", &KEYS).right,
             "one of log.level, log.format"
         );
-        let sections = "one of listen, server, clients, devices, upstream, coap, dtls, limits, log";
+        let sections =
+            "one of listen, server, clients, devices, upstream, relay, coap, dtls, limits, log";
         assert_eq!(unknown(&"x".repeat(1 << 20), &KEYS).right, sections);
     }
 

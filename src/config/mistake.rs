@@ -100,6 +100,14 @@ impl Wrong {
             right: right.into(),
         }
     }
+
+    /// The same, and why only that would be right.
+    pub(super) fn because(mut self, why: &str) -> Self {
+        self.right.push_str(" (");
+        self.right.push_str(why);
+        self.right.push(')');
+        self
+    }
 }
 
 /// Text from a file or the environment as a message shows it: quoted, without control characters, short.

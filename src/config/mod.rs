@@ -12,9 +12,11 @@ mod keys;
 mod layers;
 mod mistake;
 mod reader;
+mod relay;
 mod value;
 
 pub use mistake::{Mistake, Mistakes, Warning};
+pub use relay::{Relay, RelayMode};
 
 use crate::device::Registry;
 use crate::{coap, dtls, upstream};
@@ -45,6 +47,8 @@ pub struct Config {
     pub registry: Registry,
     /// `[upstream]`
     pub upstream: upstream::Settings,
+    /// `[relay]`: Observe.
+    pub relay: Relay,
     /// `[coap]`
     pub coap: coap::Parameters,
     /// `[dtls]`, and those of `[limits]` that concern handshakes and sessions as such.
@@ -147,7 +151,9 @@ impl Config {
         let clients = certificates::clients(&mut reader);
         let provision = reader.read("clients.provision", false, value::boolean);
         let registry = devices::load(&mut reader, &environment);
-        let upstream = reader.upstream();
+        let relay = reader.relay();
+        let upstream = reader.upstream(relay.connections());
+        reader.warn_about_polls(&relay, upstream.max_in_flight);
         let (coap, dtls) = (reader.coap(), reader.dtls());
         let (limits, log) = (reader.limits(), reader.log("info"));
 
@@ -161,6 +167,7 @@ impl Config {
                     provision,
                     registry,
                     upstream,
+                    relay,
                     coap,
                     dtls,
                     limits,

@@ -148,7 +148,7 @@ impl Reader {
         })
     }
 
-    pub(super) fn upstream(&mut self) -> upstream::Settings {
+    pub(super) fn upstream(&mut self, max_downlink: usize) -> upstream::Settings {
         let default = "http://127.0.0.1:8080".to_owned();
         let url = self.read("upstream.url", default, |value| {
             base_url(&value::text(value)?)
@@ -175,6 +175,7 @@ impl Reader {
             max_in_flight: self.read("upstream.max_in_flight", 1024, |v| {
                 value::number(v, 1..=65_536)
             }),
+            max_downlink,
         }
     }
 

@@ -125,8 +125,10 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
         ca: None,
         timeout,
         max_in_flight: 1024,
+        max_downlink: 6766,
     };
     assert_eq!(config.upstream, upstream);
+    assert_eq!(config.relay, Relay::default());
     assert!(!config.provision && config.registry.is_empty());
 }
 
@@ -147,7 +149,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
             seen.push(format!("{section}.{key}"));
         }
     }
-    assert_eq!(seen.len(), 30);
+    assert_eq!(seen.len(), 37);
     assert_eq!(seen, keys::KEYS);
 
     let place = Place::new();
@@ -161,8 +163,8 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
         (empty.coap, empty.dtls, empty.limits)
     );
     assert_eq!(
-        (shipped.listen, shipped.upstream, shipped.log),
-        (empty.listen, empty.upstream, empty.log)
+        (shipped.listen, shipped.upstream, shipped.relay, shipped.log),
+        (empty.listen, empty.upstream, empty.relay, empty.log)
     );
 }
 

@@ -5,7 +5,7 @@ mod device;
 mod text;
 
 use crate::authority;
-use crate::config::{Config, Limits, Listen, Log, LogFormat};
+use crate::config::{Config, Limits, Listen, Log, LogFormat, Relay};
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
 use crate::gateway::Gateway;
@@ -129,6 +129,7 @@ fn configuration(
         registry.add(device, &[Fingerprint::Sha256(made.id.sha256)])?;
     }
     let server = &certificates.server;
+    let relay = Relay::default();
     Ok(Config {
         listen: Listen { coaps: order.coaps },
         server: credentials(&server.certificate, &server.private_key)?,
@@ -143,7 +144,9 @@ fn configuration(
             ca: None,
             timeout: Duration::from_secs(10),
             max_in_flight: 1024,
+            max_downlink: relay.connections(),
         },
+        relay,
         coap: coap::Parameters::default(),
         dtls: dtls::Parameters::default(),
         limits: Limits {

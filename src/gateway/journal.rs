@@ -196,10 +196,10 @@ impl Journal {
                 }
             }
             // A rule chain that leaves a client-side RPC unanswered is the device's affair.
-            Error::Timeout | Error::Overloaded if expect == Expect::RpcReply => {}
+            Error::Timeout | Error::Elapsed | Error::Overloaded if expect == Expect::RpcReply => {}
             // The client tells when upstream goes and when it comes back.
             Error::Rejected(_) | Error::Unreachable => {}
-            Error::Timeout | Error::Overloaded | Error::Unintelligible(_) => {
+            Error::Timeout | Error::Elapsed | Error::Overloaded | Error::Unintelligible(_) => {
                 if self.upstream.is_first(now, discriminant(error)) {
                     warn!(device, "{error}");
                 }

@@ -251,7 +251,8 @@ fn refused(expect: Expect, error: &Error) -> Response {
     let unavailable =
         |why| Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(RETRY_AFTER);
     let status = match error {
-        Error::Timeout => {
+        // Only a long poll elapses, and no device waits for one.
+        Error::Timeout | Error::Elapsed => {
             return Response::error(Code::GATEWAY_TIMEOUT, "ThingsBoard did not answer in time");
         }
         // A rule chain that stays silent shows as 503 once ThingsBoard's own limit has passed.

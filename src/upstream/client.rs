@@ -4,6 +4,7 @@
 //! server), no proxy from the environment, no cookies, no decompression, and no retries beyond the one that
 //! [`upstream`](super) explains.
 
+use super::outage::Outage;
 use super::thingsboard::{Call, Method};
 use super::{Error, Settings, SettingsError};
 use bytes::{Bytes, BytesMut};
@@ -12,7 +13,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest reply that is read, in bytes. Attribute answers are a few KiB; what is larger would not fit
@@ -26,8 +27,8 @@ const POOL_IDLE: Duration = Duration::from_secs(10);
 /// The most that connecting may take, so that a server that is gone is told from one that is slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Exchanges in a row that end an outage.
-const RECOVERED: u32 = 10;
+/// What a long poll may take beyond the time ThingsBoard was asked to wait: connecting, and the answer's way.
+const POLL_GRACE: Duration = Duration::from_secs(10);
 
 /// A pool of connections to one base URL.
 pub(super) struct Client {
@@ -35,9 +36,8 @@ pub(super) struct Client {
     /// Without a slash at its end.
     base: String,
     timeout: Duration,
-    /// After a failure for want of a connection: exchanges that must succeed before it counts as over.
-    /// So an outage is logged once, and a server that comes and goes is one outage.
-    recovering: AtomicU32,
+    /// Shared by all clients of one ThingsBoard.
+    outage: Arc<Outage>,
 }
 
 /// What came back, not yet judged.
@@ -48,7 +48,12 @@ pub(super) struct Reply {
 }
 
 impl Client {
-    pub(super) fn new(settings: &Settings) -> Result<Self, SettingsError> {
+    /// `most`: how many exchanges there will be at once, and so how many connections are worth keeping.
+    pub(super) fn new(
+        settings: &Settings,
+        most: usize,
+        outage: Arc<Outage>,
+    ) -> Result<Self, SettingsError> {
         let base = base_url(&settings.url)?;
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("coaps-gateway/", env!("CARGO_PKG_VERSION")))
@@ -59,7 +64,7 @@ impl Client {
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout / 2))
             .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(settings.max_in_flight)
+            .pool_max_idle_per_host(most)
             .tcp_nodelay(true);
         if let Some(pem) = &settings.ca {
             builder = builder.tls_certs_only(trust_anchors(pem)?);
@@ -75,58 +80,65 @@ impl Client {
             http,
             base: base.as_str().trim_end_matches('/').to_owned(),
             timeout: settings.timeout,
-            recovering: AtomicU32::new(0),
+            outage,
         })
     }
 
-    /// One request and its reply, within the timeout.
+    /// One request and its reply, within its time. Dropping this closes the connection.
     pub(super) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
-        let outcome = match tokio::time::timeout(self.timeout, self.attempt(call)).await {
-            Ok(outcome) => outcome,
-            Err(_elapsed) => return Err(Error::Timeout),
-        };
-        outcome
-            .inspect(|_| self.reached())
-            .map_err(|error| self.failed(&error))
+        let poll = call.poll;
+        let deadline = poll.map_or(self.timeout, |poll| poll.saturating_add(POLL_GRACE));
+        match tokio::time::timeout(deadline, attempt(self.request(call))).await {
+            Ok(Ok(reply)) => {
+                self.reached();
+                Ok(reply)
+            }
+            Ok(Err(error)) => Err(self.failed(&error, poll.is_some())),
+            Err(_elapsed) => Err(Error::Timeout),
+        }
     }
 
-    async fn attempt(&self, call: Call) -> Result<Reply, reqwest::Error> {
+    /// The request as the library has it. The call, and the token in it, is gone before the long wait begins.
+    fn request(&self, call: Call) -> reqwest::RequestBuilder {
         let url = [self.base.as_str(), call.target.as_str()].concat();
-        let request = match call.method {
+        match call.method {
             Method::Get => self.http.get(url),
             Method::Post => self
                 .http
                 .post(url)
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(call.body),
-        };
-        let mut response = request.send().await?;
-        let status = response.status().as_u16();
-        let body = match read(&mut response).await {
-            Ok(body) => body,
-            // A refusal stays one when its explanation breaks off.
-            Err(_) if (400..=599).contains(&status) => Some(Bytes::new()),
-            Err(error) => return Err(error),
-        };
-        Ok(Reply { status, body })
+        }
     }
 
     fn reached(&self) {
-        let left = |left: u32| left.checked_sub(1);
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        if self.recovering.fetch_update(set, fetch, left) == Ok(1) {
+        if self.outage.reached() {
             tracing::info!("ThingsBoard answers again");
         }
     }
 
-    fn failed(&self, error: &reqwest::Error) -> Error {
+    fn failed(&self, error: &reqwest::Error, is_poll: bool) -> Error {
         let decision = decide(error);
-        if decision == Error::Unreachable && self.recovering.swap(RECOVERED, Ordering::Relaxed) == 0
-        {
+        // A long poll that breaks off may be a proxy's doing, which ends what is silent for long. Should it
+        // be an outage, the next poll finds no connection.
+        let tells = error.is_connect() || !is_poll;
+        if decision == Error::Unreachable && tells && self.outage.failed() {
             tracing::warn!(reason = reason(error), "ThingsBoard can't be reached");
         }
         decision
     }
+}
+
+async fn attempt(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error> {
+    let mut response = request.send().await?;
+    let status = response.status().as_u16();
+    let body = match read(&mut response).await {
+        Ok(body) => body,
+        // A refusal stays one when its explanation breaks off.
+        Err(_) if (400..=599).contains(&status) => Some(Bytes::new()),
+        Err(error) => return Err(error),
+    };
+    Ok(Reply { status, body })
 }
 
 /// Reads a body up to the bound; `None` if there is more.
@@ -236,29 +248,34 @@ mod tests {
             ca: None,
             timeout: Duration::from_secs(1),
             max_in_flight: 1,
+            max_downlink: 1,
         }
     }
 
+    fn client(settings: &Settings) -> Result<Client, SettingsError> {
+        Client::new(settings, 1, Arc::default())
+    }
+
     fn refused(url: &str) -> SettingsError {
-        Client::new(&settings(url)).err().unwrap()
+        client(&settings(url)).err().unwrap()
     }
 
     #[test]
     fn a_base_url_may_have_a_path_before_the_api() {
         assert_eq!(
-            Client::new(&settings("http://tb:8080")).unwrap().base,
+            client(&settings("http://tb:8080")).unwrap().base,
             "http://tb:8080"
         );
         assert_eq!(
-            Client::new(&settings("http://tb:8080/")).unwrap().base,
+            client(&settings("http://tb:8080/")).unwrap().base,
             "http://tb:8080"
         );
         assert_eq!(
-            Client::new(&settings("http://tb/a/b/")).unwrap().base,
+            client(&settings("http://tb/a/b/")).unwrap().base,
             "http://tb/a/b"
         );
         assert_eq!(
-            Client::new(&settings("http://[::1]:8080")).unwrap().base,
+            client(&settings("http://[::1]:8080")).unwrap().base,
             "http://[::1]:8080"
         );
     }
@@ -292,7 +309,7 @@ mod tests {
     #[test]
     fn a_ca_file_must_hold_certificates() {
         let with = |pem: &str| {
-            Client::new(&Settings {
+            client(&Settings {
                 ca: Some(pem.as_bytes().to_vec()),
                 ..settings("https://tb")
             })

@@ -6,6 +6,10 @@ pub enum Error {
     /// No answer within `upstream.timeout`. Whether the request was acted upon is not known.
     #[error("ThingsBoard did not answer in time")]
     Timeout,
+    /// 408 to a long poll, and to nothing else: its time is over, and nothing has happened. This is how
+    /// most polls end.
+    #[error("the long poll has ended without news")]
+    Elapsed,
     /// No connection, or it broke before an answer came.
     #[error("ThingsBoard can't be reached")]
     Unreachable,

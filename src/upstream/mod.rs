@@ -25,6 +25,7 @@
 
 mod client;
 mod error;
+mod outage;
 mod request;
 #[cfg(test)]
 mod scripted_server;

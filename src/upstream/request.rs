@@ -4,6 +4,7 @@ use crate::device::Device;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// One request, with what it is authorised by.
 ///
@@ -24,7 +25,8 @@ pub enum Request {
     },
 }
 
-/// What a device can ask for. Bodies are forwarded byte for byte.
+/// What a device can ask for, and after them what the gateway asks on a device's behalf. Bodies are forwarded
+/// byte for byte.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Operation {
     /// `POST telemetry`.
@@ -49,6 +51,47 @@ pub enum Operation {
     },
     /// `POST rpc`: a client-side RPC, answered by the rule chain.
     CallRpc(Bytes),
+    /// `GET rpc`, a long poll: the next command for the device.
+    PollRpc {
+        /// How long ThingsBoard may wait for one; whole milliseconds, at least one.
+        timeout: Duration,
+    },
+    /// `GET attributes/updates`, a long poll: the next change of a shared attribute.
+    PollAttributes {
+        /// How long ThingsBoard may wait for one; whole milliseconds, at least one.
+        timeout: Duration,
+    },
+    /// `GET attributes`, all of them, by the gateway itself: what polls have missed.
+    ReadAttributes,
+}
+
+/// Whose connections a request travels on, and whose bound it counts for: neither lane can keep the other
+/// waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// What devices ask for.
+    Requests,
+    /// What the gateway asks on its own: long polls, and the reads beside them.
+    Downlink,
+}
+
+impl Request {
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Request::Provision { .. } => Lane::Requests,
+            Request::Device { operation, .. } => match operation {
+                Operation::PostTelemetry(_)
+                | Operation::PostAttributes(_)
+                | Operation::Claim(_)
+                | Operation::GetAttributes { .. }
+                | Operation::ReplyRpc { .. }
+                | Operation::CallRpc(_) => Lane::Requests,
+                Operation::PollRpc { .. }
+                | Operation::PollAttributes { .. }
+                | Operation::ReadAttributes => Lane::Downlink,
+            },
+        }
+    }
 }
 
 impl fmt::Debug for Request {
@@ -78,6 +121,9 @@ impl fmt::Debug for Operation {
                 .finish(),
             Operation::ReplyRpc { id, body } => write!(f, "ReplyRpc({id}, {} bytes)", body.len()),
             Operation::CallRpc(body) => write!(f, "CallRpc({} bytes)", body.len()),
+            Operation::PollRpc { timeout } => write!(f, "PollRpc({timeout:?})"),
+            Operation::PollAttributes { timeout } => write!(f, "PollAttributes({timeout:?})"),
+            Operation::ReadAttributes => f.write_str("ReadAttributes"),
         }
     }
 }

@@ -10,10 +10,15 @@ pub struct Settings {
     /// PEM of the certificates that may sign the upstream's. With them, no others are trusted;
     /// without, those of the operating system are.
     pub ca: Option<Vec<u8>>,
-    /// For one request as a whole: connecting, sending, and the answer to its last byte. More than zero.
+    /// For one request as a whole: connecting, sending, and the answer to its last byte. More than zero. A
+    /// long poll has its own timeout and ten seconds.
     pub timeout: Duration,
-    /// Requests at once, 1 or more. What comes beyond is refused at once as [`Error::Overloaded`](super::Error).
+    /// Requests of devices at once, 1 or more. What comes beyond is refused at once as
+    /// [`Error::Overloaded`](super::Error).
     pub max_in_flight: usize,
+    /// Long polls and the gateway's own reads at once, 1 or more, on connections of their own. What comes
+    /// beyond is refused as well.
+    pub max_downlink: usize,
 }
 
 /// A setting that can't work. The texts name no value: an URL may hold a password.
@@ -47,4 +52,7 @@ pub enum SettingsError {
     /// No request at all.
     #[error("max_in_flight is zero; at least one request must be possible")]
     ZeroInFlight,
+    /// No poll at all.
+    #[error("max_downlink is zero; at least one long poll must be possible")]
+    ZeroDownlink,
 }

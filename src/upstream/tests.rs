@@ -20,6 +20,7 @@ fn within(url: &str, timeout: Duration) -> ThingsBoard {
         ca: None,
         timeout,
         max_in_flight: 8,
+        max_downlink: 8,
     })
     .unwrap()
 }
@@ -277,6 +278,7 @@ async fn requests_beyond_the_limit_are_refused_at_once() {
         ca: None,
         timeout: Duration::from_secs(20),
         max_in_flight: 1,
+        max_downlink: 8,
     };
     let thingsboard = ThingsBoard::new(settings).unwrap();
     let script = async {

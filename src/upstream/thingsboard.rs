@@ -6,17 +6,27 @@
 //! Shapes and statuses are those of ThingsBoard's `DeviceApiController` (base `/api/v1`).
 
 use super::client::{Client, Reply};
+use super::outage::Outage;
+use super::request::Lane;
 use super::{Answer, Error, Operation, Request, Settings, SettingsError, Status, Upstream};
 use crate::device::AccessToken;
 use bytes::Bytes;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 /// A ThingsBoard server, reached over its HTTP device API.
 pub struct ThingsBoard {
+    requests: Connections,
+    downlink: Connections,
+}
+
+/// The connections of one [`Lane`], and its bound.
+struct Connections {
     client: Client,
-    in_flight: Semaphore,
+    places: Semaphore,
 }
 
 impl ThingsBoard {
@@ -28,10 +38,19 @@ impl ThingsBoard {
         if settings.max_in_flight == 0 {
             return Err(SettingsError::ZeroInFlight);
         }
-        let permits = settings.max_in_flight.min(Semaphore::MAX_PERMITS);
+        if settings.max_downlink == 0 {
+            return Err(SettingsError::ZeroDownlink);
+        }
+        let outage = Arc::new(Outage::default());
+        let connections = |most: usize| {
+            Ok(Connections {
+                client: Client::new(&settings, most, outage.clone())?,
+                places: Semaphore::new(most.min(Semaphore::MAX_PERMITS)),
+            })
+        };
         Ok(ThingsBoard {
-            client: Client::new(&settings)?,
-            in_flight: Semaphore::new(permits),
+            requests: connections(settings.max_in_flight)?,
+            downlink: connections(settings.max_downlink)?,
         })
     }
 }
@@ -44,11 +63,17 @@ impl fmt::Debug for ThingsBoard {
 
 impl Upstream for ThingsBoard {
     async fn send(&self, request: Request) -> Result<Answer, Error> {
+        let connections = match request.lane() {
+            Lane::Requests => &self.requests,
+            Lane::Downlink => &self.downlink,
+        };
         // A caller that waited here would hold its request without bound.
-        let Ok(_permit) = self.in_flight.try_acquire() else {
+        let Ok(_place) = connections.places.try_acquire() else {
             return Err(Error::Overloaded);
         };
-        judge(self.client.exchange(call(&request)).await?)
+        let call = call(&request);
+        let is_poll = call.poll.is_some();
+        judge(connections.client.exchange(call).await?, is_poll)
     }
 }
 
@@ -65,6 +90,8 @@ pub(super) struct Call {
     /// Path and query as they go onto the wire, beginning with `/`. Holds the token.
     pub(super) target: Zeroizing<String>,
     pub(super) body: Bytes,
+    /// Of a long poll: how long ThingsBoard was asked to wait.
+    pub(super) poll: Option<Duration>,
 }
 
 /// Puts a request into HTTP.
@@ -75,11 +102,13 @@ fn call(request: &Request) -> Call {
                 method: Method::Post,
                 target: Zeroizing::new("/api/v1/provision".to_owned()),
                 body: body.clone(),
+                poll: None,
             };
         }
         Request::Device { device, operation } => (device, operation),
     };
     let mut target = device_path(&device.token);
+    let mut poll = None;
     let (method, body) = match operation {
         Operation::PostTelemetry(body) => {
             target.push_str("/telemetry");
@@ -122,11 +151,31 @@ fn call(request: &Request) -> Call {
             target.push_str("/rpc");
             (Method::Post, body.clone())
         }
+        Operation::PollRpc { timeout } => {
+            target.push_str("/rpc");
+            poll = Some(*timeout);
+            (Method::Get, Bytes::new())
+        }
+        Operation::PollAttributes { timeout } => {
+            target.push_str("/attributes/updates");
+            poll = Some(*timeout);
+            (Method::Get, Bytes::new())
+        }
+        Operation::ReadAttributes => {
+            target.push_str("/attributes");
+            (Method::Get, Bytes::new())
+        }
     };
+    if let Some(timeout) = poll {
+        target.push_str("?timeout=");
+        // A zero would be taken for the default, a minute.
+        target.push_str(&timeout.as_millis().max(1).to_string());
+    }
     Call {
         method,
         target,
         body,
+        poll,
     }
 }
 
@@ -157,12 +206,14 @@ fn percent_encode(text: &str, into: &mut String) {
 
 /// What a reply means. ThingsBoard's error bodies have several shapes, depending on how it is deployed, so
 /// beyond "is there a text" only the status counts.
-fn judge(reply: Reply) -> Result<Answer, Error> {
+fn judge(reply: Reply, is_poll: bool) -> Result<Answer, Error> {
     match reply.status {
         200 => reply
             .body
             .map(|body| Answer { body })
             .ok_or(Error::Unintelligible("its body is too large")),
+        // A proxy's 504 says nothing about what happened meanwhile, so it ends no poll in peace.
+        408 if is_poll => Err(Error::Elapsed),
         408 | 504 => Err(Error::Timeout),
         502 | 503 => Err(Error::Overloaded),
         code @ 400..=599 => {
@@ -182,7 +233,6 @@ fn judge(reply: Reply) -> Result<Answer, Error> {
 mod tests {
     use super::*;
     use crate::device::Device;
-    use std::sync::Arc;
 
     fn put(token: &str, operation: Operation) -> (Method, String) {
         let device = Arc::new(Device {
@@ -194,10 +244,14 @@ mod tests {
     }
 
     fn judged(status: u16, body: &'static str) -> Result<Answer, Error> {
-        judge(Reply {
+        judge(replied(status, body), false)
+    }
+
+    fn replied(status: u16, body: &'static str) -> Reply {
+        Reply {
             status,
             body: Some(Bytes::from_static(body.as_bytes())),
-        })
+        }
     }
 
     fn rejected(code: u16, has_text: bool) -> Result<Answer, Error> {
@@ -312,19 +366,11 @@ mod tests {
 
     #[test]
     fn a_body_over_the_bound_spoils_an_answer_but_not_a_refusal() {
+        let too_large = |status| Reply { status, body: None };
         assert!(matches!(
-            judge(Reply {
-                status: 200,
-                body: None
-            }),
+            judge(too_large(200), false),
             Err(Error::Unintelligible(_))
         ));
-        assert_eq!(
-            judge(Reply {
-                status: 500,
-                body: None
-            }),
-            rejected(500, true)
-        );
+        assert_eq!(judge(too_large(500), false), rejected(500, true));
     }
 }

@@ -1,0 +1,55 @@
+//! Whether ThingsBoard can be reached, as the log tells it: an outage is told once, by whichever request
+//! meets it first, and a server that comes and goes is one outage.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Exchanges in a row that end an outage.
+const RECOVERED: u32 = 10;
+
+/// Serving → out (a failure) → recovering (exchanges succeed) → serving, or out again.
+#[derive(Debug, Default)]
+pub(super) struct Outage {
+    /// Exchanges that must still succeed before it counts as over; zero while serving.
+    recovering: AtomicU32,
+}
+
+impl Outage {
+    /// There was no connection. Says whether the outage begins with this.
+    pub(super) fn failed(&self) -> bool {
+        self.recovering.swap(RECOVERED, Ordering::Relaxed) == 0
+    }
+
+    /// There was an exchange. Says whether the outage is over with this.
+    pub(super) fn reached(&self) -> bool {
+        let left = |left: u32| left.checked_sub(1);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.recovering.fetch_update(set, fetch, left) == Ok(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_begins_once_and_ends_once() {
+        let outage = Outage::default();
+        assert!(!outage.reached());
+        assert!(outage.failed());
+        assert!(!outage.failed());
+        let over: Vec<bool> = (0..12).map(|_| outage.reached()).collect();
+        let tenth: Vec<bool> = (0..12).map(|index| index == 9).collect();
+        assert_eq!(over, tenth);
+        assert!(outage.failed());
+    }
+
+    #[test]
+    fn a_failure_on_the_way_back_is_the_same_outage() {
+        let outage = Outage::default();
+        assert!(outage.failed());
+        assert!((0..9).all(|_| !outage.reached()));
+        assert!(!outage.failed());
+        assert!((0..9).all(|_| !outage.reached()));
+        assert!(outage.reached());
+    }
+}
