@@ -80,6 +80,11 @@ impl Code {
             _ => Class::Reserved,
         }
     }
+
+    /// Whether this is a 2.xx.
+    pub fn is_success(self) -> bool {
+        self.0 >> 5 == 2
+    }
 }
 
 impl fmt::Display for Code {

@@ -31,4 +31,25 @@ pub struct Counters {
     pub too_many_exchanges: u64,
     /// Responses that did not fit one datagram and became 5.00.
     pub response_too_large: u64,
+    /// Registrations answered without Observe because the endpoint had too many relations.
+    pub too_many_observations: u64,
+    /// Notifications sent; retransmissions don't count, but what goes out in the place of an older
+    /// one does.
+    pub notifications_sent: u64,
+    /// Notifications that a newer one replaced before they were sent, or while in flight.
+    pub notifications_superseded: u64,
+    /// Relations whose notification, or registration response, was never acknowledged.
+    pub notifications_given_up: u64,
+    /// Notifications that did not fit one datagram, not sent.
+    pub notifications_too_large: u64,
+    /// Acknowledgements of notifications that had been superseded.
+    pub superseded_acknowledged: u64,
+    /// Relations ended by the client with a Reset.
+    pub observations_cancelled: u64,
+    /// Duplicates of registrations that came after newer notifications had been sent.
+    pub registrations_repeated: u64,
+    /// Pings of ours sent.
+    pub pings_sent: u64,
+    /// Pings of ours that nothing answered.
+    pub pings_unanswered: u64,
 }

@@ -49,6 +49,7 @@ pub mod counters;
 pub mod deduplication;
 pub mod exchange;
 pub mod message;
+pub mod observe;
 pub mod option;
 pub mod reliability;
 pub mod remote_endpoint;
@@ -58,6 +59,7 @@ pub use code::{Class, Code};
 pub use counters::Counters;
 pub use exchange::ExchangeId;
 pub use message::{Message, Token, Type, Undecodable};
+pub use observe::{Notification, ObservationId, Observe, largest_notification};
 pub use remote_endpoint::{Context, Output, RemoteEndpoint};
 pub use request::{Method, Request, Response};
 

@@ -6,6 +6,7 @@
 //! ignored if elective and refused if critical (§5.4.1; critical numbers are odd, §5.4.6).
 
 use super::message::Message;
+use super::observe::Observe;
 use super::request::{Method, Request};
 use bytes::Bytes;
 
@@ -114,7 +115,8 @@ fn take(request: &mut Request, option: u16, value: &Bytes) -> Result<(), BadOpti
         // §5.10.8.1: an empty If-Match is fulfilled by what exists, and all that is served here does.
         IF_MATCH if value.is_empty() => {}
         IF_MATCH | IF_NONE_MATCH => request.conditional = true,
-        OBSERVE => request.observe = Some(number),
+        // RFC 7641 §2: with another value the option is ignored, like any elective one.
+        OBSERVE => request.observe = Observe::from_value(number),
         URI_PATH => request.path.push(text()?),
         CONTENT_FORMAT => request.content_format = Some(short),
         URI_QUERY => request.query.push(text()?),
@@ -180,7 +182,7 @@ mod tests {
         .unwrap();
         assert_eq!(request.path, ["api", "v1"]);
         assert_eq!(request.query, ["clientKeys=a"]);
-        assert_eq!(request.observe, Some(0));
+        assert_eq!(request.observe, Some(Observe::Register));
         assert_eq!(request.content_format, Some(50));
         assert_eq!(request.accept, Some(50));
         assert_eq!(request.no_response, 26);

@@ -2,16 +2,22 @@
 //!
 //! ```text
 //! Waiting ──▶ Outstanding ──▶ (retransmitted up to MAX_RETRANSMIT times) ──▶ given up
-//!    │             └─────────▶ acknowledged or reset
+//!    │          │  └─────────▶ acknowledged or reset
+//!    │          └──▶ (superseded: other bytes, the same count and timeout)
 //!    └──▶ (behind others for MAX_TRANSMIT_WAIT) ──▶ given up
 //! ```
+//!
+//! Only responses wait here. Notifications and pings are made when nothing waits and NSTART has room
+//! ([`Outgoing::has_room`]): until then a notification may be replaced by a newer one.
 //!
 //! NSTART keeps what is behind an unacknowledged message waiting. Were there no end to that, a peer
 //! that has gone would be sent one message after the other, 93 seconds each, and their memory held.
 
 use super::Parameters;
 use super::deduplication::EXCHANGE_LIFETIME;
+use super::observe::ObservationId;
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 /// Confirmable messages that may wait or be outstanding at once. A client has no more exchanges
@@ -30,8 +36,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 #[derive(Debug)]
 pub struct MessageIds {
     last: u16,
-    /// When each eighth was used last.
-    used: [Option<Instant>; 8],
+    /// The first use of all.
+    begin: Option<Instant>,
+    /// When each eighth was used last, in milliseconds since `begin`. Half the size of an instant:
+    /// every idle endpoint has these.
+    used: [Option<NonZeroU64>; 8],
 }
 
 impl MessageIds {
@@ -39,6 +48,7 @@ impl MessageIds {
     pub fn new(seed: u16) -> MessageIds {
         MessageIds {
             last: seed,
+            begin: None,
             used: [None; 8],
         }
     }
@@ -47,20 +57,49 @@ impl MessageIds {
     pub fn allot(&mut self, now: Instant) -> Option<u16> {
         let next = self.last.wrapping_add(1);
         let eighth = |message_id: u16| usize::from(message_id >> 13);
+        let begin = *self.begin.get_or_insert(now);
         let used = self.used.get_mut(eighth(next))?;
         let begins = eighth(next) != eighth(self.last);
-        if begins && used.is_some_and(|at| now < at + EXCHANGE_LIFETIME) {
+        let free_at = used.map(|at| begin + Duration::from_millis(at.get()) + EXCHANGE_LIFETIME);
+        if begins && free_at.is_some_and(|free_at| now < free_at) {
             return None;
         }
-        *used = Some(now);
+        // Rounded up, so that none is free too early.
+        let since = now.saturating_duration_since(begin).as_millis();
+        *used = NonZeroU64::MIN.checked_add(u64::try_from(since).unwrap_or(u64::MAX));
         self.last = next;
         Some(next)
+    }
+}
+
+/// What a Confirmable message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A separate response.
+    Response,
+    /// The response to a registration.
+    Registration(ObservationId),
+    /// A notification.
+    Notification(ObservationId),
+    /// The last response of a relation that is gone.
+    Last(ObservationId),
+    /// An empty message, to see whether the peer lives.
+    Ping,
+}
+
+impl Purpose {
+    fn observation(self) -> Option<ObservationId> {
+        match self {
+            Purpose::Registration(id) | Purpose::Notification(id) | Purpose::Last(id) => Some(id),
+            Purpose::Response | Purpose::Ping => None,
+        }
     }
 }
 
 #[derive(Debug)]
 struct Transmission {
     message_id: u16,
+    purpose: Purpose,
     bytes: Vec<u8>,
     /// When it is given up, if it is still waiting then.
     stale_at: Instant,
@@ -72,7 +111,20 @@ struct Transmission {
 struct Progress {
     retransmissions: u8,
     timeout: Duration,
+    sent_at: Instant,
     retransmit_at: Instant,
+    /// Whether it was sent once more than MAX_RETRANSMIT allows, to a peer just awake.
+    hastened: bool,
+}
+
+impl Progress {
+    /// §4.2: each timeout is twice the one before.
+    fn retransmit(&mut self, now: Instant) {
+        self.retransmissions += 1;
+        self.timeout = self.timeout.saturating_mul(2).min(LONGEST_WAIT);
+        self.sent_at = now;
+        self.retransmit_at = now + self.timeout;
+    }
 }
 
 /// What a timer brought about.
@@ -80,10 +132,11 @@ struct Progress {
 pub enum Due {
     /// Send these bytes for the first time.
     Send(Vec<u8>),
-    /// Send them again.
-    Resend(Vec<u8>),
-    /// No acknowledgement came in time for this Message ID.
-    GaveUp(u16),
+    /// Send the message with this Message ID again: its [`bytes`](Outgoing::bytes), or what
+    /// [`supersede`](Outgoing::supersede)s it.
+    Resend(u16, Purpose),
+    /// No acknowledgement came in time for such a message.
+    GaveUp(Purpose),
 }
 
 /// Confirmable messages on their way to one endpoint. Empty, it holds no heap.
@@ -100,6 +153,7 @@ impl Outgoing {
         &mut self,
         now: Instant,
         message_id: u16,
+        purpose: Purpose,
         bytes: Vec<u8>,
         parameters: &Parameters,
     ) -> bool {
@@ -107,6 +161,7 @@ impl Outgoing {
         if room {
             self.queue.push_back(Transmission {
                 message_id,
+                purpose,
                 bytes,
                 stale_at: now + max_transmit_wait(parameters),
                 progress: None,
@@ -115,20 +170,75 @@ impl Outgoing {
         room
     }
 
-    /// An ACK or RST with this Message ID came. Returns whether it was awaited.
-    pub fn settle(&mut self, message_id: u16) -> bool {
-        self.remove(|transmission| {
-            transmission.message_id == message_id && transmission.progress.is_some()
-        })
+    /// An ACK or RST with this Message ID came: what it was for, if it was awaited.
+    pub fn settle(&mut self, message_id: u16) -> Option<Purpose> {
+        self.remove(|one| one.message_id == message_id && one.progress.is_some())
     }
 
-    fn remove(&mut self, which: impl FnMut(&Transmission) -> bool) -> bool {
-        let at = self.queue.iter().position(which);
-        let removed = at.and_then(|at| self.queue.remove(at)).is_some();
+    /// Takes back what belongs to a relation, be it waiting or outstanding.
+    pub fn withdraw(&mut self, observation: ObservationId) {
+        self.retain(|one| one.purpose.observation() != Some(observation));
+    }
+
+    /// Takes back what belongs to a relation and was not sent yet.
+    pub fn withdraw_waiting(&mut self, observation: ObservationId) {
+        self.retain(|one| one.progress.is_some() || one.purpose.observation() != Some(observation));
+    }
+
+    fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {
+        self.queue.retain(which);
         if self.queue.is_empty() {
             self.queue = VecDeque::new();
         }
-        removed
+    }
+
+    fn remove(&mut self, which: impl FnMut(&Transmission) -> bool) -> Option<Purpose> {
+        let at = self.queue.iter().position(which)?;
+        let removed = self.queue.remove(at)?;
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        Some(removed.purpose)
+    }
+
+    /// The bytes of an outstanding message.
+    pub fn bytes(&self, message_id: u16) -> Option<Vec<u8>> {
+        let mut outstanding = self.queue.iter().filter(|one| one.progress.is_some());
+        let message = outstanding.find(|one| one.message_id == message_id)?;
+        Some(message.bytes.clone())
+    }
+
+    /// Another message goes on in the place of an outstanding one, with its retransmission count and
+    /// timeout (RFC 7641 §4.5.2): the peer has not become quicker because there is news.
+    pub fn supersede(&mut self, message_id: u16, by: u16, purpose: Purpose, bytes: Vec<u8>) {
+        let mut outstanding = self.queue.iter_mut().filter(|one| one.progress.is_some());
+        if let Some(message) = outstanding.find(|one| one.message_id == message_id) {
+            message.message_id = by;
+            message.purpose = purpose;
+            message.bytes = bytes;
+        }
+    }
+
+    /// The same, by the message for `purpose`, if one waits: its Message ID.
+    pub fn supersede_by_waiting(&mut self, message_id: u16, purpose: Purpose) -> Option<u16> {
+        let waits = |one: &Transmission| one.purpose == purpose && one.progress.is_none();
+        let at = self.queue.iter().position(waits)?;
+        let newer = self.queue.remove(at)?;
+        self.supersede(message_id, newer.message_id, purpose, newer.bytes);
+        Some(newer.message_id)
+    }
+
+    /// Whether a message for this is waiting or outstanding.
+    pub fn has(&self, purpose: Purpose) -> bool {
+        self.queue.iter().any(|one| one.purpose == purpose)
+    }
+
+    /// Whether what is pushed now goes out at once.
+    pub fn has_room(&self, parameters: &Parameters) -> bool {
+        let outstanding = self.outstanding();
+        outstanding == self.queue.len()
+            && outstanding < parameters.nstart
+            && outstanding < MAX_MESSAGES
     }
 
     /// What is to be done by `now`: call until it returns nothing. `random` is uniform over `u32`.
@@ -139,8 +249,9 @@ impl Outgoing {
             .find(|transmission| transmission.progress.is_none() && transmission.stale_at <= now)
             .map(|transmission| transmission.message_id);
         if let Some(message_id) = stale {
-            self.remove(|transmission| transmission.message_id == message_id);
-            return Some(Due::GaveUp(message_id));
+            return self
+                .remove(|transmission| transmission.message_id == message_id)
+                .map(Due::GaveUp);
         }
         let outstanding = self.outstanding();
         if outstanding < parameters.nstart
@@ -151,7 +262,9 @@ impl Outgoing {
             next.progress = Some(Progress {
                 retransmissions: 0,
                 timeout,
+                sent_at: now,
                 retransmit_at: now + timeout,
+                hastened: false,
             });
             return Some(Due::Send(next.bytes.clone()));
         }
@@ -162,14 +275,32 @@ impl Outgoing {
         let transmission = self.queue.get_mut(at)?;
         let progress = transmission.progress.as_mut()?;
         if progress.retransmissions < parameters.max_retransmit {
-            progress.retransmissions += 1;
-            progress.timeout *= 2;
-            progress.retransmit_at = now + progress.timeout;
-            return Some(Due::Resend(transmission.bytes.clone()));
+            progress.retransmit(now);
+            return Some(Due::Resend(transmission.message_id, transmission.purpose));
         }
         let message_id = transmission.message_id;
-        self.settle(message_id);
-        Some(Due::GaveUp(message_id))
+        self.settle(message_id).map(Due::GaveUp)
+    }
+
+    /// The peer is awake now. What was last sent ACK_TIMEOUT ago or earlier is sent again, which
+    /// counts as its next retransmission; when none is left it is sent once more, and given up when
+    /// it would have been. Call until it returns nothing.
+    pub fn hasten(&mut self, now: Instant, parameters: &Parameters) -> Option<Due> {
+        let transmission = self.queue.iter_mut().find(|transmission| {
+            transmission.progress.as_ref().is_some_and(|progress| {
+                let left = progress.retransmissions < parameters.max_retransmit;
+                now.saturating_duration_since(progress.sent_at) >= parameters.ack_timeout
+                    && (left || !progress.hastened)
+            })
+        })?;
+        let progress = transmission.progress.as_mut()?;
+        if progress.retransmissions < parameters.max_retransmit {
+            progress.retransmit(now);
+        } else {
+            progress.sent_at = now;
+            progress.hastened = true;
+        }
+        Some(Due::Resend(transmission.message_id, transmission.purpose))
     }
 
     /// When [`due`](Self::due) has something next, if time alone decides.

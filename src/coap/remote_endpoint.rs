@@ -4,16 +4,23 @@
 //! options → an [`Exchange`] opens and [`Output::Request`] leaves. The way back: [`respond`] picks
 //! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
 //!
+//! [`transmitting`] sends what is Confirmable and hears what became of it; [`observing`] is the
+//! clients that observe.
+//!
 //! [`respond`]: RemoteEndpoint::respond
+
+mod observing;
+mod transmitting;
 
 use super::Parameters;
 use super::code::{Class, Code};
 use super::counters::Counters;
 use super::deduplication::{Arrival, Deduplication};
 use super::exchange::{Carriage, Exchange, ExchangeId};
-use super::message::{Message, Type, Undecodable};
+use super::message::{Message, Token, Type, Undecodable};
+use super::observe::{ObservationId, Observations};
 use super::option::{self, BadOption};
-use super::reliability::{Due, MessageIds, Outgoing};
+use super::reliability::{MessageIds, Outgoing, Purpose};
 use super::request::{Request, Response};
 use std::time::Instant;
 
@@ -29,6 +36,24 @@ pub enum Output {
     Send(Vec<u8>),
     /// A new request; answer it with [`RemoteEndpoint::respond`].
     Request(ExchangeId, Request),
+    /// The notification of this number has reached the peer: it was acknowledged, or it was sent and
+    /// is Non-confirmable.
+    Delivered(ObservationId, u64),
+    /// A notification, or the response to the registration, was given up after MAX_RETRANSMIT. The
+    /// relation is still there, and nothing of it is pending or in flight any more.
+    Undelivered(ObservationId),
+    /// The notification of this number does not fit one datagram and is not sent: see
+    /// [`largest_notification`](super::largest_notification). The relation is as it was.
+    TooLarge(ObservationId, u64),
+    /// The peer rejected a notification, be it one of some time ago (RFC 7641 §3.6). The relation is
+    /// gone.
+    Cancelled(ObservationId),
+    /// The request that registered this relation came again and was answered as the first time,
+    /// though notifications have gone out since. The peer takes that answer for older than those,
+    /// so if it never saw the first it now misses what was in it.
+    RegistrationRepeated(ObservationId),
+    /// Nothing answered the [`ping`](RemoteEndpoint::ping).
+    PingUnanswered,
 }
 
 /// What is the same for all endpoints.
@@ -43,7 +68,7 @@ pub struct Context<'a> {
     pub counters: &'a mut Counters,
 }
 
-/// The CoAP state of one secure session. Idle, it holds no heap.
+/// The CoAP state of one secure session. Idle and not observing, it holds no heap.
 #[derive(Debug)]
 pub struct RemoteEndpoint {
     message_ids: MessageIds,
@@ -51,6 +76,10 @@ pub struct RemoteEndpoint {
     deduplication: Deduplication,
     exchanges: Vec<Exchange>,
     outgoing: Outgoing,
+    observations: Observations,
+    /// When what could not be sent at the last try may be.
+    retry_at: Option<Instant>,
+    ping_wanted: bool,
 }
 
 impl RemoteEndpoint {
@@ -62,6 +91,9 @@ impl RemoteEndpoint {
             deduplication: Deduplication::default(),
             exchanges: Vec::new(),
             outgoing: Outgoing::default(),
+            observations: Observations::default(),
+            retry_at: None,
+            ping_wanted: false,
         }
     }
 
@@ -89,10 +121,7 @@ impl RemoteEndpoint {
                 self.receive_request(now, message, context, out);
             }
             (Type::Acknowledgement | Type::Reset, Class::Empty) => {
-                if !self.outgoing.settle(message.message_id) {
-                    context.counters.unmatched += 1;
-                }
-                self.transmit(now, context, out);
+                self.settle(now, message.kind, message.message_id, context, out);
             }
             // §4.3: an empty Confirmable message asks whether we live.
             (Type::Confirmable, Class::Empty) => {
@@ -123,12 +152,15 @@ impl RemoteEndpoint {
             context.counters.duplicates += 1;
         }
         match arrival {
-            Arrival::New => {}
+            Arrival::New => self.observations.message_id_taken(message_id),
             Arrival::Ignore => return,
             Arrival::AcknowledgeAgain => {
                 return send_empty(Type::Acknowledgement, message_id, out);
             }
-            Arrival::Repeat(bytes) => return out.push(Output::Send(bytes)),
+            Arrival::Repeat(bytes) => {
+                out.push(Output::Send(bytes));
+                return self.registration_repeated(message_id, context, out);
+            }
         }
 
         let request = option::read(message);
@@ -176,20 +208,37 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        let Some(at) = self.exchanges.iter().position(|open| open.id == id) else {
-            return;
-        };
+        if let Some(exchange) = self.close(id) {
+            self.answer(now, &exchange, response, None, context, out);
+        }
+    }
+
+    fn close(&mut self, id: ExchangeId) -> Option<Exchange> {
+        let at = self.exchanges.iter().position(|open| open.id == id)?;
         let exchange = self.exchanges.swap_remove(at);
         if self.exchanges.is_empty() {
             self.exchanges = Vec::new();
         }
+        Some(exchange)
+    }
+
+    /// Sends a response the way its request wants it. Returns whether it is on its way as given.
+    fn answer(
+        &mut self,
+        now: Instant,
+        exchange: &Exchange,
+        response: Response,
+        registers: Option<ObservationId>,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> bool {
         if response.is_suppressed_by(exchange.no_response) {
             // RFC 7967 §2.1: no response, but a Confirmable request is still acknowledged.
             if exchange.carriage() == Carriage::Piggybacked {
                 self.deduplication.acknowledged(exchange.message_id);
                 send_empty(Type::Acknowledgement, exchange.message_id, out);
             }
-            return;
+            return false;
         }
         let (kind, message_id) = match exchange.carriage() {
             Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message_id)),
@@ -199,39 +248,35 @@ impl RemoteEndpoint {
         // A client that asks so much faster than §4.4 allows either side gets no more than it allows.
         let Some(message_id) = message_id else {
             context.counters.out_of_message_ids += 1;
-            return;
+            return false;
         };
-        let mut code = response.code;
-        let message = response.into_message(kind, message_id, exchange.token);
-        let encoded = message.encode(context.max_message).or_else(|| {
-            context.counters.response_too_large += 1;
-            let error = Response::error(
-                Code::INTERNAL_SERVER_ERROR,
-                "the response does not fit one datagram",
-            );
-            code = error.code;
-            let message = error.into_message(kind, message_id, exchange.token);
-            message.encode(context.max_message)
-        });
-        // `dtls.mtu` is never so small that the error would not fit either.
-        let Some(bytes) = encoded else { return };
+        // `dtls.mtu` is never so small that not even an error would fit.
+        let Some(encoded) = encode(response, kind, message_id, exchange.token, context) else {
+            return false;
+        };
+        let Encoded { code, bytes, whole } = encoded;
         match exchange.carriage() {
             Carriage::Piggybacked => {
                 self.deduplication
                     .replied(message_id, code, &bytes, &exchange.token);
                 out.push(Output::Send(bytes));
             }
-            Carriage::NonConfirmable => out.push(Output::Send(bytes)),
-            Carriage::Separate => {
-                if !self
-                    .outgoing
-                    .push(now, message_id, bytes, context.parameters)
-                {
-                    context.counters.queue_full += 1;
+            Carriage::NonConfirmable => {
+                if let Some(relation) = registers.and_then(|id| self.observations.get_mut(id)) {
+                    relation.remember(now, kind, message_id);
                 }
+                out.push(Output::Send(bytes));
+            }
+            Carriage::Separate => {
+                let purpose = registers
+                    .filter(|_| whole)
+                    .map_or(Purpose::Response, Purpose::Registration);
+                let taken = self.push(now, message_id, purpose, bytes, context);
                 self.transmit(now, context, out);
+                return taken && whole;
             }
         }
+        whole
     }
 
     /// Does what time demands: empty acknowledgements, retransmissions, forgetting.
@@ -262,7 +307,7 @@ impl RemoteEndpoint {
             .min();
         let retransmit = self.outgoing.next_timeout();
         let forget = self.deduplication.empty_at();
-        [acknowledge, retransmit, forget]
+        [acknowledge, retransmit, self.retry_at, forget]
             .into_iter()
             .flatten()
             .min()
@@ -288,20 +333,46 @@ impl RemoteEndpoint {
         self.outgoing.len()
     }
 
-    fn transmit(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
-        while !self.outgoing.is_empty() {
-            let random = (context.random)();
-            match self.outgoing.due(now, context.parameters, random) {
-                Some(Due::Send(bytes)) => out.push(Output::Send(bytes)),
-                Some(Due::Resend(bytes)) => {
-                    context.counters.retransmissions += 1;
-                    out.push(Output::Send(bytes));
-                }
-                Some(Due::GaveUp(_)) => context.counters.given_up += 1,
-                None => break,
-            }
-        }
+    /// Clients' relations (RFC 7641 §4.1).
+    pub fn observations(&self) -> usize {
+        self.observations.len()
     }
+
+    /// Bytes of notifications that wait to be sent or are not acknowledged.
+    pub fn pending_notification_bytes(&self) -> usize {
+        self.observations.payload_bytes()
+    }
+}
+
+/// A response as bytes, or the error that says it is too large.
+struct Encoded {
+    code: Code,
+    bytes: Vec<u8>,
+    whole: bool,
+}
+
+fn encode(
+    response: Response,
+    kind: Type,
+    message_id: u16,
+    token: Token,
+    context: &mut Context<'_>,
+) -> Option<Encoded> {
+    let as_bytes = |response: Response, whole| {
+        let code = response.code;
+        let message = response.into_message(kind, message_id, token);
+        let bytes = message.encode(context.max_message)?;
+        Some(Encoded { code, bytes, whole })
+    };
+    if let Some(encoded) = as_bytes(response, true) {
+        return Some(encoded);
+    }
+    context.counters.response_too_large += 1;
+    let error = Response::error(
+        Code::INTERNAL_SERVER_ERROR,
+        "the response does not fit one datagram",
+    );
+    as_bytes(error, false)
 }
 
 fn send_empty(kind: Type, message_id: u16, out: &mut Vec<Output>) {

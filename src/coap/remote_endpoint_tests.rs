@@ -69,7 +69,7 @@ impl Bench {
     fn request(&mut self) -> (ExchangeId, Request) {
         match self.out.remove(0) {
             Output::Request(id, request) => (id, request),
-            Output::Send(bytes) => panic!("sent {bytes:?} instead"),
+            other => panic!("{other:?} instead"),
         }
     }
 
@@ -77,7 +77,7 @@ impl Bench {
     fn sent(&mut self) -> Message {
         match self.out.remove(0) {
             Output::Send(bytes) => Message::decode(&bytes).unwrap(),
-            Output::Request(..) => panic!("a request instead"),
+            other => panic!("{other:?} instead"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::code::Code;
 use super::message::{Message, Token, Type};
+use super::observe::Observe;
 use super::option::{encode_unsigned, number};
 use bytes::Bytes;
 
@@ -39,8 +40,8 @@ pub struct Request {
     pub content_format: Option<u16>,
     /// What the client can read.
     pub accept: Option<u16>,
-    /// Observe (RFC 7641 §2): 0 registers, 1 deregisters.
-    pub observe: Option<u32>,
+    /// What the client wants to be told later (RFC 7641 §2).
+    pub observe: Option<Observe>,
     /// Block1 (RFC 7959 §2.1), undecoded.
     pub block1: Option<u32>,
     /// Block2, undecoded.
@@ -77,6 +78,8 @@ impl Request {
 pub struct Response {
     /// 2.xx, 4.xx or 5.xx.
     pub code: Code,
+    /// The sequence number of a notification (RFC 7641 §2). The endpoint alone sets it.
+    pub observe: Option<u32>,
     /// What the payload is; a diagnostic payload has none.
     pub content_format: Option<u16>,
     /// Seconds. After a 5.03 or 4.29: when to try again (RFC 7252 §5.9.3.4, RFC 8516 §4).
@@ -92,6 +95,7 @@ impl Response {
     pub fn new(code: Code) -> Response {
         Response {
             code,
+            observe: None,
             content_format: None,
             max_age: None,
             size1: None,
@@ -133,6 +137,7 @@ impl Response {
     /// The message that carries this response.
     pub fn into_message(self, kind: Type, message_id: u16, token: Token) -> Message {
         let options = [
+            (number::OBSERVE, self.observe),
             (number::CONTENT_FORMAT, self.content_format.map(u32::from)),
             (number::MAX_AGE, self.max_age),
             (number::SIZE1, self.size1),

@@ -40,6 +40,13 @@ impl Core {
                 Output::Request(exchange, request) => {
                     self.handle_request(now, session, exchange, request);
                 }
+                // Nobody registers yet, so nothing comes of observing.
+                Output::Delivered(..)
+                | Output::Undelivered(_)
+                | Output::TooLarge(..)
+                | Output::Cancelled(_)
+                | Output::RegistrationRepeated(_)
+                | Output::PingUnanswered => {}
             }
         }
         self.outputs = outputs;

@@ -1,0 +1,268 @@
+//! An endpoint's clients that observe (RFC 7641): registration, notifications, and the end.
+//!
+//! [`super::super::observe`] knows what each relation is to be sent; here it becomes messages.
+
+use super::{Context, Output, RemoteEndpoint, encode};
+use crate::coap::exchange::{Carriage, ExchangeId};
+use crate::coap::message::Type;
+use crate::coap::observe::{Notification, ObservationId, largest_notification};
+use crate::coap::reliability::Purpose;
+use crate::coap::request::Response;
+use std::time::Instant;
+
+impl RemoteEndpoint {
+    /// The relation under the token of this open exchange, if there is one: the request renews it
+    /// (RFC 7641 §3.1), ends it (§3.6), or has nothing to do with it.
+    pub fn observation_of(&self, exchange: ExchangeId) -> Option<ObservationId> {
+        let exchange = self.exchanges.iter().find(|open| open.id == exchange)?;
+        self.observations.of_token(&exchange.token)
+    }
+
+    /// Answers a registration. The relation is added, or renewed if the token has one: its
+    /// notifications then travel as this request came, what is pending will follow this response,
+    /// and what is in flight goes on, under a higher sequence number from its next retransmission.
+    ///
+    /// Without a relation afterwards the response goes out without Observe, and nothing is
+    /// returned: there were too many, or the response is an error (RFC 7641 §4.1), too large, of no
+    /// interest to the client (RFC 7967), or could not be sent. If the token had a relation, that is
+    /// then gone. Nothing at all happens if the exchange is no longer open.
+    pub fn respond_registered(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        response: Response,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<ObservationId> {
+        let exchange = self.close(exchange)?;
+        if !response.code.is_success() {
+            if let Some(id) = self.observations.of_token(&exchange.token) {
+                self.forget(id);
+            }
+            self.answer(now, &exchange, response, None, context, out);
+            return None;
+        }
+        let confirmable = exchange.carriage() != Carriage::NonConfirmable;
+        let (token, message_id) = (exchange.token, exchange.message_id);
+        let registered = self
+            .observations
+            .register(now, token, confirmable, message_id);
+        let Some(id) = registered else {
+            context.counters.too_many_observations += 1;
+            self.answer(now, &exchange, response, None, context, out);
+            return None;
+        };
+        let response = Response {
+            observe: Some(self.observations.allot_sequence_number()),
+            ..response
+        };
+        if self.answer(now, &exchange, response, Some(id), context, out) {
+            return Some(id);
+        }
+        self.forget(id);
+        None
+    }
+
+    /// The newest content for a relation. It replaces what has not been sent yet. What is in flight
+    /// goes on, but at its next retransmission the newest goes out in its place (RFC 7641 §4.5.2).
+    pub fn notify(
+        &mut self,
+        now: Instant,
+        observation: ObservationId,
+        notification: Notification,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(relation) = self.observations.get_mut(observation) else {
+            return;
+        };
+        if notification.response.payload.len() > largest_notification(context.max_message) {
+            context.counters.notifications_too_large += 1;
+            out.push(Output::TooLarge(observation, notification.number));
+            return;
+        }
+        if relation.renew(notification) {
+            context.counters.notifications_superseded += 1;
+        }
+        self.transmit(now, context, out);
+    }
+
+    /// Ends a relation, with a last response without Observe (RFC 7641 §4.2) or in silence. What is
+    /// pending or in flight is not sent again.
+    pub fn end_observation(
+        &mut self,
+        now: Instant,
+        observation: ObservationId,
+        last: Option<Response>,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(relation) = self.observations.remove(observation) else {
+            return;
+        };
+        let kind = relation.kind();
+        if last.is_some() && kind == Type::Confirmable {
+            // What is in flight stays until the last response can take its place.
+            self.outgoing.withdraw_waiting(observation);
+        } else {
+            self.outgoing.withdraw(observation);
+        }
+        if let Some(last) = last {
+            let last = Response {
+                observe: None,
+                ..last
+            };
+            match self.message_ids.allot(now) {
+                None => context.counters.out_of_message_ids += 1,
+                Some(message_id) => {
+                    let encoded = encode(last, kind, message_id, relation.token(), context);
+                    let bytes = encoded.map(|encoded| encoded.bytes);
+                    match (bytes, kind) {
+                        (None, _) => {}
+                        (Some(bytes), Type::Confirmable) => {
+                            let purpose = Purpose::Last(observation);
+                            self.push(now, message_id, purpose, bytes, context);
+                        }
+                        (Some(bytes), _) => out.push(Output::Send(bytes)),
+                    }
+                }
+            }
+        }
+        self.transmit(now, context, out);
+    }
+
+    /// Sends the newest content of a relation.
+    pub(super) fn send_notification(
+        &mut self,
+        now: Instant,
+        id: ObservationId,
+        kind: Type,
+        message_id: u16,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(bytes) = self.encode_newest(id, kind, message_id, context) else {
+            // `notify` has measured it, so this is for a limit that has become smaller since.
+            let relation = self.observations.get_mut(id);
+            if let Some(number) = relation.and_then(|relation| relation.discard()) {
+                context.counters.notifications_too_large += 1;
+                out.push(Output::TooLarge(id, number));
+            }
+            return;
+        };
+        self.observations.took_its_turn(now, id, kind);
+        if kind == Type::Confirmable {
+            // `has_room` said so; otherwise it stays pending.
+            if !self.push(now, message_id, Purpose::Notification(id), bytes, context) {
+                return;
+            }
+            if let Some(relation) = self.observations.get_mut(id) {
+                relation.sent_confirmable(now);
+            }
+        } else {
+            out.push(Output::Send(bytes));
+            let relation = self.observations.get_mut(id);
+            let number =
+                relation.and_then(|relation| relation.sent_non_confirmable(now, message_id));
+            out.extend(number.map(|number| Output::Delivered(id, number)));
+        }
+        context.counters.notifications_sent += 1;
+    }
+
+    /// The notification with this Message ID is to be sent again. Returns the Message ID of what is
+    /// sent in its place: its own, if there is nothing newer.
+    pub(super) fn supersede(
+        &mut self,
+        now: Instant,
+        message_id: u16,
+        id: ObservationId,
+        context: &mut Context<'_>,
+    ) -> u16 {
+        let Some(relation) = self.observations.get_mut(id) else {
+            let last = Purpose::Last(id);
+            let by = self.outgoing.supersede_by_waiting(message_id, last);
+            return by.unwrap_or(message_id);
+        };
+        if !relation.has_newer() {
+            return message_id;
+        }
+        let Some(newer) = self.message_ids.allot(now) else {
+            return message_id;
+        };
+        let Some(bytes) = self.encode_newest(id, Type::Confirmable, newer, context) else {
+            return message_id;
+        };
+        self.outgoing
+            .supersede(message_id, newer, Purpose::Notification(id), bytes);
+        if let Some(relation) = self.observations.get_mut(id) {
+            relation.remember(now, Type::Confirmable, message_id);
+            relation.sent_confirmable(now);
+        }
+        context.counters.notifications_superseded += 1;
+        context.counters.notifications_sent += 1;
+        newer
+    }
+
+    fn encode_newest(
+        &mut self,
+        id: ObservationId,
+        kind: Type,
+        message_id: u16,
+        context: &Context<'_>,
+    ) -> Option<Vec<u8>> {
+        let sequence_number = self.observations.allot_sequence_number();
+        let relation = self.observations.get_mut(id)?;
+        let message = relation.compose(kind, message_id, sequence_number)?;
+        message.encode(context.max_message)
+    }
+
+    pub(super) fn delivered(&mut self, id: ObservationId, out: &mut Vec<Output>) {
+        let relation = self.observations.get_mut(id);
+        let number = relation.and_then(|relation| relation.acknowledged());
+        out.extend(number.map(|number| Output::Delivered(id, number)));
+    }
+
+    pub(super) fn undelivered(
+        &mut self,
+        id: ObservationId,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        self.outgoing.withdraw(id);
+        if let Some(relation) = self.observations.get_mut(id) {
+            relation.stand_still();
+            context.counters.notifications_given_up += 1;
+            out.push(Output::Undelivered(id));
+        }
+    }
+
+    pub(super) fn cancelled(
+        &mut self,
+        id: ObservationId,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        if self.forget(id) {
+            context.counters.observations_cancelled += 1;
+            out.push(Output::Cancelled(id));
+        }
+    }
+
+    pub(super) fn registration_repeated(
+        &mut self,
+        message_id: u16,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(id) = self.observations.notified_since(message_id) {
+            context.counters.registrations_repeated += 1;
+            out.push(Output::RegistrationRepeated(id));
+        }
+    }
+
+    /// Removes a relation with all that was to be sent. Returns whether it was there.
+    fn forget(&mut self, id: ObservationId) -> bool {
+        self.outgoing.withdraw(id);
+        self.observations.remove(id).is_some()
+    }
+}
