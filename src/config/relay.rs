@@ -59,12 +59,15 @@ impl Default for Relay {
 }
 
 impl Relay {
+    /// Reads of attributes that may be under way at once, beside the polls.
+    pub const READS: usize = 64;
+
     /// Connections it may need at once: each poll's successor is opened about a second before the poll
     /// ends, and there are reads beside the polls.
     pub fn connections(&self) -> usize {
         self.max_polls
             .saturating_add(self.max_polls / 8)
-            .saturating_add(16)
+            .saturating_add(Self::READS)
     }
 }
 

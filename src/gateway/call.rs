@@ -1,16 +1,48 @@
 //! What passes between the core and the tasks that call upstream.
 
+use super::relay::{Kind, RelayId};
 use super::translate::Expect;
 use crate::coap::ExchangeId;
 use crate::dtls::SessionId;
 use crate::upstream;
 
-/// Which request a call to upstream answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket {
-    pub(super) session: SessionId,
-    pub(super) exchange: ExchangeId,
-    pub(super) expect: Expect,
+/// What a call to upstream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Ticket {
+    /// It answers a device's request.
+    Exchange {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        exchange: ExchangeId,
+        /// What a 200 becomes.
+        expect: Expect,
+    },
+    /// A relay asks.
+    Relay(RelayId, Errand),
+}
+
+impl Ticket {
+    /// Whether the call may take longer than anybody wants it.
+    pub fn is_poll(&self) -> bool {
+        match self {
+            Ticket::Relay(_, Errand::Poll(..)) => true,
+            Ticket::Relay(_, Errand::Read(_) | Errand::Refusal(_)) | Ticket::Exchange { .. } => {
+                false
+            }
+        }
+    }
+}
+
+/// What a relay asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Errand {
+    /// News, by a long poll of this number.
+    Poll(Kind, u64),
+    /// All attributes, by a read of this number.
+    Read(u64),
+    /// Nothing: it tells that the command of this id can't be delivered.
+    Refusal(u32),
 }
 
 /// A request to send upstream.

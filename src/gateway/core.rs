@@ -4,17 +4,19 @@
 //! Nothing here waits, reads a clock or touches a socket, so all of it runs in a test under a clock
 //! of the test's own. [`super::shard`] is the loop around it.
 
+mod downlink;
 mod requests;
 
 use super::Settings;
-use super::call::{Call, Completion};
+use super::call::{Call, Completion, Ticket};
 use super::counters::Counters;
 use super::journal::Journal;
 use super::peers::{Admission, Peer, Peers};
-use super::translate::{self, Expect};
-use crate::coap::{self, Code, Output};
-use crate::device::{CertificateId, Registry};
+use super::relay::Relays;
+use crate::coap::{self, Output};
+use crate::device::{CertificateId, Device, Registry};
 use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
+use downlink::Errands;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -30,7 +32,9 @@ pub(super) struct Load {
     pub(super) sessions: usize,
     pub(super) half_open: usize,
     pub(super) in_flight: usize,
+    pub(super) errands: usize,
     pub(super) peers: super::peers::Load,
+    pub(super) relays: super::relay::relays::Load,
     pub(super) demux: dtls::demux::Load,
 }
 
@@ -40,6 +44,8 @@ pub struct Core {
     registry: Arc<Registry>,
     demux: Demux,
     peers: Peers,
+    relays: Relays,
+    errands: Errands,
     calls: VecDeque<Call>,
     in_flight: usize,
     random: fastrand::Rng,
@@ -62,6 +68,8 @@ impl Core {
         Core {
             demux: Demux::new(settings.dtls, engine, policy),
             peers: Peers::new(settings.limits),
+            relays: Relays::new(settings.relay, settings.largest_notification(), !seed),
+            errands: Errands::default(),
             settings,
             registry,
             calls: VecDeque::new(),
@@ -82,33 +90,27 @@ impl Core {
     /// A datagram came.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.demux.receive(now, path, datagram);
-        self.follow_sessions(now);
+        self.settle(now);
     }
 
     /// An upstream call has come to its end.
     pub fn complete(&mut self, now: Instant, completion: Completion) {
-        self.in_flight = self.in_flight.saturating_sub(1);
         let Completion { ticket, outcome } = completion;
-        let Some(peer) = self.peers.get(ticket.session) else {
-            self.counters.completions_too_late += 1;
-            return;
-        };
-        if let Err(error) = &outcome {
-            let expect = ticket.expect;
-            self.journal.upstream_failed(now, peer, expect, error);
+        match ticket {
+            Ticket::Exchange {
+                session,
+                exchange,
+                expect,
+            } => self.answered(now, session, exchange, expect, outcome),
+            Ticket::Relay(relay, errand) => self.errand_done(now, relay, errand, outcome),
         }
-        let response = translate::to_response(ticket.expect, outcome);
-        if ticket.expect == Expect::Provisioned && response.code == Code::CREATED {
-            self.journal.provisioned(now, peer);
-        }
-        self.respond(now, ticket.session, ticket.exchange, response);
-        self.follow_sessions(now);
+        self.settle(now);
     }
 
     /// Does what time demands.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.demux.handle_timeout(now);
-        self.follow_sessions(now);
+        self.settle(now);
         for _ in 0..TIMERS_PER_CALL {
             let Some(session) = self.peers.pop_due(now) else {
                 break;
@@ -122,12 +124,22 @@ impl Core {
                 });
             }
         }
-        self.follow_sessions(now);
+        for _ in 0..TIMERS_PER_CALL {
+            let Some(relay) = self.relays.pop_due(now) else {
+                break;
+            };
+            self.tell_relay(now, relay, |_, _| {});
+        }
+        self.settle(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let deadlines = [self.demux.next_timeout(), self.peers.next_timeout()];
+        let deadlines = [
+            self.demux.next_timeout(),
+            self.peers.next_timeout(),
+            self.relays.next_timeout(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -141,12 +153,17 @@ impl Core {
         self.calls.pop_front()
     }
 
+    /// The next call that nobody waits for any more: it is to be dropped, and not completed.
+    pub fn poll_abort(&mut self) -> Option<Ticket> {
+        self.errands.poll_abort()
+    }
+
     /// Ends every session with a close_notify.
     pub fn close_all(&mut self, now: Instant) {
         for session in self.peers.sessions() {
             self.demux.close(session, "it stops");
         }
-        self.follow_sessions(now);
+        self.settle(now);
     }
 
     /// Once a minute: tells the operator which bounds were reached since the last time. `unsent` is
@@ -161,6 +178,10 @@ impl Core {
                 dtls.half_open_full + dtls.proven_displaced,
             ),
             ("upstream.max_in_flight", self.counters.calls_refused),
+            (
+                "relay.max_polls",
+                self.relays.counters().registrations_refused,
+            ),
             ("the socket's send buffer", unsent),
         ]);
     }
@@ -168,6 +189,11 @@ impl Core {
     /// What was counted: sessions, messages, and their joining.
     pub fn counters(&self) -> (&dtls::Counters, &coap::Counters, &Counters) {
         (self.demux.counters(), &self.coap_counters, &self.counters)
+    }
+
+    /// What was counted of observations.
+    pub fn relay_counters(&self) -> &super::relay::Counters {
+        self.relays.counters()
     }
 
     /// Established sessions.
@@ -180,7 +206,7 @@ impl Core {
         self.demux.half_open()
     }
 
-    /// Upstream calls made and not completed.
+    /// Upstream calls for devices' requests, made and not completed.
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
@@ -192,8 +218,24 @@ impl Core {
             sessions: self.demux.established(),
             half_open: self.demux.half_open(),
             in_flight: self.in_flight,
+            errands: self.errands.len(),
             peers: self.peers.load(),
+            relays: self.relays.load(),
             demux: self.demux.load(),
+        }
+    }
+
+    /// Lets sessions, endpoints and relays hear of each other until none has more to say.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            self.follow_sessions(now);
+            if let Some((session, told)) = self.errands.told.pop_front() {
+                self.hear_of_observation(now, session, told);
+            } else if let Some((relay, effect)) = self.relays.poll_effect() {
+                self.do_errand(now, relay, effect);
+            } else {
+                break;
+            }
         }
     }
 
@@ -211,8 +253,12 @@ impl Core {
                     self.with_endpoint(now, session, |endpoint, context, outputs| {
                         endpoint.receive(now, &bytes, context, outputs);
                     });
+                    self.tell_heard(now, session);
                 }
                 dtls::Event::Ended { session, reason } => {
+                    self.tell_if_any(now, session, |relay, context| {
+                        relay.session_gone(session, context);
+                    });
                     if let Some(peer) = self.peers.remove(session) {
                         self.journal.ended(&peer, &reason);
                     }
@@ -222,6 +268,10 @@ impl Core {
                 }
             }
         }
+    }
+
+    fn device_of(&self, session: SessionId) -> Option<Arc<Device>> {
+        self.peers.get(session)?.device.clone()
     }
 
     fn admit(

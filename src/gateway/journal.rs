@@ -4,11 +4,13 @@
 //! Nothing secret is written here, and nothing a stranger chose: of a certificate only its
 //! fingerprint, of a path only what it resolves to.
 
+use super::call::Errand;
 use super::notices::Notices;
 use super::peers::Peer;
+use super::relay::{Kind, Last};
 use super::route::{NoRoute, Resource};
 use super::translate::Expect;
-use crate::coap::{ExchangeId, Request, Response};
+use crate::coap::{ExchangeId, ObservationId, Request, Response};
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
@@ -22,7 +24,7 @@ use tracing::{debug, info, warn};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Bounds that [`Journal::pressure`] watches.
-const BOUNDS: usize = 5;
+const BOUNDS: usize = 6;
 
 /// What makes two failed handshakes of one address the same to an operator.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -45,6 +47,8 @@ pub struct Journal {
     provisioned: Notices<[u8; 32]>,
     refused_tokens: Notices<Arc<str>>,
     upstream: Notices<Discriminant<Error>>,
+    polls: Notices<Discriminant<Error>>,
+    nonsense: Notices<Kind>,
     bounds_told: [u64; BOUNDS],
     held_back_told: u64,
 }
@@ -60,6 +64,8 @@ impl Default for Journal {
             provisioned: Notices::every(HOUR),
             refused_tokens: Notices::every(HOUR),
             upstream: Notices::every(MINUTE),
+            polls: Notices::every(MINUTE),
+            nonsense: Notices::every(MINUTE),
             bounds_told: [0; BOUNDS],
             held_back_told: 0,
         }
@@ -205,6 +211,97 @@ impl Journal {
                 }
             }
         }
+    }
+
+    /// An observation stands.
+    pub fn registered(&self, peer: &Peer, kind: Kind, observation: ObservationId) {
+        let (session, observation) = (peer.session.0, observation.0);
+        debug!(
+            device = peer.name(),
+            session,
+            observation,
+            ?kind,
+            "observation registered"
+        );
+    }
+
+    /// Something observed goes to a device.
+    pub fn notified(&self, peer: &Peer, observation: ObservationId, bytes: usize) {
+        let (session, observation) = (peer.session.0, observation.0);
+        debug!(
+            device = peer.name(),
+            session, observation, bytes, "notification"
+        );
+    }
+
+    /// The gateway ends an observation.
+    pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, last: Last) {
+        let (session, observation) = (peer.session.0, observation.0);
+        debug!(
+            device = peer.name(),
+            session,
+            observation,
+            ?last,
+            "observation ended"
+        );
+    }
+
+    /// A device does not answer what it observes.
+    pub fn parked(&self, peer: &Peer) {
+        info!(
+            device = peer.name(), session = peer.session.0, address = %peer.path,
+            "the device does not answer: nothing is polled for it until it is heard again"
+        );
+    }
+
+    /// A call of a relay has failed.
+    pub fn errand_failed(&mut self, now: Instant, device: &str, errand: Errand, error: &Error) {
+        match error {
+            // Most polls end so.
+            Error::Elapsed => return,
+            Error::Rejected(status) if matches!(status.code, 401 | 403) => {
+                if self.refused_tokens.is_first(now, device.into()) {
+                    warn!(
+                        device,
+                        "ThingsBoard refuses the device ({error}): its observations end"
+                    );
+                }
+            }
+            // The client tells when upstream goes and when it comes back.
+            Error::Unreachable => {}
+            Error::Timeout | Error::Overloaded | Error::Unintelligible(_) | Error::Rejected(_) => {
+                if self.polls.is_first(now, discriminant(error)) {
+                    warn!(
+                        device,
+                        ?errand,
+                        "{error}; trying again, less and less often"
+                    );
+                }
+            }
+        }
+        debug!(device, ?errand, "{error}");
+    }
+
+    /// A poll brought what makes no sense.
+    pub fn nonsense(&mut self, now: Instant, device: &str, kind: Kind) {
+        if self.nonsense.is_first(now, kind) {
+            warn!(
+                device,
+                ?kind,
+                "a long poll was answered with what is not ThingsBoard's JSON; is it ThingsBoard that answers at \
+                 upstream.url?"
+            );
+        }
+    }
+
+    /// ThingsBoard ends polls before they have waited for as long as they were asked to.
+    pub fn polls_cut_off(&self, asked: Duration, lasted: Duration) {
+        warn!(
+            asked = %humantime::format_duration(asked),
+            "ThingsBoard ends long polls after {:.0} s: they are kept below it from now on. Lower \
+             relay.poll_timeout to 25s, or raise ThingsBoard's SPRING_MVC_ASYNC_REQUEST_TIMEOUT",
+            lasted.as_secs_f64()
+        );
     }
 
     /// A device has provisioned itself.

@@ -7,6 +7,7 @@
 //! | [`peers`] | whose a session is, and how many a device may have |
 //! | [`route`] | which resource a path names |
 //! | [`translate`] | requests into upstream requests, outcomes into responses |
+//! | [`relay`] | Observe over ThingsBoard's long polls |
 //! | [`journal`] | the log lines |
 //! | [`forward`] | one call to upstream |
 //! | [`service`] | a configured gateway, bound and ready to run |
@@ -21,6 +22,7 @@ pub mod journal;
 mod log_lines;
 pub mod notices;
 pub mod peers;
+pub mod relay;
 pub mod route;
 pub mod service;
 pub mod shard;
@@ -30,8 +32,12 @@ pub mod translate;
 
 pub use service::{Gateway, StartError};
 
-use crate::config::Limits;
+use crate::config::{Limits, Relay};
 use crate::{coap, dtls};
+
+/// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
+/// some to spare for DTLS 1.3's padding and content type.
+const DTLS_OVERHEAD: usize = 48;
 
 /// What the core needs to know beside keys and devices.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +50,20 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether an unregistered certificate may POST `api/v1/provision`.
     pub provision: bool,
-    /// Upstream calls at once.
+    /// Upstream calls for devices' requests at once.
     pub max_in_flight: usize,
+    /// How what devices observe is fetched.
+    pub relay: Relay,
+}
+
+impl Settings {
+    /// The largest CoAP message that fits one datagram, in bytes.
+    fn max_message(&self) -> usize {
+        self.dtls.mtu.saturating_sub(DTLS_OVERHEAD)
+    }
+
+    /// The largest payload that fits a notification, in bytes.
+    fn largest_notification(&self) -> usize {
+        coap::largest_notification(self.max_message())
+    }
 }

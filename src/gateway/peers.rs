@@ -63,6 +63,11 @@ impl Peer {
         self.device.as_ref().map_or("-", |device| &device.name)
     }
 
+    /// When something authentic came from it last.
+    pub fn last_heard(&self) -> Instant {
+        self.last_heard
+    }
+
     fn next_timeout(&self) -> Option<Instant> {
         let deadlines = [self.expires, self.endpoint.next_timeout()];
         deadlines.into_iter().flatten().min()

@@ -67,6 +67,7 @@ impl Gateway {
             limits: config.limits,
             provision: config.provision,
             max_in_flight: config.upstream.max_in_flight,
+            relay: config.relay,
         };
         let timeout = config.upstream.timeout;
         let devices = config.registry.len();
@@ -92,7 +93,9 @@ impl Gateway {
             udp,
             Arc::new(upstream),
             timeout,
-            settings.max_in_flight,
+            settings
+                .max_in_flight
+                .saturating_add(settings.relay.connections()),
         );
         Ok(Gateway { shard, address })
     }

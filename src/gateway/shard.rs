@@ -4,7 +4,7 @@
 //! Each turn is bounded: one batch of datagrams, so many completions, so many timers; then all that
 //! came of it goes out. So neither a flood of datagrams nor a slow upstream keeps the other waiting.
 
-use super::call::Completion;
+use super::call::{Completion, Ticket};
 use super::core::Core;
 use super::forward::forward;
 use super::notices::Notices;
@@ -12,12 +12,14 @@ use crate::dtls::Path;
 use crate::udp::Udp;
 use crate::upstream::Upstream;
 use rustls_pki_types::UnixTime;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
 
 /// Completions taken in one turn.
@@ -35,6 +37,8 @@ pub struct Shard<U> {
     timeout: Duration,
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
+    /// Calls that nobody may want any more before they end: long polls.
+    polls: HashMap<Ticket, AbortHandle>,
     socket_errors: Notices<io::ErrorKind>,
     /// Until when the socket is left alone after an error.
     paused_until: Option<Instant>,
@@ -43,15 +47,15 @@ pub struct Shard<U> {
 }
 
 impl<U: Upstream> Shard<U> {
-    /// `max_in_flight` must be the core's: the channel of completions has room for so many.
+    /// `most_calls` is how many the core may have under way: the channel of completions has room for so many.
     pub fn new(
         core: Core,
         udp: Udp,
         upstream: Arc<U>,
         timeout: Duration,
-        max_in_flight: usize,
+        most_calls: usize,
     ) -> Shard<U> {
-        let (completed, completions) = mpsc::channel(max_in_flight.max(1));
+        let (completed, completions) = mpsc::channel(most_calls.max(1));
         Shard {
             core,
             udp,
@@ -59,6 +63,7 @@ impl<U: Upstream> Shard<U> {
             timeout,
             completions,
             completed,
+            polls: HashMap::new(),
             socket_errors: Notices::every(Duration::from_secs(60)),
             paused_until: None,
             unsent: 0,
@@ -95,6 +100,7 @@ impl<U: Upstream> Shard<U> {
                     ?dtls,
                     ?coap,
                     ?gateway,
+                    relay = ?self.core.relay_counters(),
                     "counters"
                 );
             }
@@ -102,7 +108,15 @@ impl<U: Upstream> Shard<U> {
         self.core.close_all(now());
         self.send_all();
         let (dtls, coap, gateway) = self.core.counters();
-        info!(unsent = self.unsent, ?dtls, ?coap, ?gateway, "stopped");
+        let relay = self.core.relay_counters();
+        info!(
+            unsent = self.unsent,
+            ?dtls,
+            ?coap,
+            ?gateway,
+            ?relay,
+            "stopped"
+        );
     }
 
     /// Takes one batch of datagrams.
@@ -130,11 +144,13 @@ impl<U: Upstream> Shard<U> {
     /// Takes one completion and those that wait behind it.
     fn complete(&mut self, completion: Completion) {
         let now = now();
+        self.polls.remove(&completion.ticket);
         self.core.complete(now, completion);
         for _ in 1..COMPLETIONS_PER_TURN {
             let Ok(completion) = self.completions.try_recv() else {
                 break;
             };
+            self.polls.remove(&completion.ticket);
             self.core.complete(now, completion);
         }
     }
@@ -147,8 +163,17 @@ impl<U: Upstream> Shard<U> {
             self.unsent += u64::from(!sent);
         }
         while let Some(call) = self.core.poll_call() {
+            let ticket = call.ticket;
             let (upstream, completed) = (self.upstream.clone(), self.completed.clone());
-            tokio::spawn(forward(upstream, self.timeout, call, completed));
+            let task = tokio::spawn(forward(upstream, self.timeout, call, completed));
+            if ticket.is_poll() {
+                self.polls.insert(ticket, task.abort_handle());
+            }
+        }
+        while let Some(ticket) = self.core.poll_abort() {
+            if let Some(poll) = self.polls.remove(&ticket) {
+                poll.abort();
+            }
         }
     }
 }

@@ -43,7 +43,7 @@ use upstream::{Behaviour, Script};
 
 use super::Settings;
 use super::core::Core;
-use crate::config::Limits;
+use crate::config::{Limits, Relay};
 use crate::device::{AccessToken, CertificateId, Fingerprint, Registry};
 use crate::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
 use crate::{coap, device as registered};
@@ -93,6 +93,7 @@ fn default_settings() -> Settings {
         },
         provision: false,
         max_in_flight: 1024,
+        relay: Relay::default(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! CoAP requests into upstream requests, upstream outcomes into CoAP responses (RFC 8075 the other
 //! way round; ThingsBoard's own CoAP transport where it is specific).
 
+use super::relay::Kind;
 use super::route::{NoRoute, Resource};
 use crate::coap::option::content_format::{JSON, LINK_FORMAT, OCTET_STREAM, TEXT_PLAIN};
-use crate::coap::{Code, Method, Request, Response};
+use crate::coap::{Code, Method, Observe, Request, Response};
 use crate::device::Device;
 use crate::upstream::{self, Answer, Error, Operation};
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use serde_json::value::RawValue;
 use std::sync::Arc;
 
 /// Seconds after which a device may try again when upstream is away or overloaded.
-const RETRY_AFTER: u32 = 30;
+pub(super) const RETRY_AFTER: u32 = 30;
 /// Bytes of payload that any path carries in one message (RFC 7252 §4.6).
 const LARGEST_MESSAGE: usize = 1024;
 /// Bytes of payload beyond which no answer can be sent.
@@ -22,10 +23,14 @@ const LINKS: &str = "</api/v1/telemetry>,</api/v1/attributes>;ct=50,</api/v1/rpc
                      </api/v1/claim>,</api/v1/provision>;ct=50";
 
 /// What becomes of a 200 from upstream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Expect {
     /// 2.01, empty.
     Created,
+    /// The same, in reply to the command of this id.
+    CommandReply(u32),
+    /// The state with which an observation of attributes begins.
+    Registration,
     /// 2.05 with the attributes, or 4.04 when there are none.
     Attributes,
     /// 2.05 with the reply of the rule chain.
@@ -39,8 +44,21 @@ pub enum Expect {
 pub enum Translated {
     /// Ask upstream.
     Ask(Expect, upstream::Request),
+    /// Observe.
+    Register(Kind),
     /// Answer at once.
     Answer(Response),
+}
+
+/// What can be observed of a resource.
+pub fn observable(resource: Resource) -> Option<Kind> {
+    match resource {
+        Resource::Attributes => Some(Kind::Attributes),
+        Resource::Rpc { .. } => Some(Kind::Commands),
+        Resource::Telemetry | Resource::Claim | Resource::Provision | Resource::WellKnownCore => {
+            None
+        }
+    }
 }
 
 /// The answer to a path that leads nowhere.
@@ -85,6 +103,14 @@ fn translate(
         let request = upstream::Request::Device { device, operation };
         Ok(Translated::Ask(expect, request))
     };
+    if request.method == Method::Get
+        && request.observe == Some(Observe::Register)
+        && let Some(kind) = observable(resource)
+        && device.is_some()
+    {
+        accepts(&request, JSON)?;
+        return Ok(Translated::Register(kind));
+    }
     match (request.method, resource) {
         (Method::Get, Resource::WellKnownCore) => {
             accepts(&request, LINK_FORMAT)?;
@@ -115,7 +141,7 @@ fn translate(
         }
         (Method::Post, Resource::Rpc { id: Some(id) }) => {
             let body = body(request, largest_body)?;
-            ask(Expect::Created, Operation::ReplyRpc { id, body })
+            ask(Expect::CommandReply(id), Operation::ReplyRpc { id, body })
         }
         (Method::Post, Resource::Rpc { id: None }) => {
             accepts(&request, JSON)?;
@@ -131,7 +157,7 @@ fn translate(
         // ThingsBoard says 4.00 here, where RFC 7252 would rather have 4.05; devices know ThingsBoard.
         (Method::Get, Resource::Rpc { .. }) => Err(Response::error(
             Code::BAD_REQUEST,
-            "GET rpc is for Observe, which this gateway does not do yet",
+            "GET rpc is for Observe: register with Observe 0",
         )),
         (Method::Get, Resource::Telemetry | Resource::Claim | Resource::Provision) => {
             let why = "this resource takes POST";
@@ -206,16 +232,19 @@ pub fn to_response(expect: Expect, outcome: Result<Answer, Error>) -> Response {
     }
 }
 
+/// A 200 that is not what it should be.
+pub(super) fn nonsense() -> Response {
+    let why = "ThingsBoard's reply is not the JSON it should be";
+    Response::error(Code::BAD_GATEWAY, why)
+}
+
 fn accepted(expect: Expect, body: Bytes) -> Response {
-    let nonsense = || {
-        let why = "ThingsBoard's reply is not the JSON it should be";
-        Response::error(Code::BAD_GATEWAY, why)
-    };
     match expect {
-        Expect::Created => Response::new(Code::CREATED),
+        Expect::Created | Expect::CommandReply(_) => Response::new(Code::CREATED),
         // More than any datagram holds: not worth a look, it becomes 5.00 where it doesn't fit.
         _ if body.len() > LARGEST_DATAGRAM => Response::content(JSON, body),
-        Expect::Attributes => match serde_json::from_slice::<Value>(&body) {
+        // Registrations are answered by the relay.
+        Expect::Attributes | Expect::Registration => match serde_json::from_slice::<Value>(&body) {
             Ok(Value::Object(scopes)) if scopes.is_empty() => {
                 Response::error(Code::NOT_FOUND, "the device has no such attributes")
                     .with_max_age(0)
@@ -281,7 +310,7 @@ fn refused(expect: Expect, error: &Error) -> Response {
         429 => Response::error(Code::TOO_MANY_REQUESTS, "too many requests of this device")
             .with_max_age(RETRY_AFTER),
         // Bad JSON is a 500 with the parser's words; rate limits and full queues are one without.
-        500 if status.has_text && expect != Expect::Attributes => {
+        500 if status.has_text && !matches!(expect, Expect::Attributes | Expect::Registration) => {
             Response::error(Code::BAD_REQUEST, "ThingsBoard can't read the payload")
         }
         500 => Response::error(

@@ -62,7 +62,7 @@ fn each_row_of_the_device_api_becomes_its_upstream_operation_with_the_body_untou
         id: 17,
         body: body.clone(),
     };
-    assert_eq!(post("api/v1/rpc/17"), (Expect::Created, reply));
+    assert_eq!(post("api/v1/rpc/17"), (Expect::CommandReply(17), reply));
     assert_eq!(
         post("api/v1/rpc"),
         (Expect::RpcReply, Operation::CallRpc(body))
@@ -219,5 +219,42 @@ fn no_diagnostic_holds_a_token() {
             let payload = to_response(Expect::Created, Err(error)).payload;
             assert!(!String::from_utf8_lossy(&payload).contains("TOKEN"));
         }
+    }
+}
+
+#[test]
+fn only_attributes_and_rpc_can_be_observed_and_only_by_get() {
+    let translated = |method, path: &str, observe, accept| {
+        let (mut request, resource) = request(method, path, "{}");
+        (request.observe, request.accept) = (Some(observe), accept);
+        to_upstream(request, resource, Some(&device()), LARGEST)
+    };
+    let registered = |path| match translated(Method::Get, path, Observe::Register, None) {
+        Translated::Register(kind) => Some(kind),
+        Translated::Ask(..) | Translated::Answer(_) => None,
+    };
+    assert_eq!(registered("api/v1/attributes"), Some(Kind::Attributes));
+    assert_eq!(
+        registered("api/v1/T/attributes/updates"),
+        Some(Kind::Attributes)
+    );
+    assert_eq!(registered("api/v1/rpc"), Some(Kind::Commands));
+    assert_eq!(registered("api/v1/T/rpc"), Some(Kind::Commands));
+    for path in ["api/v1/telemetry", "api/v1/claim", "api/v1/provision"] {
+        match translated(Method::Get, path, Observe::Register, None) {
+            Translated::Answer(response) => assert_eq!(response.code, Code::BAD_REQUEST),
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+    let posted = translated(Method::Post, "api/v1/attributes", Observe::Register, None);
+    assert!(matches!(posted, Translated::Ask(Expect::Created, _)));
+    let ended = translated(Method::Get, "api/v1/attributes", Observe::Deregister, None);
+    assert!(
+        matches!(ended, Translated::Ask(Expect::Attributes, _)),
+        "a plain GET"
+    );
+    match translated(Method::Get, "api/v1/rpc", Observe::Register, Some(60)) {
+        Translated::Answer(response) => assert_eq!(response.code, Code::NOT_ACCEPTABLE),
+        other => panic!("{other:?}"),
     }
 }

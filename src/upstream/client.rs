@@ -5,6 +5,7 @@
 //! [`upstream`](super) explains.
 
 use super::outage::Outage;
+use super::request::POLL_GRACE;
 use super::thingsboard::{Call, Method};
 use super::{Error, Settings, SettingsError};
 use bytes::{Bytes, BytesMut};
@@ -26,9 +27,6 @@ const POOL_IDLE: Duration = Duration::from_secs(10);
 
 /// The most that connecting may take, so that a server that is gone is told from one that is slow.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a long poll may take beyond the time ThingsBoard was asked to wait: connecting, and the answer's way.
-const POLL_GRACE: Duration = Duration::from_secs(10);
 
 /// A pool of connections to one base URL.
 pub(super) struct Client {

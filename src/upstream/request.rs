@@ -6,6 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// What a long poll may take beyond the time ThingsBoard was asked to wait: connecting, and the answer's way.
+pub(super) const POLL_GRACE: Duration = Duration::from_secs(10);
+
 /// One request, with what it is authorised by.
 ///
 /// `Debug` tells the sizes of bodies only: `claim` and `provision` carry secrets in them.
@@ -76,6 +79,18 @@ pub(super) enum Lane {
 }
 
 impl Request {
+    /// How long it may take as a whole where others may take `timeout`: a long poll takes its own time.
+    pub fn deadline(&self, timeout: Duration) -> Duration {
+        match self {
+            Request::Device {
+                operation:
+                    Operation::PollRpc { timeout: poll } | Operation::PollAttributes { timeout: poll },
+                ..
+            } => poll.saturating_add(POLL_GRACE),
+            Request::Device { .. } | Request::Provision { .. } => timeout,
+        }
+    }
+
     pub(super) fn lane(&self) -> Lane {
         match self {
             Request::Provision { .. } => Lane::Requests,

@@ -1,38 +1,35 @@
 //! From an endpoint's request to an answer at once, or to a call upstream; and the way back.
 
 use super::Core;
-use crate::coap::{Code, Context, ExchangeId, Output, RemoteEndpoint, Request, Response};
+use crate::coap::{Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
 use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Ticket};
 use crate::gateway::peers::Peer;
 use crate::gateway::route::{self, NoRoute, Resource};
-use crate::gateway::translate::{self, Translated};
+use crate::gateway::translate::{self, Expect, Translated};
+use crate::upstream::{self, Answer, Error};
 use std::time::Instant;
 
 /// Seconds after which a device may try again when too many calls are in flight.
 const BUSY_MAX_AGE: u32 = 5;
-/// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
-/// some to spare for DTLS 1.3's padding and content type.
-const DTLS_OVERHEAD: usize = 48;
+
 impl Core {
     /// Lets a peer's endpoint work, then does what it wants done.
-    pub(super) fn with_endpoint(
+    pub(super) fn with_endpoint<T>(
         &mut self,
         now: Instant,
         session: SessionId,
-        work: impl FnOnce(&mut RemoteEndpoint, &mut Context<'_>, &mut Vec<Output>),
-    ) {
-        let Some(peer) = self.peers.get_mut(session) else {
-            return;
-        };
+        work: impl FnOnce(&mut RemoteEndpoint, &mut Context<'_>, &mut Vec<Output>) -> T,
+    ) -> Option<T> {
+        let peer = self.peers.get_mut(session)?;
         let mut outputs = std::mem::take(&mut self.outputs);
         let mut context = Context {
             parameters: &self.settings.coap,
-            max_message: self.settings.dtls.mtu.saturating_sub(DTLS_OVERHEAD),
+            max_message: self.settings.max_message(),
             random: &mut || self.random.u32(..),
             counters: &mut self.coap_counters,
         };
-        work(&mut peer.endpoint, &mut context, &mut outputs);
+        let result = work(&mut peer.endpoint, &mut context, &mut outputs);
         self.peers.arm(session);
         for output in outputs.drain(..) {
             match output {
@@ -40,16 +37,16 @@ impl Core {
                 Output::Request(exchange, request) => {
                     self.handle_request(now, session, exchange, request);
                 }
-                // Nobody registers yet, so nothing comes of observing.
-                Output::Delivered(..)
-                | Output::Undelivered(_)
+                told @ (Output::Delivered(..)
                 | Output::TooLarge(..)
+                | Output::Undelivered(_)
                 | Output::Cancelled(_)
                 | Output::RegistrationRepeated(_)
-                | Output::PingUnanswered => {}
+                | Output::PingUnanswered) => self.errands.told.push_back((session, told)),
             }
         }
         self.outputs = outputs;
+        Some(result)
     }
 
     pub(super) fn respond(
@@ -64,7 +61,10 @@ impl Core {
         }
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond(now, exchange, response, context, outputs);
+            // The device is awake now, and may not be for long.
+            endpoint.hasten(now, context, outputs);
         });
+        self.tell_if_any(now, session, |relay, context| relay.uplink(now, context));
     }
 
     pub(super) fn handle_request(
@@ -79,6 +79,15 @@ impl Core {
         };
         let resource = route::resolve(&request.path);
         self.journal.asked(peer, exchange, &request, resource);
+        if request.observe == Some(Observe::Deregister)
+            && let Some(kind) = resource.ok().and_then(translate::observable)
+            && self.deregister(now, session, exchange, kind)
+        {
+            return;
+        }
+        let Some(peer) = self.peers.get(session) else {
+            return;
+        };
         match self.decide(peer, request, resource) {
             Translated::Answer(response) => {
                 if peer.device.is_none() {
@@ -86,25 +95,77 @@ impl Core {
                 }
                 self.respond(now, session, exchange, response);
             }
-            Translated::Ask(..) if self.in_flight >= self.settings.max_in_flight => {
-                self.counters.calls_refused += 1;
-                let busy = Response::error(
-                    Code::SERVICE_UNAVAILABLE,
-                    "too many requests on their way to ThingsBoard",
-                );
-                self.respond(now, session, exchange, busy.with_max_age(BUSY_MAX_AGE));
-            }
-            Translated::Ask(expect, request) => {
-                self.in_flight += 1;
-                self.counters.calls += 1;
-                let ticket = Ticket {
-                    session,
-                    exchange,
-                    expect,
-                };
-                self.calls.push_back(Call { ticket, request });
-            }
+            Translated::Register(kind) => self.register(now, session, exchange, kind),
+            Translated::Ask(expect, request) => self.ask(now, session, exchange, expect, request),
         }
+    }
+
+    /// Asks upstream on behalf of a request.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        expect: Expect,
+        request: upstream::Request,
+    ) {
+        if self.in_flight >= self.settings.max_in_flight {
+            self.counters.calls_refused += 1;
+            let busy = Response::error(
+                Code::SERVICE_UNAVAILABLE,
+                "too many requests on their way to ThingsBoard",
+            );
+            return self.respond(now, session, exchange, busy.with_max_age(BUSY_MAX_AGE));
+        }
+        if let Expect::CommandReply(id) = expect {
+            self.tell_if_any(now, session, |relay, context| {
+                relay.reply_came(now, id, context);
+            });
+        }
+        self.in_flight += 1;
+        self.counters.calls += 1;
+        let ticket = Ticket::Exchange {
+            session,
+            exchange,
+            expect,
+        };
+        self.calls.push_back(Call { ticket, request });
+    }
+
+    /// Upstream has answered, or failed.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        expect: Expect,
+        outcome: Result<Answer, Error>,
+    ) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let Some(peer) = self.peers.get(session) else {
+            self.counters.completions_too_late += 1;
+            return;
+        };
+        if let Err(error) = &outcome {
+            self.journal.upstream_failed(now, peer, expect, error);
+        }
+        match (expect, &outcome) {
+            (Expect::Registration, Ok(answer)) => {
+                return self.attributes_read(now, session, exchange, answer);
+            }
+            (Expect::CommandReply(id), Ok(_)) => {
+                self.tell_if_any(now, session, |relay, _| relay.replied(now, id));
+            }
+            _ => {}
+        }
+        let response = translate::to_response(expect, outcome);
+        if expect == Expect::Provisioned
+            && response.code == Code::CREATED
+            && let Some(peer) = self.peers.get(session)
+        {
+            self.journal.provisioned(now, peer);
+        }
+        self.respond(now, session, exchange, response);
     }
 
     /// What a request comes to, for this peer.

@@ -1,0 +1,399 @@
+//! Between endpoints, relays and upstream: registrations, notifications, polls.
+
+use super::Core;
+use crate::coap::{Code, ExchangeId, ObservationId, Output, Response};
+use crate::coap::{Notification, option::content_format::JSON};
+use crate::dtls::SessionId;
+use crate::gateway::call::{Call, Errand, Ticket};
+use crate::gateway::relay::shared::{self, Values};
+use crate::gateway::relay::{Context, DeviceRelay, Effect, Kind, Last, Observation, RelayId};
+use crate::gateway::translate::{self, Expect, RETRY_AFTER};
+use crate::upstream::{self, Answer, Error, Operation};
+use bytes::Bytes;
+use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
+
+/// What a caller in ThingsBoard is told of a command that can't be delivered.
+const UNDELIVERABLE: &str = r#"{"error":"the command does not fit one CoAP message"}"#;
+
+/// Calls that relays have made, and what waits to become one.
+#[derive(Debug, Default)]
+pub(super) struct Errands {
+    under_way: HashSet<(RelayId, Errand)>,
+    /// Reads under way.
+    reads: usize,
+    reads_waiting: VecDeque<(RelayId, u64)>,
+    aborted: VecDeque<Ticket>,
+    /// What endpoints tell of observations, until the relays hear it.
+    pub(super) told: VecDeque<(SessionId, Output)>,
+}
+
+impl Errands {
+    /// Calls under way.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.under_way.len()
+    }
+
+    pub(super) fn poll_abort(&mut self) -> Option<Ticket> {
+        self.aborted.pop_front()
+    }
+}
+
+impl Core {
+    /// A device registers for one of the two kinds (RFC 7641 §3.1).
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        kind: Kind,
+    ) {
+        let Some(device) = self.device_of(session) else {
+            return;
+        };
+        if !self.relays.has_room(&device.name, kind) {
+            return self.refuse_registration(now, session, exchange);
+        }
+        match kind {
+            Kind::Attributes => {
+                let operation = Operation::GetAttributes {
+                    client_keys: None,
+                    shared_keys: None,
+                };
+                let request = upstream::Request::Device { device, operation };
+                self.ask(now, session, exchange, Expect::Registration, request);
+            }
+            Kind::Commands => {
+                // ThingsBoard's own answer; RFC 7252 §5.9.1.3 would have an ETag in it.
+                let valid = Response::new(Code::VALID);
+                let stands = self.stand(now, session, exchange, kind, valid);
+                if let Some(observation) = stands {
+                    self.tell(now, session, |relay, context| {
+                        relay.commands_registered(now, observation, context);
+                    });
+                }
+            }
+        }
+    }
+
+    fn refuse_registration(&mut self, now: Instant, session: SessionId, exchange: ExchangeId) {
+        self.relays.count_refusal();
+        let full = Response::error(
+            Code::SERVICE_UNAVAILABLE,
+            "as many observations as relay.max_polls allows stand already",
+        );
+        self.respond(now, session, exchange, full.with_max_age(RETRY_AFTER));
+    }
+
+    /// ThingsBoard has told the attributes of a device that registers for them.
+    pub(super) fn attributes_read(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        answer: &Answer,
+    ) {
+        let Some(read) = shared::read_answer(&answer.body) else {
+            let nonsense = translate::nonsense();
+            return self.respond(now, session, exchange, nonsense);
+        };
+        let Some(device) = self.device_of(session) else {
+            return;
+        };
+        if !self.relays.has_room(&device.name, Kind::Attributes) {
+            return self.refuse_registration(now, session, exchange);
+        }
+        let relay = self
+            .relays
+            .find(&device.name)
+            .and_then(|id| self.relays.get(id));
+        let values: Values = match relay {
+            Some(relay) => relay.believed(read),
+            None => read,
+        };
+        let state = Response::content(JSON, shared::flat(&values));
+        if let Some(observation) = self.stand(now, session, exchange, Kind::Attributes, state) {
+            self.tell(now, session, |relay, context| {
+                relay.attributes_registered(now, observation, values, context);
+            });
+        }
+    }
+
+    /// Answers a registration and has the endpoint keep it.
+    fn stand(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        kind: Kind,
+        response: Response,
+    ) -> Option<Observation> {
+        // A token that stands for the other kind does so no more: the client has taken it for this one.
+        if let Some(standing) = self.observation_of(session, exchange)
+            && self.standing(session, kind) != Some(standing)
+        {
+            self.with_endpoint(now, session, |endpoint, context, outputs| {
+                endpoint.end_observation(now, standing.id, None, context, outputs);
+            });
+            self.tell(now, session, |relay, context| {
+                relay.cancelled(standing, context);
+            });
+        }
+        let max_age = u32::try_from(self.settings.relay.max_age.as_secs()).unwrap_or(u32::MAX);
+        let response = response.with_max_age(max_age);
+        let peer = self.peers.get(session)?;
+        self.journal.answered(peer, exchange, &response);
+        let id = self.with_endpoint(now, session, |endpoint, context, outputs| {
+            endpoint.respond_registered(now, exchange, response, context, outputs)
+        })??;
+        let observation = Observation { session, id };
+        let peer = self.peers.get(session)?;
+        self.journal.registered(peer, kind, observation.id);
+        Some(observation)
+    }
+
+    /// A device ends an observation with GET and Observe 1 (RFC 7641 §3.6). False: there is none to end.
+    pub(super) fn deregister(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        kind: Kind,
+    ) -> bool {
+        let standing = self.observation_of(session, exchange);
+        let Some(observation) = standing.filter(|o| self.standing(session, kind) == Some(*o))
+        else {
+            return false;
+        };
+        self.with_endpoint(now, session, |endpoint, context, outputs| {
+            endpoint.end_observation(now, observation.id, None, context, outputs);
+        });
+        // As ThingsBoard answers, where RFC 7641 §3.6 would have a plain GET's response.
+        self.respond(now, session, exchange, Response::new(Code::DELETED));
+        self.tell(now, session, |relay, context| {
+            relay.cancelled(observation, context);
+        });
+        true
+    }
+
+    /// The observation that has this exchange's token.
+    fn observation_of(&self, session: SessionId, exchange: ExchangeId) -> Option<Observation> {
+        let endpoint = &self.peers.get(session)?.endpoint;
+        let id = endpoint.observation_of(exchange)?;
+        Some(Observation { session, id })
+    }
+
+    /// The observation of this kind that the session's device has.
+    fn standing(&self, session: SessionId, kind: Kind) -> Option<Observation> {
+        let device = self.device_of(session)?;
+        let id = self.relays.find(&device.name)?;
+        self.relays.get(id)?.observation(kind)
+    }
+
+    /// Tells the relay of a session's device; one that registers gets a relay if it has none.
+    fn tell(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+    ) {
+        if let Some(device) = self.device_of(session) {
+            let id = self.relays.find_or_add(&device);
+            self.tell_relay(now, id, event);
+        }
+    }
+
+    /// Tells the relay of a session's device, if it has one.
+    pub(super) fn tell_if_any(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+    ) {
+        let device = self
+            .peers
+            .get(session)
+            .and_then(|peer| peer.device.as_ref());
+        if let Some(id) = device.and_then(|device| self.relays.find(&device.name)) {
+            self.tell_relay(now, id, event);
+        }
+    }
+
+    pub(super) fn tell_relay(
+        &mut self,
+        now: Instant,
+        id: RelayId,
+        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+    ) {
+        let peers = &self.peers;
+        let heard = |session| peers.get(session).map(|peer| peer.last_heard());
+        self.relays.tell(now, id, &heard, event);
+    }
+
+    /// Something authentic came from a session whose relay may wait for just that.
+    pub(super) fn tell_heard(&mut self, now: Instant, session: SessionId) {
+        let device = self
+            .peers
+            .get(session)
+            .and_then(|peer| peer.device.as_ref());
+        let relay = device.and_then(|device| self.relays.find(&device.name));
+        if let Some(id) = relay
+            && self
+                .relays
+                .get(id)
+                .is_some_and(|relay| relay.awaits(session))
+        {
+            self.tell_relay(now, id, |relay, context| relay.heard(now, session, context));
+        }
+    }
+
+    /// What an endpoint told of an observation.
+    pub(super) fn hear_of_observation(&mut self, now: Instant, session: SessionId, told: Output) {
+        let of = |id: ObservationId| Observation { session, id };
+        if let Output::Undelivered(_) | Output::PingUnanswered = told
+            && let Some(peer) = self.peers.get(session)
+        {
+            self.journal.parked(peer);
+        }
+        self.tell_if_any(now, session, |relay, context| match told {
+            Output::Delivered(id, number) => relay.delivered(now, of(id), number, context),
+            Output::TooLarge(id, number) => relay.too_large(of(id), number, context),
+            Output::Undelivered(_) | Output::PingUnanswered => relay.silent(session, context),
+            Output::Cancelled(id) => relay.cancelled(of(id), context),
+            Output::RegistrationRepeated(id) => relay.registration_repeated(of(id)),
+            Output::Send(_) | Output::Request(..) => {}
+        });
+    }
+
+    /// Does what a relay wants done.
+    pub(super) fn do_errand(&mut self, now: Instant, relay: RelayId, effect: Effect) {
+        match effect {
+            Effect::Poll(kind, number, timeout) => {
+                let operation = match kind {
+                    Kind::Attributes => Operation::PollAttributes { timeout },
+                    Kind::Commands => Operation::PollRpc { timeout },
+                };
+                self.call_for(relay, Errand::Poll(kind, number), operation);
+            }
+            Effect::Abort(kind, number) => {
+                let errand = Errand::Poll(kind, number);
+                if self.errands.under_way.remove(&(relay, errand)) {
+                    self.errands.aborted.push_back(Ticket::Relay(relay, errand));
+                }
+            }
+            Effect::Read(number) => {
+                self.errands.reads_waiting.push_back((relay, number));
+                self.read_on();
+            }
+            Effect::Notify {
+                observation,
+                number,
+                payload,
+            } => self.notify(now, observation, number, payload),
+            Effect::End(observation, last) => self.end(now, observation, last),
+            Effect::Ping(session) => {
+                self.with_endpoint(now, session, |endpoint, context, outputs| {
+                    endpoint.ping(now, context, outputs);
+                });
+            }
+            Effect::Refuse(id) => {
+                let body = Bytes::from_static(UNDELIVERABLE.as_bytes());
+                self.call_for(relay, Errand::Refusal(id), Operation::ReplyRpc { id, body });
+            }
+            Effect::CutOff { asked, lasted } => self.journal.polls_cut_off(asked, lasted),
+            Effect::Nonsense(kind) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.journal.nonsense(now, &relay.device.name, kind);
+                }
+            }
+        }
+    }
+
+    fn call_for(&mut self, relay: RelayId, errand: Errand, operation: Operation) {
+        let Some(device) = self.relays.get(relay).map(|relay| relay.device.clone()) else {
+            return;
+        };
+        self.errands.under_way.insert((relay, errand));
+        self.calls.push_back(Call {
+            ticket: Ticket::Relay(relay, errand),
+            request: upstream::Request::Device { device, operation },
+        });
+    }
+
+    /// Begins as many of the reads that wait as may be under way.
+    fn read_on(&mut self) {
+        while self.errands.reads < crate::config::Relay::READS
+            && let Some((relay, number)) = self.errands.reads_waiting.pop_front()
+        {
+            if self.relays.get(relay).is_some() {
+                self.errands.reads += 1;
+                self.call_for(relay, Errand::Read(number), Operation::ReadAttributes);
+            }
+        }
+    }
+
+    /// A relay's call has come to its end.
+    pub(super) fn errand_done(
+        &mut self,
+        now: Instant,
+        relay: RelayId,
+        errand: Errand,
+        outcome: Result<Answer, Error>,
+    ) {
+        if !self.errands.under_way.remove(&(relay, errand)) {
+            self.counters.completions_too_late += 1;
+            return;
+        }
+        if let (Err(error), Some(relay)) = (&outcome, self.relays.get(relay)) {
+            self.journal
+                .errand_failed(now, &relay.device.name, errand, error);
+        }
+        match errand {
+            Errand::Poll(kind, number) => self.tell_relay(now, relay, |relay, context| {
+                relay.poll_ended(now, kind, number, outcome, context);
+            }),
+            Errand::Read(number) => {
+                self.errands.reads = self.errands.reads.saturating_sub(1);
+                self.read_on();
+                self.tell_relay(now, relay, |relay, context| {
+                    relay.read_ended(now, number, outcome, context);
+                });
+            }
+            // Nobody waits for it. If it failed, ThingsBoard gives the command again.
+            Errand::Refusal(_) => {}
+        }
+    }
+
+    fn notify(&mut self, now: Instant, observation: Observation, number: u64, payload: Bytes) {
+        let max_age = u32::try_from(self.settings.relay.max_age.as_secs()).unwrap_or(u32::MAX);
+        let response = Response::content(JSON, payload).with_max_age(max_age);
+        if let Some(peer) = self.peers.get(observation.session) {
+            self.journal
+                .notified(peer, observation.id, response.payload.len());
+        }
+        let notification = Notification { number, response };
+        self.with_endpoint(now, observation.session, |endpoint, context, outputs| {
+            endpoint.notify(now, observation.id, notification, context, outputs);
+        });
+    }
+
+    fn end(&mut self, now: Instant, observation: Observation, last: Last) {
+        let response = match last {
+            Last::Replaced => Response::new(Code::DELETED),
+            Last::Unauthorized => Response::error(
+                Code::UNAUTHORIZED,
+                "ThingsBoard does not know the access token registered for this device",
+            ),
+            Last::Forbidden => {
+                Response::error(Code::FORBIDDEN, "ThingsBoard says the device was deleted")
+            }
+        };
+        if let Some(peer) = self.peers.get(observation.session) {
+            self.journal.observation_ended(peer, observation.id, last);
+        }
+        self.with_endpoint(now, observation.session, |endpoint, context, outputs| {
+            endpoint.end_observation(now, observation.id, Some(response), context, outputs);
+        });
+    }
+}

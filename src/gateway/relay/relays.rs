@@ -1,0 +1,193 @@
+//! The relays of all devices: found by name, woken by time, within the bound of `relay.max_polls`.
+
+use super::pace::Pace;
+use super::{Context, Counters, DeviceRelay, Effect, Kind};
+use crate::config::{self, RelayMode};
+use crate::device::Device;
+use crate::dtls::SessionId;
+use crate::timers::{Slot, Timers};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Names a relay for as long as the process lives: what is late must not reach its successor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RelayId(u64);
+
+#[derive(Debug)]
+struct Entry {
+    relay: DeviceRelay,
+    /// What it counts for against `relay.max_polls`.
+    polls: usize,
+    timer: Slot,
+}
+
+/// All relays. Devices that never observe have none.
+#[derive(Debug)]
+pub struct Relays {
+    settings: config::Relay,
+    largest_payload: usize,
+    pace: Pace,
+    random: fastrand::Rng,
+    relays: HashMap<RelayId, Entry>,
+    by_name: HashMap<Arc<str>, RelayId>,
+    timers: Timers<RelayId>,
+    last_id: u64,
+    polls: usize,
+    counters: Counters,
+    /// Reused between calls.
+    scratch: Vec<Effect>,
+    effects: VecDeque<(RelayId, Effect)>,
+}
+
+impl Relays {
+    /// None yet. `largest_payload`: what fits a notification, in bytes. `seed` should be random.
+    pub fn new(settings: config::Relay, largest_payload: usize, seed: u64) -> Relays {
+        Relays {
+            settings,
+            largest_payload,
+            pace: Pace::new(settings.poll_timeout),
+            random: fastrand::Rng::with_seed(seed),
+            relays: HashMap::new(),
+            by_name: HashMap::new(),
+            timers: Timers::default(),
+            last_id: 0,
+            polls: 0,
+            counters: Counters::default(),
+            scratch: Vec::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// The relay of a device, if it has one.
+    pub fn find(&self, device: &str) -> Option<RelayId> {
+        self.by_name.get(device).copied()
+    }
+
+    /// The relay of a device, made if it has none.
+    pub fn find_or_add(&mut self, device: &Arc<Device>) -> RelayId {
+        if let Some(id) = self.find(&device.name) {
+            return id;
+        }
+        self.last_id += 1;
+        let id = RelayId(self.last_id);
+        self.by_name.insert(device.name.clone(), id);
+        let entry = Entry {
+            relay: DeviceRelay::new(device.clone()),
+            polls: 0,
+            timer: Slot::default(),
+        };
+        self.relays.insert(id, entry);
+        id
+    }
+
+    /// One relay.
+    pub fn get(&self, id: RelayId) -> Option<&DeviceRelay> {
+        self.relays.get(&id).map(|entry| &entry.relay)
+    }
+
+    /// Whether an observation of this kind may be added, or is there to be replaced.
+    pub fn has_room(&self, device: &str, kind: Kind) -> bool {
+        let mode = match kind {
+            Kind::Attributes => self.settings.attributes,
+            Kind::Commands => self.settings.rpc,
+        };
+        let relay = self.find(device).and_then(|id| self.get(id));
+        mode == RelayMode::OnUplink
+            || self.polls < self.settings.max_polls
+            || relay.is_some_and(|relay| relay.observation(kind).is_some())
+    }
+
+    /// A registration was refused for want of room.
+    pub fn count_refusal(&mut self) {
+        self.counters.registrations_refused += 1;
+    }
+
+    /// Tells a relay of something, and has it do what is due then. `heard` is when a session was heard
+    /// last. What comes of it is in [`poll_effect`](Self::poll_effect).
+    pub fn tell(
+        &mut self,
+        now: Instant,
+        id: RelayId,
+        heard: &dyn Fn(SessionId) -> Option<Instant>,
+        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+    ) {
+        let Some(entry) = self.relays.get_mut(&id) else {
+            return;
+        };
+        let mut context = Context {
+            settings: &self.settings,
+            largest_payload: self.largest_payload,
+            pace: &mut self.pace,
+            random: &mut || self.random.f64(),
+            heard,
+            counters: &mut self.counters,
+            effects: &mut self.scratch,
+        };
+        event(&mut entry.relay, &mut context);
+        entry.relay.advance(now, &mut context);
+        self.effects
+            .extend(self.scratch.drain(..).map(|effect| (id, effect)));
+        let polls = entry.relay.polls(&self.settings);
+        self.polls = self.polls.saturating_sub(entry.polls) + polls;
+        entry.polls = polls;
+        if entry.relay.is_idle() {
+            self.timers.disarm(id, &mut entry.timer);
+            self.by_name.remove(&entry.relay.device.name);
+            self.relays.remove(&id);
+        } else if let Some(at) = entry.relay.next_timeout(&self.settings) {
+            self.timers.arm(id, &mut entry.timer, at);
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll_effect(&mut self) -> Option<(RelayId, Effect)> {
+        self.effects.pop_front()
+    }
+
+    /// A relay whose time may have come: [`tell`](Self::tell) it nothing, it knows what to do.
+    pub fn pop_due(&mut self, now: Instant) -> Option<RelayId> {
+        let id = self.timers.pop_due(now)?;
+        if let Some(entry) = self.relays.get_mut(&id) {
+            entry.timer.fired();
+        }
+        Some(id)
+    }
+
+    /// When [`pop_due`](Self::pop_due) has something.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// How much of everything there is, for tests that hold it to its bounds.
+    #[cfg(test)]
+    pub(in crate::gateway) fn load(&self) -> Load {
+        let relays = || self.relays.values().map(|entry| &entry.relay);
+        Load {
+            relays: self.relays.len(),
+            names: self.by_name.len(),
+            timers: self.timers.len(),
+            polls: self.polls,
+            most_commands: relays()
+                .map(DeviceRelay::commands_waiting)
+                .max()
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// What [`Relays::load`] counts.
+#[cfg(test)]
+#[derive(Debug)]
+pub(in crate::gateway) struct Load {
+    pub(in crate::gateway) relays: usize,
+    pub(in crate::gateway) names: usize,
+    pub(in crate::gateway) timers: usize,
+    pub(in crate::gateway) polls: usize,
+    pub(in crate::gateway) most_commands: usize,
+}

@@ -1,0 +1,261 @@
+//! A device's shared attributes: what ThingsBoard says they are, and what the device may not know yet.
+//!
+//! Attributes are state, so changes may be merged: what counts is that in the end each key has its last
+//! value at the device, or is gone. Every key that changes is *in doubt* until a notification that tells
+//! its last value is known to have arrived; a notification tells as many of the keys in doubt as fit,
+//! oldest change first. So whatever was lost, superseded or repeated on the way, nothing is missed.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Keys and values of shared attributes. A value is kept as upstream wrote it: a number that no float
+/// holds must arrive whole.
+pub type Values = BTreeMap<Box<str>, Box<RawValue>>;
+
+/// Bytes of keys and values kept for one device. ThingsBoard's answers are bounded by the same.
+const MOST_BYTES: usize = 256 * 1024;
+
+/// Why a notification can't be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooLarge;
+
+/// What a poll brought.
+#[derive(Debug)]
+pub enum Update {
+    /// `{"k":v,…}`
+    Set(Values),
+    /// `{"deleted":["k",…]}`
+    Deleted(Vec<Box<str>>),
+}
+
+impl Update {
+    /// Reads ThingsBoard's answer to a poll for attributes; nothing if it is none.
+    pub fn read(body: &[u8]) -> Option<Update> {
+        let mut values: Values = serde_json::from_slice(body).ok()?;
+        // One message never mixes the two. (An attribute named "deleted" that is a list of strings is
+        // taken for a deletion; the read that follows each update puts it right.)
+        if values.len() == 1
+            && let Some(list) = values.get("deleted")
+            && let Ok(keys) = serde_json::from_str::<Vec<Box<str>>>(list.get())
+        {
+            return Some(Update::Deleted(keys));
+        }
+        values.retain(|key, _| !key.is_empty());
+        (!values.is_empty()).then_some(Update::Set(values))
+    }
+}
+
+/// Reads ThingsBoard's answer to `GET attributes`, of which the shared ones are wanted.
+pub fn read_answer(body: &[u8]) -> Option<Values> {
+    #[derive(Deserialize)]
+    struct Answer {
+        /// A scope without values is left out.
+        #[serde(default)]
+        shared: Values,
+    }
+    // An array would do for a struct, too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    Some(answer.shared)
+}
+
+/// All of them as one flat object, as a registration is answered.
+pub fn flat(values: &Values) -> Bytes {
+    object(values.iter().map(|(key, value)| (&**key, value.get())), &[])
+}
+
+/// The shared attributes of one device.
+#[derive(Debug, Default)]
+pub struct Shared {
+    values: Values,
+    /// The number of each key's last change, for keys that the device may not know as they are.
+    in_doubt: BTreeMap<Box<str>, u64>,
+    /// Changes so far; the last one's number.
+    changes: u64,
+    /// Keys that changed since the read that is under way began: it may be older than they are.
+    since_read: Option<BTreeSet<Box<str>>>,
+}
+
+impl Shared {
+    /// The device has been told all of these, and nothing else.
+    pub fn told(&mut self, values: Values) {
+        self.values = values;
+        self.in_doubt = BTreeMap::new();
+    }
+
+    /// What ThingsBoard says they are, as far as is known.
+    pub fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// The number of the last change.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Whether the device may not know something.
+    pub fn is_in_doubt(&self) -> bool {
+        !self.in_doubt.is_empty()
+    }
+
+    /// A poll brought this. False if there is no room for it: then a read must tell.
+    pub fn update(&mut self, update: Update) -> bool {
+        match update {
+            Update::Set(values) => {
+                let more: usize = values.iter().map(weight).sum();
+                let kept: usize = self.values.iter().map(weight).sum();
+                if kept + more > MOST_BYTES {
+                    return false;
+                }
+                for (key, value) in values {
+                    self.set(key, value);
+                }
+            }
+            Update::Deleted(keys) => keys.into_iter().for_each(|key| self.delete(key)),
+        }
+        true
+    }
+
+    /// A read begins.
+    pub fn read_begins(&mut self) {
+        self.since_read = Some(BTreeSet::new());
+    }
+
+    /// A read has brought all of them, as they were at some time since it began. Returns how many keys
+    /// had changed without a word.
+    pub fn read_ended(&mut self, mut values: Values) -> usize {
+        let newer = self.since_read.take().unwrap_or_default();
+        let before = self.changes;
+        let known: Vec<Box<str>> = self.values.keys().cloned().collect();
+        for key in known {
+            if !values.contains_key(&key) && !newer.contains(&key) {
+                self.delete(key);
+            }
+        }
+        values.retain(|key, _| !newer.contains(key));
+        for (key, value) in values {
+            self.set(key, value);
+        }
+        usize::try_from(self.changes - before).unwrap_or(usize::MAX)
+    }
+
+    /// The read has come to nothing.
+    pub fn read_failed(&mut self) {
+        self.since_read = None;
+    }
+
+    fn set(&mut self, key: Box<str>, value: Box<RawValue>) {
+        if self
+            .values
+            .get(&key)
+            .is_none_or(|old| !is_same(old, &value))
+        {
+            self.values.insert(key.clone(), value);
+            self.changed(key);
+        }
+    }
+
+    fn delete(&mut self, key: Box<str>) {
+        if self.values.remove(&key).is_some() {
+            self.changed(key);
+        }
+    }
+
+    fn changed(&mut self, key: Box<str>) {
+        self.changes += 1;
+        if let Some(newer) = &mut self.since_read {
+            newer.insert(key.clone());
+        }
+        self.in_doubt.insert(key, self.changes);
+    }
+
+    /// The device may know nothing at all.
+    pub fn doubt_all(&mut self) {
+        let keys: Vec<Box<str>> = self.values.keys().cloned().collect();
+        for key in keys {
+            self.changes += 1;
+            self.in_doubt.insert(key, self.changes);
+        }
+    }
+
+    /// What the device is to be told: changed keys flat, those that are gone in `deleted`, as ThingsBoard
+    /// merges them; no more than fit `limit` bytes. Comes with the number of the last change it tells.
+    /// `Err`: not even one change fits; with the number of the change that doesn't.
+    pub fn compose(&self, limit: usize) -> Option<Result<(u64, Bytes), u64>> {
+        let mut oldest_first: Vec<(u64, &str)> = self
+            .in_doubt
+            .iter()
+            .map(|(key, change)| (*change, &**key))
+            .collect();
+        oldest_first.sort_unstable();
+        let (first, _) = *oldest_first.first()?;
+        let (mut set, mut deleted) = (Vec::new(), Vec::new());
+        // The braces, and `"deleted":[]` with its comma once there is one.
+        let mut length = 2;
+        let mut last = None;
+        for (change, key) in oldest_first {
+            let value = self.values.get(key).map(|value| value.get());
+            let quoted = quoted(key).len();
+            length += match value {
+                Some(value) => quoted + 2 + value.len(),
+                None if deleted.is_empty() => quoted + 14,
+                None => quoted + 1,
+            };
+            if length > limit {
+                break;
+            }
+            match value {
+                Some(value) => set.push((key, value)),
+                None => deleted.push(key),
+            }
+            last = Some(change);
+        }
+        Some(match last {
+            Some(last) => Ok((last, object(set.into_iter(), &deleted))),
+            None => Err(first),
+        })
+    }
+
+    /// A notification that told changes up to this one has arrived.
+    pub fn delivered(&mut self, change: u64) {
+        self.in_doubt.retain(|_, newest| *newest > change);
+    }
+
+    /// Gives up telling this change, which fits no message.
+    pub fn skip(&mut self, change: u64) {
+        self.in_doubt.retain(|_, newest| *newest != change);
+    }
+}
+
+fn weight((key, value): (&Box<str>, &Box<RawValue>)) -> usize {
+    key.len() + value.get().len()
+}
+
+/// Polls and reads may write the same value in two ways.
+fn is_same(one: &RawValue, other: &RawValue) -> bool {
+    let parsed = |value: &RawValue| serde_json::from_str::<serde_json::Value>(value.get()).ok();
+    one.get() == other.get() || parsed(one).is_some_and(|one| Some(one) == parsed(other))
+}
+
+fn quoted(key: &str) -> String {
+    serde_json::Value::from(key).to_string()
+}
+
+fn object<'a>(set: impl Iterator<Item = (&'a str, &'a str)>, deleted: &[&str]) -> Bytes {
+    let mut members: Vec<String> = set
+        .map(|(key, value)| format!("{}:{value}", quoted(key)))
+        .collect();
+    if !deleted.is_empty() {
+        let keys: Vec<String> = deleted.iter().map(|key| quoted(key)).collect();
+        members.push(format!("\"deleted\":[{}]", keys.join(",")));
+    }
+    Bytes::from(format!("{{{}}}", members.join(",")))
+}
+
+#[cfg(test)]
+#[path = "shared_tests.rs"]
+mod tests;

@@ -1,0 +1,227 @@
+use super::*;
+
+fn values(json: &str) -> Values {
+    serde_json::from_str(json).unwrap()
+}
+
+fn told(json: &str) -> Shared {
+    let mut shared = Shared::default();
+    shared.told(values(json));
+    shared
+}
+
+fn update(shared: &mut Shared, body: &str) {
+    assert!(shared.update(Update::read(body.as_bytes()).unwrap()));
+}
+
+fn next(shared: &Shared) -> Option<(u64, String)> {
+    let (number, body) = shared.compose(1000)?.unwrap();
+    Some((number, String::from_utf8(body.to_vec()).unwrap()))
+}
+
+#[test]
+fn a_change_is_told_as_it_was_written_and_no_more_once_it_arrived() {
+    let mut shared = told(r#"{"a":1}"#);
+    assert_eq!(next(&shared), None);
+    update(
+        &mut shared,
+        r#"{"b":12345678901234567890.10, "c":{"x": [1]}}"#,
+    );
+    let (number, body) = next(&shared).unwrap();
+    assert_eq!(body, r#"{"b":12345678901234567890.10,"c":{"x": [1]}}"#);
+    shared.delivered(number);
+    assert_eq!(next(&shared), None);
+}
+
+#[test]
+fn what_was_told_already_is_not_told_again_however_it_is_written() {
+    let mut shared = told(r#"{"a":{"x":1,"y":"ü"},"b":2}"#);
+    update(&mut shared, r#"{"a":{"y": "\u00fc", "x": 1}}"#);
+    update(&mut shared, r#"{"b":2}"#);
+    assert_eq!(next(&shared), None);
+}
+
+#[test]
+fn deletions_and_changes_merge_until_they_arrive_each_key_with_its_last_value() {
+    let mut shared = told(r#"{"a":1,"b":2,"c":3}"#);
+    update(&mut shared, r#"{"a":7}"#);
+    let (first, _) = next(&shared).unwrap();
+    update(&mut shared, r#"{"deleted":["b"]}"#);
+    update(&mut shared, r#"{"a":8}"#);
+    update(&mut shared, r#"{"deleted":["c"]}"#);
+    update(&mut shared, r#"{"c":4}"#);
+    let (second, body) = next(&shared).unwrap();
+    assert_eq!(body, r#"{"a":8,"c":4,"deleted":["b"]}"#);
+    // The older notification arrives: it knew nothing of what came after it.
+    shared.delivered(first);
+    assert_eq!(next(&shared).unwrap().1, r#"{"a":8,"c":4,"deleted":["b"]}"#);
+    shared.delivered(second);
+    assert_eq!(next(&shared), None);
+}
+
+#[test]
+fn a_value_that_changes_back_is_told_for_the_device_may_have_heard_of_the_other() {
+    let mut shared = told(r#"{"a":1}"#);
+    update(&mut shared, r#"{"a":2}"#);
+    update(&mut shared, r#"{"a":1}"#);
+    assert_eq!(next(&shared).unwrap().1, r#"{"a":1}"#);
+    update(&mut shared, r#"{"b":1}"#);
+    update(&mut shared, r#"{"deleted":["b"]}"#);
+    assert_eq!(next(&shared).unwrap().1, r#"{"a":1,"deleted":["b"]}"#);
+}
+
+#[test]
+fn a_read_finds_what_polls_missed() {
+    let mut shared = told(r#"{"a":1,"b":2}"#);
+    shared.read_begins();
+    assert_eq!(shared.read_ended(values(r#"{"b":3,"c":4}"#)), 3);
+    assert_eq!(next(&shared).unwrap().1, r#"{"b":3,"c":4,"deleted":["a"]}"#);
+    shared.read_begins();
+    assert_eq!(shared.read_ended(values(r#"{"b":3,"c":4}"#)), 0);
+}
+
+#[test]
+fn a_read_that_is_older_than_an_update_does_not_turn_it_back() {
+    let mut shared = told(r#"{"a":1,"b":1,"c":1}"#);
+    shared.read_begins();
+    update(&mut shared, r#"{"a":2}"#);
+    update(&mut shared, r#"{"deleted":["b"]}"#);
+    shared.read_ended(values(r#"{"a":1,"b":1,"c":9}"#));
+    assert_eq!(next(&shared).unwrap().1, r#"{"a":2,"c":9,"deleted":["b"]}"#);
+}
+
+#[test]
+fn what_does_not_fit_one_message_is_told_in_several() {
+    let mut shared = told("{}");
+    let whole: Values = (0..40)
+        .map(|n| {
+            let value = RawValue::from_string(format!("\"{}\"", "v".repeat(20))).unwrap();
+            (format!("key-{n}").into(), value)
+        })
+        .collect();
+    shared.update(Update::Set(whole.clone()));
+    let mut heard = Values::new();
+    let mut messages = 0;
+    while let Some(composed) = shared.compose(200) {
+        let (number, body) = composed.unwrap();
+        assert!(body.len() <= 200, "{}", body.len());
+        heard.extend(serde_json::from_slice::<Values>(&body).unwrap());
+        shared.delivered(number);
+        messages += 1;
+    }
+    assert_eq!(flat(&heard), flat(&whole));
+    assert!((6..=9).contains(&messages), "{messages}");
+}
+
+#[test]
+fn many_deletions_keep_to_the_limit_too() {
+    let keys: Values = (0..60)
+        .map(|n| {
+            (
+                format!("k\"{n}").into(),
+                RawValue::from_string("1".into()).unwrap(),
+            )
+        })
+        .collect();
+    let mut shared = Shared::default();
+    shared.told(keys);
+    shared.read_begins();
+    shared.read_ended(Values::new());
+    let mut deleted = 0;
+    while let Some(composed) = shared.compose(64) {
+        let (number, body) = composed.unwrap();
+        assert!(body.len() <= 64);
+        match Update::read(&body).unwrap() {
+            Update::Deleted(keys) => deleted += keys.len(),
+            Update::Set(_) => panic!("{body:?}"),
+        }
+        shared.delivered(number);
+    }
+    assert_eq!(deleted, 60);
+}
+
+#[test]
+fn a_change_that_fits_no_message_is_named_so_that_the_others_go_on() {
+    let mut shared = told("{}");
+    update(&mut shared, &format!(r#"{{"big":"{}"}}"#, "x".repeat(500)));
+    update(&mut shared, r#"{"small":1}"#);
+    let Some(Err(change)) = shared.compose(100) else {
+        panic!("it fits?");
+    };
+    shared.skip(change);
+    let (_, body) = shared.compose(100).unwrap().unwrap();
+    assert_eq!(&body[..], br#"{"small":1}"#);
+}
+
+#[test]
+fn doubting_all_tells_all() {
+    let mut shared = told(r#"{"a":1,"b":2}"#);
+    shared.doubt_all();
+    assert_eq!(next(&shared).unwrap().1, r#"{"a":1,"b":2}"#);
+}
+
+#[test]
+fn only_objects_are_updates_and_answers() {
+    for body in [
+        "",
+        "[]",
+        "7",
+        "\"a\"",
+        "null",
+        "{",
+        "{}",
+        "nonsense",
+        r#"{"a":}"#,
+        r#"{"":1}"#,
+        "{a:1}",
+        "\u{0}",
+        r#"{"a":1} trailing"#,
+    ] {
+        assert!(Update::read(body.as_bytes()).is_none(), "{body}");
+    }
+    assert!(Update::read(&[0xff, 0xfe]).is_none());
+    for body in [
+        "",
+        "[]",
+        "null",
+        "[{}]",
+        r#"{"shared":7}"#,
+        r#"{"shared":[]}"#,
+        "{",
+    ] {
+        assert!(read_answer(body.as_bytes()).is_none(), "{body}");
+    }
+    assert!(read_answer(b" {}").unwrap().is_empty());
+    assert!(read_answer(br#"{"client":{"a":1}}"#).unwrap().is_empty());
+    assert_eq!(
+        read_answer(br#"{"client":{},"shared":{"a":1}}"#)
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn an_attribute_named_deleted_is_one_unless_it_looks_like_a_deletion() {
+    for body in [
+        r#"{"deleted":7}"#,
+        r#"{"deleted":[1]}"#,
+        r#"{"deleted":["a"],"b":1}"#,
+    ] {
+        let read = Update::read(body.as_bytes());
+        assert!(matches!(read, Some(Update::Set(_))), "{body}");
+    }
+    let read = Update::read(br#"{"deleted":["a","b"]}"#);
+    assert!(matches!(read, Some(Update::Deleted(keys)) if keys.len() == 2));
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let mut shared = told("{}");
+    let mut taken = 0;
+    for n in 0..100 {
+        let body = format!(r#"{{"k{n}":"{}"}}"#, "x".repeat(10_000));
+        taken += usize::from(shared.update(Update::read(body.as_bytes()).unwrap()));
+    }
+    assert_eq!(taken, 26, "256 KiB and no more");
+}
