@@ -19,6 +19,8 @@ mod control;
 mod control_api;
 mod device_api;
 mod directory;
+#[cfg(test)]
+pub(crate) mod downlink;
 mod fault;
 mod help;
 mod json;
@@ -41,6 +43,8 @@ pub use arrival::Arrival;
 pub use control::{Control, Refused};
 pub use device_api::{Profile, Strategy};
 pub use directory::Scope;
+#[cfg(test)]
+pub use downlink::{CommandOutcome, PollCounts, Subscriptions};
 pub use fault::{Fault, Outcome};
 pub use help::HELP;
 pub use rule_chain::Reply;

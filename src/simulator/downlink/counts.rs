@@ -1,0 +1,49 @@
+//! What polls cost ThingsBoard, counted.
+
+/// The subscriptions and polls of one device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Subscriptions {
+    /// `GET attributes/updates`.
+    pub attributes: PollCounts,
+    /// `GET rpc`.
+    pub rpc: PollCounts,
+    /// Commands that wait: for a poll, or for their reply.
+    pub pending_commands: usize,
+}
+
+/// The polls of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PollCounts {
+    /// Entries in the device actor whose session is still there, be its client gone or not.
+    pub live: usize,
+    /// Entries whose session is gone. ThingsBoard keeps those for attributes until it restarts, and those for RPC until
+    /// the next command.
+    pub stale: u64,
+    /// Polls begun, ever.
+    pub opened: u64,
+    /// Polls that wait for an answer now.
+    pub open: usize,
+    /// The most that ever waited at once.
+    pub most_open: usize,
+}
+
+impl PollCounts {
+    pub(super) fn opened(&mut self) {
+        self.opened += 1;
+        self.open += 1;
+        self.most_open = self.most_open.max(self.open);
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.open = self.open.saturating_sub(1);
+    }
+}
+
+impl Subscriptions {
+    pub(super) fn of(&mut self, kind: super::Kind) -> &mut PollCounts {
+        match kind {
+            super::Kind::Attributes => &mut self.attributes,
+            super::Kind::Rpc => &mut self.rpc,
+        }
+    }
+}

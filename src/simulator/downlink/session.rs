@@ -1,0 +1,71 @@
+//! The transport's sessions: one for each poll, and how it parts from its HTTP request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Kind, PollId};
+
+/// One poll's session. It is kept until it is dropped *and* its subscription has come to the actor, in whichever
+/// order: an entry made for a session that is gone is stale from the beginning.
+pub(super) struct Session {
+    pub(super) device: Arc<str>,
+    pub(super) kind: Kind,
+    /// The HTTP request still waits for its answer.
+    pub(super) waiting: bool,
+    /// The transport passes messages on to it: until its first one, or its timer.
+    pub(super) registered: bool,
+    /// The actor has its subscription.
+    pub(super) entered: bool,
+    /// When its timer drops it.
+    pub(super) closes_ms: u64,
+    /// When the servlet container ends the request, if that is before.
+    pub(super) container_ends_ms: Option<u64>,
+}
+
+/// All sessions, by poll and by device.
+#[derive(Default)]
+pub(super) struct Sessions {
+    by_poll: BTreeMap<PollId, Session>,
+    by_device: BTreeMap<Arc<str>, BTreeSet<PollId>>,
+}
+
+impl Sessions {
+    pub(super) fn insert(&mut self, poll: PollId, session: Session) {
+        self.by_device
+            .entry(Arc::clone(&session.device))
+            .or_default()
+            .insert(poll);
+        self.by_poll.insert(poll, session);
+    }
+
+    pub(super) fn get_mut(&mut self, poll: PollId) -> Option<&mut Session> {
+        self.by_poll.get_mut(&poll)
+    }
+
+    pub(super) fn remove(&mut self, poll: PollId) -> Option<Session> {
+        let session = self.by_poll.remove(&poll)?;
+        if let Some(polls) = self.by_device.get_mut(&session.device) {
+            polls.remove(&poll);
+            if polls.is_empty() {
+                self.by_device.remove(&session.device);
+            }
+        }
+        Some(session)
+    }
+
+    /// The polls of one device, oldest first.
+    pub(super) fn of(&self, device: &str) -> Vec<PollId> {
+        let polls = self.by_device.get(device).into_iter().flatten();
+        polls.copied().collect()
+    }
+
+    /// How many sessions a device has.
+    pub(super) fn count(&self, device: &str) -> usize {
+        self.by_device.get(device).map_or(0, BTreeSet::len)
+    }
+
+    /// All polls, oldest first.
+    pub(super) fn polls(&self) -> Vec<PollId> {
+        self.by_poll.keys().copied().collect()
+    }
+}

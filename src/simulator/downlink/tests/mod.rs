@@ -1,0 +1,96 @@
+mod attributes;
+mod bounds;
+mod commands;
+mod life;
+mod polls;
+
+use super::*;
+
+const METER: &str = "meter";
+const ATTRIBUTES: Kind = Kind::Attributes;
+const RPC: Kind = Kind::Rpc;
+
+/// The downlink and a clock, which the test moves.
+struct Bench {
+    downlink: Downlink,
+    now_ms: u64,
+}
+
+impl Bench {
+    /// Subscriptions reach the actor at once.
+    fn new() -> Bench {
+        Bench::with(Delays {
+            subscription_ms: 0,
+            ..Delays::default()
+        })
+    }
+
+    fn with(delays: Delays) -> Bench {
+        Bench {
+            downlink: Downlink::new(delays),
+            now_ms: 1_000_000,
+        }
+    }
+
+    fn open(&mut self, kind: Kind, timeout_ms: i64) -> PollId {
+        self.downlink
+            .open(METER, kind, timeout_ms, self.now_ms)
+            .unwrap()
+    }
+
+    fn change(&mut self, values: &str) {
+        self.downlink
+            .attributes_changed(METER, Change::Updated(values.to_owned()));
+    }
+
+    fn oneway(&mut self, method: &str) -> CommandId {
+        self.command(method, true)
+    }
+
+    fn twoway(&mut self, method: &str) -> CommandId {
+        self.command(method, false)
+    }
+
+    /// With ten seconds to live.
+    fn command(&mut self, method: &str, oneway: bool) -> CommandId {
+        let command = Command {
+            method: method.to_owned(),
+            params: "1".to_owned(),
+            oneway,
+            expires_ms: self.now_ms + 10_000,
+        };
+        self.downlink.command(METER, command, self.now_ms).unwrap()
+    }
+
+    /// Lets this much time pass, stopping at every event.
+    fn pass(&mut self, ms: u64) {
+        let until = self.now_ms + ms;
+        while let Some(at) = self.downlink.next_timeout().filter(|at| *at <= until) {
+            self.now_ms = self.now_ms.max(at);
+            self.downlink.handle_timeout(self.now_ms);
+        }
+        self.now_ms = until;
+    }
+
+    /// The polls that ended since the last time.
+    fn ended(&mut self) -> Vec<(PollId, Ended)> {
+        std::iter::from_fn(|| self.downlink.poll_ended()).collect()
+    }
+
+    fn outcomes(&mut self) -> Vec<(CommandId, CommandOutcome)> {
+        std::iter::from_fn(|| self.downlink.command_outcome()).collect()
+    }
+
+    fn counts(&self, kind: Kind) -> PollCounts {
+        *self.downlink.subscriptions(METER).of(kind)
+    }
+}
+
+fn message(body: &str) -> Ended {
+    Ended::Message(Bytes::copy_from_slice(body.as_bytes()))
+}
+
+/// What a poll gets for a command of [`Bench`].
+fn rpc(id: i32, method: &str) -> Ended {
+    message(&format!(r#"{{"id":{id},"method":"{method}","params":1}}"#))
+}
