@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::demo;
 use crate::gateway::Gateway;
 use crate::simulator::Simulator;
+use crate::upstream;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -12,27 +13,35 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
-/// Files beside one for each call in flight: sockets, the log, the runtime's own.
+/// Files beside one for each connection to ThingsBoard: sockets, the log, the runtime's own.
 const OTHER_FILES: u64 = 64;
 
 /// Runs the gateway.
 pub(super) fn run(config: Config) -> Result<(), Failed> {
-    let wanted = u64::try_from(config.upstream.max_in_flight)? + OTHER_FILES;
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(granted) if granted < wanted => warn!(
-            granted,
-            wanted,
-            "too few open files for upstream.max_in_flight: raise the limit (ulimit -Hn, LimitNOFILE) or lower that"
-        ),
-        Ok(_) => {}
-        Err(error) => warn!("the limit of open files can't be raised: {error}"),
-    }
+    allow_for_files(&config.upstream)?;
     serve(async {
         let shutdown = shutdown()?;
         let gateway = Gateway::new(config)?;
         gateway.run(shutdown).await;
         Ok(())
     })
+}
+
+/// Raises the limit of open files, and says so if that is not enough for every connection there may be.
+fn allow_for_files(upstream: &upstream::Settings) -> Result<(), Failed> {
+    let connections = upstream.max_in_flight.saturating_add(upstream.max_downlink);
+    let wanted = u64::try_from(connections)?.saturating_add(OTHER_FILES);
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(granted) if granted < wanted => warn!(
+            granted,
+            wanted,
+            "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
+             (ulimit -Hn, LimitNOFILE) or lower these"
+        ),
+        Ok(_) => {}
+        Err(error) => warn!("the limit of open files can't be raised: {error}"),
+    }
+    Ok(())
 }
 
 /// Runs the simulated ThingsBoard.

@@ -10,10 +10,13 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// 136 years, as they are written in the file. Four bytes hold a few weeks more.
+const LONGEST_MAX_AGE: Duration = Duration::from_secs(136 * 31_557_600);
+
 /// ThingsBoard's monolith ends what takes 30 s with a 503, a long poll too.
 const MONOLITH: Duration = Duration::from_secs(29);
 
-/// What ThingsBoard's Tomcat takes unless it is told otherwise.
+/// Connections that ThingsBoard's Tomcat takes unless it is told otherwise.
 const TOMCAT: usize = 8192;
 
 /// `[relay]`
@@ -101,8 +104,7 @@ impl Reader {
             }),
             max_age: self.read("relay.max_age", default.max_age, |v| {
                 let why = "Max-Age has whole seconds and four bytes";
-                // Humantime's years have a quarter of a day more than ours.
-                within(v, SECOND..=SECOND * 136 * 31_557_600, why)
+                within(v, SECOND..=LONGEST_MAX_AGE, why)
             }),
         }
     }
@@ -113,8 +115,8 @@ impl Reader {
             return;
         }
         if relay.poll_timeout > MONOLITH {
-            let message = "above 29s: ThingsBoard ends long polls after 30 s, unless its SPRING_MVC_ASYNC_REQUEST_TIMEOUT \
-                is raised or its HTTP transport runs on its own";
+            let message = "above 29s: ThingsBoard ends long polls at 30 s, unless its \
+                SPRING_MVC_ASYNC_REQUEST_TIMEOUT is raised or its HTTP transport runs on its own";
             self.warn("relay.poll_timeout", message);
         }
         let connections = relay.connections().saturating_add(max_in_flight);

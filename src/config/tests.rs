@@ -8,6 +8,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 mod devices;
+mod relay;
 
 /// 2026-01-01.
 const NOW: u64 = 1_767_225_600;
@@ -128,7 +129,6 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
         max_downlink: 6766,
     };
     assert_eq!(config.upstream, upstream);
-    assert_eq!(config.relay, Relay::default());
     assert!(!config.provision && config.registry.is_empty());
 }
 

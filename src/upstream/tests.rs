@@ -8,6 +8,8 @@ use bytes::Bytes;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+mod polls;
+
 const TOKEN: &str = "S3cret?Token";
 
 fn thingsboard(url: &str) -> ThingsBoard {
@@ -475,11 +477,11 @@ async fn an_outage_is_logged_once_with_its_reason_and_without_the_token() {
     let _guard = tracing::subscriber::set_default(subscriber);
     let url = ScriptedServer::start().await.stop();
     let thingsboard = thingsboard(&url);
-    for _ in 0..3 {
-        assert_eq!(
-            thingsboard.send(telemetry("{}")).await,
-            Err(Error::Unreachable)
-        );
+    let poll = Operation::PollRpc {
+        timeout: Duration::from_secs(25),
+    };
+    for request in [telemetry("{}"), asking(poll), telemetry("{}")] {
+        assert_eq!(thingsboard.send(request).await, Err(Error::Unreachable));
     }
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert_eq!(text.matches("can't be reached").count(), 1, "{text}");

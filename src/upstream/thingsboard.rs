@@ -293,6 +293,18 @@ mod tests {
     }
 
     #[test]
+    fn a_poll_never_asks_for_no_time_which_would_mean_a_minute() {
+        for (timeout, query) in [
+            (Duration::ZERO, "?timeout=1"),
+            (Duration::from_micros(1500), "?timeout=1"),
+            (Duration::from_secs(25), "?timeout=25000"),
+        ] {
+            let (_, target) = put("T1", Operation::PollRpc { timeout });
+            assert_eq!(target, format!("/api/v1/T1/rpc{query}"));
+        }
+    }
+
+    #[test]
     fn provisioning_needs_no_token() {
         let call = call(&Request::Provision {
             body: Bytes::from_static(b"{}"),
@@ -356,6 +368,15 @@ mod tests {
                 matches!(judged(code, ""), Err(Error::Unintelligible(_))),
                 "{code}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_poll_can_elapse() {
+        let polled = |status| judge(replied(status, ""), true);
+        assert_eq!(polled(408), Err(Error::Elapsed));
+        for status in [200, 302, 401, 500, 503, 504] {
+            assert_eq!(polled(status), judged(status, ""));
         }
     }
 
