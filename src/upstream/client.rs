@@ -9,6 +9,7 @@ use super::request::POLL_GRACE;
 use super::thingsboard::{Call, Method};
 use super::{Error, Settings, SettingsError};
 use bytes::{Bytes, BytesMut};
+use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::error::Error as StdError;
@@ -22,7 +23,8 @@ use std::time::Duration;
 pub(super) const MAX_REPLY: usize = 256 * 1024;
 
 /// How long a connection may be idle in the pool: shorter than servers and proxies wait (Tomcat 20 to 60 s,
-/// HAProxy as ThingsBoard ships it 50 s), so that they seldom close one that we are about to use.
+/// HAProxy as ThingsBoard ships it 50 s), so that they seldom close one that we are about to use. Long enough
+/// for one poll's connection to serve the next: in a fleet, some poll begins at any moment.
 const POOL_IDLE: Duration = Duration::from_secs(10);
 
 /// The most that connecting may take, so that a server that is gone is told from one that is slow.
@@ -86,7 +88,7 @@ impl Client {
     pub(super) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
         let poll = call.poll;
         let deadline = poll.map_or(self.timeout, |poll| poll.saturating_add(POLL_GRACE));
-        match tokio::time::timeout(deadline, attempt(self.request(call))).await {
+        match tokio::time::timeout(deadline, attempt(self.begin(call))).await {
             Ok(Ok(reply)) => {
                 self.reached();
                 Ok(reply)
@@ -96,17 +98,19 @@ impl Client {
         }
     }
 
-    /// The request as the library has it. The call, and the token in it, is gone before the long wait begins.
-    fn request(&self, call: Call) -> reqwest::RequestBuilder {
+    /// The exchange as the library has it, ready to wait. Made outside of what waits: that has room for all it
+    /// ever holds, thousands of times.
+    fn begin(&self, call: Call) -> impl Future<Output = reqwest::Result<Response>> + use<> {
         let url = [self.base.as_str(), call.target.as_str()].concat();
-        match call.method {
+        let request = match call.method {
             Method::Get => self.http.get(url),
             Method::Post => self
                 .http
                 .post(url)
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(call.body),
-        }
+        };
+        request.send()
     }
 
     fn reached(&self) {
@@ -127,8 +131,10 @@ impl Client {
     }
 }
 
-async fn attempt(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Error> {
-    let mut response = request.send().await?;
+async fn attempt(
+    response: impl Future<Output = reqwest::Result<Response>>,
+) -> reqwest::Result<Reply> {
+    let mut response = response.await?;
     let status = response.status().as_u16();
     let body = match read(&mut response).await {
         Ok(body) => body,
@@ -140,7 +146,7 @@ async fn attempt(request: reqwest::RequestBuilder) -> Result<Reply, reqwest::Err
 }
 
 /// Reads a body up to the bound; `None` if there is more.
-async fn read(response: &mut reqwest::Response) -> Result<Option<Bytes>, reqwest::Error> {
+async fn read(response: &mut Response) -> reqwest::Result<Option<Bytes>> {
     // An announced length is only good for refusing early.
     if response
         .content_length()

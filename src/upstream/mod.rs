@@ -3,7 +3,14 @@
 //! [`request`](Request) says what can be asked, [`error`](Error) what can go wrong, by the decision the
 //! gateway takes. `thingsboard` turns a request into method, path and body and judges the status that
 //! comes back; it is the only file with URLs. `client` carries the bytes; it is the only file that names
-//! the HTTP library.
+//! the HTTP library. `outage` decides when the log tells that ThingsBoard is gone, and that it is back.
+//!
+//! # Two lanes
+//!
+//! What devices ask for, and what the gateway asks on its own (long polls, and the reads beside them), travel
+//! on connections of their own and count for bounds of their own. So thousands of parked polls never keep
+//! telemetry waiting, and a burst of telemetry never ends a poll. A poll that nobody wants any more is
+//! dropped: that closes its connection, and frees its place, at once.
 //!
 //! # Nothing is sent twice
 //!

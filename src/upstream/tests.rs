@@ -448,6 +448,23 @@ async fn a_proxy_from_the_environment_is_not_used() {
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
+impl Log {
+    /// Keeps what this thread logs, until the guard goes.
+    fn begin() -> (Log, tracing::subscriber::DefaultGuard) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
 impl std::io::Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
@@ -468,13 +485,7 @@ async fn an_outage_is_logged_once_with_its_reason_and_without_the_token() {
         );
         return;
     }
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::begin();
     let url = ScriptedServer::start().await.stop();
     let thingsboard = thingsboard(&url);
     let poll = Operation::PollRpc {
@@ -483,7 +494,7 @@ async fn an_outage_is_logged_once_with_its_reason_and_without_the_token() {
     for request in [telemetry("{}"), asking(poll), telemetry("{}")] {
         assert_eq!(thingsboard.send(request).await, Err(Error::Unreachable));
     }
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert_eq!(text.matches("can't be reached").count(), 1, "{text}");
     assert!(text.contains("refused"), "{text}");
     assert!(!text.contains("S3cret"), "{text}");

@@ -127,6 +127,30 @@ async fn a_poll_that_breaks_off_is_unreachable() {
     assert_eq!(exchanged(poll_rpc(), "").await.0, Err(Error::Unreachable));
 }
 
+/// A proxy that ends what is silent for too long would otherwise be told as an outage that comes and goes.
+#[tokio::test]
+async fn a_poll_that_breaks_off_is_no_outage_by_itself_but_a_request_is() {
+    if !is_alone() {
+        again_alone(
+            "polls::a_poll_that_breaks_off_is_no_outage_by_itself_but_a_request_is",
+            &[],
+        );
+        return;
+    }
+    let (log, _guard) = Log::begin();
+    let server = ScriptedServer::start().await;
+    let thingsboard = thingsboard(&server.url());
+    for (request, told) in [(poll_rpc(), 0), (read(), 1)] {
+        let hang_up = async {
+            server.accept().await.request().await.unwrap();
+        };
+        let (outcome, ()) = both(thingsboard.send(request), hang_up).await;
+        assert_eq!(outcome, Err(Error::Unreachable));
+        let text = log.text();
+        assert_eq!(text.matches("can't be reached").count(), told, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_poll_may_take_its_own_time_and_ten_seconds_whatever_the_timeout_for_requests() {
     let second = Duration::from_secs(1);
