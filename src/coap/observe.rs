@@ -137,6 +137,16 @@ impl Relation {
         Some(self.in_flight.take()?.notification.number)
     }
 
+    /// What is in flight is given up. But if the client has registered since, it lives, and the
+    /// content is sent anew: returns whether that is so.
+    pub fn send_anew(&mut self) -> bool {
+        let Some(sent) = self.in_flight.take_if(|sent| sent.overtaken) else {
+            return false;
+        };
+        self.pending.get_or_insert(sent.notification);
+        true
+    }
+
     /// Forgets what is pending and what is in flight.
     pub fn stand_still(&mut self) {
         self.pending = None;
@@ -168,19 +178,19 @@ impl Relation {
         self.pending.as_ref().or(in_flight)
     }
 
-    /// The newest content has gone out in a Confirmable message.
-    pub fn sent_confirmable(&mut self, now: Instant) {
-        let in_flight = self.in_flight.take().map(|sent| sent.notification);
-        self.in_flight = self
-            .pending
-            .take()
-            .or(in_flight)
-            .map(|notification| InFlight {
-                notification,
-                overtaken: false,
-            });
+    /// The newest content has gone out in a Confirmable message. Returns whether it took the place
+    /// of older content.
+    pub fn sent_confirmable(&mut self, now: Instant) -> bool {
+        let older = self.in_flight.take().map(|sent| sent.notification);
+        let superseded = self.pending.is_some() && older.is_some();
+        let newest = self.pending.take().or(older);
+        self.in_flight = newest.map(|notification| InFlight {
+            notification,
+            overtaken: false,
+        });
         self.confirmed_at = now;
         self.notified = true;
+        superseded
     }
 
     /// The newest content has gone out in a Non-confirmable message: its number.

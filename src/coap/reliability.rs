@@ -185,6 +185,11 @@ impl Outgoing {
         self.retain(|one| one.progress.is_some() || one.purpose.observation() != Some(observation));
     }
 
+    /// Takes back a relation's notification. Responses to its registrations stay.
+    pub fn withdraw_notification(&mut self, observation: ObservationId) {
+        self.retain(|one| one.purpose != Purpose::Notification(observation));
+    }
+
     fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {
         self.queue.retain(which);
         if self.queue.is_empty() {
@@ -324,7 +329,8 @@ impl Outgoing {
         self.queue.is_empty()
     }
 
-    fn outstanding(&self) -> usize {
+    /// Messages sent and not settled: NSTART at most.
+    pub fn outstanding(&self) -> usize {
         self.queue.iter().filter(|t| t.progress.is_some()).count()
     }
 }

@@ -402,3 +402,7 @@ fn refusal(bad: BadOption) -> Response {
 #[cfg(test)]
 #[path = "remote_endpoint_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "remote_endpoint/loss_tests.rs"]
+mod loss;

@@ -6,6 +6,15 @@ use std::time::Duration;
 #[path = "remote_endpoint_rules_tests.rs"]
 mod rules;
 
+#[path = "remote_endpoint/observing_tests.rs"]
+mod observing;
+
+#[path = "remote_endpoint/superseding_tests.rs"]
+mod superseding;
+
+#[path = "remote_endpoint/transmitting_tests.rs"]
+mod transmitting;
+
 /// An endpoint, its clock, and what it sent.
 struct Bench {
     endpoint: RemoteEndpoint,

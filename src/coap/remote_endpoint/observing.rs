@@ -3,7 +3,7 @@
 //! [`super::super::observe`] knows what each relation is to be sent; here it becomes messages.
 
 use super::{Context, Output, RemoteEndpoint, encode};
-use crate::coap::exchange::{Carriage, ExchangeId};
+use crate::coap::exchange::{Carriage, Exchange, ExchangeId};
 use crate::coap::message::Type;
 use crate::coap::observe::{Notification, ObservationId, largest_notification};
 use crate::coap::reliability::Purpose;
@@ -35,11 +35,25 @@ impl RemoteEndpoint {
         out: &mut Vec<Output>,
     ) -> Option<ObservationId> {
         let exchange = self.close(exchange)?;
+        let registered = self.register(now, &exchange, response, context, out);
+        // The relation may have made room for others, or may itself be sent what it could not before.
+        self.transmit(now, context, out);
+        registered
+    }
+
+    fn register(
+        &mut self,
+        now: Instant,
+        exchange: &Exchange,
+        response: Response,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<ObservationId> {
         if !response.code.is_success() {
             if let Some(id) = self.observations.of_token(&exchange.token) {
                 self.forget(id);
             }
-            self.answer(now, &exchange, response, None, context, out);
+            self.answer(now, exchange, response, None, context, out);
             return None;
         }
         let confirmable = exchange.carriage() != Carriage::NonConfirmable;
@@ -49,14 +63,14 @@ impl RemoteEndpoint {
             .register(now, token, confirmable, message_id);
         let Some(id) = registered else {
             context.counters.too_many_observations += 1;
-            self.answer(now, &exchange, response, None, context, out);
+            self.answer(now, exchange, response, None, context, out);
             return None;
         };
         let response = Response {
             observe: Some(self.observations.allot_sequence_number()),
             ..response
         };
-        if self.answer(now, &exchange, response, Some(id), context, out) {
+        if self.answer(now, exchange, response, Some(id), context, out) {
             return Some(id);
         }
         self.forget(id);
@@ -196,9 +210,8 @@ impl RemoteEndpoint {
             .supersede(message_id, newer, Purpose::Notification(id), bytes);
         if let Some(relation) = self.observations.get_mut(id) {
             relation.remember(now, Type::Confirmable, message_id);
-            relation.sent_confirmable(now);
+            context.counters.notifications_superseded += u64::from(relation.sent_confirmable(now));
         }
-        context.counters.notifications_superseded += 1;
         context.counters.notifications_sent += 1;
         newer
     }
@@ -222,13 +235,30 @@ impl RemoteEndpoint {
         out.extend(number.map(|number| Output::Delivered(id, number)));
     }
 
+    /// The notification in flight was given up.
+    pub(super) fn given_up(
+        &mut self,
+        id: ObservationId,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let relation = self.observations.get_mut(id);
+        match relation.map(|relation| relation.send_anew()) {
+            Some(true) => {}
+            Some(false) => self.undelivered(id, context, out),
+            // The last response would have taken its place: it is given up with it.
+            None => self.outgoing.withdraw(id),
+        }
+    }
+
     pub(super) fn undelivered(
         &mut self,
         id: ObservationId,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        self.outgoing.withdraw(id);
+        // Responses to registrations stay: requests want an answer.
+        self.outgoing.withdraw_notification(id);
         if let Some(relation) = self.observations.get_mut(id) {
             relation.stand_still();
             context.counters.notifications_given_up += 1;

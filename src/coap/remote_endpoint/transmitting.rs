@@ -103,9 +103,8 @@ impl RemoteEndpoint {
             Due::GaveUp(purpose) => {
                 context.counters.given_up += 1;
                 match purpose {
-                    Purpose::Notification(id) | Purpose::Registration(id) => {
-                        self.undelivered(id, context, out);
-                    }
+                    Purpose::Notification(id) => self.given_up(id, context, out),
+                    Purpose::Registration(id) => self.undelivered(id, context, out),
                     Purpose::Ping => {
                         context.counters.pings_unanswered += 1;
                         out.push(Output::PingUnanswered);
