@@ -11,7 +11,9 @@
 //! | [`request`] | requests and responses as the gateway handles them |
 //! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
 //! | [`exchange`] | piggybacked or separate (§5.2) |
+//! | [`message_id`] | the Message IDs of what we send (§4.4) |
 //! | [`reliability`] | our own Confirmable messages (§4.2, §4.7, §4.8) |
+//! | [`observe`] | relations with clients that observe (RFC 7641) |
 //! | [`remote_endpoint`] | the whole, for one session |
 //!
 //! # The life of a message
@@ -42,13 +44,47 @@
 //! ```
 //!
 //! What was answered is remembered for EXCHANGE_LIFETIME (247 s) or NON_LIFETIME (145 s, §4.8.2), so
-//! that no message becomes a second request; then the endpoint holds no heap at all.
+//! that no message becomes a second request; then the endpoint holds no heap at all, unless its client
+//! observes.
+//!
+//! # The life of a notification
+//!
+//! Sections of RFC 7641, where no other is named. The first is the answer to the registration, which
+//! goes the way of any response; those that follow go this way:
+//!
+//! ```text
+//!  notify: the newest content of a relation
+//!     ├─ too large for one datagram ──▶ not sent                            TooLarge
+//!     │ pending; what was pending before is gone
+//!     │
+//!     │ registered with a Non-confirmable request (§4.5)
+//!     ├─ more than one in 3 s, after a burst of 4 ──▶ stays pending till then  (§4.5.1)
+//!     ├─ 24 hours without a Confirmable message ──▶ as if Confirmable       (§4.5)
+//!     ├─ sent as a Non-confirmable message ──▶ done                         Delivered
+//!     │
+//!     │ registered with a Confirmable request
+//!     ├─ NSTART messages are outstanding ──▶ stays pending till one is not  (RFC 7252 §4.7)
+//!     │    then: responses that wait, relations in turn, a ping
+//!     ▼
+//!  in flight, with the next sequence number (§4.4)
+//!     ├─ ACK ──▶ done                                                       Delivered
+//!     ├─ RST ──▶ the relation is gone (§3.6)                                Cancelled
+//!     └─ timeout
+//!         ├─ nothing newer is pending ──▶ the same bytes again              (RFC 7252 §4.2)
+//!         ├─ newer content is pending ──▶ that in its place: another Message ID and
+//!         │                               sequence number, the same count and timeout  (§4.5.2)
+//!         └─ MAX_RETRANSMIT ──▶ given up; the relation stands still         Undelivered
+//! ```
+//!
+//! A late Reset, of what was Non-confirmable or superseded, ends the relation too: the last eight
+//! Message IDs of each are remembered.
 
 pub mod code;
 pub mod counters;
 pub mod deduplication;
 pub mod exchange;
 pub mod message;
+pub mod message_id;
 pub mod observe;
 pub mod option;
 pub mod reliability;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::coap::deduplication::EXCHANGE_LIFETIME;
 use bytes::Bytes;
 
 fn start() -> Instant {
@@ -148,7 +149,7 @@ fn the_pace_is_the_clients_and_its_relations_take_turns() {
     let offered = [0.0, 0.0, 3.0, 6.0, 9.0];
     let sent = sent_by(&mut observations, &ids, &offered);
     assert_eq!(sent, [0.0, 0.0, 0.0, 0.0, 3.0, 6.0, 9.0]);
-    let order: Vec<_> = observations.relations.iter().map(|one| one.id).collect();
+    let order: Vec<_> = observations.relations.iter().map(Relation::id).collect();
     assert_eq!(order, [ids[1], ids[2], ids[0]], "seven turns of three");
 }
 
@@ -198,7 +199,6 @@ fn the_last_eight_messages_are_remembered_as_long_as_their_ids_are_theirs() {
     for message_id in 0..10 {
         let relation = observations.get_mut(id).unwrap();
         relation.remember(now, Type::NonConfirmable, message_id);
-        assert!(relation.sent.len() <= MAX_SENT);
     }
     assert_eq!(observations.sender_of(now, 1), None);
     let known = Some((id, Type::NonConfirmable));

@@ -1,4 +1,4 @@
-//! Our own Confirmable messages: Message IDs, retransmission, NSTART (RFC 7252 §4.2, §4.4, §4.7, §4.8).
+//! Our own Confirmable messages: retransmission and NSTART (RFC 7252 §4.2, §4.7, §4.8).
 //!
 //! ```text
 //! Waiting ──▶ Outstanding ──▶ (retransmitted up to MAX_RETRANSMIT times) ──▶ given up
@@ -14,10 +14,8 @@
 //! that has gone would be sent one message after the other, 93 seconds each, and their memory held.
 
 use super::Parameters;
-use super::deduplication::EXCHANGE_LIFETIME;
 use super::observe::ObservationId;
 use std::collections::VecDeque;
-use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 /// Confirmable messages that may wait or be outstanding at once. A client has no more exchanges
@@ -26,51 +24,6 @@ const MAX_MESSAGES: usize = 32;
 
 /// The longest a message waits behind others, whatever the parameters say.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
-
-/// Allots the Message IDs of what we send to one endpoint: a random start, then one after the other.
-///
-/// None may come twice within EXCHANGE_LIFETIME (§4.4), and there are 65,536, so an endpoint can be
-/// sent some 265 messages a second and no more. We keep a little below that: the Message IDs are
-/// taken in eighths, and an eighth is begun again when the last use of it is EXCHANGE_LIFETIME ago.
-/// That lets 232 messages a second through for ever, and any burst up to 57,344.
-#[derive(Debug)]
-pub struct MessageIds {
-    last: u16,
-    /// The first use of all.
-    begin: Option<Instant>,
-    /// When each eighth was used last, in milliseconds since `begin`. Half the size of an instant:
-    /// every idle endpoint has these.
-    used: [Option<NonZeroU64>; 8],
-}
-
-impl MessageIds {
-    /// Starts at `seed`, which should be random.
-    pub fn new(seed: u16) -> MessageIds {
-        MessageIds {
-            last: seed,
-            begin: None,
-            used: [None; 8],
-        }
-    }
-
-    /// The next Message ID, or nothing if all have been used too lately.
-    pub fn allot(&mut self, now: Instant) -> Option<u16> {
-        let next = self.last.wrapping_add(1);
-        let eighth = |message_id: u16| usize::from(message_id >> 13);
-        let begin = *self.begin.get_or_insert(now);
-        let used = self.used.get_mut(eighth(next))?;
-        let begins = eighth(next) != eighth(self.last);
-        let free_at = used.map(|at| begin + Duration::from_millis(at.get()) + EXCHANGE_LIFETIME);
-        if begins && free_at.is_some_and(|free_at| now < free_at) {
-            return None;
-        }
-        // Rounded up, so that none is free too early.
-        let since = now.saturating_duration_since(begin).as_millis();
-        *used = NonZeroU64::MIN.checked_add(u64::try_from(since).unwrap_or(u64::MAX));
-        self.last = next;
-        Some(next)
-    }
-}
 
 /// What a Confirmable message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

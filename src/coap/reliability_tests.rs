@@ -114,37 +114,3 @@ fn parameters_beyond_reason_do_not_panic() {
     };
     assert_eq!(max_transmit_wait(&parameters), LONGEST_WAIT);
 }
-
-#[test]
-fn message_ids_follow_each_other_round_the_clock() {
-    let (mut ids, now) = (MessageIds::new(u16::MAX - 1), start());
-    let next: Vec<_> = (0..3).filter_map(|_| ids.allot(now)).collect();
-    assert_eq!(next, [u16::MAX, 0, 1]);
-}
-
-/// §4.4, for every rate and wherever it begins.
-#[test]
-fn no_message_id_is_used_twice_within_exchange_lifetime() {
-    for (seed, a_second) in [(0, 50), (9_000, 232), (40_000, 300), (65_535, 2_000)] {
-        let (mut ids, now) = (MessageIds::new(seed), start());
-        let mut last_use: Vec<Option<Instant>> = vec![None; 1 << 16];
-        let mut refused = 0;
-        for number in 0..a_second * 700 {
-            let at = now + Duration::from_secs(1) * number / a_second;
-            let Some(message_id) = ids.allot(at) else {
-                refused += 1;
-                continue;
-            };
-            if let Some(before) = last_use[usize::from(message_id)].replace(at) {
-                assert!(at - before >= EXCHANGE_LIFETIME, "{a_second} a second");
-            }
-        }
-        assert_eq!(
-            refused > 0,
-            a_second > 232,
-            "{refused} at {a_second} a second"
-        );
-        let later = now + Duration::from_secs(700) + EXCHANGE_LIFETIME;
-        assert!(ids.allot(later).is_some());
-    }
-}

@@ -4,23 +4,25 @@
 //! options → an [`Exchange`] opens and [`Output::Request`] leaves. The way back: [`respond`] picks
 //! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
 //!
-//! [`transmitting`] sends what is Confirmable and hears what became of it; [`observing`] is the
-//! clients that observe.
+//! [`responding`] is that way back. [`transmitting`] sends what is Confirmable and hears what became
+//! of it. [`observing`] is the clients that observe.
 //!
 //! [`respond`]: RemoteEndpoint::respond
 
 mod observing;
+mod responding;
 mod transmitting;
 
 use super::Parameters;
 use super::code::{Class, Code};
 use super::counters::Counters;
 use super::deduplication::{Arrival, Deduplication};
-use super::exchange::{Carriage, Exchange, ExchangeId};
-use super::message::{Message, Token, Type, Undecodable};
+use super::exchange::{Exchange, ExchangeId};
+use super::message::{Message, Type, Undecodable};
+use super::message_id::MessageIds;
 use super::observe::{ObservationId, Observations};
 use super::option::{self, BadOption};
-use super::reliability::{MessageIds, Outgoing, Purpose};
+use super::reliability::Outgoing;
 use super::request::{Request, Response};
 use std::time::Instant;
 
@@ -199,86 +201,6 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Answers a request. An exchange that is no longer open is left alone.
-    pub fn respond(
-        &mut self,
-        now: Instant,
-        id: ExchangeId,
-        response: Response,
-        context: &mut Context<'_>,
-        out: &mut Vec<Output>,
-    ) {
-        if let Some(exchange) = self.close(id) {
-            self.answer(now, &exchange, response, None, context, out);
-        }
-    }
-
-    fn close(&mut self, id: ExchangeId) -> Option<Exchange> {
-        let at = self.exchanges.iter().position(|open| open.id == id)?;
-        let exchange = self.exchanges.swap_remove(at);
-        if self.exchanges.is_empty() {
-            self.exchanges = Vec::new();
-        }
-        Some(exchange)
-    }
-
-    /// Sends a response the way its request wants it. Returns whether it is on its way as given.
-    fn answer(
-        &mut self,
-        now: Instant,
-        exchange: &Exchange,
-        response: Response,
-        registers: Option<ObservationId>,
-        context: &mut Context<'_>,
-        out: &mut Vec<Output>,
-    ) -> bool {
-        if response.is_suppressed_by(exchange.no_response) {
-            // RFC 7967 §2.1: no response, but a Confirmable request is still acknowledged.
-            if exchange.carriage() == Carriage::Piggybacked {
-                self.deduplication.acknowledged(exchange.message_id);
-                send_empty(Type::Acknowledgement, exchange.message_id, out);
-            }
-            return false;
-        }
-        let (kind, message_id) = match exchange.carriage() {
-            Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message_id)),
-            Carriage::Separate => (Type::Confirmable, self.message_ids.allot(now)),
-            Carriage::NonConfirmable => (Type::NonConfirmable, self.message_ids.allot(now)),
-        };
-        // A client that asks so much faster than §4.4 allows either side gets no more than it allows.
-        let Some(message_id) = message_id else {
-            context.counters.out_of_message_ids += 1;
-            return false;
-        };
-        // `dtls.mtu` is never so small that not even an error would fit.
-        let Some(encoded) = encode(response, kind, message_id, exchange.token, context) else {
-            return false;
-        };
-        let Encoded { code, bytes, whole } = encoded;
-        match exchange.carriage() {
-            Carriage::Piggybacked => {
-                self.deduplication
-                    .replied(message_id, code, &bytes, &exchange.token);
-                out.push(Output::Send(bytes));
-            }
-            Carriage::NonConfirmable => {
-                if let Some(relation) = registers.and_then(|id| self.observations.get_mut(id)) {
-                    relation.remember(now, kind, message_id);
-                }
-                out.push(Output::Send(bytes));
-            }
-            Carriage::Separate => {
-                let purpose = registers
-                    .filter(|_| whole)
-                    .map_or(Purpose::Response, Purpose::Registration);
-                let taken = self.push(now, message_id, purpose, bytes, context);
-                self.transmit(now, context, out);
-                return taken && whole;
-            }
-        }
-        whole
-    }
-
     /// Does what time demands: empty acknowledgements, retransmissions, forgetting.
     pub fn handle_timeout(
         &mut self,
@@ -342,37 +264,6 @@ impl RemoteEndpoint {
     pub fn pending_notification_bytes(&self) -> usize {
         self.observations.payload_bytes()
     }
-}
-
-/// A response as bytes, or the error that says it is too large.
-struct Encoded {
-    code: Code,
-    bytes: Vec<u8>,
-    whole: bool,
-}
-
-fn encode(
-    response: Response,
-    kind: Type,
-    message_id: u16,
-    token: Token,
-    context: &mut Context<'_>,
-) -> Option<Encoded> {
-    let as_bytes = |response: Response, whole| {
-        let code = response.code;
-        let message = response.into_message(kind, message_id, token);
-        let bytes = message.encode(context.max_message)?;
-        Some(Encoded { code, bytes, whole })
-    };
-    if let Some(encoded) = as_bytes(response, true) {
-        return Some(encoded);
-    }
-    context.counters.response_too_large += 1;
-    let error = Response::error(
-        Code::INTERNAL_SERVER_ERROR,
-        "the response does not fit one datagram",
-    );
-    as_bytes(error, false)
 }
 
 fn send_empty(kind: Type, message_id: u16, out: &mut Vec<Output>) {

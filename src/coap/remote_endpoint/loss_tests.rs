@@ -4,7 +4,7 @@
 use super::*;
 use crate::coap::deduplication::EXCHANGE_LIFETIME;
 use crate::coap::option::number::OBSERVE;
-use crate::coap::{Method, Notification, Observe};
+use crate::coap::{Method, Notification, Observe, Token};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! An endpoint's clients that observe (RFC 7641): registration, notifications, and the end.
 //!
-//! [`super::super::observe`] knows what each relation is to be sent; here it becomes messages.
+//! [`crate::coap::observe`] knows what each relation is to be sent; here it becomes messages.
 
-use super::{Context, Output, RemoteEndpoint, encode};
+use super::responding::encode;
+use super::{Context, Output, RemoteEndpoint};
 use crate::coap::exchange::{Carriage, Exchange, ExchangeId};
 use crate::coap::message::Type;
 use crate::coap::observe::{Notification, ObservationId, largest_notification};

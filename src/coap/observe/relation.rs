@@ -1,0 +1,237 @@
+//! One relation: what it is to be sent, and what it was sent. The way of one content:
+//!
+//! ```text
+//! Pending ──newer content──▶ gone, never sent
+//!    │ Non-confirmable: as the pace allows ──▶ sent, and that is all              (§4.5.1)
+//!    │ Confirmable: as NSTART allows
+//!    ▼
+//! InFlight ──ACK──▶ delivered
+//!    ├─ retransmission, and there is newer content ──▶ that goes in its place     (§4.5.2)
+//!    ├─ MAX_RETRANSMIT ──▶ given up; or Pending again, if the client has registered since
+//!    └─ RST ──▶ the relation is gone                                              (§3.6)
+//! ```
+//!
+//! Sections are RFC 7641's. At most one content is pending, and one in flight.
+
+use super::{Notification, ObservationId};
+use crate::coap::deduplication::EXCHANGE_LIFETIME;
+use crate::coap::message::{Message, Token, Type};
+use crate::coap::request::Response;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Messages remembered per relation for the sake of a late Reset.
+const MAX_SENT: usize = 8;
+/// How often a client must show that it still wants notifications (RFC 7641 §4.5).
+const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Debug)]
+struct InFlight {
+    notification: Notification,
+    /// The client has been answered a registration since, with a higher sequence number: what it
+    /// gets now under the old number it takes for old.
+    overtaken: bool,
+}
+
+#[derive(Debug)]
+struct Sent {
+    message_id: u16,
+    kind: Type,
+    at: Instant,
+}
+
+/// One client's interest in one resource, named by its token (RFC 7641 §4.1).
+#[derive(Debug)]
+pub struct Relation {
+    id: ObservationId,
+    token: Token,
+    confirmable: bool,
+    /// When the client last had to show that it is there: its registration, or a Confirmable message.
+    confirmed_at: Instant,
+    /// The Message ID of the registering request, while a duplicate of it may come.
+    registered_by: Option<u16>,
+    /// Whether it was notified since.
+    notified: bool,
+    pending: Option<Notification>,
+    in_flight: Option<InFlight>,
+    /// Messages that are no longer repeated, but may still be answered with a Reset.
+    sent: VecDeque<Sent>,
+}
+
+impl Relation {
+    /// A relation registered by the request with this Message ID.
+    pub fn new(
+        now: Instant,
+        id: ObservationId,
+        token: Token,
+        confirmable: bool,
+        message_id: u16,
+    ) -> Relation {
+        Relation {
+            id,
+            token,
+            confirmable,
+            confirmed_at: now,
+            registered_by: Some(message_id),
+            notified: false,
+            pending: None,
+            in_flight: None,
+            sent: VecDeque::new(),
+        }
+    }
+
+    /// The client registers again.
+    pub fn register(&mut self, now: Instant, confirmable: bool, message_id: u16) {
+        self.confirmable = confirmable;
+        self.confirmed_at = now;
+        self.registered_by = Some(message_id);
+        self.notified = false;
+        if let Some(in_flight) = &mut self.in_flight {
+            in_flight.overtaken = true;
+        }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> ObservationId {
+        self.id
+    }
+
+    /// The token of its registration.
+    pub fn token(&self) -> Token {
+        self.token
+    }
+
+    /// Whether the request with this Message ID registered it, and it has been notified since.
+    pub fn notified_since(&self, message_id: u16) -> bool {
+        self.registered_by == Some(message_id) && self.notified
+    }
+
+    /// Another request has this Message ID: no duplicate of the registration can come any more.
+    pub fn message_id_taken(&mut self, message_id: u16) {
+        self.registered_by = self.registered_by.filter(|own| *own != message_id);
+    }
+
+    /// How it is sent messages: as its registration came.
+    pub fn kind(&self) -> Type {
+        if self.confirmable {
+            Type::Confirmable
+        } else {
+            Type::NonConfirmable
+        }
+    }
+
+    /// Takes newer content. Returns whether there was older that has not been sent.
+    pub fn renew(&mut self, notification: Notification) -> bool {
+        self.pending.replace(notification).is_some()
+    }
+
+    /// What is in flight has been acknowledged: its number.
+    pub fn acknowledged(&mut self) -> Option<u64> {
+        Some(self.in_flight.take()?.notification.number)
+    }
+
+    /// What is in flight is given up. But if the client has registered since, it lives, and the
+    /// content is sent anew: returns whether that is so.
+    pub fn send_anew(&mut self) -> bool {
+        let Some(sent) = self.in_flight.take_if(|sent| sent.overtaken) else {
+            return false;
+        };
+        self.pending.get_or_insert(sent.notification);
+        true
+    }
+
+    /// Forgets what is pending and what is in flight.
+    pub fn stand_still(&mut self) {
+        self.pending = None;
+        self.in_flight = None;
+    }
+
+    /// Forgets what is pending: its number.
+    pub fn discard(&mut self) -> Option<u64> {
+        Some(self.pending.take()?.number)
+    }
+
+    /// Whether what is in flight should go out in another form than before.
+    pub fn has_newer(&self) -> bool {
+        let overtaken = self.in_flight.as_ref().is_some_and(|sent| sent.overtaken);
+        self.pending.is_some() || overtaken
+    }
+
+    /// The message that carries the newest content.
+    pub fn compose(&self, kind: Type, message_id: u16, sequence_number: u32) -> Option<Message> {
+        let response = Response {
+            observe: Some(sequence_number),
+            ..self.newest()?.response.clone()
+        };
+        Some(response.into_message(kind, message_id, self.token))
+    }
+
+    fn newest(&self) -> Option<&Notification> {
+        let in_flight = self.in_flight.as_ref().map(|sent| &sent.notification);
+        self.pending.as_ref().or(in_flight)
+    }
+
+    /// The newest content has gone out in a Confirmable message. Returns whether it took the place
+    /// of older content.
+    pub fn sent_confirmable(&mut self, now: Instant) -> bool {
+        let older = self.in_flight.take().map(|sent| sent.notification);
+        let superseded = self.pending.is_some() && older.is_some();
+        let newest = self.pending.take().or(older);
+        self.in_flight = newest.map(|notification| InFlight {
+            notification,
+            overtaken: false,
+        });
+        self.confirmed_at = now;
+        self.notified = true;
+        superseded
+    }
+
+    /// The newest content has gone out in a Non-confirmable message: its number.
+    pub fn sent_non_confirmable(&mut self, now: Instant, message_id: u16) -> Option<u64> {
+        self.remember(now, Type::NonConfirmable, message_id);
+        self.notified = true;
+        self.discard()
+    }
+
+    /// This message is not repeated, but a Reset of it ends the relation (RFC 7641 §3.6).
+    pub fn remember(&mut self, now: Instant, kind: Type, message_id: u16) {
+        if self.sent.len() >= MAX_SENT {
+            self.sent.pop_front();
+        }
+        self.sent.push_back(Sent {
+            message_id,
+            kind,
+            at: now,
+        });
+    }
+
+    /// The kind of a remembered message.
+    pub fn remembers(&self, now: Instant, message_id: u16) -> Option<Type> {
+        // Later, the Message ID may stand for something else (RFC 7252 §4.4).
+        let is_it =
+            |sent: &&Sent| sent.message_id == message_id && now < sent.at + EXCHANGE_LIFETIME;
+        self.sent.iter().find(is_it).map(|sent| sent.kind)
+    }
+
+    /// Whether there is something to send, and nothing in flight.
+    pub fn is_ready(&self) -> bool {
+        self.pending.is_some() && self.in_flight.is_none()
+    }
+
+    /// How what is sent now goes out.
+    pub fn kind_at(&self, now: Instant) -> Type {
+        // RFC 7641 §4.5: at least every 24 hours a client must show that it is there.
+        if now >= self.confirmed_at + LONGEST_UNCONFIRMED {
+            return Type::Confirmable;
+        }
+        self.kind()
+    }
+
+    /// Bytes of payload that are pending or in flight.
+    pub fn payload_bytes(&self) -> usize {
+        let in_flight = self.in_flight.as_ref().map(|sent| &sent.notification);
+        let held = [self.pending.as_ref(), in_flight].into_iter().flatten();
+        held.map(|notification| notification.response.payload.len())
+            .sum()
+    }
+}
