@@ -191,12 +191,9 @@ impl Outgoing {
         self.queue.iter().any(|one| one.purpose == purpose)
     }
 
-    /// Whether what is pushed now goes out at once.
+    /// Whether what is pushed now goes out at once: nothing waits, and NSTART is not reached.
     pub fn has_room(&self, parameters: &Parameters) -> bool {
-        let outstanding = self.outstanding();
-        outstanding == self.queue.len()
-            && outstanding < parameters.nstart
-            && outstanding < MAX_MESSAGES
+        self.queue.len() < parameters.nstart.min(MAX_MESSAGES)
     }
 
     /// What is to be done by `now`: call until it returns nothing. `random` is uniform over `u32`.

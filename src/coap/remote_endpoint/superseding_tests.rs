@@ -140,7 +140,13 @@ fn what_is_in_flight_when_the_client_registers_again_is_retransmitted_under_a_hi
 }
 
 #[test]
-fn what_is_given_up_after_the_client_registered_again_is_sent_anew() {
+fn what_is_given_up_after_the_client_registered_again_is_sent_anew_or_the_newer_instead() {
+    for newer in [None, Some(2)] {
+        given_up_after_the_client_registered_again(newer);
+    }
+}
+
+fn given_up_after_the_client_registered_again(newer: Option<u64>) {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -153,14 +159,17 @@ fn what_is_given_up_after_the_client_registered_again_is_sent_anew() {
     bench.pass(0.5);
     let _empty = bench.sent();
     bench.respond_registered(exchange, Response::new(Code::CONTENT));
+    if let Some(newer) = newer {
+        bench.notify(id, newer);
+    }
     bench.pass(31.5);
     let answer = bench.sent();
     assert_eq!(answer.kind, Type::Confirmable);
     bench.settle(Type::Acknowledgement, &answer);
-    let again = bench.notified(Type::Confirmable, 1);
+    let again = bench.notified(Type::Confirmable, newer.unwrap_or(1));
     assert!(sequence_number(&again) > sequence_number(&answer));
     bench.settle(Type::Acknowledgement, &again);
-    assert_eq!(bench.out, [Output::Delivered(id, 1)]);
+    assert_eq!(bench.out, [Output::Delivered(id, newer.unwrap_or(1))]);
     assert_eq!(bench.counters.notifications_given_up, 0);
 }
 
@@ -195,6 +204,21 @@ fn the_last_response_takes_the_place_of_what_is_in_flight() {
     bench.settle(Type::Acknowledgement, &notification);
     assert_eq!(bench.sent().code, Code::NOT_FOUND);
     assert_eq!(bench.out, []);
+}
+
+#[test]
+fn the_last_response_is_given_up_with_what_it_would_have_replaced() {
+    let mut bench = Bench::new();
+    let (id, _) = bench.registered(Type::Confirmable, 7, 1);
+    bench.notify(id, 1);
+    for wait in [0.0, 2.0, 4.0, 8.0, 16.0] {
+        bench.pass(wait);
+        bench.notified(Type::Confirmable, 1);
+    }
+    bench.end(id, Some(Response::error(Code::NOT_FOUND, "gone")));
+    bench.pass(32.0);
+    assert_eq!(bench.out, []);
+    assert_eq!(bench.endpoint.outgoing(), 0);
 }
 
 #[test]
