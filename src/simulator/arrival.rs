@@ -1,4 +1,6 @@
-//! What arrived: a bounded list, and a feed for those who wait.
+//! What arrived: two bounded lists, and a feed for those who wait.
+//!
+//! Polls have a list of their own: thousands of devices that only wait must not push out what others said.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -6,7 +8,7 @@ use std::fmt;
 use axum::body::Bytes;
 use tokio::sync::broadcast;
 
-/// The list holds this many arrivals …
+/// A list holds this many arrivals …
 const LONGEST_LIST: usize = 10_000;
 /// … and this many bytes of bodies, whichever comes first.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -21,7 +23,7 @@ const FEED: usize = 512;
 /// body, which may hold a provisioning secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Arrival {
-    /// Counts up from 1 over the life of the simulator; clearing the list does not reset it.
+    /// Counts up from 1 over the life of the simulator, polls and all; clearing the list does not reset it.
     pub sequence: u64,
     /// When it was received: milliseconds since the Unix epoch.
     pub received_ms: u64,
@@ -39,7 +41,8 @@ pub struct Arrival {
     pub body: Bytes,
     /// How long the body was: more than `body` holds if that was cut or not read (413).
     pub body_length: u64,
-    /// The status it gets; `None` where there is none yet (a client RPC waiting) or none at all (a fault).
+    /// The status it gets; `None` where there is none yet (a client RPC or a poll that waits) or none at all (a fault,
+    /// or a client that went away). That of a poll is filled in when it ends.
     pub answer: Option<u16>,
     /// The fault that was applied, if any: `"status"`, `"drop"`, `"garbage"`, `"hang"` or `"delay"`.
     pub fault: Option<&'static str>,
@@ -59,35 +62,20 @@ impl fmt::Debug for Arrival {
     }
 }
 
-/// The latest arrivals.
-pub(super) struct Arrivals {
+/// The latest arrivals of one sort, oldest first.
+#[derive(Default)]
+pub(super) struct List {
     list: VecDeque<Arrival>,
     bytes: usize,
     total: u64,
     dropped: u64,
-    feed: broadcast::Sender<Arrival>,
 }
 
-impl Arrivals {
-    pub(super) fn new() -> Arrivals {
-        Arrivals {
-            list: VecDeque::new(),
-            bytes: 0,
-            total: 0,
-            dropped: 0,
-            feed: broadcast::Sender::new(FEED),
-        }
-    }
-
-    /// Notes one; its sequence number is given here.
-    pub(super) fn note(&mut self, mut arrival: Arrival) {
+impl List {
+    fn push(&mut self, arrival: Arrival) {
         self.total += 1;
-        arrival.sequence = self.total;
-        // A copy, so that a kept arrival never holds on to a larger buffer it was read into.
-        let kept = arrival.body.get(..LONGEST_BODY).unwrap_or(&arrival.body);
-        arrival.body = Bytes::copy_from_slice(kept);
         self.bytes += cost(&arrival);
-        self.list.push_back(arrival.clone());
+        self.list.push_back(arrival);
         while self.list.len() > LONGEST_LIST || self.bytes > MOST_BYTES {
             let Some(oldest) = self.list.pop_front() else {
                 break;
@@ -95,8 +83,6 @@ impl Arrivals {
             self.bytes -= cost(&oldest);
             self.dropped += 1;
         }
-        // Nobody listening is no error.
-        let _ = self.feed.send(arrival);
     }
 
     /// Oldest first.
@@ -114,10 +100,74 @@ impl Arrivals {
         self.dropped
     }
 
-    pub(super) fn clear(&mut self) {
+    fn clear(&mut self) {
         self.list.clear();
         self.bytes = 0;
         self.dropped = 0;
+    }
+}
+
+/// What arrived.
+pub(super) struct Arrivals {
+    last: u64,
+    /// All but polls.
+    requests: List,
+    polls: List,
+    feed: broadcast::Sender<Arrival>,
+}
+
+impl Arrivals {
+    pub(super) fn new() -> Arrivals {
+        Arrivals {
+            last: 0,
+            requests: List::default(),
+            polls: List::default(),
+            feed: broadcast::Sender::new(FEED),
+        }
+    }
+
+    /// Notes one, in the list it belongs to, and gives its sequence number. Polls don't show in the feed.
+    pub(super) fn note(&mut self, mut arrival: Arrival, is_poll: bool) -> u64 {
+        self.last += 1;
+        arrival.sequence = self.last;
+        // A copy, so that a kept arrival never holds on to a larger buffer it was read into.
+        let kept = arrival.body.get(..LONGEST_BODY).unwrap_or(&arrival.body);
+        arrival.body = Bytes::copy_from_slice(kept);
+        if is_poll {
+            self.polls.push(arrival);
+        } else {
+            self.requests.push(arrival.clone());
+            // Nobody listening is no error.
+            let _ = self.feed.send(arrival);
+        }
+        self.last
+    }
+
+    /// A poll has got its answer.
+    pub(super) fn poll_answered(&mut self, sequence: u64, status: u16) {
+        let polls = &mut self.polls.list;
+        let found = polls.binary_search_by_key(&sequence, |arrival| arrival.sequence);
+        // One that is no longer listed needs no status.
+        if let Ok(at) = found
+            && let Some(arrival) = polls.get_mut(at)
+        {
+            arrival.answer = Some(status);
+        }
+    }
+
+    /// All but polls.
+    pub(super) fn requests(&self) -> &List {
+        &self.requests
+    }
+
+    /// `GET rpc` and `GET attributes/updates`.
+    pub(super) fn polls(&self) -> &List {
+        &self.polls
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.requests.clear();
+        self.polls.clear();
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Arrival> {
@@ -160,11 +210,11 @@ mod tests {
     fn the_oldest_arrivals_make_room_and_are_counted() {
         let mut arrivals = Arrivals::new();
         for _ in 0..LONGEST_LIST + 3 {
-            arrivals.note(arrival(""));
+            arrivals.note(arrival(""), false);
         }
-        assert_eq!(arrivals.iter().count(), LONGEST_LIST);
-        assert_eq!(arrivals.dropped(), 3);
-        assert_eq!(arrivals.iter().next().unwrap().sequence, 4);
+        assert_eq!(arrivals.requests().iter().count(), LONGEST_LIST);
+        assert_eq!(arrivals.requests().dropped(), 3);
+        assert_eq!(arrivals.requests().iter().next().unwrap().sequence, 4);
     }
 
     #[test]
@@ -172,22 +222,58 @@ mod tests {
         let mut arrivals = Arrivals::new();
         let body = Bytes::from(vec![b'x'; LONGEST_BODY * 2]);
         for _ in 0..MOST_BYTES / LONGEST_BODY + 5 {
-            arrivals.note(arrival(body.clone()));
+            arrivals.note(arrival(body.clone()), false);
         }
-        let kept: usize = arrivals.iter().map(|arrival| arrival.body.len()).sum();
+        let kept: usize = arrivals
+            .requests()
+            .iter()
+            .map(|arrival| arrival.body.len())
+            .sum();
         assert!(kept <= MOST_BYTES, "{kept}");
-        assert!(arrivals.dropped() >= 5);
-        assert_eq!(arrivals.iter().next().unwrap().body_length, 256 * 1024);
+        assert!(arrivals.requests().dropped() >= 5);
+        assert_eq!(
+            arrivals.requests().iter().next().unwrap().body_length,
+            256 * 1024
+        );
     }
 
     #[test]
     fn clearing_starts_over_but_the_count_goes_on() {
         let mut arrivals = Arrivals::new();
-        arrivals.note(arrival("a"));
+        arrivals.note(arrival("a"), false);
         arrivals.clear();
-        arrivals.note(arrival("b"));
-        assert_eq!(arrivals.iter().count(), 1);
-        assert_eq!(arrivals.iter().next().unwrap().sequence, 2);
+        arrivals.note(arrival("b"), false);
+        assert_eq!(arrivals.requests().iter().count(), 1);
+        assert_eq!(arrivals.requests().iter().next().unwrap().sequence, 2);
+    }
+
+    #[test]
+    fn polls_push_nothing_out_but_polls() {
+        let mut arrivals = Arrivals::new();
+        arrivals.note(arrival("said"), false);
+        for _ in 0..LONGEST_LIST + 2 {
+            arrivals.note(arrival(""), true);
+        }
+        arrivals.note(arrival("said later"), false);
+        let said = arrivals.requests().iter().map(|arrival| arrival.sequence);
+        assert_eq!(said.collect::<Vec<_>>(), [1, 10_004]);
+        let polls = arrivals.polls();
+        assert_eq!((polls.iter().count(), polls.dropped()), (LONGEST_LIST, 2));
+    }
+
+    #[test]
+    fn a_poll_gets_its_status_when_it_ends() {
+        let mut arrivals = Arrivals::new();
+        let first = arrivals.note(arrival(""), true);
+        arrivals.note(arrival(""), false);
+        let second = arrivals.note(arrival(""), true);
+        arrivals.poll_answered(second, 408);
+        arrivals.poll_answered(77, 200);
+        let answers = arrivals.polls().iter().map(|poll| poll.answer);
+        assert_eq!(answers.collect::<Vec<_>>(), [None, Some(408)]);
+        arrivals.clear();
+        arrivals.poll_answered(first, 200);
+        assert_eq!(arrivals.polls().iter().count(), 0);
     }
 
     #[test]

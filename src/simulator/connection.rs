@@ -3,20 +3,19 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
-/// Tomcat's `maxConnections`.
-const MOST_CONNECTIONS: usize = 8192;
+use super::lines::Lines;
+
 /// Tomcat's `connectionTimeout` and `keepAliveTimeout`: how long a connection may be silent between requests, or
 /// within one that is still arriving.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -33,7 +32,7 @@ const GARBAGE: u8 = 2;
 const NOISE: &[u8] = b"\x16\x03\x01 this is no HTTP \xff\xfe\r\n\r\n";
 
 /// A handle on a connection for the request that came over it.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Line(Arc<Shared>);
 
 #[derive(Default)]
@@ -41,12 +40,33 @@ struct Shared {
     mode: AtomicU8,
     requests: AtomicU32,
     in_work: AtomicUsize,
+    /// Whom to wake where the connection is to be cut while it waits for the peer.
+    reader: Mutex<Option<Waker>>,
 }
 
 impl Line {
-    /// Whatever is answered from now on, the connection is closed instead.
+    /// The connection is closed, whatever is being answered.
     pub(super) fn cut(&self) {
         self.0.mode.store(CUT, Ordering::Release);
+        if let Some(reader) = self.reader().take() {
+            reader.wake();
+        }
+    }
+
+    /// Is this the same connection?
+    pub(super) fn is(&self, other: &Line) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    fn wakes(&self, waker: &Waker) {
+        let mut reader = self.reader();
+        if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *reader = Some(waker.clone());
+        }
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.0.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whatever is answered from now on, noise is sent instead and the connection closed.
@@ -54,9 +74,18 @@ impl Line {
         self.0.mode.store(GARBAGE, Ordering::Release);
     }
 
-    /// Counts a request; true if its answer is the last on this connection.
-    pub(super) fn count_request(&self) -> bool {
-        self.0.requests.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_REQUESTS
+    pub(super) fn count_request(&self) {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The next answer is the last one.
+    pub(super) fn close_after_answer(&self) {
+        self.0.requests.store(MOST_REQUESTS, Ordering::Relaxed);
+    }
+
+    /// Has this connection had the requests it may have?
+    pub(super) fn is_spent(&self) -> bool {
+        self.0.requests.load(Ordering::Relaxed) >= MOST_REQUESTS
     }
 
     /// While the result lives, the peer is not expected to say anything.
@@ -84,15 +113,12 @@ impl Connected<IncomingStream<'_, Door>> for Line {
 /// The listening socket, with a bound on its connections.
 pub(super) struct Door {
     listener: TcpListener,
-    room: Arc<Semaphore>,
+    lines: Arc<Lines>,
 }
 
 impl Door {
-    pub(super) fn new(listener: TcpListener) -> Door {
-        Door {
-            listener,
-            room: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-        }
+    pub(super) fn new(listener: TcpListener, lines: Arc<Lines>) -> Door {
+        Door { listener, lines }
     }
 }
 
@@ -102,12 +128,14 @@ impl Listener for Door {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            let Ok(place) = Arc::clone(&self.room).acquire_owned().await else {
-                // The semaphore is never closed.
-                std::future::pending().await
-            };
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
+                    // This one is in hand; those behind it wait in the system's queue.
+                    self.lines.room().await;
+                    let Some(place) = Place::take(&self.lines) else {
+                        // ThingsBoard is down: the socket is closed here.
+                        continue;
+                    };
                     // Answers are small and wanted at once; a socket without the option works too.
                     let _ = stream.set_nodelay(true);
                     return (Connection::new(stream, place), peer);
@@ -127,20 +155,44 @@ impl Listener for Door {
     }
 }
 
+/// A connection's place among all, given back when it goes.
+struct Place {
+    lines: Arc<Lines>,
+    number: u64,
+    line: Line,
+}
+
+impl Place {
+    fn take(lines: &Arc<Lines>) -> Option<Place> {
+        let (number, line) = lines.admit()?;
+        Some(Place {
+            lines: Arc::clone(lines),
+            number,
+            line,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.lines.leave(self.number);
+    }
+}
+
 /// The bytes of one connection.
 pub(super) struct Connection {
     stream: TcpStream,
     line: Line,
     silence: Option<Pin<Box<Sleep>>>,
     noise_sent: usize,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Connection {
+    fn new(stream: TcpStream, place: Place) -> Connection {
         Connection {
             stream,
-            line: Line(Arc::default()),
+            line: place.line.clone(),
             silence: None,
             noise_sent: 0,
             _place: place,
@@ -169,6 +221,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.line.wakes(cx.waker());
+        // After the waker is there: a cut that comes now wakes it.
+        if self.line.0.mode.load(Ordering::Acquire) == CUT {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_ready() {
             self.silence = None;

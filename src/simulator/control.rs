@@ -1,17 +1,24 @@
 //! The simulator's controls, for code in the same process.
 
+mod outage;
+mod rpc;
+
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::broadcast;
 
 use super::arrival::Arrival;
+use super::clock::in_ms;
 use super::device_api::{Profile, attributes_element};
 use super::directory::Scope;
+use super::downlink::Change;
 use super::fault::Fault;
 use super::json::{self, Element};
 use super::rule_chain::Reply;
 use super::state::{Shared, State, Timeouts};
+
+pub use rpc::ServerRpc;
 
 /// More device profiles than this are refused.
 const MOST_PROFILES: usize = 1000;
@@ -45,7 +52,8 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Defines a device, or gives the one of that name another token; its attributes and telemetry stay.
+    /// Defines a device, or gives the one of that name another token; its attributes and telemetry stay. With another
+    /// token the device's subscriptions are forgotten: its open polls hear nothing more until their timer.
     ///
     /// # Errors
     /// An empty name or token, a token that another device has, or too many devices.
@@ -69,16 +77,26 @@ impl Control {
         key: Option<String>,
     ) -> Result<(), Refused> {
         let mut state = self.0.lock();
+        let old = state.directory.get(name).map(|device| device.token.clone());
         state.directory.put(name, Some(token.to_owned()), key)?;
         if let Some(device) = state.directory.get_mut(name) {
             device.provisioned = false;
         }
+        if old.is_some_and(|old| old.as_deref() != Some(token)) {
+            state.long_polls.apply(|downlink| downlink.rotate(name));
+        }
         Ok(())
     }
 
-    /// Deletes a device: its token is unknown from now on. False if there was none of that name.
+    /// Deletes a device: its open polls end with a 403, and its token is unknown from now on. False if there was none
+    /// of that name.
     pub fn remove_device(&self, name: &str) -> bool {
-        self.0.lock().directory.remove(name)
+        let mut state = self.0.lock();
+        let was_there = state.directory.remove(name);
+        if was_there {
+            state.long_polls.apply(|downlink| downlink.delete(name));
+        }
+        was_there
     }
 
     /// Defines a device profile, or replaces the one with that provisioning key.
@@ -105,31 +123,38 @@ impl Control {
         self.0.lock().profiles.remove(key).is_some()
     }
 
-    /// What arrived, oldest first: the last 10,000 requests, or fewer if their bodies exceed 64 MiB.
+    /// What arrived but for polls, oldest first: the last 10,000 requests, or fewer if their bodies exceed 64 MiB.
     #[must_use]
     pub fn arrivals(&self) -> Vec<Arrival> {
-        self.0.lock().arrivals.iter().cloned().collect()
+        self.0.lock().arrivals.requests().iter().cloned().collect()
     }
 
-    /// How many arrivals the list had no room for since it was last cleared.
+    /// The polls (`GET rpc` and `GET attributes/updates`) that arrived, whatever they were answered, oldest first: the
+    /// last 10,000.
+    #[must_use]
+    pub fn polls(&self) -> Vec<Arrival> {
+        self.0.lock().arrivals.polls().iter().cloned().collect()
+    }
+
+    /// How many arrivals (without polls) the list had no room for since it was last cleared.
     #[must_use]
     pub fn dropped_arrivals(&self) -> u64 {
-        self.0.lock().arrivals.dropped()
+        self.0.lock().arrivals.requests().dropped()
     }
 
-    /// Empties the list of arrivals.
+    /// Empties the lists of arrivals and polls.
     pub fn clear_arrivals(&self) {
         self.0.lock().arrivals.clear();
     }
 
-    /// Each arrival from now on. A receiver more than 512 behind misses the oldest and is told how many
+    /// Each arrival from now on, but for polls. A receiver more than 512 behind misses the oldest and is told how many
     /// ([`RecvError::Lagged`](broadcast::error::RecvError::Lagged)).
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arrival> {
         self.0.lock().arrivals.subscribe()
     }
 
-    /// Sets a shared attribute of a device.
+    /// Sets a shared attribute of a device, and tells those who poll for it now.
     ///
     /// # Errors
     /// An unknown device, a null, or no more room.
@@ -184,13 +209,27 @@ impl Control {
             .map_err(|_| Refused("the values are no JSON object".to_owned()))?;
         let mut state = self.0.lock();
         known(&state, device)?;
+        let change = match scope {
+            Scope::Shared if !values.is_empty() => {
+                let values = Element::Object(values.clone());
+                Some(Change::Updated(values.to_string()))
+            }
+            Scope::Shared | Scope::Client => None,
+        };
         state
             .directory
             .set_attributes(device, scope, values)
-            .map_err(|_| Refused("there is no room for more values".to_owned()))
+            .map_err(|_| Refused("there is no room for more values".to_owned()))?;
+        if let Some(change) = change {
+            state
+                .long_polls
+                .apply(|downlink| downlink.attributes_changed(device, change));
+        }
+        Ok(())
     }
 
-    /// Removes attributes of a device; keys it does not have are no error.
+    /// Removes attributes of a device, and tells those who poll for shared ones now. Keys it does not have are no
+    /// error, and are told as well.
     ///
     /// # Errors
     /// An unknown device.
@@ -203,6 +242,12 @@ impl Control {
         let mut state = self.0.lock();
         known(&state, device)?;
         state.directory.remove_attributes(device, scope, keys);
+        if scope == Scope::Shared && !keys.is_empty() {
+            let change = Change::Deleted(keys.to_vec());
+            state
+                .long_polls
+                .apply(|downlink| downlink.attributes_changed(device, change));
+        }
         Ok(())
     }
 
@@ -236,9 +281,14 @@ impl Control {
         self.0.lock().rule_chain.unset(method)
     }
 
-    /// How long a client-side RPC waits for a silent rule chain.
+    /// How long a client-side RPC waits for a silent rule chain, and a poll for a message.
     pub fn set_timeouts(&self, timeouts: Timeouts) {
-        self.0.lock().timeouts = timeouts;
+        self.0.lock().long_polls.apply(|downlink| {
+            let mut delays = downlink.delays();
+            delays.request_ms = in_ms(timeouts.request);
+            delays.async_ms = in_ms(timeouts.asynchronous);
+            downlink.set_delays(delays);
+        });
     }
 
     /// Adds a fault after those there are; the first that matches a request is applied to it.

@@ -5,25 +5,28 @@
 //! over the limit is answered with a JSON *string*. Where it is known to differ, the file says so.
 //!
 //! A request walks through [`connection`] (faults below HTTP) → [`service`] (limits, faults, the note of its arrival)
-//! → [`device_api`] (the controller: route, token, body) → [`directory`] and [`rule_chain`]. Beside it stands
-//! [`control_api`], under `/simulator`, with the same controls that [`Control`] gives to code in the same process.
+//! → [`device_api`] (the controller: route, token, body) → [`directory`] and [`rule_chain`]. A long poll goes on to
+//! [`long_poll`], where it waits for what [`downlink`] (a model without sockets, of ThingsBoard's sessions and device
+//! actors) has for it. Beside it stands [`control_api`], under `/simulator`, with the same controls that [`Control`]
+//! gives to code in the same process.
 //!
-//! Not here yet: the long polls (`GET rpc`, `GET attributes/updates`) and packages (`GET firmware`, `GET software`);
-//! they answer 501, which ThingsBoard never does.
+//! Not here yet: packages (`GET firmware`, `GET software`); they answer 501, which ThingsBoard never does.
 
 mod answer;
 mod arrival;
 mod body;
+mod clock;
 mod connection;
 mod control;
 mod control_api;
 mod device_api;
 mod directory;
-#[cfg(test)]
 pub(crate) mod downlink;
 mod fault;
 mod help;
 mod json;
+mod lines;
+mod long_poll;
 mod rule_chain;
 mod service;
 mod state;
@@ -40,10 +43,9 @@ use axum::Router;
 use tokio::net::TcpListener;
 
 pub use arrival::Arrival;
-pub use control::{Control, Refused};
+pub use control::{Control, Refused, ServerRpc};
 pub use device_api::{Profile, Strategy};
 pub use directory::Scope;
-#[cfg(test)]
 pub use downlink::{CommandOutcome, PollCounts, Subscriptions};
 pub use fault::{Fault, Outcome};
 pub use help::HELP;
@@ -121,11 +123,12 @@ impl Simulator {
                 drop(closing);
             }
         };
+        let door = Door::new(listener, Arc::clone(&shared.lines));
         let app = Router::new()
             .fallback(service::serve)
-            .with_state(shared)
+            .with_state(Arc::clone(&shared))
             .into_make_service_with_connect_info::<Line>();
-        let server = axum::serve(Door::new(listener), app).with_graceful_shutdown(signal);
+        let server = axum::serve(door, app).with_graceful_shutdown(signal);
         let patience = async {
             // An error means that nobody can close it any more, which is closed as well.
             let _ = closed.wait_for(|closed| *closed).await;
@@ -134,6 +137,7 @@ impl Simulator {
         tokio::select! {
             result = server.into_future() => result,
             () = patience => Ok(()),
+            () = long_poll::keep_time(&shared) => Ok(()),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! One HTTP request from its first byte to its answer: limits, faults, the device API, the note of its arrival.
 
+mod attend;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{self, ConnectInfo, Request};
 use axum::http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -13,29 +15,31 @@ use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use super::answer::{Answer, ErrorCode};
 use super::arrival::Arrival;
 use super::body::{self, BodyError};
+use super::clock::epoch_ms;
 use super::connection::Line;
 use super::control_api;
-use super::device_api;
+use super::device_api::{self, Then, Verdict};
 use super::fault::{Fault, Outcome, status_code};
-use super::state::Shared;
+use super::long_poll::Opened;
+use super::state::{Shared, State};
 
 /// Answers one request.
 pub(super) async fn serve(
-    State(shared): State<Arc<Shared>>,
+    extract::State(shared): extract::State<Arc<Shared>>,
     ConnectInfo(line): ConnectInfo<Line>,
     request: Request,
 ) -> Response<Body> {
     if *shared.closing.borrow() {
         line.cut();
     }
-    let last = line.count_request();
+    line.count_request();
     let answer = if control_api::is_for(request.uri().path()) {
-        control_api::serve(&shared, request).await
+        control_api::serve(&shared, &line, request).await
     } else {
         serve_device(&shared, &line, request).await
     };
     let mut response = answer.into_response();
-    if last {
+    if line.is_spent() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -59,12 +63,9 @@ async fn serve_device(shared: &Arc<Shared>, line: &Line, request: Request) -> An
         Err(error) => {
             let answer = match error {
                 BodyError::TooLong => Answer::too_large(body::LIMIT),
-                BodyError::NoRoom => Answer::error(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    Some("this simulator holds too many request bodies at once"),
-                    ErrorCode::General,
-                    now_ms(),
-                ),
+                BodyError::NoRoom => {
+                    no_room("this simulator holds too many request bodies at once")
+                }
                 BodyError::Broken => Answer::empty(StatusCode::BAD_REQUEST),
             };
             note_unread(shared, &head, announced.unwrap_or_default(), &answer);
@@ -72,8 +73,15 @@ async fn serve_device(shared: &Arc<Shared>, line: &Line, request: Request) -> An
         }
     };
     let _working = line.working();
-    let (pause, ending) = decide(shared, &head, &held.bytes);
-    drop(held);
+    let decision = decide(&mut shared.lock(), &head, &held.bytes);
+    drop((head, held));
+    let pause = decision.pause;
+    let ending = match decision.course {
+        Course::Poll(opened) => {
+            return attend::poll(shared, line, pause, opened, decision.sequence).await;
+        }
+        Course::End(ending) => ending,
+    };
     if !pause.is_zero() {
         unless_closing(shared, line, tokio::time::sleep(pause)).await;
     }
@@ -81,13 +89,33 @@ async fn serve_device(shared: &Arc<Shared>, line: &Line, request: Request) -> An
         Ending::Answer(answer) => return answer,
         Ending::Drop => line.cut(),
         Ending::Garbage => line.garble(),
-        Ending::Hang => unless_closing(shared, line, std::future::pending()).await,
+        Ending::Hang => {
+            unless_closing(shared, line, std::future::pending::<()>()).await;
+        }
     }
-    // Nobody sees this one: the connection is cut or garbled.
+    unseen()
+}
+
+/// Nobody sees this one: the connection is cut or garbled.
+fn unseen() -> Answer {
     Answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// How a request ends, after its pause.
+/// What becomes of a request.
+struct Decision {
+    /// How long nothing happens first.
+    pause: Duration,
+    course: Course,
+    /// The number of its arrival.
+    sequence: u64,
+}
+
+enum Course {
+    Poll(Opened),
+    End(Ending),
+}
+
+/// How a request ends that is no poll.
 enum Ending {
     Answer(Answer),
     Drop,
@@ -96,69 +124,98 @@ enum Ending {
 }
 
 /// Applies a fault or asks the device API, and notes the arrival, all at the same moment.
-fn decide(shared: &Shared, head: &Parts, bytes: &Bytes) -> (Duration, Ending) {
-    let now_ms = now_ms();
+fn decide(state: &mut State, head: &Parts, bytes: &Bytes) -> Decision {
     let path = head.uri.path();
-    let mut arrival = arrival(head, now_ms);
+    let mut arrival = arrival(head, epoch_ms());
     arrival.body = bytes.clone();
     arrival.body_length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-
-    let mut state = shared.lock();
     let fault = state.faults.take(path);
     arrival.fault = fault.as_ref().map(Fault::name);
     let (delay, outcome) = match fault {
         Some(fault) => (fault.delay, fault.outcome),
         None => (Duration::ZERO, Outcome::Answer),
     };
-    let mut wait = Duration::ZERO;
     if outcome != Outcome::Answer {
         arrival.device = device_api::token(path)
             .and_then(|token| state.directory.holder_of(&token).map(str::to_owned));
     }
-    let ending = match outcome {
+    let mut wait = Duration::ZERO;
+    let course = match outcome {
         Outcome::Answer => {
-            let verdict = device_api::answer(
-                &mut state,
-                &device_api::Request {
-                    method: &head.method,
-                    path,
-                    query: head.uri.query(),
-                    body: &body::text(header(head, &CONTENT_TYPE), bytes),
-                    accepts_json: header(head, &ACCEPT)
-                        .is_some_and(|accept| accept.contains("application/json")),
-                    now_ms,
-                },
-            );
+            let verdict = ask(state, head, bytes, arrival.received_ms);
             arrival.device = verdict.device;
-            wait = verdict.after;
-            Ending::Answer(verdict.answer)
+            match verdict.then {
+                Then::Answer(answer) => Course::End(Ending::Answer(answer)),
+                Then::After(silence, answer) => {
+                    wait = silence;
+                    Course::End(Ending::Answer(answer))
+                }
+                Then::Poll { kind, timeout_ms } => {
+                    let device = arrival.device.as_deref().unwrap_or_default();
+                    match state.long_polls.open(device, kind, timeout_ms) {
+                        Ok(opened) => Course::Poll(opened),
+                        Err(full) => Course::End(Ending::Answer(no_room(&full.0))),
+                    }
+                }
+            }
         }
         Outcome::Status {
             status,
             body,
             content_type,
-        } => Ending::Answer(Answer {
+        } => Course::End(Ending::Answer(Answer {
             content_type,
             body,
             ..Answer::empty(status_code(status))
-        }),
-        Outcome::Drop => Ending::Drop,
-        Outcome::Garbage => Ending::Garbage,
-        Outcome::Hang => Ending::Hang,
+        })),
+        Outcome::Drop => Course::End(Ending::Drop),
+        Outcome::Garbage => Course::End(Ending::Garbage),
+        Outcome::Hang => Course::End(Ending::Hang),
     };
-    if let (Ending::Answer(answer), true) = (&ending, wait.is_zero()) {
+    if let (Course::End(Ending::Answer(answer)), true) = (&course, wait.is_zero()) {
         arrival.answer = Some(answer.status.as_u16());
     }
-    state.arrivals.note(arrival);
-    (delay.saturating_add(wait), ending)
+    Decision {
+        pause: delay.saturating_add(wait),
+        course,
+        sequence: state.arrivals.note(arrival, is_poll(head)),
+    }
+}
+
+/// What ThingsBoard's controller says.
+fn ask(state: &mut State, head: &Parts, bytes: &Bytes, now_ms: u64) -> Verdict {
+    let request = device_api::Request {
+        method: &head.method,
+        path: head.uri.path(),
+        query: head.uri.query(),
+        body: &body::text(header(head, &CONTENT_TYPE), bytes),
+        accepts_json: header(head, &ACCEPT)
+            .is_some_and(|accept| accept.contains("application/json")),
+        now_ms,
+    };
+    device_api::answer(state, &request)
+}
+
+/// What ThingsBoard never says: it has a heap instead of bounds.
+fn no_room(message: &str) -> Answer {
+    Answer::error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        Some(message),
+        ErrorCode::General,
+        epoch_ms(),
+    )
 }
 
 /// Notes a request whose body was not kept.
 fn note_unread(shared: &Shared, head: &Parts, length: u64, answer: &Answer) {
-    let mut arrival = arrival(head, now_ms());
+    let mut arrival = arrival(head, epoch_ms());
     arrival.body_length = length;
     arrival.answer = Some(answer.status.as_u16());
-    shared.lock().arrivals.note(arrival);
+    shared.lock().arrivals.note(arrival, is_poll(head));
+}
+
+fn is_poll(head: &Parts) -> bool {
+    device_api::is_poll(&head.method, head.uri.path())
 }
 
 /// What a request's head says of its arrival.
@@ -179,26 +236,21 @@ fn arrival(head: &Parts, received_ms: u64) -> Arrival {
 }
 
 /// Waits, but not beyond the simulator's end: then the connection is cut.
-async fn unless_closing(shared: &Shared, line: &Line, wait: impl Future<Output = ()>) {
+async fn unless_closing<T>(
+    shared: &Shared,
+    line: &Line,
+    wait: impl Future<Output = T>,
+) -> Option<T> {
     let mut closing = shared.closing.subscribe();
     tokio::select! {
-        () = wait => {}
-        _ = closing.wait_for(|closing| *closing) => line.cut(),
+        value = wait => Some(value),
+        _ = closing.wait_for(|closing| *closing) => {
+            line.cut();
+            None
+        }
     }
 }
 
 fn header<'a>(head: &'a Parts, name: &HeaderName) -> Option<&'a str> {
     head.headers.get(name)?.to_str().ok()
-}
-
-/// The one place where the simulator reads the clock.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the simulator stands in for a server, whose edge this is; its decisions take `now_ms`"
-)]
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| {
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
 }

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::arrival::Arrivals;
+use super::clock::Clock;
 use super::device_api::Profile;
 use super::directory::Directory;
+use super::downlink::Delays;
 use super::fault::Faults;
+use super::lines::Lines;
+use super::long_poll::LongPolls;
 use super::rule_chain::RuleChain;
 
-/// How long ThingsBoard waits for a reply it may never get.
+/// How long ThingsBoard waits for a reply, or a message, that may never come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// `SPRING_MVC_ASYNC_REQUEST_TIMEOUT`, 30 s in the monolith: when it ends a request the answer is 503.
@@ -24,9 +28,15 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Timeouts {
+        Timeouts::of(Delays::default())
+    }
+}
+
+impl Timeouts {
+    pub(super) fn of(delays: Delays) -> Timeouts {
         Timeouts {
-            asynchronous: Duration::from_secs(30),
-            request: Duration::from_secs(60),
+            asynchronous: Duration::from_millis(delays.async_ms),
+            request: Duration::from_millis(delays.request_ms),
         }
     }
 }
@@ -37,7 +47,9 @@ pub(super) struct State {
     /// Device profiles by their provisioning key.
     pub(super) profiles: BTreeMap<String, Profile>,
     pub(super) rule_chain: RuleChain,
-    pub(super) timeouts: Timeouts,
+    pub(super) long_polls: LongPolls,
+    /// So many more reads of attributes find the attribute store failing.
+    pub(super) attribute_store_fails: u32,
     pub(super) faults: Faults,
     pub(super) arrivals: Arrivals,
 }
@@ -45,6 +57,7 @@ pub(super) struct State {
 /// The state as all connections share it.
 pub(super) struct Shared {
     state: Mutex<State>,
+    pub(super) lines: Arc<Lines>,
     /// True once the simulator stops: whoever waits, waits no longer.
     pub(super) closing: watch::Sender<bool>,
     /// Bytes of request bodies held right now.
@@ -53,12 +66,15 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new() -> Shared {
+        let clock = Clock::start();
         Shared {
+            lines: Arc::new(Lines::new(clock)),
             state: Mutex::new(State {
                 directory: Directory::default(),
                 profiles: BTreeMap::new(),
                 rule_chain: RuleChain::default(),
-                timeouts: Timeouts::default(),
+                long_polls: LongPolls::new(clock),
+                attribute_store_fails: 0,
                 faults: Faults::default(),
                 arrivals: Arrivals::new(),
             }),

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use super::super::control::ServerRpc;
 use super::super::device_api::{Profile, Strategy};
 use super::super::fault::{Fault, Outcome};
+use super::super::json;
 use super::super::state::Timeouts;
 
 /// The longest pause that makes sense: a day.
@@ -63,6 +66,70 @@ pub(super) fn timeouts(body: &str) -> Result<Timeouts, String> {
         asynchronous: duration("asyncMs", input.async_ms)?.unwrap_or(default.asynchronous),
         request: duration("requestMs", input.request_ms)?.unwrap_or(default.request),
     })
+}
+
+pub(super) fn command(body: &str) -> Result<ServerRpc, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Input<'a> {
+        method: String,
+        #[serde(borrow)]
+        params: &'a RawValue,
+        oneway: Option<bool>,
+        timeout_ms: Option<u64>,
+    }
+    let input: Input<'_> = parse(body, r#"{"method":"setValue","params":7,"oneway":true}"#)?;
+    // Its members and digits as they were given, but without the spaces between.
+    let params = json::read(input.params.get()).map_err(|error| error.0)?;
+    Ok(ServerRpc {
+        method: input.method,
+        params: params.to_string(),
+        oneway: input.oneway.unwrap_or(false),
+        timeout: duration("timeoutMs", input.timeout_ms)?.unwrap_or(ServerRpc::DEFAULT_TIMEOUT),
+    })
+}
+
+pub(super) fn restart(body: &str) -> Result<Duration, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields, rename_all = "camelCase")]
+    struct Input {
+        down_ms: u64,
+    }
+    let input: Input = parse(body, r#"{"downMs":3000}"#)?;
+    Ok(duration("downMs", Some(input.down_ms))?.unwrap_or_default())
+}
+
+pub(super) fn subscription_delay(body: &str) -> Result<Duration, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Input {
+        ms: u64,
+    }
+    let input: Input = parse(body, r#"{"ms":5}"#)?;
+    Ok(duration("ms", Some(input.ms))?.unwrap_or_default())
+}
+
+pub(super) fn connections(body: &str) -> Result<usize, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Input {
+        max: usize,
+    }
+    let input: Input = parse(body, r#"{"max":8192}"#)?;
+    if input.max == 0 {
+        return Err("max is 0: no control could reach the simulator any more".to_owned());
+    }
+    Ok(input.max)
+}
+
+pub(super) fn attribute_store(body: &str) -> Result<u32, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Input {
+        failing: u32,
+    }
+    let input: Input = parse(body, r#"{"failing":2}"#)?;
+    Ok(input.failing)
 }
 
 pub(super) fn fault(body: &str) -> Result<Fault, String> {
@@ -135,6 +202,30 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a str, example: &str) -> Result<T, Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_commands_parameters_keep_their_order_and_digits() {
+        let read =
+            command(r#"{"method":"m","params":{"b" : 1.50, "a":null},"timeoutMs":7}"#).unwrap();
+        assert_eq!(read.params, r#"{"b":1.50,"a":null}"#);
+        assert_eq!(
+            (read.oneway, read.timeout),
+            (false, Duration::from_millis(7))
+        );
+    }
+
+    #[test]
+    fn a_command_without_method_or_parameters_is_refused() {
+        for body in [
+            r#"{"method":"m"}"#,
+            r#"{"params":1}"#,
+            r#"{"method":"m","params":}"#,
+            r#"{"method":"m","params":1,"one_way":true}"#,
+            r#"{"method":"m","params":1,"timeoutMs":86400001}"#,
+        ] {
+            assert!(command(body).is_err(), "{body}");
+        }
+    }
 
     #[test]
     fn a_fault_is_read_with_all_its_fields() {

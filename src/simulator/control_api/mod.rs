@@ -12,9 +12,11 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, JSON, TEXT};
 use super::body::{self, BodyError};
+use super::connection::Line;
 use super::control::{Control, Refused};
 use super::device_api::{query_parameter, segments};
 use super::directory::Scope;
+use super::downlink::CommandOutcome;
 use super::json;
 use super::rule_chain::Reply;
 use super::state::Shared;
@@ -32,7 +34,7 @@ pub(super) fn is_for(path: &str) -> bool {
 }
 
 /// Answers one request.
-pub(super) async fn serve(shared: &Arc<Shared>, request: Request) -> Answer {
+pub(super) async fn serve(shared: &Arc<Shared>, line: &Line, request: Request) -> Answer {
     let (head, body) = request.into_parts();
     let announced = head.headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -56,13 +58,38 @@ pub(super) async fn serve(shared: &Arc<Shared>, request: Request) -> Answer {
         return failed(StatusCode::BAD_REQUEST, "the path has a malformed %-escape");
     };
     let path: Vec<&str> = path.iter().skip(1).map(String::as_str).collect();
-    let call = Call {
-        control: &Control(Arc::clone(shared)),
-        query: head.uri.query(),
-        body: text,
+    let control = Control(Arc::clone(shared));
+    let answered = if let (&Method::POST, ["simulator", "devices", name, "rpc"]) =
+        (&head.method, path.as_slice())
+    {
+        // The only control that waits.
+        let _working = line.working();
+        command(&control, name, text).await
+    } else {
+        let call = Call {
+            control: &control,
+            line,
+            query: head.uri.query(),
+            body: text,
+        };
+        call.answer(&head.method, &path)
     };
-    call.answer(&head.method, &path)
-        .unwrap_or_else(|refused| failed(refused.status, &refused.reason))
+    answered.unwrap_or_else(|refused| failed(refused.status, &refused.reason))
+}
+
+/// Calls a device and answers as ThingsBoard would its caller (but takes a reply that is no JSON).
+async fn command(control: &Control, name: &str, body: &str) -> Answered {
+    let rpc = input::command(body)?;
+    let gone = |reason: &str| Ok(failed(StatusCode::GATEWAY_TIMEOUT, reason));
+    match control.command(name, rpc).await? {
+        CommandOutcome::Delivered => Ok(Answer::empty(StatusCode::OK)),
+        CommandOutcome::Reply(text) => Ok(Answer::with_body(StatusCode::OK, TEXT, text)),
+        CommandOutcome::TimedOut => gone("the command was sent, and no reply came in time"),
+        CommandOutcome::NoActiveConnection => {
+            gone("nobody polled in time: no poll took the command")
+        }
+        CommandOutcome::Lost => gone("ThingsBoard restarted, or stopped, and forgot the command"),
+    }
 }
 
 /// Why a call is refused, in the terms of HTTP.
@@ -88,6 +115,7 @@ impl From<String> for Rejection {
 
 struct Call<'a> {
     control: &'a Control,
+    line: &'a Line,
     query: Option<&'a str>,
     body: &'a str,
 }
@@ -131,6 +159,13 @@ impl Call<'_> {
                 ],
             ) => self.attributes(method, name, scope),
 
+            ("GET", ["simulator", "devices", name, "subscriptions"]) => {
+                match output::subscriptions(self.control, name) {
+                    Some(subscriptions) => Ok(shown(subscriptions)),
+                    None => Err(nothing(&format!("there is no device {name:?}"))),
+                }
+            }
+
             ("GET", ["simulator", "profiles"]) => Ok(shown(output::profiles(self.control))),
             ("PUT", ["simulator", "profiles", key]) => {
                 self.control.add_profile(input::profile(key, self.body)?)?;
@@ -155,6 +190,38 @@ impl Call<'_> {
                 Ok(done())
             }
 
+            ("GET", ["simulator", "subscription-delay"]) => {
+                Ok(shown(output::subscription_delay(self.control)))
+            }
+            ("PUT", ["simulator", "subscription-delay"]) => {
+                let delay = input::subscription_delay(self.body)?;
+                self.control.set_subscription_delay(delay);
+                Ok(done())
+            }
+
+            ("GET", ["simulator", "connections"]) => Ok(shown(output::connections(self.control))),
+            ("PUT", ["simulator", "connections"]) => {
+                let most = input::connections(self.body)?;
+                self.control.set_most_connections(most);
+                Ok(done())
+            }
+
+            ("GET", ["simulator", "attribute-store"]) => {
+                Ok(shown(output::attribute_store(self.control)))
+            }
+            ("PUT", ["simulator", "attribute-store"]) => {
+                let failing = input::attribute_store(self.body)?;
+                self.control.fail_attribute_store(failing);
+                Ok(done())
+            }
+
+            ("POST", ["simulator", "restart"]) => {
+                let down = input::restart(self.body)?;
+                self.line.close_after_answer();
+                self.control.restart_but(down, Some(self.line));
+                Ok(done())
+            }
+
             ("GET", ["simulator", "faults"]) => Ok(shown(output::faults(self.control))),
             ("POST", ["simulator", "faults"]) => {
                 self.control.add_fault(input::fault(self.body)?)?;
@@ -171,7 +238,8 @@ impl Call<'_> {
         }
     }
 
-    /// `?limit=` (100, at most 1000), `?after=` a sequence number, `?device=` a name; the latest, oldest first.
+    /// `?limit=` (100, at most 1000), `?after=` a sequence number, `?device=` a name, `?polls` for polls as well; the
+    /// latest, oldest first.
     fn arrivals(&self) -> Answered {
         let number = |name: &str, default: u64| match query_parameter(self.query, name) {
             None => Ok(default),
@@ -191,12 +259,13 @@ impl Call<'_> {
             None => None,
         };
         let device = query_parameter(self.query, "device");
-        Ok(shown(output::arrivals(
-            self.control,
-            usize::try_from(limit).unwrap_or(usize::MAX),
+        let selection = output::Selection {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
             after,
-            device.as_deref(),
-        )))
+            device: device.as_deref(),
+            polls: query_parameter(self.query, "polls").is_some(),
+        };
+        Ok(shown(output::arrivals(self.control, &selection)))
     }
 
     fn attributes(&self, method: &Method, name: &str, scope: &str) -> Answered {

@@ -6,8 +6,10 @@ use super::super::arrival::Arrival;
 use super::super::control::{Control, as_value};
 use super::super::device_api::attributes_element;
 use super::super::directory::{Device, Scope};
+use super::super::downlink::PollCounts;
 use super::super::fault::{Fault, Outcome};
 use super::super::rule_chain::Reply;
+use super::super::state::Timeouts;
 
 /// A page of arrivals ends when its bodies reach this many bytes.
 const LONGEST_PAGE: usize = 16 * 1024 * 1024;
@@ -17,59 +19,81 @@ pub(super) fn summary(control: &Control) -> Value {
     json!({
         "simulator": "of ThingsBoard's HTTP device API, in memory",
         "devices": state.directory.iter().count(),
-        "arrived": state.arrivals.total(),
-        "listed": state.arrivals.iter().count(),
-        "dropped": state.arrivals.dropped(),
+        "arrived": state.arrivals.requests().total(),
+        "listed": state.arrivals.requests().iter().count(),
+        "dropped": state.arrivals.requests().dropped(),
+        "polled": state.arrivals.polls().total(),
         "controls": [
-            "GET|DELETE /simulator/arrivals?limit=&after=&device=",
+            "GET|DELETE /simulator/arrivals?limit=&after=&device=&polls",
             "GET /simulator/devices",
             "GET|PUT|DELETE /simulator/devices/{name}",
             "GET|POST|DELETE /simulator/devices/{name}/attributes/{client|shared}?keys=",
+            "POST /simulator/devices/{name}/rpc",
+            "GET /simulator/devices/{name}/subscriptions",
             "GET /simulator/profiles",
             "PUT|DELETE /simulator/profiles/{provisionDeviceKey}",
             "GET /simulator/rpc",
             "PUT|DELETE /simulator/rpc/{method}?error=&silent",
             "GET|PUT /simulator/timeouts",
+            "GET|PUT /simulator/subscription-delay",
+            "GET|PUT /simulator/connections",
+            "GET|PUT /simulator/attribute-store",
+            "POST /simulator/restart",
             "GET|POST|DELETE /simulator/faults",
         ],
     })
 }
 
-/// The latest `limit`, or, with `after`, the first `limit` beyond that sequence number; oldest first.
-pub(super) fn arrivals(
-    control: &Control,
-    limit: usize,
-    after: Option<u64>,
-    device: Option<&str>,
-) -> Value {
+/// Which arrivals are wanted.
+pub(super) struct Selection<'a> {
+    /// At most so many.
+    pub(super) limit: usize,
+    /// The first ones beyond this sequence number, instead of the latest.
+    pub(super) after: Option<u64>,
+    pub(super) device: Option<&'a str>,
+    /// Polls as well.
+    pub(super) polls: bool,
+}
+
+/// Oldest first.
+pub(super) fn arrivals(control: &Control, selection: &Selection<'_>) -> Value {
     let state = control.0.lock();
-    let mut bytes = 0;
+    let requests = state.arrivals.requests();
+    let polls = state.arrivals.polls();
     let wanted = |arrival: &&Arrival| {
-        after.is_none_or(|after| arrival.sequence > after)
-            && device.is_none_or(|device| arrival.device.as_deref() == Some(device))
+        selection.after.is_none_or(|after| arrival.sequence > after)
+            && (selection.device.is_none() || arrival.device.as_deref() == selection.device)
     };
+    let mut found: Vec<&Arrival> = requests.iter().filter(wanted).collect();
+    if selection.polls {
+        found.extend(polls.iter().filter(wanted));
+        found.sort_by_key(|arrival| arrival.sequence);
+    }
+    let mut bytes = 0;
     let fits = |arrival: &&Arrival| {
         bytes += arrival.body.len();
         bytes <= LONGEST_PAGE
     };
-    let all = state.arrivals.iter();
-    let list: Vec<Value> = if after.is_some() {
-        all.filter(wanted)
-            .take(limit)
-            .take_while(fits)
-            .map(arrival)
-            .collect()
+    let found = found.into_iter();
+    let list: Vec<Value> = if selection.after.is_some() {
+        let first = found.take(selection.limit).take_while(fits);
+        first.map(arrival).collect()
     } else {
-        let latest = all.rev().filter(wanted).take(limit).take_while(fits);
+        let latest = found.rev().take(selection.limit).take_while(fits);
         let mut list: Vec<Value> = latest.map(arrival).collect();
         list.reverse();
         list
     };
-    json!({
-        "arrived": state.arrivals.total(),
-        "dropped": state.arrivals.dropped(),
+    let mut shown = json!({
+        "arrived": requests.total(),
+        "dropped": requests.dropped(),
         "arrivals": list,
-    })
+    });
+    if let (true, Value::Object(members)) = (selection.polls, &mut shown) {
+        members.insert("polled".to_owned(), json!(polls.total()));
+        members.insert("droppedPolls".to_owned(), json!(polls.dropped()));
+    }
+    shown
 }
 
 fn arrival(arrival: &Arrival) -> Value {
@@ -146,9 +170,40 @@ pub(super) fn replies(control: &Control) -> Value {
 }
 
 pub(super) fn timeouts(control: &Control) -> Value {
-    let timeouts = control.0.lock().timeouts;
+    let timeouts = Timeouts::of(control.0.lock().long_polls.delays());
     let ms = |duration: std::time::Duration| u64::try_from(duration.as_millis()).ok();
     json!({ "asyncMs": ms(timeouts.asynchronous), "requestMs": ms(timeouts.request) })
+}
+
+pub(super) fn subscriptions(control: &Control, name: &str) -> Option<Value> {
+    let subscriptions = control.subscriptions(name)?;
+    let counts = |counts: PollCounts| {
+        json!({
+            "live": counts.live,
+            "stale": counts.stale,
+            "opened": counts.opened,
+            "open": counts.open,
+            "mostOpen": counts.most_open,
+        })
+    };
+    Some(json!({
+        "attributes": counts(subscriptions.attributes),
+        "rpc": counts(subscriptions.rpc),
+        "pendingCommands": subscriptions.pending_commands,
+    }))
+}
+
+pub(super) fn subscription_delay(control: &Control) -> Value {
+    json!({ "ms": control.0.lock().long_polls.delays().subscription_ms })
+}
+
+pub(super) fn connections(control: &Control) -> Value {
+    let (open, max) = control.connections();
+    json!({ "open": open, "max": max })
+}
+
+pub(super) fn attribute_store(control: &Control) -> Value {
+    json!({ "failing": control.0.lock().attribute_store_fails })
 }
 
 pub(super) fn faults(control: &Control) -> Value {

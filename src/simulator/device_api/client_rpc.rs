@@ -7,40 +7,27 @@ use axum::http::StatusCode;
 use super::super::answer::Answer;
 use super::super::json::read;
 use super::super::state::State;
-use super::{Failure, Request, string_answer};
-
-/// An answer, and how long it takes to come.
-pub(super) struct Later {
-    pub(super) after: Duration,
-    pub(super) answer: Answer,
-}
+use super::{Failure, Request, Then, string_answer};
 
 /// `method` and `params` are both required, and a `params` of null counts as given. Where the rule chain is silent
 /// the shorter timeout wins: the servlet container's is 503, the transport's 408. (The transport's races with the
 /// rule engine's own of 60 s, which would answer 200 `{"error":"timeout"}`; script that reply to see it.)
-pub(super) fn post(state: &mut State, request: &Request<'_>) -> Result<Later, Failure> {
+pub(super) fn post(state: &mut State, request: &Request<'_>) -> Result<Then, Failure> {
     let call = read(request.body)?;
     let method = call.get("method").ok_or(Failure::Other)?;
     let method = method.as_string().ok_or(Failure::Other)?;
     let params = call.get("params").ok_or(Failure::Other)?;
     if let Some(reply) = state.rule_chain.reply(&method, params, request.now_ms) {
-        return Ok(Later {
-            after: Duration::ZERO,
-            answer: string_answer(request, reply.to_string()),
-        });
+        return Ok(Then::Answer(string_answer(request, reply.to_string())));
     }
-    let timeouts = state.timeouts;
-    Ok(if timeouts.request <= timeouts.asynchronous {
-        Later {
-            after: timeouts.request,
-            answer: Answer::empty(StatusCode::REQUEST_TIMEOUT),
-        }
+    let delays = state.long_polls.delays();
+    Ok(if delays.request_ms <= delays.async_ms {
+        let waits = Duration::from_millis(delays.request_ms);
+        Then::After(waits, Answer::empty(StatusCode::REQUEST_TIMEOUT))
     } else {
         // The timestamp is that of the end, as far as it can be told now.
-        let waited = u64::try_from(timeouts.asynchronous.as_millis()).unwrap_or(u64::MAX);
-        Later {
-            after: timeouts.asynchronous,
-            answer: Answer::asynchronous_timeout(request.now_ms.saturating_add(waited)),
-        }
+        let end_ms = request.now_ms.saturating_add(delays.async_ms);
+        let waits = Duration::from_millis(delays.async_ms);
+        Then::After(waits, Answer::asynchronous_timeout(end_ms))
     })
 }

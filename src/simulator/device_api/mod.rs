@@ -15,13 +15,14 @@ use axum::http::{Method, StatusCode};
 
 use super::answer::{Answer, ErrorCode, JSON, TEXT};
 use super::directory::Full;
+use super::downlink::Kind;
 use super::json::{Element, ShapeError, SyntaxError, read};
 use super::state::State;
 
 pub(super) use attributes::element as attributes_element;
 pub use provision::{Profile, Strategy};
 use route::{Feature, Route};
-pub(super) use route::{form_decoded, query_parameter, segments, shown, token};
+pub(super) use route::{form_decoded, is_poll, query_parameter, segments, shown, token};
 
 /// A request as ThingsBoard's controller sees it, its body read.
 pub(super) struct Request<'a> {
@@ -41,17 +42,26 @@ pub(super) struct Request<'a> {
 pub(super) struct Verdict {
     /// Whose token it was.
     pub(super) device: Option<String>,
-    /// How long nothing happens first (a rule chain that stays silent).
-    pub(super) after: Duration,
-    pub(super) answer: Answer,
+    pub(super) then: Then,
+}
+
+/// When the answer comes, and what it is.
+pub(super) enum Then {
+    Answer(Answer),
+    /// Nothing happens for so long (a rule chain that stays silent).
+    After(Duration, Answer),
+    /// A long poll begins, with the timeout it asked for.
+    Poll {
+        kind: Kind,
+        timeout_ms: i64,
+    },
 }
 
 impl Verdict {
     fn now(answer: Answer) -> Verdict {
         Verdict {
             device: None,
-            after: Duration::ZERO,
-            answer,
+            then: Then::Answer(answer),
         }
     }
 }
@@ -66,23 +76,25 @@ pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Verdict {
     let Some(device) = state.directory.holder_of(&token).map(str::to_owned) else {
         return Verdict::now(Answer::empty(StatusCode::UNAUTHORIZED));
     };
-    let mut after = Duration::ZERO;
-    let answer = match feature {
-        Feature::ReadAttributes => attributes::get(state, &device, request),
-        Feature::WriteAttributes => attributes::post(state, &device, request),
-        Feature::Telemetry => telemetry::post(state, &device, request),
-        Feature::Claim => claim(request),
-        // Stored as it is, known id or not: the arrival is all that remains of it.
-        Feature::RpcReply => Ok(Answer::empty(StatusCode::OK)),
-        Feature::ClientRpc => client_rpc::post(state, request).map(|outcome| {
-            after = outcome.after;
-            outcome.answer
-        }),
+    let then = match feature {
+        Feature::ReadAttributes => attributes::get(state, &device, request).map(Then::Answer),
+        Feature::WriteAttributes => attributes::post(state, &device, request).map(Then::Answer),
+        Feature::Telemetry => telemetry::post(state, &device, request).map(Then::Answer),
+        Feature::Claim => claim(request).map(Then::Answer),
+        Feature::Poll { kind, timeout_ms } => Ok(Then::Poll { kind, timeout_ms }),
+        Feature::RpcReply { id } => {
+            // Passed on as it is, known id or not.
+            let reply = request.body;
+            state
+                .long_polls
+                .apply(|downlink| downlink.reply(&device, id, reply));
+            Ok(Then::Answer(Answer::empty(StatusCode::OK)))
+        }
+        Feature::ClientRpc => client_rpc::post(state, request),
     };
     Verdict {
         device: Some(device),
-        after,
-        answer: answer.unwrap_or_else(Failure::into_answer),
+        then: then.unwrap_or_else(|failure| Then::Answer(failure.into_answer())),
     }
 }
 

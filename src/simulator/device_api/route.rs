@@ -3,6 +3,7 @@
 use axum::http::{Method, StatusCode};
 
 use super::super::answer::{Answer, ErrorCode, TEXT};
+use super::super::downlink::Kind;
 use super::{Request, bad_request};
 
 /// An endpoint that asks for a token.
@@ -12,7 +13,14 @@ pub(super) enum Feature {
     WriteAttributes,
     Telemetry,
     Claim,
-    RpcReply,
+    /// A long poll. A timeout of 0 stands for the default.
+    Poll {
+        kind: Kind,
+        timeout_ms: i64,
+    },
+    RpcReply {
+        id: i32,
+    },
     ClientRpc,
 }
 
@@ -28,15 +36,19 @@ pub(super) enum Route {
 #[derive(Clone, Copy)]
 enum Target {
     Feature(Feature),
+    /// Its timeout is to be read.
+    Poll(Kind),
+    /// Its id is to be read.
+    RpcReply,
     Provision,
-    /// ThingsBoard has it, this simulator does not yet (long polls, packages).
+    /// ThingsBoard has it, this simulator does not yet (packages).
     NotYet,
 }
 
 /// Finds the endpoint and checks what Spring checks before it calls it.
 pub(super) fn route(request: &Request<'_>) -> Route {
-    use Feature::{ClientRpc, ReadAttributes, RpcReply, Telemetry, WriteAttributes};
-    use Target::{Feature as Has, NotYet, Provision};
+    use Feature::{ClientRpc, ReadAttributes, Telemetry, WriteAttributes};
+    use Target::{Feature as Has, NotYet, Poll, Provision, RpcReply};
 
     if refused_by_firewall(request) {
         return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
@@ -53,9 +65,10 @@ pub(super) fn route(request: &Request<'_>) -> Route {
         [_, "attributes"] => (Some(Has(ReadAttributes)), Some(Has(WriteAttributes))),
         [_, "telemetry"] => (None, Some(Has(Telemetry))),
         [_, "claim"] => (None, Some(Has(Feature::Claim))),
-        [_, "rpc"] => (Some(NotYet), Some(Has(ClientRpc))),
-        [_, "rpc", id] if !id.is_empty() => (None, Some(Has(RpcReply))),
-        [_, "attributes", "updates"] | [_, "firmware" | "software"] => (Some(NotYet), None),
+        [_, "rpc"] => (Some(Poll(Kind::Rpc)), Some(Has(ClientRpc))),
+        [_, "rpc", id] if !id.is_empty() => (None, Some(RpcReply)),
+        [_, "attributes", "updates"] => (Some(Poll(Kind::Attributes)), None),
+        [_, "firmware" | "software"] => (Some(NotYet), None),
         _ => (None, None),
     };
     let allow = match (get.is_some(), post.is_some()) {
@@ -87,26 +100,29 @@ pub(super) fn route(request: &Request<'_>) -> Route {
             return Route::Answer(Answer::with_body(
                 StatusCode::NOT_IMPLEMENTED,
                 TEXT,
-                "this simulator does not have long polls and firmware packages yet",
+                "this simulator does not have firmware and software packages yet",
             ));
         }
         Some(Provision) if request.body.is_empty() => {
             return Route::Answer(body_missing(request, "provisionDevice"));
         }
         Some(Provision) => return Route::Provision,
+        Some(Poll(kind)) => match timeout(request.query) {
+            Ok(timeout_ms) => Feature::Poll { kind, timeout_ms },
+            Err(message) => return Route::Answer(bad_request(request, &message)),
+        },
+        Some(RpcReply) => match integer(rest.last().copied().unwrap_or_default()) {
+            Ok(id) => Feature::RpcReply { id },
+            Err(message) => return Route::Answer(bad_request(request, &message)),
+        },
         Some(Has(feature)) => feature,
     };
-    if let (RpcReply, [_, _, id]) = (feature, rest)
-        && let Err(message) = integer(id)
-    {
-        return Route::Answer(bad_request(request, &message));
-    }
     let handler = match feature {
         WriteAttributes => "postDeviceAttributes",
         Telemetry => "postTelemetry",
-        RpcReply => "replyToCommand",
+        Feature::RpcReply { .. } => "replyToCommand",
         ClientRpc => "postRpcRequest",
-        ReadAttributes | Feature::Claim => "",
+        ReadAttributes | Feature::Claim | Feature::Poll { .. } => "",
     };
     if !handler.is_empty() && request.body.is_empty() {
         return Route::Answer(body_missing(request, handler));
@@ -127,6 +143,15 @@ pub(in crate::simulator) fn shown(path: &str) -> String {
     }
 }
 
+/// Is this a long poll, whatever its answer? (By its path alone, as an arrival shows it.)
+pub(in crate::simulator) fn is_poll(method: &Method, path: &str) -> bool {
+    matches!(method, &Method::GET | &Method::HEAD)
+        && matches!(
+            shown(path).as_str(),
+            "/api/v1/{token}/rpc" | "/api/v1/{token}/attributes/updates"
+        )
+}
+
 /// The token in a path, if there is one.
 pub(in crate::simulator) fn token(path: &str) -> Option<String> {
     let (token, _) = path.strip_prefix("/api/v1/")?.split_once('/')?;
@@ -135,14 +160,26 @@ pub(in crate::simulator) fn token(path: &str) -> Option<String> {
 
 /// A query parameter as Spring binds it to a `String`: given several times, its values are joined with commas.
 pub(in crate::simulator) fn query_parameter(query: Option<&str>, name: &str) -> Option<String> {
-    let values: Vec<String> = query?
-        .split('&')
-        .filter_map(|pair| {
-            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (form_decoded(key) == name).then(|| form_decoded(value))
-        })
-        .collect();
+    let values: Vec<String> = query_values(query, name).collect();
     (!values.is_empty()).then(|| values.join(","))
+}
+
+/// The values of a query parameter, in their order.
+fn query_values(query: Option<&str>, name: &str) -> impl Iterator<Item = String> {
+    let pairs = query.unwrap_or_default().split('&');
+    pairs.filter_map(move |pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (form_decoded(key) == name).then(|| form_decoded(value))
+    })
+}
+
+/// A poll's timeout: given several times, the first counts; absent or empty it is 0.
+fn timeout(query: Option<&str>) -> Result<i64, String> {
+    let given = query_values(query, "timeout").next().unwrap_or_default();
+    if given.is_empty() {
+        return Ok(0);
+    }
+    number(&given).ok_or_else(|| unconverted("timeout", "long", &given))
 }
 
 /// One part of a query or form: `+` is a space, `%XX` a byte.
@@ -202,8 +239,15 @@ fn refused_by_firewall(request: &Request<'_>) -> bool {
             .any(|segment| segment == "." || segment == "..")
 }
 
-/// Spring's conversion to `Integer`: decimal, or hexadecimal with a prefix.
+/// An RPC id.
 fn integer(text: &str) -> Result<i32, String> {
+    number(text)
+        .and_then(|number| i32::try_from(number).ok())
+        .ok_or_else(|| unconverted("requestId", "java.lang.Integer", text))
+}
+
+/// Spring's conversion to a whole number: decimal, or hexadecimal with a prefix.
+fn number(text: &str) -> Option<i64> {
     let trimmed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let unsigned = trimmed.strip_prefix('-').unwrap_or(&trimmed);
     let hexadecimal = unsigned
@@ -211,16 +255,18 @@ fn integer(text: &str) -> Result<i32, String> {
         .or_else(|| unsigned.strip_prefix("0X"))
         .or_else(|| unsigned.strip_prefix('#'));
     let parsed = match hexadecimal {
-        Some(digits) if trimmed.starts_with('-') => i32::from_str_radix(&format!("-{digits}"), 16),
-        Some(digits) => i32::from_str_radix(digits, 16),
+        Some(digits) if trimmed.starts_with('-') => i64::from_str_radix(&format!("-{digits}"), 16),
+        Some(digits) => i64::from_str_radix(digits, 16),
         None => trimmed.parse(),
     };
-    parsed.map_err(|_| {
-        format!(
-            "Method parameter 'requestId': Failed to convert value of type 'java.lang.String' to required type \
-             'java.lang.Integer'; For input string: \"{text}\""
-        )
-    })
+    parsed.ok()
+}
+
+fn unconverted(parameter: &str, kind: &str, text: &str) -> String {
+    format!(
+        "Method parameter '{parameter}': Failed to convert value of type 'java.lang.String' to required type \
+         '{kind}'; For input string: \"{text}\""
+    )
 }
 
 fn body_missing(request: &Request<'_>, handler: &str) -> Answer {

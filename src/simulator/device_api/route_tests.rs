@@ -39,7 +39,11 @@ fn every_uplink_endpoint_is_found() {
         (Method::POST, "/api/v1/t/telemetry", Feature::Telemetry),
         (Method::POST, "/api/v1/t/claim", Feature::Claim),
         (Method::POST, "/api/v1/t/rpc", Feature::ClientRpc),
-        (Method::POST, "/api/v1/t/rpc/17", Feature::RpcReply),
+        (
+            Method::POST,
+            "/api/v1/t/rpc/17",
+            Feature::RpcReply { id: 17 },
+        ),
     ] {
         let token = "t".to_owned();
         assert_eq!(
@@ -83,7 +87,7 @@ fn a_wrong_method_is_405_and_says_what_is_allowed() {
 
 #[test]
 fn what_comes_later_says_so() {
-    for path in ["rpc", "attributes/updates", "firmware", "software"] {
+    for path in ["firmware", "software"] {
         let path = format!("/api/v1/t/{path}");
         assert_eq!(status(&Method::GET, &path, ""), 501, "{path}");
     }
@@ -117,6 +121,46 @@ fn an_rpc_id_is_an_integer_in_any_form_spring_takes() {
     for id in ["x", "1.0", "2147483648", "0x"] {
         let path = format!("/api/v1/t/rpc/{id}");
         assert_eq!(status(&Method::POST, &path, "x"), 400, "{id}");
+    }
+}
+
+#[test]
+fn a_polls_timeout_is_a_long_in_any_form_spring_takes() {
+    for (query, expected) in [
+        ("", 0),
+        ("?timeout=", 0),
+        ("?timeout=25000", 25_000),
+        ("?timeout=-1", -1),
+        ("?timeout=0x10", 16),
+        ("?timeout=1&timeout=2", 1),
+        ("?timeout=9223372036854775807", i64::MAX),
+    ] {
+        for (path, kind) in [("rpc", Kind::Rpc), ("attributes/updates", Kind::Attributes)] {
+            let found = routed(&Method::GET, &format!("/api/v1/t/{path}{query}"), "");
+            let feature = Feature::Poll {
+                kind,
+                timeout_ms: expected,
+            };
+            let token = "t".to_owned();
+            assert_eq!(found, Route::Found { token, feature }, "{query}");
+        }
+    }
+    for value in ["soon", "1.5", "9223372036854775808", "+", "1,2"] {
+        let path = format!("/api/v1/t/rpc?timeout={value}");
+        assert_eq!(status(&Method::GET, &path, ""), 400, "{value}");
+    }
+}
+
+#[test]
+fn polls_are_told_from_all_else_by_their_path() {
+    for (method, path, expected) in [
+        (Method::GET, "/api/v1/t/rpc", true),
+        (Method::GET, "/api/v1/t/attributes/updates", true),
+        (Method::POST, "/api/v1/t/rpc", false),
+        (Method::GET, "/api/v1/t/attributes", false),
+        (Method::GET, "/api/v1/t/rpc/1", false),
+    ] {
+        assert_eq!(is_poll(&method, path), expected, "{method} {path}");
     }
 }
 

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::client::Reply;
+use super::polls::answer;
 use super::{Server, TOKEN, start};
 use crate::simulator::HELP;
 
@@ -79,6 +80,9 @@ async fn a_refusal_says_why_and_shows_no_token() {
         ("DELETE", "/devices/meter/attributes/shared", "", 400),
         ("GET", "/arrivals?limit=x", "", 400),
         ("GET", "/arrivals?limit=1001", "", 400),
+        ("POST", "/devices/meter/rpc", r#"{"method":"m"}"#, 400),
+        ("PUT", "/subscription-delay", "{}", 400),
+        ("PUT", "/attribute-store", r#"{"failing":-1}"#, 400),
         ("GET", "/nonsense", "", 404),
         ("PATCH", "/devices/meter", "", 404),
     ] {
@@ -201,13 +205,40 @@ async fn controls_are_neither_arrivals_nor_subject_to_faults() {
     assert_eq!(server.get("attributes").await.status, 200);
 }
 
-/// Each curl line of the help, taken apart and sent: none of them is refused.
+#[tokio::test]
+async fn polls_are_listed_only_when_asked_for() {
+    let server = start().await;
+    server.get("rpc?timeout=-1").await;
+    server.post("telemetry", "{}").await;
+    let sequences = |list: &Value| -> Vec<u64> {
+        let arrivals = list["arrivals"].as_array().unwrap();
+        let numbers = arrivals.iter().map(|arrival| arrival["sequence"].as_u64());
+        numbers.map(Option::unwrap).collect()
+    };
+    let without = server.control("GET", "/arrivals", "").await.json();
+    assert_eq!(
+        (sequences(&without), &without["arrived"]),
+        (vec![2], &json!(1))
+    );
+    let with = server.control("GET", "/arrivals?polls", "").await.json();
+    assert_eq!((sequences(&with), &with["polled"]), (vec![1, 2], &json!(1)));
+    assert_eq!(with["arrivals"][0]["answer"], 408);
+    let path = "/arrivals?polls&after=1&device=meter";
+    let page = server.control("GET", path, "").await.json();
+    assert_eq!(sequences(&page), [2]);
+    server.control("DELETE", "/arrivals", "").await;
+    let none = server.control("GET", "/arrivals?polls", "").await.json();
+    assert!(sequences(&none).is_empty());
+}
+
+/// Each curl line of the help, taken apart and sent: none of them is refused. Those that wait are left waiting, and get
+/// what they wait for in the end.
 #[tokio::test]
 async fn every_line_of_the_help_works() {
     let server = start().await;
     // The help's own device has the same token.
     server.control.remove_device("meter");
-    let mut lines = 0;
+    let (mut lines, mut waiting) = (0, Vec::new());
     for line in HELP
         .lines()
         .filter_map(|line| line.trim().strip_prefix("curl "))
@@ -230,8 +261,34 @@ async fn every_line_of_the_help_works() {
         } else {
             ""
         };
+        let waits = line.contains("?timeout=") || data.contains("timeoutMs");
+        if waits {
+            let length = data.len();
+            let request = format!(
+                "{method} {url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{data}"
+            );
+            waiting.push((line, server.send(&request).await));
+            // As long as one takes to change the terminal, or nearly.
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            continue;
+        }
         let reply = server.with_headers(method, url, headers, data).await;
         assert!(matches!(reply.status, 200 | 204), "{line}: {reply:?}");
     }
-    assert!(lines >= 14, "{lines}");
+    assert!(lines >= 27, "{lines}");
+    let mut told = Vec::new();
+    for (line, stream) in waiting {
+        let reply = answer(stream).await;
+        assert_eq!(reply.status, 200, "{line}: {reply:?}");
+        told.push(reply.body);
+    }
+    assert_eq!(
+        told,
+        [
+            r#"{"interval":30}"#,
+            r#"{"id":0,"method":"open","params":{"valve":2}}"#,
+            r#"{"open":true}"#,
+            r#"{"id":1,"method":"state","params":{}}"#,
+        ]
+    );
 }

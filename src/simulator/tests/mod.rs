@@ -2,10 +2,13 @@
 
 mod attributes;
 mod client;
+mod commands;
 mod control;
 mod faults;
 mod limits;
+mod polls;
 mod provisioning;
+mod restart;
 mod rpc;
 mod telemetry;
 

@@ -148,9 +148,9 @@ async fn an_rpc_id_that_is_no_number_is_400() {
 }
 
 #[tokio::test]
-async fn long_polls_and_packages_say_that_they_are_not_here_yet() {
+async fn packages_say_that_they_are_not_here_yet() {
     let server = start().await;
-    for feature in ["rpc", "attributes/updates", "firmware", "software"] {
+    for feature in ["firmware", "software"] {
         assert_eq!(server.get(feature).await.status, 501, "{feature}");
     }
 }

@@ -1,0 +1,162 @@
+//! Who waits for the downlink: requests that poll, and callers of commands. Each is a task that sleeps until it is told.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::clock::Clock;
+use super::downlink::{
+    Command, CommandId, CommandOutcome, Delays, Downlink, Ended, Full, Kind, PollId,
+};
+use super::state::Shared;
+
+/// A poll that has begun, and where its end comes from.
+pub(super) struct Opened {
+    poll: PollId,
+    ended: oneshot::Receiver<Ended>,
+}
+
+/// The downlink, at the time it is now, and those who wait for it.
+pub(super) struct LongPolls {
+    downlink: Downlink,
+    clock: Clock,
+    polls: HashMap<PollId, oneshot::Sender<Ended>>,
+    callers: HashMap<CommandId, oneshot::Sender<CommandOutcome>>,
+    /// When [`keep_time`] comes by next, if it does.
+    awaited_ms: Option<u64>,
+    /// Tells it to come earlier.
+    earlier: Arc<Notify>,
+}
+
+impl LongPolls {
+    pub(super) fn new(clock: Clock) -> LongPolls {
+        LongPolls {
+            downlink: Downlink::new(Delays::default()),
+            clock,
+            polls: HashMap::new(),
+            callers: HashMap::new(),
+            awaited_ms: None,
+            earlier: Arc::default(),
+        }
+    }
+
+    pub(super) fn delays(&self) -> Delays {
+        self.downlink.delays()
+    }
+
+    /// Something happens, now.
+    pub(super) fn apply<T>(&mut self, happens: impl FnOnce(&mut Downlink) -> T) -> T {
+        self.downlink.handle_timeout(self.clock.now_ms());
+        let result = happens(&mut self.downlink);
+        self.tell();
+        result
+    }
+
+    /// A poll begins.
+    pub(super) fn open(
+        &mut self,
+        device: &str,
+        kind: Kind,
+        timeout_ms: i64,
+    ) -> Result<Opened, Full> {
+        let now_ms = self.clock.now_ms();
+        self.downlink.handle_timeout(now_ms);
+        let poll = self.downlink.open(device, kind, timeout_ms, now_ms)?;
+        let (sender, ended) = oneshot::channel();
+        self.polls.insert(poll, sender);
+        self.tell();
+        Ok(Opened { poll, ended })
+    }
+
+    /// A command is given, to expire after so many milliseconds.
+    pub(super) fn command(
+        &mut self,
+        device: &str,
+        mut command: Command,
+        lasts_ms: u64,
+    ) -> Result<oneshot::Receiver<CommandOutcome>, Full> {
+        let now_ms = self.clock.now_ms();
+        command.expires_ms = now_ms.saturating_add(lasts_ms);
+        self.downlink.handle_timeout(now_ms);
+        let id = self.downlink.command(device, command, now_ms)?;
+        let (sender, outcome) = oneshot::channel();
+        self.callers.insert(id, sender);
+        self.tell();
+        Ok(outcome)
+    }
+
+    fn abandon(&mut self, poll: PollId) {
+        self.polls.remove(&poll);
+        self.apply(|downlink| downlink.abandon(poll));
+    }
+
+    /// Tells those whose waiting is over, and sees to it that time goes forward.
+    fn tell(&mut self) {
+        // One who no longer listens has gone away.
+        while let Some((poll, ended)) = self.downlink.poll_ended() {
+            if let Some(waiting) = self.polls.remove(&poll) {
+                let _ = waiting.send(ended);
+            }
+        }
+        while let Some((command, outcome)) = self.downlink.command_outcome() {
+            if let Some(caller) = self.callers.remove(&command) {
+                let _ = caller.send(outcome);
+            }
+        }
+        let next = self.downlink.next_timeout();
+        if next.is_some_and(|at| self.awaited_ms.is_none_or(|awaited| at < awaited)) {
+            self.awaited_ms = next;
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Lets happen what is due; when to come again, if nothing happens before.
+    fn advance(&mut self) -> Option<Instant> {
+        self.apply(|_| ());
+        self.awaited_ms = self.downlink.next_timeout();
+        self.awaited_ms.map(|at| self.clock.at(at))
+    }
+}
+
+/// Lets time go forward, for as long as it is polled.
+pub(super) async fn keep_time(shared: &Shared) {
+    let earlier = Arc::clone(&shared.lock().long_polls.earlier);
+    loop {
+        let next = shared.lock().long_polls.advance();
+        match next {
+            Some(at) => tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                () = earlier.notified() => {}
+            },
+            None => earlier.notified().await,
+        }
+    }
+}
+
+/// A poll whose client is still there. When it goes without having been answered, the client went away.
+pub(super) struct Waiting {
+    shared: Arc<Shared>,
+    opened: Opened,
+}
+
+impl Waiting {
+    /// Not to be dropped while the state is locked.
+    pub(super) fn new(shared: &Arc<Shared>, opened: Opened) -> Waiting {
+        Waiting {
+            shared: Arc::clone(shared),
+            opened,
+        }
+    }
+
+    pub(super) async fn ended(mut self) -> Ended {
+        (&mut self.opened.ended).await.unwrap_or(Ended::Cut)
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.shared.lock().long_polls.abandon(self.opened.poll);
+    }
+}

@@ -1,0 +1,52 @@
+//! A long poll from its arrival to its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use super::super::answer::{Answer, JSON};
+use super::super::clock::epoch_ms;
+use super::super::connection::Line;
+use super::super::downlink::Ended;
+use super::super::long_poll::{Opened, Waiting};
+use super::super::state::Shared;
+use super::{unless_closing, unseen};
+
+/// Waits for a poll's end. The task is dropped where its client goes away, and takes [`Waiting`] with it.
+pub(super) async fn poll(
+    shared: &Arc<Shared>,
+    line: &Line,
+    pause: Duration,
+    opened: Opened,
+    sequence: u64,
+) -> Answer {
+    let waiting = Waiting::new(shared, opened);
+    let end = async {
+        // Whatever it is, it is told after the pause.
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        waiting.ended().await
+    };
+    let ended = unless_closing(shared, line, end).await;
+    let Some(answer) = ended.and_then(answer) else {
+        line.cut();
+        return unseen();
+    };
+    let status = answer.status.as_u16();
+    shared.lock().arrivals.poll_answered(sequence, status);
+    answer
+}
+
+/// The answer to a poll; `None` where the connection breaks instead.
+fn answer(ended: Ended) -> Option<Answer> {
+    Some(match ended {
+        Ended::Message(body) => Answer::with_body(StatusCode::OK, JSON, body),
+        Ended::Elapsed => Answer::empty(StatusCode::REQUEST_TIMEOUT),
+        Ended::AsyncTimeout => Answer::asynchronous_timeout(epoch_ms()),
+        // The handler says that it produces JSON, so even this text is called so.
+        Ended::Deleted => Answer::with_body(StatusCode::FORBIDDEN, JSON, "Device was deleted!"),
+        Ended::Cut => return None,
+    })
+}
