@@ -5,7 +5,6 @@ use crate::config::Config;
 use crate::demo;
 use crate::gateway::Gateway;
 use crate::simulator::Simulator;
-use crate::upstream;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,9 +15,18 @@ use tracing::{info, warn};
 /// Files beside one for each connection to ThingsBoard: sockets, the log, the runtime's own.
 const OTHER_FILES: u64 = 64;
 
+/// Files the simulator may need: as many connections as it takes unless told otherwise.
+const SIMULATOR_FILES: u64 = 8192 + OTHER_FILES;
+
 /// Runs the gateway.
 pub(super) fn run(config: Config) -> Result<(), Failed> {
-    allow_for_files(&config.upstream)?;
+    let upstream = &config.upstream;
+    let connections = upstream.max_in_flight.saturating_add(upstream.max_downlink);
+    raise_open_files(
+        u64::try_from(connections)?.saturating_add(OTHER_FILES),
+        "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
+         (ulimit -Hn, LimitNOFILE) or lower these",
+    );
     serve(async {
         let shutdown = shutdown()?;
         let gateway = Gateway::new(config)?;
@@ -27,25 +35,21 @@ pub(super) fn run(config: Config) -> Result<(), Failed> {
     })
 }
 
-/// Raises the limit of open files, and says so if that is not enough for every connection there may be.
-fn allow_for_files(upstream: &upstream::Settings) -> Result<(), Failed> {
-    let connections = upstream.max_in_flight.saturating_add(upstream.max_downlink);
-    let wanted = u64::try_from(connections)?.saturating_add(OTHER_FILES);
+/// Raises the limit of open files as far as the system allows, and says so where that is too little.
+fn raise_open_files(wanted: u64, too_few: &str) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(granted) if granted < wanted => warn!(
-            granted,
-            wanted,
-            "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
-             (ulimit -Hn, LimitNOFILE) or lower these"
-        ),
+        Ok(granted) if granted < wanted => warn!(granted, wanted, "{too_few}"),
         Ok(_) => {}
         Err(error) => warn!("the limit of open files can't be raised: {error}"),
     }
-    Ok(())
 }
 
 /// Runs the simulated ThingsBoard.
 pub(super) fn simulator(address: SocketAddr) -> Result<(), Failed> {
+    raise_open_files(
+        SIMULATOR_FILES,
+        "too few open files for as many connections as ThingsBoard takes: raise the limit (ulimit -Hn)",
+    );
     serve(async {
         let shutdown = shutdown()?;
         let simulator = Simulator::bind(address).await.map_err(|error| {
