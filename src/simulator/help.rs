@@ -19,10 +19,9 @@ Faults: status, drop, garbage or hang, after delayMs, for a path or all, for som
   curl http://127.0.0.1:8080/simulator/faults -d '{"path":"/api/v1/*/telemetry","delayMs":2000,"drop":true}'
   curl -X DELETE http://127.0.0.1:8080/simulator/faults
 
-Client-side RPC: getTime and echo are answered, other methods end in a timeout unless scripted (and so do polls):
+Client-side RPC: getTime and echo are answered, other methods end in a timeout unless scripted:
   curl -X PUT http://127.0.0.1:8080/simulator/rpc/getLimit -d '{"limit":7}'
   curl -X PUT 'http://127.0.0.1:8080/simulator/rpc/getLimit?error=no+rights'
-  curl -X PUT http://127.0.0.1:8080/simulator/timeouts -d '{"asyncMs":3000,"requestMs":60000}'
 
 Downlink. The first two wait for what the others send, so give each a terminal (or "&") of its own:
   curl 'http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/attributes/updates?timeout=25000'
@@ -40,8 +39,10 @@ A two-way command waits for its reply, which names the id that a poll was given:
 Provisioning (strategy: ALLOW_CREATE_NEW_DEVICES, CHECK_PRE_PROVISIONED_DEVICES, DISABLED):
   curl -X PUT http://127.0.0.1:8080/simulator/profiles/KEY -d '{"secret":"SECRET","strategy":"ALLOW_CREATE_NEW_DEVICES"}'
 
-ThingsBoard's own troubles: an attribute store that fails (the next 2 reads are 200 {}), another bound on connections,
-a slow queue between a poll and the device actor, and a restart (connections cut, polls and commands lost, ids from 0):
+ThingsBoard's own troubles: other timeouts (the shorter ends a silent RPC or poll: 503 or 408), an attribute store that
+fails (the next 2 reads are 200 {}), another bound on connections, a slow queue between a poll and the device actor, and
+a restart (connections cut, polls and commands lost, ids from 0):
+  curl -X PUT http://127.0.0.1:8080/simulator/timeouts -d '{"asyncMs":3000,"requestMs":60000}'
   curl -X PUT http://127.0.0.1:8080/simulator/attribute-store -d '{"failing":2}'
   curl -X PUT http://127.0.0.1:8080/simulator/connections -d '{"max":20000}'
   curl -X PUT http://127.0.0.1:8080/simulator/subscription-delay -d '{"ms":50}'

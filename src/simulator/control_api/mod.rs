@@ -1,7 +1,9 @@
 //! The controls over HTTP, under `/simulator`. No fault applies here, and nothing that happens here is an arrival.
 
+mod command;
 mod input;
 mod output;
+mod thingsboard;
 
 use std::sync::Arc;
 
@@ -16,7 +18,6 @@ use super::connection::Line;
 use super::control::{Control, Refused};
 use super::device_api::{query_parameter, segments};
 use super::directory::Scope;
-use super::downlink::CommandOutcome;
 use super::json;
 use super::rule_chain::Reply;
 use super::state::Shared;
@@ -64,7 +65,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, line: &Line, request: Request) -
     {
         // The only control that waits.
         let _working = line.working();
-        command(&control, name, text).await
+        command::answer(&control, name, text).await
     } else {
         let call = Call {
             control: &control,
@@ -75,21 +76,6 @@ pub(super) async fn serve(shared: &Arc<Shared>, line: &Line, request: Request) -
         call.answer(&head.method, &path)
     };
     answered.unwrap_or_else(|refused| failed(refused.status, &refused.reason))
-}
-
-/// Calls a device and answers as ThingsBoard would its caller (but takes a reply that is no JSON).
-async fn command(control: &Control, name: &str, body: &str) -> Answered {
-    let rpc = input::command(body)?;
-    let gone = |reason: &str| Ok(failed(StatusCode::GATEWAY_TIMEOUT, reason));
-    match control.command(name, rpc).await? {
-        CommandOutcome::Delivered => Ok(Answer::empty(StatusCode::OK)),
-        CommandOutcome::Reply(text) => Ok(Answer::with_body(StatusCode::OK, TEXT, text)),
-        CommandOutcome::TimedOut => gone("the command was sent, and no reply came in time"),
-        CommandOutcome::NoActiveConnection => {
-            gone("nobody polled in time: no poll took the command")
-        }
-        CommandOutcome::Lost => gone("ThingsBoard restarted, or stopped, and forgot the command"),
-    }
 }
 
 /// Why a call is refused, in the terms of HTTP.
@@ -184,44 +170,6 @@ impl Call<'_> {
                 done_if(self.control.unset_reply(name), "reply to", name)
             }
 
-            ("GET", ["simulator", "timeouts"]) => Ok(shown(output::timeouts(self.control))),
-            ("PUT", ["simulator", "timeouts"]) => {
-                self.control.set_timeouts(input::timeouts(self.body)?);
-                Ok(done())
-            }
-
-            ("GET", ["simulator", "subscription-delay"]) => {
-                Ok(shown(output::subscription_delay(self.control)))
-            }
-            ("PUT", ["simulator", "subscription-delay"]) => {
-                let delay = input::subscription_delay(self.body)?;
-                self.control.set_subscription_delay(delay);
-                Ok(done())
-            }
-
-            ("GET", ["simulator", "connections"]) => Ok(shown(output::connections(self.control))),
-            ("PUT", ["simulator", "connections"]) => {
-                let most = input::connections(self.body)?;
-                self.control.set_most_connections(most);
-                Ok(done())
-            }
-
-            ("GET", ["simulator", "attribute-store"]) => {
-                Ok(shown(output::attribute_store(self.control)))
-            }
-            ("PUT", ["simulator", "attribute-store"]) => {
-                let failing = input::attribute_store(self.body)?;
-                self.control.fail_attribute_store(failing);
-                Ok(done())
-            }
-
-            ("POST", ["simulator", "restart"]) => {
-                let down = input::restart(self.body)?;
-                self.line.close_after_answer();
-                self.control.restart_but(down, Some(self.line));
-                Ok(done())
-            }
-
             ("GET", ["simulator", "faults"]) => Ok(shown(output::faults(self.control))),
             ("POST", ["simulator", "faults"]) => {
                 self.control.add_fault(input::fault(self.body)?)?;
@@ -231,10 +179,7 @@ impl Call<'_> {
                 self.control.clear_faults();
                 Ok(done())
             }
-            _ => Err(nothing(&format!(
-                "the simulator has no {method} /{}; GET /simulator lists what it has",
-                path.join("/")
-            ))),
+            _ => self.thingsboard(method, path),
         }
     }
 

@@ -19,6 +19,7 @@
 //! Commands are not persistent, and the strategy is BURST, ThingsBoard's defaults.
 
 mod actor;
+mod calls;
 mod counts;
 mod session;
 mod terms;
@@ -32,7 +33,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::json::Element;
-use actor::{Actor, Expired};
+use actor::Actor;
+use calls::Call;
 pub use counts::{PollCounts, Subscriptions};
 use session::{Session, Sessions};
 pub use terms::CommandOutcome;
@@ -42,13 +44,6 @@ pub(crate) use terms::{Change, Command, CommandId, Delays, Ended, Full, Kind, Po
 const MOST_DEVICES: usize = 100_000;
 /// More sessions of one device than this are refused.
 const MOST_SESSIONS: usize = 1000;
-/// More commands of one device waiting for their end than this are refused.
-const MOST_COMMANDS: usize = 1000;
-/// All such commands together, by their weight.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// What a command weighs beside its method and parameters.
-const CALL_WEIGHT: usize = 256;
-
 /// What happens at a time. Of one moment's events a subscription comes first, and a session's own timer before the
 /// container's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,13 +52,6 @@ enum Timer {
     Close(PollId),
     ContainerEnds(PollId),
     Expire(CommandId),
-}
-
-/// A command whose caller waits.
-struct Call {
-    device: Arc<str>,
-    expires_ms: u64,
-    weight: usize,
 }
 
 #[derive(Default)]
@@ -186,61 +174,6 @@ impl Downlink {
         }
     }
 
-    /// Someone calls a device.
-    pub(crate) fn command(
-        &mut self,
-        device: &str,
-        command: Command,
-        now_ms: u64,
-    ) -> Result<CommandId, Full> {
-        let weight = CALL_WEIGHT + command.method.len() + command.params.len();
-        if self.held_bytes + weight > MOST_BYTES {
-            return Err(Full(format!(
-                "the commands that wait hold {MOST_BYTES} bytes already"
-            )));
-        }
-        let name = self.device(device)?;
-        let device = self.devices.entry(Arc::clone(&name)).or_default();
-        if device.calls >= MOST_COMMANDS {
-            return Err(Full(format!(
-                "{MOST_COMMANDS} commands of device {name:?} wait already"
-            )));
-        }
-        device.calls += 1;
-        self.held_bytes += weight;
-        self.last_command += 1;
-        let id = CommandId(self.last_command);
-        let call = Call {
-            device: name,
-            expires_ms: command.expires_ms,
-            weight,
-        };
-        self.calls.insert(id, call);
-        if command.expires_ms <= now_ms {
-            // The actor ignores it, but for its id.
-            device.actor.take_id();
-            self.conclude(id, CommandOutcome::TimedOut);
-            return Ok(id);
-        }
-        self.timers.insert((command.expires_ms, Timer::Expire(id)));
-        let sent = device.actor.command(id, &command);
-        self.send(sent);
-        Ok(id)
-    }
-
-    /// A device posts `rpc/{id}`. A stale id is ignored.
-    pub(crate) fn reply(&mut self, device: &str, id: i32, body: &str) {
-        let device = self.devices.get_mut(device);
-        if let Some(command) = device.and_then(|device| device.actor.reply(id)) {
-            self.conclude(command, CommandOutcome::Reply(body.to_owned()));
-        }
-    }
-
-    /// What a caller learns.
-    pub(crate) fn command_outcome(&mut self) -> Option<(CommandId, CommandOutcome)> {
-        self.outcomes.pop_front()
-    }
-
     /// The device is deleted: its polls are told, its actor is gone, and callers wait until their commands expire.
     pub(crate) fn delete(&mut self, device: &str) {
         for poll in self.sessions.of(device) {
@@ -320,33 +253,5 @@ impl Downlink {
         let name: Arc<str> = name.into();
         self.devices.insert(Arc::clone(&name), Device::default());
         Ok(name)
-    }
-
-    /// A caller's time is over.
-    fn expire(&mut self, command: CommandId) {
-        let Some(call) = self.calls.get(&command) else {
-            return;
-        };
-        let device = self.devices.get_mut(&call.device);
-        let outcome = match device.and_then(|device| device.actor.expire(command)) {
-            Some(Expired::Unsent) => CommandOutcome::NoActiveConnection,
-            // With the actor gone, the caller's own timer says the same.
-            Some(Expired::Unanswered) | None => CommandOutcome::TimedOut,
-        };
-        self.conclude(command, outcome);
-    }
-
-    /// Tells a caller, and forgets it.
-    fn conclude(&mut self, command: CommandId, outcome: CommandOutcome) {
-        let Some(call) = self.calls.remove(&command) else {
-            return;
-        };
-        self.timers
-            .remove(&(call.expires_ms, Timer::Expire(command)));
-        self.held_bytes = self.held_bytes.saturating_sub(call.weight);
-        if let Some(device) = self.devices.get_mut(&call.device) {
-            device.calls = device.calls.saturating_sub(1);
-        }
-        self.outcomes.push_back((command, outcome));
     }
 }

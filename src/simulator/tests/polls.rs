@@ -83,8 +83,9 @@ async fn a_deletion_names_its_keys() {
     let poll = server.poll("attributes/updates").await;
     let keys = ["a".to_owned(), "b".to_owned()];
     let control = &server.control;
+    // Of client attributes the device is not told.
     control
-        .remove_attributes("meter", Scope::Client, &keys)
+        .remove_attributes("meter", Scope::Client, &["c".to_owned()])
         .unwrap();
     control
         .remove_attributes("meter", Scope::Shared, &keys)
