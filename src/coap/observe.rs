@@ -10,6 +10,8 @@ use super::request::Response;
 use relation::Relation;
 use std::time::{Duration, Instant};
 
+/// Tokens of ended relations remembered per endpoint.
+const MAX_ENDED: usize = 4;
 /// Relations one endpoint may have. ThingsBoard has two resources to observe; the rest is for
 /// clients that register anew under another token.
 const MAX_OBSERVATIONS: usize = 4;
@@ -18,8 +20,6 @@ const MAX_OBSERVATIONS: usize = 4;
 const PACE: Duration = Duration::from_secs(3);
 /// What a client that has had none for a while may get at once, beyond the first.
 const BURST: u32 = 3;
-/// Sequence numbers have 24 bits (RFC 7641 §2).
-const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 
 /// What a notification has beside its payload, at most: header 4, token 8, Observe 1 + 3,
 /// Content-Format 1 + 2, Max-Age 1 + 4, payload marker 1; and an ETag, 1 + 8, to spare.
@@ -70,11 +70,29 @@ pub struct Observations {
     /// Those that were not sent anything for longest come first.
     relations: Vec<Relation>,
     next_id: u32,
-    /// One sequence for all relations: a client that registers anew under the token of a relation
-    /// that has ended must not take the answer for an old one (RFC 7641 §4.4).
-    next_sequence_number: u32,
+    /// Boxed, because most endpoints never have one.
+    ended: Option<Box<Ended>>,
     /// When the whole burst is to be had again.
     rested_at: Option<Instant>,
+}
+
+/// Tokens of relations that ended, and where their sequences were: the last [`MAX_ENDED`].
+#[derive(Debug, Default)]
+struct Ended(Vec<(Token, u32)>);
+
+impl Ended {
+    fn add(&mut self, token: Token, next_number: u32) {
+        self.0.retain(|(other, _)| *other != token);
+        if self.0.len() >= MAX_ENDED {
+            self.0.remove(0);
+        }
+        self.0.push((token, next_number));
+    }
+
+    fn number_after(&self, token: Token) -> Option<u32> {
+        let found = self.0.iter().find(|(ended, _)| *ended == token)?;
+        Some(found.1)
+    }
 }
 
 impl Observations {
@@ -108,7 +126,12 @@ impl Observations {
         }
         let id = ObservationId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
-        let relation = Relation::new(now, id, token, confirmable, message_id);
+        // §4.4: greater than whatever the same client was sent under the same token.
+        let ended = self.ended.as_ref();
+        let first_number = ended
+            .and_then(|ended| ended.number_after(token))
+            .unwrap_or(0);
+        let relation = Relation::new(now, id, token, confirmable, message_id, first_number);
         self.relations.push(relation);
         Some(id)
     }
@@ -117,19 +140,12 @@ impl Observations {
     pub fn remove(&mut self, id: ObservationId) -> Option<Relation> {
         let at = self.relations.iter().position(|one| one.id() == id)?;
         let removed = self.relations.remove(at);
+        let ended = self.ended.get_or_insert_default();
+        ended.add(removed.token(), removed.next_sequence_number());
         if self.relations.is_empty() {
             self.relations = Vec::new();
         }
         Some(removed)
-    }
-
-    /// The sequence number of what goes out next (RFC 7641 §4.4): each greater than the one before,
-    /// in 24 bits. 2^23 of them in 256 seconds, which would be too many, need more Message IDs than
-    /// there are.
-    pub fn allot_sequence_number(&mut self) -> u32 {
-        let allotted = self.next_sequence_number;
-        self.next_sequence_number = allotted.wrapping_add(1) & SEQUENCE_MASK;
-        allotted
     }
 
     /// Which relation is to be notified next, and how; `room` is whether a Confirmable message may

@@ -63,13 +63,20 @@ fn observe_has_two_values_and_others_mean_nothing() {
 }
 
 #[test]
-fn sequence_numbers_begin_with_0_and_have_24_bits() {
+fn each_relation_counts_from_0_in_24_bits() {
     let mut observations = Observations::default();
-    assert_eq!(observations.allot_sequence_number(), 0);
-    assert_eq!(observations.allot_sequence_number(), 1);
-    observations.next_sequence_number = 0x00ff_ffff;
-    assert_eq!(observations.allot_sequence_number(), 0x00ff_ffff);
-    assert_eq!(observations.allot_sequence_number(), 0);
+    for number in [1, 2] {
+        let id = observations
+            .register(start(), token(number), true, 7)
+            .unwrap();
+        let relation = observations.get_mut(id).unwrap();
+        assert_eq!(relation.allot_sequence_number(), 0);
+        assert_eq!(relation.allot_sequence_number(), 1);
+        for _ in 2..=0x00ff_ffff {
+            relation.allot_sequence_number();
+        }
+        assert_eq!(relation.allot_sequence_number(), 0);
+    }
 }
 
 #[test]

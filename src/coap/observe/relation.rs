@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// Messages remembered per relation for the sake of a late Reset.
 const MAX_SENT: usize = 8;
+/// Sequence numbers have 24 bits (RFC 7641 §2).
+const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 /// How often a client must show that it still wants notifications (RFC 7641 §4.5).
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(24 * 3600);
 
@@ -52,6 +54,7 @@ pub struct Relation {
     registered_by: Option<u16>,
     /// Whether it was notified since.
     notified: bool,
+    next_sequence_number: u32,
     pending: Option<Notification>,
     in_flight: Option<InFlight>,
     /// Messages that are no longer repeated, but may still be answered with a Reset.
@@ -59,6 +62,20 @@ pub struct Relation {
 }
 
 impl Relation {
+    /// The sequence number it would use next.
+    pub fn next_sequence_number(&self) -> u32 {
+        self.next_sequence_number
+    }
+
+    /// The sequence number of what goes out next (RFC 7641 §4.4): 0 with the response to a
+    /// token's first registration, as ThingsBoard has it, then each greater than the one before, in 24 bits. 2^23 of
+    /// them in 256 seconds, which would be too many, need more Message IDs than there are.
+    pub fn allot_sequence_number(&mut self) -> u32 {
+        let allotted = self.next_sequence_number;
+        self.next_sequence_number = allotted.wrapping_add(1) & SEQUENCE_MASK;
+        allotted
+    }
+
     /// A relation registered by the request with this Message ID.
     pub fn new(
         now: Instant,
@@ -66,6 +83,7 @@ impl Relation {
         token: Token,
         confirmable: bool,
         message_id: u16,
+        first_number: u32,
     ) -> Relation {
         Relation {
             id,
@@ -74,6 +92,7 @@ impl Relation {
             confirmed_at: now,
             registered_by: Some(message_id),
             notified: false,
+            next_sequence_number: first_number,
             pending: None,
             in_flight: None,
             sent: VecDeque::new(),

@@ -67,8 +67,9 @@ impl RemoteEndpoint {
             self.answer(now, exchange, response, None, context, out);
             return None;
         };
+        let relation = self.observations.get_mut(id);
         let response = Response {
-            observe: Some(self.observations.allot_sequence_number()),
+            observe: relation.map(|relation| relation.allot_sequence_number()),
             ..response
         };
         if self.answer(now, exchange, response, Some(id), context, out) {
@@ -224,8 +225,8 @@ impl RemoteEndpoint {
         message_id: u16,
         context: &Context<'_>,
     ) -> Option<Vec<u8>> {
-        let sequence_number = self.observations.allot_sequence_number();
         let relation = self.observations.get_mut(id)?;
+        let sequence_number = relation.allot_sequence_number();
         let message = relation.compose(kind, message_id, sequence_number)?;
         message.encode(context.max_message)
     }
