@@ -83,7 +83,33 @@ impl Core {
             Code::SERVICE_UNAVAILABLE,
             "as many observations as relay.max_polls allows stand already",
         );
-        self.respond(now, session, exchange, full.with_max_age(RETRY_AFTER));
+        self.fail_registration(now, session, exchange, full.with_max_age(RETRY_AFTER));
+    }
+
+    /// A registration comes to nothing. What stood under its token is over (RFC 7641 §4.1): the client takes
+    /// a response without Observe for just that.
+    pub(super) fn fail_registration(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        response: Response,
+    ) {
+        self.end_silently(now, session, exchange);
+        self.respond(now, session, exchange, response);
+    }
+
+    /// Ends the observation that has this exchange's token, if there is one.
+    fn end_silently(&mut self, now: Instant, session: SessionId, exchange: ExchangeId) {
+        let Some(standing) = self.observation_of(session, exchange) else {
+            return;
+        };
+        self.with_endpoint(now, session, |endpoint, context, outputs| {
+            endpoint.end_observation(now, standing.id, None, context, outputs);
+        });
+        self.tell_if_any(now, session, |relay, context| {
+            relay.cancelled(standing, context);
+        });
     }
 
     /// ThingsBoard has told the attributes of a device that registers for them.
@@ -96,7 +122,7 @@ impl Core {
     ) {
         let Some(read) = shared::read_answer(&answer.body) else {
             let nonsense = translate::nonsense();
-            return self.respond(now, session, exchange, nonsense);
+            return self.fail_registration(now, session, exchange, nonsense);
         };
         let Some(device) = self.device_of(session) else {
             return;
@@ -130,15 +156,9 @@ impl Core {
         response: Response,
     ) -> Option<Observation> {
         // A token that stands for the other kind does so no more: the client has taken it for this one.
-        if let Some(standing) = self.observation_of(session, exchange)
-            && self.standing(session, kind) != Some(standing)
-        {
-            self.with_endpoint(now, session, |endpoint, context, outputs| {
-                endpoint.end_observation(now, standing.id, None, context, outputs);
-            });
-            self.tell(now, session, |relay, context| {
-                relay.cancelled(standing, context);
-            });
+        let before = self.observation_of(session, exchange);
+        if before.is_some() && before != self.standing(session, kind) {
+            self.end_silently(now, session, exchange);
         }
         let max_age = u32::try_from(self.settings.relay.max_age.as_secs()).unwrap_or(u32::MAX);
         let response = response.with_max_age(max_age);
@@ -146,7 +166,16 @@ impl Core {
         self.journal.answered(peer, exchange, &response);
         let id = self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond_registered(now, exchange, response, context, outputs)
-        })??;
+        })?;
+        let Some(id) = id else {
+            // The response could not be sent as it is, and the endpoint has dropped the relation.
+            if let Some(before) = before {
+                self.tell_if_any(now, session, |relay, context| {
+                    relay.cancelled(before, context);
+                });
+            }
+            return None;
+        };
         let observation = Observation { session, id };
         let peer = self.peers.get(session)?;
         self.journal.registered(peer, kind, observation.id);

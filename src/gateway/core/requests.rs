@@ -159,6 +159,9 @@ impl Core {
             _ => {}
         }
         let response = translate::to_response(expect, outcome);
+        if expect == Expect::Registration {
+            return self.fail_registration(now, session, exchange, response);
+        }
         if expect == Expect::Provisioned
             && response.code == Code::CREATED
             && let Some(peer) = self.peers.get(session)

@@ -78,9 +78,15 @@ impl Attributes {
         if before.is_none() {
             self.poller.lapse();
         }
+        let refreshed = before
+            .as_ref()
+            .is_some_and(|b| b.observation == observation);
         context.replaced(before, observation);
-        self.shared.told(values);
-        (self.told, self.newest) = (self.shared.changes(), 0);
+        match refreshed {
+            true => self.shared.told_again(values),
+            false => self.shared.told(values),
+        }
+        (self.told, self.newest) = (0, 0);
         (self.read_first, self.doubted) = (false, false);
         self.reader.want(now + SETTLE);
     }

@@ -212,7 +212,8 @@ impl Commands {
                     let timeout = context.pace.poll_timeout();
                     context.poll(now, Kind::Commands, &mut self.poller, timeout, true);
                 }
-                RelayMode::OnUplink if self.asked => {
+                // One that is open covers what was asked since.
+                RelayMode::OnUplink if self.asked && self.poller.open() == 0 => {
                     let opened =
                         context.poll(now, Kind::Commands, &mut self.poller, SHORT_POLL, false);
                     self.asked = opened.is_none();
@@ -241,7 +242,11 @@ impl Commands {
     pub fn next_timeout(&self, mode: RelayMode) -> Option<Instant> {
         let forget = self.queue.next_timeout();
         let live = self.observer.as_ref().is_some_and(Observer::is_live);
-        let polls = live && !self.queue.is_full() && (mode == RelayMode::LongPoll || self.asked);
+        let wanted = match mode {
+            RelayMode::LongPoll => true,
+            RelayMode::OnUplink => self.asked && self.poller.open() == 0,
+        };
+        let polls = live && wanted && !self.queue.is_full();
         let poll = self.poller.next_timeout().filter(|_| polls);
         [forget, poll].into_iter().flatten().min()
     }

@@ -87,6 +87,14 @@ impl Shared {
         self.in_doubt = BTreeMap::new();
     }
 
+    /// The device has been told all of these once more, while a notification may be on its way that tells
+    /// older ones: what that one tells has to be told after it.
+    pub fn told_again(&mut self, values: Values) {
+        let on_its_way = std::mem::take(&mut self.in_doubt);
+        self.values = values;
+        on_its_way.into_keys().for_each(|key| self.changed(key));
+    }
+
     /// What ThingsBoard says they are, as far as is known.
     pub fn values(&self) -> &Values {
         &self.values
@@ -106,9 +114,7 @@ impl Shared {
     pub fn update(&mut self, update: Update) -> bool {
         match update {
             Update::Set(values) => {
-                let more: usize = values.iter().map(weight).sum();
-                let kept: usize = self.values.iter().map(weight).sum();
-                if kept + more > MOST_BYTES {
+                if weight(&self.values) + weight(&values) > MOST_BYTES {
                     return false;
                 }
                 for (key, value) in values {
@@ -231,8 +237,9 @@ impl Shared {
     }
 }
 
-fn weight((key, value): (&Box<str>, &Box<RawValue>)) -> usize {
-    key.len() + value.get().len()
+fn weight(values: &Values) -> usize {
+    let each = values.iter();
+    each.map(|(key, value)| key.len() + value.get().len()).sum()
 }
 
 /// Polls and reads may write the same value in two ways.

@@ -289,3 +289,13 @@ fn a_device_that_may_have_missed_its_registrations_response_is_told_all() {
     let effects = world.event(|relay, _, _| relay.registration_repeated(FIRST));
     assert_eq!(told(&effects)[0].1, r#"{"a":1,"b":2}"#);
 }
+
+#[test]
+fn what_is_on_its_way_when_the_device_registers_again_is_told_once_more_as_it_is_now() {
+    let mut world = World::new();
+    let number = settled(&mut world, r#"{"a":1,"b":1,"c":1}"#);
+    world.poll_brings(KIND, number, r#"{"a":2,"b":2}"#);
+    // The notification may come after this response, and would turn it back.
+    let effects = world.register_attributes(FIRST, r#"{"b":3,"c":1}"#);
+    assert_eq!(told(&effects)[0].1, r#"{"b":3,"deleted":["a"]}"#);
+}
