@@ -14,6 +14,8 @@ mod acts;
 mod device;
 mod invariants;
 mod link;
+mod observing;
+mod platform;
 mod requests;
 mod upstream;
 
@@ -25,6 +27,10 @@ mod handshake_flood;
 mod idle_expiry;
 mod late_completion;
 mod loss;
+mod observe;
+mod observe_gaps;
+mod observe_liveness;
+mod observe_loss;
 mod random_runs;
 mod reboot;
 mod reboot_under_a_forger;
@@ -196,7 +202,11 @@ impl World {
         } else {
             self.steps_at_once + 1
         };
-        assert!(self.steps_at_once < 10_000, "a timer fires without end");
+        assert!(
+            self.steps_at_once < 10_000,
+            "a timer fires without end; overdue are (link, upstream, gateway, devices) {:?}",
+            next.map(|at| at.is_some_and(|at| at <= self.now))
+        );
         self.now = self.now.max(at);
         while let Some(arrival) = self.link.pop_arrival(self.now) {
             if arrival.to_gateway {
@@ -236,6 +246,9 @@ impl World {
         }
         while let Some(call) = self.core.poll_call() {
             self.upstream.take(self.now, call);
+        }
+        while let Some(ticket) = self.core.poll_abort() {
+            self.upstream.abort(self.now, ticket);
         }
         for device in &mut self.devices {
             for datagram in device.poll_transmit() {

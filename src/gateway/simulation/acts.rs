@@ -3,6 +3,8 @@
 use super::{Device, World};
 use crate::coap;
 use crate::dtls::Path;
+use crate::gateway::relay::Kind;
+use crate::simulator::downlink::CommandId;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -42,6 +44,55 @@ impl World {
         let number = self.devices[device].post(self.now, kind);
         self.settle();
         number
+    }
+
+    /// Has a device register for one of the two kinds; returns the number of the observation.
+    pub(super) fn observe(&mut self, device: usize, kind: coap::Type, what: Kind) -> usize {
+        let number = self.devices[device].observe(self.now, kind, what);
+        self.settle();
+        number
+    }
+
+    /// Has a device send GET with Observe `value` under an observation's token once more.
+    pub(super) fn ask_again(&mut self, device: usize, number: usize, value: u8) {
+        let kind = coap::Type::Confirmable;
+        self.devices[device].ask_again(self.now, kind, number, value);
+        self.settle();
+    }
+
+    /// Has a device reply to a command.
+    pub(super) fn reply(&mut self, device: usize, id: u32) {
+        self.devices[device].reply(self.now, id);
+        self.settle();
+    }
+
+    /// Sets a shared attribute of a device at ThingsBoard.
+    pub(super) fn set(&mut self, device: usize, key: &str, value: &str) {
+        let name = self.name(device);
+        self.upstream.platform.set(self.now, &name, key, value);
+        self.upstream.go_to(self.now);
+    }
+
+    /// Deletes one.
+    pub(super) fn delete(&mut self, device: usize, key: &str) {
+        let name = self.name(device);
+        self.upstream.platform.delete(self.now, &name, key);
+        self.upstream.go_to(self.now);
+    }
+
+    /// Someone at ThingsBoard sends a device a command that is valid for ten minutes.
+    pub(super) fn command(&mut self, device: usize, params: &str, oneway: bool) -> CommandId {
+        let name = self.name(device);
+        let lasts = Duration::from_secs(600);
+        let platform = &mut self.upstream.platform;
+        let command = platform.command(self.now, &name, params, oneway, lasts);
+        self.upstream.go_to(self.now);
+        command
+    }
+
+    /// What a device is called at ThingsBoard.
+    pub(super) fn name(&self, device: usize) -> String {
+        format!("device-{}", self.devices[device].name)
     }
 
     /// Has a device ask for its attributes.

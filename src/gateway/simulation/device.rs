@@ -1,9 +1,12 @@
 //! A device: a real DTLS client and a CoAP client on top of it.
 
+use super::observing::Observation;
 use super::requests::{Outcome, Requests};
+use crate::coap::option::number::OBSERVE;
 use crate::coap::{Class, Code, Message, Token, Type};
 use crate::dtls::engine::{self, Effect, Engine};
 use crate::dtls::{self, Path, ServerCredentials, Versions};
+use crate::gateway::relay::Kind;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,9 @@ pub(in crate::gateway) struct Device {
     /// The gateway has closed the session.
     pub(in crate::gateway) closed: bool,
     requests: Requests,
+    pub(in crate::gateway) observations: Vec<Observation>,
+    /// Whether it replies to commands.
+    pub(in crate::gateway) replies_to_commands: bool,
     /// How many of them were GETs.
     pub(super) gets: usize,
     next_message_id: u16,
@@ -67,6 +73,8 @@ impl Device {
             connected: false,
             closed: false,
             requests: Requests::default(),
+            observations: Vec::new(),
+            replies_to_commands: true,
             gets: 0,
             next_message_id: u16::try_from(index % 60_000).unwrap(),
             outbox: Vec::new(),
@@ -174,6 +182,42 @@ impl Device {
         self.request(now, kind, Code::GET, "attributes", Vec::new(), Bytes::new())
     }
 
+    /// Registers for one of the two kinds; returns the number of the observation.
+    pub(super) fn observe(&mut self, now: Instant, kind: Type, what: Kind) -> usize {
+        let token = self.new_token();
+        self.observations
+            .push(Observation::new(token, what, self.sessions));
+        self.ask_for(now, kind, what, token, 0);
+        self.observations.len() - 1
+    }
+
+    /// Sends GET with Observe `value` under an observation's token once more: 0 renews it, 1 ends it.
+    pub(super) fn ask_again(&mut self, now: Instant, kind: Type, number: usize, value: u8) {
+        let Observation {
+            token, kind: what, ..
+        } = self.observations[number];
+        self.ask_for(now, kind, what, token, value);
+    }
+
+    fn ask_for(&mut self, now: Instant, kind: Type, what: Kind, token: Token, value: u8) {
+        let feature = match what {
+            Kind::Attributes => "attributes",
+            Kind::Commands => "rpc",
+        };
+        self.gets += usize::from(what == Kind::Attributes);
+        let value = [value];
+        let value = if value == [0] { &[][..] } else { &value[..] };
+        let observe = (OBSERVE, Bytes::copy_from_slice(value));
+        let (code, body) = (Code::GET, Bytes::new());
+        self.request_with(now, kind, code, &[feature], vec![observe], body, token);
+    }
+
+    /// The last observation of a kind that stands.
+    pub(in crate::gateway) fn observation(&self, kind: Kind) -> Option<&Observation> {
+        let mut newest_first = self.observations.iter().rev();
+        newest_first.find(|o| o.kind == kind && o.session == self.sessions && o.stands())
+    }
+
     fn request(
         &mut self,
         now: Instant,
@@ -183,18 +227,37 @@ impl Device {
         more: Vec<(u16, Bytes)>,
         payload: Bytes,
     ) -> usize {
+        let token = self.new_token();
+        self.request_with(now, kind, code, &[feature], more, payload, token)
+    }
+
+    fn new_token(&self) -> Token {
+        let unique = u32::try_from(self.index << 20 | self.requests.len()).unwrap();
+        Token::new(&unique.to_be_bytes()).unwrap()
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "all that a request is")]
+    fn request_with(
+        &mut self,
+        now: Instant,
+        kind: Type,
+        code: Code,
+        feature: &[&str],
+        mut options: Vec<(u16, Bytes)>,
+        payload: Bytes,
+        token: Token,
+    ) -> usize {
         let number = self.requests.len();
         self.next_message_id = self.next_message_id.wrapping_add(1);
-        let unique = u32::try_from(self.index << 20 | number).unwrap();
-        let mut options: Vec<_> = ["api", "v1", feature]
-            .map(|segment| (11, Bytes::from_static(segment.as_bytes())))
-            .into();
-        options.extend(more);
+        for segment in ["api", "v1"].iter().chain(feature) {
+            options.push((11, Bytes::copy_from_slice(segment.as_bytes())));
+        }
+        options.sort_by_key(|(number, _)| *number);
         let message = Message {
             kind,
             code,
             message_id: self.next_message_id,
-            token: Token::new(&unique.to_be_bytes()).unwrap(),
+            token,
             options,
             payload,
         };
@@ -245,15 +308,49 @@ impl Device {
     fn take_message(&mut self, now: Instant, bytes: &[u8]) {
         let message = Message::decode(bytes).expect("the gateway sent what is no message");
         if message.code.class() == Class::Response {
-            if message.kind == Type::Confirmable {
-                let acknowledgement = Message::empty(Type::Acknowledgement, message.message_id);
-                self.send(now, &acknowledgement.encode(4).unwrap());
+            let observation = self
+                .observations
+                .iter()
+                .position(|o| o.token == message.token);
+            let forgotten = observation.is_some_and(|n| self.observations[n].forgotten);
+            if message.kind == Type::Confirmable || forgotten {
+                let kind = match forgotten {
+                    true => Type::Reset,
+                    false => Type::Acknowledgement,
+                };
+                let empty = Message::empty(kind, message.message_id);
+                self.send(now, &empty.encode(4).unwrap());
             }
-            self.requests.answer(self.sessions, &message);
+            // A Confirmable response to a request that is not acknowledged may be a notification that came
+            // before it; the first response of a token has the number 0.
+            let first = observation.is_none_or(|_| observe_number(&message).is_none_or(|n| n == 0));
+            let answers = message.kind != Type::Confirmable
+                || first
+                || self.requests.is_acknowledged(&message.token);
+            let answers = answers && self.requests.answer(self.sessions, &message);
+            if let Some(number) = observation.filter(|_| !forgotten) {
+                let command = self.observations[number].take(now, &message, answers);
+                if let Some(id) = command.filter(|_| self.replies_to_commands) {
+                    self.reply(now, id);
+                }
+            }
+        } else if message.kind == Type::Confirmable {
+            // RFC 7252 §4.3: an empty Confirmable message asks whether we live.
+            let reset = Message::empty(Type::Reset, message.message_id);
+            self.send(now, &reset.encode(4).unwrap());
         } else if message.code == Code::EMPTY {
             self.requests.acknowledge(now, &message);
         }
         self.received.push((now, self.sessions, message));
+    }
+
+    /// Replies to a command.
+    pub(super) fn reply(&mut self, now: Instant, id: u32) {
+        let token = self.new_token();
+        let id = id.to_string();
+        let body = Bytes::from_static(br#"{"ok":true}"#);
+        let (kind, code) = (Type::Confirmable, Code::POST);
+        self.request_with(now, kind, code, &["rpc", &id], Vec::new(), body, token);
     }
 
     pub(super) fn poll_transmit(&mut self) -> Vec<Vec<u8>> {
@@ -279,4 +376,14 @@ impl Device {
             self.send(now, &bytes);
         }
     }
+}
+
+/// The value of the Observe option.
+pub(super) fn observe_number(message: &Message) -> Option<u32> {
+    let (_, value) = message.options.iter().find(|(n, _)| *n == OBSERVE)?;
+    Some(
+        value
+            .iter()
+            .fold(0, |number, byte| number << 8 | u32::from(*byte)),
+    )
 }

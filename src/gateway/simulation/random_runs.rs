@@ -10,7 +10,9 @@ use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World, default_settings, path};
 use crate::coap::option::number::NO_RESPONSE;
 use crate::coap::{Code, Type};
+use crate::config::RelayMode;
 use crate::dtls::Versions;
+use crate::gateway::relay::Kind;
 use crate::upstream::Error;
 use bytes::Bytes;
 use fastrand::Rng;
@@ -92,6 +94,16 @@ fn random_world(random: &mut Rng, seed: u64) -> World {
     settings.limits.unregistered_sessions = random.usize(1..4);
     settings.max_in_flight = random.usize(1..40);
     settings.coap.nstart = random.usize(1..4);
+    settings.relay.max_polls = random.usize(1..12);
+    settings.relay.poll_timeout = SECOND * random.u32(2..60);
+    settings.relay.alive_for = SECOND * random.u32(10..400);
+    let modes = [
+        RelayMode::LongPoll,
+        RelayMode::LongPoll,
+        RelayMode::OnUplink,
+    ];
+    settings.relay.attributes = *random.choice(&modes).unwrap();
+    settings.relay.rpc = *random.choice(&modes).unwrap();
     let mut world = World::with_settings(REGISTERED, Conditions::GOOD, seed, settings);
     world.add_twin(0, 1);
     world.add_stranger();
@@ -110,9 +122,11 @@ fn versions(random: &mut Rng) -> Versions {
 fn happen(world: &mut World, random: &mut Rng) {
     let device = random.usize(..world.devices.len());
     match random.u8(..100) {
-        0..=24 => drop(world.post(device, Type::Confirmable)),
-        25..=34 => drop(world.post(device, Type::NonConfirmable)),
-        35..=44 => drop(world.get(device)),
+        0..=9 => observe(world, random, device),
+        10..=24 => drop(world.post(device, Type::Confirmable)),
+        25..=29 => drop(world.post(device, Type::NonConfirmable)),
+        30..=37 => act_at_thingsboard(world, random, device),
+        38..=44 => drop(world.get(device)),
         45..=49 => burst(world, random, device),
         50..=59 => repeat(world, random, device),
         60..=62 => drop(odd_post(world, random, device)),
@@ -156,6 +170,49 @@ fn odd_post(world: &mut World, random: &mut Rng, device: usize) -> usize {
         _ => (65_000, Bytes::from_static(b"elective and unknown")),
     };
     world.post_with(device, kind, vec![option])
+}
+
+/// A device registers, or does something about an observation it has.
+fn observe(world: &mut World, random: &mut Rng, device: usize) {
+    let session = world.devices[device].sessions;
+    let own = world.devices[device].observations.iter().enumerate();
+    let own: Vec<usize> = own
+        .filter(|(_, observation)| observation.session == session)
+        .map(|(number, _)| number)
+        .collect();
+    match (random.u8(..8), random.choice(own)) {
+        (0, Some(number)) => world.ask_again(device, number, random.u8(..3)),
+        (1, Some(number)) => world.devices[device].observations[number].forgotten = true,
+        (2, _) => world.reply(device, random.u32(..5)),
+        _ => {
+            let kind = *random
+                .choice(&[Type::Confirmable, Type::NonConfirmable])
+                .unwrap();
+            let what = *random.choice(&[Kind::Attributes, Kind::Commands]).unwrap();
+            world.observe(device, kind, what);
+        }
+    }
+}
+
+/// Something happens to a device at ThingsBoard, or to ThingsBoard.
+fn act_at_thingsboard(world: &mut World, random: &mut Rng, device: usize) {
+    match random.u8(..16) {
+        0 => {
+            let away = SECOND * random.u32(1..100);
+            world.upstream.restart(world.now, away);
+        }
+        1 => {
+            world.devices[device].replies_to_commands ^= true;
+        }
+        2 => world.upstream.platform.empty_reads = random.usize(..4),
+        3..=5 => world.delete(device, &random.u8(..4).to_string()),
+        6..=9 => drop(world.command(device, &random.u16(..).to_string(), random.bool())),
+        _ => world.set(
+            device,
+            &random.u8(..4).to_string(),
+            &random.u16(..).to_string(),
+        ),
+    }
 }
 
 fn take_over_an_address(world: &mut World, random: &mut Rng, device: usize) {
@@ -235,12 +292,46 @@ fn come_to_rest(world: &mut World) {
     world.upstream.behaviour = Behaviour::Serves;
     world.upstream.delay = SECOND / 50;
     world.run_for(600 * SECOND);
+    // Devices that observe would answer pings for ever.
+    for device in &mut world.devices {
+        assert_eq!(device.open_requests(), 0, "device {}", device.name);
+        device.switch_off();
+    }
+    world.run_for(1000 * SECOND);
     assert_at_rest(&world.core, &world.devices);
     world.run_for(25 * HOUR);
     assert_eq!(
         (world.core.sessions(), world.core.next_timeout()),
         (0, None)
     );
+    assert_eq!(world.core.load().relays.relays, 0);
+}
+
+/// What a device observes reaches it, whatever was before.
+fn observe_everything(world: &mut World, device: usize) {
+    world.devices[device].replies_to_commands = true;
+    world.upstream.platform.empty_reads = 0;
+    for what in [Kind::Attributes, Kind::Commands] {
+        world.observe(device, Type::Confirmable, what);
+        world.run_for(SECOND);
+    }
+    world.set(device, "last", "\"word\"");
+    let command = world.command(device, "\"last\"", false);
+    // In the mode on-uplink it is the next uplink that brings it.
+    world.post(device, Type::Confirmable);
+    world.run_for(30 * SECOND);
+    let name = world.name(device);
+    if let Some(observation) = world.devices[device].observation(Kind::Attributes) {
+        assert_eq!(
+            observation.state,
+            world.upstream.platform.state(&name),
+            "{name}"
+        );
+    }
+    if world.devices[device].observation(Kind::Commands).is_some() {
+        let outcome = format!("{:?}", world.upstream.platform.outcomes.get(&command));
+        assert!(outcome.starts_with("Some(Reply"), "{name}: {outcome}");
+    }
 }
 
 fn serve_everyone(world: &mut World) {
@@ -262,5 +353,8 @@ fn serve_everyone(world: &mut World) {
         };
         let outcome = world.devices[device].outcome(number);
         assert!(outcome.is(expected), "device {device}: {outcome:?}");
+        if registered {
+            observe_everything(world, device);
+        }
     }
 }

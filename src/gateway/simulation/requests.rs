@@ -118,22 +118,39 @@ impl Requests {
         self.deadlines.len()
     }
 
-    /// A response came in this session. Panics if it answers nothing that was asked in it.
-    pub(super) fn answer(&mut self, session: u32, response: &Message) {
+    /// Whether the last request of this token was acknowledged.
+    pub(super) fn is_acknowledged(&self, token: &Token) -> bool {
+        let number = self.by_token.get(token);
+        number.is_some_and(|number| self.exchanges[*number].acknowledged)
+    }
+
+    /// A response came in this session; returns whether it answers the last request of its token, and does
+    /// not come on its own (RFC 7641). Panics if it answers nothing that was asked in it.
+    pub(super) fn answer(&mut self, session: u32, response: &Message) -> bool {
         let number = self.by_token.get(&response.token);
-        let number = *number.expect("an answer to nothing this device has asked");
+        let mut number = *number.expect("an answer to nothing this device has asked");
+        if response.kind == Type::Acknowledgement {
+            // A token may be asked under more than once; the Message ID says which time is answered.
+            let same = |e: &Exchange| {
+                e.message.token == response.token && e.message.message_id == response.message_id
+            };
+            number = self
+                .exchanges
+                .iter()
+                .rposition(same)
+                .expect("another's Message ID");
+        }
         let exchange = &self.exchanges[number];
         assert_eq!(
             exchange.session, session,
             "an answer to what was asked in an earlier session"
         );
-        if response.kind == Type::Acknowledgement {
-            assert_eq!(response.message_id, exchange.message.message_id);
-        }
+        let is_open = exchange.outcome == Outcome::Open;
         self.settle(
             number,
             Outcome::Answered(response.code, response.payload.clone()),
         );
+        is_open
     }
 
     /// An empty Acknowledgement or a Reset came.

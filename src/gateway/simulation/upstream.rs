@@ -1,6 +1,8 @@
 //! ThingsBoard, scripted: answers every call after a while, or fails it.
 
-use crate::gateway::call::{Call, Completion};
+use super::platform::Platform;
+use crate::gateway::call::{Call, Completion, Ticket};
+use crate::gateway::relay::Kind;
 use crate::upstream::{Answer, Error, Operation, Request, Status};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -16,14 +18,19 @@ pub(in crate::gateway) enum Behaviour {
 }
 
 /// Upstream and all it was asked.
-#[derive(Debug)]
 pub(in crate::gateway) struct Script {
     pub(in crate::gateway) behaviour: Behaviour,
     pub(in crate::gateway) delay: Duration,
     /// Device name and telemetry body of every post that came, whatever became of it.
     pub(in crate::gateway) posts: Vec<(String, Bytes)>,
+    /// What devices observe.
+    pub(in crate::gateway) platform: Platform,
+    /// Device name and command id of every reply that came.
+    pub(in crate::gateway) replies: Vec<(String, u32)>,
     /// How often each device's attributes were asked for.
     pub(in crate::gateway) gets: HashMap<String, usize>,
+    /// Until when it is away.
+    down_until: Option<Instant>,
     calls: u64,
     under_way: BTreeMap<(Instant, u64), Completion>,
 }
@@ -34,6 +41,9 @@ impl Default for Script {
             behaviour: Behaviour::Serves,
             delay: Duration::from_millis(30),
             posts: Vec::new(),
+            platform: Platform::default(),
+            down_until: None,
+            replies: Vec::new(),
             gets: HashMap::new(),
             calls: 0,
             under_way: BTreeMap::new(),
@@ -46,41 +56,104 @@ impl Script {
         let Request::Device { device, operation } = &call.request else {
             panic!("nobody provisions in the simulation");
         };
+        self.down_until = self.down_until.filter(|until| *until > now);
+        let serves = self.behaviour == Behaviour::Serves && self.down_until.is_none();
         let body = match operation {
             Operation::PostTelemetry(body) => {
                 self.posts.push((device.name.to_string(), body.clone()));
                 Bytes::new()
             }
-            // Names the device, so that it can tell its own answer from another's.
             Operation::GetAttributes { .. } => {
                 *self.gets.entry(device.name.to_string()).or_default() += 1;
-                Bytes::from(format!(r#"{{"client":{{"name":"{}"}}}}"#, device.name))
+                self.platform.read(&device.name)
             }
+            Operation::ReadAttributes => {
+                self.platform.reads += 1;
+                self.platform.read(&device.name)
+            }
+            Operation::ReplyRpc { id, body } => {
+                if serves {
+                    self.platform.reply(now, &device.name, *id, body);
+                }
+                self.replies.push((device.name.to_string(), *id));
+                Bytes::new()
+            }
+            Operation::PollAttributes { timeout } if serves => {
+                let kind = Kind::Attributes;
+                return self
+                    .platform
+                    .open(now, &device.name, kind, *timeout, call.ticket);
+            }
+            Operation::PollRpc { timeout } if serves => {
+                let kind = Kind::Commands;
+                return self
+                    .platform
+                    .open(now, &device.name, kind, *timeout, call.ticket);
+            }
+            Operation::PollAttributes { .. } | Operation::PollRpc { .. } => Bytes::new(),
             other => panic!("nobody asks for {other:?} in the simulation"),
         };
         let outcome = match &self.behaviour {
+            _ if self.down_until.is_some() => Err(Error::Unreachable),
             Behaviour::Serves => Ok(Answer { body }),
             Behaviour::Fails(error) => Err(error.clone()),
         };
-        let completion = Completion {
-            ticket: call.ticket,
-            outcome,
-        };
+        self.end(now, call.ticket, outcome);
+    }
+
+    fn end(&mut self, now: Instant, ticket: Ticket, outcome: Result<Answer, Error>) {
+        let completion = Completion { ticket, outcome };
         self.calls += 1;
         self.under_way
             .insert((now + self.delay, self.calls), completion);
     }
 
-    /// Calls taken and not completed.
+    /// Nobody waits for this poll any more.
+    pub(super) fn abort(&mut self, now: Instant, ticket: Ticket) {
+        if !self.platform.abandon(now, ticket) {
+            self.under_way
+                .retain(|_, completion| completion.ticket != ticket);
+        }
+    }
+
+    /// Polls that have ended are on their way back.
+    pub(super) fn go_to(&mut self, now: Instant) {
+        for (ticket, outcome) in self.platform.ended(now) {
+            self.end(now, ticket, outcome);
+        }
+    }
+
+    /// ThingsBoard restarts, and is away for so long: what was under way is lost.
+    pub(in crate::gateway) fn restart(&mut self, now: Instant, away: Duration) {
+        self.platform.restart(now);
+        self.go_to(now);
+        for completion in self.under_way.values_mut() {
+            completion.outcome = Err(Error::Unreachable);
+        }
+        self.down_until = Some(now + away);
+    }
+
+    /// Calls for devices' requests, taken and not completed.
     pub(in crate::gateway) fn in_flight(&self) -> usize {
-        self.under_way.len()
+        let is_exchange = |c: &&Completion| matches!(c.ticket, Ticket::Exchange { .. });
+        self.under_way.values().filter(is_exchange).count()
+    }
+
+    /// Calls for relays, taken and not completed.
+    pub(in crate::gateway) fn errands(&self) -> usize {
+        self.under_way.len() - self.in_flight() + self.platform.open_polls()
     }
 
     pub(super) fn next_completion(&self) -> Option<Instant> {
-        self.under_way.first_key_value().map(|((at, _), _)| *at)
+        let completion = self.under_way.first_key_value().map(|((at, _), _)| *at);
+        [completion, self.platform.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn pop_completion(&mut self, now: Instant) -> Option<Completion> {
+        self.go_to(now);
         let first = self.under_way.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
@@ -88,8 +161,11 @@ impl Script {
 
 /// A plain 500, as ThingsBoard's rate limits give it.
 pub(in crate::gateway) fn empty_500() -> Error {
-    Error::Rejected(Status {
-        code: 500,
-        has_text: false,
-    })
+    rejected(500)
+}
+
+/// A refusal without a body.
+pub(in crate::gateway) fn rejected(code: u16) -> Error {
+    let has_text = false;
+    Error::Rejected(Status { code, has_text })
 }
