@@ -42,6 +42,9 @@ const SHORT: Wishes<'_> = Wishes {
     clients: "",
     log_level: None,
     url: None,
+    any_issuer: false,
+    relay: "",
+    devices: "",
 };
 
 /// A client's random that no other has.

@@ -13,6 +13,7 @@ use std::process::Command;
 use std::time::Duration;
 use support::demo::Demo;
 use support::process::run;
+use support::terminal::Terminal;
 
 #[test]
 fn every_command_the_demo_prints_works_as_it_stands() {
@@ -22,10 +23,10 @@ fn every_command_the_demo_prints_works_as_it_stands() {
         (["coap-client-openssl", "/api/v1/telemetry"], ""),
         (["coap-client-openssl", "/api/v1/ANY_TOKEN/telemetry"], ""),
         (
-            ["coap-client-openssl", "/api/v1/attributes"],
+            ["coap-client-openssl", "sharedKeys=interval"],
             r#"{"shared":{"interval":3}}"#,
         ),
-        (["coap-client-openssl", "/api/v1/rpc"], r#"{"time":"#),
+        (["coap-client-openssl", "getTime"], r#"{"time":"#),
     ];
     for (parts, answer) in expected {
         let line = demo.await_line(&parts);
@@ -43,6 +44,30 @@ fn every_command_the_demo_prints_works_as_it_stands() {
                 "{line}\n{shown}{complained}"
             );
         }
+    }
+    for (path, cause, shown) in [
+        (
+            "/api/v1/attributes",
+            "/attributes/shared -d",
+            r#"{"interval":7}"#,
+        ),
+        ("/api/v1/rpc", "/rpc -d", r#""method":"blink""#),
+    ] {
+        let line = demo.await_line(&["coap-client-openssl", "-s 60", path]);
+        let mut words = line.split_whitespace();
+        let mut observing = Command::new(words.next().unwrap());
+        observing.args(words).current_dir(directory.path());
+        let mut terminal = Terminal::run(&observing);
+        if path == "/api/v1/attributes" {
+            terminal.await_shown(r#"{"interval":3}"#);
+        }
+        let line = demo.await_line(&["curl", cause]);
+        let output = run(
+            Command::new("sh").args(["-c", &line]),
+            Duration::from_secs(60),
+        );
+        assert!(output.status.success(), "{line}");
+        terminal.await_shown(shown);
     }
     demo.await_line(&[
         "ThingsBoard",

@@ -42,6 +42,12 @@ coap-client-gnutls takes the same arguments):
   # attributes
   {client} -m get 'coaps://{coaps}/api/v1/attributes?sharedKeys=interval'
 
+  # observe what changes, for a minute; then, elsewhere, change it, and send a command to who observes rpc
+  {client} -m get -s 60 -B 60 coaps://{coaps}/api/v1/attributes
+  {client} -m get -s 60 -B 60 coaps://{coaps}/api/v1/rpc
+  curl http://{http}/simulator/devices/demo-device/attributes/shared -d '{{\"interval\":7}}'
+  curl http://{http}/simulator/devices/demo-device/rpc -d '{{\"method\":\"blink\",\"params\":{{}},\"oneway\":true}}'
+
   # a question to the rule chain
   {client} -m post -t 50 -e '{{\"method\":\"getTime\",\"params\":{{}}}}' coaps://{coaps}/api/v1/rpc
 

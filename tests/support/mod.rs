@@ -18,6 +18,7 @@ pub(crate) mod mutation;
 pub(crate) mod process;
 pub(crate) mod siege;
 pub(crate) mod stranger;
+pub(crate) mod terminal;
 pub(crate) mod wire;
 pub(crate) mod world;
 

@@ -12,6 +12,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -24,10 +25,16 @@ pub(crate) struct Wishes<'a> {
     pub(crate) upstream: &'a str,
     /// Lines for `[clients]`, beside the trust anchors.
     pub(crate) clients: &'a str,
+    /// No trust anchors: the registry alone decides.
+    pub(crate) any_issuer: bool,
     /// Lines for `[dtls]`.
     pub(crate) dtls: &'a str,
     /// Lines for `[limits]`.
     pub(crate) limits: &'a str,
+    /// Lines for `[relay]`.
+    pub(crate) relay: &'a str,
+    /// More of `devices.toml`.
+    pub(crate) devices: &'a str,
     /// Instead of `debug`.
     pub(crate) log_level: Option<&'a str>,
     /// Instead of the simulator's URL.
@@ -83,7 +90,8 @@ impl World {
                 "[[device]]\nname = {name:?}\nfingerprint = {fingerprint:?}\ntoken = {token:?}\n"
             )
         });
-        fs::write(directory.path().join("devices.toml"), devices.join("\n")).unwrap();
+        let registry = format!("{}\n{}", devices.join("\n"), wishes.devices);
+        fs::write(directory.path().join("devices.toml"), registry).unwrap();
         let url = wishes.url.clone().unwrap_or_else(|| simulator.url());
         let configuration = directory.path().join("gateway.toml");
         fs::write(&configuration, gateway_toml(directory.path(), &url, wishes)).unwrap();
@@ -195,14 +203,20 @@ fn gateway_toml(directory: &Path, url: &str, wishes: &Wishes<'_>) -> String {
         "server",
         &format!("certificate = {certificate:?}\nprivate_key = {key:?}"),
     );
+    let anchors = if wishes.any_issuer {
+        String::new()
+    } else {
+        file("ca.pem")
+    };
     section(
         "clients",
-        &format!("trust_anchors = {:?}\n{}", file("ca.pem"), wishes.clients),
+        &format!("trust_anchors = {anchors:?}\n{}", wishes.clients),
     );
     section("devices", &format!("file = {:?}", file("devices.toml")));
     section("upstream", &format!("url = {url:?}\n{}", wishes.upstream));
     section("dtls", wishes.dtls);
     section("limits", wishes.limits);
+    section("relay", wishes.relay);
     let level = wishes.log_level.unwrap_or("debug");
     section("log", &format!("level = {level:?}\nformat = \"json\""));
     text
@@ -256,21 +270,32 @@ impl Simulator {
 
     /// One call of the control API: the body of its answer.
     pub(crate) fn control(&self, method: &str, path: &str, body: &str) -> String {
-        let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\n");
-        write!(
-            stream,
-            "{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
-        assert!(head.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
-        body.to_owned()
+        control(self.address, method, path, body)
     }
+
+    /// Someone sends a device a command, and waits for its reply.
+    pub(crate) fn call(&self, device: &str, command: &Value) -> JoinHandle<String> {
+        let (address, body) = (self.address, command.to_string());
+        let path = format!("/simulator/devices/{device}/rpc");
+        std::thread::spawn(move || control(address, "POST", &path, &body))
+    }
+}
+
+fn control(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\n");
+    write!(
+        stream,
+        "{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    assert!(head.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
+    body.to_owned()
 }
 
 /// A URL where connections are refused: a port that was free a moment ago.

@@ -1,0 +1,93 @@
+//! Observe as ThingsBoard's CoAP API page tells it for X.509 devices: a libcoap client observes in one terminal, another
+//! answers from a second one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use serde_json::json;
+use std::process::Command;
+use std::time::Duration;
+use support::process::run;
+use support::terminal::Terminal;
+use support::world::{World, eventually};
+
+const CLIENTS: [&str; 2] = ["coap-client-openssl", "coap-client-gnutls"];
+
+/// A client with meter-17's certificate.
+fn client(world: &World, program: &str, arguments: &[&str], path: &str) -> Command {
+    let (certificate, key) = world.meter.write(world.path());
+    let mut command = Command::new(program);
+    command
+        .arg("-c")
+        .arg(certificate)
+        .arg("-j")
+        .arg(key)
+        .arg("-C")
+        .arg(world.path().join("ca.pem"))
+        .args(arguments)
+        .arg(format!("coaps://{}/{path}", world.address));
+    command
+}
+
+/// `coap-client … -m get coaps://…/{path} -s 100 -B 100`, as the page has it.
+fn observe(world: &World, program: &str, path: &str) -> Terminal {
+    let arguments = ["-m", "get", "-s", "100", "-B", "100"];
+    Terminal::run(&client(world, program, &arguments, path))
+}
+
+fn await_poll(world: &World, kind: &str) {
+    eventually("an open poll", || {
+        let path = "/simulator/devices/meter-17/subscriptions";
+        let counts: serde_json::Value =
+            serde_json::from_str(&world.simulator.control("GET", path, "")).unwrap();
+        counts[kind]["live"].as_u64().unwrap() > 0
+    });
+}
+
+#[test]
+fn a_command_shows_in_one_terminal_is_answered_from_another_and_the_caller_has_the_answer() {
+    for program in CLIENTS {
+        let world = World::start();
+        let mut terminal = observe(&world, program, "api/v1/rpc");
+        await_poll(&world, "rpc");
+        let oneway = json!({"method": "wake", "params": {}, "oneway": true});
+        world
+            .simulator
+            .post("/simulator/devices/meter-17/rpc", &oneway);
+        terminal.await_shown(r#"{"id":0,"method":"wake","params":{}}"#);
+        let call = world.simulator.call(
+            "meter-17",
+            &json!({"method": "setGpio", "params": {"pin": 23}}),
+        );
+        terminal.await_shown(r#"{"id":1,"method":"setGpio","params":{"pin":23}}"#);
+        let arguments = ["-m", "post", "-t", "50", "-e", r#"{"result":"ok"}"#];
+        let mut answer = client(&world, program, &arguments, "api/v1/rpc/1");
+        let output = run(&mut answer, Duration::from_secs(60));
+        assert!(output.status.success(), "{program}");
+        assert_eq!(call.join().unwrap(), r#"{"result":"ok"}"#, "{program}");
+    }
+}
+
+#[test]
+fn changes_of_shared_attributes_show_in_the_terminal_that_observes() {
+    for program in CLIENTS {
+        let world = World::start();
+        let path = "/simulator/devices/meter-17/attributes/shared";
+        world.simulator.post(path, &json!({"interval": 60}));
+        let mut terminal = observe(&world, program, "api/v1/attributes");
+        terminal.await_shown(r#"{"interval":60}"#);
+        await_poll(&world, "attributes");
+        world.simulator.post(path, &json!({"interval": 30}));
+        terminal.await_shown(r#"{"interval":30}"#);
+        let deletion = format!("{path}?keys=interval");
+        world.simulator.control("DELETE", &deletion, "");
+        terminal.await_shown(r#"{"deleted":["interval"]}"#);
+    }
+}
