@@ -19,7 +19,7 @@
 //!  device ──UDP──▶ udp ─▶ gateway::shard ─▶ dtls ─▶ device registry ─▶ coap ─▶ gateway::route/translate
 //!                           ▲   │ the only loop        (certificate → device)        │
 //!                           │   ▼                                                    ▼
-//!                      completions ◀───────────── upstream (ThingsBoard HTTP) ◀── forward
+//!                      completions ◀───────────── upstream (ThingsBoard HTTP) ◀── forward / relay
 //! ```
 //!
 //! # The walk of one request
@@ -38,6 +38,9 @@
 //! 7. [`gateway::translate`] picks the response code. The response rides on the acknowledgement if
 //!    `coap.piggyback_timeout` is not over, and is a Confirmable message of its own otherwise.
 //! 8. [`dtls::engine`] encrypts, [`udp`] sends from the address the request came to.
+//!
+//! What a device observes goes the other way: [`gateway::relay`] polls ThingsBoard for it, and
+//! [`coap::observe`] keeps track of what its client was notified of. The life of a change is told there.
 //!
 //! # Rooms
 //!
