@@ -11,6 +11,8 @@ pub struct Counters {
     pub malformed_ignored: u64,
     /// Non-confirmable requests with a critical option we don't know, ignored.
     pub bad_options_ignored: u64,
+    /// Requests whose Observe option means nothing (RFC 7641 §2): taken for requests without one.
+    pub observe_ignored: u64,
     /// Duplicates of earlier messages.
     pub duplicates: u64,
     /// Empty Confirmable messages ("CoAP ping"), answered with a Reset.

@@ -21,7 +21,7 @@ use super::exchange::{Exchange, ExchangeId};
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{ObservationId, Observations};
-use super::option::{self, BadOption};
+use super::option::{self, BadOption, number::OBSERVE};
 use super::reliability::Outgoing;
 use super::request::{Request, Response};
 use std::time::Instant;
@@ -165,7 +165,11 @@ impl RemoteEndpoint {
             }
         }
 
+        let observes = message.options.iter().any(|(n, _)| *n == OBSERVE);
         let request = option::read(message);
+        if observes && matches!(&request, Ok(request) if request.observe.is_none()) {
+            context.counters.observe_ignored += 1;
+        }
         // §5.4.1: a Non-confirmable request with an unknown critical option is rejected in silence.
         if kind == Type::NonConfirmable && matches!(request, Err(BadOption::Critical(_))) {
             context.counters.bad_options_ignored += 1;

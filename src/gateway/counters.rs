@@ -9,6 +9,8 @@ pub struct Counters {
     pub completions_too_late: u64,
     /// Requests refused because `upstream.max_in_flight` calls were in flight.
     pub calls_refused: u64,
+    /// Registrations for what can't be observed, answered as plain requests.
+    pub registrations_elsewhere: u64,
     /// Requests of certificates that are not registered.
     pub unregistered_requests: u64,
     /// Sessions closed because their device opened more than `limits.sessions_per_device`.

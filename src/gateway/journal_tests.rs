@@ -134,3 +134,25 @@ fn a_silent_rule_chain_and_a_refused_provisioning_are_not_ours_to_warn_of() {
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert!(lines[0].contains("did not answer in time"));
 }
+
+#[test]
+fn polls_that_are_cut_off_or_brought_nonsense_are_told_with_what_to_change_and_the_others_once_a_minute()
+ {
+    let lines = log_lines::of(|| {
+        let (mut journal, now) = (Journal::default(), start());
+        let (asked, lasted) = (Duration::from_secs(60), Duration::from_secs(30));
+        journal.polls_cut_off(asked, lasted);
+        let poll = Errand::Poll(Kind::Commands, 1);
+        for device in ["one", "two"] {
+            journal.nonsense(now, device, Kind::Commands);
+            journal.errand_failed(now, device, poll, &Error::Overloaded);
+            journal.errand_failed(now, device, poll, &Error::Elapsed);
+            journal.errand_failed(now, device, poll, &Error::Unreachable);
+        }
+    });
+    assert_eq!(lines.len(), 3, "{lines:#?}");
+    assert!(lines[0].contains("SPRING_MVC_ASYNC_REQUEST_TIMEOUT") && lines[0].contains("30 s"));
+    assert!(lines[0].contains("relay.poll_timeout"));
+    assert!(lines[1].contains("upstream.url") && lines[1].contains("one"));
+    assert!(lines[2].contains("trying again"));
+}

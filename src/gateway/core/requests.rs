@@ -79,8 +79,12 @@ impl Core {
         };
         let resource = route::resolve(&request.path);
         self.journal.asked(peer, exchange, &request, resource);
+        let kind = resource.ok().and_then(translate::observable);
+        if request.observe == Some(Observe::Register) && kind.is_none() {
+            self.counters.registrations_elsewhere += 1;
+        }
         if request.observe == Some(Observe::Deregister)
-            && let Some(kind) = resource.ok().and_then(translate::observable)
+            && let Some(kind) = kind
             && self.deregister(now, session, exchange, kind)
         {
             return;
