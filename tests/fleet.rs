@@ -72,6 +72,9 @@ impl Observer {
     }
 
     fn send(&mut self, message: &Message) {
+        // The engine's own timers may be long overdue: its turn comes once in a while here.
+        let overdue = self.engine.handle_timeout(now()).unwrap();
+        self.transmit(&overdue);
         let effects = self.engine.send(now(), &message.encode()).unwrap();
         self.transmit(&effects);
     }
