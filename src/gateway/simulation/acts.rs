@@ -1,14 +1,33 @@
 //! What a test has devices and strangers do.
 
-use super::{Device, World};
+use super::observing::Observation;
+use super::{Conditions, Device, World};
 use crate::coap;
 use crate::dtls::Path;
+use crate::gateway::Settings;
 use crate::gateway::relay::Kind;
 use crate::simulator::downlink::CommandId;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
 impl World {
+    /// A world of one device that observes both kinds, in this order; its attribute `a` is 1.
+    pub(super) fn observing(settings: Settings, kind: coap::Type) -> World {
+        let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
+        world.set(0, "a", "1");
+        world.connect_all();
+        world.observe(0, kind, Kind::Attributes);
+        world.observe(0, kind, Kind::Commands);
+        world.run_for(Duration::from_secs(1));
+        assert!(
+            world.devices[0]
+                .observations
+                .iter()
+                .all(Observation::stands)
+        );
+        world
+    }
+
     /// Switches a device on: it begins a handshake, from its address of now.
     pub(super) fn connect(&mut self, device: usize) {
         self.devices[device].connect(self.now);

@@ -15,14 +15,7 @@ const NON: Type = Type::NonConfirmable;
 
 /// One device that observes both kinds.
 fn observing(kind: Type) -> World {
-    let mut world = World::new(1, Conditions::GOOD, 1);
-    world.set(0, "a", "1");
-    world.connect_all();
-    assert_eq!(world.observe(0, kind, Kind::Attributes), 0);
-    assert_eq!(world.observe(0, kind, Kind::Commands), 1);
-    world.run_for(SECOND);
-    assert!(world.devices[0].observations.iter().all(|o| o.stands()));
-    world
+    World::observing(default_settings(), kind)
 }
 
 /// What came for an observation: Observe and payload.

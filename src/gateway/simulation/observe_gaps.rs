@@ -14,17 +14,7 @@ const MS: Duration = Duration::from_millis(1);
 const CON: Type = Type::Confirmable;
 
 fn observing() -> World {
-    observing_with(default_settings())
-}
-
-fn observing_with(settings: crate::gateway::Settings) -> World {
-    let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
-    world.set(0, "a", "1");
-    world.connect_all();
-    world.observe(0, CON, Kind::Attributes);
-    world.observe(0, CON, Kind::Commands);
-    world.run_for(SECOND);
-    world
+    World::observing(default_settings(), CON)
 }
 
 fn assert_in_agreement(world: &World) {
@@ -142,7 +132,7 @@ fn when_all_is_deleted_unseen_it_is_believed_at_the_second_look() {
 fn polls_are_shortened_when_thingsboard_turns_out_to_end_them() {
     let mut settings = default_settings();
     settings.relay.poll_timeout = 60 * SECOND;
-    let mut world = observing_with(settings);
+    let mut world = World::observing(settings, CON);
     world.run_for(45 * SECOND);
     let failed = world.core.relay_counters().polls_failed;
     assert_eq!(failed, 2, "each poll once");

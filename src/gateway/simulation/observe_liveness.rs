@@ -1,6 +1,6 @@
 //! Hazard: a device that observes dies, sleeps, or loses its network.
 
-use super::{Conditions, World, default_settings};
+use super::{World, default_settings};
 use crate::coap::Type;
 use crate::config::RelayMode;
 use crate::gateway::relay::Kind;
@@ -12,17 +12,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const CON: Type = Type::Confirmable;
 
 fn observing() -> World {
-    observing_with(default_settings())
-}
-
-fn observing_with(settings: crate::gateway::Settings) -> World {
-    let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
-    world.set(0, "a", "1");
-    world.connect_all();
-    world.observe(0, CON, Kind::Attributes);
-    world.observe(0, CON, Kind::Commands);
-    world.run_for(SECOND);
-    world
+    World::observing(default_settings(), CON)
 }
 
 fn polls(world: &World) -> usize {
@@ -147,7 +137,7 @@ fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_oth
     let mut settings = default_settings();
     settings.relay.attributes = RelayMode::OnUplink;
     settings.relay.rpc = RelayMode::OnUplink;
-    let mut world = observing_with(settings);
+    let mut world = World::observing(settings, CON);
     for round in 0..5 {
         // Asleep for two hours: nothing reaches it.
         world.link.conditions.loss = 1.0;
@@ -182,7 +172,7 @@ fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_oth
 fn on_uplink_attributes_are_read_now_and_then_while_the_device_lives() {
     let mut settings = default_settings();
     settings.relay.attributes = RelayMode::OnUplink;
-    let mut world = observing_with(settings);
+    let mut world = World::observing(settings, CON);
     world.set(0, "a", "2");
     world.run_for(6 * MINUTE);
     assert_eq!(
