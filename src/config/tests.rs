@@ -126,7 +126,7 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
         ca: None,
         timeout,
         max_in_flight: 1024,
-        max_downlink: 6766,
+        max_downlink: 6814,
     };
     assert_eq!(config.upstream, upstream);
     assert!(!config.provision && config.registry.is_empty());
