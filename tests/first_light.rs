@@ -15,8 +15,8 @@ mod support;
 
 use serde_json::{Value, json};
 use support::coap::{
-    BLOCK1, CON, CONTENT_FORMAT, DELETE, MAX_AGE, Message, NON, OBSERVE, POST, PUT, RST, URI_HOST,
-    URI_PORT, get, post,
+    BLOCK1, CON, CONTENT_FORMAT, DELETE, MAX_AGE, Message, NON, POST, PUT, RST, URI_HOST, URI_PORT,
+    get, post,
 };
 use support::device::code;
 use support::world::{Wishes, World, nobody};
@@ -161,12 +161,6 @@ async fn attributes_are_read_with_the_keys_that_were_asked_for() {
     assert!(
         query.contains("clientKeys=model") && query.contains("sharedKeys=unit"),
         "{query}"
-    );
-    // Until there is Observe, a registration is answered as a plain GET: without the option.
-    let observed = device.request(get(&path).option(OBSERVE, "")).await;
-    assert_eq!(
-        (code(&observed), observed.message.value(OBSERVE)),
-        ("2.05".to_owned(), None)
     );
 }
 
