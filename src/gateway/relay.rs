@@ -366,11 +366,17 @@ impl DeviceRelay {
     }
 
     /// A notification does not fit the device's datagrams.
-    pub fn too_large(&mut self, observation: Observation, number: u64, context: &mut Context<'_>) {
+    pub fn too_large(
+        &mut self,
+        now: Instant,
+        observation: Observation,
+        number: u64,
+        context: &mut Context<'_>,
+    ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.too_large(number, context);
         } else if self.observation(Kind::Commands) == Some(observation) {
-            self.commands.too_large(number, context);
+            self.commands.too_large(now, number, context);
         }
     }
 

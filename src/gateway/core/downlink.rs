@@ -10,7 +10,7 @@ use crate::gateway::relay::{Context, DeviceRelay, Effect, Kind, Last, Observatio
 use crate::gateway::translate::{self, Expect, RETRY_AFTER};
 use crate::upstream::{self, Answer, Error, Operation};
 use bytes::Bytes;
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 /// What a caller in ThingsBoard is told of a command that can't be delivered.
@@ -22,7 +22,9 @@ pub(super) struct Errands {
     under_way: HashSet<(RelayId, Errand)>,
     /// Reads under way.
     reads: usize,
-    reads_waiting: VecDeque<(RelayId, u64)>,
+    /// Relays that wait to read, in order, and the number of each one's newest wish: no relay waits twice.
+    reads_waiting: VecDeque<RelayId>,
+    read_wanted: HashMap<RelayId, u64>,
     aborted: VecDeque<Ticket>,
     /// What endpoints tell of observations, until the relays hear it.
     pub(super) told: VecDeque<(SessionId, Output)>,
@@ -287,7 +289,7 @@ impl Core {
         }
         self.tell_if_any(now, session, |relay, context| match told {
             Output::Delivered(id, number) => relay.delivered(now, of(id), number, context),
-            Output::TooLarge(id, number) => relay.too_large(of(id), number, context),
+            Output::TooLarge(id, number) => relay.too_large(now, of(id), number, context),
             Output::Undelivered(_) | Output::PingUnanswered => relay.silent(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
             Output::RegistrationRepeated(id) => relay.registration_repeated(of(id)),
@@ -312,7 +314,9 @@ impl Core {
                 }
             }
             Effect::Read(number) => {
-                self.errands.reads_waiting.push_back((relay, number));
+                if self.errands.read_wanted.insert(relay, number).is_none() {
+                    self.errands.reads_waiting.push_back(relay);
+                }
                 self.read_on();
             }
             Effect::Notify {
@@ -353,9 +357,10 @@ impl Core {
     /// Begins as many of the reads that wait as may be under way.
     fn read_on(&mut self) {
         while self.errands.reads < crate::config::Relay::READS
-            && let Some((relay, number)) = self.errands.reads_waiting.pop_front()
+            && let Some(relay) = self.errands.reads_waiting.pop_front()
         {
-            if self.relays.get(relay).is_some() {
+            let wanted = self.errands.read_wanted.remove(&relay);
+            if let Some(number) = wanted.filter(|_| self.relays.get(relay).is_some()) {
                 self.errands.reads += 1;
                 self.call_for(relay, Errand::Read(number), Operation::ReadAttributes);
             }

@@ -107,11 +107,6 @@ impl CommandQueue {
         }
     }
 
-    /// The first can't be delivered at all.
-    pub fn drop_first(&mut self) -> Option<Command> {
-        self.waiting.pop_front().map(|(_, command)| command)
-    }
-
     /// ThingsBoard has the device's reply to this command.
     pub fn replied(&mut self, now: Instant, id: u32) {
         for known in self.delivered.iter_mut().filter(|d| d.command.id == id) {

@@ -119,18 +119,20 @@ impl Commands {
     }
 
     /// A command can't be delivered, however often it is tried.
-    pub fn too_large(&mut self, number: u64, context: &mut Context<'_>) {
+    pub fn too_large(&mut self, now: Instant, number: u64, context: &mut Context<'_>) {
         if self.under_way == Some(number) {
             self.under_way = None;
-            self.refuse_first(context);
+            self.refuse_first(now, context);
         }
     }
 
-    fn refuse_first(&mut self, context: &mut Context<'_>) {
-        if let Some(command) = self.queue.drop_first() {
+    fn refuse_first(&mut self, now: Instant, context: &mut Context<'_>) {
+        if let Some(first) = self.queue.first() {
             context.counters.too_large += 1;
             // Whoever waits for the reply should not do so in vain, nor those behind it.
-            context.effects.push(Effect::Refuse(command.id));
+            context.effects.push(Effect::Refuse(first.id));
+            // Until ThingsBoard has the refusal, polls bring it again: it is known then, and held off.
+            self.queue.first_delivered(now);
         }
     }
 
@@ -225,7 +227,7 @@ impl Commands {
             && let Some(first) = self.queue.first()
         {
             if first.body.len() > context.largest_payload {
-                self.refuse_first(context);
+                self.refuse_first(now, context);
                 continue;
             }
             self.last_number += 1;

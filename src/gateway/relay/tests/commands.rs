@@ -172,8 +172,11 @@ fn a_command_that_fits_no_message_is_refused_on_the_devices_behalf() {
     let large = format!(r#"{{"id":7,"method":"m","params":"{}"}}"#, "x".repeat(100));
     let effects = world.poll_brings(KIND, 1, &large);
     assert!(effects.contains(&Effect::Refuse(7)));
+    // ThingsBoard gives it again until it has the refusal: refused once, and held off.
+    assert_eq!(world.poll_brings(KIND, 2, &large), []);
+    let next = poll(&world.wait(SECOND));
     let small = r#"{"id":8,"method":"m","params":1}"#;
-    assert_eq!(told(&world.poll_brings(KIND, 2, small))[0].1, small);
+    assert_eq!(told(&world.poll_brings(KIND, next, small))[0].1, small);
     assert_eq!(world.counters.too_large, 1);
 }
 
