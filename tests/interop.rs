@@ -521,6 +521,7 @@ async fn an_upstream_over_tls_is_believed_only_if_the_private_ca_has_signed_for_
             timeout: Duration::from_secs(10),
             max_in_flight: 1,
             max_downlink: 1,
+            max_packages: 1,
         };
         let device = Device {
             name: "meter-17".into(),

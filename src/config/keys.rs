@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 37] = [
+pub(super) const KEYS: [&str; 40] = [
     "listen.coaps",
     "server.certificate",
     "server.private_key",
@@ -22,6 +22,9 @@ pub(super) const KEYS: [&str; 37] = [
     "relay.alive_for",
     "relay.max_polls",
     "relay.max_age",
+    "ota.chunk",
+    "ota.cache",
+    "ota.authorise_every",
     "coap.piggyback_timeout",
     "coap.ack_timeout",
     "coap.ack_random_factor",
@@ -130,8 +133,7 @@ mod tests {
             unknown("log.zebra_crossing", &KEYS).right,
             "one of log.level, log.format"
         );
-        let sections =
-            "one of listen, server, clients, devices, upstream, relay, coap, dtls, limits, log";
+        let sections = "one of listen, server, clients, devices, upstream, relay, ota, coap, dtls, limits, log";
         assert_eq!(unknown(&"x".repeat(1 << 20), &KEYS).right, sections);
     }
 

@@ -11,11 +11,13 @@ mod file;
 mod keys;
 mod layers;
 mod mistake;
+mod ota;
 mod reader;
 mod relay;
 mod value;
 
 pub use mistake::{Mistake, Mistakes, Warning};
+pub use ota::Ota;
 pub use relay::{Relay, RelayMode};
 
 use crate::device::Registry;
@@ -49,6 +51,8 @@ pub struct Config {
     pub upstream: upstream::Settings,
     /// `[relay]`: Observe.
     pub relay: Relay,
+    /// `[ota]`: packages.
+    pub ota: Ota,
     /// `[coap]`
     pub coap: coap::Parameters,
     /// `[dtls]`, and those of `[limits]` that concern handshakes and sessions as such.
@@ -154,6 +158,7 @@ impl Config {
         let relay = reader.relay();
         let upstream = reader.upstream(relay.connections());
         reader.warn_about_polls(&relay, upstream.max_in_flight);
+        let ota = reader.ota();
         let (coap, dtls) = (reader.coap(), reader.dtls());
         let (limits, log) = (reader.limits(), reader.log("info"));
 
@@ -168,6 +173,7 @@ impl Config {
                     registry,
                     upstream,
                     relay,
+                    ota,
                     coap,
                     dtls,
                     limits,

@@ -1,7 +1,7 @@
 //! Key by key: each value within its range, or a mistake and the default in its place.
 
 use super::mistake::{Mistake, Warning, Wrong, shown};
-use super::{Limits, Log, LogFormat, certificates, value};
+use super::{Limits, Log, LogFormat, Ota, certificates, value};
 use crate::upstream;
 use crate::{coap, dtls};
 use config::Value;
@@ -176,6 +176,7 @@ impl Reader {
                 value::number(v, 1..=65_536)
             }),
             max_downlink,
+            max_packages: Ota::CONNECTIONS,
         }
     }
 

@@ -126,9 +126,12 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
         ca: None,
         timeout,
         max_in_flight: 1024,
-        max_downlink: 6814,
+        max_downlink: 6782,
+        max_packages: 32,
     };
     assert_eq!(config.upstream, upstream);
+    assert_eq!(config.relay, Relay::default());
+    assert_eq!(config.ota, Ota::default());
     assert!(!config.provision && config.registry.is_empty());
 }
 
@@ -149,7 +152,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
             seen.push(format!("{section}.{key}"));
         }
     }
-    assert_eq!(seen.len(), 37);
+    assert_eq!(seen.len(), 40);
     assert_eq!(seen, keys::KEYS);
 
     let place = Place::new();
@@ -165,6 +168,41 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
     assert_eq!(
         (shipped.listen, shipped.upstream, shipped.relay, shipped.log),
         (empty.listen, empty.upstream, empty.relay, empty.log)
+    );
+    assert_eq!(shipped.ota, empty.ota);
+}
+
+#[test]
+fn packages_are_cut_into_whole_blocks_and_the_cache_holds_four_of_the_cuts() {
+    let place = Place::new();
+    let text = "[ota]\nchunk = \"16KiB\"\ncache = \"64KiB\"\nauthorise_every = \"1h\"\n";
+    let ota = Ota {
+        chunk: 16 * 1024,
+        cache: 64 * 1024,
+        authorise_every: Duration::from_secs(3600),
+    };
+    assert_eq!(place.load(text, &[]).unwrap().0.ota, ota);
+    assert_told(
+        place.load("[ota]\nchunk = \"1500\"\n", &[]),
+        &[&[
+            "gateway.toml:2: ota.chunk: 1500 bytes",
+            "a multiple of 1 KiB",
+        ]],
+    );
+    assert_told(
+        place.load("[ota]\nchunk = \"2MiB\"\nauthorise_every = \"0s\"\n", &[]),
+        &[
+            &["ota.chunk", "out of range"],
+            &["ota.authorise_every", "out of range"],
+        ],
+    );
+    assert_told(
+        place.load("[ota]\nchunk = \"1MiB\"\ncache = \"4194303\"\n", &[]),
+        &[&["gateway.toml:3: ota.cache", "fewer than four chunks"]],
+    );
+    assert_told(
+        place.load("[ota]\ncache = \"255KiB\"\n", &[]),
+        &[&["ota.cache", "four times ota.chunk"]],
     );
 }
 

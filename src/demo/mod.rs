@@ -5,7 +5,7 @@ mod device;
 mod text;
 
 use crate::authority;
-use crate::config::{Config, Limits, Listen, Log, LogFormat, Relay};
+use crate::config::{Config, Limits, Listen, Log, LogFormat, Ota, Relay};
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
 use crate::gateway::Gateway;
@@ -145,8 +145,10 @@ fn configuration(
             timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             max_downlink: relay.connections(),
+            max_packages: Ota::CONNECTIONS,
         },
         relay,
+        ota: Ota::default(),
         coap: coap::Parameters::default(),
         dtls: dtls::Parameters::default(),
         limits: Limits {

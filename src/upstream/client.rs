@@ -18,8 +18,8 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest reply that is read, in bytes. Attribute answers are a few KiB; what is larger would not fit
-/// a device either.
+/// The longest reply that is read, in bytes, unless a request says otherwise. Attribute answers are a few KiB;
+/// what is larger would not fit a device either.
 pub(super) const MAX_REPLY: usize = 256 * 1024;
 
 /// How long a connection may be idle in the pool: shorter than servers and proxies wait (Tomcat 20 to 60 s,
@@ -43,7 +43,7 @@ pub(super) struct Client {
 /// What came back, not yet judged.
 pub(super) struct Reply {
     pub(super) status: u16,
-    /// Its body, unless that is larger than [`MAX_REPLY`].
+    /// Its body, unless that is larger than the call allows.
     pub(super) body: Option<Bytes>,
 }
 
@@ -86,9 +86,9 @@ impl Client {
 
     /// One request and its reply, within its time. Dropping this closes the connection.
     pub(super) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
-        let poll = call.poll;
+        let (poll, most) = (call.poll, call.largest_reply);
         let deadline = poll.map_or(self.timeout, |poll| poll.saturating_add(POLL_GRACE));
-        match tokio::time::timeout(deadline, attempt(self.begin(call))).await {
+        match tokio::time::timeout(deadline, attempt(self.begin(call), most)).await {
             Ok(Ok(reply)) => {
                 self.reached();
                 Ok(reply)
@@ -133,10 +133,11 @@ impl Client {
 
 async fn attempt(
     response: impl Future<Output = reqwest::Result<Response>>,
+    most: usize,
 ) -> reqwest::Result<Reply> {
     let mut response = response.await?;
     let status = response.status().as_u16();
-    let body = match read(&mut response).await {
+    let body = match read(&mut response, most).await {
         Ok(body) => body,
         // A refusal stays one when its explanation breaks off.
         Err(_) if (400..=599).contains(&status) => Some(Bytes::new()),
@@ -146,11 +147,11 @@ async fn attempt(
 }
 
 /// Reads a body up to the bound; `None` if there is more.
-async fn read(response: &mut Response) -> reqwest::Result<Option<Bytes>> {
+async fn read(response: &mut Response, most: usize) -> reqwest::Result<Option<Bytes>> {
     // An announced length is only good for refusing early.
     if response
         .content_length()
-        .is_some_and(|length| usize::try_from(length).is_ok_and(|l| l > MAX_REPLY))
+        .is_some_and(|length| usize::try_from(length).is_ok_and(|l| l > most))
     {
         return Ok(None);
     }
@@ -158,7 +159,7 @@ async fn read(response: &mut Response) -> reqwest::Result<Option<Bytes>> {
         return Ok(Some(Bytes::new()));
     };
     let mut body = BytesMut::from(first);
-    while body.len() <= MAX_REPLY {
+    while body.len() <= most {
         match response.chunk().await? {
             Some(chunk) => body.extend_from_slice(&chunk),
             None => return Ok(Some(body.freeze())),
@@ -253,6 +254,7 @@ mod tests {
             timeout: Duration::from_secs(1),
             max_in_flight: 1,
             max_downlink: 1,
+            max_packages: 1,
         }
     }
 

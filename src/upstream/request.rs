@@ -28,6 +28,15 @@ pub enum Request {
     },
 }
 
+/// The two kinds of packages a device can have one of each assigned of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Package {
+    /// `firmware`, with the attributes `fw_…`.
+    Firmware,
+    /// `software`, with the attributes `sw_…`.
+    Software,
+}
+
 /// What a device can ask for, and after them what the gateway asks on a device's behalf. Bodies are forwarded
 /// byte for byte.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,16 +75,34 @@ pub enum Operation {
     },
     /// `GET attributes`, all of them, by the gateway itself: what polls have missed.
     ReadAttributes,
+    /// `GET attributes`, the shared ones alone that tell which package of this kind is assigned.
+    ReadAssignment(Package),
+    /// `GET firmware` or `GET software`: the bytes from `chunk` × `size` on, at most `size` of them. Past the
+    /// end there are none.
+    GetPackage {
+        /// Which of the two.
+        package: Package,
+        /// The title of the package; ThingsBoard refuses any but the assigned one.
+        title: Arc<str>,
+        /// Its version; likewise.
+        version: Arc<str>,
+        /// At least one, at most a mebibyte: the reply is held whole. ThingsBoard takes a zero for the whole
+        /// package.
+        size: u32,
+        /// Counted from zero.
+        chunk: u64,
+    },
 }
 
-/// Whose connections a request travels on, and whose bound it counts for: neither lane can keep the other
-/// waiting.
+/// Whose connections a request travels on, and whose bound it counts for: no lane can keep another waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     /// What devices ask for.
     Requests,
     /// What the gateway asks on its own: long polls, and the reads beside them.
     Downlink,
+    /// Packages and who may have them: large replies, on few connections.
+    Packages,
 }
 
 impl Request {
@@ -104,6 +131,7 @@ impl Request {
                 Operation::PollRpc { .. }
                 | Operation::PollAttributes { .. }
                 | Operation::ReadAttributes => Lane::Downlink,
+                Operation::ReadAssignment(_) | Operation::GetPackage { .. } => Lane::Packages,
             },
         }
     }
@@ -139,6 +167,17 @@ impl fmt::Debug for Operation {
             Operation::PollRpc { timeout } => write!(f, "PollRpc({timeout:?})"),
             Operation::PollAttributes { timeout } => write!(f, "PollAttributes({timeout:?})"),
             Operation::ReadAttributes => f.write_str("ReadAttributes"),
+            Operation::ReadAssignment(package) => write!(f, "ReadAssignment({package:?})"),
+            Operation::GetPackage {
+                package,
+                title,
+                version,
+                size,
+                chunk,
+            } => write!(
+                f,
+                "GetPackage({package:?} {title:?} {version:?}, chunk {chunk} of {size} bytes)"
+            ),
         }
     }
 }

@@ -19,6 +19,9 @@ pub struct Settings {
     /// Long polls and the gateway's own reads at once, 1 or more, on connections of their own. What comes
     /// beyond is refused as well.
     pub max_downlink: usize,
+    /// Requests about packages at once, 1 or more, on connections of their own. What comes beyond is refused as
+    /// well.
+    pub max_packages: usize,
 }
 
 /// A setting that can't work. The texts name no value: an URL may hold a password.
@@ -55,4 +58,7 @@ pub enum SettingsError {
     /// No poll at all.
     #[error("max_downlink is zero; at least one long poll must be possible")]
     ZeroDownlink,
+    /// No package at all.
+    #[error("max_packages is zero; at least one request for a package must be possible")]
+    ZeroPackages,
 }

@@ -2,7 +2,7 @@
 //! way an exchange can end.
 
 use super::scripted_server::ScriptedServer;
-use super::{Answer, Error, Operation, Request, Settings, Status, ThingsBoard, Upstream};
+use super::{Answer, Error, Operation, Package, Request, Settings, Status, ThingsBoard, Upstream};
 use crate::device::{AccessToken, Device};
 use bytes::Bytes;
 use std::sync::{Arc, Mutex};
@@ -23,6 +23,7 @@ fn within(url: &str, timeout: Duration) -> ThingsBoard {
         timeout,
         max_in_flight: 8,
         max_downlink: 8,
+        max_packages: 8,
     })
     .unwrap()
 }
@@ -252,6 +253,71 @@ async fn a_body_over_the_bound_makes_no_sense_announced_or_not() {
 }
 
 #[tokio::test]
+async fn a_chunk_of_a_package_is_as_long_as_was_asked_for_at_most() {
+    let outcome = async |announced: &str, length: usize| {
+        let server = ScriptedServer::start().await;
+        let thingsboard = thingsboard(&server.url());
+        let chunk = Operation::GetPackage {
+            package: Package::Firmware,
+            title: "meter".into(),
+            version: "1".into(),
+            size: 524_288,
+            chunk: 3,
+        };
+        let script = async {
+            let mut connection = server.accept().await;
+            connection.request().await.unwrap();
+            let head = format!("HTTP/1.1 200 OK\r\n{announced}\r\n");
+            connection
+                .say([head.into_bytes(), vec![0xa5; length]].concat())
+                .await;
+        };
+        both(thingsboard.send(asking(chunk)), script).await.0
+    };
+    let whole = outcome("Content-Length: 524288\r\n", 524_288)
+        .await
+        .unwrap();
+    assert!(whole.body.len() == 524_288 && whole.body.iter().all(|byte| *byte == 0xa5));
+    assert!(makes_no_sense(
+        &outcome("Content-Length: 524289\r\n", 0).await
+    ));
+    // Without a length the body ends with the connection.
+    assert!(makes_no_sense(&outcome("", 524_289).await));
+}
+
+#[tokio::test]
+async fn packages_have_connections_of_their_own() {
+    let server = ScriptedServer::start().await;
+    let settings = Settings {
+        url: server.url(),
+        ca: None,
+        timeout: Duration::from_secs(20),
+        max_in_flight: 1,
+        max_downlink: 1,
+        max_packages: 1,
+    };
+    let thingsboard = ThingsBoard::new(settings).unwrap();
+    let assignment = || asking(Operation::ReadAssignment(Package::Software));
+    let script = async {
+        let mut package = server.accept().await;
+        package.request().await.unwrap();
+        let second = thingsboard.send(assignment()).await;
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+        let other = async {
+            let mut connection = server.accept().await;
+            connection.request().await.unwrap();
+            connection.say(answer).await;
+        };
+        let (posted, ()) = tokio::join!(thingsboard.send(telemetry("{}")), other);
+        package.say(answer).await;
+        (second, posted)
+    };
+    let (first, (second, posted)) = both(thingsboard.send(assignment()), script).await;
+    assert_eq!((first, posted), (empty(), empty()));
+    assert_eq!(second, Err(Error::Overloaded));
+}
+
+#[tokio::test]
 async fn silence_and_a_body_that_trickles_are_timeouts() {
     for start in [
         "",
@@ -281,6 +347,7 @@ async fn requests_beyond_the_limit_are_refused_at_once() {
         timeout: Duration::from_secs(20),
         max_in_flight: 1,
         max_downlink: 8,
+        max_packages: 8,
     };
     let thingsboard = ThingsBoard::new(settings).unwrap();
     let script = async {

@@ -5,10 +5,12 @@
 //!
 //! Shapes and statuses are those of ThingsBoard's `DeviceApiController` (base `/api/v1`).
 
-use super::client::{Client, Reply};
+use super::client::{Client, MAX_REPLY, Reply};
 use super::outage::Outage;
 use super::request::Lane;
-use super::{Answer, Error, Operation, Request, Settings, SettingsError, Status, Upstream};
+use super::{
+    Answer, Error, Operation, Package, Request, Settings, SettingsError, Status, Upstream,
+};
 use crate::device::AccessToken;
 use bytes::Bytes;
 use std::fmt;
@@ -21,6 +23,7 @@ use zeroize::Zeroizing;
 pub struct ThingsBoard {
     requests: Connections,
     downlink: Connections,
+    packages: Connections,
 }
 
 /// The connections of one [`Lane`], and its bound.
@@ -41,6 +44,9 @@ impl ThingsBoard {
         if settings.max_downlink == 0 {
             return Err(SettingsError::ZeroDownlink);
         }
+        if settings.max_packages == 0 {
+            return Err(SettingsError::ZeroPackages);
+        }
         let outage = Arc::new(Outage::default());
         let connections = |most: usize| {
             Ok(Connections {
@@ -51,6 +57,7 @@ impl ThingsBoard {
         Ok(ThingsBoard {
             requests: connections(settings.max_in_flight)?,
             downlink: connections(settings.max_downlink)?,
+            packages: connections(settings.max_packages)?,
         })
     }
 }
@@ -66,6 +73,7 @@ impl Upstream for ThingsBoard {
         let connections = match request.lane() {
             Lane::Requests => &self.requests,
             Lane::Downlink => &self.downlink,
+            Lane::Packages => &self.packages,
         };
         // A caller that waited here would hold its request without bound.
         let Ok(_place) = connections.places.try_acquire() else {
@@ -92,6 +100,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// Of a long poll: how long ThingsBoard was asked to wait.
     pub(super) poll: Option<Duration>,
+    /// The longest reply that is read, in bytes.
+    pub(super) largest_reply: usize,
 }
 
 /// Puts a request into HTTP.
@@ -103,12 +113,14 @@ fn call(request: &Request) -> Call {
                 target: Zeroizing::new("/api/v1/provision".to_owned()),
                 body: body.clone(),
                 poll: None,
+                largest_reply: MAX_REPLY,
             };
         }
         Request::Device { device, operation } => (device, operation),
     };
     let mut target = device_path(&device.token);
     let mut poll = None;
+    let mut largest_reply = MAX_REPLY;
     let (method, body) = match operation {
         Operation::PostTelemetry(body) => {
             target.push_str("/telemetry");
@@ -165,6 +177,34 @@ fn call(request: &Request) -> Call {
             target.push_str("/attributes");
             (Method::Get, Bytes::new())
         }
+        Operation::ReadAssignment(package) => {
+            target.push_str("/attributes?sharedKeys=");
+            percent_encode(assignment_keys(*package), &mut target);
+            (Method::Get, Bytes::new())
+        }
+        Operation::GetPackage {
+            package,
+            title,
+            version,
+            size,
+            chunk,
+        } => {
+            target.push_str(match package {
+                Package::Firmware => "/firmware",
+                Package::Software => "/software",
+            });
+            target.push_str("?title=");
+            percent_encode(title, &mut target);
+            target.push_str("&version=");
+            percent_encode(version, &mut target);
+            target.push_str("&size=");
+            target.push_str(&size.to_string());
+            target.push_str("&chunk=");
+            target.push_str(&chunk.to_string());
+            // More than was asked for is no answer, and a whole package need not fit into memory.
+            largest_reply = usize::try_from(*size).unwrap_or(MAX_REPLY);
+            (Method::Get, Bytes::new())
+        }
     };
     if let Some(timeout) = poll {
         target.push_str("?timeout=");
@@ -176,6 +216,15 @@ fn call(request: &Request) -> Call {
         target,
         body,
         poll,
+        largest_reply,
+    }
+}
+
+/// The shared attributes in which ThingsBoard tells a device of its package.
+fn assignment_keys(package: Package) -> &'static str {
+    match package {
+        Package::Firmware => "fw_title,fw_version,fw_size,fw_checksum,fw_checksum_algorithm",
+        Package::Software => "sw_title,sw_version,sw_size,sw_checksum,sw_checksum_algorithm",
     }
 }
 
@@ -336,6 +385,49 @@ mod tests {
             get(Some("a&b=c#d e+ü"), None),
             target("?clientKeys=a%26b%3Dc%23d%20e%2B%C3%BC")
         );
+    }
+
+    #[test]
+    fn a_package_is_asked_for_in_chunks_by_its_title_and_version() {
+        let get = |package, title: &str, version: &str, size, chunk| {
+            let (title, version) = (title.into(), version.into());
+            put(
+                "T1",
+                Operation::GetPackage {
+                    package,
+                    title,
+                    version,
+                    size,
+                    chunk,
+                },
+            )
+        };
+        let target = |query: &str| (Method::Get, format!("/api/v1/T1/{query}"));
+        assert_eq!(
+            get(Package::Firmware, "meter", "1.2", 65_536, 0),
+            target("firmware?title=meter&version=1.2&size=65536&chunk=0")
+        );
+        assert_eq!(
+            get(Package::Software, "a&size=0 #ü", "1+2/=", 1024, 1 << 40),
+            target(
+                "software?title=a%26size%3D0%20%23%C3%BC&version=1%2B2%2F%3D&size=1024&chunk=1099511627776"
+            )
+        );
+    }
+
+    #[test]
+    fn an_assignment_is_read_from_the_shared_attributes_alone() {
+        for (package, prefix) in [(Package::Firmware, "fw"), (Package::Software, "sw")] {
+            let (method, target) = put("T1", Operation::ReadAssignment(package));
+            assert_eq!(method, Method::Get);
+            let keys: Vec<&str> = target
+                .strip_prefix("/api/v1/T1/attributes?sharedKeys=")
+                .unwrap()
+                .split("%2C")
+                .collect();
+            let expected = ["title", "version", "size", "checksum", "checksum_algorithm"];
+            assert_eq!(keys, expected.map(|key| format!("{prefix}_{key}")));
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn narrow(url: &str) -> ThingsBoard {
         timeout: Duration::from_secs(20),
         max_in_flight: 1,
         max_downlink: 1,
+        max_packages: 1,
     })
     .unwrap()
 }
