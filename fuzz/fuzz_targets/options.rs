@@ -14,9 +14,9 @@ fuzz_target!(|tail: &[u8]| {
         return;
     };
     assert_eq!(message.kind, Type::Confirmable);
-    if let Ok(request) = option::read(message)
-        && let Ok(resource) = route::resolve(&request.path)
+    if let Ok(received) = option::read(message)
+        && let Ok(resource) = route::resolve(&received.request.path)
     {
-        let _ = translate::to_upstream(request, resource, None, 1024);
+        let _ = translate::to_upstream(received.request, resource, None, 1024);
     }
 });

@@ -40,6 +40,8 @@ codes! {
     VALID = 2 . 3;
     /// 2.05
     CONTENT = 2 . 5;
+    /// 2.31 (RFC 7959 §2.9.1)
+    CONTINUE = 2 . 31;
     /// 4.00
     BAD_REQUEST = 4 . 0;
     /// 4.01
@@ -54,6 +56,8 @@ codes! {
     METHOD_NOT_ALLOWED = 4 . 5;
     /// 4.06
     NOT_ACCEPTABLE = 4 . 6;
+    /// 4.08 (RFC 7959 §2.9.2)
+    REQUEST_ENTITY_INCOMPLETE = 4 . 8;
     /// 4.12
     PRECONDITION_FAILED = 4 . 12;
     /// 4.13

@@ -31,7 +31,7 @@ pub struct Counters {
     pub out_of_message_ids: u64,
     /// Requests refused because the endpoint had too many open exchanges.
     pub too_many_exchanges: u64,
-    /// Responses that did not fit one datagram and became 5.00.
+    /// Responses that were too large for any transfer and became 5.00.
     pub response_too_large: u64,
     /// Registrations answered without Observe because the endpoint had too many relations.
     pub too_many_observations: u64,
@@ -42,7 +42,7 @@ pub struct Counters {
     pub notifications_superseded: u64,
     /// Relations whose notification, or registration response, was never acknowledged.
     pub notifications_given_up: u64,
-    /// Notifications that did not fit one datagram, not sent.
+    /// Notifications that were too large for any transfer, not sent.
     pub notifications_too_large: u64,
     /// Acknowledgements of notifications that had been superseded.
     pub superseded_acknowledged: u64,
@@ -50,6 +50,24 @@ pub struct Counters {
     pub observations_cancelled: u64,
     /// Duplicates of registrations that came after newer notifications had been sent.
     pub registrations_repeated: u64,
+    /// Blocks of requests' bodies that came.
+    pub blocks_received: u64,
+    /// Those whose payload was not what Block1 said of it, answered with 4.00.
+    pub blocks_malformed: u64,
+    /// Requests' bodies that came in blocks and were put together.
+    pub uploads_completed: u64,
+    /// Blocks that did not follow what was held, answered with 4.08.
+    pub uploads_incomplete: u64,
+    /// Requests' bodies larger than `coap.max_body`, answered with 4.13.
+    pub uploads_too_large: u64,
+    /// Requests' bodies that nobody went on with, given up.
+    pub uploads_expired: u64,
+    /// Blocks of responses and notifications sent.
+    pub blocks_sent: u64,
+    /// Requests for a later block of a response that was not held: 4.08 to POST; GET reads it anew.
+    pub blocks_of_nothing: u64,
+    /// Bodies refused because so many bytes could not be held.
+    pub bodies_over_budget: u64,
     /// Pings of ours sent.
     pub pings_sent: u64,
     /// Pings of ours that nothing answered.

@@ -6,6 +6,7 @@
 //! ```text
 //! InProgress ──▶ Acknowledged            empty ACK sent, the response is or will be separate
 //!     │  └─────▶ Replied(code, tail)     the response rode on the ACK
+//!     │  └─────▶ Repeatable              so did this, but it can be made again
 //!     └────────▶ Settled                 Non-confirmable, or its reply is no longer kept
 //! ```
 //!
@@ -34,6 +35,7 @@ enum Outcome {
     InProgress,
     Acknowledged,
     Replied { code: Code, tail: Box<[u8]> },
+    Repeatable,
     Settled,
 }
 
@@ -53,6 +55,8 @@ pub enum Arrival {
     Ignore,
     /// A duplicate of what was acknowledged before its response was there: acknowledge it again.
     AcknowledgeAgain,
+    /// A duplicate of what is to be answered anew.
+    Again,
     /// A duplicate of what was answered: these bytes again.
     Repeat(Vec<u8>),
 }
@@ -69,10 +73,14 @@ pub struct Deduplication {
 impl Deduplication {
     /// Judges a message that carries a request, and remembers it if it is new.
     pub fn arrive(&mut self, now: Instant, kind: Type, message_id: u16, token: &Token) -> Arrival {
-        if let Some(entry) = self.find(message_id) {
+        if let Some(entry) = self.find_mut(message_id) {
             if entry.expires > now {
                 return match &entry.outcome {
                     Outcome::InProgress | Outcome::Settled => Arrival::Ignore,
+                    Outcome::Repeatable => {
+                        entry.outcome = Outcome::InProgress;
+                        Arrival::Again
+                    }
                     Outcome::Acknowledged => Arrival::AcknowledgeAgain,
                     Outcome::Replied { code, tail } => {
                         Arrival::Repeat(acknowledgement(*code, message_id, token, tail))
@@ -102,6 +110,13 @@ impl Deduplication {
     pub fn acknowledged(&mut self, message_id: u16) {
         if let Some(entry) = self.find_mut(message_id) {
             entry.outcome = Outcome::Acknowledged;
+        }
+    }
+
+    /// The message was answered with an acknowledgement that can be made again.
+    pub fn repeatable(&mut self, message_id: u16) {
+        if let Some(entry) = self.find_mut(message_id) {
+            entry.outcome = Outcome::Repeatable;
         }
     }
 
@@ -157,13 +172,6 @@ impl Deduplication {
     }
 
     // A retransmission follows its original closely: look from the newest.
-    fn find(&self, message_id: u16) -> Option<&Entry> {
-        self.entries
-            .iter()
-            .rev()
-            .find(|entry| entry.message_id == message_id)
-    }
-
     fn find_mut(&mut self, message_id: u16) -> Option<&mut Entry> {
         self.entries
             .iter_mut()

@@ -8,7 +8,12 @@
 //! Non-confirmable:  Received ──respond──▶ Non-confirmable response           (§5.2.3)
 //! ```
 
+use super::block::Block;
+use super::block2::Wish;
+use super::body::{Bodies, Key};
 use super::message::{Token, Type};
+use super::option::Received;
+use super::request::{Method, Response};
 use std::time::Instant;
 
 /// Names an open exchange of one endpoint.
@@ -26,6 +31,61 @@ pub enum Carriage {
     NonConfirmable,
 }
 
+/// What a request says of blocks (RFC 7959), as far as its response depends on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// What its response is a body of.
+    pub key: Key,
+    /// The block of its own body.
+    pub block1: Option<Block>,
+    /// Which block of the response it wants.
+    pub wish: Wish,
+    /// Whether it only asks, so that it may be asked again.
+    pub safe: bool,
+    /// Whether it may be answered anew when it comes twice: RFC 7252 §4.5 allows that where it makes
+    /// no difference. Then no block need be remembered for its duplicates' sake.
+    repeatable: bool,
+}
+
+impl Asked {
+    /// What this request says.
+    pub(super) fn by(received: &Received, bodies: &Bodies) -> Asked {
+        let request = &received.request;
+        let later = request.block2.is_some_and(|block| block.num() > 0);
+        let safe = request.method == Method::Get;
+        Asked {
+            key: received.download_key(bodies),
+            // RFC 7959 §2.7: who asks for later blocks of a response has sent its own already.
+            block1: received.block1.filter(|_| !later),
+            wish: Wish {
+                block: request.block2,
+                size2: request.size2_wanted,
+            },
+            safe,
+            repeatable: later || (safe && request.observe.is_none()),
+        }
+    }
+
+    /// Nothing.
+    pub(super) fn nothing(bodies: &Bodies) -> Asked {
+        Asked {
+            key: bodies.key(&()),
+            block1: None,
+            wish: Wish {
+                block: None,
+                size2: false,
+            },
+            safe: false,
+            repeatable: false,
+        }
+    }
+
+    /// Whether this response can be made again when the request comes twice.
+    pub fn is_answered_anew_by(&self, response: &Response) -> bool {
+        self.repeatable && response.block2.is_some()
+    }
+}
+
 /// A request that has no response yet.
 #[derive(Debug)]
 pub struct Exchange {
@@ -37,6 +97,8 @@ pub struct Exchange {
     pub token: Token,
     /// No-Response of the request (RFC 7967).
     pub no_response: u8,
+    /// What it says of blocks.
+    pub asked: Asked,
     carriage: Carriage,
     acknowledge_at: Option<Instant>,
 }
@@ -49,6 +111,7 @@ impl Exchange {
         message_id: u16,
         token: Token,
         no_response: u8,
+        asked: Asked,
         acknowledge_at: Instant,
     ) -> Exchange {
         let (carriage, acknowledge_at) = match kind {
@@ -62,6 +125,7 @@ impl Exchange {
             message_id,
             token,
             no_response,
+            asked,
             carriage,
             acknowledge_at,
         }

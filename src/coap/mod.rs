@@ -9,6 +9,10 @@
 //! | [`message`] | the byte format and what is malformed (§3, §4.1–4.3); the only user of `coap-lite` |
 //! | [`option`] | which options a request may carry and what they mean (§5.4, §5.10) |
 //! | [`request`] | requests and responses as the gateway handles them |
+//! | [`block`] | the Block options (RFC 7959 §2.2) |
+//! | [`body`] | how many bytes of bodies may be held, and their tags |
+//! | [`block1`] | bodies that come in blocks, put together (RFC 7959 §2.5, RFC 9175 §3) |
+//! | [`block2`] | responses that go out in blocks (RFC 7959 §2.4, §2.6) |
 //! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
 //! | [`exchange`] | piggybacked or separate (§5.2) |
 //! | [`message_id`] | the Message IDs of what we send (§4.4) |
@@ -79,6 +83,10 @@
 //! A late Reset, of what was Non-confirmable or superseded, ends the relation too: the last eight
 //! Message IDs of each are remembered.
 
+pub mod block;
+pub mod block1;
+pub mod block2;
+pub mod body;
 pub mod code;
 pub mod counters;
 pub mod deduplication;
@@ -91,11 +99,13 @@ pub mod reliability;
 pub mod remote_endpoint;
 pub mod request;
 
+pub use block::Block;
+pub use body::{Bodies, ETag};
 pub use code::{Class, Code};
 pub use counters::Counters;
 pub use exchange::ExchangeId;
 pub use message::{Message, Token, Type, Undecodable};
-pub use observe::{Notification, ObservationId, Observe, largest_notification};
+pub use observe::{Notification, ObservationId, Observe};
 pub use remote_endpoint::{Context, Output, RemoteEndpoint};
 pub use request::{Method, Request, Response};
 
@@ -116,6 +126,11 @@ pub struct Parameters {
     pub nstart: usize,
     /// The largest request body, in bytes.
     pub max_body: usize,
+    /// The largest body of a response or notification, in bytes.
+    pub max_response_body: usize,
+    /// Bytes of bodies that may be held at once for all endpoints together: those that come in
+    /// blocks, and those that go.
+    pub body_bytes: usize,
 }
 
 impl Default for Parameters {
@@ -127,6 +142,8 @@ impl Default for Parameters {
             max_retransmit: 4,
             nstart: 1,
             max_body: 64 * 1024,
+            max_response_body: 256 * 1024,
+            body_bytes: 64 * 1024 * 1024,
         }
     }
 }

@@ -21,15 +21,6 @@ const PACE: Duration = Duration::from_secs(3);
 /// What a client that has had none for a while may get at once, beyond the first.
 const BURST: u32 = 3;
 
-/// What a notification has beside its payload, at most: header 4, token 8, Observe 1 + 3,
-/// Content-Format 1 + 2, Max-Age 1 + 4, payload marker 1; and an ETag, 1 + 8, to spare.
-pub const NOTIFICATION_OVERHEAD: usize = 34;
-
-/// The largest payload of a notification, where messages may have `max_message` bytes.
-pub fn largest_notification(max_message: usize) -> usize {
-    max_message.saturating_sub(NOTIFICATION_OVERHEAD)
-}
-
 /// What a request's Observe option asks for (RFC 7641 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observe {

@@ -31,7 +31,11 @@ fn the_messages_of_the_rfcs_first_example_are_made() {
         .unwrap();
     let relation = observations.get_mut(id).unwrap();
     let bytes = |kind, message_id, sequence_number, relation: &Relation| {
-        let message = relation.compose(kind, message_id, sequence_number).unwrap();
+        let response = Response {
+            observe: Some(sequence_number),
+            ..relation.newest().unwrap().0
+        };
+        let message = response.into_message(kind, message_id, relation.token());
         message.encode(1152).unwrap()
     };
     let temperature = |text: &'static str| Notification {
@@ -41,12 +45,12 @@ fn the_messages_of_the_rfcs_first_example_are_made() {
             ..Response::content(0, Bytes::from_static(text.as_bytes())).with_max_age(15)
         },
     };
-    relation.renew(temperature("18.5 Cel"));
+    relation.renew(temperature("18.5 Cel"), false);
     assert_eq!(
         bytes(Type::Acknowledgement, 0x1633, 9, relation),
         b"\x61\x45\x16\x33\x4a\x61\x09\x81\x0f\xff18.5 Cel"
     );
-    relation.renew(temperature("19.2 Cel"));
+    relation.renew(temperature("19.2 Cel"), false);
     assert_eq!(
         bytes(Type::NonConfirmable, 0x7b50, 16, relation),
         b"\x51\x45\x7b\x50\x4a\x61\x10\x81\x0f\xff19.2 Cel"
@@ -124,7 +128,7 @@ fn sent_by(observations: &mut Observations, ids: &[ObservationId], offered: &[f6
         let now = begin + seconds(*at);
         for id in ids {
             let relation = observations.get_mut(*id).unwrap();
-            relation.renew(notification(1));
+            relation.renew(notification(1), false);
         }
         while let Some((id, kind)) = observations.next(now, true) {
             assert_eq!(kind, Type::NonConfirmable);
@@ -166,7 +170,10 @@ fn what_the_pace_holds_back_has_a_time() {
     let id = observations.register(now, token(1), false, 7).unwrap();
     for _ in 0..5 {
         assert_eq!(observations.next_timeout(now), None);
-        observations.get_mut(id).unwrap().renew(notification(1));
+        observations
+            .get_mut(id)
+            .unwrap()
+            .renew(notification(1), false);
         if observations.next(now, false).is_some() {
             observations.took_its_turn(now, id, Type::NonConfirmable);
             let relation = observations.get_mut(id).unwrap();
@@ -190,7 +197,7 @@ fn once_in_24_hours_a_notification_is_confirmable_though_the_registration_was_no
         Type::NonConfirmable
     );
     assert_eq!(relation.kind_at(now + day), Type::Confirmable);
-    relation.renew(notification(1));
+    relation.renew(notification(1), false);
     relation.sent_confirmable(now + day);
     assert_eq!(relation.kind_at(now + day), Type::NonConfirmable);
     assert_eq!(relation.kind_at(now + day * 2), Type::Confirmable);
@@ -220,10 +227,10 @@ fn a_relation_holds_two_contents_at_most() {
     let (mut observations, now) = (Observations::default(), start());
     let id = observations.register(now, token(1), true, 7).unwrap();
     let relation = observations.get_mut(id).unwrap();
-    assert!(!relation.renew(notification(1)));
+    assert!(!relation.renew(notification(1), false));
     relation.sent_confirmable(now);
-    assert!(!relation.renew(notification(22)));
-    assert!(relation.renew(notification(33)), "22 was never sent");
+    assert!(!relation.renew(notification(22), false));
+    assert!(relation.renew(notification(33), false), "22 was never sent");
     assert_eq!(observations.payload_bytes(), 3);
     let relation = observations.get_mut(id).unwrap();
     assert!(relation.sent_confirmable(now), "33 in the place of 1");

@@ -5,6 +5,8 @@
 //! and it is not a second one of a kind that can't repeat (§5.4.5). What is not recognised is
 //! ignored if elective and refused if critical (§5.4.1; critical numbers are odd, §5.4.6).
 
+use super::block::Block;
+use super::body::{Bodies, ETag, Key};
 use super::message::Message;
 use super::observe::Observe;
 use super::request::{Method, Request};
@@ -80,11 +82,48 @@ pub enum BadOption {
     Proxy,
     /// A path or query that is not UTF-8 (§5.10.1): 4.00.
     NotUtf8(u16),
+    /// A Block option of the reserved size (RFC 7959 §2.2): 4.00.
+    ReservedSize(u16),
+}
+
+/// A request as one message carries it: its payload may be one block of a body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Received {
+    /// The request.
+    pub request: Request,
+    /// Which block of the body its payload is (RFC 7959 §2.5).
+    pub block1: Option<Block>,
+    /// How large the client says the body will be (RFC 7959 §4).
+    pub size1: Option<u32>,
+    /// What tells it from other bodies for the same resource (RFC 9175 §3).
+    pub request_tags: Vec<Bytes>,
+}
+
+impl Received {
+    /// What its payload is a body for, or a block of one. RFC 9175 §3.3: two messages are of one
+    /// transfer if they have the same options, apart from those that differ from block to block.
+    pub(super) fn upload_key(&self, bodies: &Bodies) -> Key {
+        let about = (self.request.content_format, self.request.conditional);
+        bodies.key(&(self.download_key(bodies), about))
+    }
+
+    /// What its response is a body of, or a block of one. What tells about a body of its own may be
+    /// gone by then: that body is.
+    pub(super) fn download_key(&self, bodies: &Bodies) -> Key {
+        let request = &self.request;
+        let resource = (request.method, &request.path, &request.query);
+        bodies.key(&(resource, request.accept, &self.request_tags))
+    }
 }
 
 /// Reads the options of a message that carries a request.
-pub fn read(message: Message) -> Result<Request, BadOption> {
-    let mut request = Request::new(Method::from(message.code), message.payload);
+pub fn read(message: Message) -> Result<Received, BadOption> {
+    let mut received = Received {
+        request: Request::new(Method::from(message.code), message.payload),
+        block1: None,
+        size1: None,
+        request_tags: Vec::new(),
+    };
     let mut previous = None;
     for (option, value) in &message.options {
         let format = FORMATS.iter().find(|(known, ..)| known == option);
@@ -94,15 +133,21 @@ pub fn read(message: Message) -> Result<Request, BadOption> {
         });
         previous = Some(*option);
         if recognised {
-            take(&mut request, *option, value)?;
+            take(&mut received, *option, value)?;
         } else if option & 1 == 1 {
             return Err(BadOption::Critical(*option));
         }
     }
-    Ok(request)
+    // RFC 7959 §2.6: what asks for a later block of a notification has no Observe.
+    let request = &mut received.request;
+    if request.block2.is_some_and(|block| block.num() > 0) {
+        request.observe = None;
+    }
+    Ok(received)
 }
 
-fn take(request: &mut Request, option: u16, value: &Bytes) -> Result<(), BadOption> {
+fn take(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadOption> {
+    let request = &mut received.request;
     let text = || {
         std::str::from_utf8(value)
             .map(str::to_owned)
@@ -111,6 +156,7 @@ fn take(request: &mut Request, option: u16, value: &Bytes) -> Result<(), BadOpti
     let number = unsigned(value);
     // The formats above keep two-byte numbers to two bytes, so nothing is cut off here.
     let short = u16::try_from(number).unwrap_or(u16::MAX);
+    let block = || Block::decode(number).ok_or(BadOption::ReservedSize(option));
     match option {
         // §5.10.8.1: an empty If-Match is fulfilled by what exists, and all that is served here does.
         IF_MATCH if value.is_empty() => {}
@@ -121,12 +167,17 @@ fn take(request: &mut Request, option: u16, value: &Bytes) -> Result<(), BadOpti
         CONTENT_FORMAT => request.content_format = Some(short),
         URI_QUERY => request.query.push(text()?),
         ACCEPT => request.accept = Some(short),
-        BLOCK1 => request.block1 = Some(number),
-        BLOCK2 => request.block2 = Some(number),
+        ETAG => request.etags.extend(ETag::new(value)),
+        BLOCK1 => received.block1 = Some(block()?),
+        BLOCK2 => request.block2 = Some(block()?),
+        SIZE1 => received.size1 = Some(number),
+        // RFC 7959 §4: in a request its value means nothing.
+        SIZE2 => request.size2_wanted = true,
+        REQUEST_TAG => received.request_tags.push(value.clone()),
         PROXY_URI | PROXY_SCHEME => return Err(BadOption::Proxy),
         NO_RESPONSE => request.no_response = u8::try_from(number).unwrap_or_default(),
         // Recognised, and without consequence here: Uri-Host and Uri-Port (whatever name the device
-        // knows us by is ours), ETag, Max-Age, sizes, Echo, Request-Tag.
+        // knows us by is ours), Max-Age, Echo.
         _ => {}
     }
     Ok(())
@@ -163,7 +214,7 @@ mod tests {
             .iter()
             .map(|(n, v)| (*n, Bytes::copy_from_slice(v)))
             .collect();
-        read(message)
+        read(message).map(|received| received.request)
     }
 
     #[test]

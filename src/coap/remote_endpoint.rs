@@ -5,25 +5,28 @@
 //! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
 //!
 //! [`responding`] is that way back. [`transmitting`] sends what is Confirmable and hears what became
-//! of it. [`observing`] is the clients that observe.
+//! of it. [`observing`] is the clients that observe. [`blockwise`] is bodies that don't fit one message.
 //!
 //! [`respond`]: RemoteEndpoint::respond
 
+mod blockwise;
 mod observing;
 mod responding;
 mod transmitting;
 
 use super::Parameters;
+use super::body::Bodies;
 use super::code::{Class, Code};
 use super::counters::Counters;
 use super::deduplication::{Arrival, Deduplication};
-use super::exchange::{Exchange, ExchangeId};
+use super::exchange::{Asked, Exchange, ExchangeId};
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{ObservationId, Observations};
 use super::option::{self, BadOption, number::OBSERVE};
 use super::reliability::Outgoing;
 use super::request::{Request, Response};
+use blockwise::Blockwise;
 use std::time::Instant;
 
 /// Exchanges one endpoint may have open. A device has one or two; what comes beyond is told to wait.
@@ -41,11 +44,11 @@ pub enum Output {
     /// The notification of this number has reached the peer: it was acknowledged, or it was sent and
     /// is Non-confirmable.
     Delivered(ObservationId, u64),
-    /// A notification, or the response to the registration, was given up after MAX_RETRANSMIT. The
-    /// relation is still there, and nothing of it is pending or in flight any more.
+    /// A notification, or the response to the registration, was given up after MAX_RETRANSMIT; or a
+    /// notification was, because so many bytes could not be held. The relation is still there, and nothing of it is pending or in flight any more.
     Undelivered(ObservationId),
-    /// The notification of this number does not fit one datagram and is not sent: see
-    /// [`largest_notification`](super::largest_notification). The relation is as it was.
+    /// The notification of this number is larger than `coap.max_response_body` and is not sent. The
+    /// relation is as it was.
     TooLarge(ObservationId, u64),
     /// The peer rejected a notification, be it one of some time ago (RFC 7641 §3.6). The relation is
     /// gone.
@@ -64,13 +67,16 @@ pub struct Context<'a> {
     pub parameters: &'a Parameters,
     /// The largest message that fits one datagram under DTLS, in bytes.
     pub max_message: usize,
+    /// How many bytes of bodies are held.
+    pub bodies: &'a Bodies,
     /// Uniform random numbers.
     pub random: &'a mut dyn FnMut() -> u32,
     /// What happened.
     pub counters: &'a mut Counters,
 }
 
-/// The CoAP state of one secure session. Idle and not observing, it holds no heap.
+/// The CoAP state of one secure session. Idle, without bodies under way and not observing, it holds
+/// no heap.
 #[derive(Debug)]
 pub struct RemoteEndpoint {
     message_ids: MessageIds,
@@ -79,6 +85,8 @@ pub struct RemoteEndpoint {
     exchanges: Vec<Exchange>,
     outgoing: Outgoing,
     observations: Observations,
+    /// Boxed, because most endpoints never have one.
+    blockwise: Option<Box<Blockwise>>,
     /// When what could not be sent at the last try may be.
     retry_at: Option<Instant>,
     ping_wanted: bool,
@@ -94,6 +102,7 @@ impl RemoteEndpoint {
             exchanges: Vec::new(),
             outgoing: Outgoing::default(),
             observations: Observations::default(),
+            blockwise: None,
             retry_at: None,
             ping_wanted: false,
         }
@@ -155,6 +164,7 @@ impl RemoteEndpoint {
         }
         match arrival {
             Arrival::New => self.observations.message_id_taken(message_id),
+            Arrival::Again => {}
             Arrival::Ignore => return,
             Arrival::AcknowledgeAgain => {
                 return send_empty(Type::Acknowledgement, message_id, out);
@@ -166,43 +176,52 @@ impl RemoteEndpoint {
         }
 
         let observes = message.options.iter().any(|(n, _)| *n == OBSERVE);
-        let request = option::read(message);
-        if observes && matches!(&request, Ok(request) if request.observe.is_none()) {
+        let received = option::read(message);
+        if observes && matches!(&received, Ok(received) if received.request.observe.is_none()) {
             context.counters.observe_ignored += 1;
         }
         // §5.4.1: a Non-confirmable request with an unknown critical option is rejected in silence.
-        if kind == Type::NonConfirmable && matches!(request, Err(BadOption::Critical(_))) {
+        if kind == Type::NonConfirmable && matches!(received, Err(BadOption::Critical(_))) {
             context.counters.bad_options_ignored += 1;
             return;
         }
         let id = ExchangeId(self.next_exchange);
         self.next_exchange = self.next_exchange.wrapping_add(1);
-        let no_response = request.as_ref().map_or(0, |request| request.no_response);
+        let (no_response, asked) = match &received {
+            Ok(received) => (
+                received.request.no_response,
+                Asked::by(received, context.bodies),
+            ),
+            Err(_) => (0, Asked::nothing(context.bodies)),
+        };
         let acknowledge_at = now + context.parameters.piggyback_timeout;
-        let full = self.exchanges.len() >= MAX_EXCHANGES;
-        self.exchanges.push(Exchange::open(
+        let exchange = Exchange::open(
             id,
             kind,
             message_id,
             token,
             no_response,
+            asked,
             acknowledge_at,
-        ));
+        );
+        let repeated = arrival == Arrival::Again;
+        let request = received
+            .map_err(refusal)
+            .and_then(|received| self.gather(now, received, &asked, repeated, context));
         match request {
-            Ok(_) if full => {
-                context.counters.too_many_exchanges += 1;
-                let busy = Response::error(
-                    Code::SERVICE_UNAVAILABLE,
-                    "too many requests at once in this session",
-                );
-                self.respond(now, id, busy.with_max_age(BUSY_MAX_AGE), context, out);
-            }
             Ok(request) => {
                 context.counters.requests += 1;
+                self.exchanges.push(exchange);
                 out.push(Output::Request(id, request));
             }
-            Err(bad) => self.respond(now, id, refusal(bad), context, out),
+            Err(response) => {
+                self.answer(now, &exchange, response, None, context, out);
+            }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.exchanges.len() >= MAX_EXCHANGES
     }
 
     /// Does what time demands: empty acknowledgements, retransmissions, forgetting.
@@ -222,6 +241,7 @@ impl RemoteEndpoint {
         }
         self.transmit(now, context, out);
         self.deduplication.expire(now);
+        self.expire_bodies(now, context);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
@@ -233,7 +253,8 @@ impl RemoteEndpoint {
             .min();
         let retransmit = self.outgoing.next_timeout();
         let forget = self.deduplication.empty_at();
-        [acknowledge, retransmit, self.retry_at, forget]
+        let expire = self.bodies_expire_at();
+        [acknowledge, retransmit, self.retry_at, forget, expire]
             .into_iter()
             .flatten()
             .min()
@@ -290,6 +311,10 @@ fn refusal(bad: BadOption) -> Response {
         BadOption::NotUtf8(number) => Response::error(
             Code::BAD_REQUEST,
             format!("option {number} is not UTF-8 text"),
+        ),
+        BadOption::ReservedSize(number) => Response::error(
+            Code::BAD_REQUEST,
+            format!("option {number} has the reserved block size 7"),
         ),
     }
 }

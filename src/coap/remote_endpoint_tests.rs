@@ -20,6 +20,7 @@ struct Bench {
     endpoint: RemoteEndpoint,
     parameters: Parameters,
     counters: Counters,
+    bodies: Bodies,
     now: Instant,
     out: Vec<Output>,
 }
@@ -32,6 +33,7 @@ impl Bench {
             endpoint: RemoteEndpoint::new(1000),
             parameters: Parameters::default(),
             counters: Counters::default(),
+            bodies: Bodies::new(Parameters::default().body_bytes, 7),
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
             out: Vec::new(),
@@ -45,6 +47,7 @@ impl Bench {
         let mut context = Context {
             parameters: &self.parameters,
             max_message: 1152,
+            bodies: &self.bodies,
             random: &mut || 0,
             counters: &mut self.counters,
         };
@@ -294,11 +297,12 @@ fn too_many_open_exchanges_are_told_to_wait() {
 }
 
 #[test]
-fn a_response_that_does_not_fit_becomes_an_error() {
+fn a_response_that_is_too_large_becomes_an_error() {
     let mut bench = Bench::new();
     bench.post(Type::Confirmable, 7);
     let (id, _) = bench.request();
-    bench.respond(id, Response::content(50, Bytes::from(vec![b'x'; 1150])));
+    let too_large = vec![b'x'; bench.parameters.max_response_body + 1];
+    bench.respond(id, Response::content(50, Bytes::from(too_large)));
     assert_eq!(bench.sent().code, Code::INTERNAL_SERVER_ERROR);
     assert_eq!(bench.counters.response_too_large, 1);
     bench.post(Type::Confirmable, 7);

@@ -203,6 +203,8 @@ impl Reader {
             max_body: self.read("coap.max_body", default.max_body, |v| {
                 value::size(v, 64..=16 * 1024 * 1024)
             }),
+            max_response_body: default.max_response_body,
+            body_bytes: default.body_bytes,
         };
         if read.piggyback_timeout >= read.ack_timeout {
             // RFC 7252 §5.2.1: the acknowledgement has to come before the client sends again.

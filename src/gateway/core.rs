@@ -50,6 +50,7 @@ pub struct Core {
     in_flight: usize,
     random: fastrand::Rng,
     counters: Counters,
+    bodies: coap::Bodies,
     coap_counters: coap::Counters,
     journal: Journal,
     /// Reused between calls.
@@ -70,6 +71,7 @@ impl Core {
             peers: Peers::new(settings.limits),
             relays: Relays::new(settings.relay, settings.largest_notification(), !seed),
             errands: Errands::default(),
+            bodies: coap::Bodies::new(settings.coap.body_bytes, seed.rotate_left(32)),
             settings,
             registry,
             calls: VecDeque::new(),

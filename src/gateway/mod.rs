@@ -62,8 +62,8 @@ impl Settings {
         self.dtls.mtu.saturating_sub(DTLS_OVERHEAD)
     }
 
-    /// The largest payload that fits a notification, in bytes.
+    /// The largest payload of a notification, in bytes.
     fn largest_notification(&self) -> usize {
-        coap::largest_notification(self.max_message())
+        self.coap.max_response_body
     }
 }

@@ -14,8 +14,6 @@ use std::sync::Arc;
 
 /// Seconds after which a device may try again when upstream is away or overloaded.
 pub(super) const RETRY_AFTER: u32 = 30;
-/// Bytes of payload that any path carries in one message (RFC 7252 §4.6).
-const LARGEST_MESSAGE: usize = 1024;
 /// Bytes of payload beyond which no answer can be sent.
 const LARGEST_DATAGRAM: usize = 64 * 1024;
 /// The resources, in RFC 6690's format.
@@ -90,10 +88,6 @@ fn translate(
         // RFC 7252 §5.10.8: nothing here has an ETag to match, and everything exists.
         let why = "the condition in If-Match or If-None-Match is not met";
         return Err(Response::error(Code::PRECONDITION_FAILED, why));
-    }
-    if request.block2.is_some_and(|block| block >> 4 != 0) {
-        let why = "block-wise downloads are not served yet";
-        return Err(Response::error(Code::BAD_OPTION, why));
     }
     let ask = |expect, operation| {
         let device = device.cloned().ok_or_else(|| {
@@ -197,17 +191,8 @@ fn body(request: Request, largest: usize) -> Result<Bytes, Response> {
 }
 
 fn optional_body(request: Request, largest: usize) -> Result<Bytes, Response> {
-    // RFC 7959 §2.2: M is bit 3, NUM all above. A body that is whole in block 0 needs no assembly.
-    let in_blocks = request
-        .block1
-        .is_some_and(|block| block >> 4 != 0 || block & 0b1000 != 0);
-    if in_blocks || request.payload.len() > largest {
-        let (largest, why) = if in_blocks {
-            let why = "block-wise uploads are not served yet: send the body in one message";
-            (largest.min(LARGEST_MESSAGE), why)
-        } else {
-            (largest, "the body is too large")
-        };
+    if request.payload.len() > largest {
+        let why = "the body is too large";
         return Err(Response {
             size1: u32::try_from(largest).ok(),
             ..Response::error(Code::REQUEST_ENTITY_TOO_LARGE, why)

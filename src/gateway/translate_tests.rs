@@ -90,8 +90,6 @@ fn attribute_keys_are_taken_from_the_query() {
 #[test]
 fn what_can_not_be_served_is_answered_at_once() {
     let telemetry = "api/v1/telemetry";
-    let second_block = answered(|request| request.block2 = Some(0x16), telemetry);
-    assert_eq!(second_block.code, Code::BAD_OPTION);
     let code = |change: fn(&mut Request)| answered(change, telemetry).code;
     assert_eq!(
         code(|request| request.conditional = true),
@@ -118,23 +116,13 @@ fn what_can_not_be_served_is_answered_at_once() {
 }
 
 #[test]
-fn bodies_in_blocks_or_beyond_the_bound_are_too_large_and_told_the_bound() {
-    for response in [
-        answered(|request| request.block1 = Some(0b1110), "api/v1/telemetry"),
-        answered(|request| request.block1 = Some(0x16), "api/v1/telemetry"),
-        answered(
-            |request| request.payload = Bytes::from(vec![b' '; LARGEST + 1]),
-            "api/v1/telemetry",
-        ),
-    ] {
-        assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE);
-        assert_eq!(response.size1, Some(1024));
-    }
-    // Block 0 without more to come is a whole body.
-    let (mut request, resource) = request(Method::Post, "api/v1/telemetry", "{}");
-    request.block1 = Some(0b0110);
-    let translated = to_upstream(request, resource, Some(&device()), LARGEST);
-    assert!(matches!(translated, Translated::Ask(Expect::Created, _)));
+fn bodies_beyond_the_bound_are_too_large_and_told_the_bound() {
+    let response = answered(
+        |request| request.payload = Bytes::from(vec![b' '; LARGEST + 1]),
+        "api/v1/telemetry",
+    );
+    assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE);
+    assert_eq!(response.size1, Some(1024));
 }
 
 #[test]

@@ -15,7 +15,8 @@
 
 use super::{Notification, ObservationId};
 use crate::coap::deduplication::EXCHANGE_LIFETIME;
-use crate::coap::message::{Message, Token, Type};
+use crate::coap::exchange::Asked;
+use crate::coap::message::{Token, Type};
 use crate::coap::request::Response;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -28,8 +29,15 @@ const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug)]
-struct InFlight {
+struct Content {
     notification: Notification,
+    /// Whether its payload counts towards the bytes of bodies that may be held.
+    charged: bool,
+}
+
+#[derive(Debug)]
+struct InFlight {
+    content: Content,
     /// The client has been answered a registration since, with a higher sequence number: what it
     /// gets now under the old number it takes for old.
     overtaken: bool,
@@ -55,7 +63,9 @@ pub struct Relation {
     /// Whether it was notified since.
     notified: bool,
     next_sequence_number: u32,
-    pending: Option<Notification>,
+    /// What its registration says of blocks: that holds for each notification (RFC 7959 §2.6).
+    asked: Option<Asked>,
+    pending: Option<Content>,
     in_flight: Option<InFlight>,
     /// Messages that are no longer repeated, but may still be answered with a Reset.
     sent: VecDeque<Sent>,
@@ -93,6 +103,7 @@ impl Relation {
             registered_by: Some(message_id),
             notified: false,
             next_sequence_number: first_number,
+            asked: None,
             pending: None,
             in_flight: None,
             sent: VecDeque::new(),
@@ -108,6 +119,16 @@ impl Relation {
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.overtaken = true;
         }
+    }
+
+    /// What its registration says of blocks.
+    pub fn asked(&self) -> Option<Asked> {
+        self.asked
+    }
+
+    /// Notes what its registration says of blocks.
+    pub fn set_asked(&mut self, asked: Asked) {
+        self.asked = Some(asked);
     }
 
     /// Its name.
@@ -139,14 +160,19 @@ impl Relation {
         }
     }
 
-    /// Takes newer content. Returns whether there was older that has not been sent.
-    pub fn renew(&mut self, notification: Notification) -> bool {
-        self.pending.replace(notification).is_some()
+    /// Takes newer content, whose payload counts towards the bytes that may be held or does not.
+    /// Returns whether there was older that has not been sent.
+    pub fn renew(&mut self, notification: Notification, charged: bool) -> bool {
+        let content = Content {
+            notification,
+            charged,
+        };
+        self.pending.replace(content).is_some()
     }
 
     /// What is in flight has been acknowledged: its number.
     pub fn acknowledged(&mut self) -> Option<u64> {
-        Some(self.in_flight.take()?.notification.number)
+        Some(self.in_flight.take()?.content.notification.number)
     }
 
     /// What is in flight is given up. But if the client has registered since, it lives, and the
@@ -155,7 +181,7 @@ impl Relation {
         let Some(sent) = self.in_flight.take_if(|sent| sent.overtaken) else {
             return false;
         };
-        self.pending.get_or_insert(sent.notification);
+        self.pending.get_or_insert(sent.content);
         true
     }
 
@@ -167,7 +193,7 @@ impl Relation {
 
     /// Forgets what is pending: its number.
     pub fn discard(&mut self) -> Option<u64> {
-        Some(self.pending.take()?.number)
+        Some(self.pending.take()?.notification.number)
     }
 
     /// Whether what is in flight should go out in another form than before.
@@ -176,28 +202,21 @@ impl Relation {
         self.pending.is_some() || overtaken
     }
 
-    /// The message that carries the newest content.
-    pub fn compose(&self, kind: Type, message_id: u16, sequence_number: u32) -> Option<Message> {
-        let response = Response {
-            observe: Some(sequence_number),
-            ..self.newest()?.response.clone()
-        };
-        Some(response.into_message(kind, message_id, self.token))
-    }
-
-    fn newest(&self) -> Option<&Notification> {
-        let in_flight = self.in_flight.as_ref().map(|sent| &sent.notification);
-        self.pending.as_ref().or(in_flight)
+    /// The newest content, and whether its payload counts towards the bytes that may be held.
+    pub fn newest(&self) -> Option<(Response, bool)> {
+        let in_flight = self.in_flight.as_ref().map(|sent| &sent.content);
+        let newest = self.pending.as_ref().or(in_flight)?;
+        Some((newest.notification.response.clone(), newest.charged))
     }
 
     /// The newest content has gone out in a Confirmable message. Returns whether it took the place
     /// of older content.
     pub fn sent_confirmable(&mut self, now: Instant) -> bool {
-        let older = self.in_flight.take().map(|sent| sent.notification);
+        let older = self.in_flight.take().map(|sent| sent.content);
         let superseded = self.pending.is_some() && older.is_some();
         let newest = self.pending.take().or(older);
-        self.in_flight = newest.map(|notification| InFlight {
-            notification,
+        self.in_flight = newest.map(|content| InFlight {
+            content,
             overtaken: false,
         });
         self.confirmed_at = now;
@@ -248,9 +267,9 @@ impl Relation {
 
     /// Bytes of payload that are pending or in flight.
     pub fn payload_bytes(&self) -> usize {
-        let in_flight = self.in_flight.as_ref().map(|sent| &sent.notification);
+        let in_flight = self.in_flight.as_ref().map(|sent| &sent.content);
         let held = [self.pending.as_ref(), in_flight].into_iter().flatten();
-        held.map(|notification| notification.response.payload.len())
+        held.map(|content| content.notification.response.payload.len())
             .sum()
     }
 }

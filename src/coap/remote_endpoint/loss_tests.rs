@@ -129,6 +129,7 @@ struct World {
     endpoint: RemoteEndpoint,
     parameters: Parameters,
     counters: Counters,
+    bodies: Bodies,
     client: Client,
     random: fastrand::Rng,
     loss: f64,
@@ -152,6 +153,7 @@ impl World {
                 ..Parameters::default()
             },
             counters: Counters::default(),
+            bodies: Bodies::new(0, seed),
             client: Client::default(),
             loss: random.f64() * 0.7,
             random,
@@ -174,6 +176,7 @@ impl World {
         let mut context = Context {
             parameters: &self.parameters,
             max_message: 1152,
+            bodies: &self.bodies,
             random: &mut || self.random.u32(..),
             counters: &mut self.counters,
         };

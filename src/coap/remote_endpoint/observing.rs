@@ -2,11 +2,12 @@
 //!
 //! [`crate::coap::observe`] knows what each relation is to be sent; here it becomes messages.
 
+use super::blockwise::{spans_blocks, tag};
 use super::responding::encode;
 use super::{Context, Output, RemoteEndpoint};
 use crate::coap::exchange::{Carriage, Exchange, ExchangeId};
 use crate::coap::message::Type;
-use crate::coap::observe::{Notification, ObservationId, largest_notification};
+use crate::coap::observe::{Notification, ObservationId};
 use crate::coap::reliability::Purpose;
 use crate::coap::request::Response;
 use std::time::Instant;
@@ -69,7 +70,10 @@ impl RemoteEndpoint {
         };
         let relation = self.observations.get_mut(id);
         let response = Response {
-            observe: relation.map(|relation| relation.allot_sequence_number()),
+            observe: relation.map(|relation| {
+                relation.set_asked(exchange.asked);
+                relation.allot_sequence_number()
+            }),
             ..response
         };
         if self.answer(now, exchange, response, Some(id), context, out) {
@@ -85,20 +89,35 @@ impl RemoteEndpoint {
         &mut self,
         now: Instant,
         observation: ObservationId,
-        notification: Notification,
+        mut notification: Notification,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
         let Some(relation) = self.observations.get_mut(observation) else {
             return;
         };
-        if notification.response.payload.len() > largest_notification(context.max_message) {
+        let response = &notification.response;
+        if response.payload.len() > context.parameters.max_response_body {
             context.counters.notifications_too_large += 1;
             out.push(Output::TooLarge(observation, notification.number));
             return;
         }
-        if relation.renew(notification) {
-            context.counters.notifications_superseded += 1;
+        // Its bytes are free for what follows.
+        context.counters.notifications_superseded += u64::from(relation.discard().is_some());
+        let asked = relation.asked();
+        let charged = match asked.filter(|asked| spans_blocks(asked, response, context)) {
+            None => false,
+            Some(asked) => {
+                let etag = tag(response, context);
+                let Some(payload) = self.hold(&asked, etag, &response.payload, context) else {
+                    return self.undelivered(observation, context, out);
+                };
+                notification.response.payload = payload;
+                true
+            }
+        };
+        if let Some(relation) = self.observations.get_mut(observation) {
+            relation.renew(notification, charged);
         }
         self.transmit(now, context, out);
     }
@@ -157,8 +176,9 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        let Some(bytes) = self.encode_newest(id, kind, message_id, context) else {
-            // `notify` has measured it, so this is for a limit that has become smaller since.
+        let Some(bytes) = self.encode_newest(now, id, kind, message_id, context) else {
+            // `notify` has seen to its bytes, so this is for a client that has registered again since,
+            // for smaller blocks.
             let relation = self.observations.get_mut(id);
             if let Some(number) = relation.and_then(|relation| relation.discard()) {
                 context.counters.notifications_too_large += 1;
@@ -205,7 +225,7 @@ impl RemoteEndpoint {
         let Some(newer) = self.message_ids.allot(now) else {
             return message_id;
         };
-        let Some(bytes) = self.encode_newest(id, Type::Confirmable, newer, context) else {
+        let Some(bytes) = self.encode_newest(now, id, Type::Confirmable, newer, context) else {
             return message_id;
         };
         self.outgoing
@@ -218,16 +238,25 @@ impl RemoteEndpoint {
         newer
     }
 
+    /// The message with the newest content, or with its first block (RFC 7959 §2.6).
     fn encode_newest(
         &mut self,
+        now: Instant,
         id: ObservationId,
         kind: Type,
         message_id: u16,
-        context: &Context<'_>,
+        context: &mut Context<'_>,
     ) -> Option<Vec<u8>> {
         let relation = self.observations.get_mut(id)?;
-        let sequence_number = relation.allot_sequence_number();
-        let message = relation.compose(kind, message_id, sequence_number)?;
+        let (asked, token) = (relation.asked(), relation.token());
+        let observe = Some(relation.allot_sequence_number());
+        let (newest, charged) = relation.newest()?;
+        let newest = Response { observe, ..newest };
+        let message = match asked {
+            Some(asked) => self.in_blocks(now, &asked, newest, charged, context).ok()?,
+            None => newest,
+        };
+        let message = message.into_message(kind, message_id, token);
         message.encode(context.max_message)
     }
 

@@ -1,6 +1,7 @@
 //! From a response to the message that carries it (RFC 7252 §5.2).
 
 use super::{Context, Output, RemoteEndpoint, send_empty};
+use crate::coap::block::Block;
 use crate::coap::code::Code;
 use crate::coap::exchange::{Carriage, Exchange, ExchangeId};
 use crate::coap::message::{Token, Type};
@@ -51,6 +52,13 @@ impl RemoteEndpoint {
             }
             return false;
         }
+        let asked = &exchange.asked;
+        let (mut response, as_given) = match self.in_blocks(now, asked, response, false, context) {
+            Ok(response) => (response, true),
+            Err(error) => (error, false),
+        };
+        response.block1 = asked.block1.map(|block| acknowledged(block, response.code));
+        let made_anew = asked.is_answered_anew_by(&response);
         let (kind, message_id) = match exchange.carriage() {
             Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message_id)),
             Carriage::Separate => (Type::Confirmable, self.message_ids.allot(now)),
@@ -66,7 +74,12 @@ impl RemoteEndpoint {
             return false;
         };
         let Encoded { code, bytes, whole } = encoded;
+        let whole = whole && as_given;
         match exchange.carriage() {
+            Carriage::Piggybacked if made_anew && whole => {
+                self.deduplication.repeatable(message_id);
+                out.push(Output::Send(bytes));
+            }
             Carriage::Piggybacked => {
                 self.deduplication
                     .replied(message_id, code, &bytes, &exchange.token);
@@ -88,6 +101,15 @@ impl RemoteEndpoint {
             }
         }
         whole
+    }
+}
+
+/// Block1 of a response (RFC 7959 §2.3): the request's, with M as long as the answer is to go on.
+fn acknowledged(block: Block, code: Code) -> Block {
+    if code == Code::CONTINUE {
+        block
+    } else {
+        block.last()
     }
 }
 

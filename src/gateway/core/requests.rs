@@ -26,6 +26,7 @@ impl Core {
         let mut context = Context {
             parameters: &self.settings.coap,
             max_message: self.settings.max_message(),
+            bodies: &self.bodies,
             random: &mut || self.random.u32(..),
             counters: &mut self.coap_counters,
         };
