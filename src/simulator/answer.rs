@@ -1,15 +1,20 @@
 //! The answers ThingsBoard gives, in the monolith's shapes.
 
+use std::sync::Arc;
+
 use axum::body::{Body, Bytes};
-use axum::http::header::{ALLOW, CONTENT_TYPE};
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 
 /// Spring's content type for a `String` body when the client does not insist on another.
 pub(super) const TEXT: &str = "text/plain;charset=UTF-8";
 /// The content type of JSON answers.
 pub(super) const JSON: &str = "application/json";
 
-/// One HTTP answer, small enough to hold whole.
+/// What ThingsBoard names a package in beside `Content-Disposition`.
+const FILE_NAME: HeaderName = HeaderName::from_static("x-filename");
+
+/// One HTTP answer. Its body is small or shared, so it is held whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
@@ -17,6 +22,8 @@ pub(super) struct Answer {
     pub(super) body: Bytes,
     /// The methods a 405 names.
     pub(super) allow: Option<&'static str>,
+    /// What a package would be called as a file.
+    pub(super) file_name: Option<Arc<str>>,
 }
 
 /// `ThingsboardErrorCode`, as far as the device API shows it.
@@ -45,6 +52,7 @@ impl Answer {
             content_type: None,
             body: Bytes::new(),
             allow: None,
+            file_name: None,
         }
     }
 
@@ -109,6 +117,17 @@ impl Answer {
         }
         if let Some(methods) = self.allow {
             headers.insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        if let Some(name) = self.file_name {
+            let disposition = format!("attachment;filename={name}");
+            for (header, value) in [
+                (CONTENT_DISPOSITION, disposition.as_str()),
+                (FILE_NAME, &name),
+            ] {
+                if let Ok(value) = HeaderValue::from_str(value) {
+                    headers.insert(header, value);
+                }
+            }
         }
         response
     }

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod outage;
+mod packages;
 mod rpc;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::sync::broadcast;
 use super::arrival::Arrival;
 use super::clock::in_ms;
 use super::device_api::Profile;
+use super::directory::Full;
 use super::fault::Fault;
 use super::json::Element;
 use super::rule_chain::Reply;
@@ -52,10 +54,11 @@ impl std::fmt::Debug for Control {
 
 impl Control {
     /// Defines a device, or gives the one of that name another token; its attributes and telemetry stay. With another
-    /// token the device's subscriptions are forgotten: its open polls hear nothing more until their timer.
+    /// token the device's subscriptions are forgotten: its open polls hear nothing more until their timer. A new device
+    /// has the packages that are assigned to all.
     ///
     /// # Errors
-    /// An empty name or token, a token that another device has, or too many devices.
+    /// An empty name or token, a token that another device has, too many devices, or no room for its attributes.
     pub fn add_device(&self, name: &str, token: &str) -> Result<(), Refused> {
         self.put_device(name, token, None)
     }
@@ -81,10 +84,15 @@ impl Control {
         if let Some(device) = state.directory.get_mut(name) {
             device.provisioned = false;
         }
-        if old.is_some_and(|old| old.as_deref() != Some(token)) {
-            state.long_polls.apply(|downlink| downlink.rotate(name));
+        match old {
+            None => state.announce_to_new(name).map_err(no_room),
+            Some(old) => {
+                if old.as_deref() != Some(token) {
+                    state.long_polls.apply(|downlink| downlink.rotate(name));
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// Deletes a device: its open polls end with a 403, and its token is unknown from now on. False if there was none
@@ -94,6 +102,7 @@ impl Control {
         let was_there = state.directory.remove(name);
         if was_there {
             state.long_polls.apply(|downlink| downlink.delete(name));
+            state.packages.forget(name);
         }
         was_there
     }
@@ -204,6 +213,10 @@ fn known(state: &State, device: &str) -> Result<(), Refused> {
         Some(_) => Ok(()),
         None => Err(Refused(format!("there is no device {device:?}"))),
     }
+}
+
+fn no_room(Full: Full) -> Refused {
+    Refused("there is no room for more values".to_owned())
 }
 
 /// For reading by a program. What JSON cannot say (a double beyond its range) becomes text.

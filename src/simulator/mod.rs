@@ -10,7 +10,8 @@
 //! actors) has for it. Beside it stands [`control_api`], under `/simulator`, with the same controls that [`Control`]
 //! gives to code in the same process.
 //!
-//! Not here yet: packages (`GET firmware`, `GET software`); they answer 501, which ThingsBoard never does.
+//! [`packages`] is such a model as well: which firmware and software there is, who has it assigned, and the parts that
+//! devices fetch of it.
 
 mod answer;
 mod arrival;
@@ -27,6 +28,7 @@ mod help;
 mod json;
 mod lines;
 mod long_poll;
+pub(crate) mod packages;
 mod rule_chain;
 mod service;
 mod state;
@@ -49,6 +51,7 @@ pub use directory::Scope;
 pub use downlink::{CommandOutcome, PollCounts, Subscriptions};
 pub use fault::{Fault, Outcome};
 pub use help::HELP;
+pub use packages::{Assignee, Package, PackageId, PackageKind, Served};
 pub use rule_chain::Reply;
 pub use state::Timeouts;
 

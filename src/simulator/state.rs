@@ -1,5 +1,7 @@
 //! Everything the simulator remembers, behind one lock.
 
+mod attributes;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +17,7 @@ use super::downlink::Delays;
 use super::fault::Faults;
 use super::lines::Lines;
 use super::long_poll::LongPolls;
+use super::packages::Packages;
 use super::rule_chain::RuleChain;
 
 /// How long ThingsBoard waits for a reply, or a message, that may never come.
@@ -48,6 +51,7 @@ pub(super) struct State {
     pub(super) profiles: BTreeMap<String, Profile>,
     pub(super) rule_chain: RuleChain,
     pub(super) long_polls: LongPolls,
+    pub(super) packages: Packages,
     /// So many more reads of attributes find the attribute store failing.
     pub(super) attribute_store_fails: u32,
     pub(super) faults: Faults,
@@ -74,6 +78,7 @@ impl Shared {
                 profiles: BTreeMap::new(),
                 rule_chain: RuleChain::default(),
                 long_polls: LongPolls::new(clock),
+                packages: Packages::default(),
                 attribute_store_fails: 0,
                 faults: Faults::default(),
                 arrivals: Arrivals::new(),

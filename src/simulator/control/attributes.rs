@@ -4,9 +4,8 @@ use serde_json::Value;
 
 use super::super::device_api::attributes_element;
 use super::super::directory::Scope;
-use super::super::downlink::Change;
 use super::super::json::{self, Element};
-use super::{Control, Refused, as_value, known};
+use super::{Control, Refused, as_value, known, no_room};
 
 impl Control {
     /// Sets a shared attribute of a device, and tells those who poll for it now.
@@ -64,23 +63,7 @@ impl Control {
             .map_err(|_| Refused("the values are no JSON object".to_owned()))?;
         let mut state = self.0.lock();
         known(&state, device)?;
-        let change = match scope {
-            Scope::Shared if !values.is_empty() => {
-                let values = Element::Object(values.clone());
-                Some(Change::Updated(values.to_string()))
-            }
-            Scope::Shared | Scope::Client => None,
-        };
-        state
-            .directory
-            .set_attributes(device, scope, values)
-            .map_err(|_| Refused("there is no room for more values".to_owned()))?;
-        if let Some(change) = change {
-            state
-                .long_polls
-                .apply(|downlink| downlink.attributes_changed(device, change));
-        }
-        Ok(())
+        state.set_attributes(device, scope, values).map_err(no_room)
     }
 
     /// Removes attributes of a device, and tells those who poll for shared ones now. Keys it does not have are no
@@ -96,13 +79,7 @@ impl Control {
     ) -> Result<(), Refused> {
         let mut state = self.0.lock();
         known(&state, device)?;
-        state.directory.remove_attributes(device, scope, keys);
-        if scope == Scope::Shared && !keys.is_empty() {
-            let change = Change::Deleted(keys.to_vec());
-            state
-                .long_polls
-                .apply(|downlink| downlink.attributes_changed(device, change));
-        }
+        state.remove_attributes(device, scope, keys);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use super::super::control::ServerRpc;
 use super::super::device_api::{Profile, Strategy};
 use super::super::fault::{Fault, Outcome};
 use super::super::json;
+use super::super::packages::Package;
 use super::super::state::Timeouts;
 
 /// The longest pause that makes sense: a day.
@@ -87,6 +88,47 @@ pub(super) fn command(body: &str) -> Result<ServerRpc, String> {
         oneway: input.oneway.unwrap_or(false),
         timeout: duration("timeoutMs", input.timeout_ms)?.unwrap_or(ServerRpc::DEFAULT_TIMEOUT),
     })
+}
+
+pub(super) fn package(body: &str) -> Result<Package, String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Input {
+        size: Option<usize>,
+        seed: Option<u64>,
+        url: Option<String>,
+        tag: Option<String>,
+    }
+    let input: Input = parse(body, r#"{"size":1048576}"#)?;
+    let package = match (input.size, input.seed, input.url) {
+        (Some(size), None, None) => Package::generated(size),
+        (Some(size), Some(seed), None) => Package::seeded(size, seed),
+        (None, None, Some(url)) => Package::external(&url),
+        (None, ..) => {
+            return Err(
+                "say what it is made of: a size (with a seed, or without), or a url".to_owned(),
+            );
+        }
+        (Some(_), _, Some(_)) => {
+            return Err("a package with a url has no bytes here, so no size".to_owned());
+        }
+    };
+    Ok(match input.tag {
+        Some(tag) => package.tagged(&tag),
+        None => package,
+    })
+}
+
+/// Title and version.
+pub(super) fn assignment(body: &str) -> Result<(String, String), String> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Input {
+        title: String,
+        version: String,
+    }
+    let input: Input = parse(body, r#"{"title":"meter","version":"1.1"}"#)?;
+    Ok((input.title, input.version))
 }
 
 pub(super) fn restart(body: &str) -> Result<Duration, String> {

@@ -3,10 +3,12 @@
 mod command;
 mod input;
 mod output;
+mod packages;
 mod thingsboard;
 
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::header::CONTENT_LENGTH;
 use axum::http::{Method, StatusCode};
@@ -19,10 +21,11 @@ use super::control::{Control, Refused};
 use super::device_api::{query_parameter, segments};
 use super::directory::Scope;
 use super::json;
+use super::packages::LARGEST_PACKAGE;
 use super::rule_chain::Reply;
 use super::state::Shared;
 
-/// The longest body a control takes.
+/// The longest body a control takes, unless it is a package.
 const LONGEST_BODY: u64 = 1024 * 1024;
 
 /// What `GET /` says.
@@ -37,28 +40,40 @@ pub(super) fn is_for(path: &str) -> bool {
 /// Answers one request.
 pub(super) async fn serve(shared: &Arc<Shared>, line: &Line, request: Request) -> Answer {
     let (head, body) = request.into_parts();
+    let Some(path) = segments(head.uri.path()) else {
+        body::swallow(body).await;
+        return failed(StatusCode::BAD_REQUEST, "the path has a malformed %-escape");
+    };
+    let path: Vec<&str> = path.iter().skip(1).map(String::as_str).collect();
+    let is_upload = packages::is_upload(&head.method, &path);
+    let longest = if is_upload {
+        u64::try_from(LARGEST_PACKAGE).unwrap_or(u64::MAX)
+    } else {
+        LONGEST_BODY
+    };
     let announced = head.headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > LONGEST_BODY) {
+    if announced.is_some_and(|length| length > longest) {
         body::swallow(body).await;
-        return too_long();
+        return too_long(longest);
     }
-    let held = match body::read(body, LONGEST_BODY, shared).await {
+    let held = match body::read(body, longest, shared).await {
         Ok(held) => held,
-        Err(BodyError::TooLong) => return too_long(),
+        Err(BodyError::TooLong) => return too_long(longest),
         Err(BodyError::NoRoom) => {
             let message = "too many request bodies are held at once, try again";
             return failed(StatusCode::SERVICE_UNAVAILABLE, message);
         }
         Err(BodyError::Broken) => return failed(StatusCode::BAD_REQUEST, "the body broke off"),
     };
-    let Ok(text) = std::str::from_utf8(&held.bytes) else {
+    let text = if is_upload {
+        Ok("")
+    } else {
+        std::str::from_utf8(&held.bytes)
+    };
+    let Ok(text) = text else {
         return failed(StatusCode::BAD_REQUEST, "the body is not UTF-8");
     };
-    let Some(path) = segments(head.uri.path()) else {
-        return failed(StatusCode::BAD_REQUEST, "the path has a malformed %-escape");
-    };
-    let path: Vec<&str> = path.iter().skip(1).map(String::as_str).collect();
     let control = Control(Arc::clone(shared));
     let answered = if let (&Method::POST, ["simulator", "devices", name, "rpc"]) =
         (&head.method, path.as_slice())
@@ -72,6 +87,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, line: &Line, request: Request) -
             line,
             query: head.uri.query(),
             body: text,
+            bytes: &held.bytes,
         };
         call.answer(&head.method, &path)
     };
@@ -103,7 +119,9 @@ struct Call<'a> {
     control: &'a Control,
     line: &'a Line,
     query: Option<&'a str>,
+    /// The body as text; empty if it is a package.
     body: &'a str,
+    bytes: &'a Bytes,
 }
 
 type Answered = Result<Answer, Rejection>;
@@ -179,7 +197,7 @@ impl Call<'_> {
                 self.control.clear_faults();
                 Ok(done())
             }
-            _ => self.thingsboard(method, path),
+            _ => self.packages(method, path),
         }
     }
 
@@ -283,9 +301,9 @@ fn failed(status: StatusCode, reason: &str) -> Answer {
     }
 }
 
-fn too_long() -> Answer {
+fn too_long(longest: u64) -> Answer {
     failed(
         StatusCode::PAYLOAD_TOO_LARGE,
-        "a control takes at most 1 MiB",
+        &format!("this control takes at most {longest} bytes"),
     )
 }

@@ -3,11 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::super::arrival::Arrival;
-use super::super::control::{Control, as_value};
+use super::super::control::{Control, Refused, as_value};
 use super::super::device_api::attributes_element;
 use super::super::directory::{Device, Scope};
 use super::super::downlink::PollCounts;
 use super::super::fault::{Fault, Outcome};
+use super::super::packages::{Assignee, PackageId, PackageKind, Source, Stored};
 use super::super::rule_chain::Reply;
 use super::super::state::Timeouts;
 
@@ -30,6 +31,11 @@ pub(super) fn summary(control: &Control) -> Value {
             "GET|POST|DELETE /simulator/devices/{name}/attributes/{client|shared}?keys=",
             "POST /simulator/devices/{name}/rpc",
             "GET /simulator/devices/{name}/subscriptions",
+            "GET|PUT|DELETE /simulator/devices/{name}/{firmware|software}",
+            "GET|PUT|DELETE /simulator/{firmware|software}",
+            "GET /simulator/packages",
+            "GET|PUT|DELETE /simulator/packages/{firmware|software}/{title}/{version}",
+            "PUT /simulator/packages/{firmware|software}/{title}/{version}/data?tag=",
             "GET /simulator/profiles",
             "PUT|DELETE /simulator/profiles/{provisionDeviceKey}",
             "GET /simulator/rpc",
@@ -191,6 +197,54 @@ pub(super) fn subscriptions(control: &Control, name: &str) -> Option<Value> {
         "rpc": counts(subscriptions.rpc),
         "pendingCommands": subscriptions.pending_commands,
     }))
+}
+
+pub(super) fn packages(control: &Control) -> Value {
+    let state = control.0.lock();
+    let list = state
+        .packages
+        .iter()
+        .map(|(id, stored)| package_as(id, stored));
+    Value::Array(list.collect())
+}
+
+pub(super) fn package(control: &Control, id: &PackageId) -> Option<Value> {
+    let state = control.0.lock();
+    Some(package_as(id, state.packages.get(id)?))
+}
+
+fn package_as(id: &PackageId, stored: &Stored) -> Value {
+    let mut shown = json!({
+        "type": id.kind.name(),
+        "title": id.title.as_ref(),
+        "version": id.version.as_ref(),
+        "tag": stored.tag,
+        "served": { "requests": stored.served.requests, "bytes": stored.served.bytes },
+    });
+    if let Value::Object(members) = &mut shown {
+        match &stored.source {
+            Source::Here { bytes, checksum } => {
+                members.insert("size".to_owned(), json!(bytes.len()));
+                members.insert("sha256".to_owned(), json!(checksum));
+            }
+            Source::External(url) => {
+                members.insert("url".to_owned(), json!(url));
+            }
+        }
+    }
+    shown
+}
+
+/// Null where none is assigned. Of a device it is what it is served, its own or that of all.
+pub(super) fn assignment(
+    control: &Control,
+    whom: Assignee<'_>,
+    kind: PackageKind,
+) -> Result<Value, Refused> {
+    let assigned = control.assigned_package(whom, kind)?;
+    let shown =
+        |id: PackageId| json!({ "title": id.title.as_ref(), "version": id.version.as_ref() });
+    Ok(assigned.map_or(Value::Null, shown))
 }
 
 pub(super) fn subscription_delay(control: &Control) -> Value {

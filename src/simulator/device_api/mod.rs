@@ -5,6 +5,8 @@
 
 mod attributes;
 mod client_rpc;
+mod package;
+mod parameter;
 mod provision;
 mod route;
 mod telemetry;
@@ -20,9 +22,10 @@ use super::json::{Element, ShapeError, SyntaxError, read};
 use super::state::State;
 
 pub(super) use attributes::element as attributes_element;
+pub(super) use parameter::{form_decoded, query_parameter};
 pub use provision::{Profile, Strategy};
 use route::{Feature, Route};
-pub(super) use route::{form_decoded, is_poll, query_parameter, segments, shown, token};
+pub(super) use route::{is_poll, segments, shown, token};
 
 /// A request as ThingsBoard's controller sees it, its body read.
 pub(super) struct Request<'a> {
@@ -91,6 +94,7 @@ pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Verdict {
             Ok(Then::Answer(Answer::empty(StatusCode::OK)))
         }
         Feature::ClientRpc => client_rpc::post(state, request),
+        Feature::Package(asked) => Ok(Then::Answer(package::get(state, &device, &asked))),
     };
     Verdict {
         device: Some(device),

@@ -148,6 +148,7 @@ fn provision(state: &mut State, body: &str) -> Result<Element, Refusal> {
             if let Some(device) = state.directory.get_mut(&name) {
                 device.provisioned = true;
             }
+            state.announce_to_new(&name).map_err(|_| Thrown::Empty)?;
             Ok(asked.into_answer())
         }
         Strategy::CheckPreProvisionedDevices => {

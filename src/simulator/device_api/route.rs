@@ -2,12 +2,14 @@
 
 use axum::http::{Method, StatusCode};
 
-use super::super::answer::{Answer, ErrorCode, TEXT};
+use super::super::answer::{Answer, ErrorCode};
 use super::super::downlink::Kind;
-use super::{Request, bad_request};
+use super::super::packages::{PackageKind, PackageRequest};
+use super::parameter::{self, decoded};
+use super::{Request, bad_request, package};
 
 /// An endpoint that asks for a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Feature {
     ReadAttributes,
     WriteAttributes,
@@ -22,6 +24,7 @@ pub(super) enum Feature {
         id: i32,
     },
     ClientRpc,
+    Package(PackageRequest),
 }
 
 /// Where a request goes.
@@ -33,22 +36,21 @@ pub(super) enum Route {
 }
 
 /// What stands behind a method of a path.
-#[derive(Clone, Copy)]
 enum Target {
     Feature(Feature),
     /// Its timeout is to be read.
     Poll(Kind),
     /// Its id is to be read.
     RpcReply,
+    /// Its title, its version and the part that is wanted are to be read.
+    Package(PackageKind),
     Provision,
-    /// ThingsBoard has it, this simulator does not yet (packages).
-    NotYet,
 }
 
 /// Finds the endpoint and checks what Spring checks before it calls it.
 pub(super) fn route(request: &Request<'_>) -> Route {
     use Feature::{ClientRpc, ReadAttributes, Telemetry, WriteAttributes};
-    use Target::{Feature as Has, NotYet, Poll, Provision, RpcReply};
+    use Target::{Feature as Has, Package, Poll, Provision, RpcReply};
 
     if refused_by_firewall(request) {
         return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
@@ -68,7 +70,8 @@ pub(super) fn route(request: &Request<'_>) -> Route {
         [_, "rpc"] => (Some(Poll(Kind::Rpc)), Some(Has(ClientRpc))),
         [_, "rpc", id] if !id.is_empty() => (None, Some(RpcReply)),
         [_, "attributes", "updates"] => (Some(Poll(Kind::Attributes)), None),
-        [_, "firmware" | "software"] => (Some(NotYet), None),
+        [_, "firmware"] => (Some(Package(PackageKind::Firmware)), None),
+        [_, "software"] => (Some(Package(PackageKind::Software)), None),
         _ => (None, None),
     };
     let allow = match (get.is_some(), post.is_some()) {
@@ -96,22 +99,19 @@ pub(super) fn route(request: &Request<'_>) -> Route {
                 ..not_allowed(request)
             });
         }
-        Some(NotYet) => {
-            return Route::Answer(Answer::with_body(
-                StatusCode::NOT_IMPLEMENTED,
-                TEXT,
-                "this simulator does not have firmware and software packages yet",
-            ));
-        }
         Some(Provision) if request.body.is_empty() => {
             return Route::Answer(body_missing(request, "provisionDevice"));
         }
         Some(Provision) => return Route::Provision,
-        Some(Poll(kind)) => match timeout(request.query) {
+        Some(Poll(kind)) => match parameter::long(request.query, "timeout") {
             Ok(timeout_ms) => Feature::Poll { kind, timeout_ms },
             Err(message) => return Route::Answer(bad_request(request, &message)),
         },
-        Some(RpcReply) => match integer(rest.last().copied().unwrap_or_default()) {
+        Some(Package(kind)) => match package::request(kind, request.query) {
+            Ok(asked) => Feature::Package(asked),
+            Err(message) => return Route::Answer(bad_request(request, &message)),
+        },
+        Some(RpcReply) => match parameter::request_id(rest.last().copied().unwrap_or_default()) {
             Ok(id) => Feature::RpcReply { id },
             Err(message) => return Route::Answer(bad_request(request, &message)),
         },
@@ -122,7 +122,7 @@ pub(super) fn route(request: &Request<'_>) -> Route {
         Telemetry => "postTelemetry",
         Feature::RpcReply { .. } => "replyToCommand",
         ClientRpc => "postRpcRequest",
-        ReadAttributes | Feature::Claim | Feature::Poll { .. } => "",
+        ReadAttributes | Feature::Claim | Feature::Poll { .. } | Feature::Package(_) => "",
     };
     if !handler.is_empty() && request.body.is_empty() {
         return Route::Answer(body_missing(request, handler));
@@ -158,55 +158,10 @@ pub(in crate::simulator) fn token(path: &str) -> Option<String> {
     decoded(token)
 }
 
-/// A query parameter as Spring binds it to a `String`: given several times, its values are joined with commas.
-pub(in crate::simulator) fn query_parameter(query: Option<&str>, name: &str) -> Option<String> {
-    let values: Vec<String> = query_values(query, name).collect();
-    (!values.is_empty()).then(|| values.join(","))
-}
-
-/// The values of a query parameter, in their order.
-fn query_values(query: Option<&str>, name: &str) -> impl Iterator<Item = String> {
-    let pairs = query.unwrap_or_default().split('&');
-    pairs.filter_map(move |pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (form_decoded(key) == name).then(|| form_decoded(value))
-    })
-}
-
-/// A poll's timeout: given several times, the first counts; absent or empty it is 0.
-fn timeout(query: Option<&str>) -> Result<i64, String> {
-    let given = query_values(query, "timeout").next().unwrap_or_default();
-    if given.is_empty() {
-        return Ok(0);
-    }
-    number(&given).ok_or_else(|| unconverted("timeout", "long", &given))
-}
-
-/// One part of a query or form: `+` is a space, `%XX` a byte.
-pub(in crate::simulator) fn form_decoded(text: &str) -> String {
-    let text = text.replace('+', " ");
-    decoded(&text).unwrap_or(text)
-}
-
 /// The segments of a path, percent-decoded; the first is what stands before the first slash. `None` where an escape
 /// is malformed.
 pub(in crate::simulator) fn segments(path: &str) -> Option<Vec<String>> {
     path.split('/').map(decoded).collect()
-}
-
-fn decoded(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment;
-    while let Some((plain, escape)) = rest.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let digits = escape
-            .get(..2)
-            .filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = escape.get(2..).unwrap_or_default();
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// What never reaches a controller: characters Tomcat refuses in a request line, and what Spring Security's
@@ -237,36 +192,6 @@ fn refused_by_firewall(request: &Request<'_>) -> bool {
         || path
             .split('/')
             .any(|segment| segment == "." || segment == "..")
-}
-
-/// An RPC id.
-fn integer(text: &str) -> Result<i32, String> {
-    number(text)
-        .and_then(|number| i32::try_from(number).ok())
-        .ok_or_else(|| unconverted("requestId", "java.lang.Integer", text))
-}
-
-/// Spring's conversion to a whole number: decimal, or hexadecimal with a prefix.
-fn number(text: &str) -> Option<i64> {
-    let trimmed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    let unsigned = trimmed.strip_prefix('-').unwrap_or(&trimmed);
-    let hexadecimal = unsigned
-        .strip_prefix("0x")
-        .or_else(|| unsigned.strip_prefix("0X"))
-        .or_else(|| unsigned.strip_prefix('#'));
-    let parsed = match hexadecimal {
-        Some(digits) if trimmed.starts_with('-') => i64::from_str_radix(&format!("-{digits}"), 16),
-        Some(digits) => i64::from_str_radix(digits, 16),
-        None => trimmed.parse(),
-    };
-    parsed.ok()
-}
-
-fn unconverted(parameter: &str, kind: &str, text: &str) -> String {
-    format!(
-        "Method parameter '{parameter}': Failed to convert value of type 'java.lang.String' to required type \
-         '{kind}'; For input string: \"{text}\""
-    )
 }
 
 fn body_missing(request: &Request<'_>, handler: &str) -> Answer {

@@ -86,10 +86,59 @@ fn a_wrong_method_is_405_and_says_what_is_allowed() {
 }
 
 #[test]
-fn what_comes_later_says_so() {
-    for path in ["firmware", "software"] {
-        let path = format!("/api/v1/t/{path}");
-        assert_eq!(status(&Method::GET, &path, ""), 501, "{path}");
+fn a_package_is_asked_for_by_title_version_and_part() {
+    let routed = |path: &str| routed(&Method::GET, &format!("/api/v1/t/{path}"), "");
+    let asked = |kind, title: &str, size, chunk| Route::Found {
+        token: "t".to_owned(),
+        feature: Feature::Package(PackageRequest {
+            kind,
+            title: title.to_owned(),
+            version: "1.0".to_owned(),
+            size,
+            chunk,
+        }),
+    };
+    let firmware = |title, size, chunk| asked(PackageKind::Firmware, title, size, chunk);
+    for (path, expected) in [
+        ("firmware?title=a&version=1.0", firmware("a", 0, 0)),
+        ("firmware?title=&version=1.0", firmware("", 0, 0)),
+        (
+            "firmware?chunk=3&size=1024&version=1.0&title=a%20b+%2F",
+            firmware("a b /", 1024, 3),
+        ),
+        (
+            "firmware?title=a&title=b&version=1.0&size=&chunk=0x10",
+            firmware("a,b", 0, 16),
+        ),
+        (
+            "software?title=a&version=1.0&size=-1",
+            asked(PackageKind::Software, "a", -1, 0),
+        ),
+    ] {
+        assert_eq!(routed(path), expected, "{path}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_request_for_a_package_is_400_and_named() {
+    for (query, name) in [
+        ("", "'title'"),
+        ("?version=1", "'title'"),
+        ("?title=a", "'version'"),
+        ("?title=a&version=1&size=x", "'size'"),
+        ("?title=a&version=1&size=2147483648", "'size'"),
+        ("?title=a&version=1&size=1&chunk=1.5", "'chunk'"),
+    ] {
+        let path = format!("/api/v1/t/firmware{query}");
+        let Route::Answer(answer) = routed(&Method::GET, &path, "") else {
+            panic!("{query}: found");
+        };
+        assert_eq!(answer.status.as_u16(), 400, "{query}");
+        let text = std::str::from_utf8(&answer.body).unwrap();
+        assert!(
+            text.contains(name) && text.contains(r#""errorCode":31"#),
+            "{text}"
+        );
     }
 }
 
@@ -198,13 +247,4 @@ fn no_shown_path_has_a_token_in_it() {
     ] {
         assert_eq!(shown(path), expected);
     }
-}
-
-#[test]
-fn a_repeated_parameter_is_joined_with_commas() {
-    let query = Some("a=1&b=x%2Cy+z&a=2&c");
-    assert_eq!(query_parameter(query, "a").as_deref(), Some("1,2"));
-    assert_eq!(query_parameter(query, "b").as_deref(), Some("x,y z"));
-    assert_eq!(query_parameter(query, "c").as_deref(), Some(""));
-    assert_eq!(query_parameter(query, "d"), None);
 }

@@ -148,14 +148,6 @@ async fn an_rpc_id_that_is_no_number_is_400() {
 }
 
 #[tokio::test]
-async fn packages_say_that_they_are_not_here_yet() {
-    let server = start().await;
-    for feature in ["firmware", "software"] {
-        assert_eq!(server.get(feature).await.status, 501, "{feature}");
-    }
-}
-
-#[tokio::test]
 async fn the_hundredth_answer_closes_the_connection() {
     let server = start().await;
     let request = format!("GET /api/v1/{TOKEN}/attributes HTTP/1.1\r\nHost: x\r\n\r\n");

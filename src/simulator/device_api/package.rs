@@ -1,0 +1,46 @@
+//! `GET /{token}/firmware` and `GET /{token}/software`.
+//!
+//! There is no ETag, and nothing tells how large the package is. ThingsBoard's framework probably takes a `Range` header
+//! here (untested); the simulator ignores it.
+
+use axum::http::StatusCode;
+
+use super::super::answer::Answer;
+use super::super::fault::status_code;
+use super::super::packages::{Fetched, PackageKind, PackageRequest};
+use super::super::state::State;
+use super::parameter::{int, query_parameter};
+
+/// What ThingsBoard sends packages as.
+const BINARY: &str = "application/octet-stream";
+
+/// The query's parameters in the order Spring takes them, or what it says to the first that is wrong.
+pub(super) fn request(kind: PackageKind, query: Option<&str>) -> Result<PackageRequest, String> {
+    let required = |name: &str| {
+        query_parameter(query, name).ok_or_else(|| {
+            format!(
+                "Required request parameter '{name}' for method parameter type String is not present"
+            )
+        })
+    };
+    Ok(PackageRequest {
+        kind,
+        title: required("title")?,
+        version: required("version")?,
+        size: int(query, "size")?,
+        chunk: int(query, "chunk")?,
+    })
+}
+
+/// The part that was asked for, or a refusal without a body.
+pub(super) fn get(state: &mut State, device: &str, request: &PackageRequest) -> Answer {
+    match state.packages.fetch(device, request) {
+        Fetched::Part { bytes, file_name } => Answer {
+            file_name: Some(file_name),
+            ..Answer::with_body(StatusCode::OK, BINARY, bytes)
+        },
+        refused @ (Fetched::NotFound | Fetched::OtherAssigned | Fetched::Failed) => {
+            Answer::empty(status_code(refused.status()))
+        }
+    }
+}
