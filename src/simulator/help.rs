@@ -36,6 +36,24 @@ A two-way command waits for its reply, which names the id that a poll was given:
   curl 'http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/rpc?timeout=20000'
   curl -H 'Content-Type: application/json' http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/rpc/1 -d '{"open":true}'
 
+Packages: firmware and software, made here (any size, the same bytes each time), uploaded (16 MiB at most; a file with
+--data-binary @image.bin), or at a URL elsewhere. They are assigned to one device or to all, which sets fw_title,
+fw_version, fw_size, fw_checksum (or sw_...) of those devices; then they are fetched, whole or in chunks. What was served
+of each is counted. The first one's SHA-256 is
+01ac200d5808b9d6e3ab5f05977d9bf4b88eabc21bad6a30c72cc3ad7d53341e:
+  curl -X PUT http://127.0.0.1:8080/simulator/packages/firmware/meter/1.1 -d '{"size":1048576}'
+  curl -X PUT http://127.0.0.1:8080/simulator/packages/firmware/meter/1.2 -d '{"size":1048576,"seed":7,"tag":"trial"}'
+  curl -X PUT http://127.0.0.1:8080/simulator/packages/software/app/7/data -d 'these bytes'
+  curl -X PUT http://127.0.0.1:8080/simulator/packages/software/app/8 -d '{"url":"https://example.com/app-8"}'
+  curl -X PUT http://127.0.0.1:8080/simulator/devices/meter-17/firmware -d '{"title":"meter","version":"1.1"}'
+  curl -X PUT http://127.0.0.1:8080/simulator/software -d '{"title":"app","version":"7"}'
+  curl 'http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/attributes?sharedKeys=fw_title,fw_version,fw_size,fw_checksum'
+  curl -o part 'http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/firmware?title=meter&version=1.1&size=65536&chunk=0'
+  curl 'http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/software?title=app&version=7'
+  curl http://127.0.0.1:8080/simulator/packages
+  curl -X DELETE http://127.0.0.1:8080/simulator/devices/meter-17/firmware
+  curl -X DELETE http://127.0.0.1:8080/simulator/packages/firmware/meter/1.1
+
 Provisioning (strategy: ALLOW_CREATE_NEW_DEVICES, CHECK_PRE_PROVISIONED_DEVICES, DISABLED):
   curl -X PUT http://127.0.0.1:8080/simulator/profiles/KEY -d '{"secret":"SECRET","strategy":"ALLOW_CREATE_NEW_DEVICES"}'
 

@@ -46,7 +46,9 @@ pub(super) async fn start() -> Server {
 pub(super) struct Reply {
     pub(super) status: u16,
     head: String,
+    /// As text; what is none in it is replaced.
     pub(super) body: String,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -129,9 +131,15 @@ pub(super) fn parsed(raw: &[u8]) -> Reply {
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no HTTP: {text:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let separator = b"\r\n\r\n";
+    let end = raw
+        .windows(4)
+        .position(|window| window == separator)
+        .unwrap();
     Reply {
         status,
         head: head.to_owned(),
         body: body.to_owned(),
+        bytes: raw[end + 4..].to_vec(),
     }
 }

@@ -6,6 +6,7 @@ mod commands;
 mod control;
 mod faults;
 mod limits;
+mod packages;
 mod polls;
 mod provisioning;
 mod restart;
