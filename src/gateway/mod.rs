@@ -8,6 +8,7 @@
 //! | [`route`] | which resource a path names |
 //! | [`translate`] | requests into upstream requests, outcomes into responses |
 //! | [`relay`] | Observe over ThingsBoard's long polls |
+//! | [`firmware`] | packages: one cache for the fleet, blocks to devices |
 //! | [`journal`] | the log lines |
 //! | [`forward`] | one call to upstream |
 //! | [`service`] | a configured gateway, bound and ready to run |
@@ -16,6 +17,7 @@
 pub mod call;
 pub mod core;
 pub mod counters;
+pub mod firmware;
 pub mod forward;
 pub mod journal;
 #[cfg(test)]

@@ -1,0 +1,394 @@
+//! Chunks: from the cache to devices, and from ThingsBoard to the cache.
+//!
+//! ```text
+//! wanted ──▶ asked for ──▶ came ──▶ confirmed: in the cache, and those who waited read it
+//!                 │          └────▶ disowned: they begin again
+//!                 └──▶ refused: they begin again, with tokens of their own
+//! ```
+
+use super::assignment::Identity;
+use super::cache::Key;
+use super::calls::Urgency;
+use super::edition::{Contradiction, EditionId, PIECE};
+use super::packages::{Packages, Stop};
+use super::readers::{ReaderId, Sample};
+use super::waiters::{Awaited, Waiter};
+use super::{Block, Name, Refusal, Wanted};
+use crate::upstream::{Answer, Error, Operation};
+use bytes::Bytes;
+use std::time::Instant;
+
+/// Chunks that are under way or wait for it.
+const MOST_FLIGHTS: usize = 4096;
+/// ThingsBoard counts bytes in 31 bits; what begins beyond that is in no package.
+const LONGEST_PACKAGE: u64 = 1 << 31;
+
+/// A chunk on its way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    /// With whose token.
+    reader: ReaderId,
+    name: Name,
+    /// It has come, and is not yet confirmed.
+    came: Option<Bytes>,
+}
+
+/// The bytes a device wants, counted from the beginning of the package.
+struct Span {
+    /// Of the cut, if there is one.
+    first: u64,
+    from: u64,
+    to: u64,
+    /// The end of the cut.
+    end: u64,
+}
+
+impl Span {
+    /// Nothing for what no package has.
+    fn of(wanted: &Wanted, chunk: usize) -> Option<Span> {
+        let (first, end) = match wanted.cut {
+            Some(cut) if cut.size > 0 => {
+                let first = cut.size.checked_mul(cut.chunk)?;
+                (first, first.saturating_add(cut.size))
+            }
+            // As ThingsBoard has it, a size of zero is no cut.
+            Some(_) | None => (0, u64::MAX),
+        };
+        let from = first.checked_add(wanted.offset)?;
+        let length = u64::try_from(wanted.length.min(chunk)).ok()?;
+        let to = from.saturating_add(length).min(end);
+        let exists = from < LONGEST_PACKAGE && (from < end || wanted.offset == 0);
+        exists.then_some(Span {
+            first,
+            from,
+            to,
+            end,
+        })
+    }
+}
+
+impl Packages {
+    /// Puts a block together, or says what is missing.
+    pub(super) fn collect(
+        &mut self,
+        waiter: &mut Waiter,
+        name: &Name,
+        id: EditionId,
+    ) -> Result<Block, Stop> {
+        let past_the_end = Stop::Refused(Refusal::PastTheEnd);
+        let span = Span::of(&waiter.wanted, self.settings.chunk).ok_or(past_the_end)?;
+        if self
+            .editions
+            .get(id)
+            .is_none_or(|edition| edition.head().is_none())
+        {
+            return Err(self.want(waiter.reader, name, id, 0));
+        }
+        // RFC 7959 §2.4: blocks of one body have one ETag; what was gathered from another edition is of no use.
+        if waiter.edition != Some(id) {
+            waiter.edition = Some(id);
+            waiter.gathered.clear();
+        }
+        let chunk = self.chunk;
+        loop {
+            let gathered = u64::try_from(waiter.gathered.len()).unwrap_or(u64::MAX);
+            let position = span.from.saturating_add(gathered);
+            let Some(edition) = self.editions.get_mut(id) else {
+                return Err(Stop::Refused(Refusal::Unavailable));
+            };
+            let reaches = edition.reaches(position);
+            let full = position >= span.to;
+            if reaches == Some(false) || (full && (reaches.is_some() || position >= span.end)) {
+                let Some(etag) = edition.etag() else {
+                    return Err(self.want(waiter.reader, name, id, 0));
+                };
+                let size = edition
+                    .size()
+                    .map(|size| size.min(span.end).saturating_sub(span.first));
+                if waiter.gathered.is_empty() && waiter.wanted.offset > 0 {
+                    return Err(Stop::Refused(Refusal::PastTheEnd));
+                }
+                return Ok(Block {
+                    payload: Bytes::from(std::mem::take(&mut waiter.gathered)),
+                    etag,
+                    more: reaches == Some(true) && position < span.end,
+                    size,
+                });
+            }
+            let number = position / chunk;
+            let key = Key {
+                edition: id,
+                number,
+            };
+            // A chunk that is not known to be there is fetched even if it is not to be read: there may be more.
+            let Some(bytes) = self.cache.get(key).filter(|_| !full) else {
+                return Err(self.want(waiter.reader, name, id, number));
+            };
+            let within = usize::try_from(position % chunk).unwrap_or(usize::MAX);
+            let missing = usize::try_from(span.to - position).unwrap_or(usize::MAX);
+            let end = within.saturating_add(missing).min(bytes.len());
+            let Some(part) = bytes.get(within..end).filter(|part| !part.is_empty()) else {
+                return Err(Stop::Refused(Refusal::Nonsense));
+            };
+            waiter.gathered.extend_from_slice(part);
+            if end * 2 > self.settings.chunk {
+                self.want_ahead(waiter.reader, name, id, number + 1);
+            }
+        }
+    }
+
+    /// Has a chunk fetched that a device waits for.
+    fn want(&mut self, reader: ReaderId, name: &Name, edition: EditionId, number: u64) -> Stop {
+        let key = Key { edition, number };
+        if self.flights.contains_key(&key) {
+            self.calls.hurry(key);
+        } else if !self.fetch(reader, name, key, Urgency::Wanted) {
+            return Stop::Refused(Refusal::Unavailable);
+        }
+        Stop::Waits(Awaited::Chunk(key))
+    }
+
+    /// Has a chunk fetched that the device will want next.
+    fn want_ahead(&mut self, reader: ReaderId, name: &Name, edition: EditionId, number: u64) {
+        let key = Key { edition, number };
+        let start = number.saturating_mul(self.chunk);
+        let known = self
+            .editions
+            .get(edition)
+            .and_then(|edition| edition.reaches(start));
+        if known == Some(false) || self.cache.peek(key).is_some() || self.flights.contains_key(&key)
+        {
+            return;
+        }
+        if self.fetch(reader, name, key, Urgency::Ahead) {
+            self.counters.chunks_ahead += 1;
+        }
+    }
+
+    fn fetch(&mut self, reader: ReaderId, name: &Name, key: Key, urgency: Urgency) -> bool {
+        let device = self.readers.get(reader).map(|reader| reader.device.clone());
+        let Some(device) = device.filter(|_| self.flights.len() < MOST_FLIGHTS) else {
+            return false;
+        };
+        let flight = Flight {
+            reader,
+            name: name.clone(),
+            came: None,
+        };
+        self.flights.insert(key, flight);
+        let operation = name.chunk(self.chunk, key.number);
+        self.calls.fetch(key, device, operation, urgency);
+        true
+    }
+
+    /// A chunk has come to its end, one way or the other.
+    pub(super) fn chunk_came(&mut self, now: Instant, key: Key, outcome: Result<Answer, Error>) {
+        let Some(flight) = self.flights.get_mut(&key) else {
+            // Its edition has ended meanwhile.
+            self.cache.release();
+            return;
+        };
+        let (reader, name) = (flight.reader, flight.name.clone());
+        match outcome {
+            Ok(answer) if answer.body.len() <= self.settings.chunk => {
+                self.counters.chunks += 1;
+                let length = u64::try_from(answer.body.len()).unwrap_or(u64::MAX);
+                self.counters.chunk_bytes += length;
+                // A copy has no spare room behind it, as what was read from a connection may have.
+                flight.came = Some(Bytes::copy_from_slice(&answer.body));
+                let arrived = self.next_event();
+                let permit = self
+                    .readers
+                    .get_mut(reader)
+                    .and_then(|reader| reader.permit_or_add(&name));
+                match permit {
+                    Some(permit) => {
+                        permit.unconfirmed.push((key, arrived));
+                        self.check(now, reader, &name, arrived);
+                    }
+                    None => self.fail(key, Refusal::Unavailable),
+                }
+            }
+            Ok(_) => self.fail(key, Refusal::Nonsense),
+            Err(error) => match Refusal::of(&error) {
+                Some(why) => {
+                    self.disown(key);
+                    self.refused(now, reader, &name, why);
+                }
+                None => self.fail(key, Refusal::for_want_of_an_answer(&error)),
+            },
+        }
+    }
+
+    /// A chunk is what it should be.
+    pub(super) fn accept(&mut self, key: Key) {
+        let bytes = self
+            .flights
+            .get(&key)
+            .and_then(|flight| flight.came.clone());
+        let (Some(bytes), Some(edition)) = (bytes, self.editions.get_mut(key.edition)) else {
+            return self.disown(key);
+        };
+        if edition.take(key.number, &bytes).is_err() {
+            return self.contradicted(key.edition);
+        }
+        self.flights.remove(&key);
+        self.cache.insert(key, bytes);
+        if self.prove(key.edition).is_err() {
+            self.counters.wrong_checksums += 1;
+            self.contradicted(key.edition);
+        }
+        self.waiters.wake(&Awaited::Chunk(key));
+    }
+
+    /// Goes on with the checksum as far as there are chunks in order.
+    fn prove(&mut self, id: EditionId) -> Result<(), Contradiction> {
+        while let Some(edition) = self.editions.get_mut(id)
+            && let Some(number) = edition.next_to_prove()
+            && let Some(bytes) = self.cache.peek(Key {
+                edition: id,
+                number,
+            })
+        {
+            edition.prove(bytes)?;
+        }
+        Ok(())
+    }
+
+    /// A chunk that came is not believed, or one was refused: who waited for it begins again.
+    pub(super) fn disown(&mut self, key: Key) {
+        if let Some(flight) = self.flights.remove(&key) {
+            self.counters.chunks_disowned += u64::from(flight.came.is_some());
+            self.cache.release();
+        }
+        self.waiters.wake(&Awaited::Chunk(key));
+    }
+
+    /// A chunk will not come now: who waited for it is told so.
+    pub(super) fn fail(&mut self, key: Key, why: Refusal) {
+        if self.flights.remove(&key).is_some() {
+            self.cache.release();
+        }
+        for id in self.waiters.give_up(&Awaited::Chunk(key)) {
+            self.refuse(id, why);
+        }
+    }
+
+    /// A new edition; the one that nobody has used for longest gives way if there are too many.
+    pub(super) fn add_edition(&mut self, name: Name, identity: Identity, salt: u64) -> EditionId {
+        let (id, displaced) = self.editions.add(name, identity, salt);
+        if let Some(displaced) = displaced {
+            self.end(displaced);
+        }
+        id
+    }
+
+    /// ThingsBoard has another content under the same name and identity: what we have is dropped, and what follows
+    /// gets another ETag.
+    pub(super) fn contradicted(&mut self, id: EditionId) {
+        if let Some(edition) = self.editions.get(id) {
+            self.counters.contradictions += 1;
+            let (name, identity) = (edition.name.clone(), edition.identity.clone());
+            let salt = self.random.u64(1..);
+            self.end(id);
+            self.add_edition(name, identity, salt);
+        }
+    }
+
+    fn end(&mut self, id: EditionId) {
+        self.editions.remove(id);
+        self.cache.remove_edition(id);
+        let keys: Vec<Key> = self
+            .flights
+            .keys()
+            .filter(|key| key.edition == id)
+            .copied()
+            .collect();
+        for key in keys {
+            let came = self
+                .flights
+                .remove(&key)
+                .is_some_and(|flight| flight.came.is_some());
+            // One that is under way gives its room back when it comes.
+            if !self.calls.withdraw(key) && came {
+                self.cache.release();
+            }
+            self.waiters.wake(&Awaited::Chunk(key));
+        }
+    }
+
+    /// A piece of what we have: every other time the end and what is before it, which tells if the package goes on
+    /// there now, and any piece by lot otherwise.
+    pub(super) fn sample(&mut self, id: EditionId) -> Option<Sample> {
+        let end = if self.random.bool() {
+            self.piece_at_the_end(id)
+        } else {
+            None
+        };
+        let piece = end.or_else(|| self.piece_by_lot(id));
+        let (size, offset, bytes) = piece.or_else(|| {
+            let head = self.editions.get(id)?.head()?;
+            Some((PIECE, 0, head.clone()))
+        })?;
+        Some(Sample {
+            edition: id,
+            size,
+            chunk: offset / size,
+            bytes,
+        })
+    }
+
+    /// Of the sizes a piece may have the one with the most bytes before the end, where ThingsBoard begins pieces at
+    /// multiples of their size.
+    fn piece_at_the_end(&self, id: EditionId) -> Option<(u64, u64, Bytes)> {
+        let end = self.editions.get(id)?.end()?;
+        let sizes = PIECE / 2..=PIECE;
+        let size = sizes.max_by_key(|size| end % size)?;
+        let offset = end - end % size;
+        let bytes = self.cached(id, offset, end)?;
+        (!bytes.is_empty()).then_some((size, offset, bytes))
+    }
+
+    fn piece_by_lot(&mut self, id: EditionId) -> Option<(u64, u64, Bytes)> {
+        let from = self.random.u64(..=self.cache.last_of(id)?);
+        let (key, bytes) = self.cache.next_of(id, from)?;
+        let length = u64::try_from(bytes.len()).ok()?;
+        let begin = key.number * self.chunk;
+        let offset = begin + self.random.u64(..length.max(1)) / PIECE * PIECE;
+        let piece = self.cached(id, offset, (offset + PIECE).min(begin + length))?;
+        Some((PIECE, offset, piece))
+    }
+
+    /// Bytes of an edition, if all of them are in the cache.
+    fn cached(&self, edition: EditionId, from: u64, to: u64) -> Option<Bytes> {
+        let chunk = self.chunk;
+        let mut gathered = Vec::new();
+        let mut position = from;
+        while position < to {
+            let number = position / chunk;
+            let bytes = self.cache.peek(Key { edition, number })?;
+            let start = usize::try_from(position % chunk).ok()?;
+            let missing = usize::try_from(to - position).ok()?;
+            let part = bytes.get(start..bytes.len().min(start.saturating_add(missing)))?;
+            if part.is_empty() {
+                return None;
+            }
+            gathered.extend_from_slice(part);
+            position += u64::try_from(part.len()).ok()?;
+        }
+        Some(gathered.into())
+    }
+}
+
+impl Name {
+    /// The request for a chunk of this package.
+    pub(super) fn chunk(&self, size: u64, chunk: u64) -> Operation {
+        Operation::GetPackage {
+            package: self.package,
+            title: self.title.clone(),
+            version: self.version.clone(),
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            chunk,
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What the packages count.
+
+/// Events of the packages, over all devices.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// Blocks given to devices.
+    pub blocks: u64,
+    /// Requests of devices that were refused, for whatever reason.
+    pub refused: u64,
+    /// Of these, for want of room to wait in.
+    pub refused_for_want_of_room: u64,
+    /// Chunks fetched that nobody asked for yet.
+    pub chunks_ahead: u64,
+    /// Chunks that came from ThingsBoard.
+    pub chunks: u64,
+    /// Bytes in them.
+    pub chunk_bytes: u64,
+    /// Chunks dropped to make room for others.
+    pub chunks_displaced: u64,
+    /// Chunks not believed, because the package may have changed while they came.
+    pub chunks_disowned: u64,
+    /// Times it was checked what a device may have.
+    pub checks: u64,
+    /// Editions that ended because ThingsBoard had another content under their name.
+    pub contradictions: u64,
+    /// Of these, whole packages that do not have the checksum their attributes name.
+    pub wrong_checksums: u64,
+}

@@ -1,0 +1,401 @@
+//! What is known of each device that reads packages.
+//!
+//! Of its assignment:
+//!
+//! ```text
+//! unread ──▶ being read ──▶ known ──(30 s)──▶ being read again …
+//!                └─(no answer)─▶ failing: what was known before is used for a while
+//! ```
+//!
+//! Of a package it has asked for:
+//!
+//! ```text
+//! unchecked ──▶ reading ──▶ probing ──▶ allowed ──(ota.authorise_every)──▶ reading …
+//!                                │──▶ refused ──(5 s)──▶ unchecked
+//!                                └──▶ failing: allowed for a while more, if it was
+//! ```
+
+use super::assignment::{Assignment, Identity};
+use super::cache::Key;
+use super::edition::EditionId;
+use super::{Name, Refusal};
+use crate::device::Device;
+use crate::timers::{Slot, Timers};
+use crate::upstream::Package;
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long it is believed which package is assigned.
+const ASSIGNMENT_KNOWN: Duration = Duration::from_secs(30);
+/// How long it is believed that none is, or that ThingsBoard refuses it: a device that tries again and again must
+/// not become a burden for ThingsBoard, but one that waits for its package wants to hear of it.
+const REFUSED: Duration = Duration::from_secs(5);
+/// How long what was known before is used without asking again, where asking has just failed: if ThingsBoard does
+/// not answer at all, each try costs the device the whole of `upstream.timeout`.
+const FAILING: Duration = Duration::from_secs(30);
+/// The same if nothing was known before: those who waited are told, the next may try.
+const FAILED: Duration = Duration::from_secs(1);
+/// Packages of one kind that one device asks for at the same time.
+const MOST_PERMITS: usize = 2;
+/// What is known of a device that asks for nothing any more is forgotten after a day.
+const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+
+/// Names a device and a kind of package for as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReaderId(u64);
+
+/// When something came to nothing, and what a device is told of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    at: Instant,
+    /// What a device is told.
+    pub why: Refusal,
+}
+
+impl Failure {
+    /// So recent that there is no use in asking again. `known`: there is something to go on with until then.
+    pub fn is_recent(&self, now: Instant, known: bool) -> bool {
+        now < self.at + if known { FAILING } else { FAILED }
+    }
+
+    /// A word of ThingsBoard's that still holds.
+    pub fn holds(&self, now: Instant) -> bool {
+        now < self.at + REFUSED
+    }
+}
+
+/// A device, as far as one kind of package is concerned.
+#[derive(Debug)]
+pub struct Reader {
+    /// Whose token is used.
+    pub device: Arc<Device>,
+    /// Firmware or software.
+    pub package: Package,
+    /// What its attributes said last.
+    assignment: Option<Assignment>,
+    /// Since when they say nothing, where they said something before.
+    silent: Option<Instant>,
+    /// When they were read last: the number of the read and the time it ended.
+    read: Option<(u64, Instant)>,
+    /// The number of the read under way.
+    pub reading: Option<u64>,
+    /// The last read came to nothing.
+    pub failing: Option<Failure>,
+    /// ThingsBoard refuses the device as such.
+    pub refused: Option<Failure>,
+    permits: Vec<Permit>,
+    last_used: Instant,
+    timer: Slot,
+}
+
+/// What is known of a device's assignment.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Assigned {
+    /// This is it.
+    Known(Name),
+    /// There is none.
+    Nothing,
+    /// Its attributes must be read.
+    Unknown,
+    /// They could not be read just now.
+    Failed(Refusal),
+}
+
+/// What a device may have, for one package.
+#[derive(Debug)]
+pub struct Permit {
+    /// Which.
+    pub name: Name,
+    /// Which edition it may have, once it was allowed it, and when that was.
+    pub allowed: Option<(EditionId, Instant)>,
+    /// ThingsBoard does not let it have it.
+    pub refused: Option<Failure>,
+    /// The last check came to nothing.
+    pub failing: Option<Failure>,
+    /// The check under way.
+    pub check: Option<Check>,
+    /// Chunks that came under this device's token, with the number of that event: believed once a check that began
+    /// later says so.
+    pub unconfirmed: Vec<(Key, u64)>,
+}
+
+/// How far a check has come.
+#[derive(Debug)]
+pub enum Check {
+    /// The attributes are read. What was read before this event does not count.
+    Reading {
+        /// The event's number.
+        after: u64,
+    },
+    /// A piece of the package is asked for.
+    Probing {
+        /// The event's number.
+        number: u64,
+        /// When the check began, as the number of an event.
+        since: u64,
+        /// What it should be.
+        sample: Option<Sample>,
+    },
+}
+
+/// A piece of a package that we have.
+#[derive(Debug)]
+pub struct Sample {
+    /// Of this edition.
+    pub edition: EditionId,
+    /// ThingsBoard's `size` and `chunk` of it.
+    pub size: u64,
+    /// Counted from zero.
+    pub chunk: u64,
+    /// What it was.
+    pub bytes: Bytes,
+}
+
+impl Check {
+    /// Whether it waits for this probe.
+    pub fn is_probe(&self, probe: u64) -> bool {
+        match self {
+            Check::Probing { number, .. } => *number == probe,
+            Check::Reading { .. } => false,
+        }
+    }
+}
+
+impl Reader {
+    /// Which package is assigned to the device.
+    pub fn assigned(&self, now: Instant) -> Assigned {
+        let known = self.assignment.as_ref().map(|known| known.name.clone());
+        let failing = self.failing;
+        let failing = failing.filter(|failure| failure.is_recent(now, known.is_some()));
+        match (known, failing) {
+            (Some(name), _) if self.fresh_read(now).is_some() => Assigned::Known(name),
+            (None, _) if self.fresh_read(now).is_some() => Assigned::Nothing,
+            (Some(name), Some(_)) => Assigned::Known(name),
+            (None, Some(failure)) => Assigned::Failed(failure.why),
+            (_, None) => Assigned::Unknown,
+        }
+    }
+
+    /// The number of the last read of the attributes, if what it brought is still believed.
+    pub fn fresh_read(&self, now: Instant) -> Option<u64> {
+        let keeps = match self.assignment {
+            Some(_) => ASSIGNMENT_KNOWN,
+            None => REFUSED,
+        };
+        let fresh = self.read.filter(|(_, at)| now < *at + keeps);
+        fresh.map(|(number, _)| number)
+    }
+
+    /// The read under way has brought this. Where it is not what was known, what each permit is worth has to be
+    /// asked. Nothing, where there was something, is believed after a while only: between two assignments, and when
+    /// ThingsBoard fails to read its attributes, it says the same.
+    pub fn assignment_read(&mut self, now: Instant, read: Option<Assignment>) {
+        self.read = self.reading.take().map(|number| (number, now));
+        (self.failing, self.refused) = (None, None);
+        if read == self.assignment {
+            self.silent = None;
+            return;
+        }
+        self.permits.iter_mut().for_each(Permit::lapse);
+        if read.is_none() && now < *self.silent.get_or_insert(now) + FAILING {
+            return;
+        }
+        (self.assignment, self.silent) = (read, None);
+    }
+
+    /// The read under way has come to nothing.
+    pub fn read_failed(&mut self, now: Instant, why: Refusal) {
+        self.reading = None;
+        self.failing = Some(Failure { at: now, why });
+    }
+
+    /// The read under way was refused.
+    pub fn read_refused(&mut self, now: Instant, why: Refusal) {
+        self.reading = None;
+        self.refused = Some(Failure { at: now, why });
+    }
+
+    /// ThingsBoard does not let the device have this package, whatever its attributes said.
+    pub fn disbelieve(&mut self, name: &Name) {
+        if self
+            .assignment
+            .as_ref()
+            .is_some_and(|known| known.name == *name)
+        {
+            (self.assignment, self.silent, self.read) = (None, None, None);
+        }
+    }
+
+    /// What the attributes say of the content of a package.
+    pub fn identity(&self, name: &Name) -> Identity {
+        let assignment = self.assignment.as_ref().filter(|known| known.name == *name);
+        assignment.map_or_else(Identity::default, |known| known.identity.clone())
+    }
+
+    /// Whether the attributes say just now what is believed of them.
+    pub fn is_certain(&self) -> bool {
+        self.silent.is_none()
+    }
+
+    fn permit(&mut self, name: &Name) -> Option<&mut Permit> {
+        self.permits.iter_mut().find(|permit| permit.name == *name)
+    }
+
+    /// The same; nothing yet, if it is asked for the first time. `None` if too many are being checked already.
+    pub fn permit_or_add(&mut self, name: &Name) -> Option<&mut Permit> {
+        if let Some(at) = self.permits.iter().position(|permit| permit.name == *name) {
+            return self.permits.get_mut(at);
+        }
+        if self.permits.len() >= MOST_PERMITS {
+            let idle = self.permits.iter().position(Permit::is_idle)?;
+            self.permits.remove(idle);
+        }
+        self.permits.push(Permit {
+            name: name.clone(),
+            allowed: None,
+            refused: None,
+            failing: None,
+            check: None,
+            unconfirmed: Vec::new(),
+        });
+        self.permits.last_mut()
+    }
+
+    /// The packages whose checks wait for the attributes, with the event that these must be younger than.
+    pub fn waiting_for_attributes(&self) -> Vec<(Name, u64)> {
+        let waiting = |permit: &Permit| match permit.check {
+            Some(Check::Reading { after }) => Some((permit.name.clone(), after)),
+            Some(Check::Probing { .. }) | None => None,
+        };
+        self.permits.iter().filter_map(waiting).collect()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.reading.is_none() && self.permits.iter().all(Permit::is_idle)
+    }
+}
+
+impl Permit {
+    /// What was allowed has to be asked again.
+    pub fn lapse(&mut self) {
+        self.allowed = None;
+    }
+
+    fn is_idle(&self) -> bool {
+        self.check.is_none() && self.unconfirmed.is_empty()
+    }
+
+    /// ThingsBoard lets the device have this edition.
+    pub fn allow(&mut self, now: Instant, edition: EditionId) {
+        self.allowed = Some((edition, now));
+        (self.refused, self.failing) = (None, None);
+    }
+
+    /// ThingsBoard does not let the device have it.
+    pub fn refuse(&mut self, now: Instant, why: Refusal) {
+        self.allowed = None;
+        self.refused = Some(Failure { at: now, why });
+    }
+
+    /// ThingsBoard has said nothing about it.
+    pub fn fail(&mut self, now: Instant, why: Refusal) {
+        self.failing = Some(Failure { at: now, why });
+    }
+}
+
+/// All devices that read packages. There are as many as are registered, twice at most.
+#[derive(Debug, Default)]
+pub struct Readers {
+    readers: HashMap<ReaderId, Reader>,
+    by_device: HashMap<(Arc<str>, Package), ReaderId>,
+    timers: Timers<ReaderId>,
+    last_id: u64,
+}
+
+impl Readers {
+    /// What is known of a device; nothing yet, if it asks for the first time or has another token now.
+    pub fn find_or_add(
+        &mut self,
+        now: Instant,
+        device: &Arc<Device>,
+        package: Package,
+    ) -> ReaderId {
+        let key = (device.name.clone(), package);
+        if let Some(id) = self.by_device.get(&key).copied()
+            && let Some(reader) = self.readers.get_mut(&id)
+            && reader.device.token == device.token
+        {
+            reader.last_used = now;
+            return id;
+        }
+        // With another token it is another device to ThingsBoard. What is under way for the former one ends in its
+        // own time.
+        self.last_id += 1;
+        let id = ReaderId(self.last_id);
+        let mut reader = Reader {
+            device: device.clone(),
+            package,
+            assignment: None,
+            silent: None,
+            read: None,
+            reading: None,
+            failing: None,
+            refused: None,
+            permits: Vec::new(),
+            last_used: now,
+            timer: Slot::default(),
+        };
+        self.timers.arm(id, &mut reader.timer, now + FORGOTTEN);
+        self.by_device.insert(key, id);
+        self.readers.insert(id, reader);
+        id
+    }
+
+    /// One of them.
+    pub fn get(&self, id: ReaderId) -> Option<&Reader> {
+        self.readers.get(&id)
+    }
+
+    /// One of them.
+    pub fn get_mut(&mut self, id: ReaderId) -> Option<&mut Reader> {
+        self.readers.get_mut(&id)
+    }
+
+    /// What is known of a device and a package.
+    pub fn permit(&mut self, id: ReaderId, name: &Name) -> Option<&mut Permit> {
+        self.get_mut(id)?.permit(name)
+    }
+
+    /// Forgets those that have asked for nothing in a day.
+    pub fn forget_idle(&mut self, now: Instant) {
+        while let Some(id) = self.timers.pop_due(now) {
+            let Some(reader) = self.readers.get_mut(&id) else {
+                continue;
+            };
+            reader.timer.fired();
+            let over = reader.last_used + FORGOTTEN;
+            if now < over || !reader.is_idle() {
+                let again = over.max(now + FAILED);
+                self.timers.arm(id, &mut reader.timer, again);
+                continue;
+            }
+            let key = (reader.device.name.clone(), reader.package);
+            if self.by_device.get(&key) == Some(&id) {
+                self.by_device.remove(&key);
+            }
+            self.readers.remove(&id);
+        }
+    }
+
+    /// When [`forget_idle`](Self::forget_idle) has something to do.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.readers.len()
+    }
+}

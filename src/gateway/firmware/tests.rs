@@ -1,0 +1,7 @@
+//! What devices see of packages, sentence by sentence.
+
+mod changes;
+mod outages;
+mod random;
+mod reading;
+mod world;
