@@ -170,7 +170,7 @@ impl Packages {
         };
         let (device, identity) = (reader.device.clone(), reader.identity(name));
         let edition = self.editions.find(name, &identity);
-        let sample = edition.and_then(|edition| self.sample(edition));
+        let sample = edition.and_then(|edition| self.sample(edition).map(Box::new));
         let piece = sample.as_ref().map(|sample| (sample.size, sample.chunk));
         let (size, chunk) = piece.unwrap_or((PIECE, 0));
         if let Some(permit) = self.readers.permit(id, name) {
@@ -224,7 +224,7 @@ impl Packages {
         id: ReaderId,
         name: &Name,
         since: u64,
-        sample: Option<Sample>,
+        sample: Option<Box<Sample>>,
         answer: &Answer,
     ) {
         let other = sample.filter(|sample| sample.bytes != answer.body);

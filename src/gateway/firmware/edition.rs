@@ -15,9 +15,9 @@ pub const PIECE: u64 = 64;
 /// The same.
 pub const LARGEST_PIECE: usize = 64;
 
-/// Chunks of one edition that are recognised once the cache has let go of them. Enough for a gibibyte in chunks
-/// of 64 KiB.
-const MOST_RECOGNISED: usize = 16_384;
+/// Chunks of one edition that are recognised once the cache has let go of them: 256 MiB in chunks of 64 KiB, which
+/// is as long as ThingsBoard lets packages be over CoAP.
+const MOST_RECOGNISED: usize = 4096;
 
 /// A chunk can't be of this edition: ThingsBoard has another content under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

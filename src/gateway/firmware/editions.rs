@@ -6,7 +6,7 @@ use super::edition::{Edition, EditionId};
 use std::collections::HashMap;
 
 /// A fleet has a few packages; more than this are not kept in mind at once.
-const MOST: usize = 256;
+const MOST: usize = 128;
 
 /// All editions.
 #[derive(Debug)]

@@ -136,7 +136,7 @@ pub enum Check {
         /// When the check began, as the number of an event.
         since: u64,
         /// What it should be.
-        sample: Option<Sample>,
+        sample: Option<Box<Sample>>,
     },
 }
 
@@ -252,6 +252,7 @@ impl Reader {
             let idle = self.permits.iter().position(Permit::is_idle)?;
             self.permits.remove(idle);
         }
+        self.permits.reserve_exact(1);
         self.permits.push(Permit {
             name: name.clone(),
             allowed: None,
@@ -308,7 +309,8 @@ impl Permit {
 /// All devices that read packages. There are as many as are registered, twice at most.
 #[derive(Debug, Default)]
 pub struct Readers {
-    readers: HashMap<ReaderId, Reader>,
+    // Boxed: a map keeps room for as many again as it holds.
+    readers: HashMap<ReaderId, Box<Reader>>,
     by_device: HashMap<(Arc<str>, Package), ReaderId>,
     timers: Timers<ReaderId>,
     last_id: u64,
@@ -349,18 +351,18 @@ impl Readers {
         };
         self.timers.arm(id, &mut reader.timer, now + FORGOTTEN);
         self.by_device.insert(key, id);
-        self.readers.insert(id, reader);
+        self.readers.insert(id, Box::new(reader));
         id
     }
 
     /// One of them.
     pub fn get(&self, id: ReaderId) -> Option<&Reader> {
-        self.readers.get(&id)
+        self.readers.get(&id).map(|reader| &**reader)
     }
 
     /// One of them.
     pub fn get_mut(&mut self, id: ReaderId) -> Option<&mut Reader> {
-        self.readers.get_mut(&id)
+        self.readers.get_mut(&id).map(|reader| &mut **reader)
     }
 
     /// What is known of a device and a package.

@@ -1,5 +1,6 @@
 //! What devices see of packages, sentence by sentence.
 
+mod bars;
 mod changes;
 mod outages;
 mod random;

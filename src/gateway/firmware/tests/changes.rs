@@ -1,7 +1,7 @@
 //! One name, another content.
 
 use super::world::*;
-use crate::gateway::firmware::Wanted;
+use crate::gateway::firmware::{Refusal, Wanted};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -240,4 +240,48 @@ fn a_package_that_ends_elsewhere_is_another_package() {
         }
         assert_eq!(world.download(&device, &wanted), after.bytes);
     }
+}
+
+#[test]
+fn between_two_assignments_no_chunk_is_believed() {
+    let old = content("meter", "1.0", noise(16, 64 * KIB));
+    let new = content("meter", "1.0", noise(17, 64 * KIB));
+    let mut world = World::new(16 * KIB, MIB);
+    let device = world.device("meter-1", &old);
+    let first = world.block(&device, unnamed(0)).unwrap();
+    // ThingsBoard deletes the attributes before it sets them anew. A probe may happen to see no difference.
+    world.attributes.insert("meter-1".into(), None);
+    world.after(Duration::from_secs(31));
+    let still = world.block(&device, unnamed(0)).unwrap();
+    assert_eq!(still, first);
+    assert_eq!(
+        world.block(&device, unnamed(40 * KIB)),
+        Err(Refusal::Unavailable)
+    );
+    world.assigned.insert("meter-1".into(), new.clone());
+    world.attributes.clear();
+    world.after(Duration::from_secs(31));
+    let next = world.block(&device, unnamed(40 * KIB)).unwrap();
+    assert_eq!(next.payload, new.bytes.slice(40 * KIB..41 * KIB));
+    assert_ne!(next.etag, first.etag);
+}
+
+#[test]
+fn without_a_checksum_another_length_is_another_package_at_once() {
+    let old = Content {
+        checksum: None,
+        ..content("meter", "1.0", noise(18, 64 * KIB))
+    };
+    let new = Content {
+        bytes: [&old.bytes[..], &[1]].concat().into(),
+        ..old.clone()
+    };
+    let mut world = World::new(64 * KIB, MIB);
+    let device = world.device("meter-1", &old);
+    let first = world.block(&device, unnamed(0)).unwrap();
+    world.assigned.insert("meter-1".into(), new);
+    world.after(Duration::from_secs(31));
+    let next = world.block(&device, unnamed(0)).unwrap();
+    assert_ne!(next.etag, first.etag);
+    assert_eq!(next.size, Some(64 * 1024 + 1));
 }

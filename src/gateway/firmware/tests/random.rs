@@ -104,7 +104,7 @@ fn run(seed: u64, checksums: bool) -> World {
         }
     };
     assign(&mut world, &mut model, &mut random);
-    for _ in 0..2000 {
+    for _ in 0..800 {
         match random.u8(..100) {
             0 => assign(&mut world, &mut model, &mut random),
             1 => drop(world.assigned.remove(names[random.usize(..6)].as_str())),
@@ -130,7 +130,9 @@ fn run(seed: u64, checksums: bool) -> World {
                 let id = world.read(&device, wanted.clone());
                 model.reading.insert(id, wanted);
             }
+            51..=60 if !world.late.is_empty() => world.deliver(random.usize(..world.late.len())),
             _ if world.asked.is_empty() => {}
+            61..=63 => world.answer_late(random.usize(..world.asked.len())),
             _ => world.answer(random.usize(..world.asked.len())),
         }
         // Single flight: of one edition no chunk is asked for twice at a time.
@@ -160,29 +162,29 @@ fn run(seed: u64, checksums: bool) -> World {
 #[test]
 fn no_etag_ever_stands_for_two_contents() {
     let mut blocks = 0;
-    for seed in 0..200 {
+    for seed in 0..80 {
         blocks += run(seed, true).packages.counters().blocks;
     }
-    assert!(blocks > 20_000, "{blocks}");
+    assert!(blocks > 5000, "{blocks}");
 }
 
 #[test]
 fn nor_where_there_are_no_checksums() {
     let (mut blocks, mut contradictions) = (0, 0);
-    for seed in 1000..1200 {
+    for seed in 1000..1080 {
         let world = run(seed, false);
         blocks += world.packages.counters().blocks;
         contradictions += world.packages.counters().contradictions;
     }
     assert!(
-        blocks > 20_000 && contradictions > 100,
+        blocks > 5000 && contradictions > 100,
         "{blocks} {contradictions}"
     );
 }
 
 #[test]
 fn after_all_that_a_device_still_gets_its_package() {
-    for seed in 2000..2050 {
+    for seed in 2000..2020 {
         let mut world = run(seed, seed % 2 == 0);
         let image = content("meter", "9.0", noise(seed, 20_000));
         world.assigned.insert("meter-0".into(), image.clone());

@@ -6,40 +6,6 @@ use crate::upstream::Package;
 use std::time::Duration;
 
 #[test]
-fn a_package_crosses_the_uplink_once_for_a_hundred_devices() {
-    let image = content("meter", "1.0", noise(1, MIB));
-    let mut world = World::new(64 * KIB, 4 * MIB);
-    let devices: Vec<_> = (0..100)
-        .map(|n| world.device(&format!("meter-{n}"), &image))
-        .collect();
-    // All at once, block by block.
-    let mut etags = std::collections::HashSet::new();
-    let mut whole = vec![Vec::new(); devices.len()];
-    for offset in (0..MIB).step_by(KIB) {
-        let ids: Vec<_> = devices
-            .iter()
-            .map(|d| world.read(d, unnamed(offset)))
-            .collect();
-        world.settle();
-        for (id, whole) in ids.iter().zip(&mut whole) {
-            let block = world.answers.remove(id).unwrap().unwrap();
-            assert_eq!(
-                (block.more, block.size),
-                (offset + KIB < MIB, Some(1 << 20))
-            );
-            etags.insert(block.etag);
-            whole.extend_from_slice(&block.payload);
-        }
-    }
-    assert!(whole.iter().all(|whole| *whole == image.bytes));
-    assert_eq!(etags.len(), 1);
-    let mut chunks = world.chunks.clone();
-    chunks.sort_unstable();
-    assert_eq!(chunks, (0..16).collect::<Vec<_>>());
-    assert!(world.fetched <= MIB + MIB / 100, "{}", world.fetched);
-}
-
-#[test]
 fn a_device_may_pause_begin_anywhere_and_read_in_any_order() {
     let image = content("meter", "1.0", noise(2, 300 * KIB + 17));
     let mut world = World::new(64 * KIB, 4 * MIB);
@@ -291,6 +257,8 @@ fn a_cut_is_a_package_of_its_own_length() {
         world.block(&device, cut(3000, 3, 1024)),
         Err(Refusal::PastTheEnd)
     );
+    // A size of zero is no cut.
+    assert_eq!(world.download(&device, &cut(0, 0, 0)), image.bytes);
     assert_eq!(
         world.block(&device, cut(u64::MAX, 2, 0)),
         Err(Refusal::PastTheEnd)

@@ -57,6 +57,8 @@ pub(super) struct World {
     /// What ThingsBoard answers instead.
     pub(super) trouble: Option<Error>,
     pub(super) asked: VecDeque<Asked>,
+    /// Answers on their way.
+    pub(super) late: Vec<(CallId, Result<Answer, Error>)>,
     pub(super) answers: HashMap<WaiterId, Result<Block, Refusal>>,
     /// Bytes of packages that crossed the uplink.
     pub(super) fetched: usize,
@@ -91,6 +93,7 @@ impl World {
             attributes: BTreeMap::new(),
             trouble: None,
             asked: VecDeque::new(),
+            late: Vec::new(),
             answers: HashMap::new(),
             fetched: 0,
             attribute_reads: 0,
@@ -151,14 +154,29 @@ impl World {
 
     /// ThingsBoard answers one of the requests, as things are now.
     pub(super) fn answer(&mut self, at: usize) {
+        self.answer_late(at);
+        self.deliver(self.late.len() - 1);
+    }
+
+    /// ThingsBoard answers one of the requests, as things are now, and the answer is long on its way.
+    pub(super) fn answer_late(&mut self, at: usize) {
         let asked = self.asked.remove(at).unwrap();
         let outcome = self.outcome(&asked.device.name, &asked.operation);
-        self.packages.completed(self.now, asked.call, outcome);
+        self.late.push((asked.call, outcome));
+    }
+
+    /// One of these answers is there.
+    pub(super) fn deliver(&mut self, at: usize) {
+        let (call, outcome) = self.late.swap_remove(at);
+        self.packages.completed(self.now, call, outcome);
         self.collect();
     }
 
     /// ThingsBoard answers until nothing is asked any more.
     pub(super) fn settle(&mut self) {
+        while !self.late.is_empty() {
+            self.deliver(0);
+        }
         let mut turns = 0;
         while !self.asked.is_empty() {
             self.answer(0);
