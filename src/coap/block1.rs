@@ -229,3 +229,7 @@ impl Upload {
         self.charge.onto(self.body)
     }
 }
+
+#[cfg(test)]
+#[path = "block1_tests.rs"]
+mod tests;

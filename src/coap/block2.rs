@@ -181,3 +181,7 @@ fn range(block: &Response) -> Range<usize> {
     let begin = block.block2.map_or(0, Block::offset);
     begin..begin + block.payload.len()
 }
+
+#[cfg(test)]
+#[path = "block2_tests.rs"]
+mod tests;

@@ -80,9 +80,10 @@ impl Asked {
         }
     }
 
-    /// Whether this response can be made again when the request comes twice.
+    /// Whether this response, a block of a larger one, is made again when the request comes twice.
     pub fn is_answered_anew_by(&self, response: &Response) -> bool {
-        self.repeatable && response.block2.is_some()
+        let of_larger = |block: Block| block.num() > 0 || block.more();
+        self.repeatable && response.block2.is_some_and(of_larger)
     }
 }
 

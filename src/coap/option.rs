@@ -100,7 +100,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// What its payload is a body for, or a block of one. RFC 9175 §3.3: two messages are of one
+    /// What its payload is a body for, or a block of one. RFC 9175 §3: two messages are of one
     /// transfer if they have the same options, apart from those that differ from block to block.
     pub(super) fn upload_key(&self, bodies: &Bodies) -> Key {
         let about = (self.request.content_format, self.request.conditional);

@@ -15,12 +15,16 @@ mod superseding;
 #[path = "remote_endpoint/transmitting_tests.rs"]
 mod transmitting;
 
+#[path = "remote_endpoint/blockwise_tests.rs"]
+mod blockwise;
+
 /// An endpoint, its clock, and what it sent.
 struct Bench {
     endpoint: RemoteEndpoint,
     parameters: Parameters,
     counters: Counters,
     bodies: Bodies,
+    max_message: usize,
     now: Instant,
     out: Vec<Output>,
 }
@@ -34,6 +38,7 @@ impl Bench {
             parameters: Parameters::default(),
             counters: Counters::default(),
             bodies: Bodies::new(Parameters::default().body_bytes, 7),
+            max_message: 1152,
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
             out: Vec::new(),
@@ -46,7 +51,7 @@ impl Bench {
     ) -> T {
         let mut context = Context {
             parameters: &self.parameters,
-            max_message: 1152,
+            max_message: self.max_message,
             bodies: &self.bodies,
             random: &mut || 0,
             counters: &mut self.counters,

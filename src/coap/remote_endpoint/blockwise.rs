@@ -210,15 +210,18 @@ impl RemoteEndpoint {
         Some(charge.onto(payload.clone()))
     }
 
-    /// Forgets what nobody went on with, and all of it when that is nothing.
+    /// Forgets what nobody went on with.
     pub(super) fn expire_bodies(&mut self, now: Instant, context: &mut Context<'_>) {
         if let Some(blockwise) = &mut self.blockwise {
             context.counters.uploads_expired += blockwise.uploads.expire(now);
             blockwise.snapshots.expire(now);
-            if blockwise.is_idle() {
-                self.blockwise = None;
-            }
+            self.let_go_of_bodies();
         }
+    }
+
+    /// Holds no heap for bodies when there are none.
+    pub(super) fn let_go_of_bodies(&mut self) {
+        self.blockwise.take_if(|blockwise| blockwise.is_idle());
     }
 
     /// When [`expire_bodies`](Self::expire_bodies) has something next.

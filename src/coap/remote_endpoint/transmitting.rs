@@ -78,6 +78,7 @@ impl RemoteEndpoint {
                 break;
             }
         }
+        self.let_go_of_bodies();
     }
 
     fn carry_out(
