@@ -31,6 +31,7 @@ mod observe;
 mod observe_gaps;
 mod observe_liveness;
 mod observe_loss;
+mod packages;
 mod random_runs;
 mod reboot;
 mod reboot_under_a_forger;

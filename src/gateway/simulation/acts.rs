@@ -7,6 +7,7 @@ use crate::dtls::Path;
 use crate::gateway::Settings;
 use crate::gateway::relay::Kind;
 use crate::simulator::downlink::CommandId;
+use crate::simulator::{Package, PackageId};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,18 @@ impl World {
     pub(super) fn delete(&mut self, device: usize, key: &str) {
         let name = self.name(device);
         self.upstream.platform.delete(self.now, &name, key);
+        self.upstream.go_to(self.now);
+    }
+
+    /// Defines a package at ThingsBoard.
+    pub(super) fn define(&mut self, id: &PackageId, package: Package) {
+        self.upstream.platform.define(id, package);
+    }
+
+    /// Assigns one to a device.
+    pub(super) fn assign(&mut self, device: usize, id: &PackageId) {
+        let name = self.name(device);
+        self.upstream.platform.assign(self.now, &name, id);
         self.upstream.go_to(self.now);
     }
 

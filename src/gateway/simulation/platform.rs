@@ -1,12 +1,15 @@
-//! ThingsBoard's half of what devices observe: shared attributes, and the simulator's own model of long
-//! polls and commands with all their quirks, under the world's clock.
+//! ThingsBoard's half of what devices observe and fetch: shared attributes, and the simulator's own models of
+//! long polls, commands and packages with all their quirks, under the world's clock.
+
+mod packages;
 
 use crate::gateway::call::Ticket;
 use crate::gateway::relay::Kind;
 use crate::simulator::downlink::{Change, Command, Delays, Downlink, Ended, PollId};
 use crate::simulator::downlink::{CommandId, Kind as PollKind};
+use crate::simulator::packages::Packages;
 use crate::simulator::{CommandOutcome, Subscriptions};
-use crate::upstream::{Answer, Error, Status};
+use crate::upstream::{Answer, Error, Operation, Status};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -23,6 +26,7 @@ pub(in crate::gateway) struct Platform {
     attributes: HashMap<String, State>,
     downlink: Downlink,
     polls: HashMap<PollId, Ticket>,
+    packages: Packages,
     pub(in crate::gateway) outcomes: Outcomes,
     /// How often reads find nothing though there is something: the attribute store fails.
     pub(in crate::gateway) empty_reads: usize,
@@ -30,6 +34,10 @@ pub(in crate::gateway) struct Platform {
     pub(in crate::gateway) opened: usize,
     /// Reads of all attributes by the gateway itself.
     pub(in crate::gateway) reads: usize,
+    /// Reads of what is assigned, by the gateway itself.
+    pub(in crate::gateway) assignment_reads: usize,
+    /// Device name and request of every part of a package that was asked for, whatever became of it.
+    pub(in crate::gateway) fetches: Vec<(String, Operation)>,
 }
 
 impl Default for Platform {
@@ -39,10 +47,13 @@ impl Default for Platform {
             attributes: HashMap::new(),
             downlink: Downlink::new(Delays::default()),
             polls: HashMap::new(),
+            packages: Packages::default(),
             outcomes: BTreeMap::new(),
             empty_reads: 0,
             opened: 0,
             reads: 0,
+            assignment_reads: 0,
+            fetches: Vec::new(),
         }
     }
 }
@@ -161,6 +172,7 @@ impl Platform {
     pub(in crate::gateway) fn delete_device(&mut self, now: Instant, device: &str) {
         self.go_to(now);
         self.attributes.remove(device);
+        self.packages.forget(device);
         self.downlink.delete(device);
     }
 

@@ -91,6 +91,23 @@ impl Script {
                     .open(now, &device.name, kind, *timeout, call.ticket);
             }
             Operation::PollAttributes { .. } | Operation::PollRpc { .. } => Bytes::new(),
+            Operation::ReadAssignment(package) => {
+                self.platform.assignment_reads += 1;
+                self.platform.read_assignment(&device.name, *package)
+            }
+            asked @ Operation::GetPackage { .. } => {
+                let fetch = (device.name.to_string(), asked.clone());
+                self.platform.fetches.push(fetch);
+                let fetched = if serves {
+                    self.platform.fetch(&device.name, asked)
+                } else {
+                    Ok(Bytes::new())
+                };
+                match fetched {
+                    Ok(body) => body,
+                    Err(refused) => return self.end(now, call.ticket, Err(refused)),
+                }
+            }
             other => panic!("nobody asks for {other:?} in the simulation"),
         };
         let outcome = match &self.behaviour {

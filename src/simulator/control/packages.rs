@@ -68,7 +68,7 @@ impl Control {
     /// What was given out of a package since it was defined; `None` for an unknown one.
     #[must_use]
     pub fn served(&self, id: &PackageId) -> Option<Served> {
-        Some(self.0.lock().packages.get(id)?.served)
+        self.0.lock().packages.served(id)
     }
 
     /// Changes who has what, and tells those who are served another package than before.

@@ -173,6 +173,11 @@ impl Packages {
         }
     }
 
+    /// What was given out of a package; `None` for an unknown one.
+    pub(crate) fn served(&self, id: &PackageId) -> Option<Served> {
+        Some(self.packages.get(id)?.served)
+    }
+
     pub(in crate::simulator) fn get(&self, id: &PackageId) -> Option<&Stored> {
         self.packages.get(id)
     }

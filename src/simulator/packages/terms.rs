@@ -53,6 +53,12 @@ impl PackageId {
             version: version.into(),
         }
     }
+
+    /// Whether it is firmware or software.
+    #[must_use]
+    pub fn kind(&self) -> PackageKind {
+        self.kind
+    }
 }
 
 /// As in a reason: `firmware "meter" "1.0"`.
