@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 use coaps_gateway::coap::{self, Code, Message, Token, Type};
-use coaps_gateway::config::{Limits, Relay};
+use coaps_gateway::config::{Limits, Ota, Relay};
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::dtls::engine::{self, Effect, Engine};
 use coaps_gateway::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
@@ -55,6 +55,7 @@ impl Pair {
             provision: false,
             max_in_flight: 1024,
             relay: Relay::default(),
+            ota: Ota::default(),
         };
         let mut registry = Registry::default();
         let sha256 = CertificateId::of(&own.certificate).sha256;

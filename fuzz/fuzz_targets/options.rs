@@ -17,6 +17,6 @@ fuzz_target!(|tail: &[u8]| {
     if let Ok(received) = option::read(message)
         && let Ok(resource) = route::resolve(&received.request.path)
     {
-        let _ = translate::to_upstream(received.request, resource, None, 1024);
+        let _ = translate::to_upstream(received.request, resource, None, 1024, 1152);
     }
 });

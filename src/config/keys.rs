@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 40] = [
+pub(super) const KEYS: [&str; 41] = [
     "listen.coaps",
     "server.certificate",
     "server.private_key",
@@ -31,6 +31,7 @@ pub(super) const KEYS: [&str; 40] = [
     "coap.max_retransmit",
     "coap.nstart",
     "coap.max_body",
+    "coap.body_bytes",
     "dtls.mtu",
     "dtls.versions",
     "dtls.unproven_timeout",

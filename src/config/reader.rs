@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 use url::{Host, Url};
 
+const MIB: usize = 1024 * 1024;
+
 /// The values that were set, and what is found wrong on the way.
 pub(super) struct Reader {
     file: String,
@@ -201,11 +203,28 @@ impl Reader {
             }),
             nstart: self.read("coap.nstart", default.nstart, |v| value::number(v, 1..=256)),
             max_body: self.read("coap.max_body", default.max_body, |v| {
-                value::size(v, 64..=16 * 1024 * 1024)
+                value::size(v, 64..=16 * MIB)
             }),
-            max_response_body: default.max_response_body,
-            body_bytes: default.body_bytes,
+            body_bytes: self.read("coap.body_bytes", default.body_bytes, |v| {
+                value::size(v, 64 * 1024..=16 * 1024 * MIB)
+            }),
+            ..default
         };
+        if read.body_bytes < read.max_body {
+            let key = if self.is_set("coap.body_bytes") {
+                "coap.body_bytes"
+            } else {
+                "coap.max_body"
+            };
+            self.mistake(
+                key,
+                format!(
+                    "bodies of up to {} bytes, and {} bytes for those of all devices",
+                    read.max_body, read.body_bytes
+                ),
+                "coap.body_bytes at least coap.max_body, better a hundred times that",
+            );
+        }
         if read.piggyback_timeout >= read.ack_timeout {
             // RFC 7252 §5.2.1: the acknowledgement has to come before the client sends again.
             let message = "not shorter than coap.ack_timeout: devices send again before they are acknowledged";

@@ -207,6 +207,22 @@ fn packages_are_cut_into_whole_blocks_and_the_cache_holds_four_of_the_cuts() {
 }
 
 #[test]
+fn what_all_devices_may_hold_is_no_less_than_what_one_may_send() {
+    let place = Place::new();
+    assert_told(
+        place.load(
+            "[coap]\nmax_body = \"1MiB\"\nbody_bytes = \"1048575\"\n",
+            &[],
+        ),
+        &[&["gateway.toml:3: coap.body_bytes", "at least coap.max_body"]],
+    );
+    assert_told(
+        place.load("[coap]\nbody_bytes = \"1KiB\"\n", &[]),
+        &[&["gateway.toml:2: coap.body_bytes", "out of range"]],
+    );
+}
+
+#[test]
 fn every_key_can_be_set_from_the_environment_which_goes_before_the_file() {
     let place = Place::new();
     let anchors = place.path("certs/ca.pem");
@@ -227,6 +243,7 @@ fn every_key_can_be_set_from_the_environment_which_goes_before_the_file() {
         ("COAPS_GATEWAY__UPSTREAM__TIMEOUT", "1m 30s"),
         ("COAPS_GATEWAY__COAP__NSTART", "2"),
         ("COAPS_GATEWAY__COAP__MAX_BODY", "1MiB"),
+        ("COAPS_GATEWAY__COAP__BODY_BYTES", "3MiB"),
         ("COAPS_GATEWAY__COAP__ACK_RANDOM_FACTOR", "2"),
         ("COAPS_GATEWAY__DTLS__VERSIONS", "1.2, 1.3"),
         (
@@ -246,9 +263,10 @@ fn every_key_can_be_set_from_the_environment_which_goes_before_the_file() {
         (
             config.coap.nstart,
             config.coap.max_retransmit,
-            config.coap.max_body
+            config.coap.max_body,
+            config.coap.body_bytes
         ),
-        (2, 7, 1 << 20)
+        (2, 7, 1 << 20, 3 << 20)
     );
     assert_eq!(config.coap.ack_random_factor, 2.0);
     assert_eq!(config.dtls.versions, dtls::Versions::Both);

@@ -1,5 +1,6 @@
 //! What passes between the core and the tasks that call upstream.
 
+use super::firmware::CallId;
 use super::relay::{Kind, RelayId};
 use super::translate::Expect;
 use crate::coap::ExchangeId;
@@ -20,6 +21,8 @@ pub enum Ticket {
     },
     /// A relay asks.
     Relay(RelayId, Errand),
+    /// The cache of packages asks.
+    Package(CallId),
 }
 
 impl Ticket {
@@ -27,9 +30,9 @@ impl Ticket {
     pub fn is_poll(&self) -> bool {
         match self {
             Ticket::Relay(_, Errand::Poll(..)) => true,
-            Ticket::Relay(_, Errand::Read(_) | Errand::Refusal(_)) | Ticket::Exchange { .. } => {
-                false
-            }
+            Ticket::Relay(_, Errand::Read(_) | Errand::Refusal(_))
+            | Ticket::Exchange { .. }
+            | Ticket::Package(_) => false,
         }
     }
 }

@@ -5,11 +5,13 @@
 //! of the test's own. [`super::shard`] is the loop around it.
 
 mod downlink;
+mod packages;
 mod requests;
 
 use super::Settings;
 use super::call::{Call, Completion, Ticket};
 use super::counters::Counters;
+use super::firmware::Packages;
 use super::journal::Journal;
 use super::peers::{Admission, Peer, Peers};
 use super::relay::Relays;
@@ -17,6 +19,7 @@ use crate::coap::{self, Output};
 use crate::device::{CertificateId, Device, Registry};
 use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
 use downlink::Errands;
+use packages::Downloads;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -33,6 +36,10 @@ pub(super) struct Load {
     pub(super) half_open: usize,
     pub(super) in_flight: usize,
     pub(super) errands: usize,
+    pub(super) downloads: usize,
+    pub(super) package_calls: usize,
+    pub(super) package_bytes: usize,
+    pub(super) body_bytes: usize,
     pub(super) peers: super::peers::Load,
     pub(super) relays: super::relay::relays::Load,
     pub(super) demux: dtls::demux::Load,
@@ -46,11 +53,14 @@ pub struct Core {
     peers: Peers,
     relays: Relays,
     errands: Errands,
+    packages: Packages,
+    downloads: Downloads,
+    /// How many bytes of bodies all endpoints may hold.
+    bodies: coap::Bodies,
     calls: VecDeque<Call>,
     in_flight: usize,
     random: fastrand::Rng,
     counters: Counters,
-    bodies: coap::Bodies,
     coap_counters: coap::Counters,
     journal: Journal,
     /// Reused between calls.
@@ -71,7 +81,9 @@ impl Core {
             peers: Peers::new(settings.limits),
             relays: Relays::new(settings.relay, settings.largest_notification(), !seed),
             errands: Errands::default(),
-            bodies: coap::Bodies::new(settings.coap.body_bytes, seed.rotate_left(32)),
+            packages: Packages::new(settings.ota, seed.rotate_left(32)),
+            downloads: Downloads::default(),
+            bodies: coap::Bodies::new(settings.coap.body_bytes, seed.rotate_left(16)),
             settings,
             registry,
             calls: VecDeque::new(),
@@ -105,6 +117,7 @@ impl Core {
                 expect,
             } => self.answered(now, session, exchange, expect, outcome),
             Ticket::Relay(relay, errand) => self.errand_done(now, relay, errand, outcome),
+            Ticket::Package(call) => self.package_came(now, call, outcome),
         }
         self.settle(now);
     }
@@ -132,6 +145,7 @@ impl Core {
             };
             self.tell_relay(now, relay, |_, _| {});
         }
+        self.packages.handle_timeout(now);
         self.settle(now);
     }
 
@@ -141,6 +155,7 @@ impl Core {
             self.demux.next_timeout(),
             self.peers.next_timeout(),
             self.relays.next_timeout(),
+            self.packages.next_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -198,6 +213,11 @@ impl Core {
         self.relays.counters()
     }
 
+    /// What was counted of packages.
+    pub fn package_counters(&self) -> &super::firmware::Counters {
+        self.packages.counters()
+    }
+
     /// Established sessions.
     pub fn sessions(&self) -> usize {
         self.demux.established()
@@ -221,13 +241,17 @@ impl Core {
             half_open: self.demux.half_open(),
             in_flight: self.in_flight,
             errands: self.errands.len(),
+            downloads: self.downloads.len(),
+            package_calls: self.packages.under_way(),
+            package_bytes: self.packages.cached_bytes(),
+            body_bytes: self.bodies.held(),
             peers: self.peers.load(),
             relays: self.relays.load(),
             demux: self.demux.load(),
         }
     }
 
-    /// Lets sessions, endpoints and relays hear of each other until none has more to say.
+    /// Lets sessions, endpoints, relays and packages hear of each other until none has more to say.
     fn settle(&mut self, now: Instant) {
         loop {
             self.follow_sessions(now);
@@ -235,6 +259,8 @@ impl Core {
                 self.hear_of_observation(now, session, told);
             } else if let Some((relay, effect)) = self.relays.poll_effect() {
                 self.do_errand(now, relay, effect);
+            } else if let Some(effect) = self.packages.poll_effect() {
+                self.do_package_effect(now, effect);
             } else {
                 break;
             }

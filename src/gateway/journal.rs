@@ -48,6 +48,7 @@ pub struct Journal {
     refused_tokens: Notices<Arc<str>>,
     upstream: Notices<Discriminant<Error>>,
     polls: Notices<Discriminant<Error>>,
+    packages: Notices<Discriminant<Error>>,
     nonsense: Notices<Kind>,
     bounds_told: [u64; BOUNDS],
     held_back_told: u64,
@@ -65,6 +66,7 @@ impl Default for Journal {
             refused_tokens: Notices::every(HOUR),
             upstream: Notices::every(MINUTE),
             polls: Notices::every(MINUTE),
+            packages: Notices::every(MINUTE),
             nonsense: Notices::every(MINUTE),
             bounds_told: [0; BOUNDS],
             held_back_told: 0,
@@ -280,6 +282,25 @@ impl Journal {
             }
         }
         debug!(device, ?errand, "{error}");
+    }
+
+    /// A call for packages has failed.
+    pub fn package_failed(&mut self, now: Instant, error: &Error) {
+        debug!("package: {error}");
+        match error {
+            // What it says of one device is that device's answer; the client tells of upstream itself.
+            Error::Rejected(status) if matches!(status.code, 400 | 401 | 403 | 404) => {}
+            Error::Unreachable => {}
+            Error::Timeout
+            | Error::Elapsed
+            | Error::Overloaded
+            | Error::Unintelligible(_)
+            | Error::Rejected(_) => {
+                if self.packages.is_first(now, discriminant(error)) {
+                    warn!("a package, or who may have it, can't be fetched: {error}");
+                }
+            }
+        }
     }
 
     /// A poll brought what makes no sense.

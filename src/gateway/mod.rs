@@ -7,6 +7,7 @@
 //! | [`peers`] | whose a session is, and how many a device may have |
 //! | [`route`] | which resource a path names |
 //! | [`translate`] | requests into upstream requests, outcomes into responses |
+//! | [`download`] | a GET for a package into a place in it, and a piece of it into a block |
 //! | [`relay`] | Observe over ThingsBoard's long polls |
 //! | [`firmware`] | packages: one cache for the fleet, blocks to devices |
 //! | [`journal`] | the log lines |
@@ -17,6 +18,7 @@
 pub mod call;
 pub mod core;
 pub mod counters;
+pub mod download;
 pub mod firmware;
 pub mod forward;
 pub mod journal;
@@ -34,7 +36,7 @@ pub mod translate;
 
 pub use service::{Gateway, StartError};
 
-use crate::config::{Limits, Relay};
+use crate::config::{Limits, Ota, Relay};
 use crate::{coap, dtls};
 
 /// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
@@ -56,6 +58,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// How what devices observe is fetched.
     pub relay: Relay,
+    /// How packages are fetched, and kept for the fleet.
+    pub ota: Ota,
 }
 
 impl Settings {

@@ -10,8 +10,13 @@
 //!   makes it a client-side RPC;
 //! * features are read in any case; a path that comes whole in one option is split.
 //!
+//! Packages have root resources of their own there, in the form with a token alone; here `fw` and `sw` go
+//! without one too, and `firmware` and `software` are features like others.
+//!
 //! A token in the path is never looked at: the certificate says who the device is. No segment goes
 //! upstream either: a path becomes one of the [`Resource`]s, or nothing.
+
+use crate::upstream::Package;
 
 /// What a device addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub enum Resource {
     Claim,
     /// `api/v1/provision`
     Provision,
+    /// `fw`, `sw`, `api/v1/firmware`, `api/v1/software`
+    Package(Package),
     /// `.well-known/core` (RFC 6690)
     WellKnownCore,
 }
@@ -52,6 +59,8 @@ pub fn resolve(path: &[String]) -> Result<Resource, NoRoute> {
     match segments.as_slice() {
         [".well-known", "core"] => Ok(Resource::WellKnownCore),
         ["api", "v1", rest @ ..] => feature(rest),
+        ["fw"] | ["fw", _] => Ok(Resource::Package(Package::Firmware)),
+        ["sw"] | ["sw", _] => Ok(Resource::Package(Package::Software)),
         _ => Err(NoRoute::NotFound),
     }
 }
@@ -84,8 +93,10 @@ fn feature(rest: &[&str]) -> Result<Resource, NoRoute> {
         "rpc" => rpc(id.copied()),
         "claim" => Ok(Resource::Claim),
         "provision" => Ok(Resource::Provision),
+        "firmware" => Ok(Resource::Package(Package::Firmware)),
+        "software" => Ok(Resource::Package(Package::Software)),
         _ => Err(NoRoute::Malformed(
-            "unknown feature: telemetry, attributes, rpc, claim or provision",
+            "unknown feature: telemetry, attributes, rpc, claim, provision, firmware or software",
         )),
     }
 }
@@ -189,12 +200,26 @@ mod tests {
     }
 
     #[test]
+    fn packages_have_short_paths_and_long_ones_with_and_without_a_token() {
+        let firmware = Ok(Resource::Package(Package::Firmware));
+        for path in ["fw", "fw/T", "api/v1/firmware", "api/v1/T/Firmware"] {
+            assert_eq!(resolve(path), firmware, "{path}");
+        }
+        let software = Ok(Resource::Package(Package::Software));
+        for path in ["sw", "sw/T", "api/v1/software", "api/v1/T/software"] {
+            assert_eq!(resolve(path), software, "{path}");
+        }
+        assert_eq!(super::resolve(&["fw/T".to_owned()]), firmware);
+    }
+
+    #[test]
     fn other_paths_lead_nowhere() {
         for path in [
             "",
             "api",
             "api/v2/telemetry",
-            "fw",
+            "fw/T/x",
+            "FW",
             "telemetry",
             "API/v1/claim",
         ] {

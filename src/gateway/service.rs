@@ -3,7 +3,7 @@
 use super::Settings;
 use super::core::Core;
 use super::shard::Shard;
-use crate::config::Config;
+use crate::config::{Config, Ota};
 use crate::dtls;
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
@@ -68,6 +68,7 @@ impl Gateway {
             provision: config.provision,
             max_in_flight: config.upstream.max_in_flight,
             relay: config.relay,
+            ota: config.ota,
         };
         let timeout = config.upstream.timeout;
         let devices = config.registry.len();
@@ -95,7 +96,8 @@ impl Gateway {
             timeout,
             settings
                 .max_in_flight
-                .saturating_add(settings.relay.connections()),
+                .saturating_add(settings.relay.connections())
+                .saturating_add(Ota::CONNECTIONS),
         );
         Ok(Gateway { shard, address })
     }

@@ -101,6 +101,7 @@ impl<U: Upstream> Shard<U> {
                     ?coap,
                     ?gateway,
                     relay = ?self.core.relay_counters(),
+                    packages = ?self.core.package_counters(),
                     "counters"
                 );
             }
@@ -115,6 +116,7 @@ impl<U: Upstream> Shard<U> {
             ?coap,
             ?gateway,
             ?relay,
+            packages = ?self.core.package_counters(),
             "stopped"
         );
     }

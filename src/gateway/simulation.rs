@@ -11,6 +11,7 @@
 )]
 
 mod acts;
+mod blocks;
 mod device;
 mod invariants;
 mod link;
@@ -20,6 +21,7 @@ mod requests;
 mod upstream;
 
 mod address_reuse;
+mod downloads;
 mod duplicates;
 mod first_light;
 mod full_table;
@@ -41,6 +43,7 @@ mod session_gone;
 mod slow_upstream;
 mod twenty_percent_loss;
 mod two_sessions;
+mod uploads;
 mod upstream_down;
 
 use device::Device;
@@ -50,7 +53,7 @@ use upstream::{Behaviour, Script};
 
 use super::Settings;
 use super::core::Core;
-use crate::config::{Limits, Relay};
+use crate::config::{Limits, Ota, Relay};
 use crate::device::{AccessToken, CertificateId, Fingerprint, Registry};
 use crate::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
 use crate::{coap, device as registered};
@@ -101,6 +104,7 @@ fn default_settings() -> Settings {
         provision: false,
         max_in_flight: 1024,
         relay: Relay::default(),
+        ota: Ota::default(),
     }
 }
 

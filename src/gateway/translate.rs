@@ -1,6 +1,8 @@
 //! CoAP requests into upstream requests, upstream outcomes into CoAP responses (RFC 8075 the other
 //! way round; ThingsBoard's own CoAP transport where it is specific).
 
+use super::download::Download;
+use super::firmware::Wanted;
 use super::relay::Kind;
 use super::route::{NoRoute, Resource};
 use crate::coap::option::content_format::{JSON, LINK_FORMAT, OCTET_STREAM, TEXT_PLAIN};
@@ -18,7 +20,7 @@ pub(super) const RETRY_AFTER: u32 = 30;
 const LARGEST_DATAGRAM: usize = 64 * 1024;
 /// The resources, in RFC 6690's format.
 const LINKS: &str = "</api/v1/telemetry>,</api/v1/attributes>;ct=50,</api/v1/rpc>;ct=50,\
-                     </api/v1/claim>,</api/v1/provision>;ct=50";
+                     </api/v1/claim>,</api/v1/provision>;ct=50,</fw>;ct=42,</sw>;ct=42";
 
 /// What becomes of a 200 from upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +46,8 @@ pub enum Translated {
     Ask(Expect, upstream::Request),
     /// Observe.
     Register(Kind),
+    /// Read part of a package.
+    Download(Download, Wanted),
     /// Answer at once.
     Answer(Response),
 }
@@ -53,9 +57,11 @@ pub fn observable(resource: Resource) -> Option<Kind> {
     match resource {
         Resource::Attributes => Some(Kind::Attributes),
         Resource::Rpc { .. } => Some(Kind::Commands),
-        Resource::Telemetry | Resource::Claim | Resource::Provision | Resource::WellKnownCore => {
-            None
-        }
+        Resource::Telemetry
+        | Resource::Claim
+        | Resource::Provision
+        | Resource::Package(_)
+        | Resource::WellKnownCore => None,
     }
 }
 
@@ -68,14 +74,16 @@ pub fn no_route(no_route: NoRoute) -> Response {
 }
 
 /// Translates a request of a registered device, or of a certificate that may only provision.
-/// `largest_body` is what a body may have, in bytes.
+/// `largest_body` is what a body may have, and `max_message` a message, in bytes.
 pub fn to_upstream(
     request: Request,
     resource: Resource,
     device: Option<&Arc<Device>>,
     largest_body: usize,
+    max_message: usize,
 ) -> Translated {
-    translate(request, resource, device, largest_body).unwrap_or_else(Translated::Answer)
+    translate(request, resource, device, largest_body, max_message)
+        .unwrap_or_else(Translated::Answer)
 }
 
 fn translate(
@@ -83,17 +91,21 @@ fn translate(
     resource: Resource,
     device: Option<&Arc<Device>>,
     largest_body: usize,
+    max_message: usize,
 ) -> Result<Translated, Response> {
     if request.conditional {
         // RFC 7252 §5.10.8: nothing here has an ETag to match, and everything exists.
         let why = "the condition in If-Match or If-None-Match is not met";
         return Err(Response::error(Code::PRECONDITION_FAILED, why));
     }
-    let ask = |expect, operation| {
-        let device = device.cloned().ok_or_else(|| {
+    let registered = || {
+        device.cloned().ok_or_else(|| {
             let why = "this certificate is not registered at the gateway";
             Response::error(Code::UNAUTHORIZED, why)
-        })?;
+        })
+    };
+    let ask = |expect, operation| {
+        let device = registered()?;
         let request = upstream::Request::Device { device, operation };
         Ok(Translated::Ask(expect, request))
     };
@@ -120,6 +132,11 @@ fn translate(
                 shared_keys,
             };
             ask(Expect::Attributes, operation)
+        }
+        (Method::Get, Resource::Package(package)) => {
+            registered()?;
+            let (download, wanted) = Download::read(&request, package, max_message)?;
+            Ok(Translated::Download(download, wanted))
         }
         (Method::Post, Resource::Telemetry) => {
             let body = body(request, largest_body)?;
@@ -157,15 +174,15 @@ fn translate(
             let why = "this resource takes POST";
             Err(Response::error(Code::BAD_REQUEST, why))
         }
-        (Method::Post, Resource::WellKnownCore) | (Method::Other, _) => {
-            let why = "only GET and POST are served here";
+        (Method::Post, Resource::WellKnownCore | Resource::Package(_)) | (Method::Other, _) => {
+            let why = "this method is not served here";
             Err(Response::error(Code::METHOD_NOT_ALLOWED, why))
         }
     }
 }
 
 /// RFC 7252 §5.10.4: 4.06 if the client can't read what we would send.
-fn accepts(request: &Request, content_format: u16) -> Result<(), Response> {
+pub(super) fn accepts(request: &Request, content_format: u16) -> Result<(), Response> {
     match request.accept {
         Some(accept) if accept != content_format => Err(Response::error(
             Code::NOT_ACCEPTABLE,
@@ -175,7 +192,8 @@ fn accepts(request: &Request, content_format: u16) -> Result<(), Response> {
     }
 }
 
-fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+/// The value of a query parameter.
+pub(super) fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request
         .query
         .iter()

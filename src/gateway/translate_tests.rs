@@ -21,7 +21,7 @@ fn request(method: Method, path: &str, payload: &'static str) -> (Request, Resou
 
 fn asked(method: Method, path: &str, payload: &'static str) -> (Expect, Operation) {
     let (request, resource) = request(method, path, payload);
-    match to_upstream(request, resource, Some(&device()), LARGEST) {
+    match to_upstream(request, resource, Some(&device()), LARGEST, 1152) {
         Translated::Ask(expect, upstream::Request::Device { operation, .. }) => (expect, operation),
         other => panic!("{other:?}"),
     }
@@ -30,7 +30,7 @@ fn asked(method: Method, path: &str, payload: &'static str) -> (Expect, Operatio
 fn answered(change: impl FnOnce(&mut Request), path: &str) -> Response {
     let (mut request, resource) = request(Method::Post, path, "{}");
     change(&mut request);
-    match to_upstream(request, resource, Some(&device()), LARGEST) {
+    match to_upstream(request, resource, Some(&device()), LARGEST, 1152) {
         Translated::Answer(response) => response,
         other => panic!("{other:?}"),
     }
@@ -76,7 +76,7 @@ fn attribute_keys_are_taken_from_the_query() {
         .map(str::to_owned)
         .into();
     let Translated::Ask(_, upstream::Request::Device { operation, .. }) =
-        to_upstream(request, resource, Some(&device()), LARGEST)
+        to_upstream(request, resource, Some(&device()), LARGEST, 1152)
     else {
         panic!("not asked")
     };
@@ -129,11 +129,11 @@ fn bodies_beyond_the_bound_are_too_large_and_told_the_bound() {
 fn without_a_device_only_provisioning_is_asked() {
     let (provision, resource) = request(Method::Post, "api/v1/provision", "{}");
     assert!(matches!(
-        to_upstream(provision, resource, None, LARGEST),
+        to_upstream(provision, resource, None, LARGEST, 1152),
         Translated::Ask(Expect::Provisioned, upstream::Request::Provision { .. })
     ));
     let (telemetry, resource) = request(Method::Post, "api/v1/telemetry", "{}");
-    let Translated::Answer(response) = to_upstream(telemetry, resource, None, LARGEST) else {
+    let Translated::Answer(response) = to_upstream(telemetry, resource, None, LARGEST, 1152) else {
         panic!("asked upstream without a device")
     };
     assert_eq!(response.code, Code::UNAUTHORIZED);
@@ -215,11 +215,11 @@ fn only_attributes_and_rpc_can_be_observed_and_only_by_get() {
     let translated = |method, path: &str, observe, accept| {
         let (mut request, resource) = request(method, path, "{}");
         (request.observe, request.accept) = (Some(observe), accept);
-        to_upstream(request, resource, Some(&device()), LARGEST)
+        to_upstream(request, resource, Some(&device()), LARGEST, 1152)
     };
     let registered = |path| match translated(Method::Get, path, Observe::Register, None) {
         Translated::Register(kind) => Some(kind),
-        Translated::Ask(..) | Translated::Answer(_) => None,
+        Translated::Ask(..) | Translated::Download(..) | Translated::Answer(_) => None,
     };
     assert_eq!(registered("api/v1/attributes"), Some(Kind::Attributes));
     assert_eq!(
@@ -234,6 +234,11 @@ fn only_attributes_and_rpc_can_be_observed_and_only_by_get() {
             other => panic!("{path}: {other:?}"),
         }
     }
+    let package = translated(Method::Get, "fw", Observe::Register, None);
+    assert!(
+        matches!(package, Translated::Download(..)),
+        "RFC 7641 §4.1: a GET as any other"
+    );
     let posted = translated(Method::Post, "api/v1/attributes", Observe::Register, None);
     assert!(matches!(posted, Translated::Ask(Expect::Created, _)));
     let ended = translated(Method::Get, "api/v1/attributes", Observe::Deregister, None);

@@ -15,6 +15,7 @@ pub(crate) mod coap;
 pub(crate) mod demo;
 pub(crate) mod device;
 pub(crate) mod mutation;
+pub(crate) mod packages;
 pub(crate) mod process;
 pub(crate) mod siege;
 pub(crate) mod stranger;

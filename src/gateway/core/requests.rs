@@ -101,6 +101,9 @@ impl Core {
                 self.respond(now, session, exchange, response);
             }
             Translated::Register(kind) => self.register(now, session, exchange, kind),
+            Translated::Download(download, wanted) => {
+                self.download(now, session, exchange, download, wanted);
+            }
             Translated::Ask(expect, request) => self.ask(now, session, exchange, expect, request),
         }
     }
@@ -199,6 +202,7 @@ impl Core {
                 resource,
                 peer.device.as_ref(),
                 self.settings.coap.max_body,
+                self.settings.max_message(),
             ),
             Err(nowhere) => Translated::Answer(translate::no_route(nowhere)),
         }

@@ -182,6 +182,30 @@ impl Device {
         self.request(now, kind, Code::GET, "attributes", Vec::new(), Bytes::new())
     }
 
+    /// Asks for anything; returns the number under which its outcome will be found.
+    pub(super) fn ask(
+        &mut self,
+        now: Instant,
+        code: Code,
+        feature: &'static str,
+        options: Vec<(u16, Bytes)>,
+        payload: Bytes,
+    ) -> usize {
+        self.gets += usize::from(code == Code::GET && feature == "attributes");
+        let kind = Type::Confirmable;
+        self.request(now, kind, code, feature, options, payload)
+    }
+
+    /// The response to a request, if one has come.
+    pub(super) fn response(&self, number: usize) -> Option<&Message> {
+        let token = self.requests.message(number).token;
+        let mut newest_first = self.received.iter().rev();
+        let found = newest_first.find(|(_, _, message)| {
+            message.token == token && message.code.class() == Class::Response
+        });
+        found.map(|(_, _, message)| message)
+    }
+
     /// Registers for one of the two kinds; returns the number of the observation.
     pub(super) fn observe(&mut self, now: Instant, kind: Type, what: Kind) -> usize {
         let token = self.new_token();

@@ -3,6 +3,7 @@
 use super::{Device, Script};
 use crate::coap::deduplication::EXCHANGE_LIFETIME;
 use crate::coap::{Message, Type};
+use crate::config::Ota;
 use crate::gateway::Settings;
 use crate::gateway::core::Core;
 use std::collections::{HashMap, HashSet};
@@ -107,6 +108,12 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert!(load.in_flight <= settings.max_in_flight);
     assert_eq!(load.in_flight, upstream.in_flight());
     assert_eq!(load.errands, upstream.errands());
+    assert_eq!(load.package_calls, upstream.package_calls());
+    assert!(load.package_calls <= Ota::CONNECTIONS);
+    assert!(load.package_bytes <= settings.ota.cache);
+    assert!(load.body_bytes <= settings.coap.body_bytes);
+    // An exchange waits for one block.
+    assert!(load.downloads <= 16 * load.sessions || load.package_calls > 0);
     assert_eq!(load.relays.relays, load.relays.names);
     assert!(load.relays.timers <= load.relays.relays);
     assert!(load.relays.polls <= settings.relay.max_polls);
@@ -136,6 +143,7 @@ pub(super) fn assert_at_rest(core: &Core, devices: &[Device]) {
     }
     let load = core.load();
     assert_eq!((load.half_open, load.in_flight), (0, 0));
+    assert_eq!((load.downloads, load.body_bytes), (0, 0));
     let peers = load.peers;
     let held = [
         peers.most_open_exchanges,

@@ -60,7 +60,9 @@ impl Script {
         let serves = self.behaviour == Behaviour::Serves && self.down_until.is_none();
         let body = match operation {
             Operation::PostTelemetry(body) => {
-                self.posts.push((device.name.to_string(), body.clone()));
+                // A copy, as the network makes: what the gateway holds is let go of.
+                let body = Bytes::copy_from_slice(body);
+                self.posts.push((device.name.to_string(), body));
                 Bytes::new()
             }
             Operation::GetAttributes { .. } => {
@@ -158,7 +160,14 @@ impl Script {
 
     /// Calls for relays, taken and not completed.
     pub(in crate::gateway) fn errands(&self) -> usize {
-        self.under_way.len() - self.in_flight() + self.platform.open_polls()
+        let others = self.in_flight() + self.package_calls();
+        self.under_way.len() - others + self.platform.open_polls()
+    }
+
+    /// Calls for the cache of packages, taken and not completed.
+    pub(in crate::gateway) fn package_calls(&self) -> usize {
+        let is_package = |c: &&Completion| matches!(c.ticket, Ticket::Package(_));
+        self.under_way.values().filter(is_package).count()
     }
 
     pub(super) fn next_completion(&self) -> Option<Instant> {

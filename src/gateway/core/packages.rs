@@ -1,0 +1,81 @@
+//! Between devices that download packages, the cache that serves them all, and upstream.
+
+use super::Core;
+use crate::coap::ExchangeId;
+use crate::dtls::SessionId;
+use crate::gateway::call::{Call, Ticket};
+use crate::gateway::download::Download;
+use crate::gateway::firmware::{CallId, Effect, WaiterId, Wanted};
+use crate::upstream::{self, Answer, Error};
+use std::collections::HashMap;
+use std::time::Instant;
+
+/// Whose blocks are awaited. Each is answered within the time that a few calls to ThingsBoard take; those of a
+/// session that is gone by then come to nothing.
+#[derive(Debug, Default)]
+pub(super) struct Downloads {
+    last: u64,
+    waiting: HashMap<WaiterId, (SessionId, ExchangeId, Download)>,
+}
+
+impl Downloads {
+    /// Blocks awaited.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+impl Core {
+    /// A device asks for a block of its package.
+    pub(super) fn download(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        download: Download,
+        wanted: Wanted,
+    ) {
+        let Some(device) = self.device_of(session) else {
+            return;
+        };
+        self.downloads.last += 1;
+        let id = WaiterId(self.downloads.last);
+        self.downloads
+            .waiting
+            .insert(id, (session, exchange, download));
+        self.packages.read(now, &device, wanted, id);
+    }
+
+    /// Does what the packages want done.
+    pub(super) fn do_package_effect(&mut self, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Ask {
+                call,
+                device,
+                operation,
+            } => self.calls.push_back(Call {
+                ticket: Ticket::Package(call),
+                request: upstream::Request::Device { device, operation },
+            }),
+            Effect::Answer(id, piece) => {
+                if let Some((session, exchange, download)) = self.downloads.waiting.remove(&id) {
+                    self.respond(now, session, exchange, download.response(piece));
+                }
+            }
+        }
+    }
+
+    /// A call for packages has come to its end.
+    pub(super) fn package_came(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        outcome: Result<Answer, Error>,
+    ) {
+        if let Err(error) = &outcome {
+            self.journal.package_failed(now, error);
+        }
+        self.packages.completed(now, call, outcome);
+    }
+}

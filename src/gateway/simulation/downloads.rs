@@ -1,0 +1,161 @@
+//! Hazard: a download over a link that loses, of a device that sleeps, reboots and comes back, from a ThingsBoard
+//! that is slow, gone, or has something else by then.
+
+use super::invariants::assert_at_rest;
+use super::{Behaviour, Conditions, World, path};
+use crate::coap::{Block, Code};
+use crate::simulator::{Package, PackageId, PackageKind};
+use crate::upstream::{Error, Operation};
+use bytes::Bytes;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The bytes of a package.
+fn image(size: usize, seed: u64) -> Bytes {
+    let mut random = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| random.u8(..))
+        .take(size)
+        .collect()
+}
+
+fn world(devices: usize, conditions: Conditions, image: &Bytes) -> World {
+    let mut world = World::new(devices, conditions, 1);
+    let id = firmware();
+    world.define(&id, Package::of(image.clone()));
+    world.connect_all();
+    for device in 0..devices {
+        world.assign(device, &id);
+    }
+    world
+}
+
+fn firmware() -> PackageId {
+    PackageId::new(PackageKind::Firmware, "meter", "1.0")
+}
+
+fn block(num: u32, szx: u8) -> Block {
+    Block::new(num, false, szx).unwrap()
+}
+
+/// The bar: 64-byte blocks, a tenth lost each way, and more than 4,096 of them.
+#[test]
+fn an_image_above_256_kib_arrives_intact_in_small_blocks_though_a_tenth_is_lost() {
+    let whole = image(270_001, 1);
+    let mut world = world(1, Conditions::losing(0.1), &whole);
+    assert_eq!(world.download(0, "firmware", 2), whole);
+    let served = world.upstream.platform.served(&firmware()).bytes;
+    assert!(
+        served <= 270_001 * 11 / 10,
+        "{served} bytes crossed the uplink"
+    );
+    world.devices[0].switch_off();
+    world.run_for(HOUR);
+    assert_at_rest(&world.core, &world.devices);
+}
+
+#[test]
+fn a_fleet_is_served_by_one_fetch_of_each_chunk() {
+    let whole = image(200_000, 1);
+    let mut world = world(20, Conditions::losing(0.05), &whole);
+    for device in 0..20 {
+        assert_eq!(world.download(device, "firmware", 6), whole);
+    }
+    let served = world.upstream.platform.served(&firmware()).bytes;
+    assert!(
+        served <= 200_000 * 11 / 10,
+        "{served} bytes crossed the uplink"
+    );
+}
+
+#[test]
+fn a_download_goes_on_after_a_day_in_another_session_at_another_address_in_any_order_and_size() {
+    let whole = image(10_000, 1);
+    let mut world = world(1, Conditions::GOOD, &whole);
+    let first = world.fetch(0, "firmware", block(0, 6));
+    world.run_for(25 * HOUR);
+    assert_eq!(
+        world.core.sessions(),
+        0,
+        "a day of silence ends the session"
+    );
+    world.devices[0].switch_off();
+    world.devices[0].path = path(77);
+    for (num, szx) in [(9, 6), (3, 4), (155, 2), (1, 6), (624, 0)] {
+        let piece = world.fetch(0, "firmware", block(num, szx));
+        let from = block(num, szx).offset();
+        let to = (from + block(num, szx).size()).min(whole.len());
+        assert_eq!(piece.bytes, whole[from..to], "block {num} of size {szx}");
+        assert_eq!(piece.etag, first.etag);
+        assert_eq!(piece.more, to < whole.len());
+    }
+    let past = [(23, Bytes::from_static(&[0xa6]))];
+    let response = world.ask(0, Code::GET, "firmware", &past, &Bytes::new());
+    assert_eq!(response.code, Code::BAD_REQUEST, "past the end");
+}
+
+#[test]
+fn while_thingsboard_is_gone_what_is_cached_is_served_to_who_was_allowed_it() {
+    let whole = image(100_000, 1);
+    let mut world = world(2, Conditions::GOOD, &whole);
+    let first = world.fetch(0, "firmware", block(0, 6));
+    world.run_for(SECOND);
+    world.upstream.behaviour = Behaviour::Fails(Error::Unreachable);
+    let piece = world.fetch(0, "firmware", block(63, 6));
+    assert_eq!(
+        (&piece.bytes, &piece.etag),
+        (&whole.slice(63 << 10..64 << 10), &first.etag)
+    );
+    // Long after its permission would have had to be renewed.
+    world.run_for(HOUR);
+    let piece = world.fetch(0, "firmware", block(1, 6));
+    assert_eq!(piece.bytes, whole[1024..2048]);
+    let response = world.ask(1, Code::GET, "firmware", &[], &Bytes::new());
+    assert_eq!(
+        response.code,
+        Code::SERVICE_UNAVAILABLE,
+        "it was never allowed it"
+    );
+    let max_age = response.options.iter().find(|(number, _)| *number == 14);
+    assert!(max_age.is_some(), "{response:?}");
+    world.upstream.behaviour = Behaviour::Serves;
+    world.run_for(HOUR);
+    assert_eq!(world.download(1, "firmware", 6), whole);
+}
+
+#[test]
+fn a_package_that_changes_under_its_name_shows_as_a_new_etag_and_never_as_a_mixture() {
+    let (old, new) = (image(150_000, 1), image(150_000, 2));
+    let mut world = world(2, Conditions::GOOD, &old);
+    assert_eq!(world.download(0, "firmware", 6), old);
+    let before = world.fetch(0, "firmware", block(0, 6)).etag;
+    world.define(&firmware(), Package::of(new.clone()));
+    for device in 0..2 {
+        world.assign(device, &firmware());
+    }
+    // Until the device is asked about again, the old one may be served, as a whole.
+    world.run_for(SECOND * 601);
+    let piece = world.fetch(0, "firmware", block(0, 6));
+    assert_ne!(piece.etag, before);
+    assert_eq!(world.download(0, "firmware", 6), new);
+    assert_eq!(world.download(1, "firmware", 4), new);
+}
+
+#[test]
+fn who_is_assigned_nothing_hears_so_and_upstream_is_not_asked_for_each_try() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    for _ in 0..10 {
+        let response = world.ask(0, Code::GET, "software", &[], &Bytes::new());
+        assert_eq!(response.code, Code::NOT_FOUND);
+    }
+    assert!(world.upstream.platform.assignment_reads <= 2);
+    let asked = world.upstream.platform.fetches.iter();
+    assert_eq!(
+        asked
+            .filter(|(_, o)| matches!(o, Operation::GetPackage { .. }))
+            .count(),
+        0
+    );
+}

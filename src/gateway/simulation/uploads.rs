@@ -1,0 +1,92 @@
+//! Hazard: telemetry that takes many messages, of a device that loses packets and power on the way.
+
+use super::invariants::assert_at_rest;
+use super::{Conditions, World};
+use crate::coap::option::{encode_unsigned, number};
+use crate::coap::{Block, Code, Message};
+use bytes::Bytes;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Telemetry of device 0 that no other message has.
+fn body(size: usize, name: &str) -> Bytes {
+    let head = format!(r#"{{"device":0,"body":"{name}","filling":""#);
+    let filling = "x".repeat(size - head.len() - 2);
+    Bytes::from(head + &filling + "\"}")
+}
+
+/// Sends one block of a body.
+fn send(world: &mut World, body: &Bytes, num: u32, szx: u8) -> Message {
+    let size = 16 << szx;
+    let from = usize::try_from(num).unwrap() * size;
+    let to = (from + size).min(body.len());
+    let block = Block::new(num, to < body.len(), szx).unwrap();
+    let block1 = (number::BLOCK1, encode_unsigned(block.encode()));
+    world.ask(0, Code::POST, "telemetry", &[block1], &body.slice(from..to))
+}
+
+/// Sends all blocks from this one on; gives the last response.
+fn upload(world: &mut World, body: &Bytes, from: u32, szx: u8) -> Message {
+    let blocks = u32::try_from(body.len().div_ceil(16 << szx)).unwrap();
+    for num in from..blocks - 1 {
+        assert_eq!(send(world, body, num, szx).code, Code::CONTINUE);
+    }
+    send(world, body, blocks - 1, szx)
+}
+
+fn world(conditions: Conditions) -> World {
+    let mut world = World::new(1, conditions, 1);
+    world.connect_all();
+    world
+}
+
+#[test]
+fn a_body_in_blocks_reaches_thingsboard_once_whatever_is_lost() {
+    let mut world = world(Conditions::losing(0.2));
+    let bodies: Vec<Bytes> = ["a", "b", "c"].map(|name| body(20_000, name)).into();
+    for body in &bodies {
+        // A device that has missed an answer for good begins again; what was answered was posted once.
+        for _ in 0..5 {
+            let posted = world.upstream.posts.len();
+            let response = upload(&mut world, body, 0, 4);
+            if response.code == Code::CREATED {
+                break;
+            }
+            assert_eq!(world.upstream.posts.len(), posted);
+        }
+    }
+    let posts = world.upstream.posts.iter().map(|(_, body)| body.clone());
+    assert_eq!(posts.collect::<Vec<_>>(), bodies);
+    world.run_for(HOUR);
+    assert_at_rest(&world.core, &world.devices);
+}
+
+#[test]
+fn a_device_that_was_rebooted_midway_begins_again_and_nothing_of_the_first_try_is_posted() {
+    let mut world = world(Conditions::GOOD);
+    let (first, second) = (body(5000, "first"), body(5000, "second"));
+    for num in 0..3 {
+        assert_eq!(send(&mut world, &first, num, 6).code, Code::CONTINUE);
+    }
+    world.devices[0].switch_off();
+    world.run_for(Duration::from_secs(5));
+    // In its new session nothing of the old one is held.
+    let response = send(&mut world, &first, 3, 6);
+    assert_eq!(response.code, Code::REQUEST_ENTITY_INCOMPLETE);
+    assert_eq!(upload(&mut world, &second, 0, 6).code, Code::CREATED);
+    assert_eq!(world.upstream.posts, [("device-0".to_owned(), second)]);
+    world.run_for(HOUR);
+    assert_at_rest(&world.core, &world.devices);
+}
+
+#[test]
+fn a_device_may_sleep_for_minutes_between_blocks_and_shrink_them_on_the_way() {
+    let mut world = world(Conditions::GOOD);
+    let body = body(4000, "slow");
+    assert_eq!(send(&mut world, &body, 0, 6).code, Code::CONTINUE);
+    world.run_for(Duration::from_secs(540));
+    // 1024 bytes are there: block 16 of 64.
+    assert_eq!(upload(&mut world, &body, 16, 2).code, Code::CREATED);
+    assert_eq!(world.upstream.posts, [("device-0".to_owned(), body)]);
+}
