@@ -11,8 +11,10 @@ impl Control {
     /// # Errors
     /// No title or version, no bytes or more than 16 MiB, or too many packages.
     pub fn add_package(&self, id: &PackageId, package: Package) -> Result<(), Refused> {
+        // Made and hashed before others have to wait for the lock.
+        let stored = package.stored_as(id)?;
         let mut state = self.0.lock();
-        state.packages.put(id.clone(), package)?;
+        state.packages.insert(id.clone(), stored)?;
         let has_it = |name: &&String| state.packages.assigned(name, id.kind) == Some(id);
         let names = state.directory.iter().map(|(name, _)| name);
         let names: Vec<String> = names.filter(has_it).cloned().collect();

@@ -6,7 +6,7 @@
 //!
 //! Two things are less strict than in ThingsBoard, so that a test can try a gateway with them:
 //!
-//! * A package can be [replaced](Packages::put) under its name. ThingsBoard never changes one; someone has to delete it
+//! * A package can be [replaced](Packages::insert) under its name. ThingsBoard never changes one; someone has to delete it
 //!   and upload another of the same title and version, with another id.
 //! * A firmware and a software package may have the same title and version.
 
@@ -22,7 +22,8 @@ use bytes::Bytes;
 
 pub(crate) use announcement::Announcement;
 pub use package::Package;
-pub(in crate::simulator) use package::{Source, Stored};
+pub(in crate::simulator) use package::Source;
+pub(crate) use package::Stored;
 pub use terms::{Assignee, PackageId, PackageKind, Served};
 pub(crate) use terms::{Fetched, PackageRequest};
 
@@ -52,17 +53,9 @@ pub(crate) struct Packages {
 }
 
 impl Packages {
-    /// Defines a package, or replaces the one of that name: then what was served begins at zero, and whoever has it
+    /// Takes a package in, or replaces the one of that name: then what was served begins at zero, and whoever has it
     /// assigned has the new one.
-    pub(crate) fn put(&mut self, id: PackageId, package: Package) -> Result<(), String> {
-        let of_name = [("title", &id.title), ("version", &id.version)];
-        for (what, text) in of_name {
-            if text.is_empty() || text.chars().count() > LONGEST_TEXT {
-                return Err(format!(
-                    "the {what} of a package has 1 to {LONGEST_TEXT} characters"
-                ));
-            }
-        }
+    pub(crate) fn insert(&mut self, id: PackageId, package: Stored) -> Result<(), String> {
         let freed = match self.packages.get(&id) {
             Some(old) => old.weight(),
             None if self.packages.len() >= MOST_PACKAGES => {
@@ -70,16 +63,14 @@ impl Packages {
             }
             None => 0,
         };
-        package.check()?;
-        let held_bytes = (self.held_bytes + package.size()).saturating_sub(freed);
+        let held_bytes = (self.held_bytes + package.weight()).saturating_sub(freed);
         if held_bytes > MOST_BYTES {
             return Err(format!(
                 "all packages together have at most {MOST_BYTES} bytes: delete some"
             ));
         }
-        let stored = Stored::new(&id, package);
         self.held_bytes = held_bytes;
-        self.packages.insert(id, stored);
+        self.packages.insert(id, package);
         Ok(())
     }
 

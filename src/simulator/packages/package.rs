@@ -56,35 +56,48 @@ impl Package {
         self
     }
 
-    /// How many bytes it will take up.
-    pub(super) fn size(&self) -> usize {
-        match &self.content {
-            Content::Bytes(bytes) => bytes.len(),
-            Content::Generated { size, .. } => *size,
-            Content::External(_) => 0,
+    /// The package as it is kept under this name, its bytes made and hashed; or why it can't be.
+    pub(crate) fn stored_as(self, id: &PackageId) -> Result<Stored, String> {
+        check_text("title of a package", &id.title)?;
+        check_text("version of a package", &id.version)?;
+        if let Some(tag) = &self.tag {
+            check_text("tag", tag)?;
         }
+        let source = match self.content {
+            Content::Bytes(bytes) => {
+                check_size(bytes.len())?;
+                Source::here(bytes)
+            }
+            Content::Generated { size, seed } => {
+                check_size(size)?;
+                Source::here(generate(size, seed))
+            }
+            Content::External(url) => {
+                check_text("URL", &url)?;
+                Source::External(url)
+            }
+        };
+        Ok(Stored {
+            tag: self.tag,
+            source,
+            served: Served::default(),
+            file_name: file_name(id),
+        })
     }
+}
 
-    /// Why it can't be taken, if it can't.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let is_wrong = |text: &str| text.is_empty() || text.chars().count() > LONGEST_TEXT;
-        if self.tag.as_deref().is_some_and(is_wrong) {
-            return Err(format!("a tag has 1 to {LONGEST_TEXT} characters"));
-        }
-        match &self.content {
-            Content::External(url) if is_wrong(url) => {
-                Err(format!("a URL has 1 to {LONGEST_TEXT} characters"))
-            }
-            Content::External(_) => Ok(()),
-            Content::Bytes(_) | Content::Generated { .. } => {
-                if (1..=LARGEST_PACKAGE).contains(&self.size()) {
-                    Ok(())
-                } else {
-                    Err(format!("a package has 1 to {LARGEST_PACKAGE} bytes"))
-                }
-            }
-        }
+fn check_text(what: &str, text: &str) -> Result<(), String> {
+    if text.is_empty() || text.chars().count() > LONGEST_TEXT {
+        return Err(format!("the {what} has 1 to {LONGEST_TEXT} characters"));
     }
+    Ok(())
+}
+
+fn check_size(size: usize) -> Result<(), String> {
+    if !(1..=LARGEST_PACKAGE).contains(&size) {
+        return Err(format!("a package has 1 to {LARGEST_PACKAGE} bytes"));
+    }
+    Ok(())
 }
 
 impl From<Content> for Package {
@@ -94,7 +107,7 @@ impl From<Content> for Package {
 }
 
 /// A package as it is kept.
-pub(in crate::simulator) struct Stored {
+pub(crate) struct Stored {
     pub(in crate::simulator) tag: Option<String>,
     pub(in crate::simulator) source: Source,
     pub(in crate::simulator) served: Served,
@@ -114,24 +127,16 @@ pub(in crate::simulator) enum Source {
     External(String),
 }
 
-impl Stored {
-    pub(super) fn new(id: &PackageId, package: Package) -> Stored {
-        let here = |bytes: Bytes| Source::Here {
+impl Source {
+    fn here(bytes: Bytes) -> Source {
+        Source::Here {
             checksum: sha256(&bytes),
             bytes,
-        };
-        Stored {
-            tag: package.tag,
-            source: match package.content {
-                Content::Bytes(bytes) => here(bytes),
-                Content::Generated { size, seed } => here(generate(size, seed)),
-                Content::External(url) => Source::External(url),
-            },
-            served: Served::default(),
-            file_name: file_name(id),
         }
     }
+}
 
+impl Stored {
     pub(super) fn bytes(&self) -> Option<&Bytes> {
         match &self.source {
             Source::Here { bytes, .. } => Some(bytes),

@@ -11,7 +11,8 @@ use std::time::Instant;
 impl Platform {
     /// Defines a package, or replaces it: whoever has it assigned is told by [`assign`](Self::assign) alone.
     pub(in crate::gateway) fn define(&mut self, id: &PackageId, package: Package) {
-        self.packages.put(id.clone(), package).unwrap();
+        let stored = package.stored_as(id).unwrap();
+        self.packages.insert(id.clone(), stored).unwrap();
     }
 
     /// Assigns a package to a device: its shared attributes change twice, by a delete and an update.
