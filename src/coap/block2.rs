@@ -9,6 +9,7 @@ use super::body::{ETag, Key, LIFETIME};
 use super::code::Code;
 use super::request::Response;
 use bytes::Bytes;
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Instant;
 
@@ -83,9 +84,19 @@ pub struct Snapshots {
 
 impl Snapshots {
     /// Keeps a response of which `block` is sent now. The bytes of its payload are charged already.
-    pub fn keep(&mut self, now: Instant, key: Key, etag: ETag, whole: Response, block: &Response) {
+    /// `content`: it is what a resource had at a time. Of what requests have brought about, a client
+    /// can only mean the last (§2.5).
+    pub fn keep(
+        &mut self,
+        now: Instant,
+        key: Key,
+        etag: ETag,
+        content: bool,
+        whole: Response,
+        block: &Response,
+    ) {
         self.snapshots
-            .retain(|one| (one.key, one.etag) != (key, etag));
+            .retain(|one| one.key != key || (content && one.etag != etag));
         let of_this_key = |one: &Snapshot| one.key == key;
         while self.snapshots.iter().filter(|one| of_this_key(one)).count() >= MAX_OF_A_KEY {
             self.remove_longest_untouched(of_this_key);
@@ -128,19 +139,22 @@ impl Snapshots {
         Some(block.unwrap_or_else(past_the_end))
     }
 
-    /// Which of a resource's snapshots a client is reading: the one whose tag it names; the one it
-    /// was served just before; the one it was served the same block of, which was lost; the newest.
+    /// Which of a resource's snapshots a client is reading: the one whose tag it names; or the one it
+    /// was served the block before of, or this same block, which was lost; or the newest.
     fn choose(&mut self, key: Key, etags: &[ETag], offset: usize) -> Option<&mut Snapshot> {
-        let newest_first = self.snapshots.iter_mut().rev();
         let rank = |one: &Snapshot| {
-            let reasons = [
-                etags.contains(&one.etag),
-                one.served.end == offset,
-                one.served.start == offset,
-            ];
-            reasons.iter().position(|reason| *reason).unwrap_or(3)
+            let goes_on = one.served.end == offset || one.served.start == offset;
+            if etags.contains(&one.etag) {
+                (0, None)
+            } else if goes_on {
+                // Should that be so of two, it is reading the one it asked for last.
+                (1, Some(Reverse(one.touched)))
+            } else {
+                (2, None)
+            }
         };
-        // Of several with the same rank this is the first.
+        // Of equals this is the first.
+        let newest_first = self.snapshots.iter_mut().rev();
         newest_first
             .filter(|one| one.key == key)
             .min_by_key(|one| rank(one))

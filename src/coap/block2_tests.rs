@@ -117,7 +117,8 @@ impl Bench {
         let now = start + std::time::Duration::from_secs(self.seconds);
         let whole = response(100);
         let block = wish(0, 0).cut(&whole, tag(etag), 6).unwrap();
-        self.snapshots.keep(now, key(of), tag(etag), whole, &block);
+        self.snapshots
+            .keep(now, key(of), tag(etag), true, whole, &block);
     }
 
     fn serve(&mut self, start: Instant, of: u8, num: u32, etags: &[ETag]) -> Option<ETag> {
@@ -153,6 +154,18 @@ fn a_client_goes_on_with_the_snapshot_it_is_reading() {
 }
 
 #[test]
+fn a_block_asked_for_again_is_of_the_snapshot_being_read_though_another_stands_there() {
+    let (mut bench, start) = (Bench::default(), start());
+    bench.keep(start, 1, 0xa);
+    bench.serve(start, 1, 1, &[]);
+    bench.keep(start, 1, 0xb);
+    // The older one was served up to 32, and now the newer from there.
+    assert_eq!(bench.serve(start, 1, 1, &[tag(0xb)]), Some(tag(0xb)));
+    assert_eq!(bench.serve(start, 1, 2, &[]), Some(tag(0xb)));
+    assert_eq!(bench.serve(start, 1, 2, &[]), Some(tag(0xb)));
+}
+
+#[test]
 fn of_two_snapshots_of_a_resource_the_one_untouched_for_longest_makes_room() {
     let (mut bench, start) = (Bench::default(), start());
     bench.keep(start, 1, 0xa);
@@ -165,6 +178,20 @@ fn of_two_snapshots_of_a_resource_the_one_untouched_for_longest_makes_room() {
     assert_ne!(of_one[1], Some(tag(0xb)));
     assert_eq!(of_one[2], Some(tag(0xc)));
     assert_eq!(bench.serve(start, 2, 1, &[]), Some(tag(0xa)), "untouched");
+}
+
+#[test]
+fn what_a_request_brought_about_takes_the_place_of_what_one_before_did() {
+    let (mut bench, start) = (Bench::default(), start());
+    bench.keep(start, 1, 0xa);
+    bench.keep(start, 2, 0xa);
+    let whole = response(100);
+    let block = wish(0, 0).cut(&whole, tag(0xb), 6).unwrap();
+    bench
+        .snapshots
+        .keep(start, key(1), tag(0xb), false, whole, &block);
+    assert_eq!(bench.serve(start, 1, 1, &[tag(0xa)]), Some(tag(0xb)));
+    assert_eq!(bench.serve(start, 2, 1, &[]), Some(tag(0xa)));
 }
 
 #[test]

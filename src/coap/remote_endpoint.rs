@@ -326,3 +326,7 @@ mod tests;
 #[cfg(test)]
 #[path = "remote_endpoint/loss_tests.rs"]
 mod loss;
+
+#[cfg(test)]
+#[path = "remote_endpoint/transfers_tests.rs"]
+mod transfers;

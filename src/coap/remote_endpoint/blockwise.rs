@@ -179,7 +179,7 @@ impl RemoteEndpoint {
                 whole.payload = held.ok_or_else(|| not_held(asked.safe))?;
             }
             let snapshots = &mut self.blockwise(context).snapshots;
-            snapshots.keep(now, asked.key, etag, whole, &block);
+            snapshots.keep(now, asked.key, etag, asked.safe, whole, &block);
             context.counters.blocks_sent += 1;
         }
         Ok(Response { observe, ..block })
