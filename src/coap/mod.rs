@@ -34,9 +34,13 @@
 //!         │ duplicate? (§4.5)
 //!         ├─ of one in progress ──▶ nothing
 //!         ├─ of one acknowledged ──▶ the empty ACK again
-//!         ├─ of one answered on its ACK ──▶ the same ACK again
+//!         ├─ of one answered on its ACK ──▶ the same ACK again; if that was a block of a
+//!         │                                 response to GET, on from here
 //!         │ options (§5.4)
 //!         ├─ critical and not understood ──▶ 4.02, or silence if Non-confirmable
+//!         │ blocks (RFC 7959, below)
+//!         ├─ a later block of a response that is held ──▶ that block
+//!         ├─ a block of a body, and more are to come ──▶ 2.31
 //!         ▼
 //!      an exchange opens; the request goes to the gateway
 //!         ├─ answered within piggyback_timeout ──▶ on the ACK                (§5.2.1)
@@ -49,7 +53,38 @@
 //!
 //! What was answered is remembered for EXCHANGE_LIFETIME (247 s) or NON_LIFETIME (145 s, §4.8.2), so
 //! that no message becomes a second request; then the endpoint holds no heap at all, unless its client
-//! observes.
+//! observes or bodies are under way.
+//!
+//! # The life of a body
+//!
+//! Sections of RFC 7959. What does not fit one message travels in blocks, and the gateway sees none of
+//! that: a request has all of its body, and a response may have one of any size.
+//!
+//! ```text
+//!  a request with Block1: NUM, M, SZX
+//!     ├─ SZX 7, or a payload of another length ──▶ 4.00                     (§2.2)
+//!     ├─ NUM 0 ──▶ begins anew, whatever was held                           (§2.5)
+//!     ├─ its offset is where what is held ends ──▶ held
+//!     │    ├─ too large, or at block 0 Size1 says it will be ──▶ 4.13 with Size1   (§2.9.3, §4)
+//!     │    ├─ no room ──▶ 5.03 with Max-Age
+//!     │    ├─ M ──▶ 2.31                                                    (§2.9.1)
+//!     │    └─ the last ──▶ the whole request goes on, once
+//!     ├─ held already, the same bytes ──▶ 2.31 again
+//!     └─ anything else ──▶ 4.08, and what is held stays                     (§2.9.2)
+//!
+//!  a response larger than a block, or to a request with Block2
+//!     ├─ larger than max_response_body ──▶ 5.00
+//!     ├─ no room, though older snapshots have gone ──▶ 5.03 with Max-Age; 5.00 to POST
+//!     └─ a snapshot ──▶ one block of it, with ETag                          (§2.4)
+//!          a request with NUM > 0
+//!             ├─ there is a snapshot ──▶ its block, whatever has changed since
+//!             ├─ past its end ──▶ 4.00
+//!             ├─ none, POST ──▶ 4.08: nothing is done twice                 (§2.7)
+//!             └─ none, GET ──▶ to the gateway, whose response is cut there
+//! ```
+//!
+//! Both ways: what is untouched for ten minutes is forgotten; bytes held count towards their endpoint
+//! and towards all, until the last reference to them goes.
 //!
 //! # The life of a notification
 //!
@@ -58,8 +93,9 @@
 //!
 //! ```text
 //!  notify: the newest content of a relation
-//!     ├─ too large for one datagram ──▶ not sent                            TooLarge
+//!     ├─ larger than max_response_body ──▶ not sent                         TooLarge
 //!     │ pending; what was pending before is gone
+//!     ├─ larger than a block, and no room for it ──▶ given up               Undelivered
 //!     │
 //!     │ registered with a Non-confirmable request (§4.5)
 //!     ├─ more than one in 3 s, after a burst of 4 ──▶ stays pending till then  (§4.5.1)
@@ -70,7 +106,7 @@
 //!     ├─ NSTART messages are outstanding ──▶ stays pending till one is not  (RFC 7252 §4.7)
 //!     │    then: responses that wait, relations in turn, a ping
 //!     ▼
-//!  in flight, with the next sequence number (§4.4)
+//!  in flight, with the next sequence number (§4.4): all of it, or block 0 (RFC 7959 §2.6)
 //!     ├─ ACK ──▶ done                                                       Delivered
 //!     ├─ RST ──▶ the relation is gone (§3.6)                                Cancelled
 //!     └─ timeout
