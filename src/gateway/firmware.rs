@@ -8,8 +8,10 @@
 //! |---|---|
 //! | [`packages`] | the whole: requests in, [`Effect`]s out |
 //! | [`assignment`] | which package is assigned to a device, as its attributes tell |
-//! | [`readers`] | what is known of each device: its assignment, and what it may have |
+//! | [`readers`] | what is known of each device |
+//! | [`permit`] | what it may have of one package |
 //! | [`checks`] | whether a device may have a package, and whether that is still the same |
+//! | [`sample`] | the pieces that are compared for it |
 //! | [`chunks`] | from ThingsBoard to the cache, and from there into blocks |
 //! | [`edition`], [`editions`] | one content under one name: its ETag, its length, and what contradicts it |
 //! | [`cache`] | chunks, within the bound of `ota.cache` |
@@ -27,28 +29,34 @@
 //! ```
 //!
 //! Where something is missing the request waits for it, with all others that wait for the same, and walks again
-//! from the beginning when it has come.
+//! from the beginning when it has come. Nothing waits under a timer of its own: requests to ThingsBoard end in
+//! their own time.
 //!
 //! # Who may have what
 //!
-//! Before a device is served it is *checked*: its attributes tell the checksum that its own package of this name
-//! has, and 64 bytes of the package, asked for with its own token, whether ThingsBoard lets it have them. A check
-//! holds for `ota.authorise_every`. If ThingsBoard is gone by then, what is cached goes on being served to it.
+//! Before a device is served it is *checked*: its attributes tell the checksum and the length that its own package
+//! of this name has, and 64 bytes of the package, asked for with its own token, whether ThingsBoard lets it have
+//! them. A check holds for `ota.authorise_every`. If ThingsBoard is gone by then, what is cached goes on being
+//! served to it.
 //!
 //! # One name, one content?
 //!
 //! Two tenants may use the same title and version, and a package can be deleted and made anew under its name. The
-//! cache therefore holds *editions*: a name and a checksum. ThingsBoard says with no answer which content it is
-//! from, so a chunk that came is believed only after a check that began later: then the attributes still name the
-//! checksum, and 64 bytes out of what is already cached, at a place drawn by lot, are still the same. Beside that:
+//! cache therefore holds *editions*: a name, a checksum and a length. ThingsBoard says with no answer which content
+//! it is from, so a chunk that came is believed only after a check that began later: then the attributes still name
+//! the checksum and the length, and 64 bytes out of what the edition has already, at a place drawn by lot, are still
+//! the same. For what was the same before and after was the same between. An edition has something to compare
+//! from the beginning, as its first chunk is fetched before any other. Beside that:
 //!
 //! * A chunk that is fetched again must be the one that was served before.
 //! * The lengths of chunks must agree on where the package ends.
 //! * Chunks that came from the first to the last in order must have the SHA-2 checksum that the attributes name.
 //!
 //! Any contradiction ends the edition, its chunks are dropped, and what follows has another ETag. What can't be
-//! seen: a package without a checksum attribute that is replaced, during a download, by one that is the same in
-//! almost all places. A block can't be a mixture even then, and devices have the checksum for the rest.
+//! seen: a package replaced, under the same name, checksum attribute and length, by one that is the same in almost
+//! all places. For packages with a checksum this needs attributes that are wrong or late (and the whole is held
+//! against the checksum in the end); without one, a new package that differs in a few bytes. Also, an ETag without
+//! a checksum is that of the first chunk and the length: after a restart it says no more than these.
 
 pub mod assignment;
 pub mod cache;
@@ -59,7 +67,9 @@ mod counters;
 pub mod edition;
 pub mod editions;
 pub mod packages;
+pub mod permit;
 pub mod readers;
+mod sample;
 #[cfg(test)]
 mod tests;
 pub mod waiters;

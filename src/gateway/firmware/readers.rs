@@ -6,37 +6,19 @@
 //! unread ──▶ being read ──▶ known ──(30 s)──▶ being read again …
 //!                └─(no answer)─▶ failing: what was known before is used for a while
 //! ```
-//!
-//! Of a package it has asked for:
-//!
-//! ```text
-//! unchecked ──▶ reading ──▶ probing ──▶ allowed ──(ota.authorise_every)──▶ reading …
-//!                                │──▶ refused ──(5 s)──▶ unchecked
-//!                                └──▶ failing: allowed for a while more, if it was
-//! ```
 
 use super::assignment::{Assignment, Identity};
-use super::cache::Key;
-use super::edition::EditionId;
+use super::permit::{Check, FAILED, FAILING, Failure, Permit, REFUSED};
 use super::{Name, Refusal};
 use crate::device::Device;
 use crate::timers::{Slot, Timers};
 use crate::upstream::Package;
-use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long it is believed which package is assigned.
 const ASSIGNMENT_KNOWN: Duration = Duration::from_secs(30);
-/// How long it is believed that none is, or that ThingsBoard refuses it: a device that tries again and again must
-/// not become a burden for ThingsBoard, but one that waits for its package wants to hear of it.
-const REFUSED: Duration = Duration::from_secs(5);
-/// How long what was known before is used without asking again, where asking has just failed: if ThingsBoard does
-/// not answer at all, each try costs the device the whole of `upstream.timeout`.
-const FAILING: Duration = Duration::from_secs(30);
-/// The same if nothing was known before: those who waited are told, the next may try.
-const FAILED: Duration = Duration::from_secs(1);
 /// Packages of one kind that one device asks for at the same time.
 const MOST_PERMITS: usize = 2;
 /// What is known of a device that asks for nothing any more is forgotten after a day.
@@ -45,26 +27,6 @@ const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 /// Names a device and a kind of package for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReaderId(u64);
-
-/// When something came to nothing, and what a device is told of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
-    at: Instant,
-    /// What a device is told.
-    pub why: Refusal,
-}
-
-impl Failure {
-    /// So recent that there is no use in asking again. `known`: there is something to go on with until then.
-    pub fn is_recent(&self, now: Instant, known: bool) -> bool {
-        now < self.at + if known { FAILING } else { FAILED }
-    }
-
-    /// A word of ThingsBoard's that still holds.
-    pub fn holds(&self, now: Instant) -> bool {
-        now < self.at + REFUSED
-    }
-}
 
 /// A device, as far as one kind of package is concerned.
 #[derive(Debug)]
@@ -101,66 +63,6 @@ pub enum Assigned {
     Unknown,
     /// They could not be read just now.
     Failed(Refusal),
-}
-
-/// What a device may have, for one package.
-#[derive(Debug)]
-pub struct Permit {
-    /// Which.
-    pub name: Name,
-    /// Which edition it may have, once it was allowed it, and when that was.
-    pub allowed: Option<(EditionId, Instant)>,
-    /// ThingsBoard does not let it have it.
-    pub refused: Option<Failure>,
-    /// The last check came to nothing.
-    pub failing: Option<Failure>,
-    /// The check under way.
-    pub check: Option<Check>,
-    /// Chunks that came under this device's token, with the number of that event: believed once a check that began
-    /// later says so.
-    pub unconfirmed: Vec<(Key, u64)>,
-}
-
-/// How far a check has come.
-#[derive(Debug)]
-pub enum Check {
-    /// The attributes are read. What was read before this event does not count.
-    Reading {
-        /// The event's number.
-        after: u64,
-    },
-    /// A piece of the package is asked for.
-    Probing {
-        /// The event's number.
-        number: u64,
-        /// When the check began, as the number of an event.
-        since: u64,
-        /// What it should be.
-        sample: Option<Box<Sample>>,
-    },
-}
-
-/// A piece of a package that we have.
-#[derive(Debug)]
-pub struct Sample {
-    /// Of this edition.
-    pub edition: EditionId,
-    /// ThingsBoard's `size` and `chunk` of it.
-    pub size: u64,
-    /// Counted from zero.
-    pub chunk: u64,
-    /// What it was.
-    pub bytes: Bytes,
-}
-
-impl Check {
-    /// Whether it waits for this probe.
-    pub fn is_probe(&self, probe: u64) -> bool {
-        match self {
-            Check::Probing { number, .. } => *number == probe,
-            Check::Reading { .. } => false,
-        }
-    }
 }
 
 impl Reader {
@@ -253,14 +155,7 @@ impl Reader {
             self.permits.remove(idle);
         }
         self.permits.reserve_exact(1);
-        self.permits.push(Permit {
-            name: name.clone(),
-            allowed: None,
-            refused: None,
-            failing: None,
-            check: None,
-            unconfirmed: Vec::new(),
-        });
+        self.permits.push(Permit::new(name.clone()));
         self.permits.last_mut()
     }
 
@@ -275,34 +170,6 @@ impl Reader {
 
     fn is_idle(&self) -> bool {
         self.reading.is_none() && self.permits.iter().all(Permit::is_idle)
-    }
-}
-
-impl Permit {
-    /// What was allowed has to be asked again.
-    pub fn lapse(&mut self) {
-        self.allowed = None;
-    }
-
-    fn is_idle(&self) -> bool {
-        self.check.is_none() && self.unconfirmed.is_empty()
-    }
-
-    /// ThingsBoard lets the device have this edition.
-    pub fn allow(&mut self, now: Instant, edition: EditionId) {
-        self.allowed = Some((edition, now));
-        (self.refused, self.failing) = (None, None);
-    }
-
-    /// ThingsBoard does not let the device have it.
-    pub fn refuse(&mut self, now: Instant, why: Refusal) {
-        self.allowed = None;
-        self.refused = Some(Failure { at: now, why });
-    }
-
-    /// ThingsBoard has said nothing about it.
-    pub fn fail(&mut self, now: Instant, why: Refusal) {
-        self.failing = Some(Failure { at: now, why });
     }
 }
 

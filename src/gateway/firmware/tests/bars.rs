@@ -2,7 +2,9 @@
 
 use super::world::*;
 use crate::config::Ota;
-use crate::gateway::firmware::readers::{Permit, Reader};
+use crate::gateway::firmware::permit::Permit;
+use crate::gateway::firmware::readers::Reader;
+use crate::gateway::firmware::{Counters, Refusal};
 use crate::upstream::Operation;
 use std::collections::HashSet;
 use std::mem::size_of;
@@ -124,4 +126,29 @@ fn no_more_is_under_way_than_there_are_connections() {
     world.settle();
     assert!(world.answers.values().all(Result::is_ok) && world.answers.len() == 1000);
     assert_eq!(world.chunks, [0]);
+}
+
+#[test]
+fn too_many_who_wait_are_told_to_come_again() {
+    let image = content("meter", "1.0", noise(18, 3 * KIB));
+    let mut world = World::new(64 * KIB, MIB);
+    let device = world.device("meter-1", &image);
+    let mut refused = 0;
+    for _ in 0..5000 {
+        let id = world.read(&device, unnamed(0));
+        refused += usize::from(world.answers.remove(&id) == Some(Err(Refusal::Unavailable)));
+    }
+    assert_eq!((refused, world.packages.waiting()), (5000 - 4096, 4096));
+    let expected = Counters {
+        refused: 904,
+        refused_for_want_of_room: 904,
+        ..Counters::default()
+    };
+    assert_eq!(*world.packages.counters(), expected);
+    // Of many devices, a bounded number all the same.
+    for n in 0..20_000 {
+        let other = world.device(&format!("meter-{n}"), &image);
+        world.read(&other, unnamed(0));
+    }
+    assert_eq!(world.packages.waiting(), 16_384);
 }

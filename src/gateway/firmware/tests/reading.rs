@@ -1,7 +1,7 @@
 //! One cache for the fleet, and any block at any time.
 
 use super::world::*;
-use crate::gateway::firmware::{Counters, Refusal, Wanted};
+use crate::gateway::firmware::{Refusal, Wanted};
 use crate::upstream::Package;
 use std::time::Duration;
 
@@ -322,31 +322,6 @@ fn one_etag_says_what_it_is_the_etag_of_and_outlives_a_restart() {
         etag("meter", "1.0", 17),
     ];
     assert!(!others.contains(&first), "{others:?}");
-}
-
-#[test]
-fn too_many_who_wait_are_told_to_come_again() {
-    let image = content("meter", "1.0", noise(18, 3 * KIB));
-    let mut world = World::new(64 * KIB, MIB);
-    let device = world.device("meter-1", &image);
-    let mut refused = 0;
-    for _ in 0..5000 {
-        let id = world.read(&device, unnamed(0));
-        refused += usize::from(world.answers.remove(&id) == Some(Err(Refusal::Unavailable)));
-    }
-    assert_eq!((refused, world.packages.waiting()), (5000 - 4096, 4096));
-    let expected = Counters {
-        refused: 904,
-        refused_for_want_of_room: 904,
-        ..Counters::default()
-    };
-    assert_eq!(*world.packages.counters(), expected);
-    // Of many devices, a bounded number all the same.
-    for n in 0..20_000 {
-        let other = world.device(&format!("meter-{n}"), &image);
-        world.read(&other, unnamed(0));
-    }
-    assert_eq!(world.packages.waiting(), 16_384);
 }
 
 #[test]
