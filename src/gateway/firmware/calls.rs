@@ -151,3 +151,36 @@ impl Calls {
         self.questions.len() + self.wanted.len() + self.ahead.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::AccessToken;
+    use crate::gateway::firmware::edition::EditionId;
+    use crate::upstream::Package;
+
+    #[test]
+    fn what_is_withdrawn_is_not_begun_and_what_is_hurried_comes_before_what_is_ahead() {
+        let mut calls = Calls::default();
+        let mut cache = Cache::new(4096, 1024);
+        let keys = [1, 2, 3].map(|number| Key {
+            edition: EditionId(1),
+            number,
+        });
+        for key in keys {
+            let device = Device {
+                name: "meter-1".into(),
+                token: AccessToken::new("token").unwrap(),
+            };
+            let operation = Operation::ReadAssignment(Package::Firmware);
+            calls.fetch(key, Arc::new(device), operation, Urgency::Ahead);
+        }
+        calls.hurry(keys[2]);
+        assert!(calls.withdraw(keys[0]) && !calls.withdraw(keys[0]));
+        let mut begun = Vec::new();
+        while let Some((Effect::Ask { call, .. }, _)) = calls.begin(&mut cache) {
+            begun.extend(calls.end(call));
+        }
+        assert_eq!(begun, [Purpose::Chunk(keys[2]), Purpose::Chunk(keys[1])]);
+    }
+}

@@ -229,8 +229,7 @@ impl Packages {
         sample: Option<Box<Sample>>,
         answer: &Answer,
     ) {
-        let other = sample.filter(|sample| sample.bytes != answer.body);
-        if let Some(other) = &other {
+        if let Some(other) = sample.filter(|sample| sample.bytes != answer.body) {
             self.contradicted(other.edition);
         }
         let Some(reader) = self.readers.get_mut(id) else {
@@ -253,7 +252,7 @@ impl Packages {
         for (key, _) in due {
             if !certain {
                 self.fail(key, Refusal::Unavailable);
-            } else if key.edition == edition && other.is_none() {
+            } else if key.edition == edition {
                 self.accept(key);
             } else {
                 self.disown(key);

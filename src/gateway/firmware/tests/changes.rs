@@ -285,3 +285,25 @@ fn without_a_checksum_another_length_is_another_package_at_once() {
     assert_ne!(next.etag, first.etag);
     assert_eq!(next.size, Some(64 * 1024 + 1));
 }
+
+#[test]
+fn a_check_that_began_before_a_chunk_came_says_nothing_about_it() {
+    let old = content("meter", "1.0", noise(19, 64 * KIB));
+    let new = content("meter", "1.0", noise(20, 64 * KIB));
+    let mut world = World::new(16 * KIB, MIB);
+    let device = world.device("meter-1", &old);
+    let first = world.block(&device, unnamed(0)).unwrap();
+    let late = world.read(&device, unnamed(40 * KIB));
+    world.after(Duration::from_secs(600));
+    world.read(&device, unnamed(0));
+    // The chunk is under way. The attributes are read, and a piece is asked for, which is still of the old package.
+    world.answer(1);
+    world.answer_late(1);
+    world.assigned.insert("meter-1".into(), new.clone());
+    world.answer(0);
+    world.deliver(0);
+    world.settle();
+    let block = world.answers.remove(&late).unwrap().unwrap();
+    assert_eq!(block.payload, new.bytes.slice(40 * KIB..41 * KIB));
+    assert_ne!(block.etag, first.etag);
+}

@@ -204,3 +204,29 @@ fn packages_use_a_few_connections_and_chunks_half_of_them() {
     world.settle();
     assert!(world.answers.values().all(Result::is_ok));
 }
+
+#[test]
+fn a_probe_that_is_late_does_not_end_the_check_that_came_after_it() {
+    let image = content("meter", "1.0", noise(12, 64 * KIB));
+    let mut world = World::new(16 * KIB, MIB);
+    let device = world.device("meter-1", &image);
+    world.block(&device, unnamed(0)).unwrap();
+    let first = world.read(&device, named("meter", "1.0", 40 * KIB));
+    world.after(Duration::from_secs(600));
+    let again = world.read(&device, named("meter", "1.0", 0));
+    // A chunk is under way, then a probe as well, and the chunk is refused.
+    world.answer(1);
+    assert_eq!(world.asked.len(), 2);
+    world.assigned.remove("meter-1");
+    world.answer(0);
+    for id in [first, again] {
+        assert_eq!(world.answers.remove(&id), Some(Err(Refusal::NotAssigned)));
+    }
+    world.assigned.insert("meter-1".into(), image.clone());
+    world.after(Duration::from_secs(5));
+    // The attributes are read again when the probe of the check before is answered.
+    let id = world.read(&device, named("meter", "1.0", 0));
+    world.settle();
+    let block = world.answers.remove(&id).unwrap().unwrap();
+    assert_eq!(block.payload, image.bytes.slice(..KIB));
+}
