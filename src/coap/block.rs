@@ -98,6 +98,7 @@ pub fn largest_szx(max_message: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coap::{Code, ETag, Response, Token, Type};
 
     #[test]
     fn a_value_is_num_m_and_szx() {
@@ -132,6 +133,28 @@ mod tests {
         assert_eq!(Block::at(3080, true, 2), None);
         let far = Block::new(LARGEST_NUM, false, 6).unwrap().offset();
         assert_eq!(Block::at(far, false, 0), None, "NUM would have 26 bits");
+    }
+
+    #[test]
+    fn a_block_fits_its_message_whatever_goes_with_it() {
+        for max_message in 16 + RESPONSE_OVERHEAD..1500 {
+            let szx = largest_szx(max_message);
+            let response = Response {
+                etag: ETag::new(&[0xff; 8]),
+                observe: Some(0xff_ffff),
+                content_format: Some(u16::MAX),
+                max_age: Some(u32::MAX),
+                block2: Block::new(LARGEST_NUM, true, szx),
+                block1: Block::new(LARGEST_NUM, true, 6),
+                size2: Some(u32::MAX),
+                size1: Some(u32::MAX),
+                payload: vec![0; Block::size_of(szx)].into(),
+                ..Response::new(Code::CONTENT)
+            };
+            let token = Token::new(&[0xff; 8]).unwrap();
+            let message = response.into_message(Type::Confirmable, 1, token);
+            assert!(message.encode(max_message).is_some(), "{max_message}");
+        }
     }
 
     #[test]

@@ -178,6 +178,24 @@ fn a_notification_that_finds_no_room_is_undelivered() {
 }
 
 #[test]
+fn what_finds_no_room_leaves_no_heap_and_lets_others_go() {
+    let mut talk = talk();
+    talk.response.payload = body(5);
+    talk.bench.bodies = Bodies::new(1500, 1);
+    let (id, _) = talk.register("");
+    let (other, _) = talk.register("");
+    talk.bench.pass(300.0);
+    talk.notify_of(id, 1, body(5));
+    talk.bench.sent();
+    talk.notify_of(other, 1, body(6));
+    assert_eq!(talk.bench.out, [], "one in flight");
+    talk.notify_of(id, 2, body(1600));
+    assert_eq!(talk.bench.out.remove(0), Output::Undelivered(id));
+    assert_eq!(talk.bench.sent().payload, body(6));
+    assert!(talk.bench.endpoint.blockwise.is_none());
+}
+
+#[test]
 fn a_registration_whose_state_finds_no_room_is_refused() {
     let mut talk = talk();
     talk.bench.bodies = Bodies::new(2000, 1);

@@ -110,7 +110,9 @@ impl RemoteEndpoint {
             Some(asked) => {
                 let etag = tag(response, context);
                 let Some(payload) = self.hold(&asked, etag, &response.payload, context) else {
-                    return self.undelivered(observation, context, out);
+                    self.undelivered(observation, context, out);
+                    // What it had in flight has made room.
+                    return self.transmit(now, context, out);
                 };
                 notification.response.payload = payload;
                 true
