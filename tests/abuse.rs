@@ -44,6 +44,7 @@ const SHORT: Wishes<'_> = Wishes {
     url: None,
     any_issuer: false,
     relay: "",
+    ota: "",
     devices: "",
 };
 

@@ -13,102 +13,20 @@
 
 mod support;
 
-use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
-use coaps_gateway::dtls::{self, ServerCredentials};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::net::{SocketAddr, UdpSocket};
-use std::time::Duration;
 use support::certificates::Identity;
-use support::coap::{ACK, CON, Message, OBSERVE, get};
-use support::process::now;
+use support::client::Client;
+use support::coap::{OBSERVE, get};
 use support::world::{Wishes, World, eventually};
 
 const FEW: usize = 100;
 
-/// A device with a session of the gateway's own engine: five thousand are wanted, and cheap.
-struct Observer {
-    engine: Engine,
-    socket: UdpSocket,
-}
-
-impl Observer {
-    fn connect(gateway: SocketAddr, identity: &Identity) -> Observer {
-        let (certificate, key) = (&identity.certificate_pem, &identity.key_pem);
-        let own = ServerCredentials::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
-        let settings = Settings::new(&own, &dtls::Parameters::default()).unwrap();
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.connect(gateway).unwrap();
-        let half_a_second = Some(Duration::from_millis(500));
-        socket.set_read_timeout(half_a_second).unwrap();
-        let (engine, effects) = Engine::client(&settings, now()).unwrap();
-        let mut observer = Observer { engine, socket };
-        observer.transmit(&effects);
-        for _ in 0..100 {
-            if observer.next().contains(&Effect::Connected) {
-                return observer;
-            }
-        }
-        panic!("no handshake");
-    }
-
-    fn transmit(&self, effects: &[Effect]) {
-        for effect in effects {
-            if let Effect::Transmit(datagram) = effect {
-                self.socket.send(datagram).unwrap();
-            }
-        }
-    }
-
-    /// What comes of the next datagram, or of half a second without one.
-    fn next(&mut self) -> Vec<Effect> {
-        let mut buffer = [0; 2048];
-        let effects = match self.socket.recv(&mut buffer) {
-            Ok(length) => self.engine.receive(now(), &buffer[..length]).unwrap(),
-            Err(_) => self.engine.handle_timeout(now()).unwrap(),
-        };
-        self.transmit(&effects);
-        effects
-    }
-
-    fn send(&mut self, message: &Message) {
-        // The engine's own timers may be long overdue: its turn comes once in a while here.
-        let overdue = self.engine.handle_timeout(now()).unwrap();
-        self.transmit(&overdue);
-        let effects = self.engine.send(now(), &message.encode()).unwrap();
-        self.transmit(&effects);
-    }
-
-    /// The next message with a code, acknowledged if it wants to be.
-    fn hear(&mut self) -> Message {
-        for _ in 0..60 {
-            for effect in self.next() {
-                let Effect::Plaintext(bytes) = effect else {
-                    continue;
-                };
-                let message = Message::decode(&bytes);
-                if message.kind == CON {
-                    let id = message.id;
-                    self.send(&Message {
-                        kind: ACK,
-                        id,
-                        ..Message::default()
-                    });
-                }
-                if message.code != 0 {
-                    return message;
-                }
-            }
-        }
-        panic!("nothing heard for half a minute");
-    }
-
-    fn observe(&mut self, feature: &str, id: u16) {
-        let mut request = get(&["api", "v1", feature]).option(OBSERVE, []);
-        (request.id, request.token) = (id, id.to_be_bytes().to_vec());
-        self.send(&request);
-        assert_eq!(self.hear().uint(OBSERVE), Some(0), "{feature}");
-    }
+fn observe(device: &mut Client, feature: &str, id: u16) {
+    let mut request = get(&["api", "v1", feature]).option(OBSERVE, []);
+    (request.id, request.token) = (id, id.to_be_bytes().to_vec());
+    device.send(&request);
+    assert_eq!(device.hear().uint(OBSERVE), Some(0), "{feature}");
 }
 
 fn fleet() -> usize {
@@ -148,14 +66,14 @@ fn a_fleet_that_observes_is_held_and_each_of_it_reached() {
         simulator.put(&format!("/simulator/devices/device-{n}"), &token);
     }
     let empty = world.resident();
-    let mut observers: Vec<Observer> = Vec::new();
+    let mut observers: Vec<Client> = Vec::new();
     for identity in &identities {
-        observers.push(Observer::connect(world.address, identity));
+        observers.push(Client::connect(world.address, identity));
     }
     let connected = world.resident();
     for (n, observer) in observers.iter_mut().enumerate() {
-        observer.observe("attributes", 1);
-        observer.observe("rpc", 2);
+        observe(observer, "attributes", 1);
+        observe(observer, "rpc", 2);
         if n % 1000 == 999 {
             println!("{} observe", n + 1);
         }

@@ -7,6 +7,7 @@
 //! InProgress ──▶ Acknowledged            empty ACK sent, the response is or will be separate
 //!     │  └─────▶ Replied(code, tail)     the response rode on the ACK
 //!     │  └─────▶ Repeatable              so did this, but it can be made again
+//!     │  └─────▶ (forgotten)             so did this, and it asks for nothing but to be repeated
 //!     └────────▶ Settled                 Non-confirmable, or its reply is no longer kept
 //! ```
 //!
@@ -179,12 +180,10 @@ impl Deduplication {
             .find(|entry| entry.message_id == message_id)
     }
 
-    fn forget(&mut self, message_id: u16) {
-        if let Some(at) = self
-            .entries
-            .iter()
-            .position(|entry| entry.message_id == message_id)
-        {
+    /// Remembers a message no more: whatever comes with its Message ID is new.
+    pub fn forget(&mut self, message_id: u16) {
+        let known = |entry: &Entry| entry.message_id == message_id;
+        if let Some(at) = self.entries.iter().rposition(known) {
             self.remove(at);
         }
     }

@@ -80,6 +80,11 @@ impl Asked {
         }
     }
 
+    /// Whether it asks for a block of a response that is not the first.
+    pub fn is_for_a_later_block(&self) -> bool {
+        self.wish.block.is_some_and(|block| block.num() > 0)
+    }
+
     /// Whether this response, a block of a larger one, is made again when the request comes twice.
     pub fn is_answered_anew_by(&self, response: &Response) -> bool {
         let of_larger = |block: Block| block.num() > 0 || block.more();

@@ -17,6 +17,7 @@ pub(crate) const URI_PATH: u16 = 11;
 pub(crate) const CONTENT_FORMAT: u16 = 12;
 pub(crate) const MAX_AGE: u16 = 14;
 pub(crate) const URI_QUERY: u16 = 15;
+pub(crate) const BLOCK2: u16 = 23;
 pub(crate) const BLOCK1: u16 = 27;
 
 /// Any message.

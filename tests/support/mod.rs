@@ -11,6 +11,7 @@
 )]
 
 pub(crate) mod certificates;
+pub(crate) mod client;
 pub(crate) mod coap;
 pub(crate) mod demo;
 pub(crate) mod device;

@@ -33,6 +33,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) limits: &'a str,
     /// Lines for `[relay]`.
     pub(crate) relay: &'a str,
+    /// Lines for `[ota]`.
+    pub(crate) ota: &'a str,
     /// More of `devices.toml`.
     pub(crate) devices: &'a str,
     /// Instead of `debug`.
@@ -217,6 +219,7 @@ fn gateway_toml(directory: &Path, url: &str, wishes: &Wishes<'_>) -> String {
     section("dtls", wishes.dtls);
     section("limits", wishes.limits);
     section("relay", wishes.relay);
+    section("ota", wishes.ota);
     let level = wishes.log_level.unwrap_or("debug");
     section("log", &format!("level = {level:?}\nformat = \"json\""));
     text

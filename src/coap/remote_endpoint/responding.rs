@@ -77,7 +77,13 @@ impl RemoteEndpoint {
         let whole = whole && as_given;
         match exchange.carriage() {
             Carriage::Piggybacked if made_anew && whole => {
-                self.deduplication.repeatable(message_id);
+                // RFC 7252 §4.5: of what is idempotent duplicates need not be known. A later block asks for nothing
+                // to be done, and a download has thousands.
+                if asked.is_for_a_later_block() {
+                    self.deduplication.forget(message_id);
+                } else {
+                    self.deduplication.repeatable(message_id);
+                }
                 out.push(Output::Send(bytes));
             }
             Carriage::Piggybacked => {

@@ -1,0 +1,140 @@
+//! Firmware for a fleet, from the real binary over real sockets: what crosses the uplink, what it costs in memory, and
+//! that each device has the right image.
+//!
+//! How fast one device is served is printed by
+//! `cargo test --release --test downloads one_device -- --nocapture`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::as_conversions,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use serde_json::json;
+use std::fmt::Write as _;
+use support::certificates::{Authority, Identity};
+use support::client::Client;
+use support::coap::{BLOCK2, get};
+use support::packages::{assign, package, served, sha256};
+use support::process::now;
+use support::world::{Wishes, World};
+
+const MIB: usize = 1 << 20;
+const DEVICES: usize = 100;
+/// Two MiB, and a small one beside a fleet's.
+const CACHE_KIB: u64 = 2048;
+
+/// Block `num` of 1,024 bytes, and whether there are more.
+fn block(device: &mut Client, num: u32) -> (Vec<u8>, bool) {
+    let value = num << 4 | 6;
+    let bytes = value.to_be_bytes();
+    let bytes = &bytes[value.leading_zeros() as usize / 8..];
+    let mut request = get(&["fw"]).option(BLOCK2, bytes);
+    request.id = num as u16;
+    request.token = num.to_be_bytes().to_vec();
+    device.send(&request);
+    let response = device.hear();
+    assert_eq!(
+        response.code(),
+        "2.05",
+        "{:?}",
+        String::from_utf8_lossy(&response.payload)
+    );
+    assert_eq!(response.token, request.token);
+    let block2 = response.uint(BLOCK2).expect("Block2");
+    assert_eq!(block2 >> 4, u64::from(num));
+    (response.payload, block2 & 8 != 0)
+}
+
+fn download(device: &mut Client) -> Vec<u8> {
+    let mut image = Vec::new();
+    for num in 0.. {
+        let (bytes, more) = block(device, num);
+        image.extend(bytes);
+        if !more {
+            break;
+        }
+    }
+    image
+}
+
+#[test]
+fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
+    let authority = Authority::new("Fleet CA");
+    let identities: Vec<Identity> = (0..DEVICES)
+        .map(|n| authority.device(&format!("device-{n}")))
+        .collect();
+    let mut devices = String::new();
+    for (n, identity) in identities.iter().enumerate() {
+        let fingerprint = &identity.fingerprint;
+        write!(
+            devices,
+            "[[device]]\nname = \"device-{n}\"\nfingerprint = {fingerprint:?}\ntoken = \"FleetToken{n}\"\n"
+        )
+        .unwrap();
+    }
+    let world = World::with(&Wishes {
+        any_issuer: true,
+        devices: &devices,
+        limits: "handshakes_per_address = 1000",
+        ota: &format!("cache = \"{CACHE_KIB}KiB\""),
+        log_level: Some("info"),
+        ..Wishes::default()
+    });
+    let simulator = &world.simulator;
+    let expected = package(simulator, "firmware", "meter", "1.1", MIB, 1);
+    for n in 0..DEVICES {
+        let name = format!("device-{n}");
+        let token = json!({"token": format!("FleetToken{n}")});
+        simulator.put(&format!("/simulator/devices/{name}"), &token);
+        assign(simulator, &name, "firmware", "meter", "1.1");
+    }
+    simulator.fault(&json!({"path": "/api/v1/**", "delayMs": 50}));
+    let mut clients: Vec<Client> = identities
+        .iter()
+        .map(|identity| Client::connect(world.address, identity))
+        .collect();
+    let before = world.resident();
+    let images: Vec<String> = std::thread::scope(|scope| {
+        let running: Vec<_> = clients
+            .iter_mut()
+            .map(|client| scope.spawn(|| sha256(&download(client))))
+            .collect();
+        running.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let grown = world.resident().saturating_sub(before);
+    assert_eq!(images, vec![expected; DEVICES]);
+    let served = served(simulator, "firmware", "meter", "1.1");
+    println!("{served} bytes crossed the uplink; the gateway has grown by {grown} KiB");
+    assert!(
+        served <= MIB as u64 * 11 / 10,
+        "{served} bytes crossed the uplink"
+    );
+    let bar = CACHE_KIB + 20 * DEVICES as u64;
+    assert!(grown <= bar, "grown by {grown} KiB, and the bar is {bar}");
+}
+
+#[test]
+fn one_device_downloads_block_after_block() {
+    let world = World::with(&Wishes {
+        log_level: Some("info"),
+        ..Wishes::default()
+    });
+    let expected = package(&world.simulator, "firmware", "meter", "1.1", 4 * MIB, 1);
+    assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
+    let mut meter = Client::connect(world.address, &world.meter);
+    // What is in the cache already is what the figure is about.
+    for num in (0..4096).step_by(64) {
+        block(&mut meter, num);
+    }
+    let begun = now();
+    assert_eq!(sha256(&download(&mut meter)), expected);
+    let rate = 4096.0 / begun.elapsed().as_secs_f64();
+    println!("{rate:.0} blocks a second to one device, one after the other");
+}
