@@ -1,5 +1,6 @@
 //! One exchange through the whole core: a DTLS record with a telemetry POST comes in, the upstream
-//! call goes out, its completion comes back, and the encrypted 2.01 leaves. No sockets, no HTTP.
+//! call goes out, its completion comes back, and the encrypted 2.01 leaves; or a record with a GET for a block of
+//! firmware, and the block leaves. No sockets, no HTTP.
 
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
@@ -16,6 +17,17 @@ fn exchange(c: &mut Criterion) {
     c.bench_function("telemetry through the core, device's DTLS included", |b| {
         b.iter(|| assert_eq!(pair.exchange(), Code::CREATED));
     });
+    let blocks = u32::try_from(pair.image.len() / 1024).unwrap();
+    let mut num = 0;
+    c.bench_function(
+        "block of 1,024 bytes of a package through the core, device's DTLS included",
+        |b| {
+            b.iter(|| {
+                num = (num + 1) % blocks;
+                assert_eq!(pair.block(num).len(), 1024);
+            });
+        },
+    );
     c.bench_function("handshake through the core, device's DTLS included", |b| {
         b.iter(|| Pair::new(&server, &own));
     });

@@ -19,7 +19,7 @@ use coaps_gateway::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity}
 use coaps_gateway::gateway::Settings;
 use coaps_gateway::gateway::call::Completion;
 use coaps_gateway::gateway::core::Core;
-use coaps_gateway::upstream::Answer;
+use coaps_gateway::upstream::{Answer, Operation, Request};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,6 +31,8 @@ pub struct Pair {
     pub device: Engine,
     pub path: Path,
     pub now: Instant,
+    /// The package that is assigned to the device.
+    pub image: Bytes,
     message_id: u16,
 }
 
@@ -80,6 +82,7 @@ impl Pair {
                 local: None,
             },
             now,
+            image: Bytes::from(vec![7; 1 << 20]),
             message_id: 0,
         };
         pair.pass(hello);
@@ -103,10 +106,10 @@ impl Pair {
                 }
             }
             while let Some(call) = self.core.poll_call() {
-                let answer = Answer { body: Bytes::new() };
+                let body = self.answer(&call.request);
                 let completion = Completion {
                     ticket: call.ticket,
-                    outcome: Ok(answer),
+                    outcome: Ok(Answer { body }),
                 };
                 self.core.complete(self.now, completion);
             }
@@ -120,24 +123,61 @@ impl Pair {
         }
     }
 
+    /// ThingsBoard: it takes what it is sent, and has a package for the device.
+    fn answer(&self, request: &Request) -> Bytes {
+        let Request::Device { operation, .. } = request else {
+            return Bytes::new();
+        };
+        match operation {
+            Operation::ReadAssignment(_) => {
+                let size = self.image.len();
+                let shared = format!(r#""fw_title":"bench","fw_version":"1","fw_size":{size}"#);
+                Bytes::from(format!("{{\"shared\":{{{shared}}}}}"))
+            }
+            Operation::GetPackage { size, chunk, .. } => {
+                let size = usize::try_from(*size).unwrap();
+                let from = (usize::try_from(*chunk).unwrap() * size).min(self.image.len());
+                self.image.slice(from..(from + size).min(self.image.len()))
+            }
+            _ => Bytes::new(),
+        }
+    }
+
+    /// A telemetry post and its answer.
     pub fn exchange(&mut self) -> Code {
+        let path = ["api", "v1", "telemetry"].map(|segment| (11, Bytes::from(segment)));
+        let body = Bytes::from_static(br#"{"temperature":25.1,"humidity":40}"#);
+        self.request(Code::POST, path.into(), body).code
+    }
+
+    /// Block `num` of 1,024 bytes of the package.
+    pub fn block(&mut self, num: u32) -> Bytes {
+        let block2 = coap::Block::new(num, false, 6).unwrap().encode();
+        let options = vec![
+            (11, Bytes::from_static(b"fw")),
+            (23, coap::option::encode_unsigned(block2)),
+        ];
+        let response = self.request(Code::GET, options, Bytes::new());
+        assert_eq!(response.code, Code::CONTENT);
+        response.payload
+    }
+
+    fn request(&mut self, code: Code, options: Vec<(u16, Bytes)>, payload: Bytes) -> Message {
         // Message IDs come round after 65,536 messages; their lifetime must be over by then.
         self.now += Duration::from_millis(5);
         self.message_id = self.message_id.wrapping_add(1);
         let message = Message {
             kind: Type::Confirmable,
-            code: Code::POST,
+            code,
             message_id: self.message_id,
             token: Token::new(&self.message_id.to_be_bytes()).unwrap(),
-            options: ["api", "v1", "telemetry"]
-                .map(|segment| (11, Bytes::from(segment)))
-                .into(),
-            payload: Bytes::from_static(br#"{"temperature":25.1,"humidity":40}"#),
+            options,
+            payload,
         };
         let bytes = message.encode(1152).unwrap();
         let effects = self.device.send(self.now, &bytes).unwrap();
         let reply = self.pass(effects).unwrap();
-        Message::decode(&reply).unwrap().code
+        Message::decode(&reply).unwrap()
     }
 }
 
