@@ -5,9 +5,9 @@ const LARGEST_SZX: u8 = 6;
 /// NUM has 20 bits.
 const LARGEST_NUM: u32 = 0x000f_ffff;
 /// What a response has beside its payload, at most: header 4, token 8, ETag 1 + 8, Observe 1 + 3,
-/// Content-Format 1 + 2, Max-Age 1 + 4, Block2 2 + 3, Block1 2 + 3, Size2 2 + 4, Size1 2 + 4, payload
-/// marker 1.
-const RESPONSE_OVERHEAD: usize = 56;
+/// Content-Format 1 + 2, Max-Age 1 + 4, Block2 1 + 3, Block1 1 + 3, Size2 1 + 4, Size1 2 + 4, payload
+/// marker 1. Where one is missing, the next may need a byte more, which is less.
+const RESPONSE_OVERHEAD: usize = 53;
 
 /// One block of a body: its number, whether more follow, and how large the blocks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,11 +5,14 @@
 //! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
 //!
 //! [`responding`] is that way back. [`transmitting`] sends what is Confirmable and hears what became
-//! of it. [`observing`] is the clients that observe. [`blockwise`] is bodies that don't fit one message.
+//! of it. [`observing`] is the clients that observe. What does not fit one message is put together in
+//! [`gathering`], cut in [`cutting`], and held in [`blockwise`].
 //!
 //! [`respond`]: RemoteEndpoint::respond
 
 mod blockwise;
+mod cutting;
+mod gathering;
 mod observing;
 mod responding;
 mod transmitting;

@@ -2,7 +2,7 @@
 //!
 //! [`crate::coap::observe`] knows what each relation is to be sent; here it becomes messages.
 
-use super::blockwise::{spans_blocks, tag};
+use super::cutting::{spans_blocks, tag};
 use super::responding::encode;
 use super::{Context, Output, RemoteEndpoint};
 use crate::coap::exchange::{Carriage, Exchange, ExchangeId};

@@ -1,0 +1,127 @@
+//! Block-wise transfers with libcoap's clients: what they cut, this gateway puts together, and the other way round.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::process::Command;
+use std::time::Duration;
+use support::process::run;
+use support::terminal::Terminal;
+use support::world::{World, eventually};
+
+const CLIENTS: [&str; 2] = ["coap-client-openssl", "coap-client-gnutls"];
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A client with meter-17's certificate.
+fn client(world: &World, program: &str, arguments: &[&str], path: &str) -> Command {
+    let (certificate, key) = world.meter.write(world.path());
+    let mut command = Command::new(program);
+    command
+        .arg("-c")
+        .arg(certificate)
+        .arg("-j")
+        .arg(key)
+        .arg("-C")
+        .arg(world.path().join("ca.pem"))
+        .args(arguments)
+        .arg(format!("coaps://{}/{path}", world.address));
+    command
+}
+
+/// Asks in blocks of this size; the payload that came back.
+fn ask(world: &World, program: &str, block: &str, arguments: &[&str], path: &str) -> String {
+    let answer = world.path().join("answer");
+    let _ = std::fs::remove_file(&answer);
+    let options = ["-B", "30", "-b", block, "-o", answer.to_str().unwrap()];
+    let mut command = client(world, program, &[&options, arguments].concat(), path);
+    let output = run(&mut command, DEADLINE);
+    assert!(output.status.success(), "{program}");
+    std::fs::read_to_string(&answer).unwrap_or_default()
+}
+
+fn await_poll(world: &World, kind: &str) {
+    eventually("an open poll", || {
+        let path = "/simulator/devices/meter-17/subscriptions";
+        let counts = world.simulator.control("GET", path, "");
+        let counts: Value = serde_json::from_str(&counts).unwrap();
+        counts[kind]["live"].as_u64().unwrap() > 0
+    });
+}
+
+#[test]
+fn a_large_post_arrives_as_one_and_a_large_answer_is_whole() {
+    for program in CLIENTS {
+        let world = World::start();
+        for block in ["16", "64", "1024"] {
+            let body = json!({ "text": block.repeat(2000) }).to_string();
+            let file = world.path().join("body");
+            std::fs::write(&file, &body).unwrap();
+            let before = world.simulator.arrivals().len();
+            let arguments = ["-m", "post", "-t", "50", "-f", file.to_str().unwrap()];
+            ask(&world, program, block, &arguments, "api/v1/telemetry");
+            world.arrived("/api/v1/{token}/telemetry", "meter-17", &body);
+            assert_eq!(
+                world.simulator.arrivals().len(),
+                before + 1,
+                "{program} {block}"
+            );
+
+            let shared = json!({ "long": format!("{block}-").repeat(1500) });
+            let path = "/simulator/devices/meter-17/attributes/shared";
+            world.simulator.post(path, &shared);
+            let got = ask(
+                &world,
+                program,
+                block,
+                &["-m", "get"],
+                "api/v1/attributes?sharedKeys=long",
+            );
+            let got: Value = serde_json::from_str(&got).expect(program);
+            assert_eq!(got, json!({ "shared": shared }), "{program} {block}");
+        }
+    }
+}
+
+#[test]
+fn a_large_call_has_a_large_answer_and_is_made_once() {
+    for program in CLIENTS {
+        let world = World::start();
+        let limit = json!({ "table": "0123456789".repeat(700) });
+        world.simulator.put("/simulator/rpc/getTable", &limit);
+        let call = json!({ "method": "getTable", "params": { "of": "abcdefghij".repeat(300) } });
+        let file = world.path().join("body");
+        std::fs::write(&file, call.to_string()).unwrap();
+        let before = world.simulator.arrivals().len();
+        let arguments = ["-m", "post", "-t", "50", "-f", file.to_str().unwrap()];
+        let answer = ask(&world, program, "256", &arguments, "api/v1/rpc");
+        let answer: Value = serde_json::from_str(&answer).expect(program);
+        assert_eq!(answer, limit, "{program}");
+        assert_eq!(world.simulator.arrivals().len(), before + 1, "{program}");
+    }
+}
+
+#[test]
+fn large_notifications_show_whole_in_the_terminal_that_observes() {
+    for program in CLIENTS {
+        let world = World::start();
+        let path = "/simulator/devices/meter-17/attributes/shared";
+        let shared = |text: &str| json!({ "long": text.repeat(500) });
+        world.simulator.post(path, &shared("abcdefghij"));
+        let arguments = ["-m", "get", "-s", "30", "-b", "256"];
+        let mut terminal = Terminal::run(&client(&world, program, &arguments, "api/v1/attributes"));
+        terminal.await_shown(&shared("abcdefghij").to_string());
+        await_poll(&world, "attributes");
+        for text in ["klmnopqrst", "uvwxyzabcd"] {
+            world.simulator.post(path, &shared(text));
+            terminal.await_shown(&shared(text).to_string());
+        }
+    }
+}
