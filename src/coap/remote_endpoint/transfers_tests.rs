@@ -13,7 +13,10 @@ use std::time::Duration;
 
 #[path = "transfers_client_tests.rs"]
 mod client;
-use client::{Next, Outstanding, Transfer, value};
+#[path = "transfers_model_tests.rs"]
+mod model;
+use client::{Next, Outstanding, Transfer};
+use model::{Expected, Model};
 
 /// The largest body either way.
 const LARGEST: usize = 1000;
@@ -22,84 +25,6 @@ const SLOTS: u8 = 3;
 const ACTIONS: usize = 25;
 /// The longest a datagram is on its way, in seconds.
 const LONGEST_WAY: f64 = 3.0;
-
-/// What the endpoint should hold of uploads, in the plainest way.
-#[derive(Default)]
-struct Model {
-    uploads: Vec<Upload>,
-    seen: HashSet<u16>,
-}
-
-struct Upload {
-    key: Vec<u8>,
-    body: Vec<u8>,
-    touched: Instant,
-}
-
-/// What a block should come to.
-#[derive(Debug, PartialEq)]
-enum Expected {
-    Request(Vec<u8>),
-    Code(Code),
-}
-
-impl Model {
-    /// Nothing for what is no block of a body, or comes again.
-    fn receive(&mut self, now: Instant, message: &Message) -> Option<Expected> {
-        let block = value(message, BLOCK1).and_then(Block::decode);
-        let block = block.filter(|_| self.seen.insert(message.message_id))?;
-        self.uploads.retain(|one| now < one.touched + LIFETIME);
-        let options = message.options.iter();
-        let key = options.filter(|(number, _)| [URI_PATH, REQUEST_TAG].contains(number));
-        let key: Vec<u8> = key.flat_map(|(_, value)| value.to_vec()).collect();
-        let too_large = Some(Expected::Code(Code::REQUEST_ENTITY_TOO_LARGE));
-        if block.num() == 0 {
-            self.forget(&key);
-            let said = value(message, SIZE1).is_some_and(|size| size > 1000);
-            if said || message.payload.len() > LARGEST {
-                return too_large;
-            }
-            if !block.more() {
-                return Some(Expected::Request(message.payload.to_vec()));
-            }
-            if self.uploads.len() == 4 {
-                self.uploads.sort_by_key(|one| one.touched);
-                self.uploads.remove(0);
-            }
-            self.uploads.push(Upload {
-                key: key.clone(),
-                body: Vec::new(),
-                touched: now,
-            });
-        }
-        let incomplete = Some(Expected::Code(Code::REQUEST_ENTITY_INCOMPLETE));
-        let Some(upload) = self.uploads.iter_mut().find(|one| one.key == key) else {
-            return incomplete;
-        };
-        if block.offset() == upload.body.len() {
-            upload.body.extend_from_slice(&message.payload);
-            if upload.body.len() > LARGEST {
-                self.forget(&key);
-                return too_large;
-            }
-            if !block.more() {
-                return self.forget(&key).map(Expected::Request);
-            }
-        } else {
-            let there = upload.body.iter().skip(block.offset()).take(block.size());
-            if !block.more() || !there.eq(message.payload.iter()) {
-                return incomplete;
-            }
-        }
-        upload.touched = now;
-        Some(Expected::Code(Code::CONTINUE))
-    }
-
-    fn forget(&mut self, key: &[u8]) -> Option<Vec<u8>> {
-        let at = self.uploads.iter().position(|one| one.key == key)?;
-        Some(self.uploads.remove(at).body)
-    }
-}
 
 /// What is on its way.
 enum Flight {
@@ -221,6 +146,9 @@ impl World {
             let content = self.some_body();
             self.contents.entry(slot).or_default().push(content.clone());
             return Response::content(50, content);
+        }
+        if request.path[0].starts_with('s') {
+            return Response::new(Code::CREATED);
         }
         if request.payload.len() > LARGEST {
             return Response {
@@ -411,18 +339,7 @@ impl World {
                 other => panic!("{other:?}"),
             };
             if self.tight && actual == Expected::Code(Code::SERVICE_UNAVAILABLE) {
-                // The model does not count bytes. What found no room is gone.
-                self.model.uploads.retain(|one| {
-                    let path = &message
-                        .options
-                        .iter()
-                        .find(|(n, _)| *n == URI_PATH)
-                        .unwrap()
-                        .1;
-                    let tag = message.options.iter().find(|(n, _)| *n == REQUEST_TAG);
-                    let tag = tag.map_or(&[][..], |(_, value)| value);
-                    one.key != [path, tag].concat()
-                });
+                self.model.found_no_room(&message);
             } else {
                 let (code, id) = (message.code, message.message_id);
                 assert!(actual == expected, "{code} {id}: {actual:?}");
@@ -533,31 +450,8 @@ impl World {
         let path = Bytes::from(vec![b's', slot]);
         message.options = vec![(URI_PATH, path), (BLOCK1, encode_unsigned(block.encode()))];
         message.payload = Bytes::from(vec![u8::from(self.random.bool()); block.size()]);
-        let expected = self.model.receive(self.now, &message);
         let bytes = message.encode(2000).unwrap();
-        let outputs =
-            self.with(|endpoint, now, context, out| endpoint.receive(now, &bytes, context, out));
-        let code = |response: Response| (response.code, response.block1);
-        match &outputs[..] {
-            [Output::Request(exchange, request)] => {
-                assert_eq!(expected, Some(Expected::Request(request.payload.to_vec())));
-                let exchange = *exchange;
-                let response = Response::new(Code::CREATED);
-                assert_eq!(code(response.clone()), (Code::CREATED, None));
-                self.with(|endpoint, now, context, out| {
-                    endpoint.respond(now, exchange, response, context, out);
-                });
-            }
-            [Output::Send(bytes)] => {
-                let actual = Message::decode(bytes).unwrap().code;
-                if actual != Code::SERVICE_UNAVAILABLE {
-                    assert_eq!(expected, Some(Expected::Code(actual)), "{message:?}");
-                } else {
-                    self.model.forget(&[b's', slot]);
-                }
-            }
-            other => panic!("{other:?}"),
-        }
+        self.endpoint_hears(&bytes);
     }
 
     fn assert_at_rest(&self) {
