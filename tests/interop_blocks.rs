@@ -11,30 +11,13 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::process::Command;
 use std::time::Duration;
+use support::libcoap::{CLIENTS, client};
 use support::process::run;
 use support::terminal::Terminal;
 use support::world::{World, eventually};
 
-const CLIENTS: [&str; 2] = ["coap-client-openssl", "coap-client-gnutls"];
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// A client with meter-17's certificate.
-fn client(world: &World, program: &str, arguments: &[&str], path: &str) -> Command {
-    let (certificate, key) = world.meter.write(world.path());
-    let mut command = Command::new(program);
-    command
-        .arg("-c")
-        .arg(certificate)
-        .arg("-j")
-        .arg(key)
-        .arg("-C")
-        .arg(world.path().join("ca.pem"))
-        .args(arguments)
-        .arg(format!("coaps://{}/{path}", world.address));
-    command
-}
 
 /// Asks in blocks of this size; the payload that came back.
 fn ask(world: &World, program: &str, block: &str, arguments: &[&str], path: &str) -> String {
@@ -87,6 +70,22 @@ fn a_large_post_arrives_as_one_and_a_large_answer_is_whole() {
             let got: Value = serde_json::from_str(&got).expect(program);
             assert_eq!(got, json!({ "shared": shared }), "{program} {block}");
         }
+    }
+}
+
+#[test]
+fn telemetry_of_40_kib_goes_up_in_blocks_of_512_and_reaches_thingsboard_once() {
+    for program in CLIENTS {
+        let world = World::start();
+        let body = json!({ "samples": (0..8000).collect::<Vec<u32>>() }).to_string();
+        assert!(body.len() > 38_000);
+        let body = format!("{body:>40960}");
+        let file = world.path().join("body");
+        std::fs::write(&file, &body).unwrap();
+        let arguments = ["-m", "post", "-f", file.to_str().unwrap()];
+        ask(&world, program, "512", &arguments, "api/v1/telemetry");
+        world.arrived("/api/v1/{token}/telemetry", "meter-17", &body);
+        assert_eq!(world.simulator.arrivals().len(), 1, "{program}");
     }
 }
 

@@ -12,29 +12,11 @@
 mod support;
 
 use serde_json::json;
-use std::process::Command;
 use std::time::Duration;
+use support::libcoap::{CLIENTS, client};
 use support::process::run;
 use support::terminal::Terminal;
 use support::world::{World, eventually};
-
-const CLIENTS: [&str; 2] = ["coap-client-openssl", "coap-client-gnutls"];
-
-/// A client with meter-17's certificate.
-fn client(world: &World, program: &str, arguments: &[&str], path: &str) -> Command {
-    let (certificate, key) = world.meter.write(world.path());
-    let mut command = Command::new(program);
-    command
-        .arg("-c")
-        .arg(certificate)
-        .arg("-j")
-        .arg(key)
-        .arg("-C")
-        .arg(world.path().join("ca.pem"))
-        .args(arguments)
-        .arg(format!("coaps://{}/{path}", world.address));
-    command
-}
 
 /// `coap-client … -m get coaps://…/{path} -s 100 -B 100`, as the page has it.
 fn observe(world: &World, program: &str, path: &str) -> Terminal {

@@ -1,4 +1,4 @@
-//! Bodies in blocks with libcoap's clients, over OpenSSL and over GnuTLS: firmware comes down, telemetry goes up.
+//! Firmware with libcoap's clients, over OpenSSL and over GnuTLS.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -10,35 +10,12 @@
 
 mod support;
 
-use serde_json::{Value, json};
-use std::fmt::Write as _;
 use std::fs;
-use std::process::Command;
 use std::time::Duration;
+use support::libcoap::{CLIENTS, client};
 use support::packages::{assign, package, sha256};
 use support::process::run;
 use support::world::{Wishes, World};
-
-const CLIENTS: [&str; 2] = ["coap-client-openssl", "coap-client-gnutls"];
-
-/// Runs a client with meter-17's certificate; gives all it has said.
-fn client(world: &World, program: &str, path: &str, arguments: &[&str]) -> String {
-    let (certificate, key) = world.meter.write(world.path());
-    let mut command = Command::new(program);
-    command
-        .arg("-c")
-        .arg(certificate)
-        .arg("-j")
-        .arg(key)
-        .arg("-C")
-        .arg(world.path().join("ca.pem"))
-        .args(arguments)
-        .arg(format!("coaps://{}/{path}", world.address));
-    let output = run(&mut command, Duration::from_secs(300));
-    [output.stdout, output.stderr]
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .concat()
-}
 
 /// Downloads with one of them; gives what has come, and what the client has said.
 fn attempt(
@@ -50,7 +27,11 @@ fn attempt(
     let directory = tempfile::TempDir::new().unwrap();
     let image = directory.path().join("image.bin");
     let out = ["-m", "get", "-B", "110", "-o", image.to_str().unwrap()];
-    let said = client(world, program, path, &[&out, arguments].concat());
+    let mut command = client(world, program, &[&out, arguments].concat(), path);
+    let output = run(&mut command, Duration::from_secs(300));
+    let said = [output.stdout, output.stderr]
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .concat();
     (fs::read(&image).ok(), said)
 }
 
@@ -110,39 +91,4 @@ fn an_image_above_256_kib_comes_whole_though_a_tenth_of_the_packets_is_lost() {
         assert!(whole.starts_with(image), "what has come is right");
     }
     assert!(images.contains(&whole), "one has come to the end");
-}
-
-#[test]
-fn telemetry_of_40_kib_goes_up_in_blocks_and_reaches_thingsboard_once() {
-    for program in CLIENTS {
-        let world = World::start();
-        let mut body = String::from("{\"samples\":[0");
-        let mut number = 1;
-        while body.len() < 40 * 1024 {
-            write!(body, ",{number}").unwrap();
-            number += 1;
-        }
-        body += "]}";
-        let file = world.path().join("body.json");
-        fs::write(&file, &body).unwrap();
-        let arguments = ["-m", "post", "-b", "512", "-f", file.to_str().unwrap()];
-        let said = client(&world, program, "api/v1/telemetry", &arguments);
-        world.arrived("/api/v1/{token}/telemetry", "meter-17", &body);
-        let arrivals = world.simulator.arrivals();
-        assert_eq!(arrivals.len(), 1, "{program}: {said}");
-    }
-}
-
-#[test]
-fn attributes_larger_than_a_message_come_in_blocks() {
-    for program in CLIENTS {
-        let world = World::start();
-        let long = "x".repeat(5000);
-        let path = "/simulator/devices/meter-17/attributes/shared";
-        world.simulator.post(path, &json!({ "long": long }));
-        let path = "api/v1/attributes?sharedKeys=long";
-        let answer = download(&world, program, path, &["-b", "128"]);
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
-        assert_eq!(answer["shared"]["long"], long, "{program}");
-    }
 }
