@@ -56,6 +56,16 @@ fn what_is_seen_goes_before_what_is_said() {
 }
 
 #[test]
+fn what_is_said_is_dropped_when_it_can_not_be() {
+    let mut longer = edition(None, Some(100));
+    longer.take(0, &bytes(1024)).unwrap();
+    assert_eq!((longer.size(), longer.reaches(1024)), (None, None));
+    let mut shorter = edition(None, Some(5000));
+    shorter.take(2, &bytes(0)).unwrap();
+    assert_eq!((shorter.size(), shorter.reaches(1000)), (None, None));
+}
+
+#[test]
 fn chunks_that_disagree_about_the_end_are_a_contradiction() {
     let mut one = edition(None, None);
     one.take(3, &bytes(10)).unwrap();

@@ -85,3 +85,33 @@ impl Editions {
         self.editions.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::upstream::Package;
+
+    #[test]
+    fn the_one_that_was_not_used_for_longest_gives_way() {
+        let mut editions = Editions::new(1024);
+        let name = |number: usize| Name {
+            package: Package::Firmware,
+            title: "meter".into(),
+            version: number.to_string().into(),
+        };
+        let ids: Vec<_> = (0..MOST)
+            .map(|number| editions.add(name(number), Identity::default(), 0))
+            .collect();
+        assert!(ids.iter().all(|(_, displaced)| displaced.is_none()));
+        editions.get_mut(ids[0].0).unwrap();
+        let (_, displaced) = editions.add(name(MOST), Identity::default(), 0);
+        assert_eq!(displaced, Some(ids[1].0));
+        editions.remove(ids[1].0).unwrap();
+        assert_eq!(editions.count(), MOST);
+        assert_eq!(editions.find(&name(1), &Identity::default()), None);
+        assert_eq!(
+            editions.find(&name(0), &Identity::default()),
+            Some(ids[0].0)
+        );
+    }
+}

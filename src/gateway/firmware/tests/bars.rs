@@ -152,3 +152,45 @@ fn too_many_who_wait_are_told_to_come_again() {
     }
     assert_eq!(world.packages.waiting(), 16_384);
 }
+
+#[test]
+fn a_device_that_asks_for_many_packages_at_once_is_told_to_come_again() {
+    let image = content("meter", "1.0", noise(6, 3 * KIB));
+    let mut world = World::new(64 * KIB, MIB);
+    let device = world.device("meter-1", &image);
+    let [right, wrong, third] =
+        ["1.0", "2.0", "3.0"].map(|version| world.read(&device, named("meter", version, 0)));
+    assert_eq!(
+        world.answers.remove(&third),
+        Some(Err(Refusal::Unavailable))
+    );
+    world.settle();
+    assert!(world.answers.remove(&right).unwrap().is_ok());
+    assert_eq!(
+        world.answers.remove(&wrong),
+        Some(Err(Refusal::OtherPackage))
+    );
+    assert_eq!(
+        world.block(&device, named("meter", "3.0", 0)),
+        Err(Refusal::OtherPackage)
+    );
+}
+
+#[test]
+fn a_package_that_is_another_each_time_does_not_keep_a_device_waiting_for_ever() {
+    let mut world = World::new(16 * KIB, MIB);
+    let another = |seed| Content {
+        checksum: None,
+        ..content("meter", "1.0", noise(seed, 64 * KIB))
+    };
+    let device = world.device("meter-1", &another(0));
+    let id = world.read(&device, unnamed(40 * KIB));
+    let mut seed = 0;
+    while !world.asked.is_empty() {
+        seed += 1;
+        assert!(seed < 200, "it still waits");
+        world.assigned.insert("meter-1".into(), another(seed));
+        world.answer(0);
+    }
+    assert_eq!(world.answers.remove(&id), Some(Err(Refusal::Unavailable)));
+}
