@@ -17,13 +17,12 @@ fn exchange(c: &mut Criterion) {
     c.bench_function("telemetry through the core, device's DTLS included", |b| {
         b.iter(|| assert_eq!(pair.exchange(), Code::CREATED));
     });
-    let blocks = u32::try_from(pair.image.len() / 1024).unwrap();
     let mut num = 0;
     c.bench_function(
         "block of 1,024 bytes of a package through the core, device's DTLS included",
         |b| {
             b.iter(|| {
-                num = (num + 1) % blocks;
+                num = (num + 1) % Pair::BLOCKS;
                 assert_eq!(pair.block(num).len(), 1024);
             });
         },

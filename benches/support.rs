@@ -7,6 +7,8 @@
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm,
     reason = "for benchmarks and fuzz targets, each of which uses a part"
 )]
 
@@ -45,6 +47,9 @@ pub fn certificate() -> ServerCredentials {
 }
 
 impl Pair {
+    /// Blocks of 1,024 bytes in the package.
+    pub const BLOCKS: u32 = 1024;
+
     /// Up to the established session.
     pub fn new(server: &ServerCredentials, own: &ServerCredentials) -> Pair {
         let settings = Settings {
@@ -82,7 +87,7 @@ impl Pair {
                 local: None,
             },
             now,
-            image: Bytes::from(vec![7; 1 << 20]),
+            image: Bytes::from(vec![7; Pair::BLOCKS as usize * 1024]),
             message_id: 0,
         };
         pair.pass(hello);
