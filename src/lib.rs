@@ -30,7 +30,8 @@
 //!    ClientHello from an unknown one begins a handshake, within its bounds; all else is counted and
 //!    dropped. [`dtls::engine`] decrypts.
 //! 4. [`coap::remote_endpoint`] decodes and validates the message, recognises duplicates, judges the
-//!    options and opens an exchange.
+//!    options and opens an exchange. A body in blocks is put together first; a later block of a response
+//!    that is held is answered from there.
 //! 5. [`gateway::route`] says which resource the path names (a token in it is skipped), and
 //!    [`gateway::translate`] makes an [`upstream::Request`] of it, or answers 4.xx at once.
 //! 6. [`gateway::forward`] sends it under a deadline, in a task of its own. The completion comes back
@@ -38,6 +39,9 @@
 //! 7. [`gateway::translate`] picks the response code. The response rides on the acknowledgement if
 //!    `coap.piggyback_timeout` is not over, and is a Confirmable message of its own otherwise.
 //! 8. [`dtls::engine`] encrypts, [`udp`] sends from the address the request came to.
+//!
+//! A GET for firmware or software takes another way from step 5 on: [`gateway::download`] makes a place in the
+//! package of it, and [`gateway::firmware`] answers from the fleet's cache, or asks ThingsBoard for a chunk.
 //!
 //! What a device observes goes the other way: [`gateway::relay`] polls ThingsBoard for it, and
 //! [`coap::observe`] keeps track of what its client was notified of. The life of a change is told there.

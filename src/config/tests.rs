@@ -126,7 +126,7 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
         ca: None,
         timeout,
         max_in_flight: 1024,
-        max_downlink: 6782,
+        max_downlink: 6814,
         max_packages: 32,
     };
     assert_eq!(config.upstream, upstream);
@@ -152,7 +152,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
             seen.push(format!("{section}.{key}"));
         }
     }
-    assert_eq!(seen.len(), 40);
+    assert_eq!(seen.len(), 41);
     assert_eq!(seen, keys::KEYS);
 
     let place = Place::new();

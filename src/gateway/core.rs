@@ -199,6 +199,7 @@ impl Core {
                 "relay.max_polls",
                 self.relays.counters().registrations_refused,
             ),
+            ("coap.body_bytes", self.coap_counters.bodies_over_budget),
             ("the socket's send buffer", unsent),
         ]);
     }

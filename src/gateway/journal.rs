@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Bounds that [`Journal::pressure`] watches.
-const BOUNDS: usize = 6;
+const BOUNDS: usize = 7;
 
 /// What makes two failed handshakes of one address the same to an operator.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -43,6 +43,9 @@ use crate::{coap, dtls};
 /// some to spare for DTLS 1.3's padding and content type.
 const DTLS_OVERHEAD: usize = 48;
 
+/// The largest body to or from a certificate that is not registered, in bytes.
+const STRANGERS_BODY: usize = 4096;
+
 /// What the core needs to know beside keys and devices.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -66,6 +69,16 @@ impl Settings {
     /// The largest CoAP message that fits one datagram, in bytes.
     fn max_message(&self) -> usize {
         self.dtls.mtu.saturating_sub(DTLS_OVERHEAD)
+    }
+
+    /// What holds for certificates that are not registered: nobody vouches for them, so they may hold no more than
+    /// provisioning takes of what all share.
+    fn coap_of_strangers(&self) -> coap::Parameters {
+        coap::Parameters {
+            max_body: self.coap.max_body.min(STRANGERS_BODY),
+            max_response_body: self.coap.max_response_body.min(STRANGERS_BODY),
+            ..self.coap
+        }
     }
 
     /// The largest payload of a notification, in bytes.

@@ -16,8 +16,6 @@ use std::sync::Arc;
 
 /// Seconds after which a device may try again when upstream is away or overloaded.
 pub(super) const RETRY_AFTER: u32 = 30;
-/// Bytes of payload beyond which no answer can be sent.
-const LARGEST_DATAGRAM: usize = 64 * 1024;
 /// The resources, in RFC 6690's format.
 const LINKS: &str = "</api/v1/telemetry>,</api/v1/attributes>;ct=50,</api/v1/rpc>;ct=50,\
                      </api/v1/claim>,</api/v1/provision>;ct=50,</fw>;ct=42,</sw>;ct=42";
@@ -244,8 +242,6 @@ pub(super) fn nonsense() -> Response {
 fn accepted(expect: Expect, body: Bytes) -> Response {
     match expect {
         Expect::Created | Expect::CommandReply(_) => Response::new(Code::CREATED),
-        // More than any datagram holds: not worth a look, it becomes 5.00 where it doesn't fit.
-        _ if body.len() > LARGEST_DATAGRAM => Response::content(JSON, body),
         // Registrations are answered by the relay.
         Expect::Attributes | Expect::Registration => match serde_json::from_slice::<Value>(&body) {
             Ok(Value::Object(scopes)) if scopes.is_empty() => {

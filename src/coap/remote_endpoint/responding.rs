@@ -143,9 +143,6 @@ pub(super) fn encode(
         return Some(encoded);
     }
     context.counters.response_too_large += 1;
-    let error = Response::error(
-        Code::INTERNAL_SERVER_ERROR,
-        "the response does not fit one datagram",
-    );
+    let error = Response::error(Code::INTERNAL_SERVER_ERROR, "the response fits no message");
     as_bytes(error, false)
 }

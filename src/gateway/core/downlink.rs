@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
 /// What a caller in ThingsBoard is told of a command that can't be delivered.
-const UNDELIVERABLE: &str = r#"{"error":"the command does not fit one CoAP message"}"#;
+const UNDELIVERABLE: &str = r#"{"error":"the command is too large for the gateway"}"#;
 
 /// Calls that relays have made, and what waits to become one.
 #[derive(Debug, Default)]

@@ -23,8 +23,12 @@ impl Core {
     ) -> Option<T> {
         let peer = self.peers.get_mut(session)?;
         let mut outputs = std::mem::take(&mut self.outputs);
+        let parameters = match peer.device {
+            Some(_) => self.settings.coap,
+            None => self.settings.coap_of_strangers(),
+        };
         let mut context = Context {
-            parameters: &self.settings.coap,
+            parameters: &parameters,
             max_message: self.settings.max_message(),
             bodies: &self.bodies,
             random: &mut || self.random.u32(..),

@@ -90,3 +90,17 @@ fn a_device_may_sleep_for_minutes_between_blocks_and_shrink_them_on_the_way() {
     assert_eq!(upload(&mut world, &body, 16, 2).code, Code::CREATED);
     assert_eq!(world.upstream.posts, [("device-0".to_owned(), body)]);
 }
+
+#[test]
+fn a_certificate_that_is_not_registered_holds_hardly_anything() {
+    let mut world = World::new(0, Conditions::GOOD, 1);
+    world.add_stranger();
+    world.connect_all();
+    let body = body(20_000, "of a stranger");
+    for num in 0..4 {
+        assert_eq!(send(&mut world, &body, num, 6).code, Code::CONTINUE);
+    }
+    let response = send(&mut world, &body, 4, 6);
+    assert_eq!(response.code, Code::REQUEST_ENTITY_TOO_LARGE);
+    assert_eq!(world.core.load().body_bytes, 0);
+}
