@@ -294,14 +294,14 @@ fn a_wrong_command_line_is_told_from_a_mistake_by_its_exit_code() {
 fn too_few_open_files_for_requests_and_polls_are_told_with_the_settings_that_want_them() {
     let directory = shipped();
     assert!(certs(directory.path(), &[]).status.success());
-    // 8 requests; 8 polls, of which one overlaps its successor, and 64 reads; 64 others.
+    // 8 requests; 8 polls, of which one overlaps its successor, and 64 reads; 32 for packages; 64 others.
     let environment = [
         ("COAPS_GATEWAY__UPSTREAM__MAX_IN_FLIGHT", "8"),
         ("COAPS_GATEWAY__RELAY__MAX_POLLS", "8"),
         // An address of no machine, so that it ends by itself.
         ("COAPS_GATEWAY__LISTEN__COAPS", "192.0.2.1:5684"),
     ];
-    for (limit, told) in [("145", false), ("144", true)] {
+    for (limit, told) in [("177", false), ("176", true)] {
         let script = format!("ulimit -n {limit} && exec \"$0\" run");
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_coaps-gateway")]);

@@ -21,7 +21,10 @@ const SIMULATOR_FILES: u64 = 8192 + OTHER_FILES;
 /// Runs the gateway.
 pub(super) fn run(config: Config) -> Result<(), Failed> {
     let upstream = &config.upstream;
-    let connections = upstream.max_in_flight.saturating_add(upstream.max_downlink);
+    let connections = upstream
+        .max_in_flight
+        .saturating_add(upstream.max_downlink)
+        .saturating_add(upstream.max_packages);
     raise_open_files(
         u64::try_from(connections)?.saturating_add(OTHER_FILES),
         "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
