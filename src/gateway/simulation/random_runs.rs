@@ -8,11 +8,14 @@
 use super::invariants::assert_at_rest;
 use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World, default_settings, path};
-use crate::coap::option::number::NO_RESPONSE;
-use crate::coap::{Code, Type};
+use crate::coap::option::content_format::OCTET_STREAM;
+use crate::coap::option::encode_unsigned;
+use crate::coap::option::number::{BLOCK2, CONTENT_FORMAT, NO_RESPONSE};
+use crate::coap::{Block, Code, Message, Type};
 use crate::config::RelayMode;
 use crate::dtls::Versions;
 use crate::gateway::relay::Kind;
+use crate::simulator::{Package, PackageId, PackageKind};
 use crate::upstream::Error;
 use bytes::Bytes;
 use fastrand::Rng;
@@ -26,6 +29,8 @@ const RUNS: u64 = 60;
 const EVENTS: usize = 200;
 /// Registered devices; beside them there is a twin of the first, and one that is not registered.
 const REGISTERED: usize = 5;
+/// Bytes of the firmware they have.
+const IMAGE: usize = 150_000;
 
 /// Says how to play a run again if it ends in a panic.
 struct Seed(u64);
@@ -49,16 +54,18 @@ fn whatever_happens_nothing_is_done_twice_mixed_up_or_kept() {
         Some(seed) => seed..seed + 1,
         None => 0..number_in_environment("SIMULATION_RUNS").unwrap_or(RUNS),
     };
-    let mut served = 0;
+    let (mut served, mut blocks) = (0, 0);
     for seed in seeds {
         let guard = Seed(seed);
-        served += run(guard.0);
+        let run = run(guard.0);
+        (served, blocks) = (served + run.0, blocks + run.1);
     }
     assert!(served > 0, "in no run was anything served");
+    assert!(blocks > 0, "in no run was any firmware served");
 }
 
-/// One run; returns how many posts reached upstream.
-fn run(seed: u64) -> usize {
+/// One run; returns how many posts reached upstream, and how many blocks devices.
+fn run(seed: u64) -> (usize, usize) {
     let mut random = Rng::with_seed(seed);
     let mut world = random_world(&mut random, seed);
     let devices = world.devices.len();
@@ -79,7 +86,7 @@ fn run(seed: u64) -> usize {
     }
     come_to_rest(&mut world);
     serve_everyone(&mut world);
-    world.upstream.posts.len()
+    (world.upstream.posts.len(), look_at_blocks(&world))
 }
 
 fn random_world(random: &mut Rng, seed: u64) -> World {
@@ -104,7 +111,14 @@ fn random_world(random: &mut Rng, seed: u64) -> World {
     ];
     settings.relay.attributes = *random.choice(&modes).unwrap();
     settings.relay.rpc = *random.choice(&modes).unwrap();
+    settings.ota.chunk = 1024 * random.usize(1..65);
+    settings.ota.cache = settings.ota.chunk * random.usize(4..8);
     let mut world = World::with_settings(REGISTERED, Conditions::GOOD, seed, settings);
+    let firmware = PackageId::new(PackageKind::Firmware, "meter", "1.0");
+    world.define(&firmware, Package::of(image()));
+    for device in 0..REGISTERED {
+        world.assign(device, &firmware);
+    }
     world.add_twin(0, 1);
     world.add_stranger();
     world
@@ -122,7 +136,8 @@ fn versions(random: &mut Rng) -> Versions {
 fn happen(world: &mut World, random: &mut Rng) {
     let device = random.usize(..world.devices.len());
     match random.u8(..100) {
-        0..=9 => observe(world, random, device),
+        0..=7 => observe(world, random, device),
+        8..=9 => ask_for_a_block(world, random, device),
         10..=24 => drop(world.post(device, Type::Confirmable)),
         25..=29 => drop(world.post(device, Type::NonConfirmable)),
         30..=37 => act_at_thingsboard(world, random, device),
@@ -142,6 +157,49 @@ fn happen(world: &mut World, random: &mut Rng) {
         87..=98 => forge(world, random),
         _ => world.link.lose_next(random.bool(), random.usize(1..10)),
     }
+}
+
+/// A device asks for any block of its firmware, which may end before it.
+fn ask_for_a_block(world: &mut World, random: &mut Rng, device: usize) {
+    let szx = random.u8(0..7);
+    let blocks = u32::try_from(IMAGE).unwrap() >> (szx + 4);
+    let block = Block::new(random.u32(0..blocks + 2), false, szx).unwrap();
+    let block2 = (BLOCK2, encode_unsigned(block.encode()));
+    let (now, feature) = (world.now, "firmware");
+    world.devices[device].ask(now, Code::GET, feature, vec![block2], Bytes::new());
+    world.settle();
+}
+
+/// Whatever was lost, late or repeated, a block is what it says. Returns how many there were.
+fn look_at_blocks(world: &World) -> usize {
+    let value = |message: &Message, wanted| {
+        let option = message.options.iter().find(|(number, _)| *number == wanted);
+        option.map(|(_, value)| {
+            value
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+        })
+    };
+    let image = image();
+    let mut blocks = 0;
+    for (_, _, message) in world.devices.iter().flat_map(|device| &device.received) {
+        if value(message, CONTENT_FORMAT) == Some(u32::from(OCTET_STREAM)) {
+            let block = Block::decode(value(message, BLOCK2).unwrap()).unwrap();
+            let end = (block.offset() + block.size()).min(image.len());
+            assert_eq!(message.payload, image[block.offset()..end]);
+            assert_eq!(block.more(), end < image.len());
+            blocks += 1;
+        }
+    }
+    blocks
+}
+
+/// The firmware of all registered devices.
+fn image() -> Bytes {
+    let mut random = Rng::with_seed(0);
+    std::iter::repeat_with(|| random.u8(..))
+        .take(IMAGE)
+        .collect()
 }
 
 fn burst(world: &mut World, random: &mut Rng, device: usize) {
