@@ -15,6 +15,9 @@ use support::demo::Demo;
 use support::process::run;
 use support::terminal::Terminal;
 
+/// SHA-256 of what the simulator makes of 20,000 bytes.
+const FIRMWARE: &str = "d6a4561287c0134827cd64e69add9a0af679f67de172f56cd7ac635f6c2d75ed";
+
 #[test]
 fn every_command_the_demo_prints_works_as_it_stands() {
     let directory = tempfile::tempdir().unwrap();
@@ -27,6 +30,8 @@ fn every_command_the_demo_prints_works_as_it_stands() {
             r#"{"shared":{"interval":3}}"#,
         ),
         (["coap-client-openssl", "getTime"], r#"{"time":"#),
+        // As the simulator names it.
+        (["coap-client-openssl", "/fw && sha256sum"], FIRMWARE),
     ];
     for (parts, answer) in expected {
         let line = demo.await_line(&parts);
@@ -59,7 +64,7 @@ fn every_command_the_demo_prints_works_as_it_stands() {
         observing.args(words).current_dir(directory.path());
         let mut terminal = Terminal::run(&observing);
         if path == "/api/v1/attributes" {
-            terminal.await_shown(r#"{"interval":3}"#);
+            terminal.await_shown(r#""interval":3"#);
         }
         let line = demo.await_line(&["curl", cause]);
         let output = run(

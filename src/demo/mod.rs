@@ -9,7 +9,7 @@ use crate::config::{Config, Limits, Listen, Log, LogFormat, Ota, Relay};
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
 use crate::gateway::Gateway;
-use crate::simulator::{Arrival, Simulator};
+use crate::simulator::{Arrival, Assignee, Package, PackageId, PackageKind, Simulator};
 use crate::{coap, device as registered, dtls, upstream};
 use serde_json::json;
 use std::error::Error;
@@ -26,6 +26,8 @@ const DEVICE: &str = "demo-device";
 const TOKEN: &str = "DEMO_DEVICE_TOKEN";
 /// Between two telemetry messages.
 const EVERY: Duration = Duration::from_secs(3);
+/// Bytes of the firmware it is assigned.
+const FIRMWARE: usize = 20_000;
 
 /// What the demo is to use.
 #[derive(Debug)]
@@ -63,6 +65,9 @@ pub async fn run(
     let control = simulator.control();
     control.add_device(DEVICE, TOKEN)?;
     control.set_shared_attribute(DEVICE, "interval", &json!(EVERY.as_secs()))?;
+    let firmware = PackageId::new(PackageKind::Firmware, "demo", "1.0");
+    control.add_package(&firmware, Package::generated(FIRMWARE))?;
+    control.assign_package(Assignee::Device(DEVICE), &firmware)?;
     let arrivals = control.subscribe();
     let gateway = Gateway::new(configuration(order, &certificates, http)?)
         .map_err(|error| format!("{error}; --coaps-port chooses another port"))?;

@@ -51,6 +51,9 @@ coap-client-gnutls takes the same arguments):
   # a question to the rule chain
   {client} -m post -t 50 -e '{{\"method\":\"getTime\",\"params\":{{}}}}' coaps://{coaps}/api/v1/rpc
 
+  # firmware, block by block
+  {client} -m get -b 256 -o firmware.bin coaps://{coaps}/fw && sha256sum firmware.bin
+
   # what has arrived at ThingsBoard
   curl 'http://{http}/simulator/arrivals?limit=3'
 
