@@ -17,10 +17,9 @@
 mod support;
 
 use serde_json::json;
-use std::fmt::Write as _;
-use support::certificates::{Authority, Identity};
 use support::client::Client;
 use support::coap::{BLOCK2, get};
+use support::fleet::Fleet;
 use support::packages::{assign, package, served, sha256};
 use support::process::now;
 use support::world::{Wishes, World};
@@ -66,22 +65,10 @@ fn download(device: &mut Client) -> Vec<u8> {
 
 #[test]
 fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
-    let authority = Authority::new("Fleet CA");
-    let identities: Vec<Identity> = (0..DEVICES)
-        .map(|n| authority.device(&format!("device-{n}")))
-        .collect();
-    let mut devices = String::new();
-    for (n, identity) in identities.iter().enumerate() {
-        let fingerprint = &identity.fingerprint;
-        write!(
-            devices,
-            "[[device]]\nname = \"device-{n}\"\nfingerprint = {fingerprint:?}\ntoken = \"FleetToken{n}\"\n"
-        )
-        .unwrap();
-    }
+    let fleet = Fleet::new(DEVICES);
     let world = World::with(&Wishes {
         any_issuer: true,
-        devices: &devices,
+        devices: &fleet.registry,
         limits: "handshakes_per_address = 1000",
         ota: &format!("cache = \"{CACHE_KIB}KiB\""),
         log_level: Some("info"),
@@ -89,14 +76,19 @@ fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
     });
     let simulator = &world.simulator;
     let expected = package(simulator, "firmware", "meter", "1.1", MIB, 1);
+    fleet.define(simulator);
     for n in 0..DEVICES {
-        let name = format!("device-{n}");
-        let token = json!({"token": format!("FleetToken{n}")});
-        simulator.put(&format!("/simulator/devices/{name}"), &token);
-        assign(simulator, &name, "firmware", "meter", "1.1");
+        assign(
+            simulator,
+            &format!("device-{n}"),
+            "firmware",
+            "meter",
+            "1.1",
+        );
     }
     simulator.fault(&json!({"path": "/api/v1/**", "delayMs": 50}));
-    let mut clients: Vec<Client> = identities
+    let mut clients: Vec<Client> = fleet
+        .identities
         .iter()
         .map(|identity| Client::connect(world.address, identity))
         .collect();

@@ -14,10 +14,9 @@
 mod support;
 
 use serde_json::json;
-use std::fmt::Write as _;
-use support::certificates::Identity;
 use support::client::Client;
 use support::coap::{OBSERVE, get};
+use support::fleet::Fleet;
 use support::world::{Wishes, World, eventually};
 
 const FEW: usize = 100;
@@ -37,23 +36,11 @@ fn fleet() -> usize {
 #[test]
 fn a_fleet_that_observes_is_held_and_each_of_it_reached() {
     let fleet = fleet();
-    let authority = support::certificates::Authority::new("Fleet CA");
-    let identities: Vec<Identity> = (0..fleet)
-        .map(|n| authority.device(&format!("device-{n}")))
-        .collect();
-    let mut devices = String::new();
-    for (n, identity) in identities.iter().enumerate() {
-        let fingerprint = &identity.fingerprint;
-        write!(
-            devices,
-            "[[device]]\nname = \"device-{n}\"\nfingerprint = {fingerprint:?}\ntoken = \"FleetToken{n}\"\n"
-        )
-        .unwrap();
-    }
+    let devices = Fleet::new(fleet);
     let world = World::with(&Wishes {
         // These certificates have another authority than the world's.
         any_issuer: true,
-        devices: &devices,
+        devices: &devices.registry,
         relay: "max_polls = 12000",
         limits: "handshakes_per_address = 5000",
         log_level: Some("info"),
@@ -61,13 +48,10 @@ fn a_fleet_that_observes_is_held_and_each_of_it_reached() {
     });
     let simulator = &world.simulator;
     simulator.put("/simulator/connections", &json!({"max": 20000}));
-    for n in 0..fleet {
-        let token = json!({"token": format!("FleetToken{n}")});
-        simulator.put(&format!("/simulator/devices/device-{n}"), &token);
-    }
+    devices.define(simulator);
     let empty = world.resident();
     let mut observers: Vec<Client> = Vec::new();
-    for identity in &identities {
+    for identity in &devices.identities {
         observers.push(Client::connect(world.address, identity));
     }
     let connected = world.resident();

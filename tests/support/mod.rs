@@ -15,6 +15,7 @@ pub(crate) mod client;
 pub(crate) mod coap;
 pub(crate) mod demo;
 pub(crate) mod device;
+pub(crate) mod fleet;
 pub(crate) mod libcoap;
 pub(crate) mod mutation;
 pub(crate) mod packages;
