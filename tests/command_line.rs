@@ -271,6 +271,7 @@ fn a_wrong_command_line_is_told_from_a_mistake_by_its_exit_code() {
         &["chekc"][..],
         &[],
         &["certs"],
+        &["device"],
         &["fingerprint"],
         &["simulator", "--listen", "nowhere"],
     ] {
@@ -281,7 +282,15 @@ fn a_wrong_command_line_is_told_from_a_mistake_by_its_exit_code() {
             "{args:?}"
         );
     }
-    for command in ["run", "check", "fingerprint", "certs", "simulator", "demo"] {
+    for command in [
+        "run",
+        "check",
+        "fingerprint",
+        "certs",
+        "device",
+        "simulator",
+        "demo",
+    ] {
         let help = gateway(directory.path(), &[command, "--help"]);
         assert!(
             help.status.success() && out(&help).contains("Usage: coaps-gateway"),

@@ -54,6 +54,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("coap_lite", &["src/coap/message.rs"]),
     ("reqwest", &["src/upstream/client.rs"]),
     ("axum", &["src/simulator/", "src/admin/"]),
+    ("toml_edit", &["src/cli/device/edit.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
 ];
 

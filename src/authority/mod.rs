@@ -74,6 +74,14 @@ pub enum Error {
         /// What is not.
         missing: PathBuf,
     },
+    /// There is no CA to sign with.
+    #[error(
+        "there is no CA in {0} (ca.pem and ca.key); make one: coaps-gateway certs --out {0} --host NAME"
+    )]
+    NoAuthority(PathBuf),
+    /// The device has a certificate already.
+    #[error("{0} is there already and is kept; register that one with --certificate {0}")]
+    Present(PathBuf),
     /// The CA in the directory can't issue certificates.
     #[error("{path}: {reason}")]
     Unusable {
@@ -147,6 +155,20 @@ pub fn make(order: &Order, now: OffsetDateTime) -> Result<Delivery, Error> {
         server,
         devices,
     })
+}
+
+/// Makes one more device's certificate under the CA that is in the directory. What is there is not touched.
+pub fn add_device(directory: &Path, name: &str, now: OffsetDateTime) -> Result<Made, Error> {
+    check_device(name)?;
+    let Some((certificate, key)) = files::pair(directory, "ca")? else {
+        return Err(Error::NoAuthority(directory.to_owned()));
+    };
+    if let Some((certificate, _)) = files::pair(directory, name)? {
+        return Err(Error::Present(certificate));
+    }
+    let authority = Authority::load(&certificate, &key, now)?;
+    files::write_pair(directory, name, &authority.issue(Kind::Device(name), now)?)?;
+    delivered(directory, name, false)
 }
 
 /// A pair as it stands on disk.

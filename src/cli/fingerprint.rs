@@ -30,7 +30,7 @@ pub(super) fn fingerprint(files: &[PathBuf], out: &mut impl Write) -> Outcome {
 }
 
 /// All certificates in a file, DER.
-fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
+pub(super) fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
     file.take(LARGEST + 1)

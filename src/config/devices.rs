@@ -1,8 +1,11 @@
 //! The device registry's file.
 
 mod entry;
+mod listing;
 
-use super::file;
+pub use listing::{ListedDevice, RegistryFile, TokenSource, is_device_name};
+
+use super::file::{self, Contents};
 use super::keys::unknown;
 use super::layers::{Environment, Lines, syntax};
 use super::mistake::{Mistake, Wrong, shown};
@@ -11,6 +14,7 @@ use crate::device::{Device, Fingerprint, Registry};
 use entry::Entry;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -22,6 +26,7 @@ const MOST_MISTAKES: usize = 100;
 
 const DEFAULT: &str = "config/devices.toml";
 const KEY: &str = "devices.file";
+const EMPTY: &str = "every device gets 4.01 until it is registered";
 const ONE_FOR_ONE: &str = "one name and one certificate for one device";
 const KEYS: [&str; 6] = [
     "name",
@@ -35,21 +40,15 @@ const KEYS: [&str; 6] = [
 /// Reads the registry. None, or an empty one, is no mistake: the first device then shows up in the
 /// log with the lines to paste.
 pub(super) fn load(reader: &mut Reader, environment: &Environment) -> Registry {
-    let empty = "every device gets 4.01 until it is registered";
-    let path = if reader.is_set(KEY) {
-        reader.optional_path(KEY)
-    } else {
-        Some(DEFAULT.into())
-    };
-    let Some(path) = path else {
-        reader.warn(KEY, format!("no registry: {empty}"));
+    let Some(path) = locate(reader) else {
+        reader.warn(KEY, format!("no registry: {EMPTY}"));
         return Registry::default();
     };
     let name = path.display().to_string();
     let contents = match file::read(&path, LARGEST) {
         Ok(contents) => contents,
         Err(file::Unreadable::Missing) if !reader.is_set(KEY) => {
-            reader.warn(KEY, format!("{name} is not there: {empty}"));
+            reader.warn(KEY, format!("{name} is not there: {EMPTY}"));
             return Registry::default();
         }
         Err(reason) => {
@@ -61,19 +60,42 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment) -> Registry {
             return Registry::default();
         }
     };
+    judge(reader, &name, &contents, environment, Purpose::Run).0
+}
+
+/// The registry's file; `None` if the configuration says that there is none.
+fn locate(reader: &mut Reader) -> Option<PathBuf> {
+    if reader.is_set(KEY) {
+        reader.optional_path(KEY)
+    } else {
+        Some(DEFAULT.into())
+    }
+}
+
+/// Reads what stands in a registry. Mistakes and warnings go to the reader; devices are listed if that is what for.
+fn judge(
+    reader: &mut Reader,
+    name: &str,
+    contents: &Contents,
+    environment: &Environment,
+    purpose: Purpose,
+) -> (Registry, Vec<ListedDevice>) {
     let Ok(text) = std::str::from_utf8(&contents.bytes) else {
         reader.mistake_at(
-            name,
+            name.to_owned(),
             "",
             "this is not text (UTF-8)",
             "a file of [[device]] entries",
         );
-        return Registry::default();
+        return Default::default();
     };
     let mut file = DevicesFile {
-        name: &name,
+        name,
         lines: Lines::of(text),
         environment,
+        purpose,
+        listed: Vec::new(),
+        held_elsewhere: Vec::new(),
         registry: Registry::default(),
         mistakes: Vec::new(),
         count: 0,
@@ -85,7 +107,7 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment) -> Registry {
         holds_tokens: false,
         open_to_all: Vec::new(),
     };
-    let (document, damaged) = syntax(&name, text, &file.lines, reader.mistakes());
+    let (document, damaged) = syntax(name, text, &file.lines, reader.mistakes());
     // What is recovered around a syntax error says little about what was meant.
     if damaged.is_empty() {
         file.read(&document);
@@ -97,29 +119,32 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment) -> Registry {
         holds_tokens,
         open_to_all,
         shared_tokens,
+        listed,
+        held_elsewhere,
         ..
     } = file;
     let more = count.saturating_sub(mistakes.len());
     if more > 0 {
         let wrong = format!("{more} more mistakes in this file");
         mistakes.push(Mistake {
-            place: name.clone(),
+            place: name.to_owned(),
             key: String::new(),
             wrong,
             right: String::new(),
         });
     }
-    if registry.is_empty() && mistakes.is_empty() && damaged.is_empty() {
+    let none = registry.is_empty() && listed.is_empty();
+    if none && mistakes.is_empty() && damaged.is_empty() {
         reader.warn_at(
-            name.clone(),
+            name.to_owned(),
             "",
-            format!("there is no device in it: {empty}"),
+            format!("there is no device in it: {EMPTY}"),
         );
     }
     reader.mistakes().append(&mut mistakes);
     if contents.open_to_all && holds_tokens {
         reader.warn_at(
-            name.clone(),
+            name.to_owned(),
             "",
             format!("everyone on this machine may read these tokens: chmod 600 {name}"),
         );
@@ -135,8 +160,28 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment) -> Registry {
             format!("everyone on this machine may read {token_file}: chmod 600 {token_file}");
         reader.warn_at(place, "token_file", message);
     }
+    if let Some(line) = held_elsewhere.first() {
+        let more = match held_elsewhere.len() - 1 {
+            0 => String::new(),
+            more => format!(" (and {more} more)"),
+        };
+        let message = format!(
+            "the token of this device{more} can't be read here; `coaps-gateway check` tells why, and the gateway \
+             won't start until it can read it"
+        );
+        reader.warn_at(format!("{name}:{line}"), "", message);
+    }
     registry.shrink_to_fit();
-    registry
+    (registry, listed)
+}
+
+/// What a registry is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To serve its devices: every token is needed.
+    Run,
+    /// To list or edit it, in a shell that need not have the gateway's environment, nor its right to read tokens.
+    List,
 }
 
 /// The file while it is read.
@@ -144,7 +189,12 @@ struct DevicesFile<'a> {
     name: &'a str,
     lines: Lines,
     environment: &'a Environment,
+    purpose: Purpose,
     registry: Registry,
+    /// The devices, if that is the purpose.
+    listed: Vec<ListedDevice>,
+    /// Lines of devices whose tokens stand where they can't be read here.
+    held_elsewhere: Vec<usize>,
     mistakes: Vec<Mistake>,
     /// How many mistakes there are; beyond a bound they are only counted.
     count: usize,
@@ -262,6 +312,9 @@ impl DevicesFile<'_> {
         let fingerprints = self.fingerprints(&entry);
         let token = self.token(&entry);
         self.claims(&entry, name.as_deref(), &fingerprints);
+        if let (Purpose::List, Some(name)) = (self.purpose, &name) {
+            self.list(&entry, name, &fingerprints, token.is_some());
+        }
         if let Some(token) = &token {
             let hash = self.hasher.hash_one(token.expose());
             match self.tokens.get(&hash) {

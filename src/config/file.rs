@@ -71,6 +71,11 @@ pub(super) fn read(path: &Path, most: u64) -> Result<Contents, Unreadable> {
     })
 }
 
+/// Whether a file is there and everyone on this machine may read it.
+pub(super) fn is_open_to_all(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| open_to_all(&metadata))
+}
+
 #[cfg(unix)]
 fn open_to_all(metadata: &Metadata) -> bool {
     use std::os::unix::fs::PermissionsExt;

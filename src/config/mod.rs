@@ -16,6 +16,7 @@ mod reader;
 mod relay;
 mod value;
 
+pub use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 pub use mistake::{Mistake, Mistakes, Warning};
 pub use ota::Ota;
 pub use relay::{Relay, RelayMode};

@@ -1,6 +1,6 @@
 //! What stands in one `[[device]]`.
 
-use super::{DevicesFile, Fingerprint, file, shown};
+use super::{DevicesFile, Fingerprint, Purpose, file, is_device_name, shown};
 use crate::device::{AccessToken, CertificateId};
 use crate::dtls::credentials::certificates;
 use std::path::Path;
@@ -35,10 +35,7 @@ impl DevicesFile<'_> {
         match entry.get("name") {
             None => self.wrong(entry, "name", "the device has no name", right),
             Some((DeValue::String(name), _)) => {
-                let fine = (1..=128).contains(&name.chars().count())
-                    && !name.chars().any(char::is_control)
-                    && name.trim() == name.as_ref();
-                if fine {
+                if is_device_name(name) {
                     return Some(name.to_string());
                 }
                 self.wrong(entry, "name", format!("{} is no name", shown(name)), right);
@@ -128,6 +125,12 @@ impl DevicesFile<'_> {
             return None;
         };
         let token = match *key {
+            "token_file" | "token_env"
+                if self.purpose == Purpose::List && !self.is_here(key, text) =>
+            {
+                self.held_elsewhere.push(entry.line);
+                return None;
+            }
             "token" => {
                 self.holds_tokens = true;
                 AccessToken::new(text.as_ref()).map_err(|error| error.to_string())
@@ -169,6 +172,17 @@ impl DevicesFile<'_> {
         token
             .map_err(|wrong| self.wrong(entry, key, wrong, right))
             .ok()
+    }
+
+    /// Whether this process has the variable, or may read the file, that is to hold a token.
+    fn is_here(&self, key: &str, named: &str) -> bool {
+        if key == "token_env" {
+            self.environment.contains_key(std::ffi::OsStr::new(named))
+        } else {
+            // Opening a pipe would wait for a writer; what is no file is told by who reads it.
+            std::fs::metadata(named)
+                .is_ok_and(|found| !found.is_file() || std::fs::File::open(named).is_ok())
+        }
     }
 }
 

@@ -1,0 +1,111 @@
+//! The token of a device to be added, and where it is to stand.
+
+use super::super::Failed;
+use crate::device::AccessToken;
+use clap::Args;
+use std::convert::Infallible;
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::path::Path;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Far more than a token has.
+const LONGEST: u64 = 4096;
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct TokenArgs {
+    /// Its access token, written into the registry. Shows in `ps`: rather give -, to read it from standard input
+    #[arg(long, value_name = "TOKEN|-")]
+    token: Option<Secret>,
+    /// A file that holds the token; its path is written into the registry
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<String>,
+    /// An environment variable of the gateway's that holds the token; its name is written into the registry
+    #[arg(long, value_name = "NAME")]
+    token_env: Option<String>,
+}
+
+/// What was given as a token. Whatever it is, clap must not repeat it in an error, nor `Debug` show it.
+#[derive(Clone)]
+struct Secret(Zeroizing<String>);
+
+impl std::str::FromStr for Secret {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Secret(Zeroizing::new(text.to_owned())))
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+/// The registry's key for it, and what stands there.
+pub(super) fn read(args: &TokenArgs) -> Result<(&'static str, Zeroizing<String>), Failed> {
+    if let Some(path) = &args.token_file {
+        plain("--token-file", path)?;
+        let file = open(path).map_err(|error| format!("--token-file: {path}: {error}"))?;
+        token(file).map_err(|error| format!("--token-file: {path}: {error}"))?;
+        return Ok(("token_file", Zeroizing::new(path.clone())));
+    }
+    if let Some(name) = &args.token_env {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || !name.chars().all(is_name) {
+            // Not repeated: it may be the token itself.
+            return Err("--token-env: this is no variable's NAME (letters, digits, _)".into());
+        }
+        return Ok(("token_env", Zeroizing::new(name.clone())));
+    }
+    let given = match &args.token {
+        Some(Secret(given)) if given.as_str() != "-" => {
+            valid(given.to_string()).map_err(|error| format!("--token: {error}"))?
+        }
+        _ => {
+            let input = std::io::stdin().lock();
+            if input.is_terminal() {
+                // If standard error is closed nobody reads it.
+                let _ = write!(std::io::stderr(), "Access token, then Enter: ");
+            }
+            token(input).map_err(|error| format!("--token -: standard input: {error}"))?
+        }
+    };
+    Ok(("token", given))
+}
+
+fn open(path: &str) -> std::io::Result<File> {
+    if !std::fs::metadata(Path::new(path))?.is_file() {
+        return Err(std::io::Error::other("this is no file"));
+    }
+    File::open(path)
+}
+
+/// Reads a token and the line end after it.
+fn token(input: impl Read) -> Result<Zeroizing<String>, String> {
+    let mut text = Zeroizing::new(String::with_capacity(
+        usize::try_from(LONGEST).unwrap_or(0) + 1,
+    ));
+    let mut input = BufReader::new(input.take(LONGEST));
+    input
+        .read_line(&mut text)
+        .map_err(|error| error.to_string())?;
+    valid(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn valid(mut text: String) -> Result<Zeroizing<String>, String> {
+    let token =
+        AccessToken::new(text.as_str()).map(|token| Zeroizing::new(token.expose().to_owned()));
+    text.zeroize();
+    token.map_err(|error| error.to_string())
+}
+
+/// A path goes into the registry as one line of text.
+fn plain(option: &str, path: &str) -> Result<(), Failed> {
+    if path.is_empty() || path.chars().any(char::is_control) {
+        return Err(format!("{option}: {path:?} is empty or has control characters in it").into());
+    }
+    Ok(())
+}

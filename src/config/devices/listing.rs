@@ -1,0 +1,177 @@
+//! The registry for those who list or edit it: every device, and no token.
+
+use super::super::layers::{Environment, merge};
+use super::super::mistake::{Mistakes, Warning};
+use super::entry::Entry;
+use super::{
+    DeValue, DevicesFile, Fingerprint, KEY, LARGEST, Purpose, Reader, file, judge, locate,
+};
+use crate::config::{DEFAULT_FILE, LARGEST_FILE};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+use zeroize::Zeroizing;
+
+/// One device as it stands in the registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedDevice {
+    /// Its name.
+    pub name: String,
+    /// The line on which it begins.
+    pub line: usize,
+    /// What its certificates are called. Both names of each certificate that is given as a file.
+    pub fingerprints: Vec<Fingerprint>,
+    /// The certificate files it names, if it does.
+    pub certificates: Vec<String>,
+    /// Where its token comes from.
+    pub token: TokenSource,
+}
+
+/// Where a token comes from. What is named is `None` where nothing could be read from it: it may be a token
+/// under the wrong key, and then nobody should see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TokenSource {
+    /// It stands in the registry itself.
+    Registry,
+    /// The file of this path.
+    File(Option<String>),
+    /// The environment variable of this name.
+    Variable(Option<String>),
+}
+
+/// Whether a device may have this name.
+pub fn is_device_name(name: &str) -> bool {
+    (1..=128).contains(&name.chars().count())
+        && !name.chars().any(char::is_control)
+        && name.trim() == name
+}
+
+/// The file that the configuration names as its registry.
+pub struct RegistryFile {
+    path: PathBuf,
+    /// Whether the configuration says so; a default may be missing.
+    is_set: bool,
+    environment: Environment,
+}
+
+impl RegistryFile {
+    /// Finds it, as [`Config::load`](crate::config::Config::load) does. The configuration's other values may be
+    /// wrong, and the files it names missing; but all its keys must be known, or the registry's may be among
+    /// those that are not.
+    pub fn named_by(
+        config: Option<&Path>,
+        environment: impl IntoIterator<Item = (OsString, OsString)>,
+    ) -> Result<RegistryFile, Mistakes> {
+        let environment: Environment = environment.into_iter().collect();
+        let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+        let path = config.unwrap_or(Path::new(DEFAULT_FILE));
+        let name = path.display().to_string();
+        let text = match file::read(path, LARGEST_FILE) {
+            Ok(contents) => String::from_utf8(contents.bytes.to_vec())
+                .map_err(|_| "this is not text (UTF-8)".to_owned()),
+            Err(file::Unreadable::Missing) if config.is_none() => Ok(String::new()),
+            Err(reason) => Err(format!("the configuration can't be read: {reason}")),
+        };
+        let values = match &text {
+            Ok(text) => merge(&name, text, &environment, &mut mistakes, &mut warnings),
+            Err(_) => BTreeMap::new(),
+        };
+        let mut reader = Reader::new(name.clone(), values, mistakes, warnings);
+        if let Err(wrong) = text {
+            let right = format!("a file like the one that comes with the gateway, {DEFAULT_FILE}");
+            reader.mistake_at(name, "", wrong, right);
+        }
+        let (path, is_set) = (locate(&mut reader), reader.is_set(KEY));
+        if path.is_none() {
+            reader.mistake(
+                KEY,
+                "this is empty: the gateway has no registry",
+                "the path of a file, like \"config/devices.toml\"",
+            );
+        }
+        match (path, reader.finish().0) {
+            (Some(path), mistakes) if mistakes.is_empty() => Ok(RegistryFile {
+                path,
+                is_set,
+                environment,
+            }),
+            (_, mistakes) => Err(Mistakes(mistakes)),
+        }
+    }
+
+    /// Its path, as the configuration has it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it may well not be there: the configuration does not name it.
+    pub fn may_be_missing(&self) -> bool {
+        !self.is_set
+    }
+
+    /// What stands in it; `None` if it is not there.
+    pub fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+        match file::read(&self.path, LARGEST) {
+            Ok(contents) => Ok(Some(contents.bytes)),
+            Err(file::Unreadable::Missing) => Ok(None),
+            Err(reason) => Err(format!("{} can't be read: {reason}", self.path.display())),
+        }
+    }
+
+    /// Every device in `bytes`, read as the gateway reads this file. Tokens that are in variables or files this
+    /// process can't read are no mistake here but a warning: the shell is not the gateway's.
+    pub fn devices(&self, bytes: &[u8]) -> Result<(Vec<ListedDevice>, Vec<Warning>), Mistakes> {
+        let name = self.path.display().to_string();
+        let mut reader = Reader::new(name.clone(), BTreeMap::new(), Vec::new(), Vec::new());
+        let contents = file::Contents {
+            bytes: Zeroizing::new(bytes.to_vec()),
+            open_to_all: file::is_open_to_all(&self.path),
+        };
+        let purpose = Purpose::List;
+        let (_, listed) = judge(&mut reader, &name, &contents, &self.environment, purpose);
+        match reader.finish() {
+            (mistakes, warnings) if mistakes.is_empty() => Ok((listed, warnings)),
+            (mistakes, _) => Err(Mistakes(mistakes)),
+        }
+    }
+}
+
+impl DevicesFile<'_> {
+    /// Lists one device. `read`: whether its token could be read.
+    pub(super) fn list(
+        &mut self,
+        entry: &Entry<'_>,
+        name: &str,
+        fingerprints: &[Fingerprint],
+        read: bool,
+    ) {
+        let named = |key: &str| texts(entry, key).into_iter().next();
+        let token = if entry.get("token_file").is_some() {
+            TokenSource::File(named("token_file").filter(|_| read))
+        } else if entry.get("token_env").is_some() {
+            TokenSource::Variable(named("token_env").filter(|_| read))
+        } else {
+            TokenSource::Registry
+        };
+        self.listed.push(ListedDevice {
+            name: name.to_owned(),
+            line: entry.line,
+            fingerprints: fingerprints.to_vec(),
+            certificates: texts(entry, "certificate"),
+            token,
+        });
+    }
+}
+
+/// A key's text, or the texts in its list.
+fn texts(entry: &Entry<'_>, key: &str) -> Vec<String> {
+    let one = |value: &DeValue<'_>| value.as_str().map(str::to_owned);
+    match entry.get(key) {
+        Some((DeValue::Array(items), _)) => {
+            items.iter().map(Spanned::get_ref).filter_map(one).collect()
+        }
+        Some((single, _)) => one(single).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
