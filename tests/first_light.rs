@@ -15,8 +15,8 @@ mod support;
 
 use serde_json::{Value, json};
 use support::coap::{
-    BLOCK1, CON, CONTENT_FORMAT, DELETE, MAX_AGE, Message, NON, POST, PUT, RST, URI_HOST, URI_PORT,
-    get, post,
+    BLOCK1, BLOCK2, CON, CONTENT_FORMAT, DELETE, MAX_AGE, Message, NON, POST, PUT, RST, SIZE1,
+    URI_HOST, URI_PORT, get, post,
 };
 use support::device::code;
 use support::world::{Wishes, World, nobody};
@@ -410,19 +410,35 @@ async fn a_slow_answer_comes_separately_after_an_empty_acknowledgement() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_fit_one_datagram_yet_is_told_so() {
+async fn what_does_not_fit_one_message_goes_in_blocks() {
     let world = World::start();
     let device = world.meter().await;
-    // Block 0 of 64 bytes, with more to come (RFC 7959 §2.2).
-    let upload = post(&["api", "v1", "telemetry"], &"x".repeat(64)).option(BLOCK1, [0x0a]);
-    assert_eq!(code(&device.request(upload).await), "4.13");
+    // Blocks of 64 bytes (RFC 7959 §2.2): the first with more to come, then the second and last.
+    let block = |payload: &str, block1: u8| {
+        post(&["api", "v1", "telemetry"], payload).option(BLOCK1, [block1])
+    };
+    let begin = format!("{{\"text\":\"{}", "x".repeat(55));
+    let first = block(&begin, 0x0a);
+    assert_eq!(code(&device.request(first.clone()).await), "2.31");
     assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
+    assert_eq!(code(&device.request(block("\"}", 0x22)).await), "4.08");
+    assert_eq!(code(&device.request(block("\"}", 0x12)).await), "2.01");
+    let whole = begin + "\"}";
+    world.arrived("/api/v1/{token}/telemetry", "meter-17", &whole);
+    assert_eq!(code(&device.request(block("\"}", 0x17)).await), "4.00");
+    // Size1 says at block 0 that it will be too large.
+    let too_large = first.option(SIZE1, 65_537_u32.to_be_bytes().split_at(1).1);
+    let refused = device.request(too_large).await;
+    assert_eq!(code(&refused), "4.13");
+    assert_eq!(refused.message.uint(SIZE1), Some(65_536));
+
     let long = json!({ "text": "x".repeat(3000) });
     world
         .simulator
         .post("/simulator/devices/meter-17/attributes/shared", &long);
-    assert_eq!(
-        code(&device.request(get(&["api", "v1", "attributes"])).await),
-        "5.00"
-    );
+    let attributes = device.request(get(&["api", "v1", "attributes"])).await;
+    assert_eq!(code(&attributes), "2.05");
+    assert_eq!(attributes.message.payload.len(), 1024);
+    // Block 0 of 1,024 bytes, with more to come.
+    assert_eq!(attributes.message.uint(BLOCK2), Some(0x0e));
 }

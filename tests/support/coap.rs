@@ -19,6 +19,7 @@ pub(crate) const MAX_AGE: u16 = 14;
 pub(crate) const URI_QUERY: u16 = 15;
 pub(crate) const BLOCK2: u16 = 23;
 pub(crate) const BLOCK1: u16 = 27;
+pub(crate) const SIZE1: u16 = 60;
 
 /// Any message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
