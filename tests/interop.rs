@@ -243,21 +243,15 @@ fn a_non_confirmable_post_is_answered_for_both_libcoap_clients() {
 }
 
 #[test]
-fn an_upload_in_blocks_is_told_to_be_too_large_for_now() {
+fn an_upload_above_the_bound_is_told_to_be_too_large() {
     for client in CLIENTS {
         let world = World::start();
-        let body = format!("{{a:'{}'}}", "x".repeat(200));
-        expect(
-            &ask(
-                &world,
-                client,
-                &world.meter,
-                "post",
-                "api/v1/telemetry",
-                &["-b", "64", "-e", &body],
-            ),
-            "4.13",
-        );
+        let file = world.path().join("body");
+        std::fs::write(&file, "x".repeat(65_537)).unwrap();
+        let arguments = ["-b", "1024", "-f", file.to_str().unwrap()];
+        let path = "api/v1/telemetry";
+        let shown = ask(&world, client, &world.meter, "post", path, &arguments);
+        expect(&shown, "4.13");
         assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
     }
 }
