@@ -65,7 +65,7 @@ fn an_image_comes_whole_in_large_and_in_small_blocks() {
 }
 
 /// libcoap loses a tenth of what it sends, and waits 2 to 3 s each time, or 6 to 9. Version 4.3.1 gives up a transfer 93 s
-/// after it has begun, however well it goes, so small blocks would never come to the end; and of three that have large
+/// after it has begun, however well it goes, so small blocks would never come to the end; and of six that have large
 /// ones, some may be too late, or lose their handshake.
 #[test]
 fn an_image_above_256_kib_comes_whole_though_a_tenth_of_the_packets_is_lost() {
@@ -78,14 +78,18 @@ fn an_image_above_256_kib_comes_whole_though_a_tenth_of_the_packets_is_lost() {
     let whole = download(&world, "coap-client-openssl", "fw", &["-b", "64"]);
     assert_eq!(sha256(&whole), expected, "NUM is beyond 4,095 here");
     let images: Vec<Vec<u8>> = std::thread::scope(|scope| {
-        let programs = [CLIENTS[0], CLIENTS[1], CLIENTS[0]];
         let world = &world;
-        let running = programs.map(|program| {
-            scope.spawn(move || attempt(world, program, "fw", &["-b", "1024", "-l", "10%"]).0)
-        });
+        let running: Vec<_> = [CLIENTS, CLIENTS, CLIENTS]
+            .concat()
+            .into_iter()
+            .map(|program| {
+                scope.spawn(move || attempt(world, program, "fw", &["-b", "1024", "-l", "10%"]).0)
+            })
+            .collect();
         running
+            .into_iter()
             .map(|client| client.join().unwrap().unwrap_or_default())
-            .into()
+            .collect()
     });
     for image in &images {
         assert!(whole.starts_with(image), "what has come is right");

@@ -100,6 +100,19 @@ fn a_block_asked_for_twice_is_served_twice_and_not_remembered_for_that() {
 }
 
 #[test]
+fn later_blocks_are_not_remembered_either_if_they_are_not_confirmable() {
+    let mut talk = talk(300);
+    talk.get("2:0/0/64");
+    for blocks in ["2:1/0/64", "2:2/0/64"] {
+        let mut message = talk.request(Code::GET, blocks, &[]);
+        message.kind = Type::NonConfirmable;
+        talk.send(&message);
+        assert_eq!(talk.answer.payload.len(), 64);
+    }
+    assert_eq!(talk.bench.endpoint.remembered(), 1, "block 0");
+}
+
+#[test]
 fn a_duplicate_whose_block_is_not_held_any_more_is_read_anew() {
     let mut talk = talk(300);
     talk.get("2:0/0/64");

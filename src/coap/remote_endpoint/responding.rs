@@ -95,6 +95,10 @@ impl RemoteEndpoint {
                 if let Some(relation) = registers.and_then(|id| self.observations.get_mut(id)) {
                     relation.remember(now, kind, message_id);
                 }
+                // As above.
+                if made_anew && whole && asked.is_for_a_later_block() {
+                    self.deduplication.forget(exchange.message_id);
+                }
                 out.push(Output::Send(bytes));
             }
             Carriage::Separate => {

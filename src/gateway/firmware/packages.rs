@@ -66,11 +66,6 @@ impl Packages {
         self.go_on(now);
     }
 
-    /// Nobody waits for this answer any more. What is under way for it goes on: others may want it.
-    pub fn forget(&mut self, id: WaiterId) {
-        self.waiters.forget(id);
-    }
-
     /// A request to ThingsBoard has come to its end.
     pub fn completed(&mut self, now: Instant, call: CallId, outcome: Result<Answer, Error>) {
         match self.calls.end(call) {

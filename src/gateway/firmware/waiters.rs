@@ -103,11 +103,6 @@ impl Waiters {
         waited
     }
 
-    /// Nobody waits for this answer any more.
-    pub fn forget(&mut self, id: WaiterId) {
-        self.waiters.remove(&id);
-    }
-
     /// How many wait.
     pub fn count(&self) -> usize {
         self.waiters.len()

@@ -119,12 +119,7 @@ fn run(seed: u64, checksums: bool) -> World {
             }
             3..=6 => world.trouble = None,
             7..=9 => world.after(Duration::from_secs(random.u64(..900))),
-            10..=12 => {
-                if let Some((id, _)) = model.reading.pop_first() {
-                    world.packages.forget(id);
-                }
-            }
-            13..=50 => {
+            10..=50 => {
                 let device = device(&names[random.usize(..6)], "token");
                 let wanted = any_wanted(&mut random);
                 let id = world.read(&device, wanted.clone());
@@ -137,14 +132,13 @@ fn run(seed: u64, checksums: bool) -> World {
         }
         // Single flight: of one edition no chunk is asked for twice at a time.
         for (id, answer) in std::mem::take(&mut world.answers) {
-            // One that was forgotten in time is not answered.
             let wanted = model.reading.remove(&id).expect("somebody waits for it");
             if let Ok(block) = answer {
                 model.judge(&wanted, &block);
             }
         }
     }
-    // Everything ends, nobody is forgotten, and nothing stays reserved.
+    // Everything ends, everybody is answered, and nothing stays reserved.
     world.trouble = None;
     world.settle();
     for (id, answer) in std::mem::take(&mut world.answers) {

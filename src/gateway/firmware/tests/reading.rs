@@ -325,19 +325,6 @@ fn one_etag_says_what_it_is_the_etag_of_and_outlives_a_restart() {
 }
 
 #[test]
-fn who_does_not_wait_any_more_is_not_answered() {
-    let image = content("meter", "1.0", noise(19, 3 * KIB));
-    let mut world = World::new(64 * KIB, MIB);
-    let device = world.device("meter-1", &image);
-    let gone = world.read(&device, unnamed(0));
-    let stays = world.read(&device, unnamed(0));
-    world.packages.forget(gone);
-    world.settle();
-    assert!(!world.answers.contains_key(&gone) && world.answers[&stays].is_ok());
-    assert_eq!(world.packages.waiting(), 0);
-}
-
-#[test]
 fn a_device_with_a_new_token_is_asked_about_anew() {
     let image = content("meter", "1.0", noise(20, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
