@@ -28,6 +28,15 @@ pub struct Settings {
     versions: Versions,
 }
 
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The certificate's key is in there.
+        f.debug_struct("Settings")
+            .field("versions", &self.versions)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What an engine wants done, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {

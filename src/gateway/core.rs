@@ -4,9 +4,11 @@
 //! Nothing here waits, reads a clock or touches a socket, so all of it runs in a test under a clock
 //! of the test's own. [`super::shard`] is the loop around it.
 
+mod changes;
 mod downlink;
 mod packages;
 mod requests;
+mod telling;
 
 use super::Settings;
 use super::call::{Call, Completion, Ticket};
@@ -314,8 +316,8 @@ impl Core {
         let certificate = CertificateId::of(certificate);
         let device = self.registry.find(&certificate).cloned();
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
-        let peer = Peer::new(session, path, certificate, device, endpoint, now);
-        self.journal.established(now, &peer, version);
+        let peer = Peer::new(session, path, certificate, device, endpoint, version, now);
+        self.journal.established(now, &peer);
         match self.peers.admit(peer) {
             Admission::Alone => {}
             Admission::Displaces(longest_silent) => {

@@ -76,10 +76,10 @@ impl Default for Journal {
 
 impl Journal {
     /// A handshake is complete.
-    pub fn established(&mut self, now: Instant, peer: &Peer, version: &str) {
+    pub fn established(&mut self, now: Instant, peer: &Peer) {
         let (address, session) = (peer.path, peer.session.0);
         if peer.device.is_some() {
-            info!(device = peer.name(), session, %address, dtls = version, "session established");
+            info!(device = peer.name(), session, %address, dtls = peer.version(), "session established");
             return;
         }
         let fingerprint = peer.fingerprint();

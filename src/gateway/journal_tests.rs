@@ -20,7 +20,7 @@ fn path(host: u8) -> Path {
 fn stranger(certificate: &[u8]) -> Peer {
     let id = CertificateId::of(certificate);
     let endpoint = RemoteEndpoint::new(1);
-    Peer::new(SessionId(1), path(1), id, None, endpoint, start())
+    Peer::new(SessionId(1), path(1), id, None, endpoint, "1.2", start())
 }
 
 #[test]
@@ -55,10 +55,10 @@ fn an_unregistered_certificate_is_told_once_with_the_lines_to_paste() {
         let now = start();
         for _ in 0..3 {
             let peer = stranger(b"one");
-            journal.established(now, &peer, "1.2");
+            journal.established(now, &peer);
             journal.ended(&peer, &EndReason::CloseNotify);
         }
-        journal.established(now, &stranger(b"other"), "1.2");
+        journal.established(now, &stranger(b"other"));
     });
     let devices = lines.iter().filter(|line| *line == "[[device]]");
     assert_eq!(devices.count(), 2, "{lines:#?}");

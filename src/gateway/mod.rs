@@ -12,6 +12,8 @@
 //! | [`firmware`] | packages: one cache for the fleet, blocks to devices |
 //! | [`journal`] | the log lines |
 //! | [`forward`] | one call to upstream |
+//! | [`handle`] | what a gateway that runs can be told and asked |
+//! | [`report`] | what it tells of itself |
 //! | [`service`] | a configured gateway, bound and ready to run |
 //! | [`shard`] | the loop: the only place that waits, and the only one here that reads the clock |
 
@@ -21,12 +23,14 @@ pub mod counters;
 pub mod download;
 pub mod firmware;
 pub mod forward;
+pub mod handle;
 pub mod journal;
 #[cfg(test)]
 mod log_lines;
 pub mod notices;
 pub mod peers;
 pub mod relay;
+pub mod report;
 pub mod route;
 pub mod service;
 pub mod shard;
@@ -34,6 +38,9 @@ pub mod shard;
 mod simulation;
 pub mod translate;
 
+pub use counters::Counters;
+pub use handle::{Change, Handle};
+pub use report::Report;
 pub use service::{Gateway, StartError};
 
 use crate::config::{Limits, Ota, Relay};

@@ -26,6 +26,8 @@ pub struct Peer {
     pub device: Option<Arc<Device>>,
     /// Its CoAP state.
     pub endpoint: RemoteEndpoint,
+    since: Instant,
+    version: &'static str,
     last_heard: Instant,
     expires: Option<Instant>,
     timer: Slot,
@@ -39,6 +41,7 @@ impl Peer {
         certificate: CertificateId,
         device: Option<Arc<Device>>,
         endpoint: RemoteEndpoint,
+        version: &'static str,
         now: Instant,
     ) -> Peer {
         Peer {
@@ -48,6 +51,8 @@ impl Peer {
             expires: device.is_none().then(|| now + UNREGISTERED_LIFETIME),
             device,
             endpoint,
+            since: now,
+            version,
             last_heard: now,
             timer: Slot::default(),
         }
@@ -61,6 +66,16 @@ impl Peer {
     /// The device's name; "-" for a certificate that is not registered.
     pub fn name(&self) -> &str {
         self.device.as_ref().map_or("-", |device| &device.name)
+    }
+
+    /// When it was established.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Its DTLS version: "1.2" or "1.3".
+    pub fn version(&self) -> &'static str {
+        self.version
     }
 
     /// When something authentic came from it last.

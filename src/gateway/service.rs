@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::core::Core;
+use super::handle::{self, Handle};
 use super::shard::Shard;
 use crate::config::{Config, Ota};
 use crate::dtls;
@@ -56,6 +57,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub struct Gateway {
     shard: Shard<ThingsBoard>,
     address: SocketAddr,
+    handle: Handle,
 }
 
 impl Gateway {
@@ -89,6 +91,7 @@ impl Gateway {
             random_seed()?,
         );
         info!(%address, devices, "listening for CoAPs");
+        let (handle, orders) = handle::channel();
         let shard = Shard::new(
             core,
             udp,
@@ -98,13 +101,23 @@ impl Gateway {
                 .max_in_flight
                 .saturating_add(settings.relay.connections())
                 .saturating_add(Ota::CONNECTIONS),
+            orders,
         );
-        Ok(Gateway { shard, address })
+        Ok(Gateway {
+            shard,
+            address,
+            handle,
+        })
     }
 
     /// Where devices reach it.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// A way to it while it runs.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Serves until `shutdown`, then takes leave of every session.

@@ -7,6 +7,7 @@
 use super::call::{Completion, Ticket};
 use super::core::Core;
 use super::forward::forward;
+use super::handle::{Order, SESSIONS_PER_ANSWER};
 use super::notices::Notices;
 use crate::dtls::Path;
 use crate::udp::Udp;
@@ -37,6 +38,7 @@ pub struct Shard<U> {
     timeout: Duration,
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
+    orders: mpsc::Receiver<Order>,
     /// Calls that nobody may want any more before they end: long polls.
     polls: HashMap<Ticket, AbortHandle>,
     socket_errors: Notices<io::ErrorKind>,
@@ -54,6 +56,7 @@ impl<U: Upstream> Shard<U> {
         upstream: Arc<U>,
         timeout: Duration,
         most_calls: usize,
+        orders: mpsc::Receiver<Order>,
     ) -> Shard<U> {
         let (completed, completions) = mpsc::channel(most_calls.max(1));
         Shard {
@@ -63,6 +66,7 @@ impl<U: Upstream> Shard<U> {
             timeout,
             completions,
             completed,
+            orders,
             polls: HashMap::new(),
             socket_errors: Notices::every(Duration::from_secs(60)),
             paused_until: None,
@@ -86,6 +90,7 @@ impl<U: Upstream> Shard<U> {
                     self.receive(readable);
                 }
                 Some(completion) = self.completions.recv() => self.complete(completion),
+                Some(order) = self.orders.recv() => self.obey(order),
                 () = &mut timer => {}
             }
             let now = now();
@@ -119,6 +124,28 @@ impl<U: Upstream> Shard<U> {
             packages = ?self.core.package_counters(),
             "stopped"
         );
+    }
+
+    /// Does what it is told from outside, and answers what it is asked. Who has asked may have gone since.
+    fn obey(&mut self, order: Order) {
+        let now = now();
+        match order {
+            Order::Change(change, done) => {
+                self.core.change(now, change);
+                let _ = done.send(());
+            }
+            Order::Report(answer) => {
+                let _ = answer.send(Box::new(self.core.report(self.unsent)));
+            }
+            Order::Sessions(answer) => {
+                let _ = answer.send(self.core.session_ids());
+            }
+            Order::Describe(sessions, answer) => {
+                let known = sessions.into_iter().take(SESSIONS_PER_ANSWER);
+                let lines = known.filter_map(|session| self.core.describe(now, session));
+                let _ = answer.send(lines.collect());
+            }
+        }
     }
 
     /// Takes one batch of datagrams.

@@ -117,6 +117,17 @@ impl Demux {
         self.unix_time = unix_time;
     }
 
+    /// What handshakes that begin from now on are made by.
+    pub fn set_engine(&mut self, settings: Settings) {
+        self.cipher_suites = settings.cipher_suites();
+        self.settings = settings;
+    }
+
+    /// Which client certificates are let in from now on.
+    pub fn set_policy(&mut self, policy: ClientPolicy) {
+        self.policy = policy;
+    }
+
     /// A datagram came.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.counters.datagrams_received += 1;

@@ -1,0 +1,46 @@
+//! What the core tells of itself to those who operate it.
+
+use super::Core;
+use crate::dtls::SessionId;
+use crate::gateway::report::{Levels, Report, SessionLine, State};
+use std::time::Instant;
+
+impl Core {
+    /// Counts and levels. `unsent`: datagrams the socket did not take, since the start.
+    pub fn report(&self, unsent: u64) -> Report {
+        Report {
+            state: State::Serving,
+            dtls: *self.demux.counters(),
+            coap: self.coap_counters,
+            gateway: self.counters,
+            relay: *self.relays.counters(),
+            packages: *self.packages.counters(),
+            levels: Levels {
+                sessions: self.demux.established(),
+                half_open: self.demux.half_open(),
+                devices: self.registry.len(),
+                in_flight: self.in_flight,
+            },
+            unsent,
+        }
+    }
+
+    /// All established sessions.
+    pub fn session_ids(&self) -> Vec<SessionId> {
+        self.peers.sessions()
+    }
+
+    /// One established session, for an operator.
+    pub fn describe(&self, now: Instant, session: SessionId) -> Option<SessionLine> {
+        let peer = self.peers.get(session)?;
+        Some(SessionLine {
+            session: session.0,
+            device: peer.device.as_ref().map(|device| device.name.clone()),
+            address: peer.path.remote,
+            age: now.saturating_duration_since(peer.since()),
+            silent: now.saturating_duration_since(peer.last_heard()),
+            version: peer.version(),
+            observes: Vec::new(),
+        })
+    }
+}
