@@ -10,6 +10,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 /// Files beside one for each connection to ThingsBoard: sockets, the log, the runtime's own.
@@ -31,10 +32,19 @@ pub(super) fn run(config: Config) -> Result<(), Failed> {
          (ulimit -Hn, LimitNOFILE) or lower these",
     );
     serve(async {
-        let shutdown = shutdown()?;
+        let (asked, insisted) = stop_signals()?;
         let gateway = Gateway::new(config)?;
-        gateway.run(shutdown).await;
-        Ok(())
+        let end = gateway.run(asked, insisted).await;
+        match end.cut_off {
+            0 => Ok(()),
+            cut_off => {
+                warn!(
+                    cut_off,
+                    "requests that ThingsBoard had not answered by the end are left unanswered"
+                );
+                Ok(())
+            }
+        }
     })
 }
 
@@ -91,13 +101,36 @@ fn serve(command: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed
 
 /// Resolves at the first SIGTERM or SIGINT (Ctrl-C).
 fn shutdown() -> Result<impl Future<Output = ()> + Send + 'static, Failed> {
+    let (asked, _) = stop_signals()?;
+    Ok(asked)
+}
+
+/// Two futures: one resolves at the first SIGTERM or SIGINT (Ctrl-C), the other at the second.
+fn stop_signals() -> Result<
+    (
+        impl Future<Output = ()> + Send + 'static,
+        impl Future<Output = ()> + Send + 'static,
+    ),
+    Failed,
+> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        let name = tokio::select! {
+    let mut next = async move || {
+        tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = interrupt.recv() => "SIGINT",
-        };
-        info!("{name}: stopping");
-    })
+        }
+    };
+    let (first, asked) = oneshot::channel();
+    let (second, insisted) = oneshot::channel();
+    tokio::spawn(async move {
+        info!("{}: stopping", next().await);
+        let _ = first.send(());
+        warn!("{} once more: stopping at once", next().await);
+        let _ = second.send(());
+    });
+    let resolved = async |told: oneshot::Receiver<()>| {
+        let _ = told.await;
+    };
+    Ok((resolved(asked), resolved(insisted)))
 }

@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 41] = [
+pub(super) const KEYS: [&str; 42] = [
     "listen.coaps",
     "server.certificate",
     "server.private_key",
@@ -43,6 +43,7 @@ pub(super) const KEYS: [&str; 41] = [
     "limits.hellos",
     "limits.handshakes_per_address",
     "limits.session_idle",
+    "shutdown.drain",
     "log.level",
     "log.format",
 ];
@@ -134,7 +135,7 @@ mod tests {
             unknown("log.zebra_crossing", &KEYS).right,
             "one of log.level, log.format"
         );
-        let sections = "one of listen, server, clients, devices, upstream, relay, ota, coap, dtls, limits, log";
+        let sections = "one of listen, server, clients, devices, upstream, relay, ota, coap, dtls, limits, shutdown, log";
         assert_eq!(unknown(&"x".repeat(1 << 20), &KEYS).right, sections);
     }
 

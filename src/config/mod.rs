@@ -28,6 +28,7 @@ use rustls_pki_types::UnixTime;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "config/gateway.toml";
@@ -60,6 +61,8 @@ pub struct Config {
     pub dtls: dtls::Parameters,
     /// The rest of `[limits]`.
     pub limits: Limits,
+    /// `[shutdown]`
+    pub shutdown: Shutdown,
     /// `[log]`
     pub log: Log,
 }
@@ -78,6 +81,13 @@ pub struct Limits {
     pub sessions_per_device: usize,
     /// `unregistered_sessions`: of certificates that are not registered, in all; 0 lets none in.
     pub unregistered_sessions: usize,
+}
+
+/// `[shutdown]`: how the gateway stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shutdown {
+    /// `drain`: how long what is under way may take to its end; zero: no time at all.
+    pub drain: Duration,
 }
 
 /// `[log]`
@@ -161,7 +171,8 @@ impl Config {
         reader.warn_about_polls(&relay, upstream.max_in_flight);
         let ota = reader.ota();
         let (coap, dtls) = (reader.coap(), reader.dtls());
-        let (limits, log) = (reader.limits(), reader.log("info"));
+        let (limits, shutdown) = (reader.limits(), reader.shutdown());
+        let log = reader.log("info");
 
         let (mistakes, warnings) = reader.finish();
         match (server, clients) {
@@ -178,6 +189,7 @@ impl Config {
                     coap,
                     dtls,
                     limits,
+                    shutdown,
                     log,
                 };
                 Ok((config, warnings))

@@ -1,7 +1,7 @@
 //! Key by key: each value within its range, or a mistake and the default in its place.
 
 use super::mistake::{Mistake, Warning, Wrong, shown};
-use super::{Limits, Log, LogFormat, Ota, certificates, value};
+use super::{Limits, Log, LogFormat, Ota, Shutdown, certificates, value};
 use crate::upstream;
 use crate::{coap, dtls};
 use config::Value;
@@ -275,6 +275,15 @@ impl Reader {
             }),
             unregistered_sessions: self.read("limits.unregistered_sessions", 100, |v| {
                 value::number(v, 0..=1_000_000)
+            }),
+        }
+    }
+
+    pub(super) fn shutdown(&mut self) -> Shutdown {
+        let range = Duration::ZERO..=Duration::from_secs(3600);
+        Shutdown {
+            drain: self.read("shutdown.drain", Duration::from_secs(10), |v| {
+                value::duration(v, range)
             }),
         }
     }

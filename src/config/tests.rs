@@ -152,7 +152,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
             seen.push(format!("{section}.{key}"));
         }
     }
-    assert_eq!(seen.len(), 41);
+    assert_eq!(seen.len(), 42);
     assert_eq!(seen, keys::KEYS);
 
     let place = Place::new();

@@ -5,7 +5,7 @@ mod device;
 mod text;
 
 use crate::authority;
-use crate::config::{Config, Limits, Listen, Log, LogFormat, Ota, Relay};
+use crate::config::{Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown};
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
 use crate::gateway::Gateway;
@@ -13,7 +13,7 @@ use crate::simulator::{Arrival, Assignee, Package, PackageId, PackageKind, Simul
 use crate::{coap, device as registered, dtls, upstream};
 use serde_json::json;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -83,9 +83,13 @@ pub async fn run(
     let simulator = tokio::spawn(simulator.run(async {
         let _ = simulator_stops.await;
     }));
-    let gateway = tokio::spawn(gateway.run(async {
-        let _ = gateway_stops.await;
-    }));
+    let gateway = tokio::spawn(gateway.run(
+        async {
+            let _ = gateway_stops.await;
+        },
+        // It has no time to drain, and nothing to insist on.
+        pending(),
+    ));
     let ended = tokio::select! {
         () = shutdown => Ok(()),
         failed = device.post_every(EVERY) => failed,
@@ -159,6 +163,9 @@ fn configuration(
         limits: Limits {
             sessions_per_device: 4,
             unregistered_sessions: 100,
+        },
+        shutdown: Shutdown {
+            drain: Duration::ZERO,
         },
         log: Log {
             level: "info".to_owned(),

@@ -41,4 +41,6 @@ pub struct Counters {
     pub amplification_avoided: u64,
     /// Engines that could not be made.
     pub engine_failures: u64,
+    /// ClientHellos not answered because the gateway stops.
+    pub hellos_while_closed: u64,
 }

@@ -64,7 +64,7 @@ pub struct Session {
     pub deadline: Instant,
     /// Bytes it may still be sent while it is unproven: those that came, less those that went.
     pub credit: usize,
-    /// The certificate the peer has shown, until the handshake is complete.
+    /// The certificate the peer has shown: until the handshake is complete, and longer if it may be judged anew.
     pub certificate: Option<Vec<u8>>,
     /// Its place in the timer queue.
     pub timer: timers::Slot,

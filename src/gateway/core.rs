@@ -6,6 +6,7 @@
 
 mod changes;
 mod downlink;
+mod draining;
 mod packages;
 mod requests;
 mod telling;
@@ -15,12 +16,14 @@ use super::call::{Call, Completion, Ticket};
 use super::counters::Counters;
 use super::firmware::Packages;
 use super::journal::Journal;
-use super::peers::{Admission, Peer, Peers};
+use super::peers::{Peer, Peers};
 use super::relay::Relays;
 use crate::coap::{self, Output};
 use crate::device::{CertificateId, Device, Registry};
 use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
+use changes::Review;
 use downlink::Errands;
+use draining::Draining;
 use packages::Downloads;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
@@ -57,6 +60,8 @@ pub struct Core {
     errands: Errands,
     packages: Packages,
     downloads: Downloads,
+    review: Review,
+    draining: Draining,
     /// How many bytes of bodies all endpoints may hold.
     bodies: coap::Bodies,
     calls: VecDeque<Call>,
@@ -85,6 +90,8 @@ impl Core {
             errands: Errands::default(),
             packages: Packages::new(settings.ota, seed.rotate_left(32)),
             downloads: Downloads::default(),
+            review: Review::default(),
+            draining: Draining::default(),
             bodies: coap::Bodies::new(settings.coap.body_bytes, seed.rotate_left(16)),
             settings,
             registry,
@@ -133,8 +140,7 @@ impl Core {
                 break;
             };
             if self.peers.has_expired(now, session) {
-                self.demux
-                    .close(session, "its certificate is not registered");
+                self.close_expired(session);
             } else {
                 self.with_endpoint(now, session, |endpoint, context, outputs| {
                     endpoint.handle_timeout(now, context, outputs);
@@ -148,6 +154,8 @@ impl Core {
             self.tell_relay(now, relay, |_, _| {});
         }
         self.packages.handle_timeout(now);
+        self.go_on_reviewing(now);
+        self.go_on_draining(now);
         self.settle(now);
     }
 
@@ -158,6 +166,8 @@ impl Core {
             self.peers.next_timeout(),
             self.relays.next_timeout(),
             self.packages.next_timeout(),
+            self.review.next_timeout(),
+            self.draining.next_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -175,14 +185,6 @@ impl Core {
     /// The next call that nobody waits for any more: it is to be dropped, and not completed.
     pub fn poll_abort(&mut self) -> Option<Ticket> {
         self.errands.poll_abort()
-    }
-
-    /// Ends every session with a close_notify.
-    pub fn close_all(&mut self, now: Instant) {
-        for session in self.peers.sessions() {
-            self.demux.close(session, "it stops");
-        }
-        self.settle(now);
     }
 
     /// Once a minute: tells the operator which bounds were reached since the last time. `unsent` is
@@ -264,6 +266,8 @@ impl Core {
                 self.do_errand(now, relay, effect);
             } else if let Some(effect) = self.packages.poll_effect() {
                 self.do_package_effect(now, effect);
+            } else if let Some(session) = self.draining.touched.pop() {
+                self.let_go(now, session);
             } else {
                 break;
             }
@@ -281,6 +285,7 @@ impl Core {
                 } => self.admit(now, session, path, &certificate, version),
                 dtls::Event::Plaintext { session, bytes } => {
                     self.peers.heard(now, session);
+                    self.look_up_anew(now, session);
                     self.with_endpoint(now, session, |endpoint, context, outputs| {
                         endpoint.receive(now, &bytes, context, outputs);
                     });
@@ -318,18 +323,13 @@ impl Core {
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);
         self.journal.established(now, &peer);
-        match self.peers.admit(peer) {
-            Admission::Alone => {}
-            Admission::Displaces(longest_silent) => {
-                self.counters.sessions_displaced += 1;
-                let why = "the device has more than limits.sessions_per_device";
-                self.demux.close(longest_silent, why);
-            }
-            Admission::DisplacesUnregistered(oldest) => {
-                self.counters.unregistered_displaced += 1;
-                let why = "there are more than limits.unregistered_sessions";
-                self.demux.close(oldest, why);
-            }
+        let admission = self.peers.admit(peer, self.review.edition());
+        self.make_room(admission);
+        if let Some(device) = self.device_of(session) {
+            self.renew_relay(now, &device);
+        }
+        if self.draining.is_under_way() {
+            self.draining.touched.push(session);
         }
     }
 }

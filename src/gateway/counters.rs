@@ -17,4 +17,10 @@ pub struct Counters {
     pub sessions_displaced: u64,
     /// Sessions of unregistered certificates closed for newer ones.
     pub unregistered_displaced: u64,
+    /// Sessions whose device is no longer registered.
+    pub sessions_unregistered: u64,
+    /// Sessions closed because their certificate is no longer accepted.
+    pub sessions_revoked: u64,
+    /// Requests refused because the gateway stops.
+    pub requests_while_draining: u64,
 }

@@ -109,6 +109,24 @@ impl Journal {
         }
     }
 
+    /// By a registry that was read anew, a session is another device's, or nobody's.
+    pub fn reassigned(&self, peer: &Peer, device: Option<&str>) {
+        let (session, address) = (peer.session.0, peer.path);
+        info!(
+            device = peer.name(), now = device.unwrap_or("-"), session, %address,
+            fingerprint = %peer.fingerprint(), "a session's certificate is registered otherwise now"
+        );
+    }
+
+    /// By what was read anew, a session's certificate is no longer accepted.
+    pub fn refused_since(&self, peer: &Peer, refusal: &Refusal) {
+        let (session, address) = (peer.session.0, peer.path);
+        warn!(
+            device = peer.name(), session, %address, fingerprint = %peer.fingerprint(),
+            "client certificate no longer accepted: {refusal}"
+        );
+    }
+
     /// A handshake has come to nothing.
     pub fn handshake_failed(&mut self, now: Instant, path: Path, failure: &HandshakeFailure) {
         let address = path.remote.ip().to_canonical();

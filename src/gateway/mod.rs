@@ -45,6 +45,7 @@ pub use service::{Gateway, StartError};
 
 use crate::config::{Limits, Ota, Relay};
 use crate::{coap, dtls};
+use std::time::Duration;
 
 /// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
 /// some to spare for DTLS 1.3's padding and content type.
@@ -86,6 +87,14 @@ impl Settings {
             max_response_body: self.coap.max_response_body.min(STRANGERS_BODY),
             ..self.coap
         }
+    }
+
+    /// How long a session is kept after a response when the gateway stops: a device that has not got it asks again
+    /// by then (RFC 7252 §4.8, if it has the same ACK_TIMEOUT and ACK_RANDOM_FACTOR).
+    fn lingering(&self) -> Duration {
+        self.coap
+            .ack_timeout
+            .mul_f64(self.coap.ack_random_factor.into())
     }
 
     /// The largest payload of a notification, in bytes.

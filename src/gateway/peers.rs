@@ -29,6 +29,10 @@ pub struct Peer {
     since: Instant,
     version: &'static str,
     last_heard: Instant,
+    /// When a request of it was answered last, or a notification has reached it.
+    last_served: Option<Instant>,
+    /// The registry its device was found in.
+    edition: u64,
     expires: Option<Instant>,
     timer: Slot,
 }
@@ -54,6 +58,8 @@ impl Peer {
             since: now,
             version,
             last_heard: now,
+            last_served: None,
+            edition: 0,
             timer: Slot::default(),
         }
     }
@@ -81,6 +87,11 @@ impl Peer {
     /// When something authentic came from it last.
     pub fn last_heard(&self) -> Instant {
         self.last_heard
+    }
+
+    /// When it was served last.
+    pub fn last_served(&self) -> Option<Instant> {
+        self.last_served
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -124,17 +135,25 @@ impl Peers {
     }
 
     /// Lets a peer in. The caller closes whom it displaces.
-    pub fn admit(&mut self, peer: Peer) -> Admission {
+    pub fn admit(&mut self, mut peer: Peer, edition: u64) -> Admission {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
+        peer.edition = edition;
         self.peers.insert(session, peer);
         self.arm(session);
-        let Some(name) = name else {
-            self.unregistered.push_back(session);
-            let over = self.unregistered.len() > self.limits.unregistered_sessions;
-            let oldest = self.unregistered.front().copied().filter(|_| over);
-            return oldest.map_or(Admission::Alone, Admission::DisplacesUnregistered);
-        };
+        match name {
+            Some(name) => self.enrol(session, name),
+            None => {
+                self.unregistered.push_back(session);
+                let over = self.unregistered.len() > self.limits.unregistered_sessions;
+                let oldest = self.unregistered.front().copied().filter(|_| over);
+                oldest.map_or(Admission::Alone, Admission::DisplacesUnregistered)
+            }
+        }
+    }
+
+    /// Counts a session as one of this device.
+    fn enrol(&mut self, session: SessionId, name: Arc<str>) -> Admission {
         let sessions = self.by_device.entry(name).or_default();
         let over = sessions.len() >= self.limits.sessions_per_device;
         let peers = &self.peers;
@@ -148,21 +167,77 @@ impl Peers {
         longest_silent.map_or(Admission::Alone, Admission::Displaces)
     }
 
+    /// Counts a session as nobody's.
+    fn strike_off(&mut self, session: SessionId, device: Option<&Device>) {
+        let Some(device) = device else {
+            return self.unregistered.retain(|other| *other != session);
+        };
+        if let Some(sessions) = self.by_device.get_mut(&device.name) {
+            sessions.retain(|other| *other != session);
+            if sessions.is_empty() {
+                self.by_device.remove(&device.name);
+            }
+        }
+    }
+
+    /// Whether a session was looked up in an older registry than this.
+    pub fn is_behind(&self, session: SessionId, edition: u64) -> bool {
+        let peer = self.peers.get(&session);
+        peer.is_some_and(|peer| peer.edition != edition)
+    }
+
+    /// A session's certificate was looked up anew, and belongs to `device` now. One that was a device's and is
+    /// no more keeps its session until it has been told so.
+    pub fn assign(
+        &mut self,
+        session: SessionId,
+        device: Option<Arc<Device>>,
+        edition: u64,
+    ) -> Admission {
+        let Some(peer) = self.peers.get_mut(&session) else {
+            return Admission::Alone;
+        };
+        peer.edition = edition;
+        let name = device.as_ref().map(|device| device.name.clone());
+        let before = std::mem::replace(&mut peer.device, device);
+        if before.as_ref().map(|device| &device.name) == name.as_ref() {
+            return Admission::Alone;
+        }
+        peer.expires = None;
+        self.strike_off(session, before.as_deref());
+        name.map_or(Admission::Alone, |name| self.enrol(session, name))
+    }
+
+    /// A session of an unregistered certificate was told so: it has a minute from now, if it has not had one.
+    pub fn told_unregistered(&mut self, now: Instant, session: SessionId) {
+        if let Some(peer) = self.peers.get_mut(&session)
+            && peer.device.is_none()
+        {
+            peer.expires.get_or_insert(now + UNREGISTERED_LIFETIME);
+            self.arm(session);
+        }
+    }
+
+    /// A request of this session was answered, or a notification has reached it.
+    pub fn served(&mut self, now: Instant, session: SessionId) {
+        if let Some(peer) = self.peers.get_mut(&session) {
+            peer.last_served = Some(now);
+        }
+    }
+
+    /// The session is to end at this time, or is not.
+    pub fn expire(&mut self, session: SessionId, at: Option<Instant>) {
+        if let Some(peer) = self.peers.get_mut(&session) {
+            peer.expires = at;
+            self.arm(session);
+        }
+    }
+
     /// Forgets a session that has ended.
     pub fn remove(&mut self, session: SessionId) -> Option<Peer> {
         let mut peer = self.peers.remove(&session)?;
         self.timers.disarm(session, &mut peer.timer);
-        match &peer.device {
-            None => self.unregistered.retain(|other| *other != session),
-            Some(device) => {
-                if let Some(sessions) = self.by_device.get_mut(&device.name) {
-                    sessions.retain(|other| *other != session);
-                    if sessions.is_empty() {
-                        self.by_device.remove(&device.name);
-                    }
-                }
-            }
-        }
+        self.strike_off(session, peer.device.as_deref());
         Some(peer)
     }
 
@@ -201,7 +276,7 @@ impl Peers {
         Some(session)
     }
 
-    /// Whether an unregistered session has outlived its minute.
+    /// Whether a session has outlived the time it was given.
     pub fn has_expired(&self, now: Instant, session: SessionId) -> bool {
         let expires = self.peers.get(&session).and_then(|peer| peer.expires);
         expires.is_some_and(|expires| expires <= now)
@@ -210,6 +285,11 @@ impl Peers {
     /// When [`pop_due`](Self::pop_due) has something.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.peers.is_empty()
     }
 
     /// All sessions.

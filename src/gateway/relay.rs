@@ -74,6 +74,8 @@ pub enum Last {
     Replaced,
     /// ThingsBoard no longer knows the device's token: 4.01.
     Unauthorized,
+    /// The certificate is no longer in the device registry: 4.01.
+    Unregistered,
     /// ThingsBoard says the device was deleted: 4.03.
     Forbidden,
 }
@@ -289,6 +291,36 @@ impl DeviceRelay {
         self.commands.discard();
     }
 
+    /// A session's certificate is no longer this device's: what it observes ends.
+    pub fn unregistered(&mut self, session: SessionId, context: &mut Context<'_>) {
+        for kind in [Kind::Attributes, Kind::Commands] {
+            let of_it = self
+                .observation(kind)
+                .is_some_and(|observation| observation.session == session);
+            if of_it && let Some(observation) = self.end(kind, context) {
+                context.counters.unregistered += 1;
+                context
+                    .effects
+                    .push(Effect::End(observation, Last::Unregistered));
+            }
+        }
+    }
+
+    /// The device has another token: whatever is under way with the one before is not waited for, and asked anew.
+    pub fn renew(&mut self, now: Instant, device: Arc<Device>, context: &mut Context<'_>) {
+        let same = self.device.token == device.token;
+        self.device = device;
+        if !same {
+            self.attributes.start_over(now, context);
+            self.commands.start_over(context);
+        }
+    }
+
+    /// The numbers of the polls for commands that are open.
+    pub fn open_command_polls(&self) -> impl Iterator<Item = u64> + '_ {
+        self.commands.open_polls()
+    }
+
     /// A session has ended, and with it what it observed. Commands wait for the next.
     pub fn session_gone(&mut self, session: SessionId, context: &mut Context<'_>) {
         if is_of(self.attributes.observer(), session) {
@@ -425,8 +457,8 @@ impl DeviceRelay {
         context: &mut Context<'_>,
     ) {
         let last = result.as_ref().err().and_then(Last::of);
-        self.attributes.read_ended(now, number, result, context);
-        if let Some(last) = last {
+        let awaited = self.attributes.read_ended(now, number, result, context);
+        if let Some(last) = last.filter(|_| awaited) {
             self.refuse(last, context);
         }
     }

@@ -3,7 +3,7 @@
 use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
-use super::shard::Shard;
+use super::shard::{End, Shard, Stop};
 use crate::config::{Config, Ota};
 use crate::dtls;
 use crate::udp::Udp;
@@ -12,6 +12,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::info;
 
 /// What keeps a gateway from starting though its configuration is valid.
@@ -58,6 +59,7 @@ pub struct Gateway {
     shard: Shard<ThingsBoard>,
     address: SocketAddr,
     handle: Handle,
+    drain: Duration,
 }
 
 impl Gateway {
@@ -107,6 +109,7 @@ impl Gateway {
             shard,
             address,
             handle,
+            drain: config.shutdown.drain,
         })
     }
 
@@ -120,9 +123,18 @@ impl Gateway {
         self.handle.clone()
     }
 
-    /// Serves until `shutdown`, then takes leave of every session.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        self.shard.run(shutdown).await;
+    /// Serves until `asked` resolves, then drains within `[shutdown] drain`, or until `insisted` resolves.
+    pub async fn run(
+        self,
+        asked: impl Future<Output = ()>,
+        insisted: impl Future<Output = ()>,
+    ) -> End {
+        let stop = Stop {
+            asked,
+            drain: self.drain,
+            insisted,
+        };
+        self.shard.run(stop).await
     }
 }
 

@@ -30,6 +30,24 @@ const COUNTERS_EVERY: Duration = Duration::from_secs(60);
 /// Pause after an error of the socket that a retry at once would only repeat.
 const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
+/// When and how a gateway stops.
+#[derive(Debug)]
+pub struct Stop<A, I> {
+    /// Resolves when it is to stop: nobody new is let in, and what is under way comes to its end.
+    pub asked: A,
+    /// How long that may take.
+    pub drain: Duration,
+    /// Resolves when there is no time for that any more.
+    pub insisted: I,
+}
+
+/// How a gateway has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Requests of devices that were on their way to ThingsBoard and are left unanswered.
+    pub cut_off: usize,
+}
+
 /// A core, its socket and its upstream.
 pub struct Shard<U> {
     core: Core,
@@ -50,7 +68,7 @@ pub struct Shard<U> {
 
 impl<U: Upstream> Shard<U> {
     /// `most_calls` is how many the core may have under way: the channel of completions has room for so many.
-    pub fn new(
+    pub(super) fn new(
         core: Core,
         udp: Udp,
         upstream: Arc<U>,
@@ -74,9 +92,13 @@ impl<U: Upstream> Shard<U> {
         }
     }
 
-    /// Serves until `shutdown`, then takes leave of every session.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
-        let mut shutdown = pin!(shutdown);
+    /// Serves until it is to stop, then drains: see [`Stop`].
+    pub async fn run(
+        mut self,
+        stop: Stop<impl Future<Output = ()>, impl Future<Output = ()>>,
+    ) -> End {
+        let (mut asked, mut insisted) = (pin!(stop.asked), pin!(stop.insisted));
+        let mut was_asked = false;
         let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
         let mut counters_at = now() + COUNTERS_EVERY;
         loop {
@@ -85,7 +107,13 @@ impl<U: Upstream> Shard<U> {
             let deadline = wanted.into_iter().flatten().fold(counters_at, Instant::min);
             timer.as_mut().reset(deadline.into());
             tokio::select! {
-                () = &mut shutdown => break,
+                () = &mut asked, if !was_asked => {
+                    was_asked = true;
+                    let sessions = self.core.sessions();
+                    info!(sessions, in_flight = self.core.in_flight(), "stopping: no new handshakes");
+                    self.core.drain(now(), stop.drain);
+                }
+                () = &mut insisted, if was_asked => break,
                 readable = self.udp.readable(), if self.paused_until.is_none() => {
                     self.receive(readable);
                 }
@@ -96,6 +124,9 @@ impl<U: Upstream> Shard<U> {
             let now = now();
             self.paused_until = self.paused_until.filter(|until| *until > now);
             self.core.handle_timeout(now);
+            if self.core.is_drained() {
+                break;
+            }
             if now >= counters_at {
                 counters_at = now + COUNTERS_EVERY;
                 self.core.tell_pressure(self.unsent);
@@ -111,6 +142,9 @@ impl<U: Upstream> Shard<U> {
                 );
             }
         }
+        let end = End {
+            cut_off: self.core.in_flight(),
+        };
         self.core.close_all(now());
         self.send_all();
         let (dtls, coap, gateway) = self.core.counters();
@@ -124,6 +158,7 @@ impl<U: Upstream> Shard<U> {
             packages = ?self.core.package_counters(),
             "stopped"
         );
+        end
     }
 
     /// Does what it is told from outside, and answers what it is asked. Who has asked may have gone since.

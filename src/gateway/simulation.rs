@@ -21,7 +21,9 @@ mod requests;
 mod upstream;
 
 mod address_reuse;
+mod another_registry;
 mod downloads;
+mod draining;
 mod duplicates;
 mod first_light;
 mod full_table;
@@ -84,6 +86,20 @@ fn certificate() -> ServerCredentials {
     }
 }
 
+/// A registry of devices named by these numbers, each with its token and certificate.
+fn registry(entries: impl Iterator<Item = (usize, String, CertificateId)>) -> Arc<Registry> {
+    let mut registry = Registry::default();
+    for (number, token, certificate) in entries {
+        let device = registered::Device {
+            name: format!("device-{number}").into(),
+            token: AccessToken::new(token).unwrap(),
+        };
+        let fingerprint = Fingerprint::Sha256(certificate.sha256);
+        registry.add(device, &[fingerprint]).unwrap();
+    }
+    Arc::new(registry)
+}
+
 /// A device's address: its own host, the port of CoAPs.
 fn path(host: usize) -> Path {
     let [.., high, low] = host.to_be_bytes();
@@ -123,17 +139,11 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "a world begins at some time")]
         let now = Instant::now();
         let certificates: Vec<_> = (0..devices).map(|_| certificate()).collect();
-        let mut registry = Registry::default();
-        for (index, certificate) in certificates.iter().enumerate() {
-            let sha256 = CertificateId::of(&certificate.certificate).sha256;
-            let device = registered::Device {
-                name: format!("device-{index}").into(),
-                token: AccessToken::new(format!("TOKEN-{index}")).unwrap(),
-            };
-            registry
-                .add(device, &[Fingerprint::Sha256(sha256)])
-                .unwrap();
-        }
+        let entries = certificates.iter().enumerate().map(|(index, certificate)| {
+            let id = CertificateId::of(&certificate.certificate);
+            (index, format!("TOKEN-{index}"), id)
+        });
+        let registry = registry(entries);
         let engine = dtls::engine::Settings::new(&certificate(), &settings.dtls).unwrap();
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
         let devices = certificates
@@ -143,7 +153,7 @@ impl World {
             .collect();
         World {
             now,
-            core: Core::new(settings, engine, policy, Arc::new(registry), seed),
+            core: Core::new(settings, engine, policy, registry, seed),
             devices,
             link: Link::new(conditions, seed),
             upstream: Script::default(),

@@ -113,6 +113,22 @@ impl ClientPolicy {
     }
 }
 
+impl ClientPolicy {
+    /// Whether certificates must chain to a trust anchor: only then there is something to judge anew.
+    pub fn judges_chains(&self) -> bool {
+        self.chain.is_some()
+    }
+
+    /// Judges the leaf of a live session by what was read anew. That it has ended meanwhile ends no session.
+    pub fn rejudge(&self, leaf: &[u8], now: UnixTime) -> Result<(), Refusal> {
+        let policy = ClientPolicy {
+            chain: self.chain.clone(),
+            validity: Validity::Ignore,
+        };
+        policy.judge(leaf, now)
+    }
+}
+
 impl fmt::Debug for ClientPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientPolicy")

@@ -24,6 +24,10 @@ impl Demux {
         if let Some(id) = proven.or(unproven) {
             return self.repeat_hello(now, id, datagram);
         }
+        if self.is_closed {
+            self.counters.hellos_while_closed += 1;
+            return;
+        }
         if !self.new_hellos.take(now) {
             self.counters.over_hello_budget += 1;
             return;
@@ -58,7 +62,9 @@ impl Demux {
         }
         if self.established() >= self.parameters.sessions && route.established.is_none() {
             self.counters.sessions_full += 1;
-            self.transmit(path, record::fatal_alert(0, alert::INTERNAL_ERROR));
+            if stranger {
+                self.transmit(path, record::fatal_alert(0, alert::INTERNAL_ERROR));
+            }
             let failure = HandshakeFailure::SessionsFull;
             self.events
                 .push_back(Event::HandshakeFailed { path, failure });

@@ -23,7 +23,7 @@ use super::credentials::ClientPolicy;
 use super::engine::Settings;
 use super::record::{self, Datagram};
 use super::session::{Path, Session, SessionId, Stage};
-use super::{Counters, EndReason, Event, HandshakeFailure, Parameters, Transmit};
+use super::{Counters, EndReason, Event, HandshakeFailure, Parameters, Refusal, Transmit};
 use crate::timers::Timers;
 use holdings::Holdings;
 use rustls_pki_types::UnixTime;
@@ -71,6 +71,8 @@ pub struct Demux {
     /// Unproven handshakes, oldest first; may name sessions that have gone on or away since.
     unproven: VecDeque<SessionId>,
     half_open: usize,
+    /// Whether handshakes no longer begin.
+    is_closed: bool,
     /// Those of them whose address is proven.
     proven_by_source: ProvenBySource,
     /// What their engines keep.
@@ -103,6 +105,7 @@ impl Demux {
             hellos: HashMap::new(),
             unproven: VecDeque::new(),
             half_open: 0,
+            is_closed: false,
             proven_by_source: ProvenBySource::default(),
             timers: Timers::default(),
             events: VecDeque::new(),
@@ -123,9 +126,22 @@ impl Demux {
         self.settings = settings;
     }
 
-    /// Which client certificates are let in from now on.
+    /// Which client certificates are let in from now on. Of sessions that are established,
+    /// [`judge_anew`](Self::judge_anew) says which would not be.
     pub fn set_policy(&mut self, policy: ClientPolicy) {
         self.policy = policy;
+    }
+
+    /// Why an established session's certificate would not be let in any more, if so.
+    pub fn judge_anew(&self, id: SessionId) -> Option<Refusal> {
+        let session = self.sessions.get(&id)?;
+        let certificate = session.certificate.as_ref()?;
+        self.policy.rejudge(certificate, self.unix_time).err()
+    }
+
+    /// No handshake begins from now on. Newcomers are not answered: they try again, and may find another gateway.
+    pub fn refuse_newcomers(&mut self) {
+        self.is_closed = true;
     }
 
     /// A datagram came.

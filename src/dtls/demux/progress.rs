@@ -151,6 +151,9 @@ impl Demux {
             return self.fail_handshake(id, HandshakeFailure::SessionsFull);
         }
         self.holdings.forget(id);
+        if self.policy.judges_chains() {
+            session.certificate = Some(certificate.as_slice().into());
+        }
         session.stage = Stage::Established;
         session.deadline = now + self.parameters.session_idle;
         let version = session.engine.version();

@@ -37,6 +37,11 @@ impl Errands {
         self.under_way.len()
     }
 
+    /// Whether this call is under way.
+    pub(super) fn is_under_way(&self, relay: RelayId, errand: Errand) -> bool {
+        self.under_way.contains(&(relay, errand))
+    }
+
     pub(super) fn poll_abort(&mut self) -> Option<Ticket> {
         self.aborted.pop_front()
     }
@@ -287,6 +292,9 @@ impl Core {
         {
             self.journal.parked(peer);
         }
+        if let Output::Delivered(..) = told {
+            self.peers.served(now, session);
+        }
         self.tell_if_any(now, session, |relay, context| match told {
             Output::Delivered(id, number) => relay.delivered(now, of(id), number, context),
             Output::TooLarge(id, number) => relay.too_large(now, of(id), number, context),
@@ -300,6 +308,8 @@ impl Core {
     /// Does what a relay wants done.
     pub(super) fn do_errand(&mut self, now: Instant, relay: RelayId, effect: Effect) {
         match effect {
+            // None is begun any more; the relay may think so.
+            Effect::Poll(..) if self.draining.is_under_way() => {}
             Effect::Poll(kind, number, timeout) => {
                 let operation = match kind {
                     Kind::Attributes => Operation::PollAttributes { timeout },
@@ -383,6 +393,12 @@ impl Core {
             self.journal
                 .errand_failed(now, &relay.device.name, errand, error);
         }
+        if self.draining.is_under_way() {
+            let observer = self.relays.get(relay);
+            let observer = observer.and_then(|relay| relay.observation(Kind::Commands));
+            let session = observer.map(|observation| observation.session);
+            self.draining.touched.extend(session);
+        }
         match errand {
             Errand::Poll(kind, number) => self.tell_relay(now, relay, |relay, context| {
                 relay.poll_ended(now, kind, number, outcome, context);
@@ -418,6 +434,10 @@ impl Core {
             Last::Unauthorized => Response::error(
                 Code::UNAUTHORIZED,
                 "ThingsBoard does not know the access token registered for this device",
+            ),
+            Last::Unregistered => Response::error(
+                Code::UNAUTHORIZED,
+                "the certificate is no longer registered at the gateway",
             ),
             Last::Forbidden => {
                 Response::error(Code::FORBIDDEN, "ThingsBoard says the device was deleted")

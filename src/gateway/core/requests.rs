@@ -51,6 +51,9 @@ impl Core {
             }
         }
         self.outputs = outputs;
+        if self.draining.is_under_way() {
+            self.draining.touched.push(session);
+        }
         Some(result)
     }
 
@@ -69,6 +72,7 @@ impl Core {
             // The device is awake now, and may not be for long.
             endpoint.hasten(now, context, outputs);
         });
+        self.peers.served(now, session);
         self.tell_if_any(now, session, |relay, context| relay.uplink(now, context));
     }
 
@@ -84,6 +88,10 @@ impl Core {
         };
         let resource = route::resolve(&request.path);
         self.journal.asked(peer, exchange, &request, resource);
+        // A device's reply to a command ends what ThingsBoard has begun.
+        if self.draining.is_under_way() && !matches!(resource, Ok(Resource::Rpc { id: Some(_) })) {
+            return self.refuse_while_draining(now, session, exchange);
+        }
         let kind = resource.ok().and_then(translate::observable);
         if request.observe == Some(Observe::Register) && kind.is_none() {
             self.counters.registrations_elsewhere += 1;
@@ -101,6 +109,7 @@ impl Core {
             Translated::Answer(response) => {
                 if peer.device.is_none() {
                     self.counters.unregistered_requests += 1;
+                    self.peers.told_unregistered(now, session);
                 }
                 self.respond(now, session, exchange, response);
             }

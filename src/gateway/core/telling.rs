@@ -9,7 +9,10 @@ impl Core {
     /// Counts and levels. `unsent`: datagrams the socket did not take, since the start.
     pub fn report(&self, unsent: u64) -> Report {
         Report {
-            state: State::Serving,
+            state: match self.is_draining() {
+                true => State::Draining,
+                false => State::Serving,
+            },
             dtls: *self.demux.counters(),
             coap: self.coap_counters,
             gateway: self.counters,

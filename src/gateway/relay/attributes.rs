@@ -105,6 +105,21 @@ impl Attributes {
         Some(observer.observation)
     }
 
+    /// Whatever is under way is not waited for, and asked anew.
+    pub fn start_over(&mut self, now: Instant, context: &mut Context<'_>) {
+        for number in self.poller.start_over() {
+            context
+                .effects
+                .push(Effect::Abort(Kind::Attributes, number));
+        }
+        self.reader.cancel();
+        self.reader.failures = 0;
+        self.shared.read_failed();
+        if self.is_live() {
+            self.resume(now);
+        }
+    }
+
     /// Nothing is asked for until the device is heard again. The polls that are open run out.
     pub fn pause(&mut self) {
         self.poller.lapse();
@@ -190,16 +205,16 @@ impl Attributes {
         }
     }
 
-    /// A read has come to its end.
+    /// A read has come to its end. Returns whether it was waited for.
     pub fn read_ended(
         &mut self,
         now: Instant,
         number: u64,
         result: Result<Answer, Error>,
         context: &mut Context<'_>,
-    ) {
+    ) -> bool {
         if !self.reader.ended(number) {
-            return;
+            return false;
         }
         self.read_first = false;
         let read = result
@@ -211,7 +226,7 @@ impl Attributes {
             self.reader.failures = self.reader.failures.saturating_add(1);
             let wait = Pace::wait_after(self.reader.failures, (context.random)());
             self.reader.want(now + wait.max(SETTLE));
-            return;
+            return true;
         };
         self.reader.failures = 0;
         if values.is_empty() && !self.shared.values().is_empty() && !self.doubted {
@@ -219,11 +234,12 @@ impl Attributes {
             context.counters.empty_answers_doubted += 1;
             self.doubted = true;
             self.reader.want(now + CONFIRM);
-            return;
+            return true;
         }
         self.doubted = false;
         let missed = self.shared.read_ended(values);
         context.counters.changes_found_by_reading += u64::try_from(missed).unwrap_or(u64::MAX);
+        true
     }
 
     /// Polls, reads and tells what is to be polled, read and told by now.

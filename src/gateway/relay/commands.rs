@@ -85,6 +85,19 @@ impl Commands {
         Some(observer.observation)
     }
 
+    /// Whatever is under way is not waited for, and asked anew. Commands that have come are still the device's.
+    pub fn start_over(&mut self, context: &mut Context<'_>) {
+        for number in self.poller.start_over() {
+            context.effects.push(Effect::Abort(Kind::Commands, number));
+        }
+        self.asked = true;
+    }
+
+    /// The numbers of the polls that are open.
+    pub fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
+        self.poller.open_polls()
+    }
+
     /// Whoever gave these commands has gone.
     pub fn discard(&mut self) {
         self.queue = CommandQueue::default();

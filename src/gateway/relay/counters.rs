@@ -13,6 +13,8 @@ pub struct Counters {
     pub cancelled: u64,
     /// Observations ended because ThingsBoard refuses the device.
     pub refused: u64,
+    /// Observations ended because the certificate is no longer registered.
+    pub unregistered: u64,
     /// Observations parked because the device did not answer.
     pub parked: u64,
     /// Observations taken up again because the device was heard.

@@ -214,6 +214,17 @@ impl Poller {
             .map(|open| open.number)
     }
 
+    /// Forgets the polls that are open, and why they failed: they are asked for anew.
+    pub fn start_over(&mut self) -> impl Iterator<Item = u64> + use<> {
+        (self.failures, self.quick, self.not_before) = (0, 0, None);
+        self.abandon()
+    }
+
+    /// The numbers of those that are open.
+    pub fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
+        self.open.iter().map(|open| open.number)
+    }
+
     /// How many are open.
     pub fn open(&self) -> usize {
         self.open.len()

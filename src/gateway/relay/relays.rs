@@ -103,6 +103,13 @@ impl Relays {
         self.counters.registrations_refused += 1;
     }
 
+    /// The relay of a device whose registration was read anew, if it has another token than the relay knows.
+    pub fn outdated(&self, device: &Device) -> Option<RelayId> {
+        let id = self.find(&device.name)?;
+        let known = &self.get(id)?.device;
+        (known.token != device.token).then_some(id)
+    }
+
     /// Tells a relay of something, and has it do what is due then. `heard` is when a session was heard
     /// last. What comes of it is in [`poll_effect`](Self::poll_effect).
     pub fn tell(

@@ -5,6 +5,7 @@ use super::{Conditions, Device, World};
 use crate::coap;
 use crate::dtls::Path;
 use crate::gateway::Settings;
+use crate::gateway::handle::Change;
 use crate::gateway::relay::Kind;
 use crate::simulator::downlink::CommandId;
 use crate::simulator::{Package, PackageId};
@@ -57,6 +58,24 @@ impl World {
                 }
             }
         }
+    }
+
+    /// The registry is read anew: these devices by number, with their tokens; each has the certificate it had, or
+    /// that of another.
+    pub(super) fn register(&mut self, entries: &[(usize, &str, usize)]) {
+        let certificate = |device: usize| self.devices[device].certificate_id();
+        let entries = entries
+            .iter()
+            .map(|(number, token, device)| (*number, (*token).to_owned(), certificate(*device)));
+        let change = Change::Registry(super::registry(entries));
+        self.core.change(self.now, change);
+        self.settle();
+    }
+
+    /// The gateway is told to stop.
+    pub(super) fn drain(&mut self, at_most: Duration) {
+        self.core.drain(self.now, at_most);
+        self.settle();
     }
 
     /// Has a device post telemetry; returns the number under which its outcome will be found.

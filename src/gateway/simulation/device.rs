@@ -4,6 +4,7 @@ use super::observing::Observation;
 use super::requests::{Outcome, Requests};
 use crate::coap::option::number::OBSERVE;
 use crate::coap::{Class, Code, Message, Token, Type};
+use crate::device::CertificateId;
 use crate::dtls::engine::{self, Effect, Engine};
 use crate::dtls::{self, Path, ServerCredentials, Versions};
 use crate::gateway::relay::Kind;
@@ -45,6 +46,11 @@ impl Device {
         parameters: dtls::Parameters,
     ) -> Device {
         Device::with(index, index, path, certificate, parameters)
+    }
+
+    /// What its certificate is called.
+    pub(super) fn certificate_id(&self) -> CertificateId {
+        CertificateId::of(&self.certificate.certificate)
     }
 
     /// The same certificate once more.

@@ -31,7 +31,15 @@ pub(in crate::gateway) enum Outcome {
 impl Outcome {
     /// Answered with this code and nothing more.
     pub(in crate::gateway) fn is(&self, expected: Code) -> bool {
-        matches!(self, Outcome::Answered(code, _) if *code == expected)
+        self.code() == Some(expected)
+    }
+
+    /// What it was answered with.
+    pub(in crate::gateway) fn code(&self) -> Option<Code> {
+        match self {
+            Outcome::Answered(code, _) => Some(*code),
+            _ => None,
+        }
     }
 }
 

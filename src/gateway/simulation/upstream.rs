@@ -1,6 +1,7 @@
 //! ThingsBoard, scripted: answers every call after a while, or fails it.
 
 use super::platform::Platform;
+use crate::device::AccessToken;
 use crate::gateway::call::{Call, Completion, Ticket};
 use crate::gateway::relay::Kind;
 use crate::upstream::{Answer, Error, Operation, Request, Status};
@@ -27,6 +28,8 @@ pub(in crate::gateway) struct Script {
     pub(in crate::gateway) platform: Platform,
     /// Device name and command id of every reply that came.
     pub(in crate::gateway) replies: Vec<(String, u32)>,
+    /// The token each device's newest call came under.
+    pub(in crate::gateway) tokens: HashMap<String, AccessToken>,
     /// How often each device's attributes were asked for.
     pub(in crate::gateway) gets: HashMap<String, usize>,
     /// Until when it is away.
@@ -44,6 +47,7 @@ impl Default for Script {
             platform: Platform::default(),
             down_until: None,
             replies: Vec::new(),
+            tokens: HashMap::new(),
             gets: HashMap::new(),
             calls: 0,
             under_way: BTreeMap::new(),
@@ -56,6 +60,8 @@ impl Script {
         let Request::Device { device, operation } = &call.request else {
             panic!("nobody provisions in the simulation");
         };
+        let name = device.name.to_string();
+        self.tokens.insert(name, device.token.clone());
         self.down_until = self.down_until.filter(|until| *until > now);
         let serves = self.behaviour == Behaviour::Serves && self.down_until.is_none();
         let body = match operation {
