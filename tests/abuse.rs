@@ -34,19 +34,13 @@ const BURST: u64 = 48;
 
 /// Half-open handshakes end soon, so that no test waits long for memory to come back; and no budget is in the way
 /// of an attack, so that it is the bound under test that holds.
-const SHORT: Wishes<'_> = Wishes {
-    listen: None,
-    dtls: "unproven_timeout = \"1s\"\nhandshake_timeout = \"3s\"",
-    limits: "hellos = 1000000\nhandshakes_per_address = 1000000",
-    upstream: "",
-    clients: "",
-    log_level: None,
-    url: None,
-    any_issuer: false,
-    relay: "",
-    ota: "",
-    devices: "",
-};
+fn short() -> Wishes<'static> {
+    Wishes {
+        dtls: "unproven_timeout = \"1s\"\nhandshake_timeout = \"3s\"",
+        limits: "hellos = 1000000\nhandshakes_per_address = 1000000",
+        ..Wishes::default()
+    }
+}
 
 /// A client's random that no other has.
 fn random(number: usize) -> [u8; 32] {
@@ -57,7 +51,7 @@ fn random(number: usize) -> [u8; 32] {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forty_thousand_tiny_handshake_fragments_come_to_nothing() {
-    let mut siege = Siege::of(SHORT).await;
+    let mut siege = Siege::of(short()).await;
     let gateway = siege.world.address;
     let mut rng = Rng::with_seed(1);
     for round in 0..1_600usize {
@@ -108,7 +102,7 @@ async fn forty_thousand_tiny_handshake_fragments_come_to_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_for_an_epoch_that_has_not_begun_are_not_kept() {
     const LARGE: usize = 16_000;
-    let mut siege = Siege::of(SHORT).await;
+    let mut siege = Siege::of(short()).await;
     let gateway = siege.world.address;
     let mut bytes = 0;
     let mut round = 0;
@@ -150,7 +144,7 @@ async fn records_for_an_epoch_that_has_not_begun_are_not_kept() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_thousand_hellos_that_nobody_continues_leave_room_for_those_who_do() {
-    let mut siege = Siege::of(SHORT).await;
+    let mut siege = Siege::of(short()).await;
     let gateway = siege.world.address;
     for number in 0..10_000usize {
         // A port of his own each, as a forger would write it, and no socket behind it for an answer.
@@ -182,7 +176,7 @@ async fn proven_handshakes_that_stall_are_bounded_and_make_room_in_time() {
     // Long enough that they pile up until there is no place left.
     let mut siege = Siege::of(Wishes {
         dtls: "handshake_timeout = \"20s\"",
-        ..SHORT
+        ..short()
     })
     .await;
     let gateway = siege.world.address;
@@ -221,7 +215,7 @@ async fn proven_handshakes_that_stall_are_bounded_and_make_room_in_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn forgeries_on_a_live_sessions_path_do_not_touch_it() {
-    let mut siege = Siege::of(SHORT).await;
+    let mut siege = Siege::of(short()).await;
     let replayed = siege.wire.kept();
     let arrived = siege.world.simulator.arrivals().len();
     let mut rng = Rng::with_seed(5);
@@ -359,7 +353,7 @@ async fn mutated_datagrams_are_only_noise() {
     let seed = number("COAPS_GATEWAY_ABUSE_SEED").unwrap_or_else(|| fastrand::u64(..));
     eprintln!("mutated datagrams for {seconds} s: COAPS_GATEWAY_ABUSE_SEED={seed}");
     let mut rng = Rng::with_seed(seed);
-    let mut siege = Siege::of(SHORT).await;
+    let mut siege = Siege::of(short()).await;
     let gateway = siege.world.address;
     // The hellos, the certificate and its signature, the first records of data.
     let flights = siege.wire.kept();

@@ -63,8 +63,16 @@ impl Client {
 
     /// The next message with a code, acknowledged if it wants to be.
     pub(crate) fn hear(&mut self) -> Message {
+        self.hear_or_end().expect("the session goes on")
+    }
+
+    /// The same; or `None` if the gateway has closed the session.
+    pub(crate) fn hear_or_end(&mut self) -> Option<Message> {
         for _ in 0..60 {
             for effect in self.next() {
+                if effect == Effect::CloseNotify {
+                    return None;
+                }
                 let Effect::Plaintext(bytes) = effect else {
                     continue;
                 };
@@ -78,7 +86,7 @@ impl Client {
                     });
                 }
                 if message.code != 0 {
-                    return message;
+                    return Some(message);
                 }
             }
         }

@@ -105,14 +105,18 @@ impl Process {
         number.unwrap_or_else(|| panic!("no resident memory, so not alive: {status}"))
     }
 
-    /// Sends SIGTERM to it, which must have run until now, and waits for its clean end.
-    pub(crate) fn terminate(&mut self) {
+    /// Sends a signal to it, which must have run until now.
+    pub(crate) fn signal(&mut self, name: &str) {
         let ended = self.child.try_wait().unwrap();
         assert_eq!(ended, None, "the process has ended before it was told to");
         // The shell has `kill` built in; the standard library has no word for it.
-        let kill = format!("kill -TERM {}", self.child.id());
+        let kill = format!("kill -{name} {}", self.child.id());
         let told = Command::new("/bin/sh").args(["-c", &kill]).status();
         assert!(told.unwrap().success());
+    }
+
+    /// Waits for its clean end.
+    pub(crate) fn await_end(&mut self) {
         let status = wait(&mut self.child, PATIENCE);
         let status = status.expect("the process ends when it is told to");
         assert!(status.success(), "{status}");
@@ -120,6 +124,12 @@ impl Process {
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
+    }
+
+    /// Sends SIGTERM to it, and waits for its clean end.
+    pub(crate) fn terminate(&mut self) {
+        self.signal("TERM");
+        self.await_end();
     }
 
     /// Ends it, and gives all that it has logged.

@@ -35,6 +35,8 @@ pub(crate) struct Wishes<'a> {
     pub(crate) relay: &'a str,
     /// Lines for `[ota]`.
     pub(crate) ota: &'a str,
+    /// Sections that have no field here, with their lines.
+    pub(crate) sections: &'a str,
     /// More of `devices.toml`.
     pub(crate) devices: &'a str,
     /// Instead of `debug`.
@@ -48,7 +50,7 @@ pub(crate) struct World {
     directory: TempDir,
     pub(crate) authority: Authority,
     pub(crate) simulator: Simulator,
-    gateway: Process,
+    pub(crate) gateway: Process,
     pub(crate) address: SocketAddr,
     pub(crate) meter: Identity,
     pub(crate) pump: Identity,
@@ -112,6 +114,14 @@ impl World {
             pump,
             secrets,
         }
+    }
+
+    /// Another gateway with the same configuration, and where it listens.
+    pub(crate) fn another(&self) -> (Process, SocketAddr) {
+        let configuration = self.path().join("gateway.toml");
+        let gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
+        let address = gateway.await_address("listening for CoAPs");
+        (gateway, address)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -220,6 +230,9 @@ fn gateway_toml(directory: &Path, url: &str, wishes: &Wishes<'_>) -> String {
     section("limits", wishes.limits);
     section("relay", wishes.relay);
     section("ota", wishes.ota);
+    text.push_str(wishes.sections);
+    text.push('\n');
+    let mut section = |name: &str, lines: &str| write!(text, "[{name}]\n{lines}\n").unwrap();
     let level = wishes.log_level.unwrap_or("debug");
     section("log", &format!("level = {level:?}\nformat = \"json\""));
     text

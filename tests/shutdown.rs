@@ -1,0 +1,149 @@
+//! How the real binary ends: what is under way is answered, every session is taken leave of, nobody waits for ever.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use serde_json::json;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+use support::certificates::Identity;
+use support::client::Client;
+use support::coap::{CON, Message, POST, get};
+use support::fleet::Fleet;
+use support::world::{Wishes, World};
+
+const SIGTERMS: u64 = 20;
+const DEVICES: usize = 6;
+
+fn telemetry(id: u16, body: &str) -> Message {
+    let mut request = Message::request(CON, POST, &["api", "v1", "telemetry"]).payload(body);
+    (request.id, request.token) = (id, id.to_be_bytes().to_vec());
+    request
+}
+
+/// Posts one thing after the other until the session is closed; gives the bodies that were answered 2.01.
+fn post_until_the_end(gateway: SocketAddr, identity: &Identity, who: &str) -> BTreeSet<String> {
+    let mut device = Client::connect(gateway, identity);
+    let mut stored = BTreeSet::new();
+    for id in 0.. {
+        let body = json!({"who": who, "n": id}).to_string();
+        device.send(&telemetry(id, &body));
+        match device.hear_or_end() {
+            None => break,
+            Some(answer) if answer.code() == "2.01" => {
+                assert!(stored.insert(body));
+            }
+            Some(answer) => {
+                assert_eq!(answer.code(), "5.03", "{}", answer.text());
+                assert!(answer.text().contains("stops"), "{}", answer.text());
+                // A device that is told to come back later does not try at once.
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+    stored
+}
+
+#[test]
+fn what_was_accepted_upstream_was_also_answered_at_each_of_twenty_sigterms_under_load() {
+    let fleet = Fleet::new(DEVICES);
+    let world = World::with(&Wishes {
+        any_issuer: true,
+        devices: &fleet.registry,
+        log_level: Some("info"),
+        // A session is kept for so long after its last response: by default 3 s.
+        sections: "[coap]\nack_timeout = \"200ms\"\npiggyback_timeout = \"100ms\"",
+        ..Wishes::default()
+    });
+    let simulator = &world.simulator;
+    fleet.define(simulator);
+    // Longer than responses ride on acknowledgements, so both kinds are under way.
+    for (device, ms) in [("FleetToken0", 250), ("*", 20)] {
+        let path = format!("/api/v1/{device}/telemetry");
+        simulator.fault(&json!({"path": path, "delayMs": ms}));
+    }
+    let mut total = 0;
+    for round in 0..SIGTERMS {
+        simulator.control("DELETE", "/simulator/arrivals", "");
+        let (mut gateway, address) = world.another();
+        let stored: BTreeSet<String> = std::thread::scope(|scope| {
+            let devices: Vec<_> = (fleet.identities.iter().enumerate())
+                .map(|(n, identity)| {
+                    let who = format!("{round}/{n}");
+                    scope.spawn(move || post_until_the_end(address, identity, &who))
+                })
+                .collect();
+            std::thread::sleep(Duration::from_millis(600 + 37 * round));
+            gateway.terminate();
+            let ended = devices.into_iter().map(|device| device.join().unwrap());
+            ended.flatten().collect()
+        });
+        let arrivals = simulator.arrivals();
+        assert!(arrivals.len() < 1000, "more than one page of arrivals");
+        let arrived = arrivals
+            .iter()
+            .map(|arrival| arrival["body"].as_str().unwrap().to_owned());
+        let arrived: BTreeSet<String> = arrived.collect();
+        assert_eq!(arrived.len(), arrivals.len(), "something arrived twice");
+        let unanswered: Vec<_> = arrived.difference(&stored).collect();
+        assert!(
+            unanswered.is_empty(),
+            "SIGTERM {round}: {unanswered:?} of {}",
+            arrived.len()
+        );
+        assert_eq!(arrived, stored, "answered 2.01, and never arrived");
+        total += arrived.len();
+    }
+    // Or nothing was under load.
+    assert!(total > 20 * DEVICES, "{total} posts in all");
+}
+
+/// A request that ThingsBoard does not answer for a minute.
+fn with_a_request_under_way(drain: &str) -> (World, Client) {
+    let world = World::with(&Wishes {
+        upstream: "timeout = \"60s\"",
+        sections: &format!("[shutdown]\ndrain = {drain:?}"),
+        ..Wishes::default()
+    });
+    let fault = json!({"path": "/api/v1/*/telemetry", "delayMs": 60_000});
+    world.simulator.fault(&fault);
+    let mut device = Client::connect(world.address, &world.meter);
+    device.send(&telemetry(1, r#"{"a":1}"#));
+    world.await_log("\"request\"");
+    (world, device)
+}
+
+#[test]
+fn the_drain_is_over_after_its_time_and_the_session_is_closed_with_a_word() {
+    let (mut world, mut device) = with_a_request_under_way("1s");
+    world.terminate();
+    assert_eq!(device.hear_or_end(), None, "close_notify");
+    let told = world.await_log("left unanswered");
+    assert!(told.contains("\"cut_off\":1"), "{told}");
+}
+
+#[test]
+fn a_second_signal_ends_it_however_long_the_drain_may_take() {
+    let (mut world, mut device) = with_a_request_under_way("1h");
+    world.gateway.signal("TERM");
+    world.await_log("no new handshakes");
+    // Whoever comes now is not answered, and whoever asks is told.
+    device.send(&{
+        let mut request = get(&["api", "v1", "attributes"]);
+        (request.id, request.token) = (2, vec![2]);
+        request
+    });
+    assert_eq!(device.hear().code(), "5.03");
+    world.gateway.signal("INT");
+    world.gateway.await_end();
+    assert_eq!(device.hear_or_end(), None, "close_notify");
+    world.await_log("stopping at once");
+}
