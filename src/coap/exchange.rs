@@ -20,6 +20,13 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub u32);
 
+impl ExchangeId {
+    /// Whether this one began before another of the same endpoint. Names come round again, after four billions.
+    pub fn began_before(self, other: ExchangeId) -> bool {
+        (1..1 << 31).contains(&other.0.wrapping_sub(self.0))
+    }
+}
+
 /// How a response must travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Carriage {

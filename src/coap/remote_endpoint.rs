@@ -263,6 +263,11 @@ impl RemoteEndpoint {
             .min()
     }
 
+    /// The name of the next exchange.
+    pub fn next_exchange(&self) -> ExchangeId {
+        ExchangeId(self.next_exchange)
+    }
+
     /// Exchanges without a response.
     pub fn open_exchanges(&self) -> usize {
         self.exchanges.len()

@@ -1,6 +1,6 @@
 //! The sessions as the gateway knows them: whose they are, and how many a device may have.
 
-use crate::coap::RemoteEndpoint;
+use crate::coap::{ExchangeId, RemoteEndpoint};
 use crate::config::Limits;
 use crate::device::{CertificateId, Device, Fingerprint};
 use crate::dtls::{Path, SessionId};
@@ -32,7 +32,9 @@ pub struct Peer {
     /// When a request of it was answered last, or a notification has reached it.
     last_served: Option<Instant>,
     /// The registry its device was found in.
-    edition: u64,
+    edition: u32,
+    /// The first exchange that is its present device's.
+    first_exchange: ExchangeId,
     expires: Option<Instant>,
     timer: Slot,
 }
@@ -54,12 +56,13 @@ impl Peer {
             certificate,
             expires: device.is_none().then(|| now + UNREGISTERED_LIFETIME),
             device,
-            endpoint,
             since: now,
             version,
             last_heard: now,
             last_served: None,
             edition: 0,
+            first_exchange: endpoint.next_exchange(),
+            endpoint,
             timer: Slot::default(),
         }
     }
@@ -87,6 +90,11 @@ impl Peer {
     /// When something authentic came from it last.
     pub fn last_heard(&self) -> Instant {
         self.last_heard
+    }
+
+    /// Whether a request was made when the session was another's, or nobody's.
+    pub fn is_of_a_former_device(&self, exchange: ExchangeId) -> bool {
+        exchange.began_before(self.first_exchange)
     }
 
     /// When it was served last.
@@ -135,7 +143,7 @@ impl Peers {
     }
 
     /// Lets a peer in. The caller closes whom it displaces.
-    pub fn admit(&mut self, mut peer: Peer, edition: u64) -> Admission {
+    pub fn admit(&mut self, mut peer: Peer, edition: u32) -> Admission {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
         peer.edition = edition;
@@ -181,7 +189,7 @@ impl Peers {
     }
 
     /// Whether a session was looked up in an older registry than this.
-    pub fn is_behind(&self, session: SessionId, edition: u64) -> bool {
+    pub fn is_behind(&self, session: SessionId, edition: u32) -> bool {
         let peer = self.peers.get(&session);
         peer.is_some_and(|peer| peer.edition != edition)
     }
@@ -192,7 +200,7 @@ impl Peers {
         &mut self,
         session: SessionId,
         device: Option<Arc<Device>>,
-        edition: u64,
+        edition: u32,
     ) -> Admission {
         let Some(peer) = self.peers.get_mut(&session) else {
             return Admission::Alone;
@@ -204,6 +212,7 @@ impl Peers {
             return Admission::Alone;
         }
         peer.expires = None;
+        peer.first_exchange = peer.endpoint.next_exchange();
         self.strike_off(session, before.as_deref());
         name.map_or(Admission::Alone, |name| self.enrol(session, name))
     }

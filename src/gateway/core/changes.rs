@@ -23,7 +23,7 @@ const JUDGED_PER_CALL: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Review {
     /// Counts registries.
-    edition: u64,
+    edition: u32,
     to_look_up: VecDeque<SessionId>,
     to_judge: VecDeque<SessionId>,
     since: Option<Instant>,
@@ -31,7 +31,7 @@ pub(super) struct Review {
 
 impl Review {
     /// The number of the registry that counts.
-    pub(super) fn edition(&self) -> u64 {
+    pub(super) fn edition(&self) -> u32 {
         self.edition
     }
 
@@ -59,7 +59,7 @@ impl Core {
 
     fn follow_registry(&mut self, now: Instant, registry: Arc<Registry>) {
         self.registry = registry;
-        self.review.edition += 1;
+        self.review.edition = self.review.edition.wrapping_add(1);
         self.review.to_look_up = self.peers.sessions().into();
         self.review.since = Some(now);
     }

@@ -127,6 +127,15 @@ impl Core {
         exchange: ExchangeId,
         answer: &Answer,
     ) {
+        // The registry was read anew meanwhile. What was read is not this device's, if there is one.
+        let peer = self.peers.get(session);
+        if peer.is_some_and(|peer| peer.is_of_a_former_device(exchange)) {
+            let moved = Response::error(
+                Code::SERVICE_UNAVAILABLE,
+                "the certificate is registered otherwise now",
+            );
+            return self.fail_registration(now, session, exchange, moved.with_max_age(0));
+        }
         let Some(read) = shared::read_answer(&answer.body) else {
             let nonsense = translate::nonsense();
             return self.fail_registration(now, session, exchange, nonsense);

@@ -72,6 +72,24 @@ fn a_request_that_is_under_way_when_its_device_is_removed_is_answered() {
     assert_eq!(code_of(&world, number), Some(Code::CREATED));
 }
 
+/// What was read for the former device is not told to the one that has the certificate now.
+#[test]
+fn a_registration_that_is_under_way_when_its_device_is_removed_comes_to_nothing() {
+    for entries in [&[][..], &[(7, "TOKEN-7", 0)]] {
+        let mut world = World::new(1, Conditions::GOOD, 1);
+        world.connect_all();
+        world.upstream.delay = 5 * SECOND;
+        world.observe(0, CON, Kind::Attributes);
+        world.run_for(SECOND);
+        world.register(entries);
+        world.run_for(10 * SECOND);
+        let ended = world.devices[0].observations[0].ended;
+        assert_eq!(ended, Some(Code::SERVICE_UNAVAILABLE));
+        assert_eq!(world.core.load().peers.most_open_exchanges, 0);
+        assert_eq!(world.core.load().relays.relays, 0);
+    }
+}
+
 #[test]
 fn another_token_is_used_from_the_next_request_and_for_polls_at_once() {
     let mut world = World::observing(default_settings(), CON);

@@ -154,7 +154,8 @@ fn happen(world: &mut World, random: &mut Rng) {
         74..=75 => take_over_an_address(world, random, device),
         76..=80 => world.link.conditions = conditions(random),
         81..=86 => change_upstream(world, random),
-        87..=98 => forge(world, random),
+        87..=97 => forge(world, random),
+        98 => read_the_registry_anew(world, random),
         _ => world.link.lose_next(random.bool(), random.usize(1..10)),
     }
 }
@@ -273,6 +274,17 @@ fn act_at_thingsboard(world: &mut World, random: &mut Rng, device: usize) {
     }
 }
 
+/// Devices are removed, come back, and have other tokens.
+fn read_the_registry_anew(world: &mut World, random: &mut Rng) {
+    let mut entries = Vec::new();
+    for device in 0..REGISTERED {
+        if random.u8(..4) > 0 {
+            entries.push((device, *random.choice(&["ONE", "ANOTHER"]).unwrap(), device));
+        }
+    }
+    world.register(&entries);
+}
+
 fn take_over_an_address(world: &mut World, random: &mut Rng, device: usize) {
     let other = random.usize(..world.devices.len());
     if other != device {
@@ -349,6 +361,8 @@ fn come_to_rest(world: &mut World) {
     world.link.lose_next(false, 0);
     world.upstream.behaviour = Behaviour::Serves;
     world.upstream.delay = SECOND / 50;
+    let everyone: Vec<_> = (0..REGISTERED).map(|n| (n, "TOKEN", n)).collect();
+    world.register(&everyone);
     world.run_for(600 * SECOND);
     // Devices that observe would answer pings for ever.
     for device in &mut world.devices {
