@@ -1,6 +1,6 @@
 //! The certificate files a configuration names.
 
-use super::file::{self, Contents};
+use super::file::Contents;
 use super::reader::Reader;
 use super::value;
 use crate::dtls::credentials::{Certificate, Moment, PrivateKey, certificates};
@@ -90,7 +90,8 @@ fn part<T, E: std::fmt::Display>(
 }
 
 fn contents(reader: &mut Reader, key: &str, path: &Path, right: &str) -> Option<Contents> {
-    file::read(path, LARGEST)
+    reader
+        .file(path, LARGEST)
         .map_err(|reason| {
             reader.mistake(
                 key,

@@ -5,7 +5,7 @@ mod listing;
 
 pub use listing::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 
-use super::file::{self, Contents};
+use super::file::{self, Contents, Looked};
 use super::keys::unknown;
 use super::layers::{Environment, Lines, syntax};
 use super::mistake::{Mistake, Wrong, shown};
@@ -38,16 +38,16 @@ const KEYS: [&str; 6] = [
 ];
 
 /// Reads the registry. None, or an empty one, is no mistake: the first device then shows up in the
-/// log with the lines to paste.
-pub(super) fn load(reader: &mut Reader, environment: &Environment) -> Registry {
+/// log with the lines to paste. But one that `was_there` must not have gone.
+pub(super) fn load(reader: &mut Reader, environment: &Environment, was_there: bool) -> Registry {
     let Some(path) = locate(reader) else {
         reader.warn(KEY, format!("no registry: {EMPTY}"));
         return Registry::default();
     };
     let name = path.display().to_string();
-    let contents = match file::read(&path, LARGEST) {
+    let contents = match reader.file(&path, LARGEST) {
         Ok(contents) => contents,
-        Err(file::Unreadable::Missing) if !reader.is_set(KEY) => {
+        Err(file::Unreadable::Missing) if !reader.is_set(KEY) && !was_there => {
             reader.warn(KEY, format!("{name} is not there: {EMPTY}"));
             return Registry::default();
         }
@@ -106,6 +106,7 @@ fn judge(
         shared_tokens: Vec::new(),
         holds_tokens: false,
         open_to_all: Vec::new(),
+        looked: Vec::new(),
     };
     let (document, damaged) = syntax(name, text, &file.lines, reader.mistakes());
     // What is recovered around a syntax error says little about what was meant.
@@ -121,8 +122,10 @@ fn judge(
         shared_tokens,
         listed,
         held_elsewhere,
+        looked,
         ..
     } = file;
+    reader.note(looked);
     let more = count.saturating_sub(mistakes.len());
     if more > 0 {
         let wrong = format!("{more} more mistakes in this file");
@@ -211,6 +214,8 @@ struct DevicesFile<'a> {
     holds_tokens: bool,
     /// Token files that everyone may read, and where they are named.
     open_to_all: Vec<(String, String)>,
+    /// The files it names that were looked at.
+    looked: Vec<Looked>,
 }
 
 impl DevicesFile<'_> {

@@ -2,13 +2,47 @@
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A file's bytes, wiped when dropped, and whether everyone on this machine may read them.
 pub(super) struct Contents {
     pub(super) bytes: Zeroizing<Vec<u8>>,
     pub(super) open_to_all: bool,
+}
+
+/// What a file was when it was looked at. Another stamp means that it may say something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// What a path leads to now, through all symbolic links; `None` if to nothing.
+    pub fn of(path: &Path) -> Option<Stamp> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Stamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+/// A file that was looked at, and what it was just before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// Where.
+    pub path: PathBuf,
+    /// What it was; `None` if it was not there.
+    pub stamp: Option<Stamp>,
 }
 
 /// Why a file can't be read.
@@ -28,8 +62,17 @@ impl std::fmt::Display for Unreadable {
     }
 }
 
-/// Reads a regular file of at most `most` bytes.
-pub(super) fn read(path: &Path, most: u64) -> Result<Contents, Unreadable> {
+/// Reads a regular file of at most `most` bytes, and notes that it did.
+pub(super) fn read(
+    path: &Path,
+    most: u64,
+    looked: &mut Vec<Looked>,
+) -> Result<Contents, Unreadable> {
+    // Before it is opened: if it is replaced in between, the next look sees another stamp.
+    looked.push(Looked {
+        path: path.to_owned(),
+        stamp: Stamp::of(path),
+    });
     let failed = |error: std::io::Error| {
         if error.kind() == ErrorKind::NotFound {
             Unreadable::Missing

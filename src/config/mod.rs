@@ -14,12 +14,15 @@ mod mistake;
 mod ota;
 mod reader;
 mod relay;
+mod sources;
 mod value;
 
 pub use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
+pub use file::{Looked, Stamp};
 pub use mistake::{Mistake, Mistakes, Warning};
 pub use ota::Ota;
 pub use relay::{Relay, RelayMode};
+pub use sources::{Reading, Sources};
 
 use crate::device::Registry;
 use crate::{coap, dtls, upstream};
@@ -28,6 +31,7 @@ use rustls_pki_types::UnixTime;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The file that is read when none is named.
@@ -48,7 +52,7 @@ pub struct Config {
     /// `clients.provision`: may an unregistered certificate POST `api/v1/provision`?
     pub provision: bool,
     /// `[devices]`: which certificate is which device. Empty if there is no file.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     /// `[upstream]`
     pub upstream: upstream::Settings,
     /// `[relay]`: Observe.
@@ -65,6 +69,8 @@ pub struct Config {
     pub shutdown: Shutdown,
     /// `[log]`
     pub log: Log,
+    /// The files all that was read from, to be read again.
+    pub sources: Sources,
 }
 
 /// `[listen]`: where devices reach the gateway.
@@ -123,7 +129,8 @@ impl Config {
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
         let name = path.display().to_string();
-        let text = match file::read(path, LARGEST_FILE)
+        let mut looked = Vec::new();
+        let text = match file::read(path, LARGEST_FILE, &mut looked)
             .map(|contents| String::from_utf8(contents.bytes.to_vec()))
         {
             Ok(Ok(text)) => text,
@@ -157,15 +164,19 @@ impl Config {
             }
         };
         let values = layers::merge(&name, &text, &environment, &mut mistakes, &mut warnings);
+        let mut sources = Sources::new(name.clone(), values.clone(), environment, looked);
         let mut reader = Reader::new(name, values, mistakes, warnings);
 
         let listen = Listen {
             coaps: reader.listen(),
         };
-        let server = certificates::server(&mut reader, now);
-        let clients = certificates::clients(&mut reader);
+        let (server, looked) = reader.take(sources.read_server(now));
+        sources.server = looked;
+        let (clients, looked) = reader.take(sources.read_clients(now));
+        sources.clients = looked;
         let provision = reader.read("clients.provision", false, value::boolean);
-        let registry = devices::load(&mut reader, &environment);
+        let (registry, looked) = reader.take(sources.read_registry(false));
+        sources.registry = looked;
         let relay = reader.relay();
         let upstream = reader.upstream(relay.connections());
         reader.warn_about_polls(&relay, upstream.max_in_flight);
@@ -175,14 +186,14 @@ impl Config {
         let log = reader.log("info");
 
         let (mistakes, warnings) = reader.finish();
-        match (server, clients) {
-            (Some(server), Some(clients)) if mistakes.is_empty() => {
+        match (server, clients, registry) {
+            (Some(server), Some(clients), Some(registry)) if mistakes.is_empty() => {
                 let config = Config {
                     listen,
                     server,
                     clients,
                     provision,
-                    registry,
+                    registry: Arc::new(registry),
                     upstream,
                     relay,
                     ota,
@@ -191,6 +202,7 @@ impl Config {
                     limits,
                     shutdown,
                     log,
+                    sources,
                 };
                 Ok((config, warnings))
             }

@@ -1,13 +1,15 @@
 //! Key by key: each value within its range, or a mistake and the default in its place.
 
-use super::mistake::{Mistake, Warning, Wrong, shown};
+use super::file::{self, Contents, Looked, Unreadable};
+use super::mistake::{Mistake, Mistakes, Warning, Wrong, shown};
+use super::sources::Reading;
 use super::{Limits, Log, LogFormat, Ota, Shutdown, certificates, value};
 use crate::upstream;
 use crate::{coap, dtls};
 use config::Value;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use url::{Host, Url};
 
@@ -19,6 +21,7 @@ pub(super) struct Reader {
     values: BTreeMap<String, Value>,
     mistakes: Vec<Mistake>,
     warnings: Vec<Warning>,
+    looked: Vec<Looked>,
 }
 
 impl Reader {
@@ -33,7 +36,38 @@ impl Reader {
             values,
             mistakes,
             warnings,
+            looked: Vec::new(),
         }
+    }
+
+    /// The files that were looked at since this was asked last.
+    pub(super) fn looked(&mut self) -> Vec<Looked> {
+        std::mem::take(&mut self.looked)
+    }
+
+    /// Notes that files were looked at.
+    pub(super) fn note(&mut self, looked: Vec<Looked>) {
+        self.looked.extend(looked);
+    }
+
+    /// Reads a file that a key names.
+    pub(super) fn file(&mut self, path: &Path, most: u64) -> Result<Contents, Unreadable> {
+        file::read(path, most, &mut self.looked)
+    }
+
+    /// Takes over what came of reading files: what they hold, unless there are mistakes in them.
+    pub(super) fn take<T>(&mut self, reading: Reading<T>) -> (Option<T>, Vec<Looked>) {
+        let read = match reading.outcome {
+            Ok((read, mut warnings)) => {
+                self.warnings.append(&mut warnings);
+                Some(read)
+            }
+            Err(Mistakes(mut mistakes)) => {
+                self.mistakes.append(&mut mistakes);
+                None
+            }
+        };
+        (read, reading.looked)
     }
 
     /// What was found: file by file as they were read, and line by line within each.

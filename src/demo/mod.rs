@@ -5,7 +5,7 @@ mod device;
 mod text;
 
 use crate::authority;
-use crate::config::{Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown};
+use crate::config::{Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown, Sources};
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
 use crate::gateway::Gateway;
@@ -17,6 +17,7 @@ use std::future::{Future, pending};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, oneshot};
@@ -147,7 +148,7 @@ fn configuration(
             Validity::Check,
         )?,
         provision: false,
-        registry,
+        registry: Arc::new(registry),
         upstream: upstream::Settings {
             url: format!("http://{http}"),
             ca: None,
@@ -171,6 +172,7 @@ fn configuration(
             level: "info".to_owned(),
             format: LogFormat::Text,
         },
+        sources: Sources::default(),
     })
 }
 

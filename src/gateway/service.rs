@@ -89,7 +89,7 @@ impl Gateway {
             settings,
             engine,
             config.clients,
-            Arc::new(config.registry),
+            config.registry,
             random_seed()?,
         );
         info!(%address, devices, "listening for CoAPs");

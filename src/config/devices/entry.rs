@@ -1,6 +1,6 @@
 //! What stands in one `[[device]]`.
 
-use super::{DevicesFile, Fingerprint, Purpose, file, is_device_name, shown};
+use super::{DevicesFile, Fingerprint, Looked, Purpose, file, is_device_name, shown};
 use crate::device::{AccessToken, CertificateId};
 use crate::dtls::credentials::certificates;
 use std::path::Path;
@@ -94,7 +94,7 @@ impl DevicesFile<'_> {
                     .map(|one| vec![one])
                     .map_err(|error| format!("{}: {error}", shown(text)))
             } else {
-                of_certificate(Path::new(text.as_ref()))
+                of_certificate(Path::new(text.as_ref()), &mut self.looked)
                     .map_err(|error| format!("{}: {error}", shown(text)))
             };
             match read {
@@ -145,7 +145,7 @@ impl DevicesFile<'_> {
                 Some(Some(value)) => AccessToken::new(value)
                     .map_err(|error| format!("the environment variable named here: {error}")),
             },
-            _ => match file::read(Path::new(text.as_ref()), LARGEST_PART) {
+            _ => match file::read(Path::new(text.as_ref()), LARGEST_PART, &mut self.looked) {
                 Err(reason) => Err(format!("the file named here can't be read: {reason}")),
                 Ok(contents) => {
                     if contents.open_to_all {
@@ -187,9 +187,9 @@ impl DevicesFile<'_> {
 }
 
 /// Both fingerprints of the only certificate in a PEM file, so that a device that claims the other is noticed.
-fn of_certificate(path: &Path) -> Result<Vec<Fingerprint>, String> {
-    let contents =
-        file::read(path, LARGEST_PART).map_err(|reason| format!("can't be read: {reason}"))?;
+fn of_certificate(path: &Path, looked: &mut Vec<Looked>) -> Result<Vec<Fingerprint>, String> {
+    let contents = file::read(path, LARGEST_PART, looked)
+        .map_err(|reason| format!("can't be read: {reason}"))?;
     let all = certificates(&contents.bytes).map_err(|error| error.to_string())?;
     match all.as_slice() {
         [only] if x509_parser::parse_x509_certificate(only).is_ok() => {

@@ -67,7 +67,7 @@ impl RegistryFile {
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
         let path = config.unwrap_or(Path::new(DEFAULT_FILE));
         let name = path.display().to_string();
-        let text = match file::read(path, LARGEST_FILE) {
+        let text = match file::read(path, LARGEST_FILE, &mut Vec::new()) {
             Ok(contents) => String::from_utf8(contents.bytes.to_vec())
                 .map_err(|_| "this is not text (UTF-8)".to_owned()),
             Err(file::Unreadable::Missing) if config.is_none() => Ok(String::new()),
@@ -112,7 +112,7 @@ impl RegistryFile {
 
     /// What stands in it; `None` if it is not there.
     pub fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
-        match file::read(&self.path, LARGEST) {
+        match file::read(&self.path, LARGEST, &mut Vec::new()) {
             Ok(contents) => Ok(Some(contents.bytes)),
             Err(file::Unreadable::Missing) => Ok(None),
             Err(reason) => Err(format!("{} can't be read: {reason}", self.path.display())),
