@@ -46,6 +46,13 @@ fuzz_target!(|input: &[u8]| {
 /// none of the fuzzer's; URLs have slashes as well and are welcome.
 fn names_files(input: &[u8]) -> bool {
     let text = String::from_utf8_lossy(input);
-    let keys = ["certificate", "private_key", "trust_anchors", "file", "ca"];
+    let keys = [
+        "certificate",
+        "private_key",
+        "trust_anchors",
+        "revocation_lists",
+        "file",
+        "ca",
+    ];
     text.contains('/') && keys.iter().any(|key| text.contains(key))
 }

@@ -3,7 +3,9 @@
 use super::file::Contents;
 use super::reader::Reader;
 use super::value;
-use crate::dtls::credentials::{Certificate, Moment, PrivateKey, certificates};
+use crate::dtls::credentials::{
+    Certificate, Moment, PrivateKey, RevocationError, What, certificates,
+};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
 use rustls_pki_types::UnixTime;
 use std::path::Path;
@@ -11,6 +13,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Certificates and keys have a few kilobytes, a file of public authorities a few hundred.
 const LARGEST: u64 = 1024 * 1024;
+
+/// A list has some 35 bytes for each revoked certificate, and a third more as PEM.
+const LARGEST_LIST: u64 = 64 * 1024 * 1024;
 
 /// Days before its end from which a certificate is worth a word.
 const SOON: i64 = 30;
@@ -78,7 +83,7 @@ fn part<T, E: std::fmt::Display>(
     parse: impl FnOnce(&Contents) -> Result<T, E>,
 ) -> Option<(String, T)> {
     let path = reader.path(key, default)?;
-    let contents = contents(reader, key, &path, HOW_TO_MAKE)?;
+    let contents = contents(reader, key, &path, LARGEST, HOW_TO_MAKE)?;
     let path = path.display().to_string();
     match parse(&contents) {
         Ok(parsed) => Some((path, parsed)),
@@ -89,9 +94,15 @@ fn part<T, E: std::fmt::Display>(
     }
 }
 
-fn contents(reader: &mut Reader, key: &str, path: &Path, right: &str) -> Option<Contents> {
+fn contents(
+    reader: &mut Reader,
+    key: &str,
+    path: &Path,
+    most: u64,
+    right: &str,
+) -> Option<Contents> {
     reader
-        .file(path, LARGEST)
+        .file(path, most)
         .map_err(|reason| {
             reader.mistake(
                 key,
@@ -103,7 +114,13 @@ fn contents(reader: &mut Reader, key: &str, path: &Path, right: &str) -> Option<
 }
 
 /// `[clients]`: who is let in.
-pub(super) fn clients(reader: &mut Reader) -> Option<ClientPolicy> {
+pub(super) fn clients(reader: &mut Reader, now: UnixTime) -> Option<ClientPolicy> {
+    let mut policy = trust_anchors(reader);
+    revocation_lists(reader, policy.as_mut(), now);
+    policy
+}
+
+fn trust_anchors(reader: &mut Reader) -> Option<ClientPolicy> {
     let choices = [("check", Validity::Check), ("ignore", Validity::Ignore)];
     let validity = reader.read("clients.validity", Validity::Check, |v| {
         value::choice(v, &choices)
@@ -115,6 +132,7 @@ pub(super) fn clients(reader: &mut Reader) -> Option<ClientPolicy> {
                 reader,
                 key,
                 &path,
+                LARGEST,
                 "a PEM file of authorities, or leave the key out",
             )?,
             path,
@@ -140,6 +158,58 @@ pub(super) fn clients(reader: &mut Reader) -> Option<ClientPolicy> {
     .ok()
 }
 
+/// Adds the lists to the policy. Without one, the anchors being wrong, the files are at least known to be there.
+fn revocation_lists(reader: &mut Reader, mut policy: Option<&mut ClientPolicy>, now: UnixTime) {
+    let key = "clients.revocation_lists";
+    let right = "a path, or a list like [\"certs/ca.crl\"]; in the environment with commas between";
+    let paths = reader.read(key, Vec::new(), |v| value::list(v, right));
+    if !paths.is_empty()
+        && policy
+            .as_ref()
+            .is_some_and(|policy| !policy.judges_chains())
+    {
+        let right = "clients.trust_anchors with the lists' issuers, or no lists";
+        return reader.mistake(key, RevocationError::NoAnchors.to_string(), right);
+    }
+    for path in paths {
+        let right = "a file of revocation lists, PEM or DER";
+        let Some(contents) = contents(reader, key, Path::new(&path), LARGEST_LIST, right) else {
+            continue;
+        };
+        let Some(policy) = policy.as_mut() else {
+            continue;
+        };
+        match policy.add_revocation_lists(&contents.bytes) {
+            Ok(superseded) => {
+                for issuer in superseded {
+                    let message = format!(
+                        "{path}: two lists of {issuer:?} follow each other; only the newer one counts"
+                    );
+                    reader.warn(key, message);
+                }
+            }
+            Err(error) => {
+                reader.mistake(key, format!("{path}: {error}"), "");
+                // It would be the same for each file that is left.
+                if error == RevocationError::TooManyLists {
+                    break;
+                }
+            }
+        }
+    }
+    let dates = policy.iter().flat_map(|policy| policy.dates());
+    for list in dates.filter(|ends| ends.what == What::RevocationList) {
+        if Moment::from(now) > list.at {
+            let message = format!(
+                "the successor of the list of {:?} was due on {}; the old list counts on, and what was revoked \
+                 since is let in",
+                list.name, list.at
+            );
+            reader.warn(key, message);
+        }
+    }
+}
+
 /// `upstream.ca`: kept as PEM for the HTTP client, but known to parse.
 pub(super) fn upstream(reader: &mut Reader) -> Option<Vec<u8>> {
     let key = "upstream.ca";
@@ -148,6 +218,7 @@ pub(super) fn upstream(reader: &mut Reader) -> Option<Vec<u8>> {
         reader,
         key,
         &path,
+        LARGEST,
         "a PEM file of the upstream's authorities, or leave the key out",
     )?;
     let wrong = match certificates(&pem.bytes) {

@@ -3,11 +3,12 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 42] = [
+pub(super) const KEYS: [&str; 43] = [
     "listen.coaps",
     "server.certificate",
     "server.private_key",
     "clients.trust_anchors",
+    "clients.revocation_lists",
     "clients.validity",
     "clients.provision",
     "devices.file",

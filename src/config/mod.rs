@@ -1,8 +1,8 @@
 //! A file and the environment in, only valid values out, every mistake reported at once.
 //!
 //! `gateway.toml` is read first, then the environment over it (`COAPS_GATEWAY__SECTION__KEY`), then the
-//! files they name: the gateway's certificate and key, the trust anchors, the device registry. Paths
-//! are relative to the working directory. Each [`Mistake`] says where it is, what is wrong and what
+//! files they name: the gateway's certificate and key, the trust anchors, the revocation lists, the device
+//! registry. Paths are relative to the working directory. Each [`Mistake`] says where it is, what is wrong and what
 //! would be right; a [`Warning`] is for what works, but hardly as it was meant.
 
 mod certificates;

@@ -370,7 +370,10 @@ fn is_local(url: &str) -> bool {
 
 fn versions(value: &Value) -> Result<dtls::Versions, Wrong> {
     let right = "[\"1.2\", \"1.3\"], or one of the two";
-    let list = value::list(value)?;
+    let list = value::list(
+        value,
+        "a list like [\"1.2\", \"1.3\"], or 1.2,1.3 in the environment",
+    )?;
     if let Some(unknown) = list
         .iter()
         .find(|version| !["1.2", "1.3"].contains(&version.as_str()))

@@ -61,7 +61,7 @@ impl Sources {
 
     /// Reads the trust anchors and the revocation lists.
     pub fn read_clients(&self, now: UnixTime) -> Reading<ClientPolicy> {
-        self.read(|reader| certificates::clients(reader))
+        self.read(|reader| certificates::clients(reader, now))
     }
 
     /// Reads the registry. `was_there`: it is a mistake if it is there no more.

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 mod devices;
 mod relay;
+mod revocation;
 
 /// 2026-01-01.
 const NOW: u64 = 1_767_225_600;
@@ -152,7 +153,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
             seen.push(format!("{section}.{key}"));
         }
     }
-    assert_eq!(seen.len(), 42);
+    assert_eq!(seen.len(), 43);
     assert_eq!(seen, keys::KEYS);
 
     let place = Place::new();

@@ -157,9 +157,8 @@ pub(super) fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T,
     }
 }
 
-/// A list of words; from the environment, with commas between.
-pub(super) fn list(value: &Value) -> Result<Vec<String>, Wrong> {
-    let right = "a list like [\"1.2\", \"1.3\"], or 1.2,1.3 in the environment";
+/// A list of words, or one; from the environment, with commas between. `right` says what would be right.
+pub(super) fn list(value: &Value, right: &str) -> Result<Vec<String>, Wrong> {
     match &value.kind {
         ValueKind::Array(items) => items
             .iter()

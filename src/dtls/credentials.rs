@@ -4,14 +4,21 @@
 //! can be known about keys and certificates is decided here: [`ServerCredentials`] when the
 //! configuration is read, [`ClientPolicy::judge`] when a client shows its certificate.
 
+mod chain;
 mod clients;
+mod issuer;
 mod pem;
 mod period;
+mod refusal;
+mod revocation;
 mod server;
 
-pub use clients::{AnchorsError, ClientPolicy, Refusal, Validity};
+pub use chain::AnchorsError;
+pub use clients::{ClientPolicy, Validity};
 pub use pem::{PemError, certificates};
-pub use period::{Moment, Period};
+pub use period::{Ends, Moment, Period, What};
+pub use refusal::Refusal;
+pub use revocation::{ListFault, RevocationError};
 pub use server::{Certificate, CredentialsError, PrivateKey, ServerCredentials};
 
 #[cfg(test)]

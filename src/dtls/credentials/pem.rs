@@ -52,6 +52,18 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError
     }
 }
 
+/// All revocation lists in a PEM file, in its order, as DER, one after the other. Other sections are passed over.
+pub(super) fn revocation_lists(pem: &[u8]) -> impl Iterator<Item = Result<Vec<u8>, PemError>> {
+    <(SectionKind, Vec<u8>)>::pem_slice_iter(pem).filter_map(|section| match section {
+        Ok((SectionKind::Crl, der)) => Some(Ok(der)),
+        Ok((_, mut der)) => {
+            der.zeroize();
+            None
+        }
+        Err(error) => Some(Err(damage(error))),
+    })
+}
+
 /// The only private key in a PEM file, with its kind. Other sections are passed over.
 pub(super) fn private_key(
     pem: &[u8],

@@ -1,8 +1,9 @@
-//! A certificate's dates, comparable with a clock and readable in a message.
+//! Dates of certificates and lists, comparable with a clock and readable in a message.
 
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use time::OffsetDateTime;
+use x509_parser::x509::X509Name;
 
 /// A point in time as certificates have them: seconds before or after 1970, UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,4 +75,32 @@ impl Period {
         // Not `clamp`, which panics when a certificate ends before it begins.
         now.min(self.not_after).max(self.not_before)
     }
+}
+
+/// What ends on a day that someone should know of before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum What {
+    /// A certificate of `clients.trust_anchors`, root or intermediate.
+    TrustAnchor,
+    /// A list of `clients.revocation_lists`: its successor is due. It counts on.
+    RevocationList,
+    /// The gateway's own certificate.
+    Server,
+}
+
+/// One thing that ends, and when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ends {
+    /// What it is.
+    pub what: What,
+    /// The certificate's subject or the list's issuer: short, without control characters. It need not be unique.
+    pub name: String,
+    /// Its last moment.
+    pub at: Moment,
+}
+
+/// A name as logs and metrics show it: at most 64 characters, none of them a control character.
+pub(super) fn shown(name: &X509Name<'_>) -> String {
+    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    name.to_string().chars().take(64).map(plain).collect()
 }

@@ -1,7 +1,7 @@
 //! The gateway's own certificate and key, checked so that the engine can't stumble over them.
 
 use super::pem::{self, PemError};
-use super::period::Period;
+use super::period::{Ends, Period, What, shown};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
 };
@@ -43,6 +43,23 @@ impl ServerCredentials {
         Ok(ServerCredentials {
             certificate: certificate.der,
             private_key: key.pkcs8,
+        })
+    }
+
+    /// From when to when the certificate is valid. `None` if it is no X.509, which [`ServerCredentials::pair`]
+    /// lets nothing be.
+    pub fn period(&self) -> Option<Period> {
+        let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
+        Some(Period::of(parsed.validity()))
+    }
+
+    /// When the certificate ends.
+    pub fn ends(&self) -> Option<Ends> {
+        let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
+        Some(Ends {
+            what: What::Server,
+            name: shown(parsed.subject()),
+            at: Period::of(parsed.validity()).not_after,
         })
     }
 }

@@ -9,14 +9,14 @@ use rustls_pki_types::UnixTime;
 use std::time::Duration;
 
 /// 2026-01-01, in the middle of the certificates made here.
-const NOW: u64 = 1_767_225_600;
-const YEAR: u64 = 365 * 24 * 3600;
+pub(super) const NOW: u64 = 1_767_225_600;
+pub(super) const YEAR: u64 = 365 * 24 * 3600;
 
-fn at(seconds: u64) -> UnixTime {
+pub(super) fn at(seconds: u64) -> UnixTime {
     UnixTime::since_unix_epoch(Duration::from_secs(seconds))
 }
 
-fn params(name: &str) -> CertificateParams {
+pub(super) fn params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.not_before = date_time_ymd(2025, 1, 1);
@@ -24,20 +24,20 @@ fn params(name: &str) -> CertificateParams {
     params
 }
 
-fn authority_params(name: &str) -> CertificateParams {
+pub(super) fn authority_params(name: &str) -> CertificateParams {
     let mut params = params(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
 }
 
 /// A certificate of its own making, which can issue others.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
+pub(super) struct Authority {
+    pub(super) pem: String,
+    pub(super) issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn root(name: &str) -> Self {
+    pub(super) fn root(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let pem = authority_params(name).self_signed(&key).unwrap().pem();
         Authority {
@@ -46,11 +46,11 @@ impl Authority {
         }
     }
 
-    fn under(name: &str, parent: &Authority) -> Self {
+    pub(super) fn under(name: &str, parent: &Authority) -> Self {
         Self::with(authority_params(name), parent)
     }
 
-    fn with(params: CertificateParams, parent: &Authority) -> Self {
+    pub(super) fn with(params: CertificateParams, parent: &Authority) -> Self {
         let key = KeyPair::generate().unwrap();
         let pem = params.signed_by(&key, &parent.issuer).unwrap().pem();
         Authority {
@@ -59,7 +59,7 @@ impl Authority {
         }
     }
 
-    fn issue(&self, params: &CertificateParams) -> Vec<u8> {
+    pub(super) fn issue(&self, params: &CertificateParams) -> Vec<u8> {
         params
             .signed_by(&KeyPair::generate().unwrap(), &self.issuer)
             .unwrap()
