@@ -56,6 +56,7 @@
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device |
 //! | [`gateway`] | joining them | the four above, config, udp, timers |
 //! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream |
+//! | [`reload`] | files read again while the gateway runs | config, device, dtls, gateway |
 //! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | – |
 //! | [`authority`] | a small CA for tests and trials | device, dtls |
 //! | [`demo`] | gateway, simulator and a device in one process | all |
@@ -95,6 +96,7 @@ pub mod device;
 pub mod dtls;
 pub mod gateway;
 pub mod logging;
+pub mod reload;
 pub mod simulator;
 pub mod timers;
 pub mod udp;

@@ -4,13 +4,14 @@ use super::Failed;
 use crate::config::Config;
 use crate::demo;
 use crate::gateway::Gateway;
+use crate::reload::Reload;
 use crate::simulator::Simulator;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 /// Files beside one for each connection to ThingsBoard: sockets, the log, the runtime's own.
@@ -20,7 +21,7 @@ const OTHER_FILES: u64 = 64;
 const SIMULATOR_FILES: u64 = 8192 + OTHER_FILES;
 
 /// Runs the gateway.
-pub(super) fn run(config: Config) -> Result<(), Failed> {
+pub(super) fn run(mut config: Config) -> Result<(), Failed> {
     let upstream = &config.upstream;
     let connections = upstream
         .max_in_flight
@@ -33,7 +34,10 @@ pub(super) fn run(config: Config) -> Result<(), Failed> {
     );
     serve(async {
         let (asked, insisted) = stop_signals()?;
+        let hang_ups = hang_ups()?;
+        let reload = Reload::new(&mut config);
         let gateway = Gateway::new(config)?;
+        tokio::spawn(reload.run(gateway.handle(), hang_ups));
         let end = gateway.run(asked, insisted).await;
         match end.cut_off {
             0 => Ok(()),
@@ -97,6 +101,18 @@ fn serve(command: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed
     let outcome = runtime.block_on(command);
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
+}
+
+/// A message at each SIGHUP; several become one if nobody takes them.
+fn hang_ups() -> Result<mpsc::Receiver<()>, Failed> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    let (heard, hang_ups) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            let _ = heard.try_send(());
+        }
+    });
+    Ok(hang_ups)
 }
 
 /// Resolves at the first SIGTERM or SIGINT (Ctrl-C).

@@ -2,10 +2,11 @@
 
 use super::file::Looked;
 use super::layers::Environment;
-use super::mistake::{Mistakes, Warning};
+use super::mistake::{Mistake, Mistakes, Warning};
 use super::reader::Reader;
 use super::{certificates, devices};
 use crate::device::Registry;
+use crate::dtls::engine::SettingsError;
 use crate::dtls::{ClientPolicy, ServerCredentials};
 use config::Value;
 use rustls_pki_types::UnixTime;
@@ -19,6 +20,27 @@ pub struct Reading<T> {
     pub outcome: Result<(T, Vec<Warning>), Mistakes>,
     /// The files, in no order.
     pub looked: Vec<Looked>,
+}
+
+impl<T> Reading<T> {
+    /// Makes something else of what was read, if that can be done.
+    pub fn and_then<U>(self, make: impl FnOnce(T) -> Result<U, SettingsError>) -> Reading<U> {
+        let outcome = self.outcome.and_then(|(read, warnings)| {
+            let made = make(read).map_err(|error| {
+                Mistakes(vec![Mistake {
+                    place: "server.certificate".to_owned(),
+                    key: String::new(),
+                    wrong: error.to_string(),
+                    right: String::new(),
+                }])
+            });
+            Ok((made?, warnings))
+        });
+        Reading {
+            outcome,
+            looked: self.looked,
+        }
+    }
 }
 
 /// Where the registry, certificates and trust anchors come from. What `gateway.toml` and the environment said of

@@ -6,4 +6,4 @@ mod registry;
 
 pub use access_token::{AccessToken, InvalidToken};
 pub use fingerprint::{CertificateId, Fingerprint, InvalidFingerprint};
-pub use registry::{Conflict, Device, Registry};
+pub use registry::{Conflict, Device, Difference, Registry};

@@ -14,15 +14,28 @@ pub struct Device {
     pub token: AccessToken,
 }
 
+type Fingerprints = HashMap<[u8; 32], Arc<Device>>;
+
 /// All registered devices, found by certificate.
 ///
 /// Lean on purpose: a device costs its name, its token, one reference count and 40 bytes for each
 /// fingerprint, so that 100,000 of them stay below 30 MB.
 #[derive(Default)]
 pub struct Registry {
-    sha256: HashMap<[u8; 32], Arc<Device>>,
-    sha3: HashMap<[u8; 32], Arc<Device>>,
+    sha256: Fingerprints,
+    sha3: Fingerprints,
     names: HashSet<Arc<str>>,
+}
+
+/// What has changed from one registry to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Difference {
+    /// Devices that were not there.
+    pub added: usize,
+    /// Devices that are there no more.
+    pub removed: usize,
+    /// Certificates that lead to another device than before, or to one with another token.
+    pub changed: usize,
 }
 
 /// Two devices claim the same name or fingerprint.
@@ -106,6 +119,25 @@ impl Registry {
         self.sha256
             .get(&certificate.sha256)
             .or_else(|| self.sha3.get(&certificate.sha3))
+    }
+
+    /// What has changed since a former one.
+    pub fn difference_from(&self, former: &Registry) -> Difference {
+        let changed = |(now, before): (&Fingerprints, &Fingerprints)| {
+            let both = now
+                .iter()
+                .filter_map(|(id, device)| Some((device, before.get(id)?)));
+            let other = both.filter(|(device, before)| {
+                device.name != before.name || device.token != before.token
+            });
+            other.count()
+        };
+        let maps = [(&self.sha256, &former.sha256), (&self.sha3, &former.sha3)];
+        Difference {
+            added: self.names.difference(&former.names).count(),
+            removed: former.names.difference(&self.names).count(),
+            changed: maps.into_iter().map(changed).sum(),
+        }
     }
 
     /// How many devices there are.
@@ -202,6 +234,31 @@ mod tests {
             registry.find(&id(1, 0)).map(|device| &*device.name),
             Some("a")
         );
+    }
+
+    #[test]
+    fn the_difference_counts_devices_and_what_certificates_lead_to() {
+        let (mut former, mut now) = (Registry::default(), Registry::default());
+        for (name, byte) in [("stays", 1), ("goes", 2), ("moves", 3), ("renews", 4)] {
+            former.add(device(name), &[sha256(byte)]).unwrap();
+        }
+        for (name, byte) in [("stays", 1), ("comes", 3), ("moves", 5)] {
+            now.add(device(name), &[sha256(byte)]).unwrap();
+        }
+        let token = AccessToken::new("another").unwrap();
+        let name = "renews".into();
+        now.add(Device { name, token }, &[sha256(4)]).unwrap();
+        let difference = now.difference_from(&former);
+        let (added, removed, changed) = (1, 1, 2);
+        assert_eq!(
+            difference,
+            Difference {
+                added,
+                removed,
+                changed
+            }
+        );
+        assert_eq!(now.difference_from(&now), Difference::default());
     }
 
     #[test]

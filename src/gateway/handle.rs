@@ -72,6 +72,11 @@ impl Handle {
         self.ask(|answer| Order::Describe(sessions, answer)).await
     }
 
+    /// Waits until the gateway has ended.
+    pub async fn ended(&self) {
+        self.orders.closed().await;
+    }
+
     async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Ended> {
         let (answer, answered) = oneshot::channel();
         self.orders.send(order(answer)).await.map_err(|_| Ended)?;

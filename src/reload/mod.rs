@@ -1,0 +1,280 @@
+//! Files are read again while the gateway runs, and take the place of what was read before.
+//!
+//! Three sources, each whole or not at all: the registry (with the token and certificate files it names), the gateway's
+//! certificate and key, the trust anchors and revocation lists. [`watch`] says when files have changed; SIGHUP has all
+//! read. What holds mistakes is refused, told line by line as `check` tells it, and counted; what was read before stays
+//! in force. `gateway.toml` itself is read at the start only.
+//!
+//! Reading happens on a thread of its own, and so does the freeing of a registry that is no longer wanted: the loop
+//! that serves devices only swaps one reference for another.
+
+mod tally;
+mod watch;
+
+pub use tally::{Source, Tallies, Tally, Told};
+
+use crate::config::{Config, Looked, Mistakes, Reading, Sources, Stamp};
+use crate::device::{Difference, Registry};
+use crate::dtls::credentials::{Ends, Moment};
+use crate::dtls::{self, engine};
+use crate::gateway::{Change, Handle};
+use rustls_pki_types::UnixTime;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::MissedTickBehavior;
+use tracing::{error, info, warn};
+use watch::Watch;
+
+/// How often files are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Reads files again for a gateway that runs.
+pub struct Reload {
+    sources: Arc<Sources>,
+    dtls: dtls::Parameters,
+    /// The one in force. Kept here too, so that the loop never frees one.
+    registry: Arc<Registry>,
+    watches: Watches,
+    tallies: Tallies,
+}
+
+/// What is watched.
+struct Watches {
+    registry: Watch,
+    server: Watch,
+    clients: Watch,
+    configuration: Watch,
+}
+
+/// What was read, valid, and ready to take its place.
+struct Ready {
+    change: Change,
+    /// What ends of it.
+    ends: Vec<Ends>,
+    /// If it is a registry.
+    registry: Option<(Arc<Registry>, Difference)>,
+}
+
+impl Reload {
+    /// For a gateway that begins with this configuration.
+    pub fn new(config: &mut Config) -> Reload {
+        let mut sources = std::mem::take(&mut config.sources);
+        let watches = Watches {
+            registry: Watch::new(std::mem::take(&mut sources.registry)),
+            server: Watch::new(std::mem::take(&mut sources.server)),
+            clients: Watch::new(std::mem::take(&mut sources.clients)),
+            configuration: Watch::new(std::mem::take(&mut sources.configuration)),
+        };
+        let tallies = Tallies::default();
+        tallies.note(|told| {
+            for source in Source::ALL {
+                told.of(source).since = Some(Moment::from(unix_time()));
+            }
+            told.replace(Source::Server, config.server.ends());
+            told.replace(Source::Clients, config.clients.dates());
+        });
+        Reload {
+            sources: Arc::new(sources),
+            dtls: config.dtls,
+            registry: config.registry.clone(),
+            watches,
+            tallies,
+        }
+    }
+
+    /// What is counted.
+    pub fn tallies(&self) -> Tallies {
+        self.tallies.clone()
+    }
+
+    /// Watches until the gateway with this handle ends. All is read at each hang-up; those that come meanwhile are one.
+    pub async fn run(mut self, handle: Handle, mut hang_ups: mpsc::Receiver<()>) {
+        let mut looks = tokio::time::interval(EVERY);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let due = tokio::select! {
+                () = handle.ended() => return,
+                Some(()) = hang_ups.recv() => {
+                    info!("SIGHUP: reading registry, certificates and revocation lists again");
+                    Source::ALL.to_vec()
+                }
+                _ = looks.tick() => match self.look().await {
+                    Some(due) => due,
+                    // The runtime ends, and with it the gateway.
+                    None => return,
+                },
+            };
+            for source in due {
+                self.read_again(&handle, source).await;
+            }
+        }
+    }
+
+    /// Which sources' files have changed. Not done here: a network's file system may keep a look waiting.
+    async fn look(&mut self) -> Option<Vec<Source>> {
+        let mut watches = std::mem::take(&mut self.watches);
+        let looked = spawn_blocking(move || {
+            let due = watches.look(now());
+            (watches, due)
+        });
+        let due;
+        (self.watches, due) = looked.await.ok()?;
+        Some(due)
+    }
+
+    /// Reads one source, and puts it in force or tells what is wrong with it.
+    async fn read_again(&mut self, handle: &Handle, source: Source) {
+        let (sources, dtls) = (self.sources.clone(), self.dtls);
+        let before = self.registry.clone();
+        let begun = now();
+        let reading = spawn_blocking(move || match source {
+            Source::Registry => registry(&sources, &before),
+            Source::Server => server(&sources, &dtls),
+            Source::Clients => clients(&sources),
+        });
+        let Ok(Reading { outcome, looked }) = reading.await else {
+            return;
+        };
+        *self.watches.of(source) = Watch::new(looked);
+        match outcome {
+            Ok((ready, warnings)) => {
+                for warning in warnings {
+                    warn!("{warning}");
+                }
+                self.put_in_force(handle, source, ready, begun).await;
+            }
+            Err(mistakes) => self.refuse(source, &mistakes),
+        }
+    }
+
+    async fn put_in_force(
+        &mut self,
+        handle: &Handle,
+        source: Source,
+        ready: Ready,
+        begun: Instant,
+    ) {
+        let Ready {
+            change,
+            ends,
+            registry,
+        } = ready;
+        if handle.change(change).await.is_err() {
+            return;
+        }
+        self.tallies.note(|told| {
+            let tally = told.of(source);
+            tally.accepted += 1;
+            tally.since = Some(Moment::from(unix_time()));
+            told.replace(source, ends);
+        });
+        let milliseconds = now().saturating_duration_since(begun).as_millis();
+        match registry {
+            Some((registry, difference)) => {
+                let Difference {
+                    added,
+                    removed,
+                    changed,
+                } = difference;
+                let devices = registry.len();
+                info!(
+                    devices,
+                    added, removed, changed, milliseconds, "{source} read again"
+                );
+                let former = std::mem::replace(&mut self.registry, registry);
+                drop(spawn_blocking(move || drop(former)));
+            }
+            None => info!(milliseconds, "{source} read again"),
+        }
+    }
+
+    fn refuse(&self, source: Source, mistakes: &Mistakes) {
+        self.tallies.note(|told| told.of(source).refused += 1);
+        for mistake in &mistakes.0 {
+            error!("{mistake}");
+        }
+        error!("{source} not taken over: what was read before stays in force");
+    }
+}
+
+impl Default for Watches {
+    /// Nothing.
+    fn default() -> Watches {
+        let nothing = || Watch::new(Vec::new());
+        Watches {
+            registry: nothing(),
+            server: nothing(),
+            clients: nothing(),
+            configuration: nothing(),
+        }
+    }
+}
+
+impl Watches {
+    fn of(&mut self, source: Source) -> &mut Watch {
+        match source {
+            Source::Registry => &mut self.registry,
+            Source::Server => &mut self.server,
+            Source::Clients => &mut self.clients,
+        }
+    }
+
+    fn look(&mut self, now: Instant) -> Vec<Source> {
+        let stamp_of = |file: &Looked| Stamp::of(&file.path);
+        if self.configuration.look(now, stamp_of) {
+            info!("the configuration file has changed: that takes effect at the next start");
+            self.configuration = Watch::new(Vec::new());
+        }
+        let mut due = Source::ALL.to_vec();
+        due.retain(|source| self.of(*source).look(now, stamp_of));
+        due
+    }
+}
+
+fn registry(sources: &Sources, before: &Arc<Registry>) -> Reading<Ready> {
+    let reading = sources.read_registry(!before.is_empty());
+    reading.and_then(|registry| {
+        let difference = registry.difference_from(before);
+        let registry = Arc::new(registry);
+        Ok(Ready {
+            change: Change::Registry(registry.clone()),
+            ends: Vec::new(),
+            registry: Some((registry, difference)),
+        })
+    })
+}
+
+fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Ready> {
+    sources.read_server(unix_time()).and_then(|server| {
+        let engine = engine::Settings::new(&server, dtls)?;
+        Ok(Ready {
+            change: Change::Server(engine),
+            ends: server.ends().into_iter().collect(),
+            registry: None,
+        })
+    })
+}
+
+fn clients(sources: &Sources) -> Reading<Ready> {
+    sources.read_clients(unix_time()).and_then(|clients| {
+        Ok(Ready {
+            ends: clients.dates().collect(),
+            change: Change::Clients(clients),
+            registry: None,
+        })
+    })
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "files change in real time; what decides takes the time as a parameter"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn unix_time() -> UnixTime {
+    UnixTime::now()
+}

@@ -1,0 +1,152 @@
+use super::*;
+use std::collections::HashMap;
+use std::fs;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn start() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+    Instant::now()
+}
+
+/// Stamps are made of real files: there is no other way to have different ones.
+struct Files {
+    directory: TempDir,
+    now: HashMap<PathBuf, Option<Stamp>>,
+    made: u32,
+}
+
+impl Files {
+    fn new() -> Files {
+        Files {
+            directory: TempDir::new().unwrap(),
+            now: HashMap::new(),
+            made: 0,
+        }
+    }
+
+    /// Another stamp than all before.
+    fn change(&mut self, name: &str) {
+        self.made += 1;
+        let file = self.directory.path().join(self.made.to_string());
+        fs::write(&file, "").unwrap();
+        self.now.insert(name.into(), Stamp::of(&file));
+    }
+
+    fn watch(&mut self, count: usize) -> Watch {
+        for index in 0..count {
+            self.change(&index.to_string());
+        }
+        Watch::new(
+            (0..count)
+                .map(|index| {
+                    let path = PathBuf::from(index.to_string());
+                    let stamp = self.now[&path];
+                    Looked { path, stamp }
+                })
+                .collect(),
+        )
+    }
+
+    fn look(&self, watch: &mut Watch, now: Instant) -> bool {
+        watch.look(now, |file| self.now[&file.path])
+    }
+}
+
+#[test]
+fn what_does_not_change_is_not_read() {
+    let mut files = Files::new();
+    let mut watch = files.watch(3);
+    for second in 0..100 {
+        assert!(!files.look(&mut watch, start() + SECOND * second));
+    }
+}
+
+#[test]
+fn a_change_is_read_when_two_looks_agree() {
+    let (mut files, now) = (Files::new(), start());
+    let mut watch = files.watch(3);
+    files.change("1");
+    assert!(!files.look(&mut watch, now), "it may be half written");
+    files.change("1");
+    assert!(!files.look(&mut watch, now + SECOND));
+    assert!(files.look(&mut watch, now + 2 * SECOND));
+}
+
+#[test]
+fn of_two_files_that_belong_together_both_are_waited_for() {
+    let (mut files, now) = (Files::new(), start());
+    let mut watch = files.watch(2);
+    files.change("0");
+    assert!(!files.look(&mut watch, now));
+    files.change("1");
+    assert!(
+        !files.look(&mut watch, now + SECOND),
+        "the key has come just now"
+    );
+    assert!(files.look(&mut watch, now + 2 * SECOND));
+}
+
+#[test]
+fn what_changes_without_end_is_read_after_ten_seconds() {
+    let (mut files, now) = (Files::new(), start());
+    let mut watch = files.watch(1);
+    let mut verdicts = Vec::new();
+    for second in 0..12 {
+        files.change("0");
+        verdicts.push(files.look(&mut watch, now + SECOND * second));
+    }
+    assert_eq!(verdicts.iter().position(|read| *read), Some(10));
+}
+
+#[test]
+fn a_file_that_goes_and_comes_back_as_it_was_is_not_read() {
+    let (mut files, now) = (Files::new(), start());
+    let mut watch = files.watch(1);
+    let before = files.now.insert("0".into(), None).unwrap();
+    assert!(!files.look(&mut watch, now));
+    files.now.insert("0".into(), before);
+    for second in 1..5 {
+        assert!(!files.look(&mut watch, now + SECOND * second));
+    }
+    files.now.insert("0".into(), None);
+    assert!(!files.look(&mut watch, now + 6 * SECOND));
+    assert!(
+        files.look(&mut watch, now + 7 * SECOND),
+        "it has gone for good"
+    );
+}
+
+#[test]
+fn of_many_files_each_is_seen_and_a_look_costs_no_more_than_it_may() {
+    let (mut files, now) = (Files::new(), start());
+    let mut watch = files.watch(2_000);
+    for changed in ["16", "700", "1999"] {
+        files.change(changed);
+        let mut looks = 0..;
+        let found = looks.find(|second| {
+            let asked = std::cell::Cell::new(0);
+            let read = watch.look(now + SECOND * *second, |file| {
+                asked.set(asked.get() + 1);
+                files.now[&file.path]
+            });
+            assert!(asked.get() <= EACH_TIME + IN_TURN + 1, "{}", asked.get());
+            read
+        });
+        assert!(found.unwrap() <= 6, "{changed}: {found:?}");
+        let seen = watch.changing.clone();
+        let mut fresh = std::mem::take(&mut watch.files);
+        for (index, stamp) in seen {
+            fresh[index].stamp = stamp;
+        }
+        watch = Watch::new(fresh);
+    }
+}
+
+#[test]
+fn without_files_there_is_nothing_to_see() {
+    let mut watch = Watch::new(Vec::new());
+    assert!(!watch.look(start(), |_| None));
+}
