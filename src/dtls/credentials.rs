@@ -2,7 +2,8 @@
 //!
 //! The engine panics on a key it can't use and believes every certificate it is shown, so all that
 //! can be known about keys and certificates is decided here: [`ServerCredentials`] when the
-//! configuration is read, [`ClientPolicy::judge`] when a client shows its certificate.
+//! configuration is read, [`ClientPolicy::judge`] when a client shows its certificate, and
+//! [`ClientPolicy::rejudge`] when anchors or revocation lists have changed since.
 
 mod chain;
 mod clients;

@@ -47,6 +47,11 @@ impl Authority {
         }
     }
 
+    /// Its private key, for programs that issue in its name.
+    pub(crate) fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     pub(crate) fn server(&self) -> Identity {
         self.server_for(&["localhost", "127.0.0.1"])
     }

@@ -333,6 +333,20 @@ fn p256_and_p384_keys_are_taken_and_never_shown() {
 }
 
 #[test]
+fn credentials_say_when_their_certificate_ends() {
+    let (certificate, key) = pair_of(&rcgen::PKCS_ECDSA_P256_SHA256);
+    let credentials = read(&certificate, &key).unwrap();
+    let period = Period {
+        not_before: Moment::from_seconds(1_735_689_600),
+        not_after: Moment::from_seconds(1_798_761_600),
+    };
+    assert_eq!(credentials.period(), Some(period));
+    let ends = credentials.ends().unwrap();
+    assert_eq!((ends.what, ends.at), (What::Server, period.not_after));
+    assert!(ends.name.contains("CN=server"), "{}", ends.name);
+}
+
+#[test]
 fn keys_the_engine_would_panic_on_are_refused_with_what_they_are() {
     let (certificate, key) = pair_of(&rcgen::PKCS_ED25519);
     assert!(read(&certificate, &key).unwrap_err().contains("Ed25519"));
