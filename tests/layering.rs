@@ -33,6 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "coap", "dtls", "device", "upstream", "config", "metrics", "udp", "timers",
         ],
     ),
+    ("reload", &["config", "device", "dtls", "gateway"]),
     ("admin", &["metrics"]),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
     ("authority", &["device", "dtls"]),

@@ -23,7 +23,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 /// What has to happen for an edit to count.
-const THEN: &str = "The gateway reads the registry when it starts: restart it.";
+const THEN: &str = "A gateway that runs takes this over within seconds, and says so in its log.";
 
 pub(super) fn device(args: DeviceArgs, out: &mut impl Write) -> Outcome {
     let find =

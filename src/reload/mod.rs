@@ -170,7 +170,8 @@ impl Reload {
             tally.since = Some(Moment::from(unix_time()));
             told.replace(source, ends);
         });
-        let milliseconds = now().saturating_duration_since(begun).as_millis();
+        let took = now().saturating_duration_since(begun).as_millis();
+        let milliseconds = u64::try_from(took).unwrap_or(u64::MAX);
         match registry {
             Some((registry, difference)) => {
                 let Difference {

@@ -2,9 +2,11 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber, date_time_ymd,
 };
+use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -64,6 +66,25 @@ impl Authority {
         self.issue(names[0], params)
     }
 
+    /// The certificates it has revoked, as PEM.
+    pub(crate) fn revoke(&self, revoked: &[&Identity]) -> String {
+        let entry = |identity: &&Identity| RevokedCertParams {
+            serial_number: identity.serial(),
+            revocation_time: date_time_ymd(2025, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2025, 1, 2),
+            next_update: date_time_ymd(4096, 1, 1),
+            crl_number: SerialNumber::from(u64::try_from(revoked.len()).unwrap() + 1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
     pub(crate) fn device(&self, name: &str) -> Identity {
         self.device_valid(name, Valid::Now)
     }
@@ -109,6 +130,12 @@ impl Identity {
         fs::write(&key, &self.key_pem).unwrap();
         fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
         (certificate, key)
+    }
+
+    fn serial(&self) -> SerialNumber {
+        let der = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes()).unwrap();
+        let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+        SerialNumber::from_slice(parsed.raw_serial())
     }
 
     /// A line of the key's base64 that nothing else can contain by chance.

@@ -39,7 +39,7 @@ Examples:
 
 The entry goes to the end of the registry; nothing else in it changes. A name or certificate that
 is there already is refused, and so is a registry with mistakes: `coaps-gateway check` finds them.
-Restart the gateway afterwards.")]
+A gateway that runs takes it over within seconds.")]
     Add(AddArgs),
     /// Take a device out of the registry
     #[command(after_help = "\
@@ -49,7 +49,7 @@ certificate, its key and its token in ThingsBoard.
 Example:
   coaps-gateway device remove meter-17
 
-Restart the gateway afterwards: until then the device is served as before.")]
+A gateway that runs takes it over within seconds: its next request gets 4.01, its observations end.")]
     Remove(RemoveArgs),
 }
 

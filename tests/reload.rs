@@ -1,0 +1,285 @@
+//! What the real binary reads again while it serves: in whichever way a file changes, sessions and observations go on,
+//! and what holds mistakes changes nothing.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use support::certificates::{Authority, Identity};
+use support::client::Client;
+use support::coap::{CON, Message, OBSERVE, POST, get};
+use support::device::Device;
+use support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, eventually};
+
+const REGISTRY: &str = "device registry read again";
+const REFUSED: &str = "not taken over: what was read before stays in force";
+
+fn entry(name: &str, identity: &Identity, token: &str) -> String {
+    let fingerprint = &identity.fingerprint;
+    format!("[[device]]\nname = {name:?}\nfingerprint = {fingerprint:?}\ntoken = {token:?}\n")
+}
+
+/// How many lines of the log hold this.
+fn told(world: &World, text: &str) -> usize {
+    world
+        .log()
+        .lines()
+        .filter(|line| line.contains(text))
+        .count()
+}
+
+/// Waits until the log has one more line with this than before the change.
+fn after(world: &World, text: &str, change: impl FnOnce()) {
+    let before = told(world, text);
+    change();
+    eventually(text, || told(world, text) > before);
+}
+
+/// Replaces a file in one step, as most programs do.
+fn replace(path: &Path, contents: impl AsRef<[u8]>) {
+    let new = path.with_extension("new");
+    fs::write(&new, contents).unwrap();
+    fs::rename(new, path).unwrap();
+}
+
+/// Posts telemetry, and gives the code of the response.
+fn post(device: &mut Client, id: u16) -> String {
+    let mut request = Message::request(CON, POST, &["api", "v1", "telemetry"]).payload("{\"a\":1}");
+    (request.id, request.token) = (id, id.to_be_bytes().to_vec());
+    device.send(&request);
+    device.hear().code()
+}
+
+fn observe(device: &mut Client, feature: &str, id: u16) -> Message {
+    let mut request = get(&["api", "v1", feature]).option(OBSERVE, []);
+    (request.id, request.token) = (id, id.to_be_bytes().to_vec());
+    device.send(&request);
+    device.hear()
+}
+
+/// Holds the latest arrival against telemetry of this device.
+fn arrived(world: &World, device: &str, body: &str) {
+    world.arrived("/api/v1/{token}/telemetry", device, body);
+}
+
+/// Established sessions of the meter, since the start.
+fn sessions(world: &World) -> usize {
+    let of_meter = |line: &&str| line.contains("session established") && line.contains("meter-17");
+    world.log().lines().filter(of_meter).count()
+}
+
+#[test]
+fn a_session_and_what_it_observes_go_on_under_another_token_and_end_with_the_registration() {
+    let world = World::start();
+    let registry = world.path().join("devices.toml");
+    let pump = entry("pump-03", &world.pump, PUMP_TOKEN);
+    let mut meter = Client::connect(world.address, &world.meter);
+    let mut beside = Client::connect(world.address, &world.pump);
+    assert!(observe(&mut meter, "attributes", 1).uint(OBSERVE).is_some());
+    assert_eq!(post(&mut meter, 2), "2.01");
+    arrived(&world, "meter-17", "{\"a\":1}");
+
+    // Written in place. The token is another device's at ThingsBoard, which tells the two apart here.
+    let successor = json!({"token": "SuccessorT0kenThatNobodyMaySee"});
+    world
+        .simulator
+        .put("/simulator/devices/successor", &successor);
+    after(&world, REGISTRY, || {
+        let meter = entry("meter-17", &world.meter, "SuccessorT0kenThatNobodyMaySee");
+        fs::write(&registry, meter + &pump).unwrap();
+    });
+    assert_eq!(post(&mut meter, 3), "2.01");
+    arrived(&world, "successor", "{\"a\":1}");
+    let shared = "/simulator/devices/successor/attributes/shared";
+    world.simulator.post(shared, &json!({"interval": 7}));
+    assert_eq!(meter.hear().text(), json!({"interval": 7}).to_string());
+
+    // Removed, by a rename.
+    after(&world, REGISTRY, || replace(&registry, &pump));
+    let last = meter.hear();
+    assert_eq!((last.code(), last.uint(OBSERVE)), ("4.01".to_owned(), None));
+    assert_eq!(post(&mut meter, 4), "4.01");
+    assert_eq!(post(&mut beside, 1), "2.01", "the other device goes on");
+
+    // Back again, in the same session.
+    after(&world, REGISTRY, || {
+        replace(
+            &registry,
+            entry("meter-17", &world.meter, METER_TOKEN) + &pump,
+        );
+    });
+    assert_eq!(post(&mut meter, 5), "2.01");
+    arrived(&world, "meter-17", "{\"a\":1}");
+    assert_eq!(sessions(&world), 1);
+}
+
+/// Kubernetes mounts a ConfigMap as a link to a link to a directory, and swaps the one in the middle.
+#[test]
+fn the_swap_of_a_link_far_above_the_file_is_seen() {
+    let world = World::start();
+    let registry = world.path().join("devices.toml");
+    let version = |name: &str, text: &str| {
+        let directory = world.path().join(name);
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("devices.toml"), text).unwrap();
+        symlink(name, world.path().join("..data_tmp")).unwrap();
+        fs::rename(world.path().join("..data_tmp"), world.path().join("..data")).unwrap();
+    };
+    let pump = entry("pump-03", &world.pump, PUMP_TOKEN);
+    let meter = entry("meter-17", &world.meter, METER_TOKEN);
+    after(&world, REGISTRY, || {
+        version("..2026_11_24_1", &pump);
+        symlink("..data/devices.toml", world.path().join("link")).unwrap();
+        fs::rename(world.path().join("link"), &registry).unwrap();
+    });
+    let mut device = Client::connect(world.address, &world.meter);
+    assert_eq!(post(&mut device, 1), "4.01");
+    after(&world, REGISTRY, || {
+        version("..2026_11_24_2", &(meter + &pump));
+        fs::remove_dir_all(world.path().join("..2026_11_24_1")).unwrap();
+    });
+    assert_eq!(post(&mut device, 2), "2.01");
+}
+
+#[test]
+fn a_registry_with_mistakes_is_refused_whole_and_told_line_by_line() {
+    let world = World::start();
+    let registry = world.path().join("devices.toml");
+    let mut device = Client::connect(world.address, &world.meter);
+    let meter = entry("meter-17", &world.meter, METER_TOKEN);
+    let twice = format!("{}{meter}", entry("other", &world.meter, "Another"));
+    after(&world, REFUSED, || replace(&registry, &twice));
+    let line = world.await_log("already belongs to");
+    assert!(line.contains("devices.toml:7: "), "{line}");
+    after(&world, REFUSED, || {
+        replace(&registry, [0xff, 0, 0xfe].repeat(10_000))
+    });
+    world.await_log("this is not text");
+    after(&world, REFUSED, || {
+        // A gigabyte of nothing.
+        let sparse = fs::File::create(registry.with_extension("new")).unwrap();
+        sparse.set_len(1 << 30).unwrap();
+        fs::rename(registry.with_extension("new"), &registry).unwrap();
+    });
+    world.await_log("the file is larger than");
+    after(&world, REFUSED, || fs::remove_file(&registry).unwrap());
+    world.await_log("there is no such file");
+    assert_eq!(told(&world, REGISTRY), 0);
+    assert_eq!(post(&mut device, 1), "2.01");
+    let mut newcomer = Client::connect(world.address, &world.pump);
+    assert_eq!(post(&mut newcomer, 1), "2.01");
+    // And what is right again is read.
+    after(&world, REGISTRY, || replace(&registry, &meter));
+    assert_eq!(post(&mut newcomer, 2), "4.01");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_certificate_is_shown_to_newcomers_while_sessions_go_on() {
+    let world = World::start();
+    let (certificate, key) = (
+        world.path().join("localhost.pem"),
+        world.path().join("localhost.key"),
+    );
+    let mut before = Client::connect(world.address, &world.meter);
+    let authority = Authority::new("Another CA");
+    let renewed = authority.server();
+    // The certificate alone does not fit the key that is there.
+    let pair = "the gateway's certificate and key";
+    after(&world, REFUSED, || {
+        fs::write(&certificate, &renewed.certificate_pem).unwrap()
+    });
+    world.await_log("the private key does not belong to the certificate");
+    let device = world.meter().await;
+    drop(device);
+    after(&world, &format!("{pair} read again"), || {
+        fs::write(&key, &renewed.key_pem).unwrap();
+    });
+    let device = Device::connect(world.address, &world.pump, &authority.pem).await;
+    let (former, pump) = (&world.authority.pem, Some(&world.pump));
+    let refused = Device::try_connect(world.address, pump, former).await;
+    assert!(refused.is_err(), "the former certificate is still shown");
+    device.ping().await;
+    assert_eq!(post(&mut before, 1), "2.01");
+}
+
+#[test]
+fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let lists = directory.path().join("revoked.pem");
+    // A list must be there from the start, and its authority is made by the world: so it begins with none.
+    fs::write(&lists, Authority::new("Nobody's").revoke(&[])).unwrap();
+    let world = World::with(&Wishes {
+        clients: "",
+        ..Wishes::default()
+    });
+    let configuration = world.path().join("gateway.toml");
+    let text = fs::read_to_string(&configuration).unwrap();
+    let with_lists = format!(
+        "[clients]\nrevocation_lists = {:?}\n",
+        lists.to_str().unwrap()
+    );
+    fs::write(&configuration, text.replace("[clients]\n", &with_lists)).unwrap();
+    fs::write(&lists, world.authority.revoke(&[])).unwrap();
+    let (gateway, address) = world.another();
+    let await_line =
+        |text: &str| gateway.await_line(text, |line| line.contains(text).then_some(()));
+    let mut meter = Client::connect(address, &world.meter);
+    let mut pump = Client::connect(address, &world.pump);
+    // By an authority that is not ours: refused.
+    replace(&lists, Authority::new("Stranger").revoke(&[&world.meter]));
+    await_line("trust anchors and revocation lists not taken over");
+    assert_eq!(post(&mut meter, 1), "2.01");
+    replace(&lists, world.authority.revoke(&[&world.meter]));
+    await_line("client certificate no longer accepted");
+    assert_eq!(meter.hear_or_end(), None, "close_notify");
+    assert_eq!(post(&mut pump, 1), "2.01");
+}
+
+#[test]
+fn a_hang_up_has_all_read_again_changed_or_not() {
+    let mut world = World::start();
+    let mut device = Client::connect(world.address, &world.meter);
+    world.gateway.signal("HUP");
+    for source in [
+        REGISTRY,
+        "the gateway's certificate and key read again",
+        "trust anchors and revocation lists read again",
+    ] {
+        world.await_log(source);
+    }
+    assert_eq!(post(&mut device, 1), "2.01");
+    assert_eq!(sessions(&world), 1);
+}
+
+#[test]
+fn a_token_in_a_file_of_its_own_is_read_again_when_that_file_changes() {
+    let world = World::start();
+    let token = world.path().join("meter-17.token");
+    fs::write(&token, METER_TOKEN).unwrap();
+    let registry = entry("meter-17", &world.meter, "x").replace(
+        "token = \"x\"",
+        &format!("token_file = {:?}", token.to_str().unwrap()),
+    );
+    after(&world, REGISTRY, || {
+        replace(&world.path().join("devices.toml"), registry)
+    });
+    let mut device = Client::connect(world.address, &world.meter);
+    assert_eq!(post(&mut device, 1), "2.01");
+    after(&world, REGISTRY, || fs::write(&token, PUMP_TOKEN).unwrap());
+    assert_eq!(post(&mut device, 2), "2.01");
+    arrived(&world, "pump-03", "{\"a\":1}");
+    after(&world, REFUSED, || {
+        fs::write(&token, "no token, with blanks").unwrap()
+    });
+    assert_eq!(post(&mut device, 3), "2.01");
+}
