@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
@@ -19,6 +20,7 @@ use support::certificates::{Authority, Identity};
 use support::client::Client;
 use support::coap::{CON, Message, OBSERVE, POST, get};
 use support::device::Device;
+use support::process::now;
 use support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, eventually};
 
 const REGISTRY: &str = "device registry read again";
@@ -282,4 +284,71 @@ fn a_token_in_a_file_of_its_own_is_read_again_when_that_file_changes() {
         fs::write(&token, "no token, with blanks").unwrap()
     });
     assert_eq!(post(&mut device, 3), "2.01");
+}
+
+/// 2,000 devices where all tests are run; the bar is
+/// `COAPS_GATEWAY_REGISTRY=100000 cargo test --release --test reload large -- --nocapture`, which prints what it costs.
+#[test]
+fn a_large_registry_is_read_again_while_a_device_is_served() {
+    let wanted = std::env::var("COAPS_GATEWAY_REGISTRY");
+    let devices = wanted.map_or(2_000, |number| number.parse().expect("a number of devices"));
+    let mut world = World::with(&Wishes {
+        log_level: Some("info"),
+        ..Wishes::default()
+    });
+    let registry = world.path().join("devices.toml");
+    let own = fs::read_to_string(&registry).unwrap();
+    let others = |from: usize| -> String {
+        let entry = |n: usize| {
+            format!(
+                "[[device]]\nname = \"sensor-{n:07}\"\nfingerprint = \"{n:064x}\"\ntoken = \"TokenOfSensor{n:07}\"\n"
+            )
+        };
+        (from..from + devices).map(entry).collect()
+    };
+    let mut meter = Client::connect(world.address, &world.meter);
+    assert_eq!(post(&mut meter, 0), "2.01");
+    let empty = world.resident();
+    let mut id = 1;
+    let mut slowest = std::time::Duration::ZERO;
+    let mut read_again = |world: &mut World, from: usize| {
+        let before = told(world, REGISTRY);
+        replace(&registry, own.clone() + &others(from));
+        // A device that talks all the while: its requests are answered as if nothing was.
+        while told(world, REGISTRY) == before {
+            let asked = now();
+            assert_eq!(post(&mut meter, id), "2.01");
+            slowest = slowest.max(asked.elapsed());
+            id += 1;
+        }
+        assert_eq!(post(&mut meter, id), "2.01");
+        id += 1;
+    };
+    read_again(&mut world, 0);
+    let full = world.resident();
+    read_again(&mut world, devices / 2);
+    read_again(&mut world, devices / 2);
+    let again = world.resident();
+    let line = world.await_log("\"devices\":");
+    assert!(line.contains("listening"), "{line}");
+    let log = world.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(REGISTRY)).collect();
+    let half = format!("\"added\":{0},\"removed\":{0},\"changed\":0", devices / 2);
+    assert!(lines[1].contains(&half), "{}", lines[1]);
+    assert!(
+        lines[2].contains("\"added\":0,\"removed\":0"),
+        "{}",
+        lines[2]
+    );
+    let each = |kib: u64| kib.saturating_sub(empty) * 1024 / u64::try_from(devices).unwrap();
+    let times = lines
+        .iter()
+        .filter_map(|line| support::process::field(line, "milliseconds"));
+    println!(
+        "{devices} devices: read and put in force in {} ms; {} bytes of resident memory each after the first \
+         reading, {} after the third; the slowest of {id} requests meanwhile took {slowest:?}",
+        times.collect::<Vec<_>>().join(", "),
+        each(full),
+        each(again),
+    );
 }
