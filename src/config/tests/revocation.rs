@@ -111,11 +111,12 @@ fn each_file_that_can_not_be_used_is_a_mistake_of_its_own() {
 #[test]
 fn lists_without_anchors_or_beside_wrong_ones_are_a_mistake() {
     let place = Place::new();
-    let list = place.write("a.crl", place.list(1, true));
-    let alone = format!("[clients]\nrevocation_lists = {list:?}\n");
+    let paths = ["a.crl", "b.crl"].map(|name| place.write(name, place.list(1, true)));
+    let alone = format!("[clients]\nrevocation_lists = {paths:?}\n");
     let expected: &[&str] = &[
         "gateway.toml:2: clients.revocation_lists:",
         "trust_anchors is not set",
+        "right would be: clients.trust_anchors with the lists' issuers",
     ];
     assert_told(place.load(&alone, &[]), &[expected]);
     // Of a list that can't be verified, nothing is said but that it is there.
