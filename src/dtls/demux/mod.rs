@@ -136,7 +136,9 @@ impl Demux {
     pub fn judge_anew(&self, id: SessionId) -> Option<Refusal> {
         let session = self.sessions.get(&id)?;
         let certificate = session.certificate.as_ref()?;
-        self.policy.rejudge(certificate, self.unix_time).err()
+        let refusal = self.policy.rejudge(certificate, self.unix_time).err();
+        // That an intermediate has ended since says as little of this session as that its own certificate has.
+        refusal.filter(|refusal| *refusal != Refusal::IssuerNotValid)
     }
 
     /// No handshake begins from now on. Newcomers are not answered: they try again, and may find another gateway.
