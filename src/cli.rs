@@ -6,6 +6,7 @@ mod certs;
 mod check;
 mod device;
 mod fingerprint;
+mod healthcheck;
 mod serve;
 
 use crate::config::{Config, Log, Mistakes, Warning};
@@ -44,6 +45,12 @@ enum Command {
     /// Report every mistake in configuration, certificates and registry at once
     #[command(after_help = ENVIRONMENT, after_long_help = EVERY_KEY)]
     Check(ConfigFile),
+    /// Ask the gateway that runs with this configuration whether it is ready: exit code 0 if it is
+    #[command(after_help = "\
+Asks /readyz at listen.admin and prints the answer. Of the configuration only listen.admin is read, so the
+environment must be the gateway's. For a container's health check:
+  HEALTHCHECK CMD [\"coaps-gateway\", \"healthcheck\"]")]
+    Healthcheck(ConfigFile),
     /// Show what certificates are called: SHA-256, and ThingsBoard's SHA3-256 credentials id
     #[command(after_help = "\
 Either goes into the registry (config/devices.toml) as `fingerprint`. SHA-256 is what
@@ -169,6 +176,9 @@ pub fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Run(args) => run(&args),
         Command::Check(args) => check::check(args.config.as_deref(), &mut std::io::stdout().lock()),
+        Command::Healthcheck(args) => {
+            healthcheck::healthcheck(args.config.as_deref(), &mut std::io::stdout().lock())
+        }
         Command::Fingerprint(args) => {
             fingerprint::fingerprint(&args.files, &mut std::io::stdout().lock())
         }
@@ -273,6 +283,6 @@ mod tests {
                 seen += 1;
             }
         }
-        assert!(seen >= 21, "{seen}");
+        assert!(seen >= 22, "{seen}");
     }
 }

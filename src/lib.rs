@@ -46,6 +46,9 @@
 //! What a device observes goes the other way: [`gateway::relay`] polls ThingsBoard for it, and
 //! [`coap::observe`] keeps track of what its client was notified of. The life of a change is told there.
 //!
+//! Who operates it asks on another address: [`admin`] takes the HTTP request, [`gateway::handle`] has the loop make a
+//! copy of its plain counters, and a task outside of the loop makes text of them.
+//!
 //! # Rooms
 //!
 //! | Room | Owns | May use |
@@ -54,7 +57,9 @@
 //! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers |
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device |
-//! | [`gateway`] | joining them | the four above, config, udp, timers |
+//! | [`gateway`] | joining them | the four above, config, udp, timers, metrics, admin |
+//! | [`metrics`] | counts and levels as Prometheus reads them | – |
+//! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | metrics |
 //! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream |
 //! | [`reload`] | files read again while the gateway runs | config, device, dtls, gateway |
 //! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | – |
@@ -87,6 +92,7 @@
     )
 )]
 
+pub mod admin;
 pub mod authority;
 pub mod cli;
 pub mod coap;
@@ -96,6 +102,7 @@ pub mod device;
 pub mod dtls;
 pub mod gateway;
 pub mod logging;
+pub mod metrics;
 pub mod reload;
 pub mod simulator;
 pub mod timers;

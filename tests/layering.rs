@@ -30,7 +30,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     (
         "gateway",
         &[
-            "coap", "dtls", "device", "upstream", "config", "metrics", "udp", "timers",
+            "coap", "dtls", "device", "upstream", "config", "metrics", "admin", "udp", "timers",
         ],
     ),
     ("reload", &["config", "device", "dtls", "gateway"]),
@@ -47,7 +47,16 @@ const ROOMS: &[(&str, &[&str])] = &[
 const EVERYTHING: &[&str] = &["*"];
 
 /// Rooms that must be there: a test that finds nothing proves nothing.
-const MUST_EXIST: &[&str] = &["coap", "dtls", "device", "upstream", "config", "simulator"];
+const MUST_EXIST: &[&str] = &[
+    "coap",
+    "dtls",
+    "device",
+    "upstream",
+    "config",
+    "simulator",
+    "metrics",
+    "admin",
+];
 
 /// Library, and the only place that may name it (a file, or a room as `src/room/`).
 const NAMED_IN: &[(&str, &[&str])] = &[
@@ -55,6 +64,8 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("coap_lite", &["src/coap/message.rs"]),
     ("reqwest", &["src/upstream/client.rs"]),
     ("axum", &["src/simulator/", "src/admin/"]),
+    ("hyper_util", &["src/admin/connections.rs"]),
+    ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
 ];

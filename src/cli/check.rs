@@ -18,6 +18,10 @@ pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
     crate::dtls::engine::Settings::new(&config.server, &config.dtls)?;
     writeln!(out, "The configuration is fine.")?;
     writeln!(out, "  listens on      {} (UDP)", config.listen.coaps)?;
+    match config.listen.admin {
+        Some(address) => writeln!(out, "  admin           {address} (TCP)")?,
+        None => writeln!(out, "  admin           off (listen.admin)")?,
+    }
     writeln!(
         out,
         "  certificate     SHA-256 {}",

@@ -1,7 +1,8 @@
 //! The commands that stay: `run`, `simulator` and `demo`, until Ctrl-C or SIGTERM.
 
 use super::Failed;
-use crate::config::Config;
+use crate::admin::Admin;
+use crate::config::{self, Config};
 use crate::demo;
 use crate::gateway::Gateway;
 use crate::reload::Reload;
@@ -9,10 +10,12 @@ use crate::simulator::Simulator;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tokio::task::AbortHandle;
+use tracing::{error, info, warn};
 
 /// Files beside one for each connection to ThingsBoard: sockets, the log, the runtime's own.
 const OTHER_FILES: u64 = 64;
@@ -35,10 +38,18 @@ pub(super) fn run(mut config: Config) -> Result<(), Failed> {
     serve(async {
         let (asked, insisted) = stop_signals()?;
         let hang_ups = hang_ups()?;
+        let (listen, admin) = (config.listen.admin, config.admin);
+        let server = match listen {
+            Some(address) => Some(Admin::bind(address).await?),
+            None => None,
+        };
         let reload = Reload::new(&mut config);
         let gateway = Gateway::new(config)?;
         tokio::spawn(reload.run(gateway.handle(), hang_ups));
+        let told = server.map(|server| tell(server, admin, &gateway));
         let end = gateway.run(asked, insisted).await;
+        // It told that the gateway drains, and has nothing to tell any more.
+        drop(told);
         match end.cut_off {
             0 => Ok(()),
             cut_off => {
@@ -50,6 +61,32 @@ pub(super) fn run(mut config: Config) -> Result<(), Failed> {
             }
         }
     })
+}
+
+/// Answers those who operate the gateway, for as long as what is returned is kept. Devices are served whatever becomes
+/// of it.
+fn tell(server: Admin, admin: config::Admin, gateway: &Gateway) -> Told {
+    info!(address = %server.local_addr(), sessions = admin.sessions, "listening for those who operate it");
+    let source = Arc::new(gateway.status(admin.require_upstream));
+    let served = tokio::spawn(server.serve(source, admin.sessions));
+    let told = Told(served.abort_handle());
+    tokio::spawn(async move {
+        if let Err(ended) = served.await
+            && ended.is_panic()
+        {
+            error!("listen.admin is not answered any more; devices still are: {ended}");
+        }
+    });
+    told
+}
+
+/// Those who operate the gateway are told until this is dropped.
+struct Told(AbortHandle);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Raises the limit of open files as far as the system allows, and says so where that is too little.

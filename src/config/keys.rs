@@ -3,8 +3,11 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 43] = [
+pub(super) const KEYS: [&str; 46] = [
     "listen.coaps",
+    "listen.admin",
+    "admin.sessions",
+    "admin.require_upstream",
     "server.certificate",
     "server.private_key",
     "clients.trust_anchors",
@@ -136,7 +139,7 @@ mod tests {
             unknown("log.zebra_crossing", &KEYS).right,
             "one of log.level, log.format"
         );
-        let sections = "one of listen, server, clients, devices, upstream, relay, ota, coap, dtls, limits, shutdown, log";
+        let sections = "one of listen, admin, server, clients, devices, upstream, relay, ota, coap, dtls, limits, shutdown, log";
         assert_eq!(unknown(&"x".repeat(1 << 20), &KEYS).right, sections);
     }
 

@@ -5,6 +5,7 @@
 //! registry. Paths are relative to the working directory. Each [`Mistake`] says where it is, what is wrong and what
 //! would be right; a [`Warning`] is for what works, but hardly as it was meant.
 
+mod admin;
 mod certificates;
 mod devices;
 mod file;
@@ -17,6 +18,7 @@ mod relay;
 mod sources;
 mod value;
 
+pub use admin::Admin;
 pub use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 pub use file::{Looked, Stamp};
 pub use mistake::{Mistake, Mistakes, Warning};
@@ -45,6 +47,8 @@ const LARGEST_FILE: u64 = 1024 * 1024;
 pub struct Config {
     /// `[listen]`
     pub listen: Listen,
+    /// `[admin]`
+    pub admin: Admin,
     /// `[server]`: the certificate and key shown to devices.
     pub server: dtls::ServerCredentials,
     /// `[clients]`: which certificates are let in.
@@ -73,11 +77,13 @@ pub struct Config {
     pub sources: Sources,
 }
 
-/// `[listen]`: where devices reach the gateway.
+/// `[listen]`: where devices, and those who operate it, reach the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listen {
     /// `coaps`: the UDP address; port 0 lets the system choose.
     pub coaps: SocketAddr,
+    /// `admin`: the TCP address for probes and metrics, if there is to be one.
+    pub admin: Option<SocketAddr>,
 }
 
 /// Bounds that concern identities, which only the joining of sessions and devices knows.
@@ -127,41 +133,16 @@ impl Config {
     ) -> Result<(Config, Vec<Warning>), Mistakes> {
         let environment: layers::Environment = environment.into_iter().collect();
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-        let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let name = path.display().to_string();
+        let name = file
+            .unwrap_or(Path::new(DEFAULT_FILE))
+            .display()
+            .to_string();
         let mut looked = Vec::new();
-        let text = match file::read(path, LARGEST_FILE, &mut looked)
-            .map(|contents| String::from_utf8(contents.bytes.to_vec()))
-        {
-            Ok(Ok(text)) => text,
-            Err(file::Unreadable::Missing) if file.is_none() => {
-                let message =
-                    "not there; the environment and the defaults are used alone".to_owned();
-                warnings.push(Warning {
-                    place: name.clone(),
-                    key: String::new(),
-                    message,
-                });
-                String::new()
-            }
-            unreadable => {
-                let wrong = match unreadable {
-                    Err(reason) => format!("the configuration can't be read: {reason}"),
-                    Ok(_) => "this is not text (UTF-8)".to_owned(),
-                };
-                let right =
-                    format!("a file like the one that comes with the gateway, {DEFAULT_FILE}");
-                mistakes.push(Mistake {
-                    place: name.clone(),
-                    key: String::new(),
-                    wrong,
-                    right,
-                });
-                // Without the file, keys that it may well set would look forgotten; only the environment's
-                // names can still be checked.
-                layers::merge(&name, "", &environment, &mut mistakes, &mut warnings);
-                return Err(Mistakes(mistakes));
-            }
+        let Some(text) = text_of(file, &name, &mut looked, &mut mistakes, &mut warnings) else {
+            // Without the file, keys that it may well set would look forgotten; only the environment's
+            // names can still be checked.
+            layers::merge(&name, "", &environment, &mut mistakes, &mut warnings);
+            return Err(Mistakes(mistakes));
         };
         let values = layers::merge(&name, &text, &environment, &mut mistakes, &mut warnings);
         let mut sources = Sources::new(name.clone(), values.clone(), environment, looked);
@@ -169,7 +150,9 @@ impl Config {
 
         let listen = Listen {
             coaps: reader.listen(),
+            admin: reader.listen_admin(),
         };
+        let admin = reader.admin(&listen);
         let (server, looked) = reader.take(sources.read_server(now));
         sources.server = looked;
         let (clients, looked) = reader.take(sources.read_clients(now));
@@ -190,6 +173,7 @@ impl Config {
             (Some(server), Some(clients), Some(registry)) if mistakes.is_empty() => {
                 let config = Config {
                     listen,
+                    admin,
                     server,
                     clients,
                     provision,
@@ -209,6 +193,38 @@ impl Config {
             _ => Err(Mistakes(mistakes)),
         }
     }
+}
+
+/// What the configuration file says. `None`: it can't be read, and the mistake is told.
+fn text_of(
+    file: Option<&Path>,
+    name: &str,
+    looked: &mut Vec<Looked>,
+    mistakes: &mut Vec<Mistake>,
+    warnings: &mut Vec<Warning>,
+) -> Option<String> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    let contents = file::read(path, LARGEST_FILE, looked);
+    let wrong = match contents.map(|contents| String::from_utf8(contents.bytes.to_vec())) {
+        Ok(Ok(text)) => return Some(text),
+        Err(file::Unreadable::Missing) if file.is_none() => {
+            warnings.push(Warning {
+                place: name.to_owned(),
+                key: String::new(),
+                message: "not there; the environment and the defaults are used alone".to_owned(),
+            });
+            return Some(String::new());
+        }
+        Err(reason) => format!("the configuration can't be read: {reason}"),
+        Ok(Err(_)) => "this is not text (UTF-8)".to_owned(),
+    };
+    mistakes.push(Mistake {
+        place: name.to_owned(),
+        key: String::new(),
+        wrong,
+        right: format!("a file like the one that comes with the gateway, {DEFAULT_FILE}"),
+    });
+    None
 }
 
 impl Log {

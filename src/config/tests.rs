@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use time::OffsetDateTime;
 
+mod admin;
 mod devices;
 mod relay;
 mod revocation;
@@ -138,7 +139,9 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
 
 #[test]
 fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
-    let shipped = include_str!("../../config/gateway.toml").replace("# ca =", "ca =");
+    let shipped = include_str!("../../config/gateway.toml")
+        .replace("# ca =", "ca =")
+        .replace("# admin =", "admin =");
     let (mut seen, mut section) = (Vec::new(), "");
     for line in shipped.lines() {
         if let Some(name) = line
@@ -153,7 +156,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
             seen.push(format!("{section}.{key}"));
         }
     }
-    assert_eq!(seen.len(), 43);
+    assert_eq!(seen.len(), 46);
     assert_eq!(seen, keys::KEYS);
 
     let place = Place::new();

@@ -5,7 +5,7 @@ mod device;
 mod text;
 
 use crate::authority;
-use crate::config::{Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown, Sources};
+use crate::config::{Admin, Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown, Sources};
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
 use crate::gateway::Gateway;
@@ -141,7 +141,11 @@ fn configuration(
     let server = &certificates.server;
     let relay = Relay::default();
     Ok(Config {
-        listen: Listen { coaps: order.coaps },
+        listen: Listen {
+            coaps: order.coaps,
+            admin: None,
+        },
+        admin: Admin::default(),
         server: credentials(&server.certificate, &server.private_key)?,
         clients: ClientPolicy::new(
             Some(&std::fs::read(&certificates.ca.certificate)?),

@@ -15,6 +15,7 @@
 //! | [`handle`] | what a gateway that runs can be told and asked |
 //! | [`report`] | what it tells of itself |
 //! | [`service`] | a configured gateway, bound and ready to run |
+//! | [`status`] | what those who operate it are told over HTTP |
 //! | [`shard`] | the loop: the only place that waits, and the only one here that reads the clock |
 
 pub mod call;
@@ -36,12 +37,14 @@ pub mod service;
 pub mod shard;
 #[cfg(test)]
 mod simulation;
+pub mod status;
 pub mod translate;
 
 pub use counters::Counters;
 pub use handle::{Change, Handle};
 pub use report::Report;
 pub use service::{Gateway, StartError};
+pub use status::Status;
 
 use crate::config::{Limits, Ota, Relay};
 use crate::{coap, dtls};

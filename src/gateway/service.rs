@@ -4,6 +4,7 @@ use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
 use super::shard::{End, Shard, Stop};
+use super::status::Status;
 use crate::config::{Config, Ota};
 use crate::dtls;
 use crate::udp::Udp;
@@ -57,6 +58,7 @@ fn advice(error: &io::Error) -> &'static str {
 /// A gateway that has everything it needs.
 pub struct Gateway {
     shard: Shard<ThingsBoard>,
+    upstream: Arc<ThingsBoard>,
     address: SocketAddr,
     handle: Handle,
     drain: Duration,
@@ -76,7 +78,7 @@ impl Gateway {
         };
         let timeout = config.upstream.timeout;
         let devices = config.registry.len();
-        let upstream = ThingsBoard::new(config.upstream)?;
+        let upstream = Arc::new(ThingsBoard::new(config.upstream)?);
         let engine = dtls::engine::Settings::new(&config.server, &config.dtls)?;
         let wanted = config.listen.coaps;
         let bind = |error| StartError::Bind {
@@ -97,7 +99,7 @@ impl Gateway {
         let shard = Shard::new(
             core,
             udp,
-            Arc::new(upstream),
+            upstream.clone(),
             timeout,
             settings
                 .max_in_flight
@@ -107,6 +109,7 @@ impl Gateway {
         );
         Ok(Gateway {
             shard,
+            upstream,
             address,
             handle,
             drain: config.shutdown.drain,
@@ -116,6 +119,11 @@ impl Gateway {
     /// Where devices reach it.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What those who operate it may ask. `require_upstream`: whether it is unready where ThingsBoard can't be reached.
+    pub fn status(&self, require_upstream: bool) -> Status {
+        Status::new(self.handle(), self.upstream.clone(), require_upstream)
     }
 
     /// A way to it while it runs.

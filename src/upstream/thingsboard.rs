@@ -62,6 +62,21 @@ impl ThingsBoard {
     }
 }
 
+impl ThingsBoard {
+    /// Whether ThingsBoard can be reached: any answer that is HTTP will do. For a check, not for each request.
+    pub async fn is_reached(&self) -> Result<(), Error> {
+        let call = Call {
+            method: Method::Get,
+            // No resource of the device API, and no token: ThingsBoard has nothing to do.
+            target: Zeroizing::new("/api/v1/".to_owned()),
+            body: Bytes::new(),
+            poll: None,
+            largest_reply: MAX_REPLY,
+        };
+        self.requests.client.exchange(call).await.map(|_| ())
+    }
+}
+
 impl fmt::Debug for ThingsBoard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThingsBoard").finish_non_exhaustive()

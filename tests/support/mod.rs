@@ -10,6 +10,7 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
+pub(crate) mod admin;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod coap;

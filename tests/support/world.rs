@@ -21,6 +21,8 @@ use tempfile::TempDir;
 pub(crate) struct Wishes<'a> {
     /// Instead of a port of the system's choice on 127.0.0.1.
     pub(crate) listen: Option<&'a str>,
+    /// Answers those who operate it, on a port of the system's choice.
+    pub(crate) admin: bool,
     /// Lines for `[upstream]`, beside its URL.
     pub(crate) upstream: &'a str,
     /// Lines for `[clients]`, beside the trust anchors.
@@ -209,7 +211,8 @@ fn gateway_toml(directory: &Path, url: &str, wishes: &Wishes<'_>) -> String {
     let mut text = String::new();
     let mut section = |name: &str, lines: &str| write!(text, "[{name}]\n{lines}\n").unwrap();
     let listen = wishes.listen.unwrap_or("127.0.0.1:0");
-    section("listen", &format!("coaps = {listen:?}"));
+    let admin = if wishes.admin { "127.0.0.1:0" } else { "" };
+    section("listen", &format!("coaps = {listen:?}\nadmin = {admin:?}"));
     let (certificate, key) = (file("localhost.pem"), file("localhost.key"));
     section(
         "server",

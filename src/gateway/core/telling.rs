@@ -2,6 +2,8 @@
 
 use super::Core;
 use crate::dtls::SessionId;
+use crate::gateway::peers::Peer;
+use crate::gateway::relay::Kind;
 use crate::gateway::report::{Levels, Report, SessionLine, State};
 use std::time::Instant;
 
@@ -43,7 +45,24 @@ impl Core {
             age: now.saturating_duration_since(peer.since()),
             silent: now.saturating_duration_since(peer.last_heard()),
             version: peer.version(),
-            observes: Vec::new(),
+            observes: self.observed_through(peer),
         })
+    }
+
+    /// What a device observes through this session, and not through another of its own.
+    fn observed_through(&self, peer: &Peer) -> Vec<&'static str> {
+        let relay = peer.device.as_ref().and_then(|device| {
+            let id = self.relays.find(&device.name)?;
+            self.relays.get(id)
+        });
+        let kinds = [(Kind::Attributes, "attributes"), (Kind::Commands, "rpc")];
+        kinds
+            .into_iter()
+            .filter(|(kind, _)| {
+                let observation = relay.and_then(|relay| relay.observation(*kind));
+                observation.is_some_and(|observation| observation.session == peer.session)
+            })
+            .map(|(_, name)| name)
+            .collect()
     }
 }

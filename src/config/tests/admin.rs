@@ -1,0 +1,79 @@
+//! `listen.admin` and `[admin]`.
+
+use super::*;
+
+fn warnings(text: &str) -> Vec<String> {
+    let (_, warnings) = Place::new().load(text, &[]).unwrap();
+    let about = |warning: &&Warning| warning.key.starts_with("admin.");
+    warnings
+        .iter()
+        .filter(about)
+        .map(Warning::to_string)
+        .collect()
+}
+
+#[test]
+fn nobody_is_told_anything_unless_an_address_is_given() {
+    for text in ["", "[listen]\nadmin = \"\""] {
+        let (config, _) = Place::new().load(text, &[]).unwrap();
+        assert_eq!(config.listen.admin, None);
+        assert_eq!(config.admin, Admin::default());
+        assert!(!config.admin.sessions && !config.admin.require_upstream);
+    }
+    let text =
+        "[listen]\nadmin = \"127.0.0.1:9684\"\n[admin]\nsessions = true\nrequire_upstream = true";
+    let (config, _) = Place::new().load(text, &[]).unwrap();
+    assert_eq!(config.listen.admin, Some("127.0.0.1:9684".parse().unwrap()));
+    assert!(config.admin.sessions && config.admin.require_upstream);
+    assert_told(
+        Place::new().load("[listen]\nadmin = \"9684\"", &[]),
+        &[&[
+            "gateway.toml:2: listen.admin",
+            "\"9684\" is no address",
+            "127.0.0.1:9684",
+        ]],
+    );
+}
+
+#[test]
+fn what_is_told_to_more_than_this_machine_or_to_nobody_is_warned_of() {
+    let to_all = "[listen]\nadmin = \"0.0.0.0:9684\"\n[admin]\nsessions = true";
+    let [warning] = &warnings(to_all)[..] else {
+        panic!("one warning");
+    };
+    assert!(
+        warning.contains("names and addresses of all devices"),
+        "{warning}"
+    );
+    for key in ["sessions", "require_upstream"] {
+        let [warning] = &warnings(&format!("[admin]\n{key} = true"))[..] else {
+            panic!("one warning");
+        };
+        assert!(warning.contains("has no effect"), "{warning}");
+    }
+    assert!(warnings("[listen]\nadmin = \"0.0.0.0:9684\"").is_empty());
+    assert!(warnings("[listen]\nadmin = \"[::1]:1\"\n[admin]\nsessions = true").is_empty());
+}
+
+#[test]
+fn the_address_alone_is_read_where_nothing_else_is_wanted() {
+    let place = Place::new();
+    let ask = |text: &str, environment: &[(&str, &str)]| {
+        let file = place.write("gateway.toml", text);
+        let pairs = environment
+            .iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        Admin::address(Some(&file), pairs)
+    };
+    // No certificate is there, a key is unknown, another has no sense: not asked about here.
+    let text = "[listen]\nadmin = \"127.0.0.1:1\"\nzebra = 1\n[log]\nlevel = \"loud\"";
+    assert_eq!(ask(text, &[]), Ok(Some("127.0.0.1:1".parse().unwrap())));
+    let other = [("COAPS_GATEWAY__LISTEN__ADMIN", "127.0.0.1:2")];
+    assert_eq!(ask(text, &other), Ok(Some("127.0.0.1:2".parse().unwrap())));
+    assert_eq!(ask("", &[]), Ok(None));
+    for wrong in ["[listen]\nadmin = 1", "[listen\n"] {
+        assert_eq!(ask(wrong, &[]).unwrap_err().0.len(), 1, "{wrong}");
+    }
+    let nowhere = place.path("nowhere.toml");
+    assert!(Admin::address(Some(&nowhere), []).is_err());
+}

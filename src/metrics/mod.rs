@@ -1,0 +1,140 @@
+//! Metrics as Prometheus reads them: families of samples, and the text they become.
+//!
+//! Nothing is counted here. Who counts keeps plain numbers, and makes a [`Scrape`] of a copy of them when it is
+//! asked. So there is one place for each count, and none is shared between threads.
+//!
+//! [`text`] is the only file that names Prometheus's library.
+
+mod histogram;
+mod process;
+mod text;
+
+pub use histogram::{BOUNDS, Histogram};
+pub use process::process;
+
+use std::borrow::Cow;
+
+/// One label: its name, and one of few values. What a peer chooses (a device's name, an address, a path) never
+/// becomes one: their number would have no bound.
+pub type Label = (&'static str, Cow<'static, str>);
+
+/// Metrics of one moment.
+#[derive(Debug, Default)]
+pub struct Scrape {
+    families: Vec<Family>,
+}
+
+/// One metric under its name, with all its labels.
+#[derive(Debug)]
+struct Family {
+    name: &'static str,
+    help: &'static str,
+    samples: Samples,
+}
+
+#[derive(Debug)]
+enum Samples {
+    Counter(Vec<(Vec<Label>, u64)>),
+    Seconds(f64),
+    Gauge(Vec<(Vec<Label>, f64)>),
+    Histogram(Vec<(Vec<Label>, Histogram)>),
+}
+
+impl Scrape {
+    /// A count since the start. Its name ends in `_total` in the text, and does not here.
+    pub fn counter(&mut self, name: &'static str, help: &'static str, count: u64) {
+        self.counters(name, help, [(Vec::new(), count)]);
+    }
+
+    /// Counts since the start, told apart by one label.
+    pub fn counters_by(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        counts: impl IntoIterator<Item = (&'static str, u64)>,
+    ) {
+        let one = |(value, count)| (vec![(label, Cow::Borrowed(value))], count);
+        self.counters(name, help, counts.into_iter().map(one));
+    }
+
+    /// Counts since the start, told apart by several labels.
+    pub fn counters(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        counts: impl IntoIterator<Item = (Vec<Label>, u64)>,
+    ) {
+        let samples = Samples::Counter(counts.into_iter().collect());
+        self.push(name, help, samples);
+    }
+
+    /// Time used since the start. Its name ends in `_total` in the text, and does not here.
+    pub fn seconds(&mut self, name: &'static str, help: &'static str, seconds: f64) {
+        self.push(name, help, Samples::Seconds(seconds));
+    }
+
+    /// A level.
+    pub fn gauge(&mut self, name: &'static str, help: &'static str, level: f64) {
+        self.gauges(name, help, [(Vec::new(), level)]);
+    }
+
+    /// Levels, told apart by one label.
+    pub fn gauges_by(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        levels: impl IntoIterator<Item = (&'static str, f64)>,
+    ) {
+        let one = |(value, level)| (vec![(label, Cow::Borrowed(value))], level);
+        self.gauges(name, help, levels.into_iter().map(one));
+    }
+
+    /// Levels, told apart by several labels.
+    pub fn gauges(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        levels: impl IntoIterator<Item = (Vec<Label>, f64)>,
+    ) {
+        let samples = Samples::Gauge(levels.into_iter().collect());
+        self.push(name, help, samples);
+    }
+
+    /// How often something took how long, told apart by one label.
+    pub fn histograms_by(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        label: &'static str,
+        all: impl IntoIterator<Item = (&'static str, Histogram)>,
+    ) {
+        let one = |(value, histogram)| (vec![(label, Cow::Borrowed(value))], histogram);
+        let samples = Samples::Histogram(all.into_iter().map(one).collect());
+        self.push(name, help, samples);
+    }
+
+    fn push(&mut self, name: &'static str, help: &'static str, samples: Samples) {
+        self.families.push(Family {
+            name,
+            help,
+            samples,
+        });
+    }
+
+    /// As `application/openmetrics-text; version=1.0.0`.
+    pub fn text(self) -> String {
+        text::encode(self)
+    }
+}
+
+/// A size as a level. Exact up to 2^53.
+#[expect(clippy::as_conversions, reason = "there is no other way to a float")]
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+pub fn level(size: usize) -> f64 {
+    size as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What those who operate the gateway see of the real binary: liveness, readiness, and the health check's exit code.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+mod support;
+
+use serde_json::json;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+use support::admin::Admin;
+use support::coap::get;
+use support::process::run;
+use support::world::{Wishes, World, nobody};
+
+fn world(sections: &str) -> (World, Admin) {
+    let world = World::with(&Wishes {
+        admin: true,
+        sections,
+        ..Wishes::default()
+    });
+    let admin = Admin::of(&world.gateway);
+    (world, admin)
+}
+
+/// Exit code, standard output, standard error.
+fn healthcheck(address: &str) -> (Option<i32>, String, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
+    command.current_dir(directory.path()).arg("healthcheck");
+    command
+        .env_clear()
+        .env("COAPS_GATEWAY__LISTEN__ADMIN", address);
+    let output = run(&mut command, Duration::from_secs(30));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn a_gateway_that_serves_is_alive_and_ready_and_says_what_it_has_looked_at() {
+    let (_world, admin) = world("");
+    assert_eq!(admin.get("/livez"), (200, "ok\n".to_owned()));
+    let (status, words) = admin.get("/readyz");
+    assert_eq!(status, 200, "{words}");
+    assert_eq!(
+        words,
+        "ready\nok: it serves\nok: 2 devices are registered\nok: ThingsBoard can be reached\n"
+    );
+    let (code, out, errors) = healthcheck(&admin.address.to_string());
+    assert_eq!((code, out, errors), (Some(0), words, String::new()));
+}
+
+#[test]
+fn an_upstream_that_can_not_be_reached_is_a_warning_and_unreadiness_only_where_that_is_wanted() {
+    for (sections, expected, code) in [
+        ("", 200, Some(0)),
+        ("[admin]\nrequire_upstream = true", 503, Some(1)),
+    ] {
+        let world = World::with(&Wishes {
+            admin: true,
+            sections,
+            url: Some(nobody()),
+            ..Wishes::default()
+        });
+        let admin = Admin::of(&world.gateway);
+        let (status, words) = admin.get("/readyz");
+        assert_eq!(status, expected, "{words}");
+        assert!(words.contains("ThingsBoard can't be reached"), "{words}");
+        assert!(!words.contains("ok: ThingsBoard"), "{words}");
+        assert_eq!(admin.get("/livez").0, 200);
+        let (exit, out, _) = healthcheck(&admin.address.to_string());
+        assert_eq!(exit, code, "{out}");
+        assert!(out.contains("ThingsBoard can't be reached"), "{out}");
+    }
+}
+
+#[test]
+fn an_upstream_that_is_silent_does_not_keep_the_answer_waiting() {
+    let (world, admin) = world("");
+    let fault = json!({"path": "/api/v1/", "hang": true, "times": 1});
+    world.simulator.fault(&fault);
+    let (status, words) = admin.get("/readyz");
+    assert_eq!(status, 200);
+    assert!(
+        words.contains("warning: ThingsBoard does not answer"),
+        "{words}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_stops_is_not_ready_at_once_and_alive_until_its_end() {
+    let (mut world, admin) = world("[shutdown]\ndrain = \"20s\"");
+    let device = world.meter().await;
+    world
+        .simulator
+        .fault(&json!({"path": "/api/v1/*/attributes", "delayMs": 3000, "times": 1}));
+    let asked =
+        tokio::spawn(async move { device.request(get(&["api", "v1", "attributes"])).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    world.gateway.signal("TERM");
+    world.await_log("stopping: no new handshakes");
+    let (status, words) = admin.get("/readyz");
+    assert_eq!(status, 503, "{words}");
+    assert!(words.contains("not ready: it is stopping\n"), "{words}");
+    assert_eq!(admin.get("/livez").0, 200);
+    let (exit, out, _) = healthcheck(&admin.address.to_string());
+    assert_eq!(exit, Some(1), "{out}");
+    let _ = asked.await.unwrap();
+    world.gateway.await_end();
+}
+
+#[test]
+fn the_health_check_says_what_is_in_its_way() {
+    let (code, _, errors) = healthcheck("");
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.starts_with("error: listen.admin is not set"),
+        "{errors}"
+    );
+    let free: SocketAddr = nobody().trim_start_matches("http://").parse().unwrap();
+    let (code, _, errors) = healthcheck(&free.to_string());
+    assert_eq!(code, Some(1));
+    assert!(errors.contains("nothing listens there"), "{errors}");
+    let (code, _, errors) = healthcheck("zebra");
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.contains("listen.admin: \"zebra\" is no address"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn an_address_that_is_taken_ends_the_start_with_what_to_do() {
+    let (world, admin) = world("");
+    let configuration = world.path().join("gateway.toml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
+    command
+        .env_clear()
+        .env("COAPS_GATEWAY__LISTEN__ADMIN", admin.address.to_string());
+    command.arg("run").arg("--config").arg(configuration);
+    let output = run(&mut command, Duration::from_secs(30));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1));
+    let expected = format!("error: listen.admin: TCP {} can't be bound", admin.address);
+    assert!(
+        errors.contains(&expected) && errors.contains("ss -ltnp"),
+        "{errors}"
+    );
+}
