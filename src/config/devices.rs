@@ -2,6 +2,7 @@
 
 mod entry;
 mod listing;
+mod pieces;
 
 pub use listing::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 
@@ -12,6 +13,7 @@ use super::mistake::{Mistake, Wrong, shown};
 use super::reader::Reader;
 use crate::device::{Device, Fingerprint, Registry};
 use entry::Entry;
+use pieces::{Piece, Pieces};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
@@ -28,6 +30,7 @@ const DEFAULT: &str = "config/devices.toml";
 const KEY: &str = "devices.file";
 const EMPTY: &str = "every device gets 4.01 until it is registered";
 const ONE_FOR_ONE: &str = "one name and one certificate for one device";
+const ONCE_FOR_EACH: &str = "[[device]] in two brackets, once for each";
 const KEYS: [&str; 6] = [
     "name",
     "fingerprint",
@@ -91,12 +94,14 @@ fn judge(
     };
     let mut file = DevicesFile {
         name,
-        lines: Lines::of(text),
+        lines: Lines::of(""),
         environment,
         purpose,
         listed: Vec::new(),
         held_elsewhere: Vec::new(),
         registry: Registry::default(),
+        seen: 0,
+        list: None,
         mistakes: Vec::new(),
         count: 0,
         names: HashMap::new(),
@@ -108,10 +113,12 @@ fn judge(
         open_to_all: Vec::new(),
         looked: Vec::new(),
     };
-    let (document, damaged) = syntax(name, text, &file.lines, reader.mistakes());
-    // What is recovered around a syntax error says little about what was meant.
-    if damaged.is_empty() {
-        file.read(&document);
+    let damages = file.read(text);
+    reader.note(std::mem::take(&mut file.looked));
+    if !damages.is_empty() {
+        // What stands around a syntax error says little about what was meant.
+        reader.mistakes().extend(damages);
+        return Default::default();
     }
     let DevicesFile {
         mut registry,
@@ -122,10 +129,8 @@ fn judge(
         shared_tokens,
         listed,
         held_elsewhere,
-        looked,
         ..
     } = file;
-    reader.note(looked);
     let more = count.saturating_sub(mistakes.len());
     if more > 0 {
         let wrong = format!("{more} more mistakes in this file");
@@ -137,7 +142,7 @@ fn judge(
         });
     }
     let none = registry.is_empty() && listed.is_empty();
-    if none && mistakes.is_empty() && damaged.is_empty() {
+    if none && mistakes.is_empty() {
         reader.warn_at(
             name.to_owned(),
             "",
@@ -190,6 +195,7 @@ enum Purpose {
 /// The file while it is read.
 struct DevicesFile<'a> {
     name: &'a str,
+    /// Of the piece that is being read.
     lines: Lines,
     environment: &'a Environment,
     purpose: Purpose,
@@ -198,6 +204,10 @@ struct DevicesFile<'a> {
     listed: Vec<ListedDevice>,
     /// Lines of devices whose tokens stand where they can't be read here.
     held_elsewhere: Vec<usize>,
+    /// Devices seen so far, right or wrong.
+    seen: usize,
+    /// On which line a list stands that takes the place of all `[[device]]`.
+    list: Option<usize>,
     mistakes: Vec<Mistake>,
     /// How many mistakes there are; beyond a bound they are only counted.
     count: usize,
@@ -252,13 +262,50 @@ impl DevicesFile<'_> {
         self.mistake(line, format!("{}: {key}", entry.label), wrong, right);
     }
 
-    fn read(&mut self, document: &Spanned<DeTable<'_>>) {
+    /// Reads the whole file, a piece at a time. Gives what is no TOML, if anything; then nothing else counts.
+    fn read(&mut self, text: &str) -> Vec<Mistake> {
+        let mut damages = Vec::new();
+        for piece in Pieces::of(text) {
+            self.lines = Lines::after(piece.before, piece.text);
+            if piece.is_too_large {
+                let wrong = Wrong::new(
+                    "what begins here goes on for more than a mebibyte",
+                    ONCE_FOR_EACH,
+                );
+                damages.push(Mistake::new(self.place(piece.before + 1), "", wrong));
+                break;
+            }
+            let (document, _) = syntax(self.name, piece.text, &self.lines, &mut damages);
+            if damages.is_empty() {
+                self.read_piece(&piece, &document);
+            } else if damages.len() >= MOST_MISTAKES {
+                break;
+            }
+        }
+        damages.truncate(MOST_MISTAKES);
+        damages
+    }
+
+    fn read_piece(&mut self, piece: &Piece<'_>, document: &Spanned<DeTable<'_>>) {
+        if let (true, Some(list)) = (piece.is_entry(), self.list) {
+            let wrong = format!("all devices stand in the list on line {list}");
+            let key = "device".to_owned();
+            self.mistake(piece.before + 1, key, wrong, ONCE_FOR_EACH);
+            return;
+        }
         for (key, value) in document.get_ref() {
             let line = self.lines.at(key.span().start);
             match (key.get_ref().as_ref(), value.get_ref()) {
                 ("device", DeValue::Array(devices)) => {
-                    for (index, device) in devices.iter().enumerate() {
-                        self.device(index + 1, device);
+                    // `[[ device ]]` may be written in other ways: a device's text then begins with its header.
+                    let first = devices.iter().next().map(|first| first.span().start);
+                    let text = first.and_then(|start| piece.text.get(start..));
+                    if !text.is_some_and(|text| text.starts_with('[')) {
+                        self.list = Some(line);
+                    }
+                    for device in devices {
+                        self.seen += 1;
+                        self.device(self.seen, device);
                     }
                 }
                 ("device", _) => {
@@ -266,7 +313,7 @@ impl DevicesFile<'_> {
                         line,
                         "device".into(),
                         "this is not a list of devices",
-                        "[[device]] in two brackets, once for each",
+                        ONCE_FOR_EACH,
                     );
                 }
                 (unknown, _) => {
@@ -274,7 +321,7 @@ impl DevicesFile<'_> {
                         line,
                         unknown.to_owned(),
                         "there is no such key",
-                        "[[device]] in two brackets, once for each",
+                        ONCE_FOR_EACH,
                     );
                 }
             }

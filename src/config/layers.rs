@@ -194,21 +194,25 @@ pub(super) fn syntax<'a>(
 }
 
 /// Where lines begin, to tell a line's number from a byte's position.
-pub(super) struct Lines(Vec<usize>);
+pub(super) struct Lines {
+    ends: Vec<usize>,
+    /// Lines before the text, where it is only part of a file.
+    before: usize,
+}
 
 impl Lines {
     pub(super) fn of(text: &str) -> Self {
-        Lines(
-            text.bytes()
-                .enumerate()
-                .filter(|(_, byte)| *byte == b'\n')
-                .map(|(at, _)| at)
-                .collect(),
-        )
+        Lines::after(0, text)
+    }
+
+    /// For a text before which so many lines stand.
+    pub(super) fn after(before: usize, text: &str) -> Self {
+        let ends = text.match_indices('\n').map(|(at, _)| at).collect();
+        Lines { ends, before }
     }
 
     /// The line, counted from 1, in which this byte stands.
     pub(super) fn at(&self, byte: usize) -> usize {
-        self.0.partition_point(|end| *end < byte) + 1
+        self.before + self.ends.partition_point(|end| *end < byte) + 1
     }
 }

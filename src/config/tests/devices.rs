@@ -171,6 +171,72 @@ fn a_registry_of_rubbish_is_refused_and_a_slip_in_it_shows_the_line_alone() {
     assert_told(result, &[&["devices.bin: this is not text"]]);
 }
 
+#[test]
+fn a_registry_of_endless_text_is_refused_at_the_first_mebibyte() {
+    let place = Place::new();
+    let rubbish = "no TOML at all\n".repeat(200_000);
+    assert_told(
+        place.devices(&rubbish),
+        &[&["devices.toml:1: what begins here goes on for more than a mebibyte"]],
+    );
+    let entry = format!("[[device]]\nname = \"a\"\nfingerprint = \"{ONES}\"\ntoken = \"T\"\n");
+    assert_told(
+        place.devices(&(entry + "# comment\n[[device]]\n" + &rubbish)),
+        &[&["devices.toml:6: what begins here", "once for each"]],
+    );
+}
+
+#[test]
+fn devices_in_a_list_are_all_devices_there_are() {
+    let place = Place::new();
+    let inline = "device = [{ name = \"a\", fingerprint = \"sha3:11\", token = \"T\" }]\n"
+        .replace("11", ONES);
+    assert_eq!(place.devices(&inline).unwrap().0.registry.len(), 1);
+    let entry = format!("name = \"b\"\nfingerprint = \"{ONES}\"\ntoken = \"S\"\n");
+    assert_told(
+        place.devices(&format!("{inline}[[device]]\n{entry}")),
+        &[&["devices.toml:2: device:", "in the list on line 1"]],
+    );
+    // The header has more spellings than one.
+    let mixed = format!(
+        "\u{feff}[[ device ]]\n{}[[device]]\n{entry}[[\"device\"]]\n{}",
+        entry
+            .replace('b', "c")
+            .replace("1111", "2222")
+            .replace('S', "U"),
+        entry
+            .replace('b', "d")
+            .replace("1111", "3333")
+            .replace('S', "V"),
+    );
+    assert_eq!(place.devices(&mixed).unwrap().0.registry.len(), 3);
+}
+
+#[test]
+fn damages_and_mistakes_have_the_line_of_the_whole_file() {
+    let place = Place::new();
+    let entry = |name: &str, digit: &str| {
+        format!(
+            "[[device]]\nname = \"{name}\"\nfingerprint = \"{}\"\ntoken = \"T-{name}\"\n\n# next\n",
+            digit.repeat(64)
+        )
+    };
+    let (first, second) = (entry("a", "a"), entry("b", "b"));
+    let slip = second.replace("\"T-b\"", "\"T-b");
+    assert_told(
+        place.devices(&format!("{first}{slip}{}", first.replace("name", "nam"))),
+        &[&["devices.toml:10: this is not TOML"]],
+    );
+    assert_told(
+        place.devices(&format!("{first}{second}{}", first.replace("name", "nam"))),
+        &[
+            &["devices.toml:13: device 3: name", "no name"],
+            &["devices.toml:14: device 3:", "did you mean name?"],
+            &["devices.toml:15: device 3:", "on line 1"],
+        ],
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn secrets_that_everyone_may_read_are_warned_about() {
