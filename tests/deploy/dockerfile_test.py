@@ -1,0 +1,157 @@
+"""deploy/Dockerfile. No engine runs here: what an engine would trip over is looked for one by one."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from dockerfile_parse import DockerfileParser
+
+from project import DEPLOY, NO_DEVICE, NO_FILE, ROOT, Case, cargo_package
+
+BINARY = "/usr/local/bin/coaps-gateway"
+
+
+def stages():
+    """Lists of (instruction, value), one for each FROM, which is its first."""
+    with open(DEPLOY / "Dockerfile", "rb") as file:
+        structure = DockerfileParser(fileobj=file).structure
+    found = []
+    for step in structure:
+        if step["instruction"] == "FROM":
+            found.append([])
+        if step["instruction"] != "COMMENT":
+            found[-1].append((step["instruction"], step["value"]))
+    return found
+
+
+def all_of(stage, instruction):
+    return [value for name, value in stage if name == instruction]
+
+
+class Dockerfile(Case):
+    def setUp(self):
+        super().setUp()
+        self.build, self.final = stages()
+
+    def only(self, instruction):
+        (value,) = all_of(self.final, instruction)
+        return value
+
+    def test_base_images_are_pinned_and_of_one_debian(self):
+        build, name = re.fullmatch(r"rust:(\S+) AS (\S+)", all_of(self.build, "FROM")[0]).groups()
+        version, _, debian = build.split("-")
+        self.assertEqual(name, "build")
+        wanted = cargo_package()["rust-version"]
+        self.assertGreaterEqual(*([int(part) for part in v.split(".")] for v in (version, wanted)))
+        # Debian 12 has glibc 2.36; a binary made with a newer one does not start.
+        self.assertEqual(debian, "bookworm")
+        self.assertEqual(self.only("FROM"), "gcr.io/distroless/cc-debian12:nonroot")
+
+    def test_the_final_stage_needs_no_shell(self):
+        self.assertEqual(all_of(self.final, "RUN"), [])
+        health = re.fullmatch(r"(?s).*\bCMD\s+(\[.*\])", self.only("HEALTHCHECK")).group(1)
+        self.assertEqual(json.loads(health), [BINARY, "healthcheck"])
+        self.assertEqual(json.loads(self.only("ENTRYPOINT")), [BINARY])
+        self.assertEqual(json.loads(self.only("CMD")), ["run"])
+
+    def test_it_is_not_root_by_number_and_stops_by_sigterm(self):
+        user, group = self.only("USER").split(":")
+        self.assertGreater(int(user), 0)
+        self.assertGreater(int(group), 0)
+        self.assertEqual(self.only("STOPSIGNAL"), "SIGTERM")
+        self.assertEqual(self.only("EXPOSE").split(), ["5684/udp", "9684/tcp"])
+
+    def test_the_binary_that_is_built_is_the_one_that_starts(self):
+        (run,) = all_of(self.build, "RUN")
+        self.assertIn("cargo build --release --locked --bin coaps-gateway", run)
+        self.assertIn("target/release/coaps-gateway /out/coaps-gateway", run)
+        for cache in ("/usr/local/cargo/registry", "/src/target"):
+            self.assertIn(f"--mount=type=cache,target={cache}", run)
+        self.assertEqual(all_of(self.final, "COPY"), [f"--from=build /out/coaps-gateway {BINARY}"])
+
+    def test_the_label_tells_the_version_of_cargo_toml(self):
+        self.assertEqual(self.only("ARG"), f"VERSION={cargo_package()['version']}")
+        self.assertIn('org.opencontainers.image.version="${VERSION}"', self.only("LABEL"))
+
+    def let_in(self):
+        """The names .dockerignore lets into the context."""
+        text = (ROOT / ".dockerignore").read_text()
+        lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+        self.assertEqual(lines[0], "*", "everything is kept out first")
+        for line in lines[1:]:
+            self.assertRegex(line, r"^![A-Za-z.]+$", "then whole names are let in")
+        return {line[1:] for line in lines[1:]}
+
+    def test_the_context_has_what_is_copied_and_no_more(self):
+        copied = {source for value in all_of(self.build, "COPY") for source in value.split()[:-1]}
+        self.assertEqual(self.let_in(), copied)
+        for name in copied:
+            self.assertTrue((ROOT / name).exists(), name)
+        self.assertFalse(copied & {"certs", "target", "deploy", ".git"})
+
+    def test_what_is_copied_is_a_whole_package(self):
+        src = self.directory / "src"
+        for value in all_of(self.build, "COPY"):
+            *sources, into = value.split()
+            for source in sources:
+                to = src / into / (source if into == "./" else "")
+                to.parent.mkdir(parents=True, exist_ok=True)
+                copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+                copy(ROOT / source, to)
+        # Cargo says which target's file is missing, and whether the lock file is whole.
+        metadata = json.loads(
+            subprocess.run(
+                ["cargo", "metadata", "--locked", "--offline", "--format-version", "1"],
+                cwd=src, capture_output=True, text=True, check=True,
+            ).stdout
+        )
+        (package,) = [one for one in metadata["packages"] if one["id"] in metadata["workspace_members"]]
+        self.assertIn("coaps-gateway", [one["name"] for one in package["targets"] if "bin" in one["kind"]])
+        included = 0
+        for path in (src / "src").rglob("*.rs"):
+            for name in re.findall(r'include_(?:str|bytes)!\(\s*"([^"]+)"', path.read_text()):
+                self.assertTrue((path.parent / name).exists(), f"{path.relative_to(src)} includes {name}")
+                included += 1
+        self.assertGreater(included, 0)
+
+    def variables(self):
+        """What the image sets, for a gateway in a directory that has what would be mounted."""
+        self.make_certificates(self.directory / "certs")
+        os.mkdir(self.directory / "config")
+        shutil.copy(ROOT / "config/devices.toml", self.directory / "config")
+        os.chmod(self.directory / "config/devices.toml", 0o600)
+        return dict(value.split("=", 1) for value in all_of(self.final, "ENV"))
+
+    def test_the_gateway_knows_the_variables_it_sets(self):
+        variables = self.variables()
+        self.assertIn("COAPS_GATEWAY__LISTEN__ADMIN", variables, "or the health check has nobody to ask")
+        self.gateway_reads(["check"], variables, self.directory, [NO_FILE, NO_DEVICE])
+
+    def test_a_gateway_that_runs_is_healthy_and_one_that_ended_is_not(self):
+        variables = self.variables()
+        # The same, on ports that nobody else has.
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            variables["COAPS_GATEWAY__LISTEN__ADMIN"] = "127.0.0.1:%d" % free.getsockname()[1]
+        variables["COAPS_GATEWAY__LISTEN__COAPS"] = "127.0.0.1:0"
+        started = {"cwd": self.directory, "env": variables, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+
+        def health():
+            return subprocess.run([os.environ["GATEWAY"], "healthcheck"], **started, timeout=10)
+
+        with subprocess.Popen([os.environ["GATEWAY"], "run"], **started) as gateway:
+            try:
+                until = time.monotonic() + 20
+                while health().returncode != 0 and gateway.poll() is None and time.monotonic() < until:
+                    time.sleep(0.1)
+                told = health()
+                self.assertEqual(told.returncode, 0, told.stdout)
+                gateway.send_signal(getattr(signal, self.only("STOPSIGNAL")))
+                self.assertEqual(gateway.wait(20), 0)
+            finally:
+                gateway.kill()
+        self.assertEqual(health().returncode, 1)

@@ -1,0 +1,328 @@
+"""deploy/kubernetes, as kustomize renders it: schemas, and that each name leads somewhere."""
+
+import base64
+import functools
+import os
+import re
+import subprocess
+
+import kubernetes_validate
+import yaml
+
+from project import DEPLOY, NO_FILE, PLAIN_HTTP, Case, amount, cargo_package, commands_of, setting
+
+KUBERNETES = DEPLOY / "kubernetes"
+OVERLAYS = ("gateway", "monitored", "sidecar")
+ETC = "/etc/coaps-gateway"
+VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")
+
+
+def containers(workload):
+    return {one["name"]: one for one in workload["spec"]["template"]["spec"]["containers"]}
+
+
+def environment(container):
+    """As the kubelet would set it for a pod at 127.0.0.1."""
+    found = {}
+    for variable in container["env"]:
+        value = variable.get("value")
+        if value is None:
+            assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}, variable
+            value = "127.0.0.1"
+        # Only a variable that stands before it can be referred to.
+        found[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found[name.group(1)], value)
+    return found
+
+
+def selects(selector, labels):
+    return bool(selector) and selector.items() <= labels.items()
+
+
+def of_each_gateway(check):
+    """Checks what is rendered, the Deployment in it, and the gateway's container: alone, and as a sidecar."""
+
+    @functools.wraps(check)
+    def of_both(self):
+        for overlay, name in (("gateway", "gateway"), ("sidecar", "coaps-gateway")):
+            documents = self.render(overlay)
+            workload = self.of_kind(documents, "Deployment")
+            with self.subTest(overlay):
+                check(self, documents, workload, containers(workload)[name])
+
+    return of_both
+
+
+class Kubernetes(Case):
+    def setUp(self):
+        super().setUp()
+        # What is a site's own is made as the README says.
+        self.project = self.copy_of_project("deploy/kubernetes", "config")
+        (self.directory / "bin").mkdir()
+        (self.directory / "bin/coaps-gateway").symlink_to(os.environ["GATEWAY"])
+        path = f"{self.directory}/bin:{os.environ['PATH']}"
+        commands = commands_of(KUBERNETES / "README.md", "## What is yours").split("\nkubectl apply")[0]
+        self.run_ok(["bash", "-euc", commands], cwd=self.project, env={**os.environ, "PATH": path})
+
+    def kustomize(self, directory):
+        return subprocess.run(
+            [os.environ["KUBECTL"], "kustomize", self.project / "deploy/kubernetes" / directory],
+            capture_output=True, text=True, timeout=60,
+        )
+
+    def render(self, overlay):
+        done = self.kustomize(f"overlays/{overlay}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "", "kustomize warns of nothing")
+        return list(yaml.safe_load_all(done.stdout))
+
+    def of_kind(self, documents, kind, name=None):
+        found = [one for one in documents if one["kind"] == kind]
+        found = [one for one in found if name is None or one["metadata"]["name"] == name]
+        self.assertEqual(len(found), 1, f"{kind} {name}")
+        return found[0]
+
+    def config(self, documents):
+        maps = [one for one in documents if one["kind"] == "ConfigMap" and "gateway.toml" in one["data"]]
+        return maps[0]["data"]["gateway.toml"] if maps else ""
+
+    def test_every_object_is_of_its_schema(self):
+        kinds = set()
+        for overlay in OVERLAYS:
+            for document in self.render(overlay):
+                kinds.add(document["kind"])
+                if document["kind"] == "ServiceMonitor":
+                    continue  # Prometheus' operator brings its own schema: see below.
+                for version in VERSIONS:
+                    with self.subTest(overlay, kind=document["kind"], version=version):
+                        kubernetes_validate.validate(document, version, strict=True)
+        wanted = "Deployment Service ConfigMap Secret PodDisruptionBudget NetworkPolicy ServiceMonitor Namespace"
+        self.assertEqual(kinds, set(wanted.split()))
+
+    def test_every_file_is_used(self):
+        for path in KUBERNETES.rglob("*"):
+            if path.suffix not in (".yaml", ".toml") or path.name == "kustomization.yaml":
+                continue
+            if path.parent.name == "site":
+                continue
+            listing = (path.parent / "kustomization.yaml").read_text()
+            self.assertIn(f" {path.name}\n", listing, path)
+
+    def test_without_the_files_of_a_site_nothing_is_applied(self):
+        for name in ("server.pem", "server.key", "devices.toml", "ca.pem"):
+            path = self.project / "deploy/kubernetes/site" / name
+            path.rename(path.with_suffix(".gone"))
+            done = self.kustomize("overlays/gateway")
+            path.with_suffix(".gone").rename(path)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(name, done.stderr)
+
+    def test_git_ignores_what_is_secret(self):
+        listed = (KUBERNETES / "site/.gitignore").read_text().split()
+        self.assertEqual(listed, ["*", "!.gitignore", "!kustomization.yaml"])
+
+    def mounted(self, documents, workload, container):
+        """The files a container finds, by their path, and the mode they have."""
+        volumes = {one["name"]: one for one in workload["spec"]["template"]["spec"]["volumes"]}
+        (mount,) = container["volumeMounts"]
+        self.assertTrue(mount["readOnly"])
+        self.assertNotIn("subPath", mount, "which would not follow a change")
+        projected = volumes[mount["name"]]["projected"]
+        files = {}
+        for source in projected["sources"]:
+            ((kind, what),) = source.items()
+            found = self.of_kind(documents, {"secret": "Secret", "configMap": "ConfigMap"}[kind], what["name"])
+            items = {key: key for key in found["data"]}
+            items = {one["key"]: one["path"] for one in what.get("items", [])} or items
+            for key, path in items.items():
+                data = found["data"][key]
+                files[f"{mount['mountPath']}/{path}"] = base64.b64decode(data) if kind == "secret" else data.encode()
+        return files, projected["defaultMode"]
+
+    @of_each_gateway
+    def test_the_gateway_reads_what_it_is_given(self, documents, workload, container):
+        files, mode = self.mounted(documents, workload, container)
+        self.assertEqual(mode, 0o440)
+        here = self.directory / workload["metadata"]["name"]
+        for path, content in files.items():
+            file = here / path.lstrip("/")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            # The same files, in a place of the check's own.
+            file.write_bytes(content.replace(ETC.encode(), f"{here}{ETC}".encode()))
+            file.chmod(mode)
+        arguments = ["check"] + [one.replace(ETC, f"{here}{ETC}") for one in container["args"][1:]]
+        self.assertEqual(container["args"][0], "run")
+        variables = {name: value.replace(ETC, f"{here}{ETC}") for name, value in environment(container).items()}
+        told = self.gateway_reads(arguments, variables, here, [NO_FILE if self.config(documents) == "" else PLAIN_HTTP])
+        self.assertRegex(told, r"devices +1\n")
+
+    def test_secrets_change_in_place_and_gateway_toml_by_a_rolling_update(self):
+        names = {(one["kind"], one["metadata"]["name"]) for one in self.render("gateway")}
+        for kind, name in (("Secret", "server"), ("Secret", "devices"), ("ConfigMap", "clients")):
+            self.assertIn((kind, f"coaps-gateway-{name}"), names)
+        hashed = [name for kind, name in names if re.fullmatch(r"coaps-gateway-[a-z0-9]{10}", name)]
+        self.assertEqual(len(hashed), 1, names)
+
+    @of_each_gateway
+    def test_nobody_in_the_pod_is_privileged(self, documents, workload, _container):
+        pod = workload["spec"]["template"]["spec"]
+        self.assertFalse(pod["automountServiceAccountToken"])
+        for container in containers(workload).values():
+            security = {**pod.get("securityContext", {}), **container["securityContext"]}
+            self.assertTrue(security["runAsNonRoot"])
+            self.assertEqual(security["runAsUser"], 65532)
+            self.assertEqual(security["seccompProfile"], {"type": "RuntimeDefault"})
+            self.assertTrue(security["readOnlyRootFilesystem"])
+            self.assertFalse(security["allowPrivilegeEscalation"])
+            self.assertEqual(security["capabilities"], {"drop": ["ALL"]})
+        level = self.of_kind(documents, "Namespace")["metadata"]["labels"]
+        self.assertEqual(level["pod-security.kubernetes.io/enforce"], "restricted")
+
+    @of_each_gateway
+    def test_whoever_must_read_the_mounted_files_can(self, _documents, workload, container):
+        # Files are root's, readable to their group (0440): fsGroup, or group 0.
+        pod = workload["spec"]["template"]["spec"].get("securityContext", {})
+        self.assertTrue(pod.get("fsGroup") == 65532 or container["securityContext"].get("runAsGroup") == 0)
+
+    @of_each_gateway
+    def test_probes_ask_the_admin_port(self, _documents, _workload, container):
+        ports = {one["name"]: (one["containerPort"], one["protocol"]) for one in container["ports"]}
+        self.assertEqual(ports, {"coaps": (5684, "UDP"), "admin": (9684, "TCP")})
+        self.assertEqual(environment(container)["COAPS_GATEWAY__LISTEN__ADMIN"], "127.0.0.1:9684")
+        for probe, path in (("startup", "/livez"), ("liveness", "/livez"), ("readiness", "/readyz")):
+            self.assertEqual(container[f"{probe}Probe"]["httpGet"], {"path": path, "port": "admin"})
+        live = container["livenessProbe"]
+        self.assertGreaterEqual(live["periodSeconds"] * live["failureThreshold"], 60)
+
+    @of_each_gateway
+    def test_the_grace_period_covers_pre_stop_and_drain(self, documents, workload, container):
+        variables, config = environment(container), self.config(documents)
+        drain = amount(setting("shutdown.drain", variables, config))
+        self.assertGreater(drain, amount(setting("relay.poll_timeout", variables, config)))
+        self.assertEqual(list(container["lifecycle"]["preStop"]), ["sleep"], "there is no shell")
+        sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        self.assertGreaterEqual(sleep, 5)
+        grace = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+        self.assertGreaterEqual(grace, sleep + drain + 10)
+
+    @of_each_gateway
+    def test_memory_holds_what_the_bounds_allow(self, documents, _workload, container):
+        readme = (KUBERNETES / "README.md").read_text()
+        def bound(key):
+            value = setting(key, environment(container), self.config(documents))
+            return value if isinstance(value, int) else amount(value)
+
+        kib, mib = 1 << 10, 1 << 20
+        bytes_in_all = (
+            (25 + 18) * mib
+            + bound("limits.sessions") * (20 * kib + 300)
+            + bound("relay.max_polls") // 2 * 100 * kib
+            + bound("upstream.max_in_flight") * 36 * kib
+            + bound("ota.cache")
+            + bound("coap.body_bytes")
+        )
+        in_all = round(bytes_in_all / mib)
+        self.assertTrue(f"**{in_all} MiB**" in readme, f"README.md should tell {in_all} MiB")
+        self.assertLessEqual(in_all * mib, amount(container["resources"]["requests"]["memory"]))
+        self.assertLess(*(amount(container["resources"][of]["memory"]) for of in ("requests", "limits")))
+        self.assertNotIn("cpu", container["resources"]["limits"])
+
+    @of_each_gateway
+    def test_the_service_keeps_a_device_with_its_pod(self, documents, workload, container):
+        service = self.of_kind(documents, "Service")["spec"]
+        self.assertEqual(service["type"], "LoadBalancer")
+        self.assertEqual(service["externalTrafficPolicy"], "Local")
+        self.assertEqual(service["sessionAffinity"], "ClientIP")
+        idle = setting("limits.session_idle", environment(container), self.config(documents))
+        self.assertEqual(service["sessionAffinityConfig"]["clientIP"]["timeoutSeconds"], amount(idle))
+        self.assertTrue(selects(service["selector"], workload["spec"]["template"]["metadata"]["labels"]))
+        (port,) = service["ports"]
+        self.assertEqual((port["port"], port["protocol"], port["targetPort"]), (5684, "UDP", "coaps"))
+
+    def test_one_pod_goes_at_a_time(self):
+        documents = self.render("gateway")
+        deployment = self.of_kind(documents, "Deployment")["spec"]
+        labels = deployment["template"]["metadata"]["labels"]
+        self.assertTrue(selects(deployment["selector"]["matchLabels"], labels))
+        self.assertGreaterEqual(deployment["replicas"], 2)
+        self.assertGreaterEqual(deployment["minReadySeconds"], 10)
+        self.assertEqual(deployment["strategy"]["rollingUpdate"], {"maxSurge": 1, "maxUnavailable": 0})
+        (spread,) = deployment["template"]["spec"]["topologySpreadConstraints"]
+        self.assertTrue(selects(spread["labelSelector"]["matchLabels"], labels))
+        budget = self.of_kind(documents, "PodDisruptionBudget")["spec"]
+        self.assertEqual(budget["maxUnavailable"], 1)
+        self.assertTrue(selects(budget["selector"]["matchLabels"], labels))
+
+    def test_the_network_is_closed_but_for_devices_prometheus_dns_and_thingsboard(self):
+        documents = self.render("gateway")
+        policy = self.of_kind(documents, "NetworkPolicy")["spec"]
+        deployment = self.of_kind(documents, "Deployment")
+        self.assertTrue(selects(policy["podSelector"]["matchLabels"], deployment["spec"]["template"]["metadata"]["labels"]))
+        self.assertEqual(policy["policyTypes"], ["Ingress", "Egress"])
+
+        def namespace(name):
+            return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+
+        devices, prometheus = policy["ingress"]
+        self.assertEqual(devices, {"ports": [{"protocol": "UDP", "port": "coaps"}]})
+        self.assertEqual(prometheus["from"], [namespace("monitoring")])
+        self.assertEqual(prometheus["ports"], [{"protocol": "TCP", "port": "admin"}])
+        thingsboard, dns = policy["egress"]
+        url = setting("upstream.url", environment(containers(deployment)["gateway"]), self.config(documents))
+        where, port = re.fullmatch(r"http://[a-z-]+\.([a-z-]+)\.svc:(\d+)", url).groups()
+        self.assertEqual(thingsboard["to"], [namespace(where)])
+        self.assertEqual(thingsboard["ports"], [{"protocol": "TCP", "port": int(port)}])
+        self.assertEqual(sorted((one["protocol"], one["port"]) for one in dns["ports"]), [("TCP", 53), ("UDP", 53)])
+        self.assertTrue(all("namespaceSelector" in one or "ipBlock" in one for one in dns["to"]))
+
+    def test_the_service_monitor_finds_the_pods(self):
+        # The fields are those of the operator's ServiceMonitor (monitoring.coreos.com/v1).
+        documents = self.render("monitored")
+        monitor = self.of_kind(documents, "ServiceMonitor")
+        self.assertEqual(monitor["apiVersion"], "monitoring.coreos.com/v1")
+        self.assertEqual(set(monitor["spec"]), {"selector", "endpoints"})
+        (endpoint,) = monitor["spec"]["endpoints"]
+        self.assertLessEqual(set(endpoint), {"port", "path", "scheme", "interval", "scrapeTimeout"})
+        self.assertEqual((endpoint["path"], endpoint["scheme"]), ("/metrics", "http"))
+        self.assertLess(amount(endpoint["scrapeTimeout"]), amount(endpoint["interval"]))
+        # It looks for Services, in its own namespace, by their labels, and for a port of them by its name.
+        wanted = monitor["spec"]["selector"]["matchLabels"]
+        services = [one for one in documents if one["kind"] == "Service"]
+        (service,) = [one for one in services if selects(wanted, one["metadata"]["labels"])]
+        self.assertEqual(service["metadata"]["namespace"], monitor["metadata"]["namespace"])
+        (port,) = service["spec"]["ports"]
+        self.assertEqual((port["name"], port["targetPort"]), (endpoint["port"], "admin"))
+        self.assertTrue(service["spec"]["publishNotReadyAddresses"], "a pod that drains is scraped, too")
+        for overlay in ("gateway", "sidecar"):
+            labels = self.of_kind(self.render(overlay), "Deployment")["spec"]["template"]["metadata"]["labels"]
+            self.assertTrue(selects(service["spec"]["selector"], labels), overlay)
+
+    def test_the_sidecar_goes_into_deployments_with_its_label_alone(self):
+        overlay = self.project / "deploy/kubernetes/overlays/sidecar"
+        deployment = yaml.safe_load((overlay / "deployment.yaml").read_text())
+        del deployment["metadata"]["labels"]["coaps-gateway/sidecar"]
+        deployment["metadata"]["name"] = "another"
+        (overlay / "another.yaml").write_text(yaml.safe_dump(deployment))
+        kustomization = overlay / "kustomization.yaml"
+        kustomization.write_text(kustomization.read_text().replace("  - deployment.yaml", "  - deployment.yaml\n  - another.yaml"))
+        documents = self.render("sidecar")
+        self.assertEqual(set(containers(self.of_kind(documents, "Deployment", "another"))), {"thingsboard"})
+        self.assertEqual(
+            set(containers(self.of_kind(documents, "Deployment", "thingsboard"))), {"thingsboard", "coaps-gateway"}
+        )
+
+    def test_the_sidecar_ends_before_what_it_asks(self):
+        documents = self.render("sidecar")
+        workload = self.of_kind(documents, "Deployment")
+        pod, both = workload["spec"]["template"]["spec"], containers(workload)
+        self.assertNotIn("initContainers", pod, "those end last")
+        url = environment(both["coaps-gateway"])["COAPS_GATEWAY__UPSTREAM__URL"]
+        self.assertEqual(f"http://{both['thingsboard']['args'][-1]}", url)
+        drain = amount(setting("shutdown.drain", environment(both["coaps-gateway"])))
+        asked, asks = (both[name]["lifecycle"]["preStop"]["sleep"]["seconds"] for name in ("thingsboard", "coaps-gateway"))
+        self.assertGreaterEqual(asked, asks + drain)
+        self.assertGreater(pod["terminationGracePeriodSeconds"], asked)
+
+    def test_images_are_of_this_version(self):
+        for overlay in OVERLAYS:
+            for container in containers(self.of_kind(self.render(overlay), "Deployment")).values():
+                self.assertRegex(container["image"], rf"/coaps-gateway:{re.escape(cargo_package()['version'])}$")

@@ -1,0 +1,88 @@
+"""The project's files, and its binary: what every check begins with."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import tomllib
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+PREFIX = "COAPS_GATEWAY__"
+# Warnings that are as they should be.
+PLAIN_HTTP = "http to another machine"
+NO_DEVICE = "there is no device in it"
+NO_FILE = "the environment and the defaults are used alone"
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1 << 20, "Mi": 1 << 20, "Gi": 1 << 30}
+
+
+def cargo_package():
+    return tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]
+
+
+def amount(text):
+    """Seconds of "30s", bytes of "64MiB" or "1Gi"."""
+    number, unit = re.fullmatch(r"(\d+)\s*([A-Za-z]+)", text).groups()
+    return int(number) * UNITS[unit]
+
+
+def setting(key, environment, config=""):
+    """What the gateway would take for this key: the environment, then this gateway.toml, then the defaults."""
+    section, name = key.split(".")
+    from_environment = environment.get(f"{PREFIX}{section}__{name}".upper())
+    shipped = (ROOT / "config/gateway.toml").read_text()
+    given, defaults = (tomllib.loads(text).get(section, {}) for text in (config, shipped))
+    for value in (from_environment, given.get(name), defaults.get(name)):
+        if value is not None:
+            return int(value) if str(value).isdigit() else value
+    raise KeyError(key)
+
+
+def commands_of(readme, heading):
+    """The indented commands below a heading of a README."""
+    section = readme.read_text().split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]
+    return "\n".join(line[4:] for line in section.splitlines() if line.startswith("    "))
+
+
+class Case(unittest.TestCase):
+    """A check with a directory of its own."""
+
+    maxDiff = None
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.directory = pathlib.Path(temporary.name)
+
+    def run_ok(self, command, **more):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, **more)
+        self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}{done.stderr}")
+        return done.stdout + done.stderr
+
+    def make_certificates(self, directory):
+        self.run_ok([os.environ["GATEWAY"], "certs", "--out", directory, "--host", "gateway.example"])
+
+    def gateway_reads(self, arguments, environment, cwd, warnings=()):
+        """The gateway finds no mistake in this configuration, and warns of these things alone."""
+        told = self.run_ok([os.environ["GATEWAY"], *map(str, arguments)], env=environment, cwd=cwd)
+        self.assertIn("The configuration is fine.", told)
+        for line in told.splitlines():
+            if line.startswith("warning"):
+                self.assertTrue(any(known in line for known in warnings), line)
+        return told
+
+    def copy_of_project(self, *names):
+        """These files and directories, in a place where a check may change them."""
+        copy = self.directory / "project"
+        for name in names:
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            if (ROOT / name).is_dir():
+                # What someone put there for a site of their own stays out of it.
+                ignored = shutil.ignore_patterns("*.pem", "*.key") if name != "src" else None
+                shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+            else:
+                shutil.copy(ROOT / name, copy / name)
+        return copy

@@ -1,0 +1,131 @@
+"""deploy/systemd: systemd's own verdict on the unit, and that its values fit the gateway's."""
+
+import os
+import re
+import shutil
+
+from project import DEPLOY, NO_DEVICE, ROOT, Case, amount, setting
+
+SYSTEMD = DEPLOY / "systemd"
+UNIT = "coaps-gateway.service"
+BINARY = "/usr/local/bin/coaps-gateway"
+ETC = "/etc/coaps-gateway"
+
+
+def directives(*files):
+    """Values by name, as systemd adds them up: an empty one forgets those before it."""
+    found = {}
+    for file in files:
+        for line in file.read_text().splitlines():
+            if re.match(r"[A-Za-z]+=", line):
+                name, value = line.split("=", 1)
+                found.setdefault(name, [])
+                found[name] = found[name] + [value] if value else []
+    return found
+
+
+def environment(unit, credentials):
+    return dict(value.replace("%d", str(credentials)).split("=", 1) for value in unit["Environment"])
+
+
+class Systemd(Case):
+    def setUp(self):
+        super().setUp()
+        self.unit = directives(SYSTEMD / UNIT)
+        self.in_place = directives(SYSTEMD / UNIT, SYSTEMD / "key-in-place.conf")
+
+    def only(self, name):
+        (value,) = self.unit[name]
+        return value
+
+    def installed(self, *drop_ins):
+        """A copy of the unit that starts the binary of this build: systemd looks whether there is one."""
+        unit = self.directory / UNIT
+        unit.write_text((SYSTEMD / UNIT).read_text().replace(BINARY, os.environ["GATEWAY"]))
+        for name in drop_ins:
+            (self.directory / f"{UNIT}.d").mkdir(exist_ok=True)
+            shutil.copy(SYSTEMD / name, self.directory / f"{UNIT}.d")
+        return unit
+
+    def test_systemd_understands_all_of_it(self):
+        for drop_ins in ((), ("key-in-place.conf",)):
+            told = self.run_ok(["systemd-analyze", "verify", "--man=no", self.installed(*drop_ins)])
+            # What it says of other units of this machine is not ours.
+            ours = [line for line in told.splitlines() if "coaps-gateway" in line or "key-in-place" in line]
+            self.assertEqual(ours, [])
+
+    def test_what_verify_is_trusted_with(self):
+        # It fails for a unit that is wrong, on this machine and with these flags.
+        unit = self.installed()
+        unit.write_text(unit.read_text().replace("ProtectHome=yes", "ProtectHme=yes"))
+        with self.assertRaisesRegex(AssertionError, "ProtectHme"):
+            told = self.run_ok(["systemd-analyze", "verify", "--man=no", unit])
+            self.assertNotIn("ProtectHme", told)
+
+    def test_the_exposure_is_below_2(self):
+        told = self.run_ok(["systemd-analyze", "security", "--offline=yes", "--no-pager", self.installed()])
+        exposure = float(re.search(r"Overall exposure level for \S+: ([\d.]+)", told).group(1))
+        self.assertGreater(exposure, 0)
+        self.assertLess(exposure, 2)
+        readme = (DEPLOY / "README.md").read_text()
+        self.assertTrue(f"(exposure {exposure})" in readme, f"README.md should tell {exposure}")
+
+    def test_mistakes_are_told_before_a_start_and_before_a_reload(self):
+        check = f"{BINARY} check --config {ETC}/gateway.toml"
+        self.assertEqual(self.only("ExecStartPre"), check)
+        self.assertEqual(self.unit["ExecReload"], [check, "/bin/kill -HUP $MAINPID"])
+        self.assertEqual(self.only("ExecStart"), check.replace(" check ", " run "))
+        self.assertEqual(self.only("Restart"), "on-failure")
+
+    def test_systemd_waits_longer_than_the_drain(self):
+        variables = environment(self.unit, "")
+        drain = amount(setting("shutdown.drain", variables))
+        self.assertGreater(drain, amount(setting("relay.poll_timeout", variables)))
+        self.assertGreater(amount(self.only("TimeoutStopSec")), drain + 5)
+
+    def test_there_are_files_for_every_connection(self):
+        wanted = setting("upstream.max_in_flight", {}) + setting("relay.max_polls", {}) * 9 // 8 + 160
+        self.assertGreaterEqual(int(self.only("LimitNOFILE")), wanted)
+        self.assertIn(f"{wanted:,} with the defaults", (SYSTEMD / UNIT).read_text())
+
+    def test_the_private_key_is_a_credential(self):
+        name, path = self.only("LoadCredential").split(":")
+        self.assertEqual(path, f"{ETC}/server.key")
+        variables = environment(self.unit, "/credentials")
+        self.assertEqual(variables["COAPS_GATEWAY__SERVER__PRIVATE_KEY"], f"/credentials/{name}")
+        self.assertEqual(self.in_place["LoadCredential"], [])
+
+    def test_the_user_is_made_by_sysusers(self):
+        told = self.run_ok(
+            ["systemd-sysusers", "--dry-run", f"--root={self.directory}", SYSTEMD / "coaps-gateway.sysusers"]
+        )
+        self.assertIn("coaps-gateway", told)
+        kind, name, *_ = (SYSTEMD / "coaps-gateway.sysusers").read_text().splitlines()[1].split()
+        self.assertEqual((kind, name), ("u", self.only("User")))
+        self.assertEqual(self.only("Group"), self.only("User"))
+
+    def test_the_gateway_reads_what_it_is_given(self):
+        for unit in (self.unit, self.in_place):
+            etc, credentials = self.directory / "etc", self.directory / "credentials"
+            shutil.rmtree(etc, ignore_errors=True)
+            shutil.rmtree(credentials, ignore_errors=True)
+            self.make_certificates(etc)
+            credentials.mkdir()
+            for pair in unit["LoadCredential"]:
+                name, path = pair.split(":")
+                # Moved, not copied: the service can't read where it came from.
+                (etc / path.removeprefix(f"{ETC}/")).rename(credentials / name)
+            config = (SYSTEMD / "gateway.toml").read_text().replace(ETC, str(etc))
+            (etc / "gateway.toml").write_text(config)
+            shutil.copy(ROOT / "config/devices.toml", etc)
+            (etc / "devices.toml").chmod(0o640)
+            variables = {
+                name: value.replace(ETC, str(etc)) for name, value in environment(unit, credentials).items()
+            }
+            _, *arguments = unit["ExecStartPre"][0].replace(ETC, str(etc)).split()
+            self.gateway_reads(arguments, variables, etc, [NO_DEVICE])
+
+    def test_the_readme_installs_every_file(self):
+        readme = (DEPLOY / "README.md").read_text()
+        for path in SYSTEMD.iterdir():
+            self.assertIn(f"deploy/systemd/{path.name}", readme)

