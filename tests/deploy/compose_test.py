@@ -8,7 +8,7 @@ import shutil
 import jsonschema
 import yaml
 
-from project import DEPLOY, NO_DEVICE, PLAIN_HTTP, ROOT, Case, amount, cargo_package, setting
+from project import DEPLOY, NO_DEVICE, PLAIN_HTTP, ROOT, Case, amount, cargo_package, memory, setting
 
 
 def filled(text, variables):
@@ -97,7 +97,9 @@ class Compose(Case):
         self.assertEqual(self.gateway["cap_drop"], ["ALL"])
         self.assertEqual(self.gateway["security_opt"], ["no-new-privileges:true"])
         self.assertNotEqual(self.gateway["user"].split(":")[0], "0")
-        self.assertIn("mem_limit", self.gateway)
+
+    def test_memory_holds_what_the_bounds_allow(self):
+        self.assertLess(memory(self.gateway["environment"]), 0.8 * amount(self.gateway["mem_limit"]))
 
     def test_it_is_given_longer_to_stop_than_the_drain_takes(self):
         variables = self.gateway["environment"]

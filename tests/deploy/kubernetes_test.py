@@ -3,13 +3,15 @@
 import base64
 import functools
 import os
+import pathlib
 import re
+import shutil
 import subprocess
 
 import kubernetes_validate
 import yaml
 
-from project import DEPLOY, NO_FILE, PLAIN_HTTP, Case, amount, cargo_package, commands_of, setting
+from project import DEPLOY, NO_FILE, PLAIN_HTTP, ROOT, Case, amount, cargo_package, commands_of, memory, setting
 
 KUBERNETES = DEPLOY / "kubernetes"
 OVERLAYS = ("gateway", "monitored", "sidecar")
@@ -52,28 +54,40 @@ def of_each_gateway(check):
     return of_both
 
 
+def kustomize(kubernetes, overlay):
+    return subprocess.run(
+        [os.environ["KUBECTL"], "kustomize", kubernetes / "overlays" / overlay],
+        capture_output=True, text=True, timeout=60,
+    )
+
+
 class Kubernetes(Case):
-    def setUp(self):
-        super().setUp()
-        # What is a site's own is made as the README says.
-        self.project = self.copy_of_project("deploy/kubernetes", "config")
-        (self.directory / "bin").mkdir()
-        (self.directory / "bin/coaps-gateway").symlink_to(os.environ["GATEWAY"])
-        path = f"{self.directory}/bin:{os.environ['PATH']}"
+    @classmethod
+    def setUpClass(cls):
+        """A copy whose site/ is made as the README says, and all that kustomize makes of it."""
+        directory = cls.fresh_directory(cls.addClassCleanup)
+        cls.kubernetes = directory / "deploy/kubernetes"
+        # What somebody has put there for a site of their own stays out.
+        shutil.copytree(KUBERNETES, cls.kubernetes, ignore=shutil.ignore_patterns("*.pem", "*.key", "devices.toml"))
+        shutil.copytree(ROOT / "config", directory / "config")
+        (directory / "bin").mkdir()
+        (directory / "bin/coaps-gateway").symlink_to(os.environ["GATEWAY"])
+        path = f"{directory}/bin:{os.environ['PATH']}"
         commands = commands_of(KUBERNETES / "README.md", "## What is yours").split("\nkubectl apply")[0]
-        self.run_ok(["bash", "-euc", commands], cwd=self.project, env={**os.environ, "PATH": path})
+        cls().run_ok(["bash", "-euo", "pipefail", "-c", commands], cwd=directory, env={**os.environ, "PATH": path})
+        cls.rendered = {overlay: cls().rendering(cls.kubernetes, overlay) for overlay in OVERLAYS}
 
-    def kustomize(self, directory):
-        return subprocess.run(
-            [os.environ["KUBECTL"], "kustomize", self.project / "deploy/kubernetes" / directory],
-            capture_output=True, text=True, timeout=60,
-        )
-
-    def render(self, overlay):
-        done = self.kustomize(f"overlays/{overlay}")
+    def rendering(self, kubernetes, overlay):
+        done = kustomize(kubernetes, overlay)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stderr, "", "kustomize warns of nothing")
         return list(yaml.safe_load_all(done.stdout))
+
+    def render(self, overlay):
+        return self.rendered[overlay]
+
+    def changeable(self):
+        return pathlib.Path(shutil.copytree(self.kubernetes, self.directory / "kubernetes"))
 
     def of_kind(self, documents, kind, name=None):
         found = [one for one in documents if one["kind"] == kind]
@@ -108,10 +122,11 @@ class Kubernetes(Case):
             self.assertIn(f" {path.name}\n", listing, path)
 
     def test_without_the_files_of_a_site_nothing_is_applied(self):
+        kubernetes = self.changeable()
         for name in ("server.pem", "server.key", "devices.toml", "ca.pem"):
-            path = self.project / "deploy/kubernetes/site" / name
+            path = kubernetes / "site" / name
             path.rename(path.with_suffix(".gone"))
-            done = self.kustomize("overlays/gateway")
+            done = kustomize(kubernetes, "gateway")
             path.with_suffix(".gone").rename(path)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(name, done.stderr)
@@ -207,22 +222,9 @@ class Kubernetes(Case):
     @of_each_gateway
     def test_memory_holds_what_the_bounds_allow(self, documents, _workload, container):
         readme = (KUBERNETES / "README.md").read_text()
-        def bound(key):
-            value = setting(key, environment(container), self.config(documents))
-            return value if isinstance(value, int) else amount(value)
-
-        kib, mib = 1 << 10, 1 << 20
-        bytes_in_all = (
-            (25 + 18) * mib
-            + bound("limits.sessions") * (20 * kib + 300)
-            + bound("relay.max_polls") // 2 * 100 * kib
-            + bound("upstream.max_in_flight") * 36 * kib
-            + bound("ota.cache")
-            + bound("coap.body_bytes")
-        )
-        in_all = round(bytes_in_all / mib)
+        in_all = round(memory(environment(container), self.config(documents)) / (1 << 20))
         self.assertTrue(f"**{in_all} MiB**" in readme, f"README.md should tell {in_all} MiB")
-        self.assertLessEqual(in_all * mib, amount(container["resources"]["requests"]["memory"]))
+        self.assertLessEqual(in_all << 20, amount(container["resources"]["requests"]["memory"]))
         self.assertLess(*(amount(container["resources"][of]["memory"]) for of in ("requests", "limits")))
         self.assertNotIn("cpu", container["resources"]["limits"])
 
@@ -256,7 +258,8 @@ class Kubernetes(Case):
         documents = self.render("gateway")
         policy = self.of_kind(documents, "NetworkPolicy")["spec"]
         deployment = self.of_kind(documents, "Deployment")
-        self.assertTrue(selects(policy["podSelector"]["matchLabels"], deployment["spec"]["template"]["metadata"]["labels"]))
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
+        self.assertTrue(selects(policy["podSelector"]["matchLabels"], labels))
         self.assertEqual(policy["policyTypes"], ["Ingress", "Egress"])
 
         def namespace(name):
@@ -297,14 +300,16 @@ class Kubernetes(Case):
             self.assertTrue(selects(service["spec"]["selector"], labels), overlay)
 
     def test_the_sidecar_goes_into_deployments_with_its_label_alone(self):
-        overlay = self.project / "deploy/kubernetes/overlays/sidecar"
+        kubernetes = self.changeable()
+        overlay = kubernetes / "overlays/sidecar"
         deployment = yaml.safe_load((overlay / "deployment.yaml").read_text())
         del deployment["metadata"]["labels"]["coaps-gateway/sidecar"]
         deployment["metadata"]["name"] = "another"
         (overlay / "another.yaml").write_text(yaml.safe_dump(deployment))
         kustomization = overlay / "kustomization.yaml"
-        kustomization.write_text(kustomization.read_text().replace("  - deployment.yaml", "  - deployment.yaml\n  - another.yaml"))
-        documents = self.render("sidecar")
+        more = kustomization.read_text().replace("  - deployment.yaml", "  - deployment.yaml\n  - another.yaml")
+        kustomization.write_text(more)
+        documents = self.rendering(kubernetes, "sidecar")
         self.assertEqual(set(containers(self.of_kind(documents, "Deployment", "another"))), {"thingsboard"})
         self.assertEqual(
             set(containers(self.of_kind(documents, "Deployment", "thingsboard"))), {"thingsboard", "coaps-gateway"}
@@ -318,9 +323,9 @@ class Kubernetes(Case):
         url = environment(both["coaps-gateway"])["COAPS_GATEWAY__UPSTREAM__URL"]
         self.assertEqual(f"http://{both['thingsboard']['args'][-1]}", url)
         drain = amount(setting("shutdown.drain", environment(both["coaps-gateway"])))
-        asked, asks = (both[name]["lifecycle"]["preStop"]["sleep"]["seconds"] for name in ("thingsboard", "coaps-gateway"))
-        self.assertGreaterEqual(asked, asks + drain)
-        self.assertGreater(pod["terminationGracePeriodSeconds"], asked)
+        sleeps = {name: one["lifecycle"]["preStop"]["sleep"]["seconds"] for name, one in both.items()}
+        self.assertGreaterEqual(sleeps["thingsboard"], sleeps["coaps-gateway"] + drain)
+        self.assertGreater(pod["terminationGracePeriodSeconds"], sleeps["thingsboard"])
 
     def test_images_are_of_this_version(self):
         for overlay in OVERLAYS:

@@ -3,7 +3,6 @@
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import tempfile
 import tomllib
@@ -16,7 +15,7 @@ PREFIX = "COAPS_GATEWAY__"
 PLAIN_HTTP = "http to another machine"
 NO_DEVICE = "there is no device in it"
 NO_FILE = "the environment and the defaults are used alone"
-UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1 << 20, "Mi": 1 << 20, "Gi": 1 << 30}
+UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1 << 20, "Mi": 1 << 20, "Gi": 1 << 30, "G": 1 << 30, "g": 1 << 30}
 
 
 def cargo_package():
@@ -41,6 +40,24 @@ def setting(key, environment, config=""):
     raise KeyError(key)
 
 
+def memory(environment, config=""):
+    """Bytes that are resident when every bound is reached; deploy/kubernetes/README.md says where the figures are from."""
+
+    def bound(key):
+        value = setting(key, environment, config)
+        return value if isinstance(value, int) else amount(value)
+
+    kib, mib = UNITS["KiB"], UNITS["MiB"]
+    return (
+        (25 + 18) * mib
+        + bound("limits.sessions") * (20 * kib + 300)
+        + bound("relay.max_polls") // 2 * 100 * kib
+        + bound("upstream.max_in_flight") * 36 * kib
+        + bound("ota.cache")
+        + bound("coap.body_bytes")
+    )
+
+
 def commands_of(readme, heading):
     """The indented commands below a heading of a README."""
     section = readme.read_text().split(f"\n{heading}\n", 1)[1].split("\n#", 1)[0]
@@ -53,9 +70,13 @@ class Case(unittest.TestCase):
     maxDiff = None
 
     def setUp(self):
+        self.directory = self.fresh_directory(self.addCleanup)
+
+    @staticmethod
+    def fresh_directory(add_cleanup):
         temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.directory = pathlib.Path(temporary.name)
+        add_cleanup(temporary.cleanup)
+        return pathlib.Path(temporary.name)
 
     def run_ok(self, command, **more):
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, **more)
@@ -73,16 +94,3 @@ class Case(unittest.TestCase):
             if line.startswith("warning"):
                 self.assertTrue(any(known in line for known in warnings), line)
         return told
-
-    def copy_of_project(self, *names):
-        """These files and directories, in a place where a check may change them."""
-        copy = self.directory / "project"
-        for name in names:
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            if (ROOT / name).is_dir():
-                # What someone put there for a site of their own stays out of it.
-                ignored = shutil.ignore_patterns("*.pem", "*.key") if name != "src" else None
-                shutil.copytree(ROOT / name, copy / name, ignore=ignored)
-            else:
-                shutil.copy(ROOT / name, copy / name)
-        return copy

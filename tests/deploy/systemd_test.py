@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 
-from project import DEPLOY, NO_DEVICE, ROOT, Case, amount, setting
+from project import DEPLOY, NO_DEVICE, ROOT, Case, amount, memory, setting
 
 SYSTEMD = DEPLOY / "systemd"
 UNIT = "coaps-gateway.service"
@@ -87,6 +87,10 @@ class Systemd(Case):
         wanted = setting("upstream.max_in_flight", {}) + setting("relay.max_polls", {}) * 9 // 8 + 160
         self.assertGreaterEqual(int(self.only("LimitNOFILE")), wanted)
         self.assertIn(f"{wanted:,} with the defaults", (SYSTEMD / UNIT).read_text())
+
+    def test_memory_holds_what_the_bounds_allow(self):
+        config = (SYSTEMD / "gateway.toml").read_text()
+        self.assertLess(memory(environment(self.unit, ""), config), 0.8 * amount(self.only("MemoryMax")))
 
     def test_the_private_key_is_a_credential(self):
         name, path = self.only("LoadCredential").split(":")

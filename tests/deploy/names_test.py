@@ -1,0 +1,33 @@
+"""Every key and variable of the gateway that is named anywhere under deploy/, prose and comments too, is one."""
+
+import os
+import re
+import subprocess
+import tomllib
+
+from project import DEPLOY, PREFIX, ROOT, Case
+
+# What looks like a key and is a file: server.key, devices.toml.
+FILES = r"(?:pem|key|crt|toml|yaml|service|conf)"
+
+
+class Names(Case):
+    def test_the_gateway_knows_every_name(self):
+        sections = "|".join(tomllib.loads((ROOT / "config/gateway.toml").read_text()))
+        named = {}
+        for path in DEPLOY.rglob("*"):
+            if not path.is_file() or path.suffix in (".pem", ".key", ".json"):
+                continue
+            text = path.read_text()
+            keys = re.findall(rf"(?<![\w./-])({sections})\.(?!{FILES}\b)([a-z_]+)\b(?![-./\w(])", text)
+            for variable in re.findall(rf"{PREFIX}[A-Z_]+", text) + [f"{PREFIX}{s}__{k}".upper() for s, k in keys]:
+                named[variable] = path
+        self.assertGreater(len(named), 15)
+        # Whatever it makes of the values, it says so of each name it does not know.
+        told = subprocess.run(
+            [os.environ["GATEWAY"], "check"], env=dict.fromkeys(named, "?"), cwd=self.directory,
+            capture_output=True, text=True, timeout=60,
+        ).stderr
+        self.assertIn("error: ", told)
+        unknown = [line for line in told.splitlines() if "there is no such key" in line]
+        self.assertEqual(unknown, [], named)
