@@ -30,6 +30,8 @@ use watch::Watch;
 /// How often files are looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
+const STAYS: &str = "what was read before stays in force";
+
 /// Reads files again for a gateway that runs.
 pub struct Reload {
     sources: Arc<Sources>,
@@ -134,8 +136,11 @@ impl Reload {
             Source::Server => server(&sources, &dtls),
             Source::Clients => clients(&sources),
         });
-        let Ok(Reading { outcome, looked }) = reading.await else {
-            return;
+        let Reading { outcome, looked } = match reading.await {
+            Ok(reading) => reading,
+            Err(failed) if failed.is_panic() => return self.give_up(source),
+            // The runtime ends, and with it the gateway.
+            Err(_) => return,
         };
         *self.watches.of(source) = Watch::new(looked);
         match outcome {
@@ -191,12 +196,19 @@ impl Reload {
         }
     }
 
+    /// For a panic over what was read: a fault of ours, and no reason to try the same again each second.
+    fn give_up(&mut self, source: Source) {
+        self.watches.of(source).settle();
+        self.tallies.note(|told| told.of(source).refused += 1);
+        error!("{source}: reading failed, which is a fault of the gateway; {STAYS}");
+    }
+
     fn refuse(&self, source: Source, mistakes: &Mistakes) {
         self.tallies.note(|told| told.of(source).refused += 1);
         for mistake in &mistakes.0 {
             error!("{mistake}");
         }
-        error!("{source} not taken over: what was read before stays in force");
+        error!("{source} not taken over: {STAYS}");
     }
 }
 

@@ -43,8 +43,18 @@ impl Watch {
         }
     }
 
+    /// Takes files that are changing as read the way they are now.
+    pub(super) fn settle(&mut self) {
+        for (index, stamp) in self.changing.drain(..) {
+            if let Some(file) = self.files.get_mut(index) {
+                file.stamp = stamp;
+            }
+        }
+        self.since = None;
+    }
+
     /// Looks at some of the files: the first few, those that are changing, and others in turn. Whether they are to
-    /// be read again; [`new`](Self::new) follows then. `stamp_of` says what a path leads to.
+    /// be read again; [`new`](Self::new) or [`settle`](Self::settle) follows then. `stamp_of` says what a path leads to.
     pub(super) fn look(
         &mut self,
         now: Instant,

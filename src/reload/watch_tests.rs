@@ -136,13 +136,24 @@ fn of_many_files_each_is_seen_and_a_look_costs_no_more_than_it_may() {
             read
         });
         assert!(found.unwrap() <= 6, "{changed}: {found:?}");
-        let seen = watch.changing.clone();
-        let mut fresh = std::mem::take(&mut watch.files);
-        for (index, stamp) in seen {
-            fresh[index].stamp = stamp;
-        }
-        watch = Watch::new(fresh);
+        watch.settle();
     }
+}
+
+#[test]
+fn what_could_not_be_read_is_not_tried_again_before_it_changes_again() {
+    let (mut files, now) = (Files::new(), start());
+    let mut watch = files.watch(2);
+    files.change("1");
+    assert!(!files.look(&mut watch, now));
+    assert!(files.look(&mut watch, now + SECOND));
+    watch.settle();
+    for second in 2..5 {
+        assert!(!files.look(&mut watch, now + SECOND * second));
+    }
+    files.change("1");
+    assert!(!files.look(&mut watch, now + 5 * SECOND));
+    assert!(files.look(&mut watch, now + 6 * SECOND));
 }
 
 #[test]
