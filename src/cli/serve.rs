@@ -177,9 +177,12 @@ fn stop_signals() -> Result<
     let (first, asked) = oneshot::channel();
     let (second, insisted) = oneshot::channel();
     tokio::spawn(async move {
-        info!("{}: stopping", next().await);
+        // Waited for outside the macros: what a log level leaves out is not evaluated either.
+        let name = next().await;
+        info!("{name}: stopping");
         let _ = first.send(());
-        warn!("{} once more: stopping at once", next().await);
+        let name = next().await;
+        warn!("{name} once more: stopping at once");
         let _ = second.send(());
     });
     let resolved = async |told: oneshot::Receiver<()>| {
