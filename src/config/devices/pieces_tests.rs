@@ -26,6 +26,7 @@ fn an_entry_does_not_begin_within_a_string() {
         // Two quotes of the text, then the three that close it.
         "a = \"\"\"x\"\"\n[[device]]\n\"\"\"\"\" # \"\"\"\n",
         "a = '''x''\n[[device]]\n''''' # '''\n",
+        "a = [\"\"\"x\"\"\"\", \"\"\"\n[[device]]\n\"\"\"]\n",
         "a = \"\"\"\\\"\"\"\n[[device]]\n\"\"\"\n",
         "a = '\"\"\"' \nb = \"'''\\\"\" # '''\nc = \"\"\"\n[[device]]\n\"\"\"\n",
     ] {
