@@ -53,7 +53,6 @@ impl<K: Ord + Copy> Timers<K> {
     }
 
     /// Keys in the queue.
-    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }

@@ -45,7 +45,7 @@ pub(super) fn run(mut config: Config) -> Result<(), Failed> {
         };
         let reload = Reload::new(&mut config);
         let gateway = Gateway::new(config)?;
-        tokio::spawn(reload.run(gateway.handle(), hang_ups));
+        tokio::spawn(reload.run(gateway.handle(), gateway.files(), hang_ups));
         let told = server.map(|server| tell(server, admin, &gateway));
         let end = gateway.run(asked, insisted).await;
         // It told that the gateway drains, and has nothing to tell any more.

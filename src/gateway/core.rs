@@ -13,7 +13,7 @@ mod telling;
 
 use super::Settings;
 use super::call::{Call, Completion, Ticket};
-use super::counters::Counters;
+use super::counters::{Counters, Tallies};
 use super::firmware::Packages;
 use super::journal::Journal;
 use super::peers::{Peer, Peers};
@@ -41,6 +41,8 @@ pub(super) struct Load {
     pub(super) half_open: usize,
     pub(super) in_flight: usize,
     pub(super) errands: usize,
+    /// Open requests, and calls that are timed.
+    pub(super) tallied: (usize, usize),
     pub(super) downloads: usize,
     pub(super) package_calls: usize,
     pub(super) package_bytes: usize,
@@ -68,6 +70,7 @@ pub struct Core {
     in_flight: usize,
     random: fastrand::Rng,
     counters: Counters,
+    tallies: Tallies,
     coap_counters: coap::Counters,
     journal: Journal,
     /// Reused between calls.
@@ -99,6 +102,7 @@ impl Core {
             in_flight: 0,
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
+            tallies: Tallies::default(),
             coap_counters: coap::Counters::default(),
             journal: Journal::default(),
             outputs: Vec::new(),
@@ -119,6 +123,7 @@ impl Core {
     /// An upstream call has come to its end.
     pub fn complete(&mut self, now: Instant, completion: Completion) {
         let Completion { ticket, outcome } = completion;
+        self.tallies.upstream.end(now, &ticket, &outcome);
         match ticket {
             Ticket::Exchange {
                 session,
@@ -190,22 +195,8 @@ impl Core {
     /// Once a minute: tells the operator which bounds were reached since the last time. `unsent` is
     /// how many datagrams the socket did not take, since the start.
     pub fn tell_pressure(&mut self, unsent: u64) {
-        let dtls = self.demux.counters();
-        self.journal.pressure([
-            ("limits.hellos", dtls.over_hello_budget),
-            ("limits.handshakes_per_address", dtls.over_address_budget),
-            (
-                "limits.handshakes",
-                dtls.half_open_full + dtls.proven_displaced,
-            ),
-            ("upstream.max_in_flight", self.counters.calls_refused),
-            (
-                "relay.max_polls",
-                self.relays.counters().registrations_refused,
-            ),
-            ("coap.body_bytes", self.coap_counters.bodies_over_budget),
-            ("the socket's send buffer", unsent),
-        ]);
+        let reached = self.bounds_reached(unsent);
+        self.journal.pressure(reached);
     }
 
     /// What was counted: sessions, messages, and their joining.
@@ -246,6 +237,10 @@ impl Core {
             half_open: self.demux.half_open(),
             in_flight: self.in_flight,
             errands: self.errands.len(),
+            tallied: (
+                self.tallies.answers.open(),
+                self.tallies.upstream.under_way(),
+            ),
             downloads: self.downloads.len(),
             package_calls: self.packages.under_way(),
             package_bytes: self.packages.cached_bytes(),
@@ -282,7 +277,10 @@ impl Core {
                     path,
                     certificate,
                     version,
-                } => self.admit(now, session, path, &certificate, version),
+                } => {
+                    self.tallies.handshakes.completed();
+                    self.admit(now, session, path, &certificate, version);
+                }
                 dtls::Event::Plaintext { session, bytes } => {
                     self.peers.heard(now, session);
                     self.look_up_anew(now, session);
@@ -292,6 +290,8 @@ impl Core {
                     self.tell_heard(now, session);
                 }
                 dtls::Event::Ended { session, reason } => {
+                    self.tallies.handshakes.ended(&reason);
+                    self.tallies.answers.session_gone(session);
                     self.tell_if_any(now, session, |relay, context| {
                         relay.session_gone(session, context);
                     });
@@ -300,6 +300,7 @@ impl Core {
                     }
                 }
                 dtls::Event::HandshakeFailed { path, failure } => {
+                    self.tallies.handshakes.failed(&failure);
                     self.journal.handshake_failed(now, path, &failure);
                 }
             }

@@ -1,5 +1,20 @@
 //! What the joining of sessions and upstream counts.
 
+use super::answers::Answers;
+use super::handshakes::Handshakes;
+use super::upstream_calls::UpstreamCalls;
+
+/// What is counted by kinds.
+#[derive(Debug, Default)]
+pub struct Tallies {
+    /// Handshakes and sessions by how they ended.
+    pub handshakes: Handshakes,
+    /// Requests by resource and code.
+    pub answers: Answers,
+    /// Calls to ThingsBoard by outcome and time.
+    pub upstream: UpstreamCalls,
+}
+
 /// Events of the joining, beside those of the two layers below.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {

@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Bounds that [`Journal::pressure`] watches.
-const BOUNDS: usize = 7;
+pub const BOUNDS: usize = 7;
 
 /// What makes two failed handshakes of one address the same to an operator.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -360,6 +360,11 @@ impl Journal {
         }
     }
 
+    /// Lines about failed handshakes that were held back, since the start.
+    pub fn held_back(&self) -> u64 {
+        self.handshakes.held_back + self.no_suite.held_back
+    }
+
     /// Bounds that were reached since the last time, and lines held back: the counts of each since
     /// the start. Once a minute.
     pub fn pressure(&mut self, bounds: [(&'static str, u64); BOUNDS]) {
@@ -373,7 +378,7 @@ impl Journal {
                 );
             }
         }
-        let held_back = self.handshakes.held_back + self.no_suite.held_back;
+        let held_back = self.held_back();
         let more = held_back.saturating_sub(std::mem::replace(&mut self.held_back_told, held_back));
         if more > 0 {
             info!(

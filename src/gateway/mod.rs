@@ -3,6 +3,7 @@
 //! | Part | Owns |
 //! |---|---|
 //! | [`core`] | the sans-IO whole: datagrams in, datagrams and upstream calls out |
+//! | [`answers`] | requests by what they asked for and how they were answered |
 //! | [`call`] | what passes between the core and the tasks that call upstream |
 //! | [`peers`] | whose a session is, and how many a device may have |
 //! | [`route`] | which resource a path names |
@@ -10,6 +11,8 @@
 //! | [`download`] | a GET for a package into a place in it, and a piece of it into a block |
 //! | [`relay`] | Observe over ThingsBoard's long polls |
 //! | [`firmware`] | packages: one cache for the fleet, blocks to devices |
+//! | [`handshakes`] | handshakes and sessions by how they ended |
+//! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
 //! | [`journal`] | the log lines |
 //! | [`forward`] | one call to upstream |
 //! | [`handle`] | what a gateway that runs can be told and asked |
@@ -18,6 +21,7 @@
 //! | [`status`] | what those who operate it are told over HTTP |
 //! | [`shard`] | the loop: the only place that waits, and the only one here that reads the clock |
 
+pub mod answers;
 pub mod call;
 pub mod core;
 pub mod counters;
@@ -25,6 +29,7 @@ pub mod download;
 pub mod firmware;
 pub mod forward;
 pub mod handle;
+pub mod handshakes;
 pub mod journal;
 #[cfg(test)]
 mod log_lines;
@@ -39,6 +44,7 @@ pub mod shard;
 mod simulation;
 pub mod status;
 pub mod translate;
+pub mod upstream_calls;
 
 pub use counters::Counters;
 pub use handle::{Change, Handle};

@@ -306,6 +306,16 @@ impl Peers {
         self.peers.keys().copied().collect()
     }
 
+    /// Sessions of certificates that are not registered.
+    pub fn unregistered(&self) -> usize {
+        self.unregistered.len()
+    }
+
+    /// Times that something is to be done at.
+    pub fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
     /// How much of everything there is, for tests that hold it to its bounds.
     #[cfg(test)]
     pub(super) fn load(&self) -> Load {

@@ -42,7 +42,7 @@ mod tests;
 
 pub use counters::Counters;
 pub use observer::Observation;
-pub use relays::{RelayId, Relays};
+pub use relays::{RelayId, Relays, Standing};
 
 use crate::config::{self, RelayMode};
 use crate::device::Device;
@@ -502,6 +502,20 @@ impl DeviceRelay {
             usize::from(mode == RelayMode::LongPoll && self.observation(kind).is_some())
         };
         one(Kind::Attributes, settings.attributes) + one(Kind::Commands, settings.rpc)
+    }
+
+    /// What there is of its observations.
+    pub fn standing(&self) -> Standing {
+        let (attributes, commands) = (self.attributes.observer(), self.commands.observer());
+        let parked = |observer: Option<&Observer>| {
+            usize::from(observer.is_some_and(|observer| !observer.is_live()))
+        };
+        Standing {
+            attributes: attributes.iter().count(),
+            commands: commands.iter().count(),
+            parked: parked(attributes) + parked(commands),
+            commands_waiting: self.commands_waiting(),
+        }
     }
 
     /// Commands that wait for the device.

@@ -2,7 +2,10 @@
 //!
 //! Nothing in a [`Report`] names a device or an address, and its size does not depend on their number.
 
-use super::{Counters, firmware, relay};
+use super::handshakes::Handshakes;
+use super::relay::relays;
+use super::upstream_calls::{self, Lane};
+use super::{Counters, answers, firmware, journal, relay};
 use crate::{coap, dtls};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +39,31 @@ pub struct Report {
     pub levels: Levels,
     /// Datagrams the kernel did not take.
     pub unsent: u64,
+    /// Handshakes and sessions by how they ended.
+    pub handshakes: Handshakes,
+    /// Requests by resource and code.
+    pub answers: answers::Counts,
+    /// Requests whose session ended before they were answered.
+    pub unanswered: u64,
+    /// Calls to ThingsBoard that have ended, by lane.
+    pub upstream: [(Lane, upstream_calls::Ended); Lane::ALL.len()],
+    /// Each bound by the key that sets it: what it bounds, and the bound.
+    pub bounds: [Bound; 7],
+    /// How often each bound was reached, by the key that sets it.
+    pub bounds_reached: [(&'static str, u64); journal::BOUNDS],
+    /// Log lines about failed handshakes that were held back.
+    pub held_back: u64,
+}
+
+/// A bound, and what there is of what it bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// The key that sets it.
+    pub key: &'static str,
+    /// What there is.
+    pub used: usize,
+    /// What may be.
+    pub most: usize,
 }
 
 /// What there is now.
@@ -43,12 +71,38 @@ pub struct Report {
 pub struct Levels {
     /// Established sessions.
     pub sessions: usize,
+    /// Of these, those of certificates that are not registered.
+    pub unregistered_sessions: usize,
     /// Half-open handshakes.
     pub half_open: usize,
     /// Devices in the registry.
     pub devices: usize,
+    /// Requests of devices that are not answered yet.
+    pub open_requests: usize,
     /// Calls to ThingsBoard for devices' requests.
     pub in_flight: usize,
+    /// Long polls that are open.
+    pub polls: usize,
+    /// Reads and refusals of relays under way.
+    pub reads: usize,
+    /// Calls for packages under way.
+    pub package_calls: usize,
+    /// Observations.
+    pub observations: relays::Standing,
+    /// Relays that wait to read.
+    pub reads_waiting: usize,
+    /// Blocks of packages that devices wait for.
+    pub blocks_waiting: usize,
+    /// Sessions that wait to be looked up or judged anew.
+    pub to_review: usize,
+    /// Outcomes of calls that the loop has not taken yet.
+    pub completions_waiting: usize,
+    /// Times that something is to be done at.
+    pub timers: usize,
+    /// Devices, counted once for each kind of package, that something is known of.
+    pub package_readers: usize,
+    /// Editions of packages that are kept in mind.
+    pub package_editions: usize,
 }
 
 /// One established session, for an operator.

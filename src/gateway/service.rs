@@ -4,11 +4,12 @@ use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
 use super::shard::{End, Shard, Stop};
-use super::status::Status;
+use super::status::{Files, Status};
 use crate::config::{Config, Ota};
 use crate::dtls;
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
+use rustls_pki_types::UnixTime;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -59,6 +60,7 @@ fn advice(error: &io::Error) -> &'static str {
 pub struct Gateway {
     shard: Shard<ThingsBoard>,
     upstream: Arc<ThingsBoard>,
+    files: Files,
     address: SocketAddr,
     handle: Handle,
     drain: Duration,
@@ -79,6 +81,15 @@ impl Gateway {
         let timeout = config.upstream.timeout;
         let devices = config.registry.len();
         let upstream = Arc::new(ThingsBoard::new(config.upstream)?);
+        let files = Files::default();
+        let read_at = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
+        files.update(|files| {
+            files.server_ends = config.server.ends().into_iter().collect();
+            files.clients_end = config.clients.dates().collect();
+            for read in [&mut files.registry, &mut files.server, &mut files.clients] {
+                read.last_accepted = Some(read_at);
+            }
+        });
         let engine = dtls::engine::Settings::new(&config.server, &config.dtls)?;
         let wanted = config.listen.coaps;
         let bind = |error| StartError::Bind {
@@ -110,6 +121,7 @@ impl Gateway {
         Ok(Gateway {
             shard,
             upstream,
+            files,
             address,
             handle,
             drain: config.shutdown.drain,
@@ -123,7 +135,17 @@ impl Gateway {
 
     /// What those who operate it may ask. `require_upstream`: whether it is unready where ThingsBoard can't be reached.
     pub fn status(&self, require_upstream: bool) -> Status {
-        Status::new(self.handle(), self.upstream.clone(), require_upstream)
+        Status::new(
+            self.handle(),
+            self.upstream.clone(),
+            self.files.clone(),
+            require_upstream,
+        )
+    }
+
+    /// Where it is written down what was read from files, for metrics.
+    pub fn files(&self) -> Files {
+        self.files.clone()
     }
 
     /// A way to it while it runs.

@@ -170,7 +170,9 @@ impl<U: Upstream> Shard<U> {
                 let _ = done.send(());
             }
             Order::Report(answer) => {
-                let _ = answer.send(Box::new(self.core.report(self.unsent)));
+                let mut report = self.core.report(self.unsent);
+                report.levels.completions_waiting = self.completions.len();
+                let _ = answer.send(Box::new(report));
             }
             Order::Sessions(answer) => {
                 let _ = answer.send(self.core.session_ids());

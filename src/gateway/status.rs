@@ -1,14 +1,17 @@
 //! What those who operate the gateway are told over HTTP: made here, outside of its loop.
 
+mod exposition;
+mod files;
 mod session_list;
 mod upstream_check;
 
 use super::handle::{Ended, Handle};
 use super::report::{Report, State};
 use crate::admin::{Counters, Finding, Source};
-use crate::metrics::{Scrape, level, process};
 use crate::upstream::ThingsBoard;
 use bytes::Bytes;
+use exposition::Beside;
+pub use files::{Files, FilesRead, MOST_CERTIFICATES, Reloads};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -22,6 +25,7 @@ const LOOP_TIME: Duration = Duration::from_secs(2);
 pub struct Status {
     handle: Handle,
     upstream: UpstreamCheck,
+    files: Files,
     require_upstream: bool,
 }
 
@@ -29,11 +33,13 @@ impl Status {
     pub(super) fn new(
         handle: Handle,
         upstream: Arc<ThingsBoard>,
+        files: Files,
         require_upstream: bool,
     ) -> Status {
         Status {
             handle,
             upstream: UpstreamCheck::new(upstream),
+            files,
             require_upstream,
         }
     }
@@ -70,21 +76,29 @@ impl Source for Status {
         serving.into_iter().chain([upstream]).collect()
     }
 
-    async fn metrics(&self, _own: Counters) -> Result<String, String> {
-        let report = self.report().await?;
-        let mut scrape = Scrape::default();
-        process(&mut scrape);
-        scrape.gauge(
-            "coaps_gateway_sessions",
-            "Established sessions",
-            level(report.levels.sessions),
-        );
-        Ok(scrape.text())
+    async fn metrics(&self, own: Counters) -> Result<String, String> {
+        let (report, failing) = tokio::join!(self.report(), self.upstream.failing());
+        let beside = Beside {
+            upstream_reached: failing.is_none(),
+            files: self.files.read(),
+            admin: own,
+            now: unix_seconds(),
+        };
+        Ok(exposition::scrape(&*report?, &beside).text())
     }
 
     async fn sessions(&self, pieces: mpsc::Sender<Bytes>) {
         session_list::write(&self.handle, &pieces).await;
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "outside of the loop: it says how long certificates are good"
+)]
+fn unix_seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
 /// What the loop itself says.

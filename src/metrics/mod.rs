@@ -7,10 +7,12 @@
 
 mod histogram;
 mod process;
+mod tally;
 mod text;
 
 pub use histogram::{BOUNDS, Histogram};
 pub use process::process;
+pub use tally::Tally;
 
 use std::borrow::Cow;
 

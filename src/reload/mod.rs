@@ -8,17 +8,16 @@
 //! Reading happens on a thread of its own, and so does the freeing of a registry that is no longer wanted: the loop
 //! that serves devices only swaps one reference for another.
 
-mod tally;
 mod watch;
-
-pub use tally::{Source, Tallies, Tally, Told};
 
 use crate::config::{Config, Looked, Mistakes, Reading, Sources, Stamp};
 use crate::device::{Difference, Registry};
 use crate::dtls::credentials::{Ends, Moment};
 use crate::dtls::{self, engine};
+use crate::gateway::status::{Files, FilesRead, Reloads};
 use crate::gateway::{Change, Handle};
 use rustls_pki_types::UnixTime;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -32,6 +31,32 @@ const EVERY: Duration = Duration::from_secs(1);
 
 const STAYS: &str = "what was read before stays in force";
 
+/// What is read again, each whole or not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The device registry, and the files it names.
+    Registry,
+    /// The gateway's certificate and key.
+    Server,
+    /// Trust anchors and revocation lists.
+    Clients,
+}
+
+impl Source {
+    /// All there are.
+    const ALL: [Source; 3] = [Source::Registry, Source::Server, Source::Clients];
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Registry => "device registry",
+            Source::Server => "the gateway's certificate and key",
+            Source::Clients => "trust anchors and revocation lists",
+        })
+    }
+}
+
 /// Reads files again for a gateway that runs.
 pub struct Reload {
     sources: Arc<Sources>,
@@ -39,7 +64,6 @@ pub struct Reload {
     /// The one in force. Kept here too, so that the loop never frees one.
     registry: Arc<Registry>,
     watches: Watches,
-    tallies: Tallies,
 }
 
 /// What is watched.
@@ -69,30 +93,17 @@ impl Reload {
             clients: Watch::new(std::mem::take(&mut sources.clients)),
             configuration: Watch::new(std::mem::take(&mut sources.configuration)),
         };
-        let tallies = Tallies::default();
-        tallies.note(|told| {
-            for source in Source::ALL {
-                told.of(source).since = Some(Moment::from(unix_time()));
-            }
-            told.replace(Source::Server, config.server.ends());
-            told.replace(Source::Clients, config.clients.dates());
-        });
         Reload {
             sources: Arc::new(sources),
             dtls: config.dtls,
             registry: config.registry.clone(),
             watches,
-            tallies,
         }
     }
 
-    /// What is counted.
-    pub fn tallies(&self) -> Tallies {
-        self.tallies.clone()
-    }
-
     /// Watches until the gateway with this handle ends. All is read at each hang-up; those that come meanwhile are one.
-    pub async fn run(mut self, handle: Handle, mut hang_ups: mpsc::Receiver<()>) {
+    /// What is read is written down in `files`.
+    pub async fn run(mut self, handle: Handle, files: Files, mut hang_ups: mpsc::Receiver<()>) {
         let mut looks = tokio::time::interval(EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -109,7 +120,7 @@ impl Reload {
                 },
             };
             for source in due {
-                self.read_again(&handle, source).await;
+                self.read_again(&handle, &files, source).await;
             }
         }
     }
@@ -127,7 +138,7 @@ impl Reload {
     }
 
     /// Reads one source, and puts it in force or tells what is wrong with it.
-    async fn read_again(&mut self, handle: &Handle, source: Source) {
+    async fn read_again(&mut self, handle: &Handle, files: &Files, source: Source) {
         let (sources, dtls) = (self.sources.clone(), self.dtls);
         let before = self.registry.clone();
         let begun = now();
@@ -138,7 +149,7 @@ impl Reload {
         });
         let Reading { outcome, looked } = match reading.await {
             Ok(reading) => reading,
-            Err(failed) if failed.is_panic() => return self.give_up(source),
+            Err(failed) if failed.is_panic() => return self.give_up(files, source),
             // The runtime ends, and with it the gateway.
             Err(_) => return,
         };
@@ -148,15 +159,16 @@ impl Reload {
                 for warning in warnings {
                     warn!("{warning}");
                 }
-                self.put_in_force(handle, source, ready, begun).await;
+                self.put_in_force(handle, files, source, ready, begun).await;
             }
-            Err(mistakes) => self.refuse(source, &mistakes),
+            Err(mistakes) => refuse(files, source, &mistakes),
         }
     }
 
     async fn put_in_force(
         &mut self,
         handle: &Handle,
+        files: &Files,
         source: Source,
         ready: Ready,
         begun: Instant,
@@ -169,11 +181,13 @@ impl Reload {
         if handle.change(change).await.is_err() {
             return;
         }
-        self.tallies.note(|told| {
-            let tally = told.of(source);
-            tally.accepted += 1;
-            tally.since = Some(Moment::from(unix_time()));
-            told.replace(source, ends);
+        files.update(|files| {
+            reloads(files, source).accepted(Moment::from(unix_time()).seconds());
+            match source {
+                Source::Registry => {}
+                Source::Server => files.server_ends = ends,
+                Source::Clients => files.clients_end = ends,
+            }
         });
         let took = now().saturating_duration_since(begun).as_millis();
         let milliseconds = u64::try_from(took).unwrap_or(u64::MAX);
@@ -197,18 +211,27 @@ impl Reload {
     }
 
     /// For a panic over what was read: a fault of ours, and no reason to try the same again each second.
-    fn give_up(&mut self, source: Source) {
+    fn give_up(&mut self, files: &Files, source: Source) {
         self.watches.of(source).settle();
-        self.tallies.note(|told| told.of(source).refused += 1);
+        files.update(|files| reloads(files, source).refused());
         error!("{source}: reading failed, which is a fault of the gateway; {STAYS}");
     }
+}
 
-    fn refuse(&self, source: Source, mistakes: &Mistakes) {
-        self.tallies.note(|told| told.of(source).refused += 1);
-        for mistake in &mistakes.0 {
-            error!("{mistake}");
-        }
-        error!("{source} not taken over: {STAYS}");
+fn refuse(files: &Files, source: Source, mistakes: &Mistakes) {
+    files.update(|files| reloads(files, source).refused());
+    for mistake in &mistakes.0 {
+        error!("{mistake}");
+    }
+    error!("{source} not taken over: {STAYS}");
+}
+
+/// Where it is written down how often a source was read.
+fn reloads(files: &mut FilesRead, source: Source) -> &mut Reloads {
+    match source {
+        Source::Registry => &mut files.registry,
+        Source::Server => &mut files.server,
+        Source::Clients => &mut files.clients,
     }
 }
 

@@ -21,6 +21,7 @@ pub(crate) mod libcoap;
 pub(crate) mod mutation;
 pub(crate) mod packages;
 pub(crate) mod process;
+pub(crate) mod scrape;
 pub(crate) mod siege;
 pub(crate) mod stranger;
 pub(crate) mod terminal;

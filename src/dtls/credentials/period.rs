@@ -15,6 +15,11 @@ impl Moment {
         Moment(seconds)
     }
 
+    /// In seconds since 1970.
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+
     /// As chains are verified at; what lies before 1970 becomes 1970.
     pub fn unix(self) -> UnixTime {
         UnixTime::since_unix_epoch(std::time::Duration::from_secs(

@@ -245,6 +245,11 @@ impl Demux {
         self.half_open
     }
 
+    /// Times that something is to be done at.
+    pub fn timers(&self) -> usize {
+        self.timers.len()
+    }
+
     /// How much of everything there is, for tests that hold it to its bounds.
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {

@@ -20,6 +20,8 @@ const UNDELIVERABLE: &str = r#"{"error":"the command is too large for the gatewa
 #[derive(Debug, Default)]
 pub(super) struct Errands {
     under_way: HashSet<(RelayId, Errand)>,
+    /// Polls among them.
+    polls: usize,
     /// Reads under way.
     reads: usize,
     /// Relays that wait to read, in order, and the number of each one's newest wish: no relay waits twice.
@@ -35,6 +37,29 @@ impl Errands {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.under_way.len()
+    }
+
+    /// Polls open, and the other calls under way.
+    pub(super) fn open(&self) -> (usize, usize) {
+        (self.polls, self.under_way.len().saturating_sub(self.polls))
+    }
+
+    /// Relays that wait to read.
+    pub(super) fn reads_waiting(&self) -> usize {
+        self.reads_waiting.len()
+    }
+
+    fn begin(&mut self, relay: RelayId, errand: Errand) {
+        let is_new = self.under_way.insert((relay, errand));
+        self.polls += usize::from(is_new && matches!(errand, Errand::Poll(..)));
+    }
+
+    /// Whether it was under way.
+    fn end(&mut self, relay: RelayId, errand: Errand) -> bool {
+        let was = self.under_way.remove(&(relay, errand));
+        let polls = usize::from(was && matches!(errand, Errand::Poll(..)));
+        self.polls = self.polls.saturating_sub(polls);
+        was
     }
 
     /// Whether this call is under way.
@@ -180,6 +205,8 @@ impl Core {
         let response = response.with_max_age(max_age);
         let peer = self.peers.get(session)?;
         self.journal.answered(peer, exchange, &response);
+        let code = response.code;
+        self.tallies.answers.answered(session, exchange, code);
         let id = self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond_registered(now, exchange, response, context, outputs)
         })?;
@@ -324,11 +351,11 @@ impl Core {
                     Kind::Attributes => Operation::PollAttributes { timeout },
                     Kind::Commands => Operation::PollRpc { timeout },
                 };
-                self.call_for(relay, Errand::Poll(kind, number), operation);
+                self.call_for(now, relay, Errand::Poll(kind, number), operation);
             }
             Effect::Abort(kind, number) => {
                 let errand = Errand::Poll(kind, number);
-                if self.errands.under_way.remove(&(relay, errand)) {
+                if self.errands.end(relay, errand) {
                     self.errands.aborted.push_back(Ticket::Relay(relay, errand));
                 }
             }
@@ -336,7 +363,7 @@ impl Core {
                 if self.errands.read_wanted.insert(relay, number).is_none() {
                     self.errands.reads_waiting.push_back(relay);
                 }
-                self.read_on();
+                self.read_on(now);
             }
             Effect::Notify {
                 observation,
@@ -351,7 +378,12 @@ impl Core {
             }
             Effect::Refuse(id) => {
                 let body = Bytes::from_static(UNDELIVERABLE.as_bytes());
-                self.call_for(relay, Errand::Refusal(id), Operation::ReplyRpc { id, body });
+                self.call_for(
+                    now,
+                    relay,
+                    Errand::Refusal(id),
+                    Operation::ReplyRpc { id, body },
+                );
             }
             Effect::CutOff { asked, lasted } => self.journal.polls_cut_off(asked, lasted),
             Effect::Nonsense(kind) => {
@@ -362,26 +394,27 @@ impl Core {
         }
     }
 
-    fn call_for(&mut self, relay: RelayId, errand: Errand, operation: Operation) {
+    fn call_for(&mut self, now: Instant, relay: RelayId, errand: Errand, operation: Operation) {
         let Some(device) = self.relays.get(relay).map(|relay| relay.device.clone()) else {
             return;
         };
-        self.errands.under_way.insert((relay, errand));
-        self.calls.push_back(Call {
+        self.errands.begin(relay, errand);
+        let call = Call {
             ticket: Ticket::Relay(relay, errand),
             request: upstream::Request::Device { device, operation },
-        });
+        };
+        self.begin_call(now, call);
     }
 
     /// Begins as many of the reads that wait as may be under way.
-    fn read_on(&mut self) {
+    fn read_on(&mut self, now: Instant) {
         while self.errands.reads < crate::config::Relay::READS
             && let Some(relay) = self.errands.reads_waiting.pop_front()
         {
             let wanted = self.errands.read_wanted.remove(&relay);
             if let Some(number) = wanted.filter(|_| self.relays.get(relay).is_some()) {
                 self.errands.reads += 1;
-                self.call_for(relay, Errand::Read(number), Operation::ReadAttributes);
+                self.call_for(now, relay, Errand::Read(number), Operation::ReadAttributes);
             }
         }
     }
@@ -394,7 +427,7 @@ impl Core {
         errand: Errand,
         outcome: Result<Answer, Error>,
     ) {
-        if !self.errands.under_way.remove(&(relay, errand)) {
+        if !self.errands.end(relay, errand) {
             self.counters.completions_too_late += 1;
             return;
         }
@@ -414,7 +447,7 @@ impl Core {
             }),
             Errand::Read(number) => {
                 self.errands.reads = self.errands.reads.saturating_sub(1);
-                self.read_on();
+                self.read_on(now);
                 self.tell_relay(now, relay, |relay, context| {
                     relay.read_ended(now, number, outcome, context);
                 });

@@ -128,6 +128,8 @@ impl Core {
         if let Some(peer) = self.peers.get(session) {
             self.journal.answered(peer, exchange, &response);
         }
+        let code = response.code;
+        self.tallies.answers.answered(session, exchange, code);
         // Not `respond`: a device that asks again and again must not keep its session by it.
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond(now, exchange, response, context, outputs);

@@ -20,7 +20,6 @@ pub(super) struct Downloads {
 
 impl Downloads {
     /// Blocks awaited.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -54,10 +53,13 @@ impl Core {
                 call,
                 device,
                 operation,
-            } => self.calls.push_back(Call {
-                ticket: Ticket::Package(call),
-                request: upstream::Request::Device { device, operation },
-            }),
+            } => {
+                let call = Call {
+                    ticket: Ticket::Package(call),
+                    request: upstream::Request::Device { device, operation },
+                };
+                self.begin_call(now, call);
+            }
             Effect::Answer(id, piece) => {
                 if let Some((session, exchange, download)) = self.downloads.waiting.remove(&id) {
                     self.respond(now, session, exchange, download.response(piece));

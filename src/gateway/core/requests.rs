@@ -3,6 +3,7 @@
 use super::Core;
 use crate::coap::{Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
 use crate::dtls::SessionId;
+use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
 use crate::gateway::peers::Peer;
 use crate::gateway::route::{self, NoRoute, Resource};
@@ -67,6 +68,8 @@ impl Core {
         if let Some(peer) = self.peers.get(session) {
             self.journal.answered(peer, exchange, &response);
         }
+        let code = response.code;
+        self.tallies.answers.answered(session, exchange, code);
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond(now, exchange, response, context, outputs);
             // The device is awake now, and may not be for long.
@@ -88,6 +91,8 @@ impl Core {
         };
         let resource = route::resolve(&request.path);
         self.journal.asked(peer, exchange, &request, resource);
+        let asked = Asked::of(request.method, resource);
+        self.tallies.answers.asked(session, exchange, asked);
         // A device's reply to a command ends what ThingsBoard has begun.
         if self.draining.is_under_way() && !matches!(resource, Ok(Resource::Rpc { id: Some(_) })) {
             return self.refuse_while_draining(now, session, exchange);
@@ -150,7 +155,13 @@ impl Core {
             exchange,
             expect,
         };
-        self.calls.push_back(Call { ticket, request });
+        self.begin_call(now, Call { ticket, request });
+    }
+
+    /// Has the loop make a call to upstream.
+    pub(super) fn begin_call(&mut self, now: Instant, call: Call) {
+        self.tallies.upstream.begin(now, call.ticket);
+        self.calls.push_back(call);
     }
 
     /// Upstream has answered, or failed.

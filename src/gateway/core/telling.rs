@@ -2,14 +2,17 @@
 
 use super::Core;
 use crate::dtls::SessionId;
+use crate::gateway::journal;
 use crate::gateway::peers::Peer;
 use crate::gateway::relay::Kind;
-use crate::gateway::report::{Levels, Report, SessionLine, State};
+use crate::gateway::report::{Bound, Levels, Report, SessionLine, State};
+use crate::gateway::upstream_calls::Lane;
 use std::time::Instant;
 
 impl Core {
     /// Counts and levels. `unsent`: datagrams the socket did not take, since the start.
     pub fn report(&self, unsent: u64) -> Report {
+        let upstream = &self.tallies.upstream;
         Report {
             state: match self.is_draining() {
                 true => State::Draining,
@@ -20,14 +23,103 @@ impl Core {
             gateway: self.counters,
             relay: *self.relays.counters(),
             packages: *self.packages.counters(),
-            levels: Levels {
-                sessions: self.demux.established(),
-                half_open: self.demux.half_open(),
-                devices: self.registry.len(),
-                in_flight: self.in_flight,
-            },
+            levels: self.levels(),
             unsent,
+            handshakes: self.tallies.handshakes,
+            answers: self.tallies.answers.counts().clone(),
+            unanswered: self.tallies.answers.unanswered,
+            upstream: Lane::ALL.map(|lane| (lane, *upstream.ended(lane))),
+            bounds: self.bounds(),
+            bounds_reached: self.bounds_reached(unsent),
+            held_back: self.journal.held_back(),
         }
+    }
+
+    /// What there is now. Nothing is walked over for it: each of these is known.
+    fn levels(&self) -> Levels {
+        let (polls, reads) = self.errands.open();
+        Levels {
+            sessions: self.demux.established(),
+            unregistered_sessions: self.peers.unregistered(),
+            half_open: self.demux.half_open(),
+            devices: self.registry.len(),
+            open_requests: self.tallies.answers.open(),
+            in_flight: self.in_flight,
+            polls,
+            reads,
+            package_calls: self.packages.under_way(),
+            observations: self.relays.standing(),
+            reads_waiting: self.errands.reads_waiting(),
+            blocks_waiting: self.downloads.len(),
+            to_review: self.review.waiting(),
+            // Known to the loop alone.
+            completions_waiting: 0,
+            timers: self.demux.timers() + self.peers.timers() + self.relays.timers(),
+            package_readers: self.packages.readers(),
+            package_editions: self.packages.editions(),
+        }
+    }
+
+    fn bounds(&self) -> [Bound; 7] {
+        let settings = &self.settings;
+        let bound = |key, used, most| Bound { key, used, most };
+        [
+            bound(
+                "limits.sessions",
+                self.demux.established(),
+                settings.dtls.sessions,
+            ),
+            bound(
+                "limits.unregistered_sessions",
+                self.peers.unregistered(),
+                settings.limits.unregistered_sessions,
+            ),
+            bound(
+                "limits.handshakes",
+                self.demux.half_open(),
+                settings.dtls.handshakes,
+            ),
+            bound(
+                "upstream.max_in_flight",
+                self.in_flight,
+                settings.max_in_flight,
+            ),
+            bound(
+                "relay.max_polls",
+                self.relays.polls(),
+                settings.relay.max_polls,
+            ),
+            bound(
+                "coap.body_bytes",
+                self.bodies.held(),
+                settings.coap.body_bytes,
+            ),
+            bound(
+                "ota.cache",
+                self.packages.cached_bytes(),
+                settings.ota.cache,
+            ),
+        ]
+    }
+
+    /// How often each bound was reached since the start.
+    pub(super) fn bounds_reached(&self, unsent: u64) -> [(&'static str, u64); journal::BOUNDS] {
+        let dtls = self.demux.counters();
+        [
+            ("limits.hellos", dtls.over_hello_budget),
+            ("limits.handshakes_per_address", dtls.over_address_budget),
+            (
+                "limits.handshakes",
+                dtls.half_open_full + dtls.proven_displaced,
+            ),
+            ("upstream.max_in_flight", self.counters.calls_refused),
+            (
+                "relay.max_polls",
+                self.relays.counters().registrations_refused,
+            ),
+            ("coap.body_bytes", self.coap_counters.bodies_over_budget),
+            ("the socket's send buffer", unsent),
+        ]
     }
 
     /// All established sessions.

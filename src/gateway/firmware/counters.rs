@@ -5,6 +5,8 @@
 pub struct Counters {
     /// Blocks given to devices.
     pub blocks: u64,
+    /// Of these, without waiting: all of it was in the cache.
+    pub blocks_at_once: u64,
     /// Requests of devices that were refused, for whatever reason.
     pub refused: u64,
     /// Of these, for want of room to wait in.

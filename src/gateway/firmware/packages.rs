@@ -62,7 +62,9 @@ impl Packages {
     /// A device wants to read. The answer is an effect: now if all is there, later otherwise.
     pub fn read(&mut self, now: Instant, device: &Arc<Device>, wanted: Wanted, id: WaiterId) {
         let reader = self.readers.find_or_add(now, device, wanted.package);
+        let before = self.counters.blocks;
         self.go(now, id, Waiter::new(reader, wanted));
+        self.counters.blocks_at_once += self.counters.blocks - before;
         self.go_on(now);
     }
 

@@ -19,7 +19,38 @@ struct Entry {
     relay: DeviceRelay,
     /// What it counts for against `relay.max_polls`.
     polls: usize,
+    /// What it counts for in [`Relays::standing`].
+    standing: Standing,
     timer: Slot,
+}
+
+/// What there is of observations.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Of attributes.
+    pub attributes: usize,
+    /// Of commands.
+    pub commands: usize,
+    /// Of both, those whose device does not answer.
+    pub parked: usize,
+    /// Commands that wait for their device.
+    pub commands_waiting: usize,
+}
+
+impl Standing {
+    fn replace(&mut self, before: Standing, now: Standing) {
+        let change = |all: &mut usize, before: usize, now: usize| {
+            *all = all.saturating_sub(before).saturating_add(now);
+        };
+        change(&mut self.attributes, before.attributes, now.attributes);
+        change(&mut self.commands, before.commands, now.commands);
+        change(&mut self.parked, before.parked, now.parked);
+        change(
+            &mut self.commands_waiting,
+            before.commands_waiting,
+            now.commands_waiting,
+        );
+    }
 }
 
 /// All relays. Devices that never observe have none.
@@ -34,6 +65,7 @@ pub struct Relays {
     timers: Timers<RelayId>,
     last_id: u64,
     polls: usize,
+    standing: Standing,
     counters: Counters,
     /// Reused between calls.
     scratch: Vec<Effect>,
@@ -53,6 +85,7 @@ impl Relays {
             timers: Timers::default(),
             last_id: 0,
             polls: 0,
+            standing: Standing::default(),
             counters: Counters::default(),
             scratch: Vec::new(),
             effects: VecDeque::new(),
@@ -75,6 +108,7 @@ impl Relays {
         let entry = Entry {
             relay: DeviceRelay::new(device.clone()),
             polls: 0,
+            standing: Standing::default(),
             timer: Slot::default(),
         };
         self.relays.insert(id, entry);
@@ -138,6 +172,9 @@ impl Relays {
         let polls = entry.relay.polls(&self.settings);
         self.polls = self.polls.saturating_sub(entry.polls) + polls;
         entry.polls = polls;
+        let standing = entry.relay.standing();
+        self.standing.replace(entry.standing, standing);
+        entry.standing = standing;
         if entry.relay.is_idle() {
             self.timers.disarm(id, &mut entry.timer);
             self.by_name.remove(&entry.relay.device.name);
@@ -169,6 +206,21 @@ impl Relays {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// What counts against `relay.max_polls`.
+    pub fn polls(&self) -> usize {
+        self.polls
+    }
+
+    /// What there is of observations.
+    pub fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    /// Times that something is to be done at.
+    pub fn timers(&self) -> usize {
+        self.timers.len()
     }
 
     /// How much of everything there is, for tests that hold it to its bounds.

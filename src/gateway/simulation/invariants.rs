@@ -114,6 +114,16 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert!(load.body_bytes <= settings.coap.body_bytes);
     // An exchange waits for one block.
     assert!(load.downloads <= 16 * load.sessions || load.package_calls > 0);
+    // What is counted of requests and calls is forgotten with them.
+    let (open_requests, timed_calls) = load.tallied;
+    assert!(open_requests <= 16 * load.sessions);
+    let standing = core.report(0).levels;
+    let polls = load.errands.saturating_sub(standing.reads);
+    assert_eq!(standing.polls, polls);
+    assert_eq!(
+        timed_calls,
+        load.in_flight + standing.reads + load.package_calls
+    );
     assert_eq!(load.relays.relays, load.relays.names);
     assert!(load.relays.timers <= load.relays.relays);
     assert!(load.relays.polls <= settings.relay.max_polls);
@@ -144,6 +154,7 @@ pub(super) fn assert_at_rest(core: &Core, devices: &[Device]) {
     let load = core.load();
     assert_eq!((load.half_open, load.in_flight), (0, 0));
     assert_eq!((load.downloads, load.body_bytes), (0, 0));
+    assert_eq!(load.tallied.0, 0, "a request that was never answered");
     let peers = load.peers;
     let held = [
         peers.most_open_exchanges,

@@ -1,0 +1,132 @@
+//! How handshakes and sessions ended, counted under names that a dashboard can rely on.
+
+use crate::dtls::{EndReason, HandshakeFailure, Refusal};
+use crate::metrics::Tally;
+
+/// How a handshake ended, of a peer whose address was proven.
+pub const OUTCOMES: [&str; 17] = [
+    COMPLETED,
+    "no_certificate",
+    "no_common_cipher_suite",
+    "certificate_expired",
+    "certificate_not_yet_valid",
+    "unknown_issuer",
+    "issuer_not_valid",
+    "certificate_old_version",
+    "certificate_is_authority",
+    "certificate_wrong_usage",
+    "certificate_malformed",
+    "certificate_chain",
+    "certificate_revoked",
+    "issuer_revoked",
+    "sessions_full",
+    "timed_out",
+    "failed",
+];
+/// Why a session ended.
+pub const REASONS: [&str; 5] = ["closed_by_device", "idle", "replaced", "closed", "failed"];
+
+const COMPLETED: &str = "completed";
+
+/// Handshakes by their outcome, sessions by their end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Handshakes {
+    /// By [`OUTCOMES`].
+    pub outcomes: Tally<{ OUTCOMES.len() }>,
+    /// By [`REASONS`].
+    pub ends: Tally<{ REASONS.len() }>,
+}
+
+impl Default for Handshakes {
+    fn default() -> Handshakes {
+        Handshakes {
+            outcomes: Tally::of(OUTCOMES),
+            ends: Tally::of(REASONS),
+        }
+    }
+}
+
+impl Handshakes {
+    /// One is complete.
+    pub fn completed(&mut self) {
+        self.outcomes.add(COMPLETED);
+    }
+
+    /// One has come to nothing.
+    pub fn failed(&mut self, failure: &HandshakeFailure) {
+        self.outcomes.add(outcome(failure));
+    }
+
+    /// A session has ended.
+    pub fn ended(&mut self, reason: &EndReason) {
+        self.ends.add(match reason {
+            EndReason::CloseNotify => "closed_by_device",
+            EndReason::Idle => "idle",
+            EndReason::Replaced => "replaced",
+            EndReason::Closed(_) => "closed",
+            EndReason::Failed(_) => "failed",
+        });
+    }
+}
+
+/// Without a wildcard: a new kind of failure must be given its name here, and in [`OUTCOMES`].
+fn outcome(failure: &HandshakeFailure) -> &'static str {
+    match failure {
+        HandshakeFailure::CertificateRefused { refusal, .. } => match refusal {
+            Refusal::Expired { .. } => "certificate_expired",
+            Refusal::NotYetValid { .. } => "certificate_not_yet_valid",
+            Refusal::UnknownIssuer => "unknown_issuer",
+            Refusal::IssuerNotValid => "issuer_not_valid",
+            Refusal::OldVersion => "certificate_old_version",
+            Refusal::IsAuthority => "certificate_is_authority",
+            Refusal::WrongUsage => "certificate_wrong_usage",
+            Refusal::Malformed => "certificate_malformed",
+            Refusal::Chain(_) => "certificate_chain",
+            Refusal::Revoked => "certificate_revoked",
+            Refusal::IssuerRevoked => "issuer_revoked",
+        },
+        HandshakeFailure::NoCommonCipherSuite { .. } => "no_common_cipher_suite",
+        HandshakeFailure::NoCertificate => "no_certificate",
+        HandshakeFailure::SessionsFull => "sessions_full",
+        HandshakeFailure::TimedOut => "timed_out",
+        HandshakeFailure::Engine(_) => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_counts_under_a_name_that_is_known() {
+        let refusals = [
+            Refusal::UnknownIssuer,
+            Refusal::IssuerNotValid,
+            Refusal::OldVersion,
+            Refusal::IsAuthority,
+            Refusal::WrongUsage,
+            Refusal::Malformed,
+            Refusal::Chain("any".into()),
+            Refusal::Revoked,
+            Refusal::IssuerRevoked,
+        ];
+        let refused = refusals.map(|refusal| HandshakeFailure::CertificateRefused {
+            certificate: Vec::new(),
+            refusal,
+        });
+        let others = [
+            HandshakeFailure::NoCertificate,
+            HandshakeFailure::SessionsFull,
+            HandshakeFailure::TimedOut,
+        ];
+        let mut handshakes = Handshakes::default();
+        for failure in refused.iter().chain(&others) {
+            let before = handshakes.outcomes.get(outcome(failure));
+            handshakes.failed(failure);
+            assert_eq!(handshakes.outcomes.get(outcome(failure)), before + 1);
+            assert_eq!(handshakes.outcomes.get("failed"), 0, "{failure:?}");
+        }
+        handshakes.failed(&HandshakeFailure::Engine("17".into()));
+        assert_eq!(handshakes.outcomes.get("failed"), 1);
+    }
+}

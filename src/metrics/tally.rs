@@ -1,0 +1,39 @@
+//! Counts under a few names that are all known beforehand, so that each of them is there from the start.
+
+/// One count for each name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally<const N: usize> {
+    names: [&'static str; N],
+    counts: [u64; N],
+}
+
+impl<const N: usize> Tally<N> {
+    /// Nothing counted yet.
+    pub const fn of(names: [&'static str; N]) -> Tally<N> {
+        Tally {
+            names,
+            counts: [0; N],
+        }
+    }
+
+    /// Counts one more. A name that is not known counts as the last: let that be the one for all the rest.
+    pub fn add(&mut self, name: &str) {
+        let known = self.names.iter().position(|other| *other == name);
+        let at = known.unwrap_or(N.saturating_sub(1));
+        if let Some(count) = self.counts.get_mut(at) {
+            *count += 1;
+        }
+    }
+
+    /// Each name with its count.
+    pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.names.into_iter().zip(self.counts)
+    }
+
+    /// The count under this name.
+    pub fn get(&self, name: &str) -> u64 {
+        let mut all = self.counts();
+        all.find(|(other, _)| *other == name)
+            .map_or(0, |(_, count)| count)
+    }
+}
