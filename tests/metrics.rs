@@ -153,7 +153,7 @@ async fn no_label_names_a_device_an_address_or_a_token() {
     }
     assert!(values.len() > 40, "{}", values.len());
     assert!(
-        values.values().all(|values| values.len() <= 16),
+        values.values().all(|values| values.len() <= 20),
         "{values:?}"
     );
 }
