@@ -10,14 +10,15 @@
 
 mod support;
 
-use serde_json::json;
-use std::net::SocketAddr;
+use serde_json::{Value, json};
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 use support::admin::Admin;
-use support::coap::get;
+use support::coap::{OBSERVE, get};
+use support::device::code;
 use support::process::run;
-use support::world::{Wishes, World, nobody};
+use support::world::{Wishes, World, eventually, nobody};
 
 fn world(sections: &str) -> (World, Admin) {
     let world = World::with(&Wishes {
@@ -156,4 +157,83 @@ fn an_address_that_is_taken_ends_the_start_with_what_to_do() {
         errors.contains(&expected) && errors.contains("ss -ltnp"),
         "{errors}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_listed_only_where_that_is_wanted() {
+    let (world, admin) = world("");
+    let _device = world.meter().await;
+    let (status, words) = admin.get("/sessions");
+    assert_eq!(status, 404);
+    assert!(words.contains("admin.sessions = true"), "{words}");
+    assert!(!words.contains("meter-17"), "{words}");
+    drop(world);
+
+    let (world, admin) = self::world("[admin]\nsessions = true");
+    let listed = || -> Vec<Value> {
+        let (status, text) = admin.ask("GET /sessions HTTP/1.0\r\n\r\n");
+        assert_eq!(status, 200, "{text}");
+        serde_json::from_str(&text).unwrap()
+    };
+    assert_eq!(listed(), Vec::<Value>::new());
+    let (meter, pump) = (world.meter().await, world.connect(&world.pump).await);
+    let registration = get(&["api", "v1", "rpc"]).option(OBSERVE, []);
+    assert_eq!(code(&meter.request(registration).await), "2.03");
+    let stranger = world.authority.device("stranger");
+    let _stranger = world.connect(&stranger).await;
+    let all = listed();
+    assert_eq!(all.len(), 3);
+    let of = |name: Value| all.iter().find(|one| one["device"] == name).unwrap();
+    let (own, others) = (of(json!("meter-17")), of(json!("pump-03")));
+    assert_eq!(own["observations"], json!(["rpc"]));
+    assert_eq!(others["observations"], json!([]));
+    assert_eq!(of(Value::Null)["observations"], json!([]));
+    assert_eq!(own["dtls"], "1.2");
+    assert_eq!(own["cipher_suite"], "ECDHE_ECDSA_AES_128_GCM_SHA256");
+    let address: SocketAddr = own["address"].as_str().unwrap().parse().unwrap();
+    assert!(address.ip().is_loopback());
+    for time in ["since", "last_heard"] {
+        let text = own[time].as_str().unwrap();
+        let then = humantime::parse_rfc3339(text).unwrap();
+        let age = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap()
+            - then
+                .duration_since(std::time::SystemTime::UNIX_EPOCH)
+                .unwrap();
+        assert!(age < Duration::from_secs(60), "{text}");
+    }
+    pump.close().await;
+    eventually("the end of a session", || listed().len() == 2);
+}
+
+#[test]
+fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
+    let (_world, admin) = world("");
+    let long = "x".repeat(100_000);
+    let idle: Vec<TcpStream> = (0..100)
+        .map(|_| TcpStream::connect(admin.address).unwrap())
+        .collect();
+    for (request, expected) in [
+        (
+            format!("GET /livez HTTP/1.1\r\nHost: g\r\nx: {long}\r\n\r\n"),
+            431,
+        ),
+        (
+            format!("POST /readyz HTTP/1.1\r\nHost: g\r\nContent-Length: 100000\r\n\r\n{long}"),
+            405,
+        ),
+        (
+            "GET /metrics/../../etc/passwd HTTP/1.1\r\nHost: g\r\n\r\n".to_owned(),
+            404,
+        ),
+        (
+            "DELETE /sessions HTTP/1.1\r\nHost: g\r\n\r\n".to_owned(),
+            405,
+        ),
+        ("nonsense\r\n\r\n".to_owned(), 400),
+    ] {
+        let (status, words) = admin.ask(&request);
+        assert_eq!(status, expected, "{words}");
+        assert_eq!(admin.get("/livez").0, 200);
+    }
+    drop(idle);
 }

@@ -169,6 +169,8 @@ fn cipher_suites(fragment: &mut Cursor<'_>) -> Option<Vec<u16>> {
 pub struct Outbound {
     /// It holds a ServerHello that is no HelloRetryRequest: the engine has accepted the cookie.
     pub beyond_cookie: bool,
+    /// The cipher suite that this ServerHello chooses.
+    pub cipher_suite: Option<u16>,
     /// One more than the highest sequence number of its epoch-0 records.
     pub next_plaintext_sequence: Option<u64>,
 }
@@ -188,10 +190,20 @@ pub fn inspect_outbound(datagram: &[u8]) -> Outbound {
         let mut fragment = Cursor(record.fragment);
         if record.content_type == HANDSHAKE && fragment.u8() == Some(SERVER_HELLO) {
             let random = fragment.take(13).and_then(|_| fragment.take(32));
-            outbound.beyond_cookie |= random.is_some_and(|random| random != HELLO_RETRY_RANDOM);
+            if random.is_some_and(|random| random != HELLO_RETRY_RANDOM) {
+                outbound.beyond_cookie = true;
+                outbound.cipher_suite = chosen_suite(&mut fragment);
+            }
         }
     }
     outbound
+}
+
+/// Reads on after a ServerHello's random (RFC 5246 §7.4.1.3, and RFC 9147 §5.4 for DTLS 1.3).
+fn chosen_suite(fragment: &mut Cursor<'_>) -> Option<u16> {
+    let session_id = fragment.u8()?;
+    fragment.take(usize::from(session_id))?;
+    fragment.u16()
 }
 
 /// A fatal alert in a plaintext record (RFC 5246 §7.2, RFC 6347 §4.1).
@@ -306,6 +318,20 @@ mod tests {
         let verify = record(22, 0, &hello(3, 0, &[]));
         assert!(!inspect_outbound(&verify).beyond_cookie);
         assert_eq!(inspect_outbound(&verify).next_plaintext_sequence, Some(6));
+    }
+
+    #[test]
+    fn a_server_hello_shows_the_suite_it_chooses_if_it_is_whole() {
+        for session_id in [&[][..], &[9; 32]] {
+            let mut message = vec![2, 0, 0, 80, 0, 1, 0, 0, 0, 0, 0, 80, 254, 253];
+            message.extend([7; 32]);
+            message.push(u8::try_from(session_id.len()).unwrap());
+            message.extend(session_id);
+            message.extend([0xc0, 0x2b]);
+            let suite = |bytes: &[u8]| inspect_outbound(&record(22, 0, bytes)).cipher_suite;
+            assert_eq!(suite(&message), Some(0xc02b));
+            assert_eq!(suite(&message[..message.len() - 1]), None);
+        }
     }
 
     #[test]

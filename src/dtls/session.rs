@@ -31,11 +31,16 @@ pub struct Path {
     pub local: Option<IpAddr>,
 }
 
+impl Path {
+    /// Where the peer is, for people: an IPv4 peer of a dual-stack socket is shown as what it is.
+    pub fn remote_shown(&self) -> SocketAddr {
+        SocketAddr::new(self.remote.ip().to_canonical(), self.remote.port())
+    }
+}
+
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // An IPv4 peer of a dual-stack socket is shown as what it is.
-        let remote = SocketAddr::new(self.remote.ip().to_canonical(), self.remote.port());
-        write!(f, "{remote}")
+        self.remote_shown().fmt(f)
     }
 }
 
@@ -66,6 +71,8 @@ pub struct Session {
     pub credit: usize,
     /// The certificate the peer has shown: until the handshake is complete, and longer if it may be judged anew.
     pub certificate: Option<Vec<u8>>,
+    /// The cipher suite the engine has chosen, as its ServerHello shows: the engine itself does not tell.
+    pub cipher_suite: Option<u16>,
     /// Its place in the timer queue.
     pub timer: timers::Slot,
     next_plaintext_sequence: u64,
@@ -82,6 +89,7 @@ impl Session {
             deadline,
             credit: 0,
             certificate: None,
+            cipher_suite: None,
             timer: timers::Slot::default(),
             next_plaintext_sequence: 0,
         }
@@ -104,6 +112,7 @@ impl Session {
             if let Effect::Transmit(datagram) = effect {
                 let outbound = record::inspect_outbound(datagram);
                 beyond_cookie |= outbound.beyond_cookie;
+                self.cipher_suite = outbound.cipher_suite.or(self.cipher_suite);
                 self.next_plaintext_sequence = self
                     .next_plaintext_sequence
                     .max(outbound.next_plaintext_sequence.unwrap_or_default());

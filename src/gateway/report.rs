@@ -120,6 +120,8 @@ pub struct SessionLine {
     pub silent: Duration,
     /// "1.2" or "1.3".
     pub version: &'static str,
+    /// The cipher suite, by name.
+    pub cipher_suite: Option<String>,
     /// What it observes: "attributes", "rpc".
     pub observes: Vec<&'static str>,
 }

@@ -240,6 +240,11 @@ impl Demux {
         self.sessions.len().saturating_sub(self.half_open)
     }
 
+    /// The cipher suite of a session, once it is chosen.
+    pub fn cipher_suite(&self, id: SessionId) -> Option<u16> {
+        self.sessions.get(&id)?.cipher_suite
+    }
+
     /// Half-open handshakes.
     pub fn half_open(&self) -> usize {
         self.half_open

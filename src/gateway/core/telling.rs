@@ -2,6 +2,7 @@
 
 use super::Core;
 use crate::dtls::SessionId;
+use crate::dtls::record::cipher_suite_name;
 use crate::gateway::journal;
 use crate::gateway::peers::Peer;
 use crate::gateway::relay::Kind;
@@ -133,10 +134,11 @@ impl Core {
         Some(SessionLine {
             session: session.0,
             device: peer.device.as_ref().map(|device| device.name.clone()),
-            address: peer.path.remote,
+            address: peer.path.remote_shown(),
             age: now.saturating_duration_since(peer.since()),
             silent: now.saturating_duration_since(peer.last_heard()),
             version: peer.version(),
+            cipher_suite: self.demux.cipher_suite(session).map(cipher_suite_name),
             observes: self.observed_through(peer),
         })
     }

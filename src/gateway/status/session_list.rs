@@ -19,6 +19,7 @@ struct Told<'a> {
     since: String,
     last_heard: String,
     dtls: &'static str,
+    cipher_suite: Option<&'a str>,
     observations: &'a [&'static str],
 }
 
@@ -61,6 +62,7 @@ fn told(now: SystemTime, line: &SessionLine) -> Told<'_> {
         since: ago(now, line.age),
         last_heard: ago(now, line.silent),
         dtls: line.version,
+        cipher_suite: line.cipher_suite.as_deref(),
         observations: &line.observes,
     }
 }
@@ -95,13 +97,14 @@ mod tests {
             age: Duration::from_secs(3600),
             silent: Duration::from_millis(1500),
             version: "1.2",
+            cipher_suite: Some("ECDHE_ECDSA_AES_128_GCM_SHA256".into()),
             observes: vec!["attributes", "rpc"],
         };
         assert_eq!(
             serde_json::to_string(&told(now, &line)).unwrap(),
             "{\"session\":7,\"device\":\"a \\\"quoted\\\"\\nname\",\"address\":\"[2001:db8::1]:5684\",\
              \"since\":\"2025-12-31T23:00:00Z\",\"last_heard\":\"2025-12-31T23:59:58Z\",\"dtls\":\"1.2\",\
-             \"observations\":[\"attributes\",\"rpc\"]}"
+             \"cipher_suite\":\"ECDHE_ECDSA_AES_128_GCM_SHA256\",\"observations\":[\"attributes\",\"rpc\"]}"
         );
     }
 
