@@ -64,8 +64,9 @@ pub struct Counters {
     pub uploads_expired: u64,
     /// Blocks of responses and notifications sent.
     pub blocks_sent: u64,
-    /// Requests for a later block of a response that was not held: 4.08 to POST; GET reads it anew.
-    pub blocks_of_nothing: u64,
+    /// Requests for a later block of a response that was not held: 4.08 to POST. A GET is read anew, and of a
+    /// package every later block is: that is how packages are served.
+    pub blocks_not_held: u64,
     /// Bodies refused because so many bytes could not be held.
     pub bodies_over_budget: u64,
     /// Pings of ours sent.

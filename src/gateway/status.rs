@@ -14,11 +14,14 @@ use exposition::Beside;
 pub use files::{Files, FilesRead, MOST_CERTIFICATES, Reloads};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use upstream_check::UpstreamCheck;
 
 /// How long the loop may take to answer. Its turns take milliseconds.
 const LOOP_TIME: Duration = Duration::from_secs(2);
+
+/// Lists of sessions made at a time: each holds the names of all, and has the loop describe them.
+const LISTINGS: usize = 4;
 
 /// A gateway, asked from outside.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub struct Status {
     handle: Handle,
     upstream: UpstreamCheck,
     files: Files,
+    /// Lists of sessions that may be made at a time.
+    listings: Semaphore,
     require_upstream: bool,
 }
 
@@ -40,6 +45,7 @@ impl Status {
             handle,
             upstream: UpstreamCheck::new(upstream),
             files,
+            listings: Semaphore::new(LISTINGS),
             require_upstream,
         }
     }
@@ -88,7 +94,10 @@ impl Source for Status {
     }
 
     async fn sessions(&self, pieces: mpsc::Sender<Bytes>) {
-        session_list::write(&self.handle, &pieces).await;
+        // The permits are never closed. Who has to wait for one is answered when another has read to the end.
+        if let Ok(_turn) = self.listings.acquire().await {
+            session_list::write(&self.handle, &pieces).await;
+        }
     }
 }
 

@@ -223,7 +223,7 @@ fn a_later_block_of_what_is_not_held_is_read_anew_and_cut_at_its_place() {
     assert_eq!(talk.requests[0].block2, Block::new(2, false, 2));
     assert_eq!(talk.get("2:3/0/64"), "2.05 2:3/1/64");
     assert_eq!(talk.requests.len(), 1, "now it is held");
-    assert_eq!(talk.bench.counters.blocks_of_nothing, 1);
+    assert_eq!(talk.bench.counters.blocks_not_held, 1);
 
     let tag = etag(&talk.answer);
     talk.bench.endpoint.blockwise = None;

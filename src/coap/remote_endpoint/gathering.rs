@@ -27,7 +27,7 @@ impl RemoteEndpoint {
             return Err(block);
         }
         if asked.wish.block.is_some_and(|block| block.num() > 0) {
-            context.counters.blocks_of_nothing += 1;
+            context.counters.blocks_not_held += 1;
             // What was done once for its response is not done again for a block of it.
             if received.request.method == Method::Post {
                 let why = "the response is no longer held: send the whole request again";

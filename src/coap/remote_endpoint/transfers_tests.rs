@@ -490,7 +490,7 @@ fn whatever_the_network_does_bodies_arrive_whole_and_once_both_ways() {
         counters.uploads_incomplete += counted.uploads_incomplete;
         counters.uploads_expired += counted.uploads_expired;
         counters.blocks_sent += counted.blocks_sent;
-        counters.blocks_of_nothing += counted.blocks_of_nothing;
+        counters.blocks_not_held += counted.blocks_not_held;
         counters.duplicates += counted.duplicates;
     }
     // A run in which these never happened would prove little.
@@ -514,7 +514,7 @@ fn whatever_the_network_does_bodies_arrive_whole_and_once_both_ways() {
         ("incomplete", counters.uploads_incomplete),
         ("expired", counters.uploads_expired),
         ("sent", counters.blocks_sent),
-        ("of nothing", counters.blocks_of_nothing),
+        ("of nothing", counters.blocks_not_held),
         ("duplicates", counters.duplicates),
     ] {
         assert!(number > 20, "{what}: {counters:?}");

@@ -149,7 +149,7 @@ fn blocks(scrape: &mut Scrape, report: &Report) {
             ("received", coap.blocks_received),
             ("malformed", coap.blocks_malformed),
             ("sent", coap.blocks_sent),
-            ("not_held", coap.blocks_of_nothing),
+            ("not_held", coap.blocks_not_held),
         ],
     );
     scrape.counters_by(
