@@ -16,11 +16,13 @@ use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use support::admin::Admin;
 use support::certificates::{Authority, Identity};
 use support::client::Client;
 use support::coap::{CON, Message, OBSERVE, POST, get};
 use support::device::Device;
 use support::process::now;
+use support::scrape::Scrape;
 use support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, eventually};
 
 const REGISTRY: &str = "device registry read again";
@@ -155,7 +157,10 @@ fn the_swap_of_a_link_far_above_the_file_is_seen() {
 
 #[test]
 fn a_registry_with_mistakes_is_refused_whole_and_told_line_by_line() {
-    let world = World::start();
+    let world = World::with(&Wishes {
+        admin: true,
+        ..Wishes::default()
+    });
     let registry = world.path().join("devices.toml");
     let mut device = Client::connect(world.address, &world.meter);
     let meter = entry("meter-17", &world.meter, METER_TOKEN);
@@ -180,9 +185,16 @@ fn a_registry_with_mistakes_is_refused_whole_and_told_line_by_line() {
     assert_eq!(post(&mut device, 1), "2.01");
     let mut newcomer = Client::connect(world.address, &world.pump);
     assert_eq!(post(&mut newcomer, 1), "2.01");
+    let counted = |outcome| {
+        let (_, text) = Admin::of(&world.gateway).get("/metrics");
+        let labels = [("source", "registry"), ("outcome", outcome)];
+        Scrape::read(&text).value("coaps_gateway_reloads_total", &labels)
+    };
+    assert_eq!((counted("refused"), counted("accepted")), (4.0, 0.0));
     // And what is right again is read.
     after(&world, REGISTRY, || replace(&registry, &meter));
     assert_eq!(post(&mut newcomer, 2), "4.01");
+    assert_eq!(counted("accepted"), 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -208,14 +208,23 @@ impl Journal {
     }
 
     /// A call to upstream has failed.
-    pub fn upstream_failed(&mut self, now: Instant, peer: &Peer, expect: Expect, error: &Error) {
-        let device = peer.name();
-        debug!(device, session = peer.session.0, ?expect, "{error}");
+    pub fn upstream_failed(
+        &mut self,
+        now: Instant,
+        peer: &Peer,
+        exchange: ExchangeId,
+        expect: Expect,
+        error: &Error,
+    ) {
+        let (device, session, exchange) = (peer.name(), peer.session.0, exchange.0);
+        debug!(device, session, exchange, ?expect, "{error}");
         match error {
             Error::Rejected(status) if status.code == 401 && expect != Expect::Provisioned => {
                 if self.refused_tokens.is_first(now, device.into()) {
                     warn!(
                         device,
+                        session,
+                        exchange,
                         "ThingsBoard does not know the access token registered for this device: \
                          its requests get 4.01"
                     );
@@ -227,7 +236,7 @@ impl Journal {
             Error::Rejected(_) | Error::Unreachable => {}
             Error::Timeout | Error::Elapsed | Error::Overloaded | Error::Unintelligible(_) => {
                 if self.upstream.is_first(now, discriminant(error)) {
-                    warn!(device, "{error}");
+                    warn!(device, session, exchange, "{error}");
                 }
             }
         }

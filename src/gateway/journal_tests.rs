@@ -122,14 +122,20 @@ fn a_silent_rule_chain_and_a_refused_provisioning_are_not_ours_to_warn_of() {
     let lines = log_lines::of(|| {
         let (mut journal, now) = (Journal::default(), start());
         let peer = stranger(b"one");
-        journal.upstream_failed(now, &peer, Expect::RpcReply, &Error::Overloaded);
+        journal.upstream_failed(
+            now,
+            &peer,
+            ExchangeId(1),
+            Expect::RpcReply,
+            &Error::Overloaded,
+        );
         let refused = Error::Rejected(crate::upstream::Status {
             code: 401,
             has_text: false,
         });
-        journal.upstream_failed(now, &peer, Expect::Provisioned, &refused);
+        journal.upstream_failed(now, &peer, ExchangeId(1), Expect::Provisioned, &refused);
         for _ in 0..3 {
-            journal.upstream_failed(now, &peer, Expect::Created, &Error::Timeout);
+            journal.upstream_failed(now, &peer, ExchangeId(1), Expect::Created, &Error::Timeout);
         }
     });
     assert_eq!(lines.len(), 1, "{lines:#?}");

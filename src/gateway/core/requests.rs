@@ -179,7 +179,8 @@ impl Core {
             return;
         };
         if let Err(error) = &outcome {
-            self.journal.upstream_failed(now, peer, expect, error);
+            self.journal
+                .upstream_failed(now, peer, exchange, expect, error);
         }
         match (expect, &outcome) {
             (Expect::Registration, Ok(answer)) => {
