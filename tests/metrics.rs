@@ -174,7 +174,8 @@ fn the_readme_lists_every_metric_with_its_type_and_labels() {
     let (_world, admin) = world();
     let seen = scrape(&admin);
     let readme = include_str!("../README.md");
-    let (_, section) = readme.split_once("### Metrics").expect("the section");
+    let (_, section) = readme.split_once("\n### Metrics\n").expect("the section");
+    let section = section.split("\n### ").next().expect("something in it");
     let mut listed = BTreeMap::new();
     for line in section.lines().filter(|line| line.starts_with("| `")) {
         let cells: Vec<&str> = line.split('|').map(str::trim).collect();
