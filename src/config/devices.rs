@@ -12,11 +12,12 @@ use super::layers::{Environment, Lines, syntax};
 use super::mistake::{Mistake, Wrong, shown};
 use super::reader::Reader;
 use crate::device::{Device, Fingerprint, Registry};
-use entry::Entry;
+use entry::{Entry, Label};
 use pieces::{Piece, Pieces};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
+use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -41,8 +42,8 @@ const KEYS: [&str; 6] = [
 ];
 
 /// Reads the registry. None, or an empty one, is no mistake: the first device then shows up in the
-/// log with the lines to paste. But one that `was_there` must not have gone.
-pub(super) fn load(reader: &mut Reader, environment: &Environment, was_there: bool) -> Registry {
+/// log with the lines to paste. But where a `former` one has devices, it must not have gone.
+pub(super) fn load(reader: &mut Reader, environment: &Environment, former: &Registry) -> Registry {
     let Some(path) = locate(reader) else {
         reader.warn(KEY, format!("no registry: {EMPTY}"));
         return Registry::default();
@@ -50,7 +51,7 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment, was_there: bo
     let name = path.display().to_string();
     let contents = match reader.file(&path, LARGEST) {
         Ok(contents) => contents,
-        Err(file::Unreadable::Missing) if !reader.is_set(KEY) && !was_there => {
+        Err(file::Unreadable::Missing) if !reader.is_set(KEY) && former.is_empty() => {
             reader.warn(KEY, format!("{name} is not there: {EMPTY}"));
             return Registry::default();
         }
@@ -63,7 +64,7 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment, was_there: bo
             return Registry::default();
         }
     };
-    judge(reader, &name, &contents, environment, Purpose::Run).0
+    judge(reader, &name, &contents, environment, Purpose::Run(former)).0
 }
 
 /// The registry's file; `None` if the configuration says that there is none.
@@ -81,7 +82,7 @@ fn judge(
     name: &str,
     contents: &Contents,
     environment: &Environment,
-    purpose: Purpose,
+    purpose: Purpose<'_>,
 ) -> (Registry, Vec<ListedDevice>) {
     let Ok(text) = std::str::from_utf8(&contents.bytes) else {
         reader.mistake_at(
@@ -129,8 +130,13 @@ fn judge(
         shared_tokens,
         listed,
         held_elsewhere,
+        names,
+        owners,
+        tokens,
         ..
     } = file;
+    // Before the registry takes a size of its own: what was needed for reading alone makes room for that.
+    drop((names, owners, tokens));
     let more = count.saturating_sub(mistakes.len());
     if more > 0 {
         let wrong = format!("{more} more mistakes in this file");
@@ -184,10 +190,11 @@ fn judge(
 }
 
 /// What a registry is read for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Purpose {
-    /// To serve its devices: every token is needed.
-    Run,
+#[derive(Debug, Clone, Copy)]
+enum Purpose<'a> {
+    /// To serve its devices: every token is needed. What is as in the registry that was read before is taken over from
+    /// there: of 100,000 devices few change at a time, and to make and free all of them leaves memory full of holes.
+    Run(&'a Registry),
     /// To list or edit it, in a shell that need not have the gateway's environment, nor its right to read tokens.
     List,
 }
@@ -198,7 +205,7 @@ struct DevicesFile<'a> {
     /// Of the piece that is being read.
     lines: Lines,
     environment: &'a Environment,
-    purpose: Purpose,
+    purpose: Purpose<'a>,
     registry: Registry,
     /// The devices, if that is the purpose.
     listed: Vec<ListedDevice>,
@@ -212,9 +219,9 @@ struct DevicesFile<'a> {
     /// How many mistakes there are; beyond a bound they are only counted.
     count: usize,
     /// On which line each name is taken.
-    names: HashMap<String, usize>,
+    names: HashMap<Arc<str>, usize>,
     /// Who has a fingerprint, and on which line that device begins.
-    owners: HashMap<Fingerprint, (String, usize)>,
+    owners: HashMap<Fingerprint, (Label, usize)>,
     /// On which line each token stands first, by a hash of it.
     tokens: HashMap<u64, usize>,
     hasher: RandomState,
@@ -342,13 +349,11 @@ impl DevicesFile<'_> {
         let mut entry = Entry {
             table,
             line,
-            label: format!("device {number}"),
+            label: Label { number, name: None },
         };
         let before = self.count;
-        let name = self.name_of(&entry);
-        if let Some(name) = &name {
-            entry.label = format!("device {}", shown(name));
-        }
+        let mut name = self.name_of(&entry);
+        entry.label.name.clone_from(&name);
         for key in table.keys() {
             if !KEYS.contains(&key.get_ref().as_ref()) {
                 let line = self.lines.at(key.span().start);
@@ -362,8 +367,13 @@ impl DevicesFile<'_> {
             }
         }
         let fingerprints = self.fingerprints(&entry);
+        let former = self.former(name.as_deref(), &fingerprints);
+        if let Some(former) = &former {
+            name = Some(former.name.clone());
+            entry.label.name.clone_from(&name);
+        }
         let token = self.token(&entry);
-        self.claims(&entry, name.as_deref(), &fingerprints);
+        self.claims(&entry, &fingerprints);
         if let (Purpose::List, Some(name)) = (self.purpose, &name) {
             self.list(&entry, name, &fingerprints, token.is_some());
         }
@@ -375,26 +385,39 @@ impl DevicesFile<'_> {
             }
         }
         if let (Some(name), Some(token), true) = (name, token, self.count == before) {
-            let device = Device {
-                name: name.into(),
-                token,
-            };
+            let device = former
+                .filter(|former| former.token == token)
+                .unwrap_or_else(|| Arc::new(Device { name, token }));
             if let Err(conflict) = self.registry.add(device, &fingerprints) {
-                self.mistake(line, entry.label, conflict.to_string(), ONE_FOR_ONE);
+                self.mistake(
+                    line,
+                    entry.label.to_string(),
+                    conflict.to_string(),
+                    ONE_FOR_ONE,
+                );
             }
         }
     }
 
+    /// The device with this name and certificate, if there was one before.
+    fn former(&self, name: Option<&str>, fingerprints: &[Fingerprint]) -> Option<Arc<Device>> {
+        let Purpose::Run(former) = self.purpose else {
+            return None;
+        };
+        let holder = former.holder(fingerprints.first()?)?;
+        (Some(&*holder.name) == name).then(|| holder.clone())
+    }
+
     /// Notes what a device claims, also if something else is wrong with it, so that each conflict is
     /// told now and not only when the rest has been put right.
-    fn claims(&mut self, entry: &Entry<'_>, name: Option<&str>, fingerprints: &[Fingerprint]) {
-        if let Some(name) = name {
+    fn claims(&mut self, entry: &Entry<'_>, fingerprints: &[Fingerprint]) {
+        if let Some(name) = &entry.label.name {
             match self.names.get(name) {
                 Some(line) => {
                     let wrong = format!("another device has this name, on line {line}");
                     self.wrong(entry, "name", wrong, ONE_FOR_ONE);
                 }
-                None => drop(self.names.insert(name.to_owned(), entry.line)),
+                None => drop(self.names.insert(name.clone(), entry.line)),
             }
         }
         for (index, fingerprint) in fingerprints.iter().enumerate() {

@@ -158,7 +158,7 @@ impl Config {
         let (clients, looked) = reader.take(sources.read_clients(now));
         sources.clients = looked;
         let provision = reader.read("clients.provision", false, value::boolean);
-        let (registry, looked) = reader.take(sources.read_registry(false));
+        let (registry, looked) = reader.take(sources.read_registry(&Registry::default()));
         sources.registry = looked;
         let relay = reader.relay();
         let upstream = reader.upstream(relay.connections());

@@ -86,9 +86,10 @@ impl Sources {
         self.read(|reader| certificates::clients(reader, now))
     }
 
-    /// Reads the registry. `was_there`: it is a mistake if it is there no more.
-    pub fn read_registry(&self, was_there: bool) -> Reading<Registry> {
-        self.read(|reader| Some(devices::load(reader, &self.environment, was_there)))
+    /// Reads the registry. `former` is the one that was read before: if it has devices, the file must still be there,
+    /// and what has not changed is shared with it.
+    pub fn read_registry(&self, former: &Registry) -> Reading<Registry> {
+        self.read(|reader| Some(devices::load(reader, &self.environment, former)))
     }
 
     fn read<T>(&self, read: impl FnOnce(&mut Reader) -> Option<T>) -> Reading<T> {

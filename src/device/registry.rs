@@ -65,12 +65,16 @@ pub enum Conflict {
 }
 
 impl Registry {
-    /// Adds a device with all its fingerprints, or nothing.
-    pub fn add(&mut self, device: Device, fingerprints: &[Fingerprint]) -> Result<(), Conflict> {
+    /// Adds a device with all its fingerprints, or nothing. It may be another registry's, too.
+    pub fn add(
+        &mut self,
+        device: impl Into<Arc<Device>>,
+        fingerprints: &[Fingerprint],
+    ) -> Result<(), Conflict> {
+        let device = device.into();
         if self.names.contains(&device.name) {
             return Err(Conflict::Name(device.name.to_string()));
         }
-        let device = Arc::new(device);
         for (count, fingerprint) in fingerprints.iter().enumerate() {
             let (map, digest) = self.place(fingerprint);
             let owner = match map.entry(digest) {
@@ -119,6 +123,14 @@ impl Registry {
         self.sha256
             .get(&certificate.sha256)
             .or_else(|| self.sha3.get(&certificate.sha3))
+    }
+
+    /// The device for which this fingerprint is given.
+    pub fn holder(&self, fingerprint: &Fingerprint) -> Option<&Arc<Device>> {
+        match fingerprint {
+            Fingerprint::Sha256(digest) => self.sha256.get(digest),
+            Fingerprint::Sha3(digest) => self.sha3.get(digest),
+        }
     }
 
     /// What has changed since a former one.

@@ -270,7 +270,7 @@ impl Watches {
 }
 
 fn registry(sources: &Sources, before: &Arc<Registry>) -> Reading<Ready> {
-    let reading = sources.read_registry(!before.is_empty());
+    let reading = sources.read_registry(before);
     reading.and_then(|registry| {
         let difference = registry.difference_from(before);
         let registry = Arc::new(registry);

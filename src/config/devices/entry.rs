@@ -3,7 +3,9 @@
 use super::{DevicesFile, Fingerprint, Looked, Purpose, file, is_device_name, shown};
 use crate::device::{AccessToken, CertificateId};
 use crate::dtls::credentials::certificates;
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -17,7 +19,24 @@ const MOST_FINGERPRINTS: usize = 64;
 pub(super) struct Entry<'t> {
     pub(super) table: &'t DeTable<'t>,
     pub(super) line: usize,
-    pub(super) label: String,
+    pub(super) label: Label,
+}
+
+/// By its name once that is known, by its place among the others until then. The name is the registry's own copy:
+/// 100,000 of another, freed after reading, would leave as many holes between the devices.
+#[derive(Debug, Clone)]
+pub(super) struct Label {
+    pub(super) number: usize,
+    pub(super) name: Option<Arc<str>>,
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => write!(f, "device {}", shown(name)),
+            None => write!(f, "device {}", self.number),
+        }
+    }
 }
 
 impl<'t> Entry<'t> {
@@ -30,13 +49,13 @@ impl<'t> Entry<'t> {
 }
 
 impl DevicesFile<'_> {
-    pub(super) fn name_of(&mut self, entry: &Entry<'_>) -> Option<String> {
+    pub(super) fn name_of(&mut self, entry: &Entry<'_>) -> Option<Arc<str>> {
         let right = "name = \"…\", 1 to 128 characters, each device its own";
         match entry.get("name") {
             None => self.wrong(entry, "name", "the device has no name", right),
             Some((DeValue::String(name), _)) => {
                 if is_device_name(name) {
-                    return Some(name.to_string());
+                    return Some(Arc::from(name.as_ref()));
                 }
                 self.wrong(entry, "name", format!("{} is no name", shown(name)), right);
             }
@@ -126,7 +145,7 @@ impl DevicesFile<'_> {
         };
         let token = match *key {
             "token_file" | "token_env"
-                if self.purpose == Purpose::List && !self.is_here(key, text) =>
+                if matches!(self.purpose, Purpose::List) && !self.is_here(key, text) =>
             {
                 self.held_elsewhere.push(entry.line);
                 return None;

@@ -187,6 +187,39 @@ fn a_registry_of_endless_text_is_refused_at_the_first_mebibyte() {
 }
 
 #[test]
+fn what_has_not_changed_is_shared_with_the_registry_that_was_read_before() {
+    let place = Place::new();
+    let entry = |name: &str, digit: &str, token: &str| {
+        let fingerprint = digit.repeat(64);
+        format!(
+            "[[device]]\nname = \"{name}\"\nfingerprint = \"{fingerprint}\"\ntoken = \"{token}\"\n"
+        )
+    };
+    let before = ["stays", "renews", "passes on"].map(str::to_owned);
+    let [stays, renews, passes] = before.each_ref();
+    let text = entry(stays, "1", "T1") + &entry(renews, "2", "T2") + &entry(passes, "3", "T3");
+    let (config, _) = place.devices(&text).unwrap();
+    let text = entry(stays, "1", "T1") + &entry(renews, "2", "T4") + &entry("takes", "3", "T3");
+    place.write("devices.toml", text);
+    let (again, _) = config
+        .sources
+        .read_registry(&config.registry)
+        .outcome
+        .unwrap();
+    let both = |byte: u8| {
+        let fingerprint = Fingerprint::Sha256([byte; 32]);
+        [&*config.registry, &again].map(|registry| registry.holder(&fingerprint).unwrap().clone())
+    };
+    let [before, now] = both(0x11);
+    assert!(Arc::ptr_eq(&before, &now));
+    let [before, now] = both(0x22);
+    assert_eq!((before.token.expose(), now.token.expose()), ("T2", "T4"));
+    assert!(Arc::ptr_eq(&before.name, &now.name));
+    let [before, now] = both(0x33);
+    assert_eq!((&*before.name, &*now.name), ("passes on", "takes"));
+}
+
+#[test]
 fn devices_in_a_list_are_all_devices_there_are() {
     let place = Place::new();
     let inline = "device = [{ name = \"a\", fingerprint = \"sha3:11\", token = \"T\" }]\n"
