@@ -8,6 +8,7 @@
 //! Reading happens on a thread of its own, and so does the freeing of a registry that is no longer wanted: the loop
 //! that serves devices only swaps one reference for another.
 
+mod desk;
 mod watch;
 
 use crate::config::{Config, Looked, Mistakes, Reading, Sources, Stamp};
@@ -16,12 +17,12 @@ use crate::dtls::credentials::{Ends, Moment};
 use crate::dtls::{self, engine};
 use crate::gateway::status::{Files, FilesRead, Reloads};
 use crate::gateway::{Change, Handle};
+use desk::{Desk, Panicked};
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 use watch::Watch;
@@ -104,6 +105,15 @@ impl Reload {
     /// Watches until the gateway with this handle ends. All is read at each hang-up; those that come meanwhile are one.
     /// What is read is written down in `files`.
     pub async fn run(mut self, handle: Handle, files: Files, mut hang_ups: mpsc::Receiver<()>) {
+        let desk = match Desk::new() {
+            Ok(desk) => desk,
+            Err(error) => {
+                error!(
+                    "no file will be read again before the next start: no thread for it ({error})"
+                );
+                return;
+            }
+        };
         let mut looks = tokio::time::interval(EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -113,45 +123,45 @@ impl Reload {
                     info!("SIGHUP: reading registry, certificates and revocation lists again");
                     Source::ALL.to_vec()
                 }
-                _ = looks.tick() => match self.look().await {
-                    Some(due) => due,
-                    // The runtime ends, and with it the gateway.
-                    None => return,
+                _ = looks.tick() => match self.look(&desk).await {
+                    Ok(due) => due,
+                    Err(Panicked) => {
+                        error!("no file will be read again before the next start: a fault of the gateway");
+                        return;
+                    }
                 },
             };
             for source in due {
-                self.read_again(&handle, &files, source).await;
+                self.read_again(&handle, &files, &desk, source).await;
             }
         }
     }
 
     /// Which sources' files have changed. Not done here: a network's file system may keep a look waiting.
-    async fn look(&mut self) -> Option<Vec<Source>> {
+    async fn look(&mut self, desk: &Desk) -> Result<Vec<Source>, Panicked> {
         let mut watches = std::mem::take(&mut self.watches);
-        let looked = spawn_blocking(move || {
+        let looked = desk.run(move || {
             let due = watches.look(now());
             (watches, due)
         });
         let due;
-        (self.watches, due) = looked.await.ok()?;
-        Some(due)
+        (self.watches, due) = looked.await?;
+        Ok(due)
     }
 
     /// Reads one source, and puts it in force or tells what is wrong with it.
-    async fn read_again(&mut self, handle: &Handle, files: &Files, source: Source) {
+    async fn read_again(&mut self, handle: &Handle, files: &Files, desk: &Desk, source: Source) {
         let (sources, dtls) = (self.sources.clone(), self.dtls);
         let before = self.registry.clone();
         let begun = now();
-        let reading = spawn_blocking(move || match source {
+        let reading = desk.run(move || match source {
             Source::Registry => registry(&sources, &before),
             Source::Server => server(&sources, &dtls),
             Source::Clients => clients(&sources),
         });
         let Reading { outcome, looked } = match reading.await {
             Ok(reading) => reading,
-            Err(failed) if failed.is_panic() => return self.give_up(files, source),
-            // The runtime ends, and with it the gateway.
-            Err(_) => return,
+            Err(Panicked) => return self.give_up(files, source),
         };
         *self.watches.of(source) = Watch::new(looked);
         match outcome {
@@ -159,12 +169,15 @@ impl Reload {
                 for warning in warnings {
                     warn!("{warning}");
                 }
-                self.put_in_force(handle, files, source, ready, begun).await;
+                let former = self.put_in_force(handle, files, source, ready, begun).await;
+                // Nothing can go wrong with that, and nobody waits for it.
+                let _ = desk.run(move || drop(former)).await;
             }
             Err(mistakes) => refuse(files, source, &mistakes),
         }
     }
 
+    /// Gives back the registry that was in force, if it is another now.
     async fn put_in_force(
         &mut self,
         handle: &Handle,
@@ -172,14 +185,14 @@ impl Reload {
         source: Source,
         ready: Ready,
         begun: Instant,
-    ) {
+    ) -> Option<Arc<Registry>> {
         let Ready {
             change,
             ends,
             registry,
         } = ready;
         if handle.change(change).await.is_err() {
-            return;
+            return None;
         }
         files.update(|files| {
             reloads(files, source).accepted(Moment::from(unix_time()).seconds());
@@ -203,10 +216,12 @@ impl Reload {
                     devices,
                     added, removed, changed, milliseconds, "{source} read again"
                 );
-                let former = std::mem::replace(&mut self.registry, registry);
-                drop(spawn_blocking(move || drop(former)));
+                Some(std::mem::replace(&mut self.registry, registry))
             }
-            None => info!(milliseconds, "{source} read again"),
+            None => {
+                info!(milliseconds, "{source} read again");
+                None
+            }
         }
     }
 
