@@ -50,7 +50,8 @@ async fn a_certificate_that_is_not_registered_gets_in_but_not_further() {
         assert!(!response.message.payload.is_empty(), "a diagnostic");
     }
     assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
-    // The operator is told once what to paste.
+    // The operator is told once what to paste. The log may lag behind the answers.
+    world.await_log("a certificate that is not registered");
     let told = world.lines_about(&stranger.fingerprint);
     let told: Vec<_> = told.iter().filter(|line| line.contains("INFO")).collect();
     assert_eq!(told.len(), 1, "{told:?}");
