@@ -7,6 +7,7 @@
 mod changes;
 mod downlink;
 mod draining;
+mod listening;
 mod packages;
 mod requests;
 mod telling;
@@ -18,6 +19,7 @@ use super::firmware::Packages;
 use super::journal::Journal;
 use super::peers::{Peer, Peers};
 use super::relay::Relays;
+use super::tap::{Event, Mouth, Tap};
 use crate::coap::{self, Output};
 use crate::device::{CertificateId, Device, Registry};
 use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
@@ -73,6 +75,7 @@ pub struct Core {
     tallies: Tallies,
     coap_counters: coap::Counters,
     journal: Journal,
+    mouth: Mouth,
     /// Reused between calls.
     outputs: Vec<Output>,
 }
@@ -105,6 +108,7 @@ impl Core {
             tallies: Tallies::default(),
             coap_counters: coap::Counters::default(),
             journal: Journal::default(),
+            mouth: Mouth::default(),
             outputs: Vec::new(),
         }
     }
@@ -114,14 +118,22 @@ impl Core {
         self.demux.set_unix_time(unix_time);
     }
 
+    /// Tells this tap what happens from now on.
+    pub fn open_tap(&mut self, tap: Tap) {
+        self.mouth.open(tap);
+    }
+
     /// A datagram came.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.mouth.begin(now, datagram.len());
         self.demux.receive(now, path, datagram);
         self.settle(now);
     }
 
     /// An upstream call has come to its end.
     pub fn complete(&mut self, now: Instant, completion: Completion) {
+        self.mouth.begin(now, 0);
+        self.mouth.tell(|| Event::answered(&completion));
         let Completion { ticket, outcome } = completion;
         self.tallies.upstream.end(now, &ticket, &outcome);
         match ticket {
@@ -138,6 +150,7 @@ impl Core {
 
     /// Does what time demands.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.mouth.begin(now, 0);
         self.demux.handle_timeout(now);
         self.settle(now);
         for _ in 0..TIMERS_PER_CALL {
@@ -184,12 +197,16 @@ impl Core {
 
     /// The next upstream call to make. [`complete`](Self::complete) must follow, once.
     pub fn poll_call(&mut self) -> Option<Call> {
-        self.calls.pop_front()
+        let call = self.calls.pop_front()?;
+        self.mouth.tell(|| Event::asked(&call));
+        Some(call)
     }
 
     /// The next call that nobody waits for any more: it is to be dropped, and not completed.
     pub fn poll_abort(&mut self) -> Option<Ticket> {
-        self.errands.poll_abort()
+        let ticket = self.errands.poll_abort()?;
+        self.mouth.tell(|| (None, Event::Aborted { ticket }));
+        Some(ticket)
     }
 
     /// Once a minute: tells the operator which bounds were reached since the last time. `unsent` is
@@ -284,6 +301,7 @@ impl Core {
                 dtls::Event::Plaintext { session, bytes } => {
                     self.peers.heard(now, session);
                     self.look_up_anew(now, session);
+                    self.mouth.tell(|| self.received(session, &bytes));
                     self.with_endpoint(now, session, |endpoint, context, outputs| {
                         endpoint.receive(now, &bytes, context, outputs);
                     });
@@ -292,6 +310,7 @@ impl Core {
                 dtls::Event::Ended { session, reason } => {
                     self.tallies.handshakes.ended(&reason);
                     self.tallies.answers.session_gone(session);
+                    self.mouth.tell(|| self.ended(session, &reason));
                     self.tell_if_any(now, session, |relay, context| {
                         relay.session_gone(session, context);
                     });
@@ -325,6 +344,7 @@ impl Core {
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);
         self.journal.established(now, &peer);
         let admission = self.peers.admit(peer, self.review.edition());
+        self.mouth.tell(|| self.established(session, path, version));
         self.make_room(admission);
         if let Some(device) = self.device_of(session) {
             self.renew_relay(now, &device);

@@ -19,6 +19,7 @@
 //! | [`report`] | what it tells of itself |
 //! | [`service`] | a configured gateway, bound and ready to run |
 //! | [`status`] | what those who operate it are told over HTTP |
+//! | [`tap`] | listening to all of it, for the demo |
 //! | [`shard`] | the loop: the only place that waits, and the only one here that reads the clock |
 
 pub mod answers;
@@ -43,6 +44,7 @@ pub mod shard;
 #[cfg(test)]
 mod simulation;
 pub mod status;
+pub mod tap;
 pub mod translate;
 pub mod upstream_calls;
 
@@ -51,6 +53,7 @@ pub use handle::{Change, Handle};
 pub use report::Report;
 pub use service::{Gateway, StartError};
 pub use status::Status;
+pub use tap::Tap;
 
 use crate::config::{Limits, Ota, Relay};
 use crate::{coap, dtls};

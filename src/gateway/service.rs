@@ -5,6 +5,7 @@ use super::core::Core;
 use super::handle::{self, Handle};
 use super::shard::{End, Shard, Stop};
 use super::status::{Files, Status};
+use super::tap::Tap;
 use crate::config::{Config, Ota};
 use crate::dtls;
 use crate::udp::Udp;
@@ -146,6 +147,11 @@ impl Gateway {
     /// Where it is written down what was read from files, for metrics.
     pub fn files(&self) -> Files {
         self.files.clone()
+    }
+
+    /// Tells this tap what happens while it runs.
+    pub fn open_tap(&mut self, tap: Tap) {
+        self.shard.open_tap(tap);
     }
 
     /// A way to it while it runs.

@@ -9,6 +9,7 @@ use super::core::Core;
 use super::forward::forward;
 use super::handle::{Order, SESSIONS_PER_ANSWER};
 use super::notices::Notices;
+use super::tap::Tap;
 use crate::dtls::Path;
 use crate::udp::Udp;
 use crate::upstream::Upstream;
@@ -90,6 +91,10 @@ impl<U: Upstream> Shard<U> {
             paused_until: None,
             unsent: 0,
         }
+    }
+
+    pub(super) fn open_tap(&mut self, tap: Tap) {
+        self.core.open_tap(tap);
     }
 
     /// Serves until it is to stop, then drains: see [`Stop`].

@@ -43,6 +43,7 @@ mod reordering;
 mod separate_response;
 mod session_gone;
 mod slow_upstream;
+mod tap;
 mod twenty_percent_loss;
 mod two_sessions;
 mod uploads;

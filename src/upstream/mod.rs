@@ -42,7 +42,7 @@ mod tests;
 mod thingsboard;
 
 pub use error::{Error, Status};
-pub use request::{Answer, Operation, Package, Request};
+pub use request::{Answer, Line, Operation, Package, Request};
 pub use settings::{Settings, SettingsError};
 pub use thingsboard::ThingsBoard;
 

@@ -1,5 +1,6 @@
 //! What can be asked of ThingsBoard's HTTP device API.
 
+use super::thingsboard::{self, Method};
 use crate::device::Device;
 use bytes::Bytes;
 use std::fmt;
@@ -133,6 +134,32 @@ impl Request {
                 | Operation::ReadAttributes => Lane::Downlink,
                 Operation::ReadAssignment(_) | Operation::GetPackage { .. } => Lane::Packages,
             },
+        }
+    }
+}
+
+/// How a request goes onto the wire, with `{token}` in the token's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// Path and query.
+    pub target: String,
+    /// Bytes of the body.
+    pub body: usize,
+}
+
+impl Request {
+    /// For people to look at.
+    pub fn line(&self) -> Line {
+        let shown = thingsboard::shown(self);
+        Line {
+            method: match shown.method {
+                Method::Get => "GET",
+                Method::Post => "POST",
+            },
+            target: shown.target.to_string(),
+            body: shown.body.len(),
         }
     }
 }

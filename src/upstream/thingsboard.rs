@@ -121,6 +121,15 @@ pub(super) struct Call {
 
 /// Puts a request into HTTP.
 fn call(request: &Request) -> Call {
+    put(request, device_path)
+}
+
+/// The same to look at: the target says `{token}`.
+pub(super) fn shown(request: &Request) -> Call {
+    put(request, |_| Zeroizing::new("/api/v1/{token}".to_owned()))
+}
+
+fn put(request: &Request, path: fn(&AccessToken) -> Zeroizing<String>) -> Call {
     let (device, operation) = match request {
         Request::Provision { body } => {
             return Call {
@@ -133,7 +142,7 @@ fn call(request: &Request) -> Call {
         }
         Request::Device { device, operation } => (device, operation),
     };
-    let mut target = device_path(&device.token);
+    let mut target = path(&device.token);
     let mut poll = None;
     let mut largest_reply = MAX_REPLY;
     let (method, body) = match operation {
@@ -366,6 +375,20 @@ mod tests {
             let (_, target) = put("T1", Operation::PollRpc { timeout });
             assert_eq!(target, format!("/api/v1/T1/rpc{query}"));
         }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_request_is_its_line_without_the_token() {
+        let device = Arc::new(Device {
+            name: "meter-17".into(),
+            token: AccessToken::new("SECRET").unwrap(),
+        });
+        let operation = Operation::PostTelemetry(Bytes::from_static(b"{}"));
+        let line = Request::Device { device, operation }.line();
+        assert_eq!(
+            (line.method, line.target.as_str(), line.body),
+            ("POST", "/api/v1/{token}/telemetry", 2)
+        );
     }
 
     #[test]

@@ -230,6 +230,11 @@ impl Demux {
         self.transmits.pop_front()
     }
 
+    /// Of the datagrams that wait to be sent, the one that was made last.
+    pub fn newest_transmit(&self) -> Option<&Transmit> {
+        self.transmits.back()
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -39,7 +39,10 @@ impl Core {
         self.peers.arm(session);
         for output in outputs.drain(..) {
             match output {
-                Output::Send(bytes) => self.demux.send(now, session, &bytes),
+                Output::Send(bytes) => {
+                    self.demux.send(now, session, &bytes);
+                    self.mouth.tell(|| self.sent(session, &bytes));
+                }
                 Output::Request(exchange, request) => {
                     self.handle_request(now, session, exchange, request);
                 }
