@@ -86,11 +86,12 @@ Examples:
     /// Run a simulated ThingsBoard device API, in memory, for tests and trials
     #[command(after_help = crate::simulator::HELP)]
     Simulator(SimulatorArgs),
-    /// Show it at work: simulator, gateway and one device in one process, over real DTLS on loopback
+    /// Show it at work, in the terminal and on a page: simulator, gateway and one device, on loopback
     #[command(after_help = "\
 Certificates are made under certs/demo/ the first time and kept. Nothing else is needed; Ctrl-C
-ends it. Where a port is taken, choose another:
-  coaps-gateway demo --coaps-port 15684 --http-port 18080")]
+ends it. The terminal tells the story; the link it prints shows it in a browser on this machine.
+Where a port is taken, choose another:
+  coaps-gateway demo --coaps-port 15684 --http-port 18080 --page-port 18081")]
     Demo(DemoArgs),
 }
 
@@ -156,6 +157,9 @@ struct DemoArgs {
     /// The TCP port the simulated ThingsBoard listens on
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     http_port: u16,
+    /// The TCP port of the page to look at
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
+    page_port: u16,
 }
 
 /// What a command's end means for the process.
@@ -219,6 +223,7 @@ fn demo(args: &DemoArgs) -> Outcome {
         directory: PathBuf::from("certs/demo"),
         coaps: SocketAddr::from((Ipv4Addr::LOCALHOST, args.coaps_port)),
         http: SocketAddr::from((Ipv4Addr::LOCALHOST, args.http_port)),
+        page: SocketAddr::from((Ipv4Addr::LOCALHOST, args.page_port)),
         today: certs::today()?,
     })
 }

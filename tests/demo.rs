@@ -51,12 +51,20 @@ fn a_port_in_use_is_named_with_the_flag_that_chooses_another() {
     let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
     let udp = udp.local_addr().unwrap().port().to_string();
     let tcp = tcp.local_addr().unwrap().port().to_string();
-    for (coaps, http, flag, port) in [
-        (udp.as_str(), "0", "--coaps-port", &udp),
-        ("0", tcp.as_str(), "--http-port", &tcp),
+    for (coaps, http, page, flag, port) in [
+        (udp.as_str(), "0", "0", "--coaps-port", &udp),
+        ("0", tcp.as_str(), "0", "--http-port", &tcp),
+        ("0", "0", tcp.as_str(), "--page-port", &tcp),
     ] {
         let output = command(&directory)
-            .args(["--coaps-port", coaps, "--http-port", http])
+            .args([
+                "--coaps-port",
+                coaps,
+                "--http-port",
+                http,
+                "--page-port",
+                page,
+            ])
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

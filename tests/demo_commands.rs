@@ -77,7 +77,7 @@ fn every_command_the_demo_prints_works_as_it_stands() {
     demo.await_line(&[
         "ThingsBoard",
         r#"{"temperature":25}"#,
-        "from demo-device: 200",
+        "from my-device: 200",
     ]);
-    demo.await_line(&["ThingsBoard", r#"{"humidity":40}"#, "from demo-device: 200"]);
+    demo.await_line(&["ThingsBoard", r#"{"humidity":40}"#, "from my-device: 200"]);
 }

@@ -63,7 +63,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("dimpl", &["src/dtls/engine.rs"]),
     ("coap_lite", &["src/coap/message.rs"]),
     ("reqwest", &["src/upstream/client.rs"]),
-    ("axum", &["src/simulator/", "src/admin/"]),
+    ("axum", &["src/simulator/", "src/admin/", "src/demo/page/"]),
     ("hyper_util", &["src/admin/connections.rs"]),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),

@@ -1,16 +1,32 @@
 //! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway
 //! and one device in one process, over real DTLS and HTTP on loopback.
+//!
+//! ```text
+//!  device ──┐                                     ┌─▶ the terminal (text)
+//!  clients ─┴─▶ link ─▶ gateway ─▶ simulator ─────┤
+//!                          └───── tap ────────────┴─▶ the page
+//! ```
+//!
+//! Clients that are pasted have a certificate of their own: the device observes its commands, and a device has one
+//! observer.
 
+mod commands;
 mod device;
+mod link;
+mod page;
 mod text;
 
 use crate::authority;
 use crate::config::{Admin, Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown, Sources};
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
-use crate::gateway::Gateway;
-use crate::simulator::{Arrival, Assignee, Package, PackageId, PackageKind, Simulator};
+use crate::gateway::{Gateway, Tap};
+use crate::simulator::{
+    Arrival, Assignee, Control, Package, PackageId, PackageKind, Refused, Simulator,
+};
 use crate::{coap, device as registered, dtls, upstream};
+use link::{Link, Weather};
+use page::{Page, Scene};
 use serde_json::json;
 use std::error::Error;
 use std::future::{Future, pending};
@@ -22,12 +38,14 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, oneshot};
 
-/// The one device of the demo, and the token it has in the simulator.
+/// The device of the demo, and the one that pasted commands speak for.
 const DEVICE: &str = "demo-device";
-const TOKEN: &str = "DEMO_DEVICE_TOKEN";
+const CLIENT: &str = "my-device";
+/// Each with the token it has in the simulator.
+const DEVICES: [(&str, &str); 2] = [(DEVICE, "DEMO_DEVICE_TOKEN"), (CLIENT, "MY_DEVICE_TOKEN")];
 /// Between two telemetry messages.
 const EVERY: Duration = Duration::from_secs(3);
-/// Bytes of the firmware it is assigned.
+/// Bytes of the firmware they are assigned.
 const FIRMWARE: usize = 20_000;
 
 /// What the demo is to use.
@@ -35,10 +53,12 @@ const FIRMWARE: usize = 20_000;
 pub struct Order {
     /// Where certificates are made, and kept between runs.
     pub directory: PathBuf,
-    /// The gateway's address.
+    /// The address at which clients reach the gateway.
     pub coaps: SocketAddr,
     /// The simulated ThingsBoard's address.
     pub http: SocketAddr,
+    /// The page's address.
+    pub page: SocketAddr,
     /// The day certificates begin.
     pub today: OffsetDateTime,
 }
@@ -52,7 +72,7 @@ pub async fn run(
         &authority::Order {
             directory: order.directory.clone(),
             host: "localhost".to_owned(),
-            devices: vec![DEVICE.to_owned()],
+            devices: DEVICES.map(|(name, _)| name.to_owned()).into(),
         },
         order.today,
     )?;
@@ -64,20 +84,50 @@ pub async fn run(
     })?;
     let http = simulator.local_addr();
     let control = simulator.control();
-    control.add_device(DEVICE, TOKEN)?;
-    control.set_shared_attribute(DEVICE, "interval", &json!(EVERY.as_secs()))?;
-    let firmware = PackageId::new(PackageKind::Firmware, "demo", "1.0");
-    control.add_package(&firmware, Package::generated(FIRMWARE))?;
-    control.assign_package(Assignee::Device(DEVICE), &firmware)?;
+    stock(&control)?;
     let arrivals = control.subscribe();
-    let gateway = Gateway::new(configuration(order, &certificates, http)?)
-        .map_err(|error| format!("{error}; --coaps-port chooses another port"))?;
-    let coaps = gateway.local_addr();
-    let mut device = device::Device::new(&certificates, coaps)?;
+    let mut gateway = Gateway::new(configuration(order, &certificates, http)?)?;
+    let tap = Tap::default();
+    gateway.open_tap(tap.clone());
+    let weather = Arc::new(Weather::new(fastrand::u64(..)));
+    let link = Link::bind(order.coaps, gateway.local_addr(), weather.clone()).await;
+    let link = link.map_err(|error| {
+        format!(
+            "the gateway's port, UDP {}: {error}; choose another with --coaps-port",
+            order.coaps
+        )
+    })?;
+    let coaps = link.local_addr()?;
+    let commands = commands::commands(&order.directory, coaps, http);
+    let page = Page::bind(
+        order.page,
+        Scene {
+            control,
+            tap,
+            weather,
+            commands: commands.clone(),
+        },
+    );
+    let page = page.await.map_err(|error| {
+        format!(
+            "the page's port, TCP {}: {error}; choose another with --page-port",
+            order.page
+        )
+    })?;
+    let own = certificates.devices.first();
+    let own = own.ok_or("the device has no certificate")?;
+    let mut device = device::Device::new(own, &certificates.server, coaps)?;
 
-    let ca = &certificates.ca;
-    say(&text::opening(&order.directory, ca.kept, coaps, http))?;
-    say(&text::commands(&order.directory, coaps, http))?;
+    let kept = certificates.ca.kept;
+    let looked_at = page.local_addr();
+    say(&text::opening(
+        &order.directory,
+        kept,
+        coaps,
+        http,
+        looked_at,
+    ))?;
+    say(&text::invitation(&commands))?;
 
     let (stop_simulator, simulator_stops) = oneshot::channel::<()>();
     let (stop_gateway, gateway_stops) = oneshot::channel::<()>();
@@ -93,7 +143,9 @@ pub async fn run(
     ));
     let ended = tokio::select! {
         () = shutdown => Ok(()),
-        failed = device.post_every(EVERY) => failed,
+        failed = device.live() => failed,
+        failed = link.run() => failed,
+        failed = page.serve() => failed,
         failed = show(arrivals) => failed,
     };
     // The gateway first: it says goodbye to its sessions while upstream is still there.
@@ -102,6 +154,18 @@ pub async fn run(
     drop(stop_simulator);
     simulator.await??;
     Ok(ended?)
+}
+
+/// What there is in ThingsBoard when the demo begins.
+fn stock(control: &Control) -> Result<(), Refused> {
+    let firmware = PackageId::new(PackageKind::Firmware, "demo", "1.0");
+    control.add_package(&firmware, Package::generated(FIRMWARE))?;
+    for (name, token) in DEVICES {
+        control.add_device(name, token)?;
+        control.set_shared_attribute(name, "interval", &json!(EVERY.as_secs()))?;
+        control.assign_package(Assignee::Device(name), &firmware)?;
+    }
+    Ok(())
 }
 
 /// Shows what arrives at the simulated ThingsBoard, whoever sent it.
@@ -131,10 +195,10 @@ fn configuration(
     http: SocketAddr,
 ) -> Result<Config, Box<dyn Error>> {
     let mut registry = Registry::default();
-    for made in &certificates.devices {
+    for (made, (_, token)) in certificates.devices.iter().zip(DEVICES) {
         let device = registered::Device {
             name: made.name.as_str().into(),
-            token: AccessToken::new(TOKEN)?,
+            token: AccessToken::new(token)?,
         };
         registry.add(device, &[Fingerprint::Sha256(made.id.sha256)])?;
     }
@@ -142,7 +206,8 @@ fn configuration(
     let relay = Relay::default();
     Ok(Config {
         listen: Listen {
-            coaps: order.coaps,
+            // Behind the link.
+            coaps: SocketAddr::new(order.coaps.ip(), 0),
             admin: None,
         },
         admin: Admin::default(),

@@ -1,11 +1,18 @@
 //! What the demo says.
 
+use super::commands::Commands;
 use crate::simulator::Arrival;
 use std::net::SocketAddr;
 use std::path::Path;
 
 /// Who is where.
-pub(super) fn opening(directory: &Path, kept: bool, coaps: SocketAddr, http: SocketAddr) -> String {
+pub(super) fn opening(
+    directory: &Path,
+    kept: bool,
+    coaps: SocketAddr,
+    http: SocketAddr,
+    page: SocketAddr,
+) -> String {
     let certificates = directory.display();
     let age = if kept {
         "kept from an earlier run"
@@ -19,47 +26,26 @@ coaps-gateway demo: a device with a certificate, the gateway, and a ThingsBoard,
   certificates   {certificates}/   {age}
   gateway        coaps://{coaps}
   ThingsBoard    http://{http}   (a simulator, in memory; it asks for no password)
+
+  to look at     http://{page}   (open it in a browser on this machine)
 "
     )
 }
 
-/// What to paste into another terminal. Each line was run as it stands.
-pub(super) fn commands(directory: &Path, coaps: SocketAddr, http: SocketAddr) -> String {
-    let d = directory.display();
-    let client =
-        format!("coap-client-openssl -c {d}/demo-device.pem -j {d}/demo-device.key -C {d}/ca.pem");
-    format!(
-        "\
+/// What to paste into another terminal.
+pub(super) fn invitation(commands: &[Commands]) -> String {
+    let mut text = "\
 Try it yourself, in another terminal in this directory (Debian: apt install libcoap3-bin;
 coap-client-gnutls takes the same arguments):
-
-  # telemetry, as ThingsBoard's CoAP API for X.509 devices has it
-  {client} -m post -t 50 -e '{{\"temperature\":25}}' coaps://{coaps}/api/v1/telemetry
-
-  # the form with a token works too: the token is not looked at, the certificate counts
-  {client} -m post -t 50 -e '{{\"humidity\":40}}' coaps://{coaps}/api/v1/ANY_TOKEN/telemetry
-
-  # attributes
-  {client} -m get 'coaps://{coaps}/api/v1/attributes?sharedKeys=interval'
-
-  # observe what changes, for a minute; then, elsewhere, change it, and send a command to who observes rpc
-  {client} -m get -s 60 -B 60 coaps://{coaps}/api/v1/attributes
-  {client} -m get -s 60 -B 60 coaps://{coaps}/api/v1/rpc
-  curl http://{http}/simulator/devices/demo-device/attributes/shared -d '{{\"interval\":7}}'
-  curl http://{http}/simulator/devices/demo-device/rpc -d '{{\"method\":\"blink\",\"params\":{{}},\"oneway\":true}}'
-
-  # a question to the rule chain
-  {client} -m post -t 50 -e '{{\"method\":\"getTime\",\"params\":{{}}}}' coaps://{coaps}/api/v1/rpc
-
-  # firmware, block by block
-  {client} -m get -b 256 -o firmware.bin coaps://{coaps}/fw && sha256sum firmware.bin
-
-  # what has arrived at ThingsBoard
-  curl 'http://{http}/simulator/arrivals?limit=3'
-
-Ctrl-C ends the demo. Every few seconds the device posts:
 "
-    )
+    .to_owned();
+    for Commands { purpose, lines } in commands {
+        text += &format!("\n  # {purpose}\n");
+        for line in lines {
+            text += &format!("  {line}\n");
+        }
+    }
+    text + "\nCtrl-C ends the demo. Every few seconds the device posts:\n"
 }
 
 /// One request that arrived at the simulator.
@@ -82,7 +68,7 @@ pub(super) fn arrival(arrival: &Arrival) -> String {
 }
 
 /// A body, short and harmless to a terminal.
-fn printable(body: &[u8]) -> String {
+pub(super) fn printable(body: &[u8]) -> String {
     const SHOWN: usize = 120;
     let text = String::from_utf8_lossy(body);
     let mut characters = text.chars().map(|c| if c.is_control() { '·' } else { c });

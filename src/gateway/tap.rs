@@ -127,6 +127,11 @@ impl Tap {
     pub fn listen(&self) -> broadcast::Receiver<Heard> {
         self.0.subscribe()
     }
+
+    /// How many listen.
+    pub fn listeners(&self) -> usize {
+        self.0.receiver_count()
+    }
 }
 
 /// The core's end of it.

@@ -18,7 +18,7 @@ impl Demo {
     /// Starts it on ports of the system's choice.
     pub(crate) fn start(directory: &TempDir) -> Demo {
         let mut child = command(directory)
-            .args(["--coaps-port", "0", "--http-port", "0"])
+            .args(["--coaps-port", "0", "--http-port", "0", "--page-port", "0"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -11,6 +11,7 @@
 )]
 
 pub(crate) mod admin;
+pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod coap;
