@@ -89,6 +89,7 @@ impl Browser {
         }
         browser.resize(width, height);
         browser.order("Page.navigate", json!({"url": url}));
+        browser.await_true("location.href !== 'about:blank' && document.readyState === 'complete'");
         browser
     }
 
