@@ -104,7 +104,6 @@ fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
     demo.await_line(&["device ◀─CoAPs─ gateway", r#"attributes {"interval":1}"#]);
 
     // A command, by keyboard alone; its answer comes back.
-    await_exchange(&mut browser, &["ACK 2.03 Valid"]);
     browser.evaluate("document.getElementById('method').focus()");
     browser.press("Enter", 13, "\r");
     browser.await_true(r#"document.getElementById('command-said').textContent.includes('Reply: {"blinked":true}')"#);
