@@ -64,7 +64,7 @@
 //! | [`reload`] | files read again while the gateway runs | config, device, dtls, gateway |
 //! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | – |
 //! | [`authority`] | a small CA for tests and trials | device, dtls |
-//! | [`demo`] | gateway, simulator and a device in one process | all |
+//! | [`demo`] | gateway, simulator and a device in one process, and a page to watch them on | all |
 //! | [`cli`] | the process | all |
 //!
 //! `tests/layering.rs` reads the sources and holds them to this table, and each library to the one

@@ -6,8 +6,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::UdpSocket;
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
@@ -30,30 +29,41 @@ pub(super) struct Lost {
     pub(super) length: usize,
 }
 
+/// What happens to datagrams. When it turns bad, a retransmission is to be seen within seconds whatever chance says:
+/// so the first answer is lost, and the next datagram to the gateway arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sky {
+    Good,
+    /// The next datagram to a client is lost.
+    LosesAnswer,
+    /// The next datagram to the gateway arrives.
+    SparesRequest,
+    /// Chance decides.
+    Bad,
+}
+
 /// Whether the link loses datagrams, and which.
 #[derive(Debug)]
 pub(super) struct Weather {
-    is_bad: AtomicBool,
-    /// The next datagram to a client is lost for certain, so that a retransmission is seen at once.
-    first: AtomicBool,
-    random: Mutex<fastrand::Rng>,
+    now: Mutex<(Sky, fastrand::Rng)>,
     lost: broadcast::Sender<Lost>,
 }
 
 impl Weather {
     pub(super) fn new(seed: u64) -> Weather {
         Weather {
-            is_bad: AtomicBool::new(false),
-            first: AtomicBool::new(false),
-            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            now: Mutex::new((Sky::Good, fastrand::Rng::with_seed(seed))),
             lost: broadcast::Sender::new(KEPT),
         }
     }
 
     /// From now on.
     pub(super) fn set(&self, is_bad: bool) {
-        self.first.store(is_bad, Ordering::Relaxed);
-        self.is_bad.store(is_bad, Ordering::Relaxed);
+        self.lock().0 = if is_bad { Sky::LosesAnswer } else { Sky::Good };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Sky, fastrand::Rng)> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each loss from now on.
@@ -63,12 +73,16 @@ impl Weather {
 
     /// Whether this datagram arrives.
     fn lets_pass(&self, to_gateway: bool, length: usize) -> bool {
-        if !self.is_bad.load(Ordering::Relaxed) {
-            return true;
-        }
-        let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = !to_gateway && self.first.swap(false, Ordering::Relaxed);
-        let is_lost = is_first || random.u32(..100) < LOST_OF_A_HUNDRED;
+        let mut now = self.lock();
+        let (sky, random) = &mut *now;
+        let by_chance = random.u32(..100) < LOST_OF_A_HUNDRED;
+        let (is_lost, then) = match (*sky, to_gateway) {
+            (Sky::Good, _) => (false, Sky::Good),
+            (Sky::LosesAnswer, false) => (true, Sky::SparesRequest),
+            (Sky::SparesRequest, true) => (false, Sky::Bad),
+            (before, _) => (by_chance, before),
+        };
+        *sky = then;
         if is_lost {
             // Nobody may be listening.
             let _ = self.lost.send(Lost { to_gateway, length });

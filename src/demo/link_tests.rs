@@ -64,6 +64,16 @@ async fn in_bad_weather_the_first_answer_is_lost_and_told_and_in_good_weather_no
 }
 
 #[test]
+fn the_answer_is_lost_and_the_request_that_is_sent_again_arrives_whatever_chance_says() {
+    for seed in 0..100 {
+        let weather = Weather::new(seed);
+        weather.set(true);
+        assert!(!weather.lets_pass(false, 1));
+        assert!(weather.lets_pass(true, 1));
+    }
+}
+
+#[test]
 fn in_bad_weather_about_as_many_are_lost_as_it_says_in_either_direction() {
     let weather = Weather::new(1);
     assert!((0..1000).all(|_| weather.lets_pass(true, 1)));
@@ -72,6 +82,8 @@ fn in_bad_weather_about_as_many_are_lost_as_it_says_in_either_direction() {
         let lost = (0..1000).filter(|_| !weather.lets_pass(to_gateway, 1));
         assert!((350..450).contains(&lost.count()));
     }
+    weather.set(false);
+    assert!((0..1000).all(|_| weather.lets_pass(false, 1)));
 }
 
 #[tokio::test]

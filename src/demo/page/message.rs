@@ -158,7 +158,7 @@ fn explain(option: u16, value: &[u8]) -> (String, String, &'static str, &'static
         Format::Number => number.to_string(),
         Format::Opaque => format!("0x{}", hex(value)),
         Format::Empty => String::new(),
-        Format::ContentFormat => format!("{number} ({})", terms::content_format(number)),
+        Format::Media => format!("{number} ({})", terms::content_format(number)),
         Format::Block => match Block::decode(number) {
             Some(block) => format!(
                 "{}/{}/{}",

@@ -56,9 +56,10 @@ pub(super) async fn attributes(State(shared): State<Arc<Shared>>, body: Bytes) -
         if order.key.is_empty() {
             return Err("an attribute has a name".to_owned());
         }
-        match order.value {
-            Value::Null => control.remove_attributes(&order.device, Scope::Shared, &[order.key]),
-            value => control.set_shared_attribute(&order.device, &order.key, &value),
+        if order.value.is_null() {
+            control.remove_attributes(&order.device, Scope::Shared, &[order.key])
+        } else {
+            control.set_shared_attribute(&order.device, &order.key, &order.value)
         }
         .map_err(told)?;
         Ok(json!({}))

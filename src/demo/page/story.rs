@@ -10,6 +10,7 @@ use crate::coap::{Class, Message, Token, Type};
 use crate::dtls::SessionId;
 use crate::gateway::call::{Errand, Ticket};
 use crate::gateway::tap::{Event, Heard};
+use crate::upstream;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -93,7 +94,9 @@ impl Story {
                     Ok(length) => format!("200, {length} bytes"),
                     Err(error) => error.to_string(),
                 };
-                self.called(*ticket, heard.at, &text, outcome.is_ok())
+                // How most long polls end.
+                let is_well = matches!(outcome, Ok(_) | Err(upstream::Error::Elapsed));
+                self.called(*ticket, heard.at, &text, is_well)
             }
             Event::Aborted { ticket } => {
                 self.called(*ticket, heard.at, "nobody waits for it any more", true)
@@ -134,7 +137,7 @@ impl Story {
                 "parts": [],
             });
         };
-        let note = self.note(session, way, &message);
+        let (is_again, note) = self.note(session, way, &message);
         json!({
             "kind": "message",
             "session": session.0,
@@ -150,22 +153,29 @@ impl Story {
             "bytes": bytes.len(),
             "wire": datagram,
             "note": note,
-            "took": self.took(at, session, &message),
+            "took": if is_again { None } else { self.took(at, session, &message) },
             "parts": message::parts(&message),
             "raw": message::hex(bytes.get(..256).unwrap_or(bytes)),
         })
     }
 
     /// What the message is in its exchange, where it is anything to remark on.
-    fn note(&mut self, session: SessionId, way: Way, message: &Message) -> Option<&'static str> {
+    /// Also whether it was there before.
+    fn note(
+        &mut self,
+        session: SessionId,
+        way: Way,
+        message: &Message,
+    ) -> (bool, Option<&'static str>) {
         let again = (session, way, message.kind, message.message_id);
         if self.seen.contains(&again) {
             // RFC 7252 §4.2 and §4.5: the same Message ID, and the same answer to it.
-            return Some(match message.kind {
+            let note = match message.kind {
                 Type::Confirmable => "retransmission",
                 Type::NonConfirmable => "duplicate",
                 Type::Acknowledgement | Type::Reset => "answered again",
-            });
+            };
+            return (true, Some(note));
         }
         remember(&mut self.seen, again);
         let has_observe = || {
@@ -174,7 +184,7 @@ impl Story {
                 .iter()
                 .any(|(option, _)| *option == number::OBSERVE)
         };
-        match (message.kind, message.code.class()) {
+        let note = match (message.kind, message.code.class()) {
             (Type::Acknowledgement, Class::Empty) => Some("empty acknowledgement"),
             (Type::Acknowledgement, Class::Response) => Some("piggybacked response"),
             (Type::Confirmable, Class::Empty) => Some("ping"),
@@ -182,7 +192,8 @@ impl Story {
             (Type::NonConfirmable, Class::Response) if has_observe() => Some("notification"),
             (Type::Confirmable, Class::Response) => Some("separate response"),
             _ => None,
-        }
+        };
+        (false, note)
     }
 
     /// How long the response took, since its request.

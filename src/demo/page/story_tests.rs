@@ -101,6 +101,14 @@ fn a_response_says_how_long_it_took_since_the_request_was_first_seen() {
     assert_eq!(response["took"], 200);
     assert_eq!(response["ms"], 300);
     assert_eq!(response["wire"], 77);
+    for _ in 0..2 {
+        telling.message(Way::In, Type::Confirmable, Code::GET, 5, false);
+        let again = telling.message(Way::Out, Type::Acknowledgement, Code::CONTENT, 5, true);
+        assert_eq!(
+            (&again["took"], &again["note"]),
+            (&json!(null), &json!("answered again"))
+        );
+    }
     let later = telling.message(Way::Out, Type::Confirmable, Code::CONTENT, 6, true);
     assert_eq!(
         (&later["took"], &later["note"]),
@@ -140,6 +148,17 @@ fn a_call_is_closed_under_the_number_it_was_opened_with() {
         (&json!(1), &json!(300))
     );
     assert_eq!(answered["text"], "200, 5 bytes");
+
+    telling.hear(Event::Asked {
+        ticket: ticket(3),
+        line,
+    });
+    let outcome = Err(upstream::Error::Elapsed);
+    let elapsed = telling.hear(Event::Answered {
+        ticket: ticket(3),
+        outcome,
+    });
+    assert_eq!(elapsed["well"], true, "most long polls end so");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) enum Format {
     Opaque,
     Empty,
     Block,
-    ContentFormat,
+    Media,
 }
 
 /// An option: number, name, how its value is read, where it is explained, and what it says.
@@ -110,7 +110,7 @@ const OPTIONS: [Term; 20] = [
     (
         number::CONTENT_FORMAT,
         "Content-Format",
-        Format::ContentFormat,
+        Format::Media,
         "RFC 7252 §5.10.3",
         "what the payload is",
     ),
@@ -131,7 +131,7 @@ const OPTIONS: [Term; 20] = [
     (
         number::ACCEPT,
         "Accept",
-        Format::ContentFormat,
+        Format::Media,
         "RFC 7252 §5.10.4",
         "the Content-Format the client wants",
     ),
