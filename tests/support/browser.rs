@@ -117,7 +117,12 @@ impl Browser {
 
     /// Waits until the script says something other than false, null or nothing.
     pub(crate) fn await_true(&mut self, script: &str) -> Value {
-        let deadline = now() + PATIENCE;
+        self.await_true_within(PATIENCE, script)
+    }
+
+    /// The same, with this patience.
+    pub(crate) fn await_true_within(&mut self, patience: Duration, script: &str) -> Value {
+        let deadline = now() + patience;
         loop {
             let said = self.evaluate(script);
             if !matches!(said, Value::Null | Value::Bool(false)) {

@@ -224,8 +224,7 @@ for (const one of switches) {
   one.addEventListener("change", async () => {
     const on = one.checked;
     try {
-      if (one.id === "loss") await order("/link", { loss: on });
-      else await order("/upstream", { slow: $("slow").checked, away: $("away").checked });
+      await order(one.id === "loss" ? "/link" : "/upstream", { [one.id]: on });
       const name = one.closest("label").querySelector("b").textContent;
       say($("weather-said"), `${name}: ${on ? "on" : "off"}.`);
     } catch (error) {

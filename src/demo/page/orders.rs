@@ -45,8 +45,9 @@ struct OfLink {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfUpstream {
-    slow: bool,
-    away: bool,
+    /// Left as it is if it is not given; likewise the other.
+    slow: Option<bool>,
+    away: Option<bool>,
 }
 
 /// `POST /attributes`: sets or deletes a shared attribute.
@@ -103,6 +104,7 @@ pub(super) async fn link(State(shared): State<Arc<Shared>>, body: Bytes) -> Resp
 pub(super) async fn upstream(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     answer(read(&body).and_then(|OfUpstream { slow, away }| {
         let (control, before) = (&shared.scene.control, *shared.switches.borrow());
+        let (slow, away) = (slow.unwrap_or(before.slow), away.unwrap_or(before.away));
         if slow != before.slow {
             control.clear_faults();
         }

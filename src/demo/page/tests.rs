@@ -256,8 +256,13 @@ async fn switches_are_the_same_on_every_page() {
     let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", world.page);
     let mut page = ask(world.page, &request).await;
     read(&mut page, "event: switches").await;
-    let order = json!({"slow": true, "away": true});
-    post(world.page, "/upstream", &order.to_string()).await;
-    let told = read(&mut page, r#""slow":true"#).await;
-    assert!(told.contains(r#""away":true"#), "{told}");
+    for order in [r#"{"slow":true}"#, r#"{"away":true}"#] {
+        let answer = post(world.page, "/upstream", order).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    let told = read(&mut page, r#""away":true,"loss":false,"slow":true"#).await;
+    assert!(
+        told.contains(r#""away":true,"loss":false,"slow":true"#),
+        "{told}"
+    );
 }
