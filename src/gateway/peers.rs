@@ -125,6 +125,8 @@ pub struct Peers {
     limits: Limits,
     peers: HashMap<SessionId, Peer>,
     by_device: HashMap<Arc<str>, Vec<SessionId>>,
+    /// Sessions of devices.
+    of_devices: usize,
     /// Oldest first.
     unregistered: VecDeque<SessionId>,
     timers: Timers<SessionId>,
@@ -137,6 +139,7 @@ impl Peers {
             limits,
             peers: HashMap::new(),
             by_device: HashMap::new(),
+            of_devices: 0,
             unregistered: VecDeque::new(),
             timers: Timers::default(),
         }
@@ -172,6 +175,7 @@ impl Peers {
             .map(|peer| peer.session)
             .filter(|_| over);
         sessions.push(session);
+        self.of_devices += 1;
         longest_silent.map_or(Admission::Alone, Admission::Displaces)
     }
 
@@ -181,6 +185,7 @@ impl Peers {
             return self.unregistered.retain(|other| *other != session);
         };
         if let Some(sessions) = self.by_device.get_mut(&device.name) {
+            self.of_devices = self.of_devices.saturating_sub(1);
             sessions.retain(|other| *other != session);
             if sessions.is_empty() {
                 self.by_device.remove(&device.name);
@@ -306,9 +311,14 @@ impl Peers {
         self.peers.keys().copied().collect()
     }
 
-    /// Sessions of certificates that are not registered.
+    /// Sessions that count for `limits.unregistered_sessions`.
     pub fn unregistered(&self) -> usize {
         self.unregistered.len()
+    }
+
+    /// Sessions that are no device's, those included whose device was removed.
+    pub fn without_device(&self) -> usize {
+        self.peers.len().saturating_sub(self.of_devices)
     }
 
     /// Times that something is to be done at.

@@ -41,7 +41,7 @@ impl Core {
         let (polls, reads) = self.errands.open();
         Levels {
             sessions: self.demux.established(),
-            unregistered_sessions: self.peers.unregistered(),
+            unregistered_sessions: self.peers.without_device(),
             half_open: self.demux.half_open(),
             devices: self.registry.len(),
             open_requests: self.tallies.answers.open(),

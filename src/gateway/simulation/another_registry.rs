@@ -49,6 +49,7 @@ fn a_device_that_is_removed_gets_4_01_and_its_observations_end_though_it_is_sile
     assert_eq!(world.upstream.errands(), 0, "nothing is polled for it");
     assert_eq!(world.core.load().relays.relays, 0);
     assert_eq!(world.core.relay_counters().unregistered, 2);
+    assert_eq!(world.core.report(0).levels.unregistered_sessions, 1);
     // However long it sleeps: it is told before its session is taken from it.
     world.run_for(10 * MINUTE);
     let number = world.post(0, CON);
@@ -178,6 +179,7 @@ fn a_stranger_that_is_registered_while_it_talks_is_let_in_without_another_handsh
     world.run_for(10 * MINUTE);
     assert!(!world.devices[stranger].closed);
     assert_eq!(world.core.load().peers.unregistered, 0);
+    assert_eq!(world.core.report(0).levels.unregistered_sessions, 0);
 }
 
 #[test]
