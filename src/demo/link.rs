@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 /// Clients at once. One more, and the longest silent loses its way; its session begins anew.
 const MOST_CLIENTS: usize = 64;
 /// How many of a hundred datagrams are lost, when some are.
-pub(super) const LOST_OF_A_HUNDRED: u32 = 40;
+pub(super) const LOST_OF_A_HUNDRED: u32 = 30;
 /// Losses kept for the slowest listener.
 const KEPT: usize = 128;
 /// No datagram is larger.
@@ -30,11 +30,11 @@ pub(super) struct Lost {
 }
 
 /// What happens to datagrams. When it turns bad, a retransmission is to be seen within seconds whatever chance says:
-/// so the first answer is lost, and the next datagram to the gateway arrives.
+/// so a request arrives, its answer is lost, and the request arrives again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sky {
     Good,
-    /// The next datagram to a client is lost.
+    /// Datagrams to the gateway arrive; the next to a client is lost.
     LosesAnswer,
     /// The next datagram to the gateway arrives.
     SparesRequest,
@@ -79,8 +79,10 @@ impl Weather {
         let (is_lost, then) = match (*sky, to_gateway) {
             (Sky::Good, _) => (false, Sky::Good),
             (Sky::LosesAnswer, false) => (true, Sky::SparesRequest),
+            (Sky::LosesAnswer, true) => (false, Sky::LosesAnswer),
             (Sky::SparesRequest, true) => (false, Sky::Bad),
-            (before, _) => (by_chance, before),
+            (Sky::SparesRequest, false) => (by_chance, Sky::SparesRequest),
+            (Sky::Bad, _) => (by_chance, Sky::Bad),
         };
         *sky = then;
         if is_lost {
