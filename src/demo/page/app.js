@@ -330,5 +330,9 @@ on("attributes", (told) => { attributes = told; list(); });
 on("missed", (count) => say($("missed"), `${count} events were missed: the browser was too slow.`, true));
 events.addEventListener("error", () => {
   for (const one of switches) one.disabled = true;
-  say($("connection"), "The demo does not answer. Is it still running?", true);
+  // A browser that was refused does not try again; one that was cut off does.
+  const refused = events.readyState === EventSource.CLOSED;
+  say($("connection"), refused
+    ? "The demo is shown on too many pages: close one, then reload this one."
+    : "The demo does not answer. Is it still running?", true);
 });

@@ -35,8 +35,9 @@ use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-/// Pages open at once.
-const MOST_PAGES: usize = 8;
+/// Pages open at once. A browser has six connections to one address, and each page keeps one for its events: with six
+/// pages open none would be left for what their forms ask for, and a seventh would wait without a word.
+const MOST_PAGES: usize = 4;
 /// The longest body of a request, in bytes.
 const LARGEST_ORDER: usize = 16 * 1024;
 
