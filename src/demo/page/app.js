@@ -205,7 +205,6 @@ $("shown").addEventListener("change", () => {
 });
 $("pause").addEventListener("click", () => {
   paused = !paused;
-  $("pause").setAttribute("aria-pressed", String(paused));
   $("pause").textContent = paused ? "Go on" : "Pause";
   const kept = waiting;
   waiting = [];
@@ -264,6 +263,8 @@ async function set(device, key, to) {
 
 function list() {
   const device = $("attribute-device").value;
+  // The rows are made anew: who is among them with the keyboard stays at the same place.
+  const at = [...$("attributes").children].findIndex((row) => row.contains(document.activeElement));
   const rows = Object.entries(attributes[device] || {}).map(([key, held]) => {
     const button = el("button", "", "Delete");
     button.type = "button";
@@ -272,6 +273,7 @@ function list() {
     return el("li", "", el("code", "", `${key} = ${JSON.stringify(held)}`), button);
   });
   $("attributes").replaceChildren(...rows);
+  if (at >= 0) (rows[Math.min(at, rows.length - 1)]?.lastElementChild || $("key")).focus();
 }
 
 $("attribute").addEventListener("submit", (event) => {
@@ -283,10 +285,11 @@ $("attribute-device").addEventListener("change", list);
 /* Commands to paste. */
 
 function paste(some) {
-  const lines = some.lines.map((text) => {
+  const lines = some.lines.map((text, i) => {
+    const which = some.lines.length > 1 ? `${i + 1} of ${some.lines.length}, ` : "";
     const button = el("button", "", "Copy");
     button.type = "button";
-    button.setAttribute("aria-label", `Copy the command: ${some.purpose}`);
+    button.setAttribute("aria-label", `Copy the command: ${which}${some.purpose}`);
     button.addEventListener("click", async () => {
       try {
         await navigator.clipboard.writeText(text);
