@@ -26,7 +26,7 @@ async function order(path, body) {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
-  });
+  }).catch(() => { throw new Error("the demo does not answer"); });
   const text = await response.text();
   if (!response.ok) {
     let why = text.trim();
@@ -36,9 +36,12 @@ async function order(path, body) {
   return JSON.parse(text);
 }
 
-/** JSON as it is; anything else is a text. */
+/** JSON as it is; anything else is a text. So is a number too large to be one: it would go out as null, and delete. */
 function value(text) {
-  try { return JSON.parse(text); } catch { return text; }
+  try {
+    const read = JSON.parse(text);
+    return Math.abs(read) === Infinity ? text : read;
+  } catch { return text; }
 }
 
 /* Telemetry: one chart, of the series that is chosen. */
@@ -77,13 +80,19 @@ function draw() {
   const y = (number) => 130 - 115 * (high > low ? (number - low) / (high - low) : 0.5);
   svg("line", { x1: 40, x2: 390, y1: 130, y2: 130 });
   svg("line", { x1: 40, x2: 390, y1: 15, y2: 15 });
-  svg("text", { x: 0, y: y(high) + 4 }, String(high));
-  if (high > low) svg("text", { x: 0, y: y(low) + 4 }, String(low));
+  svg("text", { x: 0, y: y(high) + 4 }, short(high));
+  if (high > low) svg("text", { x: 0, y: y(low) + 4 }, short(low));
   svg("polyline", { points: points.map((point, i) => `${x(point.at).toFixed(1)},${y(values[i]).toFixed(1)}`).join(" ") });
   svg("circle", { cx: x(last), cy: y(values[values.length - 1]), r: 4 });
   const seconds = Math.round((last - first) / 1000);
   const span = seconds ? `, between ${low} and ${high} in ${seconds} s` : "";
   $("chart-text").textContent = `${$("series").value}: ${values[values.length - 1]}${span}, ${points.length} value${points.length > 1 ? "s" : ""}.`;
+}
+
+/** A number that fits beside the chart. */
+function short(number) {
+  const whole = String(number);
+  return whole.length > 6 ? number.toPrecision(3) : whole;
 }
 
 $("series").addEventListener("change", draw);
@@ -311,8 +320,12 @@ function hello(told) {
   for (const one of switches) one.disabled = false;
   say($("connection"), "connected");
   $("lost-share").textContent = told.lost;
-  // After a reconnection the rest is there already.
-  if (known) return;
+  // After a reconnection the rest is there already, and nobody tells what became of the calls before it.
+  if (known) {
+    for (const { answer } of calls.values()) answer.textContent = ": the end was missed";
+    calls.clear();
+    return;
+  }
   known = true;
   for (const select of document.querySelectorAll(".devices")) {
     select.append(...told.devices.map((device) => new Option(device, device)));
