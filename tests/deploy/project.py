@@ -50,7 +50,7 @@ def memory(environment, config=""):
     kib, mib = UNITS["KiB"], UNITS["MiB"]
     return (
         (25 + 18) * mib
-        + bound("limits.sessions") * (20 * kib + 300)
+        + bound("limits.sessions") * (20 * kib + 800)
         + bound("relay.max_polls") // 2 * 100 * kib
         + bound("upstream.max_in_flight") * 36 * kib
         + bound("ota.cache")
