@@ -41,8 +41,15 @@ fn judge(
     headers: &HeaderMap,
 ) -> Result<(), (StatusCode, &'static str)> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let ours = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
-    let is_ours = |host: &str| ours.iter().any(|known| known == host);
+    // Browsers leave the port out where it is the scheme's own.
+    let ending = match port {
+        80 => String::new(),
+        port => format!(":{port}"),
+    };
+    let is_ours = |host: &str| {
+        let name = host.strip_suffix(&ending);
+        name.is_some_and(|name| ["127.0.0.1", "localhost"].contains(&name))
+    };
     if !text(HOST).is_some_and(is_ours) {
         return Err((
             StatusCode::FORBIDDEN,
@@ -65,10 +72,31 @@ mod tests {
     use super::*;
 
     fn judged(method: Method, headers: &[(HeaderName, &'static str)]) -> Option<u16> {
+        judged_at(8081, method, headers)
+    }
+
+    fn judged_at(port: u16, method: Method, headers: &[(HeaderName, &'static str)]) -> Option<u16> {
         let headers = headers.iter().cloned();
         let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        let judgement = judge(8081, &method, &headers.collect());
+        let judgement = judge(port, &method, &headers.collect());
         judgement.err().map(|(status, _)| status.as_u16())
+    }
+
+    #[test]
+    fn at_the_port_of_http_the_names_stand_alone() {
+        for (host, refused) in [
+            ("localhost", None),
+            ("localhost:8081", Some(403)),
+            ("", Some(403)),
+        ] {
+            assert_eq!(
+                judged_at(80, Method::GET, &[(HOST, host)]),
+                refused,
+                "{host}"
+            );
+            let alone = judged(Method::GET, &[(HOST, "localhost")]);
+            assert_eq!(alone, Some(403));
+        }
     }
 
     #[test]
