@@ -1,0 +1,57 @@
+//! A line about how it goes, on standard error: one that changes on a terminal, one every five seconds elsewhere.
+
+use super::now;
+use super::report::{milliseconds, per_second};
+use super::session::{Phase, Shared};
+use super::tally;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Until the end.
+pub(crate) async fn tell(shared: Arc<Shared>, mut phases: watch::Receiver<Phase>) {
+    let terminal = std::io::stderr().is_terminal();
+    let every = Duration::from_secs(if terminal { 1 } else { 5 });
+    let began = now();
+    let (mut last, mut last_at) = (0, began);
+    loop {
+        let end = phases.wait_for(|phase| *phase == Phase::Ended);
+        if tokio::time::timeout(every, end).await.is_ok() {
+            break;
+        }
+        let phase = *phases.borrow();
+        let what = if phase == Phase::Connecting {
+            "connecting"
+        } else {
+            "measuring"
+        };
+        let line = {
+            let tally = tally::lock(&shared.tally);
+            let all = tally.latencies.count() + tally.notifications + tally.handshakes.count();
+            let rate = per_second(all - last, now() - last_at);
+            last = all;
+            format!(
+                "{:>4} s {what}: {} sessions, {} handshakes, {} requests, {} notifications; {rate:.0} of all a second, p99 {} ms, {} errors",
+                began.elapsed().as_secs(),
+                tally.established,
+                tally.handshakes.count(),
+                tally.latencies.count(),
+                tally.notifications,
+                milliseconds(tally.latencies.quantile(0.99)),
+                tally.errors(),
+            )
+        };
+        last_at = now();
+        // A terminal's line is written over by the next.
+        let (before, after) = if terminal {
+            ("\r\x1b[K", "")
+        } else {
+            ("", "\n")
+        };
+        let _ = write!(std::io::stderr(), "{before}{line}{after}");
+    }
+    if terminal {
+        let _ = writeln!(std::io::stderr());
+    }
+}

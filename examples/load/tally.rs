@@ -1,0 +1,199 @@
+//! What has happened so far, in all sessions together. Its size does not depend on how much that is.
+
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::dtls;
+
+/// Latencies are kept in microseconds, up to ten minutes, to three digits.
+const LONGEST: u64 = 600_000_000;
+const DIGITS: u8 = 3;
+/// The texts of so many different failures are kept.
+const TEXTS: usize = 5;
+
+/// What can go wrong with a session or an exchange, other than by a response's code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trouble {
+    /// No socket could be had.
+    Socket,
+    /// A handshake found no end.
+    HandshakeTimeout,
+    /// A handshake failed.
+    Handshake,
+    /// An established session was closed.
+    Closed,
+    /// No acknowledgement or no response came.
+    NoAnswer,
+    /// The server has reset the request.
+    Reset,
+    /// It sent what is no CoAP message.
+    Malformed,
+    /// A session was dead at the end of an idle run.
+    Dead,
+}
+
+impl Trouble {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Trouble::Socket => "no socket",
+            Trouble::HandshakeTimeout => "handshake timed out",
+            Trouble::Handshake => "handshake failed",
+            Trouble::Closed => "session closed",
+            Trouble::NoAnswer => "no answer",
+            Trouble::Reset => "reset",
+            Trouble::Malformed => "malformed message",
+            Trouble::Dead => "dead at the end",
+        }
+    }
+}
+
+/// How long something took, each time.
+pub(crate) struct Latencies(Histogram<u64>);
+
+impl Latencies {
+    fn new() -> Latencies {
+        // The bounds are constants that fit each other; a histogram that grows would do as well.
+        let bounded = Histogram::new_with_max(LONGEST, DIGITS);
+        Latencies(
+            bounded
+                .or_else(|_| Histogram::new(1))
+                .unwrap_or_else(|_| unreachable!("one digit is allowed")),
+        )
+    }
+
+    /// What took longer than the longest counts as that.
+    pub(crate) fn record(&mut self, time: Duration) {
+        self.0
+            .saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST));
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// The time that this share (0 to 1) of all did not exceed.
+    pub(crate) fn quantile(&self, share: f64) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(share))
+    }
+
+    pub(crate) fn longest(&self) -> Duration {
+        Duration::from_micros(self.0.max())
+    }
+}
+
+/// The counts of a run.
+pub(crate) struct Tally {
+    /// Requests that were answered while it was measured, errors included.
+    pub(crate) latencies: Latencies,
+    pub(crate) handshakes: Latencies,
+    /// Handshakes of a loop, or those that brought a lost session back.
+    pub(crate) handshakes_measured: u64,
+    /// Response codes: no more than 256.
+    pub(crate) codes: BTreeMap<u8, u64>,
+    pub(crate) troubles: BTreeMap<Trouble, u64>,
+    /// What the first few failures said.
+    pub(crate) texts: Vec<String>,
+    pub(crate) retransmissions: u64,
+    pub(crate) notifications: u64,
+    /// Pings that were answered at the end of an idle run.
+    pub(crate) alive: u64,
+    /// Sessions that are established now.
+    pub(crate) established: u32,
+    /// Requests that were under way when the measurement ended.
+    pub(crate) unfinished: u64,
+}
+
+impl Tally {
+    pub(crate) fn shared() -> Mutex<Tally> {
+        Mutex::new(Tally {
+            latencies: Latencies::new(),
+            handshakes: Latencies::new(),
+            handshakes_measured: 0,
+            codes: BTreeMap::new(),
+            troubles: BTreeMap::new(),
+            texts: Vec::new(),
+            retransmissions: 0,
+            notifications: 0,
+            alive: 0,
+            established: 0,
+            unfinished: 0,
+        })
+    }
+
+    pub(crate) fn code(&mut self, code: u8) {
+        *self.codes.entry(code).or_default() += 1;
+    }
+
+    pub(crate) fn trouble(&mut self, trouble: Trouble) {
+        *self.troubles.entry(trouble).or_default() += 1;
+    }
+
+    pub(crate) fn failure(&mut self, failure: &dtls::Failure) {
+        let (trouble, text) = match failure {
+            dtls::Failure::Socket(text) => (Trouble::Socket, Some(text)),
+            dtls::Failure::Silence => (Trouble::HandshakeTimeout, None),
+            dtls::Failure::Handshake(text) => (Trouble::Handshake, Some(text)),
+            dtls::Failure::Closed => (Trouble::Closed, None),
+        };
+        self.trouble(trouble);
+        if let Some(text) =
+            text.filter(|text| !self.texts.contains(text) && self.texts.len() < TEXTS)
+        {
+            self.texts.push(text.clone());
+        }
+    }
+
+    /// Responses of class 4 and 5, and troubles.
+    pub(crate) fn errors(&self) -> u64 {
+        let refused = self.codes.iter().filter(|(code, _)| **code >= 0x80);
+        refused
+            .map(|(_, count)| count)
+            .chain(self.troubles.values())
+            .sum()
+    }
+}
+
+/// Nothing that is done under the lock can leave the counts half changed.
+pub(crate) fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_true_to_a_thousandth_and_the_longest_has_a_bound() {
+        let mut latencies = Latencies::new();
+        for ms in 1..=1000 {
+            latencies.record(Duration::from_millis(ms));
+        }
+        for (share, expected) in [(0.5, 500.0), (0.99, 990.0), (0.999, 999.0)] {
+            let found = latencies.quantile(share).as_secs_f64() * 1000.0;
+            assert!(
+                (found / expected - 1.0).abs() < 0.002,
+                "{share}: {found} ms"
+            );
+        }
+        latencies.record(Duration::MAX);
+        assert_eq!(latencies.longest().as_secs_f64().round(), 600.0);
+        assert_eq!(latencies.count(), 1001);
+    }
+
+    #[test]
+    fn errors_are_responses_of_class_4_and_5_and_what_went_wrong() {
+        let tally = Tally::shared();
+        let mut tally = lock(&tally);
+        for code in [0x44, 0x45, 0x80, 0xa3, 0xa3] {
+            tally.code(code);
+        }
+        tally.failure(&dtls::Failure::Closed);
+        for n in 0..100 {
+            tally.failure(&dtls::Failure::Handshake(format!("reason {}", n / 2)));
+        }
+        assert_eq!(tally.errors(), 3 + 1 + 100);
+        assert_eq!((tally.texts.len(), tally.troubles.len()), (TEXTS, 2));
+    }
+}
