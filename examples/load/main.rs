@@ -23,7 +23,8 @@ mod session;
 mod tally;
 mod target;
 
-use args::{Args, Work};
+pub(crate) use args::Args;
+use args::Work;
 use clap::Parser;
 use report::Report;
 use session::{Phase, Shared};

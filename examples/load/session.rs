@@ -274,12 +274,16 @@ impl Conversation {
     async fn observe(&mut self) -> Outcome {
         let begun = now();
         let request = self.shared.request.clone();
-        let (outcome, code) = self
+        let (outcome, response) = self
             .exchange(|id, token| request.confirmable(id, token))
             .await;
-        if code.is_some() {
-            self.shared
-                .count(|tally| tally.latencies.record(now() - begun));
+        if let Some((_, observed)) = response {
+            self.shared.count(|tally| {
+                tally.latencies.record(now() - begun);
+                if !observed {
+                    tally.trouble(Trouble::NotObserved);
+                }
+            });
         }
         if outcome != Outcome::Done {
             return outcome;
@@ -302,6 +306,10 @@ impl Conversation {
                     self.shared.count(|tally| {
                         tally.code(message.code);
                         tally.notifications += u64::from(message.observe && measured);
+                        // RFC 7641 §3.2: a response without the option is the last under this token.
+                        if !message.observe {
+                            tally.trouble(Trouble::NotObserved);
+                        }
                     });
                 }
                 Heard::Message(stray) => self.refuse(&stray).await,
@@ -351,11 +359,11 @@ impl Conversation {
         Outcome::Ended
     }
 
-    /// Sees one Confirmable request through; gives the response's code, if one came.
+    /// Sees one Confirmable request through; gives the response's code, if one came, and whether it has an Observe option.
     async fn exchange(
         &mut self,
         message: impl FnOnce(u16, Token) -> Vec<u8>,
-    ) -> (Outcome, Option<u8>) {
+    ) -> (Outcome, Option<(u8, bool)>) {
         self.next_id = self.next_id.wrapping_add(1);
         self.next_token = self.next_token.wrapping_add(1);
         let (id, token) = (self.next_id, self.next_token.to_be_bytes());
@@ -380,7 +388,9 @@ impl Conversation {
                     }
                 }
                 Step::Response {
-                    code, acknowledge, ..
+                    code,
+                    acknowledge,
+                    observe,
                 } => {
                     self.shared.count(|tally| tally.code(code));
                     let acknowledgement =
@@ -389,7 +399,10 @@ impl Conversation {
                         Some(acknowledgement) => !self.send(&acknowledgement).await,
                         None => false,
                     };
-                    return (if lost { Outcome::Lost } else { Outcome::Done }, Some(code));
+                    return (
+                        if lost { Outcome::Lost } else { Outcome::Done },
+                        Some((code, observe)),
+                    );
                 }
                 Step::Reset => {
                     self.shared.count(|tally| tally.trouble(Trouble::Reset));

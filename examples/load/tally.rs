@@ -30,6 +30,8 @@ pub(crate) enum Trouble {
     Reset,
     /// It sent what is no CoAP message.
     Malformed,
+    /// The server did not take up the observation, or ended it.
+    NotObserved,
     /// A session was dead at the end of an idle run.
     Dead,
 }
@@ -44,6 +46,7 @@ impl Trouble {
             Trouble::NoAnswer => "no answer",
             Trouble::Reset => "reset",
             Trouble::Malformed => "malformed message",
+            Trouble::NotObserved => "not observed",
             Trouble::Dead => "dead at the end",
         }
     }

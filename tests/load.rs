@@ -1,0 +1,159 @@
+//! The load driver of `examples/load`, run against the real gateway; its own tests run here as well.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+#[allow(dead_code, reason = "its main() is the example's alone")]
+#[path = "../examples/load/main.rs"]
+mod load;
+mod support;
+
+use clap::Parser;
+use serde_json::{Value, json};
+use support::fleet::Fleet;
+use support::world::{Wishes, World, eventually};
+
+/// A gateway with so many devices, their pairs in `fleet/`.
+fn world(devices: usize) -> World {
+    let fleet = Fleet::new(devices);
+    let world = World::with(&Wishes {
+        // These certificates have another authority than the world's.
+        any_issuer: true,
+        devices: &fleet.registry,
+        log_level: Some("info"),
+        ..Wishes::default()
+    });
+    fleet.define(&world.simulator);
+    let directory = world.path().join("fleet");
+    std::fs::create_dir(&directory).unwrap();
+    for identity in &fleet.identities {
+        identity.write(&directory);
+    }
+    world
+}
+
+/// Runs the driver, and gives its report. `fleet` and `ca.pem` stand for the world's.
+fn run(world: &World, path: &str, arguments: &str) -> Value {
+    let uri = format!("coaps://{}/{path}", world.address);
+    let file = |argument: &str| match argument {
+        "fleet" | "ca.pem" | "stranger.pem" | "stranger.key" => {
+            world.path().join(argument).to_str().unwrap().to_owned()
+        }
+        other => other.to_owned(),
+    };
+    let arguments = arguments.split_whitespace().map(file);
+    let all = ["load".to_owned(), uri].into_iter().chain(arguments);
+    let args = load::Args::try_parse_from(all).unwrap_or_else(|error| panic!("{error}"));
+    let report = load::run(args).unwrap();
+    serde_json::from_str(&report.json()).unwrap()
+}
+
+/// Telemetry that ThingsBoard has got.
+fn telemetry(world: &World) -> usize {
+    let arrivals = world.simulator.arrivals();
+    let telemetry = |arrival: &&Value| arrival.to_string().contains("telemetry");
+    arrivals.iter().filter(telemetry).count()
+}
+
+#[test]
+fn ten_sessions_are_answered_without_an_error_and_every_answer_is_a_post_upstream() {
+    let world = world(10);
+    let report = run(
+        &world,
+        "api/v1/telemetry",
+        "--identities fleet --ca ca.pem --server-name localhost --from 127.0.0.1-127.0.0.4 \
+         --sessions 10 --duration 2s --rate 100 --method post --payload {\"t\":1} --content-format 50",
+    );
+    let count = report["requests"]["count"].as_u64().unwrap();
+    let unfinished = report["requests"]["unfinished"].as_u64().unwrap();
+    // 100 a second for two seconds; a busy machine may be behind with some.
+    assert!((100..=200).contains(&count), "{report}");
+    assert_eq!(report["errors"], json!({}));
+    assert_eq!(report["responses"], json!({ "2.01": count }));
+    assert_eq!(report["sessions"], json!({"wanted": 10, "established": 10}));
+    assert_eq!(report["handshakes"]["count"], 10);
+    let upstream = u64::try_from(telemetry(&world)).unwrap();
+    assert!(
+        (count..=count + unfinished).contains(&upstream),
+        "{upstream} arrived: {report}"
+    );
+    let latency = |name: &str| report["requests"]["latency_ms"][name].as_f64().unwrap();
+    let ordered = [0.0, latency("p50"), latency("p99"), latency("p99_9")];
+    assert!(ordered.is_sorted() && ordered[1] > 0.0, "{report}");
+    assert!(report["dtls"].as_str().unwrap().contains("webrtc-dtls"));
+}
+
+#[test]
+fn the_gateways_engine_serves_the_closed_loop_and_the_handshake_loop() {
+    let world = world(4);
+    let engine = "--identities fleet --insecure --dtls gateway --sessions 4 --duration 1s";
+    let report = run(&world, "api/v1/attributes?sharedKeys=none", engine);
+    assert!(
+        report["requests"]["count"].as_u64().unwrap() > 40,
+        "{report}"
+    );
+    assert_eq!(report["dtls"], "the gateway's own engine");
+    let loops = run(&world, "", &format!("{engine} --work handshakes"));
+    assert!(
+        loops["handshakes"]["count"].as_u64().unwrap() > 4,
+        "{loops}"
+    );
+    assert_eq!(loops["requests"]["count"], 0);
+}
+
+#[test]
+fn a_stranger_is_refused_and_the_report_counts_it_by_code() {
+    let world = world(0);
+    let stranger = world.authority.device("stranger");
+    stranger.write(world.path());
+    let report = run(
+        &world,
+        "api/v1/telemetry",
+        "--certificate stranger.pem --key stranger.key --insecure --sessions 1 --duration 1s --method post",
+    );
+    let refused = report["requests"]["count"].as_u64().unwrap();
+    assert!(refused > 0, "{report}");
+    assert_eq!(report["errors"], json!({ "4.01": refused }));
+}
+
+#[test]
+fn an_idle_session_answers_at_the_end() {
+    let world = world(3);
+    let idle = "--identities fleet --insecure --sessions 3 --duration 1s --work idle";
+    let report = run(&world, "", idle);
+    let all = json!({"wanted": 3, "established": 3, "alive": 3});
+    assert_eq!(report["sessions"], all, "{report}");
+    assert_eq!(report["errors"], json!({}));
+}
+
+#[test]
+fn observers_count_what_they_are_notified_of() {
+    let world = world(2);
+    let report = std::thread::scope(|scope| {
+        let observers = scope.spawn(|| {
+            let observe = "--identities fleet --insecure --sessions 2 --duration 4s --work observe";
+            run(&world, "api/v1/attributes", observe)
+        });
+        let devices = ["device-0", "device-1"];
+        // First both, then both: what comes before the measurement begins does not count.
+        for device in devices {
+            let subscriptions = format!("/simulator/devices/{device}/subscriptions");
+            eventually("its poll", || {
+                let found = world.simulator.control("GET", &subscriptions, "");
+                found.contains("\"open\":1")
+            });
+        }
+        for device in devices {
+            let attributes = format!("/simulator/devices/{device}/attributes/shared");
+            world.simulator.post(&attributes, &json!({"interval": 7}));
+        }
+        observers.join().unwrap()
+    });
+    assert_eq!(report["notifications"]["count"], 2, "{report}");
+    assert_eq!(report["responses"], json!({"2.05": 4}));
+    assert_eq!(report["errors"], json!({}));
+}
