@@ -251,7 +251,7 @@ impl Conversation {
             if let Some(due) = due {
                 match self.idle_until(due).await {
                     Outcome::Done => {}
-                    over => return over,
+                    over @ (Outcome::Ended | Outcome::Lost) => return over,
                 }
             }
             // From when it was due, so that a server that is behind can't hide it (coordinated omission).
