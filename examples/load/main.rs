@@ -5,8 +5,8 @@
 //! it is told as a table and as JSON.
 //!
 //! [`args`] is read into a [`target`] and a [`plan`] (who goes by which address and certificate, and when it is whose
-//! turn). [`session`] is the life of one session: [`dtls`] carries it, [`exchange`] is the client's side of RFC 7252's
-//! message layer, in [`coap`]'s bytes. All sessions write into one [`tally`], which [`progress`] reads while they run and
+//! turn). [`session`] is the life of one session: [`dtls`] carries it, [`conversation`] is what is said in it, [`exchange`] is
+//! the client's side of RFC 7252's message layer, in [`coap`]'s bytes. All sessions write into one [`tally`], which [`progress`] reads while they run and
 //! [`report`] at the end.
 //!
 //! It shares no code with the gateway, unless `--dtls gateway` asks for the gateway's DTLS engine; the report names the
@@ -14,6 +14,7 @@
 
 mod args;
 mod coap;
+mod conversation;
 mod dtls;
 mod exchange;
 mod plan;
@@ -89,7 +90,7 @@ async fn drive(args: Args) -> Result<Report, String> {
     let (phase, phases) = watch::channel(Phase::Connecting);
     let shared = Arc::new(Shared {
         dialer,
-        request: session::request(&args, &target)?,
+        request: target::request(&args, &target)?,
         work: args.work,
         patience: args.patience,
         doors: Semaphore::new(args.connecting.into()),

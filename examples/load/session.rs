@@ -6,26 +6,19 @@
 //!      └─────────────────────────────── lost ◀──┘
 //! ```
 
-use super::args::{Args, Method, Work};
-use super::coap::{self, Kind, Message, Request, Token};
+use super::args::Work;
+use super::coap::Request;
+use super::conversation::{Conversation, Outcome};
 use super::dtls::{Dialer, Session};
-use super::exchange::{Exchange, Step};
 use super::now;
 use super::plan::Slot;
 use super::tally::{self, Tally, Trouble};
-use super::target::Target;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// A server that refuses is not asked again at once.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
-/// One message of CoAP: RFC 7252 §4.6 assumes 1152 bytes where nothing is known.
-const LARGEST_MESSAGE: usize = 2048;
-const LARGEST_PAYLOAD: usize = 1024;
-/// Dead is who does not answer a ping in this time: enough for two retransmissions.
-const PING: Duration = Duration::from_secs(7);
-
 /// How far the run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -34,7 +27,7 @@ pub(crate) enum Phase {
     Ended,
 }
 
-type Phases = watch::Receiver<Phase>;
+pub(crate) type Phases = watch::Receiver<Phase>;
 
 /// What all sessions share.
 pub(crate) struct Shared {
@@ -48,57 +41,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn count(&self, change: impl FnOnce(&mut Tally)) {
+    pub(super) fn count(&self, change: impl FnOnce(&mut Tally)) {
         change(&mut tally::lock(&self.tally));
     }
 }
 
-/// The request that the arguments describe.
-pub(crate) fn request(args: &Args, target: &Target) -> Result<Request, String> {
-    let method = match (args.work, args.method) {
-        (Work::Observe, _) | (_, Method::Get) => 1,
-        (_, Method::Post) => 2,
-        (_, Method::Put) => 3,
-    };
-    let mut options: Vec<_> = target
-        .path
-        .iter()
-        .map(|part| (coap::URI_PATH, part.clone()))
-        .collect();
-    options.extend(
-        target
-            .query
-            .iter()
-            .map(|part| (coap::URI_QUERY, part.clone())),
-    );
-    if args.work == Work::Observe {
-        // An empty value is 0: register (RFC 7641 §2).
-        options.push((coap::OBSERVE, Vec::new()));
-    }
-    if let Some(format) = args.content_format {
-        // An unsigned integer has no leading zeros (RFC 7252 §3.2).
-        let bytes = format.to_be_bytes();
-        let value = bytes.into_iter().skip_while(|&byte| byte == 0).collect();
-        options.push((coap::CONTENT_FORMAT, value));
-    }
-    let payload = match (&args.payload, &args.payload_file) {
-        (Some(text), _) => text.clone().into_bytes(),
-        (None, Some(path)) => {
-            std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?
-        }
-        (None, None) => Vec::new(),
-    };
-    if payload.len() > LARGEST_PAYLOAD {
-        return Err(format!(
-            "a payload of {} bytes does not go in one message",
-            payload.len()
-        ));
-    }
-    Request::new(method, options, &payload).ok_or_else(|| "an option is too long".to_owned())
-}
-
 /// Waits for the run's end.
-async fn ended(phases: &mut Phases) {
+pub(super) async fn ended(phases: &mut Phases) {
     // A sender that is gone is an end, too.
     let _ = phases.wait_for(|phase| *phase == Phase::Ended).await;
 }
@@ -134,7 +83,7 @@ pub(crate) async fn live(
                 }
             });
             if outcome == Outcome::Ended {
-                return conversation.session.close().await;
+                return conversation.close().await;
             }
         }
         tokio::select! {
@@ -185,282 +134,10 @@ async fn handshakes(slot: &Slot, shared: &Shared, phases: &mut Phases) {
 }
 
 /// When the measurement began; `None`: it will not.
-async fn started(phases: &mut Phases) -> Option<Instant> {
+pub(super) async fn started(phases: &mut Phases) -> Option<Instant> {
     let phase = phases.wait_for(|phase| *phase != Phase::Connecting).await;
     match *phase.ok()? {
         Phase::Measuring(start) => Some(start),
         Phase::Connecting | Phase::Ended => None,
-    }
-}
-
-/// What a session's work came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// The run is over.
-    Ended,
-    /// The session is of no use any more.
-    Lost,
-    /// The session goes on, whatever has become of the exchange.
-    Done,
-}
-
-/// What came next.
-enum Heard {
-    Message(Message),
-    Nothing,
-    Lost,
-    Ended,
-}
-
-/// An established session and its messages.
-struct Conversation {
-    session: Session,
-    shared: Arc<Shared>,
-    phases: Phases,
-    next_id: u16,
-    next_token: u32,
-}
-
-impl Conversation {
-    fn new(session: Session, shared: Arc<Shared>, phases: Phases) -> Conversation {
-        Conversation {
-            session,
-            shared,
-            phases,
-            next_id: fastrand::u16(..),
-            next_token: fastrand::u32(..),
-        }
-    }
-
-    async fn work(&mut self, slot: &Slot, turn: &mut u32) -> Outcome {
-        match self.shared.work {
-            Work::Requests => self.requests(slot, turn).await,
-            Work::Observe => self.observe().await,
-            Work::Idle | Work::Handshakes => self.idle().await,
-        }
-    }
-
-    /// Until the session or the run ends. A lost session goes on with the turns it had.
-    async fn requests(&mut self, slot: &Slot, turn: &mut u32) -> Outcome {
-        let Some(start) = started(&mut self.phases).await else {
-            return Outcome::Ended;
-        };
-        loop {
-            let due = slot.pace.due(start, *turn);
-            *turn = turn.wrapping_add(1);
-            if let Some(due) = due {
-                match self.idle_until(due).await {
-                    Outcome::Done => {}
-                    over @ (Outcome::Ended | Outcome::Lost) => return over,
-                }
-            }
-            // From when it was due, so that a server that is behind can't hide it (coordinated omission).
-            let begun = due.unwrap_or_else(now);
-            let request = self.shared.request.clone();
-            let (outcome, code) = self
-                .exchange(|id, token| request.confirmable(id, token))
-                .await;
-            self.shared.count(|tally| match code {
-                Some(_) => tally.latencies.record(now() - begun),
-                None => tally.unfinished += u64::from(outcome == Outcome::Ended),
-            });
-            if outcome != Outcome::Done {
-                return outcome;
-            }
-        }
-    }
-
-    /// Registers, and hears notifications until the end.
-    async fn observe(&mut self) -> Outcome {
-        let begun = now();
-        let request = self.shared.request.clone();
-        let (outcome, response) = self
-            .exchange(|id, token| request.confirmable(id, token))
-            .await;
-        if let Some((_, observed)) = response {
-            self.shared.count(|tally| {
-                tally.latencies.record(now() - begun);
-                if !observed {
-                    tally.trouble(Trouble::NotObserved);
-                }
-            });
-        }
-        if outcome != Outcome::Done {
-            return outcome;
-        }
-        let token = self.next_token.to_be_bytes();
-        loop {
-            let far = now() + Duration::from_secs(3600);
-            match self.hear(far).await {
-                Heard::Message(message)
-                    if message.token == token && message.code != coap::EMPTY =>
-                {
-                    if message.kind == Kind::Confirmable
-                        && !self
-                            .send(&coap::empty(Kind::Acknowledgement, message.id))
-                            .await
-                    {
-                        return Outcome::Lost;
-                    }
-                    let measured = *self.phases.borrow() != Phase::Connecting;
-                    self.shared.count(|tally| {
-                        tally.code(message.code);
-                        tally.notifications += u64::from(message.observe && measured);
-                        // RFC 7641 §3.2: a response without the option is the last under this token.
-                        if !message.observe {
-                            tally.trouble(Trouble::NotObserved);
-                        }
-                    });
-                }
-                Heard::Message(stray) => self.refuse(&stray).await,
-                Heard::Nothing => {}
-                Heard::Lost => return Outcome::Lost,
-                Heard::Ended => return Outcome::Ended,
-            }
-        }
-    }
-
-    /// Does nothing until the end, and looks then whether the session is still there.
-    async fn idle(&mut self) -> Outcome {
-        loop {
-            match self.idle_until(now() + Duration::from_secs(3600)).await {
-                Outcome::Done => {}
-                Outcome::Lost => return Outcome::Lost,
-                Outcome::Ended => break,
-            }
-        }
-        let id = self.next_id;
-        let ping = coap::empty(Kind::Confirmable, id);
-        let until = now() + PING;
-        let mut buffer = [0; LARGEST_MESSAGE];
-        let mut exchange = Exchange::new(id, [0; 4], PING, 0.0, now());
-        let mut alive = false;
-        let mut sent = self.session.send(&ping).await.is_ok();
-        while sent && !alive && now() < until {
-            let wait = self.session.receive(&mut buffer);
-            match tokio::time::timeout_at(exchange.deadline().min(until).into(), wait).await {
-                Ok(Ok(length)) => {
-                    let message = buffer.get(..length).and_then(Message::parse);
-                    alive = message
-                        .is_some_and(|message| exchange.receive(&message, now()) == Step::Reset);
-                }
-                Ok(Err(_)) => break,
-                Err(_) if exchange.timed_out(now()) == Step::Retransmit => {
-                    self.shared.count(|tally| tally.retransmissions += 1);
-                    sent = self.session.send(&ping).await.is_ok();
-                }
-                Err(_) => break,
-            }
-        }
-        self.shared.count(|tally| match alive {
-            true => tally.alive += 1,
-            false => tally.trouble(Trouble::Dead),
-        });
-        Outcome::Ended
-    }
-
-    /// Sees one Confirmable request through; gives the response's code, if one came, and whether it has an Observe option.
-    async fn exchange(
-        &mut self,
-        message: impl FnOnce(u16, Token) -> Vec<u8>,
-    ) -> (Outcome, Option<(u8, bool)>) {
-        self.next_id = self.next_id.wrapping_add(1);
-        self.next_token = self.next_token.wrapping_add(1);
-        let (id, token) = (self.next_id, self.next_token.to_be_bytes());
-        let datagram = message(id, token);
-        let mut exchange = Exchange::new(id, token, self.shared.patience, fastrand::f64(), now());
-        if !self.send(&datagram).await {
-            return (Outcome::Lost, None);
-        }
-        loop {
-            let (step, message) = match self.hear(exchange.deadline()).await {
-                Heard::Message(message) => (exchange.receive(&message, now()), Some(message)),
-                Heard::Nothing => (exchange.timed_out(now()), None),
-                Heard::Lost => return (Outcome::Lost, None),
-                Heard::Ended => return (Outcome::Ended, None),
-            };
-            match step {
-                Step::Wait => {}
-                Step::Retransmit => {
-                    self.shared.count(|tally| tally.retransmissions += 1);
-                    if !self.send(&datagram).await {
-                        return (Outcome::Lost, None);
-                    }
-                }
-                Step::Response {
-                    code,
-                    acknowledge,
-                    observe,
-                } => {
-                    self.shared.count(|tally| tally.code(code));
-                    let acknowledgement =
-                        acknowledge.map(|id| coap::empty(Kind::Acknowledgement, id));
-                    let lost = match acknowledgement {
-                        Some(acknowledgement) => !self.send(&acknowledgement).await,
-                        None => false,
-                    };
-                    return (
-                        if lost { Outcome::Lost } else { Outcome::Done },
-                        Some((code, observe)),
-                    );
-                }
-                Step::Reset => {
-                    self.shared.count(|tally| tally.trouble(Trouble::Reset));
-                    return (Outcome::Done, None);
-                }
-                Step::GiveUp => {
-                    self.shared.count(|tally| tally.trouble(Trouble::NoAnswer));
-                    return (Outcome::Done, None);
-                }
-                Step::NotOurs => {
-                    if let Some(stray) = message {
-                        self.refuse(&stray).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Refuses whatever comes until then.
-    async fn idle_until(&mut self, until: Instant) -> Outcome {
-        loop {
-            match self.hear(until).await {
-                Heard::Message(stray) => self.refuse(&stray).await,
-                Heard::Nothing => return Outcome::Done,
-                Heard::Lost => return Outcome::Lost,
-                Heard::Ended => return Outcome::Ended,
-            }
-        }
-    }
-
-    /// RFC 7252 §4.2: a Confirmable message without context is rejected by a reset.
-    async fn refuse(&mut self, stray: &Message) {
-        if stray.kind == Kind::Confirmable {
-            self.send(&coap::empty(Kind::Reset, stray.id)).await;
-        }
-    }
-
-    async fn send(&mut self, bytes: &[u8]) -> bool {
-        self.session.send(bytes).await.is_ok()
-    }
-
-    /// The next message until then.
-    async fn hear(&mut self, until: Instant) -> Heard {
-        let mut buffer = [0; LARGEST_MESSAGE];
-        loop {
-            let received = tokio::select! {
-                biased;
-                () = ended(&mut self.phases) => return Heard::Ended,
-                received = self.session.receive(&mut buffer) => received,
-                () = tokio::time::sleep_until(until.into()) => return Heard::Nothing,
-            };
-            let Ok(length) = received else {
-                return Heard::Lost;
-            };
-            match buffer.get(..length).and_then(Message::parse) {
-                Some(message) => return Heard::Message(message),
-                None => self.shared.count(|tally| tally.trouble(Trouble::Malformed)),
-            }
-        }
     }
 }

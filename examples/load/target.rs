@@ -1,9 +1,13 @@
 //! Where the load goes: a `coaps` URI, decomposed into options (RFC 7252 §6.4).
 
+use super::args::{Args, Method, Work};
+use super::coap::{self, Request};
 use url::Url;
 
 /// Port of `coaps` (RFC 7252 §6.2).
 const PORT: u16 = 5684;
+/// A payload goes in one message, and RFC 7252 §4.6 has this as its size where nothing is known.
+const LARGEST_PAYLOAD: usize = 1024;
 
 /// A server and one of its resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,50 @@ pub(crate) fn parse(uri: &str) -> Result<Target, String> {
         path: options(path, '/')?,
         query: options(url.query().unwrap_or_default(), '&')?,
     })
+}
+
+/// The request that the arguments describe, with this target's options.
+pub(crate) fn request(args: &Args, target: &Target) -> Result<Request, String> {
+    let method = match (args.work, args.method) {
+        (Work::Observe, _) | (_, Method::Get) => 1,
+        (_, Method::Post) => 2,
+        (_, Method::Put) => 3,
+    };
+    let mut options: Vec<_> = target
+        .path
+        .iter()
+        .map(|part| (coap::URI_PATH, part.clone()))
+        .collect();
+    options.extend(
+        target
+            .query
+            .iter()
+            .map(|part| (coap::URI_QUERY, part.clone())),
+    );
+    if args.work == Work::Observe {
+        // An empty value is 0: register (RFC 7641 §2).
+        options.push((coap::OBSERVE, Vec::new()));
+    }
+    if let Some(format) = args.content_format {
+        // An unsigned integer has no leading zeros (RFC 7252 §3.2).
+        let bytes = format.to_be_bytes();
+        let value = bytes.into_iter().skip_while(|&byte| byte == 0).collect();
+        options.push((coap::CONTENT_FORMAT, value));
+    }
+    let payload = match (&args.payload, &args.payload_file) {
+        (Some(text), _) => text.clone().into_bytes(),
+        (None, Some(path)) => {
+            std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?
+        }
+        (None, None) => Vec::new(),
+    };
+    if payload.len() > LARGEST_PAYLOAD {
+        return Err(format!(
+            "a payload of {} bytes does not go in one message",
+            payload.len()
+        ));
+    }
+    Request::new(method, options, &payload).ok_or_else(|| "an option is too long".to_owned())
 }
 
 /// Undoes percent-encoding. An option of these has up to 255 bytes (RFC 7252 §5.10).
