@@ -14,6 +14,7 @@ mod support;
 
 use clap::Parser;
 use serde_json::{Value, json};
+use std::time::Duration;
 use support::fleet::Fleet;
 use support::world::{Wishes, World, eventually};
 
@@ -118,6 +119,32 @@ fn a_stranger_is_refused_and_the_report_counts_it_by_code() {
     let refused = report["requests"]["count"].as_u64().unwrap();
     assert!(refused > 0, "{report}");
     assert_eq!(report["errors"], json!({ "4.01": refused }));
+}
+
+#[test]
+fn a_server_that_is_silent_for_a_while_is_asked_again() {
+    let mut world = world(1);
+    let uri = world.address;
+    let fleet = world.path().join("fleet");
+    let driver = std::thread::spawn(move || {
+        let arguments =
+            "--insecure --sessions 1 --duration 7s --rate 10 --method post --payload {}";
+        let uri = format!("coaps://{uri}/api/v1/telemetry");
+        let fixed = ["load", &uri, "--identities", fleet.to_str().unwrap()];
+        let all = fixed.into_iter().chain(arguments.split_whitespace());
+        load::run(load::Args::try_parse_from(all).unwrap()).unwrap()
+    });
+    eventually("telemetry", || telemetry(&world) > 0);
+    world.gateway.signal("STOP");
+    // The first retransmission comes after two to three seconds, the second four to six later (RFC 7252 §4.2).
+    std::thread::sleep(Duration::from_millis(4500));
+    world.gateway.signal("CONT");
+    let report: Value = serde_json::from_str(&driver.join().unwrap().json()).unwrap();
+    assert_eq!(report["retransmissions"], 1, "{report}");
+    assert_eq!(report["errors"], json!({}));
+    // What was due meanwhile counts from when it was due, so the silence shows.
+    let p50 = report["requests"]["latency_ms"]["p50"].as_f64().unwrap();
+    assert!(p50 > 500.0, "{report}");
 }
 
 #[test]

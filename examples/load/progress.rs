@@ -32,7 +32,7 @@ pub(crate) async fn tell(shared: Arc<Shared>, mut phases: watch::Receiver<Phase>
             let rate = per_second(all - last, now() - last_at);
             last = all;
             format!(
-                "{:>4} s {what}: {} sessions, {} handshakes, {} requests, {} notifications; {rate:.0} of all a second, p99 {} ms, {} errors",
+                "{:>4} s {what}: {} sessions, {} handshakes, {} requests, {} notifications, {rate:.0}/s; p99 {:.1} ms, {} errors",
                 began.elapsed().as_secs(),
                 tally.established,
                 tally.handshakes.count(),
