@@ -71,6 +71,8 @@ pub struct Session {
     pub credit: usize,
     /// The certificate the peer has shown: until the handshake is complete, and longer if it may be judged anew.
     pub certificate: Option<Vec<u8>>,
+    /// The number of the policy that let this certificate pass.
+    pub judged_by: u32,
     /// The cipher suite the engine has chosen, as its ServerHello shows: the engine itself does not tell.
     pub cipher_suite: Option<u16>,
     /// Its place in the timer queue.
@@ -89,6 +91,7 @@ impl Session {
             deadline,
             credit: 0,
             certificate: None,
+            judged_by: 0,
             cipher_suite: None,
             timer: timers::Slot::default(),
             next_plaintext_sequence: 0,

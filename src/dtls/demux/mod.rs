@@ -62,6 +62,8 @@ pub struct Demux {
     settings: Settings,
     cipher_suites: Vec<u16>,
     policy: ClientPolicy,
+    /// Counts policies.
+    policy_number: u32,
     unix_time: UnixTime,
     next_id: u64,
     sessions: HashMap<SessionId, Session>,
@@ -98,6 +100,7 @@ impl Demux {
             parameters,
             settings,
             policy,
+            policy_number: 0,
             unix_time: UnixTime::since_unix_epoch(std::time::Duration::ZERO),
             next_id: 0,
             sessions: HashMap::new(),
@@ -126,10 +129,11 @@ impl Demux {
         self.settings = settings;
     }
 
-    /// Which client certificates are let in from now on. Of sessions that are established,
+    /// Which client certificates are let in from now on, handshakes under way included. Of sessions that are established,
     /// [`judge_anew`](Self::judge_anew) says which would not be.
     pub fn set_policy(&mut self, policy: ClientPolicy) {
         self.policy = policy;
+        self.policy_number = self.policy_number.wrapping_add(1);
     }
 
     /// Why an established session's certificate would not be let in any more, if so.

@@ -84,7 +84,10 @@ impl Demux {
                     }
                 }
                 Effect::Transmit(datagram) => self.transmit(path, datagram),
-                Effect::PeerCertificate(leaf) => session.certificate = Some(leaf),
+                Effect::PeerCertificate(leaf) => {
+                    session.certificate = Some(leaf);
+                    session.judged_by = self.policy_number;
+                }
                 Effect::Connected => self.establish(now, id),
                 Effect::Plaintext(bytes) if session.stage == Stage::Established => {
                     session.deadline = now + self.parameters.session_idle;
@@ -145,6 +148,17 @@ impl Demux {
             // The engine requires a certificate; without one there is no device to serve.
             return self.fail_handshake(id, HandshakeFailure::NoCertificate);
         };
+        // Whoever shows its certificate and waits with the rest must not outlast a revocation by it.
+        if session.judged_by != self.policy_number
+            && let Err(refusal) = self.policy.judge(&certificate, self.unix_time)
+        {
+            self.say_goodbye(id);
+            let failure = HandshakeFailure::CertificateRefused {
+                certificate,
+                refusal,
+            };
+            return self.fail_handshake(id, failure);
+        }
         if full && replaced.is_none() {
             self.counters.sessions_full += 1;
             self.say_goodbye(id);

@@ -176,6 +176,53 @@ fn a_handshake_completes_and_plaintext_flows_both_ways_in_every_version() {
     }
 }
 
+/// A policy by which nobody here is let in.
+fn trusting_another() -> ClientPolicy {
+    let mut another = rcgen::CertificateParams::default();
+    another.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let made = another.self_signed(&key).unwrap();
+    ClientPolicy::new(Some(made.pem().as_bytes()), Validity::Ignore).unwrap()
+}
+
+#[test]
+fn a_certificate_that_is_refused_since_it_was_shown_is_not_let_in_by_the_rest_of_its_handshake() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        let mut bench = Bench::new(Parameters {
+            versions,
+            mtu: 300,
+            ..Parameters::default()
+        });
+        let mut client = bench.client(1);
+        let mut is_changed = false;
+        for _ in 0..10 {
+            for datagram in std::mem::take(&mut client.outbox) {
+                bench.demux.receive(bench.now, client.path, &datagram);
+                let mut sessions = bench.demux.sessions.values();
+                if !is_changed && sessions.any(|session| session.certificate.is_some()) {
+                    assert_eq!(bench.demux.established(), 0, "it waits for the rest");
+                    bench.demux.set_policy(trusting_another());
+                    is_changed = true;
+                }
+            }
+            bench.step(&mut client);
+        }
+        assert!(is_changed, "{versions:?}");
+        assert!(
+            bench.events.iter().any(|event| matches!(
+                event,
+                Event::HandshakeFailed {
+                    failure: HandshakeFailure::CertificateRefused { .. },
+                    ..
+                }
+            )),
+            "{versions:?}: {:?}",
+            bench.events
+        );
+        assert_eq!((bench.demux.established(), bench.demux.half_open()), (0, 0));
+    }
+}
+
 #[test]
 fn a_rebooted_device_on_the_same_address_gets_in_and_its_old_session_ends() {
     let mut bench = Bench::new(Parameters::default());
