@@ -125,6 +125,10 @@ impl Core {
         if let Some(device) = device {
             self.renew_relay(now, &device);
         }
+        // What it was waited for may be gone with that, and so is the time at which it was to end.
+        if self.draining.is_under_way() {
+            self.draining.touched.push(session);
+        }
     }
 
     /// Closes whom another displaces.

@@ -184,6 +184,31 @@ fn who_observes_attributes_alone_is_not_waited_for() {
 }
 
 #[test]
+fn a_device_that_is_removed_meanwhile_is_waited_for_no_longer_than_before() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.post(0, CON);
+    world.run_for(SECOND);
+    world.drain(60 * SECOND);
+    world.register(&[]);
+    let took = drained(&mut world);
+    assert!(took > SECOND && took < 4 * SECOND, "{took:?}");
+}
+
+#[test]
+fn who_has_another_token_meanwhile_is_not_waited_for_since_its_polls_are_closed() {
+    let mut world = World::observing(default_settings(), CON);
+    let opened = world.upstream.platform.opened;
+    world.drain(60 * SECOND);
+    world.run_for(SECOND);
+    assert!(!world.core.is_drained(), "a poll is open");
+    world.register(&[(0, "another", 0)]);
+    let took = drained(&mut world);
+    assert!(took < 4 * SECOND, "{took:?}");
+    assert_eq!(world.upstream.platform.opened, opened, "none is begun anew");
+}
+
+#[test]
 fn without_any_time_all_ends_at_once() {
     let mut world = World::observing(default_settings(), CON);
     world.upstream.delay = 5 * SECOND;
