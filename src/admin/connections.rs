@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! accepted ──(its head has come)──▶ asked ──(the answer is sent)──▶ answered ──(the peer closes)──▶ closed
-//!    └──(too slow, or displaced)──▶ closed
+//!    └──(too slow, or displaced)──▶ closed                              └──(too slow, or displaced)──▶ closed
 //! ```
+//!
+//! Only one that waits for its answer is never displaced.
 
 use super::Source;
 use super::pages::page;
@@ -43,7 +45,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Counters {
     /// Requests that were answered.
     pub requests: u64,
-    /// Connections on which nothing was asked yet, closed for newer ones.
+    /// Connections that waited for no answer, closed for newer ones.
     pub displaced: u64,
     /// Connections closed at once because all others are being answered.
     pub refused: u64,
@@ -74,7 +76,7 @@ fn count(counter: &AtomicU64) {
 /// One that is open.
 struct Open {
     task: AbortHandle,
-    has_asked: Arc<AtomicBool>,
+    awaits_answer: Arc<AtomicBool>,
 }
 
 /// Takes connections for ever. They end with it.
@@ -96,32 +98,36 @@ pub(super) async fn serve<S: Source>(
             count(&counting.refused);
             continue;
         }
-        let has_asked = Arc::new(AtomicBool::new(false));
+        let awaits_answer = Arc::new(AtomicBool::new(false));
         let attended = attend(
             stream,
             source.clone(),
             sessions,
             counting.clone(),
-            has_asked.clone(),
+            awaits_answer.clone(),
         );
         let task = tasks.spawn(async move {
             // What is not over by then has no right to more.
             let _ = tokio::time::timeout(WHOLE_TIME, attended).await;
         });
-        open.push_back(Open { task, has_asked });
+        open.push_back(Open {
+            task,
+            awaits_answer,
+        });
     }
 }
 
-/// Whether there is room for one more, if need be at the cost of the oldest that has not asked anything.
+/// Whether there is room for one more, if need be at the cost of the oldest that waits for no answer: nothing was asked,
+/// or all is said and its peer keeps it open.
 fn make_room(open: &mut VecDeque<Open>, counting: &Counting) -> bool {
     open.retain(|one| !one.task.is_finished());
     if open.len() < MOST {
         return true;
     }
-    let silent = open
+    let idle = open
         .iter()
-        .position(|one| !one.has_asked.load(Ordering::Relaxed));
-    let Some(displaced) = silent.and_then(|at| open.remove(at)) else {
+        .position(|one| !one.awaits_answer.load(Ordering::Relaxed));
+    let Some(displaced) = idle.and_then(|at| open.remove(at)) else {
         return false;
     };
     displaced.task.abort();
@@ -135,8 +141,9 @@ async fn attend<S: Source>(
     source: Arc<S>,
     sessions: bool,
     counting: Arc<Counting>,
-    has_asked: Arc<AtomicBool>,
+    awaits_answer: Arc<AtomicBool>,
 ) {
+    let has_asked = awaits_answer.clone();
     let service = service_fn(move |request: Request<body::Incoming>| {
         has_asked.store(true, Ordering::Relaxed);
         count(&counting.requests);
@@ -155,6 +162,7 @@ async fn attend<S: Source>(
         .serve_connection(TokioIo::new(stream), service);
     // What can't be read as a request is an error here, and has its answer all the same.
     let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    awaits_answer.store(false, Ordering::Relaxed);
     part(connection.into_parts().io.into_inner()).await;
 }
 

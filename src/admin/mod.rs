@@ -9,8 +9,8 @@
 //!
 //! Nobody is authenticated here, so whoever reaches it may read and nothing more: no request changes anything, and
 //! no body of one is read. One connection carries one request and its answer; how many there are, how long each may
-//! take and how much of it is read is bounded in `connections`. A connection on which nothing was asked yet gives way to
-//! a newer one: those who keep them idle don't keep the probes out.
+//! take and how much of it is read is bounded in `connections`. A connection that waits for no answer gives way to
+//! a newer one: those who keep them open, before they ask or after, don't keep the probes out.
 
 mod answer;
 mod connections;

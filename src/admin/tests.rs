@@ -201,6 +201,23 @@ async fn who_keeps_connections_without_asking_does_not_keep_others_out() {
 }
 
 #[tokio::test]
+async fn who_has_an_answer_and_keeps_the_connection_open_does_not_keep_others_out() {
+    let address = start(Words::default(), true).await;
+    let mut answered = Vec::new();
+    for _ in 0..2 * MOST {
+        let mut stream = connect(address).await;
+        let request = b"GET /livez HTTP/1.1\r\nHost: g\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut begin = [0; 12];
+        stream.read_exact(&mut begin).await.unwrap();
+        assert_eq!(&begin, b"HTTP/1.1 200");
+        answered.push(stream);
+    }
+    let counted = get(address, "/metrics").await;
+    assert!(counted.contains("refused: 0"), "{counted}");
+}
+
+#[tokio::test]
 async fn where_all_connections_wait_for_answers_a_newcomer_is_closed_at_once() {
     let address = start(Words { metrics_hang: true }, true).await;
     let mut asking = Vec::new();

@@ -40,7 +40,7 @@ pub(super) fn scrape(report: &Report, beside: &Beside) -> Scrape {
     );
     scrape.counters_by(
         "coaps_gateway_admin_connections_closed",
-        "Connections to listen.admin closed for want of room: the oldest that had asked nothing, or the newest",
+        "Connections to listen.admin closed for want of room: the oldest that waited for no answer, or the newest",
         "which",
         [
             ("displaced", beside.admin.displaced),
