@@ -21,15 +21,28 @@ pub(super) fn healthcheck(file: Option<&Path>, out: &mut impl Write) -> Outcome 
         );
     };
     let address = reached_from_here(address);
-    let answer = ask(address).map_err(|why| format!("http://{address}/readyz: {why}"))?;
-    let Some((head, words)) = answer.split_once("\r\n\r\n") else {
-        return Err(format!("http://{address}/readyz: what answers there is no HTTP").into());
-    };
+    let at_readyz = |why: &str| Failed(Some(format!("http://{address}/readyz: {why}")));
+    let answer = ask(address).map_err(|why| at_readyz(&why))?;
+    let (is_ready, words) = understood(&answer).map_err(at_readyz)?;
     write!(out, "{words}")?;
-    match head.split(' ').nth(1) {
-        Some("200") => Ok(()),
-        Some("503") => Err(Failed(None)),
-        _ => Err(format!("http://{address}/readyz: what answers there is not the gateway").into()),
+    match is_ready {
+        true => Ok(()),
+        false => Err(Failed(None)),
+    }
+}
+
+/// Whether the gateway is ready, and all it says of that. Where something else has taken the port, 200 alone is no
+/// sign of health.
+fn understood(answer: &str) -> Result<(bool, &str), &'static str> {
+    const ANOTHER: &str = "what answers there is not the gateway";
+    let http = answer
+        .strip_prefix("HTTP/1.")
+        .ok_or("what answers there is no HTTP");
+    let (head, words) = http?.split_once("\r\n\r\n").ok_or(ANOTHER)?;
+    match (head.split(' ').nth(1), words.lines().next()) {
+        (Some("200"), Some("ready")) => Ok((true, words)),
+        (Some("503"), Some("not ready")) => Ok((false, words)),
+        _ => Err(ANOTHER),
     }
 }
 
@@ -99,6 +112,28 @@ mod tests {
         ] {
             let reached = reached_from_here(listens.parse().unwrap());
             assert_eq!(reached.to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn only_the_gateways_own_words_say_that_it_is_ready() {
+        let ready = "HTTP/1.1 200 OK\r\ndate: today\r\n\r\nready\nok: it serves\n";
+        assert_eq!(understood(ready), Ok((true, "ready\nok: it serves\n")));
+        let not = "HTTP/1.1 503 Service Unavailable\r\n\r\nnot ready\nnot ready: it is stopping\n";
+        assert_eq!(
+            understood(not),
+            Ok((false, "not ready\nnot ready: it is stopping\n"))
+        );
+        for another in [
+            "HTTP/1.1 200 OK\r\n\r\n<html>Welcome</html>",
+            "HTTP/1.1 200 OK\r\n\r\n",
+            "HTTP/1.1 200 OK\r\n\r\nnot ready\n",
+            "HTTP/1.1 503 Service Unavailable\r\n\r\n\u{1b}[2Jnot ready\n",
+            "HTTP/1.1 200 OK\r\nx: y",
+            "SSH-2.0 200 hello\r\n\r\nready\n",
+            "",
+        ] {
+            assert!(understood(another).is_err(), "{another:?}");
         }
     }
 }
