@@ -203,12 +203,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &ConfigFile) -> Outcome {
+    let (runtime, hang_ups) = serve::begin()?;
     let (config, warnings) = configure(args.config.as_deref())?;
     let _log = crate::logging::init(&config.log)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    serve::run(config)
+    serve::run(runtime, hang_ups, config)
 }
 
 fn simulator(args: &SimulatorArgs) -> Outcome {

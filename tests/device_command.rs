@@ -303,8 +303,9 @@ fn tokens_come_from_standard_input_files_and_variables_and_are_never_shown() {
         "--token-env",
         "METER_TOKEN",
     ];
-    let (code, _, err) = device(at, &variable);
+    let (code, out, err) = device(at, &variable);
     assert_eq!(code, 0, "{err}");
+    assert!(out.contains("until it is started anew"), "{out}");
     assert!(
         err.contains("warning: config/devices.toml:") && err.contains("can't be read here"),
         "{err}"
@@ -492,4 +493,21 @@ fn of_many_at_the_same_time_none_is_lost() {
         assert!(child.wait().unwrap().success());
     }
     assert_eq!(registry(at).matches("[[device]]").count(), 12);
+}
+
+/// A registry without a byte is taken for damaged by a gateway that runs.
+#[test]
+fn the_last_device_leaves_a_word_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    fs::create_dir(at.join("config")).unwrap();
+    assert_eq!(add(at, "only", "1").0, 0);
+    // A file that somebody has written, without the words that a new one begins with.
+    let text = registry(at);
+    let entry = text.find("[[device]]").unwrap();
+    fs::write(at.join(REGISTRY), &text[entry..]).unwrap();
+    let (code, _, err) = device(at, &["remove", "only"]);
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(registry(at), "# No device is registered.\n");
+    assert_eq!(add(at, "next", "2").0, 0);
 }

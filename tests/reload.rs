@@ -21,7 +21,7 @@ use support::certificates::{Authority, Identity};
 use support::client::Client;
 use support::coap::{CON, Message, OBSERVE, POST, get};
 use support::device::Device;
-use support::process::now;
+use support::process::{Process, now};
 use support::scrape::Scrape;
 use support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, eventually};
 
@@ -179,6 +179,8 @@ fn a_registry_with_mistakes_is_refused_whole_and_told_line_by_line() {
         fs::rename(registry.with_extension("new"), &registry).unwrap();
     });
     world.await_log("the file is larger than");
+    after(&world, REFUSED, || fs::write(&registry, "").unwrap());
+    world.await_log("the file is empty");
     after(&world, REFUSED, || fs::remove_file(&registry).unwrap());
     world.await_log("there is no such file");
     assert_eq!(told(&world, REGISTRY), 0);
@@ -190,11 +192,15 @@ fn a_registry_with_mistakes_is_refused_whole_and_told_line_by_line() {
         let labels = [("source", "registry"), ("outcome", outcome)];
         Scrape::read(&text).value("coaps_gateway_reloads_total", &labels)
     };
-    assert_eq!((counted("refused"), counted("accepted")), (4.0, 0.0));
-    // And what is right again is read.
+    assert_eq!((counted("refused"), counted("accepted")), (5.0, 0.0));
+    // And what is right again is read, also if it says that there is none.
+    after(&world, REGISTRY, || {
+        replace(&registry, "# No device is registered.\n")
+    });
+    assert_eq!(post(&mut newcomer, 3), "4.01");
     after(&world, REGISTRY, || replace(&registry, &meter));
     assert_eq!(post(&mut newcomer, 2), "4.01");
-    assert_eq!(counted("accepted"), 1.0);
+    assert_eq!(counted("accepted"), 2.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,6 +281,22 @@ fn a_hang_up_has_all_read_again_changed_or_not() {
     assert_eq!(sessions(&world), 1);
 }
 
+/// It would end the process, were it not listened for before anything is read.
+#[test]
+fn a_hang_up_while_the_configuration_is_read_is_heard_afterwards() {
+    let world = World::start();
+    let registry = world.path().join("devices.toml");
+    let own = fs::read_to_string(&registry).unwrap();
+    replace(&registry, own + &others(0, 10_000));
+    let configuration = world.path().join("gateway.toml");
+    let mut gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
+    eventually("a handler", || gateway.catches_hang_ups());
+    gateway.signal("HUP");
+    assert!(!gateway.log().contains("listening"), "it came too late");
+    gateway.await_address("listening for CoAPs");
+    gateway.await_line(REGISTRY, |line| line.contains(REGISTRY).then_some(()));
+}
+
 #[test]
 fn a_token_in_a_file_of_its_own_is_read_again_when_that_file_changes() {
     let world = World::start();
@@ -298,6 +320,16 @@ fn a_token_in_a_file_of_its_own_is_read_again_when_that_file_changes() {
     assert_eq!(post(&mut device, 3), "2.01");
 }
 
+/// Entries of devices that never come, from this number on.
+fn others(from: usize, count: usize) -> String {
+    let entry = |n: usize| {
+        format!(
+            "[[device]]\nname = \"sensor-{n:07}\"\nfingerprint = \"{n:064x}\"\ntoken = \"TokenOfSensor{n:07}\"\n"
+        )
+    };
+    (from..from + count).map(entry).collect()
+}
+
 /// 2,000 devices where all tests are run; the bar is
 /// `COAPS_GATEWAY_REGISTRY=100000 cargo test --release --test reload large -- --nocapture`, which prints what it costs.
 #[test]
@@ -310,14 +342,6 @@ fn a_large_registry_is_read_again_while_a_device_is_served() {
     });
     let registry = world.path().join("devices.toml");
     let own = fs::read_to_string(&registry).unwrap();
-    let others = |from: usize| -> String {
-        let entry = |n: usize| {
-            format!(
-                "[[device]]\nname = \"sensor-{n:07}\"\nfingerprint = \"{n:064x}\"\ntoken = \"TokenOfSensor{n:07}\"\n"
-            )
-        };
-        (from..from + devices).map(entry).collect()
-    };
     let mut meter = Client::connect(world.address, &world.meter);
     assert_eq!(post(&mut meter, 0), "2.01");
     let empty = world.resident();
@@ -325,7 +349,7 @@ fn a_large_registry_is_read_again_while_a_device_is_served() {
     let mut slowest = std::time::Duration::ZERO;
     let mut read_again = |world: &mut World, from: usize| {
         let before = told(world, REGISTRY);
-        replace(&registry, own.clone() + &others(from));
+        replace(&registry, own.clone() + &others(from, devices));
         // A device that talks all the while: its requests are answered as if nothing was.
         while told(world, REGISTRY) == before {
             let asked = now();

@@ -24,6 +24,12 @@ use zeroize::Zeroizing;
 
 /// What has to happen for an edit to count.
 const THEN: &str = "A gateway that runs takes this over within seconds, and says so in its log.";
+const THEN_WITH_VARIABLE: &str = "\
+A gateway that runs has the variables it was started with: until it is started anew with this one too, it refuses the
+whole registry and serves by the one before.";
+
+/// What stands in a registry that had one device: one without a byte is taken for damaged.
+const NOBODY: &str = "# No device is registered.\n";
 
 pub(super) fn device(args: DeviceArgs, out: &mut impl Write) -> Outcome {
     let find =
@@ -148,7 +154,11 @@ fn add(args: &AddArgs, file: &RegistryFile, out: &mut impl Write) -> Outcome {
         writeln!(out, "made   {certificate}  {key}")?;
     }
     writeln!(out, "added  {:?} to {}", args.name, file.path().display())?;
-    writeln!(out, "{THEN}")?;
+    let then = match token_key {
+        "token_env" => THEN_WITH_VARIABLE,
+        _ => THEN,
+    };
+    writeln!(out, "{then}")?;
     Ok(())
 }
 
@@ -212,7 +222,11 @@ fn remove(args: &RemoveArgs, file: &RegistryFile, out: &mut impl Write) -> Outco
         .into());
     };
     let removed = edit::removed(text, &args.name).map_err(|reason| open.edit_failed(reason))?;
-    for warning in open.replace(&removed.text, open.devices.len() - 1)? {
+    let text = match removed.text.as_str() {
+        "" => NOBODY,
+        text => text,
+    };
+    for warning in open.replace(text, open.devices.len() - 1)? {
         say("warning", &warning.to_string());
     }
     writeln!(out, "removed  {:?} from {path}", args.name)?;

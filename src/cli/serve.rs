@@ -12,6 +12,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -23,8 +24,22 @@ const OTHER_FILES: u64 = 64;
 /// Files the simulator may need: as many connections as it takes unless told otherwise.
 const SIMULATOR_FILES: u64 = 8192 + OTHER_FILES;
 
+/// A runtime, and a message at each SIGHUP from now on: one that comes while the configuration is read must not end
+/// the process, as it would by itself.
+pub(super) fn begin() -> Result<(Runtime, mpsc::Receiver<()>), Failed> {
+    let runtime = runtime()?;
+    let within = runtime.enter();
+    let hang_ups = hang_ups()?;
+    drop(within);
+    Ok((runtime, hang_ups))
+}
+
 /// Runs the gateway.
-pub(super) fn run(mut config: Config) -> Result<(), Failed> {
+pub(super) fn run(
+    runtime: Runtime,
+    hang_ups: mpsc::Receiver<()>,
+    mut config: Config,
+) -> Result<(), Failed> {
     let upstream = &config.upstream;
     let connections = upstream
         .max_in_flight
@@ -35,9 +50,8 @@ pub(super) fn run(mut config: Config) -> Result<(), Failed> {
         "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
          (ulimit -Hn, LimitNOFILE) or lower these",
     );
-    serve(async {
+    serve_on(runtime, async {
         let (asked, insisted) = stop_signals()?;
-        let hang_ups = hang_ups()?;
         let (listen, admin) = (config.listen.admin, config.admin);
         let server = match listen {
             Some(address) => Some(Admin::bind(address).await?),
@@ -131,10 +145,21 @@ pub(super) fn demo(order: &demo::Order) -> Result<(), Failed> {
 
 /// Runs a command to its end. What is still under way in the background then is not waited for.
 fn serve(command: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    serve_on(runtime()?, command)
+}
+
+fn runtime() -> Result<Runtime, Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime can't be started: {error}"))?;
+    Ok(runtime)
+}
+
+fn serve_on(
+    runtime: Runtime,
+    command: impl Future<Output = Result<(), Failed>>,
+) -> Result<(), Failed> {
     let outcome = runtime.block_on(command);
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome

@@ -64,6 +64,12 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment, former: &Regi
             return Registry::default();
         }
     };
+    if contents.bytes.is_empty() && !former.is_empty() {
+        // A disk that is full, or an editor that was interrupted. Nobody means all devices to be gone by that.
+        let right = "a file of [[device]] entries; one that is to have none holds a comment";
+        reader.mistake_at(name, "", "the file is empty", right);
+        return Registry::default();
+    }
     judge(reader, &name, &contents, environment, Purpose::Run(former)).0
 }
 

@@ -96,10 +96,22 @@ impl Process {
         })
     }
 
+    fn status(&self) -> String {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        status.expect("the process lives")
+    }
+
+    /// Whether SIGHUP would not end it.
+    pub(crate) fn catches_hang_ups(&self) -> bool {
+        let status = self.status();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+        caught.expect("a set of signals") & 1 == 1
+    }
+
     /// Its resident memory, in KiB.
     pub(crate) fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("the process lives");
+        let status = self.status();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
         number.unwrap_or_else(|| panic!("no resident memory, so not alive: {status}"))
