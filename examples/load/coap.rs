@@ -206,14 +206,14 @@ mod tests {
         for wrong in [
             &[][..],
             &[0x60, 0, 0],
-            &[0x20, 0, 0, 1],             // version 0
-            &[0x49, 1, 0, 1, 0, 0, 0],    // a token of nine bytes
-            &[0x42, 1, 0, 1, 5],          // half a token
-            &[0x60, 0, 0, 1, 0],          // Empty, with something in it
-            &[0x40, 0x45, 0, 1, 0xff],    // a marker without payload
-            &[0x40, 0x45, 0, 1, 0xf0],    // a reserved delta
-            &[0x40, 0x45, 0, 1, 0x13],    // half an option
-            &[0x40, 0x45, 0, 1, 0xe0, 1], // half a delta
+            &[0x20, 0, 0, 1],                            // version 0
+            &[0x49, 1, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9], // a token of nine bytes
+            &[0x42, 1, 0, 1, 5],                         // half a token
+            &[0x60, 0, 0, 1, 0],                         // Empty, with something in it
+            &[0x40, 0x45, 0, 1, 0xff],                   // a marker without payload
+            &[0x40, 0x45, 0, 1, 0xf0],                   // a reserved delta
+            &[0x40, 0x45, 0, 1, 0x13],                   // half an option
+            &[0x40, 0x45, 0, 1, 0xe0, 1],                // half a delta
         ] {
             assert_eq!(Message::parse(wrong), None, "{wrong:02x?}");
         }

@@ -94,7 +94,7 @@ async fn drive(args: Args) -> Result<Report, String> {
         work: args.work,
         patience: args.patience,
         doors: Semaphore::new(args.connecting.into()),
-        tally: Tally::shared(),
+        tally: Tally::shared()?,
     });
 
     let began = now();

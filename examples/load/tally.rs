@@ -56,14 +56,9 @@ impl Trouble {
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
-    fn new() -> Latencies {
-        // The bounds are constants that fit each other; a histogram that grows would do as well.
-        let bounded = Histogram::new_with_max(LONGEST, DIGITS);
-        Latencies(
-            bounded
-                .or_else(|_| Histogram::new(1))
-                .unwrap_or_else(|_| unreachable!("one digit is allowed")),
-        )
+    fn new() -> Result<Latencies, String> {
+        let histogram = Histogram::new_with_max(LONGEST, DIGITS);
+        (histogram.map(Latencies)).map_err(|error| format!("no histogram: {error}"))
     }
 
     /// What took longer than the longest counts as that.
@@ -109,10 +104,10 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn shared() -> Mutex<Tally> {
-        Mutex::new(Tally {
-            latencies: Latencies::new(),
-            handshakes: Latencies::new(),
+    pub(crate) fn shared() -> Result<Mutex<Tally>, String> {
+        Ok(Mutex::new(Tally {
+            latencies: Latencies::new()?,
+            handshakes: Latencies::new()?,
             handshakes_measured: 0,
             codes: BTreeMap::new(),
             troubles: BTreeMap::new(),
@@ -122,7 +117,7 @@ impl Tally {
             alive: 0,
             established: 0,
             unfinished: 0,
-        })
+        }))
     }
 
     pub(crate) fn code(&mut self, code: u8) {
@@ -169,7 +164,7 @@ mod tests {
 
     #[test]
     fn quantiles_are_true_to_a_thousandth_and_the_longest_has_a_bound() {
-        let mut latencies = Latencies::new();
+        let mut latencies = Latencies::new().unwrap();
         for ms in 1..=1000 {
             latencies.record(Duration::from_millis(ms));
         }
@@ -187,7 +182,7 @@ mod tests {
 
     #[test]
     fn errors_are_responses_of_class_4_and_5_and_what_went_wrong() {
-        let tally = Tally::shared();
+        let tally = Tally::shared().unwrap();
         let mut tally = lock(&tally);
         for code in [0x44, 0x45, 0x80, 0xa3, 0xa3] {
             tally.code(code);
