@@ -71,8 +71,8 @@ fn ten_sessions_are_answered_without_an_error_and_every_answer_is_a_post_upstrea
     );
     let count = report["requests"]["count"].as_u64().unwrap();
     let unfinished = report["requests"]["unfinished"].as_u64().unwrap();
-    // 100 a second for two seconds; a busy machine may be behind with some.
-    assert!((100..=200).contains(&count), "{report}");
+    // 100 a second for two seconds: a busy machine may be behind with some, or end a moment late.
+    assert!((100..=210).contains(&count), "{report}");
     assert_eq!(report["errors"], json!({}));
     assert_eq!(report["responses"], json!({ "2.01": count }));
     assert_eq!(report["sessions"], json!({"wanted": 10, "established": 10}));

@@ -99,8 +99,8 @@ async fn drive(args: Args) -> Result<Report, String> {
 
     let began = now();
     let cpu = report::cpu_time();
-    // Bounded by the number of sessions: each says once that it has tried.
-    let (tried, mut first_attempts) = mpsc::channel(slots.len().max(1));
+    // Nothing is sent on it: it ends when each session has tried, and dropped its side.
+    let (tried, mut first_attempts) = mpsc::channel::<()>(1);
     let mut sessions = tokio::task::JoinSet::new();
     for slot in slots {
         let (shared, phases) = (Arc::clone(&shared), phases.clone());
