@@ -64,16 +64,13 @@ pub(super) fn run(
         let end = gateway.run(asked, insisted).await;
         // It told that the gateway drains, and has nothing to tell any more.
         drop(told);
-        match end.cut_off {
-            0 => Ok(()),
-            cut_off => {
-                warn!(
-                    cut_off,
-                    "requests that ThingsBoard had not answered by the end are left unanswered"
-                );
-                Ok(())
-            }
+        if end.cut_off > 0 {
+            warn!(
+                cut_off = end.cut_off,
+                "requests that ThingsBoard had not answered by the end are left unanswered"
+            );
         }
+        Ok(())
     })
 }
 

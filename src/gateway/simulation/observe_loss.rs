@@ -126,12 +126,16 @@ fn with_a_fifth_of_everything_lost_states_agree_no_command_is_lost_and_few_repea
             }
             // Its caller knows.
             CommandOutcome::Lost => lost_by_thingsboard += 1,
-            // Nor was it ever handed out: nothing is polled for a device that is parked, and it expired.
-            CommandOutcome::NoActiveConnection => never_handed_out += 1,
+            // So does this one's: nothing is polled for a device that is parked, and it expired.
+            CommandOutcome::NoActiveConnection => {
+                assert!(!times.contains_key(number), "{number} was carried out");
+                never_handed_out += 1;
+            }
         }
     }
     assert!(lost_by_thingsboard < 20, "{lost_by_thingsboard}");
-    assert!(never_handed_out <= relay.parked, "{never_handed_out}");
+    // Of a thousand, none in most runs: a device must be parked for as long as its command lasts.
+    assert!(never_handed_out <= 2, "{never_handed_out}");
     let repeats: usize = times.values().map(|times| times - 1).sum();
     let given_up = usize::try_from(coap.notifications_given_up).unwrap();
     println!(
