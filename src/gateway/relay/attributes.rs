@@ -253,7 +253,7 @@ impl Attributes {
             let timeout = context.pace.poll_timeout();
             let opening = context.poll(now, Kind::Attributes, &mut self.poller, timeout, true);
             if opening.is_some_and(|opening| opening.after_gap) {
-                self.reader.want(now + SETTLE);
+                self.reader.want_settled(now + SETTLE);
             }
         } else if self.reader.next_timeout().is_none() && !self.reader.is_under_way() {
             self.reader.want(now + settings.sync_interval);

@@ -15,6 +15,8 @@ enum State {
 #[derive(Debug, Default)]
 pub struct Reader {
     state: State,
+    /// A read that begins earlier does not show all.
+    settled_at: Option<Instant>,
     last_number: u64,
     /// In a row.
     pub failures: u32,
@@ -31,12 +33,20 @@ impl Reader {
         };
     }
 
+    /// A read is wanted that begins at this time or later, whether or not an earlier one is wanted as well:
+    /// what changes up to then is nowhere else to be found.
+    pub fn want_settled(&mut self, at: Instant) {
+        self.settled_at = self.settled_at.max(Some(at));
+        self.want(at);
+    }
+
     /// The read to begin now, if its time has come.
     pub fn due(&mut self, now: Instant) -> Option<u64> {
         match self.state {
             State::Due(at) if at <= now => {
                 self.last_number += 1;
-                self.state = State::UnderWay(self.last_number, None);
+                self.settled_at = self.settled_at.filter(|settled| *settled > now);
+                self.state = State::UnderWay(self.last_number, self.settled_at);
                 Some(self.last_number)
             }
             State::Idle | State::Due(_) | State::UnderWay(..) => None,
@@ -61,6 +71,7 @@ impl Reader {
 
     /// What is wanted and not yet under way is wanted no more.
     pub fn call_off(&mut self) {
+        self.settled_at = None;
         self.state = match self.state {
             State::UnderWay(number, _) => State::UnderWay(number, None),
             State::Idle | State::Due(_) => State::Idle,
@@ -69,6 +80,7 @@ impl Reader {
 
     /// No read is wanted; the one under way, if any, is not waited for.
     pub fn cancel(&mut self) {
+        self.settled_at = None;
         self.state = State::Idle;
     }
 
@@ -105,6 +117,22 @@ mod tests {
         assert_eq!(reader.due(at(600)), Some(2));
         reader.cancel();
         assert!(!reader.ended(2), "not waited for any more");
+        assert_eq!(reader.next_timeout(), None);
+    }
+
+    #[test]
+    fn a_read_that_begins_too_early_to_show_all_is_followed_by_another() {
+        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut reader = Reader::default();
+        reader.want(at(0));
+        reader.want_settled(at(300));
+        assert_eq!(reader.due(at(0)), Some(1));
+        assert!(reader.ended(1));
+        assert_eq!(reader.next_timeout(), Some(at(300)));
+        assert_eq!(reader.due(at(300)), Some(2));
+        assert!(reader.ended(2));
         assert_eq!(reader.next_timeout(), None);
     }
 }

@@ -97,6 +97,19 @@ fn after_every_interruption_all_is_read_when_the_next_poll_has_settled() {
 }
 
 #[test]
+fn a_poll_that_starts_over_is_read_for_at_once_and_when_it_has_settled() {
+    let mut world = World::new();
+    settled(&mut world, r#"{"a":1}"#);
+    let effects = world.event(|relay, now, context| relay.attributes.start_over(now, context));
+    poll(&effects);
+    world.read_brings(read(&effects), r#"{"shared":{"a":1}}"#);
+    // Changed before ThingsBoard knew of the new poll.
+    let effects = world.wait(SECOND);
+    let effects = world.read_brings(read(&effects), r#"{"shared":{"a":2}}"#);
+    assert_eq!(told(&effects)[0].1, r#"{"a":2}"#);
+}
+
+#[test]
 fn an_empty_answer_after_a_state_is_believed_when_it_comes_twice() {
     let mut world = World::new();
     let number = settled(&mut world, r#"{"a":1}"#);
