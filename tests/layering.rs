@@ -62,9 +62,16 @@ const MUST_EXIST: &[&str] = &[
 const NAMED_IN: &[(&str, &[&str])] = &[
     ("dimpl", &["src/dtls/engine.rs"]),
     ("coap_lite", &["src/coap/message.rs"]),
-    ("reqwest", &["src/upstream/client.rs"]),
+    (
+        "hyper",
+        &["src/upstream/", "src/admin/", "src/demo/page/feed.rs"],
+    ),
+    ("tokio_rustls", &["src/upstream/"]),
     ("axum", &["src/simulator/", "src/admin/", "src/demo/page/"]),
-    ("hyper_util", &["src/admin/connections.rs"]),
+    (
+        "hyper_util",
+        &["src/upstream/connect.rs", "src/admin/connections.rs"],
+    ),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
@@ -418,8 +425,8 @@ fn a_library_out_of_its_place_is_found() {
         ),
         (
             "src/gateway/forward.rs",
-            "let c = reqwest::get(url);",
-            "reqwest is named in src/upstream/client.rs alone",
+            "let c = tokio_rustls::TlsConnector::from(c);",
+            "tokio_rustls is named in src/upstream/ alone",
         ),
         (
             "src/coap/mod.rs",

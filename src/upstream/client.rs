@@ -1,17 +1,20 @@
-//! Carries bytes to ThingsBoard and back over HTTP/1.1. The only file that names the HTTP library.
+//! Carries a call to ThingsBoard and its reply back, over HTTP/1.1.
 //!
 //! What it does not do is as deliberate as what it does: no redirects (they would take a token to another
 //! server), no proxy from the environment, no cookies, no decompression, and no retries beyond the one that
 //! [`upstream`](super) explains.
 
+use super::connect::{ConnectError, Connector};
+use super::connection::{Connection, Lost, Reply};
 use super::outage::Outage;
+use super::pool::Pool;
 use super::request::POLL_GRACE;
 use super::thingsboard::{Call, Method};
 use super::{Error, Settings, SettingsError};
-use bytes::{Bytes, BytesMut};
-use reqwest::Response;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use rustls_pki_types::{CertificateDer, pem::PemObject};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
@@ -22,29 +25,24 @@ use std::time::Duration;
 /// what is larger would not fit a device either.
 pub(super) const MAX_REPLY: usize = 256 * 1024;
 
-/// How long a connection may be idle in the pool: shorter than servers and proxies wait (Tomcat 20 to 60 s,
-/// HAProxy as ThingsBoard ships it 50 s), so that they seldom close one that we are about to use. Long enough
-/// for one poll's connection to serve the next: in a fleet, some poll begins at any moment.
-const POOL_IDLE: Duration = Duration::from_secs(10);
-
-/// The most that connecting may take, so that a server that is gone is told from one that is slow.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// A pool of connections to one base URL.
 pub(super) struct Client {
-    http: reqwest::Client,
-    /// Without a slash at its end.
-    base: String,
+    connector: Connector,
+    pool: Arc<Pool>,
+    host: HeaderValue,
+    /// What comes before `/api/v1`, without a slash at its end.
+    path: String,
     timeout: Duration,
     /// Shared by all clients of one ThingsBoard.
     outage: Arc<Outage>,
 }
 
-/// What came back, not yet judged.
-pub(super) struct Reply {
-    pub(super) status: u16,
-    /// Its body, unless that is larger than the call allows.
-    pub(super) body: Option<Bytes>,
+/// Why there is no reply.
+enum Failure {
+    /// No connection, so nothing was sent.
+    Connect(ConnectError),
+    /// The connection was lost, or what came over it is no HTTP.
+    Exchange(hyper::Error),
 }
 
 impl Client {
@@ -55,30 +53,13 @@ impl Client {
         outage: Arc<Outage>,
     ) -> Result<Self, SettingsError> {
         let base = base_url(&settings.url)?;
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("coaps-gateway/", env!("CARGO_PKG_VERSION")))
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout / 2))
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(most)
-            .tcp_nodelay(true);
-        if let Some(pem) = &settings.ca {
-            builder = builder.tls_certs_only(trust_anchors(pem)?);
-        } else if base.scheme() == "http" {
-            // Nothing to verify: the gateway starts on a system without certificates of its own.
-            builder = builder.tls_certs_only([]);
-        }
-        // With the settings checked, the system's trust store is all that can fail.
-        let http = builder
-            .build()
-            .map_err(|error| SettingsError::NoTrustAnchors(reason(&error)))?;
+        let authority = base.authority();
         Ok(Client {
-            http,
-            base: base.as_str().trim_end_matches('/').to_owned(),
+            connector: Connector::new(settings, &base)?,
+            pool: Pool::new(most),
+            host: HeaderValue::from_str(authority)
+                .map_err(|error| SettingsError::Url(error.to_string()))?,
+            path: base.path().trim_end_matches('/').to_owned(),
             timeout: settings.timeout,
             outage,
         })
@@ -88,29 +69,60 @@ impl Client {
     pub(super) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
         let (poll, most) = (call.poll, call.largest_reply);
         let deadline = poll.map_or(self.timeout, |poll| poll.saturating_add(POLL_GRACE));
-        match tokio::time::timeout(deadline, attempt(self.begin(call), most)).await {
+        let request = self.request(call)?;
+        match tokio::time::timeout(deadline, self.attempt(request, most)).await {
             Ok(Ok(reply)) => {
                 self.reached();
                 Ok(reply)
             }
-            Ok(Err(error)) => Err(self.failed(&error, poll.is_some())),
+            Ok(Err(failure)) => Err(self.failed(&failure, poll.is_some())),
             Err(_elapsed) => Err(Error::Timeout),
         }
     }
 
-    /// The exchange as the library has it, ready to wait. Made outside of what waits: that has room for all it
-    /// ever holds, thousands of times.
-    fn begin(&self, call: Call) -> impl Future<Output = reqwest::Result<Response>> + use<> {
-        let url = [self.base.as_str(), call.target.as_str()].concat();
+    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, Error> {
+        let target = [self.path.as_str(), call.target.as_str()].concat();
         let request = match call.method {
-            Method::Get => self.http.get(url),
-            Method::Post => self
-                .http
-                .post(url)
-                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-                .body(call.body),
+            Method::Get => Request::get(target),
+            Method::Post => Request::post(target)
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json")),
         };
-        request.send()
+        request
+            .header(HOST, self.host.clone())
+            .header(USER_AGENT, HeaderValue::from_static(USER))
+            .body(Full::new(call.body))
+            // A target is put together from percent-encoded pieces; only one of 64 KiB is none.
+            .map_err(|_| Error::Unintelligible("the request is too large for HTTP"))
+    }
+
+    /// On a connection that is there already, or else on one of its own.
+    async fn attempt(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        most: usize,
+    ) -> Result<Reply, Failure> {
+        loop {
+            let idle = self.pool.take().await;
+            let is_new = idle.is_none();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => {
+                    let stream = self.connector.connect().await.map_err(Failure::Connect)?;
+                    Box::new(Connection::over(stream).await.map_err(Failure::Exchange)?)
+                }
+            };
+            match connection.exchange(request, most).await {
+                Ok(reply) => {
+                    self.pool.put(connection).await;
+                    return Ok(reply);
+                }
+                // It was closed at this very moment, before the first byte.
+                Err(Lost::Unsent(unsent, _)) if !is_new => request = *unsent,
+                Err(Lost::Unsent(_, error) | Lost::Broken(error)) => {
+                    return Err(Failure::Exchange(error));
+                }
+            }
+        }
     }
 
     fn reached(&self) {
@@ -119,97 +131,63 @@ impl Client {
         }
     }
 
-    fn failed(&self, error: &reqwest::Error, is_poll: bool) -> Error {
-        let decision = decide(error);
+    fn failed(&self, failure: &Failure, is_poll: bool) -> Error {
+        let decision = failure.decision();
         // A long poll that breaks off may be a proxy's doing, which ends what is silent for long. Should it
         // be an outage, the next poll finds no connection.
-        let tells = error.is_connect() || !is_poll;
+        let tells = matches!(failure, Failure::Connect(_)) || !is_poll;
         if decision == Error::Unreachable && tells && self.outage.failed() {
-            tracing::warn!(reason = reason(error), "ThingsBoard can't be reached");
+            tracing::warn!(reason = failure.reason(), "ThingsBoard can't be reached");
         }
         decision
     }
 }
 
-async fn attempt(
-    response: impl Future<Output = reqwest::Result<Response>>,
-    most: usize,
-) -> reqwest::Result<Reply> {
-    let mut response = response.await?;
-    let status = response.status().as_u16();
-    let body = match read(&mut response, most).await {
-        Ok(body) => body,
-        // A refusal stays one when its explanation breaks off.
-        Err(_) if (400..=599).contains(&status) => Some(Bytes::new()),
-        Err(error) => return Err(error),
-    };
-    Ok(Reply { status, body })
-}
+const USER: &str = concat!("coaps-gateway/", env!("CARGO_PKG_VERSION"));
 
-/// Reads a body up to the bound; `None` if there is more.
-async fn read(response: &mut Response, most: usize) -> reqwest::Result<Option<Bytes>> {
-    // An announced length is only good for refusing early.
-    if response
-        .content_length()
-        .is_some_and(|length| usize::try_from(length).is_ok_and(|l| l > most))
-    {
-        return Ok(None);
-    }
-    let Some(first) = response.chunk().await? else {
-        return Ok(Some(Bytes::new()));
-    };
-    let mut body = BytesMut::from(first);
-    while body.len() <= most {
-        match response.chunk().await? {
-            Some(chunk) => body.extend_from_slice(&chunk),
-            None => return Ok(Some(body.freeze())),
+impl Failure {
+    /// Which decision it asks for.
+    fn decision(&self) -> Error {
+        let error = match self {
+            Failure::Connect(_) => return Error::Unreachable,
+            Failure::Exchange(error) => error,
+        };
+        // The library tells a stream that ended from one that is no HTTP only deep down.
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
+        while let Some(error) = cause {
+            let nonsense = error
+                .downcast_ref::<hyper::Error>()
+                .is_some_and(hyper::Error::is_parse)
+                || error.downcast_ref::<std::io::Error>().is_some_and(|io| {
+                    matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
+                });
+            if nonsense {
+                return Error::Unintelligible("it is not HTTP");
+            }
+            cause = error.source();
         }
+        Error::Unreachable
     }
-    Ok(None)
-}
 
-/// Which decision a failed exchange asks for.
-fn decide(error: &reqwest::Error) -> Error {
-    // Connecting comes first: its own timeout means that nothing was sent.
-    if error.is_connect() {
-        return Error::Unreachable;
-    }
-    if error.is_timeout() {
-        return Error::Timeout;
-    }
-    // The library tells a stream that ended from one that is no HTTP only deep down.
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let nonsense = cause
-            .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_parse)
-            || cause.downcast_ref::<std::io::Error>().is_some_and(|io| {
-                matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
-            });
-        if nonsense {
-            return Error::Unintelligible("it is not HTTP");
+    /// What happened, for the log. Neither a connection nor an exchange knows the path, which holds the token.
+    fn reason(&self) -> String {
+        let error: &dyn StdError = match self {
+            Failure::Connect(error) => error.as_ref(),
+            Failure::Exchange(error) => error,
+        };
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            // Writing to a String can't fail.
+            let _ = write!(text, ": {cause}");
+            source = cause.source();
         }
-        source = cause.source();
+        text
     }
-    Error::Unreachable
 }
 
-/// What happened, for the log. The library's outermost error names the URL, and with it the token, so only
-/// its causes are told: they know addresses and certificates, but no path.
-fn reason(error: &reqwest::Error) -> String {
-    let mut text = String::new();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let separator = if text.is_empty() { "" } else { ": " };
-        // Writing to a String can't fail.
-        let _ = write!(text, "{separator}{cause}");
-        source = cause.source();
-    }
-    text
-}
-
-fn base_url(text: &str) -> Result<reqwest::Url, SettingsError> {
-    let url = reqwest::Url::parse(text).map_err(|error| SettingsError::Url(error.to_string()))?;
+fn base_url(text: &str) -> Result<url::Url, SettingsError> {
+    let url = url::Url::parse(text).map_err(|error| SettingsError::Url(error.to_string()))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(SettingsError::Scheme(url.scheme().to_owned()));
     }
@@ -220,27 +198,6 @@ fn base_url(text: &str) -> Result<reqwest::Url, SettingsError> {
         return Err(SettingsError::QueryOrFragment);
     }
     Ok(url)
-}
-
-/// Reads the CA file, so that a mistake in it is found now and not at the first handshake.
-fn trust_anchors(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, SettingsError> {
-    let mut anchors = Vec::new();
-    for der in CertificateDer::pem_slice_iter(pem) {
-        let number = anchors.len() + 1;
-        let der =
-            der.map_err(|error| SettingsError::Ca(format!("certificate {number}: {error}")))?;
-        webpki::anchor_from_trusted_cert(&der)
-            .map_err(|error| SettingsError::Ca(format!("certificate {number}: {error}")))?;
-        let anchor = reqwest::Certificate::from_der(&der)
-            .map_err(|_| SettingsError::Ca(format!("certificate {number} can't be read")))?;
-        anchors.push(anchor);
-    }
-    if anchors.is_empty() {
-        return Err(SettingsError::Ca(
-            "it holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned(),
-        ));
-    }
-    Ok(anchors)
 }
 
 #[cfg(test)]
@@ -268,22 +225,15 @@ mod tests {
 
     #[test]
     fn a_base_url_may_have_a_path_before_the_api() {
-        assert_eq!(
-            client(&settings("http://tb:8080")).unwrap().base,
-            "http://tb:8080"
-        );
-        assert_eq!(
-            client(&settings("http://tb:8080/")).unwrap().base,
-            "http://tb:8080"
-        );
-        assert_eq!(
-            client(&settings("http://tb/a/b/")).unwrap().base,
-            "http://tb/a/b"
-        );
-        assert_eq!(
-            client(&settings("http://[::1]:8080")).unwrap().base,
-            "http://[::1]:8080"
-        );
+        let put = |url: &str| {
+            let client = client(&settings(url)).unwrap();
+            (client.host.to_str().unwrap().to_owned(), client.path)
+        };
+        let expected = |host: &str, path: &str| (host.to_owned(), path.to_owned());
+        assert_eq!(put("http://tb:8080"), expected("tb:8080", ""));
+        assert_eq!(put("http://tb:8080/"), expected("tb:8080", ""));
+        assert_eq!(put("http://tb/a/b/"), expected("tb", "/a/b"));
+        assert_eq!(put("http://[::1]:8080"), expected("[::1]:8080", ""));
     }
 
     #[test]

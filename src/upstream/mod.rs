@@ -2,8 +2,8 @@
 //!
 //! [`request`](Request) says what can be asked, [`error`](Error) what can go wrong, by the decision the
 //! gateway takes. `thingsboard` turns a request into method, path and body and judges the status that
-//! comes back; it is the only file with URLs. `client` carries the bytes; it is the only file that names
-//! the HTTP library. `outage` decides when the log tells that ThingsBoard is gone, and that it is back.
+//! comes back; it is the only file with URLs. `client` makes it an exchange over HTTP/1.1, on a [`connection`] that
+//! waits in a [`pool`] or that [`connect`] opens, over TLS to a server that [`trust`] allows. `outage` decides when the log tells that ThingsBoard is gone, and that it is back.
 //!
 //! # Two lanes
 //!
@@ -17,12 +17,11 @@
 //! A POST of telemetry that is sent twice is stored twice, under two timestamps, so a request is repeated
 //! only where it is certain that not one byte of it was written:
 //!
-//! * `reqwest` has a retry layer of its own (for HTTP/2 refusals); it is switched off.
-//! * Beneath it, `hyper-util` retries a request that it *handed to a pooled connection and got back
-//!   unstarted*, because that connection turned out to be closed before the first byte was written
-//!   (`retry_canceled_requests`, on by default). That is safe, and wanted: without it the first POST after
-//!   the server closed an idle connection would fail for nothing. A request of which anything may have
-//!   been written does not come back, and is not repeated.
+//! * Before a pooled connection is used, it is looked at: one that the server has closed meanwhile is not used.
+//!   Should it turn out to be closed all the same before the first byte was written, `hyper` gives the request back
+//!   unstarted, and it goes on another connection. That is safe, and wanted: without it the first POST after the
+//!   server closed an idle connection would fail for nothing. A request of which anything may have been written does
+//!   not come back, and is not repeated.
 //! * What remains is the race in which the server closes a connection while our request is on its way to
 //!   it. The outcome is unknown, so it is [`Error::Unreachable`], and the device decides.
 //!
@@ -31,8 +30,11 @@
 //! connections; ours leave the pool first, after ten idle seconds, so that race is rare as well.
 
 mod client;
+mod connect;
+mod connection;
 mod error;
 mod outage;
+mod pool;
 mod request;
 #[cfg(test)]
 mod scripted_server;
@@ -40,6 +42,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod thingsboard;
+mod trust;
 
 pub use error::{Error, Status};
 pub use request::{Answer, Line, Operation, Package, Request};

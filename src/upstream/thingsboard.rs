@@ -5,7 +5,8 @@
 //!
 //! Shapes and statuses are those of ThingsBoard's `DeviceApiController` (base `/api/v1`).
 
-use super::client::{Client, MAX_REPLY, Reply};
+use super::client::{Client, MAX_REPLY};
+use super::connection::Reply;
 use super::outage::Outage;
 use super::request::Lane;
 use super::{
