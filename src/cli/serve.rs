@@ -10,6 +10,7 @@ use crate::simulator::Simulator;
 use std::future::Future;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -27,7 +28,7 @@ const SIMULATOR_FILES: u64 = 8192 + OTHER_FILES;
 /// A runtime, and a message at each SIGHUP from now on: one that comes while the configuration is read must not end
 /// the process, as it would by itself.
 pub(super) fn begin() -> Result<(Runtime, mpsc::Receiver<()>), Failed> {
-    let runtime = runtime()?;
+    let runtime = runtime(Some(workers()))?;
     let within = runtime.enter();
     let hang_ups = hang_ups()?;
     drop(within);
@@ -142,11 +143,23 @@ pub(super) fn demo(order: &demo::Order) -> Result<(), Failed> {
 
 /// Runs a command to its end. What is still under way in the background then is not waited for.
 fn serve(command: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
-    serve_on(runtime()?, command)
+    serve_on(runtime(None)?, command)
 }
 
-fn runtime() -> Result<Runtime, Failed> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+/// Threads for the calls to ThingsBoard. The loop has one of its own, and one more than there are cores would have
+/// them take turns.
+fn workers() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    cores.saturating_sub(1).max(1)
+}
+
+/// With so many threads beside this one; one for each core unless told otherwise.
+fn runtime(workers: Option<usize>) -> Result<Runtime, Failed> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers);
+    }
+    let runtime = builder
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime can't be started: {error}"))?;
