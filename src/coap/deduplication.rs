@@ -42,7 +42,6 @@ enum Outcome {
 
 #[derive(Debug)]
 struct Entry {
-    message_id: u16,
     expires: Instant,
     outcome: Outcome,
 }
@@ -65,6 +64,9 @@ pub enum Arrival {
 /// The Message IDs one endpoint has used lately. Empty, it holds no heap.
 #[derive(Debug, Default)]
 pub struct Deduplication {
+    /// Apart from what is known of them: nearly every message is new, and for each all are looked through.
+    message_ids: VecDeque<u16>,
+    /// One for each, in the same order.
     entries: VecDeque<Entry>,
     reply_bytes: usize,
     /// When the last of them expires.
@@ -99,11 +101,8 @@ impl Deduplication {
         };
         let expires = now + lifetime;
         self.empty_at = self.empty_at.max(Some(expires));
-        self.entries.push_back(Entry {
-            message_id,
-            expires,
-            outcome,
-        });
+        self.message_ids.push_back(message_id);
+        self.entries.push_back(Entry { expires, outcome });
         Arrival::New
     }
 
@@ -172,18 +171,26 @@ impl Deduplication {
         self.entries.is_empty()
     }
 
-    // A retransmission follows its original closely: look from the newest.
     fn find_mut(&mut self, message_id: u16) -> Option<&mut Entry> {
-        self.entries
-            .iter_mut()
-            .rev()
-            .find(|entry| entry.message_id == message_id)
+        let at = self.position(message_id)?;
+        self.entries.get_mut(at)
+    }
+
+    fn position(&self, message_id: u16) -> Option<usize> {
+        let (older, newer) = self.message_ids.as_slices();
+        // A vector at a time, where a search for the place would go one by one.
+        if !newer.contains(&message_id) && !older.contains(&message_id) {
+            return None;
+        }
+        // A retransmission follows its original closely: look from the newest.
+        self.message_ids
+            .iter()
+            .rposition(|known| *known == message_id)
     }
 
     /// Remembers a message no more: whatever comes with its Message ID is new.
     pub fn forget(&mut self, message_id: u16) {
-        let known = |entry: &Entry| entry.message_id == message_id;
-        if let Some(at) = self.entries.iter().rposition(known) {
+        if let Some(at) = self.position(message_id) {
             self.remove(at);
         }
     }
@@ -206,6 +213,7 @@ impl Deduplication {
     }
 
     fn remove(&mut self, at: usize) {
+        self.message_ids.remove(at);
         if let Some(Entry {
             outcome: Outcome::Replied { tail, .. },
             ..
