@@ -123,7 +123,8 @@ pub enum Admission {
 #[derive(Debug)]
 pub struct Peers {
     limits: Limits,
-    peers: HashMap<SessionId, Peer>,
+    /// Boxed, as a table that grows by doubling is half empty at its worst.
+    peers: HashMap<SessionId, Box<Peer>>,
     by_device: HashMap<Arc<str>, Vec<SessionId>>,
     /// Sessions of devices.
     of_devices: usize,
@@ -150,7 +151,7 @@ impl Peers {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
         peer.edition = edition;
-        self.peers.insert(session, peer);
+        self.peers.insert(session, Box::new(peer));
         self.arm(session);
         match name {
             Some(name) => self.enrol(session, name),
@@ -252,7 +253,7 @@ impl Peers {
         let mut peer = self.peers.remove(&session)?;
         self.timers.disarm(session, &mut peer.timer);
         self.strike_off(session, peer.device.as_deref());
-        Some(peer)
+        Some(*peer)
     }
 
     /// Something authentic came from this session.
@@ -264,12 +265,12 @@ impl Peers {
 
     /// A peer.
     pub fn get(&self, session: SessionId) -> Option<&Peer> {
-        self.peers.get(&session)
+        self.peers.get(&session).map(AsRef::as_ref)
     }
 
     /// A peer; [`arm`](Self::arm) must follow if its endpoint was used.
     pub fn get_mut(&mut self, session: SessionId) -> Option<&mut Peer> {
-        self.peers.get_mut(&session)
+        self.peers.get_mut(&session).map(AsMut::as_mut)
     }
 
     /// Sees to it that the peer's next timeout is not missed.

@@ -86,7 +86,7 @@ impl Demux {
         self.next_id += 1;
         let deadline = now + self.parameters.unproven_timeout;
         let session = Session::new(path, engine, hello.random, deadline);
-        self.sessions.insert(id, session);
+        self.sessions.insert(id, Box::new(session));
         self.routes.entry(path).or_default().unproven = Some(id);
         self.hellos.insert((path, hello.random), id);
         self.forget_settled();

@@ -66,7 +66,8 @@ pub struct Demux {
     policy_number: u32,
     unix_time: UnixTime,
     next_id: u64,
-    sessions: HashMap<SessionId, Session>,
+    /// Boxed, as a table that grows by doubling is half empty at its worst.
+    sessions: HashMap<SessionId, Box<Session>>,
     routes: HashMap<Path, Route>,
     /// Unproven handshakes by where they came from and the client random they began with.
     hellos: HashMap<(Path, [u8; 32]), SessionId>,
