@@ -60,7 +60,7 @@ const MUST_EXIST: &[&str] = &[
 
 /// Library, and the only place that may name it (a file, or a room as `src/room/`).
 const NAMED_IN: &[(&str, &[&str])] = &[
-    ("dimpl", &["src/dtls/engine.rs"]),
+    ("dimpl", &["src/dtls/engine.rs", "src/dtls/engine/"]),
     ("coap_lite", &["src/coap/message.rs"]),
     (
         "hyper",
@@ -411,12 +411,12 @@ fn a_library_out_of_its_place_is_found() {
         (
             "src/dtls/session.rs",
             "use dimpl::Dtls;",
-            "dimpl is named in src/dtls/engine.rs alone",
+            "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ alone",
         ),
         (
             "src/dtls/session.rs",
             "use {std::fmt, dimpl::Dtls};",
-            "dimpl is named in src/dtls/engine.rs alone",
+            "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ alone",
         ),
         (
             "src/coap/option.rs",

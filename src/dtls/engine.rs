@@ -1,13 +1,17 @@
-//! The DTLS engine behind one door: `dimpl` is named in this file and nowhere else.
+//! The DTLS engine behind one door: `dimpl` is named in this file and what belongs to it, and nowhere else.
 //!
 //! An engine serves one peer. It never does I/O and never reads a clock; every call drains all it
 //! wants to say into a list of [`Effect`]s, because a full transmit queue would be fatal to it.
 //! Every [`Failure`] is fatal to its engine.
 
+mod keys;
+
 use super::credentials::ServerCredentials;
 use super::record::alert;
 use super::{Parameters, Versions};
+use dimpl::crypto::{CryptoProvider, aws_lc_rs::default_provider};
 use dimpl::{Config, Dtls, DtlsCertificate, Output};
+use keys::{Key, Keys};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,13 +28,14 @@ const BUFFER: usize = 4 * 1024;
 #[derive(Clone)]
 pub struct Settings {
     config: Arc<Config>,
-    certificate: DtlsCertificate,
+    certificate: Vec<u8>,
+    key: Arc<Key>,
     versions: Versions,
 }
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The certificate's key is in there.
+        // The certificate is long, and its key nobody's business.
         f.debug_struct("Settings")
             .field("versions", &self.versions)
             .finish_non_exhaustive()
@@ -74,6 +79,10 @@ impl Settings {
         parameters: &Parameters,
     ) -> Result<Settings, SettingsError> {
         let config = Config::builder()
+            .with_crypto_provider(CryptoProvider {
+                key_provider: &Keys,
+                ..default_provider()
+            })
             .mtu(parameters.mtu)
             .require_client_certificate(true)
             .use_server_cookie(true)
@@ -82,12 +91,11 @@ impl Settings {
             .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
             .build()
             .map_err(|error| SettingsError(error.to_string()))?;
+        let key = Key::parse(&credentials.private_key);
         Ok(Settings {
             config: Arc::new(config),
-            certificate: DtlsCertificate {
-                certificate: credentials.certificate.clone(),
-                private_key: credentials.private_key.to_vec(),
-            },
+            certificate: credentials.certificate.clone(),
+            key: key.map_err(|error| SettingsError(error.to_string()))?,
             versions: parameters.versions,
         })
     }
@@ -114,6 +122,8 @@ impl Settings {
 pub struct Engine {
     dtls: Box<Dtls>,
     next_timeout: Option<Instant>,
+    /// The engine may look for it once more when it learns which version its client speaks, and panics without.
+    _key: Arc<Key>,
 }
 
 impl Engine {
@@ -136,7 +146,11 @@ impl Engine {
     }
 
     fn new(settings: &Settings, now: Instant) -> Engine {
-        let (config, certificate) = (settings.config.clone(), settings.certificate.clone());
+        let config = settings.config.clone();
+        let certificate = DtlsCertificate {
+            certificate: settings.certificate.clone(),
+            private_key: settings.key.name(),
+        };
         let dtls = match settings.versions {
             Versions::Only12 => Dtls::new_12(config, certificate, now),
             Versions::Only13 => Dtls::new_13(config, certificate, now),
@@ -145,6 +159,7 @@ impl Engine {
         Engine {
             dtls: Box::new(dtls),
             next_timeout: None,
+            _key: settings.key.clone(),
         }
     }
 
@@ -207,20 +222,26 @@ impl Engine {
 
     fn drain(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
-        let mut buffer = vec![0; BUFFER];
+        // On the stack: an allocation of this size, made and freed between those that stay, tears holes into the heap.
+        let (mut usual, mut larger) = ([0; BUFFER], Vec::new());
         loop {
+            let buffer = if larger.is_empty() {
+                usual.as_mut_slice()
+            } else {
+                larger.as_mut_slice()
+            };
             #[expect(
                 clippy::wildcard_enum_match_arm,
                 reason = "the enum is open; what later versions add is not for us"
             )]
-            let effect = match self.dtls.poll_output(&mut buffer) {
+            let effect = match self.dtls.poll_output(buffer) {
                 Output::Packet(datagram) => Effect::Transmit(datagram.to_vec()),
                 Output::PeerCert(der) => Effect::PeerCertificate(der.to_vec()),
                 Output::Connected => Effect::Connected,
                 Output::ApplicationData(plaintext) => Effect::Plaintext(plaintext.to_vec()),
                 Output::CloseNotify => Effect::CloseNotify,
                 Output::BufferTooSmall { needed } => {
-                    buffer.resize(needed, 0);
+                    larger = vec![0; needed];
                     continue;
                 }
                 Output::Timeout(at) => {
