@@ -5,6 +5,7 @@
 //! Every [`Failure`] is fatal to its engine.
 
 mod keys;
+mod suites;
 
 use super::credentials::ServerCredentials;
 use super::record::alert;
@@ -79,10 +80,10 @@ impl Settings {
         parameters: &Parameters,
     ) -> Result<Settings, SettingsError> {
         let config = Config::builder()
-            .with_crypto_provider(CryptoProvider {
+            .with_crypto_provider(suites::resting(CryptoProvider {
                 key_provider: &Keys,
                 ..default_provider()
-            })
+            }))
             .mtu(parameters.mtu)
             .require_client_certificate(true)
             .use_server_cookie(true)
