@@ -20,6 +20,10 @@ use support::fleet::Fleet;
 use support::world::{Wishes, World, eventually};
 
 const FEW: usize = 100;
+/// What a session may cost at most, in KiB; and a gateway that had none before, besides. A release build costs 12, and
+/// another's certificates and hellos may be longer than these.
+const A_SESSION: u64 = 15;
+const THE_FIRST: u64 = 2048;
 
 fn observe(device: &mut Client, feature: &str, id: u16) {
     let mut request = get(&["api", "v1", feature]).option(OBSERVE, []);
@@ -79,11 +83,16 @@ fn a_fleet_that_observes_is_held_and_each_of_it_reached() {
         simulator.post(&format!("/simulator/devices/device-{n}/rpc"), &command);
         assert!(observers[n].hear().text().contains("wake"));
     }
+    let sessions = connected.saturating_sub(empty);
+    assert!(
+        sessions <= THE_FIRST + A_SESSION * fleet as u64,
+        "{sessions} KiB for {fleet} sessions"
+    );
     let kib = |more: u64| more as f64 / fleet as f64;
     println!(
         "{fleet} devices, {} polls: resident {empty} KiB at first; {:.1} KiB a session, and {:.1} KiB for observing both",
         2 * fleet,
-        kib(connected.saturating_sub(empty)),
+        kib(sessions),
         kib(observing.saturating_sub(connected)),
     );
 }
