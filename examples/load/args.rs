@@ -104,6 +104,10 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
 
+    /// Tell the processor time that these processes take while it is measured; for a server on this machine
+    #[arg(long, value_name = "PID", value_delimiter = ',')]
+    pub(crate) watch: Vec<u32>,
+
     /// Write the results as JSON to this file, too; - writes them to standard output instead of the table
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<String>,

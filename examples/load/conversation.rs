@@ -8,8 +8,10 @@ use super::now;
 use super::plan::Slot;
 use super::session::{Phase, Phases, Shared, ended, started};
 use super::tally::Trouble;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::sleep_until;
 
 /// RFC 7252 §4.6 has messages of up to 1152 bytes where nothing is known; some servers send more.
 const LARGEST_MESSAGE: usize = 2048;
@@ -72,8 +74,8 @@ impl Conversation {
         loop {
             let due = slot.pace.due(start, *turn);
             *turn = turn.wrapping_add(1);
-            if let Some(due) = due {
-                match self.idle_until(due).await {
+            if due.is_some() {
+                match self.idle_until(slot.turns.take()).await {
                     Outcome::Done => {}
                     over @ (Outcome::Ended | Outcome::Lost) => return over,
                 }
@@ -114,8 +116,7 @@ impl Conversation {
         }
         let token = self.next_token.to_be_bytes();
         loop {
-            let far = now() + Duration::from_secs(3600);
-            match self.hear(far).await {
+            match self.hear(std::future::pending()).await {
                 Heard::Message(message)
                     if message.token == token && message.code != coap::EMPTY =>
                 {
@@ -147,7 +148,7 @@ impl Conversation {
     /// Does nothing until the end, and looks then whether the session is still there.
     async fn idle(&mut self) -> Outcome {
         loop {
-            match self.idle_until(now() + Duration::from_secs(3600)).await {
+            match self.idle_until(std::future::pending()).await {
                 Outcome::Done => {}
                 Outcome::Lost => return Outcome::Lost,
                 Outcome::Ended => break,
@@ -197,7 +198,7 @@ impl Conversation {
             return (Outcome::Lost, None);
         }
         loop {
-            let (step, message) = match self.hear(exchange.deadline()).await {
+            let (step, message) = match self.hear(sleep_until(exchange.deadline().into())).await {
                 Heard::Message(message) => (exchange.receive(&message, now()), Some(message)),
                 Heard::Nothing => (exchange.timed_out(now()), None),
                 Heard::Lost => return (Outcome::Lost, None),
@@ -246,9 +247,10 @@ impl Conversation {
     }
 
     /// Refuses whatever comes until then.
-    async fn idle_until(&mut self, until: Instant) -> Outcome {
+    async fn idle_until(&mut self, until: impl Future<Output = ()>) -> Outcome {
+        let mut until = pin!(until);
         loop {
-            match self.hear(until).await {
+            match self.hear(until.as_mut()).await {
                 Heard::Message(stray) => self.refuse(&stray).await,
                 Heard::Nothing => return Outcome::Done,
                 Heard::Lost => return Outcome::Lost,
@@ -274,14 +276,15 @@ impl Conversation {
     }
 
     /// The next message until then.
-    async fn hear(&mut self, until: Instant) -> Heard {
+    async fn hear(&mut self, until: impl Future<Output = ()>) -> Heard {
+        let mut until = pin!(until);
         let mut buffer = [0; LARGEST_MESSAGE];
         loop {
             let received = tokio::select! {
                 biased;
                 () = ended(&mut self.phases) => return Heard::Ended,
                 received = self.session.receive(&mut buffer) => received,
-                () = tokio::time::sleep_until(until.into()) => return Heard::Nothing,
+                () = until.as_mut() => return Heard::Nothing,
             };
             let Ok(length) = received else {
                 return Heard::Lost;

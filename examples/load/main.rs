@@ -4,8 +4,7 @@
 //! in each of them does one kind of work, over and over: requests, handshakes, observing, or nothing at all. What came of
 //! it is told as a table and as JSON.
 //!
-//! [`args`] is read into a [`target`] and a [`plan`] (who goes by which address and certificate, and when it is whose
-//! turn). [`session`] is the life of one session: [`dtls`] carries it, [`conversation`] is what is said in it, [`exchange`] is
+//! [`args`] is read into a [`target`] and a [`plan`] (who goes by which address and certificate, and at which [`pace`]). [`session`] is the life of one session: [`dtls`] carries it, [`conversation`] is what is said in it, [`exchange`] is
 //! the client's side of RFC 7252's message layer, in [`coap`]'s bytes. All sessions write into one [`tally`], which [`progress`] reads while they run and
 //! [`report`] at the end.
 //!
@@ -17,16 +16,20 @@ mod coap;
 mod conversation;
 mod dtls;
 mod exchange;
+mod latencies;
+mod pace;
 mod plan;
 mod progress;
 mod report;
 mod session;
 mod tally;
 mod target;
+mod watch;
 
 pub(crate) use args::Args;
 use args::Work;
 use clap::Parser;
+use pace::Pacer;
 use report::Report;
 use session::{Phase, Shared};
 use std::io::Write;
@@ -34,7 +37,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tally::Tally;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc};
+use watch::Watch;
 
 /// How long sessions may take to close when all is over.
 const GRACE: Duration = Duration::from_secs(2);
@@ -87,20 +91,24 @@ async fn drive(args: Args) -> Result<Report, String> {
     let target = target::parse(&args.uri)?;
     let slots = plan::slots(&args)?;
     let dialer = dtls::Dialer::new(&args, &target).await?;
-    let (phase, phases) = watch::channel(Phase::Connecting);
+    let (phase, phases) = tokio::sync::watch::channel(Phase::Connecting);
     let shared = Arc::new(Shared {
         dialer,
         request: target::request(&args, &target)?,
         work: args.work,
+        sessions: args.sessions,
         patience: args.patience,
         doors: Semaphore::new(args.connecting.into()),
         tally: Tally::shared()?,
     });
 
     let began = now();
-    let cpu = report::cpu_time();
+    let cpu = watch::own_cpu_time();
     // Nothing is sent on it: it ends when each session has tried, and dropped its side.
     let (tried, mut first_attempts) = mpsc::channel::<()>(1);
+    let turns: Vec<_> = (slots.iter())
+        .map(|slot| (slot.pace, slot.turns.clone()))
+        .collect();
     let mut sessions = tokio::task::JoinSet::new();
     for slot in slots {
         let (shared, phases) = (Arc::clone(&shared), phases.clone());
@@ -117,7 +125,10 @@ async fn drive(args: Args) -> Result<Report, String> {
             _ = tokio::signal::ctrl_c() => interrupted = true,
         }
     }
+    let watch = Watch::begin(&args.watch);
     let connected = now();
+    let cpu_connected = watch::own_cpu_time();
+    let pacer = Pacer::start(connected, turns).map_err(|error| format!("no thread: {error}"))?;
     let _ = phase.send(Phase::Measuring(connected));
     if !interrupted {
         tokio::select! {
@@ -126,10 +137,17 @@ async fn drive(args: Args) -> Result<Report, String> {
         }
     }
     let ended = now();
-    let established = tally::lock(&shared.tally).established;
-    let cpu = report::cpu_time()
-        .zip(cpu)
-        .map(|(after, before)| after.saturating_sub(before));
+    let watched = watch.end();
+    drop(pacer);
+    let (established, complete) = {
+        let tally = tally::lock(&shared.tally);
+        (tally.established, tally.complete)
+    };
+    let cpu_ended = watch::own_cpu_time();
+    let since = |before: Option<Duration>| {
+        let both = cpu_ended.zip(before);
+        both.map(|(after, before)| after.saturating_sub(before))
+    };
     let _ = phase.send(Phase::Ended);
     let farewell = async { while sessions.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(GRACE + args.farewell(), farewell).await;
@@ -138,11 +156,14 @@ async fn drive(args: Args) -> Result<Report, String> {
     let times = report::Times {
         connecting: connected - began,
         measured: ended - connected,
-        cpu,
+        cpu: since(cpu),
+        cpu_measured: since(cpu_connected),
+        watched,
         established,
+        complete: complete.map(|when| when - began),
         interrupted,
     };
-    Ok(Report::new(&args, &times, &tally::lock(&shared.tally)))
+    Ok(Report::new(&args, times, &tally::lock(&shared.tally)))
 }
 
 #[expect(

@@ -1,11 +1,11 @@
-//! Who goes by which address and certificate, and when it is whose turn.
+//! Who goes by which address and certificate, and at which pace.
 
 use super::args::{Args, Sources};
 use super::dtls::Identity;
+use super::pace::{Pace, Turns};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 /// The most source addresses a range may have.
 const MOST_ADDRESSES: u32 = 65_536;
@@ -15,42 +15,7 @@ pub(crate) struct Slot {
     pub(crate) source: Option<IpAddr>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) pace: Pace,
-}
-
-/// When it is a session's turn.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Pace {
-    /// When the last is answered.
-    ClosedLoop,
-    /// At its own times, whether the server keeps up or not.
-    Fixed { first: Duration, every: Duration },
-}
-
-impl Pace {
-    /// Turns of all sessions together come `rate` times a second, those of one session evenly between the others'.
-    fn new(rate: Option<f64>, index: u32, sessions: u32) -> Pace {
-        let times = |n: u32, rate: f64| Duration::try_from_secs_f64(f64::from(n) / rate);
-        rate.map_or(Pace::ClosedLoop, |rate| Pace::Fixed {
-            first: times(index, rate).unwrap_or(Duration::MAX),
-            every: times(sessions, rate).unwrap_or(Duration::MAX),
-        })
-    }
-
-    /// When a turn is due, counted from 0; `None`: at once. A turn that can't be told in time is an hour away.
-    pub(crate) fn due(self, start: Instant, turn: u32) -> Option<Instant> {
-        let Pace::Fixed { first, every } = self else {
-            return None;
-        };
-        let after = every
-            .checked_mul(turn)
-            .and_then(|time| time.checked_add(first));
-        let far = start + Duration::from_secs(3600);
-        Some(
-            after
-                .and_then(|time| start.checked_add(time))
-                .unwrap_or(far),
-        )
-    }
+    pub(crate) turns: Turns,
 }
 
 /// One slot for each session.
@@ -64,6 +29,7 @@ pub(crate) fn slots(args: &Args) -> Result<Vec<Slot>, String> {
         source: sources.next().copied(),
         identity: Arc::clone(identity),
         pace: Pace::new(args.rate, index, args.sessions),
+        turns: Turns::default(),
     });
     Ok(slots.collect())
 }
@@ -135,30 +101,7 @@ pub(crate) fn addresses(text: &str) -> Result<Sources, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::now;
     use super::*;
-
-    #[test]
-    fn a_fixed_rate_is_spread_over_the_sessions_and_over_time() {
-        let start = now();
-        let mut due: Vec<Duration> = (0..4)
-            .flat_map(|index| {
-                let pace = Pace::new(Some(8.0), index, 4);
-                (0..4).map(move |turn| pace.due(start, turn).unwrap() - start)
-            })
-            .collect();
-        due.sort();
-        let eighths: Vec<Duration> = (0..16).map(|n| Duration::from_millis(125) * n).collect();
-        assert_eq!(due, eighths);
-    }
-
-    #[test]
-    fn a_closed_loop_waits_for_nothing_and_a_far_turn_overflows_nothing() {
-        let start = now();
-        assert_eq!(Pace::new(None, 3, 10).due(start, 7), None);
-        let slow = Pace::new(Some(1e-5), 999_999, 1_000_000);
-        assert!(slow.due(start, u32::MAX).unwrap() >= start + Duration::from_secs(3600));
-    }
 
     #[test]
     fn source_addresses_are_listed_or_a_range() {

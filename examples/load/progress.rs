@@ -1,7 +1,8 @@
-//! A line about how it goes, on standard error: one that changes on a terminal, one every five seconds elsewhere.
+//! A line about how it goes, on standard error: one that changes on a terminal, one every five seconds elsewhere,
+//! and one when all are connected.
 
+use super::latencies::{milliseconds, per_second};
 use super::now;
-use super::report::{milliseconds, per_second};
 use super::session::{Phase, Shared};
 use super::tally;
 use std::io::{IsTerminal, Write};
@@ -16,11 +17,12 @@ pub(crate) async fn tell(shared: Arc<Shared>, mut phases: watch::Receiver<Phase>
     let began = now();
     let (mut last, mut last_at) = (0, began);
     loop {
-        let end = phases.wait_for(|phase| *phase == Phase::Ended);
-        if tokio::time::timeout(every, end).await.is_ok() {
+        let changed = tokio::time::timeout(every, phases.changed()).await;
+        let phase = *phases.borrow_and_update();
+        // A line at once when it begins to be measured, for who waits for that.
+        if phase == Phase::Ended || matches!(changed, Ok(Err(_))) {
             break;
         }
-        let phase = *phases.borrow();
         let what = if phase == Phase::Connecting {
             "connecting"
         } else {

@@ -2,14 +2,13 @@
 
 use super::args::{Args, Work};
 use super::coap::dotted;
-use super::tally::{Latencies, Tally};
+use super::latencies::{Quantiles, per_second};
+use super::tally::Tally;
+use super::watch::Watched;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
-
-/// `/proc` counts in these (USER_HZ): 100 a second on every architecture of Linux that has a Rust toolchain.
-const TICK: Duration = Duration::from_millis(10);
 
 /// How long the phases took.
 pub(crate) struct Times {
@@ -17,8 +16,14 @@ pub(crate) struct Times {
     pub(crate) measured: Duration,
     /// Processor time of the driver, over both phases.
     pub(crate) cpu: Option<Duration>,
+    /// The same, of what was measured alone.
+    pub(crate) cpu_measured: Option<Duration>,
+    /// The same of the processes it was told to watch.
+    pub(crate) watched: Vec<Watched>,
     /// Sessions that were established when the measurement ended.
     pub(crate) established: u32,
+    /// When all of them were, for the first time.
+    pub(crate) complete: Option<Duration>,
     pub(crate) interrupted: bool,
 }
 
@@ -32,7 +37,11 @@ pub(crate) struct Report {
     /// Whether Ctrl-C ended it early.
     interrupted: bool,
     sessions: Sessions,
+    /// Until each session has been tried once.
     connecting_seconds: f64,
+    /// Until all were established at a time; left out if they never were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complete_seconds: Option<f64>,
     measured_seconds: f64,
     requests: Operations,
     handshakes: Operations,
@@ -45,6 +54,9 @@ pub(crate) struct Report {
     /// What the first few failures said.
     failures: Vec<String>,
     driver: Driver,
+    /// Processor time of `--watch`, while it was measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    watched: Vec<Watched>,
 }
 
 #[derive(Debug, Serialize)]
@@ -74,23 +86,17 @@ struct Operations {
 }
 
 #[derive(Debug, Serialize)]
-struct Quantiles {
-    p50: f64,
-    p99: f64,
-    p99_9: f64,
-    max: f64,
-}
-
-#[derive(Debug, Serialize)]
 struct Driver {
     version: &'static str,
     /// Processor time as a share of one core; `None` where there is no `/proc`.
     cpu_cores: Option<f64>,
+    /// Processor time while it was measured.
+    measured_cpu_seconds: Option<f64>,
     cores: usize,
 }
 
 impl Report {
-    pub(crate) fn new(args: &Args, times: &Times, tally: &Tally) -> Report {
+    pub(crate) fn new(args: &Args, times: Times, tally: &Tally) -> Report {
         let errors = tally.codes.iter().filter(|(code, _)| **code >= 0x80);
         let errors = errors.map(|(code, count)| (dotted(*code), *count));
         let troubles = tally
@@ -117,19 +123,20 @@ impl Report {
                 established: times.established,
                 alive: (args.work == Work::Idle).then_some(tally.alive),
             },
+            complete_seconds: times.complete.map(|time| time.as_secs_f64()),
             connecting_seconds: times.connecting.as_secs_f64(),
             measured_seconds: times.measured.as_secs_f64(),
             requests: Operations {
                 count: tally.latencies.count(),
                 per_second: per_second(tally.latencies.count(), times.measured),
                 unfinished: tally.unfinished,
-                latency_ms: quantiles(&tally.latencies),
+                latency_ms: tally.latencies.quantiles(),
             },
             handshakes: Operations {
                 count: tally.handshakes.count(),
                 per_second: per_second(handshakes, over),
                 unfinished: 0,
-                latency_ms: quantiles(&tally.handshakes),
+                latency_ms: tally.handshakes.quantiles(),
             },
             notifications: Counted {
                 count: tally.notifications,
@@ -148,8 +155,10 @@ impl Report {
                 cpu_cores: times
                     .cpu
                     .map(|cpu| cpu.as_secs_f64() / all.as_secs_f64().max(f64::EPSILON)),
+                measured_cpu_seconds: times.cpu_measured.map(|cpu| cpu.as_secs_f64()),
                 cores: std::thread::available_parallelism().map_or(1, Into::into),
             },
+            watched: times.watched,
         }
     }
 
@@ -241,56 +250,5 @@ impl fmt::Display for Report {
             Some(cpu) if cpu > 0.8 => write!(f, ": it may have limited what was measured"),
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-fn quantiles(latencies: &Latencies) -> Option<Quantiles> {
-    let at = |share| milliseconds(latencies.quantile(share));
-    (latencies.count() > 0).then(|| Quantiles {
-        p50: at(0.5),
-        p99: at(0.99),
-        p99_9: at(0.999),
-        max: milliseconds(latencies.longest()),
-    })
-}
-
-pub(crate) fn milliseconds(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
-}
-
-pub(crate) fn per_second(count: u64, over: Duration) -> f64 {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    if over.is_zero() {
-        0.0
-    } else {
-        f64::from(count) / over.as_secs_f64()
-    }
-}
-
-/// Processor time this process has used so far.
-pub(crate) fn cpu_time() -> Option<Duration> {
-    ticks(&std::fs::read_to_string("/proc/self/stat").ok()?).map(|ticks| TICK * ticks)
-}
-
-/// `utime` and `stime`, the 14th and 15th field; the second is a name in parentheses that may hold anything.
-fn ticks(stat: &str) -> Option<u32> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut times = after_name
-        .split_whitespace()
-        .skip(11)
-        .map(str::parse::<u32>);
-    times.next()?.ok()?.checked_add(times.next()?.ok()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn processor_time_is_read_past_any_name() {
-        let stat = "7 (lo) ad) R 1 2 3 4 5 6 7 8 9 10 250 50 0 0";
-        assert_eq!(ticks(stat), Some(300));
-        assert_eq!(ticks("7 (load) R 1"), None);
-        assert_eq!(per_second(10, Duration::ZERO), 0.0);
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) dialer: Dialer,
     pub(crate) request: Request,
     pub(crate) work: Work,
+    /// As many as there are to be.
+    pub(crate) sessions: u32,
     pub(crate) patience: Duration,
     /// Handshakes that may be under way at a time.
     pub(crate) doors: Semaphore,
@@ -74,7 +76,12 @@ pub(crate) async fn live(
         drop(tried.take());
         if let Some(session) = attempt {
             let mut conversation = Conversation::new(session, Arc::clone(&shared), phases.clone());
-            shared.count(|tally| tally.established += 1);
+            shared.count(|tally| {
+                tally.established += 1;
+                if tally.established == shared.sessions {
+                    tally.complete.get_or_insert_with(now);
+                }
+            });
             let outcome = conversation.work(&slot, &mut turn).await;
             shared.count(|tally| {
                 tally.established -= 1;
@@ -116,8 +123,8 @@ async fn handshakes(slot: &Slot, shared: &Shared, phases: &mut Phases) {
     };
     for turn in 0.. {
         let one = async {
-            if let Some(due) = slot.pace.due(start, turn) {
-                tokio::time::sleep_until(due.into()).await;
+            if slot.pace.due(start, turn).is_some() {
+                slot.turns.take().await;
             }
             match connect(slot, shared, phases).await {
                 Some(session) => session.close().await,

@@ -1,15 +1,11 @@
 //! What has happened so far, in all sessions together. Its size does not depend on how much that is.
 
-use hdrhistogram::Histogram;
+use super::dtls;
+use super::latencies::Latencies;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::Instant;
 
-use super::dtls;
-
-/// Latencies are kept in microseconds, up to ten minutes, to three digits.
-const LONGEST: u64 = 600_000_000;
-const DIGITS: u8 = 3;
 /// The texts of so many different failures are kept.
 const TEXTS: usize = 5;
 
@@ -52,35 +48,6 @@ impl Trouble {
     }
 }
 
-/// How long something took, each time.
-pub(crate) struct Latencies(Histogram<u64>);
-
-impl Latencies {
-    fn new() -> Result<Latencies, String> {
-        let histogram = Histogram::new_with_max(LONGEST, DIGITS);
-        (histogram.map(Latencies)).map_err(|error| format!("no histogram: {error}"))
-    }
-
-    /// What took longer than the longest counts as that.
-    pub(crate) fn record(&mut self, time: Duration) {
-        self.0
-            .saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST));
-    }
-
-    pub(crate) fn count(&self) -> u64 {
-        self.0.len()
-    }
-
-    /// The time that this share (0 to 1) of all did not exceed.
-    pub(crate) fn quantile(&self, share: f64) -> Duration {
-        Duration::from_micros(self.0.value_at_quantile(share))
-    }
-
-    pub(crate) fn longest(&self) -> Duration {
-        Duration::from_micros(self.0.max())
-    }
-}
-
 /// The counts of a run.
 pub(crate) struct Tally {
     /// Requests that were answered while it was measured, errors included.
@@ -99,6 +66,8 @@ pub(crate) struct Tally {
     pub(crate) alive: u64,
     /// Sessions that are established now.
     pub(crate) established: u32,
+    /// When all that are wanted were established at the same time, for the first time.
+    pub(crate) complete: Option<Instant>,
     /// Requests that were under way when the measurement ended.
     pub(crate) unfinished: u64,
 }
@@ -116,6 +85,7 @@ impl Tally {
             notifications: 0,
             alive: 0,
             established: 0,
+            complete: None,
             unfinished: 0,
         }))
     }
@@ -161,24 +131,6 @@ pub(crate) fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_are_true_to_a_thousandth_and_the_longest_has_a_bound() {
-        let mut latencies = Latencies::new().unwrap();
-        for ms in 1..=1000 {
-            latencies.record(Duration::from_millis(ms));
-        }
-        for (share, expected) in [(0.5, 500.0), (0.99, 990.0), (0.999, 999.0)] {
-            let found = latencies.quantile(share).as_secs_f64() * 1000.0;
-            assert!(
-                (found / expected - 1.0).abs() < 0.002,
-                "{share}: {found} ms"
-            );
-        }
-        latencies.record(Duration::MAX);
-        assert_eq!(latencies.longest().as_secs_f64().round(), 600.0);
-        assert_eq!(latencies.count(), 1001);
-    }
 
     #[test]
     fn errors_are_responses_of_class_4_and_5_and_what_went_wrong() {
