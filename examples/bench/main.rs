@@ -1,12 +1,23 @@
 //! The pieces that `benches/run` needs and nobody else has.
 //!
-//! `cargo run --release --example bench -- --help` says what they are.
+//! `cargo run --release --example bench -- --help` says what they are. Each tells what came of it as JSON. Latencies, pace
+//! and processor time are measured by the same files as the load driver's, so that both mean the same by them.
 
+mod direct;
 mod flood;
+#[path = "../load/latencies.rs"]
+mod latencies;
+#[path = "../load/pace.rs"]
+mod pace;
+mod sink;
+#[path = "../load/watch.rs"]
+mod watch;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 /// Pieces of the gateway's benchmarks.
 #[derive(Debug, Parser)]
@@ -18,12 +29,18 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Answer every HTTP request with 200 and nothing, as a ThingsBoard that costs nothing would
+    Sink(sink::Args),
+    /// Post straight to an HTTP server, without a gateway: what the gateway is compared with
+    Direct(direct::Args),
     /// Send forged ClientHellos to a server on this machine
     Flood(flood::Args),
 }
 
 fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
+        Command::Sink(args) => sink::run(&args),
+        Command::Direct(args) => direct::run(&args),
         Command::Flood(args) => flood::run(&args),
     };
     match ended {
@@ -33,4 +50,23 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Writes a result to a file, or to standard output.
+fn tell(result: &impl serde::Serialize, file: Option<&Path>) -> Result<(), String> {
+    let text = serde_json::to_string_pretty(result).map_err(|error| error.to_string())? + "\n";
+    match file {
+        Some(path) => {
+            std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+        }
+        None => (std::io::stdout().write_all(text.as_bytes())).map_err(|error| error.to_string()),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it measures, and it paces, in real time"
+)]
+fn now() -> Instant {
+    Instant::now()
 }
