@@ -1,0 +1,138 @@
+"""What was promised, and whether it is so.
+
+A ratio is taken within each round and its median held against the bar. Where it says *every*, the worst round is:
+what must never happen has not happened seldom enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+from .figures import Figures, Spread
+from .options import Options
+from .world import VERSIONS
+
+# As README's *Sizing* has it: limits.handshakes, half open, under the attacks of tests/abuse.rs.
+HALF_OPEN_CAP = 18 * 1024.0
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One promise."""
+
+    what: str
+    bar: str
+    # What was seen, in words; None: not measured.
+    seen: str | None
+    meets: bool
+
+
+def all_of(options: Options, figures: Figures) -> list[Bar]:
+    """In the order of the promises."""
+    largest = max(options.idle)
+    return [
+        _at_least(
+            f"telemetry through the gateway, {options.sessions} sessions, to the direct post: rate",
+            figures.ratio("gateway.rate", "direct.rate"),
+            0.4,
+        ),
+        _at_most(
+            "CPU a forwarded request in the gateway, to a GET of libcoap GnuTLS without upstream",
+            figures.ratio("gateway.cpu.gateway", "gnutls.cpu.server"),
+            2.5,
+        ),
+        _at_least(
+            "full mutual handshakes a second of one core, to libcoap GnuTLS",
+            figures.ratio("handshakes.gateway.per_core", "handshakes.gnutls.per_core"),
+            3.0,
+        ),
+        *(
+            _bar(
+                f"resident memory a session, {largest:,} idle, DTLS {version}",
+                "≤ 14 KiB",
+                figures.spread(f"memory.{version}.{largest}.session.rss"),
+                "{:.1f}",
+                " KiB",
+                lambda seen: seen.median <= 14,
+            )
+            for version in VERSIONS
+        ),
+        _at_most(
+            "p99 latency at half the gateway's maximum rate, to the direct post at that rate",
+            figures.ratio("half.gateway.p99", "half.direct.p99"),
+            3.0,
+        ),
+        *_storm(options, figures),
+        *_flood(options, figures),
+    ]
+
+
+def _storm(options: Options, figures: Figures) -> list[Bar]:
+    who = f"{options.storm:,} devices at once after a restart"
+    told = []
+    for version in VERSIONS:
+        name = f"storm.{version}"
+        told += [
+            _bar(
+                f"{who}, DTLS {version}: all back",
+                "≤ 30 s, every time",
+                figures.spread(f"{name}.seconds"),
+                "{:.1f}",
+                " s",
+                lambda seen: seen.most <= 30,
+            ),
+            _none(f"{who}, DTLS {version}: errors of the established", figures.spread(f"{name}.established.errors")),
+        ]
+    return told
+
+
+def _flood(options: Options, figures: Figures) -> list[Bar]:
+    what = f"{options.flood:,} forged ClientHellos a second"
+    growth = figures.spread("flood.loop.growth")
+    return [
+        _at_least(
+            f"{what}: rate of established devices, closed loop, to that before",
+            figures.ratio("flood.loop.during", "flood.loop.before"),
+            0.8,
+        ),
+        _at_least(
+            f"{what}: rate of established devices, at half their maximum, to that before",
+            figures.ratio("flood.paced.during", "flood.paced.before"),
+            0.8,
+        ),
+        _bar(
+            f"{what}: memory grows",
+            f"≤ {HALF_OPEN_CAP / 1024:.0f} MiB, every time",
+            growth and Spread(*(kib / 1024 for kib in (growth.median, growth.least, growth.most))),
+            "{:.1f}",
+            " MiB",
+            lambda seen: seen.most * 1024 <= HALF_OPEN_CAP,
+        ),
+        _bar(
+            f"{what}: a newcomer is in",
+            "≤ 30 s, every time",
+            figures.spread("flood.loop.newcomer"),
+            "{:.2f}",
+            " s",
+            lambda seen: seen.most <= 30,
+        ),
+    ]
+
+
+def _at_least(what: str, ratio: Spread | None, bar: float) -> Bar:
+    return _bar(what, f"≥ {bar:g} ×", ratio, "{:.2f}", " ×", lambda seen: seen.median >= bar)
+
+
+def _at_most(what: str, ratio: Spread | None, bar: float) -> Bar:
+    return _bar(what, f"≤ {bar:g} ×", ratio, "{:.2f}", " ×", lambda seen: seen.median <= bar)
+
+
+def _none(what: str, seen: Spread | None) -> Bar:
+    return _bar(what, "none, ever", seen, "{:.0f}", "", lambda seen: seen.most == 0)
+
+
+def _bar(what: str, bar: str, seen: Spread | None, form: str, unit: str, holds: Callable[[Spread], bool]) -> Bar:
+    if seen is None:
+        return Bar(what, bar, None, False)
+    return Bar(what, bar, seen.text(form, unit), holds(seen))

@@ -1,0 +1,125 @@
+"""What puts servers under load, and what it reports."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .children import Child, Children
+from .world import ADDRESSES, PAYLOAD, REQUESTS, TOKEN, World
+
+# Beyond what a driver was told to take: connecting, and closing thousands of sessions.
+MARGIN = 90.0
+
+Result = Mapping[str, Any]
+
+
+class Driver:
+    """One that is at work."""
+
+    def __init__(self, child: Child, report: Path, bound: float) -> None:
+        self.child = child
+        self._report = report
+        self._bound = bound
+
+    @property
+    def pid(self) -> int:
+        return self.child.pid
+
+    def await_measuring(self, bound: float) -> None:
+        """Until all its sessions have been tried."""
+        self.child.await_output("all sessions were tried", bound, lambda text: " measuring: " in text or None)
+
+    def await_sessions(self, wanted: int, bound: float) -> None:
+        """Until so many are established. It says so every five seconds."""
+        said = re.compile(rf"measuring: {wanted} sessions,")
+        self.child.await_output(f"{wanted} sessions were established", bound, lambda text: said.search(text))
+
+    def interrupt(self) -> None:
+        """Ends it early, with a report."""
+        if self.child.process.poll() is None:
+            self.child.process.send_signal(signal.SIGINT)
+
+    def result(self) -> Result:
+        """Waits for its end, and gives its report."""
+        status = self.child.await_end(self._bound)
+        # The load driver's 1: nothing was answered. That is a result, too.
+        if status not in (0, 1) or not self._report.exists():
+            raise self.child.failed(f"ended with {status}")
+        result: Result = json.loads(self._report.read_text())
+        return result
+
+
+class Drivers:
+    """Starts them. Each name may be at work once at a time."""
+
+    def __init__(self, children: Children, world: World) -> None:
+        self._children = children
+        self._world = world
+
+    def _start(self, name: str, argv: Sequence[str | Path], seconds: float, before: Sequence[str] = ()) -> Driver:
+        report = self._children.directory / f"{name}.json"
+        report.unlink(missing_ok=True)
+        child = self._children.start(name, [*before, *argv, "--json", report])
+        return Driver(child, report, seconds + MARGIN)
+
+    def load(
+        self,
+        name: str,
+        address: str,
+        path: str,
+        identities: Path,
+        sessions: int,
+        seconds: float,
+        *more: str,
+        watch: Sequence[int] = (),
+        before: Sequence[str] = (),
+        dtls: str | None = None,
+    ) -> Driver:
+        """The load driver. `--insecure`: the gateway's engine verifies no server, and all are to do the same."""
+        argv: list[str | Path] = [self._world.example("load"), f"coaps://{address}/{path}", "--insecure"]
+        argv += ["--identities", identities, "--sessions", str(sessions), "--duration", f"{seconds * 1000:.0f}ms"]
+        argv += ["--dtls", dtls or self._world.options.dtls or REQUESTS, "--from", ADDRESSES, *more]
+        return self._start(name, argv + _watch(watch), seconds, before)
+
+    def posts(
+        self,
+        name: str,
+        address: str,
+        identities: Path,
+        sessions: int,
+        seconds: float,
+        *more: str,
+        watch: Sequence[int] = (),
+    ) -> Driver:
+        """Sessions that post telemetry."""
+        post = ("--method", "post", "--payload", PAYLOAD, "--content-format", "50")
+        return self.load(name, address, "api/v1/telemetry", identities, sessions, seconds, *post, *more, watch=watch)
+
+    def direct(self, url: str, seconds: float, *more: str, watch: Sequence[int] = ()) -> Driver:
+        """The reference client: as many connections as the load driver has sessions, without a gateway."""
+        argv: list[str | Path] = [self._world.example("bench"), "direct", f"{url}/api/v1/{TOKEN}/telemetry"]
+        argv += ["--connections", str(self._world.options.sessions), "--duration", f"{seconds * 1000:.0f}ms"]
+        argv += ["--payload", PAYLOAD, *more]
+        return self._start("direct", argv + _watch(watch), seconds)
+
+    def flood(self, name: str, address: str, rate: int, seconds: float) -> Driver:
+        """Forged ClientHellos."""
+        argv: list[str | Path] = [
+            self._world.example("bench"),
+            "flood",
+            address,
+            "--rate",
+            str(rate),
+            "--duration",
+            f"{seconds * 1000:.0f}ms",
+        ]
+        return self._start(name, argv, seconds)
+
+
+def _watch(pids: Sequence[int]) -> list[str | Path]:
+    return ["--watch", ",".join(map(str, pids))] if pids else []

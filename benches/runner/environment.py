@@ -1,0 +1,130 @@
+"""Whether all is there that a run needs, told before anything is measured; and what the machine is."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import shutil
+import subprocess
+from pathlib import Path
+
+from .children import Failure
+from .options import ROOT, Options
+from .servers import LIBCOAP
+
+# Beside one for each session: connections, files, sockets of the runtime.
+OTHER_FILES = 1500
+
+
+def prepare(options: Options) -> None:
+    """Raises what may be raised, and says all that is missing at once."""
+    missing = []
+    if not {"gets", "handshakes"}.isdisjoint(options.parts):
+        for program in LIBCOAP.values():
+            if shutil.which(program) is None:
+                missing.append(
+                    f"{program}: apt-get install libcoap3-bin (Debian 12 or newer), or leave out gets, handshakes"
+                )
+    if "handshakes" in options.parts and shutil.which("taskset") is None:
+        missing.append("taskset: apt-get install util-linux, or leave out handshakes")
+    if options.build and shutil.which(_cargo()) is None:
+        missing.append("cargo: https://rustup.rs, or --no-build where the binaries are there already")
+    if not Path("/proc/self/smaps_rollup").exists():
+        missing.append("/proc/self/smaps_rollup: only Linux tells processes' time and memory there")
+    wanted = options.devices + OTHER_FILES
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        missing.append(
+            f"open files: {hard} at the most here, {wanted} wanted: raise it (ulimit -Hn {wanted} as root, or "
+            "LimitNOFILE), or measure with fewer devices (--idle, --storm)"
+        )
+    if missing:
+        raise Failure("this is missing:\n" + "\n".join(f"  {one}" for one in missing))
+    # Children inherit it: each session of the driver is a socket.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def build(options: Options) -> None:
+    """Has cargo build what is measured; nothing happens where that is up to date."""
+    if options.build:
+        command = [_cargo(), "build", "--locked", "--profile", options.profile, "--bin", "coaps-gateway"]
+        command += ["--example", "load", "--example", "bench"]
+        # What cargo tells a test of its package makes build scripts believe that all has changed, and then all is.
+        package = ("CARGO_PKG_", "CARGO_MANIFEST_")
+        outside = {name: value for name, value in os.environ.items() if not name.startswith(package)}
+        if subprocess.run(command, cwd=ROOT, env=outside, check=False).returncode != 0:
+            raise Failure("it does not build")
+    for path in ("coaps-gateway", "examples/load", "examples/bench"):
+        if not (options.binaries / path).is_file():
+            raise Failure(f"{options.binaries / path} is not there: leave --no-build out")
+
+
+def _cargo() -> str:
+    # Under `cargo test` it is the one that runs the test.
+    return os.environ.get("CARGO", "cargo")
+
+
+def machine() -> list[tuple[str, str]]:
+    """What the figures hold for."""
+    memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
+    buffer = Path("/proc/sys/net/core/rmem_max")
+    return [
+        ("processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores"),
+        ("memory", f"{int(memory.group(1)) / 1024**2:.1f} GiB" if memory else "?"),
+        ("system", f"{_distribution()}, kernel {platform.release()}, {platform.machine()}"),
+        (
+            "largest receive buffer",
+            f"{buffer.read_text().strip()} bytes (net.core.rmem_max)" if buffer.exists() else "?",
+        ),
+    ]
+
+
+def versions() -> list[tuple[str, str]]:
+    """Of what was measured, and of what it was compared with."""
+    commit = _first_line(["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"])
+    told = [("gateway", f"commit {commit}"), ("compiler", _first_line(["rustc", "--version"]))]
+    for program in LIBCOAP.values():
+        if shutil.which(program):
+            # It has no option for its version, and tells it with its usage.
+            usage = _output([program, "-?"])
+            told.append((program, _banner(usage)))
+    told.append(("openssl", _first_line(["openssl", "version"])))
+    lock = (ROOT / "Cargo.lock").read_text()
+    told += [(f"crate {name}", _locked(lock, name)) for name in ("dimpl", "hyper", "hyper-util", "tokio")]
+    return told
+
+
+def _locked(lock: str, name: str) -> str:
+    found = re.search(rf'^name = "{name}"\nversion = "(.+)"$', lock, re.MULTILINE)
+    return found.group(1) if found else "none"
+
+
+def _banner(usage: str) -> str:
+    version = re.search(r"^coap-server-\S+ (v\S+)", usage, re.MULTILINE)
+    library = re.search(r"^TLS Library: (.+)$", usage, re.MULTILINE)
+    return f"{version.group(1) if version else '?'}, {library.group(1) if library else '?'}"
+
+
+def _processor() -> str:
+    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return found.group(1) if found else platform.machine()
+
+
+def _distribution() -> str:
+    path = Path("/etc/os-release")
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', path.read_text(), re.MULTILINE) if path.exists() else None
+    return found.group(1) if found else "Linux"
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout + done.stderr
+
+
+def _first_line(command: list[str]) -> str:
+    return (_output(command).splitlines() or ["unknown"])[0]

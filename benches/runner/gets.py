@@ -1,0 +1,29 @@
+"""GETs that libcoap's servers answer by themselves: what DTLS and CoAP cost in C, with no upstream at all.
+
+The driver is the same as for the gateway, and so is the number of sessions. What a request costs the server's process
+is what is compared, so it does not matter that driver and server share the cores.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from . import servers
+from .options import Options
+from .step import Bench, Step, answered
+
+
+def steps(options: Options) -> list[Step]:
+    return [
+        Step(f"GETs of {program}", options.seconds + 6, partial(gets, library))
+        for library, program in servers.LIBCOAP.items()
+    ]
+
+
+def gets(library: str, bench: Bench) -> str:
+    server = servers.libcoap(bench.children, bench.world, library)
+    # The resource that costs the server least: a constant text.
+    driver = bench.drivers.load(
+        "gets", server.address, "", bench.world.fleet, bench.sessions, bench.seconds, watch=[server.pid]
+    )
+    return answered(bench, library, driver.result(), {"server": server})

@@ -1,0 +1,52 @@
+"""Latency at half the gateway's maximum rate, as measured in the same round; the direct post at that very rate, too.
+
+Half of its own maximum would be several times as much for the direct post, and its latency the sink's. Latency counts
+from when a request was due, so that neither side can hide a stall by asking less (coordinated omission).
+"""
+
+from __future__ import annotations
+
+from . import servers
+from .children import Failure
+from .options import Options
+from .step import Bench, Step, answered
+
+
+def steps(options: Options) -> list[Step]:
+    return [
+        Step("latency of the direct post", options.seconds + 1, direct),
+        Step("latency through the gateway", options.seconds + 6, through_the_gateway),
+    ]
+
+
+def half(bench: Bench) -> tuple[str, str]:
+    maximum = bench.figures.now("gateway.rate")
+    if not maximum:
+        raise Failure("nothing came through the gateway, so there is no half of its maximum rate")
+    return ("--rate", f"{maximum / 2:.1f}")
+
+
+def direct(bench: Bench) -> str:
+    sink = bench.sink()
+    result = bench.drivers.direct(sink.url, bench.seconds, *half(bench), watch=[sink.pid]).result()
+    return answered(bench, "half.direct", result, {"sink": sink}) + _p99(bench, "half.direct")
+
+
+def through_the_gateway(bench: Bench) -> str:
+    sink = bench.sink()
+    gateway = servers.gateway(bench.children, bench.world, sink.url)
+    driver = bench.drivers.posts(
+        "posts",
+        gateway.address,
+        bench.world.fleet,
+        bench.sessions,
+        bench.seconds,
+        *half(bench),
+        watch=[gateway.pid, sink.pid],
+    )
+    told = answered(bench, "half.gateway", driver.result(), {"gateway": gateway, "sink": sink})
+    return told + _p99(bench, "half.gateway")
+
+
+def _p99(bench: Bench, name: str) -> str:
+    return f", p99 {bench.figures.now(name + '.p99') or 0:.2f} ms"

@@ -1,0 +1,107 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PARTS: dict[str, str] = {
+    "posts": "posts straight to an HTTP sink, and the same through the gateway; CPU a request",
+    "gets": "GETs answered by libcoap's servers without any upstream; CPU a request",
+    "handshakes": "full handshakes a second of the gateway and of libcoap's servers, on one core",
+    "memory": "resident memory with idle sessions",
+    "latency": "latency at half the gateway's maximum rate, against the direct post",
+    "storm": "many devices at once after a restart",
+    "flood": "forged ClientHellos, while devices work",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is to be measured, and for how long."""
+
+    rounds: int
+    seconds: float
+    sessions: int
+    idle: tuple[int, ...]
+    parts: tuple[str, ...]
+    dtls: str | None
+    storm: int
+    flood: int
+    profile: str
+    build: bool
+    out: Path
+    json: Path | None
+
+    @property
+    def binaries(self) -> Path:
+        """Where cargo puts what it builds."""
+        return ROOT / "target" / ("debug" if self.profile == "dev" else self.profile)
+
+    @property
+    def devices(self) -> int:
+        """How many certificates the largest measurement needs."""
+        storm = self.storm if "storm" in self.parts else 0
+        idle = max(self.idle) if "memory" in self.parts else 0
+        return max(self.sessions, storm, idle)
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        number = int(text)
+        if number < least:
+            raise argparse.ArgumentTypeError(f"{text}: at least {least}")
+        return number
+
+    return read
+
+
+def _idle(text: str) -> tuple[int, ...]:
+    numbers = tuple(sorted({int(part) for part in text.split(",")}))
+    if numbers[0] != 0 or len(numbers) < 2:
+        raise argparse.ArgumentTypeError(f"{text}: 0, which the others are compared with, and others")
+    return numbers
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    wanted = text.split(",")
+    for part in wanted:
+        if part not in PARTS:
+            raise argparse.ArgumentTypeError(f"{part!r} is none of {', '.join(PARTS)}")
+    if "latency" in wanted:
+        # Half of the maximum rate wants the maximum.
+        wanted.append("posts")
+    return tuple(part for part in PARTS if part in wanted)
+
+
+def read(arguments: list[str] | None = None) -> Options:
+    """Reads the command line; says what is wrong with it and ends, as argparse does."""
+    parser = argparse.ArgumentParser(
+        prog="benches/run",
+        description="Measures the gateway against what it stands on and what it is compared with, and writes "
+        "benches/RESULTS.md. Figures are ratios first: absolute ones hold for one machine alone.",
+        epilog="parts: " + "; ".join(f"{name}: {what}" for name, what in PARTS.items()),
+    )
+    add = parser.add_argument
+    add("--rounds", type=_whole(1), default=5, metavar="N", help="every measurement is made once a round (5)")
+    add("--seconds", type=float, default=10.0, metavar="S", help="how long each measurement lasts (10)")
+    add("--sessions", type=_whole(1), default=100, metavar="N", help="sessions that post and get (100)")
+    add("--idle", type=_idle, default=(0, 1000, 10000), metavar="0,N,…", help="idle sessions (0,1000,10000)")
+    add("--only", type=_parts, default=tuple(PARTS), metavar="PART,…", dest="parts", help="some parts alone")
+    add(
+        "--dtls",
+        choices=("webrtc", "gateway-1.2", "gateway"),
+        help="the driver's DTLS in every comparison: webrtc-dtls, which shares nothing with the gateway, or "
+        "the gateway's engine (webrtc for requests; gateway-1.2 for handshakes, which cost twice as much by webrtc)",
+    )
+    add("--storm", type=_whole(1), default=10_000, metavar="N", help="devices of the storm (10000)")
+    add("--flood", type=_whole(1), default=50_000, metavar="N", help="forged ClientHellos a second (50000)")
+    add("--profile", choices=("release", "dev"), default="release", help="what is measured; dev is for tests of this")
+    add("--no-build", action="store_false", dest="build", help="take the binaries as they are")
+    add("--out", type=Path, default=ROOT / "benches" / "RESULTS.md", metavar="FILE", help="the report")
+    add("--json", type=Path, metavar="FILE", help="write every figure of every round, too")
+    return Options(**vars(parser.parse_args(arguments)))

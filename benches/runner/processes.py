@@ -1,0 +1,29 @@
+"""What /proc says about a process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def _kib(text: str, name: str) -> float:
+    for line in text.splitlines():
+        if line.startswith(name + ":"):
+            return float(line.split()[1])
+    raise ValueError(f"no {name} in it")
+
+
+def resident(pid: int) -> float:
+    """VmRSS, in KiB."""
+    return _kib(Path(f"/proc/{pid}/status").read_text(), "VmRSS")
+
+
+def proportional(pid: int) -> float:
+    """Pss, in KiB: of pages that several processes share, its part. Costs more to find out than VmRSS."""
+    return _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
+
+
+def listens_on_udp(port: int) -> bool:
+    """Whether any process here has this UDP port."""
+    tables = (Path("/proc/net") / name for name in ("udp", "udp6"))
+    lines = (line for table in tables if table.exists() for line in table.read_text().splitlines()[1:])
+    return any(int(line.split()[1].rsplit(":", 1)[1], 16) == port for line in lines)

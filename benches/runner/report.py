@@ -1,0 +1,244 @@
+"""benches/RESULTS.md: ratios first, then what they were made of."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+
+from . import bars, environment, servers
+from .figures import Figures
+from .options import Options
+from .world import ADDRESSES, ESTABLISHED, HANDSHAKES, PAYLOAD, REQUESTS, VERSIONS
+
+ABSOLUTE = (
+    "Figures of one machine, which was this busy with everything at once. They are not comparable between machines."
+)
+
+
+def verdict(options: Options, figures: Figures) -> str:
+    """The bars, for a terminal."""
+    lines = []
+    for bar in bars.all_of(options, figures):
+        if bar.seen is not None:
+            lines.append(f"{_verdict(bar):7} {bar.what}: {bar.seen}; {bar.bar}")
+    return "\n".join(lines)
+
+
+def text(options: Options, figures: Figures, took: float) -> str:
+    """The whole report."""
+    return (
+        "\n\n".join(
+            part
+            for part in (
+                "# Benchmarks",
+                _about(options, took),
+                "## Ratios, and what was promised",
+                _bars(options, figures),
+                "## Telemetry and GETs",
+                ABSOLUTE,
+                _requests(options, figures),
+                "## Processor time a request",
+                _processor_time(figures),
+                "## Handshakes",
+                _handshakes(figures),
+                "## Resident memory",
+                _memory(options, figures),
+                "## The storm",
+                _storm(options, figures),
+                "## The flood",
+                _flood(options, figures),
+                "## Machine and versions",
+                _table(("", ""), [*environment.machine(), *environment.versions()]),
+                "## Limits raised, and other conditions",
+                _conditions(options),
+                "## What went wrong",
+                _errors(figures),
+            )
+            if part
+        )
+        + "\n"
+    )
+
+
+def _about(options: Options, took: float) -> str:
+    today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+    rounds = "1 round" if options.rounds == 1 else f"{options.rounds} rounds"
+    told = (
+        f"Written by `benches/run` on {today}: {rounds}, each with every measurement once ({options.seconds:g} s), in "
+        f"{took / 60:.0f} minutes. A figure is the median of the rounds, with the least and the most behind it. A "
+        "ratio is taken within a round."
+    )
+    if options.profile != "release":
+        told += (
+            f"\n\n**Profile `{options.profile}`: a test of the runner. These figures say nothing about the gateway.**"
+        )
+    return told
+
+
+def _verdict(bar: bars.Bar) -> str:
+    return "meets" if bar.meets else "misses"
+
+
+def _bars(options: Options, figures: Figures) -> str:
+    rows = [
+        (bar.what, bar.bar, bar.seen or "not measured", _verdict(bar) if bar.seen else "–")
+        for bar in bars.all_of(options, figures)
+    ]
+    return _table(("", "bar", "seen", ""), rows)
+
+
+NAMES = {
+    "direct": "posts straight to the sink",
+    "gateway": "posts through the gateway",
+    "openssl": "GETs of `coap-server-openssl`",
+    "gnutls": "GETs of `coap-server-gnutls`",
+    "half.direct": "posts straight to the sink, at half the gateway's maximum",
+    "half.gateway": "posts through the gateway, at half its maximum",
+}
+
+
+def _requests(options: Options, figures: Figures) -> str:
+    rows = [
+        (
+            what,
+            _cell(figures, f"{name}.rate", "{:,.0f}"),
+            *(_cell(figures, f"{name}.{quantile}", "{:.2f}") for quantile in ("p50", "p99", "p99_9")),
+        )
+        for name, what in NAMES.items()
+        if figures.spread(f"{name}.rate")
+    ]
+    return _table((f"{options.sessions} sessions", "a second", "p50, ms", "p99, ms", "p99.9, ms"), rows)
+
+
+def _processor_time(figures: Figures) -> str:
+    def of(name: str, whose: str) -> str:
+        return _cell(figures, f"{name}.cpu.{whose}", "{:.1f}")
+
+    rows = []
+    for name, what in NAMES.items():
+        if figures.spread(f"{name}.rate"):
+            server = "gateway" if name.endswith("gateway") else "server"
+            rows.append((what, of(name, server), of(name, "sink"), of(name, "driver")))
+    return _table(("µs", "gateway or server", "sink", "driver"), rows)
+
+
+def _handshakes(figures: Figures) -> str:
+    rows = []
+    for name in ("gateway", *servers.LIBCOAP):
+        if figures.spread(f"handshakes.{name}.rate"):
+            cells = (
+                ("per_core", "{:,.0f}"),
+                ("rate", "{:,.0f}"),
+                ("cores", "{:.2f}"),
+                ("driver_cores", "{:.2f}"),
+                ("p50", "{:.1f}"),
+            )
+            rows.append(
+                (
+                    servers.LIBCOAP.get(name, name),
+                    *(_cell(figures, f"handshakes.{name}.{part}", form) for part, form in cells),
+                )
+            )
+    heads = (
+        "",
+        "a second of its own processor time",
+        "a second by the clock",
+        "cores the server kept busy",
+        "and the driver",
+        "p50, ms",
+    )
+    return _table(heads, rows) + (
+        "\n\nThe server has one core, the driver the others. Where the server kept less than its core busy, it "
+        "waited for the driver, or for others on the machine, and the rate by the clock is not its own."
+        if rows
+        else ""
+    )
+
+
+def _memory(options: Options, figures: Figures) -> str:
+    rows = []
+    for version in VERSIONS:
+        for idle in options.idle:
+            name = f"memory.{version}.{idle}"
+            cells = (("rss", "{:,.0f}"), ("pss", "{:,.0f}"), ("session.rss", "{:.1f}"), ("session.pss", "{:.1f}"))
+            if figures.spread(f"{name}.rss"):
+                rows.append((f"{idle:,}", version, *(_cell(figures, f"{name}.{part}", form) for part, form in cells)))
+    return _table(("idle sessions", "DTLS", "VmRSS, KiB", "Pss, KiB", "a session, by VmRSS", "by Pss"), rows)
+
+
+def _storm(options: Options, figures: Figures) -> str:
+    rows = [
+        (what, *(_cell(figures, f"storm.{version}.{name}", form) for version in VERSIONS))
+        for what, name, form in (
+            ("until the last was back, s", "seconds", "{:.1f}"),
+            ("not back", "missing", "{:.0f}"),
+            ("attempts that failed", "failures", "{:.0f}"),
+            (f"posts a second of the {ESTABLISHED} established ones", "established.rate", "{:.0f}"),
+            ("their latency p50, ms", "established.p50", "{:.2f}"),
+            ("p99, ms", "established.p99", "{:.1f}"),
+            ("longest, ms", "established.max", "{:.0f}"),
+            ("their errors", "established.errors", "{:.0f}"),
+        )
+        if figures.spread(f"storm.1.2.{name}")
+    ]
+    return _table((f"{options.storm:,} devices", *(f"DTLS {version}" for version in VERSIONS)), rows)
+
+
+def _flood(options: Options, figures: Figures) -> str:
+    rows = []
+    for name, how in (("loop", "closed loop"), ("paced", "half of that")):
+        if figures.spread(f"flood.{name}.before"):
+            cells = (
+                ("sent", "{:,.0f}"),
+                ("before", "{:,.0f}"),
+                ("during", "{:,.0f}"),
+                ("growth", "{:,.0f}"),
+                ("newcomer", "{:.2f}"),
+            )
+            rows.append((how, *(_cell(figures, f"flood.{name}.{part}", form) for part, form in cells)))
+    heads = (
+        f"{ESTABLISHED} established devices",
+        "hellos sent a second",
+        "posts a second before",
+        "beside the flood",
+        "memory grew by, KiB",
+        "a newcomer was in after, s",
+    )
+    return _table(heads, rows)
+
+
+def _conditions(options: Options) -> str:
+    raised = ", ".join(f"`limits.{key}` = {value}" for key, value in servers.RAISED.items())
+    lines = [
+        f"For handshakes: {raised}. Everything else, and everywhere else, all of it: the gateway's defaults. Sessions "
+        f"come from {ADDRESSES}, so that the limit for one address is not met.",
+        f"The driver's DTLS: `{options.dtls or REQUESTS}` for requests and the newcomer, "
+        f"`{options.dtls or HANDSHAKES}` for handshakes; in memory and storm the gateway's engine, with the version that "
+        "is told. `webrtc` is webrtc-dtls, which has nothing in common with the gateway, and DTLS 1.2; `gateway` is the "
+        "gateway's own engine, `gateway-1.2` the same without 1.3, which libcoap has not. The same driver goes against "
+        "all servers of a comparison.",
+        f"A post is `{PAYLOAD}`; a GET is of libcoap's `/`, a constant text. `coap-server-*` demand and verify a "
+        "client's certificate (`-C`), as the gateway does. Every device has a certificate and a token of its own.",
+        "The direct post is `hyper`'s client, a connection for each of as many tasks as there are sessions. Driver, "
+        "sink and gateway share all cores, but for handshakes, where the server is alone on its one.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _errors(figures: Figures) -> str:
+    return (
+        "\n".join(f"- {line}" for line in figures.errors)
+        or "Nothing: every request, handshake and session was answered."
+    )
+
+
+def _cell(figures: Figures, name: str, form: str) -> str:
+    spread = figures.spread(name)
+    return "–" if spread is None else spread.text(form)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    if not lines:
+        return "Not measured."
+    return "\n".join(["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *lines])

@@ -1,0 +1,77 @@
+"""The rounds: everything once, then everything again, so that a machine that drifts drifts for all alike."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import flood, gets, handshakes, latency, memory, posts, storm
+from .children import Children, Failure
+from .figures import Figures
+from .options import Options
+from .step import Bench, Step
+from .world import World
+
+PARTS = {
+    "posts": posts.steps,
+    "gets": gets.steps,
+    "handshakes": handshakes.steps,
+    "latency": latency.steps,
+    "memory": memory.steps,
+    "storm": storm.steps,
+    "flood": flood.steps,
+}
+
+
+class Progress:
+    """One line for each step, with what it brought and how long all the rest will take."""
+
+    def __init__(self, steps: list[Step], rounds: int) -> None:
+        self._steps = steps
+        self._took: dict[str, float] = {}
+        self._total = len(steps) * rounds
+        self._done = 0
+
+    def begin(self, round_: int, step: Step) -> None:
+        self._done += 1
+        left = self._left(round_)
+        time_left = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+        line = f"[{self._done}/{self._total}, {time_left} left] round {round_}: {step.name}: "
+        print(line, end="", file=sys.stderr, flush=True)
+
+    def end(self, step: Step, took: float, brought: str) -> None:
+        self._took[step.name] = took
+        print(brought, file=sys.stderr, flush=True)
+
+    def _left(self, round_: int) -> float:
+        """What is still to be done, as long as it took last time, or as it says of itself."""
+        whole = [self._took.get(step.name, step.seconds) for step in self._steps]
+        before = (self._done - 1) % len(whole)
+        rounds = self._total // len(whole)
+        return sum(whole[before:]) + sum(whole) * (rounds - round_)
+
+
+def measure(options: Options, figures: Figures) -> bool:
+    """All rounds, and whether each step came to its end: one that fails costs its own figures and no others."""
+    whole = True
+    steps = [step for part in PARTS if part in options.parts for step in PARTS[part](options)]
+    progress = Progress(steps, options.rounds)
+    with tempfile.TemporaryDirectory(prefix="coaps-gateway-bench-") as name:
+        directory = Path(name)
+        print(f"making {options.devices:,} certificates", file=sys.stderr, flush=True)
+        world = World(directory, options)
+        for round_ in range(1, options.rounds + 1):
+            figures.round = round_
+            for step in steps:
+                progress.begin(round_, step)
+                began = time.monotonic()
+                try:
+                    with Children(directory) as children:
+                        brought = step.run(Bench(children, world, figures))
+                except Failure as failure:
+                    brought, whole = f"failed: {failure}", False
+                    figures.complain(step.name, {"failed": str(failure).splitlines()[0]})
+                progress.end(step, time.monotonic() - began, brought)
+    return whole
