@@ -19,13 +19,13 @@ use zeroize::Zeroizing;
 type Suite12 = &'static dyn SupportedDtls12CipherSuite;
 type Suite13 = &'static dyn SupportedDtls13CipherSuite;
 
-/// Ciphers at hand: 600 KiB, and enough for 512 sessions that speak at a time.
-const AT_HAND: usize = 1024;
+/// Ciphers at hand: 2.4 MiB, and enough for 2,048 sessions that speak at a time.
+const AT_HAND: usize = 4096;
 
 /// A cipher at hand, and whose it is.
 type Place = Option<(usize, Box<dyn Cipher>)>;
 
-/// Each cipher has one place it may be at, which it shares with every 1,024th.
+/// Each cipher has one place it may be at, which it shares with every 4,096th.
 static PLACES: [Mutex<Place>; AT_HAND] = [const { Mutex::new(None) }; AT_HAND];
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -241,7 +241,7 @@ mod tests {
         };
         // More than there are places for, so that each finds another's cipher at its own.
         let mut all: Vec<(Box<dyn Cipher>, Vec<u8>)> = Vec::new();
-        for n in 0..400_u16 {
+        for n in 0..1300_u16 {
             let [high, low] = n.to_be_bytes();
             let mut key = [high; 32];
             key[0] = low;
