@@ -64,8 +64,8 @@ fn one_small_round_measures_everything_that_is_promised_without_an_error() {
         ["rate", "per_core", "before", "during", "sent", "p50"].contains(&last)
     });
     let rates: Vec<_> = rates.collect();
-    // Six loops of requests, three of handshakes, two storms, two floods.
-    assert!(rates.len() >= 6 * 2 + 3 * 3 + 2 * 2 + 2 * 3, "{rates:?}");
+    // Seven loops of requests, three of handshakes, two storms, two floods.
+    assert!(rates.len() >= 7 * 2 + 3 * 3 + 2 * 2 + 2 * 3, "{rates:?}");
     for (name, values) in rates {
         let positive = |value: &Value| value.as_f64().is_some_and(|number| number > 0.0);
         assert!(
@@ -75,14 +75,21 @@ fn one_small_round_measures_everything_that_is_promised_without_an_error() {
     }
 
     let bars = table(&report, "Ratios, and what was promised");
-    assert_eq!(bars.len(), 14, "{report}");
+    let (controls, promises): (Vec<_>, Vec<_>) = bars.iter().partition(|bar| bar[1] == "control");
+    assert_eq!((controls.len(), promises.len()), (1, 14), "{report}");
     for bar in &bars {
         assert!(bar[2].starts_with(|c: char| c.is_ascii_digit()), "{bar:?}");
+    }
+    for bar in promises {
         assert!(["meets", "misses"].contains(&bar[3].as_str()), "{bar:?}");
     }
+    // Right below the ratio that it is to be seen beside.
+    assert_eq!(controls[0], &bars[6], "{report}");
+    assert!(bars[5][0].starts_with("p99 latency at half"), "{report}");
+    assert_eq!(controls[0][3], "–", "{report}");
     for (heading, rows) in [
-        ("Telemetry and GETs", 6),
-        ("Processor time a request", 6),
+        ("Telemetry and GETs", 7),
+        ("Processor time a request", 7),
         ("Handshakes", 3),
         ("Resident memory", 4),
         ("The storm", 8),
@@ -105,14 +112,17 @@ fn what_is_missing_is_told_before_anything_is_measured() {
         Command::new("python3").args(["-c", "import sys; print(sys.executable)"]),
         WITHIN,
     );
-    let mut command = Command::new(String::from_utf8_lossy(&python.stdout).trim());
-    command
-        .arg(script)
-        .env("PATH", "")
-        .env("CARGO", "no-such-cargo");
-    let ended = run(&mut command, WITHIN);
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert_eq!(ended.status.code(), Some(2), "{said}");
+    let python = String::from_utf8_lossy(&python.stdout).trim().to_owned();
+    let told = |parts: &[&str]| {
+        let mut command = Command::new(&python);
+        command.arg(&script).args(parts);
+        command.env("PATH", "").env("CARGO", "no-such-cargo");
+        let ended = run(&mut command, WITHIN);
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(2), "{said}");
+        said
+    };
+    let said = told(&[]);
     for program in [
         "coap-server-openssl",
         "coap-server-gnutls",
@@ -122,4 +132,8 @@ fn what_is_missing_is_told_before_anything_is_measured() {
         assert!(said.contains(program), "{said}");
     }
     assert!(said.contains("apt-get install libcoap3-bin"), "{said}");
+    // Latency alone wants the one server that is its control.
+    let said = told(&["--only", "latency"]);
+    assert!(said.contains("coap-server-gnutls"), "{said}");
+    assert!(!said.contains("coap-server-openssl"), "{said}");
 }

@@ -1,4 +1,4 @@
-"""What was promised, and whether it is so.
+"""What was promised, and whether it is so; and what a promise is to be seen beside.
 
 A ratio is taken within each round and its median held against the bar. Where it says *every*, the worst round is:
 what must never happen has not happened seldom enough.
@@ -19,13 +19,14 @@ HALF_OPEN_CAP = 18 * 1024.0
 
 @dataclass(frozen=True)
 class Bar:
-    """One promise."""
+    """One promise, or a control, of which nothing was promised."""
 
     what: str
     bar: str
     # What was seen, in words; None: not measured.
     seen: str | None
-    meets: bool
+    # None: a control.
+    meets: bool | None
 
 
 def all_of(options: Options, figures: Figures) -> list[Bar]:
@@ -62,6 +63,10 @@ def all_of(options: Options, figures: Figures) -> list[Bar]:
             "p99 latency at half the gateway's maximum rate, to the direct post at that rate",
             figures.ratio("half.gateway.p99", "half.direct.p99"),
             3.0,
+        ),
+        _control(
+            "p99 latency of a GET of libcoap GnuTLS, no gateway and no upstream, at that rate, to the same direct post",
+            figures.ratio("half.gnutls.p99", "half.direct.p99"),
         ),
         *_storm(options, figures),
         *_flood(options, figures),
@@ -126,6 +131,10 @@ def _at_least(what: str, ratio: Spread | None, bar: float) -> Bar:
 
 def _at_most(what: str, ratio: Spread | None, bar: float) -> Bar:
     return _bar(what, f"≤ {bar:g} ×", ratio, "{:.2f}", " ×", lambda seen: seen.median <= bar)
+
+
+def _control(what: str, ratio: Spread | None) -> Bar:
+    return Bar(what, "control", ratio and ratio.text("{:.2f}", " ×"), None)
 
 
 def _none(what: str, seen: Spread | None) -> Bar:

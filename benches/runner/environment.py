@@ -21,12 +21,12 @@ OTHER_FILES = 1500
 def prepare(options: Options) -> None:
     """Raises what may be raised, and says all that is missing at once."""
     missing = []
-    if not {"gets", "handshakes"}.isdisjoint(options.parts):
-        for program in LIBCOAP.values():
-            if shutil.which(program) is None:
-                missing.append(
-                    f"{program}: apt-get install libcoap3-bin (Debian 12 or newer), or leave out gets, handshakes"
-                )
+    for library, program in LIBCOAP.items():
+        compared = ["gets", "handshakes", *(["latency"] if library == "gnutls" else [])]
+        if not set(compared).isdisjoint(options.parts) and shutil.which(program) is None:
+            missing.append(
+                f"{program}: apt-get install libcoap3-bin (Debian 12 or newer), or leave out {', '.join(compared)}"
+            )
     if "handshakes" in options.parts and shutil.which("taskset") is None:
         missing.append("taskset: apt-get install util-linux, or leave out handshakes")
     if options.build and shutil.which(_cargo()) is None:

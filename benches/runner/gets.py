@@ -9,7 +9,9 @@ from __future__ import annotations
 from functools import partial
 
 from . import servers
+from .drivers import Result
 from .options import Options
+from .servers import Server
 from .step import Bench, Step, answered
 
 
@@ -21,9 +23,15 @@ def steps(options: Options) -> list[Step]:
 
 
 def gets(library: str, bench: Bench) -> str:
+    result, server = driven(bench, library)
+    return answered(bench, library, result, {"server": server})
+
+
+def driven(bench: Bench, library: str, *pace: str) -> tuple[Result, Server]:
+    """In a closed loop, if no pace is given."""
     server = servers.libcoap(bench.children, bench.world, library)
     # The resource that costs the server least: a constant text.
     driver = bench.drivers.load(
-        "gets", server.address, "", bench.world.fleet, bench.sessions, bench.seconds, watch=[server.pid]
+        "gets", server.address, "", bench.world.fleet, bench.sessions, bench.seconds, *pace, watch=[server.pid]
     )
-    return answered(bench, library, driver.result(), {"server": server})
+    return driver.result(), server

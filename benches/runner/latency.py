@@ -2,11 +2,14 @@
 
 Half of its own maximum would be several times as much for the direct post, and its latency the sink's. Latency counts
 from when a request was due, so that neither side can hide a stall by asking less (coordinated omission).
+
+The direct post has a driver of its own, without DTLS. So there is a control: the load driver, with the same sessions
+at the same rate, asks a server that has nothing of the gateway, libcoap's. What it sees there is no gateway's fault.
 """
 
 from __future__ import annotations
 
-from . import servers
+from . import gets, servers
 from .children import Failure
 from .options import Options
 from .step import Bench, Step, answered
@@ -16,6 +19,7 @@ def steps(options: Options) -> list[Step]:
     return [
         Step("latency of the direct post", options.seconds + 1, direct),
         Step("latency through the gateway", options.seconds + 6, through_the_gateway),
+        Step("latency of libcoap's GETs", options.seconds + 6, libcoaps_gets),
     ]
 
 
@@ -46,6 +50,11 @@ def through_the_gateway(bench: Bench) -> str:
     )
     told = answered(bench, "half.gateway", driver.result(), {"gateway": gateway, "sink": sink})
     return told + _p99(bench, "half.gateway")
+
+
+def libcoaps_gets(bench: Bench) -> str:
+    result, server = gets.driven(bench, "gnutls", *half(bench))
+    return answered(bench, "half.gnutls", result, {"server": server}) + _p99(bench, "half.gnutls")
 
 
 def _p99(bench: Bench, name: str) -> str:

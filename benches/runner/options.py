@@ -14,7 +14,7 @@ PARTS: dict[str, str] = {
     "gets": "GETs answered by libcoap's servers without any upstream; CPU a request",
     "handshakes": "full handshakes a second of the gateway and of libcoap's servers, on one core",
     "memory": "resident memory with idle sessions",
-    "latency": "latency at half the gateway's maximum rate, against the direct post",
+    "latency": "latency at half the gateway's maximum rate, against the direct post; libcoap's as a control",
     "storm": "many devices at once after a restart",
     "flood": "forged ClientHellos, while devices work",
 }

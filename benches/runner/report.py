@@ -13,6 +13,11 @@ from .world import ADDRESSES, ESTABLISHED, HANDSHAKES, PAYLOAD, REQUESTS, VERSIO
 ABSOLUTE = (
     "Figures of one machine, which was this busy with everything at once. They are not comparable between machines."
 )
+CONTROL = (
+    "Nothing is promised of a control. It is the driver that goes against the gateway, with as many sessions and at "
+    "the same rate, against a server in C that answers by itself. What it has above 1 × comes without any gateway: "
+    "from the driver, DTLS, that server, and the machine."
+)
 
 
 def verdict(options: Options, figures: Figures) -> str:
@@ -76,6 +81,8 @@ def _about(options: Options, took: float) -> str:
 
 
 def _verdict(bar: bars.Bar) -> str:
+    if bar.meets is None:
+        return "–"
     return "meets" if bar.meets else "misses"
 
 
@@ -84,7 +91,7 @@ def _bars(options: Options, figures: Figures) -> str:
         (bar.what, bar.bar, bar.seen or "not measured", _verdict(bar) if bar.seen else "–")
         for bar in bars.all_of(options, figures)
     ]
-    return _table(("", "bar", "seen", ""), rows)
+    return _table(("", "bar", "seen", ""), rows) + f"\n\n{CONTROL}"
 
 
 NAMES = {
@@ -94,6 +101,7 @@ NAMES = {
     "gnutls": "GETs of `coap-server-gnutls`",
     "half.direct": "posts straight to the sink, at half the gateway's maximum",
     "half.gateway": "posts through the gateway, at half its maximum",
+    "half.gnutls": "GETs of `coap-server-gnutls`, at half the gateway's maximum",
 }
 
 
