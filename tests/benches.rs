@@ -94,13 +94,80 @@ fn one_small_round_measures_everything_that_is_promised_without_an_error() {
         ("Resident memory", 4),
         ("The storm", 8),
         ("The flood", 2),
+        // One for each step.
+        ("Processor time stolen", 2 + 2 + 3 + 3 + 2 + 2 + 2),
     ] {
         let found = table(&report, heading);
         assert_eq!(found.len(), rows, "{heading}: {found:?}");
     }
+    let stolen = rounds
+        .iter()
+        .filter(|(name, _)| name.starts_with("stolen."));
+    let stolen: Vec<_> = stolen.map(|(_, values)| values["1"].as_f64()).collect();
+    let share = |percent: &Option<f64>| percent.is_some_and(|one| (0.0..=100.0).contains(&one));
+    assert!(stolen.len() == 16 && stolen.iter().all(share), "{stolen:?}");
     // Fleets of a few that came all at once, and one that came beside the flood.
     for bar in bars.iter().filter(|bar| bar[1].contains("every time")) {
         assert_eq!(bar[3], "meets", "{bar:?}");
+    }
+}
+
+/// Prints what the report says of a step, at whose start and end /proc/stat was as in two files.
+const STOLEN: &str = "
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from runner import report, steal
+from runner.figures import Figures
+figures = Figures()
+steal.STAT = Path(sys.argv[2])
+before = steal.Ticks.now()
+steal.STAT = Path(sys.argv[3])
+steal.met(figures, 'a step', before)
+print(report.stolen(figures))
+";
+
+#[test]
+fn what_the_hypervisor_took_is_told_as_a_share_of_all_time_or_as_not_known() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    let told = |before: &str, after: Option<&str>| {
+        std::fs::write(file("before"), before).unwrap();
+        match after {
+            Some(after) => std::fs::write(file("after"), after).unwrap(),
+            None => std::fs::remove_file(file("after")).unwrap(),
+        }
+        let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+        let mut python = Command::new("python3");
+        python.args(["-B", "-c", STOLEN]).arg(benches);
+        let ended = run(python.arg(file("before")).arg(file("after")), WITHIN);
+        assert!(ended.status.success(), "{ended:?}");
+        String::from_utf8(ended.stdout).unwrap()
+    };
+
+    // A guest's time is the user's already: what is stolen is 8 of 80 here, not of 120.
+    let before = "cpu  100 10 50 800 5 1 2 30 40 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+    let after = "cpu  140 10 60 820 6 2 2 38 80 0\ncpu0 9 9 9 9 9 9 9 9 9 9\n";
+    let share = told(before, Some(after));
+    assert!(share.contains("| a step | 10.0 % (10.0–10.0) |"), "{share}");
+
+    for (before, after) in [
+        // Of an old kernel, without the column.
+        (
+            "cpu  100 10 50 800 5 1 2\n",
+            Some("cpu  140 10 60 820 6 2 2\n"),
+        ),
+        (before, Some("cpu0 140 10 60 820 6 2 2 38\n")),
+        (before, Some("cpu  140 10 60 820 6 2 2 more\n")),
+        (before, Some("\n")),
+        (before, Some("")),
+        // The counter stands still, or goes back.
+        (before, Some(before)),
+        (before, Some("cpu  140 10 60 820 6 2 2 29 80 0\n")),
+        (before, None),
+    ] {
+        let share = told(before, after);
+        assert!(share.starts_with("Not known: "), "{after:?}: {share}");
     }
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable, Sequence
 
-from . import bars, environment, servers
+from . import bars, environment, servers, steal
 from .figures import Figures
 from .options import Options
 from .world import ADDRESSES, ESTABLISHED, HANDSHAKES, PAYLOAD, REQUESTS, VERSIONS
@@ -54,6 +54,8 @@ def text(options: Options, figures: Figures, took: float) -> str:
                 _flood(options, figures),
                 "## Machine and versions",
                 _table(("", ""), [*environment.machine(), *environment.versions()]),
+                "## Processor time stolen",
+                stolen(figures),
                 "## Limits raised, and other conditions",
                 _conditions(options),
                 "## What went wrong",
@@ -213,6 +215,12 @@ def _flood(options: Options, figures: Figures) -> str:
         "a newcomer was in after, s",
     )
     return _table(heads, rows)
+
+
+def stolen(figures: Figures) -> str:
+    """What each step has met of it."""
+    rows = steal.rows(figures)
+    return f"{steal.MEANING}\n\n{_table(('', 'stolen'), rows)}" if rows else steal.NOT_KNOWN
 
 
 def _conditions(options: Options) -> str:

@@ -7,10 +7,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import flood, gets, handshakes, latency, memory, posts, storm
+from . import flood, gets, handshakes, latency, memory, posts, steal, storm
 from .children import Children, Failure
 from .figures import Figures
 from .options import Options
+from .steal import Ticks
 from .step import Bench, Step
 from .world import World
 
@@ -66,10 +67,11 @@ def measure(options: Options, figures: Figures) -> bool:
             figures.round = round_
             for step in steps:
                 progress.begin(round_, step)
-                began = time.monotonic()
+                began, ticks = time.monotonic(), Ticks.now()
                 try:
                     with Children(directory) as children:
                         brought = step.run(Bench(children, world, figures))
+                        steal.met(figures, step.name, ticks)
                 except Failure as failure:
                     brought, whole = f"failed: {failure}", False
                     figures.complain(step.name, {"failed": str(failure).splitlines()[0]})

@@ -1,0 +1,75 @@
+"""Processor time that the hypervisor took from this machine while there was something to do.
+
+No process here sees it but by the clock: a request that meets such a gap waits for as long as it lasts, whatever the
+server. So each step is told with the share it met. The kernel counts it, for all cores together, in the first line of
+/proc/stat.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .figures import Figures
+
+STAT = Path("/proc/stat")
+# user, nice, system, idle, iowait, irq, softirq, steal. What follows, time of guests, is within the first two already.
+COLUMNS = 8
+NAME = "stolen."
+
+MEANING = (
+    "The share of the time of all cores, idle time included, that the hypervisor took while there was work for them. "
+    "A request that meets such a gap waits for milliseconds, whoever is to answer it. Counted from a step's start to "
+    "its end, with its servers' start and the driver's handshakes. A hypervisor need not tell: then it is 0, as "
+    "without one."
+)
+NOT_KNOWN = "Not known: `/proc/stat` does not tell it here."
+
+
+@dataclass(frozen=True)
+class Ticks:
+    """Since the machine has started, in the kernel's ticks."""
+
+    total: int
+    stolen: int
+
+    @staticmethod
+    def now() -> Ticks | None:
+        """None: not known."""
+        try:
+            return Ticks.of(STAT.read_text())
+        except OSError:
+            return None
+
+    @staticmethod
+    def of(stat: str) -> Ticks | None:
+        """From /proc/stat's text; None where it has no such line, or a line of an old kernel without the column."""
+        name, *columns = (stat.splitlines() or [""])[0].split() or [""]
+        counted = columns[:COLUMNS]
+        if name != "cpu" or len(counted) < COLUMNS or not all(column.isdecimal() for column in counted):
+            return None
+        ticks = [int(column) for column in counted]
+        return Ticks(sum(ticks), ticks[-1])
+
+
+def percent(before: Ticks | None, after: Ticks | None) -> float | None:
+    """What was stolen between the two, of all the time there was; None: not known."""
+    if before is None or after is None:
+        return None
+    total, stolen = after.total - before.total, after.stolen - before.stolen
+    # A counter that went backwards, as some do when a machine is moved to another host, tells nothing.
+    return 100 * stolen / total if total > 0 and 0 <= stolen <= total else None
+
+
+def met(figures: Figures, step: str, before: Ticks | None) -> None:
+    """Puts into the figures what a step has met that ends now."""
+    share = percent(before, Ticks.now())
+    if share is not None:
+        figures.add({NAME + step: share})
+
+
+def rows(figures: Figures) -> list[tuple[str, str]]:
+    """By step, in the order they were made. None of them where it is not known."""
+    steps = [name for name in figures.rounds if name.startswith(NAME)]
+    spreads = ((name, figures.spread(name)) for name in steps)
+    return [(name[len(NAME) :], spread.text("{:.1f}", " %")) for name, spread in spreads if spread]
