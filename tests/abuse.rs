@@ -23,8 +23,8 @@ use support::mutation::mutated;
 use support::process::now;
 use support::siege::Siege;
 use support::stranger::{
-    ALERT, APPLICATION_DATA, CERTIFICATE, CHANGE_CIPHER_SPEC, Fragment, HANDSHAKE, Stranger,
-    client_13, loopback, record,
+    ALERT, APPLICATION_DATA, CERTIFICATE, CHANGE_CIPHER_SPEC, ClientHello, Fragment, HANDSHAKE,
+    Stranger, client_13, loopback, record,
 };
 use support::wire::Wire;
 use support::world::Wishes;
@@ -142,14 +142,11 @@ async fn records_for_an_epoch_that_has_not_begun_are_not_kept() {
     siege.end("160 MB of epoch 1").await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn five_thousand_hellos_that_nobody_continues_leave_room_for_those_who_do() {
-    let mut siege = Siege::of(short()).await;
-    let gateway = siege.world.address;
+/// Ten thousand hellos from a port of their own each, as a forger would write them, and no socket behind it for an answer.
+async fn hellos(siege: &mut Siege, of: impl Fn(&ClientHello) -> Vec<u8>) {
     for number in 0..10_000usize {
-        // A port of his own each, as a forger would write it, and no socket behind it for an answer.
-        let stranger = Stranger::at(loopback(1 + number / 10), gateway);
-        stranger.send(&siege.hello.with_random(random(number)).first());
+        let stranger = Stranger::at(loopback(1 + number / 10), siege.world.address);
+        stranger.send(&of(&siege.hello.with_random(random(number))));
         siege.sent += 1;
         if siege.sent.is_multiple_of(BURST) {
             siege.pulse().await;
@@ -161,9 +158,36 @@ async fn five_thousand_hellos_that_nobody_continues_leave_room_for_those_who_do(
             siege.another_wave();
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_kept_of_hellos_that_nobody_continues() {
+    let mut siege = Siege::of(short()).await;
+    hellos(&mut siege, ClientHello::first).await;
+    let counted = siege.end("twice 5,000 hellos").await;
+    // All but what the kernel may have lost.
+    assert!(counted.get("cookies_given") >= 9_500);
+    for never in [
+        "unproven_displaced",
+        "unproven_expired",
+        "holders_displaced",
+    ] {
+        assert_eq!(counted.get(never), 0, "{never}: none was half open");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_thousand_hellos_in_pieces_that_nobody_continues_leave_room_for_those_who_do() {
+    let mut siege = Siege::of(short()).await;
+    let in_two_records = |hello: &ClientHello| {
+        let half = hello.len() / 2;
+        let first = hello.fragment(0, 0, 0..half);
+        [first, hello.fragment(1, 0, half..hello.len())].concat()
+    };
+    hellos(&mut siege, in_two_records).await;
     let counted = siege.end("twice 5,000 unproven handshakes").await;
     let (displaced, expired) = (
-        counted.get("unproven_displaced"),
+        counted.get("unproven_displaced") + counted.get("holders_displaced"),
         counted.get("unproven_expired"),
     );
     eprintln!("  {displaced} displaced by newer ones, {expired} expired");

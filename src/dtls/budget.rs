@@ -26,15 +26,20 @@ impl Budget {
         }
     }
 
-    /// Takes one; false if nothing is left.
-    pub fn take(&mut self, now: Instant) -> bool {
+    /// Whether there is something left.
+    pub fn has(&mut self, now: Instant) -> bool {
         let rate = f64::from(self.rate);
         let passed = self
             .refilled
             .map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
         self.refilled = Some(now);
         self.left = (self.left + passed.as_secs_f64() * rate).min(rate);
-        let enough = self.left >= 1.0;
+        self.left >= 1.0
+    }
+
+    /// Takes one; false if nothing is left.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let enough = self.has(now);
         if enough {
             self.left -= 1.0;
         }
@@ -122,16 +127,21 @@ impl ProvenBySource {
         self.count
     }
 
-    /// The oldest of the source that holds most: whose turn it is to make room.
-    pub fn oldest_of_the_greediest(&self) -> Option<SessionId> {
+    /// How many a source has.
+    pub fn held_by(&self, address: IpAddr) -> usize {
+        (self.by_source.get(&source(address))).map_or(0, VecDeque::len)
+    }
+
+    /// The oldest of the source that holds most, and how many that are: whose turn it is to make room.
+    pub fn oldest_of_the_greediest(&self) -> Option<(SessionId, usize)> {
         let oldest = |held: &VecDeque<SessionId>| Some((held.len(), Reverse(*held.front()?)));
         let greediest = self.by_source.values().filter_map(oldest).max();
-        greediest.map(|(_, Reverse(id))| id)
+        greediest.map(|(held, Reverse(id))| (id, held))
     }
 }
 
 /// What counts as one source: an IPv4 address, or the /64 that one IPv6 host commands.
-fn source(address: IpAddr) -> IpAddr {
+pub(super) fn source(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {
@@ -179,9 +189,9 @@ mod tests {
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
         held.add(one, SessionId(1));
         held.add(other, SessionId(2));
-        assert_eq!(held.oldest_of_the_greediest(), Some(SessionId(1)));
+        assert_eq!(held.oldest_of_the_greediest(), Some((SessionId(1), 1)));
         held.add(other, SessionId(3));
-        assert_eq!(held.oldest_of_the_greediest(), Some(SessionId(2)));
+        assert_eq!(held.oldest_of_the_greediest(), Some((SessionId(2), 2)));
         held.remove(other, SessionId(2));
         held.remove(other, SessionId(2));
         assert_eq!((held.count(), held.by_source.len()), (2, 2));

@@ -19,11 +19,15 @@ pub struct Counters {
     pub without_effect: u64,
     /// ClientHellos dropped because `limits.hellos` was spent.
     pub over_hello_budget: u64,
-    /// ClientHellos that continue a handshake we don't have.
+    /// ClientHellos answered with a cookie, of which nothing is kept.
+    pub cookies_given: u64,
+    /// ClientHellos with a cookie that is not ours or too old, or that continue a handshake we don't have.
     pub unknown_cookies: u64,
-    /// ClientHellos dropped because the address had its `limits.handshakes_per_address`.
+    /// ClientHellos dropped because the address had its `limits.handshakes_per_address`, begun or waiting.
     pub over_address_budget: u64,
-    /// ClientHellos dropped because `limits.handshakes` proven handshakes are under way.
+    /// Clients that had given up when their turn came, or whose hello the settings no longer allow.
+    pub guests_gone: u64,
+    /// ClientHellos dropped because `limits.handshakes` are under way, and enough wait for a place.
     pub half_open_full: u64,
     /// Unproven handshakes dropped for newer ones.
     pub unproven_displaced: u64,

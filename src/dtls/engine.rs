@@ -7,12 +7,15 @@
 mod keys;
 mod suites;
 
+use super::cookie::Cookie;
 use super::credentials::ServerCredentials;
+use super::hello::Terms;
 use super::record::alert;
 use super::{Parameters, Versions};
-use dimpl::crypto::{CryptoProvider, aws_lc_rs::default_provider};
-use dimpl::{Config, Dtls, DtlsCertificate, Output};
+use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
+use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
 use keys::{Key, Keys};
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -82,6 +85,7 @@ impl Settings {
         let config = Config::builder()
             .with_crypto_provider(suites::resting(CryptoProvider {
                 key_provider: &Keys,
+                hmac_provider: &CookieSource,
                 ..default_provider()
             }))
             .mtu(parameters.mtu)
@@ -101,20 +105,26 @@ impl Settings {
         })
     }
 
-    /// The cipher suites we take, by number.
-    pub fn cipher_suites(&self) -> Vec<u16> {
-        let dtls12 = self
-            .config
-            .dtls12_cipher_suites()
-            .map(|suite| suite.suite().as_u16());
-        let dtls13 = self
-            .config
-            .dtls13_cipher_suites()
-            .map(|suite| suite.suite().as_u16());
-        match self.versions {
-            Versions::Only12 => dtls12.collect(),
-            Versions::Only13 => dtls13.collect(),
-            Versions::Both => dtls12.chain(dtls13).collect(),
+    /// What we take, by number.
+    pub fn terms(&self) -> Terms {
+        let dtls12 = self.config.dtls12_cipher_suites();
+        let dtls13 = self.config.dtls13_cipher_suites();
+        let groups = self.config.kx_groups();
+        Terms {
+            versions: self.versions,
+            dtls12: match self.versions {
+                Versions::Only13 => Vec::new(),
+                Versions::Only12 | Versions::Both => {
+                    dtls12.map(|suite| suite.suite().as_u16()).collect()
+                }
+            },
+            dtls13: match self.versions {
+                Versions::Only12 => Vec::new(),
+                Versions::Only13 | Versions::Both => {
+                    dtls13.map(|suite| suite.suite().as_u16()).collect()
+                }
+            },
+            groups: groups.map(|group| group.name().as_u16()).collect(),
         }
     }
 }
@@ -125,12 +135,37 @@ pub struct Engine {
     next_timeout: Option<Instant>,
     /// The engine may look for it once more when it learns which version its client speaks, and panics without.
     _key: Arc<Key>,
+    /// The cookie its client has been given already.
+    cookie: Option<Box<Cookie>>,
 }
 
 impl Engine {
     /// A server that waits for a ClientHello.
     pub fn server(settings: &Settings, now: Instant) -> Result<Engine, Failure> {
         guarded(|| Ok(Engine::new(settings, now)))
+    }
+
+    /// A server whose client was given this cookie for these hellos, and returns it next. What the engine says to them
+    /// has been said.
+    pub fn server_after_cookie(
+        settings: &Settings,
+        now: Instant,
+        cookie: Cookie,
+        hellos: &[Vec<u8>],
+    ) -> Result<Engine, Failure> {
+        let mut engine = Engine::server(settings, now)?;
+        engine.cookie = Some(Box::new(cookie));
+        for hello in hellos {
+            engine
+                .receive(now, hello)
+                .map_err(|(failure, _last_words)| failure)?;
+        }
+        Ok(engine)
+    }
+
+    /// Its client has returned the cookie, and it is asked for once.
+    pub fn forget_cookie(&mut self) {
+        self.cookie = None;
     }
 
     /// A client, and its ClientHello. For the demo's device and for tests.
@@ -161,6 +196,7 @@ impl Engine {
             dtls: Box::new(dtls),
             next_timeout: None,
             _key: settings.key.clone(),
+            cookie: None,
         }
     }
 
@@ -170,10 +206,12 @@ impl Engine {
         now: Instant,
         datagram: &[u8],
     ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
+        let given = Given::new(self.cookie.as_deref());
         let outcome = guarded(|| {
             self.dtls.handle_timeout(now)?;
             self.dtls.handle_packet(datagram)
         });
+        drop(given);
         let effects = guarded(|| Ok(self.drain()));
         match (outcome, effects) {
             (Ok(()), Ok(effects)) => Ok(effects),
@@ -254,6 +292,54 @@ impl Engine {
             };
             effects.push(effect);
         }
+    }
+}
+
+thread_local! {
+    /// The cookie of the engine that is at work.
+    static GIVEN: Cell<Option<Cookie>> = const { Cell::new(None) };
+}
+
+/// While it lives, the engine's cookie is this one.
+struct Given;
+
+impl Given {
+    fn new(cookie: Option<&Cookie>) -> Given {
+        GIVEN.set(cookie.copied());
+        Given
+    }
+}
+
+impl Drop for Given {
+    fn drop(&mut self) {
+        GIVEN.set(None);
+    }
+}
+
+/// Lets an engine know its client by a cookie that was given before there was an engine. The engine makes its cookies by
+/// `hmac_sha256`, under a key of its own, and uses that for nothing else: keys are derived by `hmac`.
+#[derive(Debug)]
+struct CookieSource;
+
+impl HmacProvider for CookieSource {
+    fn hmac_sha256(&self, key: &[u8], data: &[u8]) -> Result<[u8; 32], CryptoError> {
+        if let Some(cookie) = GIVEN.get() {
+            return Ok(cookie);
+        }
+        let mut mac = [0; 32];
+        self.hmac(HashAlgorithm::SHA256, key, data, &mut mac)?;
+        Ok(mac)
+    }
+
+    fn hmac(
+        &self,
+        hash: HashAlgorithm,
+        key: &[u8],
+        data: &[u8],
+        out: &mut [u8],
+    ) -> Result<usize, CryptoError> {
+        let provider = default_provider().hmac_provider;
+        provider.hmac(hash, key, data, out)
     }
 }
 

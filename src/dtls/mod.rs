@@ -4,6 +4,8 @@
 //! | Part | Owns |
 //! |---|---|
 //! | [`record`] | a look at headers: what a datagram is before any engine sees it |
+//! | [`hello`] | a whole ClientHello, and its answer without an engine |
+//! | [`cookie`] | cookies that prove an address, of which nothing is kept |
 //! | [`demux`] | which session a datagram belongs to; half-open handshakes and their bounds |
 //! | [`budget`] | how much handshaking strangers may cause |
 //! | [`session`] | one session and its stages |
@@ -24,11 +26,13 @@
 use std::time::Duration;
 
 pub mod budget;
+pub mod cookie;
 mod counters;
 pub mod credentials;
 pub mod demux;
 pub mod engine;
 mod event;
+pub mod hello;
 pub mod record;
 pub mod session;
 
@@ -64,8 +68,9 @@ pub struct Parameters {
     pub sessions: usize,
     /// Half-open handshakes at once.
     pub handshakes: usize,
-    /// ClientHellos a second from unproven addresses, in all.
-    /// Half of them for hellos that begin a handshake, half for those that go on with one.
+    /// ClientHellos a second. Half as many begin a handshake with their cookie, and as many again whose hello comes in pieces
+    /// or must be seen by an engine before there is a cookie, each in all; twice as many are answered with a cookie, and
+    /// once more as many of those that had to come again.
     pub hellos: u32,
     /// Handshakes a second from one proven source address.
     pub handshakes_per_address: u32,

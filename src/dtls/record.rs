@@ -13,13 +13,13 @@ pub mod alert {
     pub const INTERNAL_ERROR: u8 = 80;
 }
 
-const HANDSHAKE: u8 = 22;
+pub(super) const HANDSHAKE: u8 = 22;
 const ALERT: u8 = 21;
-const CLIENT_HELLO: u8 = 1;
+pub(super) const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 
 /// SHA-256 of "HelloRetryRequest": what a ServerHello has for its random when it is one (RFC 8446 §4.1.3).
-const HELLO_RETRY_RANDOM: [u8; 32] = [
+pub(super) const HELLO_RETRY_RANDOM: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
     0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
@@ -51,20 +51,20 @@ pub struct ClientHello {
 }
 
 /// Reads on through a slice; every read may fail and none can panic.
-struct Cursor<'a>(&'a [u8]);
+pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 
 impl<'a> Cursor<'a> {
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (head, tail) = self.0.split_at_checked(length)?;
         self.0 = tail;
         Some(head)
     }
 
-    fn u8(&mut self) -> Option<u8> {
+    pub(super) fn u8(&mut self) -> Option<u8> {
         self.take(1)?.first().copied()
     }
 
-    fn u16(&mut self) -> Option<u16> {
+    pub(super) fn u16(&mut self) -> Option<u16> {
         Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
     }
 
@@ -133,6 +133,32 @@ pub fn is_single_message(datagram: &[u8]) -> bool {
     let header = fragment.take(9).and_then(|_| fragment.u24());
     let is_all = |length| usize::try_from(length).is_ok_and(|length| length == fragment.0.len());
     record.content_type == HANDSHAKE && cursor.0.is_empty() && header.is_some_and(is_all)
+}
+
+/// A ClientHello that is one record, all of it and alone in its datagram: its message number, and its body.
+pub(super) fn whole_client_hello(datagram: &[u8]) -> Option<(u16, &[u8])> {
+    let (length, sequence, body) = client_hello_start(datagram)?;
+    (length == body.len() && is_single_message(datagram)).then_some((sequence, body))
+}
+
+/// The first fragment of a ClientHello that has others: its message number, and as much of its body.
+pub(super) fn first_client_hello_fragment(datagram: &[u8]) -> Option<(u16, &[u8])> {
+    let (length, sequence, start) = client_hello_start(datagram)?;
+    (start.len() < length).then_some((sequence, start))
+}
+
+/// The length of a ClientHello's body, its message number, and what its first record has of it.
+fn client_hello_start(datagram: &[u8]) -> Option<(usize, u16, &[u8])> {
+    let record = next_record(&mut Cursor(datagram))?;
+    let mut fragment = Cursor(record.fragment);
+    let kind = fragment.u8()?;
+    let (length, sequence) = (fragment.u24()?, fragment.u16()?);
+    let (offset, here) = (fragment.u24()?, fragment.u24()?);
+    let start = fragment.take(usize::try_from(here).ok()?)?;
+    let begins = record.content_type == HANDSHAKE
+        && record.epoch == 0
+        && (kind, offset) == (CLIENT_HELLO, 0);
+    begins.then_some((usize::try_from(length).ok()?, sequence, start))
 }
 
 /// Reads a handshake message of type ClientHello after its type (RFC 6347 §4.2.2, RFC 5246 §7.4.1.2).

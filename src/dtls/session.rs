@@ -10,6 +10,7 @@
 //! nothing goes out by timer. *Proven*: the engine has accepted a cookie; the handshake runs under
 //! its deadline. *Established*: the client's key is proven and its certificate accepted.
 
+use super::cookie;
 use super::engine::{Effect, Engine};
 use super::record;
 use crate::timers;
@@ -65,6 +66,8 @@ pub struct Session {
     pub engine: Engine,
     /// The random of the ClientHello it began with.
     pub random: [u8; 32],
+    /// When it did.
+    pub began: Instant,
     /// When it ends, unless something happens before.
     pub deadline: Instant,
     /// Bytes it may still be sent while it is unproven: those that came, less those that went.
@@ -82,12 +85,19 @@ pub struct Session {
 
 impl Session {
     /// A session at its first ClientHello.
-    pub fn new(path: Path, engine: Engine, random: [u8; 32], deadline: Instant) -> Session {
+    pub fn new(
+        path: Path,
+        engine: Engine,
+        random: [u8; 32],
+        now: Instant,
+        deadline: Instant,
+    ) -> Session {
         Session {
             path,
             stage: Stage::Unproven,
             engine,
             random,
+            began: now,
             deadline,
             credit: 0,
             certificate: None,
@@ -96,6 +106,17 @@ impl Session {
             timer: timers::Slot::default(),
             next_plaintext_sequence: 0,
         }
+    }
+
+    /// So many records have been sent before there was a session: cookies.
+    pub fn has_been_answered(&mut self, records: u16) {
+        self.next_plaintext_sequence = records.into();
+    }
+
+    /// Whether a hello with this random and a good cookie is a late copy of the one that this began with. A device whose
+    /// random numbers are the same after each restart begins with that one, too, but seldom as soon.
+    pub fn began_with(&self, now: Instant, random: &[u8; 32]) -> bool {
+        self.random == *random && now.saturating_duration_since(self.began) < cookie::LASTS
     }
 
     /// When the session wants attention, if nothing comes from its peer.

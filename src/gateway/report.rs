@@ -75,6 +75,8 @@ pub struct Levels {
     pub unregistered_sessions: usize,
     /// Half-open handshakes.
     pub half_open: usize,
+    /// Clients that wait for one.
+    pub waiting: usize,
     /// Devices in the registry.
     pub devices: usize,
     /// Requests of devices that are not answered yet.

@@ -1,7 +1,13 @@
 //! Letting strangers begin: what a ClientHello may cause, and what not (RFC 6347 §4.2.1).
+//!
+//! Nearly all are answered by [`super::welcome`], and nothing is kept of them. The others (in fragments, mostly) need an
+//! engine before their address is proven, and that has a budget.
 
 use super::{Demux, Route};
+use crate::dtls::budget::source;
+use crate::dtls::cookie::Cookie;
 use crate::dtls::engine::Engine;
+use crate::dtls::hello::{self, Opening};
 use crate::dtls::record::{self, ClientHello, alert};
 use crate::dtls::session::{Path, Session, SessionId, Stage};
 use crate::dtls::{Event, HandshakeFailure, OFFERED_SHOWN};
@@ -21,25 +27,69 @@ impl Demux {
             session.is_some_and(|session| session.random == hello.random)
         });
         let unproven = self.hellos.get(&(path, hello.random)).copied();
-        if let Some(id) = proven.or(unproven) {
+        // An engine knows its own cookies alone. A client that was given one by us as well may have heard of that first.
+        let outrun =
+            unproven.filter(|_| !self.is_closed && self.returns_cookie(now, path, datagram));
+        if let Some(id) = outrun {
+            self.remove(id);
+        } else if let Some(id) = proven.or(unproven) {
             return self.repeat_hello(now, id, datagram);
         }
         if self.is_closed {
             self.counters.hellos_while_closed += 1;
             return;
         }
-        if !self.new_hellos.take(now) {
+        // Before anything is read of it, or made for it.
+        if hello.message_sequence == 0 && !self.may_answer(now, path, &hello.random) {
             self.counters.over_hello_budget += 1;
             return;
         }
-        let stranger = route.established.is_none() && route.proven.is_none();
+        let is_full = self.is_full_for(route);
+        let source = source(path.remote.ip());
+        // Not where that has no budget left: anyone can forge a piece, and have the source's next hello wait for it.
+        let is_in_pieces = hello.message_sequence == 0
+            && self.in_pieces.has(&source)
+            && self.new_hellos.has(now)
+            && self.in_pieces.take(&source);
+        if !is_full
+            && !is_in_pieces
+            && let Some(opening) = Opening::read(datagram, &self.terms)
+        {
+            return self.receive_opening(now, path, route, &opening, datagram);
+        }
+        let given = self.cookie_in_fragment(now, path, hello, datagram);
+        if given.is_some() && self.per_address.is_exhausted(now, path.remote.ip()) {
+            self.counters.over_address_budget += 1;
+            return;
+        }
+        // Who has proven its address waits neither behind those who have not, nor before those with a whole hello.
+        let budget = match given {
+            Some(_) => &mut self.pieces_with_cookie,
+            None => &mut self.new_hellos,
+        };
+        if !budget.take(now) {
+            self.counters.over_hello_budget += 1;
+            return;
+        }
+        if is_full {
+            return self.refuse_another(path, route, hello.message_sequence);
+        }
+        let stranger = self.is_strangers(path, route);
         // A hello that continues a handshake we don't have (any more). A new engine could not know
         // its cookie, and making one would cost a handshake that can still complete its place. The
         // client had better begin anew: RFC 9147 §5.1 has this alert for a cookie that is not valid.
-        if hello.message_sequence != 0 {
+        if hello.message_sequence != 0 && given.is_none() {
             self.counters.unknown_cookies += 1;
+            if hello::is_in_pieces(datagram) {
+                self.in_pieces.put(&source);
+            }
             if stranger {
-                self.transmit(path, record::fatal_alert(0, alert::ILLEGAL_PARAMETER));
+                // After the answer it has got.
+                let sequence = u64::from(hello.message_sequence);
+                self.transmit(
+                    path,
+                    record::fatal_alert(sequence, alert::ILLEGAL_PARAMETER),
+                );
             }
             return;
         }
@@ -60,16 +110,6 @@ impl Demux {
                 .push_back(Event::HandshakeFailed { path, failure });
             return;
         }
-        if self.established() >= self.parameters.sessions && route.established.is_none() {
-            self.counters.sessions_full += 1;
-            if stranger {
-                self.transmit(path, record::fatal_alert(0, alert::INTERNAL_ERROR));
-            }
-            let failure = HandshakeFailure::SessionsFull;
-            self.events
-                .push_back(Event::HandshakeFailed { path, failure });
-            return;
-        }
         if self.per_address.is_exhausted(now, path.remote.ip()) {
             self.counters.over_address_budget += 1;
             return;
@@ -78,23 +118,60 @@ impl Demux {
             self.counters.half_open_full += 1;
             return;
         }
-        let Ok(engine) = Engine::server(&self.settings, now) else {
+        let engine = match given {
+            Some((sequence, cookie)) => {
+                let before = hello::before_fragment(&hello.random, sequence, &self.terms);
+                Engine::server_after_cookie(&self.settings, now, cookie, &before)
+            }
+            None => Engine::server(&self.settings, now),
+        };
+        let Ok(engine) = engine else {
             self.counters.engine_failures += 1;
             return;
         };
-        let id = SessionId(self.next_id);
-        self.next_id += 1;
         let deadline = now + self.parameters.unproven_timeout;
-        let session = Session::new(path, engine, hello.random, deadline);
-        self.sessions.insert(id, Box::new(session));
-        self.routes.entry(path).or_default().unproven = Some(id);
-        self.hellos.insert((path, hello.random), id);
-        self.forget_settled();
-        self.unproven.push_back(id);
-        self.half_open += 1;
-        // Whatever becomes of its hello, it ends at its deadline.
-        self.arm(id);
+        let mut session = Session::new(path, engine, hello.random, now, deadline);
+        session.has_been_answered(given.map_or(0, |(sequence, _)| sequence));
+        if given.is_some() {
+            // Whether or not the rest comes.
+            self.per_address.count(now, path.remote.ip());
+        }
+        let id = self.add(session);
         self.feed_hello(now, id, datagram);
+    }
+
+    /// Whether nobody there has proven anything: what ends a handshake may be sent there.
+    pub(super) fn is_strangers(&self, path: Path, route: Route) -> bool {
+        route.established.is_none() && route.proven.is_none() && !self.waiting.has(path)
+    }
+
+    /// Whether one more session on this path would be too many.
+    pub(super) fn is_full_for(&self, route: Route) -> bool {
+        self.established() >= self.parameters.sessions && route.established.is_none()
+    }
+
+    /// Tells a client that there are sessions enough, after as many messages.
+    pub(super) fn refuse_another(&mut self, path: Path, route: Route, answered: u16) {
+        self.counters.sessions_full += 1;
+        if self.is_strangers(path, route) {
+            let alert = record::fatal_alert(answered.into(), alert::INTERNAL_ERROR);
+            self.transmit(path, alert);
+        }
+        let failure = HandshakeFailure::SessionsFull;
+        self.events
+            .push_back(Event::HandshakeFailed { path, failure });
+    }
+
+    /// The cookie of a hello that does not come whole, if we have given it, and which of the client's messages it is in.
+    fn cookie_in_fragment(
+        &mut self,
+        now: Instant,
+        path: Path,
+        hello: &ClientHello,
+        datagram: &[u8],
+    ) -> Option<(u16, Cookie)> {
+        let found = hello::cookie_of_fragment(datagram);
+        found.filter(|(_, cookie)| self.cookies.is_valid(now, path, &hello.random, cookie))
     }
 
     /// Gives a hello, or a piece of one, to a handshake under way. New handshakes have a budget of
@@ -126,12 +203,12 @@ impl Demux {
 
     pub(super) fn shares_a_suite_with(&self, hello: &ClientHello) -> bool {
         let mut offered = hello.cipher_suites.iter();
-        offered.any(|suite| self.cipher_suites.contains(suite))
+        offered.any(|suite| self.terms.dtls12.contains(suite) || self.terms.dtls13.contains(suite))
     }
 
     /// Drops from the front of the queue what is no longer unproven. All wait equally long, so what
     /// is behind a live one is younger than `unproven_timeout`: the queue stays bounded.
-    fn forget_settled(&mut self) {
+    pub(super) fn forget_settled(&mut self) {
         while let Some(id) = self.unproven.front() {
             let session = self.sessions.get(id);
             if session.is_some_and(|session| session.stage == Stage::Unproven) {

@@ -8,7 +8,7 @@
 //!
 //! | First record | goes to |
 //! |---|---|
-//! | ClientHello | the handshake that began with the same random, else a new one |
+//! | ClientHello | the handshake that began with the same random, else a cookie or, with one, a new one |
 //! | later fragment of a ClientHello | the newest unproven handshake, else the proven one |
 //! | another in epoch 0 | the proven handshake and the established session |
 //! | protected | the established session and the proven handshake |
@@ -16,22 +16,38 @@
 mod admission;
 mod ending;
 mod holdings;
+mod marks;
 mod progress;
+mod waiting;
+mod welcome;
 
 use super::budget::{Budget, PerAddress, ProvenBySource};
+use super::cookie::Cookies;
 use super::credentials::ClientPolicy;
 use super::engine::Settings;
+use super::hello::Terms;
 use super::record::{self, Datagram};
 use super::session::{Path, Session, SessionId, Stage};
 use super::{Counters, EndReason, Event, HandshakeFailure, Parameters, Refusal, Transmit};
 use crate::timers::Timers;
 use holdings::Holdings;
+use marks::Marks;
 use rustls_pki_types::UnixTime;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
+use waiting::Waiting;
 
 /// Sessions whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
+
+/// Cookies given, for each hello a second that may cost an engine. Each takes a MAC and a datagram, and no memory.
+const ANSWERS: u32 = 2;
+
+/// Places for hellos that were not answered: one stays for seconds under 50,000 others a second.
+const UNANSWERED: usize = 1 << 18;
+
+/// Places for sources whose hellos come in pieces: they are few.
+const IN_PIECES: usize = 1 << 12;
 
 /// The sessions of one path.
 #[derive(Debug, Default, Clone, Copy)]
@@ -60,7 +76,8 @@ impl Route {
 pub struct Demux {
     parameters: Parameters,
     settings: Settings,
-    cipher_suites: Vec<u16>,
+    terms: Terms,
+    cookies: Cookies,
     policy: ClientPolicy,
     /// Counts policies.
     policy_number: u32,
@@ -80,6 +97,20 @@ pub struct Demux {
     proven_by_source: ProvenBySource,
     /// What their engines keep.
     holdings: Holdings,
+    /// Clients with a valid cookie, until a handshake may begin.
+    waiting: Waiting,
+    /// When to think of them, if not before.
+    look_at: Option<Instant>,
+    beginnings: Budget,
+    /// The same for those whose hello comes in pieces.
+    pieces_with_cookie: Budget,
+    /// Answers to hellos that are not known, and to those that come again.
+    answers: Budget,
+    answers_to_repeats: Budget,
+    /// Hellos that were not answered: a client sends its own again, and a forger another.
+    unanswered: Marks,
+    /// Sources of hellos that come in pieces when there is a cookie in them: their next one gets an engine that sees both.
+    in_pieces: Marks,
     new_hellos: Budget,
     repeated_hellos: Budget,
     per_address: PerAddress,
@@ -93,7 +124,16 @@ impl Demux {
     /// No sessions yet.
     pub fn new(parameters: Parameters, settings: Settings, policy: ClientPolicy) -> Demux {
         Demux {
-            cipher_suites: settings.cipher_suites(),
+            terms: settings.terms(),
+            cookies: Cookies::default(),
+            waiting: Waiting::new(parameters.handshakes, parameters.handshakes_per_address),
+            look_at: None,
+            beginnings: Budget::new(parameters.hellos.div_ceil(2)),
+            pieces_with_cookie: Budget::new(parameters.hellos.div_ceil(2)),
+            answers: Budget::new(parameters.hellos.saturating_mul(ANSWERS)),
+            answers_to_repeats: Budget::new(parameters.hellos),
+            unanswered: Marks::new(UNANSWERED),
+            in_pieces: Marks::new(IN_PIECES),
             new_hellos: Budget::new(parameters.hellos.div_ceil(2)),
             repeated_hellos: Budget::new(parameters.hellos.div_ceil(2)),
             holdings: Holdings::new(parameters.handshakes),
@@ -126,7 +166,7 @@ impl Demux {
 
     /// What handshakes that begin from now on are made by.
     pub fn set_engine(&mut self, settings: Settings) {
-        self.cipher_suites = settings.cipher_suites();
+        self.terms = settings.terms();
         self.settings = settings;
     }
 
@@ -149,6 +189,7 @@ impl Demux {
     /// No handshake begins from now on. Newcomers are not answered: they try again, and may find another gateway.
     pub fn refuse_newcomers(&mut self) {
         self.is_closed = true;
+        self.waiting.clear();
     }
 
     /// A datagram came.
@@ -187,6 +228,7 @@ impl Demux {
 
     /// Does what time demands.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.let_in(now);
         for _ in 0..TIMERS_PER_CALL {
             let Some(id) = self.timers.pop_due(now) else {
                 return;
@@ -222,7 +264,10 @@ impl Demux {
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        [self.timers.next(), self.look_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What happened, in order.
@@ -260,6 +305,11 @@ impl Demux {
         self.half_open
     }
 
+    /// Clients with a cookie that wait for a place among them.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Times that something is to be done at.
     pub fn timers(&self) -> usize {
         self.timers.len()
@@ -273,6 +323,7 @@ impl Demux {
             hellos: self.hellos.len(),
             timers: self.timers.len(),
             unproven_queue: self.unproven.len(),
+            waiting: self.waiting.len(),
         }
     }
 
@@ -297,6 +348,7 @@ pub(crate) struct Load {
     pub(crate) hellos: usize,
     pub(crate) timers: usize,
     pub(crate) unproven_queue: usize,
+    pub(crate) waiting: usize,
 }
 
 #[cfg(test)]

@@ -111,6 +111,7 @@ impl Demux {
             return;
         };
         session.stage = Stage::Proven;
+        session.engine.forget_cookie();
         session.deadline = now + self.parameters.handshake_timeout;
         let (path, random) = (session.path, session.random);
         self.hellos.remove(&(path, random));
@@ -124,9 +125,8 @@ impl Demux {
         // Whoever stalls handshakes after the cookie must not keep others out: proven ones leave a
         // tenth of the places to newcomers, and room is made by the source that holds most.
         self.proven_by_source.add(path.remote.ip(), id);
-        let most = self.parameters.handshakes - self.parameters.handshakes / 10;
-        if self.proven_by_source.count() > most.max(1)
-            && let Some(oldest) = self.proven_by_source.oldest_of_the_greediest()
+        if self.proven_by_source.count() > self.places_for_proven()
+            && let Some((oldest, _)) = self.proven_by_source.oldest_of_the_greediest()
         {
             self.counters.proven_displaced += 1;
             self.remove(oldest);

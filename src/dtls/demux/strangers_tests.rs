@@ -73,6 +73,7 @@ impl Bench {
         for datagram in datagrams {
             self.demux.receive(self.now, path(port), datagram);
         }
+        self.demux.handle_timeout(self.now);
         let answers: Vec<_> = std::iter::from_fn(|| self.demux.poll_transmit()).collect();
         let said = answers.into_iter().flat_map(|answer| {
             packets(

@@ -13,6 +13,8 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 mod bounds;
+mod cookies;
+mod crowding;
 
 fn credentials() -> ServerCredentials {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
@@ -29,12 +31,15 @@ fn path(port: u16) -> Path {
     }
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// A gateway's sessions, a clock, and clients on a link without loss.
 struct Bench {
     demux: Demux,
     now: Instant,
     client: Settings,
     events: Vec<Event>,
+    on_its_way: Vec<Transmit>,
 }
 
 /// A device.
@@ -58,6 +63,7 @@ impl Bench {
             now: Instant::now(),
             client,
             events: Vec::new(),
+            on_its_way: Vec::new(),
         }
     }
 
@@ -85,6 +91,7 @@ impl Bench {
         for datagram in &outbox {
             self.demux.receive(self.now, client.path, datagram);
         }
+        self.demux.handle_timeout(self.now);
         let inbox = self.sent(client.path);
         for datagram in &inbox {
             let effects = client
@@ -98,11 +105,30 @@ impl Bench {
         !(outbox.is_empty() && inbox.is_empty())
     }
 
+    /// A hello that an engine must see before its address is proven: one datagram, but two records.
+    fn hello_in_records(&self, port: u16) -> Vec<u8> {
+        let hello = self.client(port).outbox.remove(0);
+        let (header, message) = (&hello[..11], &hello[13..]);
+        let half = (message.len() - 12) / 2;
+        let body = &message[12..];
+        let record = |number: u8, offset: usize, piece: &[u8]| {
+            let size = u16::try_from(12 + piece.len()).unwrap().to_be_bytes();
+            let offset = u32::try_from(offset).unwrap().to_be_bytes();
+            let length = u32::try_from(piece.len()).unwrap().to_be_bytes();
+            let header = [&header[..10], &[number], &size, &message[..6]].concat();
+            [&header, &offset[1..], &length[1..], piece].concat()
+        };
+        [record(0, 0, &body[..half]), record(1, half, &body[half..])].concat()
+    }
+
+    /// What has been sent there. The rest stays on its way.
     fn sent(&mut self, path: Path) -> Vec<Vec<u8>> {
-        std::iter::from_fn(|| self.demux.poll_transmit())
-            .filter(|transmit| transmit.path == path)
-            .map(|transmit| transmit.datagram)
-            .collect()
+        let more = std::iter::from_fn(|| self.demux.poll_transmit());
+        self.on_its_way.extend(more);
+        let there = self
+            .on_its_way
+            .extract_if(.., |transmit| transmit.path == path);
+        there.map(|transmit| transmit.datagram).collect()
     }
 
     fn established(&mut self, client: &mut Client) -> SessionId {
@@ -140,6 +166,57 @@ impl Client {
         let effects = self.engine.send(now, bytes).unwrap();
         self.take(effects);
     }
+}
+
+fn in_version(versions: Versions) -> Bench {
+    Bench::new(Parameters {
+        versions,
+        ..Parameters::default()
+    })
+}
+
+/// The hello of another client, in whichever version.
+fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
+    let parameters = Parameters {
+        versions,
+        ..Parameters::default()
+    };
+    let settings = Settings::new(&credentials(), &parameters).unwrap();
+    let (_, effects) = Engine::client(&settings, bench.now).unwrap();
+    let first = effects.into_iter().find_map(|effect| match effect {
+        Effect::Transmit(datagram) => Some(datagram),
+        _ => None,
+    });
+    first.unwrap()
+}
+
+/// Cuts a datagram of one handshake message into records of `length` bytes of it at most.
+fn fragmented(datagram: &[u8], length: usize) -> Vec<Vec<u8>> {
+    let (header, message) = (&datagram[..11], &datagram[13..]);
+    let (kind_and_length, body) = (&message[..6], &message[12..]);
+    let mut fragments = Vec::new();
+    for (number, piece) in body.chunks(length).enumerate() {
+        let mut record = header.to_vec();
+        record[10] = u8::try_from(number).unwrap();
+        let size = u16::try_from(12 + piece.len()).unwrap();
+        record.extend(size.to_be_bytes());
+        record.extend(kind_and_length);
+        let offset = u32::try_from(number * length).unwrap();
+        record.extend(&offset.to_be_bytes()[1..]);
+        record.extend(&u32::try_from(piece.len()).unwrap().to_be_bytes()[1..]);
+        record.extend(piece);
+        fragments.push(record);
+    }
+    fragments
+}
+
+/// The device's hello with its cookie, in pieces of so many bytes, after the first.
+fn in_pieces(device: &mut Client, length: usize) -> Vec<Vec<u8>> {
+    let mut pieces = fragmented(&device.outbox.remove(0), length);
+    for piece in &mut pieces {
+        piece[10] += 1;
+    }
+    pieces
 }
 
 #[test]
@@ -285,15 +362,17 @@ fn a_device_that_loses_power_in_mid_handshake_can_begin_again_at_once() {
 #[test]
 fn nothing_larger_than_what_came_in_goes_to_an_unproven_address_and_nothing_by_timer() {
     let mut bench = Bench::new(Parameters::default());
-    let client = bench.client(1);
-    let hello = client.outbox.first().unwrap();
-    bench.demux.receive(bench.now, client.path, hello);
-    let answered: usize = bench.sent(client.path).iter().map(Vec::len).sum();
-    assert!(answered > 0 && answered <= hello.len());
-    for _ in 0..12 {
-        bench.pass(Duration::from_secs(1));
+    let whole = bench.client(1).outbox.remove(0);
+    for (hello, kept) in [(whole, 0), (bench.hello_in_records(1), 1)] {
+        bench.demux.receive(bench.now, path(1), &hello);
+        assert_eq!(bench.demux.half_open(), kept);
+        let answered: usize = bench.sent(path(1)).iter().map(Vec::len).sum();
+        assert!(answered > 0 && answered <= hello.len());
+        for _ in 0..12 {
+            bench.pass(Duration::from_secs(1));
+        }
+        assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
     }
-    assert_eq!(bench.sent(client.path), Vec::<Vec<u8>>::new());
     assert_eq!(bench.demux.half_open(), 0, "forgotten after 10 s");
     assert_eq!(bench.demux.counters().unproven_expired, 1);
     assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
@@ -302,9 +381,9 @@ fn nothing_larger_than_what_came_in_goes_to_an_unproven_address_and_nothing_by_t
 #[test]
 fn a_trickle_of_abandoned_hellos_leaves_nothing_behind() {
     let mut bench = Bench::new(Parameters::default());
-    let hello = bench.client(2).outbox;
+    let hello = bench.hello_in_records(2);
     for port in 1000..2000 {
-        bench.demux.receive(bench.now, path(port), &hello[0]);
+        bench.demux.receive(bench.now, path(port), &hello);
         bench.pass(Duration::from_millis(500));
         assert!(bench.demux.unproven.len() <= 21, "ten seconds' worth");
     }
@@ -319,9 +398,9 @@ fn half_open_handshakes_are_bounded_and_a_proven_one_survives_a_flood() {
     let mut device = bench.client(1);
     bench.step(&mut device);
     bench.step(&mut device);
-    let hello = bench.client(2).outbox;
+    let hello = bench.hello_in_records(2);
     for port in 1000..1500 {
-        bench.demux.receive(bench.now, path(port), &hello[0]);
+        bench.demux.receive(bench.now, path(port), &hello);
         assert!(bench.demux.half_open() <= 10);
     }
     assert_eq!(bench.demux.counters().unproven_displaced, 491);
@@ -334,13 +413,13 @@ fn hellos_of_strangers_have_a_budget_before_any_engine_exists() {
         hellos: 20,
         ..Parameters::default()
     });
-    let hello = bench.client(2).outbox;
+    let hello = bench.hello_in_records(2);
     for port in 1000..1100 {
-        bench.demux.receive(bench.now, path(port), &hello[0]);
+        bench.demux.receive(bench.now, path(port), &hello);
     }
     assert_eq!(bench.demux.half_open(), 10, "half of them may begin");
     for _ in 0..100 {
-        bench.demux.receive(bench.now, path(1000), &hello[0]);
+        bench.demux.receive(bench.now, path(1000), &hello);
     }
     assert_eq!(bench.demux.counters().over_hello_budget, 90 + 90);
 }

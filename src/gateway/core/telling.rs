@@ -43,6 +43,7 @@ impl Core {
             sessions: self.demux.established(),
             unregistered_sessions: self.peers.without_device(),
             half_open: self.demux.half_open(),
+            waiting: self.demux.waiting(),
             devices: self.registry.len(),
             open_requests: self.tallies.answers.open(),
             in_flight: self.in_flight,

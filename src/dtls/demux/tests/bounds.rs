@@ -2,50 +2,6 @@
 
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
-
-fn in_version(versions: Versions) -> Bench {
-    Bench::new(Parameters {
-        versions,
-        ..Parameters::default()
-    })
-}
-
-/// The hello of another client, in whichever version.
-fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
-    let parameters = Parameters {
-        versions,
-        ..Parameters::default()
-    };
-    let settings = Settings::new(&credentials(), &parameters).unwrap();
-    let (_, effects) = Engine::client(&settings, bench.now).unwrap();
-    let first = effects.into_iter().find_map(|effect| match effect {
-        Effect::Transmit(datagram) => Some(datagram),
-        _ => None,
-    });
-    first.unwrap()
-}
-
-/// Cuts a datagram of one handshake message into records of `length` bytes of it at most.
-fn fragmented(datagram: &[u8], length: usize) -> Vec<Vec<u8>> {
-    let (header, message) = (&datagram[..11], &datagram[13..]);
-    let (kind_and_length, body) = (&message[..6], &message[12..]);
-    let mut fragments = Vec::new();
-    for (number, piece) in body.chunks(length).enumerate() {
-        let mut record = header.to_vec();
-        record[10] = u8::try_from(number).unwrap();
-        let size = u16::try_from(12 + piece.len()).unwrap();
-        record.extend(size.to_be_bytes());
-        record.extend(kind_and_length);
-        let offset = u32::try_from(number * length).unwrap();
-        record.extend(&offset.to_be_bytes()[1..]);
-        record.extend(&u32::try_from(piece.len()).unwrap().to_be_bytes()[1..]);
-        record.extend(piece);
-        fragments.push(record);
-    }
-    fragments
-}
-
 #[test]
 fn a_proven_handshake_that_is_not_completed_ends_after_its_deadline_whatever_else_comes() {
     let mut bench = Bench::new(Parameters::default());
@@ -79,7 +35,7 @@ fn a_proven_handshake_that_is_not_completed_ends_after_its_deadline_whatever_els
 #[test]
 fn a_hello_repeated_for_ever_does_not_extend_an_unproven_deadline() {
     let mut bench = Bench::new(Parameters::default());
-    let hello = bench.client(1).outbox.remove(0);
+    let hello = bench.hello_in_records(1);
     for second in 0..10 {
         bench.demux.receive(bench.now, path(1), &hello);
         assert_eq!(bench.demux.half_open(), 1, "{second} s");
@@ -119,53 +75,6 @@ fn handshakes_of_one_path_go_on_side_by_side_in_whichever_versions() {
 }
 
 #[test]
-fn a_hello_that_continues_nothing_costs_no_engine_and_is_told_to_begin_anew() {
-    for versions in [Versions::Only12, Versions::Only13] {
-        let mut bench = in_version(versions);
-        let mut device = bench.client(1);
-        bench.step(&mut device);
-        let continuation = device.outbox[0].clone();
-        bench.pass(11 * SECOND);
-        assert!(bench.demux.sessions.is_empty());
-        bench.demux.receive(bench.now, device.path, &continuation);
-        assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
-        assert_eq!(bench.demux.counters().unknown_cookies, 1);
-        let illegal_parameter = record::fatal_alert(0, 47);
-        assert_eq!(bench.sent(device.path), [illegal_parameter]);
-
-        // But not where a device has a session: its address may be forged.
-        let mut device = bench.client(2);
-        bench.established(&mut device);
-        bench.demux.receive(bench.now, device.path, &continuation);
-        assert_eq!(bench.demux.counters().unknown_cookies, 2);
-        assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
-    }
-}
-
-#[test]
-fn a_cookie_for_someone_else_ends_that_handshake_alone_and_its_client_is_told() {
-    let mut bench = in_version(Versions::Only13);
-    let mut device = bench.client(1);
-    let hello = device.outbox.remove(0);
-    // The answer to a forger on the same address comes first, and the device takes it for its own.
-    let forged = forged_hello(&bench, Versions::Only13);
-    bench.demux.receive(bench.now, device.path, &forged);
-    let misleading = bench.sent(device.path).remove(0);
-    bench.demux.receive(bench.now, device.path, &hello);
-    bench.sent(device.path);
-    let effects = device.engine.receive(bench.now, &misleading).unwrap();
-    device.take(effects);
-    bench
-        .demux
-        .receive(bench.now, device.path, &device.outbox[0]);
-    assert_eq!(bench.sent(device.path), [record::fatal_alert(1, 47)]);
-    assert_eq!(bench.demux.counters().unproven_failed, 1);
-    assert_eq!(bench.demux.half_open(), 1, "the forger's own");
-    let mut again = bench.client(1);
-    bench.established(&mut again);
-}
-
-#[test]
 fn hellos_from_a_forged_address_do_not_use_up_its_share() {
     let mut bench = Bench::new(Parameters {
         handshakes_per_address: 2,
@@ -189,7 +98,7 @@ fn a_hello_beyond_its_addresss_share_costs_no_engine_and_leaves_nothing_behind()
     });
     let mut device = bench.client(1);
     bench.established(&mut device);
-    let hello = bench.client(9).outbox.remove(0);
+    let hello = bench.hello_in_records(9);
     for port in 1000..1100 {
         bench.demux.receive(bench.now, path(port), &hello);
     }
@@ -201,38 +110,6 @@ fn a_hello_beyond_its_addresss_share_costs_no_engine_and_leaves_nothing_behind()
         (1, 1)
     );
     assert!(bench.demux.unproven.len() <= 1, "the device's own");
-}
-
-#[test]
-fn a_hello_in_fragments_is_answered_with_no_more_than_they_were_and_gets_in() {
-    for versions in [Versions::Only12, Versions::Only13] {
-        for length in [100, 60, 50] {
-            let mut bench = in_version(versions);
-            let mut device = bench.client(1);
-            let feed = |bench: &mut Bench, hello: Vec<u8>, numbered: usize| {
-                let mut received = 0;
-                for (number, mut fragment) in fragmented(&hello, length).into_iter().enumerate() {
-                    fragment[10] = u8::try_from(numbered + number).unwrap();
-                    received += fragment.len();
-                    bench.demux.receive(bench.now, path(1), &fragment);
-                }
-                received
-            };
-            let received = feed(&mut bench, device.outbox.remove(0), 0);
-            let answers = bench.sent(device.path);
-            let sent: usize = answers.iter().map(Vec::len).sum();
-            assert!(
-                sent > 0 && sent <= received,
-                "{versions:?}: {sent} for {received} in pieces of {length}"
-            );
-            for answer in answers {
-                let effects = device.engine.receive(bench.now, &answer).unwrap();
-                device.take(effects);
-            }
-            feed(&mut bench, device.outbox.remove(0), 50);
-            bench.established(&mut device);
-        }
-    }
 }
 
 #[test]
@@ -249,12 +126,115 @@ fn half_open_handshakes_of_proven_peers_are_bounded_and_none_makes_room_for_a_ne
     let mut newcomer = bench.client(4);
     bench.exchange(&mut newcomer);
     assert!(!newcomer.connected);
-    assert_eq!(bench.demux.counters().half_open_full, 1);
+    assert_eq!(
+        (bench.demux.half_open(), bench.demux.load().waiting),
+        (3, 1)
+    );
     for device in &mut devices {
         bench.established(device);
     }
-    let mut newcomer = bench.client(4);
+    // There is a place now, and the newcomer need not ask again.
+    bench.pass(SECOND / 10);
     bench.established(&mut newcomer);
+}
+
+#[test]
+fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
+    for versions in [Versions::Only12, Versions::Both] {
+        let mut bench = Bench::new(Parameters {
+            versions,
+            handshakes: 10,
+            hellos: 10_000,
+            ..Parameters::default()
+        });
+        let mut fleet: Vec<_> = (0..100).map(|n| bench.client(1000 + n)).collect();
+        for (n, device) in (0..).zip(&mut fleet) {
+            device.path.remote.set_ip([192, 0, 2, n % 4].into());
+        }
+        for device in &mut fleet {
+            bench.step(device);
+        }
+        assert_eq!(bench.demux.half_open(), 0);
+        for device in &mut fleet {
+            bench
+                .demux
+                .receive(bench.now, device.path, &device.outbox.remove(0));
+        }
+        for _ in 0..10 {
+            bench.pass(SECOND / 1000);
+        }
+        assert_eq!(
+            (bench.demux.half_open(), bench.demux.load().waiting),
+            (9, 91)
+        );
+        // Their last flights take a while to come. No timer of theirs has to help.
+        for _ in 0..30 {
+            for _ in 0..10 {
+                bench.pass(SECOND / 100);
+            }
+            let transmits: Vec<_> = std::iter::from_fn(|| bench.demux.poll_transmit()).collect();
+            for transmit in transmits {
+                let device = fleet.iter_mut().find(|device| device.path == transmit.path);
+                let device = device.unwrap();
+                let effects = device
+                    .engine
+                    .receive(bench.now, &transmit.datagram)
+                    .unwrap();
+                device.take(effects);
+            }
+            bench.pass(SECOND / 4);
+            for device in &mut fleet {
+                for datagram in device.outbox.drain(..) {
+                    bench.demux.receive(bench.now, device.path, &datagram);
+                }
+            }
+        }
+        assert_eq!(bench.demux.established(), 100, "{versions:?}");
+        let counters = bench.demux.counters();
+        assert_eq!((counters.proven_displaced, counters.half_open_full), (0, 0));
+        assert_eq!(counters.unknown_cookies, 0);
+        assert_eq!(
+            (bench.demux.half_open(), bench.demux.load().waiting),
+            (0, 0)
+        );
+    }
+}
+
+#[test]
+fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_rest_later() {
+    let mut bench = Bench::new(Parameters {
+        handshakes_per_address: 4,
+        ..Parameters::default()
+    });
+    let mut devices: Vec<_> = (1..=8).map(|port| bench.client(port)).collect();
+    for device in &mut devices {
+        bench.step(device);
+        bench.step(device);
+    }
+    assert_eq!(
+        (bench.demux.half_open(), bench.demux.load().waiting),
+        (4, 4)
+    );
+    bench.pass(SECOND / 2);
+    assert_eq!(
+        (bench.demux.half_open(), bench.demux.load().waiting),
+        (4, 4)
+    );
+    // Meanwhile another address has its own.
+    let mut other = bench.client(1);
+    other.path.remote.set_ip([198, 51, 100, 1].into());
+    bench.established(&mut other);
+    bench.pass(SECOND / 2);
+    for _ in 0..4 {
+        bench.pass(SECOND / 1000);
+    }
+    assert_eq!(
+        (bench.demux.half_open(), bench.demux.load().waiting),
+        (8, 0)
+    );
+    for device in &mut devices {
+        bench.established(device);
+    }
 }
 
 #[test]
@@ -273,16 +253,100 @@ fn who_stalls_handshakes_after_the_cookie_makes_room_for_others() {
         bench.pass(SECOND / 100);
     }
     assert_eq!(bench.demux.half_open(), 9, "a tenth is for newcomers");
-    assert_eq!(bench.demux.counters().proven_displaced, 41);
+    assert_eq!(bench.demux.load().waiting, 41, "its own are not pushed out");
     let mut newcomer = bench.client(1);
     newcomer.path.remote.set_ip([198, 51, 100, 1].into());
     bench.step(&mut newcomer);
     bench.step(&mut newcomer);
+    assert_eq!(bench.demux.counters().proven_displaced, 1);
     for port in 2000..2050 {
         attacker(&mut bench, port);
     }
     bench.established(&mut newcomer);
     bench.pass(61 * SECOND);
-    assert_eq!(bench.demux.half_open(), 0);
+    bench.pass(SECOND);
+    assert_eq!(
+        (bench.demux.half_open(), bench.demux.load().waiting),
+        (0, 0)
+    );
     assert_eq!(bench.demux.proven_by_source.count(), 0);
+}
+
+#[test]
+fn who_stalls_one_handshake_from_each_of_many_addresses_makes_room_after_seconds() {
+    let mut bench = Bench::new(Parameters {
+        handshakes: 10,
+        ..Parameters::default()
+    });
+    let from = |bench: &mut Bench, last: u8| {
+        let mut client = bench.client(1);
+        client.path.remote.set_ip([198, 51, 100, last].into());
+        bench.step(&mut client);
+        bench.step(&mut client);
+        client
+    };
+    for last in 0..9 {
+        from(&mut bench, last);
+    }
+    let mut newcomer = from(&mut bench, 100);
+    assert_eq!(
+        (bench.demux.half_open(), bench.demux.load().waiting),
+        (9, 1)
+    );
+    bench.pass(4 * SECOND);
+    assert_eq!(bench.demux.load().waiting, 1);
+    bench.pass(2 * SECOND);
+    bench.established(&mut newcomer);
+    assert_eq!(bench.demux.counters().proven_displaced, 1);
+}
+
+/// Ten seconds of forged hellos, fifty times as many as are answered at most, each from another address; half of them with a
+/// cookie that nobody gave. Does something every second.
+fn flood(bench: &mut Bench, hello: &[u8], mut every_second: impl FnMut(&mut Bench, u32)) {
+    for tick in 0..1000u32 {
+        for n in 0..40u32 {
+            let mut forged = hello.to_vec();
+            forged[27..31].copy_from_slice(&(tick * 40 + n).to_be_bytes());
+            let mut from = path(u16::try_from(n).unwrap());
+            from.remote
+                .set_ip((0x0a00_0000 + tick).to_be_bytes().into());
+            bench.demux.receive(bench.now, from, &forged);
+        }
+        while bench.demux.poll_transmit().is_some() {}
+        if tick % 100 == 0 {
+            every_second(bench, tick / 100);
+        }
+        bench.pass(SECOND / 100);
+    }
+}
+
+#[test]
+fn a_newcomer_that_asks_again_gets_in_during_a_flood_and_nothing_is_kept_of_the_forged() {
+    for versions in [Versions::Only12, Versions::Both] {
+        let mut bench = Bench::new(Parameters {
+            versions,
+            hellos: 10,
+            ..Parameters::default()
+        });
+        let forged = forged_hello(&bench, versions);
+        let mut device = bench.client(1);
+        let hello = device.outbox[0].clone();
+        let mut at = None;
+        flood(&mut bench, &forged, |bench, second| {
+            assert_eq!(
+                (bench.demux.half_open(), bench.demux.load().waiting),
+                (0, 0)
+            );
+            // As its timer says (RFC 6347 §4.2.4.1): at 0, 1, 3 and 7 s.
+            if [0, 1, 3, 7].contains(&second) && at.is_none() {
+                device.outbox = vec![hello.clone()];
+                bench.exchange(&mut device);
+                at = device.connected.then_some(second);
+            }
+        });
+        assert!(at.is_some_and(|second| second <= 3), "{versions:?}: {at:?}");
+        let counters = bench.demux.counters();
+        assert!(counters.over_hello_budget > 30_000, "{counters:?}");
+        assert!(bench.demux.counters().cookies_given < 1_000);
+    }
 }

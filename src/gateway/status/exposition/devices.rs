@@ -53,6 +53,11 @@ fn handshakes(scrape: &mut Scrape, report: &Report) {
         "Handshakes under way",
         level(report.levels.half_open),
     );
+    scrape.gauge(
+        "coaps_gateway_handshakes_waiting",
+        "Clients with a cookie that wait for a handshake to begin",
+        level(report.levels.waiting),
+    );
     scrape.counters_by(
         "coaps_gateway_handshakes",
         "Handshakes by how they ended",
@@ -60,6 +65,11 @@ fn handshakes(scrape: &mut Scrape, report: &Report) {
         report.handshakes.outcomes.counts(),
     );
     let dtls = &report.dtls;
+    scrape.counter(
+        "coaps_gateway_cookies_given",
+        "ClientHellos answered with a cookie, of which nothing is kept",
+        dtls.cookies_given,
+    );
     scrape.counters_by(
         "coaps_gateway_handshakes_given_up",
         "Handshakes given up before their peer had shown a certificate",
@@ -70,6 +80,7 @@ fn handshakes(scrape: &mut Scrape, report: &Report) {
             ("unproven_displaced", dtls.unproven_displaced),
             ("proven_displaced", dtls.proven_displaced),
             ("held_too_much", dtls.holders_displaced),
+            ("waited_too_long", dtls.guests_gone),
         ],
     );
 }

@@ -1,0 +1,179 @@
+//! Cookies: they prove a client's address while nothing is kept of it (RFC 6347 §4.2.1).
+//!
+//! A cookie is a MAC over both ends of the path, the client's random and the length of its hello, under a key that nobody
+//! else has; and that length. Whoever returns it has received it there, not long ago: keys last a minute, and a cookie as
+//! long as its key and the next.
+
+use super::session::Path;
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::{hmac, rand::SystemRandom};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// What a client returns.
+pub type Cookie = [u8; 32];
+
+/// How long cookies are made with one key. A client whose answer is lost comes again after 1, 2, 4, … seconds.
+const KEY_LASTS: Duration = Duration::from_secs(60);
+/// No cookie is good for longer.
+pub const LASTS: Duration = Duration::from_secs(120);
+
+/// The keys.
+#[derive(Debug)]
+pub struct Cookies {
+    /// There is none where the system has no randomness to make it of; then there are no cookies.
+    current: Option<hmac::Key>,
+    previous: Option<hmac::Key>,
+    since: Option<Instant>,
+}
+
+impl Default for Cookies {
+    /// With a key that nobody has seen.
+    fn default() -> Cookies {
+        Cookies {
+            current: key(),
+            previous: None,
+            since: None,
+        }
+    }
+}
+
+impl Cookies {
+    /// The cookie for a client that begins with this random, and with a hello of this length.
+    pub fn give(
+        &mut self,
+        now: Instant,
+        path: Path,
+        random: &[u8; 32],
+        length: u16,
+    ) -> Option<Cookie> {
+        self.turn(now);
+        make(self.current.as_ref()?, path, random, length)
+    }
+
+    /// Whether this cookie was given to this client.
+    pub fn is_valid(&mut self, now: Instant, path: Path, random: &[u8; 32], cookie: &[u8]) -> bool {
+        self.turn(now);
+        let Some(length) = length(cookie) else {
+            return false;
+        };
+        let keys = [&self.current, &self.previous].into_iter().flatten();
+        let mut expected = keys.filter_map(|key| make(key, path, random, length));
+        expected.any(|expected| verify_slices_are_equal(&expected, cookie).is_ok())
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let since = *self.since.get_or_insert(now);
+        let passed = now.saturating_duration_since(since);
+        if passed >= KEY_LASTS {
+            let last = std::mem::replace(&mut self.current, key());
+            // Of a key that nobody has used for so long, no cookie can still be under way.
+            self.previous = last.filter(|_| passed < LASTS);
+            self.since = Some(now);
+        }
+    }
+}
+
+/// How long the hello was that this cookie was given for.
+pub fn length(cookie: &[u8]) -> Option<u16> {
+    cookie.last_chunk().copied().map(u16::from_be_bytes)
+}
+
+fn make(key: &hmac::Key, path: Path, random: &[u8; 32], length: u16) -> Option<Cookie> {
+    let mac = hmac::sign(key, &subject(path, random, length));
+    let mut cookie: Cookie = mac.as_ref().try_into().ok()?;
+    *cookie.last_chunk_mut()? = length.to_be_bytes();
+    Some(cookie)
+}
+
+fn key() -> Option<hmac::Key> {
+    hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()
+}
+
+/// What a cookie is bound to, in as many bytes for any path.
+fn subject(path: Path, random: &[u8; 32], length: u16) -> [u8; 69] {
+    let local = path.local.map(address);
+    let fields = address(path.remote.ip())
+        .into_iter()
+        .chain(path.remote.port().to_be_bytes())
+        .chain([u8::from(local.is_some())])
+        .chain(local.unwrap_or_default())
+        .chain(*random)
+        .chain(length.to_be_bytes());
+    let mut subject = [0; 69];
+    for (place, byte) in subject.iter_mut().zip(fields) {
+        *place = byte;
+    }
+    subject
+}
+
+fn address(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+
+    fn path(last: u8, port: u16, local: Option<u8>) -> Path {
+        Path {
+            remote: SocketAddr::from(([192, 0, 2, last], port)),
+            local: local.map(|last| IpAddr::from([198, 51, 100, last])),
+        }
+    }
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+        Instant::now()
+    }
+
+    #[test]
+    fn a_cookie_is_good_for_its_path_and_random_and_for_no_other() {
+        let (mut cookies, now) = (Cookies::default(), start());
+        let own = (path(1, 5, Some(1)), [7; 32]);
+        let mut other_random = own.1;
+        other_random[31] = 8;
+        let cookie = cookies.give(now, own.0, &own.1, 99).unwrap();
+        assert!(cookies.is_valid(now, own.0, &own.1, &cookie));
+        for (path, random) in [
+            (path(2, 5, Some(1)), own.1),
+            (path(1, 6, Some(1)), own.1),
+            (path(1, 5, Some(2)), own.1),
+            (path(1, 5, None), own.1),
+            (own.0, other_random),
+        ] {
+            assert!(!cookies.is_valid(now, path, &random, &cookie), "{path:?}");
+        }
+        assert_eq!(length(&cookie), Some(99));
+        let mut longer = cookie;
+        longer[31] += 1;
+        for wrong in [&[][..], &cookie[..31], &longer, &[0; 32]] {
+            assert!(!cookies.is_valid(now, own.0, &own.1, wrong));
+        }
+        assert!(!Cookies::default().is_valid(now, own.0, &own.1, &cookie));
+    }
+
+    #[test]
+    fn a_cookie_lasts_one_to_two_minutes() {
+        let valid = |given: &[u64], returned: u64| {
+            let (mut cookies, path, random) = (Cookies::default(), path(1, 5, None), [7; 32]);
+            let start = start();
+            let at = |seconds| start + Duration::from_secs(seconds);
+            let first = cookies.give(at(0), path, &random, 99).unwrap();
+            for seconds in given {
+                cookies.give(at(*seconds), path, &random, 99).unwrap();
+            }
+            cookies.is_valid(at(returned), path, &random, &first)
+        };
+        assert!(valid(&[], 59));
+        assert!(valid(&[60], 119));
+        assert!(!valid(&[60], 120));
+        assert!(!valid(&[60, 120], 121));
+        // Nobody else came meanwhile.
+        assert!(valid(&[], 119) && !valid(&[], 120));
+    }
+}

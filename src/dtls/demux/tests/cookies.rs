@@ -1,0 +1,363 @@
+//! Cookies of which nothing is kept: who gets one, what it is good for, and hellos that come in pieces.
+
+use super::*;
+use crate::dtls::hello::tests::Written;
+
+#[test]
+fn nothing_is_kept_of_a_hello_and_its_cookie_is_good_for_a_minute_at_least() {
+    for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
+        let mut bench = in_version(versions);
+        let mut device = bench.client(1);
+        bench.step(&mut device);
+        assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+        assert_eq!(
+            (bench.demux.half_open(), bench.demux.next_timeout()),
+            (0, None)
+        );
+        bench.pass(59 * SECOND);
+        bench.established(&mut device);
+        assert_eq!(bench.demux.counters().cookies_given, 1);
+    }
+}
+
+#[test]
+fn a_cookie_that_is_too_old_costs_no_engine_and_its_client_is_told() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        let mut bench = in_version(versions);
+        let mut device = bench.client(1);
+        bench.step(&mut device);
+        let continuation = device.outbox[0].clone();
+        bench.pass(121 * SECOND);
+        bench.demux.receive(bench.now, device.path, &continuation);
+        assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+        assert_eq!(bench.demux.counters().unknown_cookies, 1);
+        if versions == Versions::Only13 {
+            let illegal_parameter = record::fatal_alert(1, 47);
+            assert_eq!(bench.sent(device.path), [illegal_parameter]);
+            // But not where a device has a session: its address may be forged.
+            let mut device = bench.client(2);
+            bench.established(&mut device);
+            bench.demux.receive(bench.now, device.path, &continuation);
+            assert_eq!(bench.demux.counters().unknown_cookies, 2);
+            assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
+        } else {
+            // In DTLS 1.2 it is given another (RFC 6347 §4.2.1), and goes on with that.
+            let answer = bench.sent(device.path).remove(0);
+            let mut third = continuation.clone();
+            let cookie = answer.last_chunk::<32>().unwrap();
+            let at = 13 + 12 + 2 + 32 + 2;
+            assert_eq!((third[at - 1], answer[18]), (32, 1));
+            third[at..at + 32].copy_from_slice(cookie);
+            third[18] = 2;
+            bench.demux.receive(bench.now, device.path, &third);
+            bench.pass(SECOND / 100);
+            let server_hello = bench.sent(device.path).remove(0);
+            assert_eq!((server_hello[13], server_hello[18]), (2, 2));
+            assert_eq!(bench.demux.half_open(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_hello_of_a_fragmented_handshake_that_we_do_not_have_is_told_to_begin_anew() {
+    let mut bench = in_version(Versions::Only12);
+    let mut fragment = fragmented(&forged_hello(&bench, Versions::Only12), 60).remove(0);
+    fragment[18] = 1;
+    bench.demux.receive(bench.now, path(1), &fragment);
+    assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
+    assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    assert_eq!(bench.sent(path(1)), [record::fatal_alert(1, 47)]);
+    // But not where a device has a session: its address may be forged.
+    let mut device = bench.client(2);
+    bench.established(&mut device);
+    bench.demux.receive(bench.now, device.path, &fragment);
+    assert_eq!(bench.demux.counters().unknown_cookies, 2);
+    assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn a_cookie_for_someone_else_ends_that_handshake_alone_and_its_client_is_told() {
+    let mut bench = in_version(Versions::Only13);
+    let mut device = bench.client(1);
+    let hello = device.outbox.remove(0);
+    // The answer to a forger on the same address comes first, and the device takes it for its own.
+    let forged = forged_hello(&bench, Versions::Only13);
+    bench.demux.receive(bench.now, device.path, &forged);
+    let misleading = bench.sent(device.path).remove(0);
+    bench.demux.receive(bench.now, device.path, &hello);
+    bench.sent(device.path);
+    let effects = device.engine.receive(bench.now, &misleading).unwrap();
+    device.take(effects);
+    bench
+        .demux
+        .receive(bench.now, device.path, &device.outbox[0]);
+    assert_eq!(bench.sent(device.path), [record::fatal_alert(1, 47)]);
+    assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    assert_eq!(bench.demux.half_open(), 0);
+    let mut again = bench.client(1);
+    bench.established(&mut again);
+}
+
+#[test]
+fn a_hello_in_fragments_is_answered_with_no_more_than_they_were_and_gets_in() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        for length in [100, 60, 50] {
+            let mut bench = in_version(versions);
+            let mut device = bench.client(1);
+            let feed = |bench: &mut Bench, hello: Vec<u8>, numbered: usize| {
+                let mut received = 0;
+                for (number, mut fragment) in fragmented(&hello, length).into_iter().enumerate() {
+                    fragment[10] = u8::try_from(numbered + number).unwrap();
+                    received += fragment.len();
+                    bench.demux.receive(bench.now, path(1), &fragment);
+                }
+                received
+            };
+            let received = feed(&mut bench, device.outbox.remove(0), 0);
+            let answers = bench.sent(device.path);
+            let sent: usize = answers.iter().map(Vec::len).sum();
+            assert!(
+                sent > 0 && sent <= received,
+                "{versions:?}: {sent} for {received} in pieces of {length}"
+            );
+            for answer in answers {
+                let effects = device.engine.receive(bench.now, &answer).unwrap();
+                device.take(effects);
+            }
+            feed(&mut bench, device.outbox.remove(0), 50);
+            bench.established(&mut device);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_is_given_two_cookies_goes_on_with_whichever_it_hears_of_first() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        for heard in [0, 1] {
+            let mut bench = in_version(versions);
+            let mut device = bench.client(1);
+            let hello = device.outbox.remove(0);
+            // Once as it is, and once in two records, which needs an engine.
+            bench.demux.receive(bench.now, device.path, &hello);
+            let again = fragmented(&hello, hello.len() / 2).concat();
+            bench.demux.receive(bench.now, device.path, &again);
+            let answers = bench.sent(device.path);
+            assert_eq!((answers.len(), bench.demux.half_open()), (2, 1));
+            assert_ne!(answers[0], answers[1]);
+            let effects = device.engine.receive(bench.now, &answers[heard]);
+            device.take(effects.unwrap());
+            bench.established(&mut device);
+            assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
+        }
+    }
+}
+
+#[test]
+fn a_hello_with_the_cookie_opens_nothing_a_second_time() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        let mut bench = in_version(versions);
+        let mut device = bench.client(1);
+        bench.step(&mut device);
+        let with_cookie = device.outbox[0].clone();
+        bench.established(&mut device);
+        bench.demux.receive(bench.now, device.path, &with_cookie);
+        bench.pass(SECOND);
+        assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
+        assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
+        // Nor from elsewhere.
+        bench.demux.receive(bench.now, path(2), &with_cookie);
+        assert_eq!(bench.demux.half_open(), 0);
+        assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    }
+}
+
+#[test]
+fn a_client_whose_hello_comes_in_pieces_with_the_cookie_alone_gets_in_at_its_second_attempt() {
+    let mut bench = in_version(Versions::Only13);
+    let attempt = |bench: &mut Bench, port: u16| {
+        let mut device = bench.client(port);
+        bench.step(&mut device);
+        device.outbox = in_pieces(&mut device, 200);
+        bench.exchange(&mut device);
+        device.connected
+    };
+    assert!(!attempt(&mut bench, 1));
+    assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    assert!(attempt(&mut bench, 2));
+    // Once: whoever forges such pieces does not change the way of others for long.
+    let mut other = bench.client(3);
+    bench.step(&mut other);
+    assert_eq!(bench.demux.half_open(), 0);
+}
+
+#[test]
+fn a_late_copy_of_the_first_hello_does_not_take_its_cookie_from_a_client_in_pieces() {
+    let mut bench = in_version(Versions::Only12);
+    let mut device = bench.client(1);
+    let first = device.outbox[0].clone();
+    bench.step(&mut device);
+    let pieces = in_pieces(&mut device, 120);
+    assert!(pieces.len() > 1);
+    bench.demux.receive(bench.now, device.path, &pieces[0]);
+    bench.demux.receive(bench.now, device.path, &first);
+    // It had been answered long ago.
+    bench.sent(device.path);
+    for piece in &pieces[1..] {
+        bench.demux.receive(bench.now, device.path, piece);
+    }
+    bench.established(&mut device);
+}
+
+#[test]
+fn who_returns_its_cookie_in_pieces_does_not_wait_behind_those_who_have_none() {
+    let mut bench = Bench::new(Parameters {
+        versions: Versions::Only12,
+        hellos: 6,
+        ..Parameters::default()
+    });
+    let mut device = bench.client(1);
+    bench.step(&mut device);
+    let forged = bench.hello_in_records(2);
+    for port in 1000..1005 {
+        bench.demux.receive(bench.now, path(port), &forged);
+    }
+    assert_eq!(bench.demux.counters().over_hello_budget, 2);
+    device.outbox = in_pieces(&mut device, 120);
+    bench.established(&mut device);
+}
+
+#[test]
+fn a_hello_that_waits_and_comes_in_pieces_as_well_begins_one_handshake() {
+    let mut bench = in_version(Versions::Only12);
+    let mut device = bench.client(1);
+    bench.step(&mut device);
+    let whole = device.outbox[0].clone();
+    bench.demux.receive(bench.now, device.path, &whole);
+    for piece in in_pieces(&mut device, 120) {
+        bench.demux.receive(bench.now, device.path, &piece);
+    }
+    let load = bench.demux.load();
+    assert_eq!((bench.demux.half_open(), load.waiting), (1, 1));
+    bench.pass(SECOND / 100);
+    let load = bench.demux.load();
+    assert_eq!((bench.demux.half_open(), load.waiting), (1, 0));
+    assert_eq!(bench.demux.counters().without_effect, 1);
+    bench.established(&mut device);
+}
+
+#[test]
+fn where_sessions_are_full_a_client_with_a_cookie_is_told_so_whether_it_has_waited_or_not() {
+    for has_waited in [false, true] {
+        let mut bench = Bench::new(Parameters {
+            sessions: 1,
+            ..Parameters::default()
+        });
+        let (mut late, mut device) = (bench.client(1), bench.client(2));
+        bench.step(&mut late);
+        bench.step(&mut device);
+        bench.step(&mut device);
+        let receive = |bench: &mut Bench, client: &mut Client| {
+            for datagram in client.outbox.drain(..) {
+                bench.demux.receive(bench.now, client.path, &datagram);
+            }
+        };
+        if has_waited {
+            receive(&mut bench, &mut late);
+        }
+        receive(&mut bench, &mut device);
+        assert_eq!(bench.demux.established(), 1);
+        receive(&mut bench, &mut late);
+        bench.pass(SECOND / 100);
+        let counters = bench.demux.counters();
+        assert_eq!((counters.sessions_full, counters.unknown_cookies), (1, 0));
+        assert_eq!(bench.sent(late.path), [record::fatal_alert(1, 80)]);
+        let (path, failure) = (late.path, HandshakeFailure::SessionsFull);
+        let failed = Event::HandshakeFailed { path, failure };
+        assert_eq!(bench.events.last(), Some(&failed));
+        assert_eq!(bench.demux.half_open(), 0);
+    }
+}
+
+#[test]
+fn a_hello_to_which_more_than_the_cookie_was_added_is_as_good_as_without() {
+    let mut bench = in_version(Versions::Only13);
+    let mut device = bench.client(1);
+    bench.step(&mut device);
+    let mut grown = Written::read(&device.outbox[0]);
+    // Where the cookie has taken the place of padding, that much may come back.
+    grown.extensions.push((99, vec![0; 60]));
+    bench
+        .demux
+        .receive(bench.now, device.path, &grown.datagram());
+    bench.pass(SECOND / 100);
+    assert_eq!(bench.sent(device.path), [record::fatal_alert(1, 47)]);
+    assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    assert_eq!(bench.demux.half_open(), 0);
+    bench.established(&mut device);
+}
+
+#[test]
+fn a_hello_that_the_engine_takes_for_noise_or_refuses_keeps_no_place() {
+    let (mut noise, mut refused) = (0, 0);
+    for (versions, without_value) in [
+        (Versions::Only12, true),
+        (Versions::Only12, false),
+        (Versions::Only13, true),
+        (Versions::Only13, false),
+    ] {
+        let hello = Written::read(&in_version(versions).client(1).outbox[0]);
+        for number in 0..hello.extensions.len() {
+            let mut bench = in_version(versions);
+            let mut odd = hello.clone();
+            let (name, value) = &mut odd.extensions[number];
+            if without_value {
+                value.clear();
+            } else {
+                *name = 99;
+            }
+            bench.demux.receive(bench.now, path(1), &odd.datagram());
+            if bench.demux.counters().cookies_given == 0 {
+                // An engine had to see it at once.
+                continue;
+            }
+            let cookie = *bench.sent(path(1))[0].last_chunk::<32>().unwrap();
+            let returned = odd.returning(cookie, versions);
+            bench
+                .demux
+                .receive(bench.now, path(1), &returned.datagram());
+            assert_eq!(bench.demux.load().waiting, 1);
+            bench.pass(SECOND / 100);
+            let mut sessions = bench.demux.sessions.values();
+            assert!(sessions.all(|session| session.stage != Stage::Unproven));
+            noise += bench.demux.counters().unproven_failed;
+            for answer in bench.sent(path(1)) {
+                // An alert comes after the answer that had the cookie.
+                if answer[0] == 21 {
+                    assert_eq!(answer[..11], [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 1]);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(noise > 0 && refused > 0);
+}
+
+#[test]
+fn when_answers_are_spent_a_hello_is_answered_once_for_each_time_it_had_to_come_again() {
+    let mut bench = Bench::new(Parameters {
+        hellos: 4,
+        ..Parameters::default()
+    });
+    let forged = forged_hello(&bench, Versions::Only12);
+    for port in 1000..1008 {
+        bench.demux.receive(bench.now, path(port), &forged);
+        assert_eq!(bench.sent(path(port)).len(), 1);
+    }
+    let hello = bench.client(1).outbox.remove(0);
+    let answers = |bench: &mut Bench| {
+        bench.demux.receive(bench.now, path(1), &hello);
+        bench.sent(path(1)).len()
+    };
+    let answered: Vec<_> = (0..6).map(|_| answers(&mut bench)).collect();
+    assert_eq!(answered, [0, 1, 0, 1, 0, 1]);
+}

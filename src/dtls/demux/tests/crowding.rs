@@ -1,0 +1,180 @@
+//! Ways to crowd out those with a good cookie, which must not work.
+
+use super::*;
+use crate::dtls::hello::tests::Written;
+
+#[test]
+fn whoever_forges_pieces_from_an_address_keeps_nobody_there_from_a_cookie() {
+    let mut bench = Bench::new(Parameters {
+        versions: Versions::Only12,
+        hellos: 20,
+        ..Parameters::default()
+    });
+    let forger = bench.client(9).outbox.remove(0);
+    let mut piece = fragmented(&forger, 60).remove(0);
+    piece[18] = 1;
+    let hello = bench.client(1).outbox.remove(0);
+    let mut answers = 0;
+    // Twenty times what engines may be made.
+    for tick in 0..1600 {
+        for _ in 0..2 {
+            bench.demux.receive(bench.now, path(5), &piece);
+        }
+        bench.sent(path(1));
+        if [100, 200, 400, 800, 1500].contains(&tick) {
+            bench.demux.receive(bench.now, path(1), &hello);
+            answers += bench.sent(path(1)).len();
+        }
+        bench.pass(SECOND / 100);
+    }
+    assert_eq!(answers, 5);
+}
+
+/// Many cookies, to one address or to one each, of which first pieces come and no more, while a device waits.
+fn first_pieces_alone(one_address: bool) -> Counters {
+    let mut bench = Bench::new(Parameters {
+        versions: Versions::Only12,
+        hellos: 200,
+        handshakes: 100,
+        handshakes_per_address: 10,
+        ..Parameters::default()
+    });
+    let mut pieces = Vec::new();
+    for port in 1000..1400 {
+        let mut attacker = bench.client(port);
+        let [high, low] = if one_address {
+            [0; 2]
+        } else {
+            port.to_be_bytes()
+        };
+        attacker.path.remote.set_ip([198, 51, high, low].into());
+        bench.step(&mut attacker);
+        let first = in_pieces(&mut attacker, 120).remove(0);
+        pieces.push((attacker.path, first));
+        bench.pass(SECOND / 100);
+    }
+    let mut device = bench.client(1);
+    bench.step(&mut device);
+    let mut rest = pieces.iter().cycle();
+    for tick in 0..200 {
+        bench.now += SECOND / 100;
+        // Eight times what may begin, and before whoever waits gets its turn.
+        for (path, piece) in rest.by_ref().take(8) {
+            bench.demux.receive(bench.now, *path, piece);
+        }
+        if tick == 100 {
+            let hello = device.outbox.remove(0);
+            bench.demux.receive(bench.now, device.path, &hello);
+        }
+        bench.demux.handle_timeout(bench.now);
+    }
+    assert_eq!(bench.demux.proven_by_source.count(), 1, "the device");
+    bench.established(&mut device);
+    *bench.demux.counters()
+}
+
+#[test]
+fn whoever_returns_cookies_in_first_pieces_alone_has_a_share_and_leaves_others_theirs() {
+    let counters = first_pieces_alone(true);
+    assert!(counters.over_address_budget > 1500, "{counters:?}");
+    let counters = first_pieces_alone(false);
+    assert!(counters.over_hello_budget > 1000, "{counters:?}");
+}
+
+#[test]
+fn a_device_that_begins_with_the_same_random_after_each_restart_gets_in_again() {
+    for (after, expected) in [(10, (0, 1)), (121, (1, 0))] {
+        let mut bench = in_version(Versions::Only12);
+        let mut device = bench.client(1);
+        let first = device.outbox[0].clone();
+        bench.established(&mut device);
+        bench.pass(after * SECOND);
+        bench.demux.receive(bench.now, path(1), &first);
+        let cookie = *bench.sent(path(1))[0].last_chunk::<32>().unwrap();
+        let second = Written::read(&first).returning(cookie, Versions::Only12);
+        bench.demux.receive(bench.now, path(1), &second.datagram());
+        bench.pass(SECOND / 100);
+        // So soon, it is taken for a late copy.
+        let late = bench.demux.counters().without_effect;
+        assert_eq!((bench.demux.half_open(), late), expected, "{after} s");
+        assert_eq!(bench.demux.established(), 1);
+    }
+}
+
+#[test]
+fn a_forger_on_the_address_of_one_that_waits_has_it_sent_no_alert() {
+    let mut bench = Bench::new(Parameters {
+        versions: Versions::Only13,
+        handshakes_per_address: 1,
+        ..Parameters::default()
+    });
+    let mut other = bench.client(3);
+    bench.established(&mut other);
+    let mut device = bench.client(1);
+    bench.step(&mut device);
+    let with_cookie = device.outbox[0].clone();
+    bench.demux.receive(bench.now, device.path, &with_cookie);
+    assert_eq!(bench.demux.waiting(), 1);
+    let forged = Written::read(&forged_hello(&bench, Versions::Only13));
+    let forged = forged.returning([1; 32], Versions::Only13).datagram();
+    bench.demux.receive(bench.now, device.path, &forged);
+    assert_eq!(bench.demux.counters().unknown_cookies, 1);
+    assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
+}
+
+#[test]
+fn a_client_that_pads_its_second_hello_alone_gets_in_at_its_second_attempt() {
+    let mut bench = in_version(Versions::Only13);
+    let mut attempt = |port: u16| {
+        let mut hello = Written::read(&bench.client(port).outbox[0]);
+        hello.extensions.retain(|(number, _)| *number != 21);
+        bench
+            .demux
+            .receive(bench.now, path(port), &hello.datagram());
+        let cookie = *bench.sent(path(port))[0].last_chunk::<32>().unwrap();
+        let mut second = hello.returning(cookie, Versions::Only13);
+        second.extensions.push((21, vec![0; 100]));
+        bench
+            .demux
+            .receive(bench.now, path(port), &second.datagram());
+        bench.pass(SECOND / 100);
+        bench.demux.proven_by_source.count()
+    };
+    assert_eq!([attempt(1), attempt(2)], [0, 1]);
+}
+
+#[test]
+fn a_late_copy_of_the_first_hello_in_pieces_takes_nobodys_turn_away() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        let mut bench = in_version(versions);
+        let mut device = bench.client(1);
+        let copy = fragmented(&device.outbox[0], device.outbox[0].len() / 2).concat();
+        bench.step(&mut device);
+        let with_cookie = device.outbox.remove(0);
+        bench.demux.receive(bench.now, device.path, &with_cookie);
+        bench.demux.receive(bench.now, device.path, &copy);
+        // It comes too late to be heard.
+        bench.sent(device.path);
+        assert_eq!((bench.demux.half_open(), bench.demux.waiting()), (1, 1));
+        bench.established(&mut device);
+        assert_eq!((bench.demux.half_open(), bench.demux.waiting()), (0, 0));
+    }
+}
+
+#[test]
+fn a_gateway_that_drains_gives_up_no_handshake_for_a_hello_that_begins_none() {
+    let mut bench = in_version(Versions::Only12);
+    let mut device = bench.client(1);
+    let hello = device.outbox.remove(0);
+    bench.demux.receive(bench.now, device.path, &hello);
+    let again = fragmented(&hello, hello.len() / 2).concat();
+    bench.demux.receive(bench.now, device.path, &again);
+    let ours = bench.sent(device.path).remove(0);
+    let effects = device.engine.receive(bench.now, &ours).unwrap();
+    device.take(effects);
+    bench.demux.refuse_newcomers();
+    assert_eq!(bench.demux.half_open(), 1);
+    let with_cookie = device.outbox.remove(0);
+    bench.demux.receive(bench.now, device.path, &with_cookie);
+    assert_eq!(bench.demux.half_open(), 1);
+}

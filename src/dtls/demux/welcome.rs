@@ -1,0 +1,252 @@
+//! Clients that prove their address before anything is kept of them: they are given a cookie, and who returns it gets a
+//! handshake, when there is a place for it (RFC 6347 §4.2.1, RFC 9147 §5.1).
+
+use super::waiting::{Guest, Turned};
+use super::{Demux, Route};
+use crate::dtls::budget::source;
+use crate::dtls::engine::Engine;
+use crate::dtls::hello::{Opening, Version};
+use crate::dtls::record::{self, alert};
+use crate::dtls::session::{Path, Session, SessionId, Stage};
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+/// Sources that are asked whether they can have a place, at a time; the others are next.
+const SOURCES_ASKED: usize = 16;
+/// How often those who wait are thought of, if nothing else happens: time, too, makes places vacant.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// A handshake that has taken so long is likely to have stalled.
+const STALLED: Duration = Duration::from_secs(5);
+
+/// Where a handshake may begin.
+enum Place {
+    Vacant,
+    /// Whose handshake makes room.
+    Of(SessionId),
+}
+
+impl Demux {
+    /// A hello that can be answered without keeping anything.
+    pub(super) fn receive_opening(
+        &mut self,
+        now: Instant,
+        path: Path,
+        route: Route,
+        opening: &Opening<'_>,
+        datagram: &[u8],
+    ) {
+        if opening.cookie.is_empty() {
+            return self.give_cookie(now, path, opening, datagram.len());
+        }
+        let is_valid = (self.cookies).is_valid(now, path, &opening.random, opening.cookie);
+        if is_valid && opening.has_grown() {
+            // By padding, if it is a good one (RFC 8446 §4.1.2). An engine that sees both can tell.
+            self.in_pieces.put(&source(path.remote.ip()));
+        }
+        if !is_valid || opening.has_grown() {
+            self.counters.unknown_cookies += 1;
+            if !self.may_answer(now, path, &opening.random) {
+                self.counters.over_hello_budget += 1;
+                return;
+            }
+            match opening.version {
+                // RFC 6347 §4.2.1: a cookie that is not valid is as good as none.
+                Version::Dtls12 => self.give_cookie(now, path, opening, datagram.len()),
+                // RFC 9147 §5.1 has this alert for it; but where a device has a session, its address may be forged.
+                Version::Dtls13(_) if self.is_strangers(path, route) => {
+                    // After the answer it has got.
+                    let sequence = u64::from(opening.sequence);
+                    let alert = record::fatal_alert(sequence, alert::ILLEGAL_PARAMETER);
+                    self.transmit(path, alert);
+                }
+                Version::Dtls13(_) => {}
+            }
+            return;
+        }
+        // The session here began with this very hello: a late copy, or someone plays it back.
+        let established = route.established.and_then(|id| self.sessions.get(&id));
+        if established.is_some_and(|session| session.began_with(now, &opening.random)) {
+            self.counters.without_effect += 1;
+            return;
+        }
+        match self.waiting.enter(now, path, opening.random, datagram) {
+            Turned::Nobody => {}
+            Turned::BySource => self.counters.over_address_budget += 1,
+            Turned::ByAll => self.counters.half_open_full += 1,
+        }
+        // When the datagrams that came with it are taken: those of sessions may be behind it.
+        self.look_at = Some(now);
+    }
+
+    /// Whether this is a hello with a cookie that we, and no engine, have given it.
+    pub(super) fn returns_cookie(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
+        Opening::read(datagram, &self.terms).is_some_and(|opening| {
+            (self.cookies).is_valid(now, path, &opening.random, opening.cookie)
+        })
+    }
+
+    /// Whether there is an answer left for a stranger's hello. When all are spent, those that come again go first: a
+    /// client whose hello is not answered sends it once more, and a forger sends another.
+    pub(super) fn may_answer(&mut self, now: Instant, path: Path, random: &[u8; 32]) -> bool {
+        if self.answers.take(now) {
+            return true;
+        }
+        let hello = (path, random);
+        let answered = self.unanswered.has(&hello) && self.answers_to_repeats.take(now);
+        if answered {
+            self.unanswered.take(&hello);
+        } else {
+            self.unanswered.put(&hello);
+        }
+        answered
+    }
+
+    fn give_cookie(&mut self, now: Instant, path: Path, opening: &Opening<'_>, received: usize) {
+        let cookie = (self.cookies).give(now, path, &opening.random, opening.length);
+        let Some(cookie) = cookie else {
+            self.counters.engine_failures += 1;
+            return;
+        };
+        let answer = opening.answer(&cookie);
+        // No amplification: a forged source address gets no more than its forger spent.
+        if answer.len() > received {
+            self.counters.amplification_avoided += 1;
+        } else {
+            self.counters.cookies_given += 1;
+            self.transmit(path, answer);
+        }
+    }
+
+    /// Begins a handshake for one of those who wait, if there is a place. One in a turn: it takes as long as hundreds of
+    /// hellos, and behind those the datagrams of sessions wait.
+    pub(super) fn let_in(&mut self, now: Instant) {
+        let place = self.find_place(now).filter(|_| self.beginnings.take(now));
+        let later = now + place.as_ref().map_or(LOOK_EVERY, |_| Duration::ZERO);
+        if let Some(place) = place
+            && let Some(guest) = self.waiting.call()
+        {
+            self.begin(now, &guest, place);
+        }
+        self.counters.guests_gone += self.waiting.take_gone();
+        self.look_at = (self.waiting.len() > 0).then_some(later);
+    }
+
+    /// A place for whose turn it is. Sources that can't have one now are passed over.
+    fn find_place(&mut self, now: Instant) -> Option<Place> {
+        self.waiting.next(now)?;
+        let is_full = self.proven_by_source.count() >= self.places_for_proven();
+        let greediest = is_full.then(|| self.proven_by_source.oldest_of_the_greediest());
+        for _ in 0..self.waiting.sources().min(SOURCES_ASKED) {
+            let source = self.waiting.next(now)?;
+            if !self.per_address.is_exhausted(now, source) {
+                match greediest {
+                    None => return Some(Place::Vacant),
+                    Some(Some((id, held))) if self.gives_way(now, id, held, source) => {
+                        return Some(Place::Of(id));
+                    }
+                    Some(_) => {}
+                }
+            }
+            self.waiting.pass_over();
+        }
+        None
+    }
+
+    fn vacate(&mut self, place: Place) -> bool {
+        if let Place::Of(id) = place {
+            self.counters.proven_displaced += 1;
+            self.remove(id);
+        }
+        self.half_open < self.parameters.handshakes || self.drop_oldest_unproven()
+    }
+
+    /// Whether a handshake of a source that has so many makes room for one of this source. A fleet that comes all at once
+    /// must not push itself out again and again. But who has far more than its share makes room, and so does who has more
+    /// and makes nothing of it.
+    fn gives_way(&self, now: Instant, id: SessionId, held: usize, source: IpAddr) -> bool {
+        let own = self.proven_by_source.held_by(source);
+        let deadline = self.sessions.get(&id).map(|session| session.deadline);
+        let stalled = deadline.is_none_or(|deadline| {
+            deadline.saturating_duration_since(now) + STALLED <= self.parameters.handshake_timeout
+        });
+        held > 2 * (own + 1) || (stalled && held > own)
+    }
+
+    /// A handshake whose client has proven its address.
+    fn begin(&mut self, now: Instant, guest: &Guest, place: Place) {
+        let Some(opening) = Opening::read(&guest.hello, &self.terms) else {
+            // The settings have changed since it came. It will come again.
+            self.counters.guests_gone += 1;
+            return;
+        };
+        let route = self.routes.get(&guest.path).copied().unwrap_or_default();
+        if self.knows(now, route, guest) {
+            // It has come in fragments meanwhile.
+            self.counters.without_effect += 1;
+            return;
+        }
+        if self.is_full_for(route) {
+            return self.refuse_another(guest.path, route, opening.sequence);
+        }
+        // All of one that may have begun in fragments is here.
+        if let Some(id) = self.hellos.get(&(guest.path, guest.random)).copied() {
+            self.remove(id);
+        }
+        if !self.vacate(place) {
+            self.counters.half_open_full += 1;
+            return;
+        }
+        let engine = (opening.cookie.try_into().ok()).and_then(|cookie| {
+            Engine::server_after_cookie(&self.settings, now, cookie, &opening.before()).ok()
+        });
+        let Some(engine) = engine else {
+            self.counters.engine_failures += 1;
+            self.per_address.count(now, guest.path.remote.ip());
+            return;
+        };
+        let deadline = now + self.parameters.unproven_timeout;
+        let mut session = Session::new(guest.path, engine, guest.random, now, deadline);
+        session.has_been_answered(opening.sequence);
+        let id = self.add(session);
+        self.feed(now, id, &guest.hello);
+        // A whole hello that the engine takes for noise leads nowhere, and no more of it will come.
+        let leads_nowhere =
+            (self.sessions.get(&id)).is_some_and(|session| session.stage == Stage::Unproven);
+        if leads_nowhere {
+            self.counters.unproven_failed += 1;
+            self.per_address.count(now, guest.path.remote.ip());
+            self.remove(id);
+        }
+    }
+
+    /// Whether a handshake of this client is under way, or its session established.
+    fn knows(&self, now: Instant, route: Route, guest: &Guest) -> bool {
+        let ids = [route.proven, route.established];
+        let mut sessions = ids
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.sessions.get(&id));
+        sessions.any(|session| session.began_with(now, &guest.random))
+    }
+
+    /// Takes up a handshake. It is unproven until its engine says otherwise.
+    pub(super) fn add(&mut self, session: Session) -> SessionId {
+        let id = SessionId(self.next_id);
+        self.next_id += 1;
+        let (path, random) = (session.path, session.random);
+        self.sessions.insert(id, Box::new(session));
+        self.routes.entry(path).or_default().unproven = Some(id);
+        self.hellos.insert((path, random), id);
+        self.forget_settled();
+        self.unproven.push_back(id);
+        self.half_open += 1;
+        // Whatever becomes of its hello, it ends at its deadline.
+        self.arm(id);
+        id
+    }
+
+    /// Proven handshakes leave a tenth of the places to newcomers.
+    pub(super) fn places_for_proven(&self) -> usize {
+        (self.parameters.handshakes - self.parameters.handshakes / 10).max(1)
+    }
+}

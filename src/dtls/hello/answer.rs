@@ -1,0 +1,152 @@
+//! What is said to a hello, and what a hello with a cookie was before: both byte for byte, because in DTLS 1.3 they are part
+//! of the transcript.
+
+use super::{DTLS13, NULL_COMPRESSION, Opening, Parts, Terms, Version, extension};
+use crate::dtls::cookie::{self, Cookie};
+use crate::dtls::record::{self, Cursor};
+
+const HELLO_VERIFY_REQUEST: u8 = 3;
+const SERVER_HELLO: u8 = 2;
+
+impl Opening<'_> {
+    /// The answer that gives a cookie.
+    pub fn answer(&self, cookie: &Cookie) -> Vec<u8> {
+        match self.version {
+            Version::Dtls12 => {
+                // RFC 6347 §4.2.1: this field says DTLS 1.0, whatever comes to be negotiated.
+                let body = [&[254, 255, 32], cookie.as_slice()].concat();
+                message(HELLO_VERIFY_REQUEST, self.sequence, &body)
+            }
+            Version::Dtls13(suite) => {
+                let mut body = vec![254, 253];
+                body.extend(record::HELLO_RETRY_RANDOM);
+                body.push(0);
+                body.extend(suite.to_be_bytes());
+                body.push(NULL_COMPRESSION);
+                let mut extensions = Vec::new();
+                extensions.extend(extension::SUPPORTED_VERSIONS.to_be_bytes());
+                extensions.extend([0, 2]);
+                extensions.extend(DTLS13.to_be_bytes());
+                extensions.extend(extension::COOKIE.to_be_bytes());
+                extensions.extend([0, 34, 0, 32]);
+                extensions.extend(cookie);
+                body.extend(prefixed(&extensions));
+                body.extend(extensions);
+                message(SERVER_HELLO, self.sequence, &body)
+            }
+        }
+    }
+
+    /// Whether more than the cookie was added to it: then nobody knows what it was, and in DTLS 1.3 that is part of the
+    /// transcript.
+    pub fn has_grown(&self) -> bool {
+        let Parts {
+            head,
+            middle,
+            has_extensions,
+            extensions: [first, second],
+        } = self.parts;
+        let extensions = first.len() + second.len() + 2 * usize::from(has_extensions);
+        let length = head.len() + 1 + middle.len() + extensions;
+        let before = cookie::length(self.cookie).map_or(0, usize::from);
+        matches!(self.version, Version::Dtls13(_)) && length > before
+    }
+
+    /// The hellos before this one, which had no cookie.
+    pub fn before(&self) -> Vec<Vec<u8>> {
+        let mut body = self.without_cookie(0);
+        // What the padding has lost to the cookie. In DTLS 1.2 the first hello is not part of the transcript.
+        let length = cookie::length(self.cookie).map_or(0, usize::from);
+        let lost = length.saturating_sub(body.len());
+        if lost > 0 && matches!(self.version, Version::Dtls13(_)) {
+            body = self.without_cookie(lost);
+        }
+        let hello = |sequence| message(record::CLIENT_HELLO, sequence, &body);
+        (0..self.sequence).map(hello).collect()
+    }
+
+    fn without_cookie(&self, padding: usize) -> Vec<u8> {
+        let Parts {
+            head,
+            middle,
+            has_extensions,
+            extensions: [first, second],
+        } = self.parts;
+        let mut body = [head, &[0], middle].concat();
+        if has_extensions {
+            let extensions = padded([first, second].concat(), padding);
+            body.extend(prefixed(&extensions));
+            body.extend(extensions);
+        }
+        body
+    }
+}
+
+/// Extensions with so many bytes more of padding. Where none is left it is at the end, after all that may be padded.
+pub(super) fn padded(mut extensions: Vec<u8>, more: usize) -> Vec<u8> {
+    if more == 0 {
+        return extensions;
+    }
+    let mut rest = Cursor(&extensions);
+    let mut found = None;
+    while let (Some(number), Some(length)) = (rest.u16(), rest.u16()) {
+        let end = extensions.len() - rest.0.len() + usize::from(length);
+        if number == extension::PADDING {
+            found = Some((end - usize::from(length), usize::from(length)));
+        }
+        if rest.take(usize::from(length)).is_none() {
+            break;
+        }
+    }
+    if let Some((at, length)) = found {
+        let new_length = u16::try_from(length + more)
+            .unwrap_or(u16::MAX)
+            .to_be_bytes();
+        let value = [&new_length[..], &vec![0; more]].concat();
+        extensions.splice(at - 2..at, value);
+    } else {
+        let zeros = vec![0; more.saturating_sub(4)];
+        extensions.extend(extension::PADDING.to_be_bytes());
+        extensions.extend(prefixed(&zeros));
+        extensions.extend(zeros);
+    }
+    extensions
+}
+
+/// The hellos before such a one, with as much in them as an engine needs to ask for a cookie.
+pub fn before_fragment(random: &[u8; 32], sequence: u16, terms: &Terms) -> Vec<Vec<u8>> {
+    let suites: Vec<u8> = terms
+        .dtls12
+        .iter()
+        .flat_map(|suite| suite.to_be_bytes())
+        .collect();
+    let mut body = vec![254, 253];
+    body.extend(random);
+    body.extend([0, 0]);
+    body.extend(prefixed(&suites));
+    body.extend(suites);
+    body.extend([1, NULL_COMPRESSION]);
+    let hello = |sequence| message(record::CLIENT_HELLO, sequence, &body);
+    (0..sequence).map(hello).collect()
+}
+
+pub(super) fn prefixed(bytes: &[u8]) -> [u8; 2] {
+    // Nothing here is longer than a datagram.
+    u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes()
+}
+
+/// One handshake message in one plaintext record. Both are counted alike: nothing else has been said.
+pub(super) fn message(kind: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
+    let [high, low] = prefixed(body);
+    let sequence = sequence.to_be_bytes();
+    let mut datagram = Vec::with_capacity(25 + body.len());
+    datagram.extend([record::HANDSHAKE, 254, 253, 0, 0, 0, 0, 0, 0]);
+    datagram.extend(sequence);
+    let length = u16::try_from(12 + body.len()).unwrap_or(u16::MAX);
+    datagram.extend(length.to_be_bytes());
+    datagram.extend([kind, 0, high, low]);
+    datagram.extend(sequence);
+    datagram.extend([0, 0, 0, 0, high, low]);
+    datagram.extend(body);
+    datagram
+}
