@@ -110,6 +110,8 @@ impl Pair {
                     Effect::PeerCertificate(_) | Effect::Connected | Effect::CloseNotify => {}
                 }
             }
+            // As after each turn of the loop: a handshake begins then.
+            self.core.handle_timeout(self.now);
             while let Some(call) = self.core.poll_call() {
                 let body = self.answer(&call.request);
                 let completion = Completion {
