@@ -24,7 +24,7 @@ const FEW: usize = 100;
 /// speak DTLS 1.3 with the gateway's engine, whose hellos are as long as a datagram: 16.2 KiB each, of 2,000. The first
 /// hundred were seen to cost 2,350 to 2,740 KiB.
 const A_SESSION: u64 = 17;
-const THE_FIRST: u64 = 1536;
+const THE_FIRST: u64 = 1280;
 
 fn observe(device: &mut Client, feature: &str, id: u16) {
     let mut request = get(&["api", "v1", feature]).option(OBSERVE, []);

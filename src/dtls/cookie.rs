@@ -16,7 +16,7 @@ pub type Cookie = [u8; 32];
 /// How long cookies are made with one key. A client whose answer is lost comes again after 1, 2, 4, … seconds.
 const KEY_LASTS: Duration = Duration::from_secs(60);
 /// No cookie is good for longer.
-pub const LASTS: Duration = Duration::from_secs(120);
+pub const LASTS: Duration = KEY_LASTS.saturating_mul(2);
 
 /// The keys.
 #[derive(Debug)]

@@ -163,9 +163,14 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Its client has returned the cookie, and it is asked for once.
-    pub fn forget_cookie(&mut self) {
-        self.cookie = None;
+    /// Whether its client was given a cookie before, and has yet to return it whole.
+    pub fn has_cookie(&self) -> bool {
+        self.cookie.is_some()
+    }
+
+    /// Its client has returned the cookie, and it is asked for once. Says whether there was one.
+    pub fn forget_cookie(&mut self) -> bool {
+        self.cookie.take().is_some()
     }
 
     /// A client, and its ClientHello. For the demo's device and for tests.

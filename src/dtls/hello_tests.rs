@@ -26,7 +26,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-fn packets(effects: Vec<Effect>) -> Vec<Vec<u8>> {
+pub(in crate::dtls) fn packets(effects: Vec<Effect>) -> Vec<Vec<u8>> {
     let packet = |effect| match effect {
         Effect::Transmit(datagram) => Some(datagram),
         Effect::PeerCertificate(_)

@@ -99,7 +99,10 @@ impl Demux {
             self.counters.handshakes_failed += 1;
             // Not where a device has a session: its address may be forged.
             if stranger {
-                self.transmit(path, record::fatal_alert(0, alert::HANDSHAKE_FAILURE));
+                self.transmit(
+                    path,
+                    record::fatal_alert(hello.message_sequence.into(), alert::HANDSHAKE_FAILURE),
+                );
             }
             let offered = hello.cipher_suites.iter().take(OFFERED_SHOWN);
             let failure = HandshakeFailure::NoCommonCipherSuite {
@@ -133,7 +136,7 @@ impl Demux {
         let mut session = Session::new(path, engine, hello.random, now, deadline);
         session.has_been_answered(given.map_or(0, |(sequence, _)| sequence));
         if given.is_some() {
-            // Whether or not the rest comes.
+            // Its address is proven, whether or not the rest comes.
             self.per_address.count(now, path.remote.ip());
         }
         let id = self.add(session);
@@ -190,7 +193,8 @@ impl Demux {
         let Some(session) = self.sessions.get(&id) else {
             return;
         };
-        if session.stage != Stage::Unproven {
+        // With a cookie that was given before, the handshake has been counted already.
+        if session.stage != Stage::Unproven || session.engine.has_cookie() {
             return self.feed(now, id, datagram);
         }
         let path = session.path;

@@ -111,11 +111,13 @@ impl Demux {
             return;
         };
         session.stage = Stage::Proven;
-        session.engine.forget_cookie();
+        let was_counted = session.engine.forget_cookie();
         session.deadline = now + self.parameters.handshake_timeout;
         let (path, random) = (session.path, session.random);
         self.hellos.remove(&(path, random));
-        self.per_address.count(now, path.remote.ip());
+        if !was_counted {
+            self.per_address.count(now, path.remote.ip());
+        }
         let route = self.routes.entry(path).or_default();
         route.unproven = route.unproven.filter(|unproven| *unproven != id);
         // The device has begun anew: what it began before will not go on.

@@ -1,7 +1,8 @@
 //! Strangers' handshakes beside those of devices.
 
 use super::*;
-use crate::dtls::engine::{Effect, Engine};
+use crate::dtls::engine::Engine;
+use crate::dtls::hello::tests::packets;
 use crate::dtls::{ServerCredentials, Validity, Versions};
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
@@ -20,17 +21,6 @@ fn path(port: u16) -> Path {
         remote: SocketAddr::from(([192, 0, 2, 1], port)),
         local: None,
     }
-}
-
-fn packets(effects: Vec<Effect>) -> Vec<Vec<u8>> {
-    let packet = |effect| match effect {
-        Effect::Transmit(datagram) => Some(datagram),
-        Effect::PeerCertificate(_)
-        | Effect::Connected
-        | Effect::Plaintext(_)
-        | Effect::CloseNotify => None,
-    };
-    effects.into_iter().filter_map(packet).collect()
 }
 
 /// A one-byte piece of a message that is not due.

@@ -196,12 +196,12 @@ impl Demux {
             self.counters.half_open_full += 1;
             return;
         }
+        self.per_address.count(now, guest.path.remote.ip());
         let engine = (opening.cookie.try_into().ok()).and_then(|cookie| {
             Engine::server_after_cookie(&self.settings, now, cookie, &opening.before()).ok()
         });
         let Some(engine) = engine else {
             self.counters.engine_failures += 1;
-            self.per_address.count(now, guest.path.remote.ip());
             return;
         };
         let deadline = now + self.parameters.unproven_timeout;
@@ -214,7 +214,6 @@ impl Demux {
             (self.sessions.get(&id)).is_some_and(|session| session.stage == Stage::Unproven);
         if leads_nowhere {
             self.counters.unproven_failed += 1;
-            self.per_address.count(now, guest.path.remote.ip());
             self.remove(id);
         }
     }

@@ -40,16 +40,8 @@ impl Opening<'_> {
     /// Whether more than the cookie was added to it: then nobody knows what it was, and in DTLS 1.3 that is part of the
     /// transcript.
     pub fn has_grown(&self) -> bool {
-        let Parts {
-            head,
-            middle,
-            has_extensions,
-            extensions: [first, second],
-        } = self.parts;
-        let extensions = first.len() + second.len() + 2 * usize::from(has_extensions);
-        let length = head.len() + 1 + middle.len() + extensions;
         let before = cookie::length(self.cookie).map_or(0, usize::from);
-        matches!(self.version, Version::Dtls13(_)) && length > before
+        matches!(self.version, Version::Dtls13(_)) && self.without_cookie(0).len() > before
     }
 
     /// The hellos before this one, which had no cookie.

@@ -82,6 +82,25 @@ fn whoever_returns_cookies_in_first_pieces_alone_has_a_share_and_leaves_others_t
 }
 
 #[test]
+fn the_last_of_an_addresss_share_may_come_in_pieces_and_is_counted_once() {
+    let mut bench = Bench::new(Parameters {
+        versions: Versions::Only12,
+        handshakes_per_address: 2,
+        ..Parameters::default()
+    });
+    for port in 1..=2 {
+        let mut device = bench.client(port);
+        bench.step(&mut device);
+        device.outbox = in_pieces(&mut device, 120);
+        bench.established(&mut device);
+    }
+    assert_eq!(bench.demux.counters().over_address_budget, 0);
+    let mut third = bench.client(3);
+    bench.exchange(&mut third);
+    assert!(!third.connected && bench.demux.waiting() == 1);
+}
+
+#[test]
 fn a_device_that_begins_with_the_same_random_after_each_restart_gets_in_again() {
     for (after, expected) in [(10, (0, 1)), (121, (1, 0))] {
         let mut bench = in_version(Versions::Only12);
