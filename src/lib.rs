@@ -53,11 +53,12 @@
 //!
 //! | Room | Owns | May use |
 //! |---|---|---|
-//! | [`coap`] | what CoAP's bytes and times mean for one remote endpoint | – |
-//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers |
+//! | [`coap`] | what CoAP's bytes and times mean for one remote endpoint | shares |
+//! | [`shares`] | who may take how much of what all share | – |
+//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers, shares |
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device |
-//! | [`gateway`] | joining them | the four above, config, udp, timers, metrics, admin |
+//! | [`gateway`] | joining them | the four above, config, udp, timers, shares, metrics, admin |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | metrics |
 //! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream |
@@ -104,6 +105,7 @@ pub mod gateway;
 pub mod logging;
 pub mod metrics;
 pub mod reload;
+pub mod shares;
 pub mod simulator;
 pub mod timers;
 pub mod udp;

@@ -21,9 +21,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("timers", &[]),
     ("udp", &[]),
     ("metrics", &[]),
+    ("shares", &[]),
     // Rooms.
-    ("coap", &[]),
-    ("dtls", &["timers"]),
+    ("coap", &["shares"]),
+    ("dtls", &["timers", "shares"]),
     ("device", &[]),
     ("upstream", &["device"]),
     ("config", &["coap", "dtls", "device", "upstream"]),
@@ -31,6 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "gateway",
         &[
             "coap", "dtls", "device", "upstream", "config", "metrics", "admin", "udp", "timers",
+            "shares",
         ],
     ),
     ("reload", &["config", "device", "dtls", "gateway"]),

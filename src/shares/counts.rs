@@ -1,0 +1,130 @@
+//! Places that can't be taken back, by who holds them.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// How many places each holder has of a whole.
+///
+/// A holder may have no more than `each`; and once half of the whole is taken, no more than an even share of it. So one
+/// that comes late finds room, whatever the others hold.
+#[derive(Debug)]
+pub struct Counts<H> {
+    each: usize,
+    whole: usize,
+    by_holder: HashMap<H, usize>,
+    count: usize,
+}
+
+/// Why a holder gets no further place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It has as many as one may have, or as an even share is.
+    Share,
+    /// Every place is taken.
+    Whole,
+}
+
+impl<H: Eq + Hash> Counts<H> {
+    /// A whole of so many places, of which each holder may have so many.
+    pub fn new(whole: usize, each: usize) -> Counts<H> {
+        Counts {
+            each: each.min(whole),
+            whole,
+            by_holder: HashMap::new(),
+            count: 0,
+        }
+    }
+
+    /// Takes a place for this holder.
+    pub fn take(&mut self, holder: H) -> Result<(), Refused> {
+        if self.count >= self.whole {
+            return Err(Refused::Whole);
+        }
+        let held = self.held_by(&holder);
+        if held >= self.share(held == 0) {
+            return Err(Refused::Share);
+        }
+        *self.by_holder.entry(holder).or_default() += 1;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// How many one holder may have now.
+    fn share(&self, is_new: bool) -> usize {
+        if self.count < self.whole / 2 {
+            return self.each;
+        }
+        let holders = self.by_holder.len() + usize::from(is_new);
+        let even = self.whole.checked_div(holders).unwrap_or(self.whole);
+        self.each.min(even.max(1))
+    }
+
+    /// The holder gives a place back.
+    pub fn release(&mut self, holder: &H) {
+        let Some(held) = self.by_holder.get_mut(holder) else {
+            return;
+        };
+        *held = held.saturating_sub(1);
+        self.count = self.count.saturating_sub(1);
+        if *held == 0 {
+            self.by_holder.remove(holder);
+        }
+    }
+
+    /// Places held by all.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Places held by this holder.
+    pub fn held_by(&self, holder: &H) -> usize {
+        self.by_holder.get(holder).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take_all(counts: &mut Counts<&'static str>, holder: &'static str) -> usize {
+        std::iter::from_fn(|| counts.take(holder).ok()).count()
+    }
+
+    #[test]
+    fn one_holder_has_its_share_and_no_more() {
+        let mut counts = Counts::new(1000, 64);
+        assert_eq!(take_all(&mut counts, "a"), 64);
+        assert_eq!(counts.take("a"), Err(Refused::Share));
+        counts.release(&"a");
+        assert_eq!(take_all(&mut counts, "a"), 1);
+        assert_eq!((counts.count(), counts.held_by(&"a")), (64, 64));
+    }
+
+    #[test]
+    fn from_half_of_the_whole_on_shares_are_even_and_a_newcomer_finds_room() {
+        let mut counts = Counts::new(100, 60);
+        assert_eq!(take_all(&mut counts, "a"), 60);
+        assert_eq!(take_all(&mut counts, "b"), 40);
+        assert_eq!(counts.take("c"), Err(Refused::Whole));
+        for _ in 0..20 {
+            counts.release(&"a");
+        }
+        // 80 of 100 are taken by two; three would have 33 each.
+        assert_eq!(counts.take("a"), Ok(()));
+        assert_eq!(take_all(&mut counts, "c"), 19);
+        assert_eq!(counts.count(), 100);
+    }
+
+    #[test]
+    fn nothing_is_kept_of_who_holds_nothing_and_a_surplus_release_is_harmless() {
+        let mut counts = Counts::new(2, 2);
+        assert_eq!(take_all(&mut counts, "a"), 2);
+        for _ in 0..3 {
+            counts.release(&"a");
+        }
+        counts.release(&"b");
+        assert!(counts.by_holder.is_empty());
+        assert_eq!(counts.count(), 0);
+        assert_eq!(Counts::new(0, 64).take("a"), Err(Refused::Whole));
+    }
+}
