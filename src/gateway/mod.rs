@@ -14,6 +14,7 @@
 //! | [`handshakes`] | handshakes and sessions by how they ended |
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
 //! | [`journal`] | the log lines |
+//! | [`churn`] | what happens so often that it is told by its number |
 //! | [`forward`] | one call to upstream |
 //! | [`handle`] | what a gateway that runs can be told and asked |
 //! | [`report`] | what it tells of itself |
@@ -24,6 +25,7 @@
 
 pub mod answers;
 pub mod call;
+pub mod churn;
 pub mod core;
 pub mod counters;
 pub mod download;
