@@ -348,6 +348,7 @@ impl Peers {
             most_remembered: most(RemoteEndpoint::remembered),
             most_reply_bytes: most(RemoteEndpoint::remembered_bytes),
             most_outgoing: most(RemoteEndpoint::outgoing),
+            most_observations: most(RemoteEndpoint::observations),
         }
     }
 }
@@ -364,4 +365,5 @@ pub(super) struct Load {
     pub(super) most_remembered: usize,
     pub(super) most_reply_bytes: usize,
     pub(super) most_outgoing: usize,
+    pub(super) most_observations: usize,
 }

@@ -30,6 +30,8 @@ pub(in crate::gateway) struct Device {
     pub(in crate::gateway) observations: Vec<Observation>,
     /// Whether it replies to commands.
     pub(in crate::gateway) replies_to_commands: bool,
+    /// Whether it answers an empty Confirmable message, as RFC 7252 §4.3 would have it.
+    pub(super) answers_pings: bool,
     /// How many of them were GETs.
     pub(super) gets: usize,
     next_message_id: u16,
@@ -81,6 +83,7 @@ impl Device {
             requests: Requests::default(),
             observations: Vec::new(),
             replies_to_commands: true,
+            answers_pings: true,
             gets: 0,
             next_message_id: u16::try_from(index % 60_000).unwrap(),
             outbox: Vec::new(),
@@ -343,7 +346,8 @@ impl Device {
                 .iter()
                 .position(|o| o.token == message.token);
             let forgotten = observation.is_some_and(|n| self.observations[n].forgotten);
-            if message.kind == Type::Confirmable || forgotten {
+            let acknowledges = observation.is_none_or(|n| !self.observations[n].unacknowledged);
+            if message.kind == Type::Confirmable && acknowledges || forgotten {
                 let kind = match forgotten {
                     true => Type::Reset,
                     false => Type::Acknowledgement,
@@ -366,8 +370,10 @@ impl Device {
             }
         } else if message.kind == Type::Confirmable {
             // RFC 7252 §4.3: an empty Confirmable message asks whether we live.
-            let reset = Message::empty(Type::Reset, message.message_id);
-            self.send(now, &reset.encode(4).unwrap());
+            if self.answers_pings {
+                let reset = Message::empty(Type::Reset, message.message_id);
+                self.send(now, &reset.encode(4).unwrap());
+            }
         } else if message.code == Code::EMPTY {
             self.requests.acknowledge(now, &message);
         }

@@ -35,6 +35,8 @@ pub(in crate::gateway) struct Script {
     /// Until when it is away.
     down_until: Option<Instant>,
     calls: u64,
+    /// Times it was away, or failed what it was asked.
+    interruptions: usize,
     under_way: BTreeMap<(Instant, u64), Completion>,
 }
 
@@ -50,6 +52,7 @@ impl Default for Script {
             tokens: HashMap::new(),
             gets: HashMap::new(),
             calls: 0,
+            interruptions: 0,
             under_way: BTreeMap::new(),
         }
     }
@@ -118,6 +121,7 @@ impl Script {
             }
             other => panic!("nobody asks for {other:?} in the simulation"),
         };
+        self.interruptions += usize::from(!serves);
         let outcome = match &self.behaviour {
             _ if self.down_until.is_some() => Err(Error::Unreachable),
             Behaviour::Serves => Ok(Answer { body }),
@@ -150,12 +154,18 @@ impl Script {
 
     /// ThingsBoard restarts, and is away for so long: what was under way is lost.
     pub(in crate::gateway) fn restart(&mut self, now: Instant, away: Duration) {
+        self.interruptions += 1;
         self.platform.restart(now);
         self.go_to(now);
         for completion in self.under_way.values_mut() {
             completion.outcome = Err(Error::Unreachable);
         }
         self.down_until = Some(now + away);
+    }
+
+    /// Times it was away, or failed what it was asked.
+    pub(super) fn interruptions(&self) -> usize {
+        self.interruptions
     }
 
     /// Calls for devices' requests, taken and not completed.
