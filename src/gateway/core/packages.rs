@@ -6,7 +6,8 @@ use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Ticket};
 use crate::gateway::download::Download;
 use crate::gateway::firmware::{CallId, Effect, WaiterId, Wanted};
-use crate::upstream::{self, Answer, Error};
+use crate::gateway::reading::Reading;
+use crate::upstream::{self, Error};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -73,8 +74,9 @@ impl Core {
         &mut self,
         now: Instant,
         call: CallId,
-        outcome: Result<Answer, Error>,
+        outcome: Result<Reading, Error>,
     ) {
+        let outcome = outcome.and_then(Reading::answer);
         if let Err(error) = &outcome {
             self.journal.package_failed(now, error);
         }
