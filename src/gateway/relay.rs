@@ -82,7 +82,7 @@ pub enum Last {
 
 impl Last {
     /// What an error says of the device itself.
-    fn of(error: &Error) -> Option<Last> {
+    pub fn of(error: &Error) -> Option<Last> {
         match error {
             Error::Rejected(status) if status.code == 401 => Some(Last::Unauthorized),
             Error::Rejected(status) if status.code == 403 => Some(Last::Forbidden),
@@ -289,8 +289,8 @@ impl DeviceRelay {
         }
     }
 
-    /// ThingsBoard refuses the device: that is the end.
-    fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
+    /// ThingsBoard refuses the device, whatever it was asked: that is the end, for polls that are open too.
+    pub fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
         for kind in [Kind::Attributes, Kind::Commands] {
             if let Some(observation) = self.end(kind, context) {
                 context.counters.refused += 1;

@@ -3,6 +3,7 @@
 use super::Core;
 use crate::coap::{Code, ExchangeId, ObservationId, Output, Response};
 use crate::coap::{Notification, option::content_format::JSON};
+use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Errand, Ticket};
 use crate::gateway::relay::shared::{self, Values};
@@ -458,7 +459,22 @@ impl Core {
                 });
             }
             // Nobody waits for it. If it failed, ThingsBoard gives the command again.
-            Errand::Refusal(_) => {}
+            Errand::Refusal(_) => {
+                if let Some(last) = outcome.as_ref().err().and_then(Last::of) {
+                    self.tell_relay(now, relay, |relay, context| relay.refuse(last, context));
+                }
+            }
+        }
+    }
+
+    /// ThingsBoard refuses a device, by this token. That says nothing of another token that it may have by now.
+    pub(super) fn refuse_observations(&mut self, now: Instant, device: &Device, last: Last) {
+        let Some(id) = self.relays.find(&device.name) else {
+            return;
+        };
+        let known = self.relays.get(id).map(|relay| &relay.device.token);
+        if known == Some(&device.token) {
+            self.tell_relay(now, id, |relay, context| relay.refuse(last, context));
         }
     }
 

@@ -6,6 +6,7 @@ use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
 use crate::gateway::peers::Peer;
+use crate::gateway::relay::Last;
 use crate::gateway::route::{self, NoRoute, Resource};
 use crate::gateway::translate::{self, Expect, Translated};
 use crate::upstream::{self, Answer, Error};
@@ -184,6 +185,11 @@ impl Core {
         if let Err(error) = &outcome {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
+            // Polls that are open under the token would hear of it when their time is over.
+            let refusal = Last::of(error).filter(|_| expect != Expect::Provisioned);
+            if let Some(last) = refusal.filter(|_| !peer.is_under_a_former_token(exchange)) {
+                self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
+            }
         }
         match (expect, &outcome) {
             (Expect::Registration, Ok(answer)) => {
