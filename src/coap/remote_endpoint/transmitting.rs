@@ -38,7 +38,7 @@ impl RemoteEndpoint {
         self.transmit(now, context, out);
     }
 
-    /// An acknowledgement or a Reset came.
+    /// An acknowledgement or a Reset came. Returns whether it names a message of ours.
     pub(super) fn settle(
         &mut self,
         now: Instant,
@@ -46,8 +46,9 @@ impl RemoteEndpoint {
         message_id: u16,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
-    ) {
+    ) -> bool {
         let reset = kind == Type::Reset;
+        let mut ours = true;
         match self.outgoing.settle(message_id) {
             // RFC 7641 §3.6: to reject any notification, the first included, is to cancel.
             Some(Purpose::Notification(id) | Purpose::Registration(id)) if reset => {
@@ -60,10 +61,15 @@ impl RemoteEndpoint {
             None => match self.observations.sender_of(now, message_id) {
                 Some((id, _)) if reset => self.cancelled(id, context, out),
                 Some((_, Type::Confirmable)) => context.counters.superseded_acknowledged += 1,
-                Some(_) | None => context.counters.unmatched += 1,
+                Some(_) => context.counters.unmatched += 1,
+                None => {
+                    context.counters.unmatched += 1;
+                    ours = false;
+                }
             },
         }
         self.transmit(now, context, out);
+        ours
     }
 
     /// Sends all that may go out now.

@@ -32,6 +32,10 @@ pub(in crate::gateway) struct Device {
     pub(in crate::gateway) replies_to_commands: bool,
     /// Whether it answers an empty Confirmable message, as RFC 7252 §4.3 would have it.
     pub(super) answers_pings: bool,
+    /// The Message ID of all its messages, if its library has but one.
+    pub(super) only_message_id: Option<u16>,
+    /// Whether it ignores Confirmable responses: it neither acknowledges nor rejects them.
+    pub(super) is_deaf_to_separate: bool,
     /// How many of them were GETs.
     pub(super) gets: usize,
     next_message_id: u16,
@@ -84,6 +88,8 @@ impl Device {
             observations: Vec::new(),
             replies_to_commands: true,
             answers_pings: true,
+            only_message_id: None,
+            is_deaf_to_separate: false,
             gets: 0,
             next_message_id: u16::try_from(index % 60_000).unwrap(),
             outbox: Vec::new(),
@@ -281,7 +287,10 @@ impl Device {
         token: Token,
     ) -> usize {
         let number = self.requests.len();
-        self.next_message_id = self.next_message_id.wrapping_add(1);
+        self.next_message_id = match self.only_message_id {
+            Some(only) => only,
+            None => self.next_message_id.wrapping_add(1),
+        };
         for segment in ["api", "v1"].iter().chain(feature) {
             options.push((11, Bytes::copy_from_slice(segment.as_bytes())));
         }
@@ -346,8 +355,9 @@ impl Device {
                 .iter()
                 .position(|o| o.token == message.token);
             let forgotten = observation.is_some_and(|n| self.observations[n].forgotten);
-            let acknowledges = observation.is_none_or(|n| !self.observations[n].unacknowledged);
-            if message.kind == Type::Confirmable && acknowledges || forgotten {
+            let acknowledges = !self.is_deaf_to_separate
+                && observation.is_none_or(|n| !self.observations[n].unacknowledged);
+            if (message.kind == Type::Confirmable && acknowledges) || forgotten {
                 let kind = match forgotten {
                     true => Type::Reset,
                     false => Type::Acknowledgement,
