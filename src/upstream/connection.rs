@@ -6,6 +6,7 @@
 //! server has closed it is seen when it is wanted again ([`is_open`](Connection::is_open)), before anything is written.
 
 use super::connect::Stream;
+use super::retry_after;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -27,6 +28,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// Its body, unless that is larger than the call allows.
     pub(super) body: Option<Bytes>,
+    /// The seconds that its Retry-After names.
+    pub(super) retry_after: Option<u32>,
 }
 
 /// Why there is no reply.
@@ -93,13 +96,18 @@ impl Connection {
 
 async fn reply(mut response: Response<Incoming>, most: usize) -> hyper::Result<Reply> {
     let status = response.status().as_u16();
+    let retry_after = retry_after::seconds(response.headers());
     let body = match read(response.body_mut(), most).await {
         Ok(body) => body,
         // A refusal stays one when its explanation breaks off.
         Err(_) if (400..=599).contains(&status) => Some(Bytes::new()),
         Err(error) => return Err(error),
     };
-    Ok(Reply { status, body })
+    Ok(Reply {
+        status,
+        body,
+        retry_after,
+    })
 }
 
 /// Reads a body up to the bound; `None` if there is more.

@@ -36,6 +36,7 @@ mod error;
 mod outage;
 mod pool;
 mod request;
+mod retry_after;
 #[cfg(test)]
 mod scripted_server;
 mod settings;
@@ -44,7 +45,7 @@ mod tests;
 mod thingsboard;
 mod trust;
 
-pub use error::{Error, Status};
+pub use error::{Error, RetryAfter, Status};
 pub use request::{Answer, Line, Operation, Package, Request};
 pub use settings::{Settings, SettingsError};
 pub use thingsboard::ThingsBoard;

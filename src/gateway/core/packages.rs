@@ -7,8 +7,9 @@ use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Ticket};
 use crate::gateway::download::Download;
 use crate::gateway::firmware::{CallId, Effect, WaiterId, Wanted};
+use crate::gateway::reading::Reading;
 use crate::gateway::relay::Last;
-use crate::upstream::{self, Answer, Error};
+use crate::upstream::{self, Error};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -79,9 +80,10 @@ impl Core {
         &mut self,
         now: Instant,
         call: CallId,
-        outcome: Result<Answer, Error>,
+        outcome: Result<Reading, Error>,
     ) {
         let device = self.downloads.asked_for.remove(&call);
+        let outcome = outcome.and_then(Reading::answer);
         if let Err(error) = &outcome {
             self.journal.package_failed(now, error);
             if let (Some(last), Some(device)) = (Last::of(error), device) {
