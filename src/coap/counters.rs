@@ -15,6 +15,8 @@ pub struct Counters {
     pub observe_ignored: u64,
     /// Duplicates of earlier messages.
     pub duplicates: u64,
+    /// Messages no longer remembered though a copy of them could still come: their endpoint has sent too many since.
+    pub messages_forgotten: u64,
     /// Empty Confirmable messages ("CoAP ping"), answered with a Reset.
     pub pings: u64,
     /// Acknowledgements, Resets and responses that match nothing.

@@ -29,9 +29,10 @@
 //!     ├─ malformed and Confirmable ──▶ RST                                  (§4.2)
 //!     ├─ empty Confirmable ("ping") ──▶ RST                                 (§4.3)
 //!     ├─ ACK or RST ──▶ ends the Confirmable message of ours it names       (§4.2)
+//!     │    └─ ACK with a request in it (go-coap) ──▶ that is answered, as if Non-confirmable
 //!     ├─ a response ──▶ nobody asked: RST if Confirmable, else silence      (§4.2, §4.3)
 //!     └─ a request
-//!         │ duplicate? (§4.5)
+//!         │ a copy, byte for byte? (§4.5)
 //!         ├─ of one in progress ──▶ nothing
 //!         ├─ of one acknowledged ──▶ the empty ACK again
 //!         ├─ of one answered on its ACK ──▶ the same ACK again; if that was a block of a
@@ -52,7 +53,7 @@
 //! ```
 //!
 //! What was answered is remembered for EXCHANGE_LIFETIME (247 s) or NON_LIFETIME (145 s, §4.8.2), so
-//! that no message becomes a second request; then the endpoint holds no heap at all, unless its client
+//! that no message becomes a second request, as long as a client sends no more than 4,096 in that time; then the endpoint holds no heap at all, unless its client
 //! observes or bodies are under way.
 //!
 //! # The life of a body

@@ -143,6 +143,11 @@ impl Outgoing {
         self.retain(|one| one.purpose != Purpose::Notification(observation));
     }
 
+    /// Takes back the ping. Returns whether there was one.
+    pub fn withdraw_ping(&mut self) -> bool {
+        self.remove(|one| one.purpose == Purpose::Ping).is_some()
+    }
+
     fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {
         self.queue.retain(which);
         if self.queue.is_empty() {

@@ -108,7 +108,7 @@ pub enum Last {
 
 impl Last {
     /// What an error says of the device itself.
-    fn of(error: &Error) -> Option<Last> {
+    pub fn of(error: &Error) -> Option<Last> {
         match error {
             Error::Rejected(status) if status.code == 401 => Some(Last::Unauthorized),
             Error::Rejected(status) if status.code == 403 => Some(Last::Forbidden),
@@ -290,8 +290,17 @@ impl DeviceRelay {
         self.commands.registered(now, observation, context);
     }
 
+    /// Whether this observation is of this kind, be it one that ends when what is under way for it has settled.
+    fn has(&self, kind: Kind, observation: Observation) -> bool {
+        match kind {
+            Kind::Attributes => self.observation(kind) == Some(observation),
+            Kind::Commands => self.commands.has(observation),
+        }
+    }
+
     /// The device has ended this observation.
     pub fn cancelled(&mut self, observation: Observation, context: &mut Context<'_>) {
+        self.commands.replaced_cancelled(observation);
         for kind in [Kind::Attributes, Kind::Commands] {
             if self.observation(kind) == Some(observation) {
                 context.counters.cancelled += 1;
@@ -307,8 +316,8 @@ impl DeviceRelay {
         }
     }
 
-    /// ThingsBoard refuses the device: that is the end.
-    fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
+    /// ThingsBoard refuses the device, whatever it was asked: that is the end, for polls that are open too.
+    pub fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
         for kind in [Kind::Attributes, Kind::Commands] {
             if let Some(observation) = self.end(kind, context) {
                 context.counters.refused += 1;
@@ -388,18 +397,43 @@ impl DeviceRelay {
 
     /// A session does not answer: nothing is asked for on its behalf until it is heard again.
     pub fn silent(&mut self, session: SessionId, context: &mut Context<'_>) {
-        let parks = |observer: Option<&mut Observer>| {
-            observer
-                .filter(|observer| observer.observation.session == session)
-                .is_some_and(Observer::park)
-        };
-        if parks(self.attributes.observer_mut()) {
-            context.counters.parked += 1;
-            self.attributes.pause();
+        for kind in [Kind::Attributes, Kind::Commands] {
+            self.park(kind, session, context);
         }
-        if parks(self.commands.observer_mut()) {
+    }
+
+    /// What was on its way to an observation was given up. What is on its way to the other is not: the endpoint will
+    /// still say what becomes of it. If the session was heard meanwhile, the device is there, and the other goes on.
+    pub fn undelivered(&mut self, observation: Observation, context: &mut Context<'_>) {
+        let session = observation.session;
+        let kinds = [Kind::Attributes, Kind::Commands];
+        let own = kinds.map(|kind| self.has(kind, observation));
+        let since = match own {
+            [true, _] => self.attributes.undelivered(),
+            [_, true] => self.commands.undelivered(context),
+            [false, false] => None,
+        };
+        let heard = (context.heard)(session);
+        let is_there = since.is_some_and(|since| heard.is_some_and(|heard| heard > since));
+        for (kind, own) in kinds.into_iter().zip(own) {
+            if own || !is_there {
+                self.park(kind, session, context);
+            }
+        }
+    }
+
+    fn park(&mut self, kind: Kind, session: SessionId, context: &mut Context<'_>) {
+        let observer = match kind {
+            Kind::Attributes => self.attributes.observer_mut(),
+            Kind::Commands => self.commands.observer_mut(),
+        };
+        let observer = observer.filter(|observer| observer.observation.session == session);
+        if observer.is_some_and(Observer::park) {
             context.counters.parked += 1;
-            self.commands.pause();
+            match kind {
+                Kind::Attributes => self.attributes.pause(),
+                Kind::Commands => self.commands.pause(),
+            }
         }
     }
 
@@ -419,7 +453,7 @@ impl DeviceRelay {
     ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.delivered(number);
-        } else if self.observation(Kind::Commands) == Some(observation) {
+        } else if self.commands.has(observation) {
             self.commands.delivered(now, number, context);
         }
     }
@@ -434,7 +468,7 @@ impl DeviceRelay {
     ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.too_large(number, context);
-        } else if self.observation(Kind::Commands) == Some(observation) {
+        } else if self.commands.has(observation) {
             self.commands.too_large(now, number, context);
         }
     }

@@ -21,6 +21,14 @@ impl RemoteEndpoint {
         }
     }
 
+    /// The peer was heard otherwise: nothing needs to be asked, and nothing wait for the answer.
+    pub fn cancel_ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
+        let is_under_way = self.outgoing.withdraw_ping();
+        if std::mem::take(&mut self.ping_wanted) || is_under_way {
+            self.transmit(now, context, out);
+        }
+    }
+
     /// The peer has just sent something, so it is awake: what it was last sent ACK_TIMEOUT ago or
     /// earlier, and has not acknowledged, is sent again at once rather than when its back-off ends.
     pub fn hasten(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
@@ -30,7 +38,7 @@ impl RemoteEndpoint {
         self.transmit(now, context, out);
     }
 
-    /// An acknowledgement or a Reset came.
+    /// An acknowledgement or a Reset came. Returns whether it names a message of ours.
     pub(super) fn settle(
         &mut self,
         now: Instant,
@@ -38,8 +46,9 @@ impl RemoteEndpoint {
         message_id: u16,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
-    ) {
+    ) -> bool {
         let reset = kind == Type::Reset;
+        let mut ours = true;
         match self.outgoing.settle(message_id) {
             // RFC 7641 §3.6: to reject any notification, the first included, is to cancel.
             Some(Purpose::Notification(id) | Purpose::Registration(id)) if reset => {
@@ -52,10 +61,15 @@ impl RemoteEndpoint {
             None => match self.observations.sender_of(now, message_id) {
                 Some((id, _)) if reset => self.cancelled(id, context, out),
                 Some((_, Type::Confirmable)) => context.counters.superseded_acknowledged += 1,
-                Some(_) | None => context.counters.unmatched += 1,
+                Some(_) => context.counters.unmatched += 1,
+                None => {
+                    context.counters.unmatched += 1;
+                    ours = false;
+                }
             },
         }
         self.transmit(now, context, out);
+        ours
     }
 
     /// Sends all that may go out now.

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 mod bounds;
 mod cookies;
 mod crowding;
+mod sources;
 
 fn credentials() -> ServerCredentials {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();

@@ -3,6 +3,7 @@
 use super::Core;
 use crate::coap::{Code, ExchangeId, ObservationId, Output, Response};
 use crate::coap::{Notification, option::content_format::JSON};
+use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Errand, Ticket};
 use crate::gateway::reading::{Reading, Registration};
@@ -314,6 +315,10 @@ impl Core {
                 .get(id)
                 .is_some_and(|relay| relay.awaits(session))
         {
+            // A ping would only stand in front of what the relay has for the device now.
+            self.with_endpoint(now, session, |endpoint, context, outputs| {
+                endpoint.cancel_ping(now, context, outputs);
+            });
             self.tell_relay(now, id, |relay, context| relay.heard(now, session, context));
         }
     }
@@ -332,7 +337,8 @@ impl Core {
         self.tell_if_any(now, session, |relay, context| match told {
             Output::Delivered(id, number) => relay.delivered(now, of(id), number, context),
             Output::TooLarge(id, number) => relay.too_large(now, of(id), number, context),
-            Output::Undelivered(_) | Output::PingUnanswered => relay.silent(session, context),
+            Output::Undelivered(id) => relay.undelivered(of(id), context),
+            Output::PingUnanswered => relay.silent(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
             Output::RegistrationRepeated(id) => relay.registration_repeated(of(id)),
             Output::Send(_) | Output::Request(..) => {}
@@ -455,7 +461,22 @@ impl Core {
                 });
             }
             // Nobody waits for it. If it failed, ThingsBoard gives the command again.
-            Errand::Refusal(_) => {}
+            Errand::Refusal(_) => {
+                if let Some(last) = outcome.as_ref().err().and_then(Last::of) {
+                    self.tell_relay(now, relay, |relay, context| relay.refuse(last, context));
+                }
+            }
+        }
+    }
+
+    /// ThingsBoard refuses a device, by this token. That says nothing of another token that it may have by now.
+    pub(super) fn refuse_observations(&mut self, now: Instant, device: &Device, last: Last) {
+        let Some(id) = self.relays.find(&device.name) else {
+            return;
+        };
+        let known = self.relays.get(id).map(|relay| &relay.device.token);
+        if known == Some(&device.token) {
+            self.tell_relay(now, id, |relay, context| relay.refuse(last, context));
         }
     }
 

@@ -8,6 +8,7 @@ use crate::gateway::call::{Call, Ticket};
 use crate::gateway::in_flight::{Full, Holder};
 use crate::gateway::peers::Peer;
 use crate::gateway::reading::Reading;
+use crate::gateway::relay::Last;
 use crate::gateway::route::{self, NoRoute, Resource};
 use crate::gateway::translate::{self, Expect, Translated};
 use crate::upstream::{self, Error};
@@ -240,6 +241,11 @@ impl Core {
         if let Err(error) = &outcome {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
+            // Polls that are open under the token would hear of it when their time is over.
+            let refusal = Last::of(error).filter(|_| expect != Expect::Provisioned);
+            if let Some(last) = refusal.filter(|_| !peer.is_under_a_former_token(exchange)) {
+                self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
+            }
         }
         if let (Expect::CommandReply(id), Ok(_)) = (expect, &outcome) {
             self.tell_if_any(now, session, |relay, _| relay.replied(now, id));

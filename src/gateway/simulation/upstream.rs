@@ -45,6 +45,8 @@ pub(in crate::gateway) struct Script {
     /// Until when it is away.
     down_until: Option<Instant>,
     calls: u64,
+    /// Times it was away, or failed what it was asked.
+    interruptions: usize,
     under_way: BTreeMap<(Instant, u64), Completion>,
 }
 
@@ -63,6 +65,7 @@ impl Default for Script {
             answers_rpcs: true,
             rpcs: Vec::new(),
             calls: 0,
+            interruptions: 0,
             under_way: BTreeMap::new(),
         }
     }
@@ -145,6 +148,7 @@ impl Script {
             }
             other => panic!("nobody asks for {other:?} in the simulation"),
         };
+        self.interruptions += usize::from(!serves);
         let outcome = match &self.behaviour {
             _ if self.down_until.is_some() => Err(Error::Unreachable),
             Behaviour::Serves => Ok(Answer { body }),
@@ -186,12 +190,18 @@ impl Script {
 
     /// ThingsBoard restarts, and is away for so long: what was under way is lost.
     pub(in crate::gateway) fn restart(&mut self, now: Instant, away: Duration) {
+        self.interruptions += 1;
         self.platform.restart(now);
         self.go_to(now);
         for completion in self.under_way.values_mut() {
             completion.outcome = Err(Error::Unreachable);
         }
         self.down_until = Some(now + away);
+    }
+
+    /// Times it was away, or failed what it was asked.
+    pub(super) fn interruptions(&self) -> usize {
+        self.interruptions
     }
 
     /// Calls for devices' requests, taken and not completed.

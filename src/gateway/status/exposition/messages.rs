@@ -63,6 +63,7 @@ fn messages(scrape: &mut Scrape, report: &Report) {
         "event",
         [
             ("duplicate", coap.duplicates),
+            ("forgotten", coap.messages_forgotten),
             ("malformed_rejected", coap.malformed_rejected),
             ("malformed_ignored", coap.malformed_ignored),
             ("bad_option_ignored", coap.bad_options_ignored),
