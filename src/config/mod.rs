@@ -6,6 +6,7 @@
 //! would be right; a [`Warning`] is for what works, but hardly as it was meant.
 
 mod admin;
+mod calls;
 mod certificates;
 mod devices;
 mod file;
@@ -19,6 +20,7 @@ mod sources;
 mod value;
 
 pub use admin::Admin;
+pub use calls::Calls;
 pub use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 pub use file::{Looked, Stamp};
 pub use mistake::{Mistake, Mistakes, Warning};
@@ -59,6 +61,8 @@ pub struct Config {
     pub registry: Arc<Registry>,
     /// `[upstream]`
     pub upstream: upstream::Settings,
+    /// Those of `[upstream]` that concern devices.
+    pub calls: Calls,
     /// `[relay]`: Observe.
     pub relay: Relay,
     /// `[ota]`: packages.
@@ -162,6 +166,7 @@ impl Config {
         sources.registry = looked;
         let relay = reader.relay();
         let upstream = reader.upstream(relay.connections());
+        let calls = reader.calls();
         reader.warn_about_polls(&relay, upstream.max_in_flight);
         let ota = reader.ota();
         let (coap, dtls) = (reader.coap(), reader.dtls());
@@ -179,6 +184,7 @@ impl Config {
                     provision,
                     registry: Arc::new(registry),
                     upstream,
+                    calls,
                     relay,
                     ota,
                     coap,

@@ -68,7 +68,11 @@ impl Client {
     /// One request and its reply, within its time. Dropping this closes the connection.
     pub(super) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
         let (poll, most) = (call.poll, call.largest_reply);
-        let deadline = poll.map_or(self.timeout, |poll| poll.saturating_add(POLL_GRACE));
+        let deadline = match poll {
+            Some(poll) => poll.saturating_add(POLL_GRACE),
+            None if call.is_brief => self.timeout / 2,
+            None => self.timeout,
+        };
         let request = self.request(call)?;
         match tokio::time::timeout(deadline, self.attempt(request, most)).await {
             Ok(Ok(reply)) => {
