@@ -28,7 +28,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Sessions of one device that are told one by one in a minute.
 const SESSIONS_TOLD: u64 = 4;
 /// Bounds that [`Journal::pressure`] watches.
-pub const BOUNDS: usize = 7;
+pub const BOUNDS: usize = 9;
 
 /// What makes two failed handshakes of one address the same to an operator.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -257,9 +257,14 @@ impl Journal {
             }
             // A rule chain that leaves a client-side RPC unanswered is the device's affair.
             Error::Timeout | Error::Elapsed | Error::Overloaded if expect == Expect::RpcReply => {}
+            Error::RetryAfter(_) if expect == Expect::RpcReply => {}
             // The client tells when upstream goes and when it comes back.
             Error::Rejected(_) | Error::Unreachable => {}
-            Error::Timeout | Error::Elapsed | Error::Overloaded | Error::Unintelligible(_) => {
+            Error::Timeout
+            | Error::Elapsed
+            | Error::Overloaded
+            | Error::RetryAfter(_)
+            | Error::Unintelligible(_) => {
                 if self.upstream.is_first(now, discriminant(error)) {
                     warn!(device, session, exchange, "{error}");
                 }
@@ -323,7 +328,11 @@ impl Journal {
             }
             // The client tells when upstream goes and when it comes back.
             Error::Unreachable => {}
-            Error::Timeout | Error::Overloaded | Error::Unintelligible(_) | Error::Rejected(_) => {
+            Error::Timeout
+            | Error::Overloaded
+            | Error::RetryAfter(_)
+            | Error::Unintelligible(_)
+            | Error::Rejected(_) => {
                 if self.polls.is_first(now, discriminant(error)) {
                     warn!(
                         device,
@@ -346,6 +355,7 @@ impl Journal {
             Error::Timeout
             | Error::Elapsed
             | Error::Overloaded
+            | Error::RetryAfter(_)
             | Error::Unintelligible(_)
             | Error::Rejected(_) => {
                 if self.packages.is_first(now, discriminant(error)) {
