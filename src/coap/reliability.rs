@@ -208,6 +208,11 @@ impl Outgoing {
         Some(message_id)
     }
 
+    /// Takes back the ping. Returns whether there was one.
+    pub fn withdraw_ping(&mut self) -> bool {
+        self.remove(|one| one.purpose == Purpose::Ping).is_some()
+    }
+
     fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {
         self.queue.retain(which);
         if self.queue.is_empty() {

@@ -263,8 +263,17 @@ impl DeviceRelay {
         self.commands.registered(now, observation, context);
     }
 
+    /// Whether this observation is of this kind, be it one that ends when what is under way for it has settled.
+    fn has(&self, kind: Kind, observation: Observation) -> bool {
+        match kind {
+            Kind::Attributes => self.observation(kind) == Some(observation),
+            Kind::Commands => self.commands.has(observation),
+        }
+    }
+
     /// The device has ended this observation.
     pub fn cancelled(&mut self, observation: Observation, context: &mut Context<'_>) {
+        self.commands.replaced_cancelled(observation);
         for kind in [Kind::Attributes, Kind::Commands] {
             if self.observation(kind) == Some(observation) {
                 context.counters.cancelled += 1;
@@ -361,18 +370,43 @@ impl DeviceRelay {
 
     /// A session does not answer: nothing is asked for on its behalf until it is heard again.
     pub fn silent(&mut self, session: SessionId, context: &mut Context<'_>) {
-        let parks = |observer: Option<&mut Observer>| {
-            observer
-                .filter(|observer| observer.observation.session == session)
-                .is_some_and(Observer::park)
-        };
-        if parks(self.attributes.observer_mut()) {
-            context.counters.parked += 1;
-            self.attributes.pause();
+        for kind in [Kind::Attributes, Kind::Commands] {
+            self.park(kind, session, context);
         }
-        if parks(self.commands.observer_mut()) {
+    }
+
+    /// What was on its way to an observation was given up. What is on its way to the other is not: the endpoint will
+    /// still say what becomes of it. If the session was heard meanwhile, the device is there, and the other goes on.
+    pub fn undelivered(&mut self, observation: Observation, context: &mut Context<'_>) {
+        let session = observation.session;
+        let kinds = [Kind::Attributes, Kind::Commands];
+        let own = kinds.map(|kind| self.has(kind, observation));
+        let since = match own {
+            [true, _] => self.attributes.undelivered(),
+            [_, true] => self.commands.undelivered(context),
+            [false, false] => None,
+        };
+        let heard = (context.heard)(session);
+        let is_there = since.is_some_and(|since| heard.is_some_and(|heard| heard > since));
+        for (kind, own) in kinds.into_iter().zip(own) {
+            if own || !is_there {
+                self.park(kind, session, context);
+            }
+        }
+    }
+
+    fn park(&mut self, kind: Kind, session: SessionId, context: &mut Context<'_>) {
+        let observer = match kind {
+            Kind::Attributes => self.attributes.observer_mut(),
+            Kind::Commands => self.commands.observer_mut(),
+        };
+        let observer = observer.filter(|observer| observer.observation.session == session);
+        if observer.is_some_and(Observer::park) {
             context.counters.parked += 1;
-            self.commands.pause();
+            match kind {
+                Kind::Attributes => self.attributes.pause(),
+                Kind::Commands => self.commands.pause(),
+            }
         }
     }
 
@@ -392,7 +426,7 @@ impl DeviceRelay {
     ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.delivered(number);
-        } else if self.observation(Kind::Commands) == Some(observation) {
+        } else if self.commands.has(observation) {
             self.commands.delivered(now, number, context);
         }
     }
@@ -407,7 +441,7 @@ impl DeviceRelay {
     ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.too_large(number, context);
-        } else if self.observation(Kind::Commands) == Some(observation) {
+        } else if self.commands.has(observation) {
             self.commands.too_large(now, number, context);
         }
     }

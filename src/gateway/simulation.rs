@@ -12,6 +12,7 @@
 
 mod acts;
 mod blocks;
+mod delivered_once;
 mod device;
 mod invariants;
 mod link;
@@ -35,6 +36,7 @@ mod observe;
 mod observe_gaps;
 mod observe_liveness;
 mod observe_loss;
+mod observe_outages;
 mod packages;
 mod random_runs;
 mod reboot;
@@ -44,6 +46,7 @@ mod separate_response;
 mod session_gone;
 mod slow_upstream;
 mod tap;
+mod throwaway_certificates;
 mod twenty_percent_loss;
 mod two_sessions;
 mod uploads;
@@ -152,14 +155,17 @@ impl World {
             .enumerate()
             .map(|(index, certificate)| Device::new(index, path(index), certificate, settings.dtls))
             .collect();
+        let mut core = Core::new(settings, engine, policy, registry, seed);
+        let mut invariants = Invariants::default();
+        invariants.delivered_once.listen(&mut core);
         World {
             now,
-            core: Core::new(settings, engine, policy, registry, seed),
+            core,
             devices,
             link: Link::new(conditions, seed),
             upstream: Script::default(),
             settings,
-            invariants: Invariants::default(),
+            invariants,
             steps_at_once: 0,
         }
     }

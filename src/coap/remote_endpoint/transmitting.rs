@@ -20,6 +20,14 @@ impl RemoteEndpoint {
         }
     }
 
+    /// The peer was heard otherwise: nothing needs to be asked, and nothing wait for the answer.
+    pub fn cancel_ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
+        let is_under_way = self.outgoing.withdraw_ping();
+        if std::mem::take(&mut self.ping_wanted) || is_under_way {
+            self.transmit(now, context, out);
+        }
+    }
+
     /// The peer has just sent something, so it is awake: what it was last sent ACK_TIMEOUT ago or
     /// earlier, and has not acknowledged, is sent again at once rather than when its back-off ends.
     pub fn hasten(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {

@@ -316,6 +316,10 @@ impl Core {
                 .get(id)
                 .is_some_and(|relay| relay.awaits(session))
         {
+            // A ping would only stand in front of what the relay has for the device now.
+            self.with_endpoint(now, session, |endpoint, context, outputs| {
+                endpoint.cancel_ping(now, context, outputs);
+            });
             self.tell_relay(now, id, |relay, context| relay.heard(now, session, context));
         }
     }
@@ -334,7 +338,8 @@ impl Core {
         self.tell_if_any(now, session, |relay, context| match told {
             Output::Delivered(id, number) => relay.delivered(now, of(id), number, context),
             Output::TooLarge(id, number) => relay.too_large(now, of(id), number, context),
-            Output::Undelivered(_) | Output::PingUnanswered => relay.silent(session, context),
+            Output::Undelivered(id) => relay.undelivered(of(id), context),
+            Output::PingUnanswered => relay.silent(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
             Output::RegistrationRepeated(id) => relay.registration_repeated(of(id)),
             Output::Send(_) | Output::Request(..) => {}

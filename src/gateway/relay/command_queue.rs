@@ -40,6 +40,14 @@ pub struct Command {
 }
 
 #[derive(Debug)]
+struct Waiting {
+    command: Command,
+    until: Instant,
+    /// Whether a notification of it was given to an endpoint: the device may have it.
+    notified: bool,
+}
+
+#[derive(Debug)]
 struct Delivered {
     command: Command,
     until: Instant,
@@ -59,7 +67,7 @@ pub enum Taken {
 /// The commands of one device.
 #[derive(Debug, Default)]
 pub struct CommandQueue {
-    waiting: VecDeque<(Instant, Command)>,
+    waiting: VecDeque<Waiting>,
     delivered: VecDeque<Delivered>,
 }
 
@@ -71,7 +79,7 @@ impl CommandQueue {
         };
         let command = Command { id, body };
         self.forget(now);
-        if self.waiting.iter().any(|(_, other)| *other == command) {
+        if self.waiting.iter().any(|other| other.command == command) {
             return Taken::Repeated;
         }
         if let Some(known) = self.delivered.iter_mut().find(|d| d.command == command) {
@@ -80,13 +88,30 @@ impl CommandQueue {
         }
         // The same id with other words: ThingsBoard counts anew, and what had it before is no more.
         self.delivered.retain(|d| d.command.id != id);
-        self.waiting.push_back((now + KEPT, command));
+        self.waiting.push_back(Waiting {
+            command,
+            until: now + KEPT,
+            notified: false,
+        });
         Taken::New
     }
 
     /// The command whose turn it is.
     pub fn first(&self) -> Option<&Command> {
-        self.waiting.front().map(|(_, command)| command)
+        self.waiting.front().map(|first| &first.command)
+    }
+
+    /// A notification of the first is given to an endpoint.
+    pub fn first_notified(&mut self) {
+        if let Some(first) = self.waiting.front_mut() {
+            first.notified = true;
+        }
+    }
+
+    /// Whether the device may have the first, and it is the one of this id.
+    pub fn may_have_first(&self, id: u32) -> bool {
+        let first = self.waiting.front();
+        first.is_some_and(|first| first.notified && first.command.id == id)
     }
 
     /// Whether polls should wait.
@@ -96,7 +121,7 @@ impl CommandQueue {
 
     /// The first has reached the device.
     pub fn first_delivered(&mut self, now: Instant) {
-        if let Some((_, command)) = self.waiting.pop_front() {
+        if let Some(Waiting { command, .. }) = self.waiting.pop_front() {
             if self.delivered.len() >= MOST_DELIVERED {
                 self.delivered.pop_front();
             }
@@ -126,7 +151,7 @@ impl CommandQueue {
     pub fn forget(&mut self, now: Instant) -> usize {
         self.delivered.retain(|known| known.until > now);
         let before = self.waiting.len();
-        self.waiting.retain(|(until, _)| *until > now);
+        self.waiting.retain(|waiting| waiting.until > now);
         if self.waiting.is_empty() && self.delivered.is_empty() {
             *self = CommandQueue::default();
         }
@@ -135,7 +160,7 @@ impl CommandQueue {
 
     /// When [`forget`](Self::forget) has something to do.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let waiting = self.waiting.iter().map(|(until, _)| *until);
+        let waiting = self.waiting.iter().map(|waiting| waiting.until);
         let delivered = self.delivered.iter().map(|known| known.until);
         waiting.chain(delivered).min()
     }

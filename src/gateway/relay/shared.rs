@@ -242,10 +242,25 @@ fn weight(values: &Values) -> usize {
     each.map(|(key, value)| key.len() + value.get().len()).sum()
 }
 
-/// Polls and reads may write the same value in two ways.
+/// Whether two values are the same text but for whitespace between tokens. Nothing is parsed: two numbers that one double
+/// stands for are two numbers, and so are `1` and `1.0`. What is written in two ways is notified once more, which does no
+/// harm; what differs and is taken for the same would never be.
 fn is_same(one: &RawValue, other: &RawValue) -> bool {
-    let parsed = |value: &RawValue| serde_json::from_str::<serde_json::Value>(value.get()).ok();
-    one.get() == other.get() || parsed(one).is_some_and(|one| Some(one) == parsed(other))
+    one.get() == other.get() || significant(one.get()).eq(significant(other.get()))
+}
+
+/// The bytes of a JSON text without its insignificant whitespace (RFC 8259 §2).
+fn significant(json: &str) -> impl Iterator<Item = u8> + '_ {
+    let (mut in_string, mut escaped) = (false, false);
+    json.bytes().filter(move |byte| {
+        if !in_string {
+            in_string = *byte == b'"';
+            return !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        }
+        in_string = escaped || *byte != b'"';
+        escaped = !escaped && *byte == b'\\';
+        true
+    })
 }
 
 fn quoted(key: &str) -> String {

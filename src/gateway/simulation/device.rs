@@ -30,6 +30,8 @@ pub(in crate::gateway) struct Device {
     pub(in crate::gateway) observations: Vec<Observation>,
     /// Whether it replies to commands.
     pub(in crate::gateway) replies_to_commands: bool,
+    /// Whether it answers an empty Confirmable message, as RFC 7252 §4.3 would have it.
+    pub(super) answers_pings: bool,
     /// The Message ID of all its messages, if its library has but one.
     pub(super) only_message_id: Option<u16>,
     /// Whether it ignores Confirmable responses: it neither acknowledges nor rejects them.
@@ -85,6 +87,7 @@ impl Device {
             requests: Requests::default(),
             observations: Vec::new(),
             replies_to_commands: true,
+            answers_pings: true,
             only_message_id: None,
             is_deaf_to_separate: false,
             gets: 0,
@@ -357,8 +360,9 @@ impl Device {
                 .iter()
                 .position(|o| o.token == message.token);
             let forgotten = observation.is_some_and(|n| self.observations[n].forgotten);
-            let deaf = self.is_deaf_to_separate && !forgotten;
-            if (message.kind == Type::Confirmable && !deaf) || forgotten {
+            let acknowledges = !self.is_deaf_to_separate
+                && observation.is_none_or(|n| !self.observations[n].unacknowledged);
+            if (message.kind == Type::Confirmable && acknowledges) || forgotten {
                 let kind = match forgotten {
                     true => Type::Reset,
                     false => Type::Acknowledgement,
@@ -381,8 +385,10 @@ impl Device {
             }
         } else if message.kind == Type::Confirmable {
             // RFC 7252 §4.3: an empty Confirmable message asks whether we live.
-            let reset = Message::empty(Type::Reset, message.message_id);
-            self.send(now, &reset.encode(4).unwrap());
+            if self.answers_pings {
+                let reset = Message::empty(Type::Reset, message.message_id);
+                self.send(now, &reset.encode(4).unwrap());
+            }
         } else if message.code == Code::EMPTY {
             self.requests.acknowledge(now, &message);
         }
