@@ -19,6 +19,8 @@ pub(super) const KEYS: [&str; 48] = [
     "upstream.ca",
     "upstream.timeout",
     "upstream.max_in_flight",
+    "upstream.max_in_flight_per_device",
+    "upstream.max_client_rpc",
     "relay.attributes",
     "relay.rpc",
     "relay.poll_timeout",

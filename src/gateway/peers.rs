@@ -37,6 +37,8 @@ pub struct Peer {
     edition: u32,
     /// The first exchange that is its present device's.
     first_exchange: ExchangeId,
+    /// The first exchange under its present device's present token.
+    first_exchange_of_token: ExchangeId,
     expires: Option<Instant>,
     timer: Slot,
 }
@@ -64,6 +66,7 @@ impl Peer {
             last_served: None,
             edition: 0,
             first_exchange: endpoint.next_exchange(),
+            first_exchange_of_token: endpoint.next_exchange(),
             endpoint,
             timer: Slot::default(),
         }
@@ -97,6 +100,12 @@ impl Peer {
     /// Whether a request was made when the session was another's, or nobody's.
     pub fn is_of_a_former_device(&self, exchange: ExchangeId) -> bool {
         exchange.began_before(self.first_exchange)
+    }
+
+    /// Whether a request was made under another token, or none: what ThingsBoard says of that one says nothing of the
+    /// present one.
+    pub fn is_under_a_former_token(&self, exchange: ExchangeId) -> bool {
+        exchange.began_before(self.first_exchange_of_token)
     }
 
     /// When it was served last.
@@ -218,6 +227,10 @@ impl Peers {
         };
         peer.edition = edition;
         let name = device.as_ref().map(|device| device.name.clone());
+        let token = |device: &Option<Arc<Device>>| device.as_ref().map(|one| one.token.clone());
+        if token(&peer.device) != token(&device) {
+            peer.first_exchange_of_token = peer.endpoint.next_exchange();
+        }
         let before = std::mem::replace(&mut peer.device, device);
         if before.as_ref().map(|device| &device.name) == name.as_ref() {
             return Admission::Alone;

@@ -47,14 +47,15 @@ pub use relays::{RelayId, Relays, Standing};
 use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
-use crate::upstream::{Answer, Error};
+use crate::upstream::Error;
 use attributes::Attributes;
 use bytes::Bytes;
+use command_queue::Command;
 use commands::Commands;
 use observer::Observer;
 use pace::Pace;
 use poll::{Opening, Outcome, Poller};
-use shared::Values;
+use shared::{Unreadable, Update, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,31 @@ pub enum Kind {
     Attributes,
     /// `api/v1/rpc`
     Commands,
+}
+
+/// What a poll has brought, as it was read outside of the loop.
+#[derive(Debug)]
+pub enum Brought {
+    /// A change of attributes.
+    Update(Result<Update, Unreadable>),
+    /// A command; nothing if it is none.
+    Command(Option<Command>),
+}
+
+impl Brought {
+    fn update(self) -> Result<Update, Unreadable> {
+        match self {
+            Brought::Update(update) => update,
+            Brought::Command(_) => Err(Unreadable::Nonsense),
+        }
+    }
+
+    fn command(self) -> Option<Command> {
+        match self {
+            Brought::Command(command) => command,
+            Brought::Update(_) => None,
+        }
+    }
 }
 
 /// The last word of an observation that the gateway ends.
@@ -82,7 +108,7 @@ pub enum Last {
 
 impl Last {
     /// What an error says of the device itself.
-    fn of(error: &Error) -> Option<Last> {
+    pub fn of(error: &Error) -> Option<Last> {
         match error {
             Error::Rejected(status) if status.code == 401 => Some(Last::Unauthorized),
             Error::Rejected(status) if status.code == 403 => Some(Last::Forbidden),
@@ -91,6 +117,7 @@ impl Last {
             | Error::Timeout
             | Error::Unreachable
             | Error::Overloaded
+            | Error::RetryAfter(_)
             | Error::Unintelligible(_) => None,
         }
     }
@@ -289,8 +316,8 @@ impl DeviceRelay {
         }
     }
 
-    /// ThingsBoard refuses the device: that is the end.
-    fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
+    /// ThingsBoard refuses the device, whatever it was asked: that is the end, for polls that are open too.
+    pub fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
         for kind in [Kind::Attributes, Kind::Commands] {
             if let Some(observation) = self.end(kind, context) {
                 context.counters.refused += 1;
@@ -469,13 +496,19 @@ impl DeviceRelay {
         now: Instant,
         kind: Kind,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Brought, Error>,
         context: &mut Context<'_>,
     ) {
         let last = result.as_ref().err().and_then(Last::of);
         match kind {
-            Kind::Attributes => self.attributes.poll_ended(now, number, result, context),
-            Kind::Commands => self.commands.poll_ended(now, number, result, context),
+            Kind::Attributes => {
+                let update = result.map(Brought::update);
+                self.attributes.poll_ended(now, number, update, context);
+            }
+            Kind::Commands => {
+                let command = result.map(Brought::command);
+                self.commands.poll_ended(now, number, command, context);
+            }
         }
         if let Some(last) = last {
             self.refuse(last, context);
@@ -487,7 +520,7 @@ impl DeviceRelay {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Values, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) {
         let last = result.as_ref().err().and_then(Last::of);

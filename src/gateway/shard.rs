@@ -58,8 +58,8 @@ pub struct Shard<U> {
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
     orders: mpsc::Receiver<Order>,
-    /// Calls that nobody may want any more before they end: long polls.
-    polls: HashMap<Ticket, AbortHandle>,
+    /// Calls that nobody may want any more before they end.
+    abortable: HashMap<Ticket, AbortHandle>,
     socket_errors: Notices<io::ErrorKind>,
     /// Until when the socket is left alone after an error.
     paused_until: Option<Instant>,
@@ -86,7 +86,7 @@ impl<U: Upstream> Shard<U> {
             completions,
             completed,
             orders,
-            polls: HashMap::new(),
+            abortable: HashMap::new(),
             socket_errors: Notices::every(Duration::from_secs(60)),
             paused_until: None,
             unsent: 0,
@@ -214,13 +214,13 @@ impl<U: Upstream> Shard<U> {
     /// Takes one completion and those that wait behind it.
     fn complete(&mut self, completion: Completion) {
         let now = now();
-        self.polls.remove(&completion.ticket);
+        self.abortable.remove(&completion.ticket);
         self.core.complete(now, completion);
         for _ in 1..COMPLETIONS_PER_TURN {
             let Ok(completion) = self.completions.try_recv() else {
                 break;
             };
-            self.polls.remove(&completion.ticket);
+            self.abortable.remove(&completion.ticket);
             self.core.complete(now, completion);
         }
     }
@@ -236,13 +236,13 @@ impl<U: Upstream> Shard<U> {
             let ticket = call.ticket;
             let (upstream, completed) = (self.upstream.clone(), self.completed.clone());
             let task = tokio::spawn(forward(upstream, self.timeout, call, completed));
-            if ticket.is_poll() {
-                self.polls.insert(ticket, task.abort_handle());
+            if ticket.may_be_given_up() {
+                self.abortable.insert(ticket, task.abort_handle());
             }
         }
         while let Some(ticket) = self.core.poll_abort() {
-            if let Some(poll) = self.polls.remove(&ticket) {
-                poll.abort();
+            if let Some(call) = self.abortable.remove(&ticket) {
+                call.abort();
             }
         }
     }

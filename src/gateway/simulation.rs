@@ -23,6 +23,7 @@ mod upstream;
 
 mod address_reuse;
 mod another_registry;
+mod calls;
 mod downloads;
 mod draining;
 mod duplicates;
@@ -47,6 +48,7 @@ mod session_gone;
 mod slow_upstream;
 mod tap;
 mod throwaway_certificates;
+mod token_refused;
 mod twenty_percent_loss;
 mod two_sessions;
 mod uploads;
@@ -59,7 +61,7 @@ use upstream::{Behaviour, Script};
 
 use super::Settings;
 use super::core::Core;
-use crate::config::{Limits, Ota, Relay};
+use crate::config::{Calls, Limits, Ota, Relay};
 use crate::device::{AccessToken, CertificateId, Fingerprint, Registry};
 use crate::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
 use crate::{coap, device as registered};
@@ -123,6 +125,7 @@ fn default_settings() -> Settings {
         },
         provision: false,
         max_in_flight: 1024,
+        calls: Calls::default(),
         relay: Relay::default(),
         ota: Ota::default(),
     }

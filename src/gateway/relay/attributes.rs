@@ -15,10 +15,10 @@ use super::observer::{Observation, Observer};
 use super::pace::Pace;
 use super::poll::{Outcome, Poller};
 use super::reader::Reader;
-use super::shared::{self, Shared, Update, Values};
+use super::shared::{Shared, Unreadable, Update, Values};
 use super::{Context, Effect, Kind};
 use crate::config::RelayMode;
-use crate::upstream::{Answer, Error};
+use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
 /// How long after a poll was sent, or brought something, all is read: by then ThingsBoard's device actor
@@ -175,12 +175,12 @@ impl Attributes {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Update, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) {
         let before = self.shared.changes();
-        let outcome = match result.map(|answer| Update::read(&answer.body)) {
-            Ok(Some(update)) => {
+        let outcome = match result {
+            Ok(Ok(update)) => {
                 if self.observer.is_some() && !self.shared.update(update) {
                     context.counters.too_large += 1;
                 }
@@ -190,7 +190,12 @@ impl Attributes {
                     false => Outcome::Message,
                 }
             }
-            Ok(None) => {
+            // A read would bring too many as well: the device keeps what it knows.
+            Ok(Err(Unreadable::TooMany)) => {
+                context.counters.too_large += 1;
+                Outcome::Failed
+            }
+            Ok(Err(Unreadable::Nonsense)) => {
                 context.effects.push(Effect::Nonsense(Kind::Attributes));
                 Outcome::Failed
             }
@@ -217,17 +222,14 @@ impl Attributes {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Values, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) -> bool {
         if !self.reader.ended(number) {
             return false;
         }
         self.read_first = false;
-        let read = result
-            .ok()
-            .and_then(|answer| shared::read_answer(&answer.body));
-        let Some(values) = read else {
+        let Ok(Ok(values)) = result else {
             self.shared.read_failed();
             context.counters.reads_failed += 1;
             self.reader.failures = self.reader.failures.saturating_add(1);

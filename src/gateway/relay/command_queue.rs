@@ -39,6 +39,17 @@ pub struct Command {
     pub body: Bytes,
 }
 
+impl Command {
+    /// Reads ThingsBoard's answer to a poll for commands; nothing if it is no JSON, or names no id that a device could
+    /// reply to. Not to be called in the loop.
+    pub fn read(body: Bytes) -> Option<Command> {
+        Some(Command {
+            id: id(&body)?,
+            body,
+        })
+    }
+}
+
 #[derive(Debug)]
 struct Waiting {
     command: Command,
@@ -60,8 +71,6 @@ pub enum Taken {
     New,
     /// One that is queued, or that the device has.
     Repeated,
-    /// No command: it is not JSON, or names no id a device could reply to.
-    NoCommand,
 }
 
 /// The commands of one device.
@@ -73,11 +82,7 @@ pub struct CommandQueue {
 
 impl CommandQueue {
     /// A poll has brought this.
-    pub fn take(&mut self, now: Instant, body: Bytes) -> Taken {
-        let Some(id) = id(&body) else {
-            return Taken::NoCommand;
-        };
-        let command = Command { id, body };
+    pub fn take(&mut self, now: Instant, command: Command) -> Taken {
         self.forget(now);
         if self.waiting.iter().any(|other| other.command == command) {
             return Taken::Repeated;
@@ -87,7 +92,7 @@ impl CommandQueue {
             return Taken::Repeated;
         }
         // The same id with other words: ThingsBoard counts anew, and what had it before is no more.
-        self.delivered.retain(|d| d.command.id != id);
+        self.delivered.retain(|d| d.command.id != command.id);
         self.waiting.push_back(Waiting {
             command,
             until: now + KEPT,
@@ -201,10 +206,9 @@ mod tests {
         Instant::now()
     }
 
-    fn body(id: u32, params: &str) -> Bytes {
-        Bytes::from(format!(
-            r#"{{"id":{id},"method":"set","params":"{params}"}}"#
-        ))
+    fn body(id: u32, params: &str) -> Command {
+        let body = format!(r#"{{"id":{id},"method":"set","params":"{params}"}}"#);
+        Command::read(body.into()).unwrap()
     }
 
     fn delivered(now: Instant, id: u32, params: &str) -> CommandQueue {
@@ -322,8 +326,8 @@ mod tests {
             b"\xff\xfe",
             br#"{"id":1} {"id":2}"#,
         ] {
-            let taken = CommandQueue::default().take(start(), Bytes::copy_from_slice(body));
-            assert_eq!(taken, Taken::NoCommand, "{body:?}");
+            let read = Command::read(Bytes::copy_from_slice(body));
+            assert_eq!(read, None, "{body:?}");
         }
         assert_eq!(
             id(br#" {"method":"m","params":{"id":9},"id":2147483647}"#),

@@ -13,12 +13,12 @@
 //!
 //! In the mode `on-uplink` one short poll follows each uplink, and another each command it brings.
 
-use super::command_queue::{CommandQueue, Taken};
+use super::command_queue::{Command, CommandQueue, Taken};
 use super::observer::{Observation, Observer};
 use super::poll::{Outcome, Poller};
 use super::{Context, Effect, Kind, Last};
 use crate::config::RelayMode;
-use crate::upstream::{Answer, Error};
+use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
 /// How long the next poll waits when the last brought what the device has not replied to.
@@ -217,18 +217,18 @@ impl Commands {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Option<Command>, Error>,
         context: &mut Context<'_>,
     ) {
         let outcome = match result {
-            Ok(answer) => match self.queue.take(now, answer.body) {
+            Ok(Some(command)) => match self.queue.take(now, command) {
                 Taken::New => Outcome::Message,
                 Taken::Repeated => Outcome::Repeated,
-                Taken::NoCommand => {
-                    context.effects.push(Effect::Nonsense(Kind::Commands));
-                    Outcome::Failed
-                }
             },
+            Ok(None) => {
+                context.effects.push(Effect::Nonsense(Kind::Commands));
+                Outcome::Failed
+            }
             Err(error) => Outcome::of(&error),
         };
         context.poll_ended(now, &mut self.poller, number, outcome);

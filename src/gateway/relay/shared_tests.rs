@@ -209,9 +209,9 @@ fn only_objects_are_updates_and_answers() {
         "\u{0}",
         r#"{"a":1} trailing"#,
     ] {
-        assert!(Update::read(body.as_bytes()).is_none(), "{body}");
+        assert!(Update::read(body.as_bytes()).is_err(), "{body}");
     }
-    assert!(Update::read(&[0xff, 0xfe]).is_none());
+    assert!(Update::read(&[0xff, 0xfe]).is_err());
     for body in [
         "",
         "[]",
@@ -221,7 +221,7 @@ fn only_objects_are_updates_and_answers() {
         r#"{"shared":[]}"#,
         "{",
     ] {
-        assert!(read_answer(body.as_bytes()).is_none(), "{body}");
+        assert!(read_answer(body.as_bytes()).is_err(), "{body}");
     }
     assert!(read_answer(b" {}").unwrap().is_empty());
     assert!(read_answer(br#"{"client":{"a":1}}"#).unwrap().is_empty());
@@ -240,10 +240,10 @@ fn an_attribute_named_deleted_is_one_unless_it_looks_like_a_deletion() {
         r#"{"deleted":[1]}"#,
         r#"{"deleted":["a"],"b":1}"#,
     ] {
-        let read = Update::read(body.as_bytes());
+        let read = Update::read(body.as_bytes()).ok();
         assert!(matches!(read, Some(Update::Set(_))), "{body}");
     }
-    let read = Update::read(br#"{"deleted":["a","b"]}"#);
+    let read = Update::read(br#"{"deleted":["a","b"]}"#).ok();
     assert!(matches!(read, Some(Update::Deleted(keys)) if keys.len() == 2));
 }
 

@@ -109,6 +109,7 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert!(load.sessions <= settings.dtls.sessions);
     assert!(load.half_open <= settings.dtls.handshakes);
     assert!(load.in_flight <= settings.max_in_flight);
+    assert!(load.most_in_flight_of_one <= settings.calls.per_device);
     assert_eq!(load.in_flight, upstream.in_flight());
     assert_eq!(load.errands, upstream.errands());
     assert_eq!(load.package_calls, upstream.package_calls());

@@ -9,6 +9,10 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+/// `upstream.timeout`, and what GETs have of it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const GET_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What upstream does with calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::gateway) enum Behaviour {
@@ -34,6 +38,12 @@ pub(in crate::gateway) struct Script {
     pub(in crate::gateway) gets: HashMap<String, usize>,
     /// Devices that have provisioned themselves.
     pub(in crate::gateway) provisions: usize,
+    /// Whether GETs of attributes are answered: ThingsBoard leaves those above a device's rate without an answer.
+    pub(in crate::gateway) answers_gets: bool,
+    /// Whether a rule chain answers client-side RPCs.
+    pub(in crate::gateway) answers_rpcs: bool,
+    /// Bodies of the client-side RPCs that came.
+    pub(in crate::gateway) rpcs: Vec<Bytes>,
     /// Until when it is away.
     down_until: Option<Instant>,
     calls: u64,
@@ -54,6 +64,9 @@ impl Default for Script {
             replies: Vec::new(),
             tokens: HashMap::new(),
             gets: HashMap::new(),
+            answers_gets: true,
+            answers_rpcs: true,
+            rpcs: Vec::new(),
             calls: 0,
             interruptions: 0,
             under_way: BTreeMap::new(),
@@ -63,6 +76,10 @@ impl Default for Script {
 
 impl Script {
     pub(super) fn take(&mut self, now: Instant, call: Call) {
+        let call = match call.prepare() {
+            Ok(call) => call,
+            Err(not_sent) => return self.arrives(now, *not_sent),
+        };
         let Request::Device { device, operation } = &call.request else {
             self.provisions += 1;
             let body = Bytes::from_static(br#"{"status":"SUCCESS"}"#);
@@ -81,7 +98,17 @@ impl Script {
             }
             Operation::GetAttributes { .. } => {
                 *self.gets.entry(device.name.to_string()).or_default() += 1;
+                if !self.answers_gets {
+                    return self.times_out(now + GET_TIMEOUT, call.ticket);
+                }
                 self.platform.read(&device.name)
+            }
+            Operation::CallRpc(body) => {
+                self.rpcs.push(body.clone());
+                if !self.answers_rpcs {
+                    return self.times_out(now + TIMEOUT, call.ticket);
+                }
+                Bytes::from_static(b"{}")
             }
             Operation::ReadAttributes => {
                 self.platform.reads += 1;
@@ -136,7 +163,16 @@ impl Script {
     }
 
     fn end(&mut self, now: Instant, ticket: Ticket, outcome: Result<Answer, Error>) {
-        let completion = Completion { ticket, outcome };
+        self.arrives(now, Completion::read(ticket, outcome));
+    }
+
+    fn times_out(&mut self, at: Instant, ticket: Ticket) {
+        self.calls += 1;
+        let completion = Completion::read(ticket, Err(Error::Timeout));
+        self.under_way.insert((at, self.calls), completion);
+    }
+
+    fn arrives(&mut self, now: Instant, completion: Completion) {
         self.calls += 1;
         self.under_way
             .insert((now + self.delay, self.calls), completion);
