@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 48] = [
+pub(super) const KEYS: [&str; 50] = [
     "listen.coaps",
     "listen.admin",
     "admin.sessions",
