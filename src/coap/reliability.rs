@@ -203,11 +203,6 @@ impl Outgoing {
         self.retain(|one| one.purpose != Purpose::Notification(observation));
     }
 
-    /// Takes back the ping. Returns whether there was one.
-    pub fn withdraw_ping(&mut self) -> bool {
-        self.remove(|one| one.purpose == Purpose::Ping).is_some()
-    }
-
     /// Takes back the response to a relation's registration, as the client has registered again since: its Message ID.
     pub fn withdraw_registration(&mut self, observation: ObservationId) -> Option<u16> {
         let registration = Purpose::Registration(observation);
@@ -218,6 +213,11 @@ impl Outgoing {
             .message_id;
         self.retain(|one| one.purpose != registration);
         Some(message_id)
+    }
+
+    /// Takes back the ping. Returns whether there was one.
+    pub fn withdraw_ping(&mut self) -> bool {
+        self.remove(|one| one.purpose == Purpose::Ping).is_some()
     }
 
     fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {

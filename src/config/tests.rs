@@ -157,7 +157,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
             seen.push(format!("{section}.{key}"));
         }
     }
-    assert_eq!(seen.len(), 48);
+    assert_eq!(seen.len(), 50);
     assert_eq!(seen, keys::KEYS);
 
     let place = Place::new();

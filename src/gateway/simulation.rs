@@ -12,6 +12,7 @@
 
 mod acts;
 mod blocks;
+mod bursts;
 mod delivered_once;
 mod device;
 mod invariants;

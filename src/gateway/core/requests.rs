@@ -39,6 +39,9 @@ impl Core {
             counters: &mut self.coap_counters,
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
+        if peer.endpoint.wants_to_begin(&context) {
+            self.beginnings.add(now, session);
+        }
         self.peers.arm(session);
         for output in outputs.drain(..) {
             match output {
@@ -92,6 +95,9 @@ impl Core {
         exchange: ExchangeId,
         request: Request,
     ) {
+        if self.refuse_of_a_former_device(now, session, exchange) {
+            return;
+        }
         let Some(peer) = self.peers.get(session) else {
             return;
         };
