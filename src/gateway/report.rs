@@ -51,7 +51,7 @@ pub struct Report {
     pub bounds: [Bound; 8],
     /// How often each bound was reached, by the key that sets it.
     pub bounds_reached: [(&'static str, u64); journal::BOUNDS],
-    /// Log lines about failed handshakes that were held back.
+    /// Log lines about handshakes and sessions that were held back.
     pub held_back: u64,
 }
 

@@ -14,10 +14,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How many may wait for each handshake that may be under way: so many are served before their clients give up.
-const FOR_EACH_PLACE: usize = 10;
-/// And in all, however many handshakes may be: each keeps a datagram of 1,500 bytes at most, so these are 36 MB.
-const MOST: usize = 20_000;
+/// How many may wait for each handshake that may be under way: as many as can be made until those that are turned away come
+/// again, after a second or two.
+const FOR_EACH_PLACE: usize = 5;
+/// And in all, however many handshakes may be: each keeps a datagram of 1,500 bytes at most and 1,500 more to be found by,
+/// so these are 30 MB.
+const MOST: usize = 10_000;
 /// A client that has not repeated its hello for so long has given up, or will come again: its timer doubles each time.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A hello that comes again after this time was repeated by its client's timer (RFC 6347 §4.2.4.1), not by the network.
