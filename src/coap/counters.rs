@@ -27,7 +27,7 @@ pub struct Counters {
     pub retransmissions: u64,
     /// Confirmable messages of ours never acknowledged.
     pub given_up: u64,
-    /// Responses dropped because too many Confirmable messages were already under way.
+    /// Responses given up, or notifications not sent, because too many Confirmable messages were under way.
     pub queue_full: u64,
     /// Responses dropped because no Message ID was free.
     pub out_of_message_ids: u64,

@@ -48,6 +48,8 @@
 //!         ├─ piggyback_timeout ──▶ empty ACK, then, once answered,
 //!         │                        a Confirmable message of our own          (§5.2.2)
 //!         │                          ├─ ACK or RST ──▶ done
+//!         │                          ├─ sent twice, and the client sends requests and
+//!         │                          │  acknowledges no response ──▶ given up
 //!         │                          └─ MAX_RETRANSMIT ──▶ given up          (§4.2)
 //!         └─ Non-confirmable ──▶ a Non-confirmable response                  (§5.2.3)
 //! ```
@@ -104,8 +106,8 @@
 //!     ├─ sent as a Non-confirmable message ──▶ done                         Delivered
 //!     │
 //!     │ registered with a Confirmable request
-//!     ├─ NSTART messages are outstanding ──▶ stays pending till one is not  (RFC 7252 §4.7)
-//!     │    then: responses that wait, relations in turn, a ping
+//!     ├─ NSTART of this relation are outstanding ──▶ stays pending till one is not  (RFC 7252 §4.7)
+//!     │    then: relations in turn, a ping
 //!     ▼
 //!  in flight, with the next sequence number (§4.4): all of it, or block 0 (RFC 7959 §2.6)
 //!     ├─ ACK ──▶ done                                                       Delivered
@@ -159,7 +161,7 @@ pub struct Parameters {
     pub ack_random_factor: f32,
     /// MAX_RETRANSMIT.
     pub max_retransmit: u8,
-    /// NSTART: how many Confirmable messages of ours may be outstanding, 1 or more.
+    /// NSTART: how many Confirmable messages of one observation may be outstanding, 1 or more.
     pub nstart: usize,
     /// The largest request body, in bytes.
     pub max_body: usize,

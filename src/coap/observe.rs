@@ -140,15 +140,19 @@ impl Observations {
         Some(removed)
     }
 
-    /// Which relation is to be notified next, and how; `room` is whether a Confirmable message may
-    /// go out.
-    pub fn next(&self, now: Instant, room: bool) -> Option<(ObservationId, Type)> {
+    /// Which relation is to be notified next, and how; `room` is whether a Confirmable message of it
+    /// may go out.
+    pub fn next(
+        &self,
+        now: Instant,
+        room: impl Fn(ObservationId) -> bool,
+    ) -> Option<(ObservationId, Type)> {
         let paced = self.paced_until(now).is_some();
         let mut ready = self.relations.iter().filter(|one| one.is_ready());
         ready.find_map(|relation| {
             let kind = relation.kind_at(now);
             let may_go = match kind {
-                Type::Confirmable => room,
+                Type::Confirmable => room(relation.id()),
                 Type::NonConfirmable | Type::Acknowledgement | Type::Reset => !paced,
             };
             may_go.then_some((relation.id(), kind))

@@ -137,7 +137,7 @@ fn sent_by(observations: &mut Observations, ids: &[ObservationId], offered: &[f6
             let relation = observations.get_mut(*id).unwrap();
             relation.renew(notification(1), false);
         }
-        while let Some((id, kind)) = observations.next(now, true) {
+        while let Some((id, kind)) = observations.next(now, |_| true) {
             assert_eq!(kind, Type::NonConfirmable);
             observations.took_its_turn(now, id, kind);
             let relation = observations.get_mut(id).unwrap();
@@ -183,15 +183,18 @@ fn what_the_pace_holds_back_has_a_time() {
             .get_mut(id)
             .unwrap()
             .renew(notification(1), false);
-        if observations.next(now, false).is_some() {
+        if observations.next(now, |_| false).is_some() {
             observations.took_its_turn(now, id, Type::NonConfirmable);
             let relation = observations.get_mut(id).unwrap();
             relation.sent_non_confirmable(now, 1);
         }
     }
     assert_eq!(observations.next_timeout(now), Some(now + PACE));
-    assert_eq!(observations.next(now + PACE - seconds(0.001), true), None);
-    assert!(observations.next(now + PACE, true).is_some());
+    assert_eq!(
+        observations.next(now + PACE - seconds(0.001), |_| true),
+        None
+    );
+    assert!(observations.next(now + PACE, |_| true).is_some());
 }
 
 /// RFC 7641 §4.5.

@@ -186,7 +186,8 @@ impl RemoteEndpoint {
             context.counters.duplicates += 1;
         }
         match arrival {
-            Arrival::New | Arrival::Again => {}
+            Arrival::New => self.outgoing.request_came(),
+            Arrival::Again => {}
             Arrival::Ignore => return,
             Arrival::AcknowledgeAgain => {
                 return send_empty(Type::Acknowledgement, key.message_id, out);

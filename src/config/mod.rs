@@ -29,6 +29,7 @@ pub use relay::{Relay, RelayMode};
 pub use sources::{Reading, Sources};
 
 use crate::device::Registry;
+use crate::shown::Shown;
 use crate::{coap, dtls, upstream};
 use reader::Reader;
 use rustls_pki_types::UnixTime;
@@ -137,10 +138,7 @@ impl Config {
     ) -> Result<(Config, Vec<Warning>), Mistakes> {
         let environment: layers::Environment = environment.into_iter().collect();
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-        let name = file
-            .unwrap_or(Path::new(DEFAULT_FILE))
-            .display()
-            .to_string();
+        let name = Shown::path(file.unwrap_or(Path::new(DEFAULT_FILE))).to_string();
         let mut looked = Vec::new();
         let Some(text) = text_of(file, &name, &mut looked, &mut mistakes, &mut warnings) else {
             // Without the file, keys that it may well set would look forgotten; only the environment's

@@ -5,16 +5,20 @@
 //! Every [`Failure`] is fatal to its engine.
 
 mod keys;
+mod opened;
 mod suites;
 
 use super::cookie::Cookie;
 use super::credentials::ServerCredentials;
 use super::hello::Terms;
+use super::inbound::LARGEST_CERTIFICATE_MESSAGE;
 use super::record::alert;
 use super::{Parameters, Versions};
+use crate::shown::Shown;
 use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
 use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
 use keys::{Key, Keys};
+use opened::Ledger;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,11 +31,16 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLIGHT_RETRIES: usize = 8;
 /// Reassembled records may be larger than a datagram of ours.
 const BUFFER: usize = 4 * 1024;
+/// Datagrams that the engine may queue. In DTLS 1.2 each is used at once (see `inbound`); in DTLS 1.3 a Certificate
+/// message may come in so many. Each costs ten kilobytes, however small it is.
+const QUEUED: usize = 4;
 
 /// What every engine of one gateway shares.
 #[derive(Clone)]
 pub struct Settings {
     config: Arc<Config>,
+    /// A client's: what a server shows it may come in many datagrams.
+    of_client: Arc<Config>,
     certificate: Vec<u8>,
     key: Arc<Key>,
     versions: Versions,
@@ -82,23 +91,27 @@ impl Settings {
         credentials: &ServerCredentials,
         parameters: &Parameters,
     ) -> Result<Settings, SettingsError> {
-        let config = Config::builder()
-            .with_crypto_provider(suites::resting(CryptoProvider {
-                key_provider: &Keys,
-                hmac_provider: &CookieSource,
-                ..default_provider()
-            }))
-            .mtu(parameters.mtu)
-            .require_client_certificate(true)
-            .use_server_cookie(true)
-            .flight_start_rto(FLIGHT_TIMEOUT)
-            .flight_retries(FLIGHT_RETRIES)
-            .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
-            .build()
-            .map_err(|error| SettingsError(error.to_string()))?;
+        let config = || {
+            Config::builder()
+                .with_crypto_provider(suites::resting(CryptoProvider {
+                    key_provider: &Keys,
+                    hmac_provider: &CookieSource,
+                    ..default_provider()
+                }))
+                .mtu(parameters.mtu)
+                .require_client_certificate(true)
+                .use_server_cookie(true)
+                .flight_start_rto(FLIGHT_TIMEOUT)
+                .flight_retries(FLIGHT_RETRIES)
+                .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
+        };
+        let refused = |error: dimpl::Error| SettingsError(error.to_string());
+        let of_client = config().build().map_err(refused)?;
+        let config = config().max_queue_rx(QUEUED).build().map_err(refused)?;
         let key = Key::parse(&credentials.private_key);
         Ok(Settings {
             config: Arc::new(config),
+            of_client: Arc::new(of_client),
             certificate: credentials.certificate.clone(),
             key: key.map_err(|error| SettingsError(error.to_string()))?,
             versions: parameters.versions,
@@ -137,12 +150,19 @@ pub struct Engine {
     _key: Arc<Key>,
     /// The cookie its client has been given already.
     cookie: Option<Box<Cookie>>,
+    /// A server's account of what it is given.
+    ledger: Option<Box<Ledger>>,
+    is_connected: bool,
 }
 
 impl Engine {
     /// A server that waits for a ClientHello.
     pub fn server(settings: &Settings, now: Instant) -> Result<Engine, Failure> {
-        guarded(|| Ok(Engine::new(settings, now)))
+        guarded(|| {
+            let mut engine = Engine::new(settings, settings.config.clone(), now);
+            engine.ledger = Some(Box::default());
+            Ok(engine)
+        })
     }
 
     /// A server whose client was given this cookie for these hellos, and returns it next. What the engine says to them
@@ -176,7 +196,7 @@ impl Engine {
     /// A client, and its ClientHello. For the demo's device and for tests.
     pub fn client(settings: &Settings, now: Instant) -> Result<(Engine, Vec<Effect>), Failure> {
         guarded(|| {
-            let mut engine = Engine::new(settings, now);
+            let mut engine = Engine::new(settings, settings.of_client.clone(), now);
             engine.dtls.set_active(true);
             Ok(engine)
         })
@@ -186,8 +206,7 @@ impl Engine {
         })
     }
 
-    fn new(settings: &Settings, now: Instant) -> Engine {
-        let config = settings.config.clone();
+    fn new(settings: &Settings, config: Arc<Config>, now: Instant) -> Engine {
         let certificate = DtlsCertificate {
             certificate: settings.certificate.clone(),
             private_key: settings.key.name(),
@@ -202,21 +221,45 @@ impl Engine {
             next_timeout: None,
             _key: settings.key.clone(),
             cookie: None,
+            ledger: None,
+            is_connected: false,
         }
     }
 
-    /// A datagram came from the peer. On failure the effects are what is still worth sending.
+    /// Datagrams, and bytes of handshake messages, that a handshake of DTLS 1.3 may have in its queue.
+    pub fn queued(&self) -> (usize, usize) {
+        let ledger = self.ledger.as_ref();
+        ledger.map(|ledger| ledger.queued()).unwrap_or_default()
+    }
+
+    /// A datagram came from the peer. On failure the effects are what is still worth sending. A server's engine is given
+    /// one record at a time, as [`inbound`](super::inbound) lets it through.
     pub fn receive(
         &mut self,
         now: Instant,
         datagram: &[u8],
     ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
         let given = Given::new(self.cookie.as_deref());
-        let outcome = guarded(|| {
-            self.dtls.handle_timeout(now)?;
-            self.dtls.handle_packet(datagram)
+        opened::put_to_work(self.ledger.take());
+        let mut outcome = guarded(|| self.dtls.handle_timeout(now)).and_then(|()| {
+            // Whatever was before it.
+            guarded(|| self.dtls.handle_packet(datagram))
         });
+        self.ledger = opened::take_back();
         drop(given);
+        if let Some(ledger) = &mut self.ledger {
+            let was_refused = ledger.take_refused();
+            if let Some(reason) = ledger.take_excess() {
+                let alert = Some(alert::BAD_CERTIFICATE);
+                return Err((Failure { reason, alert }, Vec::new()));
+            }
+            // RFC 6347 §4.1.2.7: a record that is not authentic is dropped. Between a client's ChangeCipherSpec and its
+            // Finished the engine reports an error instead; it has returned the record's buffer, and nothing else of it
+            // has changed.
+            if was_refused && self.version() == "1.2" {
+                outcome = Ok(());
+            }
+        }
         let effects = guarded(|| Ok(self.drain()));
         match (outcome, effects) {
             (Ok(()), Ok(effects)) => Ok(effects),
@@ -264,13 +307,34 @@ impl Engine {
         }
     }
 
+    /// On the stack: an allocation of this size, made and freed between those that stay, tears holes into the heap.
     fn drain(&mut self) -> Vec<Effect> {
+        if self.is_connected {
+            return self.drain_by(&mut [0; BUFFER]);
+        }
+        let effects = self.drain_handshake();
+        if effects.contains(&Effect::Connected) {
+            self.is_connected = true;
+            if let Some(ledger) = &mut self.ledger {
+                ledger.establish();
+            }
+        }
+        effects
+    }
+
+    /// The engine panics where the buffer is too small for its peer's certificate. A function of its own, so that sessions
+    /// don't pay for the larger one.
+    #[inline(never)]
+    fn drain_handshake(&mut self) -> Vec<Effect> {
+        self.drain_by(&mut [0; LARGEST_CERTIFICATE_MESSAGE])
+    }
+
+    fn drain_by(&mut self, usual: &mut [u8]) -> Vec<Effect> {
         let mut effects = Vec::new();
-        // On the stack: an allocation of this size, made and freed between those that stay, tears holes into the heap.
-        let (mut usual, mut larger) = ([0; BUFFER], Vec::new());
+        let mut larger = Vec::new();
         loop {
             let buffer = if larger.is_empty() {
-                usual.as_mut_slice()
+                &mut *usual
             } else {
                 larger.as_mut_slice()
             };
@@ -348,15 +412,18 @@ impl HmacProvider for CookieSource {
     }
 }
 
-/// Runs the engine so that a panic inside it ends one session and not the loop that serves all.
-/// None is known; the engine holds no state outside the instance, which is dropped.
+/// Runs the engine so that a panic inside it ends one session and not the loop that serves all. The engine holds no state
+/// outside the instance, which is dropped. What the process says of a panic is `logging::panics`' to bound.
 fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(failure),
-        Err(_) => Err(Failure {
-            reason: "the DTLS engine panicked".to_owned(),
-            alert: Some(alert::INTERNAL_ERROR),
-        }),
+        Err(_) => {
+            opened::take_back();
+            Err(Failure {
+                reason: "the DTLS engine panicked".to_owned(),
+                alert: Some(alert::INTERNAL_ERROR),
+            })
+        }
     }
 }
 
@@ -379,7 +446,7 @@ fn failure(error: dimpl::Error) -> Failure {
         _ => None,
     };
     Failure {
-        reason: error.to_string(),
+        reason: Shown::public(&error.to_string()).to_string(),
         alert,
     }
 }

@@ -9,6 +9,7 @@
 //! | [`demux`] | which session a datagram belongs to; half-open handshakes and their bounds |
 //! | [`budget`] | how much handshaking strangers may cause |
 //! | [`session`] | one session and its stages |
+//! | [`inbound`] | which records of a datagram reach a session's engine |
 //! | [`engine`] | the DTLS engine; the only file that names `dimpl` |
 //! | [`credentials`] | what we show devices, and which certificates are let in |
 //!
@@ -33,6 +34,7 @@ pub mod demux;
 pub mod engine;
 mod event;
 pub mod hello;
+pub mod inbound;
 pub mod record;
 pub mod session;
 

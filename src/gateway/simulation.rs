@@ -48,6 +48,7 @@ mod separate_response;
 mod session_gone;
 mod slow_upstream;
 mod tap;
+mod throwaway_certificates;
 mod token_refused;
 mod twenty_percent_loss;
 mod two_sessions;

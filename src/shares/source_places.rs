@@ -1,8 +1,12 @@
 //! Places by source, at two levels: which source's turn it is, and which holds most.
 
 use super::source::network;
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
+
+/// By how many places a holder has; of those that have as many, who has waited for its turn for longest comes last.
+type ByCount = BTreeSet<(usize, Reverse<u64>, IpAddr)>;
 
 /// The places that hosts hold, and the networks that they are in (see [`source`](super::source)).
 ///
@@ -16,7 +20,7 @@ pub struct SourcePlaces<P> {
     hosts: HashMap<IpAddr, Host<P>>,
     networks: HashMap<IpAddr, Network>,
     turns: BTreeSet<(u64, IpAddr)>,
-    by_count: BTreeSet<(usize, IpAddr)>,
+    by_count: ByCount,
     last_turn: u64,
     count: usize,
 }
@@ -34,7 +38,7 @@ struct Network {
     turn: u64,
     count: usize,
     turns: BTreeSet<(u64, IpAddr)>,
-    by_count: BTreeSet<(usize, IpAddr)>,
+    by_count: ByCount,
 }
 
 impl<P> Default for SourcePlaces<P> {
@@ -105,21 +109,24 @@ impl<P: PartialEq> SourcePlaces<P> {
     fn recount(&mut self, host: IpAddr, turn: u64, before: usize, after: usize) {
         let name = network(host);
         let entry = self.networks.entry(name).or_default();
-        self.by_count.remove(&(entry.count, name));
         if entry.count == 0 {
             entry.turn = turn;
             self.turns.insert((turn, name));
+        } else {
+            let counted = (entry.count, Reverse(entry.turn), name);
+            self.by_count.remove(&counted);
         }
         entry.count = entry.count.saturating_add(after).saturating_sub(before);
-        entry.by_count.remove(&(before, host));
+        entry.by_count.remove(&(before, Reverse(turn), host));
         if after > 0 {
-            entry.by_count.insert((after, host));
+            entry.by_count.insert((after, Reverse(turn), host));
             entry.turns.insert((turn, host));
         } else {
             entry.turns.remove(&(turn, host));
         }
         if entry.count > 0 {
-            self.by_count.insert((entry.count, name));
+            let counted = (entry.count, Reverse(entry.turn), name);
+            self.by_count.insert(counted);
         } else {
             self.turns.remove(&(entry.turn, name));
             self.networks.remove(&name);
@@ -142,23 +149,28 @@ impl<P: PartialEq> SourcePlaces<P> {
         let turn = self.last_turn.wrapping_add(1);
         self.last_turn = turn;
         self.turns.remove(&(entry.turn, name));
+        (self.by_count).remove(&(entry.count, Reverse(entry.turn), name));
         entry.turn = turn;
         self.turns.insert((turn, name));
+        (self.by_count).insert((entry.count, Reverse(turn), name));
         if let Some(own) = self.hosts.get_mut(&host) {
+            let held = own.places.len();
             entry.turns.remove(&(own.turn, host));
+            (entry.by_count).remove(&(held, Reverse(own.turn), host));
             own.turn = turn;
             entry.turns.insert((turn, host));
+            (entry.by_count).insert((held, Reverse(turn), host));
         }
     }
 
     /// The network that holds most, and how many.
     pub fn largest_network(&self) -> Option<(IpAddr, usize)> {
-        self.by_count.last().map(|(count, name)| (*name, *count))
+        self.by_count.last().map(|(count, _, name)| (*name, *count))
     }
 
     /// The host of this network that holds most, and how many.
     pub fn largest_host(&self, network: IpAddr) -> Option<(IpAddr, usize)> {
-        let (count, host) = self.networks.get(&network)?.by_count.last()?;
+        let (count, _, host) = self.networks.get(&network)?.by_count.last()?;
         Some((*host, *count))
     }
 
@@ -272,6 +284,17 @@ mod tests {
         assert_eq!(all.held_by_network(host("10.1.0.0")), 2);
         assert!(all.remove(host("10.2.0.1"), &6));
         assert_eq!(in_turn(&mut all), [2, 5, 4, 7]);
+    }
+
+    #[test]
+    fn of_those_who_hold_as_many_who_came_first_is_the_largest() {
+        let mut all = with(&[("10.9.0.1", 1), ("10.1.0.2", 2), ("10.1.0.1", 3)]);
+        all.add(host("10.9.0.2"), 4);
+        assert_eq!(all.largest(), Some(host("10.9.0.1")));
+        all.pop_oldest(host("10.9.0.1"));
+        assert_eq!(all.largest(), Some(host("10.1.0.2")));
+        all.end_turn(host("10.1.0.2"));
+        assert_eq!(all.largest(), Some(host("10.1.0.1")));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::pool::Pool;
 use super::request::POLL_GRACE;
 use super::thingsboard::{Call, Method};
 use super::{Error, Settings, SettingsError};
+use crate::shown::Shown;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -186,7 +187,8 @@ impl Failure {
             let _ = write!(text, ": {cause}");
             source = cause.source();
         }
-        text
+        // The peer's certificate may have any names.
+        Shown::public(&text).to_string()
     }
 }
 

@@ -67,9 +67,14 @@ impl RemoteEndpoint {
             self.answer(now, exchange, response, None, context, out);
             return None;
         };
+        // The response to this registration takes the place of the one to the last.
+        let before = self.outgoing.withdraw_registration(id);
         let relation = self.observations.get_mut(id);
         let response = Response {
             observe: relation.map(|relation| {
+                if let Some(before) = before {
+                    relation.remember(now, Type::Confirmable, before);
+                }
                 relation.set_asked(exchange.asked);
                 relation.allot_sequence_number()
             }),
@@ -189,7 +194,7 @@ impl RemoteEndpoint {
         };
         self.observations.took_its_turn(now, id, kind);
         if kind == Type::Confirmable {
-            // `has_room` said so; otherwise it stays pending.
+            // `has_room_for` said so; otherwise it stays pending.
             if !self.push(now, message_id, Purpose::Notification(id), bytes, context) {
                 return;
             }

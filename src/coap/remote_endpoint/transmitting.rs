@@ -1,7 +1,6 @@
 //! What an endpoint sends of its own accord, and what becomes of it.
 //!
-//! NSTART (RFC 7252 §4.7) is one for all: responses that wait go first, then the relations in turn,
-//! and a ping last.
+//! Responses go first, then the relations in turn, and a ping last. NSTART (RFC 7252 §4.7) is each relation's own.
 
 use super::{Context, Output, RemoteEndpoint};
 use crate::coap::message::{Message, Type};
@@ -138,9 +137,11 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) -> bool {
-        let room = self.outgoing.has_room(context.parameters);
+        let outgoing = &self.outgoing;
+        let room = |id| outgoing.has_room_for(id, context.parameters);
         let next = self.observations.next(now, room);
-        if next.is_none() && !(self.ping_wanted && room) {
+        let may_ping = || self.ping_wanted && outgoing.has_room_for_ping(context.parameters);
+        if next.is_none() && !may_ping() {
             self.retry_at = self.observations.next_timeout(now);
             return false;
         }
@@ -175,9 +176,8 @@ impl RemoteEndpoint {
         let taken = self
             .outgoing
             .push(now, message_id, purpose, bytes, context.parameters);
-        if !taken {
-            context.counters.queue_full += 1;
-        }
-        taken
+        let given_up = taken.map_or(1, |older| u64::try_from(older).unwrap_or(u64::MAX));
+        context.counters.queue_full += given_up;
+        taken.is_some()
     }
 }

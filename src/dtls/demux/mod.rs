@@ -29,7 +29,7 @@ use super::engine::Settings;
 use super::hello::Terms;
 use super::record::{self, Datagram};
 use super::session::{Path, Session, SessionId, Stage};
-use super::{Counters, EndReason, Event, HandshakeFailure, Parameters, Refusal, Transmit};
+use super::{Counters, EndReason, Event, Parameters, Refusal, Transmit};
 use crate::shares::{Recent, source};
 use crate::timers::Timers;
 use holdings::Holdings;
@@ -281,7 +281,10 @@ impl Demux {
                         self.counters.unproven_expired += 1;
                         self.remove(id);
                     }
-                    Stage::Proven => self.fail_handshake(id, HandshakeFailure::TimedOut),
+                    Stage::Proven => {
+                        let failure = session.why_timed_out();
+                        self.fail_handshake(id, failure);
+                    }
                     Stage::Established => {
                         self.say_goodbye(id);
                         self.end(id, EndReason::Idle);

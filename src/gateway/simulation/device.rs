@@ -160,6 +160,11 @@ impl Device {
         self.requests.retransmissions(number)
     }
 
+    /// The token of a request.
+    pub(in crate::gateway) fn token(&self, number: usize) -> Token {
+        self.requests.message(number).token
+    }
+
     /// The message IDs and kinds of what came for a request, acknowledgements included, in order.
     pub(in crate::gateway) fn replies(&self, number: usize) -> Vec<(Type, Code)> {
         let request = self.requests.message(number);

@@ -1,0 +1,3 @@
+//! The filter alone.
+
+use super::*;
