@@ -8,6 +8,7 @@ use super::call::Errand;
 use super::churn::Churn;
 use super::notices::Notices;
 use super::peers::Peer;
+use super::relay::refusal::Refusal as CommandRefusal;
 use super::relay::{Kind, Last};
 use super::route::{NoRoute, Resource};
 use super::translate::Expect;
@@ -58,6 +59,7 @@ pub struct Journal {
     polls: Notices<Discriminant<Error>>,
     packages: Notices<Discriminant<Error>>,
     nonsense: Notices<Kind>,
+    commands_refused: Notices<Arc<str>>,
     bounds_told: [u64; BOUNDS],
     held_back_told: u64,
 }
@@ -79,6 +81,7 @@ impl Default for Journal {
             polls: Notices::every(MINUTE),
             packages: Notices::every(MINUTE),
             nonsense: Notices::every(MINUTE),
+            commands_refused: Notices::every(HOUR),
             bounds_told: [0; BOUNDS],
             held_back_told: 0,
         }
@@ -362,6 +365,26 @@ impl Journal {
                     warn!("a package, or who may have it, can't be fetched: {error}");
                 }
             }
+        }
+    }
+
+    /// The gateway replies to a command itself.
+    pub fn command_refused(
+        &mut self,
+        now: Instant,
+        device: &Arc<str>,
+        id: u32,
+        why: CommandRefusal,
+    ) {
+        debug!(%device, command = id, ?why, "command replied to by the gateway");
+        if why == CommandRefusal::Unanswered && self.commands_refused.is_first(now, device.clone())
+        {
+            warn!(
+                %device,
+                command = id,
+                "the device has the command and has not replied within relay.command_answer: the gateway has, with an \
+                 error; said once an hour for each device"
+            );
         }
     }
 

@@ -35,6 +35,7 @@ mod idle_expiry;
 mod late_completion;
 mod loss;
 mod observe;
+mod observe_commands;
 mod observe_gaps;
 mod observe_liveness;
 mod observe_loss;

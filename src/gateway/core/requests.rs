@@ -253,8 +253,9 @@ impl Core {
                 self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
             }
         }
-        if let (Expect::CommandReply(id), Ok(_)) = (expect, &outcome) {
-            self.tell_if_any(now, session, |relay, _| relay.replied(now, id));
+        if let Expect::CommandReply(id) = expect {
+            let is_taken = matches!(outcome, Ok(Reading::Response(_)));
+            self.tell_if_any(now, session, |relay, _| relay.replied(now, id, is_taken));
         }
         let response = match outcome {
             Ok(Reading::Response(response) | Reading::NotSent(response)) => response,
