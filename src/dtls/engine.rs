@@ -6,18 +6,20 @@
 
 mod keys;
 mod opened;
+mod stand_in;
 mod suites;
 
 use super::cookie::Cookie;
 use super::credentials::ServerCredentials;
 use super::hello::Terms;
-use super::inbound::LARGEST_CERTIFICATE_MESSAGE;
+use super::inbound::{CERTIFICATE, LARGEST_CERTIFICATE_MESSAGE, message};
 use super::record::alert;
 use super::{Parameters, Versions};
 use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
 use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
 use keys::{Key, Keys};
 use opened::Ledger;
+use stand_in::{Hashes, Signatures, StandIn};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -95,6 +97,8 @@ impl Settings {
                 .with_crypto_provider(suites::resting(CryptoProvider {
                     key_provider: &Keys,
                     hmac_provider: &CookieSource,
+                    hash_provider: &Hashes,
+                    signature_verification: &Signatures,
                     ..default_provider()
                 }))
                 .mtu(parameters.mtu)
@@ -151,6 +155,8 @@ pub struct Engine {
     cookie: Option<Box<Cookie>>,
     /// A server's account of what it is given.
     ledger: Option<Box<Ledger>>,
+    /// The client's Certificate message, until the handshake is complete.
+    stand_in: Option<Box<StandIn>>,
     is_connected: bool,
 }
 
@@ -221,6 +227,7 @@ impl Engine {
             _key: settings.key.clone(),
             cookie: None,
             ledger: None,
+            stand_in: None,
             is_connected: false,
         }
     }
@@ -240,9 +247,9 @@ impl Engine {
     ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
         let given = Given::new(self.cookie.as_deref());
         opened::put_to_work(self.ledger.take());
-        let mut outcome = guarded(|| self.dtls.handle_timeout(now)).and_then(|()| {
-            // Whatever was before it.
-            guarded(|| self.dtls.handle_packet(datagram))
+        let mut outcome = self.work(|dtls| {
+            dtls.handle_timeout(now)?;
+            dtls.handle_packet(datagram)
         });
         self.ledger = opened::take_back();
         drop(given);
@@ -269,10 +276,35 @@ impl Engine {
 
     /// The time of [`next_timeout`](Self::next_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<Effect>, Failure> {
-        guarded(|| {
-            self.dtls.handle_timeout(now)?;
-            Ok(self.drain())
-        })
+        self.work(|dtls| dtls.handle_timeout(now))?;
+        guarded(|| Ok(self.drain()))
+    }
+
+    /// A client's whole Certificate message came, in DTLS 1.2. It is kept here, and the engine has a shorter one.
+    pub fn receive_certificates(
+        &mut self,
+        now: Instant,
+        number: u16,
+        body: &[u8],
+    ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
+        match StandIn::new(number, body) {
+            Some((stand_in, record)) => {
+                self.stand_in = Some(Box::new(stand_in));
+                self.receive(now, &record)
+            }
+            None => self.receive(now, &message(CERTIFICATE, number, body)),
+        }
+    }
+
+    /// The engine at work, with what its providers need to know.
+    fn work(
+        &mut self,
+        work: impl FnOnce(&mut Dtls) -> Result<(), dimpl::Error>,
+    ) -> Result<(), Failure> {
+        stand_in::put_to_work(self.stand_in.take());
+        let outcome = guarded(|| work(&mut self.dtls));
+        self.stand_in = stand_in::take_back();
+        outcome
     }
 
     /// Encrypts application data.
@@ -314,6 +346,7 @@ impl Engine {
         let effects = self.drain_handshake();
         if effects.contains(&Effect::Connected) {
             self.is_connected = true;
+            self.stand_in = None;
             if let Some(ledger) = &mut self.ledger {
                 ledger.establish();
             }
@@ -343,7 +376,10 @@ impl Engine {
             )]
             let effect = match self.dtls.poll_output(buffer) {
                 Output::Packet(datagram) => Effect::Transmit(datagram.to_vec()),
-                Output::PeerCert(der) => Effect::PeerCertificate(der.to_vec()),
+                Output::PeerCert(der) => {
+                    let theirs = self.stand_in.as_deref().map(StandIn::leaf);
+                    Effect::PeerCertificate(theirs.unwrap_or(der).to_vec())
+                }
                 Output::Connected => Effect::Connected,
                 Output::ApplicationData(plaintext) => Effect::Plaintext(plaintext.to_vec()),
                 Output::CloseNotify => Effect::CloseNotify,
