@@ -150,8 +150,20 @@ impl Pair {
 #[test]
 fn measure() {
     for versions in [Versions::Only12, Versions::Only13] {
-        for (size, mtu) in [(500, 1200), (4000, 1200), (6000,1200), (8000, 1200), (12_000, 1200), (16_384, 1200), (16_384, 15_000)] {
-            let own = if size == 500 { credentials(0) } else { sized(size) };
+        for (size, mtu) in [
+            (500, 1200),
+            (4000, 1200),
+            (6000, 1200),
+            (8000, 1200),
+            (12_000, 1200),
+            (16_384, 1200),
+            (16_384, 15_000),
+        ] {
+            let own = if size == 500 {
+                credentials(0)
+            } else {
+                sized(size)
+            };
             let mut pair = Pair::new(versions, mtu, &own);
             pair.step();
             let (mut now, mut most) = (0, 0);
@@ -159,8 +171,13 @@ fn measure() {
                 for datagram in std::mem::take(&mut pair.outbox) {
                     let before = held();
                     pair.give(&datagram);
-                    let transmits: Vec<_> = std::iter::from_fn(|| pair.demux.poll_transmit()).collect();
-                    let sent: usize = transmits.iter().map(|it| it.datagram.capacity()).sum::<usize>() + transmits.capacity() * 64;
+                    let transmits: Vec<_> =
+                        std::iter::from_fn(|| pair.demux.poll_transmit()).collect();
+                    let sent: usize = transmits
+                        .iter()
+                        .map(|it| it.datagram.capacity())
+                        .sum::<usize>()
+                        + transmits.capacity() * 64;
                     now += held() as isize - before as isize - sent as isize;
                     most = most.max(now);
                     for transmit in transmits {
@@ -173,7 +190,10 @@ fn measure() {
             let all = held();
             drop(stand);
             let demux = all - held();
-            eprintln!("{versions:?} certificate {size} mtu {mtu}: established {} most {most} now {now} demux {demux} {:?}", pair.established, pair.log);
+            eprintln!(
+                "{versions:?} certificate {size} mtu {mtu}: established {} most {most} now {now} demux {demux} {:?}",
+                pair.established, pair.log
+            );
         }
     }
 }
