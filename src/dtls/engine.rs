@@ -32,8 +32,8 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLIGHT_RETRIES: usize = 8;
 /// Reassembled records may be larger than a datagram of ours.
 const BUFFER: usize = 4 * 1024;
-/// Datagrams that the engine may queue. In DTLS 1.2 each is used at once (see `inbound`); in DTLS 1.3 a Certificate
-/// message may come in so many. Each costs ten kilobytes, however small it is.
+/// Records that the engine may queue: of a CertificateVerify and a Finished of DTLS 1.3 that come before what is due; all
+/// others are used at once. Each costs ten kilobytes, however small it is.
 const QUEUED: usize = 4;
 
 /// What every engine of one gateway shares.
@@ -232,10 +232,10 @@ impl Engine {
         }
     }
 
-    /// Datagrams, and bytes of handshake messages, that a handshake of DTLS 1.3 may have in its queue.
-    pub fn queued(&self) -> (usize, usize) {
+    /// In DTLS 1.3: bytes of a Certificate message that is not whole; then records, and bytes of theirs, that may be queued.
+    pub fn held(&self) -> (usize, usize, usize) {
         let ledger = self.ledger.as_ref();
-        ledger.map(|ledger| ledger.queued()).unwrap_or_default()
+        ledger.map(|ledger| ledger.held()).unwrap_or_default()
     }
 
     /// A datagram came from the peer. On failure the effects are what is still worth sending. A server's engine is given

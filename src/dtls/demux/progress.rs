@@ -87,10 +87,10 @@ impl Demux {
         if let Some(session) = self.sessions.get(&id)
             && session.stage != Stage::Established
         {
-            let (datagrams, bytes) = session.engine.queued();
-            let held = session.inbound.held();
+            let (gathered, records, bytes) = session.engine.held();
+            let held = session.inbound.held() + gathered;
             let is_unproven = session.stage == Stage::Unproven;
-            self.holdings.set(id, is_unproven, held, datagrams, bytes);
+            self.holdings.set(id, is_unproven, held, records, bytes);
             self.bound_holdings();
         }
     }

@@ -1,11 +1,14 @@
-//! A client's certificates in DTLS 1.2, kept once and beside the engine.
+//! A client's certificates, kept once and beside the engine.
 //!
 //! Left to itself the engine keeps them five times over (in a record's buffer, a message's, the transcript's, which
-//! doubles, and as certificates), and for as long as the session lives. So it is given a Certificate message of 50 bytes
-//! in place of the client's. Wherever it hashes or verifies its transcript, it asks our providers, and they put the
+//! doubles, and as certificates), and for as long as the session lives. So it is given a short Certificate message in
+//! place of the client's. Wherever it hashes or verifies its transcript, it asks our providers, and they put the
 //! client's message back: what is hashed, and what the client's signature and Finished are compared with, is what the
-//! client has sent, byte for byte (RFC 5246 §7.4.8, §7.4.9). If it were not, no handshake would complete. The message is
-//! freed once the handshake is.
+//! client has sent, byte for byte (RFC 5246 §7.4.8, §7.4.9; RFC 8446 §4.4). If it were not, no handshake would complete.
+//! The message is freed once the handshake is.
+//!
+//! In DTLS 1.2 the message is in plaintext, and always replaced. In DTLS 1.3 it is inside records, and replaced where it
+//! comes in several or is long (see [`super::opened`]).
 
 use crate::dtls::inbound::{CERTIFICATE, message};
 use aws_lc_rs::digest;
@@ -16,13 +19,16 @@ use dimpl::crypto::{
 };
 use std::cell::Cell;
 use std::fmt;
+use std::ops::Range;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A record's header, before the message.
 const RECORD_HEADER: usize = 13;
-/// A handshake message's header, before its body.
+/// A handshake message's header before its body; in the transcript of DTLS 1.3 it is the type and the length alone.
 const MESSAGE_HEADER: usize = 12;
-/// The list's length and the first certificate's, before that.
-const LENGTHS: usize = 6;
+const MESSAGE_HEADER_13: usize = 4;
+/// Public keys of P-256 and P-384 are 91 and 120 bytes; the engine verifies no others.
+const LONGEST_KEY: usize = 200;
 
 thread_local! {
     /// That of the engine that is at work.
@@ -31,37 +37,66 @@ thread_local! {
 
 /// A Certificate message, and what the engine has in its place.
 pub(super) struct StandIn {
-    /// Header and body, as in the transcript.
+    /// As in the transcript.
     theirs: Vec<u8>,
-    /// The same of what stands in for it: its one certificate is the hash of theirs, so that it is found.
+    /// The same of what stands in for it.
     ours: Vec<u8>,
+    /// The client's own certificate in its message.
+    leaf: Range<usize>,
 }
 
 impl StandIn {
-    /// For the body of a Certificate message, and the record that the engine is to have of it. `None`: it has none.
+    /// For the body of a Certificate message of DTLS 1.2, and the record that the engine is to have of it: its one
+    /// certificate is the hash of theirs. `None`: it has no certificate.
     pub(super) fn new(number: u16, body: &[u8]) -> Option<(StandIn, Vec<u8>)> {
-        first_certificate(body)?;
+        let leaf = certificate_at(body, 3)?;
         let theirs = message(CERTIFICATE, number, body).split_off(RECORD_HEADER);
         let hash = digest::digest(&digest::SHA256, &theirs);
         let body = [&[0, 0, 35, 0, 0, 32], hash.as_ref()].concat();
         let record = message(CERTIFICATE, number, &body);
-        let ours = record.get(RECORD_HEADER..)?.to_vec();
-        Some((StandIn { theirs, ours }, record))
+        let stand_in = StandIn {
+            theirs,
+            ours: record.get(RECORD_HEADER..)?.to_vec(),
+            leaf: leaf.start + MESSAGE_HEADER..leaf.end + MESSAGE_HEADER,
+        };
+        Some((stand_in, record))
+    }
+
+    /// For the body of a Certificate message of DTLS 1.3, and the message that the engine is to have of it. It looks at
+    /// the certificate's public key, so that is in it. `None`: it has no certificate, or one that can't be read.
+    pub(super) fn new_13(number: u16, body: &[u8]) -> Option<(StandIn, Vec<u8>)> {
+        // RFC 8446 §4.4.2: the request's context, which is empty, before the list.
+        let leaf = certificate_at(body, 4).filter(|_| body.first() == Some(&0))?;
+        let (_, certificate) = X509Certificate::from_der(body.get(leaf.clone())?).ok()?;
+        let shown = with_key(certificate.public_key().raw)?;
+        let length = |length: usize| u32::try_from(length).unwrap_or_default().to_be_bytes();
+        let [_, list @ ..] = length(3 + shown.len() + 2);
+        let [_, own @ ..] = length(shown.len());
+        let shorter = [&[0][..], &list, &own, &shown, &[0, 0]].concat();
+        let head = |body: &[u8]| {
+            let [_, length @ ..] = length(body.len());
+            [&[CERTIFICATE], &length[..]].concat()
+        };
+        let record = message(CERTIFICATE, number, &shorter);
+        let stand_in = StandIn {
+            theirs: [&head(body), body].concat(),
+            ours: [head(&shorter), shorter].concat(),
+            leaf: leaf.start + MESSAGE_HEADER_13..leaf.end + MESSAGE_HEADER_13,
+        };
+        Some((stand_in, record.get(RECORD_HEADER..)?.to_vec()))
     }
 
     /// The client's own certificate.
     pub(super) fn leaf(&self) -> &[u8] {
-        let body = self.theirs.get(MESSAGE_HEADER..);
-        body.and_then(first_certificate).unwrap_or_default()
+        self.theirs.get(self.leaf.clone()).unwrap_or_default()
     }
 
     /// A transcript in three parts, with theirs in place of ours.
     fn in_place<'a>(&'a self, transcript: &'a [u8]) -> [&'a [u8]; 3] {
         let ours = self.ours.as_slice();
         let at = transcript.windows(ours.len()).position(|part| part == ours);
-        let (before, rest) = at
-            .and_then(|at| transcript.split_at_checked(at))
-            .unwrap_or((transcript, &[]));
+        let split = at.and_then(|at| transcript.split_at_checked(at));
+        let (before, rest) = split.unwrap_or((transcript, &[]));
         match rest.split_at_checked(ours.len()) {
             Some((_, after)) => [before, &self.theirs, after],
             None => [before, &[], &[]],
@@ -69,17 +104,45 @@ impl StandIn {
     }
 }
 
+/// Where the first certificate is: its length stands after so many bytes.
+fn certificate_at(body: &[u8], at: usize) -> Option<Range<usize>> {
+    let [high, middle, low] = body.get(at..at + 3)?.try_into().ok()?;
+    let length = usize::try_from(u32::from_be_bytes([0, high, middle, low])).ok()?;
+    let range = at + 3..at + 3 + length;
+    body.get(range.clone()).map(|_| range)
+}
+
+/// A certificate (RFC 5280 §4.1) of nobody, of no issuer, with no signature, that has this public key.
+fn with_key(key: &[u8]) -> Option<Vec<u8>> {
+    if key.len() > LONGEST_KEY {
+        return None;
+    }
+    let sequence = |parts: &[&[u8]]| {
+        let content = parts.concat();
+        // All is shorter than 256 bytes, or a length would be wrong, and the engine would not take it.
+        let length = u8::try_from(content.len()).unwrap_or_default();
+        let head: &[u8] = if length < 128 {
+            &[0x30, length]
+        } else {
+            &[0x30, 0x81, length]
+        };
+        [head, &content].concat()
+    };
+    // ecdsa-with-SHA256.
+    let algorithm = sequence(&[&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2]]);
+    let time = [&[0x17, 13][..], b"000101000000Z"].concat();
+    let validity = sequence(&[&time, &time]);
+    let nobody = sequence(&[]);
+    let serial = [2, 1, 1];
+    let content = sequence(&[&serial, &algorithm, &nobody, &validity, &nobody, key]);
+    let signature = [3, 1, 0];
+    Some(sequence(&[&content, &algorithm, &signature]))
+}
+
 impl fmt::Debug for StandIn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a Certificate message of {} bytes", self.theirs.len())
     }
-}
-
-fn first_certificate(body: &[u8]) -> Option<&[u8]> {
-    let (lengths, rest) = body.split_at_checked(LENGTHS)?;
-    let [_, _, _, high, middle, low] = lengths.try_into().ok()?;
-    let length = u32::from_be_bytes([0, high, middle, low]);
-    rest.get(..usize::try_from(length).ok()?)
 }
 
 /// Until [`take_back`], the engine's transcript is read with this in its place.
@@ -90,6 +153,11 @@ pub(super) fn put_to_work(stand_in: Option<Box<StandIn>>) {
 /// The stand-in again.
 pub(super) fn take_back() -> Option<Box<StandIn>> {
     AT_WORK.take()
+}
+
+/// Whether the engine at work has one.
+pub(super) fn is_at_work() -> bool {
+    with(|stand_in| stand_in.is_some())
 }
 
 fn with<T>(work: impl FnOnce(Option<&StandIn>) -> T) -> T {

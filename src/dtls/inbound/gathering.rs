@@ -11,7 +11,7 @@ const MOST_RANGES: usize = 64;
 
 /// A message of which some is there.
 #[derive(Debug)]
-pub(super) struct Gathering {
+pub(in crate::dtls) struct Gathering {
     kind: u8,
     message: u16,
     total: usize,
@@ -34,7 +34,10 @@ impl Gathering {
     }
 
     /// Adds a fragment, and gives the message if it is whole now. The caller has judged the message's length.
-    pub(super) fn add(place: &mut Option<Gathering>, fragment: &Fragment<'_>) -> Option<Vec<u8>> {
+    pub(in crate::dtls) fn add(
+        place: &mut Option<Gathering>,
+        fragment: &Fragment<'_>,
+    ) -> Option<Vec<u8>> {
         // A whole message needs no pieces, of which some may be forged.
         if fragment.is_whole() {
             *place = None;
@@ -52,7 +55,7 @@ impl Gathering {
     }
 
     /// Bytes of memory.
-    pub(super) fn held(&self) -> usize {
+    pub(in crate::dtls) fn held(&self) -> usize {
         self.bytes.capacity() + self.ranges.capacity() * size_of::<(usize, usize)>()
     }
 

@@ -27,7 +27,7 @@ mod pieces;
 mod shape;
 
 use super::record::{self, CLIENT_HELLO, HANDSHAKE, alert};
-use gathering::Gathering;
+pub(in crate::dtls) use gathering::Gathering;
 pub(in crate::dtls) use pieces::Fragment;
 use pieces::{Piece, Pieces};
 pub(in crate::dtls) use shape::LARGEST_CERTIFICATE_MESSAGE;
