@@ -109,7 +109,8 @@ impl Settings {
                 .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
         };
         let refused = |error: dimpl::Error| SettingsError(error.to_string());
-        let of_client = config().build().map_err(refused)?;
+        // What a client shows may be long, and leaves in as many datagrams.
+        let of_client = config().max_queue_tx(64).build().map_err(refused)?;
         let config = config().max_queue_rx(QUEUED).build().map_err(refused)?;
         let key = Key::parse(&credentials.private_key);
         Ok(Settings {
