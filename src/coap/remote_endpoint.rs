@@ -21,7 +21,7 @@ use super::Parameters;
 use super::body::Bodies;
 use super::code::{Class, Code};
 use super::counters::Counters;
-use super::deduplication::{Arrival, Deduplication};
+use super::deduplication::{Arrival, Deduplication, MessageKey};
 use super::exchange::{Asked, Exchange, ExchangeId};
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
@@ -125,16 +125,35 @@ impl RemoteEndpoint {
                 context.counters.malformed_rejected += 1;
                 return send_empty(Type::Reset, message_id, out);
             }
+            Err(Undecodable::Acknowledgement { message_id }) => {
+                self.settle(now, Type::Acknowledgement, message_id, context, out);
+                return;
+            }
             Err(Undecodable::Ignore) => {
                 context.counters.malformed_ignored += 1;
                 return;
             }
         };
+        let key = |context: &Context<'_>| MessageKey {
+            message_id: message.message_id,
+            hash: context.bodies.message_hash(datagram),
+        };
         match (message.kind, message.code.class()) {
             (Type::Confirmable | Type::NonConfirmable, Class::Request) => {
-                self.receive_request(now, message, context, out);
+                let key = key(context);
+                self.receive_request(now, message, key, context, out);
             }
-            (Type::Acknowledgement | Type::Reset, Class::Empty) => {
+            // go-coap acknowledges a notification by a request for the rest of it. Californium answers that, too.
+            (Type::Acknowledgement, Class::Request) => {
+                let (key, message_id) = (key(context), message.message_id);
+                let ours = self.settle(now, message.kind, message_id, context, out);
+                // A copy names what has been acknowledged.
+                if ours || !self.observations.is_empty() {
+                    self.receive_request(now, message, key, context, out);
+                }
+            }
+            // Whatever an acknowledgement carries, it acknowledges.
+            (Type::Acknowledgement, _) | (Type::Reset, Class::Empty) => {
                 self.settle(now, message.kind, message.message_id, context, out);
             }
             // §4.3: an empty Confirmable message asks whether we live.
@@ -147,9 +166,7 @@ impl RemoteEndpoint {
                 context.counters.unmatched += 1;
                 send_empty(Type::Reset, message.message_id, out);
             }
-            (Type::NonConfirmable | Type::Acknowledgement | Type::Reset, _) => {
-                context.counters.unmatched += 1;
-            }
+            (Type::NonConfirmable | Type::Reset, _) => context.counters.unmatched += 1,
         }
     }
 
@@ -157,24 +174,27 @@ impl RemoteEndpoint {
         &mut self,
         now: Instant,
         message: Message,
+        key: MessageKey,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        let (kind, message_id, token) = (message.kind, message.message_id, message.token);
-        let arrival = self.deduplication.arrive(now, kind, message_id, &token);
+        let (kind, token) = (message.kind, message.token);
+        let arrival = self
+            .deduplication
+            .arrive(now, kind, key, &token, context.counters);
         if arrival != Arrival::New {
             context.counters.duplicates += 1;
         }
         match arrival {
-            Arrival::New => self.observations.message_id_taken(message_id),
+            Arrival::New => self.outgoing.request_came(),
             Arrival::Again => {}
             Arrival::Ignore => return,
             Arrival::AcknowledgeAgain => {
-                return send_empty(Type::Acknowledgement, message_id, out);
+                return send_empty(Type::Acknowledgement, key.message_id, out);
             }
             Arrival::Repeat(bytes) => {
                 out.push(Output::Send(bytes));
-                return self.registration_repeated(message_id, context, out);
+                return self.registration_repeated(key, context, out);
             }
         }
 
@@ -184,7 +204,7 @@ impl RemoteEndpoint {
             context.counters.observe_ignored += 1;
         }
         // §5.4.1: a Non-confirmable request with an unknown critical option is rejected in silence.
-        if kind == Type::NonConfirmable && matches!(received, Err(BadOption::Critical(_))) {
+        if kind != Type::Confirmable && matches!(received, Err(BadOption::Critical(_))) {
             context.counters.bad_options_ignored += 1;
             return;
         }
@@ -198,15 +218,7 @@ impl RemoteEndpoint {
             Err(_) => (0, Asked::nothing(context.bodies)),
         };
         let acknowledge_at = now + context.parameters.piggyback_timeout;
-        let exchange = Exchange::open(
-            id,
-            kind,
-            message_id,
-            token,
-            no_response,
-            asked,
-            acknowledge_at,
-        );
+        let exchange = Exchange::open(id, kind, key, token, no_response, asked, acknowledge_at);
         let repeated = arrival == Arrival::Again;
         let request = received
             .map_err(refusal)
@@ -238,8 +250,8 @@ impl RemoteEndpoint {
             if exchange.acknowledge_at().is_some_and(|at| at <= now) {
                 context.counters.empty_acknowledgements += 1;
                 exchange.acknowledge();
-                self.deduplication.acknowledged(exchange.message_id);
-                send_empty(Type::Acknowledgement, exchange.message_id, out);
+                self.deduplication.acknowledged(exchange.message);
+                send_empty(Type::Acknowledgement, exchange.message.message_id, out);
             }
         }
         self.transmit(now, context, out);

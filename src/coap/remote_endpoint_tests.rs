@@ -18,6 +18,12 @@ mod transmitting;
 #[path = "remote_endpoint/blockwise_tests.rs"]
 mod blockwise;
 
+#[path = "remote_endpoint/copies_tests.rs"]
+mod copies;
+
+#[path = "remote_endpoint/acknowledging_tests.rs"]
+mod acknowledging;
+
 /// An endpoint, its clock, and what it sent.
 struct Bench {
     endpoint: RemoteEndpoint,

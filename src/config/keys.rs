@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 46] = [
+pub(super) const KEYS: [&str; 48] = [
     "listen.coaps",
     "listen.admin",
     "admin.sessions",
@@ -19,6 +19,8 @@ pub(super) const KEYS: [&str; 46] = [
     "upstream.ca",
     "upstream.timeout",
     "upstream.max_in_flight",
+    "upstream.max_in_flight_per_device",
+    "upstream.max_client_rpc",
     "relay.attributes",
     "relay.rpc",
     "relay.poll_timeout",

@@ -15,6 +15,7 @@ use super::hello::Terms;
 use super::inbound::{CERTIFICATE, LARGEST_CERTIFICATE_MESSAGE, message};
 use super::record::alert;
 use super::{Parameters, Versions};
+use crate::shown::Shown;
 use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
 use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
 use keys::{Key, Keys};
@@ -482,7 +483,7 @@ fn failure(error: dimpl::Error) -> Failure {
         _ => None,
     };
     Failure {
-        reason: error.to_string(),
+        reason: Shown::public(&error.to_string()).to_string(),
         alert,
     }
 }

@@ -24,7 +24,7 @@ use tracing::{debug, info, warn};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Bounds that [`Journal::pressure`] watches.
-pub const BOUNDS: usize = 7;
+pub const BOUNDS: usize = 9;
 
 /// What makes two failed handshakes of one address the same to an operator.
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -232,9 +232,14 @@ impl Journal {
             }
             // A rule chain that leaves a client-side RPC unanswered is the device's affair.
             Error::Timeout | Error::Elapsed | Error::Overloaded if expect == Expect::RpcReply => {}
+            Error::RetryAfter(_) if expect == Expect::RpcReply => {}
             // The client tells when upstream goes and when it comes back.
             Error::Rejected(_) | Error::Unreachable => {}
-            Error::Timeout | Error::Elapsed | Error::Overloaded | Error::Unintelligible(_) => {
+            Error::Timeout
+            | Error::Elapsed
+            | Error::Overloaded
+            | Error::RetryAfter(_)
+            | Error::Unintelligible(_) => {
                 if self.upstream.is_first(now, discriminant(error)) {
                     warn!(device, session, exchange, "{error}");
                 }
@@ -298,7 +303,11 @@ impl Journal {
             }
             // The client tells when upstream goes and when it comes back.
             Error::Unreachable => {}
-            Error::Timeout | Error::Overloaded | Error::Unintelligible(_) | Error::Rejected(_) => {
+            Error::Timeout
+            | Error::Overloaded
+            | Error::RetryAfter(_)
+            | Error::Unintelligible(_)
+            | Error::Rejected(_) => {
                 if self.polls.is_first(now, discriminant(error)) {
                     warn!(
                         device,
@@ -321,6 +330,7 @@ impl Journal {
             Error::Timeout
             | Error::Elapsed
             | Error::Overloaded
+            | Error::RetryAfter(_)
             | Error::Unintelligible(_)
             | Error::Rejected(_) => {
                 if self.packages.is_first(now, discriminant(error)) {

@@ -47,14 +47,15 @@ pub use relays::{RelayId, Relays, Standing};
 use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
-use crate::upstream::{Answer, Error};
+use crate::upstream::Error;
 use attributes::Attributes;
 use bytes::Bytes;
+use command_queue::Command;
 use commands::Commands;
 use observer::Observer;
 use pace::Pace;
 use poll::{Opening, Outcome, Poller};
-use shared::Values;
+use shared::{Unreadable, Update, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,31 @@ pub enum Kind {
     Attributes,
     /// `api/v1/rpc`
     Commands,
+}
+
+/// What a poll has brought, as it was read outside of the loop.
+#[derive(Debug)]
+pub enum Brought {
+    /// A change of attributes.
+    Update(Result<Update, Unreadable>),
+    /// A command; nothing if it is none.
+    Command(Option<Command>),
+}
+
+impl Brought {
+    fn update(self) -> Result<Update, Unreadable> {
+        match self {
+            Brought::Update(update) => update,
+            Brought::Command(_) => Err(Unreadable::Nonsense),
+        }
+    }
+
+    fn command(self) -> Option<Command> {
+        match self {
+            Brought::Command(command) => command,
+            Brought::Update(_) => None,
+        }
+    }
 }
 
 /// The last word of an observation that the gateway ends.
@@ -82,7 +108,7 @@ pub enum Last {
 
 impl Last {
     /// What an error says of the device itself.
-    fn of(error: &Error) -> Option<Last> {
+    pub fn of(error: &Error) -> Option<Last> {
         match error {
             Error::Rejected(status) if status.code == 401 => Some(Last::Unauthorized),
             Error::Rejected(status) if status.code == 403 => Some(Last::Forbidden),
@@ -91,6 +117,7 @@ impl Last {
             | Error::Timeout
             | Error::Unreachable
             | Error::Overloaded
+            | Error::RetryAfter(_)
             | Error::Unintelligible(_) => None,
         }
     }
@@ -263,8 +290,17 @@ impl DeviceRelay {
         self.commands.registered(now, observation, context);
     }
 
+    /// Whether this observation is of this kind, be it one that ends when what is under way for it has settled.
+    fn has(&self, kind: Kind, observation: Observation) -> bool {
+        match kind {
+            Kind::Attributes => self.observation(kind) == Some(observation),
+            Kind::Commands => self.commands.has(observation),
+        }
+    }
+
     /// The device has ended this observation.
     pub fn cancelled(&mut self, observation: Observation, context: &mut Context<'_>) {
+        self.commands.replaced_cancelled(observation);
         for kind in [Kind::Attributes, Kind::Commands] {
             if self.observation(kind) == Some(observation) {
                 context.counters.cancelled += 1;
@@ -280,8 +316,8 @@ impl DeviceRelay {
         }
     }
 
-    /// ThingsBoard refuses the device: that is the end.
-    fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
+    /// ThingsBoard refuses the device, whatever it was asked: that is the end, for polls that are open too.
+    pub fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
         for kind in [Kind::Attributes, Kind::Commands] {
             if let Some(observation) = self.end(kind, context) {
                 context.counters.refused += 1;
@@ -361,18 +397,43 @@ impl DeviceRelay {
 
     /// A session does not answer: nothing is asked for on its behalf until it is heard again.
     pub fn silent(&mut self, session: SessionId, context: &mut Context<'_>) {
-        let parks = |observer: Option<&mut Observer>| {
-            observer
-                .filter(|observer| observer.observation.session == session)
-                .is_some_and(Observer::park)
-        };
-        if parks(self.attributes.observer_mut()) {
-            context.counters.parked += 1;
-            self.attributes.pause();
+        for kind in [Kind::Attributes, Kind::Commands] {
+            self.park(kind, session, context);
         }
-        if parks(self.commands.observer_mut()) {
+    }
+
+    /// What was on its way to an observation was given up. What is on its way to the other is not: the endpoint will
+    /// still say what becomes of it. If the session was heard meanwhile, the device is there, and the other goes on.
+    pub fn undelivered(&mut self, observation: Observation, context: &mut Context<'_>) {
+        let session = observation.session;
+        let kinds = [Kind::Attributes, Kind::Commands];
+        let own = kinds.map(|kind| self.has(kind, observation));
+        let since = match own {
+            [true, _] => self.attributes.undelivered(),
+            [_, true] => self.commands.undelivered(context),
+            [false, false] => None,
+        };
+        let heard = (context.heard)(session);
+        let is_there = since.is_some_and(|since| heard.is_some_and(|heard| heard > since));
+        for (kind, own) in kinds.into_iter().zip(own) {
+            if own || !is_there {
+                self.park(kind, session, context);
+            }
+        }
+    }
+
+    fn park(&mut self, kind: Kind, session: SessionId, context: &mut Context<'_>) {
+        let observer = match kind {
+            Kind::Attributes => self.attributes.observer_mut(),
+            Kind::Commands => self.commands.observer_mut(),
+        };
+        let observer = observer.filter(|observer| observer.observation.session == session);
+        if observer.is_some_and(Observer::park) {
             context.counters.parked += 1;
-            self.commands.pause();
+            match kind {
+                Kind::Attributes => self.attributes.pause(),
+                Kind::Commands => self.commands.pause(),
+            }
         }
     }
 
@@ -392,7 +453,7 @@ impl DeviceRelay {
     ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.delivered(number);
-        } else if self.observation(Kind::Commands) == Some(observation) {
+        } else if self.commands.has(observation) {
             self.commands.delivered(now, number, context);
         }
     }
@@ -407,7 +468,7 @@ impl DeviceRelay {
     ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.too_large(number, context);
-        } else if self.observation(Kind::Commands) == Some(observation) {
+        } else if self.commands.has(observation) {
             self.commands.too_large(now, number, context);
         }
     }
@@ -435,13 +496,19 @@ impl DeviceRelay {
         now: Instant,
         kind: Kind,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Brought, Error>,
         context: &mut Context<'_>,
     ) {
         let last = result.as_ref().err().and_then(Last::of);
         match kind {
-            Kind::Attributes => self.attributes.poll_ended(now, number, result, context),
-            Kind::Commands => self.commands.poll_ended(now, number, result, context),
+            Kind::Attributes => {
+                let update = result.map(Brought::update);
+                self.attributes.poll_ended(now, number, update, context);
+            }
+            Kind::Commands => {
+                let command = result.map(Brought::command);
+                self.commands.poll_ended(now, number, command, context);
+            }
         }
         if let Some(last) = last {
             self.refuse(last, context);
@@ -453,7 +520,7 @@ impl DeviceRelay {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Values, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) {
         let last = result.as_ref().err().and_then(Last::of);

@@ -140,7 +140,10 @@ token_file = \"/nowhere\"
                 "devices.toml:22: device \"d\": fingerprint:",
                 "is given twice",
             ],
-            &["devices.toml:24: device 6: name:", "\" e\" is no name"],
+            &[
+                "devices.toml:24: device 6: name:",
+                "text of 2 characters is no name",
+            ],
             &["devices.toml:25: device 6: fingerprint:", "0 entries"],
             &["devices.toml:26: device 6: token_file:", "no such file"],
         ],

@@ -71,7 +71,7 @@ max_age = \"137years\"
         &[
             &[
                 "gateway.toml:2: relay.attributes:",
-                "\"push\"",
+                "text of 4 characters",
                 "\"long-poll\" or \"on-uplink\"",
             ],
             &[

@@ -183,7 +183,7 @@ impl Demux {
         // tenth of the places to newcomers, and room is made by the source that holds most.
         self.proven_by_source.add(path.remote.ip(), id);
         if self.proven_by_source.count() > self.places_for_proven()
-            && let Some((oldest, _)) = self.proven_by_source.oldest_of_the_greediest()
+            && let Some(oldest) = self.proven_by_source.oldest_of_largest()
         {
             self.counters.proven_displaced += 1;
             self.remove(oldest);
@@ -231,6 +231,7 @@ impl Demux {
         let version = session.engine.version();
         self.half_open = self.half_open.saturating_sub(1);
         self.proven_by_source.remove(path.remote.ip(), id);
+        self.has_vacancy = true;
         if let Some(replaced) = replaced {
             self.end(replaced, EndReason::Replaced);
         }

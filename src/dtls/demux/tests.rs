@@ -16,6 +16,7 @@ mod bounds;
 mod cookies;
 mod crowding;
 mod forged;
+mod sources;
 
 fn credentials() -> ServerCredentials {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();

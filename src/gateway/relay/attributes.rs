@@ -15,10 +15,10 @@ use super::observer::{Observation, Observer};
 use super::pace::Pace;
 use super::poll::{Outcome, Poller};
 use super::reader::Reader;
-use super::shared::{self, Shared, Update, Values};
+use super::shared::{Shared, Unreadable, Update, Values};
 use super::{Context, Effect, Kind};
 use crate::config::RelayMode;
-use crate::upstream::{Answer, Error};
+use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
 /// How long after a poll was sent, or brought something, all is read: by then ThingsBoard's device actor
@@ -38,6 +38,8 @@ pub struct Attributes {
     /// How far the changes had come when the endpoint was given something last, and that one's number.
     told: u64,
     newest: u64,
+    /// Since when the endpoint has something that it has said nothing of.
+    told_since: Option<Instant>,
     /// What the device does not know is told once a read has shown what is true now.
     read_first: bool,
     /// The last answer was empty, and not believed.
@@ -86,7 +88,7 @@ impl Attributes {
             true => self.shared.told_again(values),
             false => self.shared.told(values),
         }
-        (self.told, self.newest) = (0, 0);
+        (self.told, self.newest, self.told_since) = (0, 0, None);
         (self.read_first, self.doubted) = (false, false);
         self.reader.want(now + SETTLE);
     }
@@ -125,8 +127,12 @@ impl Attributes {
         self.poller.lapse();
         self.reader.cancel();
         self.shared.read_failed();
-        // Whatever was on its way may not have arrived.
+    }
+
+    /// The endpoint has given up what it had. Returns since when it had it.
+    pub fn undelivered(&mut self) -> Option<Instant> {
         self.told = 0;
+        self.told_since.take()
     }
 
     /// The device is heard again after a pause.
@@ -148,6 +154,7 @@ impl Attributes {
         if change >= self.newest {
             // What did not fit goes on with the next.
             self.told = 0;
+            self.told_since = None;
         }
     }
 
@@ -155,7 +162,7 @@ impl Attributes {
     pub fn too_large(&mut self, change: u64, context: &mut Context<'_>) {
         context.counters.too_large += 1;
         self.shared.skip(change);
-        self.told = 0;
+        (self.told, self.told_since) = (0, None);
     }
 
     /// The device may have missed the response to its registration.
@@ -168,12 +175,12 @@ impl Attributes {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Update, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) {
         let before = self.shared.changes();
-        let outcome = match result.map(|answer| Update::read(&answer.body)) {
-            Ok(Some(update)) => {
+        let outcome = match result {
+            Ok(Ok(update)) => {
                 if self.observer.is_some() && !self.shared.update(update) {
                     context.counters.too_large += 1;
                 }
@@ -183,7 +190,12 @@ impl Attributes {
                     false => Outcome::Message,
                 }
             }
-            Ok(None) => {
+            // A read would bring too many as well: the device keeps what it knows.
+            Ok(Err(Unreadable::TooMany)) => {
+                context.counters.too_large += 1;
+                Outcome::Failed
+            }
+            Ok(Err(Unreadable::Nonsense)) => {
                 context.effects.push(Effect::Nonsense(Kind::Attributes));
                 Outcome::Failed
             }
@@ -210,17 +222,14 @@ impl Attributes {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Values, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) -> bool {
         if !self.reader.ended(number) {
             return false;
         }
         self.read_first = false;
-        let read = result
-            .ok()
-            .and_then(|answer| shared::read_answer(&answer.body));
-        let Some(values) = read else {
+        let Ok(Ok(values)) = result else {
             self.shared.read_failed();
             context.counters.reads_failed += 1;
             self.reader.failures = self.reader.failures.saturating_add(1);
@@ -278,6 +287,7 @@ impl Attributes {
         };
         let (number, payload) = notification;
         (self.told, self.newest) = (self.shared.changes(), number);
+        self.told_since.get_or_insert(now);
         context.counters.states_told += 1;
         context.effects.push(Effect::Notify {
             observation,

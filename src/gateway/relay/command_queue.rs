@@ -39,6 +39,25 @@ pub struct Command {
     pub body: Bytes,
 }
 
+impl Command {
+    /// Reads ThingsBoard's answer to a poll for commands; nothing if it is no JSON, or names no id that a device could
+    /// reply to. Not to be called in the loop.
+    pub fn read(body: Bytes) -> Option<Command> {
+        Some(Command {
+            id: id(&body)?,
+            body,
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Waiting {
+    command: Command,
+    until: Instant,
+    /// Whether a notification of it was given to an endpoint: the device may have it.
+    notified: bool,
+}
+
 #[derive(Debug)]
 struct Delivered {
     command: Command,
@@ -52,26 +71,20 @@ pub enum Taken {
     New,
     /// One that is queued, or that the device has.
     Repeated,
-    /// No command: it is not JSON, or names no id a device could reply to.
-    NoCommand,
 }
 
 /// The commands of one device.
 #[derive(Debug, Default)]
 pub struct CommandQueue {
-    waiting: VecDeque<(Instant, Command)>,
+    waiting: VecDeque<Waiting>,
     delivered: VecDeque<Delivered>,
 }
 
 impl CommandQueue {
     /// A poll has brought this.
-    pub fn take(&mut self, now: Instant, body: Bytes) -> Taken {
-        let Some(id) = id(&body) else {
-            return Taken::NoCommand;
-        };
-        let command = Command { id, body };
+    pub fn take(&mut self, now: Instant, command: Command) -> Taken {
         self.forget(now);
-        if self.waiting.iter().any(|(_, other)| *other == command) {
+        if self.waiting.iter().any(|other| other.command == command) {
             return Taken::Repeated;
         }
         if let Some(known) = self.delivered.iter_mut().find(|d| d.command == command) {
@@ -79,14 +92,31 @@ impl CommandQueue {
             return Taken::Repeated;
         }
         // The same id with other words: ThingsBoard counts anew, and what had it before is no more.
-        self.delivered.retain(|d| d.command.id != id);
-        self.waiting.push_back((now + KEPT, command));
+        self.delivered.retain(|d| d.command.id != command.id);
+        self.waiting.push_back(Waiting {
+            command,
+            until: now + KEPT,
+            notified: false,
+        });
         Taken::New
     }
 
     /// The command whose turn it is.
     pub fn first(&self) -> Option<&Command> {
-        self.waiting.front().map(|(_, command)| command)
+        self.waiting.front().map(|first| &first.command)
+    }
+
+    /// A notification of the first is given to an endpoint.
+    pub fn first_notified(&mut self) {
+        if let Some(first) = self.waiting.front_mut() {
+            first.notified = true;
+        }
+    }
+
+    /// Whether the device may have the first, and it is the one of this id.
+    pub fn may_have_first(&self, id: u32) -> bool {
+        let first = self.waiting.front();
+        first.is_some_and(|first| first.notified && first.command.id == id)
     }
 
     /// Whether polls should wait.
@@ -96,7 +126,7 @@ impl CommandQueue {
 
     /// The first has reached the device.
     pub fn first_delivered(&mut self, now: Instant) {
-        if let Some((_, command)) = self.waiting.pop_front() {
+        if let Some(Waiting { command, .. }) = self.waiting.pop_front() {
             if self.delivered.len() >= MOST_DELIVERED {
                 self.delivered.pop_front();
             }
@@ -126,7 +156,7 @@ impl CommandQueue {
     pub fn forget(&mut self, now: Instant) -> usize {
         self.delivered.retain(|known| known.until > now);
         let before = self.waiting.len();
-        self.waiting.retain(|(until, _)| *until > now);
+        self.waiting.retain(|waiting| waiting.until > now);
         if self.waiting.is_empty() && self.delivered.is_empty() {
             *self = CommandQueue::default();
         }
@@ -135,7 +165,7 @@ impl CommandQueue {
 
     /// When [`forget`](Self::forget) has something to do.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let waiting = self.waiting.iter().map(|(until, _)| *until);
+        let waiting = self.waiting.iter().map(|waiting| waiting.until);
         let delivered = self.delivered.iter().map(|known| known.until);
         waiting.chain(delivered).min()
     }
@@ -176,10 +206,9 @@ mod tests {
         Instant::now()
     }
 
-    fn body(id: u32, params: &str) -> Bytes {
-        Bytes::from(format!(
-            r#"{{"id":{id},"method":"set","params":"{params}"}}"#
-        ))
+    fn body(id: u32, params: &str) -> Command {
+        let body = format!(r#"{{"id":{id},"method":"set","params":"{params}"}}"#);
+        Command::read(body.into()).unwrap()
     }
 
     fn delivered(now: Instant, id: u32, params: &str) -> CommandQueue {
@@ -297,8 +326,8 @@ mod tests {
             b"\xff\xfe",
             br#"{"id":1} {"id":2}"#,
         ] {
-            let taken = CommandQueue::default().take(start(), Bytes::copy_from_slice(body));
-            assert_eq!(taken, Taken::NoCommand, "{body:?}");
+            let read = Command::read(Bytes::copy_from_slice(body));
+            assert_eq!(read, None, "{body:?}");
         }
         assert_eq!(
             id(br#" {"method":"m","params":{"id":9},"id":2147483647}"#),

@@ -13,12 +13,12 @@
 //!
 //! In the mode `on-uplink` one short poll follows each uplink, and another each command it brings.
 
-use super::command_queue::{CommandQueue, Taken};
+use super::command_queue::{Command, CommandQueue, Taken};
 use super::observer::{Observation, Observer};
 use super::poll::{Outcome, Poller};
-use super::{Context, Effect, Kind};
+use super::{Context, Effect, Kind, Last};
 use crate::config::RelayMode;
-use crate::upstream::{Answer, Error};
+use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
 /// How long the next poll waits when the last brought what the device has not replied to.
@@ -36,8 +36,12 @@ pub struct Commands {
     observer: Option<Observer>,
     poller: Poller,
     queue: CommandQueue,
-    /// The number under which the first in the queue was given to the endpoint.
-    under_way: Option<u64>,
+    /// The number under which the first in the queue was given to the endpoint, and when. It stays until the endpoint
+    /// says what became of it, whatever else happens: were it given again meanwhile, the device could get it twice.
+    under_way: Option<(u64, Instant)>,
+    /// An observation of the same session that another has replaced while a notification was under way for it. It ends
+    /// when the endpoint has said what became of that.
+    replaced: Option<Observation>,
     last_number: u64,
     /// How often in a row polls brought what the device has.
     repeated: usize,
@@ -65,19 +69,45 @@ impl Commands {
     ) {
         let observer = Observer::new(now, observation, context.settings.alive_for);
         let before = self.observer.replace(observer);
-        let refreshed = before
-            .as_ref()
-            .is_some_and(|before| before.observation == observation);
-        if !refreshed {
+        let before = before.map(|before| before.observation);
+        if let Some(before) = before.filter(|before| *before != observation) {
+            context.counters.replaced += 1;
+            let same_session = before.session == observation.session;
+            if !same_session {
+                self.settle_replaced(context);
+                self.under_way = None;
+            }
+            match self.under_way.is_some() && self.replaced.is_none() {
+                true => self.replaced = Some(before),
+                false => context.effects.push(Effect::End(before, Last::Replaced)),
+            }
+        }
+        self.asked = true;
+    }
+
+    fn settle_replaced(&mut self, context: &mut Context<'_>) {
+        if let Some(replaced) = self.replaced.take() {
+            context.effects.push(Effect::End(replaced, Last::Replaced));
+        }
+    }
+
+    /// Whether an observation is this, or what is under way was given to it before it was replaced.
+    pub fn has(&self, observation: Observation) -> bool {
+        let own = self.observer.as_ref().map(|own| own.observation);
+        [own, self.replaced].contains(&Some(observation))
+    }
+
+    /// The device has rejected what was under way for an observation that another has replaced.
+    pub fn replaced_cancelled(&mut self, observation: Observation) {
+        if self.replaced.take_if(|own| *own == observation).is_some() {
             self.under_way = None;
         }
-        context.replaced(before, observation);
-        self.asked = true;
     }
 
     /// The observation is over: nothing is polled for. What is queued waits for the next.
     pub fn end(&mut self, context: &mut Context<'_>) -> Option<Observation> {
         let observer = self.observer.take()?;
+        self.settle_replaced(context);
         for number in self.poller.abandon() {
             context.effects.push(Effect::Abort(Kind::Commands, number));
         }
@@ -107,13 +137,20 @@ impl Commands {
     /// they bring is kept.
     pub fn pause(&mut self) {
         self.poller.lapse();
-        self.under_way = None;
         self.asked = false;
+    }
+
+    /// The endpoint has given up the notification under way. Returns since when it had it.
+    pub fn undelivered(&mut self, context: &mut Context<'_>) -> Option<Instant> {
+        self.settle_replaced(context);
+        let (_, since) = self.under_way.take()?;
+        Some(since)
     }
 
     /// The session that observed has gone.
     pub fn session_gone(&mut self) {
         self.pause();
+        (self.under_way, self.replaced) = (None, None);
         self.observer = None;
     }
 
@@ -124,17 +161,27 @@ impl Commands {
 
     /// A notification has arrived.
     pub fn delivered(&mut self, now: Instant, number: u64, context: &mut Context<'_>) {
-        if self.under_way == Some(number) {
-            self.under_way = None;
-            context.counters.commands_delivered += 1;
-            self.queue.first_delivered(now);
+        if self.is_under_way(number) {
+            self.first_delivered(now, context);
         }
+    }
+
+    fn is_under_way(&self, number: u64) -> bool {
+        self.under_way.is_some_and(|(own, _)| own == number)
+    }
+
+    fn first_delivered(&mut self, now: Instant, context: &mut Context<'_>) {
+        self.under_way = None;
+        self.settle_replaced(context);
+        context.counters.commands_delivered += 1;
+        self.queue.first_delivered(now);
     }
 
     /// A command can't be delivered, however often it is tried.
     pub fn too_large(&mut self, now: Instant, number: u64, context: &mut Context<'_>) {
-        if self.under_way == Some(number) {
+        if self.is_under_way(number) {
             self.under_way = None;
+            self.settle_replaced(context);
             self.refuse_first(now, context);
         }
     }
@@ -149,11 +196,11 @@ impl Commands {
         }
     }
 
-    /// The device replies to a command: through whichever session, it has it.
+    /// The device replies to a command: through whichever session, it has it, even if its acknowledgement was lost and
+    /// the notification given up.
     pub fn reply_came(&mut self, now: Instant, id: u32, context: &mut Context<'_>) {
-        let first = self.queue.first().is_some_and(|first| first.id == id);
-        if let Some(number) = self.under_way.filter(|_| first) {
-            self.delivered(now, number, context);
+        if self.queue.may_have_first(id) {
+            self.first_delivered(now, context);
         }
     }
 
@@ -170,18 +217,18 @@ impl Commands {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Option<Command>, Error>,
         context: &mut Context<'_>,
     ) {
         let outcome = match result {
-            Ok(answer) => match self.queue.take(now, answer.body) {
+            Ok(Some(command)) => match self.queue.take(now, command) {
                 Taken::New => Outcome::Message,
                 Taken::Repeated => Outcome::Repeated,
-                Taken::NoCommand => {
-                    context.effects.push(Effect::Nonsense(Kind::Commands));
-                    Outcome::Failed
-                }
             },
+            Ok(None) => {
+                context.effects.push(Effect::Nonsense(Kind::Commands));
+                Outcome::Failed
+            }
             Err(error) => Outcome::of(&error),
         };
         context.poll_ended(now, &mut self.poller, number, outcome);
@@ -216,6 +263,7 @@ impl Commands {
             // The first has waited longest.
             context.counters.commands_expired += u64::try_from(expired).unwrap_or(u64::MAX);
             self.under_way = None;
+            self.settle_replaced(context);
         }
         let Some(observer) = self.observer.as_ref().filter(|observer| observer.is_live()) else {
             return;
@@ -244,12 +292,13 @@ impl Commands {
                 continue;
             }
             self.last_number += 1;
-            self.under_way = Some(self.last_number);
+            self.under_way = Some((self.last_number, now));
             context.effects.push(Effect::Notify {
                 observation,
                 number: self.last_number,
                 payload: first.body.clone(),
             });
+            self.queue.first_notified();
         }
     }
 

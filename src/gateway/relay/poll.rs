@@ -44,7 +44,7 @@ impl Outcome {
     pub fn of(error: &Error) -> Outcome {
         match error {
             Error::Elapsed => Outcome::Elapsed,
-            Error::Overloaded => Outcome::Overloaded,
+            Error::Overloaded | Error::RetryAfter(_) => Outcome::Overloaded,
             Error::Timeout | Error::Unreachable | Error::Unintelligible(_) | Error::Rejected(_) => {
                 Outcome::Failed
             }

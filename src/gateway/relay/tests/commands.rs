@@ -115,7 +115,7 @@ fn what_was_not_acknowledged_comes_again_under_the_same_id_and_what_was_does_not
     let first = told(&world.poll_brings(KIND, 1, &command(1)));
     world.delivered(FIRST, first[0].0);
     world.poll_brings(KIND, 2, &command(2));
-    world.event(|relay, _, context| relay.silent(FIRST.session, context));
+    world.event(|relay, _, context| relay.undelivered(FIRST, context));
     // ThingsBoard gives it again meanwhile: it is in the queue.
     world.poll_brings(KIND, 3, &command(2));
     let effects = world.event(|relay, now, context| relay.heard(now, FIRST.session, context));

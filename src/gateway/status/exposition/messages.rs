@@ -41,6 +41,9 @@ fn requests(scrape: &mut Scrape, report: &Report) {
         [
             ("unregistered", gateway.unregistered_requests),
             ("max_in_flight", gateway.calls_refused),
+            ("max_in_flight_per_device", gateway.calls_refused_to_device),
+            ("max_client_rpc", gateway.client_rpcs_refused),
+            ("gets_unanswered", gateway.gets_refused),
             ("draining", gateway.requests_while_draining),
             ("too_many_exchanges", report.coap.too_many_exchanges),
         ],
@@ -60,6 +63,7 @@ fn messages(scrape: &mut Scrape, report: &Report) {
         "event",
         [
             ("duplicate", coap.duplicates),
+            ("forgotten", coap.messages_forgotten),
             ("malformed_rejected", coap.malformed_rejected),
             ("malformed_ignored", coap.malformed_ignored),
             ("bad_option_ignored", coap.bad_options_ignored),
