@@ -47,6 +47,7 @@ pub use relays::{RelayId, Relays, Standing};
 use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
+use crate::gateway::firmware::AssignmentChange;
 use crate::upstream::{Answer, Error};
 use attributes::Attributes;
 use bytes::Bytes;
@@ -120,6 +121,8 @@ pub enum Effect {
     Ping(SessionId),
     /// Tell ThingsBoard that this command can't be delivered.
     Refuse(u32),
+    /// The device may be assigned another package now.
+    AssignmentChanged(AssignmentChange),
     /// Tell the operator that a poll brought what makes no sense.
     Nonsense(Kind),
     /// Tell the operator that ThingsBoard ended a poll after so long that was to last longer.

@@ -22,6 +22,7 @@ mod upstream;
 
 mod address_reuse;
 mod another_registry;
+mod assignments;
 mod downloads;
 mod draining;
 mod duplicates;

@@ -5,6 +5,7 @@ use crate::coap::{Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Re
 use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
+use crate::gateway::firmware::AssignmentChange;
 use crate::gateway::peers::Peer;
 use crate::gateway::route::{self, NoRoute, Resource};
 use crate::gateway::translate::{self, Expect, Translated};
@@ -188,6 +189,13 @@ impl Core {
         match (expect, &outcome) {
             (Expect::Registration, Ok(answer)) => {
                 return self.attributes_read(now, session, exchange, answer);
+            }
+            // What they say is not read here. The device may ask for the package that it has read of.
+            (Expect::Attributes, Ok(_)) => {
+                if let Some(device) = &peer.device {
+                    let any = AssignmentChange::ANY;
+                    self.packages.attributes_changed(now, device, any);
+                }
             }
             (Expect::CommandReply(id), Ok(_)) => {
                 self.tell_if_any(now, session, |relay, _| relay.replied(now, id));
