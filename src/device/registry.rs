@@ -25,6 +25,9 @@ pub struct Registry {
     sha256: Fingerprints,
     sha3: Fingerprints,
     names: HashSet<Arc<str>>,
+    /// The groups of those devices that are in one, by name.
+    groups: HashMap<Arc<str>, Arc<str>>,
+    group_names: HashSet<Arc<str>>,
 }
 
 /// What has changed from one registry to another.
@@ -152,6 +155,19 @@ impl Registry {
         }
     }
 
+    /// Puts a device into a group whose devices share packages that are not proven.
+    pub fn set_package_group(&mut self, device: Arc<str>, group: &str) {
+        let known = self.group_names.get(group).cloned();
+        let group = known.unwrap_or_else(|| Arc::from(group));
+        self.group_names.insert(group.clone());
+        self.groups.insert(device, group);
+    }
+
+    /// The group that a device is in.
+    pub fn package_group(&self, device: &str) -> Option<&Arc<str>> {
+        self.groups.get(device)
+    }
+
     /// How many devices there are.
     pub fn len(&self) -> usize {
         self.names.len()
@@ -167,6 +183,7 @@ impl Registry {
         self.sha256.shrink_to_fit();
         self.sha3.shrink_to_fit();
         self.names.shrink_to_fit();
+        self.groups.shrink_to_fit();
     }
 }
 

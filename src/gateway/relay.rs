@@ -51,6 +51,7 @@ pub use relays::{RelayId, Relays, Standing};
 use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
+use crate::gateway::firmware::AssignmentChange;
 use crate::upstream::Error;
 use attributes::Attributes;
 use bytes::Bytes;
@@ -152,6 +153,8 @@ pub enum Effect {
     Ping(SessionId),
     /// Reply to this command in the device's place.
     Refuse(u32, Refusal),
+    /// The device may be assigned another package now.
+    AssignmentChanged(AssignmentChange),
     /// Tell the operator that a poll brought what makes no sense.
     Nonsense(Kind),
     /// Tell the operator that ThingsBoard ended a poll after so long that was to last longer.

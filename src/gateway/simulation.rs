@@ -24,6 +24,7 @@ mod upstream;
 
 mod address_reuse;
 mod another_registry;
+mod assignments;
 mod calls;
 mod downloads;
 mod draining;

@@ -390,6 +390,11 @@ impl Core {
                     Operation::ReplyRpc { id, body },
                 );
             }
+            Effect::AssignmentChanged(change) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.packages.attributes_changed(now, &relay.device, change);
+                }
+            }
             Effect::CutOff { asked, lasted } => self.journal.polls_cut_off(asked, lasted),
             Effect::Nonsense(kind) => {
                 if let Some(relay) = self.relays.get(relay) {

@@ -5,6 +5,7 @@ use crate::coap::{Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Re
 use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
+use crate::gateway::firmware::AssignmentChange;
 use crate::gateway::in_flight::{Full, Holder};
 use crate::gateway::peers::Peer;
 use crate::gateway::reading::Reading;
@@ -243,6 +244,14 @@ impl Core {
                 Err(Error::Timeout) => self.unanswered.timed_out(now, &device.name),
                 _ => self.unanswered.answered(&device.name),
             }
+        }
+        if expect == Expect::Attributes
+            && outcome.is_ok()
+            && let Some(device) = &peer.device
+        {
+            // What they say is not read here. The device may ask for the package that it has read of.
+            let any = AssignmentChange::ANY;
+            self.packages.attributes_changed(now, device, any);
         }
         if let Err(error) = &outcome {
             self.journal
