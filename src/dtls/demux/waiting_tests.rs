@@ -198,3 +198,16 @@ fn where_all_is_full_a_network_with_many_addresses_makes_room_for_another() {
     }
     assert_eq!(waiting.len(), 10);
 }
+
+#[test]
+fn of_those_who_have_given_up_so_many_are_forgotten_at_a_time() {
+    let (mut waiting, now) = (Waiting::new(1_000), start());
+    for port in 1..=1_000 {
+        enter(&mut waiting, now, path(1, port));
+    }
+    let later = now + PATIENCE;
+    enter(&mut waiting, later, path(2, 1));
+    let turns = (1..).find(|_| waiting.next(later).is_some());
+    assert_eq!(turns, Some(1 + 1_000 / FORGOTTEN_AT_A_TIME));
+    assert_eq!((waiting.len(), waiting.take_gone()), (1, 1_000));
+}
