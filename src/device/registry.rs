@@ -128,6 +128,14 @@ impl Registry {
             .or_else(|| self.sha3.get(&certificate.sha3))
     }
 
+    /// Another device that claims this certificate: [`find`](Self::find) has one by its SHA-256, and ThingsBoard's id is
+    /// given for this one. Neither can be told from the other before the certificate is seen.
+    pub fn also_claimed_by(&self, certificate: &CertificateId) -> Option<&Arc<Device>> {
+        let first = self.sha256.get(&certificate.sha256)?;
+        let second = self.sha3.get(&certificate.sha3)?;
+        (first.name != second.name).then_some(second)
+    }
+
     /// The device for which this fingerprint is given.
     pub fn holder(&self, fingerprint: &Fingerprint) -> Option<&Arc<Device>> {
         match fingerprint {
@@ -234,6 +242,12 @@ mod tests {
         assert_eq!(name(id(0, 1)).as_deref(), Some("b"));
         assert_eq!(name(id(1, 1)).as_deref(), Some("a"), "SHA-256 goes first");
         assert_eq!(name(id(3, 2)), None);
+        let other = |certificate| registry.also_claimed_by(&certificate).map(|d| &*d.name);
+        assert_eq!(other(id(1, 1)), Some("b"), "which is told");
+        assert_eq!(
+            other(id(1, 0)).or(other(id(0, 1))).or(other(id(3, 2))),
+            None
+        );
         assert_eq!(registry.len(), 2);
     }
 

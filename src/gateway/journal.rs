@@ -53,6 +53,7 @@ pub struct Journal {
     /// Sessions of unregistered certificates that are not told one by one, by address.
     strangers: Churn<IpAddr>,
     unregistered: Notices<[u8; 32]>,
+    claimed_by_two: Notices<[u8; 32]>,
     provisioned: Notices<[u8; 32]>,
     refused_tokens: Notices<Arc<str>>,
     upstream: Notices<Discriminant<Error>>,
@@ -75,6 +76,7 @@ impl Default for Journal {
             ended: Churn::telling(SESSIONS_TOLD),
             strangers: Churn::telling(0),
             unregistered: Notices::every(HOUR),
+            claimed_by_two: Notices::every(HOUR),
             provisioned: Notices::every(HOUR),
             refused_tokens: Notices::every(HOUR),
             upstream: Notices::every(MINUTE),
@@ -116,6 +118,17 @@ impl Journal {
         } else {
             self.strangers.count(&source::host(ip));
             debug!(session, %address, %fingerprint, "session of an unregistered certificate established");
+        }
+    }
+
+    /// Two devices in the registry have this session's certificate, each by another name of it.
+    pub fn claimed_by_two(&mut self, now: Instant, peer: &Peer, other: &str) {
+        if self.claimed_by_two.is_first(now, peer.certificate.sha256) {
+            warn!(
+                device = peer.name(), other, session = peer.session.0, certificate = %peer.certificate,
+                "two devices in the registry have this certificate, one by its SHA-256 and the other by ThingsBoard's \
+                 credentials id (sha3): the first counts. Correct one of the two"
+            );
         }
     }
 

@@ -13,6 +13,7 @@
 mod acts;
 mod blocks;
 mod bursts;
+mod claimed_by_two;
 mod delivered_once;
 mod device;
 mod invariants;
