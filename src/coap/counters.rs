@@ -31,7 +31,9 @@ pub struct Counters {
     pub queue_full: u64,
     /// Responses dropped because no Message ID was free.
     pub out_of_message_ids: u64,
-    /// Requests refused because the endpoint had too many open exchanges.
+    /// Requests that had to wait for others of their session to end.
+    pub requests_waited: u64,
+    /// Requests refused because the endpoint had too many open exchanges, and too many that wait.
     pub too_many_exchanges: u64,
     /// Responses that were too large for any transfer and became 5.00.
     pub response_too_large: u64,

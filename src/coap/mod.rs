@@ -43,7 +43,9 @@
 //!         ├─ a later block of a response that is held ──▶ that block
 //!         ├─ a block of a body, and more are to come ──▶ 2.31
 //!         ▼
-//!      an exchange opens; the request goes to the gateway
+//!      an exchange opens
+//!         ├─ max_exchanges are open ──▶ it waits for one to end, or 5.03 with Max-Age
+//!      the request goes to the gateway
 //!         ├─ answered within piggyback_timeout ──▶ on the ACK                (§5.2.1)
 //!         ├─ piggyback_timeout ──▶ empty ACK, then, once answered,
 //!         │                        a Confirmable message of our own          (§5.2.2)
@@ -163,12 +165,16 @@ pub struct Parameters {
     pub max_retransmit: u8,
     /// NSTART: how many Confirmable messages of one observation may be outstanding, 1 or more.
     pub nstart: usize,
+    /// Requests of one endpoint that are worked on at once, 1 or more.
+    pub max_exchanges: usize,
+    /// Requests of one endpoint that may wait until they are.
+    pub queue: usize,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// The largest body of a response or notification, in bytes.
     pub max_response_body: usize,
     /// Bytes of bodies that may be held at once for all endpoints together: those that come in
-    /// blocks, and those that go.
+    /// blocks, and those that go; requests that wait, too.
     pub body_bytes: usize,
 }
 
@@ -180,6 +186,8 @@ impl Default for Parameters {
             ack_random_factor: 1.5,
             max_retransmit: 4,
             nstart: 1,
+            max_exchanges: 16,
+            queue: 1024,
             max_body: 64 * 1024,
             max_response_body: 256 * 1024,
             body_bytes: 64 * 1024 * 1024,

@@ -8,6 +8,7 @@ use super::call::Errand;
 use super::churn::Churn;
 use super::notices::Notices;
 use super::peers::Peer;
+use super::relay::refusal::Refusal as CommandRefusal;
 use super::relay::{Kind, Last};
 use super::route::{NoRoute, Resource};
 use super::translate::Expect;
@@ -52,12 +53,14 @@ pub struct Journal {
     /// Sessions of unregistered certificates that are not told one by one, by address.
     strangers: Churn<IpAddr>,
     unregistered: Notices<[u8; 32]>,
+    claimed_by_two: Notices<[u8; 32]>,
     provisioned: Notices<[u8; 32]>,
     refused_tokens: Notices<Arc<str>>,
     upstream: Notices<Discriminant<Error>>,
     polls: Notices<Discriminant<Error>>,
     packages: Notices<Discriminant<Error>>,
     nonsense: Notices<Kind>,
+    commands_refused: Notices<Arc<str>>,
     bounds_told: [u64; BOUNDS],
     held_back_told: u64,
 }
@@ -73,12 +76,14 @@ impl Default for Journal {
             ended: Churn::telling(SESSIONS_TOLD),
             strangers: Churn::telling(0),
             unregistered: Notices::every(HOUR),
+            claimed_by_two: Notices::every(HOUR),
             provisioned: Notices::every(HOUR),
             refused_tokens: Notices::every(HOUR),
             upstream: Notices::every(MINUTE),
             polls: Notices::every(MINUTE),
             packages: Notices::every(MINUTE),
             nonsense: Notices::every(MINUTE),
+            commands_refused: Notices::every(HOUR),
             bounds_told: [0; BOUNDS],
             held_back_told: 0,
         }
@@ -113,6 +118,17 @@ impl Journal {
         } else {
             self.strangers.count(&source::host(ip));
             debug!(session, %address, %fingerprint, "session of an unregistered certificate established");
+        }
+    }
+
+    /// Two devices in the registry have this session's certificate, each by another name of it.
+    pub fn claimed_by_two(&mut self, now: Instant, peer: &Peer, other: &str) {
+        if self.claimed_by_two.is_first(now, peer.certificate.sha256) {
+            warn!(
+                device = peer.name(), other, session = peer.session.0, certificate = %peer.certificate,
+                "two devices in the registry have this certificate, one by its SHA-256 and the other by ThingsBoard's \
+                 credentials id (sha3): the first counts. Correct one of the two"
+            );
         }
     }
 
@@ -362,6 +378,26 @@ impl Journal {
                     warn!("a package, or who may have it, can't be fetched: {error}");
                 }
             }
+        }
+    }
+
+    /// The gateway replies to a command itself.
+    pub fn command_refused(
+        &mut self,
+        now: Instant,
+        device: &Arc<str>,
+        id: u32,
+        why: CommandRefusal,
+    ) {
+        debug!(%device, command = id, ?why, "command replied to by the gateway");
+        if why == CommandRefusal::Unanswered && self.commands_refused.is_first(now, device.clone())
+        {
+            warn!(
+                %device,
+                command = id,
+                "the device has the command and has not replied within relay.command_answer: the gateway has, with an \
+                 error; said once an hour for each device"
+            );
         }
     }
 

@@ -76,6 +76,9 @@ const DTLS_OVERHEAD: usize = 48;
 /// The largest body to or from a certificate that is not registered, in bytes.
 const STRANGERS_BODY: usize = 4096;
 
+/// Requests of such a session that may wait.
+const STRANGERS_QUEUE: usize = 16;
+
 /// What the core needs to know beside keys and devices.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -109,6 +112,7 @@ impl Settings {
         coap::Parameters {
             max_body: self.coap.max_body.min(STRANGERS_BODY),
             max_response_body: self.coap.max_response_body.min(STRANGERS_BODY),
+            queue: self.coap.queue.min(STRANGERS_QUEUE),
             ..self.coap
         }
     }

@@ -105,6 +105,8 @@ pub struct Levels {
     pub package_readers: usize,
     /// Editions of packages that are kept in mind.
     pub package_editions: usize,
+    /// Bytes of packages that are for one device alone.
+    pub package_own_bytes: usize,
 }
 
 /// One established session, for an operator.

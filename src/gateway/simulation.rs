@@ -12,6 +12,8 @@
 
 mod acts;
 mod blocks;
+mod bursts;
+mod claimed_by_two;
 mod delivered_once;
 mod device;
 mod invariants;
@@ -23,6 +25,7 @@ mod upstream;
 
 mod address_reuse;
 mod another_registry;
+mod assignments;
 mod calls;
 mod downloads;
 mod draining;
@@ -34,6 +37,7 @@ mod idle_expiry;
 mod late_completion;
 mod loss;
 mod observe;
+mod observe_commands;
 mod observe_gaps;
 mod observe_liveness;
 mod observe_loss;

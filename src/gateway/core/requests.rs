@@ -5,6 +5,7 @@ use crate::coap::{Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Re
 use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
+use crate::gateway::firmware::AssignmentChange;
 use crate::gateway::in_flight::{Full, Holder};
 use crate::gateway::peers::Peer;
 use crate::gateway::reading::Reading;
@@ -39,6 +40,9 @@ impl Core {
             counters: &mut self.coap_counters,
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
+        if peer.endpoint.wants_to_begin(&context) {
+            self.beginnings.add(now, session);
+        }
         self.peers.arm(session);
         for output in outputs.drain(..) {
             match output {
@@ -92,6 +96,9 @@ impl Core {
         exchange: ExchangeId,
         request: Request,
     ) {
+        if self.refuse_of_a_former_device(now, session, exchange) {
+            return;
+        }
         let Some(peer) = self.peers.get(session) else {
             return;
         };
@@ -238,6 +245,14 @@ impl Core {
                 _ => self.unanswered.answered(&device.name),
             }
         }
+        if expect == Expect::Attributes
+            && outcome.is_ok()
+            && let Some(device) = &peer.device
+        {
+            // What they say is not read here. The device may ask for the package that it has read of.
+            let any = AssignmentChange::ANY;
+            self.packages.attributes_changed(now, device, any);
+        }
         if let Err(error) = &outcome {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
@@ -247,8 +262,9 @@ impl Core {
                 self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
             }
         }
-        if let (Expect::CommandReply(id), Ok(_)) = (expect, &outcome) {
-            self.tell_if_any(now, session, |relay, _| relay.replied(now, id));
+        if let Expect::CommandReply(id) = expect {
+            let is_taken = matches!(outcome, Ok(Reading::Response(_)));
+            self.tell_if_any(now, session, |relay, _| relay.replied(now, id, is_taken));
         }
         let response = match outcome {
             Ok(Reading::Response(response) | Reading::NotSent(response)) => response,
