@@ -13,6 +13,7 @@
 mod acts;
 mod blocks;
 mod bursts;
+mod crowded_bodies;
 mod delivered_once;
 mod device;
 mod invariants;
