@@ -366,6 +366,9 @@ impl Core {
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);
         self.journal.established(now, &peer);
+        if let Some(other) = self.registry.also_claimed_by(&certificate) {
+            self.journal.claimed_by_two(now, &peer, &other.name);
+        }
         let admission = self.peers.admit(peer, self.review.edition());
         self.mouth.tell(|| self.established(session, path, version));
         self.make_room(admission);

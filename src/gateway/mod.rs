@@ -18,6 +18,7 @@
 //! | [`handshakes`] | handshakes and sessions by how they ended |
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
 //! | [`journal`] | the log lines |
+//! | [`churn`] | what happens so often that it is told by its number |
 //! | [`forward`] | one call to upstream |
 //! | [`handle`] | what a gateway that runs can be told and asked |
 //! | [`report`] | what it tells of itself |
@@ -28,6 +29,7 @@
 
 pub mod answers;
 pub mod call;
+pub mod churn;
 pub mod client_rpc;
 pub mod core;
 pub mod counters;

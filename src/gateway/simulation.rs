@@ -13,6 +13,7 @@
 mod acts;
 mod blocks;
 mod bursts;
+mod claimed_by_two;
 mod crowded_bodies;
 mod delivered_once;
 mod device;
@@ -25,6 +26,7 @@ mod upstream;
 
 mod address_reuse;
 mod another_registry;
+mod assignments;
 mod calls;
 mod downloads;
 mod draining;
@@ -36,6 +38,7 @@ mod idle_expiry;
 mod late_completion;
 mod loss;
 mod observe;
+mod observe_commands;
 mod observe_gaps;
 mod observe_liveness;
 mod observe_loss;

@@ -345,3 +345,32 @@ fn two_devices_with_one_token_are_warned_about_and_two_names_of_one_certificate_
         &[&["devices.toml:7", "already belongs to device \"a\""]],
     );
 }
+
+#[test]
+fn a_name_has_no_character_that_hides_or_reorders_what_stands_beside_it() {
+    let place = Place::new();
+    for c in [
+        '\u{202e}',
+        '\u{2066}',
+        '\u{200b}',
+        '\u{200f}',
+        '\u{feff}',
+        '\u{ad}',
+        '\u{2028}',
+        '\u{e0041}',
+        '\u{7f}',
+    ] {
+        let escaped = format!("\\U{:08x}", u32::from(c));
+        let text = format!(
+            "[[device]]\nname = \"meter{escaped}71\"\nfingerprint = \"{ONES}\"\ntoken = \"T\"\n"
+        );
+        let mistakes = place.devices(&text).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(
+            mistakes[0].contains("device 1: name: text of 8 characters is no name"),
+            "{mistakes:?}"
+        );
+        assert!(!mistakes[0].contains(c), "{mistakes:?}");
+    }
+    assert!(is_device_name("Zähler 17 – 电表"));
+}

@@ -7,6 +7,7 @@ use crate::coap::{
 use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
+use crate::gateway::firmware::AssignmentChange;
 use crate::gateway::in_flight::{Full, Holder};
 use crate::gateway::peers::Peer;
 use crate::gateway::reading::Reading;
@@ -251,6 +252,14 @@ impl Core {
                 _ => self.unanswered.answered(&device.name),
             }
         }
+        if expect == Expect::Attributes
+            && outcome.is_ok()
+            && let Some(device) = &peer.device
+        {
+            // What they say is not read here. The device may ask for the package that it has read of.
+            let any = AssignmentChange::ANY;
+            self.packages.attributes_changed(now, device, any);
+        }
         if let Err(error) = &outcome {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
@@ -260,8 +269,9 @@ impl Core {
                 self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
             }
         }
-        if let (Expect::CommandReply(id), Ok(_)) = (expect, &outcome) {
-            self.tell_if_any(now, session, |relay, _| relay.replied(now, id));
+        if let Expect::CommandReply(id) = expect {
+            let is_taken = matches!(outcome, Ok(Reading::Response(_)));
+            self.tell_if_any(now, session, |relay, _| relay.replied(now, id, is_taken));
         }
         let response = match outcome {
             Ok(Reading::Response(response) | Reading::NotSent(response)) => response,

@@ -88,6 +88,7 @@ impl Attributes {
             true => self.shared.told_again(values),
             false => self.shared.told(values),
         }
+        self.tell_of_assignment(context);
         (self.told, self.newest, self.told_since) = (0, 0, None);
         (self.read_first, self.doubted) = (false, false);
         self.reader.want(now + SETTLE);
@@ -201,6 +202,7 @@ impl Attributes {
             }
             Err(error) => Outcome::of(&error),
         };
+        self.tell_of_assignment(context);
         if !context.poll_ended(now, &mut self.poller, number, outcome) || self.observer.is_none() {
             return;
         }
@@ -247,8 +249,17 @@ impl Attributes {
         }
         self.doubted = false;
         let missed = self.shared.read_ended(values);
+        self.tell_of_assignment(context);
         context.counters.changes_found_by_reading += u64::try_from(missed).unwrap_or(u64::MAX);
         true
+    }
+
+    /// Before the device is notified: it may ask for its package at once.
+    fn tell_of_assignment(&mut self, context: &mut Context<'_>) {
+        let change = self.shared.take_assignment_change();
+        if change.is_any() {
+            context.effects.push(Effect::AssignmentChanged(change));
+        }
     }
 
     /// Polls, reads and tells what is to be polled, read and told by now.

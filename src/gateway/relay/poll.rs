@@ -225,6 +225,11 @@ impl Poller {
         self.open.iter().map(|open| open.number)
     }
 
+    /// The number of the poll that was opened last.
+    pub fn last_number(&self) -> u64 {
+        self.last_number
+    }
+
     /// How many are open.
     pub fn open(&self) -> usize {
         self.open.len()

@@ -129,6 +129,7 @@ fn notifications(scrape: &mut Scrape, report: &Report) {
             ("repeated", relay.commands_repeated),
             ("delivered", relay.commands_delivered),
             ("expired", relay.commands_expired),
+            ("unanswered", relay.commands_unanswered),
         ],
     );
     scrape.counters_by(
