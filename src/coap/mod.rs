@@ -11,6 +11,7 @@
 //! | [`request`] | requests and responses as the gateway handles them |
 //! | [`block`] | the Block options (RFC 7959 §2.2) |
 //! | [`body`] | how many bytes of bodies may be held, and their tags |
+//! | [`kept`] | what of them gives way when others need the room |
 //! | [`block1`] | bodies that come in blocks, put together (RFC 7959 §2.5, RFC 9175 §3) |
 //! | [`block2`] | responses that go out in blocks (RFC 7959 §2.4, §2.6) |
 //! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
@@ -79,7 +80,7 @@
 //!
 //!  a response larger than a block, or to a request with Block2
 //!     ├─ larger than max_response_body ──▶ 5.00
-//!     ├─ no room, though older snapshots have gone ──▶ 5.03 with Max-Age; 5.00 to POST
+//!     ├─ no room, though whoever keeps most has given up its oldest ──▶ 5.03 with Max-Age; 5.00 to POST
 //!     └─ a snapshot ──▶ one block of it, with ETag                          (§2.4)
 //!          a request with NUM > 0
 //!             ├─ there is a snapshot ──▶ its block, whatever has changed since
@@ -89,7 +90,8 @@
 //! ```
 //!
 //! Both ways: what is untouched for ten minutes is forgotten; bytes held count towards their endpoint
-//! and towards all, until the last reference to them goes.
+//! and towards all, until the last reference to them goes. When all may hold no more, the device that keeps most gives up
+//! its oldest snapshot or unfinished upload: one can be read anew, the other begun again (4.08).
 //!
 //! # The life of a notification
 //!
@@ -132,6 +134,7 @@ pub mod code;
 pub mod counters;
 pub mod deduplication;
 pub mod exchange;
+pub mod kept;
 pub mod message;
 pub mod message_id;
 pub mod observe;
@@ -145,6 +148,7 @@ pub use body::{Bodies, ETag};
 pub use code::{Class, Code};
 pub use counters::Counters;
 pub use exchange::ExchangeId;
+pub use kept::Holder;
 pub use message::{Message, Token, Type, Undecodable};
 pub use observe::{Notification, ObservationId, Observe};
 pub use remote_endpoint::{Context, Output, RemoteEndpoint};

@@ -24,6 +24,7 @@ use super::code::{Class, Code};
 use super::counters::Counters;
 use super::deduplication::{Arrival, Deduplication, MessageKey};
 use super::exchange::{Asked, Exchange, ExchangeId};
+use super::kept::Holder;
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{ObservationId, Observations};
@@ -69,6 +70,8 @@ pub struct Context<'a> {
     pub max_message: usize,
     /// How many bytes of bodies are held.
     pub bodies: &'a Bodies,
+    /// Whose endpoint it is, as far as such bytes go.
+    pub holder: Holder<'a>,
     /// Uniform random numbers.
     pub random: &'a mut dyn FnMut() -> u32,
     /// What happened.

@@ -33,6 +33,8 @@ struct Bench {
     parameters: Parameters,
     counters: Counters,
     bodies: Bodies,
+    /// Whose endpoint it is.
+    device: &'static str,
     max_message: usize,
     now: Instant,
     out: Vec<Output>,
@@ -47,6 +49,7 @@ impl Bench {
             parameters: Parameters::default(),
             counters: Counters::default(),
             bodies: Bodies::new(Parameters::default().body_bytes, 7),
+            device: "a",
             max_message: 1152,
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
@@ -62,6 +65,7 @@ impl Bench {
             parameters: &self.parameters,
             max_message: self.max_message,
             bodies: &self.bodies,
+            holder: Holder::Device(self.device),
             random: &mut || 0,
             counters: &mut self.counters,
         };

@@ -14,6 +14,7 @@ mod acts;
 mod blocks;
 mod bursts;
 mod claimed_by_two;
+mod crowded_bodies;
 mod delivered_once;
 mod device;
 mod invariants;

@@ -1,11 +1,12 @@
 //! From what one message carries to a request the gateway can serve (RFC 7959 §2.5, §2.7): its body is put
 //! together first, and what asks for more of a response that is held is answered here.
 
-use super::blockwise::{Blockwise, no_room};
+use super::blockwise::{Blockwise, make_room, no_room};
 use super::waiting::busy;
 use super::{Context, RemoteEndpoint};
 use crate::coap::block::{Block, largest_szx};
 use crate::coap::block1::{Part, Progress, Refusal};
+use crate::coap::body::Charge;
 use crate::coap::code::Code;
 use crate::coap::counters::Counters;
 use crate::coap::exchange::Asked;
@@ -89,9 +90,11 @@ impl RemoteEndpoint {
             uploads,
             snapshots,
         } = self.blockwise(context);
-        let make_room = || snapshots.give_up_one();
+        let mut given_up = 0;
+        let make_room = |charge: &Charge, bytes| make_room(snapshots, charge, bytes, &mut given_up);
         let progress = uploads.receive(now, part, largest, account, make_room);
         let counters = &mut *context.counters;
+        counters.bodies_given_up += given_up;
         counters.blocks_received += u64::from(in_blocks);
         match progress {
             Ok(Progress::Continue) => Err(Response::new(Code::CONTINUE)),

@@ -5,7 +5,7 @@
 //! itself. So `coap.max_exchanges` of a session are worked on at once, and `coap.queue` more wait, in order. They are
 //! acknowledged in time, recognised when they come again, and their bytes count towards `coap.body_bytes`.
 
-use super::blockwise::no_room;
+use super::blockwise::{Blockwise, make_room, no_room};
 use super::{Context, Output, RemoteEndpoint, send_empty};
 use crate::coap::body::Charge;
 use crate::coap::code::Code;
@@ -56,8 +56,18 @@ impl RemoteEndpoint {
             Some(_) => 0,
             None => request.payload.len(),
         };
-        let mut charge = self.blockwise(context).account.open();
-        if !charge.resize(size_of::<Queued>() + OPTIONS + payload) {
+        let bytes = size_of::<Queued>() + OPTIONS + payload;
+        let Blockwise {
+            account, snapshots, ..
+        } = self.blockwise(context);
+        let mut charge = account.open();
+        let mut given_up = 0;
+        let mut granted = true;
+        while granted && !charge.resize(bytes) {
+            granted = make_room(snapshots, &charge, bytes, &mut given_up);
+        }
+        context.counters.bodies_given_up += given_up;
+        if !granted {
             context.counters.bodies_over_budget += 1;
             self.let_go_of_bodies();
             return Err((exchange, no_room()));

@@ -1,7 +1,9 @@
 //! From an endpoint's request to an answer at once, or to a call upstream; and the way back.
 
 use super::Core;
-use crate::coap::{Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
+use crate::coap::{
+    self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response,
+};
 use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
@@ -12,6 +14,7 @@ use crate::gateway::reading::Reading;
 use crate::gateway::relay::Last;
 use crate::gateway::route::{self, NoRoute, Resource};
 use crate::gateway::translate::{self, Expect, Translated};
+use crate::shares::source;
 use crate::upstream::{self, Error};
 use std::time::Instant;
 
@@ -36,6 +39,10 @@ impl Core {
             parameters: &parameters,
             max_message: self.settings.max_message(),
             bodies: &self.bodies,
+            holder: match &peer.device {
+                Some(device) => coap::Holder::Device(&device.name),
+                None => coap::Holder::Source(source::host(peer.path.remote.ip())),
+            },
             random: &mut || self.random.u32(..),
             counters: &mut self.coap_counters,
         };
