@@ -81,7 +81,7 @@ impl Bench {
 
 #[test]
 fn handshakes_that_pile_up_fragments_give_way_and_one_that_goes_on_does_not() {
-    let mut bench = Bench::new(100);
+    let mut bench = Bench::new(150);
     let (mut device, hello) = bench.hello();
     let hello_with_cookie = bench.exchange(1, &mut device, &hello);
     let last_flight = bench.exchange(1, &mut device, &hello_with_cookie);

@@ -142,7 +142,7 @@ fn handshakes_of_registered_devices_do_not_count_for_the_address_that_they_share
     settings.dtls.handshakes_per_address = 2;
     let mut world = World::with_settings(4, Conditions::GOOD, 1, settings);
     let strangers: Vec<_> = (0..4).map(|_| world.add_stranger()).collect();
-    let mut connects = |world: &mut World, device: usize, host: usize| {
+    let connects = |world: &mut World, device: usize, host: usize| {
         world.devices[device]
             .path
             .remote
