@@ -17,11 +17,12 @@ use super::Settings;
 use super::call::{Call, Completion, Ticket};
 use super::counters::{Counters, Tallies};
 use super::firmware::Packages;
-use super::in_flight::InFlight;
+use super::in_flight::{Holder, InFlight};
 use super::journal::Journal;
 use super::peers::{Peer, Peers};
 use super::relay::Relays;
 use super::tap::{Event, Mouth, Tap};
+use super::turns::{Turns, Verdict, WAITING_PER_TURN};
 use super::unanswered::Unanswered;
 use crate::coap::{self, Output};
 use crate::device::{CertificateId, Device, Registry};
@@ -77,6 +78,7 @@ pub struct Core {
     calls: VecDeque<Call>,
     in_flight: InFlight,
     unanswered: Unanswered,
+    turns: Turns,
     random: fastrand::Rng,
     counters: Counters,
     tallies: Tallies,
@@ -112,6 +114,7 @@ impl Core {
             calls: VecDeque::new(),
             in_flight: InFlight::new(settings.max_in_flight, settings.calls),
             unanswered: Unanswered::default(),
+            turns: Turns::default(),
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
             tallies: Tallies::default(),
@@ -134,6 +137,31 @@ impl Core {
 
     /// A datagram came.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if self.turns.comes(now) {
+            let holder = self.peer_at(path).map(Holder::of);
+            match self.turns.judge(holder, path, datagram) {
+                Verdict::Handle => {}
+                Verdict::Wait => return,
+                Verdict::Drop => {
+                    self.counters.datagrams_over_share += 1;
+                    return;
+                }
+            }
+        }
+        self.handle_datagram(now, path, datagram);
+    }
+
+    fn peer_at(&self, path: Path) -> Option<&Peer> {
+        self.peers.get(self.demux.established_at(path)?)
+    }
+
+    /// How many datagrams were handled in the turn that is going on. What devices have sent beyond their share of it
+    /// does not count.
+    pub fn handled_in_turn(&self) -> usize {
+        self.turns.handled()
+    }
+
+    fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.mouth.begin(now, datagram.len());
         self.demux.receive(now, path, datagram);
         self.settle(now);
@@ -162,6 +190,12 @@ impl Core {
 
     /// Does what time demands.
     pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..WAITING_PER_TURN {
+            let Some((path, datagram)) = self.turns.next_waiting() else {
+                break;
+            };
+            self.handle_datagram(now, path, &datagram);
+        }
         self.mouth.begin(now, 0);
         self.demux.handle_timeout(now);
         self.settle(now);
@@ -198,6 +232,7 @@ impl Core {
             self.packages.next_timeout(),
             self.review.next_timeout(),
             self.draining.next_timeout(),
+            self.turns.next_timeout(),
             self.beginnings.next_timeout(),
         ];
         deadlines.into_iter().flatten().min()

@@ -25,6 +25,7 @@
 //! | [`service`] | a configured gateway, bound and ready to run |
 //! | [`status`] | what those who operate it are told over HTTP |
 //! | [`tap`] | listening to all of it, for the demo |
+//! | [`turns`] | how much of one turn of the loop a device may have |
 //! | [`shard`] | the loop: the only place that waits, and the only one here that reads the clock |
 
 pub mod answers;
@@ -55,6 +56,7 @@ mod simulation;
 pub mod status;
 pub mod tap;
 pub mod translate;
+pub mod turns;
 pub mod unanswered;
 pub mod upstream_calls;
 

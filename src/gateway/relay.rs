@@ -33,6 +33,7 @@
 //! [`advance`](DeviceRelay::advance) does what has become due.
 
 pub mod attributes;
+mod brought;
 pub mod command_queue;
 pub mod commands;
 mod counters;
@@ -50,6 +51,7 @@ pub mod shared;
 mod tests;
 mod waking;
 
+pub use brought::Brought;
 pub use counters::Counters;
 pub use observer::Observation;
 pub use relays::{RelayId, Relays, Standing};
@@ -61,13 +63,12 @@ use crate::gateway::firmware::AssignmentChange;
 use crate::upstream::Error;
 use attributes::Attributes;
 use bytes::Bytes;
-use command_queue::Command;
 use commands::Commands;
 use observer::Observer;
 use pace::Pace;
 use poll::{Opening, Outcome, Poller};
 use refusal::Refusal;
-use shared::{Unreadable, Update, Values};
+use shared::{Unreadable, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -78,31 +79,6 @@ pub enum Kind {
     Attributes,
     /// `api/v1/rpc`
     Commands,
-}
-
-/// What a poll has brought, as it was read outside of the loop.
-#[derive(Debug)]
-pub enum Brought {
-    /// A change of attributes.
-    Update(Result<Update, Unreadable>),
-    /// A command; nothing if it is none.
-    Command(Option<Command>),
-}
-
-impl Brought {
-    fn update(self) -> Result<Update, Unreadable> {
-        match self {
-            Brought::Update(update) => update,
-            Brought::Command(_) => Err(Unreadable::Nonsense),
-        }
-    }
-
-    fn command(self) -> Option<Command> {
-        match self {
-            Brought::Command(command) => command,
-            Brought::Update(_) => None,
-        }
-    }
 }
 
 /// The last word of an observation that the gateway ends.
@@ -446,9 +422,9 @@ impl DeviceRelay {
     }
 
     /// The device has asked once more for the response to its registration, which may be old by now.
-    pub fn registration_repeated(&mut self, observation: Observation) {
+    pub fn registration_repeated(&mut self, now: Instant, observation: Observation) {
         if self.observation(Kind::Attributes) == Some(observation) {
-            self.attributes.registration_repeated();
+            self.attributes.registration_repeated(now);
         }
     }
 

@@ -52,6 +52,7 @@ mod reboot_under_a_forger;
 mod reordering;
 mod separate_response;
 mod session_gone;
+mod share_of_the_loop;
 mod slow_upstream;
 mod tap;
 mod throwaway_certificates;

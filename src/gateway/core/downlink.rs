@@ -179,12 +179,11 @@ impl Core {
         let (values, state) = match relay {
             Some(relay) if values.is_empty() => {
                 let values = relay.believed(values);
-                let state = shared::flat(&values);
+                let state = Response::content(JSON, shared::flat(&values));
                 (values, state)
             }
             Some(_) | None => (values, state),
         };
-        let state = Response::content(JSON, state);
         if let Some(observation) = self.stand(now, session, exchange, Kind::Attributes, state) {
             self.tell(now, session, |relay, context| {
                 relay.attributes_registered(now, observation, values, context);
@@ -337,7 +336,7 @@ impl Core {
             Output::Undelivered(id) => relay.undelivered(of(id), context),
             Output::PingUnanswered => relay.silent(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
-            Output::RegistrationRepeated(id) => relay.registration_repeated(of(id)),
+            Output::RegistrationRepeated(id) => relay.registration_repeated(now, of(id)),
             Output::Send(_) | Output::Request(..) => {}
         });
     }

@@ -28,6 +28,10 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// and `{}` as well when its attribute store fails.
 const CONFIRM: Duration = Duration::from_secs(3);
 
+/// How often everything is told anew because a registration is repeated: all attributes are put together for it, and a
+/// device can repeat its registration as fast as it can send.
+const REPEATED: Duration = Duration::from_secs(1);
+
 /// The relay of one device's shared attributes.
 #[derive(Debug, Default)]
 pub struct Attributes {
@@ -46,6 +50,9 @@ pub struct Attributes {
     doubted: bool,
     /// The last read was not answered, and is to be tried again.
     read_unanswered: bool,
+    /// When a repeated registration had everything told anew last, and when one has it told anew next.
+    doubted_at: Option<Instant>,
+    doubt_at: Option<Instant>,
 }
 
 impl Attributes {
@@ -93,6 +100,7 @@ impl Attributes {
         self.tell_of_assignment(context);
         (self.told, self.newest, self.told_since) = (0, 0, None);
         (self.read_first, self.doubted) = (false, false);
+        self.doubt_at = None;
         self.reader.want(now + SETTLE);
     }
 
@@ -105,6 +113,7 @@ impl Attributes {
         self.reader.cancel();
         self.read_unanswered = false;
         self.shared = Shared::default();
+        self.doubt_at = None;
         Some(observer.observation)
     }
 
@@ -196,8 +205,16 @@ impl Attributes {
     }
 
     /// The device may have missed the response to its registration.
-    pub fn registration_repeated(&mut self) {
+    pub fn registration_repeated(&mut self, now: Instant) {
+        match self.doubted_at.filter(|last| now < *last + REPEATED) {
+            Some(last) => self.doubt_at = Some(last + REPEATED),
+            None => self.doubt_all(now),
+        }
+    }
+
+    fn doubt_all(&mut self, now: Instant) {
         self.shared.doubt_all();
+        (self.doubted_at, self.doubt_at) = (Some(now), None);
     }
 
     /// A poll has come to its end.
@@ -315,6 +332,9 @@ impl Attributes {
             context.counters.reads += 1;
             context.effects.push(Effect::Read(number));
         }
+        if self.doubt_at.is_some_and(|at| at <= now) {
+            self.doubt_all(now);
+        }
         if self.read_first || !self.shared.is_in_doubt() || self.told == self.shared.changes() {
             return;
         }
@@ -346,7 +366,7 @@ impl Attributes {
         }
         let poll = self.poller.next_timeout();
         let poll = poll.filter(|_| mode == RelayMode::LongPoll);
-        [poll, self.reader.next_timeout()]
+        [poll, self.reader.next_timeout(), self.doubt_at]
             .into_iter()
             .flatten()
             .min()
