@@ -18,8 +18,14 @@ def resident(pid: int) -> float:
 
 
 def proportional(pid: int) -> float:
-    """Pss, in KiB: of pages that several processes share, its part. Costs more to find out than VmRSS."""
-    return _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
+    """Pss, in KiB: of pages that several processes share, its part. Costs more to find out than VmRSS.
+
+    The gateway's is root's to read alone (it is not dumpable). To anyone else this is VmRSS: what it grows by is the same.
+    """
+    try:
+        return _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
+    except PermissionError:
+        return resident(pid)
 
 
 def listens_on_udp(port: int) -> bool:
