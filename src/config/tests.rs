@@ -8,6 +8,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 mod admin;
+mod anchors;
 mod devices;
 mod relay;
 mod revocation;

@@ -147,6 +147,7 @@ impl Core {
             ticket, outcome, ..
         } = completion;
         self.tallies.upstream.end(now, &ticket, &outcome);
+        self.relays.call_ended(now, &outcome);
         match ticket {
             Ticket::Exchange {
                 session,
@@ -331,8 +332,12 @@ impl Core {
                     self.tallies.answers.session_gone(session);
                     self.give_up_calls(session);
                     self.mouth.tell(|| self.ended(session, &reason));
+                    let stops = self.draining.is_under_way();
                     self.tell_if_any(now, session, |relay, context| {
-                        relay.session_gone(session, context);
+                        relay.session_gone(session);
+                        if stops {
+                            relay.abort_attribute_polls(context);
+                        }
                     });
                     if let Some(peer) = self.peers.remove(session) {
                         self.journal.ended(&peer, &reason);

@@ -11,11 +11,14 @@
 //! | [`observer`] | who observes, and whether it is known to live |
 //! | `parking` | what is no longer asked for while a device does not answer |
 //! | [`poll`] | when to poll, without gaps |
+//! | `rate` | how fast polls of one device may begin |
+//! | `polling` | what all polls of one device come to |
 //! | [`reader`] | when to read all attributes, because polls lose some |
 //! | [`shared`] | what the device may not know yet |
 //! | [`refusal`] | replies to commands in the device's place |
 //! | [`command_queue`] | commands in order, and those that must not come twice |
 //! | [`pace`] | what all relays share: back-off, the ramp after an outage, ThingsBoard's own limit |
+//! | `waking` | who waits for ThingsBoard to answer again |
 //! | [`relays`] | all relays, their timers and bounds |
 //!
 //! # The life of a change
@@ -37,12 +40,15 @@ pub mod observer;
 pub mod pace;
 mod parking;
 pub mod poll;
+mod polling;
+mod rate;
 pub mod reader;
 pub mod refusal;
 pub mod relays;
 pub mod shared;
 #[cfg(test)]
 mod tests;
+mod waking;
 
 pub use counters::Counters;
 pub use observer::Observation;
@@ -213,7 +219,9 @@ impl Context<'_> {
         };
         match outcome {
             Outcome::Message | Outcome::Repeated | Outcome::Elapsed => {}
-            Outcome::Overloaded | Outcome::Failed => self.counters.polls_failed += 1,
+            Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed => {
+                self.counters.polls_failed += 1;
+            }
         }
         if outcome == Outcome::Overloaded && self.pace.was_cut_off(asked, lasted) {
             self.effects.push(Effect::CutOff { asked, lasted });
@@ -311,7 +319,7 @@ impl DeviceRelay {
 
     fn end(&mut self, kind: Kind, context: &mut Context<'_>) -> Option<Observation> {
         match kind {
-            Kind::Attributes => self.attributes.end(context),
+            Kind::Attributes => self.attributes.end(),
             Kind::Commands => self.commands.end(context),
         }
     }
@@ -324,6 +332,8 @@ impl DeviceRelay {
                 context.effects.push(Effect::End(observation, last));
             }
         }
+        self.attributes.abort_polls(context);
+        self.commands.abort_polls(context);
         self.commands.discard();
     }
 
@@ -335,6 +345,10 @@ impl DeviceRelay {
                 .is_some_and(|observation| observation.session == session);
             if of_it && let Some(observation) = self.end(kind, context) {
                 context.counters.unregistered += 1;
+                match kind {
+                    Kind::Attributes => self.attributes.abort_polls(context),
+                    Kind::Commands => self.commands.abort_polls(context),
+                }
                 context
                     .effects
                     .push(Effect::End(observation, Last::Unregistered));
@@ -358,9 +372,9 @@ impl DeviceRelay {
     }
 
     /// A session has ended, and with it what it observed. Commands wait for the next.
-    pub fn session_gone(&mut self, session: SessionId, context: &mut Context<'_>) {
+    pub fn session_gone(&mut self, session: SessionId) {
         if is_of(self.attributes.observer(), session) {
-            self.attributes.end(context);
+            self.attributes.end();
         }
         if is_of(self.commands.observer(), session) {
             self.commands.session_gone();
@@ -522,14 +536,6 @@ impl DeviceRelay {
         let attributes = self.attributes.next_timeout(settings.attributes);
         let commands = self.commands.next_timeout(settings.rpc);
         [liveness, attributes, commands].into_iter().flatten().min()
-    }
-
-    /// How many long polls it keeps, or would if its device were heard.
-    pub fn polls(&self, settings: &config::Relay) -> usize {
-        let one = |kind, mode| {
-            usize::from(mode == RelayMode::LongPoll && self.observation(kind).is_some())
-        };
-        one(Kind::Attributes, settings.attributes) + one(Kind::Commands, settings.rpc)
     }
 
     /// What there is of its observations.

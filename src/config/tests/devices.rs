@@ -374,3 +374,30 @@ fn a_name_has_no_character_that_hides_or_reorders_what_stands_beside_it() {
     }
     assert!(is_device_name("Zähler 17 – 电表"));
 }
+
+#[test]
+fn devices_are_put_into_groups_that_share_packages() {
+    let place = Place::new();
+    let device = |name: &str, digit: &str, more: &str| {
+        let fingerprint = ONES.replace('1', digit);
+        format!(
+            "[[device]]\nname = \"{name}\"\nfingerprint = \"{fingerprint}\"\ntoken = \"T{digit}\"\n{more}\n"
+        )
+    };
+    let text = [
+        device("a", "1", "package_group = \"fleet-7\""),
+        device("b", "2", "package_group = \"fleet-7\""),
+        device("c", "3", ""),
+    ];
+    let (config, _) = place.devices(&text.concat()).unwrap();
+    let group = |name| config.registry.package_group(name).map(|group| &**group);
+    assert_eq!(
+        ["a", "b", "c"].map(group),
+        [Some("fleet-7"), Some("fleet-7"), None]
+    );
+    for wrong in ["\"\"", "7", "[\"a\"]", "\"a\\u0007\""] {
+        let text = device("a", "1", &format!("package_group = {wrong}"));
+        let expected: &[&[&str]] = &[&["device a: package_group", "package_group = "]];
+        assert_told(place.devices(&text), expected);
+    }
+}

@@ -120,15 +120,31 @@ impl Commands {
         }
     }
 
-    /// The observation is over: nothing is polled for. What is queued waits for the next.
+    /// The observation is over: nothing is polled for. The poll that is open runs out, and what it brings is kept, as is
+    /// what is queued, for the next observation; that one begins with this poll.
     pub fn end(&mut self, context: &mut Context<'_>) -> Option<Observation> {
         let observer = self.observer.take()?;
         self.settle_replaced(context);
+        self.poller.lapse();
+        self.under_way = None;
+        Some(observer.observation)
+    }
+
+    /// Nobody waits for the polls that are open.
+    pub fn abort_polls(&mut self, context: &mut Context<'_>) {
         for number in self.poller.abandon() {
             context.effects.push(Effect::Abort(Kind::Commands, number));
         }
-        self.under_way = None;
-        Some(observer.observation)
+    }
+
+    /// What decides when it polls.
+    pub fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// ThingsBoard answers others.
+    pub fn wake(&mut self) {
+        self.poller.wake();
     }
 
     /// Whatever is under way is not waited for, and asked anew. Commands that have come are still the device's.
@@ -292,7 +308,7 @@ impl Commands {
                 }
             }
             Outcome::Elapsed => self.asked = false,
-            Outcome::Overloaded | Outcome::Failed => {
+            Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed => {
                 self.asked = false;
                 self.queue.interrupted(now);
             }

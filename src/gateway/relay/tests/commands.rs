@@ -130,7 +130,7 @@ fn what_waits_survives_its_session_and_goes_to_the_next() {
     let mut world = World::new();
     world.register_commands(FIRST);
     world.poll_brings(KIND, 1, &command(1));
-    world.event(|relay, _, context| relay.session_gone(FIRST.session, context));
+    world.event(|relay, _, _| relay.session_gone(FIRST.session));
     assert!(!world.relay.is_idle());
     // The poll that was open brings one more, which nobody else would keep.
     assert_eq!(world.poll_brings(KIND, 2, &command(2)), []);
