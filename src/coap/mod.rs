@@ -169,7 +169,7 @@ pub struct Parameters {
     pub max_retransmit: u8,
     /// NSTART: how many Confirmable messages of one observation may be outstanding, 1 or more.
     pub nstart: usize,
-    /// Requests of one endpoint that are worked on at once, 1 or more.
+    /// Requests of one endpoint that are worked on at once; 0 if none may begin now.
     pub max_exchanges: usize,
     /// Requests of one endpoint that may wait until they are.
     pub queue: usize,

@@ -227,7 +227,7 @@ impl RemoteEndpoint {
             .map_err(refusal)
             .and_then(|received| self.gather(now, received, &asked, repeated, context));
         let refused = match request {
-            Ok(request) => self.begin_or_wait(exchange, request, context, out).err(),
+            Ok(request) => self.begin_or_wait(exchange, request, context, out),
             Err(response) => Some((exchange, response)),
         };
         if let Some((exchange, response)) = refused {

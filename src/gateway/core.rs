@@ -331,7 +331,7 @@ impl Core {
             } else if let Some(session) = self.draining.touched.pop() {
                 self.let_go(now, session);
             } else if begun < BEGUN_PER_CALL
-                && let Some(session) = self.beginnings.pop()
+                && let Some(session) = self.beginnings.pop(now)
             {
                 begun += 1;
                 self.begin_waiting(now, session);

@@ -128,6 +128,11 @@ impl InFlight {
         Ok(())
     }
 
+    /// Whether further requests of this session have to wait until calls of its device end.
+    pub fn holds_back(&self, peer: &Peer) -> bool {
+        self.all.is_shared() && self.all.has_its_share(&Holder::of(peer))
+    }
+
     /// A call has ended. False if it was given up before.
     pub fn end(&mut self, session: SessionId, exchange: ExchangeId) -> bool {
         let Some(Open { holder, expect }) = self.open.remove(&(session, exchange)) else {

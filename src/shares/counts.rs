@@ -49,6 +49,17 @@ impl<H: Eq + Hash> Counts<H> {
         Ok(())
     }
 
+    /// Whether this holder has all that it may have now, though there are places.
+    pub fn has_its_share(&self, holder: &H) -> bool {
+        let held = self.held_by(holder);
+        held >= self.share(held == 0)
+    }
+
+    /// Whether there may be a holder that has all it may have: a quick look.
+    pub fn is_shared(&self) -> bool {
+        self.count >= self.each || self.count >= self.whole / 2
+    }
+
     /// How many one holder may have now.
     fn share(&self, is_new: bool) -> usize {
         if self.count < self.whole / 2 {

@@ -36,20 +36,22 @@ pub(super) struct Waiting {
     acknowledge_at: Option<Instant>,
     /// Whether the caller knows that the first may begin.
     called: bool,
+    /// Whether the caller knows that they are held back.
+    held_back: bool,
 }
 
 impl RemoteEndpoint {
-    /// Begins a request, or has it wait for others to end. An error if there is no room for it.
+    /// Begins a request, or has it wait for others to end. If there is no room for it: what it is to be answered.
     pub(super) fn begin_or_wait(
         &mut self,
         exchange: Exchange,
         request: Request,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
-    ) -> Result<(), (Exchange, Response)> {
+    ) -> Option<(Exchange, Response)> {
         if self.waiting.is_none() && self.exchanges.len() < context.parameters.max_exchanges {
             self.begin(exchange, request, context, out);
-            return Ok(());
+            return None;
         }
         // The bytes of a body that came in blocks count already.
         let payload = match exchange.asked.block1 {
@@ -70,7 +72,7 @@ impl RemoteEndpoint {
         if !granted {
             context.counters.bodies_over_budget += 1;
             self.let_go_of_bodies();
-            return Err((exchange, no_room()));
+            return Some((exchange, no_room()));
         }
         context.counters.requests_waited += 1;
         let waiting = self.waiting.get_or_insert_default();
@@ -80,7 +82,7 @@ impl RemoteEndpoint {
             request,
             _charge: charge,
         });
-        Ok(())
+        None
     }
 
     fn begin(
@@ -102,6 +104,13 @@ impl RemoteEndpoint {
         waiting.is_some_and(|waiting| !std::mem::replace(&mut waiting.called, true))
     }
 
+    /// Whether requests wait, and [`begin_waiting`](Self::begin_waiting) is to be called later, as none may begin now
+    /// (`max_exchanges` is 0): once until it is.
+    pub fn is_held_back(&mut self) -> bool {
+        let waiting = self.waiting.as_mut();
+        waiting.is_some_and(|waiting| !std::mem::replace(&mut waiting.held_back, true))
+    }
+
     /// Begins the request that has waited longest, if it may begin. The caller says when, so that what is answered at
     /// once is not one in the other as deep as the queue is long, and each endpoint has its turn.
     pub fn begin_waiting(&mut self, context: &mut Context<'_>, out: &mut Vec<Output>) {
@@ -109,7 +118,7 @@ impl RemoteEndpoint {
         let Some(waiting) = &mut self.waiting else {
             return;
         };
-        waiting.called = false;
+        (waiting.called, waiting.held_back) = (false, false);
         let next = if room {
             waiting.queue.pop_front()
         } else {

@@ -31,10 +31,14 @@ impl Core {
     ) -> Option<T> {
         let peer = self.peers.get_mut(session)?;
         let mut outputs = std::mem::take(&mut self.outputs);
-        let parameters = match peer.device {
+        let mut parameters = match peer.device {
             Some(_) => self.settings.coap,
             None => self.settings.coap_of_strangers(),
         };
+        let held_back = self.in_flight.holds_back(peer);
+        if held_back {
+            parameters.max_exchanges = 0;
+        }
         let mut context = Context {
             parameters: &parameters,
             max_message: self.settings.max_message(),
@@ -49,6 +53,8 @@ impl Core {
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
         if peer.endpoint.wants_to_begin(&context) {
             self.beginnings.add(now, session);
+        } else if held_back && peer.endpoint.is_held_back() {
+            self.beginnings.postpone(now, session);
         }
         self.peers.arm(session);
         for output in outputs.drain(..) {

@@ -4,15 +4,21 @@ use super::Core;
 use crate::coap::{Code, ExchangeId, Response};
 use crate::dtls::SessionId;
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Requests that waited, and begin in one call of the core: what else there is to do has its turn then.
 pub(super) const BEGUN_PER_CALL: usize = 32;
+
+/// How long until it is looked whether a session may begin a request whose device had its share of calls in flight. Calls
+/// of its own that end are looked at at once.
+const POSTPONED: Duration = Duration::from_millis(250);
 
 /// Sessions of which a waiting request may begin, each once, in the order in which they may.
 #[derive(Debug, Default)]
 pub(super) struct Beginnings {
     sessions: VecDeque<(Instant, SessionId)>,
+    /// Those to look at again, at this time.
+    postponed: VecDeque<(Instant, SessionId)>,
 }
 
 impl Beginnings {
@@ -21,14 +27,25 @@ impl Beginnings {
         self.sessions.push_back((now, session));
     }
 
+    /// A request of this session may not begin now, and perhaps soon.
+    pub(super) fn postpone(&mut self, now: Instant, session: SessionId) {
+        self.postponed.push_back((now + POSTPONED, session));
+    }
+
     /// The session whose turn it is.
-    pub(super) fn pop(&mut self) -> Option<SessionId> {
-        self.sessions.pop_front().map(|(_, session)| session)
+    pub(super) fn pop(&mut self, now: Instant) -> Option<SessionId> {
+        let is_due = self.postponed.front().is_some_and(|(at, _)| *at <= now);
+        let next = match is_due {
+            true => self.postponed.pop_front(),
+            false => self.sessions.pop_front(),
+        };
+        next.map(|(_, session)| session)
     }
 
     /// When there is something to begin.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.sessions.front().map(|(at, _)| *at)
+        let fronts = [self.sessions.front(), self.postponed.front()];
+        fronts.into_iter().flatten().map(|(at, _)| *at).min()
     }
 }
 

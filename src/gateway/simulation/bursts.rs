@@ -105,3 +105,24 @@ fn with_less_of_a_queue_the_rest_is_told_to_wait() {
         .filter(|outcome| outcome.is(Code::SERVICE_UNAVAILABLE));
     assert_eq!(refused.count(), 4);
 }
+
+/// A fleet that reports on the hour: together they have more than may be in flight, and nothing is lost.
+#[test]
+fn what_is_beyond_a_devices_share_of_the_calls_in_flight_waits_too() {
+    let mut settings = default_settings();
+    settings.max_in_flight = 24;
+    let mut world = World::with_settings(4, Conditions::GOOD, 1, settings);
+    world.connect_all();
+    world.upstream.delay = SECOND / 2;
+    for _ in 0..20 {
+        for device in 0..4 {
+            world.post(device, Type::Confirmable);
+        }
+    }
+    world.run_for(30 * SECOND);
+    assert_eq!(world.upstream.posts.len(), 80);
+    for device in 0..4 {
+        assert!(all_created(&world, device));
+    }
+    assert_eq!(world.core.counters().2.calls_refused, 0);
+}

@@ -74,10 +74,11 @@ fn of_too_many_sessions_of_one_device_the_longest_silent_goes() {
 
 #[test]
 fn too_many_calls_in_flight_get_5_03_at_once() {
-    let settings = Settings {
+    let mut settings = Settings {
         max_in_flight: 3,
         ..default_settings()
     };
+    settings.coap.queue = 0;
     let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
     world.connect_all();
     let numbers: Vec<_> = (0..5)
