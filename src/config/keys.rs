@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 49] = [
+pub(super) const KEYS: [&str; 50] = [
     "listen.coaps",
     "listen.admin",
     "admin.sessions",
@@ -28,6 +28,7 @@ pub(super) const KEYS: [&str; 49] = [
     "relay.alive_for",
     "relay.command_answer",
     "relay.max_polls",
+    "relay.bytes",
     "relay.max_age",
     "ota.chunk",
     "ota.cache",

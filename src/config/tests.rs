@@ -158,7 +158,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
             seen.push(format!("{section}.{key}"));
         }
     }
-    assert_eq!(seen.len(), 49);
+    assert_eq!(seen.len(), 50);
     assert_eq!(seen, keys::KEYS);
 
     let place = Place::new();

@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Bounds that [`Journal::pressure`] watches.
-pub const BOUNDS: usize = 9;
+pub const BOUNDS: usize = 10;
 
 /// What makes two failed handshakes of one address the same to an operator.
 #[derive(Debug, PartialEq, Eq, Hash)]
