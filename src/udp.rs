@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::io::Interest;
 
 /// Datagrams taken from the kernel in one call.
-const BATCH: usize = 32;
+pub const BATCH: usize = 32;
 /// The kernel may join datagrams of one sender (GRO) into up to this much.
 const LARGEST_DATAGRAM: usize = 64 * 1024;
 /// Wanted kernel buffers, each way: a burst of 10,000 small datagrams. The kernel may grant less.

@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 50] = [
+pub(super) const KEYS: &[&str] = &[
     "listen.coaps",
     "listen.admin",
     "admin.sessions",
@@ -38,6 +38,8 @@ pub(super) const KEYS: [&str; 50] = [
     "coap.ack_random_factor",
     "coap.max_retransmit",
     "coap.nstart",
+    "coap.max_exchanges",
+    "coap.queue",
     "coap.max_body",
     "coap.body_bytes",
     "dtls.mtu",

@@ -6,12 +6,13 @@
 
 mod keys;
 mod opened;
+mod stand_in;
 mod suites;
 
 use super::cookie::Cookie;
 use super::credentials::ServerCredentials;
 use super::hello::Terms;
-use super::inbound::LARGEST_CERTIFICATE_MESSAGE;
+use super::inbound::{CERTIFICATE, LARGEST_CERTIFICATE_MESSAGE, message};
 use super::record::alert;
 use super::{Parameters, Versions};
 use crate::shown::Shown;
@@ -19,6 +20,7 @@ use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
 use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
 use keys::{Key, Keys};
 use opened::Ledger;
+use stand_in::{Hashes, Signatures, StandIn};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -31,8 +33,8 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLIGHT_RETRIES: usize = 8;
 /// Reassembled records may be larger than a datagram of ours.
 const BUFFER: usize = 4 * 1024;
-/// Datagrams that the engine may queue. In DTLS 1.2 each is used at once (see `inbound`); in DTLS 1.3 a Certificate
-/// message may come in so many. Each costs ten kilobytes, however small it is.
+/// Records that the engine may queue: of a CertificateVerify and a Finished of DTLS 1.3 that come before what is due; all
+/// others are used at once. Each costs ten kilobytes, however small it is.
 const QUEUED: usize = 4;
 
 /// What every engine of one gateway shares.
@@ -96,6 +98,8 @@ impl Settings {
                 .with_crypto_provider(suites::resting(CryptoProvider {
                     key_provider: &Keys,
                     hmac_provider: &CookieSource,
+                    hash_provider: &Hashes,
+                    signature_verification: &Signatures,
                     ..default_provider()
                 }))
                 .mtu(parameters.mtu)
@@ -106,7 +110,8 @@ impl Settings {
                 .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
         };
         let refused = |error: dimpl::Error| SettingsError(error.to_string());
-        let of_client = config().build().map_err(refused)?;
+        // What a client shows may be long, and leaves in as many datagrams.
+        let of_client = config().max_queue_tx(64).build().map_err(refused)?;
         let config = config().max_queue_rx(QUEUED).build().map_err(refused)?;
         let key = Key::parse(&credentials.private_key);
         Ok(Settings {
@@ -152,6 +157,8 @@ pub struct Engine {
     cookie: Option<Box<Cookie>>,
     /// A server's account of what it is given.
     ledger: Option<Box<Ledger>>,
+    /// The client's Certificate message, until the handshake is complete.
+    stand_in: Option<Box<StandIn>>,
     is_connected: bool,
 }
 
@@ -222,14 +229,15 @@ impl Engine {
             _key: settings.key.clone(),
             cookie: None,
             ledger: None,
+            stand_in: None,
             is_connected: false,
         }
     }
 
-    /// Datagrams, and bytes of handshake messages, that a handshake of DTLS 1.3 may have in its queue.
-    pub fn queued(&self) -> (usize, usize) {
+    /// In DTLS 1.3: bytes of a Certificate message that is not whole; then records, and bytes of theirs, that may be queued.
+    pub fn held(&self) -> (usize, usize, usize) {
         let ledger = self.ledger.as_ref();
-        ledger.map(|ledger| ledger.queued()).unwrap_or_default()
+        ledger.map(|ledger| ledger.held()).unwrap_or_default()
     }
 
     /// A datagram came from the peer. On failure the effects are what is still worth sending. A server's engine is given
@@ -241,9 +249,9 @@ impl Engine {
     ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
         let given = Given::new(self.cookie.as_deref());
         opened::put_to_work(self.ledger.take());
-        let mut outcome = guarded(|| self.dtls.handle_timeout(now)).and_then(|()| {
-            // Whatever was before it.
-            guarded(|| self.dtls.handle_packet(datagram))
+        let mut outcome = self.work(|dtls| {
+            dtls.handle_timeout(now)?;
+            dtls.handle_packet(datagram)
         });
         self.ledger = opened::take_back();
         drop(given);
@@ -270,10 +278,35 @@ impl Engine {
 
     /// The time of [`next_timeout`](Self::next_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<Effect>, Failure> {
-        guarded(|| {
-            self.dtls.handle_timeout(now)?;
-            Ok(self.drain())
-        })
+        self.work(|dtls| dtls.handle_timeout(now))?;
+        guarded(|| Ok(self.drain()))
+    }
+
+    /// A client's whole Certificate message came, in DTLS 1.2. It is kept here, and the engine has a shorter one.
+    pub fn receive_certificates(
+        &mut self,
+        now: Instant,
+        number: u16,
+        body: &[u8],
+    ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
+        match StandIn::new(number, body) {
+            Some((stand_in, record)) => {
+                self.stand_in = Some(Box::new(stand_in));
+                self.receive(now, &record)
+            }
+            None => self.receive(now, &message(CERTIFICATE, number, body)),
+        }
+    }
+
+    /// The engine at work, with what its providers need to know.
+    fn work(
+        &mut self,
+        work: impl FnOnce(&mut Dtls) -> Result<(), dimpl::Error>,
+    ) -> Result<(), Failure> {
+        stand_in::put_to_work(self.stand_in.take());
+        let outcome = guarded(|| work(&mut self.dtls));
+        self.stand_in = stand_in::take_back();
+        outcome
     }
 
     /// Encrypts application data.
@@ -315,6 +348,7 @@ impl Engine {
         let effects = self.drain_handshake();
         if effects.contains(&Effect::Connected) {
             self.is_connected = true;
+            self.stand_in = None;
             if let Some(ledger) = &mut self.ledger {
                 ledger.establish();
             }
@@ -344,7 +378,10 @@ impl Engine {
             )]
             let effect = match self.dtls.poll_output(buffer) {
                 Output::Packet(datagram) => Effect::Transmit(datagram.to_vec()),
-                Output::PeerCert(der) => Effect::PeerCertificate(der.to_vec()),
+                Output::PeerCert(der) => {
+                    let theirs = self.stand_in.as_deref().map(StandIn::leaf);
+                    Effect::PeerCertificate(theirs.unwrap_or(der).to_vec())
+                }
                 Output::Connected => Effect::Connected,
                 Output::ApplicationData(plaintext) => Effect::Plaintext(plaintext.to_vec()),
                 Output::CloseNotify => Effect::CloseNotify,

@@ -11,16 +11,18 @@ mod listening;
 mod packages;
 mod requests;
 mod telling;
+mod waiting;
 
 use super::Settings;
 use super::call::{Call, Completion, Ticket};
 use super::counters::{Counters, Tallies};
 use super::firmware::Packages;
-use super::in_flight::InFlight;
+use super::in_flight::{Holder, InFlight};
 use super::journal::Journal;
 use super::peers::{Peer, Peers};
 use super::relay::Relays;
 use super::tap::{Event, Mouth, Tap};
+use super::turns::{Turns, Verdict, WAITING_PER_TURN};
 use super::unanswered::Unanswered;
 use crate::coap::{self, Output};
 use crate::device::{CertificateId, Device, Registry};
@@ -33,6 +35,7 @@ use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use waiting::{BEGUN_PER_CALL, Beginnings};
 
 /// Peers whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
@@ -69,11 +72,13 @@ pub struct Core {
     downloads: Downloads,
     review: Review,
     draining: Draining,
+    beginnings: Beginnings,
     /// How many bytes of bodies all endpoints may hold.
     bodies: coap::Bodies,
     calls: VecDeque<Call>,
     in_flight: InFlight,
     unanswered: Unanswered,
+    turns: Turns,
     random: fastrand::Rng,
     counters: Counters,
     tallies: Tallies,
@@ -102,12 +107,14 @@ impl Core {
             downloads: Downloads::default(),
             review: Review::default(),
             draining: Draining::default(),
+            beginnings: Beginnings::default(),
             bodies: coap::Bodies::new(settings.coap.body_bytes, seed.rotate_left(16)),
             settings,
             registry,
             calls: VecDeque::new(),
             in_flight: InFlight::new(settings.max_in_flight, settings.calls),
             unanswered: Unanswered::default(),
+            turns: Turns::default(),
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
             tallies: Tallies::default(),
@@ -130,6 +137,31 @@ impl Core {
 
     /// A datagram came.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if self.turns.comes(now) {
+            let holder = self.peer_at(path).map(Holder::of);
+            match self.turns.judge(holder, path, datagram) {
+                Verdict::Handle => {}
+                Verdict::Wait => return,
+                Verdict::Drop => {
+                    self.counters.datagrams_over_share += 1;
+                    return;
+                }
+            }
+        }
+        self.handle_datagram(now, path, datagram);
+    }
+
+    fn peer_at(&self, path: Path) -> Option<&Peer> {
+        self.peers.get(self.demux.established_at(path)?)
+    }
+
+    /// How many datagrams were handled in the turn that is going on. What devices have sent beyond their share of it
+    /// does not count.
+    pub fn handled_in_turn(&self) -> usize {
+        self.turns.handled()
+    }
+
+    fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.mouth.begin(now, datagram.len());
         self.demux.receive(now, path, datagram);
         self.settle(now);
@@ -158,6 +190,12 @@ impl Core {
 
     /// Does what time demands.
     pub fn handle_timeout(&mut self, now: Instant) {
+        for _ in 0..WAITING_PER_TURN {
+            let Some((path, datagram)) = self.turns.next_waiting() else {
+                break;
+            };
+            self.handle_datagram(now, path, &datagram);
+        }
         self.mouth.begin(now, 0);
         self.demux.handle_timeout(now);
         self.settle(now);
@@ -194,6 +232,8 @@ impl Core {
             self.packages.next_timeout(),
             self.review.next_timeout(),
             self.draining.next_timeout(),
+            self.turns.next_timeout(),
+            self.beginnings.next_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -279,6 +319,7 @@ impl Core {
 
     /// Lets sessions, endpoints, relays and packages hear of each other until none has more to say.
     fn settle(&mut self, now: Instant) {
+        let mut begun = 0;
         loop {
             self.follow_sessions(now);
             if let Some((session, told)) = self.errands.told.pop_front() {
@@ -289,6 +330,11 @@ impl Core {
                 self.do_package_effect(now, effect);
             } else if let Some(session) = self.draining.touched.pop() {
                 self.let_go(now, session);
+            } else if begun < BEGUN_PER_CALL
+                && let Some(session) = self.beginnings.pop()
+            {
+                begun += 1;
+                self.begin_waiting(now, session);
             } else {
                 break;
             }
@@ -360,6 +406,9 @@ impl Core {
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);
         self.journal.established(now, &peer);
+        if let Some(other) = self.registry.also_claimed_by(&certificate) {
+            self.journal.claimed_by_two(now, &peer, &other.name);
+        }
         let admission = self.peers.admit(peer, self.review.edition());
         self.mouth.tell(|| self.established(session, path, version));
         self.make_room(admission);

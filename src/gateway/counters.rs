@@ -30,6 +30,8 @@ pub struct Counters {
     pub client_rpcs_refused: u64,
     /// GETs of attributes refused because ThingsBoard left those before unanswered.
     pub gets_refused: u64,
+    /// Datagrams dropped because their device had sent more than its share of the loop, and as much waited already.
+    pub datagrams_over_share: u64,
     /// Calls given up because the session that asked had ended.
     pub calls_given_up: u64,
     /// Registrations for what can't be observed, answered as plain requests.

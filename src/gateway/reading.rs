@@ -9,9 +9,11 @@ use super::relay::command_queue::Command;
 use super::relay::shared::{self, Unreadable, Update, Values};
 use super::relay::{Brought, Kind};
 use super::translate::{self, Expect};
-use crate::coap::Response;
+use crate::coap::option::content_format::JSON;
+use crate::coap::{ETag, Response};
 use crate::upstream::{Answer, Error, Operation, Request};
-use bytes::Bytes;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 
 /// The attributes with which an observation begins.
 #[derive(Debug)]
@@ -19,7 +21,21 @@ pub struct Registration {
     /// The shared ones.
     pub values: Values,
     /// The same as one flat JSON object.
-    pub state: Bytes,
+    pub state: Response,
+}
+
+/// Bodies up to so many bytes are never cut into blocks, and need no ETag (RFC 7959 §2.4).
+const WHOLE: usize = 1024;
+
+/// By what secret bodies are told apart, for as long as the process lives.
+static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+
+/// The response with an ETag if it will go out in blocks: hashing a body is not for the loop.
+fn tagged(response: Response) -> Response {
+    let etag = (response.code.is_success() && response.payload.len() > WHOLE)
+        .then(|| SECRET.hash_one((response.content_format, &response.payload)))
+        .and_then(|hash| ETag::new(&hash.to_be_bytes()));
+    Response { etag, ..response }
 }
 
 /// What an answer of ThingsBoard's says.
@@ -47,11 +63,11 @@ impl Reading {
                 expect: Expect::Registration,
                 ..
             } => Reading::Registration(shared::read_answer(body).map(|values| {
-                let state = shared::flat(&values);
+                let state = tagged(Response::content(JSON, shared::flat(&values)));
                 Registration { values, state }
             })),
             Ticket::Exchange { expect, .. } => {
-                Reading::Response(translate::accepted(*expect, answer.body))
+                Reading::Response(tagged(translate::accepted(*expect, answer.body)))
             }
             Ticket::Relay(_, Errand::Poll(Kind::Attributes, _)) => {
                 Reading::Poll(Brought::Update(Update::read(body)))
@@ -145,5 +161,66 @@ impl Call {
             other @ (Request::Device { .. } | Request::Provision { .. }) => other,
         };
         Ok(Call { ticket, request })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::coap::ExchangeId;
+    use crate::dtls::SessionId;
+    use bytes::Bytes;
+
+    fn read(expect: Expect, body: impl Into<Bytes>) -> Reading {
+        let ticket = Ticket::Exchange {
+            session: SessionId(1),
+            exchange: ExchangeId(1),
+            expect,
+        };
+        let body = body.into();
+        let completion = Completion::read(ticket, Ok(Answer { body: body.clone() }));
+        assert_eq!(completion.length, body.len());
+        completion.outcome.unwrap()
+    }
+
+    fn registration(shared: &str) -> Result<Registration, Unreadable> {
+        match read(Expect::Registration, format!("{{\"shared\":{shared}}}")) {
+            Reading::Registration(registration) => registration,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn object(keys: usize) -> String {
+        let members: Vec<String> = (0..keys).map(|key| format!("\"k{key}\":1")).collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    #[test]
+    fn what_goes_out_in_blocks_has_its_etag_when_the_loop_gets_it() {
+        let etag = |body: &str| match read(Expect::Attributes, body.to_owned()) {
+            Reading::Response(response) => response.etag,
+            other => panic!("{other:?}"),
+        };
+        let large = |first: char| format!("{{\"a\":\"{first}{}\"}}", "x".repeat(2000));
+        assert_eq!(etag(r#"{"a":1}"#), None);
+        assert!(etag(&large('a')).is_some());
+        assert_eq!(etag(&large('a')), etag(&large('a')));
+        assert_ne!(etag(&large('a')), etag(&large('b')));
+        let state = registration(&object(500)).unwrap().state;
+        assert!(state.etag.is_some());
+        assert_eq!(registration("{}").unwrap().state.etag, None);
+    }
+
+    #[test]
+    fn an_observation_has_so_many_attributes_and_no_more() {
+        let read = registration(&object(2048)).unwrap();
+        assert_eq!(read.values.len(), 2048);
+        let too_many = registration(&object(2049)).unwrap_err();
+        assert_eq!(too_many, Unreadable::TooMany);
+        assert_eq!(registration("[]").unwrap_err(), Unreadable::Nonsense);
+        // A value is kept as it is written.
+        let odd = r#"{"a":1e400,"b":"\ud83d"}"#;
+        let read = registration(odd).unwrap();
+        assert_eq!(read.state.payload, odd);
     }
 }

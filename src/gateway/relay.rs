@@ -34,6 +34,7 @@
 //! [`advance`](DeviceRelay::advance) does what has become due.
 
 pub mod attributes;
+mod brought;
 mod budget;
 pub mod command_queue;
 pub mod commands;
@@ -52,6 +53,7 @@ pub mod shared;
 mod tests;
 mod waking;
 
+pub use brought::Brought;
 pub use counters::Counters;
 pub use observer::Observation;
 pub use relays::{RelayId, Relays, Standing};
@@ -59,16 +61,16 @@ pub use relays::{RelayId, Relays, Standing};
 use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
+use crate::gateway::firmware::AssignmentChange;
 use crate::upstream::Error;
 use attributes::Attributes;
 use bytes::Bytes;
-use command_queue::Command;
 use commands::Commands;
 use observer::Observer;
 use pace::Pace;
 use poll::{Opening, Outcome, Poller};
 use refusal::Refusal;
-use shared::{Unreadable, Update, Values};
+use shared::{Unreadable, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -79,31 +81,6 @@ pub enum Kind {
     Attributes,
     /// `api/v1/rpc`
     Commands,
-}
-
-/// What a poll has brought, as it was read outside of the loop.
-#[derive(Debug)]
-pub enum Brought {
-    /// A change of attributes.
-    Update(Result<Update, Unreadable>),
-    /// A command; nothing if it is none.
-    Command(Option<Command>),
-}
-
-impl Brought {
-    fn update(self) -> Result<Update, Unreadable> {
-        match self {
-            Brought::Update(update) => update,
-            Brought::Command(_) => Err(Unreadable::Nonsense),
-        }
-    }
-
-    fn command(self) -> Option<Command> {
-        match self {
-            Brought::Command(command) => command,
-            Brought::Update(_) => None,
-        }
-    }
 }
 
 /// The last word of an observation that the gateway ends.
@@ -160,6 +137,8 @@ pub enum Effect {
     Ping(SessionId),
     /// Reply to this command in the device's place.
     Refuse(u32, Refusal),
+    /// The device may be assigned another package now.
+    AssignmentChanged(AssignmentChange),
     /// Tell the operator that a poll brought what makes no sense.
     Nonsense(Kind),
     /// Tell the operator that ThingsBoard ended a poll after so long that was to last longer.
@@ -447,9 +426,9 @@ impl DeviceRelay {
     }
 
     /// The device has asked once more for the response to its registration, which may be old by now.
-    pub fn registration_repeated(&mut self, observation: Observation) {
+    pub fn registration_repeated(&mut self, now: Instant, observation: Observation) {
         if self.observation(Kind::Attributes) == Some(observation) {
-            self.attributes.registration_repeated();
+            self.attributes.registration_repeated(now);
         }
     }
 

@@ -1,8 +1,8 @@
 //! The loop around the core: the only place that waits, and the only one in these rooms that reads
 //! a clock.
 //!
-//! Each turn is bounded: one batch of datagrams, so many completions, so many timers; then all that
-//! came of it goes out. So neither a flood of datagrams nor a slow upstream keeps the other waiting.
+//! Each turn is bounded: one batch of datagrams, and of each device no more than its share ([`turns`](super::turns)), so
+//! many completions, so many timers; then all that came of it goes out. So neither a flood of datagrams nor a slow upstream keeps the other waiting.
 
 use super::call::{Completion, Ticket};
 use super::core::Core;
@@ -11,7 +11,7 @@ use super::handle::{Order, SESSIONS_PER_ANSWER};
 use super::notices::Notices;
 use super::tap::Tap;
 use crate::dtls::Path;
-use crate::udp::Udp;
+use crate::udp::{BATCH, Udp};
 use crate::upstream::Upstream;
 use rustls_pki_types::UnixTime;
 use std::collections::HashMap;
@@ -26,6 +26,8 @@ use tracing::{debug, info, warn};
 
 /// Completions taken in one turn.
 const COMPLETIONS_PER_TURN: usize = 256;
+/// Datagrams taken from the kernel in one turn, those included that are more than their device's share.
+const DATAGRAMS_PER_TURN: usize = 2048;
 /// How often the counters are shown (at debug), and bounds that were reached (at warn).
 const COUNTERS_EVERY: Duration = Duration::from_secs(60);
 /// Pause after an error of the socket that a retry at once would only repeat.
@@ -189,19 +191,27 @@ impl<U: Upstream> Shard<U> {
         }
     }
 
-    /// Takes one batch of datagrams.
+    /// Takes one batch of datagrams; and more, while devices have sent beyond their share: what others have sent stands
+    /// behind it in the kernel's buffer.
     fn receive(&mut self, readable: io::Result<()>) {
         let now = now();
         self.core.set_unix_time(unix_time());
         let core = &mut self.core;
         let received = readable.and_then(|()| {
-            self.udp.receive(|received| {
-                let path = Path {
-                    remote: received.remote,
-                    local: received.local,
-                };
-                core.receive(now, path, received.datagram);
-            })
+            let mut taken = 0;
+            loop {
+                let count = self.udp.receive(|received| {
+                    let path = Path {
+                        remote: received.remote,
+                        local: received.local,
+                    };
+                    core.receive(now, path, received.datagram);
+                })?;
+                taken += count;
+                if count < BATCH || taken >= DATAGRAMS_PER_TURN || core.handled_in_turn() >= BATCH {
+                    return Ok(());
+                }
+            }
         });
         if let Err(error) = received {
             if self.socket_errors.is_first(now, error.kind()) {

@@ -12,6 +12,9 @@
 
 mod acts;
 mod blocks;
+mod bursts;
+mod claimed_by_two;
+mod crowded_bodies;
 mod delivered_once;
 mod device;
 mod invariants;
@@ -23,6 +26,7 @@ mod upstream;
 
 mod address_reuse;
 mod another_registry;
+mod assignments;
 mod calls;
 mod downloads;
 mod draining;
@@ -49,6 +53,7 @@ mod reboot_under_a_forger;
 mod reordering;
 mod separate_response;
 mod session_gone;
+mod share_of_the_loop;
 mod slow_upstream;
 mod tap;
 mod throwaway_certificates;

@@ -103,6 +103,9 @@ impl Upstream for ThingsBoard {
     }
 }
 
+/// The longest answer that tells an assignment: five values, of which ThingsBoard lets the longest have 255 characters.
+const LARGEST_ASSIGNMENT: usize = 16 * 1024;
+
 /// The two methods of the device API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
@@ -210,6 +213,7 @@ fn put(request: &Request, path: fn(&AccessToken) -> Zeroizing<String>) -> Call {
         Operation::ReadAssignment(package) => {
             target.push_str("/attributes?sharedKeys=");
             percent_encode(assignment_keys(*package), &mut target);
+            largest_reply = LARGEST_ASSIGNMENT;
             (Method::Get, Bytes::new())
         }
         Operation::GetPackage {

@@ -251,6 +251,11 @@ impl Demux {
         }
     }
 
+    /// The established session on this path.
+    pub fn established_at(&self, path: Path) -> Option<SessionId> {
+        self.routes.get(&path)?.established
+    }
+
     /// Encrypts and sends application data. Nothing happens if the session has ended.
     pub fn send(&mut self, now: Instant, id: SessionId, plaintext: &[u8]) {
         let Some(session) = self.sessions.get_mut(&id) else {

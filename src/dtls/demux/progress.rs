@@ -36,9 +36,12 @@ impl Demux {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };
-        let record = match taken {
-            Taken::Record(record) => record,
-            Taken::Made(record) | Taken::Hello(record) => record.as_slice(),
+        let outcome = match taken {
+            Taken::Record(record) => session.engine.receive(now, record),
+            Taken::Made(record) | Taken::Hello(record) => session.engine.receive(now, record),
+            Taken::Certificates(number, body) => {
+                session.engine.receive_certificates(now, *number, body)
+            }
             Taken::Dropped => return false,
             Taken::Refused(alert, reason) => {
                 let failure = Failure {
@@ -49,7 +52,7 @@ impl Demux {
                 return true;
             }
         };
-        match session.engine.receive(now, record) {
+        match outcome {
             Ok(effects) => {
                 let has_effect = !effects.is_empty();
                 self.perform(now, id, effects);
@@ -84,10 +87,10 @@ impl Demux {
         if let Some(session) = self.sessions.get(&id)
             && session.stage != Stage::Established
         {
-            let (datagrams, bytes) = session.engine.queued();
-            let held = session.inbound.held();
+            let (gathered, records, bytes) = session.engine.held();
+            let held = session.inbound.held() + gathered;
             let is_unproven = session.stage == Stage::Unproven;
-            self.holdings.set(id, is_unproven, held, datagrams, bytes);
+            self.holdings.set(id, is_unproven, held, records, bytes);
             self.bound_holdings();
         }
     }

@@ -4,8 +4,13 @@
 //! doesn't have, handshake records without a message, application data before the handshake is complete. From outside,
 //! DTLS 1.3 shows nothing of that. The ciphers are ours (see `suites`), so they ask here first, and what is refused
 //! counts as not decrypted: the engine drops it, and its replay window has not moved.
+//!
+//! A Certificate message of DTLS 1.3 that comes in several records, or is long, is put together here. Of these records the
+//! engine finds the other messages, or an acknowledgement of nothing; and in one that has room, once the message is whole,
+//! what stands in for it (see [`super::stand_in`]). Where no record that is still to come has room, a repetition has.
 
-use crate::dtls::inbound::{self, CERTIFICATE, Fragment, LARGEST_CERTIFICATE_MESSAGE};
+use super::stand_in::{self, StandIn};
+use crate::dtls::inbound::{self, CERTIFICATE, Fragment, Gathering, LARGEST_CERTIFICATE_MESSAGE};
 use crate::dtls::record::{ALERT, Cursor, HANDSHAKE};
 use std::cell::Cell;
 
@@ -25,8 +30,10 @@ const MOST_FRAGMENTS: usize = 8;
 /// Record numbers that one ACK may name: the engine has not sent more at a time.
 const LONGEST_ACK: usize = 2 + 16 * 64;
 
+/// A Certificate message of DTLS 1.3 up to this length is the engine's own affair, if it comes in one record.
+const LONGEST_OF_ENGINE: usize = 2 * 1024;
 /// Bytes of handshake messages that an engine of DTLS 1.3 may be given: it keeps them several times over.
-pub(super) const HANDSHAKE_BYTES: usize = LARGEST_CERTIFICATE_MESSAGE + 2 * LONGEST_PROOF;
+const HANDSHAKE_BYTES: usize = LONGEST_OF_ENGINE + 2 * LONGEST_PROOF;
 
 thread_local! {
     /// The ledger of the engine that is at work.
@@ -41,6 +48,12 @@ pub(super) struct Ledger {
     was_refused: bool,
     /// Handshake fragments of DTLS 1.3, by message and offset, with their lengths.
     fragments: Vec<(u16, usize, usize)>,
+    /// A Certificate message of DTLS 1.3 on its way.
+    gathering: Option<Gathering>,
+    /// Whether it is put together here.
+    is_gathered: bool,
+    /// What stands in for it, until a record has room.
+    stand_in: Option<Vec<u8>>,
     /// The `message_seq` that is due once the handshake is complete.
     next_message: u16,
     /// Why the session can't go on.
@@ -52,6 +65,8 @@ impl Ledger {
     pub(super) fn establish(&mut self) {
         self.is_established = true;
         self.fragments = Vec::new();
+        self.gathering = None;
+        self.stand_in = None;
     }
 
     /// Whether the last record was not authentic, or was refused.
@@ -64,14 +79,19 @@ impl Ledger {
         self.excess.take()
     }
 
-    /// Records and bytes of handshake messages that the engine may still have queued.
-    pub(super) fn queued(&self) -> (usize, usize) {
+    /// Bytes of a message that is not whole; then records, and bytes of theirs, that the engine may have queued.
+    pub(super) fn held(&self) -> (usize, usize, usize) {
+        let gathered = self.gathering.as_ref().map_or(0, Gathering::held);
         let bytes = self.fragments.iter().map(|(_, _, length)| length).sum();
-        (self.fragments.len(), bytes)
+        (gathered, self.fragments.len(), bytes)
     }
 
-    fn takes(&mut self, record: &Opened<'_>) -> bool {
-        match *record {
+    /// The length of what the engine may have of a record, which may have changed; `None`: nothing.
+    fn takes(&mut self, record: &mut Opened<'_>) -> Option<usize> {
+        let all = match record {
+            Opened::Dtls12 { plaintext, .. } | Opened::Dtls13 { plaintext } => plaintext.len(),
+        };
+        let is_taken = match record {
             Opened::Dtls12 {
                 content_type: APPLICATION_DATA,
                 ..
@@ -83,38 +103,109 @@ impl Ledger {
             Opened::Dtls12 {
                 content_type,
                 plaintext,
-            } => content_type == ALERT && plaintext.len() == 2,
+            } => *content_type == ALERT && plaintext.len() == 2,
             Opened::Dtls13 { plaintext } => {
                 let padding = plaintext.iter().rev().take_while(|byte| **byte == 0);
-                let length = plaintext.len() - padding.count();
+                let length = all - padding.count();
                 match plaintext.get(..length).and_then(<[u8]>::split_last) {
                     Some((&APPLICATION_DATA, _)) => self.is_established,
                     Some((&ALERT, alert)) => alert.len() == 2,
                     Some((&ACK, numbers)) => numbers.len() <= LONGEST_ACK,
-                    Some((&HANDSHAKE, messages)) => self.takes_messages(messages),
+                    Some((&HANDSHAKE, _)) => return self.takes_messages(plaintext, length - 1),
                     _ => false,
                 }
             }
-        }
+        };
+        is_taken.then_some(all)
     }
 
-    fn takes_messages(&mut self, messages: &[u8]) -> bool {
+    fn takes_messages(&mut self, record: &mut [u8], length: usize) -> Option<usize> {
+        let messages = record.get(..length)?;
+        let mut others: Vec<u8> = Vec::new();
+        let mut has_changed = self.stand_in.is_some();
         let mut cursor = Cursor(messages);
         let mut count = 0;
         while !cursor.0.is_empty() {
             count += 1;
-            let fragment = Fragment::read(&mut cursor);
-            let is_taken = fragment.is_some_and(|fragment| self.takes_message(&fragment));
-            if !is_taken || count > MOST_FRAGMENTS {
-                return false;
+            let rest = cursor.0;
+            let fragment = Fragment::read(&mut cursor).filter(|_| count <= MOST_FRAGMENTS)?;
+            if !self.judges(&fragment) {
+                return None;
+            }
+            if self.gathers(&fragment) {
+                has_changed = true;
+                self.gather(&fragment)?;
+            } else {
+                self.counts(&fragment)?;
+                others.extend(rest.get(..rest.len() - cursor.0.len())?);
             }
         }
-        count > 0
+        if count == 0 {
+            return None;
+        }
+        if !has_changed {
+            return Some(record.len());
+        }
+        let mut content = Vec::new();
+        let has_room = |stand_in: &mut Vec<u8>| stand_in.len() + others.len() < record.len();
+        if let Some(stand_in) = self.stand_in.take_if(has_room) {
+            content = stand_in;
+        }
+        content.extend(others);
+        content.extend::<&[u8]>(if content.is_empty() {
+            &[0, 0, ACK]
+        } else {
+            &[HANDSHAKE]
+        });
+        record.get_mut(..content.len())?.copy_from_slice(&content);
+        Some(content.len())
     }
 
-    fn takes_message(&mut self, fragment: &Fragment<'_>) -> bool {
-        let length = fragment.bytes.len();
-        if length == 0 {
+    /// Whether a fragment is of a message that is put together here.
+    fn gathers(&mut self, fragment: &Fragment<'_>) -> bool {
+        let is_here = fragment.kind == CERTIFICATE
+            && !self.is_established
+            && (self.is_gathered || !fragment.is_whole() || fragment.total > LONGEST_OF_ENGINE);
+        self.is_gathered |= is_here;
+        is_here
+    }
+
+    fn gather(&mut self, fragment: &Fragment<'_>) -> Option<()> {
+        if stand_in::is_at_work() {
+            return Some(());
+        }
+        if let Some(body) = Gathering::add(&mut self.gathering, fragment) {
+            let Some((stand_in, message)) = StandIn::new_13(fragment.message, &body) else {
+                self.excess = Some("its certificate can't be read".to_owned());
+                return None;
+            };
+            stand_in::put_to_work(Some(Box::new(stand_in)));
+            self.stand_in = Some(message);
+        }
+        Some(())
+    }
+
+    /// Keeps account of a fragment that the engine may queue.
+    fn counts(&mut self, fragment: &Fragment<'_>) -> Option<()> {
+        if self.is_established {
+            return Some(());
+        }
+        let (message, offset) = (fragment.message, fragment.offset);
+        let is_known =
+            |(number, start, _): &(u16, usize, usize)| (*number, *start) == (message, offset);
+        if !self.fragments.iter().any(is_known) {
+            self.fragments.push((message, offset, fragment.bytes.len()));
+            if self.held().2 > HANDSHAKE_BYTES {
+                self.excess = Some("its handshake messages are too long in all".to_owned());
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Whether it is lawful at its time.
+    fn judges(&mut self, fragment: &Fragment<'_>) -> bool {
+        if fragment.bytes.is_empty() {
             return false;
         }
         match fragment.kind {
@@ -133,16 +224,6 @@ impl Ledger {
         }
         if fragment.kind == FINISHED {
             self.next_message = fragment.message.saturating_add(1);
-        }
-        let (message, offset) = (fragment.message, fragment.offset);
-        let is_known =
-            |(number, start, _): &(u16, usize, usize)| (*number, *start) == (message, offset);
-        if !self.fragments.iter().any(is_known) {
-            self.fragments.push((message, offset, length));
-            if self.queued().1 > HANDSHAKE_BYTES {
-                self.excess = Some("its handshake messages are too long in all".to_owned());
-                return false;
-            }
         }
         true
     }
@@ -163,10 +244,10 @@ pub(super) enum Opened<'a> {
     /// Its type is in the header, and authentic.
     Dtls12 {
         content_type: u8,
-        plaintext: &'a [u8],
+        plaintext: &'a mut [u8],
     },
     /// Its type is behind the content, before padding (RFC 9147 §4).
-    Dtls13 { plaintext: &'a [u8] },
+    Dtls13 { plaintext: &'a mut [u8] },
 }
 
 /// Until [`take_back`], records are judged by this ledger. Without one, as in a client, all are let through.
@@ -179,15 +260,25 @@ pub(super) fn take_back() -> Option<Box<Ledger>> {
     AT_WORK.take()
 }
 
-/// Whether the engine may have this record. `None`: it was not authentic.
-pub(super) fn judge(record: Option<&Opened<'_>>) -> bool {
+/// A record was not authentic.
+pub(super) fn failed() {
+    if let Some(mut ledger) = AT_WORK.take() {
+        ledger.was_refused = true;
+        AT_WORK.set(Some(ledger));
+    }
+}
+
+/// The length of what the engine may have of this record, which may have changed; `None`: nothing.
+pub(super) fn judge(mut record: Opened<'_>) -> Option<usize> {
     let Some(mut ledger) = AT_WORK.take() else {
-        return true;
+        return Some(match record {
+            Opened::Dtls12 { plaintext, .. } | Opened::Dtls13 { plaintext } => plaintext.len(),
+        });
     };
-    let is_taken = record.is_some_and(|record| ledger.takes(record));
-    ledger.was_refused |= !is_taken;
+    let length = ledger.takes(&mut record);
+    ledger.was_refused |= length.is_none();
     AT_WORK.set(Some(ledger));
-    is_taken
+    length
 }
 
 #[cfg(test)]
@@ -212,8 +303,8 @@ mod tests {
     }
 
     fn takes(ledger: &mut Ledger, content: &[u8], content_type: u8) -> bool {
-        let plaintext = &inner(content, content_type);
-        ledger.takes(&Opened::Dtls13 { plaintext })
+        let plaintext = &mut inner(content, content_type);
+        ledger.takes(&mut Opened::Dtls13 { plaintext }).is_some()
     }
 
     #[test]
@@ -227,17 +318,15 @@ mod tests {
                 takes(&mut ledger, b"data", content_type),
                 is_data || content_type == ACK
             );
-            let plaintext = b"data".as_slice();
-            let of12 = Opened::Dtls12 {
+            let mut of12 = Opened::Dtls12 {
                 content_type,
-                plaintext,
+                plaintext: &mut b"data".to_owned(),
             };
-            assert_eq!(ledger.takes(&of12), is_data, "{content_type}");
+            assert_eq!(ledger.takes(&mut of12).is_some(), is_data, "{content_type}");
         }
         assert!(takes(&mut ledger, &[1, 0], ALERT));
-        assert!(!ledger.takes(&Opened::Dtls13 {
-            plaintext: &[0; 40]
-        }));
+        let plaintext = &mut [0; 40];
+        assert_eq!(ledger.takes(&mut Opened::Dtls13 { plaintext }), None);
     }
 
     #[test]
@@ -254,7 +343,7 @@ mod tests {
             HANDSHAKE
         ));
         assert!(!takes(&mut ledger, &message(1, 2, 40, 0, 40), HANDSHAKE));
-        assert_eq!(ledger.queued(), (1, 40));
+        assert_eq!(ledger.held(), (0, 1, 40));
     }
 
     #[test]
@@ -270,13 +359,10 @@ mod tests {
         let mut ledger = Ledger::default();
         let taken = (0..100).take_while(|at| {
             // Overlapping, and so for ever.
-            takes(
-                &mut ledger,
-                &message(CERTIFICATE, 2, 16_000, *at, 1000),
-                HANDSHAKE,
-            )
+            let proof = message(CERTIFICATE_VERIFY, 3, 1000, *at, 500);
+            takes(&mut ledger, &proof, HANDSHAKE)
         });
-        assert!((16..20).contains(&taken.count()));
+        assert!((4..12).contains(&taken.count()));
         assert!(ledger.take_excess().is_some());
     }
 

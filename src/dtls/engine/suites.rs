@@ -144,22 +144,20 @@ impl Cipher for Rested {
         // RFC 5246 §6.2.3.3: epoch and number, then the content type.
         let content_type = aad.0.get(8).copied().unwrap_or_default();
         if let Err(error) = self.apply(|cipher| cipher.decrypt(ciphertext, aad, nonce)) {
-            opened::judge(None);
+            opened::failed();
             return Err(error);
         }
-        let plaintext = ciphertext.as_ref();
-        let record = match self.maker {
+        let plaintext = ciphertext.as_mut();
+        let length = opened::judge(match self.maker {
             Maker::Dtls12(_) => Opened::Dtls12 {
                 content_type,
                 plaintext,
             },
             Maker::Dtls13(_) => Opened::Dtls13 { plaintext },
-        };
-        if opened::judge(Some(&record)) {
-            Ok(())
-        } else {
-            Err(CryptoError::OperationFailed(CryptoOperation::Decrypt))
-        }
+        });
+        let length = length.ok_or(CryptoError::OperationFailed(CryptoOperation::Decrypt))?;
+        ciphertext.truncate(length);
+        Ok(())
     }
 }
 

@@ -27,7 +27,7 @@ mod pieces;
 mod shape;
 
 use super::record::{self, CLIENT_HELLO, HANDSHAKE, alert};
-use gathering::Gathering;
+pub(in crate::dtls) use gathering::Gathering;
 pub(in crate::dtls) use pieces::Fragment;
 use pieces::{Piece, Pieces};
 pub(in crate::dtls) use shape::LARGEST_CERTIFICATE_MESSAGE;
@@ -62,6 +62,8 @@ pub(super) enum Taken<'a> {
     Made(Vec<u8>),
     /// Give this record, a whole ClientHello, to the engine. What leads to no answer leads nowhere.
     Hello(Vec<u8>),
+    /// Give the engine this Certificate message: its number, and its body.
+    Certificates(u16, Vec<u8>),
     /// Drop it.
     Dropped,
     /// The session is over: this alert, and why.
@@ -306,6 +308,9 @@ impl Flight {
             return Taken::Dropped;
         }
         self.taken += 1;
+        if kind == CERTIFICATE {
+            return Taken::Certificates(fragment.message, body);
+        }
         Taken::Made(message(kind, fragment.message, &body))
     }
 
@@ -398,7 +403,7 @@ fn is_control(content_type: u8, record: &[u8]) -> bool {
 }
 
 /// One plaintext record with one whole handshake message. Its record number means nothing to the engine.
-fn message(kind: u8, number: u16, body: &[u8]) -> Vec<u8> {
+pub(in crate::dtls) fn message(kind: u8, number: u16, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap_or_default().to_be_bytes();
     let size = u16::try_from(12 + body.len()).unwrap_or_default();
     let mut record = Vec::with_capacity(25 + body.len());

@@ -44,7 +44,7 @@ impl<'a> Fragment<'a> {
         })
     }
 
-    pub(super) fn is_whole(&self) -> bool {
+    pub(in crate::dtls) fn is_whole(&self) -> bool {
         self.offset == 0 && self.bytes.len() == self.total
     }
 }

@@ -179,7 +179,7 @@ impl Core {
         let (values, state) = match relay {
             Some(relay) if values.is_empty() => {
                 let values = relay.believed(values);
-                let state = shared::flat(&values);
+                let state = Response::content(JSON, shared::flat(&values));
                 (values, state)
             }
             Some(_) | None => (values, state),
@@ -196,7 +196,6 @@ impl Core {
             let full = full.with_max_age(RETRY_AFTER);
             return self.fail_registration(now, session, exchange, full);
         }
-        let state = Response::content(JSON, state);
         if let Some(observation) = self.stand(now, session, exchange, Kind::Attributes, state) {
             self.tell(now, session, |relay, context| {
                 relay.attributes_registered(now, observation, values, context);
@@ -349,7 +348,7 @@ impl Core {
             Output::Undelivered(id) => relay.undelivered(of(id), context),
             Output::PingUnanswered => relay.silent(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
-            Output::RegistrationRepeated(id) => relay.registration_repeated(of(id)),
+            Output::RegistrationRepeated(id) => relay.registration_repeated(now, of(id)),
             Output::Send(_) | Output::Request(..) => {}
         });
     }
@@ -401,6 +400,11 @@ impl Core {
                     Errand::Refusal(id),
                     Operation::ReplyRpc { id, body },
                 );
+            }
+            Effect::AssignmentChanged(change) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.packages.attributes_changed(now, &relay.device, change);
+                }
             }
             Effect::CutOff { asked, lasted } => self.journal.polls_cut_off(asked, lasted),
             Effect::Nonsense(kind) => {

@@ -28,6 +28,10 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// and `{}` as well when its attribute store fails.
 const CONFIRM: Duration = Duration::from_secs(3);
 
+/// How often everything is told anew because a registration is repeated: all attributes are put together for it, and a
+/// device can repeat its registration as fast as it can send.
+const REPEATED: Duration = Duration::from_secs(1);
+
 /// The relay of one device's shared attributes.
 #[derive(Debug, Default)]
 pub struct Attributes {
@@ -46,6 +50,9 @@ pub struct Attributes {
     doubted: bool,
     /// The last read was not answered, and is to be tried again.
     read_unanswered: bool,
+    /// When a repeated registration had everything told anew last, and when one has it told anew next.
+    doubted_at: Option<Instant>,
+    doubt_at: Option<Instant>,
 }
 
 impl Attributes {
@@ -90,8 +97,10 @@ impl Attributes {
             true => self.shared.told_again(values),
             false => self.shared.told(values),
         }
+        self.tell_of_assignment(context);
         (self.told, self.newest, self.told_since) = (0, 0, None);
         (self.read_first, self.doubted) = (false, false);
+        self.doubt_at = None;
         self.reader.want(now + SETTLE);
     }
 
@@ -104,6 +113,7 @@ impl Attributes {
         self.reader.cancel();
         self.read_unanswered = false;
         self.shared = Shared::default();
+        self.doubt_at = None;
         Some(observer.observation)
     }
 
@@ -200,8 +210,16 @@ impl Attributes {
     }
 
     /// The device may have missed the response to its registration.
-    pub fn registration_repeated(&mut self) {
+    pub fn registration_repeated(&mut self, now: Instant) {
+        match self.doubted_at.filter(|last| now < *last + REPEATED) {
+            Some(last) => self.doubt_at = Some(last + REPEATED),
+            None => self.doubt_all(now),
+        }
+    }
+
+    fn doubt_all(&mut self, now: Instant) {
         self.shared.doubt_all();
+        (self.doubted_at, self.doubt_at) = (Some(now), None);
     }
 
     /// A poll has come to its end.
@@ -235,6 +253,7 @@ impl Attributes {
             }
             Err(error) => Outcome::of(&error),
         };
+        self.tell_of_assignment(context);
         if !context.poll_ended(now, &mut self.poller, number, outcome) || self.observer.is_none() {
             return;
         }
@@ -290,8 +309,17 @@ impl Attributes {
         }
         self.doubted = false;
         let missed = self.shared.read_ended(values);
+        self.tell_of_assignment(context);
         context.counters.changes_found_by_reading += u64::try_from(missed).unwrap_or(u64::MAX);
         true
+    }
+
+    /// Before the device is notified: it may ask for its package at once.
+    fn tell_of_assignment(&mut self, context: &mut Context<'_>) {
+        let change = self.shared.take_assignment_change();
+        if change.is_any() {
+            context.effects.push(Effect::AssignmentChanged(change));
+        }
     }
 
     /// Polls, reads and tells what is to be polled, read and told by now.
@@ -314,6 +342,9 @@ impl Attributes {
             self.shared.read_begins();
             context.counters.reads += 1;
             context.effects.push(Effect::Read(number));
+        }
+        if self.doubt_at.is_some_and(|at| at <= now) {
+            self.doubt_all(now);
         }
         if self.read_first || !self.shared.is_in_doubt() || self.told == self.shared.changes() {
             return;
@@ -346,7 +377,7 @@ impl Attributes {
         }
         let poll = self.poller.next_timeout();
         let poll = poll.filter(|_| mode == RelayMode::LongPoll);
-        [poll, self.reader.next_timeout()]
+        [poll, self.reader.next_timeout(), self.doubt_at]
             .into_iter()
             .flatten()
             .min()

@@ -5,6 +5,7 @@
 //! its last value is known to have arrived; a notification tells as many of the keys in doubt as fit,
 //! oldest change first. So whatever was lost, superseded or repeated on the way, nothing is missed.
 
+use crate::gateway::firmware::AssignmentChange;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -103,6 +104,8 @@ pub struct Shared {
     /// What `values` cost, in bytes, and keys in doubt that are gone.
     values_cost: usize,
     gone_cost: usize,
+    /// Whether keys that assign packages were among those that changed.
+    assignment: AssignmentChange,
 }
 
 /// What a key and its value cost, in bytes: with the trees around them, and should the key be in doubt.
@@ -123,6 +126,7 @@ pub fn cost_of(values: &Values) -> usize {
 impl Shared {
     /// The device has been told all of these, and nothing else.
     pub fn told(&mut self, values: Values) {
+        self.note_assignment(&values);
         self.replace(values);
         self.in_doubt = BTreeMap::new();
         self.gone_cost = 0;
@@ -141,10 +145,28 @@ impl Shared {
     /// The device has been told all of these once more, while a notification may be on its way that tells
     /// older ones: what that one tells has to be told after it.
     pub fn told_again(&mut self, values: Values) {
+        self.note_assignment(&values);
         let on_its_way = std::mem::take(&mut self.in_doubt);
         self.replace(values);
         on_its_way.into_keys().for_each(|key| self.changed(key));
         self.count_gone();
+    }
+
+    /// Notes which of these are not as they were, and which are gone, as far as they assign packages.
+    fn note_assignment(&mut self, values: &Values) {
+        let differs = |a: &Values, b: &Values, key: &str| {
+            a.get(key).map(|value| value.get()) != b.get(key).map(|value| value.get())
+        };
+        for key in values.keys().chain(self.values.keys()) {
+            if differs(values, &self.values, key) {
+                self.assignment.add(key);
+            }
+        }
+    }
+
+    /// Whether keys that assign packages have changed since this was asked last.
+    pub fn take_assignment_change(&mut self) -> AssignmentChange {
+        std::mem::take(&mut self.assignment)
     }
 
     /// What ThingsBoard says they are, as far as is known.
@@ -166,6 +188,7 @@ impl Shared {
     pub fn update(&mut self, update: Update, room: usize) -> bool {
         match update {
             Update::Set(values) => {
+                values.keys().for_each(|key| self.assignment.add(key));
                 if weight(&self.values) + weight(&values) > MOST_BYTES
                     || self.values.len() + values.len() > 2 * MOST_KEYS
                     || self.in_doubt.len() + values.len() > 2 * MOST_KEYS
@@ -177,7 +200,10 @@ impl Shared {
                     self.set(key, value);
                 }
             }
-            Update::Deleted(keys) => keys.into_iter().for_each(|key| self.delete(key)),
+            Update::Deleted(keys) => {
+                keys.iter().for_each(|key| self.assignment.add(key));
+                keys.into_iter().for_each(|key| self.delete(key));
+            }
         }
         true
     }
@@ -236,6 +262,7 @@ impl Shared {
 
     fn changed(&mut self, key: Box<str>) {
         self.changes += 1;
+        self.assignment.add(&key);
         if let Some(newer) = &mut self.since_read {
             newer.insert(key.clone());
         }

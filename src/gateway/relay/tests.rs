@@ -4,6 +4,8 @@ mod attributes;
 mod commands;
 mod liveness;
 
+use super::command_queue::Command;
+use super::shared::Update;
 use super::*;
 use crate::coap::ObservationId;
 use crate::config::RelayMode;

@@ -305,8 +305,30 @@ fn a_state_too_large_for_one_message_goes_on_when_the_first_part_has_arrived() {
 fn a_device_that_may_have_missed_its_registrations_response_is_told_all() {
     let mut world = World::new();
     settled(&mut world, r#"{"a":1,"b":2}"#);
-    let effects = world.event(|relay, _, _| relay.registration_repeated(FIRST));
+    let effects = world.event(|relay, now, _| relay.registration_repeated(now, FIRST));
     assert_eq!(told(&effects)[0].1, r#"{"a":1,"b":2}"#);
+}
+
+#[test]
+fn a_registration_repeated_over_and_over_has_all_told_once_a_second() {
+    let mut world = World::new();
+    settled(&mut world, r#"{"a":1,"b":2}"#);
+    let mut times = 0;
+    for _ in 0..100 {
+        let effects = world.event(|relay, now, _| relay.registration_repeated(now, FIRST));
+        times += told(&effects).len();
+        world.now += Duration::from_millis(1);
+    }
+    assert_eq!(times, 1, "all are put together once");
+    // The last repetition is followed by what is true then.
+    let mut later = Vec::new();
+    let end = world.now + Duration::from_secs(2);
+    while world.now < end {
+        let effects = world.wait(Duration::from_millis(100));
+        later.extend(told(&effects));
+    }
+    assert_eq!(later.len(), 1);
+    assert_eq!(later[0].1, r#"{"a":1,"b":2}"#);
 }
 
 #[test]

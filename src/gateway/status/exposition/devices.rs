@@ -116,6 +116,7 @@ fn datagrams(scrape: &mut Scrape, report: &Report) {
             ("amplification", dtls.amplification_avoided),
             ("engine_failure", dtls.engine_failures),
             ("draining", dtls.hellos_while_closed),
+            ("device_share", report.gateway.datagrams_over_share),
         ],
     );
 }
