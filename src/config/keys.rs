@@ -28,6 +28,7 @@ pub(super) const KEYS: &[&str] = &[
     "relay.alive_for",
     "relay.command_answer",
     "relay.max_polls",
+    "relay.bytes",
     "relay.max_age",
     "ota.chunk",
     "ota.cache",

@@ -37,6 +37,9 @@ pub struct Relay {
     pub command_answer: Option<Duration>,
     /// `max_polls`: long polls at once, one for each device and kind; 1 or more.
     pub max_polls: usize,
+    /// `bytes`: of commands that wait for their devices and of attributes that are observed, over all devices; 1 MiB or
+    /// more.
+    pub bytes: usize,
     /// `max_age`: of notifications; 1 second or more, and whole seconds fit Max-Age's four bytes.
     pub max_age: Duration,
 }
@@ -60,6 +63,7 @@ impl Default for Relay {
             alive_for: SECOND * 900,
             command_answer: None,
             max_polls: 6000,
+            bytes: 32 << 20,
             max_age: SECOND * 24 * 3600,
         }
     }
@@ -110,6 +114,10 @@ impl Reader {
             max_polls: self.read("relay.max_polls", default.max_polls, |v| {
                 let why = "each is a TCP connection, and one address has about 64,000 ports";
                 value::number(v, 1..=50_000).map_err(|wrong| wrong.because(why))
+            }),
+            bytes: self.read("relay.bytes", default.bytes, |v| {
+                let why = "one device's attributes may have 256 KiB";
+                value::size(v, 1 << 20..=64 << 30).map_err(|wrong| wrong.because(why))
             }),
             max_age: self.read("relay.max_age", default.max_age, |v| {
                 let why = "Max-Age has whole seconds and four bytes";

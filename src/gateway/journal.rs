@@ -29,7 +29,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Sessions of one device that are told one by one in a minute.
 const SESSIONS_TOLD: u64 = 4;
 /// Bounds that [`Journal::pressure`] watches.
-pub const BOUNDS: usize = 9;
+pub const BOUNDS: usize = 10;
 
 /// What makes two failed handshakes of one address the same to an operator.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -37,6 +37,7 @@ fn a_bound_that_was_reached_is_told_once_with_how_often_since_the_last_time() {
                 ("upstream.max_in_flight_per_device", 0),
                 ("upstream.max_client_rpc", 0),
                 ("relay.max_polls", 0),
+                ("relay.bytes", 0),
                 ("coap.body_bytes", 0),
                 ("the socket's send buffer", 0),
             ]);

@@ -12,6 +12,7 @@
 //! | `parking` | what is no longer asked for while a device does not answer |
 //! | [`poll`] | when to poll, without gaps |
 //! | `rate` | how fast polls of one device may begin |
+//! | `budget` | how many bytes all of them may hold |
 //! | `polling` | what all polls of one device come to |
 //! | [`reader`] | when to read all attributes, because polls lose some |
 //! | [`shared`] | what the device may not know yet |
@@ -34,6 +35,7 @@
 
 pub mod attributes;
 mod brought;
+mod budget;
 pub mod command_queue;
 pub mod commands;
 mod counters;
@@ -154,6 +156,8 @@ pub struct Context<'a> {
     pub settings: &'a config::Relay,
     /// What fits a notification, in bytes.
     pub largest_payload: usize,
+    /// How many more bytes may be held for the device.
+    pub room: usize,
     /// Shared by all relays.
     pub pace: &'a mut Pace,
     /// Uniform within 0..1.

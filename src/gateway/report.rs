@@ -48,7 +48,7 @@ pub struct Report {
     /// Calls to ThingsBoard that have ended, by lane.
     pub upstream: [(Lane, upstream_calls::Ended); Lane::ALL.len()],
     /// Each bound by the key that sets it: what it bounds, and the bound.
-    pub bounds: [Bound; 8],
+    pub bounds: [Bound; 9],
     /// How often each bound was reached, by the key that sets it.
     pub bounds_reached: [(&'static str, u64); journal::BOUNDS],
     /// Log lines about handshakes and sessions that were held back.

@@ -39,6 +39,7 @@ mod late_completion;
 mod loss;
 mod observe;
 mod observe_again_and_again;
+mod observe_bytes;
 mod observe_commands;
 mod observe_gaps;
 mod observe_liveness;

@@ -24,6 +24,7 @@ fn the_relay_has_the_defaults_of_the_documentation() {
         alive_for: seconds(15 * 60),
         command_answer: None,
         max_polls: 6000,
+        bytes: 32 << 20,
         max_age: seconds(24 * 3600),
     };
     assert_eq!(config.relay, defaults);
@@ -39,6 +40,7 @@ sync_interval = \"5s\"
 alive_for = \"10s\"
 command_answer = \"1s\"
 max_polls = 80
+bytes = \"1MiB\"
 max_age = \"1s\"
 ";
     let (config, _) = Place::new().load(text, &[]).unwrap();
@@ -51,6 +53,7 @@ max_age = \"1s\"
         alive_for: seconds(10),
         command_answer: Some(seconds(1)),
         max_polls: 80,
+        bytes: 1 << 20,
         max_age: seconds(1),
     };
     assert_eq!(config.relay, set);

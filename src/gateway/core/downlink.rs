@@ -184,6 +184,18 @@ impl Core {
             }
             Some(_) | None => (values, state),
         };
+        if !self
+            .relays
+            .has_bytes(&device.name, shared::cost_of(&values))
+        {
+            self.relays.count_no_room();
+            let full = Response::error(
+                Code::SERVICE_UNAVAILABLE,
+                "as many bytes of attributes and commands as relay.bytes allows are held already",
+            );
+            let full = full.with_max_age(RETRY_AFTER);
+            return self.fail_registration(now, session, exchange, full);
+        }
         if let Some(observation) = self.stand(now, session, exchange, Kind::Attributes, state) {
             self.tell(now, session, |relay, context| {
                 relay.attributes_registered(now, observation, values, context);

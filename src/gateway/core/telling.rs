@@ -63,7 +63,7 @@ impl Core {
         }
     }
 
-    fn bounds(&self) -> [Bound; 8] {
+    fn bounds(&self) -> [Bound; 9] {
         let settings = &self.settings;
         let bound = |key, used, most| Bound { key, used, most };
         [
@@ -97,6 +97,7 @@ impl Core {
                 self.relays.polls(),
                 settings.relay.max_polls,
             ),
+            bound("relay.bytes", self.relays.bytes(), settings.relay.bytes),
             bound(
                 "coap.body_bytes",
                 self.bodies.held(),
@@ -130,6 +131,7 @@ impl Core {
                 "relay.max_polls",
                 self.relays.counters().registrations_refused,
             ),
+            ("relay.bytes", self.relays.counters().no_room),
             ("coap.body_bytes", self.coap_counters.bodies_over_budget),
             ("the socket's send buffer", unsent),
         ]

@@ -15,7 +15,7 @@ use super::observer::{Observation, Observer};
 use super::pace::Pace;
 use super::poll::{Outcome, Poller};
 use super::reader::Reader;
-use super::shared::{Shared, Unreadable, Update, Values};
+use super::shared::{self, Shared, Unreadable, Update, Values};
 use super::{Context, Effect, Kind};
 use crate::config::RelayMode;
 use crate::upstream::Error;
@@ -126,6 +126,11 @@ impl Attributes {
         }
     }
 
+    /// What is kept of the attributes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.shared.bytes()
+    }
+
     /// What decides when it polls.
     pub fn poller(&self) -> &Poller {
         &self.poller
@@ -228,7 +233,7 @@ impl Attributes {
         let before = self.shared.changes();
         let outcome = match result {
             Ok(Ok(update)) => {
-                if self.observer.is_some() && !self.shared.update(update) {
+                if self.observer.is_some() && !self.shared.update(update, context.room) {
                     context.counters.too_large += 1;
                 }
                 // Every open poll gets a copy.
@@ -280,7 +285,13 @@ impl Attributes {
         }
         self.read_first = false;
         self.read_unanswered = matches!(&result, Err(Error::Timeout | Error::Unreachable));
-        let Ok(Ok(values)) = result else {
+        let fits = |values: &Values| {
+            let fits = shared::cost_of(values) <= self.shared.bytes().saturating_add(context.room);
+            // The device keeps what it knows.
+            context.counters.too_large += u64::from(!fits);
+            fits
+        };
+        let Some(values) = result.ok().and_then(Result::ok).filter(fits) else {
             self.shared.read_failed();
             context.counters.reads_failed += 1;
             self.reader.failures = self.reader.failures.saturating_add(1);

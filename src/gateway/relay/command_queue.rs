@@ -184,20 +184,24 @@ impl CommandQueue {
 
     /// The first has reached the device.
     pub fn first_delivered(&mut self, now: Instant) {
-        if let Some(Waiting { command, taken, .. }) = self.waiting.pop_front() {
-            if self.delivered.len() >= MOST_DELIVERED {
-                self.delivered.pop_front();
-            }
-            self.delivered.push_back(Delivered {
-                id: command.id,
-                hash: command.hash,
-                taken,
-                delivered: now,
-                until: now + RECOGNISED,
-                reply: Reply::None,
-                refused: None,
-            });
+        if let Some(first) = self.waiting.pop_front() {
+            self.remember(now, first);
         }
+    }
+
+    fn remember(&mut self, now: Instant, Waiting { command, taken, .. }: Waiting) {
+        if self.delivered.len() >= MOST_DELIVERED {
+            self.delivered.pop_front();
+        }
+        self.delivered.push_back(Delivered {
+            id: command.id,
+            hash: command.hash,
+            taken,
+            delivered: now,
+            until: now + RECOGNISED,
+            reply: Reply::None,
+            refused: None,
+        });
     }
 
     fn delivered_mut(&mut self, id: u32) -> Option<&mut Delivered> {
@@ -265,6 +269,20 @@ impl CommandQueue {
         let waiting = self.waiting.iter().map(Waiting::until);
         let delivered = self.delivered.iter().map(|known| known.until);
         waiting.chain(delivered).min()
+    }
+
+    /// The newest has no room, and is not kept: it is delivered as far as polls that bring it again go.
+    pub fn drop_newest(&mut self, now: Instant) -> Option<u32> {
+        let newest = self.waiting.pop_back()?;
+        let id = newest.command.id;
+        self.remember(now, newest);
+        Some(id)
+    }
+
+    /// What the commands that wait cost, in bytes.
+    pub fn bytes(&self) -> usize {
+        let each = self.waiting.iter();
+        each.map(|waiting| waiting.command.body.len() + 128).sum()
     }
 
     /// Commands waiting.

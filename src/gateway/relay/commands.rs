@@ -275,8 +275,17 @@ impl Commands {
         let outcome = match result {
             Ok(Some(command)) => {
                 let id = command.id;
+                let before = self.queue.bytes();
                 match self.queue.take(now, command) {
-                    Taken::New => Outcome::Message,
+                    Taken::New => {
+                        if self.queue.bytes() > before.saturating_add(context.room)
+                            && let Some(id) = self.queue.drop_newest(now)
+                        {
+                            context.counters.no_room += 1;
+                            self.refuse(now, id, Refusal::NoRoom, context);
+                        }
+                        Outcome::Message
+                    }
                     Taken::Repeated(known) => {
                         repeated = Some((id, known));
                         Outcome::Repeated
@@ -408,6 +417,11 @@ impl Commands {
         let polls = live && wanted && !self.queue.is_full();
         let poll = self.poller.next_timeout().filter(|_| polls);
         [forget, poll].into_iter().flatten().min()
+    }
+
+    /// What the commands that wait cost, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.queue.bytes()
     }
 
     /// Commands that wait.

@@ -43,6 +43,8 @@ pub struct Counters {
     pub commands_unanswered: u64,
     /// Commands dropped because their device was away for too long.
     pub commands_expired: u64,
+    /// Commands that were refused, and observations of attributes, because of `relay.bytes`.
+    pub no_room: u64,
     /// Attributes and commands that fit no datagram, or not the memory of one device.
     pub too_large: u64,
 }

@@ -33,6 +33,11 @@ impl DeviceRelay {
         }
     }
 
+    /// What is held for the device, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.attributes.bytes() + self.commands.bytes()
+    }
+
     /// When it is forgotten how many polls have begun. Until then the relay is kept: a new one would allow as many again.
     pub fn rested_at(&self) -> Option<Instant> {
         let pollers = [self.attributes.poller(), self.commands.poller()];

@@ -5,6 +5,8 @@
 pub enum Refusal {
     /// It fits no notification.
     TooLarge,
+    /// As many bytes are held as `relay.bytes` allows, or the device has its share of them.
+    NoRoom,
     /// The device has it, and has not replied within `relay.command_answer`.
     Unanswered,
 }
@@ -14,6 +16,7 @@ impl Refusal {
     pub fn reply(self) -> &'static str {
         match self {
             Refusal::TooLarge => r#"{"error":"the command is too large for the gateway"}"#,
+            Refusal::NoRoom => r#"{"error":"the gateway has no room for the command"}"#,
             Refusal::Unanswered => {
                 r#"{"error":"the device has the command and has not replied to it"}"#
             }
@@ -27,7 +30,7 @@ mod tests {
 
     #[test]
     fn callers_get_an_object_that_says_why() {
-        for refusal in [Refusal::TooLarge, Refusal::Unanswered] {
+        for refusal in [Refusal::TooLarge, Refusal::NoRoom, Refusal::Unanswered] {
             let reply: serde_json::Value = serde_json::from_str(refusal.reply()).unwrap();
             assert!(reply["error"].is_string());
         }

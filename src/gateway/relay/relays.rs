@@ -1,5 +1,6 @@
 //! The relays of all devices: found by name, woken by time, within the bound of `relay.max_polls`.
 
+use super::budget::Budget;
 use super::pace::Pace;
 use super::waking::Waking;
 use super::{Context, Counters, DeviceRelay, Effect, Kind};
@@ -21,6 +22,8 @@ struct Entry {
     relay: DeviceRelay,
     /// What it counts for against `relay.max_polls`.
     polls: usize,
+    /// Bytes that it holds of `relay.bytes`.
+    bytes: usize,
     /// What it counts for in [`Relays::standing`].
     standing: Standing,
     timer: Slot,
@@ -68,6 +71,7 @@ pub struct Relays {
     waking: Waking,
     last_id: u64,
     polls: usize,
+    budget: Budget,
     standing: Standing,
     counters: Counters,
     /// Reused between calls.
@@ -89,6 +93,7 @@ impl Relays {
             waking: Waking::default(),
             last_id: 0,
             polls: 0,
+            budget: Budget::new(settings.bytes),
             standing: Standing::default(),
             counters: Counters::default(),
             scratch: Vec::new(),
@@ -112,6 +117,7 @@ impl Relays {
         let entry = Entry {
             relay: DeviceRelay::new(device.clone()),
             polls: 0,
+            bytes: 0,
             standing: Standing::default(),
             timer: Slot::default(),
         };
@@ -134,6 +140,25 @@ impl Relays {
         mode == RelayMode::OnUplink
             || self.polls < self.settings.max_polls
             || relay.is_some_and(|relay| relay.has_poll(kind))
+    }
+
+    /// Whether a device may have so many bytes of attributes observed, instead of those that it has.
+    pub fn has_bytes(&self, device: &str, attributes: usize) -> bool {
+        let entry = self.find(device).and_then(|id| self.relays.get(&id));
+        let (own, replaced) = entry.map_or((0, 0), |entry| {
+            (entry.bytes, entry.relay.attributes.bytes())
+        });
+        attributes <= self.budget.room(own).saturating_add(replaced)
+    }
+
+    /// Bytes held of `relay.bytes`.
+    pub fn bytes(&self) -> usize {
+        self.budget.held()
+    }
+
+    /// A registration was refused for want of bytes.
+    pub fn count_no_room(&mut self) {
+        self.counters.no_room += 1;
     }
 
     /// A registration was refused for want of room.
@@ -163,6 +188,7 @@ impl Relays {
         let mut context = Context {
             settings: &self.settings,
             largest_payload: self.largest_payload,
+            room: self.budget.room(entry.bytes),
             pace: &mut self.pace,
             random: &mut || self.random.f64(),
             heard,
@@ -176,6 +202,9 @@ impl Relays {
         let polls = entry.relay.polls(&self.settings);
         self.polls = self.polls.saturating_sub(entry.polls) + polls;
         entry.polls = polls;
+        let bytes = entry.relay.bytes();
+        self.budget.replace(entry.bytes, bytes);
+        entry.bytes = bytes;
         let standing = entry.relay.standing();
         self.standing.replace(entry.standing, standing);
         entry.standing = standing;
@@ -261,6 +290,8 @@ impl Relays {
             names: self.by_name.len(),
             timers: self.timers.len(),
             polls: self.polls,
+            bytes: self.budget.held(),
+            bytes_found: relays().map(DeviceRelay::bytes).sum(),
             most_commands: relays()
                 .map(DeviceRelay::commands_waiting)
                 .max()
@@ -277,5 +308,7 @@ pub(in crate::gateway) struct Load {
     pub(in crate::gateway) names: usize,
     pub(in crate::gateway) timers: usize,
     pub(in crate::gateway) polls: usize,
+    pub(in crate::gateway) bytes: usize,
+    pub(in crate::gateway) bytes_found: usize,
     pub(in crate::gateway) most_commands: usize,
 }

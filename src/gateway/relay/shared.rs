@@ -101,16 +101,45 @@ pub struct Shared {
     changes: u64,
     /// Keys that changed since the read that is under way began: it may be older than they are.
     since_read: Option<BTreeSet<Box<str>>>,
+    /// What `values` cost, in bytes, and keys in doubt that are gone.
+    values_cost: usize,
+    gone_cost: usize,
     /// Whether keys that assign packages were among those that changed.
     assignment: AssignmentChange,
+}
+
+/// What a key and its value cost, in bytes: with the trees around them, and should the key be in doubt.
+fn cost(key: &str, value: &RawValue) -> usize {
+    doubt_cost(key) + key.len() + value.get().len() + 96
+}
+
+/// What it costs that a key is in doubt, and that it has changed since a read began.
+fn doubt_cost(key: &str) -> usize {
+    2 * (key.len() + 64)
+}
+
+/// What it costs to keep these, in bytes.
+pub fn cost_of(values: &Values) -> usize {
+    values.iter().map(|(key, value)| cost(key, value)).sum()
 }
 
 impl Shared {
     /// The device has been told all of these, and nothing else.
     pub fn told(&mut self, values: Values) {
         self.note_assignment(&values);
-        self.values = values;
+        self.replace(values);
         self.in_doubt = BTreeMap::new();
+        self.gone_cost = 0;
+    }
+
+    fn replace(&mut self, values: Values) {
+        self.values_cost = cost_of(&values);
+        self.values = values;
+    }
+
+    /// What it all costs, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.values_cost + self.gone_cost
     }
 
     /// The device has been told all of these once more, while a notification may be on its way that tells
@@ -118,8 +147,9 @@ impl Shared {
     pub fn told_again(&mut self, values: Values) {
         self.note_assignment(&values);
         let on_its_way = std::mem::take(&mut self.in_doubt);
-        self.values = values;
+        self.replace(values);
         on_its_way.into_keys().for_each(|key| self.changed(key));
+        self.count_gone();
     }
 
     /// Notes which of these are not as they were, and which are gone, as far as they assign packages.
@@ -154,13 +184,15 @@ impl Shared {
         !self.in_doubt.is_empty()
     }
 
-    /// A poll brought this. False if there is no room for it: then a read must tell.
-    pub fn update(&mut self, update: Update) -> bool {
+    /// A poll brought this. False if there is no room for it, within `room` more bytes and the bounds of one device.
+    pub fn update(&mut self, update: Update, room: usize) -> bool {
         match update {
             Update::Set(values) => {
                 values.keys().for_each(|key| self.assignment.add(key));
                 if weight(&self.values) + weight(&values) > MOST_BYTES
                     || self.values.len() + values.len() > 2 * MOST_KEYS
+                    || self.in_doubt.len() + values.len() > 2 * MOST_KEYS
+                    || cost_of(&values) > room
                 {
                     return false;
                 }
@@ -210,13 +242,20 @@ impl Shared {
             .get(&key)
             .is_none_or(|old| !is_same(old, &value))
         {
-            self.values.insert(key.clone(), value);
+            self.values_cost += cost(&key, &value);
+            if let Some(old) = self.values.insert(key.clone(), value) {
+                self.values_cost = self.values_cost.saturating_sub(cost(&key, &old));
+            } else if self.in_doubt.contains_key(&key) {
+                self.gone_cost = self.gone_cost.saturating_sub(doubt_cost(&key));
+            }
             self.changed(key);
         }
     }
 
     fn delete(&mut self, key: Box<str>) {
-        if self.values.remove(&key).is_some() {
+        if let Some(old) = self.values.remove(&key) {
+            self.values_cost = self.values_cost.saturating_sub(cost(&key, &old));
+            self.gone_cost += doubt_cost(&key);
             self.changed(key);
         }
     }
@@ -228,6 +267,19 @@ impl Shared {
             newer.insert(key.clone());
         }
         self.in_doubt.insert(key, self.changes);
+    }
+
+    fn keep_doubts(&mut self, which: impl Fn(u64) -> bool) {
+        self.in_doubt.retain(|_, change| which(*change));
+        self.count_gone();
+    }
+
+    fn count_gone(&mut self) {
+        let gone = self
+            .in_doubt
+            .keys()
+            .filter(|key| !self.values.contains_key(*key));
+        self.gone_cost = gone.map(|key| doubt_cost(key)).sum();
     }
 
     /// The device may know nothing at all.
@@ -279,12 +331,12 @@ impl Shared {
 
     /// A notification that told changes up to this one has arrived.
     pub fn delivered(&mut self, change: u64) {
-        self.in_doubt.retain(|_, newest| *newest > change);
+        self.keep_doubts(|newest| newest > change);
     }
 
     /// Gives up telling this change, which fits no message.
     pub fn skip(&mut self, change: u64) {
-        self.in_doubt.retain(|_, newest| *newest != change);
+        self.keep_doubts(|newest| newest != change);
     }
 }
 

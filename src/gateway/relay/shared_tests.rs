@@ -11,7 +11,7 @@ fn told(json: &str) -> Shared {
 }
 
 fn update(shared: &mut Shared, body: &str) {
-    assert!(shared.update(Update::read(body.as_bytes()).unwrap()));
+    assert!(shared.update(Update::read(body.as_bytes()).unwrap(), usize::MAX));
 }
 
 fn next(shared: &Shared) -> Option<(u64, String)> {
@@ -131,7 +131,7 @@ fn what_does_not_fit_one_message_is_told_in_several() {
             (format!("key-{n}").into(), value)
         })
         .collect();
-    shared.update(Update::Set(whole.clone()));
+    shared.update(Update::Set(whole.clone()), usize::MAX);
     let mut heard = Values::new();
     let mut messages = 0;
     while let Some(composed) = shared.compose(200) {
@@ -253,7 +253,41 @@ fn what_is_kept_is_bounded() {
     let mut taken = 0;
     for n in 0..100 {
         let body = format!(r#"{{"k{n}":"{}"}}"#, "x".repeat(10_000));
-        taken += usize::from(shared.update(Update::read(body.as_bytes()).unwrap()));
+        taken += usize::from(shared.update(Update::read(body.as_bytes()).unwrap(), usize::MAX));
     }
     assert_eq!(taken, 26, "256 KiB and no more");
+}
+
+#[test]
+fn what_it_all_costs_is_known_after_every_change_and_bounds_it() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut shared = told(r#"{"a":1}"#);
+    let room = 20_000;
+    let mut refused = 0;
+    for round in 0..3000 {
+        let key = format!("key-{}", random.u8(..80));
+        match random.u8(..7) {
+            0 => shared.delivered(shared.changes().saturating_sub(random.u64(..9))),
+            1 => shared.skip(shared.changes()),
+            2 => update(&mut shared, &format!(r#"{{"deleted":["{key}"]}}"#)),
+            3 if round % 50 == 0 => shared.doubt_all(),
+            4 if round % 20 == 0 => {
+                shared.read_begins();
+                shared.read_ended(values(r#"{"a":1,"key-7":2}"#));
+            }
+            _ => {
+                let value = "v".repeat(random.usize(..400));
+                let body = format!(r#"{{"{key}":"{value}"}}"#);
+                let brought = Update::read(body.as_bytes()).unwrap();
+                let left = room - shared.bytes();
+                refused += usize::from(!shared.update(brought, left));
+            }
+        }
+        let gone = shared.in_doubt.keys();
+        let gone = gone.filter(|key| !shared.values.contains_key(*key));
+        let gone: usize = gone.map(|key| doubt_cost(key)).sum();
+        assert_eq!(shared.bytes(), cost_of(&shared.values) + gone);
+        assert!(shared.bytes() <= room);
+    }
+    assert!(refused > 100, "{refused}");
 }

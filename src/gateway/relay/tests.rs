@@ -27,6 +27,7 @@ struct World {
     /// When the device was heard last.
     heard: Instant,
     largest_payload: usize,
+    room: usize,
     effects: Vec<Effect>,
 }
 
@@ -67,6 +68,7 @@ impl World {
             counters: Counters::default(),
             heard: now,
             largest_payload: 1000,
+            room: usize::MAX,
             effects: Vec::new(),
         }
     }
@@ -80,6 +82,7 @@ impl World {
         let mut context = Context {
             settings: &self.settings,
             largest_payload: self.largest_payload,
+            room: self.room,
             pace: &mut self.pace,
             random: &mut || 0.5,
             heard: &|_| Some(heard),

@@ -57,10 +57,4 @@ impl Waking {
     pub fn next_timeout(&self) -> Option<Instant> {
         self.next.map(|(at, _)| at)
     }
-
-    /// How many wait.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.waiting.len()
-    }
 }

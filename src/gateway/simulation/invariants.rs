@@ -131,6 +131,8 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert_eq!(load.relays.relays, load.relays.names);
     assert!(load.relays.timers <= load.relays.relays);
     assert!(load.relays.polls <= settings.relay.max_polls);
+    assert_eq!(load.relays.bytes, load.relays.bytes_found);
+    assert!(load.relays.bytes <= settings.relay.bytes);
     // Each of the two polls that may be open can bring one more than makes polls wait.
     assert!(load.relays.most_commands <= 18);
     // What names a session must not outlive it.

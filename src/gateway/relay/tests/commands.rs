@@ -388,3 +388,24 @@ fn a_reply_of_the_gateways_own_that_thingsboard_did_not_take_is_given_again() {
     assert!(effects.contains(&again), "{effects:?}");
     assert_eq!(world.counters.commands_unanswered, 1, "counted once");
 }
+
+#[test]
+fn a_command_that_there_is_no_room_for_is_refused_and_recognised() {
+    let mut world = World::new();
+    world.register_commands(FIRST);
+    world.room = 200;
+    let effects = world.poll_brings(KIND, 1, &command(7));
+    assert_eq!(told(&effects).len(), 1, "less than that");
+    world.room = 100;
+    let effects = world.poll_brings(KIND, 2, &command(8));
+    let refusal = Effect::Refuse(8, refusal::Refusal::NoRoom);
+    assert!(effects.contains(&refusal), "{effects:?}");
+    assert_eq!(world.relay.commands_waiting(), 1);
+    world.room = 200;
+    let effects = world.event(|relay, now, _| relay.replied(now, 8, true));
+    assert_eq!(
+        told(&world.poll_brings(KIND, poll(&effects), &command(8))),
+        []
+    );
+    assert_eq!(world.counters.no_room, 1);
+}
