@@ -14,7 +14,7 @@
 
 use bytes::Bytes;
 use coaps_gateway::coap::{self, Code, Message, Token, Type};
-use coaps_gateway::config::{Limits, Ota, Relay};
+use coaps_gateway::config::{Calls, Limits, Ota, Relay};
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::dtls::engine::{self, Effect, Engine};
 use coaps_gateway::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
@@ -61,6 +61,7 @@ impl Pair {
             },
             provision: false,
             max_in_flight: 1024,
+            calls: Calls::default(),
             relay: Relay::default(),
             ota: Ota::default(),
         };
@@ -114,10 +115,7 @@ impl Pair {
             self.core.handle_timeout(self.now);
             while let Some(call) = self.core.poll_call() {
                 let body = self.answer(&call.request);
-                let completion = Completion {
-                    ticket: call.ticket,
-                    outcome: Ok(Answer { body }),
-                };
+                let completion = Completion::read(call.ticket, Ok(Answer { body }));
                 self.core.complete(self.now, completion);
             }
             while let Some(transmit) = self.core.poll_transmit() {

@@ -2,9 +2,11 @@
 //!
 //! 0: done. 1: a mistake, told on standard error as `error: …`. 2: the command line itself is wrong.
 
+mod arguments;
 mod certs;
 mod check;
 mod device;
+mod dumpable;
 mod fingerprint;
 mod healthcheck;
 mod serve;
@@ -177,7 +179,18 @@ impl<E: std::fmt::Display> From<E> for Failed {
 
 /// Reads the process's arguments and does what they say.
 pub fn main() -> ExitCode {
-    let outcome = match CommandLine::parse().command {
+    let command = arguments::parse().command;
+    match command {
+        // Nothing of these is a secret but what they make for trials, and they are for those who look inside.
+        Command::Demo(_) | Command::Simulator(_) => {}
+        Command::Run(_)
+        | Command::Check(_)
+        | Command::Healthcheck(_)
+        | Command::Fingerprint(_)
+        | Command::Certs(_)
+        | Command::Device(_) => dumpable::off(),
+    }
+    let outcome = match command {
         Command::Run(args) => run(&args),
         Command::Check(args) => check::check(args.config.as_deref(), &mut std::io::stdout().lock()),
         Command::Healthcheck(args) => {

@@ -55,13 +55,14 @@
 //! |---|---|---|
 //! | [`coap`] | what CoAP's bytes and times mean for one remote endpoint | shares |
 //! | [`shares`] | who may take how much of what all share | – |
-//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers, shares |
+//! | [`shown`] | what a message or a log line may show of others' text | – |
+//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers, shares, shown |
 //! | [`device`] | which certificate is which device | – |
-//! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device |
+//! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
 //! | [`gateway`] | joining them | the four above, config, udp, timers, shares, metrics, admin |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | metrics |
-//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream |
+//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream, shown |
 //! | [`reload`] | files read again while the gateway runs | config, device, dtls, gateway |
 //! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | – |
 //! | [`authority`] | a small CA for tests and trials | device, dtls |
@@ -79,7 +80,8 @@
 //! * Errors are by the decision their receiver takes; what a stranger sends is never an error but a
 //!   counter.
 //! * Every queue, table and body has a bound, and what is over it gets an answer or is counted.
-//! * Secrets have types whose `Debug` hides them; what devices or strangers choose is never logged raw.
+//! * Secrets have types whose `Debug` hides them; what devices or strangers choose is never logged raw, and no message
+//!   repeats a value that could be a secret: [`shown`] decides.
 
 #![allow(
     rustdoc::private_intra_doc_links,
@@ -106,6 +108,7 @@ pub mod logging;
 pub mod metrics;
 pub mod reload;
 pub mod shares;
+pub mod shown;
 pub mod simulator;
 pub mod timers;
 pub mod udp;

@@ -1,5 +1,7 @@
 //! Log lines on standard error, so that standard output stays for what a command answers.
 
+mod panics;
+
 use crate::config::{Log, LogFormat};
 use std::io::IsTerminal;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
@@ -12,7 +14,7 @@ use tracing_subscriber::{Layer, fmt};
 /// devices are served on.
 const WAITING_LINES: usize = 10_000;
 
-/// Starts logging for the whole process. Once; a second call is refused. What was logged is written
+/// Starts logging for the whole process, panics included. Once; a second call is refused. What was logged is written
 /// before the guard is gone: keep it to the end.
 pub fn init(log: &Log) -> Result<WorkerGuard, String> {
     let filter = filter(&log.level)?;
@@ -34,6 +36,7 @@ pub fn init(log: &Log) -> Result<WorkerGuard, String> {
         .with(layer.with_filter(filter))
         .try_init()
         .map_err(|error| format!("logging can't be started: {error}"))?;
+    panics::log();
     Ok(guard)
 }
 

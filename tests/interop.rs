@@ -1,6 +1,6 @@
 //! The programs people have at hand: libcoap's clients (OpenSSL and GnuTLS) and `openssl s_client`.
 //!
-//! Behind the feature `interop`, because they are no part of the Rust toolchain: `tests/run` installs them and turns
+//! Behind the feature `interop`, because they are no part of the Rust toolchain: `tests/interop/run` wants them and turns
 //! it on. A program that is missing fails the test, naming it.
 #![allow(
     clippy::unwrap_used,
@@ -478,7 +478,7 @@ impl WebServer {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .expect("openssl; tests/run installs it");
+            .expect("openssl; `tests/interop/run --install` installs it");
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = lines
             .map_while(Result::ok)

@@ -22,12 +22,13 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("udp", &[]),
     ("metrics", &[]),
     ("shares", &[]),
+    ("shown", &[]),
     // Rooms.
     ("coap", &["shares"]),
-    ("dtls", &["timers", "shares"]),
+    ("dtls", &["timers", "shares", "shown"]),
     ("device", &[]),
-    ("upstream", &["device"]),
-    ("config", &["coap", "dtls", "device", "upstream"]),
+    ("upstream", &["device", "shown"]),
+    ("config", &["coap", "dtls", "device", "upstream", "shown"]),
     (
         "gateway",
         &[
@@ -38,7 +39,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("reload", &["config", "device", "dtls", "gateway"]),
     ("admin", &["metrics"]),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
-    ("authority", &["device", "dtls"]),
+    ("authority", &["device", "dtls", "shown"]),
     ("simulator", &[]),
     // The process.
     ("logging", &["config"]),
@@ -76,6 +77,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
+    ("rustix", &["src/cli/dumpable.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
 ];
 

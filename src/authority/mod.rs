@@ -7,6 +7,7 @@ mod files;
 mod issue;
 
 use crate::device::CertificateId;
+use crate::shown::Shown;
 use issue::{Authority, Kind};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
@@ -53,20 +54,21 @@ pub struct Delivery {
 pub enum Error {
     /// Not usable as a file name and common name.
     #[error(
-        "{0:?} can't be a device's name here: 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or \
-         digit, and not \"ca\" or \"server\""
+        "{} can't be a device's name here: 1 to 64 letters, digits, '.', '_' and '-', beginning with a letter or \
+         digit, and not \"ca\" or \"server\"", Shown::misplaced(.0)
     )]
     DeviceName(String),
     /// The same device twice.
     #[error("the device {0:?} is asked for twice")]
     Twice(String),
     /// Neither a DNS name nor an IP address.
-    #[error("{0:?} is neither a DNS name nor an IP address")]
+    #[error("{} is neither a DNS name nor an IP address", Shown::misplaced(.0))]
     Host(String),
     /// Half of a pair is there.
     #[error(
         "{present} is there but {missing} is not; put it back, or remove {present} to have both made anew (a new CA knows \
-         none of the old one's certificates)"
+         none of the old one's certificates)",
+        present = Shown::path(present), missing = Shown::path(missing)
     )]
     Half {
         /// What is there.
@@ -76,14 +78,15 @@ pub enum Error {
     },
     /// There is no CA to sign with.
     #[error(
-        "there is no CA in {0} (ca.pem and ca.key); make one: coaps-gateway certs --out {0} --host NAME"
+        "there is no CA in {path} (ca.pem and ca.key); make one: coaps-gateway certs --out {path} --host NAME",
+        path = Shown::path(.0)
     )]
     NoAuthority(PathBuf),
     /// The device has a certificate already.
-    #[error("{0} is there already and is kept; register that one with --certificate {0}")]
+    #[error("{path} is there already and is kept; register that one with --certificate {path}", path = Shown::path(.0))]
     Present(PathBuf),
     /// The CA in the directory can't issue certificates.
-    #[error("{path}: {reason}")]
+    #[error("{}: {reason}", Shown::path(path))]
     Unusable {
         /// Which file.
         path: PathBuf,
@@ -91,7 +94,7 @@ pub enum Error {
         reason: String,
     },
     /// A file or directory can't be read or written.
-    #[error("{path}: {error}")]
+    #[error("{}: {error}", Shown::path(path))]
     File {
         /// Which one.
         path: PathBuf,

@@ -3,6 +3,7 @@
 use super::{CertsArgs, Failed, Outcome, now};
 use crate::authority::{Made, Order, make};
 use crate::device::Fingerprint;
+use crate::shown::Shown;
 use std::io::Write;
 use time::OffsetDateTime;
 
@@ -53,7 +54,7 @@ fn say_made(one: &Made, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
         "{what}  {}  {}",
-        one.certificate.display(),
-        one.private_key.display()
+        Shown::path(&one.certificate),
+        Shown::path(&one.private_key)
     )
 }

@@ -14,6 +14,7 @@ use super::{Failed, Outcome, certs, fingerprint, say, told};
 use crate::authority;
 use crate::config::{ListedDevice, RegistryFile, Warning, is_device_name};
 use crate::device::{CertificateId, Fingerprint};
+use crate::shown::Shown;
 use args::{AddArgs, DeviceCommand, RemoveArgs};
 use edit::NewDevice;
 use replace::Held;
@@ -78,7 +79,7 @@ impl<'f> Open<'f> {
 
     /// Replaces it, if its own reader finds no mistake in the new text, and `count` devices.
     fn replace(&self, after: &str, count: usize) -> Result<Vec<Warning>, Failed> {
-        let path = self.file.path().display();
+        let path = Shown::path(self.file.path());
         let (devices, warnings) = self.file.devices(after.as_bytes()).map_err(|mistakes| {
             let failed = told(mistakes);
             say("error", &format!("{path} is left as it was"));
@@ -98,14 +99,15 @@ impl<'f> Open<'f> {
     }
 
     fn edit_failed(&self, reason: String) -> Failed {
-        format!("{}: {reason}", self.file.path().display()).into()
+        format!("{}: {reason}", Shown::path(self.file.path())).into()
     }
 }
 
 fn add(args: &AddArgs, file: &RegistryFile, out: &mut impl Write) -> Outcome {
     if !is_device_name(&args.name) {
-        let right = "1 to 128 characters, no control characters, no space at either end";
-        return Err(format!("{:?} can't be a device's name: {right}", args.name).into());
+        let right = "1 to 128 characters, all of them visible, no space at either end";
+        let wrong = Shown::misplaced(&args.name);
+        return Err(format!("{wrong} can't be a device's name: {right}").into());
     }
     let (token_key, token) = token::read(&args.token)?;
     let mut claimed = match (&args.identity.certificate, args.identity.fingerprint) {
@@ -115,7 +117,7 @@ fn add(args: &AddArgs, file: &RegistryFile, out: &mut impl Write) -> Outcome {
     };
     let directory = replace::parent(file.path());
     fs::create_dir_all(directory)
-        .map_err(|error| format!("{} can't be made: {error}", directory.display()))?;
+        .map_err(|error| format!("{} can't be made: {error}", Shown::path(directory)))?;
     let open = Open::new(file)?;
     refuse_twice(&open, &args.name, &claimed)?;
 
@@ -150,10 +152,18 @@ fn add(args: &AddArgs, file: &RegistryFile, out: &mut impl Write) -> Outcome {
         say("warning", &warning.to_string());
     }
     if let Some(made) = made {
-        let (certificate, key) = (made.certificate.display(), made.private_key.display());
+        let (certificate, key) = (
+            Shown::path(&made.certificate),
+            Shown::path(&made.private_key),
+        );
         writeln!(out, "made   {certificate}  {key}")?;
     }
-    writeln!(out, "added  {:?} to {}", args.name, file.path().display())?;
+    writeln!(
+        out,
+        "added  {:?} to {}",
+        args.name,
+        Shown::path(file.path())
+    )?;
     let then = match token_key {
         "token_env" => THEN_WITH_VARIABLE,
         _ => THEN,
@@ -164,7 +174,7 @@ fn add(args: &AddArgs, file: &RegistryFile, out: &mut impl Write) -> Outcome {
 
 /// A name or certificate that is there already.
 fn refuse_twice(open: &Open<'_>, name: &str, claimed: &[Fingerprint]) -> Result<(), Failed> {
-    let path = open.file.path().display();
+    let path = Shown::path(open.file.path());
     if let Some(there) = open.devices.iter().find(|device| device.name == name) {
         return Err(format!(
             "there is a device named {name:?} already ({path}:{}); choose another name, or remove that one first: \
@@ -192,7 +202,7 @@ fn both(id: CertificateId) -> Vec<Fingerprint> {
 
 /// What the only certificate in a file is called.
 fn of_certificate(path: &Path) -> Result<CertificateId, Failed> {
-    let shown = path.display();
+    let shown = Shown::path(path);
     let all = fingerprint::read(path).map_err(|reason| format!("{shown}: {reason}"))?;
     match all.as_slice() {
         [only] if x509_parser::parse_x509_certificate(only).is_ok() => Ok(CertificateId::of(only)),
@@ -207,7 +217,7 @@ fn of_certificate(path: &Path) -> Result<CertificateId, Failed> {
 }
 
 fn remove(args: &RemoveArgs, file: &RegistryFile, out: &mut impl Write) -> Outcome {
-    let path = file.path().display();
+    let path = Shown::path(file.path());
     if !file.path().exists() {
         return Err(format!("{path} is not there: no device is registered").into());
     }
@@ -216,8 +226,8 @@ fn remove(args: &RemoveArgs, file: &RegistryFile, out: &mut impl Write) -> Outco
     let Some(text) = open.text().filter(|_| is_there) else {
         let count = open.devices.len();
         return Err(format!(
-            "there is no device named {:?} among the {count} in {path}; see coaps-gateway device list",
-            args.name
+            "there is no device named {} among the {count} in {path}; see coaps-gateway device list",
+            Shown::value(&args.name)
         )
         .into());
     };

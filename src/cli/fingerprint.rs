@@ -3,6 +3,7 @@
 use super::{Failed, Outcome, say};
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::credentials::certificates;
+use crate::shown::Shown;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub(super) fn fingerprint(files: &[PathBuf], out: &mut impl Write) -> Outcome {
                 }
             }
             Err(reason) => {
-                say("error", &format!("{}: {reason}", path.display()));
+                say("error", &format!("{}: {reason}", Shown::path(path)));
                 failed = true;
             }
         }
@@ -51,21 +52,21 @@ fn describe(path: &Path, der: &[u8], out: &mut impl Write) -> std::io::Result<bo
     let Ok((_, certificate)) = X509Certificate::from_der(der) else {
         say(
             "error",
-            &format!("{}: a certificate in it is malformed", path.display()),
+            &format!("{}: a certificate in it is malformed", Shown::path(path)),
         );
         return Ok(false);
     };
     let id = CertificateId::of(der);
     // Names are whatever the issuer let in; control characters would play tricks on a terminal.
-    let subject: String = certificate.subject().to_string().escape_debug().collect();
-    writeln!(out, "{}", path.display())?;
+    let subject = certificate.subject().to_string();
+    writeln!(out, "{}", Shown::path(path))?;
     writeln!(
         out,
         "  subject      {}",
         if subject.is_empty() {
-            "(empty)"
+            Shown::public("(empty)")
         } else {
-            &subject
+            Shown::public(&subject)
         }
     )?;
     writeln!(out, "  SHA-256      {}", Fingerprint::Sha256(id.sha256))?;

@@ -15,6 +15,8 @@ pub struct Counters {
     pub observe_ignored: u64,
     /// Duplicates of earlier messages.
     pub duplicates: u64,
+    /// Messages no longer remembered though a copy of them could still come: their endpoint has sent too many since.
+    pub messages_forgotten: u64,
     /// Empty Confirmable messages ("CoAP ping"), answered with a Reset.
     pub pings: u64,
     /// Acknowledgements, Resets and responses that match nothing.
@@ -25,11 +27,13 @@ pub struct Counters {
     pub retransmissions: u64,
     /// Confirmable messages of ours never acknowledged.
     pub given_up: u64,
-    /// Responses dropped because too many Confirmable messages were already under way.
+    /// Responses given up, or notifications not sent, because too many Confirmable messages were under way.
     pub queue_full: u64,
     /// Responses dropped because no Message ID was free.
     pub out_of_message_ids: u64,
-    /// Requests refused because the endpoint had too many open exchanges.
+    /// Requests that had to wait for others of their session to end.
+    pub requests_waited: u64,
+    /// Requests refused because the endpoint had too many open exchanges, and too many that wait.
     pub too_many_exchanges: u64,
     /// Responses that were too large for any transfer and became 5.00.
     pub response_too_large: u64,

@@ -20,8 +20,19 @@ fn reply(message_id: u16, payload: &'static [u8]) -> (Message, Vec<u8>) {
     (message, bytes)
 }
 
+fn key(message_id: u16) -> MessageKey {
+    MessageKey {
+        message_id,
+        hash: 0x5eed,
+    }
+}
+
+fn arrive(dedup: &mut Deduplication, now: Instant, kind: Type, key: MessageKey) -> Arrival {
+    dedup.arrive(now, kind, key, &token(), &mut Counters::default())
+}
+
 fn confirmable(dedup: &mut Deduplication, now: Instant, message_id: u16) -> Arrival {
-    dedup.arrive(now, Type::Confirmable, message_id, &token())
+    arrive(dedup, now, Type::Confirmable, key(message_id))
 }
 
 #[test]
@@ -36,7 +47,7 @@ fn a_duplicate_under_way_changes_nothing() {
 fn a_duplicate_after_an_empty_acknowledgement_is_acknowledged_again() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
-    dedup.acknowledged(7);
+    dedup.acknowledged(key(7));
     assert_eq!(confirmable(&mut dedup, now, 7), Arrival::AcknowledgeAgain);
 }
 
@@ -45,29 +56,103 @@ fn a_duplicate_of_what_was_answered_gets_the_same_bytes() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
     let (message, bytes) = reply(7, b"{\"client\":{}}");
-    dedup.replied(7, message.code, &bytes, &token());
+    dedup.replied(key(7), message.code, &bytes, &token());
     assert_eq!(confirmable(&mut dedup, now, 7), Arrival::Repeat(bytes));
 }
 
 #[test]
-fn a_message_id_is_free_again_after_its_lifetime() {
+fn another_message_with_the_same_message_id_is_new_and_both_are_recognised() {
     let (mut dedup, now) = (Deduplication::default(), start());
-    confirmable(&mut dedup, now, 7);
-    dedup.acknowledged(7);
-    let almost = now + EXCHANGE_LIFETIME - Duration::from_secs(1);
+    let (one, other) = (key(0), MessageKey { hash: 1, ..key(0) });
     assert_eq!(
-        confirmable(&mut dedup, almost, 7),
-        Arrival::AcknowledgeAgain
-    );
-    assert_eq!(
-        confirmable(&mut dedup, now + EXCHANGE_LIFETIME, 7),
+        arrive(&mut dedup, now, Type::Confirmable, one),
         Arrival::New
     );
+    assert_eq!(
+        arrive(&mut dedup, now, Type::Confirmable, other),
+        Arrival::New
+    );
+    dedup.replied(other, Code::CREATED, &[0x60, 0x41, 0, 0], &Token::default());
+    dedup.acknowledged(one);
+    let again = arrive(&mut dedup, now, Type::Confirmable, one);
+    assert_eq!(again, Arrival::AcknowledgeAgain);
+    let again = arrive(&mut dedup, now, Type::Confirmable, other);
+    assert!(matches!(again, Arrival::Repeat(_)));
+}
 
-    dedup.arrive(now, Type::NonConfirmable, 9, &token());
-    let again = |dedup: &mut Deduplication, at| dedup.arrive(at, Type::NonConfirmable, 9, &token());
-    assert_eq!(again(&mut dedup, now), Arrival::Ignore);
-    assert_eq!(again(&mut dedup, now + NON_LIFETIME), Arrival::New);
+#[test]
+fn a_message_is_forgotten_after_its_lifetime_and_not_before() {
+    let (mut dedup, now) = (Deduplication::default(), start());
+    let tick = Duration::from_secs(1) / TICKS;
+    for (message_id, kind, lifetime) in [
+        (1, Type::Confirmable, EXCHANGE_LIFETIME),
+        (2, Type::NonConfirmable, NON_LIFETIME),
+    ] {
+        let begin = now + Duration::from_millis(1003) * u32::from(message_id);
+        assert_eq!(
+            arrive(&mut dedup, begin, kind, key(message_id)),
+            Arrival::New
+        );
+        // Another, so that the end of this one is not the end of all.
+        let almost = begin + lifetime - Duration::from_millis(1);
+        assert_eq!(
+            confirmable(&mut dedup, almost, 1000 + message_id),
+            Arrival::New
+        );
+        assert_eq!(
+            arrive(&mut dedup, almost, kind, key(message_id)),
+            Arrival::Ignore
+        );
+        let over = begin + lifetime + tick;
+        assert_eq!(
+            arrive(&mut dedup, over, kind, key(message_id)),
+            Arrival::New
+        );
+        dedup = Deduplication::default();
+    }
+}
+
+/// The clock of the entries has 16 bits, and comes round every two hours.
+#[test]
+fn messages_are_remembered_as_long_in_a_session_of_days() {
+    let (mut dedup, mut now) = (Deduplication::default(), start());
+    for round in 0..3_000_u16 {
+        assert_eq!(confirmable(&mut dedup, now, round), Arrival::New);
+        dedup.acknowledged(key(round));
+        let later = now + Duration::from_secs(140);
+        assert_eq!(
+            confirmable(&mut dedup, later, round),
+            Arrival::AcknowledgeAgain
+        );
+        assert!(dedup.len() <= 3, "{} after {round}", dedup.len());
+        now = later;
+    }
+}
+
+#[test]
+fn sixteen_messages_a_second_are_all_recognised_until_their_lifetime_ends() {
+    let (mut dedup, begin) = (Deduplication::default(), start());
+    let mut counters = Counters::default();
+    let at = |number: u16| begin + Duration::from_secs(1) * u32::from(number) / 16;
+    for number in 0..10_000 {
+        let now = at(number);
+        assert_eq!(confirmable(&mut dedup, now, number), Arrival::New);
+        dedup.replied(
+            key(number),
+            Code::CREATED,
+            &[0x60, 0x41, 0, 0],
+            &Token::default(),
+        );
+        let oldest = number.saturating_sub(16 * 246);
+        let copy = dedup.arrive(now, Type::Confirmable, key(oldest), &token(), &mut counters);
+        assert!(matches!(copy, Arrival::Repeat(_)), "{oldest} at {number}");
+    }
+    assert_eq!(counters.messages_forgotten, 0);
+    let known = dedup.known.as_ref().unwrap();
+    let bytes = known.entries.capacity() * size_of::<Entry>()
+        + known.message_ids.capacity() * size_of::<u16>()
+        + known.replies.capacity();
+    assert!(bytes <= 48 * 1024, "{bytes}");
 }
 
 #[test]
@@ -75,26 +160,28 @@ fn an_expired_endpoint_holds_nothing() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
     let (message, bytes) = reply(7, b"{}");
-    dedup.replied(7, message.code, &bytes, &token());
+    dedup.replied(key(7), message.code, &bytes, &token());
     let at = dedup.empty_at().unwrap();
     assert_eq!(at, now + EXCHANGE_LIFETIME);
     dedup.expire(at - Duration::from_millis(1));
     assert_eq!(dedup.len(), 1);
     dedup.expire(at);
     assert!(dedup.is_empty() && dedup.empty_at().is_none());
-    assert_eq!(dedup.entries.capacity(), 0);
 }
 
 #[test]
 fn memory_is_bounded_and_what_is_in_progress_stays() {
     let (mut dedup, now) = (Deduplication::default(), start());
+    let mut counters = Counters::default();
     confirmable(&mut dedup, now, 0);
     for message_id in 1..5_000 {
-        assert_eq!(confirmable(&mut dedup, now, message_id), Arrival::New);
+        let kind = Type::Confirmable;
+        let arrival = dedup.arrive(now, kind, key(message_id), &token(), &mut counters);
+        assert_eq!(arrival, Arrival::New);
         let (message, bytes) = reply(message_id, &[b'x'; 1000]);
-        dedup.replied(message_id, message.code, &bytes, &token());
+        dedup.replied(key(message_id), message.code, &bytes, &token());
         assert!(dedup.len() <= MAX_MESSAGES);
-        assert!(dedup.reply_bytes <= MAX_REPLY_BYTES);
+        assert!(dedup.reply_bytes() <= MAX_REPLY_BYTES);
     }
     assert_eq!(confirmable(&mut dedup, now, 0), Arrival::Ignore);
     assert!(matches!(
@@ -104,20 +191,21 @@ fn memory_is_bounded_and_what_is_in_progress_stays() {
     assert_eq!(
         confirmable(&mut dedup, now, 4_900),
         Arrival::Ignore,
-        "its Message ID is remembered longer than its reply"
+        "a message is remembered longer than its reply"
     );
+    assert_eq!(counters.messages_forgotten, 5_000 - 4096);
 }
 
 /// A device at one message in ten seconds has 25 of these at any time.
 #[test]
-fn a_remembered_telemetry_message_is_one_small_entry_and_no_heap() {
-    assert!(size_of::<Entry>() <= 48, "{}", size_of::<Entry>());
+fn a_remembered_telemetry_message_is_one_small_entry_and_nothing_else() {
+    assert_eq!(size_of::<Entry>(), 8);
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
     let created = Response::new(Code::CREATED);
     let message = created.into_message(Type::Acknowledgement, 7, token());
     let bytes = message.encode(1152).unwrap();
-    dedup.replied(7, message.code, &bytes, &token());
+    dedup.replied(key(7), message.code, &bytes, &token());
     assert_eq!(dedup.reply_bytes(), 0);
     assert_eq!(confirmable(&mut dedup, now, 7), Arrival::Repeat(bytes));
 }

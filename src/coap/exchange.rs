@@ -11,6 +11,7 @@
 use super::block::Block;
 use super::block2::Wish;
 use super::body::{Bodies, Key};
+use super::deduplication::MessageKey;
 use super::message::{Token, Type};
 use super::option::Received;
 use super::request::{Method, Response};
@@ -104,8 +105,8 @@ impl Asked {
 pub struct Exchange {
     /// Its name.
     pub id: ExchangeId,
-    /// The request's Message ID.
-    pub message_id: u16,
+    /// The message that carries the request.
+    pub message: MessageKey,
     /// The request's token.
     pub token: Token,
     /// No-Response of the request (RFC 7967).
@@ -121,7 +122,7 @@ impl Exchange {
     pub fn open(
         id: ExchangeId,
         kind: Type,
-        message_id: u16,
+        message: MessageKey,
         token: Token,
         no_response: u8,
         asked: Asked,
@@ -135,7 +136,7 @@ impl Exchange {
         };
         Exchange {
             id,
-            message_id,
+            message,
             token,
             no_response,
             asked,

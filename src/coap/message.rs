@@ -4,13 +4,17 @@
 //! everything the RFC calls a message format error is decided here, and so is what a format error
 //! means for its sender: a malformed Confirmable message is rejected with a Reset, any other is
 //! ignored (§4.2, §4.3).
+//!
+//! With one exception: an Acknowledgement acknowledges the message it names, whatever else it carries. There are
+//! clients that put a code, a token or their next request into it, and it comes in an authenticated session.
 
 use super::code::{Class, Code};
 use bytes::Bytes;
 use coap_lite::{CoapOption, MessageClass, MessageType, Packet};
 use std::fmt;
 
-/// Options of one message. A request has a dozen; a datagram could hold 60,000, each of which costs.
+/// Options of one message. A request has a dozen; a datagram could hold 60,000, each of which costs. So they are
+/// counted before they are decoded.
 const MAX_OPTIONS: usize = 64;
 
 /// Message types (RFC 7252 §3).
@@ -87,6 +91,11 @@ pub enum Undecodable {
         /// From the four header bytes, which were readable.
         message_id: u16,
     },
+    /// An Acknowledgement with something malformed in it: it acknowledges all the same.
+    Acknowledgement {
+        /// The message of ours that it names.
+        message_id: u16,
+    },
     /// Anything else: silence (RFC 7252 §4.3; §3 for unknown versions).
     Ignore,
 }
@@ -122,22 +131,27 @@ impl Message {
         let message_id = u16::from_be_bytes([id_high, id_low]);
         let malformed = match kind {
             Type::Confirmable => Undecodable::Reject { message_id },
-            Type::NonConfirmable | Type::Acknowledgement | Type::Reset => Undecodable::Ignore,
+            Type::Acknowledgement => Undecodable::Acknowledgement { message_id },
+            Type::NonConfirmable | Type::Reset => Undecodable::Ignore,
         };
 
         let code = Code(code);
         let allowed = match code.class() {
             // §4.1: an Empty message is four bytes; §4.3: it is never Non-confirmable.
             Class::Empty => datagram.len() == 4 && kind != Type::NonConfirmable,
-            // Table 1: requests and responses never ride on a Reset, requests never on an ACK.
-            Class::Request => matches!(kind, Type::Confirmable | Type::NonConfirmable),
-            Class::Response => kind != Type::Reset,
+            // Table 1: requests and responses never ride on a Reset. Nor should requests on an ACK, but go-coap
+            // acknowledges a notification's first block by its request for the next.
+            Class::Request | Class::Response => kind != Type::Reset,
             Class::Reserved => false,
         };
         if !allowed {
             return Err(malformed);
         }
 
+        let token_length = usize::from(first & 0b1111);
+        if !datagram.get(4 + token_length..).is_some_and(has_form) {
+            return Err(malformed);
+        }
         let packet = Packet::from_bytes(datagram).map_err(|_| malformed)?;
         let token = Token::new(packet.get_token()).ok_or(malformed)?;
         let mut options = Vec::with_capacity(packet.options().len());
@@ -145,15 +159,6 @@ impl Message {
             for value in values {
                 options.push((*number, Bytes::copy_from_slice(value)));
             }
-        }
-        if options.len() > MAX_OPTIONS {
-            return Err(malformed);
-        }
-        // §3: a payload marker followed by nothing is a format error. coap-lite takes it for the end
-        // of the options; the byte is there if the parts are one short of the datagram.
-        let without_payload = 4 + token.as_bytes().len() + encoded_length(&options);
-        if packet.payload.is_empty() && datagram.len() != without_payload {
-            return Err(malformed);
         }
         Ok(Message {
             kind,
@@ -186,22 +191,39 @@ impl Message {
     }
 }
 
-/// How many bytes these options take, deltas and lengths included (RFC 7252 §3.1).
-fn encoded_length(options: &[(u16, Bytes)]) -> usize {
-    let extension = |value: usize| match value {
-        0..=12 => 0,
-        13..=268 => 1,
-        _ => 2,
+/// Whether what follows the token has the form of RFC 7252 §3.1: [`MAX_OPTIONS`] options at most, then nothing, or a
+/// payload marker with a payload. coap-lite takes a marker that nothing follows for the end of the options.
+fn has_form(mut rest: &[u8]) -> bool {
+    let extension = |nibble: u8| match nibble {
+        13 => 1,
+        14 => 2,
+        _ => 0,
     };
-    let mut previous = 0;
-    options
-        .iter()
-        .map(|(number, value)| {
-            let delta = usize::from(number.saturating_sub(previous));
-            previous = *number;
-            1 + extension(delta) + extension(value.len()) + value.len()
-        })
-        .sum()
+    for _ in 0..=MAX_OPTIONS {
+        let (first, behind) = match rest {
+            [] => return true,
+            [0xff, payload @ ..] => return !payload.is_empty(),
+            [first, behind @ ..] => (*first, behind),
+        };
+        let (delta, length) = (first >> 4, first & 0b1111);
+        if delta == 15 || length == 15 {
+            return false;
+        }
+        let Some(behind) = behind.get(extension(delta)..) else {
+            return false;
+        };
+        let length = match (length, behind) {
+            (13, [more, ..]) => 13 + usize::from(*more) + 1,
+            (14, [high, low, ..]) => 269 + usize::from(u16::from_be_bytes([*high, *low])) + 2,
+            (13 | 14, _) => return false,
+            _ => usize::from(length),
+        };
+        let Some(behind) = behind.get(length..) else {
+            return false;
+        };
+        rest = behind;
+    }
+    false
 }
 
 #[cfg(test)]
@@ -217,6 +239,7 @@ mod tests {
     }
 
     const REJECT: Undecodable = Undecodable::Reject { message_id: 0x7d34 };
+    const ACKNOWLEDGES: Undecodable = Undecodable::Acknowledgement { message_id: 0x7d34 };
 
     /// RFC 7252, appendix A, figure 16: a CON GET /temperature and its piggybacked 2.05 "22.3 C".
     #[test]
@@ -272,7 +295,7 @@ mod tests {
         ] {
             let mut datagram = bytes(&format!("40 {malformed}"));
             assert_eq!(Message::decode(&datagram), Err(REJECT), "{malformed}");
-            for first in [0x50, 0x60, 0x70] {
+            for first in [0x50, 0x70] {
                 datagram[0] = first;
                 assert_eq!(
                     Message::decode(&datagram),
@@ -280,6 +303,8 @@ mod tests {
                     "{malformed}"
                 );
             }
+            datagram[0] = 0x60;
+            assert_eq!(Message::decode(&datagram), Err(ACKNOWLEDGES), "{malformed}");
         }
     }
 
@@ -298,14 +323,78 @@ mod tests {
     }
 
     #[test]
-    fn requests_do_not_ride_on_acknowledgements_nor_anything_on_resets() {
-        for datagram in ["60 01 7d34", "70 01 7d34", "70 45 7d34", "50 00 7d34"] {
+    fn nothing_rides_on_resets_and_empty_messages_are_never_non_confirmable() {
+        for datagram in ["70 01 7d34", "70 45 7d34", "50 00 7d34"] {
             assert_eq!(
                 Message::decode(&bytes(datagram)),
                 Err(Undecodable::Ignore),
                 "{datagram}"
             );
         }
+    }
+
+    /// As go-coap sends it: the request for the next block of a notification.
+    #[test]
+    fn an_acknowledgement_may_carry_a_request() {
+        let message = Message::decode(&bytes("62 01 7d34 a1a2 d1 0a 16")).unwrap();
+        assert_eq!(
+            (message.kind, message.code),
+            (Type::Acknowledgement, Code::GET)
+        );
+        assert_eq!(message.options, [(23, Bytes::from_static(&[0x16]))]);
+    }
+
+    /// A datagram of 60,000 empty options would cost five milliseconds.
+    #[test]
+    fn options_are_counted_before_they_are_decoded() {
+        let with = |options: usize| {
+            let mut datagram = bytes("40 01 7d34");
+            datagram.extend(std::iter::repeat_n(0, options));
+            Message::decode(&datagram).map(|message| message.options.len())
+        };
+        assert_eq!(with(MAX_OPTIONS), Ok(MAX_OPTIONS));
+        assert_eq!(with(MAX_OPTIONS + 1), Err(REJECT));
+        // What is behind the first 65 is not even looked at, or this would take minutes.
+        let mut datagram = bytes("40 01 7d34");
+        datagram.extend(vec![0; 60_000]);
+        for _ in 0..100_000 {
+            assert_eq!(Message::decode(&datagram), Err(REJECT));
+        }
+    }
+
+    /// The form is judged here, so nothing that coap-lite would take must be refused, or the other way round.
+    #[test]
+    fn what_has_form_is_what_coap_lite_takes() {
+        let mut random = fastrand::Rng::with_seed(4);
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..200_000 {
+            let rest: Vec<u8> = (0..random.usize(0..24))
+                .map(|_| match random.u8(0..6) {
+                    0 => 0xff,
+                    1 => random.u8(..),
+                    _ => random.u8(0..0xf0) & 0x3f,
+                })
+                .collect();
+            let mut datagram = bytes("40 01 7d34");
+            datagram.extend(&rest);
+            let marker_alone = Packet::from_bytes(&datagram).is_ok_and(|packet| {
+                packet.payload.is_empty() && rest.last() == Some(&0xff) && {
+                    let without = &datagram[..datagram.len() - 1];
+                    Packet::from_bytes(without).is_ok_and(|other| other == packet)
+                }
+            });
+            let lite = Packet::from_bytes(&datagram).is_ok() && !marker_alone;
+            assert_eq!(Message::decode(&datagram).is_ok(), lite, "{rest:02x?}");
+            if lite {
+                taken += 1;
+            } else {
+                refused += 1;
+            }
+        }
+        assert!(
+            taken > 1000 && refused > 1000,
+            "{taken} taken, {refused} refused"
+        );
     }
 
     #[test]

@@ -29,9 +29,10 @@
 //!     ├─ malformed and Confirmable ──▶ RST                                  (§4.2)
 //!     ├─ empty Confirmable ("ping") ──▶ RST                                 (§4.3)
 //!     ├─ ACK or RST ──▶ ends the Confirmable message of ours it names       (§4.2)
+//!     │    └─ ACK with a request in it (go-coap) ──▶ that is answered, as if Non-confirmable
 //!     ├─ a response ──▶ nobody asked: RST if Confirmable, else silence      (§4.2, §4.3)
 //!     └─ a request
-//!         │ duplicate? (§4.5)
+//!         │ a copy, byte for byte? (§4.5)
 //!         ├─ of one in progress ──▶ nothing
 //!         ├─ of one acknowledged ──▶ the empty ACK again
 //!         ├─ of one answered on its ACK ──▶ the same ACK again; if that was a block of a
@@ -42,17 +43,21 @@
 //!         ├─ a later block of a response that is held ──▶ that block
 //!         ├─ a block of a body, and more are to come ──▶ 2.31
 //!         ▼
-//!      an exchange opens; the request goes to the gateway
+//!      an exchange opens
+//!         ├─ max_exchanges are open ──▶ it waits for one to end, or 5.03 with Max-Age
+//!      the request goes to the gateway
 //!         ├─ answered within piggyback_timeout ──▶ on the ACK                (§5.2.1)
 //!         ├─ piggyback_timeout ──▶ empty ACK, then, once answered,
 //!         │                        a Confirmable message of our own          (§5.2.2)
 //!         │                          ├─ ACK or RST ──▶ done
+//!         │                          ├─ sent twice, and the client sends requests and
+//!         │                          │  acknowledges no response ──▶ given up
 //!         │                          └─ MAX_RETRANSMIT ──▶ given up          (§4.2)
 //!         └─ Non-confirmable ──▶ a Non-confirmable response                  (§5.2.3)
 //! ```
 //!
 //! What was answered is remembered for EXCHANGE_LIFETIME (247 s) or NON_LIFETIME (145 s, §4.8.2), so
-//! that no message becomes a second request; then the endpoint holds no heap at all, unless its client
+//! that no message becomes a second request, as long as a client sends no more than 4,096 in that time; then the endpoint holds no heap at all, unless its client
 //! observes or bodies are under way.
 //!
 //! # The life of a body
@@ -103,8 +108,8 @@
 //!     ├─ sent as a Non-confirmable message ──▶ done                         Delivered
 //!     │
 //!     │ registered with a Confirmable request
-//!     ├─ NSTART messages are outstanding ──▶ stays pending till one is not  (RFC 7252 §4.7)
-//!     │    then: responses that wait, relations in turn, a ping
+//!     ├─ NSTART of this relation are outstanding ──▶ stays pending till one is not  (RFC 7252 §4.7)
+//!     │    then: relations in turn, a ping
 //!     ▼
 //!  in flight, with the next sequence number (§4.4): all of it, or block 0 (RFC 7959 §2.6)
 //!     ├─ ACK ──▶ done                                                       Delivered
@@ -158,14 +163,18 @@ pub struct Parameters {
     pub ack_random_factor: f32,
     /// MAX_RETRANSMIT.
     pub max_retransmit: u8,
-    /// NSTART: how many Confirmable messages of ours may be outstanding, 1 or more.
+    /// NSTART: how many Confirmable messages of one observation may be outstanding, 1 or more.
     pub nstart: usize,
+    /// Requests of one endpoint that are worked on at once, 1 or more.
+    pub max_exchanges: usize,
+    /// Requests of one endpoint that may wait until they are.
+    pub queue: usize,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// The largest body of a response or notification, in bytes.
     pub max_response_body: usize,
     /// Bytes of bodies that may be held at once for all endpoints together: those that come in
-    /// blocks, and those that go.
+    /// blocks, and those that go; requests that wait, too.
     pub body_bytes: usize,
 }
 
@@ -177,6 +186,8 @@ impl Default for Parameters {
             ack_random_factor: 1.5,
             max_retransmit: 4,
             nstart: 1,
+            max_exchanges: 16,
+            queue: 1024,
             max_body: 64 * 1024,
             max_response_body: 256 * 1024,
             body_bytes: 64 * 1024 * 1024,

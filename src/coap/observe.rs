@@ -5,6 +5,7 @@
 
 pub mod relation;
 
+use super::deduplication::MessageKey;
 use super::message::{Token, Type};
 use super::request::Response;
 use relation::Relation;
@@ -105,11 +106,11 @@ impl Observations {
         now: Instant,
         token: Token,
         confirmable: bool,
-        message_id: u16,
+        message: MessageKey,
     ) -> Option<ObservationId> {
         let mut relations = self.relations.iter_mut();
         if let Some(relation) = relations.find(|one| one.token() == token) {
-            relation.register(now, confirmable, message_id);
+            relation.register(now, confirmable, message);
             return Some(relation.id());
         }
         if self.relations.len() >= MAX_OBSERVATIONS {
@@ -122,7 +123,7 @@ impl Observations {
         let first_number = ended
             .and_then(|ended| ended.number_after(token))
             .unwrap_or(0);
-        let relation = Relation::new(now, id, token, confirmable, message_id, first_number);
+        let relation = Relation::new(now, id, token, confirmable, message, first_number);
         self.relations.push(relation);
         Some(id)
     }
@@ -139,15 +140,19 @@ impl Observations {
         Some(removed)
     }
 
-    /// Which relation is to be notified next, and how; `room` is whether a Confirmable message may
-    /// go out.
-    pub fn next(&self, now: Instant, room: bool) -> Option<(ObservationId, Type)> {
+    /// Which relation is to be notified next, and how; `room` is whether a Confirmable message of it
+    /// may go out.
+    pub fn next(
+        &self,
+        now: Instant,
+        room: impl Fn(ObservationId) -> bool,
+    ) -> Option<(ObservationId, Type)> {
         let paced = self.paced_until(now).is_some();
         let mut ready = self.relations.iter().filter(|one| one.is_ready());
         ready.find_map(|relation| {
             let kind = relation.kind_at(now);
             let may_go = match kind {
-                Type::Confirmable => room,
+                Type::Confirmable => room(relation.id()),
                 Type::NonConfirmable | Type::Acknowledgement | Type::Reset => !paced,
             };
             may_go.then_some((relation.id(), kind))
@@ -186,17 +191,10 @@ impl Observations {
     }
 
     /// The relation registered by this message, if it has been notified since.
-    pub fn notified_since(&self, message_id: u16) -> Option<ObservationId> {
+    pub fn notified_since(&self, message: MessageKey) -> Option<ObservationId> {
         let mut relations = self.relations.iter();
-        let relation = relations.find(|one| one.notified_since(message_id))?;
+        let relation = relations.find(|one| one.notified_since(message))?;
         Some(relation.id())
-    }
-
-    /// A new request has this Message ID: no duplicate of an older one can come any more.
-    pub fn message_id_taken(&mut self, message_id: u16) {
-        for relation in &mut self.relations {
-            relation.message_id_taken(message_id);
-        }
     }
 
     /// How many relations there are.

@@ -1,10 +1,17 @@
 use super::*;
-use crate::coap::deduplication::EXCHANGE_LIFETIME;
+use crate::coap::deduplication::{EXCHANGE_LIFETIME, MessageKey};
 use bytes::Bytes;
 
 fn start() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
     Instant::now()
+}
+
+fn by(message_id: u16) -> MessageKey {
+    MessageKey {
+        message_id,
+        hash: 0,
+    }
 }
 
 fn token(byte: u8) -> Token {
@@ -27,7 +34,7 @@ fn seconds(seconds: f64) -> Duration {
 fn the_messages_of_the_rfcs_first_example_are_made() {
     let mut observations = Observations::default();
     let id = observations
-        .register(start(), token(0x4a), false, 0x1633)
+        .register(start(), token(0x4a), false, by(0x1633))
         .unwrap();
     let relation = observations.get_mut(id).unwrap();
     let bytes = |kind, message_id, sequence_number, relation: &Relation| {
@@ -71,7 +78,7 @@ fn each_relation_counts_from_0_in_24_bits() {
     let mut observations = Observations::default();
     for number in [1, 2] {
         let id = observations
-            .register(start(), token(number), true, 7)
+            .register(start(), token(number), true, by(7))
             .unwrap();
         let relation = observations.get_mut(id).unwrap();
         assert_eq!(relation.allot_sequence_number(), 0);
@@ -86,9 +93,9 @@ fn each_relation_counts_from_0_in_24_bits() {
 #[test]
 fn a_token_names_one_relation_however_often_it_is_registered() {
     let (mut observations, now) = (Observations::default(), start());
-    let first = observations.register(now, token(1), true, 7).unwrap();
+    let first = observations.register(now, token(1), true, by(7)).unwrap();
     assert_eq!(
-        observations.register(now, token(1), false, 8),
+        observations.register(now, token(1), false, by(8)),
         Some(first),
         "renewed"
     );
@@ -96,7 +103,7 @@ fn a_token_names_one_relation_however_often_it_is_registered() {
         observations.get_mut(first).unwrap().kind(),
         Type::NonConfirmable
     );
-    let second = observations.register(now, token(2), true, 9).unwrap();
+    let second = observations.register(now, token(2), true, by(9)).unwrap();
     assert_ne!(first, second);
     assert_eq!(observations.len(), 2);
     assert_eq!(observations.of_token(&token(2)), Some(second));
@@ -107,11 +114,11 @@ fn a_token_names_one_relation_however_often_it_is_registered() {
 fn relations_are_bounded_and_their_names_are_not_reused() {
     let (mut observations, now) = (Observations::default(), start());
     let names: Vec<_> = (0..10)
-        .filter_map(|number| observations.register(now, token(number), true, 7))
+        .filter_map(|number| observations.register(now, token(number), true, by(7)))
         .collect();
     assert_eq!(names.len(), MAX_OBSERVATIONS);
     observations.remove(names[0]).unwrap();
-    let another = observations.register(now, token(9), true, 7).unwrap();
+    let another = observations.register(now, token(9), true, by(7)).unwrap();
     assert!(!names.contains(&another));
     for name in names.into_iter().skip(1).chain([another]) {
         observations.remove(name).unwrap();
@@ -130,7 +137,7 @@ fn sent_by(observations: &mut Observations, ids: &[ObservationId], offered: &[f6
             let relation = observations.get_mut(*id).unwrap();
             relation.renew(notification(1), false);
         }
-        while let Some((id, kind)) = observations.next(now, true) {
+        while let Some((id, kind)) = observations.next(now, |_| true) {
             assert_eq!(kind, Type::NonConfirmable);
             observations.took_its_turn(now, id, kind);
             let relation = observations.get_mut(id).unwrap();
@@ -144,7 +151,9 @@ fn sent_by(observations: &mut Observations, ids: &[ObservationId], offered: &[f6
 #[test]
 fn non_confirmable_notifications_go_out_four_at_once_and_then_one_in_three_seconds() {
     let mut observations = Observations::default();
-    let id = observations.register(start(), token(1), false, 7).unwrap();
+    let id = observations
+        .register(start(), token(1), false, by(7))
+        .unwrap();
     let offered = [0.0, 0.0, 0.0, 0.0, 0.0, 2.9, 3.0, 3.1, 5.9, 6.0, 100.0];
     let sent = sent_by(&mut observations, &[id], &offered);
     assert_eq!(sent, [0.0, 0.0, 0.0, 0.0, 3.0, 6.0, 100.0]);
@@ -155,7 +164,7 @@ fn non_confirmable_notifications_go_out_four_at_once_and_then_one_in_three_secon
 fn the_pace_is_the_clients_and_its_relations_take_turns() {
     let (mut observations, now) = (Observations::default(), start());
     let ids: Vec<_> = (0..3)
-        .filter_map(|number| observations.register(now, token(number), false, 7))
+        .filter_map(|number| observations.register(now, token(number), false, by(7)))
         .collect();
     let offered = [0.0, 0.0, 3.0, 6.0, 9.0];
     let sent = sent_by(&mut observations, &ids, &offered);
@@ -167,29 +176,32 @@ fn the_pace_is_the_clients_and_its_relations_take_turns() {
 #[test]
 fn what_the_pace_holds_back_has_a_time() {
     let (mut observations, now) = (Observations::default(), start());
-    let id = observations.register(now, token(1), false, 7).unwrap();
+    let id = observations.register(now, token(1), false, by(7)).unwrap();
     for _ in 0..5 {
         assert_eq!(observations.next_timeout(now), None);
         observations
             .get_mut(id)
             .unwrap()
             .renew(notification(1), false);
-        if observations.next(now, false).is_some() {
+        if observations.next(now, |_| false).is_some() {
             observations.took_its_turn(now, id, Type::NonConfirmable);
             let relation = observations.get_mut(id).unwrap();
             relation.sent_non_confirmable(now, 1);
         }
     }
     assert_eq!(observations.next_timeout(now), Some(now + PACE));
-    assert_eq!(observations.next(now + PACE - seconds(0.001), true), None);
-    assert!(observations.next(now + PACE, true).is_some());
+    assert_eq!(
+        observations.next(now + PACE - seconds(0.001), |_| true),
+        None
+    );
+    assert!(observations.next(now + PACE, |_| true).is_some());
 }
 
 /// RFC 7641 §4.5.
 #[test]
 fn once_in_24_hours_a_notification_is_confirmable_though_the_registration_was_not() {
     let (mut observations, now) = (Observations::default(), start());
-    let id = observations.register(now, token(1), false, 7).unwrap();
+    let id = observations.register(now, token(1), false, by(7)).unwrap();
     let relation = observations.get_mut(id).unwrap();
     let day = Duration::from_secs(24 * 3600);
     assert_eq!(
@@ -201,7 +213,7 @@ fn once_in_24_hours_a_notification_is_confirmable_though_the_registration_was_no
     relation.sent_confirmable(now + day);
     assert_eq!(relation.kind_at(now + day), Type::NonConfirmable);
     assert_eq!(relation.kind_at(now + day * 2), Type::Confirmable);
-    observations.register(now + day * 2, token(1), false, 8);
+    observations.register(now + day * 2, token(1), false, by(8));
     let relation = observations.get_mut(id).unwrap();
     assert_eq!(relation.kind_at(now + day * 2), Type::NonConfirmable);
 }
@@ -209,7 +221,7 @@ fn once_in_24_hours_a_notification_is_confirmable_though_the_registration_was_no
 #[test]
 fn the_last_eight_messages_are_remembered_as_long_as_their_ids_are_theirs() {
     let (mut observations, now) = (Observations::default(), start());
-    let id = observations.register(now, token(1), false, 7).unwrap();
+    let id = observations.register(now, token(1), false, by(7)).unwrap();
     for message_id in 0..10 {
         let relation = observations.get_mut(id).unwrap();
         relation.remember(now, Type::NonConfirmable, message_id);
@@ -225,7 +237,7 @@ fn the_last_eight_messages_are_remembered_as_long_as_their_ids_are_theirs() {
 #[test]
 fn a_relation_holds_two_contents_at_most() {
     let (mut observations, now) = (Observations::default(), start());
-    let id = observations.register(now, token(1), true, 7).unwrap();
+    let id = observations.register(now, token(1), true, by(7)).unwrap();
     let relation = observations.get_mut(id).unwrap();
     assert!(!relation.renew(notification(1), false));
     relation.sent_confirmable(now);

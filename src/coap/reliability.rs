@@ -2,25 +2,33 @@
 //!
 //! ```text
 //! Waiting ──▶ Outstanding ──▶ (retransmitted up to MAX_RETRANSMIT times) ──▶ given up
-//!    │          │  └─────────▶ acknowledged or reset
+//!    │          │  ├─────────▶ acknowledged or reset
+//!    │          │  └─────────▶ (a response its client has gone past) ──▶ given up
 //!    │          └──▶ (superseded: other bytes, the same count and timeout)
 //!    └──▶ (behind others for MAX_TRANSMIT_WAIT) ──▶ given up
 //! ```
 //!
-//! Only responses wait here. Notifications and pings are made when nothing waits and NSTART has room
-//! ([`Outgoing::has_room`]): until then a notification may be replaced by a newer one.
+//! NSTART bounds what we begin, notifications and pings (§4.7). It holds for what must come in order, which is one
+//! observation: what is not acknowledged there holds back nothing of another. Responses end what the client has begun,
+//! and wait neither for one another nor for anything else. What bounds them is [`MAX_RESPONSE_BYTES`]; and a client that
+//! sends further requests while it acknowledges no response at all has gone past those it was sent: each is sent twice,
+//! not five times.
 //!
-//! NSTART keeps what is behind an unacknowledged message waiting. Were there no end to that, a peer
-//! that has gone would be sent one message after the other, 93 seconds each, and their memory held.
+//! Notifications and pings are made when they may go out ([`Outgoing::has_room_for`]): until then a notification may be
+//! replaced by a newer one. Only the last response of an observation waits here.
 
 use super::Parameters;
 use super::observe::ObservationId;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Confirmable messages that may wait or be outstanding at once. A client has no more exchanges
-/// open than this, so it is reached only by one that opens new ones without acknowledging answers.
+/// Notifications, last responses and pings that may wait or be outstanding at once.
 const MAX_MESSAGES: usize = 32;
+/// Bytes of responses that may be outstanding at once, [`OVERHEAD`] for each included: 580 of a few bytes each.
+/// Beyond it the oldest is given up: it was sent at least once.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+/// What a message takes beside its bytes.
+const OVERHEAD: usize = size_of::<Transmission>();
 
 /// The longest a message waits behind others, whatever the parameters say.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
@@ -47,6 +55,14 @@ impl Purpose {
             Purpose::Response | Purpose::Ping => None,
         }
     }
+
+    /// Whether it answers a request.
+    fn is_response(self) -> bool {
+        match self {
+            Purpose::Response | Purpose::Registration(_) => true,
+            Purpose::Notification(_) | Purpose::Last(_) | Purpose::Ping => false,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -56,6 +72,8 @@ struct Transmission {
     bytes: Vec<u8>,
     /// When it is given up, if it is still waiting then.
     stale_at: Instant,
+    /// How many responses the peer had acknowledged when it was made.
+    acknowledged: u32,
     /// Set once it is outstanding.
     progress: Option<Progress>,
 }
@@ -66,17 +84,27 @@ struct Progress {
     timeout: Duration,
     sent_at: Instant,
     retransmit_at: Instant,
+    /// How many requests had come when it was sent last.
+    requests: u32,
+    /// Whether it is to be sent once more than MAX_RETRANSMIT allows: the peer was awake right after it was sent last.
+    once_more: bool,
     /// Whether it was sent once more than MAX_RETRANSMIT allows, to a peer just awake.
     hastened: bool,
 }
 
 impl Progress {
     /// §4.2: each timeout is twice the one before.
-    fn retransmit(&mut self, now: Instant) {
+    fn retransmit(&mut self, now: Instant, requests: u32) {
         self.retransmissions += 1;
+        self.requests = requests;
         self.timeout = self.timeout.saturating_mul(2).min(LONGEST_WAIT);
         self.sent_at = now;
         self.retransmit_at = now + self.timeout;
+    }
+
+    fn send_once_more(&mut self, now: Instant) {
+        self.sent_at = now;
+        self.hastened = true;
     }
 }
 
@@ -96,11 +124,15 @@ pub enum Due {
 #[derive(Debug, Default)]
 pub struct Outgoing {
     queue: VecDeque<Transmission>,
+    /// Requests that have come, modulo 2^32.
+    requests: u32,
+    /// Responses that were acknowledged or reset, modulo 2^32.
+    acknowledged: u32,
 }
 
 impl Outgoing {
     /// Takes a message for reliable transmission; [`due`](Self::due) says when to send it.
-    /// Returns false, and takes nothing, if the queue is full.
+    /// Returns how many older responses were given up for it; nothing, if there is no room for it.
     #[must_use]
     pub fn push(
         &mut self,
@@ -109,23 +141,51 @@ impl Outgoing {
         purpose: Purpose,
         bytes: Vec<u8>,
         parameters: &Parameters,
-    ) -> bool {
-        let room = self.queue.len() < MAX_MESSAGES;
-        if room {
-            self.queue.push_back(Transmission {
-                message_id,
-                purpose,
-                bytes,
-                stale_at: now + max_transmit_wait(parameters),
-                progress: None,
-            });
+    ) -> Option<usize> {
+        let mut given_up = 0;
+        if purpose.is_response() {
+            while self.response_bytes() + bytes.len() + OVERHEAD > MAX_RESPONSE_BYTES {
+                self.remove(|one| one.purpose == Purpose::Response)?;
+                given_up += 1;
+            }
+        } else if self.own() >= MAX_MESSAGES {
+            return None;
         }
-        room
+        self.queue.push_back(Transmission {
+            message_id,
+            purpose,
+            bytes,
+            stale_at: now + max_transmit_wait(parameters),
+            acknowledged: self.acknowledged,
+            progress: None,
+        });
+        Some(given_up)
+    }
+
+    /// A new request came.
+    pub fn request_came(&mut self) {
+        self.requests = self.requests.wrapping_add(1);
     }
 
     /// An ACK or RST with this Message ID came: what it was for, if it was awaited.
     pub fn settle(&mut self, message_id: u16) -> Option<Purpose> {
-        self.remove(|one| one.message_id == message_id && one.progress.is_some())
+        let purpose = self.remove(|one| one.message_id == message_id && one.progress.is_some())?;
+        if purpose.is_response() {
+            self.acknowledged = self.acknowledged.wrapping_add(1);
+        }
+        Some(purpose)
+    }
+
+    /// Bytes of responses, and what they take beside.
+    fn response_bytes(&self) -> usize {
+        let responses = self.queue.iter().filter(|one| one.purpose.is_response());
+        responses.map(|one| one.bytes.len() + OVERHEAD).sum()
+    }
+
+    /// Notifications, last responses and pings.
+    fn own(&self) -> usize {
+        let own = |one: &&Transmission| !one.purpose.is_response();
+        self.queue.iter().filter(own).count()
     }
 
     /// Takes back what belongs to a relation, be it waiting or outstanding.
@@ -141,6 +201,23 @@ impl Outgoing {
     /// Takes back a relation's notification. Responses to its registrations stay.
     pub fn withdraw_notification(&mut self, observation: ObservationId) {
         self.retain(|one| one.purpose != Purpose::Notification(observation));
+    }
+
+    /// Takes back the response to a relation's registration, as the client has registered again since: its Message ID.
+    pub fn withdraw_registration(&mut self, observation: ObservationId) -> Option<u16> {
+        let registration = Purpose::Registration(observation);
+        let message_id = self
+            .queue
+            .iter()
+            .find(|one| one.purpose == registration)?
+            .message_id;
+        self.retain(|one| one.purpose != registration);
+        Some(message_id)
+    }
+
+    /// Takes back the ping. Returns whether there was one.
+    pub fn withdraw_ping(&mut self) -> bool {
+        self.remove(|one| one.purpose == Purpose::Ping).is_some()
     }
 
     fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {
@@ -191,9 +268,38 @@ impl Outgoing {
         self.queue.iter().any(|one| one.purpose == purpose)
     }
 
-    /// Whether what is pushed now goes out at once: nothing waits, and NSTART is not reached.
-    pub fn has_room(&self, parameters: &Parameters) -> bool {
-        self.queue.len() < parameters.nstart.min(MAX_MESSAGES)
+    /// Whether a notification of this observation goes out at once.
+    pub fn has_room_for(&self, observation: ObservationId, parameters: &Parameters) -> bool {
+        let of_it = |one: &&Transmission| one.purpose.observation() == Some(observation);
+        self.queue.iter().filter(of_it).count() < parameters.nstart && self.own() < MAX_MESSAGES
+    }
+
+    /// Whether a ping goes out at once.
+    pub fn has_room_for_ping(&self, parameters: &Parameters) -> bool {
+        self.own() < parameters.nstart.min(MAX_MESSAGES)
+    }
+
+    /// Whether a waiting message may be sent.
+    fn may_go(&self, waiting: &Transmission, parameters: &Parameters) -> bool {
+        let of_it = |one: &&Transmission| {
+            one.progress.is_some() && one.purpose.observation() == waiting.purpose.observation()
+        };
+        match waiting.purpose {
+            Purpose::Response | Purpose::Registration(_) | Purpose::Ping => true,
+            Purpose::Notification(_) | Purpose::Last(_) => {
+                self.queue.iter().filter(of_it).count() < parameters.nstart
+            }
+        }
+    }
+
+    /// Whether the client has sent requests since it was sent this response, twice, and has acknowledged no response
+    /// in that time.
+    fn is_gone_past(&self, response: &Transmission) -> bool {
+        response.purpose == Purpose::Response
+            && response.acknowledged == self.acknowledged
+            && response.progress.as_ref().is_some_and(|progress| {
+                progress.retransmissions > 0 && progress.requests != self.requests
+            })
     }
 
     /// What is to be done by `now`: call until it returns nothing. `random` is uniform over `u32`.
@@ -208,10 +314,9 @@ impl Outgoing {
                 .remove(|transmission| transmission.message_id == message_id)
                 .map(Due::GaveUp);
         }
-        let outstanding = self.outstanding();
-        if outstanding < parameters.nstart
-            && let Some(next) = self.queue.iter_mut().find(|t| t.progress.is_none())
-        {
+        let mut waiting = self.queue.iter();
+        let next = waiting.position(|t| t.progress.is_none() && self.may_go(t, parameters));
+        if let Some(next) = next.and_then(|at| self.queue.get_mut(at)) {
             // §4.2: the first timeout is random, once for the whole exchange.
             let timeout = initial_timeout(parameters, random);
             next.progress = Some(Progress {
@@ -219,6 +324,8 @@ impl Outgoing {
                 timeout,
                 sent_at: now,
                 retransmit_at: now + timeout,
+                requests: self.requests,
+                once_more: false,
                 hastened: false,
             });
             return Some(Due::Send(next.bytes.clone()));
@@ -227,33 +334,55 @@ impl Outgoing {
             let progress = transmission.progress.as_ref();
             progress.is_some_and(|progress| progress.retransmit_at <= now)
         })?;
+        let gone_past = self.queue.get(at).is_some_and(|one| self.is_gone_past(one));
         let transmission = self.queue.get_mut(at)?;
         let progress = transmission.progress.as_mut()?;
-        if progress.retransmissions < parameters.max_retransmit {
-            progress.retransmit(now);
+        if !gone_past && progress.retransmissions < parameters.max_retransmit {
+            progress.retransmit(now, self.requests);
+            return Some(Due::Resend(transmission.message_id, transmission.purpose));
+        }
+        if !gone_past && std::mem::take(&mut progress.once_more) {
+            progress.send_once_more(now);
+            progress.retransmit_at = now + progress.timeout;
             return Some(Due::Resend(transmission.message_id, transmission.purpose));
         }
         let message_id = transmission.message_id;
-        self.settle(message_id).map(Due::GaveUp)
+        self.remove(|one| one.message_id == message_id && one.progress.is_some())
+            .map(Due::GaveUp)
     }
 
     /// The peer is awake now. What was last sent ACK_TIMEOUT ago or earlier is sent again, which
     /// counts as its next retransmission; when none is left it is sent once more, and given up when
-    /// it would have been. Call until it returns nothing.
+    /// it would have been. What was sent for the last time a moment ago, and may have been lost before the peer woke, is
+    /// sent once more ACK_TIMEOUT after that. Call until it returns nothing.
     pub fn hasten(&mut self, now: Instant, parameters: &Parameters) -> Option<Due> {
-        let transmission = self.queue.iter_mut().find(|transmission| {
-            transmission.progress.as_ref().is_some_and(|progress| {
-                let left = progress.retransmissions < parameters.max_retransmit;
-                now.saturating_duration_since(progress.sent_at) >= parameters.ack_timeout
-                    && (left || !progress.hastened)
-            })
+        // A client that goes on without acknowledging responses does so by habit.
+        let no_response = |one: &&mut Transmission| one.purpose != Purpose::Response;
+        for one in self.queue.iter_mut().filter(no_response) {
+            let Some(progress) = &mut one.progress else {
+                continue;
+            };
+            let again_at = progress.sent_at + parameters.ack_timeout;
+            let none_left = progress.retransmissions >= parameters.max_retransmit;
+            if none_left && !progress.hastened && !progress.once_more && again_at > now {
+                progress.once_more = true;
+                progress.retransmit_at = progress.retransmit_at.min(again_at);
+            }
+        }
+        let at = self.queue.iter().position(|transmission| {
+            !self.is_gone_past(transmission)
+                && transmission.progress.as_ref().is_some_and(|progress| {
+                    let left = progress.retransmissions < parameters.max_retransmit;
+                    now.saturating_duration_since(progress.sent_at) >= parameters.ack_timeout
+                        && (left || !(progress.hastened || progress.once_more))
+                })
         })?;
+        let transmission = self.queue.get_mut(at)?;
         let progress = transmission.progress.as_mut()?;
         if progress.retransmissions < parameters.max_retransmit {
-            progress.retransmit(now);
+            progress.retransmit(now, self.requests);
         } else {
-            progress.sent_at = now;
-            progress.hastened = true;
+            progress.send_once_more(now);
         }
         Some(Due::Resend(transmission.message_id, transmission.purpose))
     }
@@ -279,9 +408,13 @@ impl Outgoing {
         self.queue.is_empty()
     }
 
-    /// Messages sent and not settled: NSTART at most.
-    pub fn outstanding(&self) -> usize {
-        self.queue.iter().filter(|t| t.progress.is_some()).count()
+    /// Messages of one observation that were sent and not settled, at most.
+    #[cfg(test)]
+    pub fn most_outstanding_of_an_observation(&self) -> usize {
+        let sent = self.queue.iter().filter(|one| one.progress.is_some());
+        let of: Vec<_> = sent.filter_map(|one| one.purpose.observation()).collect();
+        let count = |id: &ObservationId| of.iter().filter(|other| *other == id).count();
+        of.iter().map(count).max().unwrap_or_default()
     }
 }
 

@@ -28,12 +28,20 @@ fn run(outgoing: &mut Outgoing, parameters: &Parameters, random: u32) -> (Vec<f6
 fn a_message_without_acknowledgement_is_sent_five_times_and_given_up_after_93_seconds() {
     let parameters = Parameters::default();
     let mut outgoing = Outgoing::default();
-    assert!(outgoing.push(start(), 1, Purpose::Response, vec![1], &parameters));
+    assert!(
+        outgoing
+            .push(start(), 1, Purpose::Response, vec![1], &parameters)
+            .is_some()
+    );
     let (sent, end) = run(&mut outgoing, &parameters, 0);
     assert_eq!(sent, [0.0, 2.0, 6.0, 14.0, 30.0]);
     assert_eq!(end, 62.0);
 
-    assert!(outgoing.push(start(), 2, Purpose::Response, vec![2], &parameters));
+    assert!(
+        outgoing
+            .push(start(), 2, Purpose::Response, vec![2], &parameters)
+            .is_some()
+    );
     let (_, end) = run(&mut outgoing, &parameters, u32::MAX);
     assert_eq!(end, 93.0, "MAX_TRANSMIT_WAIT");
     assert_eq!(outgoing.queue.capacity(), 0, "nothing is held afterwards");
@@ -51,27 +59,66 @@ fn the_first_timeout_lies_between_ack_timeout_and_its_random_multiple() {
     assert!((2.49..2.51).contains(&middle), "{middle}");
 }
 
+const SEEN: [Purpose; 3] = [
+    Purpose::Notification(ObservationId(1)),
+    Purpose::Last(ObservationId(1)),
+    Purpose::Notification(ObservationId(2)),
+];
+
 #[test]
-fn only_nstart_messages_are_outstanding_and_the_next_follows_an_acknowledgement() {
+fn nstart_bounds_the_messages_of_one_observation_and_holds_back_no_other() {
     let (parameters, now) = (Parameters::default(), start());
     let mut outgoing = Outgoing::default();
-    assert!(outgoing.push(now, 1, Purpose::Response, vec![1], &parameters));
-    assert!(outgoing.push(now, 2, Purpose::Response, vec![2], &parameters));
+    for (message_id, purpose) in (1..).zip(SEEN) {
+        let bytes = vec![u8::try_from(message_id).unwrap()];
+        assert_eq!(
+            outgoing.push(now, message_id, purpose, bytes, &parameters),
+            Some(0)
+        );
+    }
     assert_eq!(outgoing.due(now, &parameters, 0), Some(Due::Send(vec![1])));
+    assert_eq!(outgoing.due(now, &parameters, 0), Some(Due::Send(vec![3])));
     assert_eq!(outgoing.due(now, &parameters, 0), None);
     assert_eq!(outgoing.settle(2), None, "it was not sent yet");
-    assert_eq!(outgoing.settle(1), Some(Purpose::Response));
-    assert_eq!(outgoing.settle(1), None, "an acknowledgement counts once");
+    assert_eq!(outgoing.settle(3), Some(SEEN[2]));
+    assert_eq!(outgoing.settle(3), None, "an acknowledgement counts once");
+    assert_eq!(outgoing.due(now, &parameters, 0), None);
+    assert_eq!(outgoing.settle(1), Some(SEEN[0]));
     assert_eq!(outgoing.due(now, &parameters, 0), Some(Due::Send(vec![2])));
 }
 
 #[test]
-fn the_queue_is_bounded() {
+fn responses_wait_for_nothing_and_the_oldest_gives_way_when_there_are_too_many() {
     let (parameters, now) = (Parameters::default(), start());
     let mut outgoing = Outgoing::default();
-    let taken =
-        (0..100).filter(|id| outgoing.push(now, *id, Purpose::Response, vec![], &parameters));
-    assert_eq!(taken.count(), MAX_MESSAGES);
+    assert!(
+        outgoing
+            .push(now, 9999, SEEN[0], vec![9], &parameters)
+            .is_some()
+    );
+    assert_eq!(outgoing.due(now, &parameters, 0), Some(Due::Send(vec![9])));
+    let mut given_up = 0;
+    for id in 0..1000 {
+        given_up += outgoing
+            .push(now, id, Purpose::Response, vec![0; 12], &parameters)
+            .unwrap();
+        assert_eq!(
+            outgoing.due(now, &parameters, 0),
+            Some(Due::Send(vec![0; 12]))
+        );
+        assert!(outgoing.response_bytes() <= MAX_RESPONSE_BYTES);
+    }
+    assert_eq!(outgoing.len() - 1 + given_up, 1000);
+    assert!(outgoing.len() > 500, "{}", outgoing.len());
+    assert_eq!(outgoing.settle(0), None, "the oldest is given up");
+    assert_eq!(outgoing.settle(999), Some(Purpose::Response));
+    let own = (0..100).filter(|id| {
+        let purpose = Purpose::Last(ObservationId(100 + id));
+        outgoing
+            .push(now, 2000, purpose, vec![], &parameters)
+            .is_some()
+    });
+    assert_eq!(own.count(), MAX_MESSAGES - 1);
 }
 
 #[test]
@@ -81,7 +128,11 @@ fn what_waits_behind_a_silent_peer_is_given_up_after_max_transmit_wait() {
     let now = start();
     let mut outgoing = Outgoing::default();
     for message_id in 0..10 {
-        assert!(outgoing.push(now, message_id, Purpose::Response, vec![], &parameters));
+        assert!(
+            outgoing
+                .push(now, message_id, SEEN[1], vec![], &parameters)
+                .is_some()
+        );
     }
     let (mut sent, mut given_up, mut at) = (0, 0, now);
     loop {
@@ -106,6 +157,51 @@ fn what_waits_behind_a_silent_peer_is_given_up_after_max_transmit_wait() {
 }
 
 #[test]
+fn a_response_is_sent_twice_to_a_client_that_goes_on_and_acknowledges_none() {
+    let parameters = Parameters::default();
+    for (requests, acknowledges, sent_times) in
+        [(true, false, 2), (true, true, 5), (false, false, 5)]
+    {
+        let mut outgoing = Outgoing::default();
+        let begin = start();
+        let response = Purpose::Response;
+        assert!(
+            outgoing
+                .push(begin, 1, response, vec![1], &parameters)
+                .is_some()
+        );
+        let (mut at, mut sent) = (begin, 0);
+        loop {
+            while let Some(due) = outgoing.due(at, &parameters, 0) {
+                match due {
+                    Due::Send(bytes) => sent += usize::from(bytes == [1]),
+                    Due::Resend(1, _) => sent += 1,
+                    _ => {}
+                }
+            }
+            if outgoing.bytes(1).is_none() {
+                break;
+            }
+            if requests {
+                outgoing.request_came();
+            }
+            if acknowledges {
+                assert!(
+                    outgoing
+                        .push(at, 2, response, vec![2], &parameters)
+                        .is_some()
+                );
+                assert!(outgoing.due(at, &parameters, 0).is_some());
+                assert!(outgoing.settle(2).is_some());
+            }
+            assert_eq!(outgoing.hasten(at, &parameters), None);
+            at = outgoing.next_timeout().unwrap();
+        }
+        assert_eq!(sent, sent_times, "{requests} {acknowledges}");
+    }
+}
+
+#[test]
 fn parameters_beyond_reason_do_not_panic() {
     let parameters = Parameters {
         ack_timeout: Duration::MAX,
@@ -113,4 +209,28 @@ fn parameters_beyond_reason_do_not_panic() {
         ..Parameters::default()
     };
     assert_eq!(max_transmit_wait(&parameters), LONGEST_WAIT);
+}
+
+#[test]
+fn what_was_sent_for_the_last_time_a_moment_before_the_peer_woke_is_sent_once_more() {
+    let (parameters, now) = (Parameters::default(), start());
+    let mut outgoing = Outgoing::default();
+    let purpose = Purpose::Notification(ObservationId(1));
+    let pushed = outgoing.push(now, 1, purpose, vec![1], &parameters);
+    assert_eq!(pushed, Some(0));
+    let second = |seconds| now + Duration::from_secs(seconds);
+    for seconds in [0, 2, 6, 14, 30] {
+        assert!(outgoing.due(second(seconds), &parameters, 0).is_some());
+    }
+    // MAX_RETRANSMIT is reached, and ACK_TIMEOUT is not over.
+    assert_eq!(outgoing.hasten(second(31), &parameters), None);
+    assert_eq!(outgoing.hasten(second(31), &parameters), None);
+    assert_eq!(outgoing.next_timeout(), Some(second(32)));
+    let again = outgoing.due(second(32), &parameters, 0);
+    assert_eq!(again, Some(Due::Resend(1, purpose)));
+    assert_eq!(outgoing.due(second(32), &parameters, 0), None);
+    assert_eq!(outgoing.hasten(second(40), &parameters), None, "only once");
+    assert_eq!(outgoing.next_timeout(), Some(second(64)));
+    let end = outgoing.due(second(64), &parameters, 0);
+    assert_eq!(end, Some(Due::GaveUp(purpose)));
 }

@@ -4,7 +4,7 @@
 //! options → an [`Exchange`] opens and [`Output::Request`] leaves. The way back: [`respond`] picks
 //! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
 //!
-//! [`responding`] is that way back. [`transmitting`] sends what is Confirmable and hears what became
+//! What is too much at once stays in [`waiting`]. [`responding`] is that way back. [`transmitting`] sends what is Confirmable and hears what became
 //! of it. [`observing`] is the clients that observe. What does not fit one message is put together in
 //! [`gathering`], cut in [`cutting`], and held in [`blockwise`].
 //!
@@ -16,12 +16,13 @@ mod gathering;
 mod observing;
 mod responding;
 mod transmitting;
+mod waiting;
 
 use super::Parameters;
 use super::body::Bodies;
 use super::code::{Class, Code};
 use super::counters::Counters;
-use super::deduplication::{Arrival, Deduplication};
+use super::deduplication::{Arrival, Deduplication, MessageKey};
 use super::exchange::{Asked, Exchange, ExchangeId};
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
@@ -31,11 +32,7 @@ use super::reliability::Outgoing;
 use super::request::{Request, Response};
 use blockwise::Blockwise;
 use std::time::Instant;
-
-/// Exchanges one endpoint may have open. A device has one or two; what comes beyond is told to wait.
-const MAX_EXCHANGES: usize = 16;
-/// Seconds after which an endpoint with too many open exchanges may try again.
-const BUSY_MAX_AGE: u32 = 5;
+use waiting::Waiting;
 
 /// What came of a message or a timer.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,6 +83,8 @@ pub struct RemoteEndpoint {
     next_exchange: u32,
     deduplication: Deduplication,
     exchanges: Vec<Exchange>,
+    /// Boxed, because most endpoints never have one.
+    waiting: Option<Box<Waiting>>,
     outgoing: Outgoing,
     observations: Observations,
     /// Boxed, because most endpoints never have one.
@@ -103,6 +102,7 @@ impl RemoteEndpoint {
             next_exchange: 0,
             deduplication: Deduplication::default(),
             exchanges: Vec::new(),
+            waiting: None,
             outgoing: Outgoing::default(),
             observations: Observations::default(),
             blockwise: None,
@@ -125,16 +125,35 @@ impl RemoteEndpoint {
                 context.counters.malformed_rejected += 1;
                 return send_empty(Type::Reset, message_id, out);
             }
+            Err(Undecodable::Acknowledgement { message_id }) => {
+                self.settle(now, Type::Acknowledgement, message_id, context, out);
+                return;
+            }
             Err(Undecodable::Ignore) => {
                 context.counters.malformed_ignored += 1;
                 return;
             }
         };
+        let key = |context: &Context<'_>| MessageKey {
+            message_id: message.message_id,
+            hash: context.bodies.message_hash(datagram),
+        };
         match (message.kind, message.code.class()) {
             (Type::Confirmable | Type::NonConfirmable, Class::Request) => {
-                self.receive_request(now, message, context, out);
+                let key = key(context);
+                self.receive_request(now, message, key, context, out);
             }
-            (Type::Acknowledgement | Type::Reset, Class::Empty) => {
+            // go-coap acknowledges a notification by a request for the rest of it. Californium answers that, too.
+            (Type::Acknowledgement, Class::Request) => {
+                let (key, message_id) = (key(context), message.message_id);
+                let ours = self.settle(now, message.kind, message_id, context, out);
+                // A copy names what has been acknowledged.
+                if ours || !self.observations.is_empty() {
+                    self.receive_request(now, message, key, context, out);
+                }
+            }
+            // Whatever an acknowledgement carries, it acknowledges.
+            (Type::Acknowledgement, _) | (Type::Reset, Class::Empty) => {
                 self.settle(now, message.kind, message.message_id, context, out);
             }
             // §4.3: an empty Confirmable message asks whether we live.
@@ -147,9 +166,7 @@ impl RemoteEndpoint {
                 context.counters.unmatched += 1;
                 send_empty(Type::Reset, message.message_id, out);
             }
-            (Type::NonConfirmable | Type::Acknowledgement | Type::Reset, _) => {
-                context.counters.unmatched += 1;
-            }
+            (Type::NonConfirmable | Type::Reset, _) => context.counters.unmatched += 1,
         }
     }
 
@@ -157,24 +174,27 @@ impl RemoteEndpoint {
         &mut self,
         now: Instant,
         message: Message,
+        key: MessageKey,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        let (kind, message_id, token) = (message.kind, message.message_id, message.token);
-        let arrival = self.deduplication.arrive(now, kind, message_id, &token);
+        let (kind, token) = (message.kind, message.token);
+        let arrival = self
+            .deduplication
+            .arrive(now, kind, key, &token, context.counters);
         if arrival != Arrival::New {
             context.counters.duplicates += 1;
         }
         match arrival {
-            Arrival::New => self.observations.message_id_taken(message_id),
+            Arrival::New => self.outgoing.request_came(),
             Arrival::Again => {}
             Arrival::Ignore => return,
             Arrival::AcknowledgeAgain => {
-                return send_empty(Type::Acknowledgement, message_id, out);
+                return send_empty(Type::Acknowledgement, key.message_id, out);
             }
             Arrival::Repeat(bytes) => {
                 out.push(Output::Send(bytes));
-                return self.registration_repeated(message_id, context, out);
+                return self.registration_repeated(key, context, out);
             }
         }
 
@@ -184,7 +204,7 @@ impl RemoteEndpoint {
             context.counters.observe_ignored += 1;
         }
         // §5.4.1: a Non-confirmable request with an unknown critical option is rejected in silence.
-        if kind == Type::NonConfirmable && matches!(received, Err(BadOption::Critical(_))) {
+        if kind != Type::Confirmable && matches!(received, Err(BadOption::Critical(_))) {
             context.counters.bad_options_ignored += 1;
             return;
         }
@@ -198,33 +218,18 @@ impl RemoteEndpoint {
             Err(_) => (0, Asked::nothing(context.bodies)),
         };
         let acknowledge_at = now + context.parameters.piggyback_timeout;
-        let exchange = Exchange::open(
-            id,
-            kind,
-            message_id,
-            token,
-            no_response,
-            asked,
-            acknowledge_at,
-        );
+        let exchange = Exchange::open(id, kind, key, token, no_response, asked, acknowledge_at);
         let repeated = arrival == Arrival::Again;
         let request = received
             .map_err(refusal)
             .and_then(|received| self.gather(now, received, &asked, repeated, context));
-        match request {
-            Ok(request) => {
-                context.counters.requests += 1;
-                self.exchanges.push(exchange);
-                out.push(Output::Request(id, request));
-            }
-            Err(response) => {
-                self.answer(now, &exchange, response, None, context, out);
-            }
+        let refused = match request {
+            Ok(request) => self.begin_or_wait(exchange, request, context, out).err(),
+            Err(response) => Some((exchange, response)),
+        };
+        if let Some((exchange, response)) = refused {
+            self.answer(now, &exchange, response, None, context, out);
         }
-    }
-
-    fn is_full(&self) -> bool {
-        self.exchanges.len() >= MAX_EXCHANGES
     }
 
     /// Does what time demands: empty acknowledgements, retransmissions, forgetting.
@@ -238,10 +243,11 @@ impl RemoteEndpoint {
             if exchange.acknowledge_at().is_some_and(|at| at <= now) {
                 context.counters.empty_acknowledgements += 1;
                 exchange.acknowledge();
-                self.deduplication.acknowledged(exchange.message_id);
-                send_empty(Type::Acknowledgement, exchange.message_id, out);
+                self.deduplication.acknowledged(exchange.message);
+                send_empty(Type::Acknowledgement, exchange.message.message_id, out);
             }
         }
+        self.acknowledge_waiting(now, context, out);
         self.transmit(now, context, out);
         self.deduplication.expire(now);
         self.expire_bodies(now, context);
@@ -257,10 +263,18 @@ impl RemoteEndpoint {
         let retransmit = self.outgoing.next_timeout();
         let forget = self.deduplication.empty_at();
         let expire = self.bodies_expire_at();
-        [acknowledge, retransmit, self.retry_at, forget, expire]
-            .into_iter()
-            .flatten()
-            .min()
+        let waiting = self.acknowledge_waiting_at();
+        [
+            acknowledge,
+            waiting,
+            retransmit,
+            self.retry_at,
+            forget,
+            expire,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The name of the next exchange.
@@ -268,9 +282,9 @@ impl RemoteEndpoint {
         ExchangeId(self.next_exchange)
     }
 
-    /// Exchanges without a response.
+    /// Exchanges without a response, those that wait included.
     pub fn open_exchanges(&self) -> usize {
-        self.exchanges.len()
+        self.exchanges.len() + self.waiting()
     }
 
     /// Messages remembered for the sake of their duplicates.

@@ -1,8 +1,9 @@
 //! `[admin]` and `listen.admin`: what is told to those who operate the gateway.
 
-use super::mistake::{Mistakes, Wrong, shown};
+use super::mistake::{Mistakes, Wrong};
 use super::reader::Reader;
 use super::{DEFAULT_FILE, Listen, layers, text_of, value};
+use crate::shown::Shown;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -27,10 +28,7 @@ impl Admin {
     ) -> Result<Option<SocketAddr>, Mistakes> {
         let environment: layers::Environment = environment.into_iter().collect();
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-        let name = file
-            .unwrap_or(Path::new(DEFAULT_FILE))
-            .display()
-            .to_string();
+        let name = Shown::path(file.unwrap_or(Path::new(DEFAULT_FILE))).to_string();
         let text =
             text_of(file, &name, &mut Vec::new(), &mut mistakes, &mut warnings).unwrap_or_default();
         let values = layers::merge(&name, &text, &environment, &mut mistakes, &mut warnings);
@@ -56,7 +54,7 @@ impl Reader {
             }
             text.parse().map(Some).map_err(|_| {
                 let right = "an IP address and a port: \"127.0.0.1:9684\", \"0.0.0.0:9684\"; or \"\" for none";
-                Wrong::new(format!("{} is no address with a port", shown(&text)), right)
+                Wrong::new(format!("{} is no address with a port", Shown::misplaced(&text)), right)
             })
         })
     }

@@ -7,6 +7,7 @@ use crate::dtls::credentials::{
     Certificate, Moment, PrivateKey, RevocationError, What, certificates,
 };
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
+use crate::shown::Shown;
 use rustls_pki_types::UnixTime;
 use std::path::Path;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -84,7 +85,7 @@ fn part<T, E: std::fmt::Display>(
 ) -> Option<(String, T)> {
     let path = reader.path(key, default)?;
     let contents = contents(reader, key, &path, LARGEST, HOW_TO_MAKE)?;
-    let path = path.display().to_string();
+    let path = Shown::path(&path).to_string();
     match parse(&contents) {
         Ok(parsed) => Some((path, parsed)),
         Err(error) => {
@@ -106,7 +107,7 @@ fn contents(
         .map_err(|reason| {
             reader.mistake(
                 key,
-                format!("{} can't be read: {reason}", path.display()),
+                format!("{} can't be read: {reason}", Shown::path(path)),
                 right,
             )
         })
@@ -164,7 +165,7 @@ fn trust_anchors(reader: &mut Reader) -> Option<ClientPolicy> {
         }
     };
     let (pem, path) = anchors.map_or((None, String::new()), |(pem, path)| {
-        (Some(pem), path.display().to_string())
+        (Some(pem), Shown::path(&path).to_string())
     });
     ClientPolicy::new(
         pem.as_ref().map(|contents| contents.bytes.as_slice()),
@@ -248,6 +249,6 @@ pub(super) fn upstream(reader: &mut Reader) -> Option<Vec<u8>> {
         }
         Ok(_) => return Some(pem.bytes.to_vec()),
     };
-    reader.mistake(key, format!("{}: {wrong}", path.display()), "");
+    reader.mistake(key, format!("{}: {wrong}", Shown::path(&path)), "");
     None
 }

@@ -9,9 +9,10 @@ pub use listing::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 use super::file::{self, Contents, Looked};
 use super::keys::unknown;
 use super::layers::{Environment, Lines, syntax};
-use super::mistake::{Mistake, Wrong, shown};
+use super::mistake::{Mistake, Wrong};
 use super::reader::Reader;
 use crate::device::{Device, Fingerprint, Registry};
+use crate::shown::Shown;
 use entry::{Entry, Label};
 use pieces::{Piece, Pieces};
 use std::collections::HashMap;
@@ -32,7 +33,7 @@ const KEY: &str = "devices.file";
 const EMPTY: &str = "every device gets 4.01 until it is registered";
 const ONE_FOR_ONE: &str = "one name and one certificate for one device";
 const ONCE_FOR_EACH: &str = "[[device]] in two brackets, once for each";
-const KEYS: [&str; 7] = [
+pub(super) const KEYS: [&str; 7] = [
     "name",
     "fingerprint",
     "certificate",
@@ -49,7 +50,7 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment, former: &Regi
         reader.warn(KEY, format!("no registry: {EMPTY}"));
         return Registry::default();
     };
-    let name = path.display().to_string();
+    let name = Shown::path(&path).to_string();
     let contents = match reader.file(&path, LARGEST) {
         Ok(contents) => contents,
         Err(file::Unreadable::Missing) if !reader.is_set(KEY) && former.is_empty() => {
@@ -333,7 +334,7 @@ impl DevicesFile<'_> {
                 (unknown, _) => {
                     self.mistake(
                         line,
-                        unknown.to_owned(),
+                        Shown::key(unknown).to_string(),
                         "there is no such key",
                         ONCE_FOR_EACH,
                     );
@@ -367,7 +368,7 @@ impl DevicesFile<'_> {
                 let Wrong { wrong, right } = unknown(key.get_ref(), &KEYS);
                 self.mistake(
                     line,
-                    format!("{}: {}", entry.label, shown(key.get_ref())),
+                    format!("{}: {}", entry.label, Shown::key(key.get_ref())),
                     wrong,
                     right,
                 );

@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 46] = [
+pub(super) const KEYS: &[&str] = &[
     "listen.coaps",
     "listen.admin",
     "admin.sessions",
@@ -19,11 +19,14 @@ pub(super) const KEYS: [&str; 46] = [
     "upstream.ca",
     "upstream.timeout",
     "upstream.max_in_flight",
+    "upstream.max_in_flight_per_device",
+    "upstream.max_client_rpc",
     "relay.attributes",
     "relay.rpc",
     "relay.poll_timeout",
     "relay.sync_interval",
     "relay.alive_for",
+    "relay.command_answer",
     "relay.max_polls",
     "relay.max_age",
     "ota.chunk",
@@ -34,6 +37,8 @@ pub(super) const KEYS: [&str; 46] = [
     "coap.ack_random_factor",
     "coap.max_retransmit",
     "coap.nstart",
+    "coap.max_exchanges",
+    "coap.queue",
     "coap.max_body",
     "coap.body_bytes",
     "dtls.mtu",

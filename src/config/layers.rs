@@ -2,6 +2,7 @@
 
 use super::keys::{KEYS, unknown};
 use super::mistake::{Mistake, Warning, Wrong};
+use crate::shown::{Shown, may_show};
 use config::{ConfigError, Map, Source, Value, ValueKind};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -75,7 +76,7 @@ fn of_environment(
         };
         let key = rest.replace("__", ".").to_lowercase();
         let wrong = if !KEYS.contains(&key.as_str()) {
-            unknown(&key, &KEYS)
+            unknown(&key, KEYS)
         } else if let Some(text) = value.to_str() {
             layer
                 .0
@@ -84,9 +85,24 @@ fn of_environment(
         } else {
             Wrong::new("the value is not UTF-8", "")
         };
-        mistakes.push(Mistake::new(name.to_owned(), &key, wrong));
+        mistakes.push(mistake_in_key(place(name), &key, wrong));
     }
     layer
+}
+
+/// A mistake in a key that may be anything: someone may have written a value in its place.
+fn mistake_in_key(place: String, key: &str, wrong: Wrong) -> Mistake {
+    Mistake::new(place, &Shown::key(key).to_string(), wrong)
+}
+
+/// The variable's name, or only how it begins where it is of no key's form.
+fn place(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_uppercase() || c == '_';
+    if may_show(name) && name.chars().all(is_plain) {
+        name.to_owned()
+    } else {
+        format!("{PREFIX}… ({})", Shown::misplaced(name))
+    }
 }
 
 /// `COAPS_GATEWAY_UPSTREAM_URL` is not ours, but someone thinks it is.
@@ -114,7 +130,7 @@ fn of_file(file: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
         let section = section.get_ref().as_ref();
         let DeValue::Table(table) = value.get_ref() else {
             if !damaged.contains(&line) {
-                mistakes.push(Mistake::new(place, section, unknown(section, &KEYS)));
+                mistakes.push(mistake_in_key(place, section, unknown(section, KEYS)));
             }
             continue;
         };
@@ -122,10 +138,10 @@ fn of_file(file: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
             .iter()
             .any(|key| key.split('.').next() == Some(section));
         if !is_known && table.is_empty() {
-            mistakes.push(Mistake::new(
+            mistakes.push(mistake_in_key(
                 place.clone(),
                 section,
-                unknown(section, &KEYS),
+                unknown(section, KEYS),
             ));
         }
         let mut known = Map::new();
@@ -136,7 +152,7 @@ fn of_file(file: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
             if KEYS.contains(&key.as_str()) && !damaged.contains(&line) {
                 known.insert(name.get_ref().to_string(), convert(value.get_ref(), &place));
             } else if !damaged.contains(&line) {
-                mistakes.push(Mistake::new(place, &key, unknown(&key, &KEYS)));
+                mistakes.push(mistake_in_key(place, &key, unknown(&key, KEYS)));
             }
         }
         if !known.is_empty() {

@@ -7,7 +7,7 @@ use std::fmt;
 pub struct Mistake {
     /// `FILE:LINE`, `FILE`, or the name of an environment variable.
     pub place: String,
-    /// The key, as `section.key`; empty where the whole file is meant.
+    /// The key, as `section.key`, or [as it may be shown](crate::shown::Shown::key); empty where the whole file is meant.
     pub key: String,
     /// What is wrong. Never holds a secret.
     pub wrong: String,
@@ -17,12 +17,9 @@ pub struct Mistake {
 
 impl Mistake {
     pub(super) fn new(place: String, key: &str, wrong: Wrong) -> Self {
-        // An unknown key is whatever someone wrote.
-        let plain = key.len() <= 80 && !key.chars().any(char::is_control);
-        let key = if plain { key.to_owned() } else { shown(key) };
         Mistake {
             place,
-            key,
+            key: key.to_owned(),
             wrong: wrong.wrong,
             right: wrong.right,
         }
@@ -108,11 +105,4 @@ impl Wrong {
         self.right.push(')');
         self
     }
-}
-
-/// Text from a file or the environment as a message shows it: quoted, without control characters, short.
-pub(super) fn shown(text: &str) -> String {
-    let short: String = text.chars().take(60).collect();
-    let more = if short.len() < text.len() { "…" } else { "" };
-    format!("{short:?}{more}")
 }

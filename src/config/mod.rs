@@ -6,6 +6,7 @@
 //! would be right; a [`Warning`] is for what works, but hardly as it was meant.
 
 mod admin;
+mod calls;
 mod certificates;
 mod devices;
 mod file;
@@ -19,6 +20,7 @@ mod sources;
 mod value;
 
 pub use admin::Admin;
+pub use calls::Calls;
 pub use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 pub use file::{Looked, Stamp};
 pub use mistake::{Mistake, Mistakes, Warning};
@@ -27,6 +29,7 @@ pub use relay::{Relay, RelayMode};
 pub use sources::{Reading, Sources};
 
 use crate::device::Registry;
+use crate::shown::Shown;
 use crate::{coap, dtls, upstream};
 use reader::Reader;
 use rustls_pki_types::UnixTime;
@@ -59,6 +62,8 @@ pub struct Config {
     pub registry: Arc<Registry>,
     /// `[upstream]`
     pub upstream: upstream::Settings,
+    /// Those of `[upstream]` that concern devices.
+    pub calls: Calls,
     /// `[relay]`: Observe.
     pub relay: Relay,
     /// `[ota]`: packages.
@@ -133,10 +138,7 @@ impl Config {
     ) -> Result<(Config, Vec<Warning>), Mistakes> {
         let environment: layers::Environment = environment.into_iter().collect();
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-        let name = file
-            .unwrap_or(Path::new(DEFAULT_FILE))
-            .display()
-            .to_string();
+        let name = Shown::path(file.unwrap_or(Path::new(DEFAULT_FILE))).to_string();
         let mut looked = Vec::new();
         let Some(text) = text_of(file, &name, &mut looked, &mut mistakes, &mut warnings) else {
             // Without the file, keys that it may well set would look forgotten; only the environment's
@@ -162,6 +164,7 @@ impl Config {
         sources.registry = looked;
         let relay = reader.relay();
         let upstream = reader.upstream(relay.connections());
+        let calls = reader.calls();
         reader.warn_about_polls(&relay, upstream.max_in_flight);
         let ota = reader.ota();
         let (coap, dtls) = (reader.coap(), reader.dtls());
@@ -179,6 +182,7 @@ impl Config {
                     provision,
                     registry: Arc::new(registry),
                     upstream,
+                    calls,
                     relay,
                     ota,
                     coap,

@@ -1,9 +1,10 @@
 //! Key by key: each value within its range, or a mistake and the default in its place.
 
 use super::file::{self, Contents, Looked, Unreadable};
-use super::mistake::{Mistake, Mistakes, Warning, Wrong, shown};
+use super::mistake::{Mistake, Mistakes, Warning, Wrong};
 use super::sources::Reading;
 use super::{Limits, Log, LogFormat, Ota, Shutdown, certificates, value};
+use crate::shown::Shown;
 use crate::upstream;
 use crate::{coap, dtls};
 use config::Value;
@@ -179,7 +180,10 @@ impl Reader {
             text.parse().map_err(|_| {
                 let right =
                     "an IP address and a port: \"[::]:5684\", \"0.0.0.0:5684\", \"192.0.2.1:5684\"";
-                Wrong::new(format!("{} is no address with a port", shown(&text)), right)
+                Wrong::new(
+                    format!("{} is no address with a port", Shown::misplaced(&text)),
+                    right,
+                )
             })
         })
     }
@@ -236,6 +240,12 @@ impl Reader {
                 value::number(v, 0..=20)
             }),
             nstart: self.read("coap.nstart", default.nstart, |v| value::number(v, 1..=256)),
+            max_exchanges: self.read("coap.max_exchanges", default.max_exchanges, |v| {
+                value::number(v, 1..=1024)
+            }),
+            queue: self.read("coap.queue", default.queue, |v| {
+                value::number(v, 0..=65_536)
+            }),
             max_body: self.read("coap.max_body", default.max_body, |v| {
                 value::size(v, 64..=16 * MIB)
             }),
@@ -379,7 +389,10 @@ fn versions(value: &Value) -> Result<dtls::Versions, Wrong> {
         .find(|version| !["1.2", "1.3"].contains(&version.as_str()))
     {
         return Err(Wrong::new(
-            format!("{} is no DTLS version the gateway speaks", shown(unknown)),
+            format!(
+                "{} is no DTLS version the gateway speaks",
+                Shown::misplaced(unknown)
+            ),
             right,
         ));
     }
@@ -405,7 +418,10 @@ fn level(text: String) -> Result<String, Wrong> {
             .map_or((None, directive), |(module, level)| (Some(module), level));
         let level = level.trim().to_lowercase();
         if !levels.contains(&level.as_str()) {
-            return Err(Wrong::new(format!("{} is no level", shown(&level)), right));
+            return Err(Wrong::new(
+                format!("{} is no level", Shown::misplaced(&level)),
+                right,
+            ));
         }
         if module.is_some_and(|module| {
             module.trim().is_empty()
@@ -415,7 +431,7 @@ fn level(text: String) -> Result<String, Wrong> {
                     .all(|c| c.is_ascii_alphanumeric() || "_:".contains(c))
         }) {
             return Err(Wrong::new(
-                format!("{} names no module", shown(directive)),
+                format!("{} names no module", Shown::misplaced(directive)),
                 right,
             ));
         }

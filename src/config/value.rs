@@ -4,7 +4,8 @@
     reason = "a value of any kind but the wanted ones is told what it is"
 )]
 
-use super::mistake::{Wrong, shown};
+use super::mistake::Wrong;
+use crate::shown::Shown;
 use bytesize::ByteSize;
 use config::{Value, ValueKind};
 use std::fmt::Display;
@@ -68,11 +69,11 @@ where
         Ok(number) if range.contains(&number) => Ok(number),
         // A number that this type can't hold is out of range as well, and so is NaN.
         _ if digits.parse::<f64>().is_ok() => Err(Wrong::new(
-            format!("{} is out of range", shown(&digits)),
+            format!("{} is out of range", Shown::value(&digits)),
             right,
         )),
         _ => Err(Wrong::new(
-            format!("{} is no number", shown(&digits)),
+            format!("{} is no number", Shown::misplaced(&digits)),
             right,
         )),
     }
@@ -86,7 +87,7 @@ pub(super) fn boolean(value: &Value) -> Result<bool, Wrong> {
         ValueKind::String(text) if text.trim() == "true" => Ok(true),
         ValueKind::String(text) if text.trim() == "false" => Ok(false),
         ValueKind::String(text) => Err(Wrong::new(
-            format!("{} is neither true nor false", shown(text)),
+            format!("{} is neither true nor false", Shown::misplaced(text)),
             right,
         )),
         _ => Err(Wrong::new(format!("this is {}", kind(value)), right)),
@@ -110,11 +111,11 @@ pub(super) fn duration(value: &Value, range: RangeInclusive<Duration>) -> Result
     match humantime::parse_duration(&text) {
         Ok(duration) if range.contains(&duration) => Ok(duration),
         Ok(_) => Err(Wrong::new(
-            format!("{} is out of range", shown(&text)),
+            format!("{} is out of range", Shown::value(&text)),
             right,
         )),
         Err(_) => Err(Wrong::new(
-            format!("{} is no time with a unit", shown(&text)),
+            format!("{} is no time with a unit", Shown::misplaced(&text)),
             right,
         )),
     }
@@ -136,10 +137,13 @@ pub(super) fn size(value: &Value, range: RangeInclusive<usize>) -> Result<usize,
     {
         Ok(Ok(bytes)) if range.contains(&bytes) => Ok(bytes),
         Ok(_) => Err(Wrong::new(
-            format!("{} is out of range", shown(&text)),
+            format!("{} is out of range", Shown::value(&text)),
             right,
         )),
-        Err(_) => Err(Wrong::new(format!("{} is no size", shown(&text)), right)),
+        Err(_) => Err(Wrong::new(
+            format!("{} is no size", Shown::misplaced(&text)),
+            right,
+        )),
     }
 }
 
@@ -153,7 +157,10 @@ pub(super) fn choice<T: Copy>(value: &Value, choices: &[(&str, T)]) -> Result<T,
     let text = text(value).map_err(|wrong| Wrong::new(wrong.wrong, right.clone()))?;
     match choices.iter().find(|(word, _)| *word == text) {
         Some((_, choice)) => Ok(*choice),
-        None => Err(Wrong::new(format!("{} is not known", shown(&text)), right)),
+        None => Err(Wrong::new(
+            format!("{} is not known", Shown::misplaced(&text)),
+            right,
+        )),
     }
 }
 

@@ -17,7 +17,9 @@ mod page;
 mod text;
 
 use crate::authority;
-use crate::config::{Admin, Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown, Sources};
+use crate::config::{
+    Admin, Calls, Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown, Sources,
+};
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
 use crate::gateway::{Gateway, Tap};
@@ -226,6 +228,7 @@ fn configuration(
             max_downlink: relay.connections(),
             max_packages: Ota::CONNECTIONS,
         },
+        calls: Calls::default(),
         relay,
         ota: Ota::default(),
         coap: coap::Parameters::default(),

@@ -1,8 +1,7 @@
 //! How much handshaking strangers may cause.
 
-use super::session::SessionId;
-use std::cmp::Reverse;
-use std::collections::{HashMap, VecDeque};
+use crate::shares::source::host;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -47,8 +46,8 @@ impl Budget {
     }
 }
 
-/// Handshakes of each proven source address in the current second. Only proven addresses are ever
-/// counted, so a forger can't use up another's share, nor fill the table.
+/// Handshakes of each proven source address in the current second, but for those that a registered device has completed.
+/// Only proven addresses are ever counted, so a forger can't use up another's share, nor fill the table.
 #[derive(Debug)]
 pub struct PerAddress {
     limit: u32,
@@ -69,15 +68,23 @@ impl PerAddress {
     /// Whether the address has had its share of this second.
     pub fn is_exhausted(&mut self, now: Instant, address: IpAddr) -> bool {
         self.turn(now);
-        let count = self.counts.get(&source(address)).copied();
+        let count = self.counts.get(&host(address)).copied();
         count.unwrap_or_default() >= self.limit
     }
 
     /// Counts one handshake of a proven address.
     pub fn count(&mut self, now: Instant, address: IpAddr) {
         self.turn(now);
-        let count = self.counts.entry(source(address)).or_default();
+        let count = self.counts.entry(host(address)).or_default();
         *count = count.saturating_add(1);
+    }
+
+    /// One of them has led to a registered device's session, and is not counted any more.
+    pub fn give_back(&mut self, now: Instant, address: IpAddr) {
+        self.turn(now);
+        if let Some(count) = self.counts.get_mut(&host(address)) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     fn turn(&mut self, now: Instant) {
@@ -87,66 +94,6 @@ impl PerAddress {
         if !current {
             self.second = Some(now);
             self.counts = HashMap::new();
-        }
-    }
-}
-
-/// Proven handshakes under way, by the source that holds them.
-#[derive(Debug, Default)]
-pub struct ProvenBySource {
-    /// Oldest first.
-    by_source: HashMap<IpAddr, VecDeque<SessionId>>,
-    count: usize,
-}
-
-impl ProvenBySource {
-    /// A source has one more.
-    pub fn add(&mut self, address: IpAddr, id: SessionId) {
-        let held = self.by_source.entry(source(address)).or_default();
-        held.push_back(id);
-        self.count += 1;
-    }
-
-    /// One is over, whichever way.
-    pub fn remove(&mut self, address: IpAddr, id: SessionId) {
-        let source = source(address);
-        let Some(held) = self.by_source.get_mut(&source) else {
-            return;
-        };
-        if let Some(at) = held.iter().position(|other| *other == id) {
-            held.remove(at);
-            self.count -= 1;
-        }
-        if held.is_empty() {
-            self.by_source.remove(&source);
-        }
-    }
-
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// How many a source has.
-    pub fn held_by(&self, address: IpAddr) -> usize {
-        (self.by_source.get(&source(address))).map_or(0, VecDeque::len)
-    }
-
-    /// The oldest of the source that holds most, and how many that are: whose turn it is to make room.
-    pub fn oldest_of_the_greediest(&self) -> Option<(SessionId, usize)> {
-        let oldest = |held: &VecDeque<SessionId>| Some((held.len(), Reverse(*held.front()?)));
-        let greediest = self.by_source.values().filter_map(oldest).max();
-        greediest.map(|(held, Reverse(id))| (id, held))
-    }
-}
-
-/// What counts as one source: an IPv4 address, or the /64 that one IPv6 host commands.
-pub(super) fn source(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.into(),
-        IpAddr::V6(address) => {
-            let prefix = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(prefix.into())
         }
     }
 }
@@ -180,31 +127,11 @@ mod tests {
         }
         assert!(share.is_exhausted(now, one));
         assert!(!share.is_exhausted(now, other));
+        share.give_back(now, one);
+        share.give_back(now, other);
+        assert!(!share.is_exhausted(now, one));
+        share.count(now, one);
+        assert!(share.is_exhausted(now, one));
         assert!(!share.is_exhausted(now + SECOND, one));
-    }
-
-    #[test]
-    fn room_is_made_by_the_source_that_holds_most_and_then_by_the_oldest() {
-        let mut held = ProvenBySource::default();
-        let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
-        held.add(one, SessionId(1));
-        held.add(other, SessionId(2));
-        assert_eq!(held.oldest_of_the_greediest(), Some((SessionId(1), 1)));
-        held.add(other, SessionId(3));
-        assert_eq!(held.oldest_of_the_greediest(), Some((SessionId(2), 2)));
-        held.remove(other, SessionId(2));
-        held.remove(other, SessionId(2));
-        assert_eq!((held.count(), held.by_source.len()), (2, 2));
-        held.remove(one, SessionId(1));
-        held.remove(other, SessionId(3));
-        assert!(held.by_source.is_empty() && held.oldest_of_the_greediest().is_none());
-    }
-
-    #[test]
-    fn an_ipv6_host_is_its_64_bit_prefix_and_a_mapped_ipv4_address_itself() {
-        let address = |text: &str| source(text.parse().unwrap());
-        assert_eq!(address("2001:db8::1"), address("2001:db8::ffff:1"));
-        assert_ne!(address("2001:db8::1"), address("2001:db8:0:1::1"));
-        assert_eq!(address("::ffff:192.0.2.1"), address("192.0.2.1"));
     }
 }

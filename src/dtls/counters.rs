@@ -17,6 +17,8 @@ pub struct Counters {
     pub no_session: u64,
     /// Datagrams for an established session that brought nothing: not authentic, replayed, or handshake repeats.
     pub without_effect: u64,
+    /// Records and fragments of half-open handshakes that were not due, or that no lawful client sends.
+    pub records_not_due: u64,
     /// ClientHellos dropped because `limits.hellos` was spent.
     pub over_hello_budget: u64,
     /// ClientHellos answered with a cookie, of which nothing is kept.

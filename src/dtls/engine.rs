@@ -5,16 +5,22 @@
 //! Every [`Failure`] is fatal to its engine.
 
 mod keys;
+mod opened;
+mod stand_in;
 mod suites;
 
 use super::cookie::Cookie;
 use super::credentials::ServerCredentials;
 use super::hello::Terms;
+use super::inbound::{CERTIFICATE, LARGEST_CERTIFICATE_MESSAGE, message};
 use super::record::alert;
 use super::{Parameters, Versions};
+use crate::shown::Shown;
 use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
 use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
 use keys::{Key, Keys};
+use opened::Ledger;
+use stand_in::{Hashes, Signatures, StandIn};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -27,11 +33,16 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLIGHT_RETRIES: usize = 8;
 /// Reassembled records may be larger than a datagram of ours.
 const BUFFER: usize = 4 * 1024;
+/// Records that the engine may queue: of a CertificateVerify and a Finished of DTLS 1.3 that come before what is due; all
+/// others are used at once. Each costs ten kilobytes, however small it is.
+const QUEUED: usize = 4;
 
 /// What every engine of one gateway shares.
 #[derive(Clone)]
 pub struct Settings {
     config: Arc<Config>,
+    /// A client's: what a server shows it may come in many datagrams.
+    of_client: Arc<Config>,
     certificate: Vec<u8>,
     key: Arc<Key>,
     versions: Versions,
@@ -82,23 +93,30 @@ impl Settings {
         credentials: &ServerCredentials,
         parameters: &Parameters,
     ) -> Result<Settings, SettingsError> {
-        let config = Config::builder()
-            .with_crypto_provider(suites::resting(CryptoProvider {
-                key_provider: &Keys,
-                hmac_provider: &CookieSource,
-                ..default_provider()
-            }))
-            .mtu(parameters.mtu)
-            .require_client_certificate(true)
-            .use_server_cookie(true)
-            .flight_start_rto(FLIGHT_TIMEOUT)
-            .flight_retries(FLIGHT_RETRIES)
-            .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
-            .build()
-            .map_err(|error| SettingsError(error.to_string()))?;
+        let config = || {
+            Config::builder()
+                .with_crypto_provider(suites::resting(CryptoProvider {
+                    key_provider: &Keys,
+                    hmac_provider: &CookieSource,
+                    hash_provider: &Hashes,
+                    signature_verification: &Signatures,
+                    ..default_provider()
+                }))
+                .mtu(parameters.mtu)
+                .require_client_certificate(true)
+                .use_server_cookie(true)
+                .flight_start_rto(FLIGHT_TIMEOUT)
+                .flight_retries(FLIGHT_RETRIES)
+                .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
+        };
+        let refused = |error: dimpl::Error| SettingsError(error.to_string());
+        // What a client shows may be long, and leaves in as many datagrams.
+        let of_client = config().max_queue_tx(64).build().map_err(refused)?;
+        let config = config().max_queue_rx(QUEUED).build().map_err(refused)?;
         let key = Key::parse(&credentials.private_key);
         Ok(Settings {
             config: Arc::new(config),
+            of_client: Arc::new(of_client),
             certificate: credentials.certificate.clone(),
             key: key.map_err(|error| SettingsError(error.to_string()))?,
             versions: parameters.versions,
@@ -137,12 +155,21 @@ pub struct Engine {
     _key: Arc<Key>,
     /// The cookie its client has been given already.
     cookie: Option<Box<Cookie>>,
+    /// A server's account of what it is given.
+    ledger: Option<Box<Ledger>>,
+    /// The client's Certificate message, until the handshake is complete.
+    stand_in: Option<Box<StandIn>>,
+    is_connected: bool,
 }
 
 impl Engine {
     /// A server that waits for a ClientHello.
     pub fn server(settings: &Settings, now: Instant) -> Result<Engine, Failure> {
-        guarded(|| Ok(Engine::new(settings, now)))
+        guarded(|| {
+            let mut engine = Engine::new(settings, settings.config.clone(), now);
+            engine.ledger = Some(Box::default());
+            Ok(engine)
+        })
     }
 
     /// A server whose client was given this cookie for these hellos, and returns it next. What the engine says to them
@@ -176,7 +203,7 @@ impl Engine {
     /// A client, and its ClientHello. For the demo's device and for tests.
     pub fn client(settings: &Settings, now: Instant) -> Result<(Engine, Vec<Effect>), Failure> {
         guarded(|| {
-            let mut engine = Engine::new(settings, now);
+            let mut engine = Engine::new(settings, settings.of_client.clone(), now);
             engine.dtls.set_active(true);
             Ok(engine)
         })
@@ -186,8 +213,7 @@ impl Engine {
         })
     }
 
-    fn new(settings: &Settings, now: Instant) -> Engine {
-        let config = settings.config.clone();
+    fn new(settings: &Settings, config: Arc<Config>, now: Instant) -> Engine {
         let certificate = DtlsCertificate {
             certificate: settings.certificate.clone(),
             private_key: settings.key.name(),
@@ -202,21 +228,46 @@ impl Engine {
             next_timeout: None,
             _key: settings.key.clone(),
             cookie: None,
+            ledger: None,
+            stand_in: None,
+            is_connected: false,
         }
     }
 
-    /// A datagram came from the peer. On failure the effects are what is still worth sending.
+    /// In DTLS 1.3: bytes of a Certificate message that is not whole; then records, and bytes of theirs, that may be queued.
+    pub fn held(&self) -> (usize, usize, usize) {
+        let ledger = self.ledger.as_ref();
+        ledger.map(|ledger| ledger.held()).unwrap_or_default()
+    }
+
+    /// A datagram came from the peer. On failure the effects are what is still worth sending. A server's engine is given
+    /// one record at a time, as [`inbound`](super::inbound) lets it through.
     pub fn receive(
         &mut self,
         now: Instant,
         datagram: &[u8],
     ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
         let given = Given::new(self.cookie.as_deref());
-        let outcome = guarded(|| {
-            self.dtls.handle_timeout(now)?;
-            self.dtls.handle_packet(datagram)
+        opened::put_to_work(self.ledger.take());
+        let mut outcome = self.work(|dtls| {
+            dtls.handle_timeout(now)?;
+            dtls.handle_packet(datagram)
         });
+        self.ledger = opened::take_back();
         drop(given);
+        if let Some(ledger) = &mut self.ledger {
+            let was_refused = ledger.take_refused();
+            if let Some(reason) = ledger.take_excess() {
+                let alert = Some(alert::BAD_CERTIFICATE);
+                return Err((Failure { reason, alert }, Vec::new()));
+            }
+            // RFC 6347 §4.1.2.7: a record that is not authentic is dropped. Between a client's ChangeCipherSpec and its
+            // Finished the engine reports an error instead; it has returned the record's buffer, and nothing else of it
+            // has changed.
+            if was_refused && self.version() == "1.2" {
+                outcome = Ok(());
+            }
+        }
         let effects = guarded(|| Ok(self.drain()));
         match (outcome, effects) {
             (Ok(()), Ok(effects)) => Ok(effects),
@@ -227,10 +278,35 @@ impl Engine {
 
     /// The time of [`next_timeout`](Self::next_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<Effect>, Failure> {
-        guarded(|| {
-            self.dtls.handle_timeout(now)?;
-            Ok(self.drain())
-        })
+        self.work(|dtls| dtls.handle_timeout(now))?;
+        guarded(|| Ok(self.drain()))
+    }
+
+    /// A client's whole Certificate message came, in DTLS 1.2. It is kept here, and the engine has a shorter one.
+    pub fn receive_certificates(
+        &mut self,
+        now: Instant,
+        number: u16,
+        body: &[u8],
+    ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
+        match StandIn::new(number, body) {
+            Some((stand_in, record)) => {
+                self.stand_in = Some(Box::new(stand_in));
+                self.receive(now, &record)
+            }
+            None => self.receive(now, &message(CERTIFICATE, number, body)),
+        }
+    }
+
+    /// The engine at work, with what its providers need to know.
+    fn work(
+        &mut self,
+        work: impl FnOnce(&mut Dtls) -> Result<(), dimpl::Error>,
+    ) -> Result<(), Failure> {
+        stand_in::put_to_work(self.stand_in.take());
+        let outcome = guarded(|| work(&mut self.dtls));
+        self.stand_in = stand_in::take_back();
+        outcome
     }
 
     /// Encrypts application data.
@@ -264,13 +340,35 @@ impl Engine {
         }
     }
 
+    /// On the stack: an allocation of this size, made and freed between those that stay, tears holes into the heap.
     fn drain(&mut self) -> Vec<Effect> {
+        if self.is_connected {
+            return self.drain_by(&mut [0; BUFFER]);
+        }
+        let effects = self.drain_handshake();
+        if effects.contains(&Effect::Connected) {
+            self.is_connected = true;
+            self.stand_in = None;
+            if let Some(ledger) = &mut self.ledger {
+                ledger.establish();
+            }
+        }
+        effects
+    }
+
+    /// The engine panics where the buffer is too small for its peer's certificate. A function of its own, so that sessions
+    /// don't pay for the larger one.
+    #[inline(never)]
+    fn drain_handshake(&mut self) -> Vec<Effect> {
+        self.drain_by(&mut [0; LARGEST_CERTIFICATE_MESSAGE])
+    }
+
+    fn drain_by(&mut self, usual: &mut [u8]) -> Vec<Effect> {
         let mut effects = Vec::new();
-        // On the stack: an allocation of this size, made and freed between those that stay, tears holes into the heap.
-        let (mut usual, mut larger) = ([0; BUFFER], Vec::new());
+        let mut larger = Vec::new();
         loop {
             let buffer = if larger.is_empty() {
-                usual.as_mut_slice()
+                &mut *usual
             } else {
                 larger.as_mut_slice()
             };
@@ -280,7 +378,10 @@ impl Engine {
             )]
             let effect = match self.dtls.poll_output(buffer) {
                 Output::Packet(datagram) => Effect::Transmit(datagram.to_vec()),
-                Output::PeerCert(der) => Effect::PeerCertificate(der.to_vec()),
+                Output::PeerCert(der) => {
+                    let theirs = self.stand_in.as_deref().map(StandIn::leaf);
+                    Effect::PeerCertificate(theirs.unwrap_or(der).to_vec())
+                }
                 Output::Connected => Effect::Connected,
                 Output::ApplicationData(plaintext) => Effect::Plaintext(plaintext.to_vec()),
                 Output::CloseNotify => Effect::CloseNotify,
@@ -348,15 +449,18 @@ impl HmacProvider for CookieSource {
     }
 }
 
-/// Runs the engine so that a panic inside it ends one session and not the loop that serves all.
-/// None is known; the engine holds no state outside the instance, which is dropped.
+/// Runs the engine so that a panic inside it ends one session and not the loop that serves all. The engine holds no state
+/// outside the instance, which is dropped. What the process says of a panic is `logging::panics`' to bound.
 fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Failure> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(failure),
-        Err(_) => Err(Failure {
-            reason: "the DTLS engine panicked".to_owned(),
-            alert: Some(alert::INTERNAL_ERROR),
-        }),
+        Err(_) => {
+            opened::take_back();
+            Err(Failure {
+                reason: "the DTLS engine panicked".to_owned(),
+                alert: Some(alert::INTERNAL_ERROR),
+            })
+        }
     }
 }
 
@@ -379,7 +483,7 @@ fn failure(error: dimpl::Error) -> Failure {
         _ => None,
     };
     Failure {
-        reason: error.to_string(),
+        reason: Shown::public(&error.to_string()).to_string(),
         alert,
     }
 }

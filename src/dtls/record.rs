@@ -14,7 +14,7 @@ pub mod alert {
 }
 
 pub(super) const HANDSHAKE: u8 = 22;
-const ALERT: u8 = 21;
+pub(super) const ALERT: u8 = 21;
 pub(super) const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
         Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
     }
 
-    fn u24(&mut self) -> Option<u32> {
+    pub(super) fn u24(&mut self) -> Option<u32> {
         Some(u32::from(self.u8()?) << 16 | u32::from(self.u16()?))
     }
 

@@ -12,7 +12,8 @@
 
 use super::cookie;
 use super::engine::{Effect, Engine};
-use super::record;
+use super::inbound::Inbound;
+use super::{HandshakeFailure, record};
 use crate::timers;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -64,6 +65,8 @@ pub struct Session {
     pub stage: Stage,
     /// The engine.
     pub engine: Engine,
+    /// What of a datagram reaches it.
+    pub inbound: Inbound,
     /// The random of the ClientHello it began with.
     pub random: [u8; 32],
     /// When it did.
@@ -96,6 +99,7 @@ impl Session {
             path,
             stage: Stage::Unproven,
             engine,
+            inbound: Inbound::new(0),
             random,
             began: now,
             deadline,
@@ -108,15 +112,27 @@ impl Session {
         }
     }
 
-    /// So many records have been sent before there was a session: cookies.
+    /// So many records have been sent before there was a session: cookies, one for each ClientHello.
     pub fn has_been_answered(&mut self, records: u16) {
         self.next_plaintext_sequence = records.into();
+        self.inbound = Inbound::new(records);
     }
 
     /// Whether a hello with this random and a good cookie is a late copy of the one that this began with. A device whose
     /// random numbers are the same after each restart begins with that one, too, but seldom as soon.
     pub fn began_with(&self, now: Instant, random: &[u8; 32]) -> bool {
         self.random == *random && now.saturating_duration_since(self.began) < cookie::LASTS
+    }
+
+    /// Why its handshake has come to nothing by its deadline. An alert in plaintext may be forged, so it ends nothing, but it
+    /// is the likely reason.
+    pub fn why_timed_out(&self) -> HandshakeFailure {
+        match self.inbound.alert() {
+            Some(alert) => HandshakeFailure::Engine(format!(
+                "the client has sent alert {alert}, and not gone on with the handshake"
+            )),
+            None => HandshakeFailure::TimedOut,
+        }
     }
 
     /// When the session wants attention, if nothing comes from its peer.

@@ -1,6 +1,7 @@
 //! What passes between the core and the tasks that call upstream.
 
 use super::firmware::CallId;
+use super::reading::Reading;
 use super::relay::{Kind, RelayId};
 use super::translate::Expect;
 use crate::coap::ExchangeId;
@@ -26,6 +27,18 @@ pub enum Ticket {
 }
 
 impl Ticket {
+    /// Whether the core may give the call up before its end: [`poll_abort`](super::core::Core::poll_abort).
+    pub fn may_be_given_up(&self) -> bool {
+        match self {
+            Ticket::Exchange { expect, .. } => match expect {
+                Expect::Attributes | Expect::Registration | Expect::RpcReply => true,
+                Expect::Created | Expect::CommandReply(_) | Expect::Provisioned => false,
+            },
+            Ticket::Relay(..) => self.is_poll(),
+            Ticket::Package(_) => false,
+        }
+    }
+
     /// Whether the call may take longer than anybody wants it.
     pub fn is_poll(&self) -> bool {
         match self {
@@ -62,6 +75,8 @@ pub struct Call {
 pub struct Completion {
     /// The call's.
     pub ticket: Ticket,
-    /// Upstream's answer.
-    pub outcome: Result<upstream::Answer, upstream::Error>,
+    /// Bytes of the answer's body.
+    pub length: usize,
+    /// What upstream's answer says.
+    pub outcome: Result<Reading, upstream::Error>,
 }

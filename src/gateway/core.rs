@@ -11,15 +11,18 @@ mod listening;
 mod packages;
 mod requests;
 mod telling;
+mod waiting;
 
 use super::Settings;
 use super::call::{Call, Completion, Ticket};
 use super::counters::{Counters, Tallies};
 use super::firmware::Packages;
+use super::in_flight::InFlight;
 use super::journal::Journal;
 use super::peers::{Peer, Peers};
 use super::relay::Relays;
 use super::tap::{Event, Mouth, Tap};
+use super::unanswered::Unanswered;
 use crate::coap::{self, Output};
 use crate::device::{CertificateId, Device, Registry};
 use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
@@ -31,6 +34,7 @@ use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use waiting::{BEGUN_PER_CALL, Beginnings};
 
 /// Peers whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
@@ -42,6 +46,7 @@ pub(super) struct Load {
     pub(super) sessions: usize,
     pub(super) half_open: usize,
     pub(super) in_flight: usize,
+    pub(super) most_in_flight_of_one: usize,
     pub(super) errands: usize,
     /// Open requests, and calls that are timed.
     pub(super) tallied: (usize, usize),
@@ -66,10 +71,12 @@ pub struct Core {
     downloads: Downloads,
     review: Review,
     draining: Draining,
+    beginnings: Beginnings,
     /// How many bytes of bodies all endpoints may hold.
     bodies: coap::Bodies,
     calls: VecDeque<Call>,
-    in_flight: usize,
+    in_flight: InFlight,
+    unanswered: Unanswered,
     random: fastrand::Rng,
     counters: Counters,
     tallies: Tallies,
@@ -98,11 +105,13 @@ impl Core {
             downloads: Downloads::default(),
             review: Review::default(),
             draining: Draining::default(),
+            beginnings: Beginnings::default(),
             bodies: coap::Bodies::new(settings.coap.body_bytes, seed.rotate_left(16)),
             settings,
             registry,
             calls: VecDeque::new(),
-            in_flight: 0,
+            in_flight: InFlight::new(settings.max_in_flight, settings.calls),
+            unanswered: Unanswered::default(),
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
             tallies: Tallies::default(),
@@ -134,7 +143,9 @@ impl Core {
     pub fn complete(&mut self, now: Instant, completion: Completion) {
         self.mouth.begin(now, 0);
         self.mouth.tell(|| Event::answered(&completion));
-        let Completion { ticket, outcome } = completion;
+        let Completion {
+            ticket, outcome, ..
+        } = completion;
         self.tallies.upstream.end(now, &ticket, &outcome);
         match ticket {
             Ticket::Exchange {
@@ -186,6 +197,7 @@ impl Core {
             self.packages.next_timeout(),
             self.review.next_timeout(),
             self.draining.next_timeout(),
+            self.beginnings.next_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -243,7 +255,7 @@ impl Core {
 
     /// Upstream calls for devices' requests, made and not completed.
     pub fn in_flight(&self) -> usize {
-        self.in_flight
+        self.in_flight.count()
     }
 
     /// How much of everything there is, for tests that hold it to its bounds.
@@ -252,7 +264,8 @@ impl Core {
         Load {
             sessions: self.demux.established(),
             half_open: self.demux.half_open(),
-            in_flight: self.in_flight,
+            in_flight: self.in_flight.count(),
+            most_in_flight_of_one: self.in_flight.most_of_one(),
             errands: self.errands.len(),
             tallied: (
                 self.tallies.answers.open(),
@@ -270,6 +283,7 @@ impl Core {
 
     /// Lets sessions, endpoints, relays and packages hear of each other until none has more to say.
     fn settle(&mut self, now: Instant) {
+        let mut begun = 0;
         loop {
             self.follow_sessions(now);
             if let Some((session, told)) = self.errands.told.pop_front() {
@@ -280,6 +294,11 @@ impl Core {
                 self.do_package_effect(now, effect);
             } else if let Some(session) = self.draining.touched.pop() {
                 self.let_go(now, session);
+            } else if begun < BEGUN_PER_CALL
+                && let Some(session) = self.beginnings.pop()
+            {
+                begun += 1;
+                self.begin_waiting(now, session);
             } else {
                 break;
             }
@@ -310,6 +329,7 @@ impl Core {
                 dtls::Event::Ended { session, reason } => {
                     self.tallies.handshakes.ended(&reason);
                     self.tallies.answers.session_gone(session);
+                    self.give_up_calls(session);
                     self.mouth.tell(|| self.ended(session, &reason));
                     self.tell_if_any(now, session, |relay, context| {
                         relay.session_gone(session, context);
@@ -340,6 +360,9 @@ impl Core {
     ) {
         let certificate = CertificateId::of(certificate);
         let device = self.registry.find(&certificate).cloned();
+        if device.is_some() {
+            self.demux.succeeded(now, session);
+        }
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);
         self.journal.established(now, &peer);

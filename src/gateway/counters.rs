@@ -24,6 +24,14 @@ pub struct Counters {
     pub completions_too_late: u64,
     /// Requests refused because `upstream.max_in_flight` calls were in flight.
     pub calls_refused: u64,
+    /// Requests refused because their device had `upstream.max_in_flight_per_device` calls in flight, or an even share.
+    pub calls_refused_to_device: u64,
+    /// Client-side RPCs refused because of `upstream.max_client_rpc`, or their device's share of it.
+    pub client_rpcs_refused: u64,
+    /// GETs of attributes refused because ThingsBoard left those before unanswered.
+    pub gets_refused: u64,
+    /// Calls given up because the session that asked had ended.
+    pub calls_given_up: u64,
     /// Registrations for what can't be observed, answered as plain requests.
     pub registrations_elsewhere: u64,
     /// Requests of certificates that are not registered.

@@ -210,6 +210,7 @@ impl Refusal {
             | Error::Elapsed
             | Error::Unreachable
             | Error::Overloaded
+            | Error::RetryAfter(_)
             | Error::Unintelligible(_) => None,
         }
     }
@@ -222,7 +223,8 @@ impl Refusal {
             | Error::Timeout
             | Error::Elapsed
             | Error::Unreachable
-            | Error::Overloaded => Refusal::Unavailable,
+            | Error::Overloaded
+            | Error::RetryAfter(_) => Refusal::Unavailable,
         }
     }
 }

@@ -17,17 +17,22 @@ pub async fn forward<U: Upstream>(
     call: Call,
     completions: mpsc::Sender<Completion>,
 ) {
-    let Call { ticket, request } = call;
-    let deadline = request.deadline(timeout).saturating_add(GRACE);
+    let ticket = call.ticket;
     let last_word = LastWord {
         ticket,
         completions,
     };
-    let outcome = tokio::time::timeout(deadline, upstream.send(request))
-        .await
-        .unwrap_or(Err(Error::Timeout));
+    let completion = match call.prepare() {
+        Ok(Call { request, .. }) => {
+            let deadline = request.deadline(timeout).saturating_add(GRACE);
+            let outcome = tokio::time::timeout(deadline, upstream.send(request))
+                .await
+                .unwrap_or(Err(Error::Timeout));
+            Completion::read(ticket, outcome)
+        }
+        Err(not_sent) => *not_sent,
+    };
     // Only a loop that is shutting down has closed the channel.
-    let completion = Completion { ticket, outcome };
     let _ = last_word.completions.send(completion).await;
 }
 
@@ -40,10 +45,10 @@ struct LastWord {
 impl Drop for LastWord {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.completions.try_send(Completion {
-                ticket: self.ticket,
-                outcome: Err(Error::Unintelligible("the HTTP client failed")),
-            });
+            let _ = self.completions.try_send(Completion::read(
+                self.ticket,
+                Err(Error::Unintelligible("the HTTP client failed")),
+            ));
         }
     }
 }
@@ -51,8 +56,9 @@ impl Drop for LastWord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coap::ExchangeId;
+    use crate::coap::{Code, ExchangeId};
     use crate::dtls::SessionId;
+    use crate::gateway::reading::Reading;
     use crate::gateway::translate::Expect;
     use crate::upstream::{Answer, Request};
     use bytes::Bytes;
@@ -73,7 +79,7 @@ mod tests {
         }
     }
 
-    async fn outcome_of(body: &'static str) -> Result<Answer, Error> {
+    async fn outcome_of(body: &'static str) -> Result<Code, Error> {
         let (completed, mut completions) = mpsc::channel(1);
         let ticket = Ticket::Exchange {
             session: SessionId(1),
@@ -89,13 +95,15 @@ mod tests {
         let completion = completions.recv().await.unwrap();
         assert_eq!(completion.ticket, ticket);
         assert!(completions.recv().await.is_none(), "one completion");
-        completion.outcome
+        completion.outcome.map(|reading| match reading {
+            Reading::Response(response) => response.code,
+            other => panic!("{other:?}"),
+        })
     }
 
     #[tokio::test]
     async fn every_call_comes_to_one_end_a_panic_and_silence_included() {
-        let body = Bytes::from_static(b"answer");
-        assert_eq!(outcome_of("answer").await, Ok(Answer { body }));
+        assert_eq!(outcome_of("answer").await, Ok(Code::CREATED));
         assert_eq!(outcome_of("silence").await, Err(Error::Timeout));
         assert!(matches!(
             outcome_of("panic").await,

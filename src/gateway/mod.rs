@@ -5,6 +5,10 @@
 //! | [`core`] | the sans-IO whole: datagrams in, datagrams and upstream calls out |
 //! | [`answers`] | requests by what they asked for and how they were answered |
 //! | [`call`] | what passes between the core and the tasks that call upstream |
+//! | [`reading`] | what the call's task makes of request and answer before the loop sees it |
+//! | [`client_rpc`] | what ThingsBoard's HTTP API wants in a client-side RPC |
+//! | [`in_flight`] | how many calls to ThingsBoard a device may have at once |
+//! | [`unanswered`] | devices whose GETs ThingsBoard leaves without an answer |
 //! | [`peers`] | whose a session is, and how many a device may have |
 //! | [`route`] | which resource a path names |
 //! | [`translate`] | requests into upstream requests, outcomes into responses |
@@ -14,6 +18,7 @@
 //! | [`handshakes`] | handshakes and sessions by how they ended |
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
 //! | [`journal`] | the log lines |
+//! | [`churn`] | what happens so often that it is told by its number |
 //! | [`forward`] | one call to upstream |
 //! | [`handle`] | what a gateway that runs can be told and asked |
 //! | [`report`] | what it tells of itself |
@@ -24,6 +29,8 @@
 
 pub mod answers;
 pub mod call;
+pub mod churn;
+pub mod client_rpc;
 pub mod core;
 pub mod counters;
 pub mod download;
@@ -31,11 +38,13 @@ pub mod firmware;
 pub mod forward;
 pub mod handle;
 pub mod handshakes;
+pub mod in_flight;
 pub mod journal;
 #[cfg(test)]
 mod log_lines;
 pub mod notices;
 pub mod peers;
+pub mod reading;
 pub mod relay;
 pub mod report;
 pub mod route;
@@ -46,6 +55,7 @@ mod simulation;
 pub mod status;
 pub mod tap;
 pub mod translate;
+pub mod unanswered;
 pub mod upstream_calls;
 
 pub use counters::Counters;
@@ -55,7 +65,7 @@ pub use service::{Gateway, StartError};
 pub use status::Status;
 pub use tap::Tap;
 
-use crate::config::{Limits, Ota, Relay};
+use crate::config::{Calls, Limits, Ota, Relay};
 use crate::{coap, dtls};
 use std::time::Duration;
 
@@ -65,6 +75,9 @@ const DTLS_OVERHEAD: usize = 48;
 
 /// The largest body to or from a certificate that is not registered, in bytes.
 const STRANGERS_BODY: usize = 4096;
+
+/// Requests of such a session that may wait.
+const STRANGERS_QUEUE: usize = 16;
 
 /// What the core needs to know beside keys and devices.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +92,8 @@ pub struct Settings {
     pub provision: bool,
     /// Upstream calls for devices' requests at once.
     pub max_in_flight: usize,
+    /// How many of them a device may have, and how many may be client-side RPCs.
+    pub calls: Calls,
     /// How what devices observe is fetched.
     pub relay: Relay,
     /// How packages are fetched, and kept for the fleet.
@@ -97,6 +112,7 @@ impl Settings {
         coap::Parameters {
             max_body: self.coap.max_body.min(STRANGERS_BODY),
             max_response_body: self.coap.max_response_body.min(STRANGERS_BODY),
+            queue: self.coap.queue.min(STRANGERS_QUEUE),
             ..self.coap
         }
     }

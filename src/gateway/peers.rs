@@ -4,8 +4,10 @@ use crate::coap::{ExchangeId, RemoteEndpoint};
 use crate::config::Limits;
 use crate::device::{CertificateId, Device, Fingerprint};
 use crate::dtls::{Path, SessionId};
+use crate::shares::{SourcePlaces, source};
 use crate::timers::{Slot, Timers};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,8 @@ pub struct Peer {
     edition: u32,
     /// The first exchange that is its present device's.
     first_exchange: ExchangeId,
+    /// The first exchange under its present device's present token.
+    first_exchange_of_token: ExchangeId,
     expires: Option<Instant>,
     timer: Slot,
 }
@@ -62,6 +66,7 @@ impl Peer {
             last_served: None,
             edition: 0,
             first_exchange: endpoint.next_exchange(),
+            first_exchange_of_token: endpoint.next_exchange(),
             endpoint,
             timer: Slot::default(),
         }
@@ -97,6 +102,12 @@ impl Peer {
         exchange.began_before(self.first_exchange)
     }
 
+    /// Whether a request was made under another token, or none: what ThingsBoard says of that one says nothing of the
+    /// present one.
+    pub fn is_under_a_former_token(&self, exchange: ExchangeId) -> bool {
+        exchange.began_before(self.first_exchange_of_token)
+    }
+
     /// When it was served last.
     pub fn last_served(&self) -> Option<Instant> {
         self.last_served
@@ -115,7 +126,7 @@ pub enum Admission {
     Alone,
     /// The device has too many sessions: close its longest silent one.
     Displaces(SessionId),
-    /// There are too many of unregistered certificates: close the oldest.
+    /// There are too many of unregistered certificates: close the oldest of the source that has most.
     DisplacesUnregistered(SessionId),
 }
 
@@ -128,8 +139,8 @@ pub struct Peers {
     by_device: HashMap<Arc<str>, Vec<SessionId>>,
     /// Sessions of devices.
     of_devices: usize,
-    /// Oldest first.
-    unregistered: VecDeque<SessionId>,
+    /// Sessions of unregistered certificates, by where they come from.
+    unregistered: SourcePlaces<SessionId>,
     timers: Timers<SessionId>,
 }
 
@@ -141,7 +152,7 @@ impl Peers {
             peers: HashMap::new(),
             by_device: HashMap::new(),
             of_devices: 0,
-            unregistered: VecDeque::new(),
+            unregistered: SourcePlaces::default(),
             timers: Timers::default(),
         }
     }
@@ -150,16 +161,18 @@ impl Peers {
     pub fn admit(&mut self, mut peer: Peer, edition: u32) -> Admission {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
+        let host = source::host(peer.path.remote.ip());
         peer.edition = edition;
         self.peers.insert(session, Box::new(peer));
         self.arm(session);
         match name {
             Some(name) => self.enrol(session, name),
             None => {
-                self.unregistered.push_back(session);
-                let over = self.unregistered.len() > self.limits.unregistered_sessions;
-                let oldest = self.unregistered.front().copied().filter(|_| over);
-                oldest.map_or(Admission::Alone, Admission::DisplacesUnregistered)
+                self.unregistered.add(host, session);
+                let over = self.unregistered.count() > self.limits.unregistered_sessions;
+                let largest = self.unregistered.largest().filter(|_| over);
+                let oldest = largest.and_then(|host| self.unregistered.oldest(host));
+                (oldest.copied()).map_or(Admission::Alone, Admission::DisplacesUnregistered)
             }
         }
     }
@@ -181,9 +194,10 @@ impl Peers {
     }
 
     /// Counts a session as nobody's.
-    fn strike_off(&mut self, session: SessionId, device: Option<&Device>) {
+    fn strike_off(&mut self, session: SessionId, host: IpAddr, device: Option<&Device>) {
         let Some(device) = device else {
-            return self.unregistered.retain(|other| *other != session);
+            self.unregistered.remove(host, &session);
+            return;
         };
         if let Some(sessions) = self.by_device.get_mut(&device.name) {
             self.of_devices = self.of_devices.saturating_sub(1);
@@ -213,13 +227,18 @@ impl Peers {
         };
         peer.edition = edition;
         let name = device.as_ref().map(|device| device.name.clone());
+        let token = |device: &Option<Arc<Device>>| device.as_ref().map(|one| one.token.clone());
+        if token(&peer.device) != token(&device) {
+            peer.first_exchange_of_token = peer.endpoint.next_exchange();
+        }
         let before = std::mem::replace(&mut peer.device, device);
         if before.as_ref().map(|device| &device.name) == name.as_ref() {
             return Admission::Alone;
         }
         peer.expires = None;
         peer.first_exchange = peer.endpoint.next_exchange();
-        self.strike_off(session, before.as_deref());
+        let host = source::host(peer.path.remote.ip());
+        self.strike_off(session, host, before.as_deref());
         name.map_or(Admission::Alone, |name| self.enrol(session, name))
     }
 
@@ -252,7 +271,8 @@ impl Peers {
     pub fn remove(&mut self, session: SessionId) -> Option<Peer> {
         let mut peer = self.peers.remove(&session)?;
         self.timers.disarm(session, &mut peer.timer);
-        self.strike_off(session, peer.device.as_deref());
+        let host = source::host(peer.path.remote.ip());
+        self.strike_off(session, host, peer.device.as_deref());
         Some(*peer)
     }
 
@@ -314,7 +334,7 @@ impl Peers {
 
     /// Sessions that count for `limits.unregistered_sessions`.
     pub fn unregistered(&self) -> usize {
-        self.unregistered.len()
+        self.unregistered.count()
     }
 
     /// Sessions that are no device's, those included whose device was removed.
@@ -343,11 +363,12 @@ impl Peers {
                 .map(Vec::len)
                 .max()
                 .unwrap_or_default(),
-            unregistered: self.unregistered.len(),
+            unregistered: self.unregistered.count(),
             most_open_exchanges: most(RemoteEndpoint::open_exchanges),
             most_remembered: most(RemoteEndpoint::remembered),
             most_reply_bytes: most(RemoteEndpoint::remembered_bytes),
             most_outgoing: most(RemoteEndpoint::outgoing),
+            most_observations: most(RemoteEndpoint::observations),
         }
     }
 }
@@ -364,4 +385,5 @@ pub(super) struct Load {
     pub(super) most_remembered: usize,
     pub(super) most_reply_bytes: usize,
     pub(super) most_outgoing: usize,
+    pub(super) most_observations: usize,
 }

@@ -9,9 +9,11 @@
 //! | [`attributes`] | the observation of shared attributes |
 //! | [`commands`] | the observation of server-side RPC |
 //! | [`observer`] | who observes, and whether it is known to live |
+//! | `parking` | what is no longer asked for while a device does not answer |
 //! | [`poll`] | when to poll, without gaps |
 //! | [`reader`] | when to read all attributes, because polls lose some |
 //! | [`shared`] | what the device may not know yet |
+//! | [`refusal`] | replies to commands in the device's place |
 //! | [`command_queue`] | commands in order, and those that must not come twice |
 //! | [`pace`] | what all relays share: back-off, the ramp after an outage, ThingsBoard's own limit |
 //! | [`relays`] | all relays, their timers and bounds |
@@ -33,8 +35,10 @@ pub mod commands;
 mod counters;
 pub mod observer;
 pub mod pace;
+mod parking;
 pub mod poll;
 pub mod reader;
+pub mod refusal;
 pub mod relays;
 pub mod shared;
 #[cfg(test)]
@@ -48,14 +52,16 @@ use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::firmware::AssignmentChange;
-use crate::upstream::{Answer, Error};
+use crate::upstream::Error;
 use attributes::Attributes;
 use bytes::Bytes;
+use command_queue::Command;
 use commands::Commands;
 use observer::Observer;
 use pace::Pace;
 use poll::{Opening, Outcome, Poller};
-use shared::Values;
+use refusal::Refusal;
+use shared::{Unreadable, Update, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,6 +72,31 @@ pub enum Kind {
     Attributes,
     /// `api/v1/rpc`
     Commands,
+}
+
+/// What a poll has brought, as it was read outside of the loop.
+#[derive(Debug)]
+pub enum Brought {
+    /// A change of attributes.
+    Update(Result<Update, Unreadable>),
+    /// A command; nothing if it is none.
+    Command(Option<Command>),
+}
+
+impl Brought {
+    fn update(self) -> Result<Update, Unreadable> {
+        match self {
+            Brought::Update(update) => update,
+            Brought::Command(_) => Err(Unreadable::Nonsense),
+        }
+    }
+
+    fn command(self) -> Option<Command> {
+        match self {
+            Brought::Command(command) => command,
+            Brought::Update(_) => None,
+        }
+    }
 }
 
 /// The last word of an observation that the gateway ends.
@@ -83,7 +114,7 @@ pub enum Last {
 
 impl Last {
     /// What an error says of the device itself.
-    fn of(error: &Error) -> Option<Last> {
+    pub fn of(error: &Error) -> Option<Last> {
         match error {
             Error::Rejected(status) if status.code == 401 => Some(Last::Unauthorized),
             Error::Rejected(status) if status.code == 403 => Some(Last::Forbidden),
@@ -92,6 +123,7 @@ impl Last {
             | Error::Timeout
             | Error::Unreachable
             | Error::Overloaded
+            | Error::RetryAfter(_)
             | Error::Unintelligible(_) => None,
         }
     }
@@ -119,8 +151,8 @@ pub enum Effect {
     End(Observation, Last),
     /// Ask whether the device lives.
     Ping(SessionId),
-    /// Tell ThingsBoard that this command can't be delivered.
-    Refuse(u32),
+    /// Reply to this command in the device's place.
+    Refuse(u32, Refusal),
     /// The device may be assigned another package now.
     AssignmentChanged(AssignmentChange),
     /// Tell the operator that a poll brought what makes no sense.
@@ -268,6 +300,7 @@ impl DeviceRelay {
 
     /// The device has ended this observation.
     pub fn cancelled(&mut self, observation: Observation, context: &mut Context<'_>) {
+        self.commands.replaced_cancelled(observation);
         for kind in [Kind::Attributes, Kind::Commands] {
             if self.observation(kind) == Some(observation) {
                 context.counters.cancelled += 1;
@@ -283,8 +316,8 @@ impl DeviceRelay {
         }
     }
 
-    /// ThingsBoard refuses the device: that is the end.
-    fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
+    /// ThingsBoard refuses the device, whatever it was asked: that is the end, for polls that are open too.
+    pub fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
         for kind in [Kind::Attributes, Kind::Commands] {
             if let Some(observation) = self.end(kind, context) {
                 context.counters.refused += 1;
@@ -362,23 +395,6 @@ impl DeviceRelay {
         }
     }
 
-    /// A session does not answer: nothing is asked for on its behalf until it is heard again.
-    pub fn silent(&mut self, session: SessionId, context: &mut Context<'_>) {
-        let parks = |observer: Option<&mut Observer>| {
-            observer
-                .filter(|observer| observer.observation.session == session)
-                .is_some_and(Observer::park)
-        };
-        if parks(self.attributes.observer_mut()) {
-            context.counters.parked += 1;
-            self.attributes.pause();
-        }
-        if parks(self.commands.observer_mut()) {
-            context.counters.parked += 1;
-            self.commands.pause();
-        }
-    }
-
     /// A request of the device, through any session, was answered: it is awake now.
     pub fn uplink(&mut self, now: Instant, context: &Context<'_>) {
         self.attributes.uplink(now, context.settings.attributes);
@@ -395,7 +411,7 @@ impl DeviceRelay {
     ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.delivered(number);
-        } else if self.observation(Kind::Commands) == Some(observation) {
+        } else if self.commands.has(observation) {
             self.commands.delivered(now, number, context);
         }
     }
@@ -410,7 +426,7 @@ impl DeviceRelay {
     ) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.too_large(number, context);
-        } else if self.observation(Kind::Commands) == Some(observation) {
+        } else if self.commands.has(observation) {
             self.commands.too_large(now, number, context);
         }
     }
@@ -427,9 +443,12 @@ impl DeviceRelay {
         self.commands.reply_came(now, id, context);
     }
 
-    /// ThingsBoard has the device's reply to a command.
-    pub fn replied(&mut self, now: Instant, id: u32) {
-        self.commands.replied(now, id);
+    /// ThingsBoard has taken a reply to a command, the device's or the gateway's own, or has not.
+    pub fn replied(&mut self, now: Instant, id: u32, is_taken: bool) {
+        match is_taken {
+            true => self.commands.replied(now, id),
+            false => self.commands.reply_failed(id),
+        }
     }
 
     /// A poll has come to its end.
@@ -438,13 +457,19 @@ impl DeviceRelay {
         now: Instant,
         kind: Kind,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Brought, Error>,
         context: &mut Context<'_>,
     ) {
         let last = result.as_ref().err().and_then(Last::of);
         match kind {
-            Kind::Attributes => self.attributes.poll_ended(now, number, result, context),
-            Kind::Commands => self.commands.poll_ended(now, number, result, context),
+            Kind::Attributes => {
+                let update = result.map(Brought::update);
+                self.attributes.poll_ended(now, number, update, context);
+            }
+            Kind::Commands => {
+                let command = result.map(Brought::command);
+                self.commands.poll_ended(now, number, command, context);
+            }
         }
         if let Some(last) = last {
             self.refuse(last, context);
@@ -456,7 +481,7 @@ impl DeviceRelay {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Values, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) {
         let last = result.as_ref().err().and_then(Last::of);

@@ -48,10 +48,10 @@ pub struct Report {
     /// Calls to ThingsBoard that have ended, by lane.
     pub upstream: [(Lane, upstream_calls::Ended); Lane::ALL.len()],
     /// Each bound by the key that sets it: what it bounds, and the bound.
-    pub bounds: [Bound; 7],
+    pub bounds: [Bound; 8],
     /// How often each bound was reached, by the key that sets it.
     pub bounds_reached: [(&'static str, u64); journal::BOUNDS],
-    /// Log lines about failed handshakes that were held back.
+    /// Log lines about handshakes and sessions that were held back.
     pub held_back: u64,
 }
 

@@ -8,7 +8,8 @@
 //! * exactly three: the third is (`api/v1/telemetry`);
 //! * the RPC id is the fifth segment if there are five, else the fourth, and what is no number there
 //!   makes it a client-side RPC;
-//! * features are read in any case; a path that comes whole in one option is split.
+//! * features are read in any case; a path that comes whole in one option is split;
+//! * a query that was put into the path is refused with a word about where it belongs.
 //!
 //! Packages have root resources of their own there, in the form with a token alone; here `fw` and `sw` go
 //! without one too, and `firmware` and `software` are features like others.
@@ -56,7 +57,19 @@ pub fn resolve(path: &[String]) -> Result<Resource, NoRoute> {
         [whole] if whole.contains('/') => whole.trim_start_matches('/').split('/').collect(),
         separate => separate.iter().map(String::as_str).collect(),
     };
-    match segments.as_slice() {
+    if let Some((last, before)) = segments.split_last()
+        && let Some((last, _query)) = last.split_once('?')
+        && named(&[before, &[last]].concat()).is_ok()
+    {
+        return Err(NoRoute::Malformed(
+            "the path ends with '?': send what follows in Uri-Query options",
+        ));
+    }
+    named(&segments)
+}
+
+fn named(segments: &[&str]) -> Result<Resource, NoRoute> {
+    match segments {
         [".well-known", "core"] => Ok(Resource::WellKnownCore),
         ["api", "v1", rest @ ..] => feature(rest),
         ["fw"] | ["fw", _] => Ok(Resource::Package(Package::Firmware)),
@@ -210,6 +223,28 @@ mod tests {
             assert_eq!(resolve(path), software, "{path}");
         }
         assert_eq!(super::resolve(&["fw/T".to_owned()]), firmware);
+    }
+
+    #[test]
+    fn a_query_in_the_path_is_told_where_it_belongs() {
+        let whole = ["api/v1/attributes?sharedKeys=x", "/fw?title=a&version=1"];
+        let separate = [
+            "api/v1/attributes?sharedKeys=x",
+            "api/v1/T/attributes?clientKeys=a&sharedKeys=b",
+            "fw?title=a",
+            "api/v1/rpc/17?x",
+            "api/v1/telemetry?",
+        ];
+        let whole = whole.map(|path| super::resolve(&[path.to_owned()]));
+        for resolved in separate.map(resolve).iter().chain(&whole) {
+            let Err(NoRoute::Malformed(why)) = resolved else {
+                panic!("{resolved:?}");
+            };
+            assert!(why.contains("Uri-Query"), "{why}");
+        }
+        // A token may hold anything, and what is no resource stays none.
+        assert_eq!(resolve("api/v1/a?b/telemetry"), Ok(Resource::Telemetry));
+        assert_eq!(resolve("nowhere?a=b"), Err(NoRoute::NotFound));
     }
 
     #[test]

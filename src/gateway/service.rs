@@ -76,6 +76,7 @@ impl Gateway {
             limits: config.limits,
             provision: config.provision,
             max_in_flight: config.upstream.max_in_flight,
+            calls: config.calls,
             relay: config.relay,
             ota: config.ota,
         };

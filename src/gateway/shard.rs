@@ -17,7 +17,7 @@ use rustls_pki_types::UnixTime;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -58,8 +58,8 @@ pub struct Shard<U> {
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
     orders: mpsc::Receiver<Order>,
-    /// Calls that nobody may want any more before they end: long polls.
-    polls: HashMap<Ticket, AbortHandle>,
+    /// Calls that nobody may want any more before they end.
+    abortable: HashMap<Ticket, AbortHandle>,
     socket_errors: Notices<io::ErrorKind>,
     /// Until when the socket is left alone after an error.
     paused_until: Option<Instant>,
@@ -86,7 +86,7 @@ impl<U: Upstream> Shard<U> {
             completions,
             completed,
             orders,
-            polls: HashMap::new(),
+            abortable: HashMap::new(),
             socket_errors: Notices::every(Duration::from_secs(60)),
             paused_until: None,
             unsent: 0,
@@ -110,7 +110,6 @@ impl<U: Upstream> Shard<U> {
             self.send_all();
             let wanted = [self.core.next_timeout(), self.paused_until];
             let deadline = wanted.into_iter().flatten().fold(counters_at, Instant::min);
-            timer.as_mut().reset(deadline.into());
             tokio::select! {
                 () = &mut asked, if !was_asked => {
                     was_asked = true;
@@ -124,7 +123,7 @@ impl<U: Upstream> Shard<U> {
                 }
                 Some(completion) = self.completions.recv() => self.complete(completion),
                 Some(order) = self.orders.recv() => self.obey(order),
-                () = &mut timer => {}
+                () = wait_until(timer.as_mut(), deadline) => {}
             }
             let now = now();
             self.paused_until = self.paused_until.filter(|until| *until > now);
@@ -215,13 +214,13 @@ impl<U: Upstream> Shard<U> {
     /// Takes one completion and those that wait behind it.
     fn complete(&mut self, completion: Completion) {
         let now = now();
-        self.polls.remove(&completion.ticket);
+        self.abortable.remove(&completion.ticket);
         self.core.complete(now, completion);
         for _ in 1..COMPLETIONS_PER_TURN {
             let Ok(completion) = self.completions.try_recv() else {
                 break;
             };
-            self.polls.remove(&completion.ticket);
+            self.abortable.remove(&completion.ticket);
             self.core.complete(now, completion);
         }
     }
@@ -237,15 +236,27 @@ impl<U: Upstream> Shard<U> {
             let ticket = call.ticket;
             let (upstream, completed) = (self.upstream.clone(), self.completed.clone());
             let task = tokio::spawn(forward(upstream, self.timeout, call, completed));
-            if ticket.is_poll() {
-                self.polls.insert(ticket, task.abort_handle());
+            if ticket.may_be_given_up() {
+                self.abortable.insert(ticket, task.abort_handle());
             }
         }
         while let Some(ticket) = self.core.poll_abort() {
-            if let Some(poll) = self.polls.remove(&ticket) {
-                poll.abort();
+            if let Some(call) = self.abortable.remove(&ticket) {
+                call.abort();
             }
         }
+    }
+}
+
+/// Resolves at the deadline. A timer of tokio's counts in milliseconds and rounds up: what is due already is not left to it,
+/// or the loop would do one thing a millisecond where it could do five.
+async fn wait_until(mut timer: Pin<&mut tokio::time::Sleep>, deadline: Instant) {
+    if deadline <= now() {
+        // Not at once: datagrams and completions that are there go first.
+        tokio::task::yield_now().await;
+    } else {
+        timer.as_mut().reset(deadline.into());
+        timer.await;
     }
 }
 
@@ -256,4 +267,24 @@ fn now() -> Instant {
 
 fn unix_time() -> UnixTime {
     UnixTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_due_does_not_wait_for_the_timers_next_millisecond() {
+        let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
+        let start = now();
+        for _ in 0..1_000 {
+            let due = now();
+            wait_until(timer.as_mut(), due).await;
+        }
+        let passed = start.elapsed();
+        assert!(passed < Duration::from_millis(500), "{passed:?}");
+        let later = now() + Duration::from_millis(20);
+        wait_until(timer.as_mut(), later).await;
+        assert!(now() >= later);
+    }
 }

@@ -12,6 +12,8 @@
 
 mod acts;
 mod blocks;
+mod bursts;
+mod delivered_once;
 mod device;
 mod invariants;
 mod link;
@@ -23,6 +25,7 @@ mod upstream;
 mod address_reuse;
 mod another_registry;
 mod assignments;
+mod calls;
 mod downloads;
 mod draining;
 mod duplicates;
@@ -33,9 +36,11 @@ mod idle_expiry;
 mod late_completion;
 mod loss;
 mod observe;
+mod observe_commands;
 mod observe_gaps;
 mod observe_liveness;
 mod observe_loss;
+mod observe_outages;
 mod packages;
 mod random_runs;
 mod reboot;
@@ -45,6 +50,8 @@ mod separate_response;
 mod session_gone;
 mod slow_upstream;
 mod tap;
+mod throwaway_certificates;
+mod token_refused;
 mod twenty_percent_loss;
 mod two_sessions;
 mod uploads;
@@ -57,7 +64,7 @@ use upstream::{Behaviour, Script};
 
 use super::Settings;
 use super::core::Core;
-use crate::config::{Limits, Ota, Relay};
+use crate::config::{Calls, Limits, Ota, Relay};
 use crate::device::{AccessToken, CertificateId, Fingerprint, Registry};
 use crate::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
 use crate::{coap, device as registered};
@@ -121,6 +128,7 @@ fn default_settings() -> Settings {
         },
         provision: false,
         max_in_flight: 1024,
+        calls: Calls::default(),
         relay: Relay::default(),
         ota: Ota::default(),
     }
@@ -153,14 +161,17 @@ impl World {
             .enumerate()
             .map(|(index, certificate)| Device::new(index, path(index), certificate, settings.dtls))
             .collect();
+        let mut core = Core::new(settings, engine, policy, registry, seed);
+        let mut invariants = Invariants::default();
+        invariants.delivered_once.listen(&mut core);
         World {
             now,
-            core: Core::new(settings, engine, policy, registry, seed),
+            core,
             devices,
             link: Link::new(conditions, seed),
             upstream: Script::default(),
             settings,
-            invariants: Invariants::default(),
+            invariants,
             steps_at_once: 0,
         }
     }

@@ -188,9 +188,7 @@ impl Event {
         let outcome = completion.outcome.as_ref();
         let event = Event::Answered {
             ticket: completion.ticket,
-            outcome: outcome
-                .map(|answer| answer.body.len())
-                .map_err(Clone::clone),
+            outcome: outcome.map(|_| completion.length).map_err(Clone::clone),
         };
         (None, event)
     }

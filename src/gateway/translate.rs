@@ -4,14 +4,17 @@
 use super::download::Download;
 use super::firmware::Wanted;
 use super::relay::Kind;
+use super::relay::shared::Unreadable;
 use super::route::{NoRoute, Resource};
 use crate::coap::option::content_format::{JSON, LINK_FORMAT, OCTET_STREAM, TEXT_PLAIN};
 use crate::coap::{Code, Method, Observe, Request, Response};
 use crate::device::Device;
-use crate::upstream::{self, Answer, Error, Operation};
+#[cfg(test)]
+use crate::upstream::Answer;
+use crate::upstream::{self, Error, Operation};
 use bytes::Bytes;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Seconds after which a device may try again when upstream is away or overloaded.
@@ -163,6 +166,11 @@ fn translate(
             let provision = upstream::Request::Provision { body };
             Ok(Translated::Ask(Expect::Provisioned, provision))
         }
+        // RFC 7641 §4.1: a GET without Observe, and it is answered as the registration was.
+        (Method::Get, Resource::Rpc { .. }) if request.observe == Some(Observe::Deregister) => {
+            registered()?;
+            Ok(Translated::Answer(Response::new(Code::VALID)))
+        }
         // ThingsBoard says 4.00 here, where RFC 7252 would rather have 4.05; devices know ThingsBoard.
         (Method::Get, Resource::Rpc { .. }) => Err(Response::error(
             Code::BAD_REQUEST,
@@ -190,12 +198,15 @@ pub(super) fn accepts(request: &Request, content_format: u16) -> Result<(), Resp
     }
 }
 
-/// The value of a query parameter.
+/// The value of a query parameter. As ThingsBoard takes it: several parameters may stand in one option with `&` between
+/// them, and of one that comes twice the last counts.
 pub(super) fn query<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
     request
         .query
         .iter()
-        .find_map(|query| query.strip_prefix(name)?.strip_prefix('='))
+        .rev()
+        .flat_map(|option| option.rsplit('&'))
+        .find_map(|parameter| parameter.strip_prefix(name)?.strip_prefix('='))
 }
 
 fn body(request: Request, largest: usize) -> Result<Bytes, Response> {
@@ -226,7 +237,8 @@ fn optional_body(request: Request, largest: usize) -> Result<Bytes, Response> {
 }
 
 /// Translates what came of an upstream request.
-pub fn to_response(expect: Expect, outcome: Result<Answer, Error>) -> Response {
+#[cfg(test)]
+fn to_response(expect: Expect, outcome: Result<Answer, Error>) -> Response {
     match outcome {
         Ok(answer) => accepted(expect, answer.body),
         Err(error) => refused(expect, &error),
@@ -239,43 +251,71 @@ pub(super) fn nonsense() -> Response {
     Response::error(Code::BAD_GATEWAY, why)
 }
 
-fn accepted(expect: Expect, body: Bytes) -> Response {
+/// The answer to a registration for attributes that can't be observed.
+pub(super) fn unreadable(unreadable: Unreadable) -> Response {
+    match unreadable {
+        Unreadable::Nonsense => nonsense(),
+        Unreadable::TooMany => Response::error(
+            Code::INTERNAL_SERVER_ERROR,
+            "the device has too many shared attributes to be observed",
+        ),
+    }
+}
+
+/// What a 200 of upstream's becomes. Not to be called in the loop: how large the body is was chosen elsewhere.
+pub(super) fn accepted(expect: Expect, body: Bytes) -> Response {
     match expect {
         Expect::Created | Expect::CommandReply(_) => Response::new(Code::CREATED),
         // Registrations are answered by the relay.
-        Expect::Attributes | Expect::Registration => match serde_json::from_slice::<Value>(&body) {
-            Ok(Value::Object(scopes)) if scopes.is_empty() => {
-                Response::error(Code::NOT_FOUND, "the device has no such attributes")
-                    .with_max_age(0)
-            }
-            Ok(Value::Object(_)) => Response::content(JSON, body).with_max_age(0),
-            _ => nonsense(),
-        },
+        Expect::Attributes | Expect::Registration => attributes(body),
         Expect::RpcReply => match serde_json::from_slice::<&RawValue>(&body) {
             Ok(_) => Response::content(JSON, body).with_max_age(0),
             Err(_) => nonsense(),
         },
-        Expect::Provisioned => match serde_json::from_slice::<Value>(&body) {
-            Ok(Value::Object(outcome)) => {
-                // ThingsBoard answers 200 to failures too; `status` tells.
-                let success = outcome.get("status").and_then(Value::as_str) == Some("SUCCESS");
-                let code = if success {
-                    Code::CREATED
-                } else {
-                    Code::BAD_REQUEST
-                };
-                Response {
-                    code,
-                    ..Response::content(JSON, body)
-                }
-            }
-            _ => nonsense(),
+        Expect::Provisioned => match status_of(&body) {
+            // ThingsBoard answers 200 to failures too; `status` tells.
+            Some(status) => Response {
+                code: match status == "SUCCESS" {
+                    true => Code::CREATED,
+                    false => Code::BAD_REQUEST,
+                },
+                ..Response::content(JSON, body)
+            },
+            None => nonsense(),
         },
     }
 }
 
+/// The attributes as upstream has written them: numbers that no double holds, a lone surrogate and any depth are the
+/// device's affair. Only whether it is an object, and an empty one, concerns us.
+fn attributes(body: Bytes) -> Response {
+    let object = body.trim_ascii();
+    let members = object
+        .strip_prefix(b"{")
+        .and_then(|rest| rest.strip_suffix(b"}"));
+    match members {
+        Some(members) if members.trim_ascii().is_empty() => {
+            Response::error(Code::NOT_FOUND, "the device has no such attributes").with_max_age(0)
+        }
+        Some(_) => Response::content(JSON, body).with_max_age(0),
+        None => nonsense(),
+    }
+}
+
+/// The `status` of an answer to a provision request; empty if it has none, nothing if it is no object.
+fn status_of(body: &[u8]) -> Option<String> {
+    let members: BTreeMap<String, &RawValue> = serde_json::from_slice(body).ok()?;
+    let status = members.get("status").copied();
+    let text = status.and_then(|status| serde_json::from_str::<String>(status.get()).ok());
+    Some(text.unwrap_or_default())
+}
+
+fn too_many_requests() -> Response {
+    Response::error(Code::TOO_MANY_REQUESTS, "too many requests of this device")
+}
+
 /// One exhaustive match: a new kind of error must be given its code here.
-fn refused(expect: Expect, error: &Error) -> Response {
+pub(super) fn refused(expect: Expect, error: &Error) -> Response {
     let unavailable =
         |why| Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(RETRY_AFTER);
     let status = match error {
@@ -286,6 +326,14 @@ fn refused(expect: Expect, error: &Error) -> Response {
         // A rule chain that stays silent shows as 503 once ThingsBoard's own limit has passed.
         Error::Overloaded if expect == Expect::RpcReply => {
             return Response::error(Code::GATEWAY_TIMEOUT, "the rule chain did not answer");
+        }
+        // RFC 8516, and RFC 7252 §5.9.3.4: Max-Age says when to come back.
+        Error::RetryAfter(retry_after) => {
+            let response = match retry_after.code {
+                429 => too_many_requests(),
+                _ => unavailable("ThingsBoard is not serving requests now"),
+            };
+            return response.with_max_age(retry_after.seconds);
         }
         Error::Unreachable => return unavailable("ThingsBoard can't be reached"),
         Error::Overloaded => return unavailable("ThingsBoard is not serving requests now"),
@@ -306,8 +354,7 @@ fn refused(expect: Expect, error: &Error) -> Response {
             Code::REQUEST_ENTITY_TOO_LARGE,
             "the body is too large for ThingsBoard",
         ),
-        429 => Response::error(Code::TOO_MANY_REQUESTS, "too many requests of this device")
-            .with_max_age(RETRY_AFTER),
+        429 => too_many_requests().with_max_age(RETRY_AFTER),
         // Bad JSON is a 500 with the parser's words; rate limits and full queues are one without.
         500 if status.has_text && !matches!(expect, Expect::Attributes | Expect::Registration) => {
             Response::error(Code::BAD_REQUEST, "ThingsBoard can't read the payload")

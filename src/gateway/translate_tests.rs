@@ -251,3 +251,79 @@ fn only_attributes_and_rpc_can_be_observed_and_only_by_get() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn attributes_pass_as_upstream_has_written_them() {
+    let deep = format!(
+        r#"{{"shared":{{"a":{}{}}}}}"#,
+        "[".repeat(5000),
+        "]".repeat(5000)
+    );
+    let digits = format!(r#"{{"shared":{{"a":{}}}}}"#, "9".repeat(400));
+    for body in [
+        r#"{"shared":{"a":1e400}}"#,
+        r#"{"shared":{"a":"\ud83d"}}"#,
+        r#"{"client":{"a\ud83d":-1E-4000}}"#,
+        " {\"shared\":{}}\r\n",
+        &deep,
+        &digits,
+    ] {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let response = to_response(Expect::Attributes, Ok(Answer { body: body.clone() }));
+        assert_eq!((response.code, response.payload), (Code::CONTENT, body));
+    }
+    for (body, code) in [
+        (" { } ", Code::NOT_FOUND),
+        ("", Code::BAD_GATEWAY),
+        ("{", Code::BAD_GATEWAY),
+        ("[]", Code::BAD_GATEWAY),
+        ("<html>", Code::BAD_GATEWAY),
+    ] {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        let response = to_response(Expect::Attributes, Ok(Answer { body }));
+        assert_eq!(response.code, code);
+    }
+}
+
+#[test]
+fn a_rule_chains_reply_and_a_provisioning_pass_with_what_no_double_or_char_holds() {
+    let deep = ["[".repeat(5000), "]".repeat(5000)].concat();
+    for value in ["1e400", r#""\ud83d""#, &deep, &"9".repeat(400)] {
+        let body = Bytes::from(value.to_owned());
+        let response = to_response(Expect::RpcReply, Ok(Answer { body: body.clone() }));
+        assert_eq!((response.code, response.payload), (Code::CONTENT, body));
+        let body = Bytes::from(format!(r#"{{"status":"SUCCESS","x":{value}}}"#));
+        let response = to_response(Expect::Provisioned, Ok(Answer { body: body.clone() }));
+        assert_eq!((response.code, response.payload), (Code::CREATED, body));
+    }
+}
+
+#[test]
+fn parameters_of_one_option_are_told_apart_and_the_last_of_a_key_counts() {
+    let asked_with = |queries: &[&str]| {
+        let (mut request, resource) = request(Method::Get, "api/v1/attributes", "");
+        request.query = queries.iter().map(|query| (*query).to_owned()).collect();
+        let Translated::Ask(_, upstream::Request::Device { operation, .. }) =
+            to_upstream(request, resource, Some(&device()), LARGEST, 1152)
+        else {
+            panic!("not asked")
+        };
+        operation
+    };
+    let keys = |client: Option<&str>, shared: Option<&str>| Operation::GetAttributes {
+        client_keys: client.map(str::to_owned),
+        shared_keys: shared.map(str::to_owned),
+    };
+    let rows: [(&[&str], Operation); 4] = [
+        (&["clientKeys=a&sharedKeys=b"], keys(Some("a"), Some("b"))),
+        (&["&&clientKeys=a&", "x"], keys(Some("a"), None)),
+        (&["sharedKeys=a", "sharedKeys=b"], keys(None, Some("b"))),
+        (
+            &["sharedKeys=a&sharedKeys=b", "clientKeys=c,d"],
+            keys(Some("c,d"), Some("b")),
+        ),
+    ];
+    for (queries, expected) in rows {
+        assert_eq!(asked_with(queries), expected, "{queries:?}");
+    }
+}

@@ -1,8 +1,9 @@
 //! Calls to ThingsBoard: how they end, and how long they take.
 
 use super::call::{Errand, Ticket};
+use super::reading::Reading;
 use crate::metrics::{Histogram, Tally};
-use crate::upstream::{Answer, Error};
+use crate::upstream::Error;
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -94,7 +95,7 @@ impl UpstreamCalls {
     }
 
     /// One has ended.
-    pub fn end(&mut self, now: Instant, ticket: &Ticket, outcome: &Result<Answer, Error>) {
+    pub fn end(&mut self, now: Instant, ticket: &Ticket, outcome: &Result<Reading, Error>) {
         let begun = self.begun.remove(ticket);
         let ended = match Lane::of(ticket) {
             Lane::Request => &mut self.requests,
@@ -106,6 +107,11 @@ impl UpstreamCalls {
         if let Some(begun) = begun {
             ended.times.observe(now.saturating_duration_since(begun));
         }
+    }
+
+    /// Nobody waits for this one any more.
+    pub fn given_up(&mut self, ticket: &Ticket) {
+        self.begun.remove(ticket);
     }
 
     /// Those of a lane that have ended.
@@ -125,13 +131,16 @@ impl UpstreamCalls {
     }
 }
 
-fn outcome_of(outcome: &Result<Answer, Error>) -> &'static str {
+fn outcome_of(outcome: &Result<Reading, Error>) -> &'static str {
     match outcome {
+        // ThingsBoard would have refused it.
+        Ok(Reading::NotSent(_)) => "rejected_4xx",
         Ok(_) => "ok",
         Err(Error::Elapsed) => "elapsed",
         Err(Error::Timeout) => "timeout",
         Err(Error::Unreachable) => "unreachable",
-        Err(Error::Overloaded) => "overloaded",
+        Err(Error::RetryAfter(retry_after)) if retry_after.code == 429 => "rejected_4xx",
+        Err(Error::Overloaded | Error::RetryAfter(_)) => "overloaded",
         Err(Error::Rejected(status)) if status.code < 500 => "rejected_4xx",
         Err(Error::Rejected(_)) => "rejected_5xx",
         Err(Error::Unintelligible(_)) => "unintelligible",

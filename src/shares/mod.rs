@@ -6,10 +6,11 @@
 //! 1. **Each holder has a share.** Before an address is proven to be a device's, the holder is its *source*: the
 //!    address ([`source::host`]: an IPv4 address, or the /64 of an IPv6 one) within its network ([`source::network`]:
 //!    the /16 or the /48). Afterwards it is the *device*, whatever number of sessions it has.
-//! 2. **Who holds most gives way first** ([`Places`]), where what is held can be taken back; where it can't, who holds
+//! 2. **Who holds most gives way first** ([`Places`], and by source and network [`SourcePlaces`], which has the turns as
+//!    well), where what is held can be taken back; where it can't, who holds
 //!    most is refused first ([`Counts`]).
 //! 3. **Who lately succeeded goes first.** A source from which a registered device completed a handshake comes before
-//!    those from which none did.
+//!    those from which none did ([`Recent`]).
 //! 4. **What is counted is counted until it ends**, not until its session does.
 //!
 //! The crate documentation has the table of all of them: what, whose, how many, who gives way, what the loser gets, and
@@ -17,7 +18,11 @@
 
 mod counts;
 mod places;
+mod recent;
 pub mod source;
+mod source_places;
 
 pub use counts::{Counts, Refused};
 pub use places::Places;
+pub use recent::Recent;
+pub use source_places::SourcePlaces;

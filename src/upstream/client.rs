@@ -11,6 +11,7 @@ use super::pool::Pool;
 use super::request::POLL_GRACE;
 use super::thingsboard::{Call, Method};
 use super::{Error, Settings, SettingsError};
+use crate::shown::Shown;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -68,7 +69,11 @@ impl Client {
     /// One request and its reply, within its time. Dropping this closes the connection.
     pub(super) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
         let (poll, most) = (call.poll, call.largest_reply);
-        let deadline = poll.map_or(self.timeout, |poll| poll.saturating_add(POLL_GRACE));
+        let deadline = match poll {
+            Some(poll) => poll.saturating_add(POLL_GRACE),
+            None if call.is_brief => self.timeout / 2,
+            None => self.timeout,
+        };
         let request = self.request(call)?;
         match tokio::time::timeout(deadline, self.attempt(request, most)).await {
             Ok(Ok(reply)) => {
@@ -182,7 +187,8 @@ impl Failure {
             let _ = write!(text, ": {cause}");
             source = cause.source();
         }
-        text
+        // The peer's certificate may have any names.
+        Shown::public(&text).to_string()
     }
 }
 

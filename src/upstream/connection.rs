@@ -6,6 +6,8 @@
 //! server has closed it is seen when it is wanted again ([`is_open`](Connection::is_open)), before anything is written.
 
 use super::connect::Stream;
+use super::interim::{Counted, Interim};
+use super::retry_after;
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
@@ -19,7 +21,8 @@ use std::task::{Context, Poll};
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once it has come to its end.
-    socket: Option<http1::Connection<Stream, Full<Bytes>>>,
+    socket: Option<http1::Connection<Counted, Full<Bytes>>>,
+    interim: Interim,
 }
 
 /// What came back, not yet judged.
@@ -27,6 +30,8 @@ pub(super) struct Reply {
     pub(super) status: u16,
     /// Its body, unless that is larger than the call allows.
     pub(super) body: Option<Bytes>,
+    /// The seconds that its Retry-After names.
+    pub(super) retry_after: Option<u32>,
 }
 
 /// Why there is no reply.
@@ -40,9 +45,15 @@ pub(super) enum Lost {
 impl Connection {
     /// Over a stream on which nothing was said yet.
     pub(super) async fn over(stream: Stream) -> hyper::Result<Connection> {
-        let (sender, socket) = http1::handshake(stream).await?;
+        let interim = Interim::default();
+        let counted = Counted::new(stream, interim.clone());
+        let (sender, socket) = http1::handshake(counted).await?;
         let socket = Some(socket);
-        Ok(Connection { sender, socket })
+        Ok(Connection {
+            sender,
+            socket,
+            interim,
+        })
     }
 
     /// Whether another exchange can be made on it, as far as is known here. Waits for nothing.
@@ -57,9 +68,10 @@ impl Connection {
     /// One request and its reply, of whose body at most so many bytes are read.
     pub(super) async fn exchange(
         &mut self,
-        request: Request<Full<Bytes>>,
+        mut request: Request<Full<Bytes>>,
         most: usize,
     ) -> Result<Reply, Lost> {
+        self.interim.begin(&mut request);
         let sent = self.sender.try_send_request(request);
         let mut exchange = pin!(async move {
             let response = sent
@@ -93,13 +105,18 @@ impl Connection {
 
 async fn reply(mut response: Response<Incoming>, most: usize) -> hyper::Result<Reply> {
     let status = response.status().as_u16();
+    let retry_after = retry_after::seconds(response.headers());
     let body = match read(response.body_mut(), most).await {
         Ok(body) => body,
         // A refusal stays one when its explanation breaks off.
         Err(_) if (400..=599).contains(&status) => Some(Bytes::new()),
         Err(error) => return Err(error),
     };
-    Ok(Reply { status, body })
+    Ok(Reply {
+        status,
+        body,
+        retry_after,
+    })
 }
 
 /// Reads a body up to the bound; `None` if there is more.

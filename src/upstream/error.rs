@@ -16,12 +16,24 @@ pub enum Error {
     /// 502 or 503: ThingsBoard, or a proxy before it, is not serving now.
     #[error("ThingsBoard is not serving requests now")]
     Overloaded,
+    /// 429, 502 or 503 with Retry-After: it is known when to come back.
+    #[error("ThingsBoard says to come back in {} s", .0.seconds)]
+    RetryAfter(RetryAfter),
     /// What came back is no answer of this API: a redirect, a 1xx/2xx other than 200, no HTTP, a body over the bound.
     #[error("the upstream's reply makes no sense: {0}")]
     Unintelligible(&'static str),
     /// Any other status.
     #[error("ThingsBoard refused the request with status {0}")]
     Rejected(Status),
+}
+
+/// A status that passes, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryAfter {
+    /// 429, 502 or 503.
+    pub code: u16,
+    /// As upstream says, but a second at least and an hour at most.
+    pub seconds: u32,
 }
 
 /// A refusing status. 500 is told apart by its body: with text it is ThingsBoard's answer to bad JSON.

@@ -115,7 +115,19 @@ impl Request {
                     Operation::PollRpc { timeout: poll } | Operation::PollAttributes { timeout: poll },
                 ..
             } => poll.saturating_add(POLL_GRACE),
+            Request::Device { .. } if self.is_brief() => timeout / 2,
             Request::Device { .. } | Request::Provision { .. } => timeout,
+        }
+    }
+
+    /// Whether it is given up after half the time that others have. To `GET attributes` above the rate that a device is
+    /// allowed ThingsBoard answers nothing at all, and so a device that asks too often would hold places for long.
+    pub(super) fn is_brief(&self) -> bool {
+        match self {
+            Request::Device { operation, .. } => {
+                matches!(operation, Operation::GetAttributes { .. })
+            }
+            Request::Provision { .. } => false,
         }
     }
 

@@ -67,6 +67,11 @@ impl Connection {
         Some(String::from_utf8(text).unwrap())
     }
 
+    /// Says this, unless the client has hung up.
+    pub(super) async fn try_say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).await.is_ok()
+    }
+
     pub(super) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         // The client may hang up in the middle of what it does not want.
         let _ = self.stream.write_all(bytes.as_ref()).await;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 mod polls;
+mod replies;
 
 const TOKEN: &str = "S3cret?Token";
 

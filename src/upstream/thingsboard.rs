@@ -10,7 +10,8 @@ use super::connection::Reply;
 use super::outage::Outage;
 use super::request::Lane;
 use super::{
-    Answer, Error, Operation, Package, Request, Settings, SettingsError, Status, Upstream,
+    Answer, Error, Operation, Package, Request, RetryAfter, Settings, SettingsError, Status,
+    Upstream,
 };
 use crate::device::AccessToken;
 use bytes::Bytes;
@@ -72,6 +73,7 @@ impl ThingsBoard {
             target: Zeroizing::new("/api/v1/".to_owned()),
             body: Bytes::new(),
             poll: None,
+            is_brief: false,
             largest_reply: MAX_REPLY,
         };
         self.requests.client.exchange(call).await.map(|_| ())
@@ -116,6 +118,8 @@ pub(super) struct Call {
     pub(super) body: Bytes,
     /// Of a long poll: how long ThingsBoard was asked to wait.
     pub(super) poll: Option<Duration>,
+    /// Half of the time that others have: ThingsBoard leaves it unanswered where it limits a device's rate.
+    pub(super) is_brief: bool,
     /// The longest reply that is read, in bytes.
     pub(super) largest_reply: usize,
 }
@@ -138,6 +142,7 @@ fn put(request: &Request, path: fn(&AccessToken) -> Zeroizing<String>) -> Call {
                 target: Zeroizing::new("/api/v1/provision".to_owned()),
                 body: body.clone(),
                 poll: None,
+                is_brief: false,
                 largest_reply: MAX_REPLY,
             };
         }
@@ -241,6 +246,7 @@ fn put(request: &Request, path: fn(&AccessToken) -> Zeroizing<String>) -> Call {
         target,
         body,
         poll,
+        is_brief: request.is_brief(),
         largest_reply,
     }
 }
@@ -281,20 +287,23 @@ fn percent_encode(text: &str, into: &mut String) {
 /// What a reply means. ThingsBoard's error bodies have several shapes, depending on how it is deployed, so
 /// beyond "is there a text" only the status counts.
 fn judge(reply: Reply, is_poll: bool) -> Result<Answer, Error> {
-    match reply.status {
-        200 => reply
+    match (reply.status, reply.retry_after) {
+        (200, _) => reply
             .body
             .map(|body| Answer { body })
             .ok_or(Error::Unintelligible("its body is too large")),
         // A proxy's 504 says nothing about what happened meanwhile, so it ends no poll in peace.
-        408 if is_poll => Err(Error::Elapsed),
-        408 | 504 => Err(Error::Timeout),
-        502 | 503 => Err(Error::Overloaded),
-        code @ 400..=599 => {
+        (408, _) if is_poll => Err(Error::Elapsed),
+        (408 | 504, _) => Err(Error::Timeout),
+        (code @ (429 | 502 | 503), Some(seconds)) => {
+            Err(Error::RetryAfter(RetryAfter { code, seconds }))
+        }
+        (502 | 503, None) => Err(Error::Overloaded),
+        (code @ 400..=599, _) => {
             let has_text = reply.body.is_none_or(|body| !body.trim_ascii().is_empty());
             Err(Error::Rejected(Status { code, has_text }))
         }
-        300..=399 => Err(Error::Unintelligible(
+        (300..=399, _) => Err(Error::Unintelligible(
             "it is a redirect; check the upstream URL",
         )),
         _ => Err(Error::Unintelligible(
@@ -325,6 +334,7 @@ mod tests {
         Reply {
             status,
             body: Some(Bytes::from_static(body.as_bytes())),
+            retry_after: None,
         }
     }
 
@@ -512,13 +522,38 @@ mod tests {
     }
 
     #[test]
+    fn retry_after_is_followed_where_the_status_passes() {
+        let judged = |status| {
+            let retry_after = Some(120);
+            judge(
+                Reply {
+                    retry_after,
+                    ..replied(status, "")
+                },
+                false,
+            )
+        };
+        for code in [429, 502, 503] {
+            let seconds = 120;
+            let retry_after = Error::RetryAfter(RetryAfter { code, seconds });
+            assert_eq!(judged(code), Err(retry_after));
+        }
+        assert_eq!(judged(500), rejected(500, false));
+        assert_eq!(judged(504), Err(Error::Timeout));
+    }
+
+    #[test]
     fn a_body_of_blanks_is_no_text() {
         assert_eq!(judged(500, " \r\n"), rejected(500, false));
     }
 
     #[test]
     fn a_body_over_the_bound_spoils_an_answer_but_not_a_refusal() {
-        let too_large = |status| Reply { status, body: None };
+        let too_large = |status| Reply {
+            status,
+            body: None,
+            retry_after: None,
+        };
         assert!(matches!(
             judge(too_large(200), false),
             Err(Error::Unintelligible(_))

@@ -56,8 +56,12 @@ impl Demo {
 
     /// Ends it as Ctrl-C would, and says whether it ended well.
     pub(crate) fn interrupt(mut self) -> bool {
-        let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &id]).status().unwrap();
+        // The shell's own `kill`: the program is in a package that not every machine has.
+        let kill = format!("kill -INT {}", self.child.id());
+        let sent = Command::new("/bin/sh")
+            .args(["-c", &kill])
+            .status()
+            .unwrap();
         assert!(sent.success());
         let deadline = now() + PATIENCE;
         while now() < deadline {

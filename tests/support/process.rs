@@ -198,7 +198,9 @@ pub(crate) fn run(command: &mut Command, deadline: Duration) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{name:?} can't be run ({error}); tests/run installs it"));
+        .unwrap_or_else(|error| {
+            panic!("{name:?} can't be run ({error}); `tests/interop/run --install` installs it")
+        });
     let (stdout, stderr) = (
         drain(child.stdout.take().unwrap()),
         drain(child.stderr.take().unwrap()),

@@ -2,8 +2,10 @@
 
 use super::super::{Outcome, say, told};
 use crate::config::{ListedDevice, RegistryFile, TokenSource};
+use crate::shown::Shown;
 use serde::Serialize;
 use std::io::Write;
+use std::path::Path;
 
 /// One device as JSON has it.
 #[derive(Serialize)]
@@ -27,14 +29,14 @@ pub(super) fn list(file: &RegistryFile, json: bool, out: &mut impl Write) -> Out
     let bytes = match file.read()? {
         Some(bytes) => bytes,
         None if file.may_be_missing() => {
-            let path = file.path().display();
+            let path = Shown::path(file.path());
             say(
                 "warning",
                 &format!("{path} is not there: no device is registered"),
             );
             Default::default()
         }
-        None => return Err(format!("{} is not there", file.path().display()).into()),
+        None => return Err(format!("{} is not there", Shown::path(file.path())).into()),
     };
     let (devices, warnings) = file.devices(&bytes).map_err(told)?;
     for warning in warnings {
@@ -93,12 +95,11 @@ fn table(devices: &[ListedDevice], out: &mut impl Write) -> std::io::Result<()> 
 }
 
 fn source(token: &TokenSource) -> String {
-    let shown = |text: &str| text.escape_debug().collect::<String>();
     match token {
         TokenSource::Registry => "in the registry".to_owned(),
-        TokenSource::File(Some(path)) => format!("file {}", shown(path)),
+        TokenSource::File(Some(path)) => format!("file {}", Shown::path(Path::new(path))),
         TokenSource::File(None) => "a file, not readable here".to_owned(),
-        TokenSource::Variable(Some(name)) => format!("variable {}", shown(name)),
+        TokenSource::Variable(Some(name)) => format!("variable {}", Shown::public(name)),
         TokenSource::Variable(None) => "a variable, not set here".to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! A file replaced whole or not at all, by one process at a time.
 
+use crate::shown::Shown;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -20,9 +21,9 @@ impl Held {
     /// Waits until nobody else changes the file, which need not be there; its directory must.
     /// `waiting` is called if there is someone to wait for.
     pub(super) fn new(path: &Path, waiting: impl FnOnce()) -> Result<Held, String> {
-        let target = follow(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let target = follow(path).map_err(|error| format!("{}: {error}", Shown::path(path)))?;
         let parent = parent(&target);
-        let failed = |error: io::Error| format!("{} can't be locked: {error}", parent.display());
+        let failed = |error: io::Error| format!("{} can't be locked: {error}", Shown::path(parent));
         let directory = File::open(parent).map_err(failed)?;
         match directory.try_lock() {
             Ok(()) => {}
@@ -52,7 +53,10 @@ impl Held {
                 } else {
                     ""
                 };
-            format!("{} was not changed: {error}{hint}", self.target.display())
+            format!(
+                "{} was not changed: {error}{hint}",
+                Shown::path(&self.target)
+            )
         };
         let new = Temporary(parent(&self.target).join(self.temporary_name()));
         let warning = self.write(&new.0, after).map_err(told)?;
@@ -65,7 +69,7 @@ impl Held {
         if now.as_ref().map(|bytes| bytes.as_slice()) != before {
             return Err(format!(
                 "{} was changed by someone else this moment, and is left so; try again",
-                self.target.display()
+                Shown::path(&self.target)
             ));
         }
         fs::rename(&new.0, &self.target).map_err(told)?;
@@ -73,7 +77,7 @@ impl Held {
         self.directory.sync_all().map_err(|error| {
             format!(
                 "{} is changed, but may not be after a power cut: {error}",
-                self.target.display()
+                Shown::path(&self.target)
             )
         })?;
         Ok(warning)
@@ -110,7 +114,7 @@ impl Held {
                     warning = Some(format!(
                         "{} belongs to you now, not to user {} and group {} as before: only root may give files \
                          away. Can the gateway still read it?",
-                        self.target.display(),
+                        Shown::path(&self.target),
                         old.uid(),
                         old.gid()
                     ));

@@ -2,6 +2,7 @@
 
 use super::super::Failed;
 use crate::device::AccessToken;
+use crate::shown::Shown;
 use clap::Args;
 use std::convert::Infallible;
 use std::fs::File;
@@ -48,8 +49,9 @@ impl std::fmt::Debug for Secret {
 pub(super) fn read(args: &TokenArgs) -> Result<(&'static str, Zeroizing<String>), Failed> {
     if let Some(path) = &args.token_file {
         plain("--token-file", path)?;
-        let file = open(path).map_err(|error| format!("--token-file: {path}: {error}"))?;
-        token(file).map_err(|error| format!("--token-file: {path}: {error}"))?;
+        let shown = Shown::path(Path::new(path));
+        let file = open(path).map_err(|error| format!("--token-file: {shown}: {error}"))?;
+        token(file).map_err(|error| format!("--token-file: {shown}: {error}"))?;
         return Ok(("token_file", Zeroizing::new(path.clone())));
     }
     if let Some(name) = &args.token_env {
@@ -105,7 +107,10 @@ fn valid(mut text: String) -> Result<Zeroizing<String>, String> {
 /// A path goes into the registry as one line of text.
 fn plain(option: &str, path: &str) -> Result<(), Failed> {
     if path.is_empty() || path.chars().any(char::is_control) {
-        return Err(format!("{option}: {path:?} is empty or has control characters in it").into());
+        let wrong = Shown::misplaced(path);
+        return Err(
+            format!("{option}: this ({wrong}) is empty or has control characters in it").into(),
+        );
     }
     Ok(())
 }

@@ -14,7 +14,7 @@
 //! Sections are RFC 7641's. At most one content is pending, and one in flight.
 
 use super::{Notification, ObservationId};
-use crate::coap::deduplication::EXCHANGE_LIFETIME;
+use crate::coap::deduplication::{EXCHANGE_LIFETIME, MessageKey};
 use crate::coap::exchange::Asked;
 use crate::coap::message::{Token, Type};
 use crate::coap::request::Response;
@@ -58,8 +58,8 @@ pub struct Relation {
     confirmable: bool,
     /// When the client last had to show that it is there: its registration, or a Confirmable message.
     confirmed_at: Instant,
-    /// The Message ID of the registering request, while a duplicate of it may come.
-    registered_by: Option<u16>,
+    /// The message that registered it.
+    registered_by: MessageKey,
     /// Whether it was notified since.
     notified: bool,
     next_sequence_number: u32,
@@ -86,13 +86,13 @@ impl Relation {
         allotted
     }
 
-    /// A relation registered by the request with this Message ID.
+    /// A relation registered by this message.
     pub fn new(
         now: Instant,
         id: ObservationId,
         token: Token,
         confirmable: bool,
-        message_id: u16,
+        registered_by: MessageKey,
         first_number: u32,
     ) -> Relation {
         Relation {
@@ -100,7 +100,7 @@ impl Relation {
             token,
             confirmable,
             confirmed_at: now,
-            registered_by: Some(message_id),
+            registered_by,
             notified: false,
             next_sequence_number: first_number,
             asked: None,
@@ -111,10 +111,10 @@ impl Relation {
     }
 
     /// The client registers again.
-    pub fn register(&mut self, now: Instant, confirmable: bool, message_id: u16) {
+    pub fn register(&mut self, now: Instant, confirmable: bool, message: MessageKey) {
         self.confirmable = confirmable;
         self.confirmed_at = now;
-        self.registered_by = Some(message_id);
+        self.registered_by = message;
         self.notified = false;
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.overtaken = true;
@@ -141,14 +141,9 @@ impl Relation {
         self.token
     }
 
-    /// Whether the request with this Message ID registered it, and it has been notified since.
-    pub fn notified_since(&self, message_id: u16) -> bool {
-        self.registered_by == Some(message_id) && self.notified
-    }
-
-    /// Another request has this Message ID: no duplicate of the registration can come any more.
-    pub fn message_id_taken(&mut self, message_id: u16) {
-        self.registered_by = self.registered_by.filter(|own| *own != message_id);
+    /// Whether this message registered it, and it has been notified since.
+    pub fn notified_since(&self, message: MessageKey) -> bool {
+        self.registered_by == message && self.notified
     }
 
     /// How it is sent messages: as its registration came.

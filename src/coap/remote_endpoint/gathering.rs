@@ -2,7 +2,8 @@
 //! together first, and what asks for more of a response that is held is answered here.
 
 use super::blockwise::{Blockwise, no_room};
-use super::{BUSY_MAX_AGE, Context, RemoteEndpoint};
+use super::waiting::busy;
+use super::{Context, RemoteEndpoint};
 use crate::coap::block::{Block, largest_szx};
 use crate::coap::block1::{Part, Progress, Refusal};
 use crate::coap::code::Code;
@@ -34,11 +35,9 @@ impl RemoteEndpoint {
                 return Err(Response::error(Code::REQUEST_ENTITY_INCOMPLETE, why));
             }
         }
-        if self.is_full() && !received.block1.is_some_and(Block::more) {
+        if self.is_full(context) && !received.block1.is_some_and(Block::more) {
             context.counters.too_many_exchanges += 1;
-            let why = "too many requests at once in this session";
-            let busy = Response::error(Code::SERVICE_UNAVAILABLE, why);
-            return Err(busy.with_max_age(BUSY_MAX_AGE));
+            return Err(busy());
         }
         match (received.request.method, received.block1) {
             (Method::Post, Some(block)) => self.assemble(now, received, block, context),

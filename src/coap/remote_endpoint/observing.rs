@@ -5,6 +5,7 @@
 use super::cutting::{spans_blocks, tag};
 use super::responding::encode;
 use super::{Context, Output, RemoteEndpoint};
+use crate::coap::deduplication::MessageKey;
 use crate::coap::exchange::{Carriage, Exchange, ExchangeId};
 use crate::coap::message::Type;
 use crate::coap::observe::{Notification, ObservationId};
@@ -59,18 +60,21 @@ impl RemoteEndpoint {
             return None;
         }
         let confirmable = exchange.carriage() != Carriage::NonConfirmable;
-        let (token, message_id) = (exchange.token, exchange.message_id);
-        let registered = self
-            .observations
-            .register(now, token, confirmable, message_id);
+        let (token, message) = (exchange.token, exchange.message);
+        let registered = self.observations.register(now, token, confirmable, message);
         let Some(id) = registered else {
             context.counters.too_many_observations += 1;
             self.answer(now, exchange, response, None, context, out);
             return None;
         };
+        // The response to this registration takes the place of the one to the last.
+        let before = self.outgoing.withdraw_registration(id);
         let relation = self.observations.get_mut(id);
         let response = Response {
             observe: relation.map(|relation| {
+                if let Some(before) = before {
+                    relation.remember(now, Type::Confirmable, before);
+                }
                 relation.set_asked(exchange.asked);
                 relation.allot_sequence_number()
             }),
@@ -190,7 +194,7 @@ impl RemoteEndpoint {
         };
         self.observations.took_its_turn(now, id, kind);
         if kind == Type::Confirmable {
-            // `has_room` said so; otherwise it stays pending.
+            // `has_room_for` said so; otherwise it stays pending.
             if !self.push(now, message_id, Purpose::Notification(id), bytes, context) {
                 return;
             }
@@ -313,11 +317,11 @@ impl RemoteEndpoint {
 
     pub(super) fn registration_repeated(
         &mut self,
-        message_id: u16,
+        message: MessageKey,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        if let Some(id) = self.observations.notified_since(message_id) {
+        if let Some(id) = self.observations.notified_since(message) {
             context.counters.registrations_repeated += 1;
             out.push(Output::RegistrationRepeated(id));
         }

@@ -47,8 +47,8 @@ impl RemoteEndpoint {
         if response.is_suppressed_by(exchange.no_response) {
             // RFC 7967 §2.1: no response, but a Confirmable request is still acknowledged.
             if exchange.carriage() == Carriage::Piggybacked {
-                self.deduplication.acknowledged(exchange.message_id);
-                send_empty(Type::Acknowledgement, exchange.message_id, out);
+                self.deduplication.acknowledged(exchange.message);
+                send_empty(Type::Acknowledgement, exchange.message.message_id, out);
             }
             return false;
         }
@@ -60,7 +60,7 @@ impl RemoteEndpoint {
         response.block1 = asked.block1.map(|block| acknowledged(block, response.code));
         let made_anew = asked.is_answered_anew_by(&response);
         let (kind, message_id) = match exchange.carriage() {
-            Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message_id)),
+            Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message.message_id)),
             Carriage::Separate => (Type::Confirmable, self.message_ids.allot(now)),
             Carriage::NonConfirmable => (Type::NonConfirmable, self.message_ids.allot(now)),
         };
@@ -80,15 +80,15 @@ impl RemoteEndpoint {
                 // RFC 7252 §4.5: of what is idempotent duplicates need not be known. A later block asks for nothing
                 // to be done, and a download has thousands.
                 if asked.is_for_a_later_block() {
-                    self.deduplication.forget(message_id);
+                    self.deduplication.forget(exchange.message);
                 } else {
-                    self.deduplication.repeatable(message_id);
+                    self.deduplication.repeatable(exchange.message);
                 }
                 out.push(Output::Send(bytes));
             }
             Carriage::Piggybacked => {
                 self.deduplication
-                    .replied(message_id, code, &bytes, &exchange.token);
+                    .replied(exchange.message, code, &bytes, &exchange.token);
                 out.push(Output::Send(bytes));
             }
             Carriage::NonConfirmable => {
@@ -97,7 +97,7 @@ impl RemoteEndpoint {
                 }
                 // As above.
                 if made_anew && whole && asked.is_for_a_later_block() {
-                    self.deduplication.forget(exchange.message_id);
+                    self.deduplication.forget(exchange.message);
                 }
                 out.push(Output::Send(bytes));
             }

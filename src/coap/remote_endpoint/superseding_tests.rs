@@ -88,35 +88,84 @@ fn an_acknowledgement_of_what_was_superseded_is_not_one_of_the_newest_and_a_rese
 }
 
 #[test]
-fn relations_take_turns_behind_responses_that_wait() {
+fn neither_another_relation_nor_a_response_waits_for_what_is_in_flight() {
     let mut bench = Bench::new();
     let (first, _) = bench.registered(Type::Confirmable, 1, 1);
     let (second, _) = bench.registered(Type::Confirmable, 2, 2);
     bench.notify(first, 10);
-    let mut outstanding = bench.notified(Type::Confirmable, 10);
+    let of_first = bench.notified(Type::Confirmable, 10);
     bench.notify(first, 11);
     bench.notify(second, 20);
+    let of_second = bench.notified(Type::Confirmable, 20);
     bench.post(Type::Confirmable, 3);
     let (exchange, _) = bench.request();
     bench.pass(0.5);
     let _empty = bench.sent();
     bench.respond(exchange, Response::new(Code::CREATED));
+    let response = bench.sent();
+    assert_eq!(response.code, Code::CREATED);
     assert_eq!(bench.out, [], "NSTART is 1");
-
-    bench.settle(Type::Acknowledgement, &outstanding);
-    assert_eq!(bench.out.remove(0), Output::Delivered(first, 10));
-    outstanding = bench.sent();
-    assert_eq!(outstanding.code, Code::CREATED);
-    bench.settle(Type::Acknowledgement, &outstanding);
-    outstanding = bench.notified(Type::Confirmable, 20);
     bench.notify(second, 21);
-    bench.settle(Type::Acknowledgement, &outstanding);
+    bench.settle(Type::Acknowledgement, &of_second);
     assert_eq!(bench.out.remove(0), Output::Delivered(second, 20));
-    outstanding = bench.notified(Type::Confirmable, 11);
-    assert_eq!(bench.out, [], "the first relation's turn, not the second's");
-    bench.settle(Type::Acknowledgement, &outstanding);
-    assert_eq!(bench.out.remove(0), Output::Delivered(first, 11));
     bench.notified(Type::Confirmable, 21);
+    assert_eq!(bench.out, [], "what is in flight of the first");
+    bench.settle(Type::Acknowledgement, &of_first);
+    assert_eq!(bench.out.remove(0), Output::Delivered(first, 10));
+    bench.notified(Type::Confirmable, 11);
+    bench.settle(Type::Acknowledgement, &response);
+    assert_eq!(bench.out, []);
+}
+
+/// What a client has not acknowledged of one observation, however often it is repeated, is nothing to the other.
+#[test]
+fn a_notification_that_is_never_acknowledged_holds_back_no_other_observation() {
+    let mut bench = Bench::new();
+    let (stuck, _) = bench.registered(Type::Confirmable, 1, 1);
+    let (other, _) = bench.registered(Type::Confirmable, 2, 2);
+    bench.notify(stuck, 10);
+    let unacknowledged = bench.notified(Type::Confirmable, 10);
+    for (number, wait) in [(20, 2.0), (21, 4.0), (22, 8.0), (23, 16.0)] {
+        bench.notify(other, number);
+        let notification = bench.notified(Type::Confirmable, number);
+        bench.settle(Type::Acknowledgement, &notification);
+        assert_eq!(bench.out.remove(0), Output::Delivered(other, number));
+        bench.pass(wait);
+        assert_eq!(bench.sent(), unacknowledged);
+    }
+    bench.pass(32.0);
+    assert_eq!(bench.out, [Output::Undelivered(stuck)]);
+}
+
+/// Otherwise the first response, never acknowledged, would end what the second has begun.
+#[test]
+fn the_response_to_a_registration_takes_the_place_of_the_one_before() {
+    let mut bench = Bench::new();
+    let answers = [7, 8].map(|message_id| {
+        bench.get(Type::Confirmable, message_id, 1, &[(OBSERVE, 0)]);
+        let (exchange, _) = bench.request();
+        bench.pass(0.5);
+        let _empty = bench.sent();
+        bench
+            .respond_registered(exchange, Response::new(Code::CONTENT))
+            .unwrap();
+        bench.sent()
+    });
+    let id = bench
+        .endpoint
+        .observations
+        .of_token(&answers[0].token)
+        .unwrap();
+    bench.notify(id, 1);
+    assert_eq!(bench.out, [], "it would overtake the response");
+    bench.settle(Type::Acknowledgement, &answers[1]);
+    let notification = bench.notified(Type::Confirmable, 1);
+    bench.settle(Type::Acknowledgement, &notification);
+    assert_eq!(bench.out.remove(0), Output::Delivered(id, 1));
+    bench.pass(100.0);
+    assert_eq!(bench.out, []);
+    bench.settle(Type::Reset, &answers[0]);
+    assert_eq!(bench.out, [Output::Cancelled(id)]);
 }
 
 /// Its old number would be taken for old, after the number of the answer.
@@ -159,13 +208,13 @@ fn given_up_after_the_client_registered_again(newer: Option<u64>) {
     bench.pass(0.5);
     let _empty = bench.sent();
     bench.respond_registered(exchange, Response::new(Code::CONTENT));
+    let answer = bench.sent();
+    assert_eq!(answer.kind, Type::Confirmable);
+    bench.settle(Type::Acknowledgement, &answer);
     if let Some(newer) = newer {
         bench.notify(id, newer);
     }
     bench.pass(31.5);
-    let answer = bench.sent();
-    assert_eq!(answer.kind, Type::Confirmable);
-    bench.settle(Type::Acknowledgement, &answer);
     let again = bench.notified(Type::Confirmable, newer.unwrap_or(1));
     assert!(sequence_number(&again) > sequence_number(&answer));
     bench.settle(Type::Acknowledgement, &again);
@@ -222,7 +271,7 @@ fn the_last_response_is_given_up_with_what_it_would_have_replaced() {
 }
 
 #[test]
-fn a_relation_that_ends_in_silence_takes_everything_with_it_and_makes_room() {
+fn a_relation_that_ends_in_silence_takes_everything_with_it() {
     let mut bench = Bench::new();
     let (first, _) = bench.registered(Type::Confirmable, 7, 1);
     let (second, _) = bench.registered(Type::Confirmable, 8, 2);
@@ -230,8 +279,8 @@ fn a_relation_that_ends_in_silence_takes_everything_with_it_and_makes_room() {
     bench.notify(first, 2);
     bench.notify(second, 3);
     bench.notified(Type::Confirmable, 1);
-    bench.end(first, None);
     bench.notified(Type::Confirmable, 3);
+    bench.end(first, None);
     bench.end(second, None);
     bench.pass(100.0);
     assert_eq!(bench.out, []);
@@ -240,16 +289,16 @@ fn a_relation_that_ends_in_silence_takes_everything_with_it_and_makes_room() {
 }
 
 #[test]
-fn a_relation_whose_renewal_fails_makes_room_at_once() {
+fn a_relation_whose_renewal_fails_takes_everything_with_it() {
     let mut bench = Bench::new();
     let (first, _) = bench.registered(Type::Confirmable, 7, 1);
-    let (second, _) = bench.registered(Type::Confirmable, 8, 2);
     bench.notify(first, 1);
-    bench.notify(second, 2);
     bench.notified(Type::Confirmable, 1);
     bench.get(Type::Confirmable, 9, 1, &[(OBSERVE, 0)]);
     let (exchange, _) = bench.request();
     bench.respond_registered(exchange, Response::error(Code::FORBIDDEN, "no"));
     assert_eq!(bench.sent().code, Code::FORBIDDEN);
-    bench.notified(Type::Confirmable, 2);
+    bench.pass(100.0);
+    assert_eq!(bench.out, []);
+    assert_eq!(bench.endpoint.outgoing(), 0);
 }

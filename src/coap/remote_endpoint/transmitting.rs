@@ -1,7 +1,6 @@
 //! What an endpoint sends of its own accord, and what becomes of it.
 //!
-//! NSTART (RFC 7252 §4.7) is one for all: responses that wait go first, then the relations in turn,
-//! and a ping last.
+//! Responses go first, then the relations in turn, and a ping last. NSTART (RFC 7252 §4.7) is each relation's own.
 
 use super::{Context, Output, RemoteEndpoint};
 use crate::coap::message::{Message, Type};
@@ -21,6 +20,14 @@ impl RemoteEndpoint {
         }
     }
 
+    /// The peer was heard otherwise: nothing needs to be asked, and nothing wait for the answer.
+    pub fn cancel_ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
+        let is_under_way = self.outgoing.withdraw_ping();
+        if std::mem::take(&mut self.ping_wanted) || is_under_way {
+            self.transmit(now, context, out);
+        }
+    }
+
     /// The peer has just sent something, so it is awake: what it was last sent ACK_TIMEOUT ago or
     /// earlier, and has not acknowledged, is sent again at once rather than when its back-off ends.
     pub fn hasten(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
@@ -30,7 +37,7 @@ impl RemoteEndpoint {
         self.transmit(now, context, out);
     }
 
-    /// An acknowledgement or a Reset came.
+    /// An acknowledgement or a Reset came. Returns whether it names a message of ours.
     pub(super) fn settle(
         &mut self,
         now: Instant,
@@ -38,8 +45,9 @@ impl RemoteEndpoint {
         message_id: u16,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
-    ) {
+    ) -> bool {
         let reset = kind == Type::Reset;
+        let mut ours = true;
         match self.outgoing.settle(message_id) {
             // RFC 7641 §3.6: to reject any notification, the first included, is to cancel.
             Some(Purpose::Notification(id) | Purpose::Registration(id)) if reset => {
@@ -52,10 +60,15 @@ impl RemoteEndpoint {
             None => match self.observations.sender_of(now, message_id) {
                 Some((id, _)) if reset => self.cancelled(id, context, out),
                 Some((_, Type::Confirmable)) => context.counters.superseded_acknowledged += 1,
-                Some(_) | None => context.counters.unmatched += 1,
+                Some(_) => context.counters.unmatched += 1,
+                None => {
+                    context.counters.unmatched += 1;
+                    ours = false;
+                }
             },
         }
         self.transmit(now, context, out);
+        ours
     }
 
     /// Sends all that may go out now.
@@ -124,9 +137,11 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) -> bool {
-        let room = self.outgoing.has_room(context.parameters);
+        let outgoing = &self.outgoing;
+        let room = |id| outgoing.has_room_for(id, context.parameters);
         let next = self.observations.next(now, room);
-        if next.is_none() && !(self.ping_wanted && room) {
+        let may_ping = || self.ping_wanted && outgoing.has_room_for_ping(context.parameters);
+        if next.is_none() && !may_ping() {
             self.retry_at = self.observations.next_timeout(now);
             return false;
         }
@@ -161,9 +176,8 @@ impl RemoteEndpoint {
         let taken = self
             .outgoing
             .push(now, message_id, purpose, bytes, context.parameters);
-        if !taken {
-            context.counters.queue_full += 1;
-        }
-        taken
+        let given_up = taken.map_or(1, |older| u64::try_from(older).unwrap_or(u64::MAX));
+        context.counters.queue_full += given_up;
+        taken.is_some()
     }
 }

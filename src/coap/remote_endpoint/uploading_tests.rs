@@ -406,11 +406,12 @@ fn blocks_that_are_not_confirmable_are_put_together_too() {
 #[test]
 fn with_too_many_exchanges_open_the_last_block_is_told_to_wait_and_the_body_is_kept() {
     let (mut talk, body) = (talk(), body(32));
-    for _ in 0..MAX_EXCHANGES {
+    talk.bench.parameters.queue = 0;
+    for _ in 0..16 {
         let message = talk.request(Code::POST, "", b"{}");
         talk.bench.receive_bytes(&message.encode(2000).unwrap());
     }
-    let open: Vec<_> = (0..MAX_EXCHANGES).map(|_| talk.bench.request().0).collect();
+    let open: Vec<_> = (0..16).map(|_| talk.bench.request().0).collect();
     let ask = |talk: &mut Talk, block, payload: &[u8]| {
         let message = talk.request(Code::POST, block, payload);
         talk.bench.receive_bytes(&message.encode(2000).unwrap());

@@ -1,8 +1,9 @@
 //! What stands in one `[[device]]`.
 
-use super::{DevicesFile, Fingerprint, Looked, Purpose, file, is_device_name, shown};
+use super::{DevicesFile, Fingerprint, Looked, Purpose, file, is_device_name};
 use crate::device::{AccessToken, CertificateId};
 use crate::dtls::credentials::certificates;
+use crate::shown::{Shown, may_show};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -33,8 +34,8 @@ pub(super) struct Label {
 impl fmt::Display for Label {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => write!(f, "device {}", shown(name)),
-            None => write!(f, "device {}", self.number),
+            Some(name) if may_show(name) => write!(f, "device {}", Shown::value(name)),
+            Some(_) | None => write!(f, "device {}", self.number),
         }
     }
 }
@@ -57,7 +58,12 @@ impl DevicesFile<'_> {
                 if is_device_name(name) {
                     return Some(Arc::from(name.as_ref()));
                 }
-                self.wrong(entry, "name", format!("{} is no name", shown(name)), right);
+                self.wrong(
+                    entry,
+                    "name",
+                    format!("{} is no name", Shown::misplaced(name)),
+                    right,
+                );
             }
             Some(_) => self.wrong(entry, "name", "this is not text in quotes", right),
         }
@@ -111,10 +117,11 @@ impl DevicesFile<'_> {
             let read = if key == "fingerprint" {
                 text.parse()
                     .map(|one| vec![one])
-                    .map_err(|error| format!("{}: {error}", shown(text)))
+                    .map_err(|error| format!("{}: {error}", Shown::misplaced(text)))
             } else {
-                of_certificate(Path::new(text.as_ref()), &mut self.looked)
-                    .map_err(|error| format!("{}: {error}", shown(text)))
+                let path = Path::new(text.as_ref());
+                of_certificate(path, &mut self.looked)
+                    .map_err(|error| format!("{}: {error}", Shown::path(path)))
             };
             match read {
                 Ok(fingerprints) => found.extend(fingerprints),
@@ -197,7 +204,7 @@ impl DevicesFile<'_> {
         let right = "package_group = \"…\", 1 to 128 characters, the same for devices that trust each other";
         let wrong = match entry.get("package_group")?.0 {
             DeValue::String(group) if is_device_name(group) => return Some(group),
-            DeValue::String(group) => format!("{} is no name", shown(group)),
+            DeValue::String(group) => format!("{} is no name", Shown::misplaced(group)),
             _ => "this is not text in quotes".to_owned(),
         };
         self.wrong(entry, "package_group", wrong, right);

@@ -7,6 +7,7 @@ use super::{
     DeValue, DevicesFile, Fingerprint, KEY, LARGEST, Purpose, Reader, file, judge, locate,
 };
 use crate::config::{DEFAULT_FILE, LARGEST_FILE};
+use crate::shown::{Shown, is_visible};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -40,11 +41,10 @@ pub enum TokenSource {
     Variable(Option<String>),
 }
 
-/// Whether a device may have this name.
+/// Whether a device may have this name. Names stand in the log and in lists: none may hide a part of itself there, or
+/// reorder what stands beside it.
 pub fn is_device_name(name: &str) -> bool {
-    (1..=128).contains(&name.chars().count())
-        && !name.chars().any(char::is_control)
-        && name.trim() == name
+    (1..=128).contains(&name.chars().count()) && name.chars().all(is_visible) && name.trim() == name
 }
 
 /// The file that the configuration names as its registry.
@@ -66,7 +66,7 @@ impl RegistryFile {
         let environment: Environment = environment.into_iter().collect();
         let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
         let path = config.unwrap_or(Path::new(DEFAULT_FILE));
-        let name = path.display().to_string();
+        let name = Shown::path(path).to_string();
         let text = match file::read(path, LARGEST_FILE, &mut Vec::new()) {
             Ok(contents) => String::from_utf8(contents.bytes.to_vec())
                 .map_err(|_| "this is not text (UTF-8)".to_owned()),
@@ -115,14 +115,17 @@ impl RegistryFile {
         match file::read(&self.path, LARGEST, &mut Vec::new()) {
             Ok(contents) => Ok(Some(contents.bytes)),
             Err(file::Unreadable::Missing) => Ok(None),
-            Err(reason) => Err(format!("{} can't be read: {reason}", self.path.display())),
+            Err(reason) => Err(format!(
+                "{} can't be read: {reason}",
+                Shown::path(&self.path)
+            )),
         }
     }
 
     /// Every device in `bytes`, read as the gateway reads this file. Tokens that are in variables or files this
     /// process can't read are no mistake here but a warning: the shell is not the gateway's.
     pub fn devices(&self, bytes: &[u8]) -> Result<(Vec<ListedDevice>, Vec<Warning>), Mistakes> {
-        let name = self.path.display().to_string();
+        let name = Shown::path(&self.path).to_string();
         let mut reader = Reader::new(name.clone(), BTreeMap::new(), Vec::new(), Vec::new());
         let contents = file::Contents {
             bytes: Zeroizing::new(bytes.to_vec()),

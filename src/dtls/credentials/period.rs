@@ -1,5 +1,6 @@
 //! Dates of certificates and lists, comparable with a clock and readable in a message.
 
+use crate::shown::is_visible;
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use time::OffsetDateTime;
@@ -104,8 +105,8 @@ pub struct Ends {
     pub at: Moment,
 }
 
-/// A name as logs and metrics show it: at most 64 characters, none of them a control character.
+/// A name as logs and metrics show it: at most 64 characters, all of them visible (no control or bidirectional ones).
 pub(super) fn shown(name: &X509Name<'_>) -> String {
-    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let plain = |c: char| if is_visible(c) { c } else { '\u{fffd}' };
     name.to_string().chars().take(64).map(plain).collect()
 }

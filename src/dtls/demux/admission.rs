@@ -4,13 +4,13 @@
 //! engine before their address is proven, and that has a budget.
 
 use super::{Demux, Route};
-use crate::dtls::budget::source;
 use crate::dtls::cookie::Cookie;
 use crate::dtls::engine::Engine;
 use crate::dtls::hello::{self, Opening};
 use crate::dtls::record::{self, ClientHello, alert};
 use crate::dtls::session::{Path, Session, SessionId, Stage};
 use crate::dtls::{Event, HandshakeFailure, OFFERED_SHOWN};
+use crate::shares::source;
 use std::time::Instant;
 
 impl Demux {
@@ -45,7 +45,7 @@ impl Demux {
             return;
         }
         let is_full = self.is_full_for(route);
-        let source = source(path.remote.ip());
+        let source = source::host(path.remote.ip());
         // Not where that has no budget left: anyone can forge a piece, and have the source's next hello wait for it.
         let is_in_pieces = hello.message_sequence == 0
             && self.in_pieces.has(&source)

@@ -99,6 +99,7 @@ impl Demux {
         self.holdings.forget(id);
         if session.stage != Stage::Established {
             self.half_open = self.half_open.saturating_sub(1);
+            self.has_vacancy = true;
         }
         self.proven_by_source.remove(session.path.remote.ip(), id);
         if session.stage == Stage::Unproven {

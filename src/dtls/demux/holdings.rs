@@ -1,9 +1,9 @@
 //! What half-open handshakes keep of what they can't use yet, and who gives way when it is too much.
 //!
-//! An engine queues fragments that wait for others, up to thirty datagrams, and each costs it ten
-//! kilobytes however small it is. A thousand handshakes with full queues would be 300 MB, from
-//! strangers. So all share one allowance, and who holds most goes first: clients that send what can
-//! be used hold next to nothing, and are never the ones.
+//! A message that comes in fragments is kept until it is whole, outside the engine (see `inbound`); in DTLS 1.3, where
+//! all but the ClientHello is encrypted, the engine queues its datagrams, and each costs it ten kilobytes however small
+//! it is. A thousand handshakes that do their worst would be 64 MB, from strangers. So all share one allowance, and who
+//! holds most goes first: clients that send what can be used hold next to nothing, and are never the ones.
 
 use crate::dtls::session::SessionId;
 use std::cmp::Reverse;
@@ -18,7 +18,7 @@ const SHARE: usize = 8 * 1024;
 /// With few handshakes allowed there is still room for fragmented ones.
 const LEAST: usize = 1024 * 1024;
 
-/// Estimates, in bytes, on the high side: the engine does not say what it has used since.
+/// Estimates, in bytes, on the high side: the engine does not say what it has used of its queue.
 #[derive(Debug)]
 pub(super) struct Holdings {
     allowance: usize,
@@ -27,7 +27,7 @@ pub(super) struct Holdings {
     ranks: BTreeSet<Rank>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Held {
     unproven: bool,
     bytes: usize,
@@ -51,11 +51,21 @@ impl Holdings {
         }
     }
 
-    /// The handshake was given a datagram, and may have kept it.
-    pub(super) fn add(&mut self, id: SessionId, unproven: bool, length: usize) {
-        let mut held = self.clear(id);
-        held.unproven = unproven;
-        held.bytes += DATAGRAM + BYTE * length;
+    /// The handshake keeps so many bytes of messages that are not whole, and its engine so many datagrams.
+    pub(super) fn set(
+        &mut self,
+        id: SessionId,
+        unproven: bool,
+        gathered: usize,
+        datagrams: usize,
+        queued: usize,
+    ) {
+        self.clear(id);
+        let bytes = gathered + datagrams * DATAGRAM + queued * BYTE;
+        if bytes == 0 {
+            return;
+        }
+        let held = Held { unproven, bytes };
         self.total += held.bytes;
         self.held.insert(id, held);
         self.ranks.insert(rank(id, held));
@@ -66,13 +76,11 @@ impl Holdings {
         self.clear(id);
     }
 
-    fn clear(&mut self, id: SessionId) -> Held {
-        let Some(held) = self.held.remove(&id) else {
-            return Held::default();
-        };
-        self.total = self.total.saturating_sub(held.bytes);
-        self.ranks.remove(&rank(id, held));
-        held
+    fn clear(&mut self, id: SessionId) {
+        if let Some(held) = self.held.remove(&id) {
+            self.total = self.total.saturating_sub(held.bytes);
+            self.ranks.remove(&rank(id, held));
+        }
     }
 
     /// Who must go, if all together hold more than is allowed.
@@ -92,9 +100,7 @@ mod tests {
         let mut holdings = Holdings::new(1);
         for id in 0..10 {
             let (unproven, datagrams) = each(id);
-            for _ in 0..datagrams {
-                holdings.add(SessionId(id), unproven, 0);
-            }
+            holdings.set(SessionId(id), unproven, 0, datagrams, 0);
         }
         holdings
     }
@@ -113,7 +119,7 @@ mod tests {
     fn nobody_gives_way_while_there_is_room_or_when_there_is_again() {
         let mut holdings = with(|_| (true, 2));
         assert_eq!(holdings.who_gives_way(), None);
-        holdings.add(SessionId(3), false, LEAST);
+        holdings.set(SessionId(3), false, LEAST, 0, 0);
         assert!(holdings.who_gives_way().is_some());
         holdings.forget(SessionId(3));
         assert_eq!(holdings.who_gives_way(), None);

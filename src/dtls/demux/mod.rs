@@ -18,24 +18,27 @@ mod ending;
 mod holdings;
 mod marks;
 mod progress;
+mod proven;
 mod waiting;
 mod welcome;
 
-use super::budget::{Budget, PerAddress, ProvenBySource};
+use super::budget::{Budget, PerAddress};
 use super::cookie::Cookies;
 use super::credentials::ClientPolicy;
 use super::engine::Settings;
 use super::hello::Terms;
 use super::record::{self, Datagram};
 use super::session::{Path, Session, SessionId, Stage};
-use super::{Counters, EndReason, Event, HandshakeFailure, Parameters, Refusal, Transmit};
+use super::{Counters, EndReason, Event, Parameters, Refusal, Transmit};
+use crate::shares::{Recent, source};
 use crate::timers::Timers;
 use holdings::Holdings;
 use marks::Marks;
+use proven::ProvenPlaces;
 use rustls_pki_types::UnixTime;
 use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
-use waiting::Waiting;
+use std::time::{Duration, Instant};
+use waiting::{Known, Waiting};
 
 /// Sessions whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
@@ -48,6 +51,11 @@ const UNANSWERED: usize = 1 << 18;
 
 /// Places for sources whose hellos come in pieces: they are few.
 const IN_PIECES: usize = 1 << 12;
+
+/// Addresses, and addresses with their ports, from which registered devices have completed handshakes. 1 MiB.
+const SUCCEEDED: usize = 1 << 17;
+/// For so long they go first.
+const SUCCEEDED_LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The sessions of one path.
 #[derive(Debug, Default, Clone, Copy)]
@@ -94,15 +102,18 @@ pub struct Demux {
     /// Whether handshakes no longer begin.
     is_closed: bool,
     /// Those of them whose address is proven.
-    proven_by_source: ProvenBySource,
+    proven_by_source: ProvenPlaces,
+    /// Where registered devices have completed handshakes lately.
+    succeeded: Recent,
     /// What their engines keep.
     holdings: Holdings,
     /// Clients with a valid cookie, until a handshake may begin.
     waiting: Waiting,
     /// When to think of them, if not before.
     look_at: Option<Instant>,
-    beginnings: Budget,
-    /// The same for those whose hello comes in pieces.
+    /// Whether a place may have fallen vacant since they were looked at.
+    has_vacancy: bool,
+    /// Clients with a valid cookie whose hello comes in pieces.
     pieces_with_cookie: Budget,
     /// Answers to hellos that are not known, and to those that come again.
     answers: Budget,
@@ -126,9 +137,9 @@ impl Demux {
         Demux {
             terms: settings.terms(),
             cookies: Cookies::default(),
-            waiting: Waiting::new(parameters.handshakes, parameters.handshakes_per_address),
+            waiting: Waiting::new(parameters.handshakes),
             look_at: None,
-            beginnings: Budget::new(parameters.hellos.div_ceil(2)),
+            has_vacancy: false,
             pieces_with_cookie: Budget::new(parameters.hellos.div_ceil(2)),
             answers: Budget::new(parameters.hellos.saturating_mul(ANSWERS)),
             answers_to_repeats: Budget::new(parameters.hellos),
@@ -150,7 +161,8 @@ impl Demux {
             unproven: VecDeque::new(),
             half_open: 0,
             is_closed: false,
-            proven_by_source: ProvenBySource::default(),
+            proven_by_source: ProvenPlaces::default(),
+            succeeded: Recent::new(SUCCEEDED, SUCCEEDED_LATELY),
             timers: Timers::default(),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
@@ -184,6 +196,30 @@ impl Demux {
         let refusal = self.policy.rejudge(certificate, self.unix_time).err();
         // That an intermediate has ended since says as little of this session as that its own certificate has.
         refusal.filter(|refusal| *refusal != Refusal::IssuerNotValid)
+    }
+
+    /// A session has turned out to be a registered device's. Whoever comes from there goes first from now on, and its
+    /// handshake does not count for `limits.handshakes_per_address`.
+    pub fn succeeded(&mut self, now: Instant, id: SessionId) {
+        if let Some(session) = self.sessions.get(&id) {
+            let remote = session.path.remote;
+            self.per_address.give_back(now, remote.ip());
+            let host = source::host(remote.ip());
+            self.succeeded.put(now, &host);
+            self.succeeded.put(now, &(host, remote.port()));
+        }
+    }
+
+    /// Whether a registered device has completed a handshake from there lately.
+    fn known(&self, now: Instant, path: Path) -> Known {
+        let host = source::host(path.remote.ip());
+        if self.succeeded.has(now, &(host, path.remote.port())) {
+            Known::Port
+        } else if self.succeeded.has(now, &host) {
+            Known::Host
+        } else {
+            Known::No
+        }
     }
 
     /// No handshake begins from now on. Newcomers are not answered: they try again, and may find another gateway.
@@ -228,7 +264,9 @@ impl Demux {
 
     /// Does what time demands.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.let_in(now);
+        if self.has_vacancy || self.look_at.is_some_and(|at| at <= now) {
+            self.let_in(now);
+        }
         for _ in 0..TIMERS_PER_CALL {
             let Some(id) = self.timers.pop_due(now) else {
                 return;
@@ -243,7 +281,10 @@ impl Demux {
                         self.counters.unproven_expired += 1;
                         self.remove(id);
                     }
-                    Stage::Proven => self.fail_handshake(id, HandshakeFailure::TimedOut),
+                    Stage::Proven => {
+                        let failure = session.why_timed_out();
+                        self.fail_handshake(id, failure);
+                    }
                     Stage::Established => {
                         self.say_goodbye(id);
                         self.end(id, EndReason::Idle);

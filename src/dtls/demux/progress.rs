@@ -1,43 +1,96 @@
 //! What an engine's effects do to its session: from unproven to proven to established.
 
 use super::Demux;
-use crate::dtls::engine::Effect;
-use crate::dtls::record;
+use crate::dtls::engine::{Effect, Failure};
+use crate::dtls::inbound::{self, Taken};
 use crate::dtls::session::{SessionId, Stage};
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use std::time::Instant;
 
 impl Demux {
-    /// Gives a datagram to a session's engine and does what comes of it.
-    pub(super) fn feed(&mut self, now: Instant, id: SessionId, datagram: &[u8]) {
+    /// Gives a session's engine what of a datagram is for it, and does what comes of that.
+    pub(super) fn feed(&mut self, now: Instant, id: SessionId, bytes: &[u8]) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        session.credit = session.credit.saturating_add(datagram.len());
+        session.credit = session.credit.saturating_add(bytes.len());
         let stage = session.stage;
-        match session.engine.receive(now, datagram) {
+        let mut has_effect = false;
+        let mut datagram = inbound::Datagram::of(bytes);
+        while let Some(session) = self.sessions.get_mut(&id) {
+            let Some(taken) = session.inbound.next(&mut datagram) else {
+                break;
+            };
+            has_effect |= self.feed_record(now, id, &taken);
+        }
+        if stage != Stage::Established {
+            self.counters.records_not_due += datagram.dropped;
+            self.hold(id);
+        } else if !has_effect {
+            self.counters.without_effect += 1;
+        }
+    }
+
+    /// Gives a record to a session's engine. Says whether anything came of it.
+    fn feed_record(&mut self, now: Instant, id: SessionId, taken: &Taken<'_>) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return false;
+        };
+        let outcome = match taken {
+            Taken::Record(record) => session.engine.receive(now, record),
+            Taken::Made(record) | Taken::Hello(record) => session.engine.receive(now, record),
+            Taken::Certificates(number, body) => {
+                session.engine.receive_certificates(now, *number, body)
+            }
+            Taken::Dropped => return false,
+            Taken::Refused(alert, reason) => {
+                let failure = Failure {
+                    reason: reason.clone(),
+                    alert: Some(*alert),
+                };
+                self.fail(id, failure);
+                return true;
+            }
+        };
+        match outcome {
             Ok(effects) => {
-                if stage == Stage::Established && effects.is_empty() {
-                    self.counters.without_effect += 1;
-                }
-                let used = used_up(stage, &effects, datagram);
+                let has_effect = !effects.is_empty();
                 self.perform(now, id, effects);
-                if !used {
-                    self.hold(id, datagram.len());
+                if matches!(taken, Taken::Hello(_)) {
+                    self.hello_given(id, has_effect);
                 }
+                has_effect
             }
             Err((failure, last_words)) => {
                 self.perform(now, id, last_words);
                 self.fail(id, failure);
+                true
             }
         }
     }
 
-    /// Keeps account of a datagram that the engine may have kept.
-    fn hold(&mut self, id: SessionId, length: usize) {
-        let stage = self.sessions.get(&id).map(|session| session.stage);
-        if let Some(stage @ (Stage::Unproven | Stage::Proven)) = stage {
-            self.holdings.add(id, stage == Stage::Unproven, length);
+    /// A whole ClientHello that the engine takes for noise leads nowhere: no more of it will come.
+    fn hello_given(&mut self, id: SessionId, is_answered: bool) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        if is_answered {
+            session.inbound.hello_answered();
+        } else if session.stage == Stage::Unproven {
+            self.counters.unproven_failed += 1;
+            self.remove(id);
+        }
+    }
+
+    /// Keeps account of what a handshake makes us keep.
+    fn hold(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get(&id)
+            && session.stage != Stage::Established
+        {
+            let (gathered, records, bytes) = session.engine.held();
+            let held = session.inbound.held() + gathered;
+            let is_unproven = session.stage == Stage::Unproven;
+            self.holdings.set(id, is_unproven, held, records, bytes);
             self.bound_holdings();
         }
     }
@@ -91,6 +144,7 @@ impl Demux {
                 Effect::Connected => self.establish(now, id),
                 Effect::Plaintext(bytes) if session.stage == Stage::Established => {
                     session.deadline = now + self.parameters.session_idle;
+                    session.inbound.confirmed();
                     let event = Event::Plaintext { session: id, bytes };
                     self.events.push_back(event);
                 }
@@ -111,6 +165,7 @@ impl Demux {
             return;
         };
         session.stage = Stage::Proven;
+        session.inbound.proven(session.engine.version() == "1.3");
         let was_counted = session.engine.forget_cookie();
         session.deadline = now + self.parameters.handshake_timeout;
         let (path, random) = (session.path, session.random);
@@ -128,7 +183,7 @@ impl Demux {
         // tenth of the places to newcomers, and room is made by the source that holds most.
         self.proven_by_source.add(path.remote.ip(), id);
         if self.proven_by_source.count() > self.places_for_proven()
-            && let Some((oldest, _)) = self.proven_by_source.oldest_of_the_greediest()
+            && let Some(oldest) = self.proven_by_source.oldest_of_largest()
         {
             self.counters.proven_displaced += 1;
             self.remove(oldest);
@@ -171,10 +226,12 @@ impl Demux {
             session.certificate = Some(certificate.as_slice().into());
         }
         session.stage = Stage::Established;
+        session.inbound.established();
         session.deadline = now + self.parameters.session_idle;
         let version = session.engine.version();
         self.half_open = self.half_open.saturating_sub(1);
         self.proven_by_source.remove(path.remote.ip(), id);
+        self.has_vacancy = true;
         if let Some(replaced) = replaced {
             self.end(replaced, EndReason::Replaced);
         }
@@ -189,16 +246,4 @@ impl Demux {
             version,
         });
     }
-}
-
-/// Whether the engine keeps nothing of a datagram: it was one whole message, a hello that is answered
-/// or a certificate that is complete. What came before may still wait for more.
-fn used_up(stage: Stage, effects: &[Effect], datagram: &[u8]) -> bool {
-    let has = |wanted: fn(&Effect) -> bool| effects.iter().any(wanted);
-    record::is_single_message(datagram)
-        && match stage {
-            Stage::Unproven => has(|effect| matches!(effect, Effect::Transmit(_))),
-            Stage::Proven => has(|effect| matches!(effect, Effect::PeerCertificate(_))),
-            Stage::Established => true,
-        }
 }

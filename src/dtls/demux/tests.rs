@@ -7,7 +7,7 @@
 
 use super::*;
 use crate::dtls::engine::{Effect, Engine};
-use crate::dtls::{ServerCredentials, Validity, Versions};
+use crate::dtls::{HandshakeFailure, ServerCredentials, Validity, Versions};
 use std::net::SocketAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 mod bounds;
 mod cookies;
 mod crowding;
+mod forged;
+mod sources;
 
 fn credentials() -> ServerCredentials {
     let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();

@@ -3,19 +3,95 @@
 //! After a power cut a whole fleet returns its cookies within a second, faster than handshakes can be made. Whoever is
 //! turned away then comes again when its timer says so, after 1, 2, 4, … seconds, with all the others; meanwhile places
 //! stay empty. So they wait here: a datagram each, the sources taking turns, and a place that falls vacant is theirs.
+//!
+//! There are four [`Lane`]s, and each is a [`SourcePlaces`]: networks take turns, then hosts, then a host's ports in the
+//! order they came. A port has one place, whatever it sends.
 
-use crate::dtls::budget::source;
+use super::marks::Marks;
 use crate::dtls::session::Path;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use crate::shares::{SourcePlaces, source};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Who wait, for each handshake that may be under way: so many are served before their clients give up.
-const FOR_EACH_PLACE: usize = 10;
-/// And in all, however many handshakes may be: each keeps a datagram, so these are 30 MB at most.
-const MOST: usize = 20_000;
+/// How many may wait for each handshake that may be under way: as many as can be made until those that are turned away come
+/// again, after a second or two.
+const FOR_EACH_PLACE: usize = 5;
+/// And in all, however many handshakes may be: each keeps a datagram of 1,500 bytes at most and 1,500 more to be found by,
+/// so these are 30 MB.
+const MOST: usize = 10_000;
 /// A client that has not repeated its hello for so long has given up, or will come again: its timer doubles each time.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A hello that comes again after this time was repeated by its client's timer (RFC 6347 §4.2.4.1), not by the network.
+const REPEATED_AFTER: Duration = Duration::from_millis(500);
+/// Hellos that were turned away, to know them when they come again.
+const TURNED_AWAY: usize = 1 << 15;
+
+/// What is known of a client with a cookie. The first goes first, but leaves turns to the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// A registered device succeeded from this address and port lately.
+    KnownPort,
+    /// One succeeded from this address, and the client has repeated its hello, as one does that wants to get in.
+    KnownAndRepeated,
+    /// One of the two. The address may be a NAT's, with strangers behind it as well.
+    KnownOrRepeated,
+    /// Nothing.
+    New,
+}
+
+impl Lane {
+    const ALL: [Lane; 4] = [
+        Lane::KnownPort,
+        Lane::KnownAndRepeated,
+        Lane::KnownOrRepeated,
+        Lane::New,
+    ];
+    /// Whose turn it is, over and over: four, three, two and one in ten. An empty lane's turn is the first one's that
+    /// is not.
+    const TURNS: [Lane; 10] = [
+        Lane::KnownPort,
+        Lane::KnownAndRepeated,
+        Lane::KnownPort,
+        Lane::KnownOrRepeated,
+        Lane::KnownPort,
+        Lane::KnownAndRepeated,
+        Lane::New,
+        Lane::KnownPort,
+        Lane::KnownAndRepeated,
+        Lane::KnownOrRepeated,
+    ];
+
+    fn of(known: Known, is_repeated: bool) -> Lane {
+        match (known, is_repeated) {
+            (Known::Port, _) => Lane::KnownPort,
+            (Known::Host, true) => Lane::KnownAndRepeated,
+            (Known::Host, false) | (Known::No, true) => Lane::KnownOrRepeated,
+            (Known::No, false) => Lane::New,
+        }
+    }
+
+    /// How many tenths of the places are kept for those who go before these.
+    pub(super) fn tenths_kept(self) -> usize {
+        match self {
+            Lane::KnownPort => 0,
+            Lane::KnownAndRepeated => 1,
+            Lane::KnownOrRepeated => 2,
+            Lane::New => 3,
+        }
+    }
+}
+
+/// Whether a registered device has lately completed a handshake from where a client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    /// From its address and port.
+    Port,
+    /// From its address.
+    Host,
+    /// From neither.
+    No,
+}
 
 /// Those who wait.
 #[derive(Debug)]
@@ -23,12 +99,13 @@ pub(super) struct Waiting {
     room: usize,
     room_for_each_source: usize,
     guests: HashMap<Path, Guest>,
-    /// Each source's own, in the order they came.
-    by_source: HashMap<IpAddr, VecDeque<Path>>,
-    /// Sources by how many of theirs wait.
-    by_size: BTreeSet<(usize, IpAddr)>,
-    /// Sources with someone who waits, in the order of their turns.
-    turns: VecDeque<IpAddr>,
+    known_port: SourcePlaces<Path>,
+    known_and_repeated: SourcePlaces<Path>,
+    known_or_repeated: SourcePlaces<Path>,
+    new: SourcePlaces<Path>,
+    /// Where in [`Lane::TURNS`] we are.
+    turn: usize,
+    turned_away: Marks,
     /// Who had given up when their turn came, and is not counted yet.
     gone: u64,
 }
@@ -38,7 +115,7 @@ pub(super) struct Waiting {
 pub(super) enum Turned {
     /// There is room.
     Nobody,
-    /// The newcomer: its source has as many as it may.
+    /// The newcomer, or another of its source: that has as many as it may.
     BySource,
     /// The newcomer, or one of those who have more: there are as many as there may be.
     ByAll,
@@ -50,20 +127,44 @@ pub(super) struct Guest {
     pub(super) path: Path,
     pub(super) random: [u8; 32],
     pub(super) hello: Vec<u8>,
+    lane: Lane,
+    came: Instant,
     heard: Instant,
 }
 
 impl Waiting {
-    /// For so many places, and so many of one source.
-    pub(super) fn new(places: usize, room_for_each_source: u32) -> Waiting {
+    /// For so many places. A source may have half of the room: a fleet may be behind one address.
+    pub(super) fn new(places: usize) -> Waiting {
+        let room = places.saturating_mul(FOR_EACH_PLACE).min(MOST);
         Waiting {
-            room: places.saturating_mul(FOR_EACH_PLACE).min(MOST),
-            room_for_each_source: usize::try_from(room_for_each_source).unwrap_or(usize::MAX),
+            room,
+            room_for_each_source: room.div_ceil(2),
             guests: HashMap::new(),
-            by_source: HashMap::new(),
-            by_size: BTreeSet::new(),
-            turns: VecDeque::new(),
+            known_port: SourcePlaces::default(),
+            known_and_repeated: SourcePlaces::default(),
+            known_or_repeated: SourcePlaces::default(),
+            new: SourcePlaces::default(),
+            turn: 0,
+            turned_away: Marks::new(TURNED_AWAY),
             gone: 0,
+        }
+    }
+
+    fn lane(&self, lane: Lane) -> &SourcePlaces<Path> {
+        match lane {
+            Lane::KnownPort => &self.known_port,
+            Lane::KnownAndRepeated => &self.known_and_repeated,
+            Lane::KnownOrRepeated => &self.known_or_repeated,
+            Lane::New => &self.new,
+        }
+    }
+
+    fn lane_mut(&mut self, lane: Lane) -> &mut SourcePlaces<Path> {
+        match lane {
+            Lane::KnownPort => &mut self.known_port,
+            Lane::KnownAndRepeated => &mut self.known_and_repeated,
+            Lane::KnownOrRepeated => &mut self.known_or_repeated,
+            Lane::New => &mut self.new,
         }
     }
 
@@ -74,110 +175,150 @@ impl Waiting {
         path: Path,
         random: [u8; 32],
         hello: &[u8],
+        known: Known,
     ) -> Turned {
-        let guest = Guest {
-            path,
-            random,
-            hello: hello.to_vec(),
-            heard: now,
-        };
-        if let Some(known) = self.guests.get_mut(&path) {
-            *known = guest;
+        let host = source::host(path.remote.ip());
+        if let Some(guest) = self.guests.get_mut(&path) {
+            let passed = now.saturating_duration_since(guest.came);
+            let is_repeated = guest.random == random && passed >= REPEATED_AFTER;
+            let (before, lane) = (guest.lane, Lane::of(known, is_repeated));
+            (guest.random, guest.hello, guest.heard) = (random, hello.to_vec(), now);
+            if is_repeated && lane != before {
+                guest.lane = lane;
+                self.lane_mut(before).remove(host, &path);
+                self.lane_mut(lane).add(host, path);
+            }
             return Turned::Nobody;
         }
-        let source = source(path.remote.ip());
-        let own = self.by_source.get(&source).map_or(0, VecDeque::len);
-        if own >= self.room_for_each_source {
-            return Turned::BySource;
-        }
-        let is_full = self.guests.len() >= self.room;
-        if is_full && !self.send_one_away(own) {
-            return Turned::ByAll;
-        }
-        self.guests.insert(path, guest);
-        self.by_source.entry(source).or_default().push_back(path);
-        self.resize(source, own, own + 1);
-        if own == 0 {
-            self.turns.push_back(source);
-        }
-        if is_full {
-            Turned::ByAll
+        let lane = Lane::of(known, self.turned_away.take(&(path, random)));
+        let room = self.make_room(host, lane);
+        if room.is_ok() {
+            self.lane_mut(lane).add(host, path);
+            let (hello, came, heard) = (hello.to_vec(), now, now);
+            let guest = Guest {
+                path,
+                random,
+                hello,
+                lane,
+                came,
+                heard,
+            };
+            self.guests.insert(path, guest);
         } else {
-            Turned::Nobody
+            self.turned_away.put(&(path, random));
         }
+        room.unwrap_or_else(|turned| turned)
     }
 
-    /// The last of the source that has most, if it has so many that one of a source with `own` is next.
-    fn send_one_away(&mut self, own: usize) -> bool {
-        let Some((held, source)) = self.by_size.last().copied() else {
-            return false;
+    /// Makes room for one of this host. Says who was turned away: `Err` if that is the newcomer.
+    fn make_room(&mut self, host: IpAddr, lane: Lane) -> Result<Turned, Turned> {
+        let own = Lane::ALL.map(|lane| self.lane(lane).held_by_host(host));
+        let (evicted, turned) = if own.iter().sum::<usize>() >= self.room_for_each_source {
+            (self.evict_of_host(host, lane), Turned::BySource)
+        } else if self.guests.len() >= self.room {
+            (self.evict(host, lane), Turned::ByAll)
+        } else {
+            return Ok(Turned::Nobody);
         };
-        if held <= own + 1 {
-            return false;
-        }
-        let last = self.by_source.get_mut(&source).and_then(VecDeque::pop_back);
-        if let Some(path) = last {
-            self.guests.remove(&path);
-            self.resize(source, held, held - 1);
-        }
-        last.is_some()
+        let evicted = evicted.and_then(|path| self.guests.remove(&path));
+        let guest = evicted.ok_or(turned)?;
+        self.turned_away.put(&(guest.path, guest.random));
+        Ok(turned)
     }
 
-    /// Whose turn it is, by its source. Who has given up meanwhile is forgotten first, and takes nobody's turn.
-    pub(super) fn next(&mut self, now: Instant) -> Option<IpAddr> {
+    /// The newest of this host in a lane that comes after this one.
+    fn evict_of_host(&mut self, host: IpAddr, lane: Lane) -> Option<Path> {
+        let later = Lane::ALL.into_iter().rev().take_while(|l| *l != lane);
+        let lane = { later }.find(|later| self.lane(*later).held_by_host(host) > 0)?;
+        self.lane_mut(lane).pop_newest(host)
+    }
+
+    /// Who makes room for one of this host and lane where all is full: of whom less is known, for one of whom more is, or
+    /// for one of its network that has repeated its hello; who has more, for who has less.
+    fn evict(&mut self, host: IpAddr, lane: Lane) -> Option<Path> {
+        let of = |lane| Some((lane, self.lane(lane).largest()?));
+        let (promising, new) = (Lane::KnownOrRepeated, Lane::New);
+        let found = match lane {
+            Lane::KnownPort | Lane::KnownAndRepeated => {
+                (of(new).or_else(|| of(promising))).or_else(|| self.larger(lane, host))
+            }
+            Lane::KnownOrRepeated => {
+                let neighbour = self.new.largest_host(source::network(host));
+                let neighbour = neighbour.map(|(host, _)| (new, host));
+                neighbour
+                    .or_else(|| self.larger(new, host))
+                    .or_else(|| self.larger(promising, host))
+            }
+            Lane::New => (self.larger(new, host)).or_else(|| self.larger(promising, host)),
+        };
+        let (lane, largest) = found?;
+        self.lane_mut(lane).pop_newest(largest)
+    }
+
+    /// The largest host of a lane, if it or its network has so many more than this one that this one's next is due.
+    fn larger(&self, lane: Lane, host: IpAddr) -> Option<(Lane, IpAddr)> {
+        let (places, own) = (self.lane(lane), source::network(host));
+        let (network, held) = places.largest_network()?;
+        let other = if network != own && held > places.held_by_network(own) + 1 {
+            places.largest()
+        } else {
+            let largest = places.largest_host(own);
+            let has_more = |(_, held): &(IpAddr, usize)| *held > places.held_by_host(host) + 1;
+            largest.filter(has_more).map(|(host, _)| host)
+        };
+        Some((lane, other?))
+    }
+
+    /// Whose turn it is, by its lane and source. Who has given up meanwhile is forgotten first, and takes nobody's turn.
+    pub(super) fn next(&mut self, now: Instant) -> Option<(Lane, IpAddr)> {
         loop {
-            let source = *self.turns.front()?;
-            let first = self.by_source.get(&source).and_then(VecDeque::front);
+            let (lane, host) = self.whose_turn()?;
+            let first = self.lane(lane).oldest(host);
             let guest = first.and_then(|path| self.guests.get(path));
             if guest.is_some_and(|guest| now.saturating_duration_since(guest.heard) < PATIENCE) {
-                return Some(source);
+                return Some((lane, host));
             }
-            self.gone += u64::from(self.take_first(source).is_some());
-            if !self.by_source.contains_key(&source) {
-                self.turns.pop_front();
-            }
+            self.gone += u64::from(self.take_first(lane, host).is_some());
         }
+    }
+
+    fn whose_turn(&self) -> Option<(Lane, IpAddr)> {
+        let own = Lane::TURNS.get(self.turn);
+        let mut lanes = own.into_iter().chain(&Lane::ALL);
+        lanes.find_map(|lane| Some((*lane, self.lane(*lane).next()?)))
     }
 
     /// It is not this source's turn, after all: the others go first.
     pub(super) fn pass_over(&mut self) {
-        self.turns.rotate_left(self.turns.len().min(1));
+        if let Some((lane, host)) = self.whose_turn() {
+            self.end_turn(lane, host);
+        }
+    }
+
+    fn end_turn(&mut self, lane: Lane, host: IpAddr) {
+        self.lane_mut(lane).end_turn(host);
+        self.turn = (self.turn + 1) % Lane::TURNS.len();
     }
 
     /// Calls in whose turn it is: the one that [`next`](Self::next) has told of.
     pub(super) fn call(&mut self) -> Option<Guest> {
-        let source = self.turns.pop_front()?;
-        let guest = self.take_first(source);
-        if self.by_source.contains_key(&source) {
-            self.turns.push_back(source);
-        }
+        let (lane, host) = self.whose_turn()?;
+        let guest = self.take_first(lane, host);
+        self.end_turn(lane, host);
         guest
     }
 
-    fn take_first(&mut self, source: IpAddr) -> Option<Guest> {
-        let own = self.by_source.get_mut(&source)?;
-        let held = own.len();
-        let path = own.pop_front();
-        if own.is_empty() {
-            self.by_source.remove(&source);
-        }
-        self.resize(source, held, held.saturating_sub(1));
-        self.guests.remove(&path?)
-    }
-
-    fn resize(&mut self, source: IpAddr, before: usize, after: usize) {
-        self.by_size.remove(&(before, source));
-        if after > 0 {
-            self.by_size.insert((after, source));
-        }
+    fn take_first(&mut self, lane: Lane, host: IpAddr) -> Option<Guest> {
+        let path = self.lane_mut(lane).pop_oldest(host)?;
+        self.guests.remove(&path)
     }
 
     /// Sends all away.
     pub(super) fn clear(&mut self) {
         self.guests.clear();
-        self.by_source.clear();
-        self.by_size.clear();
-        self.turns.clear();
+        for lane in Lane::ALL {
+            *self.lane_mut(lane) = SourcePlaces::default();
+        }
     }
 
     /// Whether someone on this path waits.
@@ -197,121 +338,10 @@ impl Waiting {
 
     /// How many sources they come from.
     pub(super) fn sources(&self) -> usize {
-        self.turns.len()
+        Lane::ALL.map(|lane| self.lane(lane).hosts()).iter().sum()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::net::SocketAddr;
-
-    fn path(last: u8, port: u16) -> Path {
-        Path {
-            remote: SocketAddr::from(([192, 0, 2, last], port)),
-            local: None,
-        }
-    }
-
-    fn start() -> Instant {
-        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
-        Instant::now()
-    }
-
-    fn enter(waiting: &mut Waiting, now: Instant, path: Path) {
-        assert_eq!(waiting.enter(now, path, [0; 32], &[]), Turned::Nobody);
-        assert!(waiting.has(path));
-    }
-
-    fn call(waiting: &mut Waiting, now: Instant) -> Option<Guest> {
-        waiting.next(now)?;
-        waiting.call()
-    }
-
-    #[test]
-    fn sources_take_turns_and_each_ones_own_go_by_when_they_came() {
-        let (mut waiting, now) = (Waiting::new(1, 9), start());
-        for (last, port) in [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)] {
-            enter(&mut waiting, now, path(last, port));
-        }
-        // Come again: keeps its place.
-        let again = waiting.enter(now, path(1, 1), [7; 32], &[7]);
-        assert_eq!(again, Turned::Nobody);
-        let called: Vec<_> = std::iter::from_fn(|| call(&mut waiting, now)).collect();
-        let order: Vec<_> = called.iter().map(|guest| guest.path).collect();
-        let expected = [(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)];
-        assert_eq!(order, expected.map(|(last, port)| path(last, port)));
-        assert_eq!(
-            (called[0].random, called[0].hello.as_slice()),
-            ([7; 32], &[7][..])
-        );
-        assert_eq!((waiting.len(), waiting.sources()), (0, 0));
-        assert!(waiting.by_source.is_empty() && waiting.by_size.is_empty());
-    }
-
-    #[test]
-    fn there_is_room_for_so_many_and_so_many_of_one_source() {
-        let (mut waiting, now) = (Waiting::new(1, 4), start());
-        for (last, let_in, then) in [
-            (1, 4, Turned::BySource),
-            (2, 4, Turned::BySource),
-            (3, 2, Turned::ByAll),
-        ] {
-            for port in 0..9 {
-                let turned = waiting.enter(now, path(last, port), [0; 32], &[]);
-                let expected = if port < let_in { Turned::Nobody } else { then };
-                assert_eq!(turned, expected, "{last} {port}");
-            }
-        }
-        assert_eq!(waiting.len(), 10);
-        waiting.clear();
-        enter(&mut waiting, now, path(1, 1));
-        assert_eq!(Waiting::new(1_000_000, 4).room, MOST);
-    }
-
-    #[test]
-    fn where_all_is_full_who_has_most_makes_room_with_its_last_for_who_has_less() {
-        let (mut waiting, now) = (Waiting::new(1, 9), start());
-        for port in 1..=9 {
-            enter(&mut waiting, now, path(1, port));
-        }
-        enter(&mut waiting, now, path(2, 1));
-        for (last, port) in (2..=9).map(|port| (2, port)).chain([(3, 1)]) {
-            // Someone is sent away in any case: another source's last, or the newcomer.
-            let turned = waiting.enter(now, path(last, port), [0; 32], &[]);
-            assert_eq!(turned, Turned::ByAll);
-        }
-        assert_eq!((waiting.len(), waiting.sources()), (10, 3));
-        let called: Vec<_> = std::iter::from_fn(|| call(&mut waiting, now)).collect();
-        let of = |last: u8| {
-            let from = |guest: &&Guest| guest.path.remote.ip() == path(last, 1).remote.ip();
-            let ports = called.iter().filter(from);
-            ports.map(|guest| guest.path.remote.port()).collect()
-        };
-        let kept: [Vec<u16>; 3] = [of(1), of(2), of(3)];
-        assert_eq!(kept, [vec![1, 2, 3, 4, 5], vec![1, 2, 3, 4], vec![1]]);
-    }
-
-    #[test]
-    fn who_has_given_up_is_not_called_in_and_takes_nobodys_turn() {
-        let (mut waiting, now) = (Waiting::new(1, 4), start());
-        for (last, port) in [(1, 1), (1, 2), (2, 1), (3, 1)] {
-            waiting.enter(now, path(last, port), [0; 32], &[]);
-        }
-        let later = now + PATIENCE;
-        for (last, port) in [(1, 2), (3, 1)] {
-            waiting.enter(later, path(last, port), [0; 32], &[]);
-        }
-        for (last, port) in [(1, 2), (3, 1)] {
-            assert_eq!(waiting.next(later), Some(path(last, port).remote.ip()));
-            assert!(
-                waiting
-                    .call()
-                    .is_some_and(|guest| guest.path == path(last, port))
-            );
-        }
-        assert_eq!((waiting.next(later), waiting.len()), (None, 0));
-        assert_eq!((waiting.take_gone(), waiting.take_gone()), (2, 0));
-        assert!(waiting.by_source.is_empty() && waiting.by_size.is_empty());
-    }
-}
+#[path = "waiting_tests.rs"]
+mod tests;

@@ -3,20 +3,17 @@
 
 use super::waiting::{Guest, Turned};
 use super::{Demux, Route};
-use crate::dtls::budget::source;
 use crate::dtls::engine::Engine;
 use crate::dtls::hello::{Opening, Version};
 use crate::dtls::record::{self, alert};
 use crate::dtls::session::{Path, Session, SessionId, Stage};
-use std::net::IpAddr;
+use crate::shares::source;
 use std::time::{Duration, Instant};
 
 /// Sources that are asked whether they can have a place, at a time; the others are next.
-const SOURCES_ASKED: usize = 16;
+const SOURCES_ASKED: usize = 64;
 /// How often those who wait are thought of, if nothing else happens: time, too, makes places vacant.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// A handshake that has taken so long is likely to have stalled.
-const STALLED: Duration = Duration::from_secs(5);
 
 /// Where a handshake may begin.
 enum Place {
@@ -41,7 +38,7 @@ impl Demux {
         let is_valid = (self.cookies).is_valid(now, path, &opening.random, opening.cookie);
         if is_valid && opening.has_grown() {
             // By padding, if it is a good one (RFC 8446 §4.1.2). An engine that sees both can tell.
-            self.in_pieces.put(&source(path.remote.ip()));
+            self.in_pieces.put(&source::host(path.remote.ip()));
         }
         if !is_valid || opening.has_grown() {
             self.counters.unknown_cookies += 1;
@@ -69,7 +66,8 @@ impl Demux {
             self.counters.without_effect += 1;
             return;
         }
-        match self.waiting.enter(now, path, opening.random, datagram) {
+        let known = self.known(now, path);
+        match (self.waiting).enter(now, path, opening.random, datagram, known) {
             Turned::Nobody => {}
             Turned::BySource => self.counters.over_address_budget += 1,
             Turned::ByAll => self.counters.half_open_full += 1,
@@ -117,10 +115,12 @@ impl Demux {
         }
     }
 
-    /// Begins a handshake for one of those who wait, if there is a place. One in a turn: it takes as long as hundreds of
-    /// hellos, and behind those the datagrams of sessions wait.
+    /// Begins a handshake for one of those who wait, if there is a place. One in a turn of the loop: it takes as long as
+    /// hundreds of hellos, and behind those the datagrams of sessions wait. Nothing else limits how many begin: where
+    /// there is little else to do, the turns follow each other at once.
     pub(super) fn let_in(&mut self, now: Instant) {
-        let place = self.find_place(now).filter(|_| self.beginnings.take(now));
+        self.has_vacancy = false;
+        let place = self.find_place(now);
         let later = now + place.as_ref().map_or(LOOK_EVERY, |_| Duration::ZERO);
         if let Some(place) = place
             && let Some(guest) = self.waiting.call()
@@ -131,20 +131,19 @@ impl Demux {
         self.look_at = (self.waiting.len() > 0).then_some(later);
     }
 
-    /// A place for whose turn it is. Sources that can't have one now are passed over.
+    /// A place for whose turn it is. Sources that can't have one now are passed over. The last places are for those of whom
+    /// something is known: strangers who take all they can get, and stall, give theirs back in waves.
     fn find_place(&mut self, now: Instant) -> Option<Place> {
         self.waiting.next(now)?;
-        let is_full = self.proven_by_source.count() >= self.places_for_proven();
-        let greediest = is_full.then(|| self.proven_by_source.oldest_of_the_greediest());
+        let (held, places) = (self.proven_by_source.count(), self.places_for_proven());
         for _ in 0..self.waiting.sources().min(SOURCES_ASKED) {
-            let source = self.waiting.next(now)?;
-            if !self.per_address.is_exhausted(now, source) {
-                match greediest {
-                    None => return Some(Place::Vacant),
-                    Some(Some((id, held))) if self.gives_way(now, id, held, source) => {
-                        return Some(Place::Of(id));
-                    }
-                    Some(_) => {}
+            let (lane, host) = self.waiting.next(now)?;
+            if !self.per_address.is_exhausted(now, host) {
+                if held < places - places / 10 * lane.tenths_kept() {
+                    return Some(Place::Vacant);
+                }
+                if let Some(id) = self.who_gives_way(now, host) {
+                    return Some(Place::Of(id));
                 }
             }
             self.waiting.pass_over();
@@ -158,18 +157,6 @@ impl Demux {
             self.remove(id);
         }
         self.half_open < self.parameters.handshakes || self.drop_oldest_unproven()
-    }
-
-    /// Whether a handshake of a source that has so many makes room for one of this source. A fleet that comes all at once
-    /// must not push itself out again and again. But who has far more than its share makes room, and so does who has more
-    /// and makes nothing of it.
-    fn gives_way(&self, now: Instant, id: SessionId, held: usize, source: IpAddr) -> bool {
-        let own = self.proven_by_source.held_by(source);
-        let deadline = self.sessions.get(&id).map(|session| session.deadline);
-        let stalled = deadline.is_none_or(|deadline| {
-            deadline.saturating_duration_since(now) + STALLED <= self.parameters.handshake_timeout
-        });
-        held > 2 * (own + 1) || (stalled && held > own)
     }
 
     /// A handshake whose client has proven its address.

@@ -6,11 +6,12 @@
 //! are at hand.
 
 use super::keys::held;
-use dimpl::CryptoError;
+use super::opened::{self, Opened};
 use dimpl::crypto::{
     Aad, Buf, Cipher, CryptoProvider, Dtls12CipherSuite, Dtls13CipherSuite, HashAlgorithm, Nonce,
     SupportedDtls12CipherSuite, SupportedDtls13CipherSuite, TmpBuf, aws_lc_rs::default_provider,
 };
+use dimpl::{CryptoError, CryptoOperation};
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
@@ -140,7 +141,23 @@ impl Cipher for Rested {
         aad: Aad,
         nonce: Nonce,
     ) -> Result<(), CryptoError> {
-        self.apply(|cipher| cipher.decrypt(ciphertext, aad, nonce))
+        // RFC 5246 §6.2.3.3: epoch and number, then the content type.
+        let content_type = aad.0.get(8).copied().unwrap_or_default();
+        if let Err(error) = self.apply(|cipher| cipher.decrypt(ciphertext, aad, nonce)) {
+            opened::failed();
+            return Err(error);
+        }
+        let plaintext = ciphertext.as_mut();
+        let length = opened::judge(match self.maker {
+            Maker::Dtls12(_) => Opened::Dtls12 {
+                content_type,
+                plaintext,
+            },
+            Maker::Dtls13(_) => Opened::Dtls13 { plaintext },
+        });
+        let length = length.ok_or(CryptoError::OperationFailed(CryptoOperation::Decrypt))?;
+        ciphertext.truncate(length);
+        Ok(())
     }
 }
 

@@ -3,18 +3,17 @@
 use super::Core;
 use crate::coap::{Code, ExchangeId, ObservationId, Output, Response};
 use crate::coap::{Notification, option::content_format::JSON};
+use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Errand, Ticket};
-use crate::gateway::relay::shared::{self, Values};
+use crate::gateway::reading::{Reading, Registration};
+use crate::gateway::relay::shared;
 use crate::gateway::relay::{Context, DeviceRelay, Effect, Kind, Last, Observation, RelayId};
-use crate::gateway::translate::{self, Expect, RETRY_AFTER};
-use crate::upstream::{self, Answer, Error, Operation};
+use crate::gateway::translate::{Expect, RETRY_AFTER};
+use crate::upstream::{self, Error, Operation};
 use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
-
-/// What a caller in ThingsBoard is told of a command that can't be delivered.
-const UNDELIVERABLE: &str = r#"{"error":"the command is too large for the gateway"}"#;
 
 /// Calls that relays have made, and what waits to become one.
 #[derive(Debug, Default)]
@@ -65,6 +64,11 @@ impl Errands {
     /// Whether this call is under way.
     pub(super) fn is_under_way(&self, relay: RelayId, errand: Errand) -> bool {
         self.under_way.contains(&(relay, errand))
+    }
+
+    /// Nobody waits for this call any more.
+    pub(super) fn abort(&mut self, ticket: Ticket) {
+        self.aborted.push_back(ticket);
     }
 
     pub(super) fn poll_abort(&mut self) -> Option<Ticket> {
@@ -150,7 +154,7 @@ impl Core {
         now: Instant,
         session: SessionId,
         exchange: ExchangeId,
-        answer: &Answer,
+        read: Registration,
     ) {
         // The registry was read anew meanwhile. What was read is not this device's, if there is one.
         let peer = self.peers.get(session);
@@ -161,10 +165,6 @@ impl Core {
             );
             return self.fail_registration(now, session, exchange, moved.with_max_age(0));
         }
-        let Some(read) = shared::read_answer(&answer.body) else {
-            let nonsense = translate::nonsense();
-            return self.fail_registration(now, session, exchange, nonsense);
-        };
         let Some(device) = self.device_of(session) else {
             return;
         };
@@ -175,11 +175,16 @@ impl Core {
             .relays
             .find(&device.name)
             .and_then(|id| self.relays.get(id));
-        let values: Values = match relay {
-            Some(relay) => relay.believed(read),
-            None => read,
+        let Registration { values, state } = read;
+        let (values, state) = match relay {
+            Some(relay) if values.is_empty() => {
+                let values = relay.believed(values);
+                let state = shared::flat(&values);
+                (values, state)
+            }
+            Some(_) | None => (values, state),
         };
-        let state = Response::content(JSON, shared::flat(&values));
+        let state = Response::content(JSON, state);
         if let Some(observation) = self.stand(now, session, exchange, Kind::Attributes, state) {
             self.tell(now, session, |relay, context| {
                 relay.attributes_registered(now, observation, values, context);
@@ -225,28 +230,19 @@ impl Core {
         Some(observation)
     }
 
-    /// A device ends an observation with GET and Observe 1 (RFC 7641 §3.6). False: there is none to end.
+    /// A device ends the observation of this kind that has the request's token, if there is one. The request itself is
+    /// then a GET without Observe (RFC 7641 §4.1).
     pub(super) fn deregister(
         &mut self,
         now: Instant,
         session: SessionId,
         exchange: ExchangeId,
         kind: Kind,
-    ) -> bool {
+    ) {
         let standing = self.observation_of(session, exchange);
-        let Some(observation) = standing.filter(|o| self.standing(session, kind) == Some(*o))
-        else {
-            return false;
-        };
-        self.with_endpoint(now, session, |endpoint, context, outputs| {
-            endpoint.end_observation(now, observation.id, None, context, outputs);
-        });
-        // As ThingsBoard answers, where RFC 7641 §3.6 would have a plain GET's response.
-        self.respond(now, session, exchange, Response::new(Code::DELETED));
-        self.tell(now, session, |relay, context| {
-            relay.cancelled(observation, context);
-        });
-        true
+        if standing.is_some() && standing == self.standing(session, kind) {
+            self.end_silently(now, session, exchange);
+        }
     }
 
     /// The observation that has this exchange's token.
@@ -316,6 +312,10 @@ impl Core {
                 .get(id)
                 .is_some_and(|relay| relay.awaits(session))
         {
+            // A ping would only stand in front of what the relay has for the device now.
+            self.with_endpoint(now, session, |endpoint, context, outputs| {
+                endpoint.cancel_ping(now, context, outputs);
+            });
             self.tell_relay(now, id, |relay, context| relay.heard(now, session, context));
         }
     }
@@ -334,7 +334,8 @@ impl Core {
         self.tell_if_any(now, session, |relay, context| match told {
             Output::Delivered(id, number) => relay.delivered(now, of(id), number, context),
             Output::TooLarge(id, number) => relay.too_large(now, of(id), number, context),
-            Output::Undelivered(_) | Output::PingUnanswered => relay.silent(session, context),
+            Output::Undelivered(id) => relay.undelivered(of(id), context),
+            Output::PingUnanswered => relay.silent(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
             Output::RegistrationRepeated(id) => relay.registration_repeated(of(id)),
             Output::Send(_) | Output::Request(..) => {}
@@ -376,8 +377,12 @@ impl Core {
                     endpoint.ping(now, context, outputs);
                 });
             }
-            Effect::Refuse(id) => {
-                let body = Bytes::from_static(UNDELIVERABLE.as_bytes());
+            Effect::Refuse(id, refusal) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.journal
+                        .command_refused(now, &relay.device.name, id, refusal);
+                }
+                let body = Bytes::from_static(refusal.reply().as_bytes());
                 self.call_for(
                     now,
                     relay,
@@ -430,7 +435,7 @@ impl Core {
         now: Instant,
         relay: RelayId,
         errand: Errand,
-        outcome: Result<Answer, Error>,
+        outcome: Result<Reading, Error>,
     ) {
         if !self.errands.end(relay, errand) {
             self.counters.completions_too_late += 1;
@@ -447,18 +452,39 @@ impl Core {
             self.draining.touched.extend(session);
         }
         match errand {
-            Errand::Poll(kind, number) => self.tell_relay(now, relay, |relay, context| {
-                relay.poll_ended(now, kind, number, outcome, context);
-            }),
+            Errand::Poll(kind, number) => {
+                let brought = outcome.and_then(Reading::poll);
+                self.tell_relay(now, relay, |relay, context| {
+                    relay.poll_ended(now, kind, number, brought, context);
+                });
+            }
             Errand::Read(number) => {
                 self.errands.reads = self.errands.reads.saturating_sub(1);
                 self.read_on(now);
+                let read = outcome.and_then(Reading::attributes);
                 self.tell_relay(now, relay, |relay, context| {
-                    relay.read_ended(now, number, outcome, context);
+                    relay.read_ended(now, number, read, context);
                 });
             }
-            // Nobody waits for it. If it failed, ThingsBoard gives the command again.
-            Errand::Refusal(_) => {}
+            // If it failed, ThingsBoard gives the command again.
+            Errand::Refusal(id) => {
+                let is_taken = outcome.is_ok();
+                self.tell_relay(now, relay, |relay, _| relay.replied(now, id, is_taken));
+                if let Some(last) = outcome.as_ref().err().and_then(Last::of) {
+                    self.tell_relay(now, relay, |relay, context| relay.refuse(last, context));
+                }
+            }
+        }
+    }
+
+    /// ThingsBoard refuses a device, by this token. That says nothing of another token that it may have by now.
+    pub(super) fn refuse_observations(&mut self, now: Instant, device: &Device, last: Last) {
+        let Some(id) = self.relays.find(&device.name) else {
+            return;
+        };
+        let known = self.relays.get(id).map(|relay| &relay.device.token);
+        if known == Some(&device.token) {
+            self.tell_relay(now, id, |relay, context| relay.refuse(last, context));
         }
     }
 

@@ -54,7 +54,7 @@ impl Core {
 
     /// Whether nothing is left to wait for: every session has ended and every request of devices, or the time is over.
     pub fn is_drained(&self) -> bool {
-        let ended = self.peers.is_empty() && self.in_flight == 0;
+        let ended = self.peers.is_empty() && self.in_flight.count() == 0;
         self.draining.is_over || self.draining.is_under_way() && ended
     }
 

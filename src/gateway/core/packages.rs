@@ -2,12 +2,16 @@
 
 use super::Core;
 use crate::coap::ExchangeId;
+use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Ticket};
 use crate::gateway::download::Download;
 use crate::gateway::firmware::{CallId, Effect, WaiterId, Wanted};
-use crate::upstream::{self, Answer, Error};
+use crate::gateway::reading::Reading;
+use crate::gateway::relay::Last;
+use crate::upstream::{self, Error};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Whose blocks are awaited. Each is answered within the time that a few calls to ThingsBoard take; those of a
@@ -16,6 +20,8 @@ use std::time::Instant;
 pub(super) struct Downloads {
     last: u64,
     waiting: HashMap<WaiterId, (SessionId, ExchangeId, Download)>,
+    /// Whose token each call under way has.
+    asked_for: HashMap<CallId, Arc<Device>>,
 }
 
 impl Downloads {
@@ -55,6 +61,7 @@ impl Core {
                 device,
                 operation,
             } => {
+                self.downloads.asked_for.insert(call, device.clone());
                 let call = Call {
                     ticket: Ticket::Package(call),
                     request: upstream::Request::Device { device, operation },
@@ -74,10 +81,15 @@ impl Core {
         &mut self,
         now: Instant,
         call: CallId,
-        outcome: Result<Answer, Error>,
+        outcome: Result<Reading, Error>,
     ) {
+        let device = self.downloads.asked_for.remove(&call);
+        let outcome = outcome.and_then(Reading::answer);
         if let Err(error) = &outcome {
             self.journal.package_failed(now, error);
+            if let (Some(last), Some(device)) = (Last::of(error), device) {
+                self.refuse_observations(now, &device, last);
+            }
         }
         self.packages.completed(now, call, outcome);
     }

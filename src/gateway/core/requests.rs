@@ -6,10 +6,13 @@ use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
 use crate::gateway::firmware::AssignmentChange;
+use crate::gateway::in_flight::{Full, Holder};
 use crate::gateway::peers::Peer;
+use crate::gateway::reading::Reading;
+use crate::gateway::relay::Last;
 use crate::gateway::route::{self, NoRoute, Resource};
 use crate::gateway::translate::{self, Expect, Translated};
-use crate::upstream::{self, Answer, Error};
+use crate::upstream::{self, Error};
 use std::time::Instant;
 
 /// Seconds after which a device may try again when too many calls are in flight.
@@ -37,6 +40,9 @@ impl Core {
             counters: &mut self.coap_counters,
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
+        if peer.endpoint.wants_to_begin(&context) {
+            self.beginnings.add(now, session);
+        }
         self.peers.arm(session);
         for output in outputs.drain(..) {
             match output {
@@ -90,6 +96,9 @@ impl Core {
         exchange: ExchangeId,
         request: Request,
     ) {
+        if self.refuse_of_a_former_device(now, session, exchange) {
+            return;
+        }
         let Some(peer) = self.peers.get(session) else {
             return;
         };
@@ -107,9 +116,8 @@ impl Core {
         }
         if request.observe == Some(Observe::Deregister)
             && let Some(kind) = kind
-            && self.deregister(now, session, exchange, kind)
         {
-            return;
+            self.deregister(now, session, exchange, kind);
         }
         let Some(peer) = self.peers.get(session) else {
             return;
@@ -139,20 +147,40 @@ impl Core {
         expect: Expect,
         request: upstream::Request,
     ) {
-        if self.in_flight >= self.settings.max_in_flight {
-            self.counters.calls_refused += 1;
-            let busy = Response::error(
-                Code::SERVICE_UNAVAILABLE,
-                "too many requests on their way to ThingsBoard",
-            );
-            return self.respond(now, session, exchange, busy.with_max_age(BUSY_MAX_AGE));
+        let Some(peer) = self.peers.get(session) else {
+            return;
+        };
+        if matches!(expect, Expect::Attributes | Expect::Registration)
+            && let Some(seconds) = self.unanswered.refuses(now, peer.name())
+        {
+            self.counters.gets_refused += 1;
+            let why = "ThingsBoard leaves this device's GETs unanswered: it may limit their rate";
+            return self.refuse_call(now, session, exchange, expect, why, seconds);
+        }
+        let holder = Holder::of(peer);
+        if let Err(full) = self.in_flight.begin(holder, session, exchange, expect) {
+            let (counter, why) = match full {
+                Full::Whole => (
+                    &mut self.counters.calls_refused,
+                    "too many requests on their way to ThingsBoard",
+                ),
+                Full::Device => (
+                    &mut self.counters.calls_refused_to_device,
+                    "too many requests of this device on their way to ThingsBoard",
+                ),
+                Full::ClientRpc => (
+                    &mut self.counters.client_rpcs_refused,
+                    "too many client-side RPCs wait for a rule chain",
+                ),
+            };
+            *counter += 1;
+            return self.refuse_call(now, session, exchange, expect, why, BUSY_MAX_AGE);
         }
         if let Expect::CommandReply(id) = expect {
             self.tell_if_any(now, session, |relay, context| {
                 relay.reply_came(now, id, context);
             });
         }
-        self.in_flight += 1;
         self.counters.calls += 1;
         let ticket = Ticket::Exchange {
             session,
@@ -160,6 +188,35 @@ impl Core {
             expect,
         };
         self.begin_call(now, Call { ticket, request });
+    }
+
+    fn refuse_call(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+        expect: Expect,
+        why: &'static str,
+        max_age: u32,
+    ) {
+        let response = Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(max_age);
+        match expect {
+            Expect::Registration => self.fail_registration(now, session, exchange, response),
+            Expect::Created
+            | Expect::CommandReply(_)
+            | Expect::Attributes
+            | Expect::RpcReply
+            | Expect::Provisioned => self.respond(now, session, exchange, response),
+        }
+    }
+
+    /// A session has ended: of its calls, those that matter for their answers alone are given up.
+    pub(super) fn give_up_calls(&mut self, session: SessionId) {
+        while let Some(ticket) = self.in_flight.give_up_one(session) {
+            self.counters.calls_given_up += 1;
+            self.tallies.upstream.given_up(&ticket);
+            self.errands.abort(ticket);
+        }
     }
 
     /// Has the loop make a call to upstream.
@@ -175,34 +232,52 @@ impl Core {
         session: SessionId,
         exchange: ExchangeId,
         expect: Expect,
-        outcome: Result<Answer, Error>,
+        outcome: Result<Reading, Error>,
     ) {
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let Some(peer) = self.peers.get(session) else {
+        let is_awaited = self.in_flight.end(session, exchange);
+        let Some(peer) = self.peers.get(session).filter(|_| is_awaited) else {
             self.counters.completions_too_late += 1;
             return;
         };
+        if let (Expect::Attributes | Expect::Registration, Some(device)) = (expect, &peer.device) {
+            match &outcome {
+                Err(Error::Timeout) => self.unanswered.timed_out(now, &device.name),
+                _ => self.unanswered.answered(&device.name),
+            }
+        }
         if let Err(error) = &outcome {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
+            // Polls that are open under the token would hear of it when their time is over.
+            let refusal = Last::of(error).filter(|_| expect != Expect::Provisioned);
+            if let Some(last) = refusal.filter(|_| !peer.is_under_a_former_token(exchange)) {
+                self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
+            }
         }
-        match (expect, &outcome) {
-            (Expect::Registration, Ok(answer)) => {
-                return self.attributes_read(now, session, exchange, answer);
-            }
-            // What they say is not read here. The device may ask for the package that it has read of.
-            (Expect::Attributes, Ok(_)) => {
-                if let Some(device) = &peer.device {
-                    let any = AssignmentChange::ANY;
-                    self.packages.attributes_changed(now, device, any);
-                }
-            }
-            (Expect::CommandReply(id), Ok(_)) => {
-                self.tell_if_any(now, session, |relay, _| relay.replied(now, id));
-            }
-            _ => {}
+        // What they say is not read here. The device may ask for the package that it has read of.
+        if expect == Expect::Attributes
+            && outcome.is_ok()
+            && let Some(device) = self.device_of(session)
+        {
+            let any = AssignmentChange::ANY;
+            self.packages.attributes_changed(now, &device, any);
         }
-        let response = translate::to_response(expect, outcome);
+        if let Expect::CommandReply(id) = expect {
+            let is_taken = matches!(outcome, Ok(Reading::Response(_)));
+            self.tell_if_any(now, session, |relay, _| relay.replied(now, id, is_taken));
+        }
+        let response = match outcome {
+            Ok(Reading::Response(response) | Reading::NotSent(response)) => response,
+            Ok(Reading::Registration(Ok(read))) => {
+                return self.attributes_read(now, session, exchange, read);
+            }
+            Ok(Reading::Registration(Err(unreadable))) => translate::unreadable(unreadable),
+            // None of these is read for an exchange.
+            Ok(Reading::Poll(_) | Reading::Attributes(_) | Reading::Answer(_)) => {
+                translate::nonsense()
+            }
+            Err(error) => translate::refused(expect, &error),
+        };
         if expect == Expect::Registration {
             return self.fail_registration(now, session, exchange, response);
         }

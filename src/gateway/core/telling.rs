@@ -46,7 +46,7 @@ impl Core {
             waiting: self.demux.waiting(),
             devices: self.registry.len(),
             open_requests: self.tallies.answers.open(),
-            in_flight: self.in_flight,
+            in_flight: self.in_flight.count(),
             polls,
             reads,
             package_calls: self.packages.under_way(),
@@ -63,7 +63,7 @@ impl Core {
         }
     }
 
-    fn bounds(&self) -> [Bound; 7] {
+    fn bounds(&self) -> [Bound; 8] {
         let settings = &self.settings;
         let bound = |key, used, most| Bound { key, used, most };
         [
@@ -84,8 +84,13 @@ impl Core {
             ),
             bound(
                 "upstream.max_in_flight",
-                self.in_flight,
+                self.in_flight.count(),
                 settings.max_in_flight,
+            ),
+            bound(
+                "upstream.max_client_rpc",
+                self.in_flight.client_rpc(),
+                settings.calls.client_rpc,
             ),
             bound(
                 "relay.max_polls",
@@ -116,6 +121,11 @@ impl Core {
                 dtls.half_open_full + dtls.proven_displaced,
             ),
             ("upstream.max_in_flight", self.counters.calls_refused),
+            (
+                "upstream.max_in_flight_per_device",
+                self.counters.calls_refused_to_device,
+            ),
+            ("upstream.max_client_rpc", self.counters.client_rpcs_refused),
             (
                 "relay.max_polls",
                 self.relays.counters().registrations_refused,

@@ -15,10 +15,11 @@ use super::observer::{Observation, Observer};
 use super::pace::Pace;
 use super::poll::{Outcome, Poller};
 use super::reader::Reader;
-use super::shared::{self, Shared, Update, Values};
+use super::shared::{Shared, Unreadable, Update, Values};
 use super::{Context, Effect, Kind};
 use crate::config::RelayMode;
-use crate::upstream::{Answer, Error};
+use crate::gateway::firmware::AssignmentChange;
+use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
 /// How long after a poll was sent, or brought something, all is read: by then ThingsBoard's device actor
@@ -38,6 +39,8 @@ pub struct Attributes {
     /// How far the changes had come when the endpoint was given something last, and that one's number.
     told: u64,
     newest: u64,
+    /// Since when the endpoint has something that it has said nothing of.
+    told_since: Option<Instant>,
     /// What the device does not know is told once a read has shown what is true now.
     read_first: bool,
     /// The last answer was empty, and not believed.
@@ -87,7 +90,7 @@ impl Attributes {
             false => self.shared.told(values),
         }
         self.tell_of_assignment(context);
-        (self.told, self.newest) = (0, 0);
+        (self.told, self.newest, self.told_since) = (0, 0, None);
         (self.read_first, self.doubted) = (false, false);
         self.reader.want(now + SETTLE);
     }
@@ -126,8 +129,12 @@ impl Attributes {
         self.poller.lapse();
         self.reader.cancel();
         self.shared.read_failed();
-        // Whatever was on its way may not have arrived.
+    }
+
+    /// The endpoint has given up what it had. Returns since when it had it.
+    pub fn undelivered(&mut self) -> Option<Instant> {
         self.told = 0;
+        self.told_since.take()
     }
 
     /// The device is heard again after a pause.
@@ -149,6 +156,7 @@ impl Attributes {
         if change >= self.newest {
             // What did not fit goes on with the next.
             self.told = 0;
+            self.told_since = None;
         }
     }
 
@@ -156,7 +164,7 @@ impl Attributes {
     pub fn too_large(&mut self, change: u64, context: &mut Context<'_>) {
         context.counters.too_large += 1;
         self.shared.skip(change);
-        self.told = 0;
+        (self.told, self.told_since) = (0, None);
     }
 
     /// The device may have missed the response to its registration.
@@ -169,12 +177,12 @@ impl Attributes {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Update, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) {
         let before = self.shared.changes();
-        let outcome = match result.map(|answer| Update::read(&answer.body)) {
-            Ok(Some(update)) => {
+        let outcome = match result {
+            Ok(Ok(update)) => {
                 if self.observer.is_some() && !self.shared.update(update) {
                     context.counters.too_large += 1;
                 }
@@ -184,7 +192,14 @@ impl Attributes {
                     false => Outcome::Message,
                 }
             }
-            Ok(None) => {
+            // A read would bring too many as well: the device keeps what it knows.
+            Ok(Err(Unreadable::TooMany)) => {
+                context.counters.too_large += 1;
+                let any = AssignmentChange::ANY;
+                context.effects.push(Effect::AssignmentChanged(any));
+                Outcome::Failed
+            }
+            Ok(Err(Unreadable::Nonsense)) => {
                 context.effects.push(Effect::Nonsense(Kind::Attributes));
                 Outcome::Failed
             }
@@ -212,17 +227,14 @@ impl Attributes {
         &mut self,
         now: Instant,
         number: u64,
-        result: Result<Answer, Error>,
+        result: Result<Result<Values, Unreadable>, Error>,
         context: &mut Context<'_>,
     ) -> bool {
         if !self.reader.ended(number) {
             return false;
         }
         self.read_first = false;
-        let read = result
-            .ok()
-            .and_then(|answer| shared::read_answer(&answer.body));
-        let Some(values) = read else {
+        let Ok(Ok(values)) = result else {
             self.shared.read_failed();
             context.counters.reads_failed += 1;
             self.reader.failures = self.reader.failures.saturating_add(1);
@@ -289,6 +301,7 @@ impl Attributes {
         };
         let (number, payload) = notification;
         (self.told, self.newest) = (self.shared.changes(), number);
+        self.told_since.get_or_insert(now);
         context.counters.states_told += 1;
         context.effects.push(Effect::Notify {
             observation,

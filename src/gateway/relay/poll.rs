@@ -44,7 +44,7 @@ impl Outcome {
     pub fn of(error: &Error) -> Outcome {
         match error {
             Error::Elapsed => Outcome::Elapsed,
-            Error::Overloaded => Outcome::Overloaded,
+            Error::Overloaded | Error::RetryAfter(_) => Outcome::Overloaded,
             Error::Timeout | Error::Unreachable | Error::Unintelligible(_) | Error::Rejected(_) => {
                 Outcome::Failed
             }
@@ -223,6 +223,11 @@ impl Poller {
     /// The numbers of those that are open.
     pub fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
         self.open.iter().map(|open| open.number)
+    }
+
+    /// The number of the poll that was opened last.
+    pub fn last_number(&self) -> u64 {
+        self.last_number
     }
 
     /// How many are open.

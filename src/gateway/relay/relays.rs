@@ -12,7 +12,7 @@ use std::time::Instant;
 
 /// Names a relay for as long as the process lives: what is late must not reach its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RelayId(u64);
+pub struct RelayId(pub(in crate::gateway) u64);
 
 #[derive(Debug)]
 struct Entry {

@@ -18,6 +18,18 @@ pub type Values = BTreeMap<Box<str>, Box<RawValue>>;
 /// Bytes of keys and values kept for one device. ThingsBoard's answers are bounded by the same.
 const MOST_BYTES: usize = 256 * 1024;
 
+/// Keys kept for one device: what the loop does with a change grows with them.
+const MOST_KEYS: usize = 2048;
+
+/// Why an answer of ThingsBoard's can't be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is not the JSON it should be.
+    Nonsense,
+    /// It has more keys than can be observed.
+    TooMany,
+}
+
 /// Why a notification can't be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooLarge;
@@ -32,24 +44,34 @@ pub enum Update {
 }
 
 impl Update {
-    /// Reads ThingsBoard's answer to a poll for attributes; nothing if it is none.
-    pub fn read(body: &[u8]) -> Option<Update> {
-        let mut values: Values = serde_json::from_slice(body).ok()?;
+    /// Reads ThingsBoard's answer to a poll for attributes. Not to be called in the loop.
+    pub fn read(body: &[u8]) -> Result<Update, Unreadable> {
+        let mut values: Values = serde_json::from_slice(body).map_err(|_| Unreadable::Nonsense)?;
         // One message never mixes the two. (An attribute named "deleted" that is a list of strings is
         // taken for a deletion; the read that follows each update puts it right.)
         if values.len() == 1
             && let Some(list) = values.get("deleted")
             && let Ok(keys) = serde_json::from_str::<Vec<Box<str>>>(list.get())
         {
-            return Some(Update::Deleted(keys));
+            return few(keys.len()).map(|()| Update::Deleted(keys));
         }
         values.retain(|key, _| !key.is_empty());
-        (!values.is_empty()).then_some(Update::Set(values))
+        if values.is_empty() {
+            return Err(Unreadable::Nonsense);
+        }
+        few(values.len()).map(|()| Update::Set(values))
     }
 }
 
-/// Reads ThingsBoard's answer to `GET attributes`, of which the shared ones are wanted.
-pub fn read_answer(body: &[u8]) -> Option<Values> {
+fn few(keys: usize) -> Result<(), Unreadable> {
+    match keys <= MOST_KEYS {
+        true => Ok(()),
+        false => Err(Unreadable::TooMany),
+    }
+}
+
+/// Reads ThingsBoard's answer to `GET attributes`, of which the shared ones are wanted. Not to be called in the loop.
+pub fn read_answer(body: &[u8]) -> Result<Values, Unreadable> {
     #[derive(Deserialize)]
     struct Answer {
         /// A scope without values is left out.
@@ -58,10 +80,10 @@ pub fn read_answer(body: &[u8]) -> Option<Values> {
     }
     // An array would do for a struct, too.
     if body.trim_ascii_start().first() != Some(&b'{') {
-        return None;
+        return Err(Unreadable::Nonsense);
     }
-    let answer: Answer = serde_json::from_slice(body).ok()?;
-    Some(answer.shared)
+    let answer: Answer = serde_json::from_slice(body).map_err(|_| Unreadable::Nonsense)?;
+    few(answer.shared.len()).map(|()| answer.shared)
 }
 
 /// All of them as one flat object, as a registration is answered.
@@ -137,7 +159,9 @@ impl Shared {
         match update {
             Update::Set(values) => {
                 values.keys().for_each(|key| self.assignment.add(key));
-                if weight(&self.values) + weight(&values) > MOST_BYTES {
+                if weight(&self.values) + weight(&values) > MOST_BYTES
+                    || self.values.len() + values.len() > 2 * MOST_KEYS
+                {
                     return false;
                 }
                 for (key, value) in values {
@@ -269,10 +293,25 @@ fn weight(values: &Values) -> usize {
     each.map(|(key, value)| key.len() + value.get().len()).sum()
 }
 
-/// Polls and reads may write the same value in two ways.
+/// Whether two values are the same text but for whitespace between tokens. Nothing is parsed: two numbers that one double
+/// stands for are two numbers, and so are `1` and `1.0`. What is written in two ways is notified once more, which does no
+/// harm; what differs and is taken for the same would never be.
 fn is_same(one: &RawValue, other: &RawValue) -> bool {
-    let parsed = |value: &RawValue| serde_json::from_str::<serde_json::Value>(value.get()).ok();
-    one.get() == other.get() || parsed(one).is_some_and(|one| Some(one) == parsed(other))
+    one.get() == other.get() || significant(one.get()).eq(significant(other.get()))
+}
+
+/// The bytes of a JSON text without its insignificant whitespace (RFC 8259 §2).
+fn significant(json: &str) -> impl Iterator<Item = u8> + '_ {
+    let (mut in_string, mut escaped) = (false, false);
+    json.bytes().filter(move |byte| {
+        if !in_string {
+            in_string = *byte == b'"';
+            return !matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        }
+        in_string = escaped || *byte != b'"';
+        escaped = !escaped && *byte == b'\\';
+        true
+    })
 }
 
 fn quoted(key: &str) -> String {

@@ -103,18 +103,25 @@ impl World {
 
     fn poll_brings(&mut self, kind: Kind, number: u64, body: &str) -> Vec<Effect> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        self.poll_ends(kind, number, Ok(Answer { body }))
+        let brought = match kind {
+            Kind::Attributes => Brought::Update(Update::read(&body)),
+            Kind::Commands => Brought::Command(Command::read(body)),
+        };
+        self.poll_ends(kind, number, Ok(brought))
     }
 
-    fn poll_ends(&mut self, kind: Kind, number: u64, result: Result<Answer, Error>) -> Vec<Effect> {
+    fn poll_ends(
+        &mut self,
+        kind: Kind,
+        number: u64,
+        result: Result<Brought, Error>,
+    ) -> Vec<Effect> {
         self.event(|relay, now, context| relay.poll_ended(now, kind, number, result, context))
     }
 
     fn read_brings(&mut self, number: u64, body: &str) -> Vec<Effect> {
-        let answer = Answer {
-            body: Bytes::copy_from_slice(body.as_bytes()),
-        };
-        self.event(|relay, now, context| relay.read_ended(now, number, Ok(answer), context))
+        let read = shared::read_answer(body.as_bytes());
+        self.event(|relay, now, context| relay.read_ended(now, number, Ok(read), context))
     }
 
     fn delivered(&mut self, observation: Observation, number: u64) -> Vec<Effect> {

@@ -12,7 +12,7 @@ fn who_takes_over_an_address_takes_over_nothing_else() {
     world.connect(0);
     world.run_for(SECOND);
     world.upstream.delay = 10 * SECOND;
-    world.get(0);
+    world.post(0, Type::Confirmable);
     world.run_for(SECOND);
     world.devices[0].switch_off();
     world.devices[1].path = world.devices[0].path;
@@ -22,11 +22,11 @@ fn who_takes_over_an_address_takes_over_nothing_else() {
     assert_eq!(world.core.sessions(), 1, "the session before it ended");
     world.upstream.delay = SECOND / 10;
     let number = world.post(1, Type::Confirmable);
-    // The answer to the first device's question comes now, and must not reach the second.
+    // The answer to the first device's request comes now, and must not reach the second.
     world.run_for(20 * SECOND);
     assert_eq!(world.core.counters().2.completions_too_late, 1);
     assert!(world.devices[1].outcome(number).is(Code::CREATED));
-    assert_eq!(world.upstream.posts[0].0, "device-1");
+    assert_eq!(world.upstream.posts[1].0, "device-1");
     assert_eq!(world.devices[1].received.len(), 1);
 }
 

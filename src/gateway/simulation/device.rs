@@ -30,6 +30,12 @@ pub(in crate::gateway) struct Device {
     pub(in crate::gateway) observations: Vec<Observation>,
     /// Whether it replies to commands.
     pub(in crate::gateway) replies_to_commands: bool,
+    /// Whether it answers an empty Confirmable message, as RFC 7252 §4.3 would have it.
+    pub(super) answers_pings: bool,
+    /// The Message ID of all its messages, if its library has but one.
+    pub(super) only_message_id: Option<u16>,
+    /// Whether it ignores Confirmable responses: it neither acknowledges nor rejects them.
+    pub(super) is_deaf_to_separate: bool,
     /// How many of them were GETs.
     pub(super) gets: usize,
     next_message_id: u16,
@@ -81,6 +87,9 @@ impl Device {
             requests: Requests::default(),
             observations: Vec::new(),
             replies_to_commands: true,
+            answers_pings: true,
+            only_message_id: None,
+            is_deaf_to_separate: false,
             gets: 0,
             next_message_id: u16::try_from(index % 60_000).unwrap(),
             outbox: Vec::new(),
@@ -149,6 +158,11 @@ impl Device {
 
     pub(in crate::gateway) fn retransmissions(&self, number: usize) -> u32 {
         self.requests.retransmissions(number)
+    }
+
+    /// The token of a request.
+    pub(in crate::gateway) fn token(&self, number: usize) -> Token {
+        self.requests.message(number).token
     }
 
     /// The message IDs and kinds of what came for a request, acknowledgements included, in order.
@@ -278,7 +292,10 @@ impl Device {
         token: Token,
     ) -> usize {
         let number = self.requests.len();
-        self.next_message_id = self.next_message_id.wrapping_add(1);
+        self.next_message_id = match self.only_message_id {
+            Some(only) => only,
+            None => self.next_message_id.wrapping_add(1),
+        };
         for segment in ["api", "v1"].iter().chain(feature) {
             options.push((11, Bytes::copy_from_slice(segment.as_bytes())));
         }
@@ -343,7 +360,9 @@ impl Device {
                 .iter()
                 .position(|o| o.token == message.token);
             let forgotten = observation.is_some_and(|n| self.observations[n].forgotten);
-            if message.kind == Type::Confirmable || forgotten {
+            let acknowledges = !self.is_deaf_to_separate
+                && observation.is_none_or(|n| !self.observations[n].unacknowledged);
+            if (message.kind == Type::Confirmable && acknowledges) || forgotten {
                 let kind = match forgotten {
                     true => Type::Reset,
                     false => Type::Acknowledgement,
@@ -366,8 +385,10 @@ impl Device {
             }
         } else if message.kind == Type::Confirmable {
             // RFC 7252 §4.3: an empty Confirmable message asks whether we live.
-            let reset = Message::empty(Type::Reset, message.message_id);
-            self.send(now, &reset.encode(4).unwrap());
+            if self.answers_pings {
+                let reset = Message::empty(Type::Reset, message.message_id);
+                self.send(now, &reset.encode(4).unwrap());
+            }
         } else if message.code == Code::EMPTY {
             self.requests.acknowledge(now, &message);
         }

@@ -89,3 +89,24 @@ fn a_network_that_doubles_every_datagram_changes_nothing() {
     assert_eq!(world.core.counters().1.duplicates, 0);
     assert!(world.core.counters().0.without_effect >= 50);
 }
+
+/// A device whose library uses a Message ID for two requests (RFC 7252 §4.4 forbids it, and it is done).
+#[test]
+fn two_messages_under_one_message_id_both_reach_upstream_and_copies_of_them_do_not() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.devices[0].only_message_id = Some(3561);
+    let numbers = [0, 1].map(|_| world.post(0, Type::Confirmable));
+    world.run_for(SECOND);
+    for _ in 0..3 {
+        for number in numbers {
+            world.repeat(0, number);
+            world.run_for(SECOND);
+        }
+    }
+    assert_eq!(world.upstream.posts.len(), 2);
+    for number in numbers {
+        assert_eq!(world.devices[0].replies(number).len(), 4);
+        assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    }
+}

@@ -1,5 +1,6 @@
 //! What must hold after every step, whatever the network, the devices and upstream do.
 
+use super::delivered_once::DeliveredOnce;
 use super::{Device, Script};
 use crate::coap::deduplication::EXCHANGE_LIFETIME;
 use crate::coap::{Message, Type};
@@ -20,6 +21,7 @@ pub(super) struct Invariants {
     answers_seen: Vec<usize>,
     /// The gateway's own Message IDs, by device and session.
     message_ids: HashMap<(usize, u32, u16), (Instant, Message)>,
+    pub(super) delivered_once: DeliveredOnce,
 }
 
 impl Invariants {
@@ -33,6 +35,7 @@ impl Invariants {
         self.upstream_gets_each_message_once_under_its_own_device(upstream);
         upstream_is_asked_no_more_than_devices_ask(devices, upstream);
         self.answers_reach_the_session_that_asked(devices);
+        self.delivered_once.check(upstream);
         bounds_hold(core, upstream, settings);
     }
 
@@ -106,6 +109,7 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert!(load.sessions <= settings.dtls.sessions);
     assert!(load.half_open <= settings.dtls.handshakes);
     assert!(load.in_flight <= settings.max_in_flight);
+    assert!(load.most_in_flight_of_one <= settings.calls.per_device);
     assert_eq!(load.in_flight, upstream.in_flight());
     assert_eq!(load.errands, upstream.errands());
     assert_eq!(load.package_calls, upstream.package_calls());
@@ -140,10 +144,10 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert!(load.peers.timers <= load.sessions);
     assert!(load.peers.most_of_one_device <= settings.limits.sessions_per_device);
     assert!(load.peers.unregistered <= settings.limits.unregistered_sessions);
-    assert!(load.peers.most_open_exchanges <= 16);
-    assert!(load.peers.most_remembered <= 1024);
+    assert!(load.peers.most_open_exchanges <= 16 + 1024);
+    assert!(load.peers.most_remembered <= 4096);
     assert!(load.peers.most_reply_bytes <= 8 * 1024);
-    assert!(load.peers.most_outgoing <= 32);
+    assert!(load.peers.most_outgoing <= 32 + 64 * 1024 / 100);
 }
 
 /// What must hold once nobody has asked for a while: everything was settled and forgotten.

@@ -108,6 +108,36 @@ fn what_is_waiting_for_its_next_retransmission_goes_out_right_after_an_uplink() 
 }
 
 #[test]
+fn a_ping_does_not_stand_in_front_of_commands_once_the_device_is_heard() {
+    let mut world = observing();
+    world.devices[0].answers_pings = false;
+    world.run_for(15 * MINUTE);
+    assert_eq!(world.core.counters().1.pings_sent, 1);
+    world.command(0, "1", true);
+    world.run_for(5 * SECOND);
+    let commands = |world: &World| world.devices[0].observations[1].commands.clone();
+    assert_eq!(
+        commands(&world),
+        [json!(1)],
+        "NSTART is each relation's own"
+    );
+    world.post(0, CON);
+    world.run_for(SECOND);
+    assert_eq!(commands(&world), [json!(1)]);
+    assert_eq!(world.core.relay_counters().parked, 0);
+    // A ping that has not gone out yet, for commands are under way, is not sent at all.
+    world.run_for(14 * MINUTE + 50 * SECOND);
+    world.link.conditions.loss = 1.0;
+    world.command(0, "2", true);
+    world.run_for(30 * SECOND);
+    world.link.conditions.loss = 0.0;
+    world.post(0, CON);
+    world.run_for(MINUTE);
+    assert_eq!(commands(&world), [json!(1), json!(2)]);
+    assert_eq!(world.core.counters().1.pings_sent, 1);
+}
+
+#[test]
 fn a_rebooted_device_gets_what_it_missed_when_it_registers_again() {
     let mut world = observing();
     world.devices[0].switch_off();

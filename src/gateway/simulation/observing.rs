@@ -30,6 +30,8 @@ pub(in crate::gateway) struct Observation {
     pub(in crate::gateway) ended: Option<Code>,
     /// The device rejects what comes for it.
     pub(super) forgotten: bool,
+    /// The device acknowledges nothing that comes for it, though it takes it.
+    pub(super) unacknowledged: bool,
 }
 
 impl Observation {
@@ -45,6 +47,7 @@ impl Observation {
             message_ids: HashSet::new(),
             ended: None,
             forgotten: false,
+            unacknowledged: false,
         }
     }
 

@@ -1,12 +1,11 @@
 //! ThingsBoard's packages as the simulated network has them: what the gateway's own calls are answered.
 
 use super::{Behaviour, Script, World, default_settings};
-use crate::coap::{ExchangeId, Type};
+use crate::coap::Type;
 use crate::device::{AccessToken, Device};
-use crate::dtls::SessionId;
-use crate::gateway::call::{Call, Ticket};
-use crate::gateway::relay::Kind;
-use crate::gateway::translate::Expect;
+use crate::gateway::call::{Call, Errand, Ticket};
+use crate::gateway::reading::Reading;
+use crate::gateway::relay::{Kind, RelayId};
 use crate::simulator::{Package, PackageId, PackageKind, Served};
 use crate::upstream::{self, Error, Operation, Request, Status};
 use bytes::Bytes;
@@ -47,11 +46,7 @@ impl Upstream {
 
     /// What a call of a device comes to, in its time.
     fn ask(&mut self, device: &str, operation: Operation) -> Result<Bytes, Error> {
-        let ticket = Ticket::Exchange {
-            session: SessionId(1),
-            exchange: ExchangeId(1),
-            expect: Expect::Attributes,
-        };
+        let ticket = Ticket::Relay(RelayId(1), Errand::Refusal(1));
         let device = Arc::new(Device {
             name: device.into(),
             token: AccessToken::new("T").unwrap(),
@@ -62,7 +57,7 @@ impl Upstream {
         self.now = self.script.next_completion().unwrap();
         let completion = self.script.pop_completion(self.now).unwrap();
         assert_eq!(completion.ticket, ticket);
-        completion.outcome.map(|answer| answer.body)
+        completion.outcome.and_then(Reading::answer).map(|a| a.body)
     }
 }
 

@@ -29,7 +29,7 @@ fn a_completion_for_the_session_before_a_reboot_does_not_reach_the_one_after() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 10 * SECOND;
-    world.get(0);
+    world.post(0, Type::Confirmable);
     world.run_for(SECOND);
     world.connect(0);
     world.run_for(SECOND);

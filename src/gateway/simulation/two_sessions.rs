@@ -59,7 +59,7 @@ fn a_displaced_sessions_answer_goes_to_nobody() {
     world.connect(0);
     world.run_for(SECOND);
     world.upstream.delay = 5 * SECOND;
-    world.get(0);
+    world.post(0, Type::Confirmable);
     world.run_for(SECOND);
     world.connect(1);
     world.run_for(10 * SECOND);

@@ -9,6 +9,10 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+/// `upstream.timeout`, and what GETs have of it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const GET_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What upstream does with calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::gateway) enum Behaviour {
@@ -32,9 +36,19 @@ pub(in crate::gateway) struct Script {
     pub(in crate::gateway) tokens: HashMap<String, AccessToken>,
     /// How often each device's attributes were asked for.
     pub(in crate::gateway) gets: HashMap<String, usize>,
+    /// Devices that have provisioned themselves.
+    pub(in crate::gateway) provisions: usize,
+    /// Whether GETs of attributes are answered: ThingsBoard leaves those above a device's rate without an answer.
+    pub(in crate::gateway) answers_gets: bool,
+    /// Whether a rule chain answers client-side RPCs.
+    pub(in crate::gateway) answers_rpcs: bool,
+    /// Bodies of the client-side RPCs that came.
+    pub(in crate::gateway) rpcs: Vec<Bytes>,
     /// Until when it is away.
     down_until: Option<Instant>,
     calls: u64,
+    /// Times it was away, or failed what it was asked.
+    interruptions: usize,
     under_way: BTreeMap<(Instant, u64), Completion>,
 }
 
@@ -45,11 +59,16 @@ impl Default for Script {
             delay: Duration::from_millis(30),
             posts: Vec::new(),
             platform: Platform::default(),
+            provisions: 0,
             down_until: None,
             replies: Vec::new(),
             tokens: HashMap::new(),
             gets: HashMap::new(),
+            answers_gets: true,
+            answers_rpcs: true,
+            rpcs: Vec::new(),
             calls: 0,
+            interruptions: 0,
             under_way: BTreeMap::new(),
         }
     }
@@ -57,8 +76,14 @@ impl Default for Script {
 
 impl Script {
     pub(super) fn take(&mut self, now: Instant, call: Call) {
+        let call = match call.prepare() {
+            Ok(call) => call,
+            Err(not_sent) => return self.arrives(now, *not_sent),
+        };
         let Request::Device { device, operation } = &call.request else {
-            panic!("nobody provisions in the simulation");
+            self.provisions += 1;
+            let body = Bytes::from_static(br#"{"status":"SUCCESS"}"#);
+            return self.end(now, call.ticket, Ok(Answer { body }));
         };
         let name = device.name.to_string();
         self.tokens.insert(name, device.token.clone());
@@ -73,7 +98,17 @@ impl Script {
             }
             Operation::GetAttributes { .. } => {
                 *self.gets.entry(device.name.to_string()).or_default() += 1;
+                if !self.answers_gets {
+                    return self.times_out(now + GET_TIMEOUT, call.ticket);
+                }
                 self.platform.read(&device.name)
+            }
+            Operation::CallRpc(body) => {
+                self.rpcs.push(body.clone());
+                if !self.answers_rpcs {
+                    return self.times_out(now + TIMEOUT, call.ticket);
+                }
+                Bytes::from_static(b"{}")
             }
             Operation::ReadAttributes => {
                 self.platform.reads += 1;
@@ -118,6 +153,7 @@ impl Script {
             }
             other => panic!("nobody asks for {other:?} in the simulation"),
         };
+        self.interruptions += usize::from(!serves);
         let outcome = match &self.behaviour {
             _ if self.down_until.is_some() => Err(Error::Unreachable),
             Behaviour::Serves => Ok(Answer { body }),
@@ -127,7 +163,16 @@ impl Script {
     }
 
     fn end(&mut self, now: Instant, ticket: Ticket, outcome: Result<Answer, Error>) {
-        let completion = Completion { ticket, outcome };
+        self.arrives(now, Completion::read(ticket, outcome));
+    }
+
+    fn times_out(&mut self, at: Instant, ticket: Ticket) {
+        self.calls += 1;
+        let completion = Completion::read(ticket, Err(Error::Timeout));
+        self.under_way.insert((at, self.calls), completion);
+    }
+
+    fn arrives(&mut self, now: Instant, completion: Completion) {
         self.calls += 1;
         self.under_way
             .insert((now + self.delay, self.calls), completion);
@@ -150,12 +195,18 @@ impl Script {
 
     /// ThingsBoard restarts, and is away for so long: what was under way is lost.
     pub(in crate::gateway) fn restart(&mut self, now: Instant, away: Duration) {
+        self.interruptions += 1;
         self.platform.restart(now);
         self.go_to(now);
         for completion in self.under_way.values_mut() {
             completion.outcome = Err(Error::Unreachable);
         }
         self.down_until = Some(now + away);
+    }
+
+    /// Times it was away, or failed what it was asked.
+    pub(super) fn interruptions(&self) -> usize {
+        self.interruptions
     }
 
     /// Calls for devices' requests, taken and not completed.

@@ -65,9 +65,10 @@ impl UpstreamCheck {
         let at = now();
         let reason = match asked.unwrap_or(Err(Error::Timeout)) {
             Ok(()) | Err(Error::Rejected(_)) => None,
+            Err(Error::RetryAfter(retry_after)) if retry_after.code == 429 => None,
             Err(Error::Timeout | Error::Elapsed) => Some(Reason::Silent),
             Err(Error::Unreachable) => Some(Reason::NotReached),
-            Err(Error::Overloaded) => Some(Reason::NotServing),
+            Err(Error::Overloaded | Error::RetryAfter(_)) => Some(Reason::NotServing),
             Err(Error::Unintelligible(_)) => Some(Reason::NoHttp),
         };
         let since = failing_before.map_or(at, |(_, since)| since);

@@ -58,7 +58,7 @@ fn what_was_not_acknowledged_before_a_pause_is_told_after_it_with_what_came_sinc
     let mut world = World::new();
     world.register_attributes(FIRST, r#"{"a":1,"b":1}"#);
     world.poll_brings(Kind::Attributes, 1, r#"{"a":2}"#);
-    world.event(|relay, _, context| relay.silent(FIRST.session, context));
+    world.event(|relay, _, context| relay.undelivered(FIRST, context));
     let effects = world.event(|relay, now, context| relay.heard(now, FIRST.session, context));
     assert_eq!(told(&effects), [], "first it is read what is true now");
     let effects = world.read_brings(read(&effects), r#"{"shared":{"a":2}}"#);
@@ -70,7 +70,7 @@ fn a_read_that_fails_keeps_nothing_back_from_a_device_that_is_awake() {
     let mut world = World::new();
     world.register_attributes(FIRST, r#"{"a":1}"#);
     world.poll_brings(Kind::Attributes, 1, r#"{"a":2}"#);
-    world.event(|relay, _, context| relay.silent(FIRST.session, context));
+    world.event(|relay, _, context| relay.undelivered(FIRST, context));
     let effects = world.event(|relay, now, context| relay.heard(now, FIRST.session, context));
     let number = read(&effects);
     let effects = world.event(|relay, now, context| {

@@ -41,9 +41,17 @@ fn requests(scrape: &mut Scrape, report: &Report) {
         [
             ("unregistered", gateway.unregistered_requests),
             ("max_in_flight", gateway.calls_refused),
+            ("max_in_flight_per_device", gateway.calls_refused_to_device),
+            ("max_client_rpc", gateway.client_rpcs_refused),
+            ("gets_unanswered", gateway.gets_refused),
             ("draining", gateway.requests_while_draining),
             ("too_many_exchanges", report.coap.too_many_exchanges),
         ],
+    );
+    scrape.counter(
+        "coaps_gateway_requests_waited",
+        "Requests that had to wait for others of their session to end: coap.max_exchanges were under way",
+        report.coap.requests_waited,
     );
     scrape.counter(
         "coaps_gateway_registrations_elsewhere",
@@ -60,6 +68,7 @@ fn messages(scrape: &mut Scrape, report: &Report) {
         "event",
         [
             ("duplicate", coap.duplicates),
+            ("forgotten", coap.messages_forgotten),
             ("malformed_rejected", coap.malformed_rejected),
             ("malformed_ignored", coap.malformed_ignored),
             ("bad_option_ignored", coap.bad_options_ignored),
@@ -120,6 +129,7 @@ fn notifications(scrape: &mut Scrape, report: &Report) {
             ("repeated", relay.commands_repeated),
             ("delivered", relay.commands_delivered),
             ("expired", relay.commands_expired),
+            ("unanswered", relay.commands_unanswered),
         ],
     );
     scrape.counters_by(

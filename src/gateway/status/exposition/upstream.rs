@@ -57,6 +57,11 @@ fn calls(scrape: &mut Scrape, report: &Report) {
         ],
     );
     scrape.counter(
+        "coaps_gateway_upstream_calls_given_up",
+        "Calls to ThingsBoard given up because the session that asked had ended",
+        report.gateway.calls_given_up,
+    );
+    scrape.counter(
         "coaps_gateway_completions_too_late",
         "Answers of ThingsBoard that nobody waited for any more",
         report.gateway.completions_too_late,

@@ -1,0 +1,241 @@
+//! One datagram that was forged from the client's address while it shakes hands, in plaintext and without knowing
+//! anything: the handshake completes, whatever it is, whenever it comes, and however the client packs its flight.
+
+use super::*;
+
+const CERTIFICATE: u8 = 11;
+const CERTIFICATE_VERIFY: u8 = 15;
+const CLIENT_KEY_EXCHANGE: u8 = 16;
+const FINISHED: u8 = 20;
+
+fn record(content_type: u8, epoch: u8, number: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let header = [content_type, 254, 253, 0, epoch, 0, 0, 0, 0, 0, number];
+    [&header, &length[..], content].concat()
+}
+
+/// A record with a fragment of a handshake message.
+fn fragment(kind: u8, number: u8, total: usize, offset: usize, bytes: &[u8]) -> Vec<u8> {
+    let u24 = |number: usize| u32::try_from(number).unwrap().to_be_bytes()[1..].to_vec();
+    let header = [
+        vec![kind],
+        u24(total),
+        vec![0, number],
+        u24(offset),
+        u24(bytes.len()),
+    ];
+    record(22, 0, 50, &[&header.concat(), bytes].concat())
+}
+
+/// The client's messages have these numbers after a ClientHello with its cookie, which is the second.
+fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
+    let many = |kind, number: u8| -> Vec<u8> {
+        let pieces = (0..31).map(|n| fragment(kind, number, 16_000, 1 + 2 * n, &[9]));
+        pieces.collect::<Vec<_>>().concat()
+    };
+    let point = [vec![65, 4], vec![9; 64]].concat();
+    let nine = record(21, 0, 50, &[1, 100]).repeat(9);
+    vec![
+        (
+            "a Finished that is not authentic",
+            record(22, 1, 0, &[9; 48]),
+        ),
+        ("data that is not authentic", record(23, 1, 7, &[9; 60])),
+        ("an alert that is not authentic", record(21, 1, 1, &[9; 26])),
+        ("too short to be a ciphertext", record(22, 1, 0, &[9; 3])),
+        (
+            "a record of DTLS 1.3",
+            [vec![0x2e, 0, 0, 0, 40], vec![9; 40]].concat(),
+        ),
+        ("31 fragments of its Certificate", many(CERTIFICATE, 2)),
+        ("31 fragments of message 9", many(CERTIFICATE, 9)),
+        (
+            "a zero-length fragment of its Certificate",
+            fragment(CERTIFICATE, 2, 400, 0, &[]),
+        ),
+        (
+            "an empty Certificate of length 0",
+            fragment(CERTIFICATE, 2, 0, 0, &[]),
+        ),
+        (
+            "a fragment of its Certificate",
+            fragment(CERTIFICATE, 2, 400, 0, &[9; 40]),
+        ),
+        (
+            "a Certificate that can't be read",
+            fragment(CERTIFICATE, 2, 40, 0, &[9; 40]),
+        ),
+        (
+            "a Certificate of 1.7 MB",
+            fragment(CERTIFICATE, 2, 1_700_000, 0, &[9; 900]),
+        ),
+        (
+            "a fragment of ClientKeyExchange",
+            fragment(CLIENT_KEY_EXCHANGE, 3, 66, 0, &[9; 9]),
+        ),
+        (
+            "a ClientKeyExchange that can't be read",
+            fragment(CLIENT_KEY_EXCHANGE, 3, 9, 0, &[9; 9]),
+        ),
+        (
+            "a fragment of CertificateVerify",
+            fragment(CERTIFICATE_VERIFY, 4, 75, 0, &[9; 9]),
+        ),
+        (
+            "the end of CertificateVerify",
+            fragment(CERTIFICATE_VERIFY, 4, 900, 60, &[9; 9]),
+        ),
+        (
+            "a fragment of Finished",
+            fragment(FINISHED, 5, 12, 0, &[9; 4]),
+        ),
+        (
+            "a whole Finished in plaintext",
+            fragment(FINISHED, 5, 12, 0, &[9; 12]),
+        ),
+        (
+            "a fragment of message 9",
+            fragment(CERTIFICATE, 9, 400, 0, &[9; 40]),
+        ),
+        (
+            "another message in the place of its Certificate",
+            fragment(CLIENT_KEY_EXCHANGE, 2, 66, 0, &point),
+        ),
+        ("a fatal alert", super::record::fatal_alert(50, 40)),
+        ("a close_notify", record(21, 0, 50, &[1, 0])),
+        ("a ChangeCipherSpec", record(20, 0, 50, &[1])),
+        (
+            "a ChangeCipherSpec with wrong content",
+            record(20, 0, 50, &[2, 1]),
+        ),
+        ("nine records in one datagram", nine),
+        (
+            "a content type that does not exist",
+            record(24, 0, 50, &[1; 400]),
+        ),
+        ("half a record", record(22, 0, 50, &[9; 80])[..50].to_vec()),
+        ("a HelloRequest", fragment(0, 2, 0, 0, &[])),
+    ]
+}
+
+/// How a client packs its flight.
+#[derive(Debug, Clone, Copy)]
+enum Packing {
+    AsItIs,
+    OneRecordEach,
+    Fragments,
+}
+
+/// The records of a datagram, one by one.
+fn records(mut datagram: &[u8]) -> Vec<Vec<u8>> {
+    let mut records = Vec::new();
+    while !datagram.is_empty() {
+        let length = if datagram[0] >> 5 == 1 {
+            5 + usize::from(u16::from_be_bytes([datagram[3], datagram[4]]))
+        } else {
+            13 + usize::from(u16::from_be_bytes([datagram[11], datagram[12]]))
+        };
+        let (record, rest) = datagram.split_at(length);
+        records.push(record.to_vec());
+        datagram = rest;
+    }
+    records
+}
+
+fn packed(datagrams: Vec<Vec<u8>>, packing: Packing) -> Vec<Vec<u8>> {
+    let all = datagrams.iter().flat_map(|datagram| records(datagram));
+    match packing {
+        Packing::AsItIs => datagrams,
+        Packing::OneRecordEach => all.collect(),
+        Packing::Fragments => all
+            .flat_map(|record| {
+                let is_message = record[0] == 22 && record[4] == 0;
+                if is_message {
+                    fragmented(&record, 50)
+                } else {
+                    vec![record]
+                }
+            })
+            .collect(),
+    }
+}
+
+/// Runs a handshake with a datagram forged after so many of the client's last flight. Returns whether it completed, and
+/// of how many datagrams that flight was.
+fn run(versions: Versions, packing: Packing, at: usize, forged: &[u8]) -> (bool, usize) {
+    let mut bench = in_version(versions);
+    let mut client = bench.client(1);
+    let mut length = 0;
+    // Its hello, its hello with a cookie, its last flight, and repetitions.
+    for turn in 0.. {
+        let said = std::mem::take(&mut client.outbox);
+        let said = if turn < 2 {
+            said
+        } else {
+            packed(said, packing)
+        };
+        if turn == 2 {
+            length = said.len();
+        }
+        for (number, datagram) in said.iter().enumerate() {
+            if turn == 2 && number == at {
+                bench.demux.receive(bench.now, client.path, forged);
+            }
+            bench.demux.receive(bench.now, client.path, datagram);
+        }
+        bench.step(&mut client);
+        while turn >= 2 && client.connected && bench.step(&mut client) {}
+        if client.connected && bench.demux.established() == 1 {
+            return (true, length);
+        }
+        if turn > 2 {
+            bench.pass(SECOND);
+            let effects = client.engine.handle_timeout(bench.now).unwrap_or_default();
+            client.take(effects);
+        }
+        if turn == 40 {
+            return (false, length);
+        }
+    }
+    unreachable!("it returns after 40 turns")
+}
+
+fn every_forgery(versions: Versions, packings: &[Packing]) {
+    let mut tried = 0;
+    let mut ended = Vec::new();
+    for packing in packings {
+        let (completes, length) = run(versions, *packing, usize::MAX, &[]);
+        assert!(completes, "{versions:?} {packing:?}, nothing forged");
+        for (what, forged) in forgeries() {
+            for at in 0..length {
+                tried += 1;
+                if !run(versions, *packing, at, &forged).0 {
+                    ended.push(format!("{what}, {packing:?}, after {at}"));
+                }
+            }
+        }
+    }
+    assert!(tried >= forgeries().len() * packings.len());
+    assert!(ended.is_empty(), "{} of {tried}: {ended:#?}", ended.len());
+}
+
+#[test]
+fn no_forged_datagram_ends_a_handshake_of_dtls_12_whose_flight_is_one_datagram() {
+    every_forgery(Versions::Only12, &[Packing::AsItIs]);
+}
+
+#[test]
+fn no_forged_datagram_ends_a_handshake_of_dtls_12_whose_records_are_a_datagram_each() {
+    every_forgery(Versions::Only12, &[Packing::OneRecordEach]);
+}
+
+#[test]
+fn no_forged_datagram_ends_a_handshake_of_dtls_12_whose_messages_come_in_fragments() {
+    every_forgery(Versions::Only12, &[Packing::Fragments]);
+}
+
+#[test]
+fn no_forged_datagram_ends_a_handshake_of_dtls_13() {
+    every_forgery(Versions::Only13, &[Packing::AsItIs, Packing::OneRecordEach]);
+    every_forgery(Versions::Both, &[Packing::AsItIs]);
+}

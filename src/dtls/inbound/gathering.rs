@@ -1,0 +1,189 @@
+//! One handshake message put together from its fragments (RFC 6347 §4.2.3), outside of any engine.
+//!
+//! Fragments may overlap, repeat and come in any order. Nothing here is authentic: where two fragments contradict each
+//! other, one of them is forged, and nobody can say which. Then what was there is forgotten and the newcomer kept: the
+//! client repeats its flight, and a forger who has sent one datagram has no second.
+
+use super::pieces::Fragment;
+
+/// Gaps between fragments are few with an honest client.
+const MOST_RANGES: usize = 64;
+
+/// A message of which some is there.
+#[derive(Debug)]
+pub(in crate::dtls) struct Gathering {
+    kind: u8,
+    message: u16,
+    total: usize,
+    bytes: Vec<u8>,
+    /// What of it is there: ascending, neither overlapping nor touching each other.
+    ranges: Vec<(usize, usize)>,
+}
+
+impl Gathering {
+    fn begin(fragment: &Fragment<'_>) -> Gathering {
+        let mut gathering = Gathering {
+            kind: fragment.kind,
+            message: fragment.message,
+            total: fragment.total,
+            bytes: Vec::new(),
+            ranges: Vec::new(),
+        };
+        gathering.put(fragment);
+        gathering
+    }
+
+    /// Adds a fragment, and gives the message if it is whole now. The caller has judged the message's length.
+    pub(in crate::dtls) fn add(
+        place: &mut Option<Gathering>,
+        fragment: &Fragment<'_>,
+    ) -> Option<Vec<u8>> {
+        // A whole message needs no pieces, of which some may be forged.
+        if fragment.is_whole() {
+            *place = None;
+            return Some(fragment.bytes.to_vec());
+        }
+        if fragment.bytes.is_empty() {
+            return None;
+        }
+        match place {
+            Some(gathering) if gathering.agrees_with(fragment) => gathering.put(fragment),
+            Some(_) | None => *place = Some(Gathering::begin(fragment)),
+        }
+        let is_whole = |gathering: &mut Gathering| gathering.ranges == [(0, gathering.total)];
+        place.take_if(is_whole).map(|gathering| gathering.bytes)
+    }
+
+    /// Bytes of memory.
+    pub(in crate::dtls) fn held(&self) -> usize {
+        self.bytes.capacity() + self.ranges.capacity() * size_of::<(usize, usize)>()
+    }
+
+    fn agrees_with(&self, fragment: &Fragment<'_>) -> bool {
+        let (start, end) = (fragment.offset, fragment.offset + fragment.bytes.len());
+        (self.kind, self.message, self.total) == (fragment.kind, fragment.message, fragment.total)
+            && self.ranges.len() < MOST_RANGES
+            && self.ranges.iter().all(|(from, to)| {
+                let (from, to) = (start.max(*from), end.min(*to));
+                from >= to
+                    || self.bytes.get(from..to) == fragment.bytes.get(from - start..to - start)
+            })
+    }
+
+    fn put(&mut self, fragment: &Fragment<'_>) {
+        let (mut start, mut end) = (fragment.offset, fragment.offset + fragment.bytes.len());
+        if self.bytes.len() < end {
+            // By doubling, as a vector does by itself, but never beyond the message.
+            let length = self.bytes.len().saturating_mul(2).clamp(end, self.total);
+            self.bytes.reserve_exact(length - self.bytes.len());
+            self.bytes.resize(end, 0);
+        }
+        if let Some(there) = self.bytes.get_mut(start..end) {
+            there.copy_from_slice(fragment.bytes);
+        }
+        self.ranges.retain(|(from, to)| {
+            let is_apart = end < *from || *to < start;
+            if !is_apart {
+                (start, end) = (start.min(*from), end.max(*to));
+            }
+            is_apart
+        });
+        let at = self.ranges.partition_point(|(from, _)| *from < start);
+        self.ranges.insert(at, (start, end));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MESSAGE: &[u8] = b"one whole message";
+
+    fn fragment(range: std::ops::Range<usize>) -> Fragment<'static> {
+        Fragment {
+            kind: 11,
+            total: MESSAGE.len(),
+            message: 2,
+            offset: range.start,
+            bytes: &MESSAGE[range],
+        }
+    }
+
+    #[test]
+    fn a_message_is_whole_however_its_fragments_overlap_repeat_and_come() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..500 {
+            let mut place = None;
+            let mut seen = [false; MESSAGE.len()];
+            let whole = loop {
+                let start = rng.usize(..MESSAGE.len());
+                let end = rng.usize(start..=MESSAGE.len());
+                if start == 0 && end == MESSAGE.len() {
+                    continue;
+                }
+                seen[start..end].fill(true);
+                if let Some(whole) = Gathering::add(&mut place, &fragment(start..end)) {
+                    break whole;
+                }
+                assert!(seen.contains(&false), "all of it is there");
+            };
+            assert_eq!((whole.as_slice(), seen.contains(&false)), (MESSAGE, false));
+            assert!(place.is_none());
+        }
+    }
+
+    #[test]
+    fn one_fragment_that_contradicts_costs_a_repetition_and_no_more() {
+        let forged = [
+            Fragment {
+                bytes: b"xx",
+                ..fragment(3..5)
+            },
+            Fragment {
+                total: 40,
+                ..fragment(3..5)
+            },
+            Fragment {
+                kind: 20,
+                ..fragment(0..5)
+            },
+        ];
+        let flight = [fragment(0..9), fragment(9..MESSAGE.len())];
+        for (forged, at) in forged.iter().flat_map(|forged| [(forged, 0), (forged, 1)]) {
+            let mut place = None;
+            let mut said = flight.to_vec();
+            said.insert(at, *forged);
+            said.extend(flight);
+            let whole = said
+                .iter()
+                .find_map(|fragment| Gathering::add(&mut place, fragment));
+            assert_eq!(whole.as_deref(), Some(MESSAGE), "{forged:?} at {at}");
+        }
+    }
+
+    #[test]
+    fn fragments_with_gaps_between_them_are_bounded() {
+        let mut place = None;
+        let bytes = [1];
+        for offset in 0..8000 {
+            let fragment = Fragment {
+                kind: 11,
+                total: 16_000,
+                message: 2,
+                offset: offset * 2,
+                bytes: &bytes,
+            };
+            assert_eq!(Gathering::add(&mut place, &fragment), None);
+            assert!(place.as_ref().unwrap().ranges.len() <= MOST_RANGES);
+            assert!(place.as_ref().unwrap().held() < 18_100);
+        }
+    }
+
+    #[test]
+    fn a_fragment_of_nothing_is_nothing() {
+        let mut place = None;
+        Gathering::add(&mut place, &fragment(0..9));
+        assert_eq!(Gathering::add(&mut place, &fragment(0..0)), None);
+        assert!(Gathering::add(&mut place, &fragment(9..MESSAGE.len())).is_some());
+    }
+}

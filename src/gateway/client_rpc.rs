@@ -1,0 +1,117 @@
+//! The body of a client-side RPC, as ThingsBoard's HTTP device API wants it.
+//!
+//! ThingsBoard's own CoAP transport takes an RPC without `params`; its HTTP API answers 500. Without `method` both fail,
+//! with nothing to read. ThingsBoard's parser is lenient (`{method:getTime}`), so what is no JSON to us goes on as it is.
+
+use crate::coap::{Code, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// The outermost level of a client-side RPC.
+#[derive(Deserialize)]
+struct Rpc {
+    method: Option<IgnoredAny>,
+    #[serde(default)]
+    params: IsThere,
+}
+
+/// Whether there is a value, `null` included.
+#[derive(Default)]
+struct IsThere(bool);
+
+impl<'de> Deserialize<'de> for IsThere {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<IsThere, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| IsThere(true))
+    }
+}
+
+/// Adds `"params":{}` where it is missing; everything else stays byte for byte. `Err`: there is no `method`.
+pub fn complete(body: Bytes) -> Result<Bytes, Response> {
+    let trimmed = body.trim_ascii();
+    // An array would do for a struct, too.
+    if trimmed.first() != Some(&b'{') {
+        return Ok(body);
+    }
+    // A key that comes twice is an error here, and ThingsBoard's to judge.
+    let Ok(rpc) = serde_json::from_slice::<Rpc>(trimmed) else {
+        return Ok(body);
+    };
+    if rpc.method.is_none() {
+        let why = "a client-side RPC needs \"method\"";
+        return Err(Response::error(Code::BAD_REQUEST, why));
+    }
+    if rpc.params.0 {
+        return Ok(body);
+    }
+    // There is a method, so there is something before the comma.
+    let members = trimmed.strip_suffix(b"}").unwrap_or(trimmed);
+    Ok([members, br#","params":{}}"#].concat().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn completed(body: &'static str) -> String {
+        let body = complete(Bytes::from_static(body.as_bytes())).unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn params_are_added_where_they_are_missing() {
+        assert_eq!(
+            completed(r#"{"method":"getTime"}"#),
+            r#"{"method":"getTime","params":{}}"#
+        );
+        assert_eq!(
+            completed(" { \"method\" : \"a}\", \"x\":{\"params\":1} }\n"),
+            "{ \"method\" : \"a}\", \"x\":{\"params\":1} ,\"params\":{}}"
+        );
+    }
+
+    #[test]
+    fn all_else_goes_on_byte_for_byte() {
+        for body in [
+            r#"{"method":"getTime","params":{}}"#,
+            r#" {"params":7,"method":"getTime"} "#,
+            r#"{"params":null,"method":"getTime"}"#,
+            // Lenient, doubled, no object, no JSON: ThingsBoard judges.
+            "{method:getTime}",
+            r#"{"method":"a","method":"b"}"#,
+            r#"["getTime"]"#,
+            r#"{"method":"getTime""#,
+            "getTime",
+            "",
+            " ",
+        ] {
+            assert_eq!(completed(body), body);
+        }
+        let deep = [
+            r#"{"method":"m","params":"#,
+            &"[".repeat(5000),
+            &"]".repeat(5000),
+            "}",
+        ]
+        .concat();
+        let body = Bytes::from(deep);
+        assert_eq!(complete(body.clone()).unwrap(), body);
+    }
+
+    #[test]
+    fn without_a_method_it_is_refused_in_words() {
+        for body in [
+            "{}",
+            r#"{"params":{}}"#,
+            r#"{"Method":"getTime"}"#,
+            r#"{"method":null}"#,
+        ] {
+            let refused = complete(Bytes::from_static(body.as_bytes())).unwrap_err();
+            assert_eq!(refused.code, Code::BAD_REQUEST);
+            assert!(
+                refused.payload.windows(8).any(|w| w == b"\"method\""),
+                "{body}"
+            );
+        }
+    }
+}

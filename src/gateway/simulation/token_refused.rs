@@ -1,0 +1,71 @@
+//! Hazard: ThingsBoard no longer takes a device's token, while long polls under it are open.
+
+use super::upstream::rejected;
+use super::{Behaviour, World, default_settings};
+use crate::coap::{Code, Type};
+use bytes::Bytes;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const CON: Type = Type::Confirmable;
+
+fn ended(world: &World) -> [Option<Code>; 2] {
+    [0, 1].map(|number| world.devices[0].observations[number].ended)
+}
+
+/// Polls that are open stay so at ThingsBoard until their time is over; all other calls are refused.
+fn refusing(code: u16) -> World {
+    let mut world = World::observing(default_settings(), CON);
+    world.run_for(2 * SECOND);
+    world.upstream.behaviour = Behaviour::Fails(rejected(code));
+    world
+}
+
+#[test]
+fn a_refusal_of_any_call_ends_the_observations_and_their_polls_at_once() {
+    for (code, last) in [(401, Code::UNAUTHORIZED), (403, Code::FORBIDDEN)] {
+        for what in ["telemetry", "attributes", "firmware"] {
+            let mut world = refusing(code);
+            let now = world.now;
+            match what {
+                "telemetry" => drop(world.post(0, CON)),
+                what => {
+                    let (options, body) = (Vec::new(), Bytes::new());
+                    world.devices[0].ask(now, Code::GET, what, options, body);
+                    world.settle();
+                }
+            }
+            world.run_for(SECOND);
+            assert_eq!(ended(&world), [Some(last); 2], "{what}");
+            assert_eq!(world.upstream.errands(), 0, "no poll is left");
+            assert_eq!(world.core.relay_counters().refused, 2);
+            assert_eq!(world.core.load().relays.relays, 0);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_a_former_token_says_nothing_of_the_present_one() {
+    for what in ["telemetry", "firmware"] {
+        let mut world = refusing(401);
+        world.upstream.delay = 3 * SECOND;
+        let now = world.now;
+        match what {
+            "telemetry" => drop(world.post(0, CON)),
+            what => {
+                let (options, body) = (Vec::new(), Bytes::new());
+                world.devices[0].ask(now, Code::GET, what, options, body);
+                world.settle();
+            }
+        }
+        world.run_for(SECOND);
+        world.upstream.behaviour = Behaviour::Serves;
+        world.register(&[(0, "ANOTHER", 0)]);
+        world.run_for(10 * SECOND);
+        assert_eq!(ended(&world), [None; 2], "{what}");
+        world.upstream.delay = SECOND / 50;
+        world.set(0, "a", "2");
+        world.run_for(5 * SECOND);
+        assert_eq!(world.devices[0].observations[0].state["a"], "2");
+    }
+}

@@ -1,0 +1,102 @@
+//! Replies that say more, or go on for longer, than most: interim ones, Retry-After, and none at all.
+
+use super::super::interim::MOST;
+use super::*;
+use crate::upstream::RetryAfter;
+use std::time::Instant;
+
+const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+#[tokio::test]
+async fn a_few_interim_replies_are_passed_over_in_each_exchange() {
+    let server = ScriptedServer::start().await;
+    let thingsboard = thingsboard(&server.url());
+    let few = usize::try_from(MOST).unwrap();
+    let script = async {
+        let mut connection = server.accept().await;
+        for _ in 0..3 {
+            connection.request().await.unwrap();
+            let reply = [INTERIM.repeat(few).as_str(), EMPTY].concat();
+            connection.say(reply).await;
+        }
+    };
+    let exchanges = async {
+        for _ in 0..3 {
+            assert_eq!(thingsboard.send(telemetry("{}")).await, empty());
+        }
+    };
+    both(exchanges, script).await;
+}
+
+#[tokio::test]
+async fn interim_replies_without_end_end_the_call_and_the_connection() {
+    let server = ScriptedServer::start().await;
+    let thingsboard = thingsboard(&server.url());
+    let script = async {
+        let mut connection = server.accept().await;
+        connection.request().await.unwrap();
+        // Until the client hangs up; a kernel's buffers hold a few megabytes at most.
+        let some = INTERIM.repeat(4096);
+        let mut said = 0;
+        while connection.try_say(&some).await {
+            said += some.len();
+            assert!(said < 100_000_000, "it is still being read");
+        }
+    };
+    let (outcome, ()) = both(thingsboard.send(telemetry("{}")), script).await;
+    assert!(makes_no_sense(&outcome), "{outcome:?}");
+    // Slowly, it ends as well: long before its time is over.
+    let script = async {
+        let mut connection = server.accept().await;
+        connection.request().await.unwrap();
+        for _ in 0..=MOST + 1 {
+            connection.say(INTERIM).await;
+            server.settle().await;
+        }
+        connection.request().await
+    };
+    let (outcome, more) = both(thingsboard.send(telemetry("{}")), script).await;
+    assert!(makes_no_sense(&outcome), "{outcome:?}");
+    assert_eq!(more, None, "it was closed");
+}
+
+#[tokio::test]
+async fn retry_after_is_read_in_seconds_and_as_a_date() {
+    let passes = |code, seconds| Err(Error::RetryAfter(RetryAfter { code, seconds }));
+    let reply = |head: &str| format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
+    let seconds = reply("429 \r\nRetry-After: 17");
+    assert_eq!(answered_with(seconds).await, passes(429, 17));
+    let date = reply(
+        "503 \r\nDate: Mon, 30 Nov 2026 12:00:00 GMT\r\nRetry-After: Mon, 30 Nov 2026 12:10:00 GMT",
+    );
+    assert_eq!(answered_with(date).await, passes(503, 600));
+    let unclear = reply("503 \r\nRetry-After: when it is back");
+    assert_eq!(answered_with(unclear).await, Err(Error::Overloaded));
+}
+
+#[tokio::test]
+async fn a_get_of_attributes_is_given_up_after_half_the_time() {
+    let server = ScriptedServer::start().await;
+    let timeout = Duration::from_secs(4);
+    let thingsboard = within(&server.url(), timeout);
+    let get = Operation::GetAttributes {
+        client_keys: None,
+        shared_keys: None,
+    };
+    let get = asking(get);
+    assert_eq!(get.deadline(timeout), timeout / 2);
+    assert_eq!(telemetry("{}").deadline(timeout), timeout);
+    #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+    let now = Instant::now;
+    let began = now();
+    let silence = async {
+        let mut connection = server.accept().await;
+        connection.request().await.unwrap();
+        connection.request().await
+    };
+    let (outcome, _) = both(thingsboard.send(get), silence).await;
+    assert_eq!(outcome, Err(Error::Timeout));
+    let took = now().duration_since(began);
+    assert!(took >= timeout / 2 && took < timeout, "{took:?}");
+}

@@ -1,0 +1,352 @@
+//! How much memory one session holds, whatever its client sends: counted by an allocator, with the engine as it is.
+//!
+//! One test in this file: what another allocates meanwhile would be counted as well.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
+use coaps_gateway::dtls::{
+    ClientPolicy, Demux, Event, Parameters, Path, ServerCredentials, Validity, Versions,
+};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use std::alloc::System;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What any one session may hold.
+const MOST: usize = 64 * 1024;
+
+/// Bytes allocated and not freed.
+fn held() -> usize {
+    let stats = ALLOCATOR.stats();
+    stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// A certificate of about so many bytes, which an extension has.
+fn credentials(size: usize) -> ServerCredentials {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut parameters = rcgen::CertificateParams::new(vec!["device".to_owned()]).unwrap();
+    if size > 0 {
+        let extension =
+            rcgen::CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 55555, 1], vec![4; size]);
+        parameters.custom_extensions.push(extension);
+    }
+    let made = parameters.self_signed(&key).unwrap();
+    ServerCredentials {
+        certificate: made.der().to_vec(),
+        private_key: Zeroizing::new(key.serialize_der()),
+    }
+}
+
+/// One whose certificate is exactly so long. Signatures vary by some bytes.
+fn sized(length: usize) -> ServerCredentials {
+    let overhead = credentials(length).certificate.len() - length;
+    (0..200)
+        .map(|attempt| credentials(length + 4 - overhead - attempt % 9))
+        .find(|made| made.certificate.len() == length)
+        .expect("one in nine is")
+}
+
+/// A gateway and one client of it.
+struct Pair {
+    demux: Demux,
+    client: Engine,
+    now: Instant,
+    path: Path,
+    outbox: Vec<Vec<u8>>,
+    is_established: bool,
+    ended: Vec<String>,
+    /// Bytes the gateway has come to hold, and at most at rest.
+    holds: isize,
+    most: isize,
+}
+
+fn parameters(versions: Versions, mtu: usize) -> Parameters {
+    Parameters {
+        versions,
+        mtu,
+        ..Parameters::default()
+    }
+}
+
+impl Pair {
+    fn new(versions: Versions, mtu: usize, own: &ServerCredentials) -> Pair {
+        let server = Settings::new(&credentials(0), &parameters(versions, 1200)).unwrap();
+        let settings = Settings::new(own, &parameters(versions, mtu)).unwrap();
+        let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+        let now = Instant::now();
+        let (client, effects) = Engine::client(&settings, now).unwrap();
+        let mut pair = Pair {
+            demux: Demux::new(parameters(versions, 1200), server, policy),
+            client,
+            now,
+            path: Path {
+                remote: SocketAddr::from(([192, 0, 2, 1], 1)),
+                local: None,
+            },
+            outbox: Vec::new(),
+            is_established: false,
+            ended: Vec::new(),
+            holds: 0,
+            most: 0,
+        };
+        pair.take(effects);
+        pair
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if let Effect::Transmit(datagram) = effect {
+                self.outbox.push(datagram);
+            }
+        }
+    }
+
+    /// Gives the gateway a datagram and takes what it has to say, so that what is left is what it holds.
+    fn give(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let mut said = Vec::with_capacity(64);
+        let before = held();
+        self.demux.receive(self.now, self.path, datagram);
+        self.demux.handle_timeout(self.now);
+        while let Some(event) = self.demux.poll_event() {
+            match event {
+                Event::Established { .. } => self.is_established = true,
+                Event::Ended { reason, .. } => self.ended.push(reason.to_string()),
+                Event::HandshakeFailed { failure, .. } => self.ended.push(format!("{failure:?}")),
+                Event::Plaintext { .. } => {}
+            }
+        }
+        while let Some(transmit) = self.demux.poll_transmit() {
+            said.push(transmit.datagram);
+        }
+        let not_held: usize = said.iter().chain([&Vec::new()]).map(Vec::capacity).sum();
+        let ended: usize = self.ended.iter().map(String::capacity).sum();
+        self.holds += signed(held()) - signed(before) - signed(not_held);
+        self.most = self.most.max(self.holds - signed(ended));
+        said
+    }
+
+    /// Sends what the client has to say, and takes what comes of it.
+    fn step(&mut self) {
+        for datagram in std::mem::take(&mut self.outbox) {
+            for answer in self.give(&datagram) {
+                let effects = self.client.receive(self.now, &answer);
+                self.take(effects.unwrap_or_default());
+            }
+        }
+    }
+
+    fn handshake(&mut self) {
+        for _ in 0..6 {
+            self.step();
+        }
+    }
+
+    /// Hello, and hello with its cookie: the client's flight is due.
+    fn begin(&mut self) {
+        self.step();
+        self.step();
+    }
+
+    fn check(&self, what: &str) {
+        let (holds, most) = (self.holds, self.most);
+        eprintln!("{what}: {most} bytes at most, {holds} now");
+        assert!(most < signed(MOST), "{what}: {most} bytes");
+    }
+}
+
+fn signed(bytes: usize) -> isize {
+    isize::try_from(bytes).unwrap()
+}
+
+fn record(content_type: u8, epoch: u8, content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    let header = [content_type, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 200];
+    [&header, &length[..], content].concat()
+}
+
+fn fragment(kind: u8, number: u8, total: usize, offset: usize, length: usize) -> Vec<u8> {
+    let u24 = |number: usize| u32::try_from(number).unwrap().to_be_bytes()[1..].to_vec();
+    let header = [vec![kind], u24(total), vec![0, number], u24(offset)];
+    let content = [header.concat(), u24(length), vec![7; length]].concat();
+    record(22, 0, &content)
+}
+
+const CERTIFICATE: u8 = 11;
+const CLIENT_HELLO: u8 = 1;
+
+fn lawful_clients() {
+    for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
+        let mut rests = Vec::new();
+        // The engine's own client of DTLS 1.3 panics beyond twelve records.
+        let small = if versions == Versions::Only12 {
+            600
+        } else {
+            1400
+        };
+        for (size, mtu) in [(0, 1200), (4097, 1200), (8000, small), (16_384, 2400)] {
+            let own = if size == 0 {
+                credentials(0)
+            } else {
+                sized(size)
+            };
+            let what = format!("{versions:?}, a certificate of {size} bytes in {mtu}");
+            let mut pair = Pair::new(versions, mtu, &own);
+            pair.handshake();
+            pair.check(&what);
+            assert!(pair.is_established, "{what}: {:?}", pair.ended);
+            rests.push(pair.holds);
+            // Nothing goes on between them for ever.
+            for _ in 0..120 {
+                pair.now += Duration::from_secs(1);
+                let effects = pair.client.handle_timeout(pair.now).unwrap();
+                pair.take(effects);
+                pair.step();
+            }
+            assert!(pair.outbox.is_empty(), "{what}: {}", pair.outbox.len());
+            assert!(pair.ended.is_empty(), "{what}: {:?}", pair.ended);
+        }
+        let (least, most) = (rests.iter().min().unwrap(), rests.iter().max().unwrap());
+        assert!(
+            most - least < 8 * 1024,
+            "{versions:?}: more than records' buffers is kept: {rests:?}"
+        );
+    }
+}
+
+/// Certificates that are too large are refused, and told of once.
+fn too_large() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        for size in [17_000, 20_000] {
+            let what = format!("{versions:?}, a certificate of {size} bytes");
+            let mut pair = Pair::new(versions, 2400, &sized(size));
+            pair.handshake();
+            pair.check(&what);
+            assert!(
+                !pair.is_established && pair.ended.len() == 1,
+                "{:?}",
+                pair.ended
+            );
+            assert!(pair.ended[0].contains("16 KiB"), "{:?}", pair.ended);
+            assert_eq!(pair.demux.half_open(), 0);
+        }
+    }
+}
+
+/// A handshake whose client, or someone with its address, does its worst in plaintext.
+fn worst_flights() {
+    let own = credentials(0);
+    for versions in [Versions::Only12, Versions::Only13] {
+        let mut pair = Pair::new(versions, 1200, &own);
+        pair.begin();
+        for round in 0..40u8 {
+            // As much of a Certificate message as may be, with gaps, and of others.
+            let offset = 400 * usize::from(round);
+            for datagram in [
+                fragment(CERTIFICATE, 2, 16_384, offset, 399),
+                fragment(CERTIFICATE, 2, 16_384, 16_000, 10).repeat(60),
+                fragment(CERTIFICATE, 2 + round, 16_384, offset, 399),
+                fragment(CLIENT_HELLO, 1, 16_000, 0, 16_000),
+                fragment(CLIENT_HELLO, round, 16_000, 0, 16_000),
+                record(22, 1, &vec![7; 16_000]),
+                record(23, 1, &[7; 60_000]),
+                record(26, 0, &vec![7; 16_000]),
+                [
+                    record(21, 0, &[1, 100]).repeat(7),
+                    record(21, 0, &[1; 60_000]),
+                ]
+                .concat(),
+                [vec![0x2e, 0, round, 0x3e, 0x80], vec![7; 16_000]].concat(),
+                [vec![0x2f, 0, round], vec![7; 60_000]].concat(),
+            ] {
+                pair.give(&datagram);
+            }
+        }
+        pair.check(&format!("{versions:?}, the worst flight in plaintext"));
+        assert_eq!(pair.demux.half_open(), 1);
+        // While that waits, the shortest datagram costs nothing: it reaches no engine.
+        #[expect(clippy::disallowed_methods, reason = "a real time is measured")]
+        let start = Instant::now();
+        for _ in 0..10_000 {
+            pair.give(&record(21, 0, &[1]));
+        }
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?} for 10,000");
+    }
+}
+
+/// Hellos in pieces, from an address that has proven nothing.
+fn worst_hellos() {
+    for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
+        let mut pair = Pair::new(versions, 1200, &credentials(0));
+        let hello = pair.outbox[0].clone();
+        let body = &hello[25..];
+        for (total, offset, length) in [(body.len(), 0, 60), (8000, 0, 60), (8000, 7000, 900)] {
+            for number in 0..3 {
+                let mut piece = fragment(CLIENT_HELLO, number, total, offset, length);
+                if offset == 0 {
+                    piece[25..].copy_from_slice(&body[..length]);
+                }
+                for _ in 0..70 {
+                    pair.give(&piece);
+                    pair.give(&[piece.clone(), vec![7; 16_000]].concat());
+                    pair.give(&record(22, 1, &vec![7; 16_000]));
+                }
+            }
+        }
+        pair.check(&format!("{versions:?}, hellos in pieces"));
+    }
+}
+
+/// Datagrams that are forged from an established session's address.
+fn forged_on_a_session() {
+    for versions in [Versions::Only12, Versions::Only13] {
+        let mut pair = Pair::new(versions, 1200, &credentials(0));
+        pair.handshake();
+        assert!(pair.is_established);
+        let before = pair.holds;
+        for round in 0..50u8 {
+            for datagram in [
+                [
+                    record(21, 0, &[1, 100]).repeat(7),
+                    record(21, 0, &[1; 60_000]),
+                ]
+                .concat(),
+                record(23, 1, &[7; 60_000]),
+                record(23, 1, &[7; 16_400]),
+                record(24, 1, &[7; 16_400]),
+                record(22, 1, &[7; 16_400]),
+                fragment(CERTIFICATE, 2, 16_000, 0, 16_000),
+                fragment(16, 3, 66, 0, 66),
+                [vec![0x2f, 0, round], vec![7; 16_000]].concat(),
+            ] {
+                pair.give(&datagram);
+            }
+        }
+        let grown = pair.holds - before;
+        pair.check(&format!("{versions:?}, forged on a session ({grown} more)"));
+        assert!(grown < 20 * 1024, "one record's buffer: {grown}");
+        assert!(pair.ended.is_empty());
+    }
+}
+
+#[test]
+fn no_session_holds_more_than_64_kib_whatever_its_client_sends() {
+    lawful_clients();
+    too_large();
+    worst_flights();
+    worst_hellos();
+    forged_on_a_session();
+}

@@ -1,0 +1,158 @@
+//! The tiers of tests install nothing unasked, run nothing where a program is missing, and notice what did not run: their
+//! scripts, with programs that only write down how they were called.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+const TIERS: [&str; 2] = ["tests/run", "tests/interop/run"];
+
+/// A machine whose PATH has a shell, its common tools, and the programs that a test puts there.
+struct Machine {
+    directory: TempDir,
+}
+
+impl Machine {
+    /// With a toolchain and a package manager; both write down how they were called.
+    fn new() -> Machine {
+        let machine = Machine {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir(machine.path().join("bin")).unwrap();
+        for tool in [
+            "bash", "basename", "cat", "cut", "dirname", "env", "grep", "mktemp", "rm", "sed",
+            "sort", "tee",
+        ] {
+            let found = ["/usr/bin", "/bin"].map(|directory| Path::new(directory).join(tool));
+            let found = found.iter().find(|path| path.exists()).unwrap();
+            symlink(found, machine.path().join("bin").join(tool)).unwrap();
+        }
+        machine.add("id", "echo 0");
+        machine.add("cc", "");
+        machine.add("cargo", "echo \"$*\" >>\"$CALLS/cargo\"");
+        machine.add("apt-get", "echo \"$*\" >>\"$CALLS/apt-get\"");
+        machine
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn add(&self, program: &str, script: &str) {
+        let path = self.path().join("bin").join(program);
+        fs::write(&path, format!("#!/usr/bin/env bash\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// How a program was called, each call on a line.
+    fn calls(&self, program: &str) -> Vec<String> {
+        let calls = fs::read_to_string(self.path().join(program)).unwrap_or_default();
+        calls.lines().map(str::to_owned).collect()
+    }
+
+    /// Runs one of the project's scripts: its exit code, and all that it said.
+    fn run(&self, script: &str, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
+            .args(arguments)
+            .env_clear()
+            .env("PATH", self.path().join("bin"))
+            .env("CALLS", self.path())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), said.concat())
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_with_the_command_that_installs_it_and_nothing_is_done() {
+    for tier in TIERS {
+        let machine = Machine::new();
+        let (code, said) = machine.run(tier, &[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("missing: python3 (Debian: python3)"),
+            "{said}"
+        );
+        assert!(said.contains("Nothing was run."), "{said}");
+        assert!(said.contains(&format!("{tier} --install")), "{said}");
+        assert_eq!(machine.calls("apt-get"), [""; 0]);
+        assert_eq!(machine.calls("cargo"), [""; 0]);
+    }
+}
+
+#[test]
+fn install_installs_what_is_missing_and_looks_again() {
+    for (tier, package) in TIERS.into_iter().zip(["systemd", "libcoap3-bin"]) {
+        let machine = Machine::new();
+        let (code, said) = machine.run(tier, &["--install"]);
+        let calls = machine.calls("apt-get");
+        assert_eq!(calls.len(), 2, "{calls:?}");
+        assert!(calls[0].starts_with("update"), "{calls:?}");
+        assert!(calls[1].starts_with("install -y"), "{calls:?}");
+        let packages: Vec<&str> = calls[1].split(' ').collect();
+        assert!(packages.contains(&package), "{calls:?}");
+        assert!(packages.contains(&"python3"), "{calls:?}");
+        // This package manager installs nothing.
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("missing: python3"), "{said}");
+        assert_eq!(machine.calls("cargo"), [""; 0]);
+    }
+}
+
+#[test]
+fn an_argument_that_a_tier_does_not_know_is_refused() {
+    for tier in TIERS {
+        let machine = Machine::new();
+        let (code, said) = machine.run(tier, &["--instal"]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("[--install]"), "{said}");
+        assert_eq!(machine.calls("cargo"), [""; 0]);
+    }
+}
+
+#[test]
+fn a_missing_compiler_is_named_and_not_installed() {
+    let machine = Machine::new();
+    fs::remove_file(machine.path().join("bin/cc")).unwrap();
+    machine.add("python3", "");
+    machine.add("systemd-analyze", "");
+    let (code, said) = machine.run("tests/run", &["--install"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("missing: cc (a C compiler"), "{said}");
+    assert_eq!(machine.calls("apt-get"), [""; 0]);
+}
+
+#[test]
+fn a_suite_that_did_not_run_or_ignores_a_test_fails_the_second_tier() {
+    let good = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+    let ignoring = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+    let mut all = String::new();
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".rs") {
+            all += &format!("     Running tests/{name} (target/debug/deps/x)\n{good}\n");
+        }
+    }
+    let without_one = all.replace("tests/abuse.rs", "tests/another.rs");
+    for (output, complaint) in [
+        (without_one, "tests/abuse.rs was not run"),
+        (all.replacen(good, ignoring, 1), "some tests were ignored"),
+    ] {
+        let machine = Machine::new();
+        machine.add("python3", "");
+        machine.add("systemd-analyze", "");
+        machine.add("cargo", &format!("cat <<'END'\n{output}END"));
+        let (code, said) = machine.run("tests/run", &[]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(complaint), "{said}");
+        assert!(!said.contains("All tests passed"), "{said}");
+    }
+}
