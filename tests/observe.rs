@@ -15,6 +15,7 @@ use serde_json::json;
 use std::time::Duration;
 use support::coap::{ACK, CON, Message, OBSERVE, RST, get, post};
 use support::device::{Device, code};
+use support::packages::{assign, package, sha256};
 use support::process::{field, now};
 use support::world::{World, eventually};
 
@@ -115,6 +116,32 @@ async fn attributes_and_commands_reach_a_device_that_observes_and_its_reply_the_
     let reply = post(&["api", "v1", "rpc", "0"], r#"{"result":"ok"}"#);
     assert_eq!(code(&device.request(reply).await), "2.01");
     assert_eq!(call.join().unwrap(), r#"{"result":"ok"}"#);
+}
+
+/// Natively an assignment counts at once. Here the gateway keeps what it knows of it for half a minute, but not once
+/// the device was told of another.
+#[tokio::test]
+async fn a_device_that_is_told_of_another_package_downloads_that_one() {
+    let world = World::start();
+    let device = world.meter().await;
+    observe(&device, "attributes").await;
+    await_polls(&world, 1);
+    for (seed, version) in ["1.0", "2.0", "3.0"].into_iter().enumerate() {
+        let seed = u64::try_from(seed).unwrap();
+        let expected = package(&world.simulator, "firmware", "meter", version, 500, seed);
+        assign(&world.simulator, "meter-17", "firmware", "meter", version);
+        let told = format!(r#""fw_version":"{version}""#);
+        while !notified(&device).await.text().contains(&told) {}
+        let image = device.request(get(&["fw"])).await.message;
+        assert_eq!(
+            (image.code().as_str(), sha256(&image.payload)),
+            ("2.05", expected)
+        );
+        if version != "1.0" {
+            let superseded = get(&["fw"]).query("title=meter").query("version=1.0");
+            assert_eq!(code(&device.request(superseded).await), "4.00");
+        }
+    }
 }
 
 #[tokio::test]

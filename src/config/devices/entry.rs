@@ -202,10 +202,11 @@ impl DevicesFile<'_> {
 
     pub(super) fn package_group<'t>(&mut self, entry: &Entry<'t>) -> Option<&'t str> {
         let right = "package_group = \"…\", 1 to 128 characters, the same for devices that trust each other";
-        let wrong = match entry.get("package_group")?.0 {
-            DeValue::String(group) if is_device_name(group) => return Some(group),
-            DeValue::String(group) => format!("{} is no name", Shown::misplaced(group)),
-            _ => "this is not text in quotes".to_owned(),
+        let (value, _) = entry.get("package_group")?;
+        let wrong = match value.as_str() {
+            Some(group) if is_device_name(group) => return Some(group),
+            Some(group) => format!("{} is no name", Shown::misplaced(group)),
+            None => "this is not text in quotes".to_owned(),
         };
         self.wrong(entry, "package_group", wrong, right);
         None

@@ -397,7 +397,7 @@ fn devices_are_put_into_groups_that_share_packages() {
     );
     for wrong in ["\"\"", "7", "[\"a\"]", "\"a\\u0007\""] {
         let text = device("a", "1", &format!("package_group = {wrong}"));
-        let expected: &[&[&str]] = &[&["device a: package_group", "package_group = "]];
+        let expected: &[&[&str]] = &[&["package_group: ", "package_group = "]];
         assert_told(place.devices(&text), expected);
     }
 }

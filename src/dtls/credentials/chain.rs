@@ -124,7 +124,10 @@ impl Chain {
         };
         let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = over_originals
             .iter()
-            .map(|algorithm| algorithm as &dyn SignatureVerificationAlgorithm)
+            .map(|algorithm| {
+                let algorithm: &dyn SignatureVerificationAlgorithm = algorithm;
+                algorithm
+            })
             .collect();
         let algorithms = match algorithms.as_slice() {
             [] => ALL_VERIFICATION_ALGS,

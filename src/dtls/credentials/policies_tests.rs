@@ -132,7 +132,7 @@ fn what_makes_no_sense_and_other_critical_extensions_are_refused() {
         extension(36, vec![0x05, 0x00], true),
         extension(54, vec![0x30, 0x00], true),
     ] {
-        let verdict = judge(&[], &[], &[nonsense.clone()]);
+        let verdict = judge(&[], &[], std::slice::from_ref(&nonsense));
         assert_eq!(verdict, Err(Refusal::Malformed), "{nonsense:?}");
     }
     // policyMappings, and one that nobody knows.

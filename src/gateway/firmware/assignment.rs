@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 /// ThingsBoard takes titles and versions up to 255 characters.
 const LONGEST_NAME: usize = 4 * 255;
+/// What ThingsBoard answers is longer only if somebody has put something else there. It is read in the loop.
+const LONGEST_ANSWER: usize = 16 * 1024;
 /// A SHA-512 in hexadecimal digits.
 const LONGEST_CHECKSUM: usize = 128;
 
@@ -45,6 +47,9 @@ impl Assignment {
     /// Reads ThingsBoard's answer to `GET attributes`. `None`: nothing is assigned, or ThingsBoard could not read
     /// its own attributes, which looks the same.
     pub fn read(package: Package, body: &[u8]) -> Result<Option<Assignment>, Unreadable> {
+        if body.len() > LONGEST_ANSWER {
+            return Err(Unreadable);
+        }
         let mut answer: Map<String, Value> =
             serde_json::from_slice(body).map_err(|_| Unreadable)?;
         let shared = match answer.remove("shared") {
@@ -149,7 +154,11 @@ mod tests {
 
     #[test]
     fn what_is_no_such_answer_is_told_apart() {
-        for body in ["", "[]", "null", "{", r#"{"shared":[]}"#, "<html>"] {
+        let long = format!(
+            r#"{{"shared":{{"fw_checksum":"{}"}}}}"#,
+            "0".repeat(1 << 14)
+        );
+        for body in ["", "[]", "null", "{", r#"{"shared":[]}"#, "<html>", &long] {
             assert_eq!(read(body), Err(Unreadable), "{body}");
         }
     }

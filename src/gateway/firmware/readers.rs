@@ -110,8 +110,11 @@ impl Reader {
     pub fn attributes_changed(&mut self, event: u64) -> bool {
         (self.changed, self.changed_unread) = (event, true);
         (self.read, self.failing, self.refused) = (None, None, None);
-        let permits = self.permits.iter_mut();
-        permits.fold(false, |any, permit| permit.attributes_changed(event) || any)
+        let mut is_checked = false;
+        for permit in &mut self.permits {
+            is_checked |= permit.attributes_changed(event);
+        }
+        is_checked
     }
 
     /// Whose the bytes are that are fetched with its token.

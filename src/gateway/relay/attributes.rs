@@ -18,6 +18,7 @@ use super::reader::Reader;
 use super::shared::{self, Shared, Unreadable, Update, Values};
 use super::{Context, Effect, Kind};
 use crate::config::RelayMode;
+use crate::gateway::firmware::AssignmentChange;
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
@@ -245,6 +246,8 @@ impl Attributes {
             // A read would bring too many as well: the device keeps what it knows.
             Ok(Err(Unreadable::TooMany)) => {
                 context.counters.too_large += 1;
+                let any = AssignmentChange::ANY;
+                context.effects.push(Effect::AssignmentChanged(any));
                 Outcome::Failed
             }
             Ok(Err(Unreadable::Nonsense)) => {
