@@ -16,9 +16,11 @@ fn settings(parameters: &Parameters) -> Settings {
     Settings::new(&credentials, parameters).unwrap()
 }
 
+/// Each from an address of its own.
 fn path(port: u16) -> Path {
+    let [_, last] = port.to_be_bytes();
     Path {
-        remote: SocketAddr::from(([192, 0, 2, 1], port)),
+        remote: SocketAddr::from(([192, 0, 2, last], port)),
         local: None,
     }
 }
@@ -89,6 +91,8 @@ fn handshakes_that_pile_up_fragments_give_way_and_one_that_goes_on_does_not() {
         let (mut stranger, hello) = bench.hello();
         let hello_with_cookie = bench.exchange(port, &mut stranger, &hello);
         bench.exchange(port, &mut stranger, &hello_with_cookie);
+        // Handshakes have a budget.
+        bench.now += std::time::Duration::from_millis(20);
         // All but the last.
         for number in 0..31 {
             let now = bench.now;
@@ -96,7 +100,7 @@ fn handshakes_that_pile_up_fragments_give_way_and_one_that_goes_on_does_not() {
         }
     }
     let displaced = bench.demux.counters().holders_displaced;
-    assert!(displaced > 20, "{displaced}");
+    assert!(displaced > 20, "{:?}", bench.demux.counters());
     bench.exchange(1, &mut device, &last_flight);
     assert_eq!(bench.demux.counters().handshakes_completed, 1);
 }
