@@ -83,16 +83,14 @@ impl Bench {
 
 #[test]
 fn handshakes_that_pile_up_fragments_give_way_and_one_that_goes_on_does_not() {
-    let mut bench = Bench::new(100);
+    let mut bench = Bench::new(200);
     let (mut device, hello) = bench.hello();
     let hello_with_cookie = bench.exchange(1, &mut device, &hello);
     let last_flight = bench.exchange(1, &mut device, &hello_with_cookie);
-    for port in 2..=100 {
+    for port in 2..=200 {
         let (mut stranger, hello) = bench.hello();
         let hello_with_cookie = bench.exchange(port, &mut stranger, &hello);
         bench.exchange(port, &mut stranger, &hello_with_cookie);
-        // Handshakes have a budget.
-        bench.now += std::time::Duration::from_millis(20);
         // All but the last.
         for number in 0..31 {
             let now = bench.now;
