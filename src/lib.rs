@@ -55,16 +55,17 @@
 //! |---|---|---|
 //! | [`coap`] | what CoAP's bytes and times mean for one remote endpoint | shares |
 //! | [`shares`] | who may take how much of what all share | – |
+//! | [`cross_site`] | requests that a page of any site makes a browser send | – |
 //! | [`shown`] | what a message or a log line may show of others' text | – |
 //! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers, shares, shown |
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
 //! | [`gateway`] | joining them | the four above, config, udp, timers, shares, metrics, admin |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
-//! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | metrics |
+//! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | metrics, cross_site |
 //! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream, shown |
 //! | [`reload`] | files read again while the gateway runs | config, device, dtls, gateway |
-//! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | – |
+//! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | cross_site |
 //! | [`authority`] | a small CA for tests and trials | device, dtls |
 //! | [`demo`] | gateway, simulator and a device in one process, and a page to watch them on | all |
 //! | [`cli`] | the process | all |
@@ -100,6 +101,7 @@ pub mod authority;
 pub mod cli;
 pub mod coap;
 pub mod config;
+pub mod cross_site;
 pub mod demo;
 pub mod device;
 pub mod dtls;

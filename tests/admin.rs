@@ -135,7 +135,7 @@ fn the_health_check_says_what_is_in_its_way() {
     let (code, _, errors) = healthcheck("zebra");
     assert_eq!(code, Some(1));
     assert!(
-        errors.contains("listen.admin: \"zebra\" is no address"),
+        errors.contains("listen.admin: text of 5 characters is no address"),
         "{errors}"
     );
 }
@@ -214,19 +214,21 @@ fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
         .collect();
     for (request, expected) in [
         (
-            format!("GET /livez HTTP/1.1\r\nHost: g\r\nx: {long}\r\n\r\n"),
+            format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nx: {long}\r\n\r\n"),
             431,
         ),
         (
-            format!("POST /readyz HTTP/1.1\r\nHost: g\r\nContent-Length: 100000\r\n\r\n{long}"),
+            format!(
+                "POST /readyz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n{long}"
+            ),
             405,
         ),
         (
-            "GET /metrics/../../etc/passwd HTTP/1.1\r\nHost: g\r\n\r\n".to_owned(),
+            "GET /metrics/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
             404,
         ),
         (
-            "DELETE /sessions HTTP/1.1\r\nHost: g\r\n\r\n".to_owned(),
+            "DELETE /sessions HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
             405,
         ),
         ("nonsense\r\n\r\n".to_owned(), 400),
@@ -236,4 +238,29 @@ fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
         assert_eq!(admin.get("/livez").0, 200);
     }
     drop(idle);
+}
+
+/// A site whose name is rebound to 127.0.0.1 has its visitor's browser ask here.
+#[test]
+fn on_a_loopback_address_nothing_is_told_to_who_asks_by_another_name() {
+    let (_world, admin) = self::world("[admin]\nsessions = true");
+    let ask =
+        |host: &str, path: &str| admin.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    for path in ["/livez", "/readyz", "/metrics", "/sessions"] {
+        for host in [
+            "evil.example",
+            "evil.example:9684",
+            "127.0.0.1.evil.example",
+            "192.0.2.1",
+        ] {
+            let (status, words) = ask(host, path);
+            assert_eq!(status, 403, "{host} {path}");
+            assert!(words.contains("loopback names alone"), "{words}");
+        }
+        for host in ["localhost", "127.0.0.1:9684", "[::1]:9684"] {
+            assert_eq!(ask(host, path).0, 200, "{host} {path}");
+        }
+        // No browser asks so.
+        assert_eq!(admin.ask(&format!("GET {path} HTTP/1.0\r\n\r\n")).0, 200);
+    }
 }

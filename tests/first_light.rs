@@ -14,8 +14,10 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use support::coap::{
-    BLOCK1, BLOCK2, CON, CONTENT_FORMAT, DELETE, MAX_AGE, Message, NON, POST, PUT, RST, SIZE1,
+    ACK, BLOCK1, BLOCK2, CON, CONTENT_FORMAT, DELETE, MAX_AGE, Message, NON, POST, PUT, RST, SIZE1,
     URI_HOST, URI_PORT, get, post,
 };
 use support::device::code;
@@ -441,4 +443,57 @@ async fn what_does_not_fit_one_message_goes_in_blocks() {
     assert_eq!(attributes.message.payload.len(), 1024);
     // Block 0 of 1,024 bytes, with more to come.
     assert_eq!(attributes.message.uint(BLOCK2), Some(0x0e));
+}
+
+/// Californium's and node-coap's defaults: a hundred requests at once, or as many as there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_posts_at_once_from_one_device_all_arrive_once() {
+    let world = World::start();
+    let device = world.meter().await;
+    let mut open: BTreeMap<Vec<u8>, Message> = (0..500u16)
+        .map(|number| {
+            let body = format!(r#"{{"n":{number}}}"#);
+            let token = number.to_be_bytes().to_vec();
+            let message = Message {
+                id: 20_000 + number,
+                token: token.clone(),
+                ..post(&["api", "v1", "telemetry"], &body)
+            };
+            (token, message)
+        })
+        .collect();
+    // What the sockets' buffers did not take is sent again.
+    for _ in 0..20 {
+        for message in open.values() {
+            device.send(&message.encode()).await;
+        }
+        let quiet = Duration::from_secs(2);
+        while !open.is_empty()
+            && let Ok(bytes) = tokio::time::timeout(quiet, device.receive()).await
+        {
+            let answer = Message::decode(&bytes);
+            if answer.code != 0 {
+                assert_eq!(answer.code(), "2.01");
+                open.remove(&answer.token);
+            }
+            if answer.kind == CON {
+                let acknowledgement = Message {
+                    kind: ACK,
+                    id: answer.id,
+                    ..Message::default()
+                };
+                device.send(&acknowledgement.encode()).await;
+            }
+        }
+        if open.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(open.len(), 0, "requests without a response");
+    let arrivals = world.simulator.arrivals();
+    let bodies: BTreeSet<&str> = arrivals
+        .iter()
+        .filter_map(|one| one["body"].as_str())
+        .collect();
+    assert_eq!((arrivals.len(), bodies.len()), (500, 500));
 }

@@ -23,6 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("shares", &[]),
     ("shown", &[]),
+    ("cross_site", &[]),
     // Rooms.
     ("coap", &["shares"]),
     ("dtls", &["timers", "shares", "shown"]),
@@ -37,10 +38,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     ("reload", &["config", "device", "dtls", "gateway"]),
-    ("admin", &["metrics"]),
+    ("admin", &["metrics", "cross_site"]),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
     ("authority", &["device", "dtls", "shown"]),
-    ("simulator", &[]),
+    ("simulator", &["cross_site"]),
     // The process.
     ("logging", &["config"]),
     ("demo", EVERYTHING),

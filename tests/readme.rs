@@ -50,7 +50,7 @@ fn keys() -> Vec<(String, String)> {
                 .unwrap();
             let default = match key {
                 // Given in the file because `certs` makes it, or as an example.
-                "trust_anchors" | "ca" | "admin" => "none".to_owned(),
+                "trust_anchors" | "ca" | "admin" | "command_answer" => "none".to_owned(),
                 _ => format!("`{}`", value.trim()),
             };
             keys.push((format!("`{section}.{key}`"), default));

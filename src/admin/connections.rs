@@ -8,7 +8,9 @@
 //! Only one that waits for its answer is never displaced.
 
 use super::Source;
-use super::pages::page;
+use super::pages::{page, rebound};
+use crate::cross_site;
+use hyper::header::HOST;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, body};
@@ -73,6 +75,15 @@ fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// What is answered, and to whom.
+#[derive(Clone, Copy)]
+struct Terms {
+    /// Whether `/sessions` is.
+    sessions: bool,
+    /// Bound to a loopback address: requests by another name come from a page whose name was rebound to it.
+    on_loopback: bool,
+}
+
 /// One that is open.
 struct Open {
     task: AbortHandle,
@@ -85,6 +96,9 @@ pub(super) async fn serve<S: Source>(
     source: Arc<S>,
     sessions: bool,
 ) -> Infallible {
+    let on_loopback = listener
+        .local_addr()
+        .is_ok_and(|address| address.ip().is_loopback());
     let counting = Arc::new(Counting::default());
     let mut tasks = JoinSet::new();
     let mut open: VecDeque<Open> = VecDeque::new();
@@ -102,7 +116,10 @@ pub(super) async fn serve<S: Source>(
         let attended = attend(
             stream,
             source.clone(),
-            sessions,
+            Terms {
+                sessions,
+                on_loopback,
+            },
             counting.clone(),
             awaits_answer.clone(),
         );
@@ -139,7 +156,7 @@ fn make_room(open: &mut VecDeque<Open>, counting: &Counting) -> bool {
 async fn attend<S: Source>(
     stream: TcpStream,
     source: Arc<S>,
-    sessions: bool,
+    terms: Terms,
     counting: Arc<Counting>,
     awaits_answer: Arc<AtomicBool>,
 ) {
@@ -149,8 +166,13 @@ async fn attend<S: Source>(
         count(&counting.requests);
         let (source, own) = (source.clone(), counting.now());
         Box::pin(async move {
+            let host = request.headers().get(HOST);
+            let host = host.map(|host| host.to_str().unwrap_or("?"));
+            if cross_site::judge(terms.on_loopback, host, None).is_err() {
+                return Ok(rebound());
+            }
             let (method, path) = (request.method(), request.uri().path());
-            Ok::<_, Infallible>(page(&source, sessions, own, method, path).await)
+            Ok::<_, Infallible>(page(&source, terms.sessions, own, method, path).await)
         })
     });
     let mut connection = http1::Builder::new()

@@ -17,7 +17,7 @@ const PATHS: &str = "\
 /// Pieces of a long answer that wait for a peer that reads slowly.
 const PIECES: usize = 2;
 
-/// What a request comes to. Its headers and its body say nothing here.
+/// What a request comes to. Of its headers only Host counts, before it comes here; its body says nothing.
 pub(super) async fn page<S: Source>(
     source: &Arc<S>,
     sessions: bool,
@@ -61,6 +61,14 @@ pub(super) async fn page<S: Source>(
              (COAPS_GATEWAY__ADMIN__SESSIONS=true): names and addresses of devices, for whoever reaches this address.\n",
         ),
     }
+}
+
+/// The answer to a request by a name that is not this machine's loopback.
+pub(super) fn rebound() -> Response<Content> {
+    text(
+        StatusCode::FORBIDDEN,
+        "On a loopback address this goes by loopback names alone: localhost, 127.0.0.1, [::1].\n",
+    )
 }
 
 fn unavailable(why: &str) -> Response<Content> {

@@ -72,7 +72,7 @@ async fn exchange(address: SocketAddr, request: &str) -> String {
 async fn get(address: SocketAddr, path: &str) -> String {
     exchange(
         address,
-        &format!("GET {path} HTTP/1.1\r\nHost: gateway\r\n\r\n"),
+        &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"),
     )
     .await
 }
@@ -111,7 +111,7 @@ async fn each_path_has_its_answer_and_the_connection_ends_with_it() {
     let elsewhere = get(address, "/").await;
     assert_eq!(status(&elsewhere), "404");
     assert!(elsewhere.contains("/readyz"), "{elsewhere}");
-    let head = exchange(address, "HEAD /livez HTTP/1.1\r\nHost: gateway\r\n\r\n").await;
+    let head = exchange(address, "HEAD /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert!(
         status(&head) == "200" && head.ends_with("\r\n\r\n"),
         "{head}"
@@ -131,17 +131,17 @@ async fn sessions_are_told_of_only_where_that_is_wanted_and_the_answer_says_how(
 #[tokio::test]
 async fn other_methods_are_refused_and_no_body_is_waited_for_or_costs_the_answer() {
     let address = start(Words::default(), true).await;
-    let promised = "POST /livez HTTP/1.1\r\nHost: g\r\nContent-Length: 1000000\r\n\r\n";
+    let promised = "POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
     let answer = exchange(address, promised).await;
     assert_eq!(status(&answer), "405");
     assert!(answer.contains("allow: GET, HEAD\r\n"), "{answer}");
     let body = "x".repeat(200_000);
     let sent = format!(
-        "PUT /metrics HTTP/1.1\r\nHost: g\r\nContent-Length: {}\r\n\r\n{body}",
+        "PUT /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
     assert_eq!(status(&exchange(address, &sent).await), "405");
-    let with_body = "GET /livez HTTP/1.1\r\nHost: g\r\nContent-Length: 5\r\n\r\nhello";
+    let with_body = "GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nhello";
     assert_eq!(status(&exchange(address, with_body).await), "200");
 }
 
@@ -152,7 +152,7 @@ async fn what_is_no_request_or_too_much_of_one_is_refused() {
     let many = "a: b\r\n".repeat(100);
     for (request, expected) in [
         (
-            format!("GET /livez HTTP/1.1\r\nHost: g\r\nx: {long}\r\n\r\n"),
+            format!("GET /livez HTTP/1.1\r\nHost: localhost\r\nx: {long}\r\n\r\n"),
             "431",
         ),
         (format!("GET /livez HTTP/1.1\r\n{many}\r\n"), "431"),
@@ -161,7 +161,7 @@ async fn what_is_no_request_or_too_much_of_one_is_refused() {
         let answer = exchange(address, &request).await;
         assert_eq!(status(&answer), expected, "{answer}");
     }
-    let path = format!("GET /{long} HTTP/1.1\r\nHost: g\r\n\r\n");
+    let path = format!("GET /{long} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let answer = exchange(address, &path).await;
     assert!(["414", "431"].contains(&status(&answer)), "{answer}");
 }
@@ -206,7 +206,7 @@ async fn who_has_an_answer_and_keeps_the_connection_open_does_not_keep_others_ou
     let mut answered = Vec::new();
     for _ in 0..2 * MOST {
         let mut stream = connect(address).await;
-        let request = b"GET /livez HTTP/1.1\r\nHost: g\r\n\r\n";
+        let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
         stream.write_all(request).await.unwrap();
         let mut begin = [0; 12];
         stream.read_exact(&mut begin).await.unwrap();
@@ -223,7 +223,7 @@ async fn where_all_connections_wait_for_answers_a_newcomer_is_closed_at_once() {
     let mut asking = Vec::new();
     for _ in 0..MOST {
         let mut stream = connect(address).await;
-        let request = b"GET /metrics HTTP/1.1\r\nHost: g\r\n\r\n";
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
         stream.write_all(request).await.unwrap();
         asking.push(stream);
     }

@@ -56,7 +56,7 @@ impl<'f> Open<'f> {
     /// Locks and reads it. A registry with mistakes is not edited.
     fn new(file: &'f RegistryFile) -> Result<Self, Failed> {
         let waiting = || say("warning", "waiting for another `device` command to end");
-        let held = Held::new(file.path(), waiting)?;
+        let held = Held::new(file.path(), replace::PATIENCE, waiting)?;
         let bytes = file.read()?;
         let (devices, _) = match &bytes {
             Some(bytes) => file.devices(bytes).map_err(told)?,

@@ -7,7 +7,7 @@
 //!                                    └─┼─────────────────┘
 //!     ▲   the last block: the request  │
 //!     ├────────────────────────────────┤
-//!     │   too large (4.13), no room (5.03), untouched for LIFETIME
+//!     │   too large (4.13), no room (5.03), untouched for LIFETIME, given up for others
 //!     └────────────────────────────────┘
 //! ```
 //!
@@ -16,6 +16,7 @@
 
 use super::block::Block;
 use super::body::{Account, Charge, Key, LIFETIME};
+use super::kept::{Kept, Kind};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
@@ -64,10 +65,16 @@ pub enum Refusal {
 #[derive(Debug)]
 struct Upload {
     key: Key,
+    partial: Kept<Partial>,
+    touched: Instant,
+}
+
+/// What has come of a body.
+#[derive(Debug)]
+struct Partial {
     body: Vec<u8>,
     /// For the capacity of `body`.
     charge: Charge,
-    touched: Instant,
 }
 
 /// The bodies one endpoint is sending.
@@ -77,15 +84,15 @@ pub struct Uploads {
 }
 
 impl Uploads {
-    /// Takes a part of a body of `largest` bytes at most. `make_room` gives up something else that
-    /// the endpoint holds, and returns whether there was anything.
+    /// Takes a part of a body of `largest` bytes at most. `make_room` gives up something else, so that the
+    /// charge may become so many bytes, and returns whether there was anything.
     pub(super) fn receive(
         &mut self,
         now: Instant,
         part: Part,
         largest: usize,
         account: &Arc<Account>,
-        make_room: impl FnMut() -> bool,
+        make_room: impl FnMut(&Charge, usize) -> bool,
     ) -> Result<Progress, Refusal> {
         let (block, length) = (part.block, part.payload.len());
         // Only the last block may be short.
@@ -110,7 +117,10 @@ impl Uploads {
         match upload.receive(now, &part, largest, make_room) {
             Ok(()) if block.more() => Ok(Progress::Continue),
             Ok(()) => {
-                let whole = self.remove(part.key).ok_or(Refusal::Incomplete)?;
+                let whole = self
+                    .remove(part.key)
+                    .and_then(|upload| upload.partial.take());
+                let whole = whole.ok_or(Refusal::Incomplete)?;
                 Ok(Progress::Complete(whole.into_bytes()))
             }
             Err(refusal) => {
@@ -129,10 +139,13 @@ impl Uploads {
                 self.remove(key);
             }
         }
-        self.uploads.push(Upload {
-            key,
+        let partial = Partial {
             body: Vec::new(),
             charge: account.open(),
+        };
+        self.uploads.push(Upload {
+            key,
+            partial: account.keep(Kind::Upload, 0, partial),
             touched: now,
         });
     }
@@ -169,7 +182,26 @@ impl Upload {
         now: Instant,
         part: &Part,
         largest: usize,
-        make_room: impl FnMut() -> bool,
+        make_room: impl FnMut(&Charge, usize) -> bool,
+    ) -> Result<(), Refusal> {
+        let taken = self.partial.with(|partial| {
+            partial.receive(part, largest, make_room)?;
+            Ok(partial.body.capacity())
+        });
+        // It may have been given up for others since the last part came.
+        let bytes = taken.ok_or(Refusal::Incomplete)??;
+        self.partial.weigh(bytes);
+        self.touched = now;
+        Ok(())
+    }
+}
+
+impl Partial {
+    fn receive(
+        &mut self,
+        part: &Part,
+        largest: usize,
+        make_room: impl FnMut(&Charge, usize) -> bool,
     ) -> Result<(), Refusal> {
         // In bytes: the size of blocks may shrink on the way (§2.5), and NUM grows with it.
         let begin = part.block.offset();
@@ -189,7 +221,6 @@ impl Upload {
                 return Err(Refusal::Incomplete);
             }
         }
-        self.touched = now;
         Ok(())
     }
 
@@ -198,7 +229,7 @@ impl Upload {
         &mut self,
         length: usize,
         largest: usize,
-        mut make_room: impl FnMut() -> bool,
+        mut make_room: impl FnMut(&Charge, usize) -> bool,
     ) -> bool {
         let capacity = self.body.capacity();
         if length <= capacity {
@@ -214,7 +245,7 @@ impl Upload {
             {
                 break granted;
             }
-            if !make_room() {
+            if !make_room(&self.charge, length) {
                 return false;
             }
         };

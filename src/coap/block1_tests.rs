@@ -1,5 +1,5 @@
 use super::*;
-use crate::coap::{Bodies, Parameters};
+use crate::coap::{Bodies, Holder, Parameters};
 
 /// Uploads of one endpoint, and what it may hold.
 struct Bench {
@@ -23,7 +23,7 @@ impl Bench {
         let bodies = Bodies::new(SHARE, 1);
         Bench {
             uploads: Uploads::default(),
-            account: bodies.account(&parameters),
+            account: bodies.account(&parameters, Holder::Device("a")),
             bodies,
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
@@ -33,7 +33,7 @@ impl Bench {
     /// Blocks of 16 bytes, of which the body says its own number.
     fn receive(&mut self, body: u8, num: u32, more: bool) -> Result<Progress, Refusal> {
         let payload = vec![u8::try_from(num).unwrap(); 16];
-        self.receive_part(body, num, more, payload, || false)
+        self.receive_part(body, num, more, payload, |_, _| false)
     }
 
     fn receive_part(
@@ -42,7 +42,7 @@ impl Bench {
         num: u32,
         more: bool,
         payload: Vec<u8>,
-        make_room: impl FnMut() -> bool,
+        make_room: impl FnMut(&Charge, usize) -> bool,
     ) -> Result<Progress, Refusal> {
         let part = Part {
             key: self.bodies.key(&body),
@@ -82,7 +82,7 @@ fn what_does_not_follow_is_incomplete_and_changes_nothing() {
     }
     assert_eq!(bench.receive(1, 4, true), Err(Refusal::Incomplete), "a gap");
     assert_eq!(bench.receive(1, 9, false), Err(Refusal::Incomplete));
-    let other = bench.receive_part(1, 2, true, vec![7; 16], || false);
+    let other = bench.receive_part(1, 2, true, vec![7; 16], |_, _| false);
     assert_eq!(other, Err(Refusal::Incomplete), "other bytes");
     assert_eq!(bench.receive(1, 1, false), Err(Refusal::Incomplete));
     for repeated in [1, 2] {
@@ -96,7 +96,7 @@ fn what_does_not_follow_is_incomplete_and_changes_nothing() {
 fn only_the_last_block_may_be_short_and_none_too_long() {
     let mut bench = Bench::new();
     let mut malformed = |num, more, length| {
-        bench.receive_part(1, num, more, vec![0; length], || false) == Err(Refusal::Malformed)
+        bench.receive_part(1, num, more, vec![0; length], |_, _| false) == Err(Refusal::Malformed)
     };
     assert!(malformed(0, true, 15) && malformed(0, true, 17) && malformed(0, false, 17));
     assert!(!malformed(0, true, 16));
@@ -156,7 +156,7 @@ fn a_body_that_finds_no_room_is_given_up() {
     // Something else can go.
     bench.receive(1, 0, true).unwrap();
     let mut rooms = vec![taken];
-    let make_room = || rooms.pop().is_some();
+    let make_room = |_: &Charge, _| rooms.pop().is_some();
     let goes_on = bench.receive_part(1, 1, true, vec![1; 16], make_room);
     assert_eq!(goes_on, Ok(Progress::Continue));
     assert!(bench.account.held() >= 32);

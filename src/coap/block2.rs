@@ -5,8 +5,9 @@
 //! client puts together are of one body. Their ETag says so.
 
 use super::block::Block;
-use super::body::{ETag, Key, LIFETIME};
+use super::body::{Account, ETag, Key, LIFETIME};
 use super::code::Code;
+use super::kept::{Kept, Kind};
 use super::request::Response;
 use bytes::Bytes;
 use std::cmp::Reverse;
@@ -69,10 +70,37 @@ pub fn past_the_end() -> Response {
 struct Snapshot {
     key: Key,
     etag: ETag,
-    whole: Response,
+    /// Without its payload.
+    response: Response,
+    payload: Payload,
     /// What was served last, as offsets into the body.
     served: Range<usize>,
     touched: Instant,
+}
+
+#[derive(Debug)]
+enum Payload {
+    /// What a request has brought about: it can't be read again.
+    Held(Bytes),
+    /// What a resource has.
+    Kept(Kept<Bytes>),
+}
+
+impl Payload {
+    /// The payload, unless it was given up.
+    fn get(&self) -> Option<Bytes> {
+        match self {
+            Payload::Held(payload) => Some(payload.clone()),
+            Payload::Kept(kept) => kept.with(|payload| payload.clone()),
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        match self {
+            Payload::Held(_) => false,
+            Payload::Kept(kept) => kept.is_gone(),
+        }
+    }
 }
 
 /// The responses one endpoint may ask for further blocks of.
@@ -85,8 +113,9 @@ pub struct Snapshots {
 impl Snapshots {
     /// Keeps a response of which `block` is sent now. The bytes of its payload are charged already.
     /// `content`: it is what a resource had at a time. Of what requests have brought about, a client
-    /// can only mean the last (§2.5).
-    pub fn keep(
+    /// can only mean the last (§2.5), and it is not given up for others.
+    #[expect(clippy::too_many_arguments, reason = "all that a snapshot is")]
+    pub(super) fn keep(
         &mut self,
         now: Instant,
         key: Key,
@@ -94,9 +123,11 @@ impl Snapshots {
         content: bool,
         whole: Response,
         block: &Response,
+        account: &Account,
     ) {
         self.snapshots
             .retain(|one| one.key != key || (content && one.etag != etag));
+        self.forget_given_up();
         let of_this_key = |one: &Snapshot| one.key == key;
         while self.snapshots.iter().filter(|one| of_this_key(one)).count() >= MAX_OF_A_KEY {
             self.remove_longest_untouched(of_this_key);
@@ -104,10 +135,19 @@ impl Snapshots {
         if self.snapshots.len() >= MAX_SNAPSHOTS {
             self.give_up_one();
         }
+        let (bytes, payload) = (whole.payload.len(), whole.payload.clone());
         self.snapshots.push(Snapshot {
             key,
             etag,
-            whole,
+            response: Response {
+                payload: Bytes::new(),
+                ..whole
+            },
+            payload: if content {
+                Payload::Kept(account.keep(Kind::Snapshot, bytes, payload))
+            } else {
+                Payload::Held(payload)
+            },
             served: range(block),
             touched: now,
         });
@@ -117,7 +157,7 @@ impl Snapshots {
     pub fn payload(&self, key: Key, etag: ETag, payload: &Bytes) -> Option<Bytes> {
         let mut snapshots = self.snapshots.iter();
         let same = snapshots.find(|one| (one.key, one.etag) == (key, etag))?;
-        (same.whole.payload == payload).then(|| same.whole.payload.clone())
+        same.payload.get().filter(|held| held == payload)
     }
 
     /// Serves a block of a snapshot, or says that its body ends before it. Nothing if there is no
@@ -130,9 +170,14 @@ impl Snapshots {
         wish: Wish,
         largest_szx: u8,
     ) -> Option<Response> {
+        self.forget_given_up();
         let snapshot = self.choose(key, etags, wish.offset())?;
         snapshot.touched = now;
-        let block = wish.cut(&snapshot.whole, snapshot.etag, largest_szx);
+        let whole = Response {
+            payload: snapshot.payload.get()?,
+            ..snapshot.response.clone()
+        };
+        let block = wish.cut(&whole, snapshot.etag, largest_szx);
         if let Some(block) = &block {
             snapshot.served = range(block);
         }
@@ -162,7 +207,13 @@ impl Snapshots {
 
     /// Gives up the snapshot untouched for longest. Returns whether there was one.
     pub fn give_up_one(&mut self) -> bool {
+        self.forget_given_up();
         self.remove_longest_untouched(|_| true)
+    }
+
+    /// Lets go of what was given up for others.
+    fn forget_given_up(&mut self) {
+        self.snapshots.retain(|one| !one.payload.is_gone());
     }
 
     fn remove_longest_untouched(&mut self, of: impl Fn(&Snapshot) -> bool) -> bool {

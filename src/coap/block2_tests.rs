@@ -1,5 +1,5 @@
 use super::*;
-use crate::coap::Bodies;
+use crate::coap::{Bodies, Holder, Parameters};
 
 fn start() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
@@ -8,6 +8,10 @@ fn start() -> Instant {
 
 fn tag(byte: u8) -> ETag {
     ETag::new(&[byte]).unwrap()
+}
+
+fn account() -> std::sync::Arc<Account> {
+    Bodies::new(1 << 20, 0).account(&Parameters::default(), Holder::Device("a"))
 }
 
 fn key(number: u8) -> Key {
@@ -118,7 +122,7 @@ impl Bench {
         let whole = response(100);
         let block = wish(0, 0).cut(&whole, tag(etag), 6).unwrap();
         self.snapshots
-            .keep(now, key(of), tag(etag), true, whole, &block);
+            .keep(now, key(of), tag(etag), true, whole, &block, &account());
     }
 
     fn serve(&mut self, start: Instant, of: u8, num: u32, etags: &[ETag]) -> Option<ETag> {
@@ -189,7 +193,7 @@ fn what_a_request_brought_about_takes_the_place_of_what_one_before_did() {
     let block = wish(0, 0).cut(&whole, tag(0xb), 6).unwrap();
     bench
         .snapshots
-        .keep(start, key(1), tag(0xb), false, whole, &block);
+        .keep(start, key(1), tag(0xb), false, whole, &block, &account());
     assert_eq!(bench.serve(start, 1, 1, &[tag(0xa)]), Some(tag(0xb)));
     assert_eq!(bench.serve(start, 2, 1, &[]), Some(tag(0xa)));
 }

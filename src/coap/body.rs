@@ -5,6 +5,7 @@
 //! that is: no endpoint that is dropped, and no request that is forgotten, can keep any.
 
 use super::Parameters;
+use super::kept::{Holder, Keeping, Kept, Kind};
 use bytes::Bytes;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -59,18 +60,26 @@ impl fmt::Debug for ETag {
 #[derive(Debug, Clone)]
 pub struct Bodies {
     held: Arc<Account>,
+    keeping: Keeping,
     seed: u64,
 }
 
 impl Bodies {
     /// Bodies of `limit` bytes at most. `seed` should be random.
     pub fn new(limit: usize, seed: u64) -> Bodies {
+        let keeping = Keeping::default();
         let held = Arc::new(Account {
             bytes: AtomicUsize::new(0),
             limit,
             within: None,
+            holder: 0,
+            keeping: keeping.clone(),
         });
-        Bodies { held, seed }
+        Bodies {
+            held,
+            keeping,
+            seed,
+        }
     }
 
     /// Bytes held now.
@@ -79,12 +88,14 @@ impl Bodies {
     }
 
     /// The share of one endpoint: twice the largest body, so that it can take one and give one.
-    pub(super) fn account(&self, parameters: &Parameters) -> Arc<Account> {
+    pub(super) fn account(&self, parameters: &Parameters, holder: Holder<'_>) -> Arc<Account> {
         let largest = parameters.max_body.max(parameters.max_response_body);
         Arc::new(Account {
             bytes: AtomicUsize::new(0),
             limit: largest.saturating_mul(2),
             within: Some(self.held.clone()),
+            holder: self.digest(&holder),
+            keeping: self.keeping.clone(),
         })
     }
 
@@ -124,6 +135,9 @@ pub(super) struct Account {
     limit: usize,
     /// What the same bytes count towards, too.
     within: Option<Arc<Account>>,
+    /// Whose it is, among other accounts.
+    holder: u64,
+    keeping: Keeping,
 }
 
 impl Account {
@@ -138,6 +152,11 @@ impl Account {
             account: self.clone(),
             bytes: 0,
         }
+    }
+
+    /// Keeps something of so many bytes until it is dropped, or given up for others.
+    pub(super) fn keep<T: Send + 'static>(&self, kind: Kind, bytes: usize, what: T) -> Kept<T> {
+        self.keeping.keep(self.holder, kind, bytes, what)
     }
 
     fn add(&self, more: usize) -> bool {
@@ -182,6 +201,15 @@ impl Charge {
         true
     }
 
+    /// Gives up something of whoever keeps most, if it is the bytes of all that don't allow so many here. Returns whether
+    /// there was anything.
+    pub(super) fn make_room_for(&self, bytes: usize) -> bool {
+        let account = &*self.account;
+        let more = bytes.saturating_sub(self.bytes);
+        account.held().saturating_add(more) <= account.limit
+            && account.keeping.give_up_one(account.holder, more)
+    }
+
     /// The bytes charged, from now on with their charge: it goes when the last clone or slice does.
     pub(super) fn onto<T: AsRef<[u8]> + Send + 'static>(self, body: T) -> Bytes {
         Bytes::from_owner(Held {
@@ -224,7 +252,7 @@ mod tests {
     #[test]
     fn bytes_count_until_the_last_slice_of_them_is_gone() {
         let (bodies, parameters) = bodies(1000);
-        let account = bodies.account(&parameters);
+        let account = bodies.account(&parameters, Holder::Device("a"));
         let mut charge = account.open();
         assert!(charge.resize(6));
         let body = charge.onto(Bytes::from_static(b"abcdef"));
@@ -239,7 +267,7 @@ mod tests {
     #[test]
     fn an_endpoint_holds_twice_the_largest_body_at_most() {
         let (bodies, parameters) = bodies(1000);
-        let account = bodies.account(&parameters);
+        let account = bodies.account(&parameters, Holder::Device("a"));
         let (mut one, mut another) = (account.open(), account.open());
         assert!(one.resize(60));
         assert!(!another.resize(41));
@@ -254,7 +282,10 @@ mod tests {
     #[test]
     fn all_endpoints_together_hold_no_more_than_their_bound() {
         let (bodies, parameters) = bodies(150);
-        let accounts = [bodies.account(&parameters), bodies.account(&parameters)];
+        let accounts = [
+            bodies.account(&parameters, Holder::Device("a")),
+            bodies.account(&parameters, Holder::Device("a")),
+        ];
         let [mut one, mut another] = [accounts[0].open(), accounts[1].open()];
         assert!(one.resize(100));
         assert!(!another.resize(51));

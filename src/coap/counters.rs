@@ -31,7 +31,9 @@ pub struct Counters {
     pub queue_full: u64,
     /// Responses dropped because no Message ID was free.
     pub out_of_message_ids: u64,
-    /// Requests refused because the endpoint had too many open exchanges.
+    /// Requests that had to wait for others of their session to end.
+    pub requests_waited: u64,
+    /// Requests refused because the endpoint had too many open exchanges, and too many that wait.
     pub too_many_exchanges: u64,
     /// Responses that were too large for any transfer and became 5.00.
     pub response_too_large: u64,
@@ -69,6 +71,8 @@ pub struct Counters {
     /// Requests for a later block of a response that was not held: 4.08 to POST. A GET is read anew, and of a
     /// package every later block is: that is how packages are served.
     pub blocks_not_held: u64,
+    /// Snapshots and unfinished uploads given up so that another body could be held.
+    pub bodies_given_up: u64,
     /// Bodies refused because so many bytes could not be held.
     pub bodies_over_budget: u64,
     /// Pings of ours sent.

@@ -11,6 +11,7 @@
 //! | [`request`] | requests and responses as the gateway handles them |
 //! | [`block`] | the Block options (RFC 7959 §2.2) |
 //! | [`body`] | how many bytes of bodies may be held, and their tags |
+//! | [`kept`] | what of them gives way when others need the room |
 //! | [`block1`] | bodies that come in blocks, put together (RFC 7959 §2.5, RFC 9175 §3) |
 //! | [`block2`] | responses that go out in blocks (RFC 7959 §2.4, §2.6) |
 //! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
@@ -43,7 +44,9 @@
 //!         ├─ a later block of a response that is held ──▶ that block
 //!         ├─ a block of a body, and more are to come ──▶ 2.31
 //!         ▼
-//!      an exchange opens; the request goes to the gateway
+//!      an exchange opens
+//!         ├─ max_exchanges are open ──▶ it waits for one to end, or 5.03 with Max-Age
+//!      the request goes to the gateway
 //!         ├─ answered within piggyback_timeout ──▶ on the ACK                (§5.2.1)
 //!         ├─ piggyback_timeout ──▶ empty ACK, then, once answered,
 //!         │                        a Confirmable message of our own          (§5.2.2)
@@ -77,7 +80,7 @@
 //!
 //!  a response larger than a block, or to a request with Block2
 //!     ├─ larger than max_response_body ──▶ 5.00
-//!     ├─ no room, though older snapshots have gone ──▶ 5.03 with Max-Age; 5.00 to POST
+//!     ├─ no room, though whoever keeps most has given up its oldest ──▶ 5.03 with Max-Age; 5.00 to POST
 //!     └─ a snapshot ──▶ one block of it, with ETag                          (§2.4)
 //!          a request with NUM > 0
 //!             ├─ there is a snapshot ──▶ its block, whatever has changed since
@@ -87,7 +90,8 @@
 //! ```
 //!
 //! Both ways: what is untouched for ten minutes is forgotten; bytes held count towards their endpoint
-//! and towards all, until the last reference to them goes.
+//! and towards all, until the last reference to them goes. When all may hold no more, the device that keeps most gives up
+//! its oldest snapshot or unfinished upload: one can be read anew, the other begun again (4.08).
 //!
 //! # The life of a notification
 //!
@@ -130,6 +134,7 @@ pub mod code;
 pub mod counters;
 pub mod deduplication;
 pub mod exchange;
+pub mod kept;
 pub mod message;
 pub mod message_id;
 pub mod observe;
@@ -143,6 +148,7 @@ pub use body::{Bodies, ETag};
 pub use code::{Class, Code};
 pub use counters::Counters;
 pub use exchange::ExchangeId;
+pub use kept::Holder;
 pub use message::{Message, Token, Type, Undecodable};
 pub use observe::{Notification, ObservationId, Observe};
 pub use remote_endpoint::{Context, Output, RemoteEndpoint};
@@ -163,12 +169,16 @@ pub struct Parameters {
     pub max_retransmit: u8,
     /// NSTART: how many Confirmable messages of one observation may be outstanding, 1 or more.
     pub nstart: usize,
+    /// Requests of one endpoint that are worked on at once, 1 or more.
+    pub max_exchanges: usize,
+    /// Requests of one endpoint that may wait until they are.
+    pub queue: usize,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// The largest body of a response or notification, in bytes.
     pub max_response_body: usize,
     /// Bytes of bodies that may be held at once for all endpoints together: those that come in
-    /// blocks, and those that go.
+    /// blocks, and those that go; requests that wait, too.
     pub body_bytes: usize,
 }
 
@@ -180,6 +190,8 @@ impl Default for Parameters {
             ack_random_factor: 1.5,
             max_retransmit: 4,
             nstart: 1,
+            max_exchanges: 16,
+            queue: 1024,
             max_body: 64 * 1024,
             max_response_body: 256 * 1024,
             body_bytes: 64 * 1024 * 1024,

@@ -86,6 +86,8 @@ struct Progress {
     retransmit_at: Instant,
     /// How many requests had come when it was sent last.
     requests: u32,
+    /// Whether it is to be sent once more than MAX_RETRANSMIT allows: the peer was awake right after it was sent last.
+    once_more: bool,
     /// Whether it was sent once more than MAX_RETRANSMIT allows, to a peer just awake.
     hastened: bool,
 }
@@ -98,6 +100,11 @@ impl Progress {
         self.timeout = self.timeout.saturating_mul(2).min(LONGEST_WAIT);
         self.sent_at = now;
         self.retransmit_at = now + self.timeout;
+    }
+
+    fn send_once_more(&mut self, now: Instant) {
+        self.sent_at = now;
+        self.hastened = true;
     }
 }
 
@@ -196,11 +203,6 @@ impl Outgoing {
         self.retain(|one| one.purpose != Purpose::Notification(observation));
     }
 
-    /// Takes back the ping. Returns whether there was one.
-    pub fn withdraw_ping(&mut self) -> bool {
-        self.remove(|one| one.purpose == Purpose::Ping).is_some()
-    }
-
     /// Takes back the response to a relation's registration, as the client has registered again since: its Message ID.
     pub fn withdraw_registration(&mut self, observation: ObservationId) -> Option<u16> {
         let registration = Purpose::Registration(observation);
@@ -211,6 +213,11 @@ impl Outgoing {
             .message_id;
         self.retain(|one| one.purpose != registration);
         Some(message_id)
+    }
+
+    /// Takes back the ping. Returns whether there was one.
+    pub fn withdraw_ping(&mut self) -> bool {
+        self.remove(|one| one.purpose == Purpose::Ping).is_some()
     }
 
     fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {
@@ -318,6 +325,7 @@ impl Outgoing {
                 sent_at: now,
                 retransmit_at: now + timeout,
                 requests: self.requests,
+                once_more: false,
                 hastened: false,
             });
             return Some(Due::Send(next.bytes.clone()));
@@ -333,6 +341,11 @@ impl Outgoing {
             progress.retransmit(now, self.requests);
             return Some(Due::Resend(transmission.message_id, transmission.purpose));
         }
+        if !gone_past && std::mem::take(&mut progress.once_more) {
+            progress.send_once_more(now);
+            progress.retransmit_at = now + progress.timeout;
+            return Some(Due::Resend(transmission.message_id, transmission.purpose));
+        }
         let message_id = transmission.message_id;
         self.remove(|one| one.message_id == message_id && one.progress.is_some())
             .map(Due::GaveUp)
@@ -340,14 +353,28 @@ impl Outgoing {
 
     /// The peer is awake now. What was last sent ACK_TIMEOUT ago or earlier is sent again, which
     /// counts as its next retransmission; when none is left it is sent once more, and given up when
-    /// it would have been. Call until it returns nothing.
+    /// it would have been. What was sent for the last time a moment ago, and may have been lost before the peer woke, is
+    /// sent once more ACK_TIMEOUT after that. Call until it returns nothing.
     pub fn hasten(&mut self, now: Instant, parameters: &Parameters) -> Option<Due> {
+        // A client that goes on without acknowledging responses does so by habit.
+        let no_response = |one: &&mut Transmission| one.purpose != Purpose::Response;
+        for one in self.queue.iter_mut().filter(no_response) {
+            let Some(progress) = &mut one.progress else {
+                continue;
+            };
+            let again_at = progress.sent_at + parameters.ack_timeout;
+            let none_left = progress.retransmissions >= parameters.max_retransmit;
+            if none_left && !progress.hastened && !progress.once_more && again_at > now {
+                progress.once_more = true;
+                progress.retransmit_at = progress.retransmit_at.min(again_at);
+            }
+        }
         let at = self.queue.iter().position(|transmission| {
             !self.is_gone_past(transmission)
                 && transmission.progress.as_ref().is_some_and(|progress| {
                     let left = progress.retransmissions < parameters.max_retransmit;
                     now.saturating_duration_since(progress.sent_at) >= parameters.ack_timeout
-                        && (left || !progress.hastened)
+                        && (left || !(progress.hastened || progress.once_more))
                 })
         })?;
         let transmission = self.queue.get_mut(at)?;
@@ -355,8 +382,7 @@ impl Outgoing {
         if progress.retransmissions < parameters.max_retransmit {
             progress.retransmit(now, self.requests);
         } else {
-            progress.sent_at = now;
-            progress.hastened = true;
+            progress.send_once_more(now);
         }
         Some(Due::Resend(transmission.message_id, transmission.purpose))
     }

@@ -210,3 +210,27 @@ fn parameters_beyond_reason_do_not_panic() {
     };
     assert_eq!(max_transmit_wait(&parameters), LONGEST_WAIT);
 }
+
+#[test]
+fn what_was_sent_for_the_last_time_a_moment_before_the_peer_woke_is_sent_once_more() {
+    let (parameters, now) = (Parameters::default(), start());
+    let mut outgoing = Outgoing::default();
+    let purpose = Purpose::Notification(ObservationId(1));
+    let pushed = outgoing.push(now, 1, purpose, vec![1], &parameters);
+    assert_eq!(pushed, Some(0));
+    let second = |seconds| now + Duration::from_secs(seconds);
+    for seconds in [0, 2, 6, 14, 30] {
+        assert!(outgoing.due(second(seconds), &parameters, 0).is_some());
+    }
+    // MAX_RETRANSMIT is reached, and ACK_TIMEOUT is not over.
+    assert_eq!(outgoing.hasten(second(31), &parameters), None);
+    assert_eq!(outgoing.hasten(second(31), &parameters), None);
+    assert_eq!(outgoing.next_timeout(), Some(second(32)));
+    let again = outgoing.due(second(32), &parameters, 0);
+    assert_eq!(again, Some(Due::Resend(1, purpose)));
+    assert_eq!(outgoing.due(second(32), &parameters, 0), None);
+    assert_eq!(outgoing.hasten(second(40), &parameters), None, "only once");
+    assert_eq!(outgoing.next_timeout(), Some(second(64)));
+    let end = outgoing.due(second(64), &parameters, 0);
+    assert_eq!(end, Some(Due::GaveUp(purpose)));
+}

@@ -4,7 +4,7 @@
 //! options → an [`Exchange`] opens and [`Output::Request`] leaves. The way back: [`respond`] picks
 //! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
 //!
-//! [`responding`] is that way back. [`transmitting`] sends what is Confirmable and hears what became
+//! What is too much at once stays in [`waiting`]. [`responding`] is that way back. [`transmitting`] sends what is Confirmable and hears what became
 //! of it. [`observing`] is the clients that observe. What does not fit one message is put together in
 //! [`gathering`], cut in [`cutting`], and held in [`blockwise`].
 //!
@@ -16,6 +16,7 @@ mod gathering;
 mod observing;
 mod responding;
 mod transmitting;
+mod waiting;
 
 use super::Parameters;
 use super::body::Bodies;
@@ -23,6 +24,7 @@ use super::code::{Class, Code};
 use super::counters::Counters;
 use super::deduplication::{Arrival, Deduplication, MessageKey};
 use super::exchange::{Asked, Exchange, ExchangeId};
+use super::kept::Holder;
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{ObservationId, Observations};
@@ -31,11 +33,7 @@ use super::reliability::Outgoing;
 use super::request::{Request, Response};
 use blockwise::Blockwise;
 use std::time::Instant;
-
-/// Exchanges one endpoint may have open. A device has one or two; what comes beyond is told to wait.
-const MAX_EXCHANGES: usize = 16;
-/// Seconds after which an endpoint with too many open exchanges may try again.
-const BUSY_MAX_AGE: u32 = 5;
+use waiting::Waiting;
 
 /// What came of a message or a timer.
 #[derive(Debug, PartialEq, Eq)]
@@ -72,6 +70,8 @@ pub struct Context<'a> {
     pub max_message: usize,
     /// How many bytes of bodies are held.
     pub bodies: &'a Bodies,
+    /// Whose endpoint it is, as far as such bytes go.
+    pub holder: Holder<'a>,
     /// Uniform random numbers.
     pub random: &'a mut dyn FnMut() -> u32,
     /// What happened.
@@ -86,6 +86,8 @@ pub struct RemoteEndpoint {
     next_exchange: u32,
     deduplication: Deduplication,
     exchanges: Vec<Exchange>,
+    /// Boxed, because most endpoints never have one.
+    waiting: Option<Box<Waiting>>,
     outgoing: Outgoing,
     observations: Observations,
     /// Boxed, because most endpoints never have one.
@@ -103,6 +105,7 @@ impl RemoteEndpoint {
             next_exchange: 0,
             deduplication: Deduplication::default(),
             exchanges: Vec::new(),
+            waiting: None,
             outgoing: Outgoing::default(),
             observations: Observations::default(),
             blockwise: None,
@@ -223,20 +226,13 @@ impl RemoteEndpoint {
         let request = received
             .map_err(refusal)
             .and_then(|received| self.gather(now, received, &asked, repeated, context));
-        match request {
-            Ok(request) => {
-                context.counters.requests += 1;
-                self.exchanges.push(exchange);
-                out.push(Output::Request(id, request));
-            }
-            Err(response) => {
-                self.answer(now, &exchange, response, None, context, out);
-            }
+        let refused = match request {
+            Ok(request) => self.begin_or_wait(exchange, request, context, out).err(),
+            Err(response) => Some((exchange, response)),
+        };
+        if let Some((exchange, response)) = refused {
+            self.answer(now, &exchange, response, None, context, out);
         }
-    }
-
-    fn is_full(&self) -> bool {
-        self.exchanges.len() >= MAX_EXCHANGES
     }
 
     /// Does what time demands: empty acknowledgements, retransmissions, forgetting.
@@ -254,6 +250,7 @@ impl RemoteEndpoint {
                 send_empty(Type::Acknowledgement, exchange.message.message_id, out);
             }
         }
+        self.acknowledge_waiting(now, context, out);
         self.transmit(now, context, out);
         self.deduplication.expire(now);
         self.expire_bodies(now, context);
@@ -269,10 +266,18 @@ impl RemoteEndpoint {
         let retransmit = self.outgoing.next_timeout();
         let forget = self.deduplication.empty_at();
         let expire = self.bodies_expire_at();
-        [acknowledge, retransmit, self.retry_at, forget, expire]
-            .into_iter()
-            .flatten()
-            .min()
+        let waiting = self.acknowledge_waiting_at();
+        [
+            acknowledge,
+            waiting,
+            retransmit,
+            self.retry_at,
+            forget,
+            expire,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The name of the next exchange.
@@ -280,9 +285,9 @@ impl RemoteEndpoint {
         ExchangeId(self.next_exchange)
     }
 
-    /// Exchanges without a response.
+    /// Exchanges without a response, those that wait included.
     pub fn open_exchanges(&self) -> usize {
-        self.exchanges.len()
+        self.exchanges.len() + self.waiting()
     }
 
     /// Messages remembered for the sake of their duplicates.

@@ -18,6 +18,9 @@ mod transmitting;
 #[path = "remote_endpoint/blockwise_tests.rs"]
 mod blockwise;
 
+#[path = "remote_endpoint/waiting_tests.rs"]
+mod waiting;
+
 #[path = "remote_endpoint/copies_tests.rs"]
 mod copies;
 
@@ -30,6 +33,8 @@ struct Bench {
     parameters: Parameters,
     counters: Counters,
     bodies: Bodies,
+    /// Whose endpoint it is.
+    device: &'static str,
     max_message: usize,
     now: Instant,
     out: Vec<Output>,
@@ -44,6 +49,7 @@ impl Bench {
             parameters: Parameters::default(),
             counters: Counters::default(),
             bodies: Bodies::new(Parameters::default().body_bytes, 7),
+            device: "a",
             max_message: 1152,
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
@@ -59,6 +65,7 @@ impl Bench {
             parameters: &self.parameters,
             max_message: self.max_message,
             bodies: &self.bodies,
+            holder: Holder::Device(self.device),
             random: &mut || 0,
             counters: &mut self.counters,
         };
@@ -287,6 +294,7 @@ fn a_response_of_no_interest_is_not_sent_but_a_confirmable_request_is_acknowledg
 #[test]
 fn too_many_open_exchanges_are_told_to_wait() {
     let mut bench = Bench::new();
+    bench.parameters.queue = 0;
     for message_id in 0..20 {
         bench.post(Type::Confirmable, message_id);
     }
@@ -294,7 +302,7 @@ fn too_many_open_exchanges_are_told_to_wait() {
         .out
         .drain(..)
         .partition(|output| matches!(output, Output::Request(..)));
-    assert_eq!((requests.len(), refusals.len()), (MAX_EXCHANGES, 4));
+    assert_eq!((requests.len(), refusals.len()), (16, 4));
     for refusal in refusals {
         let Output::Send(bytes) = refusal else {
             unreachable!()
@@ -304,7 +312,7 @@ fn too_many_open_exchanges_are_told_to_wait() {
             Code::SERVICE_UNAVAILABLE
         );
     }
-    assert_eq!(bench.endpoint.open_exchanges(), MAX_EXCHANGES);
+    assert_eq!(bench.endpoint.open_exchanges(), 16);
 }
 
 #[test]

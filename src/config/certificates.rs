@@ -118,7 +118,23 @@ fn contents(
 pub(super) fn clients(reader: &mut Reader, now: UnixTime) -> Option<ClientPolicy> {
     let mut policy = trust_anchors(reader);
     revocation_lists(reader, policy.as_mut(), now);
+    ended_anchors(reader, policy.as_ref(), now);
     policy
+}
+
+/// An authority that has ended is no reason not to start: others may be there, and it may have ended last night.
+fn ended_anchors(reader: &mut Reader, policy: Option<&ClientPolicy>, now: UnixTime) {
+    let policy = policy.filter(|policy| policy.checks_dates());
+    let dates = policy.iter().flat_map(|policy| policy.dates());
+    for anchor in dates.filter(|ends| ends.what == What::TrustAnchor) {
+        if Moment::from(now) > anchor.at {
+            let message = format!(
+                "the authority {:?} ended on {}: devices whose certificates chain to it alone are refused",
+                anchor.name, anchor.at
+            );
+            reader.warn("clients.trust_anchors", message);
+        }
+    }
 }
 
 fn trust_anchors(reader: &mut Reader) -> Option<ClientPolicy> {

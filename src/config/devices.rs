@@ -33,13 +33,14 @@ const KEY: &str = "devices.file";
 const EMPTY: &str = "every device gets 4.01 until it is registered";
 const ONE_FOR_ONE: &str = "one name and one certificate for one device";
 const ONCE_FOR_EACH: &str = "[[device]] in two brackets, once for each";
-pub(super) const KEYS: [&str; 6] = [
+pub(super) const KEYS: [&str; 7] = [
     "name",
     "fingerprint",
     "certificate",
     "token",
     "token_file",
     "token_env",
+    "package_group",
 ];
 
 /// Reads the registry. None, or an empty one, is no mistake: the first device then shows up in the
@@ -380,6 +381,7 @@ impl DevicesFile<'_> {
             entry.label.name.clone_from(&name);
         }
         let token = self.token(&entry);
+        let group = self.package_group(&entry);
         self.claims(&entry, &fingerprints);
         if let (Purpose::List, Some(name)) = (self.purpose, &name) {
             self.list(&entry, name, &fingerprints, token.is_some());
@@ -395,6 +397,9 @@ impl DevicesFile<'_> {
             let device = former
                 .filter(|former| former.token == token)
                 .unwrap_or_else(|| Arc::new(Device { name, token }));
+            if let Some(group) = group {
+                self.registry.set_package_group(device.name.clone(), group);
+            }
             if let Err(conflict) = self.registry.add(device, &fingerprints) {
                 self.mistake(
                     line,

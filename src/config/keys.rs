@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 
 /// Every key of `gateway.toml`, as `section.key`.
-pub(super) const KEYS: [&str; 48] = [
+pub(super) const KEYS: &[&str] = &[
     "listen.coaps",
     "listen.admin",
     "admin.sessions",
@@ -26,6 +26,7 @@ pub(super) const KEYS: [&str; 48] = [
     "relay.poll_timeout",
     "relay.sync_interval",
     "relay.alive_for",
+    "relay.command_answer",
     "relay.max_polls",
     "relay.max_age",
     "ota.chunk",
@@ -36,6 +37,8 @@ pub(super) const KEYS: [&str; 48] = [
     "coap.ack_random_factor",
     "coap.max_retransmit",
     "coap.nstart",
+    "coap.max_exchanges",
+    "coap.queue",
     "coap.max_body",
     "coap.body_bytes",
     "dtls.mtu",

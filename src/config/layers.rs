@@ -76,7 +76,7 @@ fn of_environment(
         };
         let key = rest.replace("__", ".").to_lowercase();
         let wrong = if !KEYS.contains(&key.as_str()) {
-            unknown(&key, &KEYS)
+            unknown(&key, KEYS)
         } else if let Some(text) = value.to_str() {
             layer
                 .0
@@ -130,7 +130,7 @@ fn of_file(file: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
         let section = section.get_ref().as_ref();
         let DeValue::Table(table) = value.get_ref() else {
             if !damaged.contains(&line) {
-                mistakes.push(mistake_in_key(place, section, unknown(section, &KEYS)));
+                mistakes.push(mistake_in_key(place, section, unknown(section, KEYS)));
             }
             continue;
         };
@@ -141,7 +141,7 @@ fn of_file(file: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
             mistakes.push(mistake_in_key(
                 place.clone(),
                 section,
-                unknown(section, &KEYS),
+                unknown(section, KEYS),
             ));
         }
         let mut known = Map::new();
@@ -152,7 +152,7 @@ fn of_file(file: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Layer {
             if KEYS.contains(&key.as_str()) && !damaged.contains(&line) {
                 known.insert(name.get_ref().to_string(), convert(value.get_ref(), &place));
             } else if !damaged.contains(&line) {
-                mistakes.push(mistake_in_key(place, &key, unknown(&key, &KEYS)));
+                mistakes.push(mistake_in_key(place, &key, unknown(&key, KEYS)));
             }
         }
         if !known.is_empty() {

@@ -240,6 +240,12 @@ impl Reader {
                 value::number(v, 0..=20)
             }),
             nstart: self.read("coap.nstart", default.nstart, |v| value::number(v, 1..=256)),
+            max_exchanges: self.read("coap.max_exchanges", default.max_exchanges, |v| {
+                value::number(v, 1..=1024)
+            }),
+            queue: self.read("coap.queue", default.queue, |v| {
+                value::number(v, 0..=65_536)
+            }),
             max_body: self.read("coap.max_body", default.max_body, |v| {
                 value::size(v, 64..=16 * MIB)
             }),

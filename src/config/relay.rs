@@ -32,6 +32,9 @@ pub struct Relay {
     pub sync_interval: Duration,
     /// `alive_for`: how long after it was last heard a device is taken to be there; 10 seconds or more.
     pub alive_for: Duration,
+    /// `command_answer`: how long after it has a command a device may take to reply, until the gateway replies in its
+    /// place with an error; 1 second or more. Without it, it never does.
+    pub command_answer: Option<Duration>,
     /// `max_polls`: long polls at once, one for each device and kind; 1 or more.
     pub max_polls: usize,
     /// `max_age`: of notifications; 1 second or more, and whole seconds fit Max-Age's four bytes.
@@ -55,6 +58,7 @@ impl Default for Relay {
             poll_timeout: SECOND * 25,
             sync_interval: SECOND * 300,
             alive_for: SECOND * 900,
+            command_answer: None,
             max_polls: 6000,
             max_age: SECOND * 24 * 3600,
         }
@@ -97,6 +101,11 @@ impl Reader {
             alive_for: self.read("relay.alive_for", default.alive_for, |v| {
                 let why = "a device is not gone for being silent a moment";
                 within(v, SECOND * 10..=YEAR, why)
+            }),
+            command_answer: self.read("relay.command_answer", default.command_answer, |v| {
+                let why =
+                    "a device needs a moment to reply, and a command waits no longer than a day";
+                within(v, SECOND..=SECOND * 24 * 3600, why).map(Some)
             }),
             max_polls: self.read("relay.max_polls", default.max_polls, |v| {
                 let why = "each is a TCP connection, and one address has about 64,000 ports";

@@ -25,6 +25,9 @@ pub struct Registry {
     sha256: Fingerprints,
     sha3: Fingerprints,
     names: HashSet<Arc<str>>,
+    /// The groups of those devices that are in one, by name.
+    groups: HashMap<Arc<str>, Arc<str>>,
+    group_names: HashSet<Arc<str>>,
 }
 
 /// What has changed from one registry to another.
@@ -125,6 +128,14 @@ impl Registry {
             .or_else(|| self.sha3.get(&certificate.sha3))
     }
 
+    /// Another device that claims this certificate: [`find`](Self::find) has one by its SHA-256, and ThingsBoard's id is
+    /// given for this one. Neither can be told from the other before the certificate is seen.
+    pub fn also_claimed_by(&self, certificate: &CertificateId) -> Option<&Arc<Device>> {
+        let first = self.sha256.get(&certificate.sha256)?;
+        let second = self.sha3.get(&certificate.sha3)?;
+        (first.name != second.name).then_some(second)
+    }
+
     /// The device for which this fingerprint is given.
     pub fn holder(&self, fingerprint: &Fingerprint) -> Option<&Arc<Device>> {
         match fingerprint {
@@ -152,6 +163,19 @@ impl Registry {
         }
     }
 
+    /// Puts a device into a group whose devices share packages that are not proven.
+    pub fn set_package_group(&mut self, device: Arc<str>, group: &str) {
+        let known = self.group_names.get(group).cloned();
+        let group = known.unwrap_or_else(|| Arc::from(group));
+        self.group_names.insert(group.clone());
+        self.groups.insert(device, group);
+    }
+
+    /// The group that a device is in.
+    pub fn package_group(&self, device: &str) -> Option<&Arc<str>> {
+        self.groups.get(device)
+    }
+
     /// How many devices there are.
     pub fn len(&self) -> usize {
         self.names.len()
@@ -167,6 +191,7 @@ impl Registry {
         self.sha256.shrink_to_fit();
         self.sha3.shrink_to_fit();
         self.names.shrink_to_fit();
+        self.groups.shrink_to_fit();
     }
 }
 
@@ -217,6 +242,12 @@ mod tests {
         assert_eq!(name(id(0, 1)).as_deref(), Some("b"));
         assert_eq!(name(id(1, 1)).as_deref(), Some("a"), "SHA-256 goes first");
         assert_eq!(name(id(3, 2)), None);
+        let other = |certificate| registry.also_claimed_by(&certificate).map(|d| &*d.name);
+        assert_eq!(other(id(1, 1)), Some("b"), "which is told");
+        assert_eq!(
+            other(id(1, 0)).or(other(id(0, 1))).or(other(id(3, 2))),
+            None
+        );
         assert_eq!(registry.len(), 2);
     }
 

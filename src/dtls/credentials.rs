@@ -10,6 +10,7 @@ mod clients;
 mod issuer;
 mod pem;
 mod period;
+mod policies;
 mod refusal;
 mod revocation;
 mod server;

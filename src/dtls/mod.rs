@@ -70,11 +70,11 @@ pub struct Parameters {
     pub sessions: usize,
     /// Half-open handshakes at once.
     pub handshakes: usize,
-    /// ClientHellos a second. Half as many begin a handshake with their cookie, and as many again whose hello comes in pieces
-    /// or must be seen by an engine before there is a cookie, each in all; twice as many are answered with a cookie, and
-    /// once more as many of those that had to come again.
+    /// ClientHellos a second. Twice as many are answered with a cookie, and once more as many of those that had to come
+    /// again. Half as many whose hello with the cookie comes in pieces, and as many that an engine must see before there is
+    /// a cookie, get one. A whole hello with its cookie has no such limit: a handshake begins when it can be made.
     pub hellos: u32,
-    /// Handshakes a second from one proven source address.
+    /// Handshakes a second from one proven source address, but for those that a registered device completes.
     pub handshakes_per_address: u32,
     /// A session without application data from its peer for this long ends.
     pub session_idle: Duration,

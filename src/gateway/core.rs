@@ -11,6 +11,7 @@ mod listening;
 mod packages;
 mod requests;
 mod telling;
+mod waiting;
 
 use super::Settings;
 use super::call::{Call, Completion, Ticket};
@@ -33,6 +34,7 @@ use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use waiting::{BEGUN_PER_CALL, Beginnings};
 
 /// Peers whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
@@ -69,6 +71,7 @@ pub struct Core {
     downloads: Downloads,
     review: Review,
     draining: Draining,
+    beginnings: Beginnings,
     /// How many bytes of bodies all endpoints may hold.
     bodies: coap::Bodies,
     calls: VecDeque<Call>,
@@ -102,6 +105,7 @@ impl Core {
             downloads: Downloads::default(),
             review: Review::default(),
             draining: Draining::default(),
+            beginnings: Beginnings::default(),
             bodies: coap::Bodies::new(settings.coap.body_bytes, seed.rotate_left(16)),
             settings,
             registry,
@@ -143,6 +147,7 @@ impl Core {
             ticket, outcome, ..
         } = completion;
         self.tallies.upstream.end(now, &ticket, &outcome);
+        self.relays.call_ended(now, &outcome);
         match ticket {
             Ticket::Exchange {
                 session,
@@ -193,6 +198,7 @@ impl Core {
             self.packages.next_timeout(),
             self.review.next_timeout(),
             self.draining.next_timeout(),
+            self.beginnings.next_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -278,6 +284,7 @@ impl Core {
 
     /// Lets sessions, endpoints, relays and packages hear of each other until none has more to say.
     fn settle(&mut self, now: Instant) {
+        let mut begun = 0;
         loop {
             self.follow_sessions(now);
             if let Some((session, told)) = self.errands.told.pop_front() {
@@ -288,6 +295,11 @@ impl Core {
                 self.do_package_effect(now, effect);
             } else if let Some(session) = self.draining.touched.pop() {
                 self.let_go(now, session);
+            } else if begun < BEGUN_PER_CALL
+                && let Some(session) = self.beginnings.pop()
+            {
+                begun += 1;
+                self.begin_waiting(now, session);
             } else {
                 break;
             }
@@ -320,8 +332,12 @@ impl Core {
                     self.tallies.answers.session_gone(session);
                     self.give_up_calls(session);
                     self.mouth.tell(|| self.ended(session, &reason));
+                    let stops = self.draining.is_under_way();
                     self.tell_if_any(now, session, |relay, context| {
-                        relay.session_gone(session, context);
+                        relay.session_gone(session);
+                        if stops {
+                            relay.abort_attribute_polls(context);
+                        }
                     });
                     if let Some(peer) = self.peers.remove(session) {
                         self.journal.ended(&peer, &reason);
@@ -355,6 +371,9 @@ impl Core {
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);
         self.journal.established(now, &peer);
+        if let Some(other) = self.registry.also_claimed_by(&certificate) {
+            self.journal.claimed_by_two(now, &peer, &other.name);
+        }
         let admission = self.peers.admit(peer, self.review.edition());
         self.mouth.tell(|| self.established(session, path, version));
         self.make_room(admission);

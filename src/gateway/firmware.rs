@@ -1,4 +1,4 @@
-//! Firmware and software packages: one cache for the fleet, pure, and without state for a download.
+//! Firmware and software packages: a cache for the fleet, pure, and without state for a download.
 //!
 //! A device names a package, an offset and a length; block number times block size is all it takes. So it may
 //! pause for a day, begin anywhere, ask in any order, or come back through another session. ThingsBoard is asked
@@ -13,7 +13,9 @@
 //! | [`checks`] | whether a device may have a package, and whether that is still the same |
 //! | [`sample`] | the pieces that are compared for it |
 //! | [`chunks`] | from ThingsBoard to the cache, and from there into blocks |
-//! | [`edition`], [`editions`] | one content under one name: its ETag, its length, and what contradicts it |
+//! | [`edition`], [`editions`] | one content under one name: whose it is, its ETag, its length, and what contradicts it |
+//! | [`proving`] | when what one device fetched may be read by others |
+//! | [`seen`] | what the gateway has seen of the attributes that assign packages |
 //! | [`cache`] | chunks, within the bound of `ota.cache` |
 //! | [`calls`] | requests to ThingsBoard, few at a time |
 //! | [`waiters`] | requests of devices that can't be answered yet |
@@ -31,6 +33,22 @@
 //! Where something is missing the request waits for it, with all others that wait for the same, and walks again
 //! from the beginning when it has come. Nothing waits under a timer of its own: requests to ThingsBoard end in
 //! their own time.
+//!
+//! # Whose bytes
+//!
+//! Attributes are written by tenants, so title, version, checksum and length are claims, and two tenants on one gateway
+//! may claim the same. An edition is therefore its owner's: the device's whose token fetched it, or that of a
+//! `package_group` in the registry. Only what was hashed as a whole to a SHA-256, SHA-384 or SHA-512 is everyone's whose
+//! attributes name that, and then every chunk that is fetched again must be the one that was hashed, whoever's token
+//! brings it. What contradicts a proven edition ends nothing for others: the owner that was shown something else has an
+//! edition of its own from then on. `tests/tenants.rs` and `tests/tenants_random.rs` have devices that lie in every way.
+//!
+//! | What | Whose | How many | Who gives way | What the loser gets | Metric |
+//! |---|---|---|---|---|---|
+//! | bytes of packages | editions, of a device or shared | `ota.cache` | single devices while they have more than half: the largest above 16 chunks, else the chunk not used for longest; else the largest shared one | its chunks are fetched again | `package_chunks{event="displaced"}`, `package_own_bytes` |
+//! | editions | devices (4,096), shared and groups (128) | chunks recognised: 65,536 | single devices first, the one not used for longest | a check, and the first chunk again | `package_editions_displaced` |
+//! | candidates for a proof | of one content | 1, then twice as many each round, 64 | who fails | fetches alone | `packages_proven` |
+//! | waiting for a proof | requests | 30 s | all | 5.03 with Max-Age | `package_proof_waits` |
 //!
 //! # Who may have what
 //!
@@ -50,7 +68,7 @@
 //!
 //! * A chunk that is fetched again must be the one that was served before.
 //! * The lengths of chunks must agree on where the package ends.
-//! * Chunks that came from the first to the last in order must have the SHA-2 checksum that the attributes name.
+//! * All chunks together must have the SHA-2 checksum that the attributes name.
 //!
 //! Any contradiction ends the edition, its chunks are dropped, and what follows has another ETag. What can't be
 //! seen: a package replaced, under the same name, checksum attribute and length, by one that is the same in almost
@@ -68,8 +86,10 @@ pub mod edition;
 pub mod editions;
 pub mod packages;
 pub mod permit;
+pub mod proving;
 pub mod readers;
 mod sample;
+pub mod seen;
 #[cfg(test)]
 mod tests;
 pub mod waiters;
@@ -77,6 +97,7 @@ pub mod waiters;
 pub use calls::CallId;
 pub use counters::Counters;
 pub use packages::Packages;
+pub use seen::AssignmentChange;
 
 use crate::device::Device;
 use crate::upstream::{Error, Operation, Package};

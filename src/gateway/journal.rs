@@ -5,8 +5,10 @@
 //! fingerprint, of a path only what it resolves to.
 
 use super::call::Errand;
+use super::churn::Churn;
 use super::notices::Notices;
 use super::peers::Peer;
+use super::relay::refusal::Refusal as CommandRefusal;
 use super::relay::{Kind, Last};
 use super::route::{NoRoute, Resource};
 use super::translate::Expect;
@@ -14,6 +16,7 @@ use crate::coap::{ExchangeId, ObservationId, Request, Response};
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
+use crate::shares::source;
 use crate::upstream::Error;
 use std::mem::{Discriminant, discriminant};
 use std::net::IpAddr;
@@ -23,6 +26,8 @@ use tracing::{debug, info, warn};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
+/// Sessions of one device that are told one by one in a minute.
+const SESSIONS_TOLD: u64 = 4;
 /// Bounds that [`Journal::pressure`] watches.
 pub const BOUNDS: usize = 9;
 
@@ -43,13 +48,19 @@ pub struct Journal {
     /// Apart from the others, because these addresses may be forged: a flood of them hides only itself.
     no_suite: Notices<IpAddr>,
     sessions_full: Notices<()>,
+    established: Churn<Arc<str>>,
+    ended: Churn<Arc<str>>,
+    /// Sessions of unregistered certificates that are not told one by one, by address.
+    strangers: Churn<IpAddr>,
     unregistered: Notices<[u8; 32]>,
+    claimed_by_two: Notices<[u8; 32]>,
     provisioned: Notices<[u8; 32]>,
     refused_tokens: Notices<Arc<str>>,
     upstream: Notices<Discriminant<Error>>,
     polls: Notices<Discriminant<Error>>,
     packages: Notices<Discriminant<Error>>,
     nonsense: Notices<Kind>,
+    commands_refused: Notices<Arc<str>>,
     bounds_told: [u64; BOUNDS],
     held_back_told: u64,
 }
@@ -61,13 +72,18 @@ impl Default for Journal {
             handshakes: Notices::every(HOUR),
             no_suite: Notices::every(HOUR),
             sessions_full: Notices::every(MINUTE),
+            established: Churn::telling(SESSIONS_TOLD),
+            ended: Churn::telling(SESSIONS_TOLD),
+            strangers: Churn::telling(0),
             unregistered: Notices::every(HOUR),
+            claimed_by_two: Notices::every(HOUR),
             provisioned: Notices::every(HOUR),
             refused_tokens: Notices::every(HOUR),
             upstream: Notices::every(MINUTE),
             polls: Notices::every(MINUTE),
             packages: Notices::every(MINUTE),
             nonsense: Notices::every(MINUTE),
+            commands_refused: Notices::every(HOUR),
             bounds_told: [0; BOUNDS],
             held_back_told: 0,
         }
@@ -78,12 +94,17 @@ impl Journal {
     /// A handshake is complete.
     pub fn established(&mut self, now: Instant, peer: &Peer) {
         let (address, session) = (peer.path, peer.session.0);
-        if peer.device.is_some() {
-            info!(device = peer.name(), session, %address, dtls = peer.version(), "session established");
+        if let Some(device) = &peer.device {
+            if self.established.count(&device.name) {
+                info!(device = peer.name(), session, %address, dtls = peer.version(), "session established");
+            } else {
+                debug!(device = peer.name(), session, %address, "session established, as lately");
+            }
             return;
         }
         let fingerprint = peer.fingerprint();
-        if self.unregistered.is_first(now, peer.certificate.sha256) {
+        let (ip, certificate) = (address.remote.ip(), peer.certificate.sha256);
+        if self.unregistered.is_first_from(now, ip, certificate) {
             info!(
                 session, %address, %fingerprint,
                 "a certificate that is not registered: its requests get 4.01. \
@@ -95,15 +116,31 @@ impl Journal {
                 suggested_name(peer)
             );
         } else {
+            self.strangers.count(&source::host(ip));
             debug!(session, %address, %fingerprint, "session of an unregistered certificate established");
         }
     }
 
+    /// Two devices in the registry have this session's certificate, each by another name of it.
+    pub fn claimed_by_two(&mut self, now: Instant, peer: &Peer, other: &str) {
+        if self.claimed_by_two.is_first(now, peer.certificate.sha256) {
+            warn!(
+                device = peer.name(), other, session = peer.session.0, certificate = %peer.certificate,
+                "two devices in the registry have this certificate, one by its SHA-256 and the other by ThingsBoard's \
+                 credentials id (sha3): the first counts. Correct one of the two"
+            );
+        }
+    }
+
     /// A session has ended.
-    pub fn ended(&self, peer: &Peer, reason: &EndReason) {
+    pub fn ended(&mut self, peer: &Peer, reason: &EndReason) {
         let (session, address) = (peer.session.0, peer.path);
-        if peer.device.is_some() {
-            info!(device = peer.name(), session, %address, %reason, "session ended");
+        if let Some(device) = &peer.device {
+            if self.ended.count(&device.name) {
+                info!(device = peer.name(), session, %address, %reason, "session ended");
+            } else {
+                debug!(device = peer.name(), session, %address, %reason, "session ended, as lately");
+            }
         } else {
             debug!(session, %address, %reason, "session of an unregistered certificate ended");
         }
@@ -135,18 +172,22 @@ impl Journal {
             HandshakeFailure::NoCommonCipherSuite { .. } => self.no_suite.is_first(now, address),
             HandshakeFailure::CertificateRefused { refusal, .. } => {
                 let failed = Failed::Refused(discriminant(refusal));
-                self.handshakes.is_first(now, (failed, address))
+                self.handshakes
+                    .is_first_from(now, address, (failed, address))
             }
-            HandshakeFailure::NoCertificate => self
-                .handshakes
-                .is_first(now, (Failed::NoCertificate, address)),
+            HandshakeFailure::NoCertificate => {
+                let failed = (Failed::NoCertificate, address);
+                self.handshakes.is_first_from(now, address, failed)
+            }
             HandshakeFailure::TimedOut => {
-                self.handshakes.is_first(now, (Failed::TimedOut, address))
+                let failed = (Failed::TimedOut, address);
+                self.handshakes.is_first_from(now, address, failed)
             }
             HandshakeFailure::Engine(reason) => {
                 let words = reason.chars().filter(|c| !c.is_ascii_digit());
                 let failed = Failed::Engine(words.take(80).collect());
-                self.handshakes.is_first(now, (failed, address))
+                self.handshakes
+                    .is_first_from(now, address, (failed, address))
             }
         };
         if !first {
@@ -340,6 +381,26 @@ impl Journal {
         }
     }
 
+    /// The gateway replies to a command itself.
+    pub fn command_refused(
+        &mut self,
+        now: Instant,
+        device: &Arc<str>,
+        id: u32,
+        why: CommandRefusal,
+    ) {
+        debug!(%device, command = id, ?why, "command replied to by the gateway");
+        if why == CommandRefusal::Unanswered && self.commands_refused.is_first(now, device.clone())
+        {
+            warn!(
+                %device,
+                command = id,
+                "the device has the command and has not replied within relay.command_answer: the gateway has, with an \
+                 error; said once an hour for each device"
+            );
+        }
+    }
+
     /// A poll brought what makes no sense.
     pub fn nonsense(&mut self, now: Instant, device: &str, kind: Kind) {
         if self.nonsense.is_first(now, kind) {
@@ -364,7 +425,8 @@ impl Journal {
 
     /// A device has provisioned itself.
     pub fn provisioned(&mut self, now: Instant, peer: &Peer) {
-        if peer.device.is_none() && self.provisioned.is_first(now, peer.certificate.sha256) {
+        let (address, certificate) = (peer.path.remote.ip(), peer.certificate.sha256);
+        if peer.device.is_none() && self.provisioned.is_first_from(now, address, certificate) {
             let (session, fingerprint) = (peer.session.0, peer.fingerprint());
             info!(
                 session, address = %peer.path, %fingerprint,
@@ -379,9 +441,45 @@ impl Journal {
         }
     }
 
-    /// Lines about failed handshakes that were held back, since the start.
+    /// Lines about handshakes and sessions that were held back, since the start.
     pub fn held_back(&self) -> u64 {
+        let sessions = [&self.established, &self.ended].map(|churn| churn.held_back);
+        self.failures_held_back() + self.strangers.held_back + sessions.iter().sum::<u64>()
+    }
+
+    fn failures_held_back(&self) -> u64 {
         self.handshakes.held_back + self.no_suite.held_back
+    }
+
+    /// Sessions that were not told one by one, once a minute.
+    fn tell_churn(&mut self) {
+        for (churn, what) in [
+            (&mut self.established, "established"),
+            (&mut self.ended, "ended"),
+        ] {
+            let more = churn.take();
+            for (device, times) in more.named {
+                info!(device = %device, times, "more sessions of this device {what} in the last minute");
+            }
+            if more.others > 0 {
+                let times = more.others;
+                info!(
+                    times,
+                    "more sessions of other devices {what} in the last minute"
+                );
+            }
+        }
+        let more = self.strangers.take();
+        for (address, times) in more.named {
+            info!(%address, times, "more sessions of unregistered certificates in the last minute");
+        }
+        if more.others > 0 {
+            let times = more.others;
+            info!(
+                times,
+                "more sessions of unregistered certificates from other addresses in the last minute"
+            );
+        }
     }
 
     /// Bounds that were reached since the last time, and lines held back: the counts of each since
@@ -397,7 +495,8 @@ impl Journal {
                 );
             }
         }
-        let held_back = self.held_back();
+        self.tell_churn();
+        let held_back = self.failures_held_back();
         let more = held_back.saturating_sub(std::mem::replace(&mut self.held_back_told, held_back));
         if more > 0 {
             info!(

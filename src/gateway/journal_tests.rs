@@ -1,5 +1,6 @@
 use super::*;
 use crate::coap::RemoteEndpoint;
+use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::log_lines;
 use rustls_pki_types::UnixTime;
@@ -164,4 +165,91 @@ fn polls_that_are_cut_off_or_brought_nonsense_are_told_with_what_to_change_and_t
     assert!(lines[0].contains("relay.poll_timeout"));
     assert!(lines[1].contains("upstream.url") && lines[1].contains("one"));
     assert!(lines[2].contains("trying again"));
+}
+
+/// A peer of a certificate, and of a device if that is registered.
+fn peer(address: [u8; 4], certificate: &[u8], device: Option<&Arc<Device>>) -> Peer {
+    let id = CertificateId::of(certificate);
+    let path = Path {
+        remote: SocketAddr::from((address, 5684)),
+        local: None,
+    };
+    let endpoint = RemoteEndpoint::new(1);
+    let session = SessionId(1);
+    Peer::new(session, path, id, device.cloned(), endpoint, "1.2", start())
+}
+
+fn bytes(lines: &[String]) -> usize {
+    lines.iter().map(|line| line.len() + 1).sum()
+}
+
+const QUIET: [(&str, u64); BOUNDS] = [("none", 0); BOUNDS];
+
+#[test]
+fn a_device_that_connects_a_thousand_times_a_second_writes_a_few_lines_a_minute() {
+    let device = Arc::new(Device {
+        name: "meter-17".into(),
+        token: crate::device::AccessToken::new("TOKEN".to_owned()).unwrap(),
+    });
+    let lines = log_lines::of(|| {
+        let mut journal = Journal::default();
+        for number in 0..4 * 256 * 60_u32 {
+            let host = u8::try_from(number % 4).unwrap();
+            let peer = peer([192, 0, 2, host], b"one", Some(&device));
+            journal.established(start(), &peer);
+            journal.ended(&peer, &EndReason::Replaced);
+        }
+        journal.pressure(QUIET);
+    });
+    let of = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!((of("session established"), of("session ended")), (4, 4));
+    let more = "more sessions of this device";
+    assert_eq!((of(more), of("times=61436")), (2, 2), "{lines:#?}");
+    // 27 GB a day, once.
+    let a_day = bytes(&lines) * 24 * 60;
+    eprintln!("a device that churns writes {a_day} bytes a day");
+    assert!(a_day < 3_000_000, "{a_day}");
+}
+
+#[test]
+fn throwaway_certificates_of_one_source_hide_no_others_and_write_little() {
+    let of = |host: u8, numbers: std::ops::Range<u32>| {
+        move |journal: &mut Journal| {
+            for number in numbers.clone() {
+                let certificate = [&[host][..], &number.to_be_bytes()].concat();
+                let peer = peer([192, 0, 2, host], &certificate, None);
+                journal.established(start(), &peer);
+            }
+        }
+    };
+    let flood = |journal: &mut Journal| {
+        for host in 1..=4 {
+            of(host, 0..4_300)(journal);
+        }
+    };
+    let mut lines = log_lines::of(|| {
+        let mut journal = Journal::default();
+        flood(&mut journal);
+        for minute in 0..60 {
+            of(1, 4_300..4_400)(&mut journal);
+            journal.pressure(QUIET);
+            assert!(minute > 0 || journal.held_back() > 16_000);
+        }
+    });
+    let told = |lines: &[String]| lines.iter().filter(|line| *line == "[[device]]").count();
+    assert_eq!(told(&lines), 4 * 256);
+    let times = lines.iter().filter(|line| line.contains("times=100"));
+    assert_eq!(times.count(), 59, "a line a minute with their number");
+    let a_day = bytes(&lines) * 24;
+    eprintln!("throwaway certificates from four addresses write {a_day} bytes a day");
+    assert!(a_day < 20_000_000, "{a_day}");
+    lines = log_lines::of(|| {
+        let mut journal = Journal::default();
+        flood(&mut journal);
+        for host in 10..250 {
+            let other = peer([10, host, 0, 1], &[host], None);
+            journal.established(start(), &other);
+        }
+    });
+    assert_eq!(told(&lines), 4 * 256 + 240);
 }

@@ -18,6 +18,7 @@
 //! | [`handshakes`] | handshakes and sessions by how they ended |
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
 //! | [`journal`] | the log lines |
+//! | [`churn`] | what happens so often that it is told by its number |
 //! | [`forward`] | one call to upstream |
 //! | [`handle`] | what a gateway that runs can be told and asked |
 //! | [`report`] | what it tells of itself |
@@ -28,6 +29,7 @@
 
 pub mod answers;
 pub mod call;
+pub mod churn;
 pub mod client_rpc;
 pub mod core;
 pub mod counters;
@@ -74,6 +76,9 @@ const DTLS_OVERHEAD: usize = 48;
 /// The largest body to or from a certificate that is not registered, in bytes.
 const STRANGERS_BODY: usize = 4096;
 
+/// Requests of such a session that may wait.
+const STRANGERS_QUEUE: usize = 16;
+
 /// What the core needs to know beside keys and devices.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -107,6 +112,7 @@ impl Settings {
         coap::Parameters {
             max_body: self.coap.max_body.min(STRANGERS_BODY),
             max_response_body: self.coap.max_response_body.min(STRANGERS_BODY),
+            queue: self.coap.queue.min(STRANGERS_QUEUE),
             ..self.coap
         }
     }

@@ -182,12 +182,12 @@ impl Peers {
         let sessions = self.by_device.entry(name).or_default();
         let over = sessions.len() >= self.limits.sessions_per_device;
         let peers = &self.peers;
-        let longest_silent = sessions
-            .iter()
+        // Not searched for where there is room: a device may be allowed thousands.
+        let searched = sessions.iter().filter(|_| over);
+        let longest_silent = searched
             .filter_map(|session| peers.get(session))
             .min_by_key(|peer| peer.last_heard)
-            .map(|peer| peer.session)
-            .filter(|_| over);
+            .map(|peer| peer.session);
         sessions.push(session);
         self.of_devices += 1;
         longest_silent.map_or(Admission::Alone, Admission::Displaces)

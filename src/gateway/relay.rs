@@ -9,11 +9,16 @@
 //! | [`attributes`] | the observation of shared attributes |
 //! | [`commands`] | the observation of server-side RPC |
 //! | [`observer`] | who observes, and whether it is known to live |
+//! | `parking` | what is no longer asked for while a device does not answer |
 //! | [`poll`] | when to poll, without gaps |
+//! | `rate` | how fast polls of one device may begin |
+//! | `polling` | what all polls of one device come to |
 //! | [`reader`] | when to read all attributes, because polls lose some |
 //! | [`shared`] | what the device may not know yet |
+//! | [`refusal`] | replies to commands in the device's place |
 //! | [`command_queue`] | commands in order, and those that must not come twice |
 //! | [`pace`] | what all relays share: back-off, the ramp after an outage, ThingsBoard's own limit |
+//! | `waking` | who waits for ThingsBoard to answer again |
 //! | [`relays`] | all relays, their timers and bounds |
 //!
 //! # The life of a change
@@ -33,12 +38,17 @@ pub mod commands;
 mod counters;
 pub mod observer;
 pub mod pace;
+mod parking;
 pub mod poll;
+mod polling;
+mod rate;
 pub mod reader;
+pub mod refusal;
 pub mod relays;
 pub mod shared;
 #[cfg(test)]
 mod tests;
+mod waking;
 
 pub use counters::Counters;
 pub use observer::Observation;
@@ -47,6 +57,7 @@ pub use relays::{RelayId, Relays, Standing};
 use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
+use crate::gateway::firmware::AssignmentChange;
 use crate::upstream::Error;
 use attributes::Attributes;
 use bytes::Bytes;
@@ -55,6 +66,7 @@ use commands::Commands;
 use observer::Observer;
 use pace::Pace;
 use poll::{Opening, Outcome, Poller};
+use refusal::Refusal;
 use shared::{Unreadable, Update, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -145,8 +157,10 @@ pub enum Effect {
     End(Observation, Last),
     /// Ask whether the device lives.
     Ping(SessionId),
-    /// Tell ThingsBoard that this command can't be delivered.
-    Refuse(u32),
+    /// Reply to this command in the device's place.
+    Refuse(u32, Refusal),
+    /// The device may be assigned another package now.
+    AssignmentChanged(AssignmentChange),
     /// Tell the operator that a poll brought what makes no sense.
     Nonsense(Kind),
     /// Tell the operator that ThingsBoard ended a poll after so long that was to last longer.
@@ -205,7 +219,9 @@ impl Context<'_> {
         };
         match outcome {
             Outcome::Message | Outcome::Repeated | Outcome::Elapsed => {}
-            Outcome::Overloaded | Outcome::Failed => self.counters.polls_failed += 1,
+            Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed => {
+                self.counters.polls_failed += 1;
+            }
         }
         if outcome == Outcome::Overloaded && self.pace.was_cut_off(asked, lasted) {
             self.effects.push(Effect::CutOff { asked, lasted });
@@ -290,14 +306,6 @@ impl DeviceRelay {
         self.commands.registered(now, observation, context);
     }
 
-    /// Whether this observation is of this kind, be it one that ends when what is under way for it has settled.
-    fn has(&self, kind: Kind, observation: Observation) -> bool {
-        match kind {
-            Kind::Attributes => self.observation(kind) == Some(observation),
-            Kind::Commands => self.commands.has(observation),
-        }
-    }
-
     /// The device has ended this observation.
     pub fn cancelled(&mut self, observation: Observation, context: &mut Context<'_>) {
         self.commands.replaced_cancelled(observation);
@@ -311,7 +319,7 @@ impl DeviceRelay {
 
     fn end(&mut self, kind: Kind, context: &mut Context<'_>) -> Option<Observation> {
         match kind {
-            Kind::Attributes => self.attributes.end(context),
+            Kind::Attributes => self.attributes.end(),
             Kind::Commands => self.commands.end(context),
         }
     }
@@ -324,6 +332,8 @@ impl DeviceRelay {
                 context.effects.push(Effect::End(observation, last));
             }
         }
+        self.attributes.abort_polls(context);
+        self.commands.abort_polls(context);
         self.commands.discard();
     }
 
@@ -335,6 +345,10 @@ impl DeviceRelay {
                 .is_some_and(|observation| observation.session == session);
             if of_it && let Some(observation) = self.end(kind, context) {
                 context.counters.unregistered += 1;
+                match kind {
+                    Kind::Attributes => self.attributes.abort_polls(context),
+                    Kind::Commands => self.commands.abort_polls(context),
+                }
                 context
                     .effects
                     .push(Effect::End(observation, Last::Unregistered));
@@ -358,9 +372,9 @@ impl DeviceRelay {
     }
 
     /// A session has ended, and with it what it observed. Commands wait for the next.
-    pub fn session_gone(&mut self, session: SessionId, context: &mut Context<'_>) {
+    pub fn session_gone(&mut self, session: SessionId) {
         if is_of(self.attributes.observer(), session) {
-            self.attributes.end(context);
+            self.attributes.end();
         }
         if is_of(self.commands.observer(), session) {
             self.commands.session_gone();
@@ -392,48 +406,6 @@ impl DeviceRelay {
         if resumes(self.commands.observer_mut()) {
             context.counters.resumed += 1;
             self.commands.uplink();
-        }
-    }
-
-    /// A session does not answer: nothing is asked for on its behalf until it is heard again.
-    pub fn silent(&mut self, session: SessionId, context: &mut Context<'_>) {
-        for kind in [Kind::Attributes, Kind::Commands] {
-            self.park(kind, session, context);
-        }
-    }
-
-    /// What was on its way to an observation was given up. What is on its way to the other is not: the endpoint will
-    /// still say what becomes of it. If the session was heard meanwhile, the device is there, and the other goes on.
-    pub fn undelivered(&mut self, observation: Observation, context: &mut Context<'_>) {
-        let session = observation.session;
-        let kinds = [Kind::Attributes, Kind::Commands];
-        let own = kinds.map(|kind| self.has(kind, observation));
-        let since = match own {
-            [true, _] => self.attributes.undelivered(),
-            [_, true] => self.commands.undelivered(context),
-            [false, false] => None,
-        };
-        let heard = (context.heard)(session);
-        let is_there = since.is_some_and(|since| heard.is_some_and(|heard| heard > since));
-        for (kind, own) in kinds.into_iter().zip(own) {
-            if own || !is_there {
-                self.park(kind, session, context);
-            }
-        }
-    }
-
-    fn park(&mut self, kind: Kind, session: SessionId, context: &mut Context<'_>) {
-        let observer = match kind {
-            Kind::Attributes => self.attributes.observer_mut(),
-            Kind::Commands => self.commands.observer_mut(),
-        };
-        let observer = observer.filter(|observer| observer.observation.session == session);
-        if observer.is_some_and(Observer::park) {
-            context.counters.parked += 1;
-            match kind {
-                Kind::Attributes => self.attributes.pause(),
-                Kind::Commands => self.commands.pause(),
-            }
         }
     }
 
@@ -485,9 +457,12 @@ impl DeviceRelay {
         self.commands.reply_came(now, id, context);
     }
 
-    /// ThingsBoard has the device's reply to a command.
-    pub fn replied(&mut self, now: Instant, id: u32) {
-        self.commands.replied(now, id);
+    /// ThingsBoard has taken a reply to a command, the device's or the gateway's own, or has not.
+    pub fn replied(&mut self, now: Instant, id: u32, is_taken: bool) {
+        match is_taken {
+            true => self.commands.replied(now, id),
+            false => self.commands.reply_failed(id),
+        }
     }
 
     /// A poll has come to its end.
@@ -561,14 +536,6 @@ impl DeviceRelay {
         let attributes = self.attributes.next_timeout(settings.attributes);
         let commands = self.commands.next_timeout(settings.rpc);
         [liveness, attributes, commands].into_iter().flatten().min()
-    }
-
-    /// How many long polls it keeps, or would if its device were heard.
-    pub fn polls(&self, settings: &config::Relay) -> usize {
-        let one = |kind, mode| {
-            usize::from(mode == RelayMode::LongPoll && self.observation(kind).is_some())
-        };
-        one(Kind::Attributes, settings.attributes) + one(Kind::Commands, settings.rpc)
     }
 
     /// What there is of its observations.

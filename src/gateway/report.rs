@@ -51,7 +51,7 @@ pub struct Report {
     pub bounds: [Bound; 8],
     /// How often each bound was reached, by the key that sets it.
     pub bounds_reached: [(&'static str, u64); journal::BOUNDS],
-    /// Log lines about failed handshakes that were held back.
+    /// Log lines about handshakes and sessions that were held back.
     pub held_back: u64,
 }
 
@@ -105,6 +105,8 @@ pub struct Levels {
     pub package_readers: usize,
     /// Editions of packages that are kept in mind.
     pub package_editions: usize,
+    /// Bytes of packages that are for one device alone.
+    pub package_own_bytes: usize,
 }
 
 /// One established session, for an operator.

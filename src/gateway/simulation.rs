@@ -12,6 +12,9 @@
 
 mod acts;
 mod blocks;
+mod bursts;
+mod claimed_by_two;
+mod crowded_bodies;
 mod delivered_once;
 mod device;
 mod invariants;
@@ -23,6 +26,7 @@ mod upstream;
 
 mod address_reuse;
 mod another_registry;
+mod assignments;
 mod calls;
 mod downloads;
 mod draining;
@@ -34,9 +38,12 @@ mod idle_expiry;
 mod late_completion;
 mod loss;
 mod observe;
+mod observe_again_and_again;
+mod observe_commands;
 mod observe_gaps;
 mod observe_liveness;
 mod observe_loss;
+mod observe_outage_over;
 mod observe_outages;
 mod packages;
 mod random_runs;

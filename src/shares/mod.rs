@@ -21,8 +21,10 @@ mod places;
 mod recent;
 pub mod source;
 mod source_places;
+mod weights;
 
 pub use counts::{Counts, Refused};
 pub use places::Places;
 pub use recent::Recent;
 pub use source_places::SourcePlaces;
+pub use weights::Weights;

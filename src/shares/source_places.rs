@@ -62,7 +62,8 @@ impl<P: PartialEq> SourcePlaces<P> {
         self.last_turn = turn;
         let entry = self.hosts.entry(host).or_insert_with(|| Host {
             turn,
-            places: VecDeque::new(),
+            // Most hold one.
+            places: VecDeque::with_capacity(1),
         });
         entry.places.push_back(place);
         let (turn, held) = (entry.turn, entry.places.len());

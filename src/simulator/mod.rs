@@ -129,6 +129,10 @@ impl Simulator {
         let door = Door::new(listener, Arc::clone(&shared.lines));
         let app = Router::new()
             .fallback(service::serve)
+            .layer(axum::middleware::from_fn_with_state(
+                address.ip().is_loopback(),
+                control_api::guard,
+            ))
             .with_state(Arc::clone(&shared))
             .into_make_service_with_connect_info::<Line>();
         let server = axum::serve(door, app).with_graceful_shutdown(signal);

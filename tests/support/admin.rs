@@ -19,7 +19,7 @@ impl Admin {
 
     /// The status, and what follows the head.
     pub(crate) fn get(&self, path: &str) -> (u16, String) {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: gateway\r\n\r\n"))
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
     /// What these bytes are answered with. HTTP/1.0 asks for an answer that is not chunked.

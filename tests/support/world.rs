@@ -304,7 +304,7 @@ fn control(address: SocketAddr, method: &str, path: &str, body: &str) -> String 
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
-    let head = format!("{method} {path} HTTP/1.1\r\nHost: simulator\r\nConnection: close\r\n");
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     write!(
         stream,
         "{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"

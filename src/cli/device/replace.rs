@@ -5,6 +5,13 @@ use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a lock is waited for. An edit takes milliseconds, and of a hundred at once each has its turn by then.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often it is tried.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// As many links as Linux follows.
 const MOST_LINKS: usize = 40;
@@ -18,22 +25,40 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Waits until nobody else changes the file, which need not be there; its directory must.
-    /// `waiting` is called if there is someone to wait for.
-    pub(super) fn new(path: &Path, waiting: impl FnOnce()) -> Result<Held, String> {
+    /// Waits until nobody else changes the file, which need not be there; its directory must. `waiting` is called if
+    /// there is someone to wait for. Whoever holds the lock for longer than `patience` hangs, or is no `device` command.
+    pub(super) fn new(
+        path: &Path,
+        patience: Duration,
+        waiting: impl FnOnce(),
+    ) -> Result<Held, String> {
         let target = follow(path).map_err(|error| format!("{}: {error}", Shown::path(path)))?;
         let parent = parent(&target);
         let failed = |error: io::Error| format!("{} can't be locked: {error}", Shown::path(parent));
         let directory = File::open(parent).map_err(failed)?;
-        match directory.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                waiting();
-                directory.lock().map_err(failed)?;
+        let mut waiting = Some(waiting);
+        let mut waited = Duration::ZERO;
+        loop {
+            match directory.try_lock() {
+                Ok(()) => return Ok(Held { target, directory }),
+                Err(TryLockError::WouldBlock) if waited >= patience => {
+                    return Err(format!(
+                        "{} has been locked by another process for {} s, and nothing was changed: see which one \
+                         (lslocks), end it, and try again",
+                        Shown::path(parent),
+                        patience.as_secs()
+                    ));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    if let Some(waiting) = waiting.take() {
+                        waiting();
+                    }
+                    std::thread::sleep(PAUSE);
+                    waited = waited.saturating_add(PAUSE);
+                }
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        Ok(Held { target, directory })
     }
 
     /// Puts `after` in the place of `before`, which is what was read from it (`None`: it was not there). After a

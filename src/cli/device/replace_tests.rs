@@ -2,7 +2,7 @@ use super::*;
 use std::os::unix::fs::symlink;
 
 fn held(path: &Path) -> Held {
-    Held::new(path, || panic!("nobody holds it")).unwrap()
+    Held::new(path, PATIENCE, || panic!("nobody holds it")).unwrap()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -70,7 +70,10 @@ fn links_stay_links_and_their_target_changes() {
         assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink());
     }
     symlink("loop", at("loop")).unwrap();
-    assert!(Held::new(&at("loop"), || ()).is_err_and(|error| error.contains("too many links")));
+    assert!(
+        Held::new(&at("loop"), PATIENCE, || ())
+            .is_err_and(|error| error.contains("too many links"))
+    );
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn the_second_waits_until_the_first_is_done() {
     let second = {
         let path = path.clone();
         std::thread::spawn(move || {
-            let held = Held::new(&path, || told.send(()).unwrap()).unwrap();
+            let held = Held::new(&path, PATIENCE, || told.send(()).unwrap()).unwrap();
             let before = fs::read(&path).unwrap();
             held.replace(Some(&before), &[before.as_slice(), b" two"].concat())
                 .unwrap();
@@ -122,4 +125,21 @@ fn the_second_waits_until_the_first_is_done() {
     drop(first);
     second.join().unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"one two");
+}
+
+#[test]
+fn a_lock_that_is_never_given_up_ends_the_wait() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("devices.toml");
+    let _held = held(&path);
+    let mut waits = 0;
+    let error = Held::new(&path, Duration::from_millis(100), || waits += 1)
+        .err()
+        .unwrap();
+    assert_eq!(waits, 1);
+    assert!(error.contains("locked by another process"), "{error}");
+    assert!(
+        error.contains(&directory.path().display().to_string()),
+        "{error}"
+    );
 }

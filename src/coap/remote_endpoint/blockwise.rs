@@ -5,7 +5,7 @@
 use super::{Context, RemoteEndpoint};
 use crate::coap::block1::Uploads;
 use crate::coap::block2::Snapshots;
-use crate::coap::body::Account;
+use crate::coap::body::{Account, Charge};
 use crate::coap::code::Code;
 use crate::coap::request::Response;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl RemoteEndpoint {
     pub(super) fn blockwise(&mut self, context: &Context<'_>) -> &mut Blockwise {
         self.blockwise.get_or_insert_with(|| {
             Box::new(Blockwise {
-                account: context.bodies.account(context.parameters),
+                account: context.bodies.account(context.parameters, context.holder),
                 uploads: Uploads::default(),
                 snapshots: Snapshots::default(),
             })
@@ -72,6 +72,19 @@ impl RemoteEndpoint {
         let blockwise = self.blockwise.as_ref();
         blockwise.map_or(0, |blockwise| blockwise.account.held())
     }
+}
+
+/// Gives up something, so that the charge may become so many bytes: of whoever keeps most, or else of the endpoint's
+/// own. Returns whether there was anything.
+pub(super) fn make_room(
+    snapshots: &mut Snapshots,
+    charge: &Charge,
+    bytes: usize,
+    given_up: &mut u64,
+) -> bool {
+    let of_others = charge.make_room_for(bytes);
+    *given_up += u64::from(of_others);
+    of_others || snapshots.give_up_one()
 }
 
 /// What a client is told when so many bytes can't be held.

@@ -1,6 +1,6 @@
 //! From a response of any size to what goes into one message of it (RFC 7959 §2.4, §2.6).
 
-use super::blockwise::{Blockwise, no_room};
+use super::blockwise::{Blockwise, make_room, no_room};
 use super::{Context, RemoteEndpoint};
 use crate::coap::block::{Block, largest_szx};
 use crate::coap::block2::past_the_end;
@@ -50,8 +50,10 @@ impl RemoteEndpoint {
                 let held = self.hold(asked, etag, &whole.payload, context);
                 whole.payload = held.ok_or_else(|| not_held(asked.safe))?;
             }
-            let snapshots = &mut self.blockwise(context).snapshots;
-            snapshots.keep(now, asked.key, etag, asked.safe, whole, &block);
+            let Blockwise {
+                account, snapshots, ..
+            } = self.blockwise(context);
+            snapshots.keep(now, asked.key, etag, asked.safe, whole, &block, account);
             context.counters.blocks_sent += 1;
         }
         Ok(Response { observe, ..block })
@@ -73,11 +75,15 @@ impl RemoteEndpoint {
             return Some(held);
         }
         let mut charge = account.open();
-        while !charge.resize(payload.len()) {
-            if !snapshots.give_up_one() {
-                context.counters.bodies_over_budget += 1;
-                return None;
-            }
+        let mut given_up = 0;
+        let mut granted = true;
+        while granted && !charge.resize(payload.len()) {
+            granted = make_room(snapshots, &charge, payload.len(), &mut given_up);
+        }
+        context.counters.bodies_given_up += given_up;
+        if !granted {
+            context.counters.bodies_over_budget += 1;
+            return None;
         }
         Some(charge.onto(payload.clone()))
     }

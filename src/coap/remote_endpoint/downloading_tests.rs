@@ -371,7 +371,7 @@ fn a_response_beyond_the_bound_is_an_error_and_one_just_as_large_is_not() {
 }
 
 #[test]
-fn responses_that_find_no_room_cost_the_oldest_of_the_same_endpoint_or_else_are_refused() {
+fn responses_that_find_no_room_cost_the_oldest_that_is_kept_or_else_are_refused() {
     let mut talk = talk(3000);
     talk.bench.bodies = Bodies::new(5000, 1);
     let other = talk.with_option(Code::GET, "", (URI_PATH, b"other"));
@@ -387,6 +387,15 @@ fn responses_that_find_no_room_cost_the_oldest_of_the_same_endpoint_or_else_are_
     let mut elsewhere = Talk::new(talk.response.clone());
     elsewhere.bench.bodies = talk.bench.bodies.clone();
     elsewhere.get("");
+    assert_eq!(
+        talk.get(""),
+        "2.05 2:0/1/1024",
+        "what is kept elsewhere gives way"
+    );
+    assert!(talk.bench.counters.bodies_given_up > 0);
+    // What a POST has brought about can't be read again, and stays.
+    elsewhere.post("", b"{}");
+    assert_eq!(talk.bench.bodies.held(), 3000);
     assert_eq!(talk.get(""), "5.03");
     assert_eq!(value(&talk.answer, MAX_AGE), Some(30));
     // It was carried out, and must not be repeated.
@@ -436,4 +445,44 @@ fn a_block_may_be_separate_and_is_then_retransmitted_like_any_response() {
     assert_eq!(described(&separate), "2.05 2:0/1/1024");
     talk.bench.pass(2.0);
     assert_eq!(talk.bench.sent(), separate);
+}
+
+/// One device fills the room that all share, by little requests for large answers in four sessions; then it is another's
+/// turn, and another's, and none of them is refused.
+#[test]
+fn the_device_that_keeps_most_gives_way_and_goes_on_where_it_was() {
+    let mut greedy: Vec<Talk> = (0..4).map(|_| talk(3000)).collect();
+    let bodies = Bodies::new(24_000, 1);
+    for talk in &mut greedy {
+        talk.bench.bodies = bodies.clone();
+        for resource in [b"a", b"b"] {
+            let get = talk.with_option(Code::GET, "", (URI_PATH, resource));
+            talk.send(&get);
+        }
+    }
+    assert_eq!(bodies.held(), 24_000);
+    let mut others: Vec<Talk> = ["b", "c", "d"]
+        .map(|device| {
+            let mut talk = talk(3000);
+            talk.bench.bodies = bodies.clone();
+            talk.bench.device = device;
+            talk
+        })
+        .into();
+    for other in &mut others {
+        assert_eq!(other.get(""), "2.05 2:0/1/1024");
+        assert_eq!(bodies.held(), 24_000);
+    }
+    for other in &mut others {
+        assert_eq!(other.get("2:1/0/1024"), "2.05 2:1/1/1024");
+        assert_eq!(other.requests.len(), 1, "it is still kept");
+    }
+    // The oldest of the first device is read anew, under the same tag, as its content is.
+    let first = &mut greedy[0];
+    let get = first.with_option(Code::GET, "2:1/0/1024", (URI_PATH, b"a"));
+    first.send(&get);
+    assert_eq!(
+        (first.requests.len(), described(&first.answer)),
+        (3, "2.05 2:1/1/1024".to_owned())
+    );
 }

@@ -1,10 +1,12 @@
 //! From what one message carries to a request the gateway can serve (RFC 7959 §2.5, §2.7): its body is put
 //! together first, and what asks for more of a response that is held is answered here.
 
-use super::blockwise::{Blockwise, no_room};
-use super::{BUSY_MAX_AGE, Context, RemoteEndpoint};
+use super::blockwise::{Blockwise, make_room, no_room};
+use super::waiting::busy;
+use super::{Context, RemoteEndpoint};
 use crate::coap::block::{Block, largest_szx};
 use crate::coap::block1::{Part, Progress, Refusal};
+use crate::coap::body::Charge;
 use crate::coap::code::Code;
 use crate::coap::counters::Counters;
 use crate::coap::exchange::Asked;
@@ -34,11 +36,9 @@ impl RemoteEndpoint {
                 return Err(Response::error(Code::REQUEST_ENTITY_INCOMPLETE, why));
             }
         }
-        if self.is_full() && !received.block1.is_some_and(Block::more) {
+        if self.is_full(context) && !received.block1.is_some_and(Block::more) {
             context.counters.too_many_exchanges += 1;
-            let why = "too many requests at once in this session";
-            let busy = Response::error(Code::SERVICE_UNAVAILABLE, why);
-            return Err(busy.with_max_age(BUSY_MAX_AGE));
+            return Err(busy());
         }
         match (received.request.method, received.block1) {
             (Method::Post, Some(block)) => self.assemble(now, received, block, context),
@@ -90,9 +90,11 @@ impl RemoteEndpoint {
             uploads,
             snapshots,
         } = self.blockwise(context);
-        let make_room = || snapshots.give_up_one();
+        let mut given_up = 0;
+        let make_room = |charge: &Charge, bytes| make_room(snapshots, charge, bytes, &mut given_up);
         let progress = uploads.receive(now, part, largest, account, make_room);
         let counters = &mut *context.counters;
+        counters.bodies_given_up += given_up;
         counters.blocks_received += u64::from(in_blocks);
         match progress {
             Ok(Progress::Continue) => Err(Response::new(Code::CONTINUE)),

@@ -177,6 +177,7 @@ impl World {
             parameters: &self.parameters,
             max_message: 1152,
             bodies: &self.bodies,
+            holder: Holder::Device("a"),
             random: &mut || self.random.u32(..),
             counters: &mut self.counters,
         };

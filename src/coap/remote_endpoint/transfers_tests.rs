@@ -111,6 +111,7 @@ impl World {
             parameters: &self.parameters,
             max_message: self.max_message,
             bodies: &self.bodies,
+            holder: Holder::Device("a"),
             random: &mut || self.random.u32(..),
             counters: &mut self.counters,
         };

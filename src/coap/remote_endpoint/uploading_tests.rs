@@ -406,11 +406,12 @@ fn blocks_that_are_not_confirmable_are_put_together_too() {
 #[test]
 fn with_too_many_exchanges_open_the_last_block_is_told_to_wait_and_the_body_is_kept() {
     let (mut talk, body) = (talk(), body(32));
-    for _ in 0..MAX_EXCHANGES {
+    talk.bench.parameters.queue = 0;
+    for _ in 0..16 {
         let message = talk.request(Code::POST, "", b"{}");
         talk.bench.receive_bytes(&message.encode(2000).unwrap());
     }
-    let open: Vec<_> = (0..MAX_EXCHANGES).map(|_| talk.bench.request().0).collect();
+    let open: Vec<_> = (0..16).map(|_| talk.bench.request().0).collect();
     let ask = |talk: &mut Talk, block, payload: &[u8]| {
         let message = talk.request(Code::POST, block, payload);
         talk.bench.receive_bytes(&message.encode(2000).unwrap());
@@ -453,4 +454,53 @@ fn the_robust_block_options_get_4_02() {
         let message = talk.with_option(Code::POST, "", (number, &[8]));
         assert_eq!(talk.send(&message), "4.02");
     }
+}
+
+/// What is unfinished and never will be must not fill the room of all for ten minutes.
+#[test]
+fn an_unfinished_upload_of_the_device_that_keeps_most_gives_way_and_can_be_begun_again() {
+    let bodies = Bodies::new(4050, 1);
+    let [mut one, mut other] = [talk(), talk()];
+    for (talk, device) in [(&mut one, "a"), (&mut other, "b")] {
+        talk.bench.bodies = bodies.clone();
+        talk.bench.device = device;
+    }
+    let whole = body(1500);
+    let part = |talk: &mut Talk, tag: u8, block: &str, payload: &[u8]| {
+        let mut message = talk.with_option(Code::POST, block, (REQUEST_TAG, &[tag]));
+        message.payload = Bytes::copy_from_slice(payload);
+        talk.send(&message)
+    };
+    for tag in 1..=3 {
+        assert_eq!(
+            part(&mut one, tag, "1:0/1/1024", &whole[..1024]),
+            "2.31 1:0/1/1024"
+        );
+    }
+    assert_eq!(bodies.held(), 3 * 1024);
+    assert_eq!(
+        part(&mut other, 9, "1:0/1/1024", &whole[..1024]),
+        "2.31 1:0/1/1024"
+    );
+    assert_eq!(
+        (bodies.held(), other.bench.counters.bodies_given_up),
+        (3 * 1024, 1)
+    );
+    // Two have as much as each other now, or nearly: neither ends the other's.
+    assert_eq!(
+        part(&mut one, 1, "1:1/0/1024", &whole[1024..]),
+        "4.08 1:1/0/1024"
+    );
+    assert_eq!(
+        part(&mut one, 1, "1:0/1/1024", &whole[..1024]),
+        "5.03 1:0/0/1024"
+    );
+    assert_eq!(
+        part(&mut one, 2, "1:1/0/1024", &whole[1024..]),
+        "2.01 1:1/0/1024"
+    );
+    assert_eq!(
+        part(&mut other, 9, "1:1/0/1024", &whole[1024..]),
+        "2.01 1:1/0/1024"
+    );
 }

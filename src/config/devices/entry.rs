@@ -200,6 +200,17 @@ impl DevicesFile<'_> {
             .ok()
     }
 
+    pub(super) fn package_group<'t>(&mut self, entry: &Entry<'t>) -> Option<&'t str> {
+        let right = "package_group = \"…\", 1 to 128 characters, the same for devices that trust each other";
+        let wrong = match entry.get("package_group")?.0 {
+            DeValue::String(group) if is_device_name(group) => return Some(group),
+            DeValue::String(group) => format!("{} is no name", Shown::misplaced(group)),
+            _ => "this is not text in quotes".to_owned(),
+        };
+        self.wrong(entry, "package_group", wrong, right);
+        None
+    }
+
     /// Whether this process has the variable, or may read the file, that is to hold a token.
     fn is_here(&self, key: &str, named: &str) -> bool {
         if key == "token_env" {

@@ -345,3 +345,59 @@ fn two_devices_with_one_token_are_warned_about_and_two_names_of_one_certificate_
         &[&["devices.toml:7", "already belongs to device \"a\""]],
     );
 }
+
+#[test]
+fn a_name_has_no_character_that_hides_or_reorders_what_stands_beside_it() {
+    let place = Place::new();
+    for c in [
+        '\u{202e}',
+        '\u{2066}',
+        '\u{200b}',
+        '\u{200f}',
+        '\u{feff}',
+        '\u{ad}',
+        '\u{2028}',
+        '\u{e0041}',
+        '\u{7f}',
+    ] {
+        let escaped = format!("\\U{:08x}", u32::from(c));
+        let text = format!(
+            "[[device]]\nname = \"meter{escaped}71\"\nfingerprint = \"{ONES}\"\ntoken = \"T\"\n"
+        );
+        let mistakes = place.devices(&text).unwrap_err();
+        assert_eq!(mistakes.len(), 1, "{mistakes:?}");
+        assert!(
+            mistakes[0].contains("device 1: name: text of 8 characters is no name"),
+            "{mistakes:?}"
+        );
+        assert!(!mistakes[0].contains(c), "{mistakes:?}");
+    }
+    assert!(is_device_name("Zähler 17 – 电表"));
+}
+
+#[test]
+fn devices_are_put_into_groups_that_share_packages() {
+    let place = Place::new();
+    let device = |name: &str, digit: &str, more: &str| {
+        let fingerprint = ONES.replace('1', digit);
+        format!(
+            "[[device]]\nname = \"{name}\"\nfingerprint = \"{fingerprint}\"\ntoken = \"T{digit}\"\n{more}\n"
+        )
+    };
+    let text = [
+        device("a", "1", "package_group = \"fleet-7\""),
+        device("b", "2", "package_group = \"fleet-7\""),
+        device("c", "3", ""),
+    ];
+    let (config, _) = place.devices(&text.concat()).unwrap();
+    let group = |name| config.registry.package_group(name).map(|group| &**group);
+    assert_eq!(
+        ["a", "b", "c"].map(group),
+        [Some("fleet-7"), Some("fleet-7"), None]
+    );
+    for wrong in ["\"\"", "7", "[\"a\"]", "\"a\\u0007\""] {
+        let text = device("a", "1", &format!("package_group = {wrong}"));
+        let expected: &[&[&str]] = &[&["device a: package_group", "package_group = "]];
+        assert_told(place.devices(&text), expected);
+    }
+}

@@ -22,6 +22,7 @@ fn the_relay_has_the_defaults_of_the_documentation() {
         poll_timeout: seconds(25),
         sync_interval: seconds(5 * 60),
         alive_for: seconds(15 * 60),
+        command_answer: None,
         max_polls: 6000,
         max_age: seconds(24 * 3600),
     };
@@ -36,6 +37,7 @@ rpc = \"on-uplink\"
 poll_timeout = \"2s\"
 sync_interval = \"5s\"
 alive_for = \"10s\"
+command_answer = \"1s\"
 max_polls = 80
 max_age = \"1s\"
 ";
@@ -47,6 +49,7 @@ max_age = \"1s\"
         poll_timeout: seconds(2),
         sync_interval: seconds(5),
         alive_for: seconds(10),
+        command_answer: Some(seconds(1)),
         max_polls: 80,
         max_age: seconds(1),
     };

@@ -3,6 +3,7 @@
 //! Any site a browser shows can make it send requests to loopback. A name that was rebound to 127.0.0.1 shows in
 //! Host; a foreign page that posts shows in Origin, or can't send JSON without asking first, which is not granted.
 
+use crate::cross_site::loopback_port;
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
@@ -41,15 +42,7 @@ fn judge(
     headers: &HeaderMap,
 ) -> Result<(), (StatusCode, &'static str)> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    // Browsers leave the port out where it is the scheme's own.
-    let ending = match port {
-        80 => String::new(),
-        port => format!(":{port}"),
-    };
-    let is_ours = |host: &str| {
-        let name = host.strip_suffix(&ending);
-        name.is_some_and(|name| ["127.0.0.1", "localhost"].contains(&name))
-    };
+    let is_ours = |host: &str| loopback_port(host) == Some(port);
     if !text(HOST).is_some_and(is_ours) {
         return Err((
             StatusCode::FORBIDDEN,

@@ -59,6 +59,11 @@ impl ClientPolicy {
         chain.revoked.add(file, &chain.issuers)
     }
 
+    /// Whether dates count.
+    pub fn checks_dates(&self) -> bool {
+        self.validity == Validity::Check
+    }
+
     /// Whether chains count. If they don't, nothing but its dates can be held against a leaf, and there is no
     /// reason to keep one for [`ClientPolicy::rejudge`].
     pub fn judges_chains(&self) -> bool {
@@ -122,14 +127,19 @@ impl ClientPolicy {
         if is_ca.is_some_and(|constraints| constraints.value.ca) {
             return Err(Refusal::IsAuthority);
         }
+        // RFC 5246 §7.4.8, RFC 8446 §4.4.2.2: a client signs with its key.
+        let usage = parsed.key_usage().map_err(|_| Refusal::Malformed)?;
+        if usage.is_some_and(|usage| !usage.value.digital_signature()) {
+            return Err(Refusal::NotForSigning);
+        }
         // Now, if the leaf's period counts and was looked at. If it does not count, any moment within it will do.
         let period = Period::of(parsed.validity());
-        let mut verdict = chain.verify(leaf, period.closest(now));
+        let mut verdict = chain.verify(leaf, parsed, period.closest(now));
         if self.validity == Validity::Ignore {
             // The intermediates were valid at one of these if they ever were together with the leaf.
             for moment in [period.not_before, period.not_after] {
                 if verdict == Err(Refusal::IssuerNotValid) {
-                    verdict = chain.verify(leaf, moment);
+                    verdict = chain.verify(leaf, parsed, moment);
                 }
             }
         }

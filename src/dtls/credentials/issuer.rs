@@ -1,6 +1,6 @@
 //! An authority of `clients.trust_anchors`, as the issuer of certificates and of revocation lists.
 
-use super::period::{Moment, Period, shown};
+use super::period::{Period, shown};
 use webpki::ALL_VERIFICATION_ALGS;
 use x509_parser::asn1_rs::{Any, BitString, FromDer};
 use x509_parser::certificate::X509Certificate;
@@ -14,8 +14,8 @@ pub(super) struct Issuer {
     pub(super) key: Vec<u8>,
     /// Its subject for people.
     pub(super) shown: String,
-    /// Its last moment.
-    pub(super) not_after: Moment,
+    /// Its first and last moment.
+    pub(super) period: Period,
     signs_lists: bool,
 }
 
@@ -40,9 +40,14 @@ impl Issuer {
             name: contents(certificate.subject().as_raw()).to_vec(),
             key: certificate.public_key().raw.to_vec(),
             shown: shown(certificate.subject()),
-            not_after: Period::of(certificate.validity()).not_after,
+            period: Period::of(certificate.validity()),
             signs_lists,
         }
+    }
+
+    /// Whether it has this name and key, both DER without the outer tag and length.
+    pub(super) fn is(&self, name: &[u8], key: &[u8]) -> bool {
+        self.name == name && contents(&self.key) == key
     }
 
     /// Whether its certificate allows it to sign revocation lists.

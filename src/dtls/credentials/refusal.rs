@@ -30,9 +30,9 @@ pub enum Refusal {
     /// It doesn't chain to an anchor.
     #[error("the certificate was not issued by any authority in clients.trust_anchors")]
     UnknownIssuer,
-    /// An intermediate is out of its period.
+    /// An authority is out of its period.
     #[error(
-        "an intermediate authority in clients.trust_anchors has ended or not begun; renew it there"
+        "an authority in clients.trust_anchors, root or intermediate, has ended or not begun; renew it there"
     )]
     IssuerNotValid,
     /// Its issuer has revoked it.
@@ -56,6 +56,14 @@ pub enum Refusal {
     /// Its extended key usage leaves out clients.
     #[error("the certificate's extended key usage does not include clientAuth")]
     WrongUsage,
+    /// Its key usage leaves out signing, which a client does to prove that it has the key.
+    #[error("the certificate's key usage does not include digitalSignature")]
+    NotForSigning,
+    /// A certificate of its path demands a policy that the path does not have.
+    #[error(
+        "an authority requires a certificate policy (requireExplicitPolicy), and not all certificates of the path have it"
+    )]
+    NoPolicy,
     /// Not X.509, or too large.
     #[error("the certificate is malformed")]
     Malformed,
@@ -76,6 +84,8 @@ impl Refusal {
             | Refusal::OldVersion
             | Refusal::IsAuthority
             | Refusal::WrongUsage
+            | Refusal::NotForSigning
+            | Refusal::NoPolicy
             | Refusal::Malformed
             | Refusal::Chain(_) => 42,
         }

@@ -446,3 +446,22 @@ fn a_sec1_key_is_taken_and_kept_as_pkcs8() {
     );
     assert!(again.is_ok());
 }
+
+#[test]
+fn a_name_in_a_certificate_is_shown_short_and_without_what_is_not_visible() {
+    use super::period::shown;
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    let key = KeyPair::generate().unwrap();
+    let long = "x".repeat(100);
+    for (name, wanted) in [
+        (
+            "meter\u{202e}71\u{1b}[2J",
+            "CN=meter\u{fffd}71\u{fffd}[2J".to_owned(),
+        ),
+        (long.as_str(), format!("CN={}", "x".repeat(61))),
+    ] {
+        let certificate = params(name).self_signed(&key).unwrap();
+        let (_, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
+        assert_eq!(shown(parsed.subject()), wanted);
+    }
+}

@@ -14,12 +14,16 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How many may wait for each handshake that may be under way: so many are served before their clients give up.
-const FOR_EACH_PLACE: usize = 10;
-/// And in all, however many handshakes may be: each keeps a datagram of 1,500 bytes at most, so these are 36 MB.
-const MOST: usize = 20_000;
+/// How many may wait for each handshake that may be under way: as many as can be made until those that are turned away come
+/// again, after a second or two.
+const FOR_EACH_PLACE: usize = 5;
+/// And in all, however many handshakes may be: each keeps a datagram of 1,500 bytes at most and 1,500 more to be found by,
+/// so these are 30 MB.
+const MOST: usize = 10_000;
 /// A client that has not repeated its hello for so long has given up, or will come again: its timer doubles each time.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Of those so many are forgotten in a turn of the loop.
+const FORGOTTEN_AT_A_TIME: usize = 256;
 /// A hello that comes again after this time was repeated by its client's timer (RFC 6347 §4.2.4.1), not by the network.
 const REPEATED_AFTER: Duration = Duration::from_millis(500);
 /// Hellos that were turned away, to know them when they come again.
@@ -267,9 +271,10 @@ impl Waiting {
         Some((lane, other?))
     }
 
-    /// Whose turn it is, by its lane and source. Who has given up meanwhile is forgotten first, and takes nobody's turn.
+    /// Whose turn it is, by its lane and source. Who has given up meanwhile is forgotten first, and takes nobody's turn; so
+    /// many at a time, and then it is nobody's turn yet.
     pub(super) fn next(&mut self, now: Instant) -> Option<(Lane, IpAddr)> {
-        loop {
+        for _ in 0..FORGOTTEN_AT_A_TIME {
             let (lane, host) = self.whose_turn()?;
             let first = self.lane(lane).oldest(host);
             let guest = first.and_then(|path| self.guests.get(path));
@@ -278,6 +283,7 @@ impl Waiting {
             }
             self.gone += u64::from(self.take_first(lane, host).is_some());
         }
+        None
     }
 
     fn whose_turn(&self) -> Option<(Lane, IpAddr)> {

@@ -28,7 +28,7 @@ fn call(waiting: &mut Waiting, now: Instant) -> Option<Guest> {
 
 #[test]
 fn sources_take_turns_and_each_ones_own_go_by_when_they_came() {
-    let (mut waiting, now) = (Waiting::new(1), start());
+    let (mut waiting, now) = (Waiting::new(2), start());
     for (last, port) in [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)] {
         enter(&mut waiting, now, path(last, port));
     }
@@ -49,7 +49,7 @@ fn sources_take_turns_and_each_ones_own_go_by_when_they_came() {
 
 #[test]
 fn there_is_room_for_so_many_and_so_many_of_one_source() {
-    let (mut waiting, now) = (Waiting::new(1), start());
+    let (mut waiting, now) = (Waiting::new(2), start());
     for (last, let_in, then) in [
         (1, 5, Turned::BySource),
         (2, 5, Turned::BySource),
@@ -69,7 +69,7 @@ fn there_is_room_for_so_many_and_so_many_of_one_source() {
 
 #[test]
 fn where_all_is_full_who_has_most_makes_room_with_its_last_for_who_has_less() {
-    let (mut waiting, now) = (Waiting::new(1), start());
+    let (mut waiting, now) = (Waiting::new(2), start());
     for (last, port) in (1..=5).flat_map(|port| [(1, port), (2, port)]) {
         enter(&mut waiting, now, path(last, port));
     }
@@ -86,12 +86,12 @@ fn where_all_is_full_who_has_most_makes_room_with_its_last_for_who_has_less() {
         ports.map(|guest| guest.path.remote.port()).collect()
     };
     let kept: [Vec<u16>; 3] = [of(1), of(2), of(3)];
-    assert_eq!(kept, [vec![1, 2, 3, 4], vec![1, 2, 3], vec![1, 2, 3]]);
+    assert_eq!(kept, [vec![1, 2, 3], vec![1, 2, 3, 4], vec![1, 2, 3]]);
 }
 
 #[test]
 fn who_has_given_up_is_not_called_in_and_takes_nobodys_turn() {
-    let (mut waiting, now) = (Waiting::new(1), start());
+    let (mut waiting, now) = (Waiting::new(2), start());
     for (last, port) in [(1, 1), (1, 2), (2, 1), (3, 1)] {
         waiting.enter(now, path(last, port), [0; 32], &[], Known::No);
     }
@@ -164,7 +164,7 @@ fn a_client_that_repeats_its_hello_goes_before_those_that_do_not() {
 
 #[test]
 fn who_was_turned_away_is_let_in_when_it_comes_again_in_place_of_one_that_does_not() {
-    let (mut waiting, now) = (Waiting::new(1), start());
+    let (mut waiting, now) = (Waiting::new(2), start());
     for port in 1..=5 {
         enter(&mut waiting, now, path(1, port));
     }
@@ -178,7 +178,7 @@ fn who_was_turned_away_is_let_in_when_it_comes_again_in_place_of_one_that_does_n
 
 #[test]
 fn where_all_is_full_a_network_with_many_addresses_makes_room_for_another() {
-    let (mut waiting, now) = (Waiting::new(1), start());
+    let (mut waiting, now) = (Waiting::new(2), start());
     let of = |network, host| Path {
         remote: SocketAddr::from(([10, network, 0, host], 5684)),
         local: None,
@@ -197,4 +197,17 @@ fn where_all_is_full_a_network_with_many_addresses_makes_room_for_another() {
         assert_eq!(waiting.has(of(network, host)), is_in, "{network} {host}");
     }
     assert_eq!(waiting.len(), 10);
+}
+
+#[test]
+fn of_those_who_have_given_up_so_many_are_forgotten_at_a_time() {
+    let (mut waiting, now) = (Waiting::new(1_000), start());
+    for port in 1..=1_000 {
+        enter(&mut waiting, now, path(1, port));
+    }
+    let later = now + PATIENCE;
+    enter(&mut waiting, later, path(2, 1));
+    let turns = (1..).find(|_| waiting.next(later).is_some());
+    assert_eq!(turns, Some(1 + 1_000 / FORGOTTEN_AT_A_TIME));
+    assert_eq!((waiting.len(), waiting.take_gone()), (1, 1_000));
 }

@@ -121,13 +121,16 @@ impl Demux {
     pub(super) fn let_in(&mut self, now: Instant) {
         self.has_vacancy = false;
         let place = self.find_place(now);
-        let later = now + place.as_ref().map_or(LOOK_EVERY, |_| Duration::ZERO);
+        let begins = place.is_some();
         if let Some(place) = place
             && let Some(guest) = self.waiting.call()
         {
             self.begin(now, &guest, place);
         }
-        self.counters.guests_gone += self.waiting.take_gone();
+        let gone = self.waiting.take_gone();
+        self.counters.guests_gone += gone;
+        let is_done = !begins && gone == 0;
+        let later = if is_done { now + LOOK_EVERY } else { now };
         self.look_at = (self.waiting.len() > 0).then_some(later);
     }
 

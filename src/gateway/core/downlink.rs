@@ -15,9 +15,6 @@ use bytes::Bytes;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
-/// What a caller in ThingsBoard is told of a command that can't be delivered.
-const UNDELIVERABLE: &str = r#"{"error":"the command is too large for the gateway"}"#;
-
 /// Calls that relays have made, and what waits to become one.
 #[derive(Debug, Default)]
 pub(super) struct Errands {
@@ -380,14 +377,23 @@ impl Core {
                     endpoint.ping(now, context, outputs);
                 });
             }
-            Effect::Refuse(id) => {
-                let body = Bytes::from_static(UNDELIVERABLE.as_bytes());
+            Effect::Refuse(id, refusal) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.journal
+                        .command_refused(now, &relay.device.name, id, refusal);
+                }
+                let body = Bytes::from_static(refusal.reply().as_bytes());
                 self.call_for(
                     now,
                     relay,
                     Errand::Refusal(id),
                     Operation::ReplyRpc { id, body },
                 );
+            }
+            Effect::AssignmentChanged(change) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.packages.attributes_changed(now, &relay.device, change);
+                }
             }
             Effect::CutOff { asked, lasted } => self.journal.polls_cut_off(asked, lasted),
             Effect::Nonsense(kind) => {
@@ -460,8 +466,10 @@ impl Core {
                     relay.read_ended(now, number, read, context);
                 });
             }
-            // Nobody waits for it. If it failed, ThingsBoard gives the command again.
-            Errand::Refusal(_) => {
+            // If it failed, ThingsBoard gives the command again.
+            Errand::Refusal(id) => {
+                let is_taken = outcome.is_ok();
+                self.tell_relay(now, relay, |relay, _| relay.replied(now, id, is_taken));
                 if let Some(last) = outcome.as_ref().err().and_then(Last::of) {
                     self.tell_relay(now, relay, |relay, context| relay.refuse(last, context));
                 }

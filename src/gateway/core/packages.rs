@@ -49,7 +49,8 @@ impl Core {
         self.downloads
             .waiting
             .insert(id, (session, exchange, download));
-        self.packages.read(now, &device, wanted, id);
+        let group = self.registry.package_group(&device.name);
+        self.packages.read(now, &device, group, wanted, id);
     }
 
     /// Does what the packages want done.

@@ -1,16 +1,20 @@
 //! From an endpoint's request to an answer at once, or to a call upstream; and the way back.
 
 use super::Core;
-use crate::coap::{Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
+use crate::coap::{
+    self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response,
+};
 use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
+use crate::gateway::firmware::AssignmentChange;
 use crate::gateway::in_flight::{Full, Holder};
 use crate::gateway::peers::Peer;
 use crate::gateway::reading::Reading;
 use crate::gateway::relay::Last;
 use crate::gateway::route::{self, NoRoute, Resource};
 use crate::gateway::translate::{self, Expect, Translated};
+use crate::shares::source;
 use crate::upstream::{self, Error};
 use std::time::Instant;
 
@@ -35,10 +39,17 @@ impl Core {
             parameters: &parameters,
             max_message: self.settings.max_message(),
             bodies: &self.bodies,
+            holder: match &peer.device {
+                Some(device) => coap::Holder::Device(&device.name),
+                None => coap::Holder::Source(source::host(peer.path.remote.ip())),
+            },
             random: &mut || self.random.u32(..),
             counters: &mut self.coap_counters,
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
+        if peer.endpoint.wants_to_begin(&context) {
+            self.beginnings.add(now, session);
+        }
         self.peers.arm(session);
         for output in outputs.drain(..) {
             match output {
@@ -92,6 +103,9 @@ impl Core {
         exchange: ExchangeId,
         request: Request,
     ) {
+        if self.refuse_of_a_former_device(now, session, exchange) {
+            return;
+        }
         let Some(peer) = self.peers.get(session) else {
             return;
         };
@@ -238,6 +252,14 @@ impl Core {
                 _ => self.unanswered.answered(&device.name),
             }
         }
+        if expect == Expect::Attributes
+            && outcome.is_ok()
+            && let Some(device) = &peer.device
+        {
+            // What they say is not read here. The device may ask for the package that it has read of.
+            let any = AssignmentChange::ANY;
+            self.packages.attributes_changed(now, device, any);
+        }
         if let Err(error) = &outcome {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
@@ -247,8 +269,9 @@ impl Core {
                 self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
             }
         }
-        if let (Expect::CommandReply(id), Ok(_)) = (expect, &outcome) {
-            self.tell_if_any(now, session, |relay, _| relay.replied(now, id));
+        if let Expect::CommandReply(id) = expect {
+            let is_taken = matches!(outcome, Ok(Reading::Response(_)));
+            self.tell_if_any(now, session, |relay, _| relay.replied(now, id, is_taken));
         }
         let response = match outcome {
             Ok(Reading::Response(response) | Reading::NotSent(response)) => response,

@@ -59,6 +59,7 @@ impl Core {
             timers: self.demux.timers() + self.peers.timers() + self.relays.timers(),
             package_readers: self.packages.readers(),
             package_editions: self.packages.editions(),
+            package_own_bytes: self.packages.own_bytes(),
         }
     }
 

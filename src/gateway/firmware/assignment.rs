@@ -71,7 +71,10 @@ impl Assignment {
         };
         let short = |key| text(key).filter(|text| text.len() <= LONGEST_CHECKSUM);
         let checksum = short("checksum").map(|value| Checksum {
-            algorithm: short("checksum_algorithm").unwrap_or_default(),
+            algorithm: short("checksum_algorithm")
+                .unwrap_or_default()
+                .to_ascii_uppercase()
+                .into(),
             value: value.to_ascii_lowercase().into(),
         });
         Ok(Some(Assignment {

@@ -88,7 +88,7 @@ impl Packages {
         }
     }
 
-    fn read_attributes(&mut self, id: ReaderId) {
+    pub(super) fn read_attributes(&mut self, id: ReaderId) {
         let number = self.next_event();
         if let Some(reader) = self.readers.get_mut(id)
             && reader.reading.is_none()
@@ -171,7 +171,7 @@ impl Packages {
             return;
         };
         let (device, identity) = (reader.device.clone(), reader.identity(name));
-        let edition = self.editions.find(name, &identity);
+        let edition = self.editions.find(&reader.owner(id), name, &identity);
         let sample = edition.and_then(|edition| self.sample(edition).map(Box::new));
         let piece = sample.as_ref().map(|sample| (sample.size, sample.chunk));
         let (size, chunk) = piece.unwrap_or((PIECE, 0));
@@ -230,15 +230,16 @@ impl Packages {
         answer: &Answer,
     ) {
         if let Some(other) = sample.filter(|sample| sample.bytes != answer.body) {
-            self.contradicted(other.edition);
+            self.contradicted(other.edition, id);
         }
         let Some(reader) = self.readers.get_mut(id) else {
             return;
         };
+        let owner = reader.owner(id);
         let (identity, certain) = (reader.identity(name), reader.is_certain());
-        let edition = match self.editions.find(name, &identity) {
+        let edition = match self.editions.find(&owner, name, &identity) {
             Some(edition) => edition,
-            None => self.add_edition(name.clone(), identity, 0),
+            None => self.add_edition(owner, name.clone(), identity, 0),
         };
         let Some(permit) = self.readers.permit(id, name) else {
             return;

@@ -2,14 +2,15 @@
 //!
 //! ```text
 //! wanted ──▶ asked for ──▶ came ──▶ confirmed: in the cache, and those who waited read it
-//!                 │          └────▶ disowned: they begin again
+//!                 │          ├────▶ disowned: they begin again
+//!                 │          └────▶ recognised: one of a proven package needs no confirmation
 //!                 └──▶ refused: they begin again, with tokens of their own
 //! ```
 
 use super::assignment::Identity;
 use super::cache::Key;
 use super::calls::Urgency;
-use super::edition::{Contradiction, EditionId};
+use super::edition::{EditionId, Owner};
 use super::packages::{Packages, Stop};
 use super::readers::ReaderId;
 use super::waiters::{Awaited, Waiter};
@@ -71,6 +72,7 @@ impl Packages {
     /// Puts a block together, or says what is missing.
     pub(super) fn collect(
         &mut self,
+        now: Instant,
         waiter: &mut Waiter,
         name: &Name,
         id: EditionId,
@@ -82,6 +84,7 @@ impl Packages {
             .get(id)
             .is_none_or(|edition| edition.head().is_none())
         {
+            self.lead_or_wait(now, waiter.reader, id)?;
             return Err(self.want(waiter.reader, name, id, 0));
         }
         // RFC 7959 §2.4: blocks of one body have one ETag; what was gathered from another edition is of no use.
@@ -165,7 +168,13 @@ impl Packages {
         }
     }
 
-    fn fetch(&mut self, reader: ReaderId, name: &Name, key: Key, urgency: Urgency) -> bool {
+    pub(super) fn fetch(
+        &mut self,
+        reader: ReaderId,
+        name: &Name,
+        key: Key,
+        urgency: Urgency,
+    ) -> bool {
         let device = self.readers.get(reader).map(|reader| reader.device.clone());
         let Some(device) = device.filter(|_| self.flights.len() < MOST_FLIGHTS) else {
             return false;
@@ -196,6 +205,10 @@ impl Packages {
                 self.counters.chunk_bytes += length;
                 // A copy has no spare room behind it, as what was read from a connection may have.
                 flight.came = Some(Bytes::copy_from_slice(&answer.body));
+                let edition = self.editions.get(key.edition);
+                if edition.is_some_and(|edition| edition.owner().is_none()) {
+                    return self.accept(key);
+                }
                 let arrived = self.next_event();
                 let permit = self
                     .readers
@@ -222,37 +235,25 @@ impl Packages {
 
     /// A chunk is what it should be.
     pub(super) fn accept(&mut self, key: Key) {
-        let bytes = self
-            .flights
-            .get(&key)
-            .and_then(|flight| flight.came.clone());
-        let (Some(bytes), Some(edition)) = (bytes, self.editions.get_mut(key.edition)) else {
+        let flight = self.flights.get(&key);
+        let came = flight.and_then(|flight| Some((flight.reader, flight.came.clone()?)));
+        let (Some((reader, bytes)), Some(edition)) = (came, self.editions.get_mut(key.edition))
+        else {
             return self.disown(key);
         };
         if edition.take(key.number, &bytes).is_err() {
-            return self.contradicted(key.edition);
+            if edition.owner().is_none() {
+                self.disown(key);
+            }
+            return self.contradicted(key.edition, reader);
         }
+        let is_own = edition.is_of_one_reader();
         self.flights.remove(&key);
-        self.cache.insert(key, bytes);
-        if self.prove(key.edition).is_err() {
-            self.counters.wrong_checksums += 1;
-            self.contradicted(key.edition);
-        }
+        self.cache.insert(key, bytes, is_own);
+        self.editions.recount(key.edition);
+        self.end_surplus(key.edition);
+        self.go_on_proving(key.edition);
         self.waiters.wake(&Awaited::Chunk(key));
-    }
-
-    /// Goes on with the checksum as far as there are chunks in order.
-    fn prove(&mut self, id: EditionId) -> Result<(), Contradiction> {
-        while let Some(edition) = self.editions.get_mut(id)
-            && let Some(number) = edition.next_to_prove()
-            && let Some(bytes) = self.cache.peek(Key {
-                edition: id,
-                number,
-            })
-        {
-            edition.prove(bytes)?;
-        }
-        Ok(())
     }
 
     /// A chunk that came is not believed, or one was refused: who waited for it begins again.
@@ -260,6 +261,7 @@ impl Packages {
         if let Some(flight) = self.flights.remove(&key) {
             self.counters.chunks_disowned += u64::from(flight.came.is_some());
             self.cache.release();
+            self.chunk_to_prove_lost(key.edition, None);
         }
         self.waiters.wake(&Awaited::Chunk(key));
     }
@@ -268,34 +270,61 @@ impl Packages {
     pub(super) fn fail(&mut self, key: Key, why: Refusal) {
         if self.flights.remove(&key).is_some() {
             self.cache.release();
+            self.chunk_to_prove_lost(key.edition, Some(why));
         }
         for id in self.waiters.give_up(&Awaited::Chunk(key)) {
             self.refuse(id, why);
         }
     }
 
-    /// A new edition; the one that nobody has used for longest gives way if there are too many.
-    pub(super) fn add_edition(&mut self, name: Name, identity: Identity, salt: u64) -> EditionId {
-        let (id, displaced) = self.editions.add(name, identity, salt);
-        if let Some(displaced) = displaced {
-            self.end(displaced);
-        }
+    /// A new edition. Those that were not used for longest give way if there are too many.
+    pub(super) fn add_edition(
+        &mut self,
+        owner: Owner,
+        name: Name,
+        identity: Identity,
+        salt: u64,
+    ) -> EditionId {
+        let id = self.editions.add(owner, name, identity, salt);
+        self.end_surplus(id);
         id
     }
 
-    /// ThingsBoard has another content under the same name and identity: what we have is dropped, and what follows
-    /// gets another ETag.
-    pub(super) fn contradicted(&mut self, id: EditionId) {
-        if let Some(edition) = self.editions.get(id) {
-            self.counters.contradictions += 1;
-            let (name, identity) = (edition.name.clone(), edition.identity.clone());
-            let salt = self.random.u64(1..);
-            self.end(id);
-            self.add_edition(name, identity, salt);
+    pub(super) fn end_surplus(&mut self, keep: EditionId) {
+        while let Some(surplus) = self.editions.surplus(keep) {
+            self.counters.editions_displaced += 1;
+            self.end(surplus);
         }
     }
 
-    fn end(&mut self, id: EditionId) {
+    /// ThingsBoard has shown another content, under the same name and identity, with the token of this reader. What
+    /// its owner has is dropped, and what follows gets another ETag. What is proven stays for the others, and this
+    /// owner has its own from now on: by no claim can it take their bytes away, or change them.
+    pub(super) fn contradicted(&mut self, id: EditionId, reader: ReaderId) {
+        let Some(edition) = self.editions.get(id) else {
+            return;
+        };
+        self.counters.contradictions += 1;
+        let (name, identity) = (edition.name.clone(), edition.identity.clone());
+        let owner = edition.owner().cloned();
+        if owner.is_some() {
+            self.end(id);
+        }
+        let Some(owner) = owner.or_else(|| self.readers.owner(reader)) else {
+            return;
+        };
+        if self.editions.owned(&owner, &name, &identity).is_none() {
+            let salt = self.random.u64(1..);
+            self.add_edition(owner, name.clone(), identity, salt);
+        }
+        // What it was allowed is not what it has.
+        if let Some(permit) = self.readers.permit(reader, &name) {
+            permit.lapse();
+        }
+    }
+
+    pub(super) fn end(&mut self, id: EditionId) {
+        self.no_candidate(id, None);
         self.editions.remove(id);
         self.cache.remove_edition(id);
         let keys: Vec<Key> = self

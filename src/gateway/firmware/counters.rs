@@ -21,6 +21,14 @@ pub struct Counters {
     pub chunks_displaced: u64,
     /// Chunks not believed, because the package may have changed while they came.
     pub chunks_disowned: u64,
+    /// Packages hashed as a whole to the SHA-2 checksum that their attributes name: shared from then on.
+    pub proven: u64,
+    /// Requests that waited until a package that another device fetches was hashed as a whole.
+    pub waited_for_proof: u64,
+    /// Editions given up because there were too many.
+    pub editions_displaced: u64,
+    /// Times that the attributes of a device were seen to change, so that its assignment is read again.
+    pub assignments_seen_to_change: u64,
     /// Times it was checked what a device may have.
     pub checks: u64,
     /// Editions that ended because ThingsBoard had another content under their name.

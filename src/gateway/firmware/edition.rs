@@ -2,9 +2,11 @@
 
 use super::Name;
 use super::assignment::{Checksum, Identity};
+use super::readers::ReaderId;
 use aws_lc_rs::digest::{self, Context, SHA256};
 use bytes::Bytes;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Names an edition for as long as the process lives: what is late must not reach its successor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,10 +20,32 @@ pub const LARGEST_PIECE: usize = 64;
 /// Chunks of one edition that are recognised once the cache has let go of them: 256 MiB in chunks of 64 KiB, which
 /// is as long as ThingsBoard lets packages be over CoAP.
 const MOST_RECOGNISED: usize = 4096;
+/// The same: no more chunks than that make a whole that can be proven.
+const MOST_PROVED: u64 = 4096;
 
 /// A chunk can't be of this edition: ThingsBoard has another content under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contradiction;
+
+/// Whose bytes they are: with whose token they were fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// One device's.
+    Reader(ReaderId),
+    /// Those of devices that the operator lets share unproven bytes: `package_group` in the registry.
+    Group(Arc<str>),
+}
+
+/// How far the checksum has come with a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proved {
+    /// There are more to come, or there is nothing to prove.
+    SoFar,
+    /// The whole has the checksum that the attributes name.
+    Whole,
+    /// The whole has another one. Nothing is proved any more.
+    Wrong,
+}
 
 /// One content under one name.
 #[derive(Debug)]
@@ -30,6 +54,8 @@ pub struct Edition {
     pub name: Name,
     /// What the attributes of its devices say of it, which may be nothing.
     pub identity: Identity,
+    /// Who alone may have it. `None`: it is proven, and for everyone whose attributes say the same.
+    owner: Option<Owner>,
     chunk: u64,
     salt: u64,
     etag: Option<[u8; 8]>,
@@ -39,12 +65,13 @@ pub struct Edition {
     bound: Option<u64>,
     /// What the attributes say. What was seen goes before it.
     said: Option<u64>,
-    seen: HashMap<u64, [u8; 8]>,
+    /// SHA-256 of each chunk.
+    seen: HashMap<u64, [u8; 32]>,
     head: Option<Bytes>,
     proof: Option<Proof>,
 }
 
-/// The checksum of what came, as long as it comes in order.
+/// The checksum of what came, in order.
 struct Proof {
     next: u64,
     context: Context,
@@ -53,12 +80,11 @@ struct Proof {
 
 impl Edition {
     /// Nothing is known of it but what the attributes of a device say. `chunk`: in bytes. A `salt` that is not
-    /// zero tells its ETag from that of an edition that had the same name and checksum and was contradicted;
-    /// what the checksum is worth is known by then, so it is not held against the content.
-    pub fn new(name: Name, identity: Identity, chunk: u64, salt: u64) -> Edition {
+    /// zero tells its ETag from that of an edition that had the same name and checksum and was contradicted.
+    pub fn new(owner: Owner, name: Name, identity: Identity, chunk: u64, salt: u64) -> Edition {
         let said = identity.size;
         let checksum = identity.checksum.as_ref();
-        let proof = checksum.filter(|_| salt == 0).and_then(Proof::new);
+        let proof = checksum.and_then(Proof::new);
         let etag = checksum.map(|checksum| {
             let parts = [&*checksum.algorithm, &*checksum.value].map(str::as_bytes);
             etag(&name, &parts, salt)
@@ -66,6 +92,7 @@ impl Edition {
         Edition {
             name,
             identity,
+            owner: Some(owner),
             chunk,
             salt,
             etag,
@@ -111,9 +138,33 @@ impl Edition {
         self.head.as_ref()
     }
 
+    /// Who alone may have it; `None` once it is proven.
+    pub fn owner(&self) -> Option<&Owner> {
+        self.owner.as_ref()
+    }
+
+    /// Whether its chunks are one device's alone.
+    pub fn is_of_one_reader(&self) -> bool {
+        matches!(self.owner, Some(Owner::Reader(_)))
+    }
+
+    /// Chunks that it recognises.
+    pub fn recognised(&self) -> usize {
+        self.seen.len()
+    }
+
     /// A chunk of it, by number. It may be short or empty where the package ends.
     pub fn take(&mut self, number: u64, bytes: &Bytes) -> Result<(), Contradiction> {
         let start = number.saturating_mul(self.chunk);
+        let digest = sha256(bytes);
+        if self.owner.is_none() {
+            // Every chunk was seen when it was proven. Whoever it comes from now, it is that one or nothing.
+            return match self.seen.get(&number) {
+                Some(seen) if *seen == digest => Ok(()),
+                None if bytes.is_empty() && self.reaches(start) == Some(false) => Ok(()),
+                Some(_) | None => Err(Contradiction),
+            };
+        }
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let end = start.saturating_add(length);
         if length < self.chunk {
@@ -129,7 +180,6 @@ impl Edition {
         let fits = |said: &u64| self.extent <= *said && self.bound.is_none_or(|b| *said <= b);
         self.said = self.said.filter(fits);
 
-        let digest = digest64(&[bytes]);
         if self.seen.get(&number).is_some_and(|seen| *seen != digest) {
             return Err(Contradiction);
         }
@@ -140,8 +190,9 @@ impl Edition {
             let head = bytes.get(..LARGEST_PIECE).unwrap_or(bytes);
             self.head = Some(Bytes::copy_from_slice(head));
             let size = format!("{:?}", self.identity.size);
+            let first = digest64(&[bytes]);
             self.etag
-                .get_or_insert_with(|| etag(&self.name, &[&digest, size.as_bytes()], self.salt));
+                .get_or_insert_with(|| etag(&self.name, &[&first, size.as_bytes()], self.salt));
         }
         Ok(())
     }
@@ -151,26 +202,49 @@ impl Edition {
         self.proof.as_ref().map(|proof| proof.next)
     }
 
-    /// Goes on with the proof. An error if this was the last chunk, and the whole has not the checksum that the
-    /// attributes name.
-    pub fn prove(&mut self, bytes: &[u8]) -> Result<(), Contradiction> {
+    /// Goes on with the proof.
+    pub fn prove(&mut self, bytes: &[u8]) -> Proved {
         let size = self.size();
-        if let Some(proof) = &mut self.proof {
-            proof.context.update(bytes);
-            proof.next += 1;
-            let reached = proof.next.saturating_mul(self.chunk);
-            if size.is_some_and(|size| size <= reached)
-                && !self.proof.take().is_none_or(Proof::holds)
-            {
-                return Err(Contradiction);
+        let Some(proof) = &mut self.proof else {
+            return Proved::SoFar;
+        };
+        proof.context.update(bytes);
+        proof.next += 1;
+        let reached = proof.next.saturating_mul(self.chunk);
+        if size.is_none_or(|size| size > reached) {
+            // What can't be recognised later can't be shared, so there is no use in proving it.
+            if proof.next >= MOST_PROVED {
+                self.proof = None;
             }
+            return Proved::SoFar;
         }
-        Ok(())
+        match self.proof.take().is_some_and(Proof::holds) {
+            true => Proved::Whole,
+            false => Proved::Wrong,
+        }
+    }
+
+    /// Whether it was contradicted before, under the same name and checksum.
+    pub fn is_salted(&self) -> bool {
+        self.salt != 0
+    }
+
+    /// Nothing is proved any more: it stays its owner's.
+    pub fn give_up_proof(&mut self) {
+        self.proof = None;
+    }
+
+    /// All of it was hashed to the checksum that its attributes name: from now on it is nobody's own. Gives its
+    /// former owner.
+    pub fn share(&mut self) -> Option<Owner> {
+        // What was proven ends where it was seen to end, whatever else is said.
+        (self.bound, self.said, self.proof) = (Some(self.extent), None, None);
+        self.owner.take()
     }
 }
 
 impl Proof {
-    /// Nothing for checksums that we can't compute.
+    /// Nothing for checksums that prove nothing, or that no content can have.
     fn new(checksum: &Checksum) -> Option<Proof> {
         let algorithm = match &*checksum.algorithm {
             "SHA256" => &digest::SHA256,
@@ -178,7 +252,9 @@ impl Proof {
             "SHA512" => &digest::SHA512,
             _ => return None,
         };
-        Some(Proof {
+        let digits = checksum.value.bytes().filter(u8::is_ascii_hexdigit).count();
+        let is_digest = digits == 2 * algorithm.output_len() && digits == checksum.value.len();
+        is_digest.then(|| Proof {
             next: 0,
             context: Context::new(algorithm),
             expected: checksum.value.clone(),
@@ -215,6 +291,11 @@ fn etag(name: &Name, identity: &[&[u8]], salt: u64) -> [u8; 8] {
     ];
     parts.extend(identity);
     digest64(&parts)
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let digest = digest::digest(&SHA256, bytes);
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
 /// The first eight bytes of a SHA-256 over parts, told apart by their lengths.

@@ -11,7 +11,7 @@ fn edition(checksum: Option<Checksum>, said: Option<u64>) -> Edition {
         checksum,
         size: said,
     };
-    Edition::new(name, identity, 1024, 0)
+    Edition::new(Owner::Group("fleet".into()), name, identity, 1024, 0)
 }
 
 fn bytes(length: usize) -> Bytes {
@@ -100,14 +100,17 @@ fn the_proof_needs_every_chunk_in_order_and_judges_at_the_end_alone() {
                 .into(),
         }
     };
-    for (checksum, expected) in [(sha(&content), Ok(())), (sha(b"other"), Err(Contradiction))] {
+    for (checksum, expected) in [
+        (sha(&content), Proved::Whole),
+        (sha(b"other"), Proved::Wrong),
+    ] {
         let mut edition = edition(Some(checksum), None);
         for number in [0_u8, 1] {
             let start = usize::from(number) * 1024;
             let chunk = content.slice(start..start + 1024);
             edition.take(number.into(), &chunk).unwrap();
             assert_eq!(edition.next_to_prove(), Some(number.into()));
-            edition.prove(&chunk).unwrap();
+            assert_eq!(edition.prove(&chunk), Proved::SoFar);
         }
         edition.take(2, &content.slice(2048..)).unwrap();
         assert_eq!(edition.prove(&content[2048..]), expected);
@@ -139,7 +142,8 @@ fn the_etag_comes_from_the_checksum_or_from_the_first_chunk() {
     longer.take(0, &bytes(1024)).unwrap();
     assert_ne!(longer.etag(), Some(first));
     let name = again.name.clone();
-    let mut salted = Edition::new(name, Identity::default(), 1024, 1);
+    let owner = Owner::Group("fleet".into());
+    let mut salted = Edition::new(owner, name, Identity::default(), 1024, 1);
     salted.take(0, &bytes(1024)).unwrap();
     assert_ne!(salted.etag(), Some(first));
 }

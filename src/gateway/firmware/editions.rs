@@ -1,21 +1,46 @@
-//! The editions there are, found by name and checksum.
+//! The editions there are, found by owner, name and what the attributes say.
+//!
+//! What was fetched is its owner's: of the device whose token was used, or of the group the operator put it in. Once
+//! the whole was hashed to the SHA-2 checksum that the attributes name it is *proven*, and anyone's whose attributes
+//! name the same. An owner that has one of its own keeps to that one.
 
 use super::Name;
 use super::assignment::Identity;
-use super::edition::{Edition, EditionId};
-use std::collections::HashMap;
+use super::edition::{Edition, EditionId, Owner};
+use std::collections::{BTreeMap, HashMap};
 
-/// A fleet has a few packages; more than this are not kept in mind at once.
-const MOST: usize = 128;
+/// Proven packages and packages of groups; a fleet has a few.
+const MOST_SHARED: usize = 128;
+/// Packages of single devices. An empty one takes half a kilobyte.
+const MOST_OWN: usize = 4096;
+/// Chunks that all of them together recognise once the cache has let go of them, at some 80 bytes.
+const MOST_RECOGNISED: usize = 65_536;
 
 /// All editions.
 #[derive(Debug)]
 pub struct Editions {
     chunk: u64,
-    editions: HashMap<EditionId, (Edition, u64)>,
-    by_identity: HashMap<(Name, Identity), EditionId>,
+    editions: HashMap<EditionId, Entry>,
+    owned: HashMap<(Owner, Name, Identity), EditionId>,
+    proven: HashMap<(Name, Identity), EditionId>,
+    /// Of single devices, by their last use or an earlier one.
+    own_ages: BTreeMap<u64, EditionId>,
+    /// The same of all others.
+    shared_ages: BTreeMap<u64, EditionId>,
+    recognised: usize,
     last_id: u64,
     last_use: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    edition: Edition,
+    used: u64,
+    /// Where it stands in the order of ages. Using one is frequent and only stamps it; who looks for the oldest puts
+    /// those right that it meets.
+    listed: u64,
+    /// What it counts for in `recognised`.
+    recognised: usize,
 }
 
 impl Editions {
@@ -24,7 +49,11 @@ impl Editions {
         Editions {
             chunk,
             editions: HashMap::new(),
-            by_identity: HashMap::new(),
+            owned: HashMap::new(),
+            proven: HashMap::new(),
+            own_ages: BTreeMap::new(),
+            shared_ages: BTreeMap::new(),
+            recognised: 0,
             last_id: 0,
             last_use: 0,
         }
@@ -32,52 +61,130 @@ impl Editions {
 
     /// One of them, which counts as used by that.
     pub fn get_mut(&mut self, id: EditionId) -> Option<&mut Edition> {
-        let (edition, used) = self.editions.get_mut(&id)?;
+        let entry = self.editions.get_mut(&id)?;
         self.last_use += 1;
-        *used = self.last_use;
-        Some(edition)
+        entry.used = self.last_use;
+        Some(&mut entry.edition)
     }
 
     /// One of them, as if nobody had looked.
     pub fn get(&self, id: EditionId) -> Option<&Edition> {
-        self.editions.get(&id).map(|(edition, _)| edition)
+        self.editions.get(&id).map(|entry| &entry.edition)
     }
 
-    /// The edition of this name and identity, if there is one.
-    pub fn find(&self, name: &Name, identity: &Identity) -> Option<EditionId> {
+    /// The edition that this owner may have: its own if it has one, else the proven one.
+    pub fn find(&self, owner: &Owner, name: &Name, identity: &Identity) -> Option<EditionId> {
+        self.owned(owner, name, identity)
+            .or_else(|| self.proven(name, identity))
+    }
+
+    /// The owner's own.
+    pub fn owned(&self, owner: &Owner, name: &Name, identity: &Identity) -> Option<EditionId> {
+        let wanted = (owner.clone(), name.clone(), identity.clone());
+        self.owned.get(&wanted).copied()
+    }
+
+    /// The proven one.
+    pub fn proven(&self, name: &Name, identity: &Identity) -> Option<EditionId> {
         let wanted = (name.clone(), identity.clone());
-        self.by_identity.get(&wanted).copied()
+        self.proven.get(&wanted).copied()
     }
 
-    /// A new one, in place of one of the same name and identity. The caller ends that one, and the one that is
-    /// given back if there are too many.
-    pub fn add(
-        &mut self,
-        name: Name,
-        identity: Identity,
-        salt: u64,
-    ) -> (EditionId, Option<EditionId>) {
-        let full = self.editions.len() >= MOST;
-        let oldest = || self.editions.iter().min_by_key(|(_, (_, used))| *used);
-        let displaced = full.then(oldest).flatten().map(|(id, _)| *id);
+    /// A new one, in place of the owner's of the same name and identity, which the caller has ended.
+    pub fn add(&mut self, owner: Owner, name: Name, identity: Identity, salt: u64) -> EditionId {
         self.last_id += 1;
         self.last_use += 1;
         let id = EditionId(self.last_id);
-        self.by_identity
-            .insert((name.clone(), identity.clone()), id);
-        let edition = Edition::new(name, identity, self.chunk, salt);
-        self.editions.insert(id, (edition, self.last_use));
-        (id, displaced)
+        let key = (owner.clone(), name.clone(), identity.clone());
+        self.owned.insert(key, id);
+        let entry = Entry {
+            edition: Edition::new(owner, name, identity, self.chunk, salt),
+            used: self.last_use,
+            listed: self.last_use,
+            recognised: 0,
+        };
+        self.ages_of(&entry.edition).insert(entry.listed, id);
+        self.editions.insert(id, entry);
+        id
+    }
+
+    /// One that has to go, as there are too many: those of single devices before others, and of either kind the one
+    /// that was not used for longest. `keep` stays.
+    pub fn surplus(&mut self, keep: EditionId) -> Option<EditionId> {
+        let too_many = self.recognised > MOST_RECOGNISED;
+        let own = self.own_ages.len() > MOST_OWN || (too_many && !self.own_ages.is_empty());
+        if !own && !too_many && self.shared_ages.len() <= MOST_SHARED {
+            return None;
+        }
+        let ages = match own {
+            true => &mut self.own_ages,
+            false => &mut self.shared_ages,
+        };
+        while let Some((listed, id)) = ages.pop_first() {
+            let Some(entry) = self.editions.get_mut(&id) else {
+                continue;
+            };
+            let is_current = entry.used == listed;
+            entry.listed = entry.used;
+            ages.insert(entry.listed, id);
+            if is_current {
+                return (id != keep).then_some(id);
+            }
+        }
+        None
+    }
+
+    /// Counts what an edition recognises, after a chunk was taken.
+    pub fn recount(&mut self, id: EditionId) {
+        if let Some(entry) = self.editions.get_mut(&id) {
+            let now = entry.edition.recognised();
+            self.recognised = (self.recognised + now).saturating_sub(entry.recognised);
+            entry.recognised = now;
+        }
+    }
+
+    /// One is proven: from now on it is for everyone. False if there is such a one already.
+    pub fn share(&mut self, id: EditionId) -> bool {
+        let Some(entry) = self.editions.get_mut(&id) else {
+            return false;
+        };
+        let (name, identity) = (entry.edition.name.clone(), entry.edition.identity.clone());
+        let key = (name, identity);
+        if self.proven.contains_key(&key) {
+            return false;
+        }
+        let listed = entry.listed;
+        let was_own = entry.edition.is_of_one_reader();
+        if let Some(owner) = entry.edition.share() {
+            self.owned.remove(&(owner, key.0.clone(), key.1.clone()));
+        }
+        if was_own {
+            self.own_ages.remove(&listed);
+            self.shared_ages.insert(listed, id);
+        }
+        self.proven.insert(key, id);
+        true
     }
 
     /// Takes one away.
     pub fn remove(&mut self, id: EditionId) -> Option<Edition> {
-        let (edition, _) = self.editions.remove(&id)?;
-        let wanted = (edition.name.clone(), edition.identity.clone());
-        if self.by_identity.get(&wanted) == Some(&id) {
-            self.by_identity.remove(&wanted);
+        let entry = self.editions.remove(&id)?;
+        self.recognised = self.recognised.saturating_sub(entry.recognised);
+        self.ages_of(&entry.edition).remove(&entry.listed);
+        let edition = entry.edition;
+        let (name, identity) = (edition.name.clone(), edition.identity.clone());
+        match edition.owner().cloned() {
+            Some(owner) => remove_if(&mut self.owned, &(owner, name, identity), id),
+            None => remove_if(&mut self.proven, &(name, identity), id),
         }
         Some(edition)
+    }
+
+    fn ages_of(&mut self, edition: &Edition) -> &mut BTreeMap<u64, EditionId> {
+        match edition.is_of_one_reader() {
+            true => &mut self.own_ages,
+            false => &mut self.shared_ages,
+        }
     }
 
     /// How many there are.
@@ -86,32 +193,12 @@ impl Editions {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::upstream::Package;
-
-    #[test]
-    fn the_one_that_was_not_used_for_longest_gives_way() {
-        let mut editions = Editions::new(1024);
-        let name = |number: usize| Name {
-            package: Package::Firmware,
-            title: "meter".into(),
-            version: number.to_string().into(),
-        };
-        let ids: Vec<_> = (0..MOST)
-            .map(|number| editions.add(name(number), Identity::default(), 0))
-            .collect();
-        assert!(ids.iter().all(|(_, displaced)| displaced.is_none()));
-        editions.get_mut(ids[0].0).unwrap();
-        let (_, displaced) = editions.add(name(MOST), Identity::default(), 0);
-        assert_eq!(displaced, Some(ids[1].0));
-        editions.remove(ids[1].0).unwrap();
-        assert_eq!(editions.count(), MOST);
-        assert_eq!(editions.find(&name(1), &Identity::default()), None);
-        assert_eq!(
-            editions.find(&name(0), &Identity::default()),
-            Some(ids[0].0)
-        );
+fn remove_if<K: Eq + std::hash::Hash>(map: &mut HashMap<K, EditionId>, key: &K, id: EditionId) {
+    if map.get(key) == Some(&id) {
+        map.remove(key);
     }
 }
+
+#[cfg(test)]
+#[path = "editions_tests.rs"]
+mod tests;

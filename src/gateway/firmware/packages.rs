@@ -3,10 +3,12 @@
 use super::cache::{Cache, Key};
 use super::calls::{CallId, Calls, Purpose};
 use super::chunks::Flight;
+use super::edition::EditionId;
 use super::editions::Editions;
-use super::readers::Readers;
+use super::proving::Proofs;
+use super::readers::{ReaderId, Readers};
 use super::waiters::{Awaited, Waiter, Waiters};
-use super::{Block, Counters, Effect, Refusal, WaiterId, Wanted};
+use super::{Block, Counters, Effect, Name, Refusal, WaiterId, Wanted};
 use crate::config::Ota;
 use crate::device::Device;
 use crate::upstream::{Answer, Error};
@@ -24,6 +26,7 @@ pub struct Packages {
     pub(super) editions: Editions,
     pub(super) cache: Cache,
     pub(super) flights: HashMap<Key, Flight>,
+    pub(super) proofs: Proofs,
     pub(super) calls: Calls,
     pub(super) waiters: Waiters,
     pub(super) random: fastrand::Rng,
@@ -50,6 +53,7 @@ impl Packages {
             editions: Editions::new(chunk),
             cache: Cache::new(settings.cache, settings.chunk),
             flights: HashMap::new(),
+            proofs: Proofs::default(),
             calls: Calls::default(),
             waiters: Waiters::default(),
             random: fastrand::Rng::with_seed(seed),
@@ -59,9 +63,17 @@ impl Packages {
         }
     }
 
-    /// A device wants to read. The answer is an effect: now if all is there, later otherwise.
-    pub fn read(&mut self, now: Instant, device: &Arc<Device>, wanted: Wanted, id: WaiterId) {
-        let reader = self.readers.find_or_add(now, device, wanted.package);
+    /// A device wants to read. The answer is an effect: now if all is there, later otherwise. `group`: with whom it
+    /// shares bytes that are not proven.
+    pub fn read(
+        &mut self,
+        now: Instant,
+        device: &Arc<Device>,
+        group: Option<&Arc<str>>,
+        wanted: Wanted,
+        id: WaiterId,
+    ) {
+        let reader = self.readers.find_or_add(now, device, group, wanted.package);
         let before = self.counters.blocks;
         self.go(now, id, Waiter::new(reader, wanted));
         self.counters.blocks_at_once += self.counters.blocks - before;
@@ -89,11 +101,16 @@ impl Packages {
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.readers.forget_idle(now);
+        if self.next_proof().is_some_and(|at| at <= now) {
+            self.prove_what_is_due(now);
+            self.go_on(now);
+        }
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.readers.next_timeout()
+        let times = [self.readers.next_timeout(), self.next_proof()];
+        times.into_iter().flatten().min()
     }
 
     /// What was counted.
@@ -104,6 +121,11 @@ impl Packages {
     /// Bytes of packages that are kept, or that room is made for: never more than `ota.cache`.
     pub fn cached_bytes(&self) -> usize {
         self.cache.load()
+    }
+
+    /// Bytes of them that are for one device alone.
+    pub fn own_bytes(&self) -> usize {
+        self.cache.own_bytes()
     }
 
     /// Devices, counted once for each kind of package, that something is known of.
@@ -143,7 +165,8 @@ impl Packages {
 
     /// Has every request that may go on do so, and then begins what can be begun. Only that makes room in the
     /// cache, so a chunk that has come stays until all who waited for it have read it.
-    fn go_on(&mut self, now: Instant) {
+    pub(super) fn go_on(&mut self, now: Instant) {
+        self.note_time(now);
         while let Some((id, waiter)) = self.waiters.pop_woken() {
             self.go(now, id, waiter);
         }
@@ -175,14 +198,36 @@ impl Packages {
     /// The walk of one request, from its beginning to what is missing.
     fn walk(&mut self, now: Instant, waiter: &mut Waiter) -> Result<Block, Stop> {
         let name = self.name(now, waiter)?;
-        let edition = match self.permitted(now, waiter.reader, &name) {
+        let mut edition = self.edition_for(now, waiter, &name)?;
+        if self.is_superseded(edition) {
+            self.end(edition);
+            edition = self.edition_for(now, waiter, &name)?;
+        }
+        self.collect(now, waiter, &name, edition)
+    }
+
+    fn edition_for(
+        &mut self,
+        now: Instant,
+        waiter: &Waiter,
+        name: &Name,
+    ) -> Result<EditionId, Stop> {
+        match self.permitted(now, waiter.reader, name) {
             // The device has named nothing: it is the attributes that lag behind.
             Err(Stop::Refused(Refusal::OtherPackage)) if waiter.wanted.names_nothing() => {
                 Err(Stop::Refused(Refusal::Unavailable))
             }
             outcome => outcome,
-        }?;
-        self.collect(waiter, &name, edition)
+        }
+    }
+
+    /// The attributes of this device, of this kind, were seen to change.
+    pub(super) fn assignment_changed(&mut self, id: ReaderId) {
+        let event = self.next_event();
+        let reader = self.readers.get_mut(id);
+        if reader.is_some_and(|reader| reader.attributes_changed(event)) {
+            self.read_attributes(id);
+        }
     }
 
     pub(super) fn refuse(&mut self, id: WaiterId, why: Refusal) {

@@ -97,6 +97,19 @@ impl Permit {
         self.allowed = None;
     }
 
+    /// The device's attributes were seen to change at this event: nothing that was found out before it counts. True
+    /// if a check is under way, which reads them again.
+    pub fn attributes_changed(&mut self, event: u64) -> bool {
+        self.lapse();
+        (self.refused, self.failing) = (None, None);
+        let Some(check) = &mut self.check else {
+            return false;
+        };
+        // A probe that is under way is not waited for.
+        *check = Check::Reading { after: event };
+        true
+    }
+
     /// Nothing is under way for it.
     pub fn is_idle(&self) -> bool {
         self.check.is_none() && self.unconfirmed.is_empty()

@@ -5,9 +5,11 @@
 //! ```text
 //! unread ──▶ being read ──▶ known ──(30 s)──▶ being read again …
 //!                └─(no answer)─▶ failing: what was known before is used for a while
+//! known ──(its attributes were seen to change)──▶ unread
 //! ```
 
 use super::assignment::{Assignment, Identity};
+use super::edition::Owner;
 use super::permit::{Check, FAILED, FAILING, Failure, Permit, REFUSED};
 use super::{Name, Refusal};
 use crate::device::Device;
@@ -25,8 +27,15 @@ const MOST_PERMITS: usize = 2;
 const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
 
 /// Names a device and a kind of package for as long as the process lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReaderId(u64);
+
+#[cfg(test)]
+impl ReaderId {
+    pub(super) fn of_a_test(number: u64) -> ReaderId {
+        ReaderId(number)
+    }
+}
 
 /// A device, as far as one kind of package is concerned.
 #[derive(Debug)]
@@ -35,10 +44,16 @@ pub struct Reader {
     pub device: Arc<Device>,
     /// Firmware or software.
     pub package: Package,
+    /// With whom it shares bytes that are not proven.
+    group: Option<Arc<str>>,
     /// What its attributes said last.
     assignment: Option<Assignment>,
     /// Since when they say nothing, where they said something before.
     silent: Option<Instant>,
+    /// The event at which they were last seen to change; what was asked before that is not believed.
+    changed: u64,
+    /// Whether they were read since.
+    changed_unread: bool,
     /// When they were read last: the number of the read and the time it ended.
     read: Option<(u64, Instant)>,
     /// The number of the read under way.
@@ -90,18 +105,39 @@ impl Reader {
         fresh.map(|(number, _)| number)
     }
 
+    /// Its attributes were seen to change at this event: whatever is known from before, of its assignment and of what
+    /// it may have, has to be asked again. True if a check is under way that has to begin again.
+    pub fn attributes_changed(&mut self, event: u64) -> bool {
+        (self.changed, self.changed_unread) = (event, true);
+        (self.read, self.failing, self.refused) = (None, None, None);
+        let permits = self.permits.iter_mut();
+        permits.fold(false, |any, permit| permit.attributes_changed(event) || any)
+    }
+
+    /// Whose the bytes are that are fetched with its token.
+    pub fn owner(&self, id: ReaderId) -> Owner {
+        let group = self.group.clone();
+        group.map_or(Owner::Reader(id), Owner::Group)
+    }
+
     /// The read under way has brought this. Where it is not what was known, what each permit is worth has to be
-    /// asked. Nothing, where there was something, is believed after a while only: between two assignments, and when
-    /// ThingsBoard fails to read its attributes, it says the same.
+    /// asked. Nothing, where there was something, is believed after a while only, unless a change was seen: between two
+    /// assignments, and when ThingsBoard fails to read its attributes, it says the same.
     pub fn assignment_read(&mut self, now: Instant, read: Option<Assignment>) {
-        self.read = self.reading.take().map(|number| (number, now));
+        let number = self.reading.take();
+        // It was asked before the attributes changed, and may be what they said then.
+        let Some(number) = number.filter(|number| *number > self.changed) else {
+            return;
+        };
+        self.read = Some((number, now));
         (self.failing, self.refused) = (None, None);
+        let was_seen = std::mem::take(&mut self.changed_unread);
         if read == self.assignment {
             self.silent = None;
             return;
         }
         self.permits.iter_mut().for_each(Permit::lapse);
-        if read.is_none() && now < *self.silent.get_or_insert(now) + FAILING {
+        if read.is_none() && !was_seen && now < *self.silent.get_or_insert(now) + FAILING {
             return;
         }
         (self.assignment, self.silent) = (read, None);
@@ -184,17 +220,19 @@ pub struct Readers {
 }
 
 impl Readers {
-    /// What is known of a device; nothing yet, if it asks for the first time or has another token now.
+    /// What is known of a device; nothing yet, if it asks for the first time or has another token or group now.
     pub fn find_or_add(
         &mut self,
         now: Instant,
         device: &Arc<Device>,
+        group: Option<&Arc<str>>,
         package: Package,
     ) -> ReaderId {
         let key = (device.name.clone(), package);
         if let Some(id) = self.by_device.get(&key).copied()
             && let Some(reader) = self.readers.get_mut(&id)
             && reader.device.token == device.token
+            && reader.group.as_ref() == group
         {
             reader.last_used = now;
             return id;
@@ -206,8 +244,11 @@ impl Readers {
         let mut reader = Reader {
             device: device.clone(),
             package,
+            group: group.cloned(),
             assignment: None,
             silent: None,
+            changed: 0,
+            changed_unread: false,
             read: None,
             reading: None,
             failing: None,
@@ -230,6 +271,16 @@ impl Readers {
     /// One of them.
     pub fn get_mut(&mut self, id: ReaderId) -> Option<&mut Reader> {
         self.readers.get_mut(&id).map(|reader| &mut **reader)
+    }
+
+    /// A device by its name, if anything is known of it.
+    pub fn find(&self, device: &Arc<str>, package: Package) -> Option<ReaderId> {
+        self.by_device.get(&(device.clone(), package)).copied()
+    }
+
+    /// Whose the bytes are that are fetched with a reader's token.
+    pub fn owner(&self, id: ReaderId) -> Option<Owner> {
+        self.get(id).map(|reader| reader.owner(id))
     }
 
     /// What is known of a device and a package.

@@ -5,4 +5,7 @@ mod changes;
 mod outages;
 mod random;
 mod reading;
+mod seen;
+mod tenants;
+mod tenants_random;
 mod world;

@@ -2,9 +2,11 @@
 
 use super::cache::Key;
 use super::edition::EditionId;
+use super::proving::Content;
 use super::readers::ReaderId;
 use super::{Name, WaiterId, Wanted};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Requests that wait, in all.
 pub const MOST: usize = 16_384;
@@ -22,6 +24,8 @@ pub enum Awaited {
     Check(ReaderId, Name),
     /// A chunk.
     Chunk(Key),
+    /// Whether what another device fetches is the content that this checksum names.
+    Proof(Arc<Content>),
 }
 
 /// One request, and how far it has come.

@@ -44,6 +44,8 @@ pub struct Attributes {
     read_first: bool,
     /// The last answer was empty, and not believed.
     doubted: bool,
+    /// The last read was not answered, and is to be tried again.
+    read_unanswered: bool,
 }
 
 impl Attributes {
@@ -88,23 +90,49 @@ impl Attributes {
             true => self.shared.told_again(values),
             false => self.shared.told(values),
         }
+        self.tell_of_assignment(context);
         (self.told, self.newest, self.told_since) = (0, 0, None);
         (self.read_first, self.doubted) = (false, false);
         self.reader.want(now + SETTLE);
     }
 
-    /// The observation is over: nothing is polled for, nothing kept.
-    pub fn end(&mut self, context: &mut Context<'_>) -> Option<Observation> {
+    /// The observation is over: nothing is polled for, nothing kept. The poll that is open runs out, and the next
+    /// observation begins with it.
+    pub fn end(&mut self) -> Option<Observation> {
         let observer = self.observer.take()?;
+        self.poller.lapse();
+        // The numbers of polls and reads go on: what is late must not be taken for what is new.
+        self.reader.cancel();
+        self.read_unanswered = false;
+        self.shared = Shared::default();
+        Some(observer.observation)
+    }
+
+    /// Nobody waits for the polls that are open.
+    pub fn abort_polls(&mut self, context: &mut Context<'_>) {
         for number in self.poller.abandon() {
             context
                 .effects
                 .push(Effect::Abort(Kind::Attributes, number));
         }
-        // The numbers of polls and reads go on: what is late must not be taken for what is new.
-        self.reader.cancel();
-        self.shared = Shared::default();
-        Some(observer.observation)
+    }
+
+    /// What decides when it polls.
+    pub fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// Whether something waits to be tried again, for ThingsBoard did not answer.
+    pub fn awaits_answers(&self) -> bool {
+        self.poller.awaits_answers() || self.read_unanswered
+    }
+
+    /// ThingsBoard answers others.
+    pub fn wake(&mut self, now: Instant) {
+        self.poller.wake();
+        if std::mem::take(&mut self.read_unanswered) {
+            self.reader.want(now);
+        }
     }
 
     /// Whatever is under way is not waited for, and asked anew.
@@ -116,6 +144,7 @@ impl Attributes {
         }
         self.reader.cancel();
         self.reader.failures = 0;
+        self.read_unanswered = false;
         self.shared.read_failed();
         if self.is_live() {
             self.resume(now);
@@ -126,6 +155,7 @@ impl Attributes {
     pub fn pause(&mut self) {
         self.poller.lapse();
         self.reader.cancel();
+        self.read_unanswered = false;
         self.shared.read_failed();
     }
 
@@ -201,6 +231,7 @@ impl Attributes {
             }
             Err(error) => Outcome::of(&error),
         };
+        self.tell_of_assignment(context);
         if !context.poll_ended(now, &mut self.poller, number, outcome) || self.observer.is_none() {
             return;
         }
@@ -210,10 +241,12 @@ impl Attributes {
                 self.reader.want(now + SETTLE);
             }
             // Reads would fail like polls: one follows the next poll that opens.
-            Outcome::Overloaded | Outcome::Failed if self.poller.open() == 0 => {
+            Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed
+                if self.poller.open() == 0 =>
+            {
                 self.reader.call_off();
             }
-            Outcome::Elapsed | Outcome::Overloaded | Outcome::Failed => {}
+            Outcome::Elapsed | Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed => {}
         }
     }
 
@@ -229,6 +262,7 @@ impl Attributes {
             return false;
         }
         self.read_first = false;
+        self.read_unanswered = matches!(&result, Err(Error::Timeout | Error::Unreachable));
         let Ok(Ok(values)) = result else {
             self.shared.read_failed();
             context.counters.reads_failed += 1;
@@ -247,8 +281,17 @@ impl Attributes {
         }
         self.doubted = false;
         let missed = self.shared.read_ended(values);
+        self.tell_of_assignment(context);
         context.counters.changes_found_by_reading += u64::try_from(missed).unwrap_or(u64::MAX);
         true
+    }
+
+    /// Before the device is notified: it may ask for its package at once.
+    fn tell_of_assignment(&mut self, context: &mut Context<'_>) {
+        let change = self.shared.take_assignment_change();
+        if change.is_any() {
+            context.effects.push(Effect::AssignmentChanged(change));
+        }
     }
 
     /// Polls, reads and tells what is to be polled, read and told by now.

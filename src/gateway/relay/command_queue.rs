@@ -10,11 +10,14 @@
 //!
 //! ThingsBoard gives an unanswered two-way command to every poll, under the same id. Whether it is the
 //! same, id *and* words say: ids begin at 0 again when ThingsBoard restarts, and a new command must not be
-//! taken for an old one.
+//! taken for an old one. Of a delivered command its id and a hash are kept, not its words.
 
+use super::refusal::Refusal;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Commands that may wait for one device; polls wait while so many do.
@@ -30,6 +33,9 @@ const RECOGNISED_AFTER_OUTAGE: Duration = Duration::from_secs(60);
 /// The same once the device has replied: polls answered before ThingsBoard had the reply are in by then.
 const RECOGNISED_AFTER_REPLY: Duration = Duration::from_secs(10);
 
+/// SipHash under keys of this process: nobody can make two commands that have one hash.
+static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 /// A command as ThingsBoard gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
@@ -37,6 +43,7 @@ pub struct Command {
     pub id: u32,
     /// `{"id":…,"method":…,"params":…}`, byte for byte.
     pub body: Bytes,
+    hash: u64,
 }
 
 impl Command {
@@ -45,6 +52,7 @@ impl Command {
     pub fn read(body: Bytes) -> Option<Command> {
         Some(Command {
             id: id(&body)?,
+            hash: HASH.hash_one(&body),
             body,
         })
     }
@@ -53,15 +61,38 @@ impl Command {
 #[derive(Debug)]
 struct Waiting {
     command: Command,
-    until: Instant,
+    taken: Instant,
     /// Whether a notification of it was given to an endpoint: the device may have it.
     notified: bool,
 }
 
+impl Waiting {
+    fn until(&self) -> Instant {
+        self.taken + KEPT
+    }
+}
+
 #[derive(Debug)]
 struct Delivered {
-    command: Command,
+    id: u32,
+    hash: u64,
+    taken: Instant,
+    delivered: Instant,
     until: Instant,
+    reply: Reply,
+    /// The gateway replies to it itself, until ThingsBoard has taken that.
+    refused: Option<Refusal>,
+}
+
+/// How far the reply to a delivered command has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reply {
+    /// None has come, or ThingsBoard did not take it.
+    None,
+    /// On its way to ThingsBoard.
+    UnderWay,
+    /// ThingsBoard has it.
+    Taken,
 }
 
 /// What a poll's answer turns out to be.
@@ -70,7 +101,22 @@ pub enum Taken {
     /// A command the device does not have.
     New,
     /// One that is queued, or that the device has.
-    Repeated,
+    Repeated(Known),
+}
+
+/// A command that a poll has brought again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// It still waits for the device.
+    Waiting,
+    /// The device has it since then, and has not replied.
+    Unanswered(Instant),
+    /// The gateway has to reply to it once more: ThingsBoard did not take the last.
+    Refused(Refusal),
+    /// A reply is on its way to ThingsBoard.
+    ReplyUnderWay,
+    /// ThingsBoard has taken a reply.
+    Answered,
 }
 
 /// The commands of one device.
@@ -84,18 +130,30 @@ impl CommandQueue {
     /// A poll has brought this.
     pub fn take(&mut self, now: Instant, command: Command) -> Taken {
         self.forget(now);
-        if self.waiting.iter().any(|other| other.command == command) {
-            return Taken::Repeated;
+        let is_it = |id, hash| id == command.id && hash == command.hash;
+        if self
+            .waiting
+            .iter()
+            .any(|other| is_it(other.command.id, other.command.hash))
+        {
+            return Taken::Repeated(Known::Waiting);
         }
-        if let Some(known) = self.delivered.iter_mut().find(|d| d.command == command) {
+        if let Some(known) = self.delivered.iter_mut().find(|d| is_it(d.id, d.hash)) {
             known.until = known.until.max(now + RECOGNISED);
-            return Taken::Repeated;
+            return Taken::Repeated(match known.reply {
+                Reply::None => match known.refused {
+                    Some(refusal) => Known::Refused(refusal),
+                    None => Known::Unanswered(known.delivered),
+                },
+                Reply::UnderWay => Known::ReplyUnderWay,
+                Reply::Taken => Known::Answered,
+            });
         }
         // The same id with other words: ThingsBoard counts anew, and what had it before is no more.
-        self.delivered.retain(|d| d.command.id != command.id);
+        self.delivered.retain(|d| d.id != command.id);
         self.waiting.push_back(Waiting {
             command,
-            until: now + KEPT,
+            taken: now,
             notified: false,
         });
         Taken::New
@@ -126,22 +184,61 @@ impl CommandQueue {
 
     /// The first has reached the device.
     pub fn first_delivered(&mut self, now: Instant) {
-        if let Some(Waiting { command, .. }) = self.waiting.pop_front() {
+        if let Some(Waiting { command, taken, .. }) = self.waiting.pop_front() {
             if self.delivered.len() >= MOST_DELIVERED {
                 self.delivered.pop_front();
             }
             self.delivered.push_back(Delivered {
-                command,
+                id: command.id,
+                hash: command.hash,
+                taken,
+                delivered: now,
                 until: now + RECOGNISED,
+                reply: Reply::None,
+                refused: None,
             });
         }
     }
 
-    /// ThingsBoard has the device's reply to this command.
-    pub fn replied(&mut self, now: Instant, id: u32) {
-        for known in self.delivered.iter_mut().filter(|d| d.command.id == id) {
-            known.until = now + RECOGNISED_AFTER_REPLY;
+    fn delivered_mut(&mut self, id: u32) -> Option<&mut Delivered> {
+        self.delivered.iter_mut().find(|known| known.id == id)
+    }
+
+    /// The gateway replies to a command that was delivered, or that can't be.
+    pub fn refuse(&mut self, id: u32, refusal: Refusal) {
+        if let Some(known) = self.delivered_mut(id) {
+            known.refused = Some(refusal);
+            known.reply = Reply::UnderWay;
         }
+    }
+
+    /// A reply is on its way to ThingsBoard. Returns whether it is the first to a command that was delivered.
+    pub fn reply_begins(&mut self, id: u32) -> bool {
+        let known = self.delivered_mut(id);
+        let Some(known) = known.filter(|known| known.reply == Reply::None) else {
+            return false;
+        };
+        known.reply = Reply::UnderWay;
+        true
+    }
+
+    /// ThingsBoard has taken the reply. Returns how long after the command it has, if it was waited for.
+    pub fn replied(&mut self, now: Instant, id: u32) -> Option<Duration> {
+        let known = self.delivered_mut(id);
+        let known = known.filter(|known| known.reply == Reply::UnderWay)?;
+        known.reply = Reply::Taken;
+        known.until = now + RECOGNISED_AFTER_REPLY;
+        Some(now.saturating_duration_since(known.taken))
+    }
+
+    /// ThingsBoard has not taken the reply. Returns whether it was waited for.
+    pub fn reply_failed(&mut self, id: u32) -> bool {
+        let known = self.delivered_mut(id);
+        let Some(known) = known.filter(|known| known.reply == Reply::UnderWay) else {
+            return false;
+        };
+        known.reply = Reply::None;
+        true
     }
 
     /// ThingsBoard may have restarted.
@@ -156,7 +253,7 @@ impl CommandQueue {
     pub fn forget(&mut self, now: Instant) -> usize {
         self.delivered.retain(|known| known.until > now);
         let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting.until > now);
+        self.waiting.retain(|waiting| waiting.until() > now);
         if self.waiting.is_empty() && self.delivered.is_empty() {
             *self = CommandQueue::default();
         }
@@ -165,7 +262,7 @@ impl CommandQueue {
 
     /// When [`forget`](Self::forget) has something to do.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let waiting = self.waiting.iter().map(|waiting| waiting.until);
+        let waiting = self.waiting.iter().map(Waiting::until);
         let delivered = self.delivered.iter().map(|known| known.until);
         waiting.chain(delivered).min()
     }
@@ -196,142 +293,5 @@ fn id(body: &[u8]) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    fn start() -> Instant {
-        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
-        Instant::now()
-    }
-
-    fn body(id: u32, params: &str) -> Command {
-        let body = format!(r#"{{"id":{id},"method":"set","params":"{params}"}}"#);
-        Command::read(body.into()).unwrap()
-    }
-
-    fn delivered(now: Instant, id: u32, params: &str) -> CommandQueue {
-        let mut queue = CommandQueue::default();
-        assert_eq!(queue.take(now, body(id, params)), Taken::New);
-        queue.first_delivered(now);
-        queue
-    }
-
-    #[test]
-    fn commands_keep_their_order_and_come_once() {
-        let now = start();
-        let mut queue = CommandQueue::default();
-        for id in [3, 1, 2] {
-            assert_eq!(queue.take(now, body(id, "x")), Taken::New);
-            assert_eq!(queue.take(now, body(id, "x")), Taken::Repeated);
-        }
-        let mut order = Vec::new();
-        while let Some(first) = queue.first() {
-            order.push(first.id);
-            queue.first_delivered(now);
-        }
-        assert_eq!(order, [3, 1, 2]);
-        assert_eq!(queue.take(now, body(1, "x")), Taken::Repeated, "delivered");
-    }
-
-    #[test]
-    fn a_command_that_keeps_coming_is_recognised_for_as_long_as_it_does() {
-        let now = start();
-        let mut queue = delivered(now, 7, "x");
-        for minute in 1..60 {
-            let taken = queue.take(now + MINUTE * minute * 5, body(7, "x"));
-            assert_eq!(taken, Taken::Repeated);
-        }
-        let later = now + MINUTE * 5 * 59 + RECOGNISED;
-        assert_eq!(queue.take(later, body(7, "x")), Taken::New);
-    }
-
-    #[test]
-    fn the_same_id_with_other_words_is_another_command() {
-        let now = start();
-        let mut queue = delivered(now, 0, "before the restart");
-        assert_eq!(queue.take(now, body(0, "after it")), Taken::New);
-        queue.first_delivered(now);
-        assert_eq!(queue.take(now, body(0, "before the restart")), Taken::New);
-    }
-
-    #[test]
-    fn after_an_outage_the_same_words_are_a_new_command_soon() {
-        let now = start();
-        let mut queue = delivered(now, 0, "x");
-        queue.interrupted(now);
-        assert_eq!(queue.take(now + MINUTE, body(0, "x")), Taken::New);
-        let mut calm = delivered(now, 0, "x");
-        assert_eq!(calm.take(now + MINUTE, body(0, "x")), Taken::Repeated);
-    }
-
-    #[test]
-    fn what_is_replied_to_is_recognised_a_little_longer() {
-        let now = start();
-        let mut queue = delivered(now, 0, "x");
-        queue.replied(now, 0);
-        let soon = now + RECOGNISED_AFTER_REPLY / 2;
-        let mut other = delivered(now, 0, "x");
-        other.replied(now, 0);
-        assert_eq!(queue.forget(soon), 0);
-        assert!(!queue.is_empty());
-        assert_eq!(
-            other.take(now + RECOGNISED_AFTER_REPLY, body(0, "x")),
-            Taken::New
-        );
-    }
-
-    #[test]
-    fn what_waits_for_a_day_is_dropped_and_nothing_is_held_at_the_end() {
-        let now = start();
-        let mut queue = CommandQueue::default();
-        queue.take(now, body(0, "x"));
-        assert_eq!(queue.next_timeout(), Some(now + KEPT));
-        assert_eq!(queue.forget(now + KEPT), 1);
-        assert!(queue.is_empty());
-        assert_eq!(queue.next_timeout(), None);
-    }
-
-    #[test]
-    fn both_queues_are_bounded() {
-        let now = start();
-        let mut queue = CommandQueue::default();
-        for id in 0..1000 {
-            queue.take(now, body(id, "x"));
-            queue.first_delivered(now);
-        }
-        assert_eq!(queue.delivered.len(), MOST_DELIVERED);
-        for id in 0..16 {
-            assert!(!queue.is_full());
-            queue.take(now, body(id, "y"));
-        }
-        assert!(queue.is_full());
-    }
-
-    #[test]
-    fn what_names_no_id_is_no_command() {
-        for body in [
-            &b""[..],
-            b"[]",
-            b"[7]",
-            b"7",
-            b"{",
-            b"{}",
-            br#"{"id":-1}"#,
-            br#"{"id":2147483648}"#,
-            br#"{"id":"7"}"#,
-            br#"{"id":1.5}"#,
-            br#"{"id":null,"method":"m"}"#,
-            b"\xff\xfe",
-            br#"{"id":1} {"id":2}"#,
-        ] {
-            let read = Command::read(Bytes::copy_from_slice(body));
-            assert_eq!(read, None, "{body:?}");
-        }
-        assert_eq!(
-            id(br#" {"method":"m","params":{"id":9},"id":2147483647}"#),
-            Some(2_147_483_647)
-        );
-    }
-}
+#[path = "command_queue_tests.rs"]
+mod tests;

@@ -4,8 +4,11 @@
 //! registered ──▶ polling ──(a command)──▶ the next poll is opened, then the command notified
 //!                 ▲   │ (the same again: the device has not replied)
 //!                 │   ▼
-//!                 └─ holding off: 1, 2, then 5 s, until the device replies
+//!                 └─ holding off: 1, 2, then 5 s, until ThingsBoard has taken the device's reply
 //! ```
+//!
+//! A poll that is open while the device replies brings the command once more, for nothing. So after a command of a
+//! device that replied to the one before, the next poll waits for the reply, for a second at most.
 //!
 //! State may be superseded, commands may not: one at a time is given to the endpoint, and the next once
 //! it has arrived. One that was not acknowledged goes first when the device is heard again, under the same
@@ -13,9 +16,10 @@
 //!
 //! In the mode `on-uplink` one short poll follows each uplink, and another each command it brings.
 
-use super::command_queue::{Command, CommandQueue, Taken};
+use super::command_queue::{Command, CommandQueue, Known, Taken};
 use super::observer::{Observation, Observer};
 use super::poll::{Outcome, Poller};
+use super::refusal::Refusal;
 use super::{Context, Effect, Kind, Last};
 use crate::config::RelayMode;
 use crate::upstream::Error;
@@ -27,6 +31,12 @@ const HOLD_OFF: [Duration; 3] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
 ];
+/// How long polls wait for ThingsBoard to take a reply to a command, at most: before that they would bring the command
+/// again.
+const REPLY_TAKES: Duration = Duration::from_secs(5);
+/// How long the next poll waits for a reply, at most, if the device replied to the last command. Meanwhile nothing is
+/// lost: a command took all of ThingsBoard's subscriptions away, and what comes without one waits for the next poll.
+const REPLY_EXPECTED: Duration = Duration::from_secs(1);
 /// How long a poll waits after an uplink: the device is awake for some seconds only.
 const SHORT_POLL: Duration = Duration::from_secs(1);
 
@@ -45,6 +55,12 @@ pub struct Commands {
     last_number: u64,
     /// How often in a row polls brought what the device has.
     repeated: usize,
+    /// How long after the last command ThingsBoard had the device's reply, if it was soon.
+    replies_within: Option<Duration>,
+    /// The next poll waits for the reply.
+    awaits_reply: bool,
+    /// The number of the last poll that was opened before ThingsBoard had the newest reply.
+    opened_before_reply: u64,
     /// In the mode `on-uplink`: a short poll is wanted.
     asked: bool,
 }
@@ -104,15 +120,31 @@ impl Commands {
         }
     }
 
-    /// The observation is over: nothing is polled for. What is queued waits for the next.
+    /// The observation is over: nothing is polled for. The poll that is open runs out, and what it brings is kept, as is
+    /// what is queued, for the next observation; that one begins with this poll.
     pub fn end(&mut self, context: &mut Context<'_>) -> Option<Observation> {
         let observer = self.observer.take()?;
         self.settle_replaced(context);
+        self.poller.lapse();
+        self.under_way = None;
+        Some(observer.observation)
+    }
+
+    /// Nobody waits for the polls that are open.
+    pub fn abort_polls(&mut self, context: &mut Context<'_>) {
         for number in self.poller.abandon() {
             context.effects.push(Effect::Abort(Kind::Commands, number));
         }
-        self.under_way = None;
-        Some(observer.observation)
+    }
+
+    /// What decides when it polls.
+    pub fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// ThingsBoard answers others.
+    pub fn wake(&mut self) {
+        self.poller.wake();
     }
 
     /// Whatever is under way is not waited for, and asked anew. Commands that have come are still the device's.
@@ -187,13 +219,18 @@ impl Commands {
     }
 
     fn refuse_first(&mut self, now: Instant, context: &mut Context<'_>) {
-        if let Some(first) = self.queue.first() {
+        if let Some(id) = self.queue.first().map(|first| first.id) {
             context.counters.too_large += 1;
-            // Whoever waits for the reply should not do so in vain, nor those behind it.
-            context.effects.push(Effect::Refuse(first.id));
-            // Until ThingsBoard has the refusal, polls bring it again: it is known then, and held off.
             self.queue.first_delivered(now);
+            self.refuse(now, id, Refusal::TooLarge, context);
         }
+    }
+
+    /// The gateway replies to a command itself. Until ThingsBoard has that, polls would bring the command again.
+    fn refuse(&mut self, now: Instant, id: u32, refusal: Refusal, context: &mut Context<'_>) {
+        self.queue.refuse(id, refusal);
+        self.poller.hold(now + REPLY_TAKES);
+        context.effects.push(Effect::Refuse(id, refusal));
     }
 
     /// The device replies to a command: through whichever session, it has it, even if its acknowledgement was lost and
@@ -202,14 +239,28 @@ impl Commands {
         if self.queue.may_have_first(id) {
             self.first_delivered(now, context);
         }
+        if self.queue.reply_begins(id) {
+            self.poller.hold(now + REPLY_TAKES);
+        }
     }
 
-    /// ThingsBoard has the reply.
+    /// ThingsBoard has the reply: the next poll brings another command. Replies to what was not given, or was replied to,
+    /// hasten nothing.
     pub fn replied(&mut self, now: Instant, id: u32) {
-        self.queue.replied(now, id);
-        self.repeated = 0;
-        self.asked = true;
+        let Some(took) = self.queue.replied(now, id) else {
+            return;
+        };
+        (self.repeated, self.awaits_reply, self.asked) = (0, false, true);
+        self.replies_within = Some(took).filter(|took| *took <= REPLY_EXPECTED);
+        self.opened_before_reply = self.poller.last_number();
         self.poller.release();
+    }
+
+    /// ThingsBoard has not taken the reply.
+    pub fn reply_failed(&mut self, id: u32) {
+        if self.queue.reply_failed(id) {
+            self.poller.release();
+        }
     }
 
     /// A poll has come to its end.
@@ -220,11 +271,18 @@ impl Commands {
         result: Result<Option<Command>, Error>,
         context: &mut Context<'_>,
     ) {
+        let mut repeated = None;
         let outcome = match result {
-            Ok(Some(command)) => match self.queue.take(now, command) {
-                Taken::New => Outcome::Message,
-                Taken::Repeated => Outcome::Repeated,
-            },
+            Ok(Some(command)) => {
+                let id = command.id;
+                match self.queue.take(now, command) {
+                    Taken::New => Outcome::Message,
+                    Taken::Repeated(known) => {
+                        repeated = Some((id, known));
+                        Outcome::Repeated
+                    }
+                }
+            }
             Ok(None) => {
                 context.effects.push(Effect::Nonsense(Kind::Commands));
                 Outcome::Failed
@@ -237,22 +295,55 @@ impl Commands {
                 context.counters.commands_taken += 1;
                 self.repeated = 0;
                 self.asked = true;
+                if let Some(within) = self.replies_within {
+                    let wait = within * 2 + REPLY_EXPECTED / 10;
+                    self.poller.hold(now + wait.min(REPLY_EXPECTED));
+                    self.awaits_reply = true;
+                }
             }
             Outcome::Repeated => {
                 context.counters.commands_repeated += 1;
-                self.asked = false;
-                // Beside another poll it is the copy that every open poll gets, and nothing to wait for.
-                if self.poller.open() == 0 {
-                    let wait = HOLD_OFF.get(self.repeated).or(HOLD_OFF.last());
-                    self.poller.hold(now + wait.copied().unwrap_or_default());
-                    self.repeated = self.repeated.saturating_add(1);
+                if let Some((id, known)) = repeated {
+                    self.came_again(now, number, id, known, context);
                 }
             }
             Outcome::Elapsed => self.asked = false,
-            Outcome::Overloaded | Outcome::Failed => {
+            Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed => {
                 self.asked = false;
                 self.queue.interrupted(now);
             }
+        }
+    }
+
+    /// A poll has brought a command that is known.
+    fn came_again(
+        &mut self,
+        now: Instant,
+        number: u64,
+        id: u32,
+        known: Known,
+        context: &mut Context<'_>,
+    ) {
+        // ThingsBoard had not seen the reply yet when it answered this poll. It has by now.
+        let overtaken = known == Known::Answered && number <= self.opened_before_reply;
+        self.asked = overtaken;
+        let limit = context.settings.command_answer;
+        let refuse_at = match known {
+            Known::Unanswered(since) => limit.map(|limit| since + limit),
+            Known::Waiting | Known::Refused(_) | Known::ReplyUnderWay | Known::Answered => None,
+        };
+        if let Known::Refused(refusal) = known {
+            self.refuse(now, id, refusal, context);
+        } else if refuse_at.is_some_and(|at| at <= now) {
+            context.counters.commands_unanswered += 1;
+            self.refuse(now, id, Refusal::Unanswered, context);
+        } else if self.poller.open() == 0 && !overtaken {
+            // Beside another poll it is the copy that every open poll gets, and nothing to wait for.
+            let wait = HOLD_OFF.get(self.repeated).or(HOLD_OFF.last());
+            let until = now + wait.copied().unwrap_or_default();
+            self.poller
+                .hold(refuse_at.map_or(until, |at| at.min(until)));
+            self.repeated = self.repeated.saturating_add(1);
         }
     }
 
@@ -273,7 +364,11 @@ impl Commands {
             match context.settings.rpc {
                 RelayMode::LongPoll => {
                     let timeout = context.pace.poll_timeout();
-                    context.poll(now, Kind::Commands, &mut self.poller, timeout, true);
+                    let opened = context.poll(now, Kind::Commands, &mut self.poller, timeout, true);
+                    if opened.is_some() && std::mem::take(&mut self.awaits_reply) {
+                        // None came: the next poll is not kept waiting for one.
+                        self.replies_within = None;
+                    }
                 }
                 // One that is open covers what was asked since.
                 RelayMode::OnUplink if self.asked && self.poller.open() == 0 => {

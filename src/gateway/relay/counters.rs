@@ -39,6 +39,8 @@ pub struct Counters {
     pub commands_repeated: u64,
     /// Commands that reached their device.
     pub commands_delivered: u64,
+    /// Commands that the gateway has replied to, for the device had not within `relay.command_answer`.
+    pub commands_unanswered: u64,
     /// Commands dropped because their device was away for too long.
     pub commands_expired: u64,
     /// Attributes and commands that fit no datagram, or not the memory of one device.

@@ -11,6 +11,7 @@
 //! remembered until the next poll opens: who polls for state reads it all then.
 
 use super::pace::Pace;
+use super::rate::Rate;
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ pub enum Outcome {
     Elapsed,
     /// 502 or 503.
     Overloaded,
+    /// ThingsBoard did not answer at all.
+    Unanswered,
     /// Anything else that may pass.
     Failed,
 }
@@ -45,9 +48,8 @@ impl Outcome {
         match error {
             Error::Elapsed => Outcome::Elapsed,
             Error::Overloaded | Error::RetryAfter(_) => Outcome::Overloaded,
-            Error::Timeout | Error::Unreachable | Error::Unintelligible(_) | Error::Rejected(_) => {
-                Outcome::Failed
-            }
+            Error::Timeout | Error::Unreachable => Outcome::Unanswered,
+            Error::Unintelligible(_) | Error::Rejected(_) => Outcome::Failed,
         }
     }
 }
@@ -85,6 +87,11 @@ pub struct Poller {
     /// Quick answers in a row.
     quick: u32,
     gap: bool,
+    /// The last brought a message: the one that follows it is no burden that a device could cause.
+    after_message: bool,
+    rate: Rate,
+    /// The last was not answered, and what waits for that it is has not been woken since.
+    unanswered: bool,
 }
 
 impl Poller {
@@ -110,6 +117,13 @@ impl Poller {
         if !wanted {
             return None;
         }
+        if !self.after_message
+            && let Err(at) = self.rate.may_take(now)
+        {
+            self.not_before = Some(at);
+            self.gap |= self.open.is_empty();
+            return None;
+        }
         if self.failures > 0
             && let Err(wait) = pace.admit(now, random())
         {
@@ -118,6 +132,9 @@ impl Poller {
         }
         self.last_number += 1;
         self.rearm = false;
+        if !std::mem::take(&mut self.after_message) {
+            self.rate.take(now);
+        }
         let lead = OVERLAP.mul_f64(1.0 + random() / 2.0).min(timeout / 2);
         self.open.push(Open {
             number: self.last_number,
@@ -161,6 +178,8 @@ impl Poller {
             self.open = Vec::new();
         }
         let lasted = now.saturating_duration_since(poll.opened);
+        self.unanswered = outcome == Outcome::Unanswered;
+        self.after_message |= outcome == Outcome::Message;
         match outcome {
             Outcome::Message | Outcome::Repeated => {
                 self.failures = 0;
@@ -179,7 +198,7 @@ impl Poller {
                 (self.failures, self.quick) = (0, 0);
                 self.gap |= self.open.is_empty();
             }
-            Outcome::Elapsed | Outcome::Overloaded | Outcome::Failed => {
+            Outcome::Elapsed | Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed => {
                 self.failures = self.failures.saturating_add(1);
                 self.gap |= self.open.is_empty();
                 self.hold(now + Pace::wait_after(self.failures, random()));
@@ -198,6 +217,23 @@ impl Poller {
         if self.failures == 0 {
             self.not_before = None;
         }
+    }
+
+    /// Whether it waits to try again, for ThingsBoard did not answer.
+    pub fn awaits_answers(&self) -> bool {
+        self.unanswered && self.open.is_empty()
+    }
+
+    /// ThingsBoard answers others: there is nothing to wait for.
+    pub fn wake(&mut self) {
+        if std::mem::take(&mut self.unanswered) {
+            self.not_before = None;
+        }
+    }
+
+    /// When it is forgotten how many polls have begun.
+    pub fn rested_at(&self) -> Option<Instant> {
+        self.rate.rested_at()
     }
 
     /// Polls are no longer wanted, or were not for a while: whatever comes next comes after a gap.
@@ -223,6 +259,11 @@ impl Poller {
     /// The numbers of those that are open.
     pub fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
         self.open.iter().map(|open| open.number)
+    }
+
+    /// The number of the poll that was opened last.
+    pub fn last_number(&self) -> u64 {
+        self.last_number
     }
 
     /// How many are open.

@@ -1,11 +1,13 @@
 //! The relays of all devices: found by name, woken by time, within the bound of `relay.max_polls`.
 
 use super::pace::Pace;
+use super::waking::Waking;
 use super::{Context, Counters, DeviceRelay, Effect, Kind};
 use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::timers::{Slot, Timers};
+use crate::upstream::Error;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -63,6 +65,7 @@ pub struct Relays {
     relays: HashMap<RelayId, Entry>,
     by_name: HashMap<Arc<str>, RelayId>,
     timers: Timers<RelayId>,
+    waking: Waking,
     last_id: u64,
     polls: usize,
     standing: Standing,
@@ -83,6 +86,7 @@ impl Relays {
             relays: HashMap::new(),
             by_name: HashMap::new(),
             timers: Timers::default(),
+            waking: Waking::default(),
             last_id: 0,
             polls: 0,
             standing: Standing::default(),
@@ -129,7 +133,7 @@ impl Relays {
         let relay = self.find(device).and_then(|id| self.get(id));
         mode == RelayMode::OnUplink
             || self.polls < self.settings.max_polls
-            || relay.is_some_and(|relay| relay.observation(kind).is_some())
+            || relay.is_some_and(|relay| relay.has_poll(kind))
     }
 
     /// A registration was refused for want of room.
@@ -175,8 +179,14 @@ impl Relays {
         let standing = entry.relay.standing();
         self.standing.replace(entry.standing, standing);
         entry.standing = standing;
+        self.waking.set_waiting(id, entry.relay.awaits_answers());
         if entry.relay.is_idle() {
+            if let Some(at) = entry.relay.rested_at().filter(|at| *at > now) {
+                self.timers.arm(id, &mut entry.timer, at);
+                return;
+            }
             self.timers.disarm(id, &mut entry.timer);
+            self.waking.set_waiting(id, false);
             self.by_name.remove(&entry.relay.device.name);
             self.relays.remove(&id);
         } else if let Some(at) = entry.relay.next_timeout(&self.settings) {
@@ -191,6 +201,12 @@ impl Relays {
 
     /// A relay whose time may have come: [`tell`](Self::tell) it nothing, it knows what to do.
     pub fn pop_due(&mut self, now: Instant) -> Option<RelayId> {
+        if let Some(id) = self.waking.pop(now) {
+            if let Some(entry) = self.relays.get_mut(&id) {
+                entry.relay.wake(now);
+            }
+            return Some(id);
+        }
         let id = self.timers.pop_due(now)?;
         if let Some(entry) = self.relays.get_mut(&id) {
             entry.timer.fired();
@@ -200,7 +216,20 @@ impl Relays {
 
     /// When [`pop_due`](Self::pop_due) has something.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        let deadlines = [self.timers.next(), self.waking.next_timeout()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// A call to ThingsBoard, whoever made it, has ended so.
+    pub fn call_ended<T>(&mut self, now: Instant, outcome: &Result<T, Error>) {
+        match outcome {
+            Err(Error::Timeout | Error::Unreachable) => self.waking.unanswered(),
+            // A proxy may say so while ThingsBoard is away, and one device's rate limit shows so as well.
+            Err(Error::Overloaded | Error::RetryAfter(_)) => {}
+            Ok(_) | Err(Error::Elapsed | Error::Unintelligible(_) | Error::Rejected(_)) => {
+                self.waking.answered(now, || self.random.f64());
+            }
+        }
     }
 
     /// What was counted.

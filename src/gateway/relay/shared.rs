@@ -5,6 +5,7 @@
 //! its last value is known to have arrived; a notification tells as many of the keys in doubt as fit,
 //! oldest change first. So whatever was lost, superseded or repeated on the way, nothing is missed.
 
+use crate::gateway::firmware::AssignmentChange;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -100,11 +101,14 @@ pub struct Shared {
     changes: u64,
     /// Keys that changed since the read that is under way began: it may be older than they are.
     since_read: Option<BTreeSet<Box<str>>>,
+    /// Whether keys that assign packages were among those that changed.
+    assignment: AssignmentChange,
 }
 
 impl Shared {
     /// The device has been told all of these, and nothing else.
     pub fn told(&mut self, values: Values) {
+        self.note_assignment(&values);
         self.values = values;
         self.in_doubt = BTreeMap::new();
     }
@@ -112,9 +116,27 @@ impl Shared {
     /// The device has been told all of these once more, while a notification may be on its way that tells
     /// older ones: what that one tells has to be told after it.
     pub fn told_again(&mut self, values: Values) {
+        self.note_assignment(&values);
         let on_its_way = std::mem::take(&mut self.in_doubt);
         self.values = values;
         on_its_way.into_keys().for_each(|key| self.changed(key));
+    }
+
+    /// Notes which of these are not as they were, and which are gone, as far as they assign packages.
+    fn note_assignment(&mut self, values: &Values) {
+        let differs = |a: &Values, b: &Values, key: &str| {
+            a.get(key).map(|value| value.get()) != b.get(key).map(|value| value.get())
+        };
+        for key in values.keys().chain(self.values.keys()) {
+            if differs(values, &self.values, key) {
+                self.assignment.add(key);
+            }
+        }
+    }
+
+    /// Whether keys that assign packages have changed since this was asked last.
+    pub fn take_assignment_change(&mut self) -> AssignmentChange {
+        std::mem::take(&mut self.assignment)
     }
 
     /// What ThingsBoard says they are, as far as is known.
@@ -136,6 +158,7 @@ impl Shared {
     pub fn update(&mut self, update: Update) -> bool {
         match update {
             Update::Set(values) => {
+                values.keys().for_each(|key| self.assignment.add(key));
                 if weight(&self.values) + weight(&values) > MOST_BYTES
                     || self.values.len() + values.len() > 2 * MOST_KEYS
                 {
@@ -145,7 +168,10 @@ impl Shared {
                     self.set(key, value);
                 }
             }
-            Update::Deleted(keys) => keys.into_iter().for_each(|key| self.delete(key)),
+            Update::Deleted(keys) => {
+                keys.iter().for_each(|key| self.assignment.add(key));
+                keys.into_iter().for_each(|key| self.delete(key));
+            }
         }
         true
     }
@@ -197,6 +223,7 @@ impl Shared {
 
     fn changed(&mut self, key: Box<str>) {
         self.changes += 1;
+        self.assignment.add(&key);
         if let Some(newer) = &mut self.since_read {
             newer.insert(key.clone());
         }

@@ -135,3 +135,28 @@ fn a_silent_hello_delays_nobody_else() {
     world.connect(0);
     assert!(world.run_until(SECOND / 5, |world| world.devices[0].is_connected()));
 }
+
+#[test]
+fn handshakes_of_registered_devices_do_not_count_for_the_address_that_they_share() {
+    let mut settings = default_settings();
+    settings.dtls.handshakes_per_address = 2;
+    let mut world = World::with_settings(4, Conditions::GOOD, 1, settings);
+    let strangers: Vec<_> = (0..4).map(|_| world.add_stranger()).collect();
+    let connects = |world: &mut World, device: usize, host: usize| {
+        world.devices[device]
+            .path
+            .remote
+            .set_ip(path(host).remote.ip());
+        let port = 7000 + u16::try_from(device).unwrap();
+        world.devices[device].path.remote.set_port(port);
+        world.connect(device);
+        world.run_until(SECOND / 5, |world| world.devices[device].is_connected())
+    };
+    let in_time = [0, 1, 2, 3].map(|device| connects(&mut world, device, 5000));
+    assert_eq!(in_time, [true; 4]);
+    // Of certificates that are not registered, so many a second.
+    let in_time: Vec<_> = (strangers.into_iter())
+        .map(|device| connects(&mut world, device, 6000))
+        .collect();
+    assert_eq!(in_time, [true, true, false, false]);
+}

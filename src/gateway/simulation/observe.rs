@@ -88,7 +88,7 @@ fn changes_deletions_and_commands_reach_the_device_within_the_round_trip() {
 }
 
 #[test]
-fn get_with_observe_1_ends_the_observation_and_the_poll_with_it() {
+fn get_with_observe_1_ends_the_observation_and_no_further_poll_is_begun() {
     let mut world = observing(CON);
     // RFC 7641 §4.1: as a GET without Observe.
     for (number, code) in [(0, Code::CONTENT), (1, Code::VALID)] {
@@ -96,6 +96,7 @@ fn get_with_observe_1_ends_the_observation_and_the_poll_with_it() {
         world.run_for(SECOND);
         assert_eq!(ended(&world, number), Some(code));
     }
+    world.run_for(30 * SECOND);
     assert_eq!(world.upstream.errands(), 0, "no poll is left");
     world.set(0, "a", "2");
     world.command(0, "1", true);
@@ -132,6 +133,7 @@ fn a_reset_ends_the_observation_whether_the_notification_was_confirmable_or_not(
         world.run_for(2 * SECOND);
         assert_eq!(world.core.counters().1.observations_cancelled, 2);
         assert_eq!(world.core.relay_counters().cancelled, 2);
+        world.run_for(30 * SECOND);
         assert_eq!(world.upstream.errands(), 0, "no poll is left");
     }
 }
@@ -248,6 +250,7 @@ fn a_registration_that_upstream_can_not_answer_is_none() {
     world.ask_again(0, number, 0);
     world.run_for(SECOND);
     assert_eq!(ended(&world, number), Some(Code::SERVICE_UNAVAILABLE));
+    world.run_for(30 * SECOND);
     assert_eq!(world.core.load().relays.relays, 0);
 }
 
@@ -269,9 +272,9 @@ fn beyond_max_polls_a_registration_is_refused_for_now_and_what_stands_can_be_ren
     world.observe(1, CON, Kind::Attributes);
     world.run_for(SECOND);
     assert!(world.devices[1].observations[2].stands());
-    // A place becomes free.
+    // A place becomes free when the poll has run out.
     world.ask_again(0, 1, 1);
-    world.run_for(SECOND);
+    world.run_for(30 * SECOND);
     world.observe(1, CON, Kind::Commands);
     world.run_for(SECOND);
     assert!(world.devices[1].observations[3].stands());

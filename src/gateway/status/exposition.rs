@@ -94,7 +94,7 @@ fn bounds(scrape: &mut Scrape, report: &Report) {
     );
     scrape.counter(
         "coaps_gateway_log_lines_held_back",
-        "Lines about failed handshakes that were not logged because one like them was, lately",
+        "Lines about handshakes and sessions that were not logged because ones like them were, lately",
         report.held_back,
     );
 }

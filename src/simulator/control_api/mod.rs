@@ -1,6 +1,7 @@
 //! The controls over HTTP, under `/simulator`. No fault applies here, and nothing that happens here is an arrival.
 
 mod command;
+mod guard;
 mod input;
 mod output;
 mod packages;
@@ -24,6 +25,8 @@ use super::json;
 use super::packages::LARGEST_PACKAGE;
 use super::rule_chain::Reply;
 use super::state::Shared;
+
+pub(super) use guard::guard;
 
 /// The longest body a control takes, unless it is a package.
 const LONGEST_BODY: u64 = 1024 * 1024;

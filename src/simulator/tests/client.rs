@@ -91,7 +91,7 @@ impl Server {
         let length = body.len();
         let raw = self
             .raw(&format!(
-                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+                "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
             ))
             .await;
         parsed(&raw)

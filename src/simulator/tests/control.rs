@@ -265,7 +265,7 @@ async fn every_line_of_the_help_works() {
         if waits {
             let length = data.len();
             let request = format!(
-                "{method} {url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{data}"
+                "{method} {url} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{data}"
             );
             waiting.push((line, server.send(&request).await));
             // As long as one takes to change the terminal, or nearly.
@@ -291,4 +291,46 @@ async fn every_line_of_the_help_works() {
             r#"{"id":1,"method":"state","params":{}}"#,
         ]
     );
+}
+
+/// Forms and scripts of any site can be sent to loopback, and names can be rebound to it.
+#[tokio::test]
+async fn a_page_of_another_site_can_not_use_the_controls() {
+    let server = start().await;
+    let port = server.address.port();
+    let rule = r#"{"path":"/**","outcome":{"drop":true}}"#;
+    let own = format!("127.0.0.1:{port}");
+    let post = async |host: &str, more: &str| {
+        let length = rule.len();
+        let raw = server
+            .raw(&format!(
+                "POST /simulator/rpc/x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\
+                 Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{rule}"
+            ))
+            .await;
+        super::client::parsed(&raw).status
+    };
+    for origin in [
+        "http://evil.example",
+        "null",
+        "https://127.0.0.1",
+        "http://127.0.0.1:1",
+    ] {
+        let status = post(&own, &format!("Origin: {origin}\r\n")).await;
+        assert_eq!(status, 403, "{origin}");
+    }
+    for host in ["evil.example", "127.0.0.1.evil.example"] {
+        assert_eq!(post(host, "").await, 403, "{host}");
+        let same = format!("Origin: http://{host}\r\n");
+        assert_eq!(post(host, &same).await, 403, "{host}");
+    }
+    assert_ne!(post(&own, "").await, 403, "curl");
+    assert_ne!(post(&own, &format!("Origin: http://{own}\r\n")).await, 403);
+    // The device API has tokens, and may stand behind any name.
+    let raw = server
+        .raw(&format!(
+            "GET /api/v1/{TOKEN}/attributes HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"
+        ))
+        .await;
+    assert_ne!(super::client::parsed(&raw).status, 403);
 }

@@ -40,7 +40,7 @@ impl Server {
     async fn upload(&self, path: &str, body: &[u8]) -> Reply {
         let length = body.len();
         let head = format!(
-            "PUT /simulator/{path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            "PUT /simulator/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
         );
         let mut stream = self.send(&head).await;
         // A body that is refused may not be read to its end.
@@ -170,7 +170,7 @@ async fn a_poll_that_is_open_hears_of_the_delete_and_misses_the_update() {
         .add_package(&firmware("1.0"), Package::of(BYTES))
         .unwrap();
     let poll = format!(
-        "GET /api/v1/{TOKEN}/attributes/updates?timeout=20000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        "GET /api/v1/{TOKEN}/attributes/updates?timeout=20000 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     );
     let stream = server.send(&poll).await;
     while server

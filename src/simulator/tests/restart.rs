@@ -14,7 +14,7 @@ impl Server {
     /// Connects, and asks for attributes; what came back before the end.
     async fn tries(&self) -> Vec<u8> {
         let request = format!(
-            "GET /api/v1/{TOKEN}/attributes HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            "GET /api/v1/{TOKEN}/attributes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         );
         self.raw(&request).await
     }
@@ -31,7 +31,7 @@ async fn a_restart_cuts_every_connection_whatever_it_waits_for() {
         server.poll("rpc").await,
         server
             .send(&format!(
-                "POST /api/v1/{TOKEN}/rpc HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}",
+                "POST /api/v1/{TOKEN}/rpc HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             ))
             .await,
@@ -108,7 +108,7 @@ async fn over_http_the_restart_is_answered_before_the_others_are_cut() {
     let request = r#"{"downMs":3600000}"#;
     let raw = server
         .raw(&format!(
-            "POST /simulator/restart HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{request}",
+            "POST /simulator/restart HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n{request}",
             request.len()
         ))
         .await;

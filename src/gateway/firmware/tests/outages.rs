@@ -89,6 +89,7 @@ fn a_refusal_of_the_device_itself_is_told_as_such() {
 fn a_device_that_may_not_fetch_does_not_spoil_it_for_those_who_wait_with_it() {
     let image = content("meter", "1.0", noise(5, 256 * KIB));
     let mut world = World::new(64 * KIB, MIB);
+    world.group = Some("fleet".into());
     let devices = ["a", "b", "c"].map(|name| world.device(name, &image));
     for device in &devices {
         world.block(device, unnamed(0)).unwrap();
@@ -186,6 +187,7 @@ fn what_makes_no_sense_is_told_as_such() {
 fn packages_use_a_few_connections_and_chunks_half_of_them() {
     let image = content("meter", "1.0", noise(11, MIB));
     let mut world = World::new(KIB, MIB);
+    world.group = Some("fleet".into());
     let devices: Vec<_> = (0..200)
         .map(|n| world.device(&format!("meter-{n}"), &image))
         .collect();

@@ -86,6 +86,8 @@ fn any_wanted(random: &mut fastrand::Rng) -> Wanted {
 fn run(seed: u64, checksums: bool) -> World {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut world = World::new(4 * KIB, 4 * KIB * random.usize(4..12));
+    // Without checksums only a group shares anything.
+    world.group = (!checksums || random.bool()).then(|| "fleet".into());
     let mut model = Model {
         contents: Vec::new(),
         stands_for: HashMap::new(),

@@ -56,6 +56,8 @@ pub(super) struct World {
     pub(super) attributes: BTreeMap<Arc<str>, Option<Content>>,
     /// What ThingsBoard answers instead.
     pub(super) trouble: Option<Error>,
+    /// With whom all devices share what is not proven.
+    pub(super) group: Option<Arc<str>>,
     pub(super) asked: VecDeque<Asked>,
     /// Answers on their way.
     pub(super) late: Vec<(CallId, Result<Answer, Error>)>,
@@ -92,6 +94,7 @@ impl World {
             assigned: BTreeMap::new(),
             attributes: BTreeMap::new(),
             trouble: None,
+            group: None,
             asked: VecDeque::new(),
             late: Vec::new(),
             answers: HashMap::new(),
@@ -113,6 +116,7 @@ impl World {
     pub(super) fn after(&mut self, duration: Duration) {
         self.now += duration;
         self.packages.handle_timeout(self.now);
+        self.collect();
     }
 
     /// Forgets what was counted, but not what is known.
@@ -124,7 +128,8 @@ impl World {
     pub(super) fn read(&mut self, device: &Arc<Device>, wanted: Wanted) -> WaiterId {
         self.last_waiter += 1;
         let id = WaiterId(self.last_waiter);
-        self.packages.read(self.now, device, wanted, id);
+        let group = self.group.as_ref();
+        self.packages.read(self.now, device, group, wanted, id);
         self.collect();
         id
     }
@@ -178,8 +183,16 @@ impl World {
             self.deliver(0);
         }
         let mut turns = 0;
-        while !self.asked.is_empty() {
-            self.answer(0);
+        loop {
+            let due = self.packages.next_timeout();
+            if due.is_some_and(|at| at <= self.now) {
+                self.packages.handle_timeout(self.now);
+                self.collect();
+            } else if self.asked.is_empty() {
+                break;
+            } else {
+                self.answer(0);
+            }
             turns += 1;
             assert!(turns < 1_000_000, "this does not come to an end");
         }
@@ -242,6 +255,7 @@ impl World {
     pub(super) fn download(&mut self, device: &Arc<Device>, wanted: &Wanted) -> Bytes {
         let mut whole: Vec<u8> = Vec::new();
         let mut etag = None;
+        let mut anew = 0;
         loop {
             let offset = u64::try_from(whole.len()).unwrap();
             let next = Wanted {
@@ -250,6 +264,8 @@ impl World {
             };
             let block = self.block(device, next).unwrap();
             if *etag.get_or_insert(block.etag) != block.etag {
+                anew += 1;
+                assert!(anew < 20, "its ETag is another each time");
                 whole.clear();
                 etag = None;
                 continue;

@@ -180,18 +180,24 @@ fn a_second_observation_takes_the_place_of_the_first_and_the_same_refreshes() {
 }
 
 #[test]
-fn an_observation_that_ends_takes_its_polls_with_it_and_leaves_nothing() {
+fn an_observation_that_ends_leaves_the_poll_that_is_open_to_the_next_and_nothing_else() {
     let mut world = World::new();
     let number = settled(&mut world, r#"{"a":1}"#);
     let effects = world.event(|relay, _, context| relay.cancelled(FIRST, context));
-    assert_eq!(effects, [Effect::Abort(KIND, number)]);
-    assert!(world.relay.is_idle());
+    assert_eq!(effects, []);
     assert_eq!(world.relay.next_timeout(&world.settings), None);
+    assert_eq!(world.relay.polls(&world.settings), 1);
+    world.now += 10 * SECOND;
+    assert_eq!(world.register_attributes(SECOND_ONE, r#"{"a":1}"#), []);
+    let effects = world.event(|relay, _, context| relay.cancelled(SECOND_ONE, context));
+    assert_eq!(effects, []);
     assert_eq!(
         world.poll_brings(KIND, number, r#"{"a":9}"#),
         [],
         "too late"
     );
+    assert!(world.relay.is_idle());
+    assert_eq!(world.relay.polls(&world.settings), 0);
 }
 
 #[test]

@@ -84,9 +84,10 @@ fn a_reply_ends_the_holding_off_at_once() {
         number = poll(&world.wait(5 * SECOND));
     }
     assert_eq!(world.poll_brings(KIND, number, &command(7)), []);
-    let effects = world.event(|relay, now, _| relay.replied(now, 7));
+    world.event(|relay, now, context| relay.reply_came(now, 7, context));
+    let effects = world.event(|relay, now, _| relay.replied(now, 7, true));
     assert_eq!(polls(&effects).len(), 1);
-    // A poll that was answered before ThingsBoard had the reply repeats nothing.
+    // Should it come once more all the same, nothing is repeated.
     let effects = world.poll_brings(KIND, poll(&effects), &command(7));
     assert_eq!(told(&effects), []);
     assert_eq!(world.wait(2 * SECOND).len(), 1, "from one second again");
@@ -129,7 +130,7 @@ fn what_waits_survives_its_session_and_goes_to_the_next() {
     let mut world = World::new();
     world.register_commands(FIRST);
     world.poll_brings(KIND, 1, &command(1));
-    world.event(|relay, _, context| relay.session_gone(FIRST.session, context));
+    world.event(|relay, _, _| relay.session_gone(FIRST.session));
     assert!(!world.relay.is_idle());
     // The poll that was open brings one more, which nobody else would keep.
     assert_eq!(world.poll_brings(KIND, 2, &command(2)), []);
@@ -171,10 +172,16 @@ fn a_command_that_fits_no_message_is_refused_on_the_devices_behalf() {
     world.largest_payload = 60;
     let large = format!(r#"{{"id":7,"method":"m","params":"{}"}}"#, "x".repeat(100));
     let effects = world.poll_brings(KIND, 1, &large);
-    assert!(effects.contains(&Effect::Refuse(7)));
-    // ThingsBoard gives it again until it has the refusal: refused once, and held off.
-    assert_eq!(world.poll_brings(KIND, 2, &large), []);
-    let next = poll(&world.wait(SECOND));
+    let refusal = Effect::Refuse(7, refusal::Refusal::TooLarge);
+    assert!(effects.contains(&refusal));
+    // ThingsBoard gives it again until it has the refusal: refused once, and nothing is polled until then.
+    let effects = world.event(|relay, now, _| relay.replied(now, 7, true));
+    let next = match effects[..] {
+        [] => 2,
+        _ => poll(&effects),
+    };
+    assert_eq!(polls(&world.poll_brings(KIND, next, &large)).len(), 1);
+    let next = next + 1;
     let small = r#"{"id":8,"method":"m","params":1}"#;
     assert_eq!(told(&world.poll_brings(KIND, next, small))[0].1, small);
     assert_eq!(world.counters.too_large, 1);
@@ -223,4 +230,161 @@ fn thingsboards_own_limit_is_told_once_and_kept() {
     assert_eq!(effects, [cut_off]);
     let effects = world.wait(SECOND);
     assert_eq!(effects, [Effect::Poll(KIND, 2, 25 * SECOND)]);
+}
+
+#[test]
+fn a_reply_that_overtakes_the_poll_beside_it_costs_no_waiting() {
+    let mut world = World::new();
+    world.register_commands(FIRST);
+    let effects = world.poll_brings(KIND, 1, &command(7));
+    assert_eq!(poll(&effects), 2);
+    world.delivered(FIRST, told(&effects)[0].0);
+    // While the reply is on its way nothing is polled: it would bring the same.
+    world.event(|relay, now, context| relay.reply_came(now, 7, context));
+    world.event(|relay, now, _| relay.replied(now, 7, true));
+    // The second poll was answered before ThingsBoard had the reply, and comes after it.
+    let effects = world.poll_brings(KIND, 2, &command(7));
+    assert_eq!(poll(&effects), 3);
+    // One that was begun afterwards has no such reason.
+    assert_eq!(world.poll_brings(KIND, 3, &command(7)), []);
+    assert_eq!(polls(&world.wait(SECOND)).len(), 1);
+}
+
+#[test]
+fn while_a_reply_is_on_its_way_no_poll_is_begun_and_none_is_waited_for_long() {
+    for is_taken in [Some(true), Some(false), None] {
+        let mut world = World::new();
+        world.register_commands(FIRST);
+        let effects = world.poll_brings(KIND, 1, &command(7));
+        world.delivered(FIRST, told(&effects)[0].0);
+        world.event(|relay, now, context| relay.reply_came(now, 7, context));
+        assert_eq!(world.poll_brings(KIND, 2, &command(7)), []);
+        assert_eq!(world.wait(4 * SECOND), []);
+        let effects = match is_taken {
+            Some(is_taken) => world.event(|relay, now, _| relay.replied(now, 7, is_taken)),
+            None => world.wait(SECOND),
+        };
+        assert_eq!(polls(&effects).len(), 1, "{is_taken:?}");
+    }
+}
+
+#[test]
+fn a_device_that_replies_is_given_the_time_to_and_one_that_does_not_is_not() {
+    let mut world = World::new();
+    world.register_commands(FIRST);
+    let mut effects = world.poll_brings(KIND, 1, &command(1));
+    let mut number = 2;
+    for id in 1..=10 {
+        world.delivered(FIRST, told(&effects)[0].0);
+        world.now += 100 * MS;
+        world.event(|relay, now, context| relay.reply_came(now, id, context));
+        let next = polls(&world.event(|relay, now, _| relay.replied(now, id, true)));
+        assert_eq!(next.len(), usize::from(id > 1), "the first beside a poll");
+        effects = world.poll_brings(KIND, number, &command(id + 1));
+        assert_eq!(polls(&effects), [], "it would bring {id} once more");
+        number += 1;
+    }
+    assert_eq!(world.counters.commands_repeated, 0);
+    // No reply comes to the eleventh, as for one-way commands: the next poll waits 300 ms, the others do not.
+    let start = world.now;
+    let effects = world.wait(SECOND);
+    assert_eq!((polls(&effects).len(), world.now - start), (1, 300 * MS));
+    let effects = world.poll_brings(KIND, poll(&effects), &command(12));
+    poll(&effects);
+}
+
+#[test]
+fn replies_to_what_was_not_given_or_was_replied_to_hasten_no_poll() {
+    let mut world = World::new();
+    world.register_commands(FIRST);
+    let effects = world.poll_brings(KIND, 1, &command(7));
+    world.delivered(FIRST, told(&effects)[0].0);
+    assert_eq!(world.poll_brings(KIND, 2, &command(7)), []);
+    for id in [8, 9, 8, 8] {
+        world.event(|relay, now, context| relay.reply_came(now, id, context));
+        let effects = world.event(|relay, now, _| relay.replied(now, id, true));
+        assert_eq!(effects, [], "{id}");
+    }
+    assert_eq!(polls(&world.wait(SECOND)).len(), 1);
+}
+
+fn answering(limit: Duration) -> World {
+    let settings = config::Relay {
+        command_answer: Some(limit),
+        ..config::Relay::default()
+    };
+    let mut world = World::with(settings);
+    let effects = world.register_commands(FIRST);
+    assert_eq!(poll(&effects), 1);
+    world
+}
+
+/// Polls bring this command for so long; gives when the gateway replied to it itself.
+fn unanswered(world: &mut World, mut number: u64, id: u32, lasts: Duration) -> Vec<Duration> {
+    let start = world.now;
+    let mut refused = Vec::new();
+    while world.now < start + lasts {
+        let effects = world.poll_brings(KIND, number, &command(id));
+        if effects.contains(&Effect::Refuse(id, refusal::Refusal::Unanswered)) {
+            refused.push(world.now - start);
+        }
+        for (number, _) in told(&effects) {
+            world.delivered(FIRST, number);
+        }
+        let effects = match polls(&effects).is_empty() {
+            true => world.wait(60 * SECOND),
+            false => effects,
+        };
+        number = poll(&effects);
+    }
+    refused
+}
+
+#[test]
+fn a_command_that_is_not_replied_to_within_command_answer_gets_an_error_for_a_reply() {
+    let mut world = answering(12 * SECOND);
+    let refused = unanswered(&mut world, 1, 7, 15 * SECOND);
+    assert_eq!(refused, [12 * SECOND], "not a hold-off later, and once");
+    assert_eq!(world.counters.commands_unanswered, 1);
+    let effects = world.event(|relay, now, _| relay.replied(now, 7, true));
+    assert_eq!(polls(&effects).len(), 0, "one is open");
+    let open = world.counters.polls;
+    assert_eq!(told(&world.poll_brings(KIND, open, &command(8))).len(), 1);
+}
+
+#[test]
+fn without_command_answer_the_gateway_replies_to_nothing_itself() {
+    let mut world = World::new();
+    world.register_commands(FIRST);
+    assert!(unanswered(&mut world, 1, 7, 600 * SECOND).is_empty());
+}
+
+#[test]
+fn a_one_way_command_and_one_that_did_not_arrive_get_no_reply_of_the_gateways() {
+    let mut world = answering(12 * SECOND);
+    let effects = world.poll_brings(KIND, 1, &command(7));
+    world.delivered(FIRST, told(&effects)[0].0);
+    world.poll_brings(KIND, 2, &command(8));
+    for _ in 0..20 {
+        // Not acknowledged: it waits still, and the other did not come again.
+        let effects = world.wait(5 * SECOND);
+        for (_, number) in polls(&effects) {
+            let effects = world.poll_brings(KIND, number, &command(8));
+            assert!(!effects.iter().any(|e| matches!(e, Effect::Refuse(..))));
+        }
+    }
+    assert_eq!(world.counters.commands_unanswered, 0);
+}
+
+#[test]
+fn a_reply_of_the_gateways_own_that_thingsboard_did_not_take_is_given_again() {
+    let mut world = answering(3 * SECOND);
+    unanswered(&mut world, 1, 7, 4 * SECOND);
+    assert_eq!(world.counters.commands_unanswered, 1);
+    world.event(|relay, now, _| relay.replied(now, 7, false));
+    let open = world.counters.polls;
+    let effects = world.poll_brings(KIND, open, &command(7));
+    let again = Effect::Refuse(7, refusal::Refusal::Unanswered);
+    assert!(effects.contains(&again), "{effects:?}");
+    assert_eq!(world.counters.commands_unanswered, 1, "counted once");
 }

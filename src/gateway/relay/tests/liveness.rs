@@ -101,7 +101,7 @@ fn another_sessions_silence_changes_nothing() {
     let mut world = World::new();
     world.register_commands(FIRST);
     world.event(|relay, _, context| relay.silent(SECOND_ONE.session, context));
-    world.event(|relay, _, context| relay.session_gone(SECOND_ONE.session, context));
+    world.event(|relay, _, _| relay.session_gone(SECOND_ONE.session));
     assert_eq!(world.relay.observation(Kind::Commands), Some(FIRST));
     assert_eq!(world.counters.parked, 0);
 }
@@ -114,9 +114,11 @@ fn a_session_that_goes_takes_its_observations_and_the_relay_comes_to_rest() {
         id: ObservationId(2),
         ..FIRST
     });
-    let effects = world.event(|relay, _, context| relay.session_gone(FIRST.session, context));
-    assert_eq!(effects, [Effect::Abort(Kind::Attributes, 1)]);
-    assert_eq!(world.poll_ends(Kind::Commands, 1, Err(Error::Elapsed)), []);
+    let effects = world.event(|relay, _, _| relay.session_gone(FIRST.session));
+    assert_eq!(effects, []);
+    for kind in [Kind::Attributes, Kind::Commands] {
+        assert_eq!(world.poll_ends(kind, 1, Err(Error::Elapsed)), []);
+    }
     assert!(world.relay.is_idle());
     assert_eq!(world.relay.polls(&world.settings), 0);
 }

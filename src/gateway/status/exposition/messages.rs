@@ -49,6 +49,11 @@ fn requests(scrape: &mut Scrape, report: &Report) {
         ],
     );
     scrape.counter(
+        "coaps_gateway_requests_waited",
+        "Requests that had to wait for others of their session to end: coap.max_exchanges were under way",
+        report.coap.requests_waited,
+    );
+    scrape.counter(
         "coaps_gateway_registrations_elsewhere",
         "Registrations for what can't be observed, answered as plain requests",
         gateway.registrations_elsewhere,
@@ -124,6 +129,7 @@ fn notifications(scrape: &mut Scrape, report: &Report) {
             ("repeated", relay.commands_repeated),
             ("delivered", relay.commands_delivered),
             ("expired", relay.commands_expired),
+            ("unanswered", relay.commands_unanswered),
         ],
     );
     scrape.counters_by(
@@ -154,6 +160,7 @@ fn blocks(scrape: &mut Scrape, report: &Report) {
             ("malformed", coap.blocks_malformed),
             ("sent", coap.blocks_sent),
             ("not_held", coap.blocks_not_held),
+            ("given_up", coap.bodies_given_up),
         ],
     );
     scrape.counters_by(

@@ -157,6 +157,31 @@ fn packages(scrape: &mut Scrape, report: &Report) {
             ),
         ],
     );
+    scrape.counter(
+        "coaps_gateway_packages_proven",
+        "Packages hashed as a whole to the SHA-2 checksum that attributes name, and shared from then on",
+        packages.proven,
+    );
+    scrape.counter(
+        "coaps_gateway_package_proof_waits",
+        "Requests that waited until a package that another device fetches was hashed as a whole",
+        packages.waited_for_proof,
+    );
+    scrape.counter(
+        "coaps_gateway_package_editions_displaced",
+        "Editions of packages given up because there were too many",
+        packages.editions_displaced,
+    );
+    scrape.counter(
+        "coaps_gateway_package_assignment_changes",
+        "Times that attributes which assign a package were seen to change, so that they are read again",
+        packages.assignments_seen_to_change,
+    );
+    scrape.gauge(
+        "coaps_gateway_package_own_bytes",
+        "Bytes in the cache of packages that are for one device alone",
+        level(levels.package_own_bytes),
+    );
     scrape.gauge(
         "coaps_gateway_package_readers",
         "Devices, counted once for each kind of package, that something is known of",

@@ -1,0 +1,107 @@
+//! Hazard: a device sends all it has at once.
+
+use super::{Conditions, World, default_settings};
+use crate::coap::{Code, Type};
+use bytes::Bytes;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn all_created(world: &World, device: usize) -> bool {
+    let mut outcomes = world.devices[device].outcomes();
+    outcomes.all(|outcome| outcome.is(Code::CREATED))
+}
+
+/// Californium's and node-coap's defaults: as many as the program has.
+#[test]
+fn five_hundred_posts_at_once_all_reach_thingsboard_and_are_answered() {
+    for delay in [SECOND / 20, SECOND] {
+        let mut world = World::new(1, Conditions::GOOD, 1);
+        world.connect_all();
+        world.upstream.delay = delay;
+        for _ in 0..500 {
+            world.post(0, Type::Confirmable);
+        }
+        world.run_for(SECOND / 25);
+        assert_eq!(world.upstream.in_flight(), 16, "a share of what all have");
+        world.run_for(60 * SECOND);
+        assert_eq!(world.upstream.posts.len(), 500);
+        assert!(all_created(&world, 0));
+        let load = world.core.load();
+        assert_eq!((load.body_bytes, load.peers.most_open_exchanges), (0, 0));
+    }
+}
+
+#[test]
+fn a_burst_of_one_device_holds_back_no_other() {
+    let mut world = World::new(2, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = SECOND;
+    for _ in 0..500 {
+        world.post(0, Type::NonConfirmable);
+    }
+    let number = world.post(1, Type::Confirmable);
+    world.run_for(2 * SECOND);
+    assert!(world.devices[1].outcome(number).is(Code::CREATED));
+}
+
+/// They wait behind sixteen that take long, and then each is answered at once.
+#[test]
+fn many_that_are_answered_at_once_begin_a_few_at_a_time() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = SECOND;
+    for _ in 0..16 {
+        world.post(0, Type::Confirmable);
+    }
+    for _ in 0..300 {
+        let (code, nothing) = (Code::GET, Bytes::new());
+        world.devices[0].ask(world.now, code, "nowhere", Vec::new(), nothing);
+        world.settle();
+    }
+    world.run_for(SECOND / 4);
+    assert_eq!(world.core.counters().1.requests_waited, 300);
+    world.run_for(10 * SECOND);
+    assert_eq!(world.core.load().peers.most_open_exchanges, 0);
+    assert_eq!(world.devices[0].open_requests(), 0);
+}
+
+/// What has waited must not be sent under the token of a device that was registered for the certificate meanwhile.
+#[test]
+fn what_waits_while_its_certificate_is_registered_for_another_device_is_refused() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = SECOND;
+    for _ in 0..20 {
+        world.post(0, Type::Confirmable);
+    }
+    world.run_for(SECOND / 4);
+    world.register(&[(7, "token-7", 0)]);
+    world.run_for(10 * SECOND);
+    assert_eq!(world.upstream.posts.len(), 16);
+    for number in 16..20 {
+        assert!(
+            world.devices[0]
+                .outcome(number)
+                .is(Code::SERVICE_UNAVAILABLE)
+        );
+    }
+}
+
+#[test]
+fn with_less_of_a_queue_the_rest_is_told_to_wait() {
+    let mut settings = default_settings();
+    settings.coap.queue = 10;
+    let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
+    world.connect_all();
+    world.upstream.delay = SECOND;
+    for _ in 0..30 {
+        world.post(0, Type::Confirmable);
+    }
+    world.run_for(10 * SECOND);
+    assert_eq!(world.upstream.posts.len(), 26);
+    let refused = world.devices[0]
+        .outcomes()
+        .filter(|outcome| outcome.is(Code::SERVICE_UNAVAILABLE));
+    assert_eq!(refused.count(), 4);
+}

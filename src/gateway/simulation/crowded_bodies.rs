@@ -1,0 +1,52 @@
+//! Hazard: a few devices ask for more large answers than all may hold together.
+
+use super::{Conditions, World, default_settings};
+use crate::coap::option::encode_unsigned;
+use crate::coap::option::number::{BLOCK2, URI_QUERY};
+use crate::coap::{Block, Code, Message};
+use bytes::Bytes;
+
+/// A device asks for a block of all its attributes; `keys` makes another resource of them.
+fn get(world: &mut World, device: usize, keys: &'static str, num: u32) -> Message {
+    let block = Block::new(num, false, 6).unwrap();
+    let options = [
+        (URI_QUERY, Bytes::from(keys)),
+        (BLOCK2, encode_unsigned(block.encode())),
+    ];
+    world.ask(device, Code::GET, "attributes", &options, &Bytes::new())
+}
+
+#[test]
+fn the_device_that_keeps_most_gives_way_and_no_other_is_refused() {
+    let mut settings = default_settings();
+    settings.coap.body_bytes = 200 * 1024;
+    let mut world = World::with_settings(3, Conditions::GOOD, 1, settings);
+    world.connect_all();
+    let large = format!("\"{}\"", "x".repeat(60 * 1024));
+    for device in 0..3 {
+        world.set(device, "a", &large);
+    }
+    for keys in [
+        "sharedKeys=a",
+        "sharedKeys=a,b",
+        "sharedKeys=a,c",
+        "sharedKeys=a,d",
+    ] {
+        let first = get(&mut world, 0, keys, 0);
+        assert_eq!(first.code, Code::CONTENT);
+    }
+    for device in 1..3 {
+        let first = get(&mut world, device, "sharedKeys=a", 0);
+        assert_eq!(first.code, Code::CONTENT);
+        assert!(world.core.load().body_bytes <= 200 * 1024);
+        let gets = world.upstream.gets.clone();
+        for num in 1..=60 {
+            let block = get(&mut world, device, "sharedKeys=a", num);
+            assert_eq!(block.code, Code::CONTENT, "{num}");
+        }
+        assert_eq!(world.upstream.gets, gets, "it is kept");
+    }
+    // The first device goes on with what it had to give up.
+    assert_eq!(get(&mut world, 0, "sharedKeys=a", 1).code, Code::CONTENT);
+    assert_eq!(world.core.counters().1.bodies_over_budget, 0);
+}

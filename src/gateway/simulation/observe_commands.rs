@@ -1,0 +1,90 @@
+//! Hazard: ThingsBoard gives its oldest unanswered two-way command to every poll, and nothing else meanwhile.
+
+use super::{World, default_settings};
+use crate::coap::Type;
+use crate::simulator::CommandOutcome;
+use serde_json::json;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+const CON: Type = Type::Confirmable;
+
+/// Runs until so many replies have come to ThingsBoard; how long it took.
+fn until_replies(world: &mut World, count: usize) -> Duration {
+    let start = world.now;
+    world.run_until(60 * SECOND, |world| world.upstream.replies.len() >= count);
+    world.now - start
+}
+
+#[test]
+fn twenty_two_way_commands_that_are_answered_at_once_take_little_more_than_twenty_polls() {
+    // On its way a reply may overtake the answer to a poll that was answered before it, or not.
+    for (latency, delay) in [(1, 30), (10, 30), (20, 30), (40, 30), (5, 300), (100, 100)] {
+        let mut world = World::observing(default_settings(), CON);
+        world.link.conditions.latency = latency * MS;
+        world.upstream.delay = delay * MS;
+        let commands: Vec<_> = (0..20)
+            .map(|number| world.command(0, &number.to_string(), false))
+            .collect();
+        let polls = world.upstream.platform.opened;
+        let took = until_replies(&mut world, 20);
+        let polls = world.upstream.platform.opened - polls;
+        println!("{latency} ms, {delay} ms: {polls} polls, {took:?}");
+        assert!(polls <= 24, "{polls} polls");
+        // A poll, the way to the device and back, the reply.
+        let each = 2 * (latency + delay) + 20;
+        assert!(took <= each * 20 * MS + 500 * MS, "{took:?}");
+        world.run_for(SECOND);
+        for command in commands {
+            let outcome = &world.upstream.platform.outcomes[&command];
+            assert!(matches!(outcome, CommandOutcome::Reply(_)), "{outcome:?}");
+        }
+    }
+}
+
+#[test]
+fn twenty_one_way_commands_are_not_kept_waiting_for_replies() {
+    let mut world = World::observing(default_settings(), CON);
+    // A device that replies, at first.
+    world.command(0, "0", false);
+    until_replies(&mut world, 1);
+    for number in 1..=20 {
+        world.command(0, &number.to_string(), true);
+    }
+    let start = world.now;
+    let all = |world: &World| world.devices[0].observations[1].commands.len() == 21;
+    world.devices[0].replies_to_commands = false;
+    assert!(world.run_until(60 * SECOND, all));
+    let took = world.now - start;
+    assert!(took < 2 * SECOND, "{took:?}");
+}
+
+#[test]
+fn with_command_answer_a_command_that_is_never_answered_does_not_block_those_behind_it() {
+    let mut settings = default_settings();
+    settings.relay.command_answer = Some(12 * SECOND);
+    for (answer, expected) in [
+        (Some(12 * SECOND), vec![json!(1), json!(2)]),
+        (None, vec![json!(1)]),
+    ] {
+        settings.relay.command_answer = answer;
+        let mut world = World::observing(settings, CON);
+        world.devices[0].replies_to_commands = false;
+        let unanswered = world.command(0, "1", false);
+        world.run_for(SECOND);
+        world.command(0, "2", true);
+        world.run_for(15 * SECOND);
+        let commands = &world.devices[0].observations[1].commands;
+        assert_eq!(*commands, expected, "{answer:?}");
+        let outcome = world.upstream.platform.outcomes.get(&unanswered);
+        let is_error = |outcome: &CommandOutcome| matches!(outcome, CommandOutcome::Reply(text) if text.contains("error"));
+        assert_eq!(
+            outcome.is_some_and(is_error),
+            answer.is_some(),
+            "{outcome:?}"
+        );
+        let counted = world.core.relay_counters().commands_unanswered;
+        assert_eq!(counted, u64::from(answer.is_some()));
+    }
+}
