@@ -100,6 +100,31 @@ async fn certificates_that_must_not_be_let_in_end_the_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_of_16_kib_works_and_a_larger_one_is_told_of_once() {
+    let world = World::start();
+    for size in [4_097, 8_000, 16_384] {
+        let large = world.authority.device_of_size("large", size);
+        let device = world.connect(&large).await;
+        let response = device.request(get(&["api", "v1", "attributes"])).await;
+        assert_eq!(code(&response), "4.01", "{size} bytes, not registered");
+        device.close().await;
+    }
+    let larger = world.authority.device_of_size("larger", 17_500);
+    for _ in 0..3 {
+        let outcome = Device::try_connect(world.address, Some(&larger), &world.authority.pem).await;
+        assert!(outcome.is_err(), "17 KB were let in");
+    }
+    world.await_log("its certificates are too large");
+    let log = world.log();
+    let told = "handshake failed: its certificates are too large";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
+    assert!(!log.contains("panic"), "{log}");
+    let device = world.meter().await;
+    let response = device.request(post(&["api", "v1", "telemetry"], "{a:1}"));
+    assert_eq!(code(&response.await), "2.01");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_device_may_hold_two_sessions_at_once() {
     let world = World::start();
     let (one, other) = (world.meter().await, world.meter().await);

@@ -157,7 +157,7 @@ pub struct Engine {
     cookie: Option<Box<Cookie>>,
     /// A server's account of what it is given.
     ledger: Option<Box<Ledger>>,
-    /// The client's Certificate message, until the handshake is complete.
+    /// The client's Certificate message, until its certificate is taken.
     stand_in: Option<Box<StandIn>>,
     is_connected: bool,
 }
@@ -234,10 +234,13 @@ impl Engine {
         }
     }
 
-    /// In DTLS 1.3: bytes of a Certificate message that is not whole; then records, and bytes of theirs, that may be queued.
+    /// Bytes of a Certificate message, whole or (in DTLS 1.3) not yet; then, in DTLS 1.3, records that may be queued, and
+    /// bytes of theirs.
     pub fn held(&self) -> (usize, usize, usize) {
         let ledger = self.ledger.as_ref();
-        ledger.map(|ledger| ledger.held()).unwrap_or_default()
+        let (gathered, records, bytes) = ledger.map(|ledger| ledger.held()).unwrap_or_default();
+        let kept = self.stand_in.as_ref().map_or(0, |stand_in| stand_in.held());
+        (gathered + kept, records, bytes)
     }
 
     /// A datagram came from the peer. On failure the effects are what is still worth sending. A server's engine is given
@@ -298,6 +301,18 @@ impl Engine {
         }
     }
 
+    /// Whether the client's certificate is kept here, and need not be elsewhere.
+    pub fn keeps_certificate(&self) -> bool {
+        self.stand_in.is_some()
+    }
+
+    /// The client's certificate, if it is kept here. Once the handshake is complete: it can't be completed without.
+    pub fn take_certificate(&mut self) -> Option<Vec<u8>> {
+        self.stand_in
+            .take()
+            .map(|stand_in| stand_in.leaf().to_vec())
+    }
+
     /// The engine at work, with what its providers need to know.
     fn work(
         &mut self,
@@ -316,6 +331,34 @@ impl Engine {
             self.dtls.send_application_data(plaintext)?;
             Ok(self.drain())
         })
+    }
+
+    /// Authentic records of any content type, as a peer that does its worst would send them.
+    #[cfg(test)]
+    pub(in crate::dtls) fn send_as(
+        &mut self,
+        now: Instant,
+        content_type: u8,
+        content: &[u8],
+    ) -> Vec<Vec<u8>> {
+        suites::tests::SEALED_AS.set(Some(content_type));
+        let effects = self.send(now, content);
+        suites::tests::SEALED_AS.set(None);
+        let of_12 = |datagram: &mut Vec<u8>| {
+            if datagram[0] >> 5 == 0 {
+                datagram[0] = content_type;
+            }
+        };
+        let effects = effects.unwrap().into_iter();
+        effects
+            .filter_map(|effect| match effect {
+                Effect::Transmit(mut datagram) => {
+                    of_12(&mut datagram);
+                    Some(datagram)
+                }
+                _ => None,
+            })
+            .collect()
     }
 
     /// Ends the session with a close_notify.
@@ -348,7 +391,6 @@ impl Engine {
         let effects = self.drain_handshake();
         if effects.contains(&Effect::Connected) {
             self.is_connected = true;
-            self.stand_in = None;
             if let Some(ledger) = &mut self.ledger {
                 ledger.establish();
             }

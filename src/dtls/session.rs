@@ -75,7 +75,8 @@ pub struct Session {
     pub deadline: Instant,
     /// Bytes it may still be sent while it is unproven: those that came, less those that went.
     pub credit: usize,
-    /// The certificate the peer has shown: until the handshake is complete, and longer if it may be judged anew.
+    /// The certificate the peer has shown, unless the engine keeps it: until the handshake is complete, and longer if it may be
+    /// judged anew.
     pub certificate: Option<Vec<u8>>,
     /// The number of the policy that let this certificate pass.
     pub judged_by: u32,

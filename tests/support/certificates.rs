@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
     RevokedCertParams, SerialNumber, date_time_ymd,
 };
@@ -87,6 +87,18 @@ impl Authority {
 
     pub(crate) fn device(&self, name: &str) -> Identity {
         self.device_valid(name, Valid::Now)
+    }
+
+    /// A device's certificate of so many bytes (DER), or a few less.
+    pub(crate) fn device_of_size(&self, name: &str, size: usize) -> Identity {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        // What all else takes.
+        let padding = vec![4; size.saturating_sub(600)];
+        let number = [1, 3, 6, 1, 4, 1, 55555, 1];
+        let extension = CustomExtension::from_oid_content(&number, padding);
+        params.custom_extensions.push(extension);
+        self.issue(name, params)
     }
 
     pub(crate) fn device_valid(&self, name: &str, valid: Valid) -> Identity {

@@ -120,6 +120,11 @@ impl ClientHello {
 
 /// What [`Stranger::prove_13`] needs of a client; its certificate is never shown.
 pub(crate) fn client_13(identity: &Identity) -> Settings {
+    client_in(identity, Versions::Only13, 1200)
+}
+
+/// A client with the gateway's own engine.
+pub(crate) fn client_in(identity: &Identity, versions: Versions, mtu: usize) -> Settings {
     let certificate = CertificateDer::from_pem_slice(identity.certificate_pem.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(identity.key_pem.as_bytes()).unwrap();
     let credentials = ServerCredentials {
@@ -127,7 +132,8 @@ pub(crate) fn client_13(identity: &Identity) -> Settings {
         private_key: key.secret_der().to_vec().into(),
     };
     let parameters = Parameters {
-        versions: Versions::Only13,
+        versions,
+        mtu,
         ..Parameters::default()
     };
     Settings::new(&credentials, &parameters).unwrap()
@@ -205,6 +211,51 @@ impl Stranger {
             effects = engine.receive(now(), &answer).unwrap_or_default();
         }
         true
+    }
+
+    /// Shakes hands up to the last datagram but one of his flight, or to the end. Says whether the gateway has heard that
+    /// much.
+    pub(crate) fn shake_hands(
+        &self,
+        client: &Settings,
+        to_the_end: bool,
+        patience: Duration,
+    ) -> bool {
+        self.forget();
+        let Ok((mut engine, mut effects)) = Engine::client(client, now()) else {
+            panic!("a client that can begin")
+        };
+        loop {
+            let is_connected = effects.contains(&Effect::Connected);
+            let mut said: Vec<_> = effects
+                .into_iter()
+                .filter_map(|effect| match effect {
+                    Effect::Transmit(datagram) => Some(datagram),
+                    Effect::PeerCertificate(_)
+                    | Effect::Connected
+                    | Effect::Plaintext(_)
+                    | Effect::CloseNotify => None,
+                })
+                .collect();
+            // Hellos are one datagram; a flight with a long certificate is several.
+            let is_flight = said.len() > 1;
+            if is_flight && !to_the_end {
+                said.pop();
+            }
+            for datagram in &said {
+                self.send(datagram);
+            }
+            if is_connected || (is_flight && !to_the_end) {
+                return true;
+            }
+            let Some(answer) = self.hear(patience) else {
+                return is_flight;
+            };
+            match engine.receive(now(), &answer) {
+                Ok(next) => effects = next,
+                Err(_) => return false,
+            }
+        }
     }
 
     /// What was said before is of no interest.

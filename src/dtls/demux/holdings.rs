@@ -2,7 +2,7 @@
 //!
 //! A message that comes in fragments is kept until it is whole, outside the engine (see `inbound`); in DTLS 1.3, where
 //! all but the ClientHello is encrypted, the engine queues its datagrams, and each costs it ten kilobytes however small
-//! it is. A thousand handshakes that do their worst would be 64 MB, from strangers. So all share one allowance, and who
+//! it is. A thousand handshakes that do their worst would be 40 MB, from strangers. So all share one allowance, and who
 //! holds most goes first: clients that send what can be used hold next to nothing, and are never the ones.
 
 use crate::dtls::session::SessionId;
@@ -13,8 +13,9 @@ use std::collections::{BTreeSet, HashMap};
 const DATAGRAM: usize = 10 * 1024;
 /// What a queued byte costs: the buffers it has been through are kept as well. Measured.
 const BYTE: usize = 4;
-/// The allowance for each half-open handshake that may be; they need not share evenly.
-const SHARE: usize = 8 * 1024;
+/// The allowance for each half-open handshake that may be; they need not share evenly. A usual certificate is half a
+/// kilobyte, and is kept for as long as the rest of its flight takes.
+const SHARE: usize = 4 * 1024;
 /// With few handshakes allowed there is still room for fragmented ones.
 const LEAST: usize = 1024 * 1024;
 

@@ -42,7 +42,7 @@ impl Demux {
             Taken::Certificates(number, body) => {
                 session.engine.receive_certificates(now, *number, body)
             }
-            Taken::Dropped => return false,
+            Taken::Kept | Taken::Dropped => return false,
             Taken::Refused(alert, reason) => {
                 let failure = Failure {
                     reason: reason.clone(),
@@ -138,7 +138,7 @@ impl Demux {
                 }
                 Effect::Transmit(datagram) => self.transmit(path, datagram),
                 Effect::PeerCertificate(leaf) => {
-                    session.certificate = Some(leaf);
+                    session.certificate = (!session.engine.keeps_certificate()).then_some(leaf);
                     session.judged_by = self.policy_number;
                 }
                 Effect::Connected => self.establish(now, id),
@@ -201,7 +201,8 @@ impl Demux {
         }
         let path = session.path;
         let replaced = self.routes.get(&path).and_then(|route| route.established);
-        let Some(certificate) = session.certificate.take() else {
+        let kept = session.engine.take_certificate();
+        let Some(certificate) = session.certificate.take().or(kept) else {
             // The engine requires a certificate; without one there is no device to serve.
             return self.fail_handshake(id, HandshakeFailure::NoCertificate);
         };

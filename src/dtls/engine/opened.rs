@@ -30,8 +30,9 @@ const MOST_FRAGMENTS: usize = 8;
 /// Record numbers that one ACK may name: the engine has not sent more at a time.
 const LONGEST_ACK: usize = 2 + 16 * 64;
 
-/// A Certificate message of DTLS 1.3 up to this length is the engine's own affair, if it comes in one record.
+/// A Certificate message of DTLS 1.3 up to this length is the engine's own affair, if it comes in so many records.
 const LONGEST_OF_ENGINE: usize = 2 * 1024;
+const RECORDS_OF_ENGINE: usize = 3;
 /// Bytes of handshake messages that an engine of DTLS 1.3 may be given: it keeps them several times over.
 const HANDSHAKE_BYTES: usize = LONGEST_OF_ENGINE + 2 * LONGEST_PROOF;
 
@@ -50,8 +51,8 @@ pub(super) struct Ledger {
     fragments: Vec<(u16, usize, usize)>,
     /// A Certificate message of DTLS 1.3 on its way.
     gathering: Option<Gathering>,
-    /// Whether it is put together here.
-    is_gathered: bool,
+    /// Whether it is put together here. Its first fragment decides.
+    is_gathered: Option<bool>,
     /// What stands in for it, until a record has room.
     stand_in: Option<Vec<u8>>,
     /// The `message_seq` that is due once the handshake is complete.
@@ -163,11 +164,13 @@ impl Ledger {
 
     /// Whether a fragment is of a message that is put together here.
     fn gathers(&mut self, fragment: &Fragment<'_>) -> bool {
-        let is_here = fragment.kind == CERTIFICATE
-            && !self.is_established
-            && (self.is_gathered || !fragment.is_whole() || fragment.total > LONGEST_OF_ENGINE);
-        self.is_gathered |= is_here;
-        is_here
+        if fragment.kind != CERTIFICATE || self.is_established {
+            return false;
+        }
+        let records = fragment.total.div_ceil(fragment.bytes.len().max(1));
+        *self
+            .is_gathered
+            .get_or_insert(fragment.total > LONGEST_OF_ENGINE || records > RECORDS_OF_ENGINE)
     }
 
     fn gather(&mut self, fragment: &Fragment<'_>) -> Option<()> {

@@ -86,6 +86,11 @@ impl StandIn {
         Some((stand_in, record.get(RECORD_HEADER..)?.to_vec()))
     }
 
+    /// Bytes of memory.
+    pub(super) fn held(&self) -> usize {
+        self.theirs.capacity() + self.ours.capacity()
+    }
+
     /// The client's own certificate.
     pub(super) fn leaf(&self) -> &[u8] {
         self.theirs.get(self.leaf.clone()).unwrap_or_default()

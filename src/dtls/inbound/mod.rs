@@ -22,6 +22,11 @@
 //! know how far the handshake has come. The client begins anew; an established session is never touched. DTLS 1.3
 //! protects these messages.
 
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is not let through by its name is dropped"
+)]
+
 mod gathering;
 mod pieces;
 mod shape;
@@ -64,6 +69,8 @@ pub(super) enum Taken<'a> {
     Hello(Vec<u8>),
     /// Give the engine this Certificate message: its number, and its body.
     Certificates(u16, Vec<u8>),
+    /// It is kept until its message is whole.
+    Kept,
     /// Drop it.
     Dropped,
     /// The session is over: this alert, and why.
@@ -115,7 +122,7 @@ struct Flight {
 /// Whether a piece is for the engine at all, for the bound on how many are.
 impl Taken<'_> {
     fn is_for_engine(&self) -> bool {
-        !matches!(self, Taken::Dropped)
+        !matches!(self, Taken::Kept | Taken::Dropped)
     }
 }
 
@@ -147,7 +154,7 @@ impl Inbound {
                 datagram.given += 1;
                 return Some(taken);
             }
-            datagram.dropped += 1;
+            datagram.dropped += u64::from(taken == Taken::Dropped);
         }
         None
     }
@@ -226,7 +233,10 @@ impl Inbound {
                 first: flight.first,
                 is_confirmed: false,
             },
-            _ => Phase::Session13,
+            Phase::Hello { .. }
+            | Phase::Flight13 { .. }
+            | Phase::Session12 { .. }
+            | Phase::Session13 => Phase::Session13,
         };
     }
 
@@ -286,7 +296,7 @@ impl Flight {
         }
         self.too_large = None;
         let Some(body) = Gathering::add(&mut self.gathering, fragment) else {
-            return Taken::Dropped;
+            return Taken::Kept;
         };
         let is_well_formed = match kind {
             CERTIFICATE => match shape::certificates(&body) {
@@ -369,7 +379,7 @@ fn hello<'a>(due: u16, place: &mut Option<Box<Gathering>>, fragment: &Fragment<'
     let mut gathering = place.take().map(|gathering| *gathering);
     let whole = Gathering::add(&mut gathering, fragment);
     *place = gathering.map(Box::new);
-    whole.map_or(Taken::Dropped, |body| {
+    whole.map_or(Taken::Kept, |body| {
         Taken::Hello(message(CLIENT_HELLO, fragment.message, &body))
     })
 }

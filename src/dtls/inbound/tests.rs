@@ -62,7 +62,7 @@ fn each_message_of_the_flight_has_its_turn_and_what_is_ahead_is_dropped() {
     for turn in 0..4 {
         let mut inbound = in_flight();
         for done in &flight()[..turn] {
-            assert_eq!(given(&mut inbound, done), [done.clone()]);
+            assert_eq!(given(&mut inbound, done), std::slice::from_ref(done));
         }
         for (number, later) in flight().iter().enumerate() {
             if number != turn {

@@ -239,3 +239,35 @@ fn no_forged_datagram_ends_a_handshake_of_dtls_13() {
     every_forgery(Versions::Only13, &[Packing::AsItIs, Packing::OneRecordEach]);
     every_forgery(Versions::Both, &[Packing::AsItIs]);
 }
+
+/// A datagram of the client's flight is lost, and it repeats the flight packed otherwise: for a smaller MTU, say.
+#[test]
+fn a_flight_that_is_repeated_in_other_pieces_completes() {
+    let packings = [Packing::AsItIs, Packing::OneRecordEach, Packing::Fragments];
+    for (first, then) in packings.iter().flat_map(|a| packings.map(|b| (*a, b))) {
+        for lost in 0.. {
+            let mut bench = in_version(Versions::Only12);
+            let mut client = bench.client(1);
+            bench.step(&mut client);
+            bench.step(&mut client);
+            let said = packed(std::mem::take(&mut client.outbox), first);
+            if lost == said.len() {
+                break;
+            }
+            for (number, datagram) in said.iter().enumerate() {
+                if number != lost {
+                    bench.demux.receive(bench.now, client.path, datagram);
+                }
+            }
+            for _ in 0..10 {
+                bench.pass(SECOND);
+                let effects = client.engine.handle_timeout(bench.now).unwrap();
+                client.take(effects);
+                client.outbox = packed(std::mem::take(&mut client.outbox), then);
+                bench.exchange(&mut client);
+            }
+            assert!(client.connected, "{first:?}, without {lost}, then {then:?}");
+            assert_eq!(bench.demux.established(), 1);
+        }
+    }
+}

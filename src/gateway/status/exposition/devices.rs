@@ -109,6 +109,7 @@ fn datagrams(scrape: &mut Scrape, report: &Report) {
             ("not_dtls", dtls.not_dtls),
             ("no_session", dtls.no_session),
             ("without_effect", dtls.without_effect),
+            ("not_due", dtls.records_not_due),
             ("hello_budget", dtls.over_hello_budget),
             ("unknown_cookie", dtls.unknown_cookies),
             ("address_budget", dtls.over_address_budget),
