@@ -131,7 +131,7 @@ mod tests {
             ("client.provision", "clients.provision"),
             ("mtu", "dtls.mtu"),
         ] {
-            let wrong = unknown(mistyped, &KEYS).wrong;
+            let wrong = unknown(mistyped, KEYS).wrong;
             assert!(
                 wrong.ends_with(&format!("did you mean {meant}?")),
                 "{mistyped}: {wrong}"
@@ -142,11 +142,11 @@ mod tests {
     #[test]
     fn what_resembles_nothing_gets_the_list() {
         assert_eq!(
-            unknown("log.zebra_crossing", &KEYS).right,
+            unknown("log.zebra_crossing", KEYS).right,
             "one of log.level, log.format"
         );
         let sections = "one of listen, admin, server, clients, devices, upstream, relay, ota, coap, dtls, limits, shutdown, log";
-        assert_eq!(unknown(&"x".repeat(1 << 20), &KEYS).right, sections);
+        assert_eq!(unknown(&"x".repeat(1 << 20), KEYS).right, sections);
     }
 
     #[test]

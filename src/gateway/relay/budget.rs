@@ -5,7 +5,7 @@
 
 /// Bytes of a whole, by those who hold some.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     whole: usize,
     held: usize,
     holders: usize,
@@ -13,7 +13,7 @@ pub struct Budget {
 
 impl Budget {
     /// Nothing is held of so many bytes.
-    pub fn new(whole: usize) -> Budget {
+    pub(super) fn new(whole: usize) -> Budget {
         Budget {
             whole,
             held: 0,
@@ -22,7 +22,7 @@ impl Budget {
     }
 
     /// How many more bytes a device may take that holds so many.
-    pub fn room(&self, own: usize) -> usize {
+    pub(super) fn room(&self, own: usize) -> usize {
         let free = self.whole.saturating_sub(self.held);
         if self.held < self.whole / 2 {
             return free;
@@ -33,14 +33,14 @@ impl Budget {
     }
 
     /// What a device holds has become more or less.
-    pub fn replace(&mut self, before: usize, now: usize) {
+    pub(super) fn replace(&mut self, before: usize, now: usize) {
         self.held = self.held.saturating_sub(before).saturating_add(now);
         let holders = self.holders.saturating_sub(usize::from(before > 0));
         self.holders = holders.saturating_add(usize::from(now > 0));
     }
 
     /// Bytes held by all.
-    pub fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         self.held
     }
 }
