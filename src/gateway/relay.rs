@@ -35,7 +35,7 @@
 
 pub mod attributes;
 mod brought;
-mod budget;
+pub mod budget;
 pub mod command_queue;
 pub mod commands;
 mod counters;
@@ -44,14 +44,14 @@ pub mod pace;
 mod parking;
 pub mod poll;
 mod polling;
-mod rate;
+pub mod rate;
 pub mod reader;
 pub mod refusal;
 pub mod relays;
 pub mod shared;
 #[cfg(test)]
 mod tests;
-mod waking;
+pub mod waking;
 
 pub use brought::Brought;
 pub use counters::Counters;

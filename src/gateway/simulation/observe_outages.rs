@@ -72,8 +72,8 @@ const ORDERS: [Order; 3] = [
 
 #[test]
 fn after_an_outage_of_any_length_each_command_is_delivered_once() {
-    for seconds in 0_u32..130 {
-        for (number, order) in (0_u32..).zip(ORDERS) {
+    for seconds in 0..130 {
+        for (order, number) in ORDERS.into_iter().zip(0..) {
             let talks = (seconds + number) % 2 == 0;
             outage(2 * SECOND, seconds * SECOND, order, talks);
         }
@@ -82,8 +82,8 @@ fn after_an_outage_of_any_length_each_command_is_delivered_once() {
 
 #[test]
 fn so_it_is_when_retransmissions_follow_quickly() {
-    for tenths in 0_u32..130 {
-        for (number, order) in (0_u32..).zip(ORDERS) {
+    for tenths in 0..130 {
+        for (order, number) in ORDERS.into_iter().zip(0..) {
             let talks = (tenths + number) % 2 == 1;
             outage(200 * MS, tenths * 100 * MS, order, talks);
         }
