@@ -13,6 +13,7 @@
 
 mod support;
 
+use coaps_gateway::dtls::Versions;
 use fastrand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +25,7 @@ use support::process::now;
 use support::siege::Siege;
 use support::stranger::{
     ALERT, APPLICATION_DATA, CERTIFICATE, CHANGE_CIPHER_SPEC, ClientHello, Fragment, HANDSHAKE,
-    Stranger, client_13, loopback, record,
+    Stranger, client_13, client_in, loopback, record,
 };
 use support::wire::Wire;
 use support::world::Wishes;
@@ -92,6 +93,8 @@ async fn forty_thousand_tiny_handshake_fragments_come_to_nothing() {
         }
         if round % 400 == 399 {
             siege.newcomer().await;
+            // Until the handshakes of this wave have ended, so that the next needs no room beside theirs.
+            tokio::time::sleep(Duration::from_millis(3_500)).await;
             siege.another_wave();
         }
     }
@@ -235,6 +238,31 @@ async fn proven_handshakes_that_stall_are_bounded_and_make_room_in_time() {
     let counted = siege.end("proven handshakes").await;
     assert!(counted.get("proven_displaced") > 0);
     assert_eq!(counted.get("half_open_full"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_large_handshakes_comes_back_when_they_end() {
+    let mut siege = Siege::of(short()).await;
+    let gateway = siege.world.address;
+    // Signed by the device's authority, so that nothing but the registry is against them.
+    let large = siege.world.authority.device_of_size("large", 16_384);
+    let clients = [Versions::Only12, Versions::Only13].map(|in_it| client_in(&large, in_it, 2_400));
+    let mut heard = [0, 0];
+    for number in 0..600usize {
+        let stranger = Stranger::at(loopback(1 + number), gateway);
+        let to_the_end = number % 3 == 0;
+        let client = &clients[number % 2];
+        let is_heard = stranger.shake_hands(client, to_the_end, Duration::from_millis(500));
+        heard[usize::from(to_the_end)] += usize::from(is_heard);
+        siege.sent += 10;
+        if number % 20 == 0 {
+            siege.pulse().await;
+        }
+    }
+    eprintln!("{heard:?} of 400 and 200 large handshakes were stalled, or completed");
+    assert!(heard[0] > 350 && heard[1] > 150, "{heard:?}");
+    siege.comes_back("600 large handshakes", Duration::from_secs(120));
+    siege.end("large handshakes").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,6 +17,7 @@
 //! | [`firmware`] | packages: one cache for the fleet, blocks to devices |
 //! | [`handshakes`] | handshakes and sessions by how they ended |
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
+//! | [`heap`] | when free memory is given back to the operating system |
 //! | [`journal`] | the log lines |
 //! | [`churn`] | what happens so often that it is told by its number |
 //! | [`forward`] | one call to upstream |
@@ -39,6 +40,7 @@ pub mod firmware;
 pub mod forward;
 pub mod handle;
 pub mod handshakes;
+pub mod heap;
 pub mod in_flight;
 pub mod journal;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::call::{Completion, Ticket};
 use super::core::Core;
 use super::forward::forward;
 use super::handle::{Order, SESSIONS_PER_ANSWER};
+use super::heap::{self, HeapTrim};
 use super::notices::Notices;
 use super::tap::Tap;
 use crate::dtls::Path;
@@ -108,10 +109,12 @@ impl<U: Upstream> Shard<U> {
         let mut was_asked = false;
         let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
         let mut counters_at = now() + COUNTERS_EVERY;
+        let (mut heap, mut heap_at) = (HeapTrim::new(now()), now() + heap::LOOK_EVERY);
         loop {
             self.send_all();
             let wanted = [self.core.next_timeout(), self.paused_until];
-            let deadline = wanted.into_iter().flatten().fold(counters_at, Instant::min);
+            let regular = counters_at.min(heap_at);
+            let deadline = wanted.into_iter().flatten().fold(regular, Instant::min);
             tokio::select! {
                 () = &mut asked, if !was_asked => {
                     was_asked = true;
@@ -132,6 +135,13 @@ impl<U: Upstream> Shard<U> {
             self.core.handle_timeout(now);
             if self.core.is_drained() {
                 break;
+            }
+            if now >= heap_at {
+                heap_at = now + heap::LOOK_EVERY;
+                if heap.is_due(now, self.core.sessions_and_handshakes_ended()) {
+                    // Nobody waits for it.
+                    tokio::task::spawn_blocking(heap_trim::trim);
+                }
             }
             if now >= counters_at {
                 counters_at = now + COUNTERS_EVERY;

@@ -2,9 +2,11 @@
 
 use super::coap::post;
 use super::device::{Device, code};
+use super::process::now;
 use super::stranger::ClientHello;
 use super::wire::Wire;
 use super::world::{Wishes, World, eventually};
+use std::time::Duration;
 
 /// No attack may make the gateway grow by so much (KiB).
 const MAY_GROW: u64 = 30 * 1024;
@@ -100,6 +102,25 @@ impl Siege {
     /// something lives above them.
     pub(crate) fn another_wave(&mut self) {
         self.first_peak.get_or_insert(self.peak);
+    }
+
+    /// The attack is over: within this time, what is resident comes back to within a fifth of what it was. Sessions of
+    /// certificates that are not registered last a minute, and what they hold lies between what is free.
+    pub(crate) fn comes_back(&mut self, name: &str, within: Duration) {
+        let (before, most) = (self.before, self.before + self.before / 5);
+        self.peak = self.peak.max(self.world.resident());
+        let start = now();
+        let mut last = self.world.resident();
+        while last > most && start.elapsed() < within {
+            std::thread::sleep(Duration::from_millis(200));
+            last = self.world.resident();
+        }
+        eprintln!(
+            "{name}: resident {before} KiB before, {} KiB at most, {last} KiB after {:?}",
+            self.peak,
+            start.elapsed()
+        );
+        assert!(last <= most, "{name}: {last} KiB, at most {most} KiB again");
     }
 
     /// A device that comes new gets in.
