@@ -19,7 +19,9 @@
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
 //! | [`heap`] | when free memory is given back to the operating system |
 //! | [`journal`] | the log lines |
-//! | [`churn`] | what happens so often that it is told by its number |
+//! | [`notices`] | log lines of one kind: the first in a period for each source |
+//! | [`counters`] | what this room counts |
+//! | [`churn`] | events that are logged by their number when they are too many |
 //! | [`forward`] | one call to upstream |
 //! | [`handle`] | what a gateway that runs can be told and asked |
 //! | [`report`] | what it tells of itself |

@@ -61,7 +61,7 @@ pub struct Shard<U> {
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
     orders: mpsc::Receiver<Order>,
-    /// Calls that nobody may want any more before they end.
+    /// Calls that can be aborted, by what their answer is for: a session or an observation may end before they do.
     abortable: HashMap<Ticket, AbortHandle>,
     socket_errors: Notices<io::ErrorKind>,
     /// Until when the socket is left alone after an error.
