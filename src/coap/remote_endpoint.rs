@@ -5,8 +5,8 @@
 //! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
 //!
 //! Requests beyond `max_exchanges` stay in [`waiting`]. [`responding`] is that way back. [`transmitting`] sends what is
-//! Confirmable, until it is acknowledged or given up. [`observing`] is the clients that observe. What does not fit one message is put together in
-//! [`gathering`], cut in [`cutting`], and held in [`blockwise`].
+//! Confirmable, until it is acknowledged or given up. [`observing`] is the clients that observe. What does not fit one
+//! message is put together in [`gathering`], cut in [`cutting`], and held in [`blockwise`].
 //!
 //! [`respond`]: RemoteEndpoint::respond
 
