@@ -183,7 +183,7 @@ mod tests {
     {
         let (now, mut turns) = (start(), Turns::default());
         let (handled, waits, dropped) = come(&mut turns, now, "flood", 2000);
-        // The first few of a turn are not counted: see `Turns::comes`.
+        // The first few are not counted, as nobody knows yet that it is a flood.
         assert_eq!(handled, 2 * PER_DEVICE);
         assert_eq!(waits, WAITING_BYTES / 100);
         assert_eq!(handled + waits + dropped, 2000);
