@@ -139,7 +139,7 @@ impl<U: Upstream> Shard<U> {
             if now >= heap_at {
                 heap_at = now + heap::LOOK_EVERY;
                 if heap.is_due(now, self.core.sessions_and_handshakes_ended()) {
-                    // Nobody waits for it.
+                    // Some milliseconds, in a thread that nothing waits for. malloc_trim(3) locks the heap, arena by arena.
                     tokio::task::spawn_blocking(heap_trim::trim);
                 }
             }
