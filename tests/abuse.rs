@@ -254,7 +254,7 @@ async fn the_memory_of_large_handshakes_comes_back_when_they_end() {
         let client = &clients[number % 2];
         let is_heard = stranger.shake_hands(client, to_the_end, Duration::from_millis(500));
         heard[usize::from(to_the_end)] += usize::from(is_heard);
-        siege.sent += 10;
+        siege.sent += 8;
         if number % 20 == 0 {
             siege.pulse().await;
         }

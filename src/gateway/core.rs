@@ -20,6 +20,7 @@ use super::firmware::Packages;
 use super::in_flight::{Holder, InFlight};
 use super::journal::Journal;
 use super::peers::{Peer, Peers};
+use super::reading::Reading;
 use super::relay::Relays;
 use super::tap::{Event, Mouth, Tap};
 use super::turns::{Turns, Verdict, WAITING_PER_TURN};
@@ -55,6 +56,8 @@ pub(super) struct Load {
     pub(super) package_calls: usize,
     pub(super) package_bytes: usize,
     pub(super) body_bytes: usize,
+    /// Sessions listed as such that may begin a request that waits.
+    pub(super) beginnings: usize,
     pub(super) peers: super::peers::Load,
     pub(super) relays: super::relay::relays::Load,
     pub(super) demux: dtls::demux::Load,
@@ -175,7 +178,10 @@ impl Core {
             ticket, outcome, ..
         } = completion;
         self.tallies.upstream.end(now, &ticket, &outcome);
-        self.relays.call_ended(now, &outcome);
+        // What was not sent says nothing of ThingsBoard.
+        if !matches!(outcome, Ok(Reading::NotSent(_))) {
+            self.relays.call_ended(now, &outcome);
+        }
         match ticket {
             Ticket::Exchange {
                 session,
@@ -316,6 +322,7 @@ impl Core {
             package_calls: self.packages.under_way(),
             package_bytes: self.packages.cached_bytes(),
             body_bytes: self.bodies.held(),
+            beginnings: self.beginnings.len(),
             peers: self.peers.load(),
             relays: self.relays.load(),
             demux: self.demux.load(),

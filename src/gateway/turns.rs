@@ -25,6 +25,13 @@ pub const WAITING_PER_TURN: usize = 64;
 const WAITING_BYTES: usize = 64 * 1024;
 /// The same of all devices.
 const ALL_WAITING_BYTES: usize = 4 * 1024 * 1024;
+/// What a datagram counts for at least: its place takes as much, however small it is.
+const LEAST: usize = 128;
+
+/// What a datagram counts for while it waits.
+fn cost(datagram: &[u8]) -> usize {
+    datagram.len().max(LEAST)
+}
 
 /// What becomes of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +95,7 @@ impl Turns {
             self.handled_of.insert(holder, handled + 1);
             return Verdict::Handle;
         }
-        let more = datagram.len();
+        let more = cost(datagram);
         if waiting_bytes.saturating_add(more) > WAITING_BYTES
             || self.bytes.saturating_add(more) > ALL_WAITING_BYTES
         {
@@ -109,8 +116,9 @@ impl Turns {
         let holder = self.around.pop_front()?;
         let queue = self.waiting.get_mut(&holder)?;
         let (path, datagram) = queue.datagrams.pop_front()?;
-        queue.bytes = queue.bytes.saturating_sub(datagram.len());
-        self.bytes = self.bytes.saturating_sub(datagram.len());
+        let less = cost(&datagram);
+        queue.bytes = queue.bytes.saturating_sub(less);
+        self.bytes = self.bytes.saturating_sub(less);
         match queue.datagrams.is_empty() {
             true => {
                 self.waiting.remove(&holder);
@@ -164,7 +172,7 @@ mod tests {
     fn come(turns: &mut Turns, now: Instant, name: &str, count: usize) -> (usize, usize, usize) {
         let (mut handled, mut waits, mut dropped) = (0, 0, 0);
         for number in 0..count {
-            let datagram = vec![u8::try_from(number % 256).unwrap(); 100];
+            let datagram = vec![u8::try_from(number % 256).unwrap(); LEAST];
             let verdict = match turns.comes(now) {
                 true => turns.judge(Some(device(name)), path(1), &datagram),
                 false => Verdict::Handle,
@@ -185,7 +193,7 @@ mod tests {
         let (handled, waits, dropped) = come(&mut turns, now, "flood", 2000);
         // The first few are not counted, as nobody knows yet that it is a flood.
         assert_eq!(handled, 2 * PER_DEVICE);
-        assert_eq!(waits, WAITING_BYTES / 100);
+        assert_eq!(waits, WAITING_BYTES / LEAST);
         assert_eq!(handled + waits + dropped, 2000);
         assert_eq!(come(&mut turns, now, "other", 3), (3, 0, 0));
         // In the next turn as well, while the flood goes on; its own wait for what was there before.
@@ -228,6 +236,23 @@ mod tests {
         let (bytes, devices) = turns.load();
         assert!(bytes <= ALL_WAITING_BYTES && bytes > ALL_WAITING_BYTES - 1000);
         assert!(devices < 200);
+        while turns.next_waiting().is_some() {}
+        assert_eq!(turns.load(), (0, 0));
+    }
+
+    /// Whoever can send from a device's address has them wait under its name: what counts is what they take.
+    #[test]
+    fn small_datagrams_count_for_the_place_that_they_take() {
+        let (now, mut turns) = (start(), Turns::default());
+        come(&mut turns, now, "nobody", PER_DEVICE);
+        let wait =
+            |turns: &mut Turns| turns.judge(Some(device("a")), path(1), b"x") == Verdict::Wait;
+        let waiting = (0..70_000).filter(|_| wait(&mut turns)).count();
+        let takes = size_of::<(Path, Box<[u8]>)>();
+        assert!(
+            waiting >= 500 && waiting * takes <= WAITING_BYTES,
+            "{waiting}"
+        );
         while turns.next_waiting().is_some() {}
         assert_eq!(turns.load(), (0, 0));
     }

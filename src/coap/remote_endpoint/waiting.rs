@@ -34,10 +34,6 @@ pub(super) struct Waiting {
     queue: VecDeque<Queued>,
     /// No later than when the next of them is to be acknowledged.
     acknowledge_at: Option<Instant>,
-    /// Whether the caller knows that the first may begin.
-    called: bool,
-    /// Whether the caller knows that they are held back.
-    held_back: bool,
 }
 
 impl RemoteEndpoint {
@@ -97,18 +93,9 @@ impl RemoteEndpoint {
         self.exchanges.push(exchange);
     }
 
-    /// Whether [`begin_waiting`](Self::begin_waiting) is to be called: once for each time.
-    pub fn wants_to_begin(&mut self, context: &Context<'_>) -> bool {
-        let room = self.exchanges.len() < context.parameters.max_exchanges;
-        let waiting = self.waiting.as_mut().filter(|_| room);
-        waiting.is_some_and(|waiting| !std::mem::replace(&mut waiting.called, true))
-    }
-
-    /// Whether requests wait, and [`begin_waiting`](Self::begin_waiting) is to be called later, as none may begin now
-    /// (`max_exchanges` is 0): once until it is.
-    pub fn is_held_back(&mut self) -> bool {
-        let waiting = self.waiting.as_mut();
-        waiting.is_some_and(|waiting| !std::mem::replace(&mut waiting.held_back, true))
+    /// Whether [`begin_waiting`](Self::begin_waiting) is to be called, once.
+    pub fn wants_to_begin(&self, context: &Context<'_>) -> bool {
+        self.waiting.is_some() && self.exchanges.len() < context.parameters.max_exchanges
     }
 
     /// Begins the request that has waited longest, if it may begin. The caller says when: a request that is answered at
@@ -118,7 +105,6 @@ impl RemoteEndpoint {
         let Some(waiting) = &mut self.waiting else {
             return;
         };
-        (waiting.called, waiting.held_back) = (false, false);
         let next = if room {
             waiting.queue.pop_front()
         } else {

@@ -53,7 +53,7 @@ impl Core {
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
         if peer.endpoint.wants_to_begin(&context) {
             self.beginnings.add(now, session);
-        } else if held_back && peer.endpoint.is_held_back() {
+        } else if held_back && peer.endpoint.waiting() > 0 {
             self.beginnings.postpone(now, session);
         }
         self.peers.arm(session);
@@ -247,10 +247,13 @@ impl Core {
         expect: Expect,
         outcome: Result<Reading, Error>,
     ) {
-        let is_awaited = self.in_flight.end(session, exchange);
-        let Some(peer) = self.peers.get(session).filter(|_| is_awaited) else {
+        let Some(holder) = self.in_flight.end(session, exchange) else {
             self.counters.completions_too_late += 1;
             return;
+        };
+        let Some(peer) = self.peers.get(session) else {
+            self.counters.completions_too_late += 1;
+            return self.reply_ended(now, &holder, expect, &outcome);
         };
         if let (Expect::Attributes | Expect::Registration, Some(device)) = (expect, &peer.device) {
             match &outcome {
@@ -275,10 +278,7 @@ impl Core {
                 self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
             }
         }
-        if let Expect::CommandReply(id) = expect {
-            let is_taken = matches!(outcome, Ok(Reading::Response(_)));
-            self.tell_if_any(now, session, |relay, _| relay.replied(now, id, is_taken));
-        }
+        self.reply_ended(now, &holder, expect, &outcome);
         let response = match outcome {
             Ok(Reading::Response(response) | Reading::NotSent(response)) => response,
             Ok(Reading::Registration(Ok(read))) => {
@@ -301,6 +301,23 @@ impl Core {
             self.journal.provisioned(now, peer);
         }
         self.respond(now, session, exchange, response);
+    }
+
+    /// A device's reply to a command has reached ThingsBoard, or has not. That counts whether or not the session lives in
+    /// which it came.
+    fn reply_ended(
+        &mut self,
+        now: Instant,
+        holder: &Holder,
+        expect: Expect,
+        outcome: &Result<Reading, Error>,
+    ) {
+        if let (Expect::CommandReply(id), Holder::Device(name)) = (expect, holder)
+            && let Some(relay) = self.relays.find(name)
+        {
+            let is_taken = matches!(outcome, Ok(Reading::Response(_)));
+            self.tell_relay(now, relay, |relay, _| relay.replied(now, id, is_taken));
+        }
     }
 
     /// What a request comes to, for this peer.

@@ -3,7 +3,7 @@
 use super::Core;
 use crate::coap::{Code, ExchangeId, Response};
 use crate::dtls::SessionId;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Requests that waited, and begin in one call of the core: what else there is to do has its turn then.
@@ -13,33 +13,49 @@ pub(super) const BEGUN_PER_CALL: usize = 32;
 /// of its own that end are looked at at once.
 const POSTPONED: Duration = Duration::from_millis(250);
 
-/// Sessions of which a waiting request may begin, each once, in the order in which they may.
+/// Sessions of which a waiting request may begin, in the order in which they may. Each is listed once, whatever happens
+/// meanwhile: who looks at one lists it anew if more of it waits.
 #[derive(Debug, Default)]
 pub(super) struct Beginnings {
     sessions: VecDeque<(Instant, SessionId)>,
     /// Those to look at again, at this time.
     postponed: VecDeque<(Instant, SessionId)>,
+    /// Those in the two lists, for each.
+    added: HashSet<SessionId>,
+    to_look_at: HashSet<SessionId>,
 }
 
 impl Beginnings {
     /// A request of this session may begin.
     pub(super) fn add(&mut self, now: Instant, session: SessionId) {
-        self.sessions.push_back((now, session));
+        if self.added.insert(session) {
+            self.sessions.push_back((now, session));
+        }
     }
 
     /// A request of this session may not begin now, and perhaps soon.
     pub(super) fn postpone(&mut self, now: Instant, session: SessionId) {
-        self.postponed.push_back((now + POSTPONED, session));
+        if self.to_look_at.insert(session) {
+            self.postponed.push_back((now + POSTPONED, session));
+        }
     }
 
     /// The session whose turn it is.
     pub(super) fn pop(&mut self, now: Instant) -> Option<SessionId> {
         let is_due = self.postponed.front().is_some_and(|(at, _)| *at <= now);
-        let next = match is_due {
-            true => self.postponed.pop_front(),
-            false => self.sessions.pop_front(),
+        let (list, listed) = match is_due {
+            true => (&mut self.postponed, &mut self.to_look_at),
+            false => (&mut self.sessions, &mut self.added),
         };
-        next.map(|(_, session)| session)
+        let (_, session) = list.pop_front()?;
+        listed.remove(&session);
+        Some(session)
+    }
+
+    /// How many are listed.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len() + self.postponed.len()
     }
 
     /// When there is something to begin.

@@ -20,7 +20,9 @@ use bytes::Bytes;
 use std::time::Instant;
 
 /// Chunks that are under way or wait for it.
-const MOST_FLIGHTS: usize = 4096;
+pub(super) const MOST_FLIGHTS: usize = 4096;
+/// The same under one device's token: a download has a few, whatever number of sessions asks for places far apart.
+pub(super) const MOST_OF_ONE: usize = 64;
 /// ThingsBoard counts bytes in 31 bits; what begins beyond that is in no package.
 const LONGEST_PACKAGE: u64 = 1 << 31;
 
@@ -146,6 +148,7 @@ impl Packages {
         if self.flights.contains_key(&key) {
             self.calls.hurry(key);
         } else if !self.fetch(reader, name, key, Urgency::Wanted) {
+            self.counters.refused_for_want_of_room += 1;
             return Stop::Refused(Refusal::Unavailable);
         }
         Stop::Waits(Awaited::Chunk(key))
@@ -176,7 +179,7 @@ impl Packages {
         urgency: Urgency,
     ) -> bool {
         let device = self.readers.get(reader).map(|reader| reader.device.clone());
-        let Some(device) = device.filter(|_| self.flights.len() < MOST_FLIGHTS) else {
+        let Some(device) = device.filter(|_| self.fetching.take(reader).is_ok()) else {
             return false;
         };
         let flight = Flight {
@@ -188,6 +191,13 @@ impl Packages {
         let operation = name.chunk(self.chunk, key.number);
         self.calls.fetch(key, device, operation, urgency);
         true
+    }
+
+    /// A chunk is on its way no more.
+    fn end_flight(&mut self, key: Key) -> Option<Flight> {
+        let flight = self.flights.remove(&key)?;
+        self.fetching.release(&flight.reader);
+        Some(flight)
     }
 
     /// A chunk has come to its end, one way or the other.
@@ -248,7 +258,7 @@ impl Packages {
             return self.contradicted(key.edition, reader);
         }
         let is_own = edition.is_of_one_reader();
-        self.flights.remove(&key);
+        self.end_flight(key);
         self.cache.insert(key, bytes, is_own);
         self.editions.recount(key.edition);
         self.end_surplus(key.edition);
@@ -258,7 +268,7 @@ impl Packages {
 
     /// A chunk that came is not believed, or one was refused: who waited for it begins again.
     pub(super) fn disown(&mut self, key: Key) {
-        if let Some(flight) = self.flights.remove(&key) {
+        if let Some(flight) = self.end_flight(key) {
             self.counters.chunks_disowned += u64::from(flight.came.is_some());
             self.cache.release();
             self.chunk_to_prove_lost(key.edition, None);
@@ -268,7 +278,7 @@ impl Packages {
 
     /// A chunk will not come now: who waited for it is told so.
     pub(super) fn fail(&mut self, key: Key, why: Refusal) {
-        if self.flights.remove(&key).is_some() {
+        if self.end_flight(key).is_some() {
             self.cache.release();
             self.chunk_to_prove_lost(key.edition, Some(why));
         }
@@ -334,10 +344,8 @@ impl Packages {
             .copied()
             .collect();
         for key in keys {
-            let came = self
-                .flights
-                .remove(&key)
-                .is_some_and(|flight| flight.came.is_some());
+            let flight = self.end_flight(key);
+            let came = flight.is_some_and(|flight| flight.came.is_some());
             // One that is under way gives its room back when it comes.
             if !self.calls.withdraw(key) && came {
                 self.cache.release();

@@ -2,7 +2,7 @@
 
 use super::cache::{Cache, Key};
 use super::calls::{CallId, Calls, Purpose};
-use super::chunks::Flight;
+use super::chunks::{Flight, MOST_FLIGHTS, MOST_OF_ONE};
 use super::edition::EditionId;
 use super::editions::Editions;
 use super::proving::Proofs;
@@ -11,6 +11,7 @@ use super::waiters::{Awaited, Waiter, Waiters};
 use super::{Block, Counters, Effect, Name, Refusal, WaiterId, Wanted};
 use crate::config::Ota;
 use crate::device::Device;
+use crate::shares::Counts;
 use crate::upstream::{Answer, Error};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Packages {
     pub(super) editions: Editions,
     pub(super) cache: Cache,
     pub(super) flights: HashMap<Key, Flight>,
+    /// With whose token they are fetched.
+    pub(super) fetching: Counts<ReaderId>,
     pub(super) proofs: Proofs,
     pub(super) calls: Calls,
     pub(super) waiters: Waiters,
@@ -53,6 +56,7 @@ impl Packages {
             editions: Editions::new(chunk),
             cache: Cache::new(settings.cache, settings.chunk),
             flights: HashMap::new(),
+            fetching: Counts::new(MOST_FLIGHTS, MOST_OF_ONE),
             proofs: Proofs::default(),
             calls: Calls::default(),
             waiters: Waiters::default(),
@@ -154,6 +158,7 @@ impl Packages {
         assert_eq!((self.calls.under_way(), self.calls.waiting()), (0, 0));
         assert_eq!((self.waiters.count(), self.waiters.queues()), (0, 0));
         assert!(self.flights.is_empty(), "{:?}", self.flights);
+        assert_eq!(self.fetching.count(), 0);
         assert_eq!(self.cache.reserved(), 0);
     }
 

@@ -289,7 +289,8 @@ impl Attributes {
         self.read_first = false;
         self.read_unanswered = matches!(&result, Err(Error::Timeout | Error::Unreachable));
         let fits = |values: &Values| {
-            let fits = shared::cost_of(values) <= self.shared.bytes().saturating_add(context.room);
+            let fits = shared::cost_of(values) <= self.shared.bytes().saturating_add(context.room)
+                && self.shared.has_room_for(values.len());
             // The device keeps what it knows.
             context.counters.too_large += u64::from(!fits);
             fits

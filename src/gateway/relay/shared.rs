@@ -208,6 +208,12 @@ impl Shared {
         true
     }
 
+    /// Whether a read that brings so many keys can be taken: each may come to be in doubt, beside those that are. A device
+    /// that acknowledges nothing would otherwise leave all in doubt that a tenant has ever set.
+    pub fn has_room_for(&self, keys: usize) -> bool {
+        self.in_doubt.len() + keys <= 2 * MOST_KEYS
+    }
+
     /// A read begins.
     pub fn read_begins(&mut self) {
         self.since_read = Some(BTreeSet::new());

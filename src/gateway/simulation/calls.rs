@@ -227,3 +227,28 @@ fn a_client_side_rpc_is_completed_and_one_without_a_method_is_not_sent() {
     ];
     assert_eq!(world.upstream.rpcs, sent);
 }
+
+/// Its calls end one by one, and each time one of its sessions may begin a request: it is listed once all the same.
+#[test]
+fn a_session_waits_once_however_often_its_device_gets_its_share_again() {
+    let mut settings = default_settings();
+    settings.calls.per_device = 24;
+    let (mut world, sessions, _) = crowd(settings);
+    world.upstream.delay = SECOND;
+    for session in &sessions {
+        for _ in 0..200 {
+            world.post(*session, Type::NonConfirmable);
+        }
+        // Not all at once: so their calls end one by one, too.
+        world.run_for(SECOND / 100);
+    }
+    let mut most = 0;
+    for _ in 0..300 {
+        world.run_for(SECOND / 10);
+        most = most.max(world.core.load().beginnings);
+    }
+    assert!(most <= 2 * sessions.len(), "{most}");
+    world.run_for(60 * SECOND);
+    assert_eq!(world.upstream.posts.len(), 800);
+    assert_eq!(world.core.load().beginnings, 0);
+}

@@ -88,3 +88,30 @@ fn with_command_answer_a_command_that_is_never_answered_does_not_block_those_beh
         assert_eq!(counted, u64::from(answer.is_some()));
     }
 }
+
+/// A device replies through another session than the one it observes in, and that one ends while its reply is on its way.
+#[test]
+fn a_reply_counts_as_taken_though_its_session_has_gone() {
+    let mut settings = default_settings();
+    settings.limits.sessions_per_device = 2;
+    let mut world = World::observing(settings, CON);
+    world.devices[0].replies_to_commands = false;
+    let twin = world.add_twin(0, 1);
+    world.connect(twin);
+    world.run_for(SECOND);
+    world.command(0, "1", false);
+    world.run_for(SECOND);
+    world.command(0, "2", true);
+    world.upstream.delay = SECOND;
+    world.reply(twin, 0);
+    world.run_for(SECOND / 10);
+    world.upstream.delay = SECOND / 100;
+    // Of the device's sessions the other one is silent for longest, and gives way to a third.
+    world.post(0, CON);
+    let third = world.add_twin(0, 2);
+    world.connect(third);
+    world.run_for(SECOND / 2);
+    assert!(world.devices[twin].closed);
+    world.run_for(SECOND);
+    assert_eq!(world.devices[0].observations[1].commands.len(), 2);
+}

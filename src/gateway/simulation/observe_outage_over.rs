@@ -1,8 +1,9 @@
 //! Hazard: ThingsBoard was away, and is back, while devices observe.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::Type;
+use crate::coap::{Code, Type};
 use crate::gateway::relay::Kind;
+use bytes::Bytes;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -54,4 +55,25 @@ fn not_all_of_them_come_back_at_once() {
         seconds[..3].iter().all(|polls| (10..=30).contains(polls)),
         "{seconds:?}"
     );
+}
+
+/// What the gateway refuses itself was not answered by ThingsBoard.
+#[test]
+fn a_client_rpc_that_is_not_sent_wakes_nobody() {
+    let polls = |rpcs: bool| {
+        let mut world = World::observing(default_settings(), CON);
+        world.upstream.restart(world.now, 100 * SECOND);
+        let before = world.core.relay_counters().polls;
+        for _ in 0..100 {
+            if rpcs {
+                let body = Bytes::from_static(b"{}");
+                world.devices[0].ask(world.now, Code::POST, "rpc", Vec::new(), body);
+                world.settle();
+            }
+            world.run_for(SECOND);
+        }
+        world.core.relay_counters().polls - before
+    };
+    let (without, with) = (polls(false), polls(true));
+    assert!(with <= without + 2, "{with} polls, {without} without");
 }

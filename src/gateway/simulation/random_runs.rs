@@ -101,6 +101,12 @@ fn random_world(random: &mut Rng, seed: u64) -> World {
     settings.limits.unregistered_sessions = random.usize(1..4);
     settings.max_in_flight = random.usize(1..40);
     settings.coap.nstart = random.usize(1..4);
+    settings.coap.max_exchanges = random.usize(1..17);
+    settings.coap.queue = random.usize(0..20);
+    settings.coap.body_bytes = 1024 * random.usize(16..600);
+    settings.calls.per_device = random.usize(1..20);
+    settings.calls.client_rpc = random.usize(1..8);
+    settings.relay.bytes = 1024 * random.usize(64..600);
     settings.relay.max_polls = random.usize(1..12);
     settings.relay.poll_timeout = SECOND * random.u32(2..60);
     settings.relay.alive_for = SECOND * random.u32(10..400);

@@ -197,3 +197,24 @@ fn a_package_that_is_another_each_time_does_not_keep_a_device_waiting_for_ever()
     }
     assert_eq!(world.answers.remove(&id), Some(Err(Refusal::Unavailable)));
 }
+
+/// Its sessions ask for places far apart, of a package of which nobody knows the length.
+#[test]
+fn one_device_has_a_share_of_the_chunks_on_their_way() {
+    let mut world = World::new(64 * KIB, 64 * MIB);
+    let image = Content {
+        tells_size: false,
+        checksum: None,
+        ..content("meter", "1.0", noise(1, MIB))
+    };
+    let greedy = world.device("greedy", &image);
+    world.block(&greedy, unnamed(0)).unwrap();
+    let places = (2..202).map(|chunk| world.read(&greedy, unnamed(chunk * 64 * KIB)));
+    let asked: Vec<_> = places.collect();
+    let refused = |id: &&_| matches!(world.answers.get(id), Some(Err(Refusal::Unavailable)));
+    let refused = asked.iter().filter(refused).count();
+    assert!((136..=138).contains(&refused), "{refused}");
+    let other = world.device("other", &image);
+    assert!(world.block(&other, unnamed(0)).is_ok());
+    world.packages.assert_at_rest();
+}

@@ -340,3 +340,33 @@ fn what_is_on_its_way_when_the_device_registers_again_is_told_once_more_as_it_is
     let effects = world.register_attributes(FIRST, r#"{"b":3,"c":1}"#);
     assert_eq!(told(&effects)[0].1, r#"{"b":3,"deleted":["a"]}"#);
 }
+
+/// A tenant replaces all of them again and again, while the device acknowledges nothing.
+#[test]
+fn keys_that_come_and_go_while_nothing_arrives_are_bounded() {
+    let mut world = World::new();
+    let mut number = settled(&mut world, r#"{"a":1}"#);
+    let state = |round: usize| {
+        let keys: Vec<String> = (0..2000)
+            .map(|key| format!("\"k{round}-{key}\":1"))
+            .collect();
+        format!("{{{}}}", keys.join(","))
+    };
+    for round in 0..20 {
+        let effects = world.poll_brings(KIND, number, &format!(r#"{{"a":{round}}}"#));
+        number = polls(&effects)
+            .first()
+            .map_or(number, |(_, number)| *number);
+        for _ in 0..100 {
+            let effects = world.wait(SECOND);
+            number = polls(&effects)
+                .first()
+                .map_or(number, |(_, number)| *number);
+            if let [read] = reads(&effects)[..] {
+                world.read_brings(read, &format!(r#"{{"shared":{}}}"#, state(round)));
+                break;
+            }
+        }
+        assert!(world.relay.bytes() < 2_000_000, "{}", world.relay.bytes());
+    }
+}
