@@ -271,3 +271,31 @@ fn a_flight_that_is_repeated_in_other_pieces_completes() {
         }
     }
 }
+
+/// The gateway's flight is lost, and hellos are forged. The engine of DTLS 1.3 repeats its flight for each, eight times in
+/// all: if one datagram could have it do so at once, nothing would be left for the client.
+#[test]
+fn forged_hellos_leave_a_flight_its_repetitions() {
+    for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
+        let mut bench = in_version(versions);
+        let mut client = bench.client(1);
+        bench.step(&mut client);
+        for datagram in std::mem::take(&mut client.outbox) {
+            bench.demux.receive(bench.now, client.path, &datagram);
+        }
+        bench.demux.handle_timeout(bench.now);
+        assert!(!bench.sent(client.path).is_empty(), "it is lost");
+        let alert = record(21, 0, 50, &[1, 100]);
+        let forged = [alert, fragment(1, 0, 40, 0, &[9]).repeat(32)].concat();
+        bench.demux.receive(bench.now, client.path, &forged);
+        let repeated = bench.sent(client.path).len();
+        assert!(repeated <= 4, "{versions:?}: {repeated} datagrams for one");
+        for _ in 0..30 {
+            bench.pass(SECOND);
+            let effects = client.engine.handle_timeout(bench.now).unwrap();
+            client.take(effects);
+            bench.exchange(&mut client);
+        }
+        assert!(client.connected, "{versions:?}");
+    }
+}
