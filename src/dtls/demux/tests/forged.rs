@@ -299,3 +299,73 @@ fn forged_hellos_leave_a_flight_its_repetitions() {
         assert!(client.connected, "{versions:?}");
     }
 }
+
+/// Credentials with a certificate that is about so many bytes longer than usual.
+fn longer_credentials(extra: usize) -> ServerCredentials {
+    let mut parameters = rcgen::CertificateParams::new(vec!["device".to_owned()]).unwrap();
+    let oid = &[1, 3, 6, 1, 4, 1, 99999, 1];
+    let extension = rcgen::CustomExtension::from_oid_content(oid, vec![7; extra]);
+    parameters.custom_extensions = vec![extension];
+    let key = rcgen::KeyPair::generate().unwrap();
+    ServerCredentials {
+        certificate: parameters.self_signed(&key).unwrap().der().to_vec(),
+        private_key: Zeroizing::new(key.serialize_der()),
+    }
+}
+
+/// Runs a handshake of DTLS 1.3 without one datagram of the client's last flight. Returns whether it completed, and of how
+/// many datagrams that flight was.
+fn without(client: &Settings, lost: usize, is_reversed: bool) -> (bool, usize) {
+    let mut bench = in_version(Versions::Only13);
+    bench.client = client.clone();
+    let mut client = bench.client(1);
+    bench.step(&mut client);
+    bench.step(&mut client);
+    let mut said = std::mem::take(&mut client.outbox);
+    let length = said.len();
+    if lost < length {
+        said.remove(lost);
+    }
+    if is_reversed {
+        said.reverse();
+    }
+    for datagram in said {
+        bench.demux.receive(bench.now, client.path, &datagram);
+    }
+    bench.step(&mut client);
+    for _ in 0..40 {
+        bench.pass(SECOND);
+        let effects = client.engine.handle_timeout(bench.now).unwrap_or_default();
+        client.take(effects);
+        bench.exchange(&mut client);
+    }
+    let is_in = client.connected && bench.demux.established() == 1;
+    (is_in, length)
+}
+
+#[test]
+fn the_loss_of_any_datagram_of_a_flight_of_dtls_13_is_made_good() {
+    let mut failed = Vec::new();
+    for extra in (0..1600).step_by(200) {
+        for mtu in [256, 400, 600, 800, 1200] {
+            let parameters = Parameters {
+                mtu,
+                versions: Versions::Only13,
+                ..Parameters::default()
+            };
+            let settings = Settings::new(&longer_credentials(extra), &parameters).unwrap();
+            for is_reversed in [false, true] {
+                for lost in 0.. {
+                    let (is_in, length) = without(&settings, lost, is_reversed);
+                    if !is_in {
+                        failed.push((extra, mtu, lost, length, is_reversed));
+                    }
+                    if lost >= length {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} {failed:?}", failed.len());
+}
