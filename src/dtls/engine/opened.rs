@@ -21,8 +21,8 @@ const CERTIFICATE_VERIFY: u8 = 15;
 const FINISHED: u8 = 20;
 /// RFC 8446 §4.6.3, RFC 9147 §8.
 const KEY_UPDATE: u8 = 24;
-/// A Finished of DTLS 1.2: a header, and 12 bytes (RFC 5246 §7.4.9).
-const FINISHED_12: usize = 24;
+/// A Finished of DTLS 1.2 (RFC 5246 §7.4.9).
+const FINISHED_12: usize = 12;
 /// A signature of any kind that the engine verifies, or a hash.
 const LONGEST_PROOF: usize = 1024;
 /// The engine reads so many messages of a record.
@@ -117,7 +117,7 @@ impl Ledger {
             Opened::Dtls12 {
                 content_type: HANDSHAKE,
                 plaintext,
-            } => plaintext.len() == FINISHED_12 && plaintext.first() == Some(&FINISHED),
+            } => is_finished_12(plaintext),
             Opened::Dtls12 {
                 content_type,
                 plaintext,
@@ -307,6 +307,15 @@ impl Ledger {
     }
 }
 
+/// Whether a record is a Finished, or a fragment of one: a client that fills its datagrams cuts it where one ends.
+fn is_finished_12(plaintext: &[u8]) -> bool {
+    let mut cursor = Cursor(plaintext);
+    let fragment = Fragment::read(&mut cursor).filter(|_| cursor.0.is_empty());
+    fragment.is_some_and(|fragment| {
+        (fragment.kind, fragment.total) == (FINISHED, FINISHED_12) && !fragment.bytes.is_empty()
+    })
+}
+
 /// A decrypted record.
 pub(super) enum Opened<'a> {
     /// Its type is in the header, and authentic.
@@ -451,6 +460,30 @@ mod tests {
             assert!(has(CERTIFICATE, 2, 600, offset, 200), "due: {offset}");
         }
         assert!(has(CERTIFICATE_VERIFY, 3, 80, 0, 40), "due");
+    }
+
+    #[test]
+    fn a_finished_of_dtls_12_may_come_in_fragments() {
+        let takes = |plaintext: &mut [u8]| {
+            let content_type = HANDSHAKE;
+            let mut record = Opened::Dtls12 {
+                content_type,
+                plaintext,
+            };
+            Ledger::default().takes(&mut record).is_some()
+        };
+        for (offset, length) in [(0, 12), (0, 7), (7, 5)] {
+            assert!(takes(&mut message(FINISHED, 5, 12, offset, length)));
+        }
+        for mut other in [
+            message(FINISHED, 5, 12, 0, 0),
+            message(FINISHED, 5, 12, 7, 6),
+            message(FINISHED, 5, 13, 0, 12),
+            message(CERTIFICATE, 5, 12, 0, 12),
+            message(FINISHED, 5, 12, 0, 7).repeat(2),
+        ] {
+            assert!(!takes(&mut other), "{other:?}");
+        }
     }
 
     #[test]
