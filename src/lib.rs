@@ -25,18 +25,19 @@
 //! # The walk of one request
 //!
 //! 1. [`udp`] takes a batch of datagrams from the kernel, each with the address of ours it came to.
-//! 2. [`gateway::shard`] reads the clock once and hands each datagram to [`gateway::core`].
+//! 2. [`gateway::shard`] reads the clock once and hands each datagram to [`gateway::core`]. What is more than its device's
+//!    share of the loop's turn waits in [`gateway::turns`].
 //! 3. [`dtls::demux`] looks at the first record's header. A known path leads to its session; a
 //!    ClientHello from an unknown one begins a handshake, within its bounds; all else is counted and
-//!    dropped. [`dtls::engine`] decrypts.
+//!    dropped. [`dtls::inbound`] says which records reach the engine, and [`dtls::engine`] decrypts.
 //! 4. [`coap::remote_endpoint`] decodes and validates the message, recognises duplicates, judges the
-//!    options and opens an exchange. A body in blocks is put together first; a later block of a response
-//!    that is held is answered from there.
+//!    options and opens an exchange, or has the request wait for others of its session. A body in blocks is
+//!    put together first; a later block of a response that is held is answered from there.
 //! 5. [`gateway::route`] says which resource the path names (a token in it is skipped), and
 //!    [`gateway::translate`] makes an [`upstream::Request`] of it, or answers 4.xx at once.
-//! 6. [`gateway::forward`] sends it under a deadline, in a task of its own. The completion comes back
-//!    on a bounded channel.
-//! 7. [`gateway::translate`] picks the response code. The response rides on the acknowledgement if
+//! 6. If the device has a call left ([`gateway::in_flight`]), [`gateway::forward`] sends it under a deadline, in a task of
+//!    its own, where [`gateway::reading`] reads the answer as well. The completion comes back on a bounded channel.
+//! 7. [`gateway::translate`] has picked the response code. The response rides on the acknowledgement if
 //!    `coap.piggyback_timeout` is not over, and is a Confirmable message of its own otherwise.
 //! 8. [`dtls::engine`] encrypts, [`udp`] sends from the address the request came to.
 //!
@@ -54,19 +55,21 @@
 //! | Room | Owns | May use |
 //! |---|---|---|
 //! | [`coap`] | what CoAP's bytes and times mean for one remote endpoint | shares |
-//! | [`shares`] | who may take how much of what all share | – |
+//! | [`shares`] | who may take how much of what all share; its page has the table of all bounds | – |
 //! | [`cross_site`] | requests that a page of any site makes a browser send | – |
 //! | [`shown`] | what a message or a log line may show of others' text | – |
 //! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers, shares, shown |
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
-//! | [`gateway`] | joining them | the four above, config, udp, timers, shares, metrics, admin |
+//! | [`gateway`] | joining them | coap, dtls, device, upstream, config, udp, timers, shares, metrics, admin |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | metrics, cross_site |
 //! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream, shown |
 //! | [`reload`] | files read again while the gateway runs | config, device, dtls, gateway |
 //! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | cross_site |
-//! | [`authority`] | a small CA for tests and trials | device, dtls |
+//! | [`authority`] | a small CA for tests and trials | device, dtls, shown |
+//! | [`logging`] | log lines, panics among them, that never block the process | config |
+//! | [`timers`], [`udp`] | deadlines of many; the socket | – |
 //! | [`demo`] | gateway, simulator and a device in one process, and a page to watch them on | all |
 //! | [`cli`] | the process | all |
 //!
@@ -80,7 +83,8 @@
 //!   loop for every device (lints say so).
 //! * Errors are by the decision their receiver takes; what a stranger sends is never an error but a
 //!   counter.
-//! * Every queue, table and body has a bound, and what is over it gets an answer or is counted.
+//! * Every queue, table and body has a bound, and what is over it gets an answer or is counted. Where many share it, each
+//!   has a share of its own: [`shares`] lists them.
 //! * Secrets have types whose `Debug` hides them; what devices or strangers choose is never logged raw, and no message
 //!   repeats a value that could be a secret: [`shown`] decides.
 

@@ -79,6 +79,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("rustix", &["src/cli/dumpable.rs"]),
+    ("heap_trim", &["src/gateway/shard.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
 ];
 

@@ -31,7 +31,7 @@ pub struct Counters {
     pub queue_full: u64,
     /// Responses dropped because no Message ID was free.
     pub out_of_message_ids: u64,
-    /// Requests that had to wait for others of their session to end.
+    /// Requests that had to wait for others of their session, or of their device, to end.
     pub requests_waited: u64,
     /// Requests refused because the endpoint had too many open exchanges, and too many that wait.
     pub too_many_exchanges: u64,

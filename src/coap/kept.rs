@@ -9,7 +9,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Holders that are asked to give something up, those with most first.
+/// How many holders are tried for something that can be given up, those that keep most first.
 const HOLDERS: usize = 8;
 
 /// Who holds bytes: a device, whatever number of sessions it has, or the source of certificates that are no device's.

@@ -19,6 +19,8 @@
 //! | [`message_id`] | the Message IDs of what we send (§4.4) |
 //! | [`reliability`] | our own Confirmable messages (§4.2, §4.7, §4.8) |
 //! | [`observe`] | relations with clients that observe (RFC 7641) |
+//! | [`code`] | request methods and response codes (§5.9, §12.1) |
+//! | [`counters`] | what all endpoints count |
 //! | [`remote_endpoint`] | the whole, for one session |
 //!
 //! # The life of a message
@@ -45,7 +47,8 @@
 //!         ├─ a block of a body, and more are to come ──▶ 2.31
 //!         ▼
 //!      an exchange opens
-//!         ├─ max_exchanges are open ──▶ it waits for one to end, or 5.03 with Max-Age
+//!         ├─ max_exchanges are open, or the device has its share of calls
+//!         │    ──▶ it waits for one to end; 5.03 with Max-Age if `queue` wait
 //!      the request goes to the gateway
 //!         ├─ answered within piggyback_timeout ──▶ on the ACK                (§5.2.1)
 //!         ├─ piggyback_timeout ──▶ empty ACK, then, once answered,
@@ -58,8 +61,8 @@
 //! ```
 //!
 //! What was answered is remembered for EXCHANGE_LIFETIME (247 s) or NON_LIFETIME (145 s, §4.8.2), so
-//! that no message becomes a second request, as long as a client sends no more than 4,096 in that time; then the endpoint holds no heap at all, unless its client
-//! observes or bodies are under way.
+//! that no message becomes a second request, as long as a client sends no more than 4,096 in that time; then
+//! the endpoint holds no heap at all, unless its client observes or bodies are under way.
 //!
 //! # The life of a body
 //!

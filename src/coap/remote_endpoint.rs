@@ -4,9 +4,9 @@
 //! options → an [`Exchange`] opens and [`Output::Request`] leaves. The way back: [`respond`] picks
 //! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
 //!
-//! What is too much at once stays in [`waiting`]. [`responding`] is that way back. [`transmitting`] sends what is Confirmable and hears what became
-//! of it. [`observing`] is the clients that observe. What does not fit one message is put together in
-//! [`gathering`], cut in [`cutting`], and held in [`blockwise`].
+//! Requests beyond `max_exchanges` stay in [`waiting`]. [`responding`] is that way back. [`transmitting`] sends what is
+//! Confirmable, until it is acknowledged or given up. [`observing`] is the clients that observe. What does not fit one
+//! message is put together in [`gathering`], cut in [`cutting`], and held in [`blockwise`].
 //!
 //! [`respond`]: RemoteEndpoint::respond
 

@@ -128,8 +128,8 @@ impl Registry {
             .or_else(|| self.sha3.get(&certificate.sha3))
     }
 
-    /// Another device that claims this certificate: [`find`](Self::find) has one by its SHA-256, and ThingsBoard's id is
-    /// given for this one. Neither can be told from the other before the certificate is seen.
+    /// Another device that has this certificate: [`find`](Self::find) gives the one that names it by its SHA-256, and this one
+    /// names it by ThingsBoard's id (SHA3-256). That both name the same certificate shows when it is seen, not before.
     pub fn also_claimed_by(&self, certificate: &CertificateId) -> Option<&Arc<Device>> {
         let first = self.sha256.get(&certificate.sha256)?;
         let second = self.sha3.get(&certificate.sha3)?;

@@ -20,6 +20,9 @@
 //! records for the next epoch are queued without bound; and one forged plaintext packet ends an
 //! established session. It serves as an independent client in the tests.
 //!
+//! Where `dimpl` believes too much, [`inbound`] stands before it: forged plaintext ended handshakes, a long certificate
+//! made it panic, and it queued what it could never use. Should it panic all the same, that is caught and ends one session.
+//!
 //! **What the engine does not do yet**: TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 (mandatory for CoAP,
 //! RFC 7252 §9.1.3.3), connection IDs (RFC 9146), session resumption, RSA or Ed25519 certificates,
 //! certificate chains in either direction, clients without extended master secret (RFC 7627).

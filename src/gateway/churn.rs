@@ -1,14 +1,15 @@
-//! How often something has happened to each of many, where a log line each time would be too much.
+//! Events that are logged by their number, where a log line each time would be too much: sessions that come and go.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Holders told apart in one period. What happens to others is counted together.
+/// Holders counted by themselves in one period. Events of all others are counted together.
 const MAX_HOLDERS: usize = 16_384;
 /// Holders that are named at the end of a period.
 const MAX_NAMED: usize = 16;
 
-/// The first few times a period for each holder are told at once, the others by their number when it ends.
+/// Of each holder the first few events of a period are logged at once; the others are counted, and their number is logged
+/// when the period ends.
 #[derive(Debug)]
 pub struct Churn<H> {
     told_at_once: u64,
@@ -16,11 +17,11 @@ pub struct Churn<H> {
     /// Those that have had more.
     named: Vec<H>,
     others: u64,
-    /// Times that were not told at once, since the start.
+    /// Events that were not logged at once, since the start.
     pub held_back: u64,
 }
 
-/// What was not told at once in a period.
+/// How many events were not logged at once in a period.
 #[derive(Debug, PartialEq, Eq)]
 pub struct More<H> {
     /// By holder.
@@ -30,7 +31,7 @@ pub struct More<H> {
 }
 
 impl<H: Clone + Eq + Hash> Churn<H> {
-    /// Tells so many of each holder at once.
+    /// So many of each holder are logged at once.
     pub fn telling(told_at_once: u64) -> Churn<H> {
         Churn {
             told_at_once,
@@ -41,7 +42,7 @@ impl<H: Clone + Eq + Hash> Churn<H> {
         }
     }
 
-    /// It has happened once more. Says whether it is to be told at once.
+    /// One more event of this holder. Says whether it is to be logged at once.
     pub fn count(&mut self, holder: &H) -> bool {
         let has_room = self.counts.len() < MAX_HOLDERS;
         let count = match self.counts.get_mut(holder) {

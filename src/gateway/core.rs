@@ -284,6 +284,11 @@ impl Core {
         self.demux.established()
     }
 
+    /// Sessions and handshakes that have ended since the start, whichever way.
+    pub fn sessions_and_handshakes_ended(&self) -> u64 {
+        self.demux.ended()
+    }
+
     /// Half-open handshakes.
     pub fn half_open(&self) -> usize {
         self.demux.half_open()

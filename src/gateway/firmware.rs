@@ -43,12 +43,7 @@
 //! brings it. What contradicts a proven edition ends nothing for others: the owner that was shown something else has an
 //! edition of its own from then on. `tests/tenants.rs` and `tests/tenants_random.rs` have devices that lie in every way.
 //!
-//! | What | Whose | How many | Who gives way | What the loser gets | Metric |
-//! |---|---|---|---|---|---|
-//! | bytes of packages | editions, of a device or shared | `ota.cache` | single devices while they have more than half: the largest above 16 chunks, else the chunk not used for longest; else the largest shared one | its chunks are fetched again | `package_chunks{event="displaced"}`, `package_own_bytes` |
-//! | editions | devices (4,096), shared and groups (128) | chunks recognised: 65,536 | single devices first, the one not used for longest | a check, and the first chunk again | `package_editions_displaced` |
-//! | candidates for a proof | of one content | 1, then twice as many each round, 64 | who fails | fetches alone | `packages_proven` |
-//! | waiting for a proof | requests | 30 s | all | 5.03 with Max-Age | `package_proof_waits` |
+//! How many there may be of all this, and who gives way: the table in [`crate::shares`].
 //!
 //! # Who may have what
 //!

@@ -41,11 +41,11 @@ impl Holder {
 /// What a call is, as far as its bounds go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// ThingsBoard is told something: that matters whoever waits for the answer.
+    /// A POST: it has an effect in ThingsBoard, whether or not anyone waits for the answer.
     Post,
-    /// It is asked for attributes.
+    /// A GET of attributes.
     Get,
-    /// A rule chain is asked.
+    /// A client-side RPC, which a rule chain answers.
     ClientRpc,
 }
 

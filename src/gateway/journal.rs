@@ -26,7 +26,7 @@ use tracing::{debug, info, warn};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Sessions of one device that are told one by one in a minute.
+/// Sessions of one device that are logged one by one in a minute; of more the number is logged.
 const SESSIONS_TOLD: u64 = 4;
 /// Bounds that [`Journal::pressure`] watches.
 pub const BOUNDS: usize = 10;
@@ -50,7 +50,7 @@ pub struct Journal {
     sessions_full: Notices<()>,
     established: Churn<Arc<str>>,
     ended: Churn<Arc<str>>,
-    /// Sessions of unregistered certificates that are not told one by one, by address.
+    /// Sessions of unregistered certificates that are not logged one by one, by address.
     strangers: Churn<IpAddr>,
     unregistered: Notices<[u8; 32]>,
     claimed_by_two: Notices<[u8; 32]>,
@@ -98,7 +98,7 @@ impl Journal {
             if self.established.count(&device.name) {
                 info!(device = peer.name(), session, %address, dtls = peer.version(), "session established");
             } else {
-                debug!(device = peer.name(), session, %address, "session established, as lately");
+                debug!(device = peer.name(), session, %address, "session established; one of many in this minute");
             }
             return;
         }
@@ -139,7 +139,7 @@ impl Journal {
             if self.ended.count(&device.name) {
                 info!(device = peer.name(), session, %address, %reason, "session ended");
             } else {
-                debug!(device = peer.name(), session, %address, %reason, "session ended, as lately");
+                debug!(device = peer.name(), session, %address, %reason, "session ended; one of many in this minute");
             }
         } else {
             debug!(session, %address, %reason, "session of an unregistered certificate ended");
@@ -451,7 +451,7 @@ impl Journal {
         self.handshakes.held_back + self.no_suite.held_back
     }
 
-    /// Sessions that were not told one by one, once a minute.
+    /// Logs the number of sessions that were not logged one by one. Once a minute.
     fn tell_churn(&mut self) {
         for (churn, what) in [
             (&mut self.established, "established"),

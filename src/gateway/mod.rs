@@ -17,8 +17,11 @@
 //! | [`firmware`] | packages: one cache for the fleet, blocks to devices |
 //! | [`handshakes`] | handshakes and sessions by how they ended |
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
+//! | [`heap`] | when free memory is given back to the operating system |
 //! | [`journal`] | the log lines |
-//! | [`churn`] | what happens so often that it is told by its number |
+//! | [`notices`] | log lines of one kind: the first in a period for each source |
+//! | [`counters`] | what this room counts |
+//! | [`churn`] | events that are logged by their number when they are too many |
 //! | [`forward`] | one call to upstream |
 //! | [`handle`] | what a gateway that runs can be told and asked |
 //! | [`report`] | what it tells of itself |
@@ -39,6 +42,7 @@ pub mod firmware;
 pub mod forward;
 pub mod handle;
 pub mod handshakes;
+pub mod heap;
 pub mod in_flight;
 pub mod journal;
 #[cfg(test)]

@@ -82,7 +82,8 @@ impl Reading {
 }
 
 /// A task reads for what its own ticket says, so a reading is never of another kind.
-const MISREAD: Error = Error::Unintelligible("it was read for something else");
+const MISREAD: Error =
+    Error::Unintelligible("it was read as the answer to another kind of request");
 
 impl Reading {
     /// What a poll has brought.

@@ -11,15 +11,16 @@
 //! | [`observer`] | who observes, and whether it is known to live |
 //! | `parking` | what is no longer asked for while a device does not answer |
 //! | [`poll`] | when to poll, without gaps |
+//! | `brought` | what a poll has brought, read in the poll's task |
 //! | `rate` | how fast polls of one device may begin |
 //! | `budget` | how many bytes all of them may hold |
-//! | `polling` | what all polls of one device come to |
+//! | `polling` | how many polls one device has, and what they wait for |
 //! | [`reader`] | when to read all attributes, because polls lose some |
 //! | [`shared`] | what the device may not know yet |
 //! | [`refusal`] | replies to commands in the device's place |
 //! | [`command_queue`] | commands in order, and those that must not come twice |
 //! | [`pace`] | what all relays share: back-off, the ramp after an outage, ThingsBoard's own limit |
-//! | `waking` | who waits for ThingsBoard to answer again |
+//! | `waking` | relays that try again as soon as ThingsBoard answers anyone |
 //! | [`relays`] | all relays, their timers and bounds |
 //!
 //! # The life of a change
@@ -304,7 +305,8 @@ impl DeviceRelay {
         }
     }
 
-    /// ThingsBoard refuses the device, whatever it was asked: that is the end, for polls that are open too.
+    /// ThingsBoard has answered 401 or 403 to some request of the device: its observations end, and its open polls are
+    /// closed.
     pub fn refuse(&mut self, last: Last, context: &mut Context<'_>) {
         for kind in [Kind::Attributes, Kind::Commands] {
             if let Some(observation) = self.end(kind, context) {

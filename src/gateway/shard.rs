@@ -8,6 +8,7 @@ use super::call::{Completion, Ticket};
 use super::core::Core;
 use super::forward::forward;
 use super::handle::{Order, SESSIONS_PER_ANSWER};
+use super::heap::{self, HeapTrim};
 use super::notices::Notices;
 use super::tap::Tap;
 use crate::dtls::Path;
@@ -60,7 +61,7 @@ pub struct Shard<U> {
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
     orders: mpsc::Receiver<Order>,
-    /// Calls that nobody may want any more before they end.
+    /// Calls that can be aborted, by what their answer is for: a session or an observation may end before they do.
     abortable: HashMap<Ticket, AbortHandle>,
     socket_errors: Notices<io::ErrorKind>,
     /// Until when the socket is left alone after an error.
@@ -108,10 +109,12 @@ impl<U: Upstream> Shard<U> {
         let mut was_asked = false;
         let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
         let mut counters_at = now() + COUNTERS_EVERY;
+        let (mut heap, mut heap_at) = (HeapTrim::new(now()), now() + heap::LOOK_EVERY);
         loop {
             self.send_all();
             let wanted = [self.core.next_timeout(), self.paused_until];
-            let deadline = wanted.into_iter().flatten().fold(counters_at, Instant::min);
+            let regular = counters_at.min(heap_at);
+            let deadline = wanted.into_iter().flatten().fold(regular, Instant::min);
             tokio::select! {
                 () = &mut asked, if !was_asked => {
                     was_asked = true;
@@ -132,6 +135,13 @@ impl<U: Upstream> Shard<U> {
             self.core.handle_timeout(now);
             if self.core.is_drained() {
                 break;
+            }
+            if now >= heap_at {
+                heap_at = now + heap::LOOK_EVERY;
+                if heap.is_due(now, self.core.sessions_and_handshakes_ended()) {
+                    // Some milliseconds, in a thread that nothing waits for. malloc_trim(3) locks the heap, arena by arena.
+                    tokio::task::spawn_blocking(heap_trim::trim);
+                }
             }
             if now >= counters_at {
                 counters_at = now + COUNTERS_EVERY;

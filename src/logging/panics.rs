@@ -55,7 +55,7 @@ fn second() -> u64 {
 }
 
 fn write(info: &PanicHookInfo<'_>) {
-    let Some(untold) = THROTTLE.admits(second()) else {
+    let Some(not_logged) = THROTTLE.admits(second()) else {
         return;
     };
     // A message that was put together may hold what a peer has sent, or a secret. One from the source holds neither.
@@ -66,7 +66,7 @@ fn write(info: &PanicHookInfo<'_>) {
     error!(
         thread = thread.name().unwrap_or("-"),
         place = place.as_deref().unwrap_or("-"),
-        untold,
+        not_logged,
         "a panic: {message}"
     );
 }

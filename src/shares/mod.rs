@@ -13,8 +13,10 @@
 //!    those from which none did ([`Recent`]).
 //! 4. **What is counted is counted until it ends**, not until its session does.
 //!
-//! The crate documentation has the table of all of them: what, whose, how many, who gives way, what the loser gets, and
-//! the metric. This module is a leaf: it knows neither DTLS nor CoAP, and has no clock.
+//! `TABLE.md`, which follows, has all of them: what, whose, how many, who gives way, what the loser gets, and the metric.
+//! This module is a leaf: it knows neither DTLS nor CoAP, and has no clock.
+#![doc = ""]
+#![doc = include_str!("TABLE.md")]
 
 mod counts;
 mod places;

@@ -3,8 +3,8 @@
 //! [`request`](Request) says what can be asked, [`error`](Error) what can go wrong, by the decision the
 //! gateway takes. `thingsboard` turns a request into method, path and body and judges the status that
 //! comes back; it is the only file with URLs. `client` makes it an exchange over HTTP/1.1, on a [`connection`] that
-//! waits in a [`pool`] (and of whose replies [`interim`] counts the 1xx) or that [`connect`] opens, over TLS to a server that [`trust`] allows. `retry_after` reads when a
-//! server wants to be asked again. `outage` decides when the log tells that ThingsBoard is gone, and that it is back.
+//! waits in a [`pool`] or that [`connect`] opens, over TLS to a server that [`trust`] allows. [`interim`] counts the
+//! 1xx replies to a request, and [`retry_after`] reads after which time a server wants the next one. `outage` decides when the log tells that ThingsBoard is gone, and that it is back.
 //!
 //! # Two lanes
 //!

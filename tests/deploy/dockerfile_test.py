@@ -114,7 +114,10 @@ class Dockerfile(Case):
         )
         self.assertEqual(told.returncode, 0, told.stderr)
         metadata = json.loads(told.stdout)
-        (package,) = [one for one in metadata["packages"] if one["id"] in metadata["workspace_members"]]
+        members = [one for one in metadata["packages"] if one["id"] in metadata["workspace_members"]]
+        (package,) = [one for one in members if one["name"] == "coaps-gateway"]
+        for target in (target for one in members if one is not package for target in one["targets"]):
+            self.assertTrue(pathlib.Path(target["src_path"]).exists(), target["src_path"])
         found = {one["name"] for one in package["targets"] if pathlib.Path(one["src_path"]).exists()}
         manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
         wanted = {one["name"] for kind in ("bin", "test", "bench") for one in manifest[kind]}

@@ -49,12 +49,13 @@ def memory(environment, config=""):
 
     kib, mib = UNITS["KiB"], UNITS["MiB"]
     return (
-        (25 + 18) * mib
+        (25 + 36 + 4) * mib
         + bound("limits.sessions") * (20 * kib + 800)
         + bound("relay.max_polls") // 2 * 100 * kib
         + bound("upstream.max_in_flight") * 36 * kib
         + bound("ota.cache")
         + bound("coap.body_bytes")
+        + bound("relay.bytes")
     )
 
 

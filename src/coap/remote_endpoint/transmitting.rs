@@ -20,7 +20,7 @@ impl RemoteEndpoint {
         }
     }
 
-    /// The peer was heard otherwise: nothing needs to be asked, and nothing wait for the answer.
+    /// A message came from the peer, so no ping is needed, and nothing waits for its Reset.
     pub fn cancel_ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
         let is_under_way = self.outgoing.withdraw_ping();
         if std::mem::take(&mut self.ping_wanted) || is_under_way {

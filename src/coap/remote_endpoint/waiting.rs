@@ -111,8 +111,8 @@ impl RemoteEndpoint {
         waiting.is_some_and(|waiting| !std::mem::replace(&mut waiting.held_back, true))
     }
 
-    /// Begins the request that has waited longest, if it may begin. The caller says when, so that what is answered at
-    /// once is not one in the other as deep as the queue is long, and each endpoint has its turn.
+    /// Begins the request that has waited longest, if it may begin. The caller says when: a request that is answered at
+    /// once would begin the next from within, as deep as the queue is long; and each endpoint has its turn.
     pub fn begin_waiting(&mut self, context: &mut Context<'_>, out: &mut Vec<Output>) {
         let room = self.exchanges.len() < context.parameters.max_exchanges;
         let Some(waiting) = &mut self.waiting else {
@@ -186,7 +186,7 @@ fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     [one, other].into_iter().flatten().min()
 }
 
-/// What a client is told whose request can't even wait.
+/// The response to a request for which the queue has no room.
 pub(super) fn busy() -> Response {
     let why = "too many requests at once in this session";
     Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(BUSY_MAX_AGE)

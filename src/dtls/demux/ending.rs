@@ -95,6 +95,7 @@ impl Demux {
         let Some(mut session) = self.sessions.remove(&id) else {
             return;
         };
+        self.ended += 1;
         self.timers.disarm(id, &mut session.timer);
         self.holdings.forget(id);
         if session.stage != Stage::Established {

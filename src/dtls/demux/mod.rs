@@ -129,6 +129,8 @@ pub struct Demux {
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     counters: Counters,
+    /// Sessions and handshakes that have ended.
+    ended: u64,
 }
 
 impl Demux {
@@ -167,6 +169,7 @@ impl Demux {
             events: VecDeque::new(),
             transmits: VecDeque::new(),
             counters: Counters::default(),
+            ended: 0,
         }
     }
 
@@ -344,6 +347,11 @@ impl Demux {
     /// The cipher suite of a session, once it is chosen.
     pub fn cipher_suite(&self, id: SessionId) -> Option<u16> {
         self.sessions.get(&id)?.cipher_suite
+    }
+
+    /// Sessions and handshakes that have ended since the start, whichever way.
+    pub fn ended(&self) -> u64 {
+        self.ended
     }
 
     /// Half-open handshakes.

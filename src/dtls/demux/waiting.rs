@@ -235,8 +235,9 @@ impl Waiting {
         self.lane_mut(lane).pop_newest(host)
     }
 
-    /// Who makes room for one of this host and lane where all is full: of whom less is known, for one of whom more is, or
-    /// for one of its network that has repeated its hello; who has more, for who has less.
+    /// The client that makes room for one of this host and lane where all places are taken: one of a lane for which less is
+    /// known, if this lane has more; or one of its network that has not repeated its hello, if this one has; or else one of
+    /// a host or network that has more than this one's.
     fn evict(&mut self, host: IpAddr, lane: Lane) -> Option<Path> {
         let of = |lane| Some((lane, self.lane(lane).largest()?));
         let (promising, new) = (Lane::KnownOrRepeated, Lane::New);
@@ -271,8 +272,8 @@ impl Waiting {
         Some((lane, other?))
     }
 
-    /// Whose turn it is, by its lane and source. Who has given up meanwhile is forgotten first, and takes nobody's turn; so
-    /// many at a time, and then it is nobody's turn yet.
+    /// The lane and host whose turn it is. Clients that have given up ([`PATIENCE`]) are removed first, without a turn:
+    /// [`FORGOTTEN_AT_A_TIME`] of them at most, and if that was not enough the answer is `None` for now.
     pub(super) fn next(&mut self, now: Instant) -> Option<(Lane, IpAddr)> {
         for _ in 0..FORGOTTEN_AT_A_TIME {
             let (lane, host) = self.whose_turn()?;

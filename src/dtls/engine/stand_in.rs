@@ -117,7 +117,7 @@ fn certificate_at(body: &[u8], at: usize) -> Option<Range<usize>> {
     body.get(range.clone()).map(|_| range)
 }
 
-/// A certificate (RFC 5280 §4.1) of nobody, of no issuer, with no signature, that has this public key.
+/// A certificate (RFC 5280 §4.1) with this public key, whose subject, issuer and signature are empty.
 fn with_key(key: &[u8]) -> Option<Vec<u8>> {
     if key.len() > LONGEST_KEY {
         return None;

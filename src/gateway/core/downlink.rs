@@ -66,7 +66,7 @@ impl Errands {
         self.under_way.contains(&(relay, errand))
     }
 
-    /// Nobody waits for this call any more.
+    /// The answer to this call is not wanted any more.
     pub(super) fn abort(&mut self, ticket: Ticket) {
         self.aborted.push_back(ticket);
     }

@@ -262,14 +262,14 @@ impl Core {
             && outcome.is_ok()
             && let Some(device) = &peer.device
         {
-            // What they say is not read here. The device may ask for the package that it has read of.
+            // The answer is not parsed here. What it says of `fw_*` may be news, and the device may ask for that package next.
             let any = AssignmentChange::ANY;
             self.packages.attributes_changed(now, device, any);
         }
         if let Err(error) = &outcome {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
-            // Polls that are open under the token would hear of it when their time is over.
+            // Polls that are open under this token would be refused only when their time is over.
             let refusal = Last::of(error).filter(|_| expect != Expect::Provisioned);
             if let Some(last) = refusal.filter(|_| !peer.is_under_a_former_token(exchange)) {
                 self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));

@@ -31,7 +31,7 @@ pub type Content = (Name, Identity);
 /// How long a device waits for a proof before it is told to come again.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Chunks that are fetched ahead for one proof.
-const AHEAD: u64 = 8;
+const AHEAD: u64 = 3;
 /// Chunks that are hashed in one call: with a large `ota.chunk`, each takes a millisecond.
 const HASHED_PER_CALL: usize = 2;
 /// Candidates at once, as a power of two.

@@ -50,7 +50,7 @@ pub struct Reader {
     assignment: Option<Assignment>,
     /// Since when they say nothing, where they said something before.
     silent: Option<Instant>,
-    /// The event at which they were last seen to change; what was asked before that is not believed.
+    /// The number of the event at which they were last seen to change. An answer to a call made before it is not believed.
     changed: u64,
     /// Whether they were read since.
     changed_unread: bool,

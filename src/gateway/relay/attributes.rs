@@ -29,7 +29,7 @@ const SETTLE: Duration = Duration::from_millis(300);
 /// and `{}` as well when its attribute store fails.
 const CONFIRM: Duration = Duration::from_secs(3);
 
-/// How often everything is told anew because a registration is repeated: all attributes are put together for it, and a
+/// How often all attributes are notified again because a registration is repeated: they are put together for each, and a
 /// device can repeat its registration as fast as it can send.
 const REPEATED: Duration = Duration::from_secs(1);
 
@@ -51,7 +51,7 @@ pub struct Attributes {
     doubted: bool,
     /// The last read was not answered, and is to be tried again.
     read_unanswered: bool,
-    /// When a repeated registration had everything told anew last, and when one has it told anew next.
+    /// When a repeated registration last had all attributes notified again, and when one may do so next.
     doubted_at: Option<Instant>,
     doubt_at: Option<Instant>,
 }

@@ -1,4 +1,4 @@
-//! A device does not answer: what is no longer asked for on its behalf, and what is still under way to it.
+//! Parking: a device does not answer, so nothing is polled for it. What is still under way to it may yet be acknowledged.
 
 use super::observer::{Observation, Observer};
 use super::{Context, DeviceRelay, Kind};

@@ -77,7 +77,8 @@ fn what_does_not_authenticate_keeps_no_session_alive() {
 #[test]
 fn an_idle_session_costs_little_beyond_its_keys() {
     let (peer, session) = (size_of::<Peer>(), size_of::<Session>());
-    assert!(peer <= 560 && session <= 240, "{peer} and {session} bytes");
+    // 32 bytes of it are the filter and the engine's account (`dtls::inbound`), which save five copies of a certificate.
+    assert!(peer <= 560 && session <= 272, "{peer} and {session} bytes");
     let mut world = World::new(20, Conditions::GOOD, 1);
     world.connect_all();
     for _ in 0..50 {

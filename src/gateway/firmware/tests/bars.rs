@@ -51,8 +51,9 @@ fn a_package_crosses_the_uplink_once_for_a_hundred_devices() {
     let mut chunks = world.chunks.clone();
     chunks.sort_unstable();
     assert_eq!(chunks, (0..16).collect::<Vec<_>>());
-    // Each device is asked about once, and once more when the whole is proven. The first one's chunks are confirmed.
-    assert_eq!((world.attribute_reads, world.probes), (105, 196));
+    // Each device is asked about once, and once more when the whole is proven. The first one's chunks are confirmed, three at
+    // a time.
+    assert_eq!((world.attribute_reads, world.probes), (111, 202));
     assert_eq!(world.packages.counters().proven, 1);
     assert!(
         world.fetched * 100 <= MIB * 102,

@@ -50,7 +50,7 @@ fn requests(scrape: &mut Scrape, report: &Report) {
     );
     scrape.counter(
         "coaps_gateway_requests_waited",
-        "Requests that had to wait for others of their session to end: coap.max_exchanges were under way",
+        "Requests that had to wait for others to end: coap.max_exchanges of their session, or their device's share of calls, were under way",
         report.coap.requests_waited,
     );
     scrape.counter(
