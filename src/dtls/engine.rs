@@ -33,9 +33,10 @@ const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
 const FLIGHT_RETRIES: usize = 8;
 /// Reassembled records may be larger than a datagram of ours.
 const BUFFER: usize = 4 * 1024;
-/// Records that the engine may queue: of a CertificateVerify and a Finished of DTLS 1.3 that come before what is due; all
-/// others are used at once. Each costs ten kilobytes, however small it is.
-const QUEUED: usize = 4;
+/// Records that the engine may queue, of DTLS 1.3: two of a Certificate message that comes in three, two that are ahead of
+/// their turn (`opened` sees to that), and a place for the one that is due, without which the handshake would end. Each
+/// costs ten kilobytes, however small it is.
+const QUEUED: usize = 5;
 
 /// What every engine of one gateway shares.
 #[derive(Clone)]

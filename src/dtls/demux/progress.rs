@@ -16,7 +16,7 @@ impl Demux {
         session.credit = session.credit.saturating_add(bytes.len());
         let stage = session.stage;
         let mut has_effect = false;
-        let mut datagram = inbound::Datagram::of(bytes);
+        let mut datagram = inbound::Datagram::of(now, bytes);
         while let Some(session) = self.sessions.get_mut(&id) {
             let Some(taken) = session.inbound.next(&mut datagram) else {
                 break;

@@ -21,8 +21,8 @@ const CERTIFICATE_VERIFY: u8 = 15;
 const FINISHED: u8 = 20;
 /// RFC 8446 §4.6.3, RFC 9147 §8.
 const KEY_UPDATE: u8 = 24;
-/// A Finished of DTLS 1.2: a header, and 12 bytes (RFC 5246 §7.4.9).
-const FINISHED_12: usize = 24;
+/// A Finished of DTLS 1.2 (RFC 5246 §7.4.9).
+const FINISHED_12: usize = 12;
 /// A signature of any kind that the engine verifies, or a hash.
 const LONGEST_PROOF: usize = 1024;
 /// The engine reads so many messages of a record.
@@ -33,6 +33,9 @@ const LONGEST_ACK: usize = 2 + 16 * 64;
 /// A Certificate message of DTLS 1.3 up to this length is the engine's own affair, if it comes in so many records.
 const LONGEST_OF_ENGINE: usize = 2 * 1024;
 const RECORDS_OF_ENGINE: usize = 3;
+/// Records with messages that are ahead of their turn, which the engine queues. What is beyond is taken for lost: beside
+/// these, all that is due must have a place in its queue.
+const RECORDS_AHEAD: usize = 2;
 /// Bytes of handshake messages that an engine of DTLS 1.3 may be given: it keeps them several times over.
 const HANDSHAKE_BYTES: usize = LONGEST_OF_ENGINE + 2 * LONGEST_PROOF;
 
@@ -47,8 +50,10 @@ pub(super) struct Ledger {
     is_established: bool,
     /// The last record was not authentic, or was refused.
     was_refused: bool,
-    /// Handshake fragments of DTLS 1.3, by message and offset, with their lengths.
-    fragments: Vec<(u16, usize, usize)>,
+    /// Handshake fragments of DTLS 1.3 that the engine was given.
+    fragments: Vec<Counted>,
+    /// The message that the engine waits for, and how much of it is there.
+    due: Option<(u16, usize)>,
     /// A Certificate message of DTLS 1.3 on its way.
     gathering: Option<Gathering>,
     /// Whether it is put together here. Its first fragment decides.
@@ -59,6 +64,17 @@ pub(super) struct Ledger {
     next_message: u16,
     /// Why the session can't go on.
     excess: Option<String>,
+}
+
+/// A fragment that counts.
+#[derive(Debug)]
+struct Counted {
+    message: u16,
+    offset: usize,
+    end: usize,
+    total: usize,
+    /// It is the first of its record.
+    begins_record: bool,
 }
 
 impl Ledger {
@@ -83,7 +99,8 @@ impl Ledger {
     /// Bytes of a message that is not whole; then records, and bytes of theirs, that the engine may have queued.
     pub(super) fn held(&self) -> (usize, usize, usize) {
         let gathered = self.gathering.as_ref().map_or(0, Gathering::held);
-        let bytes = self.fragments.iter().map(|(_, _, length)| length).sum();
+        let lengths = self.fragments.iter().map(|given| given.end - given.offset);
+        let bytes = lengths.sum();
         (gathered, self.fragments.len(), bytes)
     }
 
@@ -100,7 +117,7 @@ impl Ledger {
             Opened::Dtls12 {
                 content_type: HANDSHAKE,
                 plaintext,
-            } => plaintext.len() == FINISHED_12 && plaintext.first() == Some(&FINISHED),
+            } => is_finished_12(plaintext),
             Opened::Dtls12 {
                 content_type,
                 plaintext,
@@ -124,6 +141,7 @@ impl Ledger {
         let messages = record.get(..length)?;
         let mut others: Vec<u8> = Vec::new();
         let mut has_changed = self.stand_in.is_some();
+        let known = self.fragments.len();
         let mut cursor = Cursor(messages);
         let mut count = 0;
         while !cursor.0.is_empty() {
@@ -137,21 +155,23 @@ impl Ledger {
                 has_changed = true;
                 self.gather(&fragment)?;
             } else {
-                self.counts(&fragment)?;
+                self.counts(&fragment, others.is_empty())?;
                 others.extend(rest.get(..rest.len() - cursor.0.len())?);
             }
         }
         if count == 0 {
             return None;
         }
+        let has_room = |stand_in: &mut Vec<u8>| stand_in.len() + others.len() < record.len();
+        let stand_in = self.stand_in.take_if(has_room);
+        if self.is_too_far_ahead(known, stand_in.is_some()) {
+            self.fragments.truncate(known);
+            return None;
+        }
         if !has_changed {
             return Some(record.len());
         }
-        let mut content = Vec::new();
-        let has_room = |stand_in: &mut Vec<u8>| stand_in.len() + others.len() < record.len();
-        if let Some(stand_in) = self.stand_in.take_if(has_room) {
-            content = stand_in;
-        }
+        let mut content = stand_in.unwrap_or_default();
         content.extend(others);
         content.extend::<&[u8]>(if content.is_empty() {
             &[0, 0, ACK]
@@ -174,6 +194,7 @@ impl Ledger {
     }
 
     fn gather(&mut self, fragment: &Fragment<'_>) -> Option<()> {
+        self.due.get_or_insert((fragment.message, 0));
         if stand_in::is_at_work() {
             return Some(());
         }
@@ -189,21 +210,65 @@ impl Ledger {
     }
 
     /// Keeps account of a fragment that the engine may queue.
-    fn counts(&mut self, fragment: &Fragment<'_>) -> Option<()> {
+    fn counts(&mut self, fragment: &Fragment<'_>, begins_record: bool) -> Option<()> {
         if self.is_established {
             return Some(());
         }
         let (message, offset) = (fragment.message, fragment.offset);
-        let is_known =
-            |(number, start, _): &(u16, usize, usize)| (*number, *start) == (message, offset);
-        if !self.fragments.iter().any(is_known) {
-            self.fragments.push((message, offset, fragment.bytes.len()));
-            if self.held().2 > HANDSHAKE_BYTES {
-                self.excess = Some("its handshake messages are too long in all".to_owned());
-                return None;
-            }
+        let end = offset + fragment.bytes.len();
+        let is_same = |given: &&mut Counted| (given.message, given.offset) == (message, offset);
+        if let Some(known) = self.fragments.iter_mut().find(is_same) {
+            known.end = known.end.max(end);
+            return Some(());
+        }
+        // A client's flight has these messages, in this order (RFC 8446 §2).
+        let place = match fragment.kind {
+            CERTIFICATE => 0,
+            CERTIFICATE_VERIFY => 1,
+            _ => 2,
+        };
+        (self.due).get_or_insert((message.saturating_sub(place), 0));
+        self.fragments.push(Counted {
+            message,
+            offset,
+            end,
+            total: fragment.total,
+            begins_record,
+        });
+        if self.held().2 > HANDSHAKE_BYTES {
+            self.excess = Some("its handshake messages are too long in all".to_owned());
+            return None;
         }
         Some(())
+    }
+
+    /// Whether a record that is not due must come again: so many are ahead of their turn that the one that is due might
+    /// find no place in the engine's queue, which would end the handshake. `known`: fragments before this record.
+    fn is_too_far_ahead(&mut self, known: usize, has_certificate: bool) -> bool {
+        let Some(due) = &mut self.due else {
+            return false;
+        };
+        let before = *due;
+        if has_certificate {
+            *due = (due.0.saturating_add(1), 0);
+        }
+        let covers = |given: &&Counted, due: (u16, usize)| {
+            given.message == due.0 && given.offset <= due.1 && due.1 < given.end
+        };
+        while let Some(given) = self.fragments.iter().find(|given| covers(given, *due)) {
+            due.1 = given.end;
+            if due.1 >= given.total {
+                let Some(next) = due.0.checked_add(1) else {
+                    break;
+                };
+                *due = (next, 0);
+            }
+        }
+        let due = *due;
+        let is_ahead =
+            |given: &&Counted| given.begins_record && (given.message, given.offset) > due;
+        let ahead = self.fragments.iter().filter(is_ahead).count();
+        due == before && self.fragments.len() > known && ahead > RECORDS_AHEAD
     }
 
     /// Whether it is lawful at its time.
@@ -240,6 +305,15 @@ impl Ledger {
         }
         is_taken
     }
+}
+
+/// Whether a record is a Finished, or a fragment of one: a client that fills its datagrams cuts it where one ends.
+fn is_finished_12(plaintext: &[u8]) -> bool {
+    let mut cursor = Cursor(plaintext);
+    let fragment = Fragment::read(&mut cursor).filter(|_| cursor.0.is_empty());
+    fragment.is_some_and(|fragment| {
+        (fragment.kind, fragment.total) == (FINISHED, FINISHED_12) && !fragment.bytes.is_empty()
+    })
 }
 
 /// A decrypted record.
@@ -360,6 +434,8 @@ mod tests {
                 .is_some_and(|why| why.contains("16 KiB"))
         );
         let mut ledger = Ledger::default();
+        let certificate = message(CERTIFICATE, 2, 40, 0, 40);
+        assert!(takes(&mut ledger, &certificate, HANDSHAKE));
         let taken = (0..100).take_while(|at| {
             // Overlapping, and so for ever.
             let proof = message(CERTIFICATE_VERIFY, 3, 1000, *at, 500);
@@ -367,6 +443,47 @@ mod tests {
         });
         assert!((4..12).contains(&taken.count()));
         assert!(ledger.take_excess().is_some());
+    }
+
+    #[test]
+    fn what_is_ahead_of_its_turn_leaves_a_place_for_what_is_due() {
+        let mut ledger = Ledger::default();
+        let mut has = |kind, number, total, offset, length| {
+            let bytes = message(kind, number, total, offset, length);
+            takes(&mut ledger, &bytes, HANDSHAKE)
+        };
+        assert!(has(FINISHED, 4, 32, 0, 32) && has(CERTIFICATE_VERIFY, 3, 80, 40, 40));
+        assert!(!has(CERTIFICATE_VERIFY, 3, 80, 0, 40), "it is the third");
+        assert!(has(FINISHED, 4, 32, 0, 32), "a repetition");
+        assert!(!has(CERTIFICATE, 2, 600, 200, 200), "ahead");
+        for offset in [0, 200, 400] {
+            assert!(has(CERTIFICATE, 2, 600, offset, 200), "due: {offset}");
+        }
+        assert!(has(CERTIFICATE_VERIFY, 3, 80, 0, 40), "due");
+    }
+
+    #[test]
+    fn a_finished_of_dtls_12_may_come_in_fragments() {
+        let takes = |plaintext: &mut [u8]| {
+            let content_type = HANDSHAKE;
+            let mut record = Opened::Dtls12 {
+                content_type,
+                plaintext,
+            };
+            Ledger::default().takes(&mut record).is_some()
+        };
+        for (offset, length) in [(0, 12), (0, 7), (7, 5)] {
+            assert!(takes(&mut message(FINISHED, 5, 12, offset, length)));
+        }
+        for mut other in [
+            message(FINISHED, 5, 12, 0, 0),
+            message(FINISHED, 5, 12, 7, 6),
+            message(FINISHED, 5, 13, 0, 12),
+            message(CERTIFICATE, 5, 12, 0, 12),
+            message(FINISHED, 5, 12, 0, 7).repeat(2),
+        ] {
+            assert!(!takes(&mut other), "{other:?}");
+        }
     }
 
     #[test]

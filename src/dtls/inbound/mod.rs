@@ -8,7 +8,7 @@
 //! |---|---|
 //! | ClientHello | the one that is due, whole; a short stand-in for a repetition |
 //! | flight, DTLS 1.2 | Certificate, ClientKeyExchange, CertificateVerify: each whole, well-formed and when it is due; ChangeCipherSpec after them; then epoch-1 records of a Finished's size; a stand-in for a repeated ClientHello |
-//! | flight, DTLS 1.3 | protected records; a stand-in for a repeated ClientHello |
+//! | flight, DTLS 1.3 | protected records; a stand-in for a repeated ClientHello, no more often than a client repeats it |
 //! | session, DTLS 1.2 | epoch 1: application data, and alerts and handshake records no longer than lawful; a stand-in for a repeated flight, until the client has sent application data |
 //! | session, DTLS 1.3 | protected records |
 //!
@@ -36,6 +36,7 @@ pub(in crate::dtls) use gathering::Gathering;
 pub(in crate::dtls) use pieces::Fragment;
 use pieces::{Piece, Pieces};
 pub(in crate::dtls) use shape::LARGEST_CERTIFICATE_MESSAGE;
+use std::time::{Duration, Instant};
 
 /// A ClientHello with key shares of post-quantum groups is less than half of this.
 const LARGEST_CLIENT_HELLO: usize = 8 * 1024;
@@ -45,6 +46,9 @@ const LARGEST_CONTROL: usize = 64;
 const MOST_RECORDS: usize = 32;
 /// Records and fragments of one datagram that are looked at.
 const MOST_PIECES: usize = 256;
+
+/// After a repeated ClientHello of DTLS 1.3 the next one counts after this time, and then after twice as long.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 pub(in crate::dtls) const CERTIFICATE: u8 = 11;
 const CERTIFICATE_VERIFY: u8 = 15;
@@ -93,9 +97,7 @@ enum Phase {
         gathering: Option<Box<Gathering>>,
     },
     Flight12(Box<Flight>),
-    Flight13 {
-        first: u16,
-    },
+    Flight13(Box<Flight13>),
     Session12 {
         first: u16,
         /// The client has sent application data, so it has our last flight.
@@ -117,6 +119,18 @@ struct Flight {
     too_large: Option<(usize, u8)>,
     /// Whether this datagram has announced it already.
     is_announced: bool,
+}
+
+/// The client's last flight in DTLS 1.3. For each repeated ClientHello the engine repeats its own flight at once, and it
+/// does so eight times in all, by its timer or not. So hellos count as often as a client repeats them (RFC 9147 §5.8.2): at
+/// once, after one second, two, four, and so on. However many are forged, the flight is repeated until the deadline.
+#[derive(Debug)]
+struct Flight13 {
+    /// The `message_seq` of its first message.
+    first: u16,
+    /// When a repeated hello counts again.
+    counts_from: Option<Instant>,
+    wait: Duration,
 }
 
 /// Whether a piece is for the engine at all, for the bound on how many are.
@@ -149,7 +163,7 @@ impl Inbound {
         while datagram.given < MOST_RECORDS && datagram.seen < MOST_PIECES {
             let piece = datagram.pieces.next()?;
             datagram.seen += 1;
-            let taken = self.take(&piece);
+            let taken = self.take(datagram.now, &piece);
             if taken.is_for_engine() {
                 datagram.given += 1;
                 return Some(taken);
@@ -159,7 +173,7 @@ impl Inbound {
         None
     }
 
-    fn take<'a>(&mut self, piece: &Piece<'a>) -> Taken<'a> {
+    fn take<'a>(&mut self, now: Instant, piece: &Piece<'a>) -> Taken<'a> {
         if let Piece::Alert {
             is_fatal: true,
             description,
@@ -173,8 +187,8 @@ impl Inbound {
                 _ => Taken::Dropped,
             },
             Phase::Flight12(flight) => flight.take(piece),
-            Phase::Flight13 { first } => match piece {
-                Piece::Fragment(fragment) => repeated_hello(*first, fragment),
+            Phase::Flight13(flight) => match piece {
+                Piece::Fragment(fragment) => flight.repeated_hello(now, fragment),
                 Piece::Protected13(record) => Taken::Record(record),
                 _ => Taken::Dropped,
             },
@@ -211,7 +225,11 @@ impl Inbound {
         if let Phase::Hello { due, .. } = &self.phase {
             let first = due.saturating_add(1);
             self.phase = if is_13 {
-                Phase::Flight13 { first }
+                Phase::Flight13(Box::new(Flight13 {
+                    first,
+                    counts_from: None,
+                    wait: FIRST_WAIT,
+                }))
             } else {
                 Phase::Flight12(Box::new(Flight {
                     first,
@@ -234,7 +252,7 @@ impl Inbound {
                 is_confirmed: false,
             },
             Phase::Hello { .. }
-            | Phase::Flight13 { .. }
+            | Phase::Flight13(_)
             | Phase::Session12 { .. }
             | Phase::Session13 => Phase::Session13,
         };
@@ -257,8 +275,22 @@ impl Inbound {
         match &self.phase {
             Phase::Hello { gathering, .. } => gathering.as_ref().map_or(0, |it| it.held()),
             Phase::Flight12(flight) => flight.gathering.as_ref().map_or(0, Gathering::held),
-            Phase::Flight13 { .. } | Phase::Session12 { .. } | Phase::Session13 => 0,
+            Phase::Flight13(_) | Phase::Session12 { .. } | Phase::Session13 => 0,
         }
+    }
+}
+
+impl Flight13 {
+    fn repeated_hello<'a>(&mut self, now: Instant, fragment: &Fragment<'_>) -> Taken<'a> {
+        let taken = repeated_hello(self.first, fragment);
+        if taken.is_for_engine() {
+            if self.counts_from.is_some_and(|from| now < from) {
+                return Taken::Dropped;
+            }
+            self.counts_from = now.checked_add(self.wait);
+            self.wait = self.wait.saturating_mul(2);
+        }
+        taken
     }
 }
 
@@ -349,6 +381,7 @@ pub(in crate::dtls) fn too_large(length: usize) -> String {
 
 /// One datagram on its way through the filter.
 pub(super) struct Datagram<'a> {
+    now: Instant,
     pieces: Pieces<'a>,
     is_new: bool,
     given: usize,
@@ -358,8 +391,9 @@ pub(super) struct Datagram<'a> {
 }
 
 impl<'a> Datagram<'a> {
-    pub(super) fn of(datagram: &'a [u8]) -> Datagram<'a> {
+    pub(super) fn of(now: Instant, datagram: &'a [u8]) -> Datagram<'a> {
         Datagram {
+            now,
             pieces: Pieces::of(datagram),
             is_new: true,
             given: 0,

@@ -2,6 +2,14 @@
 
 use super::*;
 
+fn start() -> Instant {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(|| {
+        #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+        Instant::now()
+    });
+    *START
+}
+
 fn record(content_type: u8, epoch: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap().to_be_bytes();
     let header = [content_type, 254, 253, 0, epoch, 0, 0, 0, 0, 0, 9];
@@ -18,7 +26,7 @@ fn fragment(kind: u8, number: u16, total: usize, offset: usize, length: usize) -
 
 /// What of it reaches the engine.
 fn given(inbound: &mut Inbound, datagram: &[u8]) -> Vec<Vec<u8>> {
-    let mut datagram = Datagram::of(datagram);
+    let mut datagram = Datagram::of(start(), datagram);
     let mut given = Vec::new();
     while let Some(taken) = inbound.next(&mut datagram) {
         given.push(match taken {
@@ -99,6 +107,21 @@ fn a_repeated_hello_is_a_short_record_to_the_engine_however_long_it_is() {
 }
 
 #[test]
+fn repeated_hellos_count_as_often_as_a_client_repeats_them_in_dtls_13() {
+    let mut inbound = Inbound::new(1);
+    inbound.proven(true);
+    let hello = fragment(CLIENT_HELLO, 0, 50, 0, 50);
+    let mut counts = |second: &u64| {
+        let now = start() + Duration::from_secs(*second);
+        let taken = inbound.next(&mut Datagram::of(now, &hello));
+        taken.is_some()
+    };
+    let seconds = (0..60).flat_map(|second| [second; 9]);
+    let seconds: Vec<u64> = seconds.filter(|second| counts(second)).collect();
+    assert_eq!(seconds, [0, 1, 3, 7, 15, 31]);
+}
+
+#[test]
 fn a_hello_reaches_the_engine_whole_and_in_its_turn() {
     let mut inbound = Inbound::new(0);
     let half = |number| fragment(CLIENT_HELLO, number, 100, 0, 50);
@@ -130,7 +153,7 @@ fn a_certificate_message_that_is_too_large_is_refused_once_two_datagrams_have_sa
         given(&mut inbound, &large.repeat(20)).is_empty(),
         "one datagram"
     );
-    let taken = inbound.next(&mut Datagram::of(&large));
+    let taken = inbound.next(&mut Datagram::of(start(), &large));
     assert!(
         matches!(&taken, Some(Taken::Refused(alert::BAD_CERTIFICATE, why)) if why.contains("16 KiB")),
         "{taken:?}"
@@ -154,7 +177,7 @@ fn more_certificates_than_any_trust_needs_are_refused() {
         let length = u8::try_from(list.len()).unwrap();
         let body = [&[0, 0, length], &list[..]].concat();
         let datagram = message(CERTIFICATE, 2, &body);
-        let taken = in_flight().next(&mut Datagram::of(&datagram));
+        let taken = in_flight().next(&mut Datagram::of(start(), &datagram));
         assert_eq!(
             matches!(taken, Some(Taken::Refused(42, _))),
             is_refused,
@@ -225,7 +248,7 @@ fn no_bytes_whatever_panic_or_are_kept_beyond_a_message() {
             _ => in_flight(),
         };
         for _ in 0..3 {
-            let mut datagram = Datagram::of(&datagram);
+            let mut datagram = Datagram::of(start(), &datagram);
             while inbound.next(&mut datagram).is_some() {}
             assert!(inbound.held() <= 2 * LARGEST_CERTIFICATE_MESSAGE + 1024);
         }

@@ -271,3 +271,111 @@ fn a_flight_that_is_repeated_in_other_pieces_completes() {
         }
     }
 }
+
+/// The gateway's flight is lost, and hellos are forged. The engine of DTLS 1.3 repeats its flight for each, eight times in
+/// all: if one datagram could have it do so at once, nothing would be left for the client.
+#[test]
+fn forged_hellos_leave_a_flight_its_repetitions() {
+    for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
+        let mut bench = in_version(versions);
+        let mut client = bench.client(1);
+        bench.step(&mut client);
+        for datagram in std::mem::take(&mut client.outbox) {
+            bench.demux.receive(bench.now, client.path, &datagram);
+        }
+        bench.demux.handle_timeout(bench.now);
+        assert!(!bench.sent(client.path).is_empty(), "it is lost");
+        let alert = record(21, 0, 50, &[1, 100]);
+        let forged = [alert, fragment(1, 0, 40, 0, &[9]).repeat(32)].concat();
+        bench.demux.receive(bench.now, client.path, &forged);
+        let repeated = bench.sent(client.path).len();
+        assert!(repeated <= 4, "{versions:?}: {repeated} datagrams for one");
+        for _ in 0..30 {
+            bench.pass(SECOND);
+            let effects = client.engine.handle_timeout(bench.now).unwrap();
+            client.take(effects);
+            bench.exchange(&mut client);
+        }
+        assert!(client.connected, "{versions:?}");
+    }
+}
+
+/// Credentials with a certificate that is about so many bytes longer than usual.
+fn longer_credentials(extra: usize) -> ServerCredentials {
+    let mut parameters = rcgen::CertificateParams::new(vec!["device".to_owned()]).unwrap();
+    let oid = &[1, 3, 6, 1, 4, 1, 99999, 1];
+    let extension = rcgen::CustomExtension::from_oid_content(oid, vec![7; extra]);
+    parameters.custom_extensions = vec![extension];
+    let key = rcgen::KeyPair::generate().unwrap();
+    ServerCredentials {
+        certificate: parameters.self_signed(&key).unwrap().der().to_vec(),
+        private_key: Zeroizing::new(key.serialize_der()),
+    }
+}
+
+/// Runs a handshake without one datagram of the client's last flight. Returns whether it completed, and of how many
+/// datagrams that flight was.
+fn without(versions: Versions, client: &Settings, lost: usize, is_reversed: bool) -> (bool, usize) {
+    let mut bench = in_version(versions);
+    bench.client = client.clone();
+    let mut client = bench.client(1);
+    bench.step(&mut client);
+    bench.step(&mut client);
+    let mut said = std::mem::take(&mut client.outbox);
+    let length = said.len();
+    if lost < length {
+        said.remove(lost);
+    }
+    if is_reversed {
+        said.reverse();
+    }
+    for datagram in said {
+        bench.demux.receive(bench.now, client.path, &datagram);
+    }
+    bench.step(&mut client);
+    for _ in 0..40 {
+        bench.pass(SECOND);
+        let effects = client.engine.handle_timeout(bench.now).unwrap_or_default();
+        client.take(effects);
+        bench.exchange(&mut client);
+    }
+    let is_in = client.connected && bench.demux.established() == 1;
+    (is_in, length)
+}
+
+/// With certificates of many lengths and datagrams of several, every message is cut somewhere by the end of a datagram.
+fn any_loss(versions: Versions) {
+    let mut failed = Vec::new();
+    for extra in (0..1600).step_by(160) {
+        for mtu in [256, 400, 600, 800, 1200] {
+            let parameters = Parameters {
+                mtu,
+                versions,
+                ..Parameters::default()
+            };
+            let settings = Settings::new(&longer_credentials(extra), &parameters).unwrap();
+            for is_reversed in [false, true] {
+                for lost in 0.. {
+                    let (is_in, length) = without(versions, &settings, lost, is_reversed);
+                    if !is_in {
+                        failed.push((extra, mtu, lost, length, is_reversed));
+                    }
+                    if lost >= length {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{} {failed:?}", failed.len());
+}
+
+#[test]
+fn the_loss_of_any_datagram_of_a_flight_of_dtls_12_is_made_good() {
+    any_loss(Versions::Only12);
+}
+
+#[test]
+fn the_loss_of_any_datagram_of_a_flight_of_dtls_13_is_made_good() {
+    any_loss(Versions::Only13);
+}

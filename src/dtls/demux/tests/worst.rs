@@ -9,7 +9,7 @@ fn message(kind: u8, number: u8, total: usize, length: usize) -> Vec<u8> {
     [head, u24(length), vec![7; length]].concat()
 }
 
-/// The engine may queue four records. What it can't use would fill its queue and end the session, or stay for ever.
+/// The engine may queue five records. What it can't use would fill its queue and end the session, or stay for ever.
 #[test]
 fn authentic_records_that_are_of_no_use_are_not_queued() {
     for versions in [Versions::Only12, Versions::Only13] {
