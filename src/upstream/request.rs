@@ -125,7 +125,10 @@ impl Request {
     pub(super) fn is_brief(&self) -> bool {
         match self {
             Request::Device { operation, .. } => {
-                matches!(operation, Operation::GetAttributes { .. })
+                matches!(
+                    operation,
+                    Operation::GetAttributes { .. } | Operation::ReadAttributes
+                )
             }
             Request::Provision { .. } => false,
         }

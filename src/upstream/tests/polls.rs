@@ -158,10 +158,10 @@ async fn a_poll_may_take_its_own_time_and_ten_seconds_whatever_the_timeout_for_r
     for (request, most) in [
         (poll_rpc(), POLL + 10 * second),
         (poll_attributes(), POLL + 10 * second),
-        (read(), 3 * second),
+        (read(), 2 * second),
     ] {
         let server = ScriptedServer::start().await;
-        let thingsboard = within(&server.url(), 3 * second);
+        let thingsboard = within(&server.url(), 4 * second);
         let mut sending = pin!(thingsboard.send(request));
         let mut connection = under_way(sending.as_mut(), &server).await;
         // From here on the clock leaps to the next deadline whenever there is nothing to do.

@@ -86,6 +86,10 @@ async fn a_get_of_attributes_is_given_up_after_half_the_time() {
     };
     let get = asking(get);
     assert_eq!(get.deadline(timeout), timeout / 2);
+    assert_eq!(
+        asking(Operation::ReadAttributes).deadline(timeout),
+        timeout / 2
+    );
     assert_eq!(telemetry("{}").deadline(timeout), timeout);
     #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
     let now = Instant::now;
