@@ -30,11 +30,11 @@ pub const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
 /// The same for a Non-confirmable one.
 pub const NON_LIFETIME: Duration = Duration::from_secs(145);
 
-/// Messages remembered per endpoint: 16 a second for EXCHANGE_LIFETIME. Beyond it the oldest that is
+/// Messages remembered per endpoint: 8 a second for EXCHANGE_LIFETIME. Beyond it the oldest that is
 /// not in progress is forgotten, and counted: a copy of it would be taken for a new message.
-const MAX_MESSAGES: usize = 4096;
+const MAX_MESSAGES: usize = 2048;
 /// Bytes of remembered replies per endpoint. Beyond it the oldest reply goes, not its message.
-const MAX_REPLY_BYTES: usize = 8 * 1024;
+const MAX_REPLY_BYTES: usize = 4 * 1024;
 /// Bytes before each reply: Message ID, hash and length.
 const REPLY_HEADER: usize = 8;
 /// Ticks of the clock of [`Entry::expires`] in a second.

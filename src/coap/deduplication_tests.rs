@@ -130,10 +130,10 @@ fn messages_are_remembered_as_long_in_a_session_of_days() {
 }
 
 #[test]
-fn sixteen_messages_a_second_are_all_recognised_until_their_lifetime_ends() {
+fn eight_messages_a_second_are_all_recognised_until_their_lifetime_ends() {
     let (mut dedup, begin) = (Deduplication::default(), start());
     let mut counters = Counters::default();
-    let at = |number: u16| begin + Duration::from_secs(1) * u32::from(number) / 16;
+    let at = |number: u16| begin + Duration::from_secs(1) * u32::from(number) / 8;
     for number in 0..10_000 {
         let now = at(number);
         assert_eq!(confirmable(&mut dedup, now, number), Arrival::New);
@@ -143,7 +143,7 @@ fn sixteen_messages_a_second_are_all_recognised_until_their_lifetime_ends() {
             &[0x60, 0x41, 0, 0],
             &Token::default(),
         );
-        let oldest = number.saturating_sub(16 * 246);
+        let oldest = number.saturating_sub(8 * 246);
         let copy = dedup.arrive(now, Type::Confirmable, key(oldest), &token(), &mut counters);
         assert!(matches!(copy, Arrival::Repeat(_)), "{oldest} at {number}");
     }
@@ -152,7 +152,7 @@ fn sixteen_messages_a_second_are_all_recognised_until_their_lifetime_ends() {
     let bytes = known.entries.capacity() * size_of::<Entry>()
         + known.message_ids.capacity() * size_of::<u16>()
         + known.replies.capacity();
-    assert!(bytes <= 48 * 1024, "{bytes}");
+    assert!(bytes <= 24 * 1024, "{bytes}");
 }
 
 #[test]
@@ -193,7 +193,7 @@ fn memory_is_bounded_and_what_is_in_progress_stays() {
         Arrival::Ignore,
         "a message is remembered longer than its reply"
     );
-    assert_eq!(counters.messages_forgotten, 5_000 - 4096);
+    assert_eq!(counters.messages_forgotten, 5_000 - 2048);
 }
 
 /// A device at one message in ten seconds has 25 of these at any time.

@@ -24,9 +24,9 @@ use std::time::{Duration, Instant};
 
 /// Notifications, last responses and pings that may wait or be outstanding at once.
 const MAX_MESSAGES: usize = 32;
-/// Bytes of responses that may be outstanding at once, [`OVERHEAD`] for each included: 580 of a few bytes each.
+/// Bytes of responses that may be outstanding at once, [`OVERHEAD`] for each included: 140 of a few bytes each.
 /// Beyond it the oldest is given up: it was sent at least once.
-const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+const MAX_RESPONSE_BYTES: usize = 16 * 1024;
 /// What a message takes beside its bytes.
 const OVERHEAD: usize = size_of::<Transmission>();
 

@@ -116,14 +116,14 @@ fn two_open_requests_under_one_message_id_are_acknowledged_and_answered_each() {
 }
 
 #[test]
-fn a_copy_of_the_first_of_four_thousand_messages_is_recognised() {
+fn a_copy_of_the_first_of_two_thousand_messages_is_recognised() {
     let mut bench = Bench::new();
-    for message_id in 0..4096 {
+    for message_id in 0..2048 {
         bench.exchange(&message(Type::Confirmable, message_id, &[1], "{}"));
     }
     let copy = bench.exchange(&message(Type::Confirmable, 0, &[1], "{}"));
     assert!(copy.0.is_none() && copy.1.is_some());
     assert_eq!(bench.counters.messages_forgotten, 0);
-    bench.exchange(&message(Type::Confirmable, 4096, &[1], "{}"));
+    bench.exchange(&message(Type::Confirmable, 2048, &[1], "{}"));
     assert_eq!(bench.counters.messages_forgotten, 1);
 }
