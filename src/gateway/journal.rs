@@ -56,6 +56,7 @@ pub struct Journal {
     claimed_by_two: Notices<[u8; 32]>,
     provisioned: Notices<[u8; 32]>,
     refused_tokens: Notices<Arc<str>>,
+    parked: Notices<Arc<str>>,
     upstream: Notices<Discriminant<Error>>,
     polls: Notices<Discriminant<Error>>,
     packages: Notices<Discriminant<Error>>,
@@ -79,6 +80,7 @@ impl Default for Journal {
             claimed_by_two: Notices::every(HOUR),
             provisioned: Notices::every(HOUR),
             refused_tokens: Notices::every(HOUR),
+            parked: Notices::every(MINUTE),
             upstream: Notices::every(MINUTE),
             polls: Notices::every(MINUTE),
             packages: Notices::every(MINUTE),
@@ -321,8 +323,11 @@ impl Journal {
         );
     }
 
-    /// A device does not answer what it observes.
-    pub fn parked(&self, peer: &Peer) {
+    /// A device does not answer what it observes. One that comes and goes is told of once a minute.
+    pub fn parked(&mut self, now: Instant, peer: &Peer) {
+        if !self.parked.is_first(now, peer.name().into()) {
+            return;
+        }
         info!(
             device = peer.name(), session = peer.session.0, address = %peer.path,
             "the device does not answer: nothing is polled for it until it is heard again"
@@ -444,7 +449,8 @@ impl Journal {
     /// Lines about handshakes and sessions that were held back, since the start.
     pub fn held_back(&self) -> u64 {
         let sessions = [&self.established, &self.ended].map(|churn| churn.held_back);
-        self.failures_held_back() + self.strangers.held_back + sessions.iter().sum::<u64>()
+        let others = self.strangers.held_back + self.parked.held_back;
+        self.failures_held_back() + others + sessions.iter().sum::<u64>()
     }
 
     fn failures_held_back(&self) -> u64 {

@@ -254,3 +254,16 @@ fn throwaway_certificates_of_one_source_hide_no_others_and_write_little() {
     });
     assert_eq!(told(&lines), 4 * 256 + 240);
 }
+
+#[test]
+fn a_device_that_is_parked_again_and_again_is_told_once_a_minute() {
+    let lines = log_lines::of(|| {
+        let mut journal = Journal::default();
+        let (peer, start) = (stranger(&[1]), start());
+        for second in 0..120 {
+            journal.parked(start + Duration::from_secs(second), &peer);
+        }
+        assert_eq!(journal.held_back(), 118);
+    });
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+}

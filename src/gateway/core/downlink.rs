@@ -337,7 +337,7 @@ impl Core {
         if let Output::Undelivered(_) | Output::PingUnanswered = told
             && let Some(peer) = self.peers.get(session)
         {
-            self.journal.parked(peer);
+            self.journal.parked(now, peer);
         }
         if let Output::Delivered(..) = told {
             self.peers.served(now, session);
