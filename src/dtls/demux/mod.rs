@@ -37,6 +37,7 @@ use marks::Marks;
 use proven::ProvenPlaces;
 use rustls_pki_types::UnixTime;
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use waiting::{Known, Waiting};
 
@@ -52,8 +53,8 @@ const UNANSWERED: usize = 1 << 18;
 /// Places for sources whose hellos come in pieces: they are few.
 const IN_PIECES: usize = 1 << 12;
 
-/// Addresses, and addresses with their ports, from which registered devices have completed handshakes. 1 MiB.
-const SUCCEEDED: usize = 1 << 17;
+/// Addresses, and as many addresses with their ports, from which registered devices have completed handshakes. 1 MiB.
+const SUCCEEDED: usize = 1 << 16;
 /// For so long they go first.
 const SUCCEEDED_LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -104,7 +105,10 @@ pub struct Demux {
     /// Those of them whose address is proven.
     proven_by_source: ProvenPlaces,
     /// Where registered devices have completed handshakes lately.
-    succeeded: Recent,
+    succeeded_hosts: Recent,
+    /// The same with their ports. A table of its own: one device may come from ever new ports, and no more than its host's
+    /// own priority is lost by that.
+    succeeded_ports: Recent,
     /// What their engines keep.
     holdings: Holdings,
     /// Clients with a valid cookie, until a handshake may begin.
@@ -164,7 +168,8 @@ impl Demux {
             half_open: 0,
             is_closed: false,
             proven_by_source: ProvenPlaces::default(),
-            succeeded: Recent::new(SUCCEEDED, SUCCEEDED_LATELY),
+            succeeded_hosts: Recent::new(SUCCEEDED, SUCCEEDED_LATELY),
+            succeeded_ports: Recent::new(SUCCEEDED, SUCCEEDED_LATELY),
             timers: Timers::default(),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
@@ -207,18 +212,22 @@ impl Demux {
         if let Some(session) = self.sessions.get(&id) {
             let remote = session.path.remote;
             self.per_address.give_back(now, remote.ip());
-            let host = source::host(remote.ip());
-            self.succeeded.put(now, &host);
-            self.succeeded.put(now, &(host, remote.port()));
+            self.remember(now, remote);
         }
+    }
+
+    fn remember(&mut self, now: Instant, remote: SocketAddr) {
+        let host = source::host(remote.ip());
+        self.succeeded_hosts.put(now, &host);
+        self.succeeded_ports.put(now, &(host, remote.port()));
     }
 
     /// Whether a registered device has completed a handshake from there lately.
     fn known(&self, now: Instant, path: Path) -> Known {
         let host = source::host(path.remote.ip());
-        if self.succeeded.has(now, &(host, path.remote.port())) {
+        if self.succeeded_ports.has(now, &(host, path.remote.port())) {
             Known::Port
-        } else if self.succeeded.has(now, &host) {
+        } else if self.succeeded_hosts.has(now, &host) {
             Known::Host
         } else {
             Known::No

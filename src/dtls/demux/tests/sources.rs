@@ -253,3 +253,22 @@ fn handshakes_begin_as_fast_as_they_can_be_made_and_one_in_a_turn_of_the_loop() 
     }
     assert_eq!(siege.bench.demux.waiting(), 0);
 }
+
+#[test]
+fn a_device_that_comes_from_ever_new_ports_leaves_other_addresses_known() {
+    let mut bench = Bench::new(Parameters::default());
+    let now = bench.now;
+    let fleet = (0..250_u8).map(|last| SocketAddr::from(([192, 0, 2, last], 5684)));
+    for remote in fleet.clone() {
+        bench.demux.remember(now, remote);
+    }
+    for port in 1..=u16::MAX {
+        let remote = SocketAddr::from(([198, 51, 100, 1], port));
+        bench.demux.remember(now, remote);
+    }
+    let known = fleet.filter(|remote| {
+        let (remote, local) = (*remote, None);
+        bench.demux.known(now, Path { remote, local }) != Known::No
+    });
+    assert!(known.count() >= 245);
+}
