@@ -362,7 +362,8 @@ impl Outgoing {
             let Some(progress) = &mut one.progress else {
                 continue;
             };
-            let again_at = progress.sent_at + parameters.ack_timeout;
+            // Parameters beyond reason must not panic here.
+            let again_at = progress.sent_at + parameters.ack_timeout.min(LONGEST_WAIT);
             let none_left = progress.retransmissions >= parameters.max_retransmit;
             if none_left && !progress.hastened && !progress.once_more && again_at > now {
                 progress.once_more = true;

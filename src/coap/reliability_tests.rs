@@ -212,6 +212,22 @@ fn parameters_beyond_reason_do_not_panic() {
 }
 
 #[test]
+fn hastening_with_parameters_beyond_reason_does_not_panic() {
+    let parameters = Parameters {
+        ack_timeout: Duration::MAX,
+        max_retransmit: 0,
+        ..Parameters::default()
+    };
+    let mut outgoing = Outgoing::default();
+    let purpose = Purpose::Notification(ObservationId(1));
+    let now = start();
+    let usual = Parameters::default();
+    assert_eq!(outgoing.push(now, 1, purpose, vec![1], &usual), Some(0));
+    assert!(outgoing.due(now, &usual, 0).is_some());
+    assert_eq!(outgoing.hasten(now, &parameters), None);
+}
+
+#[test]
 fn what_was_sent_for_the_last_time_a_moment_before_the_peer_woke_is_sent_once_more() {
     let (parameters, now) = (Parameters::default(), start());
     let mut outgoing = Outgoing::default();
