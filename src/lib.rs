@@ -5,7 +5,7 @@
 //! it looks like ThingsBoard's own CoAP transport with X.509 credentials; to ThingsBoard, like a
 //! device that speaks HTTP.
 //!
-//! This page is the way into the code. How to run and configure the gateway is in the README.
+//! This page is the way into the code. How to run and configure the gateway is in the README and in docs/.
 //!
 //! # The idea
 //!

@@ -1,5 +1,5 @@
-//! The README says what is so: its table of keys is the configuration's, and the log lines that it tells operators to look
-//! for are there.
+//! The documents agree with the code: the table of keys is the configuration's, and the log lines that operators are told to
+//! look for exist.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,18 +9,16 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The rows of the table under a heading, cell by cell.
-fn table(heading: &str) -> Vec<Vec<String>> {
-    let readme = read("README.md");
-    let (_, section) = readme
-        .split_once(&format!("\n### {heading}\n"))
-        .expect(heading);
+/// The rows of the table under a heading of a document, cell by cell.
+fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = read(document);
+    let (_, section) = text.split_once(heading).expect(heading);
     let rows = section.lines().skip_while(|line| !line.starts_with('|'));
     let rows = rows.take_while(|line| line.starts_with('|')).skip(2);
     let cells = |row: &str| {
@@ -61,7 +59,7 @@ fn keys() -> Vec<(String, String)> {
 
 #[test]
 fn the_reference_has_every_key_with_its_default_in_the_order_of_the_file() {
-    let rows = table("Configuration reference");
+    let rows = table("docs/configuration.md", "\n## Configuration reference\n");
     let told: Vec<_> = rows
         .iter()
         .map(|row| (row[0].clone(), row[1].clone()))
@@ -95,7 +93,7 @@ fn every_log_line_that_troubleshooting_quotes_is_one_that_the_gateway_writes() {
         .collect();
     let text = text.join(" ");
     let mut quoted = 0;
-    for row in table("Troubleshooting") {
+    for row in table("docs/troubleshooting.md", "# Troubleshooting\n") {
         for line in row[1].split('`').skip(1).step_by(2) {
             // Numbers and sources are filled in.
             let line = line.trim_end_matches("status 400").trim();
@@ -104,4 +102,79 @@ fn every_log_line_that_troubleshooting_quotes_is_one_that_the_gateway_writes() {
         }
     }
     assert!(quoted > 20, "{quoted}");
+}
+
+/// Every Markdown file of the project, relative to its root.
+fn documents() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if path.is_dir() && !["target", ".git", "corpus"].contains(&name) {
+                directories.push(path);
+            } else if name.ends_with(".md") {
+                found.push(path.strip_prefix(root).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The lines of a document outside of fenced code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut fenced = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        fenced ^= fence;
+        !fenced && !fence
+    })
+}
+
+/// The anchors of a document's headings, as GitHub makes them.
+fn anchors(text: &str) -> Vec<String> {
+    let headings = prose(text).filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let title = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            '-' | '_' => Some(c),
+            c => c.is_alphanumeric().then_some(c),
+        });
+        kept.collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_relative_link_leads_to_a_file_and_a_heading_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut checked, mut broken) = (0, Vec::new());
+    for document in documents() {
+        let text = fs::read_to_string(root.join(&document)).unwrap();
+        let links = prose(&text).flat_map(|line| line.split("](").skip(1));
+        for link in links.map(|rest| rest.split(')').next().unwrap()) {
+            if link.starts_with("https://") || link.starts_with("http://") {
+                continue;
+            }
+            checked += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => root.join(&document),
+                path => root.join(&document).parent().unwrap().join(path),
+            };
+            let leads = target.exists()
+                && (anchor.is_empty()
+                    || fs::read_to_string(&target)
+                        .is_ok_and(|text| anchors(&text).iter().any(|found| found == anchor)));
+            if !leads {
+                broken.push(format!("{}: {link}", document.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(checked > 30, "{checked}");
 }

@@ -13,7 +13,7 @@ from .figures import Figures, Spread
 from .options import Options
 from .world import VERSIONS
 
-# As README's *Sizing* has it: limits.handshakes, half open, under the attacks of tests/abuse.rs.
+# As docs/sizing.md has it: limits.handshakes, half open, under the attacks of tests/abuse.rs.
 HALF_OPEN_CAP = 18 * 1024.0
 
 
