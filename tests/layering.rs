@@ -122,7 +122,7 @@ impl Source {
     /// their file, so a name counts only if it is a room's.)
     fn edges_by_super(&self) -> BTreeSet<String> {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
-        let depth = inside.split('/').count() - usize::from(inside.ends_with("/mod.rs"));
+        let depth = inside.split('/').count();
         let code = self.code.replace(&"super::".repeat(depth), "crate::");
         let is_room = |name: &String| ROOMS.iter().any(|(room, _)| room == name);
         edges(&code).into_iter().filter(is_room).collect()
@@ -255,7 +255,9 @@ fn violations(sources: &[Source]) -> Vec<String> {
             }
         }
         for (library, places) in NAMED_IN {
-            let allowed = places.iter().any(|place| path.starts_with(place));
+            let allowed = places.iter().any(|place| {
+                path.starts_with(place) || path.strip_suffix(".rs") == place.strip_suffix('/')
+            });
             if names(&source.code, library) && !allowed && !source.is_test() {
                 wrong.push(format!(
                     "{path}: {library} is named in {} alone",
@@ -267,6 +269,11 @@ fn violations(sources: &[Source]) -> Vec<String> {
             if names(&source.code, library) && forbidden.contains(&room) && !source.is_test() {
                 wrong.push(format!("{path}: {room} must not use {library}"));
             }
+        }
+        if path.ends_with("/mod.rs") || source.code.contains("#[path") {
+            wrong.push(format!(
+                "{path}: a module is x.rs beside x/, and the file tree is the module tree"
+            ));
         }
         let limit = if path == "src/main.rs" {
             LONGEST_MAIN
@@ -401,7 +408,7 @@ fn what_is_allowed_is_not_reported() {
         ),
         ("src/main.rs", "use coaps_gateway::cli;"),
         ("src/upstream/tests.rs", "use tokio::net::TcpListener;"),
-        ("src/device/mod.rs", "let tokio_like = s.tokio; // tokio::x"),
+        ("src/device.rs", "let tokio_like = s.tokio; // tokio::x"),
     ] {
         assert_eq!(
             violations(&[Source::new(path, code)]),
@@ -435,7 +442,7 @@ fn a_library_out_of_its_place_is_found() {
             "tokio_rustls is named in src/upstream/ alone",
         ),
         (
-            "src/coap/mod.rs",
+            "src/coap.rs",
             "use tokio::time::sleep;",
             "coap must not use tokio",
         ),
@@ -461,5 +468,15 @@ fn a_file_that_grew_too_long_and_a_room_nobody_planned_are_found() {
         violations(&[Source::new("src/main.rs", &"\n".repeat(81))]).len(),
         1
     );
-    assert_eq!(violations(&[Source::new("src/utils/mod.rs", "")]).len(), 1);
+    assert_eq!(violations(&[Source::new("src/utils.rs", "")]).len(), 1);
+}
+
+#[test]
+fn a_second_module_style_is_found() {
+    for (path, code) in [
+        ("src/coap/mod.rs", ""),
+        ("src/coap/block.rs", "#[path = \"x.rs\"] mod x;"),
+    ] {
+        assert_eq!(violations(&[Source::new(path, code)]).len(), 1, "{path}");
+    }
 }

@@ -262,5 +262,4 @@ impl Partial {
 }
 
 #[cfg(test)]
-#[path = "block1_tests.rs"]
 mod tests;

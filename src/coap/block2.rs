@@ -248,5 +248,4 @@ fn range(block: &Response) -> Range<usize> {
 }
 
 #[cfg(test)]
-#[path = "block2_tests.rs"]
 mod tests;

@@ -352,5 +352,4 @@ fn acknowledgement(code: Code, message_id: u16, token: &Token, tail: &[u8]) -> V
 }
 
 #[cfg(test)]
-#[path = "deduplication_tests.rs"]
 mod tests;

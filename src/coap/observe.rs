@@ -214,5 +214,4 @@ impl Observations {
 }
 
 #[cfg(test)]
-#[path = "observe_tests.rs"]
 mod tests;

@@ -198,7 +198,6 @@ pub fn encode_unsigned(number: u32) -> Bytes {
 }
 
 #[cfg(test)]
-#[path = "option_rules_tests.rs"]
 mod rules;
 
 #[cfg(test)]

@@ -437,5 +437,4 @@ fn initial_timeout(parameters: &Parameters, random: u32) -> Duration {
 }
 
 #[cfg(test)]
-#[path = "reliability_tests.rs"]
 mod tests;

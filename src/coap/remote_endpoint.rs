@@ -345,13 +345,10 @@ fn refusal(bad: BadOption) -> Response {
 }
 
 #[cfg(test)]
-#[path = "remote_endpoint_tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "remote_endpoint/loss_tests.rs"]
 mod loss;
 
 #[cfg(test)]
-#[path = "remote_endpoint/transfers_tests.rs"]
 mod transfers;

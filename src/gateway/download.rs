@@ -127,5 +127,4 @@ fn refused(refusal: Refusal) -> Response {
 }
 
 #[cfg(test)]
-#[path = "download_tests.rs"]
 mod tests;

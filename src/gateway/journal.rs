@@ -520,5 +520,4 @@ fn suggested_name(peer: &Peer) -> String {
 }
 
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 mod tests;

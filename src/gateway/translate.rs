@@ -372,5 +372,4 @@ pub(super) fn refused(expect: Expect, error: &Error) -> Response {
 }
 
 #[cfg(test)]
-#[path = "translate_tests.rs"]
 mod tests;

@@ -192,5 +192,4 @@ pub(super) fn payload(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "message_tests.rs"]
 mod tests;

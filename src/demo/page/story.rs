@@ -230,5 +230,4 @@ fn why(ticket: &Ticket) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "story_tests.rs"]
 mod tests;

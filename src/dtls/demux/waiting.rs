@@ -348,5 +348,4 @@ impl Waiting {
 }
 
 #[cfg(test)]
-#[path = "waiting_tests.rs"]
 mod tests;

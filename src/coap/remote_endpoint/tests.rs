@@ -3,28 +3,20 @@ use crate::coap::{Method, Token};
 use bytes::Bytes;
 use std::time::Duration;
 
-#[path = "remote_endpoint_rules_tests.rs"]
 mod rules;
 
-#[path = "remote_endpoint/observing_tests.rs"]
 mod observing;
 
-#[path = "remote_endpoint/superseding_tests.rs"]
 mod superseding;
 
-#[path = "remote_endpoint/transmitting_tests.rs"]
 mod transmitting;
 
-#[path = "remote_endpoint/blockwise_tests.rs"]
 mod blockwise;
 
-#[path = "remote_endpoint/waiting_tests.rs"]
 mod waiting;
 
-#[path = "remote_endpoint/copies_tests.rs"]
 mod copies;
 
-#[path = "remote_endpoint/acknowledging_tests.rs"]
 mod acknowledging;
 
 /// An endpoint, its clock, and what it sent.

@@ -11,9 +11,7 @@ use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-#[path = "transfers_client_tests.rs"]
 mod client;
-#[path = "transfers_model_tests.rs"]
 mod model;
 use client::{Next, Outstanding, Transfer};
 use model::{Expected, Model};

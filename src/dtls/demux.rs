@@ -415,6 +415,6 @@ pub(crate) struct Load {
 }
 
 #[cfg(test)]
-mod strangers_tests;
-#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unregistered_tests;

@@ -100,14 +100,17 @@ impl Page {
         let port = self.address.port();
         let guard = move |request, next| guard::guard(port, request, next);
         let pages = Router::new()
-            .route("/", get(|| file("text/html", include_str!("index.html"))))
+            .route(
+                "/",
+                get(|| file("text/html", include_str!("page/index.html"))),
+            )
             .route(
                 "/app.css",
-                get(|| file("text/css", include_str!("app.css"))),
+                get(|| file("text/css", include_str!("page/app.css"))),
             )
             .route(
                 "/app.js",
-                get(|| file("text/javascript", include_str!("app.js"))),
+                get(|| file("text/javascript", include_str!("page/app.js"))),
             )
             .route("/events", get(feed::events))
             .route("/attributes", post(orders::attributes))

@@ -16,7 +16,7 @@
 //! `TABLE.md`, which follows, has all of them: what, whose, how many, who gives way, what the loser gets, and the metric.
 //! This module is a leaf: it knows neither DTLS nor CoAP, and has no clock.
 #![doc = ""]
-#![doc = include_str!("TABLE.md")]
+#![doc = include_str!("shares/TABLE.md")]
 
 mod counts;
 mod places;

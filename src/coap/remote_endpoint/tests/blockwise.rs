@@ -5,13 +5,10 @@ use crate::coap::Block;
 use crate::coap::option::encode_unsigned;
 use crate::coap::option::number::{BLOCK1, BLOCK2, ETAG, OBSERVE, SIZE1, SIZE2, URI_PATH};
 
-#[path = "uploading_tests.rs"]
 mod uploading;
 
-#[path = "downloading_tests.rs"]
 mod downloading;
 
-#[path = "notifying_in_blocks_tests.rs"]
 mod notifying_in_blocks;
 
 /// A conversation: requests with options and payload go out, responses come back as text.
