@@ -178,3 +178,57 @@ fn every_relative_link_leads_to_a_file_and_a_heading_that_exist() {
     assert!(broken.is_empty(), "{broken:#?}");
     assert!(checked > 30, "{checked}");
 }
+
+/// The project's Cargo.toml files.
+fn manifests() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = vec!["Cargo.toml".to_owned(), "fuzz/Cargo.toml".to_owned()];
+    for entry in fs::read_dir(root.join("crates")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        found.push(format!("crates/{name}/Cargo.toml"));
+    }
+    found
+}
+
+#[test]
+fn one_rust_version_is_declared_built_and_documented() {
+    let toolchain = read("rust-toolchain.toml");
+    let version = |text: &str, before: &str| -> String {
+        let (_, rest) = text.split_once(before).expect(before);
+        let version = rest.split(|c: char| !c.is_ascii_digit() && c != '.');
+        version.take(1).collect()
+    };
+    let full = version(&toolchain, "channel = \"");
+    let (minor, _patch) = full.rsplit_once('.').unwrap();
+    for (document, before) in [
+        ("README.md", "pins Rust "),
+        ("deploy/Dockerfile", "FROM rust:"),
+        (".github/workflows/ci.yml", "image: rust:"),
+        (".github/workflows/weekly.yml", "container: rust:"),
+    ] {
+        let text = read(document);
+        assert_eq!(version(&text, before), minor, "{document}");
+    }
+    for manifest in manifests() {
+        let text = read(&manifest);
+        assert_eq!(version(&text, "rust-version = \""), minor, "{manifest}");
+    }
+}
+
+#[test]
+fn every_crate_names_the_licence_whose_texts_are_here() {
+    for manifest in manifests() {
+        let text = read(&manifest);
+        let key = "\nlicense = \"Apache-2.0 OR MIT\"\n";
+        assert!(text.contains(key), "{manifest}");
+    }
+    assert!(read("LICENSE-APACHE").contains("Version 2.0, January 2004"));
+    assert!(read("LICENSE-MIT").starts_with("MIT License"));
+    assert!(read("LICENSE").contains("at your option"));
+}
+
+#[test]
+fn the_readme_is_read_in_five_minutes() {
+    let lines = read("README.md").lines().count();
+    assert!(lines <= 150, "{lines}");
+}
