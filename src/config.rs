@@ -30,7 +30,7 @@ pub use sources::{Reading, Sources};
 
 use crate::device::Registry;
 use crate::shown::Shown;
-use crate::{coap, dtls, upstream};
+use crate::{dtls, upstream};
 use reader::Reader;
 use rustls_pki_types::UnixTime;
 use std::ffi::OsString;

@@ -26,7 +26,7 @@ use crate::gateway::{Gateway, Tap};
 use crate::simulator::{
     Arrival, Assignee, Control, Package, PackageId, PackageKind, Refused, Simulator,
 };
-use crate::{coap, device as registered, dtls, upstream};
+use crate::{device as registered, dtls, upstream};
 use link::{Link, Weather};
 use page::{Page, Scene};
 use serde_json::json;

@@ -72,7 +72,7 @@ pub use status::Status;
 pub use tap::Tap;
 
 use crate::config::{Calls, Limits, Ota, Relay};
-use crate::{coap, dtls};
+use crate::dtls;
 use std::time::Duration;
 
 /// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and

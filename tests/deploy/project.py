@@ -19,7 +19,11 @@ UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1 << 20
 
 
 def cargo_package():
-    return tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]
+    """The gateway's [package], with what it inherits from [workspace.package]."""
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    shared = manifest["workspace"]["package"]
+    inherited = {"workspace": True}
+    return {key: shared[key] if value == inherited else value for key, value in manifest["package"].items()}
 
 
 def amount(text):

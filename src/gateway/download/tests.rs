@@ -1,6 +1,6 @@
 use super::*;
-use crate::coap::Method;
 use bytes::Bytes;
+use coap::Method;
 
 const ROOM: usize = 1152;
 

@@ -1,8 +1,8 @@
 use super::*;
-use crate::coap::RemoteEndpoint;
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::log_lines;
+use coap::RemoteEndpoint;
 use rustls_pki_types::UnixTime;
 use std::net::SocketAddr;
 

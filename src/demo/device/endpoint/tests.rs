@@ -1,5 +1,5 @@
 use super::*;
-use crate::coap::option::encode_unsigned;
+use coap::option::encode_unsigned;
 
 fn start() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "a test begins at some time")]

@@ -1,7 +1,7 @@
 use super::*;
-use crate::coap::option::encode_unsigned;
-use crate::coap::{Code, Token};
 use bytes::Bytes;
+use coap::option::encode_unsigned;
+use coap::{Code, Token};
 
 fn message(code: Code, options: &[(u16, &[u8])], payload: &'static [u8]) -> Message {
     let options = options.iter();

@@ -1,9 +1,9 @@
 use super::*;
-use crate::coap::option::encode_unsigned;
-use crate::coap::{Code, ExchangeId};
 use crate::gateway::translate::Expect;
 use crate::upstream;
 use bytes::Bytes;
+use coap::option::encode_unsigned;
+use coap::{Code, ExchangeId};
 
 struct Telling {
     story: Story,
