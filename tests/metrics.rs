@@ -1,11 +1,11 @@
-//! A scrape of the real binary: is it what Prometheus reads, does it move, and does it name nobody?
+//! A scrape of the real binary: valid for Prometheus, counting, free of names, and as documented.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+    reason = "a test fails by a panic; clippy.toml excepts #[test] functions only"
 )]
 
 use serde_json::Value;
@@ -34,7 +34,7 @@ fn scrape(admin: &Admin) -> Scrape {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_devices_do_shows_in_the_counts() {
+async fn requests_and_sessions_are_counted() {
     let (world, admin) = world();
     let before = scrape(&admin);
     assert_eq!(before.value("coaps_gateway_devices_registered", &[]), 2.0);
@@ -80,7 +80,7 @@ async fn what_devices_do_shows_in_the_counts() {
     assert_eq!(kinds, BTreeSet::from(["server", "trust_anchor"]));
     assert!(certificates.iter().all(|sample| sample.value > 1.0));
     assert!(after.value("process_resident_memory_bytes", &[]) > 1e6);
-    // Counts never fall, and nothing that was there goes.
+    // Counters never decrease, and no sample disappears.
     for sample in &before.samples {
         let name = &sample.name;
         if name.ends_with("_total") || name.ends_with("_count") {
@@ -90,7 +90,7 @@ async fn what_devices_do_shows_in_the_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_observed_and_refused_shows_too() {
+async fn observations_and_refused_handshakes_are_counted() {
     let (world, admin) = world();
     let meter = world.meter().await;
     let registration = get(&["api", "v1", "rpc"]).option(OBSERVE, []);
@@ -105,7 +105,7 @@ async fn what_is_observed_and_refused_shows_too() {
     assert_eq!(seen.value("coaps_gateway_bound_used", &polls), 1.0);
     assert_eq!(seen.value("coaps_gateway_bound", &polls), 6000.0);
     drop(meter);
-    // No session of a stranger's certificate: its authority is not known.
+    // A certificate of another authority gets no session.
     let other = test_support::certificates::Authority::new("Another CA");
     let stranger = other.device("stranger");
     let refused = test_support::device::Device::try_connect(
@@ -120,7 +120,7 @@ async fn what_is_observed_and_refused_shows_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_label_names_a_device_an_address_or_a_token() {
+async fn no_label_contains_a_device_an_address_or_a_token() {
     let (world, admin) = world();
     let (meter, pump) = (world.meter().await, world.connect(&world.pump).await);
     for device in [&meter, &pump] {
@@ -146,7 +146,7 @@ async fn no_label_names_a_device_an_address_or_a_token() {
             .map(|at| &text[at.saturating_sub(80)..at + 20]);
         assert_eq!(at, None, "{secret}");
     }
-    // A label has few values, whatever devices do.
+    // A label has few values, whatever devices send.
     let mut values: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for sample in Scrape::read(&admin.get("/metrics").1).samples {
         for (label, value) in sample.labels {
@@ -162,7 +162,7 @@ async fn no_label_names_a_device_an_address_or_a_token() {
 }
 
 #[test]
-fn an_upstream_that_can_not_be_reached_shows() {
+fn an_unreachable_upstream_is_reported() {
     let world = World::with(&Wishes {
         admin: true,
         url: Some(nobody()),
@@ -251,7 +251,7 @@ fn the_tables_of_the_metrics_document_are_what_the_gateway_exposes() {
 }
 
 #[test]
-fn the_dashboard_asks_for_nothing_that_is_not_there() {
+fn the_dashboard_uses_only_metrics_that_exist() {
     let (_world, admin) = world();
     let seen = scrape(&admin);
     let dashboard: Value = serde_json::from_str(include_str!("../deploy/grafana.json")).unwrap();
@@ -284,7 +284,7 @@ fn the_dashboard_asks_for_nothing_that_is_not_there() {
                 .collect();
             assert!(!names.is_empty(), "{title}: {expression}");
             for name in names {
-                assert!(seen.has(name), "{title}: {name} is not there");
+                assert!(seen.has(name), "{title}: {name} does not exist");
             }
         }
     }

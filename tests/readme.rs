@@ -1,11 +1,10 @@
-//! The documents agree with the code: the table of keys is the configuration's, and the log lines that operators are told to
-//! look for exist.
+//! The documents agree with the code and with each other: keys and their defaults, log lines, links, versions, licences.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+    reason = "a test fails by a panic; clippy.toml excepts #[test] functions only"
 )]
 
 use std::fs;
@@ -28,7 +27,7 @@ fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// Every key of the shipped file with its value, `section.key` and `value`.
+/// Every key of config/gateway.toml with its value, `section.key` and `value`.
 fn keys() -> Vec<(String, String)> {
     let mut keys = Vec::new();
     let mut section = String::new();
@@ -47,7 +46,7 @@ fn keys() -> Vec<(String, String)> {
                 .next()
                 .unwrap();
             let default = match key {
-                // Given in the file because `certs` makes it, or as an example.
+                // The file has these because `certs` makes them, or as examples.
                 "trust_anchors" | "ca" | "admin" | "command_answer" => "none".to_owned(),
                 _ => format!("`{}`", value.trim()),
             };
@@ -60,12 +59,12 @@ fn keys() -> Vec<(String, String)> {
 #[test]
 fn the_reference_has_every_key_with_its_default_in_the_order_of_the_file() {
     let rows = table("docs/configuration.md", "\n## Configuration reference\n");
-    let told: Vec<_> = rows
+    let documented: Vec<_> = rows
         .iter()
         .map(|row| (row[0].clone(), row[1].clone()))
         .collect();
-    assert!(told.len() > 40, "{}", told.len());
-    assert_eq!(told, keys());
+    assert!(documented.len() > 40, "{}", documented.len());
+    assert_eq!(documented, keys());
 }
 
 /// All of the source as one line, continued string literals joined.
@@ -81,7 +80,7 @@ fn source(directory: &Path, text: &mut String) {
 }
 
 #[test]
-fn every_log_line_that_troubleshooting_quotes_is_one_that_the_gateway_writes() {
+fn the_gateway_writes_every_log_line_that_troubleshooting_quotes() {
     let mut text = String::new();
     for directory in ["src", "crates"] {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -95,7 +94,7 @@ fn every_log_line_that_troubleshooting_quotes_is_one_that_the_gateway_writes() {
     let mut quoted = 0;
     for row in table("docs/troubleshooting.md", "# Troubleshooting\n") {
         for line in row[1].split('`').skip(1).step_by(2) {
-            // Numbers and sources are filled in.
+            // The number is inserted at run time.
             let line = line.trim_end_matches("status 400").trim();
             assert!(text.contains(line), "no source says {line:?}");
             quoted += 1;
