@@ -67,25 +67,19 @@ fn the_reference_has_every_key_with_its_default_in_the_order_of_the_file() {
     assert_eq!(documented, keys());
 }
 
-/// All of the source as one line, continued string literals joined.
-fn source(directory: &Path, text: &mut String) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            source(&path, text);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(&fs::read_to_string(&path).unwrap());
-        }
-    }
-}
-
 #[test]
 fn the_gateway_writes_every_log_line_that_troubleshooting_quotes() {
-    let mut text = String::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
     for directory in ["src", "crates"] {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        source(&root.join(directory), &mut text);
+        sources(&root.join(directory), &mut files);
     }
+    let text: Vec<String> = files
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    // As one line, continued string literals joined.
+    let text = text.concat();
     let text: Vec<&str> = text
         .split_whitespace()
         .filter(|word| *word != "\\")
@@ -235,4 +229,58 @@ fn every_crate_names_the_licence_whose_texts_are_here() {
 fn the_readme_is_read_in_five_minutes() {
     let lines = read("README.md").lines().count();
     assert!(lines <= 150, "{lines}");
+}
+
+/// All Rust sources below a directory.
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_path_that_a_document_quotes_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut rust = Vec::new();
+    for directory in ["src", "crates", "tests", "benches"] {
+        sources(&root.join(directory), &mut rust);
+    }
+    let folders = [
+        "src/", "crates/", "tests/", "benches/", "fuzz/", "deploy/", "docs/",
+    ];
+    let (mut checked, mut missing) = (0, Vec::new());
+    for document in documents() {
+        let text = fs::read_to_string(root.join(&document)).unwrap();
+        for quoted in prose(&text).flat_map(|line| line.split('`').skip(1).step_by(2)) {
+            let is_path = folders.iter().any(|folder| quoted.starts_with(folder))
+                && !quoted.contains([' ', '*', '<']);
+            // In a text that has named the folder before: `relay/poll.rs`. `x` stands for any name.
+            let is_placeholder = quoted.starts_with("x.") || quoted.starts_with("x/");
+            let is_file = quoted.ends_with(".rs") && !quoted.contains(' ') && !is_placeholder;
+            if !is_path && !is_file {
+                continue;
+            }
+            checked += 1;
+            if !is_path {
+                if !rust.iter().any(|path| path.ends_with(quoted)) {
+                    missing.push(format!("{}: {quoted}", document.display()));
+                }
+                continue;
+            }
+            // Made by the tools that these documents describe.
+            let is_output = ["fuzz/artifacts", "fuzz/corpus"]
+                .iter()
+                .any(|output| quoted.starts_with(output));
+            if !is_output && !root.join(quoted).exists() {
+                missing.push(format!("{}: {quoted}", document.display()));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    assert!(checked > 60, "{checked}");
 }
