@@ -1,4 +1,4 @@
-//! Joining the rooms: secure sessions, devices, CoAP and ThingsBoard.
+//! The gateway core: connects DTLS sessions, the device registry, CoAP and ThingsBoard.
 //!
 //! | Part | Owns |
 //! |---|---|
