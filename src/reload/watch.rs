@@ -96,5 +96,4 @@ impl Watch {
 }
 
 #[cfg(test)]
-#[path = "watch_tests.rs"]
 mod tests;

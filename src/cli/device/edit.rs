@@ -138,5 +138,4 @@ fn end_of_line(text: &str, byte: usize) -> usize {
 }
 
 #[cfg(test)]
-#[path = "edit_tests.rs"]
 mod tests;

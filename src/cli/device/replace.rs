@@ -193,5 +193,4 @@ fn follow(path: &Path) -> io::Result<PathBuf> {
 }
 
 #[cfg(test)]
-#[path = "replace_tests.rs"]
 mod tests;

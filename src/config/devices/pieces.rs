@@ -176,5 +176,4 @@ fn closing(inner: &str) -> Option<usize> {
 }
 
 #[cfg(test)]
-#[path = "pieces_tests.rs"]
 mod tests;
