@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -119,13 +119,6 @@ pub(super) fn is_open_to_all(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| open_to_all(&metadata))
 }
 
-#[cfg(unix)]
 fn open_to_all(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn open_to_all(_metadata: &Metadata) -> bool {
-    false
 }

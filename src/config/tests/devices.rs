@@ -273,7 +273,6 @@ fn damages_and_mistakes_have_the_line_of_the_whole_file() {
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn secrets_that_everyone_may_read_are_warned_about() {
     use std::os::unix::fs::PermissionsExt;
