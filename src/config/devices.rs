@@ -6,11 +6,14 @@ mod pieces;
 
 pub use listing::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 
-use super::file::{self, Contents, Looked};
-use super::keys::unknown;
-use super::layers::{Environment, Lines, syntax};
-use super::mistake::{Mistake, Wrong};
+use super::file::{self, Contents, WatchedFile};
+use super::key::{Section, key};
+use super::kind::{FilePath, OrEmpty};
+use super::layers::Environment;
+use super::mistake::{Mistake, Problem};
 use super::reader::Reader;
+use super::toml_text::{Lines, parse};
+use super::unknown::unknown;
 use crate::device::{Device, Fingerprint, Registry};
 use crate::shown::Shown;
 use entry::{Entry, Label};
@@ -28,12 +31,11 @@ const LARGEST: u64 = 256 * 1024 * 1024;
 /// Mistakes told of one registry. Whoever made more than this made the same one in every line.
 const MOST_MISTAKES: usize = 100;
 
-const DEFAULT: &str = "config/devices.toml";
-const KEY: &str = "devices.file";
+pub(super) const KEY: &str = "devices.file";
 const EMPTY: &str = "every device gets 4.01 until it is registered";
 const ONE_FOR_ONE: &str = "one name and one certificate for one device";
 const ONCE_FOR_EACH: &str = "[[device]] in two brackets, once for each";
-pub(super) const KEYS: [&str; 7] = [
+pub(super) const FIELDS: [&str; 7] = [
     "name",
     "fingerprint",
     "certificate",
@@ -43,15 +45,50 @@ pub(super) const KEYS: [&str; 7] = [
     "package_group",
 ];
 
-/// Reads the registry. None, or an empty one, is no mistake: the first device then shows up in the
-/// log with the lines to paste. But where a `former` one has devices, it must not have gone.
-pub(super) fn load(reader: &mut Reader, environment: &Environment, former: &Registry) -> Registry {
-    let Some(path) = locate(reader) else {
+/// `[devices]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Devices {
+    pub(super) file: Option<PathBuf>,
+}
+
+impl Default for Devices {
+    fn default() -> Devices {
+        Devices {
+            file: Some(PathBuf::from("config/devices.toml")),
+        }
+    }
+}
+
+pub(super) fn section() -> Section<Devices> {
+    Section {
+        name: "devices",
+        doc: "",
+        keys: vec![key(
+            KEY,
+            OrEmpty(FilePath("config/devices.toml")),
+            |devices: &mut Devices| &mut devices.file,
+            "the device registry. Without one every device gets 4.01, and the log shows what to register",
+        )],
+    }
+}
+
+/// Reads the registry. It may be missing or empty: the first device is then logged with the lines to paste. But if
+/// `former` has devices, the file must still be there.
+pub(super) fn load(
+    reader: &mut Reader,
+    devices: &Devices,
+    environment: &Environment,
+    former: &Registry,
+) -> Registry {
+    if reader.is_wrong(KEY) {
+        return Registry::default();
+    }
+    let Some(path) = &devices.file else {
         reader.warn(KEY, format!("no registry: {EMPTY}"));
         return Registry::default();
     };
-    let name = Shown::path(&path).to_string();
-    let contents = match reader.file(&path, LARGEST) {
+    let name = Shown::path(path).to_string();
+    let contents = match reader.file(path, LARGEST) {
         Ok(contents) => contents,
         Err(file::Unreadable::Missing) if !reader.is_set(KEY) && former.is_empty() => {
             reader.warn(KEY, format!("{name} is not there: {EMPTY}"));
@@ -73,15 +110,6 @@ pub(super) fn load(reader: &mut Reader, environment: &Environment, former: &Regi
         return Registry::default();
     }
     judge(reader, &name, &contents, environment, Purpose::Run(former)).0
-}
-
-/// The registry's file; `None` if the configuration says that there is none.
-fn locate(reader: &mut Reader) -> Option<PathBuf> {
-    if reader.is_set(KEY) {
-        reader.optional_path(KEY)
-    } else {
-        Some(DEFAULT.into())
-    }
 }
 
 /// Reads what stands in a registry. Mistakes and warnings go to the reader; devices are listed if that is what for.
@@ -120,10 +148,10 @@ fn judge(
         shared_tokens: Vec::new(),
         holds_tokens: false,
         open_to_all: Vec::new(),
-        looked: Vec::new(),
+        watched: Vec::new(),
     };
     let damages = file.read(text);
-    reader.note(std::mem::take(&mut file.looked));
+    reader.watch(std::mem::take(&mut file.watched));
     if !damages.is_empty() {
         // What stands around a syntax error says little about what was meant.
         reader.mistakes().extend(damages);
@@ -147,13 +175,8 @@ fn judge(
     drop((names, owners, tokens));
     let more = count.saturating_sub(mistakes.len());
     if more > 0 {
-        let wrong = format!("{more} more mistakes in this file");
-        mistakes.push(Mistake {
-            place: name.to_owned(),
-            key: String::new(),
-            wrong,
-            right: String::new(),
-        });
+        let problem = Problem::new(format!("{more} more mistakes in this file"), "");
+        mistakes.push(Mistake::new(name, "", problem));
     }
     let none = registry.is_empty() && listed.is_empty();
     if none && mistakes.is_empty() {
@@ -240,7 +263,7 @@ struct DevicesFile<'a> {
     /// Token files that everyone may read, and where they are named.
     open_to_all: Vec<(String, String)>,
     /// The files it names that were looked at.
-    looked: Vec<Looked>,
+    watched: Vec<WatchedFile>,
 }
 
 impl DevicesFile<'_> {
@@ -252,14 +275,14 @@ impl DevicesFile<'_> {
         &mut self,
         line: usize,
         key: String,
-        wrong: impl Into<String>,
-        right: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
     ) {
         self.count += 1;
         if self.mistakes.len() < MOST_MISTAKES {
-            let wrong = Wrong::new(wrong, right);
+            let problem = Problem::new(found, expected);
             self.mistakes
-                .push(Mistake::new(self.place(line), &key, wrong));
+                .push(Mistake::new(self.place(line), &key, problem));
         }
     }
 
@@ -268,13 +291,13 @@ impl DevicesFile<'_> {
         &mut self,
         entry: &Entry<'_>,
         key: &str,
-        wrong: impl Into<String>,
-        right: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
     ) {
         let line = entry
             .get(key)
             .map_or(entry.line, |(_, start)| self.lines.at(start));
-        self.mistake(line, format!("{}: {key}", entry.label), wrong, right);
+        self.mistake(line, format!("{}: {key}", entry.label), found, expected);
     }
 
     /// Reads the whole file, a piece at a time. Gives what is no TOML, if anything; then nothing else counts.
@@ -283,14 +306,14 @@ impl DevicesFile<'_> {
         for piece in Pieces::of(text) {
             self.lines = Lines::after(piece.before, piece.text);
             if piece.is_too_large {
-                let wrong = Wrong::new(
+                let wrong = Problem::new(
                     "what begins here goes on for more than a mebibyte",
                     ONCE_FOR_EACH,
                 );
                 damages.push(Mistake::new(self.place(piece.before + 1), "", wrong));
                 break;
             }
-            let (document, _) = syntax(self.name, piece.text, &self.lines, &mut damages);
+            let (document, _) = parse(self.name, piece.text, &self.lines, &mut damages);
             if damages.is_empty() {
                 self.read_piece(&piece, &document);
             } else if damages.len() >= MOST_MISTAKES {
@@ -363,14 +386,14 @@ impl DevicesFile<'_> {
         let mut name = self.name_of(&entry);
         entry.label.name.clone_from(&name);
         for key in table.keys() {
-            if !KEYS.contains(&key.get_ref().as_ref()) {
+            if !FIELDS.contains(&key.get_ref().as_ref()) {
                 let line = self.lines.at(key.span().start);
-                let Wrong { wrong, right } = unknown(key.get_ref(), &KEYS);
+                let Problem { found, expected } = unknown(key.get_ref(), &FIELDS);
                 self.mistake(
                     line,
                     format!("{}: {}", entry.label, Shown::key(key.get_ref())),
-                    wrong,
-                    right,
+                    found,
+                    expected,
                 );
             }
         }

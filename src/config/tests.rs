@@ -2,7 +2,11 @@
 
 use super::*;
 use crate::authority::{Order, make};
+use crate::{coap, dtls};
+use rustls_pki_types::UnixTime;
+use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -160,7 +164,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
         }
     }
     assert!(seen.len() > 40);
-    assert_eq!(seen, keys::KEYS);
+    assert_eq!(seen, *keys::NAMES);
 
     let place = Place::new();
     let root = place.directory.path().display().to_string();

@@ -19,6 +19,7 @@ mod text;
 use crate::authority;
 use crate::config::{
     Admin, Calls, Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown, Sources,
+    WatchedFiles,
 };
 use crate::device::{AccessToken, Fingerprint, Registry};
 use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
@@ -245,6 +246,7 @@ fn configuration(
             format: LogFormat::Text,
         },
         sources: Sources::default(),
+        watched: WatchedFiles::default(),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What stands in one `[[device]]`.
 
-use super::{DevicesFile, Fingerprint, Looked, Purpose, file, is_device_name};
+use super::{DevicesFile, Fingerprint, Purpose, WatchedFile, file, is_device_name};
 use crate::device::{AccessToken, CertificateId};
 use crate::dtls::credentials::certificates;
 use crate::shown::{Shown, may_show};
@@ -120,7 +120,7 @@ impl DevicesFile<'_> {
                     .map_err(|error| format!("{}: {error}", Shown::misplaced(text)))
             } else {
                 let path = Path::new(text.as_ref());
-                of_certificate(path, &mut self.looked)
+                of_certificate(path, &mut self.watched)
                     .map_err(|error| format!("{}: {error}", Shown::path(path)))
             };
             match read {
@@ -171,7 +171,7 @@ impl DevicesFile<'_> {
                 Some(Some(value)) => AccessToken::new(value)
                     .map_err(|error| format!("the environment variable named here: {error}")),
             },
-            _ => match file::read(Path::new(text.as_ref()), LARGEST_PART, &mut self.looked) {
+            _ => match file::read(Path::new(text.as_ref()), LARGEST_PART, &mut self.watched) {
                 Err(reason) => Err(format!("the file named here can't be read: {reason}")),
                 Ok(contents) => {
                     if contents.open_to_all {
@@ -225,8 +225,8 @@ impl DevicesFile<'_> {
 }
 
 /// Both fingerprints of the only certificate in a PEM file, so that a device that claims the other is noticed.
-fn of_certificate(path: &Path, looked: &mut Vec<Looked>) -> Result<Vec<Fingerprint>, String> {
-    let contents = file::read(path, LARGEST_PART, looked)
+fn of_certificate(path: &Path, watched: &mut Vec<WatchedFile>) -> Result<Vec<Fingerprint>, String> {
+    let contents = file::read(path, LARGEST_PART, watched)
         .map_err(|reason| format!("can't be read: {reason}"))?;
     let all = certificates(&contents.bytes).map_err(|error| error.to_string())?;
     match all.as_slice() {

@@ -1,15 +1,10 @@
 //! The registry for those who list or edit it: every device, and no token.
 
-use super::super::layers::{Environment, merge};
+use super::super::layers::{Environment, Settings};
 use super::super::mistake::{Mistakes, Warning};
 use super::entry::Entry;
-use super::{
-    DeValue, DevicesFile, Fingerprint, KEY, LARGEST, Purpose, Reader, file, judge, locate,
-};
-use crate::config::{DEFAULT_FILE, LARGEST_FILE};
+use super::{DeValue, DevicesFile, Fingerprint, LARGEST, Purpose, Reader, file, judge};
 use crate::shown::{Shown, is_visible};
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use zeroize::Zeroizing;
@@ -56,47 +51,12 @@ pub struct RegistryFile {
 }
 
 impl RegistryFile {
-    /// Finds it, as [`Config::load`](crate::config::Config::load) does. The configuration's other values may be
-    /// wrong, and the files it names missing; but all its keys must be known, or the registry's may be among
-    /// those that are not.
-    pub fn named_by(
-        config: Option<&Path>,
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-    ) -> Result<RegistryFile, Mistakes> {
-        let environment: Environment = environment.into_iter().collect();
-        let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-        let path = config.unwrap_or(Path::new(DEFAULT_FILE));
-        let name = Shown::path(path).to_string();
-        let text = match file::read(path, LARGEST_FILE, &mut Vec::new()) {
-            Ok(contents) => String::from_utf8(contents.bytes.to_vec())
-                .map_err(|_| "this is not text (UTF-8)".to_owned()),
-            Err(file::Unreadable::Missing) if config.is_none() => Ok(String::new()),
-            Err(reason) => Err(format!("the configuration can't be read: {reason}")),
-        };
-        let values = match &text {
-            Ok(text) => merge(&name, text, &environment, &mut mistakes, &mut warnings),
-            Err(_) => BTreeMap::new(),
-        };
-        let mut reader = Reader::new(name.clone(), values, mistakes, warnings);
-        if let Err(wrong) = text {
-            let right = format!("a file like the one that comes with the gateway, {DEFAULT_FILE}");
-            reader.mistake_at(name, "", wrong, right);
-        }
-        let (path, is_set) = (locate(&mut reader), reader.is_set(KEY));
-        if path.is_none() {
-            reader.mistake(
-                KEY,
-                "this is empty: the gateway has no registry",
-                "the path of a file, like \"config/devices.toml\"",
-            );
-        }
-        match (path, reader.finish().0) {
-            (Some(path), mistakes) if mistakes.is_empty() => Ok(RegistryFile {
-                path,
-                is_set,
-                environment,
-            }),
-            (_, mistakes) => Err(Mistakes(mistakes)),
+    /// The registry at this path. `is_set`: whether the configuration names it.
+    pub(in crate::config) fn new(path: PathBuf, is_set: bool, environment: Environment) -> Self {
+        RegistryFile {
+            path,
+            is_set,
+            environment,
         }
     }
 
@@ -126,7 +86,7 @@ impl RegistryFile {
     /// process can't read are no mistake here but a warning: the shell is not the gateway's.
     pub fn devices(&self, bytes: &[u8]) -> Result<(Vec<ListedDevice>, Vec<Warning>), Mistakes> {
         let name = Shown::path(&self.path).to_string();
-        let mut reader = Reader::new(name.clone(), BTreeMap::new(), Vec::new(), Vec::new());
+        let mut reader = Reader::new(name.clone(), Settings::new(), Vec::new(), Vec::new());
         let contents = file::Contents {
             bytes: Zeroizing::new(bytes.to_vec()),
             open_to_all: file::is_open_to_all(&self.path),

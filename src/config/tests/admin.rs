@@ -63,7 +63,7 @@ fn the_address_alone_is_read_where_nothing_else_is_wanted() {
         let pairs = environment
             .iter()
             .map(|(name, value)| (name.into(), value.into()));
-        Admin::address(Some(&file), pairs)
+        admin_address(Some(&file), pairs)
     };
     // No certificate is there, a key is unknown, another has no sense: not asked about here.
     let text = "[listen]\nadmin = \"127.0.0.1:1\"\nzebra = 1\n[log]\nlevel = \"loud\"";
@@ -75,5 +75,5 @@ fn the_address_alone_is_read_where_nothing_else_is_wanted() {
         assert_eq!(ask(wrong, &[]).unwrap_err().0.len(), 1, "{wrong}");
     }
     let nowhere = place.path("nowhere.toml");
-    assert!(Admin::address(Some(&nowhere), []).is_err());
+    assert!(admin_address(Some(&nowhere), []).is_err());
 }

@@ -116,7 +116,7 @@ fn lists_without_anchors_or_beside_wrong_ones_are_a_mistake() {
     let expected: &[&str] = &[
         "gateway.toml:2: clients.revocation_lists:",
         "trust_anchors is not set",
-        "right would be: clients.trust_anchors with the lists' issuers",
+        "; expected clients.trust_anchors with the lists' issuers",
     ];
     assert_told(place.load(&alone, &[]), &[expected]);
     // Of a list that can't be verified, nothing is said but that it is there.

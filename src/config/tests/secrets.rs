@@ -1,7 +1,7 @@
 //! A private key or a token in the place of any value, by mistake: no message repeats it.
 
 use super::*;
-use crate::config::keys::KEYS;
+use crate::config::keys::NAMES;
 
 /// As `certs` makes them; nobody's.
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
@@ -60,7 +60,7 @@ fn assert_hidden(said: &str, secrets: &[String], what: &str) {
 fn in_any_key_of_the_environment() {
     let place = Place::new();
     let file = place.write("gateway.toml", "");
-    for key in KEYS {
+    for key in NAMES.iter() {
         let name = format!("COAPS_GATEWAY__{}", key.replace('.', "__").to_uppercase());
         for (text, secrets) in pasted() {
             let environment = place.environment(&[(&name, &text)]);
@@ -74,7 +74,7 @@ fn in_any_key_of_the_environment() {
 fn in_any_key_of_the_file_and_in_the_place_of_a_key() {
     let place = Place::new();
     let mut refused = 0;
-    for key in KEYS {
+    for key in NAMES.iter() {
         let (section, name) = key.split_once('.').unwrap();
         for (text, secrets) in pasted() {
             let mut files: Vec<String> = written(&text)
@@ -129,7 +129,7 @@ fn in_the_place_of_a_section_of_the_whole_file_or_of_its_name() {
 fn in_any_field_of_a_device() {
     let place = Place::new();
     let ones = "1".repeat(64);
-    for field in crate::config::devices::KEYS {
+    for field in crate::config::devices::FIELDS {
         for (text, secrets) in pasted() {
             // What may be a name can't be told from one.
             if field == "name" && is_device_name(&text) {

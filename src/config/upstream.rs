@@ -1,0 +1,213 @@
+//! `[upstream]`: ThingsBoard, or its HTTP transport.
+
+use super::key::{Section, key};
+use super::kind::{FilePath, Kind, Number, OrEmpty, Time};
+use super::mistake::Problem;
+use super::ota::Ota;
+use super::reader::Reader;
+use super::value::Value;
+use crate::dtls::credentials::certificates;
+use crate::shown::Shown;
+use crate::upstream;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+use url::{Host, Url};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// A file of public authorities has a few hundred kilobytes.
+const LARGEST: u64 = 1024 * 1024;
+
+const URL: &str = "upstream.url";
+const CA: &str = "upstream.ca";
+
+/// `[upstream]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Upstream {
+    pub(super) url: String,
+    pub(super) ca: Option<PathBuf>,
+    pub(super) timeout: Duration,
+    pub(super) max_in_flight: usize,
+    pub(super) calls: Calls,
+}
+
+/// How many of `upstream.max_in_flight` calls a device may have, and how many may wait for rule chains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Calls {
+    /// Concurrent calls for requests of one device, 1 or more; GETs and client-side RPCs are a quarter of it each at most.
+    pub per_device: usize,
+    /// Concurrent client-side RPCs of all devices, 1 or more.
+    pub client_rpc: usize,
+}
+
+impl Default for Calls {
+    fn default() -> Calls {
+        Calls {
+            per_device: 64,
+            client_rpc: 256,
+        }
+    }
+}
+
+impl Default for Upstream {
+    fn default() -> Upstream {
+        Upstream {
+            url: "http://127.0.0.1:8080".to_owned(),
+            ca: None,
+            timeout: Duration::from_secs(10),
+            max_in_flight: 1024,
+            calls: Calls::default(),
+        }
+    }
+}
+
+impl Upstream {
+    /// The settings of the HTTP client. `ca`: the authorities, as [`read_ca`] read them.
+    pub(super) fn settings(&self, ca: Option<Vec<u8>>, max_downlink: usize) -> upstream::Settings {
+        upstream::Settings {
+            url: self.url.clone(),
+            ca,
+            timeout: self.timeout,
+            max_in_flight: self.max_in_flight,
+            max_downlink,
+            max_packages: Ota::CONNECTIONS,
+        }
+    }
+}
+
+pub(super) fn section() -> Section<Upstream> {
+    Section {
+        name: "upstream",
+        doc: "ThingsBoard, or its HTTP transport",
+        keys: vec![
+            key(
+                URL,
+                BaseUrl,
+                |upstream: &mut Upstream| &mut upstream.url,
+                "scheme, host and port, and a path if ThingsBoard is on one; the gateway appends /api/v1/…",
+            ),
+            key(
+                CA,
+                OrEmpty(FilePath("certs/upstream-ca.pem")),
+                |upstream: &mut Upstream| &mut upstream.ca,
+                "PEM, for an https upstream with a private authority. Not set by default",
+            )
+            .example("\"certs/upstream-ca.pem\""),
+            key(
+                "upstream.timeout",
+                Time(Duration::from_millis(1)..=Duration::from_secs(3600)),
+                |upstream: &mut Upstream| &mut upstream.timeout,
+                "for one request; a GET of attributes has half of it",
+            ),
+            key(
+                "upstream.max_in_flight",
+                Number(1..=65_536),
+                |upstream: &mut Upstream| &mut upstream.max_in_flight,
+                "concurrent requests; beyond it devices get 5.03 and try again later",
+            ),
+            key(
+                "upstream.max_in_flight_per_device",
+                Number(1..=65_536),
+                |upstream: &mut Upstream| &mut upstream.calls.per_device,
+                "concurrent requests of one device, over all its sessions; once half of max_in_flight is in use, a device \
+                 has an even share of it. GETs and client-side RPCs: a quarter of that each",
+            ),
+            key(
+                "upstream.max_client_rpc",
+                Number(1..=65_536),
+                |upstream: &mut Upstream| &mut upstream.calls.client_rpc,
+                "of max_in_flight, requests that wait for a rule chain's answer",
+            ),
+        ],
+    }
+}
+
+/// Warns of an upstream that tokens reach unencrypted. `ca`: whether authorities were read for it.
+pub(super) fn check(reader: &mut Reader, upstream: &Upstream, ca: bool) {
+    if !upstream.url.starts_with("http:") {
+        return;
+    }
+    if ca {
+        let message = "has no effect: upstream.url is http, not https";
+        reader.warn(CA, message);
+    }
+    if !is_local(&upstream.url) {
+        let message =
+            "http to another machine: anyone on the network between can read the access tokens";
+        reader.warn(URL, message);
+    }
+}
+
+/// Reads the upstream's authorities. They stay PEM for the HTTP client, but are known to parse.
+pub(super) fn read_ca(reader: &mut Reader, upstream: &Upstream) -> Option<Vec<u8>> {
+    let path = upstream.ca.as_deref()?;
+    let expected = "a PEM file of the upstream's authorities, or leave the key out";
+    let pem = reader.contents(CA, path, LARGEST, expected)?;
+    let found = match certificates(&pem.bytes) {
+        Err(error) => error.to_string(),
+        Ok(all)
+            if all
+                .iter()
+                .any(|der| X509Certificate::from_der(der).is_err()) =>
+        {
+            "one of its certificates is malformed".to_owned()
+        }
+        Ok(_) => return Some(pem.bytes.to_vec()),
+    };
+    reader.mistake(CA, format!("{}: {found}", Shown::path(path)), "");
+    None
+}
+
+/// Scheme, host and port of an upstream, and the path before `/api/v1` where a proxy has it on one.
+struct BaseUrl;
+
+impl Kind<String> for BaseUrl {
+    fn read(&self, value: &Value) -> Result<String, Problem> {
+        let Some(text) = value.text() else {
+            return Err(value.is_not("text in quotes"));
+        };
+        base_url(text)
+    }
+
+    fn write(&self, value: &String) -> Option<String> {
+        Some(format!("{value:?}"))
+    }
+
+    fn range(&self) -> String {
+        "a URL".to_owned()
+    }
+}
+
+fn base_url(text: &str) -> Result<String, Problem> {
+    let expected = "http://HOST:PORT or https://HOST, or with the path ThingsBoard has there";
+    // The text is never repeated: a password may stand in it.
+    let url = Url::parse(text)
+        .map_err(|error| Problem::new(format!("this is no URL: {error}"), expected))?;
+    if !["http", "https"].contains(&url.scheme()) || url.host().is_none() {
+        return Err(Problem::new("this is no http or https URL", expected));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Problem::new(
+            "there is a user name or password in it; the API takes devices' tokens only",
+            expected,
+        ));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(Problem::new("there is a query or fragment in it", expected));
+    }
+    let path = url.path().trim_end_matches('/');
+    if path.contains("/api/v1") {
+        return Err(Problem::new("the gateway adds /api/v1/… itself", expected));
+    }
+    Ok(url.origin().ascii_serialization() + path)
+}
+
+/// Whether an upstream is on this machine.
+fn is_local(url: &str) -> bool {
+    match Url::parse(url).ok().as_ref().and_then(Url::host) {
+        Some(Host::Ipv4(address)) => address.is_loopback() || address == Ipv4Addr::UNSPECIFIED,
+        Some(Host::Ipv6(address)) => address.is_loopback() || address == Ipv6Addr::UNSPECIFIED,
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
