@@ -6,7 +6,7 @@
 
 mod support;
 
-use coaps_gateway::coap::Code;
+use coap::Code;
 use criterion::{Criterion, criterion_group, criterion_main};
 use support::{Pair, certificate};
 

@@ -7,7 +7,7 @@
 )]
 
 use bytes::Bytes;
-use coaps_gateway::coap::{Code, Message, Response, Token, Type, option};
+use coap::{Code, Message, Response, Token, Type, option};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 

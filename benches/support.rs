@@ -13,7 +13,7 @@
 )]
 
 use bytes::Bytes;
-use coaps_gateway::coap::{self, Code, Message, Token, Type};
+use coap::{self, Code, Message, Token, Type};
 use coaps_gateway::config::{Calls, Limits, Ota, Relay};
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::dtls::engine::{self, Effect, Engine};

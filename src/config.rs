@@ -78,7 +78,7 @@ pub struct Config {
     /// `[ota]`: packages.
     pub ota: Ota,
     /// `[coap]`
-    pub coap: crate::coap::Parameters,
+    pub coap: ::coap::Parameters,
     /// `[dtls]`, and those of `[limits]` that concern handshakes and sessions as such.
     pub dtls: crate::dtls::Parameters,
     /// The rest of `[limits]`.

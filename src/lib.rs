@@ -54,9 +54,6 @@
 //!
 //! | Room | Owns | May use |
 //! |---|---|---|
-//! | [`coap`] | what CoAP's bytes and times mean for one remote endpoint | shares |
-//! | [`shares`] | who may take how much of what all share; its page has the table of all bounds | – |
-//! | [`cross_site`] | requests that a page of any site makes a browser send | – |
 //! | [`shown`] | what a message or a log line may show of others' text | – |
 //! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers, shares, shown |
 //! | [`device`] | which certificate is which device | – |
@@ -103,9 +100,7 @@
 pub mod admin;
 pub mod authority;
 pub mod cli;
-pub mod coap;
 pub mod config;
-pub mod cross_site;
 pub mod demo;
 pub mod device;
 pub mod dtls;
@@ -113,7 +108,6 @@ pub mod gateway;
 pub mod logging;
 pub mod metrics;
 pub mod reload;
-pub mod shares;
 pub mod shown;
 pub mod simulator;
 pub mod timers;

@@ -21,11 +21,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("timers", &[]),
     ("udp", &[]),
     ("metrics", &[]),
-    ("shares", &[]),
     ("shown", &[]),
-    ("cross_site", &[]),
     // Rooms.
-    ("coap", &["shares"]),
     ("dtls", &["timers", "shares", "shown"]),
     ("device", &[]),
     ("upstream", &["device", "shown"]),
@@ -50,9 +47,11 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 const EVERYTHING: &[&str] = &["*"];
 
+/// Packages of this workspace. Which of them a room may use is in its row, too; among themselves Cargo.toml decides.
+const CRATES: &[&str] = &["coap", "shares", "cross_site"];
+
 /// Rooms that must be there: a test that finds nothing proves nothing.
 const MUST_EXIST: &[&str] = &[
-    "coap",
     "dtls",
     "device",
     "upstream",
@@ -65,7 +64,7 @@ const MUST_EXIST: &[&str] = &[
 /// Library, and the only place that may name it (a file, or a room as `src/room/`).
 const NAMED_IN: &[(&str, &[&str])] = &[
     ("dimpl", &["src/dtls/engine.rs", "src/dtls/engine/"]),
-    ("coap_lite", &["src/coap/message.rs"]),
+    ("coap_lite", &["crates/coap/src/message.rs"]),
     (
         "hyper",
         &["src/upstream/", "src/admin/", "src/demo/page/feed.rs"],
@@ -86,8 +85,8 @@ const NAMED_IN: &[(&str, &[&str])] = &[
 
 /// Library, and the rooms that must not name it: they are sans-IO, and their clock is a parameter.
 const NOT_IN: &[(&str, &[&str])] = &[
-    ("tokio", &["coap", "dtls", "device", "config", "timers"]),
-    ("socket2", &["coap", "dtls", "device", "config", "timers"]),
+    ("tokio", &["dtls", "device", "config", "timers"]),
+    ("socket2", &["dtls", "device", "config", "timers"]),
 ];
 
 const LONGEST_FILE: usize = 600;
@@ -123,7 +122,7 @@ impl Source {
     /// their file, so a name counts only if it is a room's.)
     fn edges_by_super(&self) -> BTreeSet<String> {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
-        let depth = inside.split('/').count() - usize::from(inside.ends_with("/mod.rs"));
+        let depth = inside.split('/').count();
         let code = self.code.replace(&"super::".repeat(depth), "crate::");
         let is_room = |name: &String| ROOMS.iter().any(|(room, _)| room == name);
         edges(&code).into_iter().filter(is_room).collect()
@@ -225,11 +224,14 @@ fn names(code: &str, library: &str) -> bool {
 /// What a set of files does that the tables don't allow, in words.
 fn violations(sources: &[Source]) -> Vec<String> {
     let rooms: BTreeMap<&str, &[&str]> = ROOMS.iter().copied().collect();
-    let modules: BTreeSet<&str> = sources.iter().map(Source::room).collect();
+    let own = sources
+        .iter()
+        .filter(|source| source.path.starts_with("src/"));
+    let modules: BTreeSet<&str> = own.map(Source::room).collect();
     let mut wrong = Vec::new();
     for source in sources {
         let (path, room) = (&source.path, source.room());
-        if room != "lib" {
+        if room != "lib" && path.starts_with("src/") {
             match rooms.get(room) {
                 None => wrong.push(format!(
                     "{path}: no room {room:?} in the table of tests/layering.rs"
@@ -238,10 +240,12 @@ fn violations(sources: &[Source]) -> Vec<String> {
                     // Names that are no module (`crate::Error`) are the crate root's, which is only documentation.
                     let mut used = edges(&source.code);
                     used.extend(source.edges_by_super());
-                    let used = used.into_iter().filter(|name| name != room);
-                    for name in used.filter(|name| {
+                    used.retain(|name| {
                         modules.contains(name.as_str()) || rooms.contains_key(name.as_str())
-                    }) {
+                    });
+                    let crates = CRATES.iter().filter(|name| names(&source.code, name));
+                    used.extend(crates.map(|&name| name.to_owned()));
+                    for name in used.into_iter().filter(|name| name != room) {
                         // The simulator's model of ThingsBoard serves in the simulated network, too.
                         let for_tests =
                             source.is_test() && (name == "authority" || name == "simulator");
@@ -256,7 +260,9 @@ fn violations(sources: &[Source]) -> Vec<String> {
             }
         }
         for (library, places) in NAMED_IN {
-            let allowed = places.iter().any(|place| path.starts_with(place));
+            let allowed = places.iter().any(|place| {
+                path.starts_with(place) || path.strip_suffix(".rs") == place.strip_suffix('/')
+            });
             if names(&source.code, library) && !allowed && !source.is_test() {
                 wrong.push(format!(
                     "{path}: {library} is named in {} alone",
@@ -268,6 +274,11 @@ fn violations(sources: &[Source]) -> Vec<String> {
             if names(&source.code, library) && forbidden.contains(&room) && !source.is_test() {
                 wrong.push(format!("{path}: {room} must not use {library}"));
             }
+        }
+        if path.ends_with("/mod.rs") || source.code.contains("#[path") {
+            wrong.push(format!(
+                "{path}: a module is x.rs beside x/, and the file tree is the module tree"
+            ));
         }
         let limit = if path == "src/main.rs" {
             LONGEST_MAIN
@@ -310,7 +321,8 @@ fn sources_under(directory: &str) -> Vec<Source> {
 
 #[test]
 fn every_room_keeps_to_itself_and_to_those_it_may_use() {
-    let sources = sources_under("src");
+    let mut sources = sources_under("src");
+    sources.extend(sources_under("crates"));
     let seen: BTreeSet<&str> = sources.iter().map(Source::room).collect();
     for room in MUST_EXIST.iter().chain(&["main", "lib"]) {
         assert!(
@@ -325,7 +337,8 @@ fn every_room_keeps_to_itself_and_to_those_it_may_use() {
 #[test]
 fn the_libraries_that_one_file_may_name_are_named_there() {
     // Should a file move, its row in the table must move too, or the row guards nothing.
-    let sources = sources_under("src");
+    let mut sources = sources_under("src");
+    sources.extend(sources_under("crates"));
     for (library, places) in NAMED_IN {
         for place in places.iter().filter(|place| place.ends_with(".rs")) {
             if let Some(source) = sources.iter().find(|source| source.path == *place) {
@@ -360,19 +373,27 @@ fn a_forbidden_edge_is_found_however_it_is_written() {
     for code in [
         "use crate::gateway::Core;",
         "pub(crate) use crate::gateway;",
-        "use crate::{coap::Parameters, gateway::{Core, Shard}};",
-        "use crate::{\n    coap,\n    gateway,\n};",
+        "use crate::{timers::Timers, gateway::{Core, Shard}};",
+        "use crate::{\n    timers,\n    gateway,\n};",
         "fn f() { crate::gateway::run() }",
         "use super::super::gateway::Core;",
         "type T = Option<crate::gateway::Core>;",
         "let url = \"http://x\"; crate::gateway::run();",
     ] {
-        let wrong = violations(&[Source::new("src/coap/message.rs", code)]);
+        let wrong = violations(&[Source::new("src/dtls/record.rs", code)]);
         assert_eq!(
             wrong,
-            ["src/coap/message.rs: coap must not use gateway"],
+            ["src/dtls/record.rs: dtls must not use gateway"],
             "{code}"
         );
+    }
+}
+
+#[test]
+fn a_forbidden_package_of_the_workspace_is_found() {
+    for code in ["use coap::Message;", "fn f(m: &coap::Message) {}"] {
+        let wrong = violations(&[Source::new("src/dtls/record.rs", code)]);
+        assert_eq!(wrong, ["src/dtls/record.rs: dtls must not use coap"]);
     }
 }
 
@@ -380,8 +401,8 @@ fn a_forbidden_edge_is_found_however_it_is_written() {
 fn what_is_allowed_is_not_reported() {
     for (path, code) in [
         (
-            "src/coap/message.rs",
-            "use crate::coap::option;\nuse super::gateway;",
+            "src/dtls/record.rs",
+            "use crate::dtls::hello;\nuse super::gateway;",
         ),
         ("src/dtls/session.rs", "use crate::timers::Timers;"),
         (
@@ -389,7 +410,7 @@ fn what_is_allowed_is_not_reported() {
             "mod tests { use super::*; use super::Slot; }",
         ),
         (
-            "src/coap/message.rs",
+            "crates/coap/src/message.rs",
             "//! See [`crate::gateway`].\n// crate::gateway::x\nuse coap_lite::Packet;",
         ),
         (
@@ -402,7 +423,7 @@ fn what_is_allowed_is_not_reported() {
         ),
         ("src/main.rs", "use coaps_gateway::cli;"),
         ("src/upstream/tests.rs", "use tokio::net::TcpListener;"),
-        ("src/device/mod.rs", "let tokio_like = s.tokio; // tokio::x"),
+        ("src/device.rs", "let tokio_like = s.tokio; // tokio::x"),
     ] {
         assert_eq!(
             violations(&[Source::new(path, code)]),
@@ -426,9 +447,9 @@ fn a_library_out_of_its_place_is_found() {
             "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ alone",
         ),
         (
-            "src/coap/option.rs",
+            "crates/coap/src/option.rs",
             "fn f(p: coap_lite::Packet) {}",
-            "coap_lite is named in src/coap/message.rs alone",
+            "coap_lite is named in crates/coap/src/message.rs alone",
         ),
         (
             "src/gateway/forward.rs",
@@ -436,9 +457,9 @@ fn a_library_out_of_its_place_is_found() {
             "tokio_rustls is named in src/upstream/ alone",
         ),
         (
-            "src/coap/mod.rs",
+            "src/timers.rs",
             "use tokio::time::sleep;",
-            "coap must not use tokio",
+            "timers must not use tokio",
         ),
         (
             "src/device/registry.rs",
@@ -455,12 +476,22 @@ fn a_library_out_of_its_place_is_found() {
 fn a_file_that_grew_too_long_and_a_room_nobody_planned_are_found() {
     let long = "\n".repeat(601);
     assert_eq!(
-        violations(&[Source::new("src/coap/block.rs", &long)]).len(),
+        violations(&[Source::new("src/dtls/record.rs", &long)]).len(),
         1
     );
     assert_eq!(
         violations(&[Source::new("src/main.rs", &"\n".repeat(81))]).len(),
         1
     );
-    assert_eq!(violations(&[Source::new("src/utils/mod.rs", "")]).len(), 1);
+    assert_eq!(violations(&[Source::new("src/utils.rs", "")]).len(), 1);
+}
+
+#[test]
+fn a_second_module_style_is_found() {
+    for (path, code) in [
+        ("src/dtls/mod.rs", ""),
+        ("src/dtls/record.rs", "#[path = \"x.rs\"] mod x;"),
+    ] {
+        assert_eq!(violations(&[Source::new(path, code)]).len(), 1, "{path}");
+    }
 }

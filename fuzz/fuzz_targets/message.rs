@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use coaps_gateway::coap::Message;
+use coap::Message;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|datagram: &[u8]| {

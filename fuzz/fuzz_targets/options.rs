@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use coaps_gateway::coap::{Code, Message, Type, option};
+use coap::{Code, Message, Type, option};
 use coaps_gateway::gateway::{route, translate};
 use libfuzzer_sys::fuzz_target;
 

@@ -9,7 +9,6 @@
 
 use super::Source;
 use super::pages::{page, rebound};
-use crate::cross_site;
 use hyper::header::HOST;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;

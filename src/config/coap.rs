@@ -3,7 +3,7 @@
 use super::key::{Section, key};
 use super::kind::{Number, Size, Time};
 use super::reader::Reader;
-use crate::coap::Parameters;
+use coap::Parameters;
 use std::time::Duration;
 
 const KIB: usize = 1024;

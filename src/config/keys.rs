@@ -13,7 +13,7 @@ use super::server::{self, ServerFiles};
 use super::shutdown::{self, Shutdown};
 use super::upstream::{self, Upstream};
 use super::{dtls, limits};
-use crate::coap::Parameters as Coap;
+use coap::Parameters as Coap;
 use std::sync::LazyLock;
 
 /// The value of every key. The files that some of them name are not read yet.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::authority::{Order, make};
-use crate::{coap, dtls};
+use crate::dtls;
 use rustls_pki_types::UnixTime;
 use std::ffi::OsString;
 use std::fs;
@@ -112,7 +112,7 @@ fn assert_told<T: std::fmt::Debug>(result: Result<T, Vec<String>>, expected: &[&
 fn an_empty_file_gives_the_defaults_of_the_documentation() {
     let (config, _) = Place::new().load("", &[]).unwrap();
     assert_eq!(config.listen.coaps, "[::]:5684".parse().unwrap());
-    assert_eq!(config.coap, coap::Parameters::default());
+    assert_eq!(config.coap, ::coap::Parameters::default());
     assert_eq!(config.dtls, dtls::Parameters::default());
     assert_eq!(
         config.limits,

@@ -1,6 +1,6 @@
 //! How much handshaking strangers may cause.
 
-use crate::shares::source::host;
+use shares::source::host;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};

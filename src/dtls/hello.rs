@@ -266,5 +266,4 @@ fn numbers(list: &[u8]) -> Option<Vec<u16>> {
 }
 
 #[cfg(test)]
-#[path = "hello_tests.rs"]
 pub(super) mod tests;

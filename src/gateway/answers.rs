@@ -4,9 +4,9 @@
 //! lies between is kept here for each open exchange, which endpoints bound.
 
 use super::route::{NoRoute, Resource};
-use crate::coap::{Code, ExchangeId, Method};
 use crate::dtls::SessionId;
 use crate::upstream::Package;
+use coap::{Code, ExchangeId, Method};
 use std::collections::BTreeMap;
 
 /// Method and resource, as labels: few of each.

@@ -4,9 +4,9 @@ use super::firmware::CallId;
 use super::reading::Reading;
 use super::relay::{Kind, RelayId};
 use super::translate::Expect;
-use crate::coap::ExchangeId;
 use crate::dtls::SessionId;
 use crate::upstream;
+use coap::ExchangeId;
 
 /// What a call to upstream is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

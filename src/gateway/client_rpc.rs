@@ -3,8 +3,8 @@
 //! ThingsBoard's own CoAP transport takes an RPC without `params`; its HTTP API answers 500. Without `method` both fail,
 //! with nothing to read. ThingsBoard's parser is lenient (`{method:getTime}`), so what is no JSON to us goes on as it is.
 
-use crate::coap::{Code, Response};
 use bytes::Bytes;
+use coap::{Code, Response};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 

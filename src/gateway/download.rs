@@ -6,11 +6,11 @@
 
 use super::firmware::{Block as Piece, Cut, Refusal, Wanted};
 use super::translate::{RETRY_AFTER, accepts, query};
-use crate::coap::block::{Block, largest_szx};
-use crate::coap::body::ETag;
-use crate::coap::option::content_format::OCTET_STREAM;
-use crate::coap::{Code, Request, Response};
 use crate::upstream::Package;
+use coap::block::{Block, largest_szx};
+use coap::body::ETag;
+use coap::option::content_format::OCTET_STREAM;
+use coap::{Code, Request, Response};
 use std::sync::Arc;
 
 /// What a device has asked for, as far as its answer depends on it.
@@ -127,5 +127,4 @@ fn refused(refusal: Refusal) -> Response {
 }
 
 #[cfg(test)]
-#[path = "download_tests.rs"]
 mod tests;

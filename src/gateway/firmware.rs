@@ -43,7 +43,7 @@
 //! brings it. What contradicts a proven edition ends nothing for others: the owner that was shown something else has an
 //! edition of its own from then on. `tests/tenants.rs` and `tests/tenants_random.rs` have devices that lie in every way.
 //!
-//! How many there may be of all this, and who gives way: the table in [`crate::shares`].
+//! How many there may be of all this, and who gives way: the table in [`shares`].
 //!
 //! # Who may have what
 //!

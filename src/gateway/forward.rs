@@ -56,12 +56,12 @@ impl Drop for LastWord {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coap::{Code, ExchangeId};
     use crate::dtls::SessionId;
     use crate::gateway::reading::Reading;
     use crate::gateway::translate::Expect;
     use crate::upstream::{Answer, Request};
     use bytes::Bytes;
+    use coap::{Code, ExchangeId};
 
     /// Panics at a body of "panic", never answers "silence".
     struct Fragile;

@@ -11,10 +11,10 @@
 use super::call::Ticket;
 use super::peers::Peer;
 use super::translate::Expect;
-use crate::coap::ExchangeId;
 use crate::config::Calls;
 use crate::dtls::SessionId;
-use crate::shares::{Counts, Refused, source};
+use coap::ExchangeId;
+use shares::{Counts, Refused, source};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -12,12 +12,12 @@ use super::relay::refusal::Refusal as CommandRefusal;
 use super::relay::{Kind, Last};
 use super::route::{NoRoute, Resource};
 use super::translate::Expect;
-use crate::coap::{ExchangeId, ObservationId, Request, Response};
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
-use crate::shares::source;
 use crate::upstream::Error;
+use coap::{ExchangeId, ObservationId, Request, Response};
+use shares::source;
 use std::mem::{Discriminant, discriminant};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -520,5 +520,4 @@ fn suggested_name(peer: &Peer) -> String {
 }
 
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
 //! Keeps the log readable when many devices, or one stranger, do the same thing many times.
 
-use crate::shares::{Counts, source};
+use shares::{Counts, source};
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::net::IpAddr;

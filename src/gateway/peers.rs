@@ -1,11 +1,11 @@
 //! The sessions as the gateway knows them: whose they are, and how many a device may have.
 
-use crate::coap::{ExchangeId, RemoteEndpoint};
 use crate::config::Limits;
 use crate::device::{CertificateId, Device, Fingerprint};
 use crate::dtls::{Path, SessionId};
-use crate::shares::{SourcePlaces, source};
 use crate::timers::{Slot, Timers};
+use coap::{ExchangeId, RemoteEndpoint};
+use shares::{SourcePlaces, source};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;

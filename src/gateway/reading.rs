@@ -9,9 +9,9 @@ use super::relay::command_queue::Command;
 use super::relay::shared::{self, Unreadable, Update, Values};
 use super::relay::{Brought, Kind};
 use super::translate::{self, Expect};
-use crate::coap::option::content_format::JSON;
-use crate::coap::{ETag, Response};
 use crate::upstream::{Answer, Error, Operation, Request};
+use coap::option::content_format::JSON;
+use coap::{ETag, Response};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
@@ -168,9 +168,9 @@ impl Call {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coap::ExchangeId;
     use crate::dtls::SessionId;
     use bytes::Bytes;
+    use coap::ExchangeId;
 
     fn read(expect: Expect, body: impl Into<Bytes>) -> Reading {
         let ticket = Ticket::Exchange {

@@ -6,7 +6,7 @@ use super::handshakes::Handshakes;
 use super::relay::relays;
 use super::upstream_calls::{self, Lane};
 use super::{Counters, answers, firmware, journal, relay};
-use crate::{coap, dtls};
+use crate::dtls;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,13 +6,13 @@ use super::firmware::Wanted;
 use super::relay::Kind;
 use super::relay::shared::Unreadable;
 use super::route::{NoRoute, Resource};
-use crate::coap::option::content_format::{JSON, LINK_FORMAT, OCTET_STREAM, TEXT_PLAIN};
-use crate::coap::{Code, Method, Observe, Request, Response};
 use crate::device::Device;
 #[cfg(test)]
 use crate::upstream::Answer;
 use crate::upstream::{self, Error, Operation};
 use bytes::Bytes;
+use coap::option::content_format::{JSON, LINK_FORMAT, OCTET_STREAM, TEXT_PLAIN};
+use coap::{Code, Method, Observe, Request, Response};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -372,5 +372,4 @@ pub(super) fn refused(expect: Expect, error: &Error) -> Response {
 }
 
 #[cfg(test)]
-#[path = "translate_tests.rs"]
 mod tests;

@@ -150,10 +150,10 @@ fn outcome_of(outcome: &Result<Reading, Error>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::coap::ExchangeId;
     use crate::dtls::SessionId;
     use crate::gateway::translate::Expect;
     use crate::upstream::Status;
+    use coap::ExchangeId;
     use std::time::Duration;
 
     #[test]

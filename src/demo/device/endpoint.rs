@@ -10,9 +10,9 @@
 //!
 //! Bytes and `now` go in, messages and [`Event`]s come out. No socket, no clock.
 
-use crate::coap::option::{encode_unsigned, number};
-use crate::coap::{Class, Code, Message, Token, Type};
 use bytes::Bytes;
+use coap::option::{encode_unsigned, number};
+use coap::{Class, Code, Message, Token, Type};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -169,7 +169,7 @@ impl Endpoint {
         options
             .extend(segments.map(|one| (number::URI_PATH, Bytes::copy_from_slice(one.as_bytes()))));
         if !payload.is_empty() {
-            let json = u32::from(crate::coap::option::content_format::JSON);
+            let json = u32::from(coap::option::content_format::JSON);
             options.push((number::CONTENT_FORMAT, encode_unsigned(json)));
         }
         let message = Message {
@@ -322,5 +322,4 @@ impl Endpoint {
 }
 
 #[cfg(test)]
-#[path = "endpoint_tests.rs"]
 mod tests;

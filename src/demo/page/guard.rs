@@ -3,7 +3,6 @@
 //! Any site a browser shows can make it send requests to loopback. A name that was rebound to 127.0.0.1 shows in
 //! Host; a foreign page that posts shows in Origin, or can't send JSON without asking first, which is not granted.
 
-use crate::cross_site::loopback_port;
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN,
@@ -12,6 +11,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use cross_site::loopback_port;
 
 /// The page's own files and its own events; no other host, no inline script, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \

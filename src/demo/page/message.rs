@@ -1,8 +1,8 @@
 //! A CoAP message, taken apart in the words of its RFCs.
 
 use super::terms::{self, Format};
-use crate::coap::option::number;
-use crate::coap::{Block, Class, Message, Type};
+use coap::option::number;
+use coap::{Block, Class, Message, Type};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -192,5 +192,4 @@ pub(super) fn payload(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-#[path = "message_tests.rs"]
 mod tests;

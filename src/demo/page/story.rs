@@ -5,12 +5,12 @@
 
 use super::message::{self, Way};
 use super::terms;
-use crate::coap::option::number;
-use crate::coap::{Class, Message, Token, Type};
 use crate::dtls::SessionId;
 use crate::gateway::call::{Errand, Ticket};
 use crate::gateway::tap::{Event, Heard};
 use crate::upstream;
+use coap::option::number;
+use coap::{Class, Message, Token, Type};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -230,5 +230,4 @@ fn why(ticket: &Ticket) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "story_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! CoAP's words, each with the section that explains it.
 
-use crate::coap::Code;
-use crate::coap::option::number;
+use coap::Code;
+use coap::option::number;
 
 /// What a code is called (RFC 7252 §12.1, and those who added to it).
 pub(super) fn code_name(code: Code) -> &'static str {

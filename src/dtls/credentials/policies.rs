@@ -232,5 +232,4 @@ impl SignatureVerificationAlgorithm for OverOriginals<'_> {
 }
 
 #[cfg(test)]
-#[path = "policies_tests.rs"]
 mod tests;

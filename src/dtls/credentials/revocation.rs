@@ -166,5 +166,4 @@ pub enum RevocationError {
 }
 
 #[cfg(test)]
-#[path = "revocation_tests.rs"]
 mod tests;

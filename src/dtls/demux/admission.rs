@@ -10,7 +10,7 @@ use crate::dtls::hello::{self, Opening};
 use crate::dtls::record::{self, ClientHello, alert};
 use crate::dtls::session::{Path, Session, SessionId, Stage};
 use crate::dtls::{Event, HandshakeFailure, OFFERED_SHOWN};
-use crate::shares::source;
+use shares::source;
 use std::time::Instant;
 
 impl Demux {

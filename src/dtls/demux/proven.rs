@@ -2,7 +2,7 @@
 
 use super::Demux;
 use crate::dtls::session::SessionId;
-use crate::shares::{SourcePlaces, source};
+use shares::{SourcePlaces, source};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 

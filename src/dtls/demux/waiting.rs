@@ -9,7 +9,7 @@
 
 use super::marks::Marks;
 use crate::dtls::session::Path;
-use crate::shares::{SourcePlaces, source};
+use shares::{SourcePlaces, source};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -348,5 +348,4 @@ impl Waiting {
 }
 
 #[cfg(test)]
-#[path = "waiting_tests.rs"]
 mod tests;

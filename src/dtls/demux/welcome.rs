@@ -7,7 +7,7 @@ use crate::dtls::engine::Engine;
 use crate::dtls::hello::{Opening, Version};
 use crate::dtls::record::{self, alert};
 use crate::dtls::session::{Path, Session, SessionId, Stage};
-use crate::shares::source;
+use shares::source;
 use std::time::{Duration, Instant};
 
 /// Sources that are asked whether they can have a place, at a time; the others are next.

@@ -1,8 +1,6 @@
 //! Between endpoints, relays and upstream: registrations, notifications, polls.
 
 use super::Core;
-use crate::coap::{Code, ExchangeId, ObservationId, Output, Response};
-use crate::coap::{Notification, option::content_format::JSON};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Errand, Ticket};
@@ -12,6 +10,8 @@ use crate::gateway::relay::{Context, DeviceRelay, Effect, Kind, Last, Observatio
 use crate::gateway::translate::{Expect, RETRY_AFTER};
 use crate::upstream::{self, Error, Operation};
 use bytes::Bytes;
+use coap::{Code, ExchangeId, ObservationId, Output, Response};
+use coap::{Notification, option::content_format::JSON};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Instant;
 

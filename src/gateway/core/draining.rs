@@ -10,10 +10,10 @@
 //! What a device asks meanwhile is answered 5.03, but for its reply to a command.
 
 use super::Core;
-use crate::coap::{Code, ExchangeId, Response};
 use crate::dtls::SessionId;
 use crate::gateway::call::Errand;
 use crate::gateway::relay::Kind;
+use coap::{Code, ExchangeId, Response};
 use std::time::{Duration, Instant};
 
 const WHY: &str = "the gateway stops";

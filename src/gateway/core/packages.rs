@@ -1,7 +1,6 @@
 //! Between devices that download packages, the cache that serves them all, and upstream.
 
 use super::Core;
-use crate::coap::ExchangeId;
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Ticket};
@@ -10,6 +9,7 @@ use crate::gateway::firmware::{CallId, Effect, WaiterId, Wanted};
 use crate::gateway::reading::Reading;
 use crate::gateway::relay::Last;
 use crate::upstream::{self, Error};
+use coap::ExchangeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,9 +1,6 @@
 //! From an endpoint's request to an answer at once, or to a call upstream; and the way back.
 
 use super::Core;
-use crate::coap::{
-    self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response,
-};
 use crate::dtls::SessionId;
 use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
@@ -14,8 +11,9 @@ use crate::gateway::reading::Reading;
 use crate::gateway::relay::Last;
 use crate::gateway::route::{self, NoRoute, Resource};
 use crate::gateway::translate::{self, Expect, Translated};
-use crate::shares::source;
 use crate::upstream::{self, Error};
+use coap::{self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
+use shares::source;
 use std::time::Instant;
 
 /// Seconds after which a device may try again when too many calls are in flight.

@@ -1,8 +1,8 @@
 //! Sessions with requests that wait for others of theirs to end, and when the next of them begins.
 
 use super::Core;
-use crate::coap::{Code, ExchangeId, Response};
 use crate::dtls::SessionId;
+use coap::{Code, ExchangeId, Response};
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 

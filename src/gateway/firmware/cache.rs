@@ -289,5 +289,4 @@ fn change(
 }
 
 #[cfg(test)]
-#[path = "cache_tests.rs"]
 mod tests;

@@ -310,5 +310,4 @@ fn digest64(parts: &[&[u8]]) -> [u8; 8] {
 }
 
 #[cfg(test)]
-#[path = "edition_tests.rs"]
 mod tests;

@@ -200,5 +200,4 @@ fn remove_if<K: Eq + std::hash::Hash>(map: &mut HashMap<K, EditionId>, key: &K, 
 }
 
 #[cfg(test)]
-#[path = "editions_tests.rs"]
 mod tests;

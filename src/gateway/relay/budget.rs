@@ -1,6 +1,6 @@
 //! How many bytes the relays of all devices may hold, in commands that wait and attributes that are observed.
 //!
-//! The rules are those of [`crate::shares`]: once half of the whole is held, no device may have more than an even share of
+//! The rules are those of [`shares`]: once half of the whole is held, no device may have more than an even share of
 //! it, so that one that comes late finds room, whatever the others hold.
 
 /// Bytes of a whole, by those who hold some.

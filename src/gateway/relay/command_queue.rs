@@ -311,5 +311,4 @@ fn id(body: &[u8]) -> Option<u32> {
 }
 
 #[cfg(test)]
-#[path = "command_queue_tests.rs"]
 mod tests;

@@ -10,8 +10,8 @@
 //! to live. A parked observation is kept, though RFC 7641 §4.5 would have it removed: devices that sleep
 //! or lose their network don't know that they should register anew, and would hear nothing for ever.
 
-use crate::coap::ObservationId;
 use crate::dtls::SessionId;
+use coap::ObservationId;
 use std::time::{Duration, Instant};
 
 /// An observation: of which session, and which of its.

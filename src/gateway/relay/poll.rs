@@ -278,5 +278,4 @@ impl Poller {
 }
 
 #[cfg(test)]
-#[path = "poll_tests.rs"]
 mod tests;

@@ -388,5 +388,4 @@ fn object<'a>(set: impl Iterator<Item = (&'a str, &'a str)>, deleted: &[&str]) -
 }
 
 #[cfg(test)]
-#[path = "shared_tests.rs"]
 mod tests;

@@ -7,10 +7,10 @@ mod liveness;
 use super::command_queue::Command;
 use super::shared::Update;
 use super::*;
-use crate::coap::ObservationId;
 use crate::config::RelayMode;
 use crate::device::AccessToken;
 use crate::upstream::Status;
+use coap::ObservationId;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);

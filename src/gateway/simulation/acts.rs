@@ -2,7 +2,6 @@
 
 use super::observing::Observation;
 use super::{Conditions, Device, World};
-use crate::coap;
 use crate::dtls::Path;
 use crate::gateway::Settings;
 use crate::gateway::handle::Change;

@@ -1,7 +1,7 @@
 //! Hazard: an address passes from one device to another, as behind a NAT or after a DHCP lease.
 
 use super::{Conditions, World, path};
-use crate::coap::{Code, Type};
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,10 +1,10 @@
 //! Hazard: the registry is read anew while devices talk, observe, or are silent.
 
 use super::{World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::handle::Change;
 use crate::gateway::relay::Kind;
 use crate::gateway::simulation::Conditions;
+use coap::{Code, Type};
 use std::sync::Arc;
 use std::time::Duration;
 

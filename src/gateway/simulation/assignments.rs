@@ -1,11 +1,11 @@
 //! Hazard: a device that downloads the moment it is told of another package.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::option::number;
-use crate::coap::{Block, Code, Type};
 use crate::gateway::relay::Kind;
 use crate::simulator::{Package, PackageId, PackageKind};
 use bytes::Bytes;
+use coap::option::number;
+use coap::{Block, Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
 //! A device's block-wise client: one block after the other, each asked for until there is an answer.
 
 use super::{PATIENCE, World};
-use crate::coap::option::{encode_unsigned, number};
-use crate::coap::{Block, Code, Message};
 use bytes::Bytes;
+use coap::option::{encode_unsigned, number};
+use coap::{Block, Code, Message};
 
 /// How often a device that has given up asks anew.
 const TRIES: usize = 20;

@@ -1,8 +1,8 @@
 //! Hazard: a device sends all it has at once.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use bytes::Bytes;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

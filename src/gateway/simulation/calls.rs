@@ -1,11 +1,11 @@
 //! Hazard: one device takes more of the calls to ThingsBoard than is its own, or ThingsBoard leaves its calls unanswered.
 
 use super::{Behaviour, Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::Settings;
 use crate::gateway::simulation::Outcome;
 use crate::upstream::{Error, RetryAfter};
 use bytes::Bytes;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,11 +1,11 @@
 //! Hazard: two devices in the registry have one certificate, each by another name of it.
 
 use super::World;
-use crate::coap::Type;
 use crate::device::{AccessToken, Device, Fingerprint, Registry};
 use crate::gateway::handle::Change;
 use crate::gateway::log_lines;
 use crate::gateway::simulation::Conditions;
+use coap::Type;
 use std::sync::Arc;
 use std::time::Duration;
 

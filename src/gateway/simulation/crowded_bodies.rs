@@ -1,10 +1,10 @@
 //! Hazard: a few devices ask for more large answers than all may hold together.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::option::encode_unsigned;
-use crate::coap::option::number::{BLOCK2, URI_QUERY};
-use crate::coap::{Block, Code, Message};
 use bytes::Bytes;
+use coap::option::encode_unsigned;
+use coap::option::number::{BLOCK2, URI_QUERY};
+use coap::{Block, Code, Message};
 
 /// A device asks for a block of all its attributes; `keys` makes another resource of them.
 fn get(world: &mut World, device: usize, keys: &'static str, num: u32) -> Message {

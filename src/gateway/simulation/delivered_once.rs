@@ -4,11 +4,11 @@
 //! received and sent. A retransmission has the Message ID of the first transmission and is no repetition.
 
 use super::Script;
-use crate::coap::{Code, Message, Type};
 use crate::dtls::SessionId;
 use crate::gateway::core::Core;
 use crate::gateway::tap::{Event, Heard, Tap};
 use bytes::Bytes;
+use coap::{Code, Message, Type};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;

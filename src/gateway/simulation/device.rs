@@ -2,13 +2,13 @@
 
 use super::observing::Observation;
 use super::requests::{Outcome, Requests};
-use crate::coap::option::number::OBSERVE;
-use crate::coap::{Class, Code, Message, Token, Type};
 use crate::device::CertificateId;
 use crate::dtls::engine::{self, Effect, Engine};
 use crate::dtls::{self, Path, ServerCredentials, Versions};
 use crate::gateway::relay::Kind;
 use bytes::Bytes;
+use coap::option::number::OBSERVE;
+use coap::{Class, Code, Message, Token, Type};
 use std::time::{Duration, Instant};
 
 /// A device, its session and its requests.

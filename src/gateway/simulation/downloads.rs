@@ -3,10 +3,10 @@
 
 use super::invariants::assert_at_rest;
 use super::{Behaviour, Conditions, World, path};
-use crate::coap::{Block, Code};
 use crate::simulator::{Package, PackageId, PackageKind};
 use crate::upstream::{Error, Operation};
 use bytes::Bytes;
+use coap::{Block, Code};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
 //! Hazard: the gateway is told to stop while devices talk.
 
 use super::{World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::relay::Kind;
 use crate::gateway::simulation::Conditions;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Hazard: messages and datagrams come more than once.
 
 use super::{Conditions, World};
-use crate::coap::{Code, Type};
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
 //! A request's whole way through the core, on a network without faults.
 
 use super::{Conditions, Outcome, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::Settings;
 use bytes::Bytes;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);

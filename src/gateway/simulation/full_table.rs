@@ -1,8 +1,8 @@
 //! Hazard: more devices than `limits.sessions`, more handshakes than `limits.handshakes`.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::{Settings, log_lines};
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

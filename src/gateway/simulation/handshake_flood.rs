@@ -1,7 +1,7 @@
 //! Hazard: strangers begin handshakes, thousands a second, and finish none.
 
 use super::{Conditions, Device, World, certificate, default_settings, path};
-use crate::coap::{Code, Type};
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,10 +2,10 @@
 
 use super::invariants::assert_at_rest;
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::dtls::session::Session;
 use crate::gateway::Settings;
 use crate::gateway::peers::Peer;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -2,11 +2,11 @@
 
 use super::delivered_once::DeliveredOnce;
 use super::{Device, Script};
-use crate::coap::deduplication::EXCHANGE_LIFETIME;
-use crate::coap::{Message, Type};
 use crate::config::Ota;
 use crate::gateway::Settings;
 use crate::gateway::core::Core;
+use coap::deduplication::EXCHANGE_LIFETIME;
+use coap::{Message, Type};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 

@@ -2,9 +2,9 @@
 
 use super::invariants::assert_at_rest;
 use super::{Behaviour, Conditions, Outcome, PATIENCE, World};
-use crate::coap::deduplication::EXCHANGE_LIFETIME;
-use crate::coap::{Code, Type};
 use crate::upstream::Error;
+use coap::deduplication::EXCHANGE_LIFETIME;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
 //! Hazard: datagrams are lost, one at a time and at every place where it could matter.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::dtls::Versions;
 use crate::gateway::simulation::invariants::assert_at_rest;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);

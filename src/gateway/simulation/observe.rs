@@ -1,9 +1,9 @@
 //! Observe as devices see it, on a network that loses nothing.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::relay::Kind;
 use crate::gateway::simulation::invariants::assert_at_rest;
+use coap::{Code, Type};
 use serde_json::json;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ fn a_registration_is_answered_with_the_whole_state_and_an_empty_valid() {
         assert_eq!(device.observations[0].state.len(), state.len());
         assert_eq!(device.observations[0].state["a"], "1");
         assert!(heard(&world, 0).is_empty() && heard(&world, 1).is_empty());
-        let max_age = |message: &crate::coap::Message| {
+        let max_age = |message: &coap::Message| {
             let (_, value) = message.options.iter().find(|(n, _)| *n == 14).unwrap();
             value.to_vec()
         };

@@ -3,8 +3,8 @@
 
 use super::upstream::rejected;
 use super::{Behaviour, Conditions, World, default_settings};
-use crate::coap::Type;
 use crate::gateway::relay::Kind;
+use coap::Type;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! Hazard: what waits for devices, and what they observe, is larger than the memory that there is for it.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::relay::Kind;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! Hazard: ThingsBoard gives its oldest unanswered two-way command to every poll, and nothing else meanwhile.
 
 use super::{World, default_settings};
-use crate::coap::Type;
 use crate::simulator::CommandOutcome;
+use coap::Type;
 use serde_json::json;
 use std::time::Duration;
 

@@ -2,10 +2,10 @@
 //! they like.
 
 use super::{Behaviour, Conditions, World, default_settings};
-use crate::coap::Type;
 use crate::gateway::relay::Kind;
 use crate::simulator::downlink::Delays;
 use crate::upstream::Error;
+use coap::Type;
 use serde_json::json;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Hazard: a device that observes dies, sleeps, or loses its network.
 
 use super::{World, default_settings};
-use crate::coap::Type;
 use crate::config::RelayMode;
 use crate::gateway::relay::Kind;
+use coap::Type;
 use serde_json::json;
 use std::time::Duration;
 

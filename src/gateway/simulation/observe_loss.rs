@@ -3,9 +3,9 @@
 
 use super::invariants::assert_at_rest;
 use super::{Conditions, World};
-use crate::coap::Type;
 use crate::gateway::relay::Kind;
 use crate::simulator::CommandOutcome;
+use coap::Type;
 use fastrand::Rng;
 use serde_json::Value;
 use std::collections::BTreeMap;

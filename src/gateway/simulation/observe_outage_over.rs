@@ -1,9 +1,9 @@
 //! Hazard: ThingsBoard was away, and is back, while devices observe.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::relay::Kind;
 use bytes::Bytes;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

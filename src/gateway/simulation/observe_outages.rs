@@ -1,8 +1,8 @@
 //! Hazard: the link of a device that observes both kinds is away, for any time, while both have something for it.
 
 use super::{World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::relay::Kind;
+use coap::{Code, Type};
 use serde_json::json;
 use std::time::Duration;
 

@@ -3,8 +3,8 @@
 
 use super::device::observe_number;
 use super::platform::State;
-use crate::coap::{Code, Message, Token, Type};
 use crate::gateway::relay::Kind;
+use coap::{Code, Message, Token, Type};
 use serde_json::Value;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};

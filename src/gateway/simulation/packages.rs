@@ -1,7 +1,6 @@
 //! ThingsBoard's packages as the simulated network has them: what the gateway's own calls are answered.
 
 use super::{Behaviour, Script, World, default_settings};
-use crate::coap::Type;
 use crate::device::{AccessToken, Device};
 use crate::gateway::call::{Call, Errand, Ticket};
 use crate::gateway::reading::Reading;
@@ -9,6 +8,7 @@ use crate::gateway::relay::{Kind, RelayId};
 use crate::simulator::{Package, PackageId, PackageKind, Served};
 use crate::upstream::{self, Error, Operation, Request, Status};
 use bytes::Bytes;
+use coap::Type;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

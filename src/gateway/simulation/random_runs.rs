@@ -8,16 +8,16 @@
 use super::invariants::assert_at_rest;
 use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World, default_settings, path};
-use crate::coap::option::content_format::OCTET_STREAM;
-use crate::coap::option::encode_unsigned;
-use crate::coap::option::number::{BLOCK2, CONTENT_FORMAT, NO_RESPONSE};
-use crate::coap::{Block, Code, Message, Type};
 use crate::config::RelayMode;
 use crate::dtls::Versions;
 use crate::gateway::relay::Kind;
 use crate::simulator::{Package, PackageId, PackageKind};
 use crate::upstream::Error;
 use bytes::Bytes;
+use coap::option::content_format::OCTET_STREAM;
+use coap::option::encode_unsigned;
+use coap::option::number::{BLOCK2, CONTENT_FORMAT, NO_RESPONSE};
+use coap::{Block, Code, Message, Type};
 use fastrand::Rng;
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Hazard: a device loses power and comes back on the same address and port (RFC 6347 §4.2.8).
 
 use super::{Conditions, Outcome, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::dtls::Versions;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

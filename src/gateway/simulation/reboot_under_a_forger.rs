@@ -2,9 +2,9 @@
 //! read what is sent there.
 
 use super::{Conditions, World};
-use crate::coap::{Code, Type};
 use crate::dtls::Versions;
 use crate::dtls::record::fatal_alert;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! Hazard: datagrams overtake each other.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::dtls::Versions;
+use coap::{Code, Type};
 use std::time::Duration;
 
 /// Each datagram takes between 20 ms and a second: far more than lies between two of one flight.

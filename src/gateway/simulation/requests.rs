@@ -1,8 +1,8 @@
 //! A device's requests and what became of each: the client side of RFC 7252 §4.2 and §5.2, no
 //! smarter than that.
 
-use crate::coap::{Code, Message, Token, Type};
 use bytes::Bytes;
+use coap::{Code, Message, Token, Type};
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,9 @@
 //! Hazard: upstream takes longer than `piggyback_timeout`, so the response travels alone.
 
 use super::{Conditions, Outcome, World};
-use crate::coap::option::number::{NO_RESPONSE, OBSERVE};
-use crate::coap::{Code, Message, Type};
 use bytes::Bytes;
+use coap::option::number::{NO_RESPONSE, OBSERVE};
+use coap::{Code, Message, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
 //! Hazard: a call completes when the session that asked is no more.
 
 use super::{Behaviour, Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::upstream::Error;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -5,10 +5,10 @@
 //! and its clock goes on by so much for each that is taken, and so much more for each that is handled.
 
 use super::{Conditions, World};
-use crate::coap::{Message, Type};
 use crate::dtls::Path;
 use crate::udp::BATCH;
 use bytes::Bytes;
+use coap::{Message, Type};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -101,9 +101,9 @@ fn worst_latency(
     let mut driver = Loop::new(world);
     let get = |id: u16| Message {
         kind: Type::Confirmable,
-        code: crate::coap::Code::GET,
+        code: coap::Code::GET,
         message_id: id,
-        token: crate::coap::Token::default(),
+        token: coap::Token::default(),
         options: [".well-known", "core"].map(|s| (11, Bytes::from(s))).into(),
         payload: Bytes::new(),
     };

@@ -2,9 +2,9 @@
 
 use super::invariants::assert_at_rest;
 use super::{Behaviour, Conditions, World, default_settings};
-use crate::coap::{Code, Type};
 use crate::gateway::Settings;
 use crate::upstream::Error;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
 //! What a listener hears of a request's way, and what becomes of one that does not listen.
 
 use super::{Conditions, World};
-use crate::coap::{Message, Type};
 use crate::gateway::Tap;
 use crate::gateway::tap::{Event, Heard};
+use coap::{Message, Type};
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;

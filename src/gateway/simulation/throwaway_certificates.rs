@@ -1,8 +1,8 @@
 //! Hazard: a stranger makes handshakes with one throwaway certificate after the other.
 
 use super::{Conditions, Outcome, World, default_settings, path};
-use crate::coap::Code;
 use bytes::Bytes;
+use coap::Code;
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 
 use super::upstream::rejected;
 use super::{Behaviour, World, default_settings};
-use crate::coap::{Code, Type};
 use bytes::Bytes;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -2,7 +2,7 @@
 
 use super::invariants::assert_at_rest;
 use super::{Conditions, Outcome, World};
-use crate::coap::{Code, Type};
+use coap::{Code, Type};
 use std::time::Duration;
 
 const DEVICES: usize = 100;

@@ -1,7 +1,7 @@
 //! Hazard: one certificate, two sessions: a device that moved, or a copied key.
 
 use super::{Conditions, World, default_settings};
-use crate::coap::{Code, Type};
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

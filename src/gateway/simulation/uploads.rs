@@ -2,9 +2,9 @@
 
 use super::invariants::assert_at_rest;
 use super::{Conditions, World};
-use crate::coap::option::{encode_unsigned, number};
-use crate::coap::{Block, Code, Message};
 use bytes::Bytes;
+use coap::option::{encode_unsigned, number};
+use coap::{Block, Code, Message};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);

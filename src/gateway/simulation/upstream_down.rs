@@ -2,9 +2,9 @@
 
 use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World};
-use crate::coap::option::number::MAX_AGE;
-use crate::coap::{Code, Type};
 use crate::upstream::Error;
+use coap::option::number::MAX_AGE;
+use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

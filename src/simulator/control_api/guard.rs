@@ -1,11 +1,11 @@
 //! Who may use the controls: programs, and no page of another site by way of a browser.
 
-use crate::cross_site::{self, Foreign};
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
+use cross_site::{self, Foreign};
 
 /// Lets requests for the device API through, and those for the controls that no other site has made a browser send.
 pub(in crate::simulator) async fn guard(

@@ -228,5 +228,4 @@ fn not_allowed(request: &Request<'_>) -> Answer {
 }
 
 #[cfg(test)]
-#[path = "route_tests.rs"]
 mod tests;

@@ -392,5 +392,4 @@ fn is_number(literal: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "lenient_tests.rs"]
 mod tests;

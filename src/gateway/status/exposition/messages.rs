@@ -1,8 +1,8 @@
 //! CoAP: requests and their answers, messages, notifications, blocks.
 
-use crate::coap::Code;
 use crate::gateway::report::Report;
 use crate::metrics::{Label, Scrape};
+use coap::Code;
 use std::borrow::Cow;
 
 /// Adds them.

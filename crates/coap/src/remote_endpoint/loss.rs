@@ -1,0 +1,466 @@
+//! An endpoint and a model of a client over a link that loses, doubles and reorders: what the client
+//! has in the end is what was notified last (RFC 7641 §1.3, "eventual consistency").
+
+use super::*;
+use crate::deduplication::EXCHANGE_LIFETIME;
+use crate::option::number::OBSERVE;
+use crate::{Method, Notification, Observe, Token};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+/// Tokens the client uses: more than it may have relations. Even ones register Confirmable.
+const TOKENS: u8 = 6;
+const ACTIONS: usize = 150;
+
+fn registers_confirmable(token: u8) -> bool {
+    token.is_multiple_of(2)
+}
+
+/// What the client has under a token.
+#[derive(Default)]
+struct Held {
+    newest: Option<(u32, Instant)>,
+    content: Option<u64>,
+}
+
+impl Held {
+    /// RFC 7641 §3.4.
+    fn is_fresh(&self, sequence: u32, now: Instant) -> bool {
+        let Some((before, at)) = self.newest else {
+            return true;
+        };
+        (before < sequence && sequence - before < 1 << 23)
+            || (before > sequence && before - sequence > 1 << 23)
+            || now > at + Duration::from_secs(128)
+    }
+}
+
+/// Observes, acknowledges, forgets, and repeats its requests until they are acknowledged.
+#[derive(Default)]
+struct Client {
+    held: HashMap<u8, Held>,
+    next_message_id: u16,
+    unacknowledged: Vec<(u8, Message)>,
+    replies: HashMap<u16, Vec<u8>>,
+    received: HashSet<(u8, u64)>,
+}
+
+impl Client {
+    fn request(&mut self, kind: Type, token: u8, code: Code, observe: Option<u8>) -> Message {
+        self.next_message_id += 1;
+        let mut message = Message::empty(kind, self.next_message_id);
+        message.code = code;
+        message.token = Token::new(&[token]).unwrap();
+        let value = |byte| Bytes::from(if byte == 0 { vec![] } else { vec![byte] });
+        message.options = observe
+            .map(|byte| (OBSERVE, value(byte)))
+            .into_iter()
+            .collect();
+        if kind == Type::Confirmable {
+            self.unacknowledged.push((token, message.clone()));
+        }
+        message
+    }
+
+    fn forget(&mut self, token: u8) {
+        self.held.remove(&token);
+        self.unacknowledged.retain(|(of, _)| *of != token);
+    }
+
+    /// Takes a datagram; returns what it sends back.
+    fn receive(&mut self, now: Instant, datagram: &[u8]) -> Option<Vec<u8>> {
+        let message = Message::decode(datagram).unwrap();
+        if matches!(message.kind, Type::Acknowledgement | Type::Reset) {
+            let mut unacknowledged = self.unacknowledged.iter();
+            let at = unacknowledged.position(|(_, one)| one.message_id == message.message_id)?;
+            self.unacknowledged.remove(at);
+            if message.code != Code::EMPTY {
+                self.take(now, &message);
+            }
+            return None;
+        }
+        let id = message.message_id;
+        if let Some(reply) = self.replies.get(&id) {
+            return Some(reply.clone());
+        }
+        let known = message.code != Code::EMPTY && self.take(now, &message);
+        let kind = match (message.kind, known) {
+            (Type::NonConfirmable, true) => return None,
+            (_, true) => Type::Acknowledgement,
+            (_, false) => Type::Reset,
+        };
+        let reply = Message::empty(kind, id).encode(4).unwrap();
+        self.replies.insert(id, reply.clone());
+        Some(reply)
+    }
+
+    /// Returns whether it wanted to know.
+    fn take(&mut self, now: Instant, message: &Message) -> bool {
+        let token = message.token.as_bytes()[0];
+        let Some(held) = self.held.get_mut(&token) else {
+            return false;
+        };
+        let Some((_, value)) = message.options.iter().find(|(n, _)| *n == OBSERVE) else {
+            self.held.remove(&token);
+            return true;
+        };
+        let sequence = value.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
+        let content = std::str::from_utf8(&message.payload).unwrap();
+        let content = content.parse().unwrap();
+        self.received.insert((token, content));
+        if held.is_fresh(sequence, now) {
+            held.newest = Some((sequence, now));
+            held.content = Some(content);
+        }
+        true
+    }
+}
+
+/// What is on its way.
+enum Flight {
+    ToClient(Vec<u8>),
+    ToEndpoint(Vec<u8>),
+    Answer(ExchangeId, u8, Option<Observe>),
+    Repeat(Message),
+}
+
+struct World {
+    endpoint: RemoteEndpoint,
+    parameters: Parameters,
+    counters: Counters,
+    bodies: Bodies,
+    client: Client,
+    random: fastrand::Rng,
+    loss: f64,
+    now: Instant,
+    flights: Vec<(Instant, Flight)>,
+    newest: u64,
+    // In an order that is the same in each run.
+    relations: BTreeMap<ObservationId, u8>,
+    delivered: HashMap<ObservationId, u64>,
+    message_ids: HashMap<u16, (Instant, Vec<u8>)>,
+    undelivered: u64,
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut random = fastrand::Rng::with_seed(seed);
+        World {
+            endpoint: RemoteEndpoint::new(random.u16(..)),
+            parameters: Parameters {
+                nstart: random.usize(1..=3),
+                ..Parameters::default()
+            },
+            counters: Counters::default(),
+            bodies: Bodies::new(0, seed),
+            client: Client::default(),
+            loss: random.f64() * 0.7,
+            random,
+            #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
+            now: Instant::now(),
+            flights: Vec::new(),
+            newest: 1,
+            relations: BTreeMap::new(),
+            delivered: HashMap::new(),
+            message_ids: HashMap::new(),
+            undelivered: 0,
+        }
+    }
+
+    fn with<T>(
+        &mut self,
+        act: impl FnOnce(&mut RemoteEndpoint, Instant, &mut Context<'_>, &mut Vec<Output>) -> T,
+    ) -> T {
+        let mut out = Vec::new();
+        let mut context = Context {
+            parameters: &self.parameters,
+            max_message: 1152,
+            bodies: &self.bodies,
+            holder: Holder::Device("a"),
+            random: &mut || self.random.u32(..),
+            counters: &mut self.counters,
+        };
+        let result = act(&mut self.endpoint, self.now, &mut context, &mut out);
+        for output in out {
+            self.follow(output);
+        }
+        let endpoint = &self.endpoint;
+        let outstanding = endpoint.outgoing.most_outstanding_of_an_observation();
+        // The response to a registration waits for nothing.
+        assert!(outstanding <= self.parameters.nstart + 1);
+        assert!(endpoint.observations() <= 4);
+        assert!(endpoint.pending_notification_bytes() <= 2 * 4 * 20);
+        assert!(endpoint.outgoing() <= 64);
+        result
+    }
+
+    fn follow(&mut self, output: Output) {
+        match output {
+            Output::Send(bytes) => self.send(bytes),
+            Output::Request(exchange, request) => {
+                self.with(|endpoint, now, context, out| endpoint.hasten(now, context, out));
+                let wait = self.random.f64() * 1.5;
+                let token = self
+                    .endpoint
+                    .exchanges
+                    .iter()
+                    .find(|one| one.id == exchange);
+                let token = token.unwrap().token.as_bytes()[0];
+                let observe = request.observe.filter(|_| request.method == Method::Get);
+                self.at(wait, Flight::Answer(exchange, token, observe));
+            }
+            Output::Delivered(id, number) => {
+                let token = self.relations[&id];
+                let before = self.delivered.insert(id, number).unwrap_or_default();
+                assert!(before <= number, "{before} after {number}");
+                if registers_confirmable(token) {
+                    assert!(self.client.received.contains(&(token, number)));
+                }
+            }
+            Output::Undelivered(id) => {
+                self.undelivered += 1;
+                self.notify(id);
+            }
+            Output::RegistrationRepeated(id) => self.notify(id),
+            Output::Cancelled(id) => assert!(self.relations.remove(&id).is_some()),
+            Output::TooLarge(..) => panic!("it is not"),
+            Output::PingUnanswered => {}
+        }
+    }
+
+    fn send(&mut self, bytes: Vec<u8>) {
+        let message = Message::decode(&bytes).unwrap();
+        if matches!(message.kind, Type::Confirmable | Type::NonConfirmable) {
+            let used = self
+                .message_ids
+                .insert(message.message_id, (self.now, bytes.clone()));
+            if let Some((at, before)) = used
+                && self.now < at + EXCHANGE_LIFETIME
+            {
+                assert_eq!(bytes, before, "one Message ID for two messages");
+            }
+        }
+        self.fly(Flight::ToClient, &bytes);
+    }
+
+    /// Loses, doubles, delays.
+    fn fly(&mut self, flight: fn(Vec<u8>) -> Flight, bytes: &[u8]) {
+        let copies = if self.random.f64() < 0.1 { 2 } else { 1 };
+        for _ in 0..copies {
+            let delay = self.random.f64().powi(3) * 3.0;
+            if self.random.f64() >= self.loss {
+                self.at(delay, flight(bytes.to_vec()));
+            }
+        }
+    }
+
+    fn at(&mut self, seconds: f64, flight: Flight) {
+        let at = self.now + Duration::from_secs_f64(seconds);
+        self.flights.push((at, flight));
+    }
+
+    fn client_sends(&mut self, message: Message) {
+        self.fly(Flight::ToEndpoint, &message.encode(1152).unwrap());
+        if message.kind == Type::Confirmable {
+            let wait = 2.0 + self.random.f64() * 3.0;
+            self.at(wait, Flight::Repeat(message));
+        }
+    }
+
+    fn land(&mut self, flight: Flight) {
+        match flight {
+            Flight::ToEndpoint(bytes) => {
+                self.with(|endpoint, now, context, out| {
+                    endpoint.receive(now, &bytes, context, out)
+                });
+            }
+            Flight::ToClient(bytes) => {
+                if let Some(reply) = self.client.receive(self.now, &bytes) {
+                    self.fly(Flight::ToEndpoint, &reply);
+                }
+            }
+            Flight::Repeat(message) => {
+                let mut unacknowledged = self.client.unacknowledged.iter();
+                if unacknowledged.any(|(_, one)| one.message_id == message.message_id) {
+                    self.client_sends(message);
+                }
+            }
+            Flight::Answer(exchange, token, observe) => self.answer(exchange, token, observe),
+        }
+    }
+
+    fn answer(&mut self, exchange: ExchangeId, token: u8, observe: Option<Observe>) {
+        let response = Response::content(0, Bytes::from(self.newest.to_string()));
+        let known = self.endpoint.observation_of(exchange);
+        if observe == Some(Observe::Register) {
+            let id = self.with(|endpoint, now, context, out| {
+                endpoint.respond_registered(now, exchange, response, context, out)
+            });
+            if let Some(id) = id {
+                assert!(known.is_none_or(|known| known == id));
+                self.relations.insert(id, token);
+            }
+            return;
+        }
+        if observe == Some(Observe::Deregister)
+            && let Some(id) = known
+        {
+            self.end(id, None);
+        }
+        self.with(|endpoint, now, context, out| {
+            endpoint.respond(now, exchange, response, context, out);
+        });
+    }
+
+    fn notify(&mut self, id: ObservationId) {
+        let response = Response::content(0, Bytes::from(self.newest.to_string()));
+        let number = self.newest;
+        self.with(|endpoint, now, context, out| {
+            let notification = Notification { number, response };
+            endpoint.notify(now, id, notification, context, out);
+        });
+    }
+
+    fn end(&mut self, id: ObservationId, last: Option<Response>) {
+        self.relations.remove(&id);
+        self.with(|endpoint, now, context, out| {
+            endpoint.end_observation(now, id, last, context, out);
+        });
+    }
+
+    fn act(&mut self) {
+        let token = self.random.u8(0..TOKENS);
+        let kind = if registers_confirmable(token) {
+            Type::Confirmable
+        } else {
+            Type::NonConfirmable
+        };
+        let ids: Vec<_> = self.relations.keys().copied().collect();
+        match self.random.u8(0..100) {
+            0..60 => {
+                self.newest += 1;
+                for id in ids {
+                    self.notify(id);
+                }
+            }
+            60..80 => {
+                self.client.held.entry(token).or_default();
+                let request = self.client.request(kind, token, Code::GET, Some(0));
+                self.client_sends(request);
+            }
+            80..85 => self.client.forget(token),
+            85..90 => {
+                self.client.forget(token);
+                let request = self.client.request(kind, token, Code::GET, Some(1));
+                self.client_sends(request);
+            }
+            90..94 => {
+                let request = self.client.request(Type::Confirmable, 99, Code::POST, None);
+                self.client_sends(request);
+            }
+            94..97 => {
+                self.with(|endpoint, now, context, out| endpoint.ping(now, context, out));
+            }
+            _ => {
+                let last = Response::error(Code::NOT_FOUND, "gone");
+                if let Some(id) = self.random.choice(ids) {
+                    self.end(id, Some(last));
+                }
+            }
+        }
+    }
+
+    /// Lets time pass up to `until`, or until nothing happens any more.
+    fn run(&mut self, until: Option<Instant>) {
+        loop {
+            let landing = self.flights.iter().map(|(at, _)| *at).min();
+            let timeout = self.endpoint.next_timeout();
+            let next = [landing, timeout].into_iter().flatten().min();
+            let Some(next) = next.filter(|next| until.is_none_or(|until| *next < until)) else {
+                break;
+            };
+            self.now = self.now.max(next);
+            if let Some(at) = self.flights.iter().position(|(at, _)| *at <= self.now) {
+                let (_, flight) = self.flights.swap_remove(at);
+                self.land(flight);
+            }
+            if self
+                .endpoint
+                .next_timeout()
+                .is_some_and(|at| at <= self.now)
+            {
+                self.with(|endpoint, now, context, out| endpoint.handle_timeout(now, context, out));
+                let later = self.endpoint.next_timeout();
+                assert!(
+                    later.is_none_or(|at| at > self.now),
+                    "nothing is left undone"
+                );
+            }
+        }
+        self.now = until.unwrap_or(self.now).max(self.now);
+    }
+
+    fn assert_consistent_and_at_rest(&self, seed: u64) {
+        for (id, token) in &self.relations {
+            let Some(held) = self
+                .client
+                .held
+                .get(token)
+                .filter(|_| registers_confirmable(*token))
+            else {
+                continue;
+            };
+            assert_eq!(
+                held.content,
+                Some(self.newest),
+                "seed {seed}: {id:?} under {token}"
+            );
+        }
+        let endpoint = &self.endpoint;
+        assert_eq!(endpoint.outgoing(), 0);
+        assert_eq!(endpoint.pending_notification_bytes(), 0);
+        assert_eq!((endpoint.open_exchanges(), endpoint.remembered()), (0, 0));
+        assert_eq!(endpoint.observations(), self.relations.len());
+    }
+}
+
+#[test]
+fn whatever_the_network_does_a_client_ends_with_what_was_notified_last() {
+    let mut total = Counters::default();
+    let (mut undelivered, mut relations) = (0, 0);
+    for seed in 0..4000 {
+        let mut world = World::new(seed);
+        for _ in 0..ACTIONS {
+            let pause = world.random.f64().powi(3) * 40.0;
+            world.run(Some(world.now + Duration::from_secs_f64(pause)));
+            world.act();
+        }
+        world.loss = 0.0;
+        world.run(None);
+        world.assert_consistent_and_at_rest(seed);
+        undelivered += world.undelivered;
+        relations += world.relations.len();
+        total.notifications_sent += world.counters.notifications_sent;
+        total.notifications_superseded += world.counters.notifications_superseded;
+        total.superseded_acknowledged += world.counters.superseded_acknowledged;
+        total.observations_cancelled += world.counters.observations_cancelled;
+        total.registrations_repeated += world.counters.registrations_repeated;
+        total.too_many_observations += world.counters.too_many_observations;
+        total.pings_unanswered += world.counters.pings_unanswered;
+    }
+    // A run in which these never happened would prove little.
+    for (what, count) in [
+        ("sent", total.notifications_sent),
+        ("superseded", total.notifications_superseded),
+        ("acknowledged late", total.superseded_acknowledged),
+        ("cancelled", total.observations_cancelled),
+        ("registered twice", total.registrations_repeated),
+        ("too many relations", total.too_many_observations),
+        ("pings without answer", total.pings_unanswered),
+        ("undelivered", undelivered),
+    ] {
+        assert!(count > 10, "{what}: {count}");
+    }
+    assert!(relations > 100, "{relations} relations at the end");
+}

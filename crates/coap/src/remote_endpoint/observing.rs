@@ -1,0 +1,335 @@
+//! An endpoint's clients that observe (RFC 7641): registration, notifications, and the end.
+//!
+//! [`crate::observe`] knows what each relation is to be sent; here it becomes messages.
+
+use super::cutting::{spans_blocks, tag};
+use super::responding::encode;
+use super::{Context, Output, RemoteEndpoint};
+use crate::deduplication::MessageKey;
+use crate::exchange::{Carriage, Exchange, ExchangeId};
+use crate::message::Type;
+use crate::observe::{Notification, ObservationId};
+use crate::reliability::Purpose;
+use crate::request::Response;
+use std::time::Instant;
+
+impl RemoteEndpoint {
+    /// The relation under the token of this open exchange, if there is one: the request renews it
+    /// (RFC 7641 §3.1), ends it (§3.6), or has nothing to do with it.
+    pub fn observation_of(&self, exchange: ExchangeId) -> Option<ObservationId> {
+        let exchange = self.exchanges.iter().find(|open| open.id == exchange)?;
+        self.observations.of_token(&exchange.token)
+    }
+
+    /// Answers a registration. The relation is added, or renewed if the token has one: its
+    /// notifications then travel as this request came, what is pending will follow this response,
+    /// and what is in flight goes on, under a higher sequence number from its next retransmission.
+    ///
+    /// Without a relation afterwards the response goes out without Observe, and nothing is
+    /// returned: there were too many, or the response is an error (RFC 7641 §4.1), too large, of no
+    /// interest to the client (RFC 7967), or could not be sent. If the token had a relation, that is
+    /// then gone. Nothing at all happens if the exchange is no longer open.
+    pub fn respond_registered(
+        &mut self,
+        now: Instant,
+        exchange: ExchangeId,
+        response: Response,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<ObservationId> {
+        let exchange = self.close(exchange)?;
+        let registered = self.register(now, &exchange, response, context, out);
+        // The relation may have made room for others, or may itself be sent what it could not before.
+        self.transmit(now, context, out);
+        registered
+    }
+
+    fn register(
+        &mut self,
+        now: Instant,
+        exchange: &Exchange,
+        response: Response,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> Option<ObservationId> {
+        if !response.code.is_success() {
+            if let Some(id) = self.observations.of_token(&exchange.token) {
+                self.forget(id);
+            }
+            self.answer(now, exchange, response, None, context, out);
+            return None;
+        }
+        let confirmable = exchange.carriage() != Carriage::NonConfirmable;
+        let (token, message) = (exchange.token, exchange.message);
+        let registered = self.observations.register(now, token, confirmable, message);
+        let Some(id) = registered else {
+            context.counters.too_many_observations += 1;
+            self.answer(now, exchange, response, None, context, out);
+            return None;
+        };
+        // The response to this registration takes the place of the one to the last.
+        let before = self.outgoing.withdraw_registration(id);
+        let relation = self.observations.get_mut(id);
+        let response = Response {
+            observe: relation.map(|relation| {
+                if let Some(before) = before {
+                    relation.remember(now, Type::Confirmable, before);
+                }
+                relation.set_asked(exchange.asked);
+                relation.allot_sequence_number()
+            }),
+            ..response
+        };
+        if self.answer(now, exchange, response, Some(id), context, out) {
+            return Some(id);
+        }
+        self.forget(id);
+        None
+    }
+
+    /// The newest content for a relation. It replaces what has not been sent yet. What is in flight
+    /// goes on, but at its next retransmission the newest goes out in its place (RFC 7641 §4.5.2).
+    pub fn notify(
+        &mut self,
+        now: Instant,
+        observation: ObservationId,
+        mut notification: Notification,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(relation) = self.observations.get_mut(observation) else {
+            return;
+        };
+        let response = &notification.response;
+        if response.payload.len() > context.parameters.max_response_body {
+            context.counters.notifications_too_large += 1;
+            out.push(Output::TooLarge(observation, notification.number));
+            return;
+        }
+        // Its bytes are free for what follows.
+        context.counters.notifications_superseded += u64::from(relation.discard().is_some());
+        let asked = relation.asked();
+        let charged = match asked.filter(|asked| spans_blocks(asked, response, context)) {
+            None => false,
+            Some(asked) => {
+                let etag = tag(response, context);
+                let Some(payload) = self.hold(&asked, etag, &response.payload, context) else {
+                    self.undelivered(observation, context, out);
+                    // What it had in flight has made room.
+                    return self.transmit(now, context, out);
+                };
+                notification.response.payload = payload;
+                true
+            }
+        };
+        if let Some(relation) = self.observations.get_mut(observation) {
+            relation.renew(notification, charged);
+        }
+        self.transmit(now, context, out);
+    }
+
+    /// Ends a relation, with a last response without Observe (RFC 7641 §4.2) or in silence. What is
+    /// pending or in flight is not sent again.
+    pub fn end_observation(
+        &mut self,
+        now: Instant,
+        observation: ObservationId,
+        last: Option<Response>,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(relation) = self.observations.remove(observation) else {
+            return;
+        };
+        let kind = relation.kind();
+        if last.is_some() && kind == Type::Confirmable {
+            // What is in flight stays until the last response can take its place.
+            self.outgoing.withdraw_waiting(observation);
+        } else {
+            self.outgoing.withdraw(observation);
+        }
+        if let Some(last) = last {
+            let last = Response {
+                observe: None,
+                ..last
+            };
+            match self.message_ids.allot(now) {
+                None => context.counters.out_of_message_ids += 1,
+                Some(message_id) => {
+                    let encoded = encode(last, kind, message_id, relation.token(), context);
+                    let bytes = encoded.map(|encoded| encoded.bytes);
+                    match (bytes, kind) {
+                        (None, _) => {}
+                        (Some(bytes), Type::Confirmable) => {
+                            let purpose = Purpose::Last(observation);
+                            self.push(now, message_id, purpose, bytes, context);
+                        }
+                        (Some(bytes), _) => out.push(Output::Send(bytes)),
+                    }
+                }
+            }
+        }
+        self.transmit(now, context, out);
+    }
+
+    /// Sends the newest content of a relation.
+    pub(super) fn send_notification(
+        &mut self,
+        now: Instant,
+        id: ObservationId,
+        kind: Type,
+        message_id: u16,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let Some(bytes) = self.encode_newest(now, id, kind, message_id, context) else {
+            // `notify` has seen to its bytes, so this is for a client that has registered again since,
+            // for smaller blocks.
+            let relation = self.observations.get_mut(id);
+            if let Some(number) = relation.and_then(|relation| relation.discard()) {
+                context.counters.notifications_too_large += 1;
+                out.push(Output::TooLarge(id, number));
+            }
+            return;
+        };
+        self.observations.took_its_turn(now, id, kind);
+        if kind == Type::Confirmable {
+            // `has_room_for` said so; otherwise it stays pending.
+            if !self.push(now, message_id, Purpose::Notification(id), bytes, context) {
+                return;
+            }
+            if let Some(relation) = self.observations.get_mut(id) {
+                relation.sent_confirmable(now);
+            }
+        } else {
+            out.push(Output::Send(bytes));
+            let relation = self.observations.get_mut(id);
+            let number =
+                relation.and_then(|relation| relation.sent_non_confirmable(now, message_id));
+            out.extend(number.map(|number| Output::Delivered(id, number)));
+        }
+        context.counters.notifications_sent += 1;
+    }
+
+    /// The notification with this Message ID is to be sent again. Returns the Message ID of what is
+    /// sent in its place: its own, if there is nothing newer.
+    pub(super) fn supersede(
+        &mut self,
+        now: Instant,
+        message_id: u16,
+        id: ObservationId,
+        context: &mut Context<'_>,
+    ) -> u16 {
+        let Some(relation) = self.observations.get_mut(id) else {
+            let last = Purpose::Last(id);
+            let by = self.outgoing.supersede_by_waiting(message_id, last);
+            return by.unwrap_or(message_id);
+        };
+        if !relation.has_newer() {
+            return message_id;
+        }
+        let Some(newer) = self.message_ids.allot(now) else {
+            return message_id;
+        };
+        let Some(bytes) = self.encode_newest(now, id, Type::Confirmable, newer, context) else {
+            return message_id;
+        };
+        self.outgoing
+            .supersede(message_id, newer, Purpose::Notification(id), bytes);
+        if let Some(relation) = self.observations.get_mut(id) {
+            relation.remember(now, Type::Confirmable, message_id);
+            context.counters.notifications_superseded += u64::from(relation.sent_confirmable(now));
+        }
+        context.counters.notifications_sent += 1;
+        newer
+    }
+
+    /// The message with the newest content, or with its first block (RFC 7959 §2.6).
+    fn encode_newest(
+        &mut self,
+        now: Instant,
+        id: ObservationId,
+        kind: Type,
+        message_id: u16,
+        context: &mut Context<'_>,
+    ) -> Option<Vec<u8>> {
+        let relation = self.observations.get_mut(id)?;
+        let (asked, token) = (relation.asked(), relation.token());
+        let observe = Some(relation.allot_sequence_number());
+        let (newest, charged) = relation.newest()?;
+        let newest = Response { observe, ..newest };
+        let message = match asked {
+            Some(asked) => self.in_blocks(now, &asked, newest, charged, context).ok()?,
+            None => newest,
+        };
+        let message = message.into_message(kind, message_id, token);
+        message.encode(context.max_message)
+    }
+
+    pub(super) fn delivered(&mut self, id: ObservationId, out: &mut Vec<Output>) {
+        let relation = self.observations.get_mut(id);
+        let number = relation.and_then(|relation| relation.acknowledged());
+        out.extend(number.map(|number| Output::Delivered(id, number)));
+    }
+
+    /// The notification in flight was given up.
+    pub(super) fn given_up(
+        &mut self,
+        id: ObservationId,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        let relation = self.observations.get_mut(id);
+        match relation.map(|relation| relation.send_anew()) {
+            Some(true) => {}
+            Some(false) => self.undelivered(id, context, out),
+            // The last response would have taken its place: it is given up with it.
+            None => self.outgoing.withdraw(id),
+        }
+    }
+
+    pub(super) fn undelivered(
+        &mut self,
+        id: ObservationId,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        // Responses to registrations stay: requests want an answer.
+        self.outgoing.withdraw_notification(id);
+        if let Some(relation) = self.observations.get_mut(id) {
+            relation.stand_still();
+            context.counters.notifications_given_up += 1;
+            out.push(Output::Undelivered(id));
+        }
+    }
+
+    pub(super) fn cancelled(
+        &mut self,
+        id: ObservationId,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        if self.forget(id) {
+            context.counters.observations_cancelled += 1;
+            out.push(Output::Cancelled(id));
+        }
+    }
+
+    pub(super) fn registration_repeated(
+        &mut self,
+        message: MessageKey,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(id) = self.observations.notified_since(message) {
+            context.counters.registrations_repeated += 1;
+            out.push(Output::RegistrationRepeated(id));
+        }
+    }
+
+    /// Removes a relation with all that was to be sent. Returns whether it was there.
+    fn forget(&mut self, id: ObservationId) -> bool {
+        self.outgoing.withdraw(id);
+        self.observations.remove(id).is_some()
+    }
+}

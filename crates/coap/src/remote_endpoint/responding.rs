@@ -1,0 +1,152 @@
+//! From a response to the message that carries it (RFC 7252 §5.2).
+
+use super::{Context, Output, RemoteEndpoint, send_empty};
+use crate::block::Block;
+use crate::code::Code;
+use crate::exchange::{Carriage, Exchange, ExchangeId};
+use crate::message::{Token, Type};
+use crate::observe::ObservationId;
+use crate::reliability::Purpose;
+use crate::request::Response;
+use std::time::Instant;
+
+impl RemoteEndpoint {
+    /// Answers a request. An exchange that is no longer open is left alone.
+    pub fn respond(
+        &mut self,
+        now: Instant,
+        id: ExchangeId,
+        response: Response,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        if let Some(exchange) = self.close(id) {
+            self.answer(now, &exchange, response, None, context, out);
+        }
+    }
+
+    pub(super) fn close(&mut self, id: ExchangeId) -> Option<Exchange> {
+        let at = self.exchanges.iter().position(|open| open.id == id)?;
+        let exchange = self.exchanges.swap_remove(at);
+        if self.exchanges.is_empty() {
+            self.exchanges = Vec::new();
+        }
+        Some(exchange)
+    }
+
+    /// Sends a response the way its request wants it. Returns whether it is on its way as given.
+    pub(super) fn answer(
+        &mut self,
+        now: Instant,
+        exchange: &Exchange,
+        response: Response,
+        registers: Option<ObservationId>,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) -> bool {
+        if response.is_suppressed_by(exchange.no_response) {
+            // RFC 7967 §2.1: no response, but a Confirmable request is still acknowledged.
+            if exchange.carriage() == Carriage::Piggybacked {
+                self.deduplication.acknowledged(exchange.message);
+                send_empty(Type::Acknowledgement, exchange.message.message_id, out);
+            }
+            return false;
+        }
+        let asked = &exchange.asked;
+        let (mut response, as_given) = match self.in_blocks(now, asked, response, false, context) {
+            Ok(response) => (response, true),
+            Err(error) => (error, false),
+        };
+        response.block1 = asked.block1.map(|block| acknowledged(block, response.code));
+        let made_anew = asked.is_answered_anew_by(&response);
+        let (kind, message_id) = match exchange.carriage() {
+            Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message.message_id)),
+            Carriage::Separate => (Type::Confirmable, self.message_ids.allot(now)),
+            Carriage::NonConfirmable => (Type::NonConfirmable, self.message_ids.allot(now)),
+        };
+        // A client that asks so much faster than §4.4 allows either side gets no more than it allows.
+        let Some(message_id) = message_id else {
+            context.counters.out_of_message_ids += 1;
+            return false;
+        };
+        // `dtls.mtu` is never so small that not even an error would fit.
+        let Some(encoded) = encode(response, kind, message_id, exchange.token, context) else {
+            return false;
+        };
+        let Encoded { code, bytes, whole } = encoded;
+        let whole = whole && as_given;
+        match exchange.carriage() {
+            Carriage::Piggybacked if made_anew && whole => {
+                // RFC 7252 §4.5: of what is idempotent duplicates need not be known. A later block asks for nothing
+                // to be done, and a download has thousands.
+                if asked.is_for_a_later_block() {
+                    self.deduplication.forget(exchange.message);
+                } else {
+                    self.deduplication.repeatable(exchange.message);
+                }
+                out.push(Output::Send(bytes));
+            }
+            Carriage::Piggybacked => {
+                self.deduplication
+                    .replied(exchange.message, code, &bytes, &exchange.token);
+                out.push(Output::Send(bytes));
+            }
+            Carriage::NonConfirmable => {
+                if let Some(relation) = registers.and_then(|id| self.observations.get_mut(id)) {
+                    relation.remember(now, kind, message_id);
+                }
+                // As above.
+                if made_anew && whole && asked.is_for_a_later_block() {
+                    self.deduplication.forget(exchange.message);
+                }
+                out.push(Output::Send(bytes));
+            }
+            Carriage::Separate => {
+                let purpose = registers
+                    .filter(|_| whole)
+                    .map_or(Purpose::Response, Purpose::Registration);
+                let taken = self.push(now, message_id, purpose, bytes, context);
+                self.transmit(now, context, out);
+                return taken && whole;
+            }
+        }
+        whole
+    }
+}
+
+/// Block1 of a response (RFC 7959 §2.3): the request's, with M as long as the answer is to go on.
+fn acknowledged(block: Block, code: Code) -> Block {
+    if code == Code::CONTINUE {
+        block
+    } else {
+        block.last()
+    }
+}
+
+/// A response as bytes, or the error that says it is too large.
+pub(super) struct Encoded {
+    code: Code,
+    pub(super) bytes: Vec<u8>,
+    whole: bool,
+}
+
+pub(super) fn encode(
+    response: Response,
+    kind: Type,
+    message_id: u16,
+    token: Token,
+    context: &mut Context<'_>,
+) -> Option<Encoded> {
+    let as_bytes = |response: Response, whole| {
+        let code = response.code;
+        let message = response.into_message(kind, message_id, token);
+        let bytes = message.encode(context.max_message)?;
+        Some(Encoded { code, bytes, whole })
+    };
+    if let Some(encoded) = as_bytes(response, true) {
+        return Some(encoded);
+    }
+    context.counters.response_too_large += 1;
+    let error = Response::error(Code::INTERNAL_SERVER_ERROR, "the response fits no message");
+    as_bytes(error, false)
+}

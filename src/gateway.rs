@@ -1,0 +1,138 @@
+//! Joining the rooms: secure sessions, devices, CoAP and ThingsBoard.
+//!
+//! | Part | Owns |
+//! |---|---|
+//! | [`core`] | the sans-IO whole: datagrams in, datagrams and upstream calls out |
+//! | [`answers`] | requests by what they asked for and how they were answered |
+//! | [`call`] | what passes between the core and the tasks that call upstream |
+//! | [`reading`] | what the call's task makes of request and answer before the loop sees it |
+//! | [`client_rpc`] | what ThingsBoard's HTTP API wants in a client-side RPC |
+//! | [`in_flight`] | how many calls to ThingsBoard a device may have at once |
+//! | [`unanswered`] | devices whose GETs ThingsBoard leaves without an answer |
+//! | [`peers`] | whose a session is, and how many a device may have |
+//! | [`route`] | which resource a path names |
+//! | [`translate`] | requests into upstream requests, outcomes into responses |
+//! | [`download`] | a GET for a package into a place in it, and a piece of it into a block |
+//! | [`relay`] | Observe over ThingsBoard's long polls |
+//! | [`firmware`] | packages: one cache for the fleet, blocks to devices |
+//! | [`handshakes`] | handshakes and sessions by how they ended |
+//! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
+//! | [`heap`] | when free memory is given back to the operating system |
+//! | [`journal`] | the log lines |
+//! | [`notices`] | log lines of one kind: the first in a period for each source |
+//! | [`counters`] | what this room counts |
+//! | [`churn`] | events that are logged by their number when they are too many |
+//! | [`forward`] | one call to upstream |
+//! | [`handle`] | what a gateway that runs can be told and asked |
+//! | [`report`] | what it tells of itself |
+//! | [`service`] | a configured gateway, bound and ready to run |
+//! | [`status`] | what those who operate it are told over HTTP |
+//! | [`tap`] | listening to all of it, for the demo |
+//! | [`turns`] | how much of one turn of the loop a device may have |
+//! | [`shard`] | the loop: the only place that waits, and the only one here that reads the clock |
+
+pub mod answers;
+pub mod call;
+pub mod churn;
+pub mod client_rpc;
+pub mod core;
+pub mod counters;
+pub mod download;
+pub mod firmware;
+pub mod forward;
+pub mod handle;
+pub mod handshakes;
+pub mod heap;
+pub mod in_flight;
+pub mod journal;
+#[cfg(test)]
+mod log_lines;
+pub mod notices;
+pub mod peers;
+pub mod reading;
+pub mod relay;
+pub mod report;
+pub mod route;
+pub mod service;
+pub mod shard;
+#[cfg(test)]
+mod simulation;
+pub mod status;
+pub mod tap;
+pub mod translate;
+pub mod turns;
+pub mod unanswered;
+pub mod upstream_calls;
+
+pub use counters::Counters;
+pub use handle::{Change, Handle};
+pub use report::Report;
+pub use service::{Gateway, StartError};
+pub use status::Status;
+pub use tap::Tap;
+
+use crate::config::{Calls, Limits, Ota, Relay};
+use crate::dtls;
+use std::time::Duration;
+
+/// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
+/// some to spare for DTLS 1.3's padding and content type.
+const DTLS_OVERHEAD: usize = 48;
+
+/// The largest body to or from a certificate that is not registered, in bytes.
+const STRANGERS_BODY: usize = 4096;
+
+/// Requests of such a session that may wait.
+const STRANGERS_QUEUE: usize = 16;
+
+/// What the core needs to know beside keys and devices.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Sizes, deadlines and bounds of the secure sessions.
+    pub dtls: dtls::Parameters,
+    /// Times and bounds of the message layer.
+    pub coap: coap::Parameters,
+    /// How many sessions a device may have.
+    pub limits: Limits,
+    /// Whether an unregistered certificate may POST `api/v1/provision`.
+    pub provision: bool,
+    /// Upstream calls for devices' requests at once.
+    pub max_in_flight: usize,
+    /// How many of them a device may have, and how many may be client-side RPCs.
+    pub calls: Calls,
+    /// How what devices observe is fetched.
+    pub relay: Relay,
+    /// How packages are fetched, and kept for the fleet.
+    pub ota: Ota,
+}
+
+impl Settings {
+    /// The largest CoAP message that fits one datagram, in bytes.
+    fn max_message(&self) -> usize {
+        self.dtls.mtu.saturating_sub(DTLS_OVERHEAD)
+    }
+
+    /// What holds for certificates that are not registered: nobody vouches for them, so they may hold no more than
+    /// provisioning takes of what all share.
+    fn coap_of_strangers(&self) -> coap::Parameters {
+        coap::Parameters {
+            max_body: self.coap.max_body.min(STRANGERS_BODY),
+            max_response_body: self.coap.max_response_body.min(STRANGERS_BODY),
+            queue: self.coap.queue.min(STRANGERS_QUEUE),
+            ..self.coap
+        }
+    }
+
+    /// How long a session is kept after a response when the gateway stops: a device that has not got it asks again
+    /// by then (RFC 7252 §4.8, if it has the same ACK_TIMEOUT and ACK_RANDOM_FACTOR).
+    fn lingering(&self) -> Duration {
+        self.coap
+            .ack_timeout
+            .mul_f64(self.coap.ack_random_factor.into())
+    }
+
+    /// The largest payload of a notification, in bytes.
+    fn largest_notification(&self) -> usize {
+        self.coap.max_response_body
+    }
+}
