@@ -222,7 +222,7 @@ fn configuration(
         provision: false,
         registry: Arc::new(registry),
         upstream: upstream::Settings {
-            url: format!("http://{http}"),
+            url: format!("http://{http}").parse()?,
             ca: None,
             timeout: Duration::from_secs(10),
             max_in_flight: 1024,

@@ -8,23 +8,21 @@ use super::reader::Reader;
 use super::value::Value;
 use crate::dtls::credentials::certificates;
 use crate::shown::Shown;
-use crate::upstream;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use crate::upstream::{BaseUrl, BaseUrlError, Settings};
 use std::path::PathBuf;
 use std::time::Duration;
-use url::{Host, Url};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// A file of public authorities has a few hundred kilobytes.
 const LARGEST: u64 = 1024 * 1024;
 
-const URL: &str = "upstream.url";
+const URL_KEY: &str = "upstream.url";
 const CA: &str = "upstream.ca";
 
 /// `[upstream]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Upstream {
-    pub(super) url: String,
+    pub(super) url: BaseUrl,
     pub(super) ca: Option<PathBuf>,
     pub(super) timeout: Duration,
     pub(super) max_in_flight: usize,
@@ -52,7 +50,7 @@ impl Default for Calls {
 impl Default for Upstream {
     fn default() -> Upstream {
         Upstream {
-            url: "http://127.0.0.1:8080".to_owned(),
+            url: BaseUrl::default(),
             ca: None,
             timeout: Duration::from_secs(10),
             max_in_flight: 1024,
@@ -63,8 +61,8 @@ impl Default for Upstream {
 
 impl Upstream {
     /// The settings of the HTTP client. `ca`: the authorities, as [`read_ca`] read them.
-    pub(super) fn settings(&self, ca: Option<Vec<u8>>, max_downlink: usize) -> upstream::Settings {
-        upstream::Settings {
+    pub(super) fn settings(&self, ca: Option<Vec<u8>>, max_downlink: usize) -> Settings {
+        Settings {
             url: self.url.clone(),
             ca,
             timeout: self.timeout,
@@ -81,8 +79,8 @@ pub(super) fn section() -> Section<Upstream> {
         doc: "ThingsBoard, or its HTTP transport",
         keys: vec![
             key(
-                URL,
-                BaseUrl,
+                URL_KEY,
+                Url,
                 |upstream: &mut Upstream| &mut upstream.url,
                 "scheme, host and port, and a path if ThingsBoard is on one; the gateway appends /api/v1/…",
             ),
@@ -124,17 +122,17 @@ pub(super) fn section() -> Section<Upstream> {
 
 /// Warns of an upstream that tokens reach unencrypted. `ca`: whether authorities were read for it.
 pub(super) fn check(reader: &mut Reader, upstream: &Upstream, ca: bool) {
-    if !upstream.url.starts_with("http:") {
+    if upstream.url.is_https() {
         return;
     }
     if ca {
         let message = "has no effect: upstream.url is http, not https";
         reader.warn(CA, message);
     }
-    if !is_local(&upstream.url) {
+    if !upstream.url.is_local() {
         let message =
             "http to another machine: anyone on the network between can read the access tokens";
-        reader.warn(URL, message);
+        reader.warn(URL_KEY, message);
     }
 }
 
@@ -158,56 +156,24 @@ pub(super) fn read_ca(reader: &mut Reader, upstream: &Upstream) -> Option<Vec<u8
     None
 }
 
-/// Scheme, host and port of an upstream, and the path before `/api/v1` where a proxy has it on one.
-struct BaseUrl;
+/// The URL of ThingsBoard.
+struct Url;
 
-impl Kind<String> for BaseUrl {
-    fn read(&self, value: &Value) -> Result<String, Problem> {
+impl Kind<BaseUrl> for Url {
+    fn read(&self, value: &Value) -> Result<BaseUrl, Problem> {
         let Some(text) = value.text() else {
             return Err(value.is_not("text in quotes"));
         };
-        base_url(text)
+        let expected = "http://HOST:PORT or https://HOST, or with the path ThingsBoard has there";
+        text.parse()
+            .map_err(|error: BaseUrlError| Problem::new(error.to_string(), expected))
     }
 
-    fn write(&self, value: &String) -> Option<String> {
-        Some(format!("{value:?}"))
+    fn write(&self, value: &BaseUrl) -> Option<String> {
+        Some(format!("\"{value}\""))
     }
 
     fn range(&self) -> String {
         "a URL".to_owned()
-    }
-}
-
-fn base_url(text: &str) -> Result<String, Problem> {
-    let expected = "http://HOST:PORT or https://HOST, or with the path ThingsBoard has there";
-    // The text is never repeated: a password may stand in it.
-    let url = Url::parse(text)
-        .map_err(|error| Problem::new(format!("this is no URL: {error}"), expected))?;
-    if !["http", "https"].contains(&url.scheme()) || url.host().is_none() {
-        return Err(Problem::new("this is no http or https URL", expected));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Problem::new(
-            "there is a user name or password in it; the API takes devices' tokens only",
-            expected,
-        ));
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(Problem::new("there is a query or fragment in it", expected));
-    }
-    let path = url.path().trim_end_matches('/');
-    if path.contains("/api/v1") {
-        return Err(Problem::new("the gateway adds /api/v1/… itself", expected));
-    }
-    Ok(url.origin().ascii_serialization() + path)
-}
-
-/// Whether an upstream is on this machine.
-fn is_local(url: &str) -> bool {
-    match Url::parse(url).ok().as_ref().and_then(Url::host) {
-        Some(Host::Ipv4(address)) => address.is_loopback() || address == Ipv4Addr::UNSPECIFIED,
-        Some(Host::Ipv6(address)) => address.is_loopback() || address == Ipv6Addr::UNSPECIFIED,
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
     }
 }
