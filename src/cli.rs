@@ -11,11 +11,10 @@ mod fingerprint;
 mod healthcheck;
 mod serve;
 
-use crate::config::{Config, Log, Mistakes, Warning};
+use crate::config::{Config, Mistakes, Warning};
 use clap::{Args, Parser, Subcommand};
 use rustls_pki_types::UnixTime;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -29,7 +28,6 @@ use std::process::ExitCode;
 )]
 #[command(after_help = "\
 To begin:
-  coaps-gateway demo                                             see it work, nothing to set up
   coaps-gateway certs --out certs --host NAME --device meter-17  make certificates for a trial
   coaps-gateway device add meter-17 ...                          register it; see device add --help
   coaps-gateway check                                            find every mistake in the configuration
@@ -85,16 +83,6 @@ Examples:
   coaps-gateway device add meter-18 --new-certificate --token-file meter-18.token
   coaps-gateway device remove meter-17")]
     Device(device::DeviceArgs),
-    /// Run a simulated ThingsBoard device API, in memory, for tests and trials
-    #[command(after_help = crate::simulator::HELP)]
-    Simulator(SimulatorArgs),
-    /// Show it at work, in the terminal and on a page: simulator, gateway and one device, on loopback
-    #[command(after_help = "\
-Certificates are made under certs/demo/ the first time and kept. Nothing else is needed; Ctrl-C
-ends it. The terminal tells the story; the link it prints shows it in a browser on this machine.
-Where a port is taken, choose another:
-  coaps-gateway demo --coaps-port 15684 --http-port 18080 --page-port 18081")]
-    Demo(DemoArgs),
 }
 
 const ENVIRONMENT: &str = "\
@@ -140,31 +128,6 @@ struct CertsArgs {
     devices: Vec<String>,
 }
 
-#[derive(Debug, Args)]
-struct SimulatorArgs {
-    /// The TCP address to serve on
-    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
-    listen: SocketAddr,
-}
-
-/// For commands without a configuration file: the environment's `[log]`, or `level`.
-fn log_for_trials(level: &str) -> Result<Log, Failed> {
-    Log::from_environment(std::env::vars_os(), level).map_err(told)
-}
-
-#[derive(Debug, Args)]
-struct DemoArgs {
-    /// The UDP port the gateway listens on
-    #[arg(long, value_name = "PORT", default_value_t = 5684)]
-    coaps_port: u16,
-    /// The TCP port the simulated ThingsBoard listens on
-    #[arg(long, value_name = "PORT", default_value_t = 8080)]
-    http_port: u16,
-    /// The TCP port of the page to look at
-    #[arg(long, value_name = "PORT", default_value_t = 8081)]
-    page_port: u16,
-}
-
 /// What a command's end means for the process.
 type Outcome = Result<(), Failed>;
 
@@ -181,16 +144,7 @@ impl<E: std::fmt::Display> From<E> for Failed {
 /// Reads the process's arguments and does what they say.
 pub fn main() -> ExitCode {
     let command = arguments::parse().command;
-    match command {
-        // Nothing of these is a secret but what they make for trials, and they are for those who look inside.
-        Command::Demo(_) | Command::Simulator(_) => {}
-        Command::Run(_)
-        | Command::Check(_)
-        | Command::Healthcheck(_)
-        | Command::Fingerprint(_)
-        | Command::Certs(_)
-        | Command::Device(_) => dumpable::off(),
-    }
+    dumpable::off();
     let outcome = match command {
         Command::Run(args) => run(&args),
         Command::Check(args) => check::check(args.config.as_deref(), &mut std::io::stdout().lock()),
@@ -202,8 +156,6 @@ pub fn main() -> ExitCode {
         }
         Command::Certs(args) => certs::certs(args, &mut std::io::stdout().lock()),
         Command::Device(args) => device::device(args, &mut std::io::stdout().lock()),
-        Command::Simulator(args) => simulator(&args),
-        Command::Demo(args) => demo(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -224,23 +176,6 @@ fn run(args: &ConfigFile) -> Outcome {
         tracing::warn!("{warning}");
     }
     serve::run(runtime, hang_ups, config)
-}
-
-fn simulator(args: &SimulatorArgs) -> Outcome {
-    let _log = crate::logging::init(&log_for_trials("info")?)?;
-    serve::simulator(args.listen)
-}
-
-fn demo(args: &DemoArgs) -> Outcome {
-    // The demo tells its story on standard output; the log is for what goes wrong.
-    let _log = crate::logging::init(&log_for_trials("warn")?)?;
-    serve::demo(&crate::demo::Order {
-        directory: PathBuf::from("certs/demo"),
-        coaps: SocketAddr::from((Ipv4Addr::LOCALHOST, args.coaps_port)),
-        http: SocketAddr::from((Ipv4Addr::LOCALHOST, args.http_port)),
-        page: SocketAddr::from((Ipv4Addr::LOCALHOST, args.page_port)),
-        today: certs::today()?,
-    })
 }
 
 /// The configuration and its warnings; or every mistake told on standard error.
@@ -303,6 +238,6 @@ mod tests {
                 seen += 1;
             }
         }
-        assert!(seen >= 22, "{seen}");
+        assert!(seen >= 18, "{seen}");
     }
 }

@@ -63,11 +63,9 @@
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | metrics, cross_site |
 //! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream, shown |
 //! | [`reload`] | files read again while the gateway runs | config, device, dtls, gateway |
-//! | [`simulator`] | a ThingsBoard device API in memory, faithful to its quirks | cross_site |
 //! | [`authority`] | a small CA for tests and trials | device, dtls, shown |
 //! | [`logging`] | log lines, panics among them, that never block the process | config |
 //! | [`timers`], [`udp`] | deadlines of many; the socket | – |
-//! | [`demo`] | gateway, simulator and a device in one process, and a page to watch them on | all |
 //! | [`cli`] | the process | all |
 //!
 //! `tests/layering.rs` reads the sources and holds them to this table, and each library to the one
@@ -101,7 +99,6 @@ pub mod admin;
 pub mod authority;
 pub mod cli;
 pub mod config;
-pub mod demo;
 pub mod device;
 pub mod dtls;
 pub mod gateway;
@@ -109,7 +106,6 @@ pub mod logging;
 pub mod metrics;
 pub mod reload;
 pub mod shown;
-pub mod simulator;
 pub mod timers;
 pub mod udp;
 pub mod upstream;

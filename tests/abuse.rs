@@ -1,5 +1,5 @@
 //! What strangers can do to the real binary over loopback: floods, forgeries, garbage. In each test it lives, a device
-//! goes on working on its session, and memory grows by a bounded amount and comes back (`support::siege`).
+//! goes on working on its session, and memory grows by a bounded amount and comes back (`test_support::siege`).
 //!
 //! `COAPS_GATEWAY_ABUSE_SECONDS` says how long garbage rains (20), `COAPS_GATEWAY_ABUSE_SEED` which.
 #![allow(
@@ -11,24 +11,22 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use coaps_gateway::dtls::Versions;
 use fastrand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use support::PATIENCE;
-use support::device::Device;
-use support::mutation::mutated;
-use support::process::now;
-use support::siege::Siege;
-use support::stranger::{
+use test_support::PATIENCE;
+use test_support::device::Device;
+use test_support::mutation::mutated;
+use test_support::process::now;
+use test_support::siege::Siege;
+use test_support::stranger::{
     ALERT, APPLICATION_DATA, CERTIFICATE, CHANGE_CIPHER_SPEC, ClientHello, Fragment, HANDSHAKE,
     Stranger, client_13, client_in, loopback, record,
 };
-use support::wire::Wire;
-use support::world::Wishes;
+use test_support::wire::Wire;
+use test_support::world::Wishes;
 
 /// Datagrams sent without a look whether the gateway follows: with the kernel's usual receive buffer none is lost.
 const BURST: u64 = 48;

@@ -4,12 +4,10 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use std::net::SocketAddr;
-use support::coap::post;
-use support::device::{Device, code};
-use support::world::{Wishes, World};
+use test_support::coap::post;
+use test_support::device::{Device, code};
+use test_support::world::{Wishes, World};
 
 /// The device's socket is connected: an answer from another address would never reach it.
 async fn answered_at(world: &World, address: &str) {

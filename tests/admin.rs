@@ -8,17 +8,15 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
-use support::admin::Admin;
-use support::coap::{OBSERVE, get};
-use support::device::code;
-use support::process::run;
-use support::world::{Wishes, World, eventually, nobody};
+use test_support::admin::Admin;
+use test_support::coap::{OBSERVE, get};
+use test_support::device::code;
+use test_support::process::run;
+use test_support::world::{Wishes, World, eventually, nobody};
 
 fn world(sections: &str) -> (World, Admin) {
     let world = World::with(&Wishes {

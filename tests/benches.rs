@@ -8,13 +8,11 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use support::process::run;
+use test_support::process::run;
 
 /// A build of the examples included, should there be none.
 const WITHIN: Duration = Duration::from_secs(600);

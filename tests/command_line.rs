@@ -273,7 +273,8 @@ fn a_wrong_command_line_is_told_from_a_mistake_by_its_exit_code() {
         &["certs"],
         &["device"],
         &["fingerprint"],
-        &["simulator", "--listen", "nowhere"],
+        &["simulator"],
+        &["demo"],
     ] {
         let output = gateway(directory.path(), args);
         assert_eq!(
@@ -282,15 +283,7 @@ fn a_wrong_command_line_is_told_from_a_mistake_by_its_exit_code() {
             "{args:?}"
         );
     }
-    for command in [
-        "run",
-        "check",
-        "fingerprint",
-        "certs",
-        "device",
-        "simulator",
-        "demo",
-    ] {
+    for command in ["run", "check", "fingerprint", "certs", "device"] {
         let help = gateway(directory.path(), &[command, "--help"]);
         assert!(
             help.status.success() && out(&help).contains("Usage: coaps-gateway"),

@@ -14,15 +14,13 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::json;
-use support::client::Client;
-use support::coap::{BLOCK2, get};
-use support::fleet::Fleet;
-use support::packages::{assign, package, served, sha256};
-use support::process::now;
-use support::world::{Wishes, World};
+use test_support::client::Client;
+use test_support::coap::{BLOCK2, get};
+use test_support::fleet::Fleet;
+use test_support::packages::{assign, package, served, sha256};
+use test_support::process::now;
+use test_support::world::{Wishes, World};
 
 const MIB: usize = 1 << 20;
 const DEVICES: usize = 100;

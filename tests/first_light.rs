@@ -1,7 +1,7 @@
 //! What a device sees: the real binary between a device that shares no code with it and a simulated ThingsBoard.
 //!
 //! Each test has a gateway, a simulator and certificates of its own, and ends by looking for every token and key in
-//! both logs (`support::world`).
+//! both logs (`test_support::world`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,17 +11,15 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use support::coap::{
+use test_support::coap::{
     ACK, BLOCK1, BLOCK2, CON, CONTENT_FORMAT, DELETE, MAX_AGE, Message, NON, POST, PUT, RST, SIZE1,
     URI_HOST, URI_PORT, get, post,
 };
-use support::device::code;
-use support::world::{Wishes, World, nobody};
+use test_support::device::code;
+use test_support::world::{Wishes, World, nobody};
 
 const JSON: u64 = 50;
 

@@ -11,13 +11,11 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::json;
-use support::client::Client;
-use support::coap::{OBSERVE, get};
-use support::fleet::Fleet;
-use support::world::{Wishes, World, eventually};
+use test_support::client::Client;
+use test_support::coap::{OBSERVE, get};
+use test_support::fleet::Fleet;
+use test_support::world::{Wishes, World, eventually};
 
 const FEW: usize = 100;
 /// What a session may cost at most, in KiB, and besides what the first ones cost a gateway that had none. These devices

@@ -10,13 +10,11 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::Value;
-use support::certificates::{Authority, Identity, Valid};
-use support::coap::{CON, Message, POST, URI_PATH, get, post};
-use support::device::{Device, code};
-use support::world::{METER_TOKEN, PUMP_TOKEN, World};
+use test_support::certificates::{Authority, Identity, Valid};
+use test_support::coap::{CON, Message, POST, URI_PATH, get, post};
+use test_support::device::{Device, code};
+use test_support::world::{METER_TOKEN, PUMP_TOKEN, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_devices_token_in_the_path_is_stripped_and_the_certificates_device_used() {

@@ -11,8 +11,6 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use coaps_gateway::device::{AccessToken, Device};
 use coaps_gateway::upstream::{Error, Operation, Request, Settings, ThingsBoard, Upstream};
 use serde_json::{Value, json};
@@ -21,10 +19,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use support::certificates::{Authority, Identity, Valid};
-use support::process::run;
-use support::world::{PUMP_TOKEN, Wishes, World, nobody};
 use tempfile::TempDir;
+use test_support::certificates::{Authority, Identity, Valid};
+use test_support::process::run;
+use test_support::world::{PUMP_TOKEN, Wishes, World, nobody};
 
 /// Longer than libcoap takes to give up on a request, shorter than a person would.
 const DEADLINE: Duration = Duration::from_secs(60);

@@ -8,14 +8,12 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::libcoap::{CLIENTS, client};
-use support::process::run;
-use support::terminal::Terminal;
-use support::world::{World, eventually};
+use test_support::libcoap::{CLIENTS, client};
+use test_support::process::run;
+use test_support::terminal::Terminal;
+use test_support::world::{World, eventually};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 

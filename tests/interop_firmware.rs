@@ -8,14 +8,12 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use std::fs;
 use std::time::Duration;
-use support::libcoap::{CLIENTS, client};
-use support::packages::{assign, package, sha256};
-use support::process::run;
-use support::world::{Wishes, World};
+use test_support::libcoap::{CLIENTS, client};
+use test_support::packages::{assign, package, sha256};
+use test_support::process::run;
+use test_support::world::{Wishes, World};
 
 /// Downloads with one of them; gives what has come, and what the client has said.
 fn attempt(

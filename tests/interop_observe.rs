@@ -9,14 +9,12 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::json;
 use std::time::Duration;
-use support::libcoap::{CLIENTS, client};
-use support::process::run;
-use support::terminal::Terminal;
-use support::world::{World, eventually};
+use test_support::libcoap::{CLIENTS, client};
+use test_support::process::run;
+use test_support::terminal::Terminal;
+use test_support::world::{World, eventually};
 
 /// `coap-client … -m get coaps://…/{path} -s 100 -B 100`, as the page has it.
 fn observe(world: &World, program: &str, path: &str) -> Terminal {

@@ -8,15 +8,13 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
-use support::certificates::Identity;
-use support::libcoap::CLIENTS;
-use support::process::{Process, run};
-use support::world::World;
+use test_support::certificates::Identity;
+use test_support::libcoap::CLIENTS;
+use test_support::process::{Process, run};
+use test_support::world::World;
 
 /// What `openssl ca` must know of an authority. With `crlnumber` it makes lists of version 2.
 const CA: &str = "[ca]

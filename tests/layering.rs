@@ -38,28 +38,18 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("admin", &["metrics", "cross_site"]),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
     ("authority", &["device", "dtls", "shown"]),
-    ("simulator", &["cross_site"]),
     // The process.
     ("logging", &["config"]),
-    ("demo", EVERYTHING),
     ("cli", EVERYTHING),
     ("main", EVERYTHING),
 ];
 const EVERYTHING: &[&str] = &["*"];
 
 /// Packages of this workspace. Which of them a room may use is in its row, too; among themselves Cargo.toml decides.
-const CRATES: &[&str] = &["coap", "shares", "cross_site"];
+const CRATES: &[&str] = &["coap", "shares", "cross_site", "thingsboard_simulator"];
 
 /// Rooms that must be there: a test that finds nothing proves nothing.
-const MUST_EXIST: &[&str] = &[
-    "dtls",
-    "device",
-    "upstream",
-    "config",
-    "simulator",
-    "metrics",
-    "admin",
-];
+const MUST_EXIST: &[&str] = &["dtls", "device", "upstream", "config", "metrics", "admin"];
 
 /// Library, and the only place that may name it (a file, or a room as `src/room/`).
 const NAMED_IN: &[(&str, &[&str])] = &[
@@ -67,13 +57,29 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("coap_lite", &["crates/coap/src/message.rs"]),
     (
         "hyper",
-        &["src/upstream/", "src/admin/", "src/demo/page/feed.rs"],
+        &[
+            "src/upstream/",
+            "src/admin/",
+            "crates/demo/src/page/feed.rs",
+            "crates/load/src/bench/",
+        ],
     ),
     ("tokio_rustls", &["src/upstream/"]),
-    ("axum", &["src/simulator/", "src/admin/", "src/demo/page/"]),
+    (
+        "axum",
+        &[
+            "crates/thingsboard-simulator/src/",
+            "src/admin/",
+            "crates/demo/src/page/",
+        ],
+    ),
     (
         "hyper_util",
-        &["src/upstream/connect.rs", "src/admin/connections.rs"],
+        &[
+            "src/upstream/connect.rs",
+            "src/admin/connections.rs",
+            "crates/load/src/bench/",
+        ],
     ),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
@@ -247,8 +253,8 @@ fn violations(sources: &[Source]) -> Vec<String> {
                     used.extend(crates.map(|&name| name.to_owned()));
                     for name in used.into_iter().filter(|name| name != room) {
                         // The simulator's model of ThingsBoard serves in the simulated network, too.
-                        let for_tests =
-                            source.is_test() && (name == "authority" || name == "simulator");
+                        let for_tests = source.is_test()
+                            && (name == "authority" || name == "thingsboard_simulator");
                         if !for_tests
                             && !allowed.contains(&"*")
                             && !allowed.contains(&name.as_str())
@@ -352,10 +358,10 @@ fn the_libraries_that_one_file_may_name_are_named_there() {
 }
 
 #[test]
-fn the_tests_and_examples_are_no_longer_than_files_may_be() {
+fn the_tests_and_crates_are_no_longer_than_files_may_be() {
     let mut outside = sources_under("tests");
-    outside.extend(sources_under("examples"));
-    for path in ["tests/layering.rs", "examples/load/main.rs"] {
+    outside.extend(sources_under("crates"));
+    for path in ["tests/layering.rs", "crates/load/src/lib.rs"] {
         assert!(outside.iter().any(|source| source.path == path), "{path}");
     }
     for source in outside {
@@ -419,7 +425,7 @@ fn what_is_allowed_is_not_reported() {
         ),
         (
             "src/cli.rs",
-            "use crate::{gateway, simulator}; use tokio::runtime::Runtime;",
+            "use crate::{gateway, reload}; use tokio::runtime::Runtime;",
         ),
         ("src/main.rs", "use coaps_gateway::cli;"),
         ("src/upstream/tests.rs", "use tokio::net::TcpListener;"),

@@ -1,4 +1,4 @@
-//! The load driver of `examples/load`, run against the real gateway; its own tests run here as well.
+//! The load driver of `crates/load`, run against the real gateway.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,16 +7,11 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-#[allow(dead_code, reason = "its main() is the example's alone")]
-#[path = "../examples/load/main.rs"]
-mod load;
-mod support;
-
 use clap::Parser;
 use serde_json::{Value, json};
 use std::time::Duration;
-use support::fleet::Fleet;
-use support::world::{Wishes, World, eventually};
+use test_support::fleet::Fleet;
+use test_support::world::{Wishes, World, eventually};
 
 /// A gateway with so many devices, their pairs in `fleet/`.
 fn world(devices: usize) -> World {

@@ -8,15 +8,13 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use support::admin::Admin;
-use support::coap::{OBSERVE, get, post};
-use support::device::code;
-use support::scrape::{Kind, Scrape};
-use support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, nobody};
+use test_support::admin::Admin;
+use test_support::coap::{OBSERVE, get, post};
+use test_support::device::code;
+use test_support::scrape::{Kind, Scrape};
+use test_support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, nobody};
 
 fn world() -> (World, Admin) {
     let world = World::with(&Wishes {
@@ -106,10 +104,13 @@ async fn what_is_observed_and_refused_shows_too() {
     assert_eq!(seen.value("coaps_gateway_bound", &polls), 6000.0);
     drop(meter);
     // No session of a stranger's certificate: its authority is not known.
-    let other = support::certificates::Authority::new("Another CA");
+    let other = test_support::certificates::Authority::new("Another CA");
     let stranger = other.device("stranger");
-    let refused =
-        support::device::Device::try_connect(world.address, Some(&stranger), &world.authority.pem);
+    let refused = test_support::device::Device::try_connect(
+        world.address,
+        Some(&stranger),
+        &world.authority.pem,
+    );
     assert!(refused.await.is_err());
     let unknown = [("outcome", "unknown_issuer")];
     let seen = scrape(&admin);

@@ -9,15 +9,13 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::json;
 use std::time::Duration;
-use support::coap::{ACK, CON, Message, OBSERVE, RST, get, post};
-use support::device::{Device, code};
-use support::packages::{assign, package, sha256};
-use support::process::{field, now};
-use support::world::{World, eventually};
+use test_support::coap::{ACK, CON, Message, OBSERVE, RST, get, post};
+use test_support::device::{Device, code};
+use test_support::packages::{assign, package, sha256};
+use test_support::process::{field, now};
+use test_support::world::{World, eventually};
 
 /// Registers, and gives the response.
 async fn observe(device: &Device, feature: &str) -> Message {

@@ -10,20 +10,18 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::json;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use support::admin::Admin;
-use support::certificates::{Authority, Identity};
-use support::client::Client;
-use support::coap::{CON, Message, OBSERVE, POST, get};
-use support::device::Device;
-use support::process::{Process, now};
-use support::scrape::Scrape;
-use support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, eventually};
+use test_support::admin::Admin;
+use test_support::certificates::{Authority, Identity};
+use test_support::client::Client;
+use test_support::coap::{CON, Message, OBSERVE, POST, get};
+use test_support::device::Device;
+use test_support::process::{Process, now};
+use test_support::scrape::Scrape;
+use test_support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, eventually};
 
 const REGISTRY: &str = "device registry read again";
 const REFUSED: &str = "not taken over: what was read before stays in force";
@@ -375,7 +373,7 @@ fn a_large_registry_is_read_again_while_a_device_is_served() {
     let each = |kib: u64| kib.saturating_sub(empty) * 1024 / u64::try_from(devices).unwrap();
     let times = lines
         .iter()
-        .filter_map(|line| support::process::field(line, "milliseconds"));
+        .filter_map(|line| test_support::process::field(line, "milliseconds"));
     println!(
         "{devices} devices: read and put in force in {} ms; {} bytes of resident memory each after the first \
          reading, {} after the third; the slowest of {id} requests meanwhile took {slowest:?}",

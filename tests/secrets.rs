@@ -8,14 +8,12 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use support::world::{World, eventually};
+use test_support::world::{World, eventually};
 
 /// As `certs` makes them; nobody's.
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
@@ -202,7 +200,6 @@ fn a_secret_as_an_argument_is_not_repeated() {
             &["run", "--config", secret],
             &["healthcheck", "--config", secret],
             &["certs", "--out", "o", "--host", secret],
-            &["simulator", "--listen", secret],
             &[secret],
         ] {
             let output = gateway(directory.path(), &[], arguments);
@@ -273,16 +270,17 @@ fn no_core_dump_of_run_is_written_and_no_other_process_of_its_user_reads_its_mem
     );
     let key = directory.path().join("certs/server.key");
     fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
-    for (arguments, wanted) in [
-        (&["run"][..], 0),
-        // What it holds is made up: whoever wants to look inside may.
-        (&["simulator", "--listen", "127.0.0.1:0"], user),
+    for (program, arguments, wanted) in [
+        (binary.as_path(), &["run"][..], 0),
+        // Any other program belongs to its user, so that this test can tell the difference.
+        (Path::new("sleep"), &["60"], user),
     ] {
-        let mut command = Command::new(&binary);
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .current_dir(directory.path())
             .env_clear()
+            .env("PATH", "/usr/bin:/bin")
             .env("COAPS_GATEWAY__LISTEN__COAPS", "127.0.0.1:0")
             .stdout(Stdio::null())
             .stderr(Stdio::null());

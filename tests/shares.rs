@@ -8,10 +8,8 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
-use support::coap::{CON, Message, get};
-use support::world::{World, eventually};
+use test_support::coap::{CON, Message, get};
+use test_support::world::{World, eventually};
 
 /// Datagrams that the smallest buffer of a kernel's holds, and some more than a device's share of a turn.
 const SENT_BEFORE: u16 = 150;

@@ -8,17 +8,15 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-mod support;
-
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::certificates::Identity;
-use support::client::Client;
-use support::coap::{CON, Message, POST, get};
-use support::fleet::Fleet;
-use support::world::{Wishes, World};
+use test_support::certificates::Identity;
+use test_support::client::Client;
+use test_support::coap::{CON, Message, POST, get};
+use test_support::fleet::Fleet;
+use test_support::world::{Wishes, World};
 
 const SIGTERMS: u64 = 20;
 const DEVICES: usize = 6;

@@ -81,7 +81,7 @@ class Drivers:
         dtls: str | None = None,
     ) -> Driver:
         """The load driver. `--insecure`: the gateway's engine verifies no server, and all are to do the same."""
-        argv: list[str | Path] = [self._world.example("load"), f"coaps://{address}/{path}", "--insecure"]
+        argv: list[str | Path] = [self._world.program("load"), f"coaps://{address}/{path}", "--insecure"]
         argv += ["--identities", identities, "--sessions", str(sessions), "--duration", f"{seconds * 1000:.0f}ms"]
         argv += ["--dtls", dtls or self._world.options.dtls or REQUESTS, "--from", ADDRESSES, *more]
         return self._start(name, argv + _watch(watch), seconds, before)
@@ -102,7 +102,7 @@ class Drivers:
 
     def direct(self, url: str, seconds: float, *more: str, watch: Sequence[int] = ()) -> Driver:
         """The reference client: as many connections as the load driver has sessions, without a gateway."""
-        argv: list[str | Path] = [self._world.example("bench"), "direct", f"{url}/api/v1/{TOKEN}/telemetry"]
+        argv: list[str | Path] = [self._world.program("bench"), "direct", f"{url}/api/v1/{TOKEN}/telemetry"]
         argv += ["--connections", str(self._world.options.sessions), "--duration", f"{seconds * 1000:.0f}ms"]
         argv += ["--payload", PAYLOAD, *more]
         return self._start("direct", argv + _watch(watch), seconds)
@@ -110,7 +110,7 @@ class Drivers:
     def flood(self, name: str, address: str, rate: int, seconds: float) -> Driver:
         """Forged ClientHellos."""
         argv: list[str | Path] = [
-            self._world.example("bench"),
+            self._world.program("bench"),
             "flood",
             address,
             "--rate",

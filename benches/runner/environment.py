@@ -50,13 +50,13 @@ def build(options: Options) -> None:
     """Has cargo build what is measured; nothing happens where that is up to date."""
     if options.build:
         command = [_cargo(), "build", "--locked", "--profile", options.profile, "--bin", "coaps-gateway"]
-        command += ["--example", "load", "--example", "bench"]
+        command += ["--bin", "load", "--bin", "bench"]
         # What cargo tells a test of its package makes build scripts believe that all has changed, and then all is.
         package = ("CARGO_PKG_", "CARGO_MANIFEST_")
         outside = {name: value for name, value in os.environ.items() if not name.startswith(package)}
         if subprocess.run(command, cwd=ROOT, env=outside, check=False).returncode != 0:
             raise Failure("it does not build")
-    for path in ("coaps-gateway", "examples/load", "examples/bench"):
+    for path in ("coaps-gateway", "load", "bench"):
         if not (options.binaries / path).is_file():
             raise Failure(f"{options.binaries / path} is not there: leave --no-build out")
 

@@ -47,7 +47,7 @@ class Sink(Server):
 
     @staticmethod
     def start(children: Children, world: World) -> Sink:
-        child = children.start("sink", [world.example("bench"), "sink"])
+        child = children.start("sink", [world.program("bench"), "sink"])
         address = child.await_output("its address", START, lambda text: next(iter(text.splitlines()), None))
         return Sink(address, child)
 

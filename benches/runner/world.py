@@ -43,8 +43,8 @@ class World:
     def gateway_program(self) -> Path:
         return self.options.binaries / "coaps-gateway"
 
-    def example(self, name: str) -> Path:
-        return self.options.binaries / "examples" / name
+    def program(self, name: str) -> Path:
+        return self.options.binaries / name
 
     def _make(self) -> None:
         """A certificate and a token of its own for each device: sessions of one certificate would close each other."""

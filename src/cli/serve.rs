@@ -1,15 +1,11 @@
-//! The commands that stay: `run`, `simulator` and `demo`, until Ctrl-C or SIGTERM.
+//! `run`: the gateway, until Ctrl-C or SIGTERM.
 
 use super::Failed;
 use crate::admin::Admin;
 use crate::config::{self, Config};
-use crate::demo;
 use crate::gateway::Gateway;
 use crate::reload::Reload;
-use crate::simulator::Simulator;
 use std::future::Future;
-use std::io::Write;
-use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +17,6 @@ use tracing::{error, info, warn};
 
 /// Files beside one for each connection to ThingsBoard: sockets, the log, the runtime's own.
 const OTHER_FILES: u64 = 64;
-
-/// Files the simulator may need: as many connections as it takes unless told otherwise.
-const SIMULATOR_FILES: u64 = 8192 + OTHER_FILES;
 
 /// A runtime, and a message at each SIGHUP from now on: one that comes while the configuration is read must not end
 /// the process, as it would by itself.
@@ -110,42 +103,6 @@ fn raise_open_files(wanted: u64, too_few: &str) {
     }
 }
 
-/// Runs the simulated ThingsBoard.
-pub(super) fn simulator(address: SocketAddr) -> Result<(), Failed> {
-    raise_open_files(
-        SIMULATOR_FILES,
-        "too few open files for as many connections as ThingsBoard takes: raise the limit (ulimit -Hn)",
-    );
-    serve(async {
-        let shutdown = shutdown()?;
-        let simulator = Simulator::bind(address).await.map_err(|error| {
-            format!("TCP {address} can't be bound: {error} (choose another with --listen)")
-        })?;
-        // Whatever the log level: nobody should take it for the real thing.
-        writeln!(
-            std::io::stdout(),
-            "A simulator of ThingsBoard's device API, not ThingsBoard: http://{}",
-            simulator.local_addr()
-        )?;
-        simulator.run(shutdown).await?;
-        Ok(())
-    })
-}
-
-/// Runs the demo.
-pub(super) fn demo(order: &demo::Order) -> Result<(), Failed> {
-    serve(async {
-        let shutdown = shutdown()?;
-        demo::run(order, shutdown).await?;
-        Ok(())
-    })
-}
-
-/// Runs a command to its end. What is still under way in the background then is not waited for.
-fn serve(command: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
-    serve_on(runtime(None)?, command)
-}
-
 /// Threads for the calls to ThingsBoard. The loop has one of its own, and one more than there are cores would have
 /// them take turns.
 fn workers() -> usize {
@@ -185,12 +142,6 @@ fn hang_ups() -> Result<mpsc::Receiver<()>, Failed> {
         }
     });
     Ok(hang_ups)
-}
-
-/// Resolves at the first SIGTERM or SIGINT (Ctrl-C).
-fn shutdown() -> Result<impl Future<Output = ()> + Send + 'static, Failed> {
-    let (asked, _) = stop_signals()?;
-    Ok(asked)
 }
 
 /// Two futures: one resolves at the first SIGTERM or SIGINT (Ctrl-C), the other at the second.

@@ -38,7 +38,7 @@ def all_of(stage, instruction):
 class Dockerfile(Case):
     def setUp(self):
         super().setUp()
-        self.build, self.final = stages()
+        self.build, self.simulator, self.final = stages()
 
     def only(self, instruction):
         (value,) = all_of(self.final, instruction)
@@ -70,11 +70,20 @@ class Dockerfile(Case):
 
     def test_the_binary_that_is_built_is_the_one_that_starts(self):
         (run,) = all_of(self.build, "RUN")
-        self.assertIn("cargo build --release --locked --bin coaps-gateway", run)
+        self.assertIn("cargo build --release --locked --bin coaps-gateway --bin thingsboard-simulator", run)
         self.assertIn("target/release/coaps-gateway /out/coaps-gateway", run)
         for cache in ("/usr/local/cargo/registry", "/src/target"):
             self.assertIn(f"--mount=type=cache,target={cache}", run)
         self.assertEqual(all_of(self.final, "COPY"), [f"--from=build /out/coaps-gateway {BINARY}"])
+
+    def test_the_simulators_stage_starts_what_was_built(self):
+        (run,) = all_of(self.build, "RUN")
+        self.assertIn("target/release/thingsboard-simulator /out/thingsboard-simulator", run)
+        binary = "/usr/local/bin/thingsboard-simulator"
+        self.assertEqual(all_of(self.simulator, "COPY"), [f"--from=build /out/thingsboard-simulator {binary}"])
+        self.assertEqual(all_of(self.simulator, "FROM"), [f"{self.only('FROM')} AS simulator"])
+        self.assertEqual(json.loads(*all_of(self.simulator, "ENTRYPOINT")), [binary])
+        self.assertEqual(all_of(self.simulator, "USER"), [self.only("USER")])
 
     def test_the_label_tells_the_version_of_cargo_toml(self):
         self.assertEqual(self.only("ARG"), f"VERSION={cargo_package()['version']}")

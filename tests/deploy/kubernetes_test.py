@@ -330,4 +330,4 @@ class Kubernetes(Case):
     def test_images_are_of_this_version(self):
         for overlay in OVERLAYS:
             for container in containers(self.of_kind(self.render(overlay), "Deployment")).values():
-                self.assertRegex(container["image"], rf"/coaps-gateway:{re.escape(cargo_package()['version'])}$")
+                self.assertRegex(container["image"], rf"/(coaps-gateway|thingsboard-simulator):{re.escape(cargo_package()['version'])}$")

@@ -6,10 +6,10 @@ use crate::dtls::Path;
 use crate::gateway::Settings;
 use crate::gateway::handle::Change;
 use crate::gateway::relay::Kind;
-use crate::simulator::downlink::CommandId;
-use crate::simulator::{Package, PackageId};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
+use thingsboard_simulator::downlink::CommandId;
+use thingsboard_simulator::{Package, PackageId};
 
 impl World {
     /// A world of one device that observes both kinds, in this order; its attribute `a` is 1.

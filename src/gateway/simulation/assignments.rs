@@ -2,11 +2,11 @@
 
 use super::{Conditions, World, default_settings};
 use crate::gateway::relay::Kind;
-use crate::simulator::{Package, PackageId, PackageKind};
 use bytes::Bytes;
 use coap::option::number;
 use coap::{Block, Code, Type};
 use std::time::Duration;
+use thingsboard_simulator::{Package, PackageId, PackageKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 

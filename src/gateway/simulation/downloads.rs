@@ -3,11 +3,11 @@
 
 use super::invariants::assert_at_rest;
 use super::{Behaviour, Conditions, World, path};
-use crate::simulator::{Package, PackageId, PackageKind};
 use crate::upstream::{Error, Operation};
 use bytes::Bytes;
 use coap::{Block, Code};
 use std::time::Duration;
+use thingsboard_simulator::{Package, PackageId, PackageKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,10 +1,10 @@
 //! Hazard: ThingsBoard gives its oldest unanswered two-way command to every poll, and nothing else meanwhile.
 
 use super::{World, default_settings};
-use crate::simulator::CommandOutcome;
 use coap::Type;
 use serde_json::json;
 use std::time::Duration;
+use thingsboard_simulator::CommandOutcome;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);

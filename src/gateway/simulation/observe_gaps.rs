@@ -3,11 +3,11 @@
 
 use super::{Behaviour, Conditions, World, default_settings};
 use crate::gateway::relay::Kind;
-use crate::simulator::downlink::Delays;
 use crate::upstream::Error;
 use coap::Type;
 use serde_json::json;
 use std::time::Duration;
+use thingsboard_simulator::downlink::Delays;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);

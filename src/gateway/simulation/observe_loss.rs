@@ -4,12 +4,12 @@
 use super::invariants::assert_at_rest;
 use super::{Conditions, World};
 use crate::gateway::relay::Kind;
-use crate::simulator::CommandOutcome;
 use coap::Type;
 use fastrand::Rng;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use thingsboard_simulator::CommandOutcome;
 
 const DEVICES: usize = 100;
 const ROUNDS: usize = 1000;

@@ -5,12 +5,12 @@ use crate::device::{AccessToken, Device};
 use crate::gateway::call::{Call, Errand, Ticket};
 use crate::gateway::reading::Reading;
 use crate::gateway::relay::{Kind, RelayId};
-use crate::simulator::{Package, PackageId, PackageKind, Served};
 use crate::upstream::{self, Error, Operation, Request, Status};
 use bytes::Bytes;
 use coap::Type;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use thingsboard_simulator::{Package, PackageId, PackageKind, Served};
 
 fn firmware(version: &str) -> PackageId {
     PackageId::new(PackageKind::Firmware, "meter", version)

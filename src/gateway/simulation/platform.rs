@@ -5,14 +5,14 @@ mod packages;
 
 use crate::gateway::call::Ticket;
 use crate::gateway::relay::Kind;
-use crate::simulator::downlink::{Change, Command, Delays, Downlink, Ended, PollId};
-use crate::simulator::downlink::{CommandId, Kind as PollKind};
-use crate::simulator::packages::Packages;
-use crate::simulator::{CommandOutcome, Subscriptions};
 use crate::upstream::{Answer, Error, Operation, Status};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
+use thingsboard_simulator::downlink::{Change, Command, Delays, Downlink, Ended, PollId};
+use thingsboard_simulator::downlink::{CommandId, Kind as PollKind};
+use thingsboard_simulator::packages::Packages;
+use thingsboard_simulator::{CommandOutcome, Subscriptions};
 
 /// Keys and values, as JSON.
 pub(in crate::gateway) type State = BTreeMap<String, String>;

@@ -11,7 +11,6 @@ use super::{Behaviour, Conditions, World, default_settings, path};
 use crate::config::RelayMode;
 use crate::dtls::Versions;
 use crate::gateway::relay::Kind;
-use crate::simulator::{Package, PackageId, PackageKind};
 use crate::upstream::Error;
 use bytes::Bytes;
 use coap::option::content_format::OCTET_STREAM;
@@ -20,6 +19,7 @@ use coap::option::number::{BLOCK2, CONTENT_FORMAT, NO_RESPONSE};
 use coap::{Block, Code, Message, Type};
 use fastrand::Rng;
 use std::time::Duration;
+use thingsboard_simulator::{Package, PackageId, PackageKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);

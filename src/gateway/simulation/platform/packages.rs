@@ -1,12 +1,12 @@
 //! Packages, and what their assignment changes.
 
 use super::{Platform, State, flat};
-use crate::simulator::downlink::Change;
-use crate::simulator::packages::{Fetched, PackageRequest};
-use crate::simulator::{Assignee, Package, PackageId, PackageKind, Served};
 use crate::upstream::{self, Error, Operation, Status};
 use bytes::Bytes;
 use std::time::Instant;
+use thingsboard_simulator::downlink::Change;
+use thingsboard_simulator::packages::{Fetched, PackageRequest};
+use thingsboard_simulator::{Assignee, Package, PackageId, PackageKind, Served};
 
 impl Platform {
     /// Defines a package, or replaces it: whoever has it assigned is told by [`assign`](Self::assign) alone.

@@ -1,0 +1,72 @@
+//! The demo, as a newcomer starts it: on an empty directory, again, and where its ports are taken.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+)]
+
+use std::net::{TcpListener, UdpSocket};
+use test_support::demo::{Demo, command};
+
+#[test]
+fn telemetry_of_its_device_arrives_and_ctrl_c_ends_it_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(&directory);
+    demo.await_line(&["certs/demo/", "made now"]);
+    demo.await_line(&["device ─DTLS", "session established"]);
+    demo.await_line(&[
+        "─HTTP─▶ ThingsBoard",
+        "temperature",
+        "from demo-device: 200",
+    ]);
+    demo.await_line(&["─CoAPs─▶ gateway", "temperature", "2.01"]);
+    assert!(demo.interrupt());
+
+    let mut again = Demo::start(&directory);
+    again.await_line(&["certs/demo/", "kept from an earlier run"]);
+    again.await_line(&["─CoAPs─▶ gateway", "temperature", "2.01"]);
+}
+
+#[test]
+fn it_prints_commands_to_paste() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut demo = Demo::start(&directory);
+    for parts in [
+        ["coap-client-openssl", "/api/v1/telemetry"],
+        ["coap-client-openssl", "/api/v1/ANY_TOKEN/telemetry"],
+        ["coap-client-openssl", "/api/v1/attributes"],
+        ["coap-client-openssl", "/api/v1/rpc"],
+        ["curl", "/simulator/arrivals"],
+    ] {
+        demo.await_line(&parts);
+    }
+}
+
+#[test]
+fn a_port_in_use_is_named_with_the_flag_that_chooses_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = udp.local_addr().unwrap().port().to_string();
+    let tcp = tcp.local_addr().unwrap().port().to_string();
+    for (coaps, http, page, flag, port) in [
+        (udp.as_str(), "0", "0", "--coaps-port", &udp),
+        ("0", tcp.as_str(), "0", "--http-port", &tcp),
+        ("0", "0", tcp.as_str(), "--page-port", &tcp),
+    ] {
+        let output = command(&directory)
+            .args([
+                "--coaps-port",
+                coaps,
+                "--http-port",
+                http,
+                "--page-port",
+                page,
+            ])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(flag) && said.contains(port), "{said}");
+    }
+}

@@ -1,0 +1,5 @@
+//! The load driver: see the library.
+
+fn main() -> std::process::ExitCode {
+    load::main()
+}

@@ -1,0 +1,177 @@
+//! A load driver for any CoAPs server whose clients show X.509 certificates.
+//!
+//! `cargo run --release --bin load -- --help` says what it can do. It holds sessions, each with a port of its own, and
+//! in each of them does one kind of work, over and over: requests, handshakes, observing, or nothing at all. What came of
+//! it is told as a table and as JSON.
+//!
+//! [`args`] is read into a [`target`] and a [`plan`] (who goes by which address and certificate, and at which [`pace`]). [`session`] is the life of one session: [`dtls`] carries it, [`conversation`] is what is said in it, [`exchange`] is
+//! the client's side of RFC 7252's message layer, in [`coap`]'s bytes. All sessions write into one [`tally`], which [`progress`] reads while they run and
+//! [`report`] at the end.
+//!
+//! It shares no code with the gateway, unless `--dtls gateway` asks for the gateway's DTLS engine; the report names the
+//! one that was used. The CPU it took itself is told as well: a driver that is busy all the time has measured itself.
+
+mod args;
+pub mod bench;
+mod coap;
+mod conversation;
+mod dtls;
+mod exchange;
+mod latencies;
+mod pace;
+mod plan;
+mod progress;
+mod report;
+mod session;
+mod tally;
+mod target;
+mod watch;
+
+pub use args::Args;
+use args::Work;
+use clap::Parser;
+use pace::Pacer;
+pub use report::Report;
+use session::{Phase, Shared};
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tally::Tally;
+use tokio::sync::{Semaphore, mpsc};
+use watch::Watch;
+
+/// How long sessions may take to close when all is over.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Reads the process's arguments and does what they say.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let json = args.json.clone();
+    let ended = run(args).and_then(|report| {
+        let table = json.as_deref() != Some("-");
+        let text = if table {
+            format!("{report}\n")
+        } else {
+            format!("{}\n", report.json())
+        };
+        let written = std::io::stdout().write_all(text.as_bytes());
+        written.map_err(|error| format!("the report can't be written: {error}"))?;
+        if let Some(path) = json.filter(|_| table) {
+            std::fs::write(&path, report.json()).map_err(|error| format!("{path}: {error}"))?;
+        }
+        Ok(report)
+    });
+    match ended {
+        Ok(report) if report.achieved_something() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does what was asked for, to its end or to Ctrl-C.
+///
+/// # Errors
+/// Files that can't be read, a server that can't be named: what is known before the first datagram.
+pub fn run(args: Args) -> Result<Report, String> {
+    // A socket for each session. What the system does not allow shows as failures of the handshakes concerned.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(threads) = args.threads {
+        runtime.worker_threads(threads.into());
+    }
+    let runtime = runtime.enable_all().build();
+    runtime
+        .map_err(|error| format!("no runtime: {error}"))?
+        .block_on(drive(args))
+}
+
+async fn drive(args: Args) -> Result<Report, String> {
+    let target = target::parse(&args.uri)?;
+    let slots = plan::slots(&args)?;
+    let dialer = dtls::Dialer::new(&args, &target).await?;
+    let (phase, phases) = tokio::sync::watch::channel(Phase::Connecting);
+    let shared = Arc::new(Shared {
+        dialer,
+        request: target::request(&args, &target)?,
+        work: args.work,
+        sessions: args.sessions,
+        patience: args.patience,
+        doors: Semaphore::new(args.connecting.into()),
+        tally: Tally::shared()?,
+    });
+
+    let began = now();
+    let cpu = watch::own_cpu_time();
+    // Nothing is sent on it: it ends when each session has tried, and dropped its side.
+    let (tried, mut first_attempts) = mpsc::channel::<()>(1);
+    let turns: Vec<_> = (slots.iter())
+        .map(|slot| (slot.pace, slot.turns.clone()))
+        .collect();
+    let mut sessions = tokio::task::JoinSet::new();
+    for slot in slots {
+        let (shared, phases) = (Arc::clone(&shared), phases.clone());
+        sessions.spawn(session::live(slot, shared, phases, tried.clone()));
+    }
+    drop(tried);
+    let progress = tokio::spawn(progress::tell(Arc::clone(&shared), phases));
+
+    let mut interrupted = false;
+    // A handshake loop is measured from its first handshake on.
+    if args.work != Work::Handshakes {
+        tokio::select! {
+            () = async { while first_attempts.recv().await.is_some() {} } => {}
+            _ = tokio::signal::ctrl_c() => interrupted = true,
+        }
+    }
+    let watch = Watch::begin(&args.watch);
+    let connected = now();
+    let cpu_connected = watch::own_cpu_time();
+    let pacer = Pacer::start(connected, turns).map_err(|error| format!("no thread: {error}"))?;
+    let _ = phase.send(Phase::Measuring(connected));
+    if !interrupted {
+        tokio::select! {
+            () = tokio::time::sleep(args.duration) => {}
+            _ = tokio::signal::ctrl_c() => interrupted = true,
+        }
+    }
+    let ended = now();
+    let watched = watch.end();
+    drop(pacer);
+    let (established, complete) = {
+        let tally = tally::lock(&shared.tally);
+        (tally.established, tally.complete)
+    };
+    let cpu_ended = watch::own_cpu_time();
+    let since = |before: Option<Duration>| {
+        let both = cpu_ended.zip(before);
+        both.map(|(after, before)| after.saturating_sub(before))
+    };
+    let _ = phase.send(Phase::Ended);
+    let farewell = async { while sessions.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(GRACE + args.farewell(), farewell).await;
+    let _ = progress.await;
+
+    let times = report::Times {
+        connecting: connected - began,
+        measured: ended - connected,
+        cpu: since(cpu),
+        cpu_measured: since(cpu_connected),
+        watched,
+        established,
+        complete: complete.map(|when| when - began),
+        interrupted,
+    };
+    Ok(Report::new(&args, times, &tally::lock(&shared.tally)))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver's clock: it measures in real time"
+)]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}

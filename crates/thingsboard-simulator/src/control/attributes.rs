@@ -1,0 +1,93 @@
+//! Attributes, as the platform or the device itself sets them.
+
+use serde_json::Value;
+
+use super::super::device_api::attributes_element;
+use super::super::directory::Scope;
+use super::super::json::{self, Element};
+use super::{Control, Refused, as_value, known, no_room};
+
+impl Control {
+    /// Sets a shared attribute of a device, and tells those who poll for it now.
+    ///
+    /// # Errors
+    /// An unknown device, a null, or no more room.
+    pub fn set_shared_attribute(
+        &self,
+        device: &str,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), Refused> {
+        self.set_attribute(device, Scope::Shared, key, value)
+    }
+
+    /// Sets a client attribute of a device, as if the device had posted it.
+    ///
+    /// # Errors
+    /// An unknown device, a null, or no more room.
+    pub fn set_client_attribute(
+        &self,
+        device: &str,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), Refused> {
+        self.set_attribute(device, Scope::Client, key, value)
+    }
+
+    fn set_attribute(
+        &self,
+        device: &str,
+        scope: Scope,
+        key: &str,
+        value: &Value,
+    ) -> Result<(), Refused> {
+        if value.is_null() {
+            let reason = format!("attribute {key:?} is null: remove it instead");
+            return Err(Refused(reason));
+        }
+        let value = json::read(&value.to_string()).map_err(|error| Refused(error.0))?;
+        self.set_attributes(
+            device,
+            scope,
+            &Element::Object(vec![(key.to_owned(), value)]),
+        )
+    }
+
+    pub(crate) fn set_attributes(
+        &self,
+        device: &str,
+        scope: Scope,
+        values: &Element,
+    ) -> Result<(), Refused> {
+        let values = json::key_values(values)
+            .map_err(|_| Refused("the values are no JSON object".to_owned()))?;
+        let mut state = self.0.lock();
+        known(&state, device)?;
+        state.set_attributes(device, scope, values).map_err(no_room)
+    }
+
+    /// Removes attributes of a device, and tells those who poll for shared ones now. Keys it does not have are no
+    /// error, and are told as well.
+    ///
+    /// # Errors
+    /// An unknown device.
+    pub fn remove_attributes(
+        &self,
+        device: &str,
+        scope: Scope,
+        keys: &[String],
+    ) -> Result<(), Refused> {
+        let mut state = self.0.lock();
+        known(&state, device)?;
+        state.remove_attributes(device, scope, keys);
+        Ok(())
+    }
+
+    /// The attributes of one scope, as one JSON object; `None` for an unknown device.
+    #[must_use]
+    pub fn attributes(&self, device: &str, scope: Scope) -> Option<Value> {
+        let state = self.0.lock();
+        let attributes = state.directory.get(device)?.attributes(scope);
+        Some(as_value(&attributes_element(attributes)))
+    }
+}

@@ -1,0 +1,91 @@
+//! `GET` and `POST /{token}/attributes`.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+
+use super::super::answer::{Answer, JSON};
+use super::super::directory::Scope;
+use super::super::json::{Element, ShapeError, key_values, read};
+use super::super::state::State;
+use super::{Failure, Request, query_parameter};
+
+/// Client attributes, flat.
+pub(super) fn post(
+    state: &mut State,
+    device: &str,
+    request: &Request<'_>,
+) -> Result<Answer, Failure> {
+    let document = read(request.body)?;
+    if !matches!(document, Element::Object(_)) {
+        return Err(ShapeError::cannot_parse(&document).into());
+    }
+    let values = key_values(&document)?;
+    state
+        .directory
+        .set_attributes(device, Scope::Client, values)?;
+    Ok(Answer::empty(StatusCode::OK))
+}
+
+/// `{"client":{…},"shared":{…}}`. Without key lists everything; with one list only its scope is read; a scope that
+/// yields nothing is left out, down to `{}`. That is the answer as well where ThingsBoard's attribute store fails.
+pub(super) fn get(
+    state: &mut State,
+    device: &str,
+    request: &Request<'_>,
+) -> Result<Answer, Failure> {
+    if state.attribute_store_fails > 0 {
+        state.attribute_store_fails -= 1;
+        return Ok(Answer::with_body(StatusCode::OK, JSON, "{}"));
+    }
+    let client = keys(request, "clientKeys");
+    let shared = keys(request, "sharedKeys");
+    let all = client.is_empty() && shared.is_empty();
+    let Some(device) = state.directory.get(device) else {
+        return Err(Failure::Other);
+    };
+    let mut scopes = Vec::new();
+    for (scope, keys) in [(Scope::Client, client), (Scope::Shared, shared)] {
+        let found = if all {
+            element(device.attributes(scope))
+        } else {
+            pick(device.attributes(scope), &keys)
+        };
+        if found != Element::Object(Vec::new()) {
+            scopes.push((scope.name().to_owned(), found));
+        }
+    }
+    let body = Element::Object(scopes).to_string();
+    Ok(Answer::with_body(StatusCode::OK, JSON, body))
+}
+
+/// Java's `split(",")`: empty keys at the end are dropped, none is trimmed.
+fn keys(request: &Request<'_>, name: &str) -> Vec<String> {
+    let list = query_parameter(request.query, name).unwrap_or_default();
+    let list = list.trim_end_matches(',');
+    if list.is_empty() {
+        return Vec::new();
+    }
+    list.split(',').map(str::to_owned).collect()
+}
+
+/// A scope as one JSON object.
+pub(crate) fn element(attributes: &BTreeMap<String, Element>) -> Element {
+    let members = attributes
+        .iter()
+        .map(|(key, value)| (key.clone(), value.clone()));
+    Element::Object(members.collect())
+}
+
+/// The attributes of these keys that there are.
+fn pick(attributes: &BTreeMap<String, Element>, keys: &[String]) -> Element {
+    let mut members: Vec<(String, Element)> = Vec::new();
+    for key in keys {
+        if let Some(value) = attributes.get(key)
+            && !members.iter().any(|(known, _)| known == key)
+        {
+            members.push((key.clone(), value.clone()));
+        }
+    }
+    Element::Object(members)
+}

@@ -1,0 +1,118 @@
+//! Parameters in paths, queries and forms, as Tomcat decodes and Spring converts them.
+
+/// A query parameter as Spring binds it to a `String`: given several times, its values are joined with commas.
+pub(crate) fn query_parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let values: Vec<String> = query_values(query, name).collect();
+    (!values.is_empty()).then(|| values.join(","))
+}
+
+/// The values of a query parameter, in their order.
+fn query_values(query: Option<&str>, name: &str) -> impl Iterator<Item = String> {
+    let pairs = query.unwrap_or_default().split('&');
+    pairs.filter_map(move |pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (form_decoded(key) == name).then(|| form_decoded(value))
+    })
+}
+
+/// One part of a query or form: `+` is a space, `%XX` a byte.
+pub(crate) fn form_decoded(text: &str) -> String {
+    let text = text.replace('+', " ");
+    decoded(&text).unwrap_or(text)
+}
+
+/// Percent-decoded; `None` where an escape is malformed.
+pub(super) fn decoded(segment: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(segment.len());
+    let mut rest = segment;
+    while let Some((plain, escape)) = rest.split_once('%') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let digits = escape
+            .get(..2)
+            .filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = escape.get(2..).unwrap_or_default();
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A `long` in a query: given several times, the first counts; absent or empty it is 0.
+pub(super) fn long(query: Option<&str>, name: &str) -> Result<i64, String> {
+    let given = query_values(query, name).next().unwrap_or_default();
+    if given.is_empty() {
+        return Ok(0);
+    }
+    number(&given).ok_or_else(|| unconverted(name, "long", &given))
+}
+
+/// An `int` in a query, likewise.
+pub(super) fn int(query: Option<&str>, name: &str) -> Result<i32, String> {
+    let given = query_values(query, name).next().unwrap_or_default();
+    if given.is_empty() {
+        return Ok(0);
+    }
+    integer(&given).ok_or_else(|| unconverted(name, "int", &given))
+}
+
+/// An RPC id.
+pub(super) fn request_id(text: &str) -> Result<i32, String> {
+    integer(text).ok_or_else(|| unconverted("requestId", "java.lang.Integer", text))
+}
+
+fn integer(text: &str) -> Option<i32> {
+    i32::try_from(number(text)?).ok()
+}
+
+/// Spring's conversion to a whole number: decimal, or hexadecimal with a prefix.
+fn number(text: &str) -> Option<i64> {
+    let trimmed: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let unsigned = trimmed.strip_prefix('-').unwrap_or(&trimmed);
+    let hexadecimal = unsigned
+        .strip_prefix("0x")
+        .or_else(|| unsigned.strip_prefix("0X"))
+        .or_else(|| unsigned.strip_prefix('#'));
+    let parsed = match hexadecimal {
+        Some(digits) if trimmed.starts_with('-') => i64::from_str_radix(&format!("-{digits}"), 16),
+        Some(digits) => i64::from_str_radix(digits, 16),
+        None => trimmed.parse(),
+    };
+    parsed.ok()
+}
+
+fn unconverted(parameter: &str, kind: &str, text: &str) -> String {
+    format!(
+        "Method parameter '{parameter}': Failed to convert value of type 'java.lang.String' to required type \
+         '{kind}'; For input string: \"{text}\""
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_parameter_is_joined_with_commas() {
+        let query = Some("a=1&b=x%2Cy+z&a=2&c");
+        assert_eq!(query_parameter(query, "a").as_deref(), Some("1,2"));
+        assert_eq!(query_parameter(query, "b").as_deref(), Some("x,y z"));
+        assert_eq!(query_parameter(query, "c").as_deref(), Some(""));
+        assert_eq!(query_parameter(query, "d"), None);
+    }
+
+    #[test]
+    fn an_int_has_javas_range() {
+        for (text, expected) in [
+            ("2147483647", Some(i32::MAX)),
+            ("2147483648", None),
+            ("-2147483648", Some(i32::MIN)),
+            ("0x10", Some(16)),
+            ("", Some(0)),
+            ("1.5", None),
+        ] {
+            let query = format!("a={text}&a=7");
+            assert_eq!(int(Some(&query), "a").ok(), expected, "{text}");
+        }
+        assert_eq!(int(Some("b=1"), "a"), Ok(0));
+    }
+}

@@ -1,0 +1,231 @@
+//! From a method and a path to the endpoint, or to the answer of those who stand before it.
+
+use axum::http::{Method, StatusCode};
+
+use super::super::answer::{Answer, ErrorCode};
+use super::super::downlink::Kind;
+use super::super::packages::{PackageKind, PackageRequest};
+use super::parameter::{self, decoded};
+use super::{Request, bad_request, package};
+
+/// An endpoint that asks for a token.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Feature {
+    ReadAttributes,
+    WriteAttributes,
+    Telemetry,
+    Claim,
+    /// A long poll. A timeout of 0 stands for the default.
+    Poll {
+        kind: Kind,
+        timeout_ms: i64,
+    },
+    RpcReply {
+        id: i32,
+    },
+    ClientRpc,
+    Package(PackageRequest),
+}
+
+/// Where a request goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    Found { token: String, feature: Feature },
+    Provision,
+    Answer(Answer),
+}
+
+/// What stands behind a method of a path.
+enum Target {
+    Feature(Feature),
+    /// Its timeout is to be read.
+    Poll(Kind),
+    /// Its id is to be read.
+    RpcReply,
+    /// Its title, its version and the part that is wanted are to be read.
+    Package(PackageKind),
+    Provision,
+}
+
+/// Finds the endpoint and checks what Spring checks before it calls it.
+pub(super) fn route(request: &Request<'_>) -> Route {
+    use Feature::{ClientRpc, ReadAttributes, Telemetry, WriteAttributes};
+    use Target::{Feature as Has, Package, Poll, Provision, RpcReply};
+
+    if refused_by_firewall(request) {
+        return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
+    }
+    let Some(segments) = segments(request.path) else {
+        return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
+    };
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let ["", "api", "v1", rest @ ..] = segments.as_slice() else {
+        return Route::Answer(not_found(request));
+    };
+    let (get, post) = match rest {
+        ["provision"] => (None, Some(Provision)),
+        [_, "attributes"] => (Some(Has(ReadAttributes)), Some(Has(WriteAttributes))),
+        [_, "telemetry"] => (None, Some(Has(Telemetry))),
+        [_, "claim"] => (None, Some(Has(Feature::Claim))),
+        [_, "rpc"] => (Some(Poll(Kind::Rpc)), Some(Has(ClientRpc))),
+        [_, "rpc", id] if !id.is_empty() => (None, Some(RpcReply)),
+        [_, "attributes", "updates"] => (Some(Poll(Kind::Attributes)), None),
+        [_, "firmware"] => (Some(Package(PackageKind::Firmware)), None),
+        [_, "software"] => (Some(Package(PackageKind::Software)), None),
+        _ => (None, None),
+    };
+    let allow = match (get.is_some(), post.is_some()) {
+        (false, false) => return Route::Answer(not_found(request)),
+        (true, false) => "GET,HEAD,OPTIONS",
+        (false, true) => "POST,OPTIONS",
+        (true, true) => "GET,HEAD,POST,OPTIONS",
+    };
+    let target = match request.method {
+        // Spring answers HEAD where it answers GET.
+        &Method::GET | &Method::HEAD => get,
+        &Method::POST => post,
+        &Method::OPTIONS => {
+            return Route::Answer(Answer {
+                allow: Some(allow),
+                ..Answer::empty(StatusCode::OK)
+            });
+        }
+        _ => None,
+    };
+    let feature = match target {
+        None => {
+            return Route::Answer(Answer {
+                allow: Some(allow),
+                ..not_allowed(request)
+            });
+        }
+        Some(Provision) if request.body.is_empty() => {
+            return Route::Answer(body_missing(request, "provisionDevice"));
+        }
+        Some(Provision) => return Route::Provision,
+        Some(Poll(kind)) => match parameter::long(request.query, "timeout") {
+            Ok(timeout_ms) => Feature::Poll { kind, timeout_ms },
+            Err(message) => return Route::Answer(bad_request(request, &message)),
+        },
+        Some(Package(kind)) => match package::request(kind, request.query) {
+            Ok(asked) => Feature::Package(asked),
+            Err(message) => return Route::Answer(bad_request(request, &message)),
+        },
+        Some(RpcReply) => match parameter::request_id(rest.last().copied().unwrap_or_default()) {
+            Ok(id) => Feature::RpcReply { id },
+            Err(message) => return Route::Answer(bad_request(request, &message)),
+        },
+        Some(Has(feature)) => feature,
+    };
+    let handler = match feature {
+        WriteAttributes => "postDeviceAttributes",
+        Telemetry => "postTelemetry",
+        Feature::RpcReply { .. } => "replyToCommand",
+        ClientRpc => "postRpcRequest",
+        ReadAttributes | Feature::Claim | Feature::Poll { .. } | Feature::Package(_) => "",
+    };
+    if !handler.is_empty() && request.body.is_empty() {
+        return Route::Answer(body_missing(request, handler));
+    }
+    let token = rest.first().copied().unwrap_or_default().to_owned();
+    Route::Found { token, feature }
+}
+
+/// The path as an arrival shows it: with `{token}` in the token's place.
+pub(crate) fn shown(path: &str) -> String {
+    let Some(rest) = path.strip_prefix("/api/v1/") else {
+        return path.to_owned();
+    };
+    match rest.split_once('/') {
+        Some((_, feature)) => format!("/api/v1/{{token}}/{feature}"),
+        None if rest == "provision" => path.to_owned(),
+        None => "/api/v1/{token}".to_owned(),
+    }
+}
+
+/// Is this a long poll, whatever its answer? (By its path alone, as an arrival shows it.)
+pub(crate) fn is_poll(method: &Method, path: &str) -> bool {
+    matches!(method, &Method::GET | &Method::HEAD)
+        && matches!(
+            shown(path).as_str(),
+            "/api/v1/{token}/rpc" | "/api/v1/{token}/attributes/updates"
+        )
+}
+
+/// The token in a path, if there is one.
+pub(crate) fn token(path: &str) -> Option<String> {
+    let (token, _) = path.strip_prefix("/api/v1/")?.split_once('/')?;
+    decoded(token)
+}
+
+/// The segments of a path, percent-decoded; the first is what stands before the first slash. `None` where an escape
+/// is malformed.
+pub(crate) fn segments(path: &str) -> Option<Vec<String>> {
+    path.split('/').map(decoded).collect()
+}
+
+/// What never reaches a controller: characters Tomcat refuses in a request line, and what Spring Security's
+/// `StrictHttpFirewall` refuses in a path (so a token with a slash, percent sign or semicolon cannot work, encoded
+/// or not).
+fn refused_by_firewall(request: &Request<'_>) -> bool {
+    const NOT_IN_A_TARGET: &[char] = &['"', '<', '>', '[', '\\', ']', '^', '`', '{', '|', '}', ' '];
+    const NOT_IN_A_PATH: &[&str] = &[
+        ";",
+        "//",
+        "%3b",
+        "%2f",
+        "%5c",
+        "%25",
+        "%2e",
+        "%00",
+        "%0a",
+        "%0d",
+        "%e2%80%a8",
+        "%e2%80%a9",
+    ];
+    let path = request.path.to_ascii_lowercase();
+    let target = [request.path, request.query.unwrap_or_default()];
+    target
+        .iter()
+        .any(|part| part.contains(NOT_IN_A_TARGET) || !part.is_ascii())
+        || NOT_IN_A_PATH.iter().any(|refused| path.contains(refused))
+        || path
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+}
+
+fn body_missing(request: &Request<'_>, handler: &str) -> Answer {
+    bad_request(
+        request,
+        &format!(
+            "Required request body is missing: public org.springframework.web.context.request.async.DeferredResult\
+             <org.springframework.http.ResponseEntity> \
+             org.thingsboard.server.transport.http.DeviceApiController.{handler}"
+        ),
+    )
+}
+
+fn not_found(request: &Request<'_>) -> Answer {
+    let resource = request.path.trim_start_matches('/');
+    Answer::error(
+        StatusCode::NOT_FOUND,
+        Some(&format!("No static resource {resource}.")),
+        ErrorCode::ItemNotFound,
+        request.now_ms,
+    )
+}
+
+fn not_allowed(request: &Request<'_>) -> Answer {
+    Answer::error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Some(&format!(
+            "Request method '{}' is not supported",
+            request.method
+        )),
+        ErrorCode::BadRequestParams,
+        request.now_ms,
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. Without a socket and
+//! without a clock, so that it serves in a simulated network as well.
+//!
+//! A poll is three things, and most of ThingsBoard's quirks are their parting:
+//!
+//! ```text
+//! the request       waits ──▶ answered, or ended by the container (503), or its client hangs up
+//! the session       registered ──▶ dropped: by the first message it gets, or by its own timer (408)
+//! the subscription  on its way to the device actor ──▶ entered ──▶ stale, once its session is gone
+//! ```
+//!
+//! * Nothing unsubscribes. A session whose request is gone swallows the next message; a stale entry counts as a
+//!   subscriber, and what is sent to it is lost.
+//! * A change of attributes goes to all entries and leaves them: those of attributes pile up.
+//! * A command goes to all entries of RPC and removes them. If there are none, it is pending, and so is every two-way
+//!   command until its reply. A new poll gets the oldest pending command at once, delivered before or not: an
+//!   unanswered one is returned again and again, and those behind it wait.
+//!
+//! Commands are not persistent, and the strategy is BURST, ThingsBoard's defaults.
+
+mod actor;
+mod calls;
+mod counts;
+mod session;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod transport;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::json::Element;
+use actor::Actor;
+use calls::Call;
+pub use counts::{PollCounts, Subscriptions};
+use session::{Session, Sessions};
+pub use terms::CommandOutcome;
+pub use terms::{Change, Command, CommandId, Delays, Ended, Full, Kind, PollId};
+
+/// Polls and commands of more devices than this are refused.
+const MOST_DEVICES: usize = 100_000;
+/// More sessions of one device than this are refused.
+const MOST_SESSIONS: usize = 1000;
+/// What happens at a time. Of one moment's events a subscription comes first, and a session's own timer before the
+/// container's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Enter(PollId),
+    Close(PollId),
+    ContainerEnds(PollId),
+    Expire(CommandId),
+}
+
+#[derive(Default)]
+struct Device {
+    actor: Actor,
+    counts: Subscriptions,
+    calls: usize,
+}
+
+/// All devices with their actors, the transport's sessions, and the callers of commands.
+///
+/// Time goes forward by [`handle_timeout`](Downlink::handle_timeout), which wants to be called at
+/// [`next_timeout`](Downlink::next_timeout) and before anything else that happens later.
+#[derive(Default)]
+pub struct Downlink {
+    delays: Delays,
+    devices: BTreeMap<Arc<str>, Device>,
+    sessions: Sessions,
+    calls: BTreeMap<CommandId, Call>,
+    timers: BTreeSet<(u64, Timer)>,
+    ended: VecDeque<(PollId, Ended)>,
+    outcomes: VecDeque<(CommandId, CommandOutcome)>,
+    last_poll: u64,
+    last_command: u64,
+    held_bytes: usize,
+}
+
+impl Downlink {
+    pub fn new(delays: Delays) -> Downlink {
+        Downlink {
+            delays,
+            ..Downlink::default()
+        }
+    }
+
+    pub fn delays(&self) -> Delays {
+        self.delays
+    }
+
+    /// For what begins from now on.
+    pub fn set_delays(&mut self, delays: Delays) {
+        self.delays = delays;
+    }
+
+    /// A poll begins. `timeout_ms` is its query parameter: 0 (or none given) stands for the default, and one that is
+    /// negative is over at once; its subscription goes out nevertheless.
+    pub fn open(
+        &mut self,
+        device: &str,
+        kind: Kind,
+        timeout_ms: i64,
+        now_ms: u64,
+    ) -> Result<PollId, Full> {
+        if self.sessions.count(device) >= MOST_SESSIONS {
+            return Err(Full(format!(
+                "device {device:?} has {MOST_SESSIONS} sessions already"
+            )));
+        }
+        let name = self.device(device)?;
+        let counts = &mut self.devices.entry(Arc::clone(&name)).or_default().counts;
+        counts.of(kind).opened();
+        let lasts_ms = match timeout_ms {
+            0 => self.delays.request_ms,
+            given => u64::try_from(given).unwrap_or(0),
+        };
+        self.last_poll += 1;
+        let poll = PollId(self.last_poll);
+        let session = Session {
+            device: name,
+            kind,
+            waiting: true,
+            registered: true,
+            entered: false,
+            closes_ms: now_ms.saturating_add(lasts_ms),
+            container_ends_ms: (self.delays.async_ms < lasts_ms)
+                .then(|| now_ms.saturating_add(self.delays.async_ms)),
+        };
+        self.timers.insert((session.closes_ms, Timer::Close(poll)));
+        if let Some(at) = session.container_ends_ms {
+            self.timers.insert((at, Timer::ContainerEnds(poll)));
+        }
+        self.sessions.insert(poll, session);
+        if lasts_ms == 0 {
+            self.close(poll);
+        }
+        if self.delays.subscription_ms == 0 {
+            self.enter(poll);
+        } else {
+            let at = now_ms.saturating_add(self.delays.subscription_ms);
+            self.timers.insert((at, Timer::Enter(poll)));
+        }
+        Ok(poll)
+    }
+
+    /// The client of a poll went away. That cancels nothing: its session swallows what comes until its timer.
+    pub fn abandon(&mut self, poll: PollId) {
+        self.stop_waiting(poll);
+    }
+
+    /// An answer to give.
+    pub fn poll_ended(&mut self) -> Option<(PollId, Ended)> {
+        self.ended.pop_front()
+    }
+
+    /// Shared attributes of a device have changed.
+    pub fn attributes_changed(&mut self, device: &str, change: Change) {
+        let Some(device) = self.devices.get(device) else {
+            return;
+        };
+        let body = Bytes::from(match change {
+            Change::Updated(values) => values,
+            Change::Deleted(keys) => {
+                let keys = keys.into_iter().map(Element::Text).collect();
+                let deleted = ("deleted".to_owned(), Element::Array(keys));
+                Element::Object(vec![deleted]).to_string()
+            }
+        });
+        for poll in device.actor.attribute_subscribers() {
+            self.receive(poll, &body);
+        }
+    }
+
+    /// The device is deleted: its polls are told, its actor is gone, and callers wait until their commands expire.
+    pub fn delete(&mut self, device: &str) {
+        for poll in self.sessions.of(device) {
+            self.discard(poll, Ended::Deleted);
+        }
+        self.devices.remove(device);
+    }
+
+    /// The device's access token has changed: its entries are forgotten, and its open polls hear nothing more until
+    /// their timer. Pending commands stay.
+    pub fn rotate(&mut self, device: &str) {
+        if let Some(device) = self.devices.get_mut(device) {
+            device.actor.credentials_changed();
+        }
+    }
+
+    /// ThingsBoard restarts: actors, sessions and commands that are not persistent are gone, and ids begin at 0.
+    pub fn restart(&mut self) {
+        for poll in self.sessions.polls() {
+            self.discard(poll, Ended::Cut);
+        }
+        let calls: Vec<CommandId> = self.calls.keys().copied().collect();
+        for command in calls {
+            self.conclude(command, CommandOutcome::Lost);
+        }
+        for device in self.devices.values_mut() {
+            device.actor = Actor::default();
+        }
+    }
+
+    /// When time has to go forward next.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// All that is due happens.
+    pub fn handle_timeout(&mut self, now_ms: u64) {
+        while self.timers.first().is_some_and(|(at, _)| *at <= now_ms) {
+            let Some((_, timer)) = self.timers.pop_first() else {
+                break;
+            };
+            match timer {
+                Timer::Enter(poll) => self.enter(poll),
+                Timer::Close(poll) => self.close(poll),
+                Timer::ContainerEnds(poll) => self.end(poll, Ended::AsyncTimeout),
+                Timer::Expire(command) => self.expire(command),
+            }
+        }
+    }
+
+    /// What a device's polls cost; all zero for one that never polled.
+    pub fn subscriptions(&self, device: &str) -> Subscriptions {
+        let Some(device) = self.devices.get(device) else {
+            return Subscriptions::default();
+        };
+        let mut counts = device.counts;
+        for kind in [Kind::Attributes, Kind::Rpc] {
+            let (live, stale) = device.actor.entries(kind);
+            let of_kind = counts.of(kind);
+            of_kind.live = live;
+            of_kind.stale = stale;
+        }
+        counts.pending_commands = device.actor.pending();
+        counts
+    }
+
+    /// Its name as it is kept.
+    fn device(&mut self, name: &str) -> Result<Arc<str>, Full> {
+        if let Some((known, _)) = self.devices.get_key_value(name) {
+            return Ok(Arc::clone(known));
+        }
+        if self.devices.len() >= MOST_DEVICES {
+            return Err(Full(format!(
+                "{MOST_DEVICES} devices have had polls or commands already"
+            )));
+        }
+        let name: Arc<str> = name.into();
+        self.devices.insert(Arc::clone(&name), Device::default());
+        Ok(name)
+    }
+}

@@ -1,0 +1,105 @@
+//! Commands and their callers: from the call to what the caller learns.
+
+use std::sync::Arc;
+
+use super::actor::Expired;
+use super::{Command, CommandId, CommandOutcome, Downlink, Full, Timer};
+
+/// More commands of one device waiting for their end than this are refused.
+pub(super) const MOST_COMMANDS: usize = 1000;
+/// All such commands together, by their weight.
+pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// What a command weighs beside its method and parameters.
+pub(super) const CALL_WEIGHT: usize = 256;
+
+/// A command whose caller waits.
+pub(super) struct Call {
+    device: Arc<str>,
+    expires_ms: u64,
+    weight: usize,
+}
+
+impl Downlink {
+    /// Someone calls a device.
+    pub fn command(
+        &mut self,
+        device: &str,
+        command: Command,
+        now_ms: u64,
+    ) -> Result<CommandId, Full> {
+        let weight = CALL_WEIGHT + command.method.len() + command.params.len();
+        if self.held_bytes + weight > MOST_BYTES {
+            return Err(Full(format!(
+                "the commands that wait hold {MOST_BYTES} bytes already"
+            )));
+        }
+        let name = self.device(device)?;
+        let device = self.devices.entry(Arc::clone(&name)).or_default();
+        if device.calls >= MOST_COMMANDS {
+            return Err(Full(format!(
+                "{MOST_COMMANDS} commands of device {name:?} wait already"
+            )));
+        }
+        device.calls += 1;
+        self.held_bytes += weight;
+        self.last_command += 1;
+        let id = CommandId(self.last_command);
+        let call = Call {
+            device: name,
+            expires_ms: command.expires_ms,
+            weight,
+        };
+        self.calls.insert(id, call);
+        if command.expires_ms <= now_ms {
+            // The actor ignores it, but for its id.
+            device.actor.take_id();
+            self.conclude(id, CommandOutcome::TimedOut);
+            return Ok(id);
+        }
+        self.timers.insert((command.expires_ms, Timer::Expire(id)));
+        let sent = device.actor.command(id, &command);
+        self.send(sent);
+        Ok(id)
+    }
+
+    /// A device posts `rpc/{id}`. A stale id is ignored.
+    pub fn reply(&mut self, device: &str, id: i32, body: &str) {
+        let device = self.devices.get_mut(device);
+        if let Some(command) = device.and_then(|device| device.actor.reply(id)) {
+            self.conclude(command, CommandOutcome::Reply(body.to_owned()));
+        }
+    }
+
+    /// What a caller learns.
+    pub fn command_outcome(&mut self) -> Option<(CommandId, CommandOutcome)> {
+        self.outcomes.pop_front()
+    }
+
+    /// A caller's time is over.
+    pub(super) fn expire(&mut self, command: CommandId) {
+        let Some(call) = self.calls.get(&command) else {
+            return;
+        };
+        let device = self.devices.get_mut(&call.device);
+        let outcome = match device.and_then(|device| device.actor.expire(command)) {
+            Some(Expired::Unsent) => CommandOutcome::NoActiveConnection,
+            // With the actor gone, the caller's own timer says the same.
+            Some(Expired::Unanswered) | None => CommandOutcome::TimedOut,
+        };
+        self.conclude(command, outcome);
+    }
+
+    /// Tells a caller, and forgets it.
+    pub(super) fn conclude(&mut self, command: CommandId, outcome: CommandOutcome) {
+        let Some(call) = self.calls.remove(&command) else {
+            return;
+        };
+        self.timers
+            .remove(&(call.expires_ms, Timer::Expire(command)));
+        self.held_bytes = self.held_bytes.saturating_sub(call.weight);
+        if let Some(device) = self.devices.get_mut(&call.device) {
+            device.calls = device.calls.saturating_sub(1);
+        }
+        self.outcomes.push_back((command, outcome));
+    }
+}

@@ -1,0 +1,79 @@
+//! The simulator as a program.
+
+use clap::Parser;
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use thingsboard_simulator::Simulator;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::filter::LevelFilter;
+
+/// As many connections as ThingsBoard takes unless told otherwise, and some for the runtime.
+const OPEN_FILES: u64 = 8192 + 64;
+
+/// Run a simulated ThingsBoard device API, in memory, for tests and trials
+#[derive(Debug, Parser)]
+#[command(version, after_help = thingsboard_simulator::HELP)]
+struct CommandLine {
+    /// The TCP address to serve on
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
+    listen: SocketAddr,
+    /// Log lines on standard error: off, error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL", default_value_t = LevelFilter::INFO)]
+    log: LevelFilter,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = CommandLine::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(arguments.log)
+        .with_writer(io::stderr)
+        .init();
+    match run(arguments.listen).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(address: SocketAddr) -> Result<(), String> {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(granted) if granted < OPEN_FILES => tracing::warn!(
+            granted,
+            wanted = OPEN_FILES,
+            "too few open files for as many connections as ThingsBoard takes: raise the limit (ulimit -Hn)"
+        ),
+        Ok(_) => {}
+        Err(error) => tracing::warn!("the limit of open files can't be raised: {error}"),
+    }
+    let shutdown = shutdown().map_err(|error| error.to_string())?;
+    let simulator = Simulator::bind(address).await.map_err(|error| {
+        format!("TCP {address} can't be bound: {error} (choose another with --listen)")
+    })?;
+    // Whatever the log level: it must not be taken for the real thing.
+    let notice = format!(
+        "A simulator of ThingsBoard's device API, not ThingsBoard: http://{}",
+        simulator.local_addr()
+    );
+    writeln!(io::stdout(), "{notice}").map_err(|error| error.to_string())?;
+    simulator
+        .run(shutdown)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Resolves at the first SIGTERM or SIGINT (Ctrl-C).
+fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

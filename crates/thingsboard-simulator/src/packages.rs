@@ -1,0 +1,211 @@
+//! ThingsBoard's firmware and software packages: what there is, who has which assigned, and the parts that are fetched.
+//! Without a socket and without a clock, so that it serves in a simulated network as well.
+//!
+//! A device has its own package of a kind or else the one that all have (in ThingsBoard: its profile's), and is served
+//! no other. Its shared attributes tell it which one that is; they change with the assignment, see [`announcement`].
+//!
+//! Two things are less strict than in ThingsBoard, so that a test can try a gateway with them:
+//!
+//! * A package can be [replaced](Packages::insert) under its name. ThingsBoard never changes one; someone has to delete it
+//!   and upload another of the same title and version, with another id.
+//! * A firmware and a software package may have the same title and version.
+
+mod announcement;
+mod package;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+pub use announcement::Announcement;
+pub use package::Package;
+pub use package::Source;
+pub use package::Stored;
+pub use terms::{Assignee, PackageId, PackageKind, Served};
+pub use terms::{Fetched, PackageRequest};
+
+/// More packages than this are refused.
+const MOST_PACKAGES: usize = 1000;
+/// The bytes of one package.
+pub const LARGEST_PACKAGE: usize = 16 * 1024 * 1024;
+/// The bytes of all packages together.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+/// The characters of a title, a version, a tag or a URL.
+const LONGEST_TEXT: usize = 255;
+
+/// Who has which package of one kind.
+#[derive(Default)]
+struct Assignments {
+    all: Option<PackageId>,
+    own: BTreeMap<String, PackageId>,
+}
+
+/// All packages and assignments.
+#[derive(Default)]
+pub struct Packages {
+    packages: BTreeMap<PackageId, Stored>,
+    firmware: Assignments,
+    software: Assignments,
+    held_bytes: usize,
+}
+
+impl Packages {
+    /// Takes a package in, or replaces the one of that name: then what was served begins at zero, and whoever has it
+    /// assigned has the new one.
+    pub fn insert(&mut self, id: PackageId, package: Stored) -> Result<(), String> {
+        let freed = match self.packages.get(&id) {
+            Some(old) => old.weight(),
+            None if self.packages.len() >= MOST_PACKAGES => {
+                return Err(format!("there are {MOST_PACKAGES} packages already"));
+            }
+            None => 0,
+        };
+        let held_bytes = (self.held_bytes + package.weight()).saturating_sub(freed);
+        if held_bytes > MOST_BYTES {
+            return Err(format!(
+                "all packages together have at most {MOST_BYTES} bytes: delete some"
+            ));
+        }
+        self.held_bytes = held_bytes;
+        self.packages.insert(id, package);
+        Ok(())
+    }
+
+    /// Deletes a package that nobody has assigned; false if there was none of that name.
+    pub fn remove(&mut self, id: &PackageId) -> Result<bool, String> {
+        let assignments = self.assignments(id.kind);
+        if assignments
+            .own
+            .values()
+            .chain(&assignments.all)
+            .any(|assigned| assigned == id)
+        {
+            return Err(format!(
+                "{id} is assigned: take it away from its devices first"
+            ));
+        }
+        let Some(removed) = self.packages.remove(id) else {
+            return Ok(false);
+        };
+        self.held_bytes = self.held_bytes.saturating_sub(removed.weight());
+        Ok(true)
+    }
+
+    /// Assigns a package, instead of what was assigned before.
+    pub fn assign(&mut self, to: Assignee<'_>, id: &PackageId) -> Result<(), String> {
+        if !self.packages.contains_key(id) {
+            return Err(format!("there is no {id}"));
+        }
+        let assignments = self.assignments_mut(id.kind);
+        match to {
+            Assignee::Device(name) => assignments.own.insert(name.to_owned(), id.clone()),
+            Assignee::All => assignments.all.replace(id.clone()),
+        };
+        Ok(())
+    }
+
+    /// Takes an assignment away; false if there was none.
+    pub fn unassign(&mut self, from: Assignee<'_>, kind: PackageKind) -> bool {
+        let assignments = self.assignments_mut(kind);
+        let assigned = match from {
+            Assignee::Device(name) => assignments.own.remove(name),
+            Assignee::All => assignments.all.take(),
+        };
+        assigned.is_some()
+    }
+
+    /// A device is deleted.
+    pub fn forget(&mut self, device: &str) {
+        for kind in PackageKind::ALL {
+            self.unassign(Assignee::Device(device), kind);
+        }
+    }
+
+    /// The package a device is served: its own, else that of all.
+    pub fn assigned(&self, device: &str, kind: PackageKind) -> Option<&PackageId> {
+        let assignments = self.assignments(kind);
+        assignments.own.get(device).or(assignments.all.as_ref())
+    }
+
+    /// What changes in a device's shared attributes once the package it is served has become another, or none.
+    pub fn announcement(&self, device: &str, kind: PackageKind) -> Announcement {
+        let assigned = self.assigned(device, kind);
+        match assigned.and_then(|id| Some((id, self.packages.get(id)?))) {
+            Some((id, package)) => Announcement::of(id, package),
+            None => Announcement::none(kind),
+        }
+    }
+
+    /// Answers a device, and counts what it is given.
+    pub fn fetch(&mut self, device: &str, request: &PackageRequest) -> Fetched {
+        let Some(id) = self.assigned(device, request.kind).cloned() else {
+            return Fetched::NotFound;
+        };
+        let Some(package) = self.packages.get_mut(&id) else {
+            return Fetched::NotFound;
+        };
+        // An external URL is a 404 whatever title is asked for: ThingsBoard looks at that first.
+        let Some(whole) = package.bytes() else {
+            return Fetched::NotFound;
+        };
+        if *id.title != *request.title || *id.version != *request.version {
+            return Fetched::OtherAssigned;
+        }
+        let Some(bytes) = part(whole, request.size, request.chunk) else {
+            return Fetched::Failed;
+        };
+        package.count(bytes.len());
+        Fetched::Part {
+            bytes,
+            file_name: package.file_name(),
+        }
+    }
+
+    /// What was given out of a package; `None` for an unknown one.
+    pub fn served(&self, id: &PackageId) -> Option<Served> {
+        Some(self.packages.get(id)?.served)
+    }
+
+    pub fn get(&self, id: &PackageId) -> Option<&Stored> {
+        self.packages.get(id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&PackageId, &Stored)> {
+        self.packages.iter()
+    }
+
+    /// What all devices have that have none of their own.
+    pub fn of_all(&self, kind: PackageKind) -> Option<&PackageId> {
+        self.assignments(kind).all.as_ref()
+    }
+
+    fn assignments(&self, kind: PackageKind) -> &Assignments {
+        match kind {
+            PackageKind::Firmware => &self.firmware,
+            PackageKind::Software => &self.software,
+        }
+    }
+
+    fn assignments_mut(&mut self, kind: PackageKind) -> &mut Assignments {
+        match kind {
+            PackageKind::Firmware => &mut self.firmware,
+            PackageKind::Software => &mut self.software,
+        }
+    }
+}
+
+/// `OtaPackageDataCache.get`: `size` bytes from `chunk` × `size` on, a slice without a copy. The product is Java's: it
+/// wraps around, so that an offset far beyond the end can be one at the beginning. `None` where it is negative, which
+/// throws an exception.
+fn part(whole: &Bytes, size: i32, chunk: i32) -> Option<Bytes> {
+    let Some(size) = usize::try_from(size).ok().filter(|size| *size > 0) else {
+        return Some(whole.clone());
+    };
+    let offset = i32::try_from(size).ok()?.wrapping_mul(chunk);
+    let from = usize::try_from(offset).ok()?.min(whole.len());
+    let to = from.saturating_add(size).min(whole.len());
+    Some(whole.slice(from..to))
+}

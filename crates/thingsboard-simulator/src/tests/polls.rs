@@ -1,0 +1,287 @@
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use super::client::{Reply, parsed, rest};
+use super::{Server, TOKEN, start};
+use crate::clock::Clock;
+use crate::downlink::Kind;
+use crate::{Fault, Outcome, PollCounts, Scope, Timeouts};
+
+impl Server {
+    /// Sends a poll, and returns once its subscription has reached the device actor.
+    pub(super) async fn poll(&self, feature: &str) -> TcpStream {
+        let counts = |server: &Server| match feature.starts_with("rpc") {
+            true => server.rpc(),
+            false => server.updates(),
+        };
+        let before = counts(self).live;
+        let stream = self
+            .send(&format!(
+                "GET /api/v1/{TOKEN}/{feature} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            ))
+            .await;
+        self.until(|server| counts(server).live > before).await;
+        stream
+    }
+
+    /// Waits for something to come true.
+    pub(super) async fn until(&self, holds: impl Fn(&Server) -> bool) {
+        let wait = async {
+            while !holds(self) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let patience = Duration::from_secs(20);
+        tokio::time::timeout(patience, wait)
+            .await
+            .expect("it never came true");
+    }
+
+    pub(super) fn rpc(&self) -> PollCounts {
+        self.control.subscriptions("meter").unwrap().rpc
+    }
+
+    pub(super) fn updates(&self) -> PollCounts {
+        self.control.subscriptions("meter").unwrap().attributes
+    }
+
+    fn share(&self, key: &str, value: Value) {
+        self.control
+            .set_shared_attribute("meter", key, &value)
+            .unwrap();
+    }
+}
+
+pub(super) async fn answer(mut stream: TcpStream) -> Reply {
+    parsed(&rest(&mut stream).await)
+}
+
+#[tokio::test]
+async fn a_poll_waits_for_shared_attributes_and_gets_them_flat() {
+    let server = start().await;
+    let polls = [
+        server.poll("attributes/updates").await,
+        server.poll("attributes/updates?timeout=20000").await,
+    ];
+    // What the device itself says is no news to it.
+    assert_eq!(server.post("attributes", "{a:1}").await.status, 200);
+    server.share("interval", json!(60));
+    for poll in polls {
+        let reply = answer(poll).await;
+        assert_eq!((reply.status, reply.json()), (200, json!({"interval": 60})));
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+    }
+    assert_eq!(server.updates().stale, 2);
+}
+
+#[tokio::test]
+async fn a_deletion_names_its_keys() {
+    let server = start().await;
+    server.share("a", json!(1));
+    let poll = server.poll("attributes/updates").await;
+    let keys = ["a".to_owned(), "b".to_owned()];
+    let control = &server.control;
+    // Of client attributes the device is not told.
+    control
+        .remove_attributes("meter", Scope::Client, &["c".to_owned()])
+        .unwrap();
+    control
+        .remove_attributes("meter", Scope::Shared, &keys)
+        .unwrap();
+    assert_eq!(answer(poll).await.body, r#"{"deleted":["a","b"]}"#);
+}
+
+#[tokio::test]
+async fn an_idle_poll_is_408_and_noted_apart_from_what_devices_say() {
+    let server = start().await;
+    let reply = server.get("rpc?timeout=20").await;
+    assert_eq!((reply.status, reply.body.as_str()), (408, ""));
+    assert_eq!(
+        server.get("attributes/updates?timeout=-5").await.status,
+        408
+    );
+    server.post("telemetry", "{}").await;
+    assert_eq!(server.control.arrivals().len(), 1);
+    let polls = server.control.polls();
+    let noted = |index: usize| {
+        let poll = &polls[index];
+        (poll.path.as_str(), poll.query.as_deref(), poll.answer)
+    };
+    let rpc = "/api/v1/{token}/rpc";
+    assert_eq!(noted(0), (rpc, Some("timeout=20"), Some(408)));
+    assert_eq!(noted(1).2, Some(408));
+    assert_eq!(polls[0].device.as_deref(), Some("meter"));
+}
+
+#[tokio::test]
+async fn the_containers_timeout_is_503_and_the_session_swallows_what_comes_next() {
+    let server = start().await;
+    server.control.set_timeouts(Timeouts {
+        asynchronous: Duration::from_millis(50),
+        request: Duration::from_secs(60),
+    });
+    let reply = server.get("attributes/updates").await;
+    assert_eq!((reply.status, &reply.json()["errorCode"]), (503, &json!(2)));
+    assert_eq!(server.updates().live, 1);
+    server.share("a", json!(1));
+    let counts = server.updates();
+    assert_eq!((counts.live, counts.stale, counts.open), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn a_poll_that_is_wrong_is_told_at_once() {
+    let server = start().await;
+    let reply = server.get("rpc?timeout=soon").await;
+    assert_eq!(reply.status, 400);
+    let message = reply.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("'timeout'") && message.contains("\"soon\""));
+    let unknown = server.call("GET", "/api/v1/nobody/rpc", "").await;
+    assert_eq!(unknown.status, 401);
+    assert_eq!(
+        server.call("PUT", "/api/v1/nobody/rpc", "").await.status,
+        405
+    );
+    let answers = server.control.polls().into_iter().map(|poll| poll.answer);
+    assert_eq!(answers.collect::<Vec<_>>(), [Some(400), Some(401)]);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_leaves_a_session_that_swallows() {
+    let server = start().await;
+    let poll = server.poll("attributes/updates").await;
+    drop(poll);
+    server.until(|server| server.updates().open == 0).await;
+    assert_eq!(server.updates().live, 1);
+    server.share("a", json!(1));
+    let counts = server.updates();
+    assert_eq!((counts.live, counts.stale), (0, 1));
+    assert_eq!(server.control.polls()[0].answer, None);
+}
+
+#[tokio::test]
+async fn polls_of_a_deleted_device_are_403_and_then_401() {
+    let server = start().await;
+    let poll = server.poll("rpc").await;
+    assert!(server.control.remove_device("meter"));
+    let reply = answer(poll).await;
+    assert_eq!(
+        (reply.status, reply.body.as_str()),
+        (403, "Device was deleted!")
+    );
+    assert_eq!(server.get("rpc").await.status, 401);
+}
+
+#[tokio::test]
+async fn a_new_token_orphans_open_polls_until_their_timer() {
+    let server = start().await;
+    let poll = server.poll("attributes/updates?timeout=200").await;
+    // The same token again changes nothing.
+    server.control.add_device("meter", TOKEN).unwrap();
+    assert_eq!(server.updates().live, 1);
+    server.control.add_device("meter", "NEW").unwrap();
+    server.share("a", json!(1));
+    assert_eq!(answer(poll).await.status, 408);
+    assert_eq!(server.get("attributes/updates").await.status, 401);
+    let new = server.call("GET", "/api/v1/NEW/rpc?timeout=1", "").await;
+    assert_eq!(new.status, 408);
+}
+
+#[tokio::test]
+async fn faults_apply_to_polls() {
+    let server = start().await;
+    let rpc = "/api/v1/*/rpc";
+    let control = &server.control;
+    control
+        .add_fault(Fault::status(502).on(rpc).times(1))
+        .unwrap();
+    assert_eq!(server.get("rpc").await.status, 502);
+    let dropped = Fault::always(Outcome::Drop).on(rpc).times(1);
+    control.add_fault(dropped).unwrap();
+    let request = format!("GET /api/v1/{TOKEN}/rpc HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(server.raw(&request).await, b"");
+    assert_eq!(server.rpc().opened, 0);
+    let pause = Duration::from_millis(60);
+    let late = Fault::always(Outcome::Answer).on(rpc).times(1);
+    control.add_fault(late.after(pause)).unwrap();
+    let clock = Clock::start();
+    // It subscribes at once, and what it is told is late.
+    assert_eq!(server.get("rpc?timeout=1").await.status, 408);
+    assert!(clock.now_ms() >= 60);
+    let noted = server.control.polls();
+    let noted = noted.iter().map(|poll| (poll.fault, poll.answer));
+    assert_eq!(
+        noted.collect::<Vec<_>>(),
+        [
+            (Some("status"), Some(502)),
+            (Some("drop"), None),
+            (Some("delay"), Some(408)),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn open_polls_end_with_the_simulator() {
+    let server = start().await;
+    let mut poll = server.poll("rpc").await;
+    server.stop().await;
+    assert_eq!(rest(&mut poll).await, b"");
+}
+
+#[tokio::test]
+async fn a_pipelined_poll_waits_for_its_turn_and_a_connection_serves_many() {
+    let server = start().await;
+    let poll = format!("GET /api/v1/{TOKEN}/rpc?timeout=5 HTTP/1.1\r\nHost: x\r\n\r\n");
+    let raw = server.raw(&poll.repeat(100)).await;
+    let text = String::from_utf8(raw).unwrap();
+    assert_eq!(text.matches("HTTP/1.1 408").count(), 100);
+    let counts = server.rpc();
+    assert_eq!(
+        (counts.opened, counts.most_open, counts.stale),
+        (100, 1, 100)
+    );
+}
+
+#[tokio::test]
+async fn many_devices_wait_and_each_hears_its_own() {
+    let server = start().await;
+    let names: Vec<String> = (0..150).map(|index| format!("d{index}")).collect();
+    let mut polls = Vec::new();
+    for name in &names {
+        server.control.add_device(name, name).unwrap();
+        polls.push(
+            server
+                .send(&format!(
+                    "GET /api/v1/{name}/attributes/updates HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                ))
+                .await,
+        );
+    }
+    let live = |name: &str| server.control.subscriptions(name).unwrap().attributes.live;
+    server
+        .until(|_| names.iter().all(|name| live(name) == 1))
+        .await;
+    for name in names.iter().rev() {
+        server
+            .control
+            .set_shared_attribute(name, "for", &json!(name))
+            .unwrap();
+    }
+    for (name, poll) in names.iter().zip(polls) {
+        assert_eq!(answer(poll).await.json(), json!({ "for": name }));
+    }
+}
+
+#[tokio::test]
+async fn a_session_too_many_is_refused_with_a_reason() {
+    let server = start().await;
+    for _ in 0..1000 {
+        let polls = &mut server.control.0.lock().long_polls;
+        assert!(polls.open("meter", Kind::Rpc, 60_000).is_ok());
+    }
+    let reply = server.get("rpc").await;
+    assert_eq!(reply.status, 503);
+    let message = reply.json()["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("1000 sessions"), "{message}");
+}
