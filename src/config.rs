@@ -35,7 +35,6 @@ mod value;
 pub use admin::Admin;
 pub use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 pub use file::{Stamp, WatchedFile};
-pub use limits::Limits;
 pub use listen::Listen;
 pub use load::admin_address;
 pub use log::{Log, LogFormat};
@@ -46,7 +45,6 @@ pub use reference::gateway_toml;
 pub use relay::{Relay, RelayMode};
 pub use shutdown::Shutdown;
 pub use sources::{Sources, WatchedFiles};
-pub use upstream::Calls;
 
 use crate::device::Registry;
 use std::sync::Arc;
@@ -72,7 +70,7 @@ pub struct Config {
     /// `[upstream]`
     pub upstream: crate::upstream::Settings,
     /// Those of `[upstream]` that concern devices.
-    pub calls: Calls,
+    pub calls: crate::upstream::CallLimits,
     /// `[relay]`: Observe.
     pub relay: Relay,
     /// `[ota]`: packages.
@@ -82,7 +80,7 @@ pub struct Config {
     /// `[dtls]`, and those of `[limits]` that concern handshakes and sessions as such.
     pub dtls: crate::dtls::Parameters,
     /// The rest of `[limits]`.
-    pub limits: Limits,
+    pub limits: crate::device::Limits,
     /// `[shutdown]`
     pub shutdown: Shutdown,
     /// `[log]`

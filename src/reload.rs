@@ -11,7 +11,7 @@
 mod desk;
 mod watch;
 
-use crate::config::{Config, Mistakes, Reading, Sources, Stamp, WatchedFile};
+use crate::config::{Mistakes, Reading, Sources, Stamp, WatchedFile, WatchedFiles};
 use crate::device::{Difference, Registry};
 use crate::dtls::credentials::{Ends, Moment};
 use crate::dtls::{self, engine};
@@ -85,13 +85,17 @@ struct Ready {
 }
 
 impl Reload {
-    /// For a gateway that begins with this configuration.
-    pub fn new(config: &mut Config) -> Reload {
-        let watched = std::mem::take(&mut config.watched);
+    /// Reads these sources again for a gateway that starts with `registry`. `watched`: the files of each.
+    pub fn new(
+        sources: Sources,
+        watched: WatchedFiles,
+        dtls: dtls::Parameters,
+        registry: Arc<Registry>,
+    ) -> Reload {
         Reload {
-            sources: Arc::new(std::mem::take(&mut config.sources)),
-            dtls: config.dtls,
-            registry: config.registry.clone(),
+            sources: Arc::new(sources),
+            dtls,
+            registry,
             watches: Watches {
                 registry: Watch::new(watched.registry),
                 server: Watch::new(watched.server),

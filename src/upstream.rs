@@ -31,6 +31,7 @@
 //! connections; ours leave the pool first, after ten idle seconds, so that race is rare as well.
 
 mod base_url;
+mod call_limits;
 mod client;
 mod connect;
 mod connection;
@@ -49,6 +50,7 @@ mod thingsboard;
 mod trust;
 
 pub use base_url::{BaseUrl, BaseUrlError};
+pub use call_limits::CallLimits;
 pub use error::{Error, RetryAfter, Status};
 pub use request::{Answer, Line, Operation, Package, Request};
 pub use settings::{Settings, SettingsError};

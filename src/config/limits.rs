@@ -2,26 +2,9 @@
 
 use super::key::{Section, key};
 use super::kind::{Number, Time};
+use crate::device::Limits;
 use crate::dtls;
 use std::time::Duration;
-
-/// Bounds that concern devices, which DTLS does not know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Concurrent sessions of one device, 1 or more; beyond it the one that is silent for longest is closed.
-    pub sessions_per_device: usize,
-    /// Concurrent sessions of all certificates that are not registered; 0 refuses them.
-    pub unregistered_sessions: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            sessions_per_device: 4,
-            unregistered_sessions: 100,
-        }
-    }
-}
 
 /// `[dtls]` and `[limits]`, which have fields of each other.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

@@ -48,7 +48,6 @@ impl<T> Reading<T> {
 }
 
 /// The settings, and what has been found wrong so far.
-#[derive(Default)]
 pub(super) struct Reader {
     /// The name of the configuration file.
     file: String,

@@ -13,7 +13,6 @@ use std::fmt;
 
 /// Reads the registry, the certificates and the trust anchors. Their paths are those of the start: `gateway.toml` and
 /// the environment are read once.
-#[derive(Default)]
 pub struct Sources {
     /// Has the settings, to say where a path was set.
     reader: Reader,

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authority::{Order, make};
+use crate::device::Limits;
 use crate::dtls;
 use rustls_pki_types::UnixTime;
 use std::ffi::OsString;

@@ -8,7 +8,7 @@ use super::reader::Reader;
 use super::value::Value;
 use crate::dtls::credentials::certificates;
 use crate::shown::Shown;
-use crate::upstream::{BaseUrl, BaseUrlError, Settings};
+use crate::upstream::{BaseUrl, BaseUrlError, CallLimits, Settings};
 use std::path::PathBuf;
 use std::time::Duration;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -26,25 +26,7 @@ pub(super) struct Upstream {
     pub(super) ca: Option<PathBuf>,
     pub(super) timeout: Duration,
     pub(super) max_in_flight: usize,
-    pub(super) calls: Calls,
-}
-
-/// How many of `upstream.max_in_flight` calls a device may have, and how many may wait for rule chains.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Calls {
-    /// Concurrent calls for requests of one device, 1 or more; GETs and client-side RPCs are a quarter of it each at most.
-    pub per_device: usize,
-    /// Concurrent client-side RPCs of all devices, 1 or more.
-    pub client_rpc: usize,
-}
-
-impl Default for Calls {
-    fn default() -> Calls {
-        Calls {
-            per_device: 64,
-            client_rpc: 256,
-        }
-    }
+    pub(super) calls: CallLimits,
 }
 
 impl Default for Upstream {
@@ -54,7 +36,7 @@ impl Default for Upstream {
             ca: None,
             timeout: Duration::from_secs(10),
             max_in_flight: 1024,
-            calls: Calls::default(),
+            calls: CallLimits::default(),
         }
     }
 }

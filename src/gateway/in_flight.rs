@@ -11,8 +11,8 @@
 use super::call::Ticket;
 use super::peers::Peer;
 use super::translate::Expect;
-use crate::config::Calls;
 use crate::dtls::SessionId;
+use crate::upstream::CallLimits;
 use coap::ExchangeId;
 use shares::{Counts, Refused, source};
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ pub struct InFlight {
 
 impl InFlight {
     /// None yet. `whole`: `upstream.max_in_flight`.
-    pub fn new(whole: usize, calls: Calls) -> InFlight {
+    pub fn new(whole: usize, calls: CallLimits) -> InFlight {
         // What may go unanswered takes no more than a quarter of a device's share.
         let quarter = calls.per_device.div_ceil(4);
         InFlight {
@@ -193,7 +193,7 @@ mod tests {
 
     impl Bench {
         fn new(whole: usize) -> Bench {
-            let calls = Calls::default();
+            let calls = CallLimits::default();
             Bench {
                 calls: InFlight::new(whole, calls),
                 last: 0,

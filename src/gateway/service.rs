@@ -6,8 +6,9 @@ use super::handle::{self, Handle};
 use super::shard::{End, Shard, Stop};
 use super::status::{Files, Status};
 use super::tap::Tap;
-use crate::config::{Config, Ota};
-use crate::dtls;
+use crate::config::Ota;
+use crate::device::Registry;
+use crate::dtls::{self, ClientPolicy, ServerCredentials};
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
 use rustls_pki_types::UnixTime;
@@ -57,6 +58,25 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The UDP address for devices; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Its certificate and key.
+    pub server: ServerCredentials,
+    /// Which client certificates are accepted.
+    pub clients: ClientPolicy,
+    /// The devices that certificates belong to.
+    pub registry: Arc<Registry>,
+    /// ThingsBoard.
+    pub upstream: upstream::Settings,
+    /// What the core needs to know beside these.
+    pub settings: Settings,
+    /// How long requests in flight may take to complete once it is to stop.
+    pub drain: Duration,
+}
+
 /// A gateway that has everything it needs.
 pub struct Gateway {
     shard: Shard<ThingsBoard>,
@@ -69,31 +89,22 @@ pub struct Gateway {
 
 impl Gateway {
     /// Binds the socket and sets up both sides. Within a tokio runtime.
-    pub fn new(config: Config) -> Result<Gateway, StartError> {
-        let settings = Settings {
-            dtls: config.dtls,
-            coap: config.coap,
-            limits: config.limits,
-            provision: config.provision,
-            max_in_flight: config.upstream.max_in_flight,
-            calls: config.calls,
-            relay: config.relay,
-            ota: config.ota,
-        };
-        let timeout = config.upstream.timeout;
-        let devices = config.registry.len();
-        let upstream = Arc::new(ThingsBoard::new(config.upstream)?);
+    pub fn new(parts: Parts) -> Result<Gateway, StartError> {
+        let settings = parts.settings;
+        let timeout = parts.upstream.timeout;
+        let devices = parts.registry.len();
+        let upstream = Arc::new(ThingsBoard::new(parts.upstream)?);
         let files = Files::default();
         let read_at = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         files.update(|files| {
-            files.server_ends = config.server.ends().into_iter().collect();
-            files.clients_end = config.clients.dates().collect();
+            files.server_ends = parts.server.ends().into_iter().collect();
+            files.clients_end = parts.clients.dates().collect();
             for read in [&mut files.registry, &mut files.server, &mut files.clients] {
                 read.last_accepted = Some(read_at);
             }
         });
-        let engine = dtls::engine::Settings::new(&config.server, &config.dtls)?;
-        let wanted = config.listen.coaps;
+        let engine = dtls::engine::Settings::new(&parts.server, &settings.dtls)?;
+        let wanted = parts.listen;
         let bind = |error| StartError::Bind {
             address: wanted,
             error,
@@ -103,8 +114,8 @@ impl Gateway {
         let core = Core::new(
             settings,
             engine,
-            config.clients,
-            config.registry,
+            parts.clients,
+            parts.registry,
             random_seed()?,
         );
         info!(%address, devices, "listening for CoAPs");
@@ -126,7 +137,7 @@ impl Gateway {
             files,
             address,
             handle,
-            drain: config.shutdown.drain,
+            drain: parts.drain,
         })
     }
 
