@@ -1,9 +1,13 @@
-//! A file and the environment in, only valid values out, every mistake reported at once.
+//! The configuration: `gateway.toml` and the environment, checked as a whole, with every mistake reported at once.
 //!
-//! `gateway.toml` is read first, then the environment over it (`COAPS_GATEWAY__SECTION__KEY`), then the
+//! `gateway.toml` is read first, then the environment, which takes precedence (`COAPS_GATEWAY__SECTION__KEY`), then the
 //! files they name: the gateway's certificate and key, the trust anchors, the revocation lists, the device
-//! registry. Paths are relative to the working directory. Each [`Mistake`] says where it is, what is wrong and what
-//! would be right; a [`Warning`] is for what works, but hardly as it was meant.
+//! registry. Paths are relative to the working directory. Each [`Mistake`] says where it is, what was found and what
+//! was expected; a [`Warning`] is for what works, but probably not as intended.
+//!
+//! Each section has a file of its own, with one [`key`] entry for each of its keys. A new key is such an entry and the
+//! field that it sets; `config/gateway.toml`, `--help` and the documentation's table are made from the entries
+//! ([`reference`]).
 
 mod admin;
 mod clients;
@@ -52,7 +56,7 @@ use std::sync::Arc;
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "config/gateway.toml";
 
-/// All the gateway needs to know, valid as it is.
+/// All settings, valid, and the contents of the files they name.
 #[derive(Debug)]
 pub struct Config {
     /// `[listen]`
@@ -61,15 +65,15 @@ pub struct Config {
     pub admin: Admin,
     /// `[server]`: the certificate and key shown to devices.
     pub server: crate::dtls::ServerCredentials,
-    /// `[clients]`: which certificates are let in.
+    /// `[clients]`: which certificates are accepted.
     pub clients: crate::dtls::ClientPolicy,
-    /// `clients.provision`: may an unregistered certificate POST `api/v1/provision`?
+    /// `clients.provision`: whether an unregistered certificate may POST `api/v1/provision`.
     pub provision: bool,
     /// `[devices]`: which certificate is which device. Empty if there is no file.
     pub registry: Arc<Registry>,
     /// `[upstream]`
     pub upstream: crate::upstream::Settings,
-    /// Those of `[upstream]` that concern devices.
+    /// `[upstream]`: bounds of calls for devices.
     pub calls: crate::upstream::CallLimits,
     /// `[relay]`: Observe.
     pub relay: Relay,
@@ -77,17 +81,17 @@ pub struct Config {
     pub ota: Ota,
     /// `[coap]`
     pub coap: ::coap::Parameters,
-    /// `[dtls]`, and those of `[limits]` that concern handshakes and sessions as such.
+    /// `[dtls]`, and `[limits]` of handshakes and sessions.
     pub dtls: crate::dtls::Parameters,
-    /// The rest of `[limits]`.
+    /// `[limits]` of devices.
     pub limits: crate::device::Limits,
     /// `[shutdown]`
     pub shutdown: Shutdown,
     /// `[log]`
     pub log: Log,
-    /// Reads the files again.
+    /// Reads registry and certificates again.
     pub sources: Sources,
-    /// The files that were read.
+    /// The files of each source.
     pub watched: WatchedFiles,
 }
 

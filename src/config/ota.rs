@@ -12,7 +12,7 @@ const MIB: usize = 1024 * KIB;
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Fewer chunks than this, and devices that are at different places of a package would displace each other's.
+/// With fewer chunks, devices that are at different offsets of a package would evict each other's.
 const FEWEST_CHUNKS: usize = 4;
 
 const CHUNK: &str = "ota.chunk";
@@ -21,11 +21,11 @@ const CACHE: &str = "ota.cache";
 /// `[ota]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ota {
-    /// `chunk`: what ThingsBoard is asked for at a time, in bytes; a multiple of 1 KiB, up to 1 MiB.
+    /// Bytes of one request to ThingsBoard; a multiple of 1 KiB, up to 1 MiB.
     pub chunk: usize,
-    /// `cache`: bytes of packages kept for all devices together; four chunks or more.
+    /// Bytes of packages cached for all devices together; four chunks or more.
     pub cache: usize,
-    /// `authorise_every`: how long a device that was allowed a package is not asked about again.
+    /// How long ThingsBoard's permission for a device to have a package is not asked for again.
     pub authorise_every: Duration,
 }
 
@@ -40,8 +40,8 @@ impl Default for Ota {
 }
 
 impl Ota {
-    /// Requests about packages at once, on as many connections. A fleet shares what they bring, so a few are
-    /// enough; more would only be felt by ThingsBoard.
+    /// Concurrent requests about packages, on as many connections. A fleet shares what they bring, so a few are
+    /// enough; more would only load ThingsBoard.
     pub const CONNECTIONS: usize = 32;
 }
 

@@ -28,32 +28,31 @@ const MODES: &[(&str, RelayMode)] = &[
 /// `[relay]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Relay {
-    /// `attributes`: how changes of shared attributes are noticed.
+    /// How changes of shared attributes are noticed.
     pub attributes: RelayMode,
-    /// `rpc`: how commands are fetched.
+    /// How commands are fetched.
     pub rpc: RelayMode,
-    /// `poll_timeout`: how long ThingsBoard may hold one long poll; 2 to 290 seconds.
+    /// How long ThingsBoard may hold one long poll; 2 to 290 seconds.
     pub poll_timeout: Duration,
-    /// `sync_interval`: how often shared attributes are read beside it all; 5 seconds or more.
+    /// How often shared attributes are read whatever polls bring; 5 seconds or more.
     pub sync_interval: Duration,
-    /// `alive_for`: how long after it was last heard a device is taken to be there; 10 seconds or more.
+    /// How long a device counts as alive after its last message; 10 seconds or more.
     pub alive_for: Duration,
-    /// `command_answer`: how long after it has a command a device may take to reply, until the gateway replies in its
-    /// place with an error; 1 second or more. Without it, it never does.
+    /// How long after it has received a command a device may take to reply, until the gateway replies in its place with
+    /// an error; 1 second or more. `None`: it never does.
     pub command_answer: Option<Duration>,
-    /// `max_polls`: long polls at once, one for each device and kind; 1 or more.
+    /// Concurrent long polls, one for each device and kind; 1 or more.
     pub max_polls: usize,
-    /// `bytes`: of commands that wait for their devices and of attributes that are observed, over all devices; 1 MiB or
-    /// more.
+    /// Bytes of commands that wait for their devices and of observed attributes, of all devices; 1 MiB or more.
     pub bytes: usize,
-    /// `max_age`: of notifications; 1 second or more, and whole seconds fit Max-Age's four bytes.
+    /// Max-Age of notifications; 1 second or more, and whole seconds fit its four bytes.
     pub max_age: Duration,
 }
 
-/// When the relay asks ThingsBoard.
+/// When the relay sends requests to ThingsBoard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayMode {
-    /// Always: one long poll after the other, as long as the device is there.
+    /// One long poll after the other, as long as the device is alive.
     LongPoll,
     /// After each message of the device.
     OnUplink,
@@ -76,11 +75,11 @@ impl Default for Relay {
 }
 
 impl Relay {
-    /// Reads of attributes that may be under way at once, beside the polls.
+    /// Concurrent reads of attributes, besides the polls.
     pub const READS: usize = 64;
 
-    /// Connections it may need at once: each poll's successor is opened about a second before the poll
-    /// ends, and there are reads beside the polls.
+    /// Concurrent connections that it may need: each poll's successor is opened about a second before the poll ends, and
+    /// there are reads besides the polls.
     pub fn connections(&self) -> usize {
         self.max_polls
             .saturating_add(self.max_polls / 8)
