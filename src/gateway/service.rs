@@ -3,15 +3,13 @@
 use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
-use super::shard::{End, Shard, Stop};
-use super::status::{Files, Status};
 use super::tap::Tap;
 use crate::config::Ota;
 use crate::device::Registry;
 use crate::dtls::{self, ClientPolicy, ServerCredentials};
+use crate::gateway::driver::{End, Shard, Stop};
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
-use rustls_pki_types::UnixTime;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -81,7 +79,6 @@ pub struct Parts {
 pub struct Gateway {
     shard: Shard<ThingsBoard>,
     upstream: Arc<ThingsBoard>,
-    files: Files,
     address: SocketAddr,
     handle: Handle,
     drain: Duration,
@@ -94,15 +91,6 @@ impl Gateway {
         let timeout = parts.upstream.timeout;
         let devices = parts.registry.len();
         let upstream = Arc::new(ThingsBoard::new(parts.upstream)?);
-        let files = Files::default();
-        let read_at = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        files.update(|files| {
-            files.server_ends = parts.server.ends().into_iter().collect();
-            files.clients_end = parts.clients.dates().collect();
-            for read in [&mut files.registry, &mut files.server, &mut files.clients] {
-                read.last_accepted = Some(read_at);
-            }
-        });
         let engine = dtls::engine::Settings::new(&parts.server, &settings.dtls)?;
         let wanted = parts.listen;
         let bind = |error| StartError::Bind {
@@ -134,7 +122,6 @@ impl Gateway {
         Ok(Gateway {
             shard,
             upstream,
-            files,
             address,
             handle,
             drain: parts.drain,
@@ -146,19 +133,9 @@ impl Gateway {
         self.address
     }
 
-    /// What those who operate it may ask. `require_upstream`: whether it is unready where ThingsBoard can't be reached.
-    pub fn status(&self, require_upstream: bool) -> Status {
-        Status::new(
-            self.handle(),
-            self.upstream.clone(),
-            self.files.clone(),
-            require_upstream,
-        )
-    }
-
-    /// Where it is written down what was read from files, for metrics.
-    pub fn files(&self) -> Files {
-        self.files.clone()
+    /// The way to ThingsBoard, to see whether it can be reached.
+    pub fn upstream(&self) -> Arc<ThingsBoard> {
+        self.upstream.clone()
     }
 
     /// Tells this tap what happens while it runs.
