@@ -9,15 +9,16 @@
 //! that serves devices only swaps one reference for another.
 
 mod desk;
+pub mod files;
 mod watch;
 
 use crate::config::{Config, Looked, Mistakes, Reading, Sources, Stamp};
 use crate::device::{Difference, Registry};
 use crate::dtls::credentials::{Ends, Moment};
 use crate::dtls::{self, engine};
-use crate::gateway::status::{Files, FilesRead, Reloads};
 use crate::gateway::{Change, Handle};
 use desk::{Desk, Panicked};
+use files::{Files, FilesRead, Reloads};
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::Arc;

@@ -2,9 +2,11 @@
 
 use super::Failed;
 use crate::admin::Admin;
+use crate::admin::status::Status;
 use crate::config::{self, Config};
 use crate::gateway::Gateway;
 use crate::reload::Reload;
+use crate::reload::files::Files;
 use std::future::Future;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -52,9 +54,10 @@ pub(super) fn run(
             None => None,
         };
         let reload = Reload::new(&mut config);
+        let files = Files::first_read(&config.server, &config.clients);
         let gateway = Gateway::new(config)?;
-        tokio::spawn(reload.run(gateway.handle(), gateway.files(), hang_ups));
-        let told = server.map(|server| tell(server, admin, &gateway));
+        tokio::spawn(reload.run(gateway.handle(), files.clone(), hang_ups));
+        let told = server.map(|server| tell(server, admin, &gateway, files));
         let end = gateway.run(asked, insisted).await;
         // It told that the gateway drains, and has nothing to tell any more.
         drop(told);
@@ -70,9 +73,14 @@ pub(super) fn run(
 
 /// Answers those who operate the gateway, for as long as what is returned is kept. Devices are served whatever becomes
 /// of it.
-fn tell(server: Admin, admin: config::Admin, gateway: &Gateway) -> Told {
+fn tell(server: Admin, admin: config::Admin, gateway: &Gateway, files: Files) -> Told {
     info!(address = %server.local_addr(), sessions = admin.sessions, "listening for those who operate it");
-    let source = Arc::new(gateway.status(admin.require_upstream));
+    let source = Arc::new(Status::new(
+        gateway.handle(),
+        gateway.upstream(),
+        files,
+        admin.require_upstream,
+    ));
     let served = tokio::spawn(server.serve(source, admin.sessions));
     let told = Told(served.abort_handle());
     tokio::spawn(async move {

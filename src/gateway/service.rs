@@ -3,14 +3,12 @@
 use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
-use super::shard::{End, Shard, Stop};
-use super::status::{Files, Status};
 use super::tap::Tap;
 use crate::config::{Config, Ota};
 use crate::dtls;
+use crate::gateway::driver::{End, Shard, Stop};
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
-use rustls_pki_types::UnixTime;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -61,7 +59,6 @@ fn advice(error: &io::Error) -> &'static str {
 pub struct Gateway {
     shard: Shard<ThingsBoard>,
     upstream: Arc<ThingsBoard>,
-    files: Files,
     address: SocketAddr,
     handle: Handle,
     drain: Duration,
@@ -83,15 +80,6 @@ impl Gateway {
         let timeout = config.upstream.timeout;
         let devices = config.registry.len();
         let upstream = Arc::new(ThingsBoard::new(config.upstream)?);
-        let files = Files::default();
-        let read_at = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        files.update(|files| {
-            files.server_ends = config.server.ends().into_iter().collect();
-            files.clients_end = config.clients.dates().collect();
-            for read in [&mut files.registry, &mut files.server, &mut files.clients] {
-                read.last_accepted = Some(read_at);
-            }
-        });
         let engine = dtls::engine::Settings::new(&config.server, &config.dtls)?;
         let wanted = config.listen.coaps;
         let bind = |error| StartError::Bind {
@@ -123,7 +111,6 @@ impl Gateway {
         Ok(Gateway {
             shard,
             upstream,
-            files,
             address,
             handle,
             drain: config.shutdown.drain,
@@ -135,19 +122,9 @@ impl Gateway {
         self.address
     }
 
-    /// What those who operate it may ask. `require_upstream`: whether it is unready where ThingsBoard can't be reached.
-    pub fn status(&self, require_upstream: bool) -> Status {
-        Status::new(
-            self.handle(),
-            self.upstream.clone(),
-            self.files.clone(),
-            require_upstream,
-        )
-    }
-
-    /// Where it is written down what was read from files, for metrics.
-    pub fn files(&self) -> Files {
-        self.files.clone()
+    /// The way to ThingsBoard, to see whether it can be reached.
+    pub fn upstream(&self) -> Arc<ThingsBoard> {
+        self.upstream.clone()
     }
 
     /// Tells this tap what happens while it runs.
