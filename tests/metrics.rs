@@ -251,6 +251,36 @@ fn the_tables_of_the_metrics_document_are_what_the_gateway_exposes() {
 }
 
 #[test]
+fn every_metric_that_a_document_names_exists() {
+    let (_world, admin) = world();
+    let seen = scrape(&admin);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for folder in [".", "docs", "deploy", "deploy/kubernetes"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            // `coaps_gateway_certificate_*` stands for several.
+            let names =
+                words.filter(|word| word.starts_with("coaps_gateway_") && !word.ends_with('_'));
+            for name in names {
+                checked += 1;
+                let is_family = seen.families.contains_key(name.trim_end_matches("_total"));
+                if !is_family && !seen.has(name) {
+                    wrong.push(format!("{}: {name}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked > 60, "{checked}");
+}
+
+#[test]
 fn the_dashboard_uses_only_metrics_that_exist() {
     let (_world, admin) = world();
     let seen = scrape(&admin);
