@@ -30,12 +30,14 @@ pub mod upstream_call;
 
 pub use handle::{Change, Handle};
 pub use report::Report;
-pub use service::{Gateway, StartError};
+pub use service::{Gateway, Parts, StartError};
 pub use stats::Counters;
 pub use tap::Tap;
 
-use crate::config::{Calls, Limits, Ota, Relay};
+use crate::config::{Ota, Relay};
+use crate::device::Limits;
 use crate::dtls;
+use crate::upstream::CallLimits;
 use std::time::Duration;
 
 /// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
@@ -62,11 +64,26 @@ pub struct Settings {
     /// Upstream calls for devices' requests at once.
     pub max_in_flight: usize,
     /// How many of them a device may have, and how many may be client-side RPCs.
-    pub calls: Calls,
+    pub calls: CallLimits,
     /// How what devices observe is fetched.
     pub relay: Relay,
     /// How packages are fetched, and kept for the fleet.
     pub ota: Ota,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            dtls: dtls::Parameters::default(),
+            coap: coap::Parameters::default(),
+            limits: Limits::default(),
+            provision: false,
+            max_in_flight: 1024,
+            calls: CallLimits::default(),
+            relay: Relay::default(),
+            ota: Ota::default(),
+        }
+    }
 }
 
 impl Settings {

@@ -68,7 +68,6 @@ use link::{Conditions, Link};
 use requests::{Outcome, PATIENCE};
 use upstream::{Behaviour, Script};
 
-use crate::config::{Calls, Limits, Ota, Relay};
 use crate::device as registered;
 use crate::device::{AccessToken, CertificateId, Fingerprint, Registry};
 use crate::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
@@ -125,25 +124,13 @@ fn path(host: usize) -> Path {
 }
 
 fn default_settings() -> Settings {
-    Settings {
-        dtls: dtls::Parameters::default(),
-        coap: coap::Parameters::default(),
-        limits: Limits {
-            sessions_per_device: 4,
-            unregistered_sessions: 100,
-        },
-        provision: false,
-        max_in_flight: 1024,
-        calls: Calls::default(),
-        relay: Relay::default(),
-        ota: Ota::default(),
-    }
+    Settings::default()
 }
 
 impl World {
     /// A gateway with `devices` registered devices, `device-0` and on, none of them switched on yet.
     fn new(devices: usize, conditions: Conditions, seed: u64) -> World {
-        World::with_settings(devices, conditions, seed, default_settings())
+        World::with_settings(devices, conditions, seed, Settings::default())
     }
 
     fn with_settings(

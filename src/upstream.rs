@@ -29,6 +29,8 @@
 //! `Connection: close` on the last answer, which the client obeys: no race there. It also closes idle
 //! connections; ours leave the pool first, after ten idle seconds, so that race is rare as well.
 
+mod base_url;
+mod call_limits;
 mod client;
 mod connect;
 mod connection;
@@ -46,6 +48,8 @@ mod tests;
 mod thingsboard;
 mod trust;
 
+pub use base_url::{BaseUrl, BaseUrlError};
+pub use call_limits::CallLimits;
 pub use error::{Error, RetryAfter, Status};
 pub use request::{Answer, Line, Operation, Package, Request};
 pub use settings::{Settings, SettingsError};

@@ -132,6 +132,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
+    ("strsim", &["src/config/unknown.rs"]),
     ("rustix", &["src/cli/dumpable.rs"]),
     ("heap_trim", &["src/gateway/driver.rs"]),
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),

@@ -4,7 +4,7 @@ use super::Failed;
 use crate::admin::Admin;
 use crate::admin::status::Status;
 use crate::config::{self, Config};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Parts, Settings};
 use crate::reload::Reload;
 use crate::reload::files::Files;
 use std::future::Future;
@@ -34,7 +34,7 @@ pub(super) fn begin() -> Result<(Runtime, mpsc::Receiver<()>), Failed> {
 pub(super) fn run(
     runtime: Runtime,
     hang_ups: mpsc::Receiver<()>,
-    mut config: Config,
+    config: Config,
 ) -> Result<(), Failed> {
     let upstream = &config.upstream;
     let connections = upstream
@@ -53,9 +53,27 @@ pub(super) fn run(
             Some(address) => Some(Admin::bind(address).await?),
             None => None,
         };
-        let reload = Reload::new(&mut config);
+        let registry = config.registry.clone();
+        let reload = Reload::new(config.sources, config.watched, config.dtls, registry);
         let files = Files::first_read(&config.server, &config.clients);
-        let gateway = Gateway::new(config)?;
+        let gateway = Gateway::new(Parts {
+            listen: config.listen.coaps,
+            server: config.server,
+            clients: config.clients,
+            registry: config.registry,
+            settings: Settings {
+                dtls: config.dtls,
+                coap: config.coap,
+                limits: config.limits,
+                provision: config.provision,
+                max_in_flight: config.upstream.max_in_flight,
+                calls: config.calls,
+                relay: config.relay,
+                ota: config.ota,
+            },
+            upstream: config.upstream,
+            drain: config.shutdown.drain,
+        })?;
         tokio::spawn(reload.run(gateway.handle(), files.clone(), hang_ups));
         let told = server.map(|server| tell(server, admin, &gateway, files));
         let end = gateway.run(asked, insisted).await;

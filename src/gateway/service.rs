@@ -4,8 +4,9 @@ use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
 use super::tap::Tap;
-use crate::config::{Config, Ota};
-use crate::dtls;
+use crate::config::Ota;
+use crate::device::Registry;
+use crate::dtls::{self, ClientPolicy, ServerCredentials};
 use crate::gateway::driver::{End, Shard, Stop};
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
@@ -55,6 +56,25 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The UDP address for devices; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Its certificate and key.
+    pub server: ServerCredentials,
+    /// Which client certificates are accepted.
+    pub clients: ClientPolicy,
+    /// The devices that certificates belong to.
+    pub registry: Arc<Registry>,
+    /// ThingsBoard.
+    pub upstream: upstream::Settings,
+    /// What the core needs to know beside these.
+    pub settings: Settings,
+    /// How long requests in flight may take to complete once it is to stop.
+    pub drain: Duration,
+}
+
 /// A gateway that has everything it needs.
 pub struct Gateway {
     shard: Shard<ThingsBoard>,
@@ -66,22 +86,13 @@ pub struct Gateway {
 
 impl Gateway {
     /// Binds the socket and sets up both sides. Within a tokio runtime.
-    pub fn new(config: Config) -> Result<Gateway, StartError> {
-        let settings = Settings {
-            dtls: config.dtls,
-            coap: config.coap,
-            limits: config.limits,
-            provision: config.provision,
-            max_in_flight: config.upstream.max_in_flight,
-            calls: config.calls,
-            relay: config.relay,
-            ota: config.ota,
-        };
-        let timeout = config.upstream.timeout;
-        let devices = config.registry.len();
-        let upstream = Arc::new(ThingsBoard::new(config.upstream)?);
-        let engine = dtls::engine::Settings::new(&config.server, &config.dtls)?;
-        let wanted = config.listen.coaps;
+    pub fn new(parts: Parts) -> Result<Gateway, StartError> {
+        let settings = parts.settings;
+        let timeout = parts.upstream.timeout;
+        let devices = parts.registry.len();
+        let upstream = Arc::new(ThingsBoard::new(parts.upstream)?);
+        let engine = dtls::engine::Settings::new(&parts.server, &settings.dtls)?;
+        let wanted = parts.listen;
         let bind = |error| StartError::Bind {
             address: wanted,
             error,
@@ -91,8 +102,8 @@ impl Gateway {
         let core = Core::new(
             settings,
             engine,
-            config.clients,
-            config.registry,
+            parts.clients,
+            parts.registry,
             random_seed()?,
         );
         info!(%address, devices, "listening for CoAPs");
@@ -113,7 +124,7 @@ impl Gateway {
             upstream,
             address,
             handle,
-            drain: config.shutdown.drain,
+            drain: parts.drain,
         })
     }
 

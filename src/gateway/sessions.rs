@@ -1,7 +1,6 @@
 //! The sessions as the gateway knows them: whose they are, and how many a device may have.
 
-use crate::config::Limits;
-use crate::device::{CertificateId, Device, Fingerprint};
+use crate::device::{CertificateId, Device, Fingerprint, Limits};
 use crate::dtls::{Path, SessionId};
 use crate::quotas::in_flight::Holder;
 use crate::timers::{Slot, Timers};

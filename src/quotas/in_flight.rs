@@ -8,10 +8,10 @@
 //! Two kinds may be left without an answer by ThingsBoard, and so have bounds of their own below the whole: a
 //! client-side RPC that no rule chain answers, and a GET above the rate that the device is allowed.
 
-use crate::config::Calls;
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::mapping::translate::Expect;
+use crate::upstream::CallLimits;
 use coap::ExchangeId;
 use shares::{Counts, Refused, source};
 use std::collections::BTreeMap;
@@ -86,7 +86,7 @@ pub struct InFlight {
 
 impl InFlight {
     /// None yet. `whole`: `upstream.max_in_flight`.
-    pub fn new(whole: usize, calls: Calls) -> InFlight {
+    pub fn new(whole: usize, calls: CallLimits) -> InFlight {
         // What may go unanswered takes no more than a quarter of a device's share.
         let quarter = calls.per_device.div_ceil(4);
         InFlight {
@@ -188,7 +188,7 @@ mod tests {
 
     impl Bench {
         fn new(whole: usize) -> Bench {
-            let calls = Calls::default();
+            let calls = CallLimits::default();
             Bench {
                 calls: InFlight::new(whole, calls),
                 last: 0,
