@@ -224,8 +224,8 @@ fn tables(seen: &Scrape) -> String {
     format!("{metrics}\n## Values of labels\n\n{values}")
 }
 
-const BEGIN: &str = "<!-- begin: written by `WRITE_DOCS=1 cargo test --test metrics` -->\n\n";
-const END: &str = "\n<!-- end -->\n";
+const BEGIN: &str = "<!-- The metrics: made by `UPDATE=1 cargo test --test metrics` -->\n\n";
+const END: &str = "\n<!-- End of the metrics -->\n";
 
 #[test]
 fn the_tables_of_the_metrics_document_are_what_the_gateway_exposes() {
@@ -237,14 +237,14 @@ fn the_tables_of_the_metrics_document_are_what_the_gateway_exposes() {
     let (before, rest) = document.split_once(BEGIN).expect("where they begin");
     let (listed, after) = rest.split_once(END).expect("where they end");
     let exposed = tables(&seen);
-    if env::var_os("WRITE_DOCS").is_some() {
+    if env::var_os("UPDATE").is_some() {
         fs::write(&path, [before, BEGIN, &exposed, END, after].concat()).unwrap();
         return;
     }
     for line in exposed.lines() {
         assert!(
             listed.lines().any(|listed| listed == line),
-            "docs/metrics.md lacks this line: {line}\nWRITE_DOCS=1 cargo test --test metrics writes it"
+            "docs/metrics.md lacks this line: {line}\nUPDATE=1 cargo test --test metrics writes it"
         );
     }
     assert_eq!(listed, exposed, "docs/metrics.md lists what is not exposed");
