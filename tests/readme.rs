@@ -386,7 +386,7 @@ fn every_key_that_a_document_names_exists() {
                 let is_name = name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
                 is_section(section)
                     && is_name
-                    && !["rs", "toml", "py", "md", "pem", "key"].contains(&name)
+                    && !["rs", "toml", "py", "md", "pem", "key"].contains(name)
             });
             let key = key.map(|(section, name)| format!("{section}.{name}"));
             for name in names.chain(key).filter(|name| name != "section.key") {
