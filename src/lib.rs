@@ -62,16 +62,16 @@
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
 //! | [`mapping`] | CoAP resources ⇄ ThingsBoard's operations | coap, device, upstream, relay, ota |
-//! | [`relay`] | Observe over what ThingsBoard pushes: attributes and commands | coap, device, dtls, upstream, ota, config, timers |
-//! | [`ota`] | firmware and software: one cache for all devices | coap, device, upstream, config, timers, shares |
-//! | [`quotas`] | how much one device may have of the loop and of ThingsBoard | mapping, device, dtls, config, coap, shares |
+//! | [`relay`] | Observe over what ThingsBoard pushes: attributes and commands | coap, device, dtls, upstream, ota, timers |
+//! | [`ota`] | firmware and software: one cache for all devices | coap, device, upstream, timers, shares |
+//! | [`quotas`] | how much one device may have of the loop and of ThingsBoard | mapping, upstream, device, dtls, coap, shares |
 //! | [`gateway`] | connecting them: the sans-IO core, and the loop around it | all above, metrics, logging, udp |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, relay, upstream, dtls, metrics |
-//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream, shown |
+//! | [`config`] | `gateway.toml` and the environment, checked as a whole, with every mistake reported at once | the rooms whose settings it reads |
 //! | [`reload`] | files that are read again while the gateway runs | config, device, dtls, gateway |
 //! | [`authority`] | a small CA for tests and trials | device, dtls, shown |
-//! | [`logging`] | log lines, panics among them, that never block the process | config, shares |
+//! | [`logging`] | log lines, panics among them, that never block the process | shares |
 //! | [`shown`] | what a message or a log line may show of others' text | – |
 //! | [`timers`], [`udp`] | deadlines of many; the socket | – |
 //! | [`cli`] | the process | all |

@@ -5,8 +5,10 @@ pub mod churn;
 pub(crate) mod log_lines;
 pub mod notices;
 mod panics;
+mod settings;
 
-use crate::config::{Log, LogFormat};
+pub use settings::{Format, Settings};
+
 use std::io::IsTerminal;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
@@ -20,21 +22,21 @@ const WAITING_LINES: usize = 10_000;
 
 /// Starts logging for the whole process, panics included. Once; a second call is refused. What was logged is written
 /// before the guard is gone: keep it to the end.
-pub fn init(log: &Log) -> Result<WorkerGuard, String> {
-    let filter = filter(&log.level)?;
+pub fn init(settings: &Settings) -> Result<WorkerGuard, String> {
+    let filter = filter(&settings.level)?;
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES)
         .lossy(true)
         .thread_name("log")
         .finish(std::io::stderr());
     let layer = fmt::layer().with_writer(writer);
-    let layer = match log.format {
+    let layer = match settings.format {
         // Colours only for eyes: in a file or a journal they are noise (https://no-color.org).
-        LogFormat::Text => {
+        Format::Text => {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             layer.with_ansi(colours).boxed()
         }
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        Format::Json => layer.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))

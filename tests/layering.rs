@@ -26,20 +26,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dtls", &["timers", "shares", "shown"]),
     ("device", &[]),
     ("upstream", &["device", "shown"]),
-    (
-        "ota",
-        &["upstream", "device", "config", "timers", "shares", "coap"],
-    ),
+    ("ota", &["upstream", "device", "timers", "shares", "coap"]),
     (
         "relay",
-        &[
-            "ota", "upstream", "device", "dtls", "config", "timers", "coap",
-        ],
+        &["ota", "upstream", "device", "dtls", "timers", "coap"],
     ),
     ("mapping", &["relay", "ota", "upstream", "device", "coap"]),
     (
         "quotas",
-        &["mapping", "device", "dtls", "config", "coap", "shares"],
+        &["mapping", "upstream", "device", "dtls", "coap", "shares"],
     ),
     (
         "gateway",
@@ -53,7 +48,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "dtls",
             "device",
             "upstream",
-            "config",
             "metrics",
             "udp",
             "timers",
@@ -61,7 +55,12 @@ const ROOMS: &[(&str, &[&str])] = &[
             "heap_trim",
         ],
     ),
-    ("config", &["coap", "dtls", "device", "upstream", "shown"]),
+    (
+        "config",
+        &[
+            "relay", "ota", "coap", "dtls", "device", "upstream", "logging", "shown",
+        ],
+    ),
     ("reload", &["config", "device", "dtls", "gateway"]),
     (
         "admin",
@@ -82,7 +81,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
     ("authority", &["device", "dtls", "shown"]),
     // The process.
-    ("logging", &["config", "shares"]),
+    ("logging", &["shares"]),
     ("cli", EVERYTHING),
     ("main", EVERYTHING),
 ];

@@ -429,7 +429,7 @@ impl Core {
 
     /// Begins as many of the reads that wait as may be under way.
     fn read_on(&mut self, now: Instant) {
-        while self.errands.reads < crate::config::Relay::READS
+        while self.errands.reads < crate::relay::Settings::READS
             && let Some(relay) = self.errands.reads_waiting.pop_front()
         {
             let wanted = self.errands.read_wanted.remove(&relay);
