@@ -20,35 +20,7 @@
 //!                      completions ◀──────── upstream (ThingsBoard HTTP) ◀── relay / ota
 //! ```
 //!
-//! # The path of one request
-//!
-//! 1. [`udp`] takes a batch of datagrams from the kernel, each with the local address it was sent to.
-//! 2. [`gateway::driver`] reads the clock once and passes each datagram to [`gateway::core`]. What exceeds its device's
-//!    share of the loop's turn waits in [`quotas::turns`].
-//! 3. [`dtls::demux`] looks at the first record's header. A known path leads to its session; a ClientHello from an
-//!    unknown path is answered with a cookie, and one that returns a cookie begins a handshake, within its bounds;
-//!    all else is counted and dropped. [`dtls::inbound`] decides which records reach the engine, and [`dtls::engine`]
-//!    decrypts.
-//! 4. `coap::RemoteEndpoint` decodes and validates the message, recognises duplicates, checks the options and opens an
-//!    exchange, or lets the request wait for others of its session. A body in blocks is put together first; a later
-//!    block of a response that is still kept is answered from there.
-//! 5. [`mapping::resource`] says which resource the path names (a token in it is skipped), and [`mapping::translate`]
-//!    makes an [`upstream::Request`] of it, or answers 4.xx at once.
-//! 6. If the device may have another call ([`quotas::in_flight`]), [`gateway::upstream_call`] sends it under a deadline,
-//!    in a task of its own, where [`gateway::reading`] parses the answer as well. The completion returns on a bounded
-//!    channel.
-//! 7. [`mapping::translate`] has chosen the response code. The response is piggybacked on the acknowledgement if
-//!    `coap.piggyback_timeout` has not passed, and is a Confirmable message of its own otherwise.
-//! 8. [`dtls::engine`] encrypts, [`udp`] sends from the address the request was sent to.
-//!
-//! A GET for firmware or software takes another way from step 5 on: [`mapping::package`] makes a range of the package of
-//! it, and [`ota`] answers from the cache that all devices share, or fetches a chunk from ThingsBoard.
-//!
-//! What a device observes goes the other way: [`relay`] polls ThingsBoard for it, and `coap::observe` keeps track of what
-//! its client was notified of. The life of a change is described in [`relay`].
-//!
-//! Operators use another address: [`admin`] takes the HTTP request, [`gateway::handle`] has the loop copy its plain
-//! counters, and a task outside of the loop makes text of them.
+//! `docs/architecture.md` follows a request and a change of an attribute through the files, and says where to change what.
 //!
 //! # Rooms
 //!
@@ -99,7 +71,6 @@
 //!   has a share of its own: `crates/shares` lists them.
 //! * Secrets have types whose `Debug` hides them; what devices or other peers choose is never logged raw, and no message
 //!   repeats a value that could be a secret: [`shown`] decides.
-
 #![cfg_attr(
     test,
     allow(

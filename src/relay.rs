@@ -8,20 +8,20 @@
 //! |---|---|
 //! | [`attributes`] | the observation of shared attributes |
 //! | [`commands`] | the observation of server-side RPC |
-//! | [`observer`] | who observes, and whether it is known to live |
+//! | [`liveness`] | who observes, and whether it is known to live |
 //! | `parking` | what is no longer asked for while a device does not answer |
 //! | [`poll`] | when to poll, without gaps |
 //! | `brought` | what a poll has brought, read in the poll's task |
 //! | `rate` | how fast polls of one device may begin |
 //! | `budget` | how many bytes all of them may hold |
 //! | `polling` | how many polls one device has, and what they wait for |
-//! | [`reader`] | when to read all attributes, because polls lose some |
-//! | [`shared`] | what the device may not know yet |
+//! | [`resync`] | when to read all attributes, because polls lose some |
+//! | [`shared_attributes`] | what the device may not know yet |
 //! | [`refusal`] | replies to commands in the device's place |
 //! | [`command_queue`] | commands in order, and those that must not come twice |
 //! | [`pace`] | what all relays share: back-off, the ramp after an outage, ThingsBoard's own limit |
 //! | `waking` | relays that try again as soon as ThingsBoard answers anyone |
-//! | [`relays`] | all relays, their timers and bounds |
+//! | [`table`] | all relays, their timers and bounds |
 //!
 //! # The life of a change
 //!

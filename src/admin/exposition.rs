@@ -1,7 +1,7 @@
 //! A report as metrics: what each count is called, and what it says.
 //!
 //! Every name begins with `coaps_gateway_`. Labels have few values that are all known beforehand, but for the names of
-//! certificates, which are the operator's own. README.md lists all of this; a test holds it to that.
+//! certificates, which are the operator's own. docs/metrics.md lists all of this; a test holds it to that.
 
 mod devices;
 mod files;
