@@ -1,11 +1,11 @@
-//! Log lines on standard error, so that standard output stays for what a command answers.
+//! Log lines on standard error; standard output is for the results of commands.
 
-pub mod churn;
 #[cfg(test)]
 pub(crate) mod log_lines;
-pub mod notices;
 mod panics;
+pub mod sampler;
 mod settings;
+pub mod throttle;
 
 pub use settings::{Format, Settings};
 
@@ -16,12 +16,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-/// Lines that may wait to be written. Who reads the log may stall; what comes beyond is dropped, and
-/// devices are served on.
+/// Lines that may wait to be written. If the reader of the log stalls, further lines are dropped, and devices are
+/// served on.
 const WAITING_LINES: usize = 10_000;
 
-/// Starts logging for the whole process, panics included. Once; a second call is refused. What was logged is written
-/// before the guard is gone: keep it to the end.
+/// Starts logging for the whole process, panics included. A second call is an error. Dropping the guard writes the lines
+/// that still wait: keep it to the end.
 pub fn init(settings: &Settings) -> Result<WorkerGuard, String> {
     let filter = filter(&settings.level)?;
     let (writer, guard) = NonBlockingBuilder::default()
@@ -31,7 +31,7 @@ pub fn init(settings: &Settings) -> Result<WorkerGuard, String> {
         .finish(std::io::stderr());
     let layer = fmt::layer().with_writer(writer);
     let layer = match settings.format {
-        // Colours only for eyes: in a file or a journal they are noise (https://no-color.org).
+        // Colours only for terminals: in a file or a journal they are noise (https://no-color.org).
         Format::Text => {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             layer.with_ansi(colours).boxed()
@@ -46,7 +46,7 @@ pub fn init(settings: &Settings) -> Result<WorkerGuard, String> {
     Ok(guard)
 }
 
-/// Which lines are written. `Targets` and not `EnvFilter`: no regular expressions over what devices send.
+/// Parses a level or directives. `Targets` and not `EnvFilter`: no regular expressions over what devices send.
 fn filter(level: &str) -> Result<Targets, String> {
     level
         .replace(' ', "")

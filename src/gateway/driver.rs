@@ -10,7 +10,7 @@ use super::handle::{Order, SESSIONS_PER_ANSWER};
 use super::tap::Tap;
 use crate::dtls::Path;
 use crate::gateway::upstream_call::forward;
-use crate::logging::notices::Notices;
+use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
 use crate::upstream::Upstream;
 use rustls_pki_types::UnixTime;
@@ -62,7 +62,7 @@ pub struct Shard<U> {
     orders: mpsc::Receiver<Order>,
     /// Calls that can be aborted, by what their answer is for: a session or an observation may end before they do.
     abortable: HashMap<Ticket, AbortHandle>,
-    socket_errors: Notices<io::ErrorKind>,
+    socket_errors: Throttle<io::ErrorKind>,
     /// Until when the socket is left alone after an error.
     paused_until: Option<Instant>,
     /// Datagrams the kernel would not take: its buffer was full, or there was no way to the peer.
@@ -89,7 +89,7 @@ impl<U: Upstream> Shard<U> {
             completed,
             orders,
             abortable: HashMap::new(),
-            socket_errors: Notices::every(Duration::from_secs(60)),
+            socket_errors: Throttle::every(Duration::from_secs(60)),
             paused_until: None,
             unsent: 0,
         }
@@ -226,7 +226,7 @@ impl<U: Upstream> Shard<U> {
             }
         });
         if let Err(error) = received {
-            if self.socket_errors.is_first(now, error.kind()) {
+            if self.socket_errors.admits(now, error.kind()) {
                 warn!("the UDP socket reports: {error}");
             }
             self.paused_until = Some(now + SOCKET_PAUSE);

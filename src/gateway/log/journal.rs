@@ -9,8 +9,8 @@ use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
 use crate::gateway::call::Errand;
 use crate::gateway::sessions::Peer;
-use crate::logging::churn::Churn;
-use crate::logging::notices::Notices;
+use crate::logging::sampler::Sampler;
+use crate::logging::throttle::Throttle;
 use crate::mapping::resource::{NoRoute, Resource};
 use crate::mapping::translate::Expect;
 use crate::relay::refusal::Refusal as CommandRefusal;
@@ -44,24 +44,24 @@ enum Failed {
 /// The log lines of the gateway, and what was said lately.
 #[derive(Debug)]
 pub struct Journal {
-    handshakes: Notices<(Failed, IpAddr)>,
+    handshakes: Throttle<(Failed, IpAddr)>,
     /// Apart from the others, because these addresses may be forged: a flood of them hides only itself.
-    no_suite: Notices<IpAddr>,
-    sessions_full: Notices<()>,
-    established: Churn<Arc<str>>,
-    ended: Churn<Arc<str>>,
+    no_suite: Throttle<IpAddr>,
+    sessions_full: Throttle<()>,
+    established: Sampler<Arc<str>>,
+    ended: Sampler<Arc<str>>,
     /// Sessions of unregistered certificates that are not logged one by one, by address.
-    strangers: Churn<IpAddr>,
-    unregistered: Notices<[u8; 32]>,
-    claimed_by_two: Notices<[u8; 32]>,
-    provisioned: Notices<[u8; 32]>,
-    refused_tokens: Notices<Arc<str>>,
-    parked: Notices<Arc<str>>,
-    upstream: Notices<Discriminant<Error>>,
-    polls: Notices<Discriminant<Error>>,
-    packages: Notices<Discriminant<Error>>,
-    nonsense: Notices<Kind>,
-    commands_refused: Notices<Arc<str>>,
+    strangers: Sampler<IpAddr>,
+    unregistered: Throttle<[u8; 32]>,
+    claimed_by_two: Throttle<[u8; 32]>,
+    provisioned: Throttle<[u8; 32]>,
+    refused_tokens: Throttle<Arc<str>>,
+    parked: Throttle<Arc<str>>,
+    upstream: Throttle<Discriminant<Error>>,
+    polls: Throttle<Discriminant<Error>>,
+    packages: Throttle<Discriminant<Error>>,
+    nonsense: Throttle<Kind>,
+    commands_refused: Throttle<Arc<str>>,
     bounds_told: [u64; BOUNDS],
     held_back_told: u64,
 }
@@ -70,22 +70,22 @@ impl Default for Journal {
     /// Nothing said yet.
     fn default() -> Journal {
         Journal {
-            handshakes: Notices::every(HOUR),
-            no_suite: Notices::every(HOUR),
-            sessions_full: Notices::every(MINUTE),
-            established: Churn::telling(SESSIONS_TOLD),
-            ended: Churn::telling(SESSIONS_TOLD),
-            strangers: Churn::telling(0),
-            unregistered: Notices::every(HOUR),
-            claimed_by_two: Notices::every(HOUR),
-            provisioned: Notices::every(HOUR),
-            refused_tokens: Notices::every(HOUR),
-            parked: Notices::every(MINUTE),
-            upstream: Notices::every(MINUTE),
-            polls: Notices::every(MINUTE),
-            packages: Notices::every(MINUTE),
-            nonsense: Notices::every(MINUTE),
-            commands_refused: Notices::every(HOUR),
+            handshakes: Throttle::every(HOUR),
+            no_suite: Throttle::every(HOUR),
+            sessions_full: Throttle::every(MINUTE),
+            established: Sampler::new(SESSIONS_TOLD),
+            ended: Sampler::new(SESSIONS_TOLD),
+            strangers: Sampler::new(0),
+            unregistered: Throttle::every(HOUR),
+            claimed_by_two: Throttle::every(HOUR),
+            provisioned: Throttle::every(HOUR),
+            refused_tokens: Throttle::every(HOUR),
+            parked: Throttle::every(MINUTE),
+            upstream: Throttle::every(MINUTE),
+            polls: Throttle::every(MINUTE),
+            packages: Throttle::every(MINUTE),
+            nonsense: Throttle::every(MINUTE),
+            commands_refused: Throttle::every(HOUR),
             bounds_told: [0; BOUNDS],
             held_back_told: 0,
         }
@@ -97,7 +97,7 @@ impl Journal {
     pub fn established(&mut self, now: Instant, peer: &Peer) {
         let (address, session) = (peer.path, peer.session.0);
         if let Some(device) = &peer.device {
-            if self.established.count(&device.name) {
+            if self.established.admits(&device.name) {
                 info!(device = peer.name(), session, %address, dtls = peer.version(), "session established");
             } else {
                 debug!(device = peer.name(), session, %address, "session established; one of many in this minute");
@@ -106,7 +106,7 @@ impl Journal {
         }
         let fingerprint = peer.fingerprint();
         let (ip, certificate) = (address.remote.ip(), peer.certificate.sha256);
-        if self.unregistered.is_first_from(now, ip, certificate) {
+        if self.unregistered.admits_from(now, ip, certificate) {
             info!(
                 session, %address, %fingerprint,
                 "a certificate that is not registered: its requests get 4.01. \
@@ -118,14 +118,14 @@ impl Journal {
                 suggested_name(peer)
             );
         } else {
-            self.strangers.count(&source::host(ip));
+            self.strangers.admits(&source::host(ip));
             debug!(session, %address, %fingerprint, "session of an unregistered certificate established");
         }
     }
 
     /// Two devices in the registry have this session's certificate, each by another name of it.
     pub fn claimed_by_two(&mut self, now: Instant, peer: &Peer, other: &str) {
-        if self.claimed_by_two.is_first(now, peer.certificate.sha256) {
+        if self.claimed_by_two.admits(now, peer.certificate.sha256) {
             warn!(
                 device = peer.name(), other, session = peer.session.0, certificate = %peer.certificate,
                 "two devices in the registry have this certificate, one by its SHA-256 and the other by ThingsBoard's \
@@ -138,7 +138,7 @@ impl Journal {
     pub fn ended(&mut self, peer: &Peer, reason: &EndReason) {
         let (session, address) = (peer.session.0, peer.path);
         if let Some(device) = &peer.device {
-            if self.ended.count(&device.name) {
+            if self.ended.admits(&device.name) {
                 info!(device = peer.name(), session, %address, %reason, "session ended");
             } else {
                 debug!(device = peer.name(), session, %address, %reason, "session ended; one of many in this minute");
@@ -170,26 +170,24 @@ impl Journal {
     pub fn handshake_failed(&mut self, now: Instant, path: Path, failure: &HandshakeFailure) {
         let address = path.remote.ip().to_canonical();
         let first = match failure {
-            HandshakeFailure::SessionsFull => self.sessions_full.is_first(now, ()),
-            HandshakeFailure::NoCommonCipherSuite { .. } => self.no_suite.is_first(now, address),
+            HandshakeFailure::SessionsFull => self.sessions_full.admits(now, ()),
+            HandshakeFailure::NoCommonCipherSuite { .. } => self.no_suite.admits(now, address),
             HandshakeFailure::CertificateRefused { refusal, .. } => {
                 let failed = Failed::Refused(discriminant(refusal));
-                self.handshakes
-                    .is_first_from(now, address, (failed, address))
+                self.handshakes.admits_from(now, address, (failed, address))
             }
             HandshakeFailure::NoCertificate => {
                 let failed = (Failed::NoCertificate, address);
-                self.handshakes.is_first_from(now, address, failed)
+                self.handshakes.admits_from(now, address, failed)
             }
             HandshakeFailure::TimedOut => {
                 let failed = (Failed::TimedOut, address);
-                self.handshakes.is_first_from(now, address, failed)
+                self.handshakes.admits_from(now, address, failed)
             }
             HandshakeFailure::Engine(reason) => {
                 let words = reason.chars().filter(|c| !c.is_ascii_digit());
                 let failed = Failed::Engine(words.take(80).collect());
-                self.handshakes
-                    .is_first_from(now, address, (failed, address))
+                self.handshakes.admits_from(now, address, (failed, address))
             }
         };
         if !first {
@@ -263,7 +261,7 @@ impl Journal {
         debug!(device, session, exchange, ?expect, "{error}");
         match error {
             Error::Rejected(status) if status.code == 401 && expect != Expect::Provisioned => {
-                if self.refused_tokens.is_first(now, device.into()) {
+                if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
                         session,
@@ -283,7 +281,7 @@ impl Journal {
             | Error::Overloaded
             | Error::RetryAfter(_)
             | Error::Unintelligible(_) => {
-                if self.upstream.is_first(now, discriminant(error)) {
+                if self.upstream.admits(now, discriminant(error)) {
                     warn!(device, session, exchange, "{error}");
                 }
             }
@@ -325,7 +323,7 @@ impl Journal {
 
     /// A device does not answer what it observes. One that comes and goes is told of once a minute.
     pub fn parked(&mut self, now: Instant, peer: &Peer) {
-        if !self.parked.is_first(now, peer.name().into()) {
+        if !self.parked.admits(now, peer.name().into()) {
             return;
         }
         info!(
@@ -340,7 +338,7 @@ impl Journal {
             // Most polls end so.
             Error::Elapsed => return,
             Error::Rejected(status) if matches!(status.code, 401 | 403) => {
-                if self.refused_tokens.is_first(now, device.into()) {
+                if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
                         "ThingsBoard refuses the device ({error}): its observations end"
@@ -354,7 +352,7 @@ impl Journal {
             | Error::RetryAfter(_)
             | Error::Unintelligible(_)
             | Error::Rejected(_) => {
-                if self.polls.is_first(now, discriminant(error)) {
+                if self.polls.admits(now, discriminant(error)) {
                     warn!(
                         device,
                         ?errand,
@@ -379,7 +377,7 @@ impl Journal {
             | Error::RetryAfter(_)
             | Error::Unintelligible(_)
             | Error::Rejected(_) => {
-                if self.packages.is_first(now, discriminant(error)) {
+                if self.packages.admits(now, discriminant(error)) {
                     warn!("a package, or who may have it, can't be fetched: {error}");
                 }
             }
@@ -395,8 +393,7 @@ impl Journal {
         why: CommandRefusal,
     ) {
         debug!(%device, command = id, ?why, "command replied to by the gateway");
-        if why == CommandRefusal::Unanswered && self.commands_refused.is_first(now, device.clone())
-        {
+        if why == CommandRefusal::Unanswered && self.commands_refused.admits(now, device.clone()) {
             warn!(
                 %device,
                 command = id,
@@ -408,7 +405,7 @@ impl Journal {
 
     /// A poll brought what makes no sense.
     pub fn nonsense(&mut self, now: Instant, device: &str, kind: Kind) {
-        if self.nonsense.is_first(now, kind) {
+        if self.nonsense.admits(now, kind) {
             warn!(
                 device,
                 ?kind,
@@ -431,7 +428,7 @@ impl Journal {
     /// A device has provisioned itself.
     pub fn provisioned(&mut self, now: Instant, peer: &Peer) {
         let (address, certificate) = (peer.path.remote.ip(), peer.certificate.sha256);
-        if peer.device.is_none() && self.provisioned.is_first_from(now, address, certificate) {
+        if peer.device.is_none() && self.provisioned.admits_from(now, address, certificate) {
             let (session, fingerprint) = (peer.session.0, peer.fingerprint());
             info!(
                 session, address = %peer.path, %fingerprint,
@@ -448,7 +445,7 @@ impl Journal {
 
     /// Lines about handshakes and sessions that were held back, since the start.
     pub fn held_back(&self) -> u64 {
-        let sessions = [&self.established, &self.ended].map(|churn| churn.held_back);
+        let sessions = [&self.established, &self.ended].map(|sampler| sampler.held_back);
         let others = self.strangers.held_back + self.parked.held_back;
         self.failures_held_back() + others + sessions.iter().sum::<u64>()
     }
@@ -458,12 +455,12 @@ impl Journal {
     }
 
     /// Logs the number of sessions that were not logged one by one. Once a minute.
-    fn tell_churn(&mut self) {
-        for (churn, what) in [
+    fn log_suppressed(&mut self) {
+        for (sampler, what) in [
             (&mut self.established, "established"),
             (&mut self.ended, "ended"),
         ] {
-            let more = churn.take();
+            let more = sampler.take();
             for (device, times) in more.named {
                 info!(device = %device, times, "more sessions of this device {what} in the last minute");
             }
@@ -501,7 +498,7 @@ impl Journal {
                 );
             }
         }
-        self.tell_churn();
+        self.log_suppressed();
         let held_back = self.failures_held_back();
         let more = held_back.saturating_sub(std::mem::replace(&mut self.held_back_told, held_back));
         if more > 0 {
