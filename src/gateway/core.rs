@@ -370,7 +370,7 @@ impl Core {
                     self.look_up_anew(now, session);
                     self.mouth.tell(|| self.received(session, &bytes));
                     self.with_endpoint(now, session, |endpoint, context, outputs| {
-                        endpoint.receive(now, &bytes, context, outputs);
+                        endpoint.receive(now, bytes.into(), context, outputs);
                     });
                     self.tell_heard(now, session);
                 }

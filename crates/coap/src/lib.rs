@@ -6,7 +6,7 @@
 //!
 //! | Part | Owns |
 //! |---|---|
-//! | [`message`] | the byte format and what is malformed (§3, §4.1–4.3); the only user of `coap-lite` |
+//! | [`message`] | the byte format and what is malformed (§3, §4.1–4.3) |
 //! | [`option`] | which options a request may carry and what they mean (§5.4, §5.10) |
 //! | [`request`] | requests and responses as the gateway handles them |
 //! | [`block`] | the Block options (RFC 7959 §2.2) |

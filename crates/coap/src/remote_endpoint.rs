@@ -32,6 +32,7 @@ use super::option::{self, BadOption, number::OBSERVE};
 use super::reliability::Outgoing;
 use super::request::{Request, Response};
 use blockwise::Blockwise;
+use bytes::Bytes;
 use std::time::Instant;
 use waiting::Waiting;
 
@@ -118,11 +119,11 @@ impl RemoteEndpoint {
     pub fn receive(
         &mut self,
         now: Instant,
-        datagram: &[u8],
+        datagram: Bytes,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        let message = match Message::decode(datagram) {
+        let message = match Message::from_bytes(datagram.clone()) {
             Ok(message) => message,
             Err(Undecodable::Reject { message_id }) => {
                 context.counters.malformed_rejected += 1;
@@ -139,7 +140,7 @@ impl RemoteEndpoint {
         };
         let key = |context: &Context<'_>| MessageKey {
             message_id: message.message_id,
-            hash: context.bodies.message_hash(datagram),
+            hash: context.bodies.message_hash(&datagram),
         };
         match (message.kind, message.code.class()) {
             (Type::Confirmable | Type::NonConfirmable, Class::Request) => {

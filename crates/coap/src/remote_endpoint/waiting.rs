@@ -12,6 +12,7 @@ use crate::code::Code;
 use crate::exchange::Exchange;
 use crate::message::Type;
 use crate::request::{Request, Response};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -41,7 +42,7 @@ impl RemoteEndpoint {
     pub(super) fn begin_or_wait(
         &mut self,
         exchange: Exchange,
-        request: Request,
+        mut request: Request,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) -> Option<(Exchange, Response)> {
@@ -71,6 +72,11 @@ impl RemoteEndpoint {
             return Some((exchange, no_room()));
         }
         context.counters.requests_waited += 1;
+        // A slice would keep the whole datagram alive, which is not charged.
+        request.payload = match exchange.asked.block1 {
+            Some(_) => request.payload,
+            None => Bytes::copy_from_slice(&request.payload),
+        };
         let waiting = self.waiting.get_or_insert_default();
         waiting.acknowledge_at = earlier(waiting.acknowledge_at, exchange.acknowledge_at());
         waiting.queue.push_back(Queued {

@@ -272,7 +272,7 @@ impl World {
         match flight {
             Flight::ToEndpoint(bytes) => {
                 self.with(|endpoint, now, context, out| {
-                    endpoint.receive(now, &bytes, context, out)
+                    endpoint.receive(now, bytes.into(), context, out)
                 });
             }
             Flight::ToClient(bytes) => {

@@ -326,8 +326,10 @@ impl World {
     fn endpoint_hears(&mut self, bytes: &[u8]) {
         let message = Message::decode(bytes).unwrap();
         let expected = self.model.receive(self.now, &message);
-        let outputs =
-            self.with(|endpoint, now, context, out| endpoint.receive(now, bytes, context, out));
+        let outputs = self.with(|endpoint, now, context, out| {
+            let datagram = Bytes::copy_from_slice(bytes);
+            endpoint.receive(now, datagram, context, out)
+        });
         if let Some(expected) = expected {
             let [output] = &outputs[..] else {
                 panic!("{outputs:?} to {message:?}")
