@@ -4,8 +4,8 @@
 //! part of what holds the bytes, so it is given back when the last reference to them goes, wherever
 //! that is: no endpoint that is dropped, and no request that is forgotten, can keep any.
 
-use super::Parameters;
 use super::kept::{Holder, Keeping, Kept, Kind};
+use crate::parameters::Parameters;
 use bytes::Bytes;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};

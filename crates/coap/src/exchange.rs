@@ -13,8 +13,8 @@ use super::block2::Wish;
 use super::body::{Bodies, Key};
 use super::deduplication::MessageKey;
 use super::message::{Token, Type};
-use super::option::Received;
 use super::request::{Method, Response};
+use crate::received::Received;
 use std::time::Instant;
 
 /// Names an open exchange of one endpoint.

@@ -7,8 +7,7 @@ pub mod relation;
 
 use super::deduplication::MessageKey;
 use super::message::{Token, Type};
-use super::request::Response;
-use relation::Relation;
+use relation::{ObservationId, Relation};
 use std::time::{Duration, Instant};
 
 /// Tokens of ended relations remembered per endpoint.
@@ -21,40 +20,6 @@ const MAX_OBSERVATIONS: usize = 4;
 const PACE: Duration = Duration::from_secs(3);
 /// What a client that has had none for a while may get at once, beyond the first.
 const BURST: u32 = 3;
-
-/// What a request's Observe option asks for (RFC 7641 §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Observe {
-    /// 0: notify me.
-    Register,
-    /// 1: no longer.
-    Deregister,
-}
-
-impl Observe {
-    /// The option's meaning; other values have none, and the option is then as good as unrecognised.
-    pub fn from_value(value: u32) -> Option<Observe> {
-        match value {
-            0 => Some(Observe::Register),
-            1 => Some(Observe::Deregister),
-            _ => None,
-        }
-    }
-}
-
-/// Names a relation of one endpoint; never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObservationId(pub u32);
-
-/// Content for one relation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notification {
-    /// The caller's; comes back with [`Delivered`](super::Output::Delivered).
-    pub number: u64,
-    /// A 2.xx. An error ends a relation: see
-    /// [`end_observation`](super::RemoteEndpoint::end_observation).
-    pub response: Response,
-}
 
 /// The relations of one endpoint. Without any it holds no heap.
 #[derive(Debug, Default)]

@@ -17,8 +17,8 @@
 //! Notifications and pings are made when they may go out ([`Outgoing::has_room_for`]): until then a notification may be
 //! replaced by a newer one. Only the last response of an observation waits here.
 
-use super::Parameters;
-use super::observe::ObservationId;
+use super::observe::relation::ObservationId;
+use crate::parameters::Parameters;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 

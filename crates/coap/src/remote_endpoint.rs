@@ -18,7 +18,6 @@ mod responding;
 mod transmitting;
 mod waiting;
 
-use super::Parameters;
 use super::body::Bodies;
 use super::code::{Class, Code};
 use super::counters::Counters;
@@ -27,10 +26,12 @@ use super::exchange::{Asked, Exchange, ExchangeId};
 use super::kept::Holder;
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
-use super::observe::{ObservationId, Observations};
-use super::option::{self, BadOption, number::OBSERVE};
+use super::observe::{Observations, relation::ObservationId};
+use super::option::number::OBSERVE;
+use super::received::{self, BadOption};
 use super::reliability::Outgoing;
 use super::request::{Request, Response};
+use crate::parameters::Parameters;
 use blockwise::Blockwise;
 use bytes::Bytes;
 use std::time::Instant;
@@ -203,7 +204,7 @@ impl RemoteEndpoint {
         }
 
         let observes = message.options.iter().any(|(n, _)| *n == OBSERVE);
-        let received = option::read(message);
+        let received = received::read(message);
         if observes && matches!(&received, Ok(received) if received.request.observe.is_none()) {
             context.counters.observe_ignored += 1;
         }

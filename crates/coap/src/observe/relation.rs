@@ -13,7 +13,6 @@
 //!
 //! Sections are RFC 7641's. At most one content is pending, and one in flight.
 
-use super::{Notification, ObservationId};
 use crate::deduplication::{EXCHANGE_LIFETIME, MessageKey};
 use crate::exchange::Asked;
 use crate::message::{Token, Type};
@@ -27,6 +26,20 @@ const MAX_SENT: usize = 8;
 const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 /// How often a client must show that it still wants notifications (RFC 7641 §4.5).
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(24 * 3600);
+
+/// Names a relation of one endpoint; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObservationId(pub u32);
+
+/// Content for one relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// The caller's; comes back with [`Delivered`](crate::Output::Delivered).
+    pub number: u64,
+    /// A 2.xx. An error ends a relation: see
+    /// [`end_observation`](crate::RemoteEndpoint::end_observation).
+    pub response: Response,
+}
 
 #[derive(Debug)]
 struct Content {

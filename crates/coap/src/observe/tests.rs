@@ -1,5 +1,6 @@
 use super::*;
 use crate::deduplication::{EXCHANGE_LIFETIME, MessageKey};
+use crate::{Notification, Response};
 use bytes::Bytes;
 
 fn start() -> Instant {
@@ -62,15 +63,6 @@ fn the_messages_of_the_rfcs_first_example_are_made() {
         bytes(Type::NonConfirmable, 0x7b50, 16, relation),
         b"\x51\x45\x7b\x50\x4a\x61\x10\x81\x0f\xff19.2 Cel"
     );
-}
-
-#[test]
-fn observe_has_two_values_and_others_mean_nothing() {
-    assert_eq!(Observe::from_value(0), Some(Observe::Register));
-    assert_eq!(Observe::from_value(1), Some(Observe::Deregister));
-    for value in [2, 12, 0x00ff_ffff] {
-        assert_eq!(Observe::from_value(value), None);
-    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::body::Charge;
 use crate::code::Code;
 use crate::counters::Counters;
 use crate::exchange::Asked;
-use crate::option::Received;
+use crate::received::Received;
 use crate::request::{Method, Request, Response};
 use std::time::Instant;
 

@@ -8,7 +8,7 @@ use super::{Context, Output, RemoteEndpoint};
 use crate::deduplication::MessageKey;
 use crate::exchange::{Carriage, Exchange, ExchangeId};
 use crate::message::Type;
-use crate::observe::{Notification, ObservationId};
+use crate::observe::relation::{Notification, ObservationId};
 use crate::reliability::Purpose;
 use crate::request::Response;
 use std::time::Instant;

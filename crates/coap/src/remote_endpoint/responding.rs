@@ -5,7 +5,7 @@ use crate::block::Block;
 use crate::code::Code;
 use crate::exchange::{Carriage, Exchange, ExchangeId};
 use crate::message::{Token, Type};
-use crate::observe::ObservationId;
+use crate::observe::relation::ObservationId;
 use crate::reliability::Purpose;
 use crate::request::Response;
 use std::time::Instant;
