@@ -19,6 +19,8 @@ mod copies;
 
 mod acknowledging;
 
+mod link;
+
 mod loss;
 
 mod transfers;
