@@ -13,7 +13,7 @@
 //! | [`request`] | requests and responses as the gateway handles them |
 //! | [`block`] | the Block options (RFC 7959 §2.2) |
 //! | [`body`] | how many bytes of bodies may be held, and their tags |
-//! | [`kept`] | what of them gives way when others need the room |
+//! | [`evictable`] | what of them gives way when others need the room |
 //! | [`block1`] | bodies that come in blocks, put together (RFC 7959 §2.5, RFC 9175 §3) |
 //! | [`block2`] | responses that go out in blocks (RFC 7959 §2.4, §2.6) |
 //! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
@@ -138,8 +138,8 @@ pub mod body;
 pub mod code;
 pub mod counters;
 pub mod deduplication;
+pub mod evictable;
 pub mod exchange;
-pub mod kept;
 pub mod message;
 pub mod message_id;
 pub mod observe;
@@ -154,8 +154,8 @@ pub use block::Block;
 pub use body::{Bodies, ETag};
 pub use code::{Class, Code};
 pub use counters::Counters;
+pub use evictable::Holder;
 pub use exchange::ExchangeId;
-pub use kept::Holder;
 pub use message::{Message, Token, Type, Undecodable};
 pub use observe::relation::{Notification, ObservationId};
 pub use parameters::Parameters;

@@ -51,9 +51,9 @@ impl Core {
             counters: &mut self.coap_counters,
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
-        if peer.endpoint.wants_to_begin(&context) {
+        if peer.endpoint.can_start_queued(&context) {
             self.beginnings.add(now, session);
-        } else if held_back && peer.endpoint.waiting() > 0 {
+        } else if held_back && peer.endpoint.queued() > 0 {
             self.beginnings.postpone(now, session);
         }
         self.peers.arm(session);
@@ -96,7 +96,7 @@ impl Core {
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond(now, exchange, response, context, outputs);
             // The device is awake now, and may not be for long.
-            endpoint.hasten(now, context, outputs);
+            endpoint.retransmit_early(now, context, outputs);
         });
         self.peers.served(now, session);
         self.tell_if_any(now, session, |relay, context| relay.uplink(now, context));

@@ -69,7 +69,7 @@ impl Core {
     /// Begins the next request of a session that has waited.
     pub(super) fn begin_waiting(&mut self, now: Instant, session: SessionId) {
         self.with_endpoint(now, session, |endpoint, context, outputs| {
-            endpoint.begin_waiting(context, outputs);
+            endpoint.start_queued(context, outputs);
         });
     }
 

@@ -13,9 +13,9 @@ mod transmitting;
 
 mod blockwise;
 
-mod waiting;
+mod queueing;
 
-mod copies;
+mod duplicates;
 
 mod acknowledging;
 

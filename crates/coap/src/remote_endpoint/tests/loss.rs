@@ -196,7 +196,9 @@ impl Observing {
         match output {
             Output::Send(bytes) => self.send(bytes),
             Output::Request(exchange, request) => {
-                self.with(|endpoint, now, context, out| endpoint.hasten(now, context, out));
+                self.with(|endpoint, now, context, out| {
+                    endpoint.retransmit_early(now, context, out)
+                });
                 let wait = self.link.random.f64() * 1.5;
                 let token = self
                     .endpoint
