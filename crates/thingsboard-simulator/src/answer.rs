@@ -1,10 +1,9 @@
 //! The answers ThingsBoard gives, in the monolith's shapes.
 
-use std::sync::Arc;
-
 use axum::body::{Body, Bytes};
 use axum::http::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use std::sync::Arc;
 
 /// Spring's content type for a `String` body when the client does not insist on another.
 pub(super) const TEXT: &str = "text/plain;charset=UTF-8";
@@ -86,7 +85,7 @@ impl Answer {
     }
 
     /// The 413 of `PayloadSizeFilter`: a JSON *string*, without a content type.
-    pub(super) fn too_large(limit: u64) -> Answer {
+    pub(super) fn too_large(limit: usize) -> Answer {
         Answer {
             content_type: None,
             ..Answer::with_body(

@@ -2,10 +2,11 @@
 //!
 //! Polls have a list of their own: thousands of devices that only wait must not push out what others said.
 
+use axum::body::Bytes;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use std::collections::VecDeque;
 use std::fmt;
-
-use axum::body::Bytes;
 use tokio::sync::broadcast;
 
 /// A list holds this many arrivals …
@@ -21,11 +22,13 @@ const FEED: usize = 512;
 ///
 /// There is no access token in it: the path says `{token}`, and `device` says whose it was. `Debug` leaves out the
 /// body, which may hold a provisioning secret.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Arrival {
     /// Counts up from 1 over the life of the simulator, polls and all; clearing the list does not reset it.
     pub sequence: u64,
     /// When it was received: milliseconds since the Unix epoch.
+    #[serde(rename = "receivedTs")]
     pub received_ms: u64,
     /// The HTTP method.
     pub method: String,
@@ -38,6 +41,7 @@ pub struct Arrival {
     /// The `Content-Type` header, as sent.
     pub content_type: Option<String>,
     /// The body as sent, byte for byte; at most the first 128 KiB of it.
+    #[serde(flatten, serialize_with = "text_or_hex")]
     pub body: Bytes,
     /// How long the body was: more than `body` holds if that was cut or not read (413).
     pub body_length: u64,
@@ -60,6 +64,21 @@ impl fmt::Debug for Arrival {
             .field("fault", &self.fault)
             .finish_non_exhaustive()
     }
+}
+
+/// A body that is not text is shown in hexadecimal, as `bodyHex`, so that nothing of it is lost.
+fn text_or_hex<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    match std::str::from_utf8(body) {
+        Ok(text) => map.serialize_entry("body", text)?,
+        Err(_) => map.serialize_entry("bodyHex", &hex(body))?,
+    }
+    map.end()
+}
+
+/// Bytes in lowercase hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The latest arrivals of one sort, oldest first.

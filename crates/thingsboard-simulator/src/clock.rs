@@ -2,7 +2,6 @@
 //! the time as a parameter.
 
 use std::time::Duration;
-
 use tokio::time::Instant;
 
 /// Counts from when the simulator was made.

@@ -1,5 +1,8 @@
 //! One connection: where faults below HTTP happen, and where silence and keep-alive end, as in Tomcat.
 
+use crate::lines::Lines;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,14 +10,9 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
-
-use super::lines::Lines;
 
 /// Tomcat's `connectionTimeout` and `keepAliveTimeout`: how long a connection may be silent between requests, or
 /// within one that is still arriving.

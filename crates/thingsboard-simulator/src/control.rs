@@ -5,19 +5,17 @@ mod outage;
 mod packages;
 mod rpc;
 
-use std::sync::Arc;
-
+use crate::arrival::Arrival;
+use crate::clock::in_ms;
+use crate::device_api::Profile;
+use crate::directory::Full;
+use crate::fault::Fault;
+use crate::json::Element;
+use crate::rule_chain::Reply;
+use crate::state::{Shared, State, Timeouts};
 use serde_json::Value;
+use std::sync::Arc;
 use tokio::sync::broadcast;
-
-use super::arrival::Arrival;
-use super::clock::in_ms;
-use super::device_api::Profile;
-use super::directory::Full;
-use super::fault::Fault;
-use super::json::Element;
-use super::rule_chain::Reply;
-use super::state::{Shared, State, Timeouts};
 
 pub use rpc::ServerRpc;
 

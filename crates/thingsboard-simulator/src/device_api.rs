@@ -11,21 +11,19 @@ mod provision;
 mod route;
 mod telemetry;
 
+use crate::answer::{Answer, ErrorCode, JSON, TEXT};
+use crate::directory::Full;
+use crate::downlink::Kind;
+use crate::json::{Element, ShapeError, SyntaxError, read};
+use crate::state::State;
+use axum::http::{Method, StatusCode};
+use parameter::query_parameter;
+use route::{Feature, Route};
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
-
-use super::answer::{Answer, ErrorCode, JSON, TEXT};
-use super::directory::Full;
-use super::downlink::Kind;
-use super::json::{Element, ShapeError, SyntaxError, read};
-use super::state::State;
-
 pub(super) use attributes::element as attributes_element;
-pub(super) use parameter::{form_decoded, query_parameter};
 pub use provision::{Profile, Strategy};
-use route::{Feature, Route};
-pub(super) use route::{is_poll, segments, shown, token};
+pub(super) use route::{is_poll, shown, token};
 
 /// A request as ThingsBoard's controller sees it, its body read.
 pub(super) struct Request<'a> {

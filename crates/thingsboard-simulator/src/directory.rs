@@ -1,8 +1,8 @@
 //! The devices ThingsBoard knows, and what it keeps of each.
 
+use crate::json::Element;
+use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
-
-use super::json::Element;
 
 /// More devices than this are refused.
 const MOST_DEVICES: usize = 100_000;
@@ -10,7 +10,8 @@ const MOST_DEVICES: usize = 100_000;
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// An attribute scope. (ThingsBoard's third, `server`, is not visible to devices.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Written by the device.
     Client,

@@ -27,16 +27,15 @@ mod terms;
 mod tests;
 mod transport;
 
+use crate::json::Element;
+use actor::Actor;
+use bytes::Bytes;
+use calls::Call;
+use session::{Session, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::json::Element;
-use actor::Actor;
-use calls::Call;
 pub use counts::{PollCounts, Subscriptions};
-use session::{Session, Sessions};
 pub use terms::CommandOutcome;
 pub use terms::{Change, Command, CommandId, Delays, Ended, Full, Kind, PollId};
 

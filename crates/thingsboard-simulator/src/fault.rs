@@ -1,9 +1,8 @@
 //! What goes wrong on purpose: delays, statuses, and connections that break.
 
-use std::time::Duration;
-
 use axum::body::Bytes;
 use axum::http::StatusCode;
+use std::time::Duration;
 
 /// More rules than this are refused.
 const MOST_FAULTS: usize = 1000;

@@ -35,13 +35,14 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+use axum::middleware::from_fn_with_state;
+use connection::{Door, Line};
+use state::Shared;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use axum::Router;
 use tokio::net::TcpListener;
 
 pub use arrival::Arrival;
@@ -54,9 +55,6 @@ pub use help::HELP;
 pub use packages::{Assignee, Package, PackageId, PackageKind, Served};
 pub use rule_chain::Reply;
 pub use state::Timeouts;
-
-use connection::{Door, Line};
-use state::Shared;
 
 /// How long requests that are being answered may take to end once the simulator stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -127,11 +125,11 @@ impl Simulator {
             }
         };
         let door = Door::new(listener, Arc::clone(&shared.lines));
-        let app = Router::new()
+        let app = control_api::router(address.ip().is_loopback())
             .fallback(service::serve)
-            .layer(axum::middleware::from_fn_with_state(
-                address.ip().is_loopback(),
-                control_api::guard,
+            .layer(from_fn_with_state(
+                Arc::clone(&shared),
+                service::count_request,
             ))
             .with_state(Arc::clone(&shared))
             .into_make_service_with_connect_info::<Line>();

@@ -1,12 +1,10 @@
 //! All connections that are open: how many there may be, and their end when ThingsBoard restarts.
 
+use crate::clock::Clock;
+use crate::connection::Line;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use tokio::sync::Notify;
-
-use super::clock::Clock;
-use super::connection::Line;
 
 /// Tomcat's `maxConnections`.
 const MOST_CONNECTIONS: usize = 8192;

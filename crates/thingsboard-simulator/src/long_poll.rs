@@ -1,16 +1,14 @@
 //! Who waits for the downlink: requests that poll, and callers of commands. Each is a task that sleeps until it is told.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
-
-use super::clock::Clock;
-use super::downlink::{
+use crate::clock::Clock;
+use crate::downlink::{
     Command, CommandId, CommandOutcome, Delays, Downlink, Ended, Full, Kind, PollId,
 };
-use super::state::Shared;
+use crate::state::Shared;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 
 /// A poll that has begun, and where its end comes from.
 pub(super) struct Opened {

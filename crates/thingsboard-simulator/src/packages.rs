@@ -16,9 +16,8 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 pub use announcement::Announcement;
 pub use package::Package;

@@ -1,10 +1,8 @@
 //! What the rule chain replies to a client-side RPC.
 
+use crate::json::{self, Element};
 use std::collections::BTreeMap;
-
 use time::OffsetDateTime;
-
-use super::json::{self, Element};
 
 /// More scripted methods than this are refused.
 const MOST_METHODS: usize = 1000;

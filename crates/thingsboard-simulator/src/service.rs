@@ -2,43 +2,47 @@
 
 mod attend;
 
+use crate::answer::{Answer, ErrorCode};
+use crate::arrival::Arrival;
+use crate::body::{self, BodyError};
+use crate::clock::epoch_ms;
+use crate::connection::Line;
+use crate::device_api::{self, Then, Verdict};
+use crate::fault::{Fault, Outcome, status_code};
+use crate::long_poll::Opened;
+use crate::state::{Shared, State};
+use axum::body::Bytes;
+use axum::extract::{self, ConnectInfo, Request};
+use axum::http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{self, ConnectInfo, Request};
-use axum::http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
-
-use super::answer::{Answer, ErrorCode};
-use super::arrival::Arrival;
-use super::body::{self, BodyError};
-use super::clock::epoch_ms;
-use super::connection::Line;
-use super::control_api;
-use super::device_api::{self, Then, Verdict};
-use super::fault::{Fault, Outcome, status_code};
-use super::long_poll::Opened;
-use super::state::{Shared, State};
-
-/// Answers one request.
+/// Answers one request to the device API.
 pub(super) async fn serve(
     extract::State(shared): extract::State<Arc<Shared>>,
     ConnectInfo(line): ConnectInfo<Line>,
     request: Request,
-) -> Response<Body> {
+) -> Response {
+    answer(&shared, &line, request).await.into_response()
+}
+
+/// Counts the requests of a connection, and closes it after the last one that it may have.
+pub(super) async fn count_request(
+    extract::State(shared): extract::State<Arc<Shared>>,
+    ConnectInfo(line): ConnectInfo<Line>,
+    request: Request,
+    next: Next,
+) -> Response {
     if *shared.closing.borrow() {
         line.cut();
     }
     line.count_request();
-    let answer = if control_api::is_for(request.uri().path()) {
-        control_api::serve(&shared, &line, request).await
-    } else {
-        serve_device(&shared, &line, request).await
-    };
-    let mut response = answer.into_response();
+    let mut response = next.run(request).await;
     if line.is_spent() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
@@ -46,19 +50,19 @@ pub(super) async fn serve(
     response
 }
 
-async fn serve_device(shared: &Arc<Shared>, line: &Line, request: Request) -> Answer {
+async fn answer(shared: &Arc<Shared>, line: &Line, request: Request) -> Answer {
     let (head, body) = request.into_parts();
-    let announced = header(&head, &CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let announced = header(&head, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     let limit = body::payload_limit(head.uri.path());
     if let (Some(limit), Some(length)) = (limit, announced)
         && length > limit
     {
         let answer = Answer::too_large(limit);
         note_unread(shared, &head, length, &answer);
-        body::swallow(body).await;
+        body::drain(body).await;
         return answer;
     }
-    let held = match body::read(body, body::LIMIT, shared).await {
+    let held = match body::read(body, body::LIMIT, &shared.body_budget).await {
         Ok(held) => held,
         Err(error) => {
             let answer = match error {
@@ -207,9 +211,9 @@ fn no_room(message: &str) -> Answer {
 }
 
 /// Notes a request whose body was not kept.
-fn note_unread(shared: &Shared, head: &Parts, length: u64, answer: &Answer) {
+fn note_unread(shared: &Shared, head: &Parts, length: usize, answer: &Answer) {
     let mut arrival = arrival(head, epoch_ms());
-    arrival.body_length = length;
+    arrival.body_length = u64::try_from(length).unwrap_or(u64::MAX);
     arrival.answer = Some(answer.status.as_u16());
     shared.lock().arrivals.note(arrival, is_poll(head));
 }

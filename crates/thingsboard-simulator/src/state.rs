@@ -2,23 +2,21 @@
 
 mod attributes;
 
+use crate::arrival::Arrivals;
+use crate::body;
+use crate::clock::Clock;
+use crate::device_api::Profile;
+use crate::directory::Directory;
+use crate::downlink::Delays;
+use crate::fault::Faults;
+use crate::lines::Lines;
+use crate::long_poll::LongPolls;
+use crate::packages::Packages;
+use crate::rule_chain::RuleChain;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use tokio::sync::watch;
-
-use super::arrival::Arrivals;
-use super::clock::Clock;
-use super::device_api::Profile;
-use super::directory::Directory;
-use super::downlink::Delays;
-use super::fault::Faults;
-use super::lines::Lines;
-use super::long_poll::LongPolls;
-use super::packages::Packages;
-use super::rule_chain::RuleChain;
+use tokio::sync::{Semaphore, watch};
 
 /// How long ThingsBoard waits for a reply, or a message, that may never come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +62,8 @@ pub(super) struct Shared {
     pub(super) lines: Arc<Lines>,
     /// True once the simulator stops: whoever waits, waits no longer.
     pub(super) closing: watch::Sender<bool>,
-    /// Bytes of request bodies held right now.
-    pub(super) buffered: AtomicUsize,
+    /// The bytes that request bodies may still take up.
+    pub(super) body_budget: Arc<Semaphore>,
 }
 
 impl Shared {
@@ -84,7 +82,7 @@ impl Shared {
                 arrivals: Arrivals::new(),
             }),
             closing: watch::Sender::new(false),
-            buffered: AtomicUsize::new(0),
+            body_budget: body::budget(),
         }
     }
 

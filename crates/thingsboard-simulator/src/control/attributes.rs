@@ -1,11 +1,10 @@
 //! Attributes, as the platform or the device itself sets them.
 
-use serde_json::Value;
-
-use super::super::device_api::attributes_element;
-use super::super::directory::Scope;
-use super::super::json::{self, Element};
 use super::{Control, Refused, as_value, known, no_room};
+use crate::device_api::attributes_element;
+use crate::directory::Scope;
+use crate::json::{self, Element};
+use serde_json::Value;
 
 impl Control {
     /// Sets a shared attribute of a device, and tells those who poll for it now.

@@ -1,11 +1,10 @@
 //! What goes wrong in ThingsBoard itself.
 
-use std::time::Duration;
-
-use super::super::clock::in_ms;
-use super::super::connection::Line;
-use super::super::downlink::Downlink;
 use super::Control;
+use crate::clock::in_ms;
+use crate::connection::Line;
+use crate::downlink::Downlink;
+use std::time::Duration;
 
 impl Control {
     /// ThingsBoard restarts. All connections are cut, and for that long all that come as well. Polls, subscriptions and

@@ -1,8 +1,8 @@
 //! Firmware and software packages: what there is, who has it assigned, and how much of it was served.
 
-use super::super::packages::{Assignee, Package, PackageId, PackageKind, Packages, Served};
-use super::super::state::State;
 use super::{Control, Refused, known, no_room};
+use crate::packages::{Assignee, Package, PackageId, PackageKind, Packages, Served};
+use crate::state::State;
 
 impl Control {
     /// Defines a package, or replaces the one of that name. Devices that have it assigned are told in their shared

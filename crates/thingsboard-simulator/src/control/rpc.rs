@@ -1,12 +1,10 @@
 //! Server-side RPC: calling a device, and what its polls cost.
 
-use std::time::Duration;
-
-use serde_json::Value;
-
-use super::super::clock::in_ms;
-use super::super::downlink::{Command, CommandOutcome, Subscriptions};
 use super::{Control, Refused, known};
+use crate::clock::in_ms;
+use crate::downlink::{Command, CommandOutcome, Subscriptions};
+use serde_json::Value;
+use std::time::Duration;
 
 /// A call to a device, as someone makes it with `POST /api/rpc/{oneway|twoway}/{deviceId}`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,14 +1,12 @@
 //! `GET` and `POST /{token}/attributes`.
 
-use std::collections::BTreeMap;
-
-use axum::http::StatusCode;
-
-use super::super::answer::{Answer, JSON};
-use super::super::directory::Scope;
-use super::super::json::{Element, ShapeError, key_values, read};
-use super::super::state::State;
 use super::{Failure, Request, query_parameter};
+use crate::answer::{Answer, JSON};
+use crate::directory::Scope;
+use crate::json::{Element, ShapeError, key_values, read};
+use crate::state::State;
+use axum::http::StatusCode;
+use std::collections::BTreeMap;
 
 /// Client attributes, flat.
 pub(super) fn post(

@@ -1,13 +1,11 @@
 //! `POST /{token}/rpc`: a call from the device, answered by the rule chain.
 
-use std::time::Duration;
-
-use axum::http::StatusCode;
-
-use super::super::answer::Answer;
-use super::super::json::read;
-use super::super::state::State;
 use super::{Failure, Request, Then, string_answer};
+use crate::answer::Answer;
+use crate::json::read;
+use crate::state::State;
+use axum::http::StatusCode;
+use std::time::Duration;
 
 /// `method` and `params` are both required, and a `params` of null counts as given. Where the rule chain is silent
 /// the shorter timeout wins: the servlet container's is 503, the transport's 408. (The transport's races with the

@@ -3,13 +3,12 @@
 //! There is no ETag, and nothing tells how large the package is. ThingsBoard's framework probably takes a `Range` header
 //! here (untested); the simulator ignores it.
 
-use axum::http::StatusCode;
-
-use super::super::answer::Answer;
-use super::super::fault::status_code;
-use super::super::packages::{Fetched, PackageKind, PackageRequest};
-use super::super::state::State;
 use super::parameter::{int, query_parameter};
+use crate::answer::Answer;
+use crate::fault::status_code;
+use crate::packages::{Fetched, PackageKind, PackageRequest};
+use crate::state::State;
+use axum::http::StatusCode;
 
 /// What ThingsBoard sends packages as.
 const BINARY: &str = "application/octet-stream";

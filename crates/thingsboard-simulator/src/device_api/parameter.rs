@@ -1,40 +1,23 @@
 //! Parameters in paths, queries and forms, as Tomcat decodes and Spring converts them.
 
+use percent_encoding::percent_decode_str;
+
 /// A query parameter as Spring binds it to a `String`: given several times, its values are joined with commas.
-pub(crate) fn query_parameter(query: Option<&str>, name: &str) -> Option<String> {
+pub(super) fn query_parameter(query: Option<&str>, name: &str) -> Option<String> {
     let values: Vec<String> = query_values(query, name).collect();
     (!values.is_empty()).then(|| values.join(","))
 }
 
 /// The values of a query parameter, in their order.
 fn query_values(query: Option<&str>, name: &str) -> impl Iterator<Item = String> {
-    let pairs = query.unwrap_or_default().split('&');
-    pairs.filter_map(move |pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (form_decoded(key) == name).then(|| form_decoded(value))
-    })
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .filter(move |(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
 }
 
-/// One part of a query or form: `+` is a space, `%XX` a byte.
-pub(crate) fn form_decoded(text: &str) -> String {
-    let text = text.replace('+', " ");
-    decoded(&text).unwrap_or(text)
-}
-
-/// Percent-decoded; `None` where an escape is malformed.
-pub(super) fn decoded(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment;
-    while let Some((plain, escape)) = rest.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let digits = escape
-            .get(..2)
-            .filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = escape.get(2..).unwrap_or_default();
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    Some(String::from_utf8_lossy(&bytes).into_owned())
+/// A segment of a path, percent-decoded.
+pub(super) fn decoded(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
 /// A `long` in a query: given several times, the first counts; absent or empty it is 0.

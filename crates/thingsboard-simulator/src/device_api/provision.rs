@@ -1,45 +1,27 @@
 //! `POST /api/v1/provision`: a failure is 200 as well.
 
+use super::{Request, string_answer};
+use crate::answer::{Answer, ErrorCode};
+use crate::json::{Element, ShapeError, read};
+use crate::state::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use axum::http::StatusCode;
-
-use super::super::answer::{Answer, ErrorCode};
-use super::super::json::{Element, ShapeError, read};
-use super::super::state::State;
-use super::{Request, string_answer};
-
 /// How a device profile lets devices provision themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Strategy {
     /// Not at all: `NOT_FOUND`.
     Disabled,
     /// A device of a new name is created; an existing name is a `FAILURE`.
+    #[default]
     AllowCreateNewDevices,
     /// The device must exist in the profile; works once and returns the credentials it has.
     CheckPreProvisionedDevices,
     /// For MQTT only; over HTTP it ends in a 500.
+    #[serde(rename = "X509_CERTIFICATE_CHAIN")]
     X509CertificateChain,
-}
-
-impl Strategy {
-    /// All of them.
-    pub(crate) const ALL: [Strategy; 4] = [
-        Strategy::Disabled,
-        Strategy::AllowCreateNewDevices,
-        Strategy::CheckPreProvisionedDevices,
-        Strategy::X509CertificateChain,
-    ];
-
-    /// The strategy as ThingsBoard names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Strategy::Disabled => "DISABLED",
-            Strategy::AllowCreateNewDevices => "ALLOW_CREATE_NEW_DEVICES",
-            Strategy::CheckPreProvisionedDevices => "CHECK_PRE_PROVISIONED_DEVICES",
-            Strategy::X509CertificateChain => "X509_CERTIFICATE_CHAIN",
-        }
-    }
 }
 
 /// What a device profile says about provisioning. `Debug` hides the secret.

@@ -1,12 +1,11 @@
 //! From a method and a path to the endpoint, or to the answer of those who stand before it.
 
-use axum::http::{Method, StatusCode};
-
-use super::super::answer::{Answer, ErrorCode};
-use super::super::downlink::Kind;
-use super::super::packages::{PackageKind, PackageRequest};
 use super::parameter::{self, decoded};
 use super::{Request, bad_request, package};
+use crate::answer::{Answer, ErrorCode};
+use crate::downlink::Kind;
+use crate::packages::{PackageKind, PackageRequest};
+use axum::http::{Method, StatusCode};
 
 /// An endpoint that asks for a token.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,9 +54,7 @@ pub(super) fn route(request: &Request<'_>) -> Route {
     if refused_by_firewall(request) {
         return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
     }
-    let Some(segments) = segments(request.path) else {
-        return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
-    };
+    let segments: Vec<String> = request.path.split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ["", "api", "v1", rest @ ..] = segments.as_slice() else {
         return Route::Answer(not_found(request));
@@ -155,13 +152,7 @@ pub(crate) fn is_poll(method: &Method, path: &str) -> bool {
 /// The token in a path, if there is one.
 pub(crate) fn token(path: &str) -> Option<String> {
     let (token, _) = path.strip_prefix("/api/v1/")?.split_once('/')?;
-    decoded(token)
-}
-
-/// The segments of a path, percent-decoded; the first is what stands before the first slash. `None` where an escape
-/// is malformed.
-pub(crate) fn segments(path: &str) -> Option<Vec<String>> {
-    path.split('/').map(decoded).collect()
+    Some(decoded(token))
 }
 
 /// What never reaches a controller: characters Tomcat refuses in a request line, and what Spring Security's
@@ -192,6 +183,10 @@ fn refused_by_firewall(request: &Request<'_>) -> bool {
         || path
             .split('/')
             .any(|segment| segment == "." || segment == "..")
+        || path.split('%').skip(1).any(|escape| {
+            let digits = escape.as_bytes().get(..2);
+            !digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        })
 }
 
 fn body_missing(request: &Request<'_>, handler: &str) -> Answer {

@@ -1,11 +1,10 @@
 //! `POST /{token}/telemetry`.
 
-use axum::http::StatusCode;
-
-use super::super::answer::Answer;
-use super::super::json::{Element, ShapeError, key_values, read};
-use super::super::state::State;
 use super::{Failure, Request};
+use crate::answer::Answer;
+use crate::json::{Element, ShapeError, key_values, read};
+use crate::state::State;
+use axum::http::StatusCode;
 
 /// An object, `{"ts":…,"values":{…}}`, or an array of either. All of it is converted before any of it is kept.
 pub(super) fn post(

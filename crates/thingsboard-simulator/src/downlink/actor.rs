@@ -1,12 +1,10 @@
 //! ThingsBoard's device actor: who is subscribed, and which commands are pending (`DeviceActorMessageProcessor`, with
 //! the default strategy, BURST).
 
-use std::collections::{BTreeSet, VecDeque};
-
-use bytes::Bytes;
-
 use super::{Command, CommandId, Kind, PollId};
 use crate::json::Element;
+use bytes::Bytes;
+use std::collections::{BTreeSet, VecDeque};
 
 /// The subscriptions of one kind. The actor has an entry for each poll and never hears that a session has ended; of
 /// such entries only their number matters.

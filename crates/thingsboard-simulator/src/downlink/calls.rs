@@ -1,9 +1,8 @@
 //! Commands and their callers: from the call to what the caller learns.
 
-use std::sync::Arc;
-
 use super::actor::Expired;
 use super::{Command, CommandId, CommandOutcome, Downlink, Full, Timer};
+use std::sync::Arc;
 
 /// More commands of one device waiting for their end than this are refused.
 pub(super) const MOST_COMMANDS: usize = 1000;

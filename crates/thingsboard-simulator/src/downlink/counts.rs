@@ -1,7 +1,10 @@
 //! What polls cost ThingsBoard, counted.
 
+use serde::Serialize;
+
 /// The subscriptions and polls of one device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Subscriptions {
     /// `GET attributes/updates`.
     pub attributes: PollCounts,
@@ -12,7 +15,8 @@ pub struct Subscriptions {
 }
 
 /// The polls of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PollCounts {
     /// Entries in the device actor whose session is still there, be its client gone or not.
     pub live: usize,

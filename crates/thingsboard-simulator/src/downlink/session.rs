@@ -1,9 +1,8 @@
 //! The transport's sessions: one for each poll, and how it parts from its HTTP request.
 
+use super::{Kind, PollId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-use super::{Kind, PollId};
 
 /// One poll's session. It is kept until it is dropped *and* its subscription has come to the actor, in whichever
 /// order: an entry made for a session that is gone is stale from the beginning.

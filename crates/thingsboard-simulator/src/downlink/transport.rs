@@ -1,9 +1,8 @@
 //! The transport: sessions get messages, run out of time, and are dropped.
 
-use bytes::Bytes;
-
 use super::actor::Sent;
 use super::{CommandOutcome, Downlink, Ended, PollId, Timer};
+use bytes::Bytes;
 
 impl Downlink {
     /// A subscription has come to the actor.

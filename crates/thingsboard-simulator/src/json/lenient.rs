@@ -4,9 +4,8 @@
 //! `=>` for `:`, `;` for `,`, an empty array element as null, `NaN`, leading zeros (as a string), keywords in any
 //! case, a byte order mark, and Gson's `)]}'` prefix. Text that is empty reads as null.
 
-use std::collections::HashMap;
-
 use super::Element;
+use std::collections::HashMap;
 
 /// Gson's own bound (2.12 and later).
 const NESTING_LIMIT: usize = 255;

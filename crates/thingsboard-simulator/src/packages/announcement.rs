@@ -4,11 +4,10 @@
 //! a client of the HTTP API that has just been told the first one misses the second (issue 14314). ThingsBoard keeps the
 //! state of an update (`fw_state`, `target_fw_…`) in the device's telemetry, which devices don't see; it isn't modelled.
 
-use std::fmt;
-
 use super::package::{Source, Stored};
 use super::{PackageId, PackageKind};
 use crate::json::Element;
+use std::fmt;
 
 /// All keys of a kind, in the order of `OtaPackageKey`; `ts` and `state` are deleted though nothing sets them.
 const KEYS: [&str; 9] = [

@@ -1,11 +1,10 @@
 //! One package: where its bytes come from, and what is kept of it.
 
-use std::sync::Arc;
-
+use super::{LARGEST_PACKAGE, LONGEST_TEXT, PackageId, Served};
+use crate::arrival::hex;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
-
-use super::{LARGEST_PACKAGE, LONGEST_TEXT, PackageId, Served};
+use std::sync::Arc;
 
 /// A package to define.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,12 +174,7 @@ fn file_name(id: &PackageId) -> Arc<str> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digits = digest(&SHA256, bytes);
-    digits
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(digest(&SHA256, bytes).as_ref())
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).

@@ -1,11 +1,12 @@
 //! The words of packages: what is asked for, and what comes of it.
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 /// The two kinds of packages: a device can have one of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PackageKind {
     /// `GET firmware`, and the attributes `fw_…`.
     Firmware,
@@ -83,7 +84,7 @@ pub enum Assignee<'a> {
 }
 
 /// What was given out of a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Served {
     /// Requests that were answered 200, those past the end included.
     pub requests: u64,

@@ -1,17 +1,15 @@
 //! A long poll from its arrival to its answer.
 
+use super::{unless_closing, unseen};
+use crate::answer::{Answer, JSON};
+use crate::clock::epoch_ms;
+use crate::connection::Line;
+use crate::downlink::Ended;
+use crate::long_poll::{Opened, Waiting};
+use crate::state::Shared;
+use axum::http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
-
-use axum::http::StatusCode;
-
-use super::super::answer::{Answer, JSON};
-use super::super::clock::epoch_ms;
-use super::super::connection::Line;
-use super::super::downlink::Ended;
-use super::super::long_poll::{Opened, Waiting};
-use super::super::state::Shared;
-use super::{unless_closing, unseen};
 
 /// Waits for a poll's end. The task is dropped where its client goes away, and takes [`Waiting`] with it.
 pub(super) async fn poll(

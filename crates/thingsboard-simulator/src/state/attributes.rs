@@ -1,10 +1,10 @@
 //! Attributes as the platform sets them: what is shared is told to those who poll for it now.
 
-use super::super::directory::{Full, Scope};
-use super::super::downlink::Change;
-use super::super::json::Element;
-use super::super::packages::PackageKind;
 use super::State;
+use crate::directory::{Full, Scope};
+use crate::downlink::Change;
+use crate::json::Element;
+use crate::packages::PackageKind;
 
 impl State {
     /// Sets attributes of a device. All or, if there is no room, none.

@@ -1,10 +1,8 @@
-use std::time::Duration;
-
-use serde_json::json;
-
 use super::polls::answer;
 use super::{Server, TOKEN, start};
 use crate::{CommandOutcome, ServerRpc};
+use serde_json::json;
+use std::time::Duration;
 
 impl Server {
     async fn call_device(&self, body: &str) -> super::client::Reply {

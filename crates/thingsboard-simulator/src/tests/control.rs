@@ -1,9 +1,8 @@
-use serde_json::{Value, json};
-
 use super::client::Reply;
 use super::polls::answer;
 use super::{Server, TOKEN, start};
 use crate::HELP;
+use serde_json::{Value, json};
 
 impl Server {
     async fn control(&self, method: &str, path: &str, body: &str) -> Reply {
@@ -84,6 +83,10 @@ async fn a_refusal_says_why_and_shows_no_token() {
         ("PUT", "/subscription-delay", "{}", 400),
         ("PUT", "/attribute-store", r#"{"failing":-1}"#, 400),
         ("GET", "/nonsense", "", 404),
+        ("GET", "/devices/meter/nonsense", "", 404),
+        ("GET", "/", "", 404),
+        ("PUT", "/devices/", r#"{"token":"x"}"#, 400),
+        ("GET", "/devices/meter/attributes/server", "", 400),
         ("PATCH", "/devices/meter", "", 404),
     ] {
         let reply = server.control(method, path, body).await;

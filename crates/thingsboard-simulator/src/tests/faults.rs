@@ -1,8 +1,7 @@
-use std::time::Duration;
-
 use super::client::rest;
 use super::{TOKEN, start};
 use crate::{Fault, Outcome};
+use std::time::Duration;
 
 fn request() -> String {
     format!("GET /api/v1/{TOKEN}/attributes HTTP/1.1\r\nHost: x\r\n\r\n")

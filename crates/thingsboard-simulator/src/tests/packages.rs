@@ -1,10 +1,9 @@
-use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-
 use super::client::{Reply, parsed, rest};
 use super::polls::answer;
 use super::{Server, TOKEN, start};
 use crate::{Assignee, HELP, Package, PackageId, PackageKind, Profile, Scope, Strategy};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
 
 const BYTES: &[u8] = b"\x00\xffbytes of a firmware";
 const ASKED: &str = "firmware?title=meter&version=1.0";

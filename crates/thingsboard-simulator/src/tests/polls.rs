@@ -1,13 +1,11 @@
-use std::time::Duration;
-
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
-
 use super::client::{Reply, parsed, rest};
 use super::{Server, TOKEN, start};
 use crate::clock::Clock;
 use crate::downlink::Kind;
 use crate::{Fault, Outcome, PollCounts, Scope, Timeouts};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::net::TcpStream;
 
 impl Server {
     /// Sends a poll, and returns once its subscription has reached the device actor.

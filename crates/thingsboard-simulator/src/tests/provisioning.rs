@@ -1,8 +1,7 @@
-use serde_json::{Value, json};
-
 use super::client::Reply;
 use super::{Server, start};
 use crate::{Profile, Strategy};
+use serde_json::{Value, json};
 
 async fn with_profile(strategy: Strategy) -> Server {
     let server = start().await;

@@ -1,12 +1,10 @@
-use std::time::Duration;
-
-use serde_json::json;
-
 use super::client::{parsed, rest};
 use super::polls::answer;
 use super::{Server, TOKEN, start};
 use crate::clock::Clock;
 use crate::{CommandOutcome, Reply, ServerRpc};
+use serde_json::json;
+use std::time::Duration;
 
 const FOR_LONG: Duration = Duration::from_secs(3600);
 

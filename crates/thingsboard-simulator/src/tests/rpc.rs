@@ -1,8 +1,7 @@
-use std::time::Duration;
-
 use super::client::{parsed, rest};
 use super::{TOKEN, start};
 use crate::{Reply, Timeouts};
+use std::time::Duration;
 
 #[tokio::test]
 async fn the_rule_chain_answers_what_it_knows() {

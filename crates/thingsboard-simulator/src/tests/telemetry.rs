@@ -1,6 +1,5 @@
-use serde_json::json;
-
 use super::{TOKEN, start};
+use serde_json::json;
 
 #[tokio::test]
 async fn telemetry_is_200_and_empty_and_arrives_as_sent() {
