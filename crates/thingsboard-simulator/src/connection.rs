@@ -1,6 +1,6 @@
 //! One connection: where faults below HTTP happen, and where silence and keep-alive end, as in Tomcat.
 
-use crate::lines::Lines;
+use crate::connections::Lines;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use std::io;

@@ -11,10 +11,10 @@ mod provision;
 mod route;
 mod telemetry;
 
-use crate::answer::{Answer, ErrorCode, JSON, TEXT};
 use crate::directory::Full;
 use crate::downlink::Kind;
 use crate::json::{Element, ShapeError, SyntaxError, read};
+use crate::response::{Answer, ErrorCode, JSON, TEXT};
 use crate::state::State;
 use axum::http::{Method, StatusCode};
 use parameter::query_parameter;

@@ -19,25 +19,25 @@
 //! Commands are not persistent, and the strategy is BURST, ThingsBoard's defaults.
 
 mod actor;
-mod calls;
+mod callers;
 mod counts;
 mod session;
-mod terms;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod types;
 
 use crate::json::Element;
 use actor::Actor;
 use bytes::Bytes;
-use calls::Call;
+use callers::Call;
 use session::{Session, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub use counts::{PollCounts, Subscriptions};
-pub use terms::CommandOutcome;
-pub use terms::{Change, Command, CommandId, Delays, Ended, Full, Kind, PollId};
+pub use types::CommandOutcome;
+pub use types::{Change, Command, CommandId, Delays, Ended, Full, Kind, PollId};
 
 /// Polls and commands of more devices than this are refused.
 const MOST_DEVICES: usize = 100_000;

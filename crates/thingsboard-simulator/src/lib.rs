@@ -13,11 +13,11 @@
 //! [`packages`] is such a model as well: which firmware and software there is, who has it assigned, and the parts that
 //! devices fetch of it.
 
-mod answer;
 mod arrival;
 mod body;
 mod clock;
 mod connection;
+mod connections;
 mod control;
 mod control_api;
 mod device_api;
@@ -26,9 +26,9 @@ pub mod downlink;
 mod fault;
 mod help;
 mod json;
-mod lines;
 mod long_poll;
 pub mod packages;
+mod response;
 mod rule_chain;
 mod service;
 mod state;

@@ -2,7 +2,7 @@
 //! Without a socket and without a clock, so that it serves in a simulated network as well.
 //!
 //! A device has its own package of a kind or else the one that all have (in ThingsBoard: its profile's), and is served
-//! no other. Its shared attributes tell it which one that is; they change with the assignment, see [`announcement`].
+//! no other. Its shared attributes tell it which one that is; they change with the assignment, see [`attribute_changes`].
 //!
 //! Two things are less strict than in ThingsBoard, so that a test can try a gateway with them:
 //!
@@ -10,21 +10,21 @@
 //!   and upload another of the same title and version, with another id.
 //! * A firmware and a software package may have the same title and version.
 
-mod announcement;
+mod attribute_changes;
 mod package;
-mod terms;
 #[cfg(test)]
 mod tests;
+mod types;
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-pub use announcement::Announcement;
+pub use attribute_changes::Announcement;
 pub use package::Package;
 pub use package::Source;
 pub use package::Stored;
-pub use terms::{Assignee, PackageId, PackageKind, Served};
-pub use terms::{Fetched, PackageRequest};
+pub use types::{Assignee, PackageId, PackageKind, Served};
+pub use types::{Fetched, PackageRequest};
 
 /// More packages than this are refused.
 const MOST_PACKAGES: usize = 1000;

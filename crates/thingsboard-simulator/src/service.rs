@@ -1,8 +1,7 @@
 //! One HTTP request from its first byte to its answer: limits, faults, the device API, the note of its arrival.
 
-mod attend;
+mod long_poll;
 
-use crate::answer::{Answer, ErrorCode};
 use crate::arrival::Arrival;
 use crate::body::{self, BodyError};
 use crate::clock::epoch_ms;
@@ -10,6 +9,7 @@ use crate::connection::Line;
 use crate::device_api::{self, Then, Verdict};
 use crate::fault::{Fault, Outcome, status_code};
 use crate::long_poll::Opened;
+use crate::response::{Answer, ErrorCode};
 use crate::state::{Shared, State};
 use axum::body::Bytes;
 use axum::extract::{self, ConnectInfo, Request};
@@ -82,7 +82,7 @@ async fn answer(shared: &Arc<Shared>, line: &Line, request: Request) -> Answer {
     let pause = decision.pause;
     let ending = match decision.course {
         Course::Poll(opened) => {
-            return attend::poll(shared, line, pause, opened, decision.sequence).await;
+            return long_poll::poll(shared, line, pause, opened, decision.sequence).await;
         }
         Course::End(ending) => ending,
     };

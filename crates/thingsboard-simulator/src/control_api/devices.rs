@@ -2,13 +2,13 @@
 
 use super::extract::{Input, JsonBody, Milliseconds, Params, Segments, TextBody};
 use super::{ApiError, JsonLine, NO_CONTENT, NoContent, deleted};
-use crate::answer::TEXT;
 use crate::connection::Line;
 use crate::control::{Control, ServerRpc, as_value};
 use crate::device_api::attributes_element;
 use crate::directory::Scope;
 use crate::downlink::{CommandOutcome, Subscriptions};
 use crate::json;
+use crate::response::TEXT;
 use axum::extract::ConnectInfo;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;

@@ -1,9 +1,9 @@
 //! `GET` and `POST /{token}/attributes`.
 
 use super::{Failure, Request, query_parameter};
-use crate::answer::{Answer, JSON};
 use crate::directory::Scope;
 use crate::json::{Element, ShapeError, key_values, read};
+use crate::response::{Answer, JSON};
 use crate::state::State;
 use axum::http::StatusCode;
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! `POST /{token}/rpc`: a call from the device, answered by the rule chain.
 
 use super::{Failure, Request, Then, string_answer};
-use crate::answer::Answer;
 use crate::json::read;
+use crate::response::Answer;
 use crate::state::State;
 use axum::http::StatusCode;
 use std::time::Duration;

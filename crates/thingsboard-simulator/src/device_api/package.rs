@@ -4,9 +4,9 @@
 //! here (untested); the simulator ignores it.
 
 use super::parameter::{int, query_parameter};
-use crate::answer::Answer;
 use crate::fault::status_code;
 use crate::packages::{Fetched, PackageKind, PackageRequest};
+use crate::response::Answer;
 use crate::state::State;
 use axum::http::StatusCode;
 

@@ -1,8 +1,8 @@
 //! `POST /api/v1/provision`: a failure is 200 as well.
 
 use super::{Request, string_answer};
-use crate::answer::{Answer, ErrorCode};
 use crate::json::{Element, ShapeError, read};
+use crate::response::{Answer, ErrorCode};
 use crate::state::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};

@@ -2,9 +2,9 @@
 
 use super::parameter::{self, decoded};
 use super::{Request, bad_request, package};
-use crate::answer::{Answer, ErrorCode};
 use crate::downlink::Kind;
 use crate::packages::{PackageKind, PackageRequest};
+use crate::response::{Answer, ErrorCode};
 use axum::http::{Method, StatusCode};
 
 /// An endpoint that asks for a token.

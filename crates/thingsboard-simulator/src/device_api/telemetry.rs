@@ -1,8 +1,8 @@
 //! `POST /{token}/telemetry`.
 
 use super::{Failure, Request};
-use crate::answer::Answer;
 use crate::json::{Element, ShapeError, key_values, read};
+use crate::response::Answer;
 use crate::state::State;
 use axum::http::StatusCode;
 

@@ -1,7 +1,7 @@
 mod attributes;
 mod bounds;
 mod commands;
-mod life;
+mod lifecycle;
 mod polls;
 
 use super::*;

@@ -1,4 +1,4 @@
-use super::announcement::Value;
+use super::attribute_changes::Value;
 use super::*;
 
 const FIRMWARE: PackageKind = PackageKind::Firmware;

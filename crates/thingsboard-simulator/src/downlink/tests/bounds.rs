@@ -1,5 +1,5 @@
 use super::*;
-use crate::downlink::calls::{MOST_BYTES, MOST_COMMANDS};
+use crate::downlink::callers::{MOST_BYTES, MOST_COMMANDS};
 
 #[test]
 fn a_device_has_so_many_sessions_and_no_more() {

@@ -1,11 +1,11 @@
 //! A long poll from its arrival to its answer.
 
 use super::{unless_closing, unseen};
-use crate::answer::{Answer, JSON};
 use crate::clock::epoch_ms;
 use crate::connection::Line;
 use crate::downlink::Ended;
 use crate::long_poll::{Opened, Waiting};
+use crate::response::{Answer, JSON};
 use crate::state::Shared;
 use axum::http::StatusCode;
 use std::sync::Arc;
