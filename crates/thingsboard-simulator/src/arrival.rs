@@ -10,11 +10,11 @@ use std::fmt;
 use tokio::sync::broadcast;
 
 /// A list holds this many arrivals …
-const LONGEST_LIST: usize = 10_000;
+const MAX_ARRIVALS: usize = 10_000;
 /// … and this many bytes of bodies, whichever comes first.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Of a longer body only the beginning is kept.
-const LONGEST_BODY: usize = 128 * 1024;
+const MAX_STORED_BODY: usize = 128 * 1024;
 /// A subscriber further behind than this misses some, and is told how many.
 const FEED: usize = 512;
 
@@ -47,7 +47,7 @@ pub struct Arrival {
     pub body_length: u64,
     /// The status it gets; `None` where there is none yet (a client RPC or a poll that waits) or none at all (a fault,
     /// or a client that went away). That of a poll is filled in when it ends.
-    pub answer: Option<u16>,
+    pub status: Option<u16>,
     /// The fault that was applied, if any: `"status"`, `"drop"`, `"garbage"`, `"hang"` or `"delay"`.
     pub fault: Option<&'static str>,
 }
@@ -60,7 +60,7 @@ impl fmt::Debug for Arrival {
             .field("path", &self.path)
             .field("device", &self.device)
             .field("body_length", &self.body_length)
-            .field("answer", &self.answer)
+            .field("status", &self.status)
             .field("fault", &self.fault)
             .finish_non_exhaustive()
     }
@@ -95,7 +95,7 @@ impl List {
         self.total += 1;
         self.bytes += cost(&arrival);
         self.list.push_back(arrival);
-        while self.list.len() > LONGEST_LIST || self.bytes > MOST_BYTES {
+        while self.list.len() > MAX_ARRIVALS || self.bytes > MAX_BYTES {
             let Some(oldest) = self.list.pop_front() else {
                 break;
             };
@@ -146,11 +146,11 @@ impl Arrivals {
     }
 
     /// Notes one, in the list it belongs to, and gives its sequence number. Polls don't show in the feed.
-    pub(super) fn note(&mut self, mut arrival: Arrival, is_poll: bool) -> u64 {
+    pub(super) fn record(&mut self, mut arrival: Arrival, is_poll: bool) -> u64 {
         self.last += 1;
         arrival.sequence = self.last;
         // A copy, so that a kept arrival never holds on to a larger buffer it was read into.
-        let kept = arrival.body.get(..LONGEST_BODY).unwrap_or(&arrival.body);
+        let kept = arrival.body.get(..MAX_STORED_BODY).unwrap_or(&arrival.body);
         arrival.body = Bytes::copy_from_slice(kept);
         if is_poll {
             self.polls.push(arrival);
@@ -163,14 +163,14 @@ impl Arrivals {
     }
 
     /// A poll has got its answer.
-    pub(super) fn poll_answered(&mut self, sequence: u64, status: u16) {
+    pub(super) fn set_poll_status(&mut self, sequence: u64, status: u16) {
         let polls = &mut self.polls.list;
         let found = polls.binary_search_by_key(&sequence, |arrival| arrival.sequence);
         // One that is no longer listed needs no status.
         if let Ok(at) = found
             && let Some(arrival) = polls.get_mut(at)
         {
-            arrival.answer = Some(status);
+            arrival.status = Some(status);
         }
     }
 
@@ -220,7 +220,7 @@ mod tests {
             content_type: None,
             body_length: u64::try_from(body.len()).unwrap(),
             body,
-            answer: None,
+            status: None,
             fault: None,
         }
     }
@@ -228,10 +228,10 @@ mod tests {
     #[test]
     fn the_oldest_arrivals_make_room_and_are_counted() {
         let mut arrivals = Arrivals::new();
-        for _ in 0..LONGEST_LIST + 3 {
-            arrivals.note(arrival(""), false);
+        for _ in 0..MAX_ARRIVALS + 3 {
+            arrivals.record(arrival(""), false);
         }
-        assert_eq!(arrivals.requests().iter().count(), LONGEST_LIST);
+        assert_eq!(arrivals.requests().iter().count(), MAX_ARRIVALS);
         assert_eq!(arrivals.requests().dropped(), 3);
         assert_eq!(arrivals.requests().iter().next().unwrap().sequence, 4);
     }
@@ -239,16 +239,16 @@ mod tests {
     #[test]
     fn bodies_are_cut_and_bounded_together() {
         let mut arrivals = Arrivals::new();
-        let body = Bytes::from(vec![b'x'; LONGEST_BODY * 2]);
-        for _ in 0..MOST_BYTES / LONGEST_BODY + 5 {
-            arrivals.note(arrival(body.clone()), false);
+        let body = Bytes::from(vec![b'x'; MAX_STORED_BODY * 2]);
+        for _ in 0..MAX_BYTES / MAX_STORED_BODY + 5 {
+            arrivals.record(arrival(body.clone()), false);
         }
         let kept: usize = arrivals
             .requests()
             .iter()
             .map(|arrival| arrival.body.len())
             .sum();
-        assert!(kept <= MOST_BYTES, "{kept}");
+        assert!(kept <= MAX_BYTES, "{kept}");
         assert!(arrivals.requests().dropped() >= 5);
         assert_eq!(
             arrivals.requests().iter().next().unwrap().body_length,
@@ -259,9 +259,9 @@ mod tests {
     #[test]
     fn clearing_starts_over_but_the_count_goes_on() {
         let mut arrivals = Arrivals::new();
-        arrivals.note(arrival("a"), false);
+        arrivals.record(arrival("a"), false);
         arrivals.clear();
-        arrivals.note(arrival("b"), false);
+        arrivals.record(arrival("b"), false);
         assert_eq!(arrivals.requests().iter().count(), 1);
         assert_eq!(arrivals.requests().iter().next().unwrap().sequence, 2);
     }
@@ -269,29 +269,29 @@ mod tests {
     #[test]
     fn polls_push_nothing_out_but_polls() {
         let mut arrivals = Arrivals::new();
-        arrivals.note(arrival("said"), false);
-        for _ in 0..LONGEST_LIST + 2 {
-            arrivals.note(arrival(""), true);
+        arrivals.record(arrival("said"), false);
+        for _ in 0..MAX_ARRIVALS + 2 {
+            arrivals.record(arrival(""), true);
         }
-        arrivals.note(arrival("said later"), false);
+        arrivals.record(arrival("said later"), false);
         let said = arrivals.requests().iter().map(|arrival| arrival.sequence);
         assert_eq!(said.collect::<Vec<_>>(), [1, 10_004]);
         let polls = arrivals.polls();
-        assert_eq!((polls.iter().count(), polls.dropped()), (LONGEST_LIST, 2));
+        assert_eq!((polls.iter().count(), polls.dropped()), (MAX_ARRIVALS, 2));
     }
 
     #[test]
     fn a_poll_gets_its_status_when_it_ends() {
         let mut arrivals = Arrivals::new();
-        let first = arrivals.note(arrival(""), true);
-        arrivals.note(arrival(""), false);
-        let second = arrivals.note(arrival(""), true);
-        arrivals.poll_answered(second, 408);
-        arrivals.poll_answered(77, 200);
-        let answers = arrivals.polls().iter().map(|poll| poll.answer);
+        let first = arrivals.record(arrival(""), true);
+        arrivals.record(arrival(""), false);
+        let second = arrivals.record(arrival(""), true);
+        arrivals.set_poll_status(second, 408);
+        arrivals.set_poll_status(77, 200);
+        let answers = arrivals.polls().iter().map(|poll| poll.status);
         assert_eq!(answers.collect::<Vec<_>>(), [None, Some(408)]);
         arrivals.clear();
-        arrivals.poll_answered(first, 200);
+        arrivals.set_poll_status(first, 200);
         assert_eq!(arrivals.polls().iter().count(), 0);
     }
 

@@ -8,7 +8,7 @@ mod rpc;
 use crate::arrival::Arrival;
 use crate::clock::in_ms;
 use crate::device_api::Profile;
-use crate::directory::Full;
+use crate::directory::OutOfSpace;
 use crate::fault::Fault;
 use crate::json::Element;
 use crate::rule_chain::Reply;
@@ -20,23 +20,23 @@ use tokio::sync::broadcast;
 pub use rpc::ServerRpc;
 
 /// More device profiles than this are refused.
-const MOST_PROFILES: usize = 1000;
+const MAX_PROFILES: usize = 1000;
 
 /// Why a control was refused, in words for whoever asked. It never holds a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused(pub(super) String);
+pub struct ControlError(pub(super) String);
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for ControlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for ControlError {}
 
-impl From<String> for Refused {
-    fn from(reason: String) -> Refused {
-        Refused(reason)
+impl From<String> for ControlError {
+    fn from(reason: String) -> ControlError {
+        ControlError(reason)
     }
 }
 
@@ -57,7 +57,7 @@ impl Control {
     ///
     /// # Errors
     /// An empty name or token, a token that another device has, too many devices, or no room for its attributes.
-    pub fn add_device(&self, name: &str, token: &str) -> Result<(), Refused> {
+    pub fn add_device(&self, name: &str, token: &str) -> Result<(), ControlError> {
         self.put_device(name, token, None)
     }
 
@@ -66,7 +66,12 @@ impl Control {
     ///
     /// # Errors
     /// As [`add_device`](Self::add_device).
-    pub fn add_device_in_profile(&self, name: &str, token: &str, key: &str) -> Result<(), Refused> {
+    pub fn add_device_in_profile(
+        &self,
+        name: &str,
+        token: &str,
+        key: &str,
+    ) -> Result<(), ControlError> {
         self.put_device(name, token, Some(key.to_owned()))
     }
 
@@ -75,7 +80,7 @@ impl Control {
         name: &str,
         token: &str,
         key: Option<String>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         let mut state = self.0.lock();
         let old = state.directory.get(name).map(|device| device.token.clone());
         state.directory.put(name, Some(token.to_owned()), key)?;
@@ -83,10 +88,12 @@ impl Control {
             device.provisioned = false;
         }
         match old {
-            None => state.announce_to_new(name).map_err(no_room),
+            None => state.set_package_attributes(name).map_err(out_of_space),
             Some(old) => {
                 if old.as_deref() != Some(token) {
-                    state.long_polls.apply(|downlink| downlink.rotate(name));
+                    state
+                        .long_polls
+                        .apply(|downlink| downlink.token_changed(name));
                 }
                 Ok(())
             }
@@ -97,27 +104,29 @@ impl Control {
     /// of that name.
     pub fn remove_device(&self, name: &str) -> bool {
         let mut state = self.0.lock();
-        let was_there = state.directory.remove(name);
-        if was_there {
-            state.long_polls.apply(|downlink| downlink.delete(name));
-            state.packages.forget(name);
+        let existed = state.directory.remove(name);
+        if existed {
+            state
+                .long_polls
+                .apply(|downlink| downlink.delete_device(name));
+            state.packages.delete_device(name);
         }
-        was_there
+        existed
     }
 
     /// Defines a device profile, or replaces the one with that provisioning key.
     ///
     /// # Errors
     /// An empty key or secret (ThingsBoard finds neither), or too many profiles.
-    pub fn add_profile(&self, profile: Profile) -> Result<(), Refused> {
+    pub fn add_profile(&self, profile: Profile) -> Result<(), ControlError> {
         if profile.key.is_empty() || profile.secret.is_empty() {
             let reason = "a profile needs a provisioning key and a secret, neither empty";
-            return Err(Refused(reason.to_owned()));
+            return Err(ControlError(reason.to_owned()));
         }
         let profiles = &mut self.0.lock().profiles;
-        if profiles.len() >= MOST_PROFILES && !profiles.contains_key(&profile.key) {
-            return Err(Refused(format!(
-                "there are {MOST_PROFILES} profiles already"
+        if profiles.len() >= MAX_PROFILES && !profiles.contains_key(&profile.key) {
+            return Err(ControlError(format!(
+                "there are {MAX_PROFILES} profiles already"
             )));
         }
         profiles.insert(profile.key.clone(), profile);
@@ -173,12 +182,12 @@ impl Control {
     ///
     /// # Errors
     /// A reply that is no JSON, or too many scripts.
-    pub fn set_reply(&self, method: &str, reply: Reply) -> Result<(), Refused> {
+    pub fn set_reply(&self, method: &str, reply: Reply) -> Result<(), ControlError> {
         Ok(self.0.lock().rule_chain.set(method, reply)?)
     }
 
     /// Takes a script away; false if there was none.
-    pub fn unset_reply(&self, method: &str) -> bool {
+    pub fn remove_reply(&self, method: &str) -> bool {
         self.0.lock().rule_chain.unset(method)
     }
 
@@ -196,7 +205,7 @@ impl Control {
     ///
     /// # Errors
     /// A path without a slash, a status that is none, zero times, or too many faults.
-    pub fn add_fault(&self, fault: Fault) -> Result<(), Refused> {
+    pub fn add_fault(&self, fault: Fault) -> Result<(), ControlError> {
         Ok(self.0.lock().faults.add(fault)?)
     }
 
@@ -206,15 +215,15 @@ impl Control {
     }
 }
 
-fn known(state: &State, device: &str) -> Result<(), Refused> {
+fn require_device(state: &State, device: &str) -> Result<(), ControlError> {
     match state.directory.get(device) {
         Some(_) => Ok(()),
-        None => Err(Refused(format!("there is no device {device:?}"))),
+        None => Err(ControlError(format!("there is no device {device:?}"))),
     }
 }
 
-fn no_room(Full: Full) -> Refused {
-    Refused("there is no room for more values".to_owned())
+fn out_of_space(OutOfSpace: OutOfSpace) -> ControlError {
+    ControlError("there is no room for more values".to_owned())
 }
 
 /// For reading by a program. What JSON cannot say (a double beyond its range) becomes text.

@@ -10,7 +10,7 @@ mod provisioning;
 mod rule_chain;
 mod thingsboard;
 
-use crate::control::{Control, Refused};
+use crate::control::{Control, ControlError};
 use crate::packages::PackageKind;
 use crate::state::Shared;
 use axum::extract::FromRequestParts;
@@ -176,7 +176,7 @@ async fn unknown(method: Method, uri: Uri) -> ApiError {
     ))
 }
 
-/// A response of JSON, with a line break at its end for terminals.
+/// A response of JSON, with a connection break at its end for terminals.
 struct JsonLine<T>(T);
 
 impl<T: Serialize> IntoResponse for JsonLine<T> {
@@ -220,8 +220,8 @@ impl IntoResponse for ApiError {
     }
 }
 
-impl From<Refused> for ApiError {
-    fn from(Refused(reason): Refused) -> ApiError {
+impl From<ControlError> for ApiError {
+    fn from(ControlError(reason): ControlError) -> ApiError {
         ApiError::bad_request(reason)
     }
 }

@@ -1,6 +1,6 @@
 //! ThingsBoard's `DeviceApiController`: which request gets which answer.
 //!
-//! Synchronous and without a socket: a request and the state in, a verdict out. The order of the checks is Spring's:
+//! Synchronous and without a socket: a request and the state in, a handled out. The order of the checks is Spring's:
 //! firewall, path and method, arguments (400), then the token (401), then the body (500).
 
 mod attributes;
@@ -11,19 +11,19 @@ mod provision;
 mod route;
 mod telemetry;
 
-use crate::directory::Full;
-use crate::downlink::Kind;
+use crate::directory::OutOfSpace;
+use crate::downlink::PollKind;
 use crate::json::{Element, ShapeError, SyntaxError, read};
-use crate::response::{Answer, ErrorCode, JSON, TEXT};
+use crate::response::{ErrorCode, HttpResponse, JSON, TEXT};
 use crate::state::State;
 use axum::http::{Method, StatusCode};
 use parameter::query_parameter;
-use route::{Feature, Route};
+use route::{Endpoint, Route};
 use std::time::Duration;
 
 pub(super) use attributes::element as attributes_element;
 pub use provision::{Profile, Strategy};
-pub(super) use route::{is_poll, shown, token};
+pub(super) use route::{is_poll, redacted_path, token_in_path};
 
 /// A request as ThingsBoard's controller sees it, its body read.
 pub(super) struct Request<'a> {
@@ -40,134 +40,134 @@ pub(super) struct Request<'a> {
 }
 
 /// What the device API decides about a request.
-pub(super) struct Verdict {
+pub(super) struct Handled {
     /// Whose token it was.
     pub(super) device: Option<String>,
-    pub(super) then: Then,
+    pub(super) then: Completion,
 }
 
 /// When the answer comes, and what it is.
-pub(super) enum Then {
-    Answer(Answer),
+pub(super) enum Completion {
+    Now(HttpResponse),
     /// Nothing happens for so long (a rule chain that stays silent).
-    After(Duration, Answer),
-    /// A long poll begins, with the timeout it asked for.
-    Poll {
-        kind: Kind,
+    After(Duration, HttpResponse),
+    /// A long poll begins, with the timeout of its query.
+    LongPoll {
+        kind: PollKind,
         timeout_ms: i64,
     },
 }
 
-impl Verdict {
-    fn now(answer: Answer) -> Verdict {
-        Verdict {
+impl Handled {
+    fn now(answer: HttpResponse) -> Handled {
+        Handled {
             device: None,
-            then: Then::Answer(answer),
+            then: Completion::Now(answer),
         }
     }
 }
 
 /// The answer to one request; its effects are in the state when this returns.
-pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Verdict {
-    let (token, feature) = match route::route(request) {
-        Route::Found { token, feature } => (token, feature),
-        Route::Provision => return Verdict::now(provision::answer(state, request)),
-        Route::Answer(answer) => return Verdict::now(answer),
+pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Handled {
+    let (token, endpoint) = match route::route(request) {
+        Route::Found { token, endpoint } => (token, endpoint),
+        Route::Provision => return Handled::now(provision::answer(state, request)),
+        Route::Respond(answer) => return Handled::now(answer),
     };
-    let Some(device) = state.directory.holder_of(&token).map(str::to_owned) else {
-        return Verdict::now(Answer::empty(StatusCode::UNAUTHORIZED));
+    let Some(device) = state.directory.device_with_token(&token).map(str::to_owned) else {
+        return Handled::now(HttpResponse::empty(StatusCode::UNAUTHORIZED));
     };
-    let then = match feature {
-        Feature::ReadAttributes => attributes::get(state, &device, request).map(Then::Answer),
-        Feature::WriteAttributes => attributes::post(state, &device, request).map(Then::Answer),
-        Feature::Telemetry => telemetry::post(state, &device, request).map(Then::Answer),
-        Feature::Claim => claim(request).map(Then::Answer),
-        Feature::Poll { kind, timeout_ms } => Ok(Then::Poll { kind, timeout_ms }),
-        Feature::RpcReply { id } => {
+    let then = match endpoint {
+        Endpoint::ReadAttributes => attributes::get(state, &device, request).map(Completion::Now),
+        Endpoint::WriteAttributes => attributes::post(state, &device, request).map(Completion::Now),
+        Endpoint::Telemetry => telemetry::post(state, &device, request).map(Completion::Now),
+        Endpoint::Claim => claim(request).map(Completion::Now),
+        Endpoint::Poll { kind, timeout_ms } => Ok(Completion::LongPoll { kind, timeout_ms }),
+        Endpoint::RpcReply { id } => {
             // Passed on as it is, known id or not.
             let reply = request.body;
             state
                 .long_polls
                 .apply(|downlink| downlink.reply(&device, id, reply));
-            Ok(Then::Answer(Answer::empty(StatusCode::OK)))
+            Ok(Completion::Now(HttpResponse::empty(StatusCode::OK)))
         }
-        Feature::ClientRpc => client_rpc::post(state, request),
-        Feature::Package(asked) => Ok(Then::Answer(package::get(state, &device, &asked))),
+        Endpoint::ClientRpc => client_rpc::post(state, request),
+        Endpoint::Package(asked) => Ok(Completion::Now(package::get(state, &device, &asked))),
     };
-    Verdict {
+    Handled {
         device: Some(device),
-        then: then.unwrap_or_else(|failure| Then::Answer(failure.into_answer())),
+        then: then.unwrap_or_else(|failure| Completion::Now(failure.into_answer())),
     }
 }
 
 /// Why a handler threw.
-enum Failure {
+enum HandlerError {
     /// A `JsonParseException`: 500 with its message as text.
     Parse(String),
     /// Any other exception: 500, empty.
     Other,
 }
 
-impl Failure {
-    fn into_answer(self) -> Answer {
+impl HandlerError {
+    fn into_answer(self) -> HttpResponse {
         match self {
-            Failure::Parse(message) => {
-                Answer::with_body(StatusCode::INTERNAL_SERVER_ERROR, TEXT, message)
+            HandlerError::Parse(message) => {
+                HttpResponse::with_body(StatusCode::INTERNAL_SERVER_ERROR, TEXT, message)
             }
-            Failure::Other => Answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+            HandlerError::Other => HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
 }
 
-impl From<SyntaxError> for Failure {
-    fn from(error: SyntaxError) -> Failure {
-        Failure::Parse(error.0)
+impl From<SyntaxError> for HandlerError {
+    fn from(error: SyntaxError) -> HandlerError {
+        HandlerError::Parse(error.0)
     }
 }
 
-impl From<ShapeError> for Failure {
-    fn from(error: ShapeError) -> Failure {
+impl From<ShapeError> for HandlerError {
+    fn from(error: ShapeError) -> HandlerError {
         match error {
-            ShapeError::Parse(message) => Failure::Parse(message),
-            ShapeError::Other => Failure::Other,
+            ShapeError::Parse(message) => HandlerError::Parse(message),
+            ShapeError::Other => HandlerError::Other,
         }
     }
 }
 
-impl From<Full> for Failure {
+impl From<OutOfSpace> for HandlerError {
     /// As ThingsBoard answers where its queue does not take a message.
-    fn from(Full: Full) -> Failure {
+    fn from(OutOfSpace: OutOfSpace) -> HandlerError {
         tracing::warn!("simulator: no room for more values, answering 500; delete some devices");
-        Failure::Other
+        HandlerError::Other
     }
 }
 
 /// `POST /{token}/claim`: the body may be absent, and a claim that fails later is not reported.
-fn claim(request: &Request<'_>) -> Result<Answer, Failure> {
+fn claim(request: &Request<'_>) -> Result<HttpResponse, HandlerError> {
     if !request.body.is_empty() {
         let claim = read(request.body)?;
         if !matches!(claim, Element::Object(_)) {
             return Err(ShapeError::cannot_parse(&claim).into());
         }
         if let Some(key) = claim.get("secretKey") {
-            key.as_string().ok_or(Failure::Other)?;
+            key.as_string().ok_or(HandlerError::Other)?;
         }
         if let Some(duration) = claim.get("durationMs") {
-            duration.as_long().ok_or(Failure::Other)?;
+            duration.as_long().ok_or(HandlerError::Other)?;
         }
     }
-    Ok(Answer::empty(StatusCode::OK))
+    Ok(HttpResponse::empty(StatusCode::OK))
 }
 
 /// A `String` answer of a handler that does not say what it produces: text, unless the client asks for JSON.
-fn string_answer(request: &Request<'_>, body: String) -> Answer {
+fn string_answer(request: &Request<'_>, body: String) -> HttpResponse {
     let content_type = if request.accepts_json { JSON } else { TEXT };
-    Answer::with_body(StatusCode::OK, content_type, body)
+    HttpResponse::with_body(StatusCode::OK, content_type, body)
 }
 
 /// Spring's 400, in the monolith's shape.
-fn bad_request(request: &Request<'_>, message: &str) -> Answer {
-    Answer::error(
+fn bad_request(request: &Request<'_>, message: &str) -> HttpResponse {
+    HttpResponse::error(
         StatusCode::BAD_REQUEST,
         Some(message),
         ErrorCode::BadRequestParams,

@@ -5,9 +5,9 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
 /// More devices than this are refused.
-const MOST_DEVICES: usize = 100_000;
+const MAX_DEVICES: usize = 100_000;
 /// Attributes and telemetry of all devices together.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// An attribute scope. (ThingsBoard's third, `server`, is not visible to devices.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -31,7 +31,7 @@ impl Scope {
 
 /// There is no room for more: the simulator keeps a bounded amount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct OutOfSpace;
 
 /// One device. No `Debug`: it holds the token.
 #[derive(Default)]
@@ -62,12 +62,12 @@ impl Device {
         &self.telemetry
     }
 
-    fn weight(&self) -> usize {
+    fn memory_size(&self) -> usize {
         let attributes = self.client.iter().chain(&self.shared);
         let latest = self.telemetry.iter().map(|(key, (_, value))| (key, value));
         attributes
             .chain(latest)
-            .map(|(key, value)| weight(key, value))
+            .map(|(key, value)| memory_size(key, value))
             .sum()
     }
 }
@@ -94,7 +94,7 @@ impl Directory {
     }
 
     /// Whose access token this is.
-    pub(super) fn holder_of(&self, token: &str) -> Option<&str> {
+    pub(super) fn device_with_token(&self, token: &str) -> Option<&str> {
         self.by_token.get(token).map(String::as_str)
     }
 
@@ -112,14 +112,17 @@ impl Directory {
             if token.is_empty() {
                 return Err(format!("the access token of device {name:?} is empty"));
             }
-            if let Some(holder) = self.holder_of(token).filter(|holder| *holder != name) {
+            if let Some(holder) = self
+                .device_with_token(token)
+                .filter(|holder| *holder != name)
+            {
                 return Err(format!(
                     "device {holder:?} has that access token already: each device needs its own"
                 ));
             }
         }
-        if self.devices.len() >= MOST_DEVICES && !self.devices.contains_key(name) {
-            return Err(format!("there are {MOST_DEVICES} devices already"));
+        if self.devices.len() >= MAX_DEVICES && !self.devices.contains_key(name) {
+            return Err(format!("there are {MAX_DEVICES} devices already"));
         }
         let device = self.devices.entry(name.to_owned()).or_default();
         if let Some(old) = &device.token {
@@ -141,7 +144,7 @@ impl Directory {
         if let Some(token) = &device.token {
             self.by_token.remove(token);
         }
-        self.bytes = self.bytes.saturating_sub(device.weight());
+        self.bytes = self.bytes.saturating_sub(device.memory_size());
         true
     }
 
@@ -151,7 +154,7 @@ impl Directory {
         name: &str,
         scope: Scope,
         values: Vec<(String, Element)>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), OutOfSpace> {
         let Some(device) = self.devices.get_mut(name) else {
             return Ok(());
         };
@@ -159,7 +162,7 @@ impl Directory {
             Scope::Client => &mut device.client,
             Scope::Shared => &mut device.shared,
         };
-        put_all(&mut self.bytes, kept, values, |value| value, |value| value)
+        insert_all(&mut self.bytes, kept, values, |value| value, |value| value)
     }
 
     /// Removes attributes of these keys.
@@ -173,7 +176,7 @@ impl Directory {
         };
         for key in keys {
             if let Some(value) = kept.remove(key) {
-                self.bytes = self.bytes.saturating_sub(weight(key, &value));
+                self.bytes = self.bytes.saturating_sub(memory_size(key, &value));
             }
         }
     }
@@ -184,13 +187,13 @@ impl Directory {
         name: &str,
         ts: i64,
         mut values: Vec<(String, Element)>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), OutOfSpace> {
         let Some(device) = self.devices.get_mut(name) else {
             return Ok(());
         };
         let kept = &mut device.telemetry;
         values.retain(|(key, _)| kept.get(key).is_none_or(|(newest, _)| *newest <= ts));
-        put_all(
+        insert_all(
             &mut self.bytes,
             kept,
             values,
@@ -200,20 +203,25 @@ impl Directory {
     }
 }
 
-fn put_all<T>(
+fn insert_all<T>(
     bytes: &mut usize,
     kept: &mut BTreeMap<String, T>,
     values: Vec<(String, Element)>,
     wrap: impl Fn(Element) -> T,
     element: impl Fn(&T) -> &Element,
-) -> Result<(), Full> {
-    let more: usize = values.iter().map(|(key, value)| weight(key, value)).sum();
-    if *bytes + more > MOST_BYTES {
-        return Err(Full);
+) -> Result<(), OutOfSpace> {
+    let more: usize = values
+        .iter()
+        .map(|(key, value)| memory_size(key, value))
+        .sum();
+    if *bytes + more > MAX_BYTES {
+        return Err(OutOfSpace);
     }
     for (key, value) in values {
-        let new = weight(&key, &value);
-        let old = kept.get(&key).map_or(0, |old| weight(&key, element(old)));
+        let new = memory_size(&key, &value);
+        let old = kept
+            .get(&key)
+            .map_or(0, |old| memory_size(&key, element(old)));
         kept.insert(key, wrap(value));
         *bytes = (*bytes + new).saturating_sub(old);
     }
@@ -221,7 +229,7 @@ fn put_all<T>(
 }
 
 /// Roughly what a key and its value take up in memory.
-fn weight(key: &str, value: &Element) -> usize {
+fn memory_size(key: &str, value: &Element) -> usize {
     fn inside(value: &Element) -> usize {
         32 + match value {
             Element::Null | Element::Boolean(_) => 0,
@@ -258,8 +266,8 @@ mod tests {
             .set_attributes("meter", Scope::Client, values)
             .unwrap();
         directory.put("meter", Some("T2".into()), None).unwrap();
-        assert_eq!(directory.holder_of("T1"), None);
-        assert_eq!(directory.holder_of("T2"), Some("meter"));
+        assert_eq!(directory.device_with_token("T1"), None);
+        assert_eq!(directory.device_with_token("T2"), Some("meter"));
         assert_eq!(
             directory.get("meter").unwrap().attributes(Scope::Client)["a"],
             text("x")
@@ -291,14 +299,14 @@ mod tests {
     #[test]
     fn what_is_kept_is_bounded_and_given_back() {
         let mut directory = with_one();
-        let large = || vec![("k".to_owned(), text(&"x".repeat(MOST_BYTES / 2)))];
+        let large = || vec![("k".to_owned(), text(&"x".repeat(MAX_BYTES / 2)))];
         assert_eq!(
             directory.set_attributes("meter", Scope::Client, large()),
             Ok(())
         );
         assert_eq!(
             directory.set_attributes("meter", Scope::Shared, large()),
-            Err(Full)
+            Err(OutOfSpace)
         );
         directory.remove_attributes("meter", Scope::Client, &["k".to_owned()]);
         assert_eq!(directory.bytes, 0);

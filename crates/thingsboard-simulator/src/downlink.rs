@@ -30,34 +30,34 @@ mod types;
 use crate::json::Element;
 use actor::Actor;
 use bytes::Bytes;
-use callers::Call;
+use callers::WaitingCaller;
 use session::{Session, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-pub use counts::{PollCounts, Subscriptions};
+pub use counts::{PollCounts, SubscriptionCounts};
 pub use types::CommandOutcome;
-pub use types::{Change, Command, CommandId, Delays, Ended, Full, Kind, PollId};
+pub use types::{Change, Command, CommandId, Delays, LimitReached, PollEnd, PollId, PollKind};
 
 /// Polls and commands of more devices than this are refused.
-const MOST_DEVICES: usize = 100_000;
+const MAX_DEVICES: usize = 100_000;
 /// More sessions of one device than this are refused.
-const MOST_SESSIONS: usize = 1000;
+const MAX_SESSIONS: usize = 1000;
 /// What happens at a time. Of one moment's events a subscription comes first, and a session's own timer before the
 /// container's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    Enter(PollId),
-    Close(PollId),
-    ContainerEnds(PollId),
-    Expire(CommandId),
+    Subscribe(PollId),
+    SessionTimeout(PollId),
+    ContainerTimeout(PollId),
+    CommandExpiry(CommandId),
 }
 
 #[derive(Default)]
-struct Device {
+struct DeviceState {
     actor: Actor,
-    counts: Subscriptions,
-    calls: usize,
+    counts: SubscriptionCounts,
+    waiting_callers: usize,
 }
 
 /// All devices with their actors, the transport's sessions, and the callers of commands.
@@ -67,15 +67,15 @@ struct Device {
 #[derive(Default)]
 pub struct Downlink {
     delays: Delays,
-    devices: BTreeMap<Arc<str>, Device>,
+    devices: BTreeMap<Arc<str>, DeviceState>,
     sessions: Sessions,
-    calls: BTreeMap<CommandId, Call>,
+    callers: BTreeMap<CommandId, WaitingCaller>,
     timers: BTreeSet<(u64, Timer)>,
-    ended: VecDeque<(PollId, Ended)>,
+    ended: VecDeque<(PollId, PollEnd)>,
     outcomes: VecDeque<(CommandId, CommandOutcome)>,
     last_poll: u64,
     last_command: u64,
-    held_bytes: usize,
+    pending_bytes: usize,
 }
 
 impl Downlink {
@@ -100,13 +100,13 @@ impl Downlink {
     pub fn open(
         &mut self,
         device: &str,
-        kind: Kind,
+        kind: PollKind,
         timeout_ms: i64,
         now_ms: u64,
-    ) -> Result<PollId, Full> {
-        if self.sessions.count(device) >= MOST_SESSIONS {
-            return Err(Full(format!(
-                "device {device:?} has {MOST_SESSIONS} sessions already"
+    ) -> Result<PollId, LimitReached> {
+        if self.sessions.count(device) >= MAX_SESSIONS {
+            return Err(LimitReached(format!(
+                "device {device:?} has {MAX_SESSIONS} sessions already"
             )));
         }
         let name = self.device(device)?;
@@ -124,23 +124,24 @@ impl Downlink {
             waiting: true,
             registered: true,
             entered: false,
-            closes_ms: now_ms.saturating_add(lasts_ms),
-            container_ends_ms: (self.delays.async_ms < lasts_ms)
+            times_out_ms: now_ms.saturating_add(lasts_ms),
+            container_timeout_ms: (self.delays.async_ms < lasts_ms)
                 .then(|| now_ms.saturating_add(self.delays.async_ms)),
         };
-        self.timers.insert((session.closes_ms, Timer::Close(poll)));
-        if let Some(at) = session.container_ends_ms {
-            self.timers.insert((at, Timer::ContainerEnds(poll)));
+        self.timers
+            .insert((session.times_out_ms, Timer::SessionTimeout(poll)));
+        if let Some(at) = session.container_timeout_ms {
+            self.timers.insert((at, Timer::ContainerTimeout(poll)));
         }
         self.sessions.insert(poll, session);
         if lasts_ms == 0 {
-            self.close(poll);
+            self.time_out_session(poll);
         }
         if self.delays.subscription_ms == 0 {
-            self.enter(poll);
+            self.subscribe(poll);
         } else {
             let at = now_ms.saturating_add(self.delays.subscription_ms);
-            self.timers.insert((at, Timer::Enter(poll)));
+            self.timers.insert((at, Timer::Subscribe(poll)));
         }
         Ok(poll)
     }
@@ -151,7 +152,7 @@ impl Downlink {
     }
 
     /// An answer to give.
-    pub fn poll_ended(&mut self) -> Option<(PollId, Ended)> {
+    pub fn pop_poll_end(&mut self) -> Option<(PollId, PollEnd)> {
         self.ended.pop_front()
     }
 
@@ -169,34 +170,34 @@ impl Downlink {
             }
         });
         for poll in device.actor.attribute_subscribers() {
-            self.receive(poll, &body);
+            self.deliver(poll, &body);
         }
     }
 
     /// The device is deleted: its polls are told, its actor is gone, and callers wait until their commands expire.
-    pub fn delete(&mut self, device: &str) {
+    pub fn delete_device(&mut self, device: &str) {
         for poll in self.sessions.of(device) {
-            self.discard(poll, Ended::Deleted);
+            self.remove_session(poll, PollEnd::Deleted);
         }
         self.devices.remove(device);
     }
 
     /// The device's access token has changed: its entries are forgotten, and its open polls hear nothing more until
     /// their timer. Pending commands stay.
-    pub fn rotate(&mut self, device: &str) {
+    pub fn token_changed(&mut self, device: &str) {
         if let Some(device) = self.devices.get_mut(device) {
-            device.actor.credentials_changed();
+            device.actor.token_changed();
         }
     }
 
     /// ThingsBoard restarts: actors, sessions and commands that are not persistent are gone, and ids begin at 0.
     pub fn restart(&mut self) {
         for poll in self.sessions.polls() {
-            self.discard(poll, Ended::Cut);
+            self.remove_session(poll, PollEnd::Cut);
         }
-        let calls: Vec<CommandId> = self.calls.keys().copied().collect();
+        let calls: Vec<CommandId> = self.callers.keys().copied().collect();
         for command in calls {
-            self.conclude(command, CommandOutcome::Lost);
+            self.finish_command(command, CommandOutcome::Lost);
         }
         for device in self.devices.values_mut() {
             device.actor = Actor::default();
@@ -215,22 +216,22 @@ impl Downlink {
                 break;
             };
             match timer {
-                Timer::Enter(poll) => self.enter(poll),
-                Timer::Close(poll) => self.close(poll),
-                Timer::ContainerEnds(poll) => self.end(poll, Ended::AsyncTimeout),
-                Timer::Expire(command) => self.expire(command),
+                Timer::Subscribe(poll) => self.subscribe(poll),
+                Timer::SessionTimeout(poll) => self.time_out_session(poll),
+                Timer::ContainerTimeout(poll) => self.end_request(poll, PollEnd::AsyncTimeout),
+                Timer::CommandExpiry(command) => self.expire(command),
             }
         }
     }
 
     /// What a device's polls cost; all zero for one that never polled.
-    pub fn subscriptions(&self, device: &str) -> Subscriptions {
+    pub fn subscriptions(&self, device: &str) -> SubscriptionCounts {
         let Some(device) = self.devices.get(device) else {
-            return Subscriptions::default();
+            return SubscriptionCounts::default();
         };
         let mut counts = device.counts;
-        for kind in [Kind::Attributes, Kind::Rpc] {
-            let (live, stale) = device.actor.entries(kind);
+        for kind in [PollKind::Attributes, PollKind::Rpc] {
+            let (live, stale) = device.actor.subscriber_counts(kind);
             let of_kind = counts.of(kind);
             of_kind.live = live;
             of_kind.stale = stale;
@@ -240,17 +241,18 @@ impl Downlink {
     }
 
     /// Its name as it is kept.
-    fn device(&mut self, name: &str) -> Result<Arc<str>, Full> {
+    fn device(&mut self, name: &str) -> Result<Arc<str>, LimitReached> {
         if let Some((known, _)) = self.devices.get_key_value(name) {
             return Ok(Arc::clone(known));
         }
-        if self.devices.len() >= MOST_DEVICES {
-            return Err(Full(format!(
-                "{MOST_DEVICES} devices have had polls or commands already"
+        if self.devices.len() >= MAX_DEVICES {
+            return Err(LimitReached(format!(
+                "{MAX_DEVICES} devices have had polls or commands already"
             )));
         }
         let name: Arc<str> = name.into();
-        self.devices.insert(Arc::clone(&name), Device::default());
+        self.devices
+            .insert(Arc::clone(&name), DeviceState::default());
         Ok(name)
     }
 }

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use std::time::Duration;
 
 /// More rules than this are refused.
-const MOST_FAULTS: usize = 1000;
+const MAX_FAULTS: usize = 1000;
 
 /// One rule. Of those set, the first whose path matches is applied to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,14 +17,14 @@ pub struct Fault {
     /// How long to wait before anything else happens.
     pub delay: Duration,
     /// What then happens.
-    pub outcome: Outcome,
+    pub action: FaultAction,
 }
 
-/// What a [`Fault`] does to a request. All but [`Answer`](Outcome::Answer) keep it from having any effect.
+/// What a [`Fault`] does to a request. All but [`HttpResponse`](FaultAction::Pass) keep it from having any effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The usual answer (for a delay alone).
-    Answer,
+pub enum FaultAction {
+    /// The request is answered as usual, after the fault's delay.
+    Pass,
     /// This status, with this body and content type, as a proxy in front of ThingsBoard might answer.
     Status {
         /// The HTTP status, 200 to 599.
@@ -45,19 +45,19 @@ pub enum Outcome {
 impl Fault {
     /// A fault on every path until it is cleared, without delay.
     #[must_use]
-    pub fn always(outcome: Outcome) -> Fault {
+    pub fn always(action: FaultAction) -> Fault {
         Fault {
             path: "/**".to_owned(),
             times: None,
             delay: Duration::ZERO,
-            outcome,
+            action,
         }
     }
 
     /// A status with an empty body on every path until it is cleared.
     #[must_use]
     pub fn status(status: u16) -> Fault {
-        Fault::always(Outcome::Status {
+        Fault::always(FaultAction::Status {
             status,
             body: Bytes::new(),
             content_type: None,
@@ -87,12 +87,12 @@ impl Fault {
 
     /// How an arrival names it.
     pub(super) fn name(&self) -> &'static str {
-        match self.outcome {
-            Outcome::Answer => "delay",
-            Outcome::Status { .. } => "status",
-            Outcome::Drop => "drop",
-            Outcome::Garbage => "garbage",
-            Outcome::Hang => "hang",
+        match self.action {
+            FaultAction::Pass => "delay",
+            FaultAction::Status { .. } => "status",
+            FaultAction::Drop => "drop",
+            FaultAction::Garbage => "garbage",
+            FaultAction::Hang => "hang",
         }
     }
 
@@ -106,7 +106,7 @@ impl Fault {
         if self.times == Some(0) {
             return Err("times is 0: leave it out for a fault that lasts until cleared".to_owned());
         }
-        if let Outcome::Status { status, .. } = self.outcome
+        if let FaultAction::Status { status, .. } = self.action
             && !(200..600).contains(&status)
         {
             return Err(format!("status {status} is not between 200 and 599"));
@@ -123,9 +123,9 @@ impl Faults {
     /// Adds a rule after those there are.
     pub(super) fn add(&mut self, fault: Fault) -> Result<(), String> {
         fault.check()?;
-        if self.0.len() >= MOST_FAULTS {
+        if self.0.len() >= MAX_FAULTS {
             return Err(format!(
-                "there are {MOST_FAULTS} faults already: clear them first"
+                "there are {MAX_FAULTS} faults already: clear them first"
             ));
         }
         self.0.push(fault);
@@ -205,7 +205,7 @@ mod tests {
     fn the_first_rule_that_matches_is_applied() {
         let mut faults = Faults::default();
         faults.add(Fault::status(503).on("/b")).unwrap();
-        faults.add(Fault::always(Outcome::Hang)).unwrap();
+        faults.add(Fault::always(FaultAction::Hang)).unwrap();
         assert_eq!(faults.take("/a").unwrap().name(), "hang");
         assert_eq!(faults.take("/b").unwrap().name(), "status");
     }

@@ -36,7 +36,7 @@ mod state;
 mod tests;
 
 use axum::middleware::from_fn_with_state;
-use connection::{Door, Line};
+use connection::{ConnectionHandle, LimitedListener};
 use state::Shared;
 use std::future::{Future, IntoFuture};
 use std::io;
@@ -46,11 +46,11 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 pub use arrival::Arrival;
-pub use control::{Control, Refused, ServerRpc};
+pub use control::{Control, ControlError, ServerRpc};
 pub use device_api::{Profile, Strategy};
 pub use directory::Scope;
-pub use downlink::{CommandOutcome, PollCounts, Subscriptions};
-pub use fault::{Fault, Outcome};
+pub use downlink::{CommandOutcome, PollCounts, SubscriptionCounts};
+pub use fault::{Fault, FaultAction};
 pub use help::HELP;
 pub use packages::{Assignee, Package, PackageId, PackageKind, Served};
 pub use rule_chain::Reply;
@@ -124,7 +124,7 @@ impl Simulator {
                 drop(closing);
             }
         };
-        let door = Door::new(listener, Arc::clone(&shared.lines));
+        let door = LimitedListener::new(listener, Arc::clone(&shared.connections));
         let app = control_api::router(address.ip().is_loopback())
             .fallback(service::serve)
             .layer(from_fn_with_state(
@@ -132,7 +132,7 @@ impl Simulator {
                 service::count_request,
             ))
             .with_state(Arc::clone(&shared))
-            .into_make_service_with_connect_info::<Line>();
+            .into_make_service_with_connect_info::<ConnectionHandle>();
         let server = axum::serve(door, app).with_graceful_shutdown(signal);
         let patience = async {
             // An error means that nobody can close it any more, which is closed as well.
@@ -142,7 +142,7 @@ impl Simulator {
         tokio::select! {
             result = server.into_future() => result,
             () = patience => Ok(()),
-            () = long_poll::keep_time(&shared) => Ok(()),
+            () = long_poll::run_timers(&shared) => Ok(()),
         }
     }
 }

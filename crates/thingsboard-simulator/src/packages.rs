@@ -19,21 +19,21 @@ mod types;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
-pub use attribute_changes::Announcement;
+pub use attribute_changes::AttributeChanges;
 pub use package::Package;
 pub use package::Source;
-pub use package::Stored;
+pub use package::StoredPackage;
 pub use types::{Assignee, PackageId, PackageKind, Served};
 pub use types::{Fetched, PackageRequest};
 
 /// More packages than this are refused.
-const MOST_PACKAGES: usize = 1000;
+const MAX_PACKAGES: usize = 1000;
 /// The bytes of one package.
-pub const LARGEST_PACKAGE: usize = 16 * 1024 * 1024;
+pub const MAX_PACKAGE_BYTES: usize = 16 * 1024 * 1024;
 /// The bytes of all packages together.
-const MOST_BYTES: usize = 256 * 1024 * 1024;
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// The characters of a title, a version, a tag or a URL.
-const LONGEST_TEXT: usize = 255;
+const MAX_TEXT: usize = 255;
 
 /// Who has which package of one kind.
 #[derive(Default)]
@@ -45,30 +45,30 @@ struct Assignments {
 /// All packages and assignments.
 #[derive(Default)]
 pub struct Packages {
-    packages: BTreeMap<PackageId, Stored>,
+    packages: BTreeMap<PackageId, StoredPackage>,
     firmware: Assignments,
     software: Assignments,
-    held_bytes: usize,
+    total_bytes: usize,
 }
 
 impl Packages {
     /// Takes a package in, or replaces the one of that name: then what was served begins at zero, and whoever has it
     /// assigned has the new one.
-    pub fn insert(&mut self, id: PackageId, package: Stored) -> Result<(), String> {
+    pub fn insert(&mut self, id: PackageId, package: StoredPackage) -> Result<(), String> {
         let freed = match self.packages.get(&id) {
-            Some(old) => old.weight(),
-            None if self.packages.len() >= MOST_PACKAGES => {
-                return Err(format!("there are {MOST_PACKAGES} packages already"));
+            Some(old) => old.size(),
+            None if self.packages.len() >= MAX_PACKAGES => {
+                return Err(format!("there are {MAX_PACKAGES} packages already"));
             }
             None => 0,
         };
-        let held_bytes = (self.held_bytes + package.weight()).saturating_sub(freed);
-        if held_bytes > MOST_BYTES {
+        let total_bytes = (self.total_bytes + package.size()).saturating_sub(freed);
+        if total_bytes > MAX_BYTES {
             return Err(format!(
-                "all packages together have at most {MOST_BYTES} bytes: delete some"
+                "all packages together have at most {MAX_BYTES} bytes: delete some"
             ));
         }
-        self.held_bytes = held_bytes;
+        self.total_bytes = total_bytes;
         self.packages.insert(id, package);
         Ok(())
     }
@@ -89,7 +89,7 @@ impl Packages {
         let Some(removed) = self.packages.remove(id) else {
             return Ok(false);
         };
-        self.held_bytes = self.held_bytes.saturating_sub(removed.weight());
+        self.total_bytes = self.total_bytes.saturating_sub(removed.size());
         Ok(true)
     }
 
@@ -117,7 +117,7 @@ impl Packages {
     }
 
     /// A device is deleted.
-    pub fn forget(&mut self, device: &str) {
+    pub fn delete_device(&mut self, device: &str) {
         for kind in PackageKind::ALL {
             self.unassign(Assignee::Device(device), kind);
         }
@@ -130,11 +130,11 @@ impl Packages {
     }
 
     /// What changes in a device's shared attributes once the package it is served has become another, or none.
-    pub fn announcement(&self, device: &str, kind: PackageKind) -> Announcement {
+    pub fn attribute_changes(&self, device: &str, kind: PackageKind) -> AttributeChanges {
         let assigned = self.assigned(device, kind);
         match assigned.and_then(|id| Some((id, self.packages.get(id)?))) {
-            Some((id, package)) => Announcement::of(id, package),
-            None => Announcement::none(kind),
+            Some((id, package)) => AttributeChanges::of(id, package),
+            None => AttributeChanges::none(kind),
         }
     }
 
@@ -168,16 +168,16 @@ impl Packages {
         Some(self.packages.get(id)?.served)
     }
 
-    pub fn get(&self, id: &PackageId) -> Option<&Stored> {
+    pub fn get(&self, id: &PackageId) -> Option<&StoredPackage> {
         self.packages.get(id)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&PackageId, &Stored)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&PackageId, &StoredPackage)> {
         self.packages.iter()
     }
 
     /// What all devices have that have none of their own.
-    pub fn of_all(&self, kind: PackageKind) -> Option<&PackageId> {
+    pub fn assigned_to_all(&self, kind: PackageKind) -> Option<&PackageId> {
         self.assignments(kind).all.as_ref()
     }
 

@@ -15,7 +15,7 @@ const FILE_NAME: HeaderName = HeaderName::from_static("x-filename");
 
 /// One HTTP answer. Its body is small or shared, so it is held whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: StatusCode,
     pub(super) content_type: Option<String>,
     pub(super) body: Bytes,
@@ -43,10 +43,10 @@ impl ErrorCode {
     }
 }
 
-impl Answer {
+impl HttpResponse {
     /// A status and nothing else.
-    pub(super) fn empty(status: StatusCode) -> Answer {
-        Answer {
+    pub(super) fn empty(status: StatusCode) -> HttpResponse {
+        HttpResponse {
             status,
             content_type: None,
             body: Bytes::new(),
@@ -60,11 +60,11 @@ impl Answer {
         status: StatusCode,
         content_type: &str,
         body: impl Into<Bytes>,
-    ) -> Answer {
-        Answer {
+    ) -> HttpResponse {
+        HttpResponse {
             content_type: Some(content_type.to_owned()),
             body: body.into(),
-            ..Answer::empty(status)
+            ..HttpResponse::empty(status)
         }
     }
 
@@ -74,21 +74,21 @@ impl Answer {
         message: Option<&str>,
         code: ErrorCode,
         now_ms: u64,
-    ) -> Answer {
+    ) -> HttpResponse {
         let message = serde_json::Value::from(message);
         let body = format!(
             r#"{{"status":{},"message":{message},"errorCode":{},"timestamp":{now_ms}}}"#,
             status.as_u16(),
             code.number(),
         );
-        Answer::with_body(status, JSON, body)
+        HttpResponse::with_body(status, JSON, body)
     }
 
     /// The 413 of `PayloadSizeFilter`: a JSON *string*, without a content type.
-    pub(super) fn too_large(limit: usize) -> Answer {
-        Answer {
+    pub(super) fn too_large(limit: usize) -> HttpResponse {
+        HttpResponse {
             content_type: None,
-            ..Answer::with_body(
+            ..HttpResponse::with_body(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 TEXT,
                 format!("\"Payload size exceeds the limit {limit}\""),
@@ -97,8 +97,8 @@ impl Answer {
     }
 
     /// What a servlet container's asynchronous timeout becomes in the monolith.
-    pub(super) fn asynchronous_timeout(now_ms: u64) -> Answer {
-        Answer::error(
+    pub(super) fn asynchronous_timeout(now_ms: u64) -> HttpResponse {
+        HttpResponse::error(
             StatusCode::SERVICE_UNAVAILABLE,
             None,
             ErrorCode::General,
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_error_has_the_monoliths_four_fields() {
-        let answer = Answer::error(
+        let answer = HttpResponse::error(
             StatusCode::BAD_REQUEST,
             Some("say \"x\""),
             ErrorCode::BadRequestParams,
@@ -153,7 +153,7 @@ mod tests {
     #[test]
     fn a_timeout_of_the_container_has_no_message() {
         assert_eq!(
-            Answer::asynchronous_timeout(17).body,
+            HttpResponse::asynchronous_timeout(17).body,
             r#"{"status":503,"message":null,"errorCode":2,"timestamp":17}"#
         );
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use time::OffsetDateTime;
 
 /// More scripted methods than this are refused.
-const MOST_METHODS: usize = 1000;
+const MAX_METHODS: usize = 1000;
 
 /// The reply to one method.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +29,8 @@ impl RuleChain {
         if let Reply::Json(text) = &reply {
             json::read(text).map_err(|error| format!("the reply is no JSON: {}", error.0))?;
         }
-        if self.0.len() >= MOST_METHODS && !self.0.contains_key(method) {
-            return Err(format!("there are {MOST_METHODS} scripted methods already"));
+        if self.0.len() >= MAX_METHODS && !self.0.contains_key(method) {
+            return Err(format!("there are {MAX_METHODS} scripted methods already"));
         }
         self.0.insert(method.to_owned(), reply);
         Ok(())

@@ -5,11 +5,11 @@ mod long_poll;
 use crate::arrival::Arrival;
 use crate::body::{self, BodyError};
 use crate::clock::epoch_ms;
-use crate::connection::Line;
-use crate::device_api::{self, Then, Verdict};
-use crate::fault::{Fault, Outcome, status_code};
-use crate::long_poll::Opened;
-use crate::response::{Answer, ErrorCode};
+use crate::connection::ConnectionHandle;
+use crate::device_api::{self, Completion, Handled};
+use crate::fault::{Fault, FaultAction, status_code};
+use crate::long_poll::PollStarted;
+use crate::response::{ErrorCode, HttpResponse};
 use crate::state::{Shared, State};
 use axum::body::Bytes;
 use axum::extract::{self, ConnectInfo, Request};
@@ -25,40 +25,44 @@ use std::time::Duration;
 /// Answers one request to the device API.
 pub(super) async fn serve(
     extract::State(shared): extract::State<Arc<Shared>>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
     request: Request,
 ) -> Response {
-    answer(&shared, &line, request).await.into_response()
+    answer(&shared, &connection, request).await.into_response()
 }
 
 /// Counts the requests of a connection, and closes it after the last one that it may have.
 pub(super) async fn count_request(
     extract::State(shared): extract::State<Arc<Shared>>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
     request: Request,
     next: Next,
 ) -> Response {
     if *shared.closing.borrow() {
-        line.cut();
+        connection.cut();
     }
-    line.count_request();
+    connection.count_request();
     let mut response = next.run(request).await;
-    if line.is_spent() {
+    if connection.is_exhausted() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
     response
 }
 
-async fn answer(shared: &Arc<Shared>, line: &Line, request: Request) -> Answer {
+async fn answer(
+    shared: &Arc<Shared>,
+    connection: &ConnectionHandle,
+    request: Request,
+) -> HttpResponse {
     let (head, body) = request.into_parts();
     let announced = header(&head, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     let limit = body::payload_limit(head.uri.path());
     if let (Some(limit), Some(length)) = (limit, announced)
         && length > limit
     {
-        let answer = Answer::too_large(limit);
-        note_unread(shared, &head, length, &answer);
+        let answer = HttpResponse::too_large(limit);
+        record_unread(shared, &head, length, &answer);
         body::drain(body).await;
         return answer;
     }
@@ -66,43 +70,43 @@ async fn answer(shared: &Arc<Shared>, line: &Line, request: Request) -> Answer {
         Ok(held) => held,
         Err(error) => {
             let answer = match error {
-                BodyError::TooLong => Answer::too_large(body::LIMIT),
+                BodyError::TooLong => HttpResponse::too_large(body::LIMIT),
                 BodyError::NoRoom => {
-                    no_room("this simulator holds too many request bodies at once")
+                    unavailable("this simulator holds too many request bodies at once")
                 }
-                BodyError::Broken => Answer::empty(StatusCode::BAD_REQUEST),
+                BodyError::Broken => HttpResponse::empty(StatusCode::BAD_REQUEST),
             };
-            note_unread(shared, &head, announced.unwrap_or_default(), &answer);
+            record_unread(shared, &head, announced.unwrap_or_default(), &answer);
             return answer;
         }
     };
-    let _working = line.working();
+    let _guard = connection.request_guard();
     let decision = decide(&mut shared.lock(), &head, &held.bytes);
     drop((head, held));
     let pause = decision.pause;
     let ending = match decision.course {
         Course::Poll(opened) => {
-            return long_poll::poll(shared, line, pause, opened, decision.sequence).await;
+            return long_poll::poll(shared, connection, pause, opened, decision.sequence).await;
         }
         Course::End(ending) => ending,
     };
     if !pause.is_zero() {
-        unless_closing(shared, line, tokio::time::sleep(pause)).await;
+        unless_closing(shared, connection, tokio::time::sleep(pause)).await;
     }
     match ending {
         Ending::Answer(answer) => return answer,
-        Ending::Drop => line.cut(),
-        Ending::Garbage => line.garble(),
+        Ending::Drop => connection.cut(),
+        Ending::Garbage => connection.send_garbage(),
         Ending::Hang => {
-            unless_closing(shared, line, std::future::pending::<()>()).await;
+            unless_closing(shared, connection, std::future::pending::<()>()).await;
         }
     }
     unseen()
 }
 
 /// Nobody sees this one: the connection is cut or garbled.
-fn unseen() -> Answer {
-    Answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
+fn unseen() -> HttpResponse {
+    HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// What becomes of a request.
@@ -115,13 +119,13 @@ struct Decision {
 }
 
 enum Course {
-    Poll(Opened),
+    Poll(PollStarted),
     End(Ending),
 }
 
 /// How a request ends that is no poll.
 enum Ending {
-    Answer(Answer),
+    Answer(HttpResponse),
     Drop,
     Garbage,
     Hang,
@@ -135,59 +139,59 @@ fn decide(state: &mut State, head: &Parts, bytes: &Bytes) -> Decision {
     arrival.body_length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let fault = state.faults.take(path);
     arrival.fault = fault.as_ref().map(Fault::name);
-    let (delay, outcome) = match fault {
-        Some(fault) => (fault.delay, fault.outcome),
-        None => (Duration::ZERO, Outcome::Answer),
+    let (delay, action) = match fault {
+        Some(fault) => (fault.delay, fault.action),
+        None => (Duration::ZERO, FaultAction::Pass),
     };
-    if outcome != Outcome::Answer {
-        arrival.device = device_api::token(path)
-            .and_then(|token| state.directory.holder_of(&token).map(str::to_owned));
+    if action != FaultAction::Pass {
+        arrival.device = device_api::token_in_path(path)
+            .and_then(|token| state.directory.device_with_token(&token).map(str::to_owned));
     }
     let mut wait = Duration::ZERO;
-    let course = match outcome {
-        Outcome::Answer => {
-            let verdict = ask(state, head, bytes, arrival.received_ms);
-            arrival.device = verdict.device;
-            match verdict.then {
-                Then::Answer(answer) => Course::End(Ending::Answer(answer)),
-                Then::After(silence, answer) => {
+    let course = match action {
+        FaultAction::Pass => {
+            let handled = call_controller(state, head, bytes, arrival.received_ms);
+            arrival.device = handled.device;
+            match handled.then {
+                Completion::Now(answer) => Course::End(Ending::Answer(answer)),
+                Completion::After(silence, answer) => {
                     wait = silence;
                     Course::End(Ending::Answer(answer))
                 }
-                Then::Poll { kind, timeout_ms } => {
+                Completion::LongPoll { kind, timeout_ms } => {
                     let device = arrival.device.as_deref().unwrap_or_default();
                     match state.long_polls.open(device, kind, timeout_ms) {
                         Ok(opened) => Course::Poll(opened),
-                        Err(full) => Course::End(Ending::Answer(no_room(&full.0))),
+                        Err(full) => Course::End(Ending::Answer(unavailable(&full.0))),
                     }
                 }
             }
         }
-        Outcome::Status {
+        FaultAction::Status {
             status,
             body,
             content_type,
-        } => Course::End(Ending::Answer(Answer {
+        } => Course::End(Ending::Answer(HttpResponse {
             content_type,
             body,
-            ..Answer::empty(status_code(status))
+            ..HttpResponse::empty(status_code(status))
         })),
-        Outcome::Drop => Course::End(Ending::Drop),
-        Outcome::Garbage => Course::End(Ending::Garbage),
-        Outcome::Hang => Course::End(Ending::Hang),
+        FaultAction::Drop => Course::End(Ending::Drop),
+        FaultAction::Garbage => Course::End(Ending::Garbage),
+        FaultAction::Hang => Course::End(Ending::Hang),
     };
     if let (Course::End(Ending::Answer(answer)), true) = (&course, wait.is_zero()) {
-        arrival.answer = Some(answer.status.as_u16());
+        arrival.status = Some(answer.status.as_u16());
     }
     Decision {
         pause: delay.saturating_add(wait),
         course,
-        sequence: state.arrivals.note(arrival, is_poll(head)),
+        sequence: state.arrivals.record(arrival, is_poll(head)),
     }
 }
 
 /// What ThingsBoard's controller says.
-fn ask(state: &mut State, head: &Parts, bytes: &Bytes, now_ms: u64) -> Verdict {
+fn call_controller(state: &mut State, head: &Parts, bytes: &Bytes, now_ms: u64) -> Handled {
     let request = device_api::Request {
         method: &head.method,
         path: head.uri.path(),
@@ -201,8 +205,8 @@ fn ask(state: &mut State, head: &Parts, bytes: &Bytes, now_ms: u64) -> Verdict {
 }
 
 /// What ThingsBoard never says: it has a heap instead of bounds.
-fn no_room(message: &str) -> Answer {
-    Answer::error(
+fn unavailable(message: &str) -> HttpResponse {
+    HttpResponse::error(
         StatusCode::SERVICE_UNAVAILABLE,
         Some(message),
         ErrorCode::General,
@@ -211,11 +215,11 @@ fn no_room(message: &str) -> Answer {
 }
 
 /// Notes a request whose body was not kept.
-fn note_unread(shared: &Shared, head: &Parts, length: usize, answer: &Answer) {
+fn record_unread(shared: &Shared, head: &Parts, length: usize, answer: &HttpResponse) {
     let mut arrival = arrival(head, epoch_ms());
     arrival.body_length = u64::try_from(length).unwrap_or(u64::MAX);
-    arrival.answer = Some(answer.status.as_u16());
-    shared.lock().arrivals.note(arrival, is_poll(head));
+    arrival.status = Some(answer.status.as_u16());
+    shared.lock().arrivals.record(arrival, is_poll(head));
 }
 
 fn is_poll(head: &Parts) -> bool {
@@ -228,13 +232,13 @@ fn arrival(head: &Parts, received_ms: u64) -> Arrival {
         sequence: 0,
         received_ms,
         method: head.method.to_string(),
-        path: device_api::shown(head.uri.path()),
+        path: device_api::redacted_path(head.uri.path()),
         query: head.uri.query().map(str::to_owned),
         device: None,
         content_type: header(head, &CONTENT_TYPE).map(str::to_owned),
         body: Bytes::new(),
         body_length: 0,
-        answer: None,
+        status: None,
         fault: None,
     }
 }
@@ -242,14 +246,14 @@ fn arrival(head: &Parts, received_ms: u64) -> Arrival {
 /// Waits, but not beyond the simulator's end: then the connection is cut.
 async fn unless_closing<T>(
     shared: &Shared,
-    line: &Line,
+    connection: &ConnectionHandle,
     wait: impl Future<Output = T>,
 ) -> Option<T> {
     let mut closing = shared.closing.subscribe();
     tokio::select! {
         value = wait => Some(value),
         _ = closing.wait_for(|closing| *closing) => {
-            line.cut();
+            connection.cut();
             None
         }
     }

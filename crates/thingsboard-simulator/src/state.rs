@@ -5,7 +5,7 @@ mod attributes;
 use crate::arrival::Arrivals;
 use crate::body;
 use crate::clock::Clock;
-use crate::connections::Lines;
+use crate::connections::Connections;
 use crate::device_api::Profile;
 use crate::directory::Directory;
 use crate::downlink::Delays;
@@ -59,7 +59,7 @@ pub(super) struct State {
 /// The state as all connections share it.
 pub(super) struct Shared {
     state: Mutex<State>,
-    pub(super) lines: Arc<Lines>,
+    pub(super) connections: Arc<Connections>,
     /// True once the simulator stops: whoever waits, waits no longer.
     pub(super) closing: watch::Sender<bool>,
     /// The bytes that request bodies may still take up.
@@ -70,7 +70,7 @@ impl Shared {
     pub(super) fn new() -> Shared {
         let clock = Clock::start();
         Shared {
-            lines: Arc::new(Lines::new(clock)),
+            connections: Arc::new(Connections::new(clock)),
             state: Mutex::new(State {
                 directory: Directory::default(),
                 profiles: BTreeMap::new(),

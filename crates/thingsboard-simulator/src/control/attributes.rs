@@ -1,6 +1,6 @@
 //! Attributes, as the platform or the device itself sets them.
 
-use super::{Control, Refused, as_value, known, no_room};
+use super::{Control, ControlError, as_value, out_of_space, require_device};
 use crate::device_api::attributes_element;
 use crate::directory::Scope;
 use crate::json::{self, Element};
@@ -16,7 +16,7 @@ impl Control {
         device: &str,
         key: &str,
         value: &Value,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         self.set_attribute(device, Scope::Shared, key, value)
     }
 
@@ -29,7 +29,7 @@ impl Control {
         device: &str,
         key: &str,
         value: &Value,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         self.set_attribute(device, Scope::Client, key, value)
     }
 
@@ -39,12 +39,12 @@ impl Control {
         scope: Scope,
         key: &str,
         value: &Value,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         if value.is_null() {
             let reason = format!("attribute {key:?} is null: remove it instead");
-            return Err(Refused(reason));
+            return Err(ControlError(reason));
         }
-        let value = json::read(&value.to_string()).map_err(|error| Refused(error.0))?;
+        let value = json::read(&value.to_string()).map_err(|error| ControlError(error.0))?;
         self.set_attributes(
             device,
             scope,
@@ -57,12 +57,14 @@ impl Control {
         device: &str,
         scope: Scope,
         values: &Element,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         let values = json::key_values(values)
-            .map_err(|_| Refused("the values are no JSON object".to_owned()))?;
+            .map_err(|_| ControlError("the values are no JSON object".to_owned()))?;
         let mut state = self.0.lock();
-        known(&state, device)?;
-        state.set_attributes(device, scope, values).map_err(no_room)
+        require_device(&state, device)?;
+        state
+            .set_attributes(device, scope, values)
+            .map_err(out_of_space)
     }
 
     /// Removes attributes of a device, and tells those who poll for shared ones now. Keys it does not have are no
@@ -75,9 +77,9 @@ impl Control {
         device: &str,
         scope: Scope,
         keys: &[String],
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         let mut state = self.0.lock();
-        known(&state, device)?;
+        require_device(&state, device)?;
         state.remove_attributes(device, scope, keys);
         Ok(())
     }

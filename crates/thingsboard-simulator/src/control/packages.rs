@@ -1,6 +1,6 @@
 //! Firmware and software packages: what there is, who has it assigned, and how much of it was served.
 
-use super::{Control, Refused, known, no_room};
+use super::{Control, ControlError, out_of_space, require_device};
 use crate::packages::{Assignee, Package, PackageId, PackageKind, Packages, Served};
 use crate::state::State;
 
@@ -10,22 +10,22 @@ impl Control {
     ///
     /// # Errors
     /// No title or version, no bytes or more than 16 MiB, or too many packages.
-    pub fn add_package(&self, id: &PackageId, package: Package) -> Result<(), Refused> {
+    pub fn add_package(&self, id: &PackageId, package: Package) -> Result<(), ControlError> {
         // Made and hashed before others have to wait for the lock.
-        let stored = package.stored_as(id)?;
+        let stored = package.into_stored(id)?;
         let mut state = self.0.lock();
         state.packages.insert(id.clone(), stored)?;
         let has_it = |name: &&String| state.packages.assigned(name, id.kind) == Some(id);
         let names = state.directory.iter().map(|(name, _)| name);
         let names: Vec<String> = names.filter(has_it).cloned().collect();
-        announce(&mut state, &names, id.kind)
+        update_package_attributes(&mut state, &names, id.kind)
     }
 
     /// Deletes a package; false if there was none of that name.
     ///
     /// # Errors
     /// It is assigned (as in ThingsBoard).
-    pub fn remove_package(&self, id: &PackageId) -> Result<bool, Refused> {
+    pub fn remove_package(&self, id: &PackageId) -> Result<bool, ControlError> {
         Ok(self.0.lock().packages.remove(id)?)
     }
 
@@ -35,7 +35,7 @@ impl Control {
     ///
     /// # Errors
     /// No such package or device, or no room for the attributes: then it is assigned, but not all are told.
-    pub fn assign_package(&self, to: Assignee<'_>, id: &PackageId) -> Result<(), Refused> {
+    pub fn assign_package(&self, to: Assignee<'_>, id: &PackageId) -> Result<(), ControlError> {
         self.reassign(to, id.kind, |packages| packages.assign(to, id))
     }
 
@@ -43,7 +43,11 @@ impl Control {
     ///
     /// # Errors
     /// No such device, or no room for the attributes.
-    pub fn unassign_package(&self, from: Assignee<'_>, kind: PackageKind) -> Result<bool, Refused> {
+    pub fn unassign_package(
+        &self,
+        from: Assignee<'_>,
+        kind: PackageKind,
+    ) -> Result<bool, ControlError> {
         self.reassign(from, kind, |packages| Ok(packages.unassign(from, kind)))
     }
 
@@ -55,14 +59,14 @@ impl Control {
         &self,
         whom: Assignee<'_>,
         kind: PackageKind,
-    ) -> Result<Option<PackageId>, Refused> {
+    ) -> Result<Option<PackageId>, ControlError> {
         let state = self.0.lock();
         let assigned = match whom {
             Assignee::Device(name) => {
-                known(&state, name)?;
+                require_device(&state, name)?;
                 state.packages.assigned(name, kind)
             }
-            Assignee::All => state.packages.of_all(kind),
+            Assignee::All => state.packages.assigned_to_all(kind),
         };
         Ok(assigned.cloned())
     }
@@ -79,11 +83,11 @@ impl Control {
         whom: Assignee<'_>,
         kind: PackageKind,
         change: impl FnOnce(&mut Packages) -> Result<T, String>,
-    ) -> Result<T, Refused> {
+    ) -> Result<T, ControlError> {
         let mut state = self.0.lock();
         let names = match whom {
             Assignee::Device(name) => {
-                known(&state, name)?;
+                require_device(&state, name)?;
                 vec![name.to_owned()]
             }
             Assignee::All => state
@@ -99,14 +103,20 @@ impl Control {
             (assigned(&state, &name) != before).then_some(name)
         };
         let told: Vec<String> = names.into_iter().zip(before).filter_map(is_told).collect();
-        announce(&mut state, &told, kind)?;
+        update_package_attributes(&mut state, &told, kind)?;
         Ok(changed)
     }
 }
 
-fn announce(state: &mut State, devices: &[String], kind: PackageKind) -> Result<(), Refused> {
+fn update_package_attributes(
+    state: &mut State,
+    devices: &[String],
+    kind: PackageKind,
+) -> Result<(), ControlError> {
     for device in devices {
-        state.announce(device, kind).map_err(no_room)?;
+        state
+            .update_package_attributes(device, kind)
+            .map_err(out_of_space)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Server-side RPC: calling a device, and what its polls cost.
 
-use super::{Control, Refused, known};
+use super::{Control, ControlError, require_device};
 use crate::clock::in_ms;
-use crate::downlink::{Command, CommandOutcome, Subscriptions};
+use crate::downlink::{Command, CommandOutcome, SubscriptionCounts};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ impl ServerRpc {
 
     /// The same call, waiting for so long. (ThingsBoard never waits less than five seconds; this does.)
     #[must_use]
-    pub fn within(mut self, timeout: Duration) -> ServerRpc {
+    pub fn with_timeout(mut self, timeout: Duration) -> ServerRpc {
         self.timeout = timeout;
         self
     }
@@ -55,7 +55,11 @@ impl Control {
     ///
     /// # Errors
     /// An unknown device, or too many calls that wait already.
-    pub async fn command(&self, device: &str, rpc: ServerRpc) -> Result<CommandOutcome, Refused> {
+    pub async fn command(
+        &self,
+        device: &str,
+        rpc: ServerRpc,
+    ) -> Result<CommandOutcome, ControlError> {
         let lasts_ms = in_ms(rpc.timeout);
         let command = Command {
             method: rpc.method,
@@ -65,9 +69,9 @@ impl Control {
         };
         let outcome = {
             let mut state = self.0.lock();
-            known(&state, device)?;
+            require_device(&state, device)?;
             let begun = state.long_polls.command(device, command, lasts_ms);
-            begun.map_err(|full| Refused(full.0))?
+            begun.map_err(|full| ControlError(full.0))?
         };
         let mut closing = self.0.closing.subscribe();
         let outcome = tokio::select! {
@@ -79,7 +83,7 @@ impl Control {
 
     /// What a device's polls cost ThingsBoard; `None` for an unknown device.
     #[must_use]
-    pub fn subscriptions(&self, device: &str) -> Option<Subscriptions> {
+    pub fn subscriptions(&self, device: &str) -> Option<SubscriptionCounts> {
         let mut state = self.0.lock();
         state.directory.get(device)?;
         Some(

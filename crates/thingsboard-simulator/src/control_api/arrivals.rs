@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 
 /// A page of arrivals ends when their bodies reach this many bytes.
-const LONGEST_PAGE: usize = 16 * 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 #[derive(Deserialize)]
 pub(super) struct Selection {
@@ -64,7 +64,7 @@ pub(super) async fn list(
     let mut bytes = 0;
     let fits = |arrival: &&Arrival| {
         bytes += arrival.body.len();
-        bytes <= LONGEST_PAGE
+        bytes <= MAX_PAGE_BYTES
     };
     let found = found.into_iter();
     let arrivals = if selection.after.is_some() {

@@ -2,11 +2,11 @@
 
 use super::extract::{Input, JsonBody, Milliseconds, Params, Segments, TextBody};
 use super::{ApiError, JsonLine, NO_CONTENT, NoContent, deleted};
-use crate::connection::Line;
+use crate::connection::ConnectionHandle;
 use crate::control::{Control, ServerRpc, as_value};
 use crate::device_api::attributes_element;
 use crate::directory::Scope;
-use crate::downlink::{CommandOutcome, Subscriptions};
+use crate::downlink::{CommandOutcome, SubscriptionCounts};
 use crate::json;
 use crate::response::TEXT;
 use axum::extract::ConnectInfo;
@@ -74,7 +74,7 @@ pub(super) async fn remove(control: Control, Segments(name): Segments<String>) -
 pub(super) async fn subscriptions(
     control: Control,
     Segments(name): Segments<String>,
-) -> Result<JsonLine<Subscriptions>, ApiError> {
+) -> Result<JsonLine<SubscriptionCounts>, ApiError> {
     let subscriptions = control.subscriptions(&name).map(JsonLine);
     subscriptions.ok_or_else(|| ApiError::no_device(&name))
 }
@@ -146,11 +146,11 @@ impl CommandInput {
 /// Sends a command and responds as ThingsBoard does to its REST client, but takes a reply that is not JSON as well.
 pub(super) async fn send_command(
     control: Control,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
     Segments(name): Segments<String>,
     JsonBody(command): JsonBody<CommandInput>,
 ) -> Result<Response, ApiError> {
-    let _working = line.working();
+    let _guard = connection.request_guard();
     let timed_out = |reason: &str| ApiError {
         status: StatusCode::GATEWAY_TIMEOUT,
         reason: reason.to_owned(),

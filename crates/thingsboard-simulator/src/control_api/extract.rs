@@ -2,7 +2,7 @@
 
 use super::ApiError;
 use crate::body::{self, BodyError, BufferedBody};
-use crate::packages::LARGEST_PACKAGE;
+use crate::packages::MAX_PACKAGE_BYTES;
 use crate::state::Shared;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest body of a control that is not a package.
-const LONGEST_BODY: usize = 1024 * 1024;
+const MAX_BODY: usize = 1024 * 1024;
 
 /// The variable segments of the path, percent-decoded.
 pub(super) struct Segments<T>(pub(super) T);
@@ -65,7 +65,7 @@ impl<T: Input> FromRequest<Arc<Shared>> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
-        let body = read(request, LONGEST_BODY, shared).await?;
+        let body = read(request, MAX_BODY, shared).await?;
         Ok(JsonBody(T::parse(&body.bytes)?))
     }
 }
@@ -77,7 +77,7 @@ impl FromRequest<Arc<Shared>> for TextBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
-        let body = read(request, LONGEST_BODY, shared).await?;
+        let body = read(request, MAX_BODY, shared).await?;
         match std::str::from_utf8(&body.bytes) {
             Ok(text) => Ok(TextBody(text.to_owned())),
             Err(_) => Err(ApiError::bad_request("the body is not UTF-8")),
@@ -92,7 +92,7 @@ impl FromRequest<Arc<Shared>> for PackageBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
-        let body = read(request, LARGEST_PACKAGE, shared).await?;
+        let body = read(request, MAX_PACKAGE_BYTES, shared).await?;
         // A copy of the right size: the buffer it was read into may be twice as large.
         Ok(PackageBody(Bytes::copy_from_slice(&body.bytes)))
     }

@@ -3,7 +3,7 @@
 use super::extract::{Input, JsonBody, Milliseconds};
 use super::{JsonLine, NO_CONTENT, NoContent};
 use crate::control::Control;
-use crate::fault::{Fault, Outcome};
+use crate::fault::{Fault, FaultAction};
 use axum::body::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -53,16 +53,16 @@ impl From<&Fault> for FaultJson {
             path: Some(fault.path.clone()),
             times: fault.times,
             delay_ms: Some(Milliseconds(fault.delay)),
-            drop: fault.outcome == Outcome::Drop,
-            garbage: fault.outcome == Outcome::Garbage,
-            hang: fault.outcome == Outcome::Hang,
+            drop: fault.action == FaultAction::Drop,
+            garbage: fault.action == FaultAction::Garbage,
+            hang: fault.action == FaultAction::Hang,
             ..FaultJson::default()
         };
-        if let Outcome::Status {
+        if let FaultAction::Status {
             status,
             body,
             content_type,
-        } = &fault.outcome
+        } = &fault.action
         {
             json.status = Some(*status);
             json.body = Some(String::from_utf8_lossy(body).into_owned());
@@ -76,9 +76,9 @@ impl TryFrom<FaultJson> for Fault {
     type Error = String;
 
     fn try_from(json: FaultJson) -> Result<Fault, String> {
-        let mut outcomes = Vec::new();
+        let mut actions = Vec::new();
         if let Some(status) = json.status {
-            outcomes.push(Outcome::Status {
+            actions.push(FaultAction::Status {
                 status,
                 body: Bytes::from(json.body.unwrap_or_default()),
                 content_type: json.content_type,
@@ -86,18 +86,18 @@ impl TryFrom<FaultJson> for Fault {
         } else if json.body.is_some() || json.content_type.is_some() {
             return Err("body and contentType go with a status".to_owned());
         }
-        for (chosen, outcome) in [
-            (json.drop, Outcome::Drop),
-            (json.garbage, Outcome::Garbage),
-            (json.hang, Outcome::Hang),
+        for (chosen, action) in [
+            (json.drop, FaultAction::Drop),
+            (json.garbage, FaultAction::Garbage),
+            (json.hang, FaultAction::Hang),
         ] {
             if chosen {
-                outcomes.push(outcome);
+                actions.push(action);
             }
         }
-        let outcome = match (outcomes.pop(), outcomes.is_empty(), json.delay_ms) {
-            (Some(outcome), true, _) => outcome,
-            (None, _, Some(_)) => Outcome::Answer,
+        let action = match (actions.pop(), actions.is_empty(), json.delay_ms) {
+            (Some(action), true, _) => action,
+            (None, _, Some(_)) => FaultAction::Pass,
             (None, _, None) => {
                 return Err(
                     "say what goes wrong: status, drop, garbage, hang or delayMs".to_owned(),
@@ -107,14 +107,14 @@ impl TryFrom<FaultJson> for Fault {
                 return Err("only one of status, drop, garbage and hang can happen".to_owned());
             }
         };
-        let always = Fault::always(outcome);
+        let always = Fault::always(action);
         Ok(Fault {
             path: json.path.unwrap_or(always.path),
             times: json.times,
             delay: json
                 .delay_ms
                 .map_or(always.delay, |Milliseconds(delay)| delay),
-            outcome: always.outcome,
+            action: always.action,
         })
     }
 }
@@ -139,14 +139,14 @@ mod tests {
                 path: "/api/v1/*/rpc".into(),
                 times: Some(2),
                 delay: Duration::from_millis(50),
-                outcome: Outcome::Status {
+                action: FaultAction::Status {
                     status: 500,
                     body: Bytes::from("x"),
                     content_type: Some("text/plain".into()),
                 },
             })
         );
-        assert_eq!(fault(r#"{"delayMs":1}"#).unwrap().outcome, Outcome::Answer);
+        assert_eq!(fault(r#"{"delayMs":1}"#).unwrap().action, FaultAction::Pass);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::extract::{Input, JsonBody, PackageBody, Params, Segments};
 use super::{ApiError, JsonLine, NO_CONTENT, NoContent, deleted};
 use crate::control::Control;
-use crate::packages::{Assignee, Package, PackageId, PackageKind, Served, Source, Stored};
+use crate::packages::{Assignee, Package, PackageId, PackageKind, Served, Source, StoredPackage};
 use axum::Extension;
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
@@ -35,9 +35,9 @@ struct PackageJson<'a> {
 }
 
 impl<'a> PackageJson<'a> {
-    fn new((id, stored): (&'a PackageId, &'a Stored)) -> PackageJson<'a> {
+    fn new((id, stored): (&'a PackageId, &'a StoredPackage)) -> PackageJson<'a> {
         let (size, sha256, url) = match &stored.source {
-            Source::Here { bytes, checksum } => (Some(bytes.len()), Some(&**checksum), None),
+            Source::Local { bytes, checksum } => (Some(bytes.len()), Some(&**checksum), None),
             Source::External(url) => (None, None, Some(&**url)),
         };
         PackageJson {
@@ -127,7 +127,7 @@ fn add(
     tag: Option<String>,
 ) -> Result<Response, ApiError> {
     let content = match tag {
-        Some(tag) => content.tagged(&tag),
+        Some(tag) => content.with_tag(&tag),
         None => content,
     };
     control.add_package(id, content)?;

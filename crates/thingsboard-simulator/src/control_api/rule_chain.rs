@@ -40,5 +40,5 @@ pub(super) async fn set(
 }
 
 pub(super) async fn unset(control: Control, Segments(method): Segments<String>) -> NoContent {
-    deleted(control.unset_reply(&method), "reply to", &method)
+    deleted(control.remove_reply(&method), "reply to", &method)
 }

@@ -2,7 +2,7 @@
 
 use super::extract::{Input, JsonBody, Milliseconds};
 use super::{ApiError, JsonLine, NO_CONTENT, NoContent};
-use crate::connection::Line;
+use crate::connection::ConnectionHandle;
 use crate::control::Control;
 use crate::state::Timeouts;
 use axum::extract::ConnectInfo;
@@ -71,11 +71,11 @@ pub(super) async fn set_subscription_delay(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Connections {
+pub(super) struct ConnectionLimit {
     max: usize,
 }
 
-impl Input for Connections {
+impl Input for ConnectionLimit {
     const EXAMPLE: &str = r#"{"max":8192}"#;
 }
 
@@ -86,14 +86,14 @@ pub(super) async fn connections(control: Control) -> JsonLine<Value> {
 
 pub(super) async fn set_connections(
     control: Control,
-    JsonBody(Connections { max }): JsonBody<Connections>,
+    JsonBody(ConnectionLimit { max }): JsonBody<ConnectionLimit>,
 ) -> NoContent {
     if max == 0 {
         return Err(ApiError::bad_request(
             "max is 0: no control could reach the simulator any more",
         ));
     }
-    control.set_most_connections(max);
+    control.set_max_connections(max);
     NO_CONTENT
 }
 
@@ -133,10 +133,10 @@ impl Input for Restart {
 /// Responds, and cuts all other connections.
 pub(super) async fn restart(
     control: Control,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
     JsonBody(restart): JsonBody<Restart>,
 ) -> NoContent {
-    line.close_after_answer();
-    control.restart_but(restart.down_ms.0, Some(&line));
+    connection.close_after_answer();
+    control.restart_except(restart.down_ms.0, Some(&connection));
     NO_CONTENT
 }

@@ -1,9 +1,9 @@
 //! `GET` and `POST /{token}/attributes`.
 
-use super::{Failure, Request, query_parameter};
+use super::{HandlerError, Request, query_parameter};
 use crate::directory::Scope;
 use crate::json::{Element, ShapeError, key_values, read};
-use crate::response::{Answer, JSON};
+use crate::response::{HttpResponse, JSON};
 use crate::state::State;
 use axum::http::StatusCode;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub(super) fn post(
     state: &mut State,
     device: &str,
     request: &Request<'_>,
-) -> Result<Answer, Failure> {
+) -> Result<HttpResponse, HandlerError> {
     let document = read(request.body)?;
     if !matches!(document, Element::Object(_)) {
         return Err(ShapeError::cannot_parse(&document).into());
@@ -22,7 +22,7 @@ pub(super) fn post(
     state
         .directory
         .set_attributes(device, Scope::Client, values)?;
-    Ok(Answer::empty(StatusCode::OK))
+    Ok(HttpResponse::empty(StatusCode::OK))
 }
 
 /// `{"client":{…},"shared":{…}}`. Without key lists everything; with one list only its scope is read; a scope that
@@ -31,16 +31,16 @@ pub(super) fn get(
     state: &mut State,
     device: &str,
     request: &Request<'_>,
-) -> Result<Answer, Failure> {
+) -> Result<HttpResponse, HandlerError> {
     if state.attribute_store_fails > 0 {
         state.attribute_store_fails -= 1;
-        return Ok(Answer::with_body(StatusCode::OK, JSON, "{}"));
+        return Ok(HttpResponse::with_body(StatusCode::OK, JSON, "{}"));
     }
     let client = keys(request, "clientKeys");
     let shared = keys(request, "sharedKeys");
     let all = client.is_empty() && shared.is_empty();
     let Some(device) = state.directory.get(device) else {
-        return Err(Failure::Other);
+        return Err(HandlerError::Other);
     };
     let mut scopes = Vec::new();
     for (scope, keys) in [(Scope::Client, client), (Scope::Shared, shared)] {
@@ -54,7 +54,7 @@ pub(super) fn get(
         }
     }
     let body = Element::Object(scopes).to_string();
-    Ok(Answer::with_body(StatusCode::OK, JSON, body))
+    Ok(HttpResponse::with_body(StatusCode::OK, JSON, body))
 }
 
 /// Java's `split(",")`: empty keys at the end are dropped, none is trimmed.

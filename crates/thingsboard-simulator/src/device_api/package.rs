@@ -6,7 +6,7 @@
 use super::parameter::{int, query_parameter};
 use crate::fault::status_code;
 use crate::packages::{Fetched, PackageKind, PackageRequest};
-use crate::response::Answer;
+use crate::response::HttpResponse;
 use crate::state::State;
 use axum::http::StatusCode;
 
@@ -32,14 +32,14 @@ pub(super) fn request(kind: PackageKind, query: Option<&str>) -> Result<PackageR
 }
 
 /// The part that was asked for, or a refusal without a body.
-pub(super) fn get(state: &mut State, device: &str, request: &PackageRequest) -> Answer {
+pub(super) fn get(state: &mut State, device: &str, request: &PackageRequest) -> HttpResponse {
     match state.packages.fetch(device, request) {
-        Fetched::Part { bytes, file_name } => Answer {
+        Fetched::Part { bytes, file_name } => HttpResponse {
             file_name: Some(file_name),
-            ..Answer::with_body(StatusCode::OK, BINARY, bytes)
+            ..HttpResponse::with_body(StatusCode::OK, BINARY, bytes)
         },
         refused @ (Fetched::NotFound | Fetched::OtherAssigned | Fetched::Failed) => {
-            Answer::empty(status_code(refused.status()))
+            HttpResponse::empty(status_code(refused.status()))
         }
     }
 }

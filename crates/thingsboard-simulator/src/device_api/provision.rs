@@ -2,7 +2,7 @@
 
 use super::{Request, string_answer};
 use crate::json::{Element, ShapeError, read};
-use crate::response::{Answer, ErrorCode};
+use crate::response::{ErrorCode, HttpResponse};
 use crate::state::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -65,7 +65,7 @@ impl From<Thrown> for Refusal {
 }
 
 /// The answer to one request.
-pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Answer {
+pub(super) fn answer(state: &mut State, request: &Request<'_>) -> HttpResponse {
     let failed = |message: &str, status: &str| {
         string_answer(
             request,
@@ -76,8 +76,10 @@ pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Answer {
         Ok(credentials) => string_answer(request, credentials.to_string()),
         Err(Refusal::NotFound) => failed("Provision data was not found!", "NOT_FOUND"),
         Err(Refusal::Failure) => failed("Failed to provision device!", "FAILURE"),
-        Err(Refusal::Thrown(Thrown::Empty)) => Answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
-        Err(Refusal::Thrown(Thrown::Message(message))) => Answer::error(
+        Err(Refusal::Thrown(Thrown::Empty)) => {
+            HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Err(Refusal::Thrown(Thrown::Message(message))) => HttpResponse::error(
             StatusCode::INTERNAL_SERVER_ERROR,
             Some(&message),
             ErrorCode::General,
@@ -130,7 +132,9 @@ fn provision(state: &mut State, body: &str) -> Result<Element, Refusal> {
             if let Some(device) = state.directory.get_mut(&name) {
                 device.provisioned = true;
             }
-            state.announce_to_new(&name).map_err(|_| Thrown::Empty)?;
+            state
+                .set_package_attributes(&name)
+                .map_err(|_| Thrown::Empty)?;
             Ok(asked.into_answer())
         }
         Strategy::CheckPreProvisionedDevices => {

@@ -2,21 +2,21 @@
 
 use super::parameter::{self, decoded};
 use super::{Request, bad_request, package};
-use crate::downlink::Kind;
+use crate::downlink::PollKind;
 use crate::packages::{PackageKind, PackageRequest};
-use crate::response::{Answer, ErrorCode};
+use crate::response::{ErrorCode, HttpResponse};
 use axum::http::{Method, StatusCode};
 
 /// An endpoint that asks for a token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Feature {
+pub(super) enum Endpoint {
     ReadAttributes,
     WriteAttributes,
     Telemetry,
     Claim,
     /// A long poll. A timeout of 0 stands for the default.
     Poll {
-        kind: Kind,
+        kind: PollKind,
         timeout_ms: i64,
     },
     RpcReply {
@@ -29,16 +29,16 @@ pub(super) enum Feature {
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
-    Found { token: String, feature: Feature },
+    Found { token: String, endpoint: Endpoint },
     Provision,
-    Answer(Answer),
+    Respond(HttpResponse),
 }
 
 /// What stands behind a method of a path.
 enum Target {
-    Feature(Feature),
+    Endpoint(Endpoint),
     /// Its timeout is to be read.
-    Poll(Kind),
+    Poll(PollKind),
     /// Its id is to be read.
     RpcReply,
     /// Its title, its version and the part that is wanted are to be read.
@@ -48,31 +48,31 @@ enum Target {
 
 /// Finds the endpoint and checks what Spring checks before it calls it.
 pub(super) fn route(request: &Request<'_>) -> Route {
-    use Feature::{ClientRpc, ReadAttributes, Telemetry, WriteAttributes};
-    use Target::{Feature as Has, Package, Poll, Provision, RpcReply};
+    use Endpoint::{ClientRpc, ReadAttributes, Telemetry, WriteAttributes};
+    use Target::{Endpoint as Has, Package, Poll, Provision, RpcReply};
 
     if refused_by_firewall(request) {
-        return Route::Answer(Answer::empty(StatusCode::BAD_REQUEST));
+        return Route::Respond(HttpResponse::empty(StatusCode::BAD_REQUEST));
     }
     let segments: Vec<String> = request.path.split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ["", "api", "v1", rest @ ..] = segments.as_slice() else {
-        return Route::Answer(not_found(request));
+        return Route::Respond(not_found(request));
     };
     let (get, post) = match rest {
         ["provision"] => (None, Some(Provision)),
         [_, "attributes"] => (Some(Has(ReadAttributes)), Some(Has(WriteAttributes))),
         [_, "telemetry"] => (None, Some(Has(Telemetry))),
-        [_, "claim"] => (None, Some(Has(Feature::Claim))),
-        [_, "rpc"] => (Some(Poll(Kind::Rpc)), Some(Has(ClientRpc))),
+        [_, "claim"] => (None, Some(Has(Endpoint::Claim))),
+        [_, "rpc"] => (Some(Poll(PollKind::Rpc)), Some(Has(ClientRpc))),
         [_, "rpc", id] if !id.is_empty() => (None, Some(RpcReply)),
-        [_, "attributes", "updates"] => (Some(Poll(Kind::Attributes)), None),
+        [_, "attributes", "updates"] => (Some(Poll(PollKind::Attributes)), None),
         [_, "firmware"] => (Some(Package(PackageKind::Firmware)), None),
         [_, "software"] => (Some(Package(PackageKind::Software)), None),
         _ => (None, None),
     };
     let allow = match (get.is_some(), post.is_some()) {
-        (false, false) => return Route::Answer(not_found(request)),
+        (false, false) => return Route::Respond(not_found(request)),
         (true, false) => "GET,HEAD,OPTIONS",
         (false, true) => "POST,OPTIONS",
         (true, true) => "GET,HEAD,POST,OPTIONS",
@@ -82,59 +82,59 @@ pub(super) fn route(request: &Request<'_>) -> Route {
         &Method::GET | &Method::HEAD => get,
         &Method::POST => post,
         &Method::OPTIONS => {
-            return Route::Answer(Answer {
+            return Route::Respond(HttpResponse {
                 allow: Some(allow),
-                ..Answer::empty(StatusCode::OK)
+                ..HttpResponse::empty(StatusCode::OK)
             });
         }
         _ => None,
     };
-    let feature = match target {
+    let endpoint = match target {
         None => {
-            return Route::Answer(Answer {
+            return Route::Respond(HttpResponse {
                 allow: Some(allow),
                 ..not_allowed(request)
             });
         }
         Some(Provision) if request.body.is_empty() => {
-            return Route::Answer(body_missing(request, "provisionDevice"));
+            return Route::Respond(body_missing(request, "provisionDevice"));
         }
         Some(Provision) => return Route::Provision,
         Some(Poll(kind)) => match parameter::long(request.query, "timeout") {
-            Ok(timeout_ms) => Feature::Poll { kind, timeout_ms },
-            Err(message) => return Route::Answer(bad_request(request, &message)),
+            Ok(timeout_ms) => Endpoint::Poll { kind, timeout_ms },
+            Err(message) => return Route::Respond(bad_request(request, &message)),
         },
         Some(Package(kind)) => match package::request(kind, request.query) {
-            Ok(asked) => Feature::Package(asked),
-            Err(message) => return Route::Answer(bad_request(request, &message)),
+            Ok(asked) => Endpoint::Package(asked),
+            Err(message) => return Route::Respond(bad_request(request, &message)),
         },
         Some(RpcReply) => match parameter::request_id(rest.last().copied().unwrap_or_default()) {
-            Ok(id) => Feature::RpcReply { id },
-            Err(message) => return Route::Answer(bad_request(request, &message)),
+            Ok(id) => Endpoint::RpcReply { id },
+            Err(message) => return Route::Respond(bad_request(request, &message)),
         },
-        Some(Has(feature)) => feature,
+        Some(Has(endpoint)) => endpoint,
     };
-    let handler = match feature {
+    let handler = match endpoint {
         WriteAttributes => "postDeviceAttributes",
         Telemetry => "postTelemetry",
-        Feature::RpcReply { .. } => "replyToCommand",
+        Endpoint::RpcReply { .. } => "replyToCommand",
         ClientRpc => "postRpcRequest",
-        ReadAttributes | Feature::Claim | Feature::Poll { .. } | Feature::Package(_) => "",
+        ReadAttributes | Endpoint::Claim | Endpoint::Poll { .. } | Endpoint::Package(_) => "",
     };
     if !handler.is_empty() && request.body.is_empty() {
-        return Route::Answer(body_missing(request, handler));
+        return Route::Respond(body_missing(request, handler));
     }
     let token = rest.first().copied().unwrap_or_default().to_owned();
-    Route::Found { token, feature }
+    Route::Found { token, endpoint }
 }
 
 /// The path as an arrival shows it: with `{token}` in the token's place.
-pub(crate) fn shown(path: &str) -> String {
+pub(crate) fn redacted_path(path: &str) -> String {
     let Some(rest) = path.strip_prefix("/api/v1/") else {
         return path.to_owned();
     };
     match rest.split_once('/') {
-        Some((_, feature)) => format!("/api/v1/{{token}}/{feature}"),
+        Some((_, endpoint)) => format!("/api/v1/{{token}}/{endpoint}"),
         None if rest == "provision" => path.to_owned(),
         None => "/api/v1/{token}".to_owned(),
     }
@@ -144,13 +144,13 @@ pub(crate) fn shown(path: &str) -> String {
 pub(crate) fn is_poll(method: &Method, path: &str) -> bool {
     matches!(method, &Method::GET | &Method::HEAD)
         && matches!(
-            shown(path).as_str(),
+            redacted_path(path).as_str(),
             "/api/v1/{token}/rpc" | "/api/v1/{token}/attributes/updates"
         )
 }
 
 /// The token in a path, if there is one.
-pub(crate) fn token(path: &str) -> Option<String> {
+pub(crate) fn token_in_path(path: &str) -> Option<String> {
     let (token, _) = path.strip_prefix("/api/v1/")?.split_once('/')?;
     Some(decoded(token))
 }
@@ -189,7 +189,7 @@ fn refused_by_firewall(request: &Request<'_>) -> bool {
         })
 }
 
-fn body_missing(request: &Request<'_>, handler: &str) -> Answer {
+fn body_missing(request: &Request<'_>, handler: &str) -> HttpResponse {
     bad_request(
         request,
         &format!(
@@ -200,9 +200,9 @@ fn body_missing(request: &Request<'_>, handler: &str) -> Answer {
     )
 }
 
-fn not_found(request: &Request<'_>) -> Answer {
+fn not_found(request: &Request<'_>) -> HttpResponse {
     let resource = request.path.trim_start_matches('/');
-    Answer::error(
+    HttpResponse::error(
         StatusCode::NOT_FOUND,
         Some(&format!("No static resource {resource}.")),
         ErrorCode::ItemNotFound,
@@ -210,8 +210,8 @@ fn not_found(request: &Request<'_>) -> Answer {
     )
 }
 
-fn not_allowed(request: &Request<'_>) -> Answer {
-    Answer::error(
+fn not_allowed(request: &Request<'_>) -> HttpResponse {
+    HttpResponse::error(
         StatusCode::METHOD_NOT_ALLOWED,
         Some(&format!(
             "Request method '{}' is not supported",

@@ -1,8 +1,8 @@
 //! `POST /{token}/telemetry`.
 
-use super::{Failure, Request};
+use super::{HandlerError, Request};
 use crate::json::{Element, ShapeError, key_values, read};
-use crate::response::Answer;
+use crate::response::HttpResponse;
 use crate::state::State;
 use axum::http::StatusCode;
 
@@ -11,7 +11,7 @@ pub(super) fn post(
     state: &mut State,
     device: &str,
     request: &Request<'_>,
-) -> Result<Answer, Failure> {
+) -> Result<HttpResponse, HandlerError> {
     let document = read(request.body)?;
     let now = i64::try_from(request.now_ms).unwrap_or(i64::MAX);
     let mut entries = Vec::new();
@@ -32,7 +32,7 @@ pub(super) fn post(
     for (ts, values) in entries {
         state.directory.set_telemetry(device, ts, values)?;
     }
-    Ok(Answer::empty(StatusCode::OK))
+    Ok(HttpResponse::empty(StatusCode::OK))
 }
 
 type Entry = (i64, Vec<(String, Element)>);

@@ -1,7 +1,7 @@
 //! ThingsBoard's device actor: who is subscribed, and which commands are pending (`DeviceActorMessageProcessor`, with
 //! the default strategy, BURST).
 
-use super::{Command, CommandId, Kind, PollId};
+use super::{Command, CommandId, PollId, PollKind};
 use crate::json::Element;
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
@@ -9,14 +9,14 @@ use std::collections::{BTreeSet, VecDeque};
 /// The subscriptions of one kind. The actor has an entry for each poll and never hears that a session has ended; of
 /// such entries only their number matters.
 #[derive(Default)]
-struct Entries {
-    /// Entries whose session is still registered.
+struct Subscribers {
+    /// Subscribers whose session is still registered.
     live: BTreeSet<PollId>,
-    /// Entries whose session is gone: what is sent there is lost.
+    /// Subscribers whose session is gone: what is sent there is lost.
     stale: u64,
 }
 
-impl Entries {
+impl Subscribers {
     fn add(&mut self, poll: PollId, registered: bool) {
         if registered {
             self.live.insert(poll);
@@ -25,7 +25,7 @@ impl Entries {
         }
     }
 
-    fn session_gone(&mut self, poll: PollId) {
+    fn session_closed(&mut self, poll: PollId) {
         if self.live.remove(&poll) {
             self.stale += 1;
         }
@@ -37,7 +37,7 @@ impl Entries {
 }
 
 /// A command that waits for a poll, for its reply, or for its end.
-struct Pending {
+struct PendingCommand {
     command: CommandId,
     id: i32,
     oneway: bool,
@@ -47,7 +47,7 @@ struct Pending {
 }
 
 /// What the actor says to the transport, and to the caller of a command.
-pub(super) struct Sent {
+pub(super) struct Outgoing {
     /// The sessions it goes to.
     pub(super) to: Vec<PollId>,
     pub(super) body: Bytes,
@@ -66,18 +66,23 @@ pub(super) enum Expired {
 /// One device's actor, from its first message to ThingsBoard's next restart.
 #[derive(Default)]
 pub(super) struct Actor {
-    attributes: Entries,
-    rpc: Entries,
+    attributes: Subscribers,
+    rpc: Subscribers,
     /// Oldest first.
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingCommand>,
     next_id: i32,
 }
 
 impl Actor {
     /// A poll's subscription has come. A pending command answers it at once: the oldest, whether or not it was
     /// delivered before. That takes the entry away again.
-    pub(super) fn subscribe(&mut self, poll: PollId, kind: Kind, registered: bool) -> Option<Sent> {
-        if kind == Kind::Attributes {
+    pub(super) fn subscribe(
+        &mut self,
+        poll: PollId,
+        kind: PollKind,
+        registered: bool,
+    ) -> Option<Outgoing> {
+        if kind == PollKind::Attributes {
             self.attributes.add(poll, registered);
             return None;
         }
@@ -90,7 +95,7 @@ impl Actor {
         if done.is_some() {
             self.pending.pop_front();
         }
-        Some(Sent {
+        Some(Outgoing {
             to: vec![poll],
             body,
             done,
@@ -98,10 +103,10 @@ impl Actor {
     }
 
     /// The transport no longer has this session. Nobody tells the actor: its entry stays.
-    pub(super) fn session_gone(&mut self, poll: PollId, kind: Kind) {
+    pub(super) fn session_closed(&mut self, poll: PollId, kind: PollKind) {
         match kind {
-            Kind::Attributes => self.attributes.session_gone(poll),
-            Kind::Rpc => self.rpc.session_gone(poll),
+            PollKind::Attributes => self.attributes.session_closed(poll),
+            PollKind::Rpc => self.rpc.session_closed(poll),
         }
     }
 
@@ -112,7 +117,7 @@ impl Actor {
 
     /// A new command goes to every entry and takes them all away. An entry is enough to count as sent: a one-way
     /// command is done then, though all entries may be stale.
-    pub(super) fn command(&mut self, command: CommandId, call: &Command) -> Sent {
+    pub(super) fn command(&mut self, command: CommandId, call: &Command) -> Outgoing {
         let id = self.take_id();
         let method = Element::Text(call.method.clone());
         let body = format!(
@@ -124,7 +129,7 @@ impl Actor {
         let to = std::mem::take(&mut self.rpc).live.into_iter().collect();
         let done = (call.oneway && sent).then_some(command);
         if done.is_none() {
-            self.pending.push_back(Pending {
+            self.pending.push_back(PendingCommand {
                 command,
                 id,
                 oneway: call.oneway,
@@ -132,7 +137,7 @@ impl Actor {
                 sent,
             });
         }
-        Sent { to, body, done }
+        Outgoing { to, body, done }
     }
 
     /// The next id: each command takes one, also one that is over before it is sent.
@@ -163,16 +168,16 @@ impl Actor {
     }
 
     /// The credentials have changed: all entries are forgotten, pending commands stay, and no session is told.
-    pub(super) fn credentials_changed(&mut self) {
-        self.attributes = Entries::default();
-        self.rpc = Entries::default();
+    pub(super) fn token_changed(&mut self) {
+        self.attributes = Subscribers::default();
+        self.rpc = Subscribers::default();
     }
 
-    /// Entries with a session and without, of one kind.
-    pub(super) fn entries(&self, kind: Kind) -> (usize, u64) {
+    /// Subscribers with a session and without, of one kind.
+    pub(super) fn subscriber_counts(&self, kind: PollKind) -> (usize, u64) {
         let entries = match kind {
-            Kind::Attributes => &self.attributes,
-            Kind::Rpc => &self.rpc,
+            PollKind::Attributes => &self.attributes,
+            PollKind::Rpc => &self.rpc,
         };
         (entries.live.len(), entries.stale)
     }

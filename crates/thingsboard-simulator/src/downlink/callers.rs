@@ -1,18 +1,18 @@
 //! Commands and their callers: from the call to what the caller learns.
 
 use super::actor::Expired;
-use super::{Command, CommandId, CommandOutcome, Downlink, Full, Timer};
+use super::{Command, CommandId, CommandOutcome, Downlink, LimitReached, Timer};
 use std::sync::Arc;
 
 /// More commands of one device waiting for their end than this are refused.
-pub(super) const MOST_COMMANDS: usize = 1000;
+pub(super) const MAX_COMMANDS: usize = 1000;
 /// All such commands together, by their weight.
-pub(super) const MOST_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const MAX_BYTES: usize = 64 * 1024 * 1024;
 /// What a command weighs beside its method and parameters.
-pub(super) const CALL_WEIGHT: usize = 256;
+pub(super) const COMMAND_OVERHEAD: usize = 256;
 
 /// A command whose caller waits.
-pub(super) struct Call {
+pub(super) struct WaitingCaller {
     device: Arc<str>,
     expires_ms: u64,
     weight: usize,
@@ -25,37 +25,38 @@ impl Downlink {
         device: &str,
         command: Command,
         now_ms: u64,
-    ) -> Result<CommandId, Full> {
-        let weight = CALL_WEIGHT + command.method.len() + command.params.len();
-        if self.held_bytes + weight > MOST_BYTES {
-            return Err(Full(format!(
-                "the commands that wait hold {MOST_BYTES} bytes already"
+    ) -> Result<CommandId, LimitReached> {
+        let weight = COMMAND_OVERHEAD + command.method.len() + command.params.len();
+        if self.pending_bytes + weight > MAX_BYTES {
+            return Err(LimitReached(format!(
+                "the commands that wait hold {MAX_BYTES} bytes already"
             )));
         }
         let name = self.device(device)?;
         let device = self.devices.entry(Arc::clone(&name)).or_default();
-        if device.calls >= MOST_COMMANDS {
-            return Err(Full(format!(
-                "{MOST_COMMANDS} commands of device {name:?} wait already"
+        if device.waiting_callers >= MAX_COMMANDS {
+            return Err(LimitReached(format!(
+                "{MAX_COMMANDS} commands of device {name:?} wait already"
             )));
         }
-        device.calls += 1;
-        self.held_bytes += weight;
+        device.waiting_callers += 1;
+        self.pending_bytes += weight;
         self.last_command += 1;
         let id = CommandId(self.last_command);
-        let call = Call {
+        let call = WaitingCaller {
             device: name,
             expires_ms: command.expires_ms,
             weight,
         };
-        self.calls.insert(id, call);
+        self.callers.insert(id, call);
         if command.expires_ms <= now_ms {
             // The actor ignores it, but for its id.
             device.actor.take_id();
-            self.conclude(id, CommandOutcome::TimedOut);
+            self.finish_command(id, CommandOutcome::TimedOut);
             return Ok(id);
         }
-        self.timers.insert((command.expires_ms, Timer::Expire(id)));
+        self.timers
+            .insert((command.expires_ms, Timer::CommandExpiry(id)));
         let sent = device.actor.command(id, &command);
         self.send(sent);
         Ok(id)
@@ -65,18 +66,18 @@ impl Downlink {
     pub fn reply(&mut self, device: &str, id: i32, body: &str) {
         let device = self.devices.get_mut(device);
         if let Some(command) = device.and_then(|device| device.actor.reply(id)) {
-            self.conclude(command, CommandOutcome::Reply(body.to_owned()));
+            self.finish_command(command, CommandOutcome::Reply(body.to_owned()));
         }
     }
 
     /// What a caller learns.
-    pub fn command_outcome(&mut self) -> Option<(CommandId, CommandOutcome)> {
+    pub fn pop_command_outcome(&mut self) -> Option<(CommandId, CommandOutcome)> {
         self.outcomes.pop_front()
     }
 
     /// A caller's time is over.
     pub(super) fn expire(&mut self, command: CommandId) {
-        let Some(call) = self.calls.get(&command) else {
+        let Some(call) = self.callers.get(&command) else {
             return;
         };
         let device = self.devices.get_mut(&call.device);
@@ -85,19 +86,19 @@ impl Downlink {
             // With the actor gone, the caller's own timer says the same.
             Some(Expired::Unanswered) | None => CommandOutcome::TimedOut,
         };
-        self.conclude(command, outcome);
+        self.finish_command(command, outcome);
     }
 
     /// Tells a caller, and forgets it.
-    pub(super) fn conclude(&mut self, command: CommandId, outcome: CommandOutcome) {
-        let Some(call) = self.calls.remove(&command) else {
+    pub(super) fn finish_command(&mut self, command: CommandId, outcome: CommandOutcome) {
+        let Some(call) = self.callers.remove(&command) else {
             return;
         };
         self.timers
-            .remove(&(call.expires_ms, Timer::Expire(command)));
-        self.held_bytes = self.held_bytes.saturating_sub(call.weight);
+            .remove(&(call.expires_ms, Timer::CommandExpiry(command)));
+        self.pending_bytes = self.pending_bytes.saturating_sub(call.weight);
         if let Some(device) = self.devices.get_mut(&call.device) {
-            device.calls = device.calls.saturating_sub(1);
+            device.waiting_callers = device.waiting_callers.saturating_sub(1);
         }
         self.outcomes.push_back((command, outcome));
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// The subscriptions and polls of one device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Subscriptions {
+pub struct SubscriptionCounts {
     /// `GET attributes/updates`.
     pub attributes: PollCounts,
     /// `GET rpc`.
@@ -18,9 +18,9 @@ pub struct Subscriptions {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PollCounts {
-    /// Entries in the device actor whose session is still there, be its client gone or not.
+    /// Subscribers in the device actor whose session is still there, be its client gone or not.
     pub live: usize,
-    /// Entries whose session is gone. ThingsBoard keeps those for attributes until it restarts, and those for RPC until
+    /// Subscribers whose session is gone. ThingsBoard keeps those for attributes until it restarts, and those for RPC until
     /// the next command.
     pub stale: u64,
     /// Polls begun, ever.
@@ -43,11 +43,11 @@ impl PollCounts {
     }
 }
 
-impl Subscriptions {
-    pub(super) fn of(&mut self, kind: super::Kind) -> &mut PollCounts {
+impl SubscriptionCounts {
+    pub(super) fn of(&mut self, kind: super::PollKind) -> &mut PollCounts {
         match kind {
-            super::Kind::Attributes => &mut self.attributes,
-            super::Kind::Rpc => &mut self.rpc,
+            super::PollKind::Attributes => &mut self.attributes,
+            super::PollKind::Rpc => &mut self.rpc,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The transport's sessions: one for each poll, and how it parts from its HTTP request.
 
-use super::{Kind, PollId};
+use super::{PollId, PollKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// order: an entry made for a session that is gone is stale from the beginning.
 pub(super) struct Session {
     pub(super) device: Arc<str>,
-    pub(super) kind: Kind,
+    pub(super) kind: PollKind,
     /// The HTTP request still waits for its answer.
     pub(super) waiting: bool,
     /// The transport passes messages on to it: until its first one, or its timer.
@@ -16,9 +16,9 @@ pub(super) struct Session {
     /// The actor has its subscription.
     pub(super) entered: bool,
     /// When its timer drops it.
-    pub(super) closes_ms: u64,
+    pub(super) times_out_ms: u64,
     /// When the servlet container ends the request, if that is before.
-    pub(super) container_ends_ms: Option<u64>,
+    pub(super) container_timeout_ms: Option<u64>,
 }
 
 /// All sessions, by poll and by device.

@@ -7,32 +7,32 @@ mod polls;
 use super::*;
 
 const METER: &str = "meter";
-const ATTRIBUTES: Kind = Kind::Attributes;
-const RPC: Kind = Kind::Rpc;
+const ATTRIBUTES: PollKind = PollKind::Attributes;
+const RPC: PollKind = PollKind::Rpc;
 
 /// The downlink and a clock, which the test moves.
-struct Bench {
+struct TestDownlink {
     downlink: Downlink,
     now_ms: u64,
 }
 
-impl Bench {
-    /// Subscriptions reach the actor at once.
-    fn new() -> Bench {
-        Bench::with(Delays {
+impl TestDownlink {
+    /// SubscriptionCounts reach the actor at once.
+    fn new() -> TestDownlink {
+        TestDownlink::with(Delays {
             subscription_ms: 0,
             ..Delays::default()
         })
     }
 
-    fn with(delays: Delays) -> Bench {
-        Bench {
+    fn with(delays: Delays) -> TestDownlink {
+        TestDownlink {
             downlink: Downlink::new(delays),
             now_ms: 1_000_000,
         }
     }
 
-    fn open(&mut self, kind: Kind, timeout_ms: i64) -> PollId {
+    fn open(&mut self, kind: PollKind, timeout_ms: i64) -> PollId {
         self.downlink
             .open(METER, kind, timeout_ms, self.now_ms)
             .unwrap()
@@ -73,24 +73,24 @@ impl Bench {
     }
 
     /// The polls that ended since the last time.
-    fn ended(&mut self) -> Vec<(PollId, Ended)> {
-        std::iter::from_fn(|| self.downlink.poll_ended()).collect()
+    fn ended(&mut self) -> Vec<(PollId, PollEnd)> {
+        std::iter::from_fn(|| self.downlink.pop_poll_end()).collect()
     }
 
     fn outcomes(&mut self) -> Vec<(CommandId, CommandOutcome)> {
-        std::iter::from_fn(|| self.downlink.command_outcome()).collect()
+        std::iter::from_fn(|| self.downlink.pop_command_outcome()).collect()
     }
 
-    fn counts(&self, kind: Kind) -> PollCounts {
+    fn counts(&self, kind: PollKind) -> PollCounts {
         *self.downlink.subscriptions(METER).of(kind)
     }
 }
 
-fn message(body: &str) -> Ended {
-    Ended::Message(Bytes::copy_from_slice(body.as_bytes()))
+fn message(body: &str) -> PollEnd {
+    PollEnd::Message(Bytes::copy_from_slice(body.as_bytes()))
 }
 
-/// What a poll gets for a command of [`Bench`].
-fn rpc(id: i32, method: &str) -> Ended {
+/// What a poll gets for a command of [`TestDownlink`].
+fn rpc(id: i32, method: &str) -> PollEnd {
     message(&format!(r#"{{"id":{id},"method":"{method}","params":1}}"#))
 }

@@ -1,12 +1,12 @@
 //! The transport: sessions get messages, run out of time, and are dropped.
 
-use super::actor::Sent;
-use super::{CommandOutcome, Downlink, Ended, PollId, Timer};
+use super::actor::Outgoing;
+use super::{CommandOutcome, Downlink, PollEnd, PollId, Timer};
 use bytes::Bytes;
 
 impl Downlink {
     /// A subscription has come to the actor.
-    pub(super) fn enter(&mut self, poll: PollId) {
+    pub(super) fn subscribe(&mut self, poll: PollId) {
         let Some(session) = self.sessions.get_mut(poll) else {
             return;
         };
@@ -25,32 +25,32 @@ impl Downlink {
     }
 
     /// A session's timer has run out.
-    pub(super) fn close(&mut self, poll: PollId) {
-        self.end(poll, Ended::Elapsed);
+    pub(super) fn time_out_session(&mut self, poll: PollId) {
+        self.end_request(poll, PollEnd::Elapsed);
         self.drop_session(poll);
     }
 
     /// The actor has something to say.
-    pub(super) fn send(&mut self, Sent { to, body, done }: Sent) {
+    pub(super) fn send(&mut self, Outgoing { to, body, done }: Outgoing) {
         for poll in to {
-            self.receive(poll, &body);
+            self.deliver(poll, &body);
         }
         if let Some(command) = done {
-            self.conclude(command, CommandOutcome::Delivered);
+            self.finish_command(command, CommandOutcome::Delivered);
         }
     }
 
     /// The transport gets a message for a session: it is answered with it, if anyone still waits, and dropped.
-    pub(super) fn receive(&mut self, poll: PollId, body: &Bytes) {
+    pub(super) fn deliver(&mut self, poll: PollId, body: &Bytes) {
         let session = self.sessions.get_mut(poll);
         if session.is_some_and(|session| session.registered) {
-            self.end(poll, Ended::Message(body.clone()));
+            self.end_request(poll, PollEnd::Message(body.clone()));
             self.drop_session(poll);
         }
     }
 
     /// Answers the request, if it still waits.
-    pub(super) fn end(&mut self, poll: PollId, ended: Ended) {
+    pub(super) fn end_request(&mut self, poll: PollId, ended: PollEnd) {
         if self.stop_waiting(poll) {
             self.ended.push_back((poll, ended));
         }
@@ -74,21 +74,22 @@ impl Downlink {
             return;
         };
         session.registered = false;
-        self.timers.remove(&(session.closes_ms, Timer::Close(poll)));
-        if let Some(at) = session.container_ends_ms {
-            self.timers.remove(&(at, Timer::ContainerEnds(poll)));
+        self.timers
+            .remove(&(session.times_out_ms, Timer::SessionTimeout(poll)));
+        if let Some(at) = session.container_timeout_ms {
+            self.timers.remove(&(at, Timer::ContainerTimeout(poll)));
         }
         if session.entered {
             if let Some(device) = self.devices.get_mut(&session.device) {
-                device.actor.session_gone(poll, session.kind);
+                device.actor.session_closed(poll, session.kind);
             }
             self.sessions.remove(poll);
         }
     }
 
     /// Ends a request, and its session with all that is left of it.
-    pub(super) fn discard(&mut self, poll: PollId, ended: Ended) {
-        self.end(poll, ended);
+    pub(super) fn remove_session(&mut self, poll: PollId, ended: PollEnd) {
+        self.end_request(poll, ended);
         self.drop_session(poll);
         self.sessions.remove(poll);
     }

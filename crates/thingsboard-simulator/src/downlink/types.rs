@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// What a poll waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum PollKind {
     /// `GET attributes/updates`.
     Attributes,
     /// `GET rpc`.
@@ -21,7 +21,7 @@ pub struct CommandId(pub(super) u64);
 
 /// How a poll's request ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum PollEnd {
     /// 200 with this JSON.
     Message(Bytes),
     /// 408: its timer ran out.
@@ -71,7 +71,7 @@ pub enum CommandOutcome {
 
 /// No room for more; the text says of what.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Full(pub(crate) String);
+pub struct LimitReached(pub(crate) String);
 
 /// How long things take, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What follows an opening quote, up to and without the closing one. Line breaks are allowed in it.
+    /// What follows an opening quote, up to and without the closing one. ConnectionHandle breaks are allowed in it.
     fn quoted(&mut self, quote: char) -> Result<String, SyntaxError> {
         let mut units: Vec<u16> = Vec::new();
         let mut buffer = [0; 2];

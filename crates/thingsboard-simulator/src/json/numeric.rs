@@ -3,7 +3,7 @@
 use super::Element;
 
 /// Exponents beyond this are not written out: Java would make a string of that many zeros.
-const LONGEST_EXPONENT: i64 = 4096;
+const MAX_EXPONENT: i64 = 4096;
 
 /// A decimal number: `unscaled * 10^-scale`, as `java.math.BigDecimal`.
 struct Decimal {
@@ -49,7 +49,7 @@ impl Decimal {
 
     /// `toPlainString`: all digits, no exponent.
     fn plain(&self) -> Option<String> {
-        if self.scale.abs() > LONGEST_EXPONENT + 1 + i64::try_from(self.digits.len()).ok()? {
+        if self.scale.abs() > MAX_EXPONENT + 1 + i64::try_from(self.digits.len()).ok()? {
             return None;
         }
         let sign = if self.negative && !self.digits.is_empty() {

@@ -4,7 +4,7 @@
 //! a client of the HTTP API that has just been told the first one misses the second (issue 14314). ThingsBoard keeps the
 //! state of an update (`fw_state`, `target_fw_…`) in the device's telemetry, which devices don't see; it isn't modelled.
 
-use super::package::{Source, Stored};
+use super::package::{Source, StoredPackage};
 use super::{PackageId, PackageKind};
 use crate::json::Element;
 use std::fmt;
@@ -24,7 +24,7 @@ const KEYS: [&str; 9] = [
 
 /// A change of shared attributes, in two steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announcement {
+pub struct AttributeChanges {
     /// The keys deleted first, whether or not they are there; possibly none.
     pub deleted: Vec<String>,
     /// The values set then; none where no package is assigned any more.
@@ -54,20 +54,20 @@ impl fmt::Display for Value {
     }
 }
 
-impl Announcement {
+impl AttributeChanges {
     /// For a device that has no package of this kind any more.
-    pub(super) fn none(kind: PackageKind) -> Announcement {
-        Announcement {
+    pub(super) fn none(kind: PackageKind) -> AttributeChanges {
+        AttributeChanges {
             deleted: KEYS.map(|key| attribute(kind, key)).into(),
             updated: Vec::new(),
         }
     }
 
     /// For a device that has this package from now on.
-    pub(super) fn of(id: &PackageId, package: &Stored) -> Announcement {
+    pub(super) fn of(id: &PackageId, package: &StoredPackage) -> AttributeChanges {
         let text = |text: &str| Some(Value::Text(text.to_owned()));
         let (size, algorithm, checksum, url) = match &package.source {
-            Source::Here { bytes, checksum } => (
+            Source::Local { bytes, checksum } => (
                 Some(Value::Number(bytes.len())),
                 text("SHA256"),
                 text(checksum),
@@ -84,7 +84,7 @@ impl Announcement {
             ("checksum", checksum),
             ("url", url),
         ];
-        let mut announcement = Announcement {
+        let mut announcement = AttributeChanges {
             deleted: Vec::new(),
             updated: Vec::new(),
         };

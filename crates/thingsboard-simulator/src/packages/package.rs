@@ -1,6 +1,6 @@
 //! One package: where its bytes come from, and what is kept of it.
 
-use super::{LARGEST_PACKAGE, LONGEST_TEXT, PackageId, Served};
+use super::{MAX_PACKAGE_BYTES, MAX_TEXT, PackageId, Served};
 use crate::arrival::hex;
 use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
@@ -50,13 +50,13 @@ impl Package {
 
     /// The same with a tag, which the attribute `fw_tag` tells.
     #[must_use]
-    pub fn tagged(mut self, tag: &str) -> Package {
+    pub fn with_tag(mut self, tag: &str) -> Package {
         self.tag = Some(tag.to_owned());
         self
     }
 
     /// The package as it is kept under this name, its bytes made and hashed; or why it can't be.
-    pub fn stored_as(self, id: &PackageId) -> Result<Stored, String> {
+    pub fn into_stored(self, id: &PackageId) -> Result<StoredPackage, String> {
         check_text("title of a package", &id.title)?;
         check_text("version of a package", &id.version)?;
         if let Some(tag) = &self.tag {
@@ -76,7 +76,7 @@ impl Package {
                 Source::External(url)
             }
         };
-        Ok(Stored {
+        Ok(StoredPackage {
             tag: self.tag,
             source,
             served: Served::default(),
@@ -86,15 +86,15 @@ impl Package {
 }
 
 fn check_text(what: &str, text: &str) -> Result<(), String> {
-    if text.is_empty() || text.chars().count() > LONGEST_TEXT {
-        return Err(format!("the {what} has 1 to {LONGEST_TEXT} characters"));
+    if text.is_empty() || text.chars().count() > MAX_TEXT {
+        return Err(format!("the {what} has 1 to {MAX_TEXT} characters"));
     }
     Ok(())
 }
 
 fn check_size(size: usize) -> Result<(), String> {
-    if !(1..=LARGEST_PACKAGE).contains(&size) {
-        return Err(format!("a package has 1 to {LARGEST_PACKAGE} bytes"));
+    if !(1..=MAX_PACKAGE_BYTES).contains(&size) {
+        return Err(format!("a package has 1 to {MAX_PACKAGE_BYTES} bytes"));
     }
     Ok(())
 }
@@ -106,7 +106,7 @@ impl From<Content> for Package {
 }
 
 /// A package as it is kept.
-pub struct Stored {
+pub struct StoredPackage {
     pub tag: Option<String>,
     pub source: Source,
     pub served: Served,
@@ -116,7 +116,7 @@ pub struct Stored {
 /// Where a device gets it.
 pub enum Source {
     /// Here.
-    Here {
+    Local {
         /// All of it.
         bytes: Bytes,
         /// SHA-256 in lowercase hexadecimal.
@@ -128,22 +128,22 @@ pub enum Source {
 
 impl Source {
     fn here(bytes: Bytes) -> Source {
-        Source::Here {
+        Source::Local {
             checksum: sha256(&bytes),
             bytes,
         }
     }
 }
 
-impl Stored {
+impl StoredPackage {
     pub(super) fn bytes(&self) -> Option<&Bytes> {
         match &self.source {
-            Source::Here { bytes, .. } => Some(bytes),
+            Source::Local { bytes, .. } => Some(bytes),
             Source::External(_) => None,
         }
     }
 
-    pub(super) fn weight(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.bytes().map_or(0, Bytes::len)
     }
 

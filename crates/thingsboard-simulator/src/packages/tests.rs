@@ -8,7 +8,7 @@ fn firmware(version: &str) -> PackageId {
 }
 
 fn put(packages: &mut Packages, id: PackageId, package: Package) -> Result<(), String> {
-    let stored = package.stored_as(&id)?;
+    let stored = package.into_stored(&id)?;
     packages.insert(id, stored)
 }
 
@@ -99,7 +99,7 @@ fn a_devices_own_package_goes_before_that_of_all() {
     packages.assign(Assignee::Device("a"), &own).unwrap();
     assert_eq!(packages.assigned("a", FIRMWARE), Some(&own));
     assert_eq!(packages.assigned("b", FIRMWARE), Some(&firmware("1.0")));
-    packages.forget("a");
+    packages.delete_device("a");
     assert_eq!(packages.assigned("a", FIRMWARE), Some(&firmware("1.0")));
 }
 
@@ -137,7 +137,7 @@ fn an_assignment_is_told_by_a_delete_of_what_is_stale_and_an_update_of_the_rest(
     let text = |key: &str, text: &str| (key.to_owned(), Value::Text(text.to_owned()));
     let checksum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let mut packages = with(b"abc");
-    let told = packages.announcement("a", FIRMWARE);
+    let told = packages.attribute_changes("a", FIRMWARE);
     assert_eq!(told.deleted, ["fw_tag", "fw_url"]);
     assert_eq!(
         told.updated,
@@ -149,9 +149,9 @@ fn an_assignment_is_told_by_a_delete_of_what_is_stale_and_an_update_of_the_rest(
             text("fw_checksum", checksum),
         ]
     );
-    let url = Package::external("https://example.com/1.0").tagged("t");
+    let url = Package::external("https://example.com/1.0").with_tag("t");
     put(&mut packages, firmware("1.0"), url).unwrap();
-    let told = packages.announcement("a", FIRMWARE);
+    let told = packages.attribute_changes("a", FIRMWARE);
     assert_eq!(
         told.deleted,
         ["fw_size", "fw_checksum_algorithm", "fw_checksum"]
@@ -162,7 +162,7 @@ fn an_assignment_is_told_by_a_delete_of_what_is_stale_and_an_update_of_the_rest(
 
 #[test]
 fn the_end_of_an_assignment_deletes_every_key() {
-    let told = Packages::default().announcement("a", PackageKind::Software);
+    let told = Packages::default().attribute_changes("a", PackageKind::Software);
     assert_eq!(told.updated, []);
     assert_eq!(told.deleted.len(), 9);
     assert!(told.deleted.iter().all(|key| key.starts_with("sw_")));
@@ -187,15 +187,15 @@ fn a_package_that_is_assigned_is_not_deleted() {
 #[test]
 fn what_can_not_be_a_package_is_refused_before_it_is_made() {
     let mut packages = Packages::default();
-    let long = "x".repeat(LONGEST_TEXT + 1);
+    let long = "x".repeat(MAX_TEXT + 1);
     for package in [
         Package::of(""),
         Package::generated(0),
-        Package::generated(LARGEST_PACKAGE + 1),
+        Package::generated(MAX_PACKAGE_BYTES + 1),
         Package::generated(usize::MAX),
         Package::external(""),
         Package::external(&long),
-        Package::of("x").tagged(""),
+        Package::of("x").with_tag(""),
     ] {
         let shown = format!("{package:?}");
         assert!(
@@ -212,8 +212,8 @@ fn what_can_not_be_a_package_is_refused_before_it_is_made() {
 #[test]
 fn packages_are_bounded_together_and_give_their_room_back() {
     let mut packages = Packages::default();
-    let large = Bytes::from(vec![0; LARGEST_PACKAGE]);
-    for version in 0..MOST_BYTES / LARGEST_PACKAGE {
+    let large = Bytes::from(vec![0; MAX_PACKAGE_BYTES]);
+    for version in 0..MAX_BYTES / MAX_PACKAGE_BYTES {
         let id = firmware(&version.to_string());
         put(&mut packages, id, Package::of(large.clone())).unwrap();
     }
@@ -222,14 +222,14 @@ fn packages_are_bounded_together_and_give_their_room_back() {
     put(&mut packages, firmware("0"), Package::of(large)).unwrap();
     packages.remove(&firmware("0")).unwrap();
     put(&mut packages, firmware("more"), Package::of("x")).unwrap();
-    assert_eq!(packages.held_bytes, MOST_BYTES - LARGEST_PACKAGE + 1);
+    assert_eq!(packages.total_bytes, MAX_BYTES - MAX_PACKAGE_BYTES + 1);
 }
 
 #[test]
 fn the_number_of_packages_is_bounded() {
     let mut packages = Packages::default();
     let url = || Package::external("https://example.com");
-    for version in 0..MOST_PACKAGES {
+    for version in 0..MAX_PACKAGES {
         put(&mut packages, firmware(&version.to_string()), url()).unwrap();
     }
     assert!(put(&mut packages, firmware("more"), url()).is_err());

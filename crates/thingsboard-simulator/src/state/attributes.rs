@@ -1,7 +1,7 @@
 //! Attributes as the platform sets them: what is shared is told to those who poll for it now.
 
 use super::State;
-use crate::directory::{Full, Scope};
+use crate::directory::{OutOfSpace, Scope};
 use crate::downlink::Change;
 use crate::json::Element;
 use crate::packages::PackageKind;
@@ -13,7 +13,7 @@ impl State {
         device: &str,
         scope: Scope,
         values: Vec<(String, Element)>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), OutOfSpace> {
         let change = match scope {
             Scope::Shared if !values.is_empty() => {
                 let values = Element::Object(values.clone());
@@ -40,8 +40,12 @@ impl State {
     }
 
     /// A device is served another package than before, or none any more: its shared attributes say so, in two changes.
-    pub(crate) fn announce(&mut self, device: &str, kind: PackageKind) -> Result<(), Full> {
-        let announcement = self.packages.announcement(device, kind);
+    pub(crate) fn update_package_attributes(
+        &mut self,
+        device: &str,
+        kind: PackageKind,
+    ) -> Result<(), OutOfSpace> {
+        let announcement = self.packages.attribute_changes(device, kind);
         self.remove_attributes(device, Scope::Shared, &announcement.deleted);
         let values = announcement.updated.into_iter();
         let values = values.map(|(key, value)| (key, Element::from(value)));
@@ -49,10 +53,10 @@ impl State {
     }
 
     /// A device was created: it is told of the packages that all have.
-    pub(crate) fn announce_to_new(&mut self, device: &str) -> Result<(), Full> {
+    pub(crate) fn set_package_attributes(&mut self, device: &str) -> Result<(), OutOfSpace> {
         for kind in PackageKind::ALL {
             if self.packages.assigned(device, kind).is_some() {
-                self.announce(device, kind)?;
+                self.update_package_attributes(device, kind)?;
             }
         }
         Ok(())

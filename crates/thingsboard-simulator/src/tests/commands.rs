@@ -76,7 +76,7 @@ async fn a_command_that_nobody_polls_for_is_504() {
     let reply = server.call_device(body).await;
     assert_eq!(reply.status, 504);
     assert!(reply.json()["error"].as_str().unwrap().contains("nobody"));
-    let rpc = ServerRpc::twoway("m", &json!(1)).within(Duration::from_millis(20));
+    let rpc = ServerRpc::twoway("m", &json!(1)).with_timeout(Duration::from_millis(20));
     let outcome = server.control.command("meter", rpc).await;
     assert_eq!(outcome, Ok(CommandOutcome::NoActiveConnection));
 }
@@ -94,7 +94,7 @@ async fn a_command_to_nobody_or_without_sense_is_refused() {
 async fn a_caller_that_waits_is_told_when_the_simulator_stops() {
     let server = start().await;
     let control = server.control.clone();
-    let rpc = ServerRpc::twoway("m", &json!(1)).within(Duration::from_secs(3600));
+    let rpc = ServerRpc::twoway("m", &json!(1)).with_timeout(Duration::from_secs(3600));
     let caller = tokio::spawn(async move { control.command("meter", rpc).await });
     let pending = |server: &Server| {
         let subscriptions = server.control.subscriptions("meter").unwrap();

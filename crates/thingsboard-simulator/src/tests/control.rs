@@ -225,7 +225,7 @@ async fn polls_are_listed_only_when_asked_for() {
     );
     let with = server.control("GET", "/arrivals?polls", "").await.json();
     assert_eq!((sequences(&with), &with["polled"]), (vec![1, 2], &json!(1)));
-    assert_eq!(with["arrivals"][0]["answer"], 408);
+    assert_eq!(with["arrivals"][0]["status"], 408);
     let path = "/arrivals?polls&after=1&device=meter";
     let page = server.control("GET", path, "").await.json();
     assert_eq!(sequences(&page), [2]);

@@ -10,7 +10,7 @@ async fn a_body_over_the_rpc_limit_is_413_with_a_json_string() {
     }
     let arrival = &server.control.arrivals()[0];
     assert_eq!(
-        (arrival.body.len(), arrival.body_length, arrival.answer),
+        (arrival.body.len(), arrival.body_length, arrival.status),
         (0, 65_537, Some(413))
     );
 }
@@ -48,7 +48,7 @@ async fn the_larger_limit_is_checked_on_the_announced_length() {
         .unwrap();
     let arrived = feed.recv().await.unwrap();
     assert_eq!(
-        (arrived.answer, arrived.body_length),
+        (arrived.status, arrived.body_length),
         (Some(413), 52_428_801)
     );
 }

@@ -133,7 +133,7 @@ async fn assigning_sets_the_shared_attributes_and_a_version_stays_text() {
         "attributes?sharedKeys=fw_title,fw_version,fw_size,fw_checksum,fw_checksum_algorithm";
     assert_eq!(server.get(keys).await.json(), json!({ "shared": expected }));
 
-    let url = Package::external("https://example.com/2.0").tagged("rollout");
+    let url = Package::external("https://example.com/2.0").with_tag("rollout");
     server.control.add_package(&firmware("2.0"), url).unwrap();
     let to = Assignee::Device("meter");
     server.control.assign_package(to, &firmware("2.0")).unwrap();
@@ -144,8 +144,8 @@ async fn assigning_sets_the_shared_attributes_and_a_version_stays_text() {
         "fw_url": "https://example.com/2.0",
     });
     assert_eq!(shared(&server, "meter"), expected);
-    let was_there = server.control.unassign_package(to, PackageKind::Firmware);
-    assert_eq!(was_there, Ok(true));
+    let existed = server.control.unassign_package(to, PackageKind::Firmware);
+    assert_eq!(existed, Ok(true));
     assert_eq!(shared(&server, "meter"), json!({}));
 }
 

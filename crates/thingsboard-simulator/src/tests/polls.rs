@@ -1,8 +1,8 @@
 use super::client::{Reply, parsed, rest};
 use super::{Server, TOKEN, start};
 use crate::clock::Clock;
-use crate::downlink::Kind;
-use crate::{Fault, Outcome, PollCounts, Scope, Timeouts};
+use crate::downlink::PollKind;
+use crate::{Fault, FaultAction, PollCounts, Scope, Timeouts};
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -105,7 +105,7 @@ async fn an_idle_poll_is_408_and_noted_apart_from_what_devices_say() {
     let polls = server.control.polls();
     let noted = |index: usize| {
         let poll = &polls[index];
-        (poll.path.as_str(), poll.query.as_deref(), poll.answer)
+        (poll.path.as_str(), poll.query.as_deref(), poll.status)
     };
     let rpc = "/api/v1/{token}/rpc";
     assert_eq!(noted(0), (rpc, Some("timeout=20"), Some(408)));
@@ -141,7 +141,7 @@ async fn a_poll_that_is_wrong_is_told_at_once() {
         server.call("PUT", "/api/v1/nobody/rpc", "").await.status,
         405
     );
-    let answers = server.control.polls().into_iter().map(|poll| poll.answer);
+    let answers = server.control.polls().into_iter().map(|poll| poll.status);
     assert_eq!(answers.collect::<Vec<_>>(), [Some(400), Some(401)]);
 }
 
@@ -155,7 +155,7 @@ async fn a_client_that_goes_away_leaves_a_session_that_swallows() {
     server.share("a", json!(1));
     let counts = server.updates();
     assert_eq!((counts.live, counts.stale), (0, 1));
-    assert_eq!(server.control.polls()[0].answer, None);
+    assert_eq!(server.control.polls()[0].status, None);
 }
 
 #[tokio::test]
@@ -195,20 +195,20 @@ async fn faults_apply_to_polls() {
         .add_fault(Fault::status(502).on(rpc).times(1))
         .unwrap();
     assert_eq!(server.get("rpc").await.status, 502);
-    let dropped = Fault::always(Outcome::Drop).on(rpc).times(1);
+    let dropped = Fault::always(FaultAction::Drop).on(rpc).times(1);
     control.add_fault(dropped).unwrap();
     let request = format!("GET /api/v1/{TOKEN}/rpc HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(server.raw(&request).await, b"");
     assert_eq!(server.rpc().opened, 0);
     let pause = Duration::from_millis(60);
-    let late = Fault::always(Outcome::Answer).on(rpc).times(1);
+    let late = Fault::always(FaultAction::Pass).on(rpc).times(1);
     control.add_fault(late.after(pause)).unwrap();
     let clock = Clock::start();
     // It subscribes at once, and what it is told is late.
     assert_eq!(server.get("rpc?timeout=1").await.status, 408);
     assert!(clock.now_ms() >= 60);
     let noted = server.control.polls();
-    let noted = noted.iter().map(|poll| (poll.fault, poll.answer));
+    let noted = noted.iter().map(|poll| (poll.fault, poll.status));
     assert_eq!(
         noted.collect::<Vec<_>>(),
         [
@@ -276,7 +276,7 @@ async fn a_session_too_many_is_refused_with_a_reason() {
     let server = start().await;
     for _ in 0..1000 {
         let polls = &mut server.control.0.lock().long_polls;
-        assert!(polls.open("meter", Kind::Rpc, 60_000).is_ok());
+        assert!(polls.open("meter", PollKind::Rpc, 60_000).is_ok());
     }
     let reply = server.get("rpc").await;
     assert_eq!(reply.status, 503);

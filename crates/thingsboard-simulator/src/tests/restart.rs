@@ -79,7 +79,7 @@ async fn while_it_is_down_nobody_is_answered_and_then_all_is_as_before() {
 async fn a_restart_loses_commands_and_subscriptions_and_begins_ids_anew() {
     let server = start().await;
     let poll = server.poll("rpc").await;
-    let rpc = ServerRpc::twoway("m", &json!(1)).within(Duration::from_secs(3600));
+    let rpc = ServerRpc::twoway("m", &json!(1)).with_timeout(Duration::from_secs(3600));
     let caller = {
         let (control, rpc) = (server.control.clone(), rpc.clone());
         tokio::spawn(async move { control.command("meter", rpc).await })
@@ -128,7 +128,7 @@ async fn a_connection_too_many_waits_until_another_goes() {
     server
         .until(|server| server.control.connections().0 == 1)
         .await;
-    server.control.set_most_connections(1);
+    server.control.set_max_connections(1);
     let waits = server.tries();
     tokio::pin!(waits);
     let soon = tokio::time::timeout(Duration::from_millis(100), &mut waits).await;

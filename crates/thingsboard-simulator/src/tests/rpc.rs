@@ -107,7 +107,7 @@ async fn a_waiting_call_has_arrived_and_ends_with_the_simulator() {
         .await;
     let arrival = feed.recv().await.unwrap();
     assert_eq!(
-        (arrival.body.as_ref(), arrival.answer),
+        (arrival.body.as_ref(), arrival.status),
         (body.as_bytes(), None)
     );
     server.stop().await;

@@ -15,7 +15,7 @@ async fn telemetry_is_200_and_empty_and_arrives_as_sent() {
     assert_eq!(arrival.device.as_deref(), Some("meter"));
     assert_eq!(arrival.path, "/api/v1/{token}/telemetry");
     assert_eq!(arrival.content_type.as_deref(), Some("application/json"));
-    assert_eq!(arrival.answer, Some(200));
+    assert_eq!(arrival.status, Some(200));
     assert!(arrival.received_ms > 1_600_000_000_000);
     let (ts, value) = server
         .control
