@@ -1,4 +1,4 @@
-//! One connection: where faults below HTTP happen, and where idle_timer and keep-alive end, as in Tomcat.
+//! One TCP connection. Applies faults below HTTP, and Tomcat's limits on idle time and keep-alive requests.
 
 use crate::connections::Connections;
 use axum::extract::connect_info::Connected;
@@ -14,22 +14,22 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 
-/// Tomcat's `connectionTimeout` and `keepAliveTimeout`: how long a connection may be silent between requests, or
-/// within one that is still arriving.
+/// Tomcat's `connectionTimeout` and `keepAliveTimeout`: how long a client may send nothing between requests, or
+/// within one that is incomplete.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Tomcat's `maxKeepAliveRequests`: the answer to the hundredth request closes the connection.
+/// Tomcat's `maxKeepAliveRequests`: the response to the hundredth request closes the connection.
 const MAX_KEEP_ALIVE_REQUESTS: u32 = 100;
-/// How long to wait when the process has no room for another connection.
+/// How long to wait before the next attempt when `accept` fails, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const HTTP: u8 = 0;
 const CUT: u8 = 1;
 const GARBAGE: u8 = 2;
 
-/// What a peer gets that is no HTTP.
+/// What is sent for [`FaultAction::Garbage`](crate::FaultAction::Garbage).
 const GARBAGE_BYTES: &[u8] = b"\x16\x03\x01 this is no HTTP \xff\xfe\r\n\r\n";
 
-/// A handle on a connection for the request that came over it.
+/// A handle on a connection, for the handlers of its requests.
 #[derive(Clone, Default)]
 pub(super) struct ConnectionHandle(Arc<HandleState>);
 
@@ -38,12 +38,12 @@ struct HandleState {
     mode: AtomicU8,
     requests: AtomicU32,
     requests_in_progress: AtomicUsize,
-    /// Whom to wake where the connection is to be cut while it waits for the peer.
+    /// Wakes the task that reads from the connection, so that it sees a cut.
     reader: Mutex<Option<Waker>>,
 }
 
 impl ConnectionHandle {
-    /// The connection is closed, whatever is being answered.
+    /// Closes the connection at once, without a response to what is in progress.
     pub(super) fn cut(&self) {
         self.0.mode.store(CUT, Ordering::Release);
         if let Some(reader) = self.reader().take() {
@@ -51,7 +51,7 @@ impl ConnectionHandle {
         }
     }
 
-    /// Is this the same connection?
+    /// Whether both handles are of the same connection.
     pub(super) fn is(&self, other: &ConnectionHandle) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -67,7 +67,7 @@ impl ConnectionHandle {
         self.0.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whatever is answered from now on, noise is sent instead and the connection closed.
+    /// Sends [`GARBAGE_BYTES`] instead of the next response, then closes the connection.
     pub(super) fn send_garbage(&self) {
         self.0.mode.store(GARBAGE, Ordering::Release);
     }
@@ -76,26 +76,26 @@ impl ConnectionHandle {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The next answer is the last one.
-    pub(super) fn close_after_answer(&self) {
+    /// Closes the connection after the next response.
+    pub(super) fn close_after_response(&self) {
         self.0
             .requests
             .store(MAX_KEEP_ALIVE_REQUESTS, Ordering::Relaxed);
     }
 
-    /// Has this connection had the requests it may have?
+    /// Whether the connection has had all requests that keep-alive allows.
     pub(super) fn is_exhausted(&self) -> bool {
         self.0.requests.load(Ordering::Relaxed) >= MAX_KEEP_ALIVE_REQUESTS
     }
 
-    /// While the result lives, the peer is not expected to say anything.
+    /// Suspends the idle timeout while the guard lives: a request is in progress, and the client has nothing to send.
     pub(super) fn request_guard(&self) -> RequestGuard {
         self.0.requests_in_progress.fetch_add(1, Ordering::AcqRel);
         RequestGuard(self.clone())
     }
 }
 
-/// A request being answered.
+/// Held while a request is in progress.
 pub(super) struct RequestGuard(ConnectionHandle);
 
 impl Drop for RequestGuard {
@@ -110,7 +110,7 @@ impl Connected<IncomingStream<'_, LimitedListener>> for ConnectionHandle {
     }
 }
 
-/// The listening socket, with a bound on its connections.
+/// The listening socket, with a limit on its connections.
 pub(super) struct LimitedListener {
     listener: TcpListener,
     connections: Arc<Connections>,
@@ -133,20 +133,20 @@ impl Listener for LimitedListener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    // This one is in hand; those behind it wait in the system's queue.
+                    // This one is accepted already; further ones wait in the system's backlog.
                     self.connections.wait_for_room().await;
                     let Some(slot) = ConnectionSlot::take(&self.connections) else {
-                        // ThingsBoard is down: the socket is closed here.
+                        // ThingsBoard is down: dropping the socket closes it.
                         continue;
                     };
-                    // Answers are small and wanted at once; a socket without the option works too.
+                    // Responses are small and must not be delayed; a socket without the option works too.
                     let _ = stream.set_nodelay(true);
                     return (Connection::new(stream, slot), peer);
                 }
-                // The peer has gone already.
+                // The client has gone already.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "simulator: cannot accept a connection, trying again");
+                    tracing::warn!(%error, "cannot accept a connection, trying again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -158,7 +158,7 @@ impl Listener for LimitedListener {
     }
 }
 
-/// A connection's slot among all, given back when it goes.
+/// A connection's entry among [`Connections`], removed when it is dropped.
 struct ConnectionSlot {
     connections: Arc<Connections>,
     number: u64,
@@ -182,7 +182,7 @@ impl Drop for ConnectionSlot {
     }
 }
 
-/// The bytes of one connection.
+/// The byte stream of one connection.
 pub(super) struct Connection {
     stream: TcpStream,
     connection: ConnectionHandle,
@@ -202,8 +202,8 @@ impl Connection {
         }
     }
 
-    /// `Ready` with the error that ends this connection, if a fault asked for it.
-    fn broken(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Error>> {
+    /// Sends garbage if that is due. `None` if the connection carries HTTP, else the error that ends it.
+    fn poll_fault(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Error>> {
         let mode = self.connection.0.mode.load(Ordering::Acquire);
         if mode == GARBAGE {
             while let Some(rest @ [_, ..]) = GARBAGE_BYTES.get(self.garbage_sent..) {
@@ -225,7 +225,7 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.connection.set_reader_waker(cx.waker());
-        // After the waker is there: a cut that comes now wakes it.
+        // After the waker is stored: a cut from now on wakes it.
         if self.connection.0.mode.load(Ordering::Acquire) == CUT {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
@@ -250,7 +250,7 @@ impl AsyncRead for Connection {
             {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            // We are the silent ones: begin again.
+            // A request is in progress: start the timer again.
             self.idle_timer = None;
         }
     }
@@ -262,8 +262,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.broken(cx) {
-            Some(broken) => broken.map(Err),
+        match self.poll_fault(cx) {
+            Some(ended) => ended.map(Err),
             None => Pin::new(&mut self.stream).poll_write(cx, bytes),
         }
     }

@@ -1,4 +1,4 @@
-//! All connections that are open: how many there may be, and their end when ThingsBoard restarts.
+//! All open connections: limits their number, and cuts them when ThingsBoard restarts.
 
 use crate::clock::Clock;
 use crate::connection::ConnectionHandle;
@@ -9,19 +9,19 @@ use tokio::sync::Notify;
 /// Tomcat's `maxConnections`.
 const DEFAULT_MAX_CONNECTIONS: usize = 8192;
 
-/// The connections, each with a number of its own.
+/// The open connections, by a number of their own.
 pub(super) struct Connections {
     open: Mutex<Open>,
     clock: Clock,
-    /// There may be room for one more.
+    /// Notified when there may be room for one more.
     room: Notify,
 }
 
 struct Open {
     connections: HashMap<u64, ConnectionHandle>,
-    last: u64,
+    last_number: u64,
     max: usize,
-    /// Until then ThingsBoard is down.
+    /// Connections are refused until then: ThingsBoard is down.
     down_until_ms: u64,
 }
 
@@ -30,7 +30,7 @@ impl Connections {
         Connections {
             open: Mutex::new(Open {
                 connections: HashMap::new(),
-                last: 0,
+                last_number: 0,
                 max: DEFAULT_MAX_CONNECTIONS,
                 down_until_ms: 0,
             }),
@@ -59,28 +59,28 @@ impl Connections {
         open.connections.len() < open.max
     }
 
-    /// A connection was accepted; `None` while ThingsBoard is down.
+    /// Adds a connection; `None` while ThingsBoard is down.
     pub(super) fn register(&self) -> Option<(u64, ConnectionHandle)> {
         let mut open = self.lock();
         if self.clock.now_ms() < open.down_until_ms {
             return None;
         }
-        open.last += 1;
-        let (number, connection) = (open.last, ConnectionHandle::default());
+        open.last_number += 1;
+        let (number, connection) = (open.last_number, ConnectionHandle::default());
         open.connections.insert(number, connection.clone());
         Some((number, connection))
     }
 
-    /// A connection is gone.
+    /// Removes a connection.
     pub(super) fn unregister(&self, number: u64) {
         self.lock().connections.remove(&number);
         self.room.notify_one();
     }
 
-    /// Cuts all connections but one, and for a while all that come.
-    pub(super) fn cut_all(&self, lasts_ms: u64, except: Option<&ConnectionHandle>) {
+    /// Cuts all connections except one, and refuses new ones for `down_ms`.
+    pub(super) fn cut_all(&self, down_ms: u64, except: Option<&ConnectionHandle>) {
         let mut open = self.lock();
-        open.down_until_ms = self.clock.now_ms().saturating_add(lasts_ms);
+        open.down_until_ms = self.clock.now_ms().saturating_add(down_ms);
         let connections: Vec<ConnectionHandle> = open.connections.values().cloned().collect();
         drop(open);
         for connection in connections {
@@ -90,13 +90,13 @@ impl Connections {
         }
     }
 
-    /// How many there are, and how many there may be.
+    /// The number of connections, and the limit.
     pub(super) fn count(&self) -> (usize, usize) {
         let open = self.lock();
         (open.connections.len(), open.max)
     }
 
-    /// Those beyond the new bound stay; none comes until there is room again.
+    /// Sets the limit. Connections beyond it stay open; new ones wait until there is room.
     pub(super) fn set_max(&self, max: usize) {
         self.lock().max = max;
         self.room.notify_one();

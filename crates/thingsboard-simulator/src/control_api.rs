@@ -176,7 +176,7 @@ async fn unknown(method: Method, uri: Uri) -> ApiError {
     ))
 }
 
-/// A response of JSON, with a connection break at its end for terminals.
+/// A JSON response, with a line break at its end for terminals.
 struct JsonLine<T>(T);
 
 impl<T: Serialize> IntoResponse for JsonLine<T> {

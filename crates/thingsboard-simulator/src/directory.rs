@@ -1,4 +1,4 @@
-//! The devices ThingsBoard knows, and what it keeps of each.
+//! ThingsBoard's devices, with their attributes and latest telemetry.
 
 use crate::json::Element;
 use serde::Deserialize;
@@ -6,21 +6,21 @@ use std::collections::{BTreeMap, HashMap};
 
 /// More devices than this are refused.
 const MAX_DEVICES: usize = 100_000;
-/// Attributes and telemetry of all devices together.
+/// The memory of attributes and telemetry of all devices together, in bytes.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// An attribute scope. (ThingsBoard's third, `server`, is not visible to devices.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Written by the device.
+    /// Set by the device.
     Client,
-    /// Written by the platform, read by the device.
+    /// Set by the platform and read by the device.
     Shared,
 }
 
 impl Scope {
-    /// The scope as ThingsBoard's answers name it.
+    /// The scope's name in ThingsBoard's responses.
     pub(super) fn name(self) -> &'static str {
         match self {
             Scope::Client => "client",
@@ -29,7 +29,7 @@ impl Scope {
     }
 }
 
-/// There is no room for more: the simulator keeps a bounded amount.
+/// The simulator's limit on stored values is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct OutOfSpace;
 
@@ -40,16 +40,15 @@ pub(super) struct Device {
     pub(super) token: Option<String>,
     /// The provisioning key of its device profile.
     pub(super) profile: Option<String>,
-    /// `CHECK_PRE_PROVISIONED_DEVICES` works once.
+    /// Whether it has been provisioned: `CHECK_PRE_PROVISIONED_DEVICES` works once.
     pub(super) provisioned: bool,
     client: BTreeMap<String, Element>,
     shared: BTreeMap<String, Element>,
-    /// The latest value of each key, and its time.
+    /// The latest value of each key, with its time in milliseconds since the Unix epoch.
     telemetry: BTreeMap<String, (i64, Element)>,
 }
 
 impl Device {
-    /// The attributes of one scope.
     pub(super) fn attributes(&self, scope: Scope) -> &BTreeMap<String, Element> {
         match scope {
             Scope::Client => &self.client,
@@ -57,7 +56,6 @@ impl Device {
         }
     }
 
-    /// The latest value of each telemetry key, with its time in milliseconds since the Unix epoch.
     pub(super) fn telemetry(&self) -> &BTreeMap<String, (i64, Element)> {
         &self.telemetry
     }
@@ -93,12 +91,12 @@ impl Directory {
         self.devices.get_mut(name)
     }
 
-    /// Whose access token this is.
+    /// The name of the device with this access token.
     pub(super) fn device_with_token(&self, token: &str) -> Option<&str> {
         self.by_token.get(token).map(String::as_str)
     }
 
-    /// Defines a device, or gives the one of that name another token and profile; its values stay.
+    /// Adds a device, or changes the token and profile of the one of that name, which keeps its values.
     pub(super) fn put(
         &mut self,
         name: &str,
@@ -112,12 +110,9 @@ impl Directory {
             if token.is_empty() {
                 return Err(format!("the access token of device {name:?} is empty"));
             }
-            if let Some(holder) = self
-                .device_with_token(token)
-                .filter(|holder| *holder != name)
-            {
+            if let Some(other) = self.device_with_token(token).filter(|other| *other != name) {
                 return Err(format!(
-                    "device {holder:?} has that access token already: each device needs its own"
+                    "device {other:?} has that access token already: each device needs its own"
                 ));
             }
         }
@@ -136,7 +131,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Forgets a device; false if there was none of that name.
+    /// Removes a device; false if there was none.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let Some(device) = self.devices.remove(name) else {
             return false;
@@ -148,7 +143,7 @@ impl Directory {
         true
     }
 
-    /// Sets attributes. All or, if there is no room, none.
+    /// Sets attributes: all, or none if there is no room.
     pub(super) fn set_attributes(
         &mut self,
         name: &str,
@@ -165,7 +160,6 @@ impl Directory {
         insert_all(&mut self.bytes, kept, values, |value| value, |value| value)
     }
 
-    /// Removes attributes of these keys.
     pub(super) fn remove_attributes(&mut self, name: &str, scope: Scope, keys: &[String]) {
         let Some(device) = self.devices.get_mut(name) else {
             return;
@@ -181,7 +175,7 @@ impl Directory {
         }
     }
 
-    /// Keeps telemetry values of one time; an older value never replaces a newer one of its key.
+    /// Stores telemetry values of one time. An older value never replaces a newer one of its key.
     pub(super) fn set_telemetry(
         &mut self,
         name: &str,
@@ -228,7 +222,7 @@ fn insert_all<T>(
     Ok(())
 }
 
-/// Roughly what a key and its value take up in memory.
+/// Estimates the memory of a key and its value, in bytes.
 fn memory_size(key: &str, value: &Element) -> usize {
     fn inside(value: &Element) -> usize {
         32 + match value {
@@ -297,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_given_back() {
+    fn the_memory_of_values_is_bounded_and_freed() {
         let mut directory = with_one();
         let large = || vec![("k".to_owned(), text(&"x".repeat(MAX_BYTES / 2)))];
         assert_eq!(

@@ -1,22 +1,22 @@
-//! ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. Without a socket and
-//! without a clock, so that it serves in a simulated network as well.
+//! A model of ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. It has no
+//! socket and no clock, so it can be used in a simulated network as well.
 //!
-//! A poll is three things, and most of ThingsBoard's quirks are their parting:
+//! A poll consists of three parts, and most of ThingsBoard's quirks come from their different ends:
 //!
 //! ```text
-//! the request       waits ──▶ answered, or ended by the container (503), or its client hangs up
-//! the session       registered ──▶ dropped: by the first message it gets, or by its own timer (408)
-//! the subscription  on its way to the device actor ──▶ entered ──▶ stale, once its session is gone
+//! the HTTP request  waiting ──▶ response sent, or ended by the servlet container (503), or the client disconnects
+//! the session       registered ──▶ dropped: by the first message it gets, or by its own timeout (408)
+//! the subscription  on its way to the device actor ──▶ live ──▶ stale, once its session is dropped
 //! ```
 //!
-//! * Nothing unsubscribes. A session whose request is gone swallows the next message; a stale entry counts as a
-//!   subscriber, and what is sent to it is lost.
-//! * A change of attributes goes to all entries and leaves them: those of attributes pile up.
-//! * A command goes to all entries of RPC and removes them. If there are none, it is pending, and so is every two-way
-//!   command until its reply. A new poll gets the oldest pending command at once, delivered before or not: an
-//!   unanswered one is returned again and again, and those behind it wait.
+//! * Nothing unsubscribes. A session whose request has ended takes the next message, which is lost; a stale subscription
+//!   counts as a subscriber, and messages to it are lost.
+//! * A change of attributes goes to all subscriptions for attributes and does not remove them: they accumulate.
+//! * A command goes to all subscriptions for RPC and removes them. If there are none, it is pending, and so is every
+//!   two-way command until its reply. A new poll gets the oldest pending command at once, delivered before or not: one
+//!   without a reply is returned again and again, and those behind it wait.
 //!
-//! Commands are not persistent, and the strategy is BURST, ThingsBoard's defaults.
+//! Commands are not persistent, and the RPC strategy is BURST: ThingsBoard's defaults.
 
 mod actor;
 mod callers;
@@ -43,8 +43,8 @@ pub use types::{Change, Command, CommandId, Delays, LimitReached, PollEnd, PollI
 const MAX_DEVICES: usize = 100_000;
 /// More sessions of one device than this are refused.
 const MAX_SESSIONS: usize = 1000;
-/// What happens at a time. Of one moment's events a subscription comes first, and a session's own timer before the
-/// container's.
+
+/// A timed event. At the same time a subscription comes first, and a session's own timeout before the container's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Subscribe(PollId),
@@ -62,8 +62,8 @@ struct DeviceState {
 
 /// All devices with their actors, the transport's sessions, and the callers of commands.
 ///
-/// Time goes forward by [`handle_timeout`](Downlink::handle_timeout), which wants to be called at
-/// [`next_timeout`](Downlink::next_timeout) and before anything else that happens later.
+/// Call [`handle_timeout`](Downlink::handle_timeout) at [`next_timeout`](Downlink::next_timeout), and with the current time
+/// before any other method.
 #[derive(Default)]
 pub struct Downlink {
     delays: Delays,
@@ -71,14 +71,15 @@ pub struct Downlink {
     sessions: Sessions,
     callers: BTreeMap<CommandId, WaitingCaller>,
     timers: BTreeSet<(u64, Timer)>,
-    ended: VecDeque<(PollId, PollEnd)>,
-    outcomes: VecDeque<(CommandId, CommandOutcome)>,
+    poll_ends: VecDeque<(PollId, PollEnd)>,
+    command_outcomes: VecDeque<(CommandId, CommandOutcome)>,
     last_poll: u64,
     last_command: u64,
     pending_bytes: usize,
 }
 
 impl Downlink {
+    /// A downlink without devices.
     pub fn new(delays: Delays) -> Downlink {
         Downlink {
             delays,
@@ -86,17 +87,21 @@ impl Downlink {
         }
     }
 
+    /// The delays of polls that begin now.
     pub fn delays(&self) -> Delays {
         self.delays
     }
 
-    /// For what begins from now on.
+    /// Sets the delays of polls that begin from now on.
     pub fn set_delays(&mut self, delays: Delays) {
         self.delays = delays;
     }
 
-    /// A poll begins. `timeout_ms` is its query parameter: 0 (or none given) stands for the default, and one that is
-    /// negative is over at once; its subscription goes out nevertheless.
+    /// Opens a poll. `timeout_ms` is its query parameter: 0 (or none) means the default. A negative one times out at once,
+    /// but its subscription is sent nevertheless.
+    ///
+    /// # Errors
+    /// A limit on devices or sessions is reached.
     pub fn open(
         &mut self,
         device: &str,
@@ -123,7 +128,7 @@ impl Downlink {
             kind,
             waiting: true,
             registered: true,
-            entered: false,
+            subscribed: false,
             times_out_ms: now_ms.saturating_add(lasts_ms),
             container_timeout_ms: (self.delays.async_ms < lasts_ms)
                 .then(|| now_ms.saturating_add(self.delays.async_ms)),
@@ -146,17 +151,17 @@ impl Downlink {
         Ok(poll)
     }
 
-    /// The client of a poll went away. That cancels nothing: its session swallows what comes until its timer.
+    /// The client of a poll has closed its connection. Its session stays until its timeout and takes the next message.
     pub fn abandon(&mut self, poll: PollId) {
         self.stop_waiting(poll);
     }
 
-    /// An answer to give.
+    /// The next poll that has ended, and how.
     pub fn pop_poll_end(&mut self) -> Option<(PollId, PollEnd)> {
-        self.ended.pop_front()
+        self.poll_ends.pop_front()
     }
 
-    /// Shared attributes of a device have changed.
+    /// Sends a change of a device's shared attributes to its polls.
     pub fn attributes_changed(&mut self, device: &str, change: Change) {
         let Some(device) = self.devices.get(device) else {
             return;
@@ -174,7 +179,7 @@ impl Downlink {
         }
     }
 
-    /// The device is deleted: its polls are told, its actor is gone, and callers wait until their commands expire.
+    /// Deletes a device: its polls end, its actor is removed, and callers wait until their commands expire.
     pub fn delete_device(&mut self, device: &str) {
         for poll in self.sessions.of(device) {
             self.remove_session(poll, PollEnd::Deleted);
@@ -182,21 +187,21 @@ impl Downlink {
         self.devices.remove(device);
     }
 
-    /// The device's access token has changed: its entries are forgotten, and its open polls hear nothing more until
-    /// their timer. Pending commands stay.
+    /// Removes the subscriptions of a device whose access token has changed. Its open polls get no message any more and end
+    /// by their timeout. Pending commands stay.
     pub fn token_changed(&mut self, device: &str) {
         if let Some(device) = self.devices.get_mut(device) {
             device.actor.token_changed();
         }
     }
 
-    /// ThingsBoard restarts: actors, sessions and commands that are not persistent are gone, and ids begin at 0.
+    /// Restarts ThingsBoard: actors, sessions and commands are lost, and the ids of commands begin at 0.
     pub fn restart(&mut self) {
         for poll in self.sessions.polls() {
             self.remove_session(poll, PollEnd::Cut);
         }
-        let calls: Vec<CommandId> = self.callers.keys().copied().collect();
-        for command in calls {
+        let commands: Vec<CommandId> = self.callers.keys().copied().collect();
+        for command in commands {
             self.finish_command(command, CommandOutcome::Lost);
         }
         for device in self.devices.values_mut() {
@@ -204,12 +209,12 @@ impl Downlink {
         }
     }
 
-    /// When time has to go forward next.
+    /// When [`handle_timeout`](Downlink::handle_timeout) must be called next.
     pub fn next_timeout(&self) -> Option<u64> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// All that is due happens.
+    /// Runs all events that are due.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         while self.timers.first().is_some_and(|(at, _)| *at <= now_ms) {
             let Some((_, timer)) = self.timers.pop_first() else {
@@ -224,7 +229,7 @@ impl Downlink {
         }
     }
 
-    /// What a device's polls cost; all zero for one that never polled.
+    /// Counts a device's polls and subscriptions; all zero for one that never polled.
     pub fn subscriptions(&self, device: &str) -> SubscriptionCounts {
         let Some(device) = self.devices.get(device) else {
             return SubscriptionCounts::default();
@@ -240,7 +245,7 @@ impl Downlink {
         counts
     }
 
-    /// Its name as it is kept.
+    /// Adds a device if it is new. Returns its shared name.
     fn device(&mut self, name: &str) -> Result<Arc<str>, LimitReached> {
         if let Some((known, _)) = self.devices.get_key_value(name) {
             return Ok(Arc::clone(known));

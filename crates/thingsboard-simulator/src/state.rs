@@ -1,4 +1,4 @@
-//! Everything the simulator remembers, behind one lock.
+//! The simulator's state, behind one lock.
 
 mod attributes;
 
@@ -18,12 +18,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
 
-/// How long ThingsBoard waits for a reply, or a message, that may never come.
+/// How long ThingsBoard waits for a reply or a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// `SPRING_MVC_ASYNC_REQUEST_TIMEOUT`, 30 s in the monolith: when it ends a request the answer is 503.
+    /// `SPRING_MVC_ASYNC_REQUEST_TIMEOUT`, 30 s in the monolith. A request that it ends gets 503.
     pub asynchronous: Duration,
-    /// `HTTP_REQUEST_TIMEOUT`, 60 s: when it ends a request the answer is 408.
+    /// `HTTP_REQUEST_TIMEOUT`, 60 s. A request that it ends gets 408.
     pub request: Duration,
 }
 
@@ -42,7 +42,6 @@ impl Timeouts {
     }
 }
 
-/// What the lock guards.
 pub(super) struct State {
     pub(super) directory: Directory,
     /// Device profiles by their provisioning key.
@@ -50,19 +49,19 @@ pub(super) struct State {
     pub(super) rule_chain: RuleChain,
     pub(super) long_polls: LongPolls,
     pub(super) packages: Packages,
-    /// So many more reads of attributes find the attribute store failing.
+    /// The number of further reads of attributes for which the attribute store fails.
     pub(super) attribute_store_fails: u32,
     pub(super) faults: Faults,
     pub(super) arrivals: Arrivals,
 }
 
-/// The state as all connections share it.
+/// What all connections share.
 pub(super) struct Shared {
     state: Mutex<State>,
     pub(super) connections: Arc<Connections>,
-    /// True once the simulator stops: whoever waits, waits no longer.
+    /// True once the simulator stops: all waiting ends.
     pub(super) closing: watch::Sender<bool>,
-    /// The bytes that request bodies may still take up.
+    /// One permit for each byte that request bodies may still take up.
     pub(super) body_budget: Arc<Semaphore>,
 }
 
@@ -86,9 +85,9 @@ impl Shared {
         }
     }
 
-    /// The state. Never held across an await.
+    /// Locks the state. The guard must not be held across an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere must not take the simulator down with it; the state is whole after each statement.
+        // A panic in another task does not stop the simulator; the state is consistent after each statement.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

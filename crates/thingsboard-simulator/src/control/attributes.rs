@@ -1,4 +1,4 @@
-//! Attributes, as the platform or the device itself sets them.
+//! Attributes.
 
 use super::{Control, ControlError, as_value, out_of_space, require_device};
 use crate::device_api::attributes_element;
@@ -7,7 +7,7 @@ use crate::json::{self, Element};
 use serde_json::Value;
 
 impl Control {
-    /// Sets a shared attribute of a device, and tells those who poll for it now.
+    /// Sets a shared attribute of a device, and sends the change to its open polls.
     ///
     /// # Errors
     /// An unknown device, a null, or no more room.
@@ -67,8 +67,8 @@ impl Control {
             .map_err(out_of_space)
     }
 
-    /// Removes attributes of a device, and tells those who poll for shared ones now. Keys it does not have are no
-    /// error, and are told as well.
+    /// Removes attributes of a device, and sends the change of shared ones to its open polls. Keys that it does not have
+    /// are no error, and are sent as well.
     ///
     /// # Errors
     /// An unknown device.

@@ -110,7 +110,7 @@ pub(super) async fn remove_attributes(
     Params(Keys { keys }): Params<Keys>,
 ) -> NoContent {
     let keys = keys.filter(|keys| !keys.is_empty());
-    let keys = keys.ok_or_else(|| ApiError::bad_request("say which: ?keys=a,b"))?;
+    let keys = keys.ok_or_else(|| ApiError::bad_request("the keys are missing: ?keys=a,b"))?;
     let keys: Vec<String> = keys.split(',').map(str::to_owned).collect();
     control.remove_attributes(&name, scope, &keys)?;
     NO_CONTENT
@@ -161,11 +161,9 @@ pub(super) async fn send_command(
         CommandOutcome::TimedOut => {
             Err(timed_out("the command was sent, and no reply came in time"))
         }
-        CommandOutcome::NoActiveConnection => {
-            Err(timed_out("nobody polled in time: no poll took the command"))
-        }
+        CommandOutcome::NoActiveConnection => Err(timed_out("no poll took the command in time")),
         CommandOutcome::Lost => Err(timed_out(
-            "ThingsBoard restarted, or stopped, and forgot the command",
+            "ThingsBoard restarted, or stopped, and lost the command",
         )),
     }
 }

@@ -136,7 +136,7 @@ pub(super) async fn restart(
     ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
     JsonBody(restart): JsonBody<Restart>,
 ) -> NoContent {
-    connection.close_after_answer();
+    connection.close_after_response();
     control.restart_except(restart.down_ms.0, Some(&connection));
     NO_CONTENT
 }

@@ -1,4 +1,4 @@
-//! From a method and a path to the endpoint, or to the answer of those who stand before it.
+//! Finds the endpoint of a request, or the response of a filter before it: firewall, unknown path, wrong method or argument.
 
 use super::parameter::{self, decoded};
 use super::{Request, bad_request, package};
@@ -7,14 +7,14 @@ use crate::packages::{PackageKind, PackageRequest};
 use crate::response::{ErrorCode, HttpResponse};
 use axum::http::{Method, StatusCode};
 
-/// An endpoint that asks for a token.
+/// An endpoint below `/api/v1/{token}`, with its arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     ReadAttributes,
     WriteAttributes,
     Telemetry,
     Claim,
-    /// A long poll. A timeout of 0 stands for the default.
+    /// A long poll. A timeout of 0 means the default.
     Poll {
         kind: PollKind,
         timeout_ms: i64,
@@ -26,7 +26,7 @@ pub(super) enum Endpoint {
     Package(PackageRequest),
 }
 
-/// Where a request goes.
+/// The result of routing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
     Found { token: String, endpoint: Endpoint },
@@ -34,30 +34,31 @@ pub(super) enum Route {
     Respond(HttpResponse),
 }
 
-/// What stands behind a method of a path.
-enum Target {
+/// The handler of a path and method, its arguments not yet parsed.
+enum Handler {
     Endpoint(Endpoint),
-    /// Its timeout is to be read.
     Poll(PollKind),
-    /// Its id is to be read.
     RpcReply,
-    /// Its title, its version and the part that is wanted are to be read.
     Package(PackageKind),
     Provision,
 }
 
-/// Finds the endpoint and checks what Spring checks before it calls it.
+/// Finds the endpoint, and makes Spring's checks before a call.
 pub(super) fn route(request: &Request<'_>) -> Route {
-    use Endpoint::{ClientRpc, ReadAttributes, Telemetry, WriteAttributes};
-    use Target::{Endpoint as Has, Package, Poll, Provision, RpcReply};
+    find(request).unwrap_or_else(Route::Respond)
+}
 
-    if refused_by_firewall(request) {
-        return Route::Respond(HttpResponse::empty(StatusCode::BAD_REQUEST));
+fn find(request: &Request<'_>) -> Result<Route, HttpResponse> {
+    use Endpoint::{ClientRpc, ReadAttributes, Telemetry, WriteAttributes};
+    use Handler::{Endpoint as Has, Package, Poll, Provision, RpcReply};
+
+    if is_blocked(request) {
+        return Err(HttpResponse::empty(StatusCode::BAD_REQUEST));
     }
     let segments: Vec<String> = request.path.split('/').map(decoded).collect();
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let ["", "api", "v1", rest @ ..] = segments.as_slice() else {
-        return Route::Respond(not_found(request));
+        return Err(not_found(request));
     };
     let (get, post) = match rest {
         ["provision"] => (None, Some(Provision)),
@@ -72,63 +73,59 @@ pub(super) fn route(request: &Request<'_>) -> Route {
         _ => (None, None),
     };
     let allow = match (get.is_some(), post.is_some()) {
-        (false, false) => return Route::Respond(not_found(request)),
+        (false, false) => return Err(not_found(request)),
         (true, false) => "GET,HEAD,OPTIONS",
         (false, true) => "POST,OPTIONS",
         (true, true) => "GET,HEAD,POST,OPTIONS",
     };
-    let target = match request.method {
-        // Spring answers HEAD where it answers GET.
+    let with_allow = |response| HttpResponse {
+        allow: Some(allow),
+        ..response
+    };
+    let handler = match request.method {
+        // Spring handles HEAD like GET.
         &Method::GET | &Method::HEAD => get,
         &Method::POST => post,
-        &Method::OPTIONS => {
-            return Route::Respond(HttpResponse {
-                allow: Some(allow),
-                ..HttpResponse::empty(StatusCode::OK)
-            });
-        }
+        &Method::OPTIONS => return Err(with_allow(HttpResponse::empty(StatusCode::OK))),
         _ => None,
     };
-    let endpoint = match target {
-        None => {
-            return Route::Respond(HttpResponse {
-                allow: Some(allow),
-                ..not_allowed(request)
-            });
+    let handler = handler.ok_or_else(|| with_allow(not_allowed(request)))?;
+    let invalid = |message: String| bad_request(request, &message);
+    let endpoint = match handler {
+        Provision if request.body.is_empty() => {
+            return Err(body_missing(request, "provisionDevice"));
         }
-        Some(Provision) if request.body.is_empty() => {
-            return Route::Respond(body_missing(request, "provisionDevice"));
+        Provision => return Ok(Route::Provision),
+        Poll(kind) => Endpoint::Poll {
+            kind,
+            timeout_ms: parameter::long(request.query, "timeout").map_err(invalid)?,
+        },
+        Package(kind) => Endpoint::Package(package::request(kind, request.query).map_err(invalid)?),
+        RpcReply => {
+            let id = rest.last().copied().unwrap_or_default();
+            Endpoint::RpcReply {
+                id: parameter::request_id(id).map_err(invalid)?,
+            }
         }
-        Some(Provision) => return Route::Provision,
-        Some(Poll(kind)) => match parameter::long(request.query, "timeout") {
-            Ok(timeout_ms) => Endpoint::Poll { kind, timeout_ms },
-            Err(message) => return Route::Respond(bad_request(request, &message)),
-        },
-        Some(Package(kind)) => match package::request(kind, request.query) {
-            Ok(asked) => Endpoint::Package(asked),
-            Err(message) => return Route::Respond(bad_request(request, &message)),
-        },
-        Some(RpcReply) => match parameter::request_id(rest.last().copied().unwrap_or_default()) {
-            Ok(id) => Endpoint::RpcReply { id },
-            Err(message) => return Route::Respond(bad_request(request, &message)),
-        },
-        Some(Has(endpoint)) => endpoint,
+        Has(endpoint) => endpoint,
     };
-    let handler = match endpoint {
-        WriteAttributes => "postDeviceAttributes",
-        Telemetry => "postTelemetry",
-        Endpoint::RpcReply { .. } => "replyToCommand",
-        ClientRpc => "postRpcRequest",
-        ReadAttributes | Endpoint::Claim | Endpoint::Poll { .. } | Endpoint::Package(_) => "",
+    let java_method = match endpoint {
+        WriteAttributes => Some("postDeviceAttributes"),
+        Telemetry => Some("postTelemetry"),
+        Endpoint::RpcReply { .. } => Some("replyToCommand"),
+        ClientRpc => Some("postRpcRequest"),
+        ReadAttributes | Endpoint::Claim | Endpoint::Poll { .. } | Endpoint::Package(_) => None,
     };
-    if !handler.is_empty() && request.body.is_empty() {
-        return Route::Respond(body_missing(request, handler));
+    if let Some(java_method) = java_method
+        && request.body.is_empty()
+    {
+        return Err(body_missing(request, java_method));
     }
     let token = rest.first().copied().unwrap_or_default().to_owned();
-    Route::Found { token, endpoint }
+    Ok(Route::Found { token, endpoint })
 }
 
-/// The path as an arrival shows it: with `{token}` in the token's place.
+/// The path with `{token}` in place of the token, for the list of arrivals.
 pub(crate) fn redacted_path(path: &str) -> String {
     let Some(rest) = path.strip_prefix("/api/v1/") else {
         return path.to_owned();
@@ -140,7 +137,7 @@ pub(crate) fn redacted_path(path: &str) -> String {
     }
 }
 
-/// Is this a long poll, whatever its answer? (By its path alone, as an arrival shows it.)
+/// Whether this is a long poll by its method and path, whatever its response.
 pub(crate) fn is_poll(method: &Method, path: &str) -> bool {
     matches!(method, &Method::GET | &Method::HEAD)
         && matches!(
@@ -155,12 +152,11 @@ pub(crate) fn token_in_path(path: &str) -> Option<String> {
     Some(decoded(token))
 }
 
-/// What never reaches a controller: characters Tomcat refuses in a request line, and what Spring Security's
-/// `StrictHttpFirewall` refuses in a path (so a token with a slash, percent sign or semicolon cannot work, encoded
-/// or not).
-fn refused_by_firewall(request: &Request<'_>) -> bool {
-    const NOT_IN_A_TARGET: &[char] = &['"', '<', '>', '[', '\\', ']', '^', '`', '{', '|', '}', ' '];
-    const NOT_IN_A_PATH: &[&str] = &[
+/// Whether a request never reaches a controller: Tomcat rejects some characters in a request line, and Spring Security's
+/// `StrictHttpFirewall` some in a path (so a token with a slash, percent sign or semicolon cannot work, encoded or not).
+fn is_blocked(request: &Request<'_>) -> bool {
+    const NOT_IN_TARGET: &[char] = &['"', '<', '>', '[', '\\', ']', '^', '`', '{', '|', '}', ' '];
+    const NOT_IN_PATH: &[&str] = &[
         ";",
         "//",
         "%3b",
@@ -178,8 +174,8 @@ fn refused_by_firewall(request: &Request<'_>) -> bool {
     let target = [request.path, request.query.unwrap_or_default()];
     target
         .iter()
-        .any(|part| part.contains(NOT_IN_A_TARGET) || !part.is_ascii())
-        || NOT_IN_A_PATH.iter().any(|refused| path.contains(refused))
+        .any(|part| part.contains(NOT_IN_TARGET) || !part.is_ascii())
+        || NOT_IN_PATH.iter().any(|blocked| path.contains(blocked))
         || path
             .split('/')
             .any(|segment| segment == "." || segment == "..")
@@ -189,13 +185,13 @@ fn refused_by_firewall(request: &Request<'_>) -> bool {
         })
 }
 
-fn body_missing(request: &Request<'_>, handler: &str) -> HttpResponse {
+fn body_missing(request: &Request<'_>, java_method: &str) -> HttpResponse {
     bad_request(
         request,
         &format!(
             "Required request body is missing: public org.springframework.web.context.request.async.DeferredResult\
              <org.springframework.http.ResponseEntity> \
-             org.thingsboard.server.transport.http.DeviceApiController.{handler}"
+             org.thingsboard.server.transport.http.DeviceApiController.{java_method}"
         ),
     )
 }

@@ -1,8 +1,8 @@
-//! What polls cost ThingsBoard, counted.
+//! Counts of polls and subscriptions.
 
 use serde::Serialize;
 
-/// The subscriptions and polls of one device.
+/// The polls and subscriptions of one device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscriptionCounts {
@@ -10,7 +10,7 @@ pub struct SubscriptionCounts {
     pub attributes: PollCounts,
     /// `GET rpc`.
     pub rpc: PollCounts,
-    /// Commands that wait: for a poll, or for their reply.
+    /// Commands that wait for a poll or for their reply.
     pub pending_commands: usize,
 }
 
@@ -18,16 +18,16 @@ pub struct SubscriptionCounts {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PollCounts {
-    /// Subscribers in the device actor whose session is still there, be its client gone or not.
+    /// Subscriptions whose session is registered, whether or not its client is still connected.
     pub live: usize,
-    /// Subscribers whose session is gone. ThingsBoard keeps those for attributes until it restarts, and those for RPC until
-    /// the next command.
+    /// Subscriptions whose session was dropped. ThingsBoard keeps those for attributes until it restarts, and those for RPC
+    /// until the next command.
     pub stale: u64,
-    /// Polls begun, ever.
+    /// All polls that were opened.
     pub opened: u64,
-    /// Polls that wait for an answer now.
+    /// Polls that are waiting now.
     pub open: usize,
-    /// The most that ever waited at once.
+    /// The most polls that were waiting at once.
     pub most_open: usize,
 }
 

@@ -1,23 +1,23 @@
-//! The transport's sessions: one for each poll, and how it parts from its HTTP request.
+//! The transport's sessions: one for each poll, which may outlive its HTTP request.
 
 use super::{PollId, PollKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// One poll's session. It is kept until it is dropped *and* its subscription has come to the actor, in whichever
-/// order: an entry made for a session that is gone is stale from the beginning.
+/// The session of a poll. It is kept until it is dropped *and* its subscription has reached the actor, in either order: the
+/// subscription of a dropped session is stale from the beginning.
 pub(super) struct Session {
     pub(super) device: Arc<str>,
     pub(super) kind: PollKind,
-    /// The HTTP request still waits for its answer.
+    /// Whether the HTTP request is still waiting.
     pub(super) waiting: bool,
-    /// The transport passes messages on to it: until its first one, or its timer.
+    /// Whether it gets messages: until its first one, or its timeout.
     pub(super) registered: bool,
-    /// The actor has its subscription.
-    pub(super) entered: bool,
-    /// When its timer drops it.
+    /// Whether the actor has its subscription.
+    pub(super) subscribed: bool,
+    /// When it times out.
     pub(super) times_out_ms: u64,
-    /// When the servlet container ends the request, if that is before.
+    /// When the servlet container ends the request, if that is earlier.
     pub(super) container_timeout_ms: Option<u64>,
 }
 

@@ -10,7 +10,7 @@ const METER: &str = "meter";
 const ATTRIBUTES: PollKind = PollKind::Attributes;
 const RPC: PollKind = PollKind::Rpc;
 
-/// The downlink and a clock, which the test moves.
+/// A downlink with a clock that the test advances.
 struct TestDownlink {
     downlink: Downlink,
     now_ms: u64,
@@ -51,7 +51,7 @@ impl TestDownlink {
         self.command(method, false)
     }
 
-    /// With ten seconds to live.
+    /// Sends a command that expires after ten seconds.
     fn command(&mut self, method: &str, oneway: bool) -> CommandId {
         let command = Command {
             method: method.to_owned(),
@@ -62,7 +62,7 @@ impl TestDownlink {
         self.downlink.command(METER, command, self.now_ms).unwrap()
     }
 
-    /// Lets this much time pass, stopping at every event.
+    /// Advances the clock, and stops at every event.
     fn pass(&mut self, ms: u64) {
         let until = self.now_ms + ms;
         while let Some(at) = self.downlink.next_timeout().filter(|at| *at <= until) {
@@ -72,12 +72,12 @@ impl TestDownlink {
         self.now_ms = until;
     }
 
-    /// The polls that ended since the last time.
-    fn ended(&mut self) -> Vec<(PollId, PollEnd)> {
+    /// The polls that have ended since the last call.
+    fn poll_ends(&mut self) -> Vec<(PollId, PollEnd)> {
         std::iter::from_fn(|| self.downlink.pop_poll_end()).collect()
     }
 
-    fn outcomes(&mut self) -> Vec<(CommandId, CommandOutcome)> {
+    fn command_outcomes(&mut self) -> Vec<(CommandId, CommandOutcome)> {
         std::iter::from_fn(|| self.downlink.pop_command_outcome()).collect()
     }
 
@@ -90,7 +90,7 @@ fn message(body: &str) -> PollEnd {
     PollEnd::Message(Bytes::copy_from_slice(body.as_bytes()))
 }
 
-/// What a poll gets for a command of [`TestDownlink`].
+/// The end of a poll by a command of [`TestDownlink`].
 fn rpc(id: i32, method: &str) -> PollEnd {
     message(&format!(r#"{{"id":{id},"method":"{method}","params":1}}"#))
 }

@@ -1,16 +1,16 @@
-//! The transport: sessions get messages, run out of time, and are dropped.
+//! The transport's part: delivers messages to sessions, times them out, and drops them.
 
 use super::actor::Outgoing;
 use super::{CommandOutcome, Downlink, PollEnd, PollId, Timer};
 use bytes::Bytes;
 
 impl Downlink {
-    /// A subscription has come to the actor.
+    /// Passes a poll's subscription to the actor.
     pub(super) fn subscribe(&mut self, poll: PollId) {
         let Some(session) = self.sessions.get_mut(poll) else {
             return;
         };
-        session.entered = true;
+        session.subscribed = true;
         let (kind, registered) = (session.kind, session.registered);
         let Some(device) = self.devices.get_mut(&session.device) else {
             return;
@@ -24,13 +24,13 @@ impl Downlink {
         }
     }
 
-    /// A session's timer has run out.
+    /// Ends a session by its timeout.
     pub(super) fn time_out_session(&mut self, poll: PollId) {
         self.end_request(poll, PollEnd::Elapsed);
         self.drop_session(poll);
     }
 
-    /// The actor has something to say.
+    /// Delivers a message of the actor.
     pub(super) fn send(&mut self, Outgoing { to, body, done }: Outgoing) {
         for poll in to {
             self.deliver(poll, &body);
@@ -40,7 +40,7 @@ impl Downlink {
         }
     }
 
-    /// The transport gets a message for a session: it is answered with it, if anyone still waits, and dropped.
+    /// Delivers a message to a session: responds with it if the request is still waiting, and drops the session.
     pub(super) fn deliver(&mut self, poll: PollId, body: &Bytes) {
         let session = self.sessions.get_mut(poll);
         if session.is_some_and(|session| session.registered) {
@@ -49,14 +49,14 @@ impl Downlink {
         }
     }
 
-    /// Answers the request, if it still waits.
-    pub(super) fn end_request(&mut self, poll: PollId, ended: PollEnd) {
+    /// Ends the request, if it is still waiting.
+    pub(super) fn end_request(&mut self, poll: PollId, end: PollEnd) {
         if self.stop_waiting(poll) {
-            self.ended.push_back((poll, ended));
+            self.poll_ends.push_back((poll, end));
         }
     }
 
-    /// True if the request waited until now.
+    /// Marks the request as no longer waiting. True if it was waiting.
     pub(super) fn stop_waiting(&mut self, poll: PollId) -> bool {
         let Some(session) = self.sessions.get_mut(poll) else {
             return false;
@@ -68,7 +68,7 @@ impl Downlink {
         waited
     }
 
-    /// The transport forgets a session. The actor is not told.
+    /// Drops a session. Its subscription becomes stale.
     pub(super) fn drop_session(&mut self, poll: PollId) {
         let Some(session) = self.sessions.get_mut(poll) else {
             return;
@@ -79,7 +79,7 @@ impl Downlink {
         if let Some(at) = session.container_timeout_ms {
             self.timers.remove(&(at, Timer::ContainerTimeout(poll)));
         }
-        if session.entered {
+        if session.subscribed {
             if let Some(device) = self.devices.get_mut(&session.device) {
                 device.actor.session_closed(poll, session.kind);
             }
@@ -87,9 +87,9 @@ impl Downlink {
         }
     }
 
-    /// Ends a request, and its session with all that is left of it.
-    pub(super) fn remove_session(&mut self, poll: PollId, ended: PollEnd) {
-        self.end_request(poll, ended);
+    /// Ends a request, and removes its session entirely.
+    pub(super) fn remove_session(&mut self, poll: PollId, end: PollEnd) {
+        self.end_request(poll, end);
         self.drop_session(poll);
         self.sessions.remove(poll);
     }

@@ -1,15 +1,15 @@
-//! What an assignment changes in a device's shared attributes (`DefaultOtaPackageStateService.updateAttributes`).
+//! The changes of a device's shared attributes by an assignment (`DefaultOtaPackageStateService.updateAttributes`).
 //!
-//! First a delete of the keys that the new package has no value for, then an update of the others: two changes, of which
-//! a client of the HTTP API that has just been told the first one misses the second (issue 14314). ThingsBoard keeps the
-//! state of an update (`fw_state`, `target_fw_…`) in the device's telemetry, which devices don't see; it isn't modelled.
+//! First the keys without a value in the new package are deleted, then the others are updated. A client of the HTTP API
+//! that polls gets the first change and misses the second (ThingsBoard's issue 14314). ThingsBoard also keeps the state of
+//! an update (`fw_state`, `target_fw_…`) in the device's telemetry, which devices cannot read; that is not modelled.
 
 use super::package::{Source, StoredPackage};
 use super::{PackageId, PackageKind};
 use crate::json::Element;
 use std::fmt;
 
-/// All keys of a kind, in the order of `OtaPackageKey`; `ts` and `state` are deleted though nothing sets them.
+/// All keys of a kind, in the order of `OtaPackageKey`; `ts` and `state` are deleted although nothing sets them.
 const KEYS: [&str; 9] = [
     "title",
     "version",
@@ -25,30 +25,32 @@ const KEYS: [&str; 9] = [
 /// A change of shared attributes, in two steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttributeChanges {
-    /// The keys deleted first, whether or not they are there; possibly none.
+    /// The keys that are deleted first, whether or not they exist; possibly none.
     pub deleted: Vec<String>,
-    /// The values set then; none where no package is assigned any more.
-    pub updated: Vec<(String, Value)>,
+    /// The values that are set then; none if no package is assigned any more.
+    pub updated: Vec<(String, AttributeValue)>,
 }
 
-/// The value of an attribute. A version `1.0` is text and stays text, however much it looks like a number.
+/// The value of an attribute. A version `1.0` is text, although it looks like a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Value {
+pub enum AttributeValue {
+    /// A title, a version, a checksum and the like.
     Text(String),
+    /// A size in bytes.
     Number(usize),
 }
 
-impl From<Value> for Element {
-    fn from(value: Value) -> Element {
+impl From<AttributeValue> for Element {
+    fn from(value: AttributeValue) -> Element {
         match value {
-            Value::Text(text) => Element::Text(text),
-            Value::Number(number) => Element::Number(number.to_string()),
+            AttributeValue::Text(text) => Element::Text(text),
+            AttributeValue::Number(number) => Element::Number(number.to_string()),
         }
     }
 }
 
 /// As JSON.
-impl fmt::Display for Value {
+impl fmt::Display for AttributeValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Element::from(self.clone()))
     }
@@ -65,10 +67,10 @@ impl AttributeChanges {
 
     /// For a device that has this package from now on.
     pub(super) fn of(id: &PackageId, package: &StoredPackage) -> AttributeChanges {
-        let text = |text: &str| Some(Value::Text(text.to_owned()));
+        let text = |text: &str| Some(AttributeValue::Text(text.to_owned()));
         let (size, algorithm, checksum, url) = match &package.source {
             Source::Local { bytes, checksum } => (
-                Some(Value::Number(bytes.len())),
+                Some(AttributeValue::Number(bytes.len())),
                 text("SHA256"),
                 text(checksum),
                 None,
@@ -78,24 +80,24 @@ impl AttributeChanges {
         let values = [
             ("title", text(&id.title)),
             ("version", text(&id.version)),
-            ("tag", package.tag.clone().map(Value::Text)),
+            ("tag", package.tag.clone().map(AttributeValue::Text)),
             ("size", size),
             ("checksum_algorithm", algorithm),
             ("checksum", checksum),
             ("url", url),
         ];
-        let mut announcement = AttributeChanges {
+        let mut changes = AttributeChanges {
             deleted: Vec::new(),
             updated: Vec::new(),
         };
         for (key, value) in values {
             let key = attribute(id.kind, key);
             match value {
-                Some(value) => announcement.updated.push((key, value)),
-                None => announcement.deleted.push(key),
+                Some(value) => changes.updated.push((key, value)),
+                None => changes.deleted.push(key),
             }
         }
-        announcement
+        changes
     }
 }
 

@@ -1,4 +1,3 @@
-use super::attribute_changes::Value;
 use super::*;
 
 const FIRMWARE: PackageKind = PackageKind::Firmware;
@@ -70,7 +69,7 @@ fn an_offset_beyond_javas_integers_wraps_around_or_throws() {
 }
 
 #[test]
-fn nobody_is_served_what_is_not_assigned() {
+fn a_package_that_is_not_assigned_is_not_served() {
     let mut packages = with(b"one");
     put(&mut packages, firmware("2.0"), Package::of("two")).unwrap();
     let status = |packages: &mut Packages, request| packages.fetch("a", &request).status();
@@ -92,7 +91,7 @@ fn nobody_is_served_what_is_not_assigned() {
 }
 
 #[test]
-fn a_devices_own_package_goes_before_that_of_all() {
+fn a_devices_own_package_has_precedence_over_that_of_all() {
     let mut packages = with(b"one");
     let own = firmware("2.0");
     put(&mut packages, own.clone(), Package::of("two")).unwrap();
@@ -104,7 +103,7 @@ fn a_devices_own_package_goes_before_that_of_all() {
 }
 
 #[test]
-fn an_external_package_is_not_found_whatever_title_is_asked_for() {
+fn an_external_package_is_not_found_whatever_the_title() {
     let mut packages = with(b"one");
     let url = Package::external("https://example.com/1.0");
     put(&mut packages, firmware("1.0"), url).unwrap();
@@ -115,7 +114,7 @@ fn an_external_package_is_not_found_whatever_title_is_asked_for() {
 }
 
 #[test]
-fn what_is_served_is_counted_by_package_and_begins_anew_with_its_bytes() {
+fn what_is_served_is_counted_by_package_and_reset_when_it_is_replaced() {
     let mut packages = with(b"abcdefghij");
     for chunk in [2, 2, 3] {
         fetched(&mut packages, 4, chunk);
@@ -133,45 +132,51 @@ fn what_is_served_is_counted_by_package_and_begins_anew_with_its_bytes() {
 }
 
 #[test]
-fn an_assignment_is_told_by_a_delete_of_what_is_stale_and_an_update_of_the_rest() {
-    let text = |key: &str, text: &str| (key.to_owned(), Value::Text(text.to_owned()));
+fn an_assignment_deletes_the_keys_without_a_value_and_updates_the_rest() {
+    let text = |key: &str, text: &str| (key.to_owned(), AttributeValue::Text(text.to_owned()));
     let checksum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let mut packages = with(b"abc");
-    let told = packages.attribute_changes("a", FIRMWARE);
-    assert_eq!(told.deleted, ["fw_tag", "fw_url"]);
+    let changes = packages.attribute_changes("a", FIRMWARE);
+    assert_eq!(changes.deleted, ["fw_tag", "fw_url"]);
     assert_eq!(
-        told.updated,
+        changes.updated,
         [
             text("fw_title", "meter"),
             text("fw_version", "1.0"),
-            ("fw_size".to_owned(), Value::Number(3)),
+            ("fw_size".to_owned(), AttributeValue::Number(3)),
             text("fw_checksum_algorithm", "SHA256"),
             text("fw_checksum", checksum),
         ]
     );
     let url = Package::external("https://example.com/1.0").with_tag("t");
     put(&mut packages, firmware("1.0"), url).unwrap();
-    let told = packages.attribute_changes("a", FIRMWARE);
+    let changes = packages.attribute_changes("a", FIRMWARE);
     assert_eq!(
-        told.deleted,
+        changes.deleted,
         ["fw_size", "fw_checksum_algorithm", "fw_checksum"]
     );
-    assert_eq!(told.updated[2], text("fw_tag", "t"));
-    assert_eq!(told.updated[3], text("fw_url", "https://example.com/1.0"));
+    assert_eq!(changes.updated[2], text("fw_tag", "t"));
+    assert_eq!(
+        changes.updated[3],
+        text("fw_url", "https://example.com/1.0")
+    );
 }
 
 #[test]
 fn the_end_of_an_assignment_deletes_every_key() {
-    let told = Packages::default().attribute_changes("a", PackageKind::Software);
-    assert_eq!(told.updated, []);
-    assert_eq!(told.deleted.len(), 9);
-    assert!(told.deleted.iter().all(|key| key.starts_with("sw_")));
+    let changes = Packages::default().attribute_changes("a", PackageKind::Software);
+    assert_eq!(changes.updated, []);
+    assert_eq!(changes.deleted.len(), 9);
+    assert!(changes.deleted.iter().all(|key| key.starts_with("sw_")));
 }
 
 #[test]
 fn a_version_that_looks_like_a_number_stays_text_in_json() {
-    assert_eq!(Value::Text("1.0".to_owned()).to_string(), r#""1.0""#);
-    assert_eq!(Value::Number(1_048_576).to_string(), "1048576");
+    assert_eq!(
+        AttributeValue::Text("1.0".to_owned()).to_string(),
+        r#""1.0""#
+    );
+    assert_eq!(AttributeValue::Number(1_048_576).to_string(), "1048576");
 }
 
 #[test]
@@ -185,7 +190,7 @@ fn a_package_that_is_assigned_is_not_deleted() {
 }
 
 #[test]
-fn what_can_not_be_a_package_is_refused_before_it_is_made() {
+fn an_invalid_package_is_refused_before_it_is_generated() {
     let mut packages = Packages::default();
     let long = "x".repeat(MAX_TEXT + 1);
     for package in [
@@ -210,7 +215,7 @@ fn what_can_not_be_a_package_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn packages_are_bounded_together_and_give_their_room_back() {
+fn bytes_of_packages_are_bounded_and_freed() {
     let mut packages = Packages::default();
     let large = Bytes::from(vec![0; MAX_PACKAGE_BYTES]);
     for version in 0..MAX_BYTES / MAX_PACKAGE_BYTES {
@@ -218,7 +223,7 @@ fn packages_are_bounded_together_and_give_their_room_back() {
         put(&mut packages, id, Package::of(large.clone())).unwrap();
     }
     assert!(put(&mut packages, firmware("more"), Package::of("x")).is_err());
-    // What is replaced makes room for what replaces it.
+    // The replaced package does not count.
     put(&mut packages, firmware("0"), Package::of(large)).unwrap();
     packages.remove(&firmware("0")).unwrap();
     put(&mut packages, firmware("more"), Package::of("x")).unwrap();

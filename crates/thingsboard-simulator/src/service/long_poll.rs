@@ -1,6 +1,6 @@
-//! A long poll from its arrival to its answer.
+//! Responds to a long poll.
 
-use super::{unless_closing, unseen};
+use super::{never_sent, until_closing};
 use crate::clock::epoch_ms;
 use crate::connection::ConnectionHandle;
 use crate::downlink::PollEnd;
@@ -11,39 +11,39 @@ use axum::http::StatusCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Waits for a poll's end. The task is dropped where its client goes away, and takes [`OpenPoll`] with it.
-pub(super) async fn poll(
+/// Waits for a poll's end. Where the client goes away, hyper drops this future, and [`OpenPoll`] with it.
+pub(super) async fn respond(
     shared: &Arc<Shared>,
     connection: &ConnectionHandle,
-    pause: Duration,
-    opened: PollStarted,
+    delay: Duration,
+    poll: PollStarted,
     sequence: u64,
 ) -> HttpResponse {
-    let waiting = OpenPoll::new(shared, opened);
+    let poll = OpenPoll::new(shared, poll);
     let end = async {
-        // Whatever it is, it is told after the pause.
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
+        // The poll is open from the beginning, and its response waits for the delay.
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
         }
-        waiting.ended().await
+        poll.end().await
     };
-    let ended = unless_closing(shared, connection, end).await;
-    let Some(answer) = ended.and_then(answer) else {
+    let end = until_closing(shared, connection, end).await;
+    let Some(response) = end.and_then(response) else {
         connection.cut();
-        return unseen();
+        return never_sent();
     };
-    let status = answer.status.as_u16();
+    let status = response.status.as_u16();
     shared.lock().arrivals.set_poll_status(sequence, status);
-    answer
+    response
 }
 
-/// The answer to a poll; `None` where the connection breaks instead.
-fn answer(ended: PollEnd) -> Option<HttpResponse> {
-    Some(match ended {
+/// The response to a poll; `None` where the connection is cut instead.
+fn response(end: PollEnd) -> Option<HttpResponse> {
+    Some(match end {
         PollEnd::Message(body) => HttpResponse::with_body(StatusCode::OK, JSON, body),
         PollEnd::Elapsed => HttpResponse::empty(StatusCode::REQUEST_TIMEOUT),
         PollEnd::AsyncTimeout => HttpResponse::asynchronous_timeout(epoch_ms()),
-        // The handler says that it produces JSON, so even this text is called so.
+        // The handler declares that it produces JSON, so this text has that content type as well.
         PollEnd::Deleted => {
             HttpResponse::with_body(StatusCode::FORBIDDEN, JSON, "Device was deleted!")
         }

@@ -111,13 +111,13 @@ async fn an_unknown_token_is_401_and_empty_whatever_the_body() {
         ("POST", "rpc/1"),
     ] {
         let reply = server
-            .call(method, &format!("/api/v1/nobody/{path}"), "{")
+            .call(method, &format!("/api/v1/UNKNOWN/{path}"), "{")
             .await;
         assert_eq!((reply.status, reply.body.as_str()), (401, ""), "{path}");
     }
     let arrivals = server.control.arrivals();
     assert!(arrivals.iter().all(|arrival| arrival.device.is_none()));
-    assert!(!format!("{arrivals:?}").contains("nobody"));
+    assert!(!format!("{arrivals:?}").contains("UNKNOWN"));
 }
 
 #[tokio::test]
@@ -131,10 +131,10 @@ async fn a_deleted_device_is_unknown() {
 async fn a_missing_body_is_400_before_the_token_is_looked_at() {
     let server = start().await;
     for path in [
-        "nobody/telemetry",
-        "nobody/attributes",
-        "nobody/rpc",
-        "nobody/rpc/1",
+        "UNKNOWN/telemetry",
+        "UNKNOWN/attributes",
+        "UNKNOWN/rpc",
+        "UNKNOWN/rpc/1",
         "provision",
     ] {
         let reply = server.call("POST", &format!("/api/v1/{path}"), "").await;

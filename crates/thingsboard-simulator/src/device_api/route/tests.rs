@@ -63,7 +63,7 @@ fn every_uplink_endpoint_is_found() {
 }
 
 #[test]
-fn what_thingsboard_does_not_have_is_404() {
+fn an_unknown_path_is_404() {
     for path in [
         "/",
         "/api/v1",
@@ -90,9 +90,9 @@ fn a_wrong_method_is_405_and_says_what_is_allowed() {
 }
 
 #[test]
-fn a_package_is_asked_for_by_title_version_and_part() {
+fn a_package_request_has_title_version_and_part() {
     let routed = |path: &str| routed(&Method::GET, &format!("/api/v1/t/{path}"), "");
-    let asked = |kind, title: &str, size, chunk| Route::Found {
+    let package = |kind, title: &str, size, chunk| Route::Found {
         token: "t".to_owned(),
         endpoint: Endpoint::Package(PackageRequest {
             kind,
@@ -102,7 +102,7 @@ fn a_package_is_asked_for_by_title_version_and_part() {
             chunk,
         }),
     };
-    let firmware = |title, size, chunk| asked(PackageKind::Firmware, title, size, chunk);
+    let firmware = |title, size, chunk| package(PackageKind::Firmware, title, size, chunk);
     for (path, expected) in [
         ("firmware?title=a&version=1.0", firmware("a", 0, 0)),
         ("firmware?title=&version=1.0", firmware("", 0, 0)),
@@ -116,7 +116,7 @@ fn a_package_is_asked_for_by_title_version_and_part() {
         ),
         (
             "software?title=a&version=1.0&size=-1",
-            asked(PackageKind::Software, "a", -1, 0),
+            package(PackageKind::Software, "a", -1, 0),
         ),
     ] {
         assert_eq!(routed(path), expected, "{path}");
@@ -124,7 +124,7 @@ fn a_package_is_asked_for_by_title_version_and_part() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_for_a_package_is_400_and_named() {
+fn a_wrong_parameter_of_a_package_request_is_400_and_named() {
     for (query, name) in [
         ("", "'title'"),
         ("?version=1", "'title'"),
@@ -208,7 +208,7 @@ fn a_polls_timeout_is_a_long_in_any_form_spring_takes() {
 }
 
 #[test]
-fn polls_are_told_from_all_else_by_their_path() {
+fn polls_are_recognised_by_method_and_path() {
     for (method, path, expected) in [
         (Method::GET, "/api/v1/t/rpc", true),
         (Method::GET, "/api/v1/t/attributes/updates", true),
@@ -221,7 +221,7 @@ fn polls_are_told_from_all_else_by_their_path() {
 }
 
 #[test]
-fn paths_the_firewall_refuses_never_reach_the_controller() {
+fn paths_that_the_firewall_blocks_are_400() {
     for path in [
         "/api/v1/a%2Fb/telemetry",
         "/api/v1/a%25b/telemetry",
@@ -245,7 +245,7 @@ fn a_token_is_percent_decoded() {
 }
 
 #[test]
-fn no_shown_path_has_a_token_in_it() {
+fn a_redacted_path_has_no_token() {
     for (path, expected) in [
         ("/api/v1/t/rpc/1", "/api/v1/{token}/rpc/1"),
         ("/api/v1/t", "/api/v1/{token}"),

@@ -10,22 +10,22 @@ fn every_open_poll_of_the_device_gets_a_change() {
         .open("other", ATTRIBUTES, 0, harness.now_ms)
         .unwrap();
     harness.change(r#"{"a":1}"#);
-    let told = polls.map(|poll| (poll, message(r#"{"a":1}"#)));
-    assert_eq!(harness.ended(), told);
+    let expected = polls.map(|poll| (poll, message(r#"{"a":1}"#)));
+    assert_eq!(harness.poll_ends(), expected);
     harness.downlink.abandon(other);
 }
 
 #[test]
-fn a_change_while_nobody_polls_is_lost() {
+fn a_change_without_an_open_poll_is_lost() {
     let mut harness = TestDownlink::new();
     harness.change(r#"{"a":1}"#);
     harness.open(ATTRIBUTES, 1000);
     harness.pass(1000);
     harness.change(r#"{"a":2}"#);
     let poll = harness.open(ATTRIBUTES, 1000);
-    harness.ended();
+    harness.poll_ends();
     harness.pass(1000);
-    assert_eq!(harness.ended(), [(poll, PollEnd::Elapsed)]);
+    assert_eq!(harness.poll_ends(), [(poll, PollEnd::Elapsed)]);
 }
 
 #[test]
@@ -35,8 +35,8 @@ fn of_two_changes_in_a_row_the_second_is_lost() {
     let deleted = Change::Deleted(vec!["fw_url".into(), "a\"b".into()]);
     harness.downlink.attributes_changed(METER, deleted);
     harness.change(r#"{"fw_title":"x"}"#);
-    let told = message(r#"{"deleted":["fw_url","a\"b"]}"#);
-    assert_eq!(harness.ended(), [(poll, told)]);
+    let expected = message(r#"{"deleted":["fw_url","a\"b"]}"#);
+    assert_eq!(harness.poll_ends(), [(poll, expected)]);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_change_misses_a_subscription_that_is_still_on_its_way() {
     harness.pass(4);
     harness.change(r#"{"a":1}"#);
     harness.pass(1);
-    assert_eq!(harness.ended(), []);
+    assert_eq!(harness.poll_ends(), []);
     harness.change(r#"{"a":2}"#);
-    assert_eq!(harness.ended(), [(poll, message(r#"{"a":2}"#))]);
+    assert_eq!(harness.poll_ends(), [(poll, message(r#"{"a":2}"#))]);
 }

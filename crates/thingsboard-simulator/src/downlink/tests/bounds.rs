@@ -2,10 +2,10 @@ use super::*;
 use crate::downlink::callers::{MAX_BYTES, MAX_COMMANDS};
 
 #[test]
-fn a_device_has_so_many_sessions_and_no_more() {
+fn sessions_of_a_device_are_bounded() {
     let mut harness = TestDownlink::new();
     for _ in 0..MAX_SESSIONS {
-        // A client that went away leaves its session behind.
+        // The session of a client that has disconnected stays.
         let poll = harness.open(RPC, 1000);
         harness.downlink.abandon(poll);
     }
@@ -22,7 +22,7 @@ fn a_device_has_so_many_sessions_and_no_more() {
 }
 
 #[test]
-fn a_device_has_so_many_commands_waiting_and_no_more() {
+fn waiting_commands_of_a_device_are_bounded() {
     let mut harness = TestDownlink::new();
     let command = Command {
         method: "m".into(),
@@ -46,7 +46,7 @@ fn a_device_has_so_many_commands_waiting_and_no_more() {
 }
 
 #[test]
-fn commands_have_a_bound_on_their_bytes_and_give_them_back() {
+fn bytes_of_commands_are_bounded_and_freed() {
     let mut harness = TestDownlink::new();
     let large = |expires_ms| Command {
         method: "m".into(),
@@ -73,7 +73,7 @@ fn commands_have_a_bound_on_their_bytes_and_give_them_back() {
 }
 
 #[test]
-fn nothing_is_left_of_sessions_that_are_over() {
+fn sessions_that_have_ended_leave_nothing_behind() {
     let mut harness = TestDownlink::with(Delays::default());
     for round in 0..100 {
         harness.open(ATTRIBUTES, i64::MAX);

@@ -5,7 +5,10 @@ fn deleting_a_device_ends_its_polls_with_403() {
     let mut harness = TestDownlink::new();
     let polls = [harness.open(RPC, 0), harness.open(ATTRIBUTES, 0)];
     harness.downlink.delete_device(METER);
-    assert_eq!(harness.ended(), polls.map(|poll| (poll, PollEnd::Deleted)));
+    assert_eq!(
+        harness.poll_ends(),
+        polls.map(|poll| (poll, PollEnd::Deleted))
+    );
     assert_eq!(harness.downlink.next_timeout(), None);
     assert_eq!(
         harness.downlink.subscriptions(METER),
@@ -14,42 +17,51 @@ fn deleting_a_device_ends_its_polls_with_403() {
 }
 
 #[test]
-fn the_caller_of_a_deleted_device_waits_for_its_own_timer_whatever_the_next_device_does() {
+fn the_caller_of_a_deleted_device_waits_until_its_command_expires() {
     let mut harness = TestDownlink::new();
     let old = harness.twoway("old");
     harness.downlink.delete_device(METER);
     harness.pass(5_000);
     let new = harness.twoway("new");
     harness.pass(5_000);
-    assert_eq!(harness.outcomes(), [(old, CommandOutcome::TimedOut)]);
+    assert_eq!(
+        harness.command_outcomes(),
+        [(old, CommandOutcome::TimedOut)]
+    );
     let poll = harness.open(RPC, 0);
-    assert_eq!(harness.ended(), [(poll, rpc(0, "new"))]);
+    assert_eq!(harness.poll_ends(), [(poll, rpc(0, "new"))]);
     harness.downlink.reply(METER, 0, "x");
     let reply = CommandOutcome::Reply("x".into());
-    assert_eq!(harness.outcomes(), [(new, reply)]);
+    assert_eq!(harness.command_outcomes(), [(new, reply)]);
 }
 
 #[test]
-fn a_new_token_orphans_open_polls_until_their_timer() {
+fn after_a_new_token_open_polls_end_by_their_timeout() {
     let mut harness = TestDownlink::new();
     let polls = [harness.open(ATTRIBUTES, 25_000), harness.open(RPC, 25_000)];
     harness.downlink.token_changed(METER);
     harness.change(r#"{"a":1}"#);
     let pending = harness.oneway("m");
-    assert_eq!((harness.ended(), harness.outcomes()), (vec![], vec![]));
+    assert_eq!(
+        (harness.poll_ends(), harness.command_outcomes()),
+        (vec![], vec![])
+    );
     assert_eq!(harness.counts(RPC).live, 0);
     harness.pass(25_000);
-    assert_eq!(harness.ended(), polls.map(|poll| (poll, PollEnd::Elapsed)));
     assert_eq!(
-        harness.outcomes(),
+        harness.poll_ends(),
+        polls.map(|poll| (poll, PollEnd::Elapsed))
+    );
+    assert_eq!(
+        harness.command_outcomes(),
         [(pending, CommandOutcome::NoActiveConnection)]
     );
-    // Their sessions ended without leaving an entry behind.
+    // Their sessions left no stale subscription.
     assert_eq!(harness.counts(ATTRIBUTES).stale, 0);
 }
 
 #[test]
-fn a_new_token_leaves_pending_commands_and_ids_as_they_are() {
+fn a_new_token_keeps_pending_commands_and_ids() {
     let mut harness = TestDownlink::new();
     harness.twoway("m");
     harness.downlink.token_changed(METER);
@@ -57,23 +69,26 @@ fn a_new_token_leaves_pending_commands_and_ids_as_they_are() {
     harness.downlink.reply(METER, 0, "x");
     let next = harness.open(RPC, 0);
     harness.oneway("n");
-    assert_eq!(harness.ended(), [(poll, rpc(0, "m")), (next, rpc(1, "n"))]);
+    assert_eq!(
+        harness.poll_ends(),
+        [(poll, rpc(0, "m")), (next, rpc(1, "n"))]
+    );
 }
 
 #[test]
-fn a_restart_cuts_polls_forgets_commands_and_counts_ids_from_0() {
+fn a_restart_cuts_polls_loses_commands_and_counts_ids_from_0() {
     let mut harness = TestDownlink::new();
     harness.open(RPC, 0);
-    harness.oneway("uses up id 0");
-    harness.ended();
-    harness.outcomes();
+    harness.oneway("takes id 0");
+    harness.poll_ends();
+    harness.command_outcomes();
     let poll = harness.open(ATTRIBUTES, 0);
-    let gone = harness.open(ATTRIBUTES, 0);
-    harness.downlink.abandon(gone);
+    let disconnected = harness.open(ATTRIBUTES, 0);
+    harness.downlink.abandon(disconnected);
     let lost = harness.twoway("m");
     harness.downlink.restart();
-    assert_eq!(harness.ended(), [(poll, PollEnd::Cut)]);
-    assert_eq!(harness.outcomes(), [(lost, CommandOutcome::Lost)]);
+    assert_eq!(harness.poll_ends(), [(poll, PollEnd::Cut)]);
+    assert_eq!(harness.command_outcomes(), [(lost, CommandOutcome::Lost)]);
     assert_eq!(harness.downlink.next_timeout(), None);
     let subscriptions = harness.downlink.subscriptions(METER);
     assert_eq!(subscriptions.pending_commands, 0);
@@ -82,7 +97,7 @@ fn a_restart_cuts_polls_forgets_commands_and_counts_ids_from_0() {
     assert_eq!((counts.opened, counts.most_open), (2, 2));
     let poll = harness.open(RPC, 0);
     harness.twoway("n");
-    assert_eq!(harness.ended(), [(poll, rpc(0, "n"))]);
+    assert_eq!(harness.poll_ends(), [(poll, rpc(0, "n"))]);
 }
 
 #[test]
