@@ -6,7 +6,7 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use cross_site::Foreign;
+use cross_site::CrossSite;
 
 /// Passes a request on, or refuses it with 403.
 pub(super) async fn guard(
@@ -14,12 +14,12 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let reason = match judge(on_loopback, request.headers()) {
+    let reason = match check(on_loopback, request.headers()) {
         Ok(()) => return Ok(next.run(request).await),
-        Err(Foreign::Host) => {
-            "on a loopback address the controls go by loopback names alone, like localhost"
+        Err(CrossSite::Host) => {
+            "on a loopback address the controls answer only requests for a loopback host name, like localhost"
         }
-        Err(Foreign::Origin) => "a page of another site may not use the controls",
+        Err(CrossSite::Origin) => "a page of another site may not use the controls",
     };
     Err(ApiError {
         status: StatusCode::FORBIDDEN,
@@ -27,10 +27,10 @@ pub(super) async fn guard(
     })
 }
 
-fn judge(on_loopback: bool, headers: &HeaderMap) -> Result<(), Foreign> {
+fn check(on_loopback: bool, headers: &HeaderMap) -> Result<(), CrossSite> {
     let text = |name| {
         let value: Option<&HeaderValue> = headers.get(name);
         value.map(|value| value.to_str().unwrap_or("?"))
     };
-    cross_site::judge(on_loopback, text(HOST), text(ORIGIN))
+    cross_site::check(on_loopback, text(HOST), text(ORIGIN))
 }

@@ -32,7 +32,9 @@ fn with(bytes: &'static [u8]) -> Packages {
 fn fetched(packages: &mut Packages, size: i32, chunk: i32) -> Vec<u8> {
     match packages.fetch("a", &request("1.0", size, chunk)) {
         Fetched::Part { bytes, .. } => bytes.to_vec(),
-        other => panic!("{size} {chunk}: {other:?}"),
+        other @ (Fetched::NotFound | Fetched::OtherAssigned | Fetched::Failed) => {
+            panic!("{size} {chunk}: {other:?}")
+        }
     }
 }
 

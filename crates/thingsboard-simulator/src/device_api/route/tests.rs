@@ -18,7 +18,7 @@ fn routed(method: &Method, path: &str, body: &str) -> Route {
 fn status(method: &Method, path: &str, body: &str) -> u16 {
     match routed(method, path, body) {
         Route::Respond(answer) => answer.status.as_u16(),
-        other => panic!("{path}: {other:?}"),
+        other @ (Route::Found { .. } | Route::Provision) => panic!("{path}: {other:?}"),
     }
 }
 
