@@ -79,6 +79,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
+/// How much of a long test is run: `slow` in `tests/run`, which turns the feature `slow-tests` on, and otherwise `fast`.
+pub(crate) const fn scaled(fast: usize, slow: usize) -> usize {
+    if cfg!(feature = "slow-tests") {
+        slow
+    } else {
+        fast
+    }
+}
+
 /// Everything there is.
 struct World {
     now: Instant,

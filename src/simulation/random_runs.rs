@@ -24,7 +24,10 @@ use thingsboard_simulator::{Package, PackageId, PackageKind};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 /// Runs unless the environment says otherwise: some seconds of them.
-const RUNS: u64 = 60;
+const RUNS: u64 = match cfg!(feature = "slow-tests") {
+    true => 60,
+    false => 12,
+};
 /// Events of one run.
 const EVENTS: usize = 200;
 /// Registered devices; beside them there is a twin of the first, and one that is not registered.
