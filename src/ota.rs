@@ -6,17 +6,17 @@
 //!
 //! | Part | Owns |
 //! |---|---|
-//! | [`packages`] | the whole: requests in, [`Effect`]s out |
+//! | [`package_cache`] | the whole: requests in, [`Effect`]s out |
 //! | [`assignment`] | which package is assigned to a device, as its attributes tell |
-//! | [`readers`] | what is known of each device |
+//! | [`downloaders`] | what is known of each device |
 //! | [`permit`] | what it may have of one package |
 //! | [`checks`] | whether a device may have a package, and whether that is still the same |
 //! | [`sample`] | the pieces that are compared for it |
 //! | [`chunks`] | from ThingsBoard to the cache, and from there into blocks |
 //! | [`edition`], [`editions`] | one content under one name: whose it is, its ETag, its length, and what contradicts it |
-//! | [`proving`] | when what one device fetched may be read by others |
-//! | [`seen`] | what the gateway has seen of the attributes that assign packages |
-//! | [`cache`] | chunks, within the bound of `ota.cache` |
+//! | [`verification`] | when what one device fetched may be read by others |
+//! | [`assignment_change`] | what the gateway has seen of the attributes that assign packages |
+//! | [`chunk_cache`] | chunks, within the bound of `ota.cache` |
 //! | [`calls`] | requests to ThingsBoard, few at a time |
 //! | [`waiters`] | requests of devices that can't be answered yet |
 //!
@@ -41,7 +41,7 @@
 //! `package_group` in the registry. Only what was hashed as a whole to a SHA-256, SHA-384 or SHA-512 is everyone's whose
 //! attributes name that, and then every chunk that is fetched again must be the one that was hashed, whoever's token
 //! brings it. What contradicts a proven edition ends nothing for others: the owner that was shown something else has an
-//! edition of its own from then on. `tests/tenants.rs` and `tests/tenants_random.rs` have devices that lie in every way.
+//! edition of its own from then on. `tests/tenants.rs` and `tests/random_tenants.rs` have devices that lie in every way.
 //!
 //! How many there may be of all this, and who gives way: the table in [`shares`].
 //!
@@ -72,27 +72,27 @@
 //! a checksum is that of the first chunk and the length: after a restart it says no more than these.
 
 pub mod assignment;
-pub mod cache;
+pub mod assignment_change;
 pub mod calls;
 mod checks;
+pub mod chunk_cache;
 mod chunks;
 mod counters;
+pub mod downloaders;
 pub mod edition;
 pub mod editions;
-pub mod packages;
+pub mod package_cache;
 pub mod permit;
-pub mod proving;
-pub mod readers;
 mod sample;
-pub mod seen;
 #[cfg(test)]
 mod tests;
+pub mod verification;
 pub mod waiters;
 
+pub use assignment_change::AssignmentChange;
 pub use calls::CallId;
 pub use counters::Counters;
-pub use packages::Packages;
-pub use seen::AssignmentChange;
+pub use package_cache::Packages;
 
 use crate::device::Device;
 use crate::upstream::{Error, Operation, Package};

@@ -6,20 +6,20 @@
 //!
 //! | Part | Owns |
 //! |---|---|
-//! | [`attributes`] | the observation of shared attributes |
-//! | [`commands`] | the observation of server-side RPC |
+//! | [`attribute_observation`] | the observation of shared attributes |
+//! | [`command_observation`] | the observation of server-side RPC |
 //! | [`liveness`] | who observes, and whether it is known to live |
 //! | `parking` | what is no longer asked for while a device does not answer |
-//! | [`poll`] | when to poll, without gaps |
+//! | [`polling::poller`] | when to poll, without gaps |
 //! | `brought` | what a poll has brought, read in the poll's task |
 //! | `rate` | how fast polls of one device may begin |
 //! | `budget` | how many bytes all of them may hold |
 //! | `polling` | how many polls one device has, and what they wait for |
-//! | [`resync`] | when to read all attributes, because polls lose some |
+//! | [`polling::resync`] | when to read all attributes, because polls lose some |
 //! | [`shared_attributes`] | what the device may not know yet |
-//! | [`refusal`] | replies to commands in the device's place |
+//! | [`command_error`] | replies to commands in the device's place |
 //! | [`command_queue`] | commands in order, and those that must not come twice |
-//! | [`pace`] | what all relays share: back-off, the ramp after an outage, ThingsBoard's own limit |
+//! | [`polling::pacing`] | what all relays share: back-off, the ramp after an outage, ThingsBoard's own limit |
 //! | `waking` | relays that try again as soon as ThingsBoard answers anyone |
 //! | [`table`] | all relays, their timers and bounds |
 //!
@@ -34,29 +34,23 @@
 //! Events go in ([`DeviceRelay`]'s methods), [`Effect`]s come out. After any event
 //! [`advance`](DeviceRelay::advance) does what has become due.
 
-pub mod attributes;
-mod brought;
-pub mod budget;
+pub mod attribute_observation;
+mod byte_budget;
+pub mod command_error;
+pub mod command_observation;
 pub mod command_queue;
-pub mod commands;
 mod counters;
 pub mod liveness;
-pub mod pace;
 mod parking;
-pub mod poll;
-mod polling;
-pub mod rate;
-pub mod refusal;
-pub mod resync;
+pub mod polling;
 pub mod shared_attributes;
 pub mod table;
 #[cfg(test)]
 mod tests;
-pub mod waking;
 
-pub use brought::Brought;
 pub use counters::Counters;
 pub use liveness::Observation;
+pub use polling::Brought;
 pub use table::{RelayId, Relays, Standing};
 
 use crate::config::{self, RelayMode};
@@ -64,13 +58,13 @@ use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::ota::AssignmentChange;
 use crate::upstream::Error;
-use attributes::Attributes;
+use attribute_observation::Attributes;
 use bytes::Bytes;
-use commands::Commands;
+use command_error::Refusal;
+use command_observation::Commands;
 use liveness::Observer;
-use pace::Pace;
-use poll::{Opening, Outcome, Poller};
-use refusal::Refusal;
+use polling::pacing::Pace;
+use polling::poller::{Opening, Outcome, Poller};
 use shared_attributes::{Unreadable, Values};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -3,8 +3,8 @@
 //! Chunks take half of the connections at most, so that the fleet's many small questions never wait for a package
 //! to come, nor it for them.
 
-use super::cache::{Cache, Key};
-use super::readers::ReaderId;
+use super::chunk_cache::{Cache, Key};
+use super::downloaders::ReaderId;
 use super::{Effect, Name};
 use crate::config::Ota;
 use crate::device::Device;

@@ -6,10 +6,10 @@
 
 use super::assignment::Assignment;
 use super::calls::Purpose;
+use super::downloaders::{Assigned, ReaderId};
 use super::edition::{EditionId, LARGEST_PIECE, PIECE};
-use super::packages::{Packages, Stop};
+use super::package_cache::{Packages, Stop};
 use super::permit::Check;
-use super::readers::{Assigned, ReaderId};
 use super::sample::Sample;
 use super::waiters::{Awaited, Waiter};
 use super::{Name, Refusal};

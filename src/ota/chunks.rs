@@ -8,11 +8,11 @@
 //! ```
 
 use super::assignment::Identity;
-use super::cache::Key;
 use super::calls::Urgency;
+use super::chunk_cache::Key;
+use super::downloaders::ReaderId;
 use super::edition::{EditionId, Owner};
-use super::packages::{Packages, Stop};
-use super::readers::ReaderId;
+use super::package_cache::{Packages, Stop};
 use super::waiters::{Awaited, Waiter};
 use super::{Block, Name, Refusal, Wanted};
 use crate::upstream::{Answer, Error, Operation};

@@ -2,7 +2,7 @@
 
 use super::Name;
 use super::assignment::{Checksum, Identity};
-use super::readers::ReaderId;
+use super::downloaders::ReaderId;
 use aws_lc_rs::digest::{self, Context, SHA256};
 use bytes::Bytes;
 use std::collections::HashMap;

@@ -6,7 +6,7 @@
 //!                  └───────────┴──▶ failing: allowed for a while more, if it was
 //! ```
 
-use super::cache::Key;
+use super::chunk_cache::Key;
 use super::edition::EditionId;
 use super::sample::Sample;
 use super::{Name, Refusal};

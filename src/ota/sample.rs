@@ -1,8 +1,8 @@
 //! Pieces of what we have, to hold against what ThingsBoard has now.
 
-use super::cache::Key;
+use super::chunk_cache::Key;
 use super::edition::{EditionId, PIECE};
-use super::packages::Packages;
+use super::package_cache::Packages;
 use bytes::Bytes;
 
 /// A piece of a package that we have.

@@ -1,9 +1,9 @@
 //! Requests of devices that can't be answered yet, and what they wait for.
 
-use super::cache::Key;
+use super::chunk_cache::Key;
+use super::downloaders::ReaderId;
 use super::edition::EditionId;
-use super::proving::Content;
-use super::readers::ReaderId;
+use super::verification::Content;
 use super::{Name, WaiterId, Wanted};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

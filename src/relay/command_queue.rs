@@ -12,7 +12,7 @@
 //! same, id *and* words say: ids begin at 0 again when ThingsBoard restarts, and a new command must not be
 //! taken for an old one. Of a delivered command its id and a hash are kept, not its words.
 
-use super::refusal::Refusal;
+use super::command_error::Refusal;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::collections::VecDeque;

@@ -1,5 +1,14 @@
 //! The polls of one device, of both kinds: how many there are, and what they wait for.
 
+pub mod pacing;
+mod poll_message;
+pub mod poll_rate;
+pub mod poller;
+pub mod recovery;
+pub mod resync;
+
+pub use poll_message::Brought;
+
 use super::{Context, DeviceRelay, Kind};
 use crate::config::{self, RelayMode};
 use std::time::Instant;

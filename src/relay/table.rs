@@ -1,8 +1,8 @@
 //! The relays of all devices: found by name, woken by time, within the bound of `relay.max_polls`.
 
-use super::budget::Budget;
-use super::pace::Pace;
-use super::waking::Waking;
+use super::byte_budget::Budget;
+use super::polling::pacing::Pace;
+use super::polling::recovery::Waking;
 use super::{Context, Counters, DeviceRelay, Effect, Kind};
 use crate::config::{self, RelayMode};
 use crate::device::Device;

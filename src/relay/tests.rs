@@ -1,7 +1,7 @@
 //! One device's relay under a clock of the test's own: events in, effects out.
 
-mod attributes;
-mod commands;
+mod attribute_observation;
+mod command_observation;
 mod liveness;
 
 use super::command_queue::Command;

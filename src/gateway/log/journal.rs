@@ -13,7 +13,7 @@ use crate::logging::churn::Churn;
 use crate::logging::notices::Notices;
 use crate::mapping::resource::{NoRoute, Resource};
 use crate::mapping::translate::Expect;
-use crate::relay::refusal::Refusal as CommandRefusal;
+use crate::relay::command_error::Refusal as CommandRefusal;
 use crate::relay::{Kind, Last};
 use crate::upstream::Error;
 use coap::{ExchangeId, ObservationId, Request, Response};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::ota::readers::ReaderId;
+use crate::ota::downloaders::ReaderId;
 use crate::upstream::Package;
 
 fn name(number: usize) -> Name {

@@ -1,9 +1,9 @@
 //! What the gateway has seen of `fw_*` and `sw_*` among a device's shared attributes.
 //!
-//! Whoever relays a change to a device knows of it before [`readers`](super::readers) would ask again, and the device
+//! Whoever relays a change to a device knows of it before [`readers`](super::downloaders) would ask again, and the device
 //! may ask for its package at once. So what was known of its assignment ends with the change.
 
-use super::packages::Packages;
+use super::package_cache::Packages;
 use crate::device::Device;
 use crate::upstream::Package;
 use std::time::Instant;

@@ -16,9 +16,9 @@
 //!
 //! In the mode `on-uplink` one short poll follows each uplink, and another each command it brings.
 
+use super::command_error::Refusal;
 use super::command_queue::{Command, CommandQueue, Known, Taken};
-use super::poll::{Outcome, Poller};
-use super::refusal::Refusal;
+use super::polling::poller::{Outcome, Poller};
 use super::{Context, Effect, Kind, Last};
 use crate::config::RelayMode;
 use crate::relay::liveness::{Observation, Observer};

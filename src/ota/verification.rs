@@ -13,11 +13,11 @@
 //! fail are none any more, and there are twice as many in each round: who has many devices that lie gains some rounds.
 
 use super::assignment::Identity;
-use super::cache::Key;
 use super::calls::Urgency;
+use super::chunk_cache::Key;
+use super::downloaders::ReaderId;
 use super::edition::{EditionId, Proved};
-use super::packages::{Packages, Stop};
-use super::readers::ReaderId;
+use super::package_cache::{Packages, Stop};
 use super::waiters::Awaited;
 use super::{Name, Refusal};
 use bytes::Bytes;

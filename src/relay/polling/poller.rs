@@ -10,8 +10,8 @@
 //! calls them stale subscriptions). So polls overlap when they run out idle, and whatever left a gap is
 //! remembered until the next poll opens: who polls for state reads it all then.
 
-use super::pace::Pace;
-use super::rate::Rate;
+use super::pacing::Pace;
+use super::poll_rate::Rate;
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 //! What polls bring. It is read in the task of the poll: see [`reading`](crate::gateway::reading).
 
-use super::command_queue::Command;
+use crate::relay::command_queue::Command;
 use crate::relay::shared_attributes::{Unreadable, Update};
 
 /// What a poll has brought, as it was read outside of the loop.
@@ -13,14 +13,14 @@ pub enum Brought {
 }
 
 impl Brought {
-    pub(super) fn update(self) -> Result<Update, Unreadable> {
+    pub(in crate::relay) fn update(self) -> Result<Update, Unreadable> {
         match self {
             Brought::Update(update) => update,
             Brought::Command(_) => Err(Unreadable::Nonsense),
         }
     }
 
-    pub(super) fn command(self) -> Option<Command> {
+    pub(in crate::relay) fn command(self) -> Option<Command> {
         match self {
             Brought::Command(command) => command,
             Brought::Update(_) => None,

@@ -172,7 +172,7 @@ fn a_command_that_fits_no_message_is_refused_on_the_devices_behalf() {
     world.largest_payload = 60;
     let large = format!(r#"{{"id":7,"method":"m","params":"{}"}}"#, "x".repeat(100));
     let effects = world.poll_brings(KIND, 1, &large);
-    let refusal = Effect::Refuse(7, refusal::Refusal::TooLarge);
+    let refusal = Effect::Refuse(7, command_error::Refusal::TooLarge);
     assert!(effects.contains(&refusal));
     // ThingsBoard gives it again until it has the refusal: refused once, and nothing is polled until then.
     let effects = world.event(|relay, now, _| relay.replied(now, 7, true));
@@ -323,7 +323,7 @@ fn unanswered(world: &mut World, mut number: u64, id: u32, lasts: Duration) -> V
     let mut refused = Vec::new();
     while world.now < start + lasts {
         let effects = world.poll_brings(KIND, number, &command(id));
-        if effects.contains(&Effect::Refuse(id, refusal::Refusal::Unanswered)) {
+        if effects.contains(&Effect::Refuse(id, command_error::Refusal::Unanswered)) {
             refused.push(world.now - start);
         }
         for (number, _) in told(&effects) {
@@ -382,7 +382,7 @@ fn a_reply_of_the_gateways_own_that_thingsboard_did_not_take_is_given_again() {
     world.event(|relay, now, _| relay.replied(now, 7, false));
     let open = world.counters.polls;
     let effects = world.poll_brings(KIND, open, &command(7));
-    let again = Effect::Refuse(7, refusal::Refusal::Unanswered);
+    let again = Effect::Refuse(7, command_error::Refusal::Unanswered);
     assert!(effects.contains(&again), "{effects:?}");
     assert_eq!(world.counters.commands_unanswered, 1, "counted once");
 }
@@ -396,7 +396,7 @@ fn a_command_that_there_is_no_room_for_is_refused_and_recognised() {
     assert_eq!(told(&effects).len(), 1, "less than that");
     world.room = 100;
     let effects = world.poll_brings(KIND, 2, &command(8));
-    let refusal = Effect::Refuse(8, refusal::Refusal::NoRoom);
+    let refusal = Effect::Refuse(8, command_error::Refusal::NoRoom);
     assert!(effects.contains(&refusal), "{effects:?}");
     assert_eq!(world.relay.commands_waiting(), 1);
     world.room = 200;

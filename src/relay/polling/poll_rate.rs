@@ -10,14 +10,14 @@ const BURST: u32 = 5;
 
 /// A token bucket, in its virtual scheduling form.
 #[derive(Debug, Default)]
-pub(super) struct Rate {
+pub(in crate::relay) struct Rate {
     /// When the whole burst is to be had again.
     rested_at: Option<Instant>,
 }
 
 impl Rate {
     /// Whether one may begin now; else when it may.
-    pub(super) fn may_take(&self, now: Instant) -> Result<(), Instant> {
+    pub(in crate::relay) fn may_take(&self, now: Instant) -> Result<(), Instant> {
         let full_at = now + EACH * (BURST - 1);
         match self.rested_at.filter(|at| *at > full_at) {
             Some(rested_at) => Err(now + (rested_at - full_at)),
@@ -26,13 +26,13 @@ impl Rate {
     }
 
     /// One begins.
-    pub(super) fn take(&mut self, now: Instant) {
+    pub(in crate::relay) fn take(&mut self, now: Instant) {
         let rested_at = self.rested_at.map_or(now, |at| at.max(now));
         self.rested_at = Some(rested_at + EACH);
     }
 
     /// When nothing is left to remember.
-    pub(super) fn rested_at(&self) -> Option<Instant> {
+    pub(in crate::relay) fn rested_at(&self) -> Option<Instant> {
         self.rested_at
     }
 }

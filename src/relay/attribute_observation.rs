@@ -11,13 +11,13 @@
 //! In the mode `on-uplink` nothing is polled: all is read after each uplink, and every `sync_interval`
 //! while the device is known to live.
 
-use super::pace::Pace;
-use super::poll::{Outcome, Poller};
+use super::polling::pacing::Pace;
+use super::polling::poller::{Outcome, Poller};
 use super::{Context, Effect, Kind};
 use crate::config::RelayMode;
 use crate::ota::AssignmentChange;
 use crate::relay::liveness::{Observation, Observer};
-use crate::relay::resync::Reader;
+use crate::relay::polling::resync::Reader;
 use crate::relay::shared_attributes;
 use crate::relay::shared_attributes::{Shared, Unreadable, Update, Values};
 use crate::upstream::Error;

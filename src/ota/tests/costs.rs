@@ -2,8 +2,8 @@
 
 use super::world::*;
 use crate::config::Ota;
+use crate::ota::downloaders::Reader;
 use crate::ota::permit::Permit;
-use crate::ota::readers::Reader;
 use crate::ota::{Counters, Refusal};
 use crate::upstream::Operation;
 use std::collections::HashSet;

@@ -1,12 +1,12 @@
 //! The whole: requests of devices in, requests to ThingsBoard and answers out.
 
-use super::cache::{Cache, Key};
 use super::calls::{CallId, Calls, Purpose};
+use super::chunk_cache::{Cache, Key};
 use super::chunks::{Flight, MOST_FLIGHTS, MOST_OF_ONE};
+use super::downloaders::{ReaderId, Readers};
 use super::edition::EditionId;
 use super::editions::Editions;
-use super::proving::Proofs;
-use super::readers::{ReaderId, Readers};
+use super::verification::Proofs;
 use super::waiters::{Awaited, Waiter, Waiters};
 use super::{Block, Counters, Effect, Name, Refusal, WaiterId, Wanted};
 use crate::config::Ota;

@@ -1,7 +1,7 @@
 //! After an outage: those that wait to try again, because ThingsBoard did not answer, are not left to their back-off
 //! once it answers anyone.
 
-use super::RelayId;
+use crate::relay::RelayId;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ const AT_MOST: Duration = Duration::from_millis(500);
 
 /// Relays that wait for ThingsBoard to come back.
 #[derive(Debug, Default)]
-pub(super) struct Waking {
+pub(in crate::relay) struct Waking {
     waiting: BTreeSet<RelayId>,
     /// Whether a call was left unanswered since the last that was not.
     is_away: bool,
@@ -22,13 +22,13 @@ pub(super) struct Waking {
 
 impl Waking {
     /// A call to ThingsBoard has ended without an answer.
-    pub(super) fn unanswered(&mut self) {
+    pub(in crate::relay) fn unanswered(&mut self) {
         self.is_away = true;
         self.next = None;
     }
 
     /// ThingsBoard has answered a call, whatever it said. `random` is within 0..1.
-    pub(super) fn answered(&mut self, now: Instant, random: impl FnOnce() -> f64) {
+    pub(in crate::relay) fn answered(&mut self, now: Instant, random: impl FnOnce() -> f64) {
         if !std::mem::take(&mut self.is_away) || self.waiting.is_empty() {
             return;
         }
@@ -38,7 +38,7 @@ impl Waking {
     }
 
     /// Whether this relay waits, from now on.
-    pub(super) fn set_waiting(&mut self, relay: RelayId, waits: bool) {
+    pub(in crate::relay) fn set_waiting(&mut self, relay: RelayId, waits: bool) {
         match waits {
             true => self.waiting.insert(relay),
             false => self.waiting.remove(&relay),
@@ -46,7 +46,7 @@ impl Waking {
     }
 
     /// The next relay to wake, if its turn has come.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<RelayId> {
+    pub(in crate::relay) fn pop(&mut self, now: Instant) -> Option<RelayId> {
         let (_, each) = self.next.filter(|(at, _)| *at <= now)?;
         let first = self.waiting.pop_first();
         self.next = first.map(|_| (now + each, each));
@@ -54,7 +54,7 @@ impl Waking {
     }
 
     /// When [`pop`](Self::pop) has something.
-    pub(super) fn next_timeout(&self) -> Option<Instant> {
+    pub(in crate::relay) fn next_timeout(&self) -> Option<Instant> {
         self.next.map(|(at, _)| at)
     }
 }
