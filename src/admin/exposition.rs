@@ -85,7 +85,7 @@ fn bounds(scrape: &mut Scrape, report: &Report) {
         [
             ("requests", level(levels.open_requests)),
             ("completions", level(levels.completions_waiting)),
-            ("commands", level(levels.observations.commands_waiting)),
+            ("commands", level(levels.observations.commands_queued)),
             ("reads", level(levels.reads_waiting)),
             ("blocks", level(levels.blocks_waiting)),
             ("sessions_to_review", level(levels.to_review)),

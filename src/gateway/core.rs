@@ -26,7 +26,7 @@ use crate::ota::Packages;
 use crate::quotas::in_flight::InFlight;
 use crate::quotas::turns::{Turns, Verdict, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
-use crate::relay::Relays;
+use crate::relay::RelayTable;
 use coap::{self, Output};
 use downlink::Errands;
 use drain::Draining;
@@ -69,7 +69,7 @@ pub struct Core {
     registry: Arc<Registry>,
     demux: Demux,
     peers: Peers,
-    relays: Relays,
+    relays: RelayTable,
     errands: Errands,
     packages: Packages,
     downloads: Downloads,
@@ -104,7 +104,7 @@ impl Core {
         Core {
             demux: Demux::new(settings.dtls, engine, policy),
             peers: Peers::new(settings.limits),
-            relays: Relays::new(settings.relay, settings.largest_notification(), !seed),
+            relays: RelayTable::new(settings.relay, settings.largest_notification(), !seed),
             errands: Errands::default(),
             packages: Packages::new(settings.ota, seed.rotate_left(32)),
             downloads: Downloads::default(),
@@ -381,9 +381,9 @@ impl Core {
                     self.mouth.tell(|| self.ended(session, &reason));
                     let stops = self.draining.is_under_way();
                     self.tell_if_any(now, session, |relay, context| {
-                        relay.session_gone(session);
+                        relay.session_ended(session);
                         if stops {
-                            relay.abort_attribute_polls(context);
+                            relay.abort_unused_attribute_polls(context);
                         }
                     });
                     if let Some(peer) = self.peers.remove(session) {

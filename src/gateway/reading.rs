@@ -7,10 +7,9 @@ use super::call::{Call, Completion, Errand, Ticket};
 use crate::mapping::client_rpc;
 use crate::mapping::translate;
 use crate::mapping::translate::Expect;
+use crate::relay::attribute_json::{self, Unreadable, Update, Values};
 use crate::relay::command_queue::Command;
-use crate::relay::shared_attributes;
-use crate::relay::shared_attributes::{Unreadable, Update, Values};
-use crate::relay::{Brought, Kind};
+use crate::relay::{Kind, PollMessage};
 use crate::upstream::{Answer, Error, Operation, Request};
 use coap::option::content_format::JSON;
 use coap::{ETag, Response};
@@ -50,7 +49,7 @@ pub enum Reading {
     /// What an observation of attributes begins with.
     Registration(Result<Registration, Unreadable>),
     /// What a poll has brought.
-    Poll(Brought),
+    Poll(PollMessage),
     /// The shared attributes, as a relay has read them.
     Attributes(Result<Values, Unreadable>),
     /// Not looked at.
@@ -64,21 +63,21 @@ impl Reading {
             Ticket::Exchange {
                 expect: Expect::Registration,
                 ..
-            } => Reading::Registration(shared_attributes::read_answer(body).map(|values| {
-                let state = tagged(Response::content(JSON, shared_attributes::flat(&values)));
+            } => Reading::Registration(attribute_json::read_answer(body).map(|values| {
+                let state = tagged(Response::content(JSON, attribute_json::flat(&values)));
                 Registration { values, state }
             })),
             Ticket::Exchange { expect, .. } => {
                 Reading::Response(tagged(translate::accepted(*expect, answer.body)))
             }
             Ticket::Relay(_, Errand::Poll(Kind::Attributes, _)) => {
-                Reading::Poll(Brought::Update(Update::read(body)))
+                Reading::Poll(PollMessage::Attributes(Update::read(body)))
             }
             Ticket::Relay(_, Errand::Poll(Kind::Commands, _)) => {
-                Reading::Poll(Brought::Command(Command::read(answer.body)))
+                Reading::Poll(PollMessage::Command(Command::read(answer.body)))
             }
             Ticket::Relay(_, Errand::Read(_)) => {
-                Reading::Attributes(shared_attributes::read_answer(body))
+                Reading::Attributes(attribute_json::read_answer(body))
             }
             Ticket::Relay(_, Errand::Refusal(_)) | Ticket::Package(_) => Reading::Answer(answer),
         }
@@ -91,7 +90,7 @@ const MISREAD: Error =
 
 impl Reading {
     /// What a poll has brought.
-    pub fn poll(self) -> Result<Brought, Error> {
+    pub fn poll(self) -> Result<PollMessage, Error> {
         match self {
             Reading::Poll(brought) => Ok(brought),
             Reading::Response(_)
@@ -221,8 +220,8 @@ mod tests {
         let read = registration(&object(2048)).unwrap();
         assert_eq!(read.values.len(), 2048);
         let too_many = registration(&object(2049)).unwrap_err();
-        assert_eq!(too_many, Unreadable::TooMany);
-        assert_eq!(registration("[]").unwrap_err(), Unreadable::Nonsense);
+        assert_eq!(too_many, Unreadable::TooManyKeys);
+        assert_eq!(registration("[]").unwrap_err(), Unreadable::Malformed);
         // A value is kept as it is written.
         let odd = r#"{"a":1e400,"b":"\ud83d"}"#;
         let read = registration(odd).unwrap();

@@ -94,7 +94,7 @@ pub struct Levels {
     /// Calls for packages under way.
     pub package_calls: usize,
     /// Observations.
-    pub observations: table::Standing,
+    pub observations: table::ObservationCounts,
     /// Relays that wait to read.
     pub reads_waiting: usize,
     /// Blocks of packages that devices wait for.

@@ -6,7 +6,7 @@ use crate::mapping::package::Download;
 use crate::mapping::resource::{NoRoute, Resource};
 use crate::ota::Wanted;
 use crate::relay::Kind;
-use crate::relay::shared_attributes::Unreadable;
+use crate::relay::attribute_json::Unreadable;
 #[cfg(test)]
 use crate::upstream::Answer;
 use crate::upstream::{self, Error, Operation};
@@ -254,8 +254,8 @@ pub(crate) fn nonsense() -> Response {
 /// The answer to a registration for attributes that can't be observed.
 pub(crate) fn unreadable(unreadable: Unreadable) -> Response {
     match unreadable {
-        Unreadable::Nonsense => nonsense(),
-        Unreadable::TooMany => Response::error(
+        Unreadable::Malformed => nonsense(),
+        Unreadable::TooManyKeys => Response::error(
             Code::INTERNAL_SERVER_ERROR,
             "the device has too many shared attributes to be observed",
         ),

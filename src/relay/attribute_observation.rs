@@ -1,76 +1,113 @@
 //! The observation of a device's shared attributes.
 //!
 //! ```text
-//! registered ──▶ polling ──(a change)──▶ told at once; some 300 ms later all is read, and the difference told
+//! registered ──▶ polling ──(a change)──▶ notified at once; 300 ms later all attributes are read, and differences notified
 //!                   │ ▲
-//!                   │ └─ after every gap between polls all is read as well
+//!                   │ └─ after every gap between polls all attributes are read as well
 //!                   ▼
-//!                parked (nothing is asked for) ──(the device is heard)──▶ all is read, then polling
+//!                parked: no poll, no read ──(the device sends something)──▶ all attributes are read, then polling
 //! ```
 //!
-//! In the mode `on-uplink` nothing is polled: all is read after each uplink, and every `sync_interval`
-//! while the device is known to live.
+//! In the mode `on-uplink` there are no polls: all attributes are read after each uplink, and every `sync_interval` while
+//! the device is live.
 
-use super::polling::pacing::Pace;
-use super::polling::poller::{Outcome, Poller};
-use super::{Context, Effect, Kind};
+use super::attribute_json::{Unreadable, Update, Values};
+use super::liveness::{Observation, Observer};
+use super::polling::poller::{PollOutcome, Poller};
+use super::polling::resync::{Resync, SETTLE};
+use super::shared_attributes::{SharedAttributes, cost_of};
+use super::{Kind, ObservationEnd, RelayContext, RelayEffect};
 use crate::config::RelayMode;
 use crate::ota::AssignmentChange;
-use crate::relay::liveness::{Observation, Observer};
-use crate::relay::polling::resync::Reader;
-use crate::relay::shared_attributes;
-use crate::relay::shared_attributes::{Shared, Unreadable, Update, Values};
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
-/// How long after a poll was sent, or brought something, all is read: by then ThingsBoard's device actor
-/// has the subscription, and the second of two changes in quick succession is in.
-const SETTLE: Duration = Duration::from_millis(300);
-/// How long an empty answer after a state that was not waits for a second one. ThingsBoard answers 200
-/// and `{}` as well when its attribute store fails.
-const CONFIRM: Duration = Duration::from_secs(3);
+/// How long after an empty answer, where there were attributes, a second read has to confirm it: ThingsBoard also answers 200
+/// and `{}` when its attribute store fails.
+const CONFIRM_EMPTY: Duration = Duration::from_secs(3);
 
-/// How often all attributes are notified again because a registration is repeated: they are put together for each, and a
-/// device can repeat its registration as fast as it can send.
-const REPEATED: Duration = Duration::from_secs(1);
+/// How often a repeated registration has all attributes notified again: a device can repeat it as fast as it can send, and
+/// each time the notification is composed again.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The relay of one device's shared attributes.
+/// The observation of one device's shared attributes, if there is one, and its polls and reads.
 #[derive(Debug, Default)]
-pub struct Attributes {
+pub struct AttributeObservation {
     observer: Option<Observer>,
     poller: Poller,
-    reader: Reader,
-    shared: Shared,
-    /// How far the changes had come when the endpoint was given something last, and that one's number.
-    told: u64,
-    newest: u64,
-    /// Since when the endpoint has something that it has said nothing of.
-    told_since: Option<Instant>,
-    /// What the device does not know is told once a read has shown what is true now.
-    read_first: bool,
-    /// The last answer was empty, and not believed.
-    doubted: bool,
-    /// The last read was not answered, and is to be tried again.
-    read_unanswered: bool,
-    /// When a repeated registration last had all attributes notified again, and when one may do so next.
-    doubted_at: Option<Instant>,
-    doubt_at: Option<Instant>,
+    resync: Resync,
+    shared: SharedAttributes,
+    in_flight: Option<NotificationInFlight>,
+    /// Notifies nothing until a read has shown the present values: the device comes back after a pause.
+    notify_after_read: bool,
+    /// The last read brought nothing where there were attributes, and another has to confirm that.
+    is_empty_unconfirmed: bool,
+    repeats: RepeatedRegistrations,
 }
 
-impl Attributes {
-    /// Who observes.
+/// A notification that the endpoint has, and that is neither delivered nor given up.
+#[derive(Debug, Clone, Copy)]
+struct NotificationInFlight {
+    /// The newest notification's number, which is that of the last change in it.
+    number: u64,
+    /// Changes that there were when it was composed. Those that did not fit wait until it is delivered.
+    changes: u64,
+    /// When the first of those that it superseded was given to the endpoint.
+    since: Instant,
+}
+
+/// Limits how often repeated registrations have all attributes notified again.
+#[derive(Debug, Default)]
+struct RepeatedRegistrations {
+    last: Option<Instant>,
+    next: Option<Instant>,
+}
+
+impl RepeatedRegistrations {
+    /// Whether to notify all attributes now. If not, they are due later.
+    fn repeated(&mut self, now: Instant) -> bool {
+        match self.last.filter(|last| now < *last + REPEAT_INTERVAL) {
+            Some(last) => {
+                self.next = Some(last + REPEAT_INTERVAL);
+                false
+            }
+            None => {
+                self.done(now);
+                true
+            }
+        }
+    }
+
+    /// Whether all attributes are due now.
+    fn take_due(&mut self, now: Instant) -> bool {
+        let is_due = self.next.is_some_and(|at| at <= now);
+        if is_due {
+            self.done(now);
+        }
+        is_due
+    }
+
+    fn done(&mut self, now: Instant) {
+        (self.last, self.next) = (Some(now), None);
+    }
+
+    fn cancel(&mut self) {
+        self.next = None;
+    }
+}
+
+impl AttributeObservation {
     pub fn observer(&self) -> Option<&Observer> {
         self.observer.as_ref()
     }
 
-    /// Who observes, for its liveness.
     pub fn observer_mut(&mut self) -> Option<&mut Observer> {
         self.observer.as_mut()
     }
 
-    /// What to answer a registration for which this was read: that, or what was known before if an empty
-    /// answer has to be doubted.
-    pub fn believed(&self, read: Values) -> Values {
+    /// The values for the response to a registration, for which this was read: the known ones if it is empty, since an empty
+    /// answer has to be confirmed.
+    pub fn registration_values(&self, read: Values) -> Values {
         if read.is_empty() && self.observer.is_some() {
             self.shared.values().clone()
         } else {
@@ -78,159 +115,136 @@ impl Attributes {
         }
     }
 
-    /// An observation stands, and its response has told these.
+    /// The device has registered, and the response gives it these values.
     pub fn registered(
         &mut self,
         now: Instant,
         observation: Observation,
         values: Values,
-        context: &mut Context<'_>,
+        context: &mut RelayContext<'_>,
     ) {
         let observer = Observer::new(now, observation, context.settings.alive_for);
-        let before = self.observer.replace(observer);
-        if before.is_none() {
-            self.poller.lapse();
+        match self.observer.replace(observer) {
+            Some(before) if before.observation == observation => self.shared.refresh(values),
+            Some(before) => {
+                context.counters.replaced += 1;
+                context.effects.push(RelayEffect::EndObservation(
+                    before.observation,
+                    ObservationEnd::Replaced,
+                ));
+                self.shared.reset(values);
+            }
+            None => {
+                self.poller.lapse();
+                self.shared.reset(values);
+            }
         }
-        let refreshed = before
-            .as_ref()
-            .is_some_and(|b| b.observation == observation);
-        context.replaced(before, observation);
-        match refreshed {
-            true => self.shared.told_again(values),
-            false => self.shared.told(values),
-        }
-        self.tell_of_assignment(context);
-        (self.told, self.newest, self.told_since) = (0, 0, None);
-        (self.read_first, self.doubted) = (false, false);
-        self.doubt_at = None;
-        self.reader.want(now + SETTLE);
+        self.report_assignment_change(context);
+        self.in_flight = None;
+        (self.notify_after_read, self.is_empty_unconfirmed) = (false, false);
+        self.repeats.cancel();
+        self.resync.schedule(now + SETTLE);
     }
 
-    /// The observation is over: nothing is polled for, nothing kept. The poll that is open runs out, and the next
-    /// observation begins with it.
+    /// Ends the observation. The poll that is open runs out, and the next observation begins with it.
     pub fn end(&mut self) -> Option<Observation> {
         let observer = self.observer.take()?;
         self.poller.lapse();
-        // The numbers of polls and reads go on: what is late must not be taken for what is new.
-        self.reader.cancel();
-        self.read_unanswered = false;
-        self.shared = Shared::default();
-        self.doubt_at = None;
+        // The numbers of polls and reads go on, so that a late end is not taken for that of a new one.
+        self.resync.cancel();
+        self.shared = SharedAttributes::default();
+        self.repeats.cancel();
         Some(observer.observation)
     }
 
-    /// Nobody waits for the polls that are open.
-    pub fn abort_polls(&mut self, context: &mut Context<'_>) {
-        for number in self.poller.abandon() {
-            context
-                .effects
-                .push(Effect::Abort(Kind::Attributes, number));
-        }
+    /// Closes the polls that are open.
+    pub fn abort_polls(&mut self, context: &mut RelayContext<'_>) {
+        self.poller.abort_open(Kind::Attributes, context);
     }
 
-    /// What is kept of the attributes, in bytes.
+    /// What the attributes cost, in bytes.
     pub fn bytes(&self) -> usize {
         self.shared.bytes()
     }
 
-    /// What decides when it polls.
     pub fn poller(&self) -> &Poller {
         &self.poller
     }
 
-    /// Whether something waits to be tried again, for ThingsBoard did not answer.
-    pub fn awaits_answers(&self) -> bool {
-        self.poller.awaits_answers() || self.read_unanswered
+    /// Whether a poll or a read backs off because ThingsBoard did not answer.
+    pub fn awaits_recovery(&self) -> bool {
+        self.poller.awaits_recovery() || self.resync.awaits_recovery()
     }
 
-    /// ThingsBoard answers others.
-    pub fn wake(&mut self, now: Instant) {
-        self.poller.wake();
-        if std::mem::take(&mut self.read_unanswered) {
-            self.reader.want(now);
-        }
+    /// ThingsBoard answers again: any back-off for that reason ends.
+    pub fn retry_now(&mut self, now: Instant) {
+        self.poller.retry_now();
+        self.resync.retry_now(now);
     }
 
-    /// Whatever is under way is not waited for, and asked anew.
-    pub fn start_over(&mut self, now: Instant, context: &mut Context<'_>) {
-        for number in self.poller.start_over() {
-            context
-                .effects
-                .push(Effect::Abort(Kind::Attributes, number));
-        }
-        self.reader.cancel();
-        self.reader.failures = 0;
-        self.read_unanswered = false;
+    /// Cancels polls and reads, and begins again: the device has another token.
+    pub fn restart(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+        self.poller.abort_and_restart(Kind::Attributes, context);
+        self.resync.reset();
         self.shared.read_failed();
         if self.is_live() {
             self.resume(now);
         }
     }
 
-    /// Nothing is asked for until the device is heard again. The polls that are open run out.
+    /// Requests nothing until [`resume`](Self::resume). The polls that are open run out.
     pub fn pause(&mut self) {
         self.poller.lapse();
-        self.reader.cancel();
-        self.read_unanswered = false;
+        self.resync.cancel();
         self.shared.read_failed();
     }
 
-    /// The endpoint has given up what it had. Returns since when it had it.
-    pub fn undelivered(&mut self) -> Option<Instant> {
-        self.told = 0;
-        self.told_since.take()
-    }
-
-    /// The device is heard again after a pause.
+    /// The device sends something after a pause.
     pub fn resume(&mut self, now: Instant) {
-        self.read_first = true;
-        self.reader.want(now);
+        self.notify_after_read = true;
+        self.resync.schedule(now);
     }
 
     /// A request of the device was answered.
     pub fn uplink(&mut self, now: Instant, mode: RelayMode) {
         if mode == RelayMode::OnUplink && self.is_live() {
-            self.reader.want(now);
+            self.resync.schedule(now);
         }
     }
 
-    /// A notification that told changes up to this one has arrived.
-    pub fn delivered(&mut self, change: u64) {
-        self.shared.delivered(change);
-        if change >= self.newest {
-            // What did not fit goes on with the next.
-            self.told = 0;
-            self.told_since = None;
-        }
+    /// The device has acknowledged the notification of this number.
+    pub fn delivered(&mut self, number: u64) {
+        self.shared.confirm_up_to(number);
+        // Changes that did not fit are notified next.
+        self.in_flight.take_if(|newest| newest.number <= number);
     }
 
-    /// This change can't be told.
-    pub fn too_large(&mut self, change: u64, context: &mut Context<'_>) {
+    /// The endpoint has given up the notification. Returns since when it had it.
+    pub fn delivery_failed(&mut self) -> Option<Instant> {
+        self.in_flight.take().map(|newest| newest.since)
+    }
+
+    /// The notification of this number does not fit the device's datagrams.
+    pub fn too_large(&mut self, number: u64, context: &mut RelayContext<'_>) {
         context.counters.too_large += 1;
-        self.shared.skip(change);
-        (self.told, self.told_since) = (0, None);
+        self.shared.skip(number);
+        self.in_flight = None;
     }
 
-    /// The device may have missed the response to its registration.
+    /// The device has repeated its registration (the same token and Message ID), and may have missed the response.
     pub fn registration_repeated(&mut self, now: Instant) {
-        match self.doubted_at.filter(|last| now < *last + REPEATED) {
-            Some(last) => self.doubt_at = Some(last + REPEATED),
-            None => self.doubt_all(now),
+        if self.repeats.repeated(now) {
+            self.shared.unconfirm_all();
         }
     }
 
-    fn doubt_all(&mut self, now: Instant) {
-        self.shared.doubt_all();
-        (self.doubted_at, self.doubt_at) = (Some(now), None);
-    }
-
-    /// A poll has come to its end.
+    /// A poll has ended.
     pub fn poll_ended(
         &mut self,
         now: Instant,
         number: u64,
         result: Result<Result<Update, Unreadable>, Error>,
-        context: &mut Context<'_>,
+        context: &mut RelayContext<'_>,
     ) {
         let before = self.shared.changes();
         let outcome = match result {
@@ -240,122 +254,137 @@ impl Attributes {
                 }
                 // Every open poll gets a copy.
                 match self.shared.changes() == before {
-                    true => Outcome::Repeated,
-                    false => Outcome::Message,
+                    true => PollOutcome::Repeated,
+                    false => PollOutcome::Message,
                 }
             }
-            // A read would bring too many as well: the device keeps what it knows.
-            Ok(Err(Unreadable::TooMany)) => {
+            // A read would bring too many as well: the device keeps the values it has.
+            Ok(Err(Unreadable::TooManyKeys)) => {
                 context.counters.too_large += 1;
                 let any = AssignmentChange::ANY;
-                context.effects.push(Effect::AssignmentChanged(any));
-                Outcome::Failed
+                context.effects.push(RelayEffect::AssignmentChanged(any));
+                PollOutcome::Failed
             }
-            Ok(Err(Unreadable::Nonsense)) => {
-                context.effects.push(Effect::Nonsense(Kind::Attributes));
-                Outcome::Failed
+            Ok(Err(Unreadable::Malformed)) => {
+                let effect = RelayEffect::UnreadableMessage(Kind::Attributes);
+                context.effects.push(effect);
+                PollOutcome::Failed
             }
-            Err(error) => Outcome::of(&error),
+            Err(error) => PollOutcome::of(&error),
         };
-        self.tell_of_assignment(context);
-        if !context.poll_ended(now, &mut self.poller, number, outcome) || self.observer.is_none() {
+        self.report_assignment_change(context);
+        if !self.poller.poll_ended(now, number, outcome, context) || self.observer.is_none() {
             return;
         }
         match outcome {
-            Outcome::Message | Outcome::Repeated => {
-                self.doubted = false;
-                self.reader.want(now + SETTLE);
+            PollOutcome::Message | PollOutcome::Repeated => {
+                self.is_empty_unconfirmed = false;
+                self.resync.schedule(now + SETTLE);
             }
             // Reads would fail like polls: one follows the next poll that opens.
-            Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed
+            PollOutcome::Overloaded | PollOutcome::Unanswered | PollOutcome::Failed
                 if self.poller.open() == 0 =>
             {
-                self.reader.call_off();
+                self.resync.unschedule();
             }
-            Outcome::Elapsed | Outcome::Overloaded | Outcome::Unanswered | Outcome::Failed => {}
+            PollOutcome::Elapsed
+            | PollOutcome::Overloaded
+            | PollOutcome::Unanswered
+            | PollOutcome::Failed => {}
         }
     }
 
-    /// A read has come to its end. Returns whether it was waited for.
+    /// A read has ended. Returns false if it was cancelled.
     pub fn read_ended(
         &mut self,
         now: Instant,
         number: u64,
         result: Result<Result<Values, Unreadable>, Error>,
-        context: &mut Context<'_>,
+        context: &mut RelayContext<'_>,
     ) -> bool {
-        if !self.reader.ended(number) {
+        if !self.resync.ended(number) {
             return false;
         }
-        self.read_first = false;
-        self.read_unanswered = matches!(&result, Err(Error::Timeout | Error::Unreachable));
+        self.notify_after_read = false;
+        let is_unanswered = matches!(&result, Err(Error::Timeout | Error::Unreachable));
         let fits = |values: &Values| {
-            let fits = shared_attributes::cost_of(values)
-                <= self.shared.bytes().saturating_add(context.room)
+            let fits = cost_of(values) <= self.shared.bytes().saturating_add(context.room)
                 && self.shared.has_room_for(values.len());
-            // The device keeps what it knows.
+            // The device keeps the values it has.
             context.counters.too_large += u64::from(!fits);
             fits
         };
         let Some(values) = result.ok().and_then(Result::ok).filter(fits) else {
             self.shared.read_failed();
             context.counters.reads_failed += 1;
-            self.reader.failures = self.reader.failures.saturating_add(1);
-            let wait = Pace::wait_after(self.reader.failures, (context.random)());
-            self.reader.want(now + wait.max(SETTLE));
+            self.resync.failed(now, is_unanswered, (context.random)());
             return true;
         };
-        self.reader.failures = 0;
-        if values.is_empty() && !self.shared.values().is_empty() && !self.doubted {
+        self.resync.succeeded();
+        if values.is_empty() && !self.shared.values().is_empty() && !self.is_empty_unconfirmed {
             self.shared.read_failed();
-            context.counters.empty_answers_doubted += 1;
-            self.doubted = true;
-            self.reader.want(now + CONFIRM);
+            context.counters.empty_reads_unconfirmed += 1;
+            self.is_empty_unconfirmed = true;
+            self.resync.schedule(now + CONFIRM_EMPTY);
             return true;
         }
-        self.doubted = false;
+        self.is_empty_unconfirmed = false;
         let missed = self.shared.read_ended(values);
-        self.tell_of_assignment(context);
+        self.report_assignment_change(context);
         context.counters.changes_found_by_reading += u64::try_from(missed).unwrap_or(u64::MAX);
         true
     }
 
-    /// Before the device is notified: it may ask for its package at once.
-    fn tell_of_assignment(&mut self, context: &mut Context<'_>) {
+    /// Reports a change of the keys that assign packages. To be called before the device is notified of it: the device may
+    /// request its package at once.
+    fn report_assignment_change(&mut self, context: &mut RelayContext<'_>) {
         let change = self.shared.take_assignment_change();
         if change.is_any() {
-            context.effects.push(Effect::AssignmentChanged(change));
+            context.effects.push(RelayEffect::AssignmentChanged(change));
         }
     }
 
-    /// Polls, reads and tells what is to be polled, read and told by now.
-    pub fn advance(&mut self, now: Instant, context: &mut Context<'_>) {
+    /// Begins the polls and reads that are due, then notifies what is unconfirmed.
+    pub fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let Some(observer) = self.observer.as_ref().filter(|observer| observer.is_live()) else {
             return;
         };
         let observation = observer.observation;
+        self.fetch(now, context);
+        if self.repeats.take_due(now) {
+            self.shared.unconfirm_all();
+        }
+        self.notify(now, observation, context);
+    }
+
+    fn fetch(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let settings = context.settings;
         if settings.attributes == RelayMode::LongPoll {
-            let timeout = context.pace.poll_timeout();
-            let opening = context.poll(now, Kind::Attributes, &mut self.poller, timeout, true);
-            if opening.is_some_and(|opening| opening.after_gap) {
-                self.reader.want_settled(now + SETTLE);
+            let timeout = context.pacing.poll_timeout();
+            let kind = Kind::Attributes;
+            let opened = self.poller.open_if_due(now, kind, timeout, true, context);
+            if opened.is_some_and(|opened| opened.after_gap) {
+                self.resync.schedule_complete(now + SETTLE);
             }
-        } else if self.reader.next_timeout().is_none() && !self.reader.is_under_way() {
-            self.reader.want(now + settings.sync_interval);
+        } else if self.resync.next_timeout().is_none() && !self.resync.is_in_flight() {
+            self.resync.schedule(now + settings.sync_interval);
         }
-        if let Some(number) = self.reader.due(now) {
+        if let Some(number) = self.resync.start_if_due(now) {
             self.shared.read_begins();
             context.counters.reads += 1;
-            context.effects.push(Effect::Read(number));
+            context.effects.push(RelayEffect::ReadAttributes(number));
         }
-        if self.doubt_at.is_some_and(|at| at <= now) {
-            self.doubt_all(now);
-        }
-        if self.read_first || !self.shared.is_in_doubt() || self.told == self.shared.changes() {
+    }
+
+    fn notify(&mut self, now: Instant, observation: Observation, context: &mut RelayContext<'_>) {
+        let changes = self.shared.changes();
+        let has_all = self
+            .in_flight
+            .is_some_and(|newest| newest.changes == changes);
+        if self.notify_after_read || !self.shared.has_unconfirmed() || has_all {
             return;
         }
-        let notification = loop {
+        let (number, payload) = loop {
             match self.shared.compose(context.largest_payload) {
                 None => return,
                 Some(Ok(notification)) => break notification,
@@ -365,31 +394,33 @@ impl Attributes {
                 }
             }
         };
-        let (number, payload) = notification;
-        (self.told, self.newest) = (self.shared.changes(), number);
-        self.told_since.get_or_insert(now);
-        context.counters.states_told += 1;
-        context.effects.push(Effect::Notify {
+        self.in_flight = Some(NotificationInFlight {
+            number,
+            changes,
+            since: self.in_flight.map_or(now, |superseded| superseded.since),
+        });
+        context.counters.attribute_notifications += 1;
+        context.effects.push(RelayEffect::Notify {
             observation,
             number,
             payload,
         });
     }
 
-    /// When [`advance`](Self::advance) is wanted, if time alone decides.
+    /// When [`advance`](Self::advance) has something to do, if time alone decides.
     pub fn next_timeout(&self, mode: RelayMode) -> Option<Instant> {
         if !self.is_live() {
             return None;
         }
         let poll = self.poller.next_timeout();
         let poll = poll.filter(|_| mode == RelayMode::LongPoll);
-        [poll, self.reader.next_timeout(), self.doubt_at]
+        [poll, self.resync.next_timeout(), self.repeats.next]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Whether there is neither an observation nor anything under way for one.
+    /// Whether there is neither an observation nor an open poll.
     pub fn is_idle(&self) -> bool {
         self.observer.is_none() && self.poller.open() == 0
     }

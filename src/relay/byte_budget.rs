@@ -1,27 +1,26 @@
-//! How many bytes the relays of all devices may hold, in commands that wait and attributes that are observed.
+//! How many bytes the relays of all devices may hold, in queued commands and observed attributes: `relay.bytes`.
 //!
-//! The rules are those of [`shares`]: once half of the whole is held, no device may have more than an even share of
-//! it, so that one that comes late finds room, whatever the others hold.
+//! The rules are those of [`shares`]: once half of the whole is held, no device may have more than an even share of it,
+//! so that a device that comes later finds room, whatever the others hold.
 
-/// Bytes of a whole, by those who hold some.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct ByteBudget {
     whole: usize,
     held: usize,
+    /// Devices that hold any.
     holders: usize,
 }
 
-impl Budget {
-    /// Nothing is held of so many bytes.
-    pub(super) fn new(whole: usize) -> Budget {
-        Budget {
+impl ByteBudget {
+    pub(super) fn new(whole: usize) -> ByteBudget {
+        ByteBudget {
             whole,
             held: 0,
             holders: 0,
         }
     }
 
-    /// How many more bytes a device may take that holds so many.
+    /// How many more bytes a device may hold that holds `own` of them.
     pub(super) fn room(&self, own: usize) -> usize {
         let free = self.whole.saturating_sub(self.held);
         if self.held < self.whole / 2 {
@@ -32,14 +31,14 @@ impl Budget {
         free.min(even.saturating_sub(own))
     }
 
-    /// What a device holds has become more or less.
+    /// Replaces what one device holds.
     pub(super) fn replace(&mut self, before: usize, now: usize) {
         self.held = self.held.saturating_sub(before).saturating_add(now);
         let holders = self.holders.saturating_sub(usize::from(before > 0));
         self.holders = holders.saturating_add(usize::from(now > 0));
     }
 
-    /// Bytes held by all.
+    /// Bytes held by all devices.
     pub(super) fn held(&self) -> usize {
         self.held
     }
@@ -50,8 +49,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn from_half_of_the_whole_on_shares_are_even_and_a_newcomer_finds_room() {
-        let mut budget = Budget::new(1000);
+    fn from_half_of_the_whole_on_shares_are_even_and_another_device_finds_room() {
+        let mut budget = ByteBudget::new(1000);
         assert_eq!(budget.room(0), 1000);
         budget.replace(0, 400);
         assert_eq!(budget.room(400), 600);

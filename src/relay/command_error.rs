@@ -1,23 +1,24 @@
-//! Replies of the gateway's own to commands, so that whoever waits in ThingsBoard does not wait in vain, nor those behind.
+//! Replies of the gateway itself to a command, so that its caller in ThingsBoard, and the commands behind it, need not
+//! wait until it expires.
 
 /// Why the gateway replies to a command in the device's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// It fits no notification.
+pub enum CommandError {
+    /// It is larger than a notification's payload.
     TooLarge,
-    /// As many bytes are held as `relay.bytes` allows, or the device has its share of them.
+    /// As many bytes are held as `relay.bytes` allows, or as the device's share of them.
     NoRoom,
     /// The device has it, and has not replied within `relay.command_answer`.
     Unanswered,
 }
 
-impl Refusal {
+impl CommandError {
     /// What the caller in ThingsBoard gets: JSON.
     pub fn reply(self) -> &'static str {
         match self {
-            Refusal::TooLarge => r#"{"error":"the command is too large for the gateway"}"#,
-            Refusal::NoRoom => r#"{"error":"the gateway has no room for the command"}"#,
-            Refusal::Unanswered => {
+            CommandError::TooLarge => r#"{"error":"the command is too large for the gateway"}"#,
+            CommandError::NoRoom => r#"{"error":"the gateway has no room for the command"}"#,
+            CommandError::Unanswered => {
                 r#"{"error":"the device has the command and has not replied to it"}"#
             }
         }
@@ -29,9 +30,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn callers_get_an_object_that_says_why() {
-        for refusal in [Refusal::TooLarge, Refusal::NoRoom, Refusal::Unanswered] {
-            let reply: serde_json::Value = serde_json::from_str(refusal.reply()).unwrap();
+    fn each_reply_is_an_object_with_an_error_text() {
+        for error in [
+            CommandError::TooLarge,
+            CommandError::NoRoom,
+            CommandError::Unanswered,
+        ] {
+            let reply: serde_json::Value = serde_json::from_str(error.reply()).unwrap();
             assert!(reply["error"].is_string());
         }
     }

@@ -125,7 +125,7 @@ fn notifications(scrape: &mut Scrape, report: &Report) {
         "Commands (server-side RPC) on their way to devices",
         "event",
         [
-            ("taken", relay.commands_taken),
+            ("taken", relay.commands_received),
             ("repeated", relay.commands_repeated),
             ("delivered", relay.commands_delivered),
             ("expired", relay.commands_expired),
@@ -137,9 +137,9 @@ fn notifications(scrape: &mut Scrape, report: &Report) {
         "Shared attributes on their way to devices",
         "event",
         [
-            ("told", relay.states_told),
+            ("told", relay.attribute_notifications),
             ("found_by_reading", relay.changes_found_by_reading),
-            ("empty_answer_doubted", relay.empty_answers_doubted),
+            ("empty_answer_doubted", relay.empty_reads_unconfirmed),
         ],
     );
     scrape.counter(

@@ -6,8 +6,11 @@ use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Errand, Ticket};
 use crate::gateway::reading::{Reading, Registration};
 use crate::mapping::translate::{Expect, RETRY_AFTER};
-use crate::relay::shared_attributes;
-use crate::relay::{Context, DeviceRelay, Effect, Kind, Last, Observation, RelayId};
+use crate::relay::attribute_json;
+use crate::relay::shared_attributes::cost_of;
+use crate::relay::{
+    DeviceRelay, Kind, Observation, ObservationEnd, RelayContext, RelayEffect, RelayId,
+};
 use crate::upstream::{self, Error, Operation};
 use bytes::Bytes;
 use coap::{Code, ExchangeId, ObservationId, Output, Response};
@@ -178,16 +181,13 @@ impl Core {
         let Registration { values, state } = read;
         let (values, state) = match relay {
             Some(relay) if values.is_empty() => {
-                let values = relay.believed(values);
-                let state = Response::content(JSON, shared_attributes::flat(&values));
+                let values = relay.registration_values(values);
+                let state = Response::content(JSON, attribute_json::flat(&values));
                 (values, state)
             }
             Some(_) | None => (values, state),
         };
-        if !self
-            .relays
-            .has_bytes(&device.name, shared_attributes::cost_of(&values))
-        {
+        if !self.relays.has_bytes(&device.name, cost_of(&values)) {
             self.relays.count_no_room();
             let full = Response::error(
                 Code::SERVICE_UNAVAILABLE,
@@ -275,7 +275,7 @@ impl Core {
         &mut self,
         now: Instant,
         session: SessionId,
-        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+        event: impl FnOnce(&mut DeviceRelay, &mut RelayContext<'_>),
     ) {
         if let Some(device) = self.device_of(session) {
             let id = self.relays.find_or_add(&device);
@@ -288,7 +288,7 @@ impl Core {
         &mut self,
         now: Instant,
         session: SessionId,
-        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+        event: impl FnOnce(&mut DeviceRelay, &mut RelayContext<'_>),
     ) {
         let device = self
             .peers
@@ -303,11 +303,11 @@ impl Core {
         &mut self,
         now: Instant,
         id: RelayId,
-        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+        event: impl FnOnce(&mut DeviceRelay, &mut RelayContext<'_>),
     ) {
         let peers = &self.peers;
         let heard = |session| peers.get(session).map(|peer| peer.last_heard());
-        self.relays.tell(now, id, &heard, event);
+        self.relays.update(now, id, &heard, event);
     }
 
     /// Something authentic came from a session whose relay may wait for just that.
@@ -321,13 +321,15 @@ impl Core {
             && self
                 .relays
                 .get(id)
-                .is_some_and(|relay| relay.awaits(session))
+                .is_some_and(|relay| relay.awaits_sign_of_life(session))
         {
             // A ping would only stand in front of what the relay has for the device now.
             self.with_endpoint(now, session, |endpoint, context, outputs| {
                 endpoint.cancel_ping(now, context, outputs);
             });
-            self.tell_relay(now, id, |relay, context| relay.heard(now, session, context));
+            self.tell_relay(now, id, |relay, context| {
+                relay.received(now, session, context)
+            });
         }
     }
 
@@ -345,8 +347,8 @@ impl Core {
         self.tell_if_any(now, session, |relay, context| match told {
             Output::Delivered(id, number) => relay.delivered(now, of(id), number, context),
             Output::TooLarge(id, number) => relay.too_large(now, of(id), number, context),
-            Output::Undelivered(id) => relay.undelivered(of(id), context),
-            Output::PingUnanswered => relay.silent(session, context),
+            Output::Undelivered(id) => relay.delivery_failed(of(id), context),
+            Output::PingUnanswered => relay.unresponsive(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
             Output::RegistrationRepeated(id) => relay.registration_repeated(now, of(id)),
             Output::Send(_) | Output::Request(..) => {}
@@ -354,41 +356,41 @@ impl Core {
     }
 
     /// Does what a relay wants done.
-    pub(super) fn do_errand(&mut self, now: Instant, relay: RelayId, effect: Effect) {
+    pub(super) fn do_errand(&mut self, now: Instant, relay: RelayId, effect: RelayEffect) {
         match effect {
             // None is begun any more; the relay may think so.
-            Effect::Poll(..) if self.draining.is_under_way() => {}
-            Effect::Poll(kind, number, timeout) => {
+            RelayEffect::OpenPoll(..) if self.draining.is_under_way() => {}
+            RelayEffect::OpenPoll(kind, number, timeout) => {
                 let operation = match kind {
                     Kind::Attributes => Operation::PollAttributes { timeout },
                     Kind::Commands => Operation::PollRpc { timeout },
                 };
                 self.call_for(now, relay, Errand::Poll(kind, number), operation);
             }
-            Effect::Abort(kind, number) => {
+            RelayEffect::AbortPoll(kind, number) => {
                 let errand = Errand::Poll(kind, number);
                 if self.errands.end(relay, errand) {
                     self.errands.aborted.push_back(Ticket::Relay(relay, errand));
                 }
             }
-            Effect::Read(number) => {
+            RelayEffect::ReadAttributes(number) => {
                 if self.errands.read_wanted.insert(relay, number).is_none() {
                     self.errands.reads_waiting.push_back(relay);
                 }
                 self.read_on(now);
             }
-            Effect::Notify {
+            RelayEffect::Notify {
                 observation,
                 number,
                 payload,
             } => self.notify(now, observation, number, payload),
-            Effect::End(observation, last) => self.end(now, observation, last),
-            Effect::Ping(session) => {
+            RelayEffect::EndObservation(observation, last) => self.end(now, observation, last),
+            RelayEffect::Ping(session) => {
                 self.with_endpoint(now, session, |endpoint, context, outputs| {
                     endpoint.ping(now, context, outputs);
                 });
             }
-            Effect::Refuse(id, refusal) => {
+            RelayEffect::ReplyToCommand(id, refusal) => {
                 if let Some(relay) = self.relays.get(relay) {
                     self.journal
                         .command_refused(now, &relay.device.name, id, refusal);
@@ -401,13 +403,15 @@ impl Core {
                     Operation::ReplyRpc { id, body },
                 );
             }
-            Effect::AssignmentChanged(change) => {
+            RelayEffect::AssignmentChanged(change) => {
                 if let Some(relay) = self.relays.get(relay) {
                     self.packages.attributes_changed(now, &relay.device, change);
                 }
             }
-            Effect::CutOff { asked, lasted } => self.journal.polls_cut_off(asked, lasted),
-            Effect::Nonsense(kind) => {
+            RelayEffect::PollCutShort { requested, lasted } => {
+                self.journal.polls_cut_off(requested, lasted)
+            }
+            RelayEffect::UnreadableMessage(kind) => {
                 if let Some(relay) = self.relays.get(relay) {
                     self.journal.nonsense(now, &relay.device.name, kind);
                 }
@@ -480,22 +484,29 @@ impl Core {
             // If it failed, ThingsBoard gives the command again.
             Errand::Refusal(id) => {
                 let is_taken = outcome.is_ok();
-                self.tell_relay(now, relay, |relay, _| relay.replied(now, id, is_taken));
-                if let Some(last) = outcome.as_ref().err().and_then(Last::of) {
-                    self.tell_relay(now, relay, |relay, context| relay.refuse(last, context));
+                self.tell_relay(now, relay, |relay, _| {
+                    relay.reply_answered(now, id, is_taken)
+                });
+                if let Some(last) = outcome.as_ref().err().and_then(ObservationEnd::of) {
+                    self.tell_relay(now, relay, |relay, context| relay.rejected(last, context));
                 }
             }
         }
     }
 
     /// ThingsBoard refuses a device, by this token. That says nothing of another token that it may have by now.
-    pub(super) fn refuse_observations(&mut self, now: Instant, device: &Device, last: Last) {
+    pub(super) fn refuse_observations(
+        &mut self,
+        now: Instant,
+        device: &Device,
+        last: ObservationEnd,
+    ) {
         let Some(id) = self.relays.find(&device.name) else {
             return;
         };
         let known = self.relays.get(id).map(|relay| &relay.device.token);
         if known == Some(&device.token) {
-            self.tell_relay(now, id, |relay, context| relay.refuse(last, context));
+            self.tell_relay(now, id, |relay, context| relay.rejected(last, context));
         }
     }
 
@@ -512,18 +523,18 @@ impl Core {
         });
     }
 
-    fn end(&mut self, now: Instant, observation: Observation, last: Last) {
+    fn end(&mut self, now: Instant, observation: Observation, last: ObservationEnd) {
         let response = match last {
-            Last::Replaced => Response::new(Code::DELETED),
-            Last::Unauthorized => Response::error(
+            ObservationEnd::Replaced => Response::new(Code::DELETED),
+            ObservationEnd::Unauthorized => Response::error(
                 Code::UNAUTHORIZED,
                 "ThingsBoard does not know the access token registered for this device",
             ),
-            Last::Unregistered => Response::error(
+            ObservationEnd::Unregistered => Response::error(
                 Code::UNAUTHORIZED,
                 "the certificate is no longer registered at the gateway",
             ),
-            Last::Forbidden => {
+            ObservationEnd::Forbidden => {
                 Response::error(Code::FORBIDDEN, "ThingsBoard says the device was deleted")
             }
         };

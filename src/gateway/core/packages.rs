@@ -7,7 +7,7 @@ use crate::gateway::call::{Call, Ticket};
 use crate::gateway::reading::Reading;
 use crate::mapping::package::Download;
 use crate::ota::{CallId, Effect, WaiterId, Wanted};
-use crate::relay::Last;
+use crate::relay::ObservationEnd;
 use crate::upstream::{self, Error};
 use coap::ExchangeId;
 use std::collections::HashMap;
@@ -87,7 +87,7 @@ impl Core {
         let outcome = outcome.and_then(Reading::answer);
         if let Err(error) = &outcome {
             self.journal.package_failed(now, error);
-            if let (Some(last), Some(device)) = (Last::of(error), device) {
+            if let (Some(last), Some(device)) = (ObservationEnd::of(error), device) {
                 self.refuse_observations(now, &device, last);
             }
         }

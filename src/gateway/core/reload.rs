@@ -150,10 +150,10 @@ impl Core {
 
     /// A device's relay goes on under the token that the registry has for it now.
     pub(super) fn renew_relay(&mut self, now: Instant, device: &Arc<Device>) {
-        if let Some(relay) = self.relays.outdated(device) {
+        if let Some(relay) = self.relays.with_other_token(device) {
             let device = device.clone();
             self.tell_relay(now, relay, |relay, context| {
-                relay.renew(now, device, context);
+                relay.update_device(now, device, context);
             });
         }
     }

@@ -50,7 +50,7 @@ impl Core {
             polls,
             reads,
             package_calls: self.packages.under_way(),
-            observations: self.relays.standing(),
+            observations: self.relays.observation_counts(),
             reads_waiting: self.errands.reads_waiting(),
             blocks_waiting: self.downloads.len(),
             to_review: self.review.waiting(),

@@ -12,7 +12,7 @@ use crate::mapping::translate;
 use crate::mapping::translate::{Expect, Translated};
 use crate::ota::AssignmentChange;
 use crate::quotas::in_flight::{Full, Holder};
-use crate::relay::Last;
+use crate::relay::ObservationEnd;
 use crate::upstream::{self, Error};
 use coap::{self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
 use shares::source;
@@ -191,7 +191,7 @@ impl Core {
         }
         if let Expect::CommandReply(id) = expect {
             self.tell_if_any(now, session, |relay, context| {
-                relay.reply_came(now, id, context);
+                relay.reply_received(now, id, context);
             });
         }
         self.counters.calls += 1;
@@ -278,9 +278,9 @@ impl Core {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
             // Polls that are open under this token would be refused only when their time is over.
-            let refusal = Last::of(error).filter(|_| expect != Expect::Provisioned);
+            let refusal = ObservationEnd::of(error).filter(|_| expect != Expect::Provisioned);
             if let Some(last) = refusal.filter(|_| !peer.is_under_a_former_token(exchange)) {
-                self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
+                self.tell_if_any(now, session, |relay, context| relay.rejected(last, context));
             }
         }
         self.reply_ended(now, &holder, expect, &outcome);
@@ -321,7 +321,9 @@ impl Core {
             && let Some(relay) = self.relays.find(name)
         {
             let is_taken = matches!(outcome, Ok(Reading::Response(_)));
-            self.tell_relay(now, relay, |relay, _| relay.replied(now, id, is_taken));
+            self.tell_relay(now, relay, |relay, _| {
+                relay.reply_answered(now, id, is_taken)
+            });
         }
     }
 

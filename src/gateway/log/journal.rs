@@ -13,8 +13,8 @@ use crate::logging::churn::Churn;
 use crate::logging::notices::Notices;
 use crate::mapping::resource::{NoRoute, Resource};
 use crate::mapping::translate::Expect;
-use crate::relay::command_error::Refusal as CommandRefusal;
-use crate::relay::{Kind, Last};
+use crate::relay::command_error::CommandError;
+use crate::relay::{Kind, ObservationEnd};
 use crate::upstream::Error;
 use coap::{ExchangeId, ObservationId, Request, Response};
 use shares::source;
@@ -312,7 +312,7 @@ impl Journal {
     }
 
     /// The gateway ends an observation.
-    pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, last: Last) {
+    pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, last: ObservationEnd) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
             device = peer.name(),
@@ -387,16 +387,9 @@ impl Journal {
     }
 
     /// The gateway replies to a command itself.
-    pub fn command_refused(
-        &mut self,
-        now: Instant,
-        device: &Arc<str>,
-        id: u32,
-        why: CommandRefusal,
-    ) {
+    pub fn command_refused(&mut self, now: Instant, device: &Arc<str>, id: u32, why: CommandError) {
         debug!(%device, command = id, ?why, "command replied to by the gateway");
-        if why == CommandRefusal::Unanswered && self.commands_refused.is_first(now, device.clone())
-        {
+        if why == CommandError::Unanswered && self.commands_refused.is_first(now, device.clone()) {
             warn!(
                 %device,
                 command = id,

@@ -1,29 +1,28 @@
-//! What polls bring. It is read in the task of the poll: see [`reading`](crate::gateway::reading).
+//! What a poll brought. It is parsed in the poll's own task: see [`reading`](crate::gateway::reading).
 
+use crate::relay::attribute_json::{Unreadable, Update};
 use crate::relay::command_queue::Command;
-use crate::relay::shared_attributes::{Unreadable, Update};
 
-/// What a poll has brought, as it was read outside of the loop.
+/// What a poll brought, parsed outside of the I/O loop.
 #[derive(Debug)]
-pub enum Brought {
-    /// A change of attributes.
-    Update(Result<Update, Unreadable>),
-    /// A command; nothing if it is none.
+pub enum PollMessage {
+    Attributes(Result<Update, Unreadable>),
+    /// `None` if the body is no command.
     Command(Option<Command>),
 }
 
-impl Brought {
-    pub(in crate::relay) fn update(self) -> Result<Update, Unreadable> {
+impl PollMessage {
+    pub(in crate::relay) fn attributes(self) -> Result<Update, Unreadable> {
         match self {
-            Brought::Update(update) => update,
-            Brought::Command(_) => Err(Unreadable::Nonsense),
+            PollMessage::Attributes(update) => update,
+            PollMessage::Command(_) => Err(Unreadable::Malformed),
         }
     }
 
     pub(in crate::relay) fn command(self) -> Option<Command> {
         match self {
-            Brought::Command(command) => command,
-            Brought::Update(_) => None,
+            PollMessage::Command(command) => command,
+            PollMessage::Attributes(_) => None,
         }
     }
 }

@@ -1,43 +1,50 @@
-//! After an outage: those that wait to try again, because ThingsBoard did not answer, are not left to their back-off
-//! once it answers anyone.
+//! After an outage: relays that wait to try again, because ThingsBoard did not answer, are woken as soon as it answers any
+//! call, instead of at the end of their back-off.
 
 use crate::relay::RelayId;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// All that wait are woken within this time, one after the other.
+/// All waiting relays are woken within this time, evenly spread.
 const WITHIN: Duration = Duration::from_secs(3);
-/// However few they are: no longer between two of them than this.
-const AT_MOST: Duration = Duration::from_millis(500);
+/// The longest time between two of them, however few there are.
+const LONGEST_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Relays that wait for ThingsBoard to come back.
+/// Relays that wait for ThingsBoard to answer again.
 #[derive(Debug, Default)]
-pub(in crate::relay) struct Waking {
+pub(in crate::relay) struct Recovery {
     waiting: BTreeSet<RelayId>,
-    /// Whether a call was left unanswered since the last that was not.
-    is_away: bool,
-    /// When the next is woken, and how long after it the one after it.
-    next: Option<(Instant, Duration)>,
+    /// Whether the last call that had an outcome was not answered.
+    is_outage: bool,
+    next: Option<NextWake>,
 }
 
-impl Waking {
+#[derive(Debug, Clone, Copy)]
+struct NextWake {
+    at: Instant,
+    /// From one relay to the next.
+    interval: Duration,
+}
+
+impl Recovery {
     /// A call to ThingsBoard has ended without an answer.
-    pub(in crate::relay) fn unanswered(&mut self) {
-        self.is_away = true;
+    pub(in crate::relay) fn call_unanswered(&mut self) {
+        self.is_outage = true;
         self.next = None;
     }
 
-    /// ThingsBoard has answered a call, whatever it said. `random` is within 0..1.
-    pub(in crate::relay) fn answered(&mut self, now: Instant, random: impl FnOnce() -> f64) {
-        if !std::mem::take(&mut self.is_away) || self.waiting.is_empty() {
+    /// ThingsBoard has answered a call, with whatever status. `random` is within 0..1.
+    pub(in crate::relay) fn call_answered(&mut self, now: Instant, random: impl FnOnce() -> f64) {
+        if !std::mem::take(&mut self.is_outage) || self.waiting.is_empty() {
             return;
         }
         let count = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
-        let each = (WITHIN / count).min(AT_MOST);
-        self.next = Some((now + each.mul_f64(random()), each));
+        let interval = (WITHIN / count).min(LONGEST_INTERVAL);
+        let at = now + interval.mul_f64(random());
+        self.next = Some(NextWake { at, interval });
     }
 
-    /// Whether this relay waits, from now on.
+    /// Whether this relay waits for ThingsBoard to answer again.
     pub(in crate::relay) fn set_waiting(&mut self, relay: RelayId, waits: bool) {
         match waits {
             true => self.waiting.insert(relay),
@@ -45,16 +52,17 @@ impl Waking {
         };
     }
 
-    /// The next relay to wake, if its turn has come.
-    pub(in crate::relay) fn pop(&mut self, now: Instant) -> Option<RelayId> {
-        let (_, each) = self.next.filter(|(at, _)| *at <= now)?;
+    /// The next relay to wake, if it is time.
+    pub(in crate::relay) fn pop_due(&mut self, now: Instant) -> Option<RelayId> {
+        let NextWake { interval, .. } = self.next.filter(|next| next.at <= now)?;
         let first = self.waiting.pop_first();
-        self.next = first.map(|_| (now + each, each));
+        let at = now + interval;
+        self.next = first.map(|_| NextWake { at, interval });
         first
     }
 
-    /// When [`pop`](Self::pop) has something.
+    /// When [`pop_due`](Self::pop_due) has something.
     pub(in crate::relay) fn next_timeout(&self) -> Option<Instant> {
-        self.next.map(|(at, _)| at)
+        self.next.map(|next| next.at)
     }
 }

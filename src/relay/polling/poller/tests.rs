@@ -2,11 +2,11 @@ use super::*;
 
 const TIMEOUT: Duration = Duration::from_secs(25);
 
-/// A poller that is wanted all the time, under a clock of its own.
+/// A poller whose polls are always wanted, under a test clock.
 struct World {
     start: Instant,
     now: Instant,
-    pace: Pace,
+    pacing: Pacing,
     poller: Poller,
     overlap: bool,
     random: f64,
@@ -19,7 +19,7 @@ impl World {
         World {
             start: now,
             now,
-            pace: Pace::new(TIMEOUT),
+            pacing: Pacing::new(TIMEOUT),
             poller: Poller::default(),
             overlap: true,
             random: 0.0,
@@ -31,22 +31,25 @@ impl World {
         self
     }
 
-    fn due(&mut self) -> Option<Opening> {
+    fn due(&mut self) -> Option<OpenedPoll> {
         let random = self.random;
-        self.poller
-            .due(self.now, TIMEOUT, self.overlap, &mut self.pace, &mut || {
-                random
-            })
+        self.poller.due(
+            self.now,
+            TIMEOUT,
+            self.overlap,
+            &mut self.pacing,
+            &mut || random,
+        )
     }
 
     fn opens(&mut self) -> u64 {
         self.due().expect("no poll is due").number
     }
 
-    fn ended(&mut self, number: u64, outcome: Outcome) {
+    fn ended(&mut self, number: u64, outcome: PollOutcome) {
         let random = self.random;
-        let ours = self.poller.ended(self.now, number, outcome, &mut || random);
-        assert!(ours.is_some());
+        let ended = self.poller.ended(self.now, number, outcome, &mut || random);
+        assert!(ended.is_some());
         assert!(self.poller.open() < 2);
     }
 
@@ -65,7 +68,7 @@ fn an_idle_poll_has_a_successor_a_second_before_it_runs_out_and_leaves_no_gap() 
     assert_eq!(world.at(23_999).due(), None);
     world.at(24_000).opens();
     assert_eq!(world.due(), None, "two are the most");
-    world.at(25_010).ended(first, Outcome::Elapsed);
+    world.at(25_010).ended(first, PollOutcome::Elapsed);
     assert_eq!(world.due(), None);
     let third = world.at(48_000).due().unwrap();
     assert!(!third.after_gap);
@@ -80,17 +83,14 @@ fn successors_of_many_devices_drift_apart() {
 }
 
 #[test]
-fn a_message_has_the_next_poll_opened_at_once_also_beside_a_successor() {
+fn after_a_message_the_next_poll_is_opened_at_once_even_beside_a_successor() {
     let mut world = World::new();
     let first = world.opens();
-    world.at(100).ended(first, Outcome::Message);
+    world.at(100).ended(first, PollOutcome::Message);
     let second = world.due().unwrap();
-    assert!(
-        !second.after_gap,
-        "nothing can have been missed but by the way"
-    );
+    assert!(!second.after_gap, "the next poll was opened at once");
     world.at(24_200).opens();
-    world.at(24_300).ended(second.number, Outcome::Message);
+    world.at(24_300).ended(second.number, PollOutcome::Message);
     world.opens();
     assert_eq!(world.due(), None);
 }
@@ -100,9 +100,9 @@ fn a_copy_beside_another_poll_opens_none() {
     let mut world = World::new();
     let first = world.opens();
     let second = world.at(24_000).opens();
-    world.at(24_100).ended(first, Outcome::Message);
+    world.at(24_100).ended(first, PollOutcome::Message);
     world.opens();
-    world.ended(second, Outcome::Repeated);
+    world.ended(second, PollOutcome::Repeated);
     assert_eq!(world.due(), None);
     assert_eq!(world.poller.open(), 1);
 }
@@ -113,49 +113,49 @@ fn without_a_successor_running_out_leaves_a_gap() {
     world.overlap = false;
     let first = world.opens();
     assert_eq!(world.at(24_999).due(), None);
-    world.at(25_000).ended(first, Outcome::Elapsed);
+    world.at(25_000).ended(first, PollOutcome::Elapsed);
     assert!(world.due().unwrap().after_gap);
 }
 
 #[test]
-fn failures_wait_longer_each_time_and_one_success_forgets_them() {
+fn the_back_off_doubles_with_each_failure_and_one_success_ends_it() {
     let mut world = World::new();
     world.random = 1.0;
     let mut time = 0;
     for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
         let number = world.opens();
-        world.ended(number, Outcome::Failed);
+        world.ended(number, PollOutcome::Failed);
         assert_eq!(world.next(), Some(time + seconds * 1000));
         time += seconds * 1000;
         world.at(time);
     }
-    let opening = world.due().unwrap();
-    assert!(opening.after_gap && world.poller.is_failing());
+    let opened = world.due().unwrap();
+    assert!(opened.after_gap && world.poller.is_failing());
     world
         .at(time + 25_000)
-        .ended(opening.number, Outcome::Elapsed);
+        .ended(opened.number, PollOutcome::Elapsed);
     assert!(!world.poller.is_failing());
     world.opens();
 }
 
 #[test]
-fn a_408_before_its_time_counts_as_failure_lest_polls_spin() {
+fn a_408_long_before_the_timeout_counts_as_a_failure() {
     let mut world = World::new();
     world.random = 1.0;
     let number = world.opens();
-    world.at(10).ended(number, Outcome::Elapsed);
+    world.at(10).ended(number, PollOutcome::Elapsed);
     assert!(world.poller.is_failing());
     assert_eq!(world.next(), Some(1010));
 }
 
 #[test]
-fn upstream_that_answers_every_poll_at_once_is_asked_four_times_a_second() {
+fn an_upstream_that_answers_every_poll_at_once_is_polled_four_times_a_second() {
     let mut world = World::new();
     let mut polls = 0;
     for millisecond in 0..20_000 {
-        if let Some(opening) = world.at(millisecond).due() {
+        if let Some(opened) = world.at(millisecond).due() {
             polls += 1;
-            world.ended(opening.number, Outcome::Message);
+            world.ended(opened.number, PollOutcome::Message);
         }
     }
     assert!(
@@ -165,28 +165,28 @@ fn upstream_that_answers_every_poll_at_once_is_asked_four_times_a_second() {
 }
 
 #[test]
-fn a_full_ramp_makes_who_comes_after_a_failure_wait_and_nobody_else() {
+fn a_full_ramp_delays_polls_after_a_failure_and_no_others() {
     let mut world = World::new();
     let number = world.opens();
-    world.ended(number, Outcome::Failed);
-    while world.pace.admit(world.now, 0.5).is_ok() {}
+    world.ended(number, PollOutcome::Failed);
+    while world.pacing.admit(world.now, 0.5).is_ok() {}
     assert_eq!(world.due(), None);
     assert!(world.next().is_some());
     let mut other = Poller::default();
-    let opening = other.due(world.now, TIMEOUT, true, &mut world.pace, &mut || 0.5);
-    assert!(opening.is_some());
+    let opened = other.due(world.now, TIMEOUT, true, &mut world.pacing, &mut || 0.5);
+    assert!(opened.is_some());
     let later = world.next().unwrap();
     world.at(later + 2000).opens();
 }
 
 #[test]
-fn abandoned_polls_are_named_once_and_unknown_ever_after() {
+fn abandoned_polls_are_returned_once_and_their_ends_ignored() {
     let mut world = World::new();
     let number = world.opens();
     assert_eq!(world.poller.abandon().collect::<Vec<_>>(), [number]);
     let ended = world
         .poller
-        .ended(world.now, number, Outcome::Message, &mut || 0.0);
+        .ended(world.now, number, PollOutcome::Message, &mut || 0.0);
     assert_eq!(ended, None);
     let next = world.due().unwrap();
     assert!(next.after_gap && next.number > number);
