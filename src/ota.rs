@@ -84,6 +84,7 @@ pub mod editions;
 pub mod package_cache;
 pub mod permit;
 mod sample;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod verification;
@@ -93,6 +94,7 @@ pub use assignment_change::AssignmentChange;
 pub use calls::CallId;
 pub use counters::Counters;
 pub use package_cache::Packages;
+pub use settings::Settings;
 
 use crate::device::Device;
 use crate::upstream::{Error, Operation, Package};

@@ -34,7 +34,7 @@
 //! | [`command_error`] | the replies of the gateway itself to a command |
 //! | [`liveness`] | live, pinged or parked |
 //! | [`effect`], [`context`] | what a relay wants done, and what it is given with each event |
-//! | [`settings`](crate::config::Relay) | `[relay]` |
+//! | [`settings`] | `[relay]` |
 //! | [`byte_budget`] | even shares of `relay.bytes` |
 //! | [`polling`] | everything about HTTP long polls: polls without gaps, back-off, polls a second, recovery after an outage, and the reads that find what polls lost |
 //!
@@ -58,6 +58,7 @@ pub mod device_relay;
 pub mod effect;
 pub mod liveness;
 pub mod polling;
+pub mod settings;
 pub mod shared_attributes;
 pub mod table;
 #[cfg(test)]
@@ -69,4 +70,5 @@ pub use device_relay::DeviceRelay;
 pub use effect::{Kind, ObservationEnd, RelayEffect};
 pub use liveness::Observation;
 pub use polling::PollMessage;
+pub use settings::{Mode, Settings};
 pub use table::{ObservationCounts, RelayId, RelayTable};

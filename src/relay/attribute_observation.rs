@@ -11,13 +11,13 @@
 //! In the mode `on-uplink` there are no polls: all attributes are read after each uplink, and every `sync_interval` while
 //! the device is live.
 
+use super::Mode;
 use super::attribute_json::{Unreadable, Update, Values};
 use super::liveness::{Observation, Observer};
 use super::polling::poller::{PollOutcome, Poller};
 use super::polling::resync::{Resync, SETTLE};
 use super::shared_attributes::{SharedAttributes, cost_of};
 use super::{Kind, ObservationEnd, RelayContext, RelayEffect};
-use crate::config::RelayMode;
 use crate::ota::AssignmentChange;
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
@@ -206,8 +206,8 @@ impl AttributeObservation {
     }
 
     /// A request of the device was answered.
-    pub fn uplink(&mut self, now: Instant, mode: RelayMode) {
-        if mode == RelayMode::OnUplink && self.is_live() {
+    pub fn uplink(&mut self, now: Instant, mode: Mode) {
+        if mode == Mode::OnUplink && self.is_live() {
             self.resync.schedule(now);
         }
     }
@@ -359,7 +359,7 @@ impl AttributeObservation {
 
     fn fetch(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let settings = context.settings;
-        if settings.attributes == RelayMode::LongPoll {
+        if settings.attributes == Mode::LongPoll {
             let timeout = context.pacing.poll_timeout();
             let kind = Kind::Attributes;
             let opened = self.poller.open_if_due(now, kind, timeout, true, context);
@@ -408,12 +408,12 @@ impl AttributeObservation {
     }
 
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
-    pub fn next_timeout(&self, mode: RelayMode) -> Option<Instant> {
+    pub fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         if !self.is_live() {
             return None;
         }
         let poll = self.poller.next_timeout();
-        let poll = poll.filter(|_| mode == RelayMode::LongPoll);
+        let poll = poll.filter(|_| mode == Mode::LongPoll);
         [poll, self.resync.next_timeout(), self.repeats.next]
             .into_iter()
             .flatten()

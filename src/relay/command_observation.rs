@@ -16,12 +16,12 @@
 //!
 //! In the mode `on-uplink` one short poll follows each uplink, and another each command that it brings.
 
+use super::Mode;
 use super::command_error::CommandError;
 use super::command_queue::{Command, CommandQueue, Pushed, Repeated};
 use super::liveness::{Observation, Observer};
 use super::polling::poller::{PollOutcome, Poller};
 use super::{Kind, ObservationEnd, RelayContext, RelayEffect};
-use crate::config::RelayMode;
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
@@ -397,7 +397,7 @@ impl CommandObservation {
     fn poll(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let kind = Kind::Commands;
         match context.settings.rpc {
-            RelayMode::LongPoll => {
+            Mode::LongPoll => {
                 let timeout = context.pacing.poll_timeout();
                 let opened = self.poller.open_if_due(now, kind, timeout, true, context);
                 if opened.is_some() && std::mem::take(&mut self.replies.is_awaited) {
@@ -406,13 +406,13 @@ impl CommandObservation {
                 }
             }
             // One that is open brings whatever has come since.
-            RelayMode::OnUplink if self.is_poll_wanted && self.poller.open() == 0 => {
+            Mode::OnUplink if self.is_poll_wanted && self.poller.open() == 0 => {
                 let opened = self
                     .poller
                     .open_if_due(now, kind, SHORT_POLL, false, context);
                 self.is_poll_wanted = opened.is_none();
             }
-            RelayMode::OnUplink => {}
+            Mode::OnUplink => {}
         }
     }
 
@@ -439,12 +439,12 @@ impl CommandObservation {
     }
 
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
-    pub fn next_timeout(&self, mode: RelayMode) -> Option<Instant> {
+    pub fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         let expiry = self.queue.next_timeout();
         let is_live = self.observer.as_ref().is_some_and(Observer::is_live);
         let is_wanted = match mode {
-            RelayMode::LongPoll => true,
-            RelayMode::OnUplink => self.is_poll_wanted && self.poller.open() == 0,
+            Mode::LongPoll => true,
+            Mode::OnUplink => self.is_poll_wanted && self.poller.open() == 0,
         };
         let polls = is_live && is_wanted && !self.queue.is_full();
         let poll = self.poller.next_timeout().filter(|_| polls);

@@ -1,16 +1,16 @@
 //! What a relay is given with each event.
 
+use super::Settings;
 use super::counters::Counters;
 use super::effect::RelayEffect;
 use super::polling::pacing::Pacing;
-use crate::config::Relay;
 use crate::dtls::SessionId;
 use std::time::Instant;
 
 /// What a relay is given with each event: what all relays share, and where its effects go.
 pub struct RelayContext<'a> {
     /// `[relay]`
-    pub settings: &'a Relay,
+    pub settings: &'a Settings,
     /// The largest payload of a notification, in bytes.
     pub largest_payload: usize,
     /// How many more bytes may be held for the device.

@@ -8,7 +8,7 @@ use super::attribute_observation::AttributeObservation;
 use super::command_observation::CommandObservation;
 use super::liveness::{Observation, Observer};
 use super::{Kind, ObservationCounts, ObservationEnd, PollMessage, RelayContext, RelayEffect};
-use crate::config::{Relay, RelayMode};
+use super::{Mode, Settings};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::upstream::Error;
@@ -300,12 +300,12 @@ impl DeviceRelay {
         let settings = context.settings;
         if let Some(session) = self.silent_session(now, Kind::Attributes, context) {
             match settings.attributes {
-                RelayMode::LongPoll => context.effects.push(RelayEffect::Ping(session)),
+                Mode::LongPoll => context.effects.push(RelayEffect::Ping(session)),
                 // It is expected to sleep, and will send something when it wakes.
-                RelayMode::OnUplink => self.unresponsive(session, context),
+                Mode::OnUplink => self.unresponsive(session, context),
             }
         }
-        if settings.rpc == RelayMode::LongPoll
+        if settings.rpc == Mode::LongPoll
             && let Some(session) = self.silent_session(now, Kind::Commands, context)
         {
             context.effects.push(RelayEffect::Ping(session));
@@ -330,9 +330,9 @@ impl DeviceRelay {
     }
 
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
-    pub fn next_timeout(&self, settings: &Relay) -> Option<Instant> {
+    pub fn next_timeout(&self, settings: &Settings) -> Option<Instant> {
         let pinged = self.commands.observer();
-        let pinged = pinged.filter(|_| settings.rpc == RelayMode::LongPoll);
+        let pinged = pinged.filter(|_| settings.rpc == Mode::LongPoll);
         let liveness = [self.attributes.observer(), pinged]
             .into_iter()
             .flatten()

@@ -4,7 +4,7 @@ use super::byte_budget::ByteBudget;
 use super::polling::pacing::Pacing;
 use super::polling::recovery::Recovery;
 use super::{Counters, DeviceRelay, Kind, RelayContext, RelayEffect};
-use crate::config::{Relay, RelayMode};
+use super::{Mode, Settings};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::timers::{Slot, Timers};
@@ -60,7 +60,7 @@ impl ObservationCounts {
 /// All relays. Devices that never observe have none.
 #[derive(Debug)]
 pub struct RelayTable {
-    settings: Relay,
+    settings: Settings,
     largest_payload: usize,
     pacing: Pacing,
     random: fastrand::Rng,
@@ -80,7 +80,7 @@ pub struct RelayTable {
 
 impl RelayTable {
     /// `largest_payload`: of a notification, in bytes. `seed` should be random.
-    pub fn new(settings: Relay, largest_payload: usize, seed: u64) -> RelayTable {
+    pub fn new(settings: Settings, largest_payload: usize, seed: u64) -> RelayTable {
         RelayTable {
             settings,
             largest_payload,
@@ -135,7 +135,7 @@ impl RelayTable {
             Kind::Commands => self.settings.rpc,
         };
         let relay = self.find(device).and_then(|id| self.get(id));
-        mode == RelayMode::OnUplink
+        mode == Mode::OnUplink
             || self.polls < self.settings.max_polls
             || relay.is_some_and(|relay| relay.has_poll(kind))
     }

@@ -9,7 +9,7 @@ use super::command_error::CommandError;
 use super::command_queue::Command;
 use super::polling::pacing::Pacing;
 use super::*;
-use crate::config::{Relay, RelayMode};
+use super::{Mode, Settings};
 use crate::device::{AccessToken, Device};
 use crate::dtls::SessionId;
 use crate::upstream::{Error, Status};
@@ -26,7 +26,7 @@ type Notified = (u64, String);
 
 struct World {
     now: Instant,
-    settings: Relay,
+    settings: Settings,
     pacing: Pacing,
     relay: DeviceRelay,
     counters: Counters,
@@ -48,18 +48,18 @@ const OTHER: Observation = Observation {
 
 impl World {
     fn new() -> World {
-        World::with(Relay::default())
+        World::with(Settings::default())
     }
 
     fn on_uplink() -> World {
-        World::with(Relay {
-            attributes: RelayMode::OnUplink,
-            rpc: RelayMode::OnUplink,
-            ..Relay::default()
+        World::with(Settings {
+            attributes: Mode::OnUplink,
+            rpc: Mode::OnUplink,
+            ..Settings::default()
         })
     }
 
-    fn with(settings: Relay) -> World {
+    fn with(settings: Settings) -> World {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
         let device = Arc::new(Device {

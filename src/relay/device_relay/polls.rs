@@ -1,9 +1,9 @@
 //! The long polls of one device, of both kinds: how many there are, and what they wait for.
 
 use super::{DeviceRelay, KINDS};
-use crate::config::{Relay, RelayMode};
 use crate::relay::polling::poller::Poller;
 use crate::relay::{Kind, RelayContext};
+use crate::relay::{Mode, Settings};
 use std::time::Instant;
 
 impl DeviceRelay {
@@ -16,13 +16,13 @@ impl DeviceRelay {
 
     /// How many long polls it counts for against `relay.max_polls`: one for each observation, parked or not, and for each
     /// poll that outlives its observation.
-    pub fn polls(&self, settings: &Relay) -> usize {
+    pub fn polls(&self, settings: &Settings) -> usize {
         let counts = |kind: &Kind| {
             let mode = match kind {
                 Kind::Attributes => settings.attributes,
                 Kind::Commands => settings.rpc,
             };
-            mode == RelayMode::LongPoll && self.has_poll(*kind)
+            mode == Mode::LongPoll && self.has_poll(*kind)
         };
         KINDS.iter().filter(|kind| counts(kind)).count()
     }

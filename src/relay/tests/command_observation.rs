@@ -222,9 +222,9 @@ fn on_uplink_short_polls_follow_an_uplink_until_one_brings_nothing() {
 
 #[test]
 fn thingsboards_request_timeout_is_reported_once_and_respected() {
-    let mut world = World::with(Relay {
+    let mut world = World::with(Settings {
         poll_timeout: 60 * SECOND,
-        ..Relay::default()
+        ..Settings::default()
     });
     world.register_commands(FIRST);
     world.now += 30 * SECOND;
@@ -319,9 +319,9 @@ fn replies_to_commands_not_delivered_or_replied_to_before_cause_no_poll() {
 }
 
 fn answering(limit: Duration) -> World {
-    let settings = Relay {
+    let settings = Settings {
         command_answer: Some(limit),
-        ..Relay::default()
+        ..Settings::default()
     };
     let mut world = World::with(settings);
     let effects = world.register_commands(FIRST);
