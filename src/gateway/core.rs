@@ -23,7 +23,7 @@ use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
 use crate::gateway::sessions::{Peer, Sessions};
 use crate::gateway::stats::counters::{Counters, Tallies};
-use crate::ota::Packages;
+use crate::ota::PackageCache;
 use crate::quotas::in_flight::InFlight;
 use crate::quotas::turns::{Turns, Verdict, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
@@ -72,7 +72,7 @@ pub struct Core {
     sessions: Sessions,
     relays: RelayTable,
     relay_calls: RelayCalls,
-    packages: Packages,
+    packages: PackageCache,
     downloads: Downloads,
     review: Review,
     draining: Draining,
@@ -107,7 +107,7 @@ impl Core {
             sessions: Sessions::new(settings.limits),
             relays: RelayTable::new(settings.relay, settings.largest_notification(), !seed),
             relay_calls: RelayCalls::default(),
-            packages: Packages::new(settings.ota, seed.rotate_left(32)),
+            packages: PackageCache::new(settings.ota, seed.rotate_left(32)),
             downloads: Downloads::default(),
             review: Review::default(),
             draining: Draining::default(),
@@ -315,7 +315,7 @@ impl Core {
             relay_calls: self.relay_calls.len(),
             tallied: (self.tallies.answers.open(), self.tallies.upstream.open()),
             downloads: self.downloads.len(),
-            package_calls: self.packages.under_way(),
+            package_calls: self.packages.calls_in_flight(),
             package_bytes: self.packages.cached_bytes(),
             body_bytes: self.bodies.held(),
             ready: self.ready.len(),

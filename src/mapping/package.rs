@@ -5,7 +5,7 @@
 //! comes back through another session, not when the gateway restarts.
 
 use super::translate::{RETRY_AFTER, accepts, query};
-use crate::ota::{Block as Piece, Cut, Refusal, Wanted};
+use crate::ota::{Cut, PackageBlock, PackageError, ReadRequest};
 use crate::upstream::Package;
 use coap::block::{Block, largest_szx};
 use coap::body::ETag;
@@ -30,7 +30,7 @@ impl Download {
         request: &Request,
         package: Package,
         max_message: usize,
-    ) -> Result<(Download, Wanted), Response> {
+    ) -> Result<(Download, ReadRequest), Response> {
         accepts(request, OCTET_STREAM)?;
         let bad = |why| Response::error(Code::BAD_REQUEST, why);
         let largest = largest_szx(max_message);
@@ -47,7 +47,7 @@ impl Download {
                 .filter(|text| !text.is_empty())
                 .map(Arc::from)
         };
-        let wanted = Wanted {
+        let wanted = ReadRequest {
             package,
             title: text("title"),
             version: text("version"),
@@ -64,7 +64,7 @@ impl Download {
     }
 
     /// The response with a piece of the package, or without.
-    pub fn response(self, piece: Result<Piece, Refusal>) -> Response {
+    pub fn response(self, piece: Result<PackageBlock, PackageError>) -> Response {
         let piece = match piece {
             Ok(piece) => piece,
             Err(refusal) => return refused(refusal),
@@ -101,24 +101,24 @@ fn cut(request: &Request) -> Result<Option<Cut>, Response> {
 }
 
 /// One exhaustive match: a new kind of refusal must be given its code here.
-fn refused(refusal: Refusal) -> Response {
+fn refused(refusal: PackageError) -> Response {
     let (code, why) = match refusal {
-        Refusal::NotAssigned => (
+        PackageError::NotAssigned => (
             Code::NOT_FOUND,
             "no such package is assigned to this device in ThingsBoard, or only an external URL",
         ),
-        Refusal::OtherPackage => (
+        PackageError::OtherPackage => (
             Code::BAD_REQUEST,
             "another title or version is assigned to this device in ThingsBoard",
         ),
-        Refusal::PastTheEnd => (Code::BAD_REQUEST, "the package ends before this block"),
-        Refusal::Unauthorized => (
+        PackageError::PastTheEnd => (Code::BAD_REQUEST, "the package ends before this block"),
+        PackageError::Unauthorized => (
             Code::UNAUTHORIZED,
             "ThingsBoard does not know the access token registered for this device",
         ),
-        Refusal::Forbidden => (Code::FORBIDDEN, "ThingsBoard forbids it to this device"),
-        Refusal::Nonsense => (Code::BAD_GATEWAY, "ThingsBoard's reply makes no sense"),
-        Refusal::Unavailable => {
+        PackageError::Forbidden => (Code::FORBIDDEN, "ThingsBoard forbids it to this device"),
+        PackageError::MalformedAnswer => (Code::BAD_GATEWAY, "ThingsBoard's reply makes no sense"),
+        PackageError::Unavailable => {
             let why = "the package can't be fetched from ThingsBoard now";
             return Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(RETRY_AFTER);
         }

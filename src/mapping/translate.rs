@@ -4,7 +4,7 @@
 use crate::device::Device;
 use crate::mapping::package::Download;
 use crate::mapping::resource::{NoRoute, Resource};
-use crate::ota::Wanted;
+use crate::ota::ReadRequest;
 use crate::relay::Kind;
 use crate::relay::attribute_json::Unreadable;
 #[cfg(test)]
@@ -48,7 +48,7 @@ pub enum Translated {
     /// Observe.
     Register(Kind),
     /// Read part of a package.
-    Download(Download, Wanted),
+    Download(Download, ReadRequest),
     /// Answer at once.
     Answer(Response),
 }

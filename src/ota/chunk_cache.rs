@@ -1,25 +1,16 @@
-//! Chunks, within the bound of `ota.cache`. Those that are still under way count as well, so that the bound holds
+//! Cached chunks, within the bound of `ota.cache`. Chunks that are being fetched have room reserved, so that the bound holds
 //! for all of them together.
 //!
-//! Each edition holds what it has. Where room is needed, single devices' own editions give way while they have more
-//! than half of it: of these the one that holds most, if that is more than a download needs, and otherwise the chunk
-//! that was not used for longest. Else the largest of those that many share gives way. So one device with a large
-//! package of its own takes nothing from the fleet, and a thousand of them don't either.
+//! Which chunk is evicted when room is needed: while the editions of single devices have more than half of it, one of theirs,
+//! from the edition that has most if that is more than a download needs, and otherwise the least recently used one. Otherwise
+//! one of the largest shared edition. So neither one device with a large package of its own nor a thousand of them take room
+//! from the fleet.
 
-use super::edition::EditionId;
+use super::ids::{ChunkKey, EditionId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Which chunk of which edition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key {
-    /// Of which edition.
-    pub edition: EditionId,
-    /// Counted from zero.
-    pub number: u64,
-}
-
-/// Chunks that one device's download may keep: those that are fetched ahead, and as many again.
+/// Chunks that one device's download may keep: the prefetched ones, and others.
 const MOST_OWN: usize = 16;
 
 #[derive(Debug)]
@@ -27,47 +18,50 @@ struct Chunk {
     bytes: Bytes,
     /// The number of its last use.
     used: u64,
-    /// Where it stands in its holder's order of ages: at this use or a later one. Reading a chunk is frequent and
-    /// only stamps it; who looks for the oldest puts those right that it meets.
+    /// Its key in its edition's order of ages, which may be outdated: a use is frequent, and only sets `used`. The search for
+    /// the oldest corrects those that it meets.
     listed: u64,
 }
 
-/// What one edition has.
+/// The chunks of one edition.
 #[derive(Debug, Default)]
 struct Holder {
+    /// Whether only one device may have them.
     is_own: bool,
+    /// Bytes.
     stored: usize,
+    /// Numbers of chunks, by their last use or an earlier one.
     ages: BTreeMap<u64, u64>,
 }
 
-/// The holders of one kind.
+/// The editions that one device may have, or the shared ones.
 #[derive(Debug, Default)]
 struct Pool {
     stored: usize,
     by_size: BTreeSet<(usize, EditionId)>,
-    /// By the age of each one's oldest chunk.
+    /// By the age of each edition's oldest chunk.
     by_age: BTreeSet<(u64, EditionId)>,
 }
 
-/// The chunks there are, and room for those that come.
+/// All cached chunks, and the room reserved for those that are being fetched.
 #[derive(Debug)]
-pub struct Cache {
+pub struct ChunkCache {
     capacity: usize,
-    /// Bytes of one chunk that is whole.
+    /// Bytes of a whole chunk.
     chunk: usize,
-    chunks: BTreeMap<Key, Chunk>,
+    chunks: BTreeMap<ChunkKey, Chunk>,
     holders: HashMap<EditionId, Holder>,
     own: Pool,
     shared: Pool,
     last_use: u64,
-    /// Chunks under way.
+    /// Chunks that room is reserved for.
     reserved: usize,
 }
 
-impl Cache {
-    /// Empty. Both in bytes.
-    pub fn new(capacity: usize, chunk: usize) -> Cache {
-        Cache {
+impl ChunkCache {
+    /// Both in bytes.
+    pub fn new(capacity: usize, chunk: usize) -> ChunkCache {
+        ChunkCache {
             capacity,
             chunk,
             chunks: BTreeMap::new(),
@@ -79,40 +73,40 @@ impl Cache {
         }
     }
 
-    /// A chunk, which counts as used by that.
-    pub fn get(&mut self, key: Key) -> Option<&Bytes> {
+    /// A chunk, which counts as a use.
+    pub fn get(&mut self, key: ChunkKey) -> Option<&Bytes> {
         let chunk = self.chunks.get_mut(&key)?;
         self.last_use += 1;
         chunk.used = self.last_use;
         Some(&chunk.bytes)
     }
 
-    /// A chunk, as if nobody had looked.
-    pub fn peek(&self, key: Key) -> Option<&Bytes> {
+    /// A chunk, which does not count as a use.
+    pub fn peek(&self, key: ChunkKey) -> Option<&Bytes> {
         self.chunks.get(&key).map(|chunk| &chunk.bytes)
     }
 
-    /// Makes room for a chunk that is to be fetched, or says that what is under way takes all of it. Returns how
-    /// many chunks had to go.
+    /// Reserves room for a chunk that is to be fetched, and returns how many were evicted for it. `None` if all room is
+    /// reserved.
     pub fn reserve(&mut self) -> Option<usize> {
         let wanted = (self.reserved + 1) * self.chunk;
         if wanted > self.capacity {
             return None;
         }
-        let mut displaced = 0;
+        let mut evicted = 0;
         while self.own.stored + self.shared.stored + wanted > self.capacity {
-            let oldest = self.oldest_of(self.next_to_give_way()?)?;
+            let oldest = self.oldest_of(self.next_to_evict_from()?)?;
             self.remove(oldest);
-            displaced += 1;
+            evicted += 1;
         }
         self.reserved += 1;
-        Some(displaced)
+        Some(evicted)
     }
 
-    /// Whose oldest chunk goes next.
-    fn next_to_give_way(&self) -> Option<EditionId> {
+    /// The edition whose oldest chunk is evicted next.
+    fn next_to_evict_from(&self) -> Option<EditionId> {
         let (_, largest_shared) = self.shared.by_size.last().copied().unzip();
-        // What is under way may be of either kind.
+        // Chunks that are being fetched may be of either kind.
         let coming = (self.reserved + 1) * self.chunk;
         if self.own.stored + coming <= self.capacity / 2 && largest_shared.is_some() {
             return largest_shared;
@@ -124,8 +118,8 @@ impl Cache {
         }
     }
 
-    /// The chunk of this edition that was not used for longest.
-    fn oldest_of(&mut self, edition: EditionId) -> Option<Key> {
+    /// The least recently used chunk of an edition.
+    fn oldest_of(&mut self, edition: EditionId) -> Option<ChunkKey> {
         let mut oldest = None;
         let chunks = &mut self.chunks;
         change(
@@ -135,7 +129,7 @@ impl Cache {
             edition,
             |holder| {
                 while let Some((listed, number)) = holder.ages.pop_first() {
-                    let key = Key { edition, number };
+                    let key = ChunkKey { edition, number };
                     let Some(chunk) = chunks.get_mut(&key) else {
                         continue;
                     };
@@ -152,13 +146,13 @@ impl Cache {
         oldest
     }
 
-    /// A chunk that room was made for does not come.
+    /// Releases the room of a chunk that was not fetched.
     pub fn release(&mut self) {
         self.reserved = self.reserved.saturating_sub(1);
     }
 
-    /// A chunk that room was made for has come. `is_own`: its edition is one device's alone.
-    pub fn insert(&mut self, key: Key, bytes: Bytes, is_own: bool) {
+    /// Adds a chunk that room was reserved for. `is_own`: only one device may have its edition.
+    pub fn insert(&mut self, key: ChunkKey, bytes: Bytes, is_own: bool) {
         self.release();
         self.remove(key);
         if bytes.is_empty() {
@@ -183,7 +177,7 @@ impl Cache {
         self.chunks.insert(key, chunk);
     }
 
-    fn remove(&mut self, key: Key) {
+    fn remove(&mut self, key: ChunkKey) {
         if let Some(chunk) = self.chunks.remove(&key) {
             self.change(key.edition, |holder| {
                 holder.stored -= chunk.bytes.len();
@@ -192,12 +186,12 @@ impl Cache {
         }
     }
 
-    /// What an edition has is for everyone now.
+    /// An edition is shared from now on.
     pub fn share(&mut self, edition: EditionId) {
         self.change(edition, |holder| holder.is_own = false);
     }
 
-    /// All chunks of an edition go.
+    /// Removes all chunks of an edition.
     pub fn remove_edition(&mut self, edition: EditionId) {
         while let Some((key, _)) = self.next_of(edition, 0) {
             self.remove(key);
@@ -215,30 +209,30 @@ impl Cache {
     }
 
     /// The first chunk of an edition from this number on.
-    pub fn next_of(&self, edition: EditionId, number: u64) -> Option<(Key, &Bytes)> {
-        let all = Cache::range(edition, number);
+    pub fn next_of(&self, edition: EditionId, number: u64) -> Option<(ChunkKey, &Bytes)> {
+        let all = ChunkCache::range(edition, number);
         let (key, chunk) = self.chunks.range(all).next()?;
         Some((*key, &chunk.bytes))
     }
 
     /// The number of an edition's last chunk.
     pub fn last_of(&self, edition: EditionId) -> Option<u64> {
-        let all = Cache::range(edition, 0);
+        let all = ChunkCache::range(edition, 0);
         self.chunks
             .range(all)
             .next_back()
             .map(|(key, _)| key.number)
     }
 
-    fn range(edition: EditionId, number: u64) -> std::ops::RangeInclusive<Key> {
-        let last = Key {
+    fn range(edition: EditionId, number: u64) -> std::ops::RangeInclusive<ChunkKey> {
+        let last = ChunkKey {
             edition,
             number: u64::MAX,
         };
-        Key { edition, number }..=last
+        ChunkKey { edition, number }..=last
     }
 
-    /// Chunks that room is made for.
+    /// Chunks that room is reserved for.
     #[cfg(test)]
     pub(super) fn reserved(&self) -> usize {
         self.reserved
@@ -249,13 +243,13 @@ impl Cache {
         self.own.stored + self.shared.stored + self.reserved * self.chunk
     }
 
-    /// Bytes that are one device's alone.
+    /// Bytes of editions that only one device may have.
     pub fn own_bytes(&self) -> usize {
         self.own.stored
     }
 }
 
-/// Changes what an edition has, and sees to it that both pools know.
+/// Changes the chunks of an edition, and updates the pools.
 fn change(
     holders: &mut HashMap<EditionId, Holder>,
     own: &mut Pool,

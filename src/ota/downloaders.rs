@@ -1,17 +1,18 @@
-//! What is known of each device that reads packages.
+//! The devices that read packages: what is assigned to each, and its permits.
 //!
-//! Of its assignment:
+//! The assignment:
 //!
 //! ```text
 //! unread ──▶ being read ──▶ known ──(30 s)──▶ being read again …
-//!                └─(no answer)─▶ failing: what was known before is used for a while
+//!                └─(no answer)─▶ failing: what was known before is used for 30 s
 //! known ──(its attributes were seen to change)──▶ unread
 //! ```
 
 use super::assignment::{Assignment, Identity};
 use super::edition::Owner;
-use super::permit::{Check, FAILED, FAILING, Failure, Permit, REFUSED};
-use super::{Name, Refusal};
+use super::ids::DownloaderId;
+use super::permit::{Check, FAILING_FOR, FAILING_UNKNOWN_FOR, Failure, Permit, REFUSED_FOR};
+use super::{Name, PackageError};
 use crate::device::Device;
 use crate::timers::{Slot, Timers};
 use crate::upstream::Package;
@@ -19,94 +20,78 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long it is believed which package is assigned.
+/// How long an assignment is used before it is read again.
 const ASSIGNMENT_KNOWN: Duration = Duration::from_secs(30);
-/// Packages of one kind that one device asks for at the same time.
+/// Packages of one kind that one device may request at the same time.
 const MOST_PERMITS: usize = 2;
-/// What is known of a device that asks for nothing any more is forgotten after a day.
-const FORGOTTEN: Duration = Duration::from_secs(24 * 3600);
+/// How long a device is kept after its last request.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// Names a device and a kind of package for as long as the process lives.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReaderId(u64);
-
-#[cfg(test)]
-impl ReaderId {
-    pub(super) fn of_a_test(number: u64) -> ReaderId {
-        ReaderId(number)
-    }
-}
-
-/// A device, as far as one kind of package is concerned.
+/// A device that reads firmware, or software.
 #[derive(Debug)]
-pub struct Reader {
-    /// Whose token is used.
+pub struct Downloader {
     pub device: Arc<Device>,
-    /// Firmware or software.
     pub package: Package,
-    /// With whom it shares bytes that are not proven.
+    /// The devices that it shares unverified bytes with.
     group: Option<Arc<str>>,
-    /// What its attributes said last.
+    /// The last assignment that was read.
     assignment: Option<Assignment>,
-    /// Since when they say nothing, where they said something before.
-    silent: Option<Instant>,
-    /// The number of the event at which they were last seen to change. An answer to a call made before it is not believed.
+    /// Since when its attributes assign nothing, if `assignment` is older.
+    empty_since: Option<Instant>,
+    /// The number of the event at which its attributes were last seen to change. The answer to an earlier read is not used.
     changed: u64,
-    /// Whether they were read since.
+    /// Whether they were not read since.
     changed_unread: bool,
-    /// When they were read last: the number of the read and the time it ended.
+    /// The last read: its number, and the time it ended.
     read: Option<(u64, Instant)>,
-    /// The number of the read under way.
-    pub reading: Option<u64>,
-    /// The last read came to nothing.
+    /// The number of the read in flight.
+    pub read_in_flight: Option<u64>,
+    /// The last read failed.
     pub failing: Option<Failure>,
-    /// ThingsBoard refuses the device as such.
+    /// ThingsBoard rejected the device's token.
     pub refused: Option<Failure>,
     permits: Vec<Permit>,
     last_used: Instant,
     timer: Slot,
 }
 
-/// What is known of a device's assignment.
+/// A device's assignment, as far as it is known.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Assigned {
-    /// This is it.
+pub enum AssignmentState {
     Known(Name),
-    /// There is none.
-    Nothing,
-    /// Its attributes must be read.
-    Unknown,
-    /// They could not be read just now.
-    Failed(Refusal),
+    Unassigned,
+    /// Its attributes have to be read.
+    Unread,
+    /// Its attributes could not be read.
+    Failed(PackageError),
 }
 
-impl Reader {
-    /// Which package is assigned to the device.
-    pub fn assigned(&self, now: Instant) -> Assigned {
+impl Downloader {
+    pub fn assigned(&self, now: Instant) -> AssignmentState {
         let known = self.assignment.as_ref().map(|known| known.name.clone());
         let failing = self.failing;
         let failing = failing.filter(|failure| failure.is_recent(now, known.is_some()));
         match (known, failing) {
-            (Some(name), _) if self.fresh_read(now).is_some() => Assigned::Known(name),
-            (None, _) if self.fresh_read(now).is_some() => Assigned::Nothing,
-            (Some(name), Some(_)) => Assigned::Known(name),
-            (None, Some(failure)) => Assigned::Failed(failure.why),
-            (_, None) => Assigned::Unknown,
+            (Some(name), _) if self.recent_read(now).is_some() => AssignmentState::Known(name),
+            (None, _) if self.recent_read(now).is_some() => AssignmentState::Unassigned,
+            (Some(name), Some(_)) => AssignmentState::Known(name),
+            (None, Some(failure)) => AssignmentState::Failed(failure.error),
+            (_, None) => AssignmentState::Unread,
         }
     }
 
-    /// The number of the last read of the attributes, if what it brought is still believed.
-    pub fn fresh_read(&self, now: Instant) -> Option<u64> {
+    /// The number of the last read of the attributes, if it is recent enough to be used.
+    pub fn recent_read(&self, now: Instant) -> Option<u64> {
         let keeps = match self.assignment {
             Some(_) => ASSIGNMENT_KNOWN,
-            None => REFUSED,
+            None => REFUSED_FOR,
         };
         let fresh = self.read.filter(|(_, at)| now < *at + keeps);
         fresh.map(|(number, _)| number)
     }
 
-    /// Its attributes were seen to change at this event: whatever is known from before, of its assignment and of what
-    /// it may have, has to be asked again. True if a check is under way that has to begin again.
+    /// Its attributes were seen to change at this event: its assignment has to be read again, and its permits checked again.
+    /// Returns whether a check is in progress that has to begin again.
     pub fn attributes_changed(&mut self, event: u64) -> bool {
         (self.changed, self.changed_unread) = (event, true);
         (self.read, self.failing, self.refused) = (None, None, None);
@@ -117,18 +102,18 @@ impl Reader {
         is_checked
     }
 
-    /// Whose the bytes are that are fetched with its token.
-    pub fn owner(&self, id: ReaderId) -> Owner {
+    /// The owner of what its token fetches.
+    pub fn owner(&self, id: DownloaderId) -> Owner {
         let group = self.group.clone();
-        group.map_or(Owner::Reader(id), Owner::Group)
+        group.map_or(Owner::Device(id), Owner::Group)
     }
 
-    /// The read under way has brought this. Where it is not what was known, what each permit is worth has to be
-    /// asked. Nothing, where there was something, is believed after a while only, unless a change was seen: between two
-    /// assignments, and when ThingsBoard fails to read its attributes, it says the same.
+    /// The read in flight was answered. If the assignment has changed, its permits have to be checked again. That nothing is
+    /// assigned any more counts after 30 s only, unless a change was seen: ThingsBoard also answers so between two assignments,
+    /// and when it fails to read its attributes.
     pub fn assignment_read(&mut self, now: Instant, read: Option<Assignment>) {
-        let number = self.reading.take();
-        // It was asked before the attributes changed, and may be what they said then.
+        let number = self.read_in_flight.take();
+        // A read that began before the attributes changed may have brought the former ones.
         let Some(number) = number.filter(|number| *number > self.changed) else {
             return;
         };
@@ -136,55 +121,55 @@ impl Reader {
         (self.failing, self.refused) = (None, None);
         let was_seen = std::mem::take(&mut self.changed_unread);
         if read == self.assignment {
-            self.silent = None;
+            self.empty_since = None;
             return;
         }
-        self.permits.iter_mut().for_each(Permit::lapse);
-        if read.is_none() && !was_seen && now < *self.silent.get_or_insert(now) + FAILING {
+        self.permits.iter_mut().for_each(Permit::revoke);
+        if read.is_none() && !was_seen && now < *self.empty_since.get_or_insert(now) + FAILING_FOR {
             return;
         }
-        (self.assignment, self.silent) = (read, None);
+        (self.assignment, self.empty_since) = (read, None);
     }
 
-    /// The read under way has come to nothing.
-    pub fn read_failed(&mut self, now: Instant, why: Refusal) {
-        self.reading = None;
-        self.failing = Some(Failure { at: now, why });
+    /// The read in flight has failed.
+    pub fn read_failed(&mut self, now: Instant, error: PackageError) {
+        self.read_in_flight = None;
+        self.failing = Some(Failure { at: now, error });
     }
 
-    /// The read under way was refused.
-    pub fn read_refused(&mut self, now: Instant, why: Refusal) {
-        self.reading = None;
-        self.refused = Some(Failure { at: now, why });
+    /// ThingsBoard rejected the device's token when the attributes were read.
+    pub fn read_refused(&mut self, now: Instant, error: PackageError) {
+        self.read_in_flight = None;
+        self.refused = Some(Failure { at: now, error });
     }
 
-    /// ThingsBoard does not let the device have this package, whatever its attributes said.
-    pub fn disbelieve(&mut self, name: &Name) {
+    /// Forgets the assignment of this package: ThingsBoard does not let the device have it.
+    pub fn forget_assignment(&mut self, name: &Name) {
         if self
             .assignment
             .as_ref()
             .is_some_and(|known| known.name == *name)
         {
-            (self.assignment, self.silent, self.read) = (None, None, None);
+            (self.assignment, self.empty_since, self.read) = (None, None, None);
         }
     }
 
-    /// What the attributes say of the content of a package.
+    /// What the attributes name of the content of a package.
     pub fn identity(&self, name: &Name) -> Identity {
         let assignment = self.assignment.as_ref().filter(|known| known.name == *name);
         assignment.map_or_else(Identity::default, |known| known.identity.clone())
     }
 
-    /// Whether the attributes say just now what is believed of them.
-    pub fn is_certain(&self) -> bool {
-        self.silent.is_none()
+    /// Whether the last read brought the assignment that is used.
+    pub fn is_assignment_current(&self) -> bool {
+        self.empty_since.is_none()
     }
 
     fn permit(&mut self, name: &Name) -> Option<&mut Permit> {
         self.permits.iter_mut().find(|permit| permit.name == *name)
     }
 
-    /// The same; nothing yet, if it is asked for the first time. `None` if too many are being checked already.
+    /// The permit for a package. Adds one if there is none; `None` if too many are being checked.
     pub fn permit_or_add(&mut self, name: &Name) -> Option<&mut Permit> {
         if let Some(at) = self.permits.iter().position(|permit| permit.name == *name) {
             return self.permits.get_mut(at);
@@ -198,127 +183,125 @@ impl Reader {
         self.permits.last_mut()
     }
 
-    /// The packages whose checks wait for the attributes, with the event that these must be younger than.
-    pub fn waiting_for_attributes(&self) -> Vec<(Name, u64)> {
+    /// The packages whose checks wait for the attributes, with the event after which these must be read.
+    pub fn checks_waiting_for_attributes(&self) -> Vec<(Name, u64)> {
         let waiting = |permit: &Permit| match permit.check {
-            Some(Check::Reading { after }) => Some((permit.name.clone(), after)),
+            Some(Check::ReadingAttributes { after }) => Some((permit.name.clone(), after)),
             Some(Check::Probing { .. }) | None => None,
         };
         self.permits.iter().filter_map(waiting).collect()
     }
 
     fn is_idle(&self) -> bool {
-        self.reading.is_none() && self.permits.iter().all(Permit::is_idle)
+        self.read_in_flight.is_none() && self.permits.iter().all(Permit::is_idle)
     }
 }
 
-/// All devices that read packages. There are as many as are registered, twice at most.
+/// All devices that read packages: at most twice as many as are registered, for firmware and for software.
 #[derive(Debug, Default)]
-pub struct Readers {
-    // Boxed: a map keeps room for as many again as it holds.
-    readers: HashMap<ReaderId, Box<Reader>>,
-    by_device: HashMap<(Arc<str>, Package), ReaderId>,
-    timers: Timers<ReaderId>,
+pub struct Downloaders {
+    // Boxed, because a map may have twice the capacity that it needs.
+    downloaders: HashMap<DownloaderId, Box<Downloader>>,
+    by_device: HashMap<(Arc<str>, Package), DownloaderId>,
+    timers: Timers<DownloaderId>,
     last_id: u64,
 }
 
-impl Readers {
-    /// What is known of a device; nothing yet, if it asks for the first time or has another token or group now.
+impl Downloaders {
+    /// The entry of a device. Adds one if there is none, or if the device has another token or group now.
     pub fn find_or_add(
         &mut self,
         now: Instant,
         device: &Arc<Device>,
         group: Option<&Arc<str>>,
         package: Package,
-    ) -> ReaderId {
+    ) -> DownloaderId {
         let key = (device.name.clone(), package);
         if let Some(id) = self.by_device.get(&key).copied()
-            && let Some(reader) = self.readers.get_mut(&id)
-            && reader.device.token == device.token
-            && reader.group.as_ref() == group
+            && let Some(downloader) = self.downloaders.get_mut(&id)
+            && downloader.device.token == device.token
+            && downloader.group.as_ref() == group
         {
-            reader.last_used = now;
+            downloader.last_used = now;
             return id;
         }
-        // With another token it is another device to ThingsBoard. What is under way for the former one ends in its
-        // own time.
+        // With another token it may be another device to ThingsBoard. Calls in flight for the former one are not cancelled.
         self.last_id += 1;
-        let id = ReaderId(self.last_id);
-        let mut reader = Reader {
+        let id = DownloaderId(self.last_id);
+        let mut downloader = Downloader {
             device: device.clone(),
             package,
             group: group.cloned(),
             assignment: None,
-            silent: None,
+            empty_since: None,
             changed: 0,
             changed_unread: false,
             read: None,
-            reading: None,
+            read_in_flight: None,
             failing: None,
             refused: None,
             permits: Vec::new(),
             last_used: now,
             timer: Slot::default(),
         };
-        self.timers.arm(id, &mut reader.timer, now + FORGOTTEN);
+        self.timers.arm(id, &mut downloader.timer, now + KEPT_FOR);
         self.by_device.insert(key, id);
-        self.readers.insert(id, Box::new(reader));
+        self.downloaders.insert(id, Box::new(downloader));
         id
     }
 
-    /// One of them.
-    pub fn get(&self, id: ReaderId) -> Option<&Reader> {
-        self.readers.get(&id).map(|reader| &**reader)
+    pub fn get(&self, id: DownloaderId) -> Option<&Downloader> {
+        self.downloaders.get(&id).map(|downloader| &**downloader)
     }
 
-    /// One of them.
-    pub fn get_mut(&mut self, id: ReaderId) -> Option<&mut Reader> {
-        self.readers.get_mut(&id).map(|reader| &mut **reader)
+    pub fn get_mut(&mut self, id: DownloaderId) -> Option<&mut Downloader> {
+        self.downloaders
+            .get_mut(&id)
+            .map(|downloader| &mut **downloader)
     }
 
-    /// A device by its name, if anything is known of it.
-    pub fn find(&self, device: &Arc<str>, package: Package) -> Option<ReaderId> {
+    /// A device by its name.
+    pub fn find(&self, device: &Arc<str>, package: Package) -> Option<DownloaderId> {
         self.by_device.get(&(device.clone(), package)).copied()
     }
 
-    /// Whose the bytes are that are fetched with a reader's token.
-    pub fn owner(&self, id: ReaderId) -> Option<Owner> {
-        self.get(id).map(|reader| reader.owner(id))
+    /// The owner of what a device's token fetches.
+    pub fn owner(&self, id: DownloaderId) -> Option<Owner> {
+        self.get(id).map(|downloader| downloader.owner(id))
     }
 
-    /// What is known of a device and a package.
-    pub fn permit(&mut self, id: ReaderId, name: &Name) -> Option<&mut Permit> {
+    /// The permit of a device for a package, if there is one.
+    pub fn permit(&mut self, id: DownloaderId, name: &Name) -> Option<&mut Permit> {
         self.get_mut(id)?.permit(name)
     }
 
-    /// Forgets those that have asked for nothing in a day.
-    pub fn forget_idle(&mut self, now: Instant) {
+    /// Removes devices that have requested nothing for a day.
+    pub fn remove_expired(&mut self, now: Instant) {
         while let Some(id) = self.timers.pop_due(now) {
-            let Some(reader) = self.readers.get_mut(&id) else {
+            let Some(downloader) = self.downloaders.get_mut(&id) else {
                 continue;
             };
-            reader.timer.fired();
-            let over = reader.last_used + FORGOTTEN;
-            if now < over || !reader.is_idle() {
-                let again = over.max(now + FAILED);
-                self.timers.arm(id, &mut reader.timer, again);
+            downloader.timer.fired();
+            let over = downloader.last_used + KEPT_FOR;
+            if now < over || !downloader.is_idle() {
+                let again = over.max(now + FAILING_UNKNOWN_FOR);
+                self.timers.arm(id, &mut downloader.timer, again);
                 continue;
             }
-            let key = (reader.device.name.clone(), reader.package);
+            let key = (downloader.device.name.clone(), downloader.package);
             if self.by_device.get(&key) == Some(&id) {
                 self.by_device.remove(&key);
             }
-            self.readers.remove(&id);
+            self.downloaders.remove(&id);
         }
     }
 
-    /// When [`forget_idle`](Self::forget_idle) has something to do.
+    /// When [`remove_expired`](Self::remove_expired) has something to do.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
-        self.readers.len()
+        self.downloaders.len()
     }
 }

@@ -1,65 +1,71 @@
-//! The whole: requests of devices in, requests to ThingsBoard and answers out.
+//! The cache as a whole: requests of devices in, calls to ThingsBoard and answers out.
+//!
+//! The fields belong to this module and its children; each child has the steps of one subject: [`checks`] (may the device
+//! have it?), [`chunks`] (from ThingsBoard to the cache and into blocks), [`contents`] (editions that are added, contradicted
+//! and ended) and [`verification`] (the checksum of a whole).
 
-use super::calls::{CallId, Calls, Purpose};
-use super::chunk_cache::{Cache, Key};
-use super::chunks::{Flight, MOST_FLIGHTS, MOST_OF_ONE};
-use super::downloaders::{ReaderId, Readers};
-use super::edition::EditionId;
+mod checks;
+mod chunks;
+mod contents;
+mod verification;
+
+use super::assignment_change::AssignmentChange;
+use super::calls::{CallPurpose, Calls};
+use super::chunk_cache::ChunkCache;
+use super::downloaders::Downloaders;
 use super::editions::Editions;
-use super::verification::Proofs;
-use super::waiters::{Awaited, Waiter, Waiters};
-use super::{Block, Counters, Effect, Name, Refusal, WaiterId, Wanted};
+use super::fetches::Fetches;
+use super::ids::{CallId, DownloaderId, EditionId, RequestId};
+use super::pending_requests::{Awaited, PendingRequest, PendingRequests};
+use super::settings::Settings;
+use super::{Counters, Name, PackageBlock, PackageEffect, PackageError, ReadRequest};
 use crate::device::Device;
-use crate::ota::Settings;
 use crate::upstream::{Answer, Error};
-use shares::Counts;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+use verification::Verifications;
 
-/// All packages of all devices.
+/// The packages of all devices.
 #[derive(Debug)]
-pub struct Packages {
-    pub(super) settings: Settings,
-    /// `ota.chunk`, as positions in packages are counted.
-    pub(super) chunk: u64,
-    pub(super) readers: Readers,
-    pub(super) editions: Editions,
-    pub(super) cache: Cache,
-    pub(super) flights: HashMap<Key, Flight>,
-    /// With whose token they are fetched.
-    pub(super) fetching: Counts<ReaderId>,
-    pub(super) proofs: Proofs,
-    pub(super) calls: Calls,
-    pub(super) waiters: Waiters,
-    pub(super) random: fastrand::Rng,
-    pub(super) counters: Counters,
+pub struct PackageCache {
+    settings: Settings,
+    /// `ota.chunk`, in the type of positions in packages.
+    chunk: u64,
+    downloaders: Downloaders,
+    editions: Editions,
+    cache: ChunkCache,
+    fetches: Fetches,
+    verifications: Verifications,
+    calls: Calls,
+    pending: PendingRequests,
+    random: fastrand::Rng,
+    counters: Counters,
     last_event: u64,
-    effects: VecDeque<Effect>,
+    effects: VecDeque<PackageEffect>,
 }
 
-/// Why a request goes no further now.
+/// Why a request can't be answered with a block now.
 #[derive(Debug)]
-pub(super) enum Stop {
-    Refused(Refusal),
+enum Stop {
+    Refused(PackageError),
     Waits(Awaited),
 }
 
-impl Packages {
-    /// Nothing yet. `seed` should be random.
-    pub fn new(settings: Settings, seed: u64) -> Packages {
+impl PackageCache {
+    /// `seed` should be random.
+    pub fn new(settings: Settings, seed: u64) -> PackageCache {
         let chunk = u64::try_from(settings.chunk).unwrap_or(u64::MAX);
-        Packages {
+        PackageCache {
             settings,
             chunk,
-            readers: Readers::default(),
+            downloaders: Downloaders::default(),
             editions: Editions::new(chunk),
-            cache: Cache::new(settings.cache, settings.chunk),
-            flights: HashMap::new(),
-            fetching: Counts::new(MOST_FLIGHTS, MOST_OF_ONE),
-            proofs: Proofs::default(),
+            cache: ChunkCache::new(settings.cache, settings.chunk),
+            fetches: Fetches::default(),
+            verifications: Verifications::default(),
             calls: Calls::default(),
-            waiters: Waiters::default(),
+            pending: PendingRequests::default(),
             random: fastrand::Rng::with_seed(seed),
             counters: Counters::default(),
             last_event: 0,
@@ -67,181 +73,201 @@ impl Packages {
         }
     }
 
-    /// A device wants to read. The answer is an effect: now if all is there, later otherwise. `group`: with whom it
-    /// shares bytes that are not proven.
+    /// A device requests a block. The answer is an effect: now if all of it is cached, later otherwise. `group`: the devices
+    /// that it shares unverified bytes with.
     pub fn read(
         &mut self,
         now: Instant,
         device: &Arc<Device>,
         group: Option<&Arc<str>>,
-        wanted: Wanted,
-        id: WaiterId,
+        wanted: ReadRequest,
+        id: RequestId,
     ) {
-        let reader = self.readers.find_or_add(now, device, group, wanted.package);
+        let package = wanted.package;
+        let downloader = self.downloaders.find_or_add(now, device, group, package);
         let before = self.counters.blocks;
-        self.go(now, id, Waiter::new(reader, wanted));
-        self.counters.blocks_at_once += self.counters.blocks - before;
-        self.go_on(now);
+        self.try_answer(now, id, PendingRequest::new(downloader, wanted));
+        self.counters.blocks_from_cache += self.counters.blocks - before;
+        self.run(now);
     }
 
-    /// A request to ThingsBoard has come to its end.
+    /// A call to ThingsBoard has ended.
     pub fn completed(&mut self, now: Instant, call: CallId, outcome: Result<Answer, Error>) {
         match self.calls.end(call) {
-            Some(Purpose::Assignment(reader)) => self.assignment_read(now, reader, outcome),
-            Some(Purpose::Probe(reader, name, check)) => {
-                self.probed(now, reader, &name, check, outcome);
+            Some(CallPurpose::Assignment(downloader)) => {
+                self.assignment_read(now, downloader, outcome);
             }
-            Some(Purpose::Chunk(key)) => self.chunk_came(now, key, outcome),
+            Some(CallPurpose::Probe(downloader, name, check)) => {
+                self.probe_ended(now, downloader, &name, check, outcome);
+            }
+            Some(CallPurpose::Chunk(key)) => self.chunk_fetched(now, key, outcome),
             None => return,
         }
-        self.go_on(now);
+        self.run(now);
+    }
+
+    /// Attributes of a device were seen to change: its assignment, and what it may have, is read again before the device is
+    /// served.
+    pub fn attributes_changed(&mut self, now: Instant, device: &Device, change: AssignmentChange) {
+        for package in change.packages() {
+            if let Some(id) = self.downloaders.find(&device.name, package) {
+                self.counters.assignments_seen_to_change += 1;
+                let event = self.next_event();
+                let downloader = self.downloaders.get_mut(id);
+                if downloader.is_some_and(|downloader| downloader.attributes_changed(event)) {
+                    self.read_attributes(id);
+                }
+            }
+        }
+        self.run(now);
     }
 
     /// What is to be done next.
-    pub fn poll_effect(&mut self) -> Option<Effect> {
+    pub fn poll_effect(&mut self) -> Option<PackageEffect> {
         self.effects.pop_front()
     }
 
-    /// Does what is due.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.readers.forget_idle(now);
-        if self.next_proof().is_some_and(|at| at <= now) {
-            self.prove_what_is_due(now);
-            self.go_on(now);
+        self.downloaders.remove_expired(now);
+        if self.next_verification().is_some_and(|at| at <= now) {
+            self.handle_verification_timeout(now);
+            self.run(now);
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is wanted.
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let times = [self.readers.next_timeout(), self.next_proof()];
+        let times = [self.downloaders.next_timeout(), self.next_verification()];
         times.into_iter().flatten().min()
     }
 
-    /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Bytes of packages that are kept, or that room is made for: never more than `ota.cache`.
+    /// Bytes of chunks that are cached, or that room is reserved for: never more than `ota.cache`.
     pub fn cached_bytes(&self) -> usize {
         self.cache.load()
     }
 
-    /// Bytes of them that are for one device alone.
+    /// Bytes of them that only one device may have.
     pub fn own_bytes(&self) -> usize {
         self.cache.own_bytes()
     }
 
-    /// Devices, counted once for each kind of package, that something is known of.
-    pub fn readers(&self) -> usize {
-        self.readers.count()
+    /// Devices that something is known of, counted once for firmware and once for software.
+    pub fn downloaders(&self) -> usize {
+        self.downloaders.count()
     }
 
-    /// Editions that are kept in mind.
     pub fn editions(&self) -> usize {
         self.editions.count()
     }
 
     /// Requests of devices that wait.
     pub fn waiting(&self) -> usize {
-        self.waiters.count()
+        self.pending.count()
     }
 
-    /// Requests to ThingsBoard under way: never more than [`Settings::CONNECTIONS`].
-    pub fn under_way(&self) -> usize {
-        self.calls.under_way()
+    /// Calls to ThingsBoard in flight: never more than [`Settings::CONNECTIONS`].
+    pub fn calls_in_flight(&self) -> usize {
+        self.calls.in_flight()
     }
 
-    /// Nothing is under way, nobody waits, and nothing is kept for either.
+    /// Asserts that no call is in flight, no request waits, and nothing is kept for either.
     #[cfg(test)]
     pub(super) fn assert_at_rest(&self) {
-        assert_eq!((self.calls.under_way(), self.calls.waiting()), (0, 0));
-        assert_eq!((self.waiters.count(), self.waiters.queues()), (0, 0));
-        assert!(self.flights.is_empty(), "{:?}", self.flights);
-        assert_eq!(self.fetching.count(), 0);
+        assert_eq!((self.calls.in_flight(), self.calls.queued()), (0, 0));
+        assert_eq!((self.pending.count(), self.pending.queues()), (0, 0));
+        self.fetches.assert_empty();
         assert_eq!(self.cache.reserved(), 0);
     }
 
-    /// Counts up: what has the smaller number happened first, also within one moment.
-    pub(super) fn next_event(&mut self) -> u64 {
+    /// The number of an event: the smaller of two numbers happened first, even at the same time.
+    fn next_event(&mut self) -> u64 {
         self.last_event += 1;
         self.last_event
     }
 
-    /// Has every request that may go on do so, and then begins what can be begun. Only that makes room in the
-    /// cache, so a chunk that has come stays until all who waited for it have read it.
-    pub(super) fn go_on(&mut self, now: Instant) {
+    /// Answers every request that can go on, then begins the calls that can begin. Only these make room in the cache, so a
+    /// chunk that has arrived stays until every request that waited for it has read it.
+    fn run(&mut self, now: Instant) {
         self.note_time(now);
-        while let Some((id, waiter)) = self.waiters.pop_woken() {
-            self.go(now, id, waiter);
+        while let Some((id, request)) = self.pending.pop_woken() {
+            self.try_answer(now, id, request);
         }
-        while let Some((effect, displaced)) = self.calls.begin(&mut self.cache) {
-            self.counters.chunks_displaced += u64::try_from(displaced).unwrap_or(u64::MAX);
+        while let Some((effect, evicted)) = self.calls.begin(&mut self.cache) {
+            self.counters.chunks_evicted += u64::try_from(evicted).unwrap_or(u64::MAX);
             self.effects.push_back(effect);
         }
     }
 
-    /// One request goes as far as it gets.
-    fn go(&mut self, now: Instant, id: WaiterId, mut waiter: Waiter) {
-        match self.walk(now, &mut waiter) {
+    /// Answers a request, or lets it wait.
+    fn try_answer(&mut self, now: Instant, id: RequestId, mut request: PendingRequest) {
+        match self.block(now, &mut request) {
             Ok(block) => {
                 self.counters.blocks += 1;
-                self.effects.push_back(Effect::Answer(id, Ok(block)));
+                self.effects.push_back(PackageEffect::Answer(id, Ok(block)));
             }
-            Err(Stop::Refused(why)) => self.refuse(id, why),
+            Err(Stop::Refused(error)) => self.refuse(id, error),
             Err(Stop::Waits(awaited)) => {
-                if waiter.is_tired() {
-                    self.refuse(id, Refusal::Unavailable);
-                } else if !self.waiters.wait(id, waiter, awaited) {
-                    self.counters.refused_for_want_of_room += 1;
-                    self.refuse(id, Refusal::Unavailable);
+                if request.has_waited_too_often() {
+                    self.refuse(id, PackageError::Unavailable);
+                } else if !self.pending.wait(id, request, awaited) {
+                    self.counters.refused_no_room += 1;
+                    self.refuse(id, PackageError::Unavailable);
                 }
             }
         }
     }
 
-    /// The walk of one request, from its beginning to what is missing.
-    fn walk(&mut self, now: Instant, waiter: &mut Waiter) -> Result<Block, Stop> {
-        let name = self.name(now, waiter)?;
-        let mut edition = self.edition_for(now, waiter, &name)?;
+    /// The steps of one request, from the first to the one that lacks something: see the diagram of [`ota`](super).
+    fn block(&mut self, now: Instant, request: &mut PendingRequest) -> Result<PackageBlock, Stop> {
+        let name = self.package_name(now, request)?;
+        let mut edition = self.edition_for(now, request, &name)?;
         if self.is_superseded(edition) {
-            self.end(edition);
-            edition = self.edition_for(now, waiter, &name)?;
+            self.end_edition(edition);
+            edition = self.edition_for(now, request, &name)?;
         }
-        self.collect(now, waiter, &name, edition)
+        self.assemble(now, request, &name, edition)
     }
 
     fn edition_for(
         &mut self,
         now: Instant,
-        waiter: &Waiter,
+        request: &PendingRequest,
         name: &Name,
     ) -> Result<EditionId, Stop> {
-        match self.permitted(now, waiter.reader, name) {
-            // The device has named nothing: it is the attributes that lag behind.
-            Err(Stop::Refused(Refusal::OtherPackage)) if waiter.wanted.names_nothing() => {
-                Err(Stop::Refused(Refusal::Unavailable))
+        match self.permitted_edition(now, request.downloader, name) {
+            // The device has named no package, so it is its attributes that are outdated.
+            Err(Stop::Refused(PackageError::OtherPackage)) if request.wanted.names_nothing() => {
+                Err(Stop::Refused(PackageError::Unavailable))
             }
             outcome => outcome,
         }
     }
 
-    /// The attributes of this device, of this kind, were seen to change.
-    pub(super) fn assignment_changed(&mut self, id: ReaderId) {
-        let event = self.next_event();
-        let reader = self.readers.get_mut(id);
-        if reader.is_some_and(|reader| reader.attributes_changed(event)) {
-            self.read_attributes(id);
+    fn refuse(&mut self, id: RequestId, error: PackageError) {
+        self.counters.refused += 1;
+        let effect = PackageEffect::Answer(id, Err(error));
+        self.effects.push_back(effect);
+    }
+
+    /// Refuses all requests that wait for this.
+    fn refuse_waiting(&mut self, awaited: &Awaited, error: PackageError) {
+        for id in self.pending.remove_waiting(awaited) {
+            self.refuse(id, error);
         }
     }
 
-    pub(super) fn refuse(&mut self, id: WaiterId, why: Refusal) {
-        self.counters.refused += 1;
-        self.effects.push_back(Effect::Answer(id, Err(why)));
+    /// The token that chunks are fetched with.
+    fn device(&self, id: DownloaderId) -> Option<Arc<Device>> {
+        let downloader = self.downloaders.get(id)?;
+        Some(downloader.device.clone())
     }
 }
 
-impl Wanted {
+impl ReadRequest {
     fn names_nothing(&self) -> bool {
         self.title.is_none() && self.version.is_none()
     }

@@ -101,24 +101,22 @@ fn relays(scrape: &mut Scrape, report: &Report) {
 
 fn packages(scrape: &mut Scrape, report: &Report) {
     let (packages, levels) = (&report.packages, &report.levels);
-    let waited = packages.blocks.saturating_sub(packages.blocks_at_once);
+    let waited = packages.blocks.saturating_sub(packages.blocks_from_cache);
     scrape.counters_by(
         "coaps_gateway_package_blocks",
         "Blocks of packages given to devices: from the cache (hit), or after ThingsBoard was asked (miss)",
         "cache",
-        [("hit", packages.blocks_at_once), ("miss", waited)],
+        [("hit", packages.blocks_from_cache), ("miss", waited)],
     );
     scrape.counters_by(
         "coaps_gateway_package_refusals",
         "Requests for packages that were refused",
         "reason",
         [
-            ("no_room_to_wait", packages.refused_for_want_of_room),
+            ("no_room_to_wait", packages.refused_no_room),
             (
                 "other",
-                packages
-                    .refused
-                    .saturating_sub(packages.refused_for_want_of_room),
+                packages.refused.saturating_sub(packages.refused_no_room),
             ),
         ],
     );
@@ -128,9 +126,9 @@ fn packages(scrape: &mut Scrape, report: &Report) {
         "event",
         [
             ("fetched", packages.chunks),
-            ("fetched_ahead", packages.chunks_ahead),
-            ("displaced", packages.chunks_displaced),
-            ("disowned", packages.chunks_disowned),
+            ("fetched_ahead", packages.chunks_prefetched),
+            ("displaced", packages.chunks_evicted),
+            ("disowned", packages.chunks_discarded),
         ],
     );
     scrape.counter(
@@ -160,17 +158,17 @@ fn packages(scrape: &mut Scrape, report: &Report) {
     scrape.counter(
         "coaps_gateway_packages_proven",
         "Packages hashed as a whole to the SHA-2 checksum that attributes name, and shared from then on",
-        packages.proven,
+        packages.verified,
     );
     scrape.counter(
         "coaps_gateway_package_proof_waits",
         "Requests that waited until a package that another device fetches was hashed as a whole",
-        packages.waited_for_proof,
+        packages.waited_for_verification,
     );
     scrape.counter(
         "coaps_gateway_package_editions_displaced",
         "Editions of packages given up because there were too many",
-        packages.editions_displaced,
+        packages.editions_evicted,
     );
     scrape.counter(
         "coaps_gateway_package_assignment_changes",

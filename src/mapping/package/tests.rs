@@ -11,12 +11,12 @@ fn get(query: &[&str], block2: Option<Block>) -> Request {
     request
 }
 
-fn read(query: &[&str], block2: Option<Block>) -> Result<(Download, Wanted), Response> {
+fn read(query: &[&str], block2: Option<Block>) -> Result<(Download, ReadRequest), Response> {
     Download::read(&get(query, block2), Package::Firmware, ROOM)
 }
 
-fn piece(length: usize, more: bool) -> Piece {
-    Piece {
+fn piece(length: usize, more: bool) -> PackageBlock {
+    PackageBlock {
         payload: Bytes::from(vec![7; length]),
         etag: [1, 2, 3, 4, 5, 6, 7, 8],
         more,
@@ -117,18 +117,18 @@ fn a_response_says_which_block_it_is_and_of_which_package() {
 fn each_refusal_has_its_code() {
     let (download, _) = read(&[], None).unwrap();
     for (refusal, code) in [
-        (Refusal::NotAssigned, Code::NOT_FOUND),
-        (Refusal::OtherPackage, Code::BAD_REQUEST),
-        (Refusal::PastTheEnd, Code::BAD_REQUEST),
-        (Refusal::Unauthorized, Code::UNAUTHORIZED),
-        (Refusal::Forbidden, Code::FORBIDDEN),
-        (Refusal::Unavailable, Code::SERVICE_UNAVAILABLE),
-        (Refusal::Nonsense, Code::BAD_GATEWAY),
+        (PackageError::NotAssigned, Code::NOT_FOUND),
+        (PackageError::OtherPackage, Code::BAD_REQUEST),
+        (PackageError::PastTheEnd, Code::BAD_REQUEST),
+        (PackageError::Unauthorized, Code::UNAUTHORIZED),
+        (PackageError::Forbidden, Code::FORBIDDEN),
+        (PackageError::Unavailable, Code::SERVICE_UNAVAILABLE),
+        (PackageError::MalformedAnswer, Code::BAD_GATEWAY),
     ] {
         let response = download.response(Err(refusal));
         assert_eq!(response.code, code, "{refusal:?}");
         assert!(!response.payload.is_empty() && response.block2.is_none());
-        let retry = (refusal == Refusal::Unavailable).then_some(RETRY_AFTER);
+        let retry = (refusal == PackageError::Unavailable).then_some(RETRY_AFTER);
         assert_eq!(response.max_age, retry);
     }
 }

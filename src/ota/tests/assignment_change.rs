@@ -1,7 +1,7 @@
 //! What the gateway has seen of a device's attributes counts at once.
 
 use super::world::*;
-use crate::ota::{AssignmentChange, Refusal};
+use crate::ota::{AssignmentChange, PackageError};
 use std::time::Duration;
 
 fn firmware_changed(world: &mut World, device: &crate::device::Device) {
@@ -26,7 +26,7 @@ fn a_device_that_is_told_of_another_package_gets_it_at_once() {
     assert_eq!(block.payload, new.bytes.slice(..KIB));
     assert_ne!(block.etag, first.etag);
     let superseded = world.block(&device, named_first);
-    assert_eq!(superseded, Err(Refusal::OtherPackage));
+    assert_eq!(superseded, Err(PackageError::OtherPackage));
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn an_assignment_that_is_taken_away_or_comes_for_the_first_time_counts_at_once()
         firmware_changed(&mut world, &device);
         for wanted in [unnamed(0), named("meter", "1.0", 0)] {
             let refused = world.block(&device, wanted);
-            assert_eq!(refused, Err(Refusal::NotAssigned));
+            assert_eq!(refused, Err(PackageError::NotAssigned));
         }
         world.assigned.insert("meter-1".into(), image.clone());
         firmware_changed(&mut world, &device);
@@ -102,7 +102,7 @@ fn while_thingsboard_is_gone_a_change_that_was_seen_is_not_forgotten() {
     world.trouble = Some(crate::upstream::Error::Unreachable);
     for _ in 0..5 {
         let refused = world.block(&device, unnamed(0));
-        assert_eq!(refused, Err(Refusal::Unavailable));
+        assert_eq!(refused, Err(PackageError::Unavailable));
         world.after(Duration::from_secs(7));
     }
     world.trouble = None;

@@ -1,7 +1,7 @@
 //! One name, another content.
 
 use super::world::*;
-use crate::ota::{Refusal, Wanted};
+use crate::ota::{PackageError, ReadRequest};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn replaced_half_way(
     let device = world.device("meter-1", old);
     let half = old.bytes.len() / 2 / KIB * KIB;
     let wanted = named(old.title, old.version, 0);
-    let at = |offset: usize| Wanted {
+    let at = |offset: usize| ReadRequest {
         offset: u64::try_from(offset).unwrap(),
         ..wanted.clone()
     };
@@ -153,7 +153,7 @@ fn two_tenants_may_use_the_same_name() {
         let (one, other) = (world.device("one", &ours), world.device("other", &theirs));
         let wanted = named("meter", "1.0", 0);
         for offset in (0..100 * KIB).step_by(KIB) {
-            let at = Wanted {
+            let at = ReadRequest {
                 offset: u64::try_from(offset).unwrap(),
                 ..wanted.clone()
             };
@@ -256,7 +256,7 @@ fn between_two_assignments_no_chunk_is_believed() {
     assert_eq!(still, first);
     assert_eq!(
         world.block(&device, unnamed(40 * KIB)),
-        Err(Refusal::Unavailable)
+        Err(PackageError::Unavailable)
     );
     world.assigned.insert("meter-1".into(), new.clone());
     world.attributes.clear();

@@ -2,9 +2,9 @@
 
 use super::world::*;
 use crate::ota::Settings;
-use crate::ota::downloaders::Reader;
+use crate::ota::downloaders::Downloader;
 use crate::ota::permit::Permit;
-use crate::ota::{Counters, Refusal};
+use crate::ota::{Counters, PackageError};
 use crate::upstream::Operation;
 use std::collections::HashSet;
 use std::mem::size_of;
@@ -54,7 +54,7 @@ fn a_package_crosses_the_uplink_once_for_a_hundred_devices() {
     // Each device is asked about once, and once more when the whole is proven. The first one's chunks are confirmed, three at
     // a time.
     assert_eq!((world.attribute_reads, world.probes), (111, 202));
-    assert_eq!(world.packages.counters().proven, 1);
+    assert_eq!(world.packages.counters().verified, 1);
     assert!(
         world.fetched * 100 <= MIB * 102,
         "{} bytes fetched",
@@ -109,7 +109,7 @@ fn a_device_takes_two_kib_at_most() {
     let pointer = size_of::<usize>();
     let places = 2 * (2 * pointer + 4 * pointer) + 3 * pointer;
     let names = 100 + 4 * pointer + 64 + 6;
-    let one = size_of::<Reader>() + places + size_of::<Permit>() + names;
+    let one = size_of::<Downloader>() + places + size_of::<Permit>() + names;
     // Firmware and software.
     assert!(2 * one <= 2048, "{one} for one of two");
 }
@@ -139,12 +139,12 @@ fn too_many_who_wait_are_told_to_come_again() {
     let mut refused = 0;
     for _ in 0..5000 {
         let id = world.read(&device, unnamed(0));
-        refused += usize::from(world.answers.remove(&id) == Some(Err(Refusal::Unavailable)));
+        refused += usize::from(world.answers.remove(&id) == Some(Err(PackageError::Unavailable)));
     }
     assert_eq!((refused, world.packages.waiting()), (5000 - 4096, 4096));
     let expected = Counters {
         refused: 904,
-        refused_for_want_of_room: 904,
+        refused_no_room: 904,
         ..Counters::default()
     };
     assert_eq!(*world.packages.counters(), expected);
@@ -165,17 +165,17 @@ fn a_device_that_asks_for_many_packages_at_once_is_told_to_come_again() {
         ["1.0", "2.0", "3.0"].map(|version| world.read(&device, named("meter", version, 0)));
     assert_eq!(
         world.answers.remove(&third),
-        Some(Err(Refusal::Unavailable))
+        Some(Err(PackageError::Unavailable))
     );
     world.settle();
     assert!(world.answers.remove(&right).unwrap().is_ok());
     assert_eq!(
         world.answers.remove(&wrong),
-        Some(Err(Refusal::OtherPackage))
+        Some(Err(PackageError::OtherPackage))
     );
     assert_eq!(
         world.block(&device, named("meter", "3.0", 0)),
-        Err(Refusal::OtherPackage)
+        Err(PackageError::OtherPackage)
     );
 }
 
@@ -195,7 +195,10 @@ fn a_package_that_is_another_each_time_does_not_keep_a_device_waiting_for_ever()
         world.assigned.insert("meter-1".into(), another(seed));
         world.answer(0);
     }
-    assert_eq!(world.answers.remove(&id), Some(Err(Refusal::Unavailable)));
+    assert_eq!(
+        world.answers.remove(&id),
+        Some(Err(PackageError::Unavailable))
+    );
 }
 
 /// Its sessions ask for places far apart, of a package of which nobody knows the length.
@@ -211,7 +214,7 @@ fn one_device_has_a_share_of_the_chunks_on_their_way() {
     world.block(&greedy, unnamed(0)).unwrap();
     let places = (2..202).map(|chunk| world.read(&greedy, unnamed(chunk * 64 * KIB)));
     let asked: Vec<_> = places.collect();
-    let refused = |id: &&_| matches!(world.answers.get(id), Some(Err(Refusal::Unavailable)));
+    let refused = |id: &&_| matches!(world.answers.get(id), Some(Err(PackageError::Unavailable)));
     let refused = asked.iter().filter(refused).count();
     assert!((136..=138).contains(&refused), "{refused}");
     let other = world.device("other", &image);

@@ -1,7 +1,7 @@
 //! What goes on while ThingsBoard does not answer, and what it refuses.
 
 use super::world::*;
-use crate::ota::Refusal;
+use crate::ota::PackageError;
 use crate::upstream::{Error, Operation};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn what_is_cached_goes_on_being_served_to_those_who_may_have_it() {
             world.trouble = None;
             world.assigned.remove("meter-1");
             world.after(Duration::from_secs(600));
-            assert_eq!(world.block(&device, wanted), Err(Refusal::NotAssigned));
+            assert_eq!(world.block(&device, wanted), Err(PackageError::NotAssigned));
         }
     }
 }
@@ -46,7 +46,7 @@ fn others_are_told_to_come_again() {
         world.block(&device, unnamed(0)).unwrap();
         world.trouble = Some(trouble);
         for wanted in [unnamed(0), named("meter", "1.0", 0)] {
-            assert_eq!(world.block(&other, wanted), Err(Refusal::Unavailable));
+            assert_eq!(world.block(&other, wanted), Err(PackageError::Unavailable));
         }
         world.trouble = None;
         world.after(Duration::from_secs(5));
@@ -63,7 +63,7 @@ fn what_is_not_cached_comes_later() {
     world.trouble = Some(Error::Unreachable);
     assert_eq!(
         world.block(&device, unnamed(128 * KIB)),
-        Err(Refusal::Unavailable)
+        Err(PackageError::Unavailable)
     );
     assert!(world.block(&device, unnamed(KIB)).is_ok());
     world.trouble = None;
@@ -72,7 +72,10 @@ fn what_is_not_cached_comes_later() {
 
 #[test]
 fn a_refusal_of_the_device_itself_is_told_as_such() {
-    for (code, expected) in [(401, Refusal::Unauthorized), (403, Refusal::Forbidden)] {
+    for (code, expected) in [
+        (401, PackageError::Unauthorized),
+        (403, PackageError::Forbidden),
+    ] {
         let image = content("meter", "1.0", noise(4, 3 * KIB));
         let mut world = World::new(64 * KIB, MIB);
         let device = world.device("meter-1", &image);
@@ -111,7 +114,7 @@ fn a_device_that_may_not_fetch_does_not_spoil_it_for_those_who_wait_with_it() {
     let expected = Ok(image.bytes.slice(128 * KIB..129 * KIB));
     assert_eq!(
         outcomes,
-        [Err(Refusal::NotAssigned), expected.clone(), expected]
+        [Err(PackageError::NotAssigned), expected.clone(), expected]
     );
 }
 
@@ -132,7 +135,10 @@ fn without_its_attributes_nothing_is_fetched_for_a_device_that_names_its_package
         .packages
         .completed(world.now, call, Err(Error::Timeout));
     world.collect();
-    assert_eq!(world.answers.remove(&id), Some(Err(Refusal::Unavailable)));
+    assert_eq!(
+        world.answers.remove(&id),
+        Some(Err(PackageError::Unavailable))
+    );
     world.after(Duration::from_secs(1));
     let block = world.block(&device, wanted).unwrap();
     assert_eq!(
@@ -153,7 +159,10 @@ fn attributes_that_say_nothing_all_at_once_are_not_believed_while_the_package_is
     assert_eq!(world.block(&device, unnamed(0)).unwrap().etag, etag);
     world.assigned.remove("meter-1");
     world.after(Duration::from_secs(31));
-    assert_eq!(world.block(&device, unnamed(0)), Err(Refusal::NotAssigned));
+    assert_eq!(
+        world.block(&device, unnamed(0)),
+        Err(PackageError::NotAssigned)
+    );
 }
 
 #[test]
@@ -163,7 +172,10 @@ fn a_device_that_names_nothing_is_told_to_come_again_while_its_attributes_lag_be
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &new);
     world.attributes.insert("meter-1".into(), Some(old));
-    assert_eq!(world.block(&device, unnamed(0)), Err(Refusal::Unavailable));
+    assert_eq!(
+        world.block(&device, unnamed(0)),
+        Err(PackageError::Unavailable)
+    );
     world.attributes.clear();
     world.after(Duration::from_secs(5));
     assert_eq!(
@@ -179,7 +191,10 @@ fn what_makes_no_sense_is_told_as_such() {
     let device = world.device("meter-1", &image);
     world.trouble = Some(Error::Unintelligible("a test says so"));
     for wanted in [unnamed(0), named("meter", "1.0", 0)] {
-        assert_eq!(world.block(&device, wanted), Err(Refusal::Nonsense));
+        assert_eq!(
+            world.block(&device, wanted),
+            Err(PackageError::MalformedAnswer)
+        );
     }
 }
 
@@ -222,7 +237,10 @@ fn a_probe_that_is_late_does_not_end_the_check_that_came_after_it() {
     world.assigned.remove("meter-1");
     world.answer(0);
     for id in [first, again] {
-        assert_eq!(world.answers.remove(&id), Some(Err(Refusal::NotAssigned)));
+        assert_eq!(
+            world.answers.remove(&id),
+            Some(Err(PackageError::NotAssigned))
+        );
     }
     world.assigned.insert("meter-1".into(), image.clone());
     world.after(Duration::from_secs(5));

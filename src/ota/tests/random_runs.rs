@@ -2,7 +2,7 @@
 //! that change under their names: every block is held against every content that its ETag may stand for.
 
 use super::world::*;
-use crate::ota::{Block, Cut, Refusal, WaiterId, Wanted};
+use crate::ota::{Cut, PackageBlock, PackageError, ReadRequest, RequestId};
 use crate::upstream::Error;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -14,11 +14,11 @@ struct Model {
     contents: Vec<Content>,
     /// Which of them an ETag may be that of: what it was seen to stand for leaves fewer and fewer.
     stands_for: HashMap<[u8; 8], HashSet<usize>>,
-    reading: BTreeMap<WaiterId, Wanted>,
+    reading: BTreeMap<RequestId, ReadRequest>,
 }
 
 impl Model {
-    fn judge(&mut self, wanted: &Wanted, block: &Block) {
+    fn judge(&mut self, wanted: &ReadRequest, block: &PackageBlock) {
         let all = || (0..self.contents.len()).collect();
         let candidates = self.stands_for.entry(block.etag).or_insert_with(all);
         candidates.retain(|candidate| {
@@ -60,7 +60,7 @@ fn any_content(random: &mut fastrand::Rng) -> Content {
     }
 }
 
-fn any_wanted(random: &mut fastrand::Rng) -> Wanted {
+fn any_wanted(random: &mut fastrand::Rng) -> ReadRequest {
     let length = 16 << random.u32(..7);
     let mut wanted = named(
         TITLES[random.usize(..2)],
@@ -132,7 +132,7 @@ fn run(seed: u64, checksums: bool) -> World {
             61..=63 => world.answer_late(random.usize(..world.asked.len())),
             _ => world.answer(random.usize(..world.asked.len())),
         }
-        // Single flight: of one edition no chunk is asked for twice at a time.
+        // Single fetch: of one edition no chunk is asked for twice at a time.
         for (id, answer) in std::mem::take(&mut world.answers) {
             let wanted = model.reading.remove(&id).expect("somebody waits for it");
             if let Ok(block) = answer {
@@ -187,6 +187,6 @@ fn after_all_that_a_device_still_gets_its_package() {
         world.after(Duration::from_secs(3600));
         let device = device("meter-0", "token");
         assert_eq!(world.download(&device, &unnamed(0)), image.bytes);
-        let _: Result<Block, Refusal> = world.block(&device, unnamed(0));
+        let _: Result<PackageBlock, PackageError> = world.block(&device, unnamed(0));
     }
 }

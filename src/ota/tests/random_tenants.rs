@@ -2,13 +2,13 @@
 //! is held against what its device could get by itself, or what its attributes have named by a SHA-2.
 
 use super::world::*;
-use crate::ota::{Block, WaiterId, Wanted};
+use crate::ota::{PackageBlock, ReadRequest, RequestId};
 use crate::upstream::Error;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 const DEVICES: [&str; 4] = ["one", "two", "three", "four"];
-/// Names of checksums, and what they may name: proof or none.
+/// Names of checksums, and what they may name: checksum_state or none.
 const ALGORITHMS: [&str; 5] = ["SHA256", "sha256", "CRC32", "MD5", "MURMUR3_32"];
 
 #[derive(Default)]
@@ -16,12 +16,12 @@ struct Model {
     contents: Vec<Content>,
     /// Contents that a device had, or that its attributes named by their SHA-256.
     may_have: HashMap<&'static str, HashSet<usize>>,
-    reading: BTreeMap<WaiterId, (&'static str, Wanted)>,
+    reading: BTreeMap<RequestId, (&'static str, ReadRequest)>,
     judged: usize,
 }
 
 impl Model {
-    fn judge(&mut self, device: &'static str, wanted: &Wanted, block: &Block) {
+    fn judge(&mut self, device: &'static str, wanted: &ReadRequest, block: &PackageBlock) {
         // Which of them is told by the ETag is tested where no two contents are almost the same: see `random`.
         let fits = |had: &usize| {
             let content = &self.contents[*had].bytes;
@@ -145,7 +145,7 @@ fn no_device_ever_gets_what_it_could_not_get_by_itself_or_name() {
         let (model, world) = run(seed);
         judged += model.judged;
         let counters = world.packages.counters();
-        proven += counters.proven;
+        proven += counters.verified;
         contradictions += counters.contradictions;
     }
     assert!(judged > 10_000, "{judged}");

@@ -1,7 +1,7 @@
 //! One cache for the fleet, and any block at any time.
 
 use super::world::*;
-use crate::ota::{Refusal, Wanted};
+use crate::ota::{PackageError, ReadRequest};
 use crate::upstream::Package;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn small_blocks_and_odd_lengths_come_right_as_well() {
         let image = content("meter", "1.0", noise(4, 9000));
         let mut world = World::new(KIB, 4 * KIB);
         let device = world.device("meter-1", &image);
-        let wanted = Wanted {
+        let wanted = ReadRequest {
             length,
             ..unnamed(0)
         };
@@ -75,7 +75,7 @@ fn the_next_chunk_is_fetched_when_half_of_one_is_read() {
     // And the first block of that comes without anything being asked.
     let id = world.read(&device, unnamed(64 * KIB));
     assert!(world.answers.remove(&id).unwrap().is_ok() && world.asked.is_empty());
-    assert_eq!(world.packages.counters().chunks_ahead, 1);
+    assert_eq!(world.packages.counters().chunks_prefetched, 1);
 }
 
 #[test]
@@ -86,16 +86,16 @@ fn title_and_version_are_the_assigned_ones_where_they_are_left_out() {
     let unnamed_block = world.block(&device, unnamed(0)).unwrap();
     let named_block = world.block(&device, named("meter", "1.0", 0)).unwrap();
     assert_eq!(unnamed_block, named_block);
-    let half_named = Wanted {
+    let half_named = ReadRequest {
         version: None,
         ..named("meter", "", 0)
     };
     assert_eq!(world.block(&device, half_named).unwrap(), named_block);
-    let other = Wanted {
+    let other = ReadRequest {
         version: None,
         ..named("other", "", 0)
     };
-    assert_eq!(world.block(&device, other), Err(Refusal::OtherPackage));
+    assert_eq!(world.block(&device, other), Err(PackageError::OtherPackage));
 }
 
 #[test]
@@ -105,10 +105,22 @@ fn what_is_not_assigned_is_refused_and_not_asked_about_again_for_some_seconds() 
     let device = world.device("meter-1", &image);
     let stranger = device_without(&mut world);
     let rows = [
-        (&stranger, unnamed(0), Refusal::NotAssigned),
-        (&stranger, named("meter", "1.0", 0), Refusal::NotAssigned),
-        (&device, named("meter", "2.0", 0), Refusal::OtherPackage),
-        (&device, named("other", "1.0", 0), Refusal::OtherPackage),
+        (&stranger, unnamed(0), PackageError::NotAssigned),
+        (
+            &stranger,
+            named("meter", "1.0", 0),
+            PackageError::NotAssigned,
+        ),
+        (
+            &device,
+            named("meter", "2.0", 0),
+            PackageError::OtherPackage,
+        ),
+        (
+            &device,
+            named("other", "1.0", 0),
+            PackageError::OtherPackage,
+        ),
     ];
     for (device, wanted, expected) in rows {
         assert_eq!(
@@ -148,7 +160,7 @@ fn nobody_is_served_from_the_cache_whom_thingsboard_would_not_serve() {
     world.block(&device, unnamed(0)).unwrap();
     let stranger = device_without(&mut world);
     let refused = world.block(&stranger, named("meter", "1.0", 0));
-    assert_eq!(refused, Err(Refusal::NotAssigned));
+    assert_eq!(refused, Err(PackageError::NotAssigned));
     assert_eq!(
         world.block(&device, unnamed(KIB)).unwrap().payload,
         image.bytes.slice(KIB..2 * KIB)
@@ -171,7 +183,7 @@ fn a_device_is_asked_about_again_after_authorise_every() {
     assert_eq!((world.probes, world.chunks.len()), (1, 0));
     world.assigned.remove("meter-1");
     world.after(Duration::from_secs(600));
-    assert_eq!(world.block(&device, wanted), Err(Refusal::NotAssigned));
+    assert_eq!(world.block(&device, wanted), Err(PackageError::NotAssigned));
 }
 
 #[test]
@@ -192,7 +204,11 @@ fn a_block_past_the_end_is_refused() {
             usize::MAX,
         ] {
             let refused = world.block(&device, unnamed(offset));
-            assert_eq!(refused, Err(Refusal::PastTheEnd), "{offset} {tells_size}");
+            assert_eq!(
+                refused,
+                Err(PackageError::PastTheEnd),
+                "{offset} {tells_size}"
+            );
         }
         let last = world.block(&device, unnamed(KIB)).unwrap();
         assert_eq!((last.more, last.size), (false, Some(2048)));
@@ -230,7 +246,10 @@ fn an_empty_package_is_one_empty_block() {
         (block.payload.len(), block.more, block.size),
         (0, false, Some(0))
     );
-    assert_eq!(world.block(&device, unnamed(KIB)), Err(Refusal::PastTheEnd));
+    assert_eq!(
+        world.block(&device, unnamed(KIB)),
+        Err(PackageError::PastTheEnd)
+    );
 }
 
 #[test]
@@ -252,17 +271,17 @@ fn a_cut_is_a_package_of_its_own_length() {
     assert_eq!(whole, image.bytes);
     assert_eq!(
         world.block(&device, cut(3000, 0, 3072)),
-        Err(Refusal::PastTheEnd)
+        Err(PackageError::PastTheEnd)
     );
     assert_eq!(
         world.block(&device, cut(3000, 3, 1024)),
-        Err(Refusal::PastTheEnd)
+        Err(PackageError::PastTheEnd)
     );
     // A size of zero is no cut.
     assert_eq!(world.download(&device, &cut(0, 0, 0)), image.bytes);
     assert_eq!(
         world.block(&device, cut(u64::MAX, 2, 0)),
-        Err(Refusal::PastTheEnd)
+        Err(PackageError::PastTheEnd)
     );
     // One block of it lies on the border of two chunks.
     let block = world.block(&device, cut(3000, 1, 1024)).unwrap();
@@ -275,7 +294,7 @@ fn the_cache_keeps_to_its_bound_and_lets_go_of_what_was_not_used_for_longest() {
     let image = content("meter", "1.0", noise(14, 64 * KIB));
     let mut world = World::new(KIB, 4 * KIB);
     let device = world.device("meter-1", &image);
-    let at = |number: usize| Wanted {
+    let at = |number: usize| ReadRequest {
         length: 16,
         ..unnamed(number * KIB)
     };
@@ -285,7 +304,7 @@ fn the_cache_keeps_to_its_bound_and_lets_go_of_what_was_not_used_for_longest() {
     assert_eq!(world.chunks, [0, 1, 2, 3, 4]);
     world.block(&device, at(1)).unwrap();
     assert_eq!(world.chunks, [0, 1, 2, 3, 4, 1]);
-    assert!(world.packages.counters().chunks_displaced >= 2);
+    assert!(world.packages.counters().chunks_evicted >= 2);
 }
 
 #[test]
@@ -349,13 +368,13 @@ fn firmware_and_software_are_two_things() {
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
     world.block(&device, unnamed(0)).unwrap();
-    let software = Wanted {
+    let software = ReadRequest {
         package: Package::Software,
         ..named("meter", "1.0", 0)
     };
     let id = world.read(&device, software);
     assert!(!world.answers.contains_key(&id));
-    assert_eq!((world.asked.len(), world.packages.readers()), (1, 2));
+    assert_eq!((world.asked.len(), world.packages.downloaders()), (1, 2));
 }
 
 #[test]
@@ -368,10 +387,10 @@ fn what_is_known_of_a_device_is_forgotten_after_a_day() {
     world.after(day / 2);
     world.block(&device, unnamed(0)).unwrap();
     world.after(day / 2);
-    assert_eq!(world.packages.readers(), 1);
+    assert_eq!(world.packages.downloaders(), 1);
     world.after(day / 2);
     assert_eq!(
-        (world.packages.readers(), world.packages.next_timeout()),
+        (world.packages.downloaders(), world.packages.next_timeout()),
         (0, None)
     );
 }

@@ -3,7 +3,7 @@
 
 use super::world::*;
 use crate::device::Device;
-use crate::ota::{Block, Refusal, Wanted};
+use crate::ota::{PackageBlock, PackageError, ReadRequest};
 use aws_lc_rs::digest::{self, Algorithm};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +26,11 @@ impl Download {
         }
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> ReadRequest {
         unnamed(self.whole.len())
     }
 
-    fn take(&mut self, block: Result<Block, Refusal>) {
+    fn take(&mut self, block: Result<PackageBlock, PackageError>) {
         let block = block.unwrap();
         if *self.etag.get_or_insert(block.etag) != block.etag {
             (self.etag, self.whole) = (None, Vec::new());
@@ -248,7 +248,7 @@ fn a_fleet_of_a_thousand_fetches_a_proven_package_once() {
         }
         assert_eq!(world.download(&devices[999], &unnamed(0)), image.bytes);
         assert_eq!(world.chunks.len(), 16, "each chunk once");
-        assert_eq!(world.packages.counters().proven, 1);
+        assert_eq!(world.packages.counters().verified, 1);
         assert_eq!(world.packages.own_bytes(), 0);
     }
 }
@@ -318,7 +318,7 @@ fn many_who_lie_about_a_checksum_gain_some_rounds_and_no_more() {
         assert_eq!(block.payload, theirs.bytes.slice(..KIB));
     }
     assert_eq!(world.download(&victim, &unnamed(0)), ours.bytes);
-    assert_eq!(world.packages.counters().proven, 1);
+    assert_eq!(world.packages.counters().verified, 1);
 }
 
 #[test]
@@ -336,11 +336,14 @@ fn who_waits_for_a_proof_that_does_not_come_is_told_to_come_again() {
             .position(|asked| asked.device.name == other.name);
         world.answer(at.unwrap());
     }
-    assert_eq!(world.packages.counters().waited_for_proof, 1);
+    assert_eq!(world.packages.counters().waited_for_verification, 1);
     world.after(Duration::from_secs(29));
     assert!(!world.answers.contains_key(&id));
     world.after(Duration::from_secs(1));
-    assert_eq!(world.answers.remove(&id), Some(Err(Refusal::Unavailable)));
+    assert_eq!(
+        world.answers.remove(&id),
+        Some(Err(PackageError::Unavailable))
+    );
     assert_eq!(world.download(&other, &unnamed(0)), image.bytes);
 }
 
@@ -349,7 +352,7 @@ fn who_waits_for_a_device_that_gets_no_chunks_is_the_next_to_fetch() {
     let image = content("meter", "1.0", noise(11, 64 * KIB));
     for (trouble, first) in [
         (rejected(404), Ok(())),
-        (rejected(500), Err(Refusal::Unavailable)),
+        (rejected(500), Err(PackageError::Unavailable)),
     ] {
         let mut world = World::new(4 * KIB, MIB);
         let (one, other) = (world.device("one", &image), world.device("other", &image));

@@ -2,7 +2,9 @@
 
 use crate::device::{AccessToken, Device};
 use crate::ota::Settings;
-use crate::ota::{Block, CallId, Cut, Effect, Packages, Refusal, WaiterId, Wanted};
+use crate::ota::{
+    CallId, Cut, PackageBlock, PackageCache, PackageEffect, PackageError, ReadRequest, RequestId,
+};
 use crate::upstream::{Answer, Error, Operation, Package, Status};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -48,7 +50,7 @@ pub(super) struct Asked {
 }
 
 pub(super) struct World {
-    pub(super) packages: Packages,
+    pub(super) packages: PackageCache,
     pub(super) now: Instant,
     /// By device name. All are firmware.
     pub(super) assigned: BTreeMap<Arc<str>, Content>,
@@ -61,7 +63,7 @@ pub(super) struct World {
     pub(super) asked: VecDeque<Asked>,
     /// Answers on their way.
     pub(super) late: Vec<(CallId, Result<Answer, Error>)>,
-    pub(super) answers: HashMap<WaiterId, Result<Block, Refusal>>,
+    pub(super) answers: HashMap<RequestId, Result<PackageBlock, PackageError>>,
     /// Bytes of packages that crossed the uplink.
     pub(super) fetched: usize,
     /// Requests answered: attributes, pieces of 64 bytes, chunks.
@@ -89,7 +91,7 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
         World {
-            packages: Packages::new(ota, 7),
+            packages: PackageCache::new(ota, 7),
             now,
             assigned: BTreeMap::new(),
             attributes: BTreeMap::new(),
@@ -125,9 +127,9 @@ impl World {
         self.chunks.clear();
     }
 
-    pub(super) fn read(&mut self, device: &Arc<Device>, wanted: Wanted) -> WaiterId {
+    pub(super) fn read(&mut self, device: &Arc<Device>, wanted: ReadRequest) -> RequestId {
         self.last_waiter += 1;
-        let id = WaiterId(self.last_waiter);
+        let id = RequestId(self.last_waiter);
         let group = self.group.as_ref();
         self.packages.read(self.now, device, group, wanted, id);
         self.collect();
@@ -138,7 +140,7 @@ impl World {
     pub(super) fn collect(&mut self) {
         while let Some(effect) = self.packages.poll_effect() {
             match effect {
-                Effect::Ask {
+                PackageEffect::Call {
                     call,
                     device,
                     operation,
@@ -147,14 +149,14 @@ impl World {
                     device,
                     operation,
                 }),
-                Effect::Answer(waiter, answer) => {
-                    let before = self.answers.insert(waiter, answer);
-                    assert!(before.is_none(), "{waiter:?} is answered twice");
+                PackageEffect::Answer(request, answer) => {
+                    let before = self.answers.insert(request, answer);
+                    assert!(before.is_none(), "{request:?} is answered twice");
                 }
             }
         }
         assert!(self.packages.cached_bytes() <= self.ota.cache);
-        assert!(self.packages.under_way() <= Settings::CONNECTIONS);
+        assert!(self.packages.calls_in_flight() <= Settings::CONNECTIONS);
     }
 
     /// ThingsBoard answers one of the requests, as things are now.
@@ -244,7 +246,11 @@ impl World {
     }
 
     /// Reads one block to its end.
-    pub(super) fn block(&mut self, device: &Arc<Device>, wanted: Wanted) -> Result<Block, Refusal> {
+    pub(super) fn block(
+        &mut self,
+        device: &Arc<Device>,
+        wanted: ReadRequest,
+    ) -> Result<PackageBlock, PackageError> {
         let id = self.read(device, wanted);
         self.settle();
         self.answers.remove(&id).expect("an answer")
@@ -252,13 +258,13 @@ impl World {
 
     /// Reads a package as a device does, from its first block to its last, and begins again when the ETag is
     /// another.
-    pub(super) fn download(&mut self, device: &Arc<Device>, wanted: &Wanted) -> Bytes {
+    pub(super) fn download(&mut self, device: &Arc<Device>, wanted: &ReadRequest) -> Bytes {
         let mut whole: Vec<u8> = Vec::new();
         let mut etag = None;
         let mut anew = 0;
         loop {
             let offset = u64::try_from(whole.len()).unwrap();
-            let next = Wanted {
+            let next = ReadRequest {
                 offset,
                 ..wanted.clone()
             };
@@ -298,8 +304,8 @@ pub(super) fn attributes(content: &Content) -> Bytes {
 }
 
 /// A block of 1024 bytes of the package that is assigned.
-pub(super) fn unnamed(offset: usize) -> Wanted {
-    Wanted {
+pub(super) fn unnamed(offset: usize) -> ReadRequest {
+    ReadRequest {
         package: Package::Firmware,
         title: None,
         version: None,
@@ -310,8 +316,8 @@ pub(super) fn unnamed(offset: usize) -> Wanted {
 }
 
 /// The same of a package by its name.
-pub(super) fn named(title: &str, version: &str, offset: usize) -> Wanted {
-    Wanted {
+pub(super) fn named(title: &str, version: &str, offset: usize) -> ReadRequest {
+    ReadRequest {
         title: Some(title.into()),
         version: Some(version.into()),
         ..unnamed(offset)
@@ -319,8 +325,8 @@ pub(super) fn named(title: &str, version: &str, offset: usize) -> Wanted {
 }
 
 /// The same of a part that ThingsBoard cuts.
-pub(super) fn cut(size: u64, chunk: u64, offset: usize) -> Wanted {
-    Wanted {
+pub(super) fn cut(size: u64, chunk: u64, offset: usize) -> ReadRequest {
+    ReadRequest {
         cut: Some(Cut { size, chunk }),
         ..unnamed(offset)
     }
