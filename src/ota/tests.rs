@@ -1,4 +1,4 @@
-//! What devices see of packages, sentence by sentence.
+//! The package cache as devices see it, against a ThingsBoard of a few lines.
 
 mod assignment_change;
 mod contradictions;

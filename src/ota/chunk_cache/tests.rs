@@ -21,18 +21,18 @@ fn chunks_of(cache: &ChunkCache, edition: u64) -> usize {
 }
 
 #[test]
-fn what_is_one_device_s_alone_takes_no_more_than_half_from_the_others() {
+fn editions_of_single_devices_take_no_more_than_half_from_the_others() {
     let mut cache = ChunkCache::new(64 * KIB, KIB);
     fill(&mut cache, 1, 0..64, false);
     fill(&mut cache, 2, 0..200, true);
     assert_eq!((chunks_of(&cache, 1), chunks_of(&cache, 2)), (32, 32));
-    // Those who come later find room as well, and take it from whoever holds most.
+    // Later editions find room as well, and take it from the one that has most.
     for edition in 3..40 {
         fill(&mut cache, edition, 0..2, true);
         assert_eq!(chunks_of(&cache, edition), 2, "{edition}");
     }
     assert_eq!(chunks_of(&cache, 1), 32);
-    // The pools add up, and nothing is left of who has gone.
+    // The pools add up, and removed editions leave nothing.
     assert_eq!(cache.own.stored, 32 * KIB);
     for edition in 1..40 {
         cache.remove_edition(EditionId(edition));
@@ -42,7 +42,7 @@ fn what_is_one_device_s_alone_takes_no_more_than_half_from_the_others() {
 }
 
 #[test]
-fn the_largest_of_those_that_many_share_gives_way() {
+fn the_largest_shared_edition_is_evicted_from() {
     let mut cache = ChunkCache::new(16 * KIB, KIB);
     fill(&mut cache, 1, 0..12, false);
     fill(&mut cache, 2, 0..4, true);
@@ -54,7 +54,7 @@ fn the_largest_of_those_that_many_share_gives_way() {
 }
 
 #[test]
-fn of_one_edition_the_chunk_that_was_not_used_for_longest_goes() {
+fn the_least_recently_used_chunk_of_an_edition_is_evicted() {
     let mut cache = ChunkCache::new(4 * KIB, KIB);
     fill(&mut cache, 1, 0..4, false);
     let edition = EditionId(1);

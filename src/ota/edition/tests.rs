@@ -19,13 +19,13 @@ fn bytes(length: usize) -> Bytes {
 }
 
 #[test]
-fn how_far_it_reaches_is_learned_from_its_chunks() {
+fn the_length_is_learned_from_the_chunks() {
     let mut edition = edition(None, None);
     assert_eq!((edition.contains(0), edition.size()), (None, None));
     edition.add_chunk(1, &bytes(1024)).unwrap();
     assert_eq!(edition.contains(2047), Some(true));
     assert_eq!(edition.contains(2048), None);
-    // Far beyond the end: no longer than that, but how long is not known.
+    // Far beyond the end: it is shorter than that, but its length is not known.
     edition.add_chunk(9, &bytes(0)).unwrap();
     assert_eq!(
         (edition.contains(9 * 1024), edition.contains(2048)),
@@ -40,7 +40,7 @@ fn how_far_it_reaches_is_learned_from_its_chunks() {
 }
 
 #[test]
-fn what_is_seen_goes_before_what_is_said() {
+fn a_length_shown_by_chunks_goes_before_the_one_that_attributes_name() {
     let mut short = edition(None, Some(100));
     assert_eq!(
         (short.contains(99), short.contains(100)),
@@ -59,7 +59,7 @@ fn what_is_seen_goes_before_what_is_said() {
 }
 
 #[test]
-fn what_is_said_is_dropped_when_it_can_not_be() {
+fn a_named_length_that_chunks_contradict_is_dropped() {
     let mut longer = edition(None, Some(100));
     longer.add_chunk(0, &bytes(1024)).unwrap();
     assert_eq!((longer.size(), longer.contains(1024)), (None, None));
@@ -79,7 +79,7 @@ fn chunks_that_disagree_about_the_end_are_a_contradiction() {
 }
 
 #[test]
-fn a_chunk_that_comes_again_must_be_the_same() {
+fn a_chunk_that_is_fetched_again_must_be_the_same() {
     let mut edition = edition(None, None);
     edition.add_chunk(0, &bytes(1024)).unwrap();
     edition.add_chunk(0, &bytes(1024)).unwrap();
@@ -89,7 +89,7 @@ fn a_chunk_that_comes_again_must_be_the_same() {
 }
 
 #[test]
-fn the_proof_needs_every_chunk_in_order_and_judges_at_the_end_alone() {
+fn the_checksum_is_compared_when_every_chunk_was_hashed_in_order() {
     let content = bytes(2500);
     let sha = |content: &[u8]| -> Checksum {
         let digest = digest::digest(&SHA256, content);
@@ -137,7 +137,7 @@ fn the_etag_comes_from_the_checksum_or_from_the_first_chunk() {
     unknown.add_chunk(0, &bytes(1024)).unwrap();
     let first = unknown.etag().unwrap();
     assert_ne!(first, known);
-    // The same whenever it is learned, another for another length, and another after a contradiction.
+    // The same in any order of chunks, another for another length, and another after a contradiction.
     let mut again = edition(None, None);
     again.add_chunk(0, &bytes(1024)).unwrap();
     assert_eq!(again.etag(), Some(first));
@@ -146,7 +146,7 @@ fn the_etag_comes_from_the_checksum_or_from_the_first_chunk() {
     assert_ne!(longer.etag(), Some(first));
     let name = again.name.clone();
     let owner = Owner::Group("fleet".into());
-    let mut salted = Edition::new(owner, name, Identity::default(), 1024, 1);
-    salted.add_chunk(0, &bytes(1024)).unwrap();
-    assert_ne!(salted.etag(), Some(first));
+    let mut contradicted = Edition::new(owner, name, Identity::default(), 1024, 1);
+    contradicted.add_chunk(0, &bytes(1024)).unwrap();
+    assert_ne!(contradicted.etag(), Some(first));
 }

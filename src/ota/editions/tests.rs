@@ -15,7 +15,7 @@ fn none() -> Identity {
 }
 
 #[test]
-fn of_each_kind_the_one_that_was_not_used_for_longest_gives_way() {
+fn of_each_kind_the_least_recently_used_edition_is_ended() {
     for (owner, most) in [
         (Owner::Group("fleet".into()), MOST_SHARED),
         (Owner::Device(DownloaderId(1)), MOST_OWN),
@@ -37,7 +37,7 @@ fn of_each_kind_the_one_that_was_not_used_for_longest_gives_way() {
 }
 
 #[test]
-fn an_owner_keeps_to_its_own_and_others_find_what_is_proven() {
+fn an_owner_keeps_its_own_edition_and_others_find_the_verified_one() {
     let mut editions = Editions::new(1024);
     let [one, other] = [1, 2].map(|n| Owner::Device(DownloaderId(n)));
     let first = editions.add(one.clone(), name(1), none(), 0);
@@ -56,7 +56,7 @@ fn an_owner_keeps_to_its_own_and_others_find_what_is_proven() {
 }
 
 #[test]
-fn what_all_recognise_is_bounded_and_single_devices_give_way_first() {
+fn the_hashes_of_all_editions_are_bounded_and_those_of_single_devices_end_first() {
     let mut editions = Editions::new(16);
     let chunks = |editions: &mut Editions, id, count: usize| {
         for number in 0..u64::try_from(count).unwrap() {

@@ -1,4 +1,4 @@
-//! What the gateway has seen of a device's attributes counts at once.
+//! A change of the attributes that the relay sees counts at once.
 
 use super::world::*;
 use crate::ota::{AssignmentChange, PackageError};
@@ -12,7 +12,7 @@ fn firmware_changed(world: &mut World, device: &crate::device::Device) {
 }
 
 #[test]
-fn a_device_that_is_told_of_another_package_gets_it_at_once() {
+fn a_device_that_is_notified_of_another_package_gets_it_at_once() {
     let old = content("meter", "1.0", noise(1, 3 * KIB));
     let new = content("meter", "2.0", noise(2, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
@@ -48,10 +48,10 @@ fn an_assignment_that_is_taken_away_or_comes_for_the_first_time_counts_at_once()
 }
 
 #[test]
-fn what_was_asked_before_the_change_and_comes_after_it_is_not_believed() {
+fn an_answer_to_a_call_before_the_change_is_not_used_after_it() {
     let old = content("meter", "1.0", noise(4, 64 * KIB));
     let new = content("meter", "2.0", noise(5, 64 * KIB));
-    // Attributes, then a piece, then a chunk, then attributes and a piece for that are under way.
+    // In flight is the read of attributes, then a probe, then a chunk, then the read and the probe that confirm it.
     for answered in 0..5 {
         let mut world = World::new(16 * KIB, MIB);
         let device = world.device("meter-1", &old);
@@ -70,12 +70,12 @@ fn what_was_asked_before_the_change_and_comes_after_it_is_not_believed() {
 }
 
 #[test]
-fn what_is_seen_of_others_and_of_software_changes_nothing() {
+fn changes_of_other_devices_and_of_software_have_no_effect_on_firmware() {
     let image = content("meter", "1.0", noise(6, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
     world.block(&device, unnamed(0)).unwrap();
-    world.count_anew();
+    world.reset_counts();
     let other = super::world::device("meter-2", "meter-2");
     firmware_changed(&mut world, &other);
     let mut change = AssignmentChange::default();
@@ -91,7 +91,7 @@ fn what_is_seen_of_others_and_of_software_changes_nothing() {
 }
 
 #[test]
-fn while_thingsboard_is_gone_a_change_that_was_seen_is_not_forgotten() {
+fn a_change_is_not_forgotten_while_thingsboard_does_not_answer() {
     let old = content("meter", "1.0", noise(7, 3 * KIB));
     let new = content("meter", "2.0", noise(8, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
@@ -99,13 +99,13 @@ fn while_thingsboard_is_gone_a_change_that_was_seen_is_not_forgotten() {
     world.block(&device, unnamed(0)).unwrap();
     world.assigned.insert("meter-1".into(), new.clone());
     firmware_changed(&mut world, &device);
-    world.trouble = Some(crate::upstream::Error::Unreachable);
+    world.error = Some(crate::upstream::Error::Unreachable);
     for _ in 0..5 {
         let refused = world.block(&device, unnamed(0));
         assert_eq!(refused, Err(PackageError::Unavailable));
         world.after(Duration::from_secs(7));
     }
-    world.trouble = None;
+    world.error = None;
     world.after(Duration::from_secs(31));
     let block = world.block(&device, unnamed(0)).unwrap();
     assert_eq!(block.payload, new.bytes.slice(..KIB));

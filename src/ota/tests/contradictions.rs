@@ -5,7 +5,7 @@ use crate::ota::{PackageError, ReadRequest};
 use bytes::Bytes;
 use std::time::Duration;
 
-/// Reads half of a package, has it replaced, and reads on: the ETags of both halves, and the second half.
+/// Reads half of a package, has it replaced, and reads the rest. Returns the ETags of both halves, and the second half.
 fn replaced_half_way(
     old: &Content,
     new: &Content,
@@ -38,7 +38,7 @@ fn replaced_half_way(
     (etag, etags, rest.into(), world)
 }
 
-/// What was read on under the old ETag is of the old content, the rest of the new.
+/// Blocks of the second half with the old ETag are of the old content, the others of the new one.
 fn assert_never_mixed(old: &Content, new: &Content) -> World {
     let (etag, etags, rest, world) = replaced_half_way(old, new, None);
     assert_is_one_or_the_other(old, new, etag, &etags, &rest);
@@ -84,7 +84,7 @@ fn without_a_checksum_other_bytes_are_another_etag_and_never_a_mixture() {
 }
 
 #[test]
-fn attributes_that_lag_behind_do_not_hide_a_change() {
+fn outdated_attributes_do_not_hide_a_change() {
     let (old, new) = (
         content("meter", "1.0", noise(4, 256 * KIB)),
         content("meter", "1.0", noise(5, 256 * KIB)),
@@ -94,8 +94,8 @@ fn attributes_that_lag_behind_do_not_hide_a_change() {
 }
 
 #[test]
-fn a_whole_that_does_not_have_its_checksum_is_not_given_out_to_the_end() {
-    // Two bytes differ, one in each half: no probe is likely to hit them, and the attributes lag behind.
+fn a_package_that_does_not_have_its_checksum_is_not_served_to_the_end_under_one_etag() {
+    // Two bytes differ, one in each half: a probe is unlikely to hit them, and the attributes are outdated.
     let old = content("meter", "1.0", noise(6, 256 * KIB));
     let mut bytes = old.bytes.to_vec();
     bytes[100] ^= 1;
@@ -116,7 +116,7 @@ fn a_whole_that_does_not_have_its_checksum_is_not_given_out_to_the_end() {
 }
 
 #[test]
-fn a_wrong_checksum_in_the_attributes_keeps_nobody_from_the_package_for_ever() {
+fn a_package_with_a_wrong_checksum_in_the_attributes_can_be_downloaded() {
     let image = Content {
         checksum: Some(("SHA256", "00".repeat(32))),
         ..content("meter", "1.0", noise(7, 100 * KIB))
@@ -129,7 +129,7 @@ fn a_wrong_checksum_in_the_attributes_keeps_nobody_from_the_package_for_ever() {
 }
 
 #[test]
-fn a_checksum_that_we_can_not_compute_is_an_identity_all_the_same() {
+fn a_checksum_that_can_not_be_verified_still_identifies_the_content() {
     let with = |crc: &str, seed| Content {
         checksum: Some(("CRC32", crc.to_owned())),
         ..content("meter", "1.0", noise(seed, 256 * KIB))
@@ -179,7 +179,7 @@ fn a_new_version_is_another_package() {
     let device = world.device("meter-1", &old);
     let first = world.block(&device, unnamed(0)).unwrap();
     world.assigned.insert("meter-1".into(), new.clone());
-    // The assignment is believed for half a minute, the cache serves what it has.
+    // The assignment is used for half a minute, and the cached chunk is served.
     assert_eq!(world.block(&device, unnamed(0)).unwrap(), first);
     world.after(Duration::from_secs(30));
     let second = world.block(&device, unnamed(0)).unwrap();
@@ -189,7 +189,7 @@ fn a_new_version_is_another_package() {
 
 #[test]
 fn a_chunk_that_is_fetched_again_must_be_what_it_was() {
-    // One chunk of many is other now; nothing else tells, for there is no checksum.
+    // One chunk of many has changed, and there is no checksum.
     let old = Content {
         checksum: None,
         ..content("meter", "1.0", noise(14, 64 * KIB))
@@ -217,7 +217,7 @@ fn a_chunk_that_is_fetched_again_must_be_what_it_was() {
 fn a_package_that_ends_elsewhere_is_another_package() {
     let long = Content {
         checksum: None,
-        tells_size: false,
+        names_size: false,
         ..content("meter", "1.0", noise(15, 40 * KIB))
     };
     let short = Content {
@@ -231,7 +231,7 @@ fn a_package_that_ends_elsewhere_is_another_package() {
         assert_eq!(world.download(&device, &wanted), before.bytes);
         let etag = world.block(&device, wanted.clone()).unwrap().etag;
         world.assigned.insert("meter-1".into(), after.clone());
-        // It shows in one of the checks to come, by lot.
+        // One of the next checks detects it: which one is random.
         let mut checks = 0;
         while world.block(&device, wanted.clone()).unwrap().etag == etag {
             world.after(Duration::from_secs(600));
@@ -243,13 +243,13 @@ fn a_package_that_ends_elsewhere_is_another_package() {
 }
 
 #[test]
-fn between_two_assignments_no_chunk_is_believed() {
+fn between_two_assignments_no_chunk_is_confirmed() {
     let old = content("meter", "1.0", noise(16, 64 * KIB));
     let new = content("meter", "1.0", noise(17, 64 * KIB));
     let mut world = World::new(16 * KIB, MIB);
     let device = world.device("meter-1", &old);
     let first = world.block(&device, unnamed(0)).unwrap();
-    // ThingsBoard deletes the attributes before it sets them anew. A probe may happen to see no difference.
+    // ThingsBoard deletes the attributes before it sets the new ones. A probe may happen to find no difference.
     world.attributes.insert("meter-1".into(), None);
     world.after(Duration::from_secs(31));
     let still = world.block(&device, unnamed(0)).unwrap();
@@ -287,7 +287,7 @@ fn without_a_checksum_another_length_is_another_package_at_once() {
 }
 
 #[test]
-fn a_check_that_began_before_a_chunk_came_says_nothing_about_it() {
+fn a_check_that_began_before_a_chunk_arrived_does_not_confirm_it() {
     let old = content("meter", "1.0", noise(19, 64 * KIB));
     let new = content("meter", "1.0", noise(20, 64 * KIB));
     let mut world = World::new(16 * KIB, MIB);
@@ -296,7 +296,7 @@ fn a_check_that_began_before_a_chunk_came_says_nothing_about_it() {
     let late = world.read(&device, unnamed(40 * KIB));
     world.after(Duration::from_secs(600));
     world.read(&device, unnamed(0));
-    // The chunk is under way. The attributes are read, and a piece is asked for, which is still of the old package.
+    // The chunk is in flight. The attributes are read, and a probe is answered from the old package.
     world.answer(1);
     world.answer_late(1);
     world.assigned.insert("meter-1".into(), new.clone());

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::mem::size_of;
 use std::time::Duration;
 
-/// A hundred devices read a megabyte, each at its own pace. Returns how many blocks took more than one call.
+/// A hundred devices read a megabyte, each at its own pace. Returns how many blocks were not answered at once.
 fn a_fleet_reads(world: &mut World, image: &Content, minutes: u64) -> usize {
     let devices: Vec<_> = (0..100)
         .map(|n| world.device(&format!("meter-{n}"), image))
@@ -26,12 +26,12 @@ fn a_fleet_reads(world: &mut World, image: &Content, minutes: u64) -> usize {
         }
         let at_work = devices.iter().zip(&mut whole);
         let at_work = at_work.filter(|(_, whole)| whole.len() < MIB && random.u8(..10) > 0);
-        let asked: Vec<_> = at_work
+        let requests: Vec<_> = at_work
             .map(|(device, whole)| (world.read(device, unnamed(whole.len())), whole))
             .collect();
-        late += asked.len() - world.answers.len();
+        late += requests.len() - world.answers.len();
         world.settle();
-        for (id, whole) in asked {
+        for (id, whole) in requests {
             let block = world.answers.remove(&id).unwrap().unwrap();
             whole.extend_from_slice(&block.payload);
             assert_eq!((block.more, block.size), (whole.len() < MIB, Some(1 << 20)));
@@ -51,8 +51,8 @@ fn a_package_crosses_the_uplink_once_for_a_hundred_devices() {
     let mut chunks = world.chunks.clone();
     chunks.sort_unstable();
     assert_eq!(chunks, (0..16).collect::<Vec<_>>());
-    // Each device is asked about once, and once more when the whole is proven. The first one's chunks are confirmed, three at
-    // a time.
+    // Each device is checked once, and once more when the package is verified. The first one's chunks are confirmed, three
+    // at a time.
     assert_eq!((world.attribute_reads, world.probes), (111, 202));
     assert_eq!(world.packages.counters().verified, 1);
     assert!(
@@ -61,15 +61,15 @@ fn a_package_crosses_the_uplink_once_for_a_hundred_devices() {
         world.fetched
     );
     assert_eq!(world.packages.cached_bytes(), MIB);
-    // The first round waits, and nobody after that: the next chunk is there in time.
+    // The first round waits, and no other: the next chunk is cached in time.
     assert!(late <= 100, "{late}");
 }
 
 #[test]
-fn the_uplink_carries_a_tenth_more_at_most_while_devices_are_asked_about_again() {
+fn the_uplink_carries_a_tenth_more_at_most_while_devices_are_checked_again() {
     let image = content("meter", "1.0", noise(2, MIB));
     let mut world = World::new(64 * KIB, MIB);
-    // In an hour of downloads each device is asked about six times, and once when the package is proven.
+    // In an hour of downloads each device is checked six times, and once when the package is verified.
     a_fleet_reads(&mut world, &image, 60);
     assert!(world.probes <= 100 * 7 + 16, "{} probes", world.probes);
     assert!(
@@ -89,7 +89,7 @@ fn a_cache_of_four_chunks_is_enough_for_a_fleet_that_keeps_together() {
 }
 
 #[test]
-fn what_is_cached_is_answered_within_the_call_and_nothing_is_asked() {
+fn a_cached_block_is_answered_at_once_and_without_a_call() {
     let image = content("meter", "1.0", noise(4, 64 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
@@ -97,7 +97,7 @@ fn what_is_cached_is_answered_within_the_call_and_nothing_is_asked() {
     for wanted in [unnamed(20 * KIB), named("meter", "1.0", 0), cut(3000, 2, 0)] {
         let id = world.read(&device, wanted);
         assert!(world.answers.remove(&id).unwrap().is_ok());
-        assert!(world.asked.is_empty());
+        assert!(world.calls.is_empty());
         assert_eq!(world.packages.waiting(), 0);
     }
 }
@@ -115,16 +115,16 @@ fn a_device_takes_two_kib_at_most() {
 }
 
 #[test]
-fn no_more_is_under_way_than_there_are_connections() {
+fn no_more_calls_are_in_flight_than_there_are_connections() {
     let image = content("meter", "1.0", noise(5, MIB));
     let mut world = World::new(64 * KIB, MIB);
     for n in 0..1000 {
         let device = world.device(&format!("meter-{n}"), &image);
         world.read(&device, unnamed(0));
     }
-    assert_eq!(world.asked.len(), Settings::CONNECTIONS);
-    let reads = |asked: &Asked| matches!(asked.operation, Operation::ReadAssignment(_));
-    assert!(world.asked.iter().all(reads));
+    assert_eq!(world.calls.len(), Settings::CONNECTIONS);
+    let reads = |call: &QueuedCall| matches!(call.operation, Operation::ReadAssignment(_));
+    assert!(world.calls.iter().all(reads));
     world.settle();
     assert!(world.answers.values().all(Result::is_ok) && world.answers.len() == 1000);
     world.chunks.sort_unstable();
@@ -132,7 +132,7 @@ fn no_more_is_under_way_than_there_are_connections() {
 }
 
 #[test]
-fn too_many_who_wait_are_told_to_come_again() {
+fn requests_beyond_the_bound_get_unavailable() {
     let image = content("meter", "1.0", noise(18, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
@@ -157,7 +157,7 @@ fn too_many_who_wait_are_told_to_come_again() {
 }
 
 #[test]
-fn a_device_that_asks_for_many_packages_at_once_is_told_to_come_again() {
+fn a_third_package_requested_at_once_gets_unavailable() {
     let image = content("meter", "1.0", noise(6, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
@@ -180,7 +180,7 @@ fn a_device_that_asks_for_many_packages_at_once_is_told_to_come_again() {
 }
 
 #[test]
-fn a_package_that_is_another_each_time_does_not_keep_a_device_waiting_for_ever() {
+fn a_package_that_changes_all_the_time_does_not_keep_a_request_waiting_for_ever() {
     let mut world = World::new(16 * KIB, MIB);
     let another = |seed| Content {
         checksum: None,
@@ -189,7 +189,7 @@ fn a_package_that_is_another_each_time_does_not_keep_a_device_waiting_for_ever()
     let device = world.device("meter-1", &another(0));
     let id = world.read(&device, unnamed(40 * KIB));
     let mut seed = 0;
-    while !world.asked.is_empty() {
+    while !world.calls.is_empty() {
         seed += 1;
         assert!(seed < 200, "it still waits");
         world.assigned.insert("meter-1".into(), another(seed));
@@ -201,21 +201,21 @@ fn a_package_that_is_another_each_time_does_not_keep_a_device_waiting_for_ever()
     );
 }
 
-/// Its sessions ask for places far apart, of a package of which nobody knows the length.
+/// Its sessions read at places far apart, of a package of unknown length.
 #[test]
-fn one_device_has_a_share_of_the_chunks_on_their_way() {
+fn the_fetches_of_one_device_are_bounded() {
     let mut world = World::new(64 * KIB, 64 * MIB);
     let image = Content {
-        tells_size: false,
+        names_size: false,
         checksum: None,
         ..content("meter", "1.0", noise(1, MIB))
     };
     let greedy = world.device("greedy", &image);
     world.block(&greedy, unnamed(0)).unwrap();
     let places = (2..202).map(|chunk| world.read(&greedy, unnamed(chunk * 64 * KIB)));
-    let asked: Vec<_> = places.collect();
+    let requests: Vec<_> = places.collect();
     let refused = |id: &&_| matches!(world.answers.get(id), Some(Err(PackageError::Unavailable)));
-    let refused = asked.iter().filter(refused).count();
+    let refused = requests.iter().filter(refused).count();
     assert!((136..=138).contains(&refused), "{refused}");
     let other = world.device("other", &image);
     assert!(world.block(&other, unnamed(0)).is_ok());

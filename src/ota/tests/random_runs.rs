@@ -1,5 +1,5 @@
-//! Devices that read what they like when they like, a ThingsBoard that answers in any order, or not, and packages
-//! that change under their names: every block is held against every content that its ETag may stand for.
+//! Random runs: devices that read any block at any time, a ThingsBoard that answers in any order, or not, and packages that
+//! change under their names. Every block is compared with every content that its ETag may stand for.
 
 use super::world::*;
 use crate::ota::{Cut, PackageBlock, PackageError, ReadRequest, RequestId};
@@ -12,7 +12,7 @@ const TITLES: [&str; 2] = ["meter", "valve"];
 struct Model {
     /// Every content that there ever was.
     contents: Vec<Content>,
-    /// Which of them an ETag may be that of: what it was seen to stand for leaves fewer and fewer.
+    /// Which of them an ETag may stand for: each block with it leaves fewer.
     stands_for: HashMap<[u8; 8], HashSet<usize>>,
     reading: BTreeMap<RequestId, ReadRequest>,
 }
@@ -36,7 +36,7 @@ impl Model {
             let size = u64::try_from(end - first).unwrap();
             content.bytes[from..to] == block.payload
                 && block.more == (to < end)
-                && block.size.is_none_or(|told| told == size)
+                && block.size.is_none_or(|known| known == size)
         });
         assert!(
             !candidates.is_empty(),
@@ -55,7 +55,7 @@ fn any_content(random: &mut fastrand::Rng) -> Content {
     let title = TITLES[random.usize(..TITLES.len())];
     let bytes = noise(random.u64(..), length);
     Content {
-        tells_size: random.bool(),
+        names_size: random.bool(),
         ..content(title, "1.0", bytes)
     }
 }
@@ -81,8 +81,8 @@ fn any_wanted(random: &mut fastrand::Rng) -> ReadRequest {
     wanted
 }
 
-/// One history. With `checksums` attributes and content change in one moment, as nothing else would say which of
-/// two contents that share their beginning is the one.
+/// One run. With `checksums`, attributes and content change at the same time, since nothing else tells two contents with the
+/// same beginning apart.
 fn run(seed: u64, checksums: bool) -> World {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut world = World::new(4 * KIB, 4 * KIB * random.usize(4..12));
@@ -98,7 +98,7 @@ fn run(seed: u64, checksums: bool) -> World {
         let mut content = any_content(random);
         content.checksum = content.checksum.filter(|_| checksums);
         model.contents.push(content.clone());
-        // With one name for several contents at a time only checksums tell which device has which.
+        // Several contents of one name at a time: only checksums tell which device has which.
         for name in &names {
             if !checksums || random.bool() {
                 world.assigned.insert(name.as_str().into(), content.clone());
@@ -111,15 +111,15 @@ fn run(seed: u64, checksums: bool) -> World {
             0 => assign(&mut world, &mut model, &mut random),
             1 => drop(world.assigned.remove(names[random.usize(..6)].as_str())),
             2 => {
-                let troubles = [
+                let errors = [
                     Error::Timeout,
                     Error::Unreachable,
                     rejected(500),
                     rejected(401),
                 ];
-                world.trouble = Some(troubles[random.usize(..4)].clone());
+                world.error = Some(errors[random.usize(..4)].clone());
             }
-            3..=6 => world.trouble = None,
+            3..=6 => world.error = None,
             7..=9 => world.after(Duration::from_secs(random.u64(..900))),
             10..=50 => {
                 let device = device(&names[random.usize(..6)], "token");
@@ -128,23 +128,22 @@ fn run(seed: u64, checksums: bool) -> World {
                 model.reading.insert(id, wanted);
             }
             51..=60 if !world.late.is_empty() => world.deliver(random.usize(..world.late.len())),
-            _ if world.asked.is_empty() => {}
-            61..=63 => world.answer_late(random.usize(..world.asked.len())),
-            _ => world.answer(random.usize(..world.asked.len())),
+            _ if world.calls.is_empty() => {}
+            61..=63 => world.answer_late(random.usize(..world.calls.len())),
+            _ => world.answer(random.usize(..world.calls.len())),
         }
-        // Single fetch: of one edition no chunk is asked for twice at a time.
         for (id, answer) in std::mem::take(&mut world.answers) {
-            let wanted = model.reading.remove(&id).expect("somebody waits for it");
+            let wanted = model.reading.remove(&id).expect("a request waits for it");
             if let Ok(block) = answer {
                 model.judge(&wanted, &block);
             }
         }
     }
-    // Everything ends, everybody is answered, and nothing stays reserved.
-    world.trouble = None;
+    // All calls end, all requests are answered, and nothing stays reserved.
+    world.error = None;
     world.settle();
     for (id, answer) in std::mem::take(&mut world.answers) {
-        let wanted = model.reading.remove(&id).expect("somebody waits for it");
+        let wanted = model.reading.remove(&id).expect("a request waits for it");
         if let Ok(block) = answer {
             model.judge(&wanted, &block);
         }

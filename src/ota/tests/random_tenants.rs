@@ -1,5 +1,5 @@
-//! Tenants whose attributes say what they like, while packages, attributes and answers come in any order: every block
-//! is held against what its device could get by itself, or what its attributes have named by a SHA-2.
+//! Random runs of tenants whose attributes name anything, while packages, attributes and answers come in any order. Every
+//! block is compared with what its device could get from ThingsBoard itself, or what its attributes have named by a SHA-2.
 
 use super::world::*;
 use crate::ota::{PackageBlock, ReadRequest, RequestId};
@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 const DEVICES: [&str; 4] = ["one", "two", "three", "four"];
-/// Names of checksums, and what they may name: checksum_state or none.
+/// Algorithms of checksums that can be verified, and others.
 const ALGORITHMS: [&str; 5] = ["SHA256", "sha256", "CRC32", "MD5", "MURMUR3_32"];
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ struct Model {
 
 impl Model {
     fn judge(&mut self, device: &'static str, wanted: &ReadRequest, block: &PackageBlock) {
-        // Which of them is told by the ETag is tested where no two contents are almost the same: see `random`.
+        // Which of them an ETag stands for is tested where no two contents are almost the same: see `random_runs`.
         let fits = |had: &usize| {
             let content = &self.contents[*had].bytes;
             let from = usize::try_from(wanted.offset).unwrap().min(content.len());
@@ -40,7 +40,7 @@ impl Model {
 
     fn take_answers(&mut self, world: &mut World) {
         for (id, answer) in std::mem::take(&mut world.answers) {
-            let (device, wanted) = self.reading.remove(&id).expect("somebody waits for it");
+            let (device, wanted) = self.reading.remove(&id).expect("a request waits for it");
             if let Ok(block) = answer {
                 self.judge(device, &wanted, &block);
             }
@@ -48,7 +48,7 @@ impl Model {
     }
 }
 
-/// A device has a package, and its attributes say something of it: the truth, or what is true of another's.
+/// Assigns a package to a device, and attributes that are true of it, or of another.
 fn assign(world: &mut World, model: &mut Model, random: &mut fastrand::Rng) {
     let device = DEVICES[random.usize(..DEVICES.len())];
     let is_new = model.contents.len() < 3 || random.u8(..4) == 0;
@@ -58,7 +58,7 @@ fn assign(world: &mut World, model: &mut Model, random: &mut fastrand::Rng) {
             _ => 100 + random.usize(..30_000),
         };
         let fresh = content("meter", "1.0", noise(random.u64(..), length));
-        // Or it is another's but for a few bytes, in the last of its chunks.
+        // Or it is almost another one: some of its last bytes differ.
         let near = random.choice(&model.contents).cloned();
         let near = near.filter(|near| near.bytes.len() > 100 && random.bool());
         let made = near.map_or(fresh, |near| {
@@ -79,7 +79,7 @@ fn assign(world: &mut World, model: &mut Model, random: &mut fastrand::Rng) {
     };
     let mut claim = model.contents[named].clone();
     let algorithm = ALGORITHMS[random.usize(..ALGORITHMS.len())];
-    claim.tells_size = named == had && random.bool();
+    claim.names_size = named == had && random.bool();
     claim.checksum = claim
         .checksum
         .filter(|_| random.u8(..5) > 0)
@@ -89,7 +89,7 @@ fn assign(world: &mut World, model: &mut Model, random: &mut fastrand::Rng) {
     if claim.checksum.is_some() && algorithm.eq_ignore_ascii_case("SHA256") {
         may_have.insert(named);
     }
-    // The name is the same for all, so the attributes must be held against what came with them.
+    // The name is the same for all.
     world
         .assigned
         .insert(device.into(), model.contents[had].clone());
@@ -107,10 +107,10 @@ fn run(seed: u64) -> (Model, World) {
         match random.u16(..1000) {
             0..3 => assign(&mut world, &mut model, &mut random),
             3..6 => {
-                let troubles = [Error::Timeout, rejected(500), rejected(404)];
-                world.trouble = Some(troubles[random.usize(..3)].clone());
+                let errors = [Error::Timeout, rejected(500), rejected(404)];
+                world.error = Some(errors[random.usize(..3)].clone());
             }
-            6..40 => world.trouble = None,
+            6..40 => world.error = None,
             40..60 => world.after(Duration::from_secs(random.u64(..900))),
             60..400 => {
                 let name = DEVICES[random.usize(..DEVICES.len())];
@@ -122,15 +122,15 @@ fn run(seed: u64) -> (Model, World) {
                 model.reading.insert(id, (name, wanted));
             }
             400..450 if !world.late.is_empty() => world.deliver(random.usize(..world.late.len())),
-            450..480 if !world.asked.is_empty() => {
-                world.answer_late(random.usize(..world.asked.len()));
+            450..480 if !world.calls.is_empty() => {
+                world.answer_late(random.usize(..world.calls.len()));
             }
-            _ if !world.asked.is_empty() => world.answer(random.usize(..world.asked.len())),
+            _ if !world.calls.is_empty() => world.answer(random.usize(..world.calls.len())),
             _ => world.settle(),
         }
         model.take_answers(&mut world);
     }
-    world.trouble = None;
+    world.error = None;
     world.settle();
     model.take_answers(&mut world);
     assert!(model.reading.is_empty(), "{:?}", model.reading);
@@ -139,18 +139,18 @@ fn run(seed: u64) -> (Model, World) {
 }
 
 #[test]
-fn no_device_ever_gets_what_it_could_not_get_by_itself_or_name() {
-    let (mut judged, mut proven, mut contradictions) = (0, 0, 0);
+fn no_device_ever_gets_bytes_that_it_could_not_fetch_itself_or_name_by_a_sha_2() {
+    let (mut judged, mut verified, mut contradictions) = (0, 0, 0);
     for seed in 3000..3120 {
         let (model, world) = run(seed);
         judged += model.judged;
         let counters = world.packages.counters();
-        proven += counters.verified;
+        verified += counters.verified;
         contradictions += counters.contradictions;
     }
     assert!(judged > 10_000, "{judged}");
     assert!(
-        proven > 50 && contradictions > 50,
-        "{proven} {contradictions}"
+        verified > 50 && contradictions > 50,
+        "{verified} {contradictions}"
     );
 }

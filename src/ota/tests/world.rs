@@ -1,4 +1,4 @@
-//! Packages, the devices that read them, and a ThingsBoard of a few lines, under a clock of the test's own.
+//! The package cache, devices that read, and a ThingsBoard of a few lines, under a test clock.
 
 use crate::device::{AccessToken, Device};
 use crate::ota::Settings;
@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 pub(super) const KIB: usize = 1024;
 pub(super) const MIB: usize = 1024 * KIB;
 
-/// A package as ThingsBoard has it, and what it tells of it in attributes.
+/// A package in ThingsBoard, and what attributes name of it.
 #[derive(Debug, Clone)]
 pub(super) struct Content {
     pub(super) title: &'static str,
     pub(super) version: &'static str,
     pub(super) bytes: Bytes,
-    /// Algorithm and value; none is told without.
+    /// Algorithm and value.
     pub(super) checksum: Option<(&'static str, String)>,
-    pub(super) tells_size: bool,
+    pub(super) names_size: bool,
 }
 
 pub(super) fn content(title: &'static str, version: &'static str, bytes: Vec<u8>) -> Content {
@@ -33,17 +33,17 @@ pub(super) fn content(title: &'static str, version: &'static str, bytes: Vec<u8>
         version,
         bytes: bytes.into(),
         checksum: Some(("SHA256", digits.collect())),
-        tells_size: true,
+        names_size: true,
     }
 }
 
-/// Bytes that look like nothing else.
+/// Random bytes.
 pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..length).map(|_| random.u8(..)).collect()
 }
 
-pub(super) struct Asked {
+pub(super) struct QueuedCall {
     pub(super) call: CallId,
     pub(super) device: Arc<Device>,
     pub(super) operation: Operation,
@@ -52,21 +52,21 @@ pub(super) struct Asked {
 pub(super) struct World {
     pub(super) packages: PackageCache,
     pub(super) now: Instant,
-    /// By device name. All are firmware.
+    /// The firmware assigned to each device, by its name.
     pub(super) assigned: BTreeMap<Arc<str>, Content>,
-    /// What attributes say, where that lags behind.
+    /// What the attributes of a device name, if that is not what is assigned.
     pub(super) attributes: BTreeMap<Arc<str>, Option<Content>>,
-    /// What ThingsBoard answers instead.
-    pub(super) trouble: Option<Error>,
-    /// With whom all devices share what is not proven.
+    /// The error that ThingsBoard answers everything with.
+    pub(super) error: Option<Error>,
+    /// The group of all devices.
     pub(super) group: Option<Arc<str>>,
-    pub(super) asked: VecDeque<Asked>,
-    /// Answers on their way.
+    pub(super) calls: VecDeque<QueuedCall>,
+    /// Answers that ThingsBoard has sent and that have not arrived.
     pub(super) late: Vec<(CallId, Result<Answer, Error>)>,
     pub(super) answers: HashMap<RequestId, Result<PackageBlock, PackageError>>,
-    /// Bytes of packages that crossed the uplink.
+    /// Bytes of packages that ThingsBoard has sent.
     pub(super) fetched: usize,
-    /// Requests answered: attributes, pieces of 64 bytes, chunks.
+    /// Calls answered: reads of attributes, probes of 64 bytes, chunks.
     pub(super) attribute_reads: usize,
     pub(super) probes: usize,
     pub(super) chunks: Vec<u64>,
@@ -95,9 +95,9 @@ impl World {
             now,
             assigned: BTreeMap::new(),
             attributes: BTreeMap::new(),
-            trouble: None,
+            error: None,
             group: None,
-            asked: VecDeque::new(),
+            calls: VecDeque::new(),
             late: Vec::new(),
             answers: HashMap::new(),
             fetched: 0,
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// A device that has this package.
+    /// A device that this package is assigned to.
     pub(super) fn device(&mut self, name: &str, content: &Content) -> Arc<Device> {
         self.assigned.insert(name.into(), content.clone());
         device(name, name)
@@ -121,8 +121,8 @@ impl World {
         self.collect();
     }
 
-    /// Forgets what was counted, but not what is known.
-    pub(super) fn count_anew(&mut self) {
+    /// Sets the counts of calls to zero.
+    pub(super) fn reset_counts(&mut self) {
         (self.fetched, self.attribute_reads, self.probes) = (0, 0, 0);
         self.chunks.clear();
     }
@@ -136,7 +136,7 @@ impl World {
         id
     }
 
-    /// Takes what the packages want done, and holds them to their bounds.
+    /// Takes the effects, and asserts the bounds.
     pub(super) fn collect(&mut self) {
         while let Some(effect) = self.packages.poll_effect() {
             match effect {
@@ -144,7 +144,7 @@ impl World {
                     call,
                     device,
                     operation,
-                } => self.asked.push_back(Asked {
+                } => self.calls.push_back(QueuedCall {
                     call,
                     device,
                     operation,
@@ -159,27 +159,27 @@ impl World {
         assert!(self.packages.calls_in_flight() <= Settings::CONNECTIONS);
     }
 
-    /// ThingsBoard answers one of the requests, as things are now.
+    /// ThingsBoard answers one of the calls, and the answer arrives.
     pub(super) fn answer(&mut self, at: usize) {
         self.answer_late(at);
         self.deliver(self.late.len() - 1);
     }
 
-    /// ThingsBoard answers one of the requests, as things are now, and the answer is long on its way.
+    /// ThingsBoard answers one of the calls, and the answer does not arrive yet.
     pub(super) fn answer_late(&mut self, at: usize) {
-        let asked = self.asked.remove(at).unwrap();
-        let outcome = self.outcome(&asked.device.name, &asked.operation);
-        self.late.push((asked.call, outcome));
+        let call = self.calls.remove(at).unwrap();
+        let outcome = self.outcome(&call.device.name, &call.operation);
+        self.late.push((call.call, outcome));
     }
 
-    /// One of these answers is there.
+    /// One of the late answers arrives.
     pub(super) fn deliver(&mut self, at: usize) {
         let (call, outcome) = self.late.swap_remove(at);
         self.packages.completed(self.now, call, outcome);
         self.collect();
     }
 
-    /// ThingsBoard answers until nothing is asked any more.
+    /// Answers calls until there are none.
     pub(super) fn settle(&mut self) {
         while !self.late.is_empty() {
             self.deliver(0);
@@ -190,26 +190,26 @@ impl World {
             if due.is_some_and(|at| at <= self.now) {
                 self.packages.handle_timeout(self.now);
                 self.collect();
-            } else if self.asked.is_empty() {
+            } else if self.calls.is_empty() {
                 break;
             } else {
                 self.answer(0);
             }
             turns += 1;
-            assert!(turns < 1_000_000, "this does not come to an end");
+            assert!(turns < 1_000_000, "the calls do not end");
         }
     }
 
     pub(super) fn outcome(&mut self, device: &str, operation: &Operation) -> Result<Answer, Error> {
-        if let Some(trouble) = &self.trouble {
-            return Err(trouble.clone());
+        if let Some(error) = &self.error {
+            return Err(error.clone());
         }
         let body = match operation {
             Operation::ReadAssignment(Package::Firmware) => {
                 self.attribute_reads += 1;
                 let lagging = self.attributes.get(device).cloned();
-                let told = lagging.unwrap_or_else(|| self.assigned.get(device).cloned());
-                told.map_or(Bytes::from_static(b"{}"), |told| attributes(&told))
+                let named = lagging.unwrap_or_else(|| self.assigned.get(device).cloned());
+                named.map_or(Bytes::from_static(b"{}"), |content| attributes(&content))
             }
             Operation::GetPackage {
                 package: Package::Firmware,
@@ -245,7 +245,7 @@ impl World {
         Ok(Answer { body })
     }
 
-    /// Reads one block to its end.
+    /// Reads one block.
     pub(super) fn block(
         &mut self,
         device: &Arc<Device>,
@@ -256,12 +256,11 @@ impl World {
         self.answers.remove(&id).expect("an answer")
     }
 
-    /// Reads a package as a device does, from its first block to its last, and begins again when the ETag is
-    /// another.
+    /// Reads a package as a device does, from the first block to the last, and begins again when the ETag changes.
     pub(super) fn download(&mut self, device: &Arc<Device>, wanted: &ReadRequest) -> Bytes {
         let mut whole: Vec<u8> = Vec::new();
         let mut etag = None;
-        let mut anew = 0;
+        let mut restarts = 0;
         loop {
             let offset = u64::try_from(whole.len()).unwrap();
             let next = ReadRequest {
@@ -270,8 +269,8 @@ impl World {
             };
             let block = self.block(device, next).unwrap();
             if *etag.get_or_insert(block.etag) != block.etag {
-                anew += 1;
-                assert!(anew < 20, "its ETag is another each time");
+                restarts += 1;
+                assert!(restarts < 20, "its ETag changes each time");
                 whole.clear();
                 etag = None;
                 continue;
@@ -293,7 +292,7 @@ pub(super) fn device(name: &str, token: &str) -> Arc<Device> {
 
 pub(super) fn attributes(content: &Content) -> Bytes {
     let mut shared = serde_json::json!({"fw_title": content.title, "fw_version": content.version});
-    if content.tells_size {
+    if content.names_size {
         shared["fw_size"] = content.bytes.len().into();
     }
     if let Some((algorithm, value)) = &content.checksum {
@@ -315,7 +314,7 @@ pub(super) fn unnamed(offset: usize) -> ReadRequest {
     }
 }
 
-/// The same of a package by its name.
+/// The same of a package named by the request.
 pub(super) fn named(title: &str, version: &str, offset: usize) -> ReadRequest {
     ReadRequest {
         title: Some(title.into()),
@@ -324,7 +323,7 @@ pub(super) fn named(title: &str, version: &str, offset: usize) -> ReadRequest {
     }
 }
 
-/// The same of a part that ThingsBoard cuts.
+/// The same of a part of the package.
 pub(super) fn cut(size: u64, chunk: u64, offset: usize) -> ReadRequest {
     ReadRequest {
         cut: Some(Cut { size, chunk }),
