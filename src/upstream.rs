@@ -2,9 +2,9 @@
 //!
 //! [`request`](Request) says what can be asked, [`error`](Error) what can go wrong, by the decision the
 //! gateway takes. `thingsboard` turns a request into method, path and body and judges the status that
-//! comes back; it is the only file with URLs. `client` makes it an exchange over HTTP/1.1, on a [`connection`] that
-//! waits in a [`pool`] or that [`connect`] opens, over TLS to a server that [`trust`] allows. [`interim`] counts the
-//! 1xx replies to a request, and [`retry_after`] reads after which time a server wants the next one. `outage` decides when the log tells that ThingsBoard is gone, and that it is back.
+//! comes back; it is the only file with URLs. `client` makes it an exchange over HTTP/1.1, on a connection that
+//! waits in a pool or that `connect` opens, over TLS to a server that `trust` allows. `interim` counts the
+//! 1xx replies to a request, and `retry_after` reads after which time a server wants the next one. `outage` decides when the log tells that ThingsBoard is gone, and that it is back.
 //!
 //! # Three lanes
 //!
@@ -31,22 +31,13 @@
 
 mod base_url;
 mod call_limits;
-mod client;
-mod connect;
-mod connection;
 mod error;
-mod interim;
-mod outage;
-mod pool;
+mod http;
 mod request;
-mod retry_after;
-#[cfg(test)]
-mod scripted_server;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod thingsboard;
-mod trust;
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use call_limits::CallLimits;

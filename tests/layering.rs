@@ -107,13 +107,13 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     (
         "hyper",
         &[
-            "src/upstream/",
+            "src/upstream/http/",
             "src/admin/",
             "crates/demo/src/page/feed.rs",
             "crates/load/src/bench/",
         ],
     ),
-    ("tokio_rustls", &["src/upstream/"]),
+    ("tokio_rustls", &["src/upstream/http/"]),
     (
         "axum",
         &[
@@ -125,7 +125,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     (
         "hyper_util",
         &[
-            "src/upstream/connect.rs",
+            "src/upstream/http/connect.rs",
             "src/admin/connections.rs",
             "crates/load/src/bench/",
         ],
@@ -509,7 +509,7 @@ fn a_library_out_of_its_place_is_found() {
         (
             "src/gateway/upstream_call.rs",
             "let c = tokio_rustls::TlsConnector::from(c);",
-            "tokio_rustls is named in src/upstream/ alone",
+            "tokio_rustls is named in src/upstream/http/ alone",
         ),
         (
             "src/timers.rs",

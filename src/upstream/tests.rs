@@ -1,15 +1,16 @@
 //! The client against a server that follows a script: what goes onto the wire, and what becomes of every
 //! way an exchange can end.
 
-use super::scripted_server::ScriptedServer;
 use super::{Answer, Error, Operation, Package, Request, Settings, Status, ThingsBoard, Upstream};
 use crate::device::{AccessToken, Device};
 use bytes::Bytes;
+use scripted_server::ScriptedServer;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 mod polls;
 mod replies;
+mod scripted_server;
 
 const TOKEN: &str = "S3cret?Token";
 

@@ -5,9 +5,9 @@
 //!
 //! Shapes and statuses are those of ThingsBoard's `DeviceApiController` (base `/api/v1`).
 
-use super::client::{Client, MAX_REPLY};
-use super::connection::Reply;
-use super::outage::Outage;
+use super::http::client::{Client, MAX_REPLY};
+use super::http::connection::Reply;
+use super::http::outage::Outage;
 use super::request::Lane;
 use super::{
     Answer, Error, Operation, Package, Request, RetryAfter, Settings, SettingsError, Status,

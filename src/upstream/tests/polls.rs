@@ -1,7 +1,7 @@
 //! Long polls: how they go onto the wire, every way they can end, and that neither lane can keep the other
 //! waiting.
 
-use super::super::scripted_server::Connection;
+use super::scripted_server::Connection;
 use super::*;
 use std::pin::{Pin, pin};
 

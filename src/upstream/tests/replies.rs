@@ -1,6 +1,6 @@
 //! Replies that say more, or go on for longer, than most: interim ones, Retry-After, and none at all.
 
-use super::super::interim::MOST;
+use super::super::http::interim::MOST;
 use super::*;
 use crate::upstream::RetryAfter;
 use std::time::Instant;

@@ -2,16 +2,16 @@
 //!
 //! What it does not do is as deliberate as what it does: no redirects (they would take a token to another
 //! server), no proxy from the environment, no cookies, no decompression, and no retries beyond the one that
-//! [`upstream`](super) explains.
+//! [`upstream`](crate::upstream) explains.
 
 use super::connect::{ConnectError, Connector};
 use super::connection::{Connection, Lost, Reply};
 use super::outage::Outage;
 use super::pool::Pool;
-use super::request::POLL_GRACE;
-use super::thingsboard::{Call, Method};
-use super::{Error, Settings, SettingsError};
 use crate::shown::Shown;
+use crate::upstream::request::POLL_GRACE;
+use crate::upstream::thingsboard::{Call, Method};
+use crate::upstream::{Error, Settings, SettingsError};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -24,10 +24,10 @@ use std::time::Duration;
 
 /// The longest reply that is read, in bytes, unless a request says otherwise. Attribute answers are a few KiB;
 /// what is larger would not fit a device either.
-pub(super) const MAX_REPLY: usize = 256 * 1024;
+pub(in crate::upstream) const MAX_REPLY: usize = 256 * 1024;
 
 /// A pool of connections to one base URL.
-pub(super) struct Client {
+pub(in crate::upstream) struct Client {
     connector: Connector,
     pool: Arc<Pool>,
     host: HeaderValue,
@@ -48,7 +48,7 @@ enum Failure {
 
 impl Client {
     /// `most`: how many exchanges there will be at once, and so how many connections are worth keeping.
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         settings: &Settings,
         most: usize,
         outage: Arc<Outage>,
@@ -66,7 +66,7 @@ impl Client {
     }
 
     /// One request and its reply, within its time. Dropping this closes the connection.
-    pub(super) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
+    pub(in crate::upstream) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
         let (poll, most) = (call.poll, call.largest_reply);
         let deadline = match poll {
             Some(poll) => poll.saturating_add(POLL_GRACE),

@@ -1,6 +1,6 @@
 //! Whose certificates upstream may show.
 
-use super::SettingsError;
+use crate::upstream::SettingsError;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::fmt::Write as _;
 use std::sync::Arc;

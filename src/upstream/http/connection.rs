@@ -26,12 +26,12 @@ pub(super) struct Connection {
 }
 
 /// What came back, not yet judged.
-pub(super) struct Reply {
-    pub(super) status: u16,
+pub(in crate::upstream) struct Reply {
+    pub(in crate::upstream) status: u16,
     /// Its body, unless that is larger than the call allows.
-    pub(super) body: Option<Bytes>,
+    pub(in crate::upstream) body: Option<Bytes>,
     /// The seconds that its Retry-After names.
-    pub(super) retry_after: Option<u32>,
+    pub(in crate::upstream) retry_after: Option<u32>,
 }
 
 /// Why there is no reply.

@@ -1,7 +1,7 @@
 //! The way to the server: its name's addresses, tried as RFC 8305 wants, and TLS where the URL says https.
 
 use super::trust;
-use super::{Settings, SettingsError};
+use crate::upstream::{Settings, SettingsError};
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::HttpConnector;

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
 /// Interim replies to one request. A proxy sends one or two: 100 (Continue), 103 (Early Hints).
-pub(super) const MOST: u32 = 8;
+pub(in crate::upstream) const MOST: u32 = 8;
 
 /// Interim replies that have come since the exchange began.
 #[derive(Clone, Default)]

@@ -8,7 +8,7 @@ const RECOVERED: u32 = 10;
 
 /// Serving → out (a failure) → recovering (exchanges succeed) → serving, or out again.
 #[derive(Debug, Default)]
-pub(super) struct Outage {
+pub(in crate::upstream) struct Outage {
     /// Exchanges that must still succeed before it counts as over; zero while serving.
     recovering: AtomicU32,
 }
