@@ -95,7 +95,7 @@ pub use packages::Packages;
 pub use seen::AssignmentChange;
 
 use crate::device::Device;
-use crate::upstream::{Error, Operation, Package};
+use crate::upstream::{Error, Operation, Package, Rejection};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -191,15 +191,20 @@ pub enum Effect {
 
 impl Refusal {
     /// What ThingsBoard's refusal of a package means; `None` if it is no word about this device.
-    fn of(error: &Error) -> Option<Refusal> {
+    pub fn of(error: &Error) -> Option<Refusal> {
         match error {
-            Error::Rejected(status) => match status.code {
-                400 => Some(Refusal::OtherPackage),
-                401 => Some(Refusal::Unauthorized),
-                403 => Some(Refusal::Forbidden),
-                404 => Some(Refusal::NotAssigned),
-                // A 500 without text is how ThingsBoard limits a device's rate.
-                _ => None,
+            Error::Rejected(rejection) => match rejection {
+                Rejection::BadRequest => Some(Refusal::OtherPackage),
+                Rejection::TokenRefused => Some(Refusal::Unauthorized),
+                Rejection::Forbidden => Some(Refusal::Forbidden),
+                Rejection::NotFound => Some(Refusal::NotAssigned),
+                // The device's rate limit, or ThingsBoard's own trouble.
+                Rejection::Failed
+                | Rejection::RateLimited
+                | Rejection::Unparsable
+                | Rejection::TooLarge
+                | Rejection::UnexpectedClientError(_)
+                | Rejection::UnexpectedServerError(_) => None,
             },
             Error::Timeout
             | Error::Elapsed

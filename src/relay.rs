@@ -63,7 +63,7 @@ use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::ota::AssignmentChange;
-use crate::upstream::Error;
+use crate::upstream::{Error, Rejection};
 use attributes::Attributes;
 use bytes::Bytes;
 use commands::Commands;
@@ -101,9 +101,18 @@ impl Last {
     /// What an error says of the device itself.
     pub fn of(error: &Error) -> Option<Last> {
         match error {
-            Error::Rejected(status) if status.code == 401 => Some(Last::Unauthorized),
-            Error::Rejected(status) if status.code == 403 => Some(Last::Forbidden),
-            Error::Rejected(_)
+            Error::Rejected(Rejection::TokenRefused) => Some(Last::Unauthorized),
+            Error::Rejected(Rejection::Forbidden) => Some(Last::Forbidden),
+            Error::Rejected(
+                Rejection::BadRequest
+                | Rejection::NotFound
+                | Rejection::TooLarge
+                | Rejection::RateLimited
+                | Rejection::Unparsable
+                | Rejection::Failed
+                | Rejection::UnexpectedClientError(_)
+                | Rejection::UnexpectedServerError(_),
+            )
             | Error::Elapsed
             | Error::Timeout
             | Error::Unreachable

@@ -41,10 +41,10 @@ mod thingsboard;
 
 pub use base_url::{BaseUrl, BaseUrlError};
 pub use call_limits::CallLimits;
-pub use error::{Error, RetryAfter, Status};
-pub use request::{Answer, Line, Operation, Package, Request};
+pub use error::{Error, Rejection, RetryAfter, RetryCause};
+pub use request::{Answer, Operation, Package, Request};
 pub use settings::{Settings, SettingsError};
-pub use thingsboard::ThingsBoard;
+pub use thingsboard::{RequestLine, ThingsBoard};
 
 use std::future::Future;
 

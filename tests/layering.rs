@@ -39,7 +39,9 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("mapping", &["relay", "ota", "upstream", "device", "coap"]),
     (
         "quotas",
-        &["mapping", "device", "dtls", "config", "coap", "shares"],
+        &[
+            "mapping", "upstream", "device", "dtls", "config", "coap", "shares",
+        ],
     ),
     (
         "gateway",
@@ -130,6 +132,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/load/src/bench/",
         ],
     ),
+    ("percent_encoding", &["src/upstream/thingsboard/encode.rs"]),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("strsim", &["src/config/unknown.rs"]),

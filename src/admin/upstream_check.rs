@@ -1,7 +1,7 @@
 //! Whether ThingsBoard can be reached, asked when somebody wants to know: without devices there are no requests
 //! that would show it.
 
-use crate::upstream::{Error, ThingsBoard};
+use crate::upstream::{Error, RetryAfter, RetryCause, ThingsBoard};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -61,11 +61,15 @@ impl UpstreamCheck {
     }
 
     async fn check(&self, failing_before: Option<(Reason, Instant)>) -> Known {
-        let asked = tokio::time::timeout(PATIENCE, self.upstream.is_reached()).await;
+        let asked = tokio::time::timeout(PATIENCE, self.upstream.is_reachable()).await;
         let at = now();
         let reason = match asked.unwrap_or(Err(Error::Timeout)) {
+            // An answer, whatever it says of this request.
             Ok(()) | Err(Error::Rejected(_)) => None,
-            Err(Error::RetryAfter(retry_after)) if retry_after.code == 429 => None,
+            Err(Error::RetryAfter(RetryAfter {
+                cause: RetryCause::RateLimited,
+                ..
+            })) => None,
             Err(Error::Timeout | Error::Elapsed) => Some(Reason::Silent),
             Err(Error::Unreachable) => Some(Reason::NotReached),
             Err(Error::Overloaded | Error::RetryAfter(_)) => Some(Reason::NotServing),

@@ -61,7 +61,7 @@ pub enum Event {
         /// What for.
         ticket: Ticket,
         /// As it goes onto the wire, without the token.
-        line: upstream::Line,
+        line: upstream::RequestLine,
     },
     /// ThingsBoard has answered, or failed.
     Answered {
@@ -179,7 +179,7 @@ impl Event {
         };
         let event = Event::Asked {
             ticket: call.ticket,
-            line: call.request.line(),
+            line: upstream::RequestLine::of(&call.request),
         };
         (device, event)
     }

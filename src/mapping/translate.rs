@@ -9,7 +9,7 @@ use crate::relay::Kind;
 use crate::relay::shared_attributes::Unreadable;
 #[cfg(test)]
 use crate::upstream::Answer;
-use crate::upstream::{self, Error, Operation};
+use crate::upstream::{self, Error, Operation, Rejection, RetryAfter, RetryCause};
 use bytes::Bytes;
 use coap::option::content_format::{JSON, LINK_FORMAT, OCTET_STREAM, TEXT_PLAIN};
 use coap::{Code, Method, Observe, Request, Response};
@@ -314,59 +314,72 @@ fn too_many_requests() -> Response {
     Response::error(Code::TOO_MANY_REQUESTS, "too many requests of this device")
 }
 
-/// One exhaustive match: a new kind of error must be given its code here.
+/// The response to a request that upstream has not answered with 200.
 pub(crate) fn refused(expect: Expect, error: &Error) -> Response {
     let unavailable =
         |why| Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(RETRY_AFTER);
-    let status = match error {
+    match error {
         // Only a long poll elapses, and no device waits for one.
         Error::Timeout | Error::Elapsed => {
-            return Response::error(Code::GATEWAY_TIMEOUT, "ThingsBoard did not answer in time");
+            Response::error(Code::GATEWAY_TIMEOUT, "ThingsBoard did not answer in time")
         }
         // A rule chain that stays silent shows as 503 once ThingsBoard's own limit has passed.
         Error::Overloaded if expect == Expect::RpcReply => {
-            return Response::error(Code::GATEWAY_TIMEOUT, "the rule chain did not answer");
+            Response::error(Code::GATEWAY_TIMEOUT, "the rule chain did not answer")
         }
         // RFC 8516, and RFC 7252 §5.9.3.4: Max-Age says when to come back.
-        Error::RetryAfter(retry_after) => {
-            let response = match retry_after.code {
-                429 => too_many_requests(),
-                _ => unavailable("ThingsBoard is not serving requests now"),
-            };
-            return response.with_max_age(retry_after.seconds);
-        }
-        Error::Unreachable => return unavailable("ThingsBoard can't be reached"),
-        Error::Overloaded => return unavailable("ThingsBoard is not serving requests now"),
+        Error::RetryAfter(RetryAfter { cause, seconds }) => match cause {
+            RetryCause::RateLimited => too_many_requests().with_max_age(*seconds),
+            RetryCause::NotServing => {
+                unavailable("ThingsBoard is not serving requests now").with_max_age(*seconds)
+            }
+        },
+        Error::Unreachable => unavailable("ThingsBoard can't be reached"),
+        Error::Overloaded => unavailable("ThingsBoard is not serving requests now"),
         Error::Unintelligible(_) => {
-            let why = "ThingsBoard's reply makes no sense";
-            return Response::error(Code::BAD_GATEWAY, why);
+            Response::error(Code::BAD_GATEWAY, "ThingsBoard's reply makes no sense")
         }
-        Error::Rejected(status) => status,
+        Error::Rejected(rejection) => rejected(expect, *rejection),
+    }
+}
+
+fn rejected(expect: Expect, rejection: Rejection) -> Response {
+    let failed = || {
+        Response::error(
+            Code::INTERNAL_SERVER_ERROR,
+            "ThingsBoard failed, or limits this device's rate",
+        )
     };
-    match status.code {
-        400 => Response::error(Code::BAD_REQUEST, "ThingsBoard calls the request bad"),
-        401 => Response::error(
+    match rejection {
+        Rejection::BadRequest => {
+            Response::error(Code::BAD_REQUEST, "ThingsBoard calls the request bad")
+        }
+        Rejection::TokenRefused => Response::error(
             Code::UNAUTHORIZED,
             "ThingsBoard does not know the access token registered for this device",
         ),
-        403 => Response::error(Code::FORBIDDEN, "ThingsBoard forbids it to this device"),
-        413 => Response::error(
+        Rejection::Forbidden => {
+            Response::error(Code::FORBIDDEN, "ThingsBoard forbids it to this device")
+        }
+        Rejection::TooLarge => Response::error(
             Code::REQUEST_ENTITY_TOO_LARGE,
             "the body is too large for ThingsBoard",
         ),
-        429 => too_many_requests().with_max_age(RETRY_AFTER),
-        // Bad JSON is a 500 with the parser's words; rate limits and full queues are one without.
-        500 if status.has_text && !matches!(expect, Expect::Attributes | Expect::Registration) => {
-            Response::error(Code::BAD_REQUEST, "ThingsBoard can't read the payload")
-        }
-        500 => Response::error(
-            Code::INTERNAL_SERVER_ERROR,
-            "ThingsBoard failed, or limits this device's rate",
-        ),
-        // 404 or 405 for a resource that ThingsBoard has: something else answers there.
-        _ => Response::error(
+        Rejection::RateLimited => too_many_requests().with_max_age(RETRY_AFTER),
+        Rejection::Unparsable => match expect {
+            // These requests have no body.
+            Expect::Attributes | Expect::Registration => failed(),
+            Expect::Created | Expect::CommandReply(_) | Expect::RpcReply | Expect::Provisioned => {
+                Response::error(Code::BAD_REQUEST, "ThingsBoard can't read the payload")
+            }
+        },
+        Rejection::Failed => failed(),
+        // A resource that ThingsBoard has is not found only where something else answers.
+        Rejection::NotFound
+        | Rejection::UnexpectedClientError(_)
+        | Rejection::UnexpectedServerError(_) => Response::error(
             Code::BAD_GATEWAY,
-            format!("unexpected HTTP status {}", status.code),
+            format!("unexpected HTTP status {rejection}"),
         ),
     }
 }

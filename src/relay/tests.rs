@@ -9,7 +9,7 @@ use super::*;
 use crate::config::RelayMode;
 use crate::device::AccessToken;
 use crate::relay::shared_attributes::Update;
-use crate::upstream::Status;
+use crate::upstream::Rejection;
 use coap::ObservationId;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -194,6 +194,5 @@ fn told(effects: &[Effect]) -> Vec<Told> {
 }
 
 fn refusal(code: u16) -> Error {
-    let has_text = false;
-    Error::Rejected(Status { code, has_text })
+    Error::Rejected(Rejection::new(code, false))
 }

@@ -5,7 +5,7 @@ use crate::device::{AccessToken, Device};
 use crate::gateway::call::{Call, Errand, Ticket};
 use crate::gateway::reading::Reading;
 use crate::relay::{Kind, RelayId};
-use crate::upstream::{self, Error, Operation, Request, Status};
+use crate::upstream::{self, Error, Operation, Rejection, Request};
 use bytes::Bytes;
 use coap::Type;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Upstream {
 }
 
 fn rejected(code: u16, has_text: bool) -> Result<Bytes, Error> {
-    Err(Error::Rejected(Status { code, has_text }))
+    Err(Error::Rejected(Rejection::new(code, has_text)))
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod packages;
 
 use crate::gateway::call::Ticket;
 use crate::relay::Kind;
-use crate::upstream::{Answer, Error, Operation, Status};
+use crate::upstream::{Answer, Error, Operation, Rejection};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -210,10 +210,7 @@ impl Platform {
                 Ended::Message(body) => Ok(Answer { body }),
                 Ended::Elapsed => Err(Error::Elapsed),
                 Ended::AsyncTimeout => Err(Error::Overloaded),
-                Ended::Deleted => Err(Error::Rejected(Status {
-                    code: 403,
-                    has_text: true,
-                })),
+                Ended::Deleted => Err(Error::Rejected(Rejection::Forbidden)),
                 Ended::Cut => Err(Error::Unreachable),
             };
             ended.push((ticket, result));

@@ -2,6 +2,7 @@
 //!
 //! | Part | Does |
 //! |---|---|
+//! | [`call`] | the request to send |
 //! | [`client`] | sends a call on a connection and waits for its reply, within its time |
 //! | [`connection`] | one connection, one exchange at a time |
 //! | [`pool`] | keeps idle connections for the next call |
@@ -11,6 +12,7 @@
 //! | [`retry_after`] | reads Retry-After |
 //! | [`outage`] | when to log that the server is gone, and that it is back |
 
+pub(super) mod call;
 pub(super) mod client;
 mod connect;
 pub(super) mod connection;

@@ -1,6 +1,5 @@
 //! What can be asked of ThingsBoard's HTTP device API.
 
-use super::thingsboard::{self, Method};
 use crate::device::Device;
 use bytes::Bytes;
 use std::fmt;
@@ -8,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a long poll may take beyond the time ThingsBoard was asked to wait: connecting, and the answer's way.
-pub(super) const POLL_GRACE: Duration = Duration::from_secs(10);
+const POLL_GRACE: Duration = Duration::from_secs(10);
 
 /// One request, with what it is authorised by.
 ///
@@ -122,7 +121,7 @@ impl Request {
 
     /// Whether it is given up after half the time that others have. To `GET attributes` above the rate that a device is
     /// allowed ThingsBoard answers nothing at all, and so a device that asks too often would hold places for long.
-    pub(super) fn is_brief(&self) -> bool {
+    fn is_brief(&self) -> bool {
         match self {
             Request::Device { operation, .. } => {
                 matches!(
@@ -149,32 +148,6 @@ impl Request {
                 | Operation::ReadAttributes => Lane::Downlink,
                 Operation::ReadAssignment(_) | Operation::GetPackage { .. } => Lane::Packages,
             },
-        }
-    }
-}
-
-/// How a request goes onto the wire, with `{token}` in the token's place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// `GET` or `POST`.
-    pub method: &'static str,
-    /// Path and query.
-    pub target: String,
-    /// Bytes of the body.
-    pub body: usize,
-}
-
-impl Request {
-    /// For people to look at.
-    pub fn line(&self) -> Line {
-        let shown = thingsboard::shown(self);
-        Line {
-            method: match shown.method {
-                Method::Get => "GET",
-                Method::Post => "POST",
-            },
-            target: shown.target.to_string(),
-            body: shown.body.len(),
         }
     }
 }

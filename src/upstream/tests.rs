@@ -1,7 +1,9 @@
 //! The client against a server that follows a script: what goes onto the wire, and what becomes of every
 //! way an exchange can end.
 
-use super::{Answer, Error, Operation, Package, Request, Settings, Status, ThingsBoard, Upstream};
+use super::{
+    Answer, Error, Operation, Package, Rejection, Request, Settings, ThingsBoard, Upstream,
+};
 use crate::device::{AccessToken, Device};
 use bytes::Bytes;
 use scripted_server::ScriptedServer;
@@ -134,7 +136,7 @@ async fn a_get_carries_its_key_lists_and_brings_the_body_back() {
 
 #[tokio::test]
 async fn a_refusal_keeps_its_status_and_whether_a_text_came_with_it() {
-    let rejected = |code, has_text| Err(Error::Rejected(Status { code, has_text }));
+    let rejected = |status, has_text| Err(Error::Rejected(Rejection::new(status, has_text)));
     let with_text = "HTTP/1.1 500 \r\nContent-Length: 9\r\n\r\nbad JSON!";
     assert_eq!(answered_with(with_text).await, rejected(500, true));
     assert_eq!(

@@ -13,9 +13,10 @@ use crate::logging::churn::Churn;
 use crate::logging::notices::Notices;
 use crate::mapping::resource::{NoRoute, Resource};
 use crate::mapping::translate::Expect;
+use crate::ota;
 use crate::relay::refusal::Refusal as CommandRefusal;
 use crate::relay::{Kind, Last};
-use crate::upstream::Error;
+use crate::upstream::{Error, Rejection};
 use coap::{ExchangeId, ObservationId, Request, Response};
 use shares::source;
 use std::mem::{Discriminant, discriminant};
@@ -262,7 +263,7 @@ impl Journal {
         let (device, session, exchange) = (peer.name(), peer.session.0, exchange.0);
         debug!(device, session, exchange, ?expect, "{error}");
         match error {
-            Error::Rejected(status) if status.code == 401 && expect != Expect::Provisioned => {
+            Error::Rejected(Rejection::TokenRefused) if expect != Expect::Provisioned => {
                 if self.refused_tokens.is_first(now, device.into()) {
                     warn!(
                         device,
@@ -276,8 +277,21 @@ impl Journal {
             // A rule chain that leaves a client-side RPC unanswered is the device's affair.
             Error::Timeout | Error::Elapsed | Error::Overloaded if expect == Expect::RpcReply => {}
             Error::RetryAfter(_) if expect == Expect::RpcReply => {}
-            // The client tells when upstream goes and when it comes back.
-            Error::Rejected(_) | Error::Unreachable => {}
+            // The device gets a response code for it.
+            Error::Rejected(
+                Rejection::TokenRefused
+                | Rejection::BadRequest
+                | Rejection::Forbidden
+                | Rejection::NotFound
+                | Rejection::TooLarge
+                | Rejection::RateLimited
+                | Rejection::Unparsable
+                | Rejection::Failed
+                | Rejection::UnexpectedClientError(_)
+                | Rejection::UnexpectedServerError(_),
+            ) => {}
+            // The client logs when an outage begins and ends.
+            Error::Unreachable => {}
             Error::Timeout
             | Error::Elapsed
             | Error::Overloaded
@@ -339,7 +353,8 @@ impl Journal {
         match error {
             // Most polls end so.
             Error::Elapsed => return,
-            Error::Rejected(status) if matches!(status.code, 401 | 403) => {
+            // Its device's observations end with it.
+            Error::Rejected(_) if Last::of(error).is_some() => {
                 if self.refused_tokens.is_first(now, device.into()) {
                     warn!(
                         device,
@@ -371,7 +386,7 @@ impl Journal {
         debug!("package: {error}");
         match error {
             // What it says of one device is that device's answer; the client tells of upstream itself.
-            Error::Rejected(status) if matches!(status.code, 400 | 401 | 403 | 404) => {}
+            Error::Rejected(_) if ota::Refusal::of(error).is_some() => {}
             Error::Unreachable => {}
             Error::Timeout
             | Error::Elapsed

@@ -1,7 +1,7 @@
 use super::*;
 use crate::device::AccessToken;
 use crate::mapping::resource;
-use crate::upstream::Status;
+use crate::upstream::Rejection;
 
 const LARGEST: usize = 1024;
 
@@ -175,7 +175,8 @@ fn answers_become_what_a_device_expects() {
 #[test]
 fn each_outcome_upstream_has_its_response_code() {
     let response = |error| to_response(Expect::Created, Err(error));
-    let status = |code, has_text| response(Error::Rejected(Status { code, has_text })).code;
+    let status =
+        |status, has_text| response(Error::Rejected(Rejection::new(status, has_text))).code;
     assert_eq!(response(Error::Timeout).code, Code::GATEWAY_TIMEOUT);
     for error in [Error::Unreachable, Error::Overloaded] {
         let response = response(error);
@@ -203,7 +204,7 @@ fn each_outcome_upstream_has_its_response_code() {
 fn no_diagnostic_holds_a_token() {
     for code in [400, 401, 403, 404, 413, 429, 500, 599] {
         for has_text in [false, true] {
-            let error = Error::Rejected(Status { code, has_text });
+            let error = Error::Rejected(Rejection::new(code, has_text));
             let payload = to_response(Expect::Created, Err(error)).payload;
             assert!(!String::from_utf8_lossy(&payload).contains("TOKEN"));
         }

@@ -3,7 +3,7 @@
 use crate::config::Ota;
 use crate::device::{AccessToken, Device};
 use crate::ota::{Block, CallId, Cut, Effect, Packages, Refusal, WaiterId, Wanted};
-use crate::upstream::{Answer, Error, Operation, Package, Status};
+use crate::upstream::{Answer, Error, Operation, Package, Rejection};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -73,10 +73,7 @@ pub(super) struct World {
 }
 
 pub(super) fn rejected(code: u16) -> Error {
-    Error::Rejected(Status {
-        code,
-        has_text: false,
-    })
+    Error::Rejected(Rejection::new(code, false))
 }
 
 impl World {

@@ -4,13 +4,12 @@
 //! server), no proxy from the environment, no cookies, no decompression, and no retries beyond the one that
 //! [`upstream`](crate::upstream) explains.
 
+use super::call::{Call, Method};
 use super::connect::{ConnectError, Connector};
 use super::connection::{Connection, Lost, Reply};
 use super::outage::Outage;
 use super::pool::Pool;
 use crate::shown::Shown;
-use crate::upstream::request::POLL_GRACE;
-use crate::upstream::thingsboard::{Call, Method};
 use crate::upstream::{Error, Settings, SettingsError};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -20,11 +19,6 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// The longest reply that is read, in bytes, unless a request says otherwise. Attribute answers are a few KiB;
-/// what is larger would not fit a device either.
-pub(in crate::upstream) const MAX_REPLY: usize = 256 * 1024;
 
 /// A pool of connections to one base URL.
 pub(in crate::upstream) struct Client {
@@ -33,7 +27,6 @@ pub(in crate::upstream) struct Client {
     host: HeaderValue,
     /// What comes before `/api/v1`, without a slash at its end.
     path: String,
-    timeout: Duration,
     /// Shared by all clients of one ThingsBoard.
     outage: Arc<Outage>,
 }
@@ -60,26 +53,25 @@ impl Client {
             host: HeaderValue::from_str(base.authority())
                 .map_err(|error| SettingsError::Url(error.to_string()))?,
             path: base.path().to_owned(),
-            timeout: settings.timeout,
             outage,
         })
     }
 
     /// One request and its reply, within its time. Dropping this closes the connection.
     pub(in crate::upstream) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
-        let (poll, most) = (call.poll, call.largest_reply);
-        let deadline = match poll {
-            Some(poll) => poll.saturating_add(POLL_GRACE),
-            None if call.is_brief => self.timeout / 2,
-            None => self.timeout,
-        };
+        let Call {
+            timeout,
+            is_poll,
+            largest_reply,
+            ..
+        } = call;
         let request = self.request(call)?;
-        match tokio::time::timeout(deadline, self.attempt(request, most)).await {
+        match tokio::time::timeout(timeout, self.attempt(request, largest_reply)).await {
             Ok(Ok(reply)) => {
                 self.reached();
                 Ok(reply)
             }
-            Ok(Err(failure)) => Err(self.failed(&failure, poll.is_some())),
+            Ok(Err(failure)) => Err(self.failed(&failure, is_poll)),
             Err(_elapsed) => Err(Error::Timeout),
         }
     }
@@ -194,6 +186,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn settings(url: &str) -> Settings {
         Settings {

@@ -86,12 +86,7 @@ async fn each_poll_says_how_long_it_may_wait_and_brings_its_news() {
 
 #[tokio::test]
 async fn each_end_of_a_poll_is_told_apart() {
-    let rejected = |code| {
-        Error::Rejected(Status {
-            code,
-            has_text: false,
-        })
-    };
+    let rejected = |status| Error::Rejected(Rejection::new(status, false));
     for (status, expected) in [
         (408, Error::Elapsed),
         (504, Error::Timeout),

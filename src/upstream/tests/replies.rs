@@ -2,7 +2,7 @@
 
 use super::super::http::interim::MOST;
 use super::*;
-use crate::upstream::RetryAfter;
+use crate::upstream::{RetryAfter, RetryCause};
 use std::time::Instant;
 
 const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -63,14 +63,20 @@ async fn interim_replies_without_end_end_the_call_and_the_connection() {
 
 #[tokio::test]
 async fn retry_after_is_read_in_seconds_and_as_a_date() {
-    let passes = |code, seconds| Err(Error::RetryAfter(RetryAfter { code, seconds }));
+    let retry_after = |cause, seconds| Err(Error::RetryAfter(RetryAfter { cause, seconds }));
     let reply = |head: &str| format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
     let seconds = reply("429 \r\nRetry-After: 17");
-    assert_eq!(answered_with(seconds).await, passes(429, 17));
+    assert_eq!(
+        answered_with(seconds).await,
+        retry_after(RetryCause::RateLimited, 17)
+    );
     let date = reply(
         "503 \r\nDate: Mon, 30 Nov 2026 12:00:00 GMT\r\nRetry-After: Mon, 30 Nov 2026 12:10:00 GMT",
     );
-    assert_eq!(answered_with(date).await, passes(503, 600));
+    assert_eq!(
+        answered_with(date).await,
+        retry_after(RetryCause::NotServing, 600)
+    );
     let unclear = reply("503 \r\nRetry-After: when it is back");
     assert_eq!(answered_with(unclear).await, Err(Error::Overloaded));
 }
