@@ -12,13 +12,13 @@ const MAX_NAMED: usize = 16;
 /// when the period ends.
 #[derive(Debug)]
 pub struct Churn<H> {
-    told_at_once: u64,
+    logged_at_once: u64,
     counts: HashMap<H, u64>,
     /// Those that have had more.
     named: Vec<H>,
     others: u64,
     /// Events that were not logged at once, since the start.
-    pub held_back: u64,
+    pub suppressed: u64,
 }
 
 /// How many events were not logged at once in a period.
@@ -32,13 +32,13 @@ pub struct More<H> {
 
 impl<H: Clone + Eq + Hash> Churn<H> {
     /// So many of each holder are logged at once.
-    pub fn telling(told_at_once: u64) -> Churn<H> {
+    pub fn logging(logged_at_once: u64) -> Churn<H> {
         Churn {
-            told_at_once,
+            logged_at_once,
             counts: HashMap::new(),
             named: Vec::new(),
             others: 0,
-            held_back: 0,
+            suppressed: 0,
         }
     }
 
@@ -56,11 +56,11 @@ impl<H: Clone + Eq + Hash> Churn<H> {
             }
             None => u64::MAX,
         };
-        if count <= self.told_at_once {
+        if count <= self.logged_at_once {
             return true;
         }
-        self.held_back += 1;
-        if count == self.told_at_once + 1 && self.named.len() < MAX_NAMED {
+        self.suppressed += 1;
+        if count == self.logged_at_once + 1 && self.named.len() < MAX_NAMED {
             self.named.push(holder.clone());
         } else if !self.named.contains(holder) {
             self.others += 1;
@@ -73,7 +73,7 @@ impl<H: Clone + Eq + Hash> Churn<H> {
         let counts = std::mem::take(&mut self.counts);
         let named = std::mem::take(&mut self.named);
         let more = named.into_iter().filter_map(|holder| {
-            let count = counts.get(&holder)?.saturating_sub(self.told_at_once);
+            let count = counts.get(&holder)?.saturating_sub(self.logged_at_once);
             Some((holder, count))
         });
         More {
@@ -88,8 +88,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_few_are_told_at_once_and_the_rest_by_their_number() {
-        let mut churn = Churn::telling(3);
+    fn a_few_are_logged_at_once_and_the_rest_by_their_number() {
+        let mut churn = Churn::logging(3);
         assert_eq!((0..10).filter(|_| churn.count(&"a")).count(), 3);
         assert_eq!((0..2).filter(|_| churn.count(&"b")).count(), 2);
         let named = vec![("a", 7)];
@@ -97,12 +97,12 @@ mod tests {
         assert!(churn.count(&"a"));
         let (named, others) = (vec![], 0);
         assert_eq!(churn.take(), More { named, others });
-        assert_eq!(churn.held_back, 7);
+        assert_eq!(churn.suppressed, 7);
     }
 
     #[test]
     fn so_many_are_told_apart_and_fewer_are_named() {
-        let mut churn = Churn::telling(1);
+        let mut churn = Churn::logging(1);
         for _ in 0..2 {
             let told = (0..20_000).filter(|holder| churn.count(holder)).count();
             assert!(told == MAX_HOLDERS || told == 0);

@@ -21,7 +21,7 @@ pub struct Notices<K> {
     by_host: Counts<IpAddr>,
     by_network: Counts<IpAddr>,
     /// Notices held back since the start.
-    pub held_back: u64,
+    pub suppressed: u64,
 }
 
 impl<K: Eq + Hash> Notices<K> {
@@ -33,7 +33,7 @@ impl<K: Eq + Hash> Notices<K> {
             seen: HashSet::new(),
             by_host: Counts::new(MAX_NOTICES, MAX_OF_HOST),
             by_network: Counts::new(MAX_NOTICES, MAX_OF_NETWORK),
-            held_back: 0,
+            suppressed: 0,
         }
     }
 
@@ -41,7 +41,7 @@ impl<K: Eq + Hash> Notices<K> {
     pub fn is_first(&mut self, now: Instant, key: K) -> bool {
         self.begin_period(now);
         let first = self.seen.len() < MAX_NOTICES && self.seen.insert(key);
-        self.held_back += u64::from(!first);
+        self.suppressed += u64::from(!first);
         first
     }
 
@@ -50,7 +50,7 @@ impl<K: Eq + Hash> Notices<K> {
         self.begin_period(now);
         let is_new = self.seen.len() < MAX_NOTICES && !self.seen.contains(&key);
         let first = is_new && self.take_share(address) && self.seen.insert(key);
-        self.held_back += u64::from(!first);
+        self.suppressed += u64::from(!first);
         first
     }
 
@@ -71,9 +71,9 @@ impl<K: Eq + Hash> Notices<K> {
             .since
             .is_none_or(|since| now.saturating_duration_since(since) >= self.period);
         if over {
-            let held_back = self.held_back;
+            let suppressed = self.suppressed;
             *self = Notices::every(self.period);
-            (self.since, self.held_back) = (Some(now), held_back);
+            (self.since, self.suppressed) = (Some(now), suppressed);
         }
     }
 }
@@ -92,7 +92,7 @@ mod tests {
         assert!(!notices.is_first(now, 1));
         assert!(notices.is_first(now, 2));
         assert!(notices.is_first(now + minute, 1));
-        assert_eq!(notices.held_back, 1);
+        assert_eq!(notices.suppressed, 1);
     }
 
     #[test]
