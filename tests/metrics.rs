@@ -65,13 +65,13 @@ async fn requests_and_sessions_are_counted() {
     ] {
         assert_eq!(after.value("coaps_gateway_requests_total", &labels), 1.0);
     }
-    let ok = [("lane", "request"), ("outcome", "ok")];
+    let ok = [("kind", "request"), ("outcome", "ok")];
     assert_eq!(after.value("coaps_gateway_upstream_calls_total", &ok), 1.0);
     let duration = "coaps_gateway_upstream_call_duration_seconds";
-    let lane = [("lane", "request")];
-    assert_eq!(after.value(&format!("{duration}_count"), &lane), 1.0);
-    assert!(after.value(&format!("{duration}_sum"), &lane) > 0.0);
-    assert_eq!(after.value("coaps_gateway_upstream_reached", &[]), 1.0);
+    let kind = [("kind", "request")];
+    assert_eq!(after.value(&format!("{duration}_count"), &kind), 1.0);
+    assert!(after.value(&format!("{duration}_sum"), &kind) > 0.0);
+    assert_eq!(after.value("coaps_gateway_upstream_reachable", &[]), 1.0);
     let certificates = after.all("coaps_gateway_certificate_days_left");
     let kinds: BTreeSet<&str> = certificates
         .iter()
@@ -99,7 +99,7 @@ async fn observations_and_refused_handshakes_are_counted() {
     let rpc = [("resource", "rpc")];
     assert_eq!(seen.value("coaps_gateway_observations", &rpc), 1.0);
     assert_eq!(seen.value("coaps_gateway_observations_parked", &[]), 0.0);
-    let poll = [("lane", "poll")];
+    let poll = [("kind", "poll")];
     assert_eq!(seen.value("coaps_gateway_upstream_calls_open", &poll), 1.0);
     let polls = [("bound", "relay.max_polls")];
     assert_eq!(seen.value("coaps_gateway_bound_used", &polls), 1.0);
@@ -169,7 +169,7 @@ fn an_unreachable_upstream_is_reported() {
         ..Wishes::default()
     });
     let seen = scrape(&Admin::of(&world.gateway));
-    assert_eq!(seen.value("coaps_gateway_upstream_reached", &[]), 0.0);
+    assert_eq!(seen.value("coaps_gateway_upstream_reachable", &[]), 0.0);
 }
 
 /// The label names of a family, and their values where these do not depend on devices, requests or files.

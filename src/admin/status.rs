@@ -1,6 +1,6 @@
 //! What those who operate the gateway are told over HTTP: made here, outside of its loop.
 
-use super::exposition::{self, Beside};
+use super::exposition::{self, ScrapeContext};
 use super::session_list;
 use super::upstream_check::UpstreamCheck;
 use crate::admin::{Counters, Finding, Source};
@@ -80,13 +80,13 @@ impl Source for Status {
 
     async fn metrics(&self, own: Counters) -> Result<String, String> {
         let (report, failing) = tokio::join!(self.report(), self.upstream.failing());
-        let beside = Beside {
-            upstream_reached: failing.is_none(),
+        let context = ScrapeContext {
+            upstream_reachable: failing.is_none(),
             files: self.files.read(),
             admin: own,
             now: unix_seconds(),
         };
-        Ok(exposition::scrape(&*report?, &beside).text())
+        Ok(exposition::scrape(&*report?, &context).text())
     }
 
     async fn sessions(&self, pieces: mpsc::Sender<Bytes>) {
