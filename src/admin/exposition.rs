@@ -18,14 +18,14 @@ mod upstream;
 use crate::admin;
 use crate::gateway::report::{Bound, Levels, Report, State};
 use crate::metrics::{Scrape, level, process};
-use crate::reload::files::FilesRead;
+use crate::reload::file_status::FileStatus;
 
 /// What metrics need beside the report.
 #[derive(Debug)]
 pub(crate) struct ScrapeContext {
     /// Whether ThingsBoard answered the last check.
     pub(crate) upstream_reachable: bool,
-    pub(crate) files: FilesRead,
+    pub(crate) files: FileStatus,
     pub(crate) admin: admin::Counters,
     /// Seconds since 1970.
     pub(crate) now: i64,

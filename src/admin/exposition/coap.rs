@@ -34,7 +34,7 @@ pub(super) fn expose(scrape: &mut Scrape, coap: &Counters) {
         uploads_expired,
         blocks_sent,
         blocks_not_held,
-        bodies_given_up,
+        bodies_evicted,
         bodies_over_budget,
         pings_sent,
         pings_unanswered,
@@ -101,10 +101,7 @@ pub(super) fn expose(scrape: &mut Scrape, coap: &Counters) {
         "coaps_gateway_bodies",
         "Bodies that were not kept for coap.body_bytes: evicted for newer ones, or refused",
         "event",
-        [
-            ("evicted", bodies_given_up),
-            ("refused", bodies_over_budget),
-        ],
+        [("evicted", bodies_evicted), ("refused", bodies_over_budget)],
     );
     scrape.counters_by(
         "coaps_gateway_uploads",
