@@ -100,7 +100,13 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/load/src/bench/",
         ],
     ),
-    ("percent_encoding", &["src/upstream/thingsboard/encode.rs"]),
+    (
+        "percent_encoding",
+        &[
+            "src/upstream/thingsboard/encode.rs",
+            "crates/thingsboard-simulator/src/",
+        ],
+    ),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("strsim", &["src/config/unknown.rs"]),
