@@ -3,7 +3,7 @@
 #![no_main]
 
 use coap::{Code, Message, Type, received};
-use coaps_gateway::mapping::{resource, translate};
+use coaps_gateway::mapping::{request, resource};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|tail: &[u8]| {
@@ -17,6 +17,6 @@ fuzz_target!(|tail: &[u8]| {
     if let Ok(received) = received::read(message)
         && let Ok(resource) = resource::resolve(&received.request.path)
     {
-        let _ = translate::to_upstream(received.request, resource, None, 1024, 1152);
+        let _ = request::to_upstream(received.request, resource, None, 1024, 1152);
     }
 });

@@ -2,9 +2,9 @@
 //! rule chain or ThingsBoard chooses. It only moves the result: a response, a map of attributes, a command.
 
 use crate::calls::{Call, Completion, RelayCall, Ticket};
+use crate::mapping;
 use crate::mapping::client_rpc;
-use crate::mapping::translate;
-use crate::mapping::translate::Expect;
+use crate::mapping::request::Expect;
 use crate::relay::command_queue::Command;
 use crate::relay::shared_attributes;
 use crate::relay::shared_attributes::{Unreadable, Update, Values};
@@ -66,7 +66,7 @@ impl Parsed {
                 Registration { values, state }
             })),
             Ticket::Exchange { expect, .. } => {
-                Parsed::Response(with_etag(translate::accepted(*expect, answer.body)))
+                Parsed::Response(with_etag(mapping::request::accepted(*expect, answer.body)))
             }
             Ticket::Relay(_, RelayCall::Poll(Kind::Attributes, _)) => {
                 Parsed::Poll(Brought::Update(Update::read(body)))

@@ -4,7 +4,7 @@
 //! package. So a download has no state here that could be lost: not when the device pauses for a day, not when it
 //! comes back through another session, not when the gateway restarts.
 
-use super::translate::{RETRY_AFTER, accepts, query};
+use super::request::{RETRY_AFTER, accepts, query};
 use crate::ota::{Block as Piece, Cut, Refusal, Wanted};
 use crate::upstream::Package;
 use coap::block::{Block, largest_szx};

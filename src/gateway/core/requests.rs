@@ -6,10 +6,10 @@ use crate::calls::{Call, Ticket};
 use crate::dtls::SessionId;
 use crate::gateway::sessions::Peer;
 use crate::gateway::stats::answers::RequestLabels;
+use crate::mapping;
+use crate::mapping::request::{Expect, Translated};
 use crate::mapping::resource;
 use crate::mapping::resource::{NoRoute, Resource};
-use crate::mapping::translate;
-use crate::mapping::translate::{Expect, Translated};
 use crate::ota::AssignmentChange;
 use crate::quotas::in_flight::{Full, Holder};
 use crate::relay::Last;
@@ -128,7 +128,7 @@ impl Core {
         if self.draining.is_active() && !matches!(resource, Ok(Resource::Rpc { id: Some(_) })) {
             return self.refuse_while_draining(now, session, exchange);
         }
-        let kind = resource.ok().and_then(translate::observable);
+        let kind = resource.ok().and_then(mapping::request::observable);
         if request.observe == Some(Observe::Register) && kind.is_none() {
             self.counters.registrations_elsewhere += 1;
         }
@@ -297,12 +297,12 @@ impl Core {
             Ok(Parsed::Registration(Ok(read))) => {
                 return self.attributes_read(now, session, exchange, read);
             }
-            Ok(Parsed::Registration(Err(unreadable))) => translate::unreadable(unreadable),
+            Ok(Parsed::Registration(Err(unreadable))) => mapping::request::unreadable(unreadable),
             // None of these is parsed for an exchange.
             Ok(Parsed::Poll(_) | Parsed::Attributes(_) | Parsed::Answer(_)) => {
-                translate::nonsense()
+                mapping::request::nonsense()
             }
-            Err(error) => translate::refused(expect, &error),
+            Err(error) => mapping::request::refused(expect, &error),
         };
         if expect == Expect::Registration {
             return self.fail_registration(now, session, exchange, response);
@@ -351,14 +351,14 @@ impl Core {
             ));
         }
         match resource {
-            Ok(resource) => translate::to_upstream(
+            Ok(resource) => mapping::request::to_upstream(
                 request,
                 resource,
                 peer.device.as_ref(),
                 self.settings.coap.max_body,
                 self.settings.max_message(),
             ),
-            Err(no_route) => Translated::Answer(translate::no_route(no_route)),
+            Err(no_route) => Translated::Answer(mapping::request::no_route(no_route)),
         }
     }
 }

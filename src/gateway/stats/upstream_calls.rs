@@ -168,7 +168,7 @@ fn outcome_of(outcome: &Result<Parsed, Error>) -> &'static str {
 mod tests {
     use super::*;
     use crate::dtls::SessionId;
-    use crate::mapping::translate::Expect;
+    use crate::mapping::request::Expect;
     use coap::ExchangeId;
     use std::time::Duration;
 
