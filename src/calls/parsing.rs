@@ -2,15 +2,14 @@
 //! rule chain or ThingsBoard chooses. It only moves the result: a response, a map of attributes, a command.
 
 use crate::calls::{Call, Completion, RelayCall, Ticket};
-use crate::mapping;
 use crate::mapping::client_rpc;
-use crate::mapping::request::Expect;
+use crate::mapping::representation::Representation;
+use crate::mapping::response::{self, Expect};
 use crate::relay::command_queue::Command;
 use crate::relay::shared_attributes;
 use crate::relay::shared_attributes::{Unreadable, Update, Values};
 use crate::relay::{Brought, Kind};
 use crate::upstream::{Answer, Error, Operation, Request};
-use coap::option::content_format::JSON;
 use coap::{ETag, Response};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -62,11 +61,12 @@ impl Parsed {
                 expect: Expect::Registration,
                 ..
             } => Parsed::Registration(shared_attributes::read_answer(body).map(|values| {
-                let state = with_etag(Response::content(JSON, shared_attributes::flat(&values)));
+                let state =
+                    with_etag(Representation::Json.content(shared_attributes::flat(&values)));
                 Registration { values, state }
             })),
             Ticket::Exchange { expect, .. } => {
-                Parsed::Response(with_etag(mapping::request::accepted(*expect, answer.body)))
+                Parsed::Response(with_etag(response::answered(*expect, answer.body)))
             }
             Ticket::Relay(_, RelayCall::Poll(Kind::Attributes, _)) => {
                 Parsed::Poll(Brought::Update(Update::read(body)))

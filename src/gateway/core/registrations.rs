@@ -3,7 +3,7 @@
 use super::Core;
 use crate::calls::parsing::Registration;
 use crate::dtls::SessionId;
-use crate::mapping::request::{Expect, RETRY_AFTER};
+use crate::mapping::response::{Expect, RETRY_AFTER};
 use crate::relay::{Kind, Observation, shared_attributes};
 use crate::upstream::{self, Operation};
 use coap::option::content_format::JSON;

@@ -168,7 +168,7 @@ fn outcome_of(outcome: &Result<Parsed, Error>) -> &'static str {
 mod tests {
     use super::*;
     use crate::dtls::SessionId;
-    use crate::mapping::request::Expect;
+    use crate::mapping::response::Expect;
     use coap::ExchangeId;
     use std::time::Duration;
 

@@ -2,7 +2,7 @@ use super::*;
 use bytes::Bytes;
 use coap::option::encode_unsigned;
 use coap::{Code, ExchangeId};
-use coaps_gateway::mapping::request::Expect;
+use coaps_gateway::mapping::response::Expect;
 use coaps_gateway::upstream;
 
 struct Telling {
