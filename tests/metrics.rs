@@ -107,16 +107,19 @@ async fn observations_and_refused_handshakes_are_counted() {
     drop(meter);
     // A certificate of another authority gets no session.
     let other = test_support::certificates::Authority::new("Another CA");
-    let stranger = other.device("stranger");
+    let unknown = other.device("unknown");
     let refused = test_support::device::Device::try_connect(
         world.address,
-        Some(&stranger),
+        Some(&unknown),
         &world.authority.pem,
     );
     assert!(refused.await.is_err());
-    let unknown = [("outcome", "unknown_issuer")];
+    let unknown_issuer = [("outcome", "unknown_issuer")];
     let seen = scrape(&admin);
-    assert_eq!(seen.value("coaps_gateway_handshakes_total", &unknown), 1.0);
+    assert_eq!(
+        seen.value("coaps_gateway_handshakes_total", &unknown_issuer),
+        1.0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -176,7 +176,7 @@ fn queues(scrape: &mut Scrape, levels: &Levels) {
 fn admin_server(scrape: &mut Scrape, counters: &admin::Counters) {
     let admin::Counters {
         requests,
-        displaced,
+        evicted,
         refused,
     } = *counters;
     scrape.counter(
@@ -188,6 +188,6 @@ fn admin_server(scrape: &mut Scrape, counters: &admin::Counters) {
         "coaps_gateway_admin_connections_closed",
         "Connections to listen.admin closed because there were too many: the oldest idle one (evicted), or the newest (refused)",
         "reason",
-        [("evicted", displaced), ("refused", refused)],
+        [("evicted", evicted), ("refused", refused)],
     );
 }
