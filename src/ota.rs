@@ -100,7 +100,7 @@ pub use package_cache::PackageCache;
 pub use settings::Settings;
 
 use crate::device::Device;
-use crate::upstream::{Error, Operation, Package};
+use crate::upstream::{Error, Operation, Package, Rejection};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -185,15 +185,20 @@ pub enum PackageEffect {
 
 impl PackageError {
     /// What it means for the device that ThingsBoard rejects a request for a package; `None` if it means nothing for it.
-    fn of(error: &Error) -> Option<PackageError> {
+    pub fn of(error: &Error) -> Option<PackageError> {
         match error {
-            Error::Rejected(status) => match status.code {
-                400 => Some(PackageError::OtherPackage),
-                401 => Some(PackageError::Unauthorized),
-                403 => Some(PackageError::Forbidden),
-                404 => Some(PackageError::NotAssigned),
-                // A 500 without text is how ThingsBoard limits a device's rate.
-                _ => None,
+            Error::Rejected(rejection) => match rejection {
+                Rejection::BadRequest => Some(PackageError::OtherPackage),
+                Rejection::TokenRefused => Some(PackageError::Unauthorized),
+                Rejection::Forbidden => Some(PackageError::Forbidden),
+                Rejection::NotFound => Some(PackageError::NotAssigned),
+                // The device's rate limit, or a failure of ThingsBoard.
+                Rejection::Failed
+                | Rejection::RateLimited
+                | Rejection::Unparsable
+                | Rejection::TooLarge
+                | Rejection::UnexpectedClientError(_)
+                | Rejection::UnexpectedServerError(_) => None,
             },
             Error::Timeout
             | Error::Elapsed

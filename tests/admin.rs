@@ -1,4 +1,4 @@
-//! What those who operate the gateway see of the real binary: liveness, readiness, and the health check's exit code.
+//! The admin server of the real binary, and the exit code of `healthcheck`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -46,7 +46,7 @@ fn healthcheck(address: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_gateway_that_serves_is_alive_and_ready_and_says_what_it_has_looked_at() {
+fn a_serving_gateway_is_alive_and_ready_and_lists_its_checks() {
     let (_world, admin) = world("");
     assert_eq!(admin.get("/livez"), (200, "ok\n".to_owned()));
     let (status, words) = admin.get("/readyz");
@@ -60,7 +60,7 @@ fn a_gateway_that_serves_is_alive_and_ready_and_says_what_it_has_looked_at() {
 }
 
 #[test]
-fn an_upstream_that_can_not_be_reached_is_a_warning_and_unreadiness_only_where_that_is_wanted() {
+fn an_unreachable_upstream_is_a_warning_and_unreadiness_only_if_configured() {
     for (sections, expected, code) in [
         ("", 200, Some(0)),
         ("[admin]\nrequire_upstream = true", 503, Some(1)),
@@ -84,7 +84,7 @@ fn an_upstream_that_can_not_be_reached_is_a_warning_and_unreadiness_only_where_t
 }
 
 #[test]
-fn an_upstream_that_is_silent_does_not_keep_the_answer_waiting() {
+fn a_silent_upstream_does_not_delay_readyz() {
     let (world, admin) = world("");
     let fault = json!({"path": "/api/v1/", "hang": true, "times": 1});
     world.simulator.fault(&fault);
@@ -97,7 +97,7 @@ fn an_upstream_that_is_silent_does_not_keep_the_answer_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_that_stops_is_not_ready_at_once_and_alive_until_its_end() {
+async fn a_stopping_gateway_is_not_ready_at_once_and_alive_until_its_end() {
     let (mut world, admin) = world("[shutdown]\ndrain = \"20s\"");
     let device = world.meter().await;
     world
@@ -119,7 +119,7 @@ async fn a_gateway_that_stops_is_not_ready_at_once_and_alive_until_its_end() {
 }
 
 #[test]
-fn the_health_check_says_what_is_in_its_way() {
+fn the_health_check_says_why_it_fails() {
     let (code, _, errors) = healthcheck("");
     assert_eq!(code, Some(1));
     assert!(
@@ -139,7 +139,7 @@ fn the_health_check_says_what_is_in_its_way() {
 }
 
 #[test]
-fn an_address_that_is_taken_ends_the_start_with_what_to_do() {
+fn an_address_in_use_ends_the_start_with_advice() {
     let (world, admin) = world("");
     let configuration = world.path().join("gateway.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
@@ -158,7 +158,7 @@ fn an_address_that_is_taken_ends_the_start_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_are_listed_only_where_that_is_wanted() {
+async fn sessions_are_listed_only_if_configured() {
     let (world, admin) = world("");
     let _device = world.meter().await;
     let (status, words) = admin.get("/sessions");
@@ -177,8 +177,8 @@ async fn sessions_are_listed_only_where_that_is_wanted() {
     let (meter, pump) = (world.meter().await, world.connect(&world.pump).await);
     let registration = get(&["api", "v1", "rpc"]).option(OBSERVE, []);
     assert_eq!(code(&meter.request(registration).await), "2.03");
-    let stranger = world.authority.device("stranger");
-    let _stranger = world.connect(&stranger).await;
+    let unregistered = world.authority.device("unregistered");
+    let _unregistered = world.connect(&unregistered).await;
     let all = listed();
     assert_eq!(all.len(), 3);
     let of = |name: Value| all.iter().find(|one| one["device"] == name).unwrap();
@@ -190,7 +190,7 @@ async fn sessions_are_listed_only_where_that_is_wanted() {
     assert_eq!(own["cipher_suite"], "ECDHE_ECDSA_AES_128_GCM_SHA256");
     let address: SocketAddr = own["address"].as_str().unwrap().parse().unwrap();
     assert!(address.ip().is_loopback());
-    for time in ["since", "last_heard"] {
+    for time in ["since", "last_received"] {
         let text = own[time].as_str().unwrap();
         let then = humantime::parse_rfc3339(text).unwrap();
         let age = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap()
@@ -204,7 +204,7 @@ async fn sessions_are_listed_only_where_that_is_wanted() {
 }
 
 #[test]
-fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
+fn malformed_and_excessive_requests_get_their_response_and_harm_no_other() {
     let (_world, admin) = world("");
     let long = "x".repeat(100_000);
     let idle: Vec<TcpStream> = (0..100)
@@ -238,9 +238,9 @@ fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
     drop(idle);
 }
 
-/// A site whose name is rebound to 127.0.0.1 has its visitor's browser ask here.
+/// DNS rebinding: a web page's name resolves to 127.0.0.1, and its visitor's browser sends requests to it.
 #[test]
-fn on_a_loopback_address_nothing_is_told_to_who_asks_by_another_name() {
+fn on_a_loopback_address_requests_for_other_host_names_are_refused() {
     let (_world, admin) = self::world("[admin]\nsessions = true");
     let ask =
         |host: &str, path: &str| admin.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
@@ -253,12 +253,12 @@ fn on_a_loopback_address_nothing_is_told_to_who_asks_by_another_name() {
         ] {
             let (status, words) = ask(host, path);
             assert_eq!(status, 403, "{host} {path}");
-            assert!(words.contains("loopback names alone"), "{words}");
+            assert!(words.contains("only loopback names"), "{words}");
         }
         for host in ["localhost", "127.0.0.1:9684", "[::1]:9684"] {
             assert_eq!(ask(host, path).0, 200, "{host} {path}");
         }
-        // No browser asks so.
+        // No browser sends a request without Host.
         assert_eq!(admin.ask(&format!("GET {path} HTTP/1.0\r\n\r\n")).0, 200);
     }
 }

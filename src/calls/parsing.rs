@@ -3,13 +3,12 @@
 
 use crate::calls::{Call, Completion, RelayCall, Ticket};
 use crate::mapping::client_rpc;
-use crate::mapping::translate;
-use crate::mapping::translate::Expect;
+use crate::mapping::representation::Representation;
+use crate::mapping::response::{self, Expect};
 use crate::relay::attribute_json::{self, Unreadable, Update, Values};
 use crate::relay::command_queue::Command;
 use crate::relay::{Kind, PollMessage};
 use crate::upstream::{Answer, Error, Operation, Request};
-use coap::option::content_format::JSON;
 use coap::{ETag, Response};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -61,11 +60,11 @@ impl Parsed {
                 expect: Expect::Registration,
                 ..
             } => Parsed::Registration(attribute_json::read_answer(body).map(|values| {
-                let state = with_etag(Response::content(JSON, attribute_json::flat(&values)));
+                let state = with_etag(Representation::Json.content(attribute_json::flat(&values)));
                 Registration { values, state }
             })),
             Ticket::Exchange { expect, .. } => {
-                Parsed::Response(with_etag(translate::accepted(*expect, answer.body)))
+                Parsed::Response(with_etag(response::answered(*expect, answer.body)))
             }
             Ticket::Relay(_, RelayCall::Poll(Kind::Attributes, _)) => {
                 Parsed::Poll(PollMessage::Attributes(Update::read(body)))

@@ -4,7 +4,7 @@ use super::command_error::CommandError;
 use super::liveness::Observation;
 use crate::dtls::SessionId;
 use crate::ota::AssignmentChange;
-use crate::upstream::Error;
+use crate::upstream::{Error, Rejection};
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -34,9 +34,18 @@ impl ObservationEnd {
     /// What an error of ThingsBoard means for the device as a whole: `None` if it concerns the one request only.
     pub fn of(error: &Error) -> Option<ObservationEnd> {
         match error {
-            Error::Rejected(status) if status.code == 401 => Some(ObservationEnd::Unauthorized),
-            Error::Rejected(status) if status.code == 403 => Some(ObservationEnd::Forbidden),
-            Error::Rejected(_)
+            Error::Rejected(Rejection::TokenRefused) => Some(ObservationEnd::Unauthorized),
+            Error::Rejected(Rejection::Forbidden) => Some(ObservationEnd::Forbidden),
+            Error::Rejected(
+                Rejection::BadRequest
+                | Rejection::NotFound
+                | Rejection::TooLarge
+                | Rejection::RateLimited
+                | Rejection::Unparsable
+                | Rejection::Failed
+                | Rejection::UnexpectedClientError(_)
+                | Rejection::UnexpectedServerError(_),
+            )
             | Error::Elapsed
             | Error::Timeout
             | Error::Unreachable

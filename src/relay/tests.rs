@@ -12,7 +12,7 @@ use super::*;
 use super::{Mode, Settings};
 use crate::device::{AccessToken, Device};
 use crate::dtls::SessionId;
-use crate::upstream::{Error, Status};
+use crate::upstream::{Error, Rejection};
 use bytes::Bytes;
 use coap::ObservationId;
 use std::sync::Arc;
@@ -200,6 +200,5 @@ fn notified(effects: &[RelayEffect]) -> Vec<Notified> {
 }
 
 fn rejected(code: u16) -> Error {
-    let has_text = false;
-    Error::Rejected(Status { code, has_text })
+    Error::Rejected(Rejection::new(code, false))
 }

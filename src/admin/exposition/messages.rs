@@ -109,7 +109,7 @@ fn notifications(scrape: &mut Scrape, report: &Report) {
         [
             ("registered", relay.registered),
             ("refused_for_want_of_polls", relay.registrations_refused),
-            ("refused_for_want_of_room", coap.too_many_observations),
+            ("refused_no_room", coap.too_many_observations),
             ("registration_repeated", coap.registrations_repeated),
             ("replaced", relay.replaced),
             ("cancelled", relay.cancelled),

@@ -3,7 +3,7 @@
 use super::Core;
 use crate::calls::parsing::Registration;
 use crate::dtls::SessionId;
-use crate::mapping::translate::{Expect, RETRY_AFTER};
+use crate::mapping::response::{Expect, RETRY_AFTER};
 use crate::relay::shared_attributes::cost_of;
 use crate::relay::{Kind, Observation, attribute_json};
 use crate::upstream::{self, Operation};

@@ -5,7 +5,7 @@ use crate::ota::Settings;
 use crate::ota::{
     CallId, Cut, PackageBlock, PackageCache, PackageEffect, PackageError, ReadRequest, RequestId,
 };
-use crate::upstream::{Answer, Error, Operation, Package, Status};
+use crate::upstream::{Answer, Error, Operation, Package, Rejection};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -75,10 +75,7 @@ pub(super) struct World {
 }
 
 pub(super) fn rejected(code: u16) -> Error {
-    Error::Rejected(Status {
-        code,
-        has_text: false,
-    })
+    Error::Rejected(Rejection::new(code, false))
 }
 
 impl World {

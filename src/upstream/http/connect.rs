@@ -1,7 +1,7 @@
-//! The way to the server: its name's addresses, tried as RFC 8305 wants, and TLS where the URL says https.
+//! Opens connections: the addresses of the server's name, tried as in RFC 8305, and TLS for https.
 
 use super::trust;
-use super::{Settings, SettingsError};
+use crate::upstream::{Settings, SettingsError};
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -16,12 +16,12 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower_service::Service;
 
-/// The most that connecting may take, so that a server that is gone is told from one that is slow.
+/// The most that connecting may take, so that an absent server is not taken for a slow one.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// When a silent connection is asked whether its other end is there, how long between two questions, and how many. A
-/// long poll is silent, and a NAT or a router on the way may have forgotten it.
+/// TCP keep-alive: the idle time before the first probe and between two, and how many may go unanswered. A long poll is
+/// idle, and a NAT on the way may have dropped its binding.
 const KEEPALIVE: Duration = Duration::from_secs(15);
-const KEEPALIVE_QUESTIONS: u32 = 3;
+const KEEPALIVE_PROBES: u32 = 3;
 
 /// Opens connections to one server.
 pub(super) struct Connector {
@@ -31,7 +31,7 @@ pub(super) struct Connector {
     timeout: Duration,
 }
 
-/// Why there is no connection. The texts know addresses and certificates, but no path.
+/// Why there is no connection. The messages may have addresses and names of certificates, but no path.
 pub(super) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
@@ -45,12 +45,12 @@ impl Connector {
         let tls = if base.is_https() {
             let host = base.host().to_owned();
             let name = ServerName::try_from(host).map_err(|error| unreadable(&error))?;
-            let trusted = trust::tls(settings.ca.as_deref())?;
-            Some((TlsConnector::from(trusted), name))
+            let config = trust::client_config(settings.ca.as_deref())?;
+            Some((TlsConnector::from(config), name))
         } else {
-            // A CA file that can't be read is a mistake even where it is not wanted.
+            // A CA file that can't be read is a mistake even where it is not used.
             if let Some(pem) = &settings.ca {
-                trust::anchors(pem)?;
+                trust::read_anchors(pem)?;
             }
             None
         };
@@ -59,9 +59,9 @@ impl Connector {
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE));
-        tcp.set_keepalive_retries(Some(KEEPALIVE_QUESTIONS));
+        tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
         let timeout = CONNECT_TIMEOUT.min(settings.timeout / 2);
-        // Shared among the addresses of a name, should one not answer.
+        // hyper-util divides it among the addresses of a name.
         tcp.set_connect_timeout(Some(timeout));
         Ok(Connector {
             uri,
@@ -71,7 +71,7 @@ impl Connector {
         })
     }
 
-    /// A connection on which nothing was said yet.
+    /// Opens a connection, within its time.
     pub(super) async fn connect(&self) -> Result<Stream, ConnectError> {
         match tokio::time::timeout(self.timeout, self.open()).await {
             Ok(opened) => opened,
@@ -91,7 +91,7 @@ impl Connector {
     }
 }
 
-/// A connection's bytes.
+/// A connection, with TLS or without.
 pub(super) enum Stream {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
@@ -99,7 +99,7 @@ pub(super) enum Stream {
 
 #[cfg(test)]
 impl Stream {
-    /// Over a connection that a test has made.
+    /// From a test's connection.
     pub(super) fn plain(tcp: TcpStream) -> Stream {
         Stream::Plain(TokioIo::new(tcp))
     }

@@ -1,4 +1,4 @@
-//! A TCP server that says exactly what a test tells it to, HTTP or not.
+//! A TCP server that sends exactly what a test wants, HTTP or not.
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,8 +31,8 @@ impl ScriptedServer {
         Connection { stream }
     }
 
-    /// A round trip that no client of ours takes part in: when it is over, the runtime has seen what
-    /// happened to its other sockets before.
+    /// A round trip on a connection of its own: when it is over, the runtime has processed earlier events of its other
+    /// sockets.
     pub(super) async fn settle(&self) {
         let (near, far) = tokio::join!(TcpStream::connect(self.address), self.listener.accept());
         let (mut near, (mut far, _)) = (near.unwrap(), far.unwrap());
@@ -67,13 +67,13 @@ impl Connection {
         Some(String::from_utf8(text).unwrap())
     }
 
-    /// Says this, unless the client has hung up.
-    pub(super) async fn try_say(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+    /// Sends this. Returns whether the client has not closed.
+    pub(super) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).await.is_ok()
     }
 
-    pub(super) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
-        // The client may hang up in the middle of what it does not want.
+    pub(super) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        // The client may close before the end.
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 }

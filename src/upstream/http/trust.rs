@@ -1,18 +1,17 @@
-//! Whose certificates upstream may show.
+//! The trust anchors for the server's certificate.
 
-use super::SettingsError;
+use crate::upstream::SettingsError;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// TLS towards a server that one of these has vouched for: those of the PEM file alone, or without one those that the
-/// operating system trusts.
-pub(super) fn tls(ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, SettingsError> {
+/// The TLS configuration: trusts the certificates of the PEM file alone, or without one those of the operating system.
+pub(super) fn client_config(ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, SettingsError> {
     let roots = match ca {
-        Some(pem) => anchors(pem)?,
-        None => of_the_system()?,
+        Some(pem) => read_anchors(pem)?,
+        None => system_anchors()?,
     };
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -25,7 +24,7 @@ pub(super) fn tls(ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, SettingsError>
 }
 
 /// Reads the CA file, so that a mistake in it is found now and not at the first handshake.
-pub(super) fn anchors(pem: &[u8]) -> Result<RootCertStore, SettingsError> {
+pub(super) fn read_anchors(pem: &[u8]) -> Result<RootCertStore, SettingsError> {
     let mut anchors = RootCertStore::empty();
     for der in CertificateDer::pem_slice_iter(pem) {
         let number = anchors.len() + 1;
@@ -43,10 +42,10 @@ pub(super) fn anchors(pem: &[u8]) -> Result<RootCertStore, SettingsError> {
     Ok(anchors)
 }
 
-fn of_the_system() -> Result<RootCertStore, SettingsError> {
+fn system_anchors() -> Result<RootCertStore, SettingsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut anchors = RootCertStore::empty();
-    // A system's store may hold what nobody can read; what can be read counts.
+    // A system's store may hold certificates that rustls can't parse; those are skipped.
     anchors.add_parsable_certificates(found.certs);
     if anchors.is_empty() {
         let mut reasons = "none found".to_owned();

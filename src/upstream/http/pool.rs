@@ -1,40 +1,39 @@
-//! Connections that wait for their next exchange.
+//! Idle connections, kept for the next exchange.
 
 use super::connection::Connection;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often idle connections grow older.
+/// How often expired connections are closed.
 const TICK: Duration = Duration::from_secs(5);
-/// After so many ticks they are closed. So a connection is idle for ten seconds at most: shorter than servers and
-/// proxies wait (Tomcat 20 to 60 s, HAProxy as ThingsBoard ships it 50 s), so that they seldom close one that we are
-/// about to use. Long enough for one poll's connection to serve the next: in a fleet, some poll begins at any moment.
-const TICKS: u64 = 2;
+/// An idle connection is closed after this many ticks, ten seconds at most. That is shorter than servers and proxies wait
+/// (Tomcat 20 to 60 s, HAProxy as ThingsBoard ships it 50 s), so that they seldom close one that is about to be used; and
+/// long enough for one poll's connection to serve the next: in a fleet, polls begin all the time.
+const MAX_IDLE_TICKS: u64 = 2;
 
-/// A pool of connections to one server. The one that was used last is used next, so those that are too many grow old.
+/// A pool of connections to one server. The one that was used last is used next, so that surplus ones expire.
 pub(super) struct Pool {
     idle: Mutex<Idle>,
-    /// How many are worth keeping.
-    most: usize,
+    max_idle: usize,
 }
 
 #[derive(Default)]
 struct Idle {
-    /// The oldest first, each with the tick at which it came.
+    /// Oldest first, each with the tick at which it was put.
     connections: VecDeque<(u64, Box<Connection>)>,
     now: u64,
-    /// A task counts the ticks: not while there is nothing to close.
+    /// Whether a task counts the ticks. Not while the pool is empty.
     is_ticking: bool,
 }
 
 impl Pool {
-    pub(super) fn new(most: usize) -> Arc<Pool> {
+    pub(super) fn new(max_idle: usize) -> Arc<Pool> {
         let idle = Mutex::default();
-        Arc::new(Pool { idle, most })
+        Arc::new(Pool { idle, max_idle })
     }
 
-    /// One that is open, if there is one.
+    /// Takes the connection that was put last and is still open.
     pub(super) async fn take(&self) -> Option<Box<Connection>> {
         loop {
             let (_, mut connection) = self.idle().connections.pop_back()?;
@@ -44,41 +43,43 @@ impl Pool {
         }
     }
 
-    /// Keeps one for the next exchange, if it is good for that.
+    /// Keeps an open connection for the next exchange, unless the pool is full.
     pub(super) async fn put(self: &Arc<Self>, mut connection: Box<Connection>) {
         if !connection.is_open().await {
             return;
         }
         let mut idle = self.idle();
-        if idle.connections.len() >= self.most {
+        if idle.connections.len() >= self.max_idle {
             return;
         }
         let now = idle.now;
         idle.connections.push_back((now, connection));
         if !idle.is_ticking {
             idle.is_ticking = true;
-            tokio::spawn(tick(self.clone()));
+            tokio::spawn(count_ticks(self.clone()));
         }
     }
 
-    /// A tick is over. Says whether more are wanted.
-    fn grow_older(&self) -> bool {
+    /// Counts a tick and closes expired connections. Returns whether any are left.
+    fn tick(&self) -> bool {
         let mut idle = self.idle();
         idle.now += 1;
         let now = idle.now;
-        let is_old = |came: u64| came + TICKS <= now;
-        let old = idle.connections.partition_point(|(came, _)| is_old(*came));
-        let closed: VecDeque<_> = idle.connections.drain(..old).collect();
-        // Devices without traffic are many: nothing of a burst is kept for them.
+        let is_expired = |put: u64| put + MAX_IDLE_TICKS <= now;
+        let expired = idle
+            .connections
+            .partition_point(|(put, _)| is_expired(*put));
+        let closed: VecDeque<_> = idle.connections.drain(..expired).collect();
+        // Frees the memory that a burst has left.
         if idle.connections.is_empty() {
             idle.connections = VecDeque::new();
         }
         idle.is_ticking = !idle.connections.is_empty();
-        let more = idle.is_ticking;
+        let is_ticking = idle.is_ticking;
         drop(idle);
-        // Closing sockets takes a while.
+        // Sockets are closed without the lock.
         drop(closed);
-        more
+        is_ticking
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
@@ -86,10 +87,10 @@ impl Pool {
     }
 }
 
-async fn tick(pool: Arc<Pool>) {
+async fn count_ticks(pool: Arc<Pool>) {
     loop {
         tokio::time::sleep(TICK).await;
-        if !pool.grow_older() {
+        if !pool.tick() {
             return;
         }
     }
@@ -109,7 +110,7 @@ mod tests {
         let (near, far) = tokio::join!(TcpStream::connect(address), listener.accept());
         let stream = Stream::plain(near.unwrap());
         (
-            Box::new(Connection::over(stream).await.unwrap()),
+            Box::new(Connection::new(stream).await.unwrap()),
             far.unwrap().0,
         )
     }
@@ -119,25 +120,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_idle_for_two_ticks_is_closed_and_what_is_used_is_not() {
+    async fn a_connection_is_closed_after_two_idle_ticks_unless_it_is_used() {
         let pool = Pool::new(8);
         let ((first, mut far), (second, mut other)) = (connection().await, connection().await);
         pool.put(first).await;
         pool.put(second).await;
-        assert!(pool.grow_older());
-        // The one that came last goes first: it is the other that grows old.
+        assert!(pool.tick());
+        // The second was put last, and is taken first; the first one ages.
         let used = pool.take().await.unwrap();
         pool.put(used).await;
-        assert!(pool.grow_older());
+        assert!(pool.tick());
         assert!(is_closed(&mut far).await);
         assert!(pool.take().await.is_some());
         assert!(pool.take().await.is_none());
         assert!(is_closed(&mut other).await, "dropped with what was taken");
-        assert!(!pool.grow_older(), "nothing is left to grow old");
+        assert!(!pool.tick(), "the pool is empty");
     }
 
     #[tokio::test]
-    async fn no_more_are_kept_than_may_be_under_way_at_once() {
+    async fn no_more_than_max_idle_connections_are_kept() {
         let pool = Pool::new(1);
         let ((first, _far), (second, mut other)) = (connection().await, connection().await);
         pool.put(first).await;
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_server_has_closed_or_spoken_on_unasked_is_not_used() {
+    async fn a_connection_that_the_server_has_closed_or_sent_an_unsolicited_reply_on_is_not_used() {
         let pool = Pool::new(8);
         for spoken in [&b""[..], b"HTTP/1.1 408 \r\n\r\n"] {
             let (idle, mut far) = connection().await;

@@ -1,17 +1,15 @@
-//! Carries a call to ThingsBoard and its reply back, over HTTP/1.1.
+//! Sends a call over HTTP/1.1 and reads its reply.
 //!
-//! What it does not do is as deliberate as what it does: no redirects (they would take a token to another
-//! server), no proxy from the environment, no cookies, no decompression, and no retries beyond the one that
-//! [`upstream`](super) explains.
+//! It deliberately follows no redirects (they would take a token to another server), uses no proxy from the
+//! environment, no cookies and no compression, and retries only as [`upstream`](crate::upstream) explains.
 
+use super::call::{Call, Method};
 use super::connect::{ConnectError, Connector};
-use super::connection::{Connection, Lost, Reply};
+use super::connection::{Connection, ExchangeError, Reply};
 use super::outage::Outage;
 use super::pool::Pool;
-use super::request::POLL_GRACE;
-use super::thingsboard::{Call, Method};
-use super::{Error, Settings, SettingsError};
 use crate::shown::Shown;
+use crate::upstream::{Error, Settings, SettingsError};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
@@ -20,21 +18,15 @@ use std::error::Error as StdError;
 use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::time::Duration;
 
-/// The longest reply that is read, in bytes, unless a request says otherwise. Attribute answers are a few KiB;
-/// what is larger would not fit a device either.
-pub(super) const MAX_REPLY: usize = 256 * 1024;
-
-/// A pool of connections to one base URL.
-pub(super) struct Client {
+/// Sends calls to one base URL, over a pool of connections.
+pub(in crate::upstream) struct Client {
     connector: Connector,
     pool: Arc<Pool>,
     host: HeaderValue,
-    /// What comes before `/api/v1`, without a slash at its end.
+    /// The path before `/api/v1`, without a slash at its end.
     path: String,
-    timeout: Duration,
-    /// Shared by all clients of one ThingsBoard.
+    /// Shared by the clients of all lanes.
     outage: Arc<Outage>,
 }
 
@@ -47,39 +39,38 @@ enum Failure {
 }
 
 impl Client {
-    /// `most`: how many exchanges there will be at once, and so how many connections are worth keeping.
-    pub(super) fn new(
+    /// `max_concurrent`: how many exchanges there may be at once, and so how many idle connections are kept.
+    pub(in crate::upstream) fn new(
         settings: &Settings,
-        most: usize,
+        max_concurrent: usize,
         outage: Arc<Outage>,
     ) -> Result<Self, SettingsError> {
         let base = &settings.url;
         Ok(Client {
             connector: Connector::new(settings)?,
-            pool: Pool::new(most),
+            pool: Pool::new(max_concurrent),
             host: HeaderValue::from_str(base.authority())
                 .map_err(|error| SettingsError::Url(error.to_string()))?,
             path: base.path().to_owned(),
-            timeout: settings.timeout,
             outage,
         })
     }
 
-    /// One request and its reply, within its time. Dropping this closes the connection.
-    pub(super) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
-        let (poll, most) = (call.poll, call.largest_reply);
-        let deadline = match poll {
-            Some(poll) => poll.saturating_add(POLL_GRACE),
-            None if call.is_brief => self.timeout / 2,
-            None => self.timeout,
-        };
+    /// Sends one request and reads its reply, within its time. Dropping this closes the connection.
+    pub(in crate::upstream) async fn exchange(&self, call: Call) -> Result<Reply, Error> {
+        let Call {
+            timeout,
+            is_poll,
+            largest_reply,
+            ..
+        } = call;
         let request = self.request(call)?;
-        match tokio::time::timeout(deadline, self.attempt(request, most)).await {
+        match tokio::time::timeout(timeout, self.attempt(request, largest_reply)).await {
             Ok(Ok(reply)) => {
                 self.reached();
                 Ok(reply)
             }
-            Ok(Err(failure)) => Err(self.failed(&failure, poll.is_some())),
+            Ok(Err(failure)) => Err(self.failed(&failure, is_poll)),
             Err(_elapsed) => Err(Error::Timeout),
         }
     }
@@ -93,17 +84,17 @@ impl Client {
         };
         request
             .header(HOST, self.host.clone())
-            .header(USER_AGENT, HeaderValue::from_static(USER))
+            .header(USER_AGENT, HeaderValue::from_static(AGENT))
             .body(Full::new(call.body))
-            // A target is put together from percent-encoded pieces; only one of 64 KiB is none.
+            // A target is made of percent-encoded pieces, so it fails only above 64 KiB.
             .map_err(|_| Error::Unintelligible("the request is too large for HTTP"))
     }
 
-    /// On a connection that is there already, or else on one of its own.
+    /// On an idle connection of the pool, or else on a new one.
     async fn attempt(
         &self,
         mut request: Request<Full<Bytes>>,
-        most: usize,
+        largest_reply: usize,
     ) -> Result<Reply, Failure> {
         loop {
             let idle = self.pool.take().await;
@@ -112,17 +103,17 @@ impl Client {
                 Some(connection) => connection,
                 None => {
                     let stream = self.connector.connect().await.map_err(Failure::Connect)?;
-                    Box::new(Connection::over(stream).await.map_err(Failure::Exchange)?)
+                    Box::new(Connection::new(stream).await.map_err(Failure::Exchange)?)
                 }
             };
-            match connection.exchange(request, most).await {
+            match connection.exchange(request, largest_reply).await {
                 Ok(reply) => {
                     self.pool.put(connection).await;
                     return Ok(reply);
                 }
-                // It was closed at this very moment, before the first byte.
-                Err(Lost::Unsent(unsent, _)) if !is_new => request = *unsent,
-                Err(Lost::Unsent(_, error) | Lost::Broken(error)) => {
+                // The server closed it before the first byte was written.
+                Err(ExchangeError::Unsent(unsent, _)) if !is_new => request = *unsent,
+                Err(ExchangeError::Unsent(_, error) | ExchangeError::Broken(error)) => {
                     return Err(Failure::Exchange(error));
                 }
             }
@@ -137,35 +128,34 @@ impl Client {
 
     fn failed(&self, failure: &Failure, is_poll: bool) -> Error {
         let decision = failure.decision();
-        // A long poll that breaks off may be a proxy's doing, which ends what is silent for long. Should it
-        // be an outage, the next poll finds no connection.
-        let tells = matches!(failure, Failure::Connect(_)) || !is_poll;
-        if decision == Error::Unreachable && tells && self.outage.failed() {
+        // A proxy may end an idle connection, and with it a long poll. If it is an outage, the next poll can't connect.
+        let is_outage = matches!(failure, Failure::Connect(_)) || !is_poll;
+        if decision == Error::Unreachable && is_outage && self.outage.failed() {
             tracing::warn!(reason = failure.reason(), "ThingsBoard can't be reached");
         }
         decision
     }
 }
 
-const USER: &str = concat!("coaps-gateway/", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = concat!("coaps-gateway/", env!("CARGO_PKG_VERSION"));
 
 impl Failure {
-    /// Which decision it asks for.
+    /// The error that the caller gets.
     fn decision(&self) -> Error {
         let error = match self {
             Failure::Connect(_) => return Error::Unreachable,
             Failure::Exchange(error) => error,
         };
-        // The library tells a stream that ended from one that is no HTTP only deep down.
+        // Only an inner error says whether the stream ended, or is no HTTP.
         let mut cause: Option<&(dyn StdError + 'static)> = Some(error);
         while let Some(error) = cause {
-            let nonsense = error
+            let is_no_http = error
                 .downcast_ref::<hyper::Error>()
                 .is_some_and(hyper::Error::is_parse)
                 || error.downcast_ref::<std::io::Error>().is_some_and(|io| {
                     matches!(io.kind(), ErrorKind::InvalidInput | ErrorKind::InvalidData)
                 });
-            if nonsense {
+            if is_no_http {
                 return Error::Unintelligible("it is not HTTP");
             }
             cause = error.source();
@@ -173,7 +163,7 @@ impl Failure {
         Error::Unreachable
     }
 
-    /// What happened, for the log. Neither a connection nor an exchange knows the path, which holds the token.
+    /// For the log. Errors of connections and exchanges never have the path, which holds the token.
     fn reason(&self) -> String {
         let error: &dyn StdError = match self {
             Failure::Connect(error) => error.as_ref(),
@@ -186,7 +176,7 @@ impl Failure {
             let _ = write!(text, ": {cause}");
             source = cause.source();
         }
-        // The peer's certificate may have any names.
+        // It may quote names of the server's certificate.
         Shown::public(&text).to_string()
     }
 }
@@ -194,6 +184,7 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn settings(url: &str) -> Settings {
         Settings {

@@ -1,15 +1,15 @@
-//! Retry-After (RFC 9110 §10.2.3): when ThingsBoard, or a proxy before it, wants to be asked again.
+//! Retry-After (RFC 9110 §10.2.3): how long ThingsBoard, or a proxy before it, wants to get no request.
 
 use hyper::HeaderMap;
 use hyper::header::{DATE, HeaderName, RETRY_AFTER};
 use std::time::SystemTime;
 
-/// What is told to devices, in seconds: a zero would have them ask at once, and a day would silence them for a slip.
+/// Bounds in seconds, since devices get the value: with zero they would retry at once, and a day may be a mistake.
 const SHORTEST: u64 = 1;
 const LONGEST: u64 = 3600;
 
-/// The seconds that a reply asks to wait for, within bounds; nothing if it does not say, or not in a way that can be
-/// read. A date counts from the server's own `Date`, so that no clock of ours matters.
+/// The seconds to wait, within bounds; `None` without the header, or if it can't be read. A date counts from the server's
+/// own `Date`, so that the local clock does not matter.
 pub(super) fn seconds(headers: &HeaderMap) -> Option<u32> {
     let text = text(headers, RETRY_AFTER)?;
     let seconds = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -17,7 +17,7 @@ pub(super) fn seconds(headers: &HeaderMap) -> Option<u32> {
         text.parse().unwrap_or(LONGEST)
     } else {
         let sent = date(self::text(headers, DATE)?)?;
-        // A date that has passed means now.
+        // A date that has passed: now.
         let until = date(text)?.duration_since(sent);
         until.map_or(SHORTEST, |wait| wait.as_secs())
     };
@@ -49,8 +49,8 @@ mod tests {
 
     #[test]
     fn seconds_are_taken_within_bounds() {
-        for (text, told) in [("120", 120), ("0", 1), ("3600", 3600), ("86400", 3600)] {
-            assert_eq!(of(text, None), Some(told), "{text}");
+        for (text, expected) in [("120", 120), ("0", 1), ("3600", 3600), ("86400", 3600)] {
+            assert_eq!(of(text, None), Some(expected), "{text}");
         }
         assert_eq!(of(" 7 ", None), Some(7));
         assert_eq!(of(&"9".repeat(400), None), Some(3600));
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_is_not_followed() {
+    fn an_unreadable_value_is_ignored() {
         for text in [
             "",
             "soon",

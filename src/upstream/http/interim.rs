@@ -1,9 +1,8 @@
 //! Interim replies (1xx, RFC 9110 §15.2): `hyper` passes over any number of them before the reply that ends an exchange,
 //! and a server that sends them without end would have us read without end. So they are counted for each exchange, and
-//! after a few nothing more is read of the connection.
+//! after a few the connection is not read any more.
 //!
-//! What it costs: `hyper` tells of them through a callback in the request, which is four small allocations a call, in the
-//! call's task.
+//! The cost: `hyper` reports them through a callback in the request, four small allocations a call, in the call's task.
 
 use super::connect::Stream;
 use hyper::Request;
@@ -14,16 +13,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 
-/// Interim replies to one request. A proxy sends one or two: 100 (Continue), 103 (Early Hints).
-pub(super) const MOST: u32 = 8;
+/// Interim replies to one request that are allowed. A proxy sends one or two: 100 (Continue), 103 (Early Hints).
+pub(in crate::upstream) const MAX_INTERIM: u32 = 8;
 
-/// Interim replies that have come since the exchange began.
+/// Counts the interim replies of the current exchange.
 #[derive(Clone, Default)]
-pub(super) struct Interim(Arc<AtomicU32>);
+pub(super) struct InterimCount(Arc<AtomicU32>);
 
-impl Interim {
-    /// An exchange begins with this request.
-    pub(super) fn begin<B>(&self, request: &mut Request<B>) {
+impl InterimCount {
+    /// Starts from zero, with this request.
+    pub(super) fn reset<B>(&self, request: &mut Request<B>) {
         self.0.store(0, Ordering::Relaxed);
         let count = self.0.clone();
         hyper::ext::on_informational(request, move |_| {
@@ -32,7 +31,7 @@ impl Interim {
     }
 
     fn check(&self) -> io::Result<()> {
-        if self.0.load(Ordering::Relaxed) <= MOST {
+        if self.0.load(Ordering::Relaxed) <= MAX_INTERIM {
             return Ok(());
         }
         let why = "interim replies without end";
@@ -40,19 +39,19 @@ impl Interim {
     }
 }
 
-/// A stream that is not read any more after too many interim replies.
-pub(super) struct Counted {
+/// A stream that fails to be read after too many interim replies.
+pub(super) struct CountedStream {
     stream: Stream,
-    interim: Interim,
+    interim: InterimCount,
 }
 
-impl Counted {
-    pub(super) fn new(stream: Stream, interim: Interim) -> Counted {
-        Counted { stream, interim }
+impl CountedStream {
+    pub(super) fn new(stream: Stream, interim: InterimCount) -> CountedStream {
+        CountedStream { stream, interim }
     }
 }
 
-impl Read for Counted {
+impl Read for CountedStream {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -66,7 +65,7 @@ impl Read for Counted {
     }
 }
 
-impl Write for Counted {
+impl Write for CountedStream {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,25 +1,25 @@
-//! Whether ThingsBoard can be reached, as the log tells it: an outage is told once, by whichever request
-//! meets it first, and a server that comes and goes is one outage.
+//! Decides when to log that ThingsBoard can't be reached, and that it answers again: once for each outage. A server that
+//! comes and goes is one outage.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Exchanges in a row that end an outage.
+/// Successful exchanges in a row that end an outage.
 const RECOVERED: u32 = 10;
 
 /// Serving → out (a failure) → recovering (exchanges succeed) → serving, or out again.
 #[derive(Debug, Default)]
-pub(super) struct Outage {
-    /// Exchanges that must still succeed before it counts as over; zero while serving.
+pub(in crate::upstream) struct Outage {
+    /// Exchanges that must still succeed before the outage is over; zero while serving.
     recovering: AtomicU32,
 }
 
 impl Outage {
-    /// There was no connection. Says whether the outage begins with this.
+    /// Records a failure to connect. Returns whether an outage begins with it.
     pub(super) fn failed(&self) -> bool {
         self.recovering.swap(RECOVERED, Ordering::Relaxed) == 0
     }
 
-    /// There was an exchange. Says whether the outage is over with this.
+    /// Records a successful exchange. Returns whether the outage is over with it.
     pub(super) fn reached(&self) -> bool {
         let left = |left: u32| left.checked_sub(1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
