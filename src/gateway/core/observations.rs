@@ -120,9 +120,9 @@ impl Core {
         &mut self,
         now: Instant,
         observation: Observation,
-        last: ObservationEnd,
+        end: ObservationEnd,
     ) {
-        let response = match last {
+        let response = match end {
             ObservationEnd::Replaced => Response::new(Code::DELETED),
             ObservationEnd::Unauthorized => Response::error(
                 Code::UNAUTHORIZED,
@@ -137,7 +137,7 @@ impl Core {
             }
         };
         if let Some(peer) = self.sessions.get(observation.session) {
-            self.journal.observation_ended(peer, observation.id, last);
+            self.journal.observation_ended(peer, observation.id, end);
         }
         self.with_endpoint(now, observation.session, |endpoint, context, outputs| {
             endpoint.end_observation(now, observation.id, Some(response), context, outputs);

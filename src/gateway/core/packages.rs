@@ -86,8 +86,8 @@ impl Core {
         let outcome = outcome.and_then(Parsed::answer);
         if let Err(error) = &outcome {
             self.journal.package_failed(now, error);
-            if let (Some(last), Some(device)) = (ObservationEnd::of(error), device) {
-                self.refuse_observations(now, &device, last);
+            if let (Some(end), Some(device)) = (ObservationEnd::of(error), device) {
+                self.refuse_observations(now, &device, end);
             }
         }
         self.packages.completed(now, call, outcome);

@@ -103,20 +103,20 @@ impl Core {
                 number,
                 payload,
             } => self.notify(now, observation, number, payload),
-            RelayEffect::EndObservation(observation, last) => {
-                self.end_observation(now, observation, last)
+            RelayEffect::EndObservation(observation, end) => {
+                self.end_observation(now, observation, end)
             }
             RelayEffect::Ping(session) => {
                 self.with_endpoint(now, session, |endpoint, context, outputs| {
                     endpoint.ping(now, context, outputs);
                 });
             }
-            RelayEffect::ReplyToCommand(id, refusal) => {
+            RelayEffect::ReplyToCommand(id, error) => {
                 if let Some(relay) = self.relays.get(relay) {
                     self.journal
-                        .command_refused(now, &relay.device.name, id, refusal);
+                        .command_refused(now, &relay.device.name, id, error);
                 }
-                let body = Bytes::from_static(refusal.reply().as_bytes());
+                let body = Bytes::from_static(error.reply().as_bytes());
                 self.start_relay_call(
                     now,
                     relay,
@@ -219,8 +219,8 @@ impl Core {
                 self.with_relay(now, relay, |relay, _| {
                     relay.reply_answered(now, id, is_accepted)
                 });
-                if let Some(last) = outcome.as_ref().err().and_then(ObservationEnd::of) {
-                    self.with_relay(now, relay, |relay, context| relay.rejected(last, context));
+                if let Some(end) = outcome.as_ref().err().and_then(ObservationEnd::of) {
+                    self.with_relay(now, relay, |relay, context| relay.rejected(end, context));
                 }
             }
         }
@@ -231,14 +231,14 @@ impl Core {
         &mut self,
         now: Instant,
         device: &Device,
-        last: ObservationEnd,
+        end: ObservationEnd,
     ) {
         let Some(id) = self.relays.find(&device.name) else {
             return;
         };
         let known = self.relays.get(id).map(|relay| &relay.device.token);
         if known == Some(&device.token) {
-            self.with_relay(now, id, |relay, context| relay.rejected(last, context));
+            self.with_relay(now, id, |relay, context| relay.rejected(end, context));
         }
     }
 }

@@ -287,10 +287,8 @@ impl Core {
                 .upstream_failed(now, peer, exchange, expect, error);
             // Open polls under this access token would be refused only when they end.
             let refusal = ObservationEnd::of(error).filter(|_| expect != Expect::Provisioned);
-            if let Some(last) = refusal.filter(|_| !peer.is_under_former_token(exchange)) {
-                self.with_relay_if_any(now, session, |relay, context| {
-                    relay.rejected(last, context)
-                });
+            if let Some(end) = refusal.filter(|_| !peer.is_under_former_token(exchange)) {
+                self.with_relay_if_any(now, session, |relay, context| relay.rejected(end, context));
             }
         }
         self.reply_ended(now, &holder, expect, &outcome);

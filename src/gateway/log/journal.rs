@@ -315,13 +315,13 @@ impl Journal {
         );
     }
 
-    pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, last: ObservationEnd) {
+    pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, end: ObservationEnd) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
             device = peer.name(),
             session,
             observation,
-            ?last,
+            ?end,
             "observation ended"
         );
     }

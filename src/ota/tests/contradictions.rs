@@ -7,9 +7,9 @@ use std::time::Duration;
 
 /// Reads half of a package, has it replaced, and reads the rest. Returns the ETags of both halves, and the second half.
 fn replaced_half_way(
-    old: &Content,
-    new: &Content,
-    lagging: Option<&Content>,
+    old: &Image,
+    new: &Image,
+    lagging: Option<&Image>,
 ) -> ([u8; 8], Vec<[u8; 8]>, Bytes, World) {
     let mut world = World::new(16 * KIB, MIB);
     let device = world.device("meter-1", old);
@@ -39,15 +39,15 @@ fn replaced_half_way(
 }
 
 /// Blocks of the second half with the old ETag are of the old content, the others of the new one.
-fn assert_never_mixed(old: &Content, new: &Content) -> World {
+fn assert_never_mixed(old: &Image, new: &Image) -> World {
     let (etag, etags, rest, world) = replaced_half_way(old, new, None);
     assert_is_one_or_the_other(old, new, etag, &etags, &rest);
     world
 }
 
 fn assert_is_one_or_the_other(
-    old: &Content,
-    new: &Content,
+    old: &Image,
+    new: &Image,
     etag: [u8; 8],
     etags: &[[u8; 8]],
     rest: &Bytes,
@@ -75,7 +75,7 @@ fn another_checksum_is_another_etag_and_never_a_mixture() {
 
 #[test]
 fn without_a_checksum_other_bytes_are_another_etag_and_never_a_mixture() {
-    let without = |seed| Content {
+    let without = |seed| Image {
         checksum: None,
         ..content("meter", "1.0", noise(seed, 256 * KIB))
     };
@@ -117,7 +117,7 @@ fn a_package_that_does_not_have_its_checksum_is_not_served_to_the_end_under_one_
 
 #[test]
 fn a_package_with_a_wrong_checksum_in_the_attributes_can_be_downloaded() {
-    let image = Content {
+    let image = Image {
         checksum: Some(("SHA256", "00".repeat(32))),
         ..content("meter", "1.0", noise(7, 100 * KIB))
     };
@@ -130,7 +130,7 @@ fn a_package_with_a_wrong_checksum_in_the_attributes_can_be_downloaded() {
 
 #[test]
 fn a_checksum_that_can_not_be_verified_still_identifies_the_content() {
-    let with = |crc: &str, seed| Content {
+    let with = |crc: &str, seed| Image {
         checksum: Some(("CRC32", crc.to_owned())),
         ..content("meter", "1.0", noise(seed, 256 * KIB))
     };
@@ -143,7 +143,7 @@ fn two_tenants_may_use_the_same_name() {
     for has_checksum in [true, false] {
         let of = |seed| {
             let image = content("meter", "1.0", noise(seed, 100 * KIB));
-            Content {
+            Image {
                 checksum: image.checksum.clone().filter(|_| has_checksum),
                 ..image
             }
@@ -190,7 +190,7 @@ fn a_new_version_is_another_package() {
 #[test]
 fn a_chunk_that_is_fetched_again_must_be_what_it_was() {
     // One chunk of many has changed, and there is no checksum.
-    let old = Content {
+    let old = Image {
         checksum: None,
         ..content("meter", "1.0", noise(14, 64 * KIB))
     };
@@ -202,7 +202,7 @@ fn a_chunk_that_is_fetched_again_must_be_what_it_was() {
     }
     let mut bytes = old.bytes.to_vec();
     bytes[10 * KIB + 7] ^= 1;
-    let new = Content {
+    let new = Image {
         bytes: bytes.into(),
         ..old
     };
@@ -215,12 +215,12 @@ fn a_chunk_that_is_fetched_again_must_be_what_it_was() {
 
 #[test]
 fn a_package_that_ends_elsewhere_is_another_package() {
-    let long = Content {
+    let long = Image {
         checksum: None,
         names_size: false,
         ..content("meter", "1.0", noise(15, 40 * KIB))
     };
-    let short = Content {
+    let short = Image {
         bytes: long.bytes.slice(..30 * KIB),
         ..long.clone()
     };
@@ -268,11 +268,11 @@ fn between_two_assignments_no_chunk_is_confirmed() {
 
 #[test]
 fn without_a_checksum_another_length_is_another_package_at_once() {
-    let old = Content {
+    let old = Image {
         checksum: None,
         ..content("meter", "1.0", noise(18, 64 * KIB))
     };
-    let new = Content {
+    let new = Image {
         bytes: [&old.bytes[..], &[1]].concat().into(),
         ..old.clone()
     };

@@ -11,7 +11,7 @@ use std::mem::size_of;
 use std::time::Duration;
 
 /// A hundred devices read a megabyte, each at its own pace. Returns how many blocks were not answered at once.
-fn a_fleet_reads(world: &mut World, image: &Content, minutes: u64) -> usize {
+fn a_fleet_reads(world: &mut World, image: &Image, minutes: u64) -> usize {
     let devices: Vec<_> = (0..100)
         .map(|n| world.device(&format!("meter-{n}"), image))
         .collect();
@@ -182,7 +182,7 @@ fn a_third_package_requested_at_once_gets_unavailable() {
 #[test]
 fn a_package_that_changes_all_the_time_does_not_keep_a_request_waiting_for_ever() {
     let mut world = World::new(16 * KIB, MIB);
-    let another = |seed| Content {
+    let another = |seed| Image {
         checksum: None,
         ..content("meter", "1.0", noise(seed, 64 * KIB))
     };
@@ -205,7 +205,7 @@ fn a_package_that_changes_all_the_time_does_not_keep_a_request_waiting_for_ever(
 #[test]
 fn the_fetches_of_one_device_are_bounded() {
     let mut world = World::new(64 * KIB, 64 * MIB);
-    let image = Content {
+    let image = Image {
         names_size: false,
         checksum: None,
         ..content("meter", "1.0", noise(1, MIB))

@@ -11,7 +11,7 @@ const TITLES: [&str; 2] = ["meter", "valve"];
 
 struct Model {
     /// Every content that there ever was.
-    contents: Vec<Content>,
+    contents: Vec<Image>,
     /// Which of them an ETag may stand for: each block with it leaves fewer.
     stands_for: HashMap<[u8; 8], HashSet<usize>>,
     reading: BTreeMap<RequestId, ReadRequest>,
@@ -46,7 +46,7 @@ impl Model {
     }
 }
 
-fn any_content(random: &mut fastrand::Rng) -> Content {
+fn any_content(random: &mut fastrand::Rng) -> Image {
     let length = match random.u8(..4) {
         0 => random.usize(..8) * 4 * KIB,
         1 => random.usize(..100),
@@ -54,7 +54,7 @@ fn any_content(random: &mut fastrand::Rng) -> Content {
     };
     let title = TITLES[random.usize(..TITLES.len())];
     let bytes = noise(random.u64(..), length);
-    Content {
+    Image {
         names_size: random.bool(),
         ..content(title, "1.0", bytes)
     }

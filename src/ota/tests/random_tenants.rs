@@ -13,7 +13,7 @@ const ALGORITHMS: [&str; 5] = ["SHA256", "sha256", "CRC32", "MD5", "MURMUR3_32"]
 
 #[derive(Default)]
 struct Model {
-    contents: Vec<Content>,
+    contents: Vec<Image>,
     /// Contents that a device had, or that its attributes named by their SHA-256.
     may_have: HashMap<&'static str, HashSet<usize>>,
     reading: BTreeMap<RequestId, (&'static str, ReadRequest)>,

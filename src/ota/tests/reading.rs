@@ -189,7 +189,7 @@ fn a_device_is_checked_again_after_authorise_every() {
 #[test]
 fn a_block_past_the_end_is_refused() {
     for names_size in [true, false] {
-        let image = Content {
+        let image = Image {
             names_size,
             ..content("meter", "1.0", noise(11, 2 * KIB))
         };
@@ -224,7 +224,7 @@ fn the_last_block_is_marked_whether_or_not_attributes_name_the_length() {
         (false, 100),
         (false, 64),
     ] {
-        let image = Content {
+        let image = Image {
             names_size,
             ..content("meter", "1.0", noise(12, length * KIB))
         };

@@ -159,7 +159,7 @@ fn no_claim_of_a_tenant_gets_it_another_tenants_bytes() {
             for claim in variants(&checksum, &own) {
                 for (at_once, names_size) in [(true, true), (false, true), (true, false)] {
                     runs += 1;
-                    let ours = Content {
+                    let ours = Image {
                         checksum: checksum.clone(),
                         ..ours.clone()
                     };
@@ -167,14 +167,14 @@ fn no_claim_of_a_tenant_gets_it_another_tenants_bytes() {
                     let victim = world.device("victim", &ours);
                     let liar = world.device(
                         "liar",
-                        &Content {
+                        &Image {
                             bytes: theirs.clone().into(),
                             ..ours.clone()
                         },
                     );
                     world.attributes.insert(
                         "liar".into(),
-                        Some(Content {
+                        Some(Image {
                             checksum: claim.clone(),
                             names_size,
                             ..ours.clone()
@@ -202,7 +202,7 @@ fn no_claim_of_a_tenant_gets_it_another_tenants_bytes() {
 #[test]
 fn a_contradiction_shown_to_one_device_ends_nothing_for_the_others() {
     let ours = content("meter", "1.0", noise(3, 64 * KIB));
-    let theirs = Content {
+    let theirs = Image {
         bytes: noise(4, 64 * KIB).into(),
         ..ours.clone()
     };
@@ -256,7 +256,7 @@ fn a_fleet_of_a_thousand_fetches_a_verified_package_once() {
 #[test]
 fn devices_of_one_group_share_unverified_packages_and_others_do_not() {
     for checksum in [None, Some(("CRC32", "cafe".to_owned()))] {
-        let image = Content {
+        let image = Image {
             checksum,
             ..content("meter", "1.0", noise(6, 64 * KIB))
         };
@@ -274,13 +274,13 @@ fn devices_of_one_group_share_unverified_packages_and_others_do_not() {
 
 #[test]
 fn a_device_outside_a_group_gets_no_bytes_of_the_group() {
-    let ours = Content {
+    let ours = Image {
         checksum: None,
         ..content("meter", "1.0", noise(7, 16 * KIB))
     };
     let mut eight = ours.bytes.to_vec();
     eight[9 * KIB] ^= 1;
-    let theirs = Content {
+    let theirs = Image {
         bytes: eight.into(),
         ..ours.clone()
     };
@@ -296,7 +296,7 @@ fn a_device_outside_a_group_gets_no_bytes_of_the_group() {
 #[test]
 fn many_devices_with_a_false_checksum_delay_verification_by_a_few_rounds_only() {
     let ours = content("meter", "1.0", noise(8, 32 * KIB));
-    let theirs = Content {
+    let theirs = Image {
         bytes: noise(9, 32 * KIB).into(),
         ..ours.clone()
     };
@@ -389,7 +389,7 @@ fn packages_of_single_devices_have_half_of_the_cache_while_a_shared_one_has_the_
         assert_eq!(world.download(device, &unnamed(0)), shared.bytes);
     }
     for n in 0..100 {
-        let own = Content {
+        let own = Image {
             checksum: Some(("MD5", n.to_string())),
             ..content("valve", "1.0", noise(100 + n, 64 * KIB))
         };

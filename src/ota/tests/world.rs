@@ -16,7 +16,7 @@ pub(super) const MIB: usize = 1024 * KIB;
 
 /// A package in ThingsBoard, and what attributes name of it.
 #[derive(Debug, Clone)]
-pub(super) struct Content {
+pub(super) struct Image {
     pub(super) title: &'static str,
     pub(super) version: &'static str,
     pub(super) bytes: Bytes,
@@ -25,10 +25,10 @@ pub(super) struct Content {
     pub(super) names_size: bool,
 }
 
-pub(super) fn content(title: &'static str, version: &'static str, bytes: Vec<u8>) -> Content {
+pub(super) fn content(title: &'static str, version: &'static str, bytes: Vec<u8>) -> Image {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
     let digits = digest.as_ref().iter().map(|byte| format!("{byte:02X}"));
-    Content {
+    Image {
         title,
         version,
         bytes: bytes.into(),
@@ -53,9 +53,9 @@ pub(super) struct World {
     pub(super) packages: PackageCache,
     pub(super) now: Instant,
     /// The firmware assigned to each device, by its name.
-    pub(super) assigned: BTreeMap<Arc<str>, Content>,
+    pub(super) assigned: BTreeMap<Arc<str>, Image>,
     /// What the attributes of a device name, if that is not what is assigned.
-    pub(super) attributes: BTreeMap<Arc<str>, Option<Content>>,
+    pub(super) attributes: BTreeMap<Arc<str>, Option<Image>>,
     /// The error that ThingsBoard answers everything with.
     pub(super) error: Option<Error>,
     /// The group of all devices.
@@ -107,7 +107,7 @@ impl World {
     }
 
     /// A device that this package is assigned to.
-    pub(super) fn device(&mut self, name: &str, content: &Content) -> Arc<Device> {
+    pub(super) fn device(&mut self, name: &str, content: &Image) -> Arc<Device> {
         self.assigned.insert(name.into(), content.clone());
         device(name, name)
     }
@@ -287,7 +287,7 @@ pub(super) fn device(name: &str, token: &str) -> Arc<Device> {
     })
 }
 
-pub(super) fn attributes(content: &Content) -> Bytes {
+pub(super) fn attributes(content: &Image) -> Bytes {
     let mut shared = serde_json::json!({"fw_title": content.title, "fw_version": content.version});
     if content.names_size {
         shared["fw_size"] = content.bytes.len().into();
