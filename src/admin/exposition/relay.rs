@@ -96,7 +96,7 @@ pub(super) fn expose(
         [
             ("notified", states_told),
             ("found_by_read", changes_found_by_reading),
-            ("empty_answer_verified", empty_answers_doubted),
+            ("empty_read_unconfirmed", empty_answers_doubted),
         ],
     );
     scrape.counters_by(
