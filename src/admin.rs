@@ -13,6 +13,7 @@
 //! ones, so that they don't keep probes out.
 
 mod connections;
+mod counters;
 mod exposition;
 mod pieces;
 mod readiness;
@@ -23,7 +24,7 @@ pub mod status;
 mod tests;
 mod upstream_check;
 
-pub use connections::Counters;
+pub use counters::Counters;
 pub use readiness::Finding;
 
 use bytes::Bytes;

@@ -138,5 +138,10 @@ pub fn level(size: usize) -> f64 {
     size as f64
 }
 
+/// 1 for `true`, 0 for `false`.
+pub fn bool_gauge(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
 #[cfg(test)]
 mod tests;

@@ -49,14 +49,14 @@ fn healthcheck(address: &str) -> (Option<i32>, String, String) {
 fn a_serving_gateway_is_alive_and_ready_and_lists_its_checks() {
     let (_world, admin) = world("");
     assert_eq!(admin.get("/livez"), (200, "ok\n".to_owned()));
-    let (status, words) = admin.get("/readyz");
-    assert_eq!(status, 200, "{words}");
+    let (status, text) = admin.get("/readyz");
+    assert_eq!(status, 200, "{text}");
     assert_eq!(
-        words,
+        text,
         "ready\nok: it serves\nok: 2 devices are registered\nok: ThingsBoard can be reached\n"
     );
     let (code, out, errors) = healthcheck(&admin.address.to_string());
-    assert_eq!((code, out, errors), (Some(0), words, String::new()));
+    assert_eq!((code, out, errors), (Some(0), text, String::new()));
 }
 
 #[test]
@@ -72,10 +72,10 @@ fn an_unreachable_upstream_is_a_warning_and_unreadiness_only_if_configured() {
             ..Wishes::default()
         });
         let admin = Admin::of(&world.gateway);
-        let (status, words) = admin.get("/readyz");
-        assert_eq!(status, expected, "{words}");
-        assert!(words.contains("ThingsBoard can't be reached"), "{words}");
-        assert!(!words.contains("ok: ThingsBoard"), "{words}");
+        let (status, text) = admin.get("/readyz");
+        assert_eq!(status, expected, "{text}");
+        assert!(text.contains("ThingsBoard can't be reached"), "{text}");
+        assert!(!text.contains("ok: ThingsBoard"), "{text}");
         assert_eq!(admin.get("/livez").0, 200);
         let (exit, out, _) = healthcheck(&admin.address.to_string());
         assert_eq!(exit, code, "{out}");
@@ -88,11 +88,11 @@ fn a_silent_upstream_does_not_delay_readyz() {
     let (world, admin) = world("");
     let fault = json!({"path": "/api/v1/", "hang": true, "times": 1});
     world.simulator.fault(&fault);
-    let (status, words) = admin.get("/readyz");
+    let (status, text) = admin.get("/readyz");
     assert_eq!(status, 200);
     assert!(
-        words.contains("warning: ThingsBoard does not answer"),
-        "{words}"
+        text.contains("warning: ThingsBoard does not answer"),
+        "{text}"
     );
 }
 
@@ -103,18 +103,18 @@ async fn a_stopping_gateway_is_not_ready_at_once_and_alive_until_its_end() {
     world
         .simulator
         .fault(&json!({"path": "/api/v1/*/attributes", "delayMs": 3000, "times": 1}));
-    let asked =
+    let request =
         tokio::spawn(async move { device.request(get(&["api", "v1", "attributes"])).await });
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.gateway.signal("TERM");
     world.await_log("stopping: no new handshakes");
-    let (status, words) = admin.get("/readyz");
-    assert_eq!(status, 503, "{words}");
-    assert!(words.contains("not ready: it is stopping\n"), "{words}");
+    let (status, text) = admin.get("/readyz");
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("not ready: it is stopping\n"), "{text}");
     assert_eq!(admin.get("/livez").0, 200);
     let (exit, out, _) = healthcheck(&admin.address.to_string());
     assert_eq!(exit, Some(1), "{out}");
-    let _ = asked.await.unwrap();
+    let _ = request.await.unwrap();
     world.gateway.await_end();
 }
 
@@ -161,10 +161,10 @@ fn an_address_in_use_ends_the_start_with_advice() {
 async fn sessions_are_listed_only_if_configured() {
     let (world, admin) = world("");
     let _device = world.meter().await;
-    let (status, words) = admin.get("/sessions");
+    let (status, text) = admin.get("/sessions");
     assert_eq!(status, 404);
-    assert!(words.contains("admin.sessions = true"), "{words}");
-    assert!(!words.contains("meter-17"), "{words}");
+    assert!(text.contains("admin.sessions = true"), "{text}");
+    assert!(!text.contains("meter-17"), "{text}");
     drop(world);
 
     let (world, admin) = self::world("[admin]\nsessions = true");
@@ -231,8 +231,8 @@ fn malformed_and_excessive_requests_get_their_response_and_harm_no_other() {
         ),
         ("nonsense\r\n\r\n".to_owned(), 400),
     ] {
-        let (status, words) = admin.ask(&request);
-        assert_eq!(status, expected, "{words}");
+        let (status, text) = admin.ask(&request);
+        assert_eq!(status, expected, "{text}");
         assert_eq!(admin.get("/livez").0, 200);
     }
     drop(idle);
@@ -251,9 +251,9 @@ fn on_a_loopback_address_requests_for_other_host_names_are_refused() {
             "127.0.0.1.evil.example",
             "192.0.2.1",
         ] {
-            let (status, words) = ask(host, path);
+            let (status, text) = ask(host, path);
             assert_eq!(status, 403, "{host} {path}");
-            assert!(words.contains("only loopback names"), "{words}");
+            assert!(text.contains("only loopback names"), "{text}");
         }
         for host in ["localhost", "127.0.0.1:9684", "[::1]:9684"] {
             assert_eq!(ask(host, path).0, 200, "{host} {path}");

@@ -8,6 +8,7 @@
 //! A connection that is busy is never evicted.
 
 use super::Source;
+use super::counters::{AtomicCounters, count};
 use super::routes::{Context, router};
 use axum::Router;
 use hyper::Request;
@@ -19,7 +20,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,39 +43,6 @@ const CLOSING_TIME: Duration = Duration::from_secs(1);
 const MAX_DISCARDED: usize = 256 * 1024;
 /// Pause when `accept` fails, as it does without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// Counters of the admin server.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Counters {
-    /// Requests, answered or not.
-    pub requests: u64,
-    /// Idle connections closed for newer ones.
-    pub evicted: u64,
-    /// Connections closed at once because all others are busy.
-    pub refused: u64,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct AtomicCounters {
-    requests: AtomicU64,
-    evicted: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl AtomicCounters {
-    pub(super) fn get(&self) -> Counters {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Counters {
-            requests: read(&self.requests),
-            evicted: read(&self.evicted),
-            refused: read(&self.refused),
-        }
-    }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
-}
 
 /// An open connection.
 struct Connection {

@@ -17,10 +17,10 @@ mod upstream;
 
 use crate::admin;
 use crate::gateway::report::{Bound, Levels, Report, State};
-use crate::metrics::{Scrape, level, process};
+use crate::metrics::{Scrape, bool_gauge, level, process};
 use crate::reload::file_status::FileStatus;
 
-/// What metrics need beside the report.
+/// What metrics need in addition to the report.
 #[derive(Debug)]
 pub(crate) struct ScrapeContext {
     /// Whether ThingsBoard answered the last check.
@@ -100,10 +100,6 @@ pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
     );
     admin_server(&mut scrape, &context.admin);
     scrape
-}
-
-fn bool_gauge(value: bool) -> f64 {
-    f64::from(u8::from(value))
 }
 
 fn bounds(scrape: &mut Scrape, bounds: &[Bound], reached: &[(&'static str, u64)]) {

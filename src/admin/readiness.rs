@@ -18,12 +18,12 @@ pub(super) fn report(findings: &[Finding]) -> (bool, String) {
         .any(|finding| matches!(finding, Finding::NotReady(_)));
     let mut text = String::from(if ready { "ready\n" } else { "not ready\n" });
     for finding in findings {
-        let (kind, words) = match finding {
-            Finding::Fine(words) => ("ok", words),
-            Finding::Warning(words) => ("warning", words),
-            Finding::NotReady(words) => ("not ready", words),
+        let (result, detail) = match finding {
+            Finding::Fine(detail) => ("ok", detail),
+            Finding::Warning(detail) => ("warning", detail),
+            Finding::NotReady(detail) => ("not ready", detail),
         };
-        text.extend([kind, ": ", words, "\n"]);
+        text.extend([result, ": ", detail, "\n"]);
     }
     (ready, text)
 }

@@ -1,6 +1,6 @@
 //! The routes: which path answers with what.
 
-use super::connections::AtomicCounters;
+use super::counters::AtomicCounters;
 use super::pieces::Pieces;
 use super::{Source, readiness};
 use axum::Router;
@@ -39,8 +39,8 @@ pub(super) struct Context<S> {
     pub(super) source: Arc<S>,
     /// Whether `/sessions` lists them.
     pub(super) lists_sessions: bool,
-    /// Whether the server is bound to a loopback address. Requests for another host name come from a web page whose name
-    /// was rebound to it.
+    /// Whether the server is bound to a loopback address. Requests for another host name come from a web page by
+    /// DNS rebinding.
     pub(super) on_loopback: bool,
     pub(super) counters: Arc<AtomicCounters>,
 }
@@ -125,8 +125,8 @@ async fn not_found() -> Response {
 }
 
 async fn wrong_method() -> Response {
-    let words = "Only GET and HEAD: nothing can be changed here.\n";
-    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, words);
+    let message = "Only GET and HEAD: nothing can be changed here.\n";
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, message);
     let allowed = HeaderValue::from_static("GET, HEAD");
     response.headers_mut().insert(ALLOW, allowed);
     response
@@ -136,8 +136,8 @@ fn unavailable(why: &str) -> Response {
     text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"))
 }
 
-fn text(status: StatusCode, words: impl Into<Body>) -> Response {
-    response(status, TEXT, words)
+fn text(status: StatusCode, message: impl Into<Body>) -> Response {
+    response(status, TEXT, message)
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response {

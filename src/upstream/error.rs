@@ -18,7 +18,7 @@ pub enum Error {
     #[error("ThingsBoard is not serving requests now")]
     Overloaded,
     /// 429, 502 or 503 with Retry-After.
-    #[error("ThingsBoard wants the next request after {} s", .0.seconds)]
+    #[error("ThingsBoard takes the next request after {} s (Retry-After)", .0.seconds)]
     RetryAfter(RetryAfter),
     /// The reply is none of the device API's: a redirect, a 1xx or 2xx other than 200, no HTTP, a body over the bound.
     #[error("the upstream's reply makes no sense: {0}")]
@@ -28,16 +28,15 @@ pub enum Error {
     Rejected(Rejection),
 }
 
-/// A refusal that passes, and when.
+/// A temporary refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryAfter {
-    /// What passes.
     pub cause: RetryCause,
     /// As the server says, but a second at least and an hour at most.
     pub seconds: u32,
 }
 
-/// Why a server wants the next request later.
+/// Why a server sends Retry-After.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetryCause {
     /// 429: there were too many requests.

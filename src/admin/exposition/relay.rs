@@ -96,7 +96,7 @@ pub(super) fn expose(
         [
             ("notified", attribute_notifications),
             ("found_by_read", changes_found_by_reading),
-            ("empty_answer_verified", empty_reads_unconfirmed),
+            ("empty_read_unconfirmed", empty_reads_unconfirmed),
         ],
     );
     scrape.counters_by(

@@ -1,10 +1,9 @@
 //! Calls to ThingsBoard.
 
-use super::bool_gauge;
 use crate::gateway::report::Levels;
 use crate::gateway::stats::Counters;
 use crate::gateway::stats::upstream_calls::{CallKind, Ended};
-use crate::metrics::{Label, Scrape, level};
+use crate::metrics::{Label, Scrape, bool_gauge, level};
 use std::borrow::Cow;
 
 pub(super) fn expose(

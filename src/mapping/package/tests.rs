@@ -95,7 +95,7 @@ fn a_response_says_which_block_it_is_and_of_which_package() {
     let whole = download.response(Ok(bytes_read(100, false)));
     assert_eq!(
         whole.block2, None,
-        "it is complete, and nobody asked for blocks"
+        "it is complete, and the request has no Block2"
     );
     assert_eq!(whole.etag, ETag::new(&[1, 2, 3, 4, 5, 6, 7, 8]));
     assert_eq!(

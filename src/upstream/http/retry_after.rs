@@ -1,4 +1,4 @@
-//! Retry-After (RFC 9110 §10.2.3): how long ThingsBoard, or a proxy before it, wants to get no request.
+//! Retry-After (RFC 9110 §10.2.3): when the next request to ThingsBoard, or a proxy before it, may be sent.
 
 use hyper::HeaderMap;
 use hyper::header::{DATE, HeaderName, RETRY_AFTER};

@@ -1,4 +1,4 @@
-//! A TCP server that sends exactly what a test wants, HTTP or not.
+//! A TCP server that sends exactly the bytes of a test, HTTP or not.
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
