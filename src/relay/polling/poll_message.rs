@@ -1,4 +1,4 @@
-//! What a poll brought. It is parsed in the poll's own task: see [`reading`](crate::gateway::reading).
+//! What a poll brought. It is parsed in the poll's own task: see [`parsing`](crate::calls::parsing).
 
 use crate::relay::attribute_json::{Unreadable, Update};
 use crate::relay::command_queue::Command;
