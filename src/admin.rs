@@ -1,29 +1,30 @@
-//! What the gateway tells those who operate it: over plain HTTP, on an address of its own.
+//! The admin server: liveness, readiness, metrics and sessions for operators, over plain HTTP on `listen.admin`.
 //!
-//! | Path | Says |
+//! | Path | Response |
 //! |---|---|
-//! | `/livez` | whether the gateway's loop turns |
-//! | `/readyz` | whether devices can be served, and why not, in words |
-//! | `/metrics` | counts and levels, as Prometheus reads them |
-//! | `/sessions` | who is connected, if `admin.sessions` says so |
+//! | `/livez` | whether the gateway's loop runs |
+//! | `/readyz` | whether devices can be served, and why not |
+//! | `/metrics` | counters and gauges in Prometheus's format |
+//! | `/sessions` | the established sessions, if `admin.sessions = true` |
 //!
-//! Nobody is authenticated here, so whoever reaches it may read and nothing more: no request changes anything, and
-//! no body of one is read. One connection carries one request and its answer; how many there are, how long each may
-//! take and how much of it is read is bounded in `connections`. A connection that waits for no answer gives way to
-//! a newer one: those who keep them open, before they ask or after, don't keep the probes out.
+//! There is no authentication, so the server is read-only: no request changes anything, and bodies of requests are not read.
+//! A connection carries one request and its response. How many there are, how long each may take and how much of it is
+//! read is bounded in `connections`. Idle connections, before their request or after the response, are evicted for newer
+//! ones, so that they don't keep probes out.
 
-mod answer;
 mod connections;
+mod counters;
 mod exposition;
-mod pages;
+mod pieces;
 mod readiness;
+mod routes;
 mod session_list;
 pub mod status;
 #[cfg(test)]
 mod tests;
 mod upstream_check;
 
-pub use connections::Counters;
+pub use counters::Counters;
 pub use readiness::Finding;
 
 use bytes::Bytes;
@@ -35,22 +36,22 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// What is asked of the gateway. Each must come to an end by itself, soon.
+/// What the server reads from the gateway. Each call must end within seconds.
 pub trait Source: Send + Sync + 'static {
-    /// Whether the loop turns; if not, what is known of it.
+    /// Whether the loop runs; if not, why.
     fn live(&self) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// What was found about serving devices, everything that was looked at.
+    /// The result of each readiness check.
     fn ready(&self) -> impl Future<Output = Vec<Finding>> + Send;
 
-    /// All metrics, as OpenMetrics text: the gateway's, and `own` of this room.
+    /// All metrics, as OpenMetrics text. `own`: the admin server's counters.
     fn metrics(&self, own: Counters) -> impl Future<Output = Result<String, String>> + Send;
 
-    /// All sessions as one JSON document, piece by piece. It ends where the receiver is gone.
+    /// Sends all sessions as one JSON document, in pieces. Ends if the receiver is dropped.
     fn sessions(&self, pieces: mpsc::Sender<Bytes>) -> impl Future<Output = ()> + Send;
 }
 
-/// The address can't be bound.
+/// `listen.admin` can't be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("listen.admin: TCP {address} can't be bound: {error}{}", advice(error))]
 pub struct BindError {
@@ -83,7 +84,7 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Binds it. Within a tokio runtime.
+    /// Must be called within a tokio runtime.
     pub async fn bind(address: SocketAddr) -> Result<Admin, BindError> {
         let failed = |error| BindError { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -91,13 +92,12 @@ impl Admin {
         Ok(Admin { listener, address })
     }
 
-    /// Where it is reached.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers until it is dropped. `sessions`: whether `/sessions` does.
-    pub async fn serve<S: Source>(self, source: Arc<S>, sessions: bool) -> Infallible {
-        connections::serve(self.listener, source, sessions).await
+    /// Serves until it is dropped. `lists_sessions`: whether `/sessions` lists them.
+    pub async fn serve<S: Source>(self, source: Arc<S>, lists_sessions: bool) -> Infallible {
+        connections::serve(self.listener, source, lists_sessions).await
     }
 }

@@ -11,7 +11,7 @@ pub mod task;
 
 use crate::calls::parsing::Parsed;
 use crate::dtls::SessionId;
-use crate::mapping::translate::Expect;
+use crate::mapping::response::Expect;
 use crate::ota::CallId;
 use crate::relay::{Kind, RelayId};
 use crate::upstream;

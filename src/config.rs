@@ -7,7 +7,7 @@
 //!
 //! Each section has a file of its own, with one [`key`] entry for each of its keys. A new key is such an entry and the
 //! field that it sets; `config/gateway.toml`, `--help` and the documentation's table are made from the entries
-//! ([`reference`]).
+//! ([`mod@reference`]).
 
 mod admin;
 mod clients;

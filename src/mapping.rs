@@ -1,13 +1,21 @@
 //! CoAP resources ⇄ ThingsBoard's operations.
 //!
-//! | Part | Owns |
+//! | Part | Does |
 //! |---|---|
-//! | [`resource`] | which resource a path names |
-//! | [`translate`] | requests into upstream requests, outcomes into responses |
-//! | [`package`] | a GET for a package into a range of it, and bytes of it into a block |
-//! | [`client_rpc`] | what ThingsBoard's HTTP API wants in a client-side RPC |
+//! | [`resource`] | the table of resources: paths, methods, labels, links, what is observable |
+//! | [`path`] | finds the resource of a Uri-Path |
+//! | [`request`] | a device's request into a request to ThingsBoard, or a response at once |
+//! | [`response`] | ThingsBoard's answer, or an error, into a response |
+//! | [`representation`] | Content-Formats of requests and responses |
+//! | [`query`] | query parameters |
+//! | [`package`] | a GET for a package into a range of bytes, and bytes into a block of Block2 |
+//! | [`client_rpc`] | completes the body of a client-side RPC for ThingsBoard's HTTP API |
 
 pub mod client_rpc;
 pub mod package;
+pub mod path;
+mod query;
+pub mod representation;
+pub mod request;
 pub mod resource;
-pub mod translate;
+pub mod response;

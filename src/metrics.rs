@@ -1,7 +1,7 @@
-//! Metrics as Prometheus reads them: families of samples, and the text they become.
+//! Metrics for Prometheus: families of samples, and their text format.
 //!
-//! Nothing is counted here. Who counts keeps plain numbers, and makes a [`Scrape`] of a copy of them when it is
-//! asked. So there is one place for each count, and none is shared between threads.
+//! Nothing is counted here. Each room keeps plain numbers, of which a [`Scrape`] is made on request. So each count has one
+//! place, and none is shared between threads.
 //!
 //! [`text`] is the only file that names Prometheus's library.
 
@@ -16,17 +16,17 @@ pub use tally::Tally;
 
 use std::borrow::Cow;
 
-/// One label: its name, and one of few values. What a peer chooses (a device's name, an address, a path) never
-/// becomes one: their number would have no bound.
+/// A label's name and value. Nothing that a peer chooses (a device's name, an address, a path) is a value: their number has
+/// no bound.
 pub type Label = (&'static str, Cow<'static, str>);
 
-/// Metrics of one moment.
+/// All metrics at one moment.
 #[derive(Debug, Default)]
 pub struct Scrape {
     families: Vec<Family>,
 }
 
-/// One metric under its name, with all its labels.
+/// One metric: a sample for each combination of labels.
 #[derive(Debug)]
 struct Family {
     name: &'static str,
@@ -43,12 +43,12 @@ enum Samples {
 }
 
 impl Scrape {
-    /// A count since the start. Its name ends in `_total` in the text, and does not here.
+    /// Adds a counter. The text appends `_total` to its name.
     pub fn counter(&mut self, name: &'static str, help: &'static str, count: u64) {
         self.counters(name, help, [(Vec::new(), count)]);
     }
 
-    /// Counts since the start, told apart by one label.
+    /// Adds a counter with one label.
     pub fn counters_by(
         &mut self,
         name: &'static str,
@@ -60,7 +60,7 @@ impl Scrape {
         self.counters(name, help, counts.into_iter().map(one));
     }
 
-    /// Counts since the start, told apart by several labels.
+    /// Adds a counter with several labels.
     pub fn counters(
         &mut self,
         name: &'static str,
@@ -71,17 +71,17 @@ impl Scrape {
         self.push(name, help, samples);
     }
 
-    /// Time used since the start. Its name ends in `_total` in the text, and does not here.
+    /// Adds a counter of seconds. The text appends `_total` to its name.
     pub fn seconds(&mut self, name: &'static str, help: &'static str, seconds: f64) {
         self.push(name, help, Samples::Seconds(seconds));
     }
 
-    /// A level.
+    /// Adds a gauge.
     pub fn gauge(&mut self, name: &'static str, help: &'static str, level: f64) {
         self.gauges(name, help, [(Vec::new(), level)]);
     }
 
-    /// Levels, told apart by one label.
+    /// Adds a gauge with one label.
     pub fn gauges_by(
         &mut self,
         name: &'static str,
@@ -93,7 +93,7 @@ impl Scrape {
         self.gauges(name, help, levels.into_iter().map(one));
     }
 
-    /// Levels, told apart by several labels.
+    /// Adds a gauge with several labels.
     pub fn gauges(
         &mut self,
         name: &'static str,
@@ -104,7 +104,7 @@ impl Scrape {
         self.push(name, help, samples);
     }
 
-    /// How often something took how long, told apart by one label.
+    /// Adds a histogram of durations with one label.
     pub fn histograms_by(
         &mut self,
         name: &'static str,
@@ -125,17 +125,22 @@ impl Scrape {
         });
     }
 
-    /// As `application/openmetrics-text; version=1.0.0`.
+    /// The text, as `application/openmetrics-text; version=1.0.0`.
     pub fn text(self) -> String {
         text::encode(self)
     }
 }
 
-/// A size as a level. Exact up to 2^53.
+/// A size as a gauge's value. Exact up to 2^53.
 #[expect(clippy::as_conversions, reason = "there is no other way to a float")]
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
 pub fn level(size: usize) -> f64 {
     size as f64
+}
+
+/// 1 for `true`, 0 for `false`.
+pub fn bool_gauge(value: bool) -> f64 {
+    f64::from(u8::from(value))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Firmware for a fleet, from the real binary over real sockets: what crosses the uplink, what it costs in memory, and
-//! that each device has the right image.
+//! Firmware for a fleet, from the real binary over real sockets: the bytes that cross the uplink, the memory, and that each
+//! device gets the right image.
 //!
 //! How fast one device is served is printed by
 //! `cargo test --release --test downloads one_device -- --nocapture`.
@@ -24,7 +24,7 @@ use test_support::world::{Wishes, World};
 
 const MIB: usize = 1 << 20;
 const DEVICES: usize = 100;
-/// Two MiB, and a small one beside a fleet's.
+/// Two MiB: a small cache for a fleet.
 const CACHE_KIB: u64 = 2048;
 
 /// Block `num` of 1,024 bytes, and whether there are more.
@@ -119,7 +119,7 @@ fn one_device_downloads_block_after_block() {
     let expected = package(&world.simulator, "firmware", "meter", "1.1", 4 * MIB, 1);
     assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
     let mut meter = Client::connect(world.address, &world.meter);
-    // What is in the cache already is what the figure is about.
+    // Fills the cache: the figure is for cached blocks.
     for num in (0..4096).step_by(64) {
         block(&mut meter, num);
     }

@@ -1,4 +1,4 @@
-//! A fleet that observes, held by one gateway. 100 devices where all tests are run; the bar is
+//! A fleet that observes through one gateway: 100 devices when all tests are run; the real size is
 //! `COAPS_GATEWAY_FLEET=5000 cargo test --release --test fleet -- --nocapture`, which prints what each costs.
 #![allow(
     clippy::unwrap_used,
@@ -18,7 +18,7 @@ use test_support::fleet::Fleet;
 use test_support::world::{Wishes, World, eventually};
 
 const FEW: usize = 100;
-/// What a session may cost at most, in KiB, and besides what the first ones cost a gateway that had none. These devices
+/// What a session may cost at most, in KiB, and what the first ones cost besides. These devices
 /// speak DTLS 1.3 with the gateway's engine, whose hellos are as long as a datagram: 16.2 KiB each, of 2,000. The first
 /// hundred were seen to cost 2,350 to 2,740 KiB, and 1 MiB more since the addresses of registered devices are remembered in a
 /// table of that size, which is there from the first of them on.
@@ -38,7 +38,7 @@ fn fleet() -> usize {
 }
 
 #[test]
-fn a_fleet_that_observes_is_held_and_each_of_it_reached() {
+fn every_device_of_an_observing_fleet_is_notified_within_the_memory_bound() {
     let fleet = fleet();
     let devices = Fleet::new(fleet);
     let world = World::with(&Wishes {

@@ -77,13 +77,13 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     (
         "hyper",
         &[
-            "src/upstream/",
+            "src/upstream/http/",
             "src/admin/",
             "crates/demo/src/page/feed.rs",
             "crates/load/src/bench/",
         ],
     ),
-    ("tokio_rustls", &["src/upstream/"]),
+    ("tokio_rustls", &["src/upstream/http/"]),
     (
         "axum",
         &[
@@ -95,9 +95,16 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     (
         "hyper_util",
         &[
-            "src/upstream/connect.rs",
+            "src/upstream/http/connect.rs",
             "src/admin/connections.rs",
             "crates/load/src/bench/",
+        ],
+    ),
+    (
+        "percent_encoding",
+        &[
+            "src/upstream/thingsboard/encode.rs",
+            "crates/thingsboard-simulator/src/",
         ],
     ),
     ("prometheus_client", &["src/metrics/text.rs"]),
@@ -480,7 +487,7 @@ fn a_library_out_of_its_place_is_found() {
         (
             "src/calls/task.rs",
             "let c = tokio_rustls::TlsConnector::from(c);",
-            "tokio_rustls is named in src/upstream/ alone",
+            "tokio_rustls is named in src/upstream/http/ alone",
         ),
         (
             "src/timers.rs",

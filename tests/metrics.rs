@@ -71,7 +71,7 @@ async fn requests_and_sessions_are_counted() {
     let kind = [("kind", "request")];
     assert_eq!(after.value(&format!("{duration}_count"), &kind), 1.0);
     assert!(after.value(&format!("{duration}_sum"), &kind) > 0.0);
-    assert_eq!(after.value("coaps_gateway_upstream_reached", &[]), 1.0);
+    assert_eq!(after.value("coaps_gateway_upstream_reachable", &[]), 1.0);
     let certificates = after.all("coaps_gateway_certificate_days_left");
     let kinds: BTreeSet<&str> = certificates
         .iter()
@@ -107,16 +107,19 @@ async fn observations_and_refused_handshakes_are_counted() {
     drop(meter);
     // A certificate of another authority gets no session.
     let other = test_support::certificates::Authority::new("Another CA");
-    let stranger = other.device("stranger");
+    let unknown = other.device("unknown");
     let refused = test_support::device::Device::try_connect(
         world.address,
-        Some(&stranger),
+        Some(&unknown),
         &world.authority.pem,
     );
     assert!(refused.await.is_err());
-    let unknown = [("outcome", "unknown_issuer")];
+    let unknown_issuer = [("outcome", "unknown_issuer")];
     let seen = scrape(&admin);
-    assert_eq!(seen.value("coaps_gateway_handshakes_total", &unknown), 1.0);
+    assert_eq!(
+        seen.value("coaps_gateway_handshakes_total", &unknown_issuer),
+        1.0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +172,7 @@ fn an_unreachable_upstream_is_reported() {
         ..Wishes::default()
     });
     let seen = scrape(&Admin::of(&world.gateway));
-    assert_eq!(seen.value("coaps_gateway_upstream_reached", &[]), 0.0);
+    assert_eq!(seen.value("coaps_gateway_upstream_reachable", &[]), 0.0);
 }
 
 /// The label names of a family, and their values where these do not depend on devices, requests or files.

@@ -1,4 +1,4 @@
-//! Observe through the real binary: what a device that observes hears, and what spoils it for nobody.
+//! Observe through the real binary: what an observing device is sent, and what must not disturb it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use test_support::packages::{assign, package, sha256};
 use test_support::process::{field, now};
 use test_support::world::{World, eventually};
 
-/// Registers, and gives the response.
+/// Registers, and returns the response.
 async fn observe(device: &Device, feature: &str) -> Message {
     let request = get(&["api", "v1", feature]).option(OBSERVE, []);
     device.request(request).await.message
@@ -62,7 +62,7 @@ fn await_polls(world: &World, number: u64) {
     });
 }
 
-/// A counter of the line with which the gateway stops.
+/// A counter in the line that the gateway logs when it stops.
 fn counted(stopped: &str, name: &str) -> u64 {
     let all = field(stopped, "relay").unwrap_or_else(|| stopped.to_owned());
     let (_, rest) = all.split_once(&format!("{name}: ")).expect(name);
@@ -116,10 +116,9 @@ async fn attributes_and_commands_reach_a_device_that_observes_and_its_reply_the_
     assert_eq!(call.join().unwrap(), r#"{"result":"ok"}"#);
 }
 
-/// Natively an assignment counts at once. Here the gateway keeps what it knows of it for half a minute, but not once
-/// the device was told of another.
+/// The gateway uses an assignment for half a minute before it reads it again, but not once the device was notified of another.
 #[tokio::test]
-async fn a_device_that_is_told_of_another_package_downloads_that_one() {
+async fn a_device_that_is_notified_of_another_package_downloads_that_one() {
     let world = World::start();
     let device = world.meter().await;
     observe(&device, "attributes").await;
@@ -128,8 +127,8 @@ async fn a_device_that_is_told_of_another_package_downloads_that_one() {
         let seed = u64::try_from(seed).unwrap();
         let expected = package(&world.simulator, "firmware", "meter", version, 500, seed);
         assign(&world.simulator, "meter-17", "firmware", "meter", version);
-        let told = format!(r#""fw_version":"{version}""#);
-        while !notified(&device).await.text().contains(&told) {}
+        let key = format!(r#""fw_version":"{version}""#);
+        while !notified(&device).await.text().contains(&key) {}
         let image = device.request(get(&["fw"])).await.message;
         assert_eq!(
             (image.code().as_str(), sha256(&image.payload)),
@@ -143,7 +142,7 @@ async fn a_device_that_is_told_of_another_package_downloads_that_one() {
 }
 
 #[tokio::test]
-async fn what_a_poll_should_not_bring_ends_neither_session_nor_observation() {
+async fn unreadable_answers_to_polls_end_neither_session_nor_observation() {
     let mut world = World::start();
     let device = world.meter().await;
     observe(&device, "attributes").await;
@@ -174,7 +173,7 @@ async fn what_a_poll_should_not_bring_ends_neither_session_nor_observation() {
         await_polls(&world, 2);
     }
     assert_eq!(device.ping().await, 0);
-    world.await_log("is it ThingsBoard that answers");
+    world.await_log("does upstream.url lead to ThingsBoard");
     let stopped = world.terminate();
     assert!(counted(&stopped, "polls_failed") >= 10, "{stopped}");
 }
@@ -223,7 +222,7 @@ async fn a_reset_ends_the_observation_and_closes_its_poll() {
 }
 
 #[tokio::test]
-async fn a_deleted_device_is_told_so_and_its_observations_end() {
+async fn the_observations_of_a_deleted_device_end_with_forbidden() {
     let world = World::start();
     let device = world.meter().await;
     let valid = observe(&device, "rpc").await;
@@ -254,7 +253,7 @@ async fn notifications_follow_changes() {
     }
     took.sort();
     println!(
-        "from setting an attribute to hearing of it: median {:?} of 21",
+        "from setting an attribute to its notification: median {:?} of 21",
         took[10]
     );
 }

@@ -3,7 +3,7 @@
 #![no_main]
 
 use coap::{Code, Message, Type, received};
-use coaps_gateway::mapping::{resource, translate};
+use coaps_gateway::mapping::{path, request};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|tail: &[u8]| {
@@ -15,8 +15,12 @@ fuzz_target!(|tail: &[u8]| {
     };
     assert_eq!(message.kind, Type::Confirmable);
     if let Ok(received) = received::read(message)
-        && let Ok(resource) = resource::resolve(&received.request.path)
+        && let Ok(resource) = path::resolve(&received.request.path)
     {
-        let _ = translate::to_upstream(received.request, resource, None, 1024, 1152);
+        let sizes = request::Sizes {
+            largest_body: 1024,
+            max_message: 1152,
+        };
+        let _ = request::map(received.request, Ok(resource), None, sizes);
     }
 });

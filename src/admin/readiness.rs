@@ -1,29 +1,29 @@
-//! Whether devices can be served, and why not, in words.
+//! The readiness report: whether devices can be served, and why not.
 
-/// What came of looking at one thing.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
-    /// It is as it should be.
+    /// It has passed.
     Fine(String),
-    /// It is not, but devices are served all the same.
+    /// It has failed, but devices can be served.
     Warning(String),
-    /// Devices can't be served.
+    /// It has failed, and devices can't be served.
     NotReady(String),
 }
 
-/// Whether there is nothing that keeps devices from being served, and everything that was found, a line each.
-pub(super) fn told(findings: &[Finding]) -> (bool, String) {
+/// Whether all is ready, and one line for each finding.
+pub(super) fn report(findings: &[Finding]) -> (bool, String) {
     let ready = !findings
         .iter()
         .any(|finding| matches!(finding, Finding::NotReady(_)));
     let mut text = String::from(if ready { "ready\n" } else { "not ready\n" });
     for finding in findings {
-        let (kind, words) = match finding {
-            Finding::Fine(words) => ("ok", words),
-            Finding::Warning(words) => ("warning", words),
-            Finding::NotReady(words) => ("not ready", words),
+        let (result, detail) = match finding {
+            Finding::Fine(detail) => ("ok", detail),
+            Finding::Warning(detail) => ("warning", detail),
+            Finding::NotReady(detail) => ("not ready", detail),
         };
-        text.extend([kind, ": ", words, "\n"]);
+        text.extend([result, ": ", detail, "\n"]);
     }
     (ready, text)
 }
@@ -38,14 +38,14 @@ mod tests {
         let warning = Finding::Warning("the sky is grey".into());
         let reason = Finding::NotReady("it is stopping".into());
         assert_eq!(
-            told(&[fine.clone(), warning.clone()]),
+            report(&[fine.clone(), warning.clone()]),
             (
                 true,
                 "ready\nok: it serves\nwarning: the sky is grey\n".into()
             )
         );
         assert_eq!(
-            told(&[reason, warning]),
+            report(&[reason, warning]),
             (
                 false,
                 "not ready\nnot ready: it is stopping\nwarning: the sky is grey\n".into()

@@ -1,5 +1,5 @@
-//! All sessions as JSON, made some at a time: neither does the loop walk over all of them at once, nor is all of
-//! the text held.
+//! The list of sessions as JSON, made in pieces: the loop never describes all sessions at once, and the whole text is never
+//! in memory.
 
 use crate::gateway::handle::{Handle, SESSIONS_PER_ANSWER};
 use crate::gateway::report::SessionLine;
@@ -9,21 +9,21 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
-/// One session as it is told.
+/// One session.
 #[derive(Serialize)]
-struct Told<'a> {
+struct SessionObject<'a> {
     session: u64,
-    /// `null`: the certificate is not registered.
+    /// `null`: its certificate is not registered.
     device: Option<&'a str>,
     address: SocketAddr,
     since: String,
-    last_heard: String,
+    last_received: String,
     dtls: &'static str,
     cipher_suite: Option<&'a str>,
     observations: &'a [&'static str],
 }
 
-/// Sends an array, piece by piece. Nothing at all if the gateway has ended; what ends meanwhile is left out.
+/// Sends an array in pieces. Nothing if the gateway has ended; sessions that end meanwhile are left out.
 pub(crate) async fn write(handle: &Handle, pieces: &mpsc::Sender<Bytes>) {
     let Ok(all) = handle.sessions().await else {
         return;
@@ -35,8 +35,8 @@ pub(crate) async fn write(handle: &Handle, pieces: &mpsc::Sender<Bytes>) {
             break;
         };
         for line in &lines {
-            // A session that can't be written would be one without a name for its numbers: there is none.
-            let Ok(text) = serde_json::to_string(&told(now(), line)) else {
+            // Serialising these types can't fail.
+            let Ok(text) = serde_json::to_string(&object(now(), line)) else {
                 continue;
             };
             piece.extend([separator, &text]);
@@ -54,30 +54,30 @@ pub(crate) async fn write(handle: &Handle, pieces: &mpsc::Sender<Bytes>) {
     let _ = pieces.send(piece.into()).await;
 }
 
-fn told(now: SystemTime, line: &SessionLine) -> Told<'_> {
-    Told {
+fn object(now: SystemTime, line: &SessionLine) -> SessionObject<'_> {
+    SessionObject {
         session: line.session,
         device: line.device.as_deref(),
         address: line.address,
         since: ago(now, line.age),
-        last_heard: ago(now, line.idle),
+        last_received: ago(now, line.idle),
         dtls: line.version,
         cipher_suite: line.cipher_suite.as_deref(),
         observations: &line.observes,
     }
 }
 
-/// In UTC, as RFC 3339 has it.
+/// The time that long ago, in UTC (RFC 3339).
 fn ago(now: SystemTime, age: Duration) -> String {
     let then = now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-    // A clock that is not set may say that then was before 1970, which the format has no words for.
+    // With a clock that is not set it may be before 1970, which the format can't express.
     let then = then.max(SystemTime::UNIX_EPOCH);
     humantime::format_rfc3339_seconds(then).to_string()
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "outside of the loop: times are told as people have them"
+    reason = "outside of the loop: the list has wall-clock times"
 )]
 fn now() -> SystemTime {
     SystemTime::now()
@@ -101,9 +101,9 @@ mod tests {
             observes: vec!["attributes", "rpc"],
         };
         assert_eq!(
-            serde_json::to_string(&told(now, &line)).unwrap(),
+            serde_json::to_string(&object(now, &line)).unwrap(),
             "{\"session\":7,\"device\":\"a \\\"quoted\\\"\\nname\",\"address\":\"[2001:db8::1]:5684\",\
-             \"since\":\"2025-12-31T23:00:00Z\",\"last_heard\":\"2025-12-31T23:59:58Z\",\"dtls\":\"1.2\",\
+             \"since\":\"2025-12-31T23:00:00Z\",\"last_received\":\"2025-12-31T23:59:58Z\",\"dtls\":\"1.2\",\
              \"cipher_suite\":\"ECDHE_ECDSA_AES_128_GCM_SHA256\",\"observations\":[\"attributes\",\"rpc\"]}"
         );
     }

@@ -1,6 +1,6 @@
-//! What those who operate the gateway are told over HTTP: made here, outside of its loop.
+//! Reads liveness, readiness, metrics and sessions from the running gateway, outside of its loop.
 
-use super::exposition::{self, Beside};
+use super::exposition::{self, ScrapeContext};
 use super::session_list;
 use super::upstream_check::UpstreamCheck;
 use crate::admin::{Counters, Finding, Source};
@@ -13,19 +13,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// How long the loop may take to answer. Its turns take milliseconds.
+/// How long the loop may take to answer. A turn of it takes milliseconds.
 const LOOP_TIME: Duration = Duration::from_secs(2);
 
-/// Lists of sessions made at a time: each holds the names of all, and has the loop describe them.
+/// Concurrent lists of sessions. Each holds the ids of all sessions, and takes time of the loop.
 const LISTINGS: usize = 4;
 
-/// A gateway, asked from outside.
+/// The running gateway, as the admin server's source.
 #[derive(Debug)]
 pub struct Status {
     handle: Handle,
     upstream: UpstreamCheck,
     files: SharedFileStatus,
-    /// Lists of sessions that may be made at a time.
+    /// [`LISTINGS`] permits.
     listings: Semaphore,
     require_upstream: bool,
 }
@@ -47,8 +47,7 @@ impl Status {
     }
 
     async fn report(&self) -> Result<Box<Report>, String> {
-        let asked = tokio::time::timeout(LOOP_TIME, self.handle.report());
-        match asked.await {
+        match tokio::time::timeout(LOOP_TIME, self.handle.report()).await {
             Ok(Ok(report)) => Ok(report),
             Ok(Err(Ended)) => Err(Ended.to_string()),
             Err(_) => Err(format!(
@@ -80,17 +79,17 @@ impl Source for Status {
 
     async fn metrics(&self, own: Counters) -> Result<String, String> {
         let (report, failing) = tokio::join!(self.report(), self.upstream.failing());
-        let beside = Beside {
-            upstream_reached: failing.is_none(),
+        let context = ScrapeContext {
+            upstream_reachable: failing.is_none(),
             files: self.files.get(),
             admin: own,
             now: unix_seconds(),
         };
-        Ok(exposition::scrape(&*report?, &beside).text())
+        Ok(exposition::scrape(&*report?, &context).text())
     }
 
     async fn sessions(&self, pieces: mpsc::Sender<Bytes>) {
-        // The permits are never closed. Who has to wait for one is answered when another has read to the end.
+        // The semaphore is never closed.
         if let Ok(_turn) = self.listings.acquire().await {
             session_list::write(&self.handle, &pieces).await;
         }
@@ -99,14 +98,14 @@ impl Source for Status {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "outside of the loop: it says how long certificates are good"
+    reason = "outside of the loop: certificates expire by wall-clock time"
 )]
 fn unix_seconds() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// What the loop itself says.
+/// The findings in the loop's own report.
 fn of_report(report: &Report) -> Vec<Finding> {
     let devices = report.levels.devices;
     let state = match report.state {

@@ -1,4 +1,4 @@
-//! The server over real sockets, with a gateway that is a few words.
+//! The server over real sockets, with a source of fixed texts.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -6,19 +6,19 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-use super::connections::MOST;
+use super::connections::MAX_CONNECTIONS;
 use super::*;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// Answers at once, but for what hangs.
+/// Answers at once, except metrics that hang.
 #[derive(Default)]
-struct Words {
+struct FixedTexts {
     metrics_hang: bool,
 }
 
-impl Source for Words {
+impl Source for FixedTexts {
     async fn live(&self) -> Result<(), String> {
         Ok(())
     }
@@ -41,7 +41,7 @@ impl Source for Words {
     }
 }
 
-async fn start(source: Words, sessions: bool) -> SocketAddr {
+async fn start(source: FixedTexts, sessions: bool) -> SocketAddr {
     let server = Admin::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = server.local_addr();
     tokio::spawn(server.serve(Arc::new(source), sessions));
@@ -52,14 +52,14 @@ async fn connect(address: SocketAddr) -> TcpStream {
     TcpStream::connect(address).await.unwrap()
 }
 
-/// All that comes until the server closes, whatever becomes of what is sent.
+/// Everything that the server sends until it closes.
 async fn exchange(address: SocketAddr, request: &str) -> String {
     let stream = connect(address).await;
     let (mut reads, mut writes) = stream.into_split();
     let request = request.to_owned();
     tokio::spawn(async move {
         let _ = writes.write_all(request.as_bytes()).await;
-        // Not dropped: a peer that ends early is another matter.
+        // Not dropped: the peer must not close first.
         std::future::pending::<()>().await;
     });
     let mut answer = Vec::new();
@@ -83,7 +83,7 @@ fn status(answer: &str) -> &str {
 
 #[tokio::test]
 async fn each_path_has_its_answer_and_the_connection_ends_with_it() {
-    let address = start(Words::default(), true).await;
+    let address = start(FixedTexts::default(), true).await;
     let live = get(address, "/livez").await;
     assert!(
         live.starts_with("HTTP/1.1 200 OK\r\n") && live.ends_with("\r\n\r\nok\n"),
@@ -121,16 +121,16 @@ async fn each_path_has_its_answer_and_the_connection_ends_with_it() {
 }
 
 #[tokio::test]
-async fn sessions_are_told_of_only_where_that_is_wanted_and_the_answer_says_how() {
-    let address = start(Words::default(), false).await;
+async fn sessions_are_listed_only_if_configured_and_the_response_says_how() {
+    let address = start(FixedTexts::default(), false).await;
     let answer = get(address, "/sessions").await;
     assert_eq!(status(&answer), "404");
     assert!(answer.contains("admin.sessions = true"), "{answer}");
 }
 
 #[tokio::test]
-async fn other_methods_are_refused_and_no_body_is_waited_for_or_costs_the_answer() {
-    let address = start(Words::default(), true).await;
+async fn other_methods_are_refused_and_a_body_neither_delays_nor_loses_the_response() {
+    let address = start(FixedTexts::default(), true).await;
     let promised = "POST /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
     let answer = exchange(address, promised).await;
     assert_eq!(status(&answer), "405");
@@ -146,8 +146,8 @@ async fn other_methods_are_refused_and_no_body_is_waited_for_or_costs_the_answer
 }
 
 #[tokio::test]
-async fn what_is_no_request_or_too_much_of_one_is_refused() {
-    let address = start(Words::default(), true).await;
+async fn a_malformed_or_too_large_request_is_refused() {
+    let address = start(FixedTexts::default(), true).await;
     let long = "x".repeat(20_000);
     let many = "a: b\r\n".repeat(100);
     for (request, expected) in [
@@ -167,8 +167,8 @@ async fn what_is_no_request_or_too_much_of_one_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_never_ends_is_given_up() {
-    let address = start(Words::default(), true).await;
+async fn a_head_that_never_ends_is_closed_after_its_time() {
+    let address = start(FixedTexts::default(), true).await;
     let mut silent = connect(address).await;
     silent
         .write_all(b"GET /livez HTTP/1.1\r\nHost:")
@@ -180,31 +180,31 @@ async fn a_head_that_never_ends_is_given_up() {
 }
 
 #[tokio::test]
-async fn who_keeps_connections_without_asking_does_not_keep_others_out() {
-    let address = start(Words::default(), true).await;
+async fn idle_connections_without_a_request_are_evicted_for_newer_ones() {
+    let address = start(FixedTexts::default(), true).await;
     let mut idle = Vec::new();
-    for _ in 0..3 * MOST {
+    for _ in 0..3 * MAX_CONNECTIONS {
         idle.push(connect(address).await);
     }
     assert_eq!(status(&get(address, "/livez").await), "200");
     let counted = get(address, "/metrics").await;
-    // The oldest have gone; how many of them depends on what the answers above have left.
+    // The oldest are evicted; how many depends on how many of the connections above have ended.
     assert!(counted.contains("refused: 0"), "{counted}");
-    let displaced: usize = counted
-        .split_once("displaced: ")
+    let evicted: usize = counted
+        .split_once("evicted: ")
         .and_then(|(_, rest)| rest.split(',').next()?.parse().ok())
         .unwrap();
-    assert!(displaced >= 2 * MOST, "{counted}");
+    assert!(evicted >= 2 * MAX_CONNECTIONS, "{counted}");
     let mut end = Vec::new();
     let closed = idle.swap_remove(0).read_to_end(&mut end).await;
     assert_eq!(closed.unwrap_or_default(), 0);
 }
 
 #[tokio::test]
-async fn who_has_an_answer_and_keeps_the_connection_open_does_not_keep_others_out() {
-    let address = start(Words::default(), true).await;
+async fn connections_that_stay_open_after_the_response_are_evicted_for_newer_ones() {
+    let address = start(FixedTexts::default(), true).await;
     let mut answered = Vec::new();
-    for _ in 0..2 * MOST {
+    for _ in 0..2 * MAX_CONNECTIONS {
         let mut stream = connect(address).await;
         let request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n";
         stream.write_all(request).await.unwrap();
@@ -218,26 +218,26 @@ async fn who_has_an_answer_and_keeps_the_connection_open_does_not_keep_others_ou
 }
 
 #[tokio::test]
-async fn where_all_connections_wait_for_answers_a_newcomer_is_closed_at_once() {
-    let address = start(Words { metrics_hang: true }, true).await;
-    let mut asking = Vec::new();
-    for _ in 0..MOST {
+async fn if_all_connections_are_busy_a_new_one_is_closed_at_once() {
+    let address = start(FixedTexts { metrics_hang: true }, true).await;
+    let mut busy = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
         let mut stream = connect(address).await;
         let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
         stream.write_all(request).await.unwrap();
-        asking.push(stream);
+        busy.push(stream);
     }
-    // Until all of them are being answered, a newcomer displaces one.
-    let mut newcomer = String::from("200");
+    // Until all of them are busy, a new connection evicts one.
+    let mut refused = String::from("200");
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(20)).await;
         let mut stream = connect(address).await;
         let mut end = Vec::new();
         let ended = tokio::time::timeout(Duration::from_millis(500), stream.read_to_end(&mut end));
         if ended.await.is_ok() {
-            newcomer = String::from_utf8(end).unwrap();
+            refused = String::from_utf8(end).unwrap();
             break;
         }
     }
-    assert_eq!(newcomer, "", "closed without a word");
+    assert_eq!(refused, "", "closed without a response");
 }

@@ -1,27 +1,28 @@
-//! Whether ThingsBoard can be reached, asked when somebody wants to know: without devices there are no requests
+//! Checks whether ThingsBoard can be reached when a probe or scrape needs to know: without devices there are no requests
 //! that would show it.
 
-use crate::upstream::{Error, ThingsBoard};
+use crate::upstream::{Error, RetryAfter, RetryCause, ThingsBoard};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
-/// How long ThingsBoard may take: whoever probes the gateway has a deadline of its own, often of a few seconds.
-const PATIENCE: Duration = Duration::from_millis(1500);
-/// How long an outcome is believed. However many ask, ThingsBoard is asked so often.
-const BELIEVED_FOR: Duration = Duration::from_secs(5);
+/// How long ThingsBoard may take. Probes have deadlines of their own, often of a few seconds.
+const CHECK_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long an outcome is reused, so that probes and scrapes make one request in this time at most.
+const FRESH_FOR: Duration = Duration::from_secs(5);
 
-/// The check, and what is known.
+/// The check, with its last outcome.
 pub(crate) struct UpstreamCheck {
     upstream: Arc<ThingsBoard>,
-    known: Mutex<Option<Known>>,
+    last: Mutex<Option<Outcome>>,
 }
 
 /// The outcome of a check.
 #[derive(Debug, Clone, Copy)]
-struct Known {
+struct Outcome {
     at: Instant,
+    /// Why it fails, and since when.
     failing: Option<(Reason, Instant)>,
 }
 
@@ -43,48 +44,52 @@ impl UpstreamCheck {
     pub(crate) fn new(upstream: Arc<ThingsBoard>) -> UpstreamCheck {
         UpstreamCheck {
             upstream,
-            known: Mutex::new(None),
+            last: Mutex::new(None),
         }
     }
 
-    /// What is wrong with ThingsBoard, in words, if anything is. One asks, and all who wait meanwhile hear of it.
+    /// Why ThingsBoard can't be reached, or `None`. Concurrent callers share one check.
     pub(crate) async fn failing(&self) -> Option<String> {
-        let mut known = self.known.lock().await;
-        let fresh = known.filter(|known| now().duration_since(known.at) < BELIEVED_FOR);
+        let mut last = self.last.lock().await;
+        let fresh = last.filter(|last| now().duration_since(last.at) < FRESH_FOR);
         let outcome = match fresh {
-            Some(known) => known,
-            None => self.check(known.and_then(|before| before.failing)).await,
+            Some(fresh) => fresh,
+            None => self.check(last.and_then(|before| before.failing)).await,
         };
-        *known = Some(outcome);
+        *last = Some(outcome);
         let (reason, since) = outcome.failing?;
-        Some(words(reason, now().duration_since(since)))
+        Some(describe(reason, now().duration_since(since)))
     }
 
-    async fn check(&self, failing_before: Option<(Reason, Instant)>) -> Known {
-        let asked = tokio::time::timeout(PATIENCE, self.upstream.is_reached()).await;
+    async fn check(&self, failing_before: Option<(Reason, Instant)>) -> Outcome {
+        let answer = tokio::time::timeout(CHECK_TIMEOUT, self.upstream.is_reachable()).await;
         let at = now();
-        let reason = match asked.unwrap_or(Err(Error::Timeout)) {
+        let reason = match answer.unwrap_or(Err(Error::Timeout)) {
+            // An answer, whatever it says of this request.
             Ok(()) | Err(Error::Rejected(_)) => None,
-            Err(Error::RetryAfter(retry_after)) if retry_after.code == 429 => None,
+            Err(Error::RetryAfter(RetryAfter {
+                cause: RetryCause::RateLimited,
+                ..
+            })) => None,
             Err(Error::Timeout | Error::Elapsed) => Some(Reason::Silent),
             Err(Error::Unreachable) => Some(Reason::NotReached),
             Err(Error::Overloaded | Error::RetryAfter(_)) => Some(Reason::NotServing),
             Err(Error::Unintelligible(_)) => Some(Reason::NoHttp),
         };
         let since = failing_before.map_or(at, |(_, since)| since);
-        Known {
+        Outcome {
             at,
             failing: reason.map(|reason| (reason, since)),
         }
     }
 }
 
-fn words(reason: Reason, lasting: Duration) -> String {
+fn describe(reason: Reason, lasting: Duration) -> String {
     let what = match reason {
         Reason::NotReached => "can't be reached (upstream.url)",
         Reason::Silent => "does not answer",
         Reason::NotServing => "is not serving requests",
-        Reason::NoHttp => "answers what is no HTTP",
+        Reason::NoHttp => "sends replies that are no HTTP",
     };
     match lasting.as_secs() {
         0 => format!("ThingsBoard {what}"),
@@ -94,7 +99,7 @@ fn words(reason: Reason, lasting: Duration) -> String {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "outside of the loop: it says for how long something has been known"
+    reason = "outside of the loop: the age of an outcome"
 )]
 fn now() -> Instant {
     Instant::now()

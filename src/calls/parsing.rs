@@ -3,14 +3,12 @@
 
 use crate::calls::{Call, Completion, RelayCall, Ticket};
 use crate::mapping::client_rpc;
-use crate::mapping::translate;
-use crate::mapping::translate::Expect;
+use crate::mapping::representation::Representation;
+use crate::mapping::response::{self, Expect};
+use crate::relay::attribute_json::{self, Unreadable, Update, Values};
 use crate::relay::command_queue::Command;
-use crate::relay::shared_attributes;
-use crate::relay::shared_attributes::{Unreadable, Update, Values};
-use crate::relay::{Brought, Kind};
+use crate::relay::{Kind, PollMessage};
 use crate::upstream::{Answer, Error, Operation, Request};
-use coap::option::content_format::JSON;
 use coap::{ETag, Response};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -47,7 +45,7 @@ pub enum Parsed {
     /// The begin of an observation of attributes.
     Registration(Result<Registration, Unreadable>),
     /// The news of a long poll.
-    Poll(Brought),
+    Poll(PollMessage),
     /// The shared attributes, for a relay.
     Attributes(Result<Values, Unreadable>),
     /// An answer that is not parsed here.
@@ -61,21 +59,21 @@ impl Parsed {
             Ticket::Exchange {
                 expect: Expect::Registration,
                 ..
-            } => Parsed::Registration(shared_attributes::read_answer(body).map(|values| {
-                let state = with_etag(Response::content(JSON, shared_attributes::flat(&values)));
+            } => Parsed::Registration(attribute_json::read_answer(body).map(|values| {
+                let state = with_etag(Representation::Json.content(attribute_json::flat(&values)));
                 Registration { values, state }
             })),
             Ticket::Exchange { expect, .. } => {
-                Parsed::Response(with_etag(translate::accepted(*expect, answer.body)))
+                Parsed::Response(with_etag(response::answered(*expect, answer.body)))
             }
             Ticket::Relay(_, RelayCall::Poll(Kind::Attributes, _)) => {
-                Parsed::Poll(Brought::Update(Update::read(body)))
+                Parsed::Poll(PollMessage::Attributes(Update::read(body)))
             }
             Ticket::Relay(_, RelayCall::Poll(Kind::Commands, _)) => {
-                Parsed::Poll(Brought::Command(Command::read(answer.body)))
+                Parsed::Poll(PollMessage::Command(Command::read(answer.body)))
             }
             Ticket::Relay(_, RelayCall::Read(_)) => {
-                Parsed::Attributes(shared_attributes::read_answer(body))
+                Parsed::Attributes(attribute_json::read_answer(body))
             }
             Ticket::Relay(_, RelayCall::Refusal(_)) | Ticket::Package(_) => Parsed::Answer(answer),
         }
@@ -91,7 +89,7 @@ impl Parsed {
     ///
     /// # Errors
     /// It is another kind of answer.
-    pub fn poll(self) -> Result<Brought, Error> {
+    pub fn poll(self) -> Result<PollMessage, Error> {
         match self {
             Parsed::Poll(brought) => Ok(brought),
             Parsed::Response(_)
@@ -218,8 +216,8 @@ mod tests {
         let read = registration(&object(2048)).unwrap();
         assert_eq!(read.values.len(), 2048);
         let too_many = registration(&object(2049)).unwrap_err();
-        assert_eq!(too_many, Unreadable::TooMany);
-        assert_eq!(registration("[]").unwrap_err(), Unreadable::Nonsense);
+        assert_eq!(too_many, Unreadable::TooManyKeys);
+        assert_eq!(registration("[]").unwrap_err(), Unreadable::Malformed);
         // A value is kept as it is written.
         let odd = r#"{"a":1e400,"b":"\ud83d"}"#;
         let read = registration(odd).unwrap();

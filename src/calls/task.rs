@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::calls::parsing::Parsed;
     use crate::dtls::SessionId;
-    use crate::mapping::translate::Expect;
+    use crate::mapping::response::Expect;
     use crate::upstream::{Answer, Request};
     use bytes::Bytes;
     use coap::{Code, ExchangeId};

@@ -92,7 +92,7 @@ pub(super) fn run(
 /// Answers those who operate the gateway, for as long as what is returned is kept. Devices are served whatever becomes
 /// of it.
 fn tell(server: Admin, admin: config::Admin, gateway: &Gateway, files: SharedFileStatus) -> Told {
-    info!(address = %server.local_addr(), sessions = admin.sessions, "listening for those who operate it");
+    info!(address = %server.local_addr(), sessions = admin.sessions, "listening for admin requests");
     let source = Arc::new(Status::new(
         gateway.handle(),
         gateway.upstream(),

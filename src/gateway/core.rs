@@ -23,11 +23,11 @@ use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
 use crate::gateway::sessions::{Peer, Sessions};
 use crate::gateway::stats::counters::{Counters, Tallies};
-use crate::ota::Packages;
+use crate::ota::PackageCache;
 use crate::quotas::in_flight::InFlight;
 use crate::quotas::turns::{Turns, Verdict, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
-use crate::relay::Relays;
+use crate::relay::RelayTable;
 use coap::{self, Output};
 use drain::Draining;
 use packages::Downloads;
@@ -70,9 +70,9 @@ pub struct Core {
     registry: Arc<Registry>,
     demux: Demux,
     sessions: Sessions,
-    relays: Relays,
+    relays: RelayTable,
     relay_calls: RelayCalls,
-    packages: Packages,
+    packages: PackageCache,
     downloads: Downloads,
     review: Review,
     draining: Draining,
@@ -105,9 +105,9 @@ impl Core {
         Core {
             demux: Demux::new(settings.dtls, engine, policy),
             sessions: Sessions::new(settings.limits),
-            relays: Relays::new(settings.relay, settings.largest_notification(), !seed),
+            relays: RelayTable::new(settings.relay, settings.largest_notification(), !seed),
             relay_calls: RelayCalls::default(),
-            packages: Packages::new(settings.ota, seed.rotate_left(32)),
+            packages: PackageCache::new(settings.ota, seed.rotate_left(32)),
             downloads: Downloads::default(),
             review: Review::default(),
             draining: Draining::default(),
@@ -315,7 +315,7 @@ impl Core {
             relay_calls: self.relay_calls.len(),
             tallied: (self.tallies.answers.open(), self.tallies.upstream.open()),
             downloads: self.downloads.len(),
-            package_calls: self.packages.under_way(),
+            package_calls: self.packages.calls_in_flight(),
             package_bytes: self.packages.cached_bytes(),
             body_bytes: self.bodies.held(),
             ready: self.ready.len(),
@@ -377,9 +377,9 @@ impl Core {
                     self.tap.send(|| self.ended(session, &reason));
                     let is_draining = self.draining.is_active();
                     self.with_relay_if_any(now, session, |relay, context| {
-                        relay.session_gone(session);
+                        relay.session_ended(session);
                         if is_draining {
-                            relay.abort_attribute_polls(context);
+                            relay.abort_unused_attribute_polls(context);
                         }
                     });
                     if let Some(peer) = self.sessions.remove(session) {

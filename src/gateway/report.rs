@@ -86,7 +86,7 @@ pub struct Levels {
     /// Open calls for packages.
     pub package_calls: usize,
     /// Observations.
-    pub observations: table::Standing,
+    pub observations: table::ObservationCounts,
     /// Relays that wait to read.
     pub reads_waiting: usize,
     /// Blocks of packages that devices wait for.

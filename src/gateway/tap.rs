@@ -52,7 +52,7 @@ pub enum Event {
         /// Identifies the call.
         ticket: Ticket,
         /// The request line, without the token.
-        line: upstream::Line,
+        line: upstream::RequestLine,
     },
     /// ThingsBoard has answered, or the call has failed.
     CallEnded {
@@ -167,7 +167,7 @@ impl Event {
         };
         let event = Event::CallStarted {
             ticket: call.ticket,
-            line: call.request.line(),
+            line: upstream::RequestLine::of(&call.request),
         };
         (device, event)
     }

@@ -1,7 +1,7 @@
-//! The body of a client-side RPC, as ThingsBoard's HTTP device API wants it.
+//! Completes the body of a client-side RPC for ThingsBoard's HTTP device API.
 //!
-//! ThingsBoard's own CoAP transport takes an RPC without `params`; its HTTP API answers 500. Without `method` both fail,
-//! with nothing to read. ThingsBoard's parser is lenient (`{method:getTime}`), so what is no JSON to us goes on as it is.
+//! ThingsBoard's own CoAP transport accepts an RPC without `params`; its HTTP API answers 500. Without `method` both fail
+//! without a reason. ThingsBoard's parser is lenient (`{method:getTime}`), so a body that is no JSON is forwarded as it is.
 
 use bytes::Bytes;
 use coap::{Code, Response};
@@ -13,27 +13,30 @@ use serde::de::IgnoredAny;
 struct Rpc {
     method: Option<IgnoredAny>,
     #[serde(default)]
-    params: IsThere,
+    params: IsPresent,
 }
 
-/// Whether there is a value, `null` included.
+/// Whether a key is present, with `null` too.
 #[derive(Default)]
-struct IsThere(bool);
+struct IsPresent(bool);
 
-impl<'de> Deserialize<'de> for IsThere {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<IsThere, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| IsThere(true))
+impl<'de> Deserialize<'de> for IsPresent {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<IsPresent, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| IsPresent(true))
     }
 }
 
-/// Adds `"params":{}` where it is missing; everything else stays byte for byte. `Err`: there is no `method`.
+/// Adds `"params":{}` if it is missing, and changes nothing else.
+///
+/// # Errors
+/// There is no `method`.
 pub fn complete(body: Bytes) -> Result<Bytes, Response> {
     let trimmed = body.trim_ascii();
-    // An array would do for a struct, too.
+    // serde would read an array as the struct, too.
     if trimmed.first() != Some(&b'{') {
         return Ok(body);
     }
-    // A key that comes twice is an error here, and ThingsBoard's to judge.
+    // Not JSON, or a repeated key: ThingsBoard decides.
     let Ok(rpc) = serde_json::from_slice::<Rpc>(trimmed) else {
         return Ok(body);
     };
@@ -44,7 +47,7 @@ pub fn complete(body: Bytes) -> Result<Bytes, Response> {
     if rpc.params.0 {
         return Ok(body);
     }
-    // There is a method, so there is something before the comma.
+    // It has `method`, so the comma follows a member.
     let members = trimmed.strip_suffix(b"}").unwrap_or(trimmed);
     Ok([members, br#","params":{}}"#].concat().into())
 }
@@ -71,12 +74,12 @@ mod tests {
     }
 
     #[test]
-    fn all_else_goes_on_byte_for_byte() {
+    fn everything_else_is_forwarded_byte_for_byte() {
         for body in [
             r#"{"method":"getTime","params":{}}"#,
             r#" {"params":7,"method":"getTime"} "#,
             r#"{"params":null,"method":"getTime"}"#,
-            // Lenient, doubled, no object, no JSON: ThingsBoard judges.
+            // Lenient JSON, a repeated key, no object, no JSON.
             "{method:getTime}",
             r#"{"method":"a","method":"b"}"#,
             r#"["getTime"]"#,
@@ -99,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_method_it_is_refused_in_words() {
+    fn without_a_method_it_is_refused_with_a_reason() {
         for body in [
             "{}",
             r#"{"params":{}}"#,

@@ -1,53 +1,54 @@
-//! A device's GET for a package into an offset and a length, and what is there into a block of Block2.
+//! A device's GET for a package into an offset and a length, and the bytes there into a block of Block2.
 //!
-//! The answer depends on the request and the package alone (RFC 7959 §2.4): NUM times the size is a place in the
-//! package. So a download has no state here that could be lost: not when the device pauses for a day, not when it
-//! comes back through another session, not when the gateway restarts.
+//! The response depends only on the request and the package (RFC 7959 §2.4): NUM times the block size is an offset in the
+//! package. So a download has no state here that could be lost, whether the device pauses for a day, continues in another
+//! session, or the gateway restarts.
 
-use super::translate::{RETRY_AFTER, accepts, query};
-use crate::ota::{Block as Piece, Cut, Refusal, Wanted};
+use super::query;
+use super::representation::Representation;
+use super::response::RETRY_AFTER;
+use crate::ota::{self, Cut, PackageError, ReadRequest};
 use crate::upstream::Package;
 use coap::block::{Block, largest_szx};
 use coap::body::ETag;
-use coap::option::content_format::OCTET_STREAM;
 use coap::{Code, Request, Response};
 use std::sync::Arc;
 
-/// What a device has asked for, as far as its answer depends on it.
+/// The parts of a request that its response depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Download {
-    /// Where the block begins, and how large it is at most. M is not known yet.
+    /// NUM and SZX of the response. M is not known yet.
     block: Block,
-    /// Whether the device has sent Block2 itself: then its answer has one too, though it is complete.
+    /// Whether the request has Block2: then the response has it too, even if it is complete.
     in_blocks: bool,
-    /// Whether it wants to know the length of the package (RFC 7959 §4).
+    /// Whether the request has Size2: 0, and the response gets the length of the package (RFC 7959 §4).
     size_wanted: bool,
 }
 
 impl Download {
-    /// Reads a GET. Blocks are as large as the device wishes, or as one message of `max_message` bytes takes.
+    /// Reads a GET. Blocks have the size that the device requests, or the largest that fits a message of `max_message` bytes.
     pub fn read(
         request: &Request,
         package: Package,
         max_message: usize,
-    ) -> Result<(Download, Wanted), Response> {
-        accepts(request, OCTET_STREAM)?;
+    ) -> Result<(Download, ReadRequest), Response> {
+        Representation::Bytes.check_accept(request)?;
         let bad = |why| Response::error(Code::BAD_REQUEST, why);
         let largest = largest_szx(max_message);
         let szx = request
             .block2
             .map_or(largest, |block| block.szx().min(largest));
         let offset = request.block2.map_or(0, Block::offset);
-        // What the device calls block 3 of 1024 bytes may be block 24 of 128 here.
+        // Block 3 of 1024 bytes, as the device counts, may be block 24 of 128 here.
         let block = Block::at(offset, false, szx).ok_or_else(|| {
             bad("the block's number has more than 20 bits in the size that fits a message")
         })?;
         let text = |name| {
-            query(request, name)
+            query::parameter(request, name)
                 .filter(|text| !text.is_empty())
                 .map(Arc::from)
         };
-        let wanted = Wanted {
+        let wanted = ReadRequest {
             package,
             title: text("title"),
             version: text("version"),
@@ -63,30 +64,30 @@ impl Download {
         Ok((download, wanted))
     }
 
-    /// The response with a piece of the package, or without.
-    pub fn response(self, piece: Result<Piece, Refusal>) -> Response {
-        let piece = match piece {
-            Ok(piece) => piece,
+    /// The response with these bytes of the package, or the error.
+    pub fn response(self, read: Result<ota::PackageBlock, PackageError>) -> Response {
+        let read = match read {
+            Ok(read) => read,
             Err(refusal) => return refused(refusal),
         };
-        let block = Block::new(self.block.num(), piece.more, self.block.szx());
+        let block = Block::new(self.block.num(), read.more, self.block.szx());
         Response {
-            etag: ETag::new(&piece.etag),
-            block2: block.filter(|_| self.in_blocks || piece.more || self.block.num() > 0),
-            size2: piece
+            etag: ETag::new(&read.etag),
+            block2: block.filter(|_| self.in_blocks || read.more || self.block.num() > 0),
+            size2: read
                 .size
                 .filter(|_| self.size_wanted)
                 .and_then(|size| u32::try_from(size).ok()),
-            ..Response::content(OCTET_STREAM, piece.payload)
+            ..Representation::Bytes.content(read.payload)
         }
     }
 }
 
-/// ThingsBoard's `size` and `chunk`, both of which default to 0; a size of 0 is the whole package there.
+/// ThingsBoard's parameters `size` and `chunk`. Both default to 0; a size of 0 means the whole package.
 fn cut(request: &Request) -> Result<Option<Cut>, Response> {
-    let number = |name| match query(request, name) {
+    let number = |name| match query::parameter(request, name) {
         None | Some("") => Ok(0),
-        // Java's int, as ThingsBoard reads it, and not below zero.
+        // ThingsBoard reads a Java int. It may not be negative.
         Some(text) => text
             .parse::<i32>()
             .ok()
@@ -100,25 +101,24 @@ fn cut(request: &Request) -> Result<Option<Cut>, Response> {
     Ok((size > 0).then_some(Cut { size, chunk }))
 }
 
-/// One exhaustive match: a new kind of refusal must be given its code here.
-fn refused(refusal: Refusal) -> Response {
+fn refused(refusal: PackageError) -> Response {
     let (code, why) = match refusal {
-        Refusal::NotAssigned => (
+        PackageError::NotAssigned => (
             Code::NOT_FOUND,
             "no such package is assigned to this device in ThingsBoard, or only an external URL",
         ),
-        Refusal::OtherPackage => (
+        PackageError::OtherPackage => (
             Code::BAD_REQUEST,
             "another title or version is assigned to this device in ThingsBoard",
         ),
-        Refusal::PastTheEnd => (Code::BAD_REQUEST, "the package ends before this block"),
-        Refusal::Unauthorized => (
+        PackageError::PastTheEnd => (Code::BAD_REQUEST, "the package ends before this block"),
+        PackageError::Unauthorized => (
             Code::UNAUTHORIZED,
             "ThingsBoard does not know the access token registered for this device",
         ),
-        Refusal::Forbidden => (Code::FORBIDDEN, "ThingsBoard forbids it to this device"),
-        Refusal::Nonsense => (Code::BAD_GATEWAY, "ThingsBoard's reply makes no sense"),
-        Refusal::Unavailable => {
+        PackageError::Forbidden => (Code::FORBIDDEN, "ThingsBoard forbids it to this device"),
+        PackageError::MalformedAnswer => (Code::BAD_GATEWAY, "ThingsBoard's reply makes no sense"),
+        PackageError::Unavailable => {
             let why = "the package can't be fetched from ThingsBoard now";
             return Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(RETRY_AFTER);
         }

@@ -1,14 +1,13 @@
-//! How often something took how long.
+//! Histograms of durations.
 
 use std::time::Duration;
 
-/// Upper ends of the buckets, in milliseconds: from a fast answer on the same machine to a ThingsBoard that is
-/// lost in its own queues.
+/// Upper bounds of the buckets in milliseconds: from an answer of the same machine to one of an overloaded ThingsBoard.
 pub const BOUNDS: [u32; 14] = [
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000,
 ];
 
-/// Counts by [`BOUNDS`].
+/// A count for each of [`BOUNDS`], and one for longer durations.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Histogram {
     counts: [u64; BOUNDS.len()],
@@ -17,7 +16,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// It took so long once more.
+    /// Records a duration.
     pub fn observe(&mut self, time: Duration) {
         let fits = |bound: &u32| time <= Duration::from_millis((*bound).into());
         let bucket = BOUNDS.iter().zip(&mut self.counts);
@@ -29,17 +28,17 @@ impl Histogram {
         self.sum = self.sum.saturating_add(time);
     }
 
-    /// How often.
+    /// The number of recorded durations.
     pub fn count(&self) -> u64 {
         self.counts.iter().sum::<u64>() + self.beyond
     }
 
-    /// How long in all.
+    /// Their sum.
     pub fn sum(&self) -> Duration {
         self.sum
     }
 
-    /// Upper end of each bucket in seconds, and what is in it alone; the last has no end.
+    /// The upper bound of each bucket in seconds, and its own count; the last bound is infinite.
     pub(super) fn buckets(&self) -> impl Iterator<Item = (f64, u64)> {
         let seconds = BOUNDS.map(|bound| f64::from(bound) / 1000.0);
         seconds
@@ -54,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_counted_in_the_first_bucket_that_holds_it_and_beyond_all_in_the_last() {
+    fn a_duration_is_counted_in_the_first_bucket_that_holds_it_or_in_the_last() {
         let mut histogram = Histogram::default();
         for micros in [0, 1_000, 1_001, 30_000_000, 30_000_001] {
             histogram.observe(Duration::from_micros(micros));

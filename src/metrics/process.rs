@@ -1,13 +1,12 @@
-//! What the operating system says of this process, under the names that Prometheus's own libraries use. Where there
-//! is no `/proc`, nothing is said.
+//! Metrics of this process from `/proc`, under the names that Prometheus's libraries use. Without `/proc` there are none.
 
 use super::{Scrape, level};
 use std::borrow::Cow;
 use std::fs;
 
-/// `/proc` counts processor time in hundredths of a second, whatever the kernel's own clock (`USER_HZ`).
+/// `/proc` counts processor time in hundredths of a second (`USER_HZ`), whatever the kernel's own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
-/// Where fields stand after the name in `/proc/self/stat`, which may hold anything in its parentheses.
+/// Positions of fields after the process's name in `/proc/self/stat`. The name may contain spaces and parentheses.
 const USER_TICKS: usize = 11;
 const SYSTEM_TICKS: usize = 12;
 const STARTED_TICKS: usize = 19;
@@ -16,7 +15,7 @@ const STARTED_TICKS: usize = 19;
 pub fn process(scrape: &mut Scrape) {
     scrape.gauges(
         "coaps_gateway_build_info",
-        "Always 1; its label says which version runs",
+        "Always 1; its label is the version",
         [(
             vec![("version", Cow::Borrowed(env!("CARGO_PKG_VERSION")))],
             1.0,
@@ -34,11 +33,11 @@ pub fn process(scrape: &mut Scrape) {
         scrape.seconds("process_cpu_seconds", help, seconds);
     }
     if let Some(time) = start_time(&stat, &fs::read_to_string("/proc/stat").unwrap_or_default()) {
-        let help = "When it was started, in Unix time";
+        let help = "Start of the process, in Unix time";
         scrape.gauge("process_start_time_seconds", help, time);
     }
     if let Ok(files) = fs::read_dir("/proc/self/fd") {
-        // One of them is this directory, open to be counted.
+        // One of them is the directory that is being read.
         let open = files.count().saturating_sub(1);
         scrape.gauge("process_open_fds", "Open files and sockets", level(open));
     }
@@ -64,7 +63,7 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some((ticks(USER_TICKS)? + ticks(SYSTEM_TICKS)?) / TICKS_PER_SECOND)
 }
 
-/// The process's start in ticks since the machine's, and that in Unix time.
+/// The process's start in Unix time, from ticks since boot and the time of boot.
 fn start_time(stat: &str, machine: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let ticks: f64 = fields.split_whitespace().nth(STARTED_TICKS)?.parse().ok()?;
@@ -86,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fields_of_proc_are_found_whatever_the_process_is_called() {
+    fn the_fields_of_proc_are_found_whatever_the_name_of_the_process() {
         let stat = "7 (a) R 0) S 1 7 7 0 -1 4194560 10 0 0 0 150 50 0 0 20 0 4 0 12345 1000 200";
         assert_eq!(cpu_seconds(stat), Some(2.0));
         assert_eq!(cpu_seconds(""), None);

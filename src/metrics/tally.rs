@@ -1,4 +1,4 @@
-//! Counts under a few names that are all known beforehand, so that each of them is there from the start.
+//! Counts by a fixed set of names, so that each has a sample from the start.
 
 /// One count for each name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub struct Tally<const N: usize> {
 }
 
 impl<const N: usize> Tally<N> {
-    /// Nothing counted yet.
+    /// Zero for each name.
     pub const fn of(names: [&'static str; N]) -> Tally<N> {
         Tally {
             names,
@@ -16,7 +16,7 @@ impl<const N: usize> Tally<N> {
         }
     }
 
-    /// Counts one more. A name that is not known counts as the last: let that be the one for all the rest.
+    /// Adds one. An unknown name counts as the last one.
     pub fn add(&mut self, name: &str) {
         let known = self.names.iter().position(|other| *other == name);
         let at = known.unwrap_or(N.saturating_sub(1));
@@ -30,7 +30,7 @@ impl<const N: usize> Tally<N> {
         self.names.into_iter().zip(self.counts)
     }
 
-    /// The count under this name.
+    /// The count of a name; zero if it is unknown.
     pub fn get(&self, name: &str) -> u64 {
         let mut all = self.counts();
         all.find(|(other, _)| *other == name)

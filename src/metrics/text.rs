@@ -1,4 +1,4 @@
-//! The text. The only file that names Prometheus's library.
+//! The text format. The only file that names Prometheus's library.
 
 use super::{Family, Histogram, Samples, Scrape};
 use prometheus_client::collector::Collector;
@@ -9,12 +9,12 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use std::fmt;
 
-/// Writes all of it, with the end mark that says so.
+/// Writes all families, and `# EOF`.
 pub(super) fn encode(scrape: Scrape) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(scrape));
     let mut text = String::new();
-    // A string takes whatever is written to it.
+    // Writing to a String can't fail.
     let _ = encode_text(&mut text, &registry);
     text
 }

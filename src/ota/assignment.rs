@@ -1,4 +1,4 @@
-//! Which package is assigned to a device, as ThingsBoard tells in its shared attributes.
+//! Which package is assigned to a device: ThingsBoard writes that into its shared attributes.
 
 use super::Name;
 use crate::upstream::Package;
@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 /// ThingsBoard takes titles and versions up to 255 characters.
 const LONGEST_NAME: usize = 4 * 255;
-/// What ThingsBoard answers is longer only if somebody has put something else there. It is read in the loop.
+/// ThingsBoard's answer is longer only if someone has put something else into these attributes. It is parsed in the I/O loop.
 const LONGEST_ANSWER: usize = 16 * 1024;
 /// A SHA-512 in hexadecimal digits.
 const LONGEST_CHECKSUM: usize = 128;
 
-/// What the attributes of a device say.
+/// What the attributes of a device name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// `fw_title` and `fw_version`.
@@ -21,7 +21,10 @@ pub struct Assignment {
     pub identity: Identity,
 }
 
-/// What tells one content from another under the same name.
+/// A package's name, and what the attributes name to tell its contents apart.
+pub type Content = (Name, Identity);
+
+/// What tells two contents of the same name apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// `fw_checksum` and its algorithm.
@@ -30,22 +33,22 @@ pub struct Identity {
     pub size: Option<u64>,
 }
 
-/// A checksum as the attributes name it.
+/// A checksum, as the attributes name it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Checksum {
     /// Such as `SHA256`.
     pub algorithm: Box<str>,
-    /// Hexadecimal for those that we know; opaque otherwise.
+    /// Hexadecimal for the algorithms that are verified; opaque otherwise.
     pub value: Box<str>,
 }
 
-/// An answer that is none.
+/// An answer that can't be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unreadable;
 
 impl Assignment {
-    /// Reads ThingsBoard's answer to `GET attributes`. `None`: nothing is assigned, or ThingsBoard could not read
-    /// its own attributes, which looks the same.
+    /// Parses ThingsBoard's answer to `GET attributes`. `None`: nothing is assigned, or ThingsBoard could not read its own
+    /// attributes, which looks the same.
     pub fn read(package: Package, body: &[u8]) -> Result<Option<Assignment>, Unreadable> {
         if body.len() > LONGEST_ANSWER {
             return Err(Unreadable);
@@ -65,7 +68,7 @@ impl Assignment {
         let text = |key: &str| -> Option<Box<str>> {
             let text: Box<str> = match shared.get(&format!("{prefix}_{key}"))? {
                 Value::String(text) => text.as_str().into(),
-                // Someone set it by hand, and ThingsBoard has made a number of it.
+                // Someone has set it by hand, and ThingsBoard has made it a number.
                 Value::Number(number) => number.to_string().into(),
                 Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
             };
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_thingsboard_says_of_a_package_is_read() {
+    fn title_version_size_and_checksum_are_read() {
         let body = r#"{"shared":{"fw_title":"meter","fw_version":"1.2","fw_size":1048576,
             "fw_checksum":"ABcd","fw_checksum_algorithm":"SHA256","fw_tag":"meter 1.2"}}"#;
         let assignment = read(body).unwrap().unwrap();
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn less_is_no_assignment() {
+    fn without_title_or_version_there_is_no_assignment() {
         let long = format!(
             r#"{{"shared":{{"fw_title":"{}","fw_version":"1"}}}}"#,
             "x".repeat(1021)
@@ -153,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_answer_is_told_apart() {
+    fn an_answer_that_is_no_such_object_is_an_error() {
         let long = format!(
             r#"{{"shared":{{"fw_checksum":"{}"}}}}"#,
             "0".repeat(1 << 14)

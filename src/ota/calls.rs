@@ -1,154 +1,157 @@
-//! Requests to ThingsBoard about packages: few at a time, and what devices wait for first.
+//! Calls to ThingsBoard about packages: few at a time, and those first that devices wait for.
 //!
-//! Chunks take half of the connections at most, so that the fleet's many small questions never wait for a package
-//! to come, nor it for them.
+//! Chunks take half of the connections at most, so that the fleet's many small queries never wait for chunks, nor these for
+//! them.
 
-use super::cache::{Cache, Key};
-use super::readers::ReaderId;
-use super::{Effect, Name};
+use super::chunk_cache::ChunkCache;
+use super::ids::{CallId, ChunkKey, DownloaderId};
+use super::settings::Settings;
+use super::{Name, PackageEffect};
 use crate::device::Device;
-use crate::ota::Settings;
 use crate::upstream::Operation;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Names a request to ThingsBoard for as long as the process lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CallId(u64);
-
-/// Chunks under way at once.
+/// Chunks in flight at once.
 const MOST_CHUNKS: usize = Settings::CONNECTIONS / 2;
-/// Chunks under way at once while they are for nobody yet.
-const MOST_AHEAD: usize = Settings::CONNECTIONS / 4;
+/// Chunks in flight at once, when the next is only prefetched.
+const MOST_PREFETCHED: usize = Settings::CONNECTIONS / 4;
 
-/// What a request is for.
+/// What a call is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Purpose {
+pub enum CallPurpose {
     /// Which package is assigned to a device.
-    Assignment(ReaderId),
-    /// Whether a device may have a package, and whether that is still the one we have. The number is the check's.
-    Probe(ReaderId, Name, u64),
-    /// A chunk.
-    Chunk(Key),
+    Assignment(DownloaderId),
+    /// Whether a device may have a package, and whether it is still the cached one. With the check's number.
+    Probe(DownloaderId, Name, u64),
+    Chunk(ChunkKey),
 }
 
-/// A request that waits for a connection.
+/// A call that waits for a connection.
 #[derive(Debug)]
-struct Order {
-    purpose: Purpose,
+struct QueuedCall {
+    purpose: CallPurpose,
     device: Arc<Device>,
     operation: Operation,
 }
 
 /// Which queue a chunk waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Urgency {
+pub enum Priority {
     /// A device waits for it.
-    Wanted,
-    /// Somebody may soon.
-    Ahead,
+    Requested,
+    /// A device will probably request it.
+    Prefetch,
 }
 
-/// All requests: waiting or under way.
+/// All calls, queued or in flight.
 #[derive(Debug, Default)]
 pub struct Calls {
-    questions: VecDeque<Order>,
-    wanted: VecDeque<Order>,
-    ahead: VecDeque<Order>,
-    under_way: HashMap<CallId, Purpose>,
-    chunks_under_way: usize,
+    queries: VecDeque<QueuedCall>,
+    requested: VecDeque<QueuedCall>,
+    prefetch: VecDeque<QueuedCall>,
+    in_flight: HashMap<CallId, CallPurpose>,
+    chunks_in_flight: usize,
     last_id: u64,
 }
 
 impl Calls {
-    /// Has a small question asked.
-    pub fn ask(&mut self, purpose: Purpose, device: Arc<Device>, operation: Operation) {
-        self.questions.push_back(Order {
+    /// Queues a small query.
+    pub fn query(&mut self, purpose: CallPurpose, device: Arc<Device>, operation: Operation) {
+        self.queries.push_back(QueuedCall {
             purpose,
             device,
             operation,
         });
     }
 
-    /// Has a chunk fetched.
-    pub fn fetch(&mut self, key: Key, device: Arc<Device>, operation: Operation, urgency: Urgency) {
-        let queue = match urgency {
-            Urgency::Wanted => &mut self.wanted,
-            Urgency::Ahead => &mut self.ahead,
+    /// Queues the fetch of a chunk.
+    pub fn fetch(
+        &mut self,
+        key: ChunkKey,
+        device: Arc<Device>,
+        operation: Operation,
+        priority: Priority,
+    ) {
+        let queue = match priority {
+            Priority::Requested => &mut self.requested,
+            Priority::Prefetch => &mut self.prefetch,
         };
-        queue.push_back(Order {
-            purpose: Purpose::Chunk(key),
+        queue.push_back(QueuedCall {
+            purpose: CallPurpose::Chunk(key),
             device,
             operation,
         });
     }
 
-    /// Somebody waits now for what was to be fetched ahead.
-    pub fn hurry(&mut self, key: Key) {
-        let purpose = Purpose::Chunk(key);
-        if let Some(at) = self.ahead.iter().position(|order| order.purpose == purpose) {
-            self.wanted.extend(self.ahead.remove(at));
+    /// A device waits now for a chunk that was to be prefetched.
+    pub fn prioritise(&mut self, key: ChunkKey) {
+        let purpose = CallPurpose::Chunk(key);
+        if let Some(at) = self
+            .prefetch
+            .iter()
+            .position(|call| call.purpose == purpose)
+        {
+            self.requested.extend(self.prefetch.remove(at));
         }
     }
 
-    /// A chunk that still waits for a connection is not wanted any more. False if it is under way.
-    pub fn withdraw(&mut self, key: Key) -> bool {
-        let before = self.wanted.len() + self.ahead.len();
-        for queue in [&mut self.wanted, &mut self.ahead] {
-            queue.retain(|order| order.purpose != Purpose::Chunk(key));
+    /// Removes a chunk from its queue. Returns false if it is in flight.
+    pub fn cancel(&mut self, key: ChunkKey) -> bool {
+        let before = self.requested.len() + self.prefetch.len();
+        for queue in [&mut self.requested, &mut self.prefetch] {
+            queue.retain(|call| call.purpose != CallPurpose::Chunk(key));
         }
-        self.wanted.len() + self.ahead.len() < before
+        self.requested.len() + self.prefetch.len() < before
     }
 
-    /// The next request that can begin: there is a connection for it and, if it is a chunk, room in the cache.
-    /// Comes with the number of chunks that had to make room.
-    pub fn begin(&mut self, cache: &mut Cache) -> Option<(Effect, usize)> {
-        if self.under_way.len() >= Settings::CONNECTIONS {
+    /// The next call that can begin: there is a connection for it and, if it is a chunk, room in the cache. With the number of
+    /// chunks that were evicted for it.
+    pub fn begin(&mut self, cache: &mut ChunkCache) -> Option<(PackageEffect, usize)> {
+        if self.in_flight.len() >= Settings::CONNECTIONS {
             return None;
         }
-        let mut displaced = None;
-        let chunk = if self.chunks_under_way >= MOST_CHUNKS {
+        let mut evicted = None;
+        let chunk = if self.chunks_in_flight >= MOST_CHUNKS {
             None
-        } else if !self.wanted.is_empty() {
-            displaced = cache.reserve();
-            displaced.and_then(|_| self.wanted.pop_front())
-        } else if self.chunks_under_way < MOST_AHEAD && !self.ahead.is_empty() {
-            displaced = cache.reserve();
-            displaced.and_then(|_| self.ahead.pop_front())
+        } else if !self.requested.is_empty() {
+            evicted = cache.reserve();
+            evicted.and_then(|_| self.requested.pop_front())
+        } else if self.chunks_in_flight < MOST_PREFETCHED && !self.prefetch.is_empty() {
+            evicted = cache.reserve();
+            evicted.and_then(|_| self.prefetch.pop_front())
         } else {
             None
         };
-        self.chunks_under_way += usize::from(chunk.is_some());
-        let order = chunk.or_else(|| self.questions.pop_front())?;
+        self.chunks_in_flight += usize::from(chunk.is_some());
+        let queued = chunk.or_else(|| self.queries.pop_front())?;
         self.last_id += 1;
         let call = CallId(self.last_id);
-        self.under_way.insert(call, order.purpose);
-        let effect = Effect::Ask {
+        self.in_flight.insert(call, queued.purpose);
+        let effect = PackageEffect::Call {
             call,
-            device: order.device,
-            operation: order.operation,
+            device: queued.device,
+            operation: queued.operation,
         };
-        Some((effect, displaced.unwrap_or_default()))
+        Some((effect, evicted.unwrap_or_default()))
     }
 
-    /// A request has come to its end. `None` if it is none of ours.
-    pub fn end(&mut self, call: CallId) -> Option<Purpose> {
-        let purpose = self.under_way.remove(&call)?;
-        if matches!(purpose, Purpose::Chunk(_)) {
-            self.chunks_under_way = self.chunks_under_way.saturating_sub(1);
+    /// A call has ended. `None` if it is unknown.
+    pub fn end(&mut self, call: CallId) -> Option<CallPurpose> {
+        let purpose = self.in_flight.remove(&call)?;
+        if matches!(purpose, CallPurpose::Chunk(_)) {
+            self.chunks_in_flight = self.chunks_in_flight.saturating_sub(1);
         }
         Some(purpose)
     }
 
-    /// Requests under way.
-    pub fn under_way(&self) -> usize {
-        self.under_way.len()
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
     }
 
-    /// Requests that wait.
     #[cfg(test)]
-    pub(super) fn waiting(&self) -> usize {
-        self.questions.len() + self.wanted.len() + self.ahead.len()
+    pub(super) fn queued(&self) -> usize {
+        self.queries.len() + self.requested.len() + self.prefetch.len()
     }
 }
 
@@ -156,14 +159,14 @@ impl Calls {
 mod tests {
     use super::*;
     use crate::device::AccessToken;
-    use crate::ota::edition::EditionId;
+    use crate::ota::ids::EditionId;
     use crate::upstream::Package;
 
     #[test]
-    fn what_is_withdrawn_is_not_begun_and_what_is_hurried_comes_before_what_is_ahead() {
+    fn a_cancelled_chunk_is_not_begun_and_a_requested_one_comes_before_prefetched_ones() {
         let mut calls = Calls::default();
-        let mut cache = Cache::new(4096, 1024);
-        let keys = [1, 2, 3].map(|number| Key {
+        let mut cache = ChunkCache::new(4096, 1024);
+        let keys = [1, 2, 3].map(|number| ChunkKey {
             edition: EditionId(1),
             number,
         });
@@ -173,14 +176,17 @@ mod tests {
                 token: AccessToken::new("token").unwrap(),
             };
             let operation = Operation::ReadAssignment(Package::Firmware);
-            calls.fetch(key, Arc::new(device), operation, Urgency::Ahead);
+            calls.fetch(key, Arc::new(device), operation, Priority::Prefetch);
         }
-        calls.hurry(keys[2]);
-        assert!(calls.withdraw(keys[0]) && !calls.withdraw(keys[0]));
+        calls.prioritise(keys[2]);
+        assert!(calls.cancel(keys[0]) && !calls.cancel(keys[0]));
         let mut begun = Vec::new();
-        while let Some((Effect::Ask { call, .. }, _)) = calls.begin(&mut cache) {
+        while let Some((PackageEffect::Call { call, .. }, _)) = calls.begin(&mut cache) {
             begun.extend(calls.end(call));
         }
-        assert_eq!(begun, [Purpose::Chunk(keys[2]), Purpose::Chunk(keys[1])]);
+        assert_eq!(
+            begun,
+            [CallPurpose::Chunk(keys[2]), CallPurpose::Chunk(keys[1])]
+        );
     }
 }

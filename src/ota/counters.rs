@@ -1,38 +1,38 @@
-//! What the packages count.
+//! What the package cache counts.
 
-/// Events of the packages, over all devices.
+/// Events of the package cache, over all devices.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// Blocks given to devices.
     pub blocks: u64,
-    /// Of these, without waiting: all of it was in the cache.
-    pub blocks_at_once: u64,
-    /// Requests of devices that were refused, for whatever reason.
+    /// Of these, without waiting: all of the block was cached.
+    pub blocks_from_cache: u64,
+    /// Requests of devices that were refused, for any reason.
     pub refused: u64,
-    /// Of these, for want of room to wait in.
-    pub refused_for_want_of_room: u64,
-    /// Chunks fetched that nobody asked for yet.
-    pub chunks_ahead: u64,
-    /// Chunks that came from ThingsBoard.
+    /// Of these, because too many requests waited.
+    pub refused_no_room: u64,
+    /// Chunks fetched before a device requested them.
+    pub chunks_prefetched: u64,
+    /// Chunks fetched from ThingsBoard.
     pub chunks: u64,
     /// Bytes in them.
     pub chunk_bytes: u64,
-    /// Chunks dropped to make room for others.
-    pub chunks_displaced: u64,
-    /// Chunks not believed, because the package may have changed while they came.
-    pub chunks_disowned: u64,
-    /// Packages hashed as a whole to the SHA-2 checksum that their attributes name: shared from then on.
-    pub proven: u64,
-    /// Requests that waited until a package that another device fetches was hashed as a whole.
-    pub waited_for_proof: u64,
-    /// Editions given up because there were too many.
-    pub editions_displaced: u64,
+    /// Chunks evicted to make room for others.
+    pub chunks_evicted: u64,
+    /// Chunks discarded, because the package may have changed while they were fetched.
+    pub chunks_discarded: u64,
+    /// Packages whose SHA-2 checksum was verified: shared from then on.
+    pub verified: u64,
+    /// Requests that waited until a package that another device fetches was verified.
+    pub waited_for_verification: u64,
+    /// Editions ended because there were too many.
+    pub editions_evicted: u64,
     /// Times that the attributes of a device were seen to change, so that its assignment is read again.
     pub assignments_seen_to_change: u64,
-    /// Times it was checked what a device may have.
+    /// Checks of what a device may have.
     pub checks: u64,
-    /// Editions that ended because ThingsBoard had another content under their name.
+    /// Editions contradicted, because ThingsBoard had another content under their name.
     pub contradictions: u64,
-    /// Of these, whole packages that do not have the checksum their attributes name.
+    /// Of these, packages that do not have the checksum that their attributes name.
     pub wrong_checksums: u64,
 }

@@ -1,90 +1,85 @@
-//! One content under one name: what is known of it, and what contradicts that.
+//! An edition: one content of a package, what is known of it, and which chunks contradict that.
 
 use super::Name;
 use super::assignment::{Checksum, Identity};
-use super::readers::ReaderId;
+use super::ids::DownloaderId;
 use aws_lc_rs::digest::{self, Context, SHA256};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Names an edition for as long as the process lives: what is late must not reach its successor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EditionId(pub u64);
-
-/// What a probe compares, in bytes, at most. Every chunk is a multiple of it.
+/// How many bytes a probe compares, at most. The size of a chunk is a multiple of it.
 pub const PIECE: u64 = 64;
-/// The same.
-pub const LARGEST_PIECE: usize = 64;
+/// The same, as a length.
+pub const MOST_PIECE_BYTES: usize = 64;
 
-/// Chunks of one edition that are recognised once the cache has let go of them: 256 MiB in chunks of 64 KiB, which
-/// is as long as ThingsBoard lets packages be over CoAP.
-const MOST_RECOGNISED: usize = 4096;
-/// The same: no more chunks than that make a whole that can be proven.
-const MOST_PROVED: u64 = 4096;
+/// Chunks of one edition whose hashes are kept after they were evicted: 256 MiB in chunks of 64 KiB, which is the largest
+/// package that ThingsBoard allows over CoAP.
+const MOST_HASHES: usize = 4096;
+/// The same: a package of more chunks can't be verified.
+const MOST_VERIFIED: u64 = 4096;
 
-/// A chunk can't be of this edition: ThingsBoard has another content under its name.
+/// A chunk is not of this edition: ThingsBoard has another content under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Contradiction;
 
-/// Whose bytes they are: with whose token they were fetched.
+/// Who may have the bytes of an edition that is not verified: the device whose token fetched them, or its group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// One device's.
-    Reader(ReaderId),
-    /// Those of devices that the operator lets share unproven bytes: `package_group` in the registry.
+    Device(DownloaderId),
+    /// Devices that the operator lets share unverified bytes: `package_group` in the registry.
     Group(Arc<str>),
 }
 
-/// How far the checksum has come with a chunk.
+/// What a chunk means for the checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Proved {
-    /// There are more to come, or there is nothing to prove.
-    SoFar,
-    /// The whole has the checksum that the attributes name.
-    Whole,
-    /// The whole has another one. Nothing is proved any more.
-    Wrong,
+pub enum Verification {
+    /// There are more chunks to hash, or there is no checksum to verify.
+    Incomplete,
+    /// The whole package has the checksum that the attributes name.
+    Match,
+    /// The whole package has another checksum. The verification is over.
+    Mismatch,
 }
 
-/// One content under one name.
+/// One content of a package.
 #[derive(Debug)]
 pub struct Edition {
-    /// Of the package.
     pub name: Name,
-    /// What the attributes of its devices say of it, which may be nothing.
+    /// What the attributes of its devices name, which may be nothing.
     pub identity: Identity,
-    /// Who alone may have it. `None`: it is proven, and for everyone whose attributes say the same.
+    /// Who may have it. `None`: it is verified, and for every device whose attributes name the same.
     owner: Option<Owner>,
+    /// Bytes of a chunk.
     chunk: u64,
     salt: u64,
     etag: Option<[u8; 8]>,
-    /// The package is at least this long; so much was seen.
-    extent: u64,
-    /// The package is at most this long; its end was seen.
-    bound: Option<u64>,
-    /// What the attributes say. What was seen goes before it.
-    said: Option<u64>,
+    /// The package has at least so many bytes, by its chunks.
+    shortest: u64,
+    /// The package has at most so many bytes, by a short or empty chunk.
+    longest: Option<u64>,
+    /// The length that the attributes name. It is dropped if a chunk contradicts it.
+    named: Option<u64>,
     /// SHA-256 of each chunk.
-    seen: HashMap<u64, [u8; 32]>,
+    hashes: HashMap<u64, [u8; 32]>,
     head: Option<Bytes>,
-    proof: Option<Proof>,
+    checksum_state: Option<ChecksumState>,
 }
 
-/// The checksum of what came, in order.
-struct Proof {
+/// The checksum of the chunks so far, in order.
+struct ChecksumState {
     next: u64,
     context: Context,
     expected: Box<str>,
 }
 
 impl Edition {
-    /// Nothing is known of it but what the attributes of a device say. `chunk`: in bytes. A `salt` that is not
-    /// zero tells its ETag from that of an edition that had the same name and checksum and was contradicted.
+    /// An edition of which only what the attributes name is known. `chunk`: in bytes. A `salt` other than zero gives it
+    /// another ETag than that of an edition of the same name and checksum that was contradicted.
     pub fn new(owner: Owner, name: Name, identity: Identity, chunk: u64, salt: u64) -> Edition {
-        let said = identity.size;
+        let named = identity.size;
         let checksum = identity.checksum.as_ref();
-        let proof = checksum.and_then(Proof::new);
+        let checksum_state = checksum.and_then(ChecksumState::new);
         let etag = checksum.map(|checksum| {
             let parts = [&*checksum.algorithm, &*checksum.value].map(str::as_bytes);
             etag(&name, &parts, salt)
@@ -96,98 +91,99 @@ impl Edition {
             chunk,
             salt,
             etag,
-            extent: 0,
-            bound: None,
-            said,
-            seen: HashMap::new(),
+            shortest: 0,
+            longest: None,
+            named,
+            hashes: HashMap::new(),
             head: None,
-            proof,
+            checksum_state,
         }
     }
 
-    /// Follows the content: from the checksum where there is one, else from the first chunk, once that is known,
-    /// and the length that the attributes say.
+    /// From the checksum, if there is one; otherwise from the first chunk, once that is known, and the length that the
+    /// attributes name.
     pub fn etag(&self) -> Option<[u8; 8]> {
         self.etag
     }
 
     /// Whether there is a byte at this position, if that is known.
-    pub fn reaches(&self, position: u64) -> Option<bool> {
-        if position < self.extent {
+    pub fn contains(&self, position: u64) -> Option<bool> {
+        if position < self.shortest {
             return Some(true);
         }
-        if self.bound.is_some_and(|bound| bound <= position) {
+        if self.longest.is_some_and(|longest| longest <= position) {
             return Some(false);
         }
-        self.said.map(|said| position < said)
+        self.named.map(|named| position < named)
     }
 
-    /// How long it is, if that is known.
+    /// Its length, if that is known.
     pub fn size(&self) -> Option<u64> {
-        self.end().or(self.said)
+        self.end().or(self.named)
     }
 
-    /// Where it ends, if that was seen.
+    /// Its length, if its chunks show it.
     pub fn end(&self) -> Option<u64> {
-        self.bound.filter(|bound| *bound == self.extent)
+        self.longest.filter(|longest| *longest == self.shortest)
     }
 
-    /// Its first bytes, once it has begun: with its first chunk, before any other, so that there is always
-    /// something to hold others against. It stays when the cache lets go of the chunk.
+    /// Its first bytes. The first chunk is fetched before any other, so that there is always something to compare; these bytes
+    /// are kept when it is evicted.
     pub fn head(&self) -> Option<&Bytes> {
         self.head.as_ref()
     }
 
-    /// Who alone may have it; `None` once it is proven.
+    /// Who may have it; `None` once it is verified.
     pub fn owner(&self) -> Option<&Owner> {
         self.owner.as_ref()
     }
 
-    /// Whether its chunks are one device's alone.
-    pub fn is_of_one_reader(&self) -> bool {
-        matches!(self.owner, Some(Owner::Reader(_)))
+    /// Whether only one device may have it.
+    pub fn is_of_one_device(&self) -> bool {
+        matches!(self.owner, Some(Owner::Device(_)))
     }
 
-    /// Chunks that it recognises.
-    pub fn recognised(&self) -> usize {
-        self.seen.len()
+    /// Chunks whose hashes it keeps.
+    pub fn hashes(&self) -> usize {
+        self.hashes.len()
     }
 
-    /// A chunk of it, by number. It may be short or empty where the package ends.
-    pub fn take(&mut self, number: u64, bytes: &Bytes) -> Result<(), Contradiction> {
+    /// Adds a chunk: its hash, and what it shows of the length. It may be short or empty where the package ends.
+    pub fn add_chunk(&mut self, number: u64, bytes: &Bytes) -> Result<(), Contradiction> {
         let start = number.saturating_mul(self.chunk);
         let digest = sha256(bytes);
         if self.owner.is_none() {
-            // Every chunk was seen when it was proven. Whoever it comes from now, it is that one or nothing.
-            return match self.seen.get(&number) {
-                Some(seen) if *seen == digest => Ok(()),
-                None if bytes.is_empty() && self.reaches(start) == Some(false) => Ok(()),
+            // Every chunk was hashed when it was verified: whoever's token fetches it now, it must be that one.
+            return match self.hashes.get(&number) {
+                Some(hash) if *hash == digest => Ok(()),
+                None if bytes.is_empty() && self.contains(start) == Some(false) => Ok(()),
                 Some(_) | None => Err(Contradiction),
             };
         }
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let end = start.saturating_add(length);
         if length < self.chunk {
-            // Past the end ThingsBoard gives nothing, so an empty chunk only says that it is no longer.
-            self.bound = Some(self.bound.map_or(end, |bound| bound.min(end)));
+            // Past the end ThingsBoard answers with nothing, so an empty chunk shows only that the package is no longer.
+            self.longest = Some(self.longest.map_or(end, |longest| longest.min(end)));
         }
         if length > 0 {
-            self.extent = self.extent.max(end);
+            self.shortest = self.shortest.max(end);
         }
-        if self.bound.is_some_and(|bound| bound < self.extent) {
+        if self.longest.is_some_and(|longest| longest < self.shortest) {
             return Err(Contradiction);
         }
-        let fits = |said: &u64| self.extent <= *said && self.bound.is_none_or(|b| *said <= b);
-        self.said = self.said.filter(fits);
+        let fits =
+            |named: &u64| self.shortest <= *named && self.longest.is_none_or(|b| *named <= b);
+        self.named = self.named.filter(fits);
 
-        if self.seen.get(&number).is_some_and(|seen| *seen != digest) {
+        if self.hashes.get(&number).is_some_and(|hash| *hash != digest) {
             return Err(Contradiction);
         }
-        if self.seen.len() < MOST_RECOGNISED && !bytes.is_empty() {
-            self.seen.insert(number, digest);
+        if self.hashes.len() < MOST_HASHES && !bytes.is_empty() {
+            self.hashes.insert(number, digest);
         }
         if number == 0 {
-            let head = bytes.get(..LARGEST_PIECE).unwrap_or(bytes);
+            let head = bytes.get(..MOST_PIECE_BYTES).unwrap_or(bytes);
             self.head = Some(Bytes::copy_from_slice(head));
             let size = format!("{:?}", self.identity.size);
             let first = digest64(&[bytes]);
@@ -197,55 +193,58 @@ impl Edition {
         Ok(())
     }
 
-    /// The chunk that the proof of the checksum goes on with.
-    pub fn next_to_prove(&self) -> Option<u64> {
-        self.proof.as_ref().map(|proof| proof.next)
+    /// The number of the chunk to hash next; `None` if there is no checksum to verify.
+    pub fn next_to_verify(&self) -> Option<u64> {
+        self.checksum_state.as_ref().map(|state| state.next)
     }
 
-    /// Goes on with the proof.
-    pub fn prove(&mut self, bytes: &[u8]) -> Proved {
+    /// Hashes the next chunk.
+    pub fn verify_next(&mut self, bytes: &[u8]) -> Verification {
         let size = self.size();
-        let Some(proof) = &mut self.proof else {
-            return Proved::SoFar;
+        let Some(state) = &mut self.checksum_state else {
+            return Verification::Incomplete;
         };
-        proof.context.update(bytes);
-        proof.next += 1;
-        let reached = proof.next.saturating_mul(self.chunk);
+        state.context.update(bytes);
+        state.next += 1;
+        let reached = state.next.saturating_mul(self.chunk);
         if size.is_none_or(|size| size > reached) {
-            // What can't be recognised later can't be shared, so there is no use in proving it.
-            if proof.next >= MOST_PROVED {
-                self.proof = None;
+            // A chunk whose hash is not kept could not be recognised later, so the package can't be shared.
+            if state.next >= MOST_VERIFIED {
+                self.checksum_state = None;
             }
-            return Proved::SoFar;
+            return Verification::Incomplete;
         }
-        match self.proof.take().is_some_and(Proof::holds) {
-            true => Proved::Whole,
-            false => Proved::Wrong,
+        match self
+            .checksum_state
+            .take()
+            .is_some_and(ChecksumState::matches)
+        {
+            true => Verification::Match,
+            false => Verification::Mismatch,
         }
     }
 
     /// Whether it was contradicted before, under the same name and checksum.
-    pub fn is_salted(&self) -> bool {
+    pub fn was_contradicted(&self) -> bool {
         self.salt != 0
     }
 
-    /// Nothing is proved any more: it stays its owner's.
-    pub fn give_up_proof(&mut self) {
-        self.proof = None;
+    /// Ends the verification: the edition stays its owner's.
+    pub fn give_up_verification(&mut self) {
+        self.checksum_state = None;
     }
 
-    /// All of it was hashed to the checksum that its attributes name: from now on it is nobody's own. Gives its
-    /// former owner.
+    /// It was verified: it has no owner from now on. Returns the former one.
     pub fn share(&mut self) -> Option<Owner> {
-        // What was proven ends where it was seen to end, whatever else is said.
-        (self.bound, self.said, self.proof) = (Some(self.extent), None, None);
+        // Its length is that of the verified bytes, whatever attributes name.
+        (self.longest, self.named, self.checksum_state) = (Some(self.shortest), None, None);
         self.owner.take()
     }
 }
 
-impl Proof {
-    /// Nothing for checksums that prove nothing, or that no content can have.
-    fn new(checksum: &Checksum) -> Option<Proof> {
+impl ChecksumState {
+    /// `None` for other algorithms than SHA-2, and for values that no content can have.
+    fn new(checksum: &Checksum) -> Option<ChecksumState> {
         let algorithm = match &*checksum.algorithm {
             "SHA256" => &digest::SHA256,
             "SHA384" => &digest::SHA384,
@@ -254,14 +253,15 @@ impl Proof {
         };
         let digits = checksum.value.bytes().filter(u8::is_ascii_hexdigit).count();
         let is_digest = digits == 2 * algorithm.output_len() && digits == checksum.value.len();
-        is_digest.then(|| Proof {
+        is_digest.then(|| ChecksumState {
             next: 0,
             context: Context::new(algorithm),
             expected: checksum.value.clone(),
         })
     }
 
-    fn holds(self) -> bool {
+    /// Whether all chunks together have the expected checksum.
+    fn matches(self) -> bool {
         let digest = self.context.finish();
         let digits: String = digest
             .as_ref()
@@ -272,9 +272,9 @@ impl Proof {
     }
 }
 
-impl std::fmt::Debug for Proof {
+impl std::fmt::Debug for ChecksumState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Proof")
+        f.debug_struct("ChecksumState")
             .field("next", &self.next)
             .finish_non_exhaustive()
     }
@@ -298,7 +298,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest.as_ref().first_chunk().copied().unwrap_or_default()
 }
 
-/// The first eight bytes of a SHA-256 over parts, told apart by their lengths.
+/// The first eight bytes of a SHA-256 over the parts, each with its length in front.
 fn digest64(parts: &[&[u8]]) -> [u8; 8] {
     let mut context = Context::new(&SHA256);
     for part in parts {

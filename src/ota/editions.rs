@@ -1,20 +1,21 @@
-//! The editions there are, found by owner, name and what the attributes say.
+//! All editions, found by owner, name and what the attributes name.
 //!
-//! What was fetched is its owner's: of the device whose token was used, or of the group the operator put it in. Once
-//! the whole was hashed to the SHA-2 checksum that the attributes name it is *proven*, and anyone's whose attributes
-//! name the same. An owner that has one of its own keeps to that one.
+//! An edition is its owner's: the device's whose token fetches it, or that of the group the operator put the device in. Once
+//! the whole was hashed to the SHA-2 checksum that the attributes name it is *verified*, and every device's whose attributes
+//! name the same. An owner that has one of its own keeps it.
 
 use super::Name;
 use super::assignment::Identity;
-use super::edition::{Edition, EditionId, Owner};
+use super::edition::{Edition, Owner};
+use super::ids::EditionId;
 use std::collections::{BTreeMap, HashMap};
 
-/// Proven packages and packages of groups; a fleet has a few.
+/// Verified editions, and those of groups; a fleet has a few.
 const MOST_SHARED: usize = 128;
-/// Packages of single devices. An empty one takes half a kilobyte.
+/// Editions of single devices. An empty one takes half a kilobyte.
 const MOST_OWN: usize = 4096;
-/// Chunks that all of them together recognise once the cache has let go of them, at some 80 bytes.
-const MOST_RECOGNISED: usize = 65_536;
+/// Hashes of chunks that all editions together keep, at some 80 bytes.
+const MOST_HASHES: usize = 65_536;
 
 /// All editions.
 #[derive(Debug)]
@@ -22,12 +23,12 @@ pub struct Editions {
     chunk: u64,
     editions: HashMap<EditionId, Entry>,
     owned: HashMap<(Owner, Name, Identity), EditionId>,
-    proven: HashMap<(Name, Identity), EditionId>,
-    /// Of single devices, by their last use or an earlier one.
+    verified: HashMap<(Name, Identity), EditionId>,
+    /// Editions of single devices, by their last use or an earlier one.
     own_ages: BTreeMap<u64, EditionId>,
-    /// The same of all others.
+    /// The same for all others.
     shared_ages: BTreeMap<u64, EditionId>,
-    recognised: usize,
+    hashes: usize,
     last_id: u64,
     last_use: u64,
 }
@@ -36,30 +37,30 @@ pub struct Editions {
 struct Entry {
     edition: Edition,
     used: u64,
-    /// Where it stands in the order of ages. Using one is frequent and only stamps it; who looks for the oldest puts
-    /// those right that it meets.
+    /// Its key in the order of ages, which may be outdated: a use is frequent, and only sets `used`. The search for the oldest
+    /// corrects those that it meets.
     listed: u64,
-    /// What it counts for in `recognised`.
-    recognised: usize,
+    /// What it counts for in [`Editions::hashes`].
+    hashes: usize,
 }
 
 impl Editions {
-    /// None yet. `chunk`: in bytes.
+    /// `chunk`: in bytes.
     pub fn new(chunk: u64) -> Editions {
         Editions {
             chunk,
             editions: HashMap::new(),
             owned: HashMap::new(),
-            proven: HashMap::new(),
+            verified: HashMap::new(),
             own_ages: BTreeMap::new(),
             shared_ages: BTreeMap::new(),
-            recognised: 0,
+            hashes: 0,
             last_id: 0,
             last_use: 0,
         }
     }
 
-    /// One of them, which counts as used by that.
+    /// An edition, which counts as a use.
     pub fn get_mut(&mut self, id: EditionId) -> Option<&mut Edition> {
         let entry = self.editions.get_mut(&id)?;
         self.last_use += 1;
@@ -67,30 +68,29 @@ impl Editions {
         Some(&mut entry.edition)
     }
 
-    /// One of them, as if nobody had looked.
+    /// An edition, which does not count as a use.
     pub fn get(&self, id: EditionId) -> Option<&Edition> {
         self.editions.get(&id).map(|entry| &entry.edition)
     }
 
-    /// The edition that this owner may have: its own if it has one, else the proven one.
+    /// The edition that this owner may have: its own if there is one, otherwise the verified one.
     pub fn find(&self, owner: &Owner, name: &Name, identity: &Identity) -> Option<EditionId> {
         self.owned(owner, name, identity)
-            .or_else(|| self.proven(name, identity))
+            .or_else(|| self.verified(name, identity))
     }
 
-    /// The owner's own.
     pub fn owned(&self, owner: &Owner, name: &Name, identity: &Identity) -> Option<EditionId> {
         let wanted = (owner.clone(), name.clone(), identity.clone());
         self.owned.get(&wanted).copied()
     }
 
-    /// The proven one.
-    pub fn proven(&self, name: &Name, identity: &Identity) -> Option<EditionId> {
+    /// The verified one.
+    pub fn verified(&self, name: &Name, identity: &Identity) -> Option<EditionId> {
         let wanted = (name.clone(), identity.clone());
-        self.proven.get(&wanted).copied()
+        self.verified.get(&wanted).copied()
     }
 
-    /// A new one, in place of the owner's of the same name and identity, which the caller has ended.
+    /// Adds an edition, instead of the owner's of the same name and identity, which the caller has ended.
     pub fn add(&mut self, owner: Owner, name: Name, identity: Identity, salt: u64) -> EditionId {
         self.last_id += 1;
         self.last_use += 1;
@@ -101,17 +101,17 @@ impl Editions {
             edition: Edition::new(owner, name, identity, self.chunk, salt),
             used: self.last_use,
             listed: self.last_use,
-            recognised: 0,
+            hashes: 0,
         };
         self.ages_of(&entry.edition).insert(entry.listed, id);
         self.editions.insert(id, entry);
         id
     }
 
-    /// One that has to go, as there are too many: those of single devices before others, and of either kind the one
-    /// that was not used for longest. `keep` stays.
+    /// The edition to end next, if there are too many: the least recently used one, of single devices before others. Never
+    /// `keep`.
     pub fn surplus(&mut self, keep: EditionId) -> Option<EditionId> {
-        let too_many = self.recognised > MOST_RECOGNISED;
+        let too_many = self.hashes > MOST_HASHES;
         let own = self.own_ages.len() > MOST_OWN || (too_many && !self.own_ages.is_empty());
         if !own && !too_many && self.shared_ages.len() <= MOST_SHARED {
             return None;
@@ -134,27 +134,27 @@ impl Editions {
         None
     }
 
-    /// Counts what an edition recognises, after a chunk was taken.
+    /// Counts an edition's hashes again, after a chunk was added.
     pub fn recount(&mut self, id: EditionId) {
         if let Some(entry) = self.editions.get_mut(&id) {
-            let now = entry.edition.recognised();
-            self.recognised = (self.recognised + now).saturating_sub(entry.recognised);
-            entry.recognised = now;
+            let now = entry.edition.hashes();
+            self.hashes = (self.hashes + now).saturating_sub(entry.hashes);
+            entry.hashes = now;
         }
     }
 
-    /// One is proven: from now on it is for everyone. False if there is such a one already.
+    /// An edition is verified: shares it. Returns false if another of this content is verified already.
     pub fn share(&mut self, id: EditionId) -> bool {
         let Some(entry) = self.editions.get_mut(&id) else {
             return false;
         };
         let (name, identity) = (entry.edition.name.clone(), entry.edition.identity.clone());
         let key = (name, identity);
-        if self.proven.contains_key(&key) {
+        if self.verified.contains_key(&key) {
             return false;
         }
         let listed = entry.listed;
-        let was_own = entry.edition.is_of_one_reader();
+        let was_own = entry.edition.is_of_one_device();
         if let Some(owner) = entry.edition.share() {
             self.owned.remove(&(owner, key.0.clone(), key.1.clone()));
         }
@@ -162,32 +162,31 @@ impl Editions {
             self.own_ages.remove(&listed);
             self.shared_ages.insert(listed, id);
         }
-        self.proven.insert(key, id);
+        self.verified.insert(key, id);
         true
     }
 
-    /// Takes one away.
+    /// Removes an edition.
     pub fn remove(&mut self, id: EditionId) -> Option<Edition> {
         let entry = self.editions.remove(&id)?;
-        self.recognised = self.recognised.saturating_sub(entry.recognised);
+        self.hashes = self.hashes.saturating_sub(entry.hashes);
         self.ages_of(&entry.edition).remove(&entry.listed);
         let edition = entry.edition;
         let (name, identity) = (edition.name.clone(), edition.identity.clone());
         match edition.owner().cloned() {
             Some(owner) => remove_if(&mut self.owned, &(owner, name, identity), id),
-            None => remove_if(&mut self.proven, &(name, identity), id),
+            None => remove_if(&mut self.verified, &(name, identity), id),
         }
         Some(edition)
     }
 
     fn ages_of(&mut self, edition: &Edition) -> &mut BTreeMap<u64, EditionId> {
-        match edition.is_of_one_reader() {
+        match edition.is_of_one_device() {
             true => &mut self.own_ages,
             false => &mut self.shared_ages,
         }
     }
 
-    /// How many there are.
     pub fn count(&self) -> usize {
         self.editions.len()
     }

@@ -1,86 +1,85 @@
 //! What a device may have of one package.
 //!
 //! ```text
-//! unchecked ──▶ reading ──▶ probing ──▶ allowed ──(ota.authorise_every)──▶ reading …
+//! unchecked ──▶ reading attributes ──▶ probing ──▶ allowed ──(ota.authorise_every)──▶ reading attributes …
 //!                  │           │──▶ refused ──(5 s)──▶ unchecked
-//!                  └───────────┴──▶ failing: allowed for a while more, if it was
+//!                  └───────────┴──▶ failing: allowed for 30 s more, if it was allowed before
 //! ```
 
-use super::cache::Key;
-use super::edition::EditionId;
+use super::ids::{ChunkKey, EditionId};
 use super::sample::Sample;
-use super::{Name, Refusal};
+use super::{Name, PackageError};
 use std::time::{Duration, Instant};
 
-/// How long it is believed that none is, or that ThingsBoard refuses it: a device that tries again and again must
-/// not become a burden for ThingsBoard, but one that waits for its package wants to hear of it.
-pub(super) const REFUSED: Duration = Duration::from_secs(5);
-/// How long what was known before is used without asking again, where asking has just failed: if ThingsBoard does
-/// not answer at all, each try costs the device the whole of `upstream.timeout`.
-pub(super) const FAILING: Duration = Duration::from_secs(30);
-/// The same if nothing was known before: those who waited are told, the next may try.
-pub(super) const FAILED: Duration = Duration::from_secs(1);
+/// How long ThingsBoard's refusal counts, and that no package is assigned: a device that tries again and again must not become
+/// a burden for ThingsBoard, but one that waits for its package is to get it soon.
+pub(super) const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// How long what was known before is used after a failure, without trying again: if ThingsBoard does not answer at all, each
+/// try costs the device the whole of `upstream.timeout`.
+pub(super) const FAILING_FOR: Duration = Duration::from_secs(30);
+/// The same if nothing was known before: the waiting requests are refused, and the next may try.
+pub(super) const FAILING_UNKNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// What a device may have, for one package.
 #[derive(Debug)]
 pub struct Permit {
-    /// Which.
     pub name: Name,
-    /// Which edition it may have, once it was allowed it, and when that was.
+    /// The edition that it may have, and when that was found out.
     pub allowed: Option<(EditionId, Instant)>,
-    /// ThingsBoard does not let it have it.
+    /// ThingsBoard does not let it have the package.
     pub refused: Option<Failure>,
-    /// The last check came to nothing.
+    /// The last check failed.
     pub failing: Option<Failure>,
-    /// The check under way.
+    /// The check in progress.
     pub check: Option<Check>,
-    /// Chunks that came under this device's token, with the number of that event: believed once a check that began
-    /// later says so.
-    pub unconfirmed: Vec<(Key, u64)>,
+    /// Chunks that arrived under this device's token, with the number of that event: confirmed by a check that begins later.
+    pub unconfirmed: Vec<(ChunkKey, u64)>,
 }
 
 /// How far a check has come.
 #[derive(Debug)]
 pub enum Check {
-    /// The attributes are read. What was read before this event does not count.
-    Reading {
-        /// The event's number.
+    /// The attributes are read.
+    ReadingAttributes {
+        /// A read before this event does not count.
         after: u64,
     },
-    /// A piece of the package is asked for.
+    /// A piece of the package is requested.
     Probing {
         /// The event's number.
         number: u64,
-        /// When the check began, as the number of an event.
+        /// The number of the event at which the check began.
         since: u64,
-        /// What it should be.
+        /// The piece as it is cached.
         sample: Option<Box<Sample>>,
     },
 }
 
-/// When something came to nothing, and what a device is told of it.
+/// When something failed, and the error for the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Failure {
-    /// When.
     pub at: Instant,
-    /// What a device is told.
-    pub why: Refusal,
+    pub error: PackageError,
 }
 
 impl Failure {
-    /// So recent that there is no use in asking again. `known`: there is something to go on with until then.
+    /// Whether it is too early to try again. `known`: something is known from before that can be used until then.
     pub fn is_recent(&self, now: Instant, known: bool) -> bool {
-        now < self.at + if known { FAILING } else { FAILED }
+        let keeps = if known {
+            FAILING_FOR
+        } else {
+            FAILING_UNKNOWN_FOR
+        };
+        now < self.at + keeps
     }
 
-    /// A word of ThingsBoard's that still holds.
-    pub fn holds(&self, now: Instant) -> bool {
-        now < self.at + REFUSED
+    /// Whether ThingsBoard's refusal still counts.
+    pub fn is_valid(&self, now: Instant) -> bool {
+        now < self.at + REFUSED_FOR
     }
 }
 
 impl Permit {
-    /// Nothing is known yet.
     pub fn new(name: Name) -> Permit {
         Permit {
             name,
@@ -92,25 +91,25 @@ impl Permit {
         }
     }
 
-    /// What was allowed has to be asked again.
-    pub fn lapse(&mut self) {
+    /// Takes the permission back, until the next check.
+    pub fn revoke(&mut self) {
         self.allowed = None;
     }
 
-    /// The device's attributes were seen to change at this event: nothing that was found out before it counts. True
-    /// if a check is under way, which reads them again.
+    /// The device's attributes were seen to change at this event: nothing that was found out before it counts. Returns whether
+    /// a check is in progress, which reads them again.
     pub fn attributes_changed(&mut self, event: u64) -> bool {
-        self.lapse();
+        self.revoke();
         (self.refused, self.failing) = (None, None);
         let Some(check) = &mut self.check else {
             return false;
         };
-        // A probe that is under way is not waited for.
-        *check = Check::Reading { after: event };
+        // The end of a probe in flight will be ignored.
+        *check = Check::ReadingAttributes { after: event };
         true
     }
 
-    /// Nothing is under way for it.
+    /// Whether there is neither a check in progress nor a chunk to confirm.
     pub fn is_idle(&self) -> bool {
         self.check.is_none() && self.unconfirmed.is_empty()
     }
@@ -121,15 +120,15 @@ impl Permit {
         (self.refused, self.failing) = (None, None);
     }
 
-    /// ThingsBoard does not let the device have it.
-    pub fn refuse(&mut self, now: Instant, why: Refusal) {
+    /// ThingsBoard does not let the device have the package.
+    pub fn refuse(&mut self, now: Instant, error: PackageError) {
         self.allowed = None;
-        self.refused = Some(Failure { at: now, why });
+        self.refused = Some(Failure { at: now, error });
     }
 
-    /// ThingsBoard has said nothing about it.
-    pub fn fail(&mut self, now: Instant, why: Refusal) {
-        self.failing = Some(Failure { at: now, why });
+    /// ThingsBoard did not answer, or not intelligibly.
+    pub fn fail(&mut self, now: Instant, error: PackageError) {
+        self.failing = Some(Failure { at: now, error });
     }
 }
 
@@ -138,7 +137,7 @@ impl Check {
     pub fn is_probe(&self, probe: u64) -> bool {
         match self {
             Check::Probing { number, .. } => *number == probe,
-            Check::Reading { .. } => false,
+            Check::ReadingAttributes { .. } => false,
         }
     }
 }

@@ -1,33 +1,42 @@
-//! Pieces of what we have, to hold against what ThingsBoard has now.
+//! Which bytes of a cached edition are compared with what ThingsBoard has now.
 
-use super::cache::Key;
-use super::edition::{EditionId, PIECE};
-use super::packages::Packages;
+use super::chunk_cache::ChunkCache;
+use super::edition::PIECE;
+use super::editions::Editions;
+use super::ids::{ChunkKey, EditionId};
 use bytes::Bytes;
 
-/// A piece of a package that we have.
+/// A piece of an edition, to be compared with the same piece in ThingsBoard.
 #[derive(Debug)]
 pub struct Sample {
-    /// Of this edition.
     pub edition: EditionId,
-    /// ThingsBoard's `size` and `chunk` of it.
+    /// ThingsBoard's `size` of the piece, in bytes.
     pub size: u64,
-    /// Counted from zero.
+    /// ThingsBoard's `chunk`: the piece begins at its product with `size`.
     pub chunk: u64,
-    /// What it was.
+    /// The piece as it is cached.
     pub bytes: Bytes,
 }
 
-impl Packages {
-    /// A piece of what we have: every other time the end and what is before it, which tells if the package goes on
-    /// there now, and any piece by lot otherwise.
-    pub(super) fn sample(&mut self, id: EditionId) -> Option<Sample> {
+/// Chooses samples.
+pub struct Sampler<'a> {
+    pub editions: &'a Editions,
+    pub cache: &'a ChunkCache,
+    /// Bytes of a chunk.
+    pub chunk: u64,
+    pub random: &'a mut fastrand::Rng,
+}
+
+impl Sampler<'_> {
+    /// A piece of what is cached: every other time the last bytes and the end, which shows whether the package is longer now,
+    /// and a random piece otherwise.
+    pub fn sample(&mut self, id: EditionId) -> Option<Sample> {
         let end = if self.random.bool() {
-            self.piece_at_the_end(id)
+            self.last_piece(id)
         } else {
             None
         };
-        let piece = end.or_else(|| self.piece_by_lot(id));
+        let piece = end.or_else(|| self.random_piece(id));
         let (size, offset, bytes) = piece.or_else(|| {
             let head = self.editions.get(id)?.head()?;
             Some((PIECE, 0, head.clone()))
@@ -40,9 +49,9 @@ impl Packages {
         })
     }
 
-    /// Of the sizes a piece may have the one with the most bytes before the end, where ThingsBoard begins pieces at
-    /// multiples of their size.
-    fn piece_at_the_end(&self, id: EditionId) -> Option<(u64, u64, Bytes)> {
+    /// The piece that the package ends in. Pieces begin at multiples of their size, so the size is chosen that leaves the
+    /// most bytes before the end.
+    fn last_piece(&self, id: EditionId) -> Option<(u64, u64, Bytes)> {
         let end = self.editions.get(id)?.end()?;
         let sizes = PIECE / 2..=PIECE;
         let size = sizes.max_by_key(|size| end % size)?;
@@ -51,7 +60,7 @@ impl Packages {
         (!bytes.is_empty()).then_some((size, offset, bytes))
     }
 
-    fn piece_by_lot(&mut self, id: EditionId) -> Option<(u64, u64, Bytes)> {
+    fn random_piece(&mut self, id: EditionId) -> Option<(u64, u64, Bytes)> {
         let from = self.random.u64(..=self.cache.last_of(id)?);
         let (key, bytes) = self.cache.next_of(id, from)?;
         let length = u64::try_from(bytes.len()).ok()?;
@@ -61,14 +70,14 @@ impl Packages {
         Some((PIECE, offset, piece))
     }
 
-    /// Bytes of an edition, if all of them are in the cache.
+    /// Bytes of an edition, if all of them are cached.
     fn cached(&self, edition: EditionId, from: u64, to: u64) -> Option<Bytes> {
         let chunk = self.chunk;
         let mut gathered = Vec::new();
         let mut position = from;
         while position < to {
             let number = position / chunk;
-            let bytes = self.cache.peek(Key { edition, number })?;
+            let bytes = self.cache.peek(ChunkKey { edition, number })?;
             let start = usize::try_from(position % chunk).ok()?;
             let missing = usize::try_from(to - position).ok()?;
             let part = bytes.get(start..bytes.len().min(start.saturating_add(missing)))?;

@@ -1,4 +1,4 @@
-//! What operators decide about packages.
+//! `[ota]`: how packages are fetched and cached.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ pub struct Settings {
     pub chunk: usize,
     /// Bytes of packages cached for all devices together; four chunks or more.
     pub cache: usize,
-    /// How long ThingsBoard's permission for a device to have a package is not asked for again.
+    /// How long ThingsBoard's permission for a device to have a package counts without another check.
     pub authorise_every: Duration,
 }
 
@@ -27,7 +27,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Concurrent requests about packages, on as many connections. A fleet shares what they bring, so a few are
-    /// enough; more would only load ThingsBoard.
+    /// Concurrent calls about packages, on as many connections. The fleet shares the chunks, so a few are enough, and more
+    /// would only load ThingsBoard.
     pub const CONNECTIONS: usize = 32;
 }

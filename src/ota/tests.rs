@@ -1,11 +1,11 @@
-//! What devices see of packages, sentence by sentence.
+//! The package cache as devices see it, against a ThingsBoard of a few lines.
 
-mod bars;
-mod changes;
+mod assignment_change;
+mod contradictions;
+mod costs;
 mod outages;
-mod random;
+mod random_runs;
+mod random_tenants;
 mod reading;
-mod seen;
 mod tenants;
-mod tenants_random;
 mod world;

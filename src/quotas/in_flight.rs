@@ -10,7 +10,7 @@
 
 use crate::device::Device;
 use crate::dtls::SessionId;
-use crate::mapping::translate::Expect;
+use crate::mapping::response::Expect;
 use crate::upstream::CallLimits;
 use coap::ExchangeId;
 use shares::{Counts, Refused, source};

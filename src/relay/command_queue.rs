@@ -1,18 +1,18 @@
-//! Commands on their way to a device, in order, and those it has and may be given again.
+//! Commands queued for a device, in order, and those delivered that ThingsBoard may repeat.
 //!
 //! ```text
-//! taken from a poll ──▶ queued ──▶ delivered ──▶ replied to ──▶ forgotten
-//!                         │ ▲          │ (nothing heard of it for a while)
-//!                         └─┘          └──────────────────────▶ forgotten
-//!                    not acknowledged:
-//!                    the same again
+//! pushed ──▶ queued ──▶ delivered ──▶ replied to ──▶ removed 10 s later
+//!             │ ▲           │ (not repeated for 10 min)
+//!             └─┘           └──────────────────────▶ removed
+//!        not acknowledged:
+//!        notified again
 //! ```
 //!
-//! ThingsBoard gives an unanswered two-way command to every poll, under the same id. Whether it is the
-//! same, id *and* words say: ids begin at 0 again when ThingsBoard restarts, and a new command must not be
-//! taken for an old one. Of a delivered command its id and a hash are kept, not its words.
+//! ThingsBoard gives an unanswered two-way command to every poll, under the same id. Commands are the same if id *and* body
+//! are: ids begin at 0 again when ThingsBoard restarts, and a new command must not be taken for an old one. Of a delivered
+//! command only the id and a hash of the body are kept.
 
-use super::refusal::Refusal;
+use super::command_error::CommandError;
 use bytes::Bytes;
 use serde::Deserialize;
 use std::collections::VecDeque;
@@ -20,26 +20,25 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Commands that may wait for one device; polls wait while so many do.
-const FULL: usize = 16;
-/// How long one may wait: a device that was away for longer has other worries than an old command.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
-/// Delivered commands remembered for one device. Beyond it the oldest is forgotten.
+/// Commands queued for one device, until it is not polled for any more.
+const CAPACITY: usize = 16;
+/// How long a command stays queued for a device that does not answer.
+const QUEUED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// Delivered commands remembered for one device. The oldest is removed for another.
 const MOST_DELIVERED: usize = 32;
-/// How long a delivered command is recognised after it was seen last.
+/// How long a delivered command is recognised after a poll last brought it.
 const RECOGNISED: Duration = Duration::from_secs(600);
-/// The same once polls were interrupted: ThingsBoard may have restarted.
+/// The same once polls have failed: ThingsBoard may have restarted.
 const RECOGNISED_AFTER_OUTAGE: Duration = Duration::from_secs(60);
-/// The same once the device has replied: polls answered before ThingsBoard had the reply are in by then.
+/// The same once the device has replied: polls that ThingsBoard answered before it had the reply have ended by then.
 const RECOGNISED_AFTER_REPLY: Duration = Duration::from_secs(10);
 
-/// SipHash under keys of this process: nobody can make two commands that have one hash.
+/// SipHash under keys of this process, so that no one can make two commands with the same hash.
 static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
-/// A command as ThingsBoard gave it.
+/// A command as ThingsBoard sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
-    /// ThingsBoard's name for it.
     pub id: u32,
     /// `{"id":…,"method":…,"params":…}`, byte for byte.
     pub body: Bytes,
@@ -47,8 +46,8 @@ pub struct Command {
 }
 
 impl Command {
-    /// Reads ThingsBoard's answer to a poll for commands; nothing if it is no JSON, or names no id that a device could
-    /// reply to. Not to be called in the loop.
+    /// Parses ThingsBoard's answer to a poll for commands; `None` if it is no JSON object, or has no id that a device could
+    /// reply to. Not to be called in the I/O loop.
     pub fn read(body: Bytes) -> Option<Command> {
         Some(Command {
             id: id(&body)?,
@@ -59,16 +58,16 @@ impl Command {
 }
 
 #[derive(Debug)]
-struct Waiting {
+struct Queued {
     command: Command,
-    taken: Instant,
-    /// Whether a notification of it was given to an endpoint: the device may have it.
+    received: Instant,
+    /// Whether an endpoint was given a notification of it: the device may have it.
     notified: bool,
 }
 
-impl Waiting {
-    fn until(&self) -> Instant {
-        self.taken + KEPT
+impl Queued {
+    fn expires(&self) -> Instant {
+        self.received + QUEUED_FOR
     }
 }
 
@@ -76,131 +75,133 @@ impl Waiting {
 struct Delivered {
     id: u32,
     hash: u64,
-    taken: Instant,
+    received: Instant,
     delivered: Instant,
-    until: Instant,
+    expires: Instant,
     reply: Reply,
-    /// The gateway replies to it itself, until ThingsBoard has taken that.
-    refused: Option<Refusal>,
+    /// The gateway replies to it itself.
+    error: Option<CommandError>,
 }
 
-/// How far the reply to a delivered command has come.
+/// Where the reply to a delivered command is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reply {
     /// None has come, or ThingsBoard did not take it.
     None,
     /// On its way to ThingsBoard.
-    UnderWay,
+    InFlight,
     /// ThingsBoard has it.
-    Taken,
+    Accepted,
 }
 
-/// What a poll's answer turns out to be.
+/// What [`CommandQueue::push`] did with a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Taken {
-    /// A command the device does not have.
+pub enum Pushed {
+    /// Queued it.
     New,
-    /// One that is queued, or that the device has.
-    Repeated(Known),
+    /// Nothing: it is queued or was delivered.
+    Repeated(Repeated),
 }
 
 /// A command that a poll has brought again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// It still waits for the device.
-    Waiting,
+pub enum Repeated {
+    /// It is still queued for the device.
+    Queued,
     /// The device has it since then, and has not replied.
     Unanswered(Instant),
-    /// The gateway has to reply to it once more: ThingsBoard did not take the last.
-    Refused(Refusal),
+    /// The gateway has to reply to it once more: ThingsBoard did not take the last reply.
+    Rejected(CommandError),
     /// A reply is on its way to ThingsBoard.
-    ReplyUnderWay,
-    /// ThingsBoard has taken a reply.
+    ReplyInFlight,
+    /// ThingsBoard has a reply.
     Answered,
 }
 
 /// The commands of one device.
 #[derive(Debug, Default)]
 pub struct CommandQueue {
-    waiting: VecDeque<Waiting>,
+    queued: VecDeque<Queued>,
     delivered: VecDeque<Delivered>,
 }
 
 impl CommandQueue {
-    /// A poll has brought this.
-    pub fn take(&mut self, now: Instant, command: Command) -> Taken {
-        self.forget(now);
+    /// Queues a command that a poll has brought, unless it is known.
+    pub fn push(&mut self, now: Instant, command: Command) -> Pushed {
+        self.remove_expired(now);
         let is_it = |id, hash| id == command.id && hash == command.hash;
         if self
-            .waiting
+            .queued
             .iter()
             .any(|other| is_it(other.command.id, other.command.hash))
         {
-            return Taken::Repeated(Known::Waiting);
+            return Pushed::Repeated(Repeated::Queued);
         }
         if let Some(known) = self.delivered.iter_mut().find(|d| is_it(d.id, d.hash)) {
-            known.until = known.until.max(now + RECOGNISED);
-            return Taken::Repeated(match known.reply {
-                Reply::None => match known.refused {
-                    Some(refusal) => Known::Refused(refusal),
-                    None => Known::Unanswered(known.delivered),
+            known.expires = known.expires.max(now + RECOGNISED);
+            return Pushed::Repeated(match known.reply {
+                Reply::None => match known.error {
+                    Some(error) => Repeated::Rejected(error),
+                    None => Repeated::Unanswered(known.delivered),
                 },
-                Reply::UnderWay => Known::ReplyUnderWay,
-                Reply::Taken => Known::Answered,
+                Reply::InFlight => Repeated::ReplyInFlight,
+                Reply::Accepted => Repeated::Answered,
             });
         }
-        // The same id with other words: ThingsBoard counts anew, and what had it before is no more.
+        // The same id with another body: ThingsBoard has restarted, and its earlier command of this id is gone.
         self.delivered.retain(|d| d.id != command.id);
-        self.waiting.push_back(Waiting {
+        self.queued.push_back(Queued {
             command,
-            taken: now,
+            received: now,
             notified: false,
         });
-        Taken::New
+        Pushed::New
     }
 
-    /// The command whose turn it is.
     pub fn first(&self) -> Option<&Command> {
-        self.waiting.front().map(|first| &first.command)
+        self.queued.front().map(|first| &first.command)
     }
 
-    /// A notification of the first is given to an endpoint.
+    /// An endpoint is given a notification of the first.
     pub fn first_notified(&mut self) {
-        if let Some(first) = self.waiting.front_mut() {
+        if let Some(first) = self.queued.front_mut() {
             first.notified = true;
         }
     }
 
-    /// Whether the device may have the first, and it is the one of this id.
+    /// Whether the first has this id, and the device may have it.
     pub fn may_have_first(&self, id: u32) -> bool {
-        let first = self.waiting.front();
+        let first = self.queued.front();
         first.is_some_and(|first| first.notified && first.command.id == id)
     }
 
-    /// Whether polls should wait.
+    /// Whether not to poll for more.
     pub fn is_full(&self) -> bool {
-        self.waiting.len() >= FULL
+        self.queued.len() >= CAPACITY
     }
 
-    /// The first has reached the device.
+    /// The device has the first.
     pub fn first_delivered(&mut self, now: Instant) {
-        if let Some(first) = self.waiting.pop_front() {
+        if let Some(first) = self.queued.pop_front() {
             self.remember(now, first);
         }
     }
 
-    fn remember(&mut self, now: Instant, Waiting { command, taken, .. }: Waiting) {
+    fn remember(&mut self, now: Instant, first: Queued) {
+        let Queued {
+            command, received, ..
+        } = first;
         if self.delivered.len() >= MOST_DELIVERED {
             self.delivered.pop_front();
         }
         self.delivered.push_back(Delivered {
             id: command.id,
             hash: command.hash,
-            taken,
+            received,
             delivered: now,
-            until: now + RECOGNISED,
+            expires: now + RECOGNISED,
             reply: Reply::None,
-            refused: None,
+            error: None,
         });
     }
 
@@ -209,10 +210,10 @@ impl CommandQueue {
     }
 
     /// The gateway replies to a command that was delivered, or that can't be.
-    pub fn refuse(&mut self, id: u32, refusal: Refusal) {
+    pub fn gateway_replies(&mut self, id: u32, error: CommandError) {
         if let Some(known) = self.delivered_mut(id) {
-            known.refused = Some(refusal);
-            known.reply = Reply::UnderWay;
+            known.error = Some(error);
+            known.reply = Reply::InFlight;
         }
     }
 
@@ -222,92 +223,91 @@ impl CommandQueue {
         let Some(known) = known.filter(|known| known.reply == Reply::None) else {
             return false;
         };
-        known.reply = Reply::UnderWay;
+        known.reply = Reply::InFlight;
         true
     }
 
-    /// ThingsBoard has taken the reply. Returns how long after the command it has, if it was waited for.
-    pub fn replied(&mut self, now: Instant, id: u32) -> Option<Duration> {
+    /// ThingsBoard has the reply. Returns how long after the command, if a reply was in flight.
+    pub fn reply_accepted(&mut self, now: Instant, id: u32) -> Option<Duration> {
         let known = self.delivered_mut(id);
-        let known = known.filter(|known| known.reply == Reply::UnderWay)?;
-        known.reply = Reply::Taken;
-        known.until = now + RECOGNISED_AFTER_REPLY;
-        Some(now.saturating_duration_since(known.taken))
+        let known = known.filter(|known| known.reply == Reply::InFlight)?;
+        known.reply = Reply::Accepted;
+        known.expires = now + RECOGNISED_AFTER_REPLY;
+        Some(now.saturating_duration_since(known.received))
     }
 
-    /// ThingsBoard has not taken the reply. Returns whether it was waited for.
+    /// ThingsBoard did not take the reply. Returns whether one was in flight.
     pub fn reply_failed(&mut self, id: u32) -> bool {
         let known = self.delivered_mut(id);
-        let Some(known) = known.filter(|known| known.reply == Reply::UnderWay) else {
+        let Some(known) = known.filter(|known| known.reply == Reply::InFlight) else {
             return false;
         };
         known.reply = Reply::None;
         true
     }
 
-    /// ThingsBoard may have restarted.
-    pub fn interrupted(&mut self, now: Instant) {
+    /// Polls have failed, so ThingsBoard may have restarted: delivered commands are not recognised for much longer.
+    pub fn polls_interrupted(&mut self, now: Instant) {
         for known in &mut self.delivered {
-            known.until = known.until.min(now + RECOGNISED_AFTER_OUTAGE);
+            known.expires = known.expires.min(now + RECOGNISED_AFTER_OUTAGE);
         }
     }
 
-    /// Drops what has waited too long, and forgets what is past recognising. Returns how many commands
-    /// were dropped undelivered.
-    pub fn forget(&mut self, now: Instant) -> usize {
-        self.delivered.retain(|known| known.until > now);
-        let before = self.waiting.len();
-        self.waiting.retain(|waiting| waiting.until() > now);
-        if self.waiting.is_empty() && self.delivered.is_empty() {
+    /// Removes queued and delivered commands that have expired. Returns how many of them were not delivered.
+    pub fn remove_expired(&mut self, now: Instant) -> usize {
+        self.delivered.retain(|known| known.expires > now);
+        let before = self.queued.len();
+        self.queued.retain(|queued| queued.expires() > now);
+        if self.queued.is_empty() && self.delivered.is_empty() {
             *self = CommandQueue::default();
         }
-        before - self.waiting.len()
+        before - self.queued.len()
     }
 
-    /// When [`forget`](Self::forget) has something to do.
+    /// When [`remove_expired`](Self::remove_expired) has something to do.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let waiting = self.waiting.iter().map(Waiting::until);
-        let delivered = self.delivered.iter().map(|known| known.until);
-        waiting.chain(delivered).min()
+        let queued = self.queued.iter().map(Queued::expires);
+        let delivered = self.delivered.iter().map(|known| known.expires);
+        queued.chain(delivered).min()
     }
 
-    /// The newest has no room, and is not kept: it is delivered as far as polls that bring it again go.
+    /// Drops the newest, for which there is no room, and returns its id. Polls that repeat it find it as if it were delivered.
     pub fn drop_newest(&mut self, now: Instant) -> Option<u32> {
-        let newest = self.waiting.pop_back()?;
+        let newest = self.queued.pop_back()?;
         let id = newest.command.id;
         self.remember(now, newest);
         Some(id)
     }
 
-    /// What the commands that wait cost, in bytes.
+    /// What the queued commands cost, in bytes.
     pub fn bytes(&self) -> usize {
-        let each = self.waiting.iter();
-        each.map(|waiting| waiting.command.body.len() + 128).sum()
+        let each = self.queued.iter();
+        each.map(|queued| queued.command.body.len() + 128).sum()
     }
 
-    /// Commands waiting.
+    /// Commands that are queued.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.queued.len()
     }
 
-    /// Whether nothing is waiting or remembered.
+    /// Whether nothing is queued or remembered.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.delivered.is_empty()
+        self.queued.is_empty() && self.delivered.is_empty()
     }
 }
 
 /// The id of a command: a whole number that ThingsBoard's `int` holds, as `rpc/{id}` takes it.
 fn id(body: &[u8]) -> Option<u32> {
     #[derive(Deserialize)]
-    struct Named {
+    struct WithId {
         id: u32,
     }
-    // An array would do for a struct, too.
+    // serde would take an array for a struct, too.
     if body.trim_ascii_start().first() != Some(&b'{') {
         return None;
     }
-    let named: Named = serde_json::from_slice(body).ok()?;
-    i32::try_from(named.id).is_ok().then_some(named.id)
+    let with_id: WithId = serde_json::from_slice(body).ok()?;
+    i32::try_from(with_id.id).is_ok().then_some(with_id.id)
 }
 
 #[cfg(test)]

@@ -1,86 +1,109 @@
-//! Who observes, and whether it is known to live.
+//! An observation, and whether its device is known to be alive.
 //!
 //! ```text
-//! live ──(nothing heard for alive_for)──▶ pinged ──(heard)──▶ live
-//!   │                                       │ no answer
-//!   └──(a Confirmable notification unanswered)──▶ parked ──(heard)──▶ live
+//! live ──(nothing received for relay.alive_for)──▶ pinged ──(anything received)──▶ live
+//!   │                                                 │ no answer
+//!   └──(a Confirmable notification unacknowledged)──▶ parked ──(anything received)──▶ live
 //! ```
 //!
-//! Every poll makes ThingsBoard take the device for active. So polls go on only while the device is known
-//! to live. A parked observation is kept, though RFC 7641 §4.5 would have it removed: devices that sleep
-//! or lose their network don't know that they should register anew, and would hear nothing for ever.
+//! Every poll makes ThingsBoard show the device as active, so polls stop when it is parked. A parked observation is kept,
+//! although RFC 7641 §4.5 would remove it: a device that sleeps or loses its network does not know that it should
+//! register again, and would never be notified again.
 
 use crate::dtls::SessionId;
 use coap::ObservationId;
 use std::time::{Duration, Instant};
 
-/// An observation: of which session, and which of its.
+/// An observation of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
-    /// The session.
     pub session: SessionId,
-    /// The session's endpoint's name for it.
+    /// Assigned by the session's endpoint.
     pub id: ObservationId,
 }
 
 /// An observation and its liveness.
 #[derive(Debug)]
 pub struct Observer {
-    /// Which.
     pub observation: Observation,
-    parked: bool,
-    questioned: bool,
-    check_at: Instant,
+    liveness: Liveness,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Liveness {
+    /// At this time its session must have received something since, or it is pinged.
+    Live { check_at: Instant },
+    /// Polls go on until the ping has failed.
+    Pinged,
+    /// Nothing is requested for it.
+    Parked,
 }
 
 impl Observer {
-    /// It has just registered, and so it lives.
+    /// It has just registered, and so it is live.
     pub fn new(now: Instant, observation: Observation, alive_for: Duration) -> Observer {
+        let check_at = now + alive_for;
         Observer {
             observation,
-            parked: false,
-            questioned: false,
-            check_at: now + alive_for,
+            liveness: Liveness::Live { check_at },
         }
     }
 
-    /// Whether it is known to live.
+    /// Whether polls and notifications go on for it.
     pub fn is_live(&self) -> bool {
-        !self.parked
-    }
-
-    /// Whether it is asked for a sign of life, or has failed to give one.
-    pub fn is_in_question(&self) -> bool {
-        self.parked || self.questioned
-    }
-
-    /// Whether a sign of life is wanted now; `last_heard` is when its session was heard last.
-    pub fn wants_sign(&mut self, now: Instant, last_heard: Instant, alive_for: Duration) -> bool {
-        if self.parked || self.questioned || now < self.check_at {
-            return false;
+        match self.liveness {
+            Liveness::Live { .. } | Liveness::Pinged => true,
+            Liveness::Parked => false,
         }
-        self.check_at = last_heard + alive_for;
-        self.questioned = now >= self.check_at;
-        self.questioned
     }
 
-    /// When to look whether it was heard.
+    /// Whether anything that its session receives changes its state.
+    pub fn awaits_sign_of_life(&self) -> bool {
+        match self.liveness {
+            Liveness::Live { .. } => false,
+            Liveness::Pinged | Liveness::Parked => true,
+        }
+    }
+
+    /// Whether to ping it now; `last_received` is when its session last received something.
+    pub fn ping_due(&mut self, now: Instant, last_received: Instant, alive_for: Duration) -> bool {
+        match self.liveness {
+            Liveness::Live { check_at } if check_at <= now => {
+                let check_at = last_received + alive_for;
+                let is_silent = check_at <= now;
+                self.liveness = match is_silent {
+                    true => Liveness::Pinged,
+                    false => Liveness::Live { check_at },
+                };
+                is_silent
+            }
+            Liveness::Live { .. } | Liveness::Pinged | Liveness::Parked => false,
+        }
+    }
+
+    /// When [`ping_due`](Self::ping_due) has something to decide.
     pub fn next_timeout(&self) -> Option<Instant> {
-        (!self.parked && !self.questioned).then_some(self.check_at)
-    }
-
-    /// Its session was heard. Returns whether it was parked.
-    pub fn heard(&mut self, now: Instant, alive_for: Duration) -> bool {
-        if self.questioned || self.parked {
-            self.check_at = now + alive_for;
+        match self.liveness {
+            Liveness::Live { check_at } => Some(check_at),
+            Liveness::Pinged | Liveness::Parked => None,
         }
-        self.questioned = false;
-        std::mem::take(&mut self.parked)
     }
 
-    /// It does not answer. Returns whether that is news.
+    /// Its session has received something. Returns whether it was parked.
+    pub fn received(&mut self, now: Instant, alive_for: Duration) -> bool {
+        let was_parked = !self.is_live();
+        if self.awaits_sign_of_life() {
+            let check_at = now + alive_for;
+            self.liveness = Liveness::Live { check_at };
+        }
+        was_parked
+    }
+
+    /// It does not answer. Returns whether it was live until now.
     pub fn park(&mut self) -> bool {
-        !std::mem::replace(&mut self.parked, true)
+        let was_live = self.is_live();
+        self.liveness = Liveness::Parked;
+        was_live
     }
 }
 
@@ -89,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_silent_observer_is_pinged_once_then_parked_and_lives_again_when_heard() {
+    fn a_silent_observer_is_pinged_once_then_parked_and_is_live_again_when_something_is_received() {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let start = Instant::now();
         let minute = Duration::from_secs(60);
@@ -100,20 +123,20 @@ mod tests {
         };
         let mut observer = Observer::new(start, observation, alive_for);
         assert_eq!(observer.next_timeout(), Some(start + alive_for));
-        // Heard in the tenth minute: the ping waits until the twenty-fifth.
-        let heard = start + 10 * minute;
-        assert!(!observer.wants_sign(start + alive_for, heard, alive_for));
-        assert_eq!(observer.next_timeout(), Some(heard + alive_for));
-        assert!(observer.wants_sign(heard + alive_for, heard, alive_for));
+        // Something was received in the tenth minute: the ping waits until the twenty-fifth.
+        let received = start + 10 * minute;
+        assert!(!observer.ping_due(start + alive_for, received, alive_for));
+        assert_eq!(observer.next_timeout(), Some(received + alive_for));
+        assert!(observer.ping_due(received + alive_for, received, alive_for));
         assert!(
-            !observer.wants_sign(heard + 2 * alive_for, heard, alive_for),
+            !observer.ping_due(received + 2 * alive_for, received, alive_for),
             "once"
         );
         assert_eq!(observer.next_timeout(), None);
         assert!(observer.park());
         assert!(!observer.park() && !observer.is_live());
-        let again = heard + 3 * alive_for;
-        assert!(observer.heard(again, alive_for), "it was parked");
+        let again = received + 3 * alive_for;
+        assert!(observer.received(again, alive_for), "it was parked");
         assert!(observer.is_live());
         assert_eq!(observer.next_timeout(), Some(again + alive_for));
     }

@@ -1,56 +1,81 @@
-//! The polls of one device, of both kinds: how many there are, and what they wait for.
+//! HTTP long polling: everything about it that attributes and commands have in common.
+//!
+//! | File | Holds |
+//! |---|---|
+//! | [`poller`] | the polls of one device and kind: when to open the next, so that nothing falls between two |
+//! | [`poll_message`] | what a poll brought, parsed in the poll's own task |
+//! | [`poll_rate`] | how many polls of one device and kind may begin a second |
+//! | [`pacing`] | what all relays share: back-off, the ramp after an outage, the longest poll that ThingsBoard allows |
+//! | [`recovery`] | after an outage, waking the relays that back off |
+//! | [`resync`] | when to read all attributes, because polls lose changes |
 
-use super::{Context, DeviceRelay, Kind};
-use super::{Mode, Settings};
-use std::time::Instant;
+pub mod pacing;
+mod poll_message;
+mod poll_rate;
+pub mod poller;
+pub mod recovery;
+pub mod resync;
 
-impl DeviceRelay {
-    /// How many long polls count for it: those that it keeps, or would if its device were heard, and those that outlive
-    /// their observation.
-    pub fn polls(&self, settings: &Settings) -> usize {
-        let kinds = [
-            (Kind::Attributes, settings.attributes),
-            (Kind::Commands, settings.rpc),
-        ];
-        let counts = |(kind, mode): &(Kind, Mode)| *mode == Mode::LongPoll && self.has_poll(*kind);
-        kinds.iter().filter(|one| counts(one)).count()
+pub use poll_message::PollMessage;
+
+use super::{Kind, RelayContext, RelayEffect};
+use poller::{OpenedPoll, PollOutcome, Poller};
+use std::time::{Duration, Instant};
+
+impl Poller {
+    /// Opens a poll if one is due: see [`Poller::due`].
+    pub(super) fn open_if_due(
+        &mut self,
+        now: Instant,
+        kind: Kind,
+        timeout: Duration,
+        overlap: bool,
+        context: &mut RelayContext<'_>,
+    ) -> Option<OpenedPoll> {
+        let opened = self.due(now, timeout, overlap, context.pacing, context.random)?;
+        context.counters.polls += 1;
+        let effect = RelayEffect::OpenPoll(kind, opened.number, opened.timeout);
+        context.effects.push(effect);
+        Some(opened)
     }
 
-    /// Whether there is an observation of this kind, or a poll that the next one would begin with.
-    pub fn has_poll(&self, kind: Kind) -> bool {
-        let poller = match kind {
-            Kind::Attributes => self.attributes.poller(),
-            Kind::Commands => self.commands.poller(),
+    /// A poll has ended. Returns whether it was one of this poller's.
+    pub(super) fn poll_ended(
+        &mut self,
+        now: Instant,
+        number: u64,
+        outcome: PollOutcome,
+        context: &mut RelayContext<'_>,
+    ) -> bool {
+        let Some(ended) = self.ended(now, number, outcome, context.random) else {
+            return false;
         };
-        poller.open() > 0 || self.observation(kind).is_some()
-    }
-
-    /// The gateway stops, and nobody will register for these: nothing is lost with a poll for attributes.
-    pub fn abort_attribute_polls(&mut self, context: &mut Context<'_>) {
-        if self.observation(Kind::Attributes).is_none() {
-            self.attributes.abort_polls(context);
+        match outcome {
+            PollOutcome::Message | PollOutcome::Repeated | PollOutcome::Elapsed => {}
+            PollOutcome::Overloaded | PollOutcome::Unanswered | PollOutcome::Failed => {
+                context.counters.polls_failed += 1;
+            }
         }
+        let (requested, lasted) = (ended.requested, ended.lasted);
+        if outcome == PollOutcome::Overloaded && context.pacing.poll_cut_short(requested, lasted) {
+            context
+                .effects
+                .push(RelayEffect::PollCutShort { requested, lasted });
+        }
+        true
     }
 
-    /// What is held for the device, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.attributes.bytes() + self.commands.bytes()
+    /// Closes the polls that are open.
+    pub(super) fn abort_open(&mut self, kind: Kind, context: &mut RelayContext<'_>) {
+        let aborted = self.abandon();
+        context
+            .effects
+            .extend(aborted.map(|number| RelayEffect::AbortPoll(kind, number)));
     }
 
-    /// When it is forgotten how many polls have begun. Until then the relay is kept: a new one would allow as many again.
-    pub fn rested_at(&self) -> Option<Instant> {
-        let pollers = [self.attributes.poller(), self.commands.poller()];
-        pollers.into_iter().filter_map(|one| one.rested_at()).max()
-    }
-
-    /// Whether something waits to be tried again, for ThingsBoard did not answer.
-    pub fn awaits_answers(&self) -> bool {
-        self.attributes.awaits_answers() || self.commands.poller().awaits_answers()
-    }
-
-    /// ThingsBoard answers others: there is nothing to wait for.
-    pub fn wake(&mut self, now: Instant) {
-        self.attributes.wake(now);
-        self.commands.wake();
+    /// Closes the polls that are open, and forgets past failures: the device has another token.
+    pub(super) fn abort_and_restart(&mut self, kind: Kind, context: &mut RelayContext<'_>) {
+        self.forget_failures();
+        self.abort_open(kind, context);
     }
 }

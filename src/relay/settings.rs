@@ -1,4 +1,4 @@
-//! What operators decide about the relay.
+//! `[relay]`: how what devices observe is fetched from ThingsBoard.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ const SECOND: Duration = Duration::from_secs(1);
 /// How the relay fetches what devices observe: `[relay]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// How changes of shared attributes are noticed.
+    /// How changes of shared attributes are found.
     pub attributes: Mode,
     /// How commands are fetched.
     pub rpc: Mode,
     /// How long ThingsBoard may hold one long poll; 2 to 290 seconds.
     pub poll_timeout: Duration,
-    /// How often shared attributes are read whatever polls bring; 5 seconds or more.
+    /// How often shared attributes are read in any case, since polls lose changes; 5 seconds or more.
     pub sync_interval: Duration,
     /// How long a device counts as alive after its last message; 10 seconds or more.
     pub alive_for: Duration,
-    /// How long after it has received a command a device may take to reply, until the gateway replies in its place with
-    /// an error; 1 second or more. `None`: it never does.
+    /// How long a device that has received a command may take to reply, until the gateway replies in its place with an error;
+    /// 1 second or more. `None`: the gateway never replies.
     pub command_answer: Option<Duration>,
     /// Concurrent long polls, one for each device and kind; 1 or more.
     pub max_polls: usize,
-    /// Bytes of commands that wait for their devices and of observed attributes, of all devices; 1 MiB or more.
+    /// Bytes of queued commands and of observed attributes, of all devices together; 1 MiB or more.
     pub bytes: usize,
     /// Max-Age of notifications; 1 second or more, and whole seconds fit its four bytes.
     pub max_age: Duration,
 }
 
-/// When the relay sends requests to ThingsBoard.
+/// When the relay requests changes from ThingsBoard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// One long poll after the other, as long as the device is alive.
+    /// By one long poll after the other, as long as the device is live.
     LongPoll,
     /// After each message of the device.
     OnUplink,

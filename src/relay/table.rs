@@ -1,9 +1,9 @@
-//! The relays of all devices: found by name, woken by time, within the bound of `relay.max_polls`.
+//! The relays of all devices: looked up by device, their timers, and the bounds `relay.max_polls` and `relay.bytes`.
 
-use super::budget::Budget;
-use super::pace::Pace;
-use super::waking::Waking;
-use super::{Context, Counters, DeviceRelay, Effect, Kind};
+use super::byte_budget::ByteBudget;
+use super::polling::pacing::Pacing;
+use super::polling::recovery::Recovery;
+use super::{Counters, DeviceRelay, Kind, RelayContext, RelayEffect};
 use super::{Mode, Settings};
 use crate::device::Device;
 use crate::dtls::SessionId;
@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Names a relay for as long as the process lives: what is late must not reach its successor.
+/// Identifies a relay. Never used again, so that a late answer does not reach the next relay of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayId(pub(crate) u64);
 
@@ -22,28 +22,27 @@ struct Entry {
     relay: DeviceRelay,
     /// What it counts for against `relay.max_polls`.
     polls: usize,
-    /// Bytes that it holds of `relay.bytes`.
+    /// What it holds of `relay.bytes`.
     bytes: usize,
-    /// What it counts for in [`Relays::standing`].
-    standing: Standing,
+    /// What it counts for in [`RelayTable::observation_counts`].
+    counts: ObservationCounts,
     timer: Slot,
 }
 
-/// What there is of observations.
+/// How many observations there are, and queued commands.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
-    /// Of attributes.
+pub struct ObservationCounts {
     pub attributes: usize,
-    /// Of commands.
     pub commands: usize,
-    /// Of both, those whose device does not answer.
+    /// Of both kinds, those whose device does not answer.
     pub parked: usize,
-    /// Commands that wait for their device.
-    pub commands_waiting: usize,
+    /// Commands queued for their devices.
+    pub commands_queued: usize,
 }
 
-impl Standing {
-    fn replace(&mut self, before: Standing, now: Standing) {
+impl ObservationCounts {
+    /// Replaces what one relay counts for.
+    fn replace(&mut self, before: ObservationCounts, now: ObservationCounts) {
         let change = |all: &mut usize, before: usize, now: usize| {
             *all = all.saturating_sub(before).saturating_add(now);
         };
@@ -51,52 +50,52 @@ impl Standing {
         change(&mut self.commands, before.commands, now.commands);
         change(&mut self.parked, before.parked, now.parked);
         change(
-            &mut self.commands_waiting,
-            before.commands_waiting,
-            now.commands_waiting,
+            &mut self.commands_queued,
+            before.commands_queued,
+            now.commands_queued,
         );
     }
 }
 
 /// All relays. Devices that never observe have none.
 #[derive(Debug)]
-pub struct Relays {
+pub struct RelayTable {
     settings: Settings,
     largest_payload: usize,
-    pace: Pace,
+    pacing: Pacing,
     random: fastrand::Rng,
     relays: HashMap<RelayId, Entry>,
     by_name: HashMap<Arc<str>, RelayId>,
     timers: Timers<RelayId>,
-    waking: Waking,
+    recovery: Recovery,
     last_id: u64,
     polls: usize,
-    budget: Budget,
-    standing: Standing,
+    budget: ByteBudget,
+    counts: ObservationCounts,
     counters: Counters,
-    /// Reused between calls.
-    scratch: Vec<Effect>,
-    effects: VecDeque<(RelayId, Effect)>,
+    /// The effects of one event: reused, so that an event needs no allocation.
+    event_effects: Vec<RelayEffect>,
+    effects: VecDeque<(RelayId, RelayEffect)>,
 }
 
-impl Relays {
-    /// None yet. `largest_payload`: what fits a notification, in bytes. `seed` should be random.
-    pub fn new(settings: Settings, largest_payload: usize, seed: u64) -> Relays {
-        Relays {
+impl RelayTable {
+    /// `largest_payload`: of a notification, in bytes. `seed` should be random.
+    pub fn new(settings: Settings, largest_payload: usize, seed: u64) -> RelayTable {
+        RelayTable {
             settings,
             largest_payload,
-            pace: Pace::new(settings.poll_timeout),
+            pacing: Pacing::new(settings.poll_timeout),
             random: fastrand::Rng::with_seed(seed),
             relays: HashMap::new(),
             by_name: HashMap::new(),
             timers: Timers::default(),
-            waking: Waking::default(),
+            recovery: Recovery::default(),
             last_id: 0,
             polls: 0,
-            budget: Budget::new(settings.bytes),
-            standing: Standing::default(),
+            budget: ByteBudget::new(settings.bytes),
+            counts: ObservationCounts::default(),
             counters: Counters::default(),
-            scratch: Vec::new(),
+            event_effects: Vec::new(),
             effects: VecDeque::new(),
         }
     }
@@ -106,7 +105,7 @@ impl Relays {
         self.by_name.get(device).copied()
     }
 
-    /// The relay of a device, made if it has none.
+    /// The relay of a device. Adds one if there is none.
     pub fn find_or_add(&mut self, device: &Arc<Device>) -> RelayId {
         if let Some(id) = self.find(&device.name) {
             return id;
@@ -118,19 +117,18 @@ impl Relays {
             relay: DeviceRelay::new(device.clone()),
             polls: 0,
             bytes: 0,
-            standing: Standing::default(),
+            counts: ObservationCounts::default(),
             timer: Slot::default(),
         };
         self.relays.insert(id, entry);
         id
     }
 
-    /// One relay.
     pub fn get(&self, id: RelayId) -> Option<&DeviceRelay> {
         self.relays.get(&id).map(|entry| &entry.relay)
     }
 
-    /// Whether an observation of this kind may be added, or is there to be replaced.
+    /// Whether `relay.max_polls` allows an observation of this kind: it is one more, or replaces another.
     pub fn has_room(&self, device: &str, kind: Kind) -> bool {
         let mode = match kind {
             Kind::Attributes => self.settings.attributes,
@@ -142,12 +140,11 @@ impl Relays {
             || relay.is_some_and(|relay| relay.has_poll(kind))
     }
 
-    /// Whether a device may have so many bytes of attributes observed, instead of those that it has.
+    /// Whether `relay.bytes` allows a device so many bytes of observed attributes, instead of those it has.
     pub fn has_bytes(&self, device: &str, attributes: usize) -> bool {
         let entry = self.find(device).and_then(|id| self.relays.get(&id));
-        let (own, replaced) = entry.map_or((0, 0), |entry| {
-            (entry.bytes, entry.relay.attributes.bytes())
-        });
+        let (own, replaced) =
+            entry.map_or((0, 0), |entry| (entry.bytes, entry.relay.attribute_bytes()));
         attributes <= self.budget.room(own).saturating_add(replaced)
     }
 
@@ -156,66 +153,83 @@ impl Relays {
         self.budget.held()
     }
 
-    /// A registration was refused for want of bytes.
+    /// Counts a registration that `relay.bytes` refused.
     pub fn count_no_room(&mut self) {
         self.counters.no_room += 1;
     }
 
-    /// A registration was refused for want of room.
+    /// Counts a registration that `relay.max_polls` refused.
     pub fn count_refusal(&mut self) {
         self.counters.registrations_refused += 1;
     }
 
-    /// The relay of a device whose registration was read anew, if it has another token than the relay knows.
-    pub fn outdated(&self, device: &Device) -> Option<RelayId> {
+    /// The relay of a device, if it has another token for it.
+    pub fn with_other_token(&self, device: &Device) -> Option<RelayId> {
         let id = self.find(&device.name)?;
         let known = &self.get(id)?.device;
         (known.token != device.token).then_some(id)
     }
 
-    /// Tells a relay of something, and has it do what is due then. `heard` is when a session was heard
-    /// last. What comes of it is in [`poll_effect`](Self::poll_effect).
-    pub fn tell(
+    /// Gives a relay an event, and lets it do what is due then. `last_received`: when something authentic last came from a
+    /// session. The effects are in [`poll_effect`](Self::poll_effect).
+    pub fn update(
         &mut self,
         now: Instant,
         id: RelayId,
-        heard: &dyn Fn(SessionId) -> Option<Instant>,
-        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+        last_received: &dyn Fn(SessionId) -> Option<Instant>,
+        event: impl FnOnce(&mut DeviceRelay, &mut RelayContext<'_>),
     ) {
         let Some(entry) = self.relays.get_mut(&id) else {
             return;
         };
-        let mut context = Context {
+        let mut context = RelayContext {
             settings: &self.settings,
             largest_payload: self.largest_payload,
             room: self.budget.room(entry.bytes),
-            pace: &mut self.pace,
+            pacing: &mut self.pacing,
             random: &mut || self.random.f64(),
-            heard,
+            last_received,
             counters: &mut self.counters,
-            effects: &mut self.scratch,
+            effects: &mut self.event_effects,
         };
         event(&mut entry.relay, &mut context);
         entry.relay.advance(now, &mut context);
         self.effects
-            .extend(self.scratch.drain(..).map(|effect| (id, effect)));
+            .extend(self.event_effects.drain(..).map(|effect| (id, effect)));
+        self.recount(id);
+        self.arm_or_remove(now, id);
+    }
+
+    /// Counts what a relay has now, instead of what it had before the event.
+    fn recount(&mut self, id: RelayId) {
+        let Some(entry) = self.relays.get_mut(&id) else {
+            return;
+        };
         let polls = entry.relay.polls(&self.settings);
         self.polls = self.polls.saturating_sub(entry.polls) + polls;
         entry.polls = polls;
         let bytes = entry.relay.bytes();
         self.budget.replace(entry.bytes, bytes);
         entry.bytes = bytes;
-        let standing = entry.relay.standing();
-        self.standing.replace(entry.standing, standing);
-        entry.standing = standing;
-        self.waking.set_waiting(id, entry.relay.awaits_answers());
+        let counts = entry.relay.counts();
+        self.counts.replace(entry.counts, counts);
+        entry.counts = counts;
+    }
+
+    /// Arms a relay's timer, or removes the relay if it is idle.
+    fn arm_or_remove(&mut self, now: Instant, id: RelayId) {
+        let Some(entry) = self.relays.get_mut(&id) else {
+            return;
+        };
+        self.recovery.set_waiting(id, entry.relay.awaits_recovery());
         if entry.relay.is_idle() {
-            if let Some(at) = entry.relay.rested_at().filter(|at| *at > now) {
+            let full_at = entry.relay.poll_rate_full_at();
+            if let Some(at) = full_at.filter(|at| *at > now) {
                 self.timers.arm(id, &mut entry.timer, at);
                 return;
             }
             self.timers.disarm(id, &mut entry.timer);
-            self.waking.set_waiting(id, false);
+            self.recovery.set_waiting(id, false);
             self.by_name.remove(&entry.relay.device.name);
             self.relays.remove(&id);
         } else if let Some(at) = entry.relay.next_timeout(&self.settings) {
@@ -223,16 +237,16 @@ impl Relays {
         }
     }
 
-    /// What is to be done next.
-    pub fn poll_effect(&mut self) -> Option<(RelayId, Effect)> {
+    /// What a relay wants done next.
+    pub fn poll_effect(&mut self) -> Option<(RelayId, RelayEffect)> {
         self.effects.pop_front()
     }
 
-    /// A relay whose time may have come: [`tell`](Self::tell) it nothing, it knows what to do.
+    /// A relay that has something to do: [`update`](Self::update) it without an event.
     pub fn pop_due(&mut self, now: Instant) -> Option<RelayId> {
-        if let Some(id) = self.waking.pop(now) {
+        if let Some(id) = self.recovery.pop_due(now) {
             if let Some(entry) = self.relays.get_mut(&id) {
-                entry.relay.wake(now);
+                entry.relay.retry_now(now);
             }
             return Some(id);
         }
@@ -245,43 +259,41 @@ impl Relays {
 
     /// When [`pop_due`](Self::pop_due) has something.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let deadlines = [self.timers.next(), self.waking.next_timeout()];
+        let deadlines = [self.timers.next(), self.recovery.next_timeout()];
         deadlines.into_iter().flatten().min()
     }
 
-    /// A call to ThingsBoard, whoever made it, has ended so.
+    /// A call to ThingsBoard has ended, a relay's or any other: it shows whether ThingsBoard answers.
     pub fn call_ended<T>(&mut self, now: Instant, outcome: &Result<T, Error>) {
         match outcome {
-            Err(Error::Timeout | Error::Unreachable) => self.waking.unanswered(),
-            // A proxy may say so while ThingsBoard is away, and one device's rate limit shows so as well.
+            Err(Error::Timeout | Error::Unreachable) => self.recovery.call_unanswered(),
+            // Either a proxy in front of a ThingsBoard that is down, or the rate limit of one device.
             Err(Error::Overloaded | Error::RetryAfter(_)) => {}
             Ok(_) | Err(Error::Elapsed | Error::Unintelligible(_) | Error::Rejected(_)) => {
-                self.waking.answered(now, || self.random.f64());
+                self.recovery.call_answered(now, || self.random.f64());
             }
         }
     }
 
-    /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// What counts against `relay.max_polls`.
+    /// Polls that count against `relay.max_polls`.
     pub fn polls(&self) -> usize {
         self.polls
     }
 
-    /// What there is of observations.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub fn observation_counts(&self) -> ObservationCounts {
+        self.counts
     }
 
-    /// Times that something is to be done at.
+    /// Timers that are armed.
     pub fn timers(&self) -> usize {
         self.timers.len()
     }
 
-    /// How much of everything there is, for tests that hold it to its bounds.
+    /// The sizes of everything bounded, for tests.
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         let relays = || self.relays.values().map(|entry| &entry.relay);
@@ -293,14 +305,14 @@ impl Relays {
             bytes: self.budget.held(),
             bytes_found: relays().map(DeviceRelay::bytes).sum(),
             most_commands: relays()
-                .map(DeviceRelay::commands_waiting)
+                .map(DeviceRelay::commands_queued)
                 .max()
                 .unwrap_or_default(),
         }
     }
 }
 
-/// What [`Relays::load`] counts.
+/// What [`RelayTable::load`] returns.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Load {

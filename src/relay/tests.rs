@@ -1,41 +1,47 @@
-//! One device's relay under a clock of the test's own: events in, effects out.
+//! One device's relay under a test clock: events in, effects out.
 
-mod attributes;
-mod commands;
+mod attribute_observation;
+mod command_observation;
 mod liveness;
 
-use super::Mode;
+use super::attribute_json::{self, Update, Values};
+use super::command_error::CommandError;
 use super::command_queue::Command;
+use super::polling::pacing::Pacing;
 use super::*;
-use crate::device::AccessToken;
-use crate::relay::shared_attributes::Update;
-use crate::upstream::Status;
+use super::{Mode, Settings};
+use crate::device::{AccessToken, Device};
+use crate::dtls::SessionId;
+use crate::upstream::{Error, Rejection};
+use bytes::Bytes;
 use coap::ObservationId;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
-/// What a notification carries on its way to the endpoint.
-type Told = (u64, String);
+/// A notification given to the endpoint: its number and payload.
+type Notified = (u64, String);
 
 struct World {
     now: Instant,
     settings: Settings,
-    pace: Pace,
+    pacing: Pacing,
     relay: DeviceRelay,
     counters: Counters,
-    /// When the device was heard last.
-    heard: Instant,
+    /// When the device last sent something.
+    last_received: Instant,
     largest_payload: usize,
     room: usize,
-    effects: Vec<Effect>,
+    effects: Vec<RelayEffect>,
 }
 
 const FIRST: Observation = Observation {
     session: SessionId(1),
     id: ObservationId(1),
 };
-const SECOND_ONE: Observation = Observation {
+const OTHER: Observation = Observation {
     session: SessionId(2),
     id: ObservationId(1),
 };
@@ -63,29 +69,29 @@ impl World {
         World {
             now,
             settings,
-            pace: Pace::new(settings.poll_timeout),
+            pacing: Pacing::new(settings.poll_timeout),
             relay: DeviceRelay::new(device),
             counters: Counters::default(),
-            heard: now,
+            last_received: now,
             largest_payload: 1000,
             room: usize::MAX,
             effects: Vec::new(),
         }
     }
 
-    /// Something happens; gives what the relay wants done.
+    /// Gives the relay an event, and returns its effects.
     fn event(
         &mut self,
-        event: impl FnOnce(&mut DeviceRelay, Instant, &mut Context<'_>),
-    ) -> Vec<Effect> {
-        let heard = self.heard;
-        let mut context = Context {
+        event: impl FnOnce(&mut DeviceRelay, Instant, &mut RelayContext<'_>),
+    ) -> Vec<RelayEffect> {
+        let last_received = self.last_received;
+        let mut context = RelayContext {
             settings: &self.settings,
             largest_payload: self.largest_payload,
             room: self.room,
-            pace: &mut self.pace,
+            pacing: &mut self.pacing,
             random: &mut || 0.5,
-            heard: &|_| Some(heard),
+            last_received: &|_| Some(last_received),
             counters: &mut self.counters,
             effects: &mut self.effects,
         };
@@ -94,48 +100,48 @@ impl World {
         std::mem::take(&mut self.effects)
     }
 
-    fn register_attributes(&mut self, observation: Observation, state: &str) -> Vec<Effect> {
+    fn register_attributes(&mut self, observation: Observation, state: &str) -> Vec<RelayEffect> {
         let values =
-            shared_attributes::read_answer(format!(r#"{{"shared":{state}}}"#).as_bytes()).unwrap();
+            attribute_json::read_answer(format!(r#"{{"shared":{state}}}"#).as_bytes()).unwrap();
         self.event(|relay, now, context| {
-            let values = relay.believed(values);
+            let values = relay.registration_values(values);
             relay.attributes_registered(now, observation, values, context);
         })
     }
 
-    fn register_commands(&mut self, observation: Observation) -> Vec<Effect> {
+    fn register_commands(&mut self, observation: Observation) -> Vec<RelayEffect> {
         self.event(|relay, now, context| relay.commands_registered(now, observation, context))
     }
 
-    fn poll_brings(&mut self, kind: Kind, number: u64, body: &str) -> Vec<Effect> {
+    fn poll_brings(&mut self, kind: Kind, number: u64, body: &str) -> Vec<RelayEffect> {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let brought = match kind {
-            Kind::Attributes => Brought::Update(Update::read(&body)),
-            Kind::Commands => Brought::Command(Command::read(body)),
+        let message = match kind {
+            Kind::Attributes => PollMessage::Attributes(Update::read(&body)),
+            Kind::Commands => PollMessage::Command(Command::read(body)),
         };
-        self.poll_ends(kind, number, Ok(brought))
+        self.poll_ends(kind, number, Ok(message))
     }
 
     fn poll_ends(
         &mut self,
         kind: Kind,
         number: u64,
-        result: Result<Brought, Error>,
-    ) -> Vec<Effect> {
+        result: Result<PollMessage, Error>,
+    ) -> Vec<RelayEffect> {
         self.event(|relay, now, context| relay.poll_ended(now, kind, number, result, context))
     }
 
-    fn read_brings(&mut self, number: u64, body: &str) -> Vec<Effect> {
-        let read = shared_attributes::read_answer(body.as_bytes());
+    fn read_brings(&mut self, number: u64, body: &str) -> Vec<RelayEffect> {
+        let read = attribute_json::read_answer(body.as_bytes());
         self.event(|relay, now, context| relay.read_ended(now, number, Ok(read), context))
     }
 
-    fn delivered(&mut self, observation: Observation, number: u64) -> Vec<Effect> {
+    fn delivered(&mut self, observation: Observation, number: u64) -> Vec<RelayEffect> {
         self.event(|relay, now, context| relay.delivered(now, observation, number, context))
     }
 
-    /// Time passes to the relay's own next timeout, at most so far; what it wants done then.
-    fn wait(&mut self, at_most: Duration) -> Vec<Effect> {
+    /// Lets time pass until the relay has an effect, for `at_most` this long.
+    fn wait(&mut self, at_most: Duration) -> Vec<RelayEffect> {
         let end = self.now + at_most;
         while let Some(at) = self
             .relay
@@ -153,47 +159,46 @@ impl World {
     }
 }
 
-fn polls(effects: &[Effect]) -> Vec<(Kind, u64)> {
+fn polls(effects: &[RelayEffect]) -> Vec<(Kind, u64)> {
     let polls = effects.iter().filter_map(|effect| match effect {
-        Effect::Poll(kind, number, _) => Some((*kind, *number)),
+        RelayEffect::OpenPoll(kind, number, _) => Some((*kind, *number)),
         _ => None,
     });
     polls.collect()
 }
 
-fn poll(effects: &[Effect]) -> u64 {
+fn poll(effects: &[RelayEffect]) -> u64 {
     let [(_, number)] = polls(effects)[..] else {
         panic!("not one poll: {effects:?}");
     };
     number
 }
 
-fn reads(effects: &[Effect]) -> Vec<u64> {
+fn reads(effects: &[RelayEffect]) -> Vec<u64> {
     let reads = effects.iter().filter_map(|effect| match effect {
-        Effect::Read(number) => Some(*number),
+        RelayEffect::ReadAttributes(number) => Some(*number),
         _ => None,
     });
     reads.collect()
 }
 
-fn read(effects: &[Effect]) -> u64 {
+fn read(effects: &[RelayEffect]) -> u64 {
     let [number] = reads(effects)[..] else {
         panic!("not one read: {effects:?}");
     };
     number
 }
 
-fn told(effects: &[Effect]) -> Vec<Told> {
-    let told = effects.iter().filter_map(|effect| match effect {
-        Effect::Notify {
+fn notified(effects: &[RelayEffect]) -> Vec<Notified> {
+    let notified = effects.iter().filter_map(|effect| match effect {
+        RelayEffect::Notify {
             number, payload, ..
         } => Some((*number, String::from_utf8(payload.to_vec()).unwrap())),
         _ => None,
     });
-    told.collect()
+    notified.collect()
 }
 
-fn refusal(code: u16) -> Error {
-    let has_text = false;
-    Error::Rejected(Status { code, has_text })
+fn rejected(code: u16) -> Error {
+    Error::Rejected(Rejection::new(code, false))
 }

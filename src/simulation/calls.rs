@@ -3,7 +3,7 @@
 use super::{Behaviour, Conditions, World, default_settings};
 use crate::gateway::Settings;
 use crate::simulation::Outcome;
-use crate::upstream::{Error, RetryAfter};
+use crate::upstream::{Error, RetryAfter, RetryCause};
 use bytes::Bytes;
 use coap::{Code, Type};
 use std::time::Duration;
@@ -188,13 +188,12 @@ fn gets_at_once_hold_a_quarter_of_a_devices_share() {
 fn retry_after_from_upstream_is_the_max_age_of_the_response() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
-    for (code, expected) in [
-        (429, Code::TOO_MANY_REQUESTS),
-        (502, Code::SERVICE_UNAVAILABLE),
-        (503, Code::SERVICE_UNAVAILABLE),
+    for (cause, expected) in [
+        (RetryCause::RateLimited, Code::TOO_MANY_REQUESTS),
+        (RetryCause::NotServing, Code::SERVICE_UNAVAILABLE),
     ] {
         let seconds = 120;
-        let error = Error::RetryAfter(RetryAfter { code, seconds });
+        let error = Error::RetryAfter(RetryAfter { cause, seconds });
         world.upstream.behaviour = Behaviour::Fails(error);
         let numbers = [world.get(0), world.post(0, Type::Confirmable)];
         world.run_for(SECOND);

@@ -95,7 +95,7 @@ fn an_attribute_store_that_fails_deletes_nothing() {
     world.upstream.platform.empty_reads = 1;
     world.set(0, "b", "2");
     world.run_for(2 * SECOND);
-    assert_eq!(world.core.relay_counters().empty_answers_doubted, 1);
+    assert_eq!(world.core.relay_counters().empty_reads_unconfirmed, 1);
     world.run_for(20 * SECOND);
     assert_in_agreement(&world);
     let heard = &world.devices[0]

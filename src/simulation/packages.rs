@@ -5,7 +5,7 @@ use crate::calls::parsing::Parsed;
 use crate::calls::{Call, RelayCall, Ticket};
 use crate::device::{AccessToken, Device};
 use crate::relay::{Kind, RelayId};
-use crate::upstream::{self, Error, Operation, Request, Status};
+use crate::upstream::{self, Error, Operation, Rejection, Request};
 use bytes::Bytes;
 use coap::Type;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ impl Upstream {
 }
 
 fn rejected(code: u16, has_text: bool) -> Result<Bytes, Error> {
-    Err(Error::Rejected(Status { code, has_text }))
+    Err(Error::Rejected(Rejection::new(code, has_text)))
 }
 
 #[test]

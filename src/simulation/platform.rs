@@ -5,7 +5,7 @@ mod packages;
 
 use crate::calls::Ticket;
 use crate::relay::Kind;
-use crate::upstream::{Answer, Error, Operation, Status};
+use crate::upstream::{Answer, Error, Operation, Rejection};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -210,10 +210,7 @@ impl Platform {
                 PollEnd::Message(body) => Ok(Answer { body }),
                 PollEnd::Elapsed => Err(Error::Elapsed),
                 PollEnd::AsyncTimeout => Err(Error::Overloaded),
-                PollEnd::Deleted => Err(Error::Rejected(Status {
-                    code: 403,
-                    has_text: true,
-                })),
+                PollEnd::Deleted => Err(Error::Rejected(Rejection::Forbidden)),
                 PollEnd::Cut => Err(Error::Unreachable),
             };
             ended.push((ticket, result));

@@ -4,7 +4,7 @@ use super::platform::Platform;
 use crate::calls::{Call, Completion, Ticket};
 use crate::device::AccessToken;
 use crate::relay::Kind;
-use crate::upstream::{Answer, Error, Operation, Request, Status};
+use crate::upstream::{Answer, Error, Operation, Rejection, Request};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -249,6 +249,5 @@ pub(crate) fn empty_500() -> Error {
 
 /// A refusal without a body.
 pub(crate) fn rejected(code: u16) -> Error {
-    let has_text = false;
-    Error::Rejected(Status { code, has_text })
+    Error::Rejected(Rejection::new(code, false))
 }

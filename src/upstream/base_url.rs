@@ -1,4 +1,4 @@
-//! Where ThingsBoard's device API is.
+//! The URL of ThingsBoard's device API, before `/api/v1`.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -31,13 +31,13 @@ impl Default for BaseUrl {
     }
 }
 
-/// Why a text is no base URL. It never repeats the text, which may hold a password.
+/// Why a text is no base URL. The messages never repeat the text, which may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BaseUrlError {
-    /// It does not parse.
+    /// It is no URL.
     #[error("this is no URL: {0}")]
     Unreadable(#[from] url::ParseError),
-    /// Its scheme is another.
+    /// Its scheme is another, or it has no host.
     #[error("this is no http or https URL")]
     Scheme,
     /// `user:password@`
@@ -91,12 +91,11 @@ fn is_local(host: &Host<&str>) -> bool {
 }
 
 impl BaseUrl {
-    /// Whether it is `https`.
     pub fn is_https(&self) -> bool {
         self.is_https
     }
 
-    /// Whether it is on this machine.
+    /// Whether its host is a loopback address or name.
     pub fn is_local(&self) -> bool {
         self.is_local
     }

@@ -1,7 +1,6 @@
-//! Bounds of calls for devices' requests, below that of all of them.
+//! How many of the calls in flight one device, or one kind of request, may have.
 
-/// How many of [`max_in_flight`](super::Settings::max_in_flight) calls a device may have, and how many may wait for rule
-/// chains.
+/// Shares of [`max_in_flight`](super::Settings::max_in_flight).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallLimits {
     /// Concurrent calls for one device, 1 or more; its GETs and its client-side RPCs are a quarter of that each at most.

@@ -1,25 +1,23 @@
-//! What can be asked of ThingsBoard's HTTP device API.
+//! The requests that ThingsBoard's HTTP device API takes.
 
-use super::thingsboard::{self, Method};
 use crate::device::Device;
 use bytes::Bytes;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a long poll may take beyond the time ThingsBoard was asked to wait: connecting, and the answer's way.
-pub(super) const POLL_GRACE: Duration = Duration::from_secs(10);
+/// What a long poll may take beyond the time that ThingsBoard waits: to connect, and to send the reply.
+const POLL_GRACE: Duration = Duration::from_secs(10);
 
-/// One request, with what it is authorised by.
+/// One request, with what authorises it.
 ///
-/// `Debug` tells the sizes of bodies only: `claim` and `provision` carry secrets in them.
+/// `Debug` shows only the sizes of bodies: `claim` and `provision` carry secrets in them.
 #[derive(Clone)]
 pub enum Request {
     /// On behalf of a registered device, under its access token.
     Device {
-        /// Whose token is used.
+        /// Its token is used.
         device: Arc<Device>,
-        /// What is asked.
         operation: Operation,
     },
     /// `POST /api/v1/provision`: authorised by the key and secret in its body.
@@ -29,7 +27,7 @@ pub enum Request {
     },
 }
 
-/// The two kinds of packages a device can have one of each assigned of.
+/// The two kinds of packages. A device can have one of each assigned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Package {
     /// `firmware`, with the attributes `fw_…`.
@@ -38,7 +36,7 @@ pub enum Package {
     Software,
 }
 
-/// What a device can ask for, and after them what the gateway asks on a device's behalf. Bodies are forwarded
+/// The requests of devices, and after them those that the gateway makes on a device's behalf. Bodies are forwarded
 /// byte for byte.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Operation {
@@ -56,12 +54,7 @@ pub enum Operation {
         shared_keys: Option<String>,
     },
     /// `POST rpc/{id}`: the reply to a command from the server.
-    ReplyRpc {
-        /// The command's id.
-        id: u32,
-        /// The reply.
-        body: Bytes,
-    },
+    ReplyRpc { id: u32, body: Bytes },
     /// `POST rpc`: a client-side RPC, answered by the rule chain.
     CallRpc(Bytes),
     /// `GET rpc`, a long poll: the next command for the device.
@@ -74,18 +67,17 @@ pub enum Operation {
         /// How long ThingsBoard may wait for one; whole milliseconds, at least one.
         timeout: Duration,
     },
-    /// `GET attributes`, all of them, by the gateway itself: what polls have missed.
+    /// `GET attributes`, all of them, by the gateway itself: finds changes that polls have missed.
     ReadAttributes,
-    /// `GET attributes`, the shared ones alone that tell which package of this kind is assigned.
+    /// `GET attributes`, only the shared ones that say which package of this kind is assigned.
     ReadAssignment(Package),
     /// `GET firmware` or `GET software`: the bytes from `chunk` × `size` on, at most `size` of them. Past the
     /// end there are none.
     GetPackage {
-        /// Which of the two.
         package: Package,
-        /// The title of the package; ThingsBoard refuses any but the assigned one.
+        /// ThingsBoard refuses any but that of the assigned package.
         title: Arc<str>,
-        /// Its version; likewise.
+        /// Likewise.
         version: Arc<str>,
         /// At least one, at most a mebibyte: the reply is held whole. ThingsBoard takes a zero for the whole
         /// package.
@@ -95,19 +87,19 @@ pub enum Operation {
     },
 }
 
-/// Whose connections a request travels on, and whose bound it counts for: no lane can keep another waiting.
+/// Connections with a bound of their own, so that no kind of request delays another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// What devices ask for.
+    /// Requests of devices.
     Requests,
-    /// What the gateway asks on its own: long polls, and the reads beside them.
+    /// Long polls, and reads of attributes by the gateway itself.
     Downlink,
-    /// Packages and who may have them: large replies, on few connections.
+    /// Packages and their assignments: large replies, on few connections.
     Packages,
 }
 
 impl Request {
-    /// How long it may take as a whole where others may take `timeout`: a long poll takes its own time.
+    /// How long it may take as a whole. `timeout` is that of most requests; a long poll has its own.
     pub fn deadline(&self, timeout: Duration) -> Duration {
         match self {
             Request::Device {
@@ -120,9 +112,9 @@ impl Request {
         }
     }
 
-    /// Whether it is given up after half the time that others have. To `GET attributes` above the rate that a device is
-    /// allowed ThingsBoard answers nothing at all, and so a device that asks too often would hold places for long.
-    pub(super) fn is_brief(&self) -> bool {
+    /// Whether its time is half of what others have. ThingsBoard does not answer `GET attributes` above a device's rate
+    /// limit at all, so that such a device would hold places of its lane for long.
+    fn is_brief(&self) -> bool {
         match self {
             Request::Device { operation, .. } => {
                 matches!(
@@ -149,32 +141,6 @@ impl Request {
                 | Operation::ReadAttributes => Lane::Downlink,
                 Operation::ReadAssignment(_) | Operation::GetPackage { .. } => Lane::Packages,
             },
-        }
-    }
-}
-
-/// How a request goes onto the wire, with `{token}` in the token's place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    /// `GET` or `POST`.
-    pub method: &'static str,
-    /// Path and query.
-    pub target: String,
-    /// Bytes of the body.
-    pub body: usize,
-}
-
-impl Request {
-    /// For people to look at.
-    pub fn line(&self) -> Line {
-        let shown = thingsboard::shown(self);
-        Line {
-            method: match shown.method {
-                Method::Get => "GET",
-                Method::Post => "POST",
-            },
-            target: shown.target.to_string(),
-            body: shown.body.len(),
         }
     }
 }

@@ -1,15 +1,17 @@
-//! The client against a server that follows a script: what goes onto the wire, and what becomes of every
-//! way an exchange can end.
+//! The client against a scripted server: what is sent, and the outcome of every way that an exchange can end.
 
-use super::scripted_server::ScriptedServer;
-use super::{Answer, Error, Operation, Package, Request, Settings, Status, ThingsBoard, Upstream};
+use super::{
+    Answer, Error, Operation, Package, Rejection, Request, Settings, ThingsBoard, Upstream,
+};
 use crate::device::{AccessToken, Device};
 use bytes::Bytes;
+use scripted_server::ScriptedServer;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 mod polls;
 mod replies;
+mod scripted_server;
 
 const TOKEN: &str = "S3cret?Token";
 
@@ -29,7 +31,7 @@ fn within(url: &str, timeout: Duration) -> ThingsBoard {
     .unwrap()
 }
 
-fn asking(operation: Operation) -> Request {
+fn request(operation: Operation) -> Request {
     let device = Device {
         name: "meter-17".into(),
         token: AccessToken::new(TOKEN).unwrap(),
@@ -41,12 +43,12 @@ fn asking(operation: Operation) -> Request {
 }
 
 fn telemetry(body: &'static str) -> Request {
-    asking(Operation::PostTelemetry(Bytes::from_static(
+    request(Operation::PostTelemetry(Bytes::from_static(
         body.as_bytes(),
     )))
 }
 
-/// Runs the two sides of an exchange; a side that the other has let down fails the test, not its patience.
+/// Runs the two sides of an exchange. Fails the test if one waits for the other for ever.
 async fn both<A, B>(client: impl Future<Output = A>, server: impl Future<Output = B>) -> (A, B) {
     let sides = async { tokio::join!(client, server) };
     tokio::time::timeout(Duration::from_secs(15), sides)
@@ -54,14 +56,14 @@ async fn both<A, B>(client: impl Future<Output = A>, server: impl Future<Output 
         .expect("one side waits for the other in vain")
 }
 
-/// Sends one POST to a server that reads it, says `reply` and hangs up.
+/// Sends one POST to a server that reads it, sends `reply` and closes.
 async fn answered_with(reply: impl AsRef<[u8]>) -> Result<Answer, Error> {
     let server = ScriptedServer::start().await;
     let thingsboard = thingsboard(&server.url());
     let script = async {
         let mut connection = server.accept().await;
         connection.request().await.unwrap();
-        connection.say(reply).await;
+        connection.send(reply).await;
     };
     both(thingsboard.send(telemetry("{}")), script).await.0
 }
@@ -70,7 +72,7 @@ fn empty() -> Result<Answer, Error> {
     Ok(Answer { body: Bytes::new() })
 }
 
-fn makes_no_sense(outcome: &Result<Answer, Error>) -> bool {
+fn is_unintelligible(outcome: &Result<Answer, Error>) -> bool {
     matches!(outcome, Err(Error::Unintelligible(_)))
 }
 
@@ -82,7 +84,7 @@ async fn a_post_arrives_byte_for_byte_as_json_under_the_encoded_token() {
         let mut connection = server.accept().await;
         let request = connection.request().await.unwrap();
         connection
-            .say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             .await;
         request
     };
@@ -114,17 +116,19 @@ async fn a_get_carries_its_key_lists_and_brings_the_body_back() {
         let request = connection.request().await.unwrap();
         // In pieces, chunked: the answer is whole all the same.
         connection
-            .say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{\"cl\r\n")
+            .send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{\"cl\r\n")
             .await;
         server.settle().await;
-        connection.say("7\r\nient\":1\r\n1\r\n}\r\n0\r\n\r\n").await;
+        connection
+            .send("7\r\nient\":1\r\n1\r\n}\r\n0\r\n\r\n")
+            .await;
         request
     };
     let keys = Operation::GetAttributes {
         client_keys: Some("a,b".to_owned()),
         shared_keys: Some("c&d".to_owned()),
     };
-    let (outcome, request) = both(thingsboard.send(asking(keys)), script).await;
+    let (outcome, request) = both(thingsboard.send(request(keys)), script).await;
     assert_eq!(outcome.unwrap().body, "{\"client\":1}");
     let line =
         "GET /api/v1/S3cret%3FToken/attributes?clientKeys=a%2Cb&sharedKeys=c%26d HTTP/1.1\r\n";
@@ -133,7 +137,7 @@ async fn a_get_carries_its_key_lists_and_brings_the_body_back() {
 
 #[tokio::test]
 async fn a_refusal_keeps_its_status_and_whether_a_text_came_with_it() {
-    let rejected = |code, has_text| Err(Error::Rejected(Status { code, has_text }));
+    let rejected = |status, has_text| Err(Error::Rejected(Rejection::new(status, has_text)));
     let with_text = "HTTP/1.1 500 \r\nContent-Length: 9\r\n\r\nbad JSON!";
     assert_eq!(answered_with(with_text).await, rejected(500, true));
     assert_eq!(
@@ -160,14 +164,14 @@ async fn a_refusal_keeps_its_status_and_whether_a_text_came_with_it() {
 }
 
 #[tokio::test]
-async fn a_success_that_is_not_200_makes_no_sense() {
-    assert!(makes_no_sense(
+async fn a_success_that_is_not_200_is_unintelligible() {
+    assert!(is_unintelligible(
         &answered_with("HTTP/1.1 204 No Content\r\n\r\n").await
     ));
-    assert!(makes_no_sense(
+    assert!(is_unintelligible(
         &answered_with("HTTP/1.1 202 \r\nContent-Length: 0\r\n\r\n").await
     ));
-    assert!(makes_no_sense(
+    assert!(is_unintelligible(
         &answered_with("HTTP/1.1 101 \r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await
     ));
 }
@@ -181,7 +185,7 @@ async fn a_redirect_is_not_followed() {
         connection.request().await.unwrap();
         let location = elsewhere.url();
         connection
-            .say(format!(
+            .send(format!(
                 "HTTP/1.1 307 \r\nLocation: {location}/\r\nContent-Length: 0\r\n\r\n"
             ))
             .await;
@@ -190,7 +194,7 @@ async fn a_redirect_is_not_followed() {
         (outcome, ()) = both(thingsboard.send(telemetry("{}")), script) => outcome,
         _ = elsewhere.accept() => panic!("the token went to another server"),
     };
-    assert!(makes_no_sense(&outcome), "{outcome:?}");
+    assert!(is_unintelligible(&outcome), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -216,7 +220,7 @@ async fn an_answer_that_breaks_off_is_unreachable() {
 }
 
 #[tokio::test]
-async fn what_is_not_http_makes_no_sense() {
+async fn what_is_not_http_is_unintelligible() {
     for garbage in [
         "SSH-2.0-OpenSSH_9.6\r\n",
         "\x15\x03\x01\x00\x02\x02\x46",
@@ -225,26 +229,26 @@ async fn what_is_not_http_makes_no_sense() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
     ] {
         let outcome = answered_with(garbage).await;
-        assert!(makes_no_sense(&outcome), "{garbage:?}: {outcome:?}");
+        assert!(is_unintelligible(&outcome), "{garbage:?}: {outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn headers_without_end_make_no_sense() {
+async fn headers_without_end_are_unintelligible() {
     let endless = format!("HTTP/1.1 200 OK\r\n{}", "x: y\r\n".repeat(200_000));
-    assert!(makes_no_sense(&answered_with(endless).await));
+    assert!(is_unintelligible(&answered_with(endless).await));
 }
 
 #[tokio::test]
-async fn a_body_over_the_bound_makes_no_sense_announced_or_not() {
+async fn a_body_over_the_bound_is_unintelligible_announced_or_not() {
     let announced = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
-    assert!(makes_no_sense(&answered_with(announced).await));
+    assert!(is_unintelligible(&answered_with(announced).await));
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
     let endless = format!(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}",
         chunk.repeat(5)
     );
-    assert!(makes_no_sense(&answered_with(endless).await));
+    assert!(is_unintelligible(&answered_with(endless).await));
     // Exactly at the bound it is an answer.
     let largest = format!(
         "HTTP/1.1 200 OK\r\nContent-Length: 262144\r\n\r\n{}",
@@ -254,7 +258,7 @@ async fn a_body_over_the_bound_makes_no_sense_announced_or_not() {
 }
 
 #[tokio::test]
-async fn a_chunk_of_a_package_is_as_long_as_was_asked_for_at_most() {
+async fn a_chunk_of_a_package_is_at_most_as_long_as_requested() {
     let outcome = async |announced: &str, length: usize| {
         let server = ScriptedServer::start().await;
         let thingsboard = thingsboard(&server.url());
@@ -270,20 +274,20 @@ async fn a_chunk_of_a_package_is_as_long_as_was_asked_for_at_most() {
             connection.request().await.unwrap();
             let head = format!("HTTP/1.1 200 OK\r\n{announced}\r\n");
             connection
-                .say([head.into_bytes(), vec![0xa5; length]].concat())
+                .send([head.into_bytes(), vec![0xa5; length]].concat())
                 .await;
         };
-        both(thingsboard.send(asking(chunk)), script).await.0
+        both(thingsboard.send(request(chunk)), script).await.0
     };
     let whole = outcome("Content-Length: 524288\r\n", 524_288)
         .await
         .unwrap();
     assert!(whole.body.len() == 524_288 && whole.body.iter().all(|byte| *byte == 0xa5));
-    assert!(makes_no_sense(
+    assert!(is_unintelligible(
         &outcome("Content-Length: 524289\r\n", 0).await
     ));
     // Without a length the body ends with the connection.
-    assert!(makes_no_sense(&outcome("", 524_289).await));
+    assert!(is_unintelligible(&outcome("", 524_289).await));
 }
 
 #[tokio::test]
@@ -298,7 +302,7 @@ async fn packages_have_connections_of_their_own() {
         max_packages: 1,
     };
     let thingsboard = ThingsBoard::new(settings).unwrap();
-    let assignment = || asking(Operation::ReadAssignment(Package::Software));
+    let assignment = || request(Operation::ReadAssignment(Package::Software));
     let script = async {
         let mut package = server.accept().await;
         package.request().await.unwrap();
@@ -307,10 +311,10 @@ async fn packages_have_connections_of_their_own() {
         let other = async {
             let mut connection = server.accept().await;
             connection.request().await.unwrap();
-            connection.say(answer).await;
+            connection.send(answer).await;
         };
         let (posted, ()) = tokio::join!(thingsboard.send(telemetry("{}")), other);
-        package.say(answer).await;
+        package.send(answer).await;
         (second, posted)
     };
     let (first, (second, posted)) = both(thingsboard.send(assignment()), script).await;
@@ -330,7 +334,7 @@ async fn silence_and_a_body_that_trickles_are_timeouts() {
         let script = async {
             let mut connection = server.accept().await;
             connection.request().await.unwrap();
-            connection.say(start).await;
+            connection.send(start).await;
             // The client hangs up when it has waited long enough.
             connection.request().await
         };
@@ -356,7 +360,7 @@ async fn requests_beyond_the_limit_are_refused_at_once() {
         connection.request().await.unwrap();
         let second = thingsboard.send(telemetry("{}")).await;
         connection
-            .say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             .await;
         second
     };
@@ -373,7 +377,7 @@ async fn a_connection_is_used_again() {
         for _ in 0..3 {
             connection.request().await.unwrap();
             connection
-                .say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+                .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
                 .await;
         }
     };
@@ -397,7 +401,7 @@ async fn a_connection_closed_between_two_posts_loses_and_doubles_nothing() {
             let request = connection.request().await.unwrap();
             arrived.lock().unwrap().push(request);
             connection
-                .say(format!(
+                .send(format!(
                     "HTTP/1.1 200 OK\r\n{announced}Content-Length: 0\r\n\r\n"
                 ))
                 .await;
@@ -424,7 +428,7 @@ async fn a_post_that_may_have_been_acted_upon_is_not_sent_again() {
         let mut connection = server.accept().await;
         connection.request().await.unwrap();
         connection
-            .say("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
             .await;
         // The second one comes on the same connection, is read, and never answered.
         connection.request().await.unwrap()
@@ -447,7 +451,7 @@ async fn a_post_that_may_have_been_acted_upon_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn no_error_tells_the_token_or_the_url() {
+async fn no_error_contains_the_token_or_the_url() {
     let server = ScriptedServer::start().await;
     let address = server.url();
     let refused = thingsboard(&server.stop()).send(telemetry("{}")).await;
@@ -506,18 +510,18 @@ async fn a_proxy_from_the_environment_is_not_used() {
         assert_eq!(answered_with(reply).await, empty());
         return;
     }
-    let nobody = ScriptedServer::start().await.stop();
+    let unused = ScriptedServer::start().await.stop();
     let variables = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-    let environment = variables.map(|variable| (variable, nobody.as_str()));
+    let environment = variables.map(|variable| (variable, unused.as_str()));
     again_alone("a_proxy_from_the_environment_is_not_used", &environment);
 }
 
-/// Keeps what is logged.
+/// Collects what is logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Keeps what this thread logs, until the guard goes.
+    /// Collects what this thread logs, until the guard is dropped.
     fn begin() -> (Log, tracing::subscriber::DefaultGuard) {
         let log = Log::default();
         let writer = log.clone();
@@ -559,7 +563,7 @@ async fn an_outage_is_logged_once_with_its_reason_and_without_the_token() {
     let poll = Operation::PollRpc {
         timeout: Duration::from_secs(25),
     };
-    for request in [telemetry("{}"), asking(poll), telemetry("{}")] {
+    for request in [telemetry("{}"), request(poll), telemetry("{}")] {
         assert_eq!(thingsboard.send(request).await, Err(Error::Unreachable));
     }
     let text = log.text();

@@ -1,4 +1,4 @@
-//! Files: how often they were read anew, and how long their certificates are good.
+//! Reloads of files, and when certificates expire.
 
 use crate::dtls::credentials::{Ends, What};
 use crate::metrics::{Label, Scrape};
@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 const DAY: f64 = 24.0 * 3600.0;
 
-/// Adds them.
 pub(super) fn expose(scrape: &mut Scrape, files: &FileStatus, now: i64) {
     let sources = [
         ("registry", files.registry),
@@ -26,7 +25,7 @@ pub(super) fn expose(scrape: &mut Scrape, files: &FileStatus, now: i64) {
     });
     scrape.counters(
         "coaps_gateway_reloads",
-        "Times a file was read anew: what it says was accepted, or refused for its mistakes",
+        "Reloads of changed files: accepted, or refused because of mistakes",
         counts,
     );
     let last = sources.iter().filter_map(|(source, reloads)| {
@@ -35,7 +34,7 @@ pub(super) fn expose(scrape: &mut Scrape, files: &FileStatus, now: i64) {
     });
     scrape.gauges_by(
         "coaps_gateway_last_reload_timestamp_seconds",
-        "When what a file says was accepted last, in Unix time",
+        "When a file was accepted last, in Unix time",
         "source",
         last,
     );
@@ -43,14 +42,19 @@ pub(super) fn expose(scrape: &mut Scrape, files: &FileStatus, now: i64) {
     let ends = ends.iter();
     scrape.gauges(
         "coaps_gateway_certificate_end_timestamp_seconds",
-        "When a certificate ends, or a revocation list is out of date, in Unix time",
+        "When a certificate or revocation list expires, in Unix time",
         ends.clone()
             .map(|end| (labels(end), seconds(end.at.seconds()))),
     );
     scrape.gauges(
         "coaps_gateway_certificate_days_left",
-        "Days until a certificate ends, or a revocation list is out of date; negative if that has been",
-        ends.map(|end| (labels(end), seconds(end.at.seconds().saturating_sub(now)) / DAY)),
+        "Days until a certificate or revocation list expires; negative if it has expired",
+        ends.map(|end| {
+            (
+                labels(end),
+                seconds(end.at.seconds().saturating_sub(now)) / DAY,
+            )
+        }),
     );
 }
 

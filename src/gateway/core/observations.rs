@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::dtls::SessionId;
-use crate::relay::{Context, DeviceRelay, Last, Observation, RelayId};
+use crate::relay::{DeviceRelay, Observation, ObservationEnd, RelayContext, RelayId};
 use bytes::Bytes;
 use coap::option::content_format::JSON;
 use coap::{Code, Notification, ObservationId, Output, Response};
@@ -14,7 +14,7 @@ impl Core {
         &mut self,
         now: Instant,
         session: SessionId,
-        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+        event: impl FnOnce(&mut DeviceRelay, &mut RelayContext<'_>),
     ) {
         if let Some(device) = self.device_of(session) {
             let id = self.relays.find_or_add(&device);
@@ -27,7 +27,7 @@ impl Core {
         &mut self,
         now: Instant,
         session: SessionId,
-        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+        event: impl FnOnce(&mut DeviceRelay, &mut RelayContext<'_>),
     ) {
         let device = self
             .sessions
@@ -43,11 +43,11 @@ impl Core {
         &mut self,
         now: Instant,
         id: RelayId,
-        event: impl FnOnce(&mut DeviceRelay, &mut Context<'_>),
+        event: impl FnOnce(&mut DeviceRelay, &mut RelayContext<'_>),
     ) {
         let sessions = &self.sessions;
         let last_received = |session| sessions.get(session).map(|peer| peer.last_received());
-        self.relays.tell(now, id, &last_received, event);
+        self.relays.update(now, id, &last_received, event);
     }
 
     /// An authentic record was received: a relay that waits for a sign of life goes on.
@@ -61,13 +61,15 @@ impl Core {
             && self
                 .relays
                 .get(id)
-                .is_some_and(|relay| relay.awaits(session))
+                .is_some_and(|relay| relay.awaits_sign_of_life(session))
         {
             // A ping would delay the notifications that the relay has now.
             self.with_endpoint(now, session, |endpoint, context, outputs| {
                 endpoint.cancel_ping(now, context, outputs);
             });
-            self.with_relay(now, id, |relay, context| relay.heard(now, session, context));
+            self.with_relay(now, id, |relay, context| {
+                relay.received(now, session, context)
+            });
         }
     }
 
@@ -85,8 +87,8 @@ impl Core {
         self.with_relay_if_any(now, session, |relay, context| match event {
             Output::Delivered(id, number) => relay.delivered(now, of(id), number, context),
             Output::TooLarge(id, number) => relay.too_large(now, of(id), number, context),
-            Output::Undelivered(id) => relay.undelivered(of(id), context),
-            Output::PingUnanswered => relay.silent(session, context),
+            Output::Undelivered(id) => relay.delivery_failed(of(id), context),
+            Output::PingUnanswered => relay.unresponsive(session, context),
             Output::Cancelled(id) => relay.cancelled(of(id), context),
             Output::RegistrationRepeated(id) => relay.registration_repeated(now, of(id)),
             Output::Send(_) | Output::Request(..) => {}
@@ -114,23 +116,28 @@ impl Core {
     }
 
     /// Ends an observation by a last notification (RFC 7641 §4.2).
-    pub(super) fn end_observation(&mut self, now: Instant, observation: Observation, last: Last) {
-        let response = match last {
-            Last::Replaced => Response::new(Code::DELETED),
-            Last::Unauthorized => Response::error(
+    pub(super) fn end_observation(
+        &mut self,
+        now: Instant,
+        observation: Observation,
+        end: ObservationEnd,
+    ) {
+        let response = match end {
+            ObservationEnd::Replaced => Response::new(Code::DELETED),
+            ObservationEnd::Unauthorized => Response::error(
                 Code::UNAUTHORIZED,
                 "ThingsBoard does not know the access token registered for this device",
             ),
-            Last::Unregistered => Response::error(
+            ObservationEnd::Unregistered => Response::error(
                 Code::UNAUTHORIZED,
                 "the certificate is no longer registered at the gateway",
             ),
-            Last::Forbidden => {
+            ObservationEnd::Forbidden => {
                 Response::error(Code::FORBIDDEN, "ThingsBoard says the device was deleted")
             }
         };
         if let Some(peer) = self.sessions.get(observation.session) {
-            self.journal.observation_ended(peer, observation.id, last);
+            self.journal.observation_ended(peer, observation.id, end);
         }
         self.with_endpoint(now, observation.session, |endpoint, context, outputs| {
             endpoint.end_observation(now, observation.id, Some(response), context, outputs);

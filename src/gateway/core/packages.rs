@@ -6,8 +6,8 @@ use crate::calls::{Call, Ticket};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::mapping::package::Download;
-use crate::ota::{CallId, Effect, WaiterId, Wanted};
-use crate::relay::Last;
+use crate::ota::{CallId, PackageEffect, ReadRequest, RequestId};
+use crate::relay::ObservationEnd;
 use crate::upstream::{self, Error};
 use coap::ExchangeId;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use std::time::Instant;
 #[derive(Debug, Default)]
 pub(super) struct Downloads {
     last: u64,
-    waiting: HashMap<WaiterId, (SessionId, ExchangeId, Download)>,
+    waiting: HashMap<RequestId, (SessionId, ExchangeId, Download)>,
     /// The device under whose access token each call is made.
     callers: HashMap<CallId, Arc<Device>>,
 }
@@ -38,13 +38,13 @@ impl Core {
         session: SessionId,
         exchange: ExchangeId,
         download: Download,
-        wanted: Wanted,
+        wanted: ReadRequest,
     ) {
         let Some(device) = self.device_of(session) else {
             return;
         };
         self.downloads.last += 1;
-        let id = WaiterId(self.downloads.last);
+        let id = RequestId(self.downloads.last);
         self.downloads
             .waiting
             .insert(id, (session, exchange, download));
@@ -53,9 +53,9 @@ impl Core {
     }
 
     /// Carries out an effect of the packages.
-    pub(super) fn run_package_effect(&mut self, now: Instant, effect: Effect) {
+    pub(super) fn run_package_effect(&mut self, now: Instant, effect: PackageEffect) {
         match effect {
-            Effect::Ask {
+            PackageEffect::Call {
                 call,
                 device,
                 operation,
@@ -67,9 +67,9 @@ impl Core {
                 };
                 self.queue_call(now, call);
             }
-            Effect::Answer(id, piece) => {
+            PackageEffect::Answer(id, block) => {
                 if let Some((session, exchange, download)) = self.downloads.waiting.remove(&id) {
-                    self.respond(now, session, exchange, download.response(piece));
+                    self.respond(now, session, exchange, download.response(block));
                 }
             }
         }
@@ -86,8 +86,8 @@ impl Core {
         let outcome = outcome.and_then(Parsed::answer);
         if let Err(error) = &outcome {
             self.journal.package_failed(now, error);
-            if let (Some(last), Some(device)) = (Last::of(error), device) {
-                self.refuse_observations(now, &device, last);
+            if let (Some(end), Some(device)) = (ObservationEnd::of(error), device) {
+                self.refuse_observations(now, &device, end);
             }
         }
         self.packages.completed(now, call, outcome);

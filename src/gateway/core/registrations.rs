@@ -3,8 +3,9 @@
 use super::Core;
 use crate::calls::parsing::Registration;
 use crate::dtls::SessionId;
-use crate::mapping::translate::{Expect, RETRY_AFTER};
-use crate::relay::{Kind, Observation, shared_attributes};
+use crate::mapping::response::{Expect, RETRY_AFTER};
+use crate::relay::shared_attributes::cost_of;
+use crate::relay::{Kind, Observation, attribute_json};
 use crate::upstream::{self, Operation};
 use coap::option::content_format::JSON;
 use coap::{Code, ExchangeId, Response};
@@ -112,16 +113,13 @@ impl Core {
         let Registration { values, state } = read;
         let (values, state) = match relay {
             Some(relay) if values.is_empty() => {
-                let values = relay.believed(values);
-                let state = Response::content(JSON, shared_attributes::flat(&values));
+                let values = relay.registration_values(values);
+                let state = Response::content(JSON, attribute_json::flat(&values));
                 (values, state)
             }
             Some(_) | None => (values, state),
         };
-        if !self
-            .relays
-            .has_bytes(&device.name, shared_attributes::cost_of(&values))
-        {
+        if !self.relays.has_bytes(&device.name, cost_of(&values)) {
             self.relays.count_no_room();
             let full = Response::error(
                 Code::SERVICE_UNAVAILABLE,

@@ -6,7 +6,7 @@ use crate::calls::parsing::Parsed;
 use crate::calls::{Call, RelayCall, Ticket};
 use crate::device::Device;
 use crate::dtls::SessionId;
-use crate::relay::{Effect, Kind, Last, RelayId};
+use crate::relay::{Kind, ObservationEnd, RelayEffect, RelayId};
 use crate::upstream::{self, Error, Operation};
 use bytes::Bytes;
 use coap::Output;
@@ -73,18 +73,18 @@ impl RelayCalls {
 
 impl Core {
     /// Carries out an effect of a relay.
-    pub(super) fn run_relay_effect(&mut self, now: Instant, relay: RelayId, effect: Effect) {
+    pub(super) fn run_relay_effect(&mut self, now: Instant, relay: RelayId, effect: RelayEffect) {
         match effect {
             // While draining no poll begins. The relay does not know that.
-            Effect::Poll(..) if self.draining.is_active() => {}
-            Effect::Poll(kind, number, timeout) => {
+            RelayEffect::OpenPoll(..) if self.draining.is_active() => {}
+            RelayEffect::OpenPoll(kind, number, timeout) => {
                 let operation = match kind {
                     Kind::Attributes => Operation::PollAttributes { timeout },
                     Kind::Commands => Operation::PollRpc { timeout },
                 };
                 self.start_relay_call(now, relay, RelayCall::Poll(kind, number), operation);
             }
-            Effect::Abort(kind, number) => {
+            RelayEffect::AbortPoll(kind, number) => {
                 let relay_call = RelayCall::Poll(kind, number);
                 if self.relay_calls.end(relay, relay_call) {
                     self.relay_calls
@@ -92,29 +92,31 @@ impl Core {
                         .push_back(Ticket::Relay(relay, relay_call));
                 }
             }
-            Effect::Read(number) => {
+            RelayEffect::ReadAttributes(number) => {
                 if self.relay_calls.read_wanted.insert(relay, number).is_none() {
                     self.relay_calls.reads_waiting.push_back(relay);
                 }
                 self.start_reads(now);
             }
-            Effect::Notify {
+            RelayEffect::Notify {
                 observation,
                 number,
                 payload,
             } => self.notify(now, observation, number, payload),
-            Effect::End(observation, last) => self.end_observation(now, observation, last),
-            Effect::Ping(session) => {
+            RelayEffect::EndObservation(observation, end) => {
+                self.end_observation(now, observation, end)
+            }
+            RelayEffect::Ping(session) => {
                 self.with_endpoint(now, session, |endpoint, context, outputs| {
                     endpoint.ping(now, context, outputs);
                 });
             }
-            Effect::Refuse(id, refusal) => {
+            RelayEffect::ReplyToCommand(id, error) => {
                 if let Some(relay) = self.relays.get(relay) {
                     self.journal
-                        .command_refused(now, &relay.device.name, id, refusal);
+                        .command_refused(now, &relay.device.name, id, error);
                 }
-                let body = Bytes::from_static(refusal.reply().as_bytes());
+                let body = Bytes::from_static(error.reply().as_bytes());
                 self.start_relay_call(
                     now,
                     relay,
@@ -122,13 +124,15 @@ impl Core {
                     Operation::ReplyRpc { id, body },
                 );
             }
-            Effect::AssignmentChanged(change) => {
+            RelayEffect::AssignmentChanged(change) => {
                 if let Some(relay) = self.relays.get(relay) {
                     self.packages.attributes_changed(now, &relay.device, change);
                 }
             }
-            Effect::CutOff { asked, lasted } => self.journal.polls_cut_off(asked, lasted),
-            Effect::Nonsense(kind) => {
+            RelayEffect::PollCutShort { requested, lasted } => {
+                self.journal.polls_cut_off(requested, lasted)
+            }
+            RelayEffect::UnreadableMessage(kind) => {
                 if let Some(relay) = self.relays.get(relay) {
                     self.journal.unparsable(now, &relay.device.name, kind);
                 }
@@ -211,23 +215,30 @@ impl Core {
             }
             // If it failed, ThingsBoard delivers the command again.
             RelayCall::Refusal(id) => {
-                let is_taken = outcome.is_ok();
-                self.with_relay(now, relay, |relay, _| relay.replied(now, id, is_taken));
-                if let Some(last) = outcome.as_ref().err().and_then(Last::of) {
-                    self.with_relay(now, relay, |relay, context| relay.refuse(last, context));
+                let is_accepted = outcome.is_ok();
+                self.with_relay(now, relay, |relay, _| {
+                    relay.reply_answered(now, id, is_accepted)
+                });
+                if let Some(end) = outcome.as_ref().err().and_then(ObservationEnd::of) {
+                    self.with_relay(now, relay, |relay, context| relay.rejected(end, context));
                 }
             }
         }
     }
 
     /// ThingsBoard has refused a device under this access token: its observations end, unless it has another token by now.
-    pub(super) fn refuse_observations(&mut self, now: Instant, device: &Device, last: Last) {
+    pub(super) fn refuse_observations(
+        &mut self,
+        now: Instant,
+        device: &Device,
+        end: ObservationEnd,
+    ) {
         let Some(id) = self.relays.find(&device.name) else {
             return;
         };
         let known = self.relays.get(id).map(|relay| &relay.device.token);
         if known == Some(&device.token) {
-            self.with_relay(now, id, |relay, context| relay.refuse(last, context));
+            self.with_relay(now, id, |relay, context| relay.rejected(end, context));
         }
     }
 }

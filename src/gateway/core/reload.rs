@@ -149,10 +149,10 @@ impl Core {
 
     /// Gives a device's relay the access token that the current registry has.
     pub(super) fn renew_relay(&mut self, now: Instant, device: &Arc<Device>) {
-        if let Some(relay) = self.relays.outdated(device) {
+        if let Some(relay) = self.relays.with_other_token(device) {
             let device = device.clone();
             self.with_relay(now, relay, |relay, context| {
-                relay.renew(now, device, context);
+                relay.update_device(now, device, context);
             });
         }
     }

@@ -49,15 +49,15 @@ impl Core {
             in_flight: self.in_flight.count(),
             polls,
             reads,
-            package_calls: self.packages.under_way(),
-            observations: self.relays.standing(),
+            package_calls: self.packages.calls_in_flight(),
+            observations: self.relays.observation_counts(),
             reads_waiting: self.relay_calls.reads_waiting(),
             blocks_waiting: self.downloads.len(),
             to_review: self.review.waiting(),
             // The driver knows it.
             completions_waiting: 0,
             timers: self.demux.timers() + self.sessions.timers() + self.relays.timers(),
-            package_readers: self.packages.readers(),
+            package_readers: self.packages.downloaders(),
             package_editions: self.packages.editions(),
             package_own_bytes: self.packages.own_bytes(),
         }

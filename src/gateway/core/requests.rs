@@ -6,13 +6,13 @@ use crate::calls::{Call, Ticket};
 use crate::dtls::SessionId;
 use crate::gateway::sessions::Peer;
 use crate::gateway::stats::answers::RequestLabels;
-use crate::mapping::resource;
-use crate::mapping::resource::{NoRoute, Resource};
-use crate::mapping::translate;
-use crate::mapping::translate::{Expect, Translated};
+use crate::mapping::path::{self, NoRoute};
+use crate::mapping::request::{self, Action, Sizes};
+use crate::mapping::resource::Resource;
+use crate::mapping::response::{self, Expect};
 use crate::ota::AssignmentChange;
 use crate::quotas::in_flight::{Full, Holder};
-use crate::relay::Last;
+use crate::relay::ObservationEnd;
 use crate::upstream::{self, Error};
 use coap::{self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
 use shares::source;
@@ -120,7 +120,7 @@ impl Core {
         let Some(peer) = self.sessions.get(session) else {
             return;
         };
-        let resource = resource::resolve(&request.path);
+        let resource = path::resolve(&request.path);
         self.journal.request(peer, exchange, &request, resource);
         let labels = RequestLabels::of(request.method, resource);
         self.tallies.answers.request(session, exchange, labels);
@@ -128,7 +128,7 @@ impl Core {
         if self.draining.is_active() && !matches!(resource, Ok(Resource::Rpc { id: Some(_) })) {
             return self.refuse_while_draining(now, session, exchange);
         }
-        let kind = resource.ok().and_then(translate::observable);
+        let kind = resource.ok().and_then(Resource::observable);
         if request.observe == Some(Observe::Register) && kind.is_none() {
             self.counters.registrations_elsewhere += 1;
         }
@@ -141,18 +141,18 @@ impl Core {
             return;
         };
         match self.decide(peer, request, resource) {
-            Translated::Answer(response) => {
+            Action::Respond(response) => {
                 if peer.device.is_none() {
                     self.counters.unregistered_requests += 1;
                     self.sessions.refused_unregistered(now, session);
                 }
                 self.respond(now, session, exchange, response);
             }
-            Translated::Register(kind) => self.register(now, session, exchange, kind),
-            Translated::Download(download, wanted) => {
+            Action::Register(kind) => self.register(now, session, exchange, kind),
+            Action::Download(download, wanted) => {
                 self.download(now, session, exchange, download, wanted);
             }
-            Translated::Ask(expect, request) => {
+            Action::Call(expect, request) => {
                 self.start_call(now, session, exchange, expect, request)
             }
         }
@@ -198,7 +198,7 @@ impl Core {
         }
         if let Expect::CommandReply(id) = expect {
             self.with_relay_if_any(now, session, |relay, context| {
-                relay.reply_came(now, id, context);
+                relay.reply_received(now, id, context);
             });
         }
         self.counters.calls += 1;
@@ -286,9 +286,9 @@ impl Core {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
             // Open polls under this access token would be refused only when they end.
-            let refusal = Last::of(error).filter(|_| expect != Expect::Provisioned);
-            if let Some(last) = refusal.filter(|_| !peer.is_under_former_token(exchange)) {
-                self.with_relay_if_any(now, session, |relay, context| relay.refuse(last, context));
+            let refusal = ObservationEnd::of(error).filter(|_| expect != Expect::Provisioned);
+            if let Some(end) = refusal.filter(|_| !peer.is_under_former_token(exchange)) {
+                self.with_relay_if_any(now, session, |relay, context| relay.rejected(end, context));
             }
         }
         self.reply_ended(now, &holder, expect, &outcome);
@@ -297,12 +297,14 @@ impl Core {
             Ok(Parsed::Registration(Ok(read))) => {
                 return self.attributes_read(now, session, exchange, read);
             }
-            Ok(Parsed::Registration(Err(unreadable))) => translate::unreadable(unreadable),
+            Ok(Parsed::Registration(Err(unreadable))) => {
+                response::attributes_unreadable(unreadable)
+            }
             // None of these is parsed for an exchange.
             Ok(Parsed::Poll(_) | Parsed::Attributes(_) | Parsed::Answer(_)) => {
-                translate::nonsense()
+                response::unreadable_answer()
             }
-            Err(error) => translate::refused(expect, &error),
+            Err(error) => response::failed(expect, &error),
         };
         if expect == Expect::Registration {
             return self.fail_registration(now, session, exchange, response);
@@ -329,7 +331,9 @@ impl Core {
             && let Some(relay) = self.relays.find(name)
         {
             let is_accepted = matches!(outcome, Ok(Parsed::Response(_)));
-            self.with_relay(now, relay, |relay, _| relay.replied(now, id, is_accepted));
+            self.with_relay(now, relay, |relay, _| {
+                relay.reply_answered(now, id, is_accepted)
+            });
         }
     }
 
@@ -339,10 +343,10 @@ impl Core {
         peer: &Peer,
         request: Request,
         resource: Result<Resource, NoRoute>,
-    ) -> Translated {
+    ) -> Action {
         let may_provision = self.settings.provision && resource == Ok(Resource::Provision);
         if peer.device.is_none() && !may_provision {
-            return Translated::Answer(Response::error(
+            return Action::Respond(Response::error(
                 Code::UNAUTHORIZED,
                 format!(
                     "certificate not registered at the gateway: SHA-256 {}",
@@ -350,15 +354,10 @@ impl Core {
                 ),
             ));
         }
-        match resource {
-            Ok(resource) => translate::to_upstream(
-                request,
-                resource,
-                peer.device.as_ref(),
-                self.settings.coap.max_body,
-                self.settings.max_message(),
-            ),
-            Err(no_route) => Translated::Answer(translate::no_route(no_route)),
-        }
+        let sizes = Sizes {
+            largest_body: self.settings.coap.max_body,
+            max_message: self.settings.max_message(),
+        };
+        request::map(request, resource, peer.device.as_ref(), sizes)
     }
 }

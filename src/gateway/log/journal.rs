@@ -10,11 +10,13 @@ use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
 use crate::gateway::sessions::Peer;
 use crate::logging::sampler::Sampler;
 use crate::logging::throttle::Throttle;
-use crate::mapping::resource::{NoRoute, Resource};
-use crate::mapping::translate::Expect;
-use crate::relay::refusal::Refusal as CommandRefusal;
-use crate::relay::{Kind, Last};
-use crate::upstream::Error;
+use crate::mapping::path::NoRoute;
+use crate::mapping::resource::Resource;
+use crate::mapping::response::Expect;
+use crate::ota;
+use crate::relay::command_error::CommandError;
+use crate::relay::{Kind, ObservationEnd};
+use crate::upstream::{Error, Rejection};
 use coap::{ExchangeId, ObservationId, Request, Response};
 use shares::source;
 use std::mem::{Discriminant, discriminant};
@@ -253,7 +255,7 @@ impl Journal {
         let (device, session, exchange) = (peer.name(), peer.session.0, exchange.0);
         debug!(device, session, exchange, ?expect, "{error}");
         match error {
-            Error::Rejected(status) if status.code == 401 && expect != Expect::Provisioned => {
+            Error::Rejected(Rejection::TokenRefused) if expect != Expect::Provisioned => {
                 if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
@@ -267,8 +269,21 @@ impl Journal {
             // A client-side RPC that no rule chain answers is no fault of ThingsBoard's.
             Error::Timeout | Error::Elapsed | Error::Overloaded if expect == Expect::RpcReply => {}
             Error::RetryAfter(_) if expect == Expect::RpcReply => {}
+            // The device gets a response code for it.
+            Error::Rejected(
+                Rejection::TokenRefused
+                | Rejection::BadRequest
+                | Rejection::Forbidden
+                | Rejection::NotFound
+                | Rejection::TooLarge
+                | Rejection::RateLimited
+                | Rejection::Unparsable
+                | Rejection::Failed
+                | Rejection::UnexpectedClientError(_)
+                | Rejection::UnexpectedServerError(_),
+            ) => {}
             // The HTTP client logs when ThingsBoard becomes unreachable, and when it is back.
-            Error::Rejected(_) | Error::Unreachable => {}
+            Error::Unreachable => {}
             Error::Timeout
             | Error::Elapsed
             | Error::Overloaded
@@ -300,13 +315,13 @@ impl Journal {
         );
     }
 
-    pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, last: Last) {
+    pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, end: ObservationEnd) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
             device = peer.name(),
             session,
             observation,
-            ?last,
+            ?end,
             "observation ended"
         );
     }
@@ -332,7 +347,8 @@ impl Journal {
         match error {
             // Most long polls end without news.
             Error::Elapsed => return,
-            Error::Rejected(status) if matches!(status.code, 401 | 403) => {
+            // Its device's observations end with it.
+            Error::Rejected(_) if ObservationEnd::of(error).is_some() => {
                 if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
@@ -363,7 +379,7 @@ impl Journal {
         debug!("package: {error}");
         match error {
             // These concern one device, which gets them as its response. The HTTP client logs when ThingsBoard is unreachable.
-            Error::Rejected(status) if matches!(status.code, 400 | 401 | 403 | 404) => {}
+            Error::Rejected(_) if ota::PackageError::of(error).is_some() => {}
             Error::Unreachable => {}
             Error::Timeout
             | Error::Elapsed
@@ -384,11 +400,10 @@ impl Journal {
         now: Instant,
         device: &Arc<str>,
         id: u32,
-        reason: CommandRefusal,
+        reason: CommandError,
     ) {
         debug!(%device, command = id, ?reason, "the gateway has replied to the command");
-        if reason == CommandRefusal::Unanswered && self.commands_refused.admits(now, device.clone())
-        {
+        if reason == CommandError::Unanswered && self.commands_refused.admits(now, device.clone()) {
             warn!(
                 %device,
                 command = id,

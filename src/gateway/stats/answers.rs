@@ -4,8 +4,8 @@
 //! of each open exchange are kept here; endpoints bound the number of exchanges.
 
 use crate::dtls::SessionId;
-use crate::mapping::resource::{NoRoute, Resource};
-use crate::upstream::Package;
+use crate::mapping::path::NoRoute;
+use crate::mapping::resource::Resource;
 use coap::{Code, ExchangeId, Method};
 use std::collections::BTreeMap;
 
@@ -26,18 +26,7 @@ impl RequestLabels {
                 Method::Post => "POST",
                 Method::Other => "other",
             },
-            resource: match resource {
-                Ok(Resource::Telemetry) => "telemetry",
-                Ok(Resource::Attributes) => "attributes",
-                Ok(Resource::Rpc { id: None }) => "rpc",
-                Ok(Resource::Rpc { id: Some(_) }) => "rpc_reply",
-                Ok(Resource::Claim) => "claim",
-                Ok(Resource::Provision) => "provision",
-                Ok(Resource::Package(Package::Firmware)) => "firmware",
-                Ok(Resource::Package(Package::Software)) => "software",
-                Ok(Resource::WellKnownCore) => "well_known_core",
-                Err(NoRoute::NotFound | NoRoute::Malformed(_)) => "unknown",
-            },
+            resource: resource.map_or("unknown", Resource::label),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::calls::parsing::Parsed;
 use crate::calls::{RelayCall, Ticket};
 use crate::metrics::{Histogram, Tally};
-use crate::upstream::Error;
+use crate::upstream::{Error, Rejection, RetryCause};
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -143,10 +143,23 @@ fn outcome_of(outcome: &Result<Parsed, Error>) -> &'static str {
         Err(Error::Elapsed) => "elapsed",
         Err(Error::Timeout) => "timeout",
         Err(Error::Unreachable) => "unreachable",
-        Err(Error::RetryAfter(retry_after)) if retry_after.code == 429 => "rejected_4xx",
-        Err(Error::Overloaded | Error::RetryAfter(_)) => "overloaded",
-        Err(Error::Rejected(status)) if status.code < 500 => "rejected_4xx",
-        Err(Error::Rejected(_)) => "rejected_5xx",
+        Err(Error::RetryAfter(retry_after)) => match retry_after.cause {
+            RetryCause::RateLimited => "rejected_4xx",
+            RetryCause::NotServing => "overloaded",
+        },
+        Err(Error::Overloaded) => "overloaded",
+        Err(Error::Rejected(rejection)) => match rejection {
+            Rejection::BadRequest
+            | Rejection::TokenRefused
+            | Rejection::Forbidden
+            | Rejection::NotFound
+            | Rejection::TooLarge
+            | Rejection::RateLimited
+            | Rejection::UnexpectedClientError(_) => "rejected_4xx",
+            Rejection::Unparsable | Rejection::Failed | Rejection::UnexpectedServerError(_) => {
+                "rejected_5xx"
+            }
+        },
         Err(Error::Unintelligible(_)) => "unintelligible",
     }
 }
@@ -155,8 +168,7 @@ fn outcome_of(outcome: &Result<Parsed, Error>) -> &'static str {
 mod tests {
     use super::*;
     use crate::dtls::SessionId;
-    use crate::mapping::translate::Expect;
-    use crate::upstream::Status;
+    use crate::mapping::response::Expect;
     use coap::ExchangeId;
     use std::time::Duration;
 
@@ -170,10 +182,7 @@ mod tests {
             exchange: ExchangeId(1),
             expect: Expect::Created,
         };
-        let status = |code| {
-            let has_text = false;
-            Err(Error::Rejected(Status { code, has_text }))
-        };
+        let status = |status| Err(Error::Rejected(Rejection::new(status, false)));
         for outcome in [status(404), status(500), Err(Error::Timeout)] {
             calls.begin(now, ticket);
             calls.end(now + Duration::from_millis(40), &ticket, &outcome);

@@ -1,6 +1,7 @@
 use super::*;
 use bytes::Bytes;
 use coap::Method;
+use coap::option::content_format::OCTET_STREAM;
 
 const ROOM: usize = 1152;
 
@@ -11,12 +12,12 @@ fn get(query: &[&str], block2: Option<Block>) -> Request {
     request
 }
 
-fn read(query: &[&str], block2: Option<Block>) -> Result<(Download, Wanted), Response> {
+fn read(query: &[&str], block2: Option<Block>) -> Result<(Download, ReadRequest), Response> {
     Download::read(&get(query, block2), Package::Firmware, ROOM)
 }
 
-fn piece(length: usize, more: bool) -> Piece {
-    Piece {
+fn bytes_read(length: usize, more: bool) -> ota::PackageBlock {
+    ota::PackageBlock {
         payload: Bytes::from(vec![7; length]),
         etag: [1, 2, 3, 4, 5, 6, 7, 8],
         more,
@@ -25,7 +26,7 @@ fn piece(length: usize, more: bool) -> Piece {
 }
 
 #[test]
-fn the_place_is_the_number_times_the_size() {
+fn the_offset_is_the_number_times_the_size() {
     for (num, szx, offset, length) in [(0, 6, 0, 1024), (5000, 2, 320_000, 64), (3, 0, 48, 16)] {
         let (_, wanted) = read(&[], Block::new(num, false, szx)).unwrap();
         assert_eq!((wanted.offset, wanted.length), (offset, length));
@@ -39,7 +40,7 @@ fn a_block_larger_than_a_message_becomes_the_first_of_smaller_ones_at_the_same_p
     let request = get(&[], Block::new(3, false, 6));
     let (download, wanted) = Download::read(&request, Package::Software, 300).unwrap();
     assert_eq!((wanted.offset, wanted.length), (3072, 128));
-    let response = download.response(Ok(piece(128, true)));
+    let response = download.response(Ok(bytes_read(128, true)));
     assert_eq!(response.block2, Block::new(24, true, 3));
 
     let request = get(&[], Block::new(0xf_ffff, false, 6));
@@ -91,10 +92,10 @@ fn only_octets_are_served() {
 #[test]
 fn a_response_says_which_block_it_is_and_of_which_package() {
     let (download, _) = read(&[], None).unwrap();
-    let whole = download.response(Ok(piece(100, false)));
+    let whole = download.response(Ok(bytes_read(100, false)));
     assert_eq!(
         whole.block2, None,
-        "it is complete, and nobody asked for blocks"
+        "it is complete, and the request has no Block2"
     );
     assert_eq!(whole.etag, ETag::new(&[1, 2, 3, 4, 5, 6, 7, 8]));
     assert_eq!(
@@ -102,13 +103,13 @@ fn a_response_says_which_block_it_is_and_of_which_package() {
         (Some(OCTET_STREAM), None)
     );
 
-    let first = download.response(Ok(piece(1024, true)));
+    let first = download.response(Ok(bytes_read(1024, true)));
     assert_eq!(first.block2, Block::new(0, true, 6));
 
     let mut request = get(&[], Block::new(0, false, 6));
     request.size2_wanted = true;
     let (download, _) = Download::read(&request, Package::Firmware, ROOM).unwrap();
-    let whole = download.response(Ok(piece(100, false)));
+    let whole = download.response(Ok(bytes_read(100, false)));
     assert_eq!(whole.block2, Block::new(0, false, 6));
     assert_eq!(whole.size2, Some(5000));
 }
@@ -117,18 +118,18 @@ fn a_response_says_which_block_it_is_and_of_which_package() {
 fn each_refusal_has_its_code() {
     let (download, _) = read(&[], None).unwrap();
     for (refusal, code) in [
-        (Refusal::NotAssigned, Code::NOT_FOUND),
-        (Refusal::OtherPackage, Code::BAD_REQUEST),
-        (Refusal::PastTheEnd, Code::BAD_REQUEST),
-        (Refusal::Unauthorized, Code::UNAUTHORIZED),
-        (Refusal::Forbidden, Code::FORBIDDEN),
-        (Refusal::Unavailable, Code::SERVICE_UNAVAILABLE),
-        (Refusal::Nonsense, Code::BAD_GATEWAY),
+        (PackageError::NotAssigned, Code::NOT_FOUND),
+        (PackageError::OtherPackage, Code::BAD_REQUEST),
+        (PackageError::PastTheEnd, Code::BAD_REQUEST),
+        (PackageError::Unauthorized, Code::UNAUTHORIZED),
+        (PackageError::Forbidden, Code::FORBIDDEN),
+        (PackageError::Unavailable, Code::SERVICE_UNAVAILABLE),
+        (PackageError::MalformedAnswer, Code::BAD_GATEWAY),
     ] {
         let response = download.response(Err(refusal));
         assert_eq!(response.code, code, "{refusal:?}");
         assert!(!response.payload.is_empty() && response.block2.is_none());
-        let retry = (refusal == Refusal::Unavailable).then_some(RETRY_AFTER);
+        let retry = (refusal == PackageError::Unavailable).then_some(RETRY_AFTER);
         assert_eq!(response.max_age, retry);
     }
 }

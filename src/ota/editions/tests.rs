@@ -1,5 +1,5 @@
 use super::*;
-use crate::ota::readers::ReaderId;
+use crate::ota::ids::DownloaderId;
 use crate::upstream::Package;
 
 fn name(number: usize) -> Name {
@@ -15,10 +15,10 @@ fn none() -> Identity {
 }
 
 #[test]
-fn of_each_kind_the_one_that_was_not_used_for_longest_gives_way() {
+fn of_each_kind_the_least_recently_used_edition_is_ended() {
     for (owner, most) in [
         (Owner::Group("fleet".into()), MOST_SHARED),
-        (Owner::Reader(ReaderId::of_a_test(1)), MOST_OWN),
+        (Owner::Device(DownloaderId(1)), MOST_OWN),
     ] {
         let mut editions = Editions::new(1024);
         let add = |editions: &mut Editions, number| {
@@ -37,9 +37,9 @@ fn of_each_kind_the_one_that_was_not_used_for_longest_gives_way() {
 }
 
 #[test]
-fn an_owner_keeps_to_its_own_and_others_find_what_is_proven() {
+fn an_owner_keeps_its_own_edition_and_others_find_the_verified_one() {
     let mut editions = Editions::new(1024);
-    let [one, other] = [1, 2].map(|n| Owner::Reader(ReaderId::of_a_test(n)));
+    let [one, other] = [1, 2].map(|n| Owner::Device(DownloaderId(n)));
     let first = editions.add(one.clone(), name(1), none(), 0);
     assert_eq!(editions.find(&other, &name(1), &none()), None);
     let own = editions.add(other.clone(), name(1), none(), 0);
@@ -52,16 +52,20 @@ fn an_owner_keeps_to_its_own_and_others_find_what_is_proven() {
     editions.remove(first).unwrap();
     assert_eq!(editions.count(), 0);
     assert!(editions.own_ages.is_empty() && editions.shared_ages.is_empty());
-    assert!(editions.owned.is_empty() && editions.proven.is_empty());
+    assert!(editions.owned.is_empty() && editions.verified.is_empty());
 }
 
 #[test]
-fn what_all_recognise_is_bounded_and_single_devices_give_way_first() {
+fn the_hashes_of_all_editions_are_bounded_and_those_of_single_devices_end_first() {
     let mut editions = Editions::new(16);
     let chunks = |editions: &mut Editions, id, count: usize| {
         for number in 0..u64::try_from(count).unwrap() {
             let bytes = bytes::Bytes::from(vec![7; 16]);
-            editions.get_mut(id).unwrap().take(number, &bytes).unwrap();
+            editions
+                .get_mut(id)
+                .unwrap()
+                .add_chunk(number, &bytes)
+                .unwrap();
         }
         editions.recount(id);
     };
@@ -69,12 +73,12 @@ fn what_all_recognise_is_bounded_and_single_devices_give_way_first() {
     chunks(&mut editions, group, 4096);
     let mut last = group;
     for number in 1..16 {
-        let owner = Owner::Reader(ReaderId::of_a_test(number));
+        let owner = Owner::Device(DownloaderId(number));
         last = editions.add(owner, name(0), none(), 0);
         chunks(&mut editions, last, 4096);
         assert_eq!(editions.surplus(last), None);
     }
-    let late = editions.add(Owner::Reader(ReaderId::of_a_test(99)), name(0), none(), 0);
+    let late = editions.add(Owner::Device(DownloaderId(99)), name(0), none(), 0);
     chunks(&mut editions, late, 1);
     let gone = editions.surplus(late).unwrap();
     assert!(gone != group && gone != last);

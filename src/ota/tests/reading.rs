@@ -1,7 +1,7 @@
 //! One cache for the fleet, and any block at any time.
 
 use super::world::*;
-use crate::ota::{Refusal, Wanted};
+use crate::ota::{PackageError, ReadRequest};
 use crate::upstream::Package;
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn small_blocks_and_odd_lengths_come_right_as_well() {
         let image = content("meter", "1.0", noise(4, 9000));
         let mut world = World::new(KIB, 4 * KIB);
         let device = world.device("meter-1", &image);
-        let wanted = Wanted {
+        let wanted = ReadRequest {
             length,
             ..unnamed(0)
         };
@@ -41,23 +41,23 @@ fn small_blocks_and_odd_lengths_come_right_as_well() {
 }
 
 #[test]
-fn fifty_who_want_the_same_ask_for_it_once() {
+fn fifty_devices_that_read_the_same_package_have_it_fetched_once() {
     let image = content("meter", "1.0", noise(5, 100 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let devices: Vec<_> = (0..50)
         .map(|n| world.device(&format!("meter-{n}"), &image))
         .collect();
     let mut ids: Vec<_> = devices.iter().map(|d| world.read(d, unnamed(0))).collect();
-    // The same device, more than once: it is asked about once as well.
+    // The same device, more than once: it is checked once.
     ids.extend((0..50).map(|_| world.read(&devices[0], unnamed(0))));
     world.settle();
     assert!(
         ids.iter()
             .all(|id| world.answers.remove(id).unwrap().is_ok())
     );
-    // All of it, as fewer prove nothing.
+    // All chunks, since fewer can't be verified.
     assert_eq!(world.chunks, [0, 1]);
-    // Each device once, and the others once more when it is proven; the first once more for each chunk.
+    // Each device once, and the others once more when it is verified; the first once more for each chunk.
     assert_eq!((world.attribute_reads, world.probes), (52, 101));
 }
 
@@ -72,43 +72,55 @@ fn the_next_chunk_is_fetched_when_half_of_one_is_read() {
     assert_eq!(world.chunks, [0]);
     world.block(&device, unnamed(32 * KIB)).unwrap();
     assert_eq!(world.chunks, [0, 1]);
-    // And the first block of that comes without anything being asked.
+    // And its first block is answered without a call.
     let id = world.read(&device, unnamed(64 * KIB));
-    assert!(world.answers.remove(&id).unwrap().is_ok() && world.asked.is_empty());
-    assert_eq!(world.packages.counters().chunks_ahead, 1);
+    assert!(world.answers.remove(&id).unwrap().is_ok() && world.calls.is_empty());
+    assert_eq!(world.packages.counters().chunks_prefetched, 1);
 }
 
 #[test]
-fn title_and_version_are_the_assigned_ones_where_they_are_left_out() {
+fn title_and_version_default_to_the_assigned_ones() {
     let image = content("meter", "1.0", noise(7, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
     let unnamed_block = world.block(&device, unnamed(0)).unwrap();
     let named_block = world.block(&device, named("meter", "1.0", 0)).unwrap();
     assert_eq!(unnamed_block, named_block);
-    let half_named = Wanted {
+    let half_named = ReadRequest {
         version: None,
         ..named("meter", "", 0)
     };
     assert_eq!(world.block(&device, half_named).unwrap(), named_block);
-    let other = Wanted {
+    let other = ReadRequest {
         version: None,
         ..named("other", "", 0)
     };
-    assert_eq!(world.block(&device, other), Err(Refusal::OtherPackage));
+    assert_eq!(world.block(&device, other), Err(PackageError::OtherPackage));
 }
 
 #[test]
-fn what_is_not_assigned_is_refused_and_not_asked_about_again_for_some_seconds() {
+fn a_package_that_is_not_assigned_is_refused_without_another_check_for_five_seconds() {
     let image = content("meter", "1.0", noise(8, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
-    let stranger = device_without(&mut world);
+    let unassigned = device_without(&mut world);
     let rows = [
-        (&stranger, unnamed(0), Refusal::NotAssigned),
-        (&stranger, named("meter", "1.0", 0), Refusal::NotAssigned),
-        (&device, named("meter", "2.0", 0), Refusal::OtherPackage),
-        (&device, named("other", "1.0", 0), Refusal::OtherPackage),
+        (&unassigned, unnamed(0), PackageError::NotAssigned),
+        (
+            &unassigned,
+            named("meter", "1.0", 0),
+            PackageError::NotAssigned,
+        ),
+        (
+            &device,
+            named("meter", "2.0", 0),
+            PackageError::OtherPackage,
+        ),
+        (
+            &device,
+            named("other", "1.0", 0),
+            PackageError::OtherPackage,
+        ),
     ];
     for (device, wanted, expected) in rows {
         assert_eq!(
@@ -116,7 +128,7 @@ fn what_is_not_assigned_is_refused_and_not_asked_about_again_for_some_seconds() 
             Err(expected),
             "{wanted:?}"
         );
-        world.count_anew();
+        world.reset_counts();
         for _ in 0..10 {
             assert_eq!(
                 world.block(device, wanted.clone()),
@@ -127,28 +139,28 @@ fn what_is_not_assigned_is_refused_and_not_asked_about_again_for_some_seconds() 
         }
         assert_eq!((world.attribute_reads, world.probes), (0, 0), "{wanted:?}");
     }
-    // The package is assigned in the end.
-    world.assigned.insert("stranger".into(), image.clone());
+    // The package is assigned then.
+    world.assigned.insert("unassigned".into(), image.clone());
     world.after(Duration::from_secs(5));
-    assert!(world.block(&stranger, unnamed(0)).is_ok());
-    assert!(world.block(&stranger, named("meter", "1.0", 0)).is_ok());
+    assert!(world.block(&unassigned, unnamed(0)).is_ok());
+    assert!(world.block(&unassigned, named("meter", "1.0", 0)).is_ok());
 }
 
 fn device_without(world: &mut World) -> std::sync::Arc<crate::device::Device> {
-    let device = world.device("stranger", &content("x", "x", Vec::new()));
-    world.assigned.remove("stranger");
+    let device = world.device("unassigned", &content("x", "x", Vec::new()));
+    world.assigned.remove("unassigned");
     device
 }
 
 #[test]
-fn nobody_is_served_from_the_cache_whom_thingsboard_would_not_serve() {
+fn the_cache_serves_no_device_that_thingsboard_would_not_serve() {
     let image = content("meter", "1.0", noise(9, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
     world.block(&device, unnamed(0)).unwrap();
-    let stranger = device_without(&mut world);
-    let refused = world.block(&stranger, named("meter", "1.0", 0));
-    assert_eq!(refused, Err(Refusal::NotAssigned));
+    let unassigned = device_without(&mut world);
+    let refused = world.block(&unassigned, named("meter", "1.0", 0));
+    assert_eq!(refused, Err(PackageError::NotAssigned));
     assert_eq!(
         world.block(&device, unnamed(KIB)).unwrap().payload,
         image.bytes.slice(KIB..2 * KIB)
@@ -156,13 +168,13 @@ fn nobody_is_served_from_the_cache_whom_thingsboard_would_not_serve() {
 }
 
 #[test]
-fn a_device_is_asked_about_again_after_authorise_every() {
+fn a_device_is_checked_again_after_authorise_every() {
     let image = content("meter", "1.0", noise(10, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
     let wanted = named("meter", "1.0", 0);
     world.block(&device, wanted.clone()).unwrap();
-    world.count_anew();
+    world.reset_counts();
     world.after(Duration::from_secs(599));
     world.block(&device, wanted.clone()).unwrap();
     assert_eq!(world.probes, 0);
@@ -171,14 +183,14 @@ fn a_device_is_asked_about_again_after_authorise_every() {
     assert_eq!((world.probes, world.chunks.len()), (1, 0));
     world.assigned.remove("meter-1");
     world.after(Duration::from_secs(600));
-    assert_eq!(world.block(&device, wanted), Err(Refusal::NotAssigned));
+    assert_eq!(world.block(&device, wanted), Err(PackageError::NotAssigned));
 }
 
 #[test]
 fn a_block_past_the_end_is_refused() {
-    for tells_size in [true, false] {
-        let image = Content {
-            tells_size,
+    for names_size in [true, false] {
+        let image = Image {
+            names_size,
             ..content("meter", "1.0", noise(11, 2 * KIB))
         };
         let mut world = World::new(KIB, 8 * KIB);
@@ -192,7 +204,11 @@ fn a_block_past_the_end_is_refused() {
             usize::MAX,
         ] {
             let refused = world.block(&device, unnamed(offset));
-            assert_eq!(refused, Err(Refusal::PastTheEnd), "{offset} {tells_size}");
+            assert_eq!(
+                refused,
+                Err(PackageError::PastTheEnd),
+                "{offset} {names_size}"
+            );
         }
         let last = world.block(&device, unnamed(KIB)).unwrap();
         assert_eq!((last.more, last.size), (false, Some(2048)));
@@ -200,22 +216,22 @@ fn a_block_past_the_end_is_refused() {
 }
 
 #[test]
-fn the_last_block_says_so_whether_or_not_the_length_is_told() {
-    for (tells_size, length) in [
+fn the_last_block_is_marked_whether_or_not_attributes_name_the_length() {
+    for (names_size, length) in [
         (true, 128),
         (false, 128),
         (true, 100),
         (false, 100),
         (false, 64),
     ] {
-        let image = Content {
-            tells_size,
+        let image = Image {
+            names_size,
             ..content("meter", "1.0", noise(12, length * KIB))
         };
         let mut world = World::new(64 * KIB, MIB);
         let device = world.device("meter-1", &image);
         let last = world.block(&device, unnamed((length - 1) * KIB)).unwrap();
-        assert!(!last.more, "{tells_size} {length}");
+        assert!(!last.more, "{names_size} {length}");
         assert_eq!(world.download(&device, &unnamed(0)), image.bytes);
     }
 }
@@ -230,7 +246,10 @@ fn an_empty_package_is_one_empty_block() {
         (block.payload.len(), block.more, block.size),
         (0, false, Some(0))
     );
-    assert_eq!(world.block(&device, unnamed(KIB)), Err(Refusal::PastTheEnd));
+    assert_eq!(
+        world.block(&device, unnamed(KIB)),
+        Err(PackageError::PastTheEnd)
+    );
 }
 
 #[test]
@@ -243,7 +262,7 @@ fn a_cut_is_a_package_of_its_own_length() {
         let part = world.download(&device, &cut(3000, chunk, 0));
         let size = world.block(&device, cut(3000, chunk, 0)).unwrap().size;
         assert_eq!(size, Some(u64::try_from(part.len()).unwrap()));
-        // As over HTTP: past the end there is nothing.
+        // As over HTTP: past the end the answer is empty.
         if part.is_empty() {
             break;
         }
@@ -252,30 +271,30 @@ fn a_cut_is_a_package_of_its_own_length() {
     assert_eq!(whole, image.bytes);
     assert_eq!(
         world.block(&device, cut(3000, 0, 3072)),
-        Err(Refusal::PastTheEnd)
+        Err(PackageError::PastTheEnd)
     );
     assert_eq!(
         world.block(&device, cut(3000, 3, 1024)),
-        Err(Refusal::PastTheEnd)
+        Err(PackageError::PastTheEnd)
     );
     // A size of zero is no cut.
     assert_eq!(world.download(&device, &cut(0, 0, 0)), image.bytes);
     assert_eq!(
         world.block(&device, cut(u64::MAX, 2, 0)),
-        Err(Refusal::PastTheEnd)
+        Err(PackageError::PastTheEnd)
     );
-    // One block of it lies on the border of two chunks.
+    // This block lies on the border of two chunks.
     let block = world.block(&device, cut(3000, 1, 1024)).unwrap();
     assert_eq!(block.payload, image.bytes.slice(4024..5048));
     assert!(block.more);
 }
 
 #[test]
-fn the_cache_keeps_to_its_bound_and_lets_go_of_what_was_not_used_for_longest() {
+fn the_cache_keeps_to_its_bound_and_evicts_the_least_recently_used_chunk() {
     let image = content("meter", "1.0", noise(14, 64 * KIB));
     let mut world = World::new(KIB, 4 * KIB);
     let device = world.device("meter-1", &image);
-    let at = |number: usize| Wanted {
+    let at = |number: usize| ReadRequest {
         length: 16,
         ..unnamed(number * KIB)
     };
@@ -285,11 +304,11 @@ fn the_cache_keeps_to_its_bound_and_lets_go_of_what_was_not_used_for_longest() {
     assert_eq!(world.chunks, [0, 1, 2, 3, 4]);
     world.block(&device, at(1)).unwrap();
     assert_eq!(world.chunks, [0, 1, 2, 3, 4, 1]);
-    assert!(world.packages.counters().chunks_displaced >= 2);
+    assert!(world.packages.counters().chunks_evicted >= 2);
 }
 
 #[test]
-fn more_devices_than_chunks_fit_the_cache_all_get_theirs() {
+fn devices_that_read_more_chunks_than_the_cache_holds_all_get_theirs() {
     let image = content("meter", "1.0", noise(15, 64 * KIB));
     let mut world = World::new(KIB, 4 * KIB);
     let devices: Vec<_> = (0..64)
@@ -308,7 +327,7 @@ fn more_devices_than_chunks_fit_the_cache_all_get_theirs() {
 }
 
 #[test]
-fn one_etag_says_what_it_is_the_etag_of_and_outlives_a_restart() {
+fn an_etag_depends_on_name_and_content_alone_also_after_a_restart() {
     let etag = |title, version, seed| {
         let image = content(title, version, noise(seed, 3 * KIB));
         let mut world = World::new(64 * KIB, MIB);
@@ -326,13 +345,13 @@ fn one_etag_says_what_it_is_the_etag_of_and_outlives_a_restart() {
 }
 
 #[test]
-fn a_device_with_a_new_token_is_asked_about_anew() {
+fn a_device_with_another_token_is_checked_again() {
     let image = content("meter", "1.0", noise(20, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
     world.block(&device, unnamed(0)).unwrap();
-    world.count_anew();
-    // The registry was read again, and nothing has changed.
+    world.reset_counts();
+    // The registry was read again without a change.
     world
         .block(&super::world::device("meter-1", "meter-1"), unnamed(0))
         .unwrap();
@@ -344,22 +363,22 @@ fn a_device_with_a_new_token_is_asked_about_anew() {
 }
 
 #[test]
-fn firmware_and_software_are_two_things() {
+fn firmware_and_software_are_separate() {
     let image = content("meter", "1.0", noise(21, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
     world.block(&device, unnamed(0)).unwrap();
-    let software = Wanted {
+    let software = ReadRequest {
         package: Package::Software,
         ..named("meter", "1.0", 0)
     };
     let id = world.read(&device, software);
     assert!(!world.answers.contains_key(&id));
-    assert_eq!((world.asked.len(), world.packages.readers()), (1, 2));
+    assert_eq!((world.calls.len(), world.packages.downloaders()), (1, 2));
 }
 
 #[test]
-fn what_is_known_of_a_device_is_forgotten_after_a_day() {
+fn a_device_is_removed_a_day_after_its_last_request() {
     let image = content("meter", "1.0", noise(22, 3 * KIB));
     let mut world = World::new(64 * KIB, MIB);
     let device = world.device("meter-1", &image);
@@ -368,10 +387,10 @@ fn what_is_known_of_a_device_is_forgotten_after_a_day() {
     world.after(day / 2);
     world.block(&device, unnamed(0)).unwrap();
     world.after(day / 2);
-    assert_eq!(world.packages.readers(), 1);
+    assert_eq!(world.packages.downloaders(), 1);
     world.after(day / 2);
     assert_eq!(
-        (world.packages.readers(), world.packages.next_timeout()),
+        (world.packages.downloaders(), world.packages.next_timeout()),
         (0, None)
     );
 }

@@ -3,7 +3,7 @@
 
 use super::world::*;
 use crate::device::Device;
-use crate::ota::{Block, Refusal, Wanted};
+use crate::ota::{PackageBlock, PackageError, ReadRequest};
 use aws_lc_rs::digest::{self, Algorithm};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +26,11 @@ impl Download {
         }
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> ReadRequest {
         unnamed(self.whole.len())
     }
 
-    fn take(&mut self, block: Result<Block, Refusal>) {
+    fn take(&mut self, block: Result<PackageBlock, PackageError>) {
         let block = block.unwrap();
         if *self.etag.get_or_insert(block.etag) != block.etag {
             (self.etag, self.whole) = (None, Vec::new());
@@ -69,7 +69,7 @@ fn checksums(bytes: &[u8]) -> Vec<Checksum> {
     ]
 }
 
-/// How one may name another's checksum, or almost.
+/// Ways to name another tenant's checksum, or almost.
 fn variants(of: &Checksum, own: &Checksum) -> Vec<Checksum> {
     let Some((algorithm, value)) = of else {
         return vec![None, own.clone()];
@@ -88,7 +88,7 @@ fn variants(of: &Checksum, own: &Checksum) -> Vec<Checksum> {
     ]
 }
 
-/// Whether attributes name a SHA-2 that these bytes have.
+/// Whether this checksum is a SHA-2 that these bytes have.
 fn names(checksum: &Checksum, bytes: &[u8]) -> bool {
     checksum.as_ref().is_some_and(|(algorithm, value)| {
         let algorithm = match algorithm.to_ascii_uppercase().as_str() {
@@ -104,7 +104,7 @@ fn names(checksum: &Checksum, bytes: &[u8]) -> bool {
 /// In which order two devices read, in rounds that are eleven minutes apart.
 const ORDERS: [[bool; 2]; 4] = [[true, true], [true, false], [false, true], [false, false]];
 
-/// Both download three times. `liar_first`: in the first round and in the others. `at_once`: block by block in turn.
+/// Both download three times. `liar_first`: in the first round, and in the others. `at_once`: block by block in turn.
 fn both_download(
     world: &mut World,
     victim: &Arc<Device>,
@@ -135,9 +135,9 @@ fn both_download(
     wholes
 }
 
-/// The fault: title, version, checksum and size are another's, and eight bytes of the package are not.
+/// Title, version, checksum and size are those of another tenant, and eight bytes of the package differ.
 #[test]
-fn by_no_claim_does_a_device_get_another_tenant_s_bytes() {
+fn no_claim_of_a_tenant_gets_it_another_tenants_bytes() {
     let ours = content("meter", "1.0", noise(1, 20 * KIB));
     let mut eight = ours.bytes.to_vec();
     eight[10 * KIB..10 * KIB + 8]
@@ -157,9 +157,9 @@ fn by_no_claim_does_a_device_get_another_tenant_s_bytes() {
             .flat_map(|checksum| ORDERS.map(|order| (checksum.clone(), order)))
         {
             for claim in variants(&checksum, &own) {
-                for (at_once, tells_size) in [(true, true), (false, true), (true, false)] {
+                for (at_once, names_size) in [(true, true), (false, true), (true, false)] {
                     runs += 1;
-                    let ours = Content {
+                    let ours = Image {
                         checksum: checksum.clone(),
                         ..ours.clone()
                     };
@@ -167,16 +167,16 @@ fn by_no_claim_does_a_device_get_another_tenant_s_bytes() {
                     let victim = world.device("victim", &ours);
                     let liar = world.device(
                         "liar",
-                        &Content {
+                        &Image {
                             bytes: theirs.clone().into(),
                             ..ours.clone()
                         },
                     );
                     world.attributes.insert(
                         "liar".into(),
-                        Some(Content {
+                        Some(Image {
                             checksum: claim.clone(),
-                            tells_size,
+                            names_size,
                             ..ours.clone()
                         }),
                     );
@@ -185,9 +185,9 @@ fn by_no_claim_does_a_device_get_another_tenant_s_bytes() {
                         let what = || format!("{claim:?} {liar_first:?} {at_once} {round}");
                         assert!(of_victim == ours.bytes, "the victim: {}", what());
                         let may_have_ours = names(&claim, &ours.bytes) && of_liar == ours.bytes;
-                        // A length that is a lie as well cuts its own short.
+                        // With a wrong length its own package is cut short.
                         let is_own = theirs.starts_with(&of_liar)
-                            && (of_liar.len() == theirs.len() || tells_size);
+                            && (of_liar.len() == theirs.len() || names_size);
                         assert!(is_own || may_have_ours, "the liar: {}", what());
                     }
                     world.packages.assert_at_rest();
@@ -198,11 +198,11 @@ fn by_no_claim_does_a_device_get_another_tenant_s_bytes() {
     assert!(runs > 2000, "{runs}");
 }
 
-/// The second download is what the first one's contradiction must not spoil.
+/// A contradiction in one device's download must not end the edition that others read.
 #[test]
-fn what_one_device_s_thingsboard_shows_ends_nothing_for_the_others() {
+fn a_contradiction_shown_to_one_device_ends_nothing_for_the_others() {
     let ours = content("meter", "1.0", noise(3, 64 * KIB));
-    let theirs = Content {
+    let theirs = Image {
         bytes: noise(4, 64 * KIB).into(),
         ..ours.clone()
     };
@@ -213,7 +213,7 @@ fn what_one_device_s_thingsboard_shows_ends_nothing_for_the_others() {
         assert_eq!(world.download(device, &unnamed(0)), ours.bytes);
     }
     let etag = world.block(&devices[0], unnamed(0)).unwrap().etag;
-    world.count_anew();
+    world.reset_counts();
     for _ in 0..3 {
         assert_eq!(world.download(&liar, &unnamed(0)), theirs.bytes);
         for device in &devices {
@@ -222,12 +222,12 @@ fn what_one_device_s_thingsboard_shows_ends_nothing_for_the_others() {
         }
         world.after(Duration::from_secs(660));
     }
-    // The liar's package once; ours not again.
+    // The liar's package is fetched once, ours not again.
     assert_eq!(world.chunks.len(), 16);
 }
 
 #[test]
-fn a_fleet_of_a_thousand_fetches_a_proven_package_once() {
+fn a_fleet_of_a_thousand_fetches_a_verified_package_once() {
     let image = content("meter", "1.0", noise(5, 256 * KIB));
     for settled in [false, true] {
         let mut world = World::new(16 * KIB, MIB);
@@ -248,15 +248,15 @@ fn a_fleet_of_a_thousand_fetches_a_proven_package_once() {
         }
         assert_eq!(world.download(&devices[999], &unnamed(0)), image.bytes);
         assert_eq!(world.chunks.len(), 16, "each chunk once");
-        assert_eq!(world.packages.counters().proven, 1);
+        assert_eq!(world.packages.counters().verified, 1);
         assert_eq!(world.packages.own_bytes(), 0);
     }
 }
 
 #[test]
-fn devices_of_one_group_share_what_is_not_proven_and_others_do_not() {
+fn devices_of_one_group_share_unverified_packages_and_others_do_not() {
     for checksum in [None, Some(("CRC32", "cafe".to_owned()))] {
-        let image = Content {
+        let image = Image {
             checksum,
             ..content("meter", "1.0", noise(6, 64 * KIB))
         };
@@ -273,14 +273,14 @@ fn devices_of_one_group_share_what_is_not_proven_and_others_do_not() {
 }
 
 #[test]
-fn a_device_that_is_in_no_group_has_nothing_of_a_group_s() {
-    let ours = Content {
+fn a_device_outside_a_group_gets_no_bytes_of_the_group() {
+    let ours = Image {
         checksum: None,
         ..content("meter", "1.0", noise(7, 16 * KIB))
     };
     let mut eight = ours.bytes.to_vec();
     eight[9 * KIB] ^= 1;
-    let theirs = Content {
+    let theirs = Image {
         bytes: eight.into(),
         ..ours.clone()
     };
@@ -294,9 +294,9 @@ fn a_device_that_is_in_no_group_has_nothing_of_a_group_s() {
 }
 
 #[test]
-fn many_who_lie_about_a_checksum_gain_some_rounds_and_no_more() {
+fn many_devices_with_a_false_checksum_delay_verification_by_a_few_rounds_only() {
     let ours = content("meter", "1.0", noise(8, 32 * KIB));
-    let theirs = Content {
+    let theirs = Image {
         bytes: noise(9, 32 * KIB).into(),
         ..ours.clone()
     };
@@ -318,38 +318,41 @@ fn many_who_lie_about_a_checksum_gain_some_rounds_and_no_more() {
         assert_eq!(block.payload, theirs.bytes.slice(..KIB));
     }
     assert_eq!(world.download(&victim, &unnamed(0)), ours.bytes);
-    assert_eq!(world.packages.counters().proven, 1);
+    assert_eq!(world.packages.counters().verified, 1);
 }
 
 #[test]
-fn who_waits_for_a_proof_that_does_not_come_is_told_to_come_again() {
+fn a_request_that_waits_too_long_for_verification_gets_unavailable() {
     let image = content("meter", "1.0", noise(10, 64 * KIB));
     let mut world = World::new(4 * KIB, MIB);
     let (one, other) = (world.device("one", &image), world.device("other", &image));
     world.block(&one, unnamed(0)).unwrap();
     let id = world.read(&other, unnamed(0));
-    // Its check is answered, and no chunk.
+    // Its check is answered, but no chunk.
     for _ in 0..2 {
         let at = world
-            .asked
+            .calls
             .iter()
-            .position(|asked| asked.device.name == other.name);
+            .position(|call| call.device.name == other.name);
         world.answer(at.unwrap());
     }
-    assert_eq!(world.packages.counters().waited_for_proof, 1);
+    assert_eq!(world.packages.counters().waited_for_verification, 1);
     world.after(Duration::from_secs(29));
     assert!(!world.answers.contains_key(&id));
     world.after(Duration::from_secs(1));
-    assert_eq!(world.answers.remove(&id), Some(Err(Refusal::Unavailable)));
+    assert_eq!(
+        world.answers.remove(&id),
+        Some(Err(PackageError::Unavailable))
+    );
     assert_eq!(world.download(&other, &unnamed(0)), image.bytes);
 }
 
 #[test]
-fn who_waits_for_a_device_that_gets_no_chunks_is_the_next_to_fetch() {
+fn when_a_candidate_gets_no_chunks_the_waiting_device_is_the_next_candidate() {
     let image = content("meter", "1.0", noise(11, 64 * KIB));
-    for (trouble, first) in [
+    for (error, first) in [
         (rejected(404), Ok(())),
-        (rejected(500), Err(Refusal::Unavailable)),
+        (rejected(500), Err(PackageError::Unavailable)),
     ] {
         let mut world = World::new(4 * KIB, MIB);
         let (one, other) = (world.device("one", &image), world.device("other", &image));
@@ -357,15 +360,15 @@ fn who_waits_for_a_device_that_gets_no_chunks_is_the_next_to_fetch() {
         let id = world.read(&other, unnamed(0));
         for _ in 0..2 {
             let at = world
-                .asked
+                .calls
                 .iter()
-                .position(|asked| asked.device.name == other.name);
+                .position(|call| call.device.name == other.name);
             world.answer(at.unwrap());
         }
-        while let Some(at) = world.asked.iter().position(|a| a.device.name == one.name) {
-            let asked = world.asked.remove(at).unwrap();
-            let outcome = Err(trouble.clone());
-            world.packages.completed(world.now, asked.call, outcome);
+        while let Some(at) = world.calls.iter().position(|a| a.device.name == one.name) {
+            let call = world.calls.remove(at).unwrap();
+            let outcome = Err(error.clone());
+            world.packages.completed(world.now, call.call, outcome);
             world.collect();
         }
         world.settle();
@@ -378,7 +381,7 @@ fn who_waits_for_a_device_that_gets_no_chunks_is_the_next_to_fetch() {
 }
 
 #[test]
-fn packages_of_single_devices_keep_to_half_of_the_cache_while_many_share_the_other() {
+fn packages_of_single_devices_have_half_of_the_cache_while_a_shared_one_has_the_other() {
     let shared = content("meter", "1.0", noise(12, 128 * KIB));
     let mut world = World::new(4 * KIB, 256 * KIB);
     let fleet = ["a", "b"].map(|name| world.device(name, &shared));
@@ -386,7 +389,7 @@ fn packages_of_single_devices_keep_to_half_of_the_cache_while_many_share_the_oth
         assert_eq!(world.download(device, &unnamed(0)), shared.bytes);
     }
     for n in 0..100 {
-        let own = Content {
+        let own = Image {
             checksum: Some(("MD5", n.to_string())),
             ..content("valve", "1.0", noise(100 + n, 64 * KIB))
         };
@@ -394,7 +397,7 @@ fn packages_of_single_devices_keep_to_half_of_the_cache_while_many_share_the_oth
         assert_eq!(world.download(&device, &unnamed(0)), own.bytes);
         assert!(world.packages.own_bytes() <= 128 * KIB);
     }
-    world.count_anew();
+    world.reset_counts();
     assert_eq!(world.download(&fleet[0], &unnamed(0)), shared.bytes);
-    assert_eq!(world.chunks, [0; 0], "all of it is still there");
+    assert_eq!(world.chunks, [0; 0], "all of it is still cached");
 }

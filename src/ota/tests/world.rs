@@ -1,9 +1,11 @@
-//! Packages, the devices that read them, and a ThingsBoard of a few lines, under a clock of the test's own.
+//! The package cache, devices that read, and a ThingsBoard of a few lines, under a test clock.
 
 use crate::device::{AccessToken, Device};
 use crate::ota::Settings;
-use crate::ota::{Block, CallId, Cut, Effect, Packages, Refusal, WaiterId, Wanted};
-use crate::upstream::{Answer, Error, Operation, Package, Status};
+use crate::ota::{
+    CallId, Cut, PackageBlock, PackageCache, PackageEffect, PackageError, ReadRequest, RequestId,
+};
+use crate::upstream::{Answer, Error, Operation, Package, Rejection};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,59 +14,59 @@ use std::time::{Duration, Instant};
 pub(super) const KIB: usize = 1024;
 pub(super) const MIB: usize = 1024 * KIB;
 
-/// A package as ThingsBoard has it, and what it tells of it in attributes.
+/// A package in ThingsBoard, and what attributes name of it.
 #[derive(Debug, Clone)]
-pub(super) struct Content {
+pub(super) struct Image {
     pub(super) title: &'static str,
     pub(super) version: &'static str,
     pub(super) bytes: Bytes,
-    /// Algorithm and value; none is told without.
+    /// Algorithm and value.
     pub(super) checksum: Option<(&'static str, String)>,
-    pub(super) tells_size: bool,
+    pub(super) names_size: bool,
 }
 
-pub(super) fn content(title: &'static str, version: &'static str, bytes: Vec<u8>) -> Content {
+pub(super) fn content(title: &'static str, version: &'static str, bytes: Vec<u8>) -> Image {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &bytes);
     let digits = digest.as_ref().iter().map(|byte| format!("{byte:02X}"));
-    Content {
+    Image {
         title,
         version,
         bytes: bytes.into(),
         checksum: Some(("SHA256", digits.collect())),
-        tells_size: true,
+        names_size: true,
     }
 }
 
-/// Bytes that look like nothing else.
+/// Random bytes.
 pub(super) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..length).map(|_| random.u8(..)).collect()
 }
 
-pub(super) struct Asked {
+pub(super) struct QueuedCall {
     pub(super) call: CallId,
     pub(super) device: Arc<Device>,
     pub(super) operation: Operation,
 }
 
 pub(super) struct World {
-    pub(super) packages: Packages,
+    pub(super) packages: PackageCache,
     pub(super) now: Instant,
-    /// By device name. All are firmware.
-    pub(super) assigned: BTreeMap<Arc<str>, Content>,
-    /// What attributes say, where that lags behind.
-    pub(super) attributes: BTreeMap<Arc<str>, Option<Content>>,
-    /// What ThingsBoard answers instead.
-    pub(super) trouble: Option<Error>,
-    /// With whom all devices share what is not proven.
+    /// The firmware assigned to each device, by its name.
+    pub(super) assigned: BTreeMap<Arc<str>, Image>,
+    /// What the attributes of a device name, if that is not what is assigned.
+    pub(super) attributes: BTreeMap<Arc<str>, Option<Image>>,
+    /// The error that ThingsBoard answers everything with.
+    pub(super) error: Option<Error>,
+    /// The group of all devices.
     pub(super) group: Option<Arc<str>>,
-    pub(super) asked: VecDeque<Asked>,
-    /// Answers on their way.
+    pub(super) calls: VecDeque<QueuedCall>,
+    /// Answers that ThingsBoard has sent and that have not arrived.
     pub(super) late: Vec<(CallId, Result<Answer, Error>)>,
-    pub(super) answers: HashMap<WaiterId, Result<Block, Refusal>>,
-    /// Bytes of packages that crossed the uplink.
+    pub(super) answers: HashMap<RequestId, Result<PackageBlock, PackageError>>,
+    /// Bytes of packages that ThingsBoard has sent.
     pub(super) fetched: usize,
-    /// Requests answered: attributes, pieces of 64 bytes, chunks.
+    /// Calls answered: reads of attributes, probes of 64 bytes, chunks.
     pub(super) attribute_reads: usize,
     pub(super) probes: usize,
     pub(super) chunks: Vec<u64>,
@@ -73,10 +75,7 @@ pub(super) struct World {
 }
 
 pub(super) fn rejected(code: u16) -> Error {
-    Error::Rejected(Status {
-        code,
-        has_text: false,
-    })
+    Error::Rejected(Rejection::new(code, false))
 }
 
 impl World {
@@ -89,13 +88,13 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
         World {
-            packages: Packages::new(ota, 7),
+            packages: PackageCache::new(ota, 7),
             now,
             assigned: BTreeMap::new(),
             attributes: BTreeMap::new(),
-            trouble: None,
+            error: None,
             group: None,
-            asked: VecDeque::new(),
+            calls: VecDeque::new(),
             late: Vec::new(),
             answers: HashMap::new(),
             fetched: 0,
@@ -107,8 +106,8 @@ impl World {
         }
     }
 
-    /// A device that has this package.
-    pub(super) fn device(&mut self, name: &str, content: &Content) -> Arc<Device> {
+    /// A device that this package is assigned to.
+    pub(super) fn device(&mut self, name: &str, content: &Image) -> Arc<Device> {
         self.assigned.insert(name.into(), content.clone());
         device(name, name)
     }
@@ -119,65 +118,65 @@ impl World {
         self.collect();
     }
 
-    /// Forgets what was counted, but not what is known.
-    pub(super) fn count_anew(&mut self) {
+    /// Sets the counts of calls to zero.
+    pub(super) fn reset_counts(&mut self) {
         (self.fetched, self.attribute_reads, self.probes) = (0, 0, 0);
         self.chunks.clear();
     }
 
-    pub(super) fn read(&mut self, device: &Arc<Device>, wanted: Wanted) -> WaiterId {
+    pub(super) fn read(&mut self, device: &Arc<Device>, wanted: ReadRequest) -> RequestId {
         self.last_waiter += 1;
-        let id = WaiterId(self.last_waiter);
+        let id = RequestId(self.last_waiter);
         let group = self.group.as_ref();
         self.packages.read(self.now, device, group, wanted, id);
         self.collect();
         id
     }
 
-    /// Takes what the packages want done, and holds them to their bounds.
+    /// Takes the effects, and asserts the bounds.
     pub(super) fn collect(&mut self) {
         while let Some(effect) = self.packages.poll_effect() {
             match effect {
-                Effect::Ask {
+                PackageEffect::Call {
                     call,
                     device,
                     operation,
-                } => self.asked.push_back(Asked {
+                } => self.calls.push_back(QueuedCall {
                     call,
                     device,
                     operation,
                 }),
-                Effect::Answer(waiter, answer) => {
-                    let before = self.answers.insert(waiter, answer);
-                    assert!(before.is_none(), "{waiter:?} is answered twice");
+                PackageEffect::Answer(request, answer) => {
+                    let before = self.answers.insert(request, answer);
+                    assert!(before.is_none(), "{request:?} is answered twice");
                 }
             }
         }
         assert!(self.packages.cached_bytes() <= self.ota.cache);
-        assert!(self.packages.under_way() <= Settings::CONNECTIONS);
+        assert!(self.packages.calls_in_flight() <= Settings::CONNECTIONS);
     }
 
-    /// ThingsBoard answers one of the requests, as things are now.
+    /// ThingsBoard answers one of the calls, and the answer arrives.
     pub(super) fn answer(&mut self, at: usize) {
         self.answer_late(at);
         self.deliver(self.late.len() - 1);
     }
 
-    /// ThingsBoard answers one of the requests, as things are now, and the answer is long on its way.
+    /// ThingsBoard answers one of the calls, and the answer does not arrive yet.
     pub(super) fn answer_late(&mut self, at: usize) {
-        let asked = self.asked.remove(at).unwrap();
-        let outcome = self.outcome(&asked.device.name, &asked.operation);
-        self.late.push((asked.call, outcome));
+        let call = self.calls.remove(at).unwrap();
+        let outcome = self.outcome(&call.device.name, &call.operation);
+        self.late.push((call.call, outcome));
     }
 
-    /// One of these answers is there.
+    /// One of the late answers arrives.
     pub(super) fn deliver(&mut self, at: usize) {
         let (call, outcome) = self.late.swap_remove(at);
         self.packages.completed(self.now, call, outcome);
         self.collect();
     }
 
-    /// ThingsBoard answers until nothing is asked any more.
+    /// Answers calls until there are none.
     pub(super) fn settle(&mut self) {
         while !self.late.is_empty() {
             self.deliver(0);
@@ -188,26 +187,26 @@ impl World {
             if due.is_some_and(|at| at <= self.now) {
                 self.packages.handle_timeout(self.now);
                 self.collect();
-            } else if self.asked.is_empty() {
+            } else if self.calls.is_empty() {
                 break;
             } else {
                 self.answer(0);
             }
             turns += 1;
-            assert!(turns < 1_000_000, "this does not come to an end");
+            assert!(turns < 1_000_000, "the calls do not end");
         }
     }
 
     pub(super) fn outcome(&mut self, device: &str, operation: &Operation) -> Result<Answer, Error> {
-        if let Some(trouble) = &self.trouble {
-            return Err(trouble.clone());
+        if let Some(error) = &self.error {
+            return Err(error.clone());
         }
         let body = match operation {
             Operation::ReadAssignment(Package::Firmware) => {
                 self.attribute_reads += 1;
                 let lagging = self.attributes.get(device).cloned();
-                let told = lagging.unwrap_or_else(|| self.assigned.get(device).cloned());
-                told.map_or(Bytes::from_static(b"{}"), |told| attributes(&told))
+                let named = lagging.unwrap_or_else(|| self.assigned.get(device).cloned());
+                named.map_or(Bytes::from_static(b"{}"), |content| attributes(&content))
             }
             Operation::GetPackage {
                 package: Package::Firmware,
@@ -243,29 +242,32 @@ impl World {
         Ok(Answer { body })
     }
 
-    /// Reads one block to its end.
-    pub(super) fn block(&mut self, device: &Arc<Device>, wanted: Wanted) -> Result<Block, Refusal> {
+    /// Reads one block.
+    pub(super) fn block(
+        &mut self,
+        device: &Arc<Device>,
+        wanted: ReadRequest,
+    ) -> Result<PackageBlock, PackageError> {
         let id = self.read(device, wanted);
         self.settle();
         self.answers.remove(&id).expect("an answer")
     }
 
-    /// Reads a package as a device does, from its first block to its last, and begins again when the ETag is
-    /// another.
-    pub(super) fn download(&mut self, device: &Arc<Device>, wanted: &Wanted) -> Bytes {
+    /// Reads a package as a device does, from the first block to the last, and begins again when the ETag changes.
+    pub(super) fn download(&mut self, device: &Arc<Device>, wanted: &ReadRequest) -> Bytes {
         let mut whole: Vec<u8> = Vec::new();
         let mut etag = None;
-        let mut anew = 0;
+        let mut restarts = 0;
         loop {
             let offset = u64::try_from(whole.len()).unwrap();
-            let next = Wanted {
+            let next = ReadRequest {
                 offset,
                 ..wanted.clone()
             };
             let block = self.block(device, next).unwrap();
             if *etag.get_or_insert(block.etag) != block.etag {
-                anew += 1;
-                assert!(anew < 20, "its ETag is another each time");
+                restarts += 1;
+                assert!(restarts < 20, "its ETag changes each time");
                 whole.clear();
                 etag = None;
                 continue;
@@ -285,9 +287,9 @@ pub(super) fn device(name: &str, token: &str) -> Arc<Device> {
     })
 }
 
-pub(super) fn attributes(content: &Content) -> Bytes {
+pub(super) fn attributes(content: &Image) -> Bytes {
     let mut shared = serde_json::json!({"fw_title": content.title, "fw_version": content.version});
-    if content.tells_size {
+    if content.names_size {
         shared["fw_size"] = content.bytes.len().into();
     }
     if let Some((algorithm, value)) = &content.checksum {
@@ -298,8 +300,8 @@ pub(super) fn attributes(content: &Content) -> Bytes {
 }
 
 /// A block of 1024 bytes of the package that is assigned.
-pub(super) fn unnamed(offset: usize) -> Wanted {
-    Wanted {
+pub(super) fn unnamed(offset: usize) -> ReadRequest {
+    ReadRequest {
         package: Package::Firmware,
         title: None,
         version: None,
@@ -309,18 +311,18 @@ pub(super) fn unnamed(offset: usize) -> Wanted {
     }
 }
 
-/// The same of a package by its name.
-pub(super) fn named(title: &str, version: &str, offset: usize) -> Wanted {
-    Wanted {
+/// The same of a package named by the request.
+pub(super) fn named(title: &str, version: &str, offset: usize) -> ReadRequest {
+    ReadRequest {
         title: Some(title.into()),
         version: Some(version.into()),
         ..unnamed(offset)
     }
 }
 
-/// The same of a part that ThingsBoard cuts.
-pub(super) fn cut(size: u64, chunk: u64, offset: usize) -> Wanted {
-    Wanted {
+/// The same of a part of the package.
+pub(super) fn cut(size: u64, chunk: u64, offset: usize) -> ReadRequest {
+    ReadRequest {
         cut: Some(Cut { size, chunk }),
         ..unnamed(offset)
     }

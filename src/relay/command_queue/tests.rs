@@ -12,15 +12,15 @@ fn body(id: u32, params: &str) -> Command {
     Command::read(body.into()).unwrap()
 }
 
-const WAITING: Taken = Taken::Repeated(Known::Waiting);
+const QUEUED: Pushed = Pushed::Repeated(Repeated::Queued);
 
-fn unanswered(since: Instant) -> Taken {
-    Taken::Repeated(Known::Unanswered(since))
+fn unanswered(since: Instant) -> Pushed {
+    Pushed::Repeated(Repeated::Unanswered(since))
 }
 
 fn delivered(now: Instant, id: u32, params: &str) -> CommandQueue {
     let mut queue = CommandQueue::default();
-    assert_eq!(queue.take(now, body(id, params)), Taken::New);
+    assert_eq!(queue.push(now, body(id, params)), Pushed::New);
     queue.first_delivered(now);
     queue
 }
@@ -30,8 +30,8 @@ fn commands_keep_their_order_and_come_once() {
     let now = start();
     let mut queue = CommandQueue::default();
     for id in [3, 1, 2] {
-        assert_eq!(queue.take(now, body(id, "x")), Taken::New);
-        assert_eq!(queue.take(now, body(id, "x")), WAITING);
+        assert_eq!(queue.push(now, body(id, "x")), Pushed::New);
+        assert_eq!(queue.push(now, body(id, "x")), QUEUED);
     }
     let mut order = Vec::new();
     while let Some(first) = queue.first() {
@@ -39,7 +39,7 @@ fn commands_keep_their_order_and_come_once() {
         queue.first_delivered(now);
     }
     assert_eq!(order, [3, 1, 2]);
-    assert_eq!(queue.take(now, body(1, "x")), unanswered(now));
+    assert_eq!(queue.push(now, body(1, "x")), unanswered(now));
 }
 
 #[test]
@@ -47,101 +47,104 @@ fn a_command_that_keeps_coming_is_recognised_for_as_long_as_it_does() {
     let now = start();
     let mut queue = delivered(now, 7, "x");
     for minute in 1..60 {
-        let taken = queue.take(now + MINUTE * minute * 5, body(7, "x"));
-        assert_eq!(taken, unanswered(now));
+        let pushed = queue.push(now + MINUTE * minute * 5, body(7, "x"));
+        assert_eq!(pushed, unanswered(now));
     }
     let later = now + MINUTE * 5 * 59 + RECOGNISED;
-    assert_eq!(queue.take(later, body(7, "x")), Taken::New);
+    assert_eq!(queue.push(later, body(7, "x")), Pushed::New);
 }
 
 #[test]
-fn the_same_id_with_other_words_is_another_command() {
+fn the_same_id_with_another_body_is_another_command() {
     let now = start();
     let mut queue = delivered(now, 0, "before the restart");
-    assert_eq!(queue.take(now, body(0, "after it")), Taken::New);
+    assert_eq!(queue.push(now, body(0, "after it")), Pushed::New);
     queue.first_delivered(now);
-    assert_eq!(queue.take(now, body(0, "before the restart")), Taken::New);
+    assert_eq!(queue.push(now, body(0, "before the restart")), Pushed::New);
 }
 
 #[test]
-fn after_an_outage_the_same_words_are_a_new_command_soon() {
+fn after_an_outage_the_same_id_and_body_are_soon_a_new_command() {
     let now = start();
     let mut queue = delivered(now, 0, "x");
-    queue.interrupted(now);
-    assert_eq!(queue.take(now + MINUTE, body(0, "x")), Taken::New);
+    queue.polls_interrupted(now);
+    assert_eq!(queue.push(now + MINUTE, body(0, "x")), Pushed::New);
     let mut calm = delivered(now, 0, "x");
-    assert_eq!(calm.take(now + MINUTE, body(0, "x")), unanswered(now));
+    assert_eq!(calm.push(now + MINUTE, body(0, "x")), unanswered(now));
 }
 
 #[test]
-fn what_is_replied_to_is_recognised_a_little_longer() {
+fn a_command_is_recognised_for_some_seconds_after_its_reply() {
     let now = start();
     let mut queue = delivered(now, 0, "x");
-    assert_eq!(queue.replied(now, 0), None, "nobody waits for it");
+    assert_eq!(queue.reply_accepted(now, 0), None, "no reply is in flight");
     assert!(queue.reply_begins(0));
     assert!(!queue.reply_begins(0), "once");
     assert!(!queue.reply_begins(7), "no such command");
-    assert_eq!(queue.replied(now + MINUTE, 0), Some(MINUTE));
-    let answered = queue.take(now + MINUTE, body(0, "x"));
-    assert_eq!(answered, Taken::Repeated(Known::Answered));
+    assert_eq!(queue.reply_accepted(now + MINUTE, 0), Some(MINUTE));
+    let answered = queue.push(now + MINUTE, body(0, "x"));
+    assert_eq!(answered, Pushed::Repeated(Repeated::Answered));
     let soon = now + RECOGNISED_AFTER_REPLY / 2;
     let mut other = delivered(now, 0, "x");
     other.reply_begins(0);
-    other.replied(now, 0);
-    assert_eq!(queue.forget(soon), 0);
+    other.reply_accepted(now, 0);
+    assert_eq!(queue.remove_expired(soon), 0);
     assert!(!queue.is_empty());
     assert_eq!(
-        other.take(now + RECOGNISED_AFTER_REPLY, body(0, "x")),
-        Taken::New
+        other.push(now + RECOGNISED_AFTER_REPLY, body(0, "x")),
+        Pushed::New
     );
 }
 
 #[test]
-fn a_reply_that_thingsboard_did_not_take_is_none() {
+fn a_reply_that_thingsboard_did_not_take_does_not_count() {
     let now = start();
     let mut queue = delivered(now, 0, "x");
     assert!(!queue.reply_failed(0));
     queue.reply_begins(0);
-    let taken = queue.take(now, body(0, "x"));
-    assert_eq!(taken, Taken::Repeated(Known::ReplyUnderWay));
+    let pushed = queue.push(now, body(0, "x"));
+    assert_eq!(pushed, Pushed::Repeated(Repeated::ReplyInFlight));
     assert!(queue.reply_failed(0));
-    assert_eq!(queue.take(now, body(0, "x")), unanswered(now));
-    // The gateway's own is given once more.
-    queue.refuse(0, Refusal::Unanswered);
+    assert_eq!(queue.push(now, body(0, "x")), unanswered(now));
+    // A reply of the gateway is sent once more.
+    queue.gateway_replies(0, CommandError::Unanswered);
     queue.reply_failed(0);
-    let taken = queue.take(now, body(0, "x"));
-    assert_eq!(taken, Taken::Repeated(Known::Refused(Refusal::Unanswered)));
+    let pushed = queue.push(now, body(0, "x"));
+    assert_eq!(
+        pushed,
+        Pushed::Repeated(Repeated::Rejected(CommandError::Unanswered))
+    );
 }
 
 #[test]
-fn of_a_delivered_command_its_words_are_not_kept() {
+fn the_body_of_a_delivered_command_is_not_kept() {
     let now = start();
     let mut queue = CommandQueue::default();
     let large = Command::read(format!(r#"{{"id":7,"p":"{}"}}"#, "x".repeat(250_000)).into());
     let large = large.unwrap();
     let mut bodies = Vec::new();
     for _ in 0..40 {
-        // Its bytes are shared by whoever holds them.
+        // `Bytes` are shared: they are unique once the queue has dropped them.
         let copy = Bytes::copy_from_slice(&large.body);
         bodies.push(copy.clone());
         let copy = Command {
             body: copy,
             ..large.clone()
         };
-        queue.take(now, copy);
+        queue.push(now, copy);
         queue.first_delivered(now);
     }
     assert!(bodies.iter().all(Bytes::is_unique));
-    assert_eq!(queue.take(now, large), unanswered(now));
+    assert_eq!(queue.push(now, large), unanswered(now));
 }
 
 #[test]
-fn what_waits_for_a_day_is_dropped_and_nothing_is_held_at_the_end() {
+fn a_command_queued_for_a_day_is_dropped_and_the_queue_is_empty_then() {
     let now = start();
     let mut queue = CommandQueue::default();
-    queue.take(now, body(0, "x"));
-    assert_eq!(queue.next_timeout(), Some(now + KEPT));
-    assert_eq!(queue.forget(now + KEPT), 1);
+    queue.push(now, body(0, "x"));
+    assert_eq!(queue.next_timeout(), Some(now + QUEUED_FOR));
+    assert_eq!(queue.remove_expired(now + QUEUED_FOR), 1);
     assert!(queue.is_empty());
     assert_eq!(queue.next_timeout(), None);
 }
@@ -151,19 +154,19 @@ fn both_queues_are_bounded() {
     let now = start();
     let mut queue = CommandQueue::default();
     for id in 0..1000 {
-        queue.take(now, body(id, "x"));
+        queue.push(now, body(id, "x"));
         queue.first_delivered(now);
     }
     assert_eq!(queue.delivered.len(), MOST_DELIVERED);
     for id in 0..16 {
         assert!(!queue.is_full());
-        queue.take(now, body(id, "y"));
+        queue.push(now, body(id, "y"));
     }
     assert!(queue.is_full());
 }
 
 #[test]
-fn what_names_no_id_is_no_command() {
+fn a_body_without_an_id_is_no_command() {
     for body in [
         &b""[..],
         b"[]",

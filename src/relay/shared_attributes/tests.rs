@@ -1,27 +1,28 @@
 use super::*;
+use crate::relay::attribute_json::{flat, read_answer};
 
 fn values(json: &str) -> Values {
     serde_json::from_str(json).unwrap()
 }
 
-fn told(json: &str) -> Shared {
-    let mut shared = Shared::default();
-    shared.told(values(json));
+fn received(json: &str) -> SharedAttributes {
+    let mut shared = SharedAttributes::default();
+    shared.reset(values(json));
     shared
 }
 
-fn update(shared: &mut Shared, body: &str) {
+fn update(shared: &mut SharedAttributes, body: &str) {
     assert!(shared.update(Update::read(body.as_bytes()).unwrap(), usize::MAX));
 }
 
-fn next(shared: &Shared) -> Option<(u64, String)> {
+fn next(shared: &SharedAttributes) -> Option<(u64, String)> {
     let (number, body) = shared.compose(1000)?.unwrap();
     Some((number, String::from_utf8(body.to_vec()).unwrap()))
 }
 
 #[test]
-fn a_change_is_told_as_it_was_written_and_no_more_once_it_arrived() {
-    let mut shared = told(r#"{"a":1}"#);
+fn a_change_is_notified_as_it_was_written_until_it_is_confirmed() {
+    let mut shared = received(r#"{"a":1}"#);
     assert_eq!(next(&shared), None);
     update(
         &mut shared,
@@ -29,13 +30,13 @@ fn a_change_is_told_as_it_was_written_and_no_more_once_it_arrived() {
     );
     let (number, body) = next(&shared).unwrap();
     assert_eq!(body, r#"{"b":12345678901234567890.10,"c":{"x": [1]}}"#);
-    shared.delivered(number);
+    shared.confirm_up_to(number);
     assert_eq!(next(&shared), None);
 }
 
 #[test]
-fn what_was_told_already_is_not_told_again_whatever_whitespace_is_in_it() {
-    let mut shared = told(r#"{"a":{"x":1,"y":"a \"b\\\\"},"b":2}"#);
+fn a_known_value_with_other_whitespace_is_no_change() {
+    let mut shared = received(r#"{"a":{"x":1,"y":"a \"b\\\\"},"b":2}"#);
     update(
         &mut shared,
         "{\"a\":{ \"x\" :1,\n\t\"y\": \"a \\\"b\\\\\\\\\" }}",
@@ -45,8 +46,8 @@ fn what_was_told_already_is_not_told_again_whatever_whitespace_is_in_it() {
 }
 
 #[test]
-fn numbers_that_one_double_stands_for_differ() {
-    let mut shared = told(r#"{"iccid":89490200001010003456}"#);
+fn different_numbers_with_the_same_double_differ() {
+    let mut shared = received(r#"{"iccid":89490200001010003456}"#);
     for value in [
         "89490200001010003457",
         "89490200001010013457",
@@ -63,7 +64,7 @@ fn numbers_that_one_double_stands_for_differ() {
         r#""\" 1""#,
         r#""\"1""#,
     ] {
-        let (before, _) = (shared.changes(), shared.delivered(u64::MAX));
+        let (before, _) = (shared.changes(), shared.confirm_up_to(u64::MAX));
         update(&mut shared, &format!(r#"{{"iccid":{value}}}"#));
         assert_eq!(shared.changes(), before + 1, "{value}");
         assert_eq!(next(&shared).unwrap().1, format!(r#"{{"iccid":{value}}}"#));
@@ -74,8 +75,8 @@ fn numbers_that_one_double_stands_for_differ() {
 }
 
 #[test]
-fn deletions_and_changes_merge_until_they_arrive_each_key_with_its_last_value() {
-    let mut shared = told(r#"{"a":1,"b":2,"c":3}"#);
+fn unconfirmed_deletions_and_changes_merge_into_each_keys_last_value() {
+    let mut shared = received(r#"{"a":1,"b":2,"c":3}"#);
     update(&mut shared, r#"{"a":7}"#);
     let (first, _) = next(&shared).unwrap();
     update(&mut shared, r#"{"deleted":["b"]}"#);
@@ -84,16 +85,16 @@ fn deletions_and_changes_merge_until_they_arrive_each_key_with_its_last_value() 
     update(&mut shared, r#"{"c":4}"#);
     let (second, body) = next(&shared).unwrap();
     assert_eq!(body, r#"{"a":8,"c":4,"deleted":["b"]}"#);
-    // The older notification arrives: it knew nothing of what came after it.
-    shared.delivered(first);
+    // The older notification is delivered: it confirms nothing that came after it.
+    shared.confirm_up_to(first);
     assert_eq!(next(&shared).unwrap().1, r#"{"a":8,"c":4,"deleted":["b"]}"#);
-    shared.delivered(second);
+    shared.confirm_up_to(second);
     assert_eq!(next(&shared), None);
 }
 
 #[test]
-fn a_value_that_changes_back_is_told_for_the_device_may_have_heard_of_the_other() {
-    let mut shared = told(r#"{"a":1}"#);
+fn a_value_that_changes_back_is_notified_because_the_device_may_have_the_other() {
+    let mut shared = received(r#"{"a":1}"#);
     update(&mut shared, r#"{"a":2}"#);
     update(&mut shared, r#"{"a":1}"#);
     assert_eq!(next(&shared).unwrap().1, r#"{"a":1}"#);
@@ -104,7 +105,7 @@ fn a_value_that_changes_back_is_told_for_the_device_may_have_heard_of_the_other(
 
 #[test]
 fn a_read_finds_what_polls_missed() {
-    let mut shared = told(r#"{"a":1,"b":2}"#);
+    let mut shared = received(r#"{"a":1,"b":2}"#);
     shared.read_begins();
     assert_eq!(shared.read_ended(values(r#"{"b":3,"c":4}"#)), 3);
     assert_eq!(next(&shared).unwrap().1, r#"{"b":3,"c":4,"deleted":["a"]}"#);
@@ -113,8 +114,8 @@ fn a_read_finds_what_polls_missed() {
 }
 
 #[test]
-fn a_read_that_is_older_than_an_update_does_not_turn_it_back() {
-    let mut shared = told(r#"{"a":1,"b":1,"c":1}"#);
+fn a_read_that_is_older_than_an_update_does_not_revert_it() {
+    let mut shared = received(r#"{"a":1,"b":1,"c":1}"#);
     shared.read_begins();
     update(&mut shared, r#"{"a":2}"#);
     update(&mut shared, r#"{"deleted":["b"]}"#);
@@ -123,8 +124,8 @@ fn a_read_that_is_older_than_an_update_does_not_turn_it_back() {
 }
 
 #[test]
-fn what_does_not_fit_one_message_is_told_in_several() {
-    let mut shared = told("{}");
+fn what_does_not_fit_one_message_is_notified_in_several() {
+    let mut shared = received("{}");
     let whole: Values = (0..40)
         .map(|n| {
             let value = RawValue::from_string(format!("\"{}\"", "v".repeat(20))).unwrap();
@@ -132,16 +133,16 @@ fn what_does_not_fit_one_message_is_told_in_several() {
         })
         .collect();
     shared.update(Update::Set(whole.clone()), usize::MAX);
-    let mut heard = Values::new();
+    let mut notified = Values::new();
     let mut messages = 0;
     while let Some(composed) = shared.compose(200) {
         let (number, body) = composed.unwrap();
         assert!(body.len() <= 200, "{}", body.len());
-        heard.extend(serde_json::from_slice::<Values>(&body).unwrap());
-        shared.delivered(number);
+        notified.extend(serde_json::from_slice::<Values>(&body).unwrap());
+        shared.confirm_up_to(number);
         messages += 1;
     }
-    assert_eq!(flat(&heard), flat(&whole));
+    assert_eq!(flat(&notified), flat(&whole));
     assert!((6..=9).contains(&messages), "{messages}");
 }
 
@@ -155,8 +156,8 @@ fn many_deletions_keep_to_the_limit_too() {
             )
         })
         .collect();
-    let mut shared = Shared::default();
-    shared.told(keys);
+    let mut shared = SharedAttributes::default();
+    shared.reset(keys);
     shared.read_begins();
     shared.read_ended(Values::new());
     let mut deleted = 0;
@@ -167,14 +168,14 @@ fn many_deletions_keep_to_the_limit_too() {
             Update::Deleted(keys) => deleted += keys.len(),
             Update::Set(_) => panic!("{body:?}"),
         }
-        shared.delivered(number);
+        shared.confirm_up_to(number);
     }
     assert_eq!(deleted, 60);
 }
 
 #[test]
-fn a_change_that_fits_no_message_is_named_so_that_the_others_go_on() {
-    let mut shared = told("{}");
+fn a_change_too_large_for_a_message_can_be_skipped() {
+    let mut shared = received("{}");
     update(&mut shared, &format!(r#"{{"big":"{}"}}"#, "x".repeat(500)));
     update(&mut shared, r#"{"small":1}"#);
     let Some(Err(change)) = shared.compose(100) else {
@@ -186,9 +187,9 @@ fn a_change_that_fits_no_message_is_named_so_that_the_others_go_on() {
 }
 
 #[test]
-fn doubting_all_tells_all() {
-    let mut shared = told(r#"{"a":1,"b":2}"#);
-    shared.doubt_all();
+fn unconfirming_all_keys_notifies_all() {
+    let mut shared = received(r#"{"a":1,"b":2}"#);
+    shared.unconfirm_all();
     assert_eq!(next(&shared).unwrap().1, r#"{"a":1,"b":2}"#);
 }
 
@@ -234,7 +235,7 @@ fn only_objects_are_updates_and_answers() {
 }
 
 #[test]
-fn an_attribute_named_deleted_is_one_unless_it_looks_like_a_deletion() {
+fn an_attribute_named_deleted_is_an_attribute_unless_it_looks_like_a_deletion() {
     for body in [
         r#"{"deleted":7}"#,
         r#"{"deleted":[1]}"#,
@@ -249,7 +250,7 @@ fn an_attribute_named_deleted_is_one_unless_it_looks_like_a_deletion() {
 
 #[test]
 fn what_is_kept_is_bounded() {
-    let mut shared = told("{}");
+    let mut shared = received("{}");
     let mut taken = 0;
     for n in 0..100 {
         let body = format!(r#"{{"k{n}":"{}"}}"#, "x".repeat(10_000));
@@ -259,18 +260,18 @@ fn what_is_kept_is_bounded() {
 }
 
 #[test]
-fn what_it_all_costs_is_known_after_every_change_and_bounds_it() {
+fn the_cost_is_right_after_every_change_and_bounded() {
     let mut random = fastrand::Rng::with_seed(7);
-    let mut shared = told(r#"{"a":1}"#);
+    let mut shared = received(r#"{"a":1}"#);
     let room = 20_000;
     let mut refused = 0;
     for round in 0..3000 {
         let key = format!("key-{}", random.u8(..80));
         match random.u8(..7) {
-            0 => shared.delivered(shared.changes().saturating_sub(random.u64(..9))),
+            0 => shared.confirm_up_to(shared.changes().saturating_sub(random.u64(..9))),
             1 => shared.skip(shared.changes()),
             2 => update(&mut shared, &format!(r#"{{"deleted":["{key}"]}}"#)),
-            3 if round % 50 == 0 => shared.doubt_all(),
+            3 if round % 50 == 0 => shared.unconfirm_all(),
             4 if round % 20 == 0 => {
                 shared.read_begins();
                 shared.read_ended(values(r#"{"a":1,"key-7":2}"#));
@@ -278,15 +279,15 @@ fn what_it_all_costs_is_known_after_every_change_and_bounds_it() {
             _ => {
                 let value = "v".repeat(random.usize(..400));
                 let body = format!(r#"{{"{key}":"{value}"}}"#);
-                let brought = Update::read(body.as_bytes()).unwrap();
+                let update = Update::read(body.as_bytes()).unwrap();
                 let left = room - shared.bytes();
-                refused += usize::from(!shared.update(brought, left));
+                refused += usize::from(!shared.update(update, left));
             }
         }
-        let gone = shared.in_doubt.keys();
-        let gone = gone.filter(|key| !shared.values.contains_key(*key));
-        let gone: usize = gone.map(|key| doubt_cost(key)).sum();
-        assert_eq!(shared.bytes(), cost_of(&shared.values) + gone);
+        let deleted = shared.unconfirmed.keys();
+        let deleted = deleted.filter(|key| !shared.values.contains_key(*key));
+        let deleted: usize = deleted.map(|key| unconfirmed_cost(key)).sum();
+        assert_eq!(shared.bytes(), cost_of(&shared.values) + deleted);
         assert!(shared.bytes() <= room);
     }
     assert!(refused > 100, "{refused}");

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_silent_device_is_pinged_then_left_alone_until_it_is_heard() {
+fn a_silent_device_is_pinged_then_parked_until_it_sends_something() {
     let mut world = World::new();
     world.register_attributes(FIRST, r#"{"a":1}"#);
     let commands = Observation {
@@ -16,7 +16,7 @@ fn a_silent_device_is_pinged_then_left_alone_until_it_is_heard() {
         let effects = world.wait(60 * SECOND);
         pinged += effects
             .iter()
-            .filter(|effect| **effect == Effect::Ping(FIRST.session))
+            .filter(|effect| **effect == RelayEffect::Ping(FIRST.session))
             .count();
         for number in reads(&effects) {
             world.read_brings(number, r#"{"shared":{"a":1}}"#);
@@ -34,60 +34,71 @@ fn a_silent_device_is_pinged_then_left_alone_until_it_is_heard() {
         "once for each kind, and both at once: {pinged}"
     );
     let polled = world.counters.polls;
-    let effects = world.event(|relay, _, context| relay.silent(FIRST.session, context));
+    let effects = world.event(|relay, _, context| relay.unresponsive(FIRST.session, context));
     assert_eq!(effects, []);
     for (kind, number) in open {
         world.poll_ends(kind, number, Err(Error::Elapsed));
     }
-    assert_eq!(world.wait(24 * 3600 * SECOND), [], "no polls for the dead");
+    assert_eq!(
+        world.wait(24 * 3600 * SECOND),
+        [],
+        "no polls for a parked device"
+    );
     assert_eq!(world.counters.polls, polled);
     assert_eq!(world.counters.parked, 2);
 
-    assert!(world.relay.awaits(FIRST.session) && !world.relay.awaits(SECOND_ONE.session));
-    let effects = world.event(|relay, now, context| relay.heard(now, FIRST.session, context));
+    assert!(
+        world.relay.awaits_sign_of_life(FIRST.session)
+            && !world.relay.awaits_sign_of_life(OTHER.session)
+    );
+    let effects = world.event(|relay, now, context| relay.received(now, FIRST.session, context));
     assert_eq!(polls(&effects).len(), 2);
     let number = read(&effects);
     let effects = world.read_brings(number, r#"{"shared":{"a":5}}"#);
-    assert_eq!(told(&effects)[0].1, r#"{"a":5}"#, "what it slept through");
+    assert_eq!(
+        notified(&effects)[0].1,
+        r#"{"a":5}"#,
+        "what changed while it was parked"
+    );
     assert_eq!(world.counters.resumed, 2);
-    assert!(!world.relay.awaits(FIRST.session));
+    assert!(!world.relay.awaits_sign_of_life(FIRST.session));
 }
 
 #[test]
-fn what_was_not_acknowledged_before_a_pause_is_told_after_it_with_what_came_since() {
+fn keys_unconfirmed_before_parking_are_notified_after_it_with_later_changes() {
     let mut world = World::new();
     world.register_attributes(FIRST, r#"{"a":1,"b":1}"#);
     world.poll_brings(Kind::Attributes, 1, r#"{"a":2}"#);
-    world.event(|relay, _, context| relay.undelivered(FIRST, context));
-    let effects = world.event(|relay, now, context| relay.heard(now, FIRST.session, context));
-    assert_eq!(told(&effects), [], "first it is read what is true now");
+    world.event(|relay, _, context| relay.delivery_failed(FIRST, context));
+    let effects = world.event(|relay, now, context| relay.received(now, FIRST.session, context));
+    assert_eq!(notified(&effects), [], "the present values are read first");
     let effects = world.read_brings(read(&effects), r#"{"shared":{"a":2}}"#);
-    assert_eq!(told(&effects)[0].1, r#"{"a":2,"deleted":["b"]}"#);
+    assert_eq!(notified(&effects)[0].1, r#"{"a":2,"deleted":["b"]}"#);
 }
 
 #[test]
-fn a_read_that_fails_keeps_nothing_back_from_a_device_that_is_awake() {
+fn a_read_that_fails_delays_no_notification_of_a_device_that_is_awake() {
     let mut world = World::new();
     world.register_attributes(FIRST, r#"{"a":1}"#);
     world.poll_brings(Kind::Attributes, 1, r#"{"a":2}"#);
-    world.event(|relay, _, context| relay.undelivered(FIRST, context));
-    let effects = world.event(|relay, now, context| relay.heard(now, FIRST.session, context));
+    world.event(|relay, _, context| relay.delivery_failed(FIRST, context));
+    let effects = world.event(|relay, now, context| relay.received(now, FIRST.session, context));
     let number = read(&effects);
     let effects = world.event(|relay, now, context| {
         relay.read_ended(now, number, Err(Error::Unreachable), context);
     });
-    assert_eq!(told(&effects)[0].1, r#"{"a":2}"#);
+    assert_eq!(notified(&effects)[0].1, r#"{"a":2}"#);
 }
 
 #[test]
-fn a_device_that_talks_is_not_pinged() {
+fn a_device_that_sends_is_not_pinged() {
     let mut world = World::new();
     world.register_commands(FIRST);
     let mut open = 1;
     for _ in 0..500 {
-        world.heard = world.now;
+        world.last_received = world.now;
         let effects = world.wait(60 * SECOND);
-        assert!(!effects.contains(&Effect::Ping(FIRST.session)));
+        assert!(!effects.contains(&RelayEffect::Ping(FIRST.session)));
         if let [(_, number)] = polls(&effects)[..] {
             world.now += 1200 * MS;
             world.poll_ends(Kind::Commands, open, Err(Error::Elapsed));
@@ -100,21 +111,21 @@ fn a_device_that_talks_is_not_pinged() {
 fn another_sessions_silence_changes_nothing() {
     let mut world = World::new();
     world.register_commands(FIRST);
-    world.event(|relay, _, context| relay.silent(SECOND_ONE.session, context));
-    world.event(|relay, _, _| relay.session_gone(SECOND_ONE.session));
+    world.event(|relay, _, context| relay.unresponsive(OTHER.session, context));
+    world.event(|relay, _, _| relay.session_ended(OTHER.session));
     assert_eq!(world.relay.observation(Kind::Commands), Some(FIRST));
     assert_eq!(world.counters.parked, 0);
 }
 
 #[test]
-fn a_session_that_goes_takes_its_observations_and_the_relay_comes_to_rest() {
+fn a_session_that_ends_takes_its_observations_and_the_relay_becomes_idle() {
     let mut world = World::new();
     world.register_attributes(FIRST, r#"{"a":1}"#);
     world.register_commands(Observation {
         id: ObservationId(2),
         ..FIRST
     });
-    let effects = world.event(|relay, _, _| relay.session_gone(FIRST.session));
+    let effects = world.event(|relay, _, _| relay.session_ended(FIRST.session));
     assert_eq!(effects, []);
     for kind in [Kind::Attributes, Kind::Commands] {
         assert_eq!(world.poll_ends(kind, 1, Err(Error::Elapsed)), []);

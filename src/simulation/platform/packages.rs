@@ -1,7 +1,7 @@
 //! Packages, and what their assignment changes.
 
 use super::{Platform, State, flat};
-use crate::upstream::{self, Error, Operation, Status};
+use crate::upstream::{self, Error, Operation, Rejection};
 use bytes::Bytes;
 use std::time::Instant;
 use thingsboard_simulator::downlink::Change;
@@ -111,5 +111,5 @@ impl Platform {
 }
 
 fn rejected(code: u16, has_text: bool) -> Error {
-    Error::Rejected(Status { code, has_text })
+    Error::Rejected(Rejection::new(code, has_text))
 }

@@ -1,7 +1,6 @@
-//! Long polls: how they go onto the wire, every way they can end, and that neither lane can keep the other
-//! waiting.
+//! Long polls: what is sent, every way they can end, and that no lane delays another.
 
-use super::super::scripted_server::Connection;
+use super::scripted_server::Connection;
 use super::*;
 use std::pin::{Pin, pin};
 
@@ -9,15 +8,15 @@ const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 const POLL: Duration = Duration::from_millis(1500);
 
 fn poll_rpc() -> Request {
-    asking(Operation::PollRpc { timeout: POLL })
+    request(Operation::PollRpc { timeout: POLL })
 }
 
 fn poll_attributes() -> Request {
-    asking(Operation::PollAttributes { timeout: POLL })
+    request(Operation::PollAttributes { timeout: POLL })
 }
 
 fn read() -> Request {
-    asking(Operation::ReadAttributes)
+    request(Operation::ReadAttributes)
 }
 
 /// Room for one request and one poll.
@@ -44,7 +43,7 @@ async fn under_way(
         connection
     };
     tokio::select! {
-        outcome = sending => panic!("nobody has answered: {outcome:?}"),
+        outcome = sending => panic!("no reply was sent: {outcome:?}"),
         connection = arrival => connection,
     }
 }
@@ -56,14 +55,14 @@ async fn exchanged(request: Request, reply: &str) -> (Result<Answer, Error>, Str
     let script = async {
         let mut connection = server.accept().await;
         let request = connection.request().await.unwrap();
-        connection.say(reply).await;
+        connection.send(reply).await;
         request.lines().next().unwrap().to_owned()
     };
     both(thingsboard.send(request), script).await
 }
 
 #[tokio::test]
-async fn each_poll_says_how_long_it_may_wait_and_brings_its_news() {
+async fn each_poll_has_its_timeout_and_returns_its_message() {
     let reply = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n{a:1}";
     for (request, line) in [
         (
@@ -76,22 +75,17 @@ async fn each_poll_says_how_long_it_may_wait_and_brings_its_news() {
         ),
         (read(), "GET /api/v1/S3cret%3FToken/attributes HTTP/1.1"),
     ] {
-        let (outcome, asked) = exchanged(request, reply).await;
+        let (outcome, line_sent) = exchanged(request, reply).await;
         assert_eq!(
-            (outcome.unwrap().body, asked.as_str()),
+            (outcome.unwrap().body, line_sent.as_str()),
             ("{a:1}".into(), line)
         );
     }
 }
 
 #[tokio::test]
-async fn each_end_of_a_poll_is_told_apart() {
-    let rejected = |code| {
-        Error::Rejected(Status {
-            code,
-            has_text: false,
-        })
-    };
+async fn each_end_of_a_poll_has_its_error() {
+    let rejected = |status| Error::Rejected(Rejection::new(status, false));
     for (status, expected) in [
         (408, Error::Elapsed),
         (504, Error::Timeout),
@@ -118,9 +112,9 @@ async fn a_408_to_anything_but_a_poll_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn news_over_the_bound_make_no_sense() {
+async fn a_message_over_the_bound_are_unintelligible() {
     let reply = "HTTP/1.1 200 OK\r\nContent-Length: 262145\r\n\r\n";
-    assert!(makes_no_sense(&exchanged(poll_rpc(), reply).await.0));
+    assert!(is_unintelligible(&exchanged(poll_rpc(), reply).await.0));
 }
 
 #[tokio::test]
@@ -128,7 +122,7 @@ async fn a_poll_that_breaks_off_is_unreachable() {
     assert_eq!(exchanged(poll_rpc(), "").await.0, Err(Error::Unreachable));
 }
 
-/// A proxy that ends what is silent for too long would otherwise be told as an outage that comes and goes.
+/// A proxy that closes idle connections would otherwise be logged as an outage that comes and goes.
 #[tokio::test]
 async fn a_poll_that_breaks_off_is_no_outage_by_itself_but_a_request_is() {
     if !is_alone() {
@@ -141,14 +135,14 @@ async fn a_poll_that_breaks_off_is_no_outage_by_itself_but_a_request_is() {
     let (log, _guard) = Log::begin();
     let server = ScriptedServer::start().await;
     let thingsboard = thingsboard(&server.url());
-    for (request, told) in [(poll_rpc(), 0), (read(), 1)] {
+    for (request, logged) in [(poll_rpc(), 0), (read(), 1)] {
         let hang_up = async {
             server.accept().await.request().await.unwrap();
         };
         let (outcome, ()) = both(thingsboard.send(request), hang_up).await;
         assert_eq!(outcome, Err(Error::Unreachable));
         let text = log.text();
-        assert_eq!(text.matches("can't be reached").count(), told, "{text}");
+        assert_eq!(text.matches("can't be reached").count(), logged, "{text}");
     }
 }
 
@@ -164,7 +158,7 @@ async fn a_poll_may_take_its_own_time_and_ten_seconds_whatever_the_timeout_for_r
         let thingsboard = within(&server.url(), 4 * second);
         let mut sending = pin!(thingsboard.send(request));
         let mut connection = under_way(sending.as_mut(), &server).await;
-        // From here on the clock leaps to the next deadline whenever there is nothing to do.
+        // From here on the clock jumps to the next deadline whenever there is nothing to do.
         tokio::time::pause();
         let early = tokio::time::timeout(most - second, sending.as_mut()).await;
         assert!(early.is_err(), "{early:?}");
@@ -192,10 +186,10 @@ async fn polls_that_take_every_place_of_theirs_leave_requests_alone_and_the_othe
             let serve = async {
                 let mut connection = server.accept().await;
                 connection.request().await.unwrap();
-                connection.say(EMPTY).await;
+                connection.send(EMPTY).await;
             };
             let (served, ()) = tokio::join!(thingsboard.send(other), serve);
-            held.say(EMPTY).await;
+            held.send(EMPTY).await;
             (refused, served)
         };
         let (held, (refused, served)) = both(thingsboard.send(first), script).await;
@@ -211,13 +205,13 @@ async fn the_lanes_do_not_use_each_others_connections() {
     let script = async {
         let mut of_polls = server.accept().await;
         of_polls.request().await.unwrap();
-        of_polls.say(EMPTY).await;
+        of_polls.send(EMPTY).await;
         // The poll's connection is idle now, and stays so.
         let mut of_requests = server.accept().await;
         of_requests.request().await.unwrap();
-        of_requests.say(EMPTY).await;
+        of_requests.send(EMPTY).await;
         of_polls.request().await.unwrap();
-        of_polls.say(EMPTY).await;
+        of_polls.send(EMPTY).await;
     };
     let requests = async {
         for request in [poll_rpc(), telemetry("{}"), read()] {
@@ -244,7 +238,7 @@ async fn a_poll_that_is_dropped_frees_its_place_and_its_connection() {
     let script = async {
         let mut connection = server.accept().await;
         connection.request().await.unwrap();
-        connection.say(EMPTY).await;
+        connection.send(EMPTY).await;
     };
     assert_eq!(both(thingsboard.send(poll_rpc()), script).await.0, empty());
 }

@@ -1,8 +1,8 @@
-//! Replies that say more, or go on for longer, than most: interim ones, Retry-After, and none at all.
+//! Interim replies, Retry-After, and no reply at all.
 
-use super::super::interim::MOST;
+use super::super::http::interim::MAX_INTERIM;
 use super::*;
-use crate::upstream::RetryAfter;
+use crate::upstream::{RetryAfter, RetryCause};
 use std::time::Instant;
 
 const INTERIM: &str = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -12,13 +12,13 @@ const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
 async fn a_few_interim_replies_are_passed_over_in_each_exchange() {
     let server = ScriptedServer::start().await;
     let thingsboard = thingsboard(&server.url());
-    let few = usize::try_from(MOST).unwrap();
+    let few = usize::try_from(MAX_INTERIM).unwrap();
     let script = async {
         let mut connection = server.accept().await;
         for _ in 0..3 {
             connection.request().await.unwrap();
             let reply = [INTERIM.repeat(few).as_str(), EMPTY].concat();
-            connection.say(reply).await;
+            connection.send(reply).await;
         }
     };
     let exchanges = async {
@@ -39,38 +39,44 @@ async fn interim_replies_without_end_end_the_call_and_the_connection() {
         // Until the client hangs up; a kernel's buffers hold a few megabytes at most.
         let some = INTERIM.repeat(4096);
         let mut said = 0;
-        while connection.try_say(&some).await {
+        while connection.try_send(&some).await {
             said += some.len();
             assert!(said < 100_000_000, "it is still being read");
         }
     };
     let (outcome, ()) = both(thingsboard.send(telemetry("{}")), script).await;
-    assert!(makes_no_sense(&outcome), "{outcome:?}");
+    assert!(is_unintelligible(&outcome), "{outcome:?}");
     // Slowly, it ends as well: long before its time is over.
     let script = async {
         let mut connection = server.accept().await;
         connection.request().await.unwrap();
-        for _ in 0..=MOST + 1 {
-            connection.say(INTERIM).await;
+        for _ in 0..=MAX_INTERIM + 1 {
+            connection.send(INTERIM).await;
             server.settle().await;
         }
         connection.request().await
     };
     let (outcome, more) = both(thingsboard.send(telemetry("{}")), script).await;
-    assert!(makes_no_sense(&outcome), "{outcome:?}");
+    assert!(is_unintelligible(&outcome), "{outcome:?}");
     assert_eq!(more, None, "it was closed");
 }
 
 #[tokio::test]
 async fn retry_after_is_read_in_seconds_and_as_a_date() {
-    let passes = |code, seconds| Err(Error::RetryAfter(RetryAfter { code, seconds }));
+    let retry_after = |cause, seconds| Err(Error::RetryAfter(RetryAfter { cause, seconds }));
     let reply = |head: &str| format!("HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n");
     let seconds = reply("429 \r\nRetry-After: 17");
-    assert_eq!(answered_with(seconds).await, passes(429, 17));
+    assert_eq!(
+        answered_with(seconds).await,
+        retry_after(RetryCause::RateLimited, 17)
+    );
     let date = reply(
         "503 \r\nDate: Mon, 30 Nov 2026 12:00:00 GMT\r\nRetry-After: Mon, 30 Nov 2026 12:10:00 GMT",
     );
-    assert_eq!(answered_with(date).await, passes(503, 600));
+    assert_eq!(
+        answered_with(date).await,
+        retry_after(RetryCause::NotServing, 600)
+    );
     let unclear = reply("503 \r\nRetry-After: when it is back");
     assert_eq!(answered_with(unclear).await, Err(Error::Overloaded));
 }
@@ -84,10 +90,10 @@ async fn a_get_of_attributes_is_given_up_after_half_the_time() {
         client_keys: None,
         shared_keys: None,
     };
-    let get = asking(get);
+    let get = request(get);
     assert_eq!(get.deadline(timeout), timeout / 2);
     assert_eq!(
-        asking(Operation::ReadAttributes).deadline(timeout),
+        request(Operation::ReadAttributes).deadline(timeout),
         timeout / 2
     );
     assert_eq!(telemetry("{}").deadline(timeout), timeout);

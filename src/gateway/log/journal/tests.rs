@@ -133,10 +133,7 @@ fn a_silent_rule_chain_and_a_refused_provisioning_are_not_ours_to_warn_of() {
             Expect::RpcReply,
             &Error::Overloaded,
         );
-        let refused = Error::Rejected(crate::upstream::Status {
-            code: 401,
-            has_text: false,
-        });
+        let refused = Error::Rejected(Rejection::TokenRefused);
         journal.upstream_failed(now, &peer, ExchangeId(1), Expect::Provisioned, &refused);
         for _ in 0..3 {
             journal.upstream_failed(now, &peer, ExchangeId(1), Expect::Created, &Error::Timeout);

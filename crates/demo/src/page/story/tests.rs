@@ -2,7 +2,7 @@ use super::*;
 use bytes::Bytes;
 use coap::option::encode_unsigned;
 use coap::{Code, ExchangeId};
-use coaps_gateway::mapping::translate::Expect;
+use coaps_gateway::mapping::response::Expect;
 use coaps_gateway::upstream;
 
 struct Telling {
@@ -119,7 +119,7 @@ fn a_response_says_how_long_it_took_since_the_request_was_first_seen() {
 #[test]
 fn a_call_is_closed_under_the_number_it_was_opened_with() {
     let mut telling = Telling::new();
-    let line = upstream::Line {
+    let line = upstream::RequestLine {
         method: "GET",
         target: "/api/v1/{token}/firmware".to_owned(),
         body: 0,
@@ -175,7 +175,7 @@ fn what_is_no_message_is_shown_as_bytes_and_memory_is_bounded() {
         let ticket = ticket(id.into());
         telling.hear(Event::CallStarted {
             ticket,
-            line: upstream::Line {
+            line: upstream::RequestLine {
                 method: "GET",
                 target: String::new(),
                 body: 0,

@@ -1,0 +1,112 @@
+//! A change of the attributes that the relay sees counts at once.
+
+use super::world::*;
+use crate::ota::{AssignmentChange, PackageError};
+use std::time::Duration;
+
+fn firmware_changed(world: &mut World, device: &crate::device::Device) {
+    let mut change = AssignmentChange::default();
+    change.add("fw_version");
+    world.packages.attributes_changed(world.now, device, change);
+    world.collect();
+}
+
+#[test]
+fn a_device_that_is_notified_of_another_package_gets_it_at_once() {
+    let old = content("meter", "1.0", noise(1, 3 * KIB));
+    let new = content("meter", "2.0", noise(2, 3 * KIB));
+    let mut world = World::new(64 * KIB, MIB);
+    let device = world.device("meter-1", &old);
+    let first = world.block(&device, unnamed(0)).unwrap();
+    let named_first = named("meter", "1.0", 0);
+    assert_eq!(world.block(&device, named_first.clone()).unwrap(), first);
+    world.assigned.insert("meter-1".into(), new.clone());
+    firmware_changed(&mut world, &device);
+    let block = world.block(&device, unnamed(0)).unwrap();
+    assert_eq!(block.payload, new.bytes.slice(..KIB));
+    assert_ne!(block.etag, first.etag);
+    let superseded = world.block(&device, named_first);
+    assert_eq!(superseded, Err(PackageError::OtherPackage));
+}
+
+#[test]
+fn an_assignment_that_is_taken_away_or_comes_for_the_first_time_counts_at_once() {
+    let image = content("meter", "1.0", noise(3, 3 * KIB));
+    let mut world = World::new(64 * KIB, MIB);
+    let device = world.device("meter-1", &image);
+    for _ in 0..3 {
+        assert!(world.block(&device, unnamed(0)).is_ok());
+        world.assigned.remove("meter-1");
+        firmware_changed(&mut world, &device);
+        for wanted in [unnamed(0), named("meter", "1.0", 0)] {
+            let refused = world.block(&device, wanted);
+            assert_eq!(refused, Err(PackageError::NotAssigned));
+        }
+        world.assigned.insert("meter-1".into(), image.clone());
+        firmware_changed(&mut world, &device);
+    }
+}
+
+#[test]
+fn an_answer_to_a_call_before_the_change_is_not_used_after_it() {
+    let old = content("meter", "1.0", noise(4, 64 * KIB));
+    let new = content("meter", "2.0", noise(5, 64 * KIB));
+    // In flight is the read of attributes, then a probe, then a chunk, then the read and the probe that confirm it.
+    for answered in 0..5 {
+        let mut world = World::new(16 * KIB, MIB);
+        let device = world.device("meter-1", &old);
+        let id = world.read(&device, unnamed(0));
+        for _ in 0..answered {
+            world.answer(0);
+        }
+        world.answer_late(0);
+        world.assigned.insert("meter-1".into(), new.clone());
+        firmware_changed(&mut world, &device);
+        world.settle();
+        let block = world.answers.remove(&id).unwrap().unwrap();
+        assert_eq!(block.payload, new.bytes.slice(..KIB), "{answered}");
+        world.packages.assert_at_rest();
+    }
+}
+
+#[test]
+fn changes_of_other_devices_and_of_software_have_no_effect_on_firmware() {
+    let image = content("meter", "1.0", noise(6, 3 * KIB));
+    let mut world = World::new(64 * KIB, MIB);
+    let device = world.device("meter-1", &image);
+    world.block(&device, unnamed(0)).unwrap();
+    world.reset_counts();
+    let other = super::world::device("meter-2", "meter-2");
+    firmware_changed(&mut world, &other);
+    let mut change = AssignmentChange::default();
+    for key in ["sw_version", "fw", "afw_title", "interval"] {
+        change.add(key);
+    }
+    world
+        .packages
+        .attributes_changed(world.now, &device, change);
+    assert!(world.block(&device, unnamed(KIB)).is_ok());
+    world.after(Duration::from_secs(1));
+    assert_eq!((world.attribute_reads, world.probes), (0, 0));
+}
+
+#[test]
+fn a_change_is_not_forgotten_while_thingsboard_does_not_answer() {
+    let old = content("meter", "1.0", noise(7, 3 * KIB));
+    let new = content("meter", "2.0", noise(8, 3 * KIB));
+    let mut world = World::new(64 * KIB, MIB);
+    let device = world.device("meter-1", &old);
+    world.block(&device, unnamed(0)).unwrap();
+    world.assigned.insert("meter-1".into(), new.clone());
+    firmware_changed(&mut world, &device);
+    world.error = Some(crate::upstream::Error::Unreachable);
+    for _ in 0..5 {
+        let refused = world.block(&device, unnamed(0));
+        assert_eq!(refused, Err(PackageError::Unavailable));
+        world.after(Duration::from_secs(7));
+    }
+    world.error = None;
+    world.after(Duration::from_secs(31));
+    let block = world.block(&device, unnamed(0)).unwrap();
+    assert_eq!(block.payload, new.bytes.slice(..KIB));
+}

@@ -1,0 +1,431 @@
+//! The observation of a device's shared attributes.
+//!
+//! ```text
+//! registered ──▶ polling ──(a change)──▶ notified at once; 300 ms later all attributes are read, and differences notified
+//!                   │ ▲
+//!                   │ └─ after every gap between polls all attributes are read as well
+//!                   ▼
+//!                parked: no poll, no read ──(the device sends something)──▶ all attributes are read, then polling
+//! ```
+//!
+//! In the mode `on-uplink` there are no polls: all attributes are read after each uplink, and every `sync_interval` while
+//! the device is live.
+
+use super::Mode;
+use super::attribute_json::{Unreadable, Update, Values};
+use super::liveness::{Observation, Observer};
+use super::polling::poller::{PollOutcome, Poller};
+use super::polling::resync::{Resync, SETTLE};
+use super::shared_attributes::{SharedAttributes, cost_of};
+use super::{Kind, ObservationEnd, RelayContext, RelayEffect};
+use crate::ota::AssignmentChange;
+use crate::upstream::Error;
+use std::time::{Duration, Instant};
+
+/// How long after an empty answer, where there were attributes, a second read has to confirm it: ThingsBoard also answers 200
+/// and `{}` when its attribute store fails.
+const CONFIRM_EMPTY: Duration = Duration::from_secs(3);
+
+/// How often a repeated registration has all attributes notified again: a device can repeat it as fast as it can send, and
+/// each time the notification is composed again.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The observation of one device's shared attributes, if there is one, and its polls and reads.
+#[derive(Debug, Default)]
+pub struct AttributeObservation {
+    observer: Option<Observer>,
+    poller: Poller,
+    resync: Resync,
+    shared: SharedAttributes,
+    in_flight: Option<NotificationInFlight>,
+    /// Notifies nothing until a read has shown the present values: the device comes back after a pause.
+    notify_after_read: bool,
+    /// The last read brought nothing where there were attributes, and another has to confirm that.
+    is_empty_unconfirmed: bool,
+    repeats: RepeatedRegistrations,
+}
+
+/// A notification that the endpoint has, and that is neither delivered nor given up.
+#[derive(Debug, Clone, Copy)]
+struct NotificationInFlight {
+    /// The newest notification's number, which is that of the last change in it.
+    number: u64,
+    /// Changes that there were when it was composed. Those that did not fit wait until it is delivered.
+    changes: u64,
+    /// When the first of those that it superseded was given to the endpoint.
+    since: Instant,
+}
+
+/// Limits how often repeated registrations have all attributes notified again.
+#[derive(Debug, Default)]
+struct RepeatedRegistrations {
+    last: Option<Instant>,
+    next: Option<Instant>,
+}
+
+impl RepeatedRegistrations {
+    /// Whether to notify all attributes now. If not, they are due later.
+    fn repeated(&mut self, now: Instant) -> bool {
+        match self.last.filter(|last| now < *last + REPEAT_INTERVAL) {
+            Some(last) => {
+                self.next = Some(last + REPEAT_INTERVAL);
+                false
+            }
+            None => {
+                self.done(now);
+                true
+            }
+        }
+    }
+
+    /// Whether all attributes are due now.
+    fn take_due(&mut self, now: Instant) -> bool {
+        let is_due = self.next.is_some_and(|at| at <= now);
+        if is_due {
+            self.done(now);
+        }
+        is_due
+    }
+
+    fn done(&mut self, now: Instant) {
+        (self.last, self.next) = (Some(now), None);
+    }
+
+    fn cancel(&mut self) {
+        self.next = None;
+    }
+}
+
+impl AttributeObservation {
+    pub fn observer(&self) -> Option<&Observer> {
+        self.observer.as_ref()
+    }
+
+    pub fn observer_mut(&mut self) -> Option<&mut Observer> {
+        self.observer.as_mut()
+    }
+
+    /// The values for the response to a registration, for which this was read: the known ones if it is empty, since an empty
+    /// answer has to be confirmed.
+    pub fn registration_values(&self, read: Values) -> Values {
+        if read.is_empty() && self.observer.is_some() {
+            self.shared.values().clone()
+        } else {
+            read
+        }
+    }
+
+    /// The device has registered, and the response gives it these values.
+    pub fn registered(
+        &mut self,
+        now: Instant,
+        observation: Observation,
+        values: Values,
+        context: &mut RelayContext<'_>,
+    ) {
+        let observer = Observer::new(now, observation, context.settings.alive_for);
+        match self.observer.replace(observer) {
+            Some(before) if before.observation == observation => self.shared.refresh(values),
+            Some(before) => {
+                context.counters.replaced += 1;
+                context.effects.push(RelayEffect::EndObservation(
+                    before.observation,
+                    ObservationEnd::Replaced,
+                ));
+                self.shared.reset(values);
+            }
+            None => {
+                self.poller.lapse();
+                self.shared.reset(values);
+            }
+        }
+        self.report_assignment_change(context);
+        self.in_flight = None;
+        (self.notify_after_read, self.is_empty_unconfirmed) = (false, false);
+        self.repeats.cancel();
+        self.resync.schedule(now + SETTLE);
+    }
+
+    /// Ends the observation. The poll that is open runs out, and the next observation begins with it.
+    pub fn end(&mut self) -> Option<Observation> {
+        let observer = self.observer.take()?;
+        self.poller.lapse();
+        // The numbers of polls and reads go on, so that a late end is not taken for that of a new one.
+        self.resync.cancel();
+        self.shared = SharedAttributes::default();
+        self.repeats.cancel();
+        Some(observer.observation)
+    }
+
+    /// Closes the polls that are open.
+    pub fn abort_polls(&mut self, context: &mut RelayContext<'_>) {
+        self.poller.abort_open(Kind::Attributes, context);
+    }
+
+    /// What the attributes cost, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.shared.bytes()
+    }
+
+    pub fn poller(&self) -> &Poller {
+        &self.poller
+    }
+
+    /// Whether a poll or a read backs off because ThingsBoard did not answer.
+    pub fn awaits_recovery(&self) -> bool {
+        self.poller.awaits_recovery() || self.resync.awaits_recovery()
+    }
+
+    /// ThingsBoard answers again: any back-off for that reason ends.
+    pub fn retry_now(&mut self, now: Instant) {
+        self.poller.retry_now();
+        self.resync.retry_now(now);
+    }
+
+    /// Cancels polls and reads, and begins again: the device has another token.
+    pub fn restart(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+        self.poller.abort_and_restart(Kind::Attributes, context);
+        self.resync.reset();
+        self.shared.read_failed();
+        if self.is_live() {
+            self.resume(now);
+        }
+    }
+
+    /// Requests nothing until [`resume`](Self::resume). The polls that are open run out.
+    pub fn pause(&mut self) {
+        self.poller.lapse();
+        self.resync.cancel();
+        self.shared.read_failed();
+    }
+
+    /// The device sends something after a pause.
+    pub fn resume(&mut self, now: Instant) {
+        self.notify_after_read = true;
+        self.resync.schedule(now);
+    }
+
+    /// A request of the device was answered.
+    pub fn uplink(&mut self, now: Instant, mode: Mode) {
+        if mode == Mode::OnUplink && self.is_live() {
+            self.resync.schedule(now);
+        }
+    }
+
+    /// The device has acknowledged the notification of this number.
+    pub fn delivered(&mut self, number: u64) {
+        self.shared.confirm_up_to(number);
+        // Changes that did not fit are notified next.
+        self.in_flight.take_if(|newest| newest.number <= number);
+    }
+
+    /// The endpoint has given up the notification. Returns since when it had it.
+    pub fn delivery_failed(&mut self) -> Option<Instant> {
+        self.in_flight.take().map(|newest| newest.since)
+    }
+
+    /// The notification of this number does not fit the device's datagrams.
+    pub fn too_large(&mut self, number: u64, context: &mut RelayContext<'_>) {
+        context.counters.too_large += 1;
+        self.shared.skip(number);
+        self.in_flight = None;
+    }
+
+    /// The device has repeated its registration (the same token and Message ID), and may have missed the response.
+    pub fn registration_repeated(&mut self, now: Instant) {
+        if self.repeats.repeated(now) {
+            self.shared.unconfirm_all();
+        }
+    }
+
+    /// A poll has ended.
+    pub fn poll_ended(
+        &mut self,
+        now: Instant,
+        number: u64,
+        result: Result<Result<Update, Unreadable>, Error>,
+        context: &mut RelayContext<'_>,
+    ) {
+        let before = self.shared.changes();
+        let outcome = match result {
+            Ok(Ok(update)) => {
+                if self.observer.is_some() && !self.shared.update(update, context.room) {
+                    context.counters.too_large += 1;
+                }
+                // Every open poll gets a copy.
+                match self.shared.changes() == before {
+                    true => PollOutcome::Repeated,
+                    false => PollOutcome::Message,
+                }
+            }
+            // A read would bring too many as well: the device keeps the values it has.
+            Ok(Err(Unreadable::TooManyKeys)) => {
+                context.counters.too_large += 1;
+                let any = AssignmentChange::ANY;
+                context.effects.push(RelayEffect::AssignmentChanged(any));
+                PollOutcome::Failed
+            }
+            Ok(Err(Unreadable::Malformed)) => {
+                let effect = RelayEffect::UnreadableMessage(Kind::Attributes);
+                context.effects.push(effect);
+                PollOutcome::Failed
+            }
+            Err(error) => PollOutcome::of(&error),
+        };
+        self.report_assignment_change(context);
+        if !self.poller.poll_ended(now, number, outcome, context) || self.observer.is_none() {
+            return;
+        }
+        match outcome {
+            PollOutcome::Message | PollOutcome::Repeated => {
+                self.is_empty_unconfirmed = false;
+                self.resync.schedule(now + SETTLE);
+            }
+            // Reads would fail like polls: one follows the next poll that opens.
+            PollOutcome::Overloaded | PollOutcome::Unanswered | PollOutcome::Failed
+                if self.poller.open() == 0 =>
+            {
+                self.resync.unschedule();
+            }
+            PollOutcome::Elapsed
+            | PollOutcome::Overloaded
+            | PollOutcome::Unanswered
+            | PollOutcome::Failed => {}
+        }
+    }
+
+    /// A read has ended. Returns false if it was cancelled.
+    pub fn read_ended(
+        &mut self,
+        now: Instant,
+        number: u64,
+        result: Result<Result<Values, Unreadable>, Error>,
+        context: &mut RelayContext<'_>,
+    ) -> bool {
+        if !self.resync.ended(number) {
+            return false;
+        }
+        self.notify_after_read = false;
+        let is_unanswered = matches!(&result, Err(Error::Timeout | Error::Unreachable));
+        let fits = |values: &Values| {
+            let fits = cost_of(values) <= self.shared.bytes().saturating_add(context.room)
+                && self.shared.has_room_for(values.len());
+            // The device keeps the values it has.
+            context.counters.too_large += u64::from(!fits);
+            fits
+        };
+        let Some(values) = result.ok().and_then(Result::ok).filter(fits) else {
+            self.shared.read_failed();
+            context.counters.reads_failed += 1;
+            self.resync.failed(now, is_unanswered, (context.random)());
+            return true;
+        };
+        self.resync.succeeded();
+        if values.is_empty() && !self.shared.values().is_empty() && !self.is_empty_unconfirmed {
+            self.shared.read_failed();
+            context.counters.empty_reads_unconfirmed += 1;
+            self.is_empty_unconfirmed = true;
+            self.resync.schedule(now + CONFIRM_EMPTY);
+            return true;
+        }
+        self.is_empty_unconfirmed = false;
+        let missed = self.shared.read_ended(values);
+        self.report_assignment_change(context);
+        context.counters.changes_found_by_reading += u64::try_from(missed).unwrap_or(u64::MAX);
+        true
+    }
+
+    /// Reports a change of the keys that assign packages. To be called before the device is notified of it: the device may
+    /// request its package at once.
+    fn report_assignment_change(&mut self, context: &mut RelayContext<'_>) {
+        let change = self.shared.take_assignment_change();
+        if change.is_any() {
+            context.effects.push(RelayEffect::AssignmentChanged(change));
+        }
+    }
+
+    /// Begins the polls and reads that are due, then notifies what is unconfirmed.
+    pub fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+        let Some(observer) = self.observer.as_ref().filter(|observer| observer.is_live()) else {
+            return;
+        };
+        let observation = observer.observation;
+        self.fetch(now, context);
+        if self.repeats.take_due(now) {
+            self.shared.unconfirm_all();
+        }
+        self.notify(now, observation, context);
+    }
+
+    fn fetch(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+        let settings = context.settings;
+        if settings.attributes == Mode::LongPoll {
+            let timeout = context.pacing.poll_timeout();
+            let kind = Kind::Attributes;
+            let opened = self.poller.open_if_due(now, kind, timeout, true, context);
+            if opened.is_some_and(|opened| opened.after_gap) {
+                self.resync.schedule_complete(now + SETTLE);
+            }
+        } else if self.resync.next_timeout().is_none() && !self.resync.is_in_flight() {
+            self.resync.schedule(now + settings.sync_interval);
+        }
+        if let Some(number) = self.resync.start_if_due(now) {
+            self.shared.read_begins();
+            context.counters.reads += 1;
+            context.effects.push(RelayEffect::ReadAttributes(number));
+        }
+    }
+
+    fn notify(&mut self, now: Instant, observation: Observation, context: &mut RelayContext<'_>) {
+        let changes = self.shared.changes();
+        let has_all = self
+            .in_flight
+            .is_some_and(|newest| newest.changes == changes);
+        if self.notify_after_read || !self.shared.has_unconfirmed() || has_all {
+            return;
+        }
+        let (number, payload) = loop {
+            match self.shared.compose(context.largest_payload) {
+                None => return,
+                Some(Ok(notification)) => break notification,
+                Some(Err(change)) => {
+                    context.counters.too_large += 1;
+                    self.shared.skip(change);
+                }
+            }
+        };
+        self.in_flight = Some(NotificationInFlight {
+            number,
+            changes,
+            since: self.in_flight.map_or(now, |superseded| superseded.since),
+        });
+        context.counters.attribute_notifications += 1;
+        context.effects.push(RelayEffect::Notify {
+            observation,
+            number,
+            payload,
+        });
+    }
+
+    /// When [`advance`](Self::advance) has something to do, if time alone decides.
+    pub fn next_timeout(&self, mode: Mode) -> Option<Instant> {
+        if !self.is_live() {
+            return None;
+        }
+        let poll = self.poller.next_timeout();
+        let poll = poll.filter(|_| mode == Mode::LongPoll);
+        [poll, self.resync.next_timeout(), self.repeats.next]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether there is neither an observation nor an open poll.
+    pub fn is_idle(&self) -> bool {
+        self.observer.is_none() && self.poller.open() == 0
+    }
+
+    fn is_live(&self) -> bool {
+        self.observer.as_ref().is_some_and(Observer::is_live)
+    }
+}

@@ -1,0 +1,91 @@
+//! What a relay wants done.
+
+use super::command_error::CommandError;
+use super::liveness::Observation;
+use crate::dtls::SessionId;
+use crate::ota::AssignmentChange;
+use crate::upstream::{Error, Rejection};
+use bytes::Bytes;
+use std::time::Duration;
+
+/// What can be observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `api/v1/attributes`
+    Attributes,
+    /// `api/v1/rpc`
+    Commands,
+}
+
+/// Why the gateway ends an observation, and with it the code of the last notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObservationEnd {
+    /// Another of the same device has taken its place: 2.02.
+    Replaced,
+    /// ThingsBoard no longer knows the device's token: 4.01.
+    Unauthorized,
+    /// The certificate is no longer in the device registry: 4.01.
+    Unregistered,
+    /// ThingsBoard says the device was deleted: 4.03.
+    Forbidden,
+}
+
+impl ObservationEnd {
+    /// What an error of ThingsBoard means for the device as a whole: `None` if it concerns the one request only.
+    pub fn of(error: &Error) -> Option<ObservationEnd> {
+        match error {
+            Error::Rejected(Rejection::TokenRefused) => Some(ObservationEnd::Unauthorized),
+            Error::Rejected(Rejection::Forbidden) => Some(ObservationEnd::Forbidden),
+            Error::Rejected(
+                Rejection::BadRequest
+                | Rejection::NotFound
+                | Rejection::TooLarge
+                | Rejection::RateLimited
+                | Rejection::Unparsable
+                | Rejection::Failed
+                | Rejection::UnexpectedClientError(_)
+                | Rejection::UnexpectedServerError(_),
+            )
+            | Error::Elapsed
+            | Error::Timeout
+            | Error::Unreachable
+            | Error::Overloaded
+            | Error::RetryAfter(_)
+            | Error::Unintelligible(_) => None,
+        }
+    }
+}
+
+/// What a relay wants done, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RelayEffect {
+    /// Open a long poll of this length, and report its end under its number.
+    OpenPoll(Kind, u64, Duration),
+    /// Close a poll; its end is not reported.
+    AbortPoll(Kind, u64),
+    /// Read all attributes, and report the answer under this number.
+    ReadAttributes(u64),
+    /// Send a notification of an observation.
+    Notify {
+        observation: Observation,
+        /// Reported with the notification's delivery.
+        number: u64,
+        /// JSON.
+        payload: Bytes,
+    },
+    /// Send the last notification of an observation.
+    EndObservation(Observation, ObservationEnd),
+    /// Send a CoAP ping, to find out whether the device is alive.
+    Ping(SessionId),
+    /// Reply to the command of this id in the device's place.
+    ReplyToCommand(u32, CommandError),
+    /// The device may be assigned another package now.
+    AssignmentChanged(AssignmentChange),
+    /// Log that a poll brought something unreadable.
+    UnreadableMessage(Kind),
+    /// Log that ThingsBoard ends polls earlier than requested.
+    PollCutShort {
+        requested: Duration,
+        lasted: Duration,
+    },
+}

@@ -1,0 +1,28 @@
+//! What a poll brought. It is parsed in the poll's own task: see [`parsing`](crate::calls::parsing).
+
+use crate::relay::attribute_json::{Unreadable, Update};
+use crate::relay::command_queue::Command;
+
+/// What a poll brought, parsed outside of the I/O loop.
+#[derive(Debug)]
+pub enum PollMessage {
+    Attributes(Result<Update, Unreadable>),
+    /// `None` if the body is no command.
+    Command(Option<Command>),
+}
+
+impl PollMessage {
+    pub(in crate::relay) fn attributes(self) -> Result<Update, Unreadable> {
+        match self {
+            PollMessage::Attributes(update) => update,
+            PollMessage::Command(_) => Err(Unreadable::Malformed),
+        }
+    }
+
+    pub(in crate::relay) fn command(self) -> Option<Command> {
+        match self {
+            PollMessage::Command(command) => command,
+            PollMessage::Attributes(_) => None,
+        }
+    }
+}

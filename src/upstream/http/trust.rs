@@ -1,0 +1,59 @@
+//! The trust anchors for the server's certificate.
+
+use crate::upstream::SettingsError;
+use rustls_pki_types::{CertificateDer, pem::PemObject};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// The TLS configuration: trusts the certificates of the PEM file alone, or without one those of the operating system.
+pub(super) fn client_config(ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, SettingsError> {
+    let roots = match ca {
+        Some(pem) => read_anchors(pem)?,
+        None => system_anchors()?,
+    };
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SettingsError::NoTrustAnchors(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Reads the CA file, so that a mistake in it is found now and not at the first handshake.
+pub(super) fn read_anchors(pem: &[u8]) -> Result<RootCertStore, SettingsError> {
+    let mut anchors = RootCertStore::empty();
+    for der in CertificateDer::pem_slice_iter(pem) {
+        let number = anchors.len() + 1;
+        let unusable = |error: &dyn ToString| {
+            SettingsError::Ca(format!("certificate {number}: {}", error.to_string()))
+        };
+        let der = der.map_err(|error| unusable(&error))?;
+        anchors.add(der).map_err(|error| unusable(&error))?;
+    }
+    if anchors.is_empty() {
+        return Err(SettingsError::Ca(
+            "it holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned(),
+        ));
+    }
+    Ok(anchors)
+}
+
+fn system_anchors() -> Result<RootCertStore, SettingsError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut anchors = RootCertStore::empty();
+    // A system's store may hold certificates that rustls can't parse; those are skipped.
+    anchors.add_parsable_certificates(found.certs);
+    if anchors.is_empty() {
+        let mut reasons = "none found".to_owned();
+        for error in found.errors {
+            // Writing to a String can't fail.
+            let _ = write!(reasons, ": {error}");
+        }
+        return Err(SettingsError::NoTrustAnchors(reasons));
+    }
+    Ok(anchors)
+}
