@@ -44,7 +44,6 @@ const MAX_DISCARDED: usize = 256 * 1024;
 /// Pause when `accept` fails, as it does without free file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// An open connection.
 struct Connection {
     task: AbortHandle,
     is_busy: Arc<AtomicBool>,

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 
-/// One session.
 #[derive(Serialize)]
 struct SessionObject<'a> {
     session: u64,

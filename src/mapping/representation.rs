@@ -8,7 +8,6 @@ use coap::{Code, Request, Response};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Representation {
     Json,
-    /// A package.
     Bytes,
     /// RFC 6690.
     Links,

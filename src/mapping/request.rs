@@ -21,7 +21,6 @@ use std::sync::Arc;
 pub enum Action {
     /// Send this to ThingsBoard.
     Call(Expect, upstream::Request),
-    /// Register an observation.
     Register(Kind),
     /// Read part of a package.
     Download(Download, ReadRequest),

@@ -12,7 +12,6 @@ pub struct BaseUrl {
     is_local: bool,
     /// Without the brackets of an IPv6 address.
     host: String,
-    /// Host and port.
     authority: String,
     /// Without a slash at its end.
     path: String,

@@ -9,6 +9,8 @@ use scripted_server::ScriptedServer;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+mod connections;
+mod invalid_replies;
 mod polls;
 mod replies;
 mod scripted_server;
@@ -20,13 +22,22 @@ fn thingsboard(url: &str) -> ThingsBoard {
 }
 
 fn within(url: &str, timeout: Duration) -> ThingsBoard {
+    with_places(url, timeout, 8)
+}
+
+/// Room for one call in each lane.
+fn one_place_each(url: &str) -> ThingsBoard {
+    with_places(url, Duration::from_secs(20), 1)
+}
+
+fn with_places(url: &str, timeout: Duration, places: usize) -> ThingsBoard {
     ThingsBoard::new(Settings {
         url: url.parse().unwrap(),
         ca: None,
         timeout,
-        max_in_flight: 8,
-        max_downlink: 8,
-        max_packages: 8,
+        max_in_flight: places,
+        max_downlink: places,
+        max_packages: places,
     })
     .unwrap()
 }
@@ -161,293 +172,6 @@ async fn a_refusal_keeps_its_status_and_whether_a_text_came_with_it() {
         answered_with("HTTP/1.1 504 \r\nContent-Length: 0\r\n\r\n").await,
         Err(Error::Timeout)
     );
-}
-
-#[tokio::test]
-async fn a_success_that_is_not_200_is_unintelligible() {
-    assert!(is_unintelligible(
-        &answered_with("HTTP/1.1 204 No Content\r\n\r\n").await
-    ));
-    assert!(is_unintelligible(
-        &answered_with("HTTP/1.1 202 \r\nContent-Length: 0\r\n\r\n").await
-    ));
-    assert!(is_unintelligible(
-        &answered_with("HTTP/1.1 101 \r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n").await
-    ));
-}
-
-#[tokio::test]
-async fn a_redirect_is_not_followed() {
-    let (server, elsewhere) = tokio::join!(ScriptedServer::start(), ScriptedServer::start());
-    let thingsboard = thingsboard(&server.url());
-    let script = async {
-        let mut connection = server.accept().await;
-        connection.request().await.unwrap();
-        let location = elsewhere.url();
-        connection
-            .send(format!(
-                "HTTP/1.1 307 \r\nLocation: {location}/\r\nContent-Length: 0\r\n\r\n"
-            ))
-            .await;
-    };
-    let outcome = tokio::select! {
-        (outcome, ()) = both(thingsboard.send(telemetry("{}")), script) => outcome,
-        _ = elsewhere.accept() => panic!("the token went to another server"),
-    };
-    assert!(is_unintelligible(&outcome), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn a_refused_connection_is_unreachable() {
-    let url = ScriptedServer::start().await.stop();
-    assert_eq!(
-        thingsboard(&url).send(telemetry("{}")).await,
-        Err(Error::Unreachable)
-    );
-}
-
-#[tokio::test]
-async fn an_answer_that_breaks_off_is_unreachable() {
-    assert_eq!(answered_with("").await, Err(Error::Unreachable));
-    assert_eq!(
-        answered_with("HTTP/1.1 200 OK\r\nConte").await,
-        Err(Error::Unreachable)
-    );
-    let half = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{\"cli";
-    assert_eq!(answered_with(half).await, Err(Error::Unreachable));
-    let half = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"c";
-    assert_eq!(answered_with(half).await, Err(Error::Unreachable));
-}
-
-#[tokio::test]
-async fn what_is_not_http_is_unintelligible() {
-    for garbage in [
-        "SSH-2.0-OpenSSH_9.6\r\n",
-        "\x15\x03\x01\x00\x02\x02\x46",
-        "HTTP/1.1 abc\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
-    ] {
-        let outcome = answered_with(garbage).await;
-        assert!(is_unintelligible(&outcome), "{garbage:?}: {outcome:?}");
-    }
-}
-
-#[tokio::test]
-async fn headers_without_end_are_unintelligible() {
-    let endless = format!("HTTP/1.1 200 OK\r\n{}", "x: y\r\n".repeat(200_000));
-    assert!(is_unintelligible(&answered_with(endless).await));
-}
-
-#[tokio::test]
-async fn a_body_over_the_bound_is_unintelligible_announced_or_not() {
-    let announced = "HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n";
-    assert!(is_unintelligible(&answered_with(announced).await));
-    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
-    let endless = format!(
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}",
-        chunk.repeat(5)
-    );
-    assert!(is_unintelligible(&answered_with(endless).await));
-    // Exactly at the bound it is an answer.
-    let largest = format!(
-        "HTTP/1.1 200 OK\r\nContent-Length: 262144\r\n\r\n{}",
-        "x".repeat(262_144)
-    );
-    assert_eq!(answered_with(largest).await.unwrap().body.len(), 262_144);
-}
-
-#[tokio::test]
-async fn a_chunk_of_a_package_is_at_most_as_long_as_requested() {
-    let outcome = async |announced: &str, length: usize| {
-        let server = ScriptedServer::start().await;
-        let thingsboard = thingsboard(&server.url());
-        let chunk = Operation::GetPackage {
-            package: Package::Firmware,
-            title: "meter".into(),
-            version: "1".into(),
-            size: 524_288,
-            chunk: 3,
-        };
-        let script = async {
-            let mut connection = server.accept().await;
-            connection.request().await.unwrap();
-            let head = format!("HTTP/1.1 200 OK\r\n{announced}\r\n");
-            connection
-                .send([head.into_bytes(), vec![0xa5; length]].concat())
-                .await;
-        };
-        both(thingsboard.send(request(chunk)), script).await.0
-    };
-    let whole = outcome("Content-Length: 524288\r\n", 524_288)
-        .await
-        .unwrap();
-    assert!(whole.body.len() == 524_288 && whole.body.iter().all(|byte| *byte == 0xa5));
-    assert!(is_unintelligible(
-        &outcome("Content-Length: 524289\r\n", 0).await
-    ));
-    // Without a length the body ends with the connection.
-    assert!(is_unintelligible(&outcome("", 524_289).await));
-}
-
-#[tokio::test]
-async fn packages_have_connections_of_their_own() {
-    let server = ScriptedServer::start().await;
-    let settings = Settings {
-        url: server.url().parse().unwrap(),
-        ca: None,
-        timeout: Duration::from_secs(20),
-        max_in_flight: 1,
-        max_downlink: 1,
-        max_packages: 1,
-    };
-    let thingsboard = ThingsBoard::new(settings).unwrap();
-    let assignment = || request(Operation::ReadAssignment(Package::Software));
-    let script = async {
-        let mut package = server.accept().await;
-        package.request().await.unwrap();
-        let second = thingsboard.send(assignment()).await;
-        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
-        let other = async {
-            let mut connection = server.accept().await;
-            connection.request().await.unwrap();
-            connection.send(answer).await;
-        };
-        let (posted, ()) = tokio::join!(thingsboard.send(telemetry("{}")), other);
-        package.send(answer).await;
-        (second, posted)
-    };
-    let (first, (second, posted)) = both(thingsboard.send(assignment()), script).await;
-    assert_eq!((first, posted), (empty(), empty()));
-    assert_eq!(second, Err(Error::Overloaded));
-}
-
-#[tokio::test]
-async fn silence_and_a_body_that_trickles_are_timeouts() {
-    for start in [
-        "",
-        "HTTP/1.1 200 OK\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{",
-    ] {
-        let server = ScriptedServer::start().await;
-        let thingsboard = within(&server.url(), Duration::from_millis(200));
-        let script = async {
-            let mut connection = server.accept().await;
-            connection.request().await.unwrap();
-            connection.send(start).await;
-            // The client hangs up when it has waited long enough.
-            connection.request().await
-        };
-        let (outcome, after) = both(thingsboard.send(telemetry("{}")), script).await;
-        assert_eq!((outcome, after), (Err(Error::Timeout), None), "{start:?}");
-    }
-}
-
-#[tokio::test]
-async fn requests_beyond_the_limit_are_refused_at_once() {
-    let server = ScriptedServer::start().await;
-    let settings = Settings {
-        url: server.url().parse().unwrap(),
-        ca: None,
-        timeout: Duration::from_secs(20),
-        max_in_flight: 1,
-        max_downlink: 8,
-        max_packages: 8,
-    };
-    let thingsboard = ThingsBoard::new(settings).unwrap();
-    let script = async {
-        let mut connection = server.accept().await;
-        connection.request().await.unwrap();
-        let second = thingsboard.send(telemetry("{}")).await;
-        connection
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            .await;
-        second
-    };
-    let (first, second) = both(thingsboard.send(telemetry("{}")), script).await;
-    assert_eq!((first, second), (empty(), Err(Error::Overloaded)));
-}
-
-#[tokio::test]
-async fn a_connection_is_used_again() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
-    let script = async {
-        let mut connection = server.accept().await;
-        for _ in 0..3 {
-            connection.request().await.unwrap();
-            connection
-                .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-                .await;
-        }
-    };
-    let requests = async {
-        for _ in 0..3 {
-            assert_eq!(thingsboard.send(telemetry("{}")).await, empty());
-        }
-    };
-    both(requests, script).await;
-}
-
-#[tokio::test]
-async fn a_connection_closed_between_two_posts_loses_and_doubles_nothing() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
-    // Tomcat announces the end after 100 requests; a proxy that restarts does not.
-    for announced in ["", "Connection: close\r\n"] {
-        let arrived = Mutex::new(Vec::new());
-        let answer = async || {
-            let mut connection = server.accept().await;
-            let request = connection.request().await.unwrap();
-            arrived.lock().unwrap().push(request);
-            connection
-                .send(format!(
-                    "HTTP/1.1 200 OK\r\n{announced}Content-Length: 0\r\n\r\n"
-                ))
-                .await;
-        };
-        let (first, ()) = both(thingsboard.send(telemetry("{a:1}")), answer()).await;
-        server.settle().await;
-        let (second, ()) = both(thingsboard.send(telemetry("{a:2}")), answer()).await;
-        server.settle().await;
-        assert_eq!((first, second), (empty(), empty()));
-        let arrived = arrived.into_inner().unwrap();
-        assert_eq!(arrived.len(), 2);
-        assert!(
-            arrived[0].ends_with("{a:1}") && arrived[1].ends_with("{a:2}"),
-            "{arrived:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_post_that_may_have_been_acted_upon_is_not_sent_again() {
-    let server = ScriptedServer::start().await;
-    let thingsboard = thingsboard(&server.url());
-    let script = async {
-        let mut connection = server.accept().await;
-        connection.request().await.unwrap();
-        connection
-            .send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-            .await;
-        // The second one comes on the same connection, is read, and never answered.
-        connection.request().await.unwrap()
-    };
-    let requests = async {
-        assert_eq!(thingsboard.send(telemetry("{a:1}")).await, empty());
-        tokio::select! {
-            outcome = thingsboard.send(telemetry("{a:2}")) => outcome,
-            () = async { loop { server.settle().await } } => unreachable!(),
-        }
-    };
-    let sequence = async {
-        let second = script.await;
-        assert!(second.ends_with("{a:2}"), "{second}");
-    };
-    // `settle` would accept a connection that a retry opened and answer it with "x": the outcome would be
-    // that of nonsense, not of a lost connection.
-    let (outcome, ()) = both(requests, sequence).await;
-    assert_eq!(outcome, Err(Error::Unreachable));
 }
 
 #[tokio::test]

@@ -17,7 +17,6 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-/// An open connection.
 pub(super) struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// `None` once it has ended.

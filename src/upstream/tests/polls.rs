@@ -19,19 +19,6 @@ fn read() -> Request {
     request(Operation::ReadAttributes)
 }
 
-/// Room for one request and one poll.
-fn narrow(url: &str) -> ThingsBoard {
-    ThingsBoard::new(Settings {
-        url: url.parse().unwrap(),
-        ca: None,
-        timeout: Duration::from_secs(20),
-        max_in_flight: 1,
-        max_downlink: 1,
-        max_packages: 1,
-    })
-    .unwrap()
-}
-
 /// Waits until the request has arrived, and gives back the connection that it came on.
 async fn under_way(
     sending: Pin<&mut impl Future<Output = Result<Answer, Error>>>,
@@ -178,7 +165,7 @@ async fn polls_that_take_every_place_of_theirs_leave_requests_alone_and_the_othe
         (telemetry("{}"), telemetry("{}"), poll_attributes()),
         (telemetry("{}"), telemetry("{}"), read()),
     ] {
-        let thingsboard = narrow(&server.url());
+        let thingsboard = one_place_each(&server.url());
         let script = async {
             let mut held = server.accept().await;
             held.request().await.unwrap();
@@ -224,7 +211,7 @@ async fn the_lanes_do_not_use_each_others_connections() {
 #[tokio::test]
 async fn a_poll_that_is_dropped_frees_its_place_and_its_connection() {
     let server = ScriptedServer::start().await;
-    let thingsboard = narrow(&server.url());
+    let thingsboard = one_place_each(&server.url());
     let mut connection = {
         let mut poll = pin!(thingsboard.send(poll_rpc()));
         let connection = under_way(poll.as_mut(), &server).await;
