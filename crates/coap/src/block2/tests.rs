@@ -229,9 +229,9 @@ fn snapshots_are_bounded_and_expire() {
     assert_eq!(bench.snapshots.next_timeout(), Some(oldest + LIFETIME));
     bench.snapshots.expire(oldest + LIFETIME);
     assert_eq!(bench.snapshots.snapshots.len(), MAX_SNAPSHOTS - 1);
-    assert!(bench.snapshots.evict_one());
+    assert!(bench.snapshots.drop_one());
     bench.snapshots.expire(oldest + LIFETIME * 2);
     assert!(bench.snapshots.is_empty());
     assert_eq!(bench.snapshots.next_timeout(), None);
-    assert!(!bench.snapshots.evict_one());
+    assert!(!bench.snapshots.drop_one());
 }

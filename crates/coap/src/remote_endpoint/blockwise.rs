@@ -84,7 +84,7 @@ pub(super) fn make_room(
 ) -> bool {
     let of_others = charge.evict_for(bytes);
     *evicted += u64::from(of_others);
-    of_others || snapshots.evict_one()
+    of_others || snapshots.drop_one()
 }
 
 /// What a client is told when so many bytes can't be held.
