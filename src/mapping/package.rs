@@ -7,9 +7,9 @@
 use super::translate::{RETRY_AFTER, accepts, query};
 use crate::ota::{Block as Piece, Cut, Refusal, Wanted};
 use crate::upstream::Package;
-use coap::block::{Block, largest_szx};
-use coap::body::ETag;
+use coap::ETag;
 use coap::option::content_format::OCTET_STREAM;
+use coap::{Block, largest_szx};
 use coap::{Code, Request, Response};
 use std::sync::Arc;
 

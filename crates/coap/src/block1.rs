@@ -29,7 +29,7 @@ const FIRST_CAPACITY: usize = 1024;
 
 /// One block of a body, as one message carries it.
 #[derive(Debug)]
-pub struct UploadBlock {
+pub(crate) struct UploadBlock {
     /// The body it belongs to.
     pub key: Key,
     /// Its place in the body.
@@ -42,7 +42,7 @@ pub struct UploadBlock {
 
 /// The state of a body after a block was accepted.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// The block is held, and more must follow.
     Continue,
     /// It was the last block; this is the whole body.
@@ -51,7 +51,7 @@ pub enum Progress {
 
 /// Why a block is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UploadError {
+pub(crate) enum UploadError {
     /// The payload does not have the length of the block.
     Malformed,
     /// The block does not follow the held bytes.
@@ -79,14 +79,14 @@ struct PartialBody {
 
 /// The uploads of one endpoint.
 #[derive(Debug, Default)]
-pub struct Uploads {
+pub(crate) struct Uploads {
     uploads: Vec<Upload>,
 }
 
 impl Uploads {
     /// Adds a block to a body of `largest` bytes at most. `make_room` evicts something else so that the charge may become
     /// that many bytes, and returns whether it could.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &mut self,
         now: Instant,
         part: UploadBlock,
@@ -156,7 +156,7 @@ impl Uploads {
     }
 
     /// Drops uploads that were unused for [`LIFETIME`]. Returns how many.
-    pub fn expire(&mut self, now: Instant) -> u64 {
+    pub(crate) fn expire(&mut self, now: Instant) -> u64 {
         let expired = |upload: &Upload| upload.last_used + LIFETIME <= now;
         let number = self.uploads.iter().map(|one| u64::from(expired(one))).sum();
         self.uploads.retain(|upload| !expired(upload));
@@ -164,13 +164,13 @@ impl Uploads {
     }
 
     /// When [`expire`](Self::expire) is due next.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let last_used = self.uploads.iter().map(|upload| upload.last_used).min();
         last_used.map(|last_used| last_used + LIFETIME)
     }
 
     /// Whether no upload is under way.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.uploads.is_empty()
     }
 }

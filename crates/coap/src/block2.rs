@@ -20,7 +20,7 @@ const MAX_SNAPSHOTS: usize = 8;
 
 /// The block of a response that a request asks for, and whether it asks for the size of the body (Block2 and Size2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockRequest {
+pub(crate) struct BlockRequest {
     /// Block2 of the request; its M has no meaning.
     pub block: Option<Block>,
     /// Whether the request has a Size2 option.
@@ -33,13 +33,13 @@ impl BlockRequest {
     }
 
     /// The block size of the response: the requested one or `largest_szx`, whichever is smaller (§2.4).
-    pub fn szx(self, largest_szx: u8) -> u8 {
+    pub(crate) fn szx(self, largest_szx: u8) -> u8 {
         self.block
             .map_or(largest_szx, |block| block.szx().min(largest_szx))
     }
 
     /// The requested block of a whole response. `None` if the body ends before it.
-    pub fn cut(self, whole: &Response, etag: ETag, largest_szx: u8) -> Option<Response> {
+    pub(crate) fn cut(self, whole: &Response, etag: ETag, largest_szx: u8) -> Option<Response> {
         let (length, begin) = (whole.payload.len(), self.offset());
         if begin > 0 && begin >= length {
             return None;
@@ -60,7 +60,7 @@ impl BlockRequest {
 }
 
 /// The response to a request for a block past the end of a body.
-pub fn past_the_end() -> Response {
+pub(crate) fn past_the_end() -> Response {
     Response::error(Code::BAD_REQUEST, "the body ends before this block")
 }
 
@@ -103,7 +103,7 @@ impl Payload {
 
 /// The responses of which one endpoint may request further blocks.
 #[derive(Debug, Default)]
-pub struct Snapshots {
+pub(crate) struct Snapshots {
     /// In the order of their creation.
     snapshots: Vec<Snapshot>,
 }
@@ -113,7 +113,7 @@ impl Snapshots {
     /// `readable_again`: it is the state of a resource. Otherwise it is the result of a request: then it replaces older
     /// results, as a client can only mean the last (§2.5), and is never evicted.
     #[expect(clippy::too_many_arguments, reason = "the parts of a snapshot")]
-    pub(super) fn keep(
+    pub(crate) fn keep(
         &mut self,
         now: Instant,
         key: Key,
@@ -152,7 +152,7 @@ impl Snapshots {
     }
 
     /// The payload of the snapshot with this ETag, if it equals `payload`.
-    pub fn payload(&self, key: Key, etag: ETag, payload: &Bytes) -> Option<Bytes> {
+    pub(crate) fn payload(&self, key: Key, etag: ETag, payload: &Bytes) -> Option<Bytes> {
         let mut snapshots = self.snapshots.iter();
         let same = snapshots.find(|one| (one.key, one.etag) == (key, etag))?;
         same.payload.get().filter(|held| held == payload)
@@ -160,7 +160,7 @@ impl Snapshots {
 
     /// The requested block of a snapshot, or an error if its body ends before it. `None` if there is no snapshot of this
     /// key.
-    pub fn serve(
+    pub(crate) fn serve(
         &mut self,
         now: Instant,
         key: Key,
@@ -204,7 +204,7 @@ impl Snapshots {
     }
 
     /// Drops the least recently used snapshot. Returns whether there was one.
-    pub fn drop_one(&mut self) -> bool {
+    pub(crate) fn drop_one(&mut self) -> bool {
         self.remove_evicted();
         self.remove_least_recently_used(|_| true)
     }
@@ -223,18 +223,18 @@ impl Snapshots {
     }
 
     /// Drops snapshots that were unused for [`LIFETIME`].
-    pub fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         self.snapshots.retain(|one| now < one.last_used + LIFETIME);
     }
 
     /// When [`expire`](Self::expire) is due next.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let last_used = self.snapshots.iter().map(|one| one.last_used).min();
         last_used.map(|last_used| last_used + LIFETIME)
     }
 
     /// Whether there is no snapshot.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.snapshots.is_empty()
     }
 }

@@ -14,11 +14,11 @@ use std::time::Duration;
 
 /// How long an unused upload or snapshot is kept. RFC 7959 §2.4 allows a server to drop it after EXCHANGE_LIFETIME, four
 /// minutes; devices that sleep between two blocks may need longer, and the held bytes are bounded.
-pub const LIFETIME: Duration = Duration::from_secs(600);
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
 /// A keyed hash of the options that identify a body: equal for all blocks of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key(u64);
+pub(crate) struct Key(u64);
 
 /// An entity tag: 1 to 8 bytes (RFC 7252 §5.10.6).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,7 @@ impl ETag {
         Some(tag)
     }
 
+    /// The 1 to 8 bytes of the tag.
     pub fn as_bytes(&self) -> &[u8] {
         let length = usize::from(self.length);
         self.bytes.get(..length).unwrap_or_default()
@@ -85,7 +86,7 @@ impl Bodies {
     }
 
     /// The account of one endpoint. Its limit is twice the largest body, so that it can receive one and send one.
-    pub(super) fn account(&self, parameters: &Parameters, holder: Holder<'_>) -> Arc<Account> {
+    pub(crate) fn account(&self, parameters: &Parameters, holder: Holder<'_>) -> Arc<Account> {
         let largest = parameters.max_body.max(parameters.max_response_body);
         Arc::new(Account {
             bytes: AtomicUsize::new(0),
@@ -97,12 +98,12 @@ impl Bodies {
     }
 
     /// The key of a body identified by these options.
-    pub(super) fn key(&self, options: &impl Hash) -> Key {
+    pub(crate) fn key(&self, options: &impl Hash) -> Key {
         Key(self.digest(options))
     }
 
     /// The ETag of a representation: a body and its options.
-    pub(super) fn tag(&self, representation: &impl Hash) -> ETag {
+    pub(crate) fn tag(&self, representation: &impl Hash) -> ETag {
         ETag {
             length: 8,
             bytes: self.digest(representation).to_be_bytes(),
@@ -110,7 +111,7 @@ impl Bodies {
     }
 
     /// A keyed hash of a message, for deduplication.
-    pub(super) fn message_hash(&self, datagram: &[u8]) -> u32 {
+    pub(crate) fn message_hash(&self, datagram: &[u8]) -> u32 {
         let [a, b, c, d, ..] = self.digest(&datagram).to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
     }
@@ -126,7 +127,7 @@ impl Bodies {
 
 /// The bytes charged to one endpoint or to all, and their limit.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(crate) struct Account {
     bytes: AtomicUsize,
     limit: usize,
     /// The account to which the same bytes are charged, too.
@@ -137,12 +138,12 @@ pub(super) struct Account {
 }
 
 impl Account {
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
     /// A charge of 0 bytes to this account.
-    pub(super) fn new_charge(self: &Arc<Self>) -> Charge {
+    pub(crate) fn new_charge(self: &Arc<Self>) -> Charge {
         Charge {
             account: self.clone(),
             bytes: 0,
@@ -150,7 +151,7 @@ impl Account {
     }
 
     /// Keeps a value of so many bytes until it is dropped or evicted.
-    pub(super) fn keep_evictable<T: Send + 'static>(
+    pub(crate) fn keep_evictable<T: Send + 'static>(
         &self,
         kind: Kind,
         bytes: usize,
@@ -182,7 +183,7 @@ impl Account {
 
 /// Bytes that count towards an account until this is dropped.
 #[derive(Debug)]
-pub(super) struct Charge {
+pub(crate) struct Charge {
     account: Arc<Account>,
     bytes: usize,
 }
@@ -190,7 +191,7 @@ pub(super) struct Charge {
 impl Charge {
     /// Changes the number of bytes. Returns false, and changes nothing, if that exceeds a limit.
     #[must_use]
-    pub(super) fn resize(&mut self, bytes: usize) -> bool {
+    pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         if let Some(more) = bytes.checked_sub(self.bytes)
             && !self.account.add(more)
         {
@@ -203,7 +204,7 @@ impl Charge {
 
     /// Evicts something of the largest holder, if it is the common limit that does not allow so many bytes. Returns whether
     /// something was evicted.
-    pub(super) fn evict_for(&self, bytes: usize) -> bool {
+    pub(crate) fn evict_for(&self, bytes: usize) -> bool {
         let account = &*self.account;
         let more = bytes.saturating_sub(self.bytes);
         account.held().saturating_add(more) <= account.limit
@@ -211,7 +212,7 @@ impl Charge {
     }
 
     /// Stores the charge with its bytes: it is returned when their last clone or slice is dropped.
-    pub(super) fn attach_to<T: AsRef<[u8]> + Send + 'static>(self, body: T) -> Bytes {
+    pub(crate) fn attach_to<T: AsRef<[u8]> + Send + 'static>(self, body: T) -> Bytes {
         Bytes::from_owner(Charged {
             body,
             _charge: self,

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 /// `[coap]`, which is how we transmit: this is about how clients do.
 pub const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
 /// How long a Non-confirmable message may still be duplicated (RFC 7252 §4.8.2).
-pub const NON_LIFETIME: Duration = Duration::from_secs(145);
+pub(crate) const NON_LIFETIME: Duration = Duration::from_secs(145);
 
 /// Messages remembered per endpoint: 8 a second for EXCHANGE_LIFETIME. Beyond it the oldest that is not in progress is
 /// forgotten, and counted: a duplicate of it would be processed as a new message.
@@ -41,7 +41,7 @@ const TICKS: u32 = 8;
 
 /// Identifies a message of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MessageKey {
+pub(crate) struct MessageKey {
     /// The Message ID.
     pub message_id: u16,
     /// A keyed hash of all its bytes.
@@ -68,7 +68,7 @@ struct Entry {
 
 /// How to react to a received message.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub(crate) enum Arrival {
     /// It is not a duplicate: process it.
     New,
     /// A duplicate: ignore it.
@@ -83,7 +83,7 @@ pub enum Arrival {
 
 /// The messages received lately from one endpoint. Empty, it holds no heap.
 #[derive(Debug, Default)]
-pub struct Deduplication {
+pub(crate) struct Deduplication {
     /// Boxed, because most endpoints are idle most of the time.
     table: Option<Box<Table>>,
 }
@@ -104,7 +104,7 @@ struct Table {
 
 impl Deduplication {
     /// Classifies a message with a request, and remembers it if it is new.
-    pub fn classify(
+    pub(crate) fn classify(
         &mut self,
         now: Instant,
         kind: Type,
@@ -118,21 +118,21 @@ impl Deduplication {
     }
 
     /// Records that the message was acknowledged with an empty ACK.
-    pub fn record_acknowledgement(&mut self, key: MessageKey) {
+    pub(crate) fn record_acknowledgement(&mut self, key: MessageKey) {
         if let Some(table) = &mut self.table {
             table.set(key, Outcome::Acknowledged);
         }
     }
 
     /// Records that the piggybacked response to the message can be generated again.
-    pub fn mark_repeatable(&mut self, key: MessageKey) {
+    pub(crate) fn mark_repeatable(&mut self, key: MessageKey) {
         if let Some(table) = &mut self.table {
             table.set(key, Outcome::Repeatable);
         }
     }
 
     /// Records the piggybacked response to the message: the bytes of the ACK, header and token included.
-    pub fn record_reply(
+    pub(crate) fn record_reply(
         &mut self,
         key: MessageKey,
         code: Code,
@@ -145,36 +145,36 @@ impl Deduplication {
     }
 
     /// Forgets a message: a duplicate of it is processed as a new one.
-    pub fn forget(&mut self, key: MessageKey) {
+    pub(crate) fn forget(&mut self, key: MessageKey) {
         if let Some(table) = &mut self.table {
             table.forget(key);
         }
     }
 
     /// When the last entry expires; `None` if there is none.
-    pub fn empty_at(&self) -> Option<Instant> {
+    pub(crate) fn empty_at(&self) -> Option<Instant> {
         self.table.as_ref()?.empty_at
     }
 
     /// Frees all memory, if the last entry has expired.
-    pub fn expire(&mut self, now: Instant) {
+    pub(crate) fn expire(&mut self, now: Instant) {
         if self.empty_at().is_some_and(|at| at <= now) {
             self.table = None;
         }
     }
 
     /// Messages remembered.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.table.as_ref().map_or(0, |table| table.entries.len())
     }
 
     /// Bytes of the remembered replies.
-    pub fn reply_bytes(&self) -> usize {
+    pub(crate) fn reply_bytes(&self) -> usize {
         self.table.as_ref().map_or(0, |table| table.replies.len())
     }
 
-    /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn holds_no_heap(&self) -> bool {
         self.table.is_none()
     }
 }

@@ -40,7 +40,7 @@ impl<T: Send> Evict for Mutex<Option<T>> {
 
 /// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// A response that can be read again.
     Snapshot,
     /// An unfinished body that its client has to send again.
@@ -68,7 +68,7 @@ struct Table {
 
 /// The evictable values of all endpoints. Clones share their state.
 #[derive(Clone, Default)]
-pub(super) struct Evictables(Arc<Mutex<Table>>);
+pub(crate) struct Evictables(Arc<Mutex<Table>>);
 
 impl fmt::Debug for Evictables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -82,7 +82,7 @@ impl Evictables {
     }
 
     /// Adds a value of so many bytes of this holder.
-    pub(super) fn insert<T: Send + 'static>(
+    pub(crate) fn insert<T: Send + 'static>(
         &self,
         holder: u64,
         kind: Kind,
@@ -113,7 +113,7 @@ impl Evictables {
     /// has at least as much as this one would have; an unfinished upload only of a holder that has at least twice as much,
     /// so that two uploads don't evict each other for ever; otherwise the oldest snapshot of its own. Returns whether
     /// something was evicted.
-    pub(super) fn evict_one(&self, holder: u64, more: usize) -> bool {
+    pub(crate) fn evict_one(&self, holder: u64, more: usize) -> bool {
         // Not under the lock of the table: who uses a value holds its lock, and then takes that of the table.
         let candidates = self.candidates(holder, more);
         let mut candidates = candidates.into_iter();
@@ -147,7 +147,7 @@ impl Evictables {
 
 /// A value, unless it was evicted.
 #[derive(Debug)]
-pub(super) struct Evictable<T> {
+pub(crate) struct Evictable<T> {
     slot: Arc<Mutex<Option<T>>>,
     evictables: Evictables,
     holder: u64,
@@ -160,22 +160,22 @@ impl<T> Evictable<T> {
     }
 
     /// Uses the value, which can't be evicted meanwhile. `None` if it was evicted.
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.slot().as_mut().map(work)
     }
 
     /// Takes the value, unless it was evicted.
-    pub(super) fn take(self) -> Option<T> {
+    pub(crate) fn take(self) -> Option<T> {
         self.slot().take()
     }
 
     /// Whether the value was evicted.
-    pub(super) fn is_evicted(&self) -> bool {
+    pub(crate) fn is_evicted(&self) -> bool {
         self.slot().is_none()
     }
 
     /// Changes the number of bytes of the value.
-    pub(super) fn set_bytes(&self, bytes: usize) {
+    pub(crate) fn set_bytes(&self, bytes: usize) {
         let entry = self.entry();
         self.evictables
             .table()

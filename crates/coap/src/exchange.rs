@@ -30,7 +30,7 @@ impl ExchangeId {
 
 /// How a response must be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carriage {
+pub(crate) enum Carriage {
     /// On the acknowledgement of the request.
     Piggybacked,
     /// As a Confirmable message of its own, the request having been acknowledged.
@@ -41,7 +41,7 @@ pub enum Carriage {
 
 /// What of a request's Block options and method its response depends on (RFC 7959).
 #[derive(Debug, Clone, Copy)]
-pub struct BlockContext {
+pub(crate) struct BlockContext {
     /// Identifies the body of its response.
     pub key: Key,
     /// Block1: the block of the request's body.
@@ -56,7 +56,7 @@ pub struct BlockContext {
 
 impl BlockContext {
     /// Reads it from a request.
-    pub(super) fn of(received: &Received, bodies: &Bodies) -> BlockContext {
+    pub(crate) fn of(received: &Received, bodies: &Bodies) -> BlockContext {
         let request = &received.request;
         let later = request.block2.is_some_and(|block| block.num() > 0);
         let safe = request.method == Method::Get;
@@ -74,7 +74,7 @@ impl BlockContext {
     }
 
     /// For requests whose options are not read.
-    pub(super) fn none(bodies: &Bodies) -> BlockContext {
+    pub(crate) fn none(bodies: &Bodies) -> BlockContext {
         BlockContext {
             key: bodies.key(&()),
             block1: None,
@@ -88,12 +88,12 @@ impl BlockContext {
     }
 
     /// Whether the request asks for a block of the response after the first.
-    pub fn wants_later_block(&self) -> bool {
+    pub(crate) fn wants_later_block(&self) -> bool {
         self.block2.block.is_some_and(|block| block.num() > 0)
     }
 
     /// Whether this response, a block of a larger one, is generated again for a duplicate of the request.
-    pub fn can_regenerate(&self, response: &Response) -> bool {
+    pub(crate) fn can_regenerate(&self, response: &Response) -> bool {
         let is_partial = |block: Block| block.num() > 0 || block.more();
         self.repeatable && response.block2.is_some_and(is_partial)
     }
@@ -101,7 +101,7 @@ impl BlockContext {
 
 /// A request that has no response yet.
 #[derive(Debug)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// Unique among the endpoint's open exchanges.
     pub id: ExchangeId,
     /// The message with the request.
@@ -118,7 +118,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// Opens an exchange; `acknowledge_at` is when a Confirmable request must have its empty ACK.
-    pub fn open(
+    pub(crate) fn open(
         id: ExchangeId,
         kind: Type,
         message: MessageKey,
@@ -145,18 +145,18 @@ impl Exchange {
     }
 
     /// When the request must be acknowledged if there is no response yet.
-    pub fn acknowledge_at(&self) -> Option<Instant> {
+    pub(crate) fn acknowledge_at(&self) -> Option<Instant> {
         self.acknowledge_at
     }
 
     /// Records that the empty ACK was sent: from here on the response is separate.
-    pub fn acknowledge(&mut self) {
+    pub(crate) fn acknowledge(&mut self) {
         self.acknowledge_at = None;
         self.carriage = Carriage::Separate;
     }
 
     /// How a response must be sent now.
-    pub fn carriage(&self) -> Carriage {
+    pub(crate) fn carriage(&self) -> Carriage {
         self.carriage
     }
 }

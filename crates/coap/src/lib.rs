@@ -136,33 +136,44 @@
 //! A late Reset, of a notification that was Non-confirmable or superseded, ends the relation too: the last eight Message
 //! IDs of each relation are remembered.
 
-pub mod block;
-pub mod block1;
-pub mod block2;
-pub mod body;
-pub mod code;
-pub mod counters;
-pub mod deduplication;
-pub mod evictable;
-pub mod exchange;
-pub mod message;
-pub mod message_id;
-pub mod observe;
-pub mod option;
-pub mod parameters;
-pub mod received;
-pub mod reliability;
-pub mod remote_endpoint;
-pub mod request;
+#![warn(missing_docs)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::wildcard_enum_match_arm,
+        reason = "a test may say \"anything else is wrong\"; the code itself is linted without cfg(test)"
+    )
+)]
 
-pub use block::Block;
+mod block;
+mod block1;
+mod block2;
+mod body;
+mod code;
+mod counters;
+mod deduplication;
+mod evictable;
+mod exchange;
+mod message;
+mod message_id;
+mod observe;
+pub mod option;
+mod parameters;
+mod received;
+mod reliability;
+mod remote_endpoint;
+mod request;
+
+pub use block::{Block, largest_szx};
 pub use body::{Bodies, ETag};
 pub use code::{Class, Code};
 pub use counters::Counters;
+pub use deduplication::EXCHANGE_LIFETIME;
 pub use evictable::Holder;
 pub use exchange::ExchangeId;
 pub use message::{Message, Token, Type, Undecodable};
 pub use observe::relation::{Notification, ObservationId};
 pub use parameters::Parameters;
+pub use received::{BadOption, Received};
 pub use remote_endpoint::{Context, Output, RemoteEndpoint};
 pub use request::{Method, Observe, Request, Response};

@@ -1,6 +1,6 @@
 //! One CoAP message and its bytes (RFC 7252 §3).
 //!
-//! Reading and writing are in [`parse`] and [`write`]. A malformed Confirmable message is rejected with a Reset, and any
+//! Reading and writing are in [`mod@parse`] and [`mod@write`]. A malformed Confirmable message is rejected with a Reset, and any
 //! other malformed message is ignored (§4.2, §4.3), with one exception: an Acknowledgement acknowledges the message it
 //! names, whatever else it carries. Some clients put a code, a token or their next request into it, and it comes in an
 //! authenticated session.

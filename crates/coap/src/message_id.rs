@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// again only when its last use is EXCHANGE_LIFETIME ago. That allows 232 messages a second for ever, and bursts of up to
 /// 57,344.
 #[derive(Debug)]
-pub struct MessageIds {
+pub(crate) struct MessageIds {
     last: u16,
     /// The first use of any.
     begin: Option<Instant>,
@@ -22,7 +22,7 @@ pub struct MessageIds {
 
 impl MessageIds {
     /// Starts at `seed`, which should be random.
-    pub fn new(seed: u16) -> MessageIds {
+    pub(crate) fn new(seed: u16) -> MessageIds {
         MessageIds {
             last: seed,
             begin: None,
@@ -31,7 +31,7 @@ impl MessageIds {
     }
 
     /// The next Message ID, or `None` if it was used within EXCHANGE_LIFETIME.
-    pub fn allocate(&mut self, now: Instant) -> Option<u16> {
+    pub(crate) fn allocate(&mut self, now: Instant) -> Option<u16> {
         let next = self.last.wrapping_add(1);
         let eighth = |message_id: u16| usize::from(message_id >> 13);
         let begin = *self.begin.get_or_insert(now);

@@ -3,7 +3,7 @@
 //! A relation holds two notifications at most, one [pending and one in flight](relation). Their transmission is in
 //! [`crate::reliability`].
 
-pub mod relation;
+pub(crate) mod relation;
 
 use super::deduplication::MessageKey;
 use super::message::{Token, Type};
@@ -23,7 +23,7 @@ const BURST: u32 = 3;
 
 /// The relations of one endpoint. Without any it holds no heap.
 #[derive(Debug, Default)]
-pub struct Observations {
+pub(crate) struct Observations {
     /// In the order of their last transmission: the one that waits longest is first.
     relations: Vec<Relation>,
     next_id: u32,
@@ -54,19 +54,19 @@ impl Ended {
 
 impl Observations {
     /// The relation with this token.
-    pub fn of_token(&self, token: &Token) -> Option<ObservationId> {
+    pub(crate) fn of_token(&self, token: &Token) -> Option<ObservationId> {
         let relation = self.relations.iter().find(|one| one.token() == *token)?;
         Some(relation.id())
     }
 
     /// The relation with this id.
-    pub fn get_mut(&mut self, id: ObservationId) -> Option<&mut Relation> {
+    pub(crate) fn get_mut(&mut self, id: ObservationId) -> Option<&mut Relation> {
         self.relations.iter_mut().find(|one| one.id() == id)
     }
 
     /// Adds a relation, or renews the one with this token; `None` if there are too many.
     /// RFC 7641 §4.1: a token identifies one relation, however often it is registered.
-    pub fn register(
+    pub(crate) fn register(
         &mut self,
         now: Instant,
         token: Token,
@@ -94,7 +94,7 @@ impl Observations {
     }
 
     /// Ends a relation.
-    pub fn remove(&mut self, id: ObservationId) -> Option<Relation> {
+    pub(crate) fn remove(&mut self, id: ObservationId) -> Option<Relation> {
         let at = self.relations.iter().position(|one| one.id() == id)?;
         let removed = self.relations.remove(at);
         let ended = self.ended.get_or_insert_default();
@@ -107,7 +107,7 @@ impl Observations {
 
     /// The relation whose notification is to be sent next, and in which type of message. `room` says whether a Confirmable
     /// message of a relation may be sent.
-    pub fn next(
+    pub(crate) fn next(
         &self,
         now: Instant,
         room: impl Fn(ObservationId) -> bool,
@@ -125,14 +125,14 @@ impl Observations {
     }
 
     /// When the rate limit allows the next Non-confirmable notification, if one is pending.
-    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let held_back = |one: &Relation| one.is_ready() && one.kind_at(now) == Type::NonConfirmable;
         let until = self.rate_limited_until(now)?;
         self.relations.iter().any(held_back).then_some(until)
     }
 
     /// Records that a message of this type was sent: the relation moves behind the others.
-    pub fn record_transmission(&mut self, now: Instant, id: ObservationId, kind: Type) {
+    pub(crate) fn record_transmission(&mut self, now: Instant, id: ObservationId, kind: Type) {
         if let Some(at) = self.relations.iter().position(|one| one.id() == id) {
             let relation = self.relations.remove(at);
             self.relations.push(relation);
@@ -149,7 +149,7 @@ impl Observations {
     }
 
     /// The relation and the type of a message that was sent and is not retransmitted any more.
-    pub fn find_sent(&self, now: Instant, message_id: u16) -> Option<(ObservationId, Type)> {
+    pub(crate) fn find_sent(&self, now: Instant, message_id: u16) -> Option<(ObservationId, Type)> {
         self.relations.iter().find_map(|relation| {
             let kind = relation.sent_type(now, message_id)?;
             Some((relation.id(), kind))
@@ -157,24 +157,24 @@ impl Observations {
     }
 
     /// The relation registered by this message, if it has been notified since.
-    pub fn notified_since(&self, message: MessageKey) -> Option<ObservationId> {
+    pub(crate) fn notified_since(&self, message: MessageKey) -> Option<ObservationId> {
         let mut relations = self.relations.iter();
         let relation = relations.find(|one| one.notified_since(message))?;
         Some(relation.id())
     }
 
     /// The number of relations.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.relations.len()
     }
 
     /// Whether there is no relation.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.relations.is_empty()
     }
 
     /// Bytes of payloads that are pending or in flight.
-    pub fn payload_bytes(&self) -> usize {
+    pub(crate) fn payload_bytes(&self) -> usize {
         self.relations.iter().map(Relation::payload_bytes).sum()
     }
 }

@@ -64,6 +64,36 @@ pub struct Received {
 }
 
 impl Received {
+    /// Reads the options of a message that carries a request.
+    pub fn read(message: Message) -> Result<Received, BadOption> {
+        let mut received = Received {
+            request: Request::new(Method::from(message.code), message.payload),
+            block1: None,
+            size1: None,
+            request_tags: Vec::new(),
+        };
+        let mut previous = None;
+        for (option, value) in &message.options {
+            let format = FORMATS.iter().find(|(known, ..)| known == option);
+            let recognised = format.is_some_and(|(_, shortest, longest, repeatable)| {
+                (*shortest..=*longest).contains(&value.len())
+                    && (*repeatable || previous != Some(*option))
+            });
+            previous = Some(*option);
+            if recognised {
+                apply(&mut received, *option, value)?;
+            } else if option & 1 == 1 {
+                return Err(BadOption::Critical(*option));
+            }
+        }
+        // RFC 7959 §2.6: a request for a later block of a notification has no Observe.
+        let request = &mut received.request;
+        if request.block2.is_some_and(|block| block.num() > 0) {
+            request.observe = None;
+        }
+        Ok(received)
+    }
+
     /// Identifies the body of which the payload is a block. RFC 9175 §3: two messages belong to one transfer if they have the
     /// same options, apart from those that differ from block to block.
     pub(crate) fn upload_key(&self, bodies: &Bodies) -> Key {
@@ -78,36 +108,6 @@ impl Received {
         let resource = (request.method, &request.path, &request.query);
         bodies.key(&(resource, request.accept, &self.request_tags))
     }
-}
-
-/// Reads the options of a message that carries a request.
-pub fn read(message: Message) -> Result<Received, BadOption> {
-    let mut received = Received {
-        request: Request::new(Method::from(message.code), message.payload),
-        block1: None,
-        size1: None,
-        request_tags: Vec::new(),
-    };
-    let mut previous = None;
-    for (option, value) in &message.options {
-        let format = FORMATS.iter().find(|(known, ..)| known == option);
-        let recognised = format.is_some_and(|(_, shortest, longest, repeatable)| {
-            (*shortest..=*longest).contains(&value.len())
-                && (*repeatable || previous != Some(*option))
-        });
-        previous = Some(*option);
-        if recognised {
-            apply(&mut received, *option, value)?;
-        } else if option & 1 == 1 {
-            return Err(BadOption::Critical(*option));
-        }
-    }
-    // RFC 7959 §2.6: a request for a later block of a notification has no Observe.
-    let request = &mut received.request;
-    if request.block2.is_some_and(|block| block.num() > 0) {
-        request.observe = None;
-    }
-    Ok(received)
 }
 
 fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadOption> {

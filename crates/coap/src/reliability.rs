@@ -35,7 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// The purpose of a Confirmable message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MessagePurpose {
+pub(crate) enum MessagePurpose {
     /// A separate response.
     Response,
     /// The response to a registration.
@@ -115,7 +115,7 @@ impl Progress {
 
 /// A due action.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     /// Send these bytes for the first time.
     Send(Vec<u8>),
     /// Send the message with this Message ID again: its [`bytes`](Outgoing::bytes), or what
@@ -127,7 +127,7 @@ pub enum Due {
 
 /// The Confirmable messages that are being sent to one endpoint. Empty, it holds no heap.
 #[derive(Debug, Default)]
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     queue: VecDeque<Transmission>,
     /// Requests received, modulo 2^32.
     requests: u32,
@@ -139,7 +139,7 @@ impl Outgoing {
     /// Adds a message for reliable transmission; [`due`](Self::due) says when to send it.
     /// Returns how many older responses were given up for it; `None` if there is no room for it.
     #[must_use]
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         now: Instant,
         message_id: u16,
@@ -168,12 +168,12 @@ impl Outgoing {
     }
 
     /// Counts a received request.
-    pub fn count_request(&mut self) {
+    pub(crate) fn count_request(&mut self) {
         self.requests = self.requests.wrapping_add(1);
     }
 
     /// Removes the outstanding message with this Message ID, for which an ACK or RST was received. Returns its purpose.
-    pub fn acknowledge(&mut self, message_id: u16) -> Option<MessagePurpose> {
+    pub(crate) fn acknowledge(&mut self, message_id: u16) -> Option<MessagePurpose> {
         let purpose = self.remove(|one| one.message_id == message_id && one.progress.is_some())?;
         if purpose.is_response() {
             self.acknowledged = self.acknowledged.wrapping_add(1);
@@ -194,22 +194,22 @@ impl Outgoing {
     }
 
     /// Removes all messages of a relation.
-    pub fn cancel_all(&mut self, observation: ObservationId) {
+    pub(crate) fn cancel_all(&mut self, observation: ObservationId) {
         self.retain(|one| one.purpose.observation() != Some(observation));
     }
 
     /// Removes the messages of a relation that were not sent yet.
-    pub fn cancel_unsent(&mut self, observation: ObservationId) {
+    pub(crate) fn cancel_unsent(&mut self, observation: ObservationId) {
         self.retain(|one| one.progress.is_some() || one.purpose.observation() != Some(observation));
     }
 
     /// Removes the notification of a relation. Responses to its registrations stay.
-    pub fn cancel_notification(&mut self, observation: ObservationId) {
+    pub(crate) fn cancel_notification(&mut self, observation: ObservationId) {
         self.retain(|one| one.purpose != MessagePurpose::Notification(observation));
     }
 
     /// Removes the response to a registration after the client has registered again. Returns its Message ID.
-    pub fn cancel_registration(&mut self, observation: ObservationId) -> Option<u16> {
+    pub(crate) fn cancel_registration(&mut self, observation: ObservationId) -> Option<u16> {
         let registration = MessagePurpose::Registration(observation);
         let message_id = self
             .queue
@@ -221,7 +221,7 @@ impl Outgoing {
     }
 
     /// Removes the ping. Returns whether there was one.
-    pub fn cancel_ping(&mut self) -> bool {
+    pub(crate) fn cancel_ping(&mut self) -> bool {
         self.remove(|one| one.purpose == MessagePurpose::Ping)
             .is_some()
     }
@@ -243,14 +243,20 @@ impl Outgoing {
     }
 
     /// The bytes of an outstanding message.
-    pub fn bytes(&self, message_id: u16) -> Option<Vec<u8>> {
+    pub(crate) fn bytes(&self, message_id: u16) -> Option<Vec<u8>> {
         let mut outstanding = self.queue.iter().filter(|one| one.progress.is_some());
         let message = outstanding.find(|one| one.message_id == message_id)?;
         Some(message.bytes.clone())
     }
 
     /// Replaces an outstanding message by another one, which keeps its retransmission count and timeout (RFC 7641 §4.5.2).
-    pub fn supersede(&mut self, message_id: u16, by: u16, purpose: MessagePurpose, bytes: Vec<u8>) {
+    pub(crate) fn supersede(
+        &mut self,
+        message_id: u16,
+        by: u16,
+        purpose: MessagePurpose,
+        bytes: Vec<u8>,
+    ) {
         let mut outstanding = self.queue.iter_mut().filter(|one| one.progress.is_some());
         if let Some(message) = outstanding.find(|one| one.message_id == message_id) {
             message.message_id = by;
@@ -260,7 +266,7 @@ impl Outgoing {
     }
 
     /// Replaces an outstanding message by the waiting one for `purpose`, if there is one. Returns its Message ID.
-    pub fn supersede_by_waiting(
+    pub(crate) fn supersede_by_waiting(
         &mut self,
         message_id: u16,
         purpose: MessagePurpose,
@@ -273,19 +279,19 @@ impl Outgoing {
     }
 
     /// Whether a message with this purpose is waiting or outstanding.
-    pub fn contains(&self, purpose: MessagePurpose) -> bool {
+    pub(crate) fn contains(&self, purpose: MessagePurpose) -> bool {
         self.queue.iter().any(|one| one.purpose == purpose)
     }
 
     /// Whether a notification of this observation can be sent at once.
-    pub fn has_room_for(&self, observation: ObservationId, parameters: &Parameters) -> bool {
+    pub(crate) fn has_room_for(&self, observation: ObservationId, parameters: &Parameters) -> bool {
         let of_it = |one: &&Transmission| one.purpose.observation() == Some(observation);
         self.queue.iter().filter(of_it).count() < parameters.nstart
             && self.non_responses() < MAX_MESSAGES
     }
 
     /// Whether a ping can be sent at once.
-    pub fn has_room_for_ping(&self, parameters: &Parameters) -> bool {
+    pub(crate) fn has_room_for_ping(&self, parameters: &Parameters) -> bool {
         self.non_responses() < parameters.nstart.min(MAX_MESSAGES)
     }
 
@@ -315,7 +321,12 @@ impl Outgoing {
     }
 
     /// The next action that is due at `now`: call it until it returns `None`. `random` is uniform over `u32`.
-    pub fn due(&mut self, now: Instant, parameters: &Parameters, random: u32) -> Option<Due> {
+    pub(crate) fn due(
+        &mut self,
+        now: Instant,
+        parameters: &Parameters,
+        random: u32,
+    ) -> Option<Due> {
         let stale = self
             .queue
             .iter()
@@ -370,7 +381,11 @@ impl Outgoing {
     /// earlier is sent again, which counts as its next retransmission. If none is left, it is sent once more, and given up
     /// when it would have been. If the last one was just now, and may have been lost before the peer woke up, the extra one
     /// follows ACK_TIMEOUT later. Call it until it returns `None`.
-    pub fn retransmit_early(&mut self, now: Instant, parameters: &Parameters) -> Option<Due> {
+    pub(crate) fn retransmit_early(
+        &mut self,
+        now: Instant,
+        parameters: &Parameters,
+    ) -> Option<Due> {
         // For responses see `is_ignored_by_client`: a client that never acknowledges them is not asleep.
         let is_no_response = |one: &&mut Transmission| one.purpose != MessagePurpose::Response;
         for one in self.queue.iter_mut().filter(is_no_response) {
@@ -404,7 +419,7 @@ impl Outgoing {
     }
 
     /// When [`due`](Self::due) returns something next, if nothing else happens.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.queue
             .iter()
             .map(|transmission| match &transmission.progress {
@@ -415,18 +430,18 @@ impl Outgoing {
     }
 
     /// The number of messages waiting or outstanding.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
     /// Whether no message is waiting or outstanding.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// The largest number of outstanding messages of one observation.
     #[cfg(test)]
-    pub fn most_outstanding_of_an_observation(&self) -> usize {
+    pub(crate) fn most_outstanding_of_an_observation(&self) -> usize {
         let sent = self.queue.iter().filter(|one| one.progress.is_some());
         let of: Vec<_> = sent.filter_map(|one| one.purpose.observation()).collect();
         let count = |id: &ObservationId| of.iter().filter(|other| *other == id).count();

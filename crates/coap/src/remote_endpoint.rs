@@ -32,7 +32,7 @@ use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{Observations, relation::ObservationId};
 use super::option::number::OBSERVE;
-use super::received::{self, BadOption};
+use super::received::{BadOption, Received};
 use super::reliability::Outgoing;
 use super::request::{Request, Response};
 use crate::parameters::Parameters;
@@ -205,7 +205,7 @@ impl RemoteEndpoint {
         }
 
         let observes = message.options.iter().any(|(n, _)| *n == OBSERVE);
-        let received = received::read(message);
+        let received = Received::read(message);
         if observes && matches!(&received, Ok(received) if received.request.observe.is_none()) {
             context.counters.observe_ignored += 1;
         }

@@ -17,6 +17,7 @@
 //! This module is a leaf: it knows neither DTLS nor CoAP, and has no clock.
 #![doc = ""]
 #![doc = include_str!("TABLE.md")]
+#![warn(missing_docs)]
 
 mod counts;
 mod places;

@@ -169,7 +169,7 @@ fn an_expired_endpoint_holds_nothing() {
     dedup.expire(at - Duration::from_millis(1));
     assert_eq!(dedup.len(), 1);
     dedup.expire(at);
-    assert!(dedup.is_empty() && dedup.empty_at().is_none());
+    assert!(dedup.holds_no_heap() && dedup.empty_at().is_none());
 }
 
 #[test]

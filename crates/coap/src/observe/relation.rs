@@ -64,7 +64,7 @@ struct Sent {
 
 /// A client's registration for one resource, identified by its token (RFC 7641 §4.1).
 #[derive(Debug)]
-pub struct Relation {
+pub(crate) struct Relation {
     id: ObservationId,
     token: Token,
     confirmable: bool,
@@ -85,21 +85,21 @@ pub struct Relation {
 
 impl Relation {
     /// The next sequence number, without taking it.
-    pub fn next_sequence_number(&self) -> u32 {
+    pub(crate) fn next_sequence_number(&self) -> u32 {
         self.next_sequence_number
     }
 
     /// Takes the next sequence number (RFC 7641 §4.4): 0 for the response to a token's first registration, as with
     /// ThingsBoard, then each greater than the one before, in 24 bits. 2^23 in 256 seconds would be too many, but there are
     /// not enough Message IDs for that.
-    pub fn take_sequence_number(&mut self) -> u32 {
+    pub(crate) fn take_sequence_number(&mut self) -> u32 {
         let taken = self.next_sequence_number;
         self.next_sequence_number = taken.wrapping_add(1) & SEQUENCE_MASK;
         taken
     }
 
     /// A relation registered by this message.
-    pub fn new(
+    pub(crate) fn new(
         now: Instant,
         id: ObservationId,
         token: Token,
@@ -123,7 +123,7 @@ impl Relation {
     }
 
     /// Records that the client has registered again.
-    pub fn register(&mut self, now: Instant, confirmable: bool, message: MessageKey) {
+    pub(crate) fn register(&mut self, now: Instant, confirmable: bool, message: MessageKey) {
         self.confirmable = confirmable;
         self.confirmed_at = now;
         self.registered_by = message;
@@ -134,31 +134,31 @@ impl Relation {
     }
 
     /// The Block options of its registration.
-    pub fn blocks(&self) -> Option<BlockContext> {
+    pub(crate) fn blocks(&self) -> Option<BlockContext> {
         self.blocks
     }
 
-    pub fn set_blocks(&mut self, blocks: BlockContext) {
+    pub(crate) fn set_blocks(&mut self, blocks: BlockContext) {
         self.blocks = Some(blocks);
     }
 
     /// Unique in the endpoint.
-    pub fn id(&self) -> ObservationId {
+    pub(crate) fn id(&self) -> ObservationId {
         self.id
     }
 
     /// The token of its registration.
-    pub fn token(&self) -> Token {
+    pub(crate) fn token(&self) -> Token {
         self.token
     }
 
     /// Whether this message registered it, and a notification was sent since.
-    pub fn notified_since(&self, message: MessageKey) -> bool {
+    pub(crate) fn notified_since(&self, message: MessageKey) -> bool {
         self.registered_by == message && self.notified
     }
 
     /// The type of its notifications: that of its registration.
-    pub fn kind(&self) -> Type {
+    pub(crate) fn kind(&self) -> Type {
         if self.confirmable {
             Type::Confirmable
         } else {
@@ -167,7 +167,7 @@ impl Relation {
     }
 
     /// Replaces the pending notification. `charged`: its payload is charged as a body. Returns whether there was one.
-    pub fn set_pending(&mut self, notification: Notification, charged: bool) -> bool {
+    pub(crate) fn set_pending(&mut self, notification: Notification, charged: bool) -> bool {
         let content = Content {
             notification,
             charged,
@@ -176,13 +176,13 @@ impl Relation {
     }
 
     /// Records the acknowledgement of the notification in flight. Returns its number.
-    pub fn acknowledged(&mut self) -> Option<u64> {
+    pub(crate) fn acknowledged(&mut self) -> Option<u64> {
         Some(self.in_flight.take()?.content.notification.number)
     }
 
     /// Makes the notification in flight pending again after MAX_RETRANSMIT, if the client has registered since. Returns
     /// whether that is so.
-    pub fn requeue(&mut self) -> bool {
+    pub(crate) fn requeue(&mut self) -> bool {
         let Some(sent) = self.in_flight.take_if(|sent| sent.outdated) else {
             return false;
         };
@@ -191,25 +191,25 @@ impl Relation {
     }
 
     /// Drops the pending notification and the one in flight.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.pending = None;
         self.in_flight = None;
     }
 
     /// Drops the pending notification. Returns its number.
-    pub fn discard_pending(&mut self) -> Option<u64> {
+    pub(crate) fn discard_pending(&mut self) -> Option<u64> {
         Some(self.pending.take()?.notification.number)
     }
 
     /// Whether the retransmission of the notification in flight must be another message: with newer content, or with a newer
     /// sequence number.
-    pub fn must_replace_in_flight(&self) -> bool {
+    pub(crate) fn must_replace_in_flight(&self) -> bool {
         let outdated = self.in_flight.as_ref().is_some_and(|sent| sent.outdated);
         self.pending.is_some() || outdated
     }
 
     /// The newest notification's response, and whether its payload is charged.
-    pub fn newest(&self) -> Option<(Response, bool)> {
+    pub(crate) fn newest(&self) -> Option<(Response, bool)> {
         let in_flight = self.in_flight.as_ref().map(|sent| &sent.content);
         let newest = self.pending.as_ref().or(in_flight)?;
         Some((newest.notification.response.clone(), newest.charged))
@@ -217,7 +217,7 @@ impl Relation {
 
     /// Records that the newest notification was sent in a Confirmable message. Returns whether it superseded an older one in
     /// flight.
-    pub fn sent_confirmable(&mut self, now: Instant) -> bool {
+    pub(crate) fn sent_confirmable(&mut self, now: Instant) -> bool {
         let older = self.in_flight.take().map(|sent| sent.content);
         let superseded = self.pending.is_some() && older.is_some();
         let newest = self.pending.take().or(older);
@@ -231,14 +231,14 @@ impl Relation {
     }
 
     /// Records that the newest notification was sent in a Non-confirmable message. Returns its number.
-    pub fn sent_non_confirmable(&mut self, now: Instant, message_id: u16) -> Option<u64> {
+    pub(crate) fn sent_non_confirmable(&mut self, now: Instant, message_id: u16) -> Option<u64> {
         self.record_sent(now, Type::NonConfirmable, message_id);
         self.notified = true;
         self.discard_pending()
     }
 
     /// Remembers a message that is not retransmitted any more: a Reset of it ends the relation (RFC 7641 §3.6).
-    pub fn record_sent(&mut self, now: Instant, kind: Type, message_id: u16) {
+    pub(crate) fn record_sent(&mut self, now: Instant, kind: Type, message_id: u16) {
         if self.sent.len() >= MAX_SENT {
             self.sent.pop_front();
         }
@@ -250,7 +250,7 @@ impl Relation {
     }
 
     /// The type of a remembered message.
-    pub fn sent_type(&self, now: Instant, message_id: u16) -> Option<Type> {
+    pub(crate) fn sent_type(&self, now: Instant, message_id: u16) -> Option<Type> {
         // Later, the Message ID may be used for another message (RFC 7252 §4.4).
         let is_sent =
             |sent: &&Sent| sent.message_id == message_id && now < sent.at + EXCHANGE_LIFETIME;
@@ -258,12 +258,12 @@ impl Relation {
     }
 
     /// Whether a notification is pending, and none in flight.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.pending.is_some() && self.in_flight.is_none()
     }
 
     /// The type of a notification that is sent now.
-    pub fn kind_at(&self, now: Instant) -> Type {
+    pub(crate) fn kind_at(&self, now: Instant) -> Type {
         // RFC 7641 §4.5: a Confirmable notification at least every 24 hours.
         if now >= self.confirmed_at + LONGEST_UNCONFIRMED {
             return Type::Confirmable;
@@ -272,7 +272,7 @@ impl Relation {
     }
 
     /// Bytes of payloads that are pending or in flight.
-    pub fn payload_bytes(&self) -> usize {
+    pub(crate) fn payload_bytes(&self) -> usize {
         let in_flight = self.in_flight.as_ref().map(|sent| &sent.content);
         let held = [self.pending.as_ref(), in_flight].into_iter().flatten();
         held.map(|content| content.notification.response.payload.len())

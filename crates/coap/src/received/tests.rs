@@ -10,7 +10,7 @@ fn request(options: &[(u16, &[u8])]) -> Result<Request, BadOption> {
         .iter()
         .map(|(n, v)| (*n, Bytes::copy_from_slice(v)))
         .collect();
-    read(message).map(|received| received.request)
+    Received::read(message).map(|received| received.request)
 }
 
 #[test]

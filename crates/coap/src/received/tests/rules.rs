@@ -36,7 +36,7 @@ fn read_options(options: &[(u16, usize)]) -> Result<Request, BadOption> {
         .iter()
         .map(|(n, length)| (*n, value(*length)))
         .collect();
-    read(message).map(|received| received.request)
+    Received::read(message).map(|received| received.request)
 }
 
 fn is_critical(option: u16) -> bool {
