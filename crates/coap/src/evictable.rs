@@ -127,7 +127,7 @@ impl Evictables {
         let would_have = table.weights.held_by(&holder).saturating_add(more);
         let mut candidates = Vec::new();
         let mut add = |holder: u64, kind: Kind| {
-            let entries = table.weights.of(&holder);
+            let entries = table.weights.values_of(&holder);
             let entries = entries.filter(|entry| entry.kind == kind);
             candidates.extend(entries.map(|entry| (holder, entry.clone())));
         };
@@ -180,7 +180,7 @@ impl<T> Evictable<T> {
         self.evictables
             .table()
             .weights
-            .change(&self.holder, &entry, bytes);
+            .set_weight(&self.holder, &entry, bytes);
     }
 
     fn entry(&self) -> Entry {
