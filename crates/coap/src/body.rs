@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_count_until_the_last_slice_of_them_is_gone() {
+    fn bytes_are_charged_until_their_last_slice_is_dropped() {
         let (bodies, parameters) = bodies(1000);
         let account = bodies.account(&parameters, Holder::Device("a"));
         let mut charge = account.new_charge();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn all_endpoints_together_hold_no_more_than_their_bound() {
+    fn all_endpoints_together_hold_no_more_than_their_limit() {
         let (bodies, parameters) = bodies(150);
         let accounts = [
             bodies.account(&parameters, Holder::Device("a")),

@@ -59,13 +59,13 @@ mod tests {
     }
 
     #[test]
-    fn message_ids_follow_each_other_round_the_clock() {
+    fn message_ids_wrap_around() {
         let (mut ids, now) = (MessageIds::new(u16::MAX - 1), start());
         let next: Vec<_> = (0..3).filter_map(|_| ids.allocate(now)).collect();
         assert_eq!(next, [u16::MAX, 0, 1]);
     }
 
-    /// §4.4, for every rate and wherever it begins.
+    /// §4.4, for several rates and first Message IDs.
     #[test]
     fn no_message_id_is_used_twice_within_exchange_lifetime() {
         for (seed, a_second) in [(0, 50), (9_000, 232), (40_000, 300), (65_535, 2_000)] {

@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_as_short_as_can_be() {
+    fn numbers_have_no_leading_zeros() {
         assert_eq!(&encode_unsigned(0)[..], b"");
         assert_eq!(&encode_unsigned(50)[..], [50]);
         assert_eq!(&encode_unsigned(86_400)[..], [1, 0x51, 0x80]);

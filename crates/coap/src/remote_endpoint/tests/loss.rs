@@ -397,7 +397,7 @@ impl World for Observing {
 }
 
 #[test]
-fn whatever_the_network_does_a_client_ends_with_what_was_notified_last() {
+fn over_a_lossy_link_a_client_ends_with_the_last_notification() {
     let mut total = Counters::default();
     let (mut undelivered, mut relations) = (0, 0);
     for seed in 0..4000 {

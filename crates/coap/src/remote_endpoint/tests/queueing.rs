@@ -1,10 +1,10 @@
-//! More requests at once than are worked on: they wait, in order.
+//! More requests at once than `max_exchanges`: they are queued in order.
 
 use super::*;
 use crate::Token;
 
 impl Bench {
-    /// Begins all that may begin, as the gateway does.
+    /// Starts all queued requests that may start, as the gateway does.
     fn start_queued(&mut self) {
         while self.with(|endpoint, _, context, _| endpoint.can_start_queued(context)) {
             self.with(|endpoint, _, context, out| endpoint.start_queued(context, out));
@@ -56,7 +56,7 @@ fn five_hundred_posts_at_once_are_all_served_in_order_sixteen_at_a_time() {
 }
 
 #[test]
-fn one_that_waits_is_acknowledged_in_time_recognised_when_it_comes_again_and_answered_separately() {
+fn a_queued_request_is_acknowledged_in_time_deduplicated_and_answered_separately() {
     let mut bench = Bench::new();
     bench.parameters.max_exchanges = 1;
     bench.post_numbered(Type::Confirmable, 1);
@@ -85,7 +85,7 @@ fn one_that_waits_is_acknowledged_in_time_recognised_when_it_comes_again_and_ans
 }
 
 #[test]
-fn what_comes_while_others_wait_waits_behind_them_though_there_is_room() {
+fn a_request_is_queued_behind_others_even_if_an_exchange_may_open() {
     let mut bench = Bench::new();
     bench.parameters.max_exchanges = 1;
     for number in 1..=2 {

@@ -435,7 +435,7 @@ impl World for Transferring {
 }
 
 #[test]
-fn whatever_the_network_does_bodies_arrive_whole_and_once_both_ways() {
+fn over_a_lossy_link_bodies_arrive_whole_and_once_both_ways() {
     let mut total: HashMap<&str, u64> = HashMap::new();
     let mut counters = Counters::default();
     for seed in 0..800 {

@@ -1,10 +1,10 @@
-//! Responses that go out in blocks: RFC 7959 §2.4, §2.7, §3.1, §3.3, §4.
+//! Responses in blocks: RFC 7959 §2.4, §2.7, §3.1, §3.3, §4.
 
 use super::*;
 use crate::body::ETag;
 use crate::option::number::{CONTENT_FORMAT, MAX_AGE, NO_RESPONSE};
 
-/// Messages for which blocks of 128 bytes are the largest.
+/// Messages that fit blocks of 128 bytes at most.
 const SMALL: usize = 200;
 
 fn talk(length: usize) -> Talk {
@@ -13,7 +13,7 @@ fn talk(length: usize) -> Talk {
 
 /// RFC 7959 §3.1, "Simple Block-Wise GET".
 #[test]
-fn a_large_response_goes_out_in_blocks_though_none_were_asked_for() {
+fn a_large_response_is_sent_in_blocks_without_block2_in_the_request() {
     let mut talk = talk(300);
     talk.bench.max_message = SMALL;
     assert_eq!(talk.get(""), "2.05 2:0/1/128");
@@ -43,7 +43,7 @@ fn a_large_response_goes_out_in_blocks_though_none_were_asked_for() {
 
 /// §3.1, "Block-Wise GET with Early Negotiation".
 #[test]
-fn a_client_that_wishes_smaller_blocks_gets_them() {
+fn a_client_that_requests_smaller_blocks_gets_them() {
     let mut talk = talk(300);
     talk.bench.max_message = SMALL;
     assert_eq!(talk.get("2:0/0/64"), "2.05 2:0/1/64");
@@ -60,7 +60,7 @@ fn a_client_that_wishes_smaller_blocks_gets_them() {
 
 /// §3.1, "Block-Wise GET with Late Negotiation": the second request is for byte 128, as block 2.
 #[test]
-fn a_client_may_wish_smaller_blocks_midway_or_larger_ones() {
+fn a_client_may_change_the_block_size_during_a_download() {
     let mut talk = talk(600);
     talk.bench.max_message = SMALL;
     assert_eq!(talk.get(""), "2.05 2:0/1/128");
@@ -70,7 +70,7 @@ fn a_client_may_wish_smaller_blocks_midway_or_larger_ones() {
     assert_eq!(talk.answer.payload, body(600).slice(192..208));
     assert_eq!(talk.get("2:2/0/128"), "2.05 2:2/1/128");
     assert_eq!(talk.answer.payload, body(600).slice(256..384));
-    // Larger than can be sent: byte 512 has another number then.
+    // A larger size than can be sent: then byte 512 has another NUM.
     assert_eq!(talk.get("2:1/0/512"), "2.05 2:4/0/128");
     assert_eq!(talk.answer.payload, body(600).slice(512..));
     assert_eq!(talk.requests.len(), 1);
@@ -78,7 +78,7 @@ fn a_client_may_wish_smaller_blocks_midway_or_larger_ones() {
 
 /// §3.1, with a lost request and with a lost acknowledgement.
 #[test]
-fn a_block_asked_for_twice_is_served_twice_and_not_remembered_for_that() {
+fn a_block_requested_twice_is_served_twice_and_its_messages_are_not_remembered() {
     let mut talk = talk(300);
     for blocks in ["2:0/0/64", "2:1/0/64", "2:4/0/64"] {
         let message = talk.request(Code::GET, blocks, &[]);
@@ -100,7 +100,7 @@ fn a_block_asked_for_twice_is_served_twice_and_not_remembered_for_that() {
 }
 
 #[test]
-fn later_blocks_are_not_remembered_either_if_they_are_not_confirmable() {
+fn non_confirmable_requests_for_later_blocks_are_not_remembered() {
     let mut talk = talk(300);
     talk.get("2:0/0/64");
     for blocks in ["2:1/0/64", "2:2/0/64"] {
@@ -113,7 +113,7 @@ fn later_blocks_are_not_remembered_either_if_they_are_not_confirmable() {
 }
 
 #[test]
-fn a_duplicate_whose_block_is_not_held_any_more_is_read_anew() {
+fn a_duplicate_of_a_request_whose_snapshot_is_gone_is_read_again() {
     let mut talk = talk(300);
     talk.get("2:0/0/64");
     let message = talk.request(Code::GET, "2:1/0/64", &[]);
@@ -183,7 +183,7 @@ fn what_fits_one_block_has_no_block2_unless_the_client_has() {
 }
 
 #[test]
-fn small_responses_are_remembered_for_duplicates_whatever_was_wished() {
+fn small_responses_are_remembered_for_duplicates_whatever_block_was_requested() {
     let mut talk = talk(30);
     let message = talk.request(Code::GET, "2:0/0/64", &[]);
     assert_eq!(talk.send(&message), "2.05 2:0/0/64");
@@ -192,20 +192,20 @@ fn small_responses_are_remembered_for_duplicates_whatever_was_wished() {
 }
 
 #[test]
-fn nothing_lies_past_the_end() {
+fn a_block_past_the_end_gets_4_00() {
     let mut talk = talk(256);
     talk.get("2:0/0/64");
     for past in ["2:4/0/64", "2:1/0/256", "2:1048575/0/1024"] {
         assert_eq!(talk.get(past), "4.00");
     }
     assert_eq!(talk.get("2:3/0/64"), "2.05 2:3/0/64");
-    // The same for what is not held.
+    // The same without a snapshot.
     talk.bench.endpoint.blockwise = None;
     assert_eq!(talk.get("2:4/0/64"), "4.00");
 }
 
 #[test]
-fn the_size_of_the_body_is_told_to_who_asks() {
+fn a_request_with_size2_gets_the_size_of_the_body() {
     let mut talk = talk(300);
     for (blocks, size) in [("2:0/0/1024", 300), ("2:0/0/64", 300), ("2:2/0/64", 300)] {
         let message = talk.with_option(Code::GET, blocks, (SIZE2, &[]));
@@ -216,7 +216,7 @@ fn the_size_of_the_body_is_told_to_who_asks() {
 }
 
 #[test]
-fn a_later_block_of_what_is_not_held_is_read_anew_and_cut_at_its_place() {
+fn a_later_block_without_a_snapshot_is_taken_from_a_new_response() {
     let mut talk = talk(300);
     assert_eq!(talk.get("2:2/0/64"), "2.05 2:2/1/64");
     assert_eq!(talk.answer.payload, body(300).slice(128..192));
@@ -239,7 +239,7 @@ fn a_later_block_of_what_is_not_held_is_read_anew_and_cut_at_its_place() {
 }
 
 #[test]
-fn a_client_that_reads_one_body_is_not_given_a_piece_of_the_next() {
+fn a_client_that_reads_one_body_gets_no_block_of_the_next() {
     let mut talk = talk(300);
     talk.get("2:0/0/64");
     let old = etag(&talk.answer);
@@ -261,7 +261,7 @@ fn a_client_that_reads_one_body_is_not_given_a_piece_of_the_next() {
 }
 
 #[test]
-fn what_the_gateway_has_cut_is_sent_as_it_is() {
+fn a_response_with_block2_of_the_application_is_sent_as_it_is() {
     let tag = ETag::new(b"v1.2").unwrap();
     let mut talk = Talk::new(Response {
         etag: Some(tag),
@@ -282,7 +282,7 @@ fn what_the_gateway_has_cut_is_sent_as_it_is() {
 }
 
 #[test]
-fn a_tag_of_the_gateways_own_stays() {
+fn an_etag_of_the_application_stays() {
     let tag = ETag::new(b"v1").unwrap();
     let mut talk = talk(300);
     talk.response.etag = Some(tag);
@@ -294,7 +294,7 @@ fn a_tag_of_the_gateways_own_stays() {
 
 /// RFC 7959 §3.3, "Atomic Block-Wise POST with Block-Wise Response".
 #[test]
-fn a_response_to_a_body_in_blocks_comes_in_blocks_and_nothing_is_posted_twice() {
+fn a_body_in_blocks_may_get_a_response_in_blocks_and_nothing_is_posted_twice() {
     let (mut talk, upload) = (talk(400), body(300));
     talk.bench.max_message = SMALL;
     talk.response.code = Code::CREATED;
@@ -308,7 +308,7 @@ fn a_response_to_a_body_in_blocks_comes_in_blocks_and_nothing_is_posted_twice() 
     assert_eq!(talk.post("2:2/0/128", &[]), "2.01 2:2/1/128");
     assert_eq!(talk.post("2:3/0/128", &[]), "2.01 2:3/0/128");
     assert_eq!(talk.answer.payload, body(400).slice(384..));
-    // Nor by a client that says again what it has sent.
+    // Nor by a client that repeats its Block1.
     assert_eq!(
         talk.post("2:3/0/128 1:2/0/128", &upload[256..]),
         "2.01 2:3/0/128"
@@ -323,10 +323,10 @@ fn a_response_to_a_body_in_blocks_comes_in_blocks_and_nothing_is_posted_twice() 
 
 /// §3.3, "Atomic Block-Wise POST with Block-Wise Response, Early Negotiation".
 #[test]
-fn the_last_block_of_a_body_may_wish_a_size_for_the_response() {
+fn the_last_block_of_a_body_may_request_a_block_size_for_the_response() {
     let (mut talk, upload) = (talk(200), body(300));
     talk.post("1:0/1/128", &upload[..128]);
-    // What tells to go on has no Block2 (§2.3).
+    // A 2.31 has no Block2 (§2.3).
     assert_eq!(
         talk.post("2:0/0/64 1:1/1/128", &upload[128..256]),
         "2.31 1:1/1/128"
@@ -338,21 +338,21 @@ fn the_last_block_of_a_body_may_wish_a_size_for_the_response() {
 }
 
 #[test]
-fn the_first_block_of_what_a_post_brought_is_remembered_for_its_duplicates() {
+fn the_first_block_of_the_response_to_a_post_is_remembered_for_duplicates() {
     let mut talk = talk(300);
     let message = talk.request(Code::POST, "2:0/0/64", b"{}");
     assert_eq!(talk.send(&message), "2.05 2:0/1/64");
     talk.bench.endpoint.blockwise = None;
     assert_eq!(talk.send(&message), "2.05 2:0/1/64");
     assert_eq!(talk.requests.len(), 1);
-    // A later one is not, and is not posted either.
+    // A later block is not remembered, and is not posted either.
     let message = talk.request(Code::POST, "2:1/0/64", &[]);
     assert_eq!(talk.send(&message), "4.08");
     assert_eq!(talk.requests.len(), 1);
 }
 
 #[test]
-fn errors_are_sent_in_one_piece() {
+fn errors_are_not_sent_in_blocks() {
     let mut talk = talk(0);
     talk.response = Response::error(Code::NOT_FOUND, "x".repeat(100));
     assert_eq!(talk.get("2:0/0/16"), "4.04");
@@ -360,7 +360,7 @@ fn errors_are_sent_in_one_piece() {
 }
 
 #[test]
-fn a_response_beyond_the_bound_is_an_error_and_one_just_as_large_is_not() {
+fn a_response_above_the_limit_is_an_error_and_one_at_the_limit_is_not() {
     let mut talk = talk(0);
     talk.bench.parameters.max_response_body = 5000;
     for (length, answer) in [(5000, "2.05 2:0/1/1024"), (5001, "5.00")] {
@@ -371,7 +371,7 @@ fn a_response_beyond_the_bound_is_an_error_and_one_just_as_large_is_not() {
 }
 
 #[test]
-fn responses_that_find_no_room_cost_the_oldest_that_is_kept_or_else_are_refused() {
+fn responses_without_memory_evict_the_oldest_snapshot_or_are_refused() {
     let mut talk = talk(3000);
     talk.bench.bodies = Bodies::new(5000, 1);
     let other = talk.with_option(Code::GET, "", (URI_PATH, b"other"));
@@ -382,7 +382,7 @@ fn responses_that_find_no_room_cost_the_oldest_that_is_kept_or_else_are_refused(
     talk.send(&rest);
     assert_eq!(talk.requests.len(), 3, "it had made room");
 
-    talk.rest();
+    talk.pass_all_timeouts();
     assert_eq!(talk.bench.bodies.held(), 0);
     let mut elsewhere = Talk::new(talk.response.clone());
     elsewhere.bench.bodies = talk.bench.bodies.clone();
@@ -393,12 +393,12 @@ fn responses_that_find_no_room_cost_the_oldest_that_is_kept_or_else_are_refused(
         "what is kept elsewhere gives way"
     );
     assert!(talk.bench.counters.bodies_evicted > 0);
-    // What a POST has brought about can't be read again, and stays.
+    // The response to a POST can't be read again, and is not evicted.
     elsewhere.post("", b"{}");
     assert_eq!(talk.bench.bodies.held(), 3000);
     assert_eq!(talk.get(""), "5.03");
     assert_eq!(value(&talk.answer, MAX_AGE), Some(30));
-    // It was carried out, and must not be repeated.
+    // The request was carried out, and must not be repeated.
     assert_eq!(talk.post("", b"{}"), "5.00");
     assert_eq!(talk.bench.counters.bodies_over_budget, 2);
     drop(elsewhere);
@@ -406,7 +406,7 @@ fn responses_that_find_no_room_cost_the_oldest_that_is_kept_or_else_are_refused(
 }
 
 #[test]
-fn what_nobody_asks_for_any_more_is_forgotten_after_ten_minutes() {
+fn unused_snapshots_expire_after_ten_minutes() {
     let mut talk = talk(3000);
     talk.get("");
     talk.bench.pass(599.0);
@@ -423,7 +423,7 @@ fn what_nobody_asks_for_any_more_is_forgotten_after_ten_minutes() {
 }
 
 #[test]
-fn nothing_is_held_of_a_response_the_client_does_not_want() {
+fn a_suppressed_response_is_not_kept() {
     let mut talk = talk(3000);
     let message = talk.with_option(Code::GET, "", (NO_RESPONSE, &[2]));
     talk.bench.receive_bytes(&message.encode(2000).unwrap());
@@ -433,7 +433,7 @@ fn nothing_is_held_of_a_response_the_client_does_not_want() {
 }
 
 #[test]
-fn a_block_may_be_separate_and_is_then_retransmitted_like_any_response() {
+fn a_block_in_a_separate_response_is_retransmitted_like_any_response() {
     let mut talk = talk(3000);
     let message = talk.request(Code::GET, "", &[]);
     talk.bench.receive_bytes(&message.encode(2000).unwrap());
@@ -447,10 +447,10 @@ fn a_block_may_be_separate_and_is_then_retransmitted_like_any_response() {
     assert_eq!(talk.bench.sent(), separate);
 }
 
-/// One device fills the room that all share, by little requests for large answers in four sessions; then it is another's
-/// turn, and another's, and none of them is refused.
+/// One device fills the common memory by small requests for large responses in four sessions; then other devices follow, and
+/// none of them is refused.
 #[test]
-fn the_device_that_keeps_most_gives_way_and_goes_on_where_it_was() {
+fn the_largest_holder_is_evicted_and_continues_where_it_was() {
     let mut greedy: Vec<Talk> = (0..4).map(|_| talk(3000)).collect();
     let bodies = Bodies::new(24_000, 1);
     for talk in &mut greedy {
@@ -477,7 +477,7 @@ fn the_device_that_keeps_most_gives_way_and_goes_on_where_it_was() {
         assert_eq!(other.get("2:1/0/1024"), "2.05 2:1/1/1024");
         assert_eq!(other.requests.len(), 1, "it is still kept");
     }
-    // The oldest of the first device is read anew, under the same tag, as its content is.
+    // The oldest of the first device is read again, and has the same ETag, as its content is the same.
     let first = &mut greedy[0];
     let get = first.with_option(Code::GET, "2:1/0/1024", (URI_PATH, b"a"));
     first.send(&get);

@@ -4,7 +4,7 @@ use super::*;
 use crate::{Notification, ObservationId};
 
 impl Talk {
-    /// Registers with this block2; returns the relation and the first block of its state.
+    /// Registers with these Block options. Returns the relation and the first block of the response.
     fn register(&mut self, blocks: &str) -> (ObservationId, Message) {
         let message = self.with_option(Code::GET, blocks, (OBSERVE, &[]));
         self.bench.receive_bytes(&message.encode(2000).unwrap());
@@ -24,7 +24,7 @@ impl Talk {
         });
     }
 
-    /// The blocks after the first, by GET under a token of their own.
+    /// Reads the blocks after the first by GET, with another token.
     fn rest_of(&mut self, first: &Message) -> Bytes {
         let block = value(first, BLOCK2).and_then(Block::decode).unwrap();
         let mut received = first.payload.to_vec();
@@ -50,7 +50,7 @@ fn other_body() -> Bytes {
 }
 
 #[test]
-fn a_notification_carries_block_0_and_the_rest_is_asked_for() {
+fn a_notification_carries_block_0_and_the_client_requests_the_others() {
     let mut talk = talk();
     let (id, state) = talk.register("");
     assert_eq!(described(&state), "2.05 2:0/1/1024");
@@ -67,11 +67,15 @@ fn a_notification_carries_block_0_and_the_rest_is_asked_for() {
     talk.bench.settle(Type::Acknowledgement, &notification);
     assert_eq!(talk.bench.out.remove(0), Output::Delivered(id, 1));
     assert_eq!(talk.rest_of(&notification), other_body());
-    assert_eq!(talk.requests, [], "all from what was notified");
+    assert_eq!(
+        talk.requests,
+        [],
+        "all from the snapshot of the notification"
+    );
 }
 
 #[test]
-fn a_client_reads_a_notification_to_its_end_though_a_newer_one_has_come() {
+fn a_client_reads_a_notification_to_its_end_after_a_newer_one_has_arrived() {
     let mut talk = talk();
     let (id, state) = talk.register("");
     talk.get("2:1/0/1024");
@@ -83,9 +87,9 @@ fn a_client_reads_a_notification_to_its_end_though_a_newer_one_has_come() {
     assert_eq!(talk.rest_of(&notification), other_body());
 }
 
-/// RFC 7959 §2.6: the size wished for in the registration holds for all notifications.
+/// RFC 7959 §2.6: the block size in the registration holds for all notifications.
 #[test]
-fn the_size_wished_for_with_the_registration_holds_until_it_is_renewed() {
+fn the_block_size_of_the_registration_holds_until_it_is_renewed() {
     let mut talk = talk();
     let (id, state) = talk.register("2:0/0/64");
     assert_eq!(described(&state), "2.05 2:0/1/64");
@@ -100,7 +104,7 @@ fn the_size_wished_for_with_the_registration_holds_until_it_is_renewed() {
 }
 
 #[test]
-fn a_small_notification_is_as_without_blocks() {
+fn a_small_notification_has_no_block2() {
     let mut talk = talk();
     talk.response.payload = body(5);
     let (id, _) = talk.register("");
@@ -114,7 +118,7 @@ fn a_small_notification_is_as_without_blocks() {
 }
 
 #[test]
-fn what_is_pending_and_what_is_in_flight_counts_once_however_often_it_is_held() {
+fn a_pending_notification_and_one_in_flight_are_charged_once_each() {
     let mut talk = talk();
     talk.response.payload = body(5);
     let (id, _) = talk.register("");
@@ -133,13 +137,13 @@ fn what_is_pending_and_what_is_in_flight_counts_once_however_often_it_is_held() 
     let newest = talk.bench.sent();
     assert_eq!(talk.rest_of(&newest), body(3200));
     talk.bench.end(id, None);
-    talk.rest();
+    talk.pass_all_timeouts();
     assert_eq!(talk.bench.bodies.held(), 0);
     assert!(talk.bench.endpoint.blockwise.is_none());
 }
 
 #[test]
-fn news_takes_the_place_of_what_is_in_flight_block_by_block() {
+fn newer_content_supersedes_a_notification_in_flight_that_has_blocks() {
     let mut talk = talk();
     let (id, _) = talk.register("");
     talk.notify_of(id, 1, body(2000));
@@ -155,7 +159,7 @@ fn news_takes_the_place_of_what_is_in_flight_block_by_block() {
 }
 
 #[test]
-fn a_notification_that_finds_no_room_is_undelivered() {
+fn a_notification_without_memory_is_undelivered() {
     let mut talk = talk();
     talk.bench.bodies = Bodies::new(4000, 1);
     let (id, _) = talk.register("");
@@ -178,7 +182,7 @@ fn a_notification_that_finds_no_room_is_undelivered() {
 }
 
 #[test]
-fn what_finds_no_room_leaves_no_heap_and_lets_others_go() {
+fn a_notification_without_memory_leaves_no_heap_and_delays_no_others() {
     let mut talk = talk();
     talk.response.payload = body(5);
     talk.bench.bodies = Bodies::new(1500, 1);
@@ -195,7 +199,7 @@ fn what_finds_no_room_leaves_no_heap_and_lets_others_go() {
 }
 
 #[test]
-fn a_registration_whose_state_finds_no_room_is_refused() {
+fn a_registration_without_memory_for_its_response_is_refused() {
     let mut talk = talk();
     talk.bench.bodies = Bodies::new(2000, 1);
     let message = talk.with_option(Code::GET, "", (OBSERVE, &[]));
@@ -209,9 +213,9 @@ fn a_registration_whose_state_finds_no_room_is_refused() {
     assert_eq!(talk.bench.endpoint.observations(), 0);
 }
 
-/// A pending one that was small enough in the size of before.
+/// The pending notification fitted one block of the earlier size.
 #[test]
-fn a_client_that_registers_again_for_smaller_blocks_gets_what_is_pending_in_those() {
+fn a_client_that_registers_again_with_smaller_blocks_gets_the_pending_notification_in_those() {
     for (limit, expected) in [(10_000, "2.05 2:0/1/64"), (0, "")] {
         let mut talk = talk();
         talk.response.payload = body(5);

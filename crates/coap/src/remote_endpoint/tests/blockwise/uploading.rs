@@ -1,4 +1,4 @@
-//! Bodies that come in blocks: RFC 7959 §2.3, §2.5, §2.9, §3.2, and Request-Tag of RFC 9175.
+//! Request bodies in blocks: RFC 7959 §2.3, §2.5, §2.9, §3.2, and Request-Tag of RFC 9175.
 
 use super::*;
 use crate::body::LIFETIME;
@@ -9,7 +9,7 @@ fn talk() -> Talk {
 }
 
 impl Talk {
-    /// Sends a body in blocks of this size; what the last was answered.
+    /// Sends a body in blocks of this size. Returns the response to the last.
     fn upload(&mut self, body: &[u8], szx: u8) -> String {
         let size = 16 << szx;
         let last = body.len().saturating_sub(1) / size;
@@ -67,7 +67,7 @@ fn a_body_in_more_than_4095_blocks_arrives_intact() {
 }
 
 #[test]
-fn the_size_of_blocks_may_shrink_and_grow_on_the_way() {
+fn the_block_size_may_shrink_and_grow_during_an_upload() {
     let (mut talk, body) = (talk(), body(400));
     for (block, range) in [
         ("1:0/1/128", 0..128),
@@ -79,14 +79,14 @@ fn the_size_of_blocks_may_shrink_and_grow_on_the_way() {
     ] {
         assert_eq!(talk.post(block, &body[range]), format!("2.31 {block}"));
     }
-    // The same number in other sizes is another place.
+    // The same NUM with another block size is another offset.
     assert_eq!(talk.post("1:3/0/64", &body[384..]), "4.08 1:3/0/64");
     assert_eq!(talk.post("1:24/0/16", &body[384..]), "2.01 1:24/0/16");
     assert_eq!(talk.requests[0].payload, body);
 }
 
 #[test]
-fn a_gap_gets_4_08_and_the_body_can_go_on_where_it_was() {
+fn a_gap_gets_4_08_and_the_upload_can_continue_where_it_was() {
     let (mut talk, body) = (talk(), body(64));
     assert_eq!(talk.post("1:1/1/16", &body[16..32]), "4.08 1:1/0/16");
     assert_eq!(talk.post("1:1/0/16", &body[16..32]), "4.08 1:1/0/16");
@@ -103,7 +103,7 @@ fn a_gap_gets_4_08_and_the_body_can_go_on_where_it_was() {
 }
 
 #[test]
-fn a_new_request_for_a_block_that_is_held_is_told_to_go_on_if_its_bytes_are_the_same() {
+fn a_new_request_with_a_held_block_gets_2_31_if_its_bytes_are_the_same() {
     let (mut talk, body) = (talk(), body(48));
     talk.post("1:0/1/16", &body[..16]);
     for _ in 0..3 {
@@ -115,7 +115,7 @@ fn a_new_request_for_a_block_that_is_held_is_told_to_go_on_if_its_bytes_are_the_
 }
 
 #[test]
-fn the_last_block_sent_again_is_no_second_request() {
+fn the_last_block_in_a_new_message_is_no_second_request() {
     let (mut talk, body) = (talk(), body(48));
     talk.upload(&body, 0);
     assert_eq!(talk.post("1:2/0/16", &body[32..]), "4.08 1:2/0/16");
@@ -123,7 +123,7 @@ fn the_last_block_sent_again_is_no_second_request() {
 }
 
 #[test]
-fn while_the_request_is_under_way_its_blocks_start_nothing_but_another_body() {
+fn while_the_request_is_in_progress_only_a_new_block_0_starts_another_body() {
     let (mut talk, body) = (talk(), body(48));
     let blocks = [
         talk.request(Code::POST, "1:0/1/16", &body[..16]),
@@ -135,7 +135,7 @@ fn while_the_request_is_under_way_its_blocks_start_nothing_but_another_body() {
     }
     talk.bench.receive_bytes(&blocks[2].encode(2000).unwrap());
     let (under_way, _) = talk.bench.request();
-    // Duplicates get what the blocks got, or nothing as long as there is nothing.
+    // Duplicates get the same replies as the blocks, or none while there is none.
     let duplicate = |talk: &mut Talk, block: &Message| {
         talk.bench.receive_bytes(&block.encode(2000).unwrap());
         let sent = talk.bench.out.pop();
@@ -147,7 +147,7 @@ fn while_the_request_is_under_way_its_blocks_start_nothing_but_another_body() {
     assert_eq!(duplicate(&mut talk, &blocks[0]).unwrap(), "2.31 1:0/1/16");
     assert_eq!(duplicate(&mut talk, &blocks[1]).unwrap(), "2.31 1:1/1/16");
     assert_eq!(duplicate(&mut talk, &blocks[2]), None);
-    // A new block 0 is another body; it is not what is under way.
+    // A new block 0 starts another body, and does not affect the request in progress.
     let again = talk.request(Code::POST, "1:0/1/16", &body[..16]);
     assert_eq!(duplicate(&mut talk, &again).unwrap(), "2.31 1:0/1/16");
     let gap = talk.request(Code::POST, "1:2/0/16", &body[32..]);
@@ -159,7 +159,7 @@ fn while_the_request_is_under_way_its_blocks_start_nothing_but_another_body() {
 }
 
 #[test]
-fn block_0_begins_anew() {
+fn block_0_starts_the_body_again() {
     let (mut talk, body) = (talk(), body(64));
     talk.post("1:0/1/16", &[0; 16]);
     talk.post("1:1/1/16", &[0; 16]);
@@ -170,7 +170,7 @@ fn block_0_begins_anew() {
         talk.post(&format!("1:{num}/{}/16", u8::from(num < 3)), &body[range]);
     }
     assert_eq!(talk.requests[0].payload, body);
-    // So does one that is all of a body.
+    // So does a single block with the whole body.
     talk.post("1:0/1/16", &body[..16]);
     assert_eq!(talk.post("1:0/0/16", b"whole"), "2.01 1:0/0/16");
     assert_eq!(&talk.requests[1].payload[..], b"whole");
@@ -178,7 +178,7 @@ fn block_0_begins_anew() {
 }
 
 #[test]
-fn a_body_beyond_the_bound_gets_4_13_with_size1_and_one_just_as_large_does_not() {
+fn a_body_above_the_limit_gets_4_13_with_size1_and_one_at_the_limit_does_not() {
     for (length, expected) in [(999, "2.01"), (1000, "2.01"), (1001, "4.13")] {
         let mut talk = talk();
         talk.bench.parameters.max_body = 1000;
@@ -196,7 +196,7 @@ fn a_body_beyond_the_bound_gets_4_13_with_size1_and_one_just_as_large_does_not()
 }
 
 #[test]
-fn a_body_that_will_be_too_large_is_refused_at_block_0_if_it_says_so() {
+fn a_body_that_is_too_large_by_its_size1_is_refused_at_block_0() {
     let mut talk = talk();
     for (size1, expected) in [(65_536, "2.31 1:0/1/16"), (65_537, "4.13 1:0/0/16")] {
         let size1 = encode_unsigned(size1);
@@ -230,7 +230,7 @@ fn the_reserved_size_gets_4_00_confirmable_or_not_and_in_either_option() {
 }
 
 #[test]
-fn a_payload_that_is_not_as_long_as_its_block_gets_4_00_and_changes_nothing() {
+fn a_payload_without_the_length_of_its_block_gets_4_00_and_changes_nothing() {
     let (mut talk, body) = (talk(), body(48));
     talk.post("1:0/1/16", &body[..16]);
     for (block, length) in [
@@ -250,7 +250,7 @@ fn a_payload_that_is_not_as_long_as_its_block_gets_4_00_and_changes_nothing() {
 
 /// RFC 9175 §3, and §2.3 of RFC 7959 for the Content-Format.
 #[test]
-fn bodies_that_differ_in_an_option_are_put_together_apart() {
+fn blocks_that_differ_in_an_option_belong_to_different_bodies() {
     for (number, values) in [
         (REQUEST_TAG, [&[1][..], &[2]]),
         (REQUEST_TAG, [&[0], &[]]),
@@ -275,13 +275,13 @@ fn bodies_that_differ_in_an_option_are_put_together_apart() {
             .map(|request| &request.payload)
             .collect();
         assert_eq!(arrived, [&bodies[0], &bodies[1]]);
-        // The third has nothing to follow.
+        // The third follows no block.
         assert_eq!(talk.post("1:1/1/16", &[1; 16]), "4.08 1:1/0/16");
     }
 }
 
 #[test]
-fn a_request_tag_that_comes_twice_is_not_the_same_as_one() {
+fn two_request_tags_are_not_the_same_as_one() {
     let mut talk = talk();
     let mut message = talk.with_option(Code::POST, "1:0/1/16", (REQUEST_TAG, &[1]));
     message.payload = body(16);
@@ -293,7 +293,7 @@ fn a_request_tag_that_comes_twice_is_not_the_same_as_one() {
 }
 
 #[test]
-fn an_endpoint_holds_no_more_than_its_share_and_gives_up_what_it_could_not_hold() {
+fn an_endpoint_holds_no_more_than_its_limit_and_drops_the_body_that_exceeds_it() {
     let mut talk = talk();
     talk.bench.parameters.max_body = 2048;
     talk.bench.parameters.max_response_body = 2048;
@@ -321,7 +321,7 @@ fn an_endpoint_holds_no_more_than_its_share_and_gives_up_what_it_could_not_hold(
 }
 
 #[test]
-fn endpoints_together_hold_no_more_than_the_bound_and_one_that_is_dropped_gives_all_back() {
+fn endpoints_together_hold_no_more_than_the_limit_and_a_dropped_one_releases_all() {
     let mut first = talk();
     first.bench.bodies = Bodies::new(2000, 1);
     first.post("1:0/1/1024", &body(1024));
@@ -337,7 +337,7 @@ fn endpoints_together_hold_no_more_than_the_bound_and_one_that_is_dropped_gives_
 }
 
 #[test]
-fn a_body_counts_as_long_as_the_gateway_has_it() {
+fn a_body_is_charged_as_long_as_the_application_holds_it() {
     let mut talk = talk();
     talk.upload(&body(5000), 6);
     assert_eq!(talk.bench.bodies.held(), 5000);
@@ -347,7 +347,7 @@ fn a_body_counts_as_long_as_the_gateway_has_it() {
 }
 
 #[test]
-fn what_nobody_goes_on_with_is_forgotten_after_ten_minutes_and_no_heap_is_left() {
+fn unused_uploads_expire_after_ten_minutes_and_no_heap_is_left() {
     let (mut talk, body) = (talk(), body(48));
     talk.post("1:0/1/16", &body[..16]);
     talk.bench.pass(599.0);
@@ -366,14 +366,14 @@ fn what_nobody_goes_on_with_is_forgotten_after_ten_minutes_and_no_heap_is_left()
 
     talk.upload(&body, 0);
     talk.requests.clear();
-    talk.rest();
+    talk.pass_all_timeouts();
     assert!(talk.bench.endpoint.blockwise.is_none());
     assert_eq!(talk.bench.counters.uploads_expired, 1);
 }
 
-/// RFC 7967: the client wants no 2.xx, but the word to go on it needs.
+/// RFC 7967: the client suppresses 2.xx, but needs the 2.31.
 #[test]
-fn a_client_without_interest_in_the_response_is_told_to_go_on_all_the_same() {
+fn no_response_does_not_suppress_2_31() {
     let (mut talk, body) = (talk(), body(32));
     let mut message = talk.with_option(Code::POST, "1:0/1/16", (NO_RESPONSE, &[26]));
     message.payload = body.slice(..16);
@@ -389,7 +389,7 @@ fn a_client_without_interest_in_the_response_is_told_to_go_on_all_the_same() {
 }
 
 #[test]
-fn blocks_that_are_not_confirmable_are_put_together_too() {
+fn non_confirmable_blocks_are_assembled_too() {
     let (mut talk, body) = (talk(), body(32));
     for (block, range, answer) in [
         ("1:0/1/16", 0..16, "2.31 1:0/1/16"),
@@ -404,7 +404,7 @@ fn blocks_that_are_not_confirmable_are_put_together_too() {
 }
 
 #[test]
-fn with_too_many_exchanges_open_the_last_block_is_told_to_wait_and_the_body_is_kept() {
+fn with_a_full_queue_the_last_block_gets_5_03_and_the_body_is_kept() {
     let (mut talk, body) = (talk(), body(32));
     talk.bench.parameters.queue = 0;
     for _ in 0..16 {
@@ -428,7 +428,7 @@ fn with_too_many_exchanges_open_the_last_block_is_told_to_wait_and_the_body_is_k
 }
 
 #[test]
-fn methods_that_are_not_served_are_not_gathered_for() {
+fn blocks_of_methods_that_are_not_served_are_not_assembled() {
     let mut talk = Talk::new(Response::new(Code::METHOD_NOT_ALLOWED));
     for code in [3, 4, 5, 6, 7, 31].map(Code) {
         let message = talk.request(code, "1:0/1/16", &body(16));
@@ -446,7 +446,7 @@ fn get_has_no_body_to_send_in_blocks() {
     assert_eq!(talk.requests, []);
 }
 
-/// RFC 9177: Q-Block1 and Q-Block2 are critical, and not understood here.
+/// RFC 9177: Q-Block1 and Q-Block2 are critical and unrecognised.
 #[test]
 fn the_robust_block_options_get_4_02() {
     for number in [19, 31] {
@@ -456,9 +456,9 @@ fn the_robust_block_options_get_4_02() {
     }
 }
 
-/// What is unfinished and never will be must not fill the room of all for ten minutes.
+/// Abandoned uploads must not fill the common memory for ten minutes.
 #[test]
-fn an_unfinished_upload_of_the_device_that_keeps_most_gives_way_and_can_be_begun_again() {
+fn an_unfinished_upload_of_the_largest_holder_is_evicted_and_can_be_started_again() {
     let bodies = Bodies::new(4050, 1);
     let [mut one, mut other] = [talk(), talk()];
     for (talk, device) in [(&mut one, "a"), (&mut other, "b")] {
@@ -486,7 +486,7 @@ fn an_unfinished_upload_of_the_device_that_keeps_most_gives_way_and_can_be_begun
         (bodies.held(), other.bench.counters.bodies_evicted),
         (3 * 1024, 1)
     );
-    // Two have as much as each other now, or nearly: neither ends the other's.
+    // Two holders have about as much now: neither evicts the other's.
     assert_eq!(
         part(&mut one, 1, "1:1/0/1024", &whole[1024..]),
         "4.08 1:1/0/1024"
