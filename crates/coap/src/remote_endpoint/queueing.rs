@@ -11,7 +11,7 @@ use crate::body::Charge;
 use crate::code::Code;
 use crate::exchange::Exchange;
 use crate::message::Type;
-use crate::request::{Request, Response};
+use crate::request::{Method, Request, Response};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -50,11 +50,10 @@ impl RemoteEndpoint {
             self.start(exchange, request, context, out);
             return None;
         }
-        // The bytes of an assembled body are charged already.
-        let payload = match exchange.blocks.block1 {
-            Some(_) => 0,
-            None => request.payload.len(),
-        };
+        // The bytes of a body assembled from several blocks are charged already.
+        let is_charged = request.method == Method::Post
+            && exchange.blocks.block1.is_some_and(|block| block.num() > 0);
+        let payload = if is_charged { 0 } else { request.payload.len() };
         let bytes = size_of::<Queued>() + OPTIONS + payload;
         let Blockwise {
             account, snapshots, ..
@@ -72,11 +71,10 @@ impl RemoteEndpoint {
             return Some((exchange, no_room()));
         }
         context.counters.requests_waited += 1;
-        // A slice would keep the whole datagram alive, and only the payload is charged.
-        request.payload = match exchange.blocks.block1 {
-            Some(_) => request.payload,
-            None => Bytes::copy_from_slice(&request.payload),
-        };
+        if !is_charged {
+            // A slice would keep the whole datagram alive, and only the payload is charged.
+            request.payload = Bytes::copy_from_slice(&request.payload);
+        }
         let waiting = self.queue.get_or_insert_default();
         waiting.acknowledge_at = earlier(waiting.acknowledge_at, exchange.acknowledge_at());
         waiting.queue.push_back(Queued {

@@ -138,3 +138,28 @@ fn beyond_the_queue_or_the_bytes_of_bodies_requests_get_5_03() {
     let waiting = bench.endpoint.queued();
     assert!((3..6).contains(&waiting), "{waiting}");
 }
+
+/// So many bytes that are not charged would fill the memory: a body in a single block, and blocks that are not assembled.
+#[test]
+fn queued_requests_are_charged_with_their_payload_whatever_block1_they_have() {
+    let charged = |code: Code, block1: Option<u8>| {
+        let mut bench = Bench::new();
+        bench.parameters.max_exchanges = 0;
+        let mut message = Message::empty(Type::Confirmable, 1);
+        message.code = code;
+        message.options = block1
+            .map(|value| (27, Bytes::from(vec![value])))
+            .into_iter()
+            .collect();
+        message.payload = Bytes::from(vec![b'x'; 512]);
+        bench.receive_bytes(&message.encode(1152).unwrap());
+        assert_eq!(bench.endpoint.queued(), 1);
+        bench.endpoint.body_bytes()
+    };
+    let (put, without) = (Code(3), charged(Code::POST, None));
+    assert!(without > 512);
+    // NUM 0 and NUM 1, both without M and with 512 bytes.
+    assert_eq!(charged(Code::POST, Some(0x05)), without);
+    assert_eq!(charged(put, Some(0x05)), without);
+    assert_eq!(charged(put, Some(0x15)), without);
+}
