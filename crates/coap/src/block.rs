@@ -4,9 +4,10 @@
 const LARGEST_SZX: u8 = 6;
 /// NUM has 20 bits.
 const LARGEST_NUM: u32 = 0x000f_ffff;
-/// The most bytes of a response in addition to its payload: header 4, token 8, ETag 1 + 8, Observe 1 + 3, Content-Format
-/// 1 + 2, Max-Age 1 + 4, Block2 1 + 3, Block1 1 + 3, Size2 1 + 4, Size1 2 + 4, payload marker 1. Without one of them the next
-/// option may need one byte more for its delta, which is less than the missing option.
+/// The most bytes of a response in addition to its payload: header 4, token 8, ETag 1 + 8, Observe
+/// 1 + 3, Content-Format 1 + 2, Max-Age 1 + 4, Block2 1 + 3, Block1 1 + 3, Size2 1 + 4, Size1 2 +
+/// 4, payload marker 1. Without one of them the next option may need one byte more for its delta,
+/// which is less than the missing option.
 pub(crate) const RESPONSE_OVERHEAD: usize = 53;
 
 /// One block of a body: its number, whether more follow, and how large the blocks are.
@@ -28,7 +29,8 @@ impl Block {
         16 << szx.min(LARGEST_SZX)
     }
 
-    /// The block that starts at `offset`; `None` if the offset is not a multiple of the block size, or too large.
+    /// The block that starts at `offset`; `None` if the offset is not a multiple of the block size,
+    /// or too large.
     pub fn at(offset: usize, more: bool, szx: u8) -> Option<Block> {
         let size = Self::size_of(szx);
         let num = u32::try_from(offset / size).ok()?;
@@ -38,7 +40,8 @@ impl Block {
             .flatten()
     }
 
-    /// Decodes an option value. `None` for the reserved SZX 7 and for values of more than 24 bits (§2.2).
+    /// Decodes an option value. `None` for the reserved SZX 7 and for values of more than 24 bits
+    /// (§2.2).
     pub fn decode(value: u32) -> Option<Block> {
         let szx = u8::try_from(value & 0b111).ok()?;
         Block::new(value >> 4, value & 0b1000 != 0, szx)
@@ -69,7 +72,8 @@ impl Block {
         Self::size_of(self.szx)
     }
 
-    /// Where the block starts in the body, in bytes. Unlike NUM this stays the same when the block size changes.
+    /// Where the block starts in the body, in bytes. Unlike NUM this stays the same when the block
+    /// size changes.
     pub fn offset(self) -> usize {
         usize::try_from(self.num)
             .unwrap_or(usize::MAX)
@@ -85,7 +89,8 @@ impl Block {
     }
 }
 
-/// The largest SZX whose blocks fit responses of `max_message` bytes: 1024 bytes (RFC 7252 §4.6) or less.
+/// The largest SZX whose blocks fit responses of `max_message` bytes: 1024 bytes (RFC 7252 §4.6) or
+/// less.
 pub fn largest_szx(max_message: usize) -> u8 {
     let room = max_message.saturating_sub(RESPONSE_OVERHEAD);
     let fitting = (0..=LARGEST_SZX)

@@ -11,8 +11,9 @@
 //!     └────────────────────────────────┘
 //! ```
 //!
-//! Block 0 starts a body again, whatever is held. A block that is held already is answered with 2.31 again, if its bytes are
-//! the same; any other block out of sequence is answered with 4.08 and changes nothing.
+//! Block 0 starts a body again, whatever is held. A block that is held already is answered with
+//! 2.31 again, if its bytes are the same; any other block out of sequence is answered with 4.08 and
+//! changes nothing.
 
 use super::block::Block;
 use super::body::{Account, Charge, Key, LIFETIME};
@@ -21,8 +22,8 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Concurrent uploads of one endpoint, distinguished by resource and Request-Tag. Beyond it the least recently used one
-/// is dropped.
+/// Concurrent uploads of one endpoint, distinguished by resource and Request-Tag. Beyond it the
+/// least recently used one is dropped.
 const MAX_UPLOADS: usize = 4;
 /// Bytes first allocated for a body.
 const FIRST_CAPACITY: usize = 1024;
@@ -84,8 +85,8 @@ pub(crate) struct Uploads {
 }
 
 impl Uploads {
-    /// Adds a block to a body of `largest` bytes at most. `make_room` evicts something else so that the charge may become
-    /// that many bytes, and returns whether it could.
+    /// Adds a block to a body of `largest` bytes at most. `make_room` evicts something else so that
+    /// the charge may become that many bytes, and returns whether it could.
     pub(crate) fn receive(
         &mut self,
         now: Instant,
@@ -202,7 +203,8 @@ impl PartialBody {
         largest: usize,
         make_room: impl FnMut(&Charge, usize) -> bool,
     ) -> Result<(), UploadError> {
-        // In bytes, because the block size may shrink during the transfer (§2.5), and NUM grows with it.
+        // In bytes, because the block size may shrink during the transfer (§2.5), and NUM grows
+        // with it.
         let begin = part.block.offset();
         let end = begin.saturating_add(part.payload.len());
         if begin == self.body.len() {
@@ -234,7 +236,8 @@ impl PartialBody {
         if length <= capacity {
             return true;
         }
-        // Doubles the capacity, so that the body is not copied for every block; or takes just enough.
+        // Doubles the capacity, so that the body is not copied for every block; or takes just
+        // enough.
         let ample = capacity.saturating_mul(2).max(FIRST_CAPACITY);
         let ample = ample.min(largest).max(length);
         let granted = loop {

@@ -1,7 +1,8 @@
-//! Sends responses in blocks (RFC 7959 §2.4), and keeps the response for the blocks that the client will request.
+//! Sends responses in blocks (RFC 7959 §2.4), and keeps the response for the blocks that the client
+//! will request.
 //!
-//! A kept response is a *snapshot*: it does not change when its resource does, so that all blocks that a client assembles
-//! are of one body. They have one ETag.
+//! A kept response is a *snapshot*: it does not change when its resource does, so that all blocks
+//! that a client assembles are of one body. They have one ETag.
 
 use super::block::Block;
 use super::body::{Account, ETag, Key, LIFETIME};
@@ -13,12 +14,14 @@ use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Instant;
 
-/// Snapshots of one resource: a client may go on reading one after a notification has brought a newer one.
+/// Snapshots of one resource: a client may go on reading one after a notification has brought a
+/// newer one.
 const MAX_PER_KEY: usize = 2;
 /// Snapshots of one endpoint. Beyond either number the least recently used one is dropped.
 const MAX_SNAPSHOTS: usize = 8;
 
-/// The block of a response that a request asks for, and whether it asks for the size of the body (Block2 and Size2).
+/// The block of a response that a request asks for, and whether it asks for the size of the body
+/// (Block2 and Size2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockRequest {
     /// Block2 of the request; its M has no meaning.
@@ -32,7 +35,8 @@ impl BlockRequest {
         self.block.map_or(0, Block::offset)
     }
 
-    /// The block size of the response: the requested one or `largest_szx`, whichever is smaller (§2.4).
+    /// The block size of the response: the requested one or `largest_szx`, whichever is smaller
+    /// (§2.4).
     pub(crate) fn szx(self, largest_szx: u8) -> u8 {
         self.block
             .map_or(largest_szx, |block| block.szx().min(largest_szx))
@@ -47,7 +51,8 @@ impl BlockRequest {
         let szx = self.szx(largest_szx);
         let end = begin.saturating_add(Block::size_of(szx)).min(length);
         let is_whole = begin == 0 && end == length;
-        // Without a Size2 option, the first block has the size, so that the client can allocate memory.
+        // Without a Size2 option, the first block has the size, so that the client can allocate
+        // memory.
         let has_size2 = self.size2 || (begin == 0 && !is_whole);
         Some(Response {
             etag: (!is_whole).then_some(etag).or(whole.etag),
@@ -110,8 +115,9 @@ pub(crate) struct Snapshots {
 
 impl Snapshots {
     /// Keeps a response of which `block` is sent now. The bytes of its payload are charged already.
-    /// `readable_again`: it is the state of a resource. Otherwise it is the result of a request: then it replaces older
-    /// results, as a client can only mean the last (§2.5), and is never evicted.
+    /// `readable_again`: it is the state of a resource. Otherwise it is the result of a request:
+    /// then it replaces older results, as a client can only mean the last (§2.5), and is never
+    /// evicted.
     #[expect(clippy::too_many_arguments, reason = "the parts of a snapshot")]
     pub(crate) fn keep(
         &mut self,
@@ -158,8 +164,8 @@ impl Snapshots {
         same.payload.get().filter(|held| held == payload)
     }
 
-    /// The requested block of a snapshot, or an error if its body ends before it. `None` if there is no snapshot of this
-    /// key.
+    /// The requested block of a snapshot, or an error if its body ends before it. `None` if there
+    /// is no snapshot of this key.
     pub(crate) fn serve(
         &mut self,
         now: Instant,
@@ -182,8 +188,8 @@ impl Snapshots {
         Some(block.unwrap_or_else(past_the_end))
     }
 
-    /// Finds the snapshot that the client is reading: the one with an ETag of the request; or the one of which it was
-    /// last sent the block before, or this same block; or the newest.
+    /// Finds the snapshot that the client is reading: the one with an ETag of the request; or the
+    /// one of which it was last sent the block before, or this same block; or the newest.
     fn choose(&mut self, key: Key, etags: &[ETag], offset: usize) -> Option<&mut Snapshot> {
         let rank = |one: &Snapshot| {
             let continues = one.last_served.end == offset || one.last_served.start == offset;

@@ -1,7 +1,8 @@
 //! Memory accounting for bodies (RFC 7959 §1), and their ETags.
 //!
-//! Every byte held is charged twice: to its endpoint and to all endpoints together. The [`Charge`] is stored with the bytes,
-//! so it is returned when the last reference to them is dropped, whether or not the endpoint still exists.
+//! Every byte held is charged twice: to its endpoint and to all endpoints together. The [`Charge`]
+//! is stored with the bytes, so it is returned when the last reference to them is dropped, whether
+//! or not the endpoint still exists.
 
 use super::evictable::{Evictable, Evictables, Holder, Kind};
 use crate::parameters::Parameters;
@@ -12,8 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How long an unused upload or snapshot is kept. RFC 7959 §2.4 allows a server to drop it after EXCHANGE_LIFETIME, four
-/// minutes; devices that sleep between two blocks may need longer, and the held bytes are bounded.
+/// How long an unused upload or snapshot is kept. RFC 7959 §2.4 allows a server to drop it after
+/// EXCHANGE_LIFETIME, four minutes; devices that sleep between two blocks may need longer, and the
+/// held bytes are bounded.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
 /// A keyed hash of the options that identify a body: equal for all blocks of one transfer.
@@ -53,8 +55,8 @@ impl fmt::Debug for ETag {
     }
 }
 
-/// What all endpoints share: the bytes of bodies they may hold together, and the key of the hashes that identify bodies and
-/// messages. Clones share their state.
+/// What all endpoints share: the bytes of bodies they may hold together, and the key of the hashes
+/// that identify bodies and messages. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     held: Arc<Account>,
@@ -85,7 +87,8 @@ impl Bodies {
         self.held.bytes.load(Ordering::Relaxed)
     }
 
-    /// The account of one endpoint. Its limit is twice the largest body, so that it can receive one and send one.
+    /// The account of one endpoint. Its limit is twice the largest body, so that it can receive one
+    /// and send one.
     pub(crate) fn account(&self, parameters: &Parameters, holder: Holder<'_>) -> Arc<Account> {
         let largest = parameters.max_body.max(parameters.max_response_body);
         Arc::new(Account {
@@ -202,8 +205,8 @@ impl Charge {
         true
     }
 
-    /// Evicts something of the largest holder, if it is the common limit that does not allow so many bytes. Returns whether
-    /// something was evicted.
+    /// Evicts something of the largest holder, if it is the common limit that does not allow so
+    /// many bytes. Returns whether something was evicted.
     pub(crate) fn evict_for(&self, bytes: usize) -> bool {
         let account = &*self.account;
         let more = bytes.saturating_sub(self.bytes);

@@ -15,7 +15,8 @@ pub struct Counters {
     pub observe_ignored: u64,
     /// Duplicates of messages.
     pub duplicates: u64,
-    /// Messages forgotten although a duplicate could still arrive: their endpoint has sent too many since.
+    /// Messages forgotten although a duplicate could still arrive: their endpoint has sent too many
+    /// since.
     pub messages_forgotten: u64,
     /// Empty Confirmable messages ("CoAP ping"), answered with a Reset.
     pub pings: u64,
@@ -27,7 +28,8 @@ pub struct Counters {
     pub retransmissions: u64,
     /// Our Confirmable messages that were never acknowledged.
     pub given_up: u64,
-    /// Responses given up, or notifications not sent, because too many Confirmable messages were outstanding.
+    /// Responses given up, or notifications not sent, because too many Confirmable messages were
+    /// outstanding.
     pub queue_full: u64,
     /// Responses dropped because no Message ID was free.
     pub out_of_message_ids: u64,
@@ -39,7 +41,8 @@ pub struct Counters {
     pub response_too_large: u64,
     /// Registrations answered without Observe because the endpoint had too many relations.
     pub too_many_observations: u64,
-    /// Notifications sent. Retransmissions don't count, but a newer notification in the place of an older one does.
+    /// Notifications sent. Retransmissions don't count, but a newer notification in the place of an
+    /// older one does.
     pub notifications_sent: u64,
     /// Notifications superseded by a newer one before they were sent, or while in flight.
     pub notifications_superseded: u64,
@@ -55,7 +58,8 @@ pub struct Counters {
     pub registrations_repeated: u64,
     /// Blocks of request bodies received.
     pub blocks_received: u64,
-    /// Blocks whose payload does not have the length that Block1 says, or of a GET: answered with 4.00.
+    /// Blocks whose payload does not have the length that Block1 says, or of a GET: answered with
+    /// 4.00.
     pub blocks_malformed: u64,
     /// Request bodies assembled from blocks.
     pub uploads_completed: u64,
@@ -67,8 +71,8 @@ pub struct Counters {
     pub uploads_expired: u64,
     /// Blocks of responses and notifications sent.
     pub blocks_sent: u64,
-    /// Requests for a later block of a response without a snapshot: 4.08 to POST, while a GET is passed to the application.
-    /// That is so for every later block of a package.
+    /// Requests for a later block of a response without a snapshot: 4.08 to POST, while a GET is
+    /// passed to the application. That is so for every later block of a package.
     pub blocks_not_held: u64,
     /// Snapshots and unfinished uploads evicted so that another body could be held.
     pub bodies_evicted: u64,

@@ -1,6 +1,7 @@
 //! Recognises duplicates of messages, and remembers the replies to them (RFC 7252 §4.2, §4.5).
 //!
-//! DTLS replay protection does not do this: a retransmission is a new record. The states of one message:
+//! DTLS replay protection does not do this: a retransmission is a new record. The states of one
+//! message:
 //!
 //! ```text
 //! InProgress ──▶ Acknowledged            empty ACK sent, the response is or will be separate
@@ -11,11 +12,12 @@
 //!  NoReply                               Non-confirmable: duplicates are ignored
 //! ```
 //!
-//! A duplicate is equal byte for byte. The Message ID alone does not identify it: some libraries use one twice within
-//! EXCHANGE_LIFETIME, or always 0, and messages of such devices must not be lost.
+//! A duplicate is equal byte for byte. The Message ID alone does not identify it: some libraries
+//! use one twice within EXCHANGE_LIFETIME, or always 0, and messages of such devices must not be
+//! lost.
 //!
-//! A reply is kept without header and token, as a retransmission has both. So a telemetry message and its 2.01 take ten
-//! bytes.
+//! A reply is kept without header and token, as a retransmission has both. So a telemetry message
+//! and its 2.01 take ten bytes.
 
 use super::code::Code;
 use super::counters::Counters;
@@ -23,16 +25,18 @@ use super::message::{Token, Type};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// How long a Confirmable message may still be retransmitted (RFC 7252 §4.8.2). By the default parameters and not by
-/// `[coap]`, which is how we transmit: this is about how clients do.
+/// How long a Confirmable message may still be retransmitted (RFC 7252 §4.8.2). By the default
+/// parameters and not by `[coap]`, which is how we transmit: this is about how clients do.
 pub const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
 /// How long a Non-confirmable message may still be duplicated (RFC 7252 §4.8.2).
 pub(crate) const NON_LIFETIME: Duration = Duration::from_secs(145);
 
-/// Messages remembered per endpoint: 8 a second for EXCHANGE_LIFETIME. Beyond it the oldest that is not in progress is
-/// forgotten, and counted: a duplicate of it would be processed as a new message.
+/// Messages remembered per endpoint: 8 a second for EXCHANGE_LIFETIME. Beyond it the oldest that is
+/// not in progress is forgotten, and counted: a duplicate of it would be processed as a new
+/// message.
 const MAX_MESSAGES: usize = 2048;
-/// Bytes of remembered replies per endpoint. Beyond it the oldest reply is dropped, but not its message.
+/// Bytes of remembered replies per endpoint. Beyond it the oldest reply is dropped, but not its
+/// message.
 const MAX_REPLY_BYTES: usize = 4 * 1024;
 /// Bytes before each reply: Message ID, hash and length.
 const REPLY_HEADER: usize = 8;
@@ -90,7 +94,8 @@ pub(crate) struct Deduplication {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Apart from the entries: nearly every message is new, and for each message all Message IDs are searched.
+    /// Apart from the entries: nearly every message is new, and for each message all Message IDs
+    /// are searched.
     message_ids: VecDeque<u16>,
     /// One for each Message ID, in the same order.
     entries: VecDeque<Entry>,
@@ -131,7 +136,8 @@ impl Deduplication {
         }
     }
 
-    /// Records the piggybacked response to the message: the bytes of the ACK, header and token included.
+    /// Records the piggybacked response to the message: the bytes of the ACK, header and token
+    /// included.
     pub(crate) fn record_reply(
         &mut self,
         key: MessageKey,
@@ -260,8 +266,8 @@ impl Table {
         self.replies.extend(tail);
     }
 
-    /// Options and payload of the reply to this message, if they are still kept. If there are several, because an earlier
-    /// entry of the same message has expired, the newest.
+    /// Options and payload of the reply to this message, if they are still kept. If there are
+    /// several, because an earlier entry of the same message has expired, the newest.
     fn reply(&mut self, key: MessageKey) -> Option<&[u8]> {
         let mut rest = &*self.replies.make_contiguous();
         let mut found = None;

@@ -1,9 +1,9 @@
 //! Snapshots and unfinished uploads that may be evicted when memory is needed.
 //!
-//! A resource can be read again, and a client can start an upload again. So when `coap.body_bytes` are held, the holder with
-//! the most bytes loses its oldest snapshot or upload, and no device can fill the memory of all others. Each value is owned
-//! by its endpoint ([`Evictable`]) and can be reached from the common table ([`Evictables`]): the endpoint takes it, or an
-//! eviction does.
+//! A resource can be read again, and a client can start an upload again. So when `coap.body_bytes`
+//! are held, the holder with the most bytes loses its oldest snapshot or upload, and no device can
+//! fill the memory of all others. Each value is owned by its endpoint ([`Evictable`]) and can be
+//! reached from the common table ([`Evictables`]): the endpoint takes it, or an eviction does.
 
 use shares::Weights;
 use std::fmt;
@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// How many holders are searched for something to evict, the largest first.
 const MAX_HOLDERS_TRIED: usize = 8;
 
-/// Whose bytes are counted together: those of a device, over all its sessions, or those of a source address with
-/// certificates that are not registered.
+/// Whose bytes are counted together: those of a device, over all its sessions, or those of a source
+/// address with certificates that are not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder<'a> {
     /// A device, by its name.
@@ -109,12 +109,13 @@ impl Evictables {
         }
     }
 
-    /// Evicts a value so that this holder may have `more` bytes: the oldest snapshot of the largest other holder, if that
-    /// has at least as much as this one would have; an unfinished upload only of a holder that has at least twice as much,
-    /// so that two uploads don't evict each other for ever; otherwise the oldest snapshot of its own. Returns whether
-    /// something was evicted.
+    /// Evicts a value so that this holder may have `more` bytes: the oldest snapshot of the largest
+    /// other holder, if that has at least as much as this one would have; an unfinished upload only
+    /// of a holder that has at least twice as much, so that two uploads don't evict each other for
+    /// ever; otherwise the oldest snapshot of its own. Returns whether something was evicted.
     pub(crate) fn evict_one(&self, holder: u64, more: usize) -> bool {
-        // Not under the lock of the table: who uses a value holds its lock, and then takes that of the table.
+        // Not under the lock of the table: who uses a value holds its lock, and then takes that of
+        // the table.
         let candidates = self.candidates(holder, more);
         let mut candidates = candidates.into_iter();
         let evicted =

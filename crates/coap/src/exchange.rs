@@ -1,4 +1,5 @@
-//! One request and its response, which is piggybacked on the acknowledgement or separate (RFC 7252 §5.2).
+//! One request and its response, which is piggybacked on the acknowledgement or separate (RFC 7252
+//! §5.2).
 //!
 //! ```text
 //! Confirmable:      Received ──respond──▶ piggybacked ACK                    (§5.2.1)
@@ -22,7 +23,8 @@ use std::time::Instant;
 pub struct ExchangeId(pub u32);
 
 impl ExchangeId {
-    /// Whether this exchange started before another one of the same endpoint. Ids wrap around after 2^32.
+    /// Whether this exchange started before another one of the same endpoint. Ids wrap around after
+    /// 2^32.
     pub fn began_before(self, other: ExchangeId) -> bool {
         (1..1 << 31).contains(&other.0.wrapping_sub(self.0))
     }
@@ -50,7 +52,8 @@ pub(crate) struct BlockContext {
     pub block2: BlockRequest,
     /// Whether its method is safe (RFC 7252 §5.8), so that the client may repeat the request.
     pub safe: bool,
-    /// Whether a duplicate may be processed again (RFC 7252 §4.5). Then its response need not be remembered.
+    /// Whether a duplicate may be processed again (RFC 7252 §4.5). Then its response need not be
+    /// remembered.
     repeatable: bool,
 }
 
@@ -62,7 +65,8 @@ impl BlockContext {
         let safe = request.method == Method::Get;
         BlockContext {
             key: received.download_key(bodies),
-            // RFC 7959 §2.7: a client that requests later blocks of a response has sent its own body already.
+            // RFC 7959 §2.7: a client that requests later blocks of a response has sent its own
+            // body already.
             block1: received.block1.filter(|_| !later),
             block2: BlockRequest {
                 block: request.block2,
@@ -92,7 +96,8 @@ impl BlockContext {
         self.block2.block.is_some_and(|block| block.num() > 0)
     }
 
-    /// Whether this response, a block of a larger one, is generated again for a duplicate of the request.
+    /// Whether this response, a block of a larger one, is generated again for a duplicate of the
+    /// request.
     pub(crate) fn can_regenerate(&self, response: &Response) -> bool {
         let is_partial = |block: Block| block.num() > 0 || block.more();
         self.repeatable && response.block2.is_some_and(is_partial)

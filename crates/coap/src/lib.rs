@@ -1,12 +1,13 @@
 //! CoAP for a server, as pure state machines (RFC 7252, 7641, 7959, 7967, 9175).
 //!
-//! A [`RemoteEndpoint`] is the CoAP state of one secure session. Datagrams, responses and `now` go in; datagrams, requests
-//! and deadlines come out as [`Output`]s. The state belongs to the session and not to its socket address (§9.1.1), which
-//! may change.
+//! A [`RemoteEndpoint`] is the CoAP state of one secure session. Datagrams, responses and `now` go
+//! in; datagrams, requests and deadlines come out as [`Output`]s. The state belongs to the session
+//! and not to its socket address (§9.1.1), which may change.
 //!
-//! This crate owns the message format, deduplication, retransmission, exchanges, block-wise transfer, observation relations,
-//! and the bounds on what they hold. It never reads a clock, opens a socket, starts a task or logs, and it knows neither
-//! DTLS nor what a resource is. It does not send requests: it is a server.
+//! This crate owns the message format, deduplication, retransmission, exchanges, block-wise
+//! transfer, observation relations, and the bounds on what they hold. It never reads a clock, opens
+//! a socket, starts a task or logs, and it knows neither DTLS nor what a resource is. It does not
+//! send requests: it is a server.
 //!
 //! | Part | Owns |
 //! |---|---|
@@ -66,14 +67,16 @@
 //!         └─ Non-confirmable ──▶ a Non-confirmable response                  (§5.2.3)
 //! ```
 //!
-//! Messages are remembered for EXCHANGE_LIFETIME (247 s) or NON_LIFETIME (145 s, §4.8.2), so that no duplicate becomes a
-//! second request, as long as a client sends no more than 2,048 messages in that time. After that the endpoint holds no
-//! heap at all, unless its client observes or a block-wise transfer is under way.
+//! Messages are remembered for EXCHANGE_LIFETIME (247 s) or NON_LIFETIME (145 s, §4.8.2), so that
+//! no duplicate becomes a second request, as long as a client sends no more than 2,048 messages in
+//! that time. After that the endpoint holds no heap at all, unless its client observes or a
+//! block-wise transfer is under way.
 //!
 //! # The life of a body
 //!
-//! Sections are of RFC 7959. A body that does not fit one message is transferred in blocks. The application does not see
-//! them: a request has its whole body, and a response may have a body of any size.
+//! Sections are of RFC 7959. A body that does not fit one message is transferred in blocks. The
+//! application does not see them: a request has its whole body, and a response may have a body of
+//! any size.
 //!
 //! ```text
 //!  a request with Block1: NUM, M, SZX
@@ -98,15 +101,15 @@
 //!             └─ none, GET ──▶ to the application, and the block is taken from its response
 //! ```
 //!
-//! Both ways: a transfer that is unused for ten minutes is dropped. Held bytes count towards their endpoint and towards all
-//! endpoints together until the last reference to them is dropped. When the total is reached, the oldest snapshot or
-//! unfinished upload of the device that holds most is evicted: the client reads the resource again, or starts the upload
-//! again (4.08).
+//! Both ways: a transfer that is unused for ten minutes is dropped. Held bytes count towards their
+//! endpoint and towards all endpoints together until the last reference to them is dropped. When
+//! the total is reached, the oldest snapshot or unfinished upload of the device that holds most is
+//! evicted: the client reads the resource again, or starts the upload again (4.08).
 //!
 //! # The life of a notification
 //!
-//! Sections are of RFC 7641, where no other is named. The first notification is the response to the registration, which is
-//! sent like any response; the following ones are sent like this:
+//! Sections are of RFC 7641, where no other is named. The first notification is the response to the
+//! registration, which is sent like any response; the following ones are sent like this:
 //!
 //! ```text
 //!  notify: the newest content of a relation
@@ -133,8 +136,8 @@
 //!         └─ MAX_RETRANSMIT ──▶ given up; the relation stays                Undelivered
 //! ```
 //!
-//! A late Reset, of a notification that was Non-confirmable or superseded, ends the relation too: the last eight Message
-//! IDs of each relation are remembered.
+//! A late Reset, of a notification that was Non-confirmable or superseded, ends the relation too:
+//! the last eight Message IDs of each relation are remembered.
 
 #![warn(missing_docs)]
 #![cfg_attr(

@@ -4,19 +4,20 @@ use super::deduplication::EXCHANGE_LIFETIME;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-/// Allocates the Message IDs of what we send to one endpoint: a random start, then one after the other.
+/// Allocates the Message IDs of what we send to one endpoint: a random start, then one after the
+/// other.
 ///
-/// None may be used twice within EXCHANGE_LIFETIME (§4.4), and there are 65,536, so an endpoint can be sent at most 265
-/// messages a second. The limit here is a little lower: the Message IDs are divided into eighths, and an eighth is used
-/// again only when its last use is EXCHANGE_LIFETIME ago. That allows 232 messages a second for ever, and bursts of up to
-/// 57,344.
+/// None may be used twice within EXCHANGE_LIFETIME (§4.4), and there are 65,536, so an endpoint can
+/// be sent at most 265 messages a second. The limit here is a little lower: the Message IDs are
+/// divided into eighths, and an eighth is used again only when its last use is EXCHANGE_LIFETIME
+/// ago. That allows 232 messages a second for ever, and bursts of up to 57,344.
 #[derive(Debug)]
 pub(crate) struct MessageIds {
     last: u16,
     /// The first use of any.
     begin: Option<Instant>,
-    /// When each eighth was used last, in milliseconds since `begin`. This is half the size of an `Instant`, and every idle
-    /// endpoint has eight.
+    /// When each eighth was used last, in milliseconds since `begin`. This is half the size of an
+    /// `Instant`, and every idle endpoint has eight.
     used: [Option<NonZeroU64>; 8],
 }
 

@@ -1,7 +1,7 @@
 //! The observation relations of one endpoint (RFC 7641).
 //!
-//! A relation holds two notifications at most, one [pending and one in flight](relation). Their transmission is in
-//! [`crate::reliability`].
+//! A relation holds two notifications at most, one [pending and one in flight](relation). Their
+//! transmission is in [`crate::reliability`].
 
 pub(crate) mod relation;
 
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 /// Tokens of ended relations that are remembered per endpoint.
 const MAX_ENDED: usize = 4;
-/// Relations of one endpoint. ThingsBoard has two observable resources; the others are for clients that register again
-/// under another token.
+/// Relations of one endpoint. ThingsBoard has two observable resources; the others are for clients
+/// that register again under another token.
 const MAX_OBSERVATIONS: usize = 4;
-/// The average interval of Non-confirmable notifications to one client whose round-trip time is not known (RFC 7641
-/// §4.5.1).
+/// The average interval of Non-confirmable notifications to one client whose round-trip time is not
+/// known (RFC 7641 §4.5.1).
 const NON_INTERVAL: Duration = Duration::from_secs(3);
 /// Notifications that may be sent at once after a pause, beyond the first.
 const BURST: u32 = 3;
@@ -105,8 +105,8 @@ impl Observations {
         Some(removed)
     }
 
-    /// The relation whose notification is to be sent next, and in which type of message. `room` says whether a Confirmable
-    /// message of a relation may be sent.
+    /// The relation whose notification is to be sent next, and in which type of message. `room`
+    /// says whether a Confirmable message of a relation may be sent.
     pub(crate) fn next(
         &self,
         now: Instant,

@@ -1,4 +1,5 @@
-//! Option numbers, Content-Formats, and option values that are numbers (RFC 7252 §3.2, §12.2, §12.3).
+//! Option numbers, Content-Formats, and option values that are numbers (RFC 7252 §3.2, §12.2,
+//! §12.3).
 
 use bytes::Bytes;
 
@@ -35,8 +36,8 @@ pub mod content_format {
     pub const JSON: u16 = 50;
 }
 
-/// Reads an option value of the format `uint` (RFC 7252 §3.2): big-endian, leading zeros allowed. Of more than four bytes
-/// the last four count.
+/// Reads an option value of the format `uint` (RFC 7252 §3.2): big-endian, leading zeros allowed.
+/// Of more than four bytes the last four count.
 pub fn decode_unsigned(value: &[u8]) -> u32 {
     value
         .iter()

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Transmission parameters (RFC 7252 §4.8) and bounds, as the configuration's `[coap]` gives them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameters {
-    /// How long a Confirmable request may wait for a piggybacked response (RFC 7252 §5.2.1); then an empty ACK is sent.
+    /// How long a Confirmable request may wait for a piggybacked response (RFC 7252 §5.2.1); then
+    /// an empty ACK is sent.
     pub piggyback_timeout: Duration,
     /// ACK_TIMEOUT.
     pub ack_timeout: Duration,
@@ -23,8 +24,8 @@ pub struct Parameters {
     pub max_body: usize,
     /// The largest body of a response or notification, in bytes.
     pub max_response_body: usize,
-    /// Bytes of bodies that may be held at once for all endpoints together: unfinished uploads, snapshots of responses, and
-    /// queued requests.
+    /// Bytes of bodies that may be held at once for all endpoints together: unfinished uploads,
+    /// snapshots of responses, and queued requests.
     pub body_bytes: usize,
 }
 

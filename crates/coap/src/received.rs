@@ -1,8 +1,8 @@
 //! Reads the options of a request (RFC 7252 §5.4, §5.10; RFC 7641, 7959, 7967, 9175).
 //!
-//! An option is *recognised* if it is in [`FORMATS`], its value has a permitted length (§5.4.3), and it is not a second one
-//! with a number that is not repeatable (§5.4.5). Unrecognised options are ignored if elective and refused if critical
-//! (§5.4.1; critical numbers are odd, §5.4.6).
+//! An option is *recognised* if it is in [`FORMATS`], its value has a permitted length (§5.4.3),
+//! and it is not a second one with a number that is not repeatable (§5.4.5). Unrecognised options
+//! are ignored if elective and refused if critical (§5.4.1; critical numbers are odd, §5.4.6).
 
 use crate::block::Block;
 use crate::body::{Bodies, ETag, Key};
@@ -11,8 +11,8 @@ use crate::option::{decode_unsigned, number::*};
 use crate::request::{Method, Observe, Request};
 use bytes::Bytes;
 
-/// Number, shortest value, longest value, repeatable. Options of responses alone are not here: in a request they are
-/// unrecognised like any other.
+/// Number, shortest value, longest value, repeatable. Options of responses alone are not here: in a
+/// request they are unrecognised like any other.
 const FORMATS: [(u16, usize, usize, bool); 20] = [
     (IF_MATCH, 0, 8, true),
     (URI_HOST, 1, 255, false),
@@ -39,8 +39,8 @@ const FORMATS: [(u16, usize, usize, bool); 20] = [
 /// Why a request's options are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadOption {
-    /// An unrecognised critical option: 4.02 to a Confirmable request; a Non-confirmable one is rejected in silence
-    /// (RFC 7252 §5.4.1).
+    /// An unrecognised critical option: 4.02 to a Confirmable request; a Non-confirmable one is
+    /// rejected in silence (RFC 7252 §5.4.1).
     Critical(u16),
     /// Proxy-Uri or Proxy-Scheme: 5.05 (§5.10.2).
     Proxy,
@@ -94,15 +94,15 @@ impl Received {
         Ok(received)
     }
 
-    /// Identifies the body of which the payload is a block. RFC 9175 §3: two messages belong to one transfer if they have the
-    /// same options, apart from those that differ from block to block.
+    /// Identifies the body of which the payload is a block. RFC 9175 §3: two messages belong to one
+    /// transfer if they have the same options, apart from those that differ from block to block.
     pub(crate) fn upload_key(&self, bodies: &Bodies) -> Key {
         let about = (self.request.content_format, self.request.conditional);
         bodies.key(&(self.download_key(bodies), about))
     }
 
-    /// Identifies the body of the response. Options about the request's body don't count, as a request for a later block of
-    /// the response has no body.
+    /// Identifies the body of the response. Options about the request's body don't count, as a
+    /// request for a later block of the response has no body.
     pub(crate) fn download_key(&self, bodies: &Bodies) -> Key {
         let request = &self.request;
         let resource = (request.method, &request.path, &request.query);
@@ -122,7 +122,8 @@ fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadO
     let short = u16::try_from(number).unwrap_or(u16::MAX);
     let block = || Block::decode(number).ok_or(BadOption::ReservedSize(option));
     match option {
-        // §5.10.8.1: an empty If-Match is fulfilled if the resource exists, and all resources here do.
+        // §5.10.8.1: an empty If-Match is fulfilled if the resource exists, and all resources here
+        // do.
         IF_MATCH if value.is_empty() => {}
         IF_MATCH | IF_NONE_MATCH => request.conditional = true,
         // RFC 7641 §2: with another value the option is ignored, like any elective one.
@@ -140,8 +141,8 @@ fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadO
         REQUEST_TAG => received.request_tags.push(value.clone()),
         PROXY_URI | PROXY_SCHEME => return Err(BadOption::Proxy),
         NO_RESPONSE => request.no_response = u8::try_from(number).unwrap_or_default(),
-        // Recognised and ignored: Uri-Host and Uri-Port (the server has one host, whatever the client calls it), Max-Age,
-        // Echo.
+        // Recognised and ignored: Uri-Host and Uri-Port (the server has one host, whatever the
+        // client calls it), Max-Age, Echo.
         _ => {}
     }
     Ok(())

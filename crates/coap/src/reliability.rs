@@ -8,14 +8,16 @@
 //!    └──▶ (waiting for MAX_TRANSMIT_WAIT) ──▶ given up
 //! ```
 //!
-//! NSTART bounds the interactions that we start: notifications and pings (§4.7). It is applied to each observation, as only
-//! the notifications of one observation must be in order: an unacknowledged notification does not delay those of another
-//! observation. Responses end an interaction that the client started, and wait for nothing. They are bounded by
-//! [`MAX_RESPONSE_BYTES`]; and if a client sends further requests without acknowledging any response, each response is sent
-//! twice, and not five times.
+//! NSTART bounds the interactions that we start: notifications and pings (§4.7). It is applied to
+//! each observation, as only the notifications of one observation must be in order: an
+//! unacknowledged notification does not delay those of another observation. Responses end an
+//! interaction that the client started, and wait for nothing. They are bounded by
+//! [`MAX_RESPONSE_BYTES`]; and if a client sends further requests without acknowledging any
+//! response, each response is sent twice, and not five times.
 //!
-//! Notifications and pings are encoded when they may be sent ([`Outgoing::has_room_for`]): until then a newer notification
-//! may replace the pending one. Only the last response of an observation waits here.
+//! Notifications and pings are encoded when they may be sent ([`Outgoing::has_room_for`]): until
+//! then a newer notification may replace the pending one. Only the last response of an observation
+//! waits here.
 
 use super::observe::relation::ObservationId;
 use crate::parameters::Parameters;
@@ -24,8 +26,8 @@ use std::time::{Duration, Instant};
 
 /// Notifications, last responses and pings that may be waiting or outstanding at once.
 const MAX_MESSAGES: usize = 32;
-/// Bytes of responses that may be outstanding at once, with [`OVERHEAD`] for each: 140 responses of a few bytes. Beyond it
-/// the oldest is given up, which was sent at least once.
+/// Bytes of responses that may be outstanding at once, with [`OVERHEAD`] for each: 140 responses of
+/// a few bytes. Beyond it the oldest is given up, which was sent at least once.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024;
 /// Memory of a message in addition to its bytes.
 const OVERHEAD: usize = size_of::<Transmission>();
@@ -90,8 +92,8 @@ struct Progress {
     retransmit_at: Instant,
     /// [`Outgoing::requests`] when the message was sent last.
     requests: u32,
-    /// Whether the message is to be sent once more than MAX_RETRANSMIT allows: the peer was active right after the last
-    /// transmission.
+    /// Whether the message is to be sent once more than MAX_RETRANSMIT allows: the peer was active
+    /// right after the last transmission.
     extra_due: bool,
     /// Whether the message was sent once more than MAX_RETRANSMIT allows.
     extra_sent: bool,
@@ -172,7 +174,8 @@ impl Outgoing {
         self.requests = self.requests.wrapping_add(1);
     }
 
-    /// Removes the outstanding message with this Message ID, for which an ACK or RST was received. Returns its purpose.
+    /// Removes the outstanding message with this Message ID, for which an ACK or RST was received.
+    /// Returns its purpose.
     pub(crate) fn acknowledge(&mut self, message_id: u16) -> Option<MessagePurpose> {
         let purpose = self.remove(|one| one.message_id == message_id && one.progress.is_some())?;
         if purpose.is_response() {
@@ -208,7 +211,8 @@ impl Outgoing {
         self.retain(|one| one.purpose != MessagePurpose::Notification(observation));
     }
 
-    /// Removes the response to a registration after the client has registered again. Returns its Message ID.
+    /// Removes the response to a registration after the client has registered again. Returns its
+    /// Message ID.
     pub(crate) fn cancel_registration(&mut self, observation: ObservationId) -> Option<u16> {
         let registration = MessagePurpose::Registration(observation);
         let message_id = self
@@ -249,7 +253,8 @@ impl Outgoing {
         Some(message.bytes.clone())
     }
 
-    /// Replaces an outstanding message by another one, which keeps its retransmission count and timeout (RFC 7641 §4.5.2).
+    /// Replaces an outstanding message by another one, which keeps its retransmission count and
+    /// timeout (RFC 7641 §4.5.2).
     pub(crate) fn supersede(
         &mut self,
         message_id: u16,
@@ -265,7 +270,8 @@ impl Outgoing {
         }
     }
 
-    /// Replaces an outstanding message by the waiting one for `purpose`, if there is one. Returns its Message ID.
+    /// Replaces an outstanding message by the waiting one for `purpose`, if there is one. Returns
+    /// its Message ID.
     pub(crate) fn supersede_by_waiting(
         &mut self,
         message_id: u16,
@@ -310,8 +316,8 @@ impl Outgoing {
         }
     }
 
-    /// Whether this response was sent twice, and the client has sent further requests since without acknowledging any
-    /// response.
+    /// Whether this response was sent twice, and the client has sent further requests since without
+    /// acknowledging any response.
     fn is_ignored_by_client(&self, response: &Transmission) -> bool {
         response.purpose == MessagePurpose::Response
             && response.acknowledged == self.acknowledged
@@ -320,7 +326,8 @@ impl Outgoing {
             })
     }
 
-    /// The next action that is due at `now`: call it until it returns `None`. `random` is uniform over `u32`.
+    /// The next action that is due at `now`: call it until it returns `None`. `random` is uniform
+    /// over `u32`.
     pub(crate) fn due(
         &mut self,
         now: Instant,
@@ -377,16 +384,18 @@ impl Outgoing {
             .map(Due::GaveUp)
     }
 
-    /// Retransmits early, because the peer is known to be active. A message whose last transmission is ACK_TIMEOUT ago or
-    /// earlier is sent again, which counts as its next retransmission. If none is left, it is sent once more, and given up
-    /// when it would have been. If the last one was just now, and may have been lost before the peer woke up, the extra one
-    /// follows ACK_TIMEOUT later. Call it until it returns `None`.
+    /// Retransmits early, because the peer is known to be active. A message whose last transmission
+    /// is ACK_TIMEOUT ago or earlier is sent again, which counts as its next retransmission. If
+    /// none is left, it is sent once more, and given up when it would have been. If the last one
+    /// was just now, and may have been lost before the peer woke up, the extra one follows
+    /// ACK_TIMEOUT later. Call it until it returns `None`.
     pub(crate) fn retransmit_early(
         &mut self,
         now: Instant,
         parameters: &Parameters,
     ) -> Option<Due> {
-        // For responses see `is_ignored_by_client`: a client that never acknowledges them is not asleep.
+        // For responses see `is_ignored_by_client`: a client that never acknowledges them is not
+        // asleep.
         let is_no_response = |one: &&mut Transmission| one.purpose != MessagePurpose::Response;
         for one in self.queue.iter_mut().filter(is_no_response) {
             let Some(progress) = &mut one.progress else {

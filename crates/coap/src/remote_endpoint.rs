@@ -1,8 +1,10 @@
-//! CoAP for one secure session: from decrypted datagrams to requests, and from responses to datagrams.
+//! CoAP for one secure session: from decrypted datagrams to requests, and from responses to
+//! datagrams.
 //!
-//! Receiving: [`Message::from_bytes`] → empty, acknowledgement or response? → duplicate? → options → an [`Exchange`] opens
-//! and [`Output::Request`] is returned. Responding: [`RemoteEndpoint::respond`] chooses the message type, remembers the reply
-//! for duplicates, and returns [`Output::Send`].
+//! Receiving: [`Message::from_bytes`] → empty, acknowledgement or response? → duplicate? → options
+//! → an [`Exchange`] opens and [`Output::Request`] is returned. Responding:
+//! [`RemoteEndpoint::respond`] chooses the message type, remembers the reply for duplicates, and
+//! returns [`Output::Send`].
 //!
 //! | Module | Owns |
 //! |---|---|
@@ -48,18 +50,22 @@ pub enum Output {
     Send(Vec<u8>),
     /// A new request. Answer it with [`RemoteEndpoint::respond`].
     Request(ExchangeId, Request),
-    /// The notification with this number was acknowledged, or was sent as a Non-confirmable message.
+    /// The notification with this number was acknowledged, or was sent as a Non-confirmable
+    /// message.
     Delivered(ObservationId, u64),
-    /// A notification, or the response to the registration, was given up after MAX_RETRANSMIT; or a notification was given
-    /// up because no memory was left for it. The relation stays, and nothing of it is pending or in flight any more.
+    /// A notification, or the response to the registration, was given up after MAX_RETRANSMIT; or a
+    /// notification was given up because no memory was left for it. The relation stays, and nothing
+    /// of it is pending or in flight any more.
     Undelivered(ObservationId),
-    /// The notification with this number is larger than `coap.max_response_body` and is not sent. The relation is unchanged.
+    /// The notification with this number is larger than `coap.max_response_body` and is not sent.
+    /// The relation is unchanged.
     TooLarge(ObservationId, u64),
-    /// The peer rejected a notification, which may be an earlier one (RFC 7641 §3.6). The relation has ended.
+    /// The peer rejected a notification, which may be an earlier one (RFC 7641 §3.6). The relation
+    /// has ended.
     Cancelled(ObservationId),
-    /// A duplicate of the request that registered this relation got the same response again, but notifications were sent
-    /// since. The peer discards that response as older (RFC 7641 §3.4), so if it never received the first one, it misses the
-    /// content.
+    /// A duplicate of the request that registered this relation got the same response again, but
+    /// notifications were sent since. The peer discards that response as older (RFC 7641 §3.4), so
+    /// if it never received the first one, it misses the content.
     RegistrationRepeated(ObservationId),
     /// There was no answer to the [`ping`](RemoteEndpoint::ping).
     PingUnanswered,
@@ -81,8 +87,8 @@ pub struct Context<'a> {
     pub counters: &'a mut Counters,
 }
 
-/// The CoAP state of one secure session. It holds no heap if no message is remembered, no transfer is under way and its
-/// client does not observe.
+/// The CoAP state of one secure session. It holds no heap if no message is remembered, no transfer
+/// is under way and its client does not observe.
 #[derive(Debug)]
 pub struct RemoteEndpoint {
     message_ids: MessageIds,
@@ -149,7 +155,8 @@ impl RemoteEndpoint {
                 let key = key(context);
                 self.receive_request(now, message, key, context, out);
             }
-            // go-coap acknowledges a notification by a request for the rest of it. Californium answers that, too.
+            // go-coap acknowledges a notification by a request for the rest of it. Californium
+            // answers that, too.
             (Type::Acknowledgement, Class::Request) => {
                 let (key, message_id) = (key(context), message.message_id);
                 let ours = self.handle_acknowledgement(now, message.kind, message_id, context, out);
@@ -238,7 +245,8 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Does what is due at `now`: sends empty acknowledgements and retransmissions, and drops what has expired.
+    /// Does what is due at `now`: sends empty acknowledgements and retransmissions, and drops what
+    /// has expired.
     pub fn handle_timeout(
         &mut self,
         now: Instant,

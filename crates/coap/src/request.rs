@@ -63,9 +63,9 @@ pub struct Request {
     pub accept: Option<u16>,
     /// Whether the client registers or deregisters as an observer (RFC 7641 §2).
     pub observe: Option<Observe>,
-    /// The requested block of the response (RFC 7959 §2.4). Its number is above 0 only if the endpoint has no snapshot of the
-    /// response: the application may then return just that [block](Response::block2), or the whole body, of which the
-    /// endpoint sends the block.
+    /// The requested block of the response (RFC 7959 §2.4). Its number is above 0 only if the
+    /// endpoint has no snapshot of the response: the application may then return just that
+    /// [block](Response::block2), or the whole body, of which the endpoint sends the block.
     pub block2: Option<Block>,
     /// Size2: whether the client asks for the size of the response's body (RFC 7959 §4).
     pub size2_wanted: bool,
@@ -73,8 +73,8 @@ pub struct Request {
     pub etags: Vec<ETag>,
     /// Whether there is an If-None-Match, or an If-Match with an ETag (RFC 7252 §5.10.8).
     pub conditional: bool,
-    /// No-Response: the classes of responses that the client does not want (RFC 7967 §2.1), as a sum of 2 (2.xx), 8 (4.xx)
-    /// and 16 (5.xx).
+    /// No-Response: the classes of responses that the client does not want (RFC 7967 §2.1), as a
+    /// sum of 2 (2.xx), 8 (4.xx) and 16 (5.xx).
     pub no_response: u8,
     /// The whole body, from one message or assembled from blocks.
     pub payload: Bytes,
@@ -105,8 +105,8 @@ impl Request {
 pub struct Response {
     /// 2.xx, 4.xx or 5.xx.
     pub code: Code,
-    /// Distinguishes representations of the same resource (RFC 7252 §5.10.6). The endpoint sets it on bodies that it sends in
-    /// blocks.
+    /// Distinguishes representations of the same resource (RFC 7252 §5.10.6). The endpoint sets it
+    /// on bodies that it sends in blocks.
     pub etag: Option<ETag>,
     /// The sequence number of a notification (RFC 7641 §2). The endpoint alone sets it.
     pub observe: Option<u32>,
@@ -114,10 +114,12 @@ pub struct Response {
     pub content_format: Option<u16>,
     /// Seconds. After a 5.03 or 4.29: when to try again (RFC 7252 §5.9.3.4, RFC 8516 §4).
     pub max_age: Option<u32>,
-    /// Which block of a larger body the payload is. If the application sets it, the response is sent as it is; otherwise the
-    /// endpoint sends bodies in blocks that are too large for one message.
+    /// Which block of a larger body the payload is. If the application sets it, the response is
+    /// sent as it is; otherwise the endpoint sends bodies in blocks that are too large for one
+    /// message.
     pub block2: Option<Block>,
-    /// The block of the request's body to which this is the response (RFC 7959 §2.3). The endpoint alone sets it.
+    /// The block of the request's body to which this is the response (RFC 7959 §2.3). The endpoint
+    /// alone sets it.
     pub block1: Option<Block>,
     /// The size of the whole body in bytes (RFC 7959 §4).
     pub size2: Option<u32>,
@@ -144,7 +146,8 @@ impl Response {
         }
     }
 
-    /// An error with a diagnostic payload (RFC 7252 §5.5.2): text for the reader of the device's log.
+    /// An error with a diagnostic payload (RFC 7252 §5.5.2): text for the reader of the device's
+    /// log.
     pub fn error(code: Code, diagnostic: impl Into<String>) -> Response {
         Response {
             payload: Bytes::from(diagnostic.into()),
@@ -169,8 +172,8 @@ impl Response {
         }
     }
 
-    /// Whether No-Response suppresses this response (RFC 7967 §2.1). A 2.31 is never suppressed: without it a client that does
-    /// not want a 2.xx would wait for ever to send the next block.
+    /// Whether No-Response suppresses this response (RFC 7967 §2.1). A 2.31 is never suppressed:
+    /// without it a client that does not want a 2.xx would wait for ever to send the next block.
     pub fn is_suppressed_by(&self, no_response: u8) -> bool {
         let class = self.code.0 >> 5;
         self.code != Code::CONTINUE

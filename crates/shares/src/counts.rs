@@ -5,8 +5,8 @@ use std::hash::Hash;
 
 /// How many places of a total each holder has.
 ///
-/// A holder may have at most `each`; and once half of the total is taken, at most an even share of it. So a new holder always
-/// finds a free place, whatever the others hold.
+/// A holder may have at most `each`; and once half of the total is taken, at most an even share of
+/// it. So a new holder always finds a free place, whatever the others hold.
 #[derive(Debug)]
 pub struct Counts<H> {
     each: usize,

@@ -1,7 +1,8 @@
 //! Fair division of bounded resources between devices and source addresses.
 //!
-//! A bound on a total (half-open handshakes, calls in flight, buffered bytes) protects the process, but by itself it lets one
-//! peer take all of it. So each such resource has *holders*, and the same rules:
+//! A bound on a total (half-open handshakes, calls in flight, buffered bytes) protects the process,
+//! but by itself it lets one peer take all of it. So each such resource has *holders*, and the same
+//! rules:
 //!
 //! 1. **Each holder has a share.** Before an address is verified as a device's, the holder is its *source*: the address
 //!    ([`source::host`]: an IPv4 address, or the /64 of an IPv6 address) within its network ([`source::network`]: the /16 or
@@ -13,11 +14,11 @@
 //!    other sources ([`Recent`]).
 //! 4. **What is counted is counted until it ends**, and not until its session does.
 //!
-//! This crate owns the data structures for these rules. It has no clock, no I/O and no dependencies, and knows neither DTLS nor
-//! CoAP.
+//! This crate owns the data structures for these rules. It has no clock, no I/O and no
+//! dependencies, and knows neither DTLS nor CoAP.
 //!
-//! `TABLE.md`, which follows, lists every bound: the resource, its holder, the limit, what is evicted or refused at the limit,
-//! what its peer gets, and the metric.
+//! `TABLE.md`, which follows, lists every bound: the resource, its holder, the limit, what is
+//! evicted or refused at the limit, what its peer gets, and the metric.
 #![doc = ""]
 #![doc = include_str!("TABLE.md")]
 #![warn(missing_docs)]

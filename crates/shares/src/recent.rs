@@ -3,8 +3,9 @@
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::{Duration, Instant};
 
-/// A set of keys that expire: a hash table with one 8-byte slot for each hash, in which a later key overwrites an earlier one
-/// with the same slot. So it never grows, and a look-up is one comparison.
+/// A set of keys that expire: a hash table with one 8-byte slot for each hash, in which a later key
+/// overwrites an earlier one with the same slot. So it never grows, and a look-up is one
+/// comparison.
 #[derive(Debug)]
 pub struct Recent {
     /// With random keys, so that a peer can't choose a key with the slot of another.

@@ -10,11 +10,11 @@ type ByCount = BTreeSet<(usize, Reverse<u64>, IpAddr)>;
 
 /// The places that hosts hold, by host and network (see [`source`](super::source)).
 ///
-/// Networks take turns, and within a network its hosts do. The largest holder is the largest host of the largest network: a
-/// peer with many addresses of one network has the share of one network.
+/// Networks take turns, and within a network its hosts do. The largest holder is the largest host
+/// of the largest network: a peer with many addresses of one network has the share of one network.
 ///
-/// Hosts are identified by [`host`](super::source::host). Removing a place from the middle searches those of its host one by
-/// one, so another bound must keep them few.
+/// Hosts are identified by [`host`](super::source::host). Removing a place from the middle searches
+/// those of its host one by one, so another bound must keep them few.
 #[derive(Debug)]
 pub struct SourcePlaces<P> {
     hosts: HashMap<IpAddr, Host<P>>,

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 
-/// The values of each holder, oldest first, with their weights, and the order of the holders by weight.
+/// The values of each holder, oldest first, with their weights, and the order of the holders by
+/// weight.
 ///
 /// A holder's values are searched one by one, so another bound must keep them few.
 #[derive(Debug)]

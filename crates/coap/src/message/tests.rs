@@ -193,7 +193,8 @@ fn options_are_sorted_by_number_and_equal_ones_stay_in_order() {
     assert_eq!(decoded.options, sorted);
 }
 
-/// A message that obeys the RFC, with numbers and lengths near the ends of what each form of an option's header can say.
+/// A message that obeys the RFC, with numbers and lengths near the ends of what each form of an
+/// option's header can say.
 fn any_message(random: &mut fastrand::Rng) -> Message {
     let kinds = [
         Type::Confirmable,

@@ -51,7 +51,8 @@ struct Content {
 #[derive(Debug)]
 struct InFlight {
     content: Content,
-    /// A registration was answered since, with a higher sequence number: the client would discard this one as older (§3.4).
+    /// A registration was answered since, with a higher sequence number: the client would discard
+    /// this one as older (§3.4).
     outdated: bool,
 }
 
@@ -89,9 +90,9 @@ impl Relation {
         self.next_sequence_number
     }
 
-    /// Takes the next sequence number (RFC 7641 §4.4): 0 for the response to a token's first registration, as with
-    /// ThingsBoard, then each greater than the one before, in 24 bits. 2^23 in 256 seconds would be too many, but there are
-    /// not enough Message IDs for that.
+    /// Takes the next sequence number (RFC 7641 §4.4): 0 for the response to a token's first
+    /// registration, as with ThingsBoard, then each greater than the one before, in 24 bits. 2^23
+    /// in 256 seconds would be too many, but there are not enough Message IDs for that.
     pub(crate) fn take_sequence_number(&mut self) -> u32 {
         let taken = self.next_sequence_number;
         self.next_sequence_number = taken.wrapping_add(1) & SEQUENCE_MASK;
@@ -166,7 +167,8 @@ impl Relation {
         }
     }
 
-    /// Replaces the pending notification. `charged`: its payload is charged as a body. Returns whether there was one.
+    /// Replaces the pending notification. `charged`: its payload is charged as a body. Returns
+    /// whether there was one.
     pub(crate) fn set_pending(&mut self, notification: Notification, charged: bool) -> bool {
         let content = Content {
             notification,
@@ -180,8 +182,8 @@ impl Relation {
         Some(self.in_flight.take()?.content.notification.number)
     }
 
-    /// Makes the notification in flight pending again after MAX_RETRANSMIT, if the client has registered since. Returns
-    /// whether that is so.
+    /// Makes the notification in flight pending again after MAX_RETRANSMIT, if the client has
+    /// registered since. Returns whether that is so.
     pub(crate) fn requeue(&mut self) -> bool {
         let Some(sent) = self.in_flight.take_if(|sent| sent.outdated) else {
             return false;
@@ -201,8 +203,8 @@ impl Relation {
         Some(self.pending.take()?.notification.number)
     }
 
-    /// Whether the retransmission of the notification in flight must be another message: with newer content, or with a newer
-    /// sequence number.
+    /// Whether the retransmission of the notification in flight must be another message: with newer
+    /// content, or with a newer sequence number.
     pub(crate) fn must_replace_in_flight(&self) -> bool {
         let outdated = self.in_flight.as_ref().is_some_and(|sent| sent.outdated);
         self.pending.is_some() || outdated
@@ -215,8 +217,8 @@ impl Relation {
         Some((newest.notification.response.clone(), newest.charged))
     }
 
-    /// Records that the newest notification was sent in a Confirmable message. Returns whether it superseded an older one in
-    /// flight.
+    /// Records that the newest notification was sent in a Confirmable message. Returns whether it
+    /// superseded an older one in flight.
     pub(crate) fn sent_confirmable(&mut self, now: Instant) -> bool {
         let older = self.in_flight.take().map(|sent| sent.content);
         let superseded = self.pending.is_some() && older.is_some();
@@ -230,14 +232,16 @@ impl Relation {
         superseded
     }
 
-    /// Records that the newest notification was sent in a Non-confirmable message. Returns its number.
+    /// Records that the newest notification was sent in a Non-confirmable message. Returns its
+    /// number.
     pub(crate) fn sent_non_confirmable(&mut self, now: Instant, message_id: u16) -> Option<u64> {
         self.record_sent(now, Type::NonConfirmable, message_id);
         self.notified = true;
         self.discard_pending()
     }
 
-    /// Remembers a message that is not retransmitted any more: a Reset of it ends the relation (RFC 7641 §3.6).
+    /// Remembers a message that is not retransmitted any more: a Reset of it ends the relation (RFC
+    /// 7641 §3.6).
     pub(crate) fn record_sent(&mut self, now: Instant, kind: Type, message_id: u16) {
         if self.sent.len() >= MAX_SENT {
             self.sent.pop_front();

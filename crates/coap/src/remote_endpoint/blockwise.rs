@@ -1,6 +1,7 @@
 //! The uploads and snapshots of one endpoint (RFC 7959), and when they expire.
 //!
-//! They are used by [`receiving_blocks`](super::receiving_blocks) and [`sending_blocks`](super::sending_blocks).
+//! They are used by [`receiving_blocks`](super::receiving_blocks) and
+//! [`sending_blocks`](super::sending_blocks).
 
 use super::{Context, RemoteEndpoint};
 use crate::block1::Uploads;
@@ -66,15 +67,16 @@ impl RemoteEndpoint {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Bytes charged to this endpoint: of uploads, of snapshots, and of bodies that the application still holds.
+    /// Bytes charged to this endpoint: of uploads, of snapshots, and of bodies that the application
+    /// still holds.
     pub fn body_bytes(&self) -> usize {
         let blockwise = self.blockwise.as_ref();
         blockwise.map_or(0, |blockwise| blockwise.account.held())
     }
 }
 
-/// Evicts something so that the charge may become so many bytes: of the largest holder, or else of the endpoint itself.
-/// Returns whether something was evicted.
+/// Evicts something so that the charge may become so many bytes: of the largest holder, or else of
+/// the endpoint itself. Returns whether something was evicted.
 pub(super) fn make_room(
     snapshots: &mut Snapshots,
     charge: &Charge,

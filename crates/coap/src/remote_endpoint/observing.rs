@@ -14,20 +14,22 @@ use crate::request::Response;
 use std::time::Instant;
 
 impl RemoteEndpoint {
-    /// The relation with the token of this open exchange, if there is one: the request renews it (RFC 7641 §3.1), ends it
-    /// (§3.6), or is unrelated to it.
+    /// The relation with the token of this open exchange, if there is one: the request renews it
+    /// (RFC 7641 §3.1), ends it (§3.6), or is unrelated to it.
     pub fn observation_of(&self, exchange: ExchangeId) -> Option<ObservationId> {
         let exchange = self.exchanges.iter().find(|open| open.id == exchange)?;
         self.observations.of_token(&exchange.token)
     }
 
-    /// Answers a registration, and adds a relation, or renews the one with its token. A renewed relation sends its
-    /// notifications in the type of this request. Its pending notification follows this response, and the one in flight gets
-    /// a higher sequence number at its next retransmission.
+    /// Answers a registration, and adds a relation, or renews the one with its token. A renewed
+    /// relation sends its notifications in the type of this request. Its pending notification
+    /// follows this response, and the one in flight gets a higher sequence number at its next
+    /// retransmission.
     ///
-    /// Returns `None`, and sends the response without Observe, if there is no relation afterwards: there are too many, or the
-    /// response is an error (RFC 7641 §4.1), too large, suppressed (RFC 7967), or could not be sent. If the token had a
-    /// relation, that has ended. Does nothing if the exchange is no longer open.
+    /// Returns `None`, and sends the response without Observe, if there is no relation afterwards:
+    /// there are too many, or the response is an error (RFC 7641 §4.1), too large, suppressed (RFC
+    /// 7967), or could not be sent. If the token had a relation, that has ended. Does nothing if
+    /// the exchange is no longer open.
     pub fn respond_registered(
         &mut self,
         now: Instant,
@@ -86,8 +88,8 @@ impl RemoteEndpoint {
         None
     }
 
-    /// Notifies a relation of new content, which replaces a pending notification. At the next retransmission of one in flight
-    /// the newest content is sent in its place (RFC 7641 §4.5.2).
+    /// Notifies a relation of new content, which replaces a pending notification. At the next
+    /// retransmission of one in flight the newest content is sent in its place (RFC 7641 §4.5.2).
     pub fn notify(
         &mut self,
         now: Instant,
@@ -129,8 +131,8 @@ impl RemoteEndpoint {
         self.transmit(now, context, out);
     }
 
-    /// Ends a relation, with a last response without Observe (RFC 7641 §4.2) or in silence. Its pending notification and
-    /// the one in flight are not sent again.
+    /// Ends a relation, with a last response without Observe (RFC 7641 §4.2) or in silence. Its
+    /// pending notification and the one in flight are not sent again.
     pub fn end_observation(
         &mut self,
         now: Instant,
@@ -184,8 +186,8 @@ impl RemoteEndpoint {
         out: &mut Vec<Output>,
     ) {
         let Some(bytes) = self.encode_newest(now, id, kind, message_id, context) else {
-            // `notify` has charged its bytes, so this happens only if the client has registered again since, with smaller
-            // blocks.
+            // `notify` has charged its bytes, so this happens only if the client has registered
+            // again since, with smaller blocks.
             let relation = self.observations.get_mut(id);
             if let Some(number) = relation.and_then(|relation| relation.discard_pending()) {
                 context.counters.notifications_too_large += 1;
@@ -218,8 +220,8 @@ impl RemoteEndpoint {
         context.counters.notifications_sent += 1;
     }
 
-    /// Replaces the notification with this Message ID at its retransmission, if there is newer content. Returns the Message ID
-    /// to be sent.
+    /// Replaces the notification with this Message ID at its retransmission, if there is newer
+    /// content. Returns the Message ID to be sent.
     pub(super) fn supersede(
         &mut self,
         now: Instant,

@@ -1,9 +1,10 @@
 //! Queues requests while their endpoint has too many open exchanges.
 //!
-//! With Californium's or node-coap's defaults a client sends a hundred POSTs at once. So many calls upstream for one session
-//! would be at the expense of others, and a 5.03 loses telemetry, as no client tries again by itself. So
-//! `coap.max_exchanges` of a session are open at once, and `coap.queue` more are queued in order. Queued requests are
-//! acknowledged in time and deduplicated, and their bytes count towards `coap.body_bytes`.
+//! With Californium's or node-coap's defaults a client sends a hundred POSTs at once. So many calls
+//! upstream for one session would be at the expense of others, and a 5.03 loses telemetry, as no
+//! client tries again by itself. So `coap.max_exchanges` of a session are open at once, and
+//! `coap.queue` more are queued in order. Queued requests are acknowledged in time and
+//! deduplicated, and their bytes count towards `coap.body_bytes`.
 
 use super::blockwise::{Blockwise, make_room, no_room};
 use super::{Context, Output, RemoteEndpoint, send_empty};
@@ -102,8 +103,9 @@ impl RemoteEndpoint {
         self.queue.is_some() && self.exchanges.len() < context.parameters.max_exchanges
     }
 
-    /// Starts the oldest queued request, if it may start. The caller decides when, so that endpoints take turns, and so that
-    /// requests that are answered at once don't recurse as deep as the queue is long.
+    /// Starts the oldest queued request, if it may start. The caller decides when, so that
+    /// endpoints take turns, and so that requests that are answered at once don't recurse as deep
+    /// as the queue is long.
     pub fn start_queued(&mut self, context: &mut Context<'_>, out: &mut Vec<Output>) {
         let room = self.exchanges.len() < context.parameters.max_exchanges;
         let Some(waiting) = &mut self.queue else {

@@ -1,4 +1,5 @@
-//! Assembles requests from blocks, and answers requests for later blocks of a snapshot (RFC 7959 §2.5, §2.7).
+//! Assembles requests from blocks, and answers requests for later blocks of a snapshot (RFC 7959
+//! §2.5, §2.7).
 
 use super::blockwise::{Blockwise, make_room, no_room};
 use super::queueing::busy;

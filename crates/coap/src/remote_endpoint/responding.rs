@@ -34,7 +34,8 @@ impl RemoteEndpoint {
         Some(exchange)
     }
 
-    /// Sends a response: piggybacked, separate or Non-confirmable. Returns whether it was sent as given.
+    /// Sends a response: piggybacked, separate or Non-confirmable. Returns whether it was sent as
+    /// given.
     pub(super) fn answer(
         &mut self,
         now: Instant,
@@ -67,7 +68,8 @@ impl RemoteEndpoint {
             Carriage::Separate => (Type::Confirmable, self.message_ids.allocate(now)),
             Carriage::NonConfirmable => (Type::NonConfirmable, self.message_ids.allocate(now)),
         };
-        // A client that sends more requests than there are Message IDs (§4.4) does not get more responses.
+        // A client that sends more requests than there are Message IDs (§4.4) does not get more
+        // responses.
         let Some(message_id) = message_id else {
             context.counters.out_of_message_ids += 1;
             return false;
@@ -80,8 +82,8 @@ impl RemoteEndpoint {
         let whole = whole && as_given;
         match exchange.carriage() {
             Carriage::Piggybacked if regenerable && whole => {
-                // RFC 7252 §4.5: duplicates of idempotent requests need not be recognised. A download has thousands of
-                // requests for later blocks.
+                // RFC 7252 §4.5: duplicates of idempotent requests need not be recognised. A
+                // download has thousands of requests for later blocks.
                 if blocks.wants_later_block() {
                     self.deduplication.forget(exchange.message);
                 } else {

@@ -12,9 +12,9 @@ use bytes::Bytes;
 use std::time::Instant;
 
 impl RemoteEndpoint {
-    /// The part of a response that one message carries: all of it, or the requested block, or the first block. If it is a
-    /// part, the whole is kept as a snapshot; `charged` says that its payload is charged already. An error response if that
-    /// is not possible.
+    /// The part of a response that one message carries: all of it, or the requested block, or the
+    /// first block. If it is a part, the whole is kept as a snapshot; `charged` says that its
+    /// payload is charged already. An error response if that is not possible.
     pub(super) fn select_block(
         &mut self,
         now: Instant,
@@ -60,8 +60,8 @@ impl RemoteEndpoint {
         Ok(Response { observe, ..block })
     }
 
-    /// Charges the payload of a response that is sent in blocks, and evicts others for it if necessary. `None` if no memory is
-    /// left.
+    /// Charges the payload of a response that is sent in blocks, and evicts others for it if
+    /// necessary. `None` if no memory is left.
     pub(super) fn charge_payload(
         &mut self,
         blocks: &BlockContext,
@@ -94,7 +94,8 @@ impl RemoteEndpoint {
 fn needs_block2(blocks: &BlockContext, response: &Response, context: &Context<'_>) -> bool {
     match blocks.block2.block {
         None => spans_blocks(blocks, response, context),
-        // RFC 7959 §2.4: the response to a request with Block2 has one, even if it is the whole body.
+        // RFC 7959 §2.4: the response to a request with Block2 has one, even if it is the whole
+        // body.
         Some(block) => may_be_split(response) && (block.num() > 0 || !response.payload.is_empty()),
     }
 }
@@ -109,7 +110,8 @@ pub(super) fn spans_blocks(
     may_be_split(response) && response.payload.len() > Block::size_of(szx)
 }
 
-/// Whether a payload may be sent in blocks. Diagnostic payloads are not, and a 2.31 must have no Block2 (RFC 7959 §2.3).
+/// Whether a payload may be sent in blocks. Diagnostic payloads are not, and a 2.31 must have no
+/// Block2 (RFC 7959 §2.3).
 fn may_be_split(response: &Response) -> bool {
     response.block2.is_none()
         && response.code.is_success()
@@ -123,7 +125,8 @@ pub(super) fn tag(response: &Response, context: &Context<'_>) -> ETag {
     response.etag.unwrap_or_else(computed)
 }
 
-/// The error in the place of a response for which no memory is left. `safe`: the client may repeat the request.
+/// The error in the place of a response for which no memory is left. `safe`: the client may repeat
+/// the request.
 fn no_room_for_response(safe: bool) -> Response {
     if safe {
         return no_room();

@@ -1,6 +1,7 @@
 //! Transmission of Confirmable messages, notifications and pings, and their acknowledgements.
 //!
-//! Responses are sent first, then the relations in turn, and a ping last. NSTART (RFC 7252 §4.7) is applied to each relation.
+//! Responses are sent first, then the relations in turn, and a ping last. NSTART (RFC 7252 §4.7) is
+//! applied to each relation.
 
 use super::{Context, Output, RemoteEndpoint};
 use crate::message::{Message, Type};
@@ -11,8 +12,8 @@ use std::time::{Duration, Instant};
 const MESSAGE_ID_RETRY: Duration = Duration::from_secs(1);
 
 impl RemoteEndpoint {
-    /// Sends a ping: an empty Confirmable message, which the peer answers with a Reset (RFC 7252 §4.3). Does nothing while one
-    /// is outstanding.
+    /// Sends a ping: an empty Confirmable message, which the peer answers with a Reset (RFC 7252
+    /// §4.3). Does nothing while one is outstanding.
     pub fn ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
         if !self.outgoing.contains(MessagePurpose::Ping) {
             self.ping_wanted = true;
@@ -28,8 +29,8 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Retransmits at once what was last sent ACK_TIMEOUT ago or earlier and is not acknowledged, because the peer is awake:
-    /// it has just sent something.
+    /// Retransmits at once what was last sent ACK_TIMEOUT ago or earlier and is not acknowledged,
+    /// because the peer is awake: it has just sent something.
     pub fn retransmit_early(
         &mut self,
         now: Instant,
@@ -141,7 +142,8 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Sends the next notification or ping, if one is pending and may be sent. Returns whether there was one.
+    /// Sends the next notification or ping, if one is pending and may be sent. Returns whether
+    /// there was one.
     fn send_next(
         &mut self,
         now: Instant,

@@ -46,7 +46,8 @@ fn an_acknowledgement_of_another_version_or_message_id_does_not_count() {
     assert_eq!(bench.endpoint.outgoing(), 1);
 }
 
-/// go-coap 3.1.6 and 3.8.1: `6101 MMMM 42 TTTT …`, the ACK of a notification is the GET for its block 1.
+/// go-coap 3.1.6 and 3.8.1: `6101 MMMM 42 TTTT …`, the ACK of a notification is the GET for its
+/// block 1.
 #[test]
 fn an_acknowledgement_with_a_request_for_the_next_block_acknowledges_and_is_answered() {
     let mut bench = Bench::new();

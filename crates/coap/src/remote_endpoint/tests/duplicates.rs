@@ -15,8 +15,8 @@ fn message(kind: Type, message_id: u16, token: &[u8], payload: &'static str) -> 
 }
 
 impl Bench {
-    /// Receives a request, and answers it at once with 2.01 unless it is a duplicate. Returns the payload that the application
-    /// received, and the reply.
+    /// Receives a request, and answers it at once with 2.01 unless it is a duplicate. Returns the
+    /// payload that the application received, and the reply.
     fn exchange(&mut self, message: &Message) -> (Option<Bytes>, Option<Message>) {
         self.receive_bytes(&message.encode(1152).unwrap());
         let payload = match self.out.first() {

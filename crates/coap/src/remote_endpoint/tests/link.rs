@@ -1,4 +1,5 @@
-//! A link between an endpoint and a model of a client that loses, duplicates and reorders datagrams.
+//! A link between an endpoint and a model of a client that loses, duplicates and reorders
+//! datagrams.
 
 use super::*;
 

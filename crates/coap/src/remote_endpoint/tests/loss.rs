@@ -1,5 +1,5 @@
-//! An endpoint and a model of a client that observes, over a lossy link: what the client has in the end
-//! is what was notified last (RFC 7641 §1.3, "eventual consistency").
+//! An endpoint and a model of a client that observes, over a lossy link: what the client has in the
+//! end is what was notified last (RFC 7641 §1.3, "eventual consistency").
 
 use super::link::{Link, World};
 use super::*;

@@ -139,7 +139,8 @@ fn beyond_the_queue_or_the_bytes_of_bodies_requests_get_5_03() {
     assert!((3..6).contains(&waiting), "{waiting}");
 }
 
-/// So many bytes that are not charged would fill the memory: a body in a single block, and blocks that are not assembled.
+/// So many bytes that are not charged would fill the memory: a body in a single block, and blocks
+/// that are not assembled.
 #[test]
 fn queued_requests_are_charged_with_their_payload_whatever_block1_they_have() {
     let charged = |code: Code, block1: Option<u8>| {

@@ -137,7 +137,8 @@ fn a_notification_that_is_never_acknowledged_delays_no_other_observation() {
     assert_eq!(bench.out, [Output::Undelivered(stuck)]);
 }
 
-/// Otherwise the first response, never acknowledged, would end the relation that the second registered again.
+/// Otherwise the first response, never acknowledged, would end the relation that the second
+/// registered again.
 #[test]
 fn the_response_to_a_registration_replaces_the_one_before() {
     let mut bench = Bench::new();

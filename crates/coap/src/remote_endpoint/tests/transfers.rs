@@ -248,7 +248,8 @@ impl Transferring {
             self.link.send(Flight::ToEndpoint, &bytes);
             return self.link.after(4.0, Flight::Timer(slot, message_id));
         }
-        // A request without a response is given up. It may be sent again as a new one, if that is safe.
+        // A request without a response is given up. It may be sent again as a new one, if that is
+        // safe.
         if transfer.is_whole() || self.link.random.bool() {
             self.count("restarts after silence");
             self.restart(slot, 0.0);

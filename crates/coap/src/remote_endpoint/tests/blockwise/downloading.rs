@@ -447,8 +447,8 @@ fn a_block_in_a_separate_response_is_retransmitted_like_any_response() {
     assert_eq!(talk.bench.sent(), separate);
 }
 
-/// One device fills the common memory by small requests for large responses in four sessions; then other devices follow, and
-/// none of them is refused.
+/// One device fills the common memory by small requests for large responses in four sessions; then
+/// other devices follow, and none of them is refused.
 #[test]
 fn the_largest_holder_is_evicted_and_continues_where_it_was() {
     let mut greedy: Vec<Talk> = (0..4).map(|_| talk(3000)).collect();
@@ -477,7 +477,8 @@ fn the_largest_holder_is_evicted_and_continues_where_it_was() {
         assert_eq!(other.get("2:1/0/1024"), "2.05 2:1/1/1024");
         assert_eq!(other.requests.len(), 1, "it is still kept");
     }
-    // The oldest of the first device is read again, and has the same ETag, as its content is the same.
+    // The oldest of the first device is read again, and has the same ETag, as its content is the
+    // same.
     let first = &mut greedy[0];
     let get = first.with_option(Code::GET, "2:1/0/1024", (URI_PATH, b"a"));
     first.send(&get);

@@ -4,7 +4,8 @@ use super::*;
 use crate::{Notification, ObservationId};
 
 impl Talk {
-    /// Registers with these Block options. Returns the relation and the first block of the response.
+    /// Registers with these Block options. Returns the relation and the first block of the
+    /// response.
     fn register(&mut self, blocks: &str) -> (ObservationId, Message) {
         let message = self.with_option(Code::GET, blocks, (OBSERVE, &[]));
         self.bench.receive_bytes(&message.encode(2000).unwrap());
