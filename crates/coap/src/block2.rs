@@ -43,7 +43,12 @@ impl BlockRequest {
     }
 
     /// The requested block of a whole response. `None` if the body ends before it.
-    pub(crate) fn cut(self, whole: &Response, etag: ETag, largest_szx: u8) -> Option<Response> {
+    pub(crate) fn block_of(
+        self,
+        whole: &Response,
+        etag: ETag,
+        largest_szx: u8,
+    ) -> Option<Response> {
         let (length, begin) = (whole.payload.len(), self.offset());
         if begin > 0 && begin >= length {
             return None;
@@ -181,7 +186,7 @@ impl Snapshots {
             payload: snapshot.payload.get()?,
             ..snapshot.response.clone()
         };
-        let block = block2.cut(&whole, snapshot.etag, largest_szx);
+        let block = block2.block_of(&whole, snapshot.etag, largest_szx);
         if let Some(block) = &block {
             snapshot.last_served = range(block);
         }

@@ -114,7 +114,7 @@ impl Evictables {
     /// of a holder that has at least twice as much, so that two uploads don't evict each other for
     /// ever; otherwise the oldest snapshot of its own. Returns whether something was evicted.
     pub(crate) fn evict_one(&self, holder: u64, more: usize) -> bool {
-        // Not under the lock of the table: who uses a value holds its lock, and then takes that of
+        // Not under the lock of the table: the user of a value locks it first, and then
         // the table.
         let candidates = self.candidates(holder, more);
         let mut candidates = candidates.into_iter();

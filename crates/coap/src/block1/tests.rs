@@ -132,12 +132,15 @@ fn more_uploads_than_an_endpoint_may_have_drop_the_least_recently_used_one() {
 fn unused_uploads_expire() {
     let mut bench = Bench::new();
     bench.receive(1, 0, true).unwrap();
-    let begun = bench.now;
+    let last_used = bench.now;
     bench.now += LIFETIME / 2;
     bench.receive(2, 0, true).unwrap();
-    assert_eq!(bench.uploads.next_timeout(), Some(begun + LIFETIME));
-    assert_eq!(bench.uploads.expire(begun + LIFETIME - LIFETIME / 100), 0);
-    assert_eq!(bench.uploads.expire(begun + LIFETIME), 1);
+    assert_eq!(bench.uploads.next_timeout(), Some(last_used + LIFETIME));
+    assert_eq!(
+        bench.uploads.expire(last_used + LIFETIME - LIFETIME / 100),
+        0
+    );
+    assert_eq!(bench.uploads.expire(last_used + LIFETIME), 1);
     assert_eq!(bench.receive(1, 1, true), Err(UploadError::Incomplete));
     let last_used = bench.now;
     assert_eq!(bench.uploads.next_timeout(), Some(last_used + LIFETIME));

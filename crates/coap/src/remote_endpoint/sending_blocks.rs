@@ -44,7 +44,7 @@ impl RemoteEndpoint {
             ..response
         };
         let largest_szx = largest_szx(context.max_message);
-        let block = blocks.block2.cut(&whole, etag, largest_szx);
+        let block = blocks.block2.block_of(&whole, etag, largest_szx);
         let block = block.ok_or_else(past_the_end)?;
         if block.payload.len() < whole.payload.len() {
             if !charged {

@@ -297,13 +297,13 @@ fn requests_beyond_max_exchanges_and_queue_get_5_03() {
     for message_id in 0..20 {
         bench.post(Type::Confirmable, message_id);
     }
-    let (requests, refusals): (Vec<_>, Vec<_>) = bench
+    let (requests, responses): (Vec<_>, Vec<_>) = bench
         .out
         .drain(..)
         .partition(|output| matches!(output, Output::Request(..)));
-    assert_eq!((requests.len(), refusals.len()), (16, 4));
-    for refusal in refusals {
-        let Output::Send(bytes) = refusal else {
+    assert_eq!((requests.len(), responses.len()), (16, 4));
+    for response in responses {
+        let Output::Send(bytes) = response else {
             unreachable!()
         };
         assert_eq!(

@@ -19,9 +19,9 @@ fn both_proxy_options_are_refused_with_5_05() {
     {
         let mut bench = Bench::new();
         bench.receive_bytes(&request_with(kind, 7, option, b"coap"));
-        let refusal = bench.sent();
-        assert_eq!(refusal.code, Code::PROXYING_NOT_SUPPORTED);
-        assert_eq!(refusal.token.as_bytes(), TOKEN);
+        let response = bench.sent();
+        assert_eq!(response.code, Code::PROXYING_NOT_SUPPORTED);
+        assert_eq!(response.token.as_bytes(), TOKEN);
         assert_eq!(bench.endpoint.open_exchanges(), 0);
     }
 }
@@ -38,11 +38,11 @@ fn an_error_is_remembered_like_any_response() {
     let mut bench = Bench::new();
     let bad = request_with(Type::Confirmable, 7, 9, b"x");
     bench.receive_bytes(&bad);
-    let refusal = bench.sent();
-    assert_eq!(refusal.code, Code::BAD_OPTION);
+    let response = bench.sent();
+    assert_eq!(response.code, Code::BAD_OPTION);
     bench.pass(100.0);
     bench.receive_bytes(&bad);
-    assert_eq!(bench.sent(), refusal);
+    assert_eq!(bench.sent(), response);
     assert_eq!(bench.counters.duplicates, 1);
 }
 

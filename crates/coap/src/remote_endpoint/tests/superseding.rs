@@ -242,7 +242,7 @@ fn the_last_response_replaces_the_notification_in_flight() {
         assert_eq!(bench.sent(), last);
     }
     bench.pass(32.0);
-    assert_eq!(bench.out, [], "the count was inherited, and nobody is told");
+    assert_eq!(bench.out, [], "the count was kept, and nothing is reported");
     assert_eq!(bench.endpoint.outgoing(), 0);
     assert_eq!(bench.counters.given_up, 1);
 

@@ -292,7 +292,7 @@ impl Transferring {
                 return self.restart(slot, 0.0);
             }
             Next::RestartLater => {
-                self.count("no room");
+                self.count("no memory");
                 assert!(self.tight);
                 return self.restart(slot, 30.0);
             }
@@ -469,7 +469,7 @@ fn over_a_lossy_link_bodies_arrive_whole_and_once_both_ways() {
         "posted",
         "got",
         "too large",
-        "no room",
+        "no memory",
         "reboots",
         "blocks again",
         "restarts after silence",

@@ -29,7 +29,7 @@ fn a_large_response_is_sent_in_blocks_without_block2_in_the_request() {
         assert_eq!(etag(&talk.answer), Some(tag.clone()));
         assert_eq!(value(&talk.answer, CONTENT_FORMAT), Some(50));
         assert_eq!(value(&talk.answer, MAX_AGE), Some(7));
-        assert_eq!(value(&talk.answer, SIZE2), None, "not asked for");
+        assert_eq!(value(&talk.answer, SIZE2), None, "not requested");
         received.extend_from_slice(&talk.answer.payload);
     }
     assert_eq!(received, body(300));
@@ -94,7 +94,7 @@ fn a_block_requested_twice_is_served_twice_and_its_messages_are_not_remembered()
     assert_eq!(
         talk.requests.len(),
         2,
-        "block 0 is read anew by a new request"
+        "a new request for block 0 is read again"
     );
     assert_eq!(talk.bench.endpoint.remembered_bytes(), 0);
 }
@@ -277,7 +277,7 @@ fn a_response_with_block2_of_the_application_is_sent_as_it_is() {
     assert_eq!(talk.requests[0].etags, [tag]);
     assert_eq!(talk.bench.endpoint.body_bytes(), 0);
     assert_eq!(talk.send(&message), "2.05 2:7/1/1024");
-    assert_eq!(talk.requests.len(), 2, "a duplicate is asked for again");
+    assert_eq!(talk.requests.len(), 2, "a duplicate is read again");
     assert_eq!(talk.bench.endpoint.remembered_bytes(), 0);
 }
 
@@ -380,7 +380,7 @@ fn responses_without_memory_evict_the_oldest_snapshot_or_are_refused() {
     assert_eq!(talk.bench.endpoint.body_bytes(), 3000);
     let rest = talk.with_option(Code::GET, "2:1/0/1024", (URI_PATH, b"other"));
     talk.send(&rest);
-    assert_eq!(talk.requests.len(), 3, "it had made room");
+    assert_eq!(talk.requests.len(), 3, "its snapshot was evicted");
 
     talk.pass_all_timeouts();
     assert_eq!(talk.bench.bodies.held(), 0);

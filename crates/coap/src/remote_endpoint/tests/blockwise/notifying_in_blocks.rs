@@ -128,7 +128,7 @@ fn a_pending_notification_and_one_in_flight_are_charged_once_each() {
     assert_eq!(
         talk.bench.bodies.held(),
         3000,
-        "in flight, and to be asked for"
+        "in flight, and its other blocks"
     );
     talk.notify_of(id, 2, body(3100));
     talk.notify_of(id, 3, body(3200));
@@ -208,9 +208,9 @@ fn a_registration_without_memory_for_its_response_is_refused() {
     let (exchange, _) = talk.bench.request();
     let response = talk.response.clone();
     assert_eq!(talk.bench.respond_registered(exchange, response), None);
-    let refusal = talk.bench.sent();
-    assert_eq!(refusal.code, Code::SERVICE_UNAVAILABLE);
-    assert_eq!(value(&refusal, OBSERVE), None);
+    let response = talk.bench.sent();
+    assert_eq!(response.code, Code::SERVICE_UNAVAILABLE);
+    assert_eq!(value(&response, OBSERVE), None);
     assert_eq!(talk.bench.endpoint.observations(), 0);
 }
 

@@ -183,11 +183,11 @@ fn a_body_above_the_limit_gets_4_13_with_size1_and_one_at_the_limit_does_not() {
         let mut talk = talk();
         talk.bench.parameters.max_body = 1000;
         assert!(talk.upload(&body(length), 3).starts_with(expected));
-        let told = (expected == "4.13").then_some(1000);
-        assert_eq!(value(&talk.answer, SIZE1), told);
+        let size1 = (expected == "4.13").then_some(1000);
+        assert_eq!(value(&talk.answer, SIZE1), size1);
         assert_eq!(
             talk.bench.endpoint.body_bytes(),
-            if told.is_some() { 0 } else { length }
+            if size1.is_some() { 0 } else { length }
         );
     }
     let mut talk = talk();
@@ -315,7 +315,7 @@ fn an_endpoint_holds_no_more_than_its_limit_and_drops_the_body_that_exceeds_it()
         assert_eq!(block(tag, 0).0, "2.31");
     }
     assert_eq!(block(0, 1), ("5.03".to_owned(), Some(30)));
-    assert_eq!(block(1, 1).0, "2.31", "there is room again");
+    assert_eq!(block(1, 1).0, "2.31", "there is memory again");
     assert_eq!(block(0, 1).0, "4.08");
     assert_eq!(talk.bench.counters.bodies_over_budget, 1);
 }
