@@ -11,8 +11,8 @@ mod downloading;
 
 mod notifying_in_blocks;
 
-/// Sends requests with options and payload, and describes the responses as text.
-struct Talk {
+/// A client and its endpoint: sends requests, and describes the responses as text.
+struct Client {
     bench: Bench,
     next_message_id: u16,
     /// The response of the application.
@@ -63,9 +63,9 @@ fn etag(message: &Message) -> Option<Bytes> {
     Some(value.clone())
 }
 
-impl Talk {
-    fn new(response: Response) -> Talk {
-        Talk {
+impl Client {
+    fn new(response: Response) -> Client {
+        Client {
             bench: Bench::new(),
             next_message_id: 1,
             response,
