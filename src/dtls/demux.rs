@@ -218,16 +218,19 @@ impl Demux {
 
     fn remember(&mut self, now: Instant, remote: SocketAddr) {
         let host = source::host(remote.ip());
-        self.succeeded_hosts.put(now, &host);
-        self.succeeded_ports.put(now, &(host, remote.port()));
+        self.succeeded_hosts.insert(now, &host);
+        self.succeeded_ports.insert(now, &(host, remote.port()));
     }
 
     /// Whether a registered device has completed a handshake from there lately.
     fn known(&self, now: Instant, path: Path) -> Known {
         let host = source::host(path.remote.ip());
-        if self.succeeded_ports.has(now, &(host, path.remote.port())) {
+        if self
+            .succeeded_ports
+            .contains(now, &(host, path.remote.port()))
+        {
             Known::Port
-        } else if self.succeeded_hosts.has(now, &host) {
+        } else if self.succeeded_hosts.contains(now, &host) {
             Known::Host
         } else {
             Known::No

@@ -9,8 +9,7 @@ use super::representation::Representation;
 use super::response::RETRY_AFTER;
 use crate::ota::{self, Cut, PackageError, ReadRequest};
 use crate::upstream::Package;
-use coap::block::{Block, largest_szx};
-use coap::body::ETag;
+use coap::{Block, ETag, largest_szx};
 use coap::{Code, Request, Response};
 use std::sync::Arc;
 

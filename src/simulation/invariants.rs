@@ -5,7 +5,7 @@ use super::{Device, Script};
 use crate::gateway::Settings;
 use crate::gateway::core::Core;
 use crate::ota;
-use coap::deduplication::EXCHANGE_LIFETIME;
+use coap::EXCHANGE_LIFETIME;
 use coap::{Message, Type};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};

@@ -3,7 +3,7 @@
 use super::invariants::assert_at_rest;
 use super::{Behaviour, Conditions, Outcome, PATIENCE, World};
 use crate::upstream::Error;
-use coap::deduplication::EXCHANGE_LIFETIME;
+use coap::EXCHANGE_LIFETIME;
 use coap::{Code, Type};
 use std::time::Duration;
 

@@ -4,9 +4,10 @@
 const LARGEST_SZX: u8 = 6;
 /// NUM has 20 bits.
 const LARGEST_NUM: u32 = 0x000f_ffff;
-/// What a response has beside its payload, at most: header 4, token 8, ETag 1 + 8, Observe 1 + 3,
-/// Content-Format 1 + 2, Max-Age 1 + 4, Block2 1 + 3, Block1 1 + 3, Size2 1 + 4, Size1 2 + 4, payload
-/// marker 1. Where one is missing, the next may need a byte more, which is less.
+/// The most bytes of a response in addition to its payload: header 4, token 8, ETag 1 + 8, Observe
+/// 1 + 3, Content-Format 1 + 2, Max-Age 1 + 4, Block2 1 + 3, Block1 1 + 3, Size2 1 + 4, Size1 2 +
+/// 4, payload marker 1. Without one of them the next option may need one byte more for its delta,
+/// which is less than the missing option.
 pub(crate) const RESPONSE_OVERHEAD: usize = 53;
 
 /// One block of a body: its number, whether more follow, and how large the blocks are.
@@ -18,17 +19,18 @@ pub struct Block {
 }
 
 impl Block {
-    /// Block `num` of blocks of 2^(`szx` + 4) bytes; nothing if there is no such block.
+    /// Block `num` of blocks of 2^(`szx` + 4) bytes; `None` if `num` or `szx` is too large.
     pub fn new(num: u32, more: bool, szx: u8) -> Option<Block> {
         (num <= LARGEST_NUM && szx <= LARGEST_SZX).then_some(Block { num, more, szx })
     }
 
-    /// Bytes of a block of this SZX that is not the last.
+    /// The block size of this SZX in bytes.
     pub fn size_of(szx: u8) -> usize {
         16 << szx.min(LARGEST_SZX)
     }
 
-    /// The block that begins at `offset`; nothing if none of this size does.
+    /// The block that starts at `offset`; `None` if the offset is not a multiple of the block size,
+    /// or too large.
     pub fn at(offset: usize, more: bool, szx: u8) -> Option<Block> {
         let size = Self::size_of(szx);
         let num = u32::try_from(offset / size).ok()?;
@@ -38,18 +40,19 @@ impl Block {
             .flatten()
     }
 
-    /// Reads an option value. §2.2: the reserved size is an error.
+    /// Decodes an option value. `None` for the reserved SZX 7 and for values of more than 24 bits
+    /// (§2.2).
     pub fn decode(value: u32) -> Option<Block> {
         let szx = u8::try_from(value & 0b111).ok()?;
         Block::new(value >> 4, value & 0b1000 != 0, szx)
     }
 
-    /// The option value.
+    /// Encodes the option value.
     pub fn encode(self) -> u32 {
         self.num << 4 | u32::from(self.more) << 3 | u32::from(self.szx)
     }
 
-    /// NUM.
+    /// NUM: the number of the block, from 0.
     pub fn num(self) -> u32 {
         self.num
     }
@@ -59,17 +62,18 @@ impl Block {
         self.more
     }
 
-    /// SZX.
+    /// SZX: the size exponent, 0 to 6.
     pub fn szx(self) -> u8 {
         self.szx
     }
 
-    /// Bytes of a block that is not the last.
+    /// The block size in bytes. The last block may be shorter.
     pub fn size(self) -> usize {
         Self::size_of(self.szx)
     }
 
-    /// Where in the body it begins, in bytes: what stays the same when the size changes midway.
+    /// Where the block starts in the body, in bytes. Unlike NUM this stays the same when the block
+    /// size changes.
     pub fn offset(self) -> usize {
         usize::try_from(self.num)
             .unwrap_or(usize::MAX)
@@ -85,8 +89,8 @@ impl Block {
     }
 }
 
-/// The largest SZX whose blocks fit responses of `max_message` bytes: 1024 bytes, the most a client
-/// need expect (RFC 7252 §4.6), or less.
+/// The largest SZX whose blocks fit responses of `max_message` bytes: 1024 bytes (RFC 7252 §4.6) or
+/// less.
 pub fn largest_szx(max_message: usize) -> u8 {
     let room = max_message.saturating_sub(RESPONSE_OVERHEAD);
     let fitting = (0..=LARGEST_SZX)

@@ -1,18 +1,19 @@
-//! Bodies that come in blocks (RFC 7959 §2.5): each is put together, and handed on once.
+//! Assembles request bodies from blocks (RFC 7959 §2.5).
 //!
 //! ```text
-//!            block 0, more to come        the next block, more to come
+//!            block 0, more follow         the next block, more follow
 //!  (nothing) ─────────────────────▶ held ───────────────┐
 //!                  2.31              ▲ │        2.31     │
 //!                                    └─┼─────────────────┘
 //!     ▲   the last block: the request  │
 //!     ├────────────────────────────────┤
-//!     │   too large (4.13), no room (5.03), untouched for LIFETIME, given up for others
+//!     │   too large (4.13), no memory (5.03), unused for LIFETIME, evicted
 //!     └────────────────────────────────┘
 //! ```
 //!
-//! A block 0 begins a body anew, whatever is held. One that is held already is told to go on again,
-//! if it is the same; anything else out of sequence is 4.08 and changes nothing.
+//! Block 0 starts a body again, whatever is held. A block that is held already is answered with
+//! 2.31 again, if its bytes are the same; any other block out of sequence is answered with 4.08 and
+//! changes nothing.
 
 use super::block::Block;
 use super::body::{Account, Charge, Key, LIFETIME};
@@ -21,44 +22,44 @@ use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Bodies one endpoint may send at the same time, told apart by resource or Request-Tag. Beyond it
-/// the one untouched for longest makes room.
+/// Concurrent uploads of one endpoint, distinguished by resource and Request-Tag. Beyond it the
+/// least recently used one is dropped.
 const MAX_UPLOADS: usize = 4;
-/// Bytes first taken to a body.
+/// Bytes first allocated for a body.
 const FIRST_CAPACITY: usize = 1024;
 
-/// One message's part of a body.
+/// One block of a body, as one message carries it.
 #[derive(Debug)]
-pub struct UploadBlock {
-    /// Which body.
+pub(crate) struct UploadBlock {
+    /// The body it belongs to.
     pub key: Key,
-    /// Which block of it.
+    /// Its place in the body.
     pub block: Block,
-    /// How large the body will be, if the client says so.
+    /// Size1: the size of the whole body in bytes, if the client says so.
     pub size1: Option<u32>,
-    /// The block.
+    /// The bytes of the block.
     pub payload: Bytes,
 }
 
-/// What a part comes to.
+/// The state of a body after a block was accepted.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Held: more must follow.
+pub(crate) enum Progress {
+    /// The block is held, and more must follow.
     Continue,
-    /// It was the last: the body.
+    /// It was the last block; this is the whole body.
     Complete(Bytes),
 }
 
-/// Why a part is not taken.
+/// Why a block is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum UploadError {
-    /// Its payload is not as long as its block.
+pub(crate) enum UploadError {
+    /// The payload does not have the length of the block.
     Malformed,
-    /// It does not follow what is held.
+    /// The block does not follow the held bytes.
     Incomplete,
-    /// The body would be larger than it may be. Nothing of it is held any more.
+    /// The body is larger than allowed. It is dropped.
     TooLarge,
-    /// So many bytes can't be held now. Nothing of the body is held any more.
+    /// There is no memory left for it. The body is dropped.
     NoRoom,
 }
 
@@ -69,7 +70,7 @@ struct Upload {
     last_used: Instant,
 }
 
-/// What has come of a body.
+/// The blocks received so far.
 #[derive(Debug)]
 struct PartialBody {
     body: Vec<u8>,
@@ -77,16 +78,16 @@ struct PartialBody {
     charge: Charge,
 }
 
-/// The bodies one endpoint is sending.
+/// The uploads of one endpoint.
 #[derive(Debug, Default)]
-pub struct Uploads {
+pub(crate) struct Uploads {
     uploads: Vec<Upload>,
 }
 
 impl Uploads {
-    /// Takes a part of a body of `largest` bytes at most. `make_room` gives up something else, so that the
-    /// charge may become so many bytes, and returns whether there was anything.
-    pub(super) fn receive(
+    /// Adds a block to a body of `largest` bytes at most. `make_room` evicts something else so that
+    /// the charge may become that many bytes, and returns whether it could.
+    pub(crate) fn receive(
         &mut self,
         now: Instant,
         part: UploadBlock,
@@ -100,7 +101,7 @@ impl Uploads {
             return Err(UploadError::Malformed);
         }
         if block.num() == 0 {
-            // §2.5: what is under way is overwritten; its client may have restarted.
+            // §2.5: an unfinished body is overwritten; the client may have restarted.
             self.remove(part.key);
             let announced = part.size1.and_then(|size| usize::try_from(size).ok());
             if announced.unwrap_or(length).max(length) > largest {
@@ -109,7 +110,7 @@ impl Uploads {
             if !block.more() {
                 return Ok(Progress::Complete(part.payload));
             }
-            self.begin(now, part.key, account);
+            self.start(now, part.key, account);
         }
         let mut uploads = self.uploads.iter_mut();
         let upload = uploads.find(|upload| upload.key == part.key);
@@ -123,19 +124,19 @@ impl Uploads {
                 let whole = whole.ok_or(UploadError::Incomplete)?;
                 Ok(Progress::Complete(whole.into_bytes()))
             }
-            Err(refusal) => {
-                if matches!(refusal, UploadError::TooLarge | UploadError::NoRoom) {
+            Err(error) => {
+                if matches!(error, UploadError::TooLarge | UploadError::NoRoom) {
                     self.remove(part.key);
                 }
-                Err(refusal)
+                Err(error)
             }
         }
     }
 
-    fn begin(&mut self, now: Instant, key: Key, account: &Arc<Account>) {
+    fn start(&mut self, now: Instant, key: Key, account: &Arc<Account>) {
         if self.uploads.len() >= MAX_UPLOADS {
-            let longest_untouched = self.uploads.iter().min_by_key(|upload| upload.last_used);
-            if let Some(key) = longest_untouched.map(|upload| upload.key) {
+            let least_recently_used = self.uploads.iter().min_by_key(|upload| upload.last_used);
+            if let Some(key) = least_recently_used.map(|upload| upload.key) {
                 self.remove(key);
             }
         }
@@ -155,28 +156,27 @@ impl Uploads {
         Some(self.uploads.swap_remove(at))
     }
 
-    /// Forgets what nobody went on with for [`LIFETIME`]. Returns how many bodies that were.
-    pub fn expire(&mut self, now: Instant) -> u64 {
+    /// Drops uploads that were unused for [`LIFETIME`]. Returns how many.
+    pub(crate) fn expire(&mut self, now: Instant) -> u64 {
         let expired = |upload: &Upload| upload.last_used + LIFETIME <= now;
         let number = self.uploads.iter().map(|one| u64::from(expired(one))).sum();
         self.uploads.retain(|upload| !expired(upload));
         number
     }
 
-    /// When [`expire`](Self::expire) has something next.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    /// When [`expire`](Self::expire) is due next.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let last_used = self.uploads.iter().map(|upload| upload.last_used).min();
         last_used.map(|last_used| last_used + LIFETIME)
     }
 
-    /// Whether no body is under way.
-    pub fn is_empty(&self) -> bool {
+    /// Whether no upload is under way.
+    pub(crate) fn is_empty(&self) -> bool {
         self.uploads.is_empty()
     }
 }
 
 impl Upload {
-    /// Takes a part, be it the last or not.
     fn receive(
         &mut self,
         now: Instant,
@@ -188,7 +188,7 @@ impl Upload {
             partial.receive(part, largest, make_room)?;
             Ok(partial.body.capacity())
         });
-        // It may have been given up for others since the last part came.
+        // It may have been evicted since the last block.
         let bytes = taken.ok_or(UploadError::Incomplete)??;
         self.partial.set_bytes(bytes);
         self.last_used = now;
@@ -203,7 +203,8 @@ impl PartialBody {
         largest: usize,
         make_room: impl FnMut(&Charge, usize) -> bool,
     ) -> Result<(), UploadError> {
-        // In bytes: the size of blocks may shrink on the way (§2.5), and NUM grows with it.
+        // In bytes, because the block size may shrink during the transfer (§2.5), and NUM grows
+        // with it.
         let begin = part.block.offset();
         let end = begin.saturating_add(part.payload.len());
         if begin == self.body.len() {
@@ -215,7 +216,7 @@ impl PartialBody {
             }
             self.body.extend_from_slice(&part.payload);
         } else {
-            // Its 2.31 was lost, and the client has made a new request of it: then it is the same.
+            // If its 2.31 was lost, the client may send the same block as a new request.
             let held = self.body.get(begin..end);
             if !part.block.more() || held.is_none_or(|held| held != part.payload) {
                 return Err(UploadError::Incomplete);
@@ -224,7 +225,7 @@ impl PartialBody {
         Ok(())
     }
 
-    /// Sees to it that the body can have `length` bytes, and that they are charged.
+    /// Reserves and charges memory so that the body can have `length` bytes.
     fn reserve(
         &mut self,
         length: usize,
@@ -235,7 +236,8 @@ impl PartialBody {
         if length <= capacity {
             return true;
         }
-        // Twice as much each time, so that a body is not copied for every block; or just enough.
+        // Doubles the capacity, so that the body is not copied for every block; or takes just
+        // enough.
         let ample = capacity.saturating_mul(2).max(FIRST_CAPACITY);
         let ample = ample.min(largest).max(length);
         let granted = loop {
@@ -255,7 +257,7 @@ impl PartialBody {
 
     fn into_bytes(mut self) -> Bytes {
         self.body.shrink_to_fit();
-        // Fewer always fit.
+        // Shrinking always succeeds.
         let _ = self.charge.resize(self.body.len());
         self.charge.attach_to(self.body)
     }

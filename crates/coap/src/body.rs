@@ -1,8 +1,8 @@
-//! Bodies (RFC 7959 §1: what is transferred in blocks), and how many bytes of them may be held.
+//! Memory accounting for bodies (RFC 7959 §1), and their ETags.
 //!
-//! Every byte held is charged twice: to its endpoint and to all endpoints together. The charge is
-//! part of what holds the bytes, so it is given back when the last reference to them goes, wherever
-//! that is: no endpoint that is dropped, and no request that is forgotten, can keep any.
+//! Every byte held is charged twice: to its endpoint and to all endpoints together. The [`Charge`]
+//! is stored with the bytes, so it is returned when the last reference to them is dropped, whether
+//! or not the endpoint still exists.
 
 use super::evictable::{Evictable, Evictables, Holder, Kind};
 use crate::parameters::Parameters;
@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// How long a body is kept that nobody goes on with, in either direction. RFC 7959 §2.4 lets a server
-/// forget after EXCHANGE_LIFETIME, four minutes; devices on links that sleep between two blocks may
-/// need longer, and what is held has bounds.
-pub const LIFETIME: Duration = Duration::from_secs(600);
+/// How long an unused upload or snapshot is kept. RFC 7959 §2.4 allows a server to drop it after
+/// EXCHANGE_LIFETIME, four minutes; devices that sleep between two blocks may need longer, and the
+/// held bytes are bounded.
+pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
-/// Stands for all the options by which two requests are for the same body.
+/// A keyed hash of the options that identify a body: equal for all blocks of one transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key(u64);
+pub(crate) struct Key(u64);
 
 /// An entity tag: 1 to 8 bytes (RFC 7252 §5.10.6).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,7 +30,7 @@ pub struct ETag {
 }
 
 impl ETag {
-    /// A tag of these bytes; nothing if there are none, or more than eight.
+    /// An entity tag of these bytes; `None` if there are none, or more than eight.
     pub fn new(bytes: &[u8]) -> Option<ETag> {
         let mut tag = ETag {
             length: u8::try_from(bytes.len()).ok().filter(|n| *n > 0)?,
@@ -40,7 +40,7 @@ impl ETag {
         Some(tag)
     }
 
-    /// The tag's bytes.
+    /// The 1 to 8 bytes of the tag.
     pub fn as_bytes(&self) -> &[u8] {
         let length = usize::from(self.length);
         self.bytes.get(..length).unwrap_or_default()
@@ -55,8 +55,8 @@ impl fmt::Debug for ETag {
     }
 }
 
-/// What all endpoints have in common of bodies: how many bytes they may hold together, and by what
-/// secret bodies are told apart. A clone is the same one.
+/// What all endpoints share: the bytes of bodies they may hold together, and the key of the hashes
+/// that identify bodies and messages. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Bodies {
     held: Arc<Account>,
@@ -65,7 +65,7 @@ pub struct Bodies {
 }
 
 impl Bodies {
-    /// Bodies of `limit` bytes at most. `seed` should be random.
+    /// Bodies of `limit` bytes together at most. `seed` should be random and secret.
     pub fn new(limit: usize, seed: u64) -> Bodies {
         let evictables = Evictables::default();
         let held = Arc::new(Account {
@@ -82,13 +82,14 @@ impl Bodies {
         }
     }
 
-    /// Bytes held now.
+    /// Bytes held by all endpoints together.
     pub fn held(&self) -> usize {
         self.held.bytes.load(Ordering::Relaxed)
     }
 
-    /// The share of one endpoint: twice the largest body, so that it can take one and give one.
-    pub(super) fn account(&self, parameters: &Parameters, holder: Holder<'_>) -> Arc<Account> {
+    /// The account of one endpoint. Its limit is twice the largest body, so that it can receive one
+    /// and send one.
+    pub(crate) fn account(&self, parameters: &Parameters, holder: Holder<'_>) -> Arc<Account> {
         let largest = parameters.max_body.max(parameters.max_response_body);
         Arc::new(Account {
             bytes: AtomicUsize::new(0),
@@ -99,27 +100,26 @@ impl Bodies {
         })
     }
 
-    /// The key that stands for these options.
-    pub(super) fn key(&self, options: &impl Hash) -> Key {
+    /// The key of a body identified by these options.
+    pub(crate) fn key(&self, options: &impl Hash) -> Key {
         Key(self.digest(options))
     }
 
-    /// The tag of a body and what else is told of it.
-    pub(super) fn tag(&self, representation: &impl Hash) -> ETag {
+    /// The ETag of a representation: a body and its options.
+    pub(crate) fn tag(&self, representation: &impl Hash) -> ETag {
         ETag {
             length: 8,
             bytes: self.digest(representation).to_be_bytes(),
         }
     }
 
-    /// Tells the bytes of one message from those of another, as [`digest`](Self::digest) does.
-    pub(super) fn message_hash(&self, datagram: &[u8]) -> u32 {
+    /// A keyed hash of a message, for deduplication.
+    pub(crate) fn message_hash(&self, datagram: &[u8]) -> u32 {
         let [a, b, c, d, ..] = self.digest(&datagram).to_be_bytes();
         u32::from_be_bytes([a, b, c, d])
     }
 
-    /// Equal for equal values, and otherwise different in practice, even if somebody wants it to be
-    /// equal who does not know the seed.
+    /// A keyed hash: without the seed, nobody can construct collisions.
     fn digest(&self, value: &impl Hash) -> u64 {
         let mut hasher = DefaultHasher::new();
         hasher.write_u64(self.seed);
@@ -128,34 +128,33 @@ impl Bodies {
     }
 }
 
-/// Bytes held by someone, and the most that may be.
+/// The bytes charged to one endpoint or to all, and their limit.
 #[derive(Debug)]
-pub(super) struct Account {
+pub(crate) struct Account {
     bytes: AtomicUsize,
     limit: usize,
-    /// What the same bytes count towards, too.
+    /// The account to which the same bytes are charged, too.
     parent: Option<Arc<Account>>,
-    /// Whose it is, among other accounts.
+    /// The hash of the [`Holder`].
     holder: u64,
     evictables: Evictables,
 }
 
 impl Account {
-    /// Bytes charged to it.
-    pub(super) fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Nothing, charged to this account.
-    pub(super) fn new_charge(self: &Arc<Self>) -> Charge {
+    /// A charge of 0 bytes to this account.
+    pub(crate) fn new_charge(self: &Arc<Self>) -> Charge {
         Charge {
             account: self.clone(),
             bytes: 0,
         }
     }
 
-    /// Keeps something of so many bytes until it is dropped, or given up for others.
-    pub(super) fn keep_evictable<T: Send + 'static>(
+    /// Keeps a value of so many bytes until it is dropped or evicted.
+    pub(crate) fn keep_evictable<T: Send + 'static>(
         &self,
         kind: Kind,
         bytes: usize,
@@ -187,15 +186,15 @@ impl Account {
 
 /// Bytes that count towards an account until this is dropped.
 #[derive(Debug)]
-pub(super) struct Charge {
+pub(crate) struct Charge {
     account: Arc<Account>,
     bytes: usize,
 }
 
 impl Charge {
-    /// Changes how many bytes they are. Returns false, and changes nothing, if there is no room.
+    /// Changes the number of bytes. Returns false, and changes nothing, if that exceeds a limit.
     #[must_use]
-    pub(super) fn resize(&mut self, bytes: usize) -> bool {
+    pub(crate) fn resize(&mut self, bytes: usize) -> bool {
         if let Some(more) = bytes.checked_sub(self.bytes)
             && !self.account.add(more)
         {
@@ -206,17 +205,17 @@ impl Charge {
         true
     }
 
-    /// Gives up something of whoever keeps most, if it is the bytes of all that don't allow so many here. Returns whether
-    /// there was anything.
-    pub(super) fn evict_for(&self, bytes: usize) -> bool {
+    /// Evicts something of the largest holder, if it is the common limit that does not allow so
+    /// many bytes. Returns whether something was evicted.
+    pub(crate) fn evict_for(&self, bytes: usize) -> bool {
         let account = &*self.account;
         let more = bytes.saturating_sub(self.bytes);
         account.held().saturating_add(more) <= account.limit
             && account.evictables.evict_one(account.holder, more)
     }
 
-    /// The bytes charged, from now on with their charge: it goes when the last clone or slice does.
-    pub(super) fn attach_to<T: AsRef<[u8]> + Send + 'static>(self, body: T) -> Bytes {
+    /// Stores the charge with its bytes: it is returned when their last clone or slice is dropped.
+    pub(crate) fn attach_to<T: AsRef<[u8]> + Send + 'static>(self, body: T) -> Bytes {
         Bytes::from_owner(Charged {
             body,
             _charge: self,
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_count_until_the_last_slice_of_them_is_gone() {
+    fn bytes_are_charged_until_their_last_slice_is_dropped() {
         let (bodies, parameters) = bodies(1000);
         let account = bodies.account(&parameters, Holder::Device("a"));
         let mut charge = account.new_charge();
@@ -277,7 +276,7 @@ mod tests {
         assert!(one.resize(60));
         assert!(!another.resize(41));
         assert!(another.resize(40));
-        assert!(one.resize(10), "fewer always fit");
+        assert!(one.resize(10), "shrinking always succeeds");
         assert!(another.resize(90));
         assert_eq!((account.held(), bodies.held()), (100, 100));
         drop(another);
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn all_endpoints_together_hold_no_more_than_their_bound() {
+    fn all_endpoints_together_hold_no_more_than_their_limit() {
         let (bodies, parameters) = bodies(150);
         let accounts = [
             bodies.account(&parameters, Holder::Device("a")),
@@ -294,7 +293,11 @@ mod tests {
         let [mut one, mut another] = [accounts[0].new_charge(), accounts[1].new_charge()];
         assert!(one.resize(100));
         assert!(!another.resize(51));
-        assert_eq!(accounts[1].held(), 0, "nothing is left of what was refused");
+        assert_eq!(
+            accounts[1].held(),
+            0,
+            "a refused charge leaves nothing behind"
+        );
         assert!(another.resize(50));
         assert!(!one.resize(usize::MAX), "nor does anything overflow");
         drop(one);

@@ -79,7 +79,7 @@ codes! {
 }
 
 impl Code {
-    /// The class of codes this one belongs to.
+    /// The class of this code.
     pub fn class(self) -> Class {
         match (self.0 >> 5, self.0 & 0x1f) {
             (0, 0) => Class::Empty,
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn reserved_classes_are_told_apart() {
+    fn reserved_classes_are_recognised() {
         assert_eq!(Code(0x00).class(), Class::Empty);
         assert_eq!(Code(0x1f).class(), Class::Request);
         assert_eq!(Code(0x84).class(), Class::Response);

@@ -1,21 +1,22 @@
-//! Recognises a copy of a message that came before, and remembers what it was answered (RFC 7252 §4.2, §4.5).
+//! Recognises duplicates of messages, and remembers the replies to them (RFC 7252 §4.2, §4.5).
 //!
-//! DTLS replay protection does not do this: a retransmission is a new record. What one message goes
-//! through:
+//! DTLS replay protection does not do this: a retransmission is a new record. The states of one
+//! message:
 //!
 //! ```text
 //! InProgress ──▶ Acknowledged            empty ACK sent, the response is or will be separate
-//!     │  └─────▶ Replied(code)           the response rode on the ACK, and was a code alone
-//!     │  └─────▶ RepliedWith(code)       so did this, with options or a payload: kept in `replies`
-//!     │  └─────▶ Repeatable              so did this, but it can be made again
-//!     │  └─────▶ (forgotten)             so did this, and it asks for nothing but to be repeated
-//!     └────────▶ Settled                 Non-confirmable
+//!     │  └─────▶ Replied(code)           piggybacked response, a code alone
+//!     │  └─────▶ RepliedWith(code)       piggybacked response with options or a payload: kept in `replies`
+//!     │  └─────▶ Repeatable              piggybacked response that can be generated again
+//!     │  └─────▶ (forgotten)             piggybacked response to a request for a later block
+//!  NoReply                               Non-confirmable: duplicates are ignored
 //! ```
 //!
-//! A copy is equal byte for byte. Message IDs alone do not tell: there are libraries that use one twice
-//! within EXCHANGE_LIFETIME, or have none but 0, and what such a device sends must not be lost.
+//! A duplicate is equal byte for byte. The Message ID alone does not identify it: some libraries
+//! use one twice within EXCHANGE_LIFETIME, or always 0, and messages of such devices must not be
+//! lost.
 //!
-//! A reply is kept without header and token: a retransmission brings both. So a telemetry message
+//! A reply is kept without header and token, as a retransmission has both. So a telemetry message
 //! and its 2.01 take ten bytes.
 
 use super::code::Code;
@@ -25,27 +26,29 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long a Confirmable message may still be retransmitted (RFC 7252 §4.8.2). By the default
-/// parameters, not by `[coap]`: those are how we send, and these are about how devices do.
+/// parameters and not by `[coap]`, which is how we transmit: this is about how clients do.
 pub const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
-/// The same for a Non-confirmable one.
-pub const NON_LIFETIME: Duration = Duration::from_secs(145);
+/// How long a Non-confirmable message may still be duplicated (RFC 7252 §4.8.2).
+pub(crate) const NON_LIFETIME: Duration = Duration::from_secs(145);
 
 /// Messages remembered per endpoint: 8 a second for EXCHANGE_LIFETIME. Beyond it the oldest that is
-/// not in progress is forgotten, and counted: a copy of it would be taken for a new message.
+/// not in progress is forgotten, and counted: a duplicate of it would be processed as a new
+/// message.
 const MAX_MESSAGES: usize = 2048;
-/// Bytes of remembered replies per endpoint. Beyond it the oldest reply goes, not its message.
+/// Bytes of remembered replies per endpoint. Beyond it the oldest reply is dropped, but not its
+/// message.
 const MAX_REPLY_BYTES: usize = 4 * 1024;
 /// Bytes before each reply: Message ID, hash and length.
 const REPLY_HEADER: usize = 8;
 /// Ticks of the clock of [`Entry::expires`] in a second.
 const TICKS: u32 = 8;
 
-/// Which message of a peer this is: its Message ID, and a keyed hash over all its bytes.
+/// Identifies a message of a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MessageKey {
-    /// Its Message ID.
+pub(crate) struct MessageKey {
+    /// The Message ID.
     pub message_id: u16,
-    /// Of all its bytes.
+    /// A keyed hash of all its bytes.
     pub hash: u32,
 }
 
@@ -62,50 +65,51 @@ enum Outcome {
 #[derive(Debug)]
 struct Entry {
     hash: u32,
-    /// In ticks since `begin`, modulo 2^16: nothing is remembered for more than a tenth of that.
+    /// In ticks since `begin`, modulo 2^16. No lifetime is more than a tenth of that.
     expires: u16,
     outcome: Outcome,
 }
 
-/// What to do about a message that came.
+/// How to react to a received message.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// The first of its kind: act upon it.
+pub(crate) enum Arrival {
+    /// It is not a duplicate: process it.
     New,
-    /// A duplicate that changes nothing.
+    /// A duplicate: ignore it.
     Ignore,
-    /// A duplicate of what was acknowledged before its response was there: acknowledge it again.
+    /// A duplicate of a message that was acknowledged with an empty ACK: acknowledge it again.
     AcknowledgeAgain,
-    /// A duplicate of what is to be answered anew.
+    /// A duplicate of an idempotent request: process it again.
     ProcessAgain,
-    /// A duplicate of what was answered: these bytes again.
+    /// A duplicate of a message with a piggybacked response: send these bytes again.
     ReplyAgain(Vec<u8>),
 }
 
-/// The messages one endpoint has sent lately. Empty, it holds no heap.
+/// The messages received lately from one endpoint. Empty, it holds no heap.
 #[derive(Debug, Default)]
-pub struct Deduplication {
+pub(crate) struct Deduplication {
     /// Boxed, because most endpoints are idle most of the time.
     table: Option<Box<Table>>,
 }
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Apart from what is known of them: nearly every message is new, and for each all are looked through.
+    /// Apart from the entries: nearly every message is new, and for each message all Message IDs
+    /// are searched.
     message_ids: VecDeque<u16>,
-    /// One for each, in the same order.
+    /// One for each Message ID, in the same order.
     entries: VecDeque<Entry>,
     /// Replies, the oldest first: Message ID, hash and length, then options and payload.
     replies: VecDeque<u8>,
-    /// When the clock of the entries began.
+    /// The start of the entries' clock.
     begin: Option<Instant>,
-    /// When the last of them expires.
+    /// When the last entry expires.
     empty_at: Option<Instant>,
 }
 
 impl Deduplication {
-    /// Judges a message that carries a request, and remembers it if it is new.
-    pub fn classify(
+    /// Classifies a message with a request, and remembers it if it is new.
+    pub(crate) fn classify(
         &mut self,
         now: Instant,
         kind: Type,
@@ -114,68 +118,69 @@ impl Deduplication {
         counters: &mut Counters,
     ) -> Arrival {
         self.expire(now);
-        let known = self.table.get_or_insert_default();
-        known.classify(now, kind, key, token, counters)
+        let table = self.table.get_or_insert_default();
+        table.classify(now, kind, key, token, counters)
     }
 
-    /// The message was acknowledged without a response.
-    pub fn record_acknowledgement(&mut self, key: MessageKey) {
-        if let Some(known) = &mut self.table {
-            known.set(key, Outcome::Acknowledged);
+    /// Records that the message was acknowledged with an empty ACK.
+    pub(crate) fn record_acknowledgement(&mut self, key: MessageKey) {
+        if let Some(table) = &mut self.table {
+            table.set(key, Outcome::Acknowledged);
         }
     }
 
-    /// The message was answered with an acknowledgement that can be made again.
-    pub fn mark_repeatable(&mut self, key: MessageKey) {
-        if let Some(known) = &mut self.table {
-            known.set(key, Outcome::Repeatable);
+    /// Records that the piggybacked response to the message can be generated again.
+    pub(crate) fn mark_repeatable(&mut self, key: MessageKey) {
+        if let Some(table) = &mut self.table {
+            table.set(key, Outcome::Repeatable);
         }
     }
 
-    /// The message was answered with this acknowledgement, header and token included.
-    pub fn record_reply(
+    /// Records the piggybacked response to the message: the bytes of the ACK, header and token
+    /// included.
+    pub(crate) fn record_reply(
         &mut self,
         key: MessageKey,
         code: Code,
         acknowledgement: &[u8],
         token: &Token,
     ) {
-        if let Some(known) = &mut self.table {
-            known.record_reply(key, code, acknowledgement, token);
+        if let Some(table) = &mut self.table {
+            table.record_reply(key, code, acknowledgement, token);
         }
     }
 
-    /// Remembers a message no more: a copy of it is new.
-    pub fn forget(&mut self, key: MessageKey) {
-        if let Some(known) = &mut self.table {
-            known.forget(key);
+    /// Forgets a message: a duplicate of it is processed as a new one.
+    pub(crate) fn forget(&mut self, key: MessageKey) {
+        if let Some(table) = &mut self.table {
+            table.forget(key);
         }
     }
 
-    /// When nothing here is worth keeping any more; `None` if nothing is kept.
-    pub fn empty_at(&self) -> Option<Instant> {
+    /// When the last entry expires; `None` if there is none.
+    pub(crate) fn empty_at(&self) -> Option<Instant> {
         self.table.as_ref()?.empty_at
     }
 
-    /// Frees everything, if `now` is past [`empty_at`](Self::empty_at).
-    pub fn expire(&mut self, now: Instant) {
+    /// Frees all memory, if the last entry has expired.
+    pub(crate) fn expire(&mut self, now: Instant) {
         if self.empty_at().is_some_and(|at| at <= now) {
             self.table = None;
         }
     }
 
     /// Messages remembered.
-    pub fn len(&self) -> usize {
-        self.table.as_ref().map_or(0, |known| known.entries.len())
+    pub(crate) fn len(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.entries.len())
     }
 
-    /// Bytes of the replies among them.
-    pub fn reply_bytes(&self) -> usize {
-        self.table.as_ref().map_or(0, |known| known.replies.len())
+    /// Bytes of the remembered replies.
+    pub(crate) fn reply_bytes(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.replies.len())
     }
 
-    /// Whether nothing is remembered.
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn holds_no_heap(&self) -> bool {
         self.table.is_none()
     }
 }
@@ -226,7 +231,7 @@ impl Table {
         self.message_ids.push_back(key.message_id);
         self.entries.push_back(Entry {
             hash: key.hash,
-            // A tick later, as ticks are rounded down: nothing is forgotten too early.
+            // One more, as ticks are rounded down: no entry expires too early.
             expires: ticks(self.begin, expires).wrapping_add(1),
             outcome,
         });
@@ -261,8 +266,8 @@ impl Table {
         self.replies.extend(tail);
     }
 
-    /// Options and payload of the reply to this message, if they are still kept: the newest, should
-    /// the message have come before and its first entry have expired.
+    /// Options and payload of the reply to this message, if they are still kept. If there are
+    /// several, because an earlier entry of the same message has expired, the newest.
     fn reply(&mut self, key: MessageKey) -> Option<&[u8]> {
         let mut rest = &*self.replies.make_contiguous();
         let mut found = None;
@@ -293,13 +298,13 @@ impl Table {
 
     fn position(&self, key: MessageKey) -> Option<usize> {
         let (older, newer) = self.message_ids.as_slices();
-        // A vector at a time, where a search for the place would go one by one.
+        // `contains` compares many at a time (SIMD), and `rposition` one by one.
         if !newer.contains(&key.message_id) && !older.contains(&key.message_id) {
             return None;
         }
-        // A retransmission follows its original closely: look from the newest.
-        let mut known = self.message_ids.iter().zip(&self.entries);
-        known.rposition(|(message_id, entry)| {
+        // A retransmission follows its original closely: search from the newest.
+        let mut messages = self.message_ids.iter().zip(&self.entries);
+        messages.rposition(|(message_id, entry)| {
             *message_id == key.message_id && entry.hash == key.hash
         })
     }
@@ -340,7 +345,7 @@ fn ticks(begin: Option<Instant>, at: Instant) -> u16 {
     u16::try_from(ticks & 0xffff).unwrap_or_default()
 }
 
-/// Whether what expires at that tick has done so. Both are less than half of all ticks apart.
+/// Whether `expires` is not after `now`. They are less than half of all ticks apart.
 fn has_expired(expires: u16, now: u16) -> bool {
     now.wrapping_sub(expires) < 1 << 15
 }

@@ -1,18 +1,20 @@
-//! What is kept of bodies only for convenience, and gives way when others need the room.
+//! Snapshots and unfinished uploads that may be evicted when memory is needed.
 //!
-//! A snapshot can be read from the gateway again, and a client can begin an upload again. So when `coap.body_bytes` are
-//! held, whoever has most of them kept gives way, the oldest first: no device fills them for all others. What is kept is
-//! in its endpoint's hands and in [`Evictables`]'s; whoever comes first takes it.
+//! A resource can be read again, and a client can start an upload again. So when `coap.body_bytes`
+//! are held, the holder with the most bytes loses its oldest snapshot or upload, and no device can
+//! fill the memory of all others. Each value is owned by its endpoint ([`Evictable`]) and can be
+//! reached from the common table ([`Evictables`]): the endpoint takes it, or an eviction does.
 
 use shares::Weights;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// How many holders are tried for something that can be given up, those that keep most first.
+/// How many holders are searched for something to evict, the largest first.
 const MAX_HOLDERS_TRIED: usize = 8;
 
-/// Who holds bytes: a device, whatever number of sessions it has, or the source of certificates that are no device's.
+/// Whose bytes are counted together: those of a device, over all its sessions, or those of a source
+/// address with certificates that are not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder<'a> {
     /// A device, by its name.
@@ -21,9 +23,9 @@ pub enum Holder<'a> {
     Source(IpAddr),
 }
 
-/// Something that can be given up from outside.
+/// A value that the table can evict.
 trait Evict: Send {
-    /// Drops it. Returns false if it is in use.
+    /// Drops the value. Returns false if it is in use, or gone.
     fn evict(&self) -> bool;
 }
 
@@ -36,12 +38,12 @@ impl<T: Send> Evict for Mutex<Option<T>> {
     }
 }
 
-/// What something kept is.
+/// What a value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// It can be read again.
+pub(crate) enum Kind {
+    /// A response that can be read again.
     Snapshot,
-    /// It has to be sent again.
+    /// An unfinished body that its client has to send again.
     Upload,
 }
 
@@ -64,9 +66,9 @@ struct Table {
     next: u64,
 }
 
-/// All that is kept. A clone is the same.
+/// The evictable values of all endpoints. Clones share their state.
 #[derive(Clone, Default)]
-pub(super) struct Evictables(Arc<Mutex<Table>>);
+pub(crate) struct Evictables(Arc<Mutex<Table>>);
 
 impl fmt::Debug for Evictables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,15 +81,15 @@ impl Evictables {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps something of so many bytes for this holder, until it is dropped or given up.
-    pub(super) fn insert<T: Send + 'static>(
+    /// Adds a value of so many bytes of this holder.
+    pub(crate) fn insert<T: Send + 'static>(
         &self,
         holder: u64,
         kind: Kind,
         bytes: usize,
-        what: T,
+        value: T,
     ) -> Evictable<T> {
-        let slot = Arc::new(Mutex::new(Some(what)));
+        let slot = Arc::new(Mutex::new(Some(value)));
         let weak: Weak<Mutex<Option<T>>> = Arc::downgrade(&slot);
         let mut table = self.table();
         let id = table.next;
@@ -107,11 +109,13 @@ impl Evictables {
         }
     }
 
-    /// Gives up something of another, so that this holder may keep so many bytes more: the oldest snapshot of whoever has
-    /// most and as much as it would have itself; an unfinished upload only of who has twice that, so that two that upload
-    /// don't end each other's for ever. Of its own only snapshots. Returns whether there was any.
-    pub(super) fn evict_one(&self, holder: u64, more: usize) -> bool {
-        // Not under the lock of the table: who works on what is kept holds that of the slot, and takes this one.
+    /// Evicts a value so that this holder may have `more` bytes: the oldest snapshot of the largest
+    /// other holder, if that has at least as much as this one would have; an unfinished upload only
+    /// of a holder that has at least twice as much, so that two uploads don't evict each other for
+    /// ever; otherwise the oldest snapshot of its own. Returns whether something was evicted.
+    pub(crate) fn evict_one(&self, holder: u64, more: usize) -> bool {
+        // Not under the lock of the table: the user of a value locks it first, and then
+        // the table.
         let candidates = self.candidates(holder, more);
         let mut candidates = candidates.into_iter();
         let evicted =
@@ -123,17 +127,18 @@ impl Evictables {
         let table = self.table();
         let would_have = table.weights.held_by(&holder).saturating_add(more);
         let mut candidates = Vec::new();
-        let mut add = |of: u64, kind: Kind| {
-            let entries = table.weights.of(&of).filter(|entry| entry.kind == kind);
-            candidates.extend(entries.map(|entry| (of, entry.clone())));
+        let mut add = |holder: u64, kind: Kind| {
+            let entries = table.weights.values_of(&holder);
+            let entries = entries.filter(|entry| entry.kind == kind);
+            candidates.extend(entries.map(|entry| (holder, entry.clone())));
         };
         let heaviest_first = table.weights.heaviest_first();
-        let others = heaviest_first.filter(|(of, _)| **of != holder);
+        let others = heaviest_first.filter(|(other, _)| **other != holder);
         let others = others.take_while(|(_, weight)| *weight >= would_have);
-        for (of, weight) in others.take(MAX_HOLDERS_TRIED) {
-            add(*of, Kind::Snapshot);
+        for (other, weight) in others.take(MAX_HOLDERS_TRIED) {
+            add(*other, Kind::Snapshot);
             if weight / 2 >= would_have {
-                add(*of, Kind::Upload);
+                add(*other, Kind::Upload);
             }
         }
         add(holder, Kind::Snapshot);
@@ -141,9 +146,9 @@ impl Evictables {
     }
 }
 
-/// Something kept, unless it was given up.
+/// A value, unless it was evicted.
 #[derive(Debug)]
-pub(super) struct Evictable<T> {
+pub(crate) struct Evictable<T> {
     slot: Arc<Mutex<Option<T>>>,
     evictables: Evictables,
     holder: u64,
@@ -155,28 +160,28 @@ impl<T> Evictable<T> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Works on what is evictable; nothing if it was given up. It is in use meanwhile.
-    pub(super) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
+    /// Uses the value, which can't be evicted meanwhile. `None` if it was evicted.
+    pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.slot().as_mut().map(work)
     }
 
-    /// Takes what is kept.
-    pub(super) fn take(self) -> Option<T> {
+    /// Takes the value, unless it was evicted.
+    pub(crate) fn take(self) -> Option<T> {
         self.slot().take()
     }
 
-    /// Whether it was given up.
-    pub(super) fn is_evicted(&self) -> bool {
+    /// Whether the value was evicted.
+    pub(crate) fn is_evicted(&self) -> bool {
         self.slot().is_none()
     }
 
-    /// It has so many bytes now.
-    pub(super) fn set_bytes(&self, bytes: usize) {
+    /// Changes the number of bytes of the value.
+    pub(crate) fn set_bytes(&self, bytes: usize) {
         let entry = self.entry();
         self.evictables
             .table()
             .weights
-            .change(&self.holder, &entry, bytes);
+            .set_weight(&self.holder, &entry, bytes);
     }
 
     fn entry(&self) -> Entry {
@@ -199,14 +204,14 @@ impl<T> Drop for Evictable<T> {
 mod tests {
     use super::*;
 
-    const ASKING: u64 = 9;
+    const REQUESTER: u64 = 9;
 
     #[test]
-    fn the_oldest_of_who_has_most_is_given_up_unless_it_is_in_use() {
+    fn the_oldest_value_of_the_largest_holder_is_evicted_unless_it_is_in_use() {
         let evictables = Evictables::default();
         let [a, b, c, d] = [(1, 60, 'a'), (2, 50, 'b'), (2, 30, 'c'), (1, 10, 'd')]
-            .map(|(holder, bytes, what)| evictables.insert(holder, Kind::Snapshot, bytes, what));
-        let evict = || evictables.evict_one(ASKING, 30);
+            .map(|(holder, bytes, value)| evictables.insert(holder, Kind::Snapshot, bytes, value));
+        let evict = || evictables.evict_one(REQUESTER, 30);
         // The second has 80 bytes, the first 70.
         assert!(evict());
         assert_eq!(
@@ -227,24 +232,24 @@ mod tests {
     }
 
     #[test]
-    fn who_would_have_more_than_anyone_gets_nothing_of_others() {
+    fn a_holder_that_would_be_the_largest_evicts_nothing_of_others() {
         let evictables = Evictables::default();
         let others = evictables.insert(1, Kind::Snapshot, 60, ());
-        let own = evictables.insert(ASKING, Kind::Snapshot, 20, ());
-        let unfinished = evictables.insert(ASKING, Kind::Upload, 20, ());
-        assert!(evictables.evict_one(ASKING, 30) && own.is_evicted());
-        assert!(!evictables.evict_one(ASKING, 50));
+        let own = evictables.insert(REQUESTER, Kind::Snapshot, 20, ());
+        let unfinished = evictables.insert(REQUESTER, Kind::Upload, 20, ());
+        assert!(evictables.evict_one(REQUESTER, 30) && own.is_evicted());
+        assert!(!evictables.evict_one(REQUESTER, 50));
         assert!(!others.is_evicted() && !unfinished.is_evicted());
-        assert!(evictables.evict_one(ASKING, 40) && others.is_evicted());
+        assert!(evictables.evict_one(REQUESTER, 40) && others.is_evicted());
     }
 
     #[test]
-    fn an_unfinished_upload_gives_way_only_to_who_would_have_half_as_much() {
+    fn an_unfinished_upload_is_evicted_only_for_a_holder_that_would_have_half_as_much() {
         let evictables = Evictables::default();
         let upload = evictables.insert(1, Kind::Upload, 60, ());
         let snapshot = evictables.insert(1, Kind::Snapshot, 40, ());
-        assert!(evictables.evict_one(ASKING, 50) && snapshot.is_evicted());
-        assert!(!evictables.evict_one(ASKING, 31) && !upload.is_evicted());
-        assert!(evictables.evict_one(ASKING, 30) && upload.is_evicted());
+        assert!(evictables.evict_one(REQUESTER, 50) && snapshot.is_evicted());
+        assert!(!evictables.evict_one(REQUESTER, 31) && !upload.is_evicted());
+        assert!(evictables.evict_one(REQUESTER, 30) && upload.is_evicted());
     }
 }

@@ -1,4 +1,5 @@
-//! One request and its response: whether the response rides on the acknowledgement (RFC 7252 §5.2).
+//! One request and its response, which is piggybacked on the acknowledgement or separate (RFC 7252
+//! §5.2).
 //!
 //! ```text
 //! Confirmable:      Received ──respond──▶ piggybacked ACK                    (§5.2.1)
@@ -17,20 +18,21 @@ use super::request::{Method, Response};
 use crate::received::Received;
 use std::time::Instant;
 
-/// Names an open exchange of one endpoint.
+/// Identifies an open exchange of one endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExchangeId(pub u32);
 
 impl ExchangeId {
-    /// Whether this one began before another of the same endpoint. Names come round again, after four billions.
+    /// Whether this exchange started before another one of the same endpoint. Ids wrap around after
+    /// 2^32.
     pub fn began_before(self, other: ExchangeId) -> bool {
         (1..1 << 31).contains(&other.0.wrapping_sub(self.0))
     }
 }
 
-/// How a response must travel.
+/// How a response must be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Carriage {
+pub(crate) enum Carriage {
     /// On the acknowledgement of the request.
     Piggybacked,
     /// As a Confirmable message of its own, the request having been acknowledged.
@@ -39,31 +41,32 @@ pub enum Carriage {
     NonConfirmable,
 }
 
-/// What a request says of blocks (RFC 7959), as far as its response depends on it.
+/// What of a request's Block options and method its response depends on (RFC 7959).
 #[derive(Debug, Clone, Copy)]
-pub struct BlockContext {
-    /// What its response is a body of.
+pub(crate) struct BlockContext {
+    /// Identifies the body of its response.
     pub key: Key,
-    /// The block of its own body.
+    /// Block1: the block of the request's body.
     pub block1: Option<Block>,
-    /// Which block of the response it wants.
+    /// Block2 and Size2: the requested block of the response.
     pub block2: BlockRequest,
-    /// Whether it only asks, so that it may be asked again.
+    /// Whether its method is safe (RFC 7252 §5.8), so that the client may repeat the request.
     pub safe: bool,
-    /// Whether it may be answered anew when it comes twice: RFC 7252 §4.5 allows that where it makes
-    /// no difference. Then no block need be remembered for its duplicates' sake.
+    /// Whether a duplicate may be processed again (RFC 7252 §4.5). Then its response need not be
+    /// remembered.
     repeatable: bool,
 }
 
 impl BlockContext {
-    /// What this request says.
-    pub(super) fn of(received: &Received, bodies: &Bodies) -> BlockContext {
+    /// Reads it from a request.
+    pub(crate) fn of(received: &Received, bodies: &Bodies) -> BlockContext {
         let request = &received.request;
         let later = request.block2.is_some_and(|block| block.num() > 0);
         let safe = request.method == Method::Get;
         BlockContext {
             key: received.download_key(bodies),
-            // RFC 7959 §2.7: who asks for later blocks of a response has sent its own already.
+            // RFC 7959 §2.7: a client that requests later blocks of a response has sent its own
+            // body already.
             block1: received.block1.filter(|_| !later),
             block2: BlockRequest {
                 block: request.block2,
@@ -74,8 +77,8 @@ impl BlockContext {
         }
     }
 
-    /// Nothing.
-    pub(super) fn none(bodies: &Bodies) -> BlockContext {
+    /// For requests whose options are not read.
+    pub(crate) fn none(bodies: &Bodies) -> BlockContext {
         BlockContext {
             key: bodies.key(&()),
             block1: None,
@@ -88,30 +91,31 @@ impl BlockContext {
         }
     }
 
-    /// Whether it asks for a block of a response that is not the first.
-    pub fn wants_later_block(&self) -> bool {
+    /// Whether the request asks for a block of the response after the first.
+    pub(crate) fn wants_later_block(&self) -> bool {
         self.block2.block.is_some_and(|block| block.num() > 0)
     }
 
-    /// Whether this response, a block of a larger one, is made again when the request comes twice.
-    pub fn can_regenerate(&self, response: &Response) -> bool {
-        let of_larger = |block: Block| block.num() > 0 || block.more();
-        self.repeatable && response.block2.is_some_and(of_larger)
+    /// Whether this response, a block of a larger one, is generated again for a duplicate of the
+    /// request.
+    pub(crate) fn can_regenerate(&self, response: &Response) -> bool {
+        let is_partial = |block: Block| block.num() > 0 || block.more();
+        self.repeatable && response.block2.is_some_and(is_partial)
     }
 }
 
 /// A request that has no response yet.
 #[derive(Debug)]
-pub struct Exchange {
-    /// Its name.
+pub(crate) struct Exchange {
+    /// Unique among the endpoint's open exchanges.
     pub id: ExchangeId,
-    /// The message that carries the request.
+    /// The message with the request.
     pub message: MessageKey,
     /// The request's token.
     pub token: Token,
     /// No-Response of the request (RFC 7967).
     pub no_response: u8,
-    /// What it says of blocks.
+    /// Its Block options.
     pub blocks: BlockContext,
     carriage: Carriage,
     acknowledge_at: Option<Instant>,
@@ -119,7 +123,7 @@ pub struct Exchange {
 
 impl Exchange {
     /// Opens an exchange; `acknowledge_at` is when a Confirmable request must have its empty ACK.
-    pub fn open(
+    pub(crate) fn open(
         id: ExchangeId,
         kind: Type,
         message: MessageKey,
@@ -145,19 +149,19 @@ impl Exchange {
         }
     }
 
-    /// When the request is to be acknowledged though there is no response.
-    pub fn acknowledge_at(&self) -> Option<Instant> {
+    /// When the request must be acknowledged if there is no response yet.
+    pub(crate) fn acknowledge_at(&self) -> Option<Instant> {
         self.acknowledge_at
     }
 
-    /// The piggyback timer has run out: from here on the response is separate.
-    pub fn acknowledge(&mut self) {
+    /// Records that the empty ACK was sent: from here on the response is separate.
+    pub(crate) fn acknowledge(&mut self) {
         self.acknowledge_at = None;
         self.carriage = Carriage::Separate;
     }
 
-    /// How a response given now must travel.
-    pub fn carriage(&self) -> Carriage {
+    /// How a response must be sent now.
+    pub(crate) fn carriage(&self) -> Carriage {
         self.carriage
     }
 }

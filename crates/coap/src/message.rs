@@ -1,9 +1,10 @@
 //! One CoAP message and its bytes (RFC 7252 §3).
 //!
-//! Reading and writing are in [`parse`] and [`write`]. A malformed Confirmable message is rejected with a Reset, and any
-//! other malformed message is ignored (§4.2, §4.3), with one exception: an Acknowledgement acknowledges the message it
-//! names, whatever else it carries. Some clients put a code, a token or their next request into it, and it comes in an
-//! authenticated session.
+//! Reading and writing are in [`mod@parse`] and [`mod@write`]. A malformed Confirmable message is
+//! rejected with a Reset, and any other malformed message is ignored (§4.2, §4.3), with one
+//! exception: an Acknowledgement acknowledges the message it names, whatever else it carries. Some
+//! clients put a code, a token or their next request into it, and it comes in an authenticated
+//! session.
 
 mod parse;
 mod write;
@@ -60,8 +61,8 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A message that obeys RFC 7252 §3 and Table 1 of §4.3. The values of its options are not checked: see
-/// [`crate::option`].
+/// A message that obeys RFC 7252 §3 and Table 1 of §4.3. The values of its options are not checked:
+/// see [`crate::option`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// CON, NON, ACK or RST.
@@ -72,7 +73,8 @@ pub struct Message {
     pub message_id: u16,
     /// Matches responses to requests.
     pub token: Token,
-    /// Option numbers and values. Of a decoded message they are in order; [`encode`](Self::encode) sorts them by number.
+    /// Option numbers and values. Of a decoded message they are in order; [`encode`](Self::encode)
+    /// sorts them by number.
     pub options: Vec<(u16, Bytes)>,
     /// What follows the payload marker; empty if there is none.
     pub payload: Bytes,

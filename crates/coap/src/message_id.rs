@@ -4,25 +4,26 @@ use super::deduplication::EXCHANGE_LIFETIME;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-/// Allots the Message IDs of what we send to one endpoint: a random start, then one after the other.
+/// Allocates the Message IDs of what we send to one endpoint: a random start, then one after the
+/// other.
 ///
-/// None may come twice within EXCHANGE_LIFETIME (§4.4), and there are 65,536, so an endpoint can be
-/// sent some 265 messages a second and no more. We keep a little below that: the Message IDs are
-/// taken in eighths, and an eighth is begun again when the last use of it is EXCHANGE_LIFETIME ago.
-/// That lets 232 messages a second through for ever, and any burst up to 57,344.
+/// None may be used twice within EXCHANGE_LIFETIME (§4.4), and there are 65,536, so an endpoint can
+/// be sent at most 265 messages a second. The limit here is a little lower: the Message IDs are
+/// divided into eighths, and an eighth is used again only when its last use is EXCHANGE_LIFETIME
+/// ago. That allows 232 messages a second for ever, and bursts of up to 57,344.
 #[derive(Debug)]
-pub struct MessageIds {
+pub(crate) struct MessageIds {
     last: u16,
-    /// The first use of all.
+    /// The first use of any.
     begin: Option<Instant>,
-    /// When each eighth was used last, in milliseconds since `begin`. Half the size of an instant:
-    /// every idle endpoint has these.
+    /// When each eighth was used last, in milliseconds since `begin`. This is half the size of an
+    /// `Instant`, and every idle endpoint has eight.
     used: [Option<NonZeroU64>; 8],
 }
 
 impl MessageIds {
     /// Starts at `seed`, which should be random.
-    pub fn new(seed: u16) -> MessageIds {
+    pub(crate) fn new(seed: u16) -> MessageIds {
         MessageIds {
             last: seed,
             begin: None,
@@ -30,8 +31,8 @@ impl MessageIds {
         }
     }
 
-    /// The next Message ID, or nothing if all have been used too lately.
-    pub fn allocate(&mut self, now: Instant) -> Option<u16> {
+    /// The next Message ID, or `None` if it was used within EXCHANGE_LIFETIME.
+    pub(crate) fn allocate(&mut self, now: Instant) -> Option<u16> {
         let next = self.last.wrapping_add(1);
         let eighth = |message_id: u16| usize::from(message_id >> 13);
         let begin = *self.begin.get_or_insert(now);
@@ -41,7 +42,7 @@ impl MessageIds {
         if begins && free_at.is_some_and(|free_at| now < free_at) {
             return None;
         }
-        // Rounded up, so that none is free too early.
+        // Rounded up, so that no Message ID is reused too early.
         let since = now.saturating_duration_since(begin).as_millis();
         *used = NonZeroU64::MIN.checked_add(u64::try_from(since).unwrap_or(u64::MAX));
         self.last = next;
@@ -59,13 +60,13 @@ mod tests {
     }
 
     #[test]
-    fn message_ids_follow_each_other_round_the_clock() {
+    fn message_ids_wrap_around() {
         let (mut ids, now) = (MessageIds::new(u16::MAX - 1), start());
         let next: Vec<_> = (0..3).filter_map(|_| ids.allocate(now)).collect();
         assert_eq!(next, [u16::MAX, 0, 1]);
     }
 
-    /// §4.4, for every rate and wherever it begins.
+    /// §4.4, for several rates and first Message IDs.
     #[test]
     fn no_message_id_is_used_twice_within_exchange_lifetime() {
         for (seed, a_second) in [(0, 50), (9_000, 232), (40_000, 300), (65_535, 2_000)] {

@@ -1,39 +1,39 @@
-//! Relations with clients that observe (RFC 7641): what each was sent, and what it is to be sent next.
+//! The observation relations of one endpoint (RFC 7641).
 //!
-//! A relation holds two contents at most, one [pending and one in flight](relation). Which messages
-//! carry them, and how often, is [`super::reliability`]'s.
+//! A relation holds two notifications at most, one [pending and one in flight](relation). Their
+//! transmission is in [`crate::reliability`].
 
-pub mod relation;
+pub(crate) mod relation;
 
 use super::deduplication::MessageKey;
 use super::message::{Token, Type};
 use relation::{ObservationId, Relation};
 use std::time::{Duration, Instant};
 
-/// Tokens of ended relations remembered per endpoint.
+/// Tokens of ended relations that are remembered per endpoint.
 const MAX_ENDED: usize = 4;
-/// Relations one endpoint may have. ThingsBoard has two resources to observe; the rest is for
-/// clients that register anew under another token.
+/// Relations of one endpoint. ThingsBoard has two observable resources; the others are for clients
+/// that register again under another token.
 const MAX_OBSERVATIONS: usize = 4;
-/// Non-confirmable notifications without a measured round trip: one in this time, on average, to
-/// one client (RFC 7641 §4.5.1).
+/// The average interval of Non-confirmable notifications to one client whose round-trip time is not
+/// known (RFC 7641 §4.5.1).
 const NON_INTERVAL: Duration = Duration::from_secs(3);
-/// What a client that has had none for a while may get at once, beyond the first.
+/// Notifications that may be sent at once after a pause, beyond the first.
 const BURST: u32 = 3;
 
 /// The relations of one endpoint. Without any it holds no heap.
 #[derive(Debug, Default)]
-pub struct Observations {
-    /// Those that were not sent anything for longest come first.
+pub(crate) struct Observations {
+    /// In the order of their last transmission: the one that waits longest is first.
     relations: Vec<Relation>,
     next_id: u32,
     /// Boxed, because most endpoints never have one.
     ended: Option<Box<Ended>>,
-    /// When the whole burst is to be had again.
+    /// When the token bucket of Non-confirmable notifications is full again.
     bucket_full_at: Option<Instant>,
 }
 
-/// Tokens of relations that ended, and where their sequences were: the last [`MAX_ENDED`].
+/// The tokens of the last [`MAX_ENDED`] ended relations, and their next sequence numbers.
 #[derive(Debug, Default)]
 struct Ended(Vec<(Token, u32)>);
 
@@ -53,20 +53,20 @@ impl Ended {
 }
 
 impl Observations {
-    /// The relation under this token.
-    pub fn of_token(&self, token: &Token) -> Option<ObservationId> {
+    /// The relation with this token.
+    pub(crate) fn of_token(&self, token: &Token) -> Option<ObservationId> {
         let relation = self.relations.iter().find(|one| one.token() == *token)?;
         Some(relation.id())
     }
 
-    /// A relation.
-    pub fn get_mut(&mut self, id: ObservationId) -> Option<&mut Relation> {
+    /// The relation with this id.
+    pub(crate) fn get_mut(&mut self, id: ObservationId) -> Option<&mut Relation> {
         self.relations.iter_mut().find(|one| one.id() == id)
     }
 
-    /// Adds a relation, or renews the one under this token; nothing if there are too many.
-    /// RFC 7641 §4.1: a token names one relation, however often it is registered.
-    pub fn register(
+    /// Adds a relation, or renews the one with this token; `None` if there are too many.
+    /// RFC 7641 §4.1: a token identifies one relation, however often it is registered.
+    pub(crate) fn register(
         &mut self,
         now: Instant,
         token: Token,
@@ -83,7 +83,7 @@ impl Observations {
         }
         let id = ObservationId(self.next_id);
         self.next_id = self.next_id.wrapping_add(1);
-        // §4.4: greater than whatever the same client was sent under the same token.
+        // §4.4: greater than all that the client was sent with this token.
         let ended = self.ended.as_ref();
         let first_number = ended
             .and_then(|ended| ended.number_after(token))
@@ -94,7 +94,7 @@ impl Observations {
     }
 
     /// Ends a relation.
-    pub fn remove(&mut self, id: ObservationId) -> Option<Relation> {
+    pub(crate) fn remove(&mut self, id: ObservationId) -> Option<Relation> {
         let at = self.relations.iter().position(|one| one.id() == id)?;
         let removed = self.relations.remove(at);
         let ended = self.ended.get_or_insert_default();
@@ -105,34 +105,34 @@ impl Observations {
         Some(removed)
     }
 
-    /// Which relation is to be notified next, and how; `room` is whether a Confirmable message of it
-    /// may go out.
-    pub fn next(
+    /// The relation whose notification is to be sent next, and in which type of message. `room`
+    /// says whether a Confirmable message of a relation may be sent.
+    pub(crate) fn next(
         &self,
         now: Instant,
         room: impl Fn(ObservationId) -> bool,
     ) -> Option<(ObservationId, Type)> {
-        let paced = self.rate_limited_until(now).is_some();
+        let rate_limited = self.rate_limited_until(now).is_some();
         let mut ready = self.relations.iter().filter(|one| one.is_ready());
         ready.find_map(|relation| {
             let kind = relation.kind_at(now);
-            let may_go = match kind {
+            let may_send = match kind {
                 Type::Confirmable => room(relation.id()),
-                Type::NonConfirmable | Type::Acknowledgement | Type::Reset => !paced,
+                Type::NonConfirmable | Type::Acknowledgement | Type::Reset => !rate_limited,
             };
-            may_go.then_some((relation.id(), kind))
+            may_send.then_some((relation.id(), kind))
         })
     }
 
-    /// When a notification that the pace holds back may go out, if one is.
-    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
+    /// When the rate limit allows the next Non-confirmable notification, if one is pending.
+    pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let held_back = |one: &Relation| one.is_ready() && one.kind_at(now) == Type::NonConfirmable;
         let until = self.rate_limited_until(now)?;
         self.relations.iter().any(held_back).then_some(until)
     }
 
-    /// This relation was sent something, of this kind: now it is the others' turn.
-    pub fn record_transmission(&mut self, now: Instant, id: ObservationId, kind: Type) {
+    /// Records that a message of this type was sent: the relation moves behind the others.
+    pub(crate) fn record_transmission(&mut self, now: Instant, id: ObservationId, kind: Type) {
         if let Some(at) = self.relations.iter().position(|one| one.id() == id) {
             let relation = self.relations.remove(at);
             self.relations.push(relation);
@@ -148,8 +148,8 @@ impl Observations {
         (opens_at > now).then_some(opens_at)
     }
 
-    /// Whose message this was, and of what kind, if it is not repeated any more.
-    pub fn find_sent(&self, now: Instant, message_id: u16) -> Option<(ObservationId, Type)> {
+    /// The relation and the type of a message that was sent and is not retransmitted any more.
+    pub(crate) fn find_sent(&self, now: Instant, message_id: u16) -> Option<(ObservationId, Type)> {
         self.relations.iter().find_map(|relation| {
             let kind = relation.sent_type(now, message_id)?;
             Some((relation.id(), kind))
@@ -157,24 +157,24 @@ impl Observations {
     }
 
     /// The relation registered by this message, if it has been notified since.
-    pub fn notified_since(&self, message: MessageKey) -> Option<ObservationId> {
+    pub(crate) fn notified_since(&self, message: MessageKey) -> Option<ObservationId> {
         let mut relations = self.relations.iter();
         let relation = relations.find(|one| one.notified_since(message))?;
         Some(relation.id())
     }
 
-    /// How many relations there are.
-    pub fn len(&self) -> usize {
+    /// The number of relations.
+    pub(crate) fn len(&self) -> usize {
         self.relations.len()
     }
 
-    /// Whether nobody observes.
-    pub fn is_empty(&self) -> bool {
+    /// Whether there is no relation.
+    pub(crate) fn is_empty(&self) -> bool {
         self.relations.is_empty()
     }
 
-    /// Bytes of payload that are pending or in flight.
-    pub fn payload_bytes(&self) -> usize {
+    /// Bytes of payloads that are pending or in flight.
+    pub(crate) fn payload_bytes(&self) -> usize {
         self.relations.iter().map(Relation::payload_bytes).sum()
     }
 }

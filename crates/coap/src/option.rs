@@ -1,4 +1,5 @@
-//! Option numbers, Content-Formats, and option values that are numbers (RFC 7252 §3.2, §12.2, §12.3).
+//! Option numbers, Content-Formats, and option values that are numbers (RFC 7252 §3.2, §12.2,
+//! §12.3).
 
 use bytes::Bytes;
 
@@ -35,8 +36,8 @@ pub mod content_format {
     pub const JSON: u16 = 50;
 }
 
-/// Reads an option value of the format `uint` (RFC 7252 §3.2): big-endian, leading zeros allowed. Of more than four bytes
-/// the last four count.
+/// Reads an option value of the format `uint` (RFC 7252 §3.2): big-endian, leading zeros allowed.
+/// Of more than four bytes the last four count.
 pub fn decode_unsigned(value: &[u8]) -> u32 {
     value
         .iter()
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_as_short_as_can_be() {
+    fn numbers_have_no_leading_zeros() {
         assert_eq!(&encode_unsigned(0)[..], b"");
         assert_eq!(&encode_unsigned(50)[..], [50]);
         assert_eq!(&encode_unsigned(86_400)[..], [1, 0x51, 0x80]);

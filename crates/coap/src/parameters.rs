@@ -1,11 +1,12 @@
-//! Times and bounds.
+//! Transmission parameters and bounds.
 
 use std::time::Duration;
 
 /// Transmission parameters (RFC 7252 §4.8) and bounds, as the configuration's `[coap]` gives them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameters {
-    /// How long a response may take and still ride on the acknowledgement (RFC 7252 §5.2.1).
+    /// How long a Confirmable request may wait for a piggybacked response (RFC 7252 §5.2.1); then
+    /// an empty ACK is sent.
     pub piggyback_timeout: Duration,
     /// ACK_TIMEOUT.
     pub ack_timeout: Duration,
@@ -15,16 +16,16 @@ pub struct Parameters {
     pub max_retransmit: u8,
     /// NSTART: how many Confirmable messages of one observation may be outstanding, 1 or more.
     pub nstart: usize,
-    /// Requests of one endpoint that are worked on at once; 0 if none may begin now.
+    /// Open exchanges of one endpoint; 0 if none may start now.
     pub max_exchanges: usize,
-    /// Requests of one endpoint that may wait until they are.
+    /// Requests of one endpoint that may be queued until an exchange ends.
     pub queue: usize,
     /// The largest request body, in bytes.
     pub max_body: usize,
     /// The largest body of a response or notification, in bytes.
     pub max_response_body: usize,
-    /// Bytes of bodies that may be held at once for all endpoints together: those that come in
-    /// blocks, and those that go; requests that wait, too.
+    /// Bytes of bodies that may be held at once for all endpoints together: unfinished uploads,
+    /// snapshots of responses, and queued requests.
     pub body_bytes: usize,
 }
 

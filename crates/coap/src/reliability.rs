@@ -3,48 +3,50 @@
 //! ```text
 //! Waiting ──▶ Outstanding ──▶ (retransmitted up to MAX_RETRANSMIT times) ──▶ given up
 //!    │          │  ├─────────▶ acknowledged or reset
-//!    │          │  └─────────▶ (a response its client has gone past) ──▶ given up
+//!    │          │  └─────────▶ (a response that its client ignores) ──▶ given up
 //!    │          └──▶ (superseded: other bytes, the same count and timeout)
-//!    └──▶ (behind others for MAX_TRANSMIT_WAIT) ──▶ given up
+//!    └──▶ (waiting for MAX_TRANSMIT_WAIT) ──▶ given up
 //! ```
 //!
-//! NSTART bounds what we begin, notifications and pings (§4.7). It holds for what must come in order, which is one
-//! observation: what is not acknowledged there holds back nothing of another. Responses end what the client has begun,
-//! and wait neither for one another nor for anything else. What bounds them is [`MAX_RESPONSE_BYTES`]; and a client that
-//! sends further requests while it acknowledges no response at all has gone past those it was sent: each is sent twice,
-//! not five times.
+//! NSTART bounds the interactions that we start: notifications and pings (§4.7). It is applied to
+//! each observation, as only the notifications of one observation must be in order: an
+//! unacknowledged notification does not delay those of another observation. Responses end an
+//! interaction that the client started, and wait for nothing. They are bounded by
+//! [`MAX_RESPONSE_BYTES`]; and if a client sends further requests without acknowledging any
+//! response, each response is sent twice, and not five times.
 //!
-//! Notifications and pings are made when they may go out ([`Outgoing::has_room_for`]): until then a notification may be
-//! replaced by a newer one. Only the last response of an observation waits here.
+//! Notifications and pings are encoded when they may be sent ([`Outgoing::has_room_for`]): until
+//! then a newer notification may replace the pending one. Only the last response of an observation
+//! waits here.
 
 use super::observe::relation::ObservationId;
 use crate::parameters::Parameters;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Notifications, last responses and pings that may wait or be outstanding at once.
+/// Notifications, last responses and pings that may be waiting or outstanding at once.
 const MAX_MESSAGES: usize = 32;
-/// Bytes of responses that may be outstanding at once, [`OVERHEAD`] for each included: 140 of a few bytes each.
-/// Beyond it the oldest is given up: it was sent at least once.
+/// Bytes of responses that may be outstanding at once, with [`OVERHEAD`] for each: 140 responses of
+/// a few bytes. Beyond it the oldest is given up, which was sent at least once.
 const MAX_RESPONSE_BYTES: usize = 16 * 1024;
-/// What a message takes beside its bytes.
+/// Memory of a message in addition to its bytes.
 const OVERHEAD: usize = size_of::<Transmission>();
 
-/// The longest a message waits behind others, whatever the parameters say.
+/// The longest wait and the longest timeout, whatever the parameters are.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// What a Confirmable message is for.
+/// The purpose of a Confirmable message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MessagePurpose {
+pub(crate) enum MessagePurpose {
     /// A separate response.
     Response,
     /// The response to a registration.
     Registration(ObservationId),
     /// A notification.
     Notification(ObservationId),
-    /// The last response of a relation that is gone.
+    /// The last response of a relation that has ended (RFC 7641 §4.2).
     Last(ObservationId),
-    /// An empty message, to see whether the peer lives.
+    /// An empty message, to check whether the peer is alive (RFC 7252 §4.3).
     Ping,
 }
 
@@ -58,7 +60,7 @@ impl MessagePurpose {
         }
     }
 
-    /// Whether it answers a request.
+    /// Whether the message is the response to a request.
     fn is_response(self) -> bool {
         match self {
             MessagePurpose::Response | MessagePurpose::Registration(_) => true,
@@ -74,11 +76,11 @@ struct Transmission {
     message_id: u16,
     purpose: MessagePurpose,
     bytes: Vec<u8>,
-    /// When it is given up, if it is still waiting then.
+    /// When the message is given up if it was not sent yet.
     stale_at: Instant,
-    /// How many responses the peer had acknowledged when it was made.
+    /// [`Outgoing::acknowledged`] when the message was pushed.
     acknowledged: u32,
-    /// Set once it is outstanding.
+    /// `Some` once the message is outstanding.
     progress: Option<Progress>,
 }
 
@@ -88,11 +90,12 @@ struct Progress {
     timeout: Duration,
     sent_at: Instant,
     retransmit_at: Instant,
-    /// How many requests had come when it was sent last.
+    /// [`Outgoing::requests`] when the message was sent last.
     requests: u32,
-    /// Whether it is to be sent once more than MAX_RETRANSMIT allows: the peer was awake right after it was sent last.
+    /// Whether the message is to be sent once more than MAX_RETRANSMIT allows: the peer was active
+    /// right after the last transmission.
     extra_due: bool,
-    /// Whether it was sent once more than MAX_RETRANSMIT allows, to a peer just awake.
+    /// Whether the message was sent once more than MAX_RETRANSMIT allows.
     extra_sent: bool,
 }
 
@@ -112,33 +115,33 @@ impl Progress {
     }
 }
 
-/// What a timer brought about.
+/// A due action.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Due {
+pub(crate) enum Due {
     /// Send these bytes for the first time.
     Send(Vec<u8>),
     /// Send the message with this Message ID again: its [`bytes`](Outgoing::bytes), or what
     /// [`supersede`](Outgoing::supersede)s it.
     Resend(u16, MessagePurpose),
-    /// No acknowledgement came in time for such a message.
+    /// No acknowledgement arrived in time: the message is removed.
     GaveUp(MessagePurpose),
 }
 
-/// Confirmable messages on their way to one endpoint. Empty, it holds no heap.
+/// The Confirmable messages that are being sent to one endpoint. Empty, it holds no heap.
 #[derive(Debug, Default)]
-pub struct Outgoing {
+pub(crate) struct Outgoing {
     queue: VecDeque<Transmission>,
-    /// Requests that have come, modulo 2^32.
+    /// Requests received, modulo 2^32.
     requests: u32,
-    /// Responses that were acknowledged or reset, modulo 2^32.
+    /// Responses acknowledged or reset, modulo 2^32.
     acknowledged: u32,
 }
 
 impl Outgoing {
-    /// Takes a message for reliable transmission; [`due`](Self::due) says when to send it.
-    /// Returns how many older responses were given up for it; nothing, if there is no room for it.
+    /// Adds a message for reliable transmission; [`due`](Self::due) says when to send it.
+    /// Returns how many older responses were given up for it; `None` if there is no room for it.
     #[must_use]
-    pub fn push(
+    pub(crate) fn push(
         &mut self,
         now: Instant,
         message_id: u16,
@@ -166,13 +169,14 @@ impl Outgoing {
         Some(given_up)
     }
 
-    /// A new request came.
-    pub fn count_request(&mut self) {
+    /// Counts a received request.
+    pub(crate) fn count_request(&mut self) {
         self.requests = self.requests.wrapping_add(1);
     }
 
-    /// An ACK or RST with this Message ID came: what it was for, if it was awaited.
-    pub fn acknowledge(&mut self, message_id: u16) -> Option<MessagePurpose> {
+    /// Removes the outstanding message with this Message ID, for which an ACK or RST was received.
+    /// Returns its purpose.
+    pub(crate) fn acknowledge(&mut self, message_id: u16) -> Option<MessagePurpose> {
         let purpose = self.remove(|one| one.message_id == message_id && one.progress.is_some())?;
         if purpose.is_response() {
             self.acknowledged = self.acknowledged.wrapping_add(1);
@@ -180,35 +184,36 @@ impl Outgoing {
         Some(purpose)
     }
 
-    /// Bytes of responses, and what they take beside.
+    /// Bytes of responses, with their overhead.
     fn response_bytes(&self) -> usize {
         let responses = self.queue.iter().filter(|one| one.purpose.is_response());
         responses.map(|one| one.bytes.len() + OVERHEAD).sum()
     }
 
-    /// Notifications, last responses and pings.
+    /// The number of notifications, last responses and pings.
     fn non_responses(&self) -> usize {
         let own = |one: &&Transmission| !one.purpose.is_response();
         self.queue.iter().filter(own).count()
     }
 
-    /// Takes back what belongs to a relation, be it waiting or outstanding.
-    pub fn cancel_all(&mut self, observation: ObservationId) {
+    /// Removes all messages of a relation.
+    pub(crate) fn cancel_all(&mut self, observation: ObservationId) {
         self.retain(|one| one.purpose.observation() != Some(observation));
     }
 
-    /// Takes back what belongs to a relation and was not sent yet.
-    pub fn cancel_unsent(&mut self, observation: ObservationId) {
+    /// Removes the messages of a relation that were not sent yet.
+    pub(crate) fn cancel_unsent(&mut self, observation: ObservationId) {
         self.retain(|one| one.progress.is_some() || one.purpose.observation() != Some(observation));
     }
 
-    /// Takes back a relation's notification. Responses to its registrations stay.
-    pub fn cancel_notification(&mut self, observation: ObservationId) {
+    /// Removes the notification of a relation. Responses to its registrations stay.
+    pub(crate) fn cancel_notification(&mut self, observation: ObservationId) {
         self.retain(|one| one.purpose != MessagePurpose::Notification(observation));
     }
 
-    /// Takes back the response to a relation's registration, as the client has registered again since: its Message ID.
-    pub fn cancel_registration(&mut self, observation: ObservationId) -> Option<u16> {
+    /// Removes the response to a registration after the client has registered again. Returns its
+    /// Message ID.
+    pub(crate) fn cancel_registration(&mut self, observation: ObservationId) -> Option<u16> {
         let registration = MessagePurpose::Registration(observation);
         let message_id = self
             .queue
@@ -219,8 +224,8 @@ impl Outgoing {
         Some(message_id)
     }
 
-    /// Takes back the ping. Returns whether there was one.
-    pub fn cancel_ping(&mut self) -> bool {
+    /// Removes the ping. Returns whether there was one.
+    pub(crate) fn cancel_ping(&mut self) -> bool {
         self.remove(|one| one.purpose == MessagePurpose::Ping)
             .is_some()
     }
@@ -242,15 +247,21 @@ impl Outgoing {
     }
 
     /// The bytes of an outstanding message.
-    pub fn bytes(&self, message_id: u16) -> Option<Vec<u8>> {
+    pub(crate) fn bytes(&self, message_id: u16) -> Option<Vec<u8>> {
         let mut outstanding = self.queue.iter().filter(|one| one.progress.is_some());
         let message = outstanding.find(|one| one.message_id == message_id)?;
         Some(message.bytes.clone())
     }
 
-    /// Another message goes on in the place of an outstanding one, with its retransmission count and
-    /// timeout (RFC 7641 §4.5.2): the peer has not become quicker because there is news.
-    pub fn supersede(&mut self, message_id: u16, by: u16, purpose: MessagePurpose, bytes: Vec<u8>) {
+    /// Replaces an outstanding message by another one, which keeps its retransmission count and
+    /// timeout (RFC 7641 §4.5.2).
+    pub(crate) fn supersede(
+        &mut self,
+        message_id: u16,
+        by: u16,
+        purpose: MessagePurpose,
+        bytes: Vec<u8>,
+    ) {
         let mut outstanding = self.queue.iter_mut().filter(|one| one.progress.is_some());
         if let Some(message) = outstanding.find(|one| one.message_id == message_id) {
             message.message_id = by;
@@ -259,8 +270,9 @@ impl Outgoing {
         }
     }
 
-    /// The same, by the message for `purpose`, if one waits: its Message ID.
-    pub fn supersede_by_waiting(
+    /// Replaces an outstanding message by the waiting one for `purpose`, if there is one. Returns
+    /// its Message ID.
+    pub(crate) fn supersede_by_waiting(
         &mut self,
         message_id: u16,
         purpose: MessagePurpose,
@@ -272,20 +284,20 @@ impl Outgoing {
         Some(newer.message_id)
     }
 
-    /// Whether a message for this is waiting or outstanding.
-    pub fn contains(&self, purpose: MessagePurpose) -> bool {
+    /// Whether a message with this purpose is waiting or outstanding.
+    pub(crate) fn contains(&self, purpose: MessagePurpose) -> bool {
         self.queue.iter().any(|one| one.purpose == purpose)
     }
 
-    /// Whether a notification of this observation goes out at once.
-    pub fn has_room_for(&self, observation: ObservationId, parameters: &Parameters) -> bool {
+    /// Whether a notification of this observation can be sent at once.
+    pub(crate) fn has_room_for(&self, observation: ObservationId, parameters: &Parameters) -> bool {
         let of_it = |one: &&Transmission| one.purpose.observation() == Some(observation);
         self.queue.iter().filter(of_it).count() < parameters.nstart
             && self.non_responses() < MAX_MESSAGES
     }
 
-    /// Whether a ping goes out at once.
-    pub fn has_room_for_ping(&self, parameters: &Parameters) -> bool {
+    /// Whether a ping can be sent at once.
+    pub(crate) fn has_room_for_ping(&self, parameters: &Parameters) -> bool {
         self.non_responses() < parameters.nstart.min(MAX_MESSAGES)
     }
 
@@ -304,8 +316,8 @@ impl Outgoing {
         }
     }
 
-    /// Whether the client has sent requests since it was sent this response, twice, and has acknowledged no response
-    /// in that time.
+    /// Whether this response was sent twice, and the client has sent further requests since without
+    /// acknowledging any response.
     fn is_ignored_by_client(&self, response: &Transmission) -> bool {
         response.purpose == MessagePurpose::Response
             && response.acknowledged == self.acknowledged
@@ -314,8 +326,14 @@ impl Outgoing {
             })
     }
 
-    /// What is to be done by `now`: call until it returns nothing. `random` is uniform over `u32`.
-    pub fn due(&mut self, now: Instant, parameters: &Parameters, random: u32) -> Option<Due> {
+    /// The next action that is due at `now`: call it until it returns `None`. `random` is uniform
+    /// over `u32`.
+    pub(crate) fn due(
+        &mut self,
+        now: Instant,
+        parameters: &Parameters,
+        random: u32,
+    ) -> Option<Due> {
         let stale = self
             .queue
             .iter()
@@ -329,7 +347,7 @@ impl Outgoing {
         let mut waiting = self.queue.iter();
         let next = waiting.position(|t| t.progress.is_none() && self.may_send(t, parameters));
         if let Some(next) = next.and_then(|at| self.queue.get_mut(at)) {
-            // §4.2: the first timeout is random, once for the whole exchange.
+            // §4.2: the initial timeout is random.
             let timeout = initial_timeout(parameters, random);
             next.progress = Some(Progress {
                 retransmissions: 0,
@@ -346,17 +364,17 @@ impl Outgoing {
             let progress = transmission.progress.as_ref();
             progress.is_some_and(|progress| progress.retransmit_at <= now)
         })?;
-        let gone_past = self
+        let is_ignored = self
             .queue
             .get(at)
             .is_some_and(|one| self.is_ignored_by_client(one));
         let transmission = self.queue.get_mut(at)?;
         let progress = transmission.progress.as_mut()?;
-        if !gone_past && progress.retransmissions < parameters.max_retransmit {
+        if !is_ignored && progress.retransmissions < parameters.max_retransmit {
             progress.retransmit(now, self.requests);
             return Some(Due::Resend(transmission.message_id, transmission.purpose));
         }
-        if !gone_past && std::mem::take(&mut progress.extra_due) {
+        if !is_ignored && std::mem::take(&mut progress.extra_due) {
             progress.send_extra(now);
             progress.retransmit_at = now + progress.timeout;
             return Some(Due::Resend(transmission.message_id, transmission.purpose));
@@ -366,18 +384,24 @@ impl Outgoing {
             .map(Due::GaveUp)
     }
 
-    /// The peer is awake now. What was last sent ACK_TIMEOUT ago or earlier is sent again, which
-    /// counts as its next retransmission; when none is left it is sent once more, and given up when
-    /// it would have been. What was sent for the last time a moment ago, and may have been lost before the peer woke, is
-    /// sent once more ACK_TIMEOUT after that. Call until it returns nothing.
-    pub fn retransmit_early(&mut self, now: Instant, parameters: &Parameters) -> Option<Due> {
-        // A client that goes on without acknowledging responses does so by habit.
-        let no_response = |one: &&mut Transmission| one.purpose != MessagePurpose::Response;
-        for one in self.queue.iter_mut().filter(no_response) {
+    /// Retransmits early, because the peer is known to be active. A message whose last transmission
+    /// is ACK_TIMEOUT ago or earlier is sent again, which counts as its next retransmission. If
+    /// none is left, it is sent once more, and given up when it would have been. If the last one
+    /// was just now, and may have been lost before the peer woke up, the extra one follows
+    /// ACK_TIMEOUT later. Call it until it returns `None`.
+    pub(crate) fn retransmit_early(
+        &mut self,
+        now: Instant,
+        parameters: &Parameters,
+    ) -> Option<Due> {
+        // For responses see `is_ignored_by_client`: a client that never acknowledges them is not
+        // asleep.
+        let is_no_response = |one: &&mut Transmission| one.purpose != MessagePurpose::Response;
+        for one in self.queue.iter_mut().filter(is_no_response) {
             let Some(progress) = &mut one.progress else {
                 continue;
             };
-            // Parameters beyond reason must not panic here.
+            // Very large parameters must not panic here.
             let again_at = progress.sent_at + parameters.ack_timeout.min(LONGEST_WAIT);
             let none_left = progress.retransmissions >= parameters.max_retransmit;
             if none_left && !progress.extra_sent && !progress.extra_due && again_at > now {
@@ -403,8 +427,8 @@ impl Outgoing {
         Some(Due::Resend(transmission.message_id, transmission.purpose))
     }
 
-    /// When [`due`](Self::due) has something next, if time alone decides.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    /// When [`due`](Self::due) returns something next, if nothing else happens.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.queue
             .iter()
             .map(|transmission| match &transmission.progress {
@@ -414,19 +438,19 @@ impl Outgoing {
             .min()
     }
 
-    /// Messages waiting or outstanding.
-    pub fn len(&self) -> usize {
+    /// The number of messages waiting or outstanding.
+    pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// Whether nothing is under way.
-    pub fn is_empty(&self) -> bool {
+    /// Whether no message is waiting or outstanding.
+    pub(crate) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
-    /// Messages of one observation that were sent and not settled, at most.
+    /// The largest number of outstanding messages of one observation.
     #[cfg(test)]
-    pub fn most_outstanding_of_an_observation(&self) -> usize {
+    pub(crate) fn most_outstanding_of_an_observation(&self) -> usize {
         let sent = self.queue.iter().filter(|one| one.progress.is_some());
         let of: Vec<_> = sent.filter_map(|one| one.purpose.observation()).collect();
         let count = |id: &ObservationId| of.iter().filter(|other| *other == id).count();
@@ -440,7 +464,7 @@ fn max_transmit_wait(parameters: &Parameters) -> Duration {
     let doublings = f64::from(parameters.max_retransmit) + 1.0;
     let factor = (doublings.exp2() - 1.0) * f64::from(parameters.ack_random_factor);
     let seconds = parameters.ack_timeout.as_secs_f64() * factor;
-    // Parameters beyond reason must not panic here.
+    // Very large parameters must not panic here.
     Duration::try_from_secs_f64(seconds).map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT))
 }
 

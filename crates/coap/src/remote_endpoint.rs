@@ -1,14 +1,20 @@
-//! CoAP for one secure session: from decrypted datagrams to requests, from responses to datagrams.
+//! CoAP for one secure session: from decrypted datagrams to requests, and from responses to
+//! datagrams.
 //!
-//! A message's way in: [`Message::decode`] → empty, acknowledgement or response? → duplicate? →
-//! options → an [`Exchange`] opens and [`Output::Request`] leaves. The way back: [`respond`] picks
-//! the carriage, remembers the reply for duplicates, and [`Output::Send`] leaves.
+//! Receiving: [`Message::from_bytes`] → empty, acknowledgement or response? → duplicate? → options
+//! → an [`Exchange`] opens and [`Output::Request`] is returned. Responding:
+//! [`RemoteEndpoint::respond`] chooses the message type, remembers the reply for duplicates, and
+//! returns [`Output::Send`].
 //!
-//! Requests beyond `max_exchanges` stay in [`waiting`]. [`responding`] is that way back. [`transmitting`] sends what is
-//! Confirmable, until it is acknowledged or given up. [`observing`] is the clients that observe. What does not fit one
-//! message is put together in [`gathering`], cut in [`cutting`], and held in [`blockwise`].
-//!
-//! [`respond`]: RemoteEndpoint::respond
+//! | Module | Owns |
+//! |---|---|
+//! | [`queueing`] | requests beyond `max_exchanges` |
+//! | [`responding`] | from a response to its message |
+//! | [`transmitting`] | Confirmable messages, until they are acknowledged or given up |
+//! | [`observing`] | registrations and notifications |
+//! | [`receiving_blocks`] | assembles requests, serves later blocks of responses |
+//! | [`sending_blocks`] | selects a block of a response |
+//! | [`blockwise`] | the uploads and snapshots of the endpoint |
 
 mod blockwise;
 mod observing;
@@ -28,7 +34,7 @@ use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{Observations, relation::ObservationId};
 use super::option::number::OBSERVE;
-use super::received::{self, BadOption};
+use super::received::{BadOption, Received};
 use super::reliability::Outgoing;
 use super::request::{Request, Response};
 use crate::parameters::Parameters;
@@ -37,51 +43,52 @@ use bytes::Bytes;
 use queueing::RequestQueue;
 use std::time::Instant;
 
-/// What came of a message or a timer.
+/// What the caller has to do after a message, a timeout or a call.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
     /// Encrypt and send these bytes.
     Send(Vec<u8>),
-    /// A new request; answer it with [`RemoteEndpoint::respond`].
+    /// A new request. Answer it with [`RemoteEndpoint::respond`].
     Request(ExchangeId, Request),
-    /// The notification of this number has reached the peer: it was acknowledged, or it was sent and
-    /// is Non-confirmable.
+    /// The notification with this number was acknowledged, or was sent as a Non-confirmable
+    /// message.
     Delivered(ObservationId, u64),
     /// A notification, or the response to the registration, was given up after MAX_RETRANSMIT; or a
-    /// notification was, because so many bytes could not be held. The relation is still there, and nothing of it is pending or in flight any more.
+    /// notification was given up because no memory was left for it. The relation stays, and nothing
+    /// of it is pending or in flight any more.
     Undelivered(ObservationId),
-    /// The notification of this number is larger than `coap.max_response_body` and is not sent. The
-    /// relation is as it was.
+    /// The notification with this number is larger than `coap.max_response_body` and is not sent.
+    /// The relation is unchanged.
     TooLarge(ObservationId, u64),
-    /// The peer rejected a notification, be it one of some time ago (RFC 7641 §3.6). The relation is
-    /// gone.
+    /// The peer rejected a notification, which may be an earlier one (RFC 7641 §3.6). The relation
+    /// has ended.
     Cancelled(ObservationId),
-    /// The request that registered this relation came again and was answered as the first time,
-    /// though notifications have gone out since. The peer takes that answer for older than those,
-    /// so if it never saw the first it now misses what was in it.
+    /// A duplicate of the request that registered this relation got the same response again, but
+    /// notifications were sent since. The peer discards that response as older (RFC 7641 §3.4), so
+    /// if it never received the first one, it misses the content.
     RegistrationRepeated(ObservationId),
-    /// Nothing answered the [`ping`](RemoteEndpoint::ping).
+    /// There was no answer to the [`ping`](RemoteEndpoint::ping).
     PingUnanswered,
 }
 
-/// What is the same for all endpoints.
+/// What a call of an endpoint needs from outside.
 pub struct Context<'a> {
-    /// Times and bounds.
+    /// Transmission parameters and bounds.
     pub parameters: &'a Parameters,
     /// The largest message that fits one datagram under DTLS, in bytes.
     pub max_message: usize,
-    /// How many bytes of bodies are held.
+    /// The account of the bodies of all endpoints.
     pub bodies: &'a Bodies,
-    /// Whose endpoint it is, as far as such bytes go.
+    /// To whom the bodies of this endpoint are charged.
     pub holder: Holder<'a>,
-    /// Uniform random numbers.
+    /// Uniform random numbers, for timeouts.
     pub random: &'a mut dyn FnMut() -> u32,
-    /// What happened.
+    /// Counts what happens.
     pub counters: &'a mut Counters,
 }
 
-/// The CoAP state of one secure session. Idle, without bodies under way and not observing, it holds
-/// no heap.
+/// The CoAP state of one secure session. It holds no heap if no message is remembered, no transfer
+/// is under way and its client does not observe.
 #[derive(Debug)]
 pub struct RemoteEndpoint {
     message_ids: MessageIds,
@@ -94,13 +101,13 @@ pub struct RemoteEndpoint {
     observations: Observations,
     /// Boxed, because most endpoints never have one.
     blockwise: Option<Box<Blockwise>>,
-    /// When what could not be sent at the last try may be.
+    /// When to try again to send what could not be sent.
     retry_at: Option<Instant>,
     ping_wanted: bool,
 }
 
 impl RemoteEndpoint {
-    /// An endpoint we have not exchanged anything with. `first_message_id` should be random (§4.4).
+    /// A new endpoint. `first_message_id` should be random (§4.4).
     pub fn new(first_message_id: u16) -> RemoteEndpoint {
         RemoteEndpoint {
             message_ids: MessageIds::new(first_message_id),
@@ -116,7 +123,7 @@ impl RemoteEndpoint {
         }
     }
 
-    /// A decrypted datagram came.
+    /// Processes a decrypted datagram.
     pub fn receive(
         &mut self,
         now: Instant,
@@ -148,25 +155,26 @@ impl RemoteEndpoint {
                 let key = key(context);
                 self.receive_request(now, message, key, context, out);
             }
-            // go-coap acknowledges a notification by a request for the rest of it. Californium answers that, too.
+            // go-coap acknowledges a notification by a request for the rest of it. Californium
+            // answers that, too.
             (Type::Acknowledgement, Class::Request) => {
                 let (key, message_id) = (key(context), message.message_id);
                 let ours = self.handle_acknowledgement(now, message.kind, message_id, context, out);
-                // A copy names what has been acknowledged.
+                // A duplicate of it acknowledges a message that is no longer outstanding.
                 if ours || !self.observations.is_empty() {
                     self.receive_request(now, message, key, context, out);
                 }
             }
-            // Whatever an acknowledgement carries, it acknowledges.
+            // An acknowledgement acknowledges, whatever it carries.
             (Type::Acknowledgement, _) | (Type::Reset, Class::Empty) => {
                 self.handle_acknowledgement(now, message.kind, message.message_id, context, out);
             }
-            // §4.3: an empty Confirmable message asks whether we live.
+            // §4.3: an empty Confirmable message is a ping.
             (Type::Confirmable, Class::Empty) => {
                 context.counters.pings += 1;
                 send_empty(Type::Reset, message.message_id, out);
             }
-            // A response to a request we never sent. A Confirmable one is rejected (§4.2), others ignored.
+            // We send no requests: a Confirmable response is rejected (§4.2), others are ignored.
             (Type::Confirmable, _) => {
                 context.counters.unmatched += 1;
                 send_empty(Type::Reset, message.message_id, out);
@@ -204,7 +212,7 @@ impl RemoteEndpoint {
         }
 
         let observes = message.options.iter().any(|(n, _)| *n == OBSERVE);
-        let received = received::read(message);
+        let received = Received::read(message);
         if observes && matches!(&received, Ok(received) if received.request.observe.is_none()) {
             context.counters.observe_ignored += 1;
         }
@@ -228,16 +236,17 @@ impl RemoteEndpoint {
         let request = received
             .map_err(bad_option_response)
             .and_then(|received| self.assemble_request(now, received, &blocks, repeated, context));
-        let refused = match request {
+        let rejected = match request {
             Ok(request) => self.start_or_enqueue(exchange, request, context, out),
             Err(response) => Some((exchange, response)),
         };
-        if let Some((exchange, response)) = refused {
+        if let Some((exchange, response)) = rejected {
             self.answer(now, &exchange, response, None, context, out);
         }
     }
 
-    /// Does what time demands: empty acknowledgements, retransmissions, forgetting.
+    /// Does what is due at `now`: sends empty acknowledgements and retransmissions, and drops what
+    /// has expired.
     pub fn handle_timeout(
         &mut self,
         now: Instant,
@@ -258,7 +267,7 @@ impl RemoteEndpoint {
         self.expire_bodies(now, context);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
         let acknowledge = self
             .exchanges
@@ -268,10 +277,10 @@ impl RemoteEndpoint {
         let retransmit = self.outgoing.next_timeout();
         let forget = self.deduplication.empty_at();
         let expire = self.next_body_timeout();
-        let waiting = self.acknowledge_queued_at();
+        let queued = self.acknowledge_queued_at();
         [
             acknowledge,
-            waiting,
+            queued,
             retransmit,
             self.retry_at,
             forget,
@@ -282,37 +291,37 @@ impl RemoteEndpoint {
         .min()
     }
 
-    /// The name of the next exchange.
+    /// The id of the next exchange.
     pub fn next_exchange(&self) -> ExchangeId {
         ExchangeId(self.next_exchange)
     }
 
-    /// Exchanges without a response, those that wait included.
+    /// Exchanges without a response, queued ones included.
     pub fn open_exchanges(&self) -> usize {
         self.exchanges.len() + self.queued()
     }
 
-    /// Messages remembered for the sake of their duplicates.
+    /// Messages remembered for deduplication.
     pub fn remembered(&self) -> usize {
         self.deduplication.len()
     }
 
-    /// Bytes of replies remembered with them.
+    /// Bytes of the replies remembered for deduplication.
     pub fn remembered_bytes(&self) -> usize {
         self.deduplication.reply_bytes()
     }
 
-    /// Confirmable messages of ours, waiting or not yet acknowledged.
+    /// Our Confirmable messages that are waiting or not yet acknowledged.
     pub fn outgoing(&self) -> usize {
         self.outgoing.len()
     }
 
-    /// Clients' relations (RFC 7641 §4.1).
+    /// Observation relations (RFC 7641 §4.1).
     pub fn observations(&self) -> usize {
         self.observations.len()
     }
 
-    /// Bytes of notifications that wait to be sent or are not acknowledged.
+    /// Bytes of notifications that are pending or not acknowledged.
     pub fn pending_notification_bytes(&self) -> usize {
         self.observations.payload_bytes()
     }
@@ -324,7 +333,7 @@ fn send_empty(kind: Type, message_id: u16, out: &mut Vec<Output>) {
     }
 }
 
-/// What a request with options we can't honour is told (RFC 7252 §5.4.1, §5.10.2).
+/// The response to a request with options that are refused (RFC 7252 §5.4.1, §5.10.2).
 fn bad_option_response(bad: BadOption) -> Response {
     match bad {
         BadOption::Critical(number) => Response::error(

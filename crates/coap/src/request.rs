@@ -1,4 +1,4 @@
-//! A request as the gateway sees it, and the response it gives back.
+//! A request as the application receives it, and the response that it returns.
 
 use super::block::Block;
 use super::body::ETag;
@@ -7,14 +7,14 @@ use super::message::{Message, Token, Type};
 use super::option::{encode_unsigned, number};
 use bytes::Bytes;
 
-/// Request methods (RFC 7252 §5.8); those that ThingsBoard has no use for are one.
+/// Request methods (RFC 7252 §5.8). Those that are never allowed are one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Method {
     /// 0.01
     Get,
     /// 0.02
     Post,
-    /// Known or not: answered with 4.05.
+    /// PUT, DELETE and all others: answered with 4.05.
     Other,
 }
 
@@ -28,17 +28,17 @@ impl From<Code> for Method {
     }
 }
 
-/// What a request's Observe option asks for (RFC 7641 §2).
+/// The Observe option of a request (RFC 7641 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observe {
-    /// 0: notify me.
+    /// 0: adds the client to the observers of the resource.
     Register,
-    /// 1: no longer.
+    /// 1: removes it.
     Deregister,
 }
 
 impl Observe {
-    /// The option's meaning; other values have none, and the option is then as good as unrecognised.
+    /// `None` for other values: the option is then ignored, as if unrecognised.
     pub fn from_value(value: u32) -> Option<Observe> {
         match value {
             0 => Some(Observe::Register),
@@ -48,34 +48,35 @@ impl Observe {
     }
 }
 
-/// A request whose options have been judged. Message ID and token stay with its exchange.
+/// A request with valid options. Message ID and token stay with its exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What is to be done.
+    /// GET, POST or another.
     pub method: Method,
     /// The Uri-Path options, one by one.
     pub path: Vec<String>,
     /// The Uri-Query options, one by one.
     pub query: Vec<String>,
-    /// What the payload is.
+    /// The Content-Format of the payload.
     pub content_format: Option<u16>,
-    /// What the client can read.
+    /// The Content-Format that the client accepts (RFC 7252 §5.10.4).
     pub accept: Option<u16>,
-    /// What the client wants to be told later (RFC 7641 §2).
+    /// Whether the client registers or deregisters as an observer (RFC 7641 §2).
     pub observe: Option<Observe>,
-    /// Which part of the response is asked for, and in what size (RFC 7959 §2.4). Its number is above
-    /// 0 only if the endpoint holds no such response: the gateway may give just that
-    /// [block](Response::block2), or all, of which the endpoint then sends it.
+    /// The requested block of the response (RFC 7959 §2.4). Its number is above 0 only if the
+    /// endpoint has no snapshot of the response: the application may then return just that
+    /// [block](Response::block2), or the whole body, of which the endpoint sends the block.
     pub block2: Option<Block>,
-    /// Whether the client wants to know how large the response's body is (RFC 7959 §4).
+    /// Size2: whether the client asks for the size of the response's body (RFC 7959 §4).
     pub size2_wanted: bool,
-    /// What the client has already (RFC 7252 §5.10.6.2).
+    /// The ETags of the representations that the client has (RFC 7252 §5.10.6.2).
     pub etags: Vec<ETag>,
-    /// Whether there is an If-None-Match, or an If-Match with an ETag: conditions nothing here meets.
+    /// Whether there is an If-None-Match, or an If-Match with an ETag (RFC 7252 §5.10.8).
     pub conditional: bool,
-    /// Classes of response the client has no interest in (RFC 7967 §2.1): 2, 8, 16.
+    /// No-Response: the classes of responses that the client does not want (RFC 7967 §2.1), as a
+    /// sum of 2 (2.xx), 8 (4.xx) and 16 (5.xx).
     pub no_response: u8,
-    /// The body, be it from one message or gathered from blocks.
+    /// The whole body, from one message or assembled from blocks.
     pub payload: Bytes,
 }
 
@@ -99,35 +100,37 @@ impl Request {
     }
 }
 
-/// A response, before it is known whether it rides on an acknowledgement.
+/// A response, without message type, Message ID and token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// 2.xx, 4.xx or 5.xx.
     pub code: Code,
-    /// What tells this body from others of the same resource (RFC 7252 §5.10.6). The endpoint sets it
-    /// where it cuts a body into blocks.
+    /// Distinguishes representations of the same resource (RFC 7252 §5.10.6). The endpoint sets it
+    /// on bodies that it sends in blocks.
     pub etag: Option<ETag>,
     /// The sequence number of a notification (RFC 7641 §2). The endpoint alone sets it.
     pub observe: Option<u32>,
-    /// What the payload is; a diagnostic payload has none.
+    /// The Content-Format of the payload; a diagnostic payload has none.
     pub content_format: Option<u16>,
     /// Seconds. After a 5.03 or 4.29: when to try again (RFC 7252 §5.9.3.4, RFC 8516 §4).
     pub max_age: Option<u32>,
-    /// Which block of a larger body the payload is. If the gateway sets it the response is sent as it
-    /// is; otherwise the endpoint cuts what is too large for one message.
+    /// Which block of a larger body the payload is. If the application sets it, the response is
+    /// sent as it is; otherwise the endpoint sends bodies in blocks that are too large for one
+    /// message.
     pub block2: Option<Block>,
-    /// The block of the request's body that is answered (RFC 7959 §2.3). The endpoint alone sets it.
+    /// The block of the request's body to which this is the response (RFC 7959 §2.3). The endpoint
+    /// alone sets it.
     pub block1: Option<Block>,
-    /// How large the whole body is, in bytes (RFC 7959 §4).
+    /// The size of the whole body in bytes (RFC 7959 §4).
     pub size2: Option<u32>,
-    /// The largest request body we take, in bytes (with 4.13, RFC 7959 §4).
+    /// The largest accepted request body in bytes (with 4.13, RFC 7959 §4).
     pub size1: Option<u32>,
-    /// The body, or the block of it.
+    /// The body, or a block of it.
     pub payload: Bytes,
 }
 
 impl Response {
-    /// A response of this code and nothing else.
+    /// A response with this code, without options and payload.
     pub fn new(code: Code) -> Response {
         Response {
             code,
@@ -143,7 +146,8 @@ impl Response {
         }
     }
 
-    /// An error with a diagnostic payload (RFC 7252 §5.5.2): text for whoever reads the device's log.
+    /// An error with a diagnostic payload (RFC 7252 §5.5.2): text for the reader of the device's
+    /// log.
     pub fn error(code: Code, diagnostic: impl Into<String>) -> Response {
         Response {
             payload: Bytes::from(diagnostic.into()),
@@ -160,7 +164,7 @@ impl Response {
         }
     }
 
-    /// The same response, fresh for `seconds`.
+    /// The same response with Max-Age, in seconds.
     pub fn with_max_age(self, seconds: u32) -> Response {
         Response {
             max_age: Some(seconds),
@@ -168,9 +172,8 @@ impl Response {
         }
     }
 
-    /// Whether the client has asked not to be told (RFC 7967 §2.1). A 2.31 is no answer to what it has
-    /// asked, but the word to go on: without it, a client that is not interested in a 2.xx would wait
-    /// for ever to send the next block.
+    /// Whether No-Response suppresses this response (RFC 7967 §2.1). A 2.31 is never suppressed:
+    /// without it a client that does not want a 2.xx would wait for ever to send the next block.
     pub fn is_suppressed_by(&self, no_response: u8) -> bool {
         let class = self.code.0 >> 5;
         self.code != Code::CONTINUE

@@ -1,12 +1,12 @@
-//! Places that can't be taken back, by who holds them.
+//! Counts by holder, for what can't be taken back.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// How many places each holder has of a whole.
+/// How many places of a total each holder has.
 ///
-/// A holder may have no more than `each`; and once half of the whole is taken, no more than an even share of it. So one
-/// that comes late finds room, whatever the others hold.
+/// A holder may have at most `each`; and once half of the total is taken, at most an even share of
+/// it. So a new holder always finds a free place, whatever the others hold.
 #[derive(Debug)]
 pub struct Counts<H> {
     each: usize,
@@ -15,17 +15,17 @@ pub struct Counts<H> {
     count: usize,
 }
 
-/// Why a holder gets no further place.
+/// Why a place is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
-    /// It has as many as one may have, or as an even share is.
+    /// The holder has its share: the limit for one holder, or an even share of the total.
     Share,
-    /// Every place is taken.
+    /// All places are taken.
     Whole,
 }
 
 impl<H: Eq + Hash> Counts<H> {
-    /// A whole of so many places, of which each holder may have so many.
+    /// A total of `whole` places, of which each holder may have `each`.
     pub fn new(whole: usize, each: usize) -> Counts<H> {
         Counts {
             each: each.min(whole),
@@ -49,18 +49,18 @@ impl<H: Eq + Hash> Counts<H> {
         Ok(())
     }
 
-    /// Whether this holder has all that it may have now, though there are places.
+    /// Whether this holder would be refused because of its share.
     pub fn has_its_share(&self, holder: &H) -> bool {
         let held = self.held_by(holder);
         held >= self.share(held == 0)
     }
 
-    /// Whether there may be a holder that has all it may have: a quick look.
+    /// Whether any holder may have its share: a quick check that spares the look-up of a holder.
     pub fn is_shared(&self) -> bool {
         self.count >= self.each || self.count >= self.whole / 2
     }
 
-    /// How many one holder may have now.
+    /// The number of places that one holder may have now.
     fn share(&self, is_new: bool) -> usize {
         if self.count < self.whole / 2 {
             return self.each;
@@ -70,7 +70,7 @@ impl<H: Eq + Hash> Counts<H> {
         self.each.min(even.max(1))
     }
 
-    /// The holder gives a place back.
+    /// Releases a place of this holder.
     pub fn release(&mut self, holder: &H) {
         let Some(held) = self.by_holder.get_mut(holder) else {
             return;
@@ -82,7 +82,7 @@ impl<H: Eq + Hash> Counts<H> {
         }
     }
 
-    /// Places held by all.
+    /// Places held by all holders.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn one_holder_has_its_share_and_no_more() {
+    fn a_holder_gets_its_share_and_no_more() {
         let mut counts = Counts::new(1000, 64);
         assert_eq!(take_all(&mut counts, "a"), 64);
         assert_eq!(counts.take("a"), Err(Refused::Share));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn from_half_of_the_whole_on_shares_are_even_and_a_newcomer_finds_room() {
+    fn from_half_of_the_total_on_shares_are_even_and_a_new_holder_finds_a_place() {
         let mut counts = Counts::new(100, 60);
         assert_eq!(take_all(&mut counts, "a"), 60);
         assert_eq!(take_all(&mut counts, "b"), 40);
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_of_who_holds_nothing_and_a_surplus_release_is_harmless() {
+    fn holders_without_places_are_removed_and_a_surplus_release_is_harmless() {
         let mut counts = Counts::new(2, 2);
         assert_eq!(take_all(&mut counts, "a"), 2);
         for _ in 0..3 {

@@ -1,67 +1,68 @@
-//! A fixed-size, lossy set of keys that were seen lately.
+//! A fixed-size, lossy set of recently inserted keys.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::{Duration, Instant};
 
-/// Remembers keys for a time: 8 bytes for each slot, one slot for each key, and the later of two keys that fall on the
-/// same slot is kept. So it never grows and is never searched.
+/// A set of keys that expire: a hash table with one 8-byte slot for each hash, in which a later key
+/// overwrites an earlier one with the same slot. So it never grows, and a look-up is one
+/// comparison.
 #[derive(Debug)]
 pub struct Recent {
-    /// Random, so that nobody can choose a key that falls on another's slot.
+    /// With random keys, so that a peer can't choose a key with the slot of another.
     hasher: RandomState,
     size: usize,
-    lasts: Duration,
-    /// When the first key was put: slots count seconds from then.
+    lifetime: Duration,
+    /// When the first key was inserted: slots count seconds from then.
     start: Option<Instant>,
-    /// Empty before the first.
+    /// Empty before the first key.
     slots: Vec<Slot>,
 }
 
-/// A key's mark, 0 if there is none, and when it was put.
+/// The tag of a key, 0 if there is none, and when it was inserted.
 #[derive(Debug, Clone, Copy, Default)]
 struct Slot {
-    mark: u32,
+    tag: u32,
     second: u32,
 }
 
 impl Recent {
-    /// With so many slots, for keys that were put within this time.
-    pub fn new(size: usize, lasts: Duration) -> Recent {
+    /// A set with `size` slots, whose keys expire after `lifetime`.
+    pub fn new(size: usize, lifetime: Duration) -> Recent {
         Recent {
             hasher: RandomState::new(),
             size,
-            lasts,
+            lifetime,
             start: None,
             slots: Vec::new(),
         }
     }
 
-    /// Remembers a key from now on.
-    pub fn put(&mut self, now: Instant, key: &impl Hash) {
+    /// Inserts a key, or renews it.
+    pub fn insert(&mut self, now: Instant, key: &impl Hash) {
         self.slots.resize(self.size, Slot::default());
         let start = *self.start.get_or_insert(now);
-        let (at, mark) = self.slot_of(key);
+        let (at, tag) = self.slot_of(key);
         if let Some(slot) = self.slots.get_mut(at) {
             let second = seconds(start, now);
-            *slot = Slot { mark, second };
+            *slot = Slot { tag, second };
         }
     }
 
-    /// Whether a key was put lately.
-    pub fn has(&self, now: Instant, key: &impl Hash) -> bool {
-        let (at, mark) = self.slot_of(key);
-        let slot = self.slots.get(at).filter(|slot| slot.mark == mark);
+    /// Whether a key was inserted and has not expired.
+    pub fn contains(&self, now: Instant, key: &impl Hash) -> bool {
+        let (at, tag) = self.slot_of(key);
+        let slot = self.slots.get(at).filter(|slot| slot.tag == tag);
         slot.zip(self.start).is_some_and(|(slot, start)| {
             let age = seconds(start, now).saturating_sub(slot.second);
-            u64::from(age) < self.lasts.as_secs()
+            u64::from(age) < self.lifetime.as_secs()
         })
     }
 
     fn slot_of(&self, key: &impl Hash) -> (usize, u32) {
         let [a, b, c, d, e, f, g, h] = self.hasher.hash_one(key).to_le_bytes();
         let number = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or_default();
-        let mark = u32::from_le_bytes([e, f, g, h]).max(1);
-        (number.checked_rem(self.size).unwrap_or_default(), mark)
+        let tag = u32::from_le_bytes([e, f, g, h]).max(1);
+        (number.checked_rem(self.size).unwrap_or_default(), tag)
     }
 }
 
@@ -82,27 +83,27 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_remembered_for_its_time_from_when_it_was_put_last() {
+    fn a_key_expires_after_its_lifetime_from_when_it_was_inserted_last() {
         let (mut recent, now) = (Recent::new(1 << 10, HOUR), start());
-        assert!(!recent.has(now, &7) && recent.slots.is_empty());
-        recent.put(now, &7);
-        assert!(recent.has(now, &7) && !recent.has(now, &8));
+        assert!(!recent.contains(now, &7) && recent.slots.is_empty());
+        recent.insert(now, &7);
+        assert!(recent.contains(now, &7) && !recent.contains(now, &8));
         let almost = now + HOUR - Duration::from_secs(1);
-        assert!(recent.has(almost, &7) && !recent.has(now + HOUR, &7));
-        recent.put(almost, &7);
-        assert!(recent.has(now + HOUR, &7));
+        assert!(recent.contains(almost, &7) && !recent.contains(now + HOUR, &7));
+        recent.insert(almost, &7);
+        assert!(recent.contains(now + HOUR, &7));
     }
 
     #[test]
-    fn it_does_not_grow_and_forgets_few_while_it_has_slots_enough() {
+    fn it_does_not_grow_and_loses_few_keys_while_it_has_enough_slots() {
         let (mut recent, now) = (Recent::new(1 << 10, HOUR), start());
         for key in 0..100 {
-            recent.put(now, &key);
+            recent.insert(now, &key);
         }
-        let known = (0..100).filter(|key| recent.has(now, key)).count();
+        let known = (0..100).filter(|key| recent.contains(now, key)).count();
         assert!(known >= 80, "{known}");
         for key in 100..100_000 {
-            recent.put(now, &key);
+            recent.insert(now, &key);
         }
         assert_eq!(recent.slots.len(), 1 << 10);
     }

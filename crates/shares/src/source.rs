@@ -1,8 +1,9 @@
-//! What counts as one source of datagrams, at two levels.
+//! The source of a datagram, at two levels: host and network.
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// One host: an IPv4 address, or the /64 that one IPv6 host commands.
+/// The host of an address: an IPv4 address, or the /64 of an IPv6 address, all of which one host
+/// may use.
 pub fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -10,7 +11,7 @@ pub fn host(address: IpAddr) -> IpAddr {
     }
 }
 
-/// One network: an IPv4 /16, or the IPv6 /48 that one site is given (RFC 6177).
+/// The network of an address: an IPv4 /16, or the IPv6 /48 that one site is assigned (RFC 6177).
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => {

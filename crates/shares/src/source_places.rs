@@ -1,20 +1,20 @@
-//! Places by source, at two levels: which source's turn it is, and which holds most.
+//! Values by source host and network: whose turn it is, and which holds most.
 
 use super::source::network;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 
-/// By how many places a holder has; of those that have as many, who has waited for its turn for longest comes last.
+/// By number of places; of equals, the one that has waited longest for its turn is last.
 type ByCount = BTreeSet<(usize, Reverse<u64>, IpAddr)>;
 
-/// The places that hosts hold, and the networks that they are in (see [`source`](super::source)).
+/// The places that hosts hold, by host and network (see [`source`](super::source)).
 ///
-/// Networks take turns, and within a network its hosts do. Of who holds most, the largest network is meant, and
-/// within it the largest host: whoever has many addresses of one network has the share of one network.
+/// Networks take turns, and within a network its hosts do. The largest holder is the largest host
+/// of the largest network: a peer with many addresses of one network has the share of one network.
 ///
-/// A holder is named by its host, as [`host`](super::source::host) gives it. A host's places are searched one by one
-/// when one is removed from the middle, so a bound on the whole must keep them few.
+/// Hosts are identified by [`host`](super::source::host). Removing a place from the middle searches
+/// those of its host one by one, so another bound must keep them few.
 #[derive(Debug)]
 pub struct SourcePlaces<P> {
     hosts: HashMap<IpAddr, Host<P>>,
@@ -32,7 +32,7 @@ struct Host<P> {
     places: VecDeque<P>,
 }
 
-/// Hosts of one network that hold something.
+/// The hosts of one network that hold places.
 #[derive(Debug, Default)]
 struct Network {
     turn: u64,
@@ -42,7 +42,7 @@ struct Network {
 }
 
 impl<P> Default for SourcePlaces<P> {
-    /// Nobody holds anything.
+    /// Without holders.
     fn default() -> SourcePlaces<P> {
         SourcePlaces {
             hosts: HashMap::new(),
@@ -56,13 +56,13 @@ impl<P> Default for SourcePlaces<P> {
 }
 
 impl<P: PartialEq> SourcePlaces<P> {
-    /// The host takes one more place. If it held none, its turn is after those of all others.
+    /// Adds a place of a host. If it held none, its turn comes after those of all others.
     pub fn add(&mut self, host: IpAddr, place: P) {
         let turn = self.last_turn.wrapping_add(1);
         self.last_turn = turn;
         let entry = self.hosts.entry(host).or_insert_with(|| Host {
             turn,
-            // Most hold one.
+            // Most hosts hold one place.
             places: VecDeque::with_capacity(1),
         });
         entry.places.push_back(place);
@@ -71,7 +71,7 @@ impl<P: PartialEq> SourcePlaces<P> {
         self.count += 1;
     }
 
-    /// The host gives a place back. Says whether it had it.
+    /// Removes a place of a host. Returns whether there was one.
     pub fn remove(&mut self, host: IpAddr, place: &P) -> bool {
         let found = self.hosts.get(&host).and_then(|entry| {
             let mut places = entry.places.iter();
@@ -80,12 +80,12 @@ impl<P: PartialEq> SourcePlaces<P> {
         found.is_some_and(|at| self.take(host, |places| places.remove(at)).is_some())
     }
 
-    /// The host gives its oldest place back.
+    /// Removes the oldest place of a host.
     pub fn pop_oldest(&mut self, host: IpAddr) -> Option<P> {
         self.take(host, VecDeque::pop_front)
     }
 
-    /// The host gives its newest place back.
+    /// Removes the newest place of a host.
     pub fn pop_newest(&mut self, host: IpAddr) -> Option<P> {
         self.take(host, VecDeque::pop_back)
     }
@@ -106,7 +106,7 @@ impl<P: PartialEq> SourcePlaces<P> {
         Some(taken)
     }
 
-    /// A host that had `before` places has `after`.
+    /// Updates the orders after a host's number of places has changed.
     fn recount(&mut self, host: IpAddr, turn: u64, before: usize, after: usize) {
         let name = network(host);
         let entry = self.networks.entry(name).or_default();
@@ -134,14 +134,14 @@ impl<P: PartialEq> SourcePlaces<P> {
         }
     }
 
-    /// The host whose turn it is.
+    /// The host whose turn it is: the first of the first network.
     pub fn next(&self) -> Option<IpAddr> {
         let (_, network) = self.turns.first()?;
         let (_, host) = self.networks.get(network)?.turns.first()?;
         Some(*host)
     }
 
-    /// The host has had its turn, and so has its network: the others come before them.
+    /// Ends the turn of a host and its network, which move behind the others.
     pub fn end_turn(&mut self, host: IpAddr) {
         let name = network(host);
         let Some(entry) = self.networks.get_mut(&name) else {
@@ -164,12 +164,12 @@ impl<P: PartialEq> SourcePlaces<P> {
         }
     }
 
-    /// The network that holds most, and how many.
+    /// The network with the most places, and their number.
     pub fn largest_network(&self) -> Option<(IpAddr, usize)> {
         self.by_count.last().map(|(count, _, name)| (*name, *count))
     }
 
-    /// The host of this network that holds most, and how many.
+    /// The host with the most places of this network, and their number.
     pub fn largest_host(&self, network: IpAddr) -> Option<(IpAddr, usize)> {
         let (count, _, host) = self.networks.get(&network)?.by_count.last()?;
         Some((*host, *count))
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_most_is_the_largest_host_of_the_largest_network() {
+    fn the_largest_holder_is_the_largest_host_of_the_largest_network() {
         let mut all = with(&[
             ("10.1.0.1", 1),
             ("10.1.0.2", 2),
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn of_those_who_hold_as_many_who_came_first_is_the_largest() {
+    fn of_equal_holders_the_one_that_came_first_is_the_largest() {
         let mut all = with(&[("10.9.0.1", 1), ("10.1.0.2", 2), ("10.1.0.1", 3)]);
         all.add(host("10.9.0.2"), 4);
         assert_eq!(all.largest(), Some(host("10.9.0.1")));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_passed_over_comes_after_the_others() {
+    fn a_host_whose_turn_has_ended_comes_after_the_others() {
         let mut all = with(&[("10.1.0.1", 1), ("10.2.0.1", 2), ("10.2.0.2", 3)]);
         all.end_turn(host("10.1.0.1"));
         all.end_turn(host("192.0.2.1"));

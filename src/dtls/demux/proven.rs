@@ -101,6 +101,6 @@ impl Demux {
     }
 
     fn is_known_host(&self, now: Instant, host: IpAddr) -> bool {
-        self.succeeded_hosts.has(now, &host)
+        self.succeeded_hosts.contains(now, &host)
     }
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{Bodies, Holder, Parameters};
 
-/// Uploads of one endpoint, and what it may hold.
+/// The uploads of one endpoint, and its account.
 struct Bench {
     uploads: Uploads,
     bodies: Bodies,
@@ -10,7 +10,7 @@ struct Bench {
 }
 
 const LARGEST: usize = 100;
-/// What the endpoint may hold.
+/// Bytes that the endpoint may hold.
 const SHARE: usize = 1000;
 
 impl Bench {
@@ -30,7 +30,7 @@ impl Bench {
         }
     }
 
-    /// Blocks of 16 bytes, of which the body says its own number.
+    /// Adds a block of 16 bytes, each of which is the number of the body.
     fn receive(&mut self, body: u8, num: u32, more: bool) -> Result<Progress, UploadError> {
         let payload = vec![u8::try_from(num).unwrap(); 16];
         self.receive_part(body, num, more, payload, |_, _| false)
@@ -56,7 +56,7 @@ impl Bench {
 }
 
 #[test]
-fn a_body_is_complete_with_its_last_block_and_no_longer_held_here() {
+fn a_body_is_complete_with_its_last_block_and_then_held_by_the_caller_alone() {
     let mut bench = Bench::new();
     for num in 0..3 {
         assert_eq!(bench.receive(1, num, true), Ok(Progress::Continue));
@@ -67,14 +67,14 @@ fn a_body_is_complete_with_its_last_block_and_no_longer_held_here() {
     let expected: Vec<u8> = (0..4).flat_map(|num| [num; 16]).collect();
     assert_eq!(body, expected);
     assert!(bench.uploads.is_empty());
-    assert_eq!(bench.bodies.held(), 64, "the receiver holds it");
+    assert_eq!(bench.bodies.held(), 64, "the caller holds it");
     drop(body);
     assert_eq!(bench.bodies.held(), 0);
     assert_eq!(bench.receive(1, 3, false), Err(UploadError::Incomplete));
 }
 
 #[test]
-fn what_does_not_follow_is_incomplete_and_changes_nothing() {
+fn a_block_out_of_sequence_is_incomplete_and_changes_nothing() {
     let mut bench = Bench::new();
     assert_eq!(bench.receive(1, 1, true), Err(UploadError::Incomplete));
     for num in 0..3 {
@@ -113,7 +113,7 @@ fn only_the_last_block_may_be_short_and_none_too_long() {
 }
 
 #[test]
-fn more_bodies_than_an_endpoint_may_send_at_once_cost_the_one_untouched_for_longest() {
+fn more_uploads_than_an_endpoint_may_have_drop_the_least_recently_used_one() {
     let mut bench = Bench::new();
     for body in 0..4 {
         bench.receive(body, 0, true).unwrap();
@@ -129,15 +129,18 @@ fn more_bodies_than_an_endpoint_may_send_at_once_cost_the_one_untouched_for_long
 }
 
 #[test]
-fn what_nobody_goes_on_with_is_forgotten_in_time() {
+fn unused_uploads_expire() {
     let mut bench = Bench::new();
     bench.receive(1, 0, true).unwrap();
-    let begun = bench.now;
+    let last_used = bench.now;
     bench.now += LIFETIME / 2;
     bench.receive(2, 0, true).unwrap();
-    assert_eq!(bench.uploads.next_timeout(), Some(begun + LIFETIME));
-    assert_eq!(bench.uploads.expire(begun + LIFETIME - LIFETIME / 100), 0);
-    assert_eq!(bench.uploads.expire(begun + LIFETIME), 1);
+    assert_eq!(bench.uploads.next_timeout(), Some(last_used + LIFETIME));
+    assert_eq!(
+        bench.uploads.expire(last_used + LIFETIME - LIFETIME / 100),
+        0
+    );
+    assert_eq!(bench.uploads.expire(last_used + LIFETIME), 1);
     assert_eq!(bench.receive(1, 1, true), Err(UploadError::Incomplete));
     let last_used = bench.now;
     assert_eq!(bench.uploads.next_timeout(), Some(last_used + LIFETIME));
@@ -149,7 +152,7 @@ fn what_nobody_goes_on_with_is_forgotten_in_time() {
 }
 
 #[test]
-fn a_body_that_finds_no_room_is_given_up() {
+fn a_body_without_memory_is_dropped() {
     let mut bench = Bench::new();
     let mut taken = bench.account.new_charge();
     assert!(taken.resize(SHARE - 20));
@@ -158,7 +161,7 @@ fn a_body_that_finds_no_room_is_given_up() {
     assert!(bench.uploads.is_empty());
     assert_eq!(bench.account.held(), SHARE - 20);
 
-    // Something else can go.
+    // Something else can be evicted.
     bench.receive(1, 0, true).unwrap();
     let mut rooms = vec![taken];
     let make_room = |_: &Charge, _| rooms.pop().is_some();
@@ -168,7 +171,7 @@ fn a_body_that_finds_no_room_is_given_up() {
 }
 
 #[test]
-fn capacity_is_charged_and_never_beyond_the_largest_body() {
+fn the_capacity_is_charged_and_never_exceeds_the_largest_body() {
     let mut bench = Bench::new();
     for num in 0..6 {
         bench.receive(1, num, true).unwrap();
@@ -176,5 +179,5 @@ fn capacity_is_charged_and_never_beyond_the_largest_body() {
         assert!((held..=LARGEST).contains(&bench.account.held()));
     }
     assert_eq!(bench.receive(1, 6, true), Err(UploadError::TooLarge));
-    assert_eq!(bench.account.held(), 0, "nothing is kept of it");
+    assert_eq!(bench.account.held(), 0, "nothing of it stays charged");
 }

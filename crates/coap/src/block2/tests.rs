@@ -32,13 +32,13 @@ fn block2(num: u32, szx: u8) -> BlockRequest {
     }
 }
 
-const NO_WISH: BlockRequest = BlockRequest {
+const NO_BLOCK2: BlockRequest = BlockRequest {
     block: None,
     size2: false,
 };
 
 #[test]
-fn every_block_has_its_place_tag_and_options_and_together_they_are_the_body() {
+fn every_block_has_its_offset_etag_and_options_and_together_they_are_the_body() {
     for (length, szx) in [
         (1025, 6),
         (1024, 6),
@@ -51,14 +51,14 @@ fn every_block_has_its_place_tag_and_options_and_together_they_are_the_body() {
         let whole = response(length);
         let mut body = Vec::new();
         for num in 0.. {
-            let block = block2(num, szx).cut(&whole, tag(1), 6).unwrap();
+            let block = block2(num, szx).block_of(&whole, tag(1), 6).unwrap();
             let block2 = block.block2.unwrap();
             assert_eq!((block2.num(), block2.szx()), (num, szx));
             assert_eq!((block.content_format, block.max_age), (Some(50), Some(7)));
             let alone = length <= block2.size();
             assert_eq!(block.etag, (!alone).then_some(tag(1)));
-            let told = (num == 0 && !alone).then(|| u32::try_from(length).unwrap());
-            assert_eq!(block.size2, told);
+            let size2 = (num == 0 && !alone).then(|| u32::try_from(length).unwrap());
+            assert_eq!(block.size2, size2);
             body.extend_from_slice(&block.payload);
             assert_eq!(block2.more(), body.len() < length);
             if !block2.more() {
@@ -71,40 +71,43 @@ fn every_block_has_its_place_tag_and_options_and_together_they_are_the_body() {
 }
 
 #[test]
-fn a_client_gets_no_larger_blocks_than_it_wishes_nor_than_fit() {
-    let cut = |block2: BlockRequest, largest| {
-        let block = block2.cut(&response(5000), tag(1), largest).unwrap();
+fn a_client_gets_no_larger_blocks_than_it_requests_nor_than_fit() {
+    let block_of = |block2: BlockRequest, largest| {
+        let block = block2.block_of(&response(5000), tag(1), largest).unwrap();
         let block2 = block.block2.unwrap();
         (block2.num(), block2.size(), block.payload[0])
     };
-    assert_eq!(cut(NO_WISH, 6), (0, 1024, 0));
-    assert_eq!(cut(NO_WISH, 3), (0, 128, 0));
-    assert_eq!(cut(block2(0, 2), 6), (0, 64, 0));
-    // Byte 2048, whatever its number.
-    assert_eq!(cut(block2(2, 6), 6), (2, 1024, 40));
-    assert_eq!(cut(block2(2, 6), 3), (16, 128, 40));
-    assert_eq!(cut(block2(32, 2), 3), (32, 64, 40));
+    assert_eq!(block_of(NO_BLOCK2, 6), (0, 1024, 0));
+    assert_eq!(block_of(NO_BLOCK2, 3), (0, 128, 0));
+    assert_eq!(block_of(block2(0, 2), 6), (0, 64, 0));
+    // All of them start at byte 2048.
+    assert_eq!(block_of(block2(2, 6), 6), (2, 1024, 40));
+    assert_eq!(block_of(block2(2, 6), 3), (16, 128, 40));
+    assert_eq!(block_of(block2(32, 2), 3), (32, 64, 40));
 }
 
 #[test]
-fn nothing_lies_behind_the_end() {
+fn there_is_no_block_past_the_end() {
     let whole = response(64);
-    assert!(block2(1, 1).cut(&whole, tag(1), 6).is_some());
+    assert!(block2(1, 1).block_of(&whole, tag(1), 6).is_some());
     for (num, szx) in [(2, 1), (1, 2), (1, 6), (0xf_ffff, 6)] {
-        assert_eq!(block2(num, szx).cut(&whole, tag(1), 6), None);
+        assert_eq!(block2(num, szx).block_of(&whole, tag(1), 6), None);
     }
-    let empty = NO_WISH.cut(&response(0), tag(1), 6).unwrap();
+    let empty = NO_BLOCK2.block_of(&response(0), tag(1), 6).unwrap();
     assert_eq!(empty.block2, Block::new(0, false, 6));
 }
 
 #[test]
-fn the_size_is_told_to_who_asks_on_any_block() {
+fn any_block_has_size2_if_requested() {
     for num in 0..4 {
         let asks = BlockRequest {
             size2: true,
             ..block2(num, 0)
         };
-        assert_eq!(asks.cut(&response(60), tag(1), 6).unwrap().size2, Some(60));
+        assert_eq!(
+            asks.block_of(&response(60), tag(1), 6).unwrap().size2,
+            Some(60)
+        );
     }
 }
 
@@ -120,7 +123,7 @@ impl Bench {
         self.seconds += 1;
         let now = start + std::time::Duration::from_secs(self.seconds);
         let whole = response(100);
-        let block = block2(0, 0).cut(&whole, tag(etag), 6).unwrap();
+        let block = block2(0, 0).block_of(&whole, tag(etag), 6).unwrap();
         self.snapshots
             .keep(now, key(of), tag(etag), true, whole, &block, &account());
     }
@@ -137,7 +140,7 @@ impl Bench {
 }
 
 #[test]
-fn a_client_goes_on_with_the_snapshot_it_is_reading() {
+fn a_client_continues_with_the_snapshot_it_is_reading() {
     let (mut bench, start) = (Bench::default(), start());
     bench.keep(start, 1, 0xa);
     assert_eq!(bench.serve(start, 1, 1, &[]), Some(tag(0xa)));
@@ -160,7 +163,7 @@ fn a_client_goes_on_with_the_snapshot_it_is_reading() {
 }
 
 #[test]
-fn a_block_asked_for_again_is_of_the_snapshot_being_read_though_another_stands_there() {
+fn a_block_requested_again_is_of_the_snapshot_being_read_and_not_of_another_at_the_same_offset() {
     let (mut bench, start) = (Bench::default(), start());
     bench.keep(start, 1, 0xa);
     bench.serve(start, 1, 1, &[]);
@@ -172,7 +175,7 @@ fn a_block_asked_for_again_is_of_the_snapshot_being_read_though_another_stands_t
 }
 
 #[test]
-fn of_two_snapshots_of_a_resource_the_one_untouched_for_longest_makes_room() {
+fn a_third_snapshot_of_a_resource_drops_the_least_recently_used_one() {
     let (mut bench, start) = (Bench::default(), start());
     bench.keep(start, 1, 0xa);
     bench.keep(start, 1, 0xb);
@@ -187,12 +190,12 @@ fn of_two_snapshots_of_a_resource_the_one_untouched_for_longest_makes_room() {
 }
 
 #[test]
-fn what_a_request_brought_about_takes_the_place_of_what_one_before_did() {
+fn the_result_of_a_request_replaces_that_of_an_earlier_one() {
     let (mut bench, start) = (Bench::default(), start());
     bench.keep(start, 1, 0xa);
     bench.keep(start, 2, 0xa);
     let whole = response(100);
-    let block = block2(0, 0).cut(&whole, tag(0xb), 6).unwrap();
+    let block = block2(0, 0).block_of(&whole, tag(0xb), 6).unwrap();
     bench
         .snapshots
         .keep(start, key(1), tag(0xb), false, whole, &block, &account());
@@ -229,9 +232,9 @@ fn snapshots_are_bounded_and_expire() {
     assert_eq!(bench.snapshots.next_timeout(), Some(oldest + LIFETIME));
     bench.snapshots.expire(oldest + LIFETIME);
     assert_eq!(bench.snapshots.snapshots.len(), MAX_SNAPSHOTS - 1);
-    assert!(bench.snapshots.evict_one());
+    assert!(bench.snapshots.drop_one());
     bench.snapshots.expire(oldest + LIFETIME * 2);
     assert!(bench.snapshots.is_empty());
     assert_eq!(bench.snapshots.next_timeout(), None);
-    assert!(!bench.snapshots.evict_one());
+    assert!(!bench.snapshots.drop_one());
 }

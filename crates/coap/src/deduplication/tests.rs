@@ -36,7 +36,7 @@ fn confirmable(dedup: &mut Deduplication, now: Instant, message_id: u16) -> Arri
 }
 
 #[test]
-fn a_duplicate_under_way_changes_nothing() {
+fn a_duplicate_of_a_request_in_progress_is_ignored() {
     let (mut dedup, now) = (Deduplication::default(), start());
     assert_eq!(confirmable(&mut dedup, now, 7), Arrival::New);
     assert_eq!(confirmable(&mut dedup, now, 7), Arrival::Ignore);
@@ -52,7 +52,7 @@ fn a_duplicate_after_an_empty_acknowledgement_is_acknowledged_again() {
 }
 
 #[test]
-fn a_duplicate_of_what_was_answered_gets_the_same_bytes() {
+fn a_duplicate_of_an_answered_request_gets_the_same_bytes() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
     let (message, bytes) = reply(7, b"{\"client\":{}}");
@@ -93,7 +93,7 @@ fn a_message_is_forgotten_after_its_lifetime_and_not_before() {
             classify(&mut dedup, begin, kind, key(message_id)),
             Arrival::New
         );
-        // Another, so that the end of this one is not the end of all.
+        // Another entry, so that the table is not freed with this one.
         let almost = begin + lifetime - Duration::from_millis(1);
         assert_eq!(
             confirmable(&mut dedup, almost, 1000 + message_id),
@@ -112,9 +112,9 @@ fn a_message_is_forgotten_after_its_lifetime_and_not_before() {
     }
 }
 
-/// The clock of the entries has 16 bits, and comes round every two hours.
+/// The clock of the entries has 16 bits, and wraps around every two hours.
 #[test]
-fn messages_are_remembered_as_long_in_a_session_of_days() {
+fn messages_are_remembered_as_long_in_a_session_of_several_days() {
     let (mut dedup, mut now) = (Deduplication::default(), start());
     for round in 0..3_000_u16 {
         assert_eq!(confirmable(&mut dedup, now, round), Arrival::New);
@@ -169,11 +169,11 @@ fn an_expired_endpoint_holds_nothing() {
     dedup.expire(at - Duration::from_millis(1));
     assert_eq!(dedup.len(), 1);
     dedup.expire(at);
-    assert!(dedup.is_empty() && dedup.empty_at().is_none());
+    assert!(dedup.holds_no_heap() && dedup.empty_at().is_none());
 }
 
 #[test]
-fn memory_is_bounded_and_what_is_in_progress_stays() {
+fn memory_is_bounded_and_requests_in_progress_stay() {
     let (mut dedup, now) = (Deduplication::default(), start());
     let mut counters = Counters::default();
     confirmable(&mut dedup, now, 0);

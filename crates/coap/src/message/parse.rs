@@ -1,4 +1,5 @@
-//! From a datagram to a [`Message`] (RFC 7252 §3). Nothing is copied: options and payload are slices of the datagram.
+//! From a datagram to a [`Message`] (RFC 7252 §3). Nothing is copied: options and payload are
+//! slices of the datagram.
 
 use super::{Message, Token, Type, Undecodable};
 use crate::code::{Class, Code};
@@ -58,8 +59,8 @@ fn may_carry(kind: Type, code: Code, length: usize) -> bool {
     match code.class() {
         // §4.1: an Empty message is four bytes; §4.3: it is never Non-confirmable.
         Class::Empty => length == 4 && kind != Type::NonConfirmable,
-        // Table 1 forbids requests and responses on a Reset, and requests on an Acknowledgement. But go-coap acknowledges a
-        // notification's first block by its request for the next.
+        // Table 1 forbids requests and responses on a Reset, and requests on an Acknowledgement.
+        // But go-coap acknowledges a notification's first block by its request for the next.
         Class::Request | Class::Response => kind != Type::Reset,
         Class::Reserved => false,
     }
@@ -86,7 +87,8 @@ fn take_options(rest: &mut Bytes) -> Option<Vec<(u16, Bytes)>> {
     Some(options)
 }
 
-/// An option's delta or length: the nibble's value, or that of the one or two bytes that follow (§3.1).
+/// An option's delta or length: the nibble's value, or that of the one or two bytes that follow
+/// (§3.1).
 fn take_extended(nibble: u8, rest: &mut Bytes) -> Option<u32> {
     match nibble {
         13 => Some(13 + u32::from(take_byte(rest)?)),

@@ -94,7 +94,7 @@ fn token_lengths_beyond_eight_are_format_errors() {
 }
 
 #[test]
-fn nothing_rides_on_resets_and_empty_messages_are_never_non_confirmable() {
+fn resets_are_empty_and_empty_messages_are_never_non_confirmable() {
     for datagram in ["70 01 7d34", "70 45 7d34", "50 00 7d34"] {
         assert_eq!(
             Message::decode(&bytes(datagram)),
@@ -193,7 +193,8 @@ fn options_are_sorted_by_number_and_equal_ones_stay_in_order() {
     assert_eq!(decoded.options, sorted);
 }
 
-/// A message that obeys the RFC, with numbers and lengths near the ends of what each form of an option's header can say.
+/// A message that obeys the RFC, with numbers and lengths near the ends of what each form of an
+/// option's header can say.
 fn any_message(random: &mut fastrand::Rng) -> Message {
     let kinds = [
         Type::Confirmable,

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use std::borrow::Cow;
 
 impl Message {
-    /// The bytes of this message. `None` if they would be more than `limit`, or if an option is longer than §3.1 can
-    /// say (65,804 bytes).
+    /// The bytes of this message. `None` if they would be more than `limit`, or if an option is
+    /// longer than §3.1 can say (65,804 bytes).
     pub fn encode(&self, limit: usize) -> Option<Vec<u8>> {
         let options = self.options_in_order();
         let token = self.token.as_bytes();

@@ -30,7 +30,7 @@ fn seconds(seconds: f64) -> Duration {
     Duration::from_secs_f64(seconds)
 }
 
-/// RFC 7641, appendix A.1: the first response there carries Observe 9, the notification 16.
+/// RFC 7641, appendix A.1: there the first response has Observe 9, and the notification 16.
 #[test]
 fn the_messages_of_the_rfcs_first_example_are_made() {
     let mut observations = Observations::default();
@@ -83,7 +83,7 @@ fn each_relation_counts_from_0_in_24_bits() {
 }
 
 #[test]
-fn a_token_names_one_relation_however_often_it_is_registered() {
+fn a_token_identifies_one_relation_however_often_it_is_registered() {
     let (mut observations, now) = (Observations::default(), start());
     let first = observations.register(now, token(1), true, by(7)).unwrap();
     assert_eq!(
@@ -103,7 +103,7 @@ fn a_token_names_one_relation_however_often_it_is_registered() {
 }
 
 #[test]
-fn relations_are_bounded_and_their_names_are_not_reused() {
+fn relations_are_bounded_and_their_ids_are_not_reused() {
     let (mut observations, now) = (Observations::default(), start());
     let names: Vec<_> = (0..10)
         .filter_map(|number| observations.register(now, token(number), true, by(7)))
@@ -119,7 +119,7 @@ fn relations_are_bounded_and_their_names_are_not_reused() {
     assert_eq!(observations.relations.capacity(), 0);
 }
 
-/// How many of `offered` contents, one at each of these seconds, went out by then.
+/// Offers one notification at each of these seconds. Returns the seconds of the transmissions.
 fn sent_by(observations: &mut Observations, ids: &[ObservationId], offered: &[f64]) -> Vec<f64> {
     let begin = start();
     let mut sent = Vec::new();
@@ -141,7 +141,7 @@ fn sent_by(observations: &mut Observations, ids: &[ObservationId], offered: &[f6
 }
 
 #[test]
-fn non_confirmable_notifications_go_out_four_at_once_and_then_one_in_three_seconds() {
+fn four_non_confirmable_notifications_are_sent_at_once_and_then_one_in_three_seconds() {
     let mut observations = Observations::default();
     let id = observations
         .register(start(), token(1), false, by(7))
@@ -151,9 +151,9 @@ fn non_confirmable_notifications_go_out_four_at_once_and_then_one_in_three_secon
     assert_eq!(sent, [0.0, 0.0, 0.0, 0.0, 3.0, 6.0, 100.0]);
 }
 
-/// RFC 7641 §4.5.1 speaks of what a client gets, not of what a relation does.
+/// RFC 7641 §4.5.1 limits what a client gets, and not a relation.
 #[test]
-fn the_pace_is_the_clients_and_its_relations_take_turns() {
+fn the_rate_limit_is_per_client_and_its_relations_take_turns() {
     let (mut observations, now) = (Observations::default(), start());
     let ids: Vec<_> = (0..3)
         .filter_map(|number| observations.register(now, token(number), false, by(7)))
@@ -166,7 +166,7 @@ fn the_pace_is_the_clients_and_its_relations_take_turns() {
 }
 
 #[test]
-fn what_the_pace_holds_back_has_a_time() {
+fn a_rate_limited_notification_has_a_timeout() {
     let (mut observations, now) = (Observations::default(), start());
     let id = observations.register(now, token(1), false, by(7)).unwrap();
     for _ in 0..5 {
@@ -191,7 +191,7 @@ fn what_the_pace_holds_back_has_a_time() {
 
 /// RFC 7641 §4.5.
 #[test]
-fn once_in_24_hours_a_notification_is_confirmable_though_the_registration_was_not() {
+fn once_in_24_hours_a_notification_is_confirmable_after_a_non_confirmable_registration() {
     let (mut observations, now) = (Observations::default(), start());
     let id = observations.register(now, token(1), false, by(7)).unwrap();
     let relation = observations.get_mut(id).unwrap();
@@ -211,7 +211,7 @@ fn once_in_24_hours_a_notification_is_confirmable_though_the_registration_was_no
 }
 
 #[test]
-fn the_last_eight_messages_are_remembered_as_long_as_their_ids_are_theirs() {
+fn the_last_eight_messages_are_remembered_until_their_ids_may_be_reused() {
     let (mut observations, now) = (Observations::default(), start());
     let id = observations.register(now, token(1), false, by(7)).unwrap();
     for message_id in 0..10 {
@@ -227,7 +227,7 @@ fn the_last_eight_messages_are_remembered_as_long_as_their_ids_are_theirs() {
 }
 
 #[test]
-fn a_relation_holds_two_contents_at_most() {
+fn a_relation_holds_at_most_two_notifications() {
     let (mut observations, now) = (Observations::default(), start());
     let id = observations.register(now, token(1), true, by(7)).unwrap();
     let relation = observations.get_mut(id).unwrap();

@@ -10,7 +10,7 @@ fn request(options: &[(u16, &[u8])]) -> Result<Request, BadOption> {
         .iter()
         .map(|(n, v)| (*n, Bytes::copy_from_slice(v)))
         .collect();
-    read(message).map(|received| received.request)
+    Received::read(message).map(|received| received.request)
 }
 
 #[test]
@@ -62,11 +62,11 @@ fn a_second_one_of_what_cannot_repeat_is_unrecognised() {
     let twice = [(ACCEPT, &[50][..]), (ACCEPT, &[0][..])];
     assert_eq!(request(&twice), Err(BadOption::Critical(ACCEPT)));
     let content_format = request(&[(CONTENT_FORMAT, &[50]), (CONTENT_FORMAT, &[60])]).unwrap();
-    assert_eq!(content_format.content_format, Some(50), "the first stands");
+    assert_eq!(content_format.content_format, Some(50), "the first counts");
 }
 
 #[test]
-fn proxying_and_conditions_are_told_apart() {
+fn proxying_and_conditions_are_recognised() {
     assert_eq!(request(&[(PROXY_URI, b"coap://x/")]), Err(BadOption::Proxy));
     assert_eq!(request(&[(PROXY_SCHEME, b"coap")]), Err(BadOption::Proxy));
     assert!(request(&[(IF_MATCH, b"x")]).unwrap().conditional);

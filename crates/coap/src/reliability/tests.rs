@@ -7,7 +7,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-/// Runs the clock until nothing is left; returns the seconds at which bytes went out, and the end.
+/// Runs the clock until the queue is empty. Returns the seconds of each transmission, and the end.
 fn run(outgoing: &mut Outgoing, parameters: &Parameters, random: u32) -> (Vec<f64>, f64) {
     let (begin, mut now) = (start(), None::<Instant>);
     let mut sent = Vec::new();
@@ -66,7 +66,7 @@ const SEEN: [MessagePurpose; 3] = [
 ];
 
 #[test]
-fn nstart_bounds_the_messages_of_one_observation_and_holds_back_no_other() {
+fn nstart_bounds_the_messages_of_one_observation_and_delays_no_other() {
     let (parameters, now) = (Parameters::default(), start());
     let mut outgoing = Outgoing::default();
     for (message_id, purpose) in (1..).zip(SEEN) {
@@ -92,7 +92,7 @@ fn nstart_bounds_the_messages_of_one_observation_and_holds_back_no_other() {
 }
 
 #[test]
-fn responses_wait_for_nothing_and_the_oldest_gives_way_when_there_are_too_many() {
+fn responses_wait_for_nothing_and_too_many_give_up_the_oldest() {
     let (parameters, now) = (Parameters::default(), start());
     let mut outgoing = Outgoing::default();
     assert!(
@@ -126,7 +126,7 @@ fn responses_wait_for_nothing_and_the_oldest_gives_way_when_there_are_too_many()
 }
 
 #[test]
-fn what_waits_behind_a_silent_peer_is_given_up_after_max_transmit_wait() {
+fn messages_that_wait_behind_unacknowledged_ones_are_given_up_after_max_transmit_wait() {
     let parameters = Parameters::default();
     assert_eq!(max_transmit_wait(&parameters), Duration::from_secs(93));
     let now = start();
@@ -161,7 +161,7 @@ fn what_waits_behind_a_silent_peer_is_given_up_after_max_transmit_wait() {
 }
 
 #[test]
-fn a_response_is_sent_twice_to_a_client_that_goes_on_and_acknowledges_none() {
+fn a_response_is_sent_twice_to_a_client_that_sends_requests_and_acknowledges_none() {
     let parameters = Parameters::default();
     for (requests, acknowledges, sent_times) in
         [(true, false, 2), (true, true, 5), (false, false, 5)]
@@ -206,7 +206,7 @@ fn a_response_is_sent_twice_to_a_client_that_goes_on_and_acknowledges_none() {
 }
 
 #[test]
-fn parameters_beyond_reason_do_not_panic() {
+fn very_large_parameters_do_not_panic() {
     let parameters = Parameters {
         ack_timeout: Duration::MAX,
         max_retransmit: u8::MAX,
@@ -216,7 +216,7 @@ fn parameters_beyond_reason_do_not_panic() {
 }
 
 #[test]
-fn hastening_with_parameters_beyond_reason_does_not_panic() {
+fn an_early_retransmission_with_very_large_parameters_does_not_panic() {
     let parameters = Parameters {
         ack_timeout: Duration::MAX,
         max_retransmit: 0,
@@ -232,7 +232,7 @@ fn hastening_with_parameters_beyond_reason_does_not_panic() {
 }
 
 #[test]
-fn what_was_sent_for_the_last_time_a_moment_before_the_peer_woke_is_sent_once_more() {
+fn a_message_sent_for_the_last_time_just_before_the_peer_woke_up_is_sent_once_more() {
     let (parameters, now) = (Parameters::default(), start());
     let mut outgoing = Outgoing::default();
     let purpose = MessagePurpose::Notification(ObservationId(1));

@@ -1,6 +1,7 @@
-//! What one endpoint holds of bodies that don't fit one message (RFC 7959), and until when.
+//! The uploads and snapshots of one endpoint (RFC 7959), and when they expire.
 //!
-//! [`gathering`](super::gathering) puts together what comes, [`cutting`](super::cutting) cuts what goes.
+//! They are used by [`receiving_blocks`](super::receiving_blocks) and
+//! [`sending_blocks`](super::sending_blocks).
 
 use super::{Context, RemoteEndpoint};
 use crate::block1::Uploads;
@@ -11,10 +12,10 @@ use crate::request::Response;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Seconds after which a client may try again when no more bytes of bodies can be held.
+/// Max-Age, in seconds, of a 5.03 because no memory is left for bodies.
 const NO_ROOM_MAX_AGE: u32 = 30;
 
-/// What one endpoint holds of bodies. Only those that transfer some have it.
+/// The uploads and snapshots of one endpoint. Endpoints without any don't have one.
 #[derive(Debug)]
 pub(super) struct Blockwise {
     pub(super) account: Arc<Account>,
@@ -23,7 +24,7 @@ pub(super) struct Blockwise {
 }
 
 impl Blockwise {
-    /// Whether nothing is held any more, here or by the gateway.
+    /// Whether no bytes are charged any more, here or in requests that the application has.
     fn is_idle(&self) -> bool {
         self.uploads.is_empty()
             && self.snapshots.is_empty()
@@ -42,7 +43,7 @@ impl RemoteEndpoint {
         })
     }
 
-    /// Forgets what nobody went on with.
+    /// Drops unused uploads and snapshots.
     pub(super) fn expire_bodies(&mut self, now: Instant, context: &mut Context<'_>) {
         if let Some(blockwise) = &mut self.blockwise {
             context.counters.uploads_expired += blockwise.uploads.expire(now);
@@ -51,12 +52,12 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Holds no heap for bodies when there are none.
+    /// Frees the memory for bodies if there are none.
     pub(super) fn free_idle_blockwise(&mut self) {
         self.blockwise.take_if(|blockwise| blockwise.is_idle());
     }
 
-    /// When [`expire_bodies`](Self::expire_bodies) has something next.
+    /// When [`expire_bodies`](Self::expire_bodies) is due next.
     pub(super) fn next_body_timeout(&self) -> Option<Instant> {
         let blockwise = self.blockwise.as_ref()?;
         let deadlines = [
@@ -66,16 +67,16 @@ impl RemoteEndpoint {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Bytes of bodies that this endpoint accounts for: those on their way in, those the gateway has
-    /// not let go of, those kept to be sent.
+    /// Bytes charged to this endpoint: of uploads, of snapshots, and of bodies that the application
+    /// still holds.
     pub fn body_bytes(&self) -> usize {
         let blockwise = self.blockwise.as_ref();
         blockwise.map_or(0, |blockwise| blockwise.account.held())
     }
 }
 
-/// Gives up something, so that the charge may become so many bytes: of whoever keeps most, or else of the endpoint's
-/// own. Returns whether there was anything.
+/// Evicts something so that the charge may become so many bytes: of the largest holder, or else of
+/// the endpoint itself. Returns whether something was evicted.
 pub(super) fn make_room(
     snapshots: &mut Snapshots,
     charge: &Charge,
@@ -84,10 +85,10 @@ pub(super) fn make_room(
 ) -> bool {
     let of_others = charge.evict_for(bytes);
     *evicted += u64::from(of_others);
-    of_others || snapshots.evict_one()
+    of_others || snapshots.drop_one()
 }
 
-/// What a client is told when so many bytes can't be held.
+/// The response when no memory is left for a body.
 pub(super) fn no_room() -> Response {
     let why = "too many bytes of bodies are under way";
     Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(NO_ROOM_MAX_AGE)

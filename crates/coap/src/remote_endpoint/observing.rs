@@ -1,6 +1,6 @@
-//! An endpoint's clients that observe (RFC 7641): registration, notifications, and the end.
+//! Registrations, notifications and the end of relations (RFC 7641).
 //!
-//! [`crate::observe`] knows what each relation is to be sent; here it becomes messages.
+//! The state of the relations is in [`crate::observe`]; this module makes their messages.
 
 use super::responding::encode;
 use super::sending_blocks::{spans_blocks, tag};
@@ -14,21 +14,22 @@ use crate::request::Response;
 use std::time::Instant;
 
 impl RemoteEndpoint {
-    /// The relation under the token of this open exchange, if there is one: the request renews it
-    /// (RFC 7641 §3.1), ends it (§3.6), or has nothing to do with it.
+    /// The relation with the token of this open exchange, if there is one: the request renews it
+    /// (RFC 7641 §3.1), ends it (§3.6), or is unrelated to it.
     pub fn observation_of(&self, exchange: ExchangeId) -> Option<ObservationId> {
         let exchange = self.exchanges.iter().find(|open| open.id == exchange)?;
         self.observations.of_token(&exchange.token)
     }
 
-    /// Answers a registration. The relation is added, or renewed if the token has one: its
-    /// notifications then travel as this request came, what is pending will follow this response,
-    /// and what is in flight goes on, under a higher sequence number from its next retransmission.
+    /// Answers a registration, and adds a relation, or renews the one with its token. A renewed
+    /// relation sends its notifications in the type of this request. Its pending notification
+    /// follows this response, and the one in flight gets a higher sequence number at its next
+    /// retransmission.
     ///
-    /// Without a relation afterwards the response goes out without Observe, and nothing is
-    /// returned: there were too many, or the response is an error (RFC 7641 §4.1), too large, of no
-    /// interest to the client (RFC 7967), or could not be sent. If the token had a relation, that is
-    /// then gone. Nothing at all happens if the exchange is no longer open.
+    /// Returns `None`, and sends the response without Observe, if there is no relation afterwards:
+    /// there are too many, or the response is an error (RFC 7641 §4.1), too large, suppressed (RFC
+    /// 7967), or could not be sent. If the token had a relation, that has ended. Does nothing if
+    /// the exchange is no longer open.
     pub fn respond_registered(
         &mut self,
         now: Instant,
@@ -39,7 +40,7 @@ impl RemoteEndpoint {
     ) -> Option<ObservationId> {
         let exchange = self.close(exchange)?;
         let registered = self.register(now, &exchange, response, context, out);
-        // The relation may have made room for others, or may itself be sent what it could not before.
+        // A notification of this relation or of another may be sent now.
         self.transmit(now, context, out);
         registered
     }
@@ -67,7 +68,7 @@ impl RemoteEndpoint {
             self.answer(now, exchange, response, None, context, out);
             return None;
         };
-        // The response to this registration takes the place of the one to the last.
+        // The response to this registration replaces the one to the registration before.
         let before = self.outgoing.cancel_registration(id);
         let relation = self.observations.get_mut(id);
         let response = Response {
@@ -87,8 +88,8 @@ impl RemoteEndpoint {
         None
     }
 
-    /// The newest content for a relation. It replaces what has not been sent yet. What is in flight
-    /// goes on, but at its next retransmission the newest goes out in its place (RFC 7641 §4.5.2).
+    /// Notifies a relation of new content, which replaces a pending notification. At the next
+    /// retransmission of one in flight the newest content is sent in its place (RFC 7641 §4.5.2).
     pub fn notify(
         &mut self,
         now: Instant,
@@ -106,7 +107,7 @@ impl RemoteEndpoint {
             out.push(Output::TooLarge(observation, notification.number));
             return;
         }
-        // Its bytes are free for what follows.
+        // Frees its bytes for the new notification.
         context.counters.notifications_superseded +=
             u64::from(relation.discard_pending().is_some());
         let blocks = relation.blocks();
@@ -117,7 +118,7 @@ impl RemoteEndpoint {
                 let Some(payload) = self.charge_payload(&blocks, etag, &response.payload, context)
                 else {
                     self.report_undelivered(observation, context, out);
-                    // What it had in flight has made room.
+                    // As nothing of it is in flight any more, another message may be sent.
                     return self.transmit(now, context, out);
                 };
                 notification.response.payload = payload;
@@ -130,8 +131,8 @@ impl RemoteEndpoint {
         self.transmit(now, context, out);
     }
 
-    /// Ends a relation, with a last response without Observe (RFC 7641 §4.2) or in silence. What is
-    /// pending or in flight is not sent again.
+    /// Ends a relation, with a last response without Observe (RFC 7641 §4.2) or in silence. Its
+    /// pending notification and the one in flight are not sent again.
     pub fn end_observation(
         &mut self,
         now: Instant,
@@ -145,7 +146,7 @@ impl RemoteEndpoint {
         };
         let kind = relation.kind();
         if last.is_some() && kind == Type::Confirmable {
-            // What is in flight stays until the last response can take its place.
+            // The notification in flight stays until the last response can replace it.
             self.outgoing.cancel_unsent(observation);
         } else {
             self.outgoing.cancel_all(observation);
@@ -174,7 +175,7 @@ impl RemoteEndpoint {
         self.transmit(now, context, out);
     }
 
-    /// Sends the newest content of a relation.
+    /// Sends the newest notification of a relation.
     pub(super) fn send_notification(
         &mut self,
         now: Instant,
@@ -185,8 +186,8 @@ impl RemoteEndpoint {
         out: &mut Vec<Output>,
     ) {
         let Some(bytes) = self.encode_newest(now, id, kind, message_id, context) else {
-            // `notify` has seen to its bytes, so this is for a client that has registered again since,
-            // for smaller blocks.
+            // `notify` has charged its bytes, so this happens only if the client has registered
+            // again since, with smaller blocks.
             let relation = self.observations.get_mut(id);
             if let Some(number) = relation.and_then(|relation| relation.discard_pending()) {
                 context.counters.notifications_too_large += 1;
@@ -196,7 +197,7 @@ impl RemoteEndpoint {
         };
         self.observations.record_transmission(now, id, kind);
         if kind == Type::Confirmable {
-            // `has_room_for` said so; otherwise it stays pending.
+            // `has_room_for` has said that there is room; otherwise it stays pending.
             if !self.push(
                 now,
                 message_id,
@@ -219,8 +220,8 @@ impl RemoteEndpoint {
         context.counters.notifications_sent += 1;
     }
 
-    /// The notification with this Message ID is to be sent again. Returns the Message ID of what is
-    /// sent in its place: its own, if there is nothing newer.
+    /// Replaces the notification with this Message ID at its retransmission, if there is newer
+    /// content. Returns the Message ID to be sent.
     pub(super) fn supersede(
         &mut self,
         now: Instant,
@@ -252,7 +253,7 @@ impl RemoteEndpoint {
         newer
     }
 
-    /// The message with the newest content, or with its first block (RFC 7959 §2.6).
+    /// Encodes the newest notification, or its first block (RFC 7959 §2.6).
     fn encode_newest(
         &mut self,
         now: Instant,
@@ -282,7 +283,7 @@ impl RemoteEndpoint {
         out.extend(number.map(|number| Output::Delivered(id, number)));
     }
 
-    /// The notification in flight was given up.
+    /// Handles that the notification in flight was given up.
     pub(super) fn notification_given_up(
         &mut self,
         id: ObservationId,
@@ -293,7 +294,7 @@ impl RemoteEndpoint {
         match relation.map(|relation| relation.requeue()) {
             Some(true) => {}
             Some(false) => self.report_undelivered(id, context, out),
-            // The last response would have taken its place: it is given up with it.
+            // The last response would have replaced it, and is given up with it.
             None => self.outgoing.cancel_all(id),
         }
     }
@@ -304,7 +305,7 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        // Responses to registrations stay: requests want an answer.
+        // Responses to registrations stay, as each request must get a response.
         self.outgoing.cancel_notification(id);
         if let Some(relation) = self.observations.get_mut(id) {
             relation.clear();
@@ -337,7 +338,7 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Removes a relation with all that was to be sent. Returns whether it was there.
+    /// Removes a relation and its messages. Returns whether it existed.
     fn remove_observation(&mut self, id: ObservationId) -> bool {
         self.outgoing.cancel_all(id);
         self.observations.remove(id).is_some()

@@ -1,9 +1,10 @@
-//! Requests that wait until their client has fewer exchanges open.
+//! Queues requests while their endpoint has too many open exchanges.
 //!
-//! Clients send what they have: a hundred POSTs at once from one with Californium's or node-coap's defaults. So many calls
-//! upstream for one session would be at the cost of others, and a 5.03 loses telemetry, as no client tries again by
-//! itself. So `coap.max_exchanges` of a session are worked on at once, and `coap.queue` more wait, in order. They are
-//! acknowledged in time, recognised when they come again, and their bytes count towards `coap.body_bytes`.
+//! With Californium's or node-coap's defaults a client sends a hundred POSTs at once. So many calls
+//! upstream for one session would be at the expense of others, and a 5.03 loses telemetry, as no
+//! client tries again by itself. So `coap.max_exchanges` of a session are open at once, and
+//! `coap.queue` more are queued in order. Queued requests are acknowledged in time and
+//! deduplicated, and their bytes count towards `coap.body_bytes`.
 
 use super::blockwise::{Blockwise, make_room, no_room};
 use super::{Context, Output, RemoteEndpoint, send_empty};
@@ -11,14 +12,14 @@ use crate::body::Charge;
 use crate::code::Code;
 use crate::exchange::Exchange;
 use crate::message::Type;
-use crate::request::{Request, Response};
+use crate::request::{Method, Request, Response};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Seconds after which an endpoint with too many open exchanges may try again.
+/// Max-Age, in seconds, of a 5.03 because the queue is full.
 const BUSY_MAX_AGE: u32 = 5;
-/// What a request takes beside its place in the queue and its payload: its path and query.
+/// Bytes charged for the path and query of a queued request.
 const OPTIONS: usize = 160;
 
 #[derive(Debug)]
@@ -28,17 +29,17 @@ struct Queued {
     _charge: Charge,
 }
 
-/// Requests that wait. An endpoint without any has none of this.
+/// The queued requests of one endpoint, which has no queue without any.
 #[derive(Debug, Default)]
 pub(super) struct RequestQueue {
-    /// In the order in which they came.
+    /// In the order of arrival.
     queue: VecDeque<Queued>,
-    /// No later than when the next of them is to be acknowledged.
+    /// When the next of them must be acknowledged, or earlier.
     acknowledge_at: Option<Instant>,
 }
 
 impl RemoteEndpoint {
-    /// Begins a request, or has it wait for others to end. If there is no room for it: what it is to be answered.
+    /// Starts a request, or queues it. If no memory is left for it, returns its response.
     pub(super) fn start_or_enqueue(
         &mut self,
         exchange: Exchange,
@@ -50,11 +51,10 @@ impl RemoteEndpoint {
             self.start(exchange, request, context, out);
             return None;
         }
-        // The bytes of a body that came in blocks count already.
-        let payload = match exchange.blocks.block1 {
-            Some(_) => 0,
-            None => request.payload.len(),
-        };
+        // The bytes of a body assembled from several blocks are charged already.
+        let is_charged = request.method == Method::Post
+            && exchange.blocks.block1.is_some_and(|block| block.num() > 0);
+        let payload = if is_charged { 0 } else { request.payload.len() };
         let bytes = size_of::<Queued>() + OPTIONS + payload;
         let Blockwise {
             account, snapshots, ..
@@ -72,11 +72,10 @@ impl RemoteEndpoint {
             return Some((exchange, no_room()));
         }
         context.counters.requests_waited += 1;
-        // A slice would keep the whole datagram alive, which is not charged.
-        request.payload = match exchange.blocks.block1 {
-            Some(_) => request.payload,
-            None => Bytes::copy_from_slice(&request.payload),
-        };
+        if !is_charged {
+            // A slice would keep the whole datagram alive, and only the payload is charged.
+            request.payload = Bytes::copy_from_slice(&request.payload);
+        }
         let waiting = self.queue.get_or_insert_default();
         waiting.acknowledge_at = earlier(waiting.acknowledge_at, exchange.acknowledge_at());
         waiting.queue.push_back(Queued {
@@ -99,13 +98,14 @@ impl RemoteEndpoint {
         self.exchanges.push(exchange);
     }
 
-    /// Whether [`start_queued`](Self::start_queued) is to be called, once.
+    /// Whether a queued request may start: call [`start_queued`](Self::start_queued) once.
     pub fn can_start_queued(&self, context: &Context<'_>) -> bool {
         self.queue.is_some() && self.exchanges.len() < context.parameters.max_exchanges
     }
 
-    /// Begins the request that has waited longest, if it may begin. The caller says when: a request that is answered at
-    /// once would begin the next from within, as deep as the queue is long; and each endpoint has its turn.
+    /// Starts the oldest queued request, if it may start. The caller decides when, so that
+    /// endpoints take turns, and so that requests that are answered at once don't recurse as deep
+    /// as the queue is long.
     pub fn start_queued(&mut self, context: &mut Context<'_>, out: &mut Vec<Output>) {
         let room = self.exchanges.len() < context.parameters.max_exchanges;
         let Some(waiting) = &mut self.queue else {
@@ -130,18 +130,18 @@ impl RemoteEndpoint {
         self.free_idle_blockwise();
     }
 
-    /// Whether no further request can even wait.
+    /// Whether no further request can be queued.
     pub(super) fn queue_is_full(&self, context: &Context<'_>) -> bool {
         let parameters = context.parameters;
         self.exchanges.len() >= parameters.max_exchanges && self.queued() >= parameters.queue
     }
 
-    /// Requests that wait.
+    /// The number of queued requests.
     pub fn queued(&self) -> usize {
         self.queue.as_ref().map_or(0, |waiting| waiting.queue.len())
     }
 
-    /// Acknowledges those whose response can't ride on the acknowledgement any more (RFC 7252 §5.2.2).
+    /// Sends the empty ACKs of queued requests that are due (RFC 7252 §5.2.2).
     pub(super) fn acknowledge_queued(
         &mut self,
         now: Instant,
@@ -166,7 +166,7 @@ impl RemoteEndpoint {
         }
     }
 
-    /// When [`acknowledge_queued`](Self::acknowledge_queued) has something next.
+    /// When [`acknowledge_queued`](Self::acknowledge_queued) is due next.
     pub(super) fn acknowledge_queued_at(&self) -> Option<Instant> {
         self.queue.as_ref()?.acknowledge_at
     }

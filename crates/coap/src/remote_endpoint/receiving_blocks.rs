@@ -1,5 +1,5 @@
-//! From what one message carries to a request the gateway can serve (RFC 7959 §2.5, §2.7): its body is put
-//! together first, and what asks for more of a response that is held is answered here.
+//! Assembles requests from blocks, and answers requests for later blocks of a snapshot (RFC 7959
+//! §2.5, §2.7).
 
 use super::blockwise::{Blockwise, make_room, no_room};
 use super::queueing::busy;
@@ -15,8 +15,8 @@ use crate::request::{Method, Request, Response};
 use std::time::Instant;
 
 impl RemoteEndpoint {
-    /// The whole request, if this message makes it whole; otherwise the response.
-    /// `repeated`: it came before, and was answered with a block.
+    /// The whole request, if this message completes it; otherwise the response to the message.
+    /// `repeated`: it is a duplicate of a message that was answered with a block.
     pub(super) fn assemble_request(
         &mut self,
         now: Instant,
@@ -29,9 +29,9 @@ impl RemoteEndpoint {
         {
             return Err(block);
         }
-        if blocks.block2.block.is_some_and(|block| block.num() > 0) {
+        if blocks.wants_later_block() {
             context.counters.blocks_not_held += 1;
-            // What was done once for its response is not done again for a block of it.
+            // §2.7: the request is not carried out again for a block of its response.
             if received.request.method == Method::Post {
                 let why = "the response is no longer held: send the whole request again";
                 return Err(Response::error(Code::REQUEST_ENTITY_INCOMPLETE, why));
@@ -52,7 +52,7 @@ impl RemoteEndpoint {
         }
     }
 
-    /// A later block of a response that is held; or the same one, to who asks twice.
+    /// A later block of a snapshot; or the same block again for a duplicate.
     fn serve_snapshot(
         &mut self,
         now: Instant,
@@ -61,8 +61,7 @@ impl RemoteEndpoint {
         repeated: bool,
         context: &Context<'_>,
     ) -> Option<Response> {
-        let later = blocks.block2.block.is_some_and(|block| block.num() > 0);
-        if !later && !repeated {
+        if !blocks.wants_later_block() && !repeated {
             return None;
         }
         let snapshots = &mut self.blockwise.as_mut()?.snapshots;
@@ -70,7 +69,7 @@ impl RemoteEndpoint {
         snapshots.serve(now, blocks.key, &request.etags, blocks.block2, largest_szx)
     }
 
-    /// Takes a block of a request's body.
+    /// Adds a block to a request's body.
     fn add_block(
         &mut self,
         now: Instant,
@@ -106,18 +105,14 @@ impl RemoteEndpoint {
                     ..received.request
                 })
             }
-            Err(refusal) => Err(upload_error_response(refusal, largest, counters)),
+            Err(error) => Err(upload_error_response(error, largest, counters)),
         }
     }
 }
 
-/// What a client is told whose block is not taken.
-fn upload_error_response(
-    refusal: UploadError,
-    largest: usize,
-    counters: &mut Counters,
-) -> Response {
-    match refusal {
+/// The response to a block that is not accepted.
+fn upload_error_response(error: UploadError, largest: usize, counters: &mut Counters) -> Response {
+    match error {
         UploadError::Malformed => {
             counters.blocks_malformed += 1;
             let why = "the payload is not as long as Block1 says";

@@ -1,4 +1,4 @@
-//! From a response to the message that carries it (RFC 7252 §5.2).
+//! Sends responses (RFC 7252 §5.2).
 
 use super::{Context, Output, RemoteEndpoint, send_empty};
 use crate::block::Block;
@@ -11,7 +11,7 @@ use crate::request::Response;
 use std::time::Instant;
 
 impl RemoteEndpoint {
-    /// Answers a request. An exchange that is no longer open is left alone.
+    /// Answers a request. Does nothing if the exchange is no longer open.
     pub fn respond(
         &mut self,
         now: Instant,
@@ -34,7 +34,8 @@ impl RemoteEndpoint {
         Some(exchange)
     }
 
-    /// Sends a response the way its request wants it. Returns whether it is on its way as given.
+    /// Sends a response: piggybacked, separate or Non-confirmable. Returns whether it was sent as
+    /// given.
     pub(super) fn answer(
         &mut self,
         now: Instant,
@@ -61,13 +62,14 @@ impl RemoteEndpoint {
         response.block1 = blocks
             .block1
             .map(|block| acknowledged(block, response.code));
-        let made_anew = blocks.can_regenerate(&response);
+        let regenerable = blocks.can_regenerate(&response);
         let (kind, message_id) = match exchange.carriage() {
             Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message.message_id)),
             Carriage::Separate => (Type::Confirmable, self.message_ids.allocate(now)),
             Carriage::NonConfirmable => (Type::NonConfirmable, self.message_ids.allocate(now)),
         };
-        // A client that asks so much faster than §4.4 allows either side gets no more than it allows.
+        // A client that sends more requests than there are Message IDs (§4.4) does not get more
+        // responses.
         let Some(message_id) = message_id else {
             context.counters.out_of_message_ids += 1;
             return false;
@@ -79,9 +81,9 @@ impl RemoteEndpoint {
         let Encoded { code, bytes, whole } = encoded;
         let whole = whole && as_given;
         match exchange.carriage() {
-            Carriage::Piggybacked if made_anew && whole => {
-                // RFC 7252 §4.5: of what is idempotent duplicates need not be known. A later block asks for nothing
-                // to be done, and a download has thousands.
+            Carriage::Piggybacked if regenerable && whole => {
+                // RFC 7252 §4.5: duplicates of idempotent requests need not be recognised. A
+                // download has thousands of requests for later blocks.
                 if blocks.wants_later_block() {
                     self.deduplication.forget(exchange.message);
                 } else {
@@ -99,7 +101,7 @@ impl RemoteEndpoint {
                     relation.record_sent(now, kind, message_id);
                 }
                 // As above.
-                if made_anew && whole && blocks.wants_later_block() {
+                if regenerable && whole && blocks.wants_later_block() {
                     self.deduplication.forget(exchange.message);
                 }
                 out.push(Output::Send(bytes));
@@ -117,7 +119,7 @@ impl RemoteEndpoint {
     }
 }
 
-/// Block1 of a response (RFC 7959 §2.3): the request's, with M as long as the answer is to go on.
+/// Block1 of a response (RFC 7959 §2.3): that of the request, with M only if the code is 2.31.
 fn acknowledged(block: Block, code: Code) -> Block {
     if code == Code::CONTINUE {
         block
@@ -126,7 +128,7 @@ fn acknowledged(block: Block, code: Code) -> Block {
     }
 }
 
-/// A response as bytes, or the error that says it is too large.
+/// An encoded response; or, if it is too large, an encoded error.
 pub(super) struct Encoded {
     code: Code,
     pub(super) bytes: Vec<u8>,

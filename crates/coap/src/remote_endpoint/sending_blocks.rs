@@ -1,4 +1,4 @@
-//! From a response of any size to what goes into one message of it (RFC 7959 §2.4, §2.6).
+//! Selects the part of a response that one message carries (RFC 7959 §2.4, §2.6).
 
 use super::blockwise::{Blockwise, make_room, no_room};
 use super::{Context, RemoteEndpoint};
@@ -12,8 +12,9 @@ use bytes::Bytes;
 use std::time::Instant;
 
 impl RemoteEndpoint {
-    /// What goes into one message of a response: all of it, or the block that was asked for, or the
-    /// first. What does not is held; `charged` says that it counts already. An error if it can't be.
+    /// The part of a response that one message carries: all of it, or the requested block, or the
+    /// first block. If it is a part, the whole is kept as a snapshot; `charged` says that its
+    /// payload is charged already. An error response if that is not possible.
     pub(super) fn select_block(
         &mut self,
         now: Instant,
@@ -36,19 +37,19 @@ impl RemoteEndpoint {
             return Err(Response::error(Code::INTERNAL_SERVER_ERROR, why));
         }
         let etag = tag(&response, context);
-        // Only the message that goes out now has a place in the sequence of notifications.
+        // The sequence number belongs to the message that is sent now, and not to the snapshot.
         let observe = response.observe;
         let mut whole = Response {
             observe: None,
             ..response
         };
         let largest_szx = largest_szx(context.max_message);
-        let cut = blocks.block2.cut(&whole, etag, largest_szx);
-        let block = cut.ok_or_else(past_the_end)?;
+        let block = blocks.block2.block_of(&whole, etag, largest_szx);
+        let block = block.ok_or_else(past_the_end)?;
         if block.payload.len() < whole.payload.len() {
             if !charged {
                 let held = self.charge_payload(blocks, etag, &whole.payload, context);
-                whole.payload = held.ok_or_else(|| not_held(blocks.safe))?;
+                whole.payload = held.ok_or_else(|| no_room_for_response(blocks.safe))?;
             }
             let Blockwise {
                 account, snapshots, ..
@@ -59,8 +60,8 @@ impl RemoteEndpoint {
         Ok(Response { observe, ..block })
     }
 
-    /// Counts the payload of a response that goes out in blocks towards what may be held, at the cost
-    /// of others that do. Nothing if there is no room for it.
+    /// Charges the payload of a response that is sent in blocks, and evicts others for it if
+    /// necessary. `None` if no memory is left.
     pub(super) fn charge_payload(
         &mut self,
         blocks: &BlockContext,
@@ -89,16 +90,17 @@ impl RemoteEndpoint {
     }
 }
 
-/// Whether of a response one block is sent, rather than all of it and no Block2.
+/// Whether the response is sent with a Block2 option.
 fn needs_block2(blocks: &BlockContext, response: &Response, context: &Context<'_>) -> bool {
     match blocks.block2.block {
         None => spans_blocks(blocks, response, context),
-        // RFC 7959 §2.4: who asks for a block is told which it gets, be it all there is.
+        // RFC 7959 §2.4: the response to a request with Block2 has one, even if it is the whole
+        // body.
         Some(block) => may_be_split(response) && (block.num() > 0 || !response.payload.is_empty()),
     }
 }
 
-/// Whether a response takes more than one block.
+/// Whether a response is larger than one block.
 pub(super) fn spans_blocks(
     blocks: &BlockContext,
     response: &Response,
@@ -108,23 +110,24 @@ pub(super) fn spans_blocks(
     may_be_split(response) && response.payload.len() > Block::size_of(szx)
 }
 
-/// Whether a payload may be cut. Errors are for reading in one piece; and what tells a client to go
-/// on must have no Block2 (RFC 7959 §2.3).
+/// Whether a payload may be sent in blocks. Diagnostic payloads are not, and a 2.31 must have no
+/// Block2 (RFC 7959 §2.3).
 fn may_be_split(response: &Response) -> bool {
     response.block2.is_none()
         && response.code.is_success()
         && !matches!(response.code, Code::CONTINUE | Code::VALID)
 }
 
-/// The tag of a response's body.
+/// The ETag of a response: its own, or a hash of its body.
 pub(super) fn tag(response: &Response, context: &Context<'_>) -> ETag {
     let representation = (response.content_format, response.payload.as_ref());
     let computed = || context.bodies.tag(&representation);
     response.etag.unwrap_or_else(computed)
 }
 
-/// What is answered in the place of a response that can't be held. `safe`: asking again is.
-fn not_held(safe: bool) -> Response {
+/// The error in the place of a response for which no memory is left. `safe`: the client may repeat
+/// the request.
+fn no_room_for_response(safe: bool) -> Response {
     if safe {
         return no_room();
     }

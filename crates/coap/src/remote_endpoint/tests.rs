@@ -25,13 +25,13 @@ mod loss;
 
 mod transfers;
 
-/// An endpoint, its clock, and what it sent.
+/// An endpoint, its clock and its outputs.
 struct Bench {
     endpoint: RemoteEndpoint,
     parameters: Parameters,
     counters: Counters,
     bodies: Bodies,
-    /// Whose endpoint it is.
+    /// The holder of its bodies.
     device: &'static str,
     max_message: usize,
     now: Instant,
@@ -88,13 +88,13 @@ impl Bench {
         self.with(|endpoint, now, context, out| endpoint.respond(now, id, response, context, out));
     }
 
-    /// Moves the clock and lets the timers run.
+    /// Moves the clock, and handles timeouts.
     fn pass(&mut self, seconds: f64) {
         self.now += Duration::from_secs_f64(seconds);
         self.with(|endpoint, now, context, out| endpoint.handle_timeout(now, context, out));
     }
 
-    /// The request that came through; panics if anything else did.
+    /// The request in the next output; panics if it is another output.
     fn request(&mut self) -> (ExchangeId, Request) {
         match self.out.remove(0) {
             Output::Request(id, request) => (id, request),
@@ -102,7 +102,7 @@ impl Bench {
         }
     }
 
-    /// The message sent; panics if none was.
+    /// The message in the next output; panics if it is another output.
     fn sent(&mut self) -> Message {
         match self.out.remove(0) {
             Output::Send(bytes) => Message::decode(&bytes).unwrap(),
@@ -112,7 +112,7 @@ impl Bench {
 }
 
 #[test]
-fn a_quick_response_rides_on_the_acknowledgement() {
+fn a_quick_response_is_piggybacked() {
     let mut bench = Bench::new();
     bench.post(Type::Confirmable, 7);
     let (id, request) = bench.request();
@@ -169,7 +169,7 @@ fn a_reset_ends_a_separate_response() {
 }
 
 #[test]
-fn a_separate_response_nobody_acknowledges_is_given_up() {
+fn a_separate_response_without_acknowledgement_is_given_up() {
     let mut bench = Bench::new();
     bench.post(Type::Confirmable, 7);
     let (id, _) = bench.request();
@@ -188,7 +188,7 @@ fn duplicates_never_become_a_second_request() {
     bench.post(Type::Confirmable, 7);
     let (id, _) = bench.request();
     bench.post(Type::Confirmable, 7);
-    assert_eq!(bench.out, [], "under way: nothing happens");
+    assert_eq!(bench.out, [], "in progress: ignored");
     bench.pass(0.5);
     bench.sent();
     bench.post(Type::Confirmable, 7);
@@ -272,7 +272,7 @@ fn critical_options_get_4_02_when_confirmable_and_silence_otherwise() {
 }
 
 #[test]
-fn a_response_of_no_interest_is_not_sent_but_a_confirmable_request_is_acknowledged() {
+fn a_suppressed_response_is_not_sent_but_a_confirmable_request_is_acknowledged() {
     let mut bench = Bench::new();
     // Option 258 (delta 258 = 13 + 245), one byte: 2, "no interest in 2.xx".
     bench.receive_bytes(&[0x40, 2, 0, 9, 0xd1, 245, 2]);
@@ -291,19 +291,19 @@ fn a_response_of_no_interest_is_not_sent_but_a_confirmable_request_is_acknowledg
 }
 
 #[test]
-fn too_many_open_exchanges_are_told_to_wait() {
+fn requests_beyond_max_exchanges_and_queue_get_5_03() {
     let mut bench = Bench::new();
     bench.parameters.queue = 0;
     for message_id in 0..20 {
         bench.post(Type::Confirmable, message_id);
     }
-    let (requests, refusals): (Vec<_>, Vec<_>) = bench
+    let (requests, responses): (Vec<_>, Vec<_>) = bench
         .out
         .drain(..)
         .partition(|output| matches!(output, Output::Request(..)));
-    assert_eq!((requests.len(), refusals.len()), (16, 4));
-    for refusal in refusals {
-        let Output::Send(bytes) = refusal else {
+    assert_eq!((requests.len(), responses.len()), (16, 4));
+    for response in responses {
+        let Output::Send(bytes) = response else {
             unreachable!()
         };
         assert_eq!(
@@ -328,7 +328,7 @@ fn a_response_that_is_too_large_becomes_an_error() {
 }
 
 #[test]
-fn an_idle_endpoint_wants_no_timer() {
+fn an_idle_endpoint_has_no_timeout() {
     let mut bench = Bench::new();
     assert_eq!(bench.endpoint.next_timeout(), None);
     bench.post(Type::Confirmable, 7);

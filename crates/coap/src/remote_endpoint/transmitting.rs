@@ -1,18 +1,19 @@
-//! What an endpoint sends of its own accord, and what becomes of it.
+//! Transmission of Confirmable messages, notifications and pings, and their acknowledgements.
 //!
-//! Responses go first, then the relations in turn, and a ping last. NSTART (RFC 7252 §4.7) is each relation's own.
+//! Responses are sent first, then the relations in turn, and a ping last. NSTART (RFC 7252 §4.7) is
+//! applied to each relation.
 
 use super::{Context, Output, RemoteEndpoint};
 use crate::message::{Message, Type};
 use crate::reliability::{Due, MessagePurpose};
 use std::time::{Duration, Instant};
 
-/// When all Message IDs are taken: how long until the next look.
+/// How long to wait when all Message IDs are in use.
 const MESSAGE_ID_RETRY: Duration = Duration::from_secs(1);
 
 impl RemoteEndpoint {
-    /// Asks whether the peer lives: an empty Confirmable message, which it answers with a Reset
-    /// (RFC 7252 §4.3). While one is under way, nothing happens.
+    /// Sends a ping: an empty Confirmable message, which the peer answers with a Reset (RFC 7252
+    /// §4.3). Does nothing while one is outstanding.
     pub fn ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
         if !self.outgoing.contains(MessagePurpose::Ping) {
             self.ping_wanted = true;
@@ -20,16 +21,16 @@ impl RemoteEndpoint {
         }
     }
 
-    /// A message came from the peer, so no ping is needed, and nothing waits for its Reset.
+    /// Cancels the ping, because a message from the peer has arrived.
     pub fn cancel_ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
-        let is_under_way = self.outgoing.cancel_ping();
-        if std::mem::take(&mut self.ping_wanted) || is_under_way {
+        let was_outstanding = self.outgoing.cancel_ping();
+        if std::mem::take(&mut self.ping_wanted) || was_outstanding {
             self.transmit(now, context, out);
         }
     }
 
-    /// The peer has just sent something, so it is awake: what it was last sent ACK_TIMEOUT ago or
-    /// earlier, and has not acknowledged, is sent again at once rather than when its back-off ends.
+    /// Retransmits at once what was last sent ACK_TIMEOUT ago or earlier and is not acknowledged,
+    /// because the peer is awake: it has just sent something.
     pub fn retransmit_early(
         &mut self,
         now: Instant,
@@ -42,7 +43,7 @@ impl RemoteEndpoint {
         self.transmit(now, context, out);
     }
 
-    /// An acknowledgement or a Reset came. Returns whether it names a message of ours.
+    /// Processes an ACK or RST. Returns whether its Message ID is that of a message of ours.
     pub(super) fn handle_acknowledgement(
         &mut self,
         now: Instant,
@@ -54,7 +55,7 @@ impl RemoteEndpoint {
         let reset = kind == Type::Reset;
         let mut ours = true;
         match self.outgoing.acknowledge(message_id) {
-            // RFC 7641 §3.6: to reject any notification, the first included, is to cancel.
+            // RFC 7641 §3.6: rejecting any notification, the first included, cancels the relation.
             Some(MessagePurpose::Notification(id) | MessagePurpose::Registration(id)) if reset => {
                 self.cancel_observation(id, context, out);
             }
@@ -79,7 +80,7 @@ impl RemoteEndpoint {
         ours
     }
 
-    /// Sends all that may go out now.
+    /// Sends everything that may be sent now.
     pub(super) fn transmit(
         &mut self,
         now: Instant,
@@ -141,7 +142,7 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Makes the next message of those that are made only when they may go out. Returns whether
+    /// Sends the next notification or ping, if one is pending and may be sent. Returns whether
     /// there was one.
     fn send_next(
         &mut self,
@@ -176,7 +177,7 @@ impl RemoteEndpoint {
         }
     }
 
-    /// Takes a message for reliable transmission. Returns whether there was room.
+    /// Adds a message for reliable transmission. Returns whether there was room.
     pub(super) fn push(
         &mut self,
         now: Instant,

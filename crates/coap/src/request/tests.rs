@@ -2,7 +2,7 @@ use super::*;
 use crate::block::{RESPONSE_OVERHEAD, largest_szx};
 
 #[test]
-fn no_response_names_classes_by_bits() {
+fn no_response_selects_classes_by_bits() {
     let created = Response::new(Code::CREATED);
     let missing = Response::new(Code::NOT_FOUND);
     let unavailable = Response::new(Code::SERVICE_UNAVAILABLE);
@@ -47,7 +47,7 @@ fn a_response_carries_its_options_in_order() {
 }
 
 #[test]
-fn observe_has_two_values_and_others_mean_nothing() {
+fn observe_has_two_values_and_others_have_no_meaning() {
     assert_eq!(Observe::from_value(0), Some(Observe::Register));
     assert_eq!(Observe::from_value(1), Some(Observe::Deregister));
     for value in [2, 12, 0x00ff_ffff] {
@@ -56,7 +56,7 @@ fn observe_has_two_values_and_others_mean_nothing() {
 }
 
 #[test]
-fn a_block_fits_its_message_whatever_goes_with_it() {
+fn a_block_fits_its_message_with_all_options() {
     for max_message in 16 + RESPONSE_OVERHEAD..1500 {
         let szx = largest_szx(max_message);
         let response = Response {

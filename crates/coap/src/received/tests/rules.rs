@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What the RFCs say of each option a request may carry: number, shortest, longest, repeatable.
+/// The RFCs' rules for each option of a request: number, shortest, longest, repeatable.
 /// RFC 7252 table 4, RFC 7641 §2, RFC 7959 §2.1 and §4, RFC 7967 §2, RFC 9175 §2.2 and §3.2.
 #[rustfmt::skip]
 const RULES: [(u16, usize, usize, bool); 20] = [
@@ -36,14 +36,14 @@ fn read_options(options: &[(u16, usize)]) -> Result<Request, BadOption> {
         .iter()
         .map(|(n, length)| (*n, value(*length)))
         .collect();
-    read(message).map(|received| received.request)
+    Received::read(message).map(|received| received.request)
 }
 
 fn is_critical(option: u16) -> bool {
     option % 2 == 1
 }
 
-/// What an option that is not recognised comes to (RFC 7252 §5.4.1).
+/// Asserts that an option is treated as unrecognised (RFC 7252 §5.4.1).
 fn assert_unrecognised(option: u16, options: &[(u16, usize)]) {
     let outcome = read_options(options);
     if is_critical(option) {
@@ -79,7 +79,7 @@ fn options_of_another_length_are_unrecognised() {
 }
 
 #[test]
-fn what_must_not_repeat_is_unrecognised_the_second_time_and_what_may_is_not() {
+fn a_second_option_is_unrecognised_unless_it_is_repeatable() {
     for (option, _, longest, repeatable) in RULES {
         let twice = [(option, longest), (option, longest)];
         if is_proxy(option) {
@@ -102,7 +102,7 @@ fn every_other_number_is_refused_if_critical_and_ignored_if_elective() {
 }
 
 #[test]
-fn an_elective_option_that_is_unrecognised_means_nothing() {
+fn an_unrecognised_elective_option_is_ignored() {
     let plain = read_options(&[]).unwrap();
     for option in [OBSERVE, CONTENT_FORMAT, NO_RESPONSE] {
         assert_eq!(

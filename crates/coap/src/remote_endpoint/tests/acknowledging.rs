@@ -1,9 +1,9 @@
-//! What acknowledges a message of ours: an ACK with its Message ID, whatever else is in it.
+//! Acknowledgement of our messages: by an ACK with their Message ID, whatever else is in it.
 
 use super::*;
 use crate::Token;
 
-/// A message of the peer's, as the bytes `first code MMMM rest`.
+/// A message of the peer: the bytes `first code MMMM rest`.
 fn bytes(first: u8, code: u8, message_id: u16, rest: &[u8]) -> Vec<u8> {
     let [high, low] = message_id.to_be_bytes();
     [&[first, code, high, low], rest].concat()
@@ -35,7 +35,7 @@ fn an_acknowledgement_counts_whatever_code_token_or_options_it_has() {
 }
 
 #[test]
-fn of_another_version_or_message_id_it_does_not() {
+fn an_acknowledgement_of_another_version_or_message_id_does_not_count() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -46,9 +46,10 @@ fn of_another_version_or_message_id_it_does_not() {
     assert_eq!(bench.endpoint.outgoing(), 1);
 }
 
-/// go-coap 3.1.6 and 3.8.1: `6101 MMMM 42 TTTT …`, the ACK of a notification is the GET for its block 1.
+/// go-coap 3.1.6 and 3.8.1: `6101 MMMM 42 TTTT …`, the ACK of a notification is the GET for its
+/// block 1.
 #[test]
-fn an_acknowledgement_that_is_the_request_for_the_next_block_acknowledges_and_is_answered() {
+fn an_acknowledgement_with_a_request_for_the_next_block_acknowledges_and_is_answered() {
     let mut bench = Bench::new();
     bench.max_message = 200;
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);

@@ -1,4 +1,4 @@
-//! Block-wise transfers by what is sent (RFC 7959): a client, and a gateway that answers at once.
+//! Block-wise transfers (RFC 7959) between a client and an application that answers at once.
 
 use super::*;
 use crate::Block;
@@ -11,19 +11,19 @@ mod downloading;
 
 mod notifying_in_blocks;
 
-/// A conversation: requests with options and payload go out, responses come back as text.
-struct Talk {
+/// A client and its endpoint: sends requests, and describes the responses as text.
+struct Client {
     bench: Bench,
     next_message_id: u16,
-    /// What the gateway answers with.
+    /// The response of the application.
     response: Response,
-    /// What reached it.
+    /// The requests that it received.
     requests: Vec<Request>,
-    /// The message that came back last.
+    /// The last message that the client received.
     answer: Message,
 }
 
-/// Bytes of which no two blocks are alike.
+/// Bytes of which no two blocks are equal.
 fn body(length: usize) -> Bytes {
     let byte = |at: usize| u8::try_from((at + at / 7 + at / 1000) % 256).unwrap();
     (0..length).map(byte).collect()
@@ -63,9 +63,9 @@ fn etag(message: &Message) -> Option<Bytes> {
     Some(value.clone())
 }
 
-impl Talk {
-    fn new(response: Response) -> Talk {
-        Talk {
+impl Client {
+    fn new(response: Response) -> Client {
+        Client {
             bench: Bench::new(),
             next_message_id: 1,
             response,
@@ -89,13 +89,13 @@ impl Talk {
         message
     }
 
-    /// Sends a message; what comes back, described: one message, or nothing.
+    /// Sends a message, and describes the one that comes back. Empty if there is none.
     fn send(&mut self, message: &Message) -> String {
         self.bench.receive_bytes(&message.encode(2000).unwrap());
-        self.hear(message)
+        self.receive_answer(message)
     }
 
-    fn hear(&mut self, to: &Message) -> String {
+    fn receive_answer(&mut self, to: &Message) -> String {
         if let Some(Output::Request(..)) = self.bench.out.first() {
             let (id, request) = self.bench.request();
             self.requests.push(request);
@@ -132,8 +132,8 @@ impl Talk {
         message
     }
 
-    /// Lets all that waits for time have it.
-    fn rest(&mut self) {
+    /// Lets time pass until there is no timeout.
+    fn pass_all_timeouts(&mut self) {
         while let Some(at) = self.bench.endpoint.next_timeout() {
             self.bench.now = self.bench.now.max(at);
             self.bench.pass(0.0);

@@ -1,9 +1,9 @@
-//! What is a copy of a message, and what only has its Message ID (RFC 7252 §4.5).
+//! Duplicates of messages, and other messages with the same Message ID (RFC 7252 §4.5).
 
 use super::*;
 use crate::Token;
 
-/// A POST of these bytes; `token` may be empty.
+/// A POST of this payload; `token` may be empty.
 fn message(kind: Type, message_id: u16, token: &[u8], payload: &'static str) -> Message {
     Message {
         code: Code::POST,
@@ -15,8 +15,8 @@ fn message(kind: Type, message_id: u16, token: &[u8], payload: &'static str) -> 
 }
 
 impl Bench {
-    /// Receives a request and answers it at once with 2.01, or expects what a copy gets: the payload that reached
-    /// the gateway, and the message that came back.
+    /// Receives a request, and answers it at once with 2.01 unless it is a duplicate. Returns the
+    /// payload that the application received, and the reply.
     fn exchange(&mut self, message: &Message) -> (Option<Bytes>, Option<Message>) {
         self.receive_bytes(&message.encode(1152).unwrap());
         let payload = match self.out.first() {
@@ -33,19 +33,19 @@ impl Bench {
     }
 }
 
-fn reached(payload: &'static str) -> Option<Bytes> {
+fn received(payload: &'static str) -> Option<Bytes> {
     Some(Bytes::from_static(payload.as_bytes()))
 }
 
 #[test]
-fn another_request_under_a_message_id_used_before_is_a_request_of_its_own() {
+fn another_request_with_the_same_message_id_is_a_new_request() {
     let mut bench = Bench::new();
     let first = message(Type::Confirmable, 3561, &[0x35, 0xb3, 1], "{\"v\":\"A\"}");
     let second = message(Type::Confirmable, 3561, &[0x35, 0xb3, 2], "{\"v\":\"B\"}");
     let (payload, reply_to_first) = bench.exchange(&first);
-    assert_eq!(payload, reached("{\"v\":\"A\"}"));
+    assert_eq!(payload, received("{\"v\":\"A\"}"));
     let (payload, reply_to_second) = bench.exchange(&second);
-    assert_eq!(payload, reached("{\"v\":\"B\"}"));
+    assert_eq!(payload, received("{\"v\":\"B\"}"));
     assert_eq!(reply_to_second.as_ref().unwrap().token, second.token);
     // Both are still recognised.
     assert_eq!(bench.exchange(&first), (None, reply_to_first));
@@ -54,17 +54,17 @@ fn another_request_under_a_message_id_used_before_is_a_request_of_its_own() {
 }
 
 #[test]
-fn a_library_that_knows_one_message_id_and_no_token_loses_nothing() {
+fn a_client_with_a_constant_message_id_and_no_token_loses_nothing() {
     let mut bench = Bench::new();
     for payload in ["{\"v\":1}", "{\"v\":2}", "{\"v\":3}"] {
         let post = message(Type::Confirmable, 0, &[], payload);
-        assert_eq!(bench.exchange(&post).0, reached(payload));
+        assert_eq!(bench.exchange(&post).0, received(payload));
         assert_eq!(bench.exchange(&post).0, None, "a retransmission");
     }
 }
 
 #[test]
-fn a_get_under_the_message_id_of_a_post_is_answered_as_a_get() {
+fn a_get_with_the_message_id_of_a_post_is_a_new_request() {
     let mut bench = Bench::new();
     let post = message(Type::Confirmable, 7, &[1], "{}");
     bench.exchange(&post);
@@ -80,18 +80,17 @@ fn a_get_under_the_message_id_of_a_post_is_answered_as_a_get() {
 }
 
 #[test]
-fn a_non_confirmable_request_under_the_message_id_of_a_confirmable_one_gets_a_response_of_its_kind()
-{
+fn a_non_confirmable_request_with_the_message_id_of_a_confirmable_one_is_a_new_request() {
     let mut bench = Bench::new();
     bench.exchange(&message(Type::Confirmable, 7, &[1], "{}"));
     let other = message(Type::NonConfirmable, 7, &[1], "{}");
     let (payload, reply) = bench.exchange(&other);
-    assert_eq!(payload, reached("{}"));
+    assert_eq!(payload, received("{}"));
     assert_eq!(reply.unwrap().kind, Type::NonConfirmable);
 }
 
 #[test]
-fn two_open_requests_under_one_message_id_are_acknowledged_and_answered_each() {
+fn two_open_requests_with_one_message_id_are_acknowledged_and_answered_separately() {
     let mut bench = Bench::new();
     let both = [1, 2].map(|token| message(Type::Confirmable, 7, &[token], "{}"));
     let ids = both.each_ref().map(|message| {
@@ -103,7 +102,7 @@ fn two_open_requests_under_one_message_id_are_acknowledged_and_answered_each() {
     assert_eq!(reply.token, both[1].token);
     bench.pass(0.5);
     assert_eq!(bench.sent(), Message::empty(Type::Acknowledgement, 7));
-    // The copy of each gets what its own request got.
+    // The duplicate of each gets the reply to its own request.
     assert_eq!(bench.exchange(&both[1]).1, Some(reply));
     let empty = Message::empty(Type::Acknowledgement, 7);
     assert_eq!(bench.exchange(&both[0]).1, Some(empty));
@@ -116,13 +115,13 @@ fn two_open_requests_under_one_message_id_are_acknowledged_and_answered_each() {
 }
 
 #[test]
-fn a_copy_of_the_first_of_two_thousand_messages_is_recognised() {
+fn a_duplicate_of_the_first_of_two_thousand_messages_is_recognised() {
     let mut bench = Bench::new();
     for message_id in 0..2048 {
         bench.exchange(&message(Type::Confirmable, message_id, &[1], "{}"));
     }
-    let copy = bench.exchange(&message(Type::Confirmable, 0, &[1], "{}"));
-    assert!(copy.0.is_none() && copy.1.is_some());
+    let duplicate = bench.exchange(&message(Type::Confirmable, 0, &[1], "{}"));
+    assert!(duplicate.0.is_none() && duplicate.1.is_some());
     assert_eq!(bench.counters.messages_forgotten, 0);
     bench.exchange(&message(Type::Confirmable, 2048, &[1], "{}"));
     assert_eq!(bench.counters.messages_forgotten, 1);

@@ -1,4 +1,5 @@
-//! A link between an endpoint and a model of a client that loses, duplicates and reorders datagrams.
+//! A link between an endpoint and a model of a client that loses, duplicates and reorders
+//! datagrams.
 
 use super::*;
 
@@ -9,7 +10,7 @@ pub(super) const LONGEST_DELAY: f64 = 3.0;
 pub(super) struct Link<F> {
     pub(super) now: Instant,
     pub(super) random: fastrand::Rng,
-    /// How many datagrams are lost, of 1.
+    /// The probability that a datagram is lost.
     pub(super) loss: f64,
     flights: Vec<(Instant, F)>,
 }
@@ -36,7 +37,7 @@ impl<F> Link<F> {
         }
     }
 
-    /// Has something happen after so many seconds.
+    /// Lets a flight land after so many seconds.
     pub(super) fn after(&mut self, seconds: f64, flight: F) {
         let at = self.now + Duration::from_secs_f64(seconds);
         self.flights.push((at, flight));
@@ -58,7 +59,7 @@ pub(super) trait World {
 
     fn link(&mut self) -> &mut Link<Self::Flight>;
     fn endpoint(&self) -> &RemoteEndpoint;
-    /// Does what a flight has brought.
+    /// Processes a flight that has landed.
     fn land(&mut self, flight: Self::Flight);
     fn handle_timeout(&mut self);
 

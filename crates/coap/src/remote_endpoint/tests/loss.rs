@@ -1,5 +1,5 @@
-//! An endpoint and a model of a client that observes, over a lossy link: what the client has in the end
-//! is what was notified last (RFC 7641 §1.3, "eventual consistency").
+//! An endpoint and a model of a client that observes, over a lossy link: what the client has in the
+//! end is what was notified last (RFC 7641 §1.3, "eventual consistency").
 
 use super::link::{Link, World};
 use super::*;
@@ -397,7 +397,7 @@ impl World for Observing {
 }
 
 #[test]
-fn whatever_the_network_does_a_client_ends_with_what_was_notified_last() {
+fn over_a_lossy_link_a_client_ends_with_the_last_notification() {
     let mut total = Counters::default();
     let (mut undelivered, mut relations) = (0, 0);
     for seed in 0..4000 {

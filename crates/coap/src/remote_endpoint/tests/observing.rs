@@ -1,4 +1,4 @@
-//! Registration, notifications and their end (RFC 7641), by what is sent.
+//! Registration, notifications and the end of relations (RFC 7641).
 
 use super::*;
 use crate::option::number::{CONTENT_FORMAT, NO_RESPONSE, OBSERVE};
@@ -8,7 +8,7 @@ fn content(text: &str) -> Response {
     Response::content(50, Bytes::from(text.to_owned()))
 }
 
-/// The sequence number a message carries.
+/// The Observe value of a message.
 pub(super) fn sequence_number(message: &Message) -> Option<u32> {
     let (_, value) = message.options.iter().find(|(n, _)| *n == OBSERVE)?;
     Some(value.iter().fold(0, |n, byte| n << 8 | u32::from(*byte)))
@@ -34,7 +34,7 @@ impl Bench {
         })
     }
 
-    /// Registers, is answered "first" at once; returns the relation and the answer.
+    /// Registers, and answers "first" at once. Returns the relation and the response.
     pub(super) fn registered(
         &mut self,
         kind: Type,
@@ -69,7 +69,7 @@ impl Bench {
         self.receive_bytes(&settled.encode(4).unwrap());
     }
 
-    /// The notification sent; panics if something else was.
+    /// The notification that was sent; panics if there is none.
     pub(super) fn notified(&mut self, kind: Type, number: u64) -> Message {
         let message = self.sent();
         assert_eq!((message.kind, message.code), (kind, Code::CONTENT));
@@ -79,7 +79,7 @@ impl Bench {
 }
 
 #[test]
-fn a_registration_is_answered_with_observe_and_notifications_follow_under_its_token() {
+fn a_registration_is_answered_with_observe_and_notifications_have_its_token() {
     let mut bench = Bench::new();
     let (id, answer) = bench.registered(Type::Confirmable, 7, 0x4a);
     assert_eq!(answer.kind, Type::Acknowledgement);
@@ -99,7 +99,7 @@ fn a_registration_is_answered_with_observe_and_notifications_follow_under_its_to
 }
 
 #[test]
-fn a_non_confirmable_registration_gets_non_confirmable_notifications_at_a_pace() {
+fn a_non_confirmable_registration_gets_rate_limited_non_confirmable_notifications() {
     let mut bench = Bench::new();
     let (id, answer) = bench.registered(Type::NonConfirmable, 7, 1);
     assert_eq!(answer.kind, Type::NonConfirmable);
@@ -128,7 +128,7 @@ fn a_non_confirmable_registration_gets_non_confirmable_notifications_at_a_pace()
 }
 
 #[test]
-fn a_reset_ends_the_relation_be_the_notification_confirmable_or_not_or_the_first() {
+fn a_reset_of_any_notification_ends_the_relation() {
     for kind in [Type::Confirmable, Type::NonConfirmable] {
         let mut bench = Bench::new();
         let (id, _) = bench.registered(kind, 7, 1);
@@ -153,7 +153,7 @@ fn a_reset_ends_the_relation_be_the_notification_confirmable_or_not_or_the_first
 }
 
 #[test]
-fn registering_again_renews_the_relation_and_its_answer_is_newer_than_all_before() {
+fn registering_again_renews_the_relation_with_a_higher_sequence_number() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -169,9 +169,9 @@ fn registering_again_renews_the_relation_and_its_answer_is_newer_than_all_before
     assert_eq!(sequence_number(&notification), Some(3));
 }
 
-/// RFC 7641 §4.4: greater than any before, for the same client and token.
+/// RFC 7641 §4.4: sequence numbers increase for the same client and token.
 #[test]
-fn a_relation_that_follows_another_under_the_same_token_goes_on_counting() {
+fn a_new_relation_with_the_token_of_an_ended_one_continues_its_sequence_numbers() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::NonConfirmable, 7, 1);
     bench.notify(id, 1);
@@ -236,13 +236,13 @@ fn a_registration_answered_with_an_error_leaves_no_relation() {
         assert!(!answer.code.is_success());
         assert_eq!(sequence_number(&answer), None);
         assert_eq!(bench.endpoint.observations(), 0);
-        assert_eq!(bench.endpoint.outgoing(), 0, "nor what was in flight");
+        assert_eq!(bench.endpoint.outgoing(), 0, "nor the one in flight");
     }
 }
 
-/// RFC 7967: who has no interest in a 2.xx has none in notifications.
+/// RFC 7967: a client that suppresses 2.xx would get no notifications.
 #[test]
-fn a_registration_of_no_interest_in_its_answer_leaves_no_relation() {
+fn a_registration_that_suppresses_its_response_leaves_no_relation() {
     let mut bench = Bench::new();
     bench.get(Type::Confirmable, 7, 1, &[(OBSERVE, 0), (NO_RESPONSE, 2)]);
     let (exchange, _) = bench.request();
@@ -252,7 +252,7 @@ fn a_registration_of_no_interest_in_its_answer_leaves_no_relation() {
 }
 
 #[test]
-fn a_separate_answer_to_a_registration_that_is_given_up_is_told() {
+fn a_separate_response_to_a_registration_that_is_given_up_is_reported() {
     let mut bench = Bench::new();
     bench.get(Type::Confirmable, 7, 1, &[(OBSERVE, 0)]);
     let (exchange, _) = bench.request();
@@ -276,12 +276,12 @@ fn a_separate_answer_to_a_registration_that_is_given_up_is_told() {
 }
 
 #[test]
-fn a_duplicate_of_a_registration_is_told_if_notifications_have_gone_out_since() {
+fn a_duplicate_of_a_registration_is_reported_if_notifications_were_sent_since() {
     let mut bench = Bench::new();
     let (id, answer) = bench.registered(Type::Confirmable, 7, 1);
     bench.get(Type::Confirmable, 7, 1, &[(OBSERVE, 0)]);
     assert_eq!(bench.sent(), answer);
-    assert_eq!(bench.out, [], "nothing newer has gone out");
+    assert_eq!(bench.out, [], "nothing newer was sent");
     bench.notify(id, 1);
     bench.notified(Type::Confirmable, 1);
     bench.get(Type::Confirmable, 7, 1, &[(OBSERVE, 0)]);
@@ -289,7 +289,7 @@ fn a_duplicate_of_a_registration_is_told_if_notifications_have_gone_out_since() 
     assert_eq!(bench.out, [Output::RegistrationRepeated(id)]);
     assert_eq!(bench.counters.registrations_repeated, 1);
 
-    // After EXCHANGE_LIFETIME the Message ID stands for another request.
+    // After EXCHANGE_LIFETIME the Message ID belongs to another request.
     bench.out.clear();
     bench.pass(248.0);
     bench.out.clear();
@@ -303,7 +303,7 @@ fn a_duplicate_of_a_registration_is_told_if_notifications_have_gone_out_since() 
 }
 
 #[test]
-fn what_is_too_large_is_told_at_once_and_what_just_fits_is_sent() {
+fn a_notification_that_is_too_large_is_reported_at_once_and_one_that_just_fits_is_sent() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     let largest = bench.parameters.max_response_body;
@@ -325,7 +325,7 @@ fn what_is_too_large_is_told_at_once_and_what_just_fits_is_sent() {
 }
 
 #[test]
-fn the_last_response_has_no_observe_and_travels_as_registered() {
+fn the_last_response_has_no_observe_and_the_type_of_the_registration() {
     for kind in [Type::Confirmable, Type::NonConfirmable] {
         let mut bench = Bench::new();
         let (id, answer) = bench.registered(kind, 7, 1);
@@ -344,7 +344,7 @@ fn the_last_response_has_no_observe_and_travels_as_registered() {
 
 /// RFC 7641 §4.5: a whole day of Non-confirmable ones, then one that must be acknowledged.
 #[test]
-fn the_confirmable_notification_of_the_day_is_tracked_like_any() {
+fn the_daily_confirmable_notification_is_retransmitted_like_any() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::NonConfirmable, 7, 1);
     bench.pass(24.0 * 3600.0);

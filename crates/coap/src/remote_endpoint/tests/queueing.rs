@@ -1,10 +1,10 @@
-//! More requests at once than are worked on: they wait, in order.
+//! More requests at once than `max_exchanges`: they are queued in order.
 
 use super::*;
 use crate::Token;
 
 impl Bench {
-    /// Begins all that may begin, as the gateway does.
+    /// Starts all queued requests that may start, as the gateway does.
     fn start_queued(&mut self) {
         while self.with(|endpoint, _, context, _| endpoint.can_start_queued(context)) {
             self.with(|endpoint, _, context, out| endpoint.start_queued(context, out));
@@ -56,7 +56,7 @@ fn five_hundred_posts_at_once_are_all_served_in_order_sixteen_at_a_time() {
 }
 
 #[test]
-fn one_that_waits_is_acknowledged_in_time_recognised_when_it_comes_again_and_answered_separately() {
+fn a_queued_request_is_acknowledged_in_time_deduplicated_and_answered_separately() {
     let mut bench = Bench::new();
     bench.parameters.max_exchanges = 1;
     bench.post_numbered(Type::Confirmable, 1);
@@ -85,7 +85,7 @@ fn one_that_waits_is_acknowledged_in_time_recognised_when_it_comes_again_and_ans
 }
 
 #[test]
-fn what_comes_while_others_wait_waits_behind_them_though_there_is_room() {
+fn a_request_is_queued_behind_others_even_if_an_exchange_may_open() {
     let mut bench = Bench::new();
     bench.parameters.max_exchanges = 1;
     for number in 1..=2 {
@@ -137,4 +137,30 @@ fn beyond_the_queue_or_the_bytes_of_bodies_requests_get_5_03() {
     assert!(bench.counters.bodies_over_budget > 0);
     let waiting = bench.endpoint.queued();
     assert!((3..6).contains(&waiting), "{waiting}");
+}
+
+/// So many bytes that are not charged would fill the memory: a body in a single block, and blocks
+/// that are not assembled.
+#[test]
+fn queued_requests_are_charged_with_their_payload_whatever_block1_they_have() {
+    let charged = |code: Code, block1: Option<u8>| {
+        let mut bench = Bench::new();
+        bench.parameters.max_exchanges = 0;
+        let mut message = Message::empty(Type::Confirmable, 1);
+        message.code = code;
+        message.options = block1
+            .map(|value| (27, Bytes::from(vec![value])))
+            .into_iter()
+            .collect();
+        message.payload = Bytes::from(vec![b'x'; 512]);
+        bench.receive_bytes(&message.encode(1152).unwrap());
+        assert_eq!(bench.endpoint.queued(), 1);
+        bench.endpoint.body_bytes()
+    };
+    let (put, without) = (Code(3), charged(Code::POST, None));
+    assert!(without > 512);
+    // NUM 0 and NUM 1, both without M and with 512 bytes.
+    assert_eq!(charged(Code::POST, Some(0x05)), without);
+    assert_eq!(charged(put, Some(0x05)), without);
+    assert_eq!(charged(put, Some(0x15)), without);
 }

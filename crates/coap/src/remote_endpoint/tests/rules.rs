@@ -1,4 +1,4 @@
-//! The rules of RFC 7252 and RFC 7967 that show only in what is sent, and the endpoint's bounds.
+//! Rules of RFC 7252 and RFC 7967 that concern the whole endpoint, and its bounds.
 
 use super::*;
 use crate::option::number::{ECHO, NO_RESPONSE, PROXY_SCHEME, PROXY_URI, REQUEST_TAG};
@@ -12,37 +12,37 @@ fn request_with(kind: Type, message_id: u16, option: u16, value: &'static [u8]) 
 }
 
 #[test]
-fn proxying_is_refused_with_5_05_whichever_way_it_is_asked_for() {
+fn both_proxy_options_are_refused_with_5_05() {
     for (option, kind) in [PROXY_URI, PROXY_SCHEME]
         .into_iter()
         .flat_map(|option| [(option, Type::Confirmable), (option, Type::NonConfirmable)])
     {
         let mut bench = Bench::new();
         bench.receive_bytes(&request_with(kind, 7, option, b"coap"));
-        let refusal = bench.sent();
-        assert_eq!(refusal.code, Code::PROXYING_NOT_SUPPORTED);
-        assert_eq!(refusal.token.as_bytes(), TOKEN);
+        let response = bench.sent();
+        assert_eq!(response.code, Code::PROXYING_NOT_SUPPORTED);
+        assert_eq!(response.token.as_bytes(), TOKEN);
         assert_eq!(bench.endpoint.open_exchanges(), 0);
     }
 }
 
 #[test]
-fn a_path_that_is_no_text_gets_4_00() {
+fn a_path_that_is_not_utf8_gets_4_00() {
     let mut bench = Bench::new();
     bench.receive_bytes(&request_with(Type::Confirmable, 7, 11, &[0xff, 0xfe]));
     assert_eq!(bench.sent().code, Code::BAD_REQUEST);
 }
 
 #[test]
-fn a_refusal_is_remembered_like_any_answer() {
+fn an_error_is_remembered_like_any_response() {
     let mut bench = Bench::new();
     let bad = request_with(Type::Confirmable, 7, 9, b"x");
     bench.receive_bytes(&bad);
-    let refusal = bench.sent();
-    assert_eq!(refusal.code, Code::BAD_OPTION);
+    let response = bench.sent();
+    assert_eq!(response.code, Code::BAD_OPTION);
     bench.pass(100.0);
     bench.receive_bytes(&bad);
-    assert_eq!(bench.sent(), refusal);
+    assert_eq!(bench.sent(), response);
     assert_eq!(bench.counters.duplicates, 1);
 }
 
@@ -59,7 +59,7 @@ fn echo_and_request_tag_change_nothing() {
 }
 
 #[test]
-fn no_response_is_obeyed_whenever_the_response_comes_and_duplicates_are_acknowledged() {
+fn no_response_applies_to_piggybacked_and_separate_responses_and_duplicates_are_acknowledged() {
     let uninterested = request_with(Type::Confirmable, 7, NO_RESPONSE, &[26]);
     for slow in [false, true] {
         let mut bench = Bench::new();
@@ -78,7 +78,7 @@ fn no_response_is_obeyed_whenever_the_response_comes_and_duplicates_are_acknowle
 }
 
 #[test]
-fn a_non_confirmable_request_gets_nothing_rather_than_a_message_id_twice() {
+fn without_a_free_message_id_a_non_confirmable_request_gets_no_response() {
     let mut bench = Bench::new();
     let mut used = std::collections::HashSet::new();
     for number in 0..=u16::MAX {
@@ -98,7 +98,7 @@ fn a_non_confirmable_request_gets_nothing_rather_than_a_message_id_twice() {
 }
 
 #[test]
-fn what_is_not_version_1_is_passed_over_in_silence_whatever_it_is() {
+fn messages_of_other_versions_are_ignored_whatever_they_are() {
     let mut bench = Bench::new();
     for first in (0..=u8::MAX).filter(|first| first >> 6 != 1) {
         for code in [0, 1, 2, 0x45, 0xff] {
@@ -109,10 +109,9 @@ fn what_is_not_version_1_is_passed_over_in_silence_whatever_it_is() {
     assert_eq!(bench.endpoint.remembered(), 0);
 }
 
-/// 100,000 sessions are what one gateway is for: an idle one costs its keys, its place in the tables,
-/// and this.
+/// A gateway may have 100,000 sessions, and each idle one has an endpoint.
 #[test]
-fn an_idle_endpoint_is_small_and_holds_no_heap_whatever_it_has_been_through() {
+fn an_idle_endpoint_is_small_and_holds_no_heap_after_any_history() {
     assert!(
         size_of::<RemoteEndpoint>() <= 320,
         "{}",
@@ -141,7 +140,7 @@ fn an_idle_endpoint_is_small_and_holds_no_heap_whatever_it_has_been_through() {
     }
     let endpoint = &bench.endpoint;
     assert_eq!(endpoint.exchanges.capacity(), 0);
-    assert!(endpoint.deduplication.is_empty());
+    assert!(endpoint.deduplication.holds_no_heap());
     assert!(endpoint.outgoing.is_empty());
     assert_eq!(endpoint.remembered_bytes(), 0);
 }

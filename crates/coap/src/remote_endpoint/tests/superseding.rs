@@ -1,11 +1,11 @@
-//! The newest content goes out, and what is in flight makes room for it (RFC 7641 §4.5.2).
+//! Newer content supersedes a notification in flight (RFC 7641 §4.5.2).
 
 use super::observing::sequence_number;
 use super::*;
 use crate::option::number::OBSERVE;
 
 #[test]
-fn while_one_is_in_flight_only_the_newest_waits() {
+fn while_one_notification_is_in_flight_only_the_newest_is_pending() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     for number in 1..=5 {
@@ -23,7 +23,7 @@ fn while_one_is_in_flight_only_the_newest_waits() {
 }
 
 #[test]
-fn a_retransmission_without_news_is_the_same_bytes() {
+fn a_retransmission_without_newer_content_is_the_same_bytes() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -35,7 +35,7 @@ fn a_retransmission_without_news_is_the_same_bytes() {
 }
 
 #[test]
-fn news_takes_the_place_of_a_retransmission_and_inherits_its_count_and_timeout() {
+fn newer_content_replaces_a_retransmission_and_keeps_its_count_and_timeout() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 0);
@@ -58,7 +58,7 @@ fn news_takes_the_place_of_a_retransmission_and_inherits_its_count_and_timeout()
     assert_eq!(bench.endpoint.outgoing(), 0);
     assert_eq!(bench.endpoint.pending_notification_bytes(), 0);
 
-    // The relation stands: what comes next is sent, with a count of its own.
+    // The relation stays: the next notification is sent, with its own retransmission count.
     bench.out.clear();
     bench.notify(id, 6);
     let next = bench.notified(Type::Confirmable, 6);
@@ -67,7 +67,7 @@ fn news_takes_the_place_of_a_retransmission_and_inherits_its_count_and_timeout()
 }
 
 #[test]
-fn an_acknowledgement_of_what_was_superseded_is_not_one_of_the_newest_and_a_reset_counts() {
+fn an_acknowledgement_of_a_superseded_notification_is_not_one_of_the_newest_but_a_reset_counts() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -88,7 +88,7 @@ fn an_acknowledgement_of_what_was_superseded_is_not_one_of_the_newest_and_a_rese
 }
 
 #[test]
-fn neither_another_relation_nor_a_response_waits_for_what_is_in_flight() {
+fn a_notification_in_flight_delays_neither_another_relation_nor_a_response() {
     let mut bench = Bench::new();
     let (first, _) = bench.registered(Type::Confirmable, 1, 1);
     let (second, _) = bench.registered(Type::Confirmable, 2, 2);
@@ -117,9 +117,9 @@ fn neither_another_relation_nor_a_response_waits_for_what_is_in_flight() {
     assert_eq!(bench.out, []);
 }
 
-/// What a client has not acknowledged of one observation, however often it is repeated, is nothing to the other.
+/// Unacknowledged notifications of one observation do not affect another.
 #[test]
-fn a_notification_that_is_never_acknowledged_holds_back_no_other_observation() {
+fn a_notification_that_is_never_acknowledged_delays_no_other_observation() {
     let mut bench = Bench::new();
     let (stuck, _) = bench.registered(Type::Confirmable, 1, 1);
     let (other, _) = bench.registered(Type::Confirmable, 2, 2);
@@ -137,9 +137,10 @@ fn a_notification_that_is_never_acknowledged_holds_back_no_other_observation() {
     assert_eq!(bench.out, [Output::Undelivered(stuck)]);
 }
 
-/// Otherwise the first response, never acknowledged, would end what the second has begun.
+/// Otherwise the first response, never acknowledged, would end the relation that the second
+/// registered again.
 #[test]
-fn the_response_to_a_registration_takes_the_place_of_the_one_before() {
+fn the_response_to_a_registration_replaces_the_one_before() {
     let mut bench = Bench::new();
     let answers = [7, 8].map(|message_id| {
         bench.get(Type::Confirmable, message_id, 1, &[(OBSERVE, 0)]);
@@ -168,9 +169,9 @@ fn the_response_to_a_registration_takes_the_place_of_the_one_before() {
     assert_eq!(bench.out, [Output::Cancelled(id)]);
 }
 
-/// Its old number would be taken for old, after the number of the answer.
+/// With its old sequence number, which is lower than that of the response, it would be discarded.
 #[test]
-fn what_is_in_flight_when_the_client_registers_again_is_retransmitted_under_a_higher_number() {
+fn a_notification_in_flight_at_a_new_registration_is_retransmitted_with_a_higher_sequence_number() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -189,7 +190,7 @@ fn what_is_in_flight_when_the_client_registers_again_is_retransmitted_under_a_hi
 }
 
 #[test]
-fn what_is_given_up_after_the_client_registered_again_is_sent_anew_or_the_newer_instead() {
+fn a_notification_given_up_after_a_new_registration_is_sent_again_or_a_newer_one_instead() {
     for newer in [None, Some(2)] {
         given_up_after_the_client_registered_again(newer);
     }
@@ -223,7 +224,7 @@ fn given_up_after_the_client_registered_again(newer: Option<u64>) {
 }
 
 #[test]
-fn the_last_response_takes_the_place_of_what_is_in_flight() {
+fn the_last_response_replaces_the_notification_in_flight() {
     let gone = || Some(Response::error(Code::NOT_FOUND, "gone"));
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
@@ -241,11 +242,11 @@ fn the_last_response_takes_the_place_of_what_is_in_flight() {
         assert_eq!(bench.sent(), last);
     }
     bench.pass(32.0);
-    assert_eq!(bench.out, [], "the count was inherited, and nobody is told");
+    assert_eq!(bench.out, [], "the count was kept, and nothing is reported");
     assert_eq!(bench.endpoint.outgoing(), 0);
     assert_eq!(bench.counters.given_up, 1);
 
-    // If what is in flight is acknowledged first, the last response follows it.
+    // If the notification in flight is acknowledged first, the last response follows it.
     let (id, _) = bench.registered(Type::Confirmable, 8, 1);
     bench.notify(id, 1);
     let notification = bench.notified(Type::Confirmable, 1);
@@ -271,7 +272,7 @@ fn the_last_response_is_given_up_with_what_it_would_have_replaced() {
 }
 
 #[test]
-fn a_relation_that_ends_in_silence_takes_everything_with_it() {
+fn a_relation_that_ends_in_silence_leaves_no_messages() {
     let mut bench = Bench::new();
     let (first, _) = bench.registered(Type::Confirmable, 7, 1);
     let (second, _) = bench.registered(Type::Confirmable, 8, 2);
@@ -289,7 +290,7 @@ fn a_relation_that_ends_in_silence_takes_everything_with_it() {
 }
 
 #[test]
-fn a_relation_whose_renewal_fails_takes_everything_with_it() {
+fn a_relation_whose_renewal_fails_leaves_no_messages() {
     let mut bench = Bench::new();
     let (first, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(first, 1);

@@ -248,7 +248,8 @@ impl Transferring {
             self.link.send(Flight::ToEndpoint, &bytes);
             return self.link.after(4.0, Flight::Timer(slot, message_id));
         }
-        // A request without a response is given up. It may be sent again as a new one, if that is safe.
+        // A request without a response is given up. It may be sent again as a new one, if that is
+        // safe.
         if transfer.is_whole() || self.link.random.bool() {
             self.count("restarts after silence");
             self.restart(slot, 0.0);
@@ -291,7 +292,7 @@ impl Transferring {
                 return self.restart(slot, 0.0);
             }
             Next::RestartLater => {
-                self.count("no room");
+                self.count("no memory");
                 assert!(self.tight);
                 return self.restart(slot, 30.0);
             }
@@ -435,7 +436,7 @@ impl World for Transferring {
 }
 
 #[test]
-fn whatever_the_network_does_bodies_arrive_whole_and_once_both_ways() {
+fn over_a_lossy_link_bodies_arrive_whole_and_once_both_ways() {
     let mut total: HashMap<&str, u64> = HashMap::new();
     let mut counters = Counters::default();
     for seed in 0..800 {
@@ -468,7 +469,7 @@ fn whatever_the_network_does_bodies_arrive_whole_and_once_both_ways() {
         "posted",
         "got",
         "too large",
-        "no room",
+        "no memory",
         "reboots",
         "blocks again",
         "restarts after silence",

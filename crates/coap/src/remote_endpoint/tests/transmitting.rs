@@ -1,4 +1,4 @@
-//! Pings, and what is sent sooner because the peer is awake.
+//! Pings, and early retransmission because the peer is awake.
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn a_ping_is_an_empty_confirmable_message_and_one_at_a_time() {
 }
 
 #[test]
-fn a_ping_that_nothing_answers_is_told() {
+fn a_ping_without_an_answer_is_reported() {
     let mut bench = Bench::new();
     bench.ping();
     for wait in [2.0, 4.0, 8.0, 16.0, 32.0] {
@@ -44,7 +44,7 @@ fn a_ping_that_nothing_answers_is_told() {
 }
 
 #[test]
-fn a_ping_waits_behind_all_notifications() {
+fn a_ping_is_sent_after_all_notifications() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -61,7 +61,7 @@ fn a_ping_waits_behind_all_notifications() {
 }
 
 #[test]
-fn an_awake_peer_is_sent_again_at_once_what_it_was_last_sent_ack_timeout_ago() {
+fn a_message_sent_ack_timeout_ago_is_retransmitted_at_once_to_an_awake_peer() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -85,7 +85,7 @@ fn an_awake_peer_is_sent_again_at_once_what_it_was_last_sent_ack_timeout_ago() {
 }
 
 #[test]
-fn when_no_retransmission_is_left_an_awake_peer_is_sent_it_once_more_and_no_longer_waited_for() {
+fn an_awake_peer_gets_one_transmission_beyond_max_retransmit_without_a_longer_wait() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);
@@ -106,7 +106,7 @@ fn when_no_retransmission_is_left_an_awake_peer_is_sent_it_once_more_and_no_long
 }
 
 #[test]
-fn what_is_sent_sooner_is_the_newest() {
+fn an_early_retransmission_has_the_newest_content() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
     bench.notify(id, 1);

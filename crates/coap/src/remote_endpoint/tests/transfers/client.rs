@@ -1,4 +1,5 @@
-//! The client: one transfer at a time for each resource, each a body to send, a body to get, or both.
+//! The client: one transfer at a time for each resource, each a body to send, a body to get, or
+//! both.
 
 use super::*;
 
