@@ -28,10 +28,10 @@ pub use service::{Gateway, Parts, StartError};
 pub use stats::Counters;
 pub use tap::Tap;
 
-use crate::config::{Ota, Relay};
 use crate::device::Limits;
 use crate::dtls;
 use crate::upstream::CallLimits;
+use crate::{ota, relay};
 use std::time::Duration;
 
 /// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
@@ -60,9 +60,9 @@ pub struct Settings {
     /// How many of them a device may have, and how many may be client-side RPCs.
     pub calls: CallLimits,
     /// How what devices observe is fetched.
-    pub relay: Relay,
+    pub relay: relay::Settings,
     /// How packages are fetched, and kept for the fleet.
-    pub ota: Ota,
+    pub ota: ota::Settings,
 }
 
 impl Default for Settings {
@@ -74,8 +74,8 @@ impl Default for Settings {
             provision: false,
             max_in_flight: 1024,
             calls: CallLimits::default(),
-            relay: Relay::default(),
-            ota: Ota::default(),
+            relay: relay::Settings::default(),
+            ota: ota::Settings::default(),
         }
     }
 }

@@ -11,14 +11,14 @@ mod upstream;
 use crate::admin;
 use crate::gateway::report::{Report, State};
 use crate::metrics::{Scrape, level, process};
-use crate::reload::files::FilesRead;
+use crate::reload::file_status::FileStatus;
 
 /// What is known beside the report.
 #[derive(Debug)]
 pub(crate) struct Beside {
     /// Whether ThingsBoard could be reached lately.
     pub(crate) upstream_reached: bool,
-    pub(crate) files: FilesRead,
+    pub(crate) files: FileStatus,
     pub(crate) admin: admin::Counters,
     /// Seconds since 1970.
     pub(crate) now: i64,

@@ -10,7 +10,7 @@ use super::tap::Tap;
 use crate::calls::task;
 use crate::calls::{Completion, Ticket};
 use crate::dtls::Path;
-use crate::logging::notices::Notices;
+use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
 use crate::upstream::Upstream;
 use rustls_pki_types::UnixTime;
@@ -62,7 +62,7 @@ pub struct Driver<U> {
     commands: mpsc::Receiver<Command>,
     /// Calls that can be aborted: their session or observation may end first.
     abortable: HashMap<Ticket, AbortHandle>,
-    socket_errors: Notices<io::ErrorKind>,
+    socket_errors: Throttle<io::ErrorKind>,
     /// Set after an error of the socket: it is not used until then.
     paused_until: Option<Instant>,
     /// Datagrams that the kernel did not take: its buffer was full, or it had no route.
@@ -89,7 +89,7 @@ impl<U: Upstream> Driver<U> {
             completed,
             commands,
             abortable: HashMap::new(),
-            socket_errors: Notices::every(Duration::from_secs(60)),
+            socket_errors: Throttle::every(Duration::from_secs(60)),
             paused_until: None,
             unsent: 0,
         }
@@ -226,7 +226,7 @@ impl<U: Upstream> Driver<U> {
             }
         });
         if let Err(error) = received {
-            if self.socket_errors.is_first(now, error.kind()) {
+            if self.socket_errors.admits(now, error.kind()) {
                 warn!("the UDP socket reports: {error}");
             }
             self.paused_until = Some(now + SOCKET_PAUSE);

@@ -4,10 +4,10 @@ use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
 use super::tap::Tap;
-use crate::config::Ota;
 use crate::device::Registry;
 use crate::dtls::{self, ClientPolicy, ServerCredentials};
 use crate::gateway::driver::{Driver, End, Shutdown};
+use crate::ota;
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
 use std::future::Future;
@@ -111,7 +111,7 @@ impl Gateway {
             settings
                 .max_in_flight
                 .saturating_add(settings.relay.connections())
-                .saturating_add(Ota::CONNECTIONS),
+                .saturating_add(ota::Settings::CONNECTIONS),
             commands,
         );
         Ok(Gateway {

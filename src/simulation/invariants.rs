@@ -2,9 +2,9 @@
 
 use super::delivered_once::DeliveredOnce;
 use super::{Device, Script};
-use crate::config::Ota;
 use crate::gateway::Settings;
 use crate::gateway::core::Core;
+use crate::ota;
 use coap::deduplication::EXCHANGE_LIFETIME;
 use coap::{Message, Type};
 use std::collections::{HashMap, HashSet};
@@ -113,7 +113,7 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert_eq!(load.in_flight, upstream.in_flight());
     assert_eq!(load.relay_calls, upstream.relay_calls());
     assert_eq!(load.package_calls, upstream.package_calls());
-    assert!(load.package_calls <= Ota::CONNECTIONS);
+    assert!(load.package_calls <= ota::Settings::CONNECTIONS);
     assert!(load.package_bytes <= settings.ota.cache);
     assert!(load.body_bytes <= settings.coap.body_bytes);
     // An exchange waits for one block.

@@ -8,9 +8,9 @@
 use super::invariants::assert_at_rest;
 use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World, default_settings, path};
-use crate::config::RelayMode;
 use crate::dtls::Versions;
 use crate::relay::Kind;
+use crate::relay::Mode;
 use crate::upstream::Error;
 use bytes::Bytes;
 use coap::option::content_format::OCTET_STREAM;
@@ -110,11 +110,7 @@ fn random_world(random: &mut Rng, seed: u64) -> World {
     settings.relay.max_polls = random.usize(1..12);
     settings.relay.poll_timeout = SECOND * random.u32(2..60);
     settings.relay.alive_for = SECOND * random.u32(10..400);
-    let modes = [
-        RelayMode::LongPoll,
-        RelayMode::LongPoll,
-        RelayMode::OnUplink,
-    ];
+    let modes = [Mode::LongPoll, Mode::LongPoll, Mode::OnUplink];
     settings.relay.attributes = *random.choice(&modes).unwrap();
     settings.relay.rpc = *random.choice(&modes).unwrap();
     settings.ota.chunk = 1024 * random.usize(1..65);

@@ -156,7 +156,7 @@ impl Core {
 
     /// Begins waiting reads, up to the bound on open ones.
     fn start_reads(&mut self, now: Instant) {
-        while self.relay_calls.reads < crate::config::Relay::READS
+        while self.relay_calls.reads < crate::relay::Settings::READS
             && let Some(relay) = self.relay_calls.reads_waiting.pop_front()
         {
             let wanted = self.relay_calls.read_wanted.remove(&relay);

@@ -8,8 +8,8 @@ use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
 use crate::gateway::sessions::Peer;
-use crate::logging::churn::Churn;
-use crate::logging::notices::Notices;
+use crate::logging::sampler::Sampler;
+use crate::logging::throttle::Throttle;
 use crate::mapping::resource::{NoRoute, Resource};
 use crate::mapping::translate::Expect;
 use crate::relay::refusal::Refusal as CommandRefusal;
@@ -43,24 +43,24 @@ enum FailureKind {
 /// Writes the log lines, and remembers which were written lately.
 #[derive(Debug)]
 pub struct Journal {
-    handshakes: Notices<(FailureKind, IpAddr)>,
+    handshakes: Throttle<(FailureKind, IpAddr)>,
     /// Apart from `handshakes`, because these addresses may be forged: a flood of them suppresses no other line.
-    no_suite: Notices<IpAddr>,
-    sessions_full: Notices<()>,
-    established: Churn<Arc<str>>,
-    ended: Churn<Arc<str>>,
+    no_suite: Throttle<IpAddr>,
+    sessions_full: Throttle<()>,
+    established: Sampler<Arc<str>>,
+    ended: Sampler<Arc<str>>,
     /// Sessions of unregistered certificates that are not logged one by one, by address.
-    unregistered_sessions: Churn<IpAddr>,
-    unregistered: Notices<[u8; 32]>,
-    claimed_by_two: Notices<[u8; 32]>,
-    provisioned: Notices<[u8; 32]>,
-    refused_tokens: Notices<Arc<str>>,
-    parked: Notices<Arc<str>>,
-    upstream: Notices<Discriminant<Error>>,
-    polls: Notices<Discriminant<Error>>,
-    packages: Notices<Discriminant<Error>>,
-    unparsable: Notices<Kind>,
-    commands_refused: Notices<Arc<str>>,
+    unregistered_sessions: Sampler<IpAddr>,
+    unregistered: Throttle<[u8; 32]>,
+    claimed_by_two: Throttle<[u8; 32]>,
+    provisioned: Throttle<[u8; 32]>,
+    refused_tokens: Throttle<Arc<str>>,
+    parked: Throttle<Arc<str>>,
+    upstream: Throttle<Discriminant<Error>>,
+    polls: Throttle<Discriminant<Error>>,
+    packages: Throttle<Discriminant<Error>>,
+    unparsable: Throttle<Kind>,
+    commands_refused: Throttle<Arc<str>>,
     bounds_logged: [u64; BOUNDS],
     suppressed_logged: u64,
 }
@@ -68,22 +68,22 @@ pub struct Journal {
 impl Default for Journal {
     fn default() -> Journal {
         Journal {
-            handshakes: Notices::every(HOUR),
-            no_suite: Notices::every(HOUR),
-            sessions_full: Notices::every(MINUTE),
-            established: Churn::logging(SESSIONS_LOGGED),
-            ended: Churn::logging(SESSIONS_LOGGED),
-            unregistered_sessions: Churn::logging(0),
-            unregistered: Notices::every(HOUR),
-            claimed_by_two: Notices::every(HOUR),
-            provisioned: Notices::every(HOUR),
-            refused_tokens: Notices::every(HOUR),
-            parked: Notices::every(MINUTE),
-            upstream: Notices::every(MINUTE),
-            polls: Notices::every(MINUTE),
-            packages: Notices::every(MINUTE),
-            unparsable: Notices::every(MINUTE),
-            commands_refused: Notices::every(HOUR),
+            handshakes: Throttle::every(HOUR),
+            no_suite: Throttle::every(HOUR),
+            sessions_full: Throttle::every(MINUTE),
+            established: Sampler::new(SESSIONS_LOGGED),
+            ended: Sampler::new(SESSIONS_LOGGED),
+            unregistered_sessions: Sampler::new(0),
+            unregistered: Throttle::every(HOUR),
+            claimed_by_two: Throttle::every(HOUR),
+            provisioned: Throttle::every(HOUR),
+            refused_tokens: Throttle::every(HOUR),
+            parked: Throttle::every(MINUTE),
+            upstream: Throttle::every(MINUTE),
+            polls: Throttle::every(MINUTE),
+            packages: Throttle::every(MINUTE),
+            unparsable: Throttle::every(MINUTE),
+            commands_refused: Throttle::every(HOUR),
             bounds_logged: [0; BOUNDS],
             suppressed_logged: 0,
         }
@@ -94,7 +94,7 @@ impl Journal {
     pub fn established(&mut self, now: Instant, peer: &Peer) {
         let (address, session) = (peer.path, peer.session.0);
         if let Some(device) = &peer.device {
-            if self.established.count(&device.name) {
+            if self.established.admits(&device.name) {
                 info!(device = peer.name(), session, %address, dtls = peer.version(), "session established");
             } else {
                 debug!(device = peer.name(), session, %address, "session established; one of many in this minute");
@@ -103,7 +103,7 @@ impl Journal {
         }
         let fingerprint = peer.fingerprint();
         let (ip, certificate) = (address.remote.ip(), peer.certificate.sha256);
-        if self.unregistered.is_first_from(now, ip, certificate) {
+        if self.unregistered.admits_from(now, ip, certificate) {
             info!(
                 session, %address, %fingerprint,
                 "a certificate that is not registered: its requests get 4.01. \
@@ -115,14 +115,14 @@ impl Journal {
                 suggested_name(peer)
             );
         } else {
-            self.unregistered_sessions.count(&source::host(ip));
+            self.unregistered_sessions.admits(&source::host(ip));
             debug!(session, %address, %fingerprint, "session of an unregistered certificate established");
         }
     }
 
     /// Two devices in the registry have this session's certificate, by different fingerprints of it.
     pub fn claimed_by_two(&mut self, now: Instant, peer: &Peer, other: &str) {
-        if self.claimed_by_two.is_first(now, peer.certificate.sha256) {
+        if self.claimed_by_two.admits(now, peer.certificate.sha256) {
             warn!(
                 device = peer.name(), other, session = peer.session.0, certificate = %peer.certificate,
                 "two devices in the registry have this certificate, one by its SHA-256 and the other by ThingsBoard's \
@@ -134,7 +134,7 @@ impl Journal {
     pub fn ended(&mut self, peer: &Peer, reason: &EndReason) {
         let (session, address) = (peer.session.0, peer.path);
         if let Some(device) = &peer.device {
-            if self.ended.count(&device.name) {
+            if self.ended.admits(&device.name) {
                 info!(device = peer.name(), session, %address, %reason, "session ended");
             } else {
                 debug!(device = peer.name(), session, %address, %reason, "session ended; one of many in this minute");
@@ -165,24 +165,24 @@ impl Journal {
     pub fn handshake_failed(&mut self, now: Instant, path: Path, failure: &HandshakeFailure) {
         let address = path.remote.ip().to_canonical();
         let first = match failure {
-            HandshakeFailure::SessionsFull => self.sessions_full.is_first(now, ()),
-            HandshakeFailure::NoCommonCipherSuite { .. } => self.no_suite.is_first(now, address),
+            HandshakeFailure::SessionsFull => self.sessions_full.admits(now, ()),
+            HandshakeFailure::NoCommonCipherSuite { .. } => self.no_suite.admits(now, address),
             HandshakeFailure::CertificateRefused { refusal, .. } => {
                 let kind = FailureKind::Refused(discriminant(refusal));
-                self.handshakes.is_first_from(now, address, (kind, address))
+                self.handshakes.admits_from(now, address, (kind, address))
             }
             HandshakeFailure::NoCertificate => {
                 let kind = (FailureKind::NoCertificate, address);
-                self.handshakes.is_first_from(now, address, kind)
+                self.handshakes.admits_from(now, address, kind)
             }
             HandshakeFailure::TimedOut => {
                 let kind = (FailureKind::TimedOut, address);
-                self.handshakes.is_first_from(now, address, kind)
+                self.handshakes.admits_from(now, address, kind)
             }
             HandshakeFailure::Engine(reason) => {
                 let message = reason.chars().filter(|c| !c.is_ascii_digit());
                 let kind = FailureKind::Engine(message.take(80).collect());
-                self.handshakes.is_first_from(now, address, (kind, address))
+                self.handshakes.admits_from(now, address, (kind, address))
             }
         };
         if !first {
@@ -254,7 +254,7 @@ impl Journal {
         debug!(device, session, exchange, ?expect, "{error}");
         match error {
             Error::Rejected(status) if status.code == 401 && expect != Expect::Provisioned => {
-                if self.refused_tokens.is_first(now, device.into()) {
+                if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
                         session,
@@ -274,7 +274,7 @@ impl Journal {
             | Error::Overloaded
             | Error::RetryAfter(_)
             | Error::Unintelligible(_) => {
-                if self.upstream.is_first(now, discriminant(error)) {
+                if self.upstream.admits(now, discriminant(error)) {
                     warn!(device, session, exchange, "{error}");
                 }
             }
@@ -313,7 +313,7 @@ impl Journal {
 
     /// A device acknowledges neither notifications nor pings. Logged at most once a minute for each device.
     pub fn parked(&mut self, now: Instant, peer: &Peer) {
-        if !self.parked.is_first(now, peer.name().into()) {
+        if !self.parked.admits(now, peer.name().into()) {
             return;
         }
         info!(
@@ -333,7 +333,7 @@ impl Journal {
             // Most long polls end without news.
             Error::Elapsed => return,
             Error::Rejected(status) if matches!(status.code, 401 | 403) => {
-                if self.refused_tokens.is_first(now, device.into()) {
+                if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
                         "ThingsBoard refuses the device ({error}): its observations end"
@@ -347,7 +347,7 @@ impl Journal {
             | Error::RetryAfter(_)
             | Error::Unintelligible(_)
             | Error::Rejected(_) => {
-                if self.polls.is_first(now, discriminant(error)) {
+                if self.polls.admits(now, discriminant(error)) {
                     warn!(
                         device,
                         ?relay_call,
@@ -371,7 +371,7 @@ impl Journal {
             | Error::RetryAfter(_)
             | Error::Unintelligible(_)
             | Error::Rejected(_) => {
-                if self.packages.is_first(now, discriminant(error)) {
+                if self.packages.admits(now, discriminant(error)) {
                     warn!("a package, or the attributes that assign it, can't be fetched: {error}");
                 }
             }
@@ -387,8 +387,7 @@ impl Journal {
         reason: CommandRefusal,
     ) {
         debug!(%device, command = id, ?reason, "the gateway has replied to the command");
-        if reason == CommandRefusal::Unanswered
-            && self.commands_refused.is_first(now, device.clone())
+        if reason == CommandRefusal::Unanswered && self.commands_refused.admits(now, device.clone())
         {
             warn!(
                 %device,
@@ -401,7 +400,7 @@ impl Journal {
 
     /// A long poll's answer could not be parsed.
     pub fn unparsable(&mut self, now: Instant, device: &str, kind: Kind) {
-        if self.unparsable.is_first(now, kind) {
+        if self.unparsable.admits(now, kind) {
             warn!(
                 device,
                 ?kind,
@@ -422,7 +421,7 @@ impl Journal {
 
     pub fn provisioned(&mut self, now: Instant, peer: &Peer) {
         let (address, certificate) = (peer.path.remote.ip(), peer.certificate.sha256);
-        if peer.device.is_none() && self.provisioned.is_first_from(now, address, certificate) {
+        if peer.device.is_none() && self.provisioned.admits_from(now, address, certificate) {
             let (session, fingerprint) = (peer.session.0, peer.fingerprint());
             info!(
                 session, address = %peer.path, %fingerprint,
@@ -439,7 +438,7 @@ impl Journal {
 
     /// Lines about handshakes and sessions that were suppressed since the start.
     pub fn suppressed(&self) -> u64 {
-        let sessions = [&self.established, &self.ended].map(|churn| churn.suppressed);
+        let sessions = [&self.established, &self.ended].map(|sampler| sampler.suppressed);
         let others = self.unregistered_sessions.suppressed + self.parked.suppressed;
         self.failures_suppressed() + others + sessions.iter().sum::<u64>()
     }
@@ -449,12 +448,12 @@ impl Journal {
     }
 
     /// Logs the number of sessions that were not logged one by one.
-    fn log_churn(&mut self) {
-        for (churn, what) in [
+    fn log_suppressed(&mut self) {
+        for (sampler, what) in [
             (&mut self.established, "established"),
             (&mut self.ended, "ended"),
         ] {
-            let more = churn.take();
+            let more = sampler.take();
             for (device, times) in more.named {
                 info!(device = %device, times, "more sessions of this device {what} in the last minute");
             }
@@ -492,7 +491,7 @@ impl Journal {
                 );
             }
         }
-        self.log_churn();
+        self.log_suppressed();
         let suppressed = self.failures_suppressed();
         let more =
             suppressed.saturating_sub(std::mem::replace(&mut self.suppressed_logged, suppressed));
