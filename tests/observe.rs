@@ -174,7 +174,7 @@ async fn what_a_poll_should_not_bring_ends_neither_session_nor_observation() {
         await_polls(&world, 2);
     }
     assert_eq!(device.ping().await, 0);
-    world.await_log("is it ThingsBoard that answers");
+    world.await_log("does upstream.url lead to ThingsBoard?");
     let stopped = world.terminate();
     assert!(counted(&stopped, "polls_failed") >= 10, "{stopped}");
 }
