@@ -97,7 +97,7 @@ pub(super) async fn drain(mut body: Body) {
 
 /// The body as the `String` that Spring passes to a controller.
 ///
-/// Tomcat takes a form (which is what curl's `-d` sends unless told otherwise) apart into parameters, and Spring joins
+/// Tomcat takes a form (the default content type of curl's `-d`) apart into parameters, and Spring joins
 /// them again, percent-encoded: JSON does not survive that.
 pub(super) fn text(content_type: Option<&str>, bytes: &[u8]) -> String {
     let media_type = content_type.unwrap_or_default().trim_start();

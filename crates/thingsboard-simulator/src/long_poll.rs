@@ -52,7 +52,6 @@ impl LongPolls {
         result
     }
 
-    /// Opens a poll.
     pub(super) fn open(
         &mut self,
         device: &str,

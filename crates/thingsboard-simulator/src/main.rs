@@ -44,7 +44,7 @@ async fn run(address: SocketAddr) -> Result<(), String> {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(granted) if granted < OPEN_FILES => tracing::warn!(
             granted,
-            wanted = OPEN_FILES,
+            needed = OPEN_FILES,
             "the limit of open files is too low for as many connections as ThingsBoard accepts: raise it (ulimit -Hn)"
         ),
         Ok(_) => {}

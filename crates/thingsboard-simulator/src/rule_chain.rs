@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_that_is_no_json_is_refused() {
+    fn a_reply_that_is_not_json_is_refused() {
         let refused = RuleChain::default().set("m", Reply::Json("{".into()));
         assert!(refused.unwrap_err().contains("End of input"));
     }

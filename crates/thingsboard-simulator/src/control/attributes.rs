@@ -1,4 +1,4 @@
-//! Attributes.
+//! Reading and changing attributes.
 
 use super::{Control, ControlError, as_value, out_of_space, require_device};
 use crate::device_api::attributes_element;

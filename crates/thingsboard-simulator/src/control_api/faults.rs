@@ -1,4 +1,4 @@
-//! `/simulator/faults`.
+//! `/simulator/faults`: sets, lists and clears faults.
 
 use super::extract::{Input, JsonBody, Milliseconds};
 use super::{JsonLine, NO_CONTENT, NoContent};

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_strategy_is_told_the_ones_there_are() {
+    fn the_error_for_an_unknown_strategy_lists_the_known_ones() {
         let refused = ProfileInput::parse(br#"{"secret":"s","strategy":"ALLOW"}"#);
         let refused = refused.err().unwrap();
         assert!(refused.contains("ALLOW_CREATE_NEW_DEVICES"), "{refused}");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 pub(super) const MAX_COMMANDS: usize = 1000;
 /// The bytes of all such commands together.
 pub(super) const MAX_BYTES: usize = 64 * 1024 * 1024;
-/// The bytes that each of them counts beside its method and parameters.
+/// The bytes that each of them counts in addition to its method and parameters.
 pub(super) const COMMAND_OVERHEAD: usize = 256;
 
 /// The caller of a command that has no outcome yet.

@@ -16,7 +16,6 @@ const ELEMENT_LIMIT: usize = 1_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SyntaxError(pub(crate) String);
 
-/// Parses one document.
 pub(crate) fn read(text: &str) -> Result<Element, SyntaxError> {
     let mut reader = Reader {
         text,

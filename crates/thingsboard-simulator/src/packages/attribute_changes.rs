@@ -49,7 +49,6 @@ impl From<AttributeValue> for Element {
     }
 }
 
-/// As JSON.
 impl fmt::Display for AttributeValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", Element::from(self.clone()))

@@ -15,7 +15,7 @@ pub enum PackageKind {
 }
 
 impl PackageKind {
-    /// Both kinds.
+    /// Firmware, then software.
     pub const ALL: [PackageKind; 2] = [PackageKind::Firmware, PackageKind::Software];
 
     /// The kind's name in paths.

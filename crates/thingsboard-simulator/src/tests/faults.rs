@@ -63,7 +63,7 @@ async fn a_dropped_connection_closes_without_a_byte() {
 }
 
 #[tokio::test]
-async fn garbage_is_no_http() {
+async fn garbage_is_not_http() {
     let server = start().await;
     server
         .control

@@ -132,7 +132,7 @@ async fn an_rpc_reply_is_200_for_any_number_and_any_text() {
 }
 
 #[tokio::test]
-async fn an_rpc_id_that_is_no_number_is_400() {
+async fn an_rpc_id_that_is_not_a_number_is_400() {
     let server = start().await;
     let reply = server.post("rpc/seven", "{}").await;
     assert_eq!(reply.status, 400);
