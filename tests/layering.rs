@@ -506,7 +506,7 @@ fn a_library_out_of_its_place_is_found() {
             "coap_lite is named in crates/coap/src/message.rs alone",
         ),
         (
-            "src/gateway/upstream_call.rs",
+            "src/calls/task.rs",
             "let c = tokio_rustls::TlsConnector::from(c);",
             "tokio_rustls is named in src/upstream/ alone",
         ),

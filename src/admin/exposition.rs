@@ -70,7 +70,7 @@ fn bounds(scrape: &mut Scrape, report: &Report) {
         "bound",
         used,
     );
-    let most = report.bounds.map(|bound| (bound.key, level(bound.most)));
+    let most = report.bounds.map(|bound| (bound.key, level(bound.limit)));
     scrape.gauges_by("coaps_gateway_bound", "The bound itself", "bound", most);
     scrape.counters_by(
         "coaps_gateway_bound_reached",
@@ -95,6 +95,6 @@ fn bounds(scrape: &mut Scrape, report: &Report) {
     scrape.counter(
         "coaps_gateway_log_lines_held_back",
         "Lines about handshakes and sessions that were not logged because ones like them were, lately",
-        report.held_back,
+        report.suppressed,
     );
 }

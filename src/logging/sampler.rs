@@ -18,7 +18,7 @@ pub struct Sampler<K> {
     named: Vec<K>,
     others: u64,
     /// Events that were not admitted, since the start.
-    pub held_back: u64,
+    pub suppressed: u64,
 }
 
 /// How many events were not admitted in a period.
@@ -38,7 +38,7 @@ impl<K: Clone + Eq + Hash> Sampler<K> {
             counts: HashMap::new(),
             named: Vec::new(),
             others: 0,
-            held_back: 0,
+            suppressed: 0,
         }
     }
 
@@ -59,7 +59,7 @@ impl<K: Clone + Eq + Hash> Sampler<K> {
         if count <= self.admitted {
             return true;
         }
-        self.held_back += 1;
+        self.suppressed += 1;
         if count == self.admitted + 1 && self.named.len() < MAX_NAMED {
             self.named.push(key.clone());
         } else if !self.named.contains(key) {
@@ -97,7 +97,7 @@ mod tests {
         assert!(sampler.admits(&"a"));
         let (named, others) = (vec![], 0);
         assert_eq!(sampler.take(), Suppressed { named, others });
-        assert_eq!(sampler.held_back, 7);
+        assert_eq!(sampler.suppressed, 7);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub struct Throttle<K> {
     by_host: Counts<IpAddr>,
     by_network: Counts<IpAddr>,
     /// Events that were not admitted, since the start.
-    pub held_back: u64,
+    pub suppressed: u64,
 }
 
 impl<K: Eq + Hash> Throttle<K> {
@@ -34,7 +34,7 @@ impl<K: Eq + Hash> Throttle<K> {
             seen: HashSet::new(),
             by_host: Counts::new(MAX_KEYS, MAX_OF_HOST),
             by_network: Counts::new(MAX_KEYS, MAX_OF_NETWORK),
-            held_back: 0,
+            suppressed: 0,
         }
     }
 
@@ -42,7 +42,7 @@ impl<K: Eq + Hash> Throttle<K> {
     pub fn admits(&mut self, now: Instant, key: K) -> bool {
         self.begin_period(now);
         let first = self.seen.len() < MAX_KEYS && self.seen.insert(key);
-        self.held_back += u64::from(!first);
+        self.suppressed += u64::from(!first);
         first
     }
 
@@ -51,7 +51,7 @@ impl<K: Eq + Hash> Throttle<K> {
         self.begin_period(now);
         let is_new = self.seen.len() < MAX_KEYS && !self.seen.contains(&key);
         let first = is_new && self.take_share(address) && self.seen.insert(key);
-        self.held_back += u64::from(!first);
+        self.suppressed += u64::from(!first);
         first
     }
 
@@ -72,9 +72,9 @@ impl<K: Eq + Hash> Throttle<K> {
             .since
             .is_none_or(|since| now.saturating_duration_since(since) >= self.period);
         if over {
-            let held_back = self.held_back;
+            let suppressed = self.suppressed;
             *self = Throttle::every(self.period);
-            (self.since, self.held_back) = (Some(now), held_back);
+            (self.since, self.suppressed) = (Some(now), suppressed);
         }
     }
 }
@@ -93,7 +93,7 @@ mod tests {
         assert!(!throttle.admits(now, 1));
         assert!(throttle.admits(now, 2));
         assert!(throttle.admits(now + minute, 1));
-        assert_eq!(throttle.held_back, 1);
+        assert_eq!(throttle.suppressed, 1);
     }
 
     #[test]

@@ -111,7 +111,7 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert!(load.in_flight <= settings.max_in_flight);
     assert!(load.most_in_flight_of_one <= settings.calls.per_device);
     assert_eq!(load.in_flight, upstream.in_flight());
-    assert_eq!(load.errands, upstream.errands());
+    assert_eq!(load.relay_calls, upstream.relay_calls());
     assert_eq!(load.package_calls, upstream.package_calls());
     assert!(load.package_calls <= ota::Settings::CONNECTIONS);
     assert!(load.package_bytes <= settings.ota.cache);
@@ -122,7 +122,7 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     let (open_requests, timed_calls) = load.tallied;
     assert!(open_requests <= 16 * load.sessions);
     let standing = core.report(0).levels;
-    let polls = load.errands.saturating_sub(standing.reads);
+    let polls = load.relay_calls.saturating_sub(standing.reads);
     assert_eq!(standing.polls, polls);
     assert_eq!(
         timed_calls,

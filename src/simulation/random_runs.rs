@@ -169,7 +169,7 @@ fn ask_for_a_block(world: &mut World, random: &mut Rng, device: usize) {
     let block = Block::new(random.u32(0..blocks + 2), false, szx).unwrap();
     let block2 = (BLOCK2, encode_unsigned(block.encode()));
     let (now, feature) = (world.now, "firmware");
-    world.devices[device].ask(now, Code::GET, feature, vec![block2], Bytes::new());
+    world.devices[device].request(now, Code::GET, feature, vec![block2], Bytes::new());
     world.settle();
 }
 
@@ -242,7 +242,7 @@ fn observe(world: &mut World, random: &mut Rng, device: usize) {
         .map(|(number, _)| number)
         .collect();
     match (random.u8(..8), random.choice(own)) {
-        (0, Some(number)) => world.ask_again(device, number, random.u8(..3)),
+        (0, Some(number)) => world.register_again(device, number, random.u8(..3)),
         (1, Some(number)) => world.devices[device].observations[number].forgotten = true,
         (2, _) => world.reply(device, random.u32(..5)),
         _ => {

@@ -87,7 +87,7 @@ pub async fn run(
     let arrivals = control.subscribe();
     let mut gateway = Gateway::new(parts(order, &certificates, http)?)?;
     let tap = Tap::default();
-    gateway.open_tap(tap.clone());
+    gateway.attach_tap(tap.clone());
     let weather = Arc::new(Weather::new(fastrand::u64(..)));
     let link = Link::bind(order.coaps, gateway.local_addr(), weather.clone()).await;
     let link = link.map_err(|error| {
