@@ -41,10 +41,10 @@
 //! | [`gateway`] | connecting them: the sans-IO core, and the loop around it | all above, metrics, logging, udp |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, relay, upstream, dtls, metrics |
-//! | [`config`] | `gateway.toml` and the environment, checked as a whole, with every mistake reported at once | the rooms whose settings it reads |
+//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream, shown |
 //! | [`reload`] | files that are read again while the gateway runs | config, device, dtls, gateway |
 //! | [`authority`] | a small CA for tests and trials | device, dtls, shown |
-//! | [`logging`] | log lines, panics among them, that never block the process | shares |
+//! | [`logging`] | log lines, panics among them, that never block the process | config, shares |
 //! | [`shown`] | what a message or a log line may show of others' text | – |
 //! | [`timers`], [`udp`] | deadlines of many; the socket | – |
 //! | [`cli`] | the process | all |
