@@ -13,7 +13,7 @@ pub struct Admin {
 impl Admin {
     /// Of a gateway that was started with an address for it.
     pub fn of(gateway: &Process) -> Admin {
-        let address = gateway.await_address("listening for those who operate it");
+        let address = gateway.await_address("listening for the admin server");
         Admin { address }
     }
 
