@@ -1,6 +1,6 @@
-//! The command line: one function for each command, each of which ends in an exit code.
+//! The command line: one function for each command.
 //!
-//! 0: done. 1: a mistake, told on standard error as `error: …`. 2: the command line itself is wrong.
+//! Exit codes: 0: done. 1: failed, with `error: …` on standard error. 2: the command line can't be parsed.
 
 mod arguments;
 mod certs;
@@ -45,15 +45,15 @@ enum Command {
     /// Report every mistake in configuration, certificates and registry at once
     #[command(after_help = ENVIRONMENT, after_long_help = every_key())]
     Check(ConfigFile),
-    /// Ask the gateway that runs with this configuration whether it is ready: exit code 0 if it is
+    /// Check whether the running gateway is ready: exit code 0 if it is
     #[command(after_help = "\
-Asks /readyz at listen.admin and prints the answer. Of the configuration only listen.admin is read, so the
+Requests /readyz at listen.admin and prints the response. Of the configuration only listen.admin is read, so the
 environment must be the gateway's. For a container's health check:
   HEALTHCHECK CMD [\"coaps-gateway\", \"healthcheck\"]")]
     Healthcheck(ConfigFile),
-    /// Show what certificates are called: SHA-256, and ThingsBoard's SHA3-256 credentials id
+    /// Print the fingerprints of certificates: SHA-256, and ThingsBoard's SHA3-256 credentials id
     #[command(after_help = "\
-Either goes into the registry (config/devices.toml) as `fingerprint`. SHA-256 is what
+Either can be the `fingerprint` of a device in the registry (config/devices.toml). SHA-256 is what
 `openssl x509 -noout -fingerprint -sha256` prints; the other is what ThingsBoard shows as
 credentials id of a device with X.509 credentials (without the `sha3:`).
 
@@ -62,9 +62,9 @@ Example:
     Fingerprint(FingerprintArgs),
     /// Make a small CA with certificates for the gateway and for devices, for tests and trials
     #[command(after_help = "\
-Makes ca.pem, server.pem and NAME.pem for each device, with keys beside them (ca.key, …; P-256,
-PKCS#8, readable for their owner alone). What is there already is kept and no key is ever
-overwritten: run it again with another --device to add one under the same CA.
+Makes ca.pem, server.pem and NAME.pem for each device, and their keys (ca.key, …; P-256, PKCS#8,
+readable for their owner alone). Existing files are kept and no key is ever overwritten: run it
+again with another --device to add one under the same CA.
 
 Example:
   coaps-gateway certs --out certs --host gateway.example --device meter-17 --device meter-18
@@ -75,7 +75,7 @@ Then paste the lines it prints into config/devices.toml, with each device's acce
     #[command(subcommand_required = true, arg_required_else_help = true)]
     #[command(after_help = "\
 The registry is the file that devices.file of the configuration names (config/devices.toml).
-It is replaced in one step, keeps its mode and owner, and is never written with a mistake in it.
+It is replaced in one step, keeps its mode and owner, and is never written with a mistake.
 
 Examples:
   coaps-gateway device list
@@ -86,10 +86,10 @@ Examples:
 }
 
 const ENVIRONMENT: &str = "\
-Every key of the file can be set from the environment, which goes first:
+Every key of the file can be set from the environment, which takes precedence:
   COAPS_GATEWAY__UPSTREAM__URL=https://thingsboard.example coaps-gateway run
   COAPS_GATEWAY__DTLS__VERSIONS=1.2,1.3
-Without --config, a missing config/gateway.toml is no error: environment and defaults will do.
+Without --config, config/gateway.toml may be missing: environment and defaults are used then.
 Paths in the file are relative to the working directory. --help shows every key.";
 
 /// Both files, as they come with the gateway.
@@ -128,10 +128,9 @@ struct CertsArgs {
     devices: Vec<String>,
 }
 
-/// What a command's end means for the process.
 type Outcome = Result<(), Failed>;
 
-/// A command failed. What is still to be told; `None` if all has been.
+/// A command failed. The message is printed at the end; `None`: all messages are printed already.
 #[derive(Debug)]
 struct Failed(Option<String>);
 
@@ -141,7 +140,7 @@ impl<E: std::fmt::Display> From<E> for Failed {
     }
 }
 
-/// Reads the process's arguments and does what they say.
+/// Parses the process's arguments and runs the command.
 pub fn main() -> ExitCode {
     let command = arguments::parse().command;
     dumpable::off();
@@ -159,9 +158,9 @@ pub fn main() -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failed(told)) => {
-            if let Some(message) = told {
-                say("error", &message);
+        Err(Failed(message)) => {
+            if let Some(message) = message {
+                print_error(&message);
             }
             ExitCode::FAILURE
         }
@@ -169,7 +168,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &ConfigFile) -> Outcome {
-    let (runtime, hang_ups) = serve::begin()?;
+    let (runtime, hang_ups) = serve::start_runtime()?;
     let (config, warnings) = configure(args.config.as_deref())?;
     let _log = crate::logging::init(&config.log)?;
     for warning in warnings {
@@ -178,27 +177,31 @@ fn run(args: &ConfigFile) -> Outcome {
     serve::run(runtime, hang_ups, config)
 }
 
-/// The configuration and its warnings; or every mistake told on standard error.
+/// The configuration and its warnings. Prints every mistake.
 fn configure(file: Option<&std::path::Path>) -> Result<(Config, Vec<Warning>), Failed> {
-    Config::load(file, std::env::vars_os(), now()).map_err(told)
+    Config::load(file, std::env::vars_os(), now()).map_err(print_mistakes)
 }
 
-/// Tells every mistake on standard error.
-fn told(mistakes: Mistakes) -> Failed {
+fn print_mistakes(mistakes: Mistakes) -> Failed {
     for mistake in &mistakes.0 {
-        say("error", &mistake.to_string());
+        print_error(&mistake.to_string());
     }
     Failed(None)
 }
 
-/// One line on standard error. If that is closed there is nobody to tell.
-fn say(kind: &str, message: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{kind}: {message}");
+/// Prints one line on standard error, if that is not closed.
+fn print_error(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "error: {message}");
+}
+
+/// Prints one line on standard error, if that is not closed.
+fn print_warning(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "warning: {message}");
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a command begins here; what it calls takes the time as a parameter"
+    reason = "a command starts here; what it calls takes the time as a parameter"
 )]
 fn now() -> UnixTime {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -217,8 +220,8 @@ mod tests {
     }
 
     #[test]
-    fn every_command_and_every_argument_is_explained() {
-        let mut seen = 0;
+    fn every_command_and_every_argument_has_a_help_text() {
+        let mut arguments = 0;
         let all = CommandLine::command();
         let subcommands = all.get_subcommands();
         for command in subcommands.flat_map(|one| std::iter::once(one).chain(one.get_subcommands()))
@@ -235,9 +238,9 @@ mod tests {
                     command.get_name(),
                     argument.get_id()
                 );
-                seen += 1;
+                arguments += 1;
             }
         }
-        assert!(seen >= 18, "{seen}");
+        assert!(arguments >= 18, "{arguments}");
     }
 }

@@ -25,7 +25,7 @@ fn shipped() -> tempfile::TempDir {
     directory
 }
 
-/// Runs the gateway there, with nothing in its environment but what is given.
+/// Runs the gateway there, with this environment only.
 fn gateway_with(directory: &Path, environment: &[(&str, &str)], args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
     command.env_clear().envs(environment.iter().copied());
@@ -44,14 +44,14 @@ fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// Makes certificates in `certs/` and gives back what was said.
+/// Makes certificates in `certs/`.
 fn certs(directory: &Path, devices: &[&str]) -> Output {
     let mut args = vec!["certs", "--out", "certs", "--host", "localhost"];
     args.extend(devices.iter().flat_map(|name| ["--device", name]));
     gateway(directory, &args)
 }
 
-/// Every file under a directory with its bytes, to see that nothing changed.
+/// Every file of a directory with its bytes, to compare before and after.
 fn contents(directory: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut all: Vec<_> = fs::read_dir(directory)
         .unwrap()
@@ -74,7 +74,7 @@ fn the_shipped_configuration_works_with_the_certificates_that_certs_makes() {
         "{}",
         out(&check)
     );
-    // The registry comes empty, and that is worth a word, but not a mistake.
+    // The shipped registry is empty, which is a warning and no mistake.
     assert!(
         err(&check).starts_with("warning: ") && err(&check).lines().count() == 1,
         "{}",
@@ -116,7 +116,7 @@ fn the_lines_that_certs_prints_need_a_token_and_then_register_the_device() {
 }
 
 #[test]
-fn check_tells_mistakes_of_file_environment_certificates_and_registry_at_once() {
+fn check_reports_mistakes_of_file_environment_certificates_and_registry_at_once() {
     let directory = shipped();
     fs::write(
         directory.path().join("config/devices.toml"),
@@ -130,7 +130,7 @@ fn check_tells_mistakes_of_file_environment_certificates_and_registry_at_once() 
     let check = gateway_with(directory.path(), &environment, &["check"]);
     assert_eq!(check.status.code(), Some(1));
     assert_eq!(out(&check), "");
-    let told = err(&check);
+    let errors = err(&check);
     for expected in [
         ": server.certificate: certs/server.pem",
         ": server.private_key: certs/server.key",
@@ -140,9 +140,9 @@ fn check_tells_mistakes_of_file_environment_certificates_and_registry_at_once() 
         "error: COAPS_GATEWAY__COAP__NSTART: coap.nstart: \"0\" is out of range",
         "error: COAPS_GATEWAY__COAP__NSTRAT: coap.nstrat: there is no such key; did you mean coap.nstart?",
     ] {
-        assert!(told.contains(expected), "{expected}\n{told}");
+        assert!(errors.contains(expected), "{expected}\n{errors}");
     }
-    assert_eq!(told.lines().count(), 7, "{told}");
+    assert_eq!(errors.lines().count(), 7, "{errors}");
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_sidecar_needs_no_file_but_a_file_that_is_named_must_be_there() {
 }
 
 #[test]
-fn fingerprint_names_every_certificate_of_every_file_and_says_which_files_are_none() {
+fn fingerprint_lists_every_certificate_of_every_file_and_reports_files_without_one() {
     let directory = shipped();
     certs(directory.path(), &["meter-17"]);
     let path = |name: &str| directory.path().join("certs").join(name);
@@ -190,32 +190,32 @@ fn fingerprint_names_every_certificate_of_every_file_and_says_which_files_are_no
         ],
     );
     assert_eq!(both.status.code(), Some(1));
-    let said = out(&both);
-    assert_eq!(said.matches("certs/two.pem\n").count(), 2, "{said}");
+    let text = out(&both);
+    assert_eq!(text.matches("certs/two.pem\n").count(), 2, "{text}");
     assert!(
-        said.contains("CN=meter-17")
-            && said.contains("CN=coaps-gateway trial CA")
-            && said.contains("CN=localhost")
+        text.contains("CN=meter-17")
+            && text.contains("CN=coaps-gateway trial CA")
+            && text.contains("CN=localhost")
     );
     assert_eq!(
         (
-            said.matches("SHA-256 ").count(),
-            said.matches("sha3:").count()
+            text.matches("SHA-256 ").count(),
+            text.matches("sha3:").count()
         ),
         (3, 3),
-        "{said}"
+        "{text}"
     );
-    let told = err(&both);
+    let errors = err(&both);
     assert!(
-        told.contains("error: certs/server.key: it holds a private key, not a certificate"),
-        "{told}"
+        errors.contains("error: certs/server.key: it holds a private key, not a certificate"),
+        "{errors}"
     );
-    assert!(told.contains("error: nowhere: "), "{told}");
-    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(errors.contains("error: nowhere: "), "{errors}");
+    assert_eq!(errors.lines().count(), 2, "{errors}");
 }
 
 #[test]
-fn fingerprint_says_what_openssl_and_thingsboard_say() {
+fn fingerprint_prints_what_openssl_and_thingsboard_show() {
     // Made once with openssl; names from `openssl x509 -noout -fingerprint -sha256`, and from Python:
     // hashlib.sha3_256("".join(base64 lines of the PEM).encode()).hexdigest()
     let certificate = "-----BEGIN CERTIFICATE-----\n\
@@ -239,7 +239,7 @@ fn fingerprint_says_what_openssl_and_thingsboard_say() {
 }
 
 #[test]
-fn certs_adds_devices_and_never_touches_what_is_there() {
+fn certs_adds_devices_and_never_changes_existing_files() {
     let directory = tempfile::tempdir().unwrap();
     assert!(certs(directory.path(), &["a"]).status.success());
     let before = contents(&directory.path().join("certs"));
@@ -265,7 +265,7 @@ fn certs_adds_devices_and_never_touches_what_is_there() {
 }
 
 #[test]
-fn a_wrong_command_line_is_told_from_a_mistake_by_its_exit_code() {
+fn the_exit_code_distinguishes_a_wrong_command_line_from_a_mistake() {
     let directory = tempfile::tempdir().unwrap();
     for args in [
         &["chekc"][..],
@@ -293,7 +293,7 @@ fn a_wrong_command_line_is_told_from_a_mistake_by_its_exit_code() {
 }
 
 #[test]
-fn too_few_open_files_for_requests_and_polls_are_told_with_the_settings_that_want_them() {
+fn too_few_open_files_for_requests_and_polls_are_warned_about_with_the_keys_that_need_them() {
     let directory = shipped();
     assert!(certs(directory.path(), &[]).status.success());
     // 8 requests; 8 polls, of which one overlaps its successor, and 64 reads; 32 for packages; 64 others.
@@ -303,7 +303,7 @@ fn too_few_open_files_for_requests_and_polls_are_told_with_the_settings_that_wan
         // An address of no machine, so that it ends by itself.
         ("COAPS_GATEWAY__LISTEN__COAPS", "192.0.2.1:5684"),
     ];
-    for (limit, told) in [("177", false), ("176", true)] {
+    for (limit, is_warned) in [("177", false), ("176", true)] {
         let script = format!("ulimit -n {limit} && exec \"$0\" run");
         let mut shell = Command::new("/bin/sh");
         shell.args(["-c", &script, env!("CARGO_BIN_EXE_coaps-gateway")]);
@@ -311,6 +311,6 @@ fn too_few_open_files_for_requests_and_polls_are_told_with_the_settings_that_wan
         let log = err(&shell.current_dir(directory.path()).output().unwrap());
         assert!(log.contains("192.0.2.1:5684"), "{log}");
         let warned = log.contains("relay.max_polls") && log.contains("upstream.max_in_flight");
-        assert_eq!(warned, told, "{limit}: {log}");
+        assert_eq!(warned, is_warned, "{limit}: {log}");
     }
 }

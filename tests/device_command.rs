@@ -19,8 +19,8 @@ fn command(directory: &Path, args: &[&str]) -> Command {
     command
 }
 
-/// A command's exit code, standard output and standard error, none of which may ever show the token.
-fn said(output: Output) -> (i32, String, String) {
+/// A command's exit code, standard output and standard error. Asserts that none shows the token.
+fn parts(output: Output) -> (i32, String, String) {
     let out = String::from_utf8(output.stdout).unwrap();
     let err = String::from_utf8(output.stderr).unwrap();
     assert!(!out.contains(SECRET) && !err.contains(SECRET), "{out}{err}");
@@ -28,14 +28,14 @@ fn said(output: Output) -> (i32, String, String) {
 }
 
 fn device(directory: &Path, args: &[&str]) -> (i32, String, String) {
-    said(
+    parts(
         command(directory, &[&["device"], args].concat())
             .output()
             .unwrap(),
     )
 }
 
-/// A device by a fingerprint of one digit, again and again.
+/// Adds a device with a fingerprint that repeats one digit.
 fn add(directory: &Path, name: &str, digit: &str) -> (i32, String, String) {
     let fingerprint = ONES.replace('1', digit);
     let token = format!("TOKEN-OF-{name}");
@@ -62,7 +62,7 @@ fn certs(directory: &Path, devices: &[&str]) {
     assert!(command(directory, &args).output().unwrap().status.success());
 }
 
-/// Every file there with its bytes, to see that nothing changed.
+/// Every file with its bytes, to compare before and after.
 fn contents(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(directory)
         .unwrap()
@@ -75,7 +75,7 @@ fn contents(directory: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn a_device_is_added_listed_checked_and_removed_and_the_file_is_as_it_was() {
+fn a_device_is_added_listed_checked_and_removed_and_the_file_is_unchanged() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     certs(at, &["meter-17"]);
@@ -99,9 +99,9 @@ fn a_device_is_added_listed_checked_and_removed_and_the_file_is_as_it_was() {
     );
     let after = registry(at);
     assert!(after.starts_with(&before) && after.contains(&format!("token = \"{SECRET}\"")));
-    let check = said(command(at, &["check"]).output().unwrap());
+    let check = parts(command(at, &["check"]).output().unwrap());
     assert!(check.1.contains("devices         1"), "{check:?}");
-    let (_, named, _) = said(
+    let (_, named, _) = parts(
         command(at, &["fingerprint", "certs/meter-17.pem"])
             .output()
             .unwrap(),
@@ -126,7 +126,7 @@ fn a_device_is_added_listed_checked_and_removed_and_the_file_is_as_it_was() {
 }
 
 #[test]
-fn the_first_device_makes_the_file_for_its_owner_alone() {
+fn the_first_device_creates_the_file_for_its_owner_alone() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let (code, _, err) = add(directory.path(), "a", "1");
@@ -140,12 +140,12 @@ fn the_first_device_makes_the_file_for_its_owner_alone() {
 }
 
 #[test]
-fn a_certificate_is_registered_once_whatever_it_is_called() {
+fn a_certificate_is_registered_once_under_whichever_fingerprint() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     certs(at, &["m", "n"]);
     let names = |file: &str| {
-        let (_, out, _) = said(command(at, &["fingerprint", file]).output().unwrap());
+        let (_, out, _) = parts(command(at, &["fingerprint", file]).output().unwrap());
         let name = |key| {
             out.lines()
                 .find_map(|line| line.trim().strip_prefix(key))
@@ -202,7 +202,7 @@ fn a_certificate_is_registered_once_whatever_it_is_called() {
 }
 
 #[test]
-fn a_registry_with_mistakes_is_not_edited_and_they_are_told_as_check_tells_them() {
+fn a_registry_with_mistakes_is_not_edited_and_they_are_printed_as_by_check() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     certs(at, &[]);
@@ -213,8 +213,8 @@ fn a_registry_with_mistakes_is_not_edited_and_they_are_told_as_check_tells_them(
         format!("[[device]]\nname = \"a\"\nfingerprint = \"{ONES}\"\ntoken = \"{SECRET} x\"\n"),
     ] {
         fs::write(at.join(REGISTRY), &text).unwrap();
-        let (_, _, told) = said(command(at, &["check"]).output().unwrap());
-        let of_registry: Vec<&str> = told
+        let (_, _, mistakes) = parts(command(at, &["check"]).output().unwrap());
+        let of_registry: Vec<&str> = mistakes
             .lines()
             .filter(|line| line.contains(REGISTRY))
             .collect();
@@ -289,7 +289,7 @@ fn tokens_come_from_standard_input_files_and_variables_and_are_never_shown() {
         .unwrap()
         .write_all(format!("{SECRET}\r\n").as_bytes())
         .unwrap();
-    assert_eq!(said(child.wait_with_output().unwrap()).0, 0);
+    assert_eq!(parts(child.wait_with_output().unwrap()).0, 0);
     fs::write(at.join("token"), format!("{SECRET}-2\n")).unwrap();
     let (twos, threes) = (ONES.replace('1', "2"), ONES.replace('1', "3"));
     let file = ["add", "b", "--fingerprint", &twos, "--token-file", "token"];
@@ -305,7 +305,7 @@ fn tokens_come_from_standard_input_files_and_variables_and_are_never_shown() {
     ];
     let (code, out, err) = device(at, &variable);
     assert_eq!(code, 0, "{err}");
-    assert!(out.contains("until it is started anew"), "{out}");
+    assert!(out.contains("until it is restarted with this one"), "{out}");
     assert!(
         err.contains("warning: config/devices.toml:") && err.contains("can't be read here"),
         "{err}"
@@ -319,7 +319,7 @@ fn tokens_come_from_standard_input_files_and_variables_and_are_never_shown() {
         assert!(text.lines().any(|other| other == line), "{line}");
     }
     let mut list = command(at, &["device", "list", "--json"]);
-    let (code, json, _) = said(
+    let (code, json, _) = parts(
         list.env("METER_TOKEN", format!("{SECRET}-3"))
             .output()
             .unwrap(),
@@ -356,7 +356,7 @@ fn tokens_come_from_standard_input_files_and_variables_and_are_never_shown() {
 }
 
 #[test]
-fn what_can_not_be_added_is_refused_with_what_to_do_and_no_file_is_made() {
+fn a_device_that_can_not_be_added_is_refused_with_advice_and_no_file_is_made() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     fs::write(
@@ -431,7 +431,7 @@ fn what_can_not_be_added_is_refused_with_what_to_do_and_no_file_is_made() {
 }
 
 #[test]
-fn the_configuration_says_which_file_it_is_and_a_mistake_in_it_is_not_guessed_around() {
+fn the_configuration_names_the_registry_and_must_have_no_mistakes() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     fs::write(at.join("my.toml"), "[devices]\nfile = \"mine.toml\"\n").unwrap();
@@ -454,7 +454,7 @@ fn the_configuration_says_which_file_it_is_and_a_mistake_in_it_is_not_guessed_ar
         "{err}"
     );
     let mut empty = command(at, &["device", "list"]);
-    let (code, _, err) = said(
+    let (code, _, err) = parts(
         empty
             .env("COAPS_GATEWAY__DEVICES__FILE", "")
             .output()
@@ -467,7 +467,7 @@ fn the_configuration_says_which_file_it_is_and_a_mistake_in_it_is_not_guessed_ar
 }
 
 #[test]
-fn of_many_at_the_same_time_none_is_lost() {
+fn of_many_concurrent_commands_none_is_lost() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let children: Vec<_> = (0..12)
@@ -495,14 +495,14 @@ fn of_many_at_the_same_time_none_is_lost() {
     assert_eq!(registry(at).matches("[[device]]").count(), 12);
 }
 
-/// A registry without a byte is taken for damaged by a gateway that runs.
+/// A running gateway takes an empty registry for damaged.
 #[test]
-fn the_last_device_leaves_a_word_behind() {
+fn removing_the_last_device_leaves_a_comment() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     fs::create_dir(at.join("config")).unwrap();
     assert_eq!(add(at, "only", "1").0, 0);
-    // A file that somebody has written, without the words that a new one begins with.
+    // A file without the header of a new one.
     let text = registry(at);
     let entry = text.find("[[device]]").unwrap();
     fs::write(at.join(REGISTRY), &text[entry..]).unwrap();

@@ -1,5 +1,4 @@
-//! Secrets that stand where they shouldn't, and the real binary: nothing that it prints, logs or leaves in a core dump holds
-//! them.
+//! Secrets in the wrong places, and the real binary: nothing that it prints, logs or leaves in a core dump holds them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use test_support::world::{World, eventually};
 
-/// As `certs` makes them; nobody's.
+/// In the form of `certs`; not in use anywhere.
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n\
     OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n\
@@ -24,7 +23,7 @@ const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
 
 const TOKEN: &str = "A1b2C3d4E5f6G7h8I9j0";
 
-/// What the gateway says in this directory.
+/// Runs the gateway in this directory.
 fn gateway(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
     command.env_clear().envs(environment.iter().copied());
@@ -32,15 +31,15 @@ fn gateway(directory: &Path, environment: &[(&str, &str)], arguments: &[&str]) -
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     let both = [&output.stdout, &output.stderr];
     both.map(|bytes| String::from_utf8_lossy(bytes).into_owned())
         .concat()
 }
 
-fn assert_hidden(said: &str, what: &str) {
+fn assert_hidden(output: &str, what: &str) {
     for line in PEM.lines().chain([TOKEN]) {
-        assert!(!said.contains(line), "{what}\n{said}");
+        assert!(!output.contains(line), "{what}\n{output}");
     }
 }
 
@@ -78,15 +77,20 @@ fn a_private_key_in_the_place_of_any_value_shows_neither_in_check_nor_in_run() {
         let variable = format!("COAPS_GATEWAY__{section}__{key}").to_uppercase();
         let _ = fs::remove_file(&file);
         let check = gateway(directory.path(), &[(&variable, PEM)], &["check"]);
-        assert_hidden(&said(&check), &variable);
-        assert_eq!(check.status.code(), Some(1), "{variable}\n{}", said(&check));
+        assert_hidden(&printed(&check), &variable);
+        assert_eq!(
+            check.status.code(),
+            Some(1),
+            "{variable}\n{}",
+            printed(&check)
+        );
         let run = gateway(directory.path(), &[(&variable, PEM)], &["run"]);
-        assert_hidden(&said(&run), &variable);
-        assert_eq!(run.status.code(), Some(1), "{variable}\n{}", said(&run));
+        assert_hidden(&printed(&run), &variable);
+        assert_eq!(run.status.code(), Some(1), "{variable}\n{}", printed(&run));
         fs::write(&file, format!("[{section}]\n{key} = '''{PEM}'''\n")).unwrap();
         let check = gateway(directory.path(), &[], &["check"]);
-        assert_hidden(&said(&check), &key);
-        assert_eq!(check.status.code(), Some(1), "{key}\n{}", said(&check));
+        assert_hidden(&printed(&check), &key);
+        assert_eq!(check.status.code(), Some(1), "{key}\n{}", printed(&check));
     }
 }
 
@@ -126,7 +130,7 @@ fn a_secret_in_any_field_of_a_device_shows_neither_in_check_nor_in_device() {
             fs::write(&registry, &device).unwrap();
             let check = gateway(directory.path(), &[], &["check"]);
             assert_eq!(check.status.code(), Some(1), "{device}");
-            assert_hidden(&said(&check), &device);
+            assert_hidden(&printed(&check), &device);
             for arguments in [
                 &["device", "list"][..],
                 &["device", "list", "--json"],
@@ -134,7 +138,7 @@ fn a_secret_in_any_field_of_a_device_shows_neither_in_check_nor_in_device() {
                 &["device", "add", "b", "--fingerprint", &ones, "--token", "-"],
             ] {
                 let output = gateway(directory.path(), &[], arguments);
-                assert_hidden(&said(&output), &device);
+                assert_hidden(&printed(&output), &device);
             }
         }
     }
@@ -205,9 +209,13 @@ fn a_secret_as_an_argument_is_not_repeated() {
             let output = gateway(directory.path(), &[], arguments);
             // A token may be a variable's name, or a host's.
             if secret == PEM {
-                assert!(!output.status.success(), "{arguments:?}\n{}", said(&output));
+                assert!(
+                    !output.status.success(),
+                    "{arguments:?}\n{}",
+                    printed(&output)
+                );
             }
-            assert_hidden(&said(&output), &arguments.join(" "));
+            assert_hidden(&printed(&output), &arguments.join(" "));
         }
     }
     let output = gateway(
@@ -224,11 +232,11 @@ fn a_secret_as_an_argument_is_not_repeated() {
         ],
     );
     assert!(!output.status.success());
-    assert_hidden(&said(&output), "name");
+    assert_hidden(&printed(&output), "name");
 }
 
 #[test]
-fn a_secret_in_a_registry_that_is_read_again_does_not_show_in_the_log() {
+fn a_secret_in_a_reloaded_registry_does_not_show_in_the_log() {
     let world = World::start();
     let registry = world.path().join("devices.toml");
     let ones = "1".repeat(64);
@@ -246,7 +254,7 @@ fn a_secret_in_a_registry_that_is_read_again_does_not_show_in_the_log() {
     }
 }
 
-/// Who owns what `/proc` says of a process: its user, or root if it can't be dumped.
+/// The owner of a process's files in `/proc`: its user, or root if it can't be dumped.
 fn owner(process: u32) -> u32 {
     fs::metadata(format!("/proc/{process}/status"))
         .unwrap()

@@ -1,5 +1,5 @@
-//! The command line's arguments, and what its errors repeat of them: a token or key may stand where an option's value, a
-//! command or nothing should be.
+//! Parses the command line's arguments. Errors don't repeat values: a token or key may have been given in the place of an
+//! option's value, of a command, or where nothing is expected.
 
 use super::CommandLine;
 use crate::shown::Shown;
@@ -7,7 +7,7 @@ use clap::Parser;
 use clap::error::{ContextKind, ContextValue, Error, ErrorKind};
 use std::ffi::OsString;
 
-/// This process's arguments; says what is wrong with them and ends the process if they can't be read.
+/// Parses this process's arguments. Prints the error and exits if they are wrong.
 pub(super) fn parse() -> CommandLine {
     of(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
@@ -16,12 +16,12 @@ fn of(arguments: impl IntoIterator<Item = OsString>) -> Result<CommandLine, Erro
     CommandLine::try_parse_from(arguments).map_err(without_values)
 }
 
-/// The same error, with the length of what was given in its place.
+/// Replaces the given values in an error by their lengths.
 fn without_values(mut error: Error) -> Error {
     let mut hidden = false;
     let mut kinds = vec![ContextKind::InvalidValue, ContextKind::InvalidSubcommand];
     if error.kind() == ErrorKind::UnknownArgument {
-        // Elsewhere this is the option's own name.
+        // In other errors this is the name of a known option.
         kinds.push(ContextKind::InvalidArg);
     }
     for kind in kinds {
@@ -41,7 +41,7 @@ fn without_values(mut error: Error) -> Error {
     error
 }
 
-/// Whether this has the form of a command or an option, and is not another's value: `device`, `--token-file`.
+/// Whether this has the form of a command or an option, like `device` or `--token-file`.
 fn is_word(given: &str) -> bool {
     let word = given.trim_start_matches('-');
     let is_plain = |c: char| c.is_ascii_lowercase() || c == '-';
@@ -101,9 +101,12 @@ mod tests {
                         continue;
                     };
                     refused += 1;
-                    let said = format!("{error}");
+                    let message = format!("{error}");
                     for line in secret.lines() {
-                        assert!(!said.contains(line.trim_matches('-')), "{more:?}: {said}");
+                        assert!(
+                            !message.contains(line.trim_matches('-')),
+                            "{more:?}: {message}"
+                        );
                     }
                 }
             }
@@ -112,25 +115,25 @@ mod tests {
     }
 
     #[test]
-    fn a_slip_of_the_pen_is_repeated_with_what_was_meant() {
-        let said = error_of(&["devcie"]);
+    fn a_typo_is_repeated_with_a_suggestion() {
+        let message = error_of(&["devcie"]);
         assert!(
-            said.contains("'devcie'") && said.contains("'device'"),
-            "{said}"
+            message.contains("'devcie'") && message.contains("'device'"),
+            "{message}"
         );
-        let said = error_of(&["device", "add", "a", "--token-fil", "x"]);
+        let message = error_of(&["device", "add", "a", "--token-fil", "x"]);
         assert!(
-            said.contains("'--token-fil'") && said.contains("'--token-file'"),
-            "{said}"
+            message.contains("'--token-fil'") && message.contains("'--token-file'"),
+            "{message}"
         );
     }
 
     #[test]
-    fn what_is_hidden_is_told_by_its_length_and_with_what_would_be_right() {
-        let said = error_of(&["device", "add", "a", "--token", "-", "--fingerprint", TOKEN]);
-        assert!(said.contains("text of 13 characters"), "{said}");
-        assert!(said.contains("--fingerprint <FINGERPRINT>"), "{said}");
-        let said = error_of(&["run", "--config", ""]);
-        assert!(said.contains("--config"), "{said}");
+    fn a_hidden_value_is_shown_by_its_length_and_with_what_was_expected() {
+        let message = error_of(&["device", "add", "a", "--token", "-", "--fingerprint", TOKEN]);
+        assert!(message.contains("text of 13 characters"), "{message}");
+        assert!(message.contains("--fingerprint <FINGERPRINT>"), "{message}");
+        let message = error_of(&["run", "--config", ""]);
+        assert!(message.contains("--config"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! `certs`: makes certificates, and says what to do with them.
+//! `certs`: makes certificates, and prints the registry's entries for them.
 
 use super::{CertsArgs, Failed, Outcome, now};
 use crate::authority::{Made, Order, make};
@@ -7,7 +7,7 @@ use crate::shown::Shown;
 use std::io::Write;
 use time::OffsetDateTime;
 
-/// The clock, as certificates want it.
+/// The time, for the dates of certificates.
 pub(super) fn today() -> Result<OffsetDateTime, Failed> {
     let now = i64::try_from(now().as_secs()).unwrap_or(i64::MAX);
     Ok(OffsetDateTime::from_unix_timestamp(now)?)
@@ -23,12 +23,12 @@ pub(super) fn certs(args: CertsArgs, out: &mut impl Write) -> Outcome {
         today()?,
     )?;
     for one in [&made.ca, &made.server].into_iter().chain(&made.devices) {
-        say_made(one, out)?;
+        print_made(one, out)?;
     }
     if made.server.kept {
         writeln!(
             out,
-            "The gateway's certificate was kept as it is, whatever --host says now."
+            "The gateway's certificate was kept as it is: --host was ignored."
         )?;
     }
     if !made.devices.is_empty() {
@@ -49,7 +49,7 @@ pub(super) fn certs(args: CertsArgs, out: &mut impl Write) -> Outcome {
     Ok(())
 }
 
-fn say_made(one: &Made, out: &mut impl Write) -> std::io::Result<()> {
+fn print_made(one: &Made, out: &mut impl Write) -> std::io::Result<()> {
     let what = if one.kept { "kept" } else { "made" };
     writeln!(
         out,

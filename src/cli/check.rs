@@ -1,6 +1,6 @@
-//! `check`: every mistake, or a summary.
+//! `check`: prints every mistake, or a summary.
 
-use super::{Outcome, configure, say};
+use super::{Outcome, configure, print_warning};
 use crate::device::{CertificateId, Fingerprint};
 use std::io::Write;
 use std::path::Path;
@@ -8,11 +8,11 @@ use std::path::Path;
 pub(super) fn check(file: Option<&Path>, out: &mut impl Write) -> Outcome {
     let (config, warnings) = configure(file)?;
     for warning in warnings {
-        say("warning", &warning.to_string());
+        print_warning(&warning.to_string());
     }
     let own = CertificateId::of(&config.server.certificate);
     let devices = config.registry.len();
-    // What only shows when both sides are set up: nothing is bound or connected to.
+    // Finds mistakes that only the setup of both sides finds. Nothing is bound, and nothing is connected to.
     crate::upstream::ThingsBoard::new(config.upstream.clone())
         .map_err(|error| format!("upstream: {error}"))?;
     crate::dtls::engine::Settings::new(&config.server, &config.dtls)?;

@@ -1,16 +1,14 @@
 //! Keeps the process's memory, which holds a private key and tokens, out of core dumps and from other processes of the
 //! same user.
 
-use super::say;
+use super::print_warning;
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
-/// No core dump is written from now on, and `/proc/PID/mem`, `environ` and ptrace are root's alone (prctl(2),
-/// `PR_SET_DUMPABLE`).
+/// Disables core dumps, and `/proc/PID/mem`, `environ` and ptrace for all but root (prctl(2), `PR_SET_DUMPABLE`).
 pub(super) fn off() {
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        say(
-            "warning",
-            &format!("the process's memory can't be kept out of core dumps: {error}"),
-        );
+        print_warning(&format!(
+            "the process's memory can't be kept out of core dumps: {error}"
+        ));
     }
 }

@@ -1,6 +1,6 @@
-//! `fingerprint`: what certificates are called.
+//! `fingerprint`: prints the fingerprints of certificates.
 
-use super::{Failed, Outcome, say};
+use super::{Failed, Outcome, print_error};
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::credentials::certificates;
 use crate::shown::Shown;
@@ -9,7 +9,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-/// A bundle of every public authority has a quarter of this.
+/// A bundle of all public authorities has a quarter of this.
 const LARGEST: u64 = 1024 * 1024;
 
 pub(super) fn fingerprint(files: &[PathBuf], out: &mut impl Write) -> Outcome {
@@ -22,7 +22,7 @@ pub(super) fn fingerprint(files: &[PathBuf], out: &mut impl Write) -> Outcome {
                 }
             }
             Err(reason) => {
-                say("error", &format!("{}: {reason}", Shown::path(path)));
+                print_error(&format!("{}: {reason}", Shown::path(path)));
                 failed = true;
             }
         }
@@ -30,7 +30,7 @@ pub(super) fn fingerprint(files: &[PathBuf], out: &mut impl Write) -> Outcome {
     if failed { Err(Failed(None)) } else { Ok(()) }
 }
 
-/// All certificates in a file, DER.
+/// Reads all certificates in a file, as DER.
 pub(super) fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| error.to_string())?;
@@ -50,14 +50,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<Vec<u8>>, String> {
 /// Prints one certificate; false if it is none.
 fn describe(path: &Path, der: &[u8], out: &mut impl Write) -> std::io::Result<bool> {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-        say(
-            "error",
-            &format!("{}: a certificate in it is malformed", Shown::path(path)),
-        );
+        print_error(&format!(
+            "{}: a certificate in it is malformed",
+            Shown::path(path)
+        ));
         return Ok(false);
     };
     let id = CertificateId::of(der);
-    // Names are whatever the issuer let in; control characters would play tricks on a terminal.
+    // The issuer may allow any names; control characters in them could manipulate a terminal.
     let subject = certificate.subject().to_string();
     writeln!(out, "{}", Shown::path(path))?;
     writeln!(

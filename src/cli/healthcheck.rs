@@ -1,53 +1,54 @@
-//! `healthcheck`: the gateway's own `/readyz`, as an exit code.
+//! `healthcheck`: requests the gateway's own `/readyz`, and ends with an exit code.
 
-use super::{Failed, Outcome, told};
+use super::{Failed, Outcome, print_mistakes};
 use crate::config;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long it may take in all.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// More than `/readyz` ever says.
-const LARGEST_ANSWER: u64 = 64 * 1024;
+/// The time limit of the whole request.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// Larger than any response of `/readyz`.
+const LARGEST_RESPONSE: u64 = 64 * 1024;
 
 pub(super) fn healthcheck(file: Option<&Path>, out: &mut impl Write) -> Outcome {
-    let Some(address) = config::admin_address(file, std::env::vars_os()).map_err(told)? else {
+    let Some(address) = config::admin_address(file, std::env::vars_os()).map_err(print_mistakes)?
+    else {
         return Err(
-            "listen.admin is not set, so there is nothing to ask; set it in the file or by \
+            "listen.admin is not set, so there is no health check; set it in the file or by \
              COAPS_GATEWAY__LISTEN__ADMIN=127.0.0.1:9684"
                 .into(),
         );
     };
-    let address = reached_from_here(address);
+    let address = connectable(address);
     let at_readyz = |why: &str| Failed(Some(format!("http://{address}/readyz: {why}")));
-    let answer = ask(address).map_err(|why| at_readyz(&why))?;
-    let (is_ready, words) = understood(&answer).map_err(at_readyz)?;
-    write!(out, "{words}")?;
+    let response = request(address).map_err(|why| at_readyz(&why))?;
+    let (is_ready, body) = parse(&response).map_err(at_readyz)?;
+    write!(out, "{body}")?;
     match is_ready {
         true => Ok(()),
         false => Err(Failed(None)),
     }
 }
 
-/// Whether the gateway is ready, and all it says of that. Where something else has taken the port, 200 alone is no
-/// sign of health.
-fn understood(answer: &str) -> Result<(bool, &str), &'static str> {
+/// Parses a response: whether the gateway is ready, and the body. A 200 alone is not enough, because another program
+/// may have the port.
+fn parse(response: &str) -> Result<(bool, &str), &'static str> {
     const ANOTHER: &str = "what answers there is not the gateway";
-    let http = answer
+    let http = response
         .strip_prefix("HTTP/1.")
         .ok_or("what answers there is no HTTP");
-    let (head, words) = http?.split_once("\r\n\r\n").ok_or(ANOTHER)?;
-    match (head.split(' ').nth(1), words.lines().next()) {
-        (Some("200"), Some("ready")) => Ok((true, words)),
-        (Some("503"), Some("not ready")) => Ok((false, words)),
+    let (head, body) = http?.split_once("\r\n\r\n").ok_or(ANOTHER)?;
+    match (head.split(' ').nth(1), body.lines().next()) {
+        (Some("200"), Some("ready")) => Ok((true, body)),
+        (Some("503"), Some("not ready")) => Ok((false, body)),
         _ => Err(ANOTHER),
     }
 }
 
-/// An address that stands for all of this machine's can be listened on, but not asked.
-fn reached_from_here(address: SocketAddr) -> SocketAddr {
+/// The address to connect to: the unspecified address can be listened on, but stands for the loopback one here.
+fn connectable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -56,24 +57,24 @@ fn reached_from_here(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn ask(address: SocketAddr) -> Result<String, String> {
-    let deadline = now() + PATIENCE;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(failed)?;
-    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(failed)?;
-    let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+fn request(address: SocketAddr) -> Result<String, String> {
+    let deadline = now() + TIMEOUT;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).map_err(failed)?;
+    stream.set_write_timeout(Some(TIMEOUT)).map_err(failed)?;
+    let head = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).map_err(failed)?;
+    let (mut response, mut buffer) = (Vec::new(), [0; 4096]);
     loop {
         let left = deadline.saturating_duration_since(now());
         if left.is_zero() {
-            return Err(silent());
+            return Err(timed_out());
         }
         stream.set_read_timeout(Some(left)).map_err(failed)?;
         let read = stream.read(&mut buffer).map_err(failed)?;
-        answer.extend(buffer.iter().take(read));
-        let is_long = u64::try_from(answer.len()).is_ok_and(|length| length > LARGEST_ANSWER);
+        response.extend(buffer.iter().take(read));
+        let is_long = u64::try_from(response.len()).is_ok_and(|length| length > LARGEST_RESPONSE);
         if read == 0 || is_long {
-            return Ok(String::from_utf8_lossy(&answer).into_owned());
+            return Ok(String::from_utf8_lossy(&response).into_owned());
         }
     }
 }
@@ -84,14 +85,14 @@ fn failed(error: std::io::Error) -> String {
     if kind == ConnectionRefused {
         "nothing listens there".to_owned()
     } else if kind == TimedOut || kind == WouldBlock {
-        silent()
+        timed_out()
     } else {
         error.to_string()
     }
 }
 
-fn silent() -> String {
-    format!("no answer within {} s", PATIENCE.as_secs())
+fn timed_out() -> String {
+    format!("no answer within {} s", TIMEOUT.as_secs())
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command of a few seconds")]
@@ -104,24 +105,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_listens_on_all_addresses_is_asked_on_this_machines_own() {
-        for (listens, asked) in [
+    fn a_gateway_that_listens_on_all_addresses_is_reached_by_loopback() {
+        for (listens, connects) in [
             ("0.0.0.0:9684", "127.0.0.1:9684"),
             ("[::]:9684", "[::1]:9684"),
             ("192.0.2.7:1", "192.0.2.7:1"),
         ] {
-            let reached = reached_from_here(listens.parse().unwrap());
-            assert_eq!(reached.to_string(), asked);
+            let address = connectable(listens.parse().unwrap());
+            assert_eq!(address.to_string(), connects);
         }
     }
 
     #[test]
-    fn only_the_gateways_own_words_say_that_it_is_ready() {
+    fn only_the_gateways_own_responses_are_accepted() {
         let ready = "HTTP/1.1 200 OK\r\ndate: today\r\n\r\nready\nok: it serves\n";
-        assert_eq!(understood(ready), Ok((true, "ready\nok: it serves\n")));
+        assert_eq!(parse(ready), Ok((true, "ready\nok: it serves\n")));
         let not = "HTTP/1.1 503 Service Unavailable\r\n\r\nnot ready\nnot ready: it is stopping\n";
         assert_eq!(
-            understood(not),
+            parse(not),
             Ok((false, "not ready\nnot ready: it is stopping\n"))
         );
         for another in [
@@ -133,7 +134,7 @@ mod tests {
             "SSH-2.0 200 hello\r\n\r\nready\n",
             "",
         ] {
-            assert!(understood(another).is_err(), "{another:?}");
+            assert!(parse(another).is_err(), "{another:?}");
         }
     }
 }

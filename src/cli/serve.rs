@@ -17,16 +17,16 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
-/// Files beside one for each connection to ThingsBoard: sockets, the log, the runtime's own.
+/// Open files other than connections to ThingsBoard: sockets, the log, the runtime's own.
 const OTHER_FILES: u64 = 64;
 
-/// A runtime, and a message at each SIGHUP from now on: one that comes while the configuration is read must not end
-/// the process, as it would by itself.
-pub(super) fn begin() -> Result<(Runtime, mpsc::Receiver<()>), Failed> {
-    let runtime = runtime(Some(workers()))?;
-    let within = runtime.enter();
+/// Starts the runtime, and installs the handler of SIGHUP, which sends a message each time. Before the configuration is
+/// read, because SIGHUP ends a process without a handler.
+pub(super) fn start_runtime() -> Result<(Runtime, mpsc::Receiver<()>), Failed> {
+    let runtime = runtime()?;
+    let entered = runtime.enter();
     let hang_ups = hang_ups()?;
-    drop(within);
+    drop(entered);
     Ok((runtime, hang_ups))
 }
 
@@ -47,7 +47,7 @@ pub(super) fn run(
          (ulimit -Hn, LimitNOFILE) or lower these",
     );
     serve_on(runtime, async {
-        let (asked, insisted) = stop_signals()?;
+        let (stop, stop_now) = stop_signals()?;
         let (listen, admin) = (config.listen.admin, config.admin);
         let server = match listen {
             Some(address) => Some(Admin::bind(address).await?),
@@ -75,10 +75,10 @@ pub(super) fn run(
             drain: config.shutdown.drain,
         })?;
         tokio::spawn(reload.run(gateway.handle(), files.clone(), hang_ups));
-        let told = server.map(|server| tell(server, admin, &gateway, files));
-        let end = gateway.run(asked, insisted).await;
-        // It told that the gateway drains, and has nothing to tell any more.
-        drop(told);
+        let admin_server = server.map(|server| serve_admin(server, admin, &gateway, files));
+        let end = gateway.run(stop, stop_now).await;
+        // Until here it reported that the gateway drains.
+        drop(admin_server);
         if end.cut_off > 0 {
             warn!(
                 cut_off = end.cut_off,
@@ -89,9 +89,13 @@ pub(super) fn run(
     })
 }
 
-/// Answers those who operate the gateway, for as long as what is returned is kept. Devices are served whatever becomes
-/// of it.
-fn tell(server: Admin, admin: config::Admin, gateway: &Gateway, files: SharedFileStatus) -> Told {
+/// Serves the admin pages in a task until the guard is dropped. If the task fails, devices are served on.
+fn serve_admin(
+    server: Admin,
+    admin: config::Admin,
+    gateway: &Gateway,
+    files: SharedFileStatus,
+) -> AdminGuard {
     info!(address = %server.local_addr(), sessions = admin.sessions, "listening for admin requests");
     let source = Arc::new(Status::new(
         gateway.handle(),
@@ -100,27 +104,27 @@ fn tell(server: Admin, admin: config::Admin, gateway: &Gateway, files: SharedFil
         admin.require_upstream,
     ));
     let served = tokio::spawn(server.serve(source, admin.sessions));
-    let told = Told(served.abort_handle());
+    let guard = AdminGuard(served.abort_handle());
     tokio::spawn(async move {
         if let Err(ended) = served.await
             && ended.is_panic()
         {
-            error!("listen.admin is not answered any more; devices still are: {ended}");
+            error!("the admin server (listen.admin) has failed; devices are served on: {ended}");
         }
     });
-    told
+    guard
 }
 
-/// Those who operate the gateway are told until this is dropped.
-struct Told(AbortHandle);
+/// Ends the admin server when it is dropped.
+struct AdminGuard(AbortHandle);
 
-impl Drop for Told {
+impl Drop for AdminGuard {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Raises the limit of open files as far as the system allows, and says so where that is too little.
+/// Raises the limit of open files to what the system allows, and warns if that is too little.
 fn raise_open_files(wanted: u64, too_few: &str) {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(granted) if granted < wanted => warn!(granted, wanted, "{too_few}"),
@@ -129,20 +133,16 @@ fn raise_open_files(wanted: u64, too_few: &str) {
     }
 }
 
-/// Threads for the calls to ThingsBoard. The loop has one of its own, and one more than there are cores would have
-/// them take turns.
+/// Threads for the calls to ThingsBoard. The loop has a thread of its own, and more threads than cores would only
+/// preempt each other.
 fn workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     cores.saturating_sub(1).max(1)
 }
 
-/// With so many threads beside this one; one for each core unless told otherwise.
-fn runtime(workers: Option<usize>) -> Result<Runtime, Failed> {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = workers {
-        builder.worker_threads(workers);
-    }
-    let runtime = builder
+fn runtime() -> Result<Runtime, Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
         .map_err(|error| format!("the runtime can't be started: {error}"))?;
@@ -158,13 +158,13 @@ fn serve_on(
     outcome
 }
 
-/// A message at each SIGHUP; several become one if nobody takes them.
+/// A message at each SIGHUP; several become one until it is received.
 fn hang_ups() -> Result<mpsc::Receiver<()>, Failed> {
     let mut hang_up = signal(SignalKind::hangup())?;
-    let (heard, hang_ups) = mpsc::channel(1);
+    let (sender, hang_ups) = mpsc::channel(1);
     tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
-            let _ = heard.try_send(());
+            let _ = sender.try_send(());
         }
     });
     Ok(hang_ups)
@@ -186,19 +186,19 @@ fn stop_signals() -> Result<
             _ = interrupt.recv() => "SIGINT",
         }
     };
-    let (first, asked) = oneshot::channel();
-    let (second, insisted) = oneshot::channel();
+    let (first, stop) = oneshot::channel();
+    let (second, stop_now) = oneshot::channel();
     tokio::spawn(async move {
-        // Waited for outside the macros: what a log level leaves out is not evaluated either.
+        // Awaited outside the macros: they don't evaluate their arguments at a disabled log level.
         let name = next().await;
         info!("{name}: stopping");
         let _ = first.send(());
         let name = next().await;
-        warn!("{name} once more: stopping at once");
+        warn!("{name} again: stopping at once");
         let _ = second.send(());
     });
-    let resolved = async |told: oneshot::Receiver<()>| {
-        let _ = told.await;
+    let received = async |signal: oneshot::Receiver<()>| {
+        let _ = signal.await;
     };
-    Ok((resolved(asked), resolved(insisted)))
+    Ok((received(stop), received(stop_now)))
 }

@@ -1,4 +1,4 @@
-//! What `device` takes.
+//! The arguments of `device`.
 
 use super::super::ConfigFile;
 use super::token::TokenArgs;
@@ -15,7 +15,7 @@ pub(in crate::cli) struct DeviceArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeviceCommand {
-    /// Show every device: its name, where its token comes from (never the token) and its fingerprints
+    /// Show every device: its name, where its token is (never the token) and its fingerprints
     #[command(after_help = "\
 Examples:
   coaps-gateway device list
@@ -37,19 +37,19 @@ Examples:
   coaps-gateway device add meter-18 --fingerprint AB:CD:... --token-file /run/secrets/meter-18
   coaps-gateway device add meter-19 --new-certificate --token A1_TEST_TOKEN
 
-The entry goes to the end of the registry; nothing else in it changes. A name or certificate that
-is there already is refused, and so is a registry with mistakes: `coaps-gateway check` finds them.
-A gateway that runs takes it over within seconds.")]
+The entry is appended to the registry; nothing else in it changes. A name or certificate that
+another device has is refused, and so is a registry with mistakes: `coaps-gateway check` finds them.
+A running gateway reloads it within seconds.")]
     Add(AddArgs),
-    /// Take a device out of the registry
+    /// Remove a device from the registry
     #[command(after_help = "\
-Its [[device]] entry goes, with comments inside it. Comments above and below stay, and so do its
-certificate, its key and its token in ThingsBoard.
+Its [[device]] entry is removed, with comments inside it. Comments above and below stay, and so do
+its certificate, its key and its token in ThingsBoard.
 
 Example:
   coaps-gateway device remove meter-17
 
-A gateway that runs takes it over within seconds: its next request gets 4.01, its observations end.")]
+A running gateway reloads it within seconds: the next request gets 4.01, and observations end.")]
     Remove(RemoveArgs),
 }
 
@@ -64,7 +64,7 @@ pub(super) struct ListArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
-    /// Yours to choose, each device its own; shows up in the log
+    /// Any name that no other device has; the log uses it
     pub(super) name: String,
     #[command(flatten)]
     pub(super) identity: IdentityArgs,
@@ -86,7 +86,7 @@ pub(super) struct IdentityArgs {
     /// Its fingerprint: SHA-256 (AB:CD:… or plain hex), or ThingsBoard's credentials id (sha3:…)
     #[arg(long, value_name = "FINGERPRINT")]
     pub(super) fingerprint: Option<Fingerprint>,
-    /// For trials: make NAME.pem and NAME.key beside the CA; nothing is overwritten
+    /// For trials: make NAME.pem and NAME.key, signed by the CA; nothing is overwritten
     #[arg(long)]
     pub(super) new_certificate: bool,
 }

@@ -1,16 +1,16 @@
-//! The registry's text with one device more, or one less; every byte that is not of the edit stays.
+//! Adds or removes one device in the registry's text; every byte that is not part of the edit stays.
 
 use toml_edit::{ArrayOfTables, Document, DocumentMut, Item, Table, value};
 use zeroize::Zeroizing;
 
-/// What a registry begins with that was not there before.
+/// The beginning of a new registry.
 const HEADER: &str = "\
 # The registry: which certificate is which device, and the access token it has in ThingsBoard.
-# `coaps-gateway device add` and `remove` change it and keep what else stands here, comments included;
-# `coaps-gateway check` finds every mistake. Tokens are secrets: keep this file for its owner alone (chmod 600).
+# `coaps-gateway device add` and `remove` change it and keep everything else in it, comments included;
+# `coaps-gateway check` finds every mistake. Tokens are secrets: only its owner should read this file (chmod 600).
 ";
 
-/// A device to be added: what is written for it.
+/// A device to be added.
 pub(super) struct NewDevice<'a> {
     pub(super) name: &'a str,
     pub(super) fingerprint: &'a str,
@@ -41,7 +41,7 @@ pub(super) fn added(
     );
     let entry = Zeroizing::new(document.to_string());
 
-    // At its full size from the start: text that grows leaves copies of tokens behind.
+    // With its full capacity from the start: text that grows leaves copies of tokens in freed memory.
     let room = text.len() + 2 * entry.len() + 8;
     let mut after = Zeroizing::new(String::with_capacity(room));
     after.push_str(text);
@@ -66,11 +66,11 @@ pub(super) fn added(
 /// The text without a device.
 pub(super) struct Removed {
     pub(super) text: Zeroizing<String>,
-    /// Whether comments stand right above or below where it was. DeviceName they are is not ours to say.
+    /// Whether there are comments right above or below it, which may be about it.
     pub(super) comments: bool,
 }
 
-/// The text without the device of this name: from its header's line to that of its last key.
+/// Removes the device of this name: from its header's line to that of its last key.
 pub(super) fn removed(text: &str, name: &str) -> Result<Removed, String> {
     let document = Document::parse(text).map_err(|error| error.message().to_owned())?;
     let table = tables(&document)?
@@ -86,14 +86,14 @@ pub(super) fn removed(text: &str, name: &str) -> Result<Removed, String> {
         .fold(header.end, |last, span| last.max(span.end));
     let before = text.get(..header.start).unwrap_or_default();
     let mut start = before.rfind('\n').map_or(
-        // A byte order mark is the file's, not the first device's.
+        // A byte order mark belongs to the file, not to its first device.
         before.len() - before.trim_start_matches('\u{feff}').len(),
         |at| at + 1,
     );
     let mut end = end_of_line(text, last);
     let above = |start: usize| text.get(..start).unwrap_or_default().lines().next_back();
     let below = |end: usize| text.get(end..).unwrap_or_default().lines().next();
-    // Of two blank lines that meet now, one stood between this device and the next.
+    // Of two blank lines that are now adjacent, one separated this device from the next.
     if above(start).is_none_or(is_blank) && below(end).is_none_or(is_blank) {
         if below(end).is_some() {
             end = end_of_line(text, end);
@@ -131,7 +131,7 @@ fn is_blank(line: &str) -> bool {
     line.trim_start_matches('\u{feff}').trim().is_empty()
 }
 
-/// Where the line ends in which this byte stands, its line end included.
+/// The end of the line that has this byte, its line end included.
 fn end_of_line(text: &str, byte: usize) -> usize {
     let rest = text.get(byte..).unwrap_or_default();
     rest.find('\n').map_or(text.len(), |at| byte + at + 1)

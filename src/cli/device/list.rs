@@ -1,13 +1,13 @@
 //! `device list`: every device, for people or for programs.
 
-use super::super::{Outcome, say, told};
+use super::super::{Outcome, print_mistakes, print_warning};
 use crate::config::{ListedDevice, RegistryFile, TokenSource};
 use crate::shown::Shown;
 use serde::Serialize;
 use std::io::Write;
 use std::path::Path;
 
-/// One device as JSON has it.
+/// One device in JSON.
 #[derive(Serialize)]
 struct Row<'a> {
     name: &'a str,
@@ -17,7 +17,7 @@ struct Row<'a> {
     token: Token<'a>,
 }
 
-/// Where its token comes from, as JSON has it.
+/// Where its token is, in JSON.
 #[derive(Serialize)]
 struct Token<'a> {
     #[serde(rename = "in")]
@@ -30,17 +30,14 @@ pub(super) fn list(file: &RegistryFile, json: bool, out: &mut impl Write) -> Out
         Some(bytes) => bytes,
         None if file.may_be_missing() => {
             let path = Shown::path(file.path());
-            say(
-                "warning",
-                &format!("{path} is not there: no device is registered"),
-            );
+            print_warning(&format!("{path} is not there: no device is registered"));
             Default::default()
         }
         None => return Err(format!("{} is not there", Shown::path(file.path())).into()),
     };
-    let (devices, warnings) = file.devices(&bytes).map_err(told)?;
+    let (devices, warnings) = file.devices(&bytes).map_err(print_mistakes)?;
     for warning in warnings {
-        say("warning", &warning.to_string());
+        print_warning(&warning.to_string());
     }
     if json {
         let rows: Vec<Row<'_>> = devices.iter().map(row).collect();

@@ -1,4 +1,4 @@
-//! A file replaced whole or not at all, by one process at a time.
+//! Replaces a file as a whole or not at all, by one process at a time.
 
 use crate::shown::Shown;
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
@@ -7,51 +7,51 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a lock is waited for. An edit takes milliseconds, and of a hundred at once each has its turn by then.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for the lock. An edit takes milliseconds, so a hundred concurrent ones complete within that.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How often it is tried.
+/// The time between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// As many links as Linux follows.
+/// The number of links that Linux follows.
 const MOST_LINKS: usize = 40;
 
-/// A file that no other `device` command changes until this is dropped.
-pub(super) struct Held {
-    /// The file itself, whatever links lead to it.
+/// A lock on a file: no other `device` command changes it until this is dropped.
+pub(super) struct LockedFile {
+    /// The file itself, behind all symbolic links.
     target: PathBuf,
-    /// Its directory, which carries the lock: the file is another one after each replacement.
+    /// Its directory, which is what is locked, because each edit replaces the file.
     directory: File,
 }
 
-impl Held {
-    /// Waits until nobody else changes the file, which need not be there; its directory must. `waiting` is called if
-    /// there is someone to wait for. Whoever holds the lock for longer than `patience` hangs, or is no `device` command.
+impl LockedFile {
+    /// Waits for the lock. The file may be missing; its directory must exist. `on_wait` is called if another process has
+    /// the lock. One that keeps it for longer than `timeout` hangs, or is no `device` command: that is an error.
     pub(super) fn new(
         path: &Path,
-        patience: Duration,
-        waiting: impl FnOnce(),
-    ) -> Result<Held, String> {
+        timeout: Duration,
+        on_wait: impl FnOnce(),
+    ) -> Result<LockedFile, String> {
         let target = follow(path).map_err(|error| format!("{}: {error}", Shown::path(path)))?;
         let parent = parent(&target);
         let failed = |error: io::Error| format!("{} can't be locked: {error}", Shown::path(parent));
         let directory = File::open(parent).map_err(failed)?;
-        let mut waiting = Some(waiting);
+        let mut on_wait = Some(on_wait);
         let mut waited = Duration::ZERO;
         loop {
             match directory.try_lock() {
-                Ok(()) => return Ok(Held { target, directory }),
-                Err(TryLockError::WouldBlock) if waited >= patience => {
+                Ok(()) => return Ok(LockedFile { target, directory }),
+                Err(TryLockError::WouldBlock) if waited >= timeout => {
                     return Err(format!(
                         "{} has been locked by another process for {} s, and nothing was changed: see which one \
                          (lslocks), end it, and try again",
                         Shown::path(parent),
-                        patience.as_secs()
+                        timeout.as_secs()
                     ));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    if let Some(waiting) = waiting.take() {
-                        waiting();
+                    if let Some(on_wait) = on_wait.take() {
+                        on_wait();
                     }
                     std::thread::sleep(PAUSE);
                     waited = waited.saturating_add(PAUSE);
@@ -61,18 +61,18 @@ impl Held {
         }
     }
 
-    /// Puts `after` in the place of `before`, which is what was read from it (`None`: it was not there). After a
-    /// crash at any moment one of the two is there. Gives back a warning if its owner could not be kept.
+    /// Replaces `before`, which was read from the file (`None`: it was missing), by `after`. After a crash at any moment
+    /// the file has one of the two. Returns a warning if its owner could not be kept.
     pub(super) fn replace(
         &self,
         before: Option<&[u8]>,
         after: &[u8],
     ) -> Result<Option<String>, String> {
-        let told = |error: io::Error| {
+        let failed = |error: io::Error| {
             let kind = error.kind();
             let hint =
                 if [ErrorKind::PermissionDenied, ErrorKind::ReadOnlyFilesystem].contains(&kind) {
-                    "; run this as who may write its directory"
+                    "; run this as a user who may write its directory"
                 } else if kind == ErrorKind::ResourceBusy {
                     "; it is mounted as a single file: mount its directory, or change it outside"
                 } else {
@@ -84,20 +84,20 @@ impl Held {
             )
         };
         let new = Temporary(parent(&self.target).join(self.temporary_name()));
-        let warning = self.write(&new.0, after).map_err(told)?;
-        // An editor knows nothing of our lock.
+        let warning = self.write(&new.0, after).map_err(failed)?;
+        // Editors don't take the lock.
         let now = match fs::read(&self.target) {
             Ok(bytes) => Some(zeroize::Zeroizing::new(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(told(error)),
+            Err(error) => return Err(failed(error)),
         };
         if now.as_ref().map(|bytes| bytes.as_slice()) != before {
             return Err(format!(
-                "{} was changed by someone else this moment, and is left so; try again",
+                "{} was changed by another program meanwhile, and was not overwritten; try again",
                 Shown::path(&self.target)
             ));
         }
-        fs::rename(&new.0, &self.target).map_err(told)?;
+        fs::rename(&new.0, &self.target).map_err(failed)?;
         std::mem::forget(new);
         self.directory.sync_all().map_err(|error| {
             format!(
@@ -108,7 +108,7 @@ impl Held {
         Ok(warning)
     }
 
-    /// The same each time: what a crash leaves behind is taken away by the next command.
+    /// Always the same, so that the next command removes a file that a crash has left.
     fn temporary_name(&self) -> std::ffi::OsString {
         let mut name = std::ffi::OsString::from(".");
         name.push(self.target.file_name().unwrap_or_default());
@@ -116,7 +116,7 @@ impl Held {
         name
     }
 
-    /// Writes a file with the mode and owner of the one it is to replace, down to the disk.
+    /// Writes and syncs a file with the mode and owner of the one that it will replace.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<Option<String>> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -143,7 +143,7 @@ impl Held {
                         old.uid(),
                         old.gid()
                     ));
-                    // Unless the group stays, what it might read is not for the one that comes in its place.
+                    // Another group gets none of the former group's permissions.
                     let group =
                         old.gid() == new.gid() || fchown(&file, None, Some(old.gid())).is_ok();
                     if group { mode } else { mode & !0o070 }
@@ -159,7 +159,7 @@ impl Held {
     }
 }
 
-/// Gone when dropped.
+/// Removes the file when it is dropped.
 struct Temporary(PathBuf);
 
 impl Drop for Temporary {
@@ -176,13 +176,13 @@ pub(super) fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Where links lead in the end, also if nothing is there.
+/// Follows symbolic links to their end, which need not exist.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..MOST_LINKS {
         match fs::read_link(&path) {
             Ok(next) => path = parent(&path).join(next),
-            // Not a link, or nothing there.
+            // No link, or no file.
             Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => {
                 return Ok(path);
             }

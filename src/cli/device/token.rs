@@ -1,4 +1,4 @@
-//! The token of a device to be added, and where it is to stand.
+//! The token of a device to be added, and where the registry finds it.
 
 use super::super::Failed;
 use crate::device::AccessToken;
@@ -10,24 +10,24 @@ use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 use std::path::Path;
 use zeroize::{Zeroize, Zeroizing};
 
-/// Far more than a token has.
+/// Bytes read of a token; none has that many.
 const LONGEST: u64 = 4096;
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(super) struct TokenArgs {
-    /// Its access token, written into the registry. Shows in `ps`: rather give -, to read it from standard input
+    /// Its access token, written into the registry. It shows in `ps`: better give -, to read it from standard input
     #[arg(long, value_name = "TOKEN|-")]
     token: Option<Secret>,
     /// A file that holds the token; its path is written into the registry
     #[arg(long, value_name = "FILE")]
     token_file: Option<String>,
-    /// An environment variable of the gateway's that holds the token; its name is written into the registry
+    /// A variable in the gateway's environment that holds the token; its name is written into the registry
     #[arg(long, value_name = "NAME")]
     token_env: Option<String>,
 }
 
-/// What was given as a token. Whatever it is, clap must not repeat it in an error, nor `Debug` show it.
+/// A token argument, which clap does not repeat in errors and `Debug` does not show.
 #[derive(Clone)]
 struct Secret(Zeroizing<String>);
 
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// The registry's key for it, and what stands there.
+/// The registry's field for the token, and its value.
 pub(super) fn read(args: &TokenArgs) -> Result<(&'static str, Zeroizing<String>), Failed> {
     if let Some(path) = &args.token_file {
         plain("--token-file", path)?;
@@ -69,7 +69,7 @@ pub(super) fn read(args: &TokenArgs) -> Result<(&'static str, Zeroizing<String>)
         _ => {
             let input = std::io::stdin().lock();
             if input.is_terminal() {
-                // If standard error is closed nobody reads it.
+                // A closed standard error is ignored.
                 let _ = write!(std::io::stderr(), "Access token, then Enter: ");
             }
             token(input).map_err(|error| format!("--token -: standard input: {error}"))?
@@ -85,7 +85,7 @@ fn open(path: &str) -> std::io::Result<File> {
     File::open(path)
 }
 
-/// Reads a token and the line end after it.
+/// Reads a token, up to the end of its line.
 fn token(input: impl Read) -> Result<Zeroizing<String>, String> {
     let mut text = Zeroizing::new(String::with_capacity(
         usize::try_from(LONGEST).unwrap_or(0) + 1,
@@ -104,12 +104,12 @@ fn valid(mut text: String) -> Result<Zeroizing<String>, String> {
     token.map_err(|error| error.to_string())
 }
 
-/// A path goes into the registry as one line of text.
+/// Checks that a path can be one line of text in the registry.
 fn plain(option: &str, path: &str) -> Result<(), Failed> {
     if path.is_empty() || path.chars().any(char::is_control) {
-        let wrong = Shown::misplaced(path);
+        let shown = Shown::misplaced(path);
         return Err(
-            format!("{option}: this ({wrong}) is empty or has control characters in it").into(),
+            format!("{option}: this ({shown}) is empty or has control characters in it").into(),
         );
     }
     Ok(())

@@ -11,7 +11,7 @@ fn entry(name: &str) -> String {
     format!("[[device]]\nname = \"{name}\"\nfingerprint = \"AB:CD\"\ntoken = \"A1_TEST_TOKEN\"\n")
 }
 
-/// Registries as people write them. What stands between `<` and `>` is the device `a`, and what must go with it.
+/// Registries as people write them. The text between `<` and `>` is the device `a` and what is removed with it.
 const MARKED: &[&str] = &[
     "<[[device]]\nname = \"a\"\n>",
     "# head\n<[[device]]\nname = \"a\"\n>",
@@ -28,7 +28,7 @@ const MARKED: &[&str] = &[
     "[[device]]\nname = \"b\"\n\t \n<[[device]]\nname = \"\\u0061\"\n\n>[[device]]\nname = \"c\"\n",
 ];
 
-/// Each text as it stands, with CRLF, with both mixed, and with a byte order mark before it.
+/// The text with LF, with CRLF, with both mixed, and after a byte order mark.
 fn variants(text: &str) -> Vec<String> {
     let mut mixed = String::new();
     for (index, line) in text.split_inclusive('\n').enumerate() {
@@ -43,7 +43,7 @@ fn variants(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_device_goes_with_its_lines_and_every_other_byte_stays() {
+fn a_device_is_removed_with_its_lines_and_every_other_byte_stays() {
     for marked in MARKED {
         for marked in variants(marked) {
             let (head, rest) = marked.split_once('<').unwrap();
@@ -55,7 +55,7 @@ fn a_device_goes_with_its_lines_and_every_other_byte_stays() {
 }
 
 #[test]
-fn a_device_is_added_behind_every_byte_that_was_there() {
+fn a_device_is_appended_and_every_other_byte_stays() {
     for marked in MARKED {
         for before in variants(&marked.replace(['<', '>'], "")) {
             let after = added(Some(&before), &DEVICE).unwrap();
@@ -78,7 +78,7 @@ fn a_device_is_added_behind_every_byte_that_was_there() {
 }
 
 #[test]
-fn what_was_added_and_removed_leaves_the_file_as_it_was() {
+fn a_device_that_is_added_and_removed_leaves_the_file_unchanged() {
     for marked in MARKED {
         for before in variants(&marked.replace(['<', '>'], "")) {
             // A last line gets its end, and a blank line at the end serves as the one between.
@@ -92,7 +92,7 @@ fn what_was_added_and_removed_leaves_the_file_as_it_was() {
 }
 
 #[test]
-fn any_device_of_many_can_go_and_the_others_stay_in_order() {
+fn any_device_of_many_can_be_removed_and_the_others_keep_their_order() {
     let mut random = fastrand::Rng::with_seed(17);
     let filler = [
         "",
@@ -132,7 +132,7 @@ fn any_device_of_many_can_go_and_the_others_stay_in_order() {
 }
 
 #[test]
-fn a_new_file_begins_with_what_it_is_and_quotes_what_must_be_quoted() {
+fn a_new_file_has_a_header_and_values_are_quoted() {
     let odd = NewDevice {
         name: "a \"b\" \\ 'c' ☃",
         ..DEVICE
@@ -150,17 +150,19 @@ fn a_new_file_begins_with_what_it_is_and_quotes_what_must_be_quoted() {
 }
 
 #[test]
-fn comments_that_stay_beside_the_gap_are_told() {
-    let told = |text: &str| removed(text, "a").unwrap().comments;
-    assert!(told("# roof\n[[device]]\nname = \"a\"\n"));
-    assert!(told("[[device]]\nname = \"a\"\n# token = \"old\"\n"));
-    assert!(!told(
+fn comments_above_or_below_a_removed_device_are_reported() {
+    let has_comments = |text: &str| removed(text, "a").unwrap().comments;
+    assert!(has_comments("# roof\n[[device]]\nname = \"a\"\n"));
+    assert!(has_comments(
+        "[[device]]\nname = \"a\"\n# token = \"old\"\n"
+    ));
+    assert!(!has_comments(
         "# head\n\n[[device]]\nname = \"a\"\n\n[[device]]\nname = \"b\"\n"
     ));
 }
 
 #[test]
-fn devices_in_one_list_are_left_to_who_wrote_them_so() {
+fn devices_in_one_list_are_not_edited() {
     let list = "device = [{ name = \"a\" }]\n";
     assert!(
         added(Some(list), &DEVICE)
