@@ -14,9 +14,10 @@
 
 use bytes::Bytes;
 use coap::{self, Code, Message, Token, Type};
+use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
+use coaps_gateway::dtls::Path;
 use coaps_gateway::dtls::engine::{self, Effect, Engine};
-use coaps_gateway::dtls::{ClientPolicy, Path, ServerCredentials, Validity};
 use coaps_gateway::gateway::Settings;
 use coaps_gateway::gateway::call::Completion;
 use coaps_gateway::gateway::core::Core;

@@ -11,7 +11,6 @@
 //! | [`session`] | one session and its stages |
 //! | [`inbound`] | which records of a datagram reach a session's engine |
 //! | [`engine`] | the DTLS engine; it and its submodules are the only files that name `dimpl` |
-//! | [`credentials`] | what we show devices, and which certificates are let in |
 //!
 //! **Why `dimpl`.** It is sans-IO, has no unsafe code, speaks DTLS 1.2 and 1.3, and keeps a session
 //! through forged plaintext records, lost final flights and fuzzed datagrams. `webrtc-dtls` was the
@@ -32,7 +31,6 @@ use std::time::Duration;
 pub mod budget;
 pub mod cookie;
 mod counters;
-pub mod credentials;
 pub mod demux;
 pub mod engine;
 mod event;
@@ -42,7 +40,6 @@ pub mod record;
 pub mod session;
 
 pub use counters::Counters;
-pub use credentials::{ClientPolicy, CredentialsError, Refusal, ServerCredentials, Validity};
 pub use demux::Demux;
 pub use event::{EndReason, Event, HandshakeFailure, OFFERED_SHOWN, Transmit};
 pub use session::{Path, SessionId};

@@ -13,8 +13,8 @@ pub mod files;
 mod watch;
 
 use crate::config::{Mistakes, Reading, Sources, Stamp, WatchedFile, WatchedFiles};
+use crate::credentials::{Ends, Moment};
 use crate::device::{Difference, Registry};
-use crate::dtls::credentials::{Ends, Moment};
 use crate::dtls::{self, engine};
 use crate::gateway::{Change, Handle};
 use desk::{Desk, Panicked};

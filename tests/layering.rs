@@ -23,7 +23,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("shown", &[]),
     // Rooms.
-    ("dtls", &["timers", "shares", "shown"]),
+    ("credentials", &["shown"]),
+    ("dtls", &["credentials", "timers", "shares", "shown"]),
     ("device", &[]),
     ("upstream", &["device", "shown"]),
     (
@@ -50,6 +51,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "quotas",
             "logging",
             "coap",
+            "credentials",
             "dtls",
             "device",
             "upstream",
@@ -61,8 +63,14 @@ const ROOMS: &[(&str, &[&str])] = &[
             "heap_trim",
         ],
     ),
-    ("config", &["coap", "dtls", "device", "upstream", "shown"]),
-    ("reload", &["config", "device", "dtls", "gateway"]),
+    (
+        "config",
+        &["coap", "credentials", "dtls", "device", "upstream", "shown"],
+    ),
+    (
+        "reload",
+        &["config", "credentials", "device", "dtls", "gateway"],
+    ),
     (
         "admin",
         &[
@@ -71,7 +79,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "ota",
             "relay",
             "upstream",
-            "dtls",
+            "credentials",
             "metrics",
             "coap",
             "cross_site",
@@ -80,7 +88,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // The whole core in a simulated network, for tests.
     ("simulation", EVERYTHING),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
-    ("authority", &["device", "dtls", "shown"]),
+    ("authority", &["device", "credentials", "shown"]),
     // The process.
     ("logging", &["config", "shares"]),
     ("cli", EVERYTHING),
@@ -140,8 +148,14 @@ const NAMED_IN: &[(&str, &[&str])] = &[
 
 /// Library, and the rooms that must not name it: they are sans-IO, and their clock is a parameter.
 const NOT_IN: &[(&str, &[&str])] = &[
-    ("tokio", &["dtls", "device", "config", "timers"]),
-    ("socket2", &["dtls", "device", "config", "timers"]),
+    (
+        "tokio",
+        &["dtls", "credentials", "device", "config", "timers"],
+    ),
+    (
+        "socket2",
+        &["dtls", "credentials", "device", "config", "timers"],
+    ),
 ];
 
 const LONGEST_FILE: usize = 600;

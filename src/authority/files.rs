@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::issue::Issued;
-use crate::dtls::credentials::certificates;
+use crate::credentials::certificates;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;

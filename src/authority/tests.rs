@@ -1,7 +1,7 @@
 //! Real files in a directory that vanishes.
 
 use super::*;
-use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
+use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
 use rustls_pki_types::UnixTime;
 use std::fs;
 use time::Duration;

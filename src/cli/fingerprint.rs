@@ -1,8 +1,8 @@
 //! `fingerprint`: what certificates are called.
 
 use super::{Failed, Outcome, say};
+use crate::credentials::certificates;
 use crate::device::{CertificateId, Fingerprint};
-use crate::dtls::credentials::certificates;
 use crate::shown::Shown;
 use std::fs::File;
 use std::io::{Read, Write};

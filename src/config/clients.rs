@@ -3,8 +3,8 @@
 use super::key::{Section, key};
 use super::kind::{Boolean, Choice, FilePath, FilePaths, OrEmpty};
 use super::reader::Reader;
-use crate::dtls::credentials::{Moment, RevocationError, What};
-use crate::dtls::{ClientPolicy, Validity};
+use crate::credentials::{ClientPolicy, Validity};
+use crate::credentials::{Moment, RevocationError, What};
 use crate::shown::Shown;
 use rustls_pki_types::UnixTime;
 use std::path::PathBuf;

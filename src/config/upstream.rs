@@ -6,7 +6,7 @@ use super::mistake::Problem;
 use super::ota::Ota;
 use super::reader::Reader;
 use super::value::Value;
-use crate::dtls::credentials::certificates;
+use crate::credentials::certificates;
 use crate::shown::Shown;
 use crate::upstream::{BaseUrl, BaseUrlError, CallLimits, Settings};
 use std::path::PathBuf;

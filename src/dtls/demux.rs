@@ -24,12 +24,12 @@ mod welcome;
 
 use super::budget::{Budget, PerAddress};
 use super::cookie::Cookies;
-use super::credentials::ClientPolicy;
 use super::engine::Settings;
 use super::hello::Terms;
 use super::record::{self, Datagram};
 use super::session::{Path, Session, SessionId, Stage};
-use super::{Counters, EndReason, Event, Parameters, Refusal, Transmit};
+use super::{Counters, EndReason, Event, Parameters, Transmit};
+use crate::credentials::{ClientPolicy, Refusal};
 use crate::timers::Timers;
 use holdings::Holdings;
 use marks::Marks;

@@ -10,11 +10,11 @@ mod stand_in;
 mod suites;
 
 use super::cookie::Cookie;
-use super::credentials::ServerCredentials;
 use super::hello::Terms;
 use super::inbound::{CERTIFICATE, LARGEST_CERTIFICATE_MESSAGE, message};
 use super::record::alert;
 use super::{Parameters, Versions};
+use crate::credentials::ServerCredentials;
 use crate::shown::Shown;
 use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
 use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};

@@ -1,6 +1,7 @@
 //! What the secure sessions tell, and what they want sent.
 
-use super::{Path, Refusal, SessionId};
+use super::{Path, SessionId};
+use crate::credentials::Refusal;
 use std::fmt;
 
 /// A datagram to send.

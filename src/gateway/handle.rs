@@ -3,8 +3,9 @@
 //! Orders wait in a short queue, and the loop takes one in each turn: whoever asks too often waits, devices don't.
 
 use super::report::{Report, SessionLine};
+use crate::credentials::ClientPolicy;
 use crate::device::Registry;
-use crate::dtls::{ClientPolicy, SessionId, engine};
+use crate::dtls::{SessionId, engine};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 

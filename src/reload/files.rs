@@ -2,8 +2,8 @@
 //!
 //! Who reads them (at the start, and anew while the gateway runs) writes it down here, and a scrape reads it.
 
-use crate::dtls::credentials::Ends;
-use crate::dtls::{ClientPolicy, ServerCredentials};
+use crate::credentials::Ends;
+use crate::credentials::{ClientPolicy, ServerCredentials};
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,7 +109,7 @@ impl Files {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dtls::credentials::{Moment, What};
+    use crate::credentials::{Moment, What};
 
     fn anchor(name: impl ToString, at: i64) -> Ends {
         Ends {

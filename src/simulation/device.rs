@@ -2,9 +2,10 @@
 
 use super::observing::Observation;
 use super::requests::{Outcome, Requests};
+use crate::credentials::ServerCredentials;
 use crate::device::CertificateId;
 use crate::dtls::engine::{self, Effect, Engine};
-use crate::dtls::{self, Path, ServerCredentials, Versions};
+use crate::dtls::{self, Path, Versions};
 use crate::relay::Kind;
 use bytes::Bytes;
 use coap::option::number::OBSERVE;

@@ -18,8 +18,8 @@ mod text;
 
 use coaps_gateway::authority;
 use coaps_gateway::config::Ota;
+use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::device::{AccessToken, Fingerprint, Registry};
-use coaps_gateway::dtls::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::gateway::{Gateway, Parts, Settings, Tap};
 use coaps_gateway::{device as registered, upstream};
 use link::{Link, Weather};

@@ -3,8 +3,9 @@
 use crate::certificates::Identity;
 use crate::coap::{ACK, CON, Message};
 use crate::process::now;
+use coaps_gateway::credentials::ServerCredentials;
+use coaps_gateway::dtls;
 use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
-use coaps_gateway::dtls::{self, ServerCredentials};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 

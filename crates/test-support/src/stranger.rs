@@ -3,8 +3,9 @@
 
 use crate::certificates::Identity;
 use crate::process::now;
+use coaps_gateway::credentials::ServerCredentials;
 use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
-use coaps_gateway::dtls::{Parameters, ServerCredentials, Versions};
+use coaps_gateway::dtls::{Parameters, Versions};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::ErrorKind;

@@ -1,6 +1,6 @@
 //! Files: how often they were read anew, and how long their certificates are good.
 
-use crate::dtls::credentials::{Ends, What};
+use crate::credentials::{Ends, What};
 use crate::metrics::{Label, Scrape};
 use crate::reload::files::FilesRead;
 use std::borrow::Cow;

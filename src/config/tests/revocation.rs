@@ -1,7 +1,7 @@
 //! `clients.revocation_lists`: one file or several, and their mistakes.
 
 use super::*;
-use crate::dtls::credentials::certificates;
+use crate::credentials::certificates;
 use rcgen::{
     CertificateRevocationListParams, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SerialNumber,
     date_time_ymd,
@@ -64,7 +64,7 @@ fn lists_are_named_one_by_one_or_together_in_the_file_or_the_environment() {
             .collect();
         let (config, warnings) = place.load(&place.with_lists(&text), &environment).unwrap();
         let verdict = config.clients.judge(&meter, now());
-        assert_eq!(verdict, Err(dtls::Refusal::Revoked), "{text}");
+        assert_eq!(verdict, Err(crate::credentials::Refusal::Revoked), "{text}");
         assert!(
             !warnings
                 .iter()

@@ -6,8 +6,9 @@
 )]
 
 use super::*;
+use crate::credentials::{ServerCredentials, Validity};
 use crate::dtls::engine::{Effect, Engine};
-use crate::dtls::{HandshakeFailure, ServerCredentials, Validity, Versions};
+use crate::dtls::{HandshakeFailure, Versions};
 use std::net::SocketAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;

@@ -1,9 +1,10 @@
 //! Strangers' handshakes beside those of devices.
 
 use super::*;
+use crate::credentials::{ServerCredentials, Validity};
+use crate::dtls::Versions;
 use crate::dtls::engine::Engine;
 use crate::dtls::hello::tests::packets;
-use crate::dtls::{ServerCredentials, Validity, Versions};
 use std::net::SocketAddr;
 use zeroize::Zeroizing;
 

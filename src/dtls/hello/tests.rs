@@ -2,9 +2,10 @@
 
 use super::answer::{message, padded, prefixed};
 use super::*;
+use crate::credentials::ServerCredentials;
+use crate::dtls::Parameters;
 use crate::dtls::cookie::Cookie;
 use crate::dtls::engine::{Effect, Engine, Settings};
-use crate::dtls::{Parameters, ServerCredentials};
 use std::time::Instant;
 use zeroize::Zeroizing;
 

@@ -6,8 +6,9 @@
 //! trust anchors and revocation lists.
 
 use super::Core;
+use crate::credentials::ClientPolicy;
 use crate::device::{Device, Registry};
-use crate::dtls::{ClientPolicy, SessionId};
+use crate::dtls::SessionId;
 use crate::gateway::handle::Change;
 use crate::gateway::sessions::Admission;
 use std::collections::VecDeque;

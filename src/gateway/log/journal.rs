@@ -4,9 +4,10 @@
 //! Nothing secret is written here, and nothing a stranger chose: of a certificate only its
 //! fingerprint, of a path only what it resolves to.
 
+use crate::credentials::Refusal;
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::record::cipher_suite_name;
-use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
+use crate::dtls::{EndReason, HandshakeFailure, Path};
 use crate::gateway::call::Errand;
 use crate::gateway::sessions::Peer;
 use crate::logging::churn::Churn;

@@ -1,6 +1,7 @@
 //! How handshakes and sessions ended, counted under names that a dashboard can rely on.
 
-use crate::dtls::{EndReason, HandshakeFailure, Refusal};
+use crate::credentials::Refusal;
+use crate::dtls::{EndReason, HandshakeFailure};
 use crate::metrics::Tally;
 
 /// How a handshake ended, of a peer whose address was proven.

@@ -1,7 +1,7 @@
 //! One revocation list (RFC 5280 §5.1), read and verified.
 
-use crate::dtls::credentials::issuer::{Issuer, Signature, contents};
-use crate::dtls::credentials::period::{Moment, shown};
+use crate::credentials::issuer::{Issuer, Signature, contents};
+use crate::credentials::period::{Moment, shown};
 use webpki::{BorrowedCertRevocationList, Error};
 use x509_parser::asn1_rs::{Any, BitString, FromDer, Tag};
 use x509_parser::extensions::X509Extension;

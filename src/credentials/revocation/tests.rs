@@ -1,6 +1,6 @@
 use super::*;
-use crate::dtls::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
-use crate::dtls::credentials::{ClientPolicy, Moment, Refusal, Validity};
+use crate::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
+use crate::credentials::{ClientPolicy, Moment, Refusal, Validity};
 use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope,
     DnType, Issuer as Signer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,

@@ -1,6 +1,6 @@
 use super::*;
-use crate::dtls::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
-use crate::dtls::credentials::{AnchorsError, ClientPolicy, Refusal, Validity};
+use crate::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
+use crate::credentials::{AnchorsError, ClientPolicy, Refusal, Validity};
 use rcgen::{CertificateParams, CustomExtension, KeyPair, KeyUsagePurpose, date_time_ymd};
 
 /// 1.3.6.1.4.1.99999.n, DER.
