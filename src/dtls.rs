@@ -7,7 +7,7 @@
 //! | [`hello`] | a whole ClientHello, and its answer without an engine |
 //! | [`cookie`] | cookies that prove an address, of which nothing is kept |
 //! | [`demux`] | which session a datagram belongs to; half-open handshakes and their bounds |
-//! | [`budget`] | how much handshaking strangers may cause |
+//! | [`rate_limit`] | how much handshaking strangers may cause |
 //! | [`session`] | one session and its stages |
 //! | [`inbound`] | which records of a datagram reach a session's engine |
 //! | [`engine`] | the DTLS engine; it and its submodules are the only files that name `dimpl` |
@@ -28,7 +28,6 @@
 
 use std::time::Duration;
 
-pub mod budget;
 pub mod cookie;
 mod counters;
 pub mod demux;
@@ -36,6 +35,7 @@ pub mod engine;
 mod event;
 pub mod hello;
 pub mod inbound;
+pub mod rate_limit;
 pub mod record;
 pub mod session;
 

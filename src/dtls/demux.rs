@@ -14,32 +14,32 @@
 //! | protected | the established session and the proven handshake |
 
 mod admission;
+mod buffered_bytes;
+mod cookie_exchange;
 mod ending;
-mod holdings;
-mod marks;
+mod pending_hellos;
 mod progress;
-mod proven;
-mod waiting;
-mod welcome;
+mod proven_by_source;
+mod recent_set;
 
-use super::budget::{Budget, PerAddress};
 use super::cookie::Cookies;
 use super::engine::Settings;
 use super::hello::Terms;
+use super::rate_limit::{Budget, PerAddress};
 use super::record::{self, Datagram};
 use super::session::{Path, Session, SessionId, Stage};
 use super::{Counters, EndReason, Event, Parameters, Transmit};
 use crate::credentials::{ClientPolicy, Refusal};
 use crate::timers::Timers;
-use holdings::Holdings;
-use marks::Marks;
-use proven::ProvenPlaces;
+use buffered_bytes::Holdings;
+use pending_hellos::{Known, Waiting};
+use proven_by_source::ProvenPlaces;
+use recent_set::Marks;
 use rustls_pki_types::UnixTime;
 use shares::{Recent, source};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use waiting::{Known, Waiting};
 
 /// Sessions whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
@@ -416,5 +416,3 @@ pub(crate) struct Load {
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod unregistered_tests;

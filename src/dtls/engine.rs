@@ -4,10 +4,10 @@
 //! wants to say into a list of [`Effect`]s, because a full transmit queue would be fatal to it.
 //! Every [`Failure`] is fatal to its engine.
 
+mod cached_ciphers;
 mod keys;
-mod opened;
+mod plaintext_filter;
 mod stand_in;
-mod suites;
 
 use super::cookie::Cookie;
 use super::hello::Terms;
@@ -19,7 +19,7 @@ use crate::shown::Shown;
 use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
 use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
 use keys::{Key, Keys};
-use opened::Ledger;
+use plaintext_filter::Ledger;
 use stand_in::{Hashes, Signatures, StandIn};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +34,7 @@ const FLIGHT_RETRIES: usize = 8;
 /// Reassembled records may be larger than a datagram of ours.
 const BUFFER: usize = 4 * 1024;
 /// Records that the engine may queue, of DTLS 1.3: two of a Certificate message that comes in three, two that are ahead of
-/// their turn (`opened` sees to that), and a place for the one that is due, without which the handshake would end. Each
+/// their turn (`plaintext_filter` sees to that), and a place for the one that is due, without which the handshake would end. Each
 /// costs ten kilobytes, however small it is.
 const QUEUED: usize = 5;
 
@@ -96,7 +96,7 @@ impl Settings {
     ) -> Result<Settings, SettingsError> {
         let config = || {
             Config::builder()
-                .with_crypto_provider(suites::resting(CryptoProvider {
+                .with_crypto_provider(cached_ciphers::resting(CryptoProvider {
                     key_provider: &Keys,
                     hmac_provider: &CookieSource,
                     hash_provider: &Hashes,
@@ -252,12 +252,12 @@ impl Engine {
         datagram: &[u8],
     ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
         let given = Given::new(self.cookie.as_deref());
-        opened::put_to_work(self.ledger.take());
+        plaintext_filter::put_to_work(self.ledger.take());
         let mut outcome = self.work(|dtls| {
             dtls.handle_timeout(now)?;
             dtls.handle_packet(datagram)
         });
-        self.ledger = opened::take_back();
+        self.ledger = plaintext_filter::take_back();
         drop(given);
         if let Some(ledger) = &mut self.ledger {
             let was_refused = ledger.take_refused();
@@ -342,9 +342,9 @@ impl Engine {
         content_type: u8,
         content: &[u8],
     ) -> Vec<Vec<u8>> {
-        suites::tests::SEALED_AS.set(Some(content_type));
+        cached_ciphers::tests::SEALED_AS.set(Some(content_type));
         let effects = self.send(now, content);
-        suites::tests::SEALED_AS.set(None);
+        cached_ciphers::tests::SEALED_AS.set(None);
         let of_12 = |datagram: &mut Vec<u8>| {
             if datagram[0] >> 5 == 0 {
                 datagram[0] = content_type;
@@ -498,7 +498,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Failu
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(failure),
         Err(_) => {
-            opened::take_back();
+            plaintext_filter::take_back();
             Err(Failure {
                 reason: "the DTLS engine panicked".to_owned(),
                 alert: Some(alert::INTERNAL_ERROR),

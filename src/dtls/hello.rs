@@ -10,9 +10,9 @@
 //! get an engine, as far as the budget for that goes. Padding may give way to the cookie (RFC 8446 §4.1.2), so the cookie
 //! remembers how long the hello was.
 
-mod answer;
+mod reply;
 
-pub use answer::before_fragment;
+pub use reply::before_fragment;
 
 use super::Versions;
 use super::cookie::Cookie;

@@ -14,7 +14,7 @@
 //!
 //! All else is dropped, and counted. What is ahead of its turn is dropped as well: the client repeats its flight
 //! (RFC 6347 §4.2.4), and what is forged ahead of its turn leaves no trace. What can't be told from outside is judged
-//! once it is decrypted (`engine::opened`).
+//! once it is decrypted (`engine::plaintext_filter`).
 //!
 //! **What remains possible in DTLS 1.2**, because nothing in plaintext is authentic: a forged message that is whole,
 //! well-formed, of the type and number that are due, and that arrives before the client's own, is taken for it, and the
@@ -27,16 +27,16 @@
     reason = "what is not let through by its name is dropped"
 )]
 
-mod gathering;
 mod pieces;
-mod shape;
+mod reassembly;
+mod syntax;
 
 use super::record::{self, CLIENT_HELLO, HANDSHAKE, alert};
-pub(in crate::dtls) use gathering::Gathering;
 pub(in crate::dtls) use pieces::Fragment;
 use pieces::{Piece, Pieces};
-pub(in crate::dtls) use shape::LARGEST_CERTIFICATE_MESSAGE;
+pub(in crate::dtls) use reassembly::Gathering;
 use std::time::{Duration, Instant};
+pub(in crate::dtls) use syntax::LARGEST_CERTIFICATE_MESSAGE;
 
 /// A ClientHello with key shares of post-quantum groups is less than half of this.
 const LARGEST_CLIENT_HELLO: usize = 8 * 1024;
@@ -331,20 +331,20 @@ impl Flight {
             return Taken::Kept;
         };
         let is_well_formed = match kind {
-            CERTIFICATE => match shape::certificates(&body) {
-                Some(count) if count > shape::MOST_CERTIFICATES => {
+            CERTIFICATE => match syntax::certificates(&body) {
+                Some(count) if count > syntax::MOST_CERTIFICATES => {
                     return Taken::Refused(
                         alert::BAD_CERTIFICATE,
                         format!(
                             "it shows {count} certificates; {} may be shown",
-                            shape::MOST_CERTIFICATES
+                            syntax::MOST_CERTIFICATES
                         ),
                     );
                 }
                 count => count.is_some(),
             },
-            CLIENT_KEY_EXCHANGE => shape::is_client_key_exchange(&body),
-            _ => shape::is_certificate_verify(&body),
+            CLIENT_KEY_EXCHANGE => syntax::is_client_key_exchange(&body),
+            _ => syntax::is_certificate_verify(&body),
         };
         if !is_well_formed {
             return Taken::Dropped;

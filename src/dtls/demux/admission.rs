@@ -1,6 +1,6 @@
 //! Letting strangers begin: what a ClientHello may cause, and what not (RFC 6347 §4.2.1).
 //!
-//! Nearly all are answered by [`super::welcome`], and nothing is kept of them. The others (in fragments, mostly) need an
+//! Nearly all are answered by [`super::cookie_exchange`], and nothing is kept of them. The others (in fragments, mostly) need an
 //! engine before their address is proven, and that has a budget.
 
 use super::{Demux, Route};

@@ -18,6 +18,7 @@ mod cookies;
 mod crowding;
 mod forged;
 mod sources;
+mod unregistered;
 mod worst;
 
 fn credentials() -> ServerCredentials {

@@ -8,7 +8,7 @@
 //! The message is freed once the handshake is.
 //!
 //! In DTLS 1.2 the message is in plaintext, and always replaced. In DTLS 1.3 it is inside records, and replaced where it
-//! comes in several or is long (see [`super::opened`]).
+//! comes in several or is long (see [`super::plaintext_filter`]).
 
 use crate::dtls::inbound::{CERTIFICATE, message};
 use aws_lc_rs::digest;

@@ -1,6 +1,6 @@
 //! Against the engine: what it says to the same hello, and what it makes of the one that follows.
 
-use super::answer::{message, padded, prefixed};
+use super::reply::{message, padded, prefixed};
 use super::*;
 use crate::credentials::ServerCredentials;
 use crate::dtls::Parameters;

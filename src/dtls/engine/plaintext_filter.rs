@@ -2,7 +2,7 @@
 //!
 //! The engine queues whatever is authentic and not of use yet, and some of it for ever: content types that the protocol
 //! doesn't have, handshake records without a message, application data before the handshake is complete. From outside,
-//! DTLS 1.3 shows nothing of that. The ciphers are ours (see `suites`), so they ask here first, and what is refused
+//! DTLS 1.3 shows nothing of that. The ciphers are ours (see `cached_ciphers`), so they ask here first, and what is refused
 //! counts as not decrypted: the engine drops it, and its replay window has not moved.
 //!
 //! A Certificate message of DTLS 1.3 that comes in several records, or is long, is put together here. Of these records the

@@ -6,7 +6,7 @@
 //! are at hand.
 
 use super::keys::held;
-use super::opened::{self, Opened};
+use super::plaintext_filter::{self, Opened};
 use dimpl::crypto::{
     Aad, Buf, Cipher, CryptoProvider, Dtls12CipherSuite, Dtls13CipherSuite, HashAlgorithm, Nonce,
     SupportedDtls12CipherSuite, SupportedDtls13CipherSuite, TmpBuf, aws_lc_rs::default_provider,
@@ -146,11 +146,11 @@ impl Cipher for Rested {
         // RFC 5246 §6.2.3.3: epoch and number, then the content type.
         let content_type = aad.0.get(8).copied().unwrap_or_default();
         if let Err(error) = self.apply(|cipher| cipher.decrypt(ciphertext, aad, nonce)) {
-            opened::failed();
+            plaintext_filter::failed();
             return Err(error);
         }
         let plaintext = ciphertext.as_mut();
-        let length = opened::judge(match self.maker {
+        let length = plaintext_filter::judge(match self.maker {
             Maker::Dtls12(_) => Opened::Dtls12 {
                 content_type,
                 plaintext,

@@ -1,7 +1,7 @@
 //! Clients that prove their address before anything is kept of them: they are given a cookie, and who returns it gets a
 //! handshake, when there is a place for it (RFC 6347 §4.2.1, RFC 9147 §5.1).
 
-use super::waiting::{Guest, Turned};
+use super::pending_hellos::{Guest, Turned};
 use super::{Demux, Route};
 use crate::dtls::engine::Engine;
 use crate::dtls::hello::{Opening, Version};

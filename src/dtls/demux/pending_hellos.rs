@@ -7,7 +7,7 @@
 //! There are four [`Lane`]s, and each is a [`SourcePlaces`]: networks take turns, then hosts, then a host's ports in the
 //! order they came. A port has one place, whatever it sends.
 
-use super::marks::Marks;
+use super::recent_set::Marks;
 use crate::dtls::session::Path;
 use shares::{SourcePlaces, source};
 use std::collections::HashMap;
