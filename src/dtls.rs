@@ -35,14 +35,16 @@ pub mod engine;
 mod event;
 pub mod hello;
 pub mod inbound;
+mod path;
 pub mod rate_limit;
 pub mod record;
 pub mod session;
+mod supported;
 
 pub use counters::Counters;
 pub use demux::Demux;
-pub use event::{EndReason, Event, HandshakeFailure, OFFERED_SHOWN, Transmit};
-pub use session::{Path, SessionId};
+pub use event::{EndReason, Event, HandshakeFailure, OFFERED_SUITES_LOGGED, Transmit};
+pub use path::{Path, SessionId};
 
 /// Which DTLS versions are offered to devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

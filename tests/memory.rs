@@ -12,7 +12,7 @@
 )]
 
 use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
+use coaps_gateway::dtls::engine::{Engine, EngineOutput, Settings};
 use coaps_gateway::dtls::{Demux, Event, Parameters, Path, Versions};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
@@ -105,9 +105,9 @@ impl Pair {
         pair
     }
 
-    fn take(&mut self, effects: Vec<Effect>) {
+    fn take(&mut self, effects: Vec<EngineOutput>) {
         for effect in effects {
-            if let Effect::Transmit(datagram) = effect {
+            if let EngineOutput::Transmit(datagram) = effect {
                 self.outbox.push(datagram);
             }
         }

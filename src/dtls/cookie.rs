@@ -4,7 +4,7 @@
 //! else has; and that length. Whoever returns it has received it there, not long ago: keys last a minute, and a cookie as
 //! long as its key and the next.
 
-use super::session::Path;
+use super::path::Path;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use std::net::IpAddr;
@@ -14,9 +14,9 @@ use std::time::{Duration, Instant};
 pub type Cookie = [u8; 32];
 
 /// How long cookies are made with one key. A client whose answer is lost comes again after 1, 2, 4, … seconds.
-const KEY_LASTS: Duration = Duration::from_secs(60);
+const KEY_LIFETIME: Duration = Duration::from_secs(60);
 /// No cookie is good for longer.
-pub const LASTS: Duration = KEY_LASTS.saturating_mul(2);
+pub const LIFETIME: Duration = KEY_LIFETIME.saturating_mul(2);
 
 /// The keys.
 #[derive(Debug)]
@@ -65,10 +65,10 @@ impl Cookies {
     fn turn(&mut self, now: Instant) {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since);
-        if passed >= KEY_LASTS {
+        if passed >= KEY_LIFETIME {
             let last = std::mem::replace(&mut self.current, key());
             // Of a key that nobody has used for so long, no cookie can still be under way.
-            self.previous = last.filter(|_| passed < LASTS);
+            self.previous = last.filter(|_| passed < LIFETIME);
             self.since = Some(now);
         }
     }

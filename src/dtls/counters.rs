@@ -22,21 +22,21 @@ pub struct Counters {
     /// ClientHellos dropped because `limits.hellos` was spent.
     pub over_hello_budget: u64,
     /// ClientHellos answered with a cookie, of which nothing is kept.
-    pub cookies_given: u64,
+    pub cookies_sent: u64,
     /// ClientHellos with a cookie that is not ours or too old, or that continue a handshake we don't have.
     pub unknown_cookies: u64,
     /// ClientHellos dropped because the address had its `limits.handshakes_per_address`, begun or waiting.
     pub over_address_budget: u64,
     /// Clients that had given up when their turn came, or whose hello the settings no longer allow.
-    pub guests_gone: u64,
+    pub pending_expired: u64,
     /// ClientHellos dropped because `limits.handshakes` are under way, and enough wait for a place.
     pub half_open_full: u64,
     /// Unproven handshakes dropped for newer ones.
-    pub unproven_displaced: u64,
+    pub unproven_evicted: u64,
     /// Proven handshakes dropped for newer proven ones of other sources.
-    pub proven_displaced: u64,
+    pub proven_evicted: u64,
     /// Half-open handshakes dropped because they kept most of what all together kept too much of.
-    pub holders_displaced: u64,
+    pub buffers_evicted: u64,
     /// Unproven handshakes that were never continued.
     pub unproven_expired: u64,
     /// Unproven handshakes that the engine gave up.

@@ -24,17 +24,18 @@ mod recent_set;
 
 use super::cookie::Cookies;
 use super::engine::Settings;
-use super::hello::Terms;
-use super::rate_limit::{Budget, PerAddress};
-use super::record::{self, Datagram};
-use super::session::{Path, Session, SessionId, Stage};
+use super::path::{Path, SessionId};
+use super::rate_limit::{AddressLimit, TokenBucket};
+use super::record::{self, DatagramKind};
+use super::session::{Session, Stage};
+use super::supported::Supported;
 use super::{Counters, EndReason, Event, Parameters, Transmit};
 use crate::credentials::{ClientPolicy, Refusal};
 use crate::timers::Timers;
-use buffered_bytes::Holdings;
-use pending_hellos::{Known, Waiting};
-use proven_by_source::ProvenPlaces;
-use recent_set::Marks;
+use buffered_bytes::BufferedBytes;
+use pending_hellos::{Known, PendingHellos};
+use proven_by_source::ProvenBySource;
+use recent_set::RecentSet;
 use rustls_pki_types::UnixTime;
 use shares::{Recent, source};
 use std::collections::{HashMap, VecDeque};
@@ -45,18 +46,18 @@ use std::time::{Duration, Instant};
 const TIMERS_PER_CALL: usize = 256;
 
 /// Cookies given, for each hello a second that may cost an engine. Each takes a MAC and a datagram, and no memory.
-const ANSWERS: u32 = 2;
+const COOKIE_REPLIES: u32 = 2;
 
 /// Places for hellos that were not answered: one stays for seconds under 50,000 others a second.
 const UNANSWERED: usize = 1 << 18;
 
 /// Places for sources whose hellos come in pieces: they are few.
-const IN_PIECES: usize = 1 << 12;
+const FRAGMENTED_SOURCES: usize = 1 << 12;
 
 /// Addresses, and as many addresses with their ports, from which registered devices have completed handshakes. 1 MiB.
-const SUCCEEDED: usize = 1 << 16;
+const REGISTERED_SOURCES: usize = 1 << 16;
 /// For so long they go first.
-const SUCCEEDED_LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
+const REGISTERED_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The sessions of one path.
 #[derive(Debug, Default, Clone, Copy)]
@@ -85,11 +86,11 @@ impl Route {
 pub struct Demux {
     parameters: Parameters,
     settings: Settings,
-    terms: Terms,
+    terms: Supported,
     cookies: Cookies,
     policy: ClientPolicy,
     /// Counts policies.
-    policy_number: u32,
+    policy_version: u32,
     unix_time: UnixTime,
     next_id: u64,
     /// Boxed, as a table that grows by doubling is half empty at its worst.
@@ -103,32 +104,32 @@ pub struct Demux {
     /// Whether handshakes no longer begin.
     is_closed: bool,
     /// Those of them whose address is proven.
-    proven_by_source: ProvenPlaces,
+    proven_by_source: ProvenBySource,
     /// Where registered devices have completed handshakes lately.
-    succeeded_hosts: Recent,
+    registered_hosts: Recent,
     /// The same with their ports. A table of its own: one device may come from ever new ports, and no more than its host's
     /// own priority is lost by that.
-    succeeded_ports: Recent,
+    registered_ports: Recent,
     /// What their engines keep.
-    holdings: Holdings,
+    holdings: BufferedBytes,
     /// Clients with a valid cookie, until a handshake may begin.
-    waiting: Waiting,
+    waiting: PendingHellos,
     /// When to think of them, if not before.
-    look_at: Option<Instant>,
+    admit_at: Option<Instant>,
     /// Whether a place may have fallen vacant since they were looked at.
-    has_vacancy: bool,
+    has_free_place: bool,
     /// Clients with a valid cookie whose hello comes in pieces.
-    pieces_with_cookie: Budget,
+    fragmented_with_cookie: TokenBucket,
     /// Answers to hellos that are not known, and to those that come again.
-    answers: Budget,
-    answers_to_repeats: Budget,
+    cookie_replies: TokenBucket,
+    cookie_replies_to_repeats: TokenBucket,
     /// Hellos that were not answered: a client sends its own again, and a forger another.
-    unanswered: Marks,
+    unanswered: RecentSet,
     /// Sources of hellos that come in pieces when there is a cookie in them: their next one gets an engine that sees both.
-    in_pieces: Marks,
-    new_hellos: Budget,
-    repeated_hellos: Budget,
-    per_address: PerAddress,
+    fragmented_sources: RecentSet,
+    engine_before_cookie: TokenBucket,
+    handshake_repeats: TokenBucket,
+    address_limit: AddressLimit,
     timers: Timers<SessionId>,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
@@ -143,22 +144,22 @@ impl Demux {
         Demux {
             terms: settings.terms(),
             cookies: Cookies::default(),
-            waiting: Waiting::new(parameters.handshakes),
-            look_at: None,
-            has_vacancy: false,
-            pieces_with_cookie: Budget::new(parameters.hellos.div_ceil(2)),
-            answers: Budget::new(parameters.hellos.saturating_mul(ANSWERS)),
-            answers_to_repeats: Budget::new(parameters.hellos),
-            unanswered: Marks::new(UNANSWERED),
-            in_pieces: Marks::new(IN_PIECES),
-            new_hellos: Budget::new(parameters.hellos.div_ceil(2)),
-            repeated_hellos: Budget::new(parameters.hellos.div_ceil(2)),
-            holdings: Holdings::new(parameters.handshakes),
-            per_address: PerAddress::new(parameters.handshakes_per_address),
+            waiting: PendingHellos::new(parameters.handshakes),
+            admit_at: None,
+            has_free_place: false,
+            fragmented_with_cookie: TokenBucket::new(parameters.hellos.div_ceil(2)),
+            cookie_replies: TokenBucket::new(parameters.hellos.saturating_mul(COOKIE_REPLIES)),
+            cookie_replies_to_repeats: TokenBucket::new(parameters.hellos),
+            unanswered: RecentSet::new(UNANSWERED),
+            fragmented_sources: RecentSet::new(FRAGMENTED_SOURCES),
+            engine_before_cookie: TokenBucket::new(parameters.hellos.div_ceil(2)),
+            handshake_repeats: TokenBucket::new(parameters.hellos.div_ceil(2)),
+            holdings: BufferedBytes::new(parameters.handshakes),
+            address_limit: AddressLimit::new(parameters.handshakes_per_address),
             parameters,
             settings,
             policy,
-            policy_number: 0,
+            policy_version: 0,
             unix_time: UnixTime::since_unix_epoch(std::time::Duration::ZERO),
             next_id: 0,
             sessions: HashMap::new(),
@@ -167,9 +168,9 @@ impl Demux {
             unproven: VecDeque::new(),
             half_open: 0,
             is_closed: false,
-            proven_by_source: ProvenPlaces::default(),
-            succeeded_hosts: Recent::new(SUCCEEDED, SUCCEEDED_LATELY),
-            succeeded_ports: Recent::new(SUCCEEDED, SUCCEEDED_LATELY),
+            proven_by_source: ProvenBySource::default(),
+            registered_hosts: Recent::new(REGISTERED_SOURCES, REGISTERED_LIFETIME),
+            registered_ports: Recent::new(REGISTERED_SOURCES, REGISTERED_LIFETIME),
             timers: Timers::default(),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
@@ -191,14 +192,14 @@ impl Demux {
     }
 
     /// Which client certificates are let in from now on, handshakes under way included. Of sessions that are established,
-    /// [`judge_anew`](Self::judge_anew) says which would not be.
+    /// [`reverify`](Self::reverify) says which would not be.
     pub fn set_policy(&mut self, policy: ClientPolicy) {
         self.policy = policy;
-        self.policy_number = self.policy_number.wrapping_add(1);
+        self.policy_version = self.policy_version.wrapping_add(1);
     }
 
     /// Why an established session's certificate would not be let in any more, if so.
-    pub fn judge_anew(&self, id: SessionId) -> Option<Refusal> {
+    pub fn reverify(&self, id: SessionId) -> Option<Refusal> {
         let session = self.sessions.get(&id)?;
         let certificate = session.certificate.as_ref()?;
         let refusal = self.policy.rejudge(certificate, self.unix_time).err();
@@ -208,26 +209,26 @@ impl Demux {
 
     /// A session has turned out to be a registered device's. Whoever comes from there goes first from now on, and its
     /// handshake does not count for `limits.handshakes_per_address`.
-    pub fn succeeded(&mut self, now: Instant, id: SessionId) {
+    pub fn mark_registered(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get(&id) {
             let remote = session.path.remote;
-            self.per_address.give_back(now, remote.ip());
+            self.address_limit.give_back(now, remote.ip());
             self.remember(now, remote);
         }
     }
 
     fn remember(&mut self, now: Instant, remote: SocketAddr) {
         let host = source::host(remote.ip());
-        self.succeeded_hosts.put(now, &host);
-        self.succeeded_ports.put(now, &(host, remote.port()));
+        self.registered_hosts.put(now, &host);
+        self.registered_ports.put(now, &(host, remote.port()));
     }
 
     /// Whether a registered device has completed a handshake from there lately.
     fn known(&self, now: Instant, path: Path) -> Known {
         let host = source::host(path.remote.ip());
-        if self.succeeded_ports.has(now, &(host, path.remote.port())) {
+        if self.registered_ports.has(now, &(host, path.remote.port())) {
             Known::Port
-        } else if self.succeeded_hosts.has(now, &host) {
+        } else if self.registered_hosts.has(now, &host) {
             Known::Host
         } else {
             Known::No
@@ -235,7 +236,7 @@ impl Demux {
     }
 
     /// No handshake begins from now on. Newcomers are not answered: they try again, and may find another gateway.
-    pub fn refuse_newcomers(&mut self) {
+    pub fn stop_accepting(&mut self) {
         self.is_closed = true;
         self.waiting.clear();
     }
@@ -245,12 +246,14 @@ impl Demux {
         self.counters.datagrams_received += 1;
         let route = self.routes.get(&path).copied().unwrap_or_default();
         match record::classify(datagram) {
-            Datagram::ClientHello(hello) => self.receive_hello(now, path, route, &hello, datagram),
-            Datagram::ClientHelloFragment => match route.unproven.or(route.proven) {
+            DatagramKind::ClientHello(hello) => {
+                self.receive_hello(now, path, route, &hello, datagram)
+            }
+            DatagramKind::ClientHelloFragment => match route.unproven.or(route.proven) {
                 Some(id) => self.repeat_hello(now, id, datagram),
                 None => self.counters.no_session += 1,
             },
-            Datagram::Plaintext | Datagram::Protected => {
+            DatagramKind::Plaintext | DatagramKind::Protected => {
                 let recipients = [route.proven, route.established];
                 if recipients == [None, None] {
                     self.counters.no_session += 1;
@@ -259,7 +262,7 @@ impl Demux {
                     self.feed(now, id, datagram);
                 }
             }
-            Datagram::Foreign => self.counters.not_dtls += 1,
+            DatagramKind::Foreign => self.counters.not_dtls += 1,
         }
     }
 
@@ -281,8 +284,8 @@ impl Demux {
 
     /// Does what time demands.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.has_vacancy || self.look_at.is_some_and(|at| at <= now) {
-            self.let_in(now);
+        if self.has_free_place || self.admit_at.is_some_and(|at| at <= now) {
+            self.start_pending(now);
         }
         for _ in 0..TIMERS_PER_CALL {
             let Some(id) = self.timers.pop_due(now) else {
@@ -299,11 +302,11 @@ impl Demux {
                         self.remove(id);
                     }
                     Stage::Proven => {
-                        let failure = session.why_timed_out();
+                        let failure = ending::timeout_failure(session);
                         self.fail_handshake(id, failure);
                     }
                     Stage::Established => {
-                        self.say_goodbye(id);
+                        self.send_close_notify(id);
                         self.end(id, EndReason::Idle);
                     }
                 }
@@ -322,7 +325,7 @@ impl Demux {
 
     /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.look_at]
+        [self.timers.next(), self.admit_at]
             .into_iter()
             .flatten()
             .min()
@@ -339,7 +342,7 @@ impl Demux {
     }
 
     /// Of the datagrams that wait to be sent, the one that was made last.
-    pub fn newest_transmit(&self) -> Option<&Transmit> {
+    pub fn last_transmit(&self) -> Option<&Transmit> {
         self.transmits.back()
     }
 
@@ -378,7 +381,7 @@ impl Demux {
         self.timers.len()
     }
 
-    /// How much of everything there is, for tests that hold it to its bounds.
+    /// How much of everything there is, for tests that track_buffered it to its bounds.
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         Load {

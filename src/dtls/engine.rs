@@ -1,8 +1,8 @@
 //! The DTLS engine behind one door: `dimpl` is named in this file and what belongs to it, and nowhere else.
 //!
 //! An engine serves one peer. It never does I/O and never reads a clock; every call drains all it
-//! wants to say into a list of [`Effect`]s, because a full transmit queue would be fatal to it.
-//! Every [`Failure`] is fatal to its engine.
+//! wants to say into a list of [`EngineOutput`]s, because a full transmit queue would be fatal to it.
+//! Every [`EngineError`] is fatal to its engine.
 
 mod cached_ciphers;
 mod keys;
@@ -10,16 +10,16 @@ mod plaintext_filter;
 mod stand_in;
 
 use super::cookie::Cookie;
-use super::hello::Terms;
 use super::inbound::{CERTIFICATE, LARGEST_CERTIFICATE_MESSAGE, message};
 use super::record::alert;
+use super::supported::Supported;
 use super::{Parameters, Versions};
 use crate::credentials::ServerCredentials;
 use crate::shown::Shown;
 use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
-use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
-use keys::{Key, Keys};
-use plaintext_filter::Ledger;
+use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm};
+use keys::{Key, KeyRegistry};
+use plaintext_filter::PlaintextFilter;
 use stand_in::{Hashes, Signatures, StandIn};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Settings {
 
 /// What an engine wants done, in order.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum EngineOutput {
     /// Send this datagram to the peer.
     Transmit(Vec<u8>),
     /// The leaf certificate (DER) the peer has shown; possession of its key is not proven yet.
@@ -76,7 +76,7 @@ pub enum Effect {
 /// The engine is of no use any more; drop it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Failure {
+pub struct EngineError {
     /// For people.
     pub reason: String,
     /// A plaintext alert the engine does not send itself, but the peer should see.
@@ -96,8 +96,8 @@ impl Settings {
     ) -> Result<Settings, SettingsError> {
         let config = || {
             Config::builder()
-                .with_crypto_provider(cached_ciphers::resting(CryptoProvider {
-                    key_provider: &Keys,
+                .with_crypto_provider(cached_ciphers::with_cached_ciphers(CryptoProvider {
+                    key_provider: &KeyRegistry,
                     hmac_provider: &CookieSource,
                     hash_provider: &Hashes,
                     signature_verification: &Signatures,
@@ -125,11 +125,11 @@ impl Settings {
     }
 
     /// What we take, by number.
-    pub fn terms(&self) -> Terms {
+    pub fn terms(&self) -> Supported {
         let dtls12 = self.config.dtls12_cipher_suites();
         let dtls13 = self.config.dtls13_cipher_suites();
         let groups = self.config.kx_groups();
-        Terms {
+        Supported {
             versions: self.versions,
             dtls12: match self.versions {
                 Versions::Only13 => Vec::new(),
@@ -157,7 +157,7 @@ pub struct Engine {
     /// The cookie its client has been given already.
     cookie: Option<Box<Cookie>>,
     /// A server's account of what it is given.
-    ledger: Option<Box<Ledger>>,
+    ledger: Option<Box<PlaintextFilter>>,
     /// The client's Certificate message, until its certificate is taken.
     stand_in: Option<Box<StandIn>>,
     is_connected: bool,
@@ -165,7 +165,7 @@ pub struct Engine {
 
 impl Engine {
     /// A server that waits for a ClientHello.
-    pub fn server(settings: &Settings, now: Instant) -> Result<Engine, Failure> {
+    pub fn server(settings: &Settings, now: Instant) -> Result<Engine, EngineError> {
         guarded(|| {
             let mut engine = Engine::new(settings, settings.config.clone(), now);
             engine.ledger = Some(Box::default());
@@ -180,7 +180,7 @@ impl Engine {
         now: Instant,
         cookie: Cookie,
         hellos: &[Vec<u8>],
-    ) -> Result<Engine, Failure> {
+    ) -> Result<Engine, EngineError> {
         let mut engine = Engine::server(settings, now)?;
         engine.cookie = Some(Box::new(cookie));
         for hello in hellos {
@@ -202,7 +202,10 @@ impl Engine {
     }
 
     /// A client, and its ClientHello. For the demo's device and for tests.
-    pub fn client(settings: &Settings, now: Instant) -> Result<(Engine, Vec<Effect>), Failure> {
+    pub fn client(
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<(Engine, Vec<EngineOutput>), EngineError> {
         guarded(|| {
             let mut engine = Engine::new(settings, settings.of_client.clone(), now);
             engine.dtls.set_active(true);
@@ -250,7 +253,7 @@ impl Engine {
         &mut self,
         now: Instant,
         datagram: &[u8],
-    ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
+    ) -> Result<Vec<EngineOutput>, (EngineError, Vec<EngineOutput>)> {
         let given = Given::new(self.cookie.as_deref());
         plaintext_filter::put_to_work(self.ledger.take());
         let mut outcome = self.work(|dtls| {
@@ -263,7 +266,7 @@ impl Engine {
             let was_refused = ledger.take_refused();
             if let Some(reason) = ledger.take_excess() {
                 let alert = Some(alert::BAD_CERTIFICATE);
-                return Err((Failure { reason, alert }, Vec::new()));
+                return Err((EngineError { reason, alert }, Vec::new()));
             }
             // RFC 6347 §4.1.2.7: a record that is not authentic is dropped. Between a client's ChangeCipherSpec and its
             // Finished the engine reports an error instead; it has returned the record's buffer, and nothing else of it
@@ -281,7 +284,7 @@ impl Engine {
     }
 
     /// The time of [`next_timeout`](Self::next_timeout) has come.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<Effect>, Failure> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<EngineOutput>, EngineError> {
         self.work(|dtls| dtls.handle_timeout(now))?;
         guarded(|| Ok(self.drain()))
     }
@@ -292,7 +295,7 @@ impl Engine {
         now: Instant,
         number: u16,
         body: &[u8],
-    ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
+    ) -> Result<Vec<EngineOutput>, (EngineError, Vec<EngineOutput>)> {
         match StandIn::new(number, body) {
             Some((stand_in, record)) => {
                 self.stand_in = Some(Box::new(stand_in));
@@ -318,7 +321,7 @@ impl Engine {
     fn work(
         &mut self,
         work: impl FnOnce(&mut Dtls) -> Result<(), dimpl::Error>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), EngineError> {
         stand_in::put_to_work(self.stand_in.take());
         let outcome = guarded(|| work(&mut self.dtls));
         self.stand_in = stand_in::take_back();
@@ -326,7 +329,11 @@ impl Engine {
     }
 
     /// Encrypts application data.
-    pub fn send(&mut self, now: Instant, plaintext: &[u8]) -> Result<Vec<Effect>, Failure> {
+    pub fn send(
+        &mut self,
+        now: Instant,
+        plaintext: &[u8],
+    ) -> Result<Vec<EngineOutput>, EngineError> {
         guarded(|| {
             self.dtls.handle_timeout(now)?;
             self.dtls.send_application_data(plaintext)?;
@@ -353,7 +360,7 @@ impl Engine {
         let effects = effects.unwrap().into_iter();
         effects
             .filter_map(|effect| match effect {
-                Effect::Transmit(mut datagram) => {
+                EngineOutput::Transmit(mut datagram) => {
                     of_12(&mut datagram);
                     Some(datagram)
                 }
@@ -363,7 +370,7 @@ impl Engine {
     }
 
     /// Ends the session with a close_notify.
-    pub fn close(&mut self) -> Result<Vec<Effect>, Failure> {
+    pub fn close(&mut self) -> Result<Vec<EngineOutput>, EngineError> {
         guarded(|| {
             self.dtls.close()?;
             Ok(self.drain())
@@ -385,12 +392,12 @@ impl Engine {
     }
 
     /// On the stack: an allocation of this size, made and freed between those that stay, tears holes into the heap.
-    fn drain(&mut self) -> Vec<Effect> {
+    fn drain(&mut self) -> Vec<EngineOutput> {
         if self.is_connected {
             return self.drain_by(&mut [0; BUFFER]);
         }
         let effects = self.drain_handshake();
-        if effects.contains(&Effect::Connected) {
+        if effects.contains(&EngineOutput::Connected) {
             self.is_connected = true;
             if let Some(ledger) = &mut self.ledger {
                 ledger.establish();
@@ -402,11 +409,11 @@ impl Engine {
     /// The engine panics where the buffer is too small for its peer's certificate. A function of its own, so that sessions
     /// don't pay for the larger one.
     #[inline(never)]
-    fn drain_handshake(&mut self) -> Vec<Effect> {
+    fn drain_handshake(&mut self) -> Vec<EngineOutput> {
         self.drain_by(&mut [0; LARGEST_CERTIFICATE_MESSAGE])
     }
 
-    fn drain_by(&mut self, usual: &mut [u8]) -> Vec<Effect> {
+    fn drain_by(&mut self, usual: &mut [u8]) -> Vec<EngineOutput> {
         let mut effects = Vec::new();
         let mut larger = Vec::new();
         loop {
@@ -420,19 +427,21 @@ impl Engine {
                 reason = "the enum is open; what later versions add is not for us"
             )]
             let effect = match self.dtls.poll_output(buffer) {
-                Output::Packet(datagram) => Effect::Transmit(datagram.to_vec()),
-                Output::PeerCert(der) => {
+                dimpl::Output::Packet(datagram) => EngineOutput::Transmit(datagram.to_vec()),
+                dimpl::Output::PeerCert(der) => {
                     let theirs = self.stand_in.as_deref().map(StandIn::leaf);
-                    Effect::PeerCertificate(theirs.unwrap_or(der).to_vec())
+                    EngineOutput::PeerCertificate(theirs.unwrap_or(der).to_vec())
                 }
-                Output::Connected => Effect::Connected,
-                Output::ApplicationData(plaintext) => Effect::Plaintext(plaintext.to_vec()),
-                Output::CloseNotify => Effect::CloseNotify,
-                Output::BufferTooSmall { needed } => {
+                dimpl::Output::Connected => EngineOutput::Connected,
+                dimpl::Output::ApplicationData(plaintext) => {
+                    EngineOutput::Plaintext(plaintext.to_vec())
+                }
+                dimpl::Output::CloseNotify => EngineOutput::CloseNotify,
+                dimpl::Output::BufferTooSmall { needed } => {
                     larger = vec![0; needed];
                     continue;
                 }
-                Output::Timeout(at) => {
+                dimpl::Output::Timeout(at) => {
                     self.next_timeout = Some(at);
                     return effects;
                 }
@@ -494,12 +503,12 @@ impl HmacProvider for CookieSource {
 
 /// Runs the engine so that a panic inside it ends one session and not the loop that serves all. The engine holds no state
 /// outside the instance, which is dropped. What the process says of a panic is `logging::panics`' to bound.
-fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Failure> {
+fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, EngineError> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(outcome) => outcome.map_err(failure),
         Err(_) => {
             plaintext_filter::take_back();
-            Err(Failure {
+            Err(EngineError {
                 reason: "the DTLS engine panicked".to_owned(),
                 alert: Some(alert::INTERNAL_ERROR),
             })
@@ -511,7 +520,7 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Failu
     clippy::wildcard_enum_match_arm,
     reason = "the enum is open; for all that is not named the engine sends its own alert, or none is due"
 )]
-fn failure(error: dimpl::Error) -> Failure {
+fn failure(error: dimpl::Error) -> EngineError {
     use dimpl::{Error, SecurityError};
     let alert = match &error {
         // RFC 7627 §5.3: the engine insists on extended master secret, and says so only to us.
@@ -525,7 +534,7 @@ fn failure(error: dimpl::Error) -> Failure {
         }
         _ => None,
     };
-    Failure {
+    EngineError {
         reason: Shown::public(&error.to_string()).to_string(),
         alert,
     }

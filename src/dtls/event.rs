@@ -81,7 +81,7 @@ impl fmt::Display for EndReason {
 }
 
 /// Cipher suites told of a peer that offers none of ours: enough to see what it is.
-pub const OFFERED_SHOWN: usize = 16;
+pub const OFFERED_SUITES_LOGGED: usize = 16;
 
 /// Why a handshake came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub enum HandshakeFailure {
     },
     /// None of the peer's cipher suites is ours.
     NoCommonCipherSuite {
-        /// What it offered, its first [`OFFERED_SHOWN`].
+        /// What it offered, its first [`OFFERED_SUITES_LOGGED`].
         offered: Vec<u16>,
         /// How many more it offered.
         more: usize,

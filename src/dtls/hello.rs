@@ -17,6 +17,7 @@ pub use reply::before_fragment;
 use super::Versions;
 use super::cookie::Cookie;
 use super::record::{self, Cursor};
+use super::supported::Supported;
 
 /// A hello up to this size has room for a cookie in one datagram, whoever sends it: IPv6 carries 1280 bytes everywhere.
 const LARGEST: usize = 1100;
@@ -45,19 +46,6 @@ mod extension {
     pub(super) const KEY_SHARE: u16 = 51;
 }
 
-/// What the engine takes.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// Protocol versions.
-    pub versions: Versions,
-    /// Cipher suites of DTLS 1.2.
-    pub dtls12: Vec<u16>,
-    /// Cipher suites of DTLS 1.3.
-    pub dtls13: Vec<u16>,
-    /// Groups of a key exchange.
-    pub groups: Vec<u16>,
-}
-
 /// The version a hello leads to, with what its answer says of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -69,7 +57,7 @@ pub enum Version {
 
 /// A ClientHello that can be answered with a cookie, or returns one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Opening<'a> {
+pub struct StatelessHello<'a> {
     /// Counts the client's messages.
     pub sequence: u16,
     /// The client's random.
@@ -95,9 +83,9 @@ struct Parts<'a> {
     extensions: [&'a [u8]; 2],
 }
 
-impl<'a> Opening<'a> {
+impl<'a> StatelessHello<'a> {
     /// `None`: it is none, or one that an engine must see.
-    pub fn read(datagram: &'a [u8], terms: &Terms) -> Option<Opening<'a>> {
+    pub fn read(datagram: &'a [u8], terms: &Supported) -> Option<StatelessHello<'a>> {
         let (sequence, all) = record::whole_client_hello(datagram)?;
         let mut body = Cursor(all);
         // An engine refuses others, whatever cookie they return (RFC 9147 §5.3 has DTLS 1.3 say this as well).
@@ -159,7 +147,7 @@ impl<'a> Opening<'a> {
             (Version::Dtls13(_), true) => 0..=0,
             (Version::Dtls13(_), false) => 1..=1,
         };
-        expected.contains(&sequence).then_some(Opening {
+        expected.contains(&sequence).then_some(StatelessHello {
             sequence,
             random,
             version,
@@ -195,7 +183,7 @@ pub fn cookie_of_fragment(datagram: &[u8]) -> Option<(u16, Cookie)> {
 }
 
 /// Whether this is the beginning of a hello that takes more than one datagram, or record.
-pub fn is_in_pieces(datagram: &[u8]) -> bool {
+pub fn is_fragmented(datagram: &[u8]) -> bool {
     record::first_client_hello_fragment(datagram).is_some()
 }
 

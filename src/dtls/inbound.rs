@@ -34,7 +34,7 @@ mod syntax;
 use super::record::{self, CLIENT_HELLO, HANDSHAKE, alert};
 pub(in crate::dtls) use pieces::Fragment;
 use pieces::{Piece, Pieces};
-pub(in crate::dtls) use reassembly::Gathering;
+pub(in crate::dtls) use reassembly::Reassembly;
 use std::time::{Duration, Instant};
 pub(in crate::dtls) use syntax::LARGEST_CERTIFICATE_MESSAGE;
 
@@ -64,26 +64,26 @@ const FLIGHT: [(u8, usize); 3] = [
 
 /// What to do with a piece of a datagram.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken<'a> {
+pub(super) enum Verdict<'a> {
     /// Give this record to the engine.
-    Record(&'a [u8]),
+    Pass(&'a [u8]),
     /// Give this record, which was made here, to the engine.
-    Made(Vec<u8>),
+    Replace(Vec<u8>),
     /// Give this record, a whole ClientHello, to the engine. What leads to no answer leads nowhere.
     Hello(Vec<u8>),
     /// Give the engine this Certificate message: its number, and its body.
     Certificates(u16, Vec<u8>),
     /// It is kept until its message is whole.
-    Kept,
+    Buffered,
     /// Drop it.
-    Dropped,
+    Drop,
     /// The session is over: this alert, and why.
-    Refused(u8, String),
+    Reject(u8, String),
 }
 
 /// The filter of one session.
 #[derive(Debug)]
-pub struct Inbound {
+pub struct InboundFilter {
     phase: Phase,
     /// The fatal alert that came in plaintext. It may be forged, so it ends nothing.
     alert: Option<u8>,
@@ -94,7 +94,7 @@ enum Phase {
     Hello {
         /// The `message_seq` of the ClientHello that is due.
         due: u16,
-        gathering: Option<Box<Gathering>>,
+        reassembly: Option<Box<Reassembly>>,
     },
     Flight12(Box<Flight>),
     Flight13(Box<Flight13>),
@@ -113,7 +113,7 @@ struct Flight {
     first: u16,
     /// How many of [`FLIGHT`] the engine has.
     taken: usize,
-    gathering: Option<Gathering>,
+    reassembly: Option<Reassembly>,
     has_changed_cipher: bool,
     /// The length of a Certificate message that is too large, and in how many datagrams it was announced.
     too_large: Option<(usize, u8)>,
@@ -134,26 +134,26 @@ struct Flight13 {
 }
 
 /// Whether a piece is for the engine at all, for the bound on how many are.
-impl Taken<'_> {
+impl Verdict<'_> {
     fn is_for_engine(&self) -> bool {
-        !matches!(self, Taken::Kept | Taken::Dropped)
+        !matches!(self, Verdict::Buffered | Verdict::Drop)
     }
 }
 
-impl Inbound {
+impl InboundFilter {
     /// For a client whose engine has seen so many of its ClientHellos.
-    pub fn new(hellos: u16) -> Inbound {
-        Inbound {
+    pub fn new(hellos: u16) -> InboundFilter {
+        InboundFilter {
             phase: Phase::Hello {
                 due: hellos,
-                gathering: None,
+                reassembly: None,
             },
             alert: None,
         }
     }
 
     /// The next piece of a datagram that is not to be dropped, and how many were before it.
-    pub(super) fn next<'a>(&mut self, datagram: &mut Datagram<'a>) -> Option<Taken<'a>> {
+    pub(super) fn next<'a>(&mut self, datagram: &mut Datagram<'a>) -> Option<Verdict<'a>> {
         if datagram.is_new {
             datagram.is_new = false;
             if let Phase::Flight12(flight) = &mut self.phase {
@@ -168,12 +168,12 @@ impl Inbound {
                 datagram.given += 1;
                 return Some(taken);
             }
-            datagram.dropped += u64::from(taken == Taken::Dropped);
+            datagram.dropped += u64::from(taken == Verdict::Drop);
         }
         None
     }
 
-    fn take<'a>(&mut self, now: Instant, piece: &Piece<'a>) -> Taken<'a> {
+    fn take<'a>(&mut self, now: Instant, piece: &Piece<'a>) -> Verdict<'a> {
         if let Piece::Alert {
             is_fatal: true,
             description,
@@ -182,15 +182,15 @@ impl Inbound {
             self.alert = Some(*description);
         }
         match &mut self.phase {
-            Phase::Hello { due, gathering } => match piece {
-                Piece::Fragment(fragment) => hello(*due, gathering, fragment),
-                _ => Taken::Dropped,
+            Phase::Hello { due, reassembly } => match piece {
+                Piece::Fragment(fragment) => hello(*due, reassembly, fragment),
+                _ => Verdict::Drop,
             },
             Phase::Flight12(flight) => flight.take(piece),
             Phase::Flight13(flight) => match piece {
                 Piece::Fragment(fragment) => flight.repeated_hello(now, fragment),
-                Piece::Protected13(record) => Taken::Record(record),
-                _ => Taken::Dropped,
+                Piece::Protected13(record) => Verdict::Pass(record),
+                _ => Verdict::Drop,
             },
             Phase::Session12 {
                 first,
@@ -202,13 +202,13 @@ impl Inbound {
                     epoch: 1,
                     record,
                 } if *content_type == APPLICATION_DATA || is_control(*content_type, record) => {
-                    Taken::Record(record)
+                    Verdict::Pass(record)
                 }
-                _ => Taken::Dropped,
+                _ => Verdict::Drop,
             },
             Phase::Session13 => match piece {
-                Piece::Protected13(record) => Taken::Record(record),
-                _ => Taken::Dropped,
+                Piece::Protected13(record) => Verdict::Pass(record),
+                _ => Verdict::Drop,
             },
         }
     }
@@ -234,7 +234,7 @@ impl Inbound {
                 Phase::Flight12(Box::new(Flight {
                     first,
                     taken: 0,
-                    gathering: None,
+                    reassembly: None,
                     has_changed_cipher: false,
                     too_large: None,
                     is_announced: false,
@@ -273,19 +273,19 @@ impl Inbound {
     /// Bytes of unfinished messages.
     pub(super) fn held(&self) -> usize {
         match &self.phase {
-            Phase::Hello { gathering, .. } => gathering.as_ref().map_or(0, |it| it.held()),
-            Phase::Flight12(flight) => flight.gathering.as_ref().map_or(0, Gathering::held),
+            Phase::Hello { reassembly, .. } => reassembly.as_ref().map_or(0, |it| it.held()),
+            Phase::Flight12(flight) => flight.reassembly.as_ref().map_or(0, Reassembly::held),
             Phase::Flight13(_) | Phase::Session12 { .. } | Phase::Session13 => 0,
         }
     }
 }
 
 impl Flight13 {
-    fn repeated_hello<'a>(&mut self, now: Instant, fragment: &Fragment<'_>) -> Taken<'a> {
+    fn repeated_hello<'a>(&mut self, now: Instant, fragment: &Fragment<'_>) -> Verdict<'a> {
         let taken = repeated_hello(self.first, fragment);
         if taken.is_for_engine() {
             if self.counts_from.is_some_and(|from| now < from) {
-                return Taken::Dropped;
+                return Verdict::Drop;
             }
             self.counts_from = now.checked_add(self.wait);
             self.wait = self.wait.saturating_mul(2);
@@ -295,27 +295,27 @@ impl Flight13 {
 }
 
 impl Flight {
-    fn take<'a>(&mut self, piece: &Piece<'a>) -> Taken<'a> {
+    fn take<'a>(&mut self, piece: &Piece<'a>) -> Verdict<'a> {
         match piece {
             Piece::Fragment(fragment) => self.fragment(fragment),
             Piece::ChangeCipherSpec(record)
                 if self.taken == FLIGHT.len() && !self.has_changed_cipher =>
             {
                 self.has_changed_cipher = true;
-                Taken::Record(record)
+                Verdict::Pass(record)
             }
             Piece::Protected12 {
                 content_type,
                 epoch: 1,
                 record,
             } if self.has_changed_cipher && is_control(*content_type, record) => {
-                Taken::Record(record)
+                Verdict::Pass(record)
             }
-            _ => Taken::Dropped,
+            _ => Verdict::Drop,
         }
     }
 
-    fn fragment<'a>(&mut self, fragment: &Fragment<'_>) -> Taken<'a> {
+    fn fragment<'a>(&mut self, fragment: &Fragment<'_>) -> Verdict<'a> {
         let due = u16::try_from(self.taken).map(|taken| self.first.saturating_add(taken));
         let Some((kind, longest)) = FLIGHT.get(self.taken).copied() else {
             return repeated_hello(self.first, fragment);
@@ -327,13 +327,13 @@ impl Flight {
             return self.too_large(fragment);
         }
         self.too_large = None;
-        let Some(body) = Gathering::add(&mut self.gathering, fragment) else {
-            return Taken::Kept;
+        let Some(body) = Reassembly::add(&mut self.reassembly, fragment) else {
+            return Verdict::Buffered;
         };
         let is_well_formed = match kind {
             CERTIFICATE => match syntax::certificates(&body) {
                 Some(count) if count > syntax::MOST_CERTIFICATES => {
-                    return Taken::Refused(
+                    return Verdict::Reject(
                         alert::BAD_CERTIFICATE,
                         format!(
                             "it shows {count} certificates; {} may be shown",
@@ -347,19 +347,19 @@ impl Flight {
             _ => syntax::is_certificate_verify(&body),
         };
         if !is_well_formed {
-            return Taken::Dropped;
+            return Verdict::Drop;
         }
         self.taken += 1;
         if kind == CERTIFICATE {
-            return Taken::Certificates(fragment.message, body);
+            return Verdict::Certificates(fragment.message, body);
         }
-        Taken::Made(message(kind, fragment.message, &body))
+        Verdict::Replace(message(kind, fragment.message, &body))
     }
 
     /// A Certificate message that is too large ends the handshake once two datagrams have said so: one may be forged.
-    fn too_large<'a>(&mut self, fragment: &Fragment<'_>) -> Taken<'a> {
+    fn too_large<'a>(&mut self, fragment: &Fragment<'_>) -> Verdict<'a> {
         if fragment.kind != CERTIFICATE || self.is_announced {
-            return Taken::Dropped;
+            return Verdict::Drop;
         }
         self.is_announced = true;
         let before = self
@@ -368,9 +368,9 @@ impl Flight {
             .map_or(0, |(_, datagrams)| datagrams);
         self.too_large = Some((fragment.total, before.saturating_add(1)));
         if before == 0 {
-            return Taken::Dropped;
+            return Verdict::Drop;
         }
-        Taken::Refused(alert::BAD_CERTIFICATE, too_large(fragment.total))
+        Verdict::Reject(alert::BAD_CERTIFICATE, too_large(fragment.total))
     }
 }
 
@@ -403,41 +403,45 @@ impl<'a> Datagram<'a> {
     }
 }
 
-fn hello<'a>(due: u16, place: &mut Option<Box<Gathering>>, fragment: &Fragment<'_>) -> Taken<'a> {
+fn hello<'a>(
+    due: u16,
+    place: &mut Option<Box<Reassembly>>,
+    fragment: &Fragment<'_>,
+) -> Verdict<'a> {
     if fragment.kind != CLIENT_HELLO || fragment.message != due {
         return repeated_hello(due, fragment);
     }
     if fragment.total > LARGEST_CLIENT_HELLO {
-        return Taken::Dropped;
+        return Verdict::Drop;
     }
-    let mut gathering = place.take().map(|gathering| *gathering);
-    let whole = Gathering::add(&mut gathering, fragment);
-    *place = gathering.map(Box::new);
-    whole.map_or(Taken::Kept, |body| {
-        Taken::Hello(message(CLIENT_HELLO, fragment.message, &body))
+    let mut reassembly = place.take().map(|reassembly| *reassembly);
+    let whole = Reassembly::add(&mut reassembly, fragment);
+    *place = reassembly.map(Box::new);
+    whole.map_or(Verdict::Buffered, |body| {
+        Verdict::Hello(message(CLIENT_HELLO, fragment.message, &body))
     })
 }
 
 /// A ClientHello from before this number has the engine repeat its flight. It reads no more of it than the header, so
 /// one byte stands for it: what comes may be large, and the engine keeps buffers.
-fn repeated_hello<'a>(number: u16, fragment: &Fragment<'_>) -> Taken<'a> {
+fn repeated_hello<'a>(number: u16, fragment: &Fragment<'_>) -> Verdict<'a> {
     let is_one = fragment.kind == CLIENT_HELLO && fragment.message < number;
     if is_one && fragment.offset == 0 {
-        Taken::Made(message(CLIENT_HELLO, fragment.message, &[0]))
+        Verdict::Replace(message(CLIENT_HELLO, fragment.message, &[0]))
     } else {
-        Taken::Dropped
+        Verdict::Drop
     }
 }
 
 /// Any message of the client's last flight has the engine repeat its own (RFC 6347 §4.2.4), which does that for a
 /// ClientKeyExchange alone.
-fn repeated_flight<'a>(first: u16, fragment: &Fragment<'_>) -> Taken<'a> {
+fn repeated_flight<'a>(first: u16, fragment: &Fragment<'_>) -> Verdict<'a> {
     let place = fragment.message.checked_sub(first).map(usize::from);
     let expected = place.and_then(|place| FLIGHT.get(place));
     if fragment.offset == 0 && expected.is_some_and(|(kind, _)| *kind == fragment.kind) {
-        Taken::Made(message(CLIENT_KEY_EXCHANGE, fragment.message, &[]))
+        Verdict::Replace(message(CLIENT_KEY_EXCHANGE, fragment.message, &[]))
     } else {
-        Taken::Dropped
+        Verdict::Drop
     }
 }
 

@@ -9,16 +9,16 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// At most `rate` a second, bursts up to as many.
 #[derive(Debug)]
-pub struct Budget {
+pub struct TokenBucket {
     rate: u32,
     left: f64,
     refilled: Option<Instant>,
 }
 
-impl Budget {
+impl TokenBucket {
     /// A full budget.
-    pub fn new(rate: u32) -> Budget {
-        Budget {
+    pub fn new(rate: u32) -> TokenBucket {
+        TokenBucket {
             rate,
             left: f64::from(rate),
             refilled: None,
@@ -49,16 +49,16 @@ impl Budget {
 /// Handshakes of each proven source address in the current second, but for those that a registered device has completed.
 /// Only proven addresses are ever counted, so a forger can't use up another's share, nor fill the table.
 #[derive(Debug)]
-pub struct PerAddress {
+pub struct AddressLimit {
     limit: u32,
     second: Option<Instant>,
     counts: HashMap<IpAddr, u32>,
 }
 
-impl PerAddress {
+impl AddressLimit {
     /// At most `limit` a second for each address.
-    pub fn new(limit: u32) -> PerAddress {
-        PerAddress {
+    pub fn new(limit: u32) -> AddressLimit {
+        AddressLimit {
             limit,
             second: None,
             counts: HashMap::new(),
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_budget_is_spent_and_refills_with_time() {
-        let (mut budget, now) = (Budget::new(10), start());
+        let (mut budget, now) = (TokenBucket::new(10), start());
         assert_eq!((0..50).filter(|_| budget.take(now)).count(), 10);
         let later = now + Duration::from_millis(300);
         assert_eq!((0..50).filter(|_| budget.take(later)).count(), 3);
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn each_address_has_its_own_share_of_every_second() {
-        let (mut share, now) = (PerAddress::new(2), start());
+        let (mut share, now) = (AddressLimit::new(2), start());
         let [one, other] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
         for _ in 0..2 {
             assert!(!share.is_exhausted(now, one));

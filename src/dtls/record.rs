@@ -26,7 +26,7 @@ pub(super) const HELLO_RETRY_RANDOM: [u8; 32] = [
 
 /// What the first record of a datagram is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Datagram {
+pub enum DatagramKind {
     /// Begins with a ClientHello, or with the first fragment of one.
     ClientHello(ClientHello),
     /// Begins with a later fragment of a ClientHello.
@@ -101,24 +101,24 @@ fn next_record<'a>(cursor: &mut Cursor<'a>) -> Option<Record<'a>> {
 }
 
 /// Says what a datagram is, by its first record.
-pub fn classify(datagram: &[u8]) -> Datagram {
+pub fn classify(datagram: &[u8]) -> DatagramKind {
     // RFC 9147 §4: 001CSLEE is a unified header, always protected.
     if datagram.first().is_some_and(|first| first >> 5 == 0b001) {
-        return Datagram::Protected;
+        return DatagramKind::Protected;
     }
     let Some(record) = next_record(&mut Cursor(datagram)) else {
-        return Datagram::Foreign;
+        return DatagramKind::Foreign;
     };
     if record.epoch != 0 {
-        return Datagram::Protected;
+        return DatagramKind::Protected;
     }
     let mut fragment = Cursor(record.fragment);
     if record.content_type != HANDSHAKE || fragment.u8() != Some(CLIENT_HELLO) {
-        return Datagram::Plaintext;
+        return DatagramKind::Plaintext;
     }
     match client_hello(&mut fragment) {
         Some(hello) => hello,
-        None => Datagram::Foreign,
+        None => DatagramKind::Foreign,
     }
 }
 
@@ -162,18 +162,18 @@ fn client_hello_start(datagram: &[u8]) -> Option<(usize, u16, &[u8])> {
 }
 
 /// Reads a handshake message of type ClientHello after its type (RFC 6347 §4.2.2, RFC 5246 §7.4.1.2).
-fn client_hello(fragment: &mut Cursor<'_>) -> Option<Datagram> {
+fn client_hello(fragment: &mut Cursor<'_>) -> Option<DatagramKind> {
     let _length = fragment.u24()?;
     let message_sequence = fragment.u16()?;
     let fragment_offset = fragment.u24()?;
     let _fragment_length = fragment.u24()?;
     if fragment_offset != 0 {
-        return Some(Datagram::ClientHelloFragment);
+        return Some(DatagramKind::ClientHelloFragment);
     }
     let _version = fragment.u16()?;
     let random = fragment.take(32)?.try_into().ok()?;
     let cipher_suites = cipher_suites(fragment).unwrap_or_default();
-    Some(Datagram::ClientHello(ClientHello {
+    Some(DatagramKind::ClientHello(ClientHello {
         random,
         message_sequence,
         cipher_suites,
@@ -288,7 +288,7 @@ mod tests {
     #[test]
     fn a_client_hello_shows_its_random_and_suites() {
         let datagram = record(22, 0, &hello(1, 0, &[1, 2]));
-        let Datagram::ClientHello(hello) = classify(&datagram) else {
+        let DatagramKind::ClientHello(hello) = classify(&datagram) else {
             panic!("not a hello")
         };
         assert_eq!(hello.random, [7; 32]);
@@ -304,14 +304,14 @@ mod tests {
     fn datagrams_are_told_apart_by_their_first_record() {
         assert_eq!(
             classify(&record(22, 0, &hello(1, 9, &[]))),
-            Datagram::ClientHelloFragment
+            DatagramKind::ClientHelloFragment
         );
-        assert_eq!(classify(&record(22, 0, &[11, 0])), Datagram::Plaintext);
-        assert_eq!(classify(&record(21, 0, &[2, 40])), Datagram::Plaintext);
-        assert_eq!(classify(&record(23, 1, &[0; 30])), Datagram::Protected);
-        assert_eq!(classify(&[0x2f, 1, 2]), Datagram::Protected);
-        assert_eq!(classify(b"GET / HTTP/1.1"), Datagram::Foreign);
-        assert_eq!(classify(&[]), Datagram::Foreign);
+        assert_eq!(classify(&record(22, 0, &[11, 0])), DatagramKind::Plaintext);
+        assert_eq!(classify(&record(21, 0, &[2, 40])), DatagramKind::Plaintext);
+        assert_eq!(classify(&record(23, 1, &[0; 30])), DatagramKind::Protected);
+        assert_eq!(classify(&[0x2f, 1, 2]), DatagramKind::Protected);
+        assert_eq!(classify(b"GET / HTTP/1.1"), DatagramKind::Foreign);
+        assert_eq!(classify(&[]), DatagramKind::Foreign);
     }
 
     #[test]
@@ -330,7 +330,11 @@ mod tests {
     fn no_cut_of_a_hello_panics_or_passes_for_a_whole_one() {
         let datagram = record(22, 0, &hello(1, 0, &[1, 2]));
         for length in 0..datagram.len() {
-            assert_eq!(classify(&datagram[..length]), Datagram::Foreign, "{length}");
+            assert_eq!(
+                classify(&datagram[..length]),
+                DatagramKind::Foreign,
+                "{length}"
+            );
         }
     }
 
@@ -364,6 +368,6 @@ mod tests {
     fn an_alert_is_a_record_of_fifteen_bytes() {
         let alert = fatal_alert(0x0102_0304, 48);
         assert_eq!(alert, [21, 254, 253, 0, 0, 0, 0, 1, 2, 3, 4, 0, 2, 2, 48]);
-        assert_eq!(classify(&alert), Datagram::Plaintext);
+        assert_eq!(classify(&alert), DatagramKind::Plaintext);
     }
 }

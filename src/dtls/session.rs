@@ -11,40 +11,12 @@
 //! its deadline. *Established*: the client's key is proven and its certificate accepted.
 
 use super::cookie;
-use super::engine::{Effect, Engine};
-use super::inbound::Inbound;
-use super::{HandshakeFailure, record};
+use super::engine::{Engine, EngineOutput};
+use super::inbound::InboundFilter;
+use super::path::Path;
+use super::record;
 use crate::timers;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
-
-/// Names a session for as long as the process lives. The address is only today's way to reach it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u64);
-
-/// The two ends of a datagram's way: a device reaches us at one of possibly many addresses, and must
-/// be answered from that one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Path {
-    /// The peer.
-    pub remote: SocketAddr,
-    /// Our address, where the socket knows it.
-    pub local: Option<IpAddr>,
-}
-
-impl Path {
-    /// Where the peer is, for people: an IPv4 peer of a dual-stack socket is shown as what it is.
-    pub fn remote_shown(&self) -> SocketAddr {
-        SocketAddr::new(self.remote.ip().to_canonical(), self.remote.port())
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.remote_shown().fmt(f)
-    }
-}
 
 /// How far a session has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +38,7 @@ pub struct Session {
     /// The engine.
     pub engine: Engine,
     /// What of a datagram reaches it.
-    pub inbound: Inbound,
+    pub inbound: InboundFilter,
     /// The random of the ClientHello it began with.
     pub random: [u8; 32],
     /// When it did.
@@ -79,7 +51,7 @@ pub struct Session {
     /// judged anew.
     pub certificate: Option<Vec<u8>>,
     /// The number of the policy that let this certificate pass.
-    pub judged_by: u32,
+    pub verified_by: u32,
     /// The cipher suite the engine has chosen, as its ServerHello shows: the engine itself does not tell.
     pub cipher_suite: Option<u16>,
     /// Its place in the timer queue.
@@ -100,13 +72,13 @@ impl Session {
             path,
             stage: Stage::Unproven,
             engine,
-            inbound: Inbound::new(0),
+            inbound: InboundFilter::new(0),
             random,
             began: now,
             deadline,
             credit: 0,
             certificate: None,
-            judged_by: 0,
+            verified_by: 0,
             cipher_suite: None,
             timer: timers::Slot::default(),
             next_plaintext_sequence: 0,
@@ -114,26 +86,15 @@ impl Session {
     }
 
     /// So many records have been sent before there was a session: cookies, one for each ClientHello.
-    pub fn has_been_answered(&mut self, records: u16) {
+    pub fn set_records_sent(&mut self, records: u16) {
         self.next_plaintext_sequence = records.into();
-        self.inbound = Inbound::new(records);
+        self.inbound = InboundFilter::new(records);
     }
 
     /// Whether a hello with this random and a good cookie is a late copy of the one that this began with. A device whose
     /// random numbers are the same after each restart begins with that one, too, but seldom as soon.
     pub fn began_with(&self, now: Instant, random: &[u8; 32]) -> bool {
-        self.random == *random && now.saturating_duration_since(self.began) < cookie::LASTS
-    }
-
-    /// Why its handshake has come to nothing by its deadline. An alert in plaintext may be forged, so it ends nothing, but it
-    /// is the likely reason.
-    pub fn why_timed_out(&self) -> HandshakeFailure {
-        match self.inbound.alert() {
-            Some(alert) => HandshakeFailure::Engine(format!(
-                "the client has sent alert {alert}, and not gone on with the handshake"
-            )),
-            None => HandshakeFailure::TimedOut,
-        }
+        self.random == *random && now.saturating_duration_since(self.began) < cookie::LIFETIME
     }
 
     /// When the session wants attention, if nothing comes from its peer.
@@ -147,10 +108,10 @@ impl Session {
 
     /// Looks at what the engine wants to send. Returns whether one of it shows that the engine has
     /// accepted the peer's cookie.
-    pub fn inspect(&mut self, effects: &[Effect]) -> bool {
+    pub fn inspect(&mut self, effects: &[EngineOutput]) -> bool {
         let mut beyond_cookie = false;
         for effect in effects {
-            if let Effect::Transmit(datagram) = effect {
+            if let EngineOutput::Transmit(datagram) = effect {
                 let outbound = record::inspect_outbound(datagram);
                 beyond_cookie |= outbound.beyond_cookie;
                 self.cipher_suite = outbound.cipher_suite.or(self.cipher_suite);

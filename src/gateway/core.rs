@@ -414,7 +414,7 @@ impl Core {
         let certificate = CertificateId::of(certificate);
         let device = self.registry.find(&certificate).cloned();
         if device.is_some() {
-            self.demux.succeeded(now, session);
+            self.demux.mark_registered(now, session);
         }
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);

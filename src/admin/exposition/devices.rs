@@ -66,9 +66,9 @@ fn handshakes(scrape: &mut Scrape, report: &Report) {
     );
     let dtls = &report.dtls;
     scrape.counter(
-        "coaps_gateway_cookies_given",
+        "coaps_gateway_cookies_sent",
         "ClientHellos answered with a cookie, of which nothing is kept",
-        dtls.cookies_given,
+        dtls.cookies_sent,
     );
     scrape.counters_by(
         "coaps_gateway_handshakes_given_up",
@@ -77,10 +77,10 @@ fn handshakes(scrape: &mut Scrape, report: &Report) {
         [
             ("unproven_expired", dtls.unproven_expired),
             ("unproven_failed", dtls.unproven_failed),
-            ("unproven_displaced", dtls.unproven_displaced),
-            ("proven_displaced", dtls.proven_displaced),
-            ("held_too_much", dtls.holders_displaced),
-            ("waited_too_long", dtls.guests_gone),
+            ("unproven_evicted", dtls.unproven_evicted),
+            ("proven_evicted", dtls.proven_evicted),
+            ("buffers_evicted", dtls.buffers_evicted),
+            ("pending_expired", dtls.pending_expired),
         ],
     );
 }

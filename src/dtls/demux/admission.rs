@@ -6,10 +6,11 @@
 use super::{Demux, Route};
 use crate::dtls::cookie::Cookie;
 use crate::dtls::engine::Engine;
-use crate::dtls::hello::{self, Opening};
+use crate::dtls::hello::{self, StatelessHello};
+use crate::dtls::path::{Path, SessionId};
 use crate::dtls::record::{self, ClientHello, alert};
-use crate::dtls::session::{Path, Session, SessionId, Stage};
-use crate::dtls::{Event, HandshakeFailure, OFFERED_SHOWN};
+use crate::dtls::session::{Session, Stage};
+use crate::dtls::{Event, HandshakeFailure, OFFERED_SUITES_LOGGED};
 use shares::source;
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ impl Demux {
         let unproven = self.hellos.get(&(path, hello.random)).copied();
         // An engine knows its own cookies alone. A client that was given one by us as well may have heard of that first.
         let outrun =
-            unproven.filter(|_| !self.is_closed && self.returns_cookie(now, path, datagram));
+            unproven.filter(|_| !self.is_closed && self.has_valid_cookie(now, path, datagram));
         if let Some(id) = outrun {
             self.remove(id);
         } else if let Some(id) = proven.or(unproven) {
@@ -40,48 +41,48 @@ impl Demux {
             return;
         }
         // Before anything is read of it, or made for it.
-        if hello.message_sequence == 0 && !self.may_answer(now, path, &hello.random) {
+        if hello.message_sequence == 0 && !self.may_reply(now, path, &hello.random) {
             self.counters.over_hello_budget += 1;
             return;
         }
         let is_full = self.is_full_for(route);
         let source = source::host(path.remote.ip());
         // Not where that has no budget left: anyone can forge a piece, and have the source's next hello wait for it.
-        let is_in_pieces = hello.message_sequence == 0
-            && self.in_pieces.has(&source)
-            && self.new_hellos.has(now)
-            && self.in_pieces.take(&source);
+        let is_fragmented = hello.message_sequence == 0
+            && self.fragmented_sources.has(&source)
+            && self.engine_before_cookie.has(now)
+            && self.fragmented_sources.take(&source);
         if !is_full
-            && !is_in_pieces
-            && let Some(opening) = Opening::read(datagram, &self.terms)
+            && !is_fragmented
+            && let Some(opening) = StatelessHello::read(datagram, &self.terms)
         {
-            return self.receive_opening(now, path, route, &opening, datagram);
+            return self.receive_stateless_hello(now, path, route, &opening, datagram);
         }
         let given = self.cookie_in_fragment(now, path, hello, datagram);
-        if given.is_some() && self.per_address.is_exhausted(now, path.remote.ip()) {
+        if given.is_some() && self.address_limit.is_exhausted(now, path.remote.ip()) {
             self.counters.over_address_budget += 1;
             return;
         }
         // Who has proven its address waits neither behind those who have not, nor before those with a whole hello.
         let budget = match given {
-            Some(_) => &mut self.pieces_with_cookie,
-            None => &mut self.new_hellos,
+            Some(_) => &mut self.fragmented_with_cookie,
+            None => &mut self.engine_before_cookie,
         };
         if !budget.take(now) {
             self.counters.over_hello_budget += 1;
             return;
         }
         if is_full {
-            return self.refuse_another(path, route, hello.message_sequence);
+            return self.reject_sessions_full(path, route, hello.message_sequence);
         }
-        let stranger = self.is_strangers(path, route);
+        let stranger = self.has_no_proven_peer(path, route);
         // A hello that continues a handshake we don't have (any more). A new engine could not know
         // its cookie, and making one would cost a handshake that can still complete its place. The
         // client had better begin anew: RFC 9147 §5.1 has this alert for a cookie that is not valid.
         if hello.message_sequence != 0 && given.is_none() {
             self.counters.unknown_cookies += 1;
-            if hello::is_in_pieces(datagram) {
-                self.in_pieces.put(&source);
+            if hello::is_fragmented(datagram) {
+                self.fragmented_sources.put(&source);
             }
             if stranger {
                 // After the answer it has got.
@@ -104,16 +105,19 @@ impl Demux {
                     record::fatal_alert(hello.message_sequence.into(), alert::HANDSHAKE_FAILURE),
                 );
             }
-            let offered = hello.cipher_suites.iter().take(OFFERED_SHOWN);
+            let offered = hello.cipher_suites.iter().take(OFFERED_SUITES_LOGGED);
             let failure = HandshakeFailure::NoCommonCipherSuite {
                 offered: offered.copied().collect(),
-                more: hello.cipher_suites.len().saturating_sub(OFFERED_SHOWN),
+                more: hello
+                    .cipher_suites
+                    .len()
+                    .saturating_sub(OFFERED_SUITES_LOGGED),
             };
             self.events
                 .push_back(Event::HandshakeFailed { path, failure });
             return;
         }
-        if self.per_address.is_exhausted(now, path.remote.ip()) {
+        if self.address_limit.is_exhausted(now, path.remote.ip()) {
             self.counters.over_address_budget += 1;
             return;
         }
@@ -134,17 +138,17 @@ impl Demux {
         };
         let deadline = now + self.parameters.unproven_timeout;
         let mut session = Session::new(path, engine, hello.random, now, deadline);
-        session.has_been_answered(given.map_or(0, |(sequence, _)| sequence));
+        session.set_records_sent(given.map_or(0, |(sequence, _)| sequence));
         if given.is_some() {
             // Its address is proven, whether or not the rest comes.
-            self.per_address.count(now, path.remote.ip());
+            self.address_limit.count(now, path.remote.ip());
         }
         let id = self.add(session);
         self.feed_hello(now, id, datagram);
     }
 
     /// Whether nobody there has proven anything: what ends a handshake may be sent there.
-    pub(super) fn is_strangers(&self, path: Path, route: Route) -> bool {
+    pub(super) fn has_no_proven_peer(&self, path: Path, route: Route) -> bool {
         route.established.is_none() && route.proven.is_none() && !self.waiting.has(path)
     }
 
@@ -154,9 +158,9 @@ impl Demux {
     }
 
     /// Tells a client that there are sessions enough, after as many messages.
-    pub(super) fn refuse_another(&mut self, path: Path, route: Route, answered: u16) {
+    pub(super) fn reject_sessions_full(&mut self, path: Path, route: Route, answered: u16) {
         self.counters.sessions_full += 1;
-        if self.is_strangers(path, route) {
+        if self.has_no_proven_peer(path, route) {
             let alert = record::fatal_alert(answered.into(), alert::INTERNAL_ERROR);
             self.transmit(path, alert);
         }
@@ -182,7 +186,7 @@ impl Demux {
     pub(super) fn repeat_hello(&mut self, now: Instant, id: SessionId, datagram: &[u8]) {
         let session = self.sessions.get(&id);
         let proven = session.is_some_and(|session| session.stage != Stage::Unproven);
-        if proven || self.repeated_hellos.take(now) {
+        if proven || self.handshake_repeats.take(now) {
             self.feed_hello(now, id, datagram);
         } else {
             self.counters.over_hello_budget += 1;
@@ -198,7 +202,7 @@ impl Demux {
             return self.feed(now, id, datagram);
         }
         let path = session.path;
-        if self.per_address.is_exhausted(now, path.remote.ip()) {
+        if self.address_limit.is_exhausted(now, path.remote.ip()) {
             self.counters.over_address_budget += 1;
             return;
         }
@@ -227,7 +231,7 @@ impl Demux {
         self.forget_settled();
         let oldest = self.unproven.pop_front();
         if let Some(id) = oldest {
-            self.counters.unproven_displaced += 1;
+            self.counters.unproven_evicted += 1;
             self.remove(id);
         }
         oldest.is_some()

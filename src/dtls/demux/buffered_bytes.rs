@@ -3,9 +3,9 @@
 //! A message that comes in fragments is kept until it is whole, outside the engine (see `inbound`); in DTLS 1.3, where
 //! all but the ClientHello is encrypted, the engine queues its datagrams, and each costs it ten kilobytes however small
 //! it is. A thousand handshakes that do their worst would be 40 MB, from strangers. So all share one allowance, and who
-//! holds most goes first: clients that send what can be used hold next to nothing, and are never the ones.
+//! holds most goes first: clients that send what can be used track_buffered next to nothing, and are never the ones.
 
-use crate::dtls::session::SessionId;
+use crate::dtls::path::SessionId;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,7 +21,7 @@ const LEAST: usize = 1024 * 1024;
 
 /// Estimates, in bytes, on the high side: the engine does not say what it has used of its queue.
 #[derive(Debug)]
-pub(super) struct Holdings {
+pub(super) struct BufferedBytes {
     allowance: usize,
     total: usize,
     held: HashMap<SessionId, Held>,
@@ -34,17 +34,17 @@ struct Held {
     bytes: usize,
 }
 
-/// Unproven ones before proven ones, then by what they hold, then the oldest.
+/// Unproven ones before proven ones, then by what they track_buffered, then the oldest.
 type Rank = (bool, usize, Reverse<SessionId>);
 
 fn rank(id: SessionId, held: Held) -> Rank {
     (held.unproven, held.bytes, Reverse(id))
 }
 
-impl Holdings {
+impl BufferedBytes {
     /// For so many half-open handshakes.
-    pub(super) fn new(handshakes: usize) -> Holdings {
-        Holdings {
+    pub(super) fn new(handshakes: usize) -> BufferedBytes {
+        BufferedBytes {
             allowance: handshakes.saturating_mul(SHARE).max(LEAST),
             total: 0,
             held: HashMap::new(),
@@ -84,7 +84,7 @@ impl Holdings {
         }
     }
 
-    /// Who must go, if all together hold more than is allowed.
+    /// Who must go, if all together track_buffered more than is allowed.
     pub(super) fn who_gives_way(&self) -> Option<SessionId> {
         let (_, _, Reverse(id)) = self.ranks.last()?;
         (self.total > self.allowance).then_some(*id)
@@ -97,8 +97,8 @@ mod tests {
 
     const ALLOWED: usize = LEAST / DATAGRAM;
 
-    fn with(each: impl Fn(u64) -> (bool, usize)) -> Holdings {
-        let mut holdings = Holdings::new(1);
+    fn with(each: impl Fn(u64) -> (bool, usize)) -> BufferedBytes {
+        let mut holdings = BufferedBytes::new(1);
         for id in 0..10 {
             let (unproven, datagrams) = each(id);
             holdings.set(SessionId(id), unproven, 0, datagrams, 0);

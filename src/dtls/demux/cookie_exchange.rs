@@ -1,12 +1,13 @@
 //! Clients that prove their address before anything is kept of them: they are given a cookie, and who returns it gets a
 //! handshake, when there is a place for it (RFC 6347 §4.2.1, RFC 9147 §5.1).
 
-use super::pending_hellos::{Guest, Turned};
+use super::pending_hellos::{Overflow, PendingHello};
 use super::{Demux, Route};
 use crate::dtls::engine::Engine;
-use crate::dtls::hello::{Opening, Version};
+use crate::dtls::hello::{StatelessHello, Version};
+use crate::dtls::path::{Path, SessionId};
 use crate::dtls::record::{self, alert};
-use crate::dtls::session::{Path, Session, SessionId, Stage};
+use crate::dtls::session::{Session, Stage};
 use shares::source;
 use std::time::{Duration, Instant};
 
@@ -26,33 +27,33 @@ enum Place {
 
 impl Demux {
     /// A hello that can be answered without keeping anything.
-    pub(super) fn receive_opening(
+    pub(super) fn receive_stateless_hello(
         &mut self,
         now: Instant,
         path: Path,
         route: Route,
-        opening: &Opening<'_>,
+        opening: &StatelessHello<'_>,
         datagram: &[u8],
     ) {
         if opening.cookie.is_empty() {
-            return self.give_cookie(now, path, opening, datagram.len());
+            return self.send_cookie(now, path, opening, datagram.len());
         }
         let is_valid = (self.cookies).is_valid(now, path, &opening.random, opening.cookie);
         if is_valid && opening.has_grown() {
             // By padding, if it is a good one (RFC 8446 §4.1.2). An engine that sees both can tell.
-            self.in_pieces.put(&source::host(path.remote.ip()));
+            self.fragmented_sources.put(&source::host(path.remote.ip()));
         }
         if !is_valid || opening.has_grown() {
             self.counters.unknown_cookies += 1;
-            if !self.may_answer(now, path, &opening.random) {
+            if !self.may_reply(now, path, &opening.random) {
                 self.counters.over_hello_budget += 1;
                 return;
             }
             match opening.version {
                 // RFC 6347 §4.2.1: a cookie that is not valid is as good as none.
-                Version::Dtls12 => self.give_cookie(now, path, opening, datagram.len()),
+                Version::Dtls12 => self.send_cookie(now, path, opening, datagram.len()),
                 // RFC 9147 §5.1 has this alert for it; but where a device has a session, its address may be forged.
-                Version::Dtls13(_) if self.is_strangers(path, route) => {
+                Version::Dtls13(_) if self.has_no_proven_peer(path, route) => {
                     // After the answer it has got.
                     let sequence = u64::from(opening.sequence);
                     let alert = record::fatal_alert(sequence, alert::ILLEGAL_PARAMETER);
@@ -70,29 +71,29 @@ impl Demux {
         }
         let known = self.known(now, path);
         match (self.waiting).enter(now, path, opening.random, datagram, known) {
-            Turned::Nobody => {}
-            Turned::BySource => self.counters.over_address_budget += 1,
-            Turned::ByAll => self.counters.half_open_full += 1,
+            Overflow::Nobody => {}
+            Overflow::BySource => self.counters.over_address_budget += 1,
+            Overflow::ByAll => self.counters.half_open_full += 1,
         }
         // When the datagrams that came with it are taken: those of sessions may be behind it.
-        self.look_at = Some(now);
+        self.admit_at = Some(now);
     }
 
     /// Whether this is a hello with a cookie that we, and no engine, have given it.
-    pub(super) fn returns_cookie(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
-        Opening::read(datagram, &self.terms).is_some_and(|opening| {
+    pub(super) fn has_valid_cookie(&mut self, now: Instant, path: Path, datagram: &[u8]) -> bool {
+        StatelessHello::read(datagram, &self.terms).is_some_and(|opening| {
             (self.cookies).is_valid(now, path, &opening.random, opening.cookie)
         })
     }
 
     /// Whether there is an answer left for a stranger's hello. When all are spent, those that come again go first: a
     /// client whose hello is not answered sends it once more, and a forger sends another.
-    pub(super) fn may_answer(&mut self, now: Instant, path: Path, random: &[u8; 32]) -> bool {
-        if self.answers.take(now) {
+    pub(super) fn may_reply(&mut self, now: Instant, path: Path, random: &[u8; 32]) -> bool {
+        if self.cookie_replies.take(now) {
             return true;
         }
         let hello = (path, random);
-        let answered = self.unanswered.has(&hello) && self.answers_to_repeats.take(now);
+        let answered = self.unanswered.has(&hello) && self.cookie_replies_to_repeats.take(now);
         if answered {
             self.unanswered.take(&hello);
         } else {
@@ -101,7 +102,13 @@ impl Demux {
         answered
     }
 
-    fn give_cookie(&mut self, now: Instant, path: Path, opening: &Opening<'_>, received: usize) {
+    fn send_cookie(
+        &mut self,
+        now: Instant,
+        path: Path,
+        opening: &StatelessHello<'_>,
+        received: usize,
+    ) {
         let cookie = (self.cookies).give(now, path, &opening.random, opening.length);
         let Some(cookie) = cookie else {
             self.counters.engine_failures += 1;
@@ -112,7 +119,7 @@ impl Demux {
         if answer.len() > received {
             self.counters.amplification_avoided += 1;
         } else {
-            self.counters.cookies_given += 1;
+            self.counters.cookies_sent += 1;
             self.transmit(path, answer);
         }
     }
@@ -121,8 +128,8 @@ impl Demux {
     /// long as hundreds of hellos, and behind those the datagrams of sessions wait. One alone would have each datagram of
     /// a fleet that returns handled in a turn of its own, at the cost of as many system calls. Nothing else limits how
     /// many begin: where there is little else to do, the turns follow each other at once.
-    pub(super) fn let_in(&mut self, now: Instant) {
-        self.has_vacancy = false;
+    pub(super) fn start_pending(&mut self, now: Instant) {
+        self.has_free_place = false;
         let mut begun = 0;
         while begun < BEGUN_IN_A_TURN
             && let Some(place) = self.find_place(now)
@@ -132,10 +139,10 @@ impl Demux {
             begun += 1;
         }
         let gone = self.waiting.take_gone();
-        self.counters.guests_gone += gone;
+        self.counters.pending_expired += gone;
         let is_done = begun == 0 && gone == 0;
         let later = if is_done { now + LOOK_EVERY } else { now };
-        self.look_at = (self.waiting.len() > 0).then_some(later);
+        self.admit_at = (self.waiting.len() > 0).then_some(later);
     }
 
     /// A place for whose turn it is. Sources that can't have one now are passed over. The last places are for those of whom
@@ -145,7 +152,7 @@ impl Demux {
         let (held, places) = (self.proven_by_source.count(), self.places_for_proven());
         for _ in 0..self.waiting.sources().min(SOURCES_ASKED) {
             let (lane, host) = self.waiting.next(now)?;
-            if !self.per_address.is_exhausted(now, host) {
+            if !self.address_limit.is_exhausted(now, host) {
                 if held < places - places / 10 * lane.tenths_kept() {
                     return Some(Place::Vacant);
                 }
@@ -158,19 +165,19 @@ impl Demux {
         None
     }
 
-    fn vacate(&mut self, place: Place) -> bool {
+    fn free_place(&mut self, place: Place) -> bool {
         if let Place::Of(id) = place {
-            self.counters.proven_displaced += 1;
+            self.counters.proven_evicted += 1;
             self.remove(id);
         }
         self.half_open < self.parameters.handshakes || self.drop_oldest_unproven()
     }
 
     /// A handshake whose client has proven its address.
-    fn begin(&mut self, now: Instant, guest: &Guest, place: Place) {
-        let Some(opening) = Opening::read(&guest.hello, &self.terms) else {
+    fn begin(&mut self, now: Instant, guest: &PendingHello, place: Place) {
+        let Some(opening) = StatelessHello::read(&guest.hello, &self.terms) else {
             // The settings have changed since it came. It will come again.
-            self.counters.guests_gone += 1;
+            self.counters.pending_expired += 1;
             return;
         };
         let route = self.routes.get(&guest.path).copied().unwrap_or_default();
@@ -180,17 +187,17 @@ impl Demux {
             return;
         }
         if self.is_full_for(route) {
-            return self.refuse_another(guest.path, route, opening.sequence);
+            return self.reject_sessions_full(guest.path, route, opening.sequence);
         }
         // All of one that may have begun in fragments is here.
         if let Some(id) = self.hellos.get(&(guest.path, guest.random)).copied() {
             self.remove(id);
         }
-        if !self.vacate(place) {
+        if !self.free_place(place) {
             self.counters.half_open_full += 1;
             return;
         }
-        self.per_address.count(now, guest.path.remote.ip());
+        self.address_limit.count(now, guest.path.remote.ip());
         let engine = (opening.cookie.try_into().ok()).and_then(|cookie| {
             Engine::server_after_cookie(&self.settings, now, cookie, &opening.before()).ok()
         });
@@ -200,7 +207,7 @@ impl Demux {
         };
         let deadline = now + self.parameters.unproven_timeout;
         let mut session = Session::new(guest.path, engine, guest.random, now, deadline);
-        session.has_been_answered(opening.sequence);
+        session.set_records_sent(opening.sequence);
         let id = self.add(session);
         self.feed(now, id, &guest.hello);
         // A whole hello that the engine takes for noise leads nowhere, and no more of it will come.
@@ -213,7 +220,7 @@ impl Demux {
     }
 
     /// Whether a handshake of this client is under way, or its session established.
-    fn knows(&self, now: Instant, route: Route, guest: &Guest) -> bool {
+    fn knows(&self, now: Instant, route: Route, guest: &PendingHello) -> bool {
         let ids = [route.proven, route.established];
         let mut sessions = ids
             .into_iter()

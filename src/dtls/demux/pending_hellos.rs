@@ -4,11 +4,11 @@
 //! turned away then comes again when its timer says so, after 1, 2, 4, … seconds, with all the others; meanwhile places
 //! stay empty. So they wait here: a datagram each, the sources taking turns, and a place that falls vacant is theirs.
 //!
-//! There are four [`Lane`]s, and each is a [`SourcePlaces`]: networks take turns, then hosts, then a host's ports in the
+//! There are four [`Priority`]s, and each is a [`SourcePlaces`]: networks take turns, then hosts, then a host's ports in the
 //! order they came. A port has one place, whatever it sends.
 
-use super::recent_set::Marks;
-use crate::dtls::session::Path;
+use super::recent_set::RecentSet;
+use crate::dtls::path::Path;
 use shares::{SourcePlaces, source};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,7 +31,7 @@ const TURNED_AWAY: usize = 1 << 15;
 
 /// What is known of a client with a cookie. The first goes first, but leaves turns to the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum Priority {
     /// A registered device succeeded from this address and port lately.
     KnownPort,
     /// One succeeded from this address, and the client has repeated its hello, as one does that wants to get in.
@@ -42,44 +42,44 @@ pub(super) enum Lane {
     New,
 }
 
-impl Lane {
-    const ALL: [Lane; 4] = [
-        Lane::KnownPort,
-        Lane::KnownAndRepeated,
-        Lane::KnownOrRepeated,
-        Lane::New,
+impl Priority {
+    const ALL: [Priority; 4] = [
+        Priority::KnownPort,
+        Priority::KnownAndRepeated,
+        Priority::KnownOrRepeated,
+        Priority::New,
     ];
     /// Whose turn it is, over and over: four, three, two and one in ten. An empty lane's turn is the first one's that
     /// is not.
-    const TURNS: [Lane; 10] = [
-        Lane::KnownPort,
-        Lane::KnownAndRepeated,
-        Lane::KnownPort,
-        Lane::KnownOrRepeated,
-        Lane::KnownPort,
-        Lane::KnownAndRepeated,
-        Lane::New,
-        Lane::KnownPort,
-        Lane::KnownAndRepeated,
-        Lane::KnownOrRepeated,
+    const TURNS: [Priority; 10] = [
+        Priority::KnownPort,
+        Priority::KnownAndRepeated,
+        Priority::KnownPort,
+        Priority::KnownOrRepeated,
+        Priority::KnownPort,
+        Priority::KnownAndRepeated,
+        Priority::New,
+        Priority::KnownPort,
+        Priority::KnownAndRepeated,
+        Priority::KnownOrRepeated,
     ];
 
-    fn of(known: Known, is_repeated: bool) -> Lane {
+    fn of(known: Known, is_repeated: bool) -> Priority {
         match (known, is_repeated) {
-            (Known::Port, _) => Lane::KnownPort,
-            (Known::Host, true) => Lane::KnownAndRepeated,
-            (Known::Host, false) | (Known::No, true) => Lane::KnownOrRepeated,
-            (Known::No, false) => Lane::New,
+            (Known::Port, _) => Priority::KnownPort,
+            (Known::Host, true) => Priority::KnownAndRepeated,
+            (Known::Host, false) | (Known::No, true) => Priority::KnownOrRepeated,
+            (Known::No, false) => Priority::New,
         }
     }
 
     /// How many tenths of the places are kept for those who go before these.
     pub(super) fn tenths_kept(self) -> usize {
         match self {
-            Lane::KnownPort => 0,
-            Lane::KnownAndRepeated => 1,
-            Lane::KnownOrRepeated => 2,
-            Lane::New => 3,
+            Priority::KnownPort => 0,
+            Priority::KnownAndRepeated => 1,
+            Priority::KnownOrRepeated => 2,
+            Priority::New => 3,
         }
     }
 }
@@ -97,24 +97,24 @@ pub(super) enum Known {
 
 /// Those who wait.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(super) struct PendingHellos {
     room: usize,
     room_for_each_source: usize,
-    guests: HashMap<Path, Guest>,
+    guests: HashMap<Path, PendingHello>,
     known_port: SourcePlaces<Path>,
     known_and_repeated: SourcePlaces<Path>,
     known_or_repeated: SourcePlaces<Path>,
     new: SourcePlaces<Path>,
-    /// Where in [`Lane::TURNS`] we are.
+    /// Where in [`Priority::TURNS`] we are.
     turn: usize,
-    turned_away: Marks,
+    turned_away: RecentSet,
     /// Who had given up when their turn came, and is not counted yet.
     gone: u64,
 }
 
 /// Who is sent away when one more comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Turned {
+pub(super) enum Overflow {
     /// There is room.
     Nobody,
     /// The newcomer, or another of its source: that has as many as it may.
@@ -125,20 +125,20 @@ pub(super) enum Turned {
 
 /// One of them, and its hello with the cookie.
 #[derive(Debug)]
-pub(super) struct Guest {
+pub(super) struct PendingHello {
     pub(super) path: Path,
     pub(super) random: [u8; 32],
     pub(super) hello: Vec<u8>,
-    lane: Lane,
+    lane: Priority,
     came: Instant,
     heard: Instant,
 }
 
-impl Waiting {
+impl PendingHellos {
     /// For so many places. A source may have half of the room: a fleet may be behind one address.
-    pub(super) fn new(places: usize) -> Waiting {
+    pub(super) fn new(places: usize) -> PendingHellos {
         let room = places.saturating_mul(FOR_EACH_PLACE).min(MOST);
-        Waiting {
+        PendingHellos {
             room,
             room_for_each_source: room.div_ceil(2),
             guests: HashMap::new(),
@@ -147,26 +147,26 @@ impl Waiting {
             known_or_repeated: SourcePlaces::default(),
             new: SourcePlaces::default(),
             turn: 0,
-            turned_away: Marks::new(TURNED_AWAY),
+            turned_away: RecentSet::new(TURNED_AWAY),
             gone: 0,
         }
     }
 
-    fn lane(&self, lane: Lane) -> &SourcePlaces<Path> {
+    fn lane(&self, lane: Priority) -> &SourcePlaces<Path> {
         match lane {
-            Lane::KnownPort => &self.known_port,
-            Lane::KnownAndRepeated => &self.known_and_repeated,
-            Lane::KnownOrRepeated => &self.known_or_repeated,
-            Lane::New => &self.new,
+            Priority::KnownPort => &self.known_port,
+            Priority::KnownAndRepeated => &self.known_and_repeated,
+            Priority::KnownOrRepeated => &self.known_or_repeated,
+            Priority::New => &self.new,
         }
     }
 
-    fn lane_mut(&mut self, lane: Lane) -> &mut SourcePlaces<Path> {
+    fn queue_mut(&mut self, lane: Priority) -> &mut SourcePlaces<Path> {
         match lane {
-            Lane::KnownPort => &mut self.known_port,
-            Lane::KnownAndRepeated => &mut self.known_and_repeated,
-            Lane::KnownOrRepeated => &mut self.known_or_repeated,
-            Lane::New => &mut self.new,
+            Priority::KnownPort => &mut self.known_port,
+            Priority::KnownAndRepeated => &mut self.known_and_repeated,
+            Priority::KnownOrRepeated => &mut self.known_or_repeated,
+            Priority::New => &mut self.new,
         }
     }
 
@@ -178,26 +178,26 @@ impl Waiting {
         random: [u8; 32],
         hello: &[u8],
         known: Known,
-    ) -> Turned {
+    ) -> Overflow {
         let host = source::host(path.remote.ip());
         if let Some(guest) = self.guests.get_mut(&path) {
             let passed = now.saturating_duration_since(guest.came);
             let is_repeated = guest.random == random && passed >= REPEATED_AFTER;
-            let (before, lane) = (guest.lane, Lane::of(known, is_repeated));
+            let (before, lane) = (guest.lane, Priority::of(known, is_repeated));
             (guest.random, guest.hello, guest.heard) = (random, hello.to_vec(), now);
             if is_repeated && lane != before {
                 guest.lane = lane;
-                self.lane_mut(before).remove(host, &path);
-                self.lane_mut(lane).add(host, path);
+                self.queue_mut(before).remove(host, &path);
+                self.queue_mut(lane).add(host, path);
             }
-            return Turned::Nobody;
+            return Overflow::Nobody;
         }
-        let lane = Lane::of(known, self.turned_away.take(&(path, random)));
+        let lane = Priority::of(known, self.turned_away.take(&(path, random)));
         let room = self.make_room(host, lane);
         if room.is_ok() {
-            self.lane_mut(lane).add(host, path);
+            self.queue_mut(lane).add(host, path);
             let (hello, came, heard) = (hello.to_vec(), now, now);
-            let guest = Guest {
+            let guest = PendingHello {
                 path,
                 random,
                 hello,
@@ -213,14 +213,14 @@ impl Waiting {
     }
 
     /// Makes room for one of this host. Says who was turned away: `Err` if that is the newcomer.
-    fn make_room(&mut self, host: IpAddr, lane: Lane) -> Result<Turned, Turned> {
-        let own = Lane::ALL.map(|lane| self.lane(lane).held_by_host(host));
+    fn make_room(&mut self, host: IpAddr, lane: Priority) -> Result<Overflow, Overflow> {
+        let own = Priority::ALL.map(|lane| self.lane(lane).held_by_host(host));
         let (evicted, turned) = if own.iter().sum::<usize>() >= self.room_for_each_source {
-            (self.evict_of_host(host, lane), Turned::BySource)
+            (self.evict_of_host(host, lane), Overflow::BySource)
         } else if self.guests.len() >= self.room {
-            (self.evict(host, lane), Turned::ByAll)
+            (self.evict(host, lane), Overflow::ByAll)
         } else {
-            return Ok(Turned::Nobody);
+            return Ok(Overflow::Nobody);
         };
         let evicted = evicted.and_then(|path| self.guests.remove(&path));
         let guest = evicted.ok_or(turned)?;
@@ -229,37 +229,37 @@ impl Waiting {
     }
 
     /// The newest of this host in a lane that comes after this one.
-    fn evict_of_host(&mut self, host: IpAddr, lane: Lane) -> Option<Path> {
-        let later = Lane::ALL.into_iter().rev().take_while(|l| *l != lane);
+    fn evict_of_host(&mut self, host: IpAddr, lane: Priority) -> Option<Path> {
+        let later = Priority::ALL.into_iter().rev().take_while(|l| *l != lane);
         let lane = { later }.find(|later| self.lane(*later).held_by_host(host) > 0)?;
-        self.lane_mut(lane).pop_newest(host)
+        self.queue_mut(lane).pop_newest(host)
     }
 
     /// The client that makes room for one of this host and lane where all places are taken: one of a lane for which less is
     /// known, if this lane has more; or one of its network that has not repeated its hello, if this one has; or else one of
     /// a host or network that has more than this one's.
-    fn evict(&mut self, host: IpAddr, lane: Lane) -> Option<Path> {
+    fn evict(&mut self, host: IpAddr, lane: Priority) -> Option<Path> {
         let of = |lane| Some((lane, self.lane(lane).largest()?));
-        let (promising, new) = (Lane::KnownOrRepeated, Lane::New);
+        let (promising, new) = (Priority::KnownOrRepeated, Priority::New);
         let found = match lane {
-            Lane::KnownPort | Lane::KnownAndRepeated => {
+            Priority::KnownPort | Priority::KnownAndRepeated => {
                 (of(new).or_else(|| of(promising))).or_else(|| self.larger(lane, host))
             }
-            Lane::KnownOrRepeated => {
+            Priority::KnownOrRepeated => {
                 let neighbour = self.new.largest_host(source::network(host));
                 let neighbour = neighbour.map(|(host, _)| (new, host));
                 neighbour
                     .or_else(|| self.larger(new, host))
                     .or_else(|| self.larger(promising, host))
             }
-            Lane::New => (self.larger(new, host)).or_else(|| self.larger(promising, host)),
+            Priority::New => (self.larger(new, host)).or_else(|| self.larger(promising, host)),
         };
         let (lane, largest) = found?;
-        self.lane_mut(lane).pop_newest(largest)
+        self.queue_mut(lane).pop_newest(largest)
     }
 
     /// The largest host of a lane, if it or its network has so many more than this one that this one's next is due.
-    fn larger(&self, lane: Lane, host: IpAddr) -> Option<(Lane, IpAddr)> {
+    fn larger(&self, lane: Priority, host: IpAddr) -> Option<(Priority, IpAddr)> {
         let (places, own) = (self.lane(lane), source::network(host));
         let (network, held) = places.largest_network()?;
         let other = if network != own && held > places.held_by_network(own) + 1 {
@@ -274,7 +274,7 @@ impl Waiting {
 
     /// The lane and host whose turn it is. Clients that have given up ([`PATIENCE`]) are removed first, without a turn:
     /// [`FORGOTTEN_AT_A_TIME`] of them at most, and if that was not enough the answer is `None` for now.
-    pub(super) fn next(&mut self, now: Instant) -> Option<(Lane, IpAddr)> {
+    pub(super) fn next(&mut self, now: Instant) -> Option<(Priority, IpAddr)> {
         for _ in 0..FORGOTTEN_AT_A_TIME {
             let (lane, host) = self.whose_turn()?;
             let first = self.lane(lane).oldest(host);
@@ -287,9 +287,9 @@ impl Waiting {
         None
     }
 
-    fn whose_turn(&self) -> Option<(Lane, IpAddr)> {
-        let own = Lane::TURNS.get(self.turn);
-        let mut lanes = own.into_iter().chain(&Lane::ALL);
+    fn whose_turn(&self) -> Option<(Priority, IpAddr)> {
+        let own = Priority::TURNS.get(self.turn);
+        let mut lanes = own.into_iter().chain(&Priority::ALL);
         lanes.find_map(|lane| Some((*lane, self.lane(*lane).next()?)))
     }
 
@@ -300,29 +300,29 @@ impl Waiting {
         }
     }
 
-    fn end_turn(&mut self, lane: Lane, host: IpAddr) {
-        self.lane_mut(lane).end_turn(host);
-        self.turn = (self.turn + 1) % Lane::TURNS.len();
+    fn end_turn(&mut self, lane: Priority, host: IpAddr) {
+        self.queue_mut(lane).end_turn(host);
+        self.turn = (self.turn + 1) % Priority::TURNS.len();
     }
 
     /// Calls in whose turn it is: the one that [`next`](Self::next) has told of.
-    pub(super) fn call(&mut self) -> Option<Guest> {
+    pub(super) fn call(&mut self) -> Option<PendingHello> {
         let (lane, host) = self.whose_turn()?;
         let guest = self.take_first(lane, host);
         self.end_turn(lane, host);
         guest
     }
 
-    fn take_first(&mut self, lane: Lane, host: IpAddr) -> Option<Guest> {
-        let path = self.lane_mut(lane).pop_oldest(host)?;
+    fn take_first(&mut self, lane: Priority, host: IpAddr) -> Option<PendingHello> {
+        let path = self.queue_mut(lane).pop_oldest(host)?;
         self.guests.remove(&path)
     }
 
     /// Sends all away.
     pub(super) fn clear(&mut self) {
         self.guests.clear();
-        for lane in Lane::ALL {
-            *self.lane_mut(lane) = SourcePlaces::default();
+        for lane in Priority::ALL {
+            *self.queue_mut(lane) = SourcePlaces::default();
         }
     }
 
@@ -343,7 +343,10 @@ impl Waiting {
 
     /// How many sources they come from.
     pub(super) fn sources(&self) -> usize {
-        Lane::ALL.map(|lane| self.lane(lane).hosts()).iter().sum()
+        Priority::ALL
+            .map(|lane| self.lane(lane).hosts())
+            .iter()
+            .sum()
     }
 }
 

@@ -1,9 +1,10 @@
 //! What an engine's effects do to its session: from unproven to proven to established.
 
 use super::Demux;
-use crate::dtls::engine::{Effect, Failure};
-use crate::dtls::inbound::{self, Taken};
-use crate::dtls::session::{SessionId, Stage};
+use crate::dtls::engine::{EngineError, EngineOutput};
+use crate::dtls::inbound::{self, Verdict};
+use crate::dtls::path::SessionId;
+use crate::dtls::session::Stage;
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use std::time::Instant;
 
@@ -25,26 +26,28 @@ impl Demux {
         }
         if stage != Stage::Established {
             self.counters.records_not_due += datagram.dropped;
-            self.hold(id);
+            self.track_buffered(id);
         } else if !has_effect {
             self.counters.without_effect += 1;
         }
     }
 
     /// Gives a record to a session's engine. Says whether anything came of it.
-    fn feed_record(&mut self, now: Instant, id: SessionId, taken: &Taken<'_>) -> bool {
+    fn feed_record(&mut self, now: Instant, id: SessionId, taken: &Verdict<'_>) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };
         let outcome = match taken {
-            Taken::Record(record) => session.engine.receive(now, record),
-            Taken::Made(record) | Taken::Hello(record) => session.engine.receive(now, record),
-            Taken::Certificates(number, body) => {
+            Verdict::Pass(record) => session.engine.receive(now, record),
+            Verdict::Replace(record) | Verdict::Hello(record) => {
+                session.engine.receive(now, record)
+            }
+            Verdict::Certificates(number, body) => {
                 session.engine.receive_certificates(now, *number, body)
             }
-            Taken::Kept | Taken::Dropped => return false,
-            Taken::Refused(alert, reason) => {
-                let failure = Failure {
+            Verdict::Buffered | Verdict::Drop => return false,
+            Verdict::Reject(alert, reason) => {
+                let failure = EngineError {
                     reason: reason.clone(),
                     alert: Some(*alert),
                 };
@@ -56,13 +59,13 @@ impl Demux {
             Ok(effects) => {
                 let has_effect = !effects.is_empty();
                 self.perform(now, id, effects);
-                if matches!(taken, Taken::Hello(_)) {
-                    self.hello_given(id, has_effect);
+                if matches!(taken, Verdict::Hello(_)) {
+                    self.hello_processed(id, has_effect);
                 }
                 has_effect
             }
-            Err((failure, last_words)) => {
-                self.perform(now, id, last_words);
+            Err((failure, final_outputs)) => {
+                self.perform(now, id, final_outputs);
                 self.fail(id, failure);
                 true
             }
@@ -70,7 +73,7 @@ impl Demux {
     }
 
     /// A whole ClientHello that the engine takes for noise leads nowhere: no more of it will come.
-    fn hello_given(&mut self, id: SessionId, is_answered: bool) {
+    fn hello_processed(&mut self, id: SessionId, is_answered: bool) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -83,7 +86,7 @@ impl Demux {
     }
 
     /// Keeps account of what a handshake makes us keep.
-    fn hold(&mut self, id: SessionId) {
+    fn track_buffered(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get(&id)
             && session.stage != Stage::Established
         {
@@ -91,12 +94,12 @@ impl Demux {
             let held = session.inbound.held() + gathered;
             let is_unproven = session.stage == Stage::Unproven;
             self.holdings.set(id, is_unproven, held, records, bytes);
-            self.bound_holdings();
+            self.evict_buffers();
         }
     }
 
     /// Carries out an engine's effects.
-    pub(super) fn perform(&mut self, now: Instant, id: SessionId, effects: Vec<Effect>) {
+    pub(super) fn perform(&mut self, now: Instant, id: SessionId, effects: Vec<EngineOutput>) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -107,7 +110,7 @@ impl Demux {
         // Judge a certificate before anything else that came with it goes out: once the engine's
         // answer is sent, an OpenSSL client takes the handshake for done.
         for effect in &effects {
-            if let Effect::PeerCertificate(leaf) = effect
+            if let EngineOutput::PeerCertificate(leaf) = effect
                 && let Err(refusal) = self.policy.judge(leaf, self.unix_time)
             {
                 if let Some(session) = self.sessions.get(&id) {
@@ -126,9 +129,9 @@ impl Demux {
                 return;
             };
             match effect {
-                Effect::Transmit(datagram) if session.stage == Stage::Unproven => {
+                EngineOutput::Transmit(datagram) if session.stage == Stage::Unproven => {
                     // No amplification: a forged source address gets no more than its forger spent.
-                    // Counted over all that came: a hello may come in fragments, and the last be small.
+                    // TrackedFragment over all that came: a hello may come in fragments, and the last be small.
                     if let Some(left) = session.credit.checked_sub(datagram.len()) {
                         session.credit = left;
                         self.transmit(path, datagram);
@@ -136,22 +139,22 @@ impl Demux {
                         self.counters.amplification_avoided += 1;
                     }
                 }
-                Effect::Transmit(datagram) => self.transmit(path, datagram),
-                Effect::PeerCertificate(leaf) => {
+                EngineOutput::Transmit(datagram) => self.transmit(path, datagram),
+                EngineOutput::PeerCertificate(leaf) => {
                     session.certificate = (!session.engine.keeps_certificate()).then_some(leaf);
-                    session.judged_by = self.policy_number;
+                    session.verified_by = self.policy_version;
                 }
-                Effect::Connected => self.establish(now, id),
-                Effect::Plaintext(bytes) if session.stage == Stage::Established => {
+                EngineOutput::Connected => self.establish(now, id),
+                EngineOutput::Plaintext(bytes) if session.stage == Stage::Established => {
                     session.deadline = now + self.parameters.session_idle;
                     session.inbound.confirmed();
                     let event = Event::Plaintext { session: id, bytes };
                     self.events.push_back(event);
                 }
-                Effect::Plaintext(_) => {}
-                Effect::CloseNotify => {
+                EngineOutput::Plaintext(_) => {}
+                EngineOutput::CloseNotify => {
                     // RFC 5246 §7.2.1: answered with our own close_notify.
-                    self.say_goodbye(id);
+                    self.send_close_notify(id);
                     self.end(id, EndReason::CloseNotify);
                 }
             }
@@ -171,7 +174,7 @@ impl Demux {
         let (path, random) = (session.path, session.random);
         self.hellos.remove(&(path, random));
         if !was_counted {
-            self.per_address.count(now, path.remote.ip());
+            self.address_limit.count(now, path.remote.ip());
         }
         let route = self.routes.entry(path).or_default();
         route.unproven = route.unproven.filter(|unproven| *unproven != id);
@@ -185,7 +188,7 @@ impl Demux {
         if self.proven_by_source.count() > self.places_for_proven()
             && let Some(oldest) = self.proven_by_source.oldest_of_largest()
         {
-            self.counters.proven_displaced += 1;
+            self.counters.proven_evicted += 1;
             self.remove(oldest);
         }
     }
@@ -207,10 +210,10 @@ impl Demux {
             return self.fail_handshake(id, HandshakeFailure::NoCertificate);
         };
         // Whoever shows its certificate and waits with the rest must not outlast a revocation by it.
-        if session.judged_by != self.policy_number
+        if session.verified_by != self.policy_version
             && let Err(refusal) = self.policy.judge(&certificate, self.unix_time)
         {
-            self.say_goodbye(id);
+            self.send_close_notify(id);
             let failure = HandshakeFailure::CertificateRefused {
                 certificate,
                 refusal,
@@ -219,7 +222,7 @@ impl Demux {
         }
         if full && replaced.is_none() {
             self.counters.sessions_full += 1;
-            self.say_goodbye(id);
+            self.send_close_notify(id);
             return self.fail_handshake(id, HandshakeFailure::SessionsFull);
         }
         self.holdings.forget(id);
@@ -232,7 +235,7 @@ impl Demux {
         let version = session.engine.version();
         self.half_open = self.half_open.saturating_sub(1);
         self.proven_by_source.remove(path.remote.ip(), id);
-        self.has_vacancy = true;
+        self.has_free_place = true;
         if let Some(replaced) = replaced {
             self.end(replaced, EndReason::Replaced);
         }

@@ -1,7 +1,7 @@
 //! Proven handshakes under way by the source that holds them, and whose makes room for whose.
 
 use super::Demux;
-use crate::dtls::session::SessionId;
+use crate::dtls::path::SessionId;
 use shares::{SourcePlaces, source};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ const STALLED: Duration = Duration::from_secs(5);
 
 /// The handshakes by source.
 #[derive(Debug, Default)]
-pub(super) struct ProvenPlaces(SourcePlaces<SessionId>);
+pub(super) struct ProvenBySource(SourcePlaces<SessionId>);
 
-impl ProvenPlaces {
+impl ProvenBySource {
     /// A source has one more.
     pub(super) fn add(&mut self, address: IpAddr, id: SessionId) {
         self.0.add(source::host(address), id);
@@ -36,7 +36,7 @@ impl ProvenPlaces {
 
     /// Whose handshakes could make room for one of this host: the largest network's; the largest host's of its own
     /// network; its own.
-    fn rivals(&self, host: IpAddr) -> impl Iterator<Item = Rival> {
+    fn rivals(&self, host: IpAddr) -> impl Iterator<Item = Candidate> {
         let own = source::network(host);
         let largest = self.0.largest_network();
         let network = largest.filter(|(name, _)| *name != own);
@@ -52,7 +52,7 @@ impl ProvenPlaces {
         let itself = (largest.is_some_and(|(name, _)| name == host)).then_some((host, held, held));
         let rivals = [network, neighbour, itself].into_iter().flatten();
         rivals.filter_map(|(of, theirs, own)| {
-            Some(Rival {
+            Some(Candidate {
                 host: of,
                 oldest: *self.0.oldest(of)?,
                 theirs,
@@ -63,7 +63,7 @@ impl ProvenPlaces {
 }
 
 /// A host whose handshake could make room.
-struct Rival {
+struct Candidate {
     host: IpAddr,
     oldest: SessionId,
     /// How many it, or its network, has.
@@ -84,7 +84,7 @@ impl Demux {
     /// A fleet that comes all at once must not push itself out again and again. But who has far more than its share makes
     /// room, and so does who has more and makes nothing of it. Who succeeded lately keeps its place before those who did
     /// not.
-    fn gives_way(&self, now: Instant, rival: &Rival, host: IpAddr, is_known: bool) -> bool {
+    fn gives_way(&self, now: Instant, rival: &Candidate, host: IpAddr, is_known: bool) -> bool {
         let session = self.sessions.get(&rival.oldest);
         let age = session.map_or(Duration::MAX, |session| {
             now.saturating_duration_since(session.began)
@@ -101,6 +101,6 @@ impl Demux {
     }
 
     fn is_known_host(&self, now: Instant, host: IpAddr) -> bool {
-        self.succeeded_hosts.has(now, &host)
+        self.registered_hosts.has(now, &host)
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 
 /// The table.
 #[derive(Debug)]
-pub(super) struct Marks {
+pub(super) struct RecentSet {
     /// Without which nobody could know who shares a place with whom.
     hasher: RandomState,
     size: usize,
@@ -13,10 +13,10 @@ pub(super) struct Marks {
     places: Vec<u32>,
 }
 
-impl Marks {
+impl RecentSet {
     /// With so many places.
-    pub(super) fn new(size: usize) -> Marks {
-        Marks {
+    pub(super) fn new(size: usize) -> RecentSet {
+        RecentSet {
             hasher: RandomState::new(),
             size,
             places: Vec::new(),
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn what_is_put_there_is_remembered_until_it_is_taken() {
-        let mut marks = Marks::new(1 << 10);
+        let mut marks = RecentSet::new(1 << 10);
         assert!(!marks.has(&7) && !marks.take(&7));
         assert!(marks.places.is_empty(), "nothing is kept before the first");
         marks.put(&7);
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn most_is_still_remembered_after_a_fifth_as_many_others_as_there_are_places() {
-        let mut marks = Marks::new(1 << 12);
+        let mut marks = RecentSet::new(1 << 12);
         for number in 0..100 {
             marks.put(&number);
         }

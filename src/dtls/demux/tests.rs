@@ -7,7 +7,7 @@
 
 use super::*;
 use crate::credentials::{ServerCredentials, Validity};
-use crate::dtls::engine::{Effect, Engine};
+use crate::dtls::engine::{Engine, EngineOutput};
 use crate::dtls::{HandshakeFailure, Versions};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -155,14 +155,14 @@ impl Bench {
 }
 
 impl Client {
-    fn take(&mut self, effects: Vec<Effect>) {
+    fn take(&mut self, effects: Vec<EngineOutput>) {
         for effect in effects {
             match effect {
-                Effect::Transmit(datagram) => self.outbox.push(datagram),
-                Effect::Connected => self.connected = true,
-                Effect::Plaintext(bytes) => self.received.push(bytes),
-                Effect::CloseNotify => self.closed = true,
-                Effect::PeerCertificate(_) => {}
+                EngineOutput::Transmit(datagram) => self.outbox.push(datagram),
+                EngineOutput::Connected => self.connected = true,
+                EngineOutput::Plaintext(bytes) => self.received.push(bytes),
+                EngineOutput::CloseNotify => self.closed = true,
+                EngineOutput::PeerCertificate(_) => {}
             }
         }
     }
@@ -189,7 +189,7 @@ fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
     let settings = Settings::new(&credentials(), &parameters).unwrap();
     let (_, effects) = Engine::client(&settings, bench.now).unwrap();
     let first = effects.into_iter().find_map(|effect| match effect {
-        Effect::Transmit(datagram) => Some(datagram),
+        EngineOutput::Transmit(datagram) => Some(datagram),
         _ => None,
     });
     first.unwrap()
@@ -216,7 +216,7 @@ fn fragmented(datagram: &[u8], length: usize) -> Vec<Vec<u8>> {
 }
 
 /// The device's hello with its cookie, in pieces of so many bytes, after the first.
-fn in_pieces(device: &mut Client, length: usize) -> Vec<Vec<u8>> {
+fn fragmented_sources(device: &mut Client, length: usize) -> Vec<Vec<u8>> {
     let mut pieces = fragmented(&device.outbox.remove(0), length);
     for piece in &mut pieces {
         piece[10] += 1;
@@ -411,7 +411,7 @@ fn half_open_handshakes_are_bounded_and_a_proven_one_survives_a_flood() {
         bench.demux.receive(bench.now, path(port), &hello);
         assert!(bench.demux.half_open() <= 10);
     }
-    assert_eq!(bench.demux.counters().unproven_displaced, 491);
+    assert_eq!(bench.demux.counters().unproven_evicted, 491);
     bench.established(&mut device);
 }
 

@@ -5,8 +5,8 @@
 //! keeps the keys alone. Its ciphers are made when they are wanted, which costs a microsecond, and those used last
 //! are at hand.
 
-use super::keys::held;
-use super::plaintext_filter::{self, Opened};
+use super::keys::lock;
+use super::plaintext_filter::{self, Decrypted};
 use dimpl::crypto::{
     Aad, Buf, Cipher, CryptoProvider, Dtls12CipherSuite, Dtls13CipherSuite, HashAlgorithm, Nonce,
     SupportedDtls12CipherSuite, SupportedDtls13CipherSuite, TmpBuf, aws_lc_rs::default_provider,
@@ -21,13 +21,13 @@ type Suite12 = &'static dyn SupportedDtls12CipherSuite;
 type Suite13 = &'static dyn SupportedDtls13CipherSuite;
 
 /// Ciphers at hand: 2.4 MiB, and enough for 2,048 sessions that speak at a time.
-const AT_HAND: usize = 4096;
+const CACHED_CIPHERS: usize = 4096;
 
 /// A cipher at hand, and whose it is.
 type Place = Option<(usize, Box<dyn Cipher>)>;
 
 /// Each cipher has one place it may be at, which it shares with every 4,096th.
-static PLACES: [Mutex<Place>; AT_HAND] = [const { Mutex::new(None) }; AT_HAND];
+static CACHE: [Mutex<Place>; CACHED_CIPHERS] = [const { Mutex::new(None) }; CACHED_CIPHERS];
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
@@ -37,17 +37,17 @@ static SUITES: LazyLock<(&'static [Suite12], &'static [Suite13])> = LazyLock::ne
     let of12 = provider.cipher_suites.iter();
     let of13 = provider.dtls13_cipher_suites.iter();
     (
-        of12.map(|suite| -> Suite12 { Box::leak(Box::new(Resting(*suite))) })
+        of12.map(|suite| -> Suite12 { Box::leak(Box::new(CachedSuite(*suite))) })
             .collect::<Vec<_>>()
             .leak(),
-        of13.map(|suite| -> Suite13 { Box::leak(Box::new(Resting(*suite))) })
+        of13.map(|suite| -> Suite13 { Box::leak(Box::new(CachedSuite(*suite))) })
             .collect::<Vec<_>>()
             .leak(),
     )
 });
 
 /// The provider, with suites of this kind.
-pub(super) fn resting(provider: CryptoProvider) -> CryptoProvider {
+pub(super) fn with_cached_ciphers(provider: CryptoProvider) -> CryptoProvider {
     let (cipher_suites, dtls13_cipher_suites) = *SUITES;
     CryptoProvider {
         cipher_suites,
@@ -58,7 +58,7 @@ pub(super) fn resting(provider: CryptoProvider) -> CryptoProvider {
 
 /// A suite whose ciphers rest.
 #[derive(Debug)]
-struct Resting<S>(S);
+struct CachedSuite<S>(S);
 
 /// What makes a cipher of a key.
 #[derive(Clone, Copy)]
@@ -68,25 +68,25 @@ enum Maker {
 }
 
 /// A key, and what makes a cipher of it.
-struct Rested {
+struct CachedCipher {
     number: usize,
     maker: Maker,
     key: Zeroizing<Box<[u8]>>,
 }
 
-impl Rested {
+impl CachedCipher {
     fn boxed(maker: Maker, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        let rested = Rested {
+        let rested = CachedCipher {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             maker,
             key: Zeroizing::new(key.into()),
         };
         // The engine is to hear now of a key that is none.
-        rested.awaken()?;
+        rested.create()?;
         Ok(Box::new(rested))
     }
 
-    fn awaken(&self) -> Result<Box<dyn Cipher>, CryptoError> {
+    fn create(&self) -> Result<Box<dyn Cipher>, CryptoError> {
         match self.maker {
             Maker::Dtls12(suite) => suite.create_cipher(&self.key),
             Maker::Dtls13(suite) => suite.create_cipher(&self.key),
@@ -98,11 +98,11 @@ impl Rested {
         &self,
         work: impl FnOnce(&mut dyn Cipher) -> Result<(), CryptoError>,
     ) -> Result<(), CryptoError> {
-        let mut place = held(self.place());
+        let mut place = lock(self.place());
         match place.as_mut() {
             Some((number, cipher)) if *number == self.number => work(cipher.as_mut()),
             Some(_) | None => {
-                let (_, cipher) = place.insert((self.number, self.awaken()?));
+                let (_, cipher) = place.insert((self.number, self.create()?));
                 work(cipher.as_mut())
             }
         }
@@ -113,24 +113,24 @@ impl Rested {
         reason = "a remainder is below what it is of"
     )]
     fn place(&self) -> &'static Mutex<Place> {
-        &PLACES[self.number % AT_HAND]
+        &CACHE[self.number % CACHED_CIPHERS]
     }
 }
 
 /// A session's end leaves no cipher of it behind.
-impl Drop for Rested {
+impl Drop for CachedCipher {
     fn drop(&mut self) {
-        held(self.place()).take_if(|(number, _)| *number == self.number);
+        lock(self.place()).take_if(|(number, _)| *number == self.number);
     }
 }
 
-impl fmt::Debug for Rested {
+impl fmt::Debug for CachedCipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cipher {}", self.number)
     }
 }
 
-impl Cipher for Rested {
+impl Cipher for CachedCipher {
     fn encrypt(&mut self, plaintext: &mut Buf, aad: Aad, nonce: Nonce) -> Result<(), CryptoError> {
         #[cfg(test)]
         let aad = tests::sealed_as(self.maker, plaintext, aad);
@@ -151,11 +151,11 @@ impl Cipher for Rested {
         }
         let plaintext = ciphertext.as_mut();
         let length = plaintext_filter::judge(match self.maker {
-            Maker::Dtls12(_) => Opened::Dtls12 {
+            Maker::Dtls12(_) => Decrypted::Dtls12 {
                 content_type,
                 plaintext,
             },
-            Maker::Dtls13(_) => Opened::Dtls13 { plaintext },
+            Maker::Dtls13(_) => Decrypted::Dtls13 { plaintext },
         });
         let length = length.ok_or(CryptoError::OperationFailed(CryptoOperation::Decrypt))?;
         ciphertext.truncate(length);
@@ -163,7 +163,7 @@ impl Cipher for Rested {
     }
 }
 
-impl SupportedDtls12CipherSuite for Resting<Suite12> {
+impl SupportedDtls12CipherSuite for CachedSuite<Suite12> {
     fn suite(&self) -> Dtls12CipherSuite {
         self.0.suite()
     }
@@ -189,11 +189,11 @@ impl SupportedDtls12CipherSuite for Resting<Suite12> {
     }
 
     fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        Rested::boxed(Maker::Dtls12(self.0), key)
+        CachedCipher::boxed(Maker::Dtls12(self.0), key)
     }
 }
 
-impl SupportedDtls13CipherSuite for Resting<Suite13> {
+impl SupportedDtls13CipherSuite for CachedSuite<Suite13> {
     fn suite(&self) -> Dtls13CipherSuite {
         self.0.suite()
     }
@@ -219,7 +219,7 @@ impl SupportedDtls13CipherSuite for Resting<Suite13> {
     }
 
     fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        Rested::boxed(Maker::Dtls13(self.0), key)
+        CachedCipher::boxed(Maker::Dtls13(self.0), key)
     }
 
     fn encrypt_sn(&self, sn_key: &[u8], sample: &[u8; 16]) -> [u8; 16] {
@@ -273,7 +273,7 @@ pub(super) mod tests {
             let of13 = of13.map(|suite| suite.create_cipher(&key[..suite.key_len()]));
             of12.chain(of13).map(Result::unwrap).collect()
         };
-        let (usual, rested) = (default_provider(), resting(default_provider()));
+        let (usual, rested) = (default_provider(), with_cached_ciphers(default_provider()));
         // More than there are places for, so that each finds another's cipher at its own.
         let mut all: Vec<(Box<dyn Cipher>, Vec<u8>)> = Vec::new();
         for n in 0..1300_u16 {
@@ -283,7 +283,7 @@ pub(super) mod tests {
             let pairs = ciphers(&rested, key).into_iter().zip(ciphers(&usual, key));
             all.extend(pairs.map(|(rested, mut usual)| (rested, sealed(usual.as_mut()))));
         }
-        assert!(all.len() > 2 * AT_HAND);
+        assert!(all.len() > 2 * CACHED_CIPHERS);
         for (cipher, text) in &mut all {
             assert!(opens(cipher.as_mut(), text.clone()));
             assert!(opens(cipher.as_mut(), text.clone()), "and again, at hand");
@@ -297,10 +297,10 @@ pub(super) mod tests {
     fn a_cipher_of_a_session_that_has_ended_is_not_left_behind() {
         let suite = Maker::Dtls12(default_provider().cipher_suites[0]);
         let at_hand = |number: usize| {
-            let place = held(&PLACES[number % AT_HAND]);
+            let place = lock(&CACHE[number % CACHED_CIPHERS]);
             place.as_ref().is_some_and(|(there, _)| *there == number)
         };
-        let mut rested = Rested {
+        let mut rested = CachedCipher {
             // Of no other test's cipher.
             number: usize::MAX,
             maker: suite,
@@ -316,7 +316,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_key_that_is_none_is_told_at_once() {
-        for suite in resting(default_provider()).cipher_suites {
+        for suite in with_cached_ciphers(default_provider()).cipher_suites {
             assert!(suite.create_cipher(&[1; 7]).is_err());
         }
     }

@@ -37,7 +37,7 @@ impl Key {
             hashes: signer.supported_hash_algorithms().to_vec(),
             signer: Mutex::new(signer),
         });
-        held(&KEYS).insert(key.number, Arc::downgrade(&key));
+        lock(&KEYS).insert(key.number, Arc::downgrade(&key));
         Ok(key)
     }
 
@@ -49,40 +49,42 @@ impl Key {
 
 impl Drop for Key {
     fn drop(&mut self) {
-        held(&KEYS).remove(&self.number);
+        lock(&KEYS).remove(&self.number);
     }
 }
 
 /// The engine's panics are caught, so a lock may be poisoned; what is behind these is whole at any time.
-pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Finds keys by their number.
 #[derive(Debug)]
-pub(super) struct Keys;
+pub(super) struct KeyRegistry;
 
-impl KeyProvider for Keys {
+impl KeyProvider for KeyRegistry {
     fn load_private_key(&self, name: &[u8]) -> Result<Box<dyn SigningKey>, CryptoError> {
         let number = name.try_into().map(u64::from_be_bytes);
         let number = number.map_err(|_| CryptoError::InvalidPrivateKey)?;
-        let key = held(&KEYS).get(&number).and_then(Weak::upgrade);
-        Ok(Box::new(Named(key.ok_or(CryptoError::InvalidPrivateKey)?)))
+        let key = lock(&KEYS).get(&number).and_then(Weak::upgrade);
+        Ok(Box::new(SharedKey(
+            key.ok_or(CryptoError::InvalidPrivateKey)?,
+        )))
     }
 }
 
 /// One engine's share of a key.
-struct Named(Arc<Key>);
+struct SharedKey(Arc<Key>);
 
-impl fmt::Debug for Named {
+impl fmt::Debug for SharedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "key {}", self.0.number)
     }
 }
 
-impl SigningKey for Named {
+impl SigningKey for SharedKey {
     fn sign(&mut self, data: &[u8], hash: HashAlgorithm, out: &mut Buf) -> Result<(), CryptoError> {
-        held(&self.0.signer).sign(data, hash, out)
+        lock(&self.0.signer).sign(data, hash, out)
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -107,20 +109,27 @@ mod tests {
         let made = rcgen::KeyPair::generate().unwrap().serialize_der();
         let key = Key::parse(&made).unwrap();
         let name = key.name();
-        let engines = Keys.load_private_key(&name).unwrap();
+        let engines = KeyRegistry.load_private_key(&name).unwrap();
         assert_eq!(engines.hash_algorithm(), HashAlgorithm::SHA256);
         drop(key);
-        assert!(Keys.load_private_key(&name).is_ok(), "an engine has it");
+        assert!(
+            KeyRegistry.load_private_key(&name).is_ok(),
+            "an engine has it"
+        );
         drop(engines);
-        assert!(Keys.load_private_key(&name).is_err());
-        assert!(!held(&KEYS).contains_key(&u64::from_be_bytes(name.try_into().unwrap())));
+        assert!(KeyRegistry.load_private_key(&name).is_err());
+        assert!(!lock(&KEYS).contains_key(&u64::from_be_bytes(name.try_into().unwrap())));
     }
 
     #[test]
     fn what_is_no_number_of_a_key_is_no_key() {
         let made = rcgen::KeyPair::generate().unwrap().serialize_der();
-        assert!(Keys.load_private_key(&made).is_err());
-        assert!(Keys.load_private_key(&u64::MAX.to_be_bytes()).is_err());
+        assert!(KeyRegistry.load_private_key(&made).is_err());
+        assert!(
+            KeyRegistry
+                .load_private_key(&u64::MAX.to_be_bytes())
+                .is_err()
+        );
         assert!(Key::parse(&[1, 2, 3]).is_err());
     }
 }

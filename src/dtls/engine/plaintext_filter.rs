@@ -10,7 +10,7 @@
 //! what stands in for it (see [`super::stand_in`]). Where no record that is still to come has room, a repetition has.
 
 use super::stand_in::{self, StandIn};
-use crate::dtls::inbound::{self, CERTIFICATE, Fragment, Gathering, LARGEST_CERTIFICATE_MESSAGE};
+use crate::dtls::inbound::{self, CERTIFICATE, Fragment, LARGEST_CERTIFICATE_MESSAGE, Reassembly};
 use crate::dtls::record::{ALERT, Cursor, HANDSHAKE};
 use std::cell::Cell;
 
@@ -41,21 +41,21 @@ const HANDSHAKE_BYTES: usize = LONGEST_OF_ENGINE + 2 * LONGEST_PROOF;
 
 thread_local! {
     /// The ledger of the engine that is at work.
-    static AT_WORK: Cell<Option<Box<Ledger>>> = const { Cell::new(None) };
+    static AT_WORK: Cell<Option<Box<PlaintextFilter>>> = const { Cell::new(None) };
 }
 
 /// What one server's engine has been given of protected records.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(super) struct PlaintextFilter {
     is_established: bool,
     /// The last record was not authentic, or was refused.
     was_refused: bool,
     /// Handshake fragments of DTLS 1.3 that the engine was given.
-    fragments: Vec<Counted>,
+    fragments: Vec<TrackedFragment>,
     /// The message that the engine waits for, and how much of it is there.
     due: Option<(u16, usize)>,
     /// A Certificate message of DTLS 1.3 on its way.
-    gathering: Option<Gathering>,
+    reassembly: Option<Reassembly>,
     /// Whether it is put together here. Its first fragment decides.
     is_gathered: Option<bool>,
     /// What stands in for it, until a record has room.
@@ -68,7 +68,7 @@ pub(super) struct Ledger {
 
 /// A fragment that counts.
 #[derive(Debug)]
-struct Counted {
+struct TrackedFragment {
     message: u16,
     offset: usize,
     end: usize,
@@ -77,12 +77,12 @@ struct Counted {
     begins_record: bool,
 }
 
-impl Ledger {
+impl PlaintextFilter {
     /// The handshake is complete.
     pub(super) fn establish(&mut self) {
         self.is_established = true;
         self.fragments = Vec::new();
-        self.gathering = None;
+        self.reassembly = None;
         self.stand_in = None;
     }
 
@@ -98,31 +98,33 @@ impl Ledger {
 
     /// Bytes of a message that is not whole; then records, and bytes of theirs, that the engine may have queued.
     pub(super) fn held(&self) -> (usize, usize, usize) {
-        let gathered = self.gathering.as_ref().map_or(0, Gathering::held);
+        let gathered = self.reassembly.as_ref().map_or(0, Reassembly::held);
         let lengths = self.fragments.iter().map(|given| given.end - given.offset);
         let bytes = lengths.sum();
         (gathered, self.fragments.len(), bytes)
     }
 
     /// The length of what the engine may have of a record, which may have changed; `None`: nothing.
-    fn takes(&mut self, record: &mut Opened<'_>) -> Option<usize> {
+    fn takes(&mut self, record: &mut Decrypted<'_>) -> Option<usize> {
         let all = match record {
-            Opened::Dtls12 { plaintext, .. } | Opened::Dtls13 { plaintext } => plaintext.len(),
+            Decrypted::Dtls12 { plaintext, .. } | Decrypted::Dtls13 { plaintext } => {
+                plaintext.len()
+            }
         };
         let is_taken = match record {
-            Opened::Dtls12 {
+            Decrypted::Dtls12 {
                 content_type: APPLICATION_DATA,
                 ..
             } => self.is_established,
-            Opened::Dtls12 {
+            Decrypted::Dtls12 {
                 content_type: HANDSHAKE,
                 plaintext,
             } => is_finished_12(plaintext),
-            Opened::Dtls12 {
+            Decrypted::Dtls12 {
                 content_type,
                 plaintext,
             } => *content_type == ALERT && plaintext.len() == 2,
-            Opened::Dtls13 { plaintext } => {
+            Decrypted::Dtls13 { plaintext } => {
                 let padding = plaintext.iter().rev().take_while(|byte| **byte == 0);
                 let length = all - padding.count();
                 match plaintext.get(..length).and_then(<[u8]>::split_last) {
@@ -198,7 +200,7 @@ impl Ledger {
         if stand_in::is_at_work() {
             return Some(());
         }
-        if let Some(body) = Gathering::add(&mut self.gathering, fragment) {
+        if let Some(body) = Reassembly::add(&mut self.reassembly, fragment) {
             let Some((stand_in, message)) = StandIn::new_13(fragment.message, &body) else {
                 self.excess = Some("its certificate can't be read".to_owned());
                 return None;
@@ -216,7 +218,8 @@ impl Ledger {
         }
         let (message, offset) = (fragment.message, fragment.offset);
         let end = offset + fragment.bytes.len();
-        let is_same = |given: &&mut Counted| (given.message, given.offset) == (message, offset);
+        let is_same =
+            |given: &&mut TrackedFragment| (given.message, given.offset) == (message, offset);
         if let Some(known) = self.fragments.iter_mut().find(is_same) {
             known.end = known.end.max(end);
             return Some(());
@@ -228,7 +231,7 @@ impl Ledger {
             _ => 2,
         };
         (self.due).get_or_insert((message.saturating_sub(place), 0));
-        self.fragments.push(Counted {
+        self.fragments.push(TrackedFragment {
             message,
             offset,
             end,
@@ -252,7 +255,7 @@ impl Ledger {
         if has_certificate {
             *due = (due.0.saturating_add(1), 0);
         }
-        let covers = |given: &&Counted, due: (u16, usize)| {
+        let covers = |given: &&TrackedFragment, due: (u16, usize)| {
             given.message == due.0 && given.offset <= due.1 && due.1 < given.end
         };
         while let Some(given) = self.fragments.iter().find(|given| covers(given, *due)) {
@@ -266,7 +269,7 @@ impl Ledger {
         }
         let due = *due;
         let is_ahead =
-            |given: &&Counted| given.begins_record && (given.message, given.offset) > due;
+            |given: &&TrackedFragment| given.begins_record && (given.message, given.offset) > due;
         let ahead = self.fragments.iter().filter(is_ahead).count();
         due == before && self.fragments.len() > known && ahead > RECORDS_AHEAD
     }
@@ -317,7 +320,7 @@ fn is_finished_12(plaintext: &[u8]) -> bool {
 }
 
 /// A decrypted record.
-pub(super) enum Opened<'a> {
+pub(super) enum Decrypted<'a> {
     /// Its type is in the header, and authentic.
     Dtls12 {
         content_type: u8,
@@ -328,12 +331,12 @@ pub(super) enum Opened<'a> {
 }
 
 /// Until [`take_back`], records are judged by this ledger. Without one, as in a client, all are let through.
-pub(super) fn put_to_work(ledger: Option<Box<Ledger>>) {
+pub(super) fn put_to_work(ledger: Option<Box<PlaintextFilter>>) {
     AT_WORK.set(ledger);
 }
 
 /// The ledger again.
-pub(super) fn take_back() -> Option<Box<Ledger>> {
+pub(super) fn take_back() -> Option<Box<PlaintextFilter>> {
     AT_WORK.take()
 }
 
@@ -346,10 +349,12 @@ pub(super) fn failed() {
 }
 
 /// The length of what the engine may have of this record, which may have changed; `None`: nothing.
-pub(super) fn judge(mut record: Opened<'_>) -> Option<usize> {
+pub(super) fn judge(mut record: Decrypted<'_>) -> Option<usize> {
     let Some(mut ledger) = AT_WORK.take() else {
         return Some(match record {
-            Opened::Dtls12 { plaintext, .. } | Opened::Dtls13 { plaintext } => plaintext.len(),
+            Decrypted::Dtls12 { plaintext, .. } | Decrypted::Dtls13 { plaintext } => {
+                plaintext.len()
+            }
         });
     };
     let length = ledger.takes(&mut record);
@@ -379,14 +384,14 @@ mod tests {
         [head, vec![7; length]].concat()
     }
 
-    fn takes(ledger: &mut Ledger, content: &[u8], content_type: u8) -> bool {
+    fn takes(ledger: &mut PlaintextFilter, content: &[u8], content_type: u8) -> bool {
         let plaintext = &mut inner(content, content_type);
-        ledger.takes(&mut Opened::Dtls13 { plaintext }).is_some()
+        ledger.takes(&mut Decrypted::Dtls13 { plaintext }).is_some()
     }
 
     #[test]
     fn only_content_types_that_the_protocol_has_are_taken_and_data_after_the_handshake_alone() {
-        let mut ledger = Ledger::default();
+        let mut ledger = PlaintextFilter::default();
         assert!(!takes(&mut ledger, b"data", APPLICATION_DATA));
         ledger.establish();
         for content_type in 0..=255 {
@@ -395,7 +400,7 @@ mod tests {
                 takes(&mut ledger, b"data", content_type),
                 is_data || content_type == ACK
             );
-            let mut of12 = Opened::Dtls12 {
+            let mut of12 = Decrypted::Dtls12 {
                 content_type,
                 plaintext: &mut b"data".to_owned(),
             };
@@ -403,12 +408,12 @@ mod tests {
         }
         assert!(takes(&mut ledger, &[1, 0], ALERT));
         let plaintext = &mut [0; 40];
-        assert_eq!(ledger.takes(&mut Opened::Dtls13 { plaintext }), None);
+        assert_eq!(ledger.takes(&mut Decrypted::Dtls13 { plaintext }), None);
     }
 
     #[test]
     fn a_handshake_record_must_consist_of_messages() {
-        let mut ledger = Ledger::default();
+        let mut ledger = PlaintextFilter::default();
         let whole = message(CERTIFICATE, 2, 40, 0, 40);
         assert!(takes(&mut ledger, &whole, HANDSHAKE));
         assert!(takes(&mut ledger, &whole.repeat(8), HANDSHAKE));
@@ -425,7 +430,7 @@ mod tests {
 
     #[test]
     fn certificates_too_large_and_fragments_too_many_end_the_session() {
-        let mut ledger = Ledger::default();
+        let mut ledger = PlaintextFilter::default();
         let large = message(CERTIFICATE, 2, LARGEST_CERTIFICATE_MESSAGE + 1, 0, 9);
         assert!(!takes(&mut ledger, &large, HANDSHAKE));
         assert!(
@@ -433,7 +438,7 @@ mod tests {
                 .take_excess()
                 .is_some_and(|why| why.contains("16 KiB"))
         );
-        let mut ledger = Ledger::default();
+        let mut ledger = PlaintextFilter::default();
         let certificate = message(CERTIFICATE, 2, 40, 0, 40);
         assert!(takes(&mut ledger, &certificate, HANDSHAKE));
         let taken = (0..100).take_while(|at| {
@@ -447,7 +452,7 @@ mod tests {
 
     #[test]
     fn what_is_ahead_of_its_turn_leaves_a_place_for_what_is_due() {
-        let mut ledger = Ledger::default();
+        let mut ledger = PlaintextFilter::default();
         let mut has = |kind, number, total, offset, length| {
             let bytes = message(kind, number, total, offset, length);
             takes(&mut ledger, &bytes, HANDSHAKE)
@@ -466,11 +471,11 @@ mod tests {
     fn a_finished_of_dtls_12_may_come_in_fragments() {
         let takes = |plaintext: &mut [u8]| {
             let content_type = HANDSHAKE;
-            let mut record = Opened::Dtls12 {
+            let mut record = Decrypted::Dtls12 {
                 content_type,
                 plaintext,
             };
-            Ledger::default().takes(&mut record).is_some()
+            PlaintextFilter::default().takes(&mut record).is_some()
         };
         for (offset, length) in [(0, 12), (0, 7), (7, 5)] {
             assert!(takes(&mut message(FINISHED, 5, 12, offset, length)));
@@ -488,7 +493,7 @@ mod tests {
 
     #[test]
     fn a_key_update_is_taken_in_its_turn() {
-        let mut ledger = Ledger::default();
+        let mut ledger = PlaintextFilter::default();
         assert!(takes(
             &mut ledger,
             &message(FINISHED, 4, 32, 0, 32),

@@ -1,14 +1,15 @@
 //! What is said to a hello, and what a hello with a cookie was before: both byte for byte, because in DTLS 1.3 they are part
 //! of the transcript.
 
-use super::{DTLS13, NULL_COMPRESSION, Opening, Parts, Terms, Version, extension};
+use super::{DTLS13, NULL_COMPRESSION, Parts, StatelessHello, Version, extension};
 use crate::dtls::cookie::{self, Cookie};
 use crate::dtls::record::{self, Cursor};
+use crate::dtls::supported::Supported;
 
 const HELLO_VERIFY_REQUEST: u8 = 3;
 const SERVER_HELLO: u8 = 2;
 
-impl Opening<'_> {
+impl StatelessHello<'_> {
     /// The answer that gives a cookie.
     pub fn answer(&self, cookie: &Cookie) -> Vec<u8> {
         match self.version {
@@ -106,7 +107,7 @@ pub(super) fn padded(mut extensions: Vec<u8>, more: usize) -> Vec<u8> {
 }
 
 /// The hellos before such a one, with as much in them as an engine needs to ask for a cookie.
-pub fn before_fragment(random: &[u8; 32], sequence: u16, terms: &Terms) -> Vec<Vec<u8>> {
+pub fn before_fragment(random: &[u8; 32], sequence: u16, terms: &Supported) -> Vec<Vec<u8>> {
     let suites: Vec<u8> = terms
         .dtls12
         .iter()

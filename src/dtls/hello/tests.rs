@@ -5,7 +5,7 @@ use super::*;
 use crate::credentials::ServerCredentials;
 use crate::dtls::Parameters;
 use crate::dtls::cookie::Cookie;
-use crate::dtls::engine::{Effect, Engine, Settings};
+use crate::dtls::engine::{Engine, EngineOutput, Settings};
 use std::time::Instant;
 use zeroize::Zeroizing;
 
@@ -27,13 +27,13 @@ fn start() -> Instant {
     Instant::now()
 }
 
-pub(in crate::dtls) fn packets(effects: Vec<Effect>) -> Vec<Vec<u8>> {
+pub(in crate::dtls) fn packets(effects: Vec<EngineOutput>) -> Vec<Vec<u8>> {
     let packet = |effect| match effect {
-        Effect::Transmit(datagram) => Some(datagram),
-        Effect::PeerCertificate(_)
-        | Effect::Connected
-        | Effect::Plaintext(_)
-        | Effect::CloseNotify => None,
+        EngineOutput::Transmit(datagram) => Some(datagram),
+        EngineOutput::PeerCertificate(_)
+        | EngineOutput::Connected
+        | EngineOutput::Plaintext(_)
+        | EngineOutput::CloseNotify => None,
     };
     effects.into_iter().filter_map(packet).collect()
 }
@@ -133,7 +133,7 @@ fn a_hello_may_be_longer_by_the_cookie_that_it_returns_and_none_longer_than_a_da
     for version in [Versions::Only12, Versions::Only13] {
         let terms = settings(version).terms();
         let (_, hello) = client(version);
-        let read = |hello: &Written| Opening::read(&hello.datagram(), &terms).is_some();
+        let read = |hello: &Written| StatelessHello::read(&hello.datagram(), &terms).is_some();
         let mut plain = Written::read(&hello);
         assert_eq!(plain.datagram(), hello);
         let is_padding = |(number, _): &(u16, _)| *number == extension::PADDING;
@@ -165,7 +165,7 @@ fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
                     sequence,
                     ..hello.clone()
                 };
-                Opening::read(&numbered.datagram(), &terms).is_some()
+                StatelessHello::read(&numbered.datagram(), &terms).is_some()
             };
             assert_eq!(read(&first), sequence == 0, "{version:?}");
             assert_eq!(read(&second), (1..=most).contains(&sequence), "{version:?}");
@@ -183,7 +183,7 @@ fn the_answer_is_the_engines_own_byte_for_byte() {
         // Its cookie ends what it says.
         let cookie: Cookie = said[0][said[0].len() - 32..].try_into().unwrap();
         let terms = settings.terms();
-        let opening = Opening::read(&hello, &terms).unwrap();
+        let opening = StatelessHello::read(&hello, &terms).unwrap();
         assert_eq!(
             said,
             [opening.answer(&cookie)],
@@ -199,12 +199,12 @@ fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
         let settings = settings(server_speaks);
         let terms = settings.terms();
         let (mut device, first) = client(client_speaks);
-        let opening = Opening::read(&first, &terms).unwrap();
+        let opening = StatelessHello::read(&first, &terms).unwrap();
         let mut cookie = [7; 32];
         cookie[30..].copy_from_slice(&opening.length.to_be_bytes());
         let answer = opening.answer(&cookie);
         let second = packets(device.receive(start(), &answer).unwrap()).remove(0);
-        let opening = Opening::read(&second, &terms).unwrap();
+        let opening = StatelessHello::read(&second, &terms).unwrap();
         assert_eq!(opening.cookie, cookie);
         let [before] = opening.before().try_into().unwrap();
         if matches!(opening.version, Version::Dtls13(_)) {
@@ -218,12 +218,12 @@ fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
             let mut to_device = Vec::new();
             for datagram in to_server.drain(..) {
                 let effects = server.receive(start(), &datagram).unwrap();
-                connected += usize::from(effects.contains(&Effect::Connected));
+                connected += usize::from(effects.contains(&EngineOutput::Connected));
                 to_device.extend(packets(effects));
             }
             for datagram in to_device {
                 let effects = device.receive(start(), &datagram).unwrap();
-                connected += usize::from(effects.contains(&Effect::Connected));
+                connected += usize::from(effects.contains(&EngineOutput::Connected));
                 to_server.extend(packets(effects));
             }
         }
@@ -255,7 +255,7 @@ fn what_an_engine_must_see_is_not_answered_without() {
     for versions in [Versions::Only12, Versions::Only13] {
         let terms = settings(versions).terms();
         let (_, hello) = client(versions);
-        let read = |datagram: &[u8]| Opening::read(datagram, &terms).is_some();
+        let read = |datagram: &[u8]| StatelessHello::read(datagram, &terms).is_some();
         assert!(read(&hello));
         for length in 0..hello.len() {
             assert!(!read(&hello[..length]), "cut to {length}");
@@ -275,23 +275,29 @@ fn what_an_engine_must_see_is_not_answered_without() {
         assert!(!read(&changed(21, 1)), "a later fragment");
         assert!(!read(&changed(24, hello[24] - 1)), "a first fragment");
         assert!(!read(&changed(18, 4)), "the fifth message");
-        let others = Terms {
+        let others = Supported {
             dtls12: vec![1],
             dtls13: vec![1],
             ..terms.clone()
         };
-        assert!(Opening::read(&hello, &others).is_none(), "no common suite");
+        assert!(
+            StatelessHello::read(&hello, &others).is_none(),
+            "no common suite"
+        );
     }
     let terms = settings(Versions::Only13).terms();
     let (_, hello) = client(Versions::Only13);
-    let no_group = Terms {
+    let no_group = Supported {
         groups: Vec::new(),
         ..terms.clone()
     };
     assert!(
-        Opening::read(&hello, &no_group).is_none(),
+        StatelessHello::read(&hello, &no_group).is_none(),
         "no share of a group of ours"
     );
     let (_, hello) = client(Versions::Only12);
-    assert!(Opening::read(&hello, &terms).is_none(), "another version");
+    assert!(
+        StatelessHello::read(&hello, &terms).is_none(),
+        "another version"
+    );
 }

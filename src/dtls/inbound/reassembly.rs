@@ -11,7 +11,7 @@ const MOST_RANGES: usize = 64;
 
 /// A message of which some is there.
 #[derive(Debug)]
-pub(in crate::dtls) struct Gathering {
+pub(in crate::dtls) struct Reassembly {
     kind: u8,
     message: u16,
     total: usize,
@@ -20,22 +20,22 @@ pub(in crate::dtls) struct Gathering {
     ranges: Vec<(usize, usize)>,
 }
 
-impl Gathering {
-    fn begin(fragment: &Fragment<'_>) -> Gathering {
-        let mut gathering = Gathering {
+impl Reassembly {
+    fn begin(fragment: &Fragment<'_>) -> Reassembly {
+        let mut reassembly = Reassembly {
             kind: fragment.kind,
             message: fragment.message,
             total: fragment.total,
             bytes: Vec::new(),
             ranges: Vec::new(),
         };
-        gathering.put(fragment);
-        gathering
+        reassembly.put(fragment);
+        reassembly
     }
 
     /// Adds a fragment, and gives the message if it is whole now. The caller has judged the message's length.
     pub(in crate::dtls) fn add(
-        place: &mut Option<Gathering>,
+        place: &mut Option<Reassembly>,
         fragment: &Fragment<'_>,
     ) -> Option<Vec<u8>> {
         // A whole message needs no pieces, of which some may be forged.
@@ -47,11 +47,11 @@ impl Gathering {
             return None;
         }
         match place {
-            Some(gathering) if gathering.agrees_with(fragment) => gathering.put(fragment),
-            Some(_) | None => *place = Some(Gathering::begin(fragment)),
+            Some(reassembly) if reassembly.agrees_with(fragment) => reassembly.put(fragment),
+            Some(_) | None => *place = Some(Reassembly::begin(fragment)),
         }
-        let is_whole = |gathering: &mut Gathering| gathering.ranges == [(0, gathering.total)];
-        place.take_if(is_whole).map(|gathering| gathering.bytes)
+        let is_whole = |reassembly: &mut Reassembly| reassembly.ranges == [(0, reassembly.total)];
+        place.take_if(is_whole).map(|reassembly| reassembly.bytes)
     }
 
     /// Bytes of memory.
@@ -122,7 +122,7 @@ mod tests {
                     continue;
                 }
                 seen[start..end].fill(true);
-                if let Some(whole) = Gathering::add(&mut place, &fragment(start..end)) {
+                if let Some(whole) = Reassembly::add(&mut place, &fragment(start..end)) {
                     break whole;
                 }
                 assert!(seen.contains(&false), "all of it is there");
@@ -156,7 +156,7 @@ mod tests {
             said.extend(flight);
             let whole = said
                 .iter()
-                .find_map(|fragment| Gathering::add(&mut place, fragment));
+                .find_map(|fragment| Reassembly::add(&mut place, fragment));
             assert_eq!(whole.as_deref(), Some(MESSAGE), "{forged:?} at {at}");
         }
     }
@@ -173,7 +173,7 @@ mod tests {
                 offset: offset * 2,
                 bytes: &bytes,
             };
-            assert_eq!(Gathering::add(&mut place, &fragment), None);
+            assert_eq!(Reassembly::add(&mut place, &fragment), None);
             assert!(place.as_ref().unwrap().ranges.len() <= MOST_RANGES);
             assert!(place.as_ref().unwrap().held() < 18_100);
         }
@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn a_fragment_of_nothing_is_nothing() {
         let mut place = None;
-        Gathering::add(&mut place, &fragment(0..9));
-        assert_eq!(Gathering::add(&mut place, &fragment(0..0)), None);
-        assert!(Gathering::add(&mut place, &fragment(9..MESSAGE.len())).is_some());
+        Reassembly::add(&mut place, &fragment(0..9));
+        assert_eq!(Reassembly::add(&mut place, &fragment(0..0)), None);
+        assert!(Reassembly::add(&mut place, &fragment(9..MESSAGE.len())).is_some());
     }
 }

@@ -5,7 +5,7 @@
 
 use super::super::record::Cursor;
 
-/// What a Certificate message may hold: the list's length, and certificates of 16 KiB in all with their lengths.
+/// What a Certificate message may track_buffered: the list's length, and certificates of 16 KiB in all with their lengths.
 pub(in crate::dtls) const LARGEST_CERTIFICATE_MESSAGE: usize =
     16 * 1024 + 3 + 3 * MOST_CERTIFICATES;
 /// A leaf, its intermediates and perhaps its root: more than any trust needs.

@@ -25,14 +25,14 @@ fn fragment(kind: u8, number: u16, total: usize, offset: usize, length: usize) -
 }
 
 /// What of it reaches the engine.
-fn given(inbound: &mut Inbound, datagram: &[u8]) -> Vec<Vec<u8>> {
+fn given(inbound: &mut InboundFilter, datagram: &[u8]) -> Vec<Vec<u8>> {
     let mut datagram = Datagram::of(start(), datagram);
     let mut given = Vec::new();
     while let Some(taken) = inbound.next(&mut datagram) {
         given.push(match taken {
-            Taken::Record(record) => record.to_vec(),
-            Taken::Made(record) | Taken::Hello(record) => record,
-            Taken::Certificates(number, body) => message(CERTIFICATE, number, &body),
+            Verdict::Pass(record) => record.to_vec(),
+            Verdict::Replace(record) | Verdict::Hello(record) => record,
+            Verdict::Certificates(number, body) => message(CERTIFICATE, number, &body),
             other => panic!("{other:?}"),
         });
     }
@@ -40,8 +40,8 @@ fn given(inbound: &mut Inbound, datagram: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// After a ClientHello with its cookie.
-fn in_flight() -> Inbound {
-    let mut inbound = Inbound::new(1);
+fn in_flight() -> InboundFilter {
+    let mut inbound = InboundFilter::new(1);
     inbound.proven(false);
     inbound
 }
@@ -58,7 +58,7 @@ fn flight() -> Vec<Vec<u8>> {
     ]
 }
 
-fn established() -> Inbound {
+fn established() -> InboundFilter {
     let mut inbound = in_flight();
     assert_eq!(given(&mut inbound, &flight().concat()), flight());
     inbound.established();
@@ -96,7 +96,7 @@ fn each_message_of_the_flight_has_its_turn_and_what_is_ahead_is_dropped() {
 #[test]
 fn a_repeated_hello_is_a_short_record_to_the_engine_however_long_it_is() {
     for is_13 in [false, true] {
-        let mut inbound = Inbound::new(1);
+        let mut inbound = InboundFilter::new(1);
         inbound.proven(is_13);
         let repeated = given(&mut inbound, &fragment(CLIENT_HELLO, 1, 5000, 0, 4000));
         assert_eq!(repeated, [message(CLIENT_HELLO, 1, &[0])]);
@@ -108,7 +108,7 @@ fn a_repeated_hello_is_a_short_record_to_the_engine_however_long_it_is() {
 
 #[test]
 fn repeated_hellos_count_as_often_as_a_client_repeats_them_in_dtls_13() {
-    let mut inbound = Inbound::new(1);
+    let mut inbound = InboundFilter::new(1);
     inbound.proven(true);
     let hello = fragment(CLIENT_HELLO, 0, 50, 0, 50);
     let mut counts = |second: &u64| {
@@ -123,7 +123,7 @@ fn repeated_hellos_count_as_often_as_a_client_repeats_them_in_dtls_13() {
 
 #[test]
 fn a_hello_reaches_the_engine_whole_and_in_its_turn() {
-    let mut inbound = Inbound::new(0);
+    let mut inbound = InboundFilter::new(0);
     let half = |number| fragment(CLIENT_HELLO, number, 100, 0, 50);
     let rest = |number| fragment(CLIENT_HELLO, number, 100, 50, 50);
     assert!(given(&mut inbound, &half(0)).is_empty() && inbound.held() > 0);
@@ -155,7 +155,7 @@ fn a_certificate_message_that_is_too_large_is_refused_once_two_datagrams_have_sa
     );
     let taken = inbound.next(&mut Datagram::of(start(), &large));
     assert!(
-        matches!(&taken, Some(Taken::Refused(alert::BAD_CERTIFICATE, why)) if why.contains("16 KiB")),
+        matches!(&taken, Some(Verdict::Reject(alert::BAD_CERTIFICATE, why)) if why.contains("16 KiB")),
         "{taken:?}"
     );
     let mut inbound = in_flight();
@@ -179,7 +179,7 @@ fn more_certificates_than_any_trust_needs_are_refused() {
         let datagram = message(CERTIFICATE, 2, &body);
         let taken = in_flight().next(&mut Datagram::of(start(), &datagram));
         assert_eq!(
-            matches!(taken, Some(Taken::Refused(42, _))),
+            matches!(taken, Some(Verdict::Reject(42, _))),
             is_refused,
             "{taken:?}"
         );
@@ -213,7 +213,7 @@ fn plaintext_reaches_an_established_session_only_as_the_repeat_of_its_flight() {
 #[test]
 fn an_established_session_gets_records_of_its_epoch_and_of_lawful_types_and_lengths() {
     let mut inbound = established();
-    let taken = |inbound: &mut Inbound, content_type, epoch, length| {
+    let taken = |inbound: &mut InboundFilter, content_type, epoch, length| {
         given(inbound, &record(content_type, epoch, &vec![7; length])).len()
     };
     for content_type in 0..=255 {
@@ -243,7 +243,7 @@ fn no_bytes_whatever_panic_or_are_kept_beyond_a_message() {
             datagram[at] = rng.u8(..);
         }
         let mut inbound = match round % 4 {
-            0 => Inbound::new(0),
+            0 => InboundFilter::new(0),
             1 => established(),
             _ => in_flight(),
         };

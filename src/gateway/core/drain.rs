@@ -47,7 +47,7 @@ impl Core {
     /// Lets nobody new in, and brings what is under way to its end, within this time.
     pub fn drain(&mut self, now: Instant, at_most: Duration) {
         self.draining.until = Some(now + at_most);
-        self.demux.refuse_newcomers();
+        self.demux.stop_accepting();
         self.draining.touched = self.peers.sessions();
         self.settle(now);
     }

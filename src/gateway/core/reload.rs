@@ -83,7 +83,7 @@ impl Core {
             let Some(session) = self.review.to_judge.pop_front() else {
                 break;
             };
-            if let Some(refusal) = self.demux.judge_anew(session) {
+            if let Some(refusal) = self.demux.reverify(session) {
                 self.counters.sessions_revoked += 1;
                 if let Some(peer) = self.peers.get(session) {
                     self.journal.refused_since(peer, &refusal);

@@ -119,7 +119,7 @@ impl Core {
             ("limits.handshakes_per_address", dtls.over_address_budget),
             (
                 "limits.handshakes",
-                dtls.half_open_full + dtls.proven_displaced,
+                dtls.half_open_full + dtls.proven_evicted,
             ),
             ("upstream.max_in_flight", self.counters.calls_refused),
             (
@@ -148,7 +148,7 @@ impl Core {
         Some(SessionLine {
             session: session.0,
             device: peer.device.as_ref().map(|device| device.name.clone()),
-            address: peer.path.remote_shown(),
+            address: peer.path.canonical_remote(),
             age: now.saturating_duration_since(peer.since()),
             silent: now.saturating_duration_since(peer.last_heard()),
             version: peer.version(),

@@ -13,28 +13,28 @@ fn start() -> Instant {
     Instant::now()
 }
 
-fn enter(waiting: &mut Waiting, now: Instant, path: Path) {
+fn enter(waiting: &mut PendingHellos, now: Instant, path: Path) {
     assert_eq!(
         waiting.enter(now, path, [0; 32], &[], Known::No),
-        Turned::Nobody
+        Overflow::Nobody
     );
     assert!(waiting.has(path));
 }
 
-fn call(waiting: &mut Waiting, now: Instant) -> Option<Guest> {
+fn call(waiting: &mut PendingHellos, now: Instant) -> Option<PendingHello> {
     waiting.next(now)?;
     waiting.call()
 }
 
 #[test]
 fn sources_take_turns_and_each_ones_own_go_by_when_they_came() {
-    let (mut waiting, now) = (Waiting::new(2), start());
+    let (mut waiting, now) = (PendingHellos::new(2), start());
     for (last, port) in [(1, 1), (1, 2), (1, 3), (2, 1), (3, 1)] {
         enter(&mut waiting, now, path(last, port));
     }
     // Come again: keeps its place.
     let again = waiting.enter(now, path(1, 1), [7; 32], &[7], Known::No);
-    assert_eq!(again, Turned::Nobody);
+    assert_eq!(again, Overflow::Nobody);
     let called: Vec<_> = std::iter::from_fn(|| call(&mut waiting, now)).collect();
     let order: Vec<_> = called.iter().map(|guest| guest.path).collect();
     let expected = [(1, 1), (2, 1), (3, 1), (1, 2), (1, 3)];
@@ -49,39 +49,43 @@ fn sources_take_turns_and_each_ones_own_go_by_when_they_came() {
 
 #[test]
 fn there_is_room_for_so_many_and_so_many_of_one_source() {
-    let (mut waiting, now) = (Waiting::new(2), start());
-    for (last, let_in, then) in [
-        (1, 5, Turned::BySource),
-        (2, 5, Turned::BySource),
-        (3, 0, Turned::ByAll),
+    let (mut waiting, now) = (PendingHellos::new(2), start());
+    for (last, start_pending, then) in [
+        (1, 5, Overflow::BySource),
+        (2, 5, Overflow::BySource),
+        (3, 0, Overflow::ByAll),
     ] {
         for port in 0..9 {
             let turned = waiting.enter(now, path(last, port), [0; 32], &[], Known::No);
-            let expected = if port < let_in { Turned::Nobody } else { then };
+            let expected = if port < start_pending {
+                Overflow::Nobody
+            } else {
+                then
+            };
             assert_eq!(turned, expected, "{last} {port}");
         }
     }
     assert_eq!(waiting.len(), 10);
     waiting.clear();
     enter(&mut waiting, now, path(1, 1));
-    assert_eq!(Waiting::new(1_000_000).room, MOST);
+    assert_eq!(PendingHellos::new(1_000_000).room, MOST);
 }
 
 #[test]
 fn where_all_is_full_who_has_most_makes_room_with_its_last_for_who_has_less() {
-    let (mut waiting, now) = (Waiting::new(2), start());
+    let (mut waiting, now) = (PendingHellos::new(2), start());
     for (last, port) in (1..=5).flat_map(|port| [(1, port), (2, port)]) {
         enter(&mut waiting, now, path(last, port));
     }
     for port in 1..=4 {
         // Someone is sent away in any case: another source's last, or the newcomer.
         let turned = waiting.enter(now, path(3, port), [0; 32], &[], Known::No);
-        assert_eq!(turned, Turned::ByAll);
+        assert_eq!(turned, Overflow::ByAll);
     }
     assert_eq!((waiting.len(), waiting.sources()), (10, 3));
     let called: Vec<_> = std::iter::from_fn(|| call(&mut waiting, now)).collect();
     let of = |last: u8| {
-        let from = |guest: &&Guest| guest.path.remote.ip() == path(last, 1).remote.ip();
+        let from = |guest: &&PendingHello| guest.path.remote.ip() == path(last, 1).remote.ip();
         let ports = called.iter().filter(from);
         ports.map(|guest| guest.path.remote.port()).collect()
     };
@@ -91,7 +95,7 @@ fn where_all_is_full_who_has_most_makes_room_with_its_last_for_who_has_less() {
 
 #[test]
 fn who_has_given_up_is_not_called_in_and_takes_nobodys_turn() {
-    let (mut waiting, now) = (Waiting::new(2), start());
+    let (mut waiting, now) = (PendingHellos::new(2), start());
     for (last, port) in [(1, 1), (1, 2), (2, 1), (3, 1)] {
         waiting.enter(now, path(last, port), [0; 32], &[], Known::No);
     }
@@ -114,9 +118,9 @@ fn who_has_given_up_is_not_called_in_and_takes_nobodys_turn() {
 }
 
 /// Where those are who are called in, in order: the last byte of the address, and the port.
-fn order(waiting: &mut Waiting, now: Instant) -> Vec<(u8, u16)> {
+fn order(waiting: &mut PendingHellos, now: Instant) -> Vec<(u8, u16)> {
     let called = std::iter::from_fn(|| call(waiting, now));
-    let place = |guest: Guest| match guest.path.remote.ip() {
+    let place = |guest: PendingHello| match guest.path.remote.ip() {
         IpAddr::V4(ip) => (ip.octets()[3], guest.path.remote.port()),
         IpAddr::V6(_) => unreachable!("these are IPv4 addresses"),
     };
@@ -125,7 +129,7 @@ fn order(waiting: &mut Waiting, now: Instant) -> Vec<(u8, u16)> {
 
 #[test]
 fn who_is_known_goes_first_and_leaves_turns_to_those_who_are_not() {
-    let (mut waiting, now) = (Waiting::new(10), start());
+    let (mut waiting, now) = (PendingHellos::new(10), start());
     for port in 1..=12 {
         for (last, known) in [(1, Known::No), (2, Known::Host), (3, Known::Port)] {
             waiting.enter(now, path(last, port), [0; 32], &[], known);
@@ -143,7 +147,7 @@ fn who_is_known_goes_first_and_leaves_turns_to_those_who_are_not() {
 
 #[test]
 fn a_client_that_repeats_its_hello_goes_before_those_that_do_not() {
-    let (mut waiting, now) = (Waiting::new(10), start());
+    let (mut waiting, now) = (PendingHellos::new(10), start());
     for port in 1..=9 {
         enter(&mut waiting, now, path(1, port));
     }
@@ -164,13 +168,13 @@ fn a_client_that_repeats_its_hello_goes_before_those_that_do_not() {
 
 #[test]
 fn who_was_turned_away_is_let_in_when_it_comes_again_in_place_of_one_that_does_not() {
-    let (mut waiting, now) = (Waiting::new(2), start());
+    let (mut waiting, now) = (PendingHellos::new(2), start());
     for port in 1..=5 {
         enter(&mut waiting, now, path(1, port));
     }
     for expected in [5, 5] {
         let turned = waiting.enter(now, path(1, 6), [0; 32], &[], Known::No);
-        assert_eq!((turned, waiting.len()), (Turned::BySource, expected));
+        assert_eq!((turned, waiting.len()), (Overflow::BySource, expected));
     }
     let order = order(&mut waiting, now);
     assert_eq!(order, [6, 1, 2, 3, 4].map(|port| (1, port)));
@@ -178,7 +182,7 @@ fn who_was_turned_away_is_let_in_when_it_comes_again_in_place_of_one_that_does_n
 
 #[test]
 fn where_all_is_full_a_network_with_many_addresses_makes_room_for_another() {
-    let (mut waiting, now) = (Waiting::new(2), start());
+    let (mut waiting, now) = (PendingHellos::new(2), start());
     let of = |network, host| Path {
         remote: SocketAddr::from(([10, network, 0, host], 5684)),
         local: None,
@@ -193,7 +197,7 @@ fn where_all_is_full_a_network_with_many_addresses_makes_room_for_another() {
         (1, 11, Known::Port, true),
     ] {
         let turned = waiting.enter(now, of(network, host), [0; 32], &[], known);
-        assert_eq!(turned, Turned::ByAll);
+        assert_eq!(turned, Overflow::ByAll);
         assert_eq!(waiting.has(of(network, host)), is_in, "{network} {host}");
     }
     assert_eq!(waiting.len(), 10);
@@ -201,7 +205,7 @@ fn where_all_is_full_a_network_with_many_addresses_makes_room_for_another() {
 
 #[test]
 fn of_those_who_have_given_up_so_many_are_forgotten_at_a_time() {
-    let (mut waiting, now) = (Waiting::new(1_000), start());
+    let (mut waiting, now) = (PendingHellos::new(1_000), start());
     for port in 1..=1_000 {
         enter(&mut waiting, now, path(1, port));
     }

@@ -16,7 +16,7 @@ fn nothing_is_kept_of_a_hello_and_its_cookie_is_good_for_a_minute_at_least() {
         );
         bench.pass(59 * SECOND);
         bench.established(&mut device);
-        assert_eq!(bench.demux.counters().cookies_given, 1);
+        assert_eq!(bench.demux.counters().cookies_sent, 1);
     }
 }
 
@@ -114,13 +114,13 @@ fn a_hello_in_fragments_is_answered_with_no_more_than_they_were_and_gets_in() {
                 received
             };
             let received = feed(&mut bench, device.outbox.remove(0), 0);
-            let answers = bench.sent(device.path);
-            let sent: usize = answers.iter().map(Vec::len).sum();
+            let cookie_replies = bench.sent(device.path);
+            let sent: usize = cookie_replies.iter().map(Vec::len).sum();
             assert!(
                 sent > 0 && sent <= received,
                 "{versions:?}: {sent} for {received} in pieces of {length}"
             );
-            for answer in answers {
+            for answer in cookie_replies {
                 let effects = device.engine.receive(bench.now, &answer).unwrap();
                 device.take(effects);
             }
@@ -141,10 +141,10 @@ fn a_client_that_is_given_two_cookies_goes_on_with_whichever_it_hears_of_first()
             bench.demux.receive(bench.now, device.path, &hello);
             let again = fragmented(&hello, hello.len() / 2).concat();
             bench.demux.receive(bench.now, device.path, &again);
-            let answers = bench.sent(device.path);
-            assert_eq!((answers.len(), bench.demux.half_open()), (2, 1));
-            assert_ne!(answers[0], answers[1]);
-            let effects = device.engine.receive(bench.now, &answers[heard]);
+            let cookie_replies = bench.sent(device.path);
+            assert_eq!((cookie_replies.len(), bench.demux.half_open()), (2, 1));
+            assert_ne!(cookie_replies[0], cookie_replies[1]);
+            let effects = device.engine.receive(bench.now, &cookie_replies[heard]);
             device.take(effects.unwrap());
             bench.established(&mut device);
             assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
@@ -177,7 +177,7 @@ fn a_client_whose_hello_comes_in_pieces_with_the_cookie_alone_gets_in_at_its_sec
     let attempt = |bench: &mut Bench, port: u16| {
         let mut device = bench.client(port);
         bench.step(&mut device);
-        device.outbox = in_pieces(&mut device, 200);
+        device.outbox = fragmented_sources(&mut device, 200);
         bench.exchange(&mut device);
         device.connected
     };
@@ -196,7 +196,7 @@ fn a_late_copy_of_the_first_hello_does_not_take_its_cookie_from_a_client_in_piec
     let mut device = bench.client(1);
     let first = device.outbox[0].clone();
     bench.step(&mut device);
-    let pieces = in_pieces(&mut device, 120);
+    let pieces = fragmented_sources(&mut device, 120);
     assert!(pieces.len() > 1);
     bench.demux.receive(bench.now, device.path, &pieces[0]);
     bench.demux.receive(bench.now, device.path, &first);
@@ -222,7 +222,7 @@ fn who_returns_its_cookie_in_pieces_does_not_wait_behind_those_who_have_none() {
         bench.demux.receive(bench.now, path(port), &forged);
     }
     assert_eq!(bench.demux.counters().over_hello_budget, 2);
-    device.outbox = in_pieces(&mut device, 120);
+    device.outbox = fragmented_sources(&mut device, 120);
     bench.established(&mut device);
 }
 
@@ -233,7 +233,7 @@ fn a_hello_that_waits_and_comes_in_pieces_as_well_begins_one_handshake() {
     bench.step(&mut device);
     let whole = device.outbox[0].clone();
     bench.demux.receive(bench.now, device.path, &whole);
-    for piece in in_pieces(&mut device, 120) {
+    for piece in fragmented_sources(&mut device, 120) {
         bench.demux.receive(bench.now, device.path, &piece);
     }
     let load = bench.demux.load();
@@ -316,7 +316,7 @@ fn a_hello_that_the_engine_takes_for_noise_or_refuses_keeps_no_place() {
                 *name = 99;
             }
             bench.demux.receive(bench.now, path(1), &odd.datagram());
-            if bench.demux.counters().cookies_given == 0 {
+            if bench.demux.counters().cookies_sent == 0 {
                 // An engine had to see it at once.
                 continue;
             }
@@ -354,10 +354,10 @@ fn when_answers_are_spent_a_hello_is_answered_once_for_each_time_it_had_to_come_
         assert_eq!(bench.sent(path(port)).len(), 1);
     }
     let hello = bench.client(1).outbox.remove(0);
-    let answers = |bench: &mut Bench| {
+    let cookie_replies = |bench: &mut Bench| {
         bench.demux.receive(bench.now, path(1), &hello);
         bench.sent(path(1)).len()
     };
-    let answered: Vec<_> = (0..6).map(|_| answers(&mut bench)).collect();
+    let answered: Vec<_> = (0..6).map(|_| cookie_replies(&mut bench)).collect();
     assert_eq!(answered, [0, 1, 0, 1, 0, 1]);
 }

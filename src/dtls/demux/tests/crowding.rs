@@ -14,7 +14,7 @@ fn whoever_forges_pieces_from_an_address_keeps_nobody_there_from_a_cookie() {
     let mut piece = fragmented(&forger, 60).remove(0);
     piece[18] = 1;
     let hello = bench.client(1).outbox.remove(0);
-    let mut answers = 0;
+    let mut cookie_replies = 0;
     // Twenty times what engines may be made.
     for tick in 0..1600 {
         for _ in 0..2 {
@@ -23,11 +23,11 @@ fn whoever_forges_pieces_from_an_address_keeps_nobody_there_from_a_cookie() {
         bench.sent(path(1));
         if [100, 200, 400, 800, 1500].contains(&tick) {
             bench.demux.receive(bench.now, path(1), &hello);
-            answers += bench.sent(path(1)).len();
+            cookie_replies += bench.sent(path(1)).len();
         }
         bench.pass(SECOND / 100);
     }
-    assert_eq!(answers, 5);
+    assert_eq!(cookie_replies, 5);
 }
 
 /// Many cookies, to one address or to one each, of which first pieces come and no more, while a device waits.
@@ -49,7 +49,7 @@ fn first_pieces_alone(one_address: bool) -> Counters {
         };
         attacker.path.remote.set_ip([198, 51, high, low].into());
         bench.step(&mut attacker);
-        let first = in_pieces(&mut attacker, 120).remove(0);
+        let first = fragmented_sources(&mut attacker, 120).remove(0);
         pieces.push((attacker.path, first));
         bench.pass(SECOND / 100);
     }
@@ -91,7 +91,7 @@ fn the_last_of_an_addresss_share_may_come_in_pieces_and_is_counted_once() {
     for port in 1..=2 {
         let mut device = bench.client(port);
         bench.step(&mut device);
-        device.outbox = in_pieces(&mut device, 120);
+        device.outbox = fragmented_sources(&mut device, 120);
         bench.established(&mut device);
     }
     assert_eq!(bench.demux.counters().over_address_budget, 0);
@@ -191,7 +191,7 @@ fn a_gateway_that_drains_gives_up_no_handshake_for_a_hello_that_begins_none() {
     let ours = bench.sent(device.path).remove(0);
     let effects = device.engine.receive(bench.now, &ours).unwrap();
     device.take(effects);
-    bench.demux.refuse_newcomers();
+    bench.demux.stop_accepting();
     assert_eq!(bench.demux.half_open(), 1);
     let with_cookie = device.outbox.remove(0);
     bench.demux.receive(bench.now, device.path, &with_cookie);

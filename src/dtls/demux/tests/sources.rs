@@ -121,7 +121,7 @@ impl Siege {
     fn was_in(&mut self, address: &str) {
         let mut device = self.device(address);
         let session = self.bench.established(&mut device);
-        self.bench.demux.succeeded(self.bench.now, session);
+        self.bench.demux.mark_registered(self.bench.now, session);
         self.bench.demux.close(session, "it is to begin anew");
         self.bench.on_its_way.clear();
     }
@@ -217,7 +217,7 @@ fn a_fleet_behind_one_address_is_held_up_by_no_limit_that_is_meant_for_strangers
         let events = std::mem::take(&mut siege.bench.events);
         for event in events {
             if let Event::Established { session, .. } = event {
-                siege.bench.demux.succeeded(siege.bench.now, session);
+                siege.bench.demux.mark_registered(siege.bench.now, session);
             }
         }
         assert!(siege.bench.now - began < 60 * SECOND);

@@ -70,8 +70,8 @@ impl Bench {
             self.demux.receive(self.now, path(port), datagram);
         }
         self.demux.handle_timeout(self.now);
-        let answers: Vec<_> = std::iter::from_fn(|| self.demux.poll_transmit()).collect();
-        let said = answers.into_iter().flat_map(|answer| {
+        let cookie_replies: Vec<_> = std::iter::from_fn(|| self.demux.poll_transmit()).collect();
+        let said = cookie_replies.into_iter().flat_map(|answer| {
             packets(
                 engine
                     .receive(self.now, &answer.datagram)
@@ -98,7 +98,7 @@ fn handshakes_that_pile_up_fragments_give_way_and_one_that_goes_on_does_not() {
             bench.demux.receive(now, path(port), &fragment(number));
         }
     }
-    let displaced = bench.demux.counters().holders_displaced;
+    let displaced = bench.demux.counters().buffers_evicted;
     assert!(displaced > 20, "{:?}", bench.demux.counters());
     bench.exchange(1, &mut device, &last_flight);
     assert_eq!(bench.demux.counters().handshakes_completed, 1);
