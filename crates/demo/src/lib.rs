@@ -69,7 +69,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error>> {
     let certificates = authority::make(
-        &authority::Order {
+        &authority::MakeOptions {
             directory: order.directory.clone(),
             host: "localhost".to_owned(),
             devices: DEVICES.map(|(name, _)| name.to_owned()).into(),
@@ -118,7 +118,7 @@ pub async fn run(
     let own = own.ok_or("the device has no certificate")?;
     let mut device = device::Device::new(own, &certificates.server, coaps)?;
 
-    let kept = certificates.ca.kept;
+    let kept = certificates.ca.existed;
     let looked_at = page.local_addr();
     say(&text::opening(
         &order.directory,
@@ -191,7 +191,7 @@ fn say(text: &str) -> std::io::Result<()> {
 /// What the gateway is made of, without configuration files.
 fn parts(
     order: &Order,
-    certificates: &authority::Delivery,
+    certificates: &authority::AuthorityFiles,
     http: SocketAddr,
 ) -> Result<Parts, Box<dyn Error>> {
     let mut registry = Registry::default();
