@@ -14,12 +14,12 @@
 
 use bytes::Bytes;
 use coap::{self, Code, Message, Token, Type};
+use coaps_gateway::calls::Completion;
 use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::dtls::Path;
 use coaps_gateway::dtls::engine::{self, Engine, EngineOutput};
 use coaps_gateway::gateway::Settings;
-use coaps_gateway::gateway::call::Completion;
 use coaps_gateway::gateway::core::Core;
 use coaps_gateway::upstream::{Answer, Operation, Request};
 use std::net::SocketAddr;
@@ -105,7 +105,7 @@ impl Pair {
             self.core.handle_timeout(self.now);
             while let Some(call) = self.core.poll_call() {
                 let body = self.answer(&call.request);
-                let completion = Completion::read(call.ticket, Ok(Answer { body }));
+                let completion = Completion::parse(call.ticket, Ok(Answer { body }));
                 self.core.complete(self.now, completion);
             }
             while let Some(transmit) = self.core.poll_transmit() {

@@ -17,11 +17,10 @@ mod page;
 mod text;
 
 use coaps_gateway::authority;
-use coaps_gateway::config::Ota;
 use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::device::{AccessToken, Fingerprint, Registry};
 use coaps_gateway::gateway::{Gateway, Parts, Settings, Tap};
-use coaps_gateway::{device as registered, upstream};
+use coaps_gateway::{device as registered, ota, upstream};
 use link::{Link, Weather};
 use page::{Page, Scene};
 use serde_json::json;
@@ -88,7 +87,7 @@ pub async fn run(
     let arrivals = control.subscribe();
     let mut gateway = Gateway::new(parts(order, &certificates, http)?)?;
     let tap = Tap::default();
-    gateway.open_tap(tap.clone());
+    gateway.attach_tap(tap.clone());
     let weather = Arc::new(Weather::new(fastrand::u64(..)));
     let link = Link::bind(order.coaps, gateway.local_addr(), weather.clone()).await;
     let link = link.map_err(|error| {
@@ -219,7 +218,7 @@ fn parts(
             timeout: Duration::from_secs(10),
             max_in_flight: settings.max_in_flight,
             max_downlink: settings.relay.connections(),
-            max_packages: Ota::CONNECTIONS,
+            max_packages: ota::Settings::CONNECTIONS,
         },
         settings,
         drain: Duration::ZERO,

@@ -1,7 +1,7 @@
 //! `demo`; and every command of the gateway, because this is what `cargo run` starts in the workspace.
 
 use clap::{Args, Parser, Subcommand};
-use coaps_gateway::config::Log;
+use coaps_gateway::config;
 use coaps_gateway_demo::Order;
 use std::future::Future;
 use std::io::{self, Write};
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 
 fn demo(arguments: &DemoArgs) -> Result<(), String> {
     // The demo tells its story on standard output; the log is for what goes wrong.
-    let log = Log::from_environment(std::env::vars_os(), "warn").map_err(|mistakes| {
+    let log = config::log_settings(std::env::vars_os(), "warn").map_err(|mistakes| {
         let lines: Vec<String> = mistakes.0.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;

@@ -80,7 +80,7 @@ pub struct Args {
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "certificate")]
     pub(crate) identities: Option<PathBuf>,
 
-    /// Whose signature the server's certificate must bear, PEM
+    /// DeviceName signature the server's certificate must bear, PEM
     #[arg(long, value_name = "FILE", required_unless_present = "insecure")]
     pub(crate) ca: Option<PathBuf>,
 
@@ -100,7 +100,7 @@ pub struct Args {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) connecting: u16,
 
-    /// Whose DTLS carries the sessions
+    /// DeviceName DTLS carries the sessions
     #[arg(long, value_enum, default_value_t = dtls::Library::Webrtc)]
     pub(crate) dtls: dtls::Library,
 

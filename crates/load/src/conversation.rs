@@ -30,7 +30,7 @@ pub(crate) enum Outcome {
 }
 
 /// What came next.
-enum Heard {
+enum TapRecord {
     Message(Message),
     Nothing,
     Lost,
@@ -117,7 +117,7 @@ impl Conversation {
         let token = self.next_token.to_be_bytes();
         loop {
             match self.hear(std::future::pending()).await {
-                Heard::Message(message)
+                TapRecord::Message(message)
                     if message.token == token && message.code != coap::EMPTY =>
                 {
                     if message.kind == Kind::Confirmable
@@ -137,10 +137,10 @@ impl Conversation {
                         }
                     });
                 }
-                Heard::Message(stray) => self.refuse(&stray).await,
-                Heard::Nothing => {}
-                Heard::Lost => return Outcome::Lost,
-                Heard::Ended => return Outcome::Ended,
+                TapRecord::Message(stray) => self.refuse(&stray).await,
+                TapRecord::Nothing => {}
+                TapRecord::Lost => return Outcome::Lost,
+                TapRecord::Ended => return Outcome::Ended,
             }
         }
     }
@@ -199,10 +199,10 @@ impl Conversation {
         }
         loop {
             let (step, message) = match self.hear(sleep_until(exchange.deadline().into())).await {
-                Heard::Message(message) => (exchange.receive(&message, now()), Some(message)),
-                Heard::Nothing => (exchange.timed_out(now()), None),
-                Heard::Lost => return (Outcome::Lost, None),
-                Heard::Ended => return (Outcome::Ended, None),
+                TapRecord::Message(message) => (exchange.receive(&message, now()), Some(message)),
+                TapRecord::Nothing => (exchange.timed_out(now()), None),
+                TapRecord::Lost => return (Outcome::Lost, None),
+                TapRecord::Ended => return (Outcome::Ended, None),
             };
             match step {
                 Step::Wait => {}
@@ -251,10 +251,10 @@ impl Conversation {
         let mut until = pin!(until);
         loop {
             match self.hear(until.as_mut()).await {
-                Heard::Message(stray) => self.refuse(&stray).await,
-                Heard::Nothing => return Outcome::Done,
-                Heard::Lost => return Outcome::Lost,
-                Heard::Ended => return Outcome::Ended,
+                TapRecord::Message(stray) => self.refuse(&stray).await,
+                TapRecord::Nothing => return Outcome::Done,
+                TapRecord::Lost => return Outcome::Lost,
+                TapRecord::Ended => return Outcome::Ended,
             }
         }
     }
@@ -276,21 +276,21 @@ impl Conversation {
     }
 
     /// The next message until then.
-    async fn hear(&mut self, until: impl Future<Output = ()>) -> Heard {
+    async fn hear(&mut self, until: impl Future<Output = ()>) -> TapRecord {
         let mut until = pin!(until);
         let mut buffer = [0; LARGEST_MESSAGE];
         loop {
             let received = tokio::select! {
                 biased;
-                () = ended(&mut self.phases) => return Heard::Ended,
+                () = ended(&mut self.phases) => return TapRecord::Ended,
                 received = self.session.receive(&mut buffer) => received,
-                () = until.as_mut() => return Heard::Nothing,
+                () = until.as_mut() => return TapRecord::Nothing,
             };
             let Ok(length) = received else {
-                return Heard::Lost;
+                return TapRecord::Lost;
             };
             match buffer.get(..length).and_then(Message::parse) {
-                Some(message) => return Heard::Message(message),
+                Some(message) => return TapRecord::Message(message),
                 None => self.shared.count(|tally| tally.trouble(Trouble::Malformed)),
             }
         }

@@ -27,7 +27,7 @@ const HANDSHAKE: Duration = Duration::from_secs(30);
 /// The first retransmission of a flight (RFC 6347 §4.2.4.1).
 const FLIGHT: Duration = Duration::from_secs(1);
 
-/// Whose DTLS carries the sessions.
+/// DeviceName DTLS carries the sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Library {
     /// webrtc-dtls: DTLS 1.2, nothing in common with the gateway

@@ -32,7 +32,7 @@ pub(crate) struct Times {
 pub struct Report {
     uri: String,
     work: String,
-    /// Whose DTLS carried the sessions.
+    /// DeviceName DTLS carried the sessions.
     dtls: &'static str,
     /// Whether Ctrl-C ended it early.
     interrupted: bool,
@@ -246,7 +246,7 @@ impl fmt::Display for Report {
             None => write!(f, "driver           its processor time is not known here")?,
         }
         match self.driver.cpu_cores {
-            // Whose only thread is busy, or who shares its cores with the server, limits the server.
+            // DeviceName only thread is busy, or who shares its cores with the server, limits the server.
             Some(cpu) if cpu > 0.8 => write!(f, ": it may have limited what was measured"),
             Some(_) | None => Ok(()),
         }

@@ -61,7 +61,7 @@ pub(super) enum Event {
     },
     /// News of an observation. Without Observe it is over.
     Notified {
-        /// Whose.
+        /// DeviceName.
         purpose: Purpose,
         /// Whether it goes on.
         goes_on: bool,

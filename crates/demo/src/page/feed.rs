@@ -53,7 +53,7 @@ struct Gone;
 
 async fn tell(shared: &Shared, page: &mpsc::Sender<Bytes>) -> Result<(), Gone> {
     let scene = &shared.scene;
-    let mut heard = scene.tap.listen();
+    let mut heard = scene.tap.subscribe();
     let mut lost = scene.weather.listen();
     let mut arrivals = scene.control.subscribe();
     let mut switches = shared.switches.subscribe();

@@ -7,9 +7,9 @@ use super::message::{self, Way};
 use super::terms;
 use coap::option::number;
 use coap::{Class, Message, Token, Type};
+use coaps_gateway::calls::{RelayCall, Ticket};
 use coaps_gateway::dtls::SessionId;
-use coaps_gateway::gateway::call::{Errand, Ticket};
-use coaps_gateway::gateway::tap::{Event, Heard};
+use coaps_gateway::gateway::tap::{Event, TapRecord};
 use coaps_gateway::upstream;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -57,7 +57,7 @@ impl Story {
     }
 
     /// One event, as JSON for the page.
-    pub(super) fn tell(&mut self, heard: &Heard) -> Value {
+    pub(super) fn tell(&mut self, heard: &TapRecord) -> Value {
         let mut line = match &heard.event {
             Event::Established { version, .. } => json!({
                 "kind": "session",
@@ -77,7 +77,7 @@ impl Story {
                 message,
                 datagram,
             } => self.message(heard.at, *session, Way::Out, message, *datagram),
-            Event::Asked { ticket, line } => {
+            Event::CallStarted { ticket, line } => {
                 self.last_call += 1;
                 remember(&mut self.calls, (*ticket, self.last_call, heard.at));
                 json!({
@@ -88,7 +88,7 @@ impl Story {
                     "why": why(ticket),
                 })
             }
-            Event::Answered { ticket, outcome } => {
+            Event::CallEnded { ticket, outcome } => {
                 let text = match outcome {
                     Ok(0) => "200".to_owned(),
                     Ok(length) => format!("200, {length} bytes"),
@@ -98,7 +98,7 @@ impl Story {
                 let is_well = matches!(outcome, Ok(_) | Err(upstream::Error::Elapsed));
                 self.called(*ticket, heard.at, &text, is_well)
             }
-            Event::Aborted { ticket } => {
+            Event::CallAborted { ticket } => {
                 self.called(*ticket, heard.at, "nobody waits for it any more", true)
             }
         };
@@ -222,9 +222,9 @@ impl Story {
 fn why(ticket: &Ticket) -> &'static str {
     match ticket {
         Ticket::Exchange { .. } => "the device's request",
-        Ticket::Relay(_, Errand::Poll(..)) => "long poll for what the device observes",
-        Ticket::Relay(_, Errand::Read(_)) => "what polls may have missed",
-        Ticket::Relay(_, Errand::Refusal(_)) => "a command that can't be delivered",
+        Ticket::Relay(_, RelayCall::Poll(..)) => "long poll for what the device observes",
+        Ticket::Relay(_, RelayCall::Read(_)) => "what polls may have missed",
+        Ticket::Relay(_, RelayCall::Refusal(_)) => "a command that can't be delivered",
         Ticket::Package(_) => "the cache of packages",
     }
 }

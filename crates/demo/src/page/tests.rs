@@ -236,14 +236,14 @@ async fn pages_are_bounded_and_one_that_closes_makes_room() {
 #[tokio::test]
 async fn while_no_page_is_open_nobody_listens() {
     let world = world().await;
-    assert_eq!(world.tap.listeners(), 0);
+    assert_eq!(world.tap.receiver_count(), 0);
     let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", world.page);
     let mut page = ask(world.page, &request).await;
     read(&mut page, "event: hello").await;
-    assert_eq!(world.tap.listeners(), 1);
+    assert_eq!(world.tap.receiver_count(), 1);
     drop(page);
     let gone = async {
-        while world.tap.listeners() > 0 {
+        while world.tap.receiver_count() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -22,7 +22,7 @@ impl Telling {
 
     fn hear(&mut self, event: Event) -> Value {
         self.now += Duration::from_millis(100);
-        self.story.tell(&Heard {
+        self.story.tell(&TapRecord {
             at: self.now,
             device: Some("meter".into()),
             event,
@@ -125,13 +125,13 @@ fn a_call_is_closed_under_the_number_it_was_opened_with() {
         body: 0,
     };
     for number in 1..=2 {
-        telling.hear(Event::Asked {
+        telling.hear(Event::CallStarted {
             ticket: ticket(number),
             line: line.clone(),
         });
     }
     let outcome = Err(upstream::Error::Unreachable);
-    let failed = telling.hear(Event::Answered {
+    let failed = telling.hear(Event::CallEnded {
         ticket: ticket(2),
         outcome,
     });
@@ -139,7 +139,7 @@ fn a_call_is_closed_under_the_number_it_was_opened_with() {
         (&failed["call"], &failed["well"]),
         (&json!(2), &json!(false))
     );
-    let answered = telling.hear(Event::Answered {
+    let answered = telling.hear(Event::CallEnded {
         ticket: ticket(1),
         outcome: Ok(5),
     });
@@ -149,12 +149,12 @@ fn a_call_is_closed_under_the_number_it_was_opened_with() {
     );
     assert_eq!(answered["text"], "200, 5 bytes");
 
-    telling.hear(Event::Asked {
+    telling.hear(Event::CallStarted {
         ticket: ticket(3),
         line,
     });
     let outcome = Err(upstream::Error::Elapsed);
-    let elapsed = telling.hear(Event::Answered {
+    let elapsed = telling.hear(Event::CallEnded {
         ticket: ticket(3),
         outcome,
     });
@@ -173,7 +173,7 @@ fn what_is_no_message_is_shown_as_bytes_and_memory_is_bounded() {
     for id in 0..2000 {
         telling.message(Way::In, Type::NonConfirmable, Code::POST, id, false);
         let ticket = ticket(id.into());
-        telling.hear(Event::Asked {
+        telling.hear(Event::CallStarted {
             ticket,
             line: upstream::Line {
                 method: "GET",
