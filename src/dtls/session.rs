@@ -6,9 +6,9 @@
 //!  pending      under way
 //! ```
 //!
-//! *Unproven*: the peer's address may be forged, so nothing larger than what came in goes out, and
-//! nothing goes out by timer. *Proven*: the engine has accepted a cookie; the handshake runs under
-//! its deadline. *Established*: the client's key is proven and its certificate accepted.
+//! *Unproven*: the peer's address may be forged, so we send no more bytes than we have received, and nothing by timer.
+//! *Proven*: the engine has accepted a cookie; the handshake has a deadline. *Established*: the client has proven that it
+//! has its certificate's key, and the certificate is accepted.
 
 use super::cookie;
 use super::engine::{Engine, EngineOutput};
@@ -25,42 +25,41 @@ pub enum Stage {
     Unproven,
     /// The peer receives what we send to its address.
     Proven,
-    /// The peer owns its certificate's key.
+    /// The peer has its certificate's key.
     Established,
 }
 
 /// A session and its engine.
 pub struct Session {
-    /// Where its peer is.
+    /// The addresses of the peer and of ours.
     pub path: Path,
-    /// How far it has come.
     pub stage: Stage,
-    /// The engine.
+    /// Its DTLS engine.
     pub engine: Engine,
-    /// What of a datagram reaches it.
+    /// Decides which records reach the engine.
     pub inbound: InboundFilter,
-    /// The random of the ClientHello it began with.
+    /// The random of its first ClientHello.
     pub random: [u8; 32],
-    /// When it did.
+    /// When it was created.
     pub began: Instant,
-    /// When it ends, unless something happens before.
+    /// When it ends, unless something extends it.
     pub deadline: Instant,
-    /// Bytes it may still be sent while it is unproven: those that came, less those that went.
+    /// Bytes that may still be sent while it is unproven: those received less those sent.
     pub credit: usize,
-    /// The certificate the peer has shown, unless the engine keeps it: until the handshake is complete, and longer if it may be
-    /// judged anew.
+    /// The peer's certificate (DER), unless the engine stores it. Kept until the handshake is complete, and longer if it may
+    /// have to be verified again.
     pub certificate: Option<Vec<u8>>,
-    /// The number of the policy that let this certificate pass.
+    /// The version of the policy that accepted this certificate.
     pub verified_by: u32,
-    /// The cipher suite the engine has chosen, as its ServerHello shows: the engine itself does not tell.
+    /// The negotiated cipher suite, read from the ServerHello: the engine does not report it.
     pub cipher_suite: Option<u16>,
-    /// Its place in the timer queue.
+    /// Its timer.
     pub timer: timers::Slot,
     next_plaintext_sequence: u64,
 }
 
 impl Session {
-    /// A session at its first ClientHello.
+    /// Creates an unproven session.
     pub fn new(
         path: Path,
         engine: Engine,
@@ -85,19 +84,19 @@ impl Session {
         }
     }
 
-    /// So many records have been sent before there was a session: cookies, one for each ClientHello.
+    /// Sets how many records were sent before the session was created: one cookie for each ClientHello.
     pub fn set_records_sent(&mut self, records: u16) {
         self.next_plaintext_sequence = records.into();
         self.inbound = InboundFilter::new(records);
     }
 
-    /// Whether a hello with this random and a good cookie is a late copy of the one that this began with. A device whose
-    /// random numbers are the same after each restart begins with that one, too, but seldom as soon.
+    /// Whether a hello with this random and a valid cookie is a late copy of the one that this session began with. A device
+    /// with the same random numbers after each restart sends the same one, too, but seldom as soon.
     pub fn began_with(&self, now: Instant, random: &[u8; 32]) -> bool {
         self.random == *random && now.saturating_duration_since(self.began) < cookie::LIFETIME
     }
 
-    /// When the session wants attention, if nothing comes from its peer.
+    /// When the session's timer must fire.
     pub fn next_timeout(&self) -> Instant {
         match (self.stage, self.engine.next_timeout()) {
             // A HelloVerifyRequest is never retransmitted (RFC 6347 §4.2.1).
@@ -106,12 +105,12 @@ impl Session {
         }
     }
 
-    /// Looks at what the engine wants to send. Returns whether one of it shows that the engine has
-    /// accepted the peer's cookie.
-    pub fn inspect(&mut self, effects: &[EngineOutput]) -> bool {
+    /// Reads what it needs from the datagrams to be sent. Whether one of them shows that the engine has accepted the
+    /// peer's cookie.
+    pub fn inspect(&mut self, outputs: &[EngineOutput]) -> bool {
         let mut beyond_cookie = false;
-        for effect in effects {
-            if let EngineOutput::Transmit(datagram) = effect {
+        for output in outputs {
+            if let EngineOutput::Transmit(datagram) = output {
                 let outbound = record::inspect_outbound(datagram);
                 beyond_cookie |= outbound.beyond_cookie;
                 self.cipher_suite = outbound.cipher_suite.or(self.cipher_suite);
@@ -123,7 +122,7 @@ impl Session {
         beyond_cookie
     }
 
-    /// A plaintext fatal alert, in sequence with what the engine has sent in epoch 0.
+    /// A plaintext fatal alert, numbered after the engine's records in epoch 0.
     pub fn fatal_alert(&self, description: u8) -> Vec<u8> {
         record::fatal_alert(self.next_plaintext_sequence, description)
     }

@@ -1,28 +1,29 @@
-//! What half-open handshakes keep of what they can't use yet, and who gives way when it is too much.
+//! Memory that half-open handshakes buffer, and which of them is evicted when it is too much.
 //!
-//! A message that comes in fragments is kept until it is whole, outside the engine (see `inbound`); in DTLS 1.3, where
-//! all but the ClientHello is encrypted, the engine queues its datagrams, and each costs it ten kilobytes however small
-//! it is. A thousand handshakes that do their worst would be 40 MB, from strangers. So all share one allowance, and who
-//! holds most goes first: clients that send what can be used track_buffered next to nothing, and are never the ones.
+//! A fragmented message is buffered until it is complete, outside the engine (see `inbound`). In DTLS 1.3, where all but
+//! the ClientHello is encrypted, the engine queues records, and each costs ten kilobytes however small it is. A thousand
+//! hostile handshakes could hold 40 MB before any certificate is checked. So all share one limit, and the handshake that
+//! holds most is evicted first: a client whose messages are usable at once holds next to nothing and is never chosen.
 
+use crate::dtls::engine::Buffered;
 use crate::dtls::path::SessionId;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
-/// What a queued datagram costs the engine, without its bytes. Measured.
-const DATAGRAM: usize = 10 * 1024;
-/// What a queued byte costs: the buffers it has been through are kept as well. Measured.
+/// What a queued record costs the engine in bytes, without its content. Measured.
+const RECORD: usize = 10 * 1024;
+/// What a queued byte costs in bytes: the buffers it has passed through are kept as well. Measured.
 const BYTE: usize = 4;
-/// The allowance for each half-open handshake that may be; they need not share evenly. A usual certificate is half a
-/// kilobyte, and is kept for as long as the rest of its flight takes.
-const SHARE: usize = 4 * 1024;
-/// With few handshakes allowed there is still room for fragmented ones.
+/// The limit in bytes for each of `limits.handshakes`, not evenly divided. A usual certificate has half a kilobyte, and is
+/// buffered until the rest of its flight has come.
+const PER_HANDSHAKE: usize = 4 * 1024;
+/// The lowest limit in bytes: with few handshakes there must still be room for fragmented ones.
 const LEAST: usize = 1024 * 1024;
 
-/// Estimates, in bytes, on the high side: the engine does not say what it has used of its queue.
+/// Estimates in bytes, on the high side: the engine does not report what it has used of its queue.
 #[derive(Debug)]
 pub(super) struct BufferedBytes {
-    allowance: usize,
+    limit: usize,
     total: usize,
     held: HashMap<SessionId, Held>,
     ranks: BTreeSet<Rank>,
@@ -34,7 +35,7 @@ struct Held {
     bytes: usize,
 }
 
-/// Unproven ones before proven ones, then by what they track_buffered, then the oldest.
+/// The last one is evicted first: unproven ones before proven ones, then by bytes, then the oldest.
 type Rank = (bool, usize, Reverse<SessionId>);
 
 fn rank(id: SessionId, held: Held) -> Rank {
@@ -42,27 +43,21 @@ fn rank(id: SessionId, held: Held) -> Rank {
 }
 
 impl BufferedBytes {
-    /// For so many half-open handshakes.
+    /// For at most this many half-open handshakes.
     pub(super) fn new(handshakes: usize) -> BufferedBytes {
         BufferedBytes {
-            allowance: handshakes.saturating_mul(SHARE).max(LEAST),
+            limit: handshakes.saturating_mul(PER_HANDSHAKE).max(LEAST),
             total: 0,
             held: HashMap::new(),
             ranks: BTreeSet::new(),
         }
     }
 
-    /// The handshake keeps so many bytes of messages that are not whole, and its engine so many datagrams.
-    pub(super) fn set(
-        &mut self,
-        id: SessionId,
-        unproven: bool,
-        gathered: usize,
-        datagrams: usize,
-        queued: usize,
-    ) {
-        self.clear(id);
-        let bytes = gathered + datagrams * DATAGRAM + queued * BYTE;
+    /// Updates what a handshake buffers.
+    pub(super) fn set(&mut self, id: SessionId, unproven: bool, buffered: Buffered) {
+        self.remove(id);
+        let bytes =
+            buffered.unfinished + buffered.queued_records * RECORD + buffered.queued_bytes * BYTE;
         if bytes == 0 {
             return;
         }
@@ -72,22 +67,18 @@ impl BufferedBytes {
         self.ranks.insert(rank(id, held));
     }
 
-    /// The handshake is no more half open.
-    pub(super) fn forget(&mut self, id: SessionId) {
-        self.clear(id);
-    }
-
-    fn clear(&mut self, id: SessionId) {
+    /// Removes a handshake that is no longer half open.
+    pub(super) fn remove(&mut self, id: SessionId) {
         if let Some(held) = self.held.remove(&id) {
             self.total = self.total.saturating_sub(held.bytes);
             self.ranks.remove(&rank(id, held));
         }
     }
 
-    /// Who must go, if all together track_buffered more than is allowed.
-    pub(super) fn who_gives_way(&self) -> Option<SessionId> {
+    /// The handshake to evict, if the total exceeds the limit.
+    pub(super) fn to_evict(&self) -> Option<SessionId> {
         let (_, _, Reverse(id)) = self.ranks.last()?;
-        (self.total > self.allowance).then_some(*id)
+        (self.total > self.limit).then_some(*id)
     }
 }
 
@@ -95,38 +86,49 @@ impl BufferedBytes {
 mod tests {
     use super::*;
 
-    const ALLOWED: usize = LEAST / DATAGRAM;
+    const ALLOWED: usize = LEAST / RECORD;
+
+    fn queued(records: usize) -> Buffered {
+        Buffered {
+            queued_records: records,
+            ..Buffered::default()
+        }
+    }
 
     fn with(each: impl Fn(u64) -> (bool, usize)) -> BufferedBytes {
-        let mut holdings = BufferedBytes::new(1);
+        let mut buffered = BufferedBytes::new(1);
         for id in 0..10 {
-            let (unproven, datagrams) = each(id);
-            holdings.set(SessionId(id), unproven, 0, datagrams, 0);
+            let (unproven, records) = each(id);
+            buffered.set(SessionId(id), unproven, queued(records));
         }
-        holdings
+        buffered
     }
 
     #[test]
-    fn who_holds_most_gives_way_and_an_unproven_one_before_a_proven_one() {
+    fn the_largest_is_evicted_and_an_unproven_one_before_a_proven_one() {
         let lone = with(|id| (true, if id == 7 { ALLOWED } else { 1 }));
-        assert_eq!(lone.who_gives_way(), Some(SessionId(7)));
+        assert_eq!(lone.to_evict(), Some(SessionId(7)));
         let proven = with(|id| (id == 3, if id == 7 { ALLOWED } else { 1 }));
-        assert_eq!(proven.who_gives_way(), Some(SessionId(3)));
+        assert_eq!(proven.to_evict(), Some(SessionId(3)));
         let even = with(|_| (true, ALLOWED));
-        assert_eq!(even.who_gives_way(), Some(SessionId(0)));
+        assert_eq!(even.to_evict(), Some(SessionId(0)));
     }
 
     #[test]
-    fn nobody_gives_way_while_there_is_room_or_when_there_is_again() {
-        let mut holdings = with(|_| (true, 2));
-        assert_eq!(holdings.who_gives_way(), None);
-        holdings.set(SessionId(3), false, LEAST, 0, 0);
-        assert!(holdings.who_gives_way().is_some());
-        holdings.forget(SessionId(3));
-        assert_eq!(holdings.who_gives_way(), None);
+    fn none_is_evicted_while_the_total_is_within_the_limit() {
+        let mut buffered = with(|_| (true, 2));
+        assert_eq!(buffered.to_evict(), None);
+        let unfinished = Buffered {
+            unfinished: LEAST,
+            ..Buffered::default()
+        };
+        buffered.set(SessionId(3), false, unfinished);
+        assert!(buffered.to_evict().is_some());
+        buffered.remove(SessionId(3));
+        assert_eq!(buffered.to_evict(), None);
         for id in 0..10 {
-            holdings.forget(SessionId(id));
+            buffered.remove(SessionId(id));
         }
-        assert_eq!((holdings.total, holdings.held.len()), (0, 0));
+        assert_eq!((buffered.total, buffered.held.len()), (0, 0));
     }
 }

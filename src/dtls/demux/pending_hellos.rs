@@ -1,11 +1,11 @@
-//! Clients with a valid cookie, whose handshakes wait for a place.
+//! ClientHellos with a valid cookie that wait until a handshake may begin.
 //!
-//! After a power cut a whole fleet returns its cookies within a second, faster than handshakes can be made. Whoever is
-//! turned away then comes again when its timer says so, after 1, 2, 4, … seconds, with all the others; meanwhile places
-//! stay empty. So they wait here: a datagram each, the sources taking turns, and a place that falls vacant is theirs.
+//! After a power cut a whole fleet returns its cookies within a second, faster than handshakes can be made. A client that
+//! is dropped then comes again when its timer fires, after 1, 2, 4, … seconds, together with all others; meanwhile places
+//! stay empty. So the hellos wait here, one datagram each, and sources take turns at the places that become free.
 //!
-//! There are four [`Priority`]s, and each is a [`SourcePlaces`]: networks take turns, then hosts, then a host's ports in the
-//! order they came. A port has one place, whatever it sends.
+//! There is a queue for each [`Priority`], a [`SourcePlaces`]: networks take turns, then hosts, then the ports of a host
+//! in order of arrival. A port has one entry, whatever it sends.
 
 use super::recent_set::RecentSet;
 use crate::dtls::path::Path;
@@ -14,31 +14,31 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How many may wait for each handshake that may be under way: as many as can be made until those that are turned away come
-/// again, after a second or two.
-const FOR_EACH_PLACE: usize = 5;
-/// And in all, however many handshakes may be: each keeps a datagram of 1,500 bytes at most and 1,500 more to be found by,
-/// so these are 30 MB.
+/// Entries per allowed half-open handshake: about as many handshakes as can be made before a dropped client comes again,
+/// after a second or two.
+const PER_HANDSHAKE: usize = 5;
+/// The most entries. Each has a datagram of at most 1,500 bytes, and up to 1,500 more for the indexes: 30 MB.
 const MOST: usize = 10_000;
-/// A client that has not repeated its hello for so long has given up, or will come again: its timer doubles each time.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Of those so many are forgotten in a turn of the loop.
-const FORGOTTEN_AT_A_TIME: usize = 256;
+/// An entry expires this long after its last hello: its client has given up, or will come again, as its timer doubles each
+/// time.
+const LIFETIME: Duration = Duration::from_secs(20);
+/// The most expired entries that are removed in one call.
+const EXPIRED_PER_CALL: usize = 256;
 /// A hello that comes again after this time was repeated by its client's timer (RFC 6347 §4.2.4.1), not by the network.
 const REPEATED_AFTER: Duration = Duration::from_millis(500);
-/// Hellos that were turned away, to know them when they come again.
-const TURNED_AWAY: usize = 1 << 15;
+/// Slots for rejected hellos, to recognise them when they are repeated.
+const REJECTED: usize = 1 << 15;
 
-/// What is known of a client with a cookie. The first goes first, but leaves turns to the others.
+/// How likely a hello is to be a registered device's. Higher priorities get more turns, not all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Priority {
-    /// A registered device succeeded from this address and port lately.
+    /// A registered device has recently completed a handshake from this address and port.
     KnownPort,
-    /// One succeeded from this address, and the client has repeated its hello, as one does that wants to get in.
+    /// One has from this address, and the client has repeated its hello, as a real client does.
     KnownAndRepeated,
-    /// One of the two. The address may be a NAT's, with strangers behind it as well.
+    /// One of the two. The address may be a NAT's, with unregistered clients behind it as well.
     KnownOrRepeated,
-    /// Nothing.
+    /// Neither.
     New,
 }
 
@@ -49,8 +49,7 @@ impl Priority {
         Priority::KnownOrRepeated,
         Priority::New,
     ];
-    /// Whose turn it is, over and over: four, three, two and one in ten. An empty lane's turn is the first one's that
-    /// is not.
+    /// The cycle of turns: four, three, two and one of ten. If that queue is empty, the first one that is not gets the turn.
     const TURNS: [Priority; 10] = [
         Priority::KnownPort,
         Priority::KnownAndRepeated,
@@ -64,17 +63,17 @@ impl Priority {
         Priority::KnownOrRepeated,
     ];
 
-    fn of(known: Known, is_repeated: bool) -> Priority {
-        match (known, is_repeated) {
-            (Known::Port, _) => Priority::KnownPort,
-            (Known::Host, true) => Priority::KnownAndRepeated,
-            (Known::Host, false) | (Known::No, true) => Priority::KnownOrRepeated,
-            (Known::No, false) => Priority::New,
+    fn of(history: History, is_repeated: bool) -> Priority {
+        match (history, is_repeated) {
+            (History::Port, _) => Priority::KnownPort,
+            (History::Host, true) => Priority::KnownAndRepeated,
+            (History::Host, false) | (History::None, true) => Priority::KnownOrRepeated,
+            (History::None, false) => Priority::New,
         }
     }
 
-    /// How many tenths of the places are kept for those who go before these.
-    pub(super) fn tenths_kept(self) -> usize {
+    /// Tenths of the places that are reserved for higher priorities.
+    pub(super) fn tenths_reserved(self) -> usize {
         match self {
             Priority::KnownPort => 0,
             Priority::KnownAndRepeated => 1,
@@ -84,76 +83,77 @@ impl Priority {
     }
 }
 
-/// Whether a registered device has lately completed a handshake from where a client is.
+/// Whether a registered device has recently completed a handshake from a client's source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum History {
     /// From its address and port.
     Port,
     /// From its address.
     Host,
     /// From neither.
-    No,
+    None,
 }
 
-/// Those who wait.
+/// The pending hellos, at most one for each path.
 #[derive(Debug)]
 pub(super) struct PendingHellos {
-    room: usize,
-    room_for_each_source: usize,
-    guests: HashMap<Path, PendingHello>,
+    capacity: usize,
+    capacity_per_host: usize,
+    by_path: HashMap<Path, PendingHello>,
     known_port: SourcePlaces<Path>,
     known_and_repeated: SourcePlaces<Path>,
     known_or_repeated: SourcePlaces<Path>,
     new: SourcePlaces<Path>,
-    /// Where in [`Priority::TURNS`] we are.
+    /// An index into [`Priority::TURNS`].
     turn: usize,
-    turned_away: RecentSet,
-    /// Who had given up when their turn came, and is not counted yet.
-    gone: u64,
+    rejected: RecentSet,
+    /// Entries that have expired since [`take_expired`](Self::take_expired).
+    expired: u64,
 }
 
-/// Who is sent away when one more comes.
+/// Which bound a push has exceeded. Either the new hello or another one was dropped for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overflow {
-    /// There is room.
-    Nobody,
-    /// The newcomer, or another of its source: that has as many as it may.
-    BySource,
-    /// The newcomer, or one of those who have more: there are as many as there may be.
-    ByAll,
+    /// None: nothing was dropped.
+    None,
+    /// The bound on one host; the hello dropped is of that host.
+    Host,
+    /// The bound on all; the hello dropped is the new one, or one of a source that has more entries.
+    Total,
 }
 
-/// One of them, and its hello with the cookie.
+/// A ClientHello with a valid cookie.
 #[derive(Debug)]
 pub(super) struct PendingHello {
     pub(super) path: Path,
     pub(super) random: [u8; 32],
-    pub(super) hello: Vec<u8>,
-    lane: Priority,
-    came: Instant,
-    heard: Instant,
+    pub(super) datagram: Vec<u8>,
+    priority: Priority,
+    first_received: Instant,
+    last_received: Instant,
 }
 
 impl PendingHellos {
-    /// For so many places. A source may have half of the room: a fleet may be behind one address.
-    pub(super) fn new(places: usize) -> PendingHellos {
-        let room = places.saturating_mul(FOR_EACH_PLACE).min(MOST);
+    /// Hellos for at most `handshakes` half-open handshakes. A host may have half of the entries: a fleet may be behind one
+    /// address.
+    pub(super) fn new(handshakes: usize) -> PendingHellos {
+        let capacity = handshakes.saturating_mul(PER_HANDSHAKE).min(MOST);
         PendingHellos {
-            room,
-            room_for_each_source: room.div_ceil(2),
-            guests: HashMap::new(),
+            capacity,
+            capacity_per_host: capacity.div_ceil(2),
+            by_path: HashMap::new(),
             known_port: SourcePlaces::default(),
             known_and_repeated: SourcePlaces::default(),
             known_or_repeated: SourcePlaces::default(),
             new: SourcePlaces::default(),
             turn: 0,
-            turned_away: RecentSet::new(TURNED_AWAY),
-            gone: 0,
+            rejected: RecentSet::new(REJECTED),
+            expired: 0,
         }
     }
 
-    fn lane(&self, lane: Priority) -> &SourcePlaces<Path> {
-        match lane {
+    fn queue(&self, priority: Priority) -> &SourcePlaces<Path> {
+        match priority {
             Priority::KnownPort => &self.known_port,
             Priority::KnownAndRepeated => &self.known_and_repeated,
             Priority::KnownOrRepeated => &self.known_or_repeated,
@@ -161,8 +161,8 @@ impl PendingHellos {
         }
     }
 
-    fn queue_mut(&mut self, lane: Priority) -> &mut SourcePlaces<Path> {
-        match lane {
+    fn queue_mut(&mut self, priority: Priority) -> &mut SourcePlaces<Path> {
+        match priority {
             Priority::KnownPort => &mut self.known_port,
             Priority::KnownAndRepeated => &mut self.known_and_repeated,
             Priority::KnownOrRepeated => &mut self.known_or_repeated,
@@ -170,181 +170,188 @@ impl PendingHellos {
         }
     }
 
-    /// Lets one in, if there is room, or if others have more. Who waits already keeps its place, with what it says now.
-    pub(super) fn enter(
+    /// Adds a hello, if there is room or a source with more entries can be made to give one up. If its path has an entry
+    /// already, that keeps its place in the queue and gets the new hello.
+    pub(super) fn push(
         &mut self,
         now: Instant,
         path: Path,
         random: [u8; 32],
-        hello: &[u8],
-        known: Known,
+        datagram: &[u8],
+        history: History,
     ) -> Overflow {
         let host = source::host(path.remote.ip());
-        if let Some(guest) = self.guests.get_mut(&path) {
-            let passed = now.saturating_duration_since(guest.came);
-            let is_repeated = guest.random == random && passed >= REPEATED_AFTER;
-            let (before, lane) = (guest.lane, Priority::of(known, is_repeated));
-            (guest.random, guest.hello, guest.heard) = (random, hello.to_vec(), now);
-            if is_repeated && lane != before {
-                guest.lane = lane;
+        if let Some(pending) = self.by_path.get_mut(&path) {
+            let passed = now.saturating_duration_since(pending.first_received);
+            let is_repeated = pending.random == random && passed >= REPEATED_AFTER;
+            let (before, priority) = (pending.priority, Priority::of(history, is_repeated));
+            (pending.random, pending.datagram) = (random, datagram.to_vec());
+            pending.last_received = now;
+            if is_repeated && priority != before {
+                pending.priority = priority;
                 self.queue_mut(before).remove(host, &path);
-                self.queue_mut(lane).add(host, path);
+                self.queue_mut(priority).add(host, path);
             }
-            return Overflow::Nobody;
+            return Overflow::None;
         }
-        let lane = Priority::of(known, self.turned_away.take(&(path, random)));
-        let room = self.make_room(host, lane);
+        let priority = Priority::of(history, self.rejected.remove(&(path, random)));
+        let room = self.make_room(host, priority);
         if room.is_ok() {
-            self.queue_mut(lane).add(host, path);
-            let (hello, came, heard) = (hello.to_vec(), now, now);
-            let guest = PendingHello {
+            self.queue_mut(priority).add(host, path);
+            let pending = PendingHello {
                 path,
                 random,
-                hello,
-                lane,
-                came,
-                heard,
+                datagram: datagram.to_vec(),
+                priority,
+                first_received: now,
+                last_received: now,
             };
-            self.guests.insert(path, guest);
+            self.by_path.insert(path, pending);
         } else {
-            self.turned_away.put(&(path, random));
+            self.rejected.insert(&(path, random));
         }
-        room.unwrap_or_else(|turned| turned)
+        room.unwrap_or_else(|overflow| overflow)
     }
 
-    /// Makes room for one of this host. Says who was turned away: `Err` if that is the newcomer.
-    fn make_room(&mut self, host: IpAddr, lane: Priority) -> Result<Overflow, Overflow> {
-        let own = Priority::ALL.map(|lane| self.lane(lane).held_by_host(host));
-        let (evicted, turned) = if own.iter().sum::<usize>() >= self.room_for_each_source {
-            (self.evict_of_host(host, lane), Overflow::BySource)
-        } else if self.guests.len() >= self.room {
-            (self.evict(host, lane), Overflow::ByAll)
+    /// Makes room for a hello of this host. `Err`: none of the others is dropped for it.
+    fn make_room(&mut self, host: IpAddr, priority: Priority) -> Result<Overflow, Overflow> {
+        let own = Priority::ALL.map(|priority| self.queue(priority).held_by_host(host));
+        let (evicted, overflow) = if own.iter().sum::<usize>() >= self.capacity_per_host {
+            (self.evict_of_host(host, priority), Overflow::Host)
+        } else if self.by_path.len() >= self.capacity {
+            (self.evict(host, priority), Overflow::Total)
         } else {
-            return Ok(Overflow::Nobody);
+            return Ok(Overflow::None);
         };
-        let evicted = evicted.and_then(|path| self.guests.remove(&path));
-        let guest = evicted.ok_or(turned)?;
-        self.turned_away.put(&(guest.path, guest.random));
-        Ok(turned)
+        let evicted = evicted.and_then(|path| self.by_path.remove(&path));
+        let pending = evicted.ok_or(overflow)?;
+        self.rejected.insert(&(pending.path, pending.random));
+        Ok(overflow)
     }
 
-    /// The newest of this host in a lane that comes after this one.
-    fn evict_of_host(&mut self, host: IpAddr, lane: Priority) -> Option<Path> {
-        let later = Priority::ALL.into_iter().rev().take_while(|l| *l != lane);
-        let lane = { later }.find(|later| self.lane(*later).held_by_host(host) > 0)?;
-        self.queue_mut(lane).pop_newest(host)
+    /// Evicts this host's newest entry of a lower priority.
+    fn evict_of_host(&mut self, host: IpAddr, priority: Priority) -> Option<Path> {
+        let mut lower = Priority::ALL
+            .into_iter()
+            .rev()
+            .take_while(|other| *other != priority);
+        let lowest = lower.find(|lower| self.queue(*lower).held_by_host(host) > 0)?;
+        self.queue_mut(lowest).pop_newest(host)
     }
 
-    /// The client that makes room for one of this host and lane where all places are taken: one of a lane for which less is
-    /// known, if this lane has more; or one of its network that has not repeated its hello, if this one has; or else one of
-    /// a host or network that has more than this one's.
-    fn evict(&mut self, host: IpAddr, lane: Priority) -> Option<Path> {
-        let of = |lane| Some((lane, self.lane(lane).largest()?));
-        let (promising, new) = (Priority::KnownOrRepeated, Priority::New);
-        let found = match lane {
-            Priority::KnownPort | Priority::KnownAndRepeated => {
-                (of(new).or_else(|| of(promising))).or_else(|| self.larger(lane, host))
-            }
+    /// Evicts an entry for a hello of this host where all entries are in use. For a hello from a known source that is one of
+    /// lower priority; for a repeated hello, one of its own network that was not repeated; otherwise, one of a host or
+    /// network that has more entries.
+    fn evict(&mut self, host: IpAddr, priority: Priority) -> Option<Path> {
+        let largest_of = |priority| Some((priority, self.queue(priority).largest()?));
+        let (middle, new) = (Priority::KnownOrRepeated, Priority::New);
+        let found = match priority {
+            Priority::KnownPort | Priority::KnownAndRepeated => (largest_of(new)
+                .or_else(|| largest_of(middle)))
+            .or_else(|| self.larger(priority, host)),
             Priority::KnownOrRepeated => {
                 let neighbour = self.new.largest_host(source::network(host));
                 let neighbour = neighbour.map(|(host, _)| (new, host));
                 neighbour
                     .or_else(|| self.larger(new, host))
-                    .or_else(|| self.larger(promising, host))
+                    .or_else(|| self.larger(middle, host))
             }
-            Priority::New => (self.larger(new, host)).or_else(|| self.larger(promising, host)),
+            Priority::New => (self.larger(new, host)).or_else(|| self.larger(middle, host)),
         };
-        let (lane, largest) = found?;
-        self.queue_mut(lane).pop_newest(largest)
+        let (priority, largest) = found?;
+        self.queue_mut(priority).pop_newest(largest)
     }
 
-    /// The largest host of a lane, if it or its network has so many more than this one that this one's next is due.
-    fn larger(&self, lane: Priority, host: IpAddr) -> Option<(Priority, IpAddr)> {
-        let (places, own) = (self.lane(lane), source::network(host));
-        let (network, held) = places.largest_network()?;
-        let other = if network != own && held > places.held_by_network(own) + 1 {
-            places.largest()
+    /// The host with most entries of this priority, if it or its network has at least two more than this one.
+    fn larger(&self, priority: Priority, host: IpAddr) -> Option<(Priority, IpAddr)> {
+        let (queue, own) = (self.queue(priority), source::network(host));
+        let (network, held) = queue.largest_network()?;
+        let other = if network != own && held > queue.held_by_network(own) + 1 {
+            queue.largest()
         } else {
-            let largest = places.largest_host(own);
-            let has_more = |(_, held): &(IpAddr, usize)| *held > places.held_by_host(host) + 1;
+            let largest = queue.largest_host(own);
+            let has_more = |(_, held): &(IpAddr, usize)| *held > queue.held_by_host(host) + 1;
             largest.filter(has_more).map(|(host, _)| host)
         };
-        Some((lane, other?))
+        Some((priority, other?))
     }
 
-    /// The lane and host whose turn it is. Clients that have given up ([`PATIENCE`]) are removed first, without a turn:
-    /// [`FORGOTTEN_AT_A_TIME`] of them at most, and if that was not enough the answer is `None` for now.
-    pub(super) fn next(&mut self, now: Instant) -> Option<(Priority, IpAddr)> {
-        for _ in 0..FORGOTTEN_AT_A_TIME {
-            let (lane, host) = self.whose_turn()?;
-            let first = self.lane(lane).oldest(host);
-            let guest = first.and_then(|path| self.guests.get(path));
-            if guest.is_some_and(|guest| now.saturating_duration_since(guest.heard) < PATIENCE) {
-                return Some((lane, host));
+    /// The priority and host of the next turn. Expired entries before it are removed, without a turn of their own:
+    /// [`EXPIRED_PER_CALL`] at most, and if there are more the result is `None` for now.
+    pub(super) fn peek(&mut self, now: Instant) -> Option<(Priority, IpAddr)> {
+        for _ in 0..EXPIRED_PER_CALL {
+            let (priority, host) = self.next_turn()?;
+            let oldest = self.queue(priority).oldest(host);
+            let pending = oldest.and_then(|path| self.by_path.get(path));
+            let is_live = |pending: &PendingHello| {
+                now.saturating_duration_since(pending.last_received) < LIFETIME
+            };
+            if pending.is_some_and(is_live) {
+                return Some((priority, host));
             }
-            self.gone += u64::from(self.take_first(lane, host).is_some());
+            self.expired += u64::from(self.pop_oldest(priority, host).is_some());
         }
         None
     }
 
-    fn whose_turn(&self) -> Option<(Priority, IpAddr)> {
+    fn next_turn(&self) -> Option<(Priority, IpAddr)> {
         let own = Priority::TURNS.get(self.turn);
-        let mut lanes = own.into_iter().chain(&Priority::ALL);
-        lanes.find_map(|lane| Some((*lane, self.lane(*lane).next()?)))
+        let mut priorities = own.into_iter().chain(&Priority::ALL);
+        priorities.find_map(|priority| Some((*priority, self.queue(*priority).next()?)))
     }
 
-    /// It is not this source's turn, after all: the others go first.
-    pub(super) fn pass_over(&mut self) {
-        if let Some((lane, host)) = self.whose_turn() {
-            self.end_turn(lane, host);
+    /// Gives the source of [`peek`](Self::peek) its turn without removing its hello.
+    pub(super) fn skip(&mut self) {
+        if let Some((priority, host)) = self.next_turn() {
+            self.end_turn(priority, host);
         }
     }
 
-    fn end_turn(&mut self, lane: Priority, host: IpAddr) {
-        self.queue_mut(lane).end_turn(host);
+    fn end_turn(&mut self, priority: Priority, host: IpAddr) {
+        self.queue_mut(priority).end_turn(host);
         self.turn = (self.turn + 1) % Priority::TURNS.len();
     }
 
-    /// Calls in whose turn it is: the one that [`next`](Self::next) has told of.
-    pub(super) fn call(&mut self) -> Option<PendingHello> {
-        let (lane, host) = self.whose_turn()?;
-        let guest = self.take_first(lane, host);
-        self.end_turn(lane, host);
-        guest
+    /// Removes and returns the hello of [`peek`](Self::peek).
+    pub(super) fn pop(&mut self) -> Option<PendingHello> {
+        let (priority, host) = self.next_turn()?;
+        let pending = self.pop_oldest(priority, host);
+        self.end_turn(priority, host);
+        pending
     }
 
-    fn take_first(&mut self, lane: Priority, host: IpAddr) -> Option<PendingHello> {
-        let path = self.queue_mut(lane).pop_oldest(host)?;
-        self.guests.remove(&path)
+    fn pop_oldest(&mut self, priority: Priority, host: IpAddr) -> Option<PendingHello> {
+        let path = self.queue_mut(priority).pop_oldest(host)?;
+        self.by_path.remove(&path)
     }
 
-    /// Sends all away.
+    /// Removes all.
     pub(super) fn clear(&mut self) {
-        self.guests.clear();
-        for lane in Priority::ALL {
-            *self.queue_mut(lane) = SourcePlaces::default();
+        self.by_path.clear();
+        for priority in Priority::ALL {
+            *self.queue_mut(priority) = SourcePlaces::default();
         }
     }
 
-    /// Whether someone on this path waits.
-    pub(super) fn has(&self, path: Path) -> bool {
-        self.guests.contains_key(&path)
+    /// Whether a hello of this path is pending.
+    pub(super) fn contains(&self, path: Path) -> bool {
+        self.by_path.contains_key(&path)
     }
 
-    /// Who had given up since this was asked last.
-    pub(super) fn take_gone(&mut self) -> u64 {
-        std::mem::take(&mut self.gone)
+    /// The number of entries that have expired since the last call.
+    pub(super) fn take_expired(&mut self) -> u64 {
+        std::mem::take(&mut self.expired)
     }
 
-    /// How many wait.
+    /// The number of pending hellos.
     pub(super) fn len(&self) -> usize {
-        self.guests.len()
+        self.by_path.len()
     }
 
-    /// How many sources they come from.
-    pub(super) fn sources(&self) -> usize {
+    /// The number of hosts, counted once for each priority.
+    pub(super) fn hosts(&self) -> usize {
         Priority::ALL
-            .map(|lane| self.lane(lane).hosts())
+            .map(|priority| self.queue(priority).hosts())
             .iter()
             .sum()
     }

@@ -1,56 +1,55 @@
-//! What has come before, as far as a table remembers that never grows: a few bits of each, and what falls on the same place
-//! takes it over.
+//! A fixed-size, lossy set of recently seen keys: one 32-bit tag a slot, and collisions overwrite.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
-/// The table.
+/// The set.
 #[derive(Debug)]
 pub(super) struct RecentSet {
-    /// Without which nobody could know who shares a place with whom.
+    /// Keyed at random, so that a peer can't choose keys that collide.
     hasher: RandomState,
     size: usize,
-    /// None before the first: most gateways never need them.
-    places: Vec<u32>,
+    /// Tags; 0 is an empty slot. Allocated at the first insertion: most gateways never need it.
+    slots: Vec<u32>,
 }
 
 impl RecentSet {
-    /// With so many places.
+    /// A set with this many slots, 4 bytes each.
     pub(super) fn new(size: usize) -> RecentSet {
         RecentSet {
             hasher: RandomState::new(),
             size,
-            places: Vec::new(),
+            slots: Vec::new(),
         }
     }
 
-    /// Whether this is remembered.
-    pub(super) fn has(&self, what: &impl Hash) -> bool {
-        let (place, mark) = self.place(what);
-        self.places.get(place) == Some(&mark)
+    /// Whether the key is in the set.
+    pub(super) fn contains(&self, key: &impl Hash) -> bool {
+        let (slot, tag) = self.slot(key);
+        self.slots.get(slot) == Some(&tag)
     }
 
-    /// Remembers this.
-    pub(super) fn put(&mut self, what: &impl Hash) {
-        self.places.resize(self.size, 0);
-        let (place, mark) = self.place(what);
-        if let Some(there) = self.places.get_mut(place) {
-            *there = mark;
+    /// Inserts the key, in place of any other in its slot.
+    pub(super) fn insert(&mut self, key: &impl Hash) {
+        self.slots.resize(self.size, 0);
+        let (slot, tag) = self.slot(key);
+        if let Some(stored) = self.slots.get_mut(slot) {
+            *stored = tag;
         }
     }
 
-    /// Forgets this, and says whether it was remembered.
-    pub(super) fn take(&mut self, what: &impl Hash) -> bool {
-        let (place, mark) = self.place(what);
-        let there = self.places.get_mut(place).filter(|there| **there == mark);
-        there.map(|there| *there = 0).is_some()
+    /// Removes the key. Whether it was in the set.
+    pub(super) fn remove(&mut self, key: &impl Hash) -> bool {
+        let (slot, tag) = self.slot(key);
+        let stored = self.slots.get_mut(slot).filter(|stored| **stored == tag);
+        stored.map(|stored| *stored = 0).is_some()
     }
 
-    fn place(&self, what: &impl Hash) -> (usize, u32) {
-        let [a, b, c, d, e, f, g, h] = self.hasher.hash_one(what).to_le_bytes();
+    /// The key's slot and tag.
+    fn slot(&self, key: &impl Hash) -> (usize, u32) {
+        let [a, b, c, d, e, f, g, h] = self.hasher.hash_one(key).to_le_bytes();
         let number = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or_default();
-        // 0 is nobody's.
-        let mark = u32::from_le_bytes([e, f, g, h]).max(1);
-        (number.checked_rem(self.size).unwrap_or_default(), mark)
+        let tag = u32::from_le_bytes([e, f, g, h]).max(1);
+        (number.checked_rem(self.size).unwrap_or_default(), tag)
     }
 }
 
@@ -59,28 +58,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_there_is_remembered_until_it_is_taken() {
-        let mut marks = RecentSet::new(1 << 10);
-        assert!(!marks.has(&7) && !marks.take(&7));
-        assert!(marks.places.is_empty(), "nothing is kept before the first");
-        marks.put(&7);
-        marks.put(&7);
-        assert!(marks.has(&7) && !marks.has(&8));
-        assert!(marks.take(&7) && !marks.take(&7) && !marks.has(&7));
+    fn a_key_is_in_the_set_until_it_is_removed() {
+        let mut set = RecentSet::new(1 << 10);
+        assert!(!set.contains(&7) && !set.remove(&7));
+        assert!(
+            set.slots.is_empty(),
+            "nothing is allocated before the first"
+        );
+        set.insert(&7);
+        set.insert(&7);
+        assert!(set.contains(&7) && !set.contains(&8));
+        assert!(set.remove(&7) && !set.remove(&7) && !set.contains(&7));
     }
 
     #[test]
-    fn most_is_still_remembered_after_a_fifth_as_many_others_as_there_are_places() {
-        let mut marks = RecentSet::new(1 << 12);
+    fn most_keys_survive_insertions_of_a_fifth_as_many_others_as_there_are_slots() {
+        let mut set = RecentSet::new(1 << 12);
         for number in 0..100 {
-            marks.put(&number);
+            set.insert(&number);
         }
         for other in 1000..1800 {
-            assert!(!marks.has(&other));
-            marks.put(&other);
+            assert!(!set.contains(&other));
+            set.insert(&other);
         }
-        let known = (0..100).filter(|number| marks.has(number)).count();
+        let known = (0..100).filter(|number| set.contains(number)).count();
         assert!((60..=100).contains(&known), "{known}");
-        assert_eq!(marks.places.len(), 1 << 12);
+        assert_eq!(set.slots.len(), 1 << 12);
     }
 }

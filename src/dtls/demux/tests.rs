@@ -73,7 +73,7 @@ impl Bench {
     }
 
     fn client(&self, port: u16) -> Client {
-        let (engine, effects) = Engine::client(&self.client, self.now).unwrap();
+        let (engine, outputs) = Engine::client(&self.client, self.now).unwrap();
         let mut client = Client {
             path: path(port),
             engine,
@@ -82,7 +82,7 @@ impl Bench {
             received: Vec::new(),
             outbox: Vec::new(),
         };
-        client.take(effects);
+        client.take(outputs);
         client
     }
 
@@ -99,11 +99,11 @@ impl Bench {
         self.demux.handle_timeout(self.now);
         let inbox = self.sent(client.path);
         for datagram in &inbox {
-            let effects = client
+            let outputs = client
                 .engine
                 .receive(self.now, datagram)
                 .unwrap_or_default();
-            client.take(effects);
+            client.take(outputs);
         }
         self.events
             .extend(std::iter::from_fn(|| self.demux.poll_event()));
@@ -155,9 +155,9 @@ impl Bench {
 }
 
 impl Client {
-    fn take(&mut self, effects: Vec<EngineOutput>) {
-        for effect in effects {
-            match effect {
+    fn take(&mut self, outputs: Vec<EngineOutput>) {
+        for output in outputs {
+            match output {
                 EngineOutput::Transmit(datagram) => self.outbox.push(datagram),
                 EngineOutput::Connected => self.connected = true,
                 EngineOutput::Plaintext(bytes) => self.received.push(bytes),
@@ -168,8 +168,8 @@ impl Client {
     }
 
     fn send(&mut self, now: Instant, bytes: &[u8]) {
-        let effects = self.engine.send(now, bytes).unwrap();
-        self.take(effects);
+        let outputs = self.engine.send(now, bytes).unwrap();
+        self.take(outputs);
     }
 }
 
@@ -187,8 +187,8 @@ fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
         ..Parameters::default()
     };
     let settings = Settings::new(&credentials(), &parameters).unwrap();
-    let (_, effects) = Engine::client(&settings, bench.now).unwrap();
-    let first = effects.into_iter().find_map(|effect| match effect {
+    let (_, outputs) = Engine::client(&settings, bench.now).unwrap();
+    let first = outputs.into_iter().find_map(|output| match output {
         EngineOutput::Transmit(datagram) => Some(datagram),
         _ => None,
     });
@@ -282,7 +282,7 @@ fn a_certificate_that_is_refused_since_it_was_shown_is_not_let_in_by_the_rest_of
                 bench.demux.receive(bench.now, client.path, &datagram);
                 let mut sessions = bench.demux.sessions.values();
                 let is_shown = |session: &Session| {
-                    session.certificate.is_some() || session.engine.keeps_certificate()
+                    session.certificate.is_some() || session.engine.has_certificate()
                 };
                 if !is_changed && sessions.any(|session| is_shown(session)) {
                     assert_eq!(bench.demux.established(), 0, "it waits for the rest");
@@ -509,8 +509,8 @@ fn a_device_that_closes_is_answered_and_forgotten() {
     });
     let mut device = bench.client(1);
     let session = bench.established(&mut device);
-    let effects = device.engine.close().unwrap();
-    device.take(effects);
+    let outputs = device.engine.close().unwrap();
+    device.take(outputs);
     bench.exchange(&mut device);
     let reason = EndReason::CloseNotify;
     assert_eq!(bench.events.last(), Some(&Event::Ended { session, reason }));

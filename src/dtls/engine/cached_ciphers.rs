@@ -1,9 +1,8 @@
-//! Cipher suites whose ciphers rest as keys.
+//! Cipher suites whose ciphers store only the key; the expanded ciphers are in a global cache.
 //!
-//! A cipher that is ready for use is 600 bytes: the key's rounds, and a table for authentication. A session with
-//! DTLS 1.2 would keep two of them, one with DTLS 1.3 four, two of those for the handshake that is over. So a session
-//! keeps the keys alone. Its ciphers are made when they are wanted, which costs a microsecond, and those used last
-//! are at hand.
+//! An expanded cipher has 600 bytes: round keys, and a table for authentication. A session with DTLS 1.2 would keep two of
+//! them, one with DTLS 1.3 four, two of those for the finished handshake. So a session stores the keys only. Ciphers are
+//! expanded on use, which takes a microsecond, and the most recently used ones are cached.
 
 use super::keys::lock;
 use super::plaintext_filter::{self, Decrypted};
@@ -20,18 +19,18 @@ use zeroize::Zeroizing;
 type Suite12 = &'static dyn SupportedDtls12CipherSuite;
 type Suite13 = &'static dyn SupportedDtls13CipherSuite;
 
-/// Ciphers at hand: 2.4 MiB, and enough for 2,048 sessions that speak at a time.
+/// Cached ciphers: 2.4 MiB, enough for 2,048 sessions that are active at a time.
 const CACHED_CIPHERS: usize = 4096;
 
-/// A cipher at hand, and whose it is.
-type Place = Option<(usize, Box<dyn Cipher>)>;
+/// An expanded cipher, with the number of its [`CachedCipher`].
+type CacheSlot = Option<(usize, Box<dyn Cipher>)>;
 
-/// Each cipher has one place it may be at, which it shares with every 4,096th.
-static CACHE: [Mutex<Place>; CACHED_CIPHERS] = [const { Mutex::new(None) }; CACHED_CIPHERS];
+/// Each cipher has one slot, which it shares with every 4,096th.
+static CACHE: [Mutex<CacheSlot>; CACHED_CIPHERS] = [const { Mutex::new(None) }; CACHED_CIPHERS];
 
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-/// The engine takes suites as `'static` references. They are a few, made once and kept.
+/// The engine requires `'static` suites. There are few of them; they are leaked once.
 static SUITES: LazyLock<(&'static [Suite12], &'static [Suite13])> = LazyLock::new(|| {
     let provider = default_provider();
     let of12 = provider.cipher_suites.iter();
@@ -46,7 +45,7 @@ static SUITES: LazyLock<(&'static [Suite12], &'static [Suite13])> = LazyLock::ne
     )
 });
 
-/// The provider, with suites of this kind.
+/// The provider, with its cipher suites replaced by these.
 pub(super) fn with_cached_ciphers(provider: CryptoProvider) -> CryptoProvider {
     let (cipher_suites, dtls13_cipher_suites) = *SUITES;
     CryptoProvider {
@@ -56,71 +55,71 @@ pub(super) fn with_cached_ciphers(provider: CryptoProvider) -> CryptoProvider {
     }
 }
 
-/// A suite whose ciphers rest.
+/// A suite that makes [`CachedCipher`]s.
 #[derive(Debug)]
 struct CachedSuite<S>(S);
 
-/// What makes a cipher of a key.
+/// The suite that expands a key.
 #[derive(Clone, Copy)]
-enum Maker {
+enum Suite {
     Dtls12(Suite12),
     Dtls13(Suite13),
 }
 
-/// A key, and what makes a cipher of it.
+/// A cipher that stores its key only.
 struct CachedCipher {
     number: usize,
-    maker: Maker,
+    suite: Suite,
     key: Zeroizing<Box<[u8]>>,
 }
 
 impl CachedCipher {
-    fn boxed(maker: Maker, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        let rested = CachedCipher {
+    fn boxed(suite: Suite, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
+        let cipher = CachedCipher {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
-            maker,
+            suite,
             key: Zeroizing::new(key.into()),
         };
-        // The engine is to hear now of a key that is none.
-        rested.create()?;
-        Ok(Box::new(rested))
+        // Reports an invalid key at once.
+        cipher.expand()?;
+        Ok(Box::new(cipher))
     }
 
-    fn create(&self) -> Result<Box<dyn Cipher>, CryptoError> {
-        match self.maker {
-            Maker::Dtls12(suite) => suite.create_cipher(&self.key),
-            Maker::Dtls13(suite) => suite.create_cipher(&self.key),
+    fn expand(&self) -> Result<Box<dyn Cipher>, CryptoError> {
+        match self.suite {
+            Suite::Dtls12(suite) => suite.create_cipher(&self.key),
+            Suite::Dtls13(suite) => suite.create_cipher(&self.key),
         }
     }
 
-    /// Does something with the cipher, which is at its place, or is made and left there.
-    fn apply(
+    /// Calls a function with the expanded cipher, from the cache or expanded into it.
+    fn with_expanded(
         &self,
-        work: impl FnOnce(&mut dyn Cipher) -> Result<(), CryptoError>,
+        apply: impl FnOnce(&mut dyn Cipher) -> Result<(), CryptoError>,
     ) -> Result<(), CryptoError> {
-        let mut place = lock(self.place());
-        match place.as_mut() {
-            Some((number, cipher)) if *number == self.number => work(cipher.as_mut()),
+        let mut slot = lock(self.slot());
+        match slot.as_mut() {
+            Some((number, cipher)) if *number == self.number => apply(cipher.as_mut()),
             Some(_) | None => {
-                let (_, cipher) = place.insert((self.number, self.create()?));
-                work(cipher.as_mut())
+                let (_, cipher) = slot.insert((self.number, self.expand()?));
+                apply(cipher.as_mut())
             }
         }
     }
 
     #[expect(
         clippy::indexing_slicing,
-        reason = "a remainder is below what it is of"
+        reason = "a remainder is less than its divisor"
     )]
-    fn place(&self) -> &'static Mutex<Place> {
+    fn slot(&self) -> &'static Mutex<CacheSlot> {
         &CACHE[self.number % CACHED_CIPHERS]
     }
 }
 
-/// A session's end leaves no cipher of it behind.
+/// Removes the expanded cipher from the cache.
 impl Drop for CachedCipher {
     fn drop(&mut self) {
-        lock(self.place()).take_if(|(number, _)| *number == self.number);
+        lock(self.slot()).take_if(|(number, _)| *number == self.number);
     }
 }
 
@@ -133,8 +132,8 @@ impl fmt::Debug for CachedCipher {
 impl Cipher for CachedCipher {
     fn encrypt(&mut self, plaintext: &mut Buf, aad: Aad, nonce: Nonce) -> Result<(), CryptoError> {
         #[cfg(test)]
-        let aad = tests::sealed_as(self.maker, plaintext, aad);
-        self.apply(|cipher| cipher.encrypt(plaintext, aad, nonce))
+        let aad = tests::sealed_as(self.suite, plaintext, aad);
+        self.with_expanded(|cipher| cipher.encrypt(plaintext, aad, nonce))
     }
 
     fn decrypt(
@@ -143,19 +142,19 @@ impl Cipher for CachedCipher {
         aad: Aad,
         nonce: Nonce,
     ) -> Result<(), CryptoError> {
-        // RFC 5246 §6.2.3.3: epoch and number, then the content type.
+        // RFC 5246 §6.2.3.3: epoch and sequence number, then the content type.
         let content_type = aad.0.get(8).copied().unwrap_or_default();
-        if let Err(error) = self.apply(|cipher| cipher.decrypt(ciphertext, aad, nonce)) {
-            plaintext_filter::failed();
+        if let Err(error) = self.with_expanded(|cipher| cipher.decrypt(ciphertext, aad, nonce)) {
+            plaintext_filter::record_rejected();
             return Err(error);
         }
         let plaintext = ciphertext.as_mut();
-        let length = plaintext_filter::judge(match self.maker {
-            Maker::Dtls12(_) => Decrypted::Dtls12 {
+        let length = plaintext_filter::filter(match self.suite {
+            Suite::Dtls12(_) => Decrypted::Dtls12 {
                 content_type,
                 plaintext,
             },
-            Maker::Dtls13(_) => Decrypted::Dtls13 { plaintext },
+            Suite::Dtls13(_) => Decrypted::Dtls13 { plaintext },
         });
         let length = length.ok_or(CryptoError::OperationFailed(CryptoOperation::Decrypt))?;
         ciphertext.truncate(length);
@@ -189,7 +188,7 @@ impl SupportedDtls12CipherSuite for CachedSuite<Suite12> {
     }
 
     fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        CachedCipher::boxed(Maker::Dtls12(self.0), key)
+        CachedCipher::boxed(Suite::Dtls12(self.0), key)
     }
 }
 
@@ -219,7 +218,7 @@ impl SupportedDtls13CipherSuite for CachedSuite<Suite13> {
     }
 
     fn create_cipher(&self, key: &[u8]) -> Result<Box<dyn Cipher>, CryptoError> {
-        CachedCipher::boxed(Maker::Dtls13(self.0), key)
+        CachedCipher::boxed(Suite::Dtls13(self.0), key)
     }
 
     fn encrypt_sn(&self, sn_key: &[u8], sample: &[u8; 16]) -> [u8; 16] {
@@ -233,15 +232,15 @@ pub(super) mod tests {
     use std::cell::Cell;
 
     thread_local! {
-        /// The content type that records get, whatever the engine makes them: for a peer that does its worst.
+        /// Overrides the content type of encrypted records, for tests with a hostile peer.
         pub(in super::super) static SEALED_AS: Cell<Option<u8>> = const { Cell::new(None) };
     }
 
-    pub(super) fn sealed_as(maker: Maker, plaintext: &mut Buf, mut aad: Aad) -> Aad {
+    pub(super) fn sealed_as(suite: Suite, plaintext: &mut Buf, mut aad: Aad) -> Aad {
         if let Some(content_type) = SEALED_AS.get() {
-            let place = match maker {
-                Maker::Dtls12(_) => aad.0.get_mut(8),
-                Maker::Dtls13(_) => plaintext.last_mut(),
+            let place = match suite {
+                Suite::Dtls12(_) => aad.0.get_mut(8),
+                Suite::Dtls13(_) => plaintext.last_mut(),
             };
             *place.unwrap() = content_type;
         }
@@ -263,7 +262,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn each_cipher_uses_its_own_key_wherever_others_have_been_meanwhile() {
+    fn each_cipher_uses_its_own_key_after_others_have_used_its_slot() {
         let ciphers = |provider: &CryptoProvider, key: [u8; 32]| -> Vec<Box<dyn Cipher>> {
             let of12 = provider.cipher_suites.iter().map(|suite| {
                 let (_, length, _) = suite.key_lengths();
@@ -273,20 +272,23 @@ pub(super) mod tests {
             let of13 = of13.map(|suite| suite.create_cipher(&key[..suite.key_len()]));
             of12.chain(of13).map(Result::unwrap).collect()
         };
-        let (usual, rested) = (default_provider(), with_cached_ciphers(default_provider()));
-        // More than there are places for, so that each finds another's cipher at its own.
+        let (usual, cached) = (default_provider(), with_cached_ciphers(default_provider()));
+        // More than the cache has slots, so that each finds another's cipher in its own.
         let mut all: Vec<(Box<dyn Cipher>, Vec<u8>)> = Vec::new();
         for n in 0..1300_u16 {
             let [high, low] = n.to_be_bytes();
             let mut key = [high; 32];
             key[0] = low;
-            let pairs = ciphers(&rested, key).into_iter().zip(ciphers(&usual, key));
-            all.extend(pairs.map(|(rested, mut usual)| (rested, sealed(usual.as_mut()))));
+            let pairs = ciphers(&cached, key).into_iter().zip(ciphers(&usual, key));
+            all.extend(pairs.map(|(cached, mut usual)| (cached, sealed(usual.as_mut()))));
         }
         assert!(all.len() > 2 * CACHED_CIPHERS);
         for (cipher, text) in &mut all {
             assert!(opens(cipher.as_mut(), text.clone()));
-            assert!(opens(cipher.as_mut(), text.clone()), "and again, at hand");
+            assert!(
+                opens(cipher.as_mut(), text.clone()),
+                "and again, from the cache"
+            );
             assert_eq!(sealed(cipher.as_mut()), *text);
         }
         let other = all[20].1.clone();
@@ -294,28 +296,28 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_cipher_of_a_session_that_has_ended_is_not_left_behind() {
-        let suite = Maker::Dtls12(default_provider().cipher_suites[0]);
-        let at_hand = |number: usize| {
+    fn a_dropped_cipher_is_removed_from_the_cache() {
+        let suite = Suite::Dtls12(default_provider().cipher_suites[0]);
+        let is_cached = |number: usize| {
             let place = lock(&CACHE[number % CACHED_CIPHERS]);
             place.as_ref().is_some_and(|(there, _)| *there == number)
         };
-        let mut rested = CachedCipher {
-            // Of no other test's cipher.
+        let mut cached = CachedCipher {
+            // A number that no other test's cipher has.
             number: usize::MAX,
-            maker: suite,
+            suite,
             key: Zeroizing::new([1; 16].into()),
         };
-        // Other tests use places meanwhile, so it may not be there for long.
-        let mut uses = (0..1000).map(|_| sealed(&mut rested));
-        assert!(uses.any(|_| at_hand(usize::MAX)));
+        // Other tests use the cache meanwhile, so it may not be there for long.
+        let mut uses = (0..1000).map(|_| sealed(&mut cached));
+        assert!(uses.any(|_| is_cached(usize::MAX)));
         drop(uses);
-        drop(rested);
-        assert!(!at_hand(usize::MAX));
+        drop(cached);
+        assert!(!is_cached(usize::MAX));
     }
 
     #[test]
-    fn a_key_that_is_none_is_told_at_once() {
+    fn an_invalid_key_is_reported_at_once() {
         for suite in with_cached_ciphers(default_provider()).cipher_suites {
             assert!(suite.create_cipher(&[1; 7]).is_err());
         }

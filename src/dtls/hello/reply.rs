@@ -1,5 +1,5 @@
-//! What is said to a hello, and what a hello with a cookie was before: both byte for byte, because in DTLS 1.3 they are part
-//! of the transcript.
+//! The reply to a hello, and the hello before one with a cookie: both byte for byte, because in DTLS 1.3 they are part of the
+//! transcript.
 
 use super::{DTLS13, NULL_COMPRESSION, Parts, StatelessHello, Version, extension};
 use crate::dtls::cookie::{self, Cookie};
@@ -10,11 +10,11 @@ const HELLO_VERIFY_REQUEST: u8 = 3;
 const SERVER_HELLO: u8 = 2;
 
 impl StatelessHello<'_> {
-    /// The answer that gives a cookie.
-    pub fn answer(&self, cookie: &Cookie) -> Vec<u8> {
+    /// The reply with a cookie.
+    pub fn reply(&self, cookie: &Cookie) -> Vec<u8> {
         match self.version {
             Version::Dtls12 => {
-                // RFC 6347 §4.2.1: this field says DTLS 1.0, whatever comes to be negotiated.
+                // RFC 6347 §4.2.1: the version is DTLS 1.0 here, independent of the negotiation.
                 let body = [&[254, 255, 32], cookie.as_slice()].concat();
                 message(HELLO_VERIFY_REQUEST, self.sequence, &body)
             }
@@ -38,18 +38,18 @@ impl StatelessHello<'_> {
         }
     }
 
-    /// Whether more than the cookie was added to it: then nobody knows what it was, and in DTLS 1.3 that is part of the
-    /// transcript.
+    /// Whether more than the cookie was added to it. Then the previous hello, which in DTLS 1.3 is part of the transcript,
+    /// can't be reconstructed.
     pub fn has_grown(&self) -> bool {
-        let before = cookie::length(self.cookie).map_or(0, usize::from);
+        let before = cookie::hello_length(self.cookie).map_or(0, usize::from);
         matches!(self.version, Version::Dtls13(_)) && self.without_cookie(0).len() > before
     }
 
-    /// The hellos before this one, which had no cookie.
-    pub fn before(&self) -> Vec<Vec<u8>> {
+    /// The hellos before this one, without a cookie.
+    pub fn previous_hellos(&self) -> Vec<Vec<u8>> {
         let mut body = self.without_cookie(0);
-        // What the padding has lost to the cookie. In DTLS 1.2 the first hello is not part of the transcript.
-        let length = cookie::length(self.cookie).map_or(0, usize::from);
+        // By how much the cookie has shortened the padding. In DTLS 1.2 the first hello is not part of the transcript.
+        let length = cookie::hello_length(self.cookie).map_or(0, usize::from);
         let lost = length.saturating_sub(body.len());
         if lost > 0 && matches!(self.version, Version::Dtls13(_)) {
             body = self.without_cookie(lost);
@@ -75,7 +75,7 @@ impl StatelessHello<'_> {
     }
 }
 
-/// Extensions with so many bytes more of padding. Where none is left it is at the end, after all that may be padded.
+/// Extensions with `more` bytes of padding added. Without a padding extension it is appended.
 pub(super) fn padded(mut extensions: Vec<u8>, more: usize) -> Vec<u8> {
     if more == 0 {
         return extensions;
@@ -106,9 +106,9 @@ pub(super) fn padded(mut extensions: Vec<u8>, more: usize) -> Vec<u8> {
     extensions
 }
 
-/// The hellos before such a one, with as much in them as an engine needs to ask for a cookie.
-pub fn before_fragment(random: &[u8; 32], sequence: u16, terms: &Supported) -> Vec<Vec<u8>> {
-    let suites: Vec<u8> = terms
+/// The hellos before a fragmented one of DTLS 1.2, with as much in them as an engine needs to request a cookie.
+pub fn previous_hellos(random: &[u8; 32], sequence: u16, supported: &Supported) -> Vec<Vec<u8>> {
+    let suites: Vec<u8> = supported
         .dtls12
         .iter()
         .flat_map(|suite| suite.to_be_bytes())
@@ -124,11 +124,12 @@ pub fn before_fragment(random: &[u8; 32], sequence: u16, terms: &Supported) -> V
 }
 
 pub(super) fn prefixed(bytes: &[u8]) -> [u8; 2] {
-    // Nothing here is longer than a datagram.
+    // Never longer than a datagram.
     u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes()
 }
 
-/// One handshake message in one plaintext record. Both are counted alike: nothing else has been said.
+/// A handshake message in a plaintext record of its own. `sequence` is both `message_seq` and record number: nothing else
+/// was sent before.
 pub(super) fn message(kind: u8, sequence: u16, body: &[u8]) -> Vec<u8> {
     let [high, low] = prefixed(body);
     let sequence = sequence.to_be_bytes();

@@ -27,21 +27,21 @@ fn start() -> Instant {
     Instant::now()
 }
 
-pub(in crate::dtls) fn packets(effects: Vec<EngineOutput>) -> Vec<Vec<u8>> {
-    let packet = |effect| match effect {
+pub(in crate::dtls) fn packets(outputs: Vec<EngineOutput>) -> Vec<Vec<u8>> {
+    let packet = |output| match output {
         EngineOutput::Transmit(datagram) => Some(datagram),
         EngineOutput::PeerCertificate(_)
         | EngineOutput::Connected
         | EngineOutput::Plaintext(_)
         | EngineOutput::CloseNotify => None,
     };
-    effects.into_iter().filter_map(packet).collect()
+    outputs.into_iter().filter_map(packet).collect()
 }
 
 /// A client's first hello.
 fn client(versions: Versions) -> (Engine, Vec<u8>) {
-    let (engine, effects) = Engine::client(&settings(versions), start()).unwrap();
-    (engine, packets(effects).remove(0))
+    let (engine, outputs) = Engine::client(&settings(versions), start()).unwrap();
+    (engine, packets(outputs).remove(0))
 }
 
 const ALL: [Versions; 3] = [Versions::Only12, Versions::Only13, Versions::Both];
@@ -131,9 +131,9 @@ impl Written {
 #[test]
 fn a_hello_may_be_longer_by_the_cookie_that_it_returns_and_none_longer_than_a_datagram() {
     for version in [Versions::Only12, Versions::Only13] {
-        let terms = settings(version).terms();
+        let supported = settings(version).supported();
         let (_, hello) = client(version);
-        let read = |hello: &Written| StatelessHello::read(&hello.datagram(), &terms).is_some();
+        let read = |hello: &Written| StatelessHello::parse(&hello.datagram(), &supported).is_some();
         let mut plain = Written::read(&hello);
         assert_eq!(plain.datagram(), hello);
         let is_padding = |(number, _): &(u16, _)| *number == extension::PADDING;
@@ -156,7 +156,7 @@ fn a_hello_may_be_longer_by_the_cookie_that_it_returns_and_none_longer_than_a_da
 #[test]
 fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
     for (version, most) in [(Versions::Only12, MOST_COOKIES), (Versions::Only13, 1)] {
-        let terms = settings(version).terms();
+        let supported = settings(version).supported();
         let first = Written::read(&client(version).1);
         let second = first.clone().returning([7; 32], version);
         for sequence in 0..6 {
@@ -165,7 +165,7 @@ fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
                     sequence,
                     ..hello.clone()
                 };
-                StatelessHello::read(&numbered.datagram(), &terms).is_some()
+                StatelessHello::parse(&numbered.datagram(), &supported).is_some()
             };
             assert_eq!(read(&first), sequence == 0, "{version:?}");
             assert_eq!(read(&second), (1..=most).contains(&sequence), "{version:?}");
@@ -182,11 +182,11 @@ fn the_answer_is_the_engines_own_byte_for_byte() {
         let said = packets(engine.receive(start(), &hello).unwrap());
         // Its cookie ends what it says.
         let cookie: Cookie = said[0][said[0].len() - 32..].try_into().unwrap();
-        let terms = settings.terms();
-        let opening = StatelessHello::read(&hello, &terms).unwrap();
+        let supported = settings.supported();
+        let opening = StatelessHello::parse(&hello, &supported).unwrap();
         assert_eq!(
             said,
-            [opening.answer(&cookie)],
+            [opening.reply(&cookie)],
             "{client_speaks:?} {server_speaks:?}"
         );
         assert!(said[0].len() < hello.len());
@@ -197,16 +197,16 @@ fn the_answer_is_the_engines_own_byte_for_byte() {
 fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
     for (client_speaks, server_speaks) in pairs() {
         let settings = settings(server_speaks);
-        let terms = settings.terms();
+        let supported = settings.supported();
         let (mut device, first) = client(client_speaks);
-        let opening = StatelessHello::read(&first, &terms).unwrap();
+        let opening = StatelessHello::parse(&first, &supported).unwrap();
         let mut cookie = [7; 32];
         cookie[30..].copy_from_slice(&opening.length.to_be_bytes());
-        let answer = opening.answer(&cookie);
+        let answer = opening.reply(&cookie);
         let second = packets(device.receive(start(), &answer).unwrap()).remove(0);
-        let opening = StatelessHello::read(&second, &terms).unwrap();
+        let opening = StatelessHello::parse(&second, &supported).unwrap();
         assert_eq!(opening.cookie, cookie);
-        let [before] = opening.before().try_into().unwrap();
+        let [before] = opening.previous_hellos().try_into().unwrap();
         if matches!(opening.version, Version::Dtls13(_)) {
             assert_eq!(before, first, "{client_speaks:?} {server_speaks:?}");
         }
@@ -217,14 +217,14 @@ fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
         for _ in 0..4 {
             let mut to_device = Vec::new();
             for datagram in to_server.drain(..) {
-                let effects = server.receive(start(), &datagram).unwrap();
-                connected += usize::from(effects.contains(&EngineOutput::Connected));
-                to_device.extend(packets(effects));
+                let outputs = server.receive(start(), &datagram).unwrap();
+                connected += usize::from(outputs.contains(&EngineOutput::Connected));
+                to_device.extend(packets(outputs));
             }
             for datagram in to_device {
-                let effects = device.receive(start(), &datagram).unwrap();
-                connected += usize::from(effects.contains(&EngineOutput::Connected));
-                to_server.extend(packets(effects));
+                let outputs = device.receive(start(), &datagram).unwrap();
+                connected += usize::from(outputs.contains(&EngineOutput::Connected));
+                to_server.extend(packets(outputs));
             }
         }
         assert_eq!(connected, 2, "{client_speaks:?} {server_speaks:?}");
@@ -253,9 +253,9 @@ fn padding_that_has_gone_to_the_cookie_comes_back() {
 #[test]
 fn what_an_engine_must_see_is_not_answered_without() {
     for versions in [Versions::Only12, Versions::Only13] {
-        let terms = settings(versions).terms();
+        let supported = settings(versions).supported();
         let (_, hello) = client(versions);
-        let read = |datagram: &[u8]| StatelessHello::read(datagram, &terms).is_some();
+        let read = |datagram: &[u8]| StatelessHello::parse(datagram, &supported).is_some();
         assert!(read(&hello));
         for length in 0..hello.len() {
             assert!(!read(&hello[..length]), "cut to {length}");
@@ -278,26 +278,26 @@ fn what_an_engine_must_see_is_not_answered_without() {
         let others = Supported {
             dtls12: vec![1],
             dtls13: vec![1],
-            ..terms.clone()
+            ..supported.clone()
         };
         assert!(
-            StatelessHello::read(&hello, &others).is_none(),
+            StatelessHello::parse(&hello, &others).is_none(),
             "no common suite"
         );
     }
-    let terms = settings(Versions::Only13).terms();
+    let supported = settings(Versions::Only13).supported();
     let (_, hello) = client(Versions::Only13);
     let no_group = Supported {
         groups: Vec::new(),
-        ..terms.clone()
+        ..supported.clone()
     };
     assert!(
-        StatelessHello::read(&hello, &no_group).is_none(),
+        StatelessHello::parse(&hello, &no_group).is_none(),
         "no share of a group of ours"
     );
     let (_, hello) = client(Versions::Only12);
     assert!(
-        StatelessHello::read(&hello, &terms).is_none(),
+        StatelessHello::parse(&hello, &supported).is_none(),
         "another version"
     );
 }

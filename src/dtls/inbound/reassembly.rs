@@ -1,27 +1,27 @@
-//! One handshake message put together from its fragments (RFC 6347 §4.2.3), outside of any engine.
+//! Reassembles a handshake message from its fragments (RFC 6347 §4.2.3), outside the engine.
 //!
-//! Fragments may overlap, repeat and come in any order. Nothing here is authentic: where two fragments contradict each
-//! other, one of them is forged, and nobody can say which. Then what was there is forgotten and the newcomer kept: the
-//! client repeats its flight, and a forger who has sent one datagram has no second.
+//! Fragments may overlap, repeat and come in any order. They are not authenticated: if two contradict each other, one is
+//! forged, and it is unknown which. Then the older data is discarded and the new fragment kept: the client repeats its
+//! flight, and a single forged datagram does no lasting harm.
 
 use super::pieces::Fragment;
 
-/// Gaps between fragments are few with an honest client.
+/// Most disjoint ranges: an honest client causes few gaps.
 const MOST_RANGES: usize = 64;
 
-/// A message of which some is there.
+/// An incomplete message.
 #[derive(Debug)]
 pub(in crate::dtls) struct Reassembly {
     kind: u8,
     message: u16,
     total: usize,
     bytes: Vec<u8>,
-    /// What of it is there: ascending, neither overlapping nor touching each other.
+    /// The ranges received: ascending, neither overlapping nor adjacent.
     ranges: Vec<(usize, usize)>,
 }
 
 impl Reassembly {
-    fn begin(fragment: &Fragment<'_>) -> Reassembly {
+    fn new(fragment: &Fragment<'_>) -> Reassembly {
         let mut reassembly = Reassembly {
             kind: fragment.kind,
             message: fragment.message,
@@ -33,12 +33,12 @@ impl Reassembly {
         reassembly
     }
 
-    /// Adds a fragment, and gives the message if it is whole now. The caller has judged the message's length.
+    /// Adds a fragment. Returns the message if it is complete now. The caller has checked the message's length.
     pub(in crate::dtls) fn add(
         place: &mut Option<Reassembly>,
         fragment: &Fragment<'_>,
     ) -> Option<Vec<u8>> {
-        // A whole message needs no pieces, of which some may be forged.
+        // An unfragmented message needs no fragments, some of which may be forged.
         if fragment.is_whole() {
             *place = None;
             return Some(fragment.bytes.to_vec());
@@ -48,13 +48,13 @@ impl Reassembly {
         }
         match place {
             Some(reassembly) if reassembly.agrees_with(fragment) => reassembly.put(fragment),
-            Some(_) | None => *place = Some(Reassembly::begin(fragment)),
+            Some(_) | None => *place = Some(Reassembly::new(fragment)),
         }
         let is_whole = |reassembly: &mut Reassembly| reassembly.ranges == [(0, reassembly.total)];
         place.take_if(is_whole).map(|reassembly| reassembly.bytes)
     }
 
-    /// Bytes of memory.
+    /// Bytes of memory that it uses.
     pub(in crate::dtls) fn held(&self) -> usize {
         self.bytes.capacity() + self.ranges.capacity() * size_of::<(usize, usize)>()
     }
@@ -73,7 +73,7 @@ impl Reassembly {
     fn put(&mut self, fragment: &Fragment<'_>) {
         let (mut start, mut end) = (fragment.offset, fragment.offset + fragment.bytes.len());
         if self.bytes.len() < end {
-            // By doubling, as a vector does by itself, but never beyond the message.
+            // Grows by doubling, as a vector does by itself, but never beyond the message.
             let length = self.bytes.len().saturating_mul(2).clamp(end, self.total);
             self.bytes.reserve_exact(length - self.bytes.len());
             self.bytes.resize(end, 0);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_whole_however_its_fragments_overlap_repeat_and_come() {
+    fn fragments_may_overlap_repeat_and_be_reordered() {
         let mut rng = fastrand::Rng::with_seed(7);
         for _ in 0..500 {
             let mut place = None;
@@ -125,7 +125,7 @@ mod tests {
                 if let Some(whole) = Reassembly::add(&mut place, &fragment(start..end)) {
                     break whole;
                 }
-                assert!(seen.contains(&false), "all of it is there");
+                assert!(seen.contains(&false), "all bytes were added");
             };
             assert_eq!((whole.as_slice(), seen.contains(&false)), (MESSAGE, false));
             assert!(place.is_none());
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn one_fragment_that_contradicts_costs_a_repetition_and_no_more() {
+    fn a_contradicting_fragment_costs_one_repetition_of_the_flight() {
         let forged = [
             Fragment {
                 bytes: b"xx",
@@ -151,10 +151,10 @@ mod tests {
         let flight = [fragment(0..9), fragment(9..MESSAGE.len())];
         for (forged, at) in forged.iter().flat_map(|forged| [(forged, 0), (forged, 1)]) {
             let mut place = None;
-            let mut said = flight.to_vec();
-            said.insert(at, *forged);
-            said.extend(flight);
-            let whole = said
+            let mut sent = flight.to_vec();
+            sent.insert(at, *forged);
+            sent.extend(flight);
+            let whole = sent
                 .iter()
                 .find_map(|fragment| Reassembly::add(&mut place, fragment));
             assert_eq!(whole.as_deref(), Some(MESSAGE), "{forged:?} at {at}");
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_with_gaps_between_them_are_bounded() {
+    fn fragments_with_gaps_are_bounded() {
         let mut place = None;
         let bytes = [1];
         for offset in 0..8000 {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_of_nothing_is_nothing() {
+    fn an_empty_fragment_is_ignored() {
         let mut place = None;
         Reassembly::add(&mut place, &fragment(0..9));
         assert_eq!(Reassembly::add(&mut place, &fragment(0..0)), None);

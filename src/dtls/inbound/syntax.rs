@@ -1,17 +1,17 @@
-//! The outermost form of a client's handshake messages in DTLS 1.2 (RFC 5246 §7.4.6 to §7.4.8).
+//! The outer syntax of a client's handshake messages in DTLS 1.2 (RFC 5246 §7.4.6 to §7.4.8).
 //!
-//! The engine takes a message that it can't read for noise and waits for the same message again. This filter would
-//! wait for the next one. So what is not of this form never reaches the engine.
+//! The engine ignores a message that it can't parse and expects it again, while this filter would expect the next one. So
+//! malformed messages must not reach the engine.
 
 use super::super::record::Cursor;
 
-/// What a Certificate message may track_buffered: the list's length, and certificates of 16 KiB in all with their lengths.
+/// Most bytes of a Certificate message: 16 KiB of certificates, with the length of the list and of each.
 pub(in crate::dtls) const LARGEST_CERTIFICATE_MESSAGE: usize =
     16 * 1024 + 3 + 3 * MOST_CERTIFICATES;
-/// A leaf, its intermediates and perhaps its root: more than any trust needs.
+/// Most certificates in it: more than any chain from a leaf to its root has.
 pub(super) const MOST_CERTIFICATES: usize = 10;
 
-/// Certificates of a Certificate message; `None` if it is malformed.
+/// The number of certificates in a Certificate message; `None` if it is malformed.
 pub(super) fn certificates(body: &[u8]) -> Option<usize> {
     let mut cursor = Cursor(body);
     let length = usize::try_from(cursor.u24()?).ok()?;

@@ -126,10 +126,10 @@ fn a_hello_reaches_the_engine_whole_and_in_its_turn() {
     let mut inbound = InboundFilter::new(0);
     let half = |number| fragment(CLIENT_HELLO, number, 100, 0, 50);
     let rest = |number| fragment(CLIENT_HELLO, number, 100, 50, 50);
-    assert!(given(&mut inbound, &half(0)).is_empty() && inbound.held() > 0);
+    assert!(given(&mut inbound, &half(0)).is_empty() && inbound.buffered() > 0);
     let whole = [message(CLIENT_HELLO, 0, &[0; 100])];
     assert_eq!(given(&mut inbound, &rest(0)), whole);
-    assert_eq!(inbound.held(), 0);
+    assert_eq!(inbound.buffered(), 0);
     inbound.hello_answered();
     let repeated = [message(CLIENT_HELLO, 0, &[0])];
     assert_eq!(given(&mut inbound, &half(0)), repeated);
@@ -250,7 +250,7 @@ fn no_bytes_whatever_panic_or_are_kept_beyond_a_message() {
         for _ in 0..3 {
             let mut datagram = Datagram::of(start(), &datagram);
             while inbound.next(&mut datagram).is_some() {}
-            assert!(inbound.held() <= 2 * LARGEST_CERTIFICATE_MESSAGE + 1024);
+            assert!(inbound.buffered() <= 2 * LARGEST_CERTIFICATE_MESSAGE + 1024);
         }
     }
 }

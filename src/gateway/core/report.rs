@@ -43,7 +43,7 @@ impl Core {
             sessions: self.demux.established(),
             unregistered_sessions: self.sessions.without_device(),
             half_open: self.demux.half_open(),
-            waiting: self.demux.waiting(),
+            waiting: self.demux.pending_hellos(),
             devices: self.registry.len(),
             open_requests: self.tallies.answers.open(),
             in_flight: self.in_flight.count(),

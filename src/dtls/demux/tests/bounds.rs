@@ -127,7 +127,7 @@ fn half_open_handshakes_of_proven_peers_are_bounded_and_none_makes_room_for_a_ne
     bench.exchange(&mut newcomer);
     assert!(!newcomer.connected);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (3, 1)
     );
     for device in &mut devices {
@@ -164,7 +164,7 @@ fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
             bench.pass(SECOND / 1000);
         }
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.load().waiting),
+            (bench.demux.half_open(), bench.demux.load().pending_hellos),
             (15, 85)
         );
         // Their last flights take a while to come. No timer of theirs has to help.
@@ -176,11 +176,11 @@ fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
             for transmit in transmits {
                 let device = fleet.iter_mut().find(|device| device.path == transmit.path);
                 let device = device.unwrap();
-                let effects = device
+                let outputs = device
                     .engine
                     .receive(bench.now, &transmit.datagram)
                     .unwrap();
-                device.take(effects);
+                device.take(outputs);
             }
             bench.pass(SECOND / 4);
             for device in &mut fleet {
@@ -194,7 +194,7 @@ fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
         assert_eq!((counters.proven_evicted, counters.half_open_full), (0, 0));
         assert_eq!(counters.unknown_cookies, 0);
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.load().waiting),
+            (bench.demux.half_open(), bench.demux.load().pending_hellos),
             (0, 0)
         );
     }
@@ -212,12 +212,12 @@ fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_re
         bench.step(device);
     }
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (4, 4)
     );
     bench.pass(SECOND / 2);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (4, 4)
     );
     // Meanwhile another address has its own.
@@ -229,7 +229,7 @@ fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_re
         bench.pass(SECOND / 1000);
     }
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (8, 0)
     );
     for device in &mut devices {
@@ -253,7 +253,11 @@ fn who_stalls_handshakes_after_the_cookie_makes_room_for_others() {
         bench.pass(SECOND / 100);
     }
     assert_eq!(bench.demux.half_open(), 9, "a tenth is for newcomers");
-    assert_eq!(bench.demux.load().waiting, 25, "its own are not pushed out");
+    assert_eq!(
+        bench.demux.load().pending_hellos,
+        25,
+        "its own are not pushed out"
+    );
     let mut newcomer = bench.client(1);
     newcomer.path.remote.set_ip([198, 51, 100, 1].into());
     bench.step(&mut newcomer);
@@ -266,7 +270,7 @@ fn who_stalls_handshakes_after_the_cookie_makes_room_for_others() {
     bench.pass(61 * SECOND);
     bench.pass(SECOND);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (0, 0)
     );
     assert_eq!(bench.demux.proven_by_source.count(), 0);
@@ -290,11 +294,11 @@ fn who_stalls_one_handshake_from_each_of_many_addresses_makes_room_after_seconds
     }
     let mut newcomer = from(&mut bench, 100);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (9, 1)
     );
     bench.pass(4 * SECOND);
-    assert_eq!(bench.demux.load().waiting, 1);
+    assert_eq!(bench.demux.load().pending_hellos, 1);
     bench.pass(2 * SECOND);
     bench.established(&mut newcomer);
     assert_eq!(bench.demux.counters().proven_evicted, 1);
@@ -334,7 +338,7 @@ fn a_newcomer_that_asks_again_gets_in_during_a_flood_and_nothing_is_kept_of_the_
         let mut at = None;
         flood(&mut bench, &forged, |bench, second| {
             assert_eq!(
-                (bench.demux.half_open(), bench.demux.load().waiting),
+                (bench.demux.half_open(), bench.demux.load().pending_hellos),
                 (0, 0)
             );
             // As its timer says (RFC 6347 §4.2.4.1): at 0, 1, 3 and 7 s.

@@ -86,8 +86,8 @@ fn a_cookie_for_someone_else_ends_that_handshake_alone_and_its_client_is_told() 
     let misleading = bench.sent(device.path).remove(0);
     bench.demux.receive(bench.now, device.path, &hello);
     bench.sent(device.path);
-    let effects = device.engine.receive(bench.now, &misleading).unwrap();
-    device.take(effects);
+    let outputs = device.engine.receive(bench.now, &misleading).unwrap();
+    device.take(outputs);
     bench
         .demux
         .receive(bench.now, device.path, &device.outbox[0]);
@@ -121,8 +121,8 @@ fn a_hello_in_fragments_is_answered_with_no_more_than_they_were_and_gets_in() {
                 "{versions:?}: {sent} for {received} in pieces of {length}"
             );
             for answer in cookie_replies {
-                let effects = device.engine.receive(bench.now, &answer).unwrap();
-                device.take(effects);
+                let outputs = device.engine.receive(bench.now, &answer).unwrap();
+                device.take(outputs);
             }
             feed(&mut bench, device.outbox.remove(0), 50);
             bench.established(&mut device);
@@ -144,8 +144,8 @@ fn a_client_that_is_given_two_cookies_goes_on_with_whichever_it_hears_of_first()
             let cookie_replies = bench.sent(device.path);
             assert_eq!((cookie_replies.len(), bench.demux.half_open()), (2, 1));
             assert_ne!(cookie_replies[0], cookie_replies[1]);
-            let effects = device.engine.receive(bench.now, &cookie_replies[heard]);
-            device.take(effects.unwrap());
+            let outputs = device.engine.receive(bench.now, &cookie_replies[heard]);
+            device.take(outputs.unwrap());
             bench.established(&mut device);
             assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
         }
@@ -237,10 +237,10 @@ fn a_hello_that_waits_and_comes_in_pieces_as_well_begins_one_handshake() {
         bench.demux.receive(bench.now, device.path, &piece);
     }
     let load = bench.demux.load();
-    assert_eq!((bench.demux.half_open(), load.waiting), (1, 1));
+    assert_eq!((bench.demux.half_open(), load.pending_hellos), (1, 1));
     bench.pass(SECOND / 100);
     let load = bench.demux.load();
-    assert_eq!((bench.demux.half_open(), load.waiting), (1, 0));
+    assert_eq!((bench.demux.half_open(), load.pending_hellos), (1, 0));
     assert_eq!(bench.demux.counters().without_effect, 1);
     bench.established(&mut device);
 }
@@ -325,7 +325,7 @@ fn a_hello_that_the_engine_takes_for_noise_or_refuses_keeps_no_place() {
             bench
                 .demux
                 .receive(bench.now, path(1), &returned.datagram());
-            assert_eq!(bench.demux.load().waiting, 1);
+            assert_eq!(bench.demux.load().pending_hellos, 1);
             bench.pass(SECOND / 100);
             let mut sessions = bench.demux.sessions.values();
             assert!(sessions.all(|session| session.stage != Stage::Unproven));

@@ -97,7 +97,7 @@ fn the_last_of_an_addresss_share_may_come_in_pieces_and_is_counted_once() {
     assert_eq!(bench.demux.counters().over_address_budget, 0);
     let mut third = bench.client(3);
     bench.exchange(&mut third);
-    assert!(!third.connected && bench.demux.waiting() == 1);
+    assert!(!third.connected && bench.demux.pending_hellos() == 1);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_forger_on_the_address_of_one_that_waits_has_it_sent_no_alert() {
     bench.step(&mut device);
     let with_cookie = device.outbox[0].clone();
     bench.demux.receive(bench.now, device.path, &with_cookie);
-    assert_eq!(bench.demux.waiting(), 1);
+    assert_eq!(bench.demux.pending_hellos(), 1);
     let forged = Written::read(&forged_hello(&bench, Versions::Only13));
     let forged = forged.returning([1; 32], Versions::Only13).datagram();
     bench.demux.receive(bench.now, device.path, &forged);
@@ -174,9 +174,15 @@ fn a_late_copy_of_the_first_hello_in_pieces_takes_nobodys_turn_away() {
         bench.demux.receive(bench.now, device.path, &copy);
         // It comes too late to be heard.
         bench.sent(device.path);
-        assert_eq!((bench.demux.half_open(), bench.demux.waiting()), (1, 1));
+        assert_eq!(
+            (bench.demux.half_open(), bench.demux.pending_hellos()),
+            (1, 1)
+        );
         bench.established(&mut device);
-        assert_eq!((bench.demux.half_open(), bench.demux.waiting()), (0, 0));
+        assert_eq!(
+            (bench.demux.half_open(), bench.demux.pending_hellos()),
+            (0, 0)
+        );
     }
 }
 
@@ -189,8 +195,8 @@ fn a_gateway_that_drains_gives_up_no_handshake_for_a_hello_that_begins_none() {
     let again = fragmented(&hello, hello.len() / 2).concat();
     bench.demux.receive(bench.now, device.path, &again);
     let ours = bench.sent(device.path).remove(0);
-    let effects = device.engine.receive(bench.now, &ours).unwrap();
-    device.take(effects);
+    let outputs = device.engine.receive(bench.now, &ours).unwrap();
+    device.take(outputs);
     bench.demux.stop_accepting();
     assert_eq!(bench.demux.half_open(), 1);
     let with_cookie = device.outbox.remove(0);

@@ -190,8 +190,8 @@ fn run(versions: Versions, packing: Packing, at: usize, forged: &[u8]) -> (bool,
         }
         if turn > 2 {
             bench.pass(SECOND);
-            let effects = client.engine.handle_timeout(bench.now).unwrap_or_default();
-            client.take(effects);
+            let outputs = client.engine.handle_timeout(bench.now).unwrap_or_default();
+            client.take(outputs);
         }
         if turn == 40 {
             return (false, length);
@@ -261,8 +261,8 @@ fn a_flight_that_is_repeated_in_other_pieces_completes() {
             }
             for _ in 0..10 {
                 bench.pass(SECOND);
-                let effects = client.engine.handle_timeout(bench.now).unwrap();
-                client.take(effects);
+                let outputs = client.engine.handle_timeout(bench.now).unwrap();
+                client.take(outputs);
                 client.outbox = packed(std::mem::take(&mut client.outbox), then);
                 bench.exchange(&mut client);
             }
@@ -292,8 +292,8 @@ fn forged_hellos_leave_a_flight_its_repetitions() {
         assert!(repeated <= 4, "{versions:?}: {repeated} datagrams for one");
         for _ in 0..30 {
             bench.pass(SECOND);
-            let effects = client.engine.handle_timeout(bench.now).unwrap();
-            client.take(effects);
+            let outputs = client.engine.handle_timeout(bench.now).unwrap();
+            client.take(outputs);
             bench.exchange(&mut client);
         }
         assert!(client.connected, "{versions:?}");
@@ -335,8 +335,8 @@ fn without(versions: Versions, client: &Settings, lost: usize, is_reversed: bool
     bench.step(&mut client);
     for _ in 0..40 {
         bench.pass(SECOND);
-        let effects = client.engine.handle_timeout(bench.now).unwrap_or_default();
-        client.take(effects);
+        let outputs = client.engine.handle_timeout(bench.now).unwrap_or_default();
+        client.take(outputs);
         bench.exchange(&mut client);
     }
     let is_in = client.connected && bench.demux.established() == 1;

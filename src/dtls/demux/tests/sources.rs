@@ -88,12 +88,12 @@ impl Siege {
             }
             let path = device.path;
             for transmit in arrived.iter().filter(|transmit| transmit.path == path) {
-                let effects = device.engine.receive(now, &transmit.datagram);
-                device.take(effects.unwrap_or_default());
+                let outputs = device.engine.receive(now, &transmit.datagram);
+                device.take(outputs.unwrap_or_default());
             }
             if device.engine.next_timeout().is_some_and(|at| at <= now) {
-                let effects = device.engine.handle_timeout(now);
-                device.take(effects.unwrap_or_default());
+                let outputs = device.engine.handle_timeout(now);
+                device.take(outputs.unwrap_or_default());
             }
         }
         while self.bench.demux.next_timeout().is_some_and(|at| at <= now) {
@@ -244,14 +244,14 @@ fn handshakes_begin_as_fast_as_they_can_be_made_and_eight_in_a_turn_of_the_loop(
     for _ in 0..1_500 {
         siege.stranger();
     }
-    assert_eq!(siege.bench.demux.waiting(), 1_500);
+    assert_eq!(siege.bench.demux.pending_hellos(), 1_500);
     for turn in 1..=188 {
         let due = siege.bench.demux.next_timeout();
         assert!(due.is_some_and(|at| at <= siege.bench.now), "{turn}");
         siege.bench.pass(Duration::ZERO);
         assert_eq!(siege.bench.demux.half_open(), (8 * turn).min(1_500));
     }
-    assert_eq!(siege.bench.demux.waiting(), 0);
+    assert_eq!(siege.bench.demux.pending_hellos(), 0);
 }
 
 #[test]
@@ -260,15 +260,15 @@ fn a_device_that_comes_from_ever_new_ports_leaves_other_addresses_known() {
     let now = bench.now;
     let fleet = (0..250_u8).map(|last| SocketAddr::from(([192, 0, 2, last], 5684)));
     for remote in fleet.clone() {
-        bench.demux.remember(now, remote);
+        bench.demux.remember_source(now, remote);
     }
     for port in 1..=u16::MAX {
         let remote = SocketAddr::from(([198, 51, 100, 1], port));
-        bench.demux.remember(now, remote);
+        bench.demux.remember_source(now, remote);
     }
     let known = fleet.filter(|remote| {
         let (remote, local) = (*remote, None);
-        bench.demux.known(now, Path { remote, local }) != Known::No
+        bench.demux.history(now, Path { remote, local }) != History::None
     });
     assert!(known.count() >= 245);
 }

@@ -60,8 +60,8 @@ impl Bench {
     }
 
     fn hello(&self) -> (Engine, Vec<Vec<u8>>) {
-        let (engine, effects) = Engine::client(&self.client, self.now).unwrap();
-        (engine, packets(effects))
+        let (engine, outputs) = Engine::client(&self.client, self.now).unwrap();
+        (engine, packets(outputs))
     }
 
     /// Delivers datagrams, and what the gateway says to them, and gives what the client says to that.
