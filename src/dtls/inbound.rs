@@ -468,4 +468,4 @@ pub(in crate::dtls) fn message(kind: u8, number: u16, body: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::dtls) mod tests;

@@ -1,9 +1,6 @@
-//! The demultiplexer against the engine's own client side. (Independent clients: `tests/`.)
+//! The demultiplexer with the engine's own client. (With independent clients: `tests/`.)
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "a test looks for one variant, whichever others there come to be"
-)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test expects one variant")]
 
 use super::*;
 use crate::credentials::{ServerCredentials, Validity};
@@ -86,7 +83,7 @@ impl Bench {
         client
     }
 
-    /// Delivers everything both ways until nothing is left to deliver.
+    /// Delivers datagrams both ways until there are none.
     fn exchange(&mut self, client: &mut Client) {
         while self.step(client) {}
     }
@@ -126,7 +123,7 @@ impl Bench {
         [record(0, 0, &body[..half]), record(1, half, &body[half..])].concat()
     }
 
-    /// What has been sent there. The rest stays on its way.
+    /// Takes the datagrams sent on this path. Others remain in `on_its_way`.
     fn sent(&mut self, path: Path) -> Vec<Vec<u8>> {
         let more = std::iter::from_fn(|| self.demux.poll_transmit());
         self.on_its_way.extend(more);
@@ -180,7 +177,7 @@ fn in_version(versions: Versions) -> Bench {
     })
 }
 
-/// The hello of another client, in whichever version.
+/// The first hello of another client.
 fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
     let parameters = Parameters {
         versions,
@@ -195,7 +192,7 @@ fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
     first.unwrap()
 }
 
-/// Cuts a datagram of one handshake message into records of `length` bytes of it at most.
+/// Fragments a datagram with one handshake message into records with at most `length` bytes of it.
 fn fragmented(datagram: &[u8], length: usize) -> Vec<Vec<u8>> {
     let (header, message) = (&datagram[..11], &datagram[13..]);
     let (kind_and_length, body) = (&message[..6], &message[12..]);
@@ -215,8 +212,8 @@ fn fragmented(datagram: &[u8], length: usize) -> Vec<Vec<u8>> {
     fragments
 }
 
-/// The device's hello with its cookie, in pieces of so many bytes, after the first.
-fn fragmented_sources(device: &mut Client, length: usize) -> Vec<Vec<u8>> {
+/// The device's hello with its cookie, in fragments of `length` bytes.
+fn fragmented_hello(device: &mut Client, length: usize) -> Vec<Vec<u8>> {
     let mut pieces = fragmented(&device.outbox.remove(0), length);
     for piece in &mut pieces {
         piece[10] += 1;
@@ -258,7 +255,7 @@ fn a_handshake_completes_and_plaintext_flows_both_ways_in_every_version() {
     }
 }
 
-/// A policy by which nobody here is let in.
+/// A policy that rejects all certificates of these tests.
 fn trusting_another() -> ClientPolicy {
     let mut another = rcgen::CertificateParams::default();
     another.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -268,7 +265,7 @@ fn trusting_another() -> ClientPolicy {
 }
 
 #[test]
-fn a_certificate_that_is_refused_since_it_was_shown_is_not_let_in_by_the_rest_of_its_handshake() {
+fn a_certificate_revoked_during_its_handshake_is_rejected_at_its_end() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut bench = Bench::new(Parameters {
             versions,
@@ -285,7 +282,7 @@ fn a_certificate_that_is_refused_since_it_was_shown_is_not_let_in_by_the_rest_of
                     session.certificate.is_some() || session.engine.has_certificate()
                 };
                 if !is_changed && sessions.any(|session| is_shown(session)) {
-                    assert_eq!(bench.demux.established(), 0, "it waits for the rest");
+                    assert_eq!(bench.demux.established(), 0, "the flight is not complete");
                     bench.demux.set_policy(trusting_another());
                     is_changed = true;
                 }
@@ -309,7 +306,7 @@ fn a_certificate_that_is_refused_since_it_was_shown_is_not_let_in_by_the_rest_of
 }
 
 #[test]
-fn a_rebooted_device_on_the_same_address_gets_in_and_its_old_session_ends() {
+fn a_rebooted_device_on_the_same_address_connects_and_its_old_session_ends() {
     let mut bench = Bench::new(Parameters::default());
     let mut before = bench.client(1);
     let old = bench.established(&mut before);
@@ -325,7 +322,7 @@ fn a_rebooted_device_on_the_same_address_gets_in_and_its_old_session_ends() {
 }
 
 #[test]
-fn a_forger_on_a_devices_address_pushes_nobody_out() {
+fn a_forger_on_a_devices_address_ends_no_session_and_no_handshake() {
     let mut bench = Bench::new(Parameters::default());
     let mut device = bench.client(1);
     let session = bench.established(&mut device);
@@ -356,7 +353,7 @@ fn a_forger_on_a_devices_address_pushes_nobody_out() {
 }
 
 #[test]
-fn a_device_that_loses_power_in_mid_handshake_can_begin_again_at_once() {
+fn a_device_that_loses_power_during_a_handshake_can_start_again_at_once() {
     let mut bench = Bench::new(Parameters::default());
     let mut first = bench.client(1);
     bench.step(&mut first);
@@ -368,7 +365,7 @@ fn a_device_that_loses_power_in_mid_handshake_can_begin_again_at_once() {
 }
 
 #[test]
-fn nothing_larger_than_what_came_in_goes_to_an_unproven_address_and_nothing_by_timer() {
+fn an_unproven_address_is_sent_no_more_than_it_has_sent_and_nothing_by_timer() {
     let mut bench = Bench::new(Parameters::default());
     let whole = bench.client(1).outbox.remove(0);
     for (hello, kept) in [(whole, 0), (bench.hello_in_records(1), 1)] {
@@ -381,13 +378,13 @@ fn nothing_larger_than_what_came_in_goes_to_an_unproven_address_and_nothing_by_t
         }
         assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
     }
-    assert_eq!(bench.demux.half_open(), 0, "forgotten after 10 s");
+    assert_eq!(bench.demux.half_open(), 0, "removed after 10 s");
     assert_eq!(bench.demux.counters().unproven_expired, 1);
     assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
 }
 
 #[test]
-fn a_trickle_of_abandoned_hellos_leaves_nothing_behind() {
+fn abandoned_hellos_leave_no_state() {
     let mut bench = Bench::new(Parameters::default());
     let hello = bench.hello_in_records(2);
     for port in 1000..2000 {
@@ -416,7 +413,7 @@ fn half_open_handshakes_are_bounded_and_a_proven_one_survives_a_flood() {
 }
 
 #[test]
-fn hellos_of_strangers_have_a_budget_before_any_engine_exists() {
+fn hellos_are_limited_before_any_engine_exists() {
     let mut bench = Bench::new(Parameters {
         hellos: 20,
         ..Parameters::default()
@@ -425,7 +422,7 @@ fn hellos_of_strangers_have_a_budget_before_any_engine_exists() {
     for port in 1000..1100 {
         bench.demux.receive(bench.now, path(port), &hello);
     }
-    assert_eq!(bench.demux.half_open(), 10, "half of them may begin");
+    assert_eq!(bench.demux.half_open(), 10, "half of them may start");
     for _ in 0..100 {
         bench.demux.receive(bench.now, path(1000), &hello);
     }
@@ -433,7 +430,7 @@ fn hellos_of_strangers_have_a_budget_before_any_engine_exists() {
 }
 
 #[test]
-fn a_full_table_refuses_newcomers_but_not_a_rebooted_device() {
+fn at_the_session_limit_new_devices_are_rejected_but_not_a_rebooted_one() {
     let mut bench = Bench::new(Parameters {
         sessions: 1,
         ..Parameters::default()
@@ -473,7 +470,7 @@ fn one_proven_address_has_a_limit_of_handshakes_a_second() {
 }
 
 #[test]
-fn an_idle_session_ends_with_close_notify_and_noise_does_not_keep_it() {
+fn an_idle_session_ends_with_close_notify_and_garbage_does_not_extend_it() {
     let mut bench = Bench::new(Parameters {
         session_idle: Duration::from_secs(100),
         ..Parameters::default()
@@ -502,7 +499,7 @@ fn an_idle_session_ends_with_close_notify_and_noise_does_not_keep_it() {
 }
 
 #[test]
-fn a_device_that_closes_is_answered_and_forgotten() {
+fn a_close_notify_is_answered_and_ends_the_session() {
     let mut bench = Bench::new(Parameters {
         versions: Versions::Only12,
         ..Parameters::default()
@@ -518,7 +515,7 @@ fn a_device_that_closes_is_answered_and_forgotten() {
 }
 
 #[test]
-fn strangers_bytes_are_counted_and_leave_nothing_behind() {
+fn invalid_datagrams_are_counted_and_leave_no_state() {
     let mut bench = Bench::new(Parameters::default());
     bench
         .demux
@@ -535,7 +532,7 @@ fn strangers_bytes_are_counted_and_leave_nothing_behind() {
 }
 
 #[test]
-fn a_client_without_a_common_cipher_suite_is_told_so_but_not_in_a_devices_name() {
+fn a_client_without_a_common_cipher_suite_gets_an_alert_unless_the_path_has_a_session() {
     let mut bench = Bench::new(Parameters::default());
     let mut device = bench.client(1);
     let mut hello = device.outbox[0].clone();

@@ -375,17 +375,8 @@ mod tests {
         [content, &[content_type, 0, 0]].concat()
     }
 
-    fn message(kind: u8, number: u8, total: usize, offset: usize, length: usize) -> Vec<u8> {
-        let u24 = |number: usize| u32::try_from(number).unwrap().to_be_bytes()[1..].to_vec();
-        let head = [
-            vec![kind],
-            u24(total),
-            vec![0, number],
-            u24(offset),
-            u24(length),
-        ]
-        .concat();
-        [head, vec![7; length]].concat()
+    fn message(kind: u8, number: u16, total: usize, offset: usize, length: usize) -> Vec<u8> {
+        inbound::tests::encoded_fragment(kind, number, total, offset, &vec![7; length])
     }
 
     fn accepts(filter: &mut PlaintextFilter, content: &[u8], content_type: u8) -> bool {
@@ -396,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn only_content_types_that_the_protocol_has_are_taken_and_data_after_the_handshake_alone() {
+    fn only_known_content_types_pass_and_application_data_only_after_the_handshake() {
         let mut filter = PlaintextFilter::default();
         assert!(!accepts(&mut filter, b"data", APPLICATION_DATA));
         filter.establish();

@@ -255,7 +255,7 @@ mod tests {
     const BODY: &[u8] = &[0, 0, 10, 0, 0, 3, 7, 8, 9, 0, 0, 1, 5];
 
     #[test]
-    fn a_transcript_is_hashed_as_it_was_sent() {
+    fn the_transcript_is_hashed_as_it_was_sent() {
         let (stand_in, record) = StandIn::new(2, BODY).unwrap();
         assert_eq!(stand_in.leaf(), [7, 8, 9]);
         let sent = message(CERTIFICATE, 2, BODY)[13..].to_vec();

@@ -1,4 +1,4 @@
-//! Against the engine: what it says to the same hello, and what it makes of the one that follows.
+//! Compares with the engine: its reply to the same hello, and how it continues with the next one.
 
 use super::reply::{message, padded, prefixed};
 use super::*;
@@ -46,7 +46,7 @@ fn client(versions: Versions) -> (Engine, Vec<u8>) {
 
 const ALL: [Versions; 3] = [Versions::Only12, Versions::Only13, Versions::Both];
 
-/// Who can understand each other.
+/// Versions of client and server that have one in common.
 fn pairs() -> impl Iterator<Item = (Versions, Versions)> {
     let all = ALL
         .iter()
@@ -54,7 +54,7 @@ fn pairs() -> impl Iterator<Item = (Versions, Versions)> {
     all.filter(|(client, server)| client == server || [client, server].contains(&&Versions::Both))
 }
 
-/// A hello in one record, to be changed.
+/// A hello in one record, in modifiable parts.
 #[derive(Clone)]
 pub(in crate::dtls) struct Written {
     pub(in crate::dtls) sequence: u16,
@@ -95,7 +95,7 @@ impl Written {
         }
     }
 
-    /// With the cookie, in the way of this version.
+    /// Adds the cookie, in the form of this version.
     pub(in crate::dtls) fn returning(mut self, cookie: Cookie, version: Versions) -> Written {
         self.sequence += 1;
         if version == Versions::Only13 {
@@ -120,7 +120,7 @@ impl Written {
         message(record::CLIENT_HELLO, self.sequence, &body)
     }
 
-    /// Made so large by an extension that nobody knows.
+    /// Extended to this size by an unknown extension.
     fn filled_to(mut self, size: usize) -> Written {
         let size = size - self.datagram().len() - 4;
         self.extensions.push((99, vec![0; size]));
@@ -129,7 +129,7 @@ impl Written {
 }
 
 #[test]
-fn a_hello_may_be_longer_by_the_cookie_that_it_returns_and_none_longer_than_a_datagram() {
+fn a_hello_may_grow_by_its_cookie_but_not_beyond_a_datagram() {
     for version in [Versions::Only12, Versions::Only13] {
         let supported = settings(version).supported();
         let (_, hello) = client(version);
@@ -142,12 +142,12 @@ fn a_hello_may_be_longer_by_the_cookie_that_it_returns_and_none_longer_than_a_da
         assert!(read(&largest) && !read(&plain.clone().filled_to(LARGEST + 1)));
         let returned = largest.returning([7; 32], version);
         assert!(returned.datagram().len() > LARGEST && read(&returned));
-        // Padding gives way to the cookie, so a padded one may be as long as any.
+        // The cookie may replace padding, so a padded hello may be as long as one with a cookie.
         plain.extensions.push((extension::PADDING, vec![0; 9]));
         for hello in [plain.clone(), plain.returning([7; 32], version)] {
             assert!(read(&hello.clone().filled_to(LARGEST_OF_ALL)));
             assert!(!read(&hello.filled_to(LARGEST_OF_ALL + 1)));
-            // Ten thousand may wait, and each is kept.
+            // Ten thousand may be pending, and each is stored.
             const { assert!(LARGEST_OF_ALL <= 1500) };
         }
     }
@@ -174,13 +174,13 @@ fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
 }
 
 #[test]
-fn the_answer_is_the_engines_own_byte_for_byte() {
+fn the_reply_is_the_engines_byte_for_byte() {
     for (client_speaks, server_speaks) in pairs() {
         let settings = settings(server_speaks);
         let (_, hello) = client(client_speaks);
         let mut engine = Engine::server(&settings, start()).unwrap();
         let said = packets(engine.receive(start(), &hello).unwrap());
-        // Its cookie ends what it says.
+        // Its reply ends with the cookie.
         let cookie: Cookie = said[0][said[0].len() - 32..].try_into().unwrap();
         let supported = settings.supported();
         let opening = StatelessHello::parse(&hello, &supported).unwrap();
@@ -194,7 +194,7 @@ fn the_answer_is_the_engines_own_byte_for_byte() {
 }
 
 #[test]
-fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
+fn an_engine_created_after_the_cookie_completes_the_handshake() {
     for (client_speaks, server_speaks) in pairs() {
         let settings = settings(server_speaks);
         let supported = settings.supported();
@@ -232,7 +232,7 @@ fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
 }
 
 #[test]
-fn padding_that_has_gone_to_the_cookie_comes_back() {
+fn padding_that_the_cookie_has_replaced_is_restored() {
     let sized = |extensions: &[u8], more| padded(extensions.to_vec(), more);
     let (other, pad) = ([0, 7, 0, 1, 9], [0, 21, 0, 2, 0, 0]);
     let longer = [0, 21, 0, 5, 0, 0, 0, 0, 0];
@@ -246,12 +246,12 @@ fn padding_that_has_gone_to_the_cookie_comes_back() {
     );
     assert_eq!(sized(&other, 6), [&other[..], &pad].concat());
     assert_eq!(sized(&other, 0), other);
-    // What is no list of extensions stays what it is, in front.
+    // A malformed list of extensions is not changed.
     assert!(sized(&[0, 21, 0, 9, 1], 3).starts_with(&[0, 21]));
 }
 
 #[test]
-fn what_an_engine_must_see_is_not_answered_without() {
+fn hellos_that_need_an_engine_are_not_answered_statelessly() {
     for versions in [Versions::Only12, Versions::Only13] {
         let supported = settings(versions).supported();
         let (_, hello) = client(versions);

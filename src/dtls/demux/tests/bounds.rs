@@ -1,9 +1,9 @@
-//! What strangers and forgers may cost: deadlines, budgets, shares, and whose handshake goes on.
+//! Bounds on what unauthenticated peers may cost: deadlines, rate limits, and which handshakes are evicted.
 
 use super::*;
 
 #[test]
-fn a_proven_handshake_that_is_not_completed_ends_after_its_deadline_whatever_else_comes() {
+fn a_proven_handshake_ends_at_its_deadline_whatever_is_received() {
     let mut bench = Bench::new(Parameters::default());
     let mut device = bench.client(1);
     bench.step(&mut device);
@@ -33,7 +33,7 @@ fn a_proven_handshake_that_is_not_completed_ends_after_its_deadline_whatever_els
 }
 
 #[test]
-fn a_hello_repeated_for_ever_does_not_extend_an_unproven_deadline() {
+fn repeated_hellos_do_not_extend_an_unproven_handshakes_deadline() {
     let mut bench = Bench::new(Parameters::default());
     let hello = bench.hello_in_records(1);
     for second in 0..10 {
@@ -46,7 +46,7 @@ fn a_hello_repeated_for_ever_does_not_extend_an_unproven_deadline() {
 }
 
 #[test]
-fn handshakes_of_one_path_go_on_side_by_side_in_whichever_versions() {
+fn concurrent_handshakes_on_one_path_are_independent_in_all_versions() {
     let all = [Versions::Only12, Versions::Only13, Versions::Both];
     for (device, forger) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
         let mut bench = Bench::new(Parameters::default());
@@ -75,7 +75,7 @@ fn handshakes_of_one_path_go_on_side_by_side_in_whichever_versions() {
 }
 
 #[test]
-fn hellos_from_a_forged_address_do_not_use_up_its_share() {
+fn hellos_from_a_forged_address_do_not_count_for_its_limit() {
     let mut bench = Bench::new(Parameters {
         handshakes_per_address: 2,
         ..Parameters::default()
@@ -91,7 +91,7 @@ fn hellos_from_a_forged_address_do_not_use_up_its_share() {
 }
 
 #[test]
-fn a_hello_beyond_its_addresss_share_costs_no_engine_and_leaves_nothing_behind() {
+fn a_hello_beyond_its_addresss_limit_costs_no_engine_and_leaves_no_state() {
     let mut bench = Bench::new(Parameters {
         handshakes_per_address: 1,
         ..Parameters::default()
@@ -113,7 +113,7 @@ fn a_hello_beyond_its_addresss_share_costs_no_engine_and_leaves_nothing_behind()
 }
 
 #[test]
-fn half_open_handshakes_of_proven_peers_are_bounded_and_none_makes_room_for_a_newcomer() {
+fn half_open_handshakes_of_proven_peers_are_bounded_and_none_is_evicted_for_a_first_hello() {
     let mut bench = Bench::new(Parameters {
         handshakes: 3,
         ..Parameters::default()
@@ -133,13 +133,13 @@ fn half_open_handshakes_of_proven_peers_are_bounded_and_none_makes_room_for_a_ne
     for device in &mut devices {
         bench.established(device);
     }
-    // There is a place now, and the newcomer need not ask again.
+    // A place is free now, and the pending hello need not be repeated.
     bench.pass(SECOND / 10);
     bench.established(&mut newcomer);
 }
 
 #[test]
-fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
+fn a_fleet_that_returns_its_cookies_at_once_connects_as_places_become_free() {
     for versions in [Versions::Only12, Versions::Both] {
         let mut bench = Bench::new(Parameters {
             versions,
@@ -167,7 +167,7 @@ fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
             (bench.demux.half_open(), bench.demux.load().pending_hellos),
             (15, 85)
         );
-        // Their last flights take a while to come. No timer of theirs has to help.
+        // Their last flights take a while. No retransmission is needed.
         for _ in 0..30 {
             for _ in 0..20 {
                 bench.pass(SECOND / 200);
@@ -201,7 +201,7 @@ fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
 }
 
 #[test]
-fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_rest_later() {
+fn an_address_starts_no_more_than_its_limit_of_handshakes_in_a_second_and_the_rest_later() {
     let mut bench = Bench::new(Parameters {
         handshakes_per_address: 4,
         ..Parameters::default()
@@ -220,7 +220,7 @@ fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_re
         (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (4, 4)
     );
-    // Meanwhile another address has its own.
+    // Meanwhile another address has its own limit.
     let mut other = bench.client(1);
     other.path.remote.set_ip([198, 51, 100, 1].into());
     bench.established(&mut other);
@@ -238,7 +238,7 @@ fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_re
 }
 
 #[test]
-fn who_stalls_handshakes_after_the_cookie_makes_room_for_others() {
+fn handshakes_stalled_after_the_cookie_are_evicted_for_other_sources() {
     let mut bench = Bench::new(Parameters {
         handshakes: 10,
         ..Parameters::default()
@@ -252,11 +252,11 @@ fn who_stalls_handshakes_after_the_cookie_makes_room_for_others() {
         attacker(&mut bench, port);
         bench.pass(SECOND / 100);
     }
-    assert_eq!(bench.demux.half_open(), 9, "a tenth is for newcomers");
+    assert_eq!(bench.demux.half_open(), 9, "a tenth is for unproven ones");
     assert_eq!(
         bench.demux.load().pending_hellos,
         25,
-        "its own are not pushed out"
+        "its own are not evicted"
     );
     let mut newcomer = bench.client(1);
     newcomer.path.remote.set_ip([198, 51, 100, 1].into());
@@ -277,7 +277,7 @@ fn who_stalls_handshakes_after_the_cookie_makes_room_for_others() {
 }
 
 #[test]
-fn who_stalls_one_handshake_from_each_of_many_addresses_makes_room_after_seconds() {
+fn stalled_handshakes_of_many_addresses_are_evicted_after_seconds() {
     let mut bench = Bench::new(Parameters {
         handshakes: 10,
         ..Parameters::default()
@@ -304,8 +304,8 @@ fn who_stalls_one_handshake_from_each_of_many_addresses_makes_room_after_seconds
     assert_eq!(bench.demux.counters().proven_evicted, 1);
 }
 
-/// Ten seconds of forged hellos, fifty times as many as are answered at most, each from another address; half of them with a
-/// cookie that nobody gave. Does something every second.
+/// Ten seconds of forged hellos, fifty times as many as are answered, each from another address; half of them with a forged
+/// cookie. Calls `every_second`.
 fn flood(bench: &mut Bench, hello: &[u8], mut every_second: impl FnMut(&mut Bench, u32)) {
     for tick in 0..1000u32 {
         for n in 0..40u32 {
@@ -325,7 +325,7 @@ fn flood(bench: &mut Bench, hello: &[u8], mut every_second: impl FnMut(&mut Benc
 }
 
 #[test]
-fn a_newcomer_that_asks_again_gets_in_during_a_flood_and_nothing_is_kept_of_the_forged() {
+fn a_client_that_repeats_its_hello_connects_during_a_flood_and_forged_hellos_leave_no_state() {
     for versions in [Versions::Only12, Versions::Both] {
         let mut bench = Bench::new(Parameters {
             versions,

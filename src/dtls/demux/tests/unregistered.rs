@@ -1,23 +1,14 @@
-//! Strangers' handshakes beside those of devices.
+//! Handshakes of unregistered clients beside those of devices.
 
 use super::*;
-use crate::credentials::{ServerCredentials, Validity};
-use crate::dtls::Versions;
-use crate::dtls::engine::Engine;
 use crate::dtls::hello::tests::packets;
-use std::net::SocketAddr;
-use zeroize::Zeroizing;
+use crate::dtls::inbound::tests::{encoded_fragment, encoded_record};
 
 fn settings(parameters: &Parameters) -> Settings {
-    let made = rcgen::generate_simple_self_signed(vec!["device".to_owned()]).unwrap();
-    let credentials = ServerCredentials {
-        certificate: made.cert.der().to_vec(),
-        private_key: Zeroizing::new(made.signing_key.serialize_der()),
-    };
-    Settings::new(&credentials, parameters).unwrap()
+    Settings::new(&credentials(), parameters).unwrap()
 }
 
-/// Each from an address of its own.
+/// A path with an address of its own for each port.
 fn path(port: u16) -> Path {
     let [_, last] = port.to_be_bytes();
     Path {
@@ -26,17 +17,14 @@ fn path(port: u16) -> Path {
     }
 }
 
-/// A piece of a Certificate message of 16,000 bytes.
+/// A fragment of a Certificate message of 16,000 bytes.
 fn fragment(number: u8) -> Vec<u8> {
-    let mut record = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, number];
-    record.extend(512u16.to_be_bytes());
-    let [high, low] = (u16::from(number) * 500).to_be_bytes();
-    record.extend([11, 0, 0x3e, 0x80, 0, 2, 0, high, low, 0, 1, 0xf4]);
-    record.extend([9; 500]);
-    record
+    let offset = usize::from(number) * 500;
+    let fragment = encoded_fragment(11, 2, 16_000, offset, &[9; 500]);
+    encoded_record(22, 0, number, &fragment)
 }
 
-/// A gateway's sessions, and what devices are set up with.
+/// A gateway's sessions, and the settings of devices.
 struct Bench {
     demux: Demux,
     client: Settings,
@@ -64,7 +52,7 @@ impl Bench {
         (engine, packets(outputs))
     }
 
-    /// Delivers datagrams, and what the gateway says to them, and gives what the client says to that.
+    /// Delivers datagrams to the gateway and its replies to the client. Returns the client's replies to those.
     fn exchange(&mut self, port: u16, engine: &mut Engine, datagrams: &[Vec<u8>]) -> Vec<Vec<u8>> {
         for datagram in datagrams {
             self.demux.receive(self.now, path(port), datagram);
@@ -83,16 +71,16 @@ impl Bench {
 }
 
 #[test]
-fn handshakes_that_pile_up_fragments_give_way_and_one_that_goes_on_does_not() {
+fn handshakes_that_buffer_most_fragments_are_evicted_and_a_progressing_one_is_not() {
     let mut bench = Bench::new(200);
     let (mut device, hello) = bench.hello();
     let hello_with_cookie = bench.exchange(1, &mut device, &hello);
     let last_flight = bench.exchange(1, &mut device, &hello_with_cookie);
     for port in 2..=200 {
-        let (mut stranger, hello) = bench.hello();
-        let hello_with_cookie = bench.exchange(port, &mut stranger, &hello);
-        bench.exchange(port, &mut stranger, &hello_with_cookie);
-        // All but the last.
+        let (mut client, hello) = bench.hello();
+        let hello_with_cookie = bench.exchange(port, &mut client, &hello);
+        bench.exchange(port, &mut client, &hello_with_cookie);
+        // All fragments but the last.
         for number in 0..31 {
             let now = bench.now;
             bench.demux.receive(now, path(port), &fragment(number));
@@ -105,7 +93,7 @@ fn handshakes_that_pile_up_fragments_give_way_and_one_that_goes_on_does_not() {
 }
 
 #[test]
-fn a_forgers_hello_on_a_newcomers_address_does_not_keep_it_out() {
+fn forged_hellos_on_a_clients_address_do_not_prevent_its_handshake() {
     let mut bench = Bench::new(100);
     for _ in 0..3 {
         let (_, forged) = bench.hello();
@@ -116,7 +104,7 @@ fn a_forgers_hello_on_a_newcomers_address_does_not_keep_it_out() {
     while bench.demux.poll_transmit().is_some() {}
     let (mut device, mut said) = bench.hello();
     for _ in 0..3 {
-        // And in the midst of it.
+        // Also during the handshake.
         let (_, forged) = bench.hello();
         said.extend(forged);
         said = bench.exchange(1, &mut device, &said);
