@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use thingsboard_simulator::{
-    Arrival, Assignee, Control, Package, PackageId, PackageKind, Refused, Simulator,
+    Arrival, Assignee, Control, ControlError, Package, PackageId, PackageKind, Simulator,
 };
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, oneshot};
@@ -156,7 +156,7 @@ pub async fn run(
 }
 
 /// What there is in ThingsBoard when the demo begins.
-fn stock(control: &Control) -> Result<(), Refused> {
+fn stock(control: &Control) -> Result<(), ControlError> {
     let firmware = PackageId::new(PackageKind::Firmware, "demo", "1.0");
     control.add_package(&firmware, Package::generated(FIRMWARE))?;
     for (name, token) in DEVICES {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use thingsboard_simulator::{CommandOutcome, Fault, Outcome, Refused, Scope, ServerRpc};
+use thingsboard_simulator::{CommandOutcome, ControlError, Fault, FaultAction, Scope, ServerRpc};
 
 /// How slow ThingsBoard is when it is: longer than `coap.piggyback_timeout`, so that responses come separately.
 const SLOW: Duration = Duration::from_secs(2);
@@ -110,7 +110,7 @@ pub(super) async fn upstream(State(shared): State<Arc<Shared>>, body: Bytes) -> 
         }
         if slow && !before.slow {
             for path in SLOW_PATHS {
-                let fault = Fault::always(Outcome::Answer).on(path).after(SLOW);
+                let fault = Fault::always(FaultAction::Pass).on(path).after(SLOW);
                 control.add_fault(fault).map_err(told)?;
             }
         }
@@ -127,7 +127,7 @@ fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| error.to_string())
 }
 
-fn told(refused: Refused) -> String {
+fn told(refused: ControlError) -> String {
     refused.to_string()
 }
 
