@@ -1,25 +1,24 @@
-//! What we show devices, and which certificates of theirs are let in.
+//! The gateway's certificate and key, and the verification of client certificates (RFC 5280).
 //!
-//! The engine panics on a key it can't use and believes every certificate it is shown, so all that
-//! can be known about keys and certificates is decided here: [`ServerCredentials`] when the
-//! configuration is read, [`ClientPolicy::judge`] when a client shows its certificate, and
-//! [`ClientPolicy::rejudge`] when anchors or revocation lists have changed since.
+//! The DTLS engine panics on keys it does not support and accepts every client certificate, so all checks are made here:
+//! [`ServerCredentials`] when the configuration is read, [`ClientPolicy::verify`] when a client sends its certificate, and
+//! [`ClientPolicy::reverify`] after trust anchors or revocation lists have changed.
 
+mod certificate_error;
 mod chain;
 mod clients;
 mod issuer;
 mod pem;
 mod period;
 mod policies;
-mod refusal;
 mod revocation;
 mod server;
 
+pub use certificate_error::CertificateError;
 pub use chain::AnchorsError;
 pub use clients::{ClientPolicy, Validity};
 pub use pem::{PemError, certificates};
-pub use period::{Ends, Moment, Period, What};
-pub use refusal::Refusal;
+pub use period::{Expiry, ExpiryKind, Moment, Period};
 pub use revocation::{ListFault, RevocationError};
 pub use server::{Certificate, CredentialsError, PrivateKey, ServerCredentials};
 

@@ -1,10 +1,10 @@
-//! From a leaf to a trust anchor.
+//! Verifies the path from a leaf to a trust anchor.
 
+use super::certificate_error::{CertificateError, from_webpki};
 use super::issuer::Issuer;
 use super::pem::{self, PemError};
-use super::period::{Ends, Moment, What};
-use super::policies::{self, Originals, Policies};
-use super::refusal::{Refusal, refusal};
+use super::period::{Expiry, ExpiryKind, Moment};
+use super::policies::{self, Patches, Policies};
 use super::revocation::RevocationLists;
 use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
 use std::cell::Cell;
@@ -16,21 +16,21 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
-/// Certificates in an anchors file. More would make every handshake slow.
+/// Most certificates of an anchors file. More would slow down every handshake.
 const MOST_ANCHORS: usize = 1000;
 
-/// Where chains end, and what may lie between.
+/// Trust anchors, intermediates and revocation lists.
 #[derive(Clone)]
 pub(super) struct Chain {
     pub(super) anchors: Vec<TrustAnchor<'static>>,
     pub(super) intermediates: Vec<CertificateDer<'static>>,
-    /// What each intermediate says of policies, by its DER as it stands there.
+    /// The policy extensions of each intermediate, by its DER in `intermediates`.
     policies: HashMap<Vec<u8>, Policies>,
-    /// What was signed, of intermediates that stand there otherwise.
-    originals: Originals,
-    /// All of them.
+    /// Intermediates that were patched for webpki.
+    patched: Patches,
+    /// Anchors and intermediates.
     pub(super) issuers: Vec<Issuer>,
-    /// What they have revoked.
+    /// Their revocation lists.
     pub(super) revoked: RevocationLists,
 }
 
@@ -46,7 +46,7 @@ impl Chain {
         for der in &certificates {
             let (_, certificate) =
                 X509Certificate::from_der(der).map_err(|_| AnchorsError::Malformed)?;
-            // Anything in this file may issue certificates, so what its own issuer did not mean to do so stays out.
+            // Every certificate of this file may issue others, so it must be meant for that by its own issuer.
             if certificate.version() == X509Version::V3 && !certificate.is_ca() {
                 return Err(AnchorsError::NotAuthority(
                     certificate.subject().to_string(),
@@ -64,31 +64,30 @@ impl Chain {
             anchors: Vec::new(),
             intermediates: Vec::new(),
             policies: HashMap::new(),
-            originals: Originals::default(),
+            patched: Patches::default(),
             issuers: Vec::new(),
             revoked: RevocationLists::default(),
         };
         for (der, certificate) in certificates.iter().zip(&parsed) {
             let issuer = certificate.issuer().as_raw();
             let self_issued = certificate.subject().as_raw() == issuer;
-            chain.issuers.push(Issuer::of(certificate));
+            chain.issuers.push(Issuer::from_certificate(certificate));
             if !self_issued
                 && parsed
                     .iter()
                     .any(|other| other.subject().as_raw() == issuer)
             {
-                let shown = chain.originals.show(der, certificate);
-                let shown = shown.unwrap_or_else(|| der.to_vec());
-                // One that makes no sense allows nothing to those below it, if policies are required there.
-                let policies = Policies::of(certificate).map_err(|_| AnchorsError::Malformed)?;
-                chain.policies.insert(shown.clone(), policies);
-                chain.intermediates.push(shown.into());
+                let patched = chain.patched.patch(der, certificate);
+                let der_for_webpki = patched.unwrap_or_else(|| der.to_vec());
+                let policies = Policies::parse(certificate).map_err(|_| AnchorsError::Malformed)?;
+                chain.policies.insert(der_for_webpki.clone(), policies);
+                chain.intermediates.push(der_for_webpki.into());
             } else {
                 let anchor = anchor_from_trusted_cert(der).map_err(|_| AnchorsError::Malformed)?;
                 chain.anchors.push(anchor.to_owned());
             }
         }
-        // Two authorities that issued each other, and neither of them a root.
+        // Without one, authorities have issued each other.
         if chain.anchors.is_empty() {
             Err(AnchorsError::NoRoot)
         } else {
@@ -96,33 +95,33 @@ impl Chain {
         }
     }
 
-    /// When each of its certificates ends.
-    pub(super) fn ends(&self) -> impl Iterator<Item = Ends> {
-        self.issuers.iter().map(|issuer| Ends {
-            what: What::TrustAnchor,
-            name: issuer.shown.clone(),
+    /// When each of its certificates expires.
+    pub(super) fn expiries(&self) -> impl Iterator<Item = Expiry> {
+        self.issuers.iter().map(|issuer| Expiry {
+            kind: ExpiryKind::TrustAnchor,
+            name: issuer.display_name.clone(),
             at: issuer.period.not_after,
         })
     }
 
-    /// Verifies a leaf. `parsed` is the same.
+    /// Verifies a leaf at a point in time. `parsed` is the parsed `leaf`.
     pub(super) fn verify(
         &self,
         leaf: &[u8],
         parsed: &X509Certificate<'_>,
         at: Moment,
-    ) -> Result<(), Refusal> {
-        let leaf_policies = Policies::of(parsed).map_err(|_| Refusal::Malformed)?;
-        let mut originals = Originals::default();
-        let shown = originals.show(leaf, parsed);
-        if !(originals.is_empty() && self.originals.is_empty()) {
-            originals.extend(&self.originals);
+    ) -> Result<(), CertificateError> {
+        let leaf_policies = Policies::parse(parsed).map_err(|_| CertificateError::Malformed)?;
+        let mut patches = Patches::default();
+        let patched = patches.patch(leaf, parsed);
+        if !(patches.is_empty() && self.patched.is_empty()) {
+            patches.extend(&self.patched);
         }
-        let over_originals = match originals.is_empty() {
+        let over_signed = match patches.is_empty() {
             true => Vec::new(),
-            false => originals.algorithms(),
+            false => patches.algorithms(),
         };
-        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = over_originals
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = over_signed
             .iter()
             .map(|algorithm| {
                 let algorithm: &dyn SignatureVerificationAlgorithm = algorithm;
@@ -131,17 +130,17 @@ impl Chain {
             .collect();
         let algorithms = match algorithms.as_slice() {
             [] => ALL_VERIFICATION_ALGS,
-            over_originals => over_originals,
+            over_signed => over_signed,
         };
-        let leaf = CertificateDer::from(shown.as_deref().unwrap_or(leaf));
-        let end_entity = EndEntityCert::try_from(&leaf).map_err(refusal)?;
-        let policies_refuse = Cell::new(false);
-        let judge_path = |path: &VerifiedPath<'_>| {
-            self.revoked.judge_authorities(path)?;
-            self.judge_anchor(path.anchor(), at)?;
-            let kept = self.keeps_policies(path, &leaf_policies);
-            policies_refuse.set(!kept);
-            kept.then_some(()).ok_or(Error::UnknownIssuer)
+        let leaf = CertificateDer::from(patched.as_deref().unwrap_or(leaf));
+        let end_entity = EndEntityCert::try_from(&leaf).map_err(from_webpki)?;
+        let lacks_policy = Cell::new(false);
+        let check_path = |path: &VerifiedPath<'_>| {
+            self.revoked.check_authorities(path)?;
+            self.check_anchor(path.anchor(), at)?;
+            let is_satisfied = self.satisfies_policies(path, &leaf_policies);
+            lacks_policy.set(!is_satisfied);
+            is_satisfied.then_some(()).ok_or(Error::UnknownIssuer)
         };
         let verified = end_entity.verify_for_usage(
             algorithms,
@@ -149,27 +148,30 @@ impl Chain {
             &self.intermediates,
             at.unix(),
             KeyUsage::client_auth(),
-            // webpki is not given the lists: it would verify their signatures again, for each leaf.
+            // No revocation lists: webpki would verify their signatures again for each leaf.
             None,
-            Some(&judge_path),
+            Some(&check_path),
         );
-        if verified.is_err() && policies_refuse.get() {
-            return Err(Refusal::NoPolicy);
+        if verified.is_err() && lacks_policy.get() {
+            return Err(CertificateError::NoPolicy);
         }
-        verified.map_err(refusal)?;
-        if self.revoked.has(end_entity.issuer(), end_entity.serial()) {
-            return Err(Refusal::Revoked);
+        verified.map_err(from_webpki)?;
+        if self
+            .revoked
+            .is_revoked(end_entity.issuer(), end_entity.serial())
+        {
+            return Err(CertificateError::Revoked);
         }
         Ok(())
     }
 
-    /// An anchor out of its period vouches for nothing; there may be another path. A root is often renewed with the
-    /// same name and key: then either certificate will do.
-    fn judge_anchor(&self, anchor: &TrustAnchor<'_>, at: Moment) -> Result<(), Error> {
+    /// Rejects a path whose anchor has expired or is not valid yet; there may be another path. A root is often renewed with
+    /// the same name and key: then either certificate will do.
+    fn check_anchor(&self, anchor: &TrustAnchor<'_>, at: Moment) -> Result<(), Error> {
         let mut periods = self
             .issuers
             .iter()
-            .filter(|issuer| issuer.is(&anchor.subject, &anchor.subject_public_key_info))
+            .filter(|issuer| issuer.matches(&anchor.subject, &anchor.subject_public_key_info))
             .map(|issuer| issuer.period)
             .peekable();
         let Some(first) = periods.peek().copied() else {
@@ -184,41 +186,41 @@ impl Chain {
         })
     }
 
-    fn keeps_policies(&self, path: &VerifiedPath<'_>, leaf: &Policies) -> bool {
+    fn satisfies_policies(&self, path: &VerifiedPath<'_>, leaf: &Policies) -> bool {
         let below_anchor: Option<Vec<&Policies>> = path
             .intermediate_certificates()
             .map(|authority| self.policies.get(authority.der().as_ref()))
             .collect();
-        // Webpki goes from the leaf to the anchor.
+        // webpki lists the path from the leaf to the anchor.
         below_anchor.is_some_and(|mut policies| {
             policies.reverse();
             policies.push(leaf);
-            policies::are_kept(&policies)
+            policies::are_satisfied(&policies)
         })
     }
 }
 
-/// Why a file can't be one of trust anchors.
+/// Why a file of trust anchors can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AnchorsError {
-    /// The file is not the PEM that is needed.
+    /// The file is not PEM with certificates.
     #[error(transparent)]
     Pem(#[from] PemError),
-    /// One of them is not X.509.
+    /// A certificate is not X.509.
     #[error("one of its certificates is malformed")]
     Malformed,
-    /// One of them may not issue certificates.
+    /// A certificate is not a CA's.
     #[error(
         "{0:?} is not an authority's certificate (CA:TRUE); devices' own certificates belong into the registry"
     )]
     NotAuthority(String),
-    /// The key usage of one of them leaves out that it issues certificates.
+    /// The key usage of a certificate does not include keyCertSign.
     #[error("{0:?} may not sign certificates: its key usage has no keyCertSign")]
     MayNotSign(String),
     /// Every certificate was issued by another one of the file.
     #[error("its certificates issued each other and none is a root")]
     NoRoot,
-    /// Too many.
+    /// There are too many certificates.
     #[error("it holds {0} certificates, 1000 at most are sensible")]
     TooMany(usize),
 }

@@ -1,4 +1,4 @@
-//! PEM in, DER out, with messages for the usual mix-ups.
+//! Parses PEM files, with error messages for the usual mistakes.
 
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{Error, PemObject, SectionKind};
@@ -7,37 +7,37 @@ use zeroize::Zeroize;
 /// What is wrong with a PEM file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PemError {
-    /// No section of the wanted kind, and nothing better to say.
+    /// There is no section of the expected kind.
     #[error("there is no {0} in it (nothing that begins with -----BEGIN {0}-----)")]
     Absent(&'static str),
-    /// Binary ASN.1.
+    /// It is binary ASN.1.
     #[error("it is DER, not PEM; convert it: openssl {0} -inform DER -in FILE -out FILE.pem")]
     Der(&'static str),
-    /// A certificate where a key should be.
+    /// It is a certificate instead of a key.
     #[error("it holds a certificate, not a private key")]
     CertificateForKey,
-    /// A key where a certificate should be.
+    /// It is a key instead of a certificate.
     #[error("it holds a private key, not a certificate")]
     KeyForCertificate,
-    /// A key under a password.
+    /// The key is encrypted.
     #[error(
         "the private key is encrypted; the gateway has no password for it: openssl pkey -in FILE -out FILE.plain"
     )]
     Encrypted,
-    /// More than one key.
+    /// It has more than one key.
     #[error("it holds {0} private keys, one is needed")]
     SeveralKeys(usize),
-    /// PEM cut short or damaged.
+    /// The PEM is truncated or malformed.
     #[error("the PEM is damaged: {0}")]
     Damaged(&'static str),
 }
 
-/// All certificates in a PEM file, in its order, as DER; one at least. Other sections are passed over.
+/// All certificates of a PEM file, in order, as DER; at least one. Other sections are ignored.
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let mut found = Vec::new();
     let mut keys = 0usize;
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        let (kind, mut der) = section.map_err(damage)?;
+        let (kind, mut der) = section.map_err(damaged)?;
         if kind == SectionKind::Certificate {
             found.push(CertificateDer::from(der));
         } else {
@@ -52,7 +52,7 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError
     }
 }
 
-/// All revocation lists in a PEM file, in its order, as DER, one after the other. Other sections are passed over.
+/// All revocation lists of a PEM file, in order, as DER. Other sections are ignored.
 pub(super) fn revocation_lists(pem: &[u8]) -> impl Iterator<Item = Result<Vec<u8>, PemError>> {
     <(SectionKind, Vec<u8>)>::pem_slice_iter(pem).filter_map(|section| match section {
         Ok((SectionKind::Crl, der)) => Some(Ok(der)),
@@ -60,22 +60,22 @@ pub(super) fn revocation_lists(pem: &[u8]) -> impl Iterator<Item = Result<Vec<u8
             der.zeroize();
             None
         }
-        Err(error) => Some(Err(damage(error))),
+        Err(error) => Some(Err(damaged(error))),
     })
 }
 
-/// The only private key in a PEM file, with its kind. Other sections are passed over.
+/// The only private key of a PEM file, with its kind. Other sections are ignored.
 pub(super) fn private_key(
     pem: &[u8],
 ) -> Result<(SectionKind, zeroize::Zeroizing<Vec<u8>>), PemError> {
-    // Asked first: the old form (Proc-Type) would else fail as bad base64, the new one as absent.
+    // Checked first: otherwise the old form (Proc-Type) would be reported as invalid base64, the new one as absent.
     if is_encrypted(pem) {
         return Err(PemError::Encrypted);
     }
     let mut found = Vec::new();
     let mut certificates = false;
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-        let (kind, der) = section.map_err(damage)?;
+        let (kind, der) = section.map_err(damaged)?;
         let der = zeroize::Zeroizing::new(der);
         certificates |= kind == SectionKind::Certificate;
         if is_key(kind) {
@@ -112,19 +112,19 @@ fn is_encrypted(pem: &[u8]) -> bool {
 }
 
 fn absent(pem: &[u8], wanted: &'static str, command: &'static str) -> PemError {
-    // 0x30: the SEQUENCE every certificate and key begins with.
+    // 0x30: the SEQUENCE that every certificate and key in DER begins with.
     match pem.first() {
         Some(0x30) => PemError::Der(command),
         _ => PemError::Absent(wanted),
     }
 }
 
-/// Says what is wrong without repeating any of the text: it may be a key.
+/// Describes the error without repeating any of the text: it may be a key.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the enum is open, and the rest can't come from a slice"
+    reason = "the enum is non-exhaustive, and other errors can't occur with a slice"
 )]
-fn damage(error: Error) -> PemError {
+fn damaged(error: Error) -> PemError {
     PemError::Damaged(match error {
         Error::MissingSectionEnd { .. } => "an -----END …----- line is missing",
         Error::IllegalSectionStart { .. } => "a -----BEGIN …----- line is not complete",

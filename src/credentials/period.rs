@@ -1,4 +1,4 @@
-//! Dates of certificates and lists, comparable with a clock and readable in a message.
+//! Dates of certificates and revocation lists.
 
 use crate::shown::is_visible;
 use rustls_pki_types::UnixTime;
@@ -6,29 +6,27 @@ use std::fmt;
 use time::OffsetDateTime;
 use x509_parser::x509::X509Name;
 
-/// A point in time as certificates have them: seconds before or after 1970, UTC.
+/// A point in time in seconds since 1970, UTC; negative before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(i64);
 
 impl Moment {
-    /// From seconds since 1970.
     pub fn from_seconds(seconds: i64) -> Self {
         Moment(seconds)
     }
 
-    /// In seconds since 1970.
     pub fn seconds(self) -> i64 {
         self.0
     }
 
-    /// As chains are verified at; what lies before 1970 becomes 1970.
+    /// For webpki. Moments before 1970 become 1970.
     pub fn unix(self) -> UnixTime {
         UnixTime::since_unix_epoch(std::time::Duration::from_secs(
             u64::try_from(self.0).unwrap_or(0),
         ))
     }
 
-    /// Whole days from this to `later`, negative if that has been.
+    /// Whole days from this to `later`; negative if that is earlier.
     pub fn days_until(self, later: Moment) -> i64 {
         later.0.saturating_sub(self.0).div_euclid(24 * 3600)
     }
@@ -59,7 +57,7 @@ impl fmt::Display for Moment {
     }
 }
 
-/// From when to when a certificate is valid, both ends included (RFC 5280 §4.1.2.5).
+/// The validity period of a certificate, both ends included (RFC 5280 §4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
     /// notBefore.
@@ -77,36 +75,35 @@ impl Period {
     }
 
     /// The moment within the period that is closest to `now`.
-    pub(super) fn closest(&self, now: Moment) -> Moment {
-        // Not `clamp`, which panics when a certificate ends before it begins.
+    pub(super) fn clamp(&self, now: Moment) -> Moment {
+        // Not `Ord::clamp`, which panics if notAfter is before notBefore.
         now.min(self.not_after).max(self.not_before)
     }
 }
 
-/// What ends on a day that someone should know of before.
+/// What expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum What {
+pub enum ExpiryKind {
     /// A certificate of `clients.trust_anchors`, root or intermediate.
     TrustAnchor,
-    /// A list of `clients.revocation_lists`: its successor is due. It counts on.
+    /// A list of `clients.revocation_lists`: at its nextUpdate. It is used even after that.
     RevocationList,
-    /// The gateway's own certificate.
+    /// The gateway's certificate.
     Server,
 }
 
-/// One thing that ends, and when.
+/// A certificate or revocation list, and when it expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ends {
-    /// What it is.
-    pub what: What,
-    /// The certificate's subject or the list's issuer: short, without control characters. It need not be unique.
+pub struct Expiry {
+    pub kind: ExpiryKind,
+    /// The certificate's subject or the list's issuer, as in [`display_name`]. Not necessarily unique.
     pub name: String,
-    /// Its last moment.
+    /// notAfter or nextUpdate.
     pub at: Moment,
 }
 
-/// A name as logs and metrics show it: at most 64 characters, all of them visible (no control or bidirectional ones).
-pub(super) fn shown(name: &X509Name<'_>) -> String {
+/// A name for logs and metrics: at most 64 characters, invisible ones replaced (control and bidirectional ones).
+pub(super) fn display_name(name: &X509Name<'_>) -> String {
     let plain = |c: char| if is_visible(c) { c } else { '\u{fffd}' };
     name.to_string().chars().take(64).map(plain).collect()
 }

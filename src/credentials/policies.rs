@@ -1,11 +1,11 @@
-//! Certificate policies (RFC 5280 §4.2.1.4, §4.2.1.11 and §4.2.1.14). Who verifies paths must recognise them where they
-//! are critical (§4.2); webpki does not, and refuses such certificates.
+//! Certificate policies (RFC 5280 §4.2.1.4, §4.2.1.11 and §4.2.1.14). A verifier must process them where they are critical
+//! (§4.2); webpki does not, and rejects such certificates.
 //!
-//! So webpki is shown those certificates with these extensions marked as not critical, which is one byte in each; their
-//! signatures are still verified over what was signed ([`Originals`]). What the extensions demand is judged here, for
-//! the path that webpki found: any policy will do for us (§6.1.1: user-initial-policy-set is any-policy), so they can
-//! refuse a path only if one of its certificates demands that there be a policy: requireExplicitPolicy. Policies that
-//! are mapped to others (§4.2.1.5) are not followed: a path that has both is refused.
+//! So webpki gets a patched copy of these certificates, with the extensions marked as not critical, which is one byte in
+//! each; their signatures are still verified over the original ([`Patches`]). The extensions are processed here, for the
+//! path that webpki has found. Any policy is acceptable (§6.1.1: user-initial-policy-set is any-policy), so a path is
+//! rejected only if one of its certificates requires a policy: requireExplicitPolicy. Policy mappings (§4.2.1.5) are not
+//! supported: a path with both is rejected.
 
 use rustls_pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm};
 use std::collections::BTreeSet;
@@ -17,30 +17,30 @@ use x509_parser::extensions::{ParsedExtension, X509Extension};
 const KNOWN: [[u8; 3]; 3] = [[0x55, 0x1d, 32], [0x55, 0x1d, 36], [0x55, 0x1d, 54]];
 /// anyPolicy, DER: 2.5.29.32.0.
 const ANY_POLICY: [u8; 4] = [0x55, 0x1d, 32, 0];
-/// The criticality of an extension: a BOOLEAN that is TRUE.
+/// The criticality of an extension, DER: the BOOLEAN TRUE.
 const CRITICAL: [u8; 3] = [0x01, 0x01, 0xff];
 
-/// What one certificate says of policies.
+/// The policy extensions of one certificate.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Policies {
-    /// The policies it names, anyPolicy excepted, as the DER of their identifiers. `None`: it says nothing.
+    /// Its policies without anyPolicy, as the DER of their identifiers. `None`: it has no such extension.
     named: Option<BTreeSet<Vec<u8>>>,
-    /// It names anyPolicy.
+    /// It has anyPolicy.
     any: bool,
-    /// It maps policies to others.
+    /// It has policy mappings.
     maps: bool,
     require_explicit: Option<u32>,
     inhibit_any: Option<u32>,
-    /// Its subject is its issuer (§6.1: such a one does not count as a step).
+    /// Its subject is its issuer (§6.1: then it is not counted).
     is_self_issued: bool,
 }
 
-/// An extension about policies makes no sense, or is there twice.
+/// A policy extension is malformed, or there are two of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed;
 
 impl Policies {
-    pub(super) fn of(certificate: &X509Certificate<'_>) -> Result<Policies, Malformed> {
+    pub(super) fn parse(certificate: &X509Certificate<'_>) -> Result<Policies, Malformed> {
         let mut policies = Policies {
             is_self_issued: certificate.subject().as_raw() == certificate.issuer().as_raw(),
             ..Policies::default()
@@ -49,7 +49,7 @@ impl Policies {
         for extension in certificate.extensions() {
             #[expect(
                 clippy::wildcard_enum_match_arm,
-                reason = "all other extensions are webpki's to judge"
+                reason = "webpki checks all other extensions"
             )]
             match extension.parsed_extension() {
                 ParsedExtension::CertificatePolicies(all) => {
@@ -76,9 +76,9 @@ impl Policies {
     }
 }
 
-/// Whether a path keeps to what its certificates say of policies (RFC 5280 §6.1.3 to §6.1.5). From the one that the
-/// anchor has issued to the leaf.
-pub(super) fn are_kept(path: &[&Policies]) -> bool {
+/// Whether a path satisfies the policy extensions of its certificates (RFC 5280 §6.1.3 to §6.1.5). The path begins with the
+/// certificate that the anchor has issued, and ends with the leaf.
+pub(super) fn are_satisfied(path: &[&Policies]) -> bool {
     let is_required = path
         .iter()
         .any(|policies| policies.require_explicit.is_some());
@@ -91,7 +91,8 @@ pub(super) fn are_kept(path: &[&Policies]) -> bool {
     let steps = u32::try_from(path.len())
         .unwrap_or(u32::MAX)
         .saturating_add(1);
-    // Certificates that may still follow before a policy is required, and before anyPolicy no longer counts.
+    // Certificates that may still follow before a policy is required (explicit_policy), and before anyPolicy is ignored
+    // (inhibit_anyPolicy).
     let (mut until_required, mut until_inhibited) = (steps, steps);
     // `None`: any policy.
     let mut valid: Option<BTreeSet<Vec<u8>>> = None;
@@ -114,7 +115,7 @@ pub(super) fn are_kept(path: &[&Policies]) -> bool {
             until_inhibited = until_inhibited.saturating_sub(1);
         }
         match certificate.require_explicit {
-            // §6.1.5 (b): of a leaf only zero counts.
+            // §6.1.5 (b): in a leaf only zero has an effect.
             Some(skip) if !is_leaf || skip == 0 => until_required = until_required.min(skip),
             Some(_) | None => {}
         }
@@ -132,60 +133,59 @@ fn is_known(extension: &X509Extension<'_>) -> bool {
     KNOWN.iter().any(|oid| extension.oid.as_bytes() == oid)
 }
 
-/// What was signed, for certificates that webpki is shown otherwise.
+/// Certificates that were patched for webpki, with what was signed originally.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Originals(Vec<Original>);
+pub(super) struct Patches(Vec<Patch>);
 
 #[derive(Debug, Clone)]
-struct Original {
-    /// The TBSCertificate that webpki sees.
-    shown: Vec<u8>,
-    /// The one that was signed.
+struct Patch {
+    /// The TBSCertificate that webpki gets.
+    patched: Vec<u8>,
+    /// The TBSCertificate that was signed.
     signed: Vec<u8>,
 }
 
-impl Originals {
-    /// A certificate as webpki is to see it, if that is not as it is: with extensions about policies that are not
-    /// critical. `der` is what `certificate` was parsed from.
-    pub(super) fn show(
+impl Patches {
+    /// Returns a copy of a certificate whose policy extensions are not critical, and records the original; `None` if it has
+    /// no critical ones. `der` is what `certificate` was parsed from.
+    pub(super) fn patch(
         &mut self,
         der: &[u8],
         certificate: &X509Certificate<'_>,
     ) -> Option<Vec<u8>> {
         let offset = |part: &[u8]| part.as_ptr().addr().checked_sub(der.as_ptr().addr());
-        let mut shown = der.to_vec();
+        let mut patched = der.to_vec();
         for extension in certificate.extensions() {
             if !extension.critical || !is_known(extension) {
                 continue;
             }
-            // Before the value stands the tag and length of its OCTET STRING, and before that the criticality.
+            // The value is preceded by the tag and length of its OCTET STRING, and these by the criticality.
             let header = match extension.value.len() {
                 0..0x80 => 2,
                 0x80..0x100 => 3,
                 _ => 4,
             };
             let end = offset(extension.value)?.checked_sub(header)?;
-            let critical = shown.get_mut(end.checked_sub(CRITICAL.len())?..end)?;
+            let critical = patched.get_mut(end.checked_sub(CRITICAL.len())?..end)?;
             if critical != CRITICAL {
                 return None;
             }
             critical.last_mut().map(|value| *value = 0)?;
         }
-        if shown == der {
+        if patched == der {
             return None;
         }
         let signed = certificate.tbs_certificate.as_ref();
         let begin = offset(signed)?;
-        let of_shown = shown.get(begin..begin.checked_add(signed.len())?)?;
-        self.0.push(Original {
-            shown: of_shown.to_vec(),
+        let tbs = patched.get(begin..begin.checked_add(signed.len())?)?;
+        self.0.push(Patch {
+            patched: tbs.to_vec(),
             signed: signed.to_vec(),
         });
-        Some(shown)
+        Some(patched)
     }
 
-    /// Adds others.
-    pub(super) fn extend(&mut self, others: &Originals) {
+    pub(super) fn extend(&mut self, others: &Patches) {
         self.0.extend_from_slice(&others.0);
     }
 
@@ -193,32 +193,32 @@ impl Originals {
         self.0.is_empty()
     }
 
-    /// All algorithms, each of which verifies what was signed and not what was shown.
-    pub(super) fn algorithms(&self) -> Vec<OverOriginals<'_>> {
-        let over = |known: &&'static dyn SignatureVerificationAlgorithm| OverOriginals {
+    /// All signature algorithms, each wrapped so that it verifies the original instead of the patched certificate.
+    pub(super) fn algorithms(&self) -> Vec<OverSigned<'_>> {
+        let over = |known: &&'static dyn SignatureVerificationAlgorithm| OverSigned {
             known: *known,
-            originals: self,
+            patches: self,
         };
         ALL_VERIFICATION_ALGS.iter().map(over).collect()
     }
 }
 
-/// One algorithm.
+/// A signature algorithm that verifies the original certificate.
 #[derive(Debug)]
-pub(super) struct OverOriginals<'a> {
+pub(super) struct OverSigned<'a> {
     known: &'static dyn SignatureVerificationAlgorithm,
-    originals: &'a Originals,
+    patches: &'a Patches,
 }
 
-impl SignatureVerificationAlgorithm for OverOriginals<'_> {
+impl SignatureVerificationAlgorithm for OverSigned<'_> {
     fn verify_signature(
         &self,
         public_key: &[u8],
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), InvalidSignature> {
-        let original = self.originals.0.iter().find(|one| one.shown == message);
-        let message = original.map_or(message, |original| &original.signed);
+        let patch = self.patches.0.iter().find(|patch| patch.patched == message);
+        let message = patch.map_or(message, |patch| &patch.signed);
         self.known.verify_signature(public_key, message, signature)
     }
 

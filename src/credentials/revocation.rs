@@ -1,12 +1,11 @@
-//! Which certificates their issuers have revoked (RFC 5280 §5).
+//! Certificate revocation lists (RFC 5280 §5).
 //!
-//! A list counts once its signature is verified, and that is done when it is read. webpki could ask lists itself,
-//! but verifies the signature of a whole list anew for each certificate it judges, and asks only the first list
-//! of an issuer. Here a question is a search among sorted serial numbers, in all lists of the issuer.
+//! The signature of a list is verified once, when it is read. webpki could check lists itself, but it would verify the
+//! signature of the whole list for each certificate, and would check only the first list of an issuer. Here a look-up is a
+//! binary search among serial numbers, in all lists of the issuer.
 //!
-//! What the lists don't settle is let be: certificates of an issuer without a list pass, and a list whose
-//! successor is overdue counts on, because an edge that is cut off must not lose its fleet. Who reads the lists is
-//! told so, and `ClientPolicy::dates` lets a metric tell it too.
+//! Certificates of an issuer without a list are accepted, and a list is used after its nextUpdate, because a gateway that is
+//! offline must not lose its devices. A warning when the lists are read, and a metric (`ClientPolicy::expiries`), report it.
 
 mod list;
 
@@ -14,31 +13,31 @@ pub use list::ListFault;
 
 use super::issuer::Issuer;
 use super::pem::{self, PemError};
-use super::period::{Ends, What};
+use super::period::{Expiry, ExpiryKind};
 use list::{Age, RevocationList, Serial};
 use std::collections::BTreeMap;
 use webpki::{Error, VerifiedPath};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
-/// Lists in all: each may be asked for each certificate.
+/// Most lists in all: each may be searched for each certificate.
 pub(super) const MOST_LISTS: usize = 1000;
 
-/// Revoked certificates in all lists: 80 MB of serial numbers.
+/// Most revoked certificates in all lists: 80 MB of serial numbers.
 const MOST_REVOKED: usize = 4_000_000;
 
-/// All lists that count.
+/// All lists in use.
 #[derive(Clone, Default)]
 pub(super) struct RevocationLists {
-    /// By the issuer's name. RFC 5280 §4.1.2.2: name and serial number make one certificate, so an
-    /// authority that has got a new key answers for what it issued with the old one.
+    /// By the issuer's name (DER). RFC 5280 §4.1.2.2: name and serial number identify a certificate, so the list of an
+    /// authority with a new key also covers what it issued with the old one.
     by_issuer: BTreeMap<Vec<u8>, Vec<RevocationList>>,
 }
 
 impl RevocationLists {
-    /// Reads a file: PEM with any number of lists, or one list as DER. If one of them is of no use, none is added.
+    /// Adds the lists of a file: PEM with any number of them, or one as DER. If one of them can't be used, none is added.
     ///
-    /// Gives the issuers of which an older list is passed over. See [`Age`] for what is older.
+    /// Returns the issuers of lists that were superseded or that are older than one in use, as [`Age`] decides.
     pub(super) fn add(
         &mut self,
         file: &[u8],
@@ -71,22 +70,25 @@ impl RevocationLists {
                 return Err(PemError::Absent("X509 CRL").into());
             }
         }
-        let passed_over = lists.into_iter().filter_map(|list| self.take(list));
-        Ok(passed_over.collect())
+        let superseded = lists.into_iter().filter_map(|list| self.insert(list));
+        Ok(superseded.collect())
     }
 
-    /// Takes a list in. Gives its issuer if one of two is passed over for being older.
-    fn take(&mut self, list: RevocationList) -> Option<String> {
-        let issuer = list.shown.clone();
+    /// Inserts a list. Returns its issuer if this list or another one is superseded.
+    fn insert(&mut self, list: RevocationList) -> Option<String> {
+        let issuer = list.display_name.clone();
         let lists = self.by_issuer.entry(list.issuer.clone()).or_default();
-        let ages: Vec<Age> = lists.iter().map(|other| list.age_beside(other)).collect();
+        let ages: Vec<Age> = lists
+            .iter()
+            .map(|other| list.age_relative_to(other))
+            .collect();
         if ages.contains(&Age::Same) {
             return None;
         }
         if ages.contains(&Age::Older) {
             return Some(issuer);
         }
-        lists.retain(|other| list.age_beside(other) != Age::Newer);
+        lists.retain(|other| list.age_relative_to(other) != Age::Newer);
         lists.push(list);
         ages.contains(&Age::Newer).then_some(issuer)
     }
@@ -99,34 +101,34 @@ impl RevocationLists {
         self.by_issuer.values().map(Vec::len).sum()
     }
 
-    /// How many certificates are on the lists.
+    /// The number of revoked certificates.
     pub(super) fn revoked(&self) -> usize {
         self.lists().map(RevocationList::serials).sum()
     }
 
-    /// When the next list is due, for each.
-    pub(super) fn ends(&self) -> impl Iterator<Item = Ends> {
-        self.lists().map(|list| Ends {
-            what: What::RevocationList,
-            name: list.shown.clone(),
+    /// The nextUpdate of each list.
+    pub(super) fn expiries(&self) -> impl Iterator<Item = Expiry> {
+        self.lists().map(|list| Expiry {
+            kind: ExpiryKind::RevocationList,
+            name: list.display_name.clone(),
             at: list.next_update,
         })
     }
 
-    /// Whether an issuer (its name, DER without the outer tag and length) has revoked a certificate.
-    pub(super) fn has(&self, issuer: &[u8], serial: &[u8]) -> bool {
+    /// Whether a certificate is revoked. `issuer`: its name, DER without the outer tag and length.
+    pub(super) fn is_revoked(&self, issuer: &[u8], serial: &[u8]) -> bool {
         let (Some(lists), Some(serial)) = (self.by_issuer.get(issuer), Serial::of(serial)) else {
             return false;
         };
-        lists.iter().any(|list| list.has(serial))
+        lists.iter().any(|list| list.contains(serial))
     }
 
-    /// Refuses a path if one of the authorities between leaf and anchor is revoked; there may be another path.
-    /// What a root says of itself is nothing (RFC 5280 §6.1: an anchor is trusted as it is).
-    pub(super) fn judge_authorities(&self, path: &VerifiedPath<'_>) -> Result<(), Error> {
+    /// Rejects a path if an authority between leaf and anchor is revoked; there may be another path. A revocation of the
+    /// anchor itself has no effect (RFC 5280 §6.1: an anchor is trusted as it is).
+    pub(super) fn check_authorities(&self, path: &VerifiedPath<'_>) -> Result<(), Error> {
         let revoked = path
             .intermediate_certificates()
-            .any(|authority| self.has(authority.issuer(), authority.serial()));
+            .any(|authority| self.is_revoked(authority.issuer(), authority.serial()));
         if revoked {
             Err(Error::CertRevoked)
         } else {
@@ -135,32 +137,32 @@ impl RevocationLists {
     }
 }
 
-/// Why a file can't be one of revocation lists.
+/// Why a file of revocation lists can't be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RevocationError {
-    /// There are no authorities to have signed one.
+    /// There are no trust anchors that could have signed a list.
     #[error(
         "clients.trust_anchors is not set, so no authority could have signed a list that counts"
     )]
     NoAnchors,
-    /// It is neither DER nor the PEM that is needed.
+    /// It is neither DER nor PEM with lists.
     #[error(transparent)]
     Pem(#[from] PemError),
-    /// A certificate where a list should be.
+    /// It is a certificate instead of a list.
     #[error("it is a certificate, not a revocation list")]
     Certificate,
-    /// A list that does not even say whose it is; counted from 1.
+    /// The list at this position, from 1, is malformed, and its issuer is unknown.
     #[error("list {0} in it is malformed")]
     Malformed(usize),
-    /// A list that says whose it is.
+    /// A list of a known issuer can't be used.
     #[error("the list of {issuer:?} can't be used: {fault}")]
     Unusable {
-        /// The issuer's name for people.
+        /// The issuer's name for messages.
         issuer: String,
-        /// Why not.
+        /// What is wrong with it.
         fault: ListFault,
     },
-    /// Too many.
+    /// There are more than 1000 lists.
     #[error("there are more than 1000 revocation lists")]
     TooManyLists,
 }

@@ -1,7 +1,7 @@
-//! The gateway's own certificate and key, checked so that the engine can't stumble over them.
+//! The gateway's certificate and key, checked to be usable by the engine.
 
 use super::pem::{self, PemError};
-use super::period::{Ends, Period, What, shown};
+use super::period::{Expiry, ExpiryKind, Period, display_name};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, KeyPair,
 };
@@ -11,23 +11,22 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
-/// id-ecPublicKey (RFC 5480 §2.1.1), and the two curves the engine knows (§2.1.1.1).
+/// id-ecPublicKey (RFC 5480 §2.1.1), and the two curves that the engine supports (§2.1.1.1).
 const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
 const P256: &str = "1.2.840.10045.3.1.7";
 const P384: &str = "1.3.132.0.34";
 
-/// The gateway's certificate (DER) and its private key (PKCS#8 DER). They belong together, and the engine takes them.
+/// The gateway's certificate and its private key. They belong together, and the engine can use them.
 #[derive(Clone)]
 pub struct ServerCredentials {
     /// The certificate, DER.
     pub certificate: Vec<u8>,
-    /// The private key, PKCS#8 DER whatever it was given as, wiped when dropped.
+    /// The private key, converted to PKCS#8 DER. Zeroed when dropped.
     pub private_key: Zeroizing<Vec<u8>>,
 }
 
 impl ServerCredentials {
-    /// Reads both from PEM. The certificate comes first in what is found wrong; to hear of both
-    /// at once, use [`Certificate::from_pem`], [`PrivateKey::from_pem`] and [`ServerCredentials::pair`].
+    /// Reads both from PEM. Errors of the certificate are reported first; for the errors of both use [`Certificate::from_pem`], [`PrivateKey::from_pem`] and [`ServerCredentials::pair`].
     pub fn from_pem(certificate: &[u8], private_key: &[u8]) -> Result<Self, CredentialsError> {
         Self::pair(
             Certificate::from_pem(certificate)?,
@@ -35,7 +34,7 @@ impl ServerCredentials {
         )
     }
 
-    /// Puts a certificate and its key together, or says that the key belongs to another certificate.
+    /// Combines a certificate and its key, if they belong together.
     pub fn pair(certificate: Certificate, key: PrivateKey) -> Result<Self, CredentialsError> {
         if certificate.public_key != key.public_key {
             return Err(CredentialsError::NotItsKey);
@@ -46,19 +45,18 @@ impl ServerCredentials {
         })
     }
 
-    /// From when to when the certificate is valid. `None` if it is no X.509, which [`ServerCredentials::pair`]
-    /// lets nothing be.
+    /// The certificate's validity period. `None` if it is not X.509, which can't be after [`ServerCredentials::pair`].
     pub fn period(&self) -> Option<Period> {
         let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
         Some(Period::of(parsed.validity()))
     }
 
-    /// When the certificate ends.
-    pub fn ends(&self) -> Option<Ends> {
+    /// When the certificate expires.
+    pub fn expiry(&self) -> Option<Expiry> {
         let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
-        Some(Ends {
-            what: What::Server,
-            name: shown(parsed.subject()),
+        Some(Expiry {
+            kind: ExpiryKind::Server,
+            name: display_name(parsed.subject()),
             at: Period::of(parsed.validity()).not_after,
         })
     }
@@ -70,7 +68,7 @@ impl fmt::Debug for ServerCredentials {
     }
 }
 
-/// A certificate the engine can show: one, with a P-256 or P-384 key.
+/// A certificate that the engine can use: with a P-256 or P-384 key, and without a chain.
 #[derive(Debug, Clone)]
 pub struct Certificate {
     der: Vec<u8>,
@@ -119,13 +117,13 @@ impl Certificate {
         &self.der
     }
 
-    /// From when to when it is valid. Not checked here: an ended one still opens, and some devices have no clock.
+    /// Its validity period. Not checked here: some devices have no clock and accept an expired one.
     pub fn period(&self) -> Period {
         self.period
     }
 }
 
-/// The name of a public key algorithm, for a message.
+/// The name of a public key algorithm for a message.
 fn kind(oid: &str) -> &'static str {
     match oid {
         EC_PUBLIC_KEY => "an EC key on another curve",
@@ -136,7 +134,7 @@ fn kind(oid: &str) -> &'static str {
     }
 }
 
-/// A private key the engine can use.
+/// A private key that the engine can use.
 pub struct PrivateKey {
     pkcs8: Zeroizing<Vec<u8>>,
     public_key: Vec<u8>,
@@ -156,8 +154,8 @@ impl PrivateKey {
             let Ok(pair) = EcdsaKeyPair::from_private_key_der(algorithm, &der) else {
                 continue;
             };
-            // The engine reads SEC1 in a way of its own. Made into PKCS#8 here, and read back as the
-            // engine will read it, there is nothing left that it could refuse.
+            // The engine parses SEC1 in its own way. Converted to PKCS#8, and parsed as the engine will parse it, the key
+            // can't be rejected later.
             let Ok(pkcs8) = pair.to_pkcs8v1() else {
                 continue;
             };
@@ -168,7 +166,7 @@ impl PrivateKey {
                 });
             }
         }
-        // SEC1 is for EC keys alone and, unlike PKCS#8, may well name no curve.
+        // SEC1 is for EC keys only and, unlike PKCS#8, may omit the curve.
         let is_sec1 = section == SectionKind::EcPrivateKey;
         Err(CredentialsError::KeyType(if is_sec1 {
             DAMAGED_EC
@@ -186,7 +184,7 @@ impl fmt::Debug for PrivateKey {
 
 const DAMAGED_EC: &str = "a damaged EC key, or one on another curve";
 
-/// What a PKCS#8 key is that is no usable EC key, told by the object identifier in its head.
+/// The kind of a PKCS#8 key that is not a usable EC key, by the object identifier at its beginning.
 fn key_kind(der: &[u8]) -> &'static str {
     let head = der.get(..der.len().min(32)).unwrap_or_default();
     let has = |oid: &[u8]| head.windows(oid.len()).any(|window| window == oid);
@@ -201,28 +199,28 @@ fn key_kind(der: &[u8]) -> &'static str {
     }
 }
 
-/// Why a certificate or key can't be what the gateway shows devices.
+/// Why a certificate or key can't be used by the gateway.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialsError {
-    /// The file is not the PEM that is needed.
+    /// The file is not PEM of the expected kind.
     #[error(transparent)]
     Pem(#[from] PemError),
-    /// More than the one certificate the engine can send.
+    /// There is more than one certificate; the engine can send only one.
     #[error(
         "it holds {0} certificates; the DTLS engine sends one and can't send a chain yet: leave only the gateway's own, \
          and give devices its issuer as trust anchor"
     )]
     Chain(usize),
-    /// Not X.509.
+    /// The certificate is not X.509.
     #[error("the certificate is malformed")]
     MalformedCertificate,
-    /// The certificate's key is not one the engine can use.
+    /// The engine can't use the certificate's key.
     #[error("the certificate has {0}; the DTLS engine takes ECDSA with P-256 or P-384 only")]
     CertificateKeyType(&'static str),
-    /// The private key is not one the engine can use.
+    /// The engine can't use the private key.
     #[error("it is {0}; the DTLS engine takes ECDSA with P-256 or P-384 only")]
     KeyType(&'static str),
-    /// They don't belong together.
+    /// The key does not belong to the certificate.
     #[error("the private key does not belong to the certificate")]
     NotItsKey,
 }

@@ -1,4 +1,4 @@
-//! Certificates and keys of every kind, made here, and what becomes of them.
+//! Verification of certificates and keys that are made here.
 
 use super::*;
 use rcgen::{
@@ -8,7 +8,7 @@ use rcgen::{
 use rustls_pki_types::UnixTime;
 use std::time::Duration;
 
-/// 2026-01-01, in the middle of the certificates made here.
+/// 2026-01-01, in the middle of the validity periods of the certificates made here.
 pub(super) const NOW: u64 = 1_767_225_600;
 pub(super) const YEAR: u64 = 365 * 24 * 3600;
 
@@ -72,43 +72,49 @@ fn policy(anchors: &str, validity: Validity) -> ClientPolicy {
     ClientPolicy::new(Some(anchors.as_bytes()), validity).unwrap()
 }
 
-fn alert(verdict: Result<(), Refusal>) -> u8 {
+fn alert(verdict: Result<(), CertificateError>) -> u8 {
     verdict.unwrap_err().alert()
 }
 
 #[test]
-fn a_device_under_the_anchor_is_let_in_and_one_under_another_authority_gets_alert_48() {
+fn a_device_under_the_anchor_is_accepted_and_one_under_another_authority_gets_alert_48() {
     let (ours, theirs) = (Authority::root("ours"), Authority::root("theirs"));
     let policy = policy(&ours.pem, Validity::Check);
-    assert_eq!(policy.judge(&ours.issue(&params("meter")), at(NOW)), Ok(()));
-    let refusal = policy.judge(&theirs.issue(&params("meter")), at(NOW));
-    assert_eq!(refusal, Err(Refusal::UnknownIssuer));
+    assert_eq!(
+        policy.verify(&ours.issue(&params("meter")), at(NOW)),
+        Ok(())
+    );
+    let refusal = policy.verify(&theirs.issue(&params("meter")), at(NOW));
+    assert_eq!(refusal, Err(CertificateError::UnknownIssuer));
     assert_eq!(alert(refusal), 48);
 }
 
 #[test]
-fn an_authority_that_only_has_the_name_of_ours_is_unknown() {
-    let (ours, imposter) = (Authority::root("ours"), Authority::root("ours"));
+fn another_authority_with_the_anchors_name_is_unknown() {
+    let (ours, impostor) = (Authority::root("ours"), Authority::root("ours"));
     let refusal =
-        policy(&ours.pem, Validity::Check).judge(&imposter.issue(&params("meter")), at(NOW));
+        policy(&ours.pem, Validity::Check).verify(&impostor.issue(&params("meter")), at(NOW));
     assert_eq!(alert(refusal), 48);
 }
 
 #[test]
-fn without_anchors_any_issuer_will_do_but_dates_count() {
+fn without_anchors_any_issuer_is_accepted_but_dates_are_checked() {
     let policy = ClientPolicy::new(None, Validity::Check).unwrap();
     let leaf = Authority::root("anyone").issue(&params("meter"));
-    assert_eq!(policy.judge(&leaf, at(NOW)), Ok(()));
+    assert_eq!(policy.verify(&leaf, at(NOW)), Ok(()));
     let longer = [leaf.as_slice(), &[0]].concat();
-    assert_eq!(policy.judge(&longer, at(NOW)), Err(Refusal::Malformed));
-    let late = policy.judge(&leaf, at(NOW + 2 * YEAR)).unwrap_err();
+    assert_eq!(
+        policy.verify(&longer, at(NOW)),
+        Err(CertificateError::Malformed)
+    );
+    let late = policy.verify(&leaf, at(NOW + 2 * YEAR)).unwrap_err();
     assert_eq!(late.alert(), 45);
     assert!(
         late.to_string()
             .contains("ended on 2027-01-01 00:00:00 UTC"),
         "{late}"
     );
-    let early = policy.judge(&leaf, at(NOW - 2 * YEAR)).unwrap_err();
+    let early = policy.verify(&leaf, at(NOW - 2 * YEAR)).unwrap_err();
     assert_eq!(early.alert(), 45);
     assert!(
         early
@@ -129,22 +135,22 @@ fn both_ends_of_the_period_are_within_it() {
         (last, true),
         (last + 1, false),
     ] {
-        assert_eq!(policy.judge(&leaf, at(second)).is_ok(), fine, "{second}");
+        assert_eq!(policy.verify(&leaf, at(second)).is_ok(), fine, "{second}");
     }
 }
 
 #[test]
-fn with_validity_ignored_dates_do_not_count_and_chains_still_do() {
+fn with_validity_ignored_chains_are_still_verified() {
     let (ours, theirs) = (Authority::root("ours"), Authority::root("theirs"));
     let policy = policy(&ours.pem, Validity::Ignore);
     for now in [0, NOW - 5 * YEAR, NOW, NOW + 50 * YEAR, u64::MAX] {
         assert_eq!(
-            policy.judge(&ours.issue(&params("meter")), at(now)),
+            policy.verify(&ours.issue(&params("meter")), at(now)),
             Ok(()),
             "{now}"
         );
         assert_eq!(
-            alert(policy.judge(&theirs.issue(&params("meter")), at(now))),
+            alert(policy.verify(&theirs.issue(&params("meter")), at(now))),
             48,
             "{now}"
         );
@@ -152,7 +158,7 @@ fn with_validity_ignored_dates_do_not_count_and_chains_still_do() {
 }
 
 #[test]
-fn an_intermediate_of_the_file_leads_to_its_root_and_is_no_anchor_itself() {
+fn an_intermediate_of_the_file_chains_to_its_root_and_is_not_an_anchor() {
     let root = Authority::root("root");
     let intermediate = Authority::under("intermediate", &root);
     let leaf = intermediate.issue(&params("meter"));
@@ -160,73 +166,79 @@ fn an_intermediate_of_the_file_leads_to_its_root_and_is_no_anchor_itself() {
         format!("{}{}", root.pem, intermediate.pem),
         format!("{}{}", intermediate.pem, root.pem),
     ] {
-        assert_eq!(policy(&file, Validity::Check).judge(&leaf, at(NOW)), Ok(()));
+        assert_eq!(
+            policy(&file, Validity::Check).verify(&leaf, at(NOW)),
+            Ok(())
+        );
     }
-    // The root alone: the client can't show the intermediate, so there is no path.
+    // The root alone: the client's intermediate is not used, so there is no path.
     assert_eq!(
-        alert(policy(&root.pem, Validity::Check).judge(&leaf, at(NOW))),
+        alert(policy(&root.pem, Validity::Check).verify(&leaf, at(NOW))),
         48
     );
-    // The intermediate alone has no issuer in the file: it is the anchor.
+    // The intermediate alone has no issuer in the file, so it is the anchor.
     assert_eq!(
-        policy(&intermediate.pem, Validity::Check).judge(&leaf, at(NOW)),
+        policy(&intermediate.pem, Validity::Check).verify(&leaf, at(NOW)),
         Ok(())
     );
-    // An intermediate that does not chain to the root of its name vouches for nothing.
+    // An intermediate that does not chain to the root of its issuer's name is not used.
     let forged = Authority::under("intermediate", &Authority::root("root"));
     let policy = policy(&format!("{}{}", root.pem, forged.pem), Validity::Check);
     assert!(
         policy
-            .judge(&forged.issue(&params("meter")), at(NOW))
+            .verify(&forged.issue(&params("meter")), at(NOW))
             .is_err()
     );
 }
 
 #[test]
-fn an_intermediate_that_ended_is_refused_unless_validity_is_ignored() {
+fn an_expired_intermediate_is_rejected_unless_validity_is_ignored() {
     let root = Authority::root("root");
     let mut short = authority_params("short");
     short.not_after = date_time_ymd(2025, 6, 1);
     let intermediate = Authority::with(short, &root);
     let file = format!("{}{}", root.pem, intermediate.pem);
     let leaf = intermediate.issue(&params("meter"));
-    let refusal = policy(&file, Validity::Check).judge(&leaf, at(NOW));
-    assert_eq!(refusal, Err(Refusal::IssuerNotValid));
+    let refusal = policy(&file, Validity::Check).verify(&leaf, at(NOW));
+    assert_eq!(refusal, Err(CertificateError::IssuerNotValid));
     assert_eq!(alert(refusal), 42);
     assert_eq!(
-        policy(&file, Validity::Ignore).judge(&leaf, at(NOW)),
+        policy(&file, Validity::Ignore).verify(&leaf, at(NOW)),
         Ok(())
     );
 }
 
 #[test]
-fn a_certificate_for_servers_and_one_of_an_authority_are_refused_with_the_reason() {
+fn server_and_authority_certificates_are_rejected_with_the_reason() {
     let root = Authority::root("root");
     let policy = policy(&root.pem, Validity::Check);
     let mut server = params("server");
     server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     assert_eq!(
-        policy.judge(&root.issue(&server), at(NOW)),
-        Err(Refusal::WrongUsage)
+        policy.verify(&root.issue(&server), at(NOW)),
+        Err(CertificateError::WrongUsage)
     );
     let authority = root.issue(&authority_params("sub"));
-    assert_eq!(policy.judge(&authority, at(NOW)), Err(Refusal::IsAuthority));
-    assert_eq!(Refusal::WrongUsage.alert(), 42);
+    assert_eq!(
+        policy.verify(&authority, at(NOW)),
+        Err(CertificateError::IsAuthority)
+    );
+    assert_eq!(CertificateError::WrongUsage.alert(), 42);
 }
 
 #[test]
-fn a_self_signed_certificate_as_openssl_makes_it_is_a_stranger_before_it_is_an_authority() {
-    // `openssl req -x509` says CA:TRUE; its owner must hear unknown_ca, not bad_certificate.
+fn a_self_signed_certificate_of_openssl_is_reported_as_unknown_issuer() {
+    // `openssl req -x509` makes CA:TRUE; the alert must be unknown_ca, not bad_certificate.
     let root = Authority::root("root");
-    let stranger = Authority::root("stranger");
-    let leaf = stranger.issue(&authority_params("self"));
-    let refusal = policy(&root.pem, Validity::Check).judge(&leaf, at(NOW));
-    assert_eq!(refusal, Err(Refusal::UnknownIssuer));
-    assert_eq!(Refusal::UnknownIssuer.alert(), 48);
+    let other = Authority::root("other");
+    let leaf = other.issue(&authority_params("self"));
+    let refusal = policy(&root.pem, Validity::Check).verify(&leaf, at(NOW));
+    assert_eq!(refusal, Err(CertificateError::UnknownIssuer));
+    assert_eq!(CertificateError::UnknownIssuer.alert(), 48);
 }
 
 #[test]
-fn a_version_1_certificate_is_refused_where_anchors_are_set() {
+fn a_version_1_certificate_is_rejected_where_anchors_are_set() {
     // openssl x509 -req without -extfile makes version 1. Made here from a version 3 one: the [0]
     // version field says 0, which only the parser looks at before a signature is.
     let root = Authority::root("root");
@@ -237,27 +249,27 @@ fn a_version_1_certificate_is_refused_where_anchors_are_set() {
         .unwrap();
     leaf[version + 4] = 0;
     assert_eq!(
-        policy(&root.pem, Validity::Check).judge(&leaf, at(NOW)),
-        Err(Refusal::OldVersion)
+        policy(&root.pem, Validity::Check).verify(&leaf, at(NOW)),
+        Err(CertificateError::OldVersion)
     );
 }
 
 #[test]
-fn no_damage_to_a_certificate_makes_the_judge_panic_or_let_it_in() {
+fn a_damaged_certificate_is_rejected_without_a_panic() {
     let root = Authority::root("root");
     let leaf = root.issue(&params("meter"));
     let policy = policy(&root.pem, Validity::Ignore);
-    assert_eq!(policy.judge(&leaf, at(NOW)), Ok(()));
+    assert_eq!(policy.verify(&leaf, at(NOW)), Ok(()));
     for index in 0..leaf.len() {
         assert!(
-            policy.judge(&leaf[..index], at(NOW)).is_err(),
+            policy.verify(&leaf[..index], at(NOW)).is_err(),
             "cut at {index}"
         );
         for bit in [0x01, 0x80, 0xff] {
             let mut damaged = leaf.clone();
             damaged[index] ^= bit;
             assert!(
-                policy.judge(&damaged, at(NOW)).is_err(),
+                policy.verify(&damaged, at(NOW)).is_err(),
                 "byte {index} ^ {bit:#x}"
             );
         }
@@ -265,12 +277,15 @@ fn no_damage_to_a_certificate_makes_the_judge_panic_or_let_it_in() {
     let mut longer = leaf.clone();
     longer.push(0);
     for bad in [vec![], vec![0x30; 100], vec![0xff; 1 << 20], longer] {
-        assert_eq!(policy.judge(&bad, at(NOW)), Err(Refusal::Malformed));
+        assert_eq!(
+            policy.verify(&bad, at(NOW)),
+            Err(CertificateError::Malformed)
+        );
     }
 }
 
 #[test]
-fn an_anchors_file_of_the_wrong_kind_is_refused_with_the_reason() {
+fn an_invalid_anchors_file_is_rejected_with_the_reason() {
     let wrong = |pem: &str| {
         ClientPolicy::new(Some(pem.as_bytes()), Validity::Check)
             .unwrap_err()
@@ -297,7 +312,7 @@ fn an_anchors_file_of_the_wrong_kind_is_refused_with_the_reason() {
         Authority::under("a", &b).pem
     );
     assert!(wrong(&circle).contains("none is a root"));
-    // The same certificate twice does no harm.
+    // The same certificate twice is accepted.
     assert!(
         ClientPolicy::new(
             Some(format!("{}{}", a.pem, a.pem).as_bytes()),
@@ -321,7 +336,7 @@ fn read(certificate: &str, key: &str) -> Result<ServerCredentials, String> {
 }
 
 #[test]
-fn p256_and_p384_keys_are_taken_and_never_shown() {
+fn p256_and_p384_keys_are_accepted_and_debug_hides_them() {
     for algorithm in [
         &rcgen::PKCS_ECDSA_P256_SHA256,
         &rcgen::PKCS_ECDSA_P384_SHA384,
@@ -333,7 +348,7 @@ fn p256_and_p384_keys_are_taken_and_never_shown() {
 }
 
 #[test]
-fn credentials_say_when_their_certificate_ends() {
+fn credentials_have_an_expiry() {
     let (certificate, key) = pair_of(&rcgen::PKCS_ECDSA_P256_SHA256);
     let credentials = read(&certificate, &key).unwrap();
     let period = Period {
@@ -341,13 +356,16 @@ fn credentials_say_when_their_certificate_ends() {
         not_after: Moment::from_seconds(1_798_761_600),
     };
     assert_eq!(credentials.period(), Some(period));
-    let ends = credentials.ends().unwrap();
-    assert_eq!((ends.what, ends.at), (What::Server, period.not_after));
-    assert!(ends.name.contains("CN=server"), "{}", ends.name);
+    let expiry = credentials.expiry().unwrap();
+    assert_eq!(
+        (expiry.kind, expiry.at),
+        (ExpiryKind::Server, period.not_after)
+    );
+    assert!(expiry.name.contains("CN=server"), "{}", expiry.name);
 }
 
 #[test]
-fn keys_the_engine_would_panic_on_are_refused_with_what_they_are() {
+fn keys_that_the_engine_does_not_support_are_rejected_by_kind() {
     let (certificate, key) = pair_of(&rcgen::PKCS_ED25519);
     assert!(read(&certificate, &key).unwrap_err().contains("Ed25519"));
     let (good, _) = pair_of(&rcgen::PKCS_ECDSA_P256_SHA256);
@@ -368,7 +386,7 @@ fn keys_the_engine_would_panic_on_are_refused_with_what_they_are() {
 }
 
 #[test]
-fn a_key_of_another_certificate_is_refused() {
+fn a_key_of_another_certificate_is_rejected() {
     let ((one, _), (_, other)) = (
         pair_of(&rcgen::PKCS_ECDSA_P256_SHA256),
         pair_of(&rcgen::PKCS_ECDSA_P256_SHA256),
@@ -377,7 +395,7 @@ fn a_key_of_another_certificate_is_refused() {
 }
 
 #[test]
-fn the_usual_mix_ups_of_files_are_named() {
+fn the_usual_mistakes_with_files_are_reported() {
     let (certificate, key) = pair_of(&rcgen::PKCS_ECDSA_P256_SHA256);
     let chain = format!("{certificate}{certificate}");
     let cases = [
@@ -426,7 +444,7 @@ fn the_usual_mix_ups_of_files_are_named() {
 }
 
 #[test]
-fn a_sec1_key_is_taken_and_kept_as_pkcs8() {
+fn a_sec1_key_is_converted_to_pkcs8() {
     // RFC 5915's form, cut out of PKCS#8: SEQUENCE { version, algorithm, OCTET STRING { ECPrivateKey } }.
     let key = KeyPair::generate().unwrap();
     let certificate = params("server").self_signed(&key).unwrap().pem();
@@ -448,8 +466,8 @@ fn a_sec1_key_is_taken_and_kept_as_pkcs8() {
 }
 
 #[test]
-fn a_name_in_a_certificate_is_shown_short_and_without_what_is_not_visible() {
-    use super::period::shown;
+fn display_names_are_short_and_have_no_invisible_characters() {
+    use super::period::display_name;
     use x509_parser::prelude::{FromDer, X509Certificate};
     let key = KeyPair::generate().unwrap();
     let long = "x".repeat(100);
@@ -462,6 +480,6 @@ fn a_name_in_a_certificate_is_shown_short_and_without_what_is_not_visible() {
     ] {
         let certificate = params(name).self_signed(&key).unwrap();
         let (_, parsed) = X509Certificate::from_der(certificate.der()).unwrap();
-        assert_eq!(shown(parsed.subject()), wanted);
+        assert_eq!(display_name(parsed.subject()), wanted);
     }
 }

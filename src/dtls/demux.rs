@@ -30,7 +30,7 @@ use super::record::{self, DatagramKind};
 use super::session::{Session, Stage};
 use super::supported::Supported;
 use super::{Counters, EndReason, Event, Parameters, Transmit};
-use crate::credentials::{ClientPolicy, Refusal};
+use crate::credentials::{CertificateError, ClientPolicy};
 use crate::timers::Timers;
 use buffered_bytes::BufferedBytes;
 use pending_hellos::{History, PendingHellos};
@@ -201,12 +201,12 @@ impl Demux {
     }
 
     /// Why an established session's certificate is no longer accepted, if so.
-    pub fn reverify(&self, id: SessionId) -> Option<Refusal> {
+    pub fn reverify(&self, id: SessionId) -> Option<CertificateError> {
         let session = self.sessions.get(&id)?;
         let certificate = session.certificate.as_ref()?;
-        let refusal = self.policy.rejudge(certificate, self.unix_time).err();
+        let refusal = self.policy.reverify(certificate, self.unix_time).err();
         // An intermediate that has expired since ends no session, just as the session's own expired certificate does not.
-        refusal.filter(|refusal| *refusal != Refusal::IssuerNotValid)
+        refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
     }
 
     /// Records that a session is a registered device's. New handshakes from its source have priority from now on, and this

@@ -1,7 +1,7 @@
 //! Events of the DTLS sessions, and datagrams to send.
 
 use super::{Path, SessionId};
-use crate::credentials::Refusal;
+use crate::credentials::CertificateError;
 use std::fmt;
 
 /// A datagram to send.
@@ -91,7 +91,7 @@ pub enum HandshakeFailure {
         /// The leaf, DER.
         certificate: Vec<u8>,
         /// What is wrong with it.
-        refusal: Refusal,
+        refusal: CertificateError,
     },
     /// There is no common cipher suite.
     NoCommonCipherSuite {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
-use crate::credentials::{AnchorsError, ClientPolicy, Refusal, Validity};
+use crate::credentials::{AnchorsError, CertificateError, ClientPolicy, Validity};
 use rcgen::{CertificateParams, CustomExtension, KeyPair, KeyUsagePurpose, date_time_ymd};
 
 /// 1.3.6.1.4.1.99999.n, DER.
@@ -52,7 +52,7 @@ fn judge(
     root: &[CustomExtension],
     authority: &[CustomExtension],
     leaf: &[CustomExtension],
-) -> Result<(), Refusal> {
+) -> Result<(), CertificateError> {
     let key = KeyPair::generate().unwrap();
     let root_params = with(authority_params("root"), root);
     let root = Authority {
@@ -63,11 +63,11 @@ fn judge(
     let file = format!("{}{}", root.pem, authority.pem);
     let policy = ClientPolicy::new(Some(file.as_bytes()), Validity::Check).unwrap();
     let leaf = authority.issue(&with(params("meter"), leaf));
-    policy.judge(&leaf, at(NOW))
+    policy.verify(&leaf, at(NOW))
 }
 
 #[test]
-fn critical_extensions_about_policies_are_recognised_in_each_certificate_of_a_path() {
+fn critical_policy_extensions_are_processed_in_each_certificate_of_a_path() {
     let rows = [
         vec![policies(&[oid(1)])],
         vec![policies(&[ANY_POLICY.to_vec(), oid(1)])],
@@ -88,13 +88,13 @@ fn critical_extensions_about_policies_are_recognised_in_each_certificate_of_a_pa
 }
 
 #[test]
-fn a_policy_that_is_required_must_be_there_all_the_way() {
+fn a_required_policy_must_be_in_all_certificates_of_the_path() {
     let one = [policies(&[oid(1)])];
     let other = [policies(&[oid(2)])];
     let any = [policies(&[ANY_POLICY.to_vec()])];
     let requires = |more: &[CustomExtension]| [&[require_explicit(0)], more].concat();
-    let refused = Err(Refusal::NoPolicy);
-    assert_eq!(Refusal::NoPolicy.alert(), 42);
+    let refused = Err(CertificateError::NoPolicy);
+    assert_eq!(CertificateError::NoPolicy.alert(), 42);
     for (authority, leaf, expected) in [
         (requires(&one), &one[..], Ok(())),
         (requires(&one), &[][..], refused.clone()),
@@ -112,7 +112,7 @@ fn a_policy_that_is_required_must_be_there_all_the_way() {
             &one[..],
             Ok(()),
         ),
-        // It is required of certificates that come later than these.
+        // Required only of certificates further down the path.
         (vec![require_explicit(5)], &[][..], Ok(())),
         (vec![], &[require_explicit(0)][..], refused.clone()),
         (vec![], &[require_explicit(1)][..], Ok(())),
@@ -126,23 +126,26 @@ fn a_policy_that_is_required_must_be_there_all_the_way() {
 }
 
 #[test]
-fn what_makes_no_sense_and_other_critical_extensions_are_refused() {
-    for nonsense in [
+fn malformed_and_unknown_critical_extensions_are_rejected() {
+    for malformed in [
         extension(32, tlv(0x30, &tlv(0x30, &[])), true),
         extension(36, vec![0x05, 0x00], true),
         extension(54, vec![0x30, 0x00], true),
     ] {
-        let verdict = judge(&[], &[], std::slice::from_ref(&nonsense));
-        assert_eq!(verdict, Err(Refusal::Malformed), "{nonsense:?}");
+        let verdict = judge(&[], &[], std::slice::from_ref(&malformed));
+        assert_eq!(verdict, Err(CertificateError::Malformed), "{malformed:?}");
     }
-    // policyMappings, and one that nobody knows.
+    // policyMappings, and an unknown extension.
     for last in [33, 99] {
         let content = tlv(
             0x30,
             &tlv(0x30, &[tlv(6, &oid(1)), tlv(6, &oid(2))].concat()),
         );
         let verdict = judge(&[], &[], &[extension(last, content, true)]);
-        assert!(matches!(verdict, Err(Refusal::Chain(_))), "{verdict:?}");
+        assert!(
+            matches!(verdict, Err(CertificateError::Chain(_))),
+            "{verdict:?}"
+        );
     }
     let maps = || {
         let content = tlv(
@@ -155,32 +158,38 @@ fn what_makes_no_sense_and_other_critical_extensions_are_refused() {
     let leaf = [policies(&[oid(1)])];
     assert_eq!(judge(&[], &authority, &leaf), Ok(()));
     let authority = [require_explicit(0), policies(&[oid(1)]), maps()];
-    assert_eq!(judge(&[], &authority, &leaf), Err(Refusal::NoPolicy));
+    assert_eq!(
+        judge(&[], &authority, &leaf),
+        Err(CertificateError::NoPolicy)
+    );
 }
 
 #[test]
-fn no_damage_to_a_certificate_with_policies_lets_it_in() {
+fn a_damaged_certificate_with_policies_is_rejected() {
     let root = Authority::root("root");
     let policy = ClientPolicy::new(Some(root.pem.as_bytes()), Validity::Ignore).unwrap();
     let own = [policies(&[oid(1)]), inhibit_any(0)];
     let leaf = root.issue(&with(params("meter"), &own));
-    assert_eq!(policy.judge(&leaf, at(NOW)), Ok(()));
+    assert_eq!(policy.verify(&leaf, at(NOW)), Ok(()));
     for index in 0..leaf.len() {
         for bit in [0x01, 0x80, 0xff] {
             let mut damaged = leaf.clone();
             damaged[index] ^= bit;
-            assert!(policy.judge(&damaged, at(NOW)).is_err(), "{index} {bit:#x}");
+            assert!(
+                policy.verify(&damaged, at(NOW)).is_err(),
+                "{index} {bit:#x}"
+            );
         }
     }
-    // As webpki is shown it: that was never signed.
+    // The patched copy for webpki was never signed.
     let (_, parsed) = x509_parser::parse_x509_certificate(&leaf).unwrap();
-    let shown = Originals::default().show(&leaf, &parsed).unwrap();
+    let shown = Patches::default().patch(&leaf, &parsed).unwrap();
     assert_eq!(shown.len(), leaf.len());
-    assert!(policy.judge(&shown, at(NOW)).is_err());
+    assert!(policy.verify(&shown, at(NOW)).is_err());
 }
 
 #[test]
-fn the_counters_of_a_long_path_go_down_with_each_step_and_not_with_self_issued_ones() {
+fn counters_decrease_with_each_certificate_that_is_not_self_issued() {
     let names = |number: u8| Policies {
         named: Some([oid(number)].into()),
         ..Policies::default()
@@ -194,19 +203,19 @@ fn the_counters_of_a_long_path_go_down_with_each_step_and_not_with_self_issued_o
         is_self_issued: true,
         ..names(1)
     };
-    assert!(are_kept(&[]) && are_kept(&[&silent]));
-    // A policy is required once two more certificates have come.
-    assert!(!are_kept(&[&requires(2), &silent, &silent, &silent]));
-    assert!(are_kept(&[&requires(4), &silent, &silent, &silent]));
-    assert!(are_kept(&[&requires(0), &names(1), &names(1)]));
-    assert!(!are_kept(&[&requires(0), &names(1), &names(2)]));
-    assert!(!are_kept(&[&requires(0), &names(2), &names(1)]));
+    assert!(are_satisfied(&[]) && are_satisfied(&[&silent]));
+    // A policy is required after two more certificates.
+    assert!(!are_satisfied(&[&requires(2), &silent, &silent, &silent]));
+    assert!(are_satisfied(&[&requires(4), &silent, &silent, &silent]));
+    assert!(are_satisfied(&[&requires(0), &names(1), &names(1)]));
+    assert!(!are_satisfied(&[&requires(0), &names(1), &names(2)]));
+    assert!(!are_satisfied(&[&requires(0), &names(2), &names(1)]));
     let self_issued_step = [&requires(3), &self_issued, &self_issued, &silent];
-    assert!(are_kept(&self_issued_step));
+    assert!(are_satisfied(&self_issued_step));
 }
 
 #[test]
-fn a_root_that_has_ended_vouches_for_nothing_unless_it_was_renewed() {
+fn an_expired_root_is_rejected_unless_it_was_renewed() {
     let key = KeyPair::generate().unwrap();
     let root = |last: i32| {
         let mut params = authority_params("root");
@@ -219,13 +228,13 @@ fn a_root_that_has_ended_vouches_for_nothing_unless_it_was_renewed() {
     let leaf = params("meter").signed_by(&leaf, &issuer).unwrap();
     let judge = |file: &str, validity, now| {
         let policy = ClientPolicy::new(Some(file.as_bytes()), validity).unwrap();
-        policy.judge(leaf.der(), at(now))
+        policy.verify(leaf.der(), at(now))
     };
     let later = NOW + YEAR / 2;
     assert_eq!(judge(&old, Validity::Check, NOW - YEAR / 2), Ok(()));
     let refused = judge(&old, Validity::Check, later);
-    assert_eq!(refused, Err(Refusal::IssuerNotValid));
-    assert_eq!(Refusal::IssuerNotValid.alert(), 42);
+    assert_eq!(refused, Err(CertificateError::IssuerNotValid));
+    assert_eq!(CertificateError::IssuerNotValid.alert(), 42);
     assert_eq!(judge(&old, Validity::Ignore, later), Ok(()));
     assert_eq!(
         judge(&format!("{old}{new}"), Validity::Check, later),
@@ -234,7 +243,7 @@ fn a_root_that_has_ended_vouches_for_nothing_unless_it_was_renewed() {
 }
 
 #[test]
-fn an_authority_that_may_not_sign_certificates_is_refused_when_it_is_read() {
+fn an_authority_without_key_cert_sign_is_rejected_when_it_is_read() {
     for (usages, expected) in [
         (vec![KeyUsagePurpose::CrlSign], Some("root")),
         (vec![KeyUsagePurpose::DigitalSignature], Some("root")),
@@ -252,13 +261,13 @@ fn an_authority_that_may_not_sign_certificates_is_refused_when_it_is_read() {
 }
 
 #[test]
-fn a_leaf_whose_key_may_not_sign_is_refused_with_42() {
+fn a_leaf_without_digital_signature_is_rejected_with_42() {
     let root = Authority::root("root");
     let policy = ClientPolicy::new(Some(root.pem.as_bytes()), Validity::Check).unwrap();
     for (usages, expected) in [
         (
             vec![KeyUsagePurpose::KeyAgreement],
-            Err(Refusal::NotForSigning),
+            Err(CertificateError::NotForSigning),
         ),
         (
             vec![
@@ -271,7 +280,7 @@ fn a_leaf_whose_key_may_not_sign_is_refused_with_42() {
     ] {
         let mut params = params("meter");
         params.key_usages = usages;
-        assert_eq!(policy.judge(&root.issue(&params), at(NOW)), expected);
+        assert_eq!(policy.verify(&root.issue(&params), at(NOW)), expected);
     }
-    assert_eq!(Refusal::NotForSigning.alert(), 42);
+    assert_eq!(CertificateError::NotForSigning.alert(), 42);
 }

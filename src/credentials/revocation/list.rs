@@ -1,7 +1,7 @@
-//! One revocation list (RFC 5280 §5.1), read and verified.
+//! Parses and verifies a revocation list (RFC 5280 §5.1).
 
 use crate::credentials::issuer::{Issuer, Signature, contents};
-use crate::credentials::period::{Moment, shown};
+use crate::credentials::period::{Moment, display_name};
 use webpki::{BorrowedCertRevocationList, Error};
 use x509_parser::asn1_rs::{Any, BitString, FromDer, Tag};
 use x509_parser::extensions::X509Extension;
@@ -9,12 +9,12 @@ use x509_parser::oid_registry::{OID_X509_EXT_CRL_NUMBER, OID_X509_EXT_ISSUER_DIS
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::X509Name;
 
-/// A number of at most 20 octets, as serial numbers (RFC 5280 §4.1.2.2) and list numbers (§5.2.3) are.
+/// A number of at most 20 octets: a serial number (RFC 5280 §4.1.2.2) or a CRL number (§5.2.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Serial([u8; 20]);
 
 impl Serial {
-    /// From the octets of an INTEGER; `None` if they are too many.
+    /// From the octets of an INTEGER; `None` if it has more than 20.
     pub(super) fn of(octets: &[u8]) -> Option<Self> {
         let leading = octets.iter().take_while(|&&octet| octet == 0).count();
         let octets = octets.get(leading..)?;
@@ -25,65 +25,65 @@ impl Serial {
     }
 }
 
-/// A list that its issuer has signed.
+/// A list whose signature was verified.
 #[derive(Clone)]
 pub(super) struct RevocationList {
     /// The issuer's name, DER without the outer tag and length.
     pub(super) issuer: Vec<u8>,
-    /// The issuer's name for people.
-    pub(super) shown: String,
-    /// When its successor is due.
+    /// The issuer's name for messages.
+    pub(super) display_name: String,
+    /// When the next list is due.
     pub(super) next_update: Moment,
     this_update: Moment,
     number: Option<Serial>,
-    /// The issuer's key, and which part of its certificates the list is for (the issuing distribution point
-    /// extension): lists that agree in both follow each other.
+    /// The issuer's key and the list's scope (the issuing distribution point extension). A list supersedes another one only
+    /// if both are equal.
     series: (Vec<u8>, Option<Vec<u8>>),
-    /// Sorted.
+    /// Sorted, without duplicates.
     serials: Box<[Serial]>,
 }
 
-/// One list beside another.
+/// How old a list is relative to another one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Age {
-    /// It supersedes the other: younger by number and date, or by one of them and the other doesn't tell.
+    /// It supersedes the other: it has a later number and date, or one is later and the other equal or absent.
     Newer,
     /// It is superseded by the other.
     Older,
-    /// It is the other.
+    /// It is equal to the other.
     Same,
-    /// Another series; or number and date contradict each other, and both lists count to be safe.
+    /// It has another issuer or scope; or number and date contradict each other, and both lists are used to be safe.
     Apart,
 }
 
 impl RevocationList {
-    /// Reads a list, which must be signed by one of `issuers` and have no more than `most` entries. What is wrong
-    /// comes with the issuer's name, if that can be read.
+    /// Reads a list, which must be signed by one of `issuers` and have at most `most` entries. An error comes with the
+    /// issuer's name, if that can be parsed.
     pub(super) fn read(
         der: &[u8],
         issuers: &[Issuer],
         most: usize,
     ) -> Result<Self, (Option<String>, ListFault)> {
         let outline = Outline::of(der).ok_or((None, ListFault::Malformed))?;
-        let shown = shown(&outline.issuer);
+        let display_name = display_name(&outline.issuer);
         outline
-            .list(der, issuers, most, &shown)
-            .map_err(|fault| (Some(shown), fault))
+            .list(der, issuers, most, &display_name)
+            .map_err(|fault| (Some(display_name), fault))
     }
 
-    /// How many certificates are on it.
+    /// The number of revoked certificates.
     pub(super) fn serials(&self) -> usize {
         self.serials.len()
     }
 
-    pub(super) fn has(&self, serial: Serial) -> bool {
+    pub(super) fn contains(&self, serial: Serial) -> bool {
         self.serials.binary_search(&serial).is_ok()
     }
 
-    /// Which of two counts.
-    pub(super) fn age_beside(&self, other: &RevocationList) -> Age {
+    /// Compares it with another list.
+    pub(super) fn age_relative_to(&self, other: &RevocationList) -> Age {
         let dates = self.this_update.cmp(&other.this_update);
-        // RFC 5280 §5.2.3: within a series, the higher number supersedes. An issuer may leave numbers out.
+        // RFC 5280 §5.2.3: the higher number supersedes. An issuer may omit numbers.
         let numbers = match (self.number, other.number) {
             (Some(one), Some(other)) => one.cmp(&other),
             _ => dates,
@@ -106,7 +106,7 @@ impl RevocationList {
     }
 }
 
-/// What webpki keeps to itself of a list.
+/// The fields of a list that webpki does not expose.
 struct Outline<'a> {
     /// tbsCertList, DER: what is signed.
     signed: &'a [u8],
@@ -148,7 +148,7 @@ impl<'a> Outline<'a> {
             number: None,
             scope: None,
         };
-        // nextUpdate, revokedCertificates and extensions may each be left out. webpki looks at their order.
+        // nextUpdate, revokedCertificates and extensions are optional. webpki checks their order.
         while !rest.is_empty() {
             let (after, part) = Any::from_der(rest).ok()?;
             match part.tag() {
@@ -182,7 +182,7 @@ impl<'a> Outline<'a> {
         der: &[u8],
         issuers: &[Issuer],
         most: usize,
-        shown: &str,
+        display_name: &str,
     ) -> Result<RevocationList, ListFault> {
         if !self.has_version {
             return Err(ListFault::Version1);
@@ -190,7 +190,7 @@ impl<'a> Outline<'a> {
         let next_update = self.next_update.ok_or(ListFault::NoNextUpdate)?;
         let list = BorrowedCertRevocationList::from_der(der).map_err(fault)?;
         let issuer = self.signer(issuers)?;
-        // Looked at only now: a list that nobody has signed is not worth the work.
+        // Parsed only after the signature is verified, because a list may be large.
         let mut serials = Vec::new();
         for revoked in &list {
             if serials.len() >= most {
@@ -203,7 +203,7 @@ impl<'a> Outline<'a> {
         serials.dedup();
         Ok(RevocationList {
             issuer: issuer.name.clone(),
-            shown: shown.to_owned(),
+            display_name: display_name.to_owned(),
             next_update,
             this_update: self.this_update,
             number: self.number,
@@ -212,30 +212,30 @@ impl<'a> Outline<'a> {
         })
     }
 
-    /// The authority that has signed the list, and may. Several may have its name: one that got a new key.
+    /// The authority that has signed the list and may do so. Several may have its name, if it got a new key.
     fn signer<'i>(&self, issuers: &'i [Issuer]) -> Result<&'i Issuer, ListFault> {
         let name = contents(self.issuer.as_raw());
-        let mut wrong = ListFault::UnknownIssuer;
+        let mut error = ListFault::UnknownIssuer;
         for issuer in issuers.iter().filter(|issuer| issuer.name == name) {
             let signature = &self.signature;
-            match issuer.has_signed(self.signed, self.algorithm, signature.as_ref()) {
-                Signature::Right if issuer.signs_lists() => return Ok(issuer),
-                // Said before anything else that is wrong with other authorities of the name.
-                Signature::Right => wrong = ListFault::NotListSigner,
-                _ if wrong == ListFault::NotListSigner => {}
-                Signature::Wrong => wrong = ListFault::WrongSignature,
-                Signature::UnknownAlgorithm if wrong == ListFault::WrongSignature => {}
-                Signature::UnknownAlgorithm => wrong = ListFault::UnknownAlgorithm,
+            match issuer.verify(self.signed, self.algorithm, signature.as_ref()) {
+                Signature::Valid if issuer.signs_lists() => return Ok(issuer),
+                // Takes precedence over errors with other authorities of that name.
+                Signature::Valid => error = ListFault::NotListSigner,
+                _ if error == ListFault::NotListSigner => {}
+                Signature::Invalid => error = ListFault::WrongSignature,
+                Signature::UnsupportedAlgorithm if error == ListFault::WrongSignature => {}
+                Signature::UnsupportedAlgorithm => error = ListFault::UnknownAlgorithm,
             }
         }
-        Err(wrong)
+        Err(error)
     }
 }
 
 /// Why a list can't be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ListFault {
-    /// It is by a stranger.
+    /// Its issuer is not a trust anchor.
     #[error("no authority of that name is in clients.trust_anchors")]
     UnknownIssuer,
     /// It is damaged, forged, or signed with another key of the issuer.
@@ -243,7 +243,7 @@ pub enum ListFault {
         "its signature does not verify with the key of the authority of that name in clients.trust_anchors"
     )]
     WrongSignature,
-    /// Its signature can't be verified.
+    /// Its signature algorithm is not supported.
     #[error("it is signed with an algorithm that the gateway can't verify")]
     UnknownAlgorithm,
     /// RFC 5280 §4.2.1.3: key usage without cRLSign.
@@ -254,14 +254,14 @@ pub enum ListFault {
     /// Version 1 has no extensions.
     #[error("it is version 1, version 2 is needed (`openssl ca` makes it where crlnumber is set)")]
     Version1,
-    /// Nothing says how long it is good for.
+    /// It has no nextUpdate.
     #[error("it does not say when the next one is due (nextUpdate)")]
     NoNextUpdate,
     /// RFC 5280 §5.2.4.
-    #[error("it is a delta list, which tells changes alone; the complete list is needed")]
+    #[error("it is a delta list, which has only changes; the complete list is needed")]
     Delta,
-    /// RFC 5280 §5.2.5: it speaks of other issuers' certificates.
-    #[error("it is an indirect list, which speaks of other issuers' certificates")]
+    /// RFC 5280 §5.2.5: it has other issuers' certificates.
+    #[error("it is an indirect list, which has other issuers' certificates")]
     Indirect,
     /// RFC 5280 §5.2.5: onlySomeReasons, or a distribution point without a full name.
     #[error(
@@ -269,21 +269,21 @@ pub enum ListFault {
          some reasons, or has no full name)"
     )]
     Part,
-    /// RFC 5280 §5.2: then it must not be used.
+    /// RFC 5280 §5.2: a list with an unknown critical extension must not be used.
     #[error("it, or an entry of it, has a critical extension that the gateway does not know")]
     CriticalExtension,
-    /// More than all lists together may have.
+    /// All lists together have too many entries.
     #[error("there are more than 4 million revoked certificates on the lists")]
     TooManyRevoked,
-    /// Anything else.
+    /// Another error.
     #[error("it is malformed")]
     Malformed,
 }
 
-/// What webpki found, in our words.
+/// Converts an error of webpki.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the enum is open; a list that is not understood is not used"
+    reason = "the enum is non-exhaustive; with any error the list is not used"
 )]
 fn fault(error: Error) -> ListFault {
     match error {

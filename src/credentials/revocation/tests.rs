@@ -1,6 +1,6 @@
 use super::*;
 use crate::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
-use crate::credentials::{ClientPolicy, Moment, Refusal, Validity};
+use crate::credentials::{CertificateError, ClientPolicy, Moment, Validity};
 use rcgen::{
     CertificateRevocationListParams, CrlDistributionPoint, CrlIssuingDistributionPoint, CrlScope,
     DnType, Issuer as Signer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
@@ -15,7 +15,7 @@ fn leaf(authority: &Authority, serial: u64) -> Vec<u8> {
     authority.issue(&params)
 }
 
-/// What a list is made of: number 1, of 2025-06-01, its successor due a month later.
+/// The parameters of a list: number 1, of 2025-06-01, nextUpdate a month later.
 fn list_params(serials: &[u64]) -> CertificateRevocationListParams {
     let revoked = |serial: &u64| RevokedCertParams {
         serial_number: SerialNumber::from(*serial),
@@ -51,12 +51,12 @@ fn trusting(anchors: &str) -> ClientPolicy {
     ClientPolicy::new(Some(anchors.as_bytes()), Validity::Check).unwrap()
 }
 
-fn judge(policy: &ClientPolicy, leaf: &[u8]) -> Result<(), Refusal> {
-    policy.judge(leaf, at(NOW))
+fn judge(policy: &ClientPolicy, leaf: &[u8]) -> Result<(), CertificateError> {
+    policy.verify(leaf, at(NOW))
 }
 
 #[test]
-fn a_revoked_certificate_gets_alert_44_and_one_that_is_not_on_the_list_is_let_in() {
+fn a_revoked_certificate_gets_alert_44_and_others_are_accepted() {
     let ours = Authority::root("ours");
     let (good, bad) = (leaf(&ours, 7), leaf(&ours, 0xfeed_0000_0000_0001));
     let list = list_of(&ours, &[1, 0xfeed_0000_0000_0001]);
@@ -69,13 +69,13 @@ fn a_revoked_certificate_gets_alert_44_and_one_that_is_not_on_the_list_is_let_in
         assert_eq!(judge(&policy, &bad), Ok(()));
         assert_eq!(policy.add_revocation_lists(&file), Ok(vec![]));
         assert_eq!(judge(&policy, &good), Ok(()));
-        assert_eq!(judge(&policy, &bad), Err(Refusal::Revoked));
+        assert_eq!(judge(&policy, &bad), Err(CertificateError::Revoked));
     }
-    assert_eq!(Refusal::Revoked.alert(), 44);
+    assert_eq!(CertificateError::Revoked.alert(), 44);
 }
 
 #[test]
-fn an_intermediate_that_its_root_revoked_takes_its_devices_along() {
+fn devices_under_a_revoked_intermediate_are_rejected() {
     let root = Authority::root("root");
     let mut params = authority_params("intermediate");
     params.serial_number = Some(SerialNumber::from(5u64));
@@ -89,8 +89,11 @@ fn an_intermediate_that_its_root_revoked_takes_its_devices_along() {
     let mut newer = list_params(&[5]);
     newer.crl_number = SerialNumber::from(2u64);
     policy.add_revocation_lists(&signed(&newer, &root)).unwrap();
-    assert_eq!(judge(&policy, &device), Err(Refusal::IssuerRevoked));
-    assert_eq!(Refusal::IssuerRevoked.alert(), 44);
+    assert_eq!(
+        judge(&policy, &device),
+        Err(CertificateError::IssuerRevoked)
+    );
+    assert_eq!(CertificateError::IssuerRevoked.alert(), 44);
 
     // The same authority with another certificate for the same key: there is a path again.
     params.serial_number = Some(SerialNumber::from(6u64));
@@ -103,7 +106,7 @@ fn an_intermediate_that_its_root_revoked_takes_its_devices_along() {
 }
 
 #[test]
-fn what_a_root_says_of_itself_is_nothing() {
+fn a_root_that_revokes_itself_is_still_trusted() {
     let mut params = authority_params("root");
     params.serial_number = Some(SerialNumber::from(5u64));
     let key = KeyPair::generate().unwrap();
@@ -116,31 +119,40 @@ fn what_a_root_says_of_itself_is_nothing() {
 }
 
 #[test]
-fn an_issuer_without_a_list_revokes_nothing_and_each_list_is_for_its_own_issuer() {
+fn each_list_revokes_only_certificates_of_its_own_issuer() {
     let (one, other) = (Authority::root("one"), Authority::root("other"));
     let mut policy = trusting(&format!("{}{}", one.pem, other.pem));
     policy.add_revocation_lists(&list_of(&one, &[7])).unwrap();
     assert_eq!(judge(&policy, &leaf(&other, 7)), Ok(()));
-    assert_eq!(judge(&policy, &leaf(&one, 7)), Err(Refusal::Revoked));
+    assert_eq!(
+        judge(&policy, &leaf(&one, 7)),
+        Err(CertificateError::Revoked)
+    );
     // Many lists in one file, of many issuers.
     let lists = [pem(&list_of(&one, &[7])), pem(&list_of(&other, &[7]))].concat();
     policy.add_revocation_lists(lists.as_bytes()).unwrap();
-    assert_eq!(judge(&policy, &leaf(&other, 7)), Err(Refusal::Revoked));
+    assert_eq!(
+        judge(&policy, &leaf(&other, 7)),
+        Err(CertificateError::Revoked)
+    );
 }
 
 #[test]
-fn a_list_whose_successor_is_overdue_counts_on_and_its_date_tells() {
+fn a_list_past_its_next_update_is_still_used_and_its_expiry_is_reported() {
     let ours = Authority::root("ours");
     let mut policy = trusting(&ours.pem);
     policy.add_revocation_lists(&list_of(&ours, &[7])).unwrap();
-    assert_eq!(judge(&policy, &leaf(&ours, 7)), Err(Refusal::Revoked));
-    let dates: Vec<Ends> = policy.dates().collect();
+    assert_eq!(
+        judge(&policy, &leaf(&ours, 7)),
+        Err(CertificateError::Revoked)
+    );
+    let dates: Vec<Expiry> = policy.expiries().collect();
     let expected = [
-        (What::TrustAnchor, 1_798_761_600),
-        (What::RevocationList, 1_751_328_000),
+        (ExpiryKind::TrustAnchor, 1_798_761_600),
+        (ExpiryKind::RevocationList, 1_751_328_000),
     ]
-    .map(|(what, at)| Ends {
-        what,
+    .map(|(kind, at)| Expiry {
+        kind,
         name: "CN=ours".into(),
         at: Moment::from_seconds(at),
     });
@@ -159,7 +171,11 @@ fn serial_numbers_of_twenty_octets_and_with_a_leading_zero_are_found() {
         list.revoked_certs[0].serial_number = serial;
         let mut policy = trusting(&ours.pem);
         policy.add_revocation_lists(&signed(&list, &ours)).unwrap();
-        assert_eq!(judge(&policy, &device), Err(Refusal::Revoked), "{octets:?}");
+        assert_eq!(
+            judge(&policy, &device),
+            Err(CertificateError::Revoked),
+            "{octets:?}"
+        );
         assert_eq!(judge(&policy, &leaf(&ours, 2)), Ok(()));
     }
     assert_eq!(Serial::of(&[1; 21]), None);
@@ -168,7 +184,7 @@ fn serial_numbers_of_twenty_octets_and_with_a_leading_zero_are_found() {
 }
 
 #[test]
-fn of_two_lists_that_follow_each_other_the_newer_counts_in_either_order() {
+fn a_newer_list_supersedes_an_older_one_in_either_order() {
     let ours = Authority::root("ours");
     let old = list_params(&[7]);
     let mut by_number = list_params(&[8]);
@@ -185,13 +201,16 @@ fn of_two_lists_that_follow_each_other_the_newer_counts_in_either_order() {
                 Ok(vec!["CN=ours".into()])
             );
             assert_eq!(judge(&policy, &leaf(&ours, 7)), Ok(()));
-            assert_eq!(judge(&policy, &leaf(&ours, 8)), Err(Refusal::Revoked));
+            assert_eq!(
+                judge(&policy, &leaf(&ours, 8)),
+                Err(CertificateError::Revoked)
+            );
         }
     }
 }
 
 #[test]
-fn lists_that_may_not_follow_each_other_all_count() {
+fn lists_that_do_not_supersede_each_other_are_all_used() {
     let ours = Authority::root("ours");
     let one = list_params(&[7]);
     // A later date with a lower number, and the same of both with another content.
@@ -215,19 +234,22 @@ fn lists_that_may_not_follow_each_other_all_count() {
         }
         for serial in [7, 8] {
             let verdict = judge(&policy, &leaf(&ours, serial));
-            assert_eq!(verdict, Err(Refusal::Revoked));
+            assert_eq!(verdict, Err(CertificateError::Revoked));
         }
-        assert_eq!(policy.dates().count(), 3, "the same list twice is one");
+        assert_eq!(policy.expiries().count(), 3, "the same list twice is one");
     }
 }
 
 #[test]
-fn an_authority_with_a_new_key_answers_for_what_it_issued_with_the_old_one() {
+fn an_authority_with_a_new_key_revokes_what_it_issued_with_the_old_one() {
     let (old, new) = (Authority::root("ours"), Authority::root("ours"));
     let mut policy = trusting(&format!("{}{}", old.pem, new.pem));
     policy.add_revocation_lists(&list_of(&new, &[7])).unwrap();
     for authority in [&old, &new] {
-        assert_eq!(judge(&policy, &leaf(authority, 7)), Err(Refusal::Revoked));
+        assert_eq!(
+            judge(&policy, &leaf(authority, 7)),
+            Err(CertificateError::Revoked)
+        );
         assert_eq!(judge(&policy, &leaf(authority, 8)), Ok(()));
     }
 }
@@ -243,13 +265,13 @@ fn unusable(policy: &mut ClientPolicy, file: &[u8]) -> ListFault {
 }
 
 #[test]
-fn a_list_that_no_authority_of_ours_has_signed_is_refused() {
-    let (ours, imposter) = (Authority::root("ours"), Authority::root("ours"));
+fn a_list_that_no_trust_anchor_has_signed_is_rejected() {
+    let (ours, impostor) = (Authority::root("ours"), Authority::root("ours"));
     let mut elsewhere = trusting(&Authority::root("theirs").pem);
     let mut policy = trusting(&ours.pem);
     let list = list_of(&ours, &[7]);
     assert_eq!(unusable(&mut elsewhere, &list), ListFault::UnknownIssuer);
-    let forged = list_of(&imposter, &[7]);
+    let forged = list_of(&impostor, &[7]);
     assert_eq!(unusable(&mut policy, &forged), ListFault::WrongSignature);
     // Another number of days, under the same signature.
     let mut changed = list.clone();
@@ -257,15 +279,15 @@ fn a_list_that_no_authority_of_ours_has_signed_is_refused() {
     let position = list.windows(date.len()).position(|bytes| bytes == date);
     changed[position.unwrap() + 4] = b'2';
     assert_eq!(unusable(&mut policy, &changed), ListFault::WrongSignature);
-    // A file with a good list and a bad one gives nothing.
+    // Of a file with a valid list and an invalid one none is added.
     let both = format!("{}{}", pem(&list), pem(&forged));
     assert!(policy.add_revocation_lists(both.as_bytes()).is_err());
     assert_eq!(judge(&policy, &leaf(&ours, 7)), Ok(()));
-    assert_eq!(policy.dates().count(), 1);
+    assert_eq!(policy.expiries().count(), 1);
 }
 
 #[test]
-fn an_authority_whose_key_usage_leaves_out_lists_may_not_sign_one() {
+fn a_list_of_an_authority_without_crl_sign_is_rejected() {
     let key = KeyPair::generate().unwrap();
     let mut params = authority_params("ours");
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -279,12 +301,12 @@ fn an_authority_whose_key_usage_leaves_out_lists_may_not_sign_one() {
 }
 
 #[test]
-fn without_anchors_a_list_is_refused() {
+fn without_anchors_a_list_is_rejected() {
     let mut policy = ClientPolicy::new(None, Validity::Check).unwrap();
     let list = list_of(&Authority::root("ours"), &[7]);
     let wrong = policy.add_revocation_lists(&list);
     assert_eq!(wrong, Err(RevocationError::NoAnchors));
-    assert!(!policy.judges_chains() && policy.dates().count() == 0);
+    assert!(!policy.verifies_chains() && policy.expiries().count() == 0);
 }
 
 /// DER: a tag, the length, and what is in it.
@@ -349,16 +371,19 @@ fn extension(id: u8, value: &[u8], critical: bool) -> Vec<u8> {
 }
 
 #[test]
-fn lists_of_kinds_that_can_not_be_used_are_refused_by_name() {
+fn unsupported_kinds_of_lists_are_rejected_by_name() {
     let ours = Authority::root("ours");
     let version = [0x02, 1, 1].as_slice();
     let due = der(0x17, &[b"250701000000Z"]);
     let none = [].as_slice();
-    // Of the right form it is taken, so it is the difference that is refused below.
+    // In the right form it is accepted, so the difference is the reason for the rejections below.
     let mut policy = trusting(&ours.pem);
     let fine = by_hand(&ours, version, &due, none, none);
     policy.add_revocation_lists(&fine).unwrap();
-    assert_eq!(judge(&policy, &leaf(&ours, 7)), Err(Refusal::Revoked));
+    assert_eq!(
+        judge(&policy, &leaf(&ours, 7)),
+        Err(CertificateError::Revoked)
+    );
 
     let delta = extension(27, &[0x02, 1, 1], true);
     let indirect = extension(28, &[0x30, 3, 0x84, 1, 0xff], true);
@@ -403,14 +428,14 @@ fn lists_of_kinds_that_can_not_be_used_are_refused_by_name() {
     ] {
         assert_eq!(unusable(&mut policy, &list), expected);
     }
-    // Extensions that are not critical may be passed over.
+    // Extensions that are not critical are ignored.
     let more = extension(99, &[0x05, 0], false);
     let fine = by_hand(&ours, version, &due, &more, none);
     assert_eq!(policy.add_revocation_lists(&fine), Ok(vec![]));
 }
 
 #[test]
-fn what_is_no_list_at_all_is_refused_with_what_it_is() {
+fn files_that_are_not_lists_are_rejected_with_the_reason() {
     let ours = Authority::root("ours");
     let mut policy = trusting(&ours.pem);
     let mut wrong = |file: &[u8]| policy.add_revocation_lists(file).unwrap_err().to_string();
@@ -426,7 +451,7 @@ fn what_is_no_list_at_all_is_refused_with_what_it_is() {
 }
 
 #[test]
-fn no_damage_to_a_list_makes_it_panic_or_count() {
+fn a_damaged_list_is_rejected_without_a_panic() {
     let ours = Authority::root("ours");
     let list = list_of(&ours, &[7, 8]);
     let mut policy = trusting(&ours.pem);
@@ -441,15 +466,15 @@ fn no_damage_to_a_list_makes_it_panic_or_count() {
     for bad in [vec![0x30; 1000], vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff]] {
         assert!(policy.add_revocation_lists(&bad).is_err());
     }
-    assert_eq!(policy.dates().count(), 1);
+    assert_eq!(policy.expiries().count(), 1);
 }
 
 #[test]
-fn more_lists_or_entries_than_the_bounds_are_refused() {
+fn more_lists_or_entries_than_the_bounds_are_rejected() {
     let ours = Authority::root("ours");
     let of_number = |number: u64| {
         let mut params = list_params(&[number]);
-        // Each of a scope of its own, or the newest would be the only one.
+        // Each with a scope of its own, or the newest would supersede the others.
         params.issuing_distribution_point = Some(CrlIssuingDistributionPoint {
             distribution_point: CrlDistributionPoint {
                 uris: vec![format!("http://ca.example/{number}.crl")],
@@ -461,12 +486,15 @@ fn more_lists_or_entries_than_the_bounds_are_refused() {
     let mut policy = trusting(&ours.pem);
     let file: String = (1..=1000).map(of_number).collect();
     policy.add_revocation_lists(file.as_bytes()).unwrap();
-    assert_eq!(judge(&policy, &leaf(&ours, 1000)), Err(Refusal::Revoked));
+    assert_eq!(
+        judge(&policy, &leaf(&ours, 1000)),
+        Err(CertificateError::Revoked)
+    );
     let more = policy.add_revocation_lists(of_number(1001).as_bytes());
     assert_eq!(more, Err(RevocationError::TooManyLists));
 
     let certificate = x509_parser::pem::parse_x509_pem(ours.pem.as_bytes()).unwrap();
-    let issuer = Issuer::of(&certificate.1.parse_x509().unwrap());
+    let issuer = Issuer::from_certificate(&certificate.1.parse_x509().unwrap());
     let two = list_of(&ours, &[7, 8]);
     let read = |most| RevocationList::read(&two, std::slice::from_ref(&issuer), most);
     assert_eq!(read(2).map(|list| list.serials()).ok(), Some(2));
@@ -475,33 +503,40 @@ fn more_lists_or_entries_than_the_bounds_are_refused() {
 }
 
 #[test]
-fn a_live_session_is_judged_again_by_all_but_its_own_period() {
+fn reverification_checks_everything_but_the_leafs_own_period() {
     let (ours, theirs) = (Authority::root("ours"), Authority::root("theirs"));
     let device = leaf(&ours, 7);
     let mut policy = trusting(&ours.pem);
-    assert!(policy.judges_chains());
+    assert!(policy.verifies_chains());
     for now in [0, NOW - 2 * YEAR, NOW, NOW + 2 * YEAR] {
-        assert_eq!(policy.rejudge(&device, at(now)), Ok(()));
-        let stranger = policy.rejudge(&leaf(&theirs, 7), at(now));
-        assert_eq!(stranger, Err(Refusal::UnknownIssuer));
+        assert_eq!(policy.reverify(&device, at(now)), Ok(()));
+        let other = policy.reverify(&leaf(&theirs, 7), at(now));
+        assert_eq!(other, Err(CertificateError::UnknownIssuer));
     }
     let before = policy.clone();
     policy.add_revocation_lists(&list_of(&ours, &[7])).unwrap();
     for now in [NOW, NOW + 2 * YEAR] {
-        assert_eq!(policy.rejudge(&device, at(now)), Err(Refusal::Revoked));
-        assert_eq!(before.rejudge(&device, at(now)), Ok(()), "a clone is apart");
+        assert_eq!(
+            policy.reverify(&device, at(now)),
+            Err(CertificateError::Revoked)
+        );
+        assert_eq!(
+            before.reverify(&device, at(now)),
+            Ok(()),
+            "a clone is independent"
+        );
     }
-    // An intermediate's period counts, as it does for a newcomer.
+    // An intermediate's period is checked, as in a handshake.
     let mut short = authority_params("short");
     short.not_after = date_time_ymd(2025, 6, 1);
     let intermediate = Authority::with(short, &ours);
     let file = format!("{}{}", ours.pem, intermediate.pem);
-    let verdict = trusting(&file).rejudge(&intermediate.issue(&params("meter")), at(NOW));
-    assert_eq!(verdict, Err(Refusal::IssuerNotValid));
+    let verdict = trusting(&file).reverify(&intermediate.issue(&params("meter")), at(NOW));
+    assert_eq!(verdict, Err(CertificateError::IssuerNotValid));
 }
 
 #[test]
-fn names_are_short_and_plain_wherever_they_are_shown() {
+fn display_names_are_short_and_have_no_control_characters() {
     let mut params = authority_params("odd\u{1b}[31m\nname");
     let long = "x".repeat(60);
     params
@@ -513,8 +548,8 @@ fn names_are_short_and_plain_wherever_they_are_shown() {
     let odd = Authority { pem, issuer };
     let mut policy = trusting(&odd.pem);
     policy.add_revocation_lists(&list_of(&odd, &[7])).unwrap();
-    assert_eq!(policy.dates().count(), 2);
-    for Ends { name, .. } in policy.dates() {
+    assert_eq!(policy.expiries().count(), 2);
+    for Expiry { name, .. } in policy.expiries() {
         assert!(name.contains("odd") && !name.contains(char::is_control));
         assert_eq!(name.chars().count(), 64);
     }

@@ -112,7 +112,7 @@ impl Demux {
         // client considers the handshake complete.
         for output in &outputs {
             if let EngineOutput::PeerCertificate(leaf) = output
-                && let Err(refusal) = self.policy.judge(leaf, self.unix_time)
+                && let Err(refusal) = self.policy.verify(leaf, self.unix_time)
             {
                 if let Some(session) = self.sessions.get(&id) {
                     let alert = session.fatal_alert(refusal.alert());
@@ -212,7 +212,7 @@ impl Demux {
         };
         // The policy may have changed between Certificate and Finished: a client must not evade a revocation by delay.
         if session.verified_by != self.policy_version
-            && let Err(refusal) = self.policy.judge(&certificate, self.unix_time)
+            && let Err(refusal) = self.policy.verify(&certificate, self.unix_time)
         {
             self.send_close_notify(id);
             let failure = HandshakeFailure::CertificateRefused {
@@ -227,7 +227,7 @@ impl Demux {
             return self.fail_handshake(id, HandshakeFailure::SessionsFull);
         }
         self.buffered.remove(id);
-        if self.policy.judges_chains() {
+        if self.policy.verifies_chains() {
             session.certificate = Some(certificate.as_slice().into());
         }
         session.stage = Stage::Established;

@@ -4,7 +4,7 @@
 //! No line has a secret, or text that a peer chose: of a certificate only the fingerprint, of a path only the resource.
 
 use crate::calls::RelayCall;
-use crate::credentials::Refusal;
+use crate::credentials::CertificateError;
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path};
@@ -34,7 +34,7 @@ pub const BOUNDS: usize = 10;
 /// The kind of a failed handshake. Of each kind and address, one is logged in an hour.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum FailureKind {
-    Refused(Discriminant<Refusal>),
+    Refused(Discriminant<CertificateError>),
     NoCertificate,
     TimedOut,
     /// The engine's message without digits, which a peer may choose.
@@ -155,7 +155,7 @@ impl Journal {
     }
 
     /// Trust anchors or revocation lists were reloaded, and refuse the session's certificate.
-    pub fn no_longer_accepted(&self, peer: &Peer, refusal: &Refusal) {
+    pub fn no_longer_accepted(&self, peer: &Peer, refusal: &CertificateError) {
         let (session, address) = (peer.session.0, peer.path);
         warn!(
             device = peer.name(), session, %address, fingerprint = %peer.fingerprint(),
