@@ -1,6 +1,6 @@
-//! A device is identified by its certificate and by nothing else.
+//! Who a device is taken for: by its certificate, and by nothing that it says.
 //!
-//! The real binary, driven by a client that shares no code with it, as in `first_light`.
+//! The real binary, driven by a device that shares no code with it, as in `first_light`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use test_support::device::{Device, code};
 use test_support::world::{METER_TOKEN, PUMP_TOKEN, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_in_the_path_is_replaced_by_that_of_the_certificates_device() {
+async fn another_devices_token_in_the_path_is_stripped_and_the_certificates_device_used() {
     let world = World::start();
     let device = world.meter().await;
     for token in [PUMP_TOKEN, METER_TOKEN, "anything", "17", "%2e%2e"] {
@@ -35,10 +35,10 @@ async fn a_token_in_the_path_is_replaced_by_that_of_the_certificates_device() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unregistered_certificate_gets_a_session_and_4_01() {
+async fn a_certificate_that_is_not_registered_gets_in_but_not_further() {
     let world = World::start();
-    let unregistered = world.authority.device("unregistered");
-    let device = world.connect(&unregistered).await;
+    let stranger = world.authority.device("stranger");
+    let device = world.connect(&stranger).await;
     for request in [
         post(&["api", "v1", "telemetry"], "{a:1}"),
         get(&["api", "v1", "attributes"]),
@@ -48,18 +48,18 @@ async fn an_unregistered_certificate_gets_a_session_and_4_01() {
         assert!(!response.message.payload.is_empty(), "a diagnostic");
     }
     assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
-    // The log says once what to add to the registry. It may lag behind the responses.
+    // The operator is told once what to paste. The log may lag behind the answers.
     world.await_log("a certificate that is not registered");
-    let lines = world.lines_about(&unregistered.fingerprint);
-    let lines: Vec<_> = lines.iter().filter(|line| line.contains("INFO")).collect();
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].contains("[[device]]"), "{}", lines[0]);
+    let told = world.lines_about(&stranger.fingerprint);
+    let told: Vec<_> = told.iter().filter(|line| line.contains("INFO")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("[[device]]"), "{}", told[0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rejected_certificates_end_the_handshake() {
+async fn certificates_that_must_not_be_let_in_end_the_handshake() {
     let world = World::start();
-    let rejected: [(&str, Option<Identity>); 4] = [
+    let refused: [(&str, Option<Identity>); 4] = [
         (
             "expired",
             Some(world.authority.device_valid("old", Valid::NoLonger)),
@@ -69,23 +69,23 @@ async fn rejected_certificates_end_the_handshake() {
             Some(world.authority.device_valid("young", Valid::NotYet)),
         ),
         (
-            "of another authority",
+            "of a foreign authority",
             Some(Authority::new("Foreign CA").device("meter-17")),
         ),
         ("none at all", None),
     ];
-    for (which, identity) in rejected {
+    for (which, identity) in refused {
         let outcome =
             Device::try_connect(world.address, identity.as_ref(), &world.authority.pem).await;
-        assert!(outcome.is_err(), "a certificate {which} was accepted");
+        assert!(outcome.is_err(), "a certificate {which} was let in");
         if let Some(identity) = identity {
-            // The log must not claim that the client owns the key: that was not proven.
+            // What was only shown is not told as if its key had been proven.
             for line in world.lines_about(&identity.fingerprint) {
                 assert!(line.contains("not proven"), "{which}: {line}");
             }
         }
     }
-    // Registered devices are still served.
+    // And those who belong here are still served.
     let device = world.meter().await;
     assert_eq!(
         code(
@@ -98,7 +98,7 @@ async fn rejected_certificates_end_the_handshake() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_of_16_kib_works_and_a_larger_one_is_logged_once() {
+async fn a_certificate_of_16_kib_works_and_a_larger_one_is_told_of_once() {
     let world = World::start();
     for size in [4_097, 8_000, 16_384] {
         let large = world.authority.device_of_size("large", size);
@@ -110,12 +110,12 @@ async fn a_certificate_of_16_kib_works_and_a_larger_one_is_logged_once() {
     let larger = world.authority.device_of_size("larger", 17_500);
     for _ in 0..3 {
         let outcome = Device::try_connect(world.address, Some(&larger), &world.authority.pem).await;
-        assert!(outcome.is_err(), "17 KB were accepted");
+        assert!(outcome.is_err(), "17 KB were let in");
     }
     world.await_log("its certificates are too large");
     let log = world.log();
-    let line = "handshake failed: its certificates are too large";
-    assert_eq!(log.matches(line).count(), 1, "{log}");
+    let told = "handshake failed: its certificates are too large";
+    assert_eq!(log.matches(told).count(), 1, "{log}");
     assert!(!log.contains("panic"), "{log}");
     let device = world.meter().await;
     let response = device.request(post(&["api", "v1", "telemetry"], "{a:1}"));
@@ -151,10 +151,10 @@ async fn one_device_may_hold_two_sessions_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slash_within_a_path_segment_is_escaped() {
+async fn a_segment_that_holds_a_slash_does_not_become_two() {
     let world = World::start();
     let device = world.meter().await;
-    // Copied unescaped into the upstream path, it would name another resource.
+    // Were it pasted into the upstream path as it is, it would name another resource.
     let message = Message {
         kind: CON,
         code: POST,

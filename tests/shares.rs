@@ -1,4 +1,4 @@
-//! One device can't take the loop's time from others, in the real binary.
+//! What one device may take of what all share, in the real binary.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,13 +11,13 @@
 use test_support::coap::{CON, Message, get};
 use test_support::world::{World, eventually};
 
-/// Fits into the smallest socket buffer of any kernel, and is more than a device's share of a turn.
+/// Datagrams that the smallest buffer of a kernel's holds, and some more than a device's share of a turn.
 const SENT_BEFORE: u16 = 150;
 
-/// The socket buffer is a queue, and a device can fill it before another one sends. Time is not measured: the gateway is
-/// stopped meanwhile, and its log shows in which order it handled the requests.
+/// The kernel's buffer is a queue, and a device can fill it before its neighbour sends. Time is not measured: the gateway
+/// is stopped meanwhile, and its log then tells in which order it handled the requests.
 #[tokio::test]
-async fn a_device_that_fills_the_socket_buffer_does_not_delay_another_device() {
+async fn what_a_device_has_sent_before_does_not_keep_its_neighbour_waiting() {
     let mut world = World::start();
     let (flood, neighbour) = (world.meter().await, world.connect(&world.pump).await);
     let links = |id: u16| {
@@ -39,7 +39,7 @@ async fn a_device_that_fills_the_socket_buffer_does_not_delay_another_device() {
     for _ in 0..SENT_BEFORE {
         flood.receive().await;
     }
-    // In the order in which the loop handled them: whether each is the pump's.
+    // In the order in which the loop has handled them.
     let requests = || -> Vec<bool> {
         let log = world.log();
         let requests = log.lines().filter(|line| line.contains("WellKnownCore"));
@@ -48,6 +48,6 @@ async fn a_device_that_fills_the_socket_buffer_does_not_delay_another_device() {
     let all = usize::from(SENT_BEFORE) + 1;
     eventually("each request in the log", || requests().len() == all);
     let before = requests().iter().position(|is_pumps| *is_pumps).unwrap();
-    // Eight per device and turn; the first eight of a turn are not limited.
+    // Eight of a device in a turn; the first eight of a turn are not looked at more closely.
     assert!(before <= 16, "{before} of the other device's came first");
 }

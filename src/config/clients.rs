@@ -3,8 +3,7 @@
 use super::key::{Section, key};
 use super::kind::{Boolean, Choice, FilePath, FilePaths, OrEmpty};
 use super::reader::Reader;
-use crate::credentials::{ClientPolicy, Validity};
-use crate::credentials::{ExpiryKind, Moment, RevocationError};
+use crate::credentials::{ClientPolicy, ExpiryKind, Moment, RevocationError, Validity};
 use crate::shown::Shown;
 use rustls_pki_types::UnixTime;
 use std::path::PathBuf;

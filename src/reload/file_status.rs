@@ -2,8 +2,7 @@
 //!
 //! The reload task writes it, and each scrape reads it.
 
-use crate::credentials::Expiry;
-use crate::credentials::{ClientPolicy, ServerCredentials};
+use crate::credentials::{ClientPolicy, Expiry, ServerCredentials};
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -437,9 +437,9 @@ fn at_the_session_limit_new_devices_are_rejected_but_not_a_rebooted_one() {
     });
     let mut device = bench.client(1);
     bench.established(&mut device);
-    let mut newcomer = bench.client(2);
-    bench.exchange(&mut newcomer);
-    assert!(!newcomer.connected);
+    let mut other = bench.client(2);
+    bench.exchange(&mut other);
+    assert!(!other.connected);
     let full = HandshakeFailure::SessionsFull;
     assert!(
         bench.events.iter().any(

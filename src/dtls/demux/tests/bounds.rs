@@ -123,9 +123,9 @@ fn half_open_handshakes_of_proven_peers_are_bounded_and_none_is_evicted_for_a_fi
         bench.step(device);
         bench.step(device);
     }
-    let mut newcomer = bench.client(4);
-    bench.exchange(&mut newcomer);
-    assert!(!newcomer.connected);
+    let mut other = bench.client(4);
+    bench.exchange(&mut other);
+    assert!(!other.connected);
     assert_eq!(
         (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (3, 1)
@@ -135,7 +135,7 @@ fn half_open_handshakes_of_proven_peers_are_bounded_and_none_is_evicted_for_a_fi
     }
     // A place is free now, and the pending hello need not be repeated.
     bench.pass(SECOND / 10);
-    bench.established(&mut newcomer);
+    bench.established(&mut other);
 }
 
 #[test]
@@ -258,15 +258,15 @@ fn handshakes_stalled_after_the_cookie_are_evicted_for_other_sources() {
         25,
         "its own are not evicted"
     );
-    let mut newcomer = bench.client(1);
-    newcomer.path.remote.set_ip([198, 51, 100, 1].into());
-    bench.step(&mut newcomer);
-    bench.step(&mut newcomer);
+    let mut other = bench.client(1);
+    other.path.remote.set_ip([198, 51, 100, 1].into());
+    bench.step(&mut other);
+    bench.step(&mut other);
     assert_eq!(bench.demux.counters().proven_evicted, 1);
     for port in 2000..2050 {
         attacker(&mut bench, port);
     }
-    bench.established(&mut newcomer);
+    bench.established(&mut other);
     bench.pass(61 * SECOND);
     bench.pass(SECOND);
     assert_eq!(
@@ -292,7 +292,7 @@ fn stalled_handshakes_of_many_addresses_are_evicted_after_seconds() {
     for last in 0..9 {
         from(&mut bench, last);
     }
-    let mut newcomer = from(&mut bench, 100);
+    let mut other = from(&mut bench, 100);
     assert_eq!(
         (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (9, 1)
@@ -300,7 +300,7 @@ fn stalled_handshakes_of_many_addresses_are_evicted_after_seconds() {
     bench.pass(4 * SECOND);
     assert_eq!(bench.demux.load().pending_hellos, 1);
     bench.pass(2 * SECOND);
-    bench.established(&mut newcomer);
+    bench.established(&mut other);
     assert_eq!(bench.demux.counters().proven_evicted, 1);
 }
 

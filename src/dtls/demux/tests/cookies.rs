@@ -118,7 +118,7 @@ fn a_fragmented_hello_is_answered_with_no_more_bytes_than_it_had_and_connects() 
             let sent: usize = cookie_replies.iter().map(Vec::len).sum();
             assert!(
                 sent > 0 && sent <= received,
-                "{versions:?}: {sent} for {received} in pieces of {length}"
+                "{versions:?}: {sent} for {received} in fragments of {length}"
             );
             for answer in cookie_replies {
                 let outputs = device.engine.receive(bench.now, &answer).unwrap();
@@ -133,7 +133,7 @@ fn a_fragmented_hello_is_answered_with_no_more_bytes_than_it_had_and_connects() 
 #[test]
 fn a_client_that_is_sent_two_cookies_may_return_either() {
     for versions in [Versions::Only12, Versions::Only13] {
-        for heard in [0, 1] {
+        for first in [0, 1] {
             let mut bench = in_version(versions);
             let mut device = bench.client(1);
             let hello = device.outbox.remove(0);
@@ -144,7 +144,7 @@ fn a_client_that_is_sent_two_cookies_may_return_either() {
             let cookie_replies = bench.sent(device.path);
             assert_eq!((cookie_replies.len(), bench.demux.half_open()), (2, 1));
             assert_ne!(cookie_replies[0], cookie_replies[1]);
-            let outputs = device.engine.receive(bench.now, &cookie_replies[heard]);
+            let outputs = device.engine.receive(bench.now, &cookie_replies[first]);
             device.take(outputs.unwrap());
             bench.established(&mut device);
             assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
