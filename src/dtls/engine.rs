@@ -195,7 +195,7 @@ impl Engine {
         for hello in hellos {
             engine
                 .receive(now, hello)
-                .map_err(|(failure, _last_words)| failure)?;
+                .map_err(|(failure, _final_outputs)| failure)?;
         }
         Ok(engine)
     }

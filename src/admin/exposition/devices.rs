@@ -67,12 +67,12 @@ fn handshakes(scrape: &mut Scrape, report: &Report) {
     let dtls = &report.dtls;
     scrape.counter(
         "coaps_gateway_cookies_sent",
-        "ClientHellos answered with a cookie, of which nothing is kept",
+        "ClientHellos answered with a stateless cookie",
         dtls.cookies_sent,
     );
     scrape.counters_by(
         "coaps_gateway_handshakes_given_up",
-        "Handshakes given up before their peer had shown a certificate",
+        "Handshakes that ended before their peer had sent a certificate",
         "reason",
         [
             ("unproven_expired", dtls.unproven_expired),

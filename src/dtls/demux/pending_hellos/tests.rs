@@ -113,7 +113,7 @@ fn expired_entries_are_removed_without_taking_a_turn() {
     assert_eq!(pending.new.count() + pending.known_or_repeated.count(), 0);
 }
 
-/// Where those are who are popped in, in order: the last byte of the address, and the port.
+/// The sources of all entries in the order they are popped: the last byte of the address, and the port.
 fn order(pending: &mut PendingHellos, now: Instant) -> Vec<(u8, u16)> {
     let popped = std::iter::from_fn(|| pop(pending, now));
     let source = |hello: PendingHello| match hello.path.remote.ip() {
