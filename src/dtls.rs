@@ -63,7 +63,6 @@ pub enum Versions {
 pub struct Parameters {
     /// The largest UDP payload we send, in bytes.
     pub mtu: usize,
-    /// Protocol versions offered.
     pub versions: Versions,
     /// How long a handshake may take until the peer's address is proven.
     pub unproven_timeout: Duration,

@@ -21,14 +21,11 @@ pub struct Udp {
     meta: Vec<RecvMeta>,
 }
 
-/// A received datagram.
 #[derive(Debug, Clone, Copy)]
 pub struct Received<'a> {
-    /// The sender's address.
     pub remote: SocketAddr,
     /// The address of ours that it was sent to.
     pub local: Option<IpAddr>,
-    /// The payload.
     pub datagram: &'a [u8],
 }
 

@@ -6,12 +6,10 @@ use webpki::Error;
 /// Why a client certificate is rejected. No message repeats text of the certificate, which is not authenticated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// It has expired.
     #[error(
         "the certificate ended on {not_after} (it is {now} here); clients.validity = \"ignore\" would let it in"
     )]
     Expired {
-        /// notAfter.
         not_after: Moment,
         /// The time of our clock.
         now: Moment,
@@ -22,7 +20,6 @@ pub enum CertificateError {
          clients.validity = \"ignore\" would let it in"
     )]
     NotYetValid {
-        /// notBefore.
         not_before: Moment,
         /// The time of our clock.
         now: Moment,

@@ -30,7 +30,6 @@ pub(super) struct Chain {
     patched: Patches,
     /// Anchors and intermediates.
     pub(super) issuers: Vec<Issuer>,
-    /// Their revocation lists.
     pub(super) revoked: RevocationLists,
 }
 

@@ -14,7 +14,6 @@ pub(super) struct Issuer {
     pub(super) key: Vec<u8>,
     /// Its subject for messages.
     pub(super) display_name: String,
-    /// Its validity period.
     pub(super) period: Period,
     signs_lists: bool,
 }

@@ -60,9 +60,7 @@ impl fmt::Display for Moment {
 /// The validity period of a certificate, both ends included (RFC 5280 §4.1.2.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Period {
-    /// notBefore.
     pub not_before: Moment,
-    /// notAfter.
     pub not_after: Moment,
 }
 
@@ -88,7 +86,6 @@ pub enum ExpiryKind {
     TrustAnchor,
     /// A list of `clients.revocation_lists`: at its nextUpdate. It is used even after that.
     RevocationList,
-    /// The gateway's certificate.
     Server,
 }
 

@@ -25,7 +25,6 @@ const CRITICAL: [u8; 3] = [0x01, 0x01, 0xff];
 pub(super) struct Policies {
     /// Its policies without anyPolicy, as the DER of their identifiers. `None`: it has no such extension.
     named: Option<BTreeSet<Vec<u8>>>,
-    /// It has anyPolicy.
     any: bool,
     /// It has policy mappings.
     maps: bool,

@@ -5,7 +5,6 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// One registered device.
 #[derive(Debug)]
 pub struct Device {
     /// The name that the operator gave it, unique in the registry.
@@ -60,7 +59,6 @@ pub enum Conflict {
     /// The same fingerprint twice in one device's list.
     #[error("the fingerprint {fingerprint} of {device:?} is given twice")]
     Repeated {
-        /// The fingerprint.
         fingerprint: Fingerprint,
         /// The device to be added.
         device: String,

@@ -28,7 +28,6 @@ pub struct Cookies {
 }
 
 impl Default for Cookies {
-    /// Generates a key.
     fn default() -> Cookies {
         Cookies {
             current: key(),

@@ -3,11 +3,8 @@
 /// Counts since the start.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
-    /// Datagrams received.
     pub datagrams_received: u64,
-    /// Datagrams sent.
     pub datagrams_sent: u64,
-    /// Handshakes completed.
     pub handshakes_completed: u64,
     /// Handshakes of proven peers that failed.
     pub handshakes_failed: u64,

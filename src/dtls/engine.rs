@@ -87,7 +87,6 @@ pub struct Buffered {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
 pub struct EngineError {
-    /// For log lines.
     pub reason: String,
     /// An alert to send in plaintext, if the engine does not send it itself.
     pub alert: Option<u8>,
@@ -335,7 +334,6 @@ impl Engine {
         outcome
     }
 
-    /// Encrypts application data.
     pub fn send(
         &mut self,
         now: Instant,

@@ -18,9 +18,7 @@ pub struct Transmit {
 pub enum Event {
     /// A handshake is complete: the peer has this certificate's key, and the policy accepts the certificate.
     Established {
-        /// The new session.
         session: SessionId,
-        /// Its path.
         path: Path,
         /// The peer's leaf certificate, DER.
         certificate: Vec<u8>,
@@ -28,17 +26,10 @@ pub enum Event {
         version: &'static str,
     },
     /// Application data of an established session.
-    Plaintext {
-        /// The session.
-        session: SessionId,
-        /// The decrypted bytes.
-        bytes: Vec<u8>,
-    },
+    Plaintext { session: SessionId, bytes: Vec<u8> },
     /// An established session has ended.
     Ended {
-        /// The session.
         session: SessionId,
-        /// The reason.
         reason: EndReason,
     },
     /// A handshake has failed. The peer's address is proven, except for
@@ -46,7 +37,6 @@ pub enum Event {
     HandshakeFailed {
         /// The path of the peer.
         path: Path,
-        /// The reason.
         failure: HandshakeFailure,
     },
 }

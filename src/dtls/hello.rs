@@ -48,7 +48,6 @@ mod extension {
 /// The version that is negotiated with a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// DTLS 1.2.
     Dtls12,
     /// DTLS 1.3, with the cipher suite for the HelloRetryRequest.
     Dtls13(u16),
@@ -59,7 +58,6 @@ pub enum Version {
 pub struct StatelessHello<'a> {
     /// The `message_seq`.
     pub sequence: u16,
-    /// The client's random.
     pub random: [u8; 32],
     /// The version that would be negotiated.
     pub version: Version,

@@ -75,7 +75,6 @@ pub(super) enum Verdict<'a> {
     Certificates(u16, Vec<u8>),
     /// It is buffered until its message is complete.
     Buffered,
-    /// Drop it.
     Drop,
     /// End the session, with this alert and reason.
     Reject(u8, String),

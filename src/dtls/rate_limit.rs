@@ -16,7 +16,6 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// A full bucket.
     pub fn new(rate: u32) -> TokenBucket {
         TokenBucket {
             rate,
@@ -72,7 +71,6 @@ impl AddressLimit {
         count.unwrap_or_default() >= self.limit
     }
 
-    /// Counts one handshake.
     pub fn count(&mut self, now: Instant, address: IpAddr) {
         self.renew(now);
         let count = self.counts.entry(host(address)).or_default();

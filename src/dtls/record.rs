@@ -34,7 +34,6 @@ pub enum DatagramKind {
     Plaintext,
     /// Begins with a record in a later epoch, or with a DTLS 1.3 unified header.
     Protected,
-    /// Not DTLS.
     Foreign,
 }
 

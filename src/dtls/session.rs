@@ -34,7 +34,6 @@ pub struct Session {
     /// The addresses of the peer and of ours.
     pub path: Path,
     pub stage: Stage,
-    /// Its DTLS engine.
     pub engine: Engine,
     /// Decides which records reach the engine.
     pub inbound: InboundFilter,
@@ -53,7 +52,6 @@ pub struct Session {
     pub verified_by: u32,
     /// The negotiated cipher suite, read from the ServerHello: the engine does not report it.
     pub cipher_suite: Option<u16>,
-    /// Its timer.
     pub timer: timers::Slot,
     next_plaintext_sequence: u64,
 }

@@ -275,7 +275,6 @@ pub enum ListFault {
     /// All lists together have too many entries.
     #[error("there are more than 4 million revoked certificates on the lists")]
     TooManyRevoked,
-    /// Another error.
     #[error("it is malformed")]
     Malformed,
 }

@@ -325,7 +325,6 @@ impl PendingHellos {
         self.by_path.remove(&path)
     }
 
-    /// Removes all.
     pub(super) fn clear(&mut self) {
         self.by_path.clear();
         for priority in Priority::ALL {

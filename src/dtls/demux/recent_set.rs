@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
-/// The set.
 #[derive(Debug)]
 pub(super) struct RecentSet {
     /// Keyed at random, so that a peer can't choose keys that collide.

@@ -44,7 +44,6 @@ struct Bench {
     on_its_way: Vec<Transmit>,
 }
 
-/// A device.
 struct Client {
     path: Path,
     engine: Engine,

@@ -323,7 +323,6 @@ fn is_finished_12(plaintext: &[u8]) -> bool {
     })
 }
 
-/// A decrypted record.
 pub(super) enum Decrypted<'a> {
     /// Its content type is in the header, and authenticated.
     Dtls12 {

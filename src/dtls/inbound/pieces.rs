@@ -13,7 +13,6 @@ const RECORD_HEADER: usize = 13;
 /// One fragment of a handshake message (RFC 6347 §4.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dtls) struct Fragment<'a> {
-    /// The message's type.
     pub(in crate::dtls) kind: u8,
     /// The length of the whole message.
     pub(in crate::dtls) total: usize,
@@ -21,7 +20,6 @@ pub(in crate::dtls) struct Fragment<'a> {
     pub(in crate::dtls) message: u16,
     /// Where in the message this fragment begins.
     pub(in crate::dtls) offset: usize,
-    /// The fragment.
     pub(in crate::dtls) bytes: &'a [u8],
 }
 

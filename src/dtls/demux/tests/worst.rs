@@ -3,7 +3,6 @@
 use super::*;
 use crate::dtls::inbound::tests::encoded_fragment;
 
-/// A handshake fragment.
 fn message(kind: u8, number: u16, total: usize, length: usize) -> Vec<u8> {
     encoded_fragment(kind, number, total, 0, &vec![7; length])
 }
