@@ -15,9 +15,10 @@
 use bytes::Bytes;
 use coap::{self, Code, Message, Token, Type};
 use coaps_gateway::calls::Completion;
+use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
-use coaps_gateway::dtls::engine::{self, Effect, Engine};
-use coaps_gateway::dtls::{ClientPolicy, Path, ServerCredentials, Validity};
+use coaps_gateway::dtls::Path;
+use coaps_gateway::dtls::engine::{self, Engine, EngineOutput};
 use coaps_gateway::gateway::Settings;
 use coaps_gateway::gateway::core::Core;
 use coaps_gateway::upstream::{Answer, Operation, Request};
@@ -84,18 +85,20 @@ impl Pair {
     }
 
     /// Delivers datagrams both ways until nothing is left; returns the last plaintext.
-    pub fn pass(&mut self, mut effects: Vec<Effect>) -> Option<Vec<u8>> {
+    pub fn pass(&mut self, mut effects: Vec<EngineOutput>) -> Option<Vec<u8>> {
         let mut plaintext = None;
         loop {
             let mut quiet = true;
             for effect in std::mem::take(&mut effects) {
                 match effect {
-                    Effect::Transmit(datagram) => {
+                    EngineOutput::Transmit(datagram) => {
                         self.core.receive(self.now, self.path, &datagram);
                         quiet = false;
                     }
-                    Effect::Plaintext(bytes) => plaintext = Some(bytes),
-                    Effect::PeerCertificate(_) | Effect::Connected | Effect::CloseNotify => {}
+                    EngineOutput::Plaintext(bytes) => plaintext = Some(bytes),
+                    EngineOutput::PeerCertificate(_)
+                    | EngineOutput::Connected
+                    | EngineOutput::CloseNotify => {}
                 }
             }
             // As after each turn of the loop: a handshake begins then.

@@ -1,21 +1,21 @@
 //! A small certificate authority for tests and trials: one CA, the gateway's certificate, devices' certificates.
 //!
-//! All keys are P-256, all certificates X.509 version 3. What is there already is kept: a key is never
-//! overwritten, and another device can be added under the same CA any time later.
+//! All keys are P-256, all certificates X.509 version 3. Existing files are never overwritten, and devices can be added
+//! under the same CA later.
 
 mod files;
 mod issue;
 
 use crate::device::CertificateId;
 use crate::shown::Shown;
-use issue::{Authority, Kind};
+use issue::{Authority, Kind, LoadError};
 use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
-/// What is to be made.
+/// Which certificates to make, and where.
 #[derive(Debug, Clone)]
-pub struct Order {
-    /// The directory for all files; made if it is not there.
+pub struct MakeOptions {
+    /// The directory for all files; created if it does not exist.
     pub directory: PathBuf,
     /// The name or IP address under which devices reach the gateway.
     pub host: String,
@@ -23,33 +23,33 @@ pub struct Order {
     pub devices: Vec<String>,
 }
 
-/// A certificate and its key.
+/// The files of a certificate and its key.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct CertificateFiles {
     /// The device's name, or `ca` or `server`.
     pub name: String,
     /// The certificate's file (PEM).
     pub certificate: PathBuf,
     /// The key's file (PEM, PKCS#8).
     pub private_key: PathBuf,
-    /// The names the certificate goes by.
+    /// The certificate's fingerprint and key identifier.
     pub id: CertificateId,
-    /// Whether both were there before, and were left as they are.
-    pub kept: bool,
+    /// Both files existed before and were not changed.
+    pub existed: bool,
 }
 
-/// All that was made or kept.
+/// All files that were made, or existed before.
 #[derive(Debug, Clone)]
-pub struct Delivery {
-    /// The CA, `ca.pem`: what devices trust, and what `clients.trust_anchors` names.
-    pub ca: Made,
-    /// The gateway's own, `server.pem`.
-    pub server: Made,
-    /// The devices', in the order they were asked for.
-    pub devices: Vec<Made>,
+pub struct AuthorityFiles {
+    /// The CA, `ca.pem`: what devices trust, and the value of `clients.trust_anchors`.
+    pub ca: CertificateFiles,
+    /// The gateway's certificate, `server.pem`.
+    pub server: CertificateFiles,
+    /// The devices' certificates, in the order of [`MakeOptions::devices`].
+    pub devices: Vec<CertificateFiles>,
 }
 
-/// Why it can't be made.
+/// Why a certificate can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not usable as a file name and common name.
@@ -59,60 +59,60 @@ pub enum Error {
     )]
     DeviceName(String),
     /// The same device twice.
-    #[error("the device {0:?} is asked for twice")]
+    #[error("the device {0:?} is listed twice")]
     Twice(String),
     /// Neither a DNS name nor an IP address.
     #[error("{} is neither a DNS name nor an IP address", Shown::misplaced(.0))]
     Host(String),
-    /// Half of a pair is there.
+    /// Only one file of a pair exists.
     #[error(
-        "{present} is there but {missing} is not; put it back, or remove {present} to have both made anew (a new CA knows \
-         none of the old one's certificates)",
+        "{present} exists but {missing} does not; restore it, or remove {present} to have both created again (a new CA does \
+         not vouch for certificates of the old one)",
         present = Shown::path(present), missing = Shown::path(missing)
     )]
     Half {
-        /// What is there.
+        /// The file that exists.
         present: PathBuf,
-        /// What is not.
+        /// The file that does not.
         missing: PathBuf,
     },
-    /// There is no CA to sign with.
+    /// There is no CA in the directory to sign with.
     #[error(
         "there is no CA in {path} (ca.pem and ca.key); make one: coaps-gateway certs --out {path} --host NAME",
         path = Shown::path(.0)
     )]
     NoAuthority(PathBuf),
     /// The device has a certificate already.
-    #[error("{path} is there already and is kept; register that one with --certificate {path}", path = Shown::path(.0))]
+    #[error("{path} exists already and is not replaced; register that one with --certificate {path}", path = Shown::path(.0))]
     Present(PathBuf),
     /// The CA in the directory can't issue certificates.
     #[error("{}: {reason}", Shown::path(path))]
     Unusable {
-        /// Which file.
+        /// The CA's certificate or key.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with it.
         reason: String,
     },
     /// A file or directory can't be read or written.
     #[error("{}: {error}", Shown::path(path))]
     File {
-        /// Which one.
+        /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         error: std::io::Error,
     },
-    /// The crypto library refused.
+    /// The certificate library failed.
     #[error("a certificate could not be made: {0}")]
     Issue(#[from] rcgen::Error),
 }
 
-/// Makes what is asked for and not there yet. Nothing is written if any of it can't be made.
-pub fn make(order: &Order, now: OffsetDateTime) -> Result<Delivery, Error> {
-    issue::check_host(&order.host)?;
-    for (index, name) in order.devices.iter().enumerate() {
+/// Makes the certificates that do not exist yet. All names and files are checked before anything is written.
+pub fn make(options: &MakeOptions, now: OffsetDateTime) -> Result<AuthorityFiles, Error> {
+    issue::check_host(&options.host)?;
+    for (index, name) in options.devices.iter().enumerate() {
         check_device(name)?;
         // File systems may take "A" and "a" for the same file.
-        if order
+        if options
             .devices
             .iter()
             .take(index)
@@ -123,45 +123,49 @@ pub fn make(order: &Order, now: OffsetDateTime) -> Result<Delivery, Error> {
     }
     let names = ["ca", "server"]
         .into_iter()
-        .chain(order.devices.iter().map(String::as_str));
+        .chain(options.devices.iter().map(String::as_str));
     for name in names.clone() {
-        files::pair(&order.directory, name)?;
+        files::pair(&options.directory, name)?;
     }
 
-    files::create_directory(&order.directory)?;
-    let (authority, ca) = match files::pair(&order.directory, "ca")? {
-        Some(kept) => (
-            Authority::load(&kept.0, &kept.1, now)?,
-            delivered(&order.directory, "ca", true)?,
+    files::create_directory(&options.directory)?;
+    let (authority, ca) = match files::pair(&options.directory, "ca")? {
+        Some((certificate, key)) => (
+            load(&certificate, &key, now)?,
+            describe(&options.directory, "ca", true)?,
         ),
         None => {
             let (authority, issued) = Authority::new(now)?;
-            files::write_pair(&order.directory, "ca", &issued)?;
-            (authority, delivered(&order.directory, "ca", false)?)
+            files::write_pair(&options.directory, "ca", &issued)?;
+            (authority, describe(&options.directory, "ca", false)?)
         }
     };
     let one = |name: &str, kind: Kind<'_>| {
-        let kept = files::pair(&order.directory, name)?.is_some();
-        if !kept {
-            files::write_pair(&order.directory, name, &authority.issue(kind, now)?)?;
+        let existed = files::pair(&options.directory, name)?.is_some();
+        if !existed {
+            files::write_pair(&options.directory, name, &authority.issue(kind, now)?)?;
         }
-        delivered(&order.directory, name, kept)
+        describe(&options.directory, name, existed)
     };
-    let server = one("server", Kind::Server(&order.host))?;
-    let devices = order
+    let server = one("server", Kind::Server(&options.host))?;
+    let devices = options
         .devices
         .iter()
         .map(|name| one(name, Kind::Device(name)))
         .collect::<Result<_, _>>()?;
-    Ok(Delivery {
+    Ok(AuthorityFiles {
         ca,
         server,
         devices,
     })
 }
 
-/// Makes one more device's certificate under the CA that is in the directory. What is there is not touched.
-pub fn add_device(directory: &Path, name: &str, now: OffsetDateTime) -> Result<Made, Error> {
+/// Makes one more device's certificate under the CA in the directory. Existing files are not changed.
+pub fn add_device(
+    directory: &Path,
+    name: &str,
+    now: OffsetDateTime,
+) -> Result<CertificateFiles, Error> {
     check_device(name)?;
     let Some((certificate, key)) = files::pair(directory, "ca")? else {
         return Err(Error::NoAuthority(directory.to_owned()));
@@ -169,27 +173,42 @@ pub fn add_device(directory: &Path, name: &str, now: OffsetDateTime) -> Result<M
     if let Some((certificate, _)) = files::pair(directory, name)? {
         return Err(Error::Present(certificate));
     }
-    let authority = Authority::load(&certificate, &key, now)?;
+    let authority = load(&certificate, &key, now)?;
     files::write_pair(directory, name, &authority.issue(Kind::Device(name), now)?)?;
-    delivered(directory, name, false)
+    describe(directory, name, false)
 }
 
-/// A pair as it stands on disk.
-fn delivered(directory: &Path, name: &str, kept: bool) -> Result<Made, Error> {
+/// Loads the CA from its two files.
+fn load(certificate: &Path, key: &Path, now: OffsetDateTime) -> Result<Authority, Error> {
+    let unusable = |path: &Path, reason: &str| Error::Unusable {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
+    let der = files::read_certificate(certificate)?;
+    let pem = files::read_text(key)?;
+    Authority::load(&der, &pem, now).map_err(|error| match error {
+        LoadError::Certificate(reason) => unusable(certificate, reason),
+        LoadError::Key(reason) => unusable(key, reason),
+        LoadError::Issue(error) => error.into(),
+    })
+}
+
+/// Describes a pair of files that exists.
+fn describe(directory: &Path, name: &str, existed: bool) -> Result<CertificateFiles, Error> {
     let (certificate, private_key) = files::paths(directory, name);
     let id = CertificateId::of(&files::read_certificate(&certificate)?);
-    Ok(Made {
+    Ok(CertificateFiles {
         name: name.to_owned(),
         certificate,
         private_key,
         id,
-        kept,
+        existed,
     })
 }
 
-/// A device's name becomes a file name, so nothing that could lead out of the directory, hide or look like an option.
+/// Checks a device's name. It becomes a file name, so it must not leave the directory, be hidden, or look like an option.
 fn check_device(name: &str) -> Result<(), Error> {
-    let fine = (1..=64).contains(&name.len())
+    let is_valid = (1..=64).contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name
             .chars()
@@ -197,7 +216,7 @@ fn check_device(name: &str) -> Result<(), Error> {
         && !["ca", "server"]
             .iter()
             .any(|reserved| name.eq_ignore_ascii_case(reserved));
-    if fine {
+    if is_valid {
         Ok(())
     } else {
         Err(Error::DeviceName(name.to_owned()))

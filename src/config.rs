@@ -61,9 +61,9 @@ pub struct Config {
     /// `[admin]`
     pub admin: Admin,
     /// `[server]`: the certificate and key shown to devices.
-    pub server: crate::dtls::ServerCredentials,
+    pub server: crate::credentials::ServerCredentials,
     /// `[clients]`: which certificates are accepted.
-    pub clients: crate::dtls::ClientPolicy,
+    pub clients: crate::credentials::ClientPolicy,
     /// `clients.provision`: whether an unregistered certificate may POST `api/v1/provision`.
     pub provision: bool,
     /// `[devices]`: which certificate is which device. Empty if there is no file.

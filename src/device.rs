@@ -1,4 +1,4 @@
-//! Which certificate is which device.
+//! Registered devices: which certificate belongs to which device, and its access token.
 
 mod access_token;
 mod fingerprint;

@@ -1,17 +1,17 @@
-//! Datagrams from an address on one side, plaintext from a verified certificate on the other, at
-//! bounded cost (RFC 6347, RFC 9147).
+//! DTLS sessions (RFC 6347, RFC 9147): datagrams from an address in, plaintext from a verified certificate out, at bounded
+//! cost.
 //!
 //! | Part | Owns |
 //! |---|---|
-//! | [`record`] | a look at headers: what a datagram is before any engine sees it |
-//! | [`hello`] | a whole ClientHello, and its answer without an engine |
-//! | [`cookie`] | cookies that prove an address, of which nothing is kept |
+//! | [`record`] | parsing of record and handshake headers, before any engine sees a datagram |
+//! | [`hello`] | an unfragmented ClientHello, and the reply to it without an engine |
+//! | [`cookie`] | stateless cookies that prove an address |
 //! | [`demux`] | which session a datagram belongs to; half-open handshakes and their bounds |
-//! | [`budget`] | how much handshaking strangers may cause |
+//! | [`rate_limit`] | rate limits on hellos and handshakes |
+//! | `path`, `supported` | names and addresses of sessions; what the engine supports |
 //! | [`session`] | one session and its stages |
-//! | [`inbound`] | which records of a datagram reach a session's engine |
+//! | [`inbound`] | the filter in front of an engine: which records of a datagram reach it |
 //! | [`engine`] | the DTLS engine; it and its submodules are the only files that name `dimpl` |
-//! | [`credentials`] | what we show devices, and which certificates are let in |
 //!
 //! **Why `dimpl`.** It is sans-IO, has no unsafe code, speaks DTLS 1.2 and 1.3, and keeps a session
 //! through forged plaintext records, lost final flights and fuzzed datagrams. `webrtc-dtls` was the
@@ -20,8 +20,8 @@
 //! records for the next epoch are queued without bound; and one forged plaintext packet ends an
 //! established session. It serves as an independent client in the tests.
 //!
-//! Where `dimpl` believes too much, [`inbound`] stands before it: forged plaintext ended handshakes, a long certificate
-//! made it panic, and it queued what it could never use. Should it panic all the same, that is caught and ends one session.
+//! [`inbound`] protects it from what it does not check itself: forged plaintext ended handshakes, a long certificate made it
+//! panic, and it queued records that it could never use. A panic is caught and ends one session.
 //!
 //! **What the engine does not do yet**: TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8 (mandatory for CoAP,
 //! RFC 7252 §9.1.3.3), connection IDs (RFC 9146), session resumption, RSA or Ed25519 certificates,
@@ -29,23 +29,23 @@
 
 use std::time::Duration;
 
-pub mod budget;
 pub mod cookie;
 mod counters;
-pub mod credentials;
 pub mod demux;
 pub mod engine;
 mod event;
 pub mod hello;
 pub mod inbound;
+mod path;
+pub mod rate_limit;
 pub mod record;
 pub mod session;
+mod supported;
 
 pub use counters::Counters;
-pub use credentials::{ClientPolicy, CredentialsError, Refusal, ServerCredentials, Validity};
 pub use demux::Demux;
-pub use event::{EndReason, Event, HandshakeFailure, OFFERED_SHOWN, Transmit};
-pub use session::{Path, SessionId};
+pub use event::{EndReason, Event, HandshakeFailure, OFFERED_SUITES_LOGGED, Transmit};
+pub use path::{Path, SessionId};
 
 /// Which DTLS versions are offered to devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,32 +54,38 @@ pub enum Versions {
     Only12,
     /// DTLS 1.3 alone (RFC 9147).
     Only13,
-    /// Whichever the client prefers.
+    /// Both; the client decides.
     Both,
 }
 
-/// Sizes, deadlines and bounds of the secure sessions, as `[dtls]` and `[limits]` give them.
+/// Sizes, deadlines and bounds of the DTLS sessions: `[dtls]` and `[limits]` of the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parameters {
     /// The largest UDP payload we send, in bytes.
     pub mtu: usize,
-    /// Protocol versions offered.
     pub versions: Versions,
-    /// How long a handshake may stay half open while the peer's address is not proven.
+    /// How long a handshake may take until the peer's address is proven.
     pub unproven_timeout: Duration,
-    /// How long a handshake may take once the address is proven.
+    /// How long it may take after that.
     pub handshake_timeout: Duration,
     /// Established sessions at once.
     pub sessions: usize,
     /// Half-open handshakes at once.
     pub handshakes: usize,
-    /// ClientHellos a second. Twice as many are answered with a cookie, and once more as many of those that had to come
-    /// again. Half as many whose hello with the cookie comes in pieces, and as many that an engine must see before there is
-    /// a cookie, get one. A whole hello with its cookie has no such limit: a handshake begins when it can be made.
+    /// `limits.hellos`, the unit of these limits a second:
+    ///
+    /// | ClientHello | limit |
+    /// |---|---|
+    /// | first of a client, answered with a cookie | 2 × |
+    /// | first one that is repeated because it was over that limit | 1 × more |
+    /// | fragmented, with a valid cookie | ½ × |
+    /// | needs an engine before it has a cookie (fragmented, without a key share of ours, resumption, …) | ½ × |
+    /// | repeated, or a further fragment, for an unproven handshake under way | ½ × |
+    /// | unfragmented, with a valid cookie | none: it waits until a handshake can start |
     pub hellos: u32,
-    /// Handshakes a second from one proven source address, but for those that a registered device completes.
+    /// Handshakes a second of one host with a proven address; those that a registered device completes do not count.
     pub handshakes_per_address: u32,
-    /// A session without application data from its peer for this long ends.
+    /// A session ends after this time without application data from its peer.
     pub session_idle: Duration,
 }
 

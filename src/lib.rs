@@ -30,7 +30,8 @@
 //! |---|---|---|
 //! | `crates/coap` | what CoAP's bytes and times mean for one remote endpoint | shares |
 //! | `crates/shares` | how much each source or device may take of what all share; its page has the table of all bounds | – |
-//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | timers, shares, shown |
+//! | [`credentials`] | the gateway's certificate and key; which client certificates are accepted: chains, policies, revocation lists | shown |
+//! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | credentials, timers, shares, shown |
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
 //! | [`mapping`] | CoAP resources ⇄ ThingsBoard's operations | coap, device, upstream, relay, ota |
@@ -40,10 +41,10 @@
 //! | [`quotas`] | how much one device may have of the loop and of ThingsBoard | mapping, upstream, device, dtls, coap, shares |
 //! | [`gateway`] | connecting them: the sans-IO core, and the loop around it | all above, metrics, logging, udp |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
-//! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, relay, upstream, dtls, metrics |
-//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, dtls, device, upstream, shown |
-//! | [`reload`] | files that are read again while the gateway runs | config, device, dtls, gateway |
-//! | [`authority`] | a small CA for tests and trials | device, dtls, shown |
+//! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, relay, upstream, credentials, metrics |
+//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, credentials, dtls, device, upstream, shown |
+//! | [`reload`] | files that are read again while the gateway runs | config, credentials, device, dtls, gateway |
+//! | [`authority`] | a small CA for tests and trials | device, credentials, shown |
 //! | [`logging`] | log lines, panics among them, that never block the process | config, shares |
 //! | [`shown`] | what a message or a log line may show of others' text | – |
 //! | [`timers`], [`udp`] | deadlines of many; the socket | – |
@@ -85,6 +86,7 @@ pub mod authority;
 pub mod calls;
 pub mod cli;
 pub mod config;
+pub mod credentials;
 pub mod device;
 pub mod dtls;
 pub mod gateway;

@@ -13,8 +13,8 @@ mod reader_thread;
 mod watch;
 
 use crate::config::{Mistakes, Reading, Sources, Stamp, WatchedFile, WatchedFiles};
+use crate::credentials::{Expiry, Moment};
 use crate::device::{Difference, Registry};
-use crate::dtls::credentials::{Ends, Moment};
 use crate::dtls::{self, engine};
 use crate::gateway::{Change, Handle};
 use file_status::{FileStatus, ReloadCounts, SharedFileStatus};
@@ -81,7 +81,7 @@ struct Loaded {
     /// Puts it in use.
     change: Change,
     /// When its certificates and lists end.
-    ends: Vec<Ends>,
+    ends: Vec<Expiry>,
     /// `Some` if it is a registry.
     registry: Option<(Arc<Registry>, Difference)>,
 }
@@ -316,7 +316,7 @@ fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Loaded> {
         let engine = engine::Settings::new(&server, dtls)?;
         Ok::<_, engine::SettingsError>(Loaded {
             change: Change::Server(engine),
-            ends: server.ends().into_iter().collect(),
+            ends: server.expiry().into_iter().collect(),
             registry: None,
         })
     })
@@ -324,7 +324,7 @@ fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Loaded> {
 
 fn clients(sources: &Sources) -> Reading<Loaded> {
     sources.read_clients(unix_time()).map(|clients| Loaded {
-        ends: clients.dates().collect(),
+        ends: clients.expiries().collect(),
         change: Change::Clients(clients),
         registry: None,
     })

@@ -1,24 +1,24 @@
-//! What a message, a log line or a metric may show of text that others wrote.
+//! Untrusted text in messages, log lines and metrics: redacted, escaped and shortened.
 //!
 //! A value in the wrong place may be a secret: a private key where its path should be, a token where a fingerprint should
-//! be. So no message repeats what is longer than 64 characters, has several lines, or lacks the form of the field it
-//! stands in: it says how long that is. The message's place (file and line, variable, option) says where to look.
+//! be. So a message never repeats a value that is longer than 64 characters, has several lines, or does not have its
+//! field's form; it says its length instead. The message's location (file and line, variable, option) identifies it.
 //!
-//! Names in certificates and texts of libraries are public, but of anyone's making. They are shortened, and shown without
-//! control characters and without the invisible ones that change how a line is displayed (Unicode's `Cf`: bidirectional
-//! controls such as U+202E, zero-width characters).
+//! Names in certificates and error texts of libraries are public, but a peer may have chosen them. They are shortened,
+//! and control characters and invisible characters that change how a line is displayed (Unicode's `Cf`: bidirectional
+//! controls such as U+202E, zero-width characters) are escaped.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::path::Path;
 
-/// The longest value that a message repeats, in characters.
+/// Values are repeated up to this many characters.
 const MOST: usize = 64;
 
-/// The longest text of a library, in characters: most say more than a value does.
+/// Public text is shown up to this many characters: error texts are longer than values.
 const MOST_PUBLIC: usize = 200;
 
-/// Text as a message may show it. `Display` and `Debug` decide alike.
+/// Text as a message may show it. `Display` and `Debug` are the same.
 #[derive(Clone)]
 pub struct Shown<'t> {
     text: Cow<'t, str>,
@@ -27,13 +27,13 @@ pub struct Shown<'t> {
 
 #[derive(Clone, Copy)]
 enum Rule {
-    /// In quotes.
+    /// In quotes, escaped.
     Value,
-    /// As it is, but for characters that don't print.
+    /// Without quotes, escaped.
     Plain,
-    /// By its length, with this before it.
+    /// Its length alone, after this noun.
     Length(&'static str),
-    /// As it is, shortened.
+    /// Without quotes, escaped and shortened to [`MOST_PUBLIC`].
     Public,
 }
 
@@ -43,7 +43,7 @@ impl<'t> Shown<'t> {
         Shown { text, rule }
     }
 
-    /// A value that has the form of its field.
+    /// A value that has its field's form; still redacted if it is long or has several lines.
     pub fn value(text: &'t str) -> Self {
         match may_show(text) {
             true => Shown::new(text, Rule::Value),
@@ -51,12 +51,12 @@ impl<'t> Shown<'t> {
         }
     }
 
-    /// What lacks the form of its field: its length.
+    /// A value without its field's form: only its length is shown.
     pub fn misplaced(text: &'t str) -> Self {
         Shown::new(text, Rule::Length("text"))
     }
 
-    /// A path. It is shown if something is there, or if it looks like a path: a token or a key in its place does not.
+    /// A path. It is shown if it exists or looks like a path: a token or a key in its place does not.
     pub fn path(path: &'t Path) -> Self {
         let text = path.to_string_lossy();
         let rule = match path.symlink_metadata().is_ok() || looks_like_a_path(path, &text) {
@@ -66,7 +66,7 @@ impl<'t> Shown<'t> {
         Shown::new(text, rule)
     }
 
-    /// A key that is not known. Its form is that of those that are: `section.key`, in lower case.
+    /// An unknown configuration key. It is shown if it has the form of one: `section.key`, in lower case.
     pub fn key(text: &'t str) -> Self {
         let has_form = text
             .chars()
@@ -78,19 +78,19 @@ impl<'t> Shown<'t> {
         Shown::new(text, rule)
     }
 
-    /// Public text of anyone's making: what a certificate is named, what a library says of a peer.
+    /// Public but untrusted text: a certificate's subject, a library's error about a peer.
     pub fn public(text: &'t str) -> Self {
         Shown::new(text, Rule::Public)
     }
 }
 
-/// Whether a value is short and of one line, as no private key is.
+/// Whether a value is short and has one line; a private key is neither.
 pub fn may_show(text: &str) -> bool {
     text.chars().nth(MOST).is_none() && !text.contains(['\n', '\r'])
 }
 
-/// Whether a character shows where it stands, and changes nothing around it: no control character, no line separator,
-/// no invisible format character.
+/// Whether a character is displayed at its own place and does not affect others: not a control character, a line
+/// separator or an invisible format character.
 pub fn is_visible(c: char) -> bool {
     let is_format = matches!(
         u32::from(c),
@@ -124,14 +124,14 @@ fn looks_like_a_path(path: &Path, text: &str) -> bool {
     let has_extension = path.extension().is_some_and(|extension| {
         (1..=8).contains(&extension.len()) && extension.to_str().is_some_and(|e| e.is_ascii())
     });
-    // Base64 may have slashes too, but also capital letters, and no directory of its name is there.
+    // Base64 may have slashes too, but it has capital letters, and there is no directory of that name.
     let is_in_a_directory = || {
         let parent = path.parent();
         let is_there = |parent: &Path| parent.parent().is_some() && parent.is_dir();
         text.contains('/')
             && (parent.is_some_and(is_there) || !text.chars().any(char::is_uppercase))
     };
-    // As files are named in the directory one stands in.
+    // A plain file name in the current directory.
     let is_a_word = || {
         text.chars()
             .all(|c| c.is_ascii_lowercase() || c == '-' || c == '_')
@@ -139,7 +139,7 @@ fn looks_like_a_path(path: &Path, text: &str) -> bool {
     has_extension || is_in_a_directory() || is_a_word()
 }
 
-/// Writes text with what is not visible as escapes.
+/// Writes text, with invisible characters escaped.
 fn write_visible(f: &mut fmt::Formatter<'_>, text: impl Iterator<Item = char>) -> fmt::Result {
     use fmt::Write;
     for c in text {
@@ -154,7 +154,7 @@ fn write_visible(f: &mut fmt::Formatter<'_>, text: impl Iterator<Item = char>) -
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rule {
-            // Debug of a string escapes what is not visible, and quotes.
+            // `Debug` of a string escapes invisible characters and quotes.
             Rule::Value => write!(f, "{:?}", self.text),
             Rule::Plain => write_visible(f, self.text.chars()),
             Rule::Length(what) => {
@@ -190,7 +190,7 @@ mod tests {
                        MfZ0kq/nB6QqQKhjRUwqS8oqGZ1o\n-----END PRIVATE KEY-----\n";
 
     #[test]
-    fn a_value_is_repeated_if_it_is_short_and_of_one_line() {
+    fn a_value_is_repeated_if_it_is_short_and_has_one_line() {
         assert_eq!(Shown::value("9\" or so").to_string(), "\"9\\\" or so\"");
         let longest = "x".repeat(64);
         assert_eq!(Shown::value(&longest).to_string(), format!("{longest:?}"));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn no_rule_but_that_of_public_text_repeats_a_line_of_a_private_key() {
+    fn no_line_of_a_private_key_is_shown_except_as_public_text() {
         for text in [KEY, &KEY.replace('\n', " "), &KEY.replace('\n', "")] {
             let all = [
                 Shown::value(text),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_shown_if_it_is_one() {
+    fn a_path_is_shown_if_it_looks_like_one() {
         let directory = tempfile::tempdir().unwrap();
         let there = directory.path().join("x".repeat(80));
         std::fs::write(&there, "").unwrap();
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_the_form_of_those_that_are_known() {
+    fn an_unknown_key_is_shown_if_it_has_a_keys_form() {
         assert_eq!(Shown::key("upstream.uri").to_string(), "upstream.uri");
         for no_key in ["A1_TEST_TOKEN", "MIGHAgEA", "a\u{202e}b", &"x".repeat(65)] {
             let shown = Shown::key(no_key).to_string();
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn public_text_is_shortened_and_shows_what_it_holds() {
+    fn public_text_is_shortened_and_escaped() {
         let shown = Shown::public("CN=\u{202e}moc\x1b[31m\nnext").to_string();
         assert_eq!(shown, "CN=\\u{202e}moc\\u{1b}[31m\\nnext");
         let shown = Shown::public(&"ä".repeat(1 << 20)).to_string();
@@ -272,8 +272,8 @@ mod tests {
     }
 
     #[test]
-    fn what_debug_escapes_of_spaceless_text_is_not_visible_here_either() {
-        // `Debug` of a string escapes what the standard library's tables say does not print.
+    fn invisible_characters_are_those_that_debug_escapes() {
+        // `Debug` escapes characters that the standard library's tables list as not printable.
         for c in ('\0'..=char::MAX).filter(|c| !is_visible(*c)) {
             let quoted = format!("{c:?}");
             assert!(quoted.starts_with("'\\"), "{:#x} {quoted}", u32::from(c));

@@ -68,9 +68,10 @@ use link::{Conditions, Link};
 use requests::{Outcome, PATIENCE};
 use upstream::{Behaviour, Script};
 
+use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
 use crate::device as registered;
 use crate::device::{AccessToken, CertificateId, Fingerprint, Registry};
-use crate::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
+use crate::dtls::{self, Path};
 use crate::gateway::Settings;
 use crate::gateway::core::Core;
 use invariants::Invariants;

@@ -1,19 +1,19 @@
-//! Deadlines of many things in one queue.
+//! A timer queue for many keys, one timer each.
 //!
-//! Deadlines move later all the time (every message extends them) and earlier rarely. So a deadline
-//! is only ever moved *earlier* in the queue; when it fires too early its owner looks at the real
-//! one and arms again. A busy session costs one queue operation per deadline, not one per message.
+//! Deadlines often move later (every message extends them) and rarely earlier. So the queue only ever moves a timer
+//! *earlier*; when it fires too early, its owner checks the real deadline and arms it again. A busy session costs one
+//! queue operation per deadline, not one per message.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-/// The queue. A key stands in it at most once, held to that by its [`Slot`].
+/// The queue. It contains each key at most once; the key's [`Slot`] ensures that.
 #[derive(Debug)]
 pub struct Timers<K> {
     queue: BTreeSet<(Instant, K)>,
 }
 
-/// Lives with the thing a key names, and knows when its timer is armed for.
+/// When a key's timer is armed for. Stored with the key's owner.
 #[derive(Debug, Default)]
 pub struct Slot(Option<Instant>);
 
@@ -26,7 +26,7 @@ impl<K> Default for Timers<K> {
 }
 
 impl<K: Ord + Copy> Timers<K> {
-    /// Sees to it that `key` fires at `at` or earlier.
+    /// Arms the timer of `key` so that it fires at `at` or earlier.
     pub fn arm(&mut self, key: K, slot: &mut Slot, at: Instant) {
         if slot.0.is_some_and(|armed| armed <= at) {
             return;
@@ -36,14 +36,14 @@ impl<K: Ord + Copy> Timers<K> {
         slot.0 = Some(at);
     }
 
-    /// Takes `key` out of the queue.
+    /// Removes `key` from the queue.
     pub fn disarm(&mut self, key: K, slot: &mut Slot) {
         if let Some(armed) = slot.0.take() {
             self.queue.remove(&(armed, key));
         }
     }
 
-    /// A key whose time has come, if there is one. Its owner must call [`Slot::fired`].
+    /// Removes and returns a key whose time has come, if there is one. Its owner must call [`Slot::fired`].
     pub fn pop_due(&mut self, now: Instant) -> Option<K> {
         let first = self.queue.first()?;
         if first.0 > now {
@@ -52,19 +52,19 @@ impl<K: Ord + Copy> Timers<K> {
         self.queue.pop_first().map(|(_, key)| key)
     }
 
-    /// Keys in the queue.
+    /// The number of armed timers.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// When the next key fires.
+    /// When the next timer fires.
     pub fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(at, _)| *at)
     }
 }
 
 impl Slot {
-    /// The timer has fired and is no longer armed.
+    /// Marks the timer as no longer armed, after it has fired.
     pub fn fired(&mut self) {
         self.0 = None;
     }

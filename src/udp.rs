@@ -1,4 +1,4 @@
-//! The UDP socket: bound for both address families, answering from the address a datagram came to.
+//! The UDP socket: dual-stack, and each datagram is answered from the address it was sent to.
 
 use quinn_udp::{RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -6,14 +6,14 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::io::Interest;
 
-/// Datagrams taken from the kernel in one call.
+/// Datagrams received in one system call.
 pub const BATCH: usize = 32;
-/// The kernel may join datagrams of one sender (GRO) into up to this much.
+/// The kernel may join datagrams of one sender (GRO) up to this size.
 const LARGEST_DATAGRAM: usize = 64 * 1024;
-/// Wanted kernel buffers, each way: a burst of 10,000 small datagrams. The kernel may grant less.
+/// Requested socket buffer in each direction, in bytes: a burst of 10,000 small datagrams. The kernel may grant less.
 const KERNEL_BUFFER: usize = 8 * 1024 * 1024;
 
-/// A bound socket and its buffers.
+/// A bound socket and its receive buffers.
 pub struct Udp {
     socket: tokio::net::UdpSocket,
     state: UdpSocketState,
@@ -21,19 +21,16 @@ pub struct Udp {
     meta: Vec<RecvMeta>,
 }
 
-/// A datagram as it came.
 #[derive(Debug, Clone, Copy)]
 pub struct Received<'a> {
-    /// Who sent it.
     pub remote: SocketAddr,
-    /// Which of our addresses it came to.
+    /// The address of ours that it was sent to.
     pub local: Option<IpAddr>,
-    /// Its bytes.
     pub datagram: &'a [u8],
 }
 
 impl Udp {
-    /// Binds. `[::]` takes IPv4 as well; where there is no IPv6 it becomes `0.0.0.0`.
+    /// Binds the socket. `[::]` accepts IPv4 as well; on a host without IPv6 it becomes `0.0.0.0`.
     pub fn bind(address: SocketAddr) -> io::Result<Udp> {
         let socket = match open(address) {
             Err(error) if address.ip().is_unspecified() && no_ipv6(&error) => {
@@ -43,7 +40,7 @@ impl Udp {
         };
         let socket = tokio::net::UdpSocket::from_std(socket.into())?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        // A refusal costs datagrams in a burst, not service.
+        // Smaller buffers lose datagrams in a burst, and nothing else.
         let _ = state.set_recv_buffer_size(UdpSockRef::from(&socket), KERNEL_BUFFER);
         let _ = state.set_send_buffer_size(UdpSockRef::from(&socket), KERNEL_BUFFER);
         Ok(Udp {
@@ -54,7 +51,7 @@ impl Udp {
         })
     }
 
-    /// Where it is bound.
+    /// The address it is bound to.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -64,8 +61,7 @@ impl Udp {
         self.socket.readable().await
     }
 
-    /// Takes what the kernel has, at most one batch, and hands each datagram on. Returns how many;
-    /// 0 if there was nothing.
+    /// Receives at most one batch and passes each datagram to `take`. Returns the number of datagrams, 0 if there was none.
     pub fn receive(&mut self, mut take: impl FnMut(Received<'_>)) -> io::Result<usize> {
         let mut slices: Vec<IoSliceMut<'_>> = self
             .buffers
@@ -96,8 +92,8 @@ impl Udp {
         Ok(count)
     }
 
-    /// Sends one datagram from `local`. Returns false if the kernel's buffer is full: like any
-    /// datagram it is then lost, and its sender's timers see to the rest.
+    /// Sends one datagram from `local`. Returns false if the kernel's buffer is full: the datagram is lost then, and
+    /// retransmission recovers it like any other lost datagram.
     pub fn send(&self, remote: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) -> bool {
         let transmit = quinn_udp::Transmit {
             destination: remote,
@@ -129,7 +125,7 @@ fn open(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Whether this machine has no IPv6, or none to bind to.
+/// Whether the error means that this host has no IPv6, or no IPv6 address to bind to.
 fn no_ipv6(error: &io::Error) -> bool {
     // EAFNOSUPPORT has no ErrorKind of its own; EADDRNOTAVAIL has.
     const EAFNOSUPPORT: i32 = 97;

@@ -23,7 +23,8 @@ const ROOMS: &[(&str, &str)] = &[
     ("metrics", ""),
     ("shown", ""),
     // Rooms of the gateway, from the devices to ThingsBoard.
-    ("dtls", "timers shares shown"),
+    ("credentials", "shown"),
+    ("dtls", "credentials timers shares shown"),
     ("device", ""),
     ("upstream", "device shown"),
     ("ota", "upstream device timers shares coap"),
@@ -33,21 +34,21 @@ const ROOMS: &[(&str, &str)] = &[
     ("quotas", "mapping upstream device dtls coap shares"),
     (
         "gateway",
-        "relay ota mapping calls quotas logging coap dtls device upstream metrics udp timers shares heap_trim",
+        "relay ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
     ),
     // Around it.
     (
         "config",
-        "relay ota coap dtls device upstream logging shown",
+        "relay ota coap credentials dtls device upstream logging shown",
     ),
-    ("reload", "config device dtls gateway"),
+    ("reload", "config credentials device dtls gateway"),
     (
         "admin",
-        "gateway reload ota relay upstream dtls metrics coap cross_site",
+        "gateway reload ota relay upstream credentials metrics coap cross_site",
     ),
     ("logging", "shares"),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.
-    ("authority", "device dtls shown"),
+    ("authority", "device credentials shown"),
     // The whole core in a simulated network, for tests.
     ("simulation", EVERYTHING),
     // The process.
@@ -117,8 +118,14 @@ const NAMED_IN: &[(&str, &[&str])] = &[
 
 /// Library, and the rooms that must not name it: they are sans-IO, and their clock is a parameter.
 const NOT_IN: &[(&str, &[&str])] = &[
-    ("tokio", &["dtls", "device", "config", "timers"]),
-    ("socket2", &["dtls", "device", "config", "timers"]),
+    (
+        "tokio",
+        &["dtls", "credentials", "device", "config", "timers"],
+    ),
+    (
+        "socket2",
+        &["dtls", "credentials", "device", "config", "timers"],
+    ),
 ];
 
 const LONGEST_FILE: usize = 600;

@@ -11,10 +11,9 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
-use coaps_gateway::dtls::{
-    ClientPolicy, Demux, Event, Parameters, Path, ServerCredentials, Validity, Versions,
-};
+use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::dtls::engine::{Engine, EngineOutput, Settings};
+use coaps_gateway::dtls::{Demux, Event, Parameters, Path, Versions};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::net::SocketAddr;
@@ -106,9 +105,9 @@ impl Pair {
         pair
     }
 
-    fn take(&mut self, effects: Vec<Effect>) {
+    fn take(&mut self, effects: Vec<EngineOutput>) {
         for effect in effects {
-            if let Effect::Transmit(datagram) = effect {
+            if let EngineOutput::Transmit(datagram) = effect {
                 self.outbox.push(datagram);
             }
         }

@@ -4,7 +4,7 @@
 
 use coaps_gateway::config::Config;
 use coaps_gateway::device::CertificateId;
-use coaps_gateway::dtls::{ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use libfuzzer_sys::fuzz_target;
 use rustls_pki_types::UnixTime;
 use std::time::Duration;
@@ -23,7 +23,7 @@ fuzz_target!(|input: &[u8]| {
             let _ = CertificateId::of(input);
             for validity in [Validity::Check, Validity::Ignore] {
                 if let Ok(policy) = ClientPolicy::new(None, validity) {
-                    let _ = policy.judge(input, now);
+                    let _ = policy.verify(input, now);
                 }
             }
         }

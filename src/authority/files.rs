@@ -1,18 +1,18 @@
-//! Where certificates and keys lie, and how they get there.
+//! The files of certificates and keys: their paths, reading and writing.
 
 use super::Error;
 use super::issue::Issued;
-use crate::dtls::credentials::certificates;
+use crate::credentials::certificates;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The largest certificate or key file looked at.
+/// Certificate and key files are read up to this many bytes.
 const LARGEST: u64 = 64 * 1024;
 
-/// The certificate's and the key's path.
+/// The paths of the certificate and of the key.
 pub(super) fn paths(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
     (
         directory.join(format!("{name}.pem")),
@@ -20,12 +20,12 @@ pub(super) fn paths(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
     )
 }
 
-/// The paths of a pair that is there, or `None` if neither is. One alone is an error: which of the two
-/// is to go is not ours to say.
+/// The paths of a pair that exists, or `None` if neither file does. One file alone is an error: the user must decide
+/// whether to restore the other or to remove this one.
 pub(super) fn pair(directory: &Path, name: &str) -> Result<Option<(PathBuf, PathBuf)>, Error> {
     let (certificate, key) = paths(directory, name);
-    let is_there = |path: &Path| {
-        // Not `exists`, which takes a link into nowhere for nothing and a forbidden directory too.
+    let exists = |path: &Path| {
+        // Not `Path::exists`, which is false for a dangling link and for a directory that may not be read.
         match fs::symlink_metadata(path) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
@@ -35,7 +35,7 @@ pub(super) fn pair(directory: &Path, name: &str) -> Result<Option<(PathBuf, Path
             }),
         }
     };
-    match (is_there(&certificate)?, is_there(&key)?) {
+    match (exists(&certificate)?, exists(&key)?) {
         (true, true) => Ok(Some((certificate, key))),
         (false, false) => Ok(None),
         (true, false) => Err(Error::Half {
@@ -56,17 +56,17 @@ pub(super) fn create_directory(directory: &Path) -> Result<(), Error> {
     })
 }
 
-/// Writes both files of a pair, neither of which may be there.
+/// Writes both files of a pair. Neither may exist.
 pub(super) fn write_pair(directory: &Path, name: &str, issued: &Issued) -> Result<(), Error> {
     let (certificate, key) = paths(directory, name);
     write_new(&key, issued.private_key.as_bytes(), 0o600)?;
     write_new(&certificate, issued.certificate.as_bytes(), 0o644).inspect_err(|_| {
-        // A key of this moment that no certificate names is of no use, and would be in the way next time.
+        // A new key without a certificate is of no use, and would make the next run fail.
         let _ = fs::remove_file(&key);
     })
 }
 
-/// Creates a file; one that is there is an error, also if it came this very moment.
+/// Creates a file. An existing one is an error, even if another process has created it just now.
 fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     let failed = |error| Error::File {
         path: path.to_owned(),

@@ -1,6 +1,6 @@
-//! What stands in the certificates.
+//! Issues certificates: their fields, periods and extensions.
 
-use super::{Error, files};
+use super::Error;
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::string::Ia5String;
 use rcgen::{
@@ -9,7 +9,6 @@ use rcgen::{
 };
 use rustls_pki_types::ServerName;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -17,7 +16,7 @@ use zeroize::Zeroizing;
 const CA_DAYS: i64 = 3650;
 /// The gateway's certificate is easily replaced.
 const SERVER_DAYS: i64 = 825;
-/// A device's hardly ever.
+/// A device's certificate is hard to replace.
 const DEVICE_DAYS: i64 = 3650;
 
 /// A certificate and its key as PEM.
@@ -26,13 +25,22 @@ pub(super) struct Issued {
     pub(super) private_key: Zeroizing<String>,
 }
 
-/// Whom a certificate is for.
+/// The subject of a certificate.
 #[derive(Clone, Copy)]
 pub(super) enum Kind<'a> {
     /// The gateway, under this name or address.
     Server(&'a str),
     /// A device of this name.
     Device(&'a str),
+}
+
+/// Why a CA's files can't be used.
+pub(super) enum LoadError {
+    /// The certificate, for this reason.
+    Certificate(&'static str),
+    /// The private key, for this reason.
+    Key(&'static str),
+    Issue(rcgen::Error),
 }
 
 /// A CA that can issue certificates.
@@ -42,19 +50,19 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// A new one, and what to write to disk.
+    /// Makes a CA. Returns its certificate and key as well, to be written to disk.
     pub(super) fn new(now: OffsetDateTime) -> Result<(Self, Issued), Error> {
         let key = KeyPair::generate()?;
-        // Each CA has a name of its own, so that a certificate of another one is told as just that
-        // (unknown issuer) and not as one with a bad signature.
-        let mark: String = digest(&SHA256, key.public_key_raw())
+        // Each CA has a name of its own, so that a certificate of another CA is reported as "unknown issuer" and not as
+        // "bad signature".
+        let suffix: String = digest(&SHA256, key.public_key_raw())
             .as_ref()
             .iter()
             .take(4)
             .map(|b| format!("{b:02x}"))
             .collect();
         let mut params = params(
-            &format!("coaps-gateway trial CA {mark}"),
+            &format!("coaps-gateway trial CA {suffix}"),
             now,
             CA_DAYS,
             None,
@@ -75,52 +83,39 @@ impl Authority {
         ))
     }
 
-    /// The one that is there.
+    /// Loads a CA from its certificate (DER) and its key (PEM).
     pub(super) fn load(
-        certificate: &Path,
-        private_key: &Path,
+        certificate: &[u8],
+        private_key: &str,
         now: OffsetDateTime,
-    ) -> Result<Self, Error> {
-        let unusable = |path: &Path, reason: &str| Error::Unusable {
-            path: path.to_owned(),
-            reason: reason.to_owned(),
-        };
-        let der = files::read_certificate(certificate)?;
-        let (_, parsed) = x509_parser::parse_x509_certificate(&der)
-            .map_err(|_| unusable(certificate, "the certificate is malformed"))?;
+    ) -> Result<Self, LoadError> {
+        let (_, parsed) = x509_parser::parse_x509_certificate(certificate)
+            .map_err(|_| LoadError::Certificate("the certificate is malformed"))?;
         if !parsed.is_ca() {
-            return Err(unusable(
-                certificate,
+            return Err(LoadError::Certificate(
                 "this is not an authority's certificate (CA:TRUE)",
             ));
         }
         let ends = parsed.validity().not_after.to_datetime();
         if ends <= now {
-            return Err(unusable(
-                certificate,
-                "the authority has ended; use another directory for a new one",
+            return Err(LoadError::Certificate(
+                "the authority's certificate has expired; use another directory for a new one",
             ));
         }
-        let pem = files::read_text(private_key)?;
-        let key = KeyPair::from_pem(&pem).map_err(|_| {
-            unusable(
-                private_key,
-                "there is no PKCS#8 private key in it that can be used",
-            )
-        })?;
+        let key = KeyPair::from_pem(private_key)
+            .map_err(|_| LoadError::Key("there is no PKCS#8 private key in it that can be used"))?;
         if key.public_key_raw() != parsed.public_key().subject_public_key.data.as_ref() {
-            return Err(unusable(
-                private_key,
+            return Err(LoadError::Key(
                 "the key does not belong to the authority's certificate",
             ));
         }
         Ok(Authority {
-            issuer: Issuer::from_ca_cert_der(&der.as_slice().into(), key)?,
+            issuer: Issuer::from_ca_cert_der(&certificate.into(), key).map_err(LoadError::Issue)?,
             ends,
         })
     }
 
-    /// A new key, and a certificate over it.
+    /// Generates a key and issues a certificate for it.
     pub(super) fn issue(&self, kind: Kind<'_>, now: OffsetDateTime) -> Result<Issued, Error> {
         let (name, days, usage) = match kind {
             Kind::Server(host) if host.len() > 64 => (
@@ -148,7 +143,7 @@ impl Authority {
     }
 }
 
-/// A version 3 certificate of this common name from yesterday (clocks differ) for some days, but not beyond an end.
+/// Parameters of a version 3 certificate: valid from yesterday (clocks differ) for `days`, but not beyond `end`.
 fn params(
     name: &str,
     now: OffsetDateTime,
@@ -164,15 +159,15 @@ fn params(
     params
 }
 
-/// Refuses what can't stand in a certificate as a server's name.
+/// Checks that a host can be a server's name in a certificate.
 pub(super) fn check_host(host: &str) -> Result<(), Error> {
     server_names(host).map(drop)
 }
 
-/// The host, and this machine's names for itself, so that a trial on one machine works with any of them.
+/// Subject alternative names: the host, and the local machine's names, so that a trial on one machine works with any.
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "what is no address is a name, whatever else the enum may get"
+    reason = "what is not an address is a name; the enum is non-exhaustive"
 )]
 fn server_names(host: &str) -> Result<Vec<SanType>, Error> {
     let refused = || Error::Host(host.to_owned());

@@ -1,16 +1,16 @@
-//! Real files in a directory that vanishes.
+//! With real files in a temporary directory.
 
 use super::*;
-use crate::dtls::{ClientPolicy, ServerCredentials, Validity};
+use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
 use rustls_pki_types::UnixTime;
 use std::fs;
 use time::Duration;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH.saturating_add(Duration::days(365 * 56));
 
-fn order(directory: &Path, devices: &[&str]) -> Order {
+fn options(directory: &Path, devices: &[&str]) -> MakeOptions {
     let devices = devices.iter().map(|name| (*name).to_owned()).collect();
-    Order {
+    MakeOptions {
         directory: directory.to_owned(),
         host: "gateway.example".into(),
         devices,
@@ -24,9 +24,9 @@ fn unix(at: OffsetDateTime) -> UnixTime {
 }
 
 #[test]
-fn what_is_made_is_what_the_gateway_takes() {
+fn the_gateway_accepts_the_certificates_that_are_made() {
     let directory = tempfile::tempdir().unwrap();
-    let made = make(&order(directory.path(), &["meter-17"]), NOW).unwrap();
+    let made = make(&options(directory.path(), &["meter-17"]), NOW).unwrap();
     let server = ServerCredentials::from_pem(
         &fs::read(&made.server.certificate).unwrap(),
         &fs::read(&made.server.private_key).unwrap(),
@@ -35,16 +35,16 @@ fn what_is_made_is_what_the_gateway_takes() {
     let anchors = fs::read(&made.ca.certificate).unwrap();
     let policy = ClientPolicy::new(Some(&anchors), Validity::Check).unwrap();
     let device = files::read_certificate(&made.devices[0].certificate).unwrap();
-    assert_eq!(policy.judge(&device, unix(NOW)), Ok(()));
-    // The gateway's own certificate is for servers, and does not open the door to a client.
+    assert_eq!(policy.verify(&device, unix(NOW)), Ok(()));
+    // The gateway's own certificate is for servers: a client is rejected with it.
     let own = files::read_certificate(&made.server.certificate).unwrap();
-    assert_eq!(policy.judge(&own, unix(NOW)).unwrap_err().alert(), 42);
+    assert_eq!(policy.verify(&own, unix(NOW)).unwrap_err().alert(), 42);
 }
 
 #[test]
-fn another_devices_certificate_comes_under_the_same_authority_and_no_file_changes() {
+fn a_device_can_be_added_under_the_same_authority_without_changing_other_files() {
     let directory = tempfile::tempdir().unwrap();
-    let first = make(&order(directory.path(), &["a"]), NOW).unwrap();
+    let first = make(&options(directory.path(), &["a"]), NOW).unwrap();
     let before: Vec<_> = [
         "ca.pem",
         "ca.key",
@@ -56,7 +56,7 @@ fn another_devices_certificate_comes_under_the_same_authority_and_no_file_change
     .map(|name| fs::read(directory.path().join(name)).unwrap())
     .into();
     let second = make(
-        &order(directory.path(), &["a", "b"]),
+        &options(directory.path(), &["a", "b"]),
         NOW + Duration::days(30),
     )
     .unwrap();
@@ -72,19 +72,22 @@ fn another_devices_certificate_comes_under_the_same_authority_and_no_file_change
     .into();
     assert_eq!(before, after);
     assert!(
-        second.ca.kept && second.server.kept && second.devices[0].kept && !second.devices[1].kept
+        second.ca.existed
+            && second.server.existed
+            && second.devices[0].existed
+            && !second.devices[1].existed
     );
     assert_eq!(first.devices[0].id, second.devices[0].id);
     let policy = ClientPolicy::new(Some(&before[0]), Validity::Check).unwrap();
     let device = files::read_certificate(&second.devices[1].certificate).unwrap();
     assert_eq!(
-        policy.judge(&device, unix(NOW + Duration::days(31))),
+        policy.verify(&device, unix(NOW + Duration::days(31))),
         Ok(())
     );
-    // It ends with its authority, not after it.
+    // It expires with its authority, not after it.
     assert_eq!(
         policy
-            .judge(&device, unix(NOW + Duration::days(3651)))
+            .verify(&device, unix(NOW + Duration::days(3651)))
             .unwrap_err()
             .alert(),
         45
@@ -92,10 +95,10 @@ fn another_devices_certificate_comes_under_the_same_authority_and_no_file_change
 }
 
 #[test]
-fn keys_are_for_their_owner_alone() {
+fn key_files_are_readable_by_their_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
-    let made = make(&order(directory.path(), &["a"]), NOW).unwrap();
+    let made = make(&options(directory.path(), &["a"]), NOW).unwrap();
     for one in [&made.ca, &made.server, &made.devices[0]] {
         let mode = fs::metadata(&one.private_key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{}", one.private_key.display());
@@ -108,7 +111,7 @@ fn keys_are_for_their_owner_alone() {
 }
 
 #[test]
-fn names_that_would_lead_elsewhere_or_take_our_files_are_refused_before_anything_is_written() {
+fn invalid_device_names_and_hosts_are_rejected_before_anything_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("new");
     let long = "x".repeat(65);
@@ -127,18 +130,18 @@ fn names_that_would_lead_elsewhere_or_take_our_files_are_refused_before_anything
         "ä",
         long.as_str(),
     ] {
-        let refused = make(&order(&target, &["fine", name]), NOW);
+        let refused = make(&options(&target, &["fine", name]), NOW);
         assert!(matches!(refused, Err(Error::DeviceName(_))), "{name:?}");
     }
     assert!(matches!(
-        make(&order(&target, &["a", "A"]), NOW),
+        make(&options(&target, &["a", "A"]), NOW),
         Err(Error::Twice(_))
     ));
     for host in ["", "a b", "*.example", "http://a", "-", "a..b"] {
         let refused = make(
-            &Order {
+            &MakeOptions {
                 host: host.into(),
-                ..order(&target, &[])
+                ..options(&target, &[])
             },
             NOW,
         );
@@ -148,18 +151,18 @@ fn names_that_would_lead_elsewhere_or_take_our_files_are_refused_before_anything
 }
 
 #[test]
-fn half_a_pair_or_a_foreign_key_is_an_error_and_stays_as_it_is() {
+fn half_a_pair_or_a_key_of_another_certificate_is_an_error_and_nothing_is_changed() {
     let directory = tempfile::tempdir().unwrap();
-    let made = make(&order(directory.path(), &["a"]), NOW).unwrap();
+    let made = make(&options(directory.path(), &["a"]), NOW).unwrap();
     fs::remove_file(&made.devices[0].certificate).unwrap();
     let key = fs::read(&made.devices[0].private_key).unwrap();
-    let error = make(&order(directory.path(), &["a", "b"]), NOW).unwrap_err();
-    assert!(error.to_string().contains("a.key is there but"), "{error}");
+    let error = make(&options(directory.path(), &["a", "b"]), NOW).unwrap_err();
+    assert!(error.to_string().contains("a.key exists but"), "{error}");
     assert_eq!(fs::read(&made.devices[0].private_key).unwrap(), key);
     assert!(!directory.path().join("b.key").exists());
 
     fs::copy(&made.server.private_key, &made.ca.private_key).unwrap();
-    let error = make(&order(directory.path(), &["c"]), NOW).unwrap_err();
+    let error = make(&options(directory.path(), &["c"]), NOW).unwrap_err();
     assert!(error.to_string().contains("does not belong"), "{error}");
 }
 
@@ -168,7 +171,7 @@ fn half_a_pair_or_a_foreign_key_is_an_error_and_stays_as_it_is() {
     clippy::wildcard_enum_match_arm,
     reason = "a name of another kind is a failure"
 )]
-fn the_host_may_be_a_name_or_an_address_and_this_machine_is_always_named() {
+fn the_host_may_be_a_name_or_an_address_and_local_names_are_always_included() {
     for (host, expected) in [
         (
             "gateway.example",
@@ -183,9 +186,9 @@ fn the_host_may_be_a_name_or_an_address_and_this_machine_is_always_named() {
     ] {
         let directory = tempfile::tempdir().unwrap();
         let made = make(
-            &Order {
+            &MakeOptions {
                 host: host.into(),
-                ..order(directory.path(), &[])
+                ..options(directory.path(), &[])
             },
             NOW,
         )
@@ -216,7 +219,7 @@ fn the_host_may_be_a_name_or_an_address_and_this_machine_is_always_named() {
 }
 
 #[test]
-fn a_file_that_comes_while_we_write_is_not_overwritten() {
+fn a_file_created_by_another_process_meanwhile_is_not_overwritten() {
     let directory = tempfile::tempdir().unwrap();
     let (_, issued) = Authority::new(NOW).unwrap();
     let (certificate, key) = files::paths(directory.path(), "a");
@@ -230,5 +233,8 @@ fn a_file_that_comes_while_we_write_is_not_overwritten() {
         fs::read_to_string(&certificate).unwrap(),
         "another's certificate"
     );
-    assert!(!key.exists(), "the key of no certificate stayed");
+    assert!(
+        !key.exists(),
+        "the key without a certificate was not removed"
+    );
 }

@@ -1,7 +1,7 @@
 //! `certs`: makes certificates, and prints the registry's entries for them.
 
 use super::{CertsArgs, Failed, Outcome, now};
-use crate::authority::{Made, Order, make};
+use crate::authority::{CertificateFiles, MakeOptions, make};
 use crate::device::Fingerprint;
 use crate::shown::Shown;
 use std::io::Write;
@@ -15,7 +15,7 @@ pub(super) fn today() -> Result<OffsetDateTime, Failed> {
 
 pub(super) fn certs(args: CertsArgs, out: &mut impl Write) -> Outcome {
     let made = make(
-        &Order {
+        &MakeOptions {
             directory: args.out,
             host: args.host,
             devices: args.devices,
@@ -25,7 +25,7 @@ pub(super) fn certs(args: CertsArgs, out: &mut impl Write) -> Outcome {
     for one in [&made.ca, &made.server].into_iter().chain(&made.devices) {
         print_made(one, out)?;
     }
-    if made.server.kept {
+    if made.server.existed {
         writeln!(
             out,
             "The gateway's certificate was kept as it is: --host was ignored."
@@ -49,8 +49,8 @@ pub(super) fn certs(args: CertsArgs, out: &mut impl Write) -> Outcome {
     Ok(())
 }
 
-fn print_made(one: &Made, out: &mut impl Write) -> std::io::Result<()> {
-    let what = if one.kept { "kept" } else { "made" };
+fn print_made(one: &CertificateFiles, out: &mut impl Write) -> std::io::Result<()> {
+    let what = if one.existed { "kept" } else { "made" };
     writeln!(
         out,
         "{what}  {}  {}",

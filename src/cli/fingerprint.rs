@@ -1,8 +1,8 @@
 //! `fingerprint`: prints the fingerprints of certificates.
 
 use super::{Failed, Outcome, print_error};
+use crate::credentials::certificates;
 use crate::device::{CertificateId, Fingerprint};
-use crate::dtls::credentials::certificates;
 use crate::shown::Shown;
 use std::fs::File;
 use std::io::{Read, Write};

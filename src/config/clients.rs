@@ -3,8 +3,7 @@
 use super::key::{Section, key};
 use super::kind::{Boolean, Choice, FilePath, FilePaths, OrEmpty};
 use super::reader::Reader;
-use crate::dtls::credentials::{Moment, RevocationError, What};
-use crate::dtls::{ClientPolicy, Validity};
+use crate::credentials::{ClientPolicy, ExpiryKind, Moment, RevocationError, Validity};
 use crate::shown::Shown;
 use rustls_pki_types::UnixTime;
 use std::path::PathBuf;
@@ -117,7 +116,7 @@ fn revocation_lists(
     let key = REVOCATION_LISTS;
     let is_without_anchors = policy
         .as_ref()
-        .is_some_and(|policy| !policy.judges_chains());
+        .is_some_and(|policy| !policy.verifies_chains());
     if !paths.is_empty() && is_without_anchors {
         let expected = "clients.trust_anchors with the lists' issuers, or no lists";
         return reader.mistake(key, RevocationError::NoAnchors.to_string(), expected);
@@ -149,8 +148,8 @@ fn revocation_lists(
             }
         }
     }
-    let dates = policy.iter().flat_map(|policy| policy.dates());
-    for list in dates.filter(|ends| ends.what == What::RevocationList) {
+    let dates = policy.iter().flat_map(|policy| policy.expiries());
+    for list in dates.filter(|ends| ends.kind == ExpiryKind::RevocationList) {
         if Moment::from(now) > list.at {
             let message = format!(
                 "the successor of the list of {:?} was due on {}; the old list stays in force, and certificates \
@@ -165,9 +164,9 @@ fn revocation_lists(
 /// Warns of authorities that have ended. They don't keep the gateway from starting: there may be others, and one may
 /// have ended last night.
 fn warn_of_ended_anchors(reader: &mut Reader, policy: Option<&ClientPolicy>, now: UnixTime) {
-    let policy = policy.filter(|policy| policy.checks_dates());
-    let dates = policy.iter().flat_map(|policy| policy.dates());
-    for anchor in dates.filter(|ends| ends.what == What::TrustAnchor) {
+    let policy = policy.filter(|policy| policy.checks_validity());
+    let dates = policy.iter().flat_map(|policy| policy.expiries());
+    for anchor in dates.filter(|ends| ends.kind == ExpiryKind::TrustAnchor) {
         if Moment::from(now) > anchor.at {
             let message = format!(
                 "the authority {:?} ended on {}: devices whose certificates chain to it alone are refused",

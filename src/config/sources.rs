@@ -6,8 +6,8 @@ use super::file::WatchedFile;
 use super::layers::Environment;
 use super::reader::{Reader, Reading};
 use super::server::{self, ServerFiles};
+use crate::credentials::{ClientPolicy, ServerCredentials};
 use crate::device::Registry;
-use crate::dtls::{ClientPolicy, ServerCredentials};
 use rustls_pki_types::UnixTime;
 use std::fmt;
 

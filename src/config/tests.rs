@@ -1,7 +1,7 @@
 //! Whole configurations, valid and invalid, with their files in a temporary directory.
 
 use super::*;
-use crate::authority::{Order, make};
+use crate::authority::{MakeOptions, make};
 use crate::device::Limits;
 use crate::{dtls, logging, ota};
 use rustls_pki_types::UnixTime;
@@ -30,7 +30,7 @@ struct Place {
 impl Place {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let order = Order {
+        let order = MakeOptions {
             directory: directory.path().join("certs"),
             host: "localhost".into(),
             devices: vec!["meter-17".into()],

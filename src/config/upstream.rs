@@ -5,7 +5,7 @@ use super::kind::{FilePath, Kind, Number, OrEmpty, Time};
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::value::Value;
-use crate::dtls::credentials::certificates;
+use crate::credentials::certificates;
 use crate::ota;
 use crate::shown::Shown;
 use crate::upstream::{BaseUrl, BaseUrlError, CallLimits, Settings};

@@ -1,17 +1,16 @@
-//! A ThingsBoard access token that no log can print.
+//! A ThingsBoard access token. `Debug` does not show it.
 
 use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
-/// The most bytes a token may have. ThingsBoard makes tokens of 20; people choose longer ones, but a token
-/// travels in every URL.
+/// Most bytes of a token. ThingsBoard generates 20; users choose longer ones, but a token is part of every URL.
 const MOST: usize = 255;
 
 /// A device's ThingsBoard access token. `Debug` hides it; it is wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AccessToken(Zeroizing<Box<str>>);
 
-/// The text can't be an access token. The message never repeats the text: it may be a real one with a slip in it.
+/// The text can't be an access token. The message never repeats the text: it may be a real token with a typing error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an access token has 1 to 255 bytes, no spaces, no control characters, none of / \\ % ; and is not '.' or '..'"
@@ -19,26 +18,26 @@ pub struct AccessToken(Zeroizing<Box<str>>);
 pub struct InvalidToken;
 
 impl AccessToken {
-    /// Takes a token as ThingsBoard shows it. What was handed in is wiped, also when it is refused.
+    /// Parses a token as ThingsBoard shows it. The argument is zeroed, also when it is rejected.
     pub fn new(token: impl Into<String>) -> Result<Self, InvalidToken> {
-        let mut given: String = token.into();
-        let valid = !given.is_empty()
-            && given.len() <= MOST
-            // Tokens travel as a path segment, and these two would be resolved away (RFC 3986 §5.2.4).
-            && !matches!(given.as_str(), "." | "..")
-            && !given
+        let mut text: String = token.into();
+        let valid = !text.is_empty()
+            && text.len() <= MOST
+            // A token is a path segment, and these two would be removed from the path (RFC 3986 §5.2.4).
+            && !matches!(text.as_str(), "." | "..")
+            && !text
                 .chars()
                 .any(|character| {
-                    // Spring's firewall, before ThingsBoard, refuses the four in a path, percent-encoded too.
+                    // Spring's firewall in front of ThingsBoard rejects these four in a path, also percent-encoded.
                     character.is_control() || character.is_whitespace() || r"/\%;".contains(character)
                 });
         // A boxed copy of the exact size, because turning the string into a box may move it and leave a copy behind.
-        let token = valid.then(|| AccessToken(Zeroizing::new(Box::from(given.as_str()))));
-        given.zeroize();
+        let token = valid.then(|| AccessToken(Zeroizing::new(Box::from(text.as_str()))));
+        text.zeroize();
         token.ok_or(InvalidToken)
     }
 
-    /// The secret itself, for the one place that puts it into a request.
+    /// The secret, for the code that puts it into a request's path.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -55,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_never_shows_in_debug() {
+    fn debug_hides_the_token() {
         let token = AccessToken::new("A1_TEST_TOKEN").unwrap();
         assert_eq!(
             format!("{token:?} {token:#?}"),
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_a_token_is_refused() {
+    fn invalid_tokens_are_rejected() {
         for bad in [
             "",
             " ",

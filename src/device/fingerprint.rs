@@ -1,4 +1,4 @@
-//! The names a certificate goes by.
+//! Fingerprints of certificates.
 
 use aws_lc_rs::digest::{Algorithm, SHA3_256, SHA256, digest};
 use base64::Engine;
@@ -6,9 +6,9 @@ use base64::engine::general_purpose::STANDARD;
 use std::fmt;
 use std::str::FromStr;
 
-/// Both names of one certificate: SHA-256 of its DER, and ThingsBoard's credentials id.
+/// Both fingerprints of one certificate: SHA-256 of its DER, and ThingsBoard's credentials id.
 ///
-/// `Display` shows both, each in the form the registry takes.
+/// `Display` writes both, each in the form that the registry accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CertificateId {
     /// SHA-256 over the DER.
@@ -18,7 +18,7 @@ pub struct CertificateId {
 }
 
 impl CertificateId {
-    /// Computes both names of a certificate given as DER.
+    /// Computes both fingerprints of a certificate (DER).
     pub fn of(der: &[u8]) -> Self {
         // ThingsBoard hashes the PEM text without header, footer and line breaks
         // (EncryptionUtil.getSha3Hash(certTrimNewLines(..))), which is the base64 of the DER.
@@ -29,7 +29,7 @@ impl CertificateId {
     }
 }
 
-/// The digest of `bytes`. Both algorithms used here give 32 bytes.
+/// The digest of `bytes`. Both algorithms used here have 32 bytes.
 fn hash(algorithm: &'static Algorithm, bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     for (to, from) in out.iter_mut().zip(digest(algorithm, bytes).as_ref()) {
@@ -55,7 +55,7 @@ impl fmt::Debug for CertificateId {
     }
 }
 
-/// One name of a certificate, as an operator writes it into the registry.
+/// One fingerprint of a certificate, as an operator writes it into the registry.
 ///
 /// Text in: `AB:CD:…` or plain hex (64 digits, any case), with or without what `openssl x509
 /// -fingerprint -sha256` prints before it; `sha3:` and 64 hex digits for ThingsBoard's id.
@@ -68,13 +68,13 @@ pub enum Fingerprint {
     Sha3([u8; 32]),
 }
 
-/// The text is no fingerprint.
+/// Why a text is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFingerprint {
-    /// Nothing there.
+    /// The text is empty, or a prefix alone.
     #[error("the fingerprint is empty")]
     Empty,
-    /// 20 bytes: what openssl prints without `-sha256`.
+    /// It has 20 bytes: what openssl prints without `-sha256`.
     #[error(
         "this is a SHA-1 fingerprint, SHA-256 is needed: openssl x509 -noout -fingerprint -sha256"
     )]
@@ -82,10 +82,10 @@ pub enum InvalidFingerprint {
     /// Colons, but not one between every two bytes.
     #[error("with colons, there are two hex digits between any two of them: AB:CD:…")]
     Colons,
-    /// A character that is no hex digit.
+    /// It contains a character that is not a hex digit.
     #[error("{0:?} is not a hex digit")]
     NotHex(char),
-    /// Another length than 32 bytes.
+    /// It does not have 32 bytes.
     #[error("a fingerprint has 64 hex digits (32 bytes), this has {0}")]
     Length(usize),
 }
@@ -106,7 +106,7 @@ impl FromStr for Fingerprint {
     }
 }
 
-/// What follows the first of these prefixes (lower case) that `text` starts with in any case.
+/// The rest of `text` after the first of these prefixes (in lower case) that it starts with, in any case.
 fn after<'a>(text: &'a str, prefixes: &[&str]) -> Option<&'a str> {
     prefixes.iter().find_map(|prefix| {
         let (head, rest) = text.split_at_checked(prefix.len())?;
@@ -168,7 +168,7 @@ mod tests {
     const HEX: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]
-    fn a_certificate_is_named_by_sha256_of_its_der_and_by_sha3_of_its_base64() {
+    fn a_certificates_id_is_sha256_of_its_der_and_sha3_of_its_base64() {
         let id = CertificateId::of(b"abc");
         // SHA-256("abc") from FIPS 180-2 appendix B.1; `printf YWJj | openssl dgst -sha3-256` for the other.
         assert_eq!(Fingerprint::Sha256(id.sha256), HEX.parse().unwrap());
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn the_forms_people_have_at_hand_name_the_same_certificate() {
+    fn all_usual_forms_of_a_fingerprint_are_equal() {
         let plain: Fingerprint = HEX.parse().unwrap();
         let openssl = plain.to_string();
         assert!(openssl.starts_with("BA:78:16:BF:") && openssl.len() == 95);
@@ -196,14 +196,14 @@ mod tests {
     }
 
     #[test]
-    fn thingsboards_id_is_told_from_sha256_and_reads_back() {
+    fn thingsboards_id_differs_from_sha256_and_parses_again() {
         let id: Fingerprint = format!("sha3:{HEX}").parse().unwrap();
         assert!(matches!(id, Fingerprint::Sha3(_)));
         assert_eq!(id.to_string().parse(), Ok(id));
     }
 
     #[test]
-    fn what_is_no_fingerprint_is_refused_with_the_reason() {
+    fn invalid_fingerprints_are_rejected_with_the_reason() {
         let colons = format!("{}:", &HEX[..62]);
         let cases: [(&str, InvalidFingerprint); 9] = [
             ("", InvalidFingerprint::Empty),

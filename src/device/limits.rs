@@ -1,11 +1,11 @@
-//! Bounds of sessions that concern who the peer is.
+//! How many sessions a device may have.
 
-/// How many sessions devices may have.
+/// Bounds on the sessions of registered and of unregistered certificates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Concurrent sessions of one device, 1 or more; beyond it the one that is silent for longest is closed.
+    /// Concurrent sessions of one device, 1 or more; beyond it the session that has been silent longest is closed.
     pub sessions_per_device: usize,
-    /// Concurrent sessions of all certificates that are not registered; 0 refuses them.
+    /// Concurrent sessions of all unregistered certificates together; 0 rejects them.
     pub unregistered_sessions: usize,
 }
 

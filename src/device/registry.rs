@@ -1,14 +1,13 @@
-//! The registry: certificate to device, immutable once built.
+//! The registry: a map from certificates to devices, immutable once built.
 
 use super::{AccessToken, CertificateId, Fingerprint};
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// One registered device.
 #[derive(Debug)]
 pub struct Device {
-    /// The operator's name for it, unique in the registry.
+    /// The name that the operator gave it, unique in the registry.
     pub name: Arc<str>,
     /// Its ThingsBoard access token.
     pub token: AccessToken,
@@ -16,43 +15,43 @@ pub struct Device {
 
 type Fingerprints = HashMap<[u8; 32], Arc<Device>>;
 
-/// All registered devices, found by certificate.
+/// All registered devices, indexed by certificate.
 ///
-/// Lean on purpose: a device costs its name, its token, one reference count and 40 bytes for each
-/// fingerprint, so that 100,000 of them stay below 30 MB.
+/// A device costs its name, its token, one reference count and 40 bytes per fingerprint, so 100,000 of them need less
+/// than 30 MB.
 #[derive(Default)]
 pub struct Registry {
     sha256: Fingerprints,
     sha3: Fingerprints,
     names: HashSet<Arc<str>>,
-    /// The groups of those devices that are in one, by name.
+    /// From a device's name to its package group, for devices that are in one.
     groups: HashMap<Arc<str>, Arc<str>>,
     group_names: HashSet<Arc<str>>,
 }
 
-/// What has changed from one registry to another.
+/// How a registry differs from a former one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Difference {
-    /// Devices that were not there.
+    /// Devices that the former registry did not have.
     pub added: usize,
-    /// Devices that are there no more.
+    /// Devices that only the former registry had.
     pub removed: usize,
-    /// Certificates that lead to another device than before, or to one with another token.
+    /// Certificates that now belong to another device, or to one with another token.
     pub changed: usize,
 }
 
-/// Two devices claim the same name or fingerprint.
+/// A device can't be added: its name or a fingerprint is taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// A device of this name is there already.
+    /// There is a device of this name already.
     #[error("there are two devices named {0:?}")]
     Name(String),
-    /// The fingerprint belongs to another device already.
+    /// The fingerprint belongs to another device.
     #[error("the fingerprint {fingerprint} of {device:?} already belongs to {owner:?}")]
     Fingerprint {
-        /// The fingerprint both claim.
+        /// The fingerprint of both.
         fingerprint: Fingerprint,
-        /// The device that was to be added.
+        /// The device to be added.
         device: String,
         /// The device that has it.
         owner: String,
@@ -60,15 +59,14 @@ pub enum Conflict {
     /// The same fingerprint twice in one device's list.
     #[error("the fingerprint {fingerprint} of {device:?} is given twice")]
     Repeated {
-        /// The fingerprint.
         fingerprint: Fingerprint,
-        /// The device that was to be added.
+        /// The device to be added.
         device: String,
     },
 }
 
 impl Registry {
-    /// Adds a device with all its fingerprints, or nothing. It may be another registry's, too.
+    /// Adds a device with all its fingerprints; on a conflict, none. The device may be shared with another registry.
     pub fn add(
         &mut self,
         device: impl Into<Arc<Device>>,
@@ -79,7 +77,7 @@ impl Registry {
             return Err(Conflict::Name(device.name.to_string()));
         }
         for (count, fingerprint) in fingerprints.iter().enumerate() {
-            let (map, digest) = self.place(fingerprint);
+            let (map, digest) = self.slot(fingerprint);
             let owner = match map.entry(digest) {
                 Entry::Vacant(free) => {
                     free.insert(Arc::clone(&device));
@@ -87,9 +85,9 @@ impl Registry {
                 }
                 Entry::Occupied(taken) => Arc::clone(taken.get()),
             };
-            // All or nothing: take back what went in before the conflict.
+            // All or nothing: remove the fingerprints inserted before the conflict.
             for added in fingerprints.iter().take(count) {
-                let (map, digest) = self.place(added);
+                let (map, digest) = self.slot(added);
                 map.remove(&digest);
             }
             let (fingerprint, name) = (*fingerprint, device.name.to_string());
@@ -110,8 +108,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Where a fingerprint is kept.
-    fn place(
+    /// The map that a fingerprint belongs into, and its key there.
+    fn slot(
         &mut self,
         fingerprint: &Fingerprint,
     ) -> (&mut HashMap<[u8; 32], Arc<Device>>, [u8; 32]) {
@@ -121,22 +119,22 @@ impl Registry {
         }
     }
 
-    /// The device this certificate belongs to: by SHA-256 if that is registered, else by ThingsBoard's id.
+    /// The device of this certificate: by SHA-256 if that is registered, else by ThingsBoard's id.
     pub fn find(&self, certificate: &CertificateId) -> Option<&Arc<Device>> {
         self.sha256
             .get(&certificate.sha256)
             .or_else(|| self.sha3.get(&certificate.sha3))
     }
 
-    /// Another device that has this certificate: [`find`](Self::find) gives the one that names it by its SHA-256, and this one
-    /// names it by ThingsBoard's id (SHA3-256). That both name the same certificate shows when it is seen, not before.
+    /// A second device that has this certificate: [`find`](Self::find) returns the one registered with its SHA-256, and
+    /// this one is registered with ThingsBoard's id (SHA3-256). Only the certificate itself shows that both are its.
     pub fn also_claimed_by(&self, certificate: &CertificateId) -> Option<&Arc<Device>> {
         let first = self.sha256.get(&certificate.sha256)?;
         let second = self.sha3.get(&certificate.sha3)?;
         (first.name != second.name).then_some(second)
     }
 
-    /// The device for which this fingerprint is given.
+    /// The device registered with this fingerprint.
     pub fn holder(&self, fingerprint: &Fingerprint) -> Option<&Arc<Device>> {
         match fingerprint {
             Fingerprint::Sha256(digest) => self.sha256.get(digest),
@@ -144,7 +142,7 @@ impl Registry {
         }
     }
 
-    /// What has changed since a former one.
+    /// How this registry differs from a former one.
     pub fn difference_from(&self, former: &Registry) -> Difference {
         let changed = |(now, before): (&Fingerprints, &Fingerprints)| {
             let both = now
@@ -163,7 +161,7 @@ impl Registry {
         }
     }
 
-    /// Puts a device into a group whose devices share packages that are not proven.
+    /// Puts a device into a package group: its devices share packages whose checksum was not verified.
     pub fn set_package_group(&mut self, device: Arc<str>, group: &str) {
         let known = self.group_names.get(group).cloned();
         let group = known.unwrap_or_else(|| Arc::from(group));
@@ -171,22 +169,22 @@ impl Registry {
         self.groups.insert(device, group);
     }
 
-    /// The group that a device is in.
+    /// A device's package group.
     pub fn package_group(&self, device: &str) -> Option<&Arc<str>> {
         self.groups.get(device)
     }
 
-    /// How many devices there are.
+    /// The number of devices.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
-    /// Whether there is no device at all.
+    /// Whether there are no devices.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// Gives back the memory that growing has left over, once all devices are in.
+    /// Frees spare capacity, once all devices are added.
     pub fn shrink_to_fit(&mut self) {
         self.sha256.shrink_to_fit();
         self.sha3.shrink_to_fit();
@@ -197,7 +195,7 @@ impl Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Neither 100,000 lines nor names in a log by accident.
+        // A log must not get 100,000 lines or devices' names by accident.
         f.debug_struct("Registry")
             .field("devices", &self.len())
             .finish_non_exhaustive()
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_leads_to_its_device_by_either_name() {
+    fn a_device_is_found_by_either_fingerprint() {
         let mut registry = Registry::default();
         registry.add(device("a"), &[sha256(1), sha256(2)]).unwrap();
         registry
@@ -240,10 +238,10 @@ mod tests {
         };
         assert_eq!(name(id(2, 0)).as_deref(), Some("a"));
         assert_eq!(name(id(0, 1)).as_deref(), Some("b"));
-        assert_eq!(name(id(1, 1)).as_deref(), Some("a"), "SHA-256 goes first");
+        assert_eq!(name(id(1, 1)).as_deref(), Some("a"), "SHA-256 first");
         assert_eq!(name(id(3, 2)), None);
         let other = |certificate| registry.also_claimed_by(&certificate).map(|d| &*d.name);
-        assert_eq!(other(id(1, 1)), Some("b"), "which is told");
+        assert_eq!(other(id(1, 1)), Some("b"), "the second device");
         assert_eq!(
             other(id(1, 0)).or(other(id(0, 1))).or(other(id(3, 2))),
             None
@@ -252,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_in_conflict_leaves_no_trace() {
+    fn a_device_in_conflict_is_not_added_in_part() {
         let mut registry = Registry::default();
         registry.add(device("a"), &[sha256(1)]).unwrap();
         let conflict = registry
@@ -269,7 +267,7 @@ mod tests {
         assert!(conflict.to_string().contains("\"a\"") && conflict.to_string().contains("\"b\""));
         assert!(
             registry.find(&id(2, 0)).is_none(),
-            "the first of b's fingerprints went in and stayed"
+            "b's first fingerprint was inserted and not removed"
         );
         assert_eq!(registry.len(), 1);
         registry.add(device("b"), &[sha256(2)]).unwrap();
@@ -280,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn the_difference_counts_devices_and_what_certificates_lead_to() {
+    fn the_difference_counts_devices_and_reassigned_certificates() {
         let (mut former, mut now) = (Registry::default(), Registry::default());
         for (name, byte) in [("stays", 1), ("goes", 2), ("moves", 3), ("renews", 4)] {
             former.add(device(name), &[sha256(byte)]).unwrap();
@@ -305,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_and_a_fingerprint_are_given_once() {
+    fn names_and_fingerprints_are_unique() {
         let mut registry = Registry::default();
         registry.add(device("a"), &[sha256(1)]).unwrap();
         assert_eq!(

@@ -1,34 +1,33 @@
-//! Cookies: they prove a client's address while nothing is kept of it (RFC 6347 §4.2.1).
+//! Stateless cookies: they prove a client's address (RFC 6347 §4.2.1).
 //!
-//! A cookie is a MAC over both ends of the path, the client's random and the length of its hello, under a key that nobody
-//! else has; and that length. Whoever returns it has received it there, not long ago: keys last a minute, and a cookie as
-//! long as its key and the next.
+//! A cookie is a MAC, under a secret key, over both addresses of the path, the client's random and the length of its hello;
+//! the length replaces the MAC's last two bytes. A client that returns it has received it at its address recently: keys
+//! are used for a minute, and accepted for one more.
 
-use super::session::Path;
+use super::path::Path;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hmac, rand::SystemRandom};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// What a client returns.
+/// A cookie, as sent to and returned by the client.
 pub type Cookie = [u8; 32];
 
-/// How long cookies are made with one key. A client whose answer is lost comes again after 1, 2, 4, … seconds.
-const KEY_LASTS: Duration = Duration::from_secs(60);
-/// No cookie is good for longer.
-pub const LASTS: Duration = KEY_LASTS.saturating_mul(2);
+/// How long cookies are made with one key. A client whose cookie is lost repeats its hello after 1, 2, 4, … seconds.
+const KEY_LIFETIME: Duration = Duration::from_secs(60);
+/// No cookie is valid for longer.
+pub const LIFETIME: Duration = KEY_LIFETIME.saturating_mul(2);
 
-/// The keys.
+/// The keys of cookies.
 #[derive(Debug)]
 pub struct Cookies {
-    /// There is none where the system has no randomness to make it of; then there are no cookies.
+    /// `None` if the system has no randomness; then no cookies are sent.
     current: Option<hmac::Key>,
     previous: Option<hmac::Key>,
     since: Option<Instant>,
 }
 
 impl Default for Cookies {
-    /// With a key that nobody has seen.
     fn default() -> Cookies {
         Cookies {
             current: key(),
@@ -39,22 +38,22 @@ impl Default for Cookies {
 }
 
 impl Cookies {
-    /// The cookie for a client that begins with this random, and with a hello of this length.
-    pub fn give(
+    /// The cookie for a hello with this random and of this length in bytes.
+    pub fn issue(
         &mut self,
         now: Instant,
         path: Path,
         random: &[u8; 32],
         length: u16,
     ) -> Option<Cookie> {
-        self.turn(now);
+        self.rotate(now);
         make(self.current.as_ref()?, path, random, length)
     }
 
-    /// Whether this cookie was given to this client.
+    /// Whether this cookie was sent to this client.
     pub fn is_valid(&mut self, now: Instant, path: Path, random: &[u8; 32], cookie: &[u8]) -> bool {
-        self.turn(now);
-        let Some(length) = length(cookie) else {
+        self.rotate(now);
+        let Some(length) = hello_length(cookie) else {
             return false;
         };
         let keys = [&self.current, &self.previous].into_iter().flatten();
@@ -62,25 +61,26 @@ impl Cookies {
         expected.any(|expected| verify_slices_are_equal(&expected, cookie).is_ok())
     }
 
-    fn turn(&mut self, now: Instant) {
+    /// Replaces the key if it is due.
+    fn rotate(&mut self, now: Instant) {
         let since = *self.since.get_or_insert(now);
         let passed = now.saturating_duration_since(since);
-        if passed >= KEY_LASTS {
+        if passed >= KEY_LIFETIME {
             let last = std::mem::replace(&mut self.current, key());
-            // Of a key that nobody has used for so long, no cookie can still be under way.
-            self.previous = last.filter(|_| passed < LASTS);
+            // Cookies of a key that was last used so long ago have expired.
+            self.previous = last.filter(|_| passed < LIFETIME);
             self.since = Some(now);
         }
     }
 }
 
-/// How long the hello was that this cookie was given for.
-pub fn length(cookie: &[u8]) -> Option<u16> {
+/// The length of the hello that this cookie was issued for.
+pub fn hello_length(cookie: &[u8]) -> Option<u16> {
     cookie.last_chunk().copied().map(u16::from_be_bytes)
 }
 
 fn make(key: &hmac::Key, path: Path, random: &[u8; 32], length: u16) -> Option<Cookie> {
-    let mac = hmac::sign(key, &subject(path, random, length));
+    let mac = hmac::sign(key, &mac_input(path, random, length));
     let mut cookie: Cookie = mac.as_ref().try_into().ok()?;
     *cookie.last_chunk_mut()? = length.to_be_bytes();
     Some(cookie)
@@ -90,8 +90,8 @@ fn key() -> Option<hmac::Key> {
     hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new()).ok()
 }
 
-/// What a cookie is bound to, in as many bytes for any path.
-fn subject(path: Path, random: &[u8; 32], length: u16) -> [u8; 69] {
+/// What the MAC is computed over: the same number of bytes for any path.
+fn mac_input(path: Path, random: &[u8; 32], length: u16) -> [u8; 69] {
     let local = path.local.map(address);
     let fields = address(path.remote.ip())
         .into_iter()
@@ -100,11 +100,11 @@ fn subject(path: Path, random: &[u8; 32], length: u16) -> [u8; 69] {
         .chain(local.unwrap_or_default())
         .chain(*random)
         .chain(length.to_be_bytes());
-    let mut subject = [0; 69];
-    for (place, byte) in subject.iter_mut().zip(fields) {
+    let mut input = [0; 69];
+    for (place, byte) in input.iter_mut().zip(fields) {
         *place = byte;
     }
-    subject
+    input
 }
 
 fn address(ip: IpAddr) -> [u8; 16] {
@@ -132,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_good_for_its_path_and_random_and_for_no_other() {
+    fn a_cookie_is_valid_for_its_path_and_random_only() {
         let (mut cookies, now) = (Cookies::default(), start());
         let own = (path(1, 5, Some(1)), [7; 32]);
         let mut other_random = own.1;
         other_random[31] = 8;
-        let cookie = cookies.give(now, own.0, &own.1, 99).unwrap();
+        let cookie = cookies.issue(now, own.0, &own.1, 99).unwrap();
         assert!(cookies.is_valid(now, own.0, &own.1, &cookie));
         for (path, random) in [
             (path(2, 5, Some(1)), own.1),
@@ -148,7 +148,7 @@ mod tests {
         ] {
             assert!(!cookies.is_valid(now, path, &random, &cookie), "{path:?}");
         }
-        assert_eq!(length(&cookie), Some(99));
+        assert_eq!(hello_length(&cookie), Some(99));
         let mut longer = cookie;
         longer[31] += 1;
         for wrong in [&[][..], &cookie[..31], &longer, &[0; 32]] {
@@ -158,14 +158,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_lasts_one_to_two_minutes() {
-        let valid = |given: &[u64], returned: u64| {
+    fn a_cookie_is_valid_for_one_to_two_minutes() {
+        let valid = |issued: &[u64], returned: u64| {
             let (mut cookies, path, random) = (Cookies::default(), path(1, 5, None), [7; 32]);
             let start = start();
             let at = |seconds| start + Duration::from_secs(seconds);
-            let first = cookies.give(at(0), path, &random, 99).unwrap();
-            for seconds in given {
-                cookies.give(at(*seconds), path, &random, 99).unwrap();
+            let first = cookies.issue(at(0), path, &random, 99).unwrap();
+            for seconds in issued {
+                cookies.issue(at(*seconds), path, &random, 99).unwrap();
             }
             cookies.is_valid(at(returned), path, &random, &first)
         };
@@ -173,7 +173,7 @@ mod tests {
         assert!(valid(&[60], 119));
         assert!(!valid(&[60], 120));
         assert!(!valid(&[60, 120], 121));
-        // Nobody else came meanwhile.
+        // Without another client in between.
         assert!(valid(&[], 119) && !valid(&[], 120));
     }
 }

@@ -1,52 +1,49 @@
-//! What the secure sessions count.
+//! Counters of the DTLS sessions.
 
-/// Events of the secure sessions.
+/// Counts since the start.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
-    /// Datagrams received.
     pub datagrams_received: u64,
-    /// Datagrams sent.
     pub datagrams_sent: u64,
-    /// Handshakes completed.
     pub handshakes_completed: u64,
-    /// Handshakes of proven peers that came to nothing.
+    /// Handshakes of proven peers that failed.
     pub handshakes_failed: u64,
     /// Datagrams that are not DTLS.
     pub not_dtls: u64,
-    /// DTLS records from an address without a session.
+    /// Datagrams from a path without a session or handshake.
     pub no_session: u64,
-    /// Datagrams for an established session that brought nothing: not authentic, replayed, or handshake repeats.
+    /// Datagrams for an established session without effect: not authentic, replayed, or repeated handshake messages.
     pub without_effect: u64,
-    /// Records and fragments of half-open handshakes that were not due, or that no lawful client sends.
+    /// Records and fragments of half-open handshakes that were out of order or malformed.
     pub records_not_due: u64,
-    /// ClientHellos dropped because `limits.hellos` was spent.
+    /// ClientHellos dropped because a limit of `limits.hellos` was reached.
     pub over_hello_budget: u64,
-    /// ClientHellos answered with a cookie, of which nothing is kept.
-    pub cookies_given: u64,
-    /// ClientHellos with a cookie that is not ours or too old, or that continue a handshake we don't have.
+    /// ClientHellos answered with a stateless cookie.
+    pub cookies_sent: u64,
+    /// ClientHellos with an invalid or expired cookie, or that continue an unknown handshake.
     pub unknown_cookies: u64,
-    /// ClientHellos dropped because the address had its `limits.handshakes_per_address`, begun or waiting.
+    /// ClientHellos dropped because their host had reached `limits.handshakes_per_address`, or its share of pending hellos.
     pub over_address_budget: u64,
-    /// Clients that had given up when their turn came, or whose hello the settings no longer allow.
-    pub guests_gone: u64,
-    /// ClientHellos dropped because `limits.handshakes` are under way, and enough wait for a place.
+    /// Pending hellos that expired, or that new settings no longer allow.
+    pub pending_expired: u64,
+    /// ClientHellos dropped because `limits.handshakes` were half open and the queue of pending hellos was full.
     pub half_open_full: u64,
-    /// Unproven handshakes dropped for newer ones.
-    pub unproven_displaced: u64,
-    /// Proven handshakes dropped for newer proven ones of other sources.
-    pub proven_displaced: u64,
-    /// Half-open handshakes dropped because they kept most of what all together kept too much of.
-    pub holders_displaced: u64,
-    /// Unproven handshakes that were never continued.
+    /// Unproven handshakes evicted for newer ones.
+    pub unproven_evicted: u64,
+    /// Proven handshakes evicted for newer proven ones of other sources.
+    pub proven_evicted: u64,
+    /// Half-open handshakes evicted because all together buffered too much, and these most.
+    pub buffers_evicted: u64,
+    /// Unproven handshakes that timed out.
     pub unproven_expired: u64,
-    /// Unproven handshakes that the engine gave up.
+    /// Unproven handshakes that the engine rejected.
     pub unproven_failed: u64,
-    /// Newcomers refused because `limits.sessions` are established.
+    /// Handshakes rejected because `limits.sessions` were established.
     pub sessions_full: u64,
-    /// Answers not sent because they would have been larger than what an unproven peer has sent.
+    /// Replies not sent because they were larger than what the unproven peer had sent.
     pub amplification_avoided: u64,
-    /// Engines that could not be made.
+    /// Engines or cookies that could not be created.
     pub engine_failures: u64,
-    /// ClientHellos not answered because the gateway stops.
+    /// ClientHellos not answered because the gateway is stopping.
     pub hellos_while_closed: u64,
 }

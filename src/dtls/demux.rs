@@ -1,69 +1,71 @@
-//! Which session a datagram belongs to, and what strangers may cost (RFC 6347 §4.2.1, §4.2.8).
+//! Maps datagrams to sessions, and bounds what unauthenticated peers may cost (RFC 6347 §4.2.1, §4.2.8).
 //!
-//! A path (the peer's address and ours) leads to at most one established session and one handshake
-//! whose address is proven; handshakes that are not proven are told apart by path and client random.
-//! So a rebooted device on the same address gets in beside its old session, which ends when the new
-//! one is established, and not before; a forger on that address starts handshakes that come to
-//! nothing, and the device's own goes on beside them.
+//! A path (the peer's address and ours) has at most one established session and one handshake whose address is proven;
+//! unproven handshakes are distinguished by path and client random. So a rebooted device on the same address begins a
+//! handshake beside its old session, which ends when the new one is established, and not before; and a forger on that
+//! address starts handshakes that fail, while the device's own goes on beside them.
 //!
 //! | First record | goes to |
 //! |---|---|
-//! | ClientHello | the handshake that began with the same random, else a cookie or, with one, a new one |
+//! | ClientHello | the handshake that began with the same random; otherwise it is answered with a cookie or, if it has one, waits for a new handshake |
 //! | later fragment of a ClientHello | the newest unproven handshake, else the proven one |
 //! | another in epoch 0 | the proven handshake and the established session |
 //! | protected | the established session and the proven handshake |
 
 mod admission;
+mod buffered_bytes;
+mod cookie_exchange;
 mod ending;
-mod holdings;
-mod marks;
+mod pending_hellos;
 mod progress;
-mod proven;
-mod waiting;
-mod welcome;
+mod proven_by_source;
+mod recent_set;
+mod start;
 
-use super::budget::{Budget, PerAddress};
 use super::cookie::Cookies;
-use super::credentials::ClientPolicy;
 use super::engine::Settings;
-use super::hello::Terms;
-use super::record::{self, Datagram};
-use super::session::{Path, Session, SessionId, Stage};
-use super::{Counters, EndReason, Event, Parameters, Refusal, Transmit};
+use super::path::{Path, SessionId};
+use super::rate_limit::{AddressLimit, TokenBucket};
+use super::record::{self, DatagramKind};
+use super::session::{Session, Stage};
+use super::supported::Supported;
+use super::{Counters, EndReason, Event, Parameters, Transmit};
+use crate::credentials::{CertificateError, ClientPolicy};
 use crate::timers::Timers;
-use holdings::Holdings;
-use marks::Marks;
-use proven::ProvenPlaces;
+use buffered_bytes::BufferedBytes;
+use pending_hellos::{History, PendingHellos};
+use proven_by_source::ProvenBySource;
+use recent_set::RecentSet;
 use rustls_pki_types::UnixTime;
 use shares::{Recent, source};
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
-use waiting::{Known, Waiting};
 
-/// Sessions whose timers are served in one call, so that datagrams get their turn.
+/// Timers handled in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
 
-/// Cookies given, for each hello a second that may cost an engine. Each takes a MAC and a datagram, and no memory.
-const ANSWERS: u32 = 2;
+/// Replies with a cookie a second, in units of `limits.hellos`. Each takes a MAC and a datagram, and no memory.
+const COOKIE_REPLIES: u32 = 2;
 
-/// Places for hellos that were not answered: one stays for seconds under 50,000 others a second.
+/// Slots for hellos that were not answered: one survives for seconds under 50,000 others a second.
 const UNANSWERED: usize = 1 << 18;
 
-/// Places for sources whose hellos come in pieces: they are few.
-const IN_PIECES: usize = 1 << 12;
+/// Slots for sources whose hellos are fragmented: they are few.
+const FRAGMENTED_SOURCES: usize = 1 << 12;
 
-/// Addresses, and as many addresses with their ports, from which registered devices have completed handshakes. 1 MiB.
-const SUCCEEDED: usize = 1 << 16;
-/// For so long they go first.
-const SUCCEEDED_LATELY: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Slots for addresses, and as many for addresses with ports, from which registered devices have completed handshakes:
+/// 1 MiB.
+const REGISTERED_SOURCES: usize = 1 << 16;
+/// How long these sources have priority.
+const REGISTERED_LIFETIME: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The sessions of one path.
 #[derive(Debug, Default, Clone, Copy)]
 struct Route {
     established: Option<SessionId>,
     proven: Option<SessionId>,
-    /// The newest: where fragments of a ClientHello go, which don't show a random.
+    /// The newest. Later fragments of a ClientHello go there, because they don't contain its random.
     unproven: Option<SessionId>,
 }
 
@@ -81,84 +83,85 @@ impl Route {
     }
 }
 
-/// All sessions of one socket.
+/// All sessions and handshakes of one socket.
 pub struct Demux {
     parameters: Parameters,
     settings: Settings,
-    terms: Terms,
+    supported: Supported,
     cookies: Cookies,
     policy: ClientPolicy,
-    /// Counts policies.
-    policy_number: u32,
+    /// Incremented with each new policy.
+    policy_version: u32,
     unix_time: UnixTime,
     next_id: u64,
-    /// Boxed, as a table that grows by doubling is half empty at its worst.
+    /// Boxed, because a hash table may be half empty.
     sessions: HashMap<SessionId, Box<Session>>,
     routes: HashMap<Path, Route>,
-    /// Unproven handshakes by where they came from and the client random they began with.
+    /// Unproven handshakes by path and client random.
     hellos: HashMap<(Path, [u8; 32]), SessionId>,
-    /// Unproven handshakes, oldest first; may name sessions that have gone on or away since.
+    /// Unproven handshakes, oldest first. May contain ids that are proven or removed by now.
     unproven: VecDeque<SessionId>,
     half_open: usize,
-    /// Whether handshakes no longer begin.
+    /// Whether new handshakes are refused.
     is_closed: bool,
-    /// Those of them whose address is proven.
-    proven_by_source: ProvenPlaces,
-    /// Where registered devices have completed handshakes lately.
-    succeeded_hosts: Recent,
-    /// The same with their ports. A table of its own: one device may come from ever new ports, and no more than its host's
-    /// own priority is lost by that.
-    succeeded_ports: Recent,
-    /// What their engines keep.
-    holdings: Holdings,
+    /// Half-open handshakes whose address is proven.
+    proven_by_source: ProvenBySource,
+    /// Hosts from which registered devices have recently completed handshakes.
+    registered_hosts: Recent,
+    /// The same with ports. A separate table: one device may use ever new ports, and must not evict other hosts by that.
+    registered_ports: Recent,
+    /// Memory buffered by half-open handshakes.
+    buffered: BufferedBytes,
     /// Clients with a valid cookie, until a handshake may begin.
-    waiting: Waiting,
-    /// When to think of them, if not before.
-    look_at: Option<Instant>,
-    /// Whether a place may have fallen vacant since they were looked at.
-    has_vacancy: bool,
-    /// Clients with a valid cookie whose hello comes in pieces.
-    pieces_with_cookie: Budget,
-    /// Answers to hellos that are not known, and to those that come again.
-    answers: Budget,
-    answers_to_repeats: Budget,
-    /// Hellos that were not answered: a client sends its own again, and a forger another.
-    unanswered: Marks,
-    /// Sources of hellos that come in pieces when there is a cookie in them: their next one gets an engine that sees both.
-    in_pieces: Marks,
-    new_hellos: Budget,
-    repeated_hellos: Budget,
-    per_address: PerAddress,
+    pending_hellos: PendingHellos,
+    /// When to start handshakes for them, unless a place becomes free earlier.
+    next_start: Option<Instant>,
+    /// Whether a place may have become free since then.
+    has_free_place: bool,
+    /// Limits fragmented hellos with a valid cookie.
+    fragmented_with_cookie: TokenBucket,
+    /// Limits replies to first hellos, and beyond them replies to those that are repeated.
+    cookie_replies: TokenBucket,
+    cookie_replies_to_repeats: TokenBucket,
+    /// First hellos that were not answered. A client repeats its hello, a forger sends another.
+    unanswered: RecentSet,
+    /// Sources whose hellos are fragmented once they contain a cookie: the next first hello gets an engine, which sees both.
+    fragmented_sources: RecentSet,
+    /// Limits hellos that need an engine before they have a cookie.
+    engine_before_cookie: TokenBucket,
+    /// Limits repeated hellos, and further fragments, of unproven handshakes.
+    handshake_repeats: TokenBucket,
+    address_limit: AddressLimit,
     timers: Timers<SessionId>,
     events: VecDeque<Event>,
     transmits: VecDeque<Transmit>,
     counters: Counters,
-    /// Sessions and handshakes that have ended.
+    /// Sessions and handshakes that have ended since the start.
     ended: u64,
 }
 
 impl Demux {
-    /// No sessions yet.
+    /// Creates it without sessions.
     pub fn new(parameters: Parameters, settings: Settings, policy: ClientPolicy) -> Demux {
         Demux {
-            terms: settings.terms(),
+            supported: settings.supported(),
             cookies: Cookies::default(),
-            waiting: Waiting::new(parameters.handshakes),
-            look_at: None,
-            has_vacancy: false,
-            pieces_with_cookie: Budget::new(parameters.hellos.div_ceil(2)),
-            answers: Budget::new(parameters.hellos.saturating_mul(ANSWERS)),
-            answers_to_repeats: Budget::new(parameters.hellos),
-            unanswered: Marks::new(UNANSWERED),
-            in_pieces: Marks::new(IN_PIECES),
-            new_hellos: Budget::new(parameters.hellos.div_ceil(2)),
-            repeated_hellos: Budget::new(parameters.hellos.div_ceil(2)),
-            holdings: Holdings::new(parameters.handshakes),
-            per_address: PerAddress::new(parameters.handshakes_per_address),
+            pending_hellos: PendingHellos::new(parameters.handshakes),
+            next_start: None,
+            has_free_place: false,
+            fragmented_with_cookie: TokenBucket::new(parameters.hellos.div_ceil(2)),
+            cookie_replies: TokenBucket::new(parameters.hellos.saturating_mul(COOKIE_REPLIES)),
+            cookie_replies_to_repeats: TokenBucket::new(parameters.hellos),
+            unanswered: RecentSet::new(UNANSWERED),
+            fragmented_sources: RecentSet::new(FRAGMENTED_SOURCES),
+            engine_before_cookie: TokenBucket::new(parameters.hellos.div_ceil(2)),
+            handshake_repeats: TokenBucket::new(parameters.hellos.div_ceil(2)),
+            buffered: BufferedBytes::new(parameters.handshakes),
+            address_limit: AddressLimit::new(parameters.handshakes_per_address),
             parameters,
             settings,
             policy,
-            policy_number: 0,
+            policy_version: 0,
             unix_time: UnixTime::since_unix_epoch(std::time::Duration::ZERO),
             next_id: 0,
             sessions: HashMap::new(),
@@ -167,9 +170,9 @@ impl Demux {
             unproven: VecDeque::new(),
             half_open: 0,
             is_closed: false,
-            proven_by_source: ProvenPlaces::default(),
-            succeeded_hosts: Recent::new(SUCCEEDED, SUCCEEDED_LATELY),
-            succeeded_ports: Recent::new(SUCCEEDED, SUCCEEDED_LATELY),
+            proven_by_source: ProvenBySource::default(),
+            registered_hosts: Recent::new(REGISTERED_SOURCES, REGISTERED_LIFETIME),
+            registered_ports: Recent::new(REGISTERED_SOURCES, REGISTERED_LIFETIME),
             timers: Timers::default(),
             events: VecDeque::new(),
             transmits: VecDeque::new(),
@@ -178,82 +181,85 @@ impl Demux {
         }
     }
 
-    /// The wall clock, against which certificates are judged. It may jump: an edge device boots in
-    /// 1970 and learns the time later.
+    /// Sets the wall clock for the validity of certificates. It may jump: an edge host boots in 1970 and learns the time
+    /// later.
     pub fn set_unix_time(&mut self, unix_time: UnixTime) {
         self.unix_time = unix_time;
     }
 
-    /// What handshakes that begin from now on are made by.
-    pub fn set_engine(&mut self, settings: Settings) {
-        self.terms = settings.terms();
+    /// Sets the engine settings of handshakes that begin from now on.
+    pub fn set_engine_settings(&mut self, settings: Settings) {
+        self.supported = settings.supported();
         self.settings = settings;
     }
 
-    /// Which client certificates are let in from now on, handshakes under way included. Of sessions that are established,
-    /// [`judge_anew`](Self::judge_anew) says which would not be.
+    /// Sets which client certificates are accepted from now on, handshakes under way included. For established sessions see
+    /// [`reverify`](Self::reverify).
     pub fn set_policy(&mut self, policy: ClientPolicy) {
         self.policy = policy;
-        self.policy_number = self.policy_number.wrapping_add(1);
+        self.policy_version = self.policy_version.wrapping_add(1);
     }
 
-    /// Why an established session's certificate would not be let in any more, if so.
-    pub fn judge_anew(&self, id: SessionId) -> Option<Refusal> {
+    /// Why an established session's certificate is no longer accepted, if so.
+    pub fn reverify(&self, id: SessionId) -> Option<CertificateError> {
         let session = self.sessions.get(&id)?;
         let certificate = session.certificate.as_ref()?;
-        let refusal = self.policy.rejudge(certificate, self.unix_time).err();
-        // That an intermediate has ended since says as little of this session as that its own certificate has.
-        refusal.filter(|refusal| *refusal != Refusal::IssuerNotValid)
+        let refusal = self.policy.reverify(certificate, self.unix_time).err();
+        // An intermediate that has expired since ends no session, just as the session's own expired certificate does not.
+        refusal.filter(|refusal| *refusal != CertificateError::IssuerNotValid)
     }
 
-    /// A session has turned out to be a registered device's. Whoever comes from there goes first from now on, and its
-    /// handshake does not count for `limits.handshakes_per_address`.
-    pub fn succeeded(&mut self, now: Instant, id: SessionId) {
+    /// Records that a session is a registered device's. New handshakes from its source have priority from now on, and this
+    /// one does not count for `limits.handshakes_per_address`.
+    pub fn mark_registered(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get(&id) {
             let remote = session.path.remote;
-            self.per_address.give_back(now, remote.ip());
-            self.remember(now, remote);
+            self.address_limit.refund(now, remote.ip());
+            self.remember_source(now, remote);
         }
     }
 
-    fn remember(&mut self, now: Instant, remote: SocketAddr) {
+    fn remember_source(&mut self, now: Instant, remote: SocketAddr) {
         let host = source::host(remote.ip());
-        self.succeeded_hosts.insert(now, &host);
-        self.succeeded_ports.insert(now, &(host, remote.port()));
+        self.registered_hosts.insert(now, &host);
+        self.registered_ports.insert(now, &(host, remote.port()));
     }
 
-    /// Whether a registered device has completed a handshake from there lately.
-    fn known(&self, now: Instant, path: Path) -> Known {
+    /// Whether a registered device has recently completed a handshake from this source.
+    fn history(&self, now: Instant, path: Path) -> History {
         let host = source::host(path.remote.ip());
         if self
-            .succeeded_ports
+            .registered_ports
             .contains(now, &(host, path.remote.port()))
         {
-            Known::Port
-        } else if self.succeeded_hosts.contains(now, &host) {
-            Known::Host
+            History::Port
+        } else if self.registered_hosts.contains(now, &host) {
+            History::Host
         } else {
-            Known::No
+            History::None
         }
     }
 
-    /// No handshake begins from now on. Newcomers are not answered: they try again, and may find another gateway.
-    pub fn refuse_newcomers(&mut self) {
+    /// Refuses new handshakes from now on. Their hellos are not answered, so clients try again and may reach another
+    /// gateway.
+    pub fn stop_accepting(&mut self) {
         self.is_closed = true;
-        self.waiting.clear();
+        self.pending_hellos.clear();
     }
 
-    /// A datagram came.
+    /// Handles a received datagram.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         self.counters.datagrams_received += 1;
         let route = self.routes.get(&path).copied().unwrap_or_default();
         match record::classify(datagram) {
-            Datagram::ClientHello(hello) => self.receive_hello(now, path, route, &hello, datagram),
-            Datagram::ClientHelloFragment => match route.unproven.or(route.proven) {
+            DatagramKind::ClientHello(hello) => {
+                self.receive_hello(now, path, route, &hello, datagram)
+            }
+            DatagramKind::ClientHelloFragment => match route.unproven.or(route.proven) {
                 Some(id) => self.repeat_hello(now, id, datagram),
                 None => self.counters.no_session += 1,
             },
-            Datagram::Plaintext | Datagram::Protected => {
+            DatagramKind::Plaintext | DatagramKind::Protected => {
                 let recipients = [route.proven, route.established];
                 if recipients == [None, None] {
                     self.counters.no_session += 1;
@@ -262,7 +268,7 @@ impl Demux {
                     self.feed(now, id, datagram);
                 }
             }
-            Datagram::Foreign => self.counters.not_dtls += 1,
+            DatagramKind::Foreign => self.counters.not_dtls += 1,
         }
     }
 
@@ -282,10 +288,10 @@ impl Demux {
         }
     }
 
-    /// Does what time demands.
+    /// Handles timers that are due, and starts pending handshakes.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.has_vacancy || self.look_at.is_some_and(|at| at <= now) {
-            self.let_in(now);
+        if self.has_free_place || self.next_start.is_some_and(|at| at <= now) {
+            self.start_pending(now);
         }
         for _ in 0..TIMERS_PER_CALL {
             let Some(id) = self.timers.pop_due(now) else {
@@ -302,11 +308,11 @@ impl Demux {
                         self.remove(id);
                     }
                     Stage::Proven => {
-                        let failure = session.why_timed_out();
+                        let failure = ending::timeout_failure(session);
                         self.fail_handshake(id, failure);
                     }
                     Stage::Established => {
-                        self.say_goodbye(id);
+                        self.send_close_notify(id);
                         self.end(id, EndReason::Idle);
                     }
                 }
@@ -323,65 +329,64 @@ impl Demux {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    /// When to call [`handle_timeout`](Self::handle_timeout) next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        [self.timers.next(), self.look_at]
+        [self.timers.next(), self.next_start]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// What happened, in order.
+    /// Takes the next event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// The next datagram to send.
+    /// Takes the next datagram to send.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         self.transmits.pop_front()
     }
 
-    /// Of the datagrams that wait to be sent, the one that was made last.
-    pub fn newest_transmit(&self) -> Option<&Transmit> {
+    /// The datagram queued last.
+    pub fn last_transmit(&self) -> Option<&Transmit> {
         self.transmits.back()
     }
 
-    /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Established sessions.
+    /// The number of established sessions.
     pub fn established(&self) -> usize {
         self.sessions.len().saturating_sub(self.half_open)
     }
 
-    /// The cipher suite of a session, once it is chosen.
+    /// The cipher suite of a session, once negotiated.
     pub fn cipher_suite(&self, id: SessionId) -> Option<u16> {
         self.sessions.get(&id)?.cipher_suite
     }
 
-    /// Sessions and handshakes that have ended since the start, whichever way.
+    /// Sessions and handshakes that have ended since the start, for any reason.
     pub fn ended(&self) -> u64 {
         self.ended
     }
 
-    /// Half-open handshakes.
+    /// The number of half-open handshakes.
     pub fn half_open(&self) -> usize {
         self.half_open
     }
 
-    /// Clients with a cookie that wait for a place among them.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
+    /// ClientHellos with a valid cookie that wait for a handshake.
+    pub fn pending_hellos(&self) -> usize {
+        self.pending_hellos.len()
     }
 
-    /// Times that something is to be done at.
+    /// The number of armed timers.
     pub fn timers(&self) -> usize {
         self.timers.len()
     }
 
-    /// How much of everything there is, for tests that hold it to its bounds.
+    /// Sizes of all tables, for tests of their bounds.
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         Load {
@@ -389,7 +394,7 @@ impl Demux {
             hellos: self.hellos.len(),
             timers: self.timers.len(),
             unproven_queue: self.unproven.len(),
-            waiting: self.waiting.len(),
+            pending_hellos: self.pending_hellos.len(),
         }
     }
 
@@ -406,7 +411,7 @@ impl Demux {
     }
 }
 
-/// What [`Demux::load`] counts.
+/// Sizes of [`Demux`]'s tables.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -414,10 +419,8 @@ pub(crate) struct Load {
     pub(crate) hellos: usize,
     pub(crate) timers: usize,
     pub(crate) unproven_queue: usize,
-    pub(crate) waiting: usize,
+    pub(crate) pending_hellos: usize,
 }
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod unregistered_tests;

@@ -1,49 +1,48 @@
-//! The DTLS engine behind one door: `dimpl` is named in this file and what belongs to it, and nowhere else.
+//! The DTLS engine: a wrapper of `dimpl`, which is named in this file and its submodules only.
 //!
-//! An engine serves one peer. It never does I/O and never reads a clock; every call drains all it
-//! wants to say into a list of [`Effect`]s, because a full transmit queue would be fatal to it.
-//! Every [`Failure`] is fatal to its engine.
+//! An engine serves one peer. It does no I/O and reads no clock; every call returns all outputs of the engine as a list of
+//! [`EngineOutput`]s, because a full transmit queue would be fatal to it. Every [`EngineError`] is fatal to its engine.
 
+mod cached_ciphers;
 mod keys;
-mod opened;
+mod plaintext_filter;
 mod stand_in;
-mod suites;
 
 use super::cookie::Cookie;
-use super::credentials::ServerCredentials;
-use super::hello::Terms;
 use super::inbound::{CERTIFICATE, LARGEST_CERTIFICATE_MESSAGE, message};
 use super::record::alert;
+use super::supported::Supported;
 use super::{Parameters, Versions};
+use crate::credentials::ServerCredentials;
 use crate::shown::Shown;
 use dimpl::crypto::{CryptoProvider, HmacProvider, aws_lc_rs::default_provider};
-use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm, Output};
-use keys::{Key, Keys};
-use opened::Ledger;
+use dimpl::{Config, CryptoError, Dtls, DtlsCertificate, HashAlgorithm};
+use keys::{Key, KeyRegistry};
+use plaintext_filter::PlaintextFilter;
 use stand_in::{Hashes, Signatures, StandIn};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// First retransmission of a handshake flight. RFC 6347 §4.2.4.1 says one second; NB-IoT round trips
-/// take longer than that, and a flight sent twice for nothing costs such a device more than a second.
+/// Timeout before the first retransmission of a flight. RFC 6347 §4.2.4.1 says one second; NB-IoT round trips take longer,
+/// and an unnecessary retransmission costs such a device more than a second.
 const FLIGHT_TIMEOUT: Duration = Duration::from_secs(2);
-/// More than fit into any handshake deadline: the deadline ends a handshake, not this count.
+/// More than fit into any handshake deadline, so that the deadline ends a handshake and not this count.
 const FLIGHT_RETRIES: usize = 8;
-/// Reassembled records may be larger than a datagram of ours.
+/// Output buffer in bytes: received plaintext may be larger than our MTU.
 const BUFFER: usize = 4 * 1024;
-/// Records that the engine may queue, of DTLS 1.3: two of a Certificate message that comes in three, two that are ahead of
-/// their turn (`opened` sees to that), and a place for the one that is due, without which the handshake would end. Each
+/// Records that the engine may queue in DTLS 1.3: two of a Certificate message in three records, two that are out of order
+/// (`plaintext_filter` ensures that), and one slot for the record that is due, without which the handshake would fail. Each
 /// costs ten kilobytes, however small it is.
 const QUEUED: usize = 5;
 
-/// What every engine of one gateway shares.
+/// What all engines of a gateway share.
 #[derive(Clone)]
 pub struct Settings {
     config: Arc<Config>,
-    /// A client's: what a server shows it may come in many datagrams.
-    of_client: Arc<Config>,
+    /// For clients, which may have to send a long certificate in many datagrams.
+    client_config: Arc<Config>,
     certificate: Vec<u8>,
     key: Arc<Key>,
     versions: Versions,
@@ -51,21 +50,21 @@ pub struct Settings {
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The certificate is long, and its key nobody's business.
+        // The certificate is long, and the key is secret.
         f.debug_struct("Settings")
             .field("versions", &self.versions)
             .finish_non_exhaustive()
     }
 }
 
-/// What an engine wants done, in order.
+/// An output of an engine, to be handled in order.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum EngineOutput {
     /// Send this datagram to the peer.
     Transmit(Vec<u8>),
-    /// The leaf certificate (DER) the peer has shown; possession of its key is not proven yet.
+    /// The peer's leaf certificate (DER). That the peer has its key is not proven yet.
     PeerCertificate(Vec<u8>),
-    /// The handshake is complete, and with it the proof.
+    /// The handshake is complete: the peer has the key.
     Connected,
     /// Application data, authentic and not replayed.
     Plaintext(Vec<u8>),
@@ -73,32 +72,42 @@ pub enum Effect {
     CloseNotify,
 }
 
-/// The engine is of no use any more; drop it.
+/// Memory that an engine buffers during a handshake.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Buffered {
+    /// Bytes of messages that are not complete, or not processed yet.
+    pub unfinished: usize,
+    /// Records that the engine may have queued (DTLS 1.3).
+    pub queued_records: usize,
+    /// The bytes in them.
+    pub queued_bytes: usize,
+}
+
+/// The engine has failed and must be dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct Failure {
-    /// For people.
+pub struct EngineError {
     pub reason: String,
-    /// A plaintext alert the engine does not send itself, but the peer should see.
+    /// An alert to send in plaintext, if the engine does not send it itself.
     pub alert: Option<u8>,
 }
 
-/// The engine can't be set up this way.
+/// The engine does not accept its configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("the DTLS engine refuses its settings: {0}")]
 pub struct SettingsError(String);
 
 impl Settings {
-    /// Settings for the server side.
+    /// Settings from the configuration.
     pub fn new(
         credentials: &ServerCredentials,
         parameters: &Parameters,
     ) -> Result<Settings, SettingsError> {
         let config = || {
             Config::builder()
-                .with_crypto_provider(suites::resting(CryptoProvider {
-                    key_provider: &Keys,
-                    hmac_provider: &CookieSource,
+                .with_crypto_provider(cached_ciphers::with_cached_ciphers(CryptoProvider {
+                    key_provider: &KeyRegistry,
+                    hmac_provider: &CookieHmac,
                     hash_provider: &Hashes,
                     signature_verification: &Signatures,
                     ..default_provider()
@@ -110,26 +119,25 @@ impl Settings {
                 .flight_retries(FLIGHT_RETRIES)
                 .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
         };
-        let refused = |error: dimpl::Error| SettingsError(error.to_string());
-        // What a client shows may be long, and leaves in as many datagrams.
-        let of_client = config().max_queue_tx(64).build().map_err(refused)?;
-        let config = config().max_queue_rx(QUEUED).build().map_err(refused)?;
+        let rejected = |error: dimpl::Error| SettingsError(error.to_string());
+        let client_config = config().max_queue_tx(64).build().map_err(rejected)?;
+        let config = config().max_queue_rx(QUEUED).build().map_err(rejected)?;
         let key = Key::parse(&credentials.private_key);
         Ok(Settings {
             config: Arc::new(config),
-            of_client: Arc::new(of_client),
+            client_config: Arc::new(client_config),
             certificate: credentials.certificate.clone(),
             key: key.map_err(|error| SettingsError(error.to_string()))?,
             versions: parameters.versions,
         })
     }
 
-    /// What we take, by number.
-    pub fn terms(&self) -> Terms {
+    /// What the engine supports, by number.
+    pub fn supported(&self) -> Supported {
         let dtls12 = self.config.dtls12_cipher_suites();
         let dtls13 = self.config.dtls13_cipher_suites();
         let groups = self.config.kx_groups();
-        Terms {
+        Supported {
             versions: self.versions,
             dtls12: match self.versions {
                 Versions::Only13 => Vec::new(),
@@ -148,76 +156,79 @@ impl Settings {
     }
 }
 
-/// One peer's DTLS state.
+/// The DTLS state of one peer.
 pub struct Engine {
     dtls: Box<Dtls>,
     next_timeout: Option<Instant>,
-    /// The engine may look for it once more when it learns which version its client speaks, and panics without.
+    /// Kept alive because the engine may load it again once it knows the client's version, and panics without it.
     _key: Arc<Key>,
-    /// The cookie its client has been given already.
+    /// The stateless cookie of its client, until the client returns it.
     cookie: Option<Box<Cookie>>,
-    /// A server's account of what it is given.
-    ledger: Option<Box<Ledger>>,
+    /// Filters decrypted records. Servers only.
+    filter: Option<Box<PlaintextFilter>>,
     /// The client's Certificate message, until its certificate is taken.
     stand_in: Option<Box<StandIn>>,
     is_connected: bool,
 }
 
 impl Engine {
-    /// A server that waits for a ClientHello.
-    pub fn server(settings: &Settings, now: Instant) -> Result<Engine, Failure> {
+    /// Creates a server that waits for a ClientHello.
+    pub fn server(settings: &Settings, now: Instant) -> Result<Engine, EngineError> {
         guarded(|| {
             let mut engine = Engine::new(settings, settings.config.clone(), now);
-            engine.ledger = Some(Box::default());
+            engine.filter = Some(Box::default());
             Ok(engine)
         })
     }
 
-    /// A server whose client was given this cookie for these hellos, and returns it next. What the engine says to them
-    /// has been said.
+    /// Creates a server whose client was sent this cookie for these hellos and returns it next. The engine's replies to them
+    /// are discarded: equal ones were sent already.
     pub fn server_after_cookie(
         settings: &Settings,
         now: Instant,
         cookie: Cookie,
         hellos: &[Vec<u8>],
-    ) -> Result<Engine, Failure> {
+    ) -> Result<Engine, EngineError> {
         let mut engine = Engine::server(settings, now)?;
         engine.cookie = Some(Box::new(cookie));
         for hello in hellos {
             engine
                 .receive(now, hello)
-                .map_err(|(failure, _last_words)| failure)?;
+                .map_err(|(failure, _final_outputs)| failure)?;
         }
         Ok(engine)
     }
 
-    /// Whether its client was given a cookie before, and has yet to return it whole.
+    /// Whether it was created with a cookie that its client has not completely returned yet.
     pub fn has_cookie(&self) -> bool {
         self.cookie.is_some()
     }
 
-    /// Its client has returned the cookie, and it is asked for once. Says whether there was one.
-    pub fn forget_cookie(&mut self) -> bool {
-        self.cookie.take().is_some()
+    /// Takes the cookie that it was created with, once its client has returned it.
+    pub fn take_cookie(&mut self) -> Option<Cookie> {
+        self.cookie.take().map(|cookie| *cookie)
     }
 
-    /// A client, and its ClientHello. For the demo's device and for tests.
-    pub fn client(settings: &Settings, now: Instant) -> Result<(Engine, Vec<Effect>), Failure> {
+    /// Creates a client. The outputs contain its ClientHello. For the demo's device and for tests.
+    pub fn client(
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<(Engine, Vec<EngineOutput>), EngineError> {
         guarded(|| {
-            let mut engine = Engine::new(settings, settings.of_client.clone(), now);
+            let mut engine = Engine::new(settings, settings.client_config.clone(), now);
             engine.dtls.set_active(true);
             Ok(engine)
         })
         .and_then(|mut engine| {
-            let effects = engine.handle_timeout(now)?;
-            Ok((engine, effects))
+            let outputs = engine.handle_timeout(now)?;
+            Ok((engine, outputs))
         })
     }
 
     fn new(settings: &Settings, config: Arc<Config>, now: Instant) -> Engine {
         let certificate = DtlsCertificate {
             certificate: settings.certificate.clone(),
-            private_key: settings.key.name(),
+            private_key: settings.key.handle(),
         };
         let dtls = match settings.versions {
             Versions::Only12 => Dtls::new_12(config, certificate, now),
@@ -229,70 +240,68 @@ impl Engine {
             next_timeout: None,
             _key: settings.key.clone(),
             cookie: None,
-            ledger: None,
+            filter: None,
             stand_in: None,
             is_connected: false,
         }
     }
 
-    /// Bytes of a Certificate message, whole or (in DTLS 1.3) not yet; then, in DTLS 1.3, records that may be queued, and
-    /// bytes of theirs.
-    pub fn held(&self) -> (usize, usize, usize) {
-        let ledger = self.ledger.as_ref();
-        let (gathered, records, bytes) = ledger.map(|ledger| ledger.held()).unwrap_or_default();
-        let kept = self.stand_in.as_ref().map_or(0, |stand_in| stand_in.held());
-        (gathered + kept, records, bytes)
+    /// What it buffers of a handshake.
+    pub fn buffered(&self) -> Buffered {
+        let filter = self.filter.as_ref();
+        let mut buffered = filter.map(|filter| filter.buffered()).unwrap_or_default();
+        buffered.unfinished += self.stand_in.as_ref().map_or(0, |stand_in| stand_in.held());
+        buffered
     }
 
-    /// A datagram came from the peer. On failure the effects are what is still worth sending. A server's engine is given
-    /// one record at a time, as [`inbound`](super::inbound) lets it through.
+    /// Handles a datagram of the peer. With an error come outputs that should still be sent. A server's engine gets one
+    /// record at a time, from [`inbound`](super::inbound).
     pub fn receive(
         &mut self,
         now: Instant,
         datagram: &[u8],
-    ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
-        let given = Given::new(self.cookie.as_deref());
-        opened::put_to_work(self.ledger.take());
-        let mut outcome = self.work(|dtls| {
+    ) -> Result<Vec<EngineOutput>, (EngineError, Vec<EngineOutput>)> {
+        let cookie = CookieOverride::new(self.cookie.as_deref());
+        plaintext_filter::activate(self.filter.take());
+        let mut outcome = self.run(|dtls| {
             dtls.handle_timeout(now)?;
             dtls.handle_packet(datagram)
         });
-        self.ledger = opened::take_back();
-        drop(given);
-        if let Some(ledger) = &mut self.ledger {
-            let was_refused = ledger.take_refused();
-            if let Some(reason) = ledger.take_excess() {
+        self.filter = plaintext_filter::deactivate();
+        drop(cookie);
+        if let Some(filter) = &mut self.filter {
+            let was_rejected = filter.take_rejected();
+            if let Some(reason) = filter.take_fatal() {
                 let alert = Some(alert::BAD_CERTIFICATE);
-                return Err((Failure { reason, alert }, Vec::new()));
+                return Err((EngineError { reason, alert }, Vec::new()));
             }
             // RFC 6347 §4.1.2.7: a record that is not authentic is dropped. Between a client's ChangeCipherSpec and its
-            // Finished the engine reports an error instead; it has returned the record's buffer, and nothing else of it
-            // has changed.
-            if was_refused && self.version() == "1.2" {
+            // Finished the engine reports an error instead; apart from the returned record buffer its state is unchanged.
+            if was_rejected && self.version() == "1.2" {
                 outcome = Ok(());
             }
         }
-        let effects = guarded(|| Ok(self.drain()));
-        match (outcome, effects) {
-            (Ok(()), Ok(effects)) => Ok(effects),
+        let outputs = guarded(|| Ok(self.drain()));
+        match (outcome, outputs) {
+            (Ok(()), Ok(outputs)) => Ok(outputs),
             (Ok(()), Err(failure)) => Err((failure, Vec::new())),
-            (Err(failure), effects) => Err((failure, effects.unwrap_or_default())),
+            (Err(failure), outputs) => Err((failure, outputs.unwrap_or_default())),
         }
     }
 
-    /// The time of [`next_timeout`](Self::next_timeout) has come.
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<Effect>, Failure> {
-        self.work(|dtls| dtls.handle_timeout(now))?;
+    /// Handles the timeout of [`next_timeout`](Self::next_timeout).
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<EngineOutput>, EngineError> {
+        self.run(|dtls| dtls.handle_timeout(now))?;
         guarded(|| Ok(self.drain()))
     }
 
-    /// A client's whole Certificate message came, in DTLS 1.2. It is kept here, and the engine has a shorter one.
+    /// Handles a client's complete Certificate message of DTLS 1.2. It is stored here, and the engine gets a shorter one.
     pub fn receive_certificates(
         &mut self,
         now: Instant,
         number: u16,
         body: &[u8],
-    ) -> Result<Vec<Effect>, (Failure, Vec<Effect>)> {
+    ) -> Result<Vec<EngineOutput>, (EngineError, Vec<EngineOutput>)> {
         match StandIn::new(number, body) {
             Some((stand_in, record)) => {
                 self.stand_in = Some(Box::new(stand_in));
@@ -302,31 +311,34 @@ impl Engine {
         }
     }
 
-    /// Whether the client's certificate is kept here, and need not be elsewhere.
-    pub fn keeps_certificate(&self) -> bool {
+    /// Whether the client's certificate is stored here.
+    pub fn has_certificate(&self) -> bool {
         self.stand_in.is_some()
     }
 
-    /// The client's certificate, if it is kept here. Once the handshake is complete: it can't be completed without.
+    /// Takes the client's certificate, if it is stored here. Only after the handshake: that needs it.
     pub fn take_certificate(&mut self) -> Option<Vec<u8>> {
         self.stand_in
             .take()
             .map(|stand_in| stand_in.leaf().to_vec())
     }
 
-    /// The engine at work, with what its providers need to know.
-    fn work(
+    /// Runs the engine, with the stand-in active for its crypto provider.
+    fn run(
         &mut self,
-        work: impl FnOnce(&mut Dtls) -> Result<(), dimpl::Error>,
-    ) -> Result<(), Failure> {
-        stand_in::put_to_work(self.stand_in.take());
-        let outcome = guarded(|| work(&mut self.dtls));
-        self.stand_in = stand_in::take_back();
+        run: impl FnOnce(&mut Dtls) -> Result<(), dimpl::Error>,
+    ) -> Result<(), EngineError> {
+        stand_in::activate(self.stand_in.take());
+        let outcome = guarded(|| run(&mut self.dtls));
+        self.stand_in = stand_in::deactivate();
         outcome
     }
 
-    /// Encrypts application data.
-    pub fn send(&mut self, now: Instant, plaintext: &[u8]) -> Result<Vec<Effect>, Failure> {
+    pub fn send(
+        &mut self,
+        now: Instant,
+        plaintext: &[u8],
+    ) -> Result<Vec<EngineOutput>, EngineError> {
         guarded(|| {
             self.dtls.handle_timeout(now)?;
             self.dtls.send_application_data(plaintext)?;
@@ -334,7 +346,7 @@ impl Engine {
         })
     }
 
-    /// Authentic records of any content type, as a peer that does its worst would send them.
+    /// Encrypts records of any content type, as a hostile peer would send them.
     #[cfg(test)]
     pub(in crate::dtls) fn send_as(
         &mut self,
@@ -342,18 +354,18 @@ impl Engine {
         content_type: u8,
         content: &[u8],
     ) -> Vec<Vec<u8>> {
-        suites::tests::SEALED_AS.set(Some(content_type));
-        let effects = self.send(now, content);
-        suites::tests::SEALED_AS.set(None);
+        cached_ciphers::tests::SEALED_AS.set(Some(content_type));
+        let outputs = self.send(now, content);
+        cached_ciphers::tests::SEALED_AS.set(None);
         let of_12 = |datagram: &mut Vec<u8>| {
             if datagram[0] >> 5 == 0 {
                 datagram[0] = content_type;
             }
         };
-        let effects = effects.unwrap().into_iter();
-        effects
-            .filter_map(|effect| match effect {
-                Effect::Transmit(mut datagram) => {
+        let outputs = outputs.unwrap().into_iter();
+        outputs
+            .filter_map(|output| match output {
+                EngineOutput::Transmit(mut datagram) => {
                     of_12(&mut datagram);
                     Some(datagram)
                 }
@@ -363,19 +375,19 @@ impl Engine {
     }
 
     /// Ends the session with a close_notify.
-    pub fn close(&mut self) -> Result<Vec<Effect>, Failure> {
+    pub fn close(&mut self) -> Result<Vec<EngineOutput>, EngineError> {
         guarded(|| {
             self.dtls.close()?;
             Ok(self.drain())
         })
     }
 
-    /// When the engine wants [`handle_timeout`](Self::handle_timeout).
+    /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn next_timeout(&self) -> Option<Instant> {
         self.next_timeout
     }
 
-    /// "1.2", "1.3", or "?" before that is decided.
+    /// "1.2", "1.3", or "?" before the version is negotiated.
     pub fn version(&self) -> &'static str {
         match self.dtls.protocol_version() {
             Some(dimpl::ProtocolVersion::DTLS1_2) => "1.2",
@@ -384,95 +396,97 @@ impl Engine {
         }
     }
 
-    /// On the stack: an allocation of this size, made and freed between those that stay, tears holes into the heap.
-    fn drain(&mut self) -> Vec<Effect> {
+    /// Collects the engine's outputs. The buffers are on the stack: allocations of their size would fragment the heap.
+    fn drain(&mut self) -> Vec<EngineOutput> {
         if self.is_connected {
-            return self.drain_by(&mut [0; BUFFER]);
+            return self.drain_into(&mut [0; BUFFER]);
         }
-        let effects = self.drain_handshake();
-        if effects.contains(&Effect::Connected) {
+        let outputs = self.drain_handshake();
+        if outputs.contains(&EngineOutput::Connected) {
             self.is_connected = true;
-            if let Some(ledger) = &mut self.ledger {
-                ledger.establish();
+            if let Some(filter) = &mut self.filter {
+                filter.establish();
             }
         }
-        effects
+        outputs
     }
 
-    /// The engine panics where the buffer is too small for its peer's certificate. A function of its own, so that sessions
-    /// don't pay for the larger one.
+    /// With a larger buffer: the engine panics if its peer's certificate does not fit. A separate function, so that
+    /// established sessions don't pay for it.
     #[inline(never)]
-    fn drain_handshake(&mut self) -> Vec<Effect> {
-        self.drain_by(&mut [0; LARGEST_CERTIFICATE_MESSAGE])
+    fn drain_handshake(&mut self) -> Vec<EngineOutput> {
+        self.drain_into(&mut [0; LARGEST_CERTIFICATE_MESSAGE])
     }
 
-    fn drain_by(&mut self, usual: &mut [u8]) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    fn drain_into(&mut self, buffer: &mut [u8]) -> Vec<EngineOutput> {
+        let mut outputs = Vec::new();
         let mut larger = Vec::new();
         loop {
             let buffer = if larger.is_empty() {
-                &mut *usual
+                &mut *buffer
             } else {
                 larger.as_mut_slice()
             };
             #[expect(
                 clippy::wildcard_enum_match_arm,
-                reason = "the enum is open; what later versions add is not for us"
+                reason = "the enum is non-exhaustive; other outputs are ignored"
             )]
-            let effect = match self.dtls.poll_output(buffer) {
-                Output::Packet(datagram) => Effect::Transmit(datagram.to_vec()),
-                Output::PeerCert(der) => {
-                    let theirs = self.stand_in.as_deref().map(StandIn::leaf);
-                    Effect::PeerCertificate(theirs.unwrap_or(der).to_vec())
+            let output = match self.dtls.poll_output(buffer) {
+                dimpl::Output::Packet(datagram) => EngineOutput::Transmit(datagram.to_vec()),
+                dimpl::Output::PeerCert(der) => {
+                    let original = self.stand_in.as_deref().map(StandIn::leaf);
+                    EngineOutput::PeerCertificate(original.unwrap_or(der).to_vec())
                 }
-                Output::Connected => Effect::Connected,
-                Output::ApplicationData(plaintext) => Effect::Plaintext(plaintext.to_vec()),
-                Output::CloseNotify => Effect::CloseNotify,
-                Output::BufferTooSmall { needed } => {
+                dimpl::Output::Connected => EngineOutput::Connected,
+                dimpl::Output::ApplicationData(plaintext) => {
+                    EngineOutput::Plaintext(plaintext.to_vec())
+                }
+                dimpl::Output::CloseNotify => EngineOutput::CloseNotify,
+                dimpl::Output::BufferTooSmall { needed } => {
                     larger = vec![0; needed];
                     continue;
                 }
-                Output::Timeout(at) => {
+                dimpl::Output::Timeout(at) => {
                     self.next_timeout = Some(at);
-                    return effects;
+                    return outputs;
                 }
-                // Keying material for SRTP.
+                // Keying material for SRTP, which is not used.
                 _ => continue,
             };
-            effects.push(effect);
+            outputs.push(output);
         }
     }
 }
 
 thread_local! {
-    /// The cookie of the engine that is at work.
-    static GIVEN: Cell<Option<Cookie>> = const { Cell::new(None) };
+    /// The stateless cookie of the engine that is running.
+    static COOKIE: Cell<Option<Cookie>> = const { Cell::new(None) };
 }
 
-/// While it lives, the engine's cookie is this one.
-struct Given;
+/// Sets [`COOKIE`] until it is dropped.
+struct CookieOverride;
 
-impl Given {
-    fn new(cookie: Option<&Cookie>) -> Given {
-        GIVEN.set(cookie.copied());
-        Given
+impl CookieOverride {
+    fn new(cookie: Option<&Cookie>) -> CookieOverride {
+        COOKIE.set(cookie.copied());
+        CookieOverride
     }
 }
 
-impl Drop for Given {
+impl Drop for CookieOverride {
     fn drop(&mut self) {
-        GIVEN.set(None);
+        COOKIE.set(None);
     }
 }
 
-/// Lets an engine know its client by a cookie that was given before there was an engine. The engine makes its cookies by
-/// `hmac_sha256`, under a key of its own, and uses that for nothing else: keys are derived by `hmac`.
+/// Makes dimpl accept the cookie that we have issued statelessly, by replacing its HMAC while it reads the ClientHello. dimpl
+/// uses `hmac_sha256` for its cookies only; it derives keys by `hmac`.
 #[derive(Debug)]
-struct CookieSource;
+struct CookieHmac;
 
-impl HmacProvider for CookieSource {
+impl HmacProvider for CookieHmac {
     fn hmac_sha256(&self, key: &[u8], data: &[u8]) -> Result<[u8; 32], CryptoError> {
-        if let Some(cookie) = GIVEN.get() {
+        if let Some(cookie) = COOKIE.get() {
             return Ok(cookie);
         }
         let mut mac = [0; 32];
@@ -492,14 +506,14 @@ impl HmacProvider for CookieSource {
     }
 }
 
-/// Runs the engine so that a panic inside it ends one session and not the loop that serves all. The engine holds no state
-/// outside the instance, which is dropped. What the process says of a panic is `logging::panics`' to bound.
-fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Failure> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(outcome) => outcome.map_err(failure),
+/// Runs the engine so that a panic in it ends one session and not the loop. The engine has no state outside of its instance,
+/// which is dropped. `logging::panics` limits the log lines of panics.
+fn guarded<T>(run: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, EngineError> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => outcome.map_err(engine_error),
         Err(_) => {
-            opened::take_back();
-            Err(Failure {
+            plaintext_filter::deactivate();
+            Err(EngineError {
                 reason: "the DTLS engine panicked".to_owned(),
                 alert: Some(alert::INTERNAL_ERROR),
             })
@@ -509,23 +523,23 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, dimpl::Error>) -> Result<T, Failu
 
 #[expect(
     clippy::wildcard_enum_match_arm,
-    reason = "the enum is open; for all that is not named the engine sends its own alert, or none is due"
+    reason = "the enum is non-exhaustive; for all other errors the engine sends its own alert, or none is due"
 )]
-fn failure(error: dimpl::Error) -> Failure {
+fn engine_error(error: dimpl::Error) -> EngineError {
     use dimpl::{Error, SecurityError};
     let alert = match &error {
-        // RFC 7627 §5.3: the engine insists on extended master secret, and says so only to us.
+        // RFC 7627 §5.3: the engine requires extended master secret, but sends no alert.
         Error::SecurityError(
             SecurityError::ExtendedMasterSecretNotNegotiated
             | SecurityError::NoMutuallyAcceptableCipherSuite,
         ) => Some(alert::HANDSHAKE_FAILURE),
-        // RFC 9147 §5.1. The client may have taken an answer to someone else's hello for its own.
+        // RFC 9147 §5.1. The client may have received a reply to a forged hello.
         Error::SecurityError(SecurityError::InvalidCookieInClientHello) => {
             Some(alert::ILLEGAL_PARAMETER)
         }
         _ => None,
     };
-    Failure {
+    EngineError {
         reason: Shown::public(&error.to_string()).to_string(),
         alert,
     }

@@ -1,25 +1,24 @@
-//! What the secure sessions tell, and what they want sent.
+//! Events of the DTLS sessions, and datagrams to send.
 
-use super::{Path, Refusal, SessionId};
+use super::{Path, SessionId};
+use crate::credentials::CertificateError;
 use std::fmt;
 
 /// A datagram to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transmit {
-    /// To where, and from which of our addresses.
+    /// The destination, and our address to send from.
     pub path: Path,
-    /// Its bytes, at most [`Parameters::mtu`](super::Parameters::mtu).
+    /// The payload, at most [`Parameters::mtu`](super::Parameters::mtu).
     pub datagram: Vec<u8>,
 }
 
-/// What the secure sessions tell.
+/// An event of a session or handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A handshake is complete: the peer owns the key of this certificate, and the policy accepts it.
+    /// A handshake is complete: the peer has this certificate's key, and the policy accepts the certificate.
     Established {
-        /// The new session.
         session: SessionId,
-        /// Where its peer is.
         path: Path,
         /// The peer's leaf certificate, DER.
         certificate: Vec<u8>,
@@ -27,25 +26,17 @@ pub enum Event {
         version: &'static str,
     },
     /// Application data of an established session.
-    Plaintext {
-        /// The session.
-        session: SessionId,
-        /// The decrypted bytes.
-        bytes: Vec<u8>,
-    },
+    Plaintext { session: SessionId, bytes: Vec<u8> },
     /// An established session has ended.
     Ended {
-        /// The session.
         session: SessionId,
-        /// Why.
         reason: EndReason,
     },
-    /// A handshake has come to nothing. The peer's address is proven, but for
+    /// A handshake has failed. The peer's address is proven, except for
     /// [`HandshakeFailure::NoCommonCipherSuite`] and [`HandshakeFailure::SessionsFull`].
     HandshakeFailed {
-        /// Who it was.
+        /// The path of the peer.
         path: Path,
-        /// Why.
         failure: HandshakeFailure,
     },
 }
@@ -53,15 +44,15 @@ pub enum Event {
 /// Why an established session ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EndReason {
-    /// The peer said so.
+    /// The peer sent a close_notify.
     CloseNotify,
     /// No application data came for `limits.session_idle`.
     Idle,
     /// A new session was established from the same address.
     Replaced,
-    /// We closed it, for this reason.
+    /// The gateway closed it, for this reason.
     Closed(&'static str),
-    /// The engine gave up.
+    /// The engine failed.
     Failed(String),
 }
 
@@ -79,22 +70,22 @@ impl fmt::Display for EndReason {
     }
 }
 
-/// Cipher suites told of a peer that offers none of ours: enough to see what it is.
-pub const OFFERED_SHOWN: usize = 16;
+/// How many cipher suites of a client without a common one are logged: enough to recognise its kind.
+pub const OFFERED_SUITES_LOGGED: usize = 16;
 
-/// Why a handshake came to nothing.
+/// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HandshakeFailure {
-    /// The policy refuses the certificate the peer has shown. Whether it owns the key is not known.
+    /// The policy rejects the peer's certificate. Whether the peer has its key is not known.
     CertificateRefused {
         /// The leaf, DER.
         certificate: Vec<u8>,
-        /// Why.
-        refusal: Refusal,
+        /// What is wrong with it.
+        refusal: CertificateError,
     },
-    /// None of the peer's cipher suites is ours.
+    /// There is no common cipher suite.
     NoCommonCipherSuite {
-        /// What it offered, its first [`OFFERED_SHOWN`].
+        /// The first [`OFFERED_SUITES_LOGGED`] that the client offered.
         offered: Vec<u16>,
         /// How many more it offered.
         more: usize,
@@ -105,6 +96,6 @@ pub enum HandshakeFailure {
     SessionsFull,
     /// `dtls.handshake_timeout` has passed.
     TimedOut,
-    /// The engine gave up.
+    /// The engine failed, for this reason.
     Engine(String),
 }

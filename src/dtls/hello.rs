@@ -1,33 +1,33 @@
-//! A whole ClientHello, as far as it takes to answer it with a cookie and to keep nothing (RFC 6347 §4.2.1,
-//! RFC 9147 §5.1).
+//! Parses an unfragmented ClientHello, to answer it with a cookie and without state (RFC 6347 §4.2.1, RFC 9147 §5.1).
 //!
-//! The answer is what the engine would have said, byte for byte: a HelloVerifyRequest, or the HelloRetryRequest that is
-//! part of the transcript (RFC 8446 §4.4.1). So when the client returns its cookie, an engine that is first shown the
-//! hello before it, which is the same without the cookie, is where it would have been, had it been there all along.
+//! The reply is the engine's, byte for byte: a HelloVerifyRequest, or the HelloRetryRequest that is part of the transcript
+//! (RFC 8446 §4.4.1). When the client returns its cookie, a new engine first gets the previous hello, which is the same
+//! without the cookie, and is then in the state that it would have had if it had existed all along.
 //!
-//! Hellos that leave any doubt are not read: those in fragments, those that may change for another reason (no key
-//! share of a group of ours, resumption, early data), and those so large that the cookie may not fit beside them. They
-//! get an engine, as far as the budget for that goes. Padding may give way to the cookie (RFC 8446 §4.1.2), so the cookie
-//! remembers how long the hello was.
+//! Hellos that leave any doubt are not parsed: fragmented ones, those whose next one may differ for another reason (no key
+//! share of a group of ours, resumption, early data), and those so large that the cookie may not fit beside them. They need
+//! an engine, within a tighter limit. Padding may be shortened by the cookie (RFC 8446 §4.1.2), so the cookie contains the
+//! hello's length.
 
-mod answer;
+mod reply;
 
-pub use answer::before_fragment;
+pub use reply::previous_hellos;
 
 use super::Versions;
 use super::cookie::Cookie;
 use super::record::{self, Cursor};
+use super::supported::Supported;
 
 /// A hello up to this size has room for a cookie in one datagram, whoever sends it: IPv6 carries 1280 bytes everywhere.
 const LARGEST: usize = 1100;
-/// What comes in one datagram over Ethernet, and any of it may be kept while it waits.
+/// The largest hello with padding or with a cookie: one datagram over Ethernet. It may be stored while it is pending.
 const LARGEST_OF_ALL: usize = 1500;
 /// RFC 5246 §7.4.1.2.
 const LONGEST_SESSION_ID: u8 = 32;
-/// A client that was answered to someone else's hello asks once more; who asks for ever is none.
+/// Cookies that a client may need: more than one if it received the reply to a forged hello. Bounded against endless ones.
 const MOST_COOKIES: u16 = 3;
 
-/// What a hello says in its field for the version.
+/// `legacy_version` of a hello.
 const DTLS12: u16 = 0xfefd;
 /// DTLS 1.3 in `supported_versions`.
 const DTLS13: u16 = 0xfefc;
@@ -45,42 +45,27 @@ mod extension {
     pub(super) const KEY_SHARE: u16 = 51;
 }
 
-/// What the engine takes.
-#[derive(Debug, Clone)]
-pub struct Terms {
-    /// Protocol versions.
-    pub versions: Versions,
-    /// Cipher suites of DTLS 1.2.
-    pub dtls12: Vec<u16>,
-    /// Cipher suites of DTLS 1.3.
-    pub dtls13: Vec<u16>,
-    /// Groups of a key exchange.
-    pub groups: Vec<u16>,
-}
-
-/// The version a hello leads to, with what its answer says of it.
+/// The version that is negotiated with a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
-    /// DTLS 1.2.
     Dtls12,
-    /// DTLS 1.3, with this cipher suite.
+    /// DTLS 1.3, with the cipher suite for the HelloRetryRequest.
     Dtls13(u16),
 }
 
-/// A ClientHello that can be answered with a cookie, or returns one.
+/// An unfragmented ClientHello that can be answered with a cookie, or returns one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Opening<'a> {
-    /// Counts the client's messages.
+pub struct StatelessHello<'a> {
+    /// The `message_seq`.
     pub sequence: u16,
-    /// The client's random.
     pub random: [u8; 32],
-    /// Where it leads.
+    /// The version that would be negotiated.
     pub version: Version,
-    /// Empty: none.
+    /// The cookie that it returns; empty if it has none.
     pub cookie: &'a [u8],
-    /// Of the message's body.
+    /// The length of the message's body.
     pub length: u16,
-    /// The message's body, cut where its cookie was: in DTLS 1.2 the field's value, in 1.3 the extension.
+    /// The message's body without its cookie: in DTLS 1.2 the field's value, in 1.3 the extension.
     parts: Parts<'a>,
 }
 
@@ -91,16 +76,16 @@ struct Parts<'a> {
     /// Cipher suites, compression methods.
     middle: &'a [u8],
     has_extensions: bool,
-    /// Extensions, without that for the cookie.
+    /// Extensions before and after that with the cookie.
     extensions: [&'a [u8]; 2],
 }
 
-impl<'a> Opening<'a> {
-    /// `None`: it is none, or one that an engine must see.
-    pub fn read(datagram: &'a [u8], terms: &Terms) -> Option<Opening<'a>> {
+impl<'a> StatelessHello<'a> {
+    /// Parses a datagram. `None`: it is not a ClientHello, or one that needs an engine.
+    pub fn parse(datagram: &'a [u8], supported: &Supported) -> Option<StatelessHello<'a>> {
         let (sequence, all) = record::whole_client_hello(datagram)?;
         let mut body = Cursor(all);
-        // An engine refuses others, whatever cookie they return (RFC 9147 §5.3 has DTLS 1.3 say this as well).
+        // An engine rejects other versions (RFC 9147 §5.3: DTLS 1.3 has the same value here).
         if body.u16()? != DTLS12 {
             return None;
         }
@@ -130,22 +115,25 @@ impl<'a> Opening<'a> {
         if !body.0.is_empty() || !compression.contains(&NULL_COMPRESSION) {
             return None;
         }
-        let extensions = Extensions::read(block, &terms.groups)?;
+        let extensions = Extensions::read(block, &supported.groups)?;
         let first_of = |ours: &[u16]| suites.iter().copied().find(|suite| ours.contains(suite));
-        let is_13 = extensions.offers_13 && terms.versions != Versions::Only12;
+        let is_13 = extensions.offers_13 && supported.versions != Versions::Only12;
         let (version, cookie) = if is_13 {
             if !cookie12.is_empty() || extensions.may_change || !extensions.has_key_share {
                 return None;
             }
-            (Version::Dtls13(first_of(&terms.dtls13)?), extensions.cookie)
+            (
+                Version::Dtls13(first_of(&supported.dtls13)?),
+                extensions.cookie,
+            )
         } else {
-            if terms.versions == Versions::Only13 {
+            if supported.versions == Versions::Only13 {
                 return None;
             }
-            first_of(&terms.dtls12)?;
+            first_of(&supported.dtls12)?;
             (Version::Dtls12, cookie12)
         };
-        // With a cookie it is longer than before, and padded or not it waits for its place.
+        // With a cookie it is longer than before, and it is stored until its handshake starts.
         let largest = match (cookie.is_empty(), extensions.has_padding) {
             (true, false) => LARGEST,
             (true, true) | (false, _) => LARGEST_OF_ALL,
@@ -159,7 +147,7 @@ impl<'a> Opening<'a> {
             (Version::Dtls13(_), true) => 0..=0,
             (Version::Dtls13(_), false) => 1..=1,
         };
-        expected.contains(&sequence).then_some(Opening {
+        expected.contains(&sequence).then_some(StatelessHello {
             sequence,
             random,
             version,
@@ -179,8 +167,8 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// The cookie in a first fragment of a DTLS 1.2 hello. A client whose hello just fit into one record sends it in two when
-/// there is a cookie in it.
+/// The cookie in the first fragment of a DTLS 1.2 hello, with its `message_seq`. A hello that just fits into one record
+/// is fragmented once it contains a cookie.
 pub fn cookie_of_fragment(datagram: &[u8]) -> Option<(u16, Cookie)> {
     let (sequence, start) = record::first_client_hello_fragment(datagram)?;
     let mut body = Cursor(start);
@@ -194,17 +182,17 @@ pub fn cookie_of_fragment(datagram: &[u8]) -> Option<(u16, Cookie)> {
         .then_some((sequence, cookie))
 }
 
-/// Whether this is the beginning of a hello that takes more than one datagram, or record.
-pub fn is_in_pieces(datagram: &[u8]) -> bool {
+/// Whether this is the first fragment of a hello that has others.
+pub fn is_fragmented(datagram: &[u8]) -> bool {
     record::first_client_hello_fragment(datagram).is_some()
 }
 
-/// What the extensions say.
+/// The extensions that matter here.
 struct Extensions<'a> {
     offers_13: bool,
     has_key_share: bool,
     has_padding: bool,
-    /// A hello with one of these may differ from the next by more than the cookie (RFC 8446 §4.1.2).
+    /// Has an extension by which the next hello may differ in more than the cookie (RFC 8446 §4.1.2).
     may_change: bool,
     cookie: &'a [u8],
     without_cookie: [&'a [u8]; 2],
@@ -258,7 +246,7 @@ impl<'a> Extensions<'a> {
     }
 }
 
-/// A list of 16-bit numbers; `None` if half of one is left over.
+/// A list of 16-bit numbers; `None` if its length is odd.
 fn numbers(list: &[u8]) -> Option<Vec<u16>> {
     let mut cursor = Cursor(list);
     let all = std::iter::from_fn(|| cursor.u16()).collect();

@@ -1,8 +1,7 @@
-//! A look at DTLS record and handshake headers, without keys and without state (RFC 6347 §4.1,
-//! §4.2.2; RFC 9147 §4).
+//! Parses DTLS record and handshake headers, without keys and without state (RFC 6347 §4.1, §4.2.2; RFC 9147 §4).
 //!
-//! Enough to route a datagram before any engine sees it, to know when the engine has answered
-//! beyond a cookie, and to write the one record we make ourselves: a plaintext alert.
+//! Enough to route a datagram before any engine sees it, to recognise the engine's ServerHello, and to write plaintext
+//! alerts.
 
 /// TLS alert descriptions that we send ourselves (RFC 5246 §7.2.2).
 pub mod alert {
@@ -18,39 +17,38 @@ pub(super) const ALERT: u8 = 21;
 pub(super) const CLIENT_HELLO: u8 = 1;
 const SERVER_HELLO: u8 = 2;
 
-/// SHA-256 of "HelloRetryRequest": what a ServerHello has for its random when it is one (RFC 8446 §4.1.3).
+/// The random of a ServerHello that is a HelloRetryRequest: SHA-256 of "HelloRetryRequest" (RFC 8446 §4.1.3).
 pub(super) const HELLO_RETRY_RANDOM: [u8; 32] = [
     0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
     0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 ];
 
-/// What the first record of a datagram is.
+/// The kind of a datagram, by its first record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Datagram {
+pub enum DatagramKind {
     /// Begins with a ClientHello, or with the first fragment of one.
     ClientHello(ClientHello),
     /// Begins with a later fragment of a ClientHello.
     ClientHelloFragment,
-    /// Begins with another record in epoch 0: not protected.
+    /// Begins with another record in epoch 0, so unprotected.
     Plaintext,
     /// Begins with a record in a later epoch, or with a DTLS 1.3 unified header.
     Protected,
-    /// Not DTLS.
     Foreign,
 }
 
-/// What routing needs of a ClientHello. Nothing in it is proven.
+/// The fields of a ClientHello that routing needs. None is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientHello {
-    /// Stays the same from the first to the cookie-bearing hello of one client.
+    /// The client's random: the same in its hellos without and with a cookie.
     pub random: [u8; 32],
     /// 0 for the first message of a handshake (RFC 6347 §4.2.2), so 1 for a hello with a cookie.
     pub message_sequence: u16,
-    /// Cipher suites offered, in the client's order; none if this fragment ends before them.
+    /// Cipher suites in the client's order; empty if the fragment ends before them.
     pub cipher_suites: Vec<u16>,
 }
 
-/// Reads on through a slice; every read may fail and none can panic.
+/// Reads through a slice. No read panics; each returns `None` at the end.
 pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -84,10 +82,10 @@ struct Record<'a> {
     fragment: &'a [u8],
 }
 
-/// Reads a record with the DTLS 1.2 header; `None` where there is none.
+/// Reads a record with a DTLS 1.2 header.
 fn next_record<'a>(cursor: &mut Cursor<'a>) -> Option<Record<'a>> {
     let content_type = cursor.u8().filter(|kind| (20..=26).contains(kind))?;
-    // 254.255 is DTLS 1.0, 254.253 is 1.2 and what 1.3 writes here.
+    // 254.255 is DTLS 1.0, 254.253 is 1.2 and also 1.3.
     cursor.u8().filter(|major| *major == 254)?;
     cursor.u8()?;
     let (epoch, sequence) = (cursor.u16()?, cursor.u48()?);
@@ -100,29 +98,29 @@ fn next_record<'a>(cursor: &mut Cursor<'a>) -> Option<Record<'a>> {
     })
 }
 
-/// Says what a datagram is, by its first record.
-pub fn classify(datagram: &[u8]) -> Datagram {
+/// Classifies a datagram by its first record.
+pub fn classify(datagram: &[u8]) -> DatagramKind {
     // RFC 9147 §4: 001CSLEE is a unified header, always protected.
     if datagram.first().is_some_and(|first| first >> 5 == 0b001) {
-        return Datagram::Protected;
+        return DatagramKind::Protected;
     }
     let Some(record) = next_record(&mut Cursor(datagram)) else {
-        return Datagram::Foreign;
+        return DatagramKind::Foreign;
     };
     if record.epoch != 0 {
-        return Datagram::Protected;
+        return DatagramKind::Protected;
     }
     let mut fragment = Cursor(record.fragment);
     if record.content_type != HANDSHAKE || fragment.u8() != Some(CLIENT_HELLO) {
-        return Datagram::Plaintext;
+        return DatagramKind::Plaintext;
     }
     match client_hello(&mut fragment) {
         Some(hello) => hello,
-        None => Datagram::Foreign,
+        None => DatagramKind::Foreign,
     }
 }
 
-/// Whether a datagram is one record with one handshake message, or a piece of one, and nothing else.
+/// Whether a datagram is one record with one handshake message, or one fragment, and nothing else.
 pub fn is_single_message(datagram: &[u8]) -> bool {
     let mut cursor = Cursor(datagram);
     let Some(record) = next_record(&mut cursor) else {
@@ -135,19 +133,19 @@ pub fn is_single_message(datagram: &[u8]) -> bool {
     record.content_type == HANDSHAKE && cursor.0.is_empty() && header.is_some_and(is_all)
 }
 
-/// A ClientHello that is one record, all of it and alone in its datagram: its message number, and its body.
+/// An unfragmented ClientHello alone in its datagram: its `message_seq` and its body.
 pub(super) fn whole_client_hello(datagram: &[u8]) -> Option<(u16, &[u8])> {
     let (length, sequence, body) = client_hello_start(datagram)?;
     (length == body.len() && is_single_message(datagram)).then_some((sequence, body))
 }
 
-/// The first fragment of a ClientHello that has others: its message number, and as much of its body.
+/// The first fragment of a fragmented ClientHello: its `message_seq` and the beginning of its body.
 pub(super) fn first_client_hello_fragment(datagram: &[u8]) -> Option<(u16, &[u8])> {
     let (length, sequence, start) = client_hello_start(datagram)?;
     (start.len() < length).then_some((sequence, start))
 }
 
-/// The length of a ClientHello's body, its message number, and what its first record has of it.
+/// The length of a ClientHello's body, its `message_seq`, and the beginning of the body in the first record.
 fn client_hello_start(datagram: &[u8]) -> Option<(usize, u16, &[u8])> {
     let record = next_record(&mut Cursor(datagram))?;
     let mut fragment = Cursor(record.fragment);
@@ -162,18 +160,18 @@ fn client_hello_start(datagram: &[u8]) -> Option<(usize, u16, &[u8])> {
 }
 
 /// Reads a handshake message of type ClientHello after its type (RFC 6347 §4.2.2, RFC 5246 §7.4.1.2).
-fn client_hello(fragment: &mut Cursor<'_>) -> Option<Datagram> {
+fn client_hello(fragment: &mut Cursor<'_>) -> Option<DatagramKind> {
     let _length = fragment.u24()?;
     let message_sequence = fragment.u16()?;
     let fragment_offset = fragment.u24()?;
     let _fragment_length = fragment.u24()?;
     if fragment_offset != 0 {
-        return Some(Datagram::ClientHelloFragment);
+        return Some(DatagramKind::ClientHelloFragment);
     }
     let _version = fragment.u16()?;
     let random = fragment.take(32)?.try_into().ok()?;
     let cipher_suites = cipher_suites(fragment).unwrap_or_default();
-    Some(Datagram::ClientHello(ClientHello {
+    Some(DatagramKind::ClientHello(ClientHello {
         random,
         message_sequence,
         cipher_suites,
@@ -190,18 +188,18 @@ fn cipher_suites(fragment: &mut Cursor<'_>) -> Option<Vec<u16>> {
     Some(std::iter::from_fn(|| suites.u16()).collect())
 }
 
-/// What we learn from a datagram that the engine wants to send.
+/// What an outbound datagram of the engine shows.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outbound {
-    /// It holds a ServerHello that is no HelloRetryRequest: the engine has accepted the cookie.
+    /// It contains a ServerHello that is not a HelloRetryRequest: the engine has accepted the cookie.
     pub beyond_cookie: bool,
-    /// The cipher suite that this ServerHello chooses.
+    /// The cipher suite of this ServerHello.
     pub cipher_suite: Option<u16>,
     /// One more than the highest sequence number of its epoch-0 records.
     pub next_plaintext_sequence: Option<u64>,
 }
 
-/// Looks at what the engine wants to send.
+/// Parses an outbound datagram of the engine.
 pub fn inspect_outbound(datagram: &[u8]) -> Outbound {
     let mut outbound = Outbound::default();
     let mut cursor = Cursor(datagram);
@@ -225,7 +223,7 @@ pub fn inspect_outbound(datagram: &[u8]) -> Outbound {
     outbound
 }
 
-/// Reads on after a ServerHello's random (RFC 5246 §7.4.1.3, and RFC 9147 §5.4 for DTLS 1.3).
+/// Reads the cipher suite after a ServerHello's random (RFC 5246 §7.4.1.3, and RFC 9147 §5.4 for DTLS 1.3).
 fn chosen_suite(fragment: &mut Cursor<'_>) -> Option<u16> {
     let session_id = fragment.u8()?;
     fragment.take(usize::from(session_id))?;
@@ -240,7 +238,7 @@ pub fn fatal_alert(sequence: u64, description: u8) -> Vec<u8> {
     record
 }
 
-/// A cipher suite's name, for those a CoAP device is likely to offer; its number for the rest.
+/// The name of a cipher suite that a CoAP device is likely to offer; the number of any other.
 pub fn cipher_suite_name(suite: u16) -> String {
     let name = match suite {
         0x00ff => "EMPTY_RENEGOTIATION_INFO_SCSV",
@@ -288,7 +286,7 @@ mod tests {
     #[test]
     fn a_client_hello_shows_its_random_and_suites() {
         let datagram = record(22, 0, &hello(1, 0, &[1, 2]));
-        let Datagram::ClientHello(hello) = classify(&datagram) else {
+        let DatagramKind::ClientHello(hello) = classify(&datagram) else {
             panic!("not a hello")
         };
         assert_eq!(hello.random, [7; 32]);
@@ -301,21 +299,21 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_are_told_apart_by_their_first_record() {
+    fn datagrams_are_classified_by_their_first_record() {
         assert_eq!(
             classify(&record(22, 0, &hello(1, 9, &[]))),
-            Datagram::ClientHelloFragment
+            DatagramKind::ClientHelloFragment
         );
-        assert_eq!(classify(&record(22, 0, &[11, 0])), Datagram::Plaintext);
-        assert_eq!(classify(&record(21, 0, &[2, 40])), Datagram::Plaintext);
-        assert_eq!(classify(&record(23, 1, &[0; 30])), Datagram::Protected);
-        assert_eq!(classify(&[0x2f, 1, 2]), Datagram::Protected);
-        assert_eq!(classify(b"GET / HTTP/1.1"), Datagram::Foreign);
-        assert_eq!(classify(&[]), Datagram::Foreign);
+        assert_eq!(classify(&record(22, 0, &[11, 0])), DatagramKind::Plaintext);
+        assert_eq!(classify(&record(21, 0, &[2, 40])), DatagramKind::Plaintext);
+        assert_eq!(classify(&record(23, 1, &[0; 30])), DatagramKind::Protected);
+        assert_eq!(classify(&[0x2f, 1, 2]), DatagramKind::Protected);
+        assert_eq!(classify(b"GET / HTTP/1.1"), DatagramKind::Foreign);
+        assert_eq!(classify(&[]), DatagramKind::Foreign);
     }
 
     #[test]
-    fn one_message_is_told_from_more_and_from_less() {
+    fn only_a_datagram_with_one_message_is_a_single_message() {
         let message = [11, 0, 0, 3, 0, 1, 0, 0, 0, 0, 0, 3, 7, 7, 7];
         let one = record(22, 0, &message);
         assert!(is_single_message(&one));
@@ -327,15 +325,19 @@ mod tests {
     }
 
     #[test]
-    fn no_cut_of_a_hello_panics_or_passes_for_a_whole_one() {
+    fn a_truncated_hello_neither_panics_nor_is_taken_for_a_complete_one() {
         let datagram = record(22, 0, &hello(1, 0, &[1, 2]));
         for length in 0..datagram.len() {
-            assert_eq!(classify(&datagram[..length]), Datagram::Foreign, "{length}");
+            assert_eq!(
+                classify(&datagram[..length]),
+                DatagramKind::Foreign,
+                "{length}"
+            );
         }
     }
 
     #[test]
-    fn only_a_real_server_hello_goes_beyond_the_cookie() {
+    fn a_hello_retry_request_does_not_go_beyond_the_cookie() {
         let server_hello = record(22, 0, &hello(2, 0, &[]));
         assert!(inspect_outbound(&server_hello).beyond_cookie);
         let mut retry = hello(2, 0, &[]);
@@ -347,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_hello_shows_the_suite_it_chooses_if_it_is_whole() {
+    fn the_cipher_suite_is_read_from_a_complete_server_hello() {
         for session_id in [&[][..], &[9; 32]] {
             let mut message = vec![2, 0, 0, 80, 0, 1, 0, 0, 0, 0, 0, 80, 254, 253];
             message.extend([7; 32]);
@@ -364,6 +366,6 @@ mod tests {
     fn an_alert_is_a_record_of_fifteen_bytes() {
         let alert = fatal_alert(0x0102_0304, 48);
         assert_eq!(alert, [21, 254, 253, 0, 0, 0, 0, 1, 2, 3, 4, 0, 2, 2, 48]);
-        assert_eq!(classify(&alert), Datagram::Plaintext);
+        assert_eq!(classify(&alert), DatagramKind::Plaintext);
     }
 }

@@ -6,45 +6,17 @@
 //!  pending      under way
 //! ```
 //!
-//! *Unproven*: the peer's address may be forged, so nothing larger than what came in goes out, and
-//! nothing goes out by timer. *Proven*: the engine has accepted a cookie; the handshake runs under
-//! its deadline. *Established*: the client's key is proven and its certificate accepted.
+//! *Unproven*: the peer's address may be forged, so we send no more bytes than we have received, and nothing by timer.
+//! *Proven*: the engine has accepted a cookie; the handshake has a deadline. *Established*: the client has proven that it
+//! has its certificate's key, and the certificate is accepted.
 
 use super::cookie;
-use super::engine::{Effect, Engine};
-use super::inbound::Inbound;
-use super::{HandshakeFailure, record};
+use super::engine::{Engine, EngineOutput};
+use super::inbound::InboundFilter;
+use super::path::Path;
+use super::record;
 use crate::timers;
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
-
-/// Names a session for as long as the process lives. The address is only today's way to reach it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u64);
-
-/// The two ends of a datagram's way: a device reaches us at one of possibly many addresses, and must
-/// be answered from that one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Path {
-    /// The peer.
-    pub remote: SocketAddr,
-    /// Our address, where the socket knows it.
-    pub local: Option<IpAddr>,
-}
-
-impl Path {
-    /// Where the peer is, for people: an IPv4 peer of a dual-stack socket is shown as what it is.
-    pub fn remote_shown(&self) -> SocketAddr {
-        SocketAddr::new(self.remote.ip().to_canonical(), self.remote.port())
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.remote_shown().fmt(f)
-    }
-}
 
 /// How far a session has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,42 +25,39 @@ pub enum Stage {
     Unproven,
     /// The peer receives what we send to its address.
     Proven,
-    /// The peer owns its certificate's key.
+    /// The peer has its certificate's key.
     Established,
 }
 
 /// A session and its engine.
 pub struct Session {
-    /// Where its peer is.
+    /// The addresses of the peer and of ours.
     pub path: Path,
-    /// How far it has come.
     pub stage: Stage,
-    /// The engine.
     pub engine: Engine,
-    /// What of a datagram reaches it.
-    pub inbound: Inbound,
-    /// The random of the ClientHello it began with.
+    /// Decides which records reach the engine.
+    pub inbound: InboundFilter,
+    /// The random of its first ClientHello.
     pub random: [u8; 32],
-    /// When it did.
+    /// When it was created.
     pub began: Instant,
-    /// When it ends, unless something happens before.
+    /// When it ends, unless something extends it.
     pub deadline: Instant,
-    /// Bytes it may still be sent while it is unproven: those that came, less those that went.
+    /// Bytes that may still be sent while it is unproven: those received less those sent.
     pub credit: usize,
-    /// The certificate the peer has shown, unless the engine keeps it: until the handshake is complete, and longer if it may be
-    /// judged anew.
+    /// The peer's certificate (DER), unless the engine stores it. Kept until the handshake is complete, and longer if it may
+    /// have to be verified again.
     pub certificate: Option<Vec<u8>>,
-    /// The number of the policy that let this certificate pass.
-    pub judged_by: u32,
-    /// The cipher suite the engine has chosen, as its ServerHello shows: the engine itself does not tell.
+    /// The version of the policy that accepted this certificate.
+    pub verified_by: u32,
+    /// The negotiated cipher suite, read from the ServerHello: the engine does not report it.
     pub cipher_suite: Option<u16>,
-    /// Its place in the timer queue.
     pub timer: timers::Slot,
     next_plaintext_sequence: u64,
 }
 
 impl Session {
-    /// A session at its first ClientHello.
+    /// Creates an unproven session.
     pub fn new(
         path: Path,
         engine: Engine,
@@ -100,43 +69,32 @@ impl Session {
             path,
             stage: Stage::Unproven,
             engine,
-            inbound: Inbound::new(0),
+            inbound: InboundFilter::new(0),
             random,
             began: now,
             deadline,
             credit: 0,
             certificate: None,
-            judged_by: 0,
+            verified_by: 0,
             cipher_suite: None,
             timer: timers::Slot::default(),
             next_plaintext_sequence: 0,
         }
     }
 
-    /// So many records have been sent before there was a session: cookies, one for each ClientHello.
-    pub fn has_been_answered(&mut self, records: u16) {
+    /// Sets how many records were sent before the session was created: one cookie for each ClientHello.
+    pub fn set_records_sent(&mut self, records: u16) {
         self.next_plaintext_sequence = records.into();
-        self.inbound = Inbound::new(records);
+        self.inbound = InboundFilter::new(records);
     }
 
-    /// Whether a hello with this random and a good cookie is a late copy of the one that this began with. A device whose
-    /// random numbers are the same after each restart begins with that one, too, but seldom as soon.
+    /// Whether a hello with this random and a valid cookie is a late copy of the one that this session began with. A device
+    /// with the same random numbers after each restart sends the same one, too, but seldom as soon.
     pub fn began_with(&self, now: Instant, random: &[u8; 32]) -> bool {
-        self.random == *random && now.saturating_duration_since(self.began) < cookie::LASTS
+        self.random == *random && now.saturating_duration_since(self.began) < cookie::LIFETIME
     }
 
-    /// Why its handshake has come to nothing by its deadline. An alert in plaintext may be forged, so it ends nothing, but it
-    /// is the likely reason.
-    pub fn why_timed_out(&self) -> HandshakeFailure {
-        match self.inbound.alert() {
-            Some(alert) => HandshakeFailure::Engine(format!(
-                "the client has sent alert {alert}, and not gone on with the handshake"
-            )),
-            None => HandshakeFailure::TimedOut,
-        }
-    }
-
-    /// When the session wants attention, if nothing comes from its peer.
+    /// When the session's timer must fire.
     pub fn next_timeout(&self) -> Instant {
         match (self.stage, self.engine.next_timeout()) {
             // A HelloVerifyRequest is never retransmitted (RFC 6347 §4.2.1).
@@ -145,12 +103,12 @@ impl Session {
         }
     }
 
-    /// Looks at what the engine wants to send. Returns whether one of it shows that the engine has
-    /// accepted the peer's cookie.
-    pub fn inspect(&mut self, effects: &[Effect]) -> bool {
+    /// Reads what it needs from the datagrams to be sent. Whether one of them shows that the engine has accepted the
+    /// peer's cookie.
+    pub fn inspect(&mut self, outputs: &[EngineOutput]) -> bool {
         let mut beyond_cookie = false;
-        for effect in effects {
-            if let Effect::Transmit(datagram) = effect {
+        for output in outputs {
+            if let EngineOutput::Transmit(datagram) = output {
                 let outbound = record::inspect_outbound(datagram);
                 beyond_cookie |= outbound.beyond_cookie;
                 self.cipher_suite = outbound.cipher_suite.or(self.cipher_suite);
@@ -162,7 +120,7 @@ impl Session {
         beyond_cookie
     }
 
-    /// A plaintext fatal alert, in sequence with what the engine has sent in epoch 0.
+    /// A plaintext fatal alert, numbered after the engine's records in epoch 0.
     pub fn fatal_alert(&self, description: u8) -> Vec<u8> {
         record::fatal_alert(self.next_plaintext_sequence, description)
     }

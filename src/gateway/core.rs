@@ -18,8 +18,9 @@ use super::Settings;
 use super::tap::{Event, Tap, TapSender};
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
+use crate::credentials::ClientPolicy;
 use crate::device::{CertificateId, Device, Registry};
-use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
+use crate::dtls::{self, Demux, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
 use crate::gateway::sessions::{Peer, Sessions};
 use crate::gateway::stats::counters::{Counters, Tallies};
@@ -410,7 +411,7 @@ impl Core {
         let certificate = CertificateId::of(certificate);
         let device = self.registry.find(&certificate).cloned();
         if device.is_some() {
-            self.demux.succeeded(now, session);
+            self.demux.mark_registered(now, session);
         }
         let endpoint = coap::RemoteEndpoint::new(self.random.u16(..));
         let peer = Peer::new(session, path, certificate, device, endpoint, version, now);

@@ -3,8 +3,9 @@
 //! Commands wait in a short queue, and the loop takes one in each turn: many commands delay each other, not devices.
 
 use super::report::{Report, SessionLine};
+use crate::credentials::ClientPolicy;
 use crate::device::Registry;
-use crate::dtls::{ClientPolicy, SessionId, engine};
+use crate::dtls::{SessionId, engine};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 

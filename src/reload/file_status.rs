@@ -2,8 +2,7 @@
 //!
 //! The reload task writes it, and each scrape reads it.
 
-use crate::dtls::credentials::Ends;
-use crate::dtls::{ClientPolicy, ServerCredentials};
+use crate::credentials::{ClientPolicy, Expiry, ServerCredentials};
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,20 +44,20 @@ pub struct FileStatus {
     /// Trust anchors and revocation lists.
     pub clients: ReloadCounts,
     /// When the gateway's certificate ends.
-    pub server_ends: Vec<Ends>,
+    pub server_ends: Vec<Expiry>,
     /// When each trust anchor and revocation list ends.
-    pub clients_end: Vec<Ends>,
+    pub clients_end: Vec<Expiry>,
 }
 
 impl FileStatus {
     /// The certificates and lists in the order in which they end. Of several with the same name, as an authority before
     /// and after its renewal, only the one that ends first: Prometheus refuses a scrape with two samples of the same
     /// labels.
-    pub fn ends(&self) -> Vec<&Ends> {
+    pub fn ends(&self) -> Vec<&Expiry> {
         let all = self.server_ends.iter().chain(&self.clients_end);
-        let mut all: Vec<&Ends> = all.collect();
-        all.sort_by_key(|ends| (ends.what, &ends.name, ends.at));
-        all.dedup_by_key(|ends| (ends.what, &ends.name));
+        let mut all: Vec<&Expiry> = all.collect();
+        all.sort_by_key(|ends| (ends.kind, &ends.name, ends.at));
+        all.dedup_by_key(|ends| (ends.kind, &ends.name));
         all.sort_by_key(|ends| ends.at);
         all.truncate(MOST_CERTIFICATES);
         all
@@ -87,8 +86,8 @@ impl SharedFileStatus {
             registry: accepted,
             server: accepted,
             clients: accepted,
-            server_ends: server.ends().into_iter().collect(),
-            clients_end: clients.dates().collect(),
+            server_ends: server.expiry().into_iter().collect(),
+            clients_end: clients.expiries().collect(),
         })))
     }
 
@@ -108,17 +107,17 @@ impl SharedFileStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dtls::credentials::{Moment, What};
+    use crate::credentials::{ExpiryKind, Moment};
 
-    fn anchor(name: impl ToString, at: i64) -> Ends {
-        Ends {
-            what: What::TrustAnchor,
+    fn anchor(name: impl ToString, at: i64) -> Expiry {
+        Expiry {
+            kind: ExpiryKind::TrustAnchor,
             name: name.to_string(),
             at: Moment::from_seconds(at),
         }
     }
 
-    fn status(clients_end: Vec<Ends>) -> FileStatus {
+    fn status(clients_end: Vec<Expiry>) -> FileStatus {
         FileStatus {
             clients_end,
             ..FileStatus::default()

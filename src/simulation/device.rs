@@ -2,9 +2,10 @@
 
 use super::observing::Observation;
 use super::requests::{Outcome, Requests};
+use crate::credentials::ServerCredentials;
 use crate::device::CertificateId;
-use crate::dtls::engine::{self, Effect, Engine};
-use crate::dtls::{self, Path, ServerCredentials, Versions};
+use crate::dtls::engine::{self, Engine, EngineOutput};
+use crate::dtls::{self, Path, Versions};
 use crate::relay::Kind;
 use bytes::Bytes;
 use coap::option::number::OBSERVE;
@@ -340,14 +341,14 @@ impl Device {
         }
     }
 
-    fn take(&mut self, now: Instant, effects: Vec<Effect>) {
+    fn take(&mut self, now: Instant, effects: Vec<EngineOutput>) {
         for effect in effects {
             match effect {
-                Effect::Transmit(datagram) => self.outbox.push(datagram),
-                Effect::Connected => self.connected = true,
-                Effect::Plaintext(bytes) => self.take_message(now, &bytes),
-                Effect::CloseNotify => (self.connected, self.closed) = (false, true),
-                Effect::PeerCertificate(_) => {}
+                EngineOutput::Transmit(datagram) => self.outbox.push(datagram),
+                EngineOutput::Connected => self.connected = true,
+                EngineOutput::Plaintext(bytes) => self.take_message(now, &bytes),
+                EngineOutput::CloseNotify => (self.connected, self.closed) = (false, true),
+                EngineOutput::PeerCertificate(_) => {}
             }
         }
     }

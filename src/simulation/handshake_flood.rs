@@ -96,7 +96,7 @@ fn a_proven_handshake_is_never_dropped_for_unproven_ones() {
     let hello = large_hello(&world);
     flood(&mut world, 3, &hello, |_, _| {});
     assert_eq!(world.core.sessions(), 0);
-    assert!(world.core.counters().0.unproven_displaced > 0);
+    assert!(world.core.counters().0.unproven_evicted > 0);
     assert!(world.run_until(30 * SECOND, |world| world.core.sessions() == 1));
     assert_eq!(world.core.counters().0.handshakes_completed, 1);
 }

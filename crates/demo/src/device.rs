@@ -37,8 +37,8 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) fn new(
-        own: &authority::Made,
-        server: &authority::Made,
+        own: &authority::CertificateFiles,
+        server: &authority::CertificateFiles,
         address: SocketAddr,
     ) -> Result<Device, Box<dyn Error>> {
         let own = credentials(&own.certificate, &own.private_key)?;

@@ -17,8 +17,8 @@ mod page;
 mod text;
 
 use coaps_gateway::authority;
+use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::device::{AccessToken, Fingerprint, Registry};
-use coaps_gateway::dtls::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::gateway::{Gateway, Parts, Settings, Tap};
 use coaps_gateway::{device as registered, ota, upstream};
 use link::{Link, Weather};
@@ -68,7 +68,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error>> {
     let certificates = authority::make(
-        &authority::Order {
+        &authority::MakeOptions {
             directory: order.directory.clone(),
             host: "localhost".to_owned(),
             devices: DEVICES.map(|(name, _)| name.to_owned()).into(),
@@ -117,7 +117,7 @@ pub async fn run(
     let own = own.ok_or("the device has no certificate")?;
     let mut device = device::Device::new(own, &certificates.server, coaps)?;
 
-    let kept = certificates.ca.kept;
+    let kept = certificates.ca.existed;
     let looked_at = page.local_addr();
     say(&text::opening(
         &order.directory,
@@ -190,7 +190,7 @@ fn say(text: &str) -> std::io::Result<()> {
 /// What the gateway is made of, without configuration files.
 fn parts(
     order: &Order,
-    certificates: &authority::Delivery,
+    certificates: &authority::AuthorityFiles,
     http: SocketAddr,
 ) -> Result<Parts, Box<dyn Error>> {
     let mut registry = Registry::default();

@@ -1,19 +1,18 @@
-//! Has the C library give free memory back to the operating system.
+//! Returns free heap memory to the operating system.
 //!
-//! glibc gives back what is free at the end of its heap, and keeps what lies between things that live. So after many
-//! large allocations beside small ones that stay, a process remains as large as it ever was. `malloc_trim(3)` gives back
-//! every whole page that is free.
+//! glibc returns free memory at the end of its heap, but not between live allocations. So after many large allocations
+//! beside small ones that stay, a process keeps its peak size. `malloc_trim(3)` returns every whole page that is free.
 //!
-//! This is a crate of its own because the call is foreign, and the gateway's crate forbids unsafe code.
+//! This is a crate of its own because it calls a foreign function, and the gateway's crate forbids unsafe code.
 
 mod schedule;
 
 pub use schedule::{LOOK_EVERY, Schedule};
 
-/// Gives back whole pages that are free, of all arenas. Says whether there were any.
+/// Returns the free pages of all arenas to the operating system. Whether there were any.
 ///
-/// Locks each arena in turn, for as long as its free pieces take to be looked through: call it from a thread that nobody
-/// waits for, and not often. With another C library than glibc it does nothing.
+/// It locks each arena in turn while it walks its free list: call it rarely, and from a background thread. With another
+/// C library than glibc it does nothing.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn trim() -> bool {
     unsafe extern "C" {
@@ -23,7 +22,7 @@ pub fn trim() -> bool {
     malloc_trim(0) == 1
 }
 
-/// The same where the C library has no such call: nothing.
+/// Does nothing: this C library has no such function.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn trim() -> bool {
     false
@@ -39,8 +38,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_free_between_things_that_live_is_given_back() {
-        // 32 MB in pieces too small to be mapped by themselves, each followed by one that stays.
+    fn free_memory_between_live_allocations_is_returned() {
+        // 32 MB in allocations too small for mmap, each followed by one that stays.
         let mut pieces = Vec::new();
         let mut small = Vec::new();
         for _ in 0..2000 {
@@ -52,7 +51,10 @@ mod tests {
         let kept = resident_pages();
         assert!(trim());
         let after = resident_pages();
-        assert!(kept > full - 1000, "glibc keeps it: {full}, {kept}");
+        assert!(
+            kept > full - 1000,
+            "glibc returned it without trim: {full}, {kept}"
+        );
         assert!(after < full - 6000, "{full}, {kept}, {after}");
         assert_eq!(small.len(), 2000);
     }

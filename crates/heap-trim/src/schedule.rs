@@ -1,48 +1,49 @@
-//! When free memory is given back to the operating system.
+//! When to trim the heap.
 //!
-//! glibc keeps what has become free between things that live, so after a siege of strangers the process would stay as
-//! large as it was at its worst. Giving it back takes a thread some milliseconds, and locks the heap meanwhile: it is done
-//! when many sessions and handshakes have ended, once the most of them have; in a siege that goes on, once a minute.
+//! Without trimming, the process would keep its peak size after a flood of handshakes. Trimming takes some milliseconds
+//! and locks the heap meanwhile, so it is done once many sessions and handshakes have ended and few more are ending; while
+//! a flood goes on, once a minute.
 
 use std::time::{Duration, Instant};
 
-/// How often it is thought of.
+/// How often to call [`Schedule::is_due`].
 pub const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// So many must have ended: what few have left is used again soon.
-const ENDED: u64 = 32;
-/// With fewer in [`LOOK_EVERY`], the siege is over.
+/// Sessions and handshakes that must have ended since the last trim: the memory of fewer is soon used again.
+const LEAST_ENDED: u64 = 32;
+/// With fewer ended within [`LOOK_EVERY`], the flood is over.
 const FEW: u64 = 16;
-/// While it goes on.
+/// The shortest time between two trims during a flood.
 const AT_MOST_EVERY: Duration = Duration::from_secs(60);
 
-/// What is remembered for it.
+/// Decides when to trim the heap.
 #[derive(Debug)]
 pub struct Schedule {
     trimmed_at: Instant,
-    /// Sessions and handshakes that had ended when the heap was trimmed last, and when it was thought of last.
-    ended_then: u64,
+    /// Sessions and handshakes that had ended at the last trim.
+    ended_at_trim: u64,
+    /// Those that had ended at the last call of [`Schedule::is_due`].
     ended_last: u64,
 }
 
 impl Schedule {
-    /// Nothing has ended yet.
+    /// A schedule that starts now, with nothing ended.
     pub fn new(now: Instant) -> Schedule {
         Schedule {
             trimmed_at: now,
-            ended_then: 0,
+            ended_at_trim: 0,
             ended_last: 0,
         }
     }
 
-    /// Whether the heap is to be trimmed now, when so many sessions and handshakes have ended since the start.
+    /// Whether to trim the heap now. `ended`: sessions and handshakes that have ended since the process started.
     pub fn is_due(&mut self, now: Instant, ended: u64) -> bool {
-        let lately = ended.saturating_sub(self.ended_last);
+        let recently = ended.saturating_sub(self.ended_last);
         self.ended_last = ended;
         let is_over =
-            lately < FEW || now.saturating_duration_since(self.trimmed_at) >= AT_MOST_EVERY;
-        let is_due = is_over && ended.saturating_sub(self.ended_then) >= ENDED;
+            recently < FEW || now.saturating_duration_since(self.trimmed_at) >= AT_MOST_EVERY;
+        let is_due = is_over && ended.saturating_sub(self.ended_at_trim) >= LEAST_ENDED;
         if is_due {
-            (self.trimmed_at, self.ended_then) = (now, ended);
+            (self.trimmed_at, self.ended_at_trim) = (now, ended);
         }
         is_due
     }
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_heap_is_trimmed_once_after_a_siege_and_once_a_minute_in_one() {
+    fn the_heap_is_trimmed_once_after_a_flood_and_once_a_minute_during_one() {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let start = Instant::now();
         let mut heap = Schedule::new(start);
@@ -61,7 +62,7 @@ mod tests {
         let mut ended = 0;
         for tick in 1..=60 {
             let now = start + LOOK_EVERY * tick;
-            // One a tick is usual; from 100 s to 300 s a thousand a tick.
+            // Usually one per tick; from 100 s to 300 s a thousand per tick.
             ended += if (11..=30).contains(&tick) { 1000 } else { 1 };
             if heap.is_due(now, ended) {
                 trimmed_at.push(tick * 10);
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_that_end_trim_nothing() {
+    fn few_ended_sessions_do_not_trim() {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let start = Instant::now();
         let mut heap = Schedule::new(start);

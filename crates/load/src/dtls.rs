@@ -7,7 +7,8 @@
 use super::args::Args;
 use super::target::Target;
 use clap::ValueEnum;
-use coaps_gateway::dtls::{self, ServerCredentials};
+use coaps_gateway::credentials::ServerCredentials;
+use coaps_gateway::dtls;
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;

@@ -3,8 +3,9 @@
 use crate::certificates::Identity;
 use crate::coap::{ACK, CON, Message};
 use crate::process::now;
-use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
-use coaps_gateway::dtls::{self, ServerCredentials};
+use coaps_gateway::credentials::ServerCredentials;
+use coaps_gateway::dtls;
+use coaps_gateway::dtls::engine::{Engine, EngineOutput, Settings};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -27,23 +28,23 @@ impl Client {
         let mut client = Client { engine, socket };
         client.transmit(&effects);
         for _ in 0..100 {
-            if client.next().contains(&Effect::Connected) {
+            if client.next().contains(&EngineOutput::Connected) {
                 return client;
             }
         }
         panic!("no handshake");
     }
 
-    fn transmit(&self, effects: &[Effect]) {
+    fn transmit(&self, effects: &[EngineOutput]) {
         for effect in effects {
-            if let Effect::Transmit(datagram) = effect {
+            if let EngineOutput::Transmit(datagram) = effect {
                 self.socket.send(datagram).unwrap();
             }
         }
     }
 
     /// What comes of the next datagram, or of half a second without one.
-    fn next(&mut self) -> Vec<Effect> {
+    fn next(&mut self) -> Vec<EngineOutput> {
         let mut buffer = [0; 2048];
         let effects = match self.socket.recv(&mut buffer) {
             Ok(length) => self.engine.receive(now(), &buffer[..length]).unwrap(),
@@ -70,10 +71,10 @@ impl Client {
     pub fn hear_or_end(&mut self) -> Option<Message> {
         for _ in 0..60 {
             for effect in self.next() {
-                if effect == Effect::CloseNotify {
+                if effect == EngineOutput::CloseNotify {
                     return None;
                 }
-                let Effect::Plaintext(bytes) = effect else {
+                let EngineOutput::Plaintext(bytes) = effect else {
                     continue;
                 };
                 let message = Message::decode(&bytes);

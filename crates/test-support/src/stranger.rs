@@ -3,8 +3,9 @@
 
 use crate::certificates::Identity;
 use crate::process::now;
-use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
-use coaps_gateway::dtls::{Parameters, ServerCredentials, Versions};
+use coaps_gateway::credentials::ServerCredentials;
+use coaps_gateway::dtls::engine::{Engine, EngineOutput, Settings};
+use coaps_gateway::dtls::{Parameters, Versions};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::ErrorKind;
@@ -195,7 +196,7 @@ impl Stranger {
         // HelloRetryRequest, then ServerHello; to what comes with that he says nothing any more.
         for _ in 0..2 {
             for effect in effects {
-                if let Effect::Transmit(datagram) = effect {
+                if let EngineOutput::Transmit(datagram) = effect {
                     self.send(&datagram);
                 }
             }
@@ -216,15 +217,15 @@ impl Stranger {
             panic!("a client that can begin")
         };
         loop {
-            let is_connected = effects.contains(&Effect::Connected);
+            let is_connected = effects.contains(&EngineOutput::Connected);
             let mut said: Vec<_> = effects
                 .into_iter()
                 .filter_map(|effect| match effect {
-                    Effect::Transmit(datagram) => Some(datagram),
-                    Effect::PeerCertificate(_)
-                    | Effect::Connected
-                    | Effect::Plaintext(_)
-                    | Effect::CloseNotify => None,
+                    EngineOutput::Transmit(datagram) => Some(datagram),
+                    EngineOutput::PeerCertificate(_)
+                    | EngineOutput::Connected
+                    | EngineOutput::Plaintext(_)
+                    | EngineOutput::CloseNotify => None,
                 })
                 .collect();
             // Hellos are one datagram; a flight with a long certificate is several.

@@ -32,14 +32,14 @@ pub(super) fn expose(
         without_effect,
         records_not_due,
         over_hello_budget,
-        cookies_given,
+        cookies_sent,
         unknown_cookies,
         over_address_budget,
-        guests_gone,
+        pending_expired,
         half_open_full,
-        unproven_displaced,
-        proven_displaced,
-        holders_displaced,
+        unproven_evicted,
+        proven_evicted,
+        buffers_evicted,
         unproven_expired,
         unproven_failed,
         amplification_avoided,
@@ -65,7 +65,7 @@ pub(super) fn expose(
     scrape.counter(
         "coaps_gateway_cookies_sent",
         "ClientHellos answered with a stateless cookie",
-        cookies_given,
+        cookies_sent,
     );
     scrape.counters_by(
         "coaps_gateway_handshakes_dropped",
@@ -74,10 +74,10 @@ pub(super) fn expose(
         [
             ("unproven_expired", unproven_expired),
             ("unproven_failed", unproven_failed),
-            ("unproven_evicted", unproven_displaced),
-            ("proven_evicted", proven_displaced),
-            ("buffers_evicted", holders_displaced),
-            ("pending_expired", guests_gone),
+            ("unproven_evicted", unproven_evicted),
+            ("proven_evicted", proven_evicted),
+            ("buffers_evicted", buffers_evicted),
+            ("pending_expired", pending_expired),
         ],
     );
     scrape.counters_by(

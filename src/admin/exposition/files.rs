@@ -1,6 +1,6 @@
 //! Reloads of files, and when certificates expire.
 
-use crate::dtls::credentials::{Ends, What};
+use crate::credentials::{Expiry, ExpiryKind};
 use crate::metrics::{Label, Scrape};
 use crate::reload::file_status::FileStatus;
 use std::borrow::Cow;
@@ -58,11 +58,11 @@ pub(super) fn expose(scrape: &mut Scrape, files: &FileStatus, now: i64) {
     );
 }
 
-fn labels(end: &Ends) -> Vec<Label> {
-    let what = match end.what {
-        What::Server => "server",
-        What::TrustAnchor => "trust_anchor",
-        What::RevocationList => "revocation_list",
+fn labels(end: &Expiry) -> Vec<Label> {
+    let what = match end.kind {
+        ExpiryKind::Server => "server",
+        ExpiryKind::TrustAnchor => "trust_anchor",
+        ExpiryKind::RevocationList => "revocation_list",
     };
     vec![
         ("certificate", Cow::Borrowed(what)),

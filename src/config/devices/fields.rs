@@ -3,8 +3,8 @@
 use super::super::file::{self, WatchedFile};
 use super::entry::{Entry, is_device_name};
 use super::registry_reader::{Mode, RegistryReader};
+use crate::credentials::certificates;
 use crate::device::{AccessToken, CertificateId, Fingerprint};
-use crate::dtls::credentials::certificates;
 use crate::shown::Shown;
 use std::path::Path;
 use std::sync::Arc;

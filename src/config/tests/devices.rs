@@ -1,8 +1,8 @@
 //! Registries, valid and invalid.
 
 use super::*;
+use crate::credentials::certificates;
 use crate::device::{CertificateId, Fingerprint};
-use crate::dtls::credentials::certificates;
 
 impl Place {
     fn devices(&self, text: &str) -> Result<(Config, Vec<Warning>), Vec<String>> {

@@ -1,40 +1,51 @@
-//! How sessions and handshakes end, and what their peers and the gateway hear of it.
+//! Ends sessions and handshakes, and reports it to their peers and to the gateway.
 
 use super::Demux;
-use crate::dtls::engine::{Effect, Failure};
+use crate::dtls::engine::{EngineError, EngineOutput};
+use crate::dtls::path::SessionId;
 use crate::dtls::record::alert;
-use crate::dtls::session::{SessionId, Stage};
+use crate::dtls::session::{Session, Stage};
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 
+/// Why a handshake did not complete before its deadline. A plaintext alert may be forged, so it ends nothing, but it is
+/// the likely reason.
+pub(super) fn timeout_failure(session: &Session) -> HandshakeFailure {
+    match session.inbound.alert() {
+        Some(alert) => HandshakeFailure::Engine(format!(
+            "the client has sent alert {alert}, and not gone on with the handshake"
+        )),
+        None => HandshakeFailure::TimedOut,
+    }
+}
+
 impl Demux {
-    /// Ends a session with a close_notify, for a reason that the log will show. The caller is told by
-    /// [`Event::Ended`] like everyone else.
+    /// Ends a session with a close_notify. `why` is logged. [`Event::Ended`] follows, as for all other ends.
     pub fn close(&mut self, id: SessionId, why: &'static str) {
-        self.say_goodbye(id);
+        self.send_close_notify(id);
         self.end(id, EndReason::Closed(why));
     }
 
-    pub(super) fn say_goodbye(&mut self, id: SessionId) {
+    pub(super) fn send_close_notify(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         let path = session.path;
-        for effect in session.engine.close().unwrap_or_default() {
-            if let Effect::Transmit(datagram) = effect {
+        for output in session.engine.close().unwrap_or_default() {
+            if let EngineOutput::Transmit(datagram) = output {
                 self.transmit(path, datagram);
             }
         }
     }
 
-    /// The engine has failed.
-    pub(super) fn fail(&mut self, id: SessionId, failure: Failure) {
+    /// Handles a fatal error of a session's engine.
+    pub(super) fn fail(&mut self, id: SessionId, failure: EngineError) {
         let Some(session) = self.sessions.get(&id) else {
             return;
         };
         let path = session.path;
         match session.stage {
             Stage::Established => self.end(id, EndReason::Failed(failure.reason)),
-            // Not proven, so not worth a line in the log: strangers send anything.
+            // Counted but not logged: anyone can cause it from any address.
             Stage::Unproven if matches!(failure.alert, None | Some(alert::ILLEGAL_PARAMETER)) => {
                 self.counters.unproven_failed += 1;
                 if let Some(description) = failure.alert {
@@ -53,11 +64,11 @@ impl Demux {
         }
     }
 
-    /// Makes room for what handshakes keep; established sessions keep nothing.
-    pub(super) fn bound_holdings(&mut self) {
-        while let Some(id) = self.holdings.who_gives_way() {
-            self.holdings.forget(id);
-            self.counters.holders_displaced += 1;
+    /// Evicts handshakes while they buffer more than the limit. Established sessions buffer nothing.
+    pub(super) fn evict_buffers(&mut self) {
+        while let Some(id) = self.buffered.to_evict() {
+            self.buffered.remove(id);
+            self.counters.buffers_evicted += 1;
             let session = self.sessions.get(&id);
             if session.is_some_and(|session| session.stage == Stage::Unproven) {
                 self.remove(id);
@@ -97,10 +108,10 @@ impl Demux {
         };
         self.ended += 1;
         self.timers.disarm(id, &mut session.timer);
-        self.holdings.forget(id);
+        self.buffered.remove(id);
         if session.stage != Stage::Established {
             self.half_open = self.half_open.saturating_sub(1);
-            self.has_vacancy = true;
+            self.has_free_place = true;
         }
         self.proven_by_source.remove(session.path.remote.ip(), id);
         if session.stage == Stage::Unproven {

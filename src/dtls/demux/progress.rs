@@ -1,50 +1,53 @@
-//! What an engine's effects do to its session: from unproven to proven to established.
+//! Feeds records to engines, and carries out their outputs: a session becomes proven, then established.
 
 use super::Demux;
-use crate::dtls::engine::{Effect, Failure};
-use crate::dtls::inbound::{self, Taken};
-use crate::dtls::session::{SessionId, Stage};
+use crate::dtls::engine::{EngineError, EngineOutput};
+use crate::dtls::inbound::{self, Verdict};
+use crate::dtls::path::SessionId;
+use crate::dtls::session::Stage;
 use crate::dtls::{EndReason, Event, HandshakeFailure};
 use std::time::Instant;
 
 impl Demux {
-    /// Gives a session's engine what of a datagram is for it, and does what comes of that.
+    /// Passes those records of a datagram that the filter lets through to the session's engine.
     pub(super) fn feed(&mut self, now: Instant, id: SessionId, bytes: &[u8]) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         session.credit = session.credit.saturating_add(bytes.len());
         let stage = session.stage;
-        let mut has_effect = false;
+        let mut has_output = false;
         let mut datagram = inbound::Datagram::of(now, bytes);
         while let Some(session) = self.sessions.get_mut(&id) {
-            let Some(taken) = session.inbound.next(&mut datagram) else {
+            let Some(verdict) = session.inbound.next(&mut datagram) else {
                 break;
             };
-            has_effect |= self.feed_record(now, id, &taken);
+            has_output |= self.feed_record(now, id, &verdict);
         }
         if stage != Stage::Established {
             self.counters.records_not_due += datagram.dropped;
-            self.hold(id);
-        } else if !has_effect {
+            self.track_buffered(id);
+        } else if !has_output {
             self.counters.without_effect += 1;
         }
     }
 
-    /// Gives a record to a session's engine. Says whether anything came of it.
-    fn feed_record(&mut self, now: Instant, id: SessionId, taken: &Taken<'_>) -> bool {
+    /// Passes a record to a session's engine. Whether the engine had any output.
+    fn feed_record(&mut self, now: Instant, id: SessionId, verdict: &Verdict<'_>) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };
-        let outcome = match taken {
-            Taken::Record(record) => session.engine.receive(now, record),
-            Taken::Made(record) | Taken::Hello(record) => session.engine.receive(now, record),
-            Taken::Certificates(number, body) => {
+        let outcome = match verdict {
+            Verdict::Pass(record) => session.engine.receive(now, record),
+            Verdict::Replace(record) | Verdict::Hello(record) => {
+                session.engine.receive(now, record)
+            }
+            Verdict::Certificates(number, body) => {
                 session.engine.receive_certificates(now, *number, body)
             }
-            Taken::Kept | Taken::Dropped => return false,
-            Taken::Refused(alert, reason) => {
-                let failure = Failure {
+            Verdict::Buffered | Verdict::Drop => return false,
+            Verdict::Reject(alert, reason) => {
+                let failure = EngineError {
                     reason: reason.clone(),
                     alert: Some(*alert),
                 };
@@ -53,24 +56,25 @@ impl Demux {
             }
         };
         match outcome {
-            Ok(effects) => {
-                let has_effect = !effects.is_empty();
-                self.perform(now, id, effects);
-                if matches!(taken, Taken::Hello(_)) {
-                    self.hello_given(id, has_effect);
+            Ok(outputs) => {
+                let has_output = !outputs.is_empty();
+                self.perform(now, id, outputs);
+                if matches!(verdict, Verdict::Hello(_)) {
+                    self.hello_processed(id, has_output);
                 }
-                has_effect
+                has_output
             }
-            Err((failure, last_words)) => {
-                self.perform(now, id, last_words);
+            Err((failure, final_outputs)) => {
+                self.perform(now, id, final_outputs);
                 self.fail(id, failure);
                 true
             }
         }
     }
 
-    /// A whole ClientHello that the engine takes for noise leads nowhere: no more of it will come.
-    fn hello_given(&mut self, id: SessionId, is_answered: bool) {
+    /// After a complete ClientHello. If the engine has ignored it, the handshake can't go on: no more of the hello will
+    /// come.
+    fn hello_processed(&mut self, id: SessionId, is_answered: bool) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -82,33 +86,33 @@ impl Demux {
         }
     }
 
-    /// Keeps account of what a handshake makes us keep.
-    fn hold(&mut self, id: SessionId) {
+    /// Updates how much a half-open handshake buffers.
+    fn track_buffered(&mut self, id: SessionId) {
         if let Some(session) = self.sessions.get(&id)
             && session.stage != Stage::Established
         {
-            let (gathered, records, bytes) = session.engine.held();
-            let held = session.inbound.held() + gathered;
+            let mut buffered = session.engine.buffered();
+            buffered.unfinished += session.inbound.buffered();
             let is_unproven = session.stage == Stage::Unproven;
-            self.holdings.set(id, is_unproven, held, records, bytes);
-            self.bound_holdings();
+            self.buffered.set(id, is_unproven, buffered);
+            self.evict_buffers();
         }
     }
 
-    /// Carries out an engine's effects.
-    pub(super) fn perform(&mut self, now: Instant, id: SessionId, effects: Vec<Effect>) {
+    /// Carries out an engine's outputs.
+    pub(super) fn perform(&mut self, now: Instant, id: SessionId, outputs: Vec<EngineOutput>) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         let path = session.path;
-        if session.inspect(&effects) && session.stage == Stage::Unproven {
+        if session.inspect(&outputs) && session.stage == Stage::Unproven {
             self.prove(now, id);
         }
-        // Judge a certificate before anything else that came with it goes out: once the engine's
-        // answer is sent, an OpenSSL client takes the handshake for done.
-        for effect in &effects {
-            if let Effect::PeerCertificate(leaf) = effect
-                && let Err(refusal) = self.policy.judge(leaf, self.unix_time)
+        // Verify a certificate before sending any output that came with it: once the engine's answer is sent, an OpenSSL
+        // client considers the handshake complete.
+        for output in &outputs {
+            if let EngineOutput::PeerCertificate(leaf) = output
+                && let Err(refusal) = self.policy.verify(leaf, self.unix_time)
             {
                 if let Some(session) = self.sessions.get(&id) {
                     let alert = session.fatal_alert(refusal.alert());
@@ -121,14 +125,14 @@ impl Demux {
                 return self.fail_handshake(id, failure);
             }
         }
-        for effect in effects {
+        for output in outputs {
             let Some(session) = self.sessions.get_mut(&id) else {
                 return;
             };
-            match effect {
-                Effect::Transmit(datagram) if session.stage == Stage::Unproven => {
-                    // No amplification: a forged source address gets no more than its forger spent.
-                    // Counted over all that came: a hello may come in fragments, and the last be small.
+            match output {
+                EngineOutput::Transmit(datagram) if session.stage == Stage::Unproven => {
+                    // No amplification: a forged source address gets no more bytes than its forger sent.
+                    // Summed over all datagrams: a hello may be fragmented, and the last fragment small.
                     if let Some(left) = session.credit.checked_sub(datagram.len()) {
                         session.credit = left;
                         self.transmit(path, datagram);
@@ -136,22 +140,22 @@ impl Demux {
                         self.counters.amplification_avoided += 1;
                     }
                 }
-                Effect::Transmit(datagram) => self.transmit(path, datagram),
-                Effect::PeerCertificate(leaf) => {
-                    session.certificate = (!session.engine.keeps_certificate()).then_some(leaf);
-                    session.judged_by = self.policy_number;
+                EngineOutput::Transmit(datagram) => self.transmit(path, datagram),
+                EngineOutput::PeerCertificate(leaf) => {
+                    session.certificate = (!session.engine.has_certificate()).then_some(leaf);
+                    session.verified_by = self.policy_version;
                 }
-                Effect::Connected => self.establish(now, id),
-                Effect::Plaintext(bytes) if session.stage == Stage::Established => {
+                EngineOutput::Connected => self.establish(now, id),
+                EngineOutput::Plaintext(bytes) if session.stage == Stage::Established => {
                     session.deadline = now + self.parameters.session_idle;
                     session.inbound.confirmed();
                     let event = Event::Plaintext { session: id, bytes };
                     self.events.push_back(event);
                 }
-                Effect::Plaintext(_) => {}
-                Effect::CloseNotify => {
+                EngineOutput::Plaintext(_) => {}
+                EngineOutput::CloseNotify => {
                     // RFC 5246 §7.2.1: answered with our own close_notify.
-                    self.say_goodbye(id);
+                    self.send_close_notify(id);
                     self.end(id, EndReason::CloseNotify);
                 }
             }
@@ -159,38 +163,38 @@ impl Demux {
         self.arm(id);
     }
 
-    /// The engine has accepted the peer's cookie: from unproven to proven.
+    /// The engine has accepted the cookie: the session becomes proven.
     pub(super) fn prove(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
         session.stage = Stage::Proven;
         session.inbound.proven(session.engine.version() == "1.3");
-        let was_counted = session.engine.forget_cookie();
+        let was_counted = session.engine.take_cookie().is_some();
         session.deadline = now + self.parameters.handshake_timeout;
         let (path, random) = (session.path, session.random);
         self.hellos.remove(&(path, random));
         if !was_counted {
-            self.per_address.count(now, path.remote.ip());
+            self.address_limit.count(now, path.remote.ip());
         }
         let route = self.routes.entry(path).or_default();
         route.unproven = route.unproven.filter(|unproven| *unproven != id);
-        // The device has begun anew: what it began before will not go on.
+        // The device has started a new handshake, and abandoned its former one.
         if let Some(abandoned) = route.proven.replace(id) {
             self.remove(abandoned);
         }
-        // Whoever stalls handshakes after the cookie must not keep others out: proven ones leave a
-        // tenth of the places to newcomers, and room is made by the source that holds most.
+        // Clients that stall after the cookie must not lock others out: proven handshakes leave a tenth of the places to
+        // unproven ones, and the source that holds most loses its oldest.
         self.proven_by_source.add(path.remote.ip(), id);
         if self.proven_by_source.count() > self.places_for_proven()
             && let Some(oldest) = self.proven_by_source.oldest_of_largest()
         {
-            self.counters.proven_displaced += 1;
+            self.counters.proven_evicted += 1;
             self.remove(oldest);
         }
     }
 
-    /// The peer's key is proven: the session takes its path, and the one before it ends.
+    /// The handshake is complete: the session becomes established and replaces a former one on its path.
     pub(super) fn establish(&mut self, now: Instant, id: SessionId) {
         let full = self.established() >= self.parameters.sessions;
         let Some(session) = self.sessions.get_mut(&id) else {
@@ -203,14 +207,14 @@ impl Demux {
         let replaced = self.routes.get(&path).and_then(|route| route.established);
         let kept = session.engine.take_certificate();
         let Some(certificate) = session.certificate.take().or(kept) else {
-            // The engine requires a certificate; without one there is no device to serve.
+            // The engine requires a certificate; without one there is no device.
             return self.fail_handshake(id, HandshakeFailure::NoCertificate);
         };
-        // Whoever shows its certificate and waits with the rest must not outlast a revocation by it.
-        if session.judged_by != self.policy_number
-            && let Err(refusal) = self.policy.judge(&certificate, self.unix_time)
+        // The policy may have changed between Certificate and Finished: a client must not evade a revocation by delay.
+        if session.verified_by != self.policy_version
+            && let Err(refusal) = self.policy.verify(&certificate, self.unix_time)
         {
-            self.say_goodbye(id);
+            self.send_close_notify(id);
             let failure = HandshakeFailure::CertificateRefused {
                 certificate,
                 refusal,
@@ -219,11 +223,11 @@ impl Demux {
         }
         if full && replaced.is_none() {
             self.counters.sessions_full += 1;
-            self.say_goodbye(id);
+            self.send_close_notify(id);
             return self.fail_handshake(id, HandshakeFailure::SessionsFull);
         }
-        self.holdings.forget(id);
-        if self.policy.judges_chains() {
+        self.buffered.remove(id);
+        if self.policy.verifies_chains() {
             session.certificate = Some(certificate.as_slice().into());
         }
         session.stage = Stage::Established;
@@ -232,7 +236,7 @@ impl Demux {
         let version = session.engine.version();
         self.half_open = self.half_open.saturating_sub(1);
         self.proven_by_source.remove(path.remote.ip(), id);
-        self.has_vacancy = true;
+        self.has_free_place = true;
         if let Some(replaced) = replaced {
             self.end(replaced, EndReason::Replaced);
         }

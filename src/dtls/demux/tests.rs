@@ -1,13 +1,11 @@
-//! The demultiplexer against the engine's own client side. (Independent clients: `tests/`.)
+//! The demultiplexer with the engine's own client. (With independent clients: `tests/`.)
 
-#![allow(
-    clippy::wildcard_enum_match_arm,
-    reason = "a test looks for one variant, whichever others there come to be"
-)]
+#![allow(clippy::wildcard_enum_match_arm, reason = "a test expects one variant")]
 
 use super::*;
-use crate::dtls::engine::{Effect, Engine};
-use crate::dtls::{HandshakeFailure, ServerCredentials, Validity, Versions};
+use crate::credentials::{ServerCredentials, Validity};
+use crate::dtls::engine::{Engine, EngineOutput};
+use crate::dtls::{HandshakeFailure, Versions};
 use std::net::SocketAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -17,6 +15,7 @@ mod cookies;
 mod crowding;
 mod forged;
 mod sources;
+mod unregistered;
 mod worst;
 
 fn credentials() -> ServerCredentials {
@@ -45,7 +44,6 @@ struct Bench {
     on_its_way: Vec<Transmit>,
 }
 
-/// A device.
 struct Client {
     path: Path,
     engine: Engine,
@@ -71,7 +69,7 @@ impl Bench {
     }
 
     fn client(&self, port: u16) -> Client {
-        let (engine, effects) = Engine::client(&self.client, self.now).unwrap();
+        let (engine, outputs) = Engine::client(&self.client, self.now).unwrap();
         let mut client = Client {
             path: path(port),
             engine,
@@ -80,11 +78,11 @@ impl Bench {
             received: Vec::new(),
             outbox: Vec::new(),
         };
-        client.take(effects);
+        client.take(outputs);
         client
     }
 
-    /// Delivers everything both ways until nothing is left to deliver.
+    /// Delivers datagrams both ways until there are none.
     fn exchange(&mut self, client: &mut Client) {
         while self.step(client) {}
     }
@@ -97,11 +95,11 @@ impl Bench {
         self.demux.handle_timeout(self.now);
         let inbox = self.sent(client.path);
         for datagram in &inbox {
-            let effects = client
+            let outputs = client
                 .engine
                 .receive(self.now, datagram)
                 .unwrap_or_default();
-            client.take(effects);
+            client.take(outputs);
         }
         self.events
             .extend(std::iter::from_fn(|| self.demux.poll_event()));
@@ -124,7 +122,7 @@ impl Bench {
         [record(0, 0, &body[..half]), record(1, half, &body[half..])].concat()
     }
 
-    /// What has been sent there. The rest stays on its way.
+    /// Takes the datagrams sent on this path. Others remain in `on_its_way`.
     fn sent(&mut self, path: Path) -> Vec<Vec<u8>> {
         let more = std::iter::from_fn(|| self.demux.poll_transmit());
         self.on_its_way.extend(more);
@@ -153,21 +151,21 @@ impl Bench {
 }
 
 impl Client {
-    fn take(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::Transmit(datagram) => self.outbox.push(datagram),
-                Effect::Connected => self.connected = true,
-                Effect::Plaintext(bytes) => self.received.push(bytes),
-                Effect::CloseNotify => self.closed = true,
-                Effect::PeerCertificate(_) => {}
+    fn take(&mut self, outputs: Vec<EngineOutput>) {
+        for output in outputs {
+            match output {
+                EngineOutput::Transmit(datagram) => self.outbox.push(datagram),
+                EngineOutput::Connected => self.connected = true,
+                EngineOutput::Plaintext(bytes) => self.received.push(bytes),
+                EngineOutput::CloseNotify => self.closed = true,
+                EngineOutput::PeerCertificate(_) => {}
             }
         }
     }
 
     fn send(&mut self, now: Instant, bytes: &[u8]) {
-        let effects = self.engine.send(now, bytes).unwrap();
-        self.take(effects);
+        let outputs = self.engine.send(now, bytes).unwrap();
+        self.take(outputs);
     }
 }
 
@@ -178,22 +176,22 @@ fn in_version(versions: Versions) -> Bench {
     })
 }
 
-/// The hello of another client, in whichever version.
+/// The first hello of another client.
 fn forged_hello(bench: &Bench, versions: Versions) -> Vec<u8> {
     let parameters = Parameters {
         versions,
         ..Parameters::default()
     };
     let settings = Settings::new(&credentials(), &parameters).unwrap();
-    let (_, effects) = Engine::client(&settings, bench.now).unwrap();
-    let first = effects.into_iter().find_map(|effect| match effect {
-        Effect::Transmit(datagram) => Some(datagram),
+    let (_, outputs) = Engine::client(&settings, bench.now).unwrap();
+    let first = outputs.into_iter().find_map(|output| match output {
+        EngineOutput::Transmit(datagram) => Some(datagram),
         _ => None,
     });
     first.unwrap()
 }
 
-/// Cuts a datagram of one handshake message into records of `length` bytes of it at most.
+/// Fragments a datagram with one handshake message into records with at most `length` bytes of it.
 fn fragmented(datagram: &[u8], length: usize) -> Vec<Vec<u8>> {
     let (header, message) = (&datagram[..11], &datagram[13..]);
     let (kind_and_length, body) = (&message[..6], &message[12..]);
@@ -213,8 +211,8 @@ fn fragmented(datagram: &[u8], length: usize) -> Vec<Vec<u8>> {
     fragments
 }
 
-/// The device's hello with its cookie, in pieces of so many bytes, after the first.
-fn in_pieces(device: &mut Client, length: usize) -> Vec<Vec<u8>> {
+/// The device's hello with its cookie, in fragments of `length` bytes.
+fn fragmented_hello(device: &mut Client, length: usize) -> Vec<Vec<u8>> {
     let mut pieces = fragmented(&device.outbox.remove(0), length);
     for piece in &mut pieces {
         piece[10] += 1;
@@ -256,7 +254,7 @@ fn a_handshake_completes_and_plaintext_flows_both_ways_in_every_version() {
     }
 }
 
-/// A policy by which nobody here is let in.
+/// A policy that rejects all certificates of these tests.
 fn trusting_another() -> ClientPolicy {
     let mut another = rcgen::CertificateParams::default();
     another.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -266,7 +264,7 @@ fn trusting_another() -> ClientPolicy {
 }
 
 #[test]
-fn a_certificate_that_is_refused_since_it_was_shown_is_not_let_in_by_the_rest_of_its_handshake() {
+fn a_certificate_revoked_during_its_handshake_is_rejected_at_its_end() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut bench = Bench::new(Parameters {
             versions,
@@ -280,10 +278,10 @@ fn a_certificate_that_is_refused_since_it_was_shown_is_not_let_in_by_the_rest_of
                 bench.demux.receive(bench.now, client.path, &datagram);
                 let mut sessions = bench.demux.sessions.values();
                 let is_shown = |session: &Session| {
-                    session.certificate.is_some() || session.engine.keeps_certificate()
+                    session.certificate.is_some() || session.engine.has_certificate()
                 };
                 if !is_changed && sessions.any(|session| is_shown(session)) {
-                    assert_eq!(bench.demux.established(), 0, "it waits for the rest");
+                    assert_eq!(bench.demux.established(), 0, "the flight is not complete");
                     bench.demux.set_policy(trusting_another());
                     is_changed = true;
                 }
@@ -307,7 +305,7 @@ fn a_certificate_that_is_refused_since_it_was_shown_is_not_let_in_by_the_rest_of
 }
 
 #[test]
-fn a_rebooted_device_on_the_same_address_gets_in_and_its_old_session_ends() {
+fn a_rebooted_device_on_the_same_address_connects_and_its_old_session_ends() {
     let mut bench = Bench::new(Parameters::default());
     let mut before = bench.client(1);
     let old = bench.established(&mut before);
@@ -323,7 +321,7 @@ fn a_rebooted_device_on_the_same_address_gets_in_and_its_old_session_ends() {
 }
 
 #[test]
-fn a_forger_on_a_devices_address_pushes_nobody_out() {
+fn a_forger_on_a_devices_address_ends_no_session_and_no_handshake() {
     let mut bench = Bench::new(Parameters::default());
     let mut device = bench.client(1);
     let session = bench.established(&mut device);
@@ -354,7 +352,7 @@ fn a_forger_on_a_devices_address_pushes_nobody_out() {
 }
 
 #[test]
-fn a_device_that_loses_power_in_mid_handshake_can_begin_again_at_once() {
+fn a_device_that_loses_power_during_a_handshake_can_start_again_at_once() {
     let mut bench = Bench::new(Parameters::default());
     let mut first = bench.client(1);
     bench.step(&mut first);
@@ -366,7 +364,7 @@ fn a_device_that_loses_power_in_mid_handshake_can_begin_again_at_once() {
 }
 
 #[test]
-fn nothing_larger_than_what_came_in_goes_to_an_unproven_address_and_nothing_by_timer() {
+fn an_unproven_address_is_sent_no_more_than_it_has_sent_and_nothing_by_timer() {
     let mut bench = Bench::new(Parameters::default());
     let whole = bench.client(1).outbox.remove(0);
     for (hello, kept) in [(whole, 0), (bench.hello_in_records(1), 1)] {
@@ -379,13 +377,13 @@ fn nothing_larger_than_what_came_in_goes_to_an_unproven_address_and_nothing_by_t
         }
         assert_eq!(bench.sent(path(1)), Vec::<Vec<u8>>::new());
     }
-    assert_eq!(bench.demux.half_open(), 0, "forgotten after 10 s");
+    assert_eq!(bench.demux.half_open(), 0, "removed after 10 s");
     assert_eq!(bench.demux.counters().unproven_expired, 1);
     assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
 }
 
 #[test]
-fn a_trickle_of_abandoned_hellos_leaves_nothing_behind() {
+fn abandoned_hellos_leave_no_state() {
     let mut bench = Bench::new(Parameters::default());
     let hello = bench.hello_in_records(2);
     for port in 1000..2000 {
@@ -409,12 +407,12 @@ fn half_open_handshakes_are_bounded_and_a_proven_one_survives_a_flood() {
         bench.demux.receive(bench.now, path(port), &hello);
         assert!(bench.demux.half_open() <= 10);
     }
-    assert_eq!(bench.demux.counters().unproven_displaced, 491);
+    assert_eq!(bench.demux.counters().unproven_evicted, 491);
     bench.established(&mut device);
 }
 
 #[test]
-fn hellos_of_strangers_have_a_budget_before_any_engine_exists() {
+fn hellos_are_limited_before_any_engine_exists() {
     let mut bench = Bench::new(Parameters {
         hellos: 20,
         ..Parameters::default()
@@ -423,7 +421,7 @@ fn hellos_of_strangers_have_a_budget_before_any_engine_exists() {
     for port in 1000..1100 {
         bench.demux.receive(bench.now, path(port), &hello);
     }
-    assert_eq!(bench.demux.half_open(), 10, "half of them may begin");
+    assert_eq!(bench.demux.half_open(), 10, "half of them may start");
     for _ in 0..100 {
         bench.demux.receive(bench.now, path(1000), &hello);
     }
@@ -431,16 +429,16 @@ fn hellos_of_strangers_have_a_budget_before_any_engine_exists() {
 }
 
 #[test]
-fn a_full_table_refuses_newcomers_but_not_a_rebooted_device() {
+fn at_the_session_limit_new_devices_are_rejected_but_not_a_rebooted_one() {
     let mut bench = Bench::new(Parameters {
         sessions: 1,
         ..Parameters::default()
     });
     let mut device = bench.client(1);
     bench.established(&mut device);
-    let mut newcomer = bench.client(2);
-    bench.exchange(&mut newcomer);
-    assert!(!newcomer.connected);
+    let mut other = bench.client(2);
+    bench.exchange(&mut other);
+    assert!(!other.connected);
     let full = HandshakeFailure::SessionsFull;
     assert!(
         bench.events.iter().any(
@@ -471,7 +469,7 @@ fn one_proven_address_has_a_limit_of_handshakes_a_second() {
 }
 
 #[test]
-fn an_idle_session_ends_with_close_notify_and_noise_does_not_keep_it() {
+fn an_idle_session_ends_with_close_notify_and_garbage_does_not_extend_it() {
     let mut bench = Bench::new(Parameters {
         session_idle: Duration::from_secs(100),
         ..Parameters::default()
@@ -500,15 +498,15 @@ fn an_idle_session_ends_with_close_notify_and_noise_does_not_keep_it() {
 }
 
 #[test]
-fn a_device_that_closes_is_answered_and_forgotten() {
+fn a_close_notify_is_answered_and_ends_the_session() {
     let mut bench = Bench::new(Parameters {
         versions: Versions::Only12,
         ..Parameters::default()
     });
     let mut device = bench.client(1);
     let session = bench.established(&mut device);
-    let effects = device.engine.close().unwrap();
-    device.take(effects);
+    let outputs = device.engine.close().unwrap();
+    device.take(outputs);
     bench.exchange(&mut device);
     let reason = EndReason::CloseNotify;
     assert_eq!(bench.events.last(), Some(&Event::Ended { session, reason }));
@@ -516,7 +514,7 @@ fn a_device_that_closes_is_answered_and_forgotten() {
 }
 
 #[test]
-fn strangers_bytes_are_counted_and_leave_nothing_behind() {
+fn invalid_datagrams_are_counted_and_leave_no_state() {
     let mut bench = Bench::new(Parameters::default());
     bench
         .demux
@@ -533,7 +531,7 @@ fn strangers_bytes_are_counted_and_leave_nothing_behind() {
 }
 
 #[test]
-fn a_client_without_a_common_cipher_suite_is_told_so_but_not_in_a_devices_name() {
+fn a_client_without_a_common_cipher_suite_gets_an_alert_unless_the_path_has_a_session() {
     let mut bench = Bench::new(Parameters::default());
     let mut device = bench.client(1);
     let mut hello = device.outbox[0].clone();

@@ -1,7 +1,7 @@
-//! Private keys, held once: the engine is given a number instead of the key.
+//! Private keys, parsed and stored once: the engine gets a handle instead of the key.
 //!
-//! Left to itself it would parse the key for every ClientHello (twice, where the client speaks DTLS 1.2), and keep one
-//! parsed, and with DTLS 1.3 the bytes as well, for as long as the session lives. They would not be wiped either.
+//! By itself it would parse the key for every ClientHello (twice, if the client speaks DTLS 1.2), and keep the parsed key,
+//! and with DTLS 1.3 its bytes as well, for the life of the session. It would not zero them either.
 
 use dimpl::CryptoError;
 use dimpl::crypto::{
@@ -12,8 +12,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// The engine takes its key provider as a `'static` reference, so the keys it finds by number can't be
-/// [`Settings`](super::Settings)' own. A key stands here for as long as one of those, or an engine, has it.
+/// Keys by number. Static because the engine requires a `'static` key provider. A key is removed when the last
+/// [`Settings`](super::Settings) or engine with it is dropped.
 static KEYS: Mutex<BTreeMap<u64, Weak<Key>>> = Mutex::new(BTreeMap::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -27,7 +27,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// From DER.
+    /// Parses a key (PKCS#8, DER) and registers it.
     pub(super) fn parse(der: &[u8]) -> Result<Arc<Key>, CryptoError> {
         let signer = default_provider().key_provider.load_private_key(der)?;
         let key = Arc::new(Key {
@@ -37,52 +37,54 @@ impl Key {
             hashes: signer.supported_hash_algorithms().to_vec(),
             signer: Mutex::new(signer),
         });
-        held(&KEYS).insert(key.number, Arc::downgrade(&key));
+        lock(&KEYS).insert(key.number, Arc::downgrade(&key));
         Ok(key)
     }
 
-    /// What the engine is given for it.
-    pub(super) fn name(&self) -> Vec<u8> {
+    /// The handle: the engine gets it as if it were the key's DER.
+    pub(super) fn handle(&self) -> Vec<u8> {
         self.number.to_be_bytes().to_vec()
     }
 }
 
 impl Drop for Key {
     fn drop(&mut self) {
-        held(&KEYS).remove(&self.number);
+        lock(&KEYS).remove(&self.number);
     }
 }
 
-/// The engine's panics are caught, so a lock may be poisoned; what is behind these is whole at any time.
-pub(super) fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a mutex. Panics of the engine are caught, so it may be poisoned, but its content is always consistent.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Finds keys by their number.
+/// The key provider: finds keys by their handles.
 #[derive(Debug)]
-pub(super) struct Keys;
+pub(super) struct KeyRegistry;
 
-impl KeyProvider for Keys {
-    fn load_private_key(&self, name: &[u8]) -> Result<Box<dyn SigningKey>, CryptoError> {
-        let number = name.try_into().map(u64::from_be_bytes);
+impl KeyProvider for KeyRegistry {
+    fn load_private_key(&self, handle: &[u8]) -> Result<Box<dyn SigningKey>, CryptoError> {
+        let number = handle.try_into().map(u64::from_be_bytes);
         let number = number.map_err(|_| CryptoError::InvalidPrivateKey)?;
-        let key = held(&KEYS).get(&number).and_then(Weak::upgrade);
-        Ok(Box::new(Named(key.ok_or(CryptoError::InvalidPrivateKey)?)))
+        let key = lock(&KEYS).get(&number).and_then(Weak::upgrade);
+        Ok(Box::new(SharedKey(
+            key.ok_or(CryptoError::InvalidPrivateKey)?,
+        )))
     }
 }
 
-/// One engine's share of a key.
-struct Named(Arc<Key>);
+/// An engine's reference to a key.
+struct SharedKey(Arc<Key>);
 
-impl fmt::Debug for Named {
+impl fmt::Debug for SharedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "key {}", self.0.number)
     }
 }
 
-impl SigningKey for Named {
+impl SigningKey for SharedKey {
     fn sign(&mut self, data: &[u8], hash: HashAlgorithm, out: &mut Buf) -> Result<(), CryptoError> {
-        held(&self.0.signer).sign(data, hash, out)
+        lock(&self.0.signer).sign(data, hash, out)
     }
 
     fn algorithm(&self) -> SignatureAlgorithm {
@@ -103,24 +105,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_found_by_its_number_until_nobody_has_it_any_more() {
+    fn a_key_is_found_by_its_handle_until_its_last_reference_is_dropped() {
         let made = rcgen::KeyPair::generate().unwrap().serialize_der();
         let key = Key::parse(&made).unwrap();
-        let name = key.name();
-        let engines = Keys.load_private_key(&name).unwrap();
+        let handle = key.handle();
+        let engines = KeyRegistry.load_private_key(&handle).unwrap();
         assert_eq!(engines.hash_algorithm(), HashAlgorithm::SHA256);
         drop(key);
-        assert!(Keys.load_private_key(&name).is_ok(), "an engine has it");
+        assert!(
+            KeyRegistry.load_private_key(&handle).is_ok(),
+            "an engine has a reference"
+        );
         drop(engines);
-        assert!(Keys.load_private_key(&name).is_err());
-        assert!(!held(&KEYS).contains_key(&u64::from_be_bytes(name.try_into().unwrap())));
+        assert!(KeyRegistry.load_private_key(&handle).is_err());
+        assert!(!lock(&KEYS).contains_key(&u64::from_be_bytes(handle.try_into().unwrap())));
     }
 
     #[test]
-    fn what_is_no_number_of_a_key_is_no_key() {
+    fn invalid_handles_and_keys_are_rejected() {
         let made = rcgen::KeyPair::generate().unwrap().serialize_der();
-        assert!(Keys.load_private_key(&made).is_err());
-        assert!(Keys.load_private_key(&u64::MAX.to_be_bytes()).is_err());
+        assert!(KeyRegistry.load_private_key(&made).is_err());
+        assert!(
+            KeyRegistry
+                .load_private_key(&u64::MAX.to_be_bytes())
+                .is_err()
+        );
         assert!(Key::parse(&[1, 2, 3]).is_err());
     }
 }

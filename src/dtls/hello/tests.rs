@@ -1,10 +1,11 @@
-//! Against the engine: what it says to the same hello, and what it makes of the one that follows.
+//! Compares with the engine: its reply to the same hello, and how it continues with the next one.
 
-use super::answer::{message, padded, prefixed};
+use super::reply::{message, padded, prefixed};
 use super::*;
+use crate::credentials::ServerCredentials;
+use crate::dtls::Parameters;
 use crate::dtls::cookie::Cookie;
-use crate::dtls::engine::{Effect, Engine, Settings};
-use crate::dtls::{Parameters, ServerCredentials};
+use crate::dtls::engine::{Engine, EngineOutput, Settings};
 use std::time::Instant;
 use zeroize::Zeroizing;
 
@@ -26,26 +27,26 @@ fn start() -> Instant {
     Instant::now()
 }
 
-pub(in crate::dtls) fn packets(effects: Vec<Effect>) -> Vec<Vec<u8>> {
-    let packet = |effect| match effect {
-        Effect::Transmit(datagram) => Some(datagram),
-        Effect::PeerCertificate(_)
-        | Effect::Connected
-        | Effect::Plaintext(_)
-        | Effect::CloseNotify => None,
+pub(in crate::dtls) fn packets(outputs: Vec<EngineOutput>) -> Vec<Vec<u8>> {
+    let packet = |output| match output {
+        EngineOutput::Transmit(datagram) => Some(datagram),
+        EngineOutput::PeerCertificate(_)
+        | EngineOutput::Connected
+        | EngineOutput::Plaintext(_)
+        | EngineOutput::CloseNotify => None,
     };
-    effects.into_iter().filter_map(packet).collect()
+    outputs.into_iter().filter_map(packet).collect()
 }
 
 /// A client's first hello.
 fn client(versions: Versions) -> (Engine, Vec<u8>) {
-    let (engine, effects) = Engine::client(&settings(versions), start()).unwrap();
-    (engine, packets(effects).remove(0))
+    let (engine, outputs) = Engine::client(&settings(versions), start()).unwrap();
+    (engine, packets(outputs).remove(0))
 }
 
 const ALL: [Versions; 3] = [Versions::Only12, Versions::Only13, Versions::Both];
 
-/// Who can understand each other.
+/// Versions of client and server that have one in common.
 fn pairs() -> impl Iterator<Item = (Versions, Versions)> {
     let all = ALL
         .iter()
@@ -53,7 +54,7 @@ fn pairs() -> impl Iterator<Item = (Versions, Versions)> {
     all.filter(|(client, server)| client == server || [client, server].contains(&&Versions::Both))
 }
 
-/// A hello in one record, to be changed.
+/// A hello in one record, in modifiable parts.
 #[derive(Clone)]
 pub(in crate::dtls) struct Written {
     pub(in crate::dtls) sequence: u16,
@@ -94,7 +95,7 @@ impl Written {
         }
     }
 
-    /// With the cookie, in the way of this version.
+    /// Adds the cookie, in the form of this version.
     pub(in crate::dtls) fn returning(mut self, cookie: Cookie, version: Versions) -> Written {
         self.sequence += 1;
         if version == Versions::Only13 {
@@ -119,7 +120,7 @@ impl Written {
         message(record::CLIENT_HELLO, self.sequence, &body)
     }
 
-    /// Made so large by an extension that nobody knows.
+    /// Extended to this size by an unknown extension.
     fn filled_to(mut self, size: usize) -> Written {
         let size = size - self.datagram().len() - 4;
         self.extensions.push((99, vec![0; size]));
@@ -128,11 +129,11 @@ impl Written {
 }
 
 #[test]
-fn a_hello_may_be_longer_by_the_cookie_that_it_returns_and_none_longer_than_a_datagram() {
+fn a_hello_may_grow_by_its_cookie_but_not_beyond_a_datagram() {
     for version in [Versions::Only12, Versions::Only13] {
-        let terms = settings(version).terms();
+        let supported = settings(version).supported();
         let (_, hello) = client(version);
-        let read = |hello: &Written| Opening::read(&hello.datagram(), &terms).is_some();
+        let read = |hello: &Written| StatelessHello::parse(&hello.datagram(), &supported).is_some();
         let mut plain = Written::read(&hello);
         assert_eq!(plain.datagram(), hello);
         let is_padding = |(number, _): &(u16, _)| *number == extension::PADDING;
@@ -141,12 +142,12 @@ fn a_hello_may_be_longer_by_the_cookie_that_it_returns_and_none_longer_than_a_da
         assert!(read(&largest) && !read(&plain.clone().filled_to(LARGEST + 1)));
         let returned = largest.returning([7; 32], version);
         assert!(returned.datagram().len() > LARGEST && read(&returned));
-        // Padding gives way to the cookie, so a padded one may be as long as any.
+        // The cookie may replace padding, so a padded hello may be as long as one with a cookie.
         plain.extensions.push((extension::PADDING, vec![0; 9]));
         for hello in [plain.clone(), plain.returning([7; 32], version)] {
             assert!(read(&hello.clone().filled_to(LARGEST_OF_ALL)));
             assert!(!read(&hello.filled_to(LARGEST_OF_ALL + 1)));
-            // Ten thousand may wait, and each is kept.
+            // Ten thousand may be pending, and each is stored.
             const { assert!(LARGEST_OF_ALL <= 1500) };
         }
     }
@@ -155,7 +156,7 @@ fn a_hello_may_be_longer_by_the_cookie_that_it_returns_and_none_longer_than_a_da
 #[test]
 fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
     for (version, most) in [(Versions::Only12, MOST_COOKIES), (Versions::Only13, 1)] {
-        let terms = settings(version).terms();
+        let supported = settings(version).supported();
         let first = Written::read(&client(version).1);
         let second = first.clone().returning([7; 32], version);
         for sequence in 0..6 {
@@ -164,7 +165,7 @@ fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
                     sequence,
                     ..hello.clone()
                 };
-                Opening::read(&numbered.datagram(), &terms).is_some()
+                StatelessHello::parse(&numbered.datagram(), &supported).is_some()
             };
             assert_eq!(read(&first), sequence == 0, "{version:?}");
             assert_eq!(read(&second), (1..=most).contains(&sequence), "{version:?}");
@@ -173,19 +174,19 @@ fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
 }
 
 #[test]
-fn the_answer_is_the_engines_own_byte_for_byte() {
+fn the_reply_is_the_engines_byte_for_byte() {
     for (client_speaks, server_speaks) in pairs() {
         let settings = settings(server_speaks);
         let (_, hello) = client(client_speaks);
         let mut engine = Engine::server(&settings, start()).unwrap();
         let said = packets(engine.receive(start(), &hello).unwrap());
-        // Its cookie ends what it says.
+        // Its reply ends with the cookie.
         let cookie: Cookie = said[0][said[0].len() - 32..].try_into().unwrap();
-        let terms = settings.terms();
-        let opening = Opening::read(&hello, &terms).unwrap();
+        let supported = settings.supported();
+        let opening = StatelessHello::parse(&hello, &supported).unwrap();
         assert_eq!(
             said,
-            [opening.answer(&cookie)],
+            [opening.reply(&cookie)],
             "{client_speaks:?} {server_speaks:?}"
         );
         assert!(said[0].len() < hello.len());
@@ -193,19 +194,19 @@ fn the_answer_is_the_engines_own_byte_for_byte() {
 }
 
 #[test]
-fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
+fn an_engine_created_after_the_cookie_completes_the_handshake() {
     for (client_speaks, server_speaks) in pairs() {
         let settings = settings(server_speaks);
-        let terms = settings.terms();
+        let supported = settings.supported();
         let (mut device, first) = client(client_speaks);
-        let opening = Opening::read(&first, &terms).unwrap();
+        let opening = StatelessHello::parse(&first, &supported).unwrap();
         let mut cookie = [7; 32];
         cookie[30..].copy_from_slice(&opening.length.to_be_bytes());
-        let answer = opening.answer(&cookie);
+        let answer = opening.reply(&cookie);
         let second = packets(device.receive(start(), &answer).unwrap()).remove(0);
-        let opening = Opening::read(&second, &terms).unwrap();
+        let opening = StatelessHello::parse(&second, &supported).unwrap();
         assert_eq!(opening.cookie, cookie);
-        let [before] = opening.before().try_into().unwrap();
+        let [before] = opening.previous_hellos().try_into().unwrap();
         if matches!(opening.version, Version::Dtls13(_)) {
             assert_eq!(before, first, "{client_speaks:?} {server_speaks:?}");
         }
@@ -216,14 +217,14 @@ fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
         for _ in 0..4 {
             let mut to_device = Vec::new();
             for datagram in to_server.drain(..) {
-                let effects = server.receive(start(), &datagram).unwrap();
-                connected += usize::from(effects.contains(&Effect::Connected));
-                to_device.extend(packets(effects));
+                let outputs = server.receive(start(), &datagram).unwrap();
+                connected += usize::from(outputs.contains(&EngineOutput::Connected));
+                to_device.extend(packets(outputs));
             }
             for datagram in to_device {
-                let effects = device.receive(start(), &datagram).unwrap();
-                connected += usize::from(effects.contains(&Effect::Connected));
-                to_server.extend(packets(effects));
+                let outputs = device.receive(start(), &datagram).unwrap();
+                connected += usize::from(outputs.contains(&EngineOutput::Connected));
+                to_server.extend(packets(outputs));
             }
         }
         assert_eq!(connected, 2, "{client_speaks:?} {server_speaks:?}");
@@ -231,7 +232,7 @@ fn an_engine_that_was_not_there_goes_on_from_the_cookie() {
 }
 
 #[test]
-fn padding_that_has_gone_to_the_cookie_comes_back() {
+fn padding_that_the_cookie_has_replaced_is_restored() {
     let sized = |extensions: &[u8], more| padded(extensions.to_vec(), more);
     let (other, pad) = ([0, 7, 0, 1, 9], [0, 21, 0, 2, 0, 0]);
     let longer = [0, 21, 0, 5, 0, 0, 0, 0, 0];
@@ -245,16 +246,16 @@ fn padding_that_has_gone_to_the_cookie_comes_back() {
     );
     assert_eq!(sized(&other, 6), [&other[..], &pad].concat());
     assert_eq!(sized(&other, 0), other);
-    // What is no list of extensions stays what it is, in front.
+    // A malformed list of extensions is not changed.
     assert!(sized(&[0, 21, 0, 9, 1], 3).starts_with(&[0, 21]));
 }
 
 #[test]
-fn what_an_engine_must_see_is_not_answered_without() {
+fn hellos_that_need_an_engine_are_not_answered_statelessly() {
     for versions in [Versions::Only12, Versions::Only13] {
-        let terms = settings(versions).terms();
+        let supported = settings(versions).supported();
         let (_, hello) = client(versions);
-        let read = |datagram: &[u8]| Opening::read(datagram, &terms).is_some();
+        let read = |datagram: &[u8]| StatelessHello::parse(datagram, &supported).is_some();
         assert!(read(&hello));
         for length in 0..hello.len() {
             assert!(!read(&hello[..length]), "cut to {length}");
@@ -274,23 +275,29 @@ fn what_an_engine_must_see_is_not_answered_without() {
         assert!(!read(&changed(21, 1)), "a later fragment");
         assert!(!read(&changed(24, hello[24] - 1)), "a first fragment");
         assert!(!read(&changed(18, 4)), "the fifth message");
-        let others = Terms {
+        let others = Supported {
             dtls12: vec![1],
             dtls13: vec![1],
-            ..terms.clone()
+            ..supported.clone()
         };
-        assert!(Opening::read(&hello, &others).is_none(), "no common suite");
+        assert!(
+            StatelessHello::parse(&hello, &others).is_none(),
+            "no common suite"
+        );
     }
-    let terms = settings(Versions::Only13).terms();
+    let supported = settings(Versions::Only13).supported();
     let (_, hello) = client(Versions::Only13);
-    let no_group = Terms {
+    let no_group = Supported {
         groups: Vec::new(),
-        ..terms.clone()
+        ..supported.clone()
     };
     assert!(
-        Opening::read(&hello, &no_group).is_none(),
+        StatelessHello::parse(&hello, &no_group).is_none(),
         "no share of a group of ours"
     );
     let (_, hello) = client(Versions::Only12);
-    assert!(Opening::read(&hello, &terms).is_none(), "another version");
+    assert!(
+        StatelessHello::parse(&hello, &supported).is_none(),
+        "another version"
+    );
 }

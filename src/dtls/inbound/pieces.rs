@@ -1,11 +1,11 @@
-//! A datagram cut into what the filter judges: protected records, and each plaintext record or handshake fragment
-//! (RFC 6347 §4.1, §4.2.2; RFC 9147 §4). Headers alone are read; nothing is copied and nothing can panic.
+//! Splits a datagram into the pieces that the filter decides on: protected records, plaintext records and handshake fragments
+//! (RFC 6347 §4.1, §4.2.2; RFC 9147 §4). It parses headers only, copies nothing and can't panic.
 
 use super::super::record::{ALERT, Cursor, HANDSHAKE};
 
 /// RFC 5246 §6.2.1: the largest plaintext of a record.
 pub(super) const LARGEST_PLAINTEXT: usize = 1 << 14;
-/// What encryption may add (RFC 9147 §5; none of our cipher suites adds more than 24 bytes).
+/// Most bytes that encryption may add (RFC 9147 §5; none of our cipher suites adds more than 24).
 const EXPANSION: usize = 256;
 pub(super) const CHANGE_CIPHER_SPEC: u8 = 20;
 const RECORD_HEADER: usize = 13;
@@ -13,7 +13,6 @@ const RECORD_HEADER: usize = 13;
 /// One fragment of a handshake message (RFC 6347 §4.2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::dtls) struct Fragment<'a> {
-    /// The message's type.
     pub(in crate::dtls) kind: u8,
     /// The length of the whole message.
     pub(in crate::dtls) total: usize,
@@ -21,12 +20,11 @@ pub(in crate::dtls) struct Fragment<'a> {
     pub(in crate::dtls) message: u16,
     /// Where in the message this fragment begins.
     pub(in crate::dtls) offset: usize,
-    /// The fragment.
     pub(in crate::dtls) bytes: &'a [u8],
 }
 
 impl<'a> Fragment<'a> {
-    /// Reads the first fragment, and leaves what follows it. `None`: cut short, or it ends beyond its message.
+    /// Reads one fragment. `None`: it is truncated, or ends beyond its message.
     pub(in crate::dtls) fn read(cursor: &mut Cursor<'a>) -> Option<Fragment<'a>> {
         let number = |value: u32| usize::try_from(value).ok();
         let kind = cursor.u8()?;
@@ -49,12 +47,12 @@ impl<'a> Fragment<'a> {
     }
 }
 
-/// What the filter judges.
+/// A piece of a datagram.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {
     /// A handshake fragment in epoch 0.
     Fragment(Fragment<'a>),
-    /// A ChangeCipherSpec record in epoch 0 with its one lawful content.
+    /// A ChangeCipherSpec record in epoch 0 with its only valid content.
     ChangeCipherSpec(&'a [u8]),
     /// An alert in epoch 0.
     Alert { is_fatal: bool, description: u8 },
@@ -66,12 +64,12 @@ pub(super) enum Piece<'a> {
     },
     /// A record with the unified header of DTLS 1.3.
     Protected13(&'a [u8]),
-    /// Nothing that the protocol has.
-    Nonsense,
+    /// Not valid in any state.
+    Invalid,
 }
 
 impl Piece<'_> {
-    /// Bytes after the header of a record of DTLS 1.2.
+    /// Bytes of a DTLS 1.2 record after its header.
     pub(super) fn length(record: &[u8]) -> usize {
         record.len().saturating_sub(RECORD_HEADER)
     }
@@ -92,15 +90,15 @@ impl<'a> Pieces<'a> {
         }
     }
 
-    /// Where no record begins, none can be found behind.
-    fn give_up(&mut self) -> Piece<'a> {
+    /// Discards the rest: without a valid header the next record can't be found.
+    fn discard_rest(&mut self) -> Piece<'a> {
         self.datagram = &[];
-        Piece::Nonsense
+        Piece::Invalid
     }
 
     /// RFC 9147 §4: 001CSLEE, the record number in one or two bytes, the length if it is not the datagram's.
     fn unified(&mut self, flags: u8) -> Option<Piece<'a>> {
-        // We have given nobody a connection ID.
+        // We never negotiate a connection ID.
         if flags & 0b1_0000 != 0 {
             return None;
         }
@@ -116,7 +114,7 @@ impl<'a> Pieces<'a> {
         self.datagram = cursor.0;
         let record = all.get(..all.len() - cursor.0.len())?;
         Some(if record.len() > LARGEST_PLAINTEXT + EXPANSION {
-            Piece::Nonsense
+            Piece::Invalid
         } else {
             Piece::Protected13(record)
         })
@@ -126,7 +124,7 @@ impl<'a> Pieces<'a> {
         let all = self.datagram;
         let mut cursor = Cursor(all);
         let content_type = cursor.u8()?;
-        // 254.255 is DTLS 1.0, 254.253 is 1.2 and what 1.3 writes here.
+        // 254.255 is DTLS 1.0, 254.253 is 1.2 and also 1.3.
         let version = cursor.u16()?;
         let epoch = cursor.u16()?;
         cursor.take(6)?;
@@ -136,7 +134,7 @@ impl<'a> Pieces<'a> {
         let record = all.get(..RECORD_HEADER + length)?;
         let most = LARGEST_PLAINTEXT + if epoch == 0 { 0 } else { EXPANSION };
         if length > most || !matches!(version, 0xfeff | 0xfefd) {
-            return Some(Piece::Nonsense);
+            return Some(Piece::Invalid);
         }
         if epoch != 0 {
             return Some(Piece::Protected12 {
@@ -155,7 +153,7 @@ impl<'a> Pieces<'a> {
                 self.fragments = content;
                 return self.fragment();
             }
-            _ => Piece::Nonsense,
+            _ => Piece::Invalid,
         })
     }
 
@@ -163,7 +161,7 @@ impl<'a> Pieces<'a> {
         let mut cursor = Cursor(self.fragments);
         let fragment = Fragment::read(&mut cursor);
         self.fragments = if fragment.is_some() { cursor.0 } else { &[] };
-        Some(fragment.map_or(Piece::Nonsense, Piece::Fragment))
+        Some(fragment.map_or(Piece::Invalid, Piece::Fragment))
     }
 }
 
@@ -180,6 +178,6 @@ impl<'a> Iterator for Pieces<'a> {
         } else {
             self.record()
         };
-        Some(piece.unwrap_or_else(|| self.give_up()))
+        Some(piece.unwrap_or_else(|| self.discard_rest()))
     }
 }

@@ -46,7 +46,7 @@ impl Core {
     /// Refuses new handshakes, and closes sessions as their exchanges end, within this time.
     pub fn drain(&mut self, now: Instant, at_most: Duration) {
         self.draining.until = Some(now + at_most);
-        self.demux.refuse_newcomers();
+        self.demux.stop_accepting();
         self.draining.touched = self.sessions.ids();
         self.settle(now);
     }

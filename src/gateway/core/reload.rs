@@ -6,8 +6,9 @@
 //! anchors and revocation lists.
 
 use super::Core;
+use crate::credentials::ClientPolicy;
 use crate::device::{Device, Registry};
-use crate::dtls::{ClientPolicy, SessionId};
+use crate::dtls::SessionId;
 use crate::gateway::handle::Change;
 use crate::gateway::sessions::Admission;
 use std::collections::VecDeque;
@@ -50,7 +51,7 @@ impl Core {
     pub fn change(&mut self, now: Instant, change: Change) {
         match change {
             Change::Registry(registry) => self.replace_registry(now, registry),
-            Change::Server(settings) => self.demux.set_engine(settings),
+            Change::Server(settings) => self.demux.set_engine_settings(settings),
             Change::Clients(policy) => self.replace_policy(now, policy),
         }
         self.settle(now);
@@ -81,7 +82,7 @@ impl Core {
             let Some(session) = self.review.to_check.pop_front() else {
                 break;
             };
-            if let Some(refusal) = self.demux.judge_anew(session) {
+            if let Some(refusal) = self.demux.reverify(session) {
                 self.counters.sessions_revoked += 1;
                 if let Some(peer) = self.sessions.get(session) {
                     self.journal.no_longer_accepted(peer, &refusal);

@@ -43,7 +43,7 @@ impl Core {
             sessions: self.demux.established(),
             unregistered_sessions: self.sessions.without_device(),
             half_open: self.demux.half_open(),
-            waiting: self.demux.waiting(),
+            waiting: self.demux.pending_hellos(),
             devices: self.registry.len(),
             open_requests: self.tallies.answers.open(),
             in_flight: self.in_flight.count(),
@@ -119,7 +119,7 @@ impl Core {
             ("limits.handshakes_per_address", dtls.over_address_budget),
             (
                 "limits.handshakes",
-                dtls.half_open_full + dtls.proven_displaced,
+                dtls.half_open_full + dtls.proven_evicted,
             ),
             ("upstream.max_in_flight", self.counters.calls_refused),
             (
@@ -148,7 +148,7 @@ impl Core {
         Some(SessionLine {
             session: session.0,
             device: peer.device.as_ref().map(|device| device.name.clone()),
-            address: peer.path.remote_shown(),
+            address: peer.path.canonical_remote(),
             age: now.saturating_duration_since(peer.since()),
             idle: now.saturating_duration_since(peer.last_received()),
             version: peer.version(),

@@ -4,9 +4,10 @@
 //! No line has a secret, or text that a peer chose: of a certificate only the fingerprint, of a path only the resource.
 
 use crate::calls::RelayCall;
+use crate::credentials::CertificateError;
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::record::cipher_suite_name;
-use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
+use crate::dtls::{EndReason, HandshakeFailure, Path};
 use crate::gateway::sessions::Peer;
 use crate::logging::sampler::Sampler;
 use crate::logging::throttle::Throttle;
@@ -35,7 +36,7 @@ pub const BOUNDS: usize = 10;
 /// The kind of a failed handshake. Of each kind and address, one is logged in an hour.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum FailureKind {
-    Refused(Discriminant<Refusal>),
+    Refused(Discriminant<CertificateError>),
     NoCertificate,
     TimedOut,
     /// The engine's message without digits, which a peer may choose.
@@ -156,7 +157,7 @@ impl Journal {
     }
 
     /// Trust anchors or revocation lists were reloaded, and refuse the session's certificate.
-    pub fn no_longer_accepted(&self, peer: &Peer, refusal: &Refusal) {
+    pub fn no_longer_accepted(&self, peer: &Peer, refusal: &CertificateError) {
         let (session, address) = (peer.session.0, peer.path);
         warn!(
             device = peer.name(), session, %address, fingerprint = %peer.fingerprint(),

@@ -1,6 +1,7 @@
 //! Handshakes and sessions by how they ended, under label values that dashboards rely on.
 
-use crate::dtls::{EndReason, HandshakeFailure, Refusal};
+use crate::credentials::CertificateError;
+use crate::dtls::{EndReason, HandshakeFailure};
 use crate::metrics::Tally;
 
 /// How a handshake ended. Only peers whose address was verified by a cookie count.
@@ -70,17 +71,19 @@ impl Handshakes {
 fn outcome(failure: &HandshakeFailure) -> &'static str {
     match failure {
         HandshakeFailure::CertificateRefused { refusal, .. } => match refusal {
-            Refusal::Expired { .. } => "certificate_expired",
-            Refusal::NotYetValid { .. } => "certificate_not_yet_valid",
-            Refusal::UnknownIssuer => "unknown_issuer",
-            Refusal::IssuerNotValid => "issuer_not_valid",
-            Refusal::OldVersion => "certificate_old_version",
-            Refusal::IsAuthority => "certificate_is_authority",
-            Refusal::WrongUsage | Refusal::NotForSigning => "certificate_wrong_usage",
-            Refusal::Malformed => "certificate_malformed",
-            Refusal::Chain(_) | Refusal::NoPolicy => "certificate_chain",
-            Refusal::Revoked => "certificate_revoked",
-            Refusal::IssuerRevoked => "issuer_revoked",
+            CertificateError::Expired { .. } => "certificate_expired",
+            CertificateError::NotYetValid { .. } => "certificate_not_yet_valid",
+            CertificateError::UnknownIssuer => "unknown_issuer",
+            CertificateError::IssuerNotValid => "issuer_not_valid",
+            CertificateError::OldVersion => "certificate_old_version",
+            CertificateError::IsAuthority => "certificate_is_authority",
+            CertificateError::WrongUsage | CertificateError::NotForSigning => {
+                "certificate_wrong_usage"
+            }
+            CertificateError::Malformed => "certificate_malformed",
+            CertificateError::Chain(_) | CertificateError::NoPolicy => "certificate_chain",
+            CertificateError::Revoked => "certificate_revoked",
+            CertificateError::IssuerRevoked => "issuer_revoked",
         },
         HandshakeFailure::NoCommonCipherSuite { .. } => "no_common_cipher_suite",
         HandshakeFailure::NoCertificate => "no_certificate",
@@ -97,17 +100,17 @@ mod tests {
     #[test]
     fn every_failure_counts_under_a_name_that_is_known() {
         let refusals = [
-            Refusal::UnknownIssuer,
-            Refusal::IssuerNotValid,
-            Refusal::OldVersion,
-            Refusal::IsAuthority,
-            Refusal::WrongUsage,
-            Refusal::NotForSigning,
-            Refusal::NoPolicy,
-            Refusal::Malformed,
-            Refusal::Chain("any".into()),
-            Refusal::Revoked,
-            Refusal::IssuerRevoked,
+            CertificateError::UnknownIssuer,
+            CertificateError::IssuerNotValid,
+            CertificateError::OldVersion,
+            CertificateError::IsAuthority,
+            CertificateError::WrongUsage,
+            CertificateError::NotForSigning,
+            CertificateError::NoPolicy,
+            CertificateError::Malformed,
+            CertificateError::Chain("any".into()),
+            CertificateError::Revoked,
+            CertificateError::IssuerRevoked,
         ];
         let refused = refusals.map(|refusal| HandshakeFailure::CertificateRefused {
             certificate: Vec::new(),

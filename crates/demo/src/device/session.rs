@@ -1,7 +1,7 @@
 //! The device's DTLS session with the gateway, on a socket of its own.
 
 use super::now;
-use coaps_gateway::dtls::engine::{Effect, Engine, Settings};
+use coaps_gateway::dtls::engine::{Engine, EngineOutput, Settings};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -35,13 +35,13 @@ impl Session {
         let deadline = now() + HANDSHAKE_TIMEOUT;
         while now() < deadline {
             let effects = session.effects(deadline).await?;
-            let stranger = effects
-                .iter()
-                .any(|effect| matches!(effect, Effect::PeerCertificate(shown) if shown != gateway));
+            let stranger = effects.iter().any(
+                |effect| matches!(effect, EngineOutput::PeerCertificate(shown) if shown != gateway),
+            );
             if stranger {
                 return Err(io::Error::other("what answers there is not the gateway"));
             }
-            if effects.contains(&Effect::Connected) {
+            if effects.contains(&EngineOutput::Connected) {
                 return Ok(session);
             }
         }
@@ -68,17 +68,17 @@ impl Session {
     pub(super) async fn next(&mut self, deadline: Instant) -> io::Result<Vec<Vec<u8>>> {
         let effects = self.effects(deadline).await?;
         let messages = effects.into_iter().filter_map(|effect| match effect {
-            Effect::Plaintext(bytes) => Some(bytes),
-            Effect::Transmit(_)
-            | Effect::PeerCertificate(_)
-            | Effect::Connected
-            | Effect::CloseNotify => None,
+            EngineOutput::Plaintext(bytes) => Some(bytes),
+            EngineOutput::Transmit(_)
+            | EngineOutput::PeerCertificate(_)
+            | EngineOutput::Connected
+            | EngineOutput::CloseNotify => None,
         });
         Ok(messages.collect())
     }
 
     /// The effects of the next datagram or engine timer; none at the deadline.
-    async fn effects(&mut self, deadline: Instant) -> io::Result<Vec<Effect>> {
+    async fn effects(&mut self, deadline: Instant) -> io::Result<Vec<EngineOutput>> {
         let wake = self
             .engine
             .next_timeout()
@@ -93,16 +93,16 @@ impl Session {
                 self.engine.handle_timeout(now()).map_err(io::Error::other)?
             }
         };
-        if effects.contains(&Effect::CloseNotify) {
+        if effects.contains(&EngineOutput::CloseNotify) {
             return Err(io::Error::other("the gateway has closed the session"));
         }
         self.transmit(&effects).await?;
         Ok(effects)
     }
 
-    async fn transmit(&self, effects: &[Effect]) -> io::Result<()> {
+    async fn transmit(&self, effects: &[EngineOutput]) -> io::Result<()> {
         for effect in effects {
-            if let Effect::Transmit(datagram) = effect {
+            if let EngineOutput::Transmit(datagram) = effect {
                 self.socket.send(datagram).await?;
             }
         }

@@ -299,7 +299,7 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use coaps_gateway::dtls::record::{Datagram, classify, is_single_message};
+    use coaps_gateway::dtls::record::{DatagramKind, classify, is_single_message};
 
     #[test]
     fn a_forged_hello_is_one_whole_client_hello_and_has_a_cookie_if_it_says_so() {
@@ -308,7 +308,7 @@ mod tests {
             let before = forged.datagram.clone();
             forged.renew(&mut fastrand::Rng::with_seed(1));
             assert!(is_single_message(&forged.datagram));
-            let Datagram::ClientHello(hello) = classify(&forged.datagram) else {
+            let DatagramKind::ClientHello(hello) = classify(&forged.datagram) else {
                 panic!("not a hello")
             };
             assert_ne!(hello.random, [0; 32]);

@@ -2,7 +2,7 @@
 
 use super::super::now;
 use super::Failure;
-use coaps_gateway::dtls::engine::{self, Effect, Engine};
+use coaps_gateway::dtls::engine::{self, Engine, EngineOutput};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
@@ -83,7 +83,7 @@ impl Session {
     }
 
     /// One datagram, or one timeout.
-    async fn step(&mut self) -> Result<(), engine::Failure> {
+    async fn step(&mut self) -> Result<(), engine::EngineError> {
         let mut datagram = [0; DATAGRAM];
         let timeout: Instant = self.engine.next_timeout().unwrap_or_else(|| now() + SELDOM);
         let heard = tokio::time::timeout_at(timeout.into(), self.socket.recv(&mut datagram)).await;
@@ -109,15 +109,15 @@ impl Session {
         }
     }
 
-    fn apply(&mut self, effects: Vec<Effect>) {
+    fn apply(&mut self, effects: Vec<EngineOutput>) {
         for effect in effects {
             match effect {
                 // What can't be sent is lost, as any datagram may be.
-                Effect::Transmit(datagram) => drop(self.socket.try_send(&datagram)),
-                Effect::PeerCertificate(_) => {}
-                Effect::Connected => self.connected = true,
-                Effect::Plaintext(plaintext) => self.received.push_back(plaintext),
-                Effect::CloseNotify => self.closed = true,
+                EngineOutput::Transmit(datagram) => drop(self.socket.try_send(&datagram)),
+                EngineOutput::PeerCertificate(_) => {}
+                EngineOutput::Connected => self.connected = true,
+                EngineOutput::Plaintext(plaintext) => self.received.push_back(plaintext),
+                EngineOutput::CloseNotify => self.closed = true,
             }
         }
     }

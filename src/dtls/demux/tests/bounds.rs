@@ -1,9 +1,9 @@
-//! What strangers and forgers may cost: deadlines, budgets, shares, and whose handshake goes on.
+//! Bounds on what unauthenticated peers may cost: deadlines, rate limits, and which handshakes are evicted.
 
 use super::*;
 
 #[test]
-fn a_proven_handshake_that_is_not_completed_ends_after_its_deadline_whatever_else_comes() {
+fn a_proven_handshake_ends_at_its_deadline_whatever_is_received() {
     let mut bench = Bench::new(Parameters::default());
     let mut device = bench.client(1);
     bench.step(&mut device);
@@ -33,7 +33,7 @@ fn a_proven_handshake_that_is_not_completed_ends_after_its_deadline_whatever_els
 }
 
 #[test]
-fn a_hello_repeated_for_ever_does_not_extend_an_unproven_deadline() {
+fn repeated_hellos_do_not_extend_an_unproven_handshakes_deadline() {
     let mut bench = Bench::new(Parameters::default());
     let hello = bench.hello_in_records(1);
     for second in 0..10 {
@@ -46,7 +46,7 @@ fn a_hello_repeated_for_ever_does_not_extend_an_unproven_deadline() {
 }
 
 #[test]
-fn handshakes_of_one_path_go_on_side_by_side_in_whichever_versions() {
+fn concurrent_handshakes_on_one_path_are_independent_in_all_versions() {
     let all = [Versions::Only12, Versions::Only13, Versions::Both];
     for (device, forger) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
         let mut bench = Bench::new(Parameters::default());
@@ -75,7 +75,7 @@ fn handshakes_of_one_path_go_on_side_by_side_in_whichever_versions() {
 }
 
 #[test]
-fn hellos_from_a_forged_address_do_not_use_up_its_share() {
+fn hellos_from_a_forged_address_do_not_count_for_its_limit() {
     let mut bench = Bench::new(Parameters {
         handshakes_per_address: 2,
         ..Parameters::default()
@@ -91,7 +91,7 @@ fn hellos_from_a_forged_address_do_not_use_up_its_share() {
 }
 
 #[test]
-fn a_hello_beyond_its_addresss_share_costs_no_engine_and_leaves_nothing_behind() {
+fn a_hello_beyond_its_addresss_limit_costs_no_engine_and_leaves_no_state() {
     let mut bench = Bench::new(Parameters {
         handshakes_per_address: 1,
         ..Parameters::default()
@@ -113,7 +113,7 @@ fn a_hello_beyond_its_addresss_share_costs_no_engine_and_leaves_nothing_behind()
 }
 
 #[test]
-fn half_open_handshakes_of_proven_peers_are_bounded_and_none_makes_room_for_a_newcomer() {
+fn half_open_handshakes_of_proven_peers_are_bounded_and_none_is_evicted_for_a_first_hello() {
     let mut bench = Bench::new(Parameters {
         handshakes: 3,
         ..Parameters::default()
@@ -123,23 +123,23 @@ fn half_open_handshakes_of_proven_peers_are_bounded_and_none_makes_room_for_a_ne
         bench.step(device);
         bench.step(device);
     }
-    let mut newcomer = bench.client(4);
-    bench.exchange(&mut newcomer);
-    assert!(!newcomer.connected);
+    let mut other = bench.client(4);
+    bench.exchange(&mut other);
+    assert!(!other.connected);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (3, 1)
     );
     for device in &mut devices {
         bench.established(device);
     }
-    // There is a place now, and the newcomer need not ask again.
+    // A place is free now, and the pending hello need not be repeated.
     bench.pass(SECOND / 10);
-    bench.established(&mut newcomer);
+    bench.established(&mut other);
 }
 
 #[test]
-fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
+fn a_fleet_that_returns_its_cookies_at_once_connects_as_places_become_free() {
     for versions in [Versions::Only12, Versions::Both] {
         let mut bench = Bench::new(Parameters {
             versions,
@@ -164,10 +164,10 @@ fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
             bench.pass(SECOND / 1000);
         }
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.load().waiting),
+            (bench.demux.half_open(), bench.demux.load().pending_hellos),
             (15, 85)
         );
-        // Their last flights take a while to come. No timer of theirs has to help.
+        // Their last flights take a while. No retransmission is needed.
         for _ in 0..30 {
             for _ in 0..20 {
                 bench.pass(SECOND / 200);
@@ -176,11 +176,11 @@ fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
             for transmit in transmits {
                 let device = fleet.iter_mut().find(|device| device.path == transmit.path);
                 let device = device.unwrap();
-                let effects = device
+                let outputs = device
                     .engine
                     .receive(bench.now, &transmit.datagram)
                     .unwrap();
-                device.take(effects);
+                device.take(outputs);
             }
             bench.pass(SECOND / 4);
             for device in &mut fleet {
@@ -191,17 +191,17 @@ fn a_fleet_that_returns_its_cookies_at_once_is_let_in_as_places_fall_vacant() {
         }
         assert_eq!(bench.demux.established(), 100, "{versions:?}");
         let counters = bench.demux.counters();
-        assert_eq!((counters.proven_displaced, counters.half_open_full), (0, 0));
+        assert_eq!((counters.proven_evicted, counters.half_open_full), (0, 0));
         assert_eq!(counters.unknown_cookies, 0);
         assert_eq!(
-            (bench.demux.half_open(), bench.demux.load().waiting),
+            (bench.demux.half_open(), bench.demux.load().pending_hellos),
             (0, 0)
         );
     }
 }
 
 #[test]
-fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_rest_later() {
+fn an_address_starts_no_more_than_its_limit_of_handshakes_in_a_second_and_the_rest_later() {
     let mut bench = Bench::new(Parameters {
         handshakes_per_address: 4,
         ..Parameters::default()
@@ -212,15 +212,15 @@ fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_re
         bench.step(device);
     }
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (4, 4)
     );
     bench.pass(SECOND / 2);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (4, 4)
     );
-    // Meanwhile another address has its own.
+    // Meanwhile another address has its own limit.
     let mut other = bench.client(1);
     other.path.remote.set_ip([198, 51, 100, 1].into());
     bench.established(&mut other);
@@ -229,7 +229,7 @@ fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_re
         bench.pass(SECOND / 1000);
     }
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (8, 0)
     );
     for device in &mut devices {
@@ -238,7 +238,7 @@ fn an_address_begins_no_more_than_its_share_of_handshakes_in_a_second_and_the_re
 }
 
 #[test]
-fn who_stalls_handshakes_after_the_cookie_makes_room_for_others() {
+fn handshakes_stalled_after_the_cookie_are_evicted_for_other_sources() {
     let mut bench = Bench::new(Parameters {
         handshakes: 10,
         ..Parameters::default()
@@ -252,28 +252,32 @@ fn who_stalls_handshakes_after_the_cookie_makes_room_for_others() {
         attacker(&mut bench, port);
         bench.pass(SECOND / 100);
     }
-    assert_eq!(bench.demux.half_open(), 9, "a tenth is for newcomers");
-    assert_eq!(bench.demux.load().waiting, 25, "its own are not pushed out");
-    let mut newcomer = bench.client(1);
-    newcomer.path.remote.set_ip([198, 51, 100, 1].into());
-    bench.step(&mut newcomer);
-    bench.step(&mut newcomer);
-    assert_eq!(bench.demux.counters().proven_displaced, 1);
+    assert_eq!(bench.demux.half_open(), 9, "a tenth is for unproven ones");
+    assert_eq!(
+        bench.demux.load().pending_hellos,
+        25,
+        "its own are not evicted"
+    );
+    let mut other = bench.client(1);
+    other.path.remote.set_ip([198, 51, 100, 1].into());
+    bench.step(&mut other);
+    bench.step(&mut other);
+    assert_eq!(bench.demux.counters().proven_evicted, 1);
     for port in 2000..2050 {
         attacker(&mut bench, port);
     }
-    bench.established(&mut newcomer);
+    bench.established(&mut other);
     bench.pass(61 * SECOND);
     bench.pass(SECOND);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (0, 0)
     );
     assert_eq!(bench.demux.proven_by_source.count(), 0);
 }
 
 #[test]
-fn who_stalls_one_handshake_from_each_of_many_addresses_makes_room_after_seconds() {
+fn stalled_handshakes_of_many_addresses_are_evicted_after_seconds() {
     let mut bench = Bench::new(Parameters {
         handshakes: 10,
         ..Parameters::default()
@@ -288,20 +292,20 @@ fn who_stalls_one_handshake_from_each_of_many_addresses_makes_room_after_seconds
     for last in 0..9 {
         from(&mut bench, last);
     }
-    let mut newcomer = from(&mut bench, 100);
+    let mut other = from(&mut bench, 100);
     assert_eq!(
-        (bench.demux.half_open(), bench.demux.load().waiting),
+        (bench.demux.half_open(), bench.demux.load().pending_hellos),
         (9, 1)
     );
     bench.pass(4 * SECOND);
-    assert_eq!(bench.demux.load().waiting, 1);
+    assert_eq!(bench.demux.load().pending_hellos, 1);
     bench.pass(2 * SECOND);
-    bench.established(&mut newcomer);
-    assert_eq!(bench.demux.counters().proven_displaced, 1);
+    bench.established(&mut other);
+    assert_eq!(bench.demux.counters().proven_evicted, 1);
 }
 
-/// Ten seconds of forged hellos, fifty times as many as are answered at most, each from another address; half of them with a
-/// cookie that nobody gave. Does something every second.
+/// Ten seconds of forged hellos, fifty times as many as are answered, each from another address; half of them with a forged
+/// cookie. Calls `every_second`.
 fn flood(bench: &mut Bench, hello: &[u8], mut every_second: impl FnMut(&mut Bench, u32)) {
     for tick in 0..1000u32 {
         for n in 0..40u32 {
@@ -321,7 +325,7 @@ fn flood(bench: &mut Bench, hello: &[u8], mut every_second: impl FnMut(&mut Benc
 }
 
 #[test]
-fn a_newcomer_that_asks_again_gets_in_during_a_flood_and_nothing_is_kept_of_the_forged() {
+fn a_client_that_repeats_its_hello_connects_during_a_flood_and_forged_hellos_leave_no_state() {
     for versions in [Versions::Only12, Versions::Both] {
         let mut bench = Bench::new(Parameters {
             versions,
@@ -334,7 +338,7 @@ fn a_newcomer_that_asks_again_gets_in_during_a_flood_and_nothing_is_kept_of_the_
         let mut at = None;
         flood(&mut bench, &forged, |bench, second| {
             assert_eq!(
-                (bench.demux.half_open(), bench.demux.load().waiting),
+                (bench.demux.half_open(), bench.demux.load().pending_hellos),
                 (0, 0)
             );
             // As its timer says (RFC 6347 §4.2.4.1): at 0, 1, 3 and 7 s.
@@ -347,6 +351,6 @@ fn a_newcomer_that_asks_again_gets_in_during_a_flood_and_nothing_is_kept_of_the_
         assert!(at.is_some_and(|second| second <= 3), "{versions:?}: {at:?}");
         let counters = bench.demux.counters();
         assert!(counters.over_hello_budget > 30_000, "{counters:?}");
-        assert!(bench.demux.counters().cookies_given < 1_000);
+        assert!(bench.demux.counters().cookies_sent < 1_000);
     }
 }

@@ -1,10 +1,10 @@
-//! Cookies of which nothing is kept: who gets one, what it is good for, and hellos that come in pieces.
+//! The stateless cookie exchange, also with fragmented hellos.
 
 use super::*;
 use crate::dtls::hello::tests::Written;
 
 #[test]
-fn nothing_is_kept_of_a_hello_and_its_cookie_is_good_for_a_minute_at_least() {
+fn a_first_hello_leaves_no_state_and_its_cookie_is_valid_for_at_least_a_minute() {
     for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
         let mut bench = in_version(versions);
         let mut device = bench.client(1);
@@ -16,12 +16,12 @@ fn nothing_is_kept_of_a_hello_and_its_cookie_is_good_for_a_minute_at_least() {
         );
         bench.pass(59 * SECOND);
         bench.established(&mut device);
-        assert_eq!(bench.demux.counters().cookies_given, 1);
+        assert_eq!(bench.demux.counters().cookies_sent, 1);
     }
 }
 
 #[test]
-fn a_cookie_that_is_too_old_costs_no_engine_and_its_client_is_told() {
+fn an_expired_cookie_costs_no_engine_and_its_client_is_answered() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut bench = in_version(versions);
         let mut device = bench.client(1);
@@ -34,14 +34,14 @@ fn a_cookie_that_is_too_old_costs_no_engine_and_its_client_is_told() {
         if versions == Versions::Only13 {
             let illegal_parameter = record::fatal_alert(1, 47);
             assert_eq!(bench.sent(device.path), [illegal_parameter]);
-            // But not where a device has a session: its address may be forged.
+            // But not on a path with a session: the address may be forged.
             let mut device = bench.client(2);
             bench.established(&mut device);
             bench.demux.receive(bench.now, device.path, &continuation);
             assert_eq!(bench.demux.counters().unknown_cookies, 2);
             assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
         } else {
-            // In DTLS 1.2 it is given another (RFC 6347 §4.2.1), and goes on with that.
+            // In DTLS 1.2 it gets another cookie (RFC 6347 §4.2.1), and continues with that.
             let answer = bench.sent(device.path).remove(0);
             let mut third = continuation.clone();
             let cookie = answer.last_chunk::<32>().unwrap();
@@ -59,7 +59,7 @@ fn a_cookie_that_is_too_old_costs_no_engine_and_its_client_is_told() {
 }
 
 #[test]
-fn a_hello_of_a_fragmented_handshake_that_we_do_not_have_is_told_to_begin_anew() {
+fn a_fragmented_hello_of_an_unknown_handshake_gets_an_alert() {
     let mut bench = in_version(Versions::Only12);
     let mut fragment = fragmented(&forged_hello(&bench, Versions::Only12), 60).remove(0);
     fragment[18] = 1;
@@ -67,7 +67,7 @@ fn a_hello_of_a_fragmented_handshake_that_we_do_not_have_is_told_to_begin_anew()
     assert!(bench.demux.sessions.is_empty() && bench.demux.routes.is_empty());
     assert_eq!(bench.demux.counters().unknown_cookies, 1);
     assert_eq!(bench.sent(path(1)), [record::fatal_alert(1, 47)]);
-    // But not where a device has a session: its address may be forged.
+    // But not on a path with a session: the address may be forged.
     let mut device = bench.client(2);
     bench.established(&mut device);
     bench.demux.receive(bench.now, device.path, &fragment);
@@ -76,18 +76,18 @@ fn a_hello_of_a_fragmented_handshake_that_we_do_not_have_is_told_to_begin_anew()
 }
 
 #[test]
-fn a_cookie_for_someone_else_ends_that_handshake_alone_and_its_client_is_told() {
+fn a_wrong_cookie_ends_only_its_own_handshake_with_an_alert() {
     let mut bench = in_version(Versions::Only13);
     let mut device = bench.client(1);
     let hello = device.outbox.remove(0);
-    // The answer to a forger on the same address comes first, and the device takes it for its own.
+    // The reply to a forger on the same address comes first, and the device accepts it.
     let forged = forged_hello(&bench, Versions::Only13);
     bench.demux.receive(bench.now, device.path, &forged);
     let misleading = bench.sent(device.path).remove(0);
     bench.demux.receive(bench.now, device.path, &hello);
     bench.sent(device.path);
-    let effects = device.engine.receive(bench.now, &misleading).unwrap();
-    device.take(effects);
+    let outputs = device.engine.receive(bench.now, &misleading).unwrap();
+    device.take(outputs);
     bench
         .demux
         .receive(bench.now, device.path, &device.outbox[0]);
@@ -99,7 +99,7 @@ fn a_cookie_for_someone_else_ends_that_handshake_alone_and_its_client_is_told() 
 }
 
 #[test]
-fn a_hello_in_fragments_is_answered_with_no_more_than_they_were_and_gets_in() {
+fn a_fragmented_hello_is_answered_with_no_more_bytes_than_it_had_and_connects() {
     for versions in [Versions::Only12, Versions::Only13] {
         for length in [100, 60, 50] {
             let mut bench = in_version(versions);
@@ -114,15 +114,15 @@ fn a_hello_in_fragments_is_answered_with_no_more_than_they_were_and_gets_in() {
                 received
             };
             let received = feed(&mut bench, device.outbox.remove(0), 0);
-            let answers = bench.sent(device.path);
-            let sent: usize = answers.iter().map(Vec::len).sum();
+            let cookie_replies = bench.sent(device.path);
+            let sent: usize = cookie_replies.iter().map(Vec::len).sum();
             assert!(
                 sent > 0 && sent <= received,
-                "{versions:?}: {sent} for {received} in pieces of {length}"
+                "{versions:?}: {sent} for {received} in fragments of {length}"
             );
-            for answer in answers {
-                let effects = device.engine.receive(bench.now, &answer).unwrap();
-                device.take(effects);
+            for answer in cookie_replies {
+                let outputs = device.engine.receive(bench.now, &answer).unwrap();
+                device.take(outputs);
             }
             feed(&mut bench, device.outbox.remove(0), 50);
             bench.established(&mut device);
@@ -131,21 +131,21 @@ fn a_hello_in_fragments_is_answered_with_no_more_than_they_were_and_gets_in() {
 }
 
 #[test]
-fn a_client_that_is_given_two_cookies_goes_on_with_whichever_it_hears_of_first() {
+fn a_client_that_is_sent_two_cookies_may_return_either() {
     for versions in [Versions::Only12, Versions::Only13] {
-        for heard in [0, 1] {
+        for first in [0, 1] {
             let mut bench = in_version(versions);
             let mut device = bench.client(1);
             let hello = device.outbox.remove(0);
-            // Once as it is, and once in two records, which needs an engine.
+            // Once in one record, and once in two, which needs an engine.
             bench.demux.receive(bench.now, device.path, &hello);
             let again = fragmented(&hello, hello.len() / 2).concat();
             bench.demux.receive(bench.now, device.path, &again);
-            let answers = bench.sent(device.path);
-            assert_eq!((answers.len(), bench.demux.half_open()), (2, 1));
-            assert_ne!(answers[0], answers[1]);
-            let effects = device.engine.receive(bench.now, &answers[heard]);
-            device.take(effects.unwrap());
+            let cookie_replies = bench.sent(device.path);
+            assert_eq!((cookie_replies.len(), bench.demux.half_open()), (2, 1));
+            assert_ne!(cookie_replies[0], cookie_replies[1]);
+            let outputs = device.engine.receive(bench.now, &cookie_replies[first]);
+            device.take(outputs.unwrap());
             bench.established(&mut device);
             assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
         }
@@ -153,7 +153,7 @@ fn a_client_that_is_given_two_cookies_goes_on_with_whichever_it_hears_of_first()
 }
 
 #[test]
-fn a_hello_with_the_cookie_opens_nothing_a_second_time() {
+fn a_replayed_hello_with_a_cookie_starts_no_handshake() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut bench = in_version(versions);
         let mut device = bench.client(1);
@@ -164,7 +164,7 @@ fn a_hello_with_the_cookie_opens_nothing_a_second_time() {
         bench.pass(SECOND);
         assert_eq!(bench.sent(device.path), Vec::<Vec<u8>>::new());
         assert_eq!((bench.demux.half_open(), bench.demux.established()), (0, 1));
-        // Nor from elsewhere.
+        // Nor from another address.
         bench.demux.receive(bench.now, path(2), &with_cookie);
         assert_eq!(bench.demux.half_open(), 0);
         assert_eq!(bench.demux.counters().unknown_cookies, 1);
@@ -172,35 +172,35 @@ fn a_hello_with_the_cookie_opens_nothing_a_second_time() {
 }
 
 #[test]
-fn a_client_whose_hello_comes_in_pieces_with_the_cookie_alone_gets_in_at_its_second_attempt() {
+fn a_client_whose_hello_is_fragmented_only_with_the_cookie_connects_at_its_second_attempt() {
     let mut bench = in_version(Versions::Only13);
     let attempt = |bench: &mut Bench, port: u16| {
         let mut device = bench.client(port);
         bench.step(&mut device);
-        device.outbox = in_pieces(&mut device, 200);
+        device.outbox = fragmented_hello(&mut device, 200);
         bench.exchange(&mut device);
         device.connected
     };
     assert!(!attempt(&mut bench, 1));
     assert_eq!(bench.demux.counters().unknown_cookies, 1);
     assert!(attempt(&mut bench, 2));
-    // Once: whoever forges such pieces does not change the way of others for long.
+    // Once only, so that forged fragments have no lasting effect.
     let mut other = bench.client(3);
     bench.step(&mut other);
     assert_eq!(bench.demux.half_open(), 0);
 }
 
 #[test]
-fn a_late_copy_of_the_first_hello_does_not_take_its_cookie_from_a_client_in_pieces() {
+fn a_late_copy_of_the_first_hello_does_not_invalidate_the_cookie_of_a_fragmented_one() {
     let mut bench = in_version(Versions::Only12);
     let mut device = bench.client(1);
     let first = device.outbox[0].clone();
     bench.step(&mut device);
-    let pieces = in_pieces(&mut device, 120);
+    let pieces = fragmented_hello(&mut device, 120);
     assert!(pieces.len() > 1);
     bench.demux.receive(bench.now, device.path, &pieces[0]);
     bench.demux.receive(bench.now, device.path, &first);
-    // It had been answered long ago.
+    // It was answered long ago.
     bench.sent(device.path);
     for piece in &pieces[1..] {
         bench.demux.receive(bench.now, device.path, piece);
@@ -209,7 +209,7 @@ fn a_late_copy_of_the_first_hello_does_not_take_its_cookie_from_a_client_in_piec
 }
 
 #[test]
-fn who_returns_its_cookie_in_pieces_does_not_wait_behind_those_who_have_none() {
+fn fragmented_hellos_with_a_cookie_do_not_compete_with_those_without() {
     let mut bench = Bench::new(Parameters {
         versions: Versions::Only12,
         hellos: 6,
@@ -222,31 +222,31 @@ fn who_returns_its_cookie_in_pieces_does_not_wait_behind_those_who_have_none() {
         bench.demux.receive(bench.now, path(port), &forged);
     }
     assert_eq!(bench.demux.counters().over_hello_budget, 2);
-    device.outbox = in_pieces(&mut device, 120);
+    device.outbox = fragmented_hello(&mut device, 120);
     bench.established(&mut device);
 }
 
 #[test]
-fn a_hello_that_waits_and_comes_in_pieces_as_well_begins_one_handshake() {
+fn a_pending_hello_that_also_comes_fragmented_starts_one_handshake() {
     let mut bench = in_version(Versions::Only12);
     let mut device = bench.client(1);
     bench.step(&mut device);
     let whole = device.outbox[0].clone();
     bench.demux.receive(bench.now, device.path, &whole);
-    for piece in in_pieces(&mut device, 120) {
+    for piece in fragmented_hello(&mut device, 120) {
         bench.demux.receive(bench.now, device.path, &piece);
     }
     let load = bench.demux.load();
-    assert_eq!((bench.demux.half_open(), load.waiting), (1, 1));
+    assert_eq!((bench.demux.half_open(), load.pending_hellos), (1, 1));
     bench.pass(SECOND / 100);
     let load = bench.demux.load();
-    assert_eq!((bench.demux.half_open(), load.waiting), (1, 0));
+    assert_eq!((bench.demux.half_open(), load.pending_hellos), (1, 0));
     assert_eq!(bench.demux.counters().without_effect, 1);
     bench.established(&mut device);
 }
 
 #[test]
-fn where_sessions_are_full_a_client_with_a_cookie_is_told_so_whether_it_has_waited_or_not() {
+fn at_the_session_limit_a_client_with_a_cookie_gets_an_alert_pending_or_not() {
     for has_waited in [false, true] {
         let mut bench = Bench::new(Parameters {
             sessions: 1,
@@ -279,12 +279,12 @@ fn where_sessions_are_full_a_client_with_a_cookie_is_told_so_whether_it_has_wait
 }
 
 #[test]
-fn a_hello_to_which_more_than_the_cookie_was_added_is_as_good_as_without() {
+fn a_hello_that_has_grown_by_more_than_the_cookie_counts_as_one_without() {
     let mut bench = in_version(Versions::Only13);
     let mut device = bench.client(1);
     bench.step(&mut device);
     let mut grown = Written::read(&device.outbox[0]);
-    // Where the cookie has taken the place of padding, that much may come back.
+    // Padding that the cookie has replaced may be restored.
     grown.extensions.push((99, vec![0; 60]));
     bench
         .demux
@@ -297,7 +297,7 @@ fn a_hello_to_which_more_than_the_cookie_was_added_is_as_good_as_without() {
 }
 
 #[test]
-fn a_hello_that_the_engine_takes_for_noise_or_refuses_keeps_no_place() {
+fn a_hello_that_the_engine_ignores_or_rejects_keeps_no_place() {
     let (mut noise, mut refused) = (0, 0);
     for (versions, without_value) in [
         (Versions::Only12, true),
@@ -316,8 +316,8 @@ fn a_hello_that_the_engine_takes_for_noise_or_refuses_keeps_no_place() {
                 *name = 99;
             }
             bench.demux.receive(bench.now, path(1), &odd.datagram());
-            if bench.demux.counters().cookies_given == 0 {
-                // An engine had to see it at once.
+            if bench.demux.counters().cookies_sent == 0 {
+                // It needed an engine at once.
                 continue;
             }
             let cookie = *bench.sent(path(1))[0].last_chunk::<32>().unwrap();
@@ -325,13 +325,13 @@ fn a_hello_that_the_engine_takes_for_noise_or_refuses_keeps_no_place() {
             bench
                 .demux
                 .receive(bench.now, path(1), &returned.datagram());
-            assert_eq!(bench.demux.load().waiting, 1);
+            assert_eq!(bench.demux.load().pending_hellos, 1);
             bench.pass(SECOND / 100);
             let mut sessions = bench.demux.sessions.values();
             assert!(sessions.all(|session| session.stage != Stage::Unproven));
             noise += bench.demux.counters().unproven_failed;
             for answer in bench.sent(path(1)) {
-                // An alert comes after the answer that had the cookie.
+                // The alert is numbered after the reply with the cookie.
                 if answer[0] == 21 {
                     assert_eq!(answer[..11], [21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 1]);
                     refused += 1;
@@ -343,7 +343,7 @@ fn a_hello_that_the_engine_takes_for_noise_or_refuses_keeps_no_place() {
 }
 
 #[test]
-fn when_answers_are_spent_a_hello_is_answered_once_for_each_time_it_had_to_come_again() {
+fn over_the_reply_limit_a_hello_is_answered_once_for_each_time_it_was_dropped() {
     let mut bench = Bench::new(Parameters {
         hellos: 4,
         ..Parameters::default()
@@ -354,10 +354,10 @@ fn when_answers_are_spent_a_hello_is_answered_once_for_each_time_it_had_to_come_
         assert_eq!(bench.sent(path(port)).len(), 1);
     }
     let hello = bench.client(1).outbox.remove(0);
-    let answers = |bench: &mut Bench| {
+    let cookie_replies = |bench: &mut Bench| {
         bench.demux.receive(bench.now, path(1), &hello);
         bench.sent(path(1)).len()
     };
-    let answered: Vec<_> = (0..6).map(|_| answers(&mut bench)).collect();
+    let answered: Vec<_> = (0..6).map(|_| cookie_replies(&mut bench)).collect();
     assert_eq!(answered, [0, 1, 0, 1, 0, 1]);
 }

@@ -1,10 +1,10 @@
-//! Ways to crowd out those with a good cookie, which must not work.
+//! Attacks on clients with a valid cookie: they must still connect.
 
 use super::*;
 use crate::dtls::hello::tests::Written;
 
 #[test]
-fn whoever_forges_pieces_from_an_address_keeps_nobody_there_from_a_cookie() {
+fn forged_fragments_from_an_address_do_not_prevent_its_cookies() {
     let mut bench = Bench::new(Parameters {
         versions: Versions::Only12,
         hellos: 20,
@@ -14,8 +14,8 @@ fn whoever_forges_pieces_from_an_address_keeps_nobody_there_from_a_cookie() {
     let mut piece = fragmented(&forger, 60).remove(0);
     piece[18] = 1;
     let hello = bench.client(1).outbox.remove(0);
-    let mut answers = 0;
-    // Twenty times what engines may be made.
+    let mut cookie_replies = 0;
+    // Twenty times as many as may get an engine.
     for tick in 0..1600 {
         for _ in 0..2 {
             bench.demux.receive(bench.now, path(5), &piece);
@@ -23,14 +23,14 @@ fn whoever_forges_pieces_from_an_address_keeps_nobody_there_from_a_cookie() {
         bench.sent(path(1));
         if [100, 200, 400, 800, 1500].contains(&tick) {
             bench.demux.receive(bench.now, path(1), &hello);
-            answers += bench.sent(path(1)).len();
+            cookie_replies += bench.sent(path(1)).len();
         }
         bench.pass(SECOND / 100);
     }
-    assert_eq!(answers, 5);
+    assert_eq!(cookie_replies, 5);
 }
 
-/// Many cookies, to one address or to one each, of which first pieces come and no more, while a device waits.
+/// Returns many cookies, of one address or of one each, in first fragments only, while a device is pending.
 fn first_pieces_alone(one_address: bool) -> Counters {
     let mut bench = Bench::new(Parameters {
         versions: Versions::Only12,
@@ -49,7 +49,7 @@ fn first_pieces_alone(one_address: bool) -> Counters {
         };
         attacker.path.remote.set_ip([198, 51, high, low].into());
         bench.step(&mut attacker);
-        let first = in_pieces(&mut attacker, 120).remove(0);
+        let first = fragmented_hello(&mut attacker, 120).remove(0);
         pieces.push((attacker.path, first));
         bench.pass(SECOND / 100);
     }
@@ -58,7 +58,7 @@ fn first_pieces_alone(one_address: bool) -> Counters {
     let mut rest = pieces.iter().cycle();
     for tick in 0..200 {
         bench.now += SECOND / 100;
-        // Eight times what may begin, and before whoever waits gets its turn.
+        // Eight times as many as may start, and before any pending hello gets its turn.
         for (path, piece) in rest.by_ref().take(8) {
             bench.demux.receive(bench.now, *path, piece);
         }
@@ -74,7 +74,7 @@ fn first_pieces_alone(one_address: bool) -> Counters {
 }
 
 #[test]
-fn whoever_returns_cookies_in_first_pieces_alone_has_a_share_and_leaves_others_theirs() {
+fn clients_that_return_cookies_in_first_fragments_only_are_limited() {
     let counters = first_pieces_alone(true);
     assert!(counters.over_address_budget > 1500, "{counters:?}");
     let counters = first_pieces_alone(false);
@@ -82,7 +82,7 @@ fn whoever_returns_cookies_in_first_pieces_alone_has_a_share_and_leaves_others_t
 }
 
 #[test]
-fn the_last_of_an_addresss_share_may_come_in_pieces_and_is_counted_once() {
+fn a_fragmented_hello_may_use_the_last_of_an_addresss_limit_and_is_counted_once() {
     let mut bench = Bench::new(Parameters {
         versions: Versions::Only12,
         handshakes_per_address: 2,
@@ -91,17 +91,17 @@ fn the_last_of_an_addresss_share_may_come_in_pieces_and_is_counted_once() {
     for port in 1..=2 {
         let mut device = bench.client(port);
         bench.step(&mut device);
-        device.outbox = in_pieces(&mut device, 120);
+        device.outbox = fragmented_hello(&mut device, 120);
         bench.established(&mut device);
     }
     assert_eq!(bench.demux.counters().over_address_budget, 0);
     let mut third = bench.client(3);
     bench.exchange(&mut third);
-    assert!(!third.connected && bench.demux.waiting() == 1);
+    assert!(!third.connected && bench.demux.pending_hellos() == 1);
 }
 
 #[test]
-fn a_device_that_begins_with_the_same_random_after_each_restart_gets_in_again() {
+fn a_device_with_the_same_random_after_each_restart_connects_again() {
     for (after, expected) in [(10, (0, 1)), (121, (1, 0))] {
         let mut bench = in_version(Versions::Only12);
         let mut device = bench.client(1);
@@ -113,7 +113,7 @@ fn a_device_that_begins_with_the_same_random_after_each_restart_gets_in_again() 
         let second = Written::read(&first).returning(cookie, Versions::Only12);
         bench.demux.receive(bench.now, path(1), &second.datagram());
         bench.pass(SECOND / 100);
-        // So soon, it is taken for a late copy.
+        // This soon it counts as a late copy.
         let late = bench.demux.counters().without_effect;
         assert_eq!((bench.demux.half_open(), late), expected, "{after} s");
         assert_eq!(bench.demux.established(), 1);
@@ -121,7 +121,7 @@ fn a_device_that_begins_with_the_same_random_after_each_restart_gets_in_again() 
 }
 
 #[test]
-fn a_forger_on_the_address_of_one_that_waits_has_it_sent_no_alert() {
+fn a_forger_on_the_address_of_a_pending_hello_causes_no_alert() {
     let mut bench = Bench::new(Parameters {
         versions: Versions::Only13,
         handshakes_per_address: 1,
@@ -133,7 +133,7 @@ fn a_forger_on_the_address_of_one_that_waits_has_it_sent_no_alert() {
     bench.step(&mut device);
     let with_cookie = device.outbox[0].clone();
     bench.demux.receive(bench.now, device.path, &with_cookie);
-    assert_eq!(bench.demux.waiting(), 1);
+    assert_eq!(bench.demux.pending_hellos(), 1);
     let forged = Written::read(&forged_hello(&bench, Versions::Only13));
     let forged = forged.returning([1; 32], Versions::Only13).datagram();
     bench.demux.receive(bench.now, device.path, &forged);
@@ -142,7 +142,7 @@ fn a_forger_on_the_address_of_one_that_waits_has_it_sent_no_alert() {
 }
 
 #[test]
-fn a_client_that_pads_its_second_hello_alone_gets_in_at_its_second_attempt() {
+fn a_client_that_pads_only_its_second_hello_connects_at_its_second_attempt() {
     let mut bench = in_version(Versions::Only13);
     let mut attempt = |port: u16| {
         let mut hello = Written::read(&bench.client(port).outbox[0]);
@@ -163,7 +163,7 @@ fn a_client_that_pads_its_second_hello_alone_gets_in_at_its_second_attempt() {
 }
 
 #[test]
-fn a_late_copy_of_the_first_hello_in_pieces_takes_nobodys_turn_away() {
+fn a_late_copy_of_a_fragmented_first_hello_drops_no_pending_hello() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut bench = in_version(versions);
         let mut device = bench.client(1);
@@ -172,16 +172,22 @@ fn a_late_copy_of_the_first_hello_in_pieces_takes_nobodys_turn_away() {
         let with_cookie = device.outbox.remove(0);
         bench.demux.receive(bench.now, device.path, &with_cookie);
         bench.demux.receive(bench.now, device.path, &copy);
-        // It comes too late to be heard.
+        // It comes too late to have an effect.
         bench.sent(device.path);
-        assert_eq!((bench.demux.half_open(), bench.demux.waiting()), (1, 1));
+        assert_eq!(
+            (bench.demux.half_open(), bench.demux.pending_hellos()),
+            (1, 1)
+        );
         bench.established(&mut device);
-        assert_eq!((bench.demux.half_open(), bench.demux.waiting()), (0, 0));
+        assert_eq!(
+            (bench.demux.half_open(), bench.demux.pending_hellos()),
+            (0, 0)
+        );
     }
 }
 
 #[test]
-fn a_gateway_that_drains_gives_up_no_handshake_for_a_hello_that_begins_none() {
+fn while_draining_a_hello_that_starts_nothing_ends_no_handshake() {
     let mut bench = in_version(Versions::Only12);
     let mut device = bench.client(1);
     let hello = device.outbox.remove(0);
@@ -189,9 +195,9 @@ fn a_gateway_that_drains_gives_up_no_handshake_for_a_hello_that_begins_none() {
     let again = fragmented(&hello, hello.len() / 2).concat();
     bench.demux.receive(bench.now, device.path, &again);
     let ours = bench.sent(device.path).remove(0);
-    let effects = device.engine.receive(bench.now, &ours).unwrap();
-    device.take(effects);
-    bench.demux.refuse_newcomers();
+    let outputs = device.engine.receive(bench.now, &ours).unwrap();
+    device.take(outputs);
+    bench.demux.stop_accepting();
     assert_eq!(bench.demux.half_open(), 1);
     let with_cookie = device.outbox.remove(0);
     bench.demux.receive(bench.now, device.path, &with_cookie);

@@ -1,35 +1,23 @@
-//! One datagram that was forged from the client's address while it shakes hands, in plaintext and without knowing
-//! anything: the handshake completes, whatever it is, whenever it comes, and however the client packs its flight.
+//! One plaintext datagram is forged from the client's address during its handshake, without knowledge of the handshake: it
+//! completes, whatever the datagram is, whenever it comes, and however the client packs its flight.
 
 use super::*;
+use crate::dtls::inbound::tests::{encoded_fragment, encoded_record as record};
 
 const CERTIFICATE: u8 = 11;
 const CERTIFICATE_VERIFY: u8 = 15;
 const CLIENT_KEY_EXCHANGE: u8 = 16;
 const FINISHED: u8 = 20;
 
-fn record(content_type: u8, epoch: u8, number: u8, content: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
-    let header = [content_type, 254, 253, 0, epoch, 0, 0, 0, 0, 0, number];
-    [&header, &length[..], content].concat()
-}
-
 /// A record with a fragment of a handshake message.
-fn fragment(kind: u8, number: u8, total: usize, offset: usize, bytes: &[u8]) -> Vec<u8> {
-    let u24 = |number: usize| u32::try_from(number).unwrap().to_be_bytes()[1..].to_vec();
-    let header = [
-        vec![kind],
-        u24(total),
-        vec![0, number],
-        u24(offset),
-        u24(bytes.len()),
-    ];
-    record(22, 0, 50, &[&header.concat(), bytes].concat())
+fn fragment(kind: u8, number: u16, total: usize, offset: usize, bytes: &[u8]) -> Vec<u8> {
+    let fragment = encoded_fragment(kind, number, total, offset, bytes);
+    record(22, 0, 50, &fragment)
 }
 
-/// The client's messages have these numbers after a ClientHello with its cookie, which is the second.
+/// Forged datagrams. The client's ClientHello with its cookie has `message_seq` 1; its other messages follow.
 fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
-    let many = |kind, number: u8| -> Vec<u8> {
+    let many = |kind, number: u16| -> Vec<u8> {
         let pieces = (0..31).map(|n| fragment(kind, number, 16_000, 1 + 2 * n, &[9]));
         pieces.collect::<Vec<_>>().concat()
     };
@@ -62,7 +50,7 @@ fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
             fragment(CERTIFICATE, 2, 400, 0, &[9; 40]),
         ),
         (
-            "a Certificate that can't be read",
+            "a malformed Certificate",
             fragment(CERTIFICATE, 2, 40, 0, &[9; 40]),
         ),
         (
@@ -74,7 +62,7 @@ fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
             fragment(CLIENT_KEY_EXCHANGE, 3, 66, 0, &[9; 9]),
         ),
         (
-            "a ClientKeyExchange that can't be read",
+            "a malformed ClientKeyExchange",
             fragment(CLIENT_KEY_EXCHANGE, 3, 9, 0, &[9; 9]),
         ),
         (
@@ -90,7 +78,7 @@ fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
             fragment(FINISHED, 5, 12, 0, &[9; 4]),
         ),
         (
-            "a whole Finished in plaintext",
+            "a complete Finished in plaintext",
             fragment(FINISHED, 5, 12, 0, &[9; 12]),
         ),
         (
@@ -126,7 +114,7 @@ enum Packing {
     Fragments,
 }
 
-/// The records of a datagram, one by one.
+/// Splits a datagram into its records.
 fn records(mut datagram: &[u8]) -> Vec<Vec<u8>> {
     let mut records = Vec::new();
     while !datagram.is_empty() {
@@ -160,13 +148,13 @@ fn packed(datagrams: Vec<Vec<u8>>, packing: Packing) -> Vec<Vec<u8>> {
     }
 }
 
-/// Runs a handshake with a datagram forged after so many of the client's last flight. Returns whether it completed, and
-/// of how many datagrams that flight was.
+/// Runs a handshake with a datagram forged after `at` datagrams of the client's last flight. Returns whether it completed,
+/// and how many datagrams that flight had.
 fn run(versions: Versions, packing: Packing, at: usize, forged: &[u8]) -> (bool, usize) {
     let mut bench = in_version(versions);
     let mut client = bench.client(1);
     let mut length = 0;
-    // Its hello, its hello with a cookie, its last flight, and repetitions.
+    // The hello, the hello with a cookie, the last flight, and retransmissions.
     for turn in 0.. {
         let said = std::mem::take(&mut client.outbox);
         let said = if turn < 2 {
@@ -190,8 +178,8 @@ fn run(versions: Versions, packing: Packing, at: usize, forged: &[u8]) -> (bool,
         }
         if turn > 2 {
             bench.pass(SECOND);
-            let effects = client.engine.handle_timeout(bench.now).unwrap_or_default();
-            client.take(effects);
+            let outputs = client.engine.handle_timeout(bench.now).unwrap_or_default();
+            client.take(outputs);
         }
         if turn == 40 {
             return (false, length);
@@ -230,7 +218,7 @@ fn no_forged_datagram_ends_a_handshake_of_dtls_12_whose_records_are_a_datagram_e
 }
 
 #[test]
-fn no_forged_datagram_ends_a_handshake_of_dtls_12_whose_messages_come_in_fragments() {
+fn no_forged_datagram_ends_a_handshake_of_dtls_12_whose_messages_are_fragmented() {
     every_forgery(Versions::Only12, &[Packing::Fragments]);
 }
 
@@ -240,9 +228,9 @@ fn no_forged_datagram_ends_a_handshake_of_dtls_13() {
     every_forgery(Versions::Both, &[Packing::AsItIs]);
 }
 
-/// A datagram of the client's flight is lost, and it repeats the flight packed otherwise: for a smaller MTU, say.
+/// A datagram of the client's flight is lost, and the client repeats the flight with another packing, for a smaller MTU.
 #[test]
-fn a_flight_that_is_repeated_in_other_pieces_completes() {
+fn a_flight_that_is_repeated_with_another_packing_completes() {
     let packings = [Packing::AsItIs, Packing::OneRecordEach, Packing::Fragments];
     for (first, then) in packings.iter().flat_map(|a| packings.map(|b| (*a, b))) {
         for lost in 0.. {
@@ -261,8 +249,8 @@ fn a_flight_that_is_repeated_in_other_pieces_completes() {
             }
             for _ in 0..10 {
                 bench.pass(SECOND);
-                let effects = client.engine.handle_timeout(bench.now).unwrap();
-                client.take(effects);
+                let outputs = client.engine.handle_timeout(bench.now).unwrap();
+                client.take(outputs);
                 client.outbox = packed(std::mem::take(&mut client.outbox), then);
                 bench.exchange(&mut client);
             }
@@ -272,10 +260,10 @@ fn a_flight_that_is_repeated_in_other_pieces_completes() {
     }
 }
 
-/// The gateway's flight is lost, and hellos are forged. The engine of DTLS 1.3 repeats its flight for each, eight times in
-/// all: if one datagram could have it do so at once, nothing would be left for the client.
+/// The gateway's flight is lost, and hellos are forged. The engine of DTLS 1.3 retransmits its flight for each, eight times
+/// in all: if one datagram could use up all of them, the client would get none.
 #[test]
-fn forged_hellos_leave_a_flight_its_repetitions() {
+fn forged_hellos_do_not_exhaust_the_retransmissions_of_a_flight() {
     for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
         let mut bench = in_version(versions);
         let mut client = bench.client(1);
@@ -292,15 +280,15 @@ fn forged_hellos_leave_a_flight_its_repetitions() {
         assert!(repeated <= 4, "{versions:?}: {repeated} datagrams for one");
         for _ in 0..30 {
             bench.pass(SECOND);
-            let effects = client.engine.handle_timeout(bench.now).unwrap();
-            client.take(effects);
+            let outputs = client.engine.handle_timeout(bench.now).unwrap();
+            client.take(outputs);
             bench.exchange(&mut client);
         }
         assert!(client.connected, "{versions:?}");
     }
 }
 
-/// Credentials with a certificate that is about so many bytes longer than usual.
+/// Credentials with a certificate that is about `extra` bytes longer than usual.
 fn longer_credentials(extra: usize) -> ServerCredentials {
     let mut parameters = rcgen::CertificateParams::new(vec!["device".to_owned()]).unwrap();
     let oid = &[1, 3, 6, 1, 4, 1, 99999, 1];
@@ -313,8 +301,8 @@ fn longer_credentials(extra: usize) -> ServerCredentials {
     }
 }
 
-/// Runs a handshake without one datagram of the client's last flight. Returns whether it completed, and of how many
-/// datagrams that flight was.
+/// Runs a handshake that loses one datagram of the client's last flight. Returns whether it completed, and how many
+/// datagrams that flight had.
 fn without(versions: Versions, client: &Settings, lost: usize, is_reversed: bool) -> (bool, usize) {
     let mut bench = in_version(versions);
     bench.client = client.clone();
@@ -335,15 +323,15 @@ fn without(versions: Versions, client: &Settings, lost: usize, is_reversed: bool
     bench.step(&mut client);
     for _ in 0..40 {
         bench.pass(SECOND);
-        let effects = client.engine.handle_timeout(bench.now).unwrap_or_default();
-        client.take(effects);
+        let outputs = client.engine.handle_timeout(bench.now).unwrap_or_default();
+        client.take(outputs);
         bench.exchange(&mut client);
     }
     let is_in = client.connected && bench.demux.established() == 1;
     (is_in, length)
 }
 
-/// With certificates of many lengths and datagrams of several, every message is cut somewhere by the end of a datagram.
+/// With certificates of many lengths and datagrams of several, each message is fragmented at some datagram boundary.
 fn any_loss(versions: Versions) {
     let mut failed = Vec::new();
     for extra in (0..1600).step_by(160) {
@@ -371,11 +359,11 @@ fn any_loss(versions: Versions) {
 }
 
 #[test]
-fn the_loss_of_any_datagram_of_a_flight_of_dtls_12_is_made_good() {
+fn a_handshake_of_dtls_12_recovers_from_the_loss_of_any_datagram_of_a_flight() {
     any_loss(Versions::Only12);
 }
 
 #[test]
-fn the_loss_of_any_datagram_of_a_flight_of_dtls_13_is_made_good() {
+fn a_handshake_of_dtls_13_recovers_from_the_loss_of_any_datagram_of_a_flight() {
     any_loss(Versions::Only13);
 }

@@ -1,12 +1,12 @@
-//! Strangers who prove their addresses and stall: what they leave to others behind the same address, in the same network
-//! and elsewhere.
+//! Clients that prove their addresses and stall: devices behind the same address, in the same network and elsewhere still
+//! connect.
 
 use super::*;
 use crate::dtls::hello::tests::Written;
 
 const TICK: Duration = Duration::from_millis(50);
 
-/// A tenth of the gateway's usual room, for a tenth of the strangers that were seen.
+/// A tenth of the gateway's default limits, for a tenth of the clients of a real flood.
 fn small() -> Parameters {
     Parameters {
         versions: Versions::Only12,
@@ -16,45 +16,45 @@ fn small() -> Parameters {
     }
 }
 
-/// A gateway, and strangers who return their cookies and go no further.
-struct Siege {
+/// A gateway, and clients that return their cookies and then stall.
+struct Flood {
     bench: Bench,
     hello: Vec<u8>,
-    /// Where the next stranger is.
+    /// The source of the n-th client.
     from: fn(u32) -> SocketAddr,
-    /// Strangers in each tick.
+    /// New clients in each tick.
     rate: u32,
-    /// How many have come.
-    strangers: u32,
-    /// Whether each sends its hello with the cookie once more, a second later.
+    /// How many clients there were so far.
+    clients: u32,
+    /// Whether each repeats its hello with the cookie a second later.
     repeats: bool,
     to_repeat: VecDeque<(Instant, Path, Vec<u8>)>,
 }
 
-impl Siege {
-    fn new(rate: u32, from: fn(u32) -> SocketAddr) -> Siege {
+impl Flood {
+    fn new(rate: u32, from: fn(u32) -> SocketAddr) -> Flood {
         let bench = Bench::new(small());
         let hello = forged_hello(&bench, Versions::Only12);
-        Siege {
+        Flood {
             bench,
             hello,
             from,
             rate,
-            strangers: 0,
+            clients: 0,
             repeats: false,
             to_repeat: VecDeque::new(),
         }
     }
 
-    /// One more stranger begins, and returns its cookie.
-    fn stranger(&mut self) {
+    /// One more client sends a hello and returns its cookie.
+    fn stalling_client(&mut self) {
         let path = Path {
-            remote: (self.from)(self.strangers),
+            remote: (self.from)(self.clients),
             local: None,
         };
         let mut hello = self.hello.clone();
-        hello[27..31].copy_from_slice(&self.strangers.to_be_bytes());
-        self.strangers += 1;
+        hello[27..31].copy_from_slice(&self.clients.to_be_bytes());
+        self.clients += 1;
         let bench = &mut self.bench;
         bench.demux.receive(bench.now, path, &hello);
         let Some(answer) = bench.sent(path).pop() else {
@@ -70,12 +70,12 @@ impl Siege {
         }
     }
 
-    /// A moment passes. Devices' datagrams take as long each way.
+    /// Advances time by [`TICK`], which is also the latency of the devices' datagrams in each direction.
     fn tick(&mut self, devices: &mut [Client]) {
         self.bench.now += TICK;
         let now = self.bench.now;
         for _ in 0..self.rate {
-            self.stranger();
+            self.stalling_client();
         }
         while self.to_repeat.front().is_some_and(|(at, ..)| *at <= now) {
             let (_, path, hello) = self.to_repeat.pop_front().unwrap();
@@ -88,12 +88,12 @@ impl Siege {
             }
             let path = device.path;
             for transmit in arrived.iter().filter(|transmit| transmit.path == path) {
-                let effects = device.engine.receive(now, &transmit.datagram);
-                device.take(effects.unwrap_or_default());
+                let outputs = device.engine.receive(now, &transmit.datagram);
+                device.take(outputs.unwrap_or_default());
             }
             if device.engine.next_timeout().is_some_and(|at| at <= now) {
-                let effects = device.engine.handle_timeout(now);
-                device.take(effects.unwrap_or_default());
+                let outputs = device.engine.handle_timeout(now);
+                device.take(outputs.unwrap_or_default());
             }
         }
         while self.bench.demux.next_timeout().is_some_and(|at| at <= now) {
@@ -117,17 +117,17 @@ impl Siege {
         device
     }
 
-    /// A device of this address is registered, and was in before.
-    fn was_in(&mut self, address: &str) {
+    /// A registered device with this address connects, and ends its session.
+    fn has_succeeded(&mut self, address: &str) {
         let mut device = self.device(address);
         let session = self.bench.established(&mut device);
-        self.bench.demux.succeeded(self.bench.now, session);
-        self.bench.demux.close(session, "it is to begin anew");
+        self.bench.demux.mark_registered(self.bench.now, session);
+        self.bench.demux.close(session, "it must connect again");
         self.bench.on_its_way.clear();
     }
 
-    /// Once the strangers have taken all they can: how long a device takes to get in.
-    fn time_for(&mut self, address: &str) -> Duration {
+    /// How long a device takes to connect once the stalling clients hold all they can.
+    fn time_to_connect(&mut self, address: &str) -> Duration {
         self.run(15 * SECOND, &mut []);
         assert!(self.bench.demux.proven_by_source.count() >= 60);
         let began = self.bench.now;
@@ -135,7 +135,7 @@ impl Siege {
         while !device[0].connected {
             self.tick(&mut device);
             let waited = self.bench.now - began;
-            assert!(waited < 60 * SECOND, "{address} does not get in");
+            assert!(waited < 60 * SECOND, "{address} does not connect");
         }
         self.bench.now - began
     }
@@ -153,77 +153,77 @@ fn hosts_of_one_network(number: u32) -> SocketAddr {
 }
 
 #[test]
-fn a_device_gets_in_within_seconds_from_the_address_of_strangers_that_stall() {
-    // What is known of nobody: the gateway was started anew.
-    let mut siege = Siege::new(3, ports_of_one);
-    let unknown = siege.time_for("192.0.2.1:5684");
-    eprintln!("behind the address of strangers: in after {unknown:?}");
+fn a_device_connects_within_seconds_from_an_address_with_stalling_clients() {
+    // No source is known: the gateway has just started.
+    let mut flood = Flood::new(3, ports_of_one);
+    let unknown = flood.time_to_connect("192.0.2.1:5684");
+    eprintln!("behind the address of stalling clients: connected after {unknown:?}");
     assert!(unknown <= 4 * SECOND, "{unknown:?}");
-    // A port from which it succeeded before, and strangers who repeat what they say.
-    let mut siege = Siege::new(3, ports_of_one);
-    siege.repeats = true;
-    siege.was_in("192.0.2.1:5684");
-    let known = siege.time_for("192.0.2.1:5684");
-    eprintln!("the same, from the port it succeeded from before: in after {known:?}");
+    // A port from which it succeeded before, and stalling clients that repeat their hellos.
+    let mut flood = Flood::new(3, ports_of_one);
+    flood.repeats = true;
+    flood.has_succeeded("192.0.2.1:5684");
+    let known = flood.time_to_connect("192.0.2.1:5684");
+    eprintln!("the same, from a known port: connected after {known:?}");
     assert!(known <= SECOND, "{known:?}");
 }
 
 #[test]
-fn strangers_with_twelve_thousand_addresses_of_a_network_leave_others_their_turns() {
+fn stalling_clients_with_twelve_thousand_addresses_of_a_network_do_not_lock_out_others() {
     for (address, was_in, most) in [
-        // Elsewhere: at once, whoever it is.
+        // In another network: at once.
         ("[2001:db8:2::1]:5684", false, SECOND / 2),
         ("198.51.100.1:5684", false, SECOND / 2),
-        // In their very network: at the second try, or as one that is known.
+        // In the same network: at the second attempt, or from a known address.
         ("[2001:db8:1:ffff::1]:5684", false, 4 * SECOND),
         ("[2001:db8:1:ffff::1]:5684", true, 2 * SECOND),
     ] {
-        let mut siege = Siege::new(3, hosts_of_one_network);
+        let mut flood = Flood::new(3, hosts_of_one_network);
         if was_in {
-            siege.was_in(address);
+            flood.has_succeeded(address);
         }
-        let waited = siege.time_for(address);
-        eprintln!("{address}, known: {was_in}: in after {waited:?}");
+        let waited = flood.time_to_connect(address);
+        eprintln!("{address}, known: {was_in}: connected after {waited:?}");
         assert!(waited <= most, "{address}: {waited:?}");
     }
 }
 
 #[test]
-fn a_fleet_comes_back_after_a_restart_while_strangers_with_many_addresses_stall() {
-    let mut siege = Siege::new(3, hosts_of_one_network);
-    siege.run(15 * SECOND, &mut []);
+fn a_fleet_reconnects_after_a_restart_while_clients_with_many_addresses_stall() {
+    let mut flood = Flood::new(3, hosts_of_one_network);
+    flood.run(15 * SECOND, &mut []);
     let mut fleet: Vec<_> = (0..100)
-        .map(|n| siege.device(&format!("10.7.{}.1:{}", n % 20, 5000 + n)))
+        .map(|n| flood.device(&format!("10.7.{}.1:{}", n % 20, 5000 + n)))
         .collect();
-    let began = siege.bench.now;
+    let began = flood.bench.now;
     while fleet.iter().any(|device| !device.connected) {
-        siege.tick(&mut fleet);
-        assert!(siege.bench.now - began < 60 * SECOND);
+        flood.tick(&mut fleet);
+        assert!(flood.bench.now - began < 60 * SECOND);
     }
-    let waited = siege.bench.now - began;
-    eprintln!("a fleet as large as the room for handshakes: in after {waited:?}");
+    let waited = flood.bench.now - began;
+    eprintln!("a fleet as large as limits.handshakes: connected after {waited:?}");
     assert!(waited <= 3 * SECOND, "{waited:?}");
 }
 
 #[test]
-fn a_fleet_behind_one_address_is_held_up_by_no_limit_that_is_meant_for_strangers() {
-    let mut siege = Siege::new(0, ports_of_one);
+fn a_fleet_behind_one_address_is_not_delayed_by_the_limits_of_unregistered_clients() {
+    let mut flood = Flood::new(0, ports_of_one);
     let mut fleet: Vec<_> = (0..120)
-        .map(|n| siege.device(&format!("192.0.2.1:{}", 5000 + n)))
+        .map(|n| flood.device(&format!("192.0.2.1:{}", 5000 + n)))
         .collect();
-    let began = siege.bench.now;
+    let began = flood.bench.now;
     while fleet.iter().any(|device| !device.connected) {
-        siege.tick(&mut fleet);
-        let events = std::mem::take(&mut siege.bench.events);
+        flood.tick(&mut fleet);
+        let events = std::mem::take(&mut flood.bench.events);
         for event in events {
             if let Event::Established { session, .. } = event {
-                siege.bench.demux.succeeded(siege.bench.now, session);
+                flood.bench.demux.mark_registered(flood.bench.now, session);
             }
         }
-        assert!(siege.bench.now - began < 60 * SECOND);
+        assert!(flood.bench.now - began < 60 * SECOND);
     }
     // 26 a second would have taken five seconds.
-    let waited = siege.bench.now - began;
+    let waited = flood.bench.now - began;
     eprintln!(
         "120 devices behind one address, of which 26 may begin and stall: in after {waited:?}"
     );
@@ -231,44 +231,44 @@ fn a_fleet_behind_one_address_is_held_up_by_no_limit_that_is_meant_for_strangers
 }
 
 #[test]
-fn handshakes_begin_as_fast_as_they_can_be_made_and_eight_in_a_turn_of_the_loop() {
-    let mut siege = Siege::new(0, |number| {
+fn handshakes_start_without_a_rate_limit_and_eight_in_a_turn_of_the_loop() {
+    let mut flood = Flood::new(0, |number| {
         let [_, a, b, c] = number.to_be_bytes();
         SocketAddr::from(([10, a, b, c], 5684))
     });
-    siege.bench = Bench::new(Parameters {
+    flood.bench = Bench::new(Parameters {
         handshakes: 3_000,
         ..small()
     });
-    // More than one for each two hellos a second.
+    // More than half of `limits.hellos`.
     for _ in 0..1_500 {
-        siege.stranger();
+        flood.stalling_client();
     }
-    assert_eq!(siege.bench.demux.waiting(), 1_500);
+    assert_eq!(flood.bench.demux.pending_hellos(), 1_500);
     for turn in 1..=188 {
-        let due = siege.bench.demux.next_timeout();
-        assert!(due.is_some_and(|at| at <= siege.bench.now), "{turn}");
-        siege.bench.pass(Duration::ZERO);
-        assert_eq!(siege.bench.demux.half_open(), (8 * turn).min(1_500));
+        let due = flood.bench.demux.next_timeout();
+        assert!(due.is_some_and(|at| at <= flood.bench.now), "{turn}");
+        flood.bench.pass(Duration::ZERO);
+        assert_eq!(flood.bench.demux.half_open(), (8 * turn).min(1_500));
     }
-    assert_eq!(siege.bench.demux.waiting(), 0);
+    assert_eq!(flood.bench.demux.pending_hellos(), 0);
 }
 
 #[test]
-fn a_device_that_comes_from_ever_new_ports_leaves_other_addresses_known() {
+fn a_device_with_ever_new_ports_does_not_evict_other_addresses() {
     let mut bench = Bench::new(Parameters::default());
     let now = bench.now;
     let fleet = (0..250_u8).map(|last| SocketAddr::from(([192, 0, 2, last], 5684)));
     for remote in fleet.clone() {
-        bench.demux.remember(now, remote);
+        bench.demux.remember_source(now, remote);
     }
     for port in 1..=u16::MAX {
         let remote = SocketAddr::from(([198, 51, 100, 1], port));
-        bench.demux.remember(now, remote);
+        bench.demux.remember_source(now, remote);
     }
     let known = fleet.filter(|remote| {
         let (remote, local) = (*remote, None);
-        bench.demux.known(now, Path { remote, local }) != Known::No
+        bench.demux.history(now, Path { remote, local }) != History::None
     });
     assert!(known.count() >= 245);
 }

@@ -1,17 +1,15 @@
-//! An established session whose peer does its worst, under the session's own keys.
+//! An established session with a hostile peer, which has the session's keys.
 
 use super::*;
+use crate::dtls::inbound::tests::encoded_fragment;
 
-/// A handshake fragment.
-fn message(kind: u8, number: u8, total: usize, length: usize) -> Vec<u8> {
-    let u24 = |number: usize| u32::try_from(number).unwrap().to_be_bytes()[1..].to_vec();
-    let head = [vec![kind], u24(total), vec![0, number, 0, 0, 0]].concat();
-    [head, u24(length), vec![7; length]].concat()
+fn message(kind: u8, number: u16, total: usize, length: usize) -> Vec<u8> {
+    encoded_fragment(kind, number, total, 0, &vec![7; length])
 }
 
-/// The engine may queue five records. What it can't use would fill its queue and end the session, or stay for ever.
+/// The engine may queue five records. Unusable ones would fill its queue and end the session, or stay for ever.
 #[test]
-fn authentic_records_that_are_of_no_use_are_not_queued() {
+fn authentic_but_unusable_records_are_not_queued() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut bench = in_version(versions);
         let mut client = bench.client(1);

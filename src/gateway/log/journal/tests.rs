@@ -76,7 +76,7 @@ fn an_unregistered_certificate_is_told_once_with_the_lines_to_paste() {
 fn an_expired_certificate_is_told_once_an_address_however_often_its_device_tries() {
     let refusal = |seconds| {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
-        Refusal::Expired {
+        CertificateError::Expired {
             not_after: UnixTime::since_unix_epoch(Duration::from_secs(1)).into(),
             now: now.into(),
         }

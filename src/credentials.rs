@@ -1,0 +1,26 @@
+//! The gateway's certificate and key, and the verification of client certificates (RFC 5280).
+//!
+//! The DTLS engine panics on keys it does not support and accepts every client certificate, so all checks are made here:
+//! [`ServerCredentials`] when the configuration is read, [`ClientPolicy::verify`] when a client sends its certificate, and
+//! [`ClientPolicy::reverify`] after trust anchors or revocation lists have changed.
+
+mod certificate_error;
+mod chain;
+mod clients;
+mod issuer;
+mod pem;
+mod period;
+mod policies;
+mod revocation;
+mod server;
+
+pub use certificate_error::CertificateError;
+pub use chain::AnchorsError;
+pub use clients::{ClientPolicy, Validity};
+pub use pem::{PemError, certificates};
+pub use period::{Expiry, ExpiryKind, Moment, Period};
+pub use revocation::{ListFault, RevocationError};
+pub use server::{Certificate, CredentialsError, PrivateKey, ServerCredentials};
+
+#[cfg(test)]
+mod tests;

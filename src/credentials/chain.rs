@@ -1,0 +1,225 @@
+//! Verifies the path from a leaf to a trust anchor.
+
+use super::certificate_error::{CertificateError, from_webpki};
+use super::issuer::Issuer;
+use super::pem::{self, PemError};
+use super::period::{Expiry, ExpiryKind, Moment};
+use super::policies::{self, Patches, Policies};
+use super::revocation::RevocationLists;
+use rustls_pki_types::{CertificateDer, SignatureVerificationAlgorithm, TrustAnchor};
+use std::cell::Cell;
+use std::collections::HashMap;
+use webpki::{
+    ALL_VERIFICATION_ALGS, EndEntityCert, Error, KeyUsage, VerifiedPath, anchor_from_trusted_cert,
+};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Version;
+
+/// Most certificates of an anchors file. More would slow down every handshake.
+const MOST_ANCHORS: usize = 1000;
+
+/// Trust anchors, intermediates and revocation lists.
+#[derive(Clone)]
+pub(super) struct Chain {
+    pub(super) anchors: Vec<TrustAnchor<'static>>,
+    pub(super) intermediates: Vec<CertificateDer<'static>>,
+    /// The policy extensions of each intermediate, by its DER in `intermediates`.
+    policies: HashMap<Vec<u8>, Policies>,
+    /// Intermediates that were patched for webpki.
+    patched: Patches,
+    /// Anchors and intermediates.
+    pub(super) issuers: Vec<Issuer>,
+    pub(super) revoked: RevocationLists,
+}
+
+impl Chain {
+    pub(super) fn from_pem(pem: &[u8]) -> Result<Self, AnchorsError> {
+        let mut certificates = pem::certificates(pem)?;
+        certificates.sort_by(|one, other| one.as_ref().cmp(other.as_ref()));
+        certificates.dedup();
+        if certificates.len() > MOST_ANCHORS {
+            return Err(AnchorsError::TooMany(certificates.len()));
+        }
+        let mut parsed = Vec::new();
+        for der in &certificates {
+            let (_, certificate) =
+                X509Certificate::from_der(der).map_err(|_| AnchorsError::Malformed)?;
+            // Every certificate of this file may issue others, so it must be meant for that by its own issuer.
+            if certificate.version() == X509Version::V3 && !certificate.is_ca() {
+                return Err(AnchorsError::NotAuthority(
+                    certificate.subject().to_string(),
+                ));
+            }
+            // RFC 5280 §4.2.1.3: where key usage is given, only keyCertSign allows it.
+            let usage = certificate.key_usage();
+            let usage = usage.map_err(|_| AnchorsError::Malformed)?;
+            if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
+                return Err(AnchorsError::MayNotSign(certificate.subject().to_string()));
+            }
+            parsed.push(certificate);
+        }
+        let mut chain = Chain {
+            anchors: Vec::new(),
+            intermediates: Vec::new(),
+            policies: HashMap::new(),
+            patched: Patches::default(),
+            issuers: Vec::new(),
+            revoked: RevocationLists::default(),
+        };
+        for (der, certificate) in certificates.iter().zip(&parsed) {
+            let issuer = certificate.issuer().as_raw();
+            let self_issued = certificate.subject().as_raw() == issuer;
+            chain.issuers.push(Issuer::from_certificate(certificate));
+            if !self_issued
+                && parsed
+                    .iter()
+                    .any(|other| other.subject().as_raw() == issuer)
+            {
+                let patched = chain.patched.patch(der, certificate);
+                let der_for_webpki = patched.unwrap_or_else(|| der.to_vec());
+                let policies = Policies::parse(certificate).map_err(|_| AnchorsError::Malformed)?;
+                chain.policies.insert(der_for_webpki.clone(), policies);
+                chain.intermediates.push(der_for_webpki.into());
+            } else {
+                let anchor = anchor_from_trusted_cert(der).map_err(|_| AnchorsError::Malformed)?;
+                chain.anchors.push(anchor.to_owned());
+            }
+        }
+        // Without one, authorities have issued each other.
+        if chain.anchors.is_empty() {
+            Err(AnchorsError::NoRoot)
+        } else {
+            Ok(chain)
+        }
+    }
+
+    /// When each of its certificates expires.
+    pub(super) fn expiries(&self) -> impl Iterator<Item = Expiry> {
+        self.issuers.iter().map(|issuer| Expiry {
+            kind: ExpiryKind::TrustAnchor,
+            name: issuer.display_name.clone(),
+            at: issuer.period.not_after,
+        })
+    }
+
+    /// Verifies a leaf at a point in time. `parsed` is the parsed `leaf`.
+    pub(super) fn verify(
+        &self,
+        leaf: &[u8],
+        parsed: &X509Certificate<'_>,
+        at: Moment,
+    ) -> Result<(), CertificateError> {
+        let leaf_policies = Policies::parse(parsed).map_err(|_| CertificateError::Malformed)?;
+        let mut patches = Patches::default();
+        let patched = patches.patch(leaf, parsed);
+        if !(patches.is_empty() && self.patched.is_empty()) {
+            patches.extend(&self.patched);
+        }
+        let over_signed = match patches.is_empty() {
+            true => Vec::new(),
+            false => patches.algorithms(),
+        };
+        let algorithms: Vec<&dyn SignatureVerificationAlgorithm> = over_signed
+            .iter()
+            .map(|algorithm| {
+                let algorithm: &dyn SignatureVerificationAlgorithm = algorithm;
+                algorithm
+            })
+            .collect();
+        let algorithms = match algorithms.as_slice() {
+            [] => ALL_VERIFICATION_ALGS,
+            over_signed => over_signed,
+        };
+        let leaf = CertificateDer::from(patched.as_deref().unwrap_or(leaf));
+        let end_entity = EndEntityCert::try_from(&leaf).map_err(from_webpki)?;
+        let lacks_policy = Cell::new(false);
+        let check_path = |path: &VerifiedPath<'_>| {
+            self.revoked.check_authorities(path)?;
+            self.check_anchor(path.anchor(), at)?;
+            let is_satisfied = self.satisfies_policies(path, &leaf_policies);
+            lacks_policy.set(!is_satisfied);
+            is_satisfied.then_some(()).ok_or(Error::UnknownIssuer)
+        };
+        let verified = end_entity.verify_for_usage(
+            algorithms,
+            &self.anchors,
+            &self.intermediates,
+            at.unix(),
+            KeyUsage::client_auth(),
+            // No revocation lists: webpki would verify their signatures again for each leaf.
+            None,
+            Some(&check_path),
+        );
+        if verified.is_err() && lacks_policy.get() {
+            return Err(CertificateError::NoPolicy);
+        }
+        verified.map_err(from_webpki)?;
+        if self
+            .revoked
+            .is_revoked(end_entity.issuer(), end_entity.serial())
+        {
+            return Err(CertificateError::Revoked);
+        }
+        Ok(())
+    }
+
+    /// Rejects a path whose anchor has expired or is not valid yet; there may be another path. A root is often renewed with
+    /// the same name and key: then either certificate will do.
+    fn check_anchor(&self, anchor: &TrustAnchor<'_>, at: Moment) -> Result<(), Error> {
+        let mut periods = self
+            .issuers
+            .iter()
+            .filter(|issuer| issuer.matches(&anchor.subject, &anchor.subject_public_key_info))
+            .map(|issuer| issuer.period)
+            .peekable();
+        let Some(first) = periods.peek().copied() else {
+            return Err(Error::UnknownIssuer);
+        };
+        if periods.any(|period| period.not_before <= at && at <= period.not_after) {
+            return Ok(());
+        }
+        Err(Error::CertExpired {
+            time: at.unix(),
+            not_after: first.not_after.unix(),
+        })
+    }
+
+    fn satisfies_policies(&self, path: &VerifiedPath<'_>, leaf: &Policies) -> bool {
+        let below_anchor: Option<Vec<&Policies>> = path
+            .intermediate_certificates()
+            .map(|authority| self.policies.get(authority.der().as_ref()))
+            .collect();
+        // webpki lists the path from the leaf to the anchor.
+        below_anchor.is_some_and(|mut policies| {
+            policies.reverse();
+            policies.push(leaf);
+            policies::are_satisfied(&policies)
+        })
+    }
+}
+
+/// Why a file of trust anchors can't be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AnchorsError {
+    /// The file is not PEM with certificates.
+    #[error(transparent)]
+    Pem(#[from] PemError),
+    /// A certificate is not X.509.
+    #[error("one of its certificates is malformed")]
+    Malformed,
+    /// A certificate is not a CA's.
+    #[error(
+        "{0:?} is not an authority's certificate (CA:TRUE); devices' own certificates belong into the registry"
+    )]
+    NotAuthority(String),
+    /// The key usage of a certificate does not include keyCertSign.
+    #[error("{0:?} may not sign certificates: its key usage has no keyCertSign")]
+    MayNotSign(String),
+    /// Every certificate was issued by another one of the file.
+    #[error("its certificates issued each other and none is a root")]
+    NoRoot,
+    /// There are too many certificates.
+    #[error("it holds {0} certificates, 1000 at most are sensible")]
+    TooMany(usize),
+}

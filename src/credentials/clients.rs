@@ -1,0 +1,175 @@
+//! The policy for client certificates.
+
+use super::certificate_error::CertificateError;
+use super::chain::{AnchorsError, Chain};
+use super::issuer::contents;
+use super::period::{Expiry, Moment, Period};
+use super::revocation::RevocationError;
+use rustls_pki_types::UnixTime;
+use std::fmt;
+use std::sync::Arc;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::X509Version;
+
+/// The largest certificate that is parsed, in bytes. Device certificates have 300 to 2000.
+const LARGEST: usize = 16 * 1024;
+
+/// Whether a client certificate's validity period is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// It is checked.
+    Check,
+    /// It is ignored: for devices that can't renew their certificates.
+    Ignore,
+}
+
+/// Which client certificates are accepted: trust anchors, revocation lists, and whether validity is checked. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct ClientPolicy {
+    /// `None`: any issuer is accepted, and only the registry decides.
+    chain: Option<Arc<Chain>>,
+    validity: Validity,
+}
+
+impl ClientPolicy {
+    /// Creates a policy from a PEM file of trust anchors; without one, chains are not verified.
+    ///
+    /// The file has roots and intermediates, because the engine returns only the client's leaf. A certificate whose issuer
+    /// is not in the file is an anchor; the others are intermediates, used only if they chain to an anchor.
+    pub fn new(anchors: Option<&[u8]>, validity: Validity) -> Result<Self, AnchorsError> {
+        Ok(ClientPolicy {
+            chain: anchors.map(Chain::from_pem).transpose()?.map(Arc::new),
+            validity,
+        })
+    }
+
+    /// Adds a file of revocation lists: PEM with any number of them, or one as DER. Each must be signed by a certificate of
+    /// the trust anchors' file. If one of them can't be used, none is added.
+    ///
+    /// A list covers all certificates of its issuer's name. An issuer without a list revokes nothing, and a list is used
+    /// after its nextUpdate; [`ClientPolicy::expiries`] reports it. Newer lists supersede older ones, in whichever order
+    /// they are read. Returns the issuers with a superseded list.
+    pub fn add_revocation_lists(&mut self, file: &[u8]) -> Result<Vec<String>, RevocationError> {
+        let chain = self.chain.as_mut().ok_or(RevocationError::NoAnchors)?;
+        let chain = Arc::make_mut(chain);
+        chain.revoked.add(file, &chain.issuers)
+    }
+
+    /// Whether validity periods are checked.
+    pub fn checks_validity(&self) -> bool {
+        self.validity == Validity::Check
+    }
+
+    /// Whether chains are verified. If not, [`ClientPolicy::reverify`] accepts every certificate, and need not be called.
+    pub fn verifies_chains(&self) -> bool {
+        self.chain.is_some()
+    }
+
+    /// When each trust anchor, intermediate and revocation list expires.
+    pub fn expiries(&self) -> impl Iterator<Item = Expiry> {
+        let chain = self.chain.iter();
+        chain.flat_map(|chain| chain.expiries().chain(chain.revoked.expiries()))
+    }
+
+    /// Verifies the leaf certificate of a client. That the client has its key is not proven at this point.
+    ///
+    /// The work is bounded: by the size of a certificate, and by webpki's own limits on a path search.
+    pub fn verify(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
+        let parsed = parse(leaf)?;
+        let (period, now) = (Period::of(parsed.validity()), Moment::from(now));
+        if self.validity == Validity::Check {
+            // RFC 5280 §4.1.2.5: both ends are included.
+            if now > period.not_after {
+                return Err(CertificateError::Expired {
+                    not_after: period.not_after,
+                    now,
+                });
+            }
+            if now < period.not_before {
+                return Err(CertificateError::NotYetValid {
+                    not_before: period.not_before,
+                    now,
+                });
+            }
+        }
+        self.verify_chain(leaf, &parsed, now)
+    }
+
+    /// Verifies the leaf of an established session again, after anchors or lists have changed. Its own period is not checked:
+    /// a session does not end because its certificate expires.
+    pub fn reverify(&self, leaf: &[u8], now: UnixTime) -> Result<(), CertificateError> {
+        self.verify_chain(leaf, &parse(leaf)?, Moment::from(now))
+    }
+
+    fn verify_chain(
+        &self,
+        leaf: &[u8],
+        parsed: &X509Certificate<'_>,
+        now: Moment,
+    ) -> Result<(), CertificateError> {
+        let Some(chain) = &self.chain else {
+            return Ok(());
+        };
+        // Checked first: an unknown issuer is reported as that, whatever else is wrong with the certificate.
+        let issuer = contents(parsed.issuer().as_raw());
+        if !chain.issuers.iter().any(|known| known.name == issuer) {
+            return Err(CertificateError::UnknownIssuer);
+        }
+        if parsed.version() != X509Version::V3 {
+            return Err(CertificateError::OldVersion);
+        }
+        let is_ca = parsed
+            .basic_constraints()
+            .map_err(|_| CertificateError::Malformed)?;
+        if is_ca.is_some_and(|constraints| constraints.value.ca) {
+            return Err(CertificateError::IsAuthority);
+        }
+        // RFC 5246 §7.4.8, RFC 8446 §4.4.2.2: a client signs with its key.
+        let usage = parsed
+            .key_usage()
+            .map_err(|_| CertificateError::Malformed)?;
+        if usage.is_some_and(|usage| !usage.value.digital_signature()) {
+            return Err(CertificateError::NotForSigning);
+        }
+        // `now`, if the leaf's period was checked. If it is ignored, any moment within it will do.
+        let period = Period::of(parsed.validity());
+        let mut verdict = chain.verify(leaf, parsed, period.clamp(now));
+        if self.validity == Validity::Ignore {
+            // Intermediates that were ever valid together with the leaf were so at one of these moments.
+            for moment in [period.not_before, period.not_after] {
+                if verdict == Err(CertificateError::IssuerNotValid) {
+                    verdict = chain.verify(leaf, parsed, moment);
+                }
+            }
+        }
+        verdict
+    }
+}
+
+/// Parses a certificate, without trailing bytes.
+fn parse(leaf: &[u8]) -> Result<X509Certificate<'_>, CertificateError> {
+    if leaf.len() > LARGEST {
+        return Err(CertificateError::Malformed);
+    }
+    match X509Certificate::from_der(leaf) {
+        Ok(([], parsed)) => Ok(parsed),
+        Ok(_) | Err(_) => Err(CertificateError::Malformed),
+    }
+}
+
+impl fmt::Debug for ClientPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let chain = self.chain.as_ref();
+        f.debug_struct("ClientPolicy")
+            .field("anchors", &chain.map(|chain| chain.anchors.len()))
+            .field(
+                "intermediates",
+                &chain.map(|chain| chain.intermediates.len()),
+            )
+            .field("revoked", &chain.map(|chain| chain.revoked.revoked()))
+            .field("validity", &self.validity)
+            .finish()
+    }
+}
