@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use test_support::coap::post;
 use test_support::device::{Device, code};
-use test_support::world::{Wishes, World};
+use test_support::world::{Options, World};
 
 /// The device's socket is connected: an answer from another address would never reach it.
 async fn answered_at(world: &World, address: &str) {
@@ -20,9 +20,9 @@ async fn answered_at(world: &World, address: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_dual_stack_wildcard_each_address_of_both_families_answers_for_itself() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         listen: Some("[::]:0"),
-        ..Wishes::default()
+        ..Options::default()
     });
     for address in ["127.0.0.1", "127.0.0.2", "127.9.8.7"] {
         answered_at(&world, address).await;
@@ -35,9 +35,9 @@ async fn on_a_dual_stack_wildcard_each_address_of_both_families_answers_for_itse
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_an_ipv4_wildcard_each_address_answers_for_itself() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         listen: Some("0.0.0.0:0"),
-        ..Wishes::default()
+        ..Options::default()
     });
     for address in ["127.0.0.1", "127.0.0.2"] {
         answered_at(&world, address).await;

@@ -16,13 +16,13 @@ use test_support::admin::Admin;
 use test_support::coap::{OBSERVE, get};
 use test_support::device::code;
 use test_support::process::run;
-use test_support::world::{Wishes, World, eventually, nobody};
+use test_support::world::{Options, World, eventually, unreachable_url};
 
 fn world(sections: &str) -> (World, Admin) {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         admin: true,
         sections,
-        ..Wishes::default()
+        ..Options::default()
     });
     let admin = Admin::of(&world.gateway);
     (world, admin)
@@ -65,11 +65,11 @@ fn an_upstream_that_can_not_be_reached_is_a_warning_and_unreadiness_only_where_t
         ("", 200, Some(0)),
         ("[admin]\nrequire_upstream = true", 503, Some(1)),
     ] {
-        let world = World::with(&Wishes {
+        let world = World::with(&Options {
             admin: true,
             sections,
-            url: Some(nobody()),
-            ..Wishes::default()
+            url: Some(unreachable_url()),
+            ..Options::default()
         });
         let admin = Admin::of(&world.gateway);
         let (status, words) = admin.get("/readyz");
@@ -126,7 +126,10 @@ fn the_health_check_says_what_is_in_its_way() {
         errors.starts_with("error: listen.admin is not set"),
         "{errors}"
     );
-    let free: SocketAddr = nobody().trim_start_matches("http://").parse().unwrap();
+    let free: SocketAddr = unreachable_url()
+        .trim_start_matches("http://")
+        .parse()
+        .unwrap();
     let (code, _, errors) = healthcheck(&free.to_string());
     assert_eq!(code, Some(1));
     assert!(errors.contains("nothing listens there"), "{errors}");
@@ -169,7 +172,7 @@ async fn sessions_are_listed_only_where_that_is_wanted() {
 
     let (world, admin) = self::world("[admin]\nsessions = true");
     let listed = || -> Vec<Value> {
-        let (status, text) = admin.ask("GET /sessions HTTP/1.0\r\n\r\n");
+        let (status, text) = admin.send("GET /sessions HTTP/1.0\r\n\r\n");
         assert_eq!(status, 200, "{text}");
         serde_json::from_str(&text).unwrap()
     };
@@ -231,7 +234,7 @@ fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
         ),
         ("nonsense\r\n\r\n".to_owned(), 400),
     ] {
-        let (status, words) = admin.ask(&request);
+        let (status, words) = admin.send(&request);
         assert_eq!(status, expected, "{words}");
         assert_eq!(admin.get("/livez").0, 200);
     }
@@ -242,8 +245,9 @@ fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
 #[test]
 fn on_a_loopback_address_nothing_is_told_to_who_asks_by_another_name() {
     let (_world, admin) = self::world("[admin]\nsessions = true");
-    let ask =
-        |host: &str, path: &str| admin.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let ask = |host: &str, path: &str| {
+        admin.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+    };
     for path in ["/livez", "/readyz", "/metrics", "/sessions"] {
         for host in [
             "evil.example",
@@ -259,6 +263,6 @@ fn on_a_loopback_address_nothing_is_told_to_who_asks_by_another_name() {
             assert_eq!(ask(host, path).0, 200, "{host} {path}");
         }
         // No browser asks so.
-        assert_eq!(admin.ask(&format!("GET {path} HTTP/1.0\r\n\r\n")).0, 200);
+        assert_eq!(admin.send(&format!("GET {path} HTTP/1.0\r\n\r\n")).0, 200);
     }
 }

@@ -18,9 +18,9 @@ use serde_json::json;
 use test_support::client::Client;
 use test_support::coap::{BLOCK2, get};
 use test_support::fleet::Fleet;
-use test_support::packages::{assign, package, served, sha256};
+use test_support::packages::{assign, create, served, sha256};
 use test_support::process::now;
-use test_support::world::{Wishes, World};
+use test_support::world::{Options, World};
 
 const MIB: usize = 1 << 20;
 const DEVICES: usize = 100;
@@ -36,7 +36,7 @@ fn block(device: &mut Client, num: u32) -> (Vec<u8>, bool) {
     request.id = num as u16;
     request.token = num.to_be_bytes().to_vec();
     device.send(&request);
-    let response = device.hear();
+    let response = device.receive();
     assert_eq!(
         response.code(),
         "2.05",
@@ -64,17 +64,17 @@ fn download(device: &mut Client) -> Vec<u8> {
 #[test]
 fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
     let fleet = Fleet::new(DEVICES);
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         any_issuer: true,
         devices: &fleet.registry,
         limits: "handshakes_per_address = 1000",
         ota: &format!("cache = \"{CACHE_KIB}KiB\""),
         log_level: Some("info"),
-        ..Wishes::default()
+        ..Options::default()
     });
     let simulator = &world.simulator;
-    let expected = package(simulator, "firmware", "meter", "1.1", MIB, 1);
-    fleet.define(simulator);
+    let expected = create(simulator, "firmware", "meter", "1.1", MIB, 1);
+    fleet.create(simulator);
     for n in 0..DEVICES {
         assign(
             simulator,
@@ -112,11 +112,11 @@ fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
 
 #[test]
 fn one_device_downloads_block_after_block() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         log_level: Some("info"),
-        ..Wishes::default()
+        ..Options::default()
     });
-    let expected = package(&world.simulator, "firmware", "meter", "1.1", 4 * MIB, 1);
+    let expected = create(&world.simulator, "firmware", "meter", "1.1", 4 * MIB, 1);
     assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
     let mut meter = Client::connect(world.address, &world.meter);
     // What is in the cache already is what the figure is about.

@@ -19,7 +19,7 @@ use test_support::coap::{
     URI_HOST, URI_PORT, get, post,
 };
 use test_support::device::code;
-use test_support::world::{Wishes, World, nobody};
+use test_support::world::{Options, World, unreachable_url};
 
 const JSON: u64 = 50;
 
@@ -58,7 +58,7 @@ async fn posts_arrive_byte_for_byte_under_the_device_that_the_certificate_names(
             ("2.01".to_owned(), String::new()),
             "{path:?}"
         );
-        world.arrived(upstream, "meter-17", body);
+        world.assert_last_post(upstream, "meter-17", body);
     }
     let pump = world.connect(&world.pump).await;
     assert_eq!(
@@ -69,7 +69,7 @@ async fn posts_arrive_byte_for_byte_under_the_device_that_the_certificate_names(
         ),
         "2.01"
     );
-    world.arrived("/api/v1/{token}/telemetry", "pump-03", "{a:1}");
+    world.assert_last_post("/api/v1/{token}/telemetry", "pump-03", "{a:1}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -90,7 +90,7 @@ async fn every_way_to_write_a_path_that_devices_use_is_understood() {
             "2.01",
             "{path:?}"
         );
-        world.arrived("/api/v1/{token}/telemetry", "meter-17", body);
+        world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", body);
     }
     let with_host = post(&["api", "v1", "telemetry"], body)
         .option(URI_HOST, "gateway.example")
@@ -194,9 +194,9 @@ async fn a_client_side_rpc_brings_the_rule_chains_reply_or_a_timeout() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn provisioning_succeeds_or_fails_with_thingsboards_own_words() {
-    let mut world = World::with(&Wishes {
+    let mut world = World::with(&Options {
         clients: "provision = true",
-        ..Wishes::default()
+        ..Options::default()
     });
     world.keep_secret("Pr0visionSecret");
     let profile = json!({ "secret": "Pr0visionSecret", "strategy": "ALLOW_CREATE_NEW_DEVICES" });
@@ -301,9 +301,9 @@ async fn a_repeated_confirmable_request_is_answered_again_and_forwarded_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_that_is_down_is_service_unavailable_for_a_while() {
-    let world = World::with(&Wishes {
-        url: Some(nobody()),
-        ..Wishes::default()
+    let world = World::with(&Options {
+        url: Some(unreachable_url()),
+        ..Options::default()
     });
     let device = world.meter().await;
     let response = device
@@ -321,9 +321,9 @@ async fn an_upstream_that_is_down_is_service_unavailable_for_a_while() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_upstream_failure_has_its_response_code() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         upstream: "timeout = \"1s\"",
-        ..Wishes::default()
+        ..Options::default()
     });
     let device = world.meter().await;
     let rows = [
@@ -424,7 +424,7 @@ async fn what_does_not_fit_one_message_goes_in_blocks() {
     assert_eq!(code(&device.request(block("\"}", 0x22)).await), "4.08");
     assert_eq!(code(&device.request(block("\"}", 0x12)).await), "2.01");
     let whole = begin + "\"}";
-    world.arrived("/api/v1/{token}/telemetry", "meter-17", &whole);
+    world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", &whole);
     assert_eq!(code(&device.request(block("\"}", 0x17)).await), "4.00");
     // Size1 says at block 0 that it will be too large.
     let too_large = first.option(SIZE1, 65_537_u32.to_be_bytes().split_at(1).1);

@@ -25,12 +25,12 @@ async fn another_devices_token_in_the_path_is_stripped_and_the_certificates_devi
             .request(post(&["api", "v1", token, "telemetry"], "{a:1}"))
             .await;
         assert_eq!(code(&response), "2.01", "{token}");
-        world.arrived("/api/v1/{token}/telemetry", "meter-17", "{a:1}");
+        world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", "{a:1}");
         let response = device
             .request(post(&["api", "v1", token, "rpc", "5"], "{}"))
             .await;
         assert_eq!(code(&response), "2.01", "{token}");
-        world.arrived("/api/v1/{token}/rpc/5", "meter-17", "{}");
+        world.assert_last_post("/api/v1/{token}/rpc/5", "meter-17", "{}");
     }
 }
 
@@ -50,7 +50,7 @@ async fn a_certificate_that_is_not_registered_gets_in_but_not_further() {
     assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
     // The operator is told once what to paste. The log may lag behind the answers.
     world.await_log("a certificate that is not registered");
-    let told = world.lines_about(&stranger.fingerprint);
+    let told = world.log_lines_with(&stranger.fingerprint);
     let told: Vec<_> = told.iter().filter(|line| line.contains("INFO")).collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("[[device]]"), "{}", told[0]);
@@ -80,7 +80,7 @@ async fn certificates_that_must_not_be_let_in_end_the_handshake() {
         assert!(outcome.is_err(), "a certificate {which} was let in");
         if let Some(identity) = identity {
             // What was only shown is not told as if its key had been proven.
-            for line in world.lines_about(&identity.fingerprint) {
+            for line in world.log_lines_with(&identity.fingerprint) {
                 assert!(line.contains("not proven"), "{which}: {line}");
             }
         }
@@ -136,7 +136,7 @@ async fn one_device_may_hold_two_sessions_at_once() {
                 ),
                 "2.01"
             );
-            world.arrived("/api/v1/{token}/telemetry", "meter-17", body);
+            world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", body);
         }
     }
     one.close().await;

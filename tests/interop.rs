@@ -22,7 +22,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use test_support::certificates::{Authority, Identity, Valid};
 use test_support::process::run;
-use test_support::world::{PUMP_TOKEN, Wishes, World, nobody};
+use test_support::world::{Options, PUMP_TOKEN, World, unreachable_url};
 
 /// Longer than libcoap takes to give up on a request, shorter than a person would.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -126,7 +126,7 @@ fn each_post_of_the_table_goes_through_with_both_libcoap_clients() {
             let shown = post(&world, client, &path, body);
             expect(&shown, "2.01");
             assert_eq!(shown.payload, "", "{client} {path}");
-            world.arrived(upstream, "meter-17", body);
+            world.assert_last_post(upstream, "meter-17", body);
         }
     }
 }
@@ -191,9 +191,9 @@ fn client_side_rpc_goes_through_with_both_libcoap_clients() {
 #[test]
 fn provisioning_goes_through_with_both_libcoap_clients() {
     for client in CLIENTS {
-        let mut world = World::with(&Wishes {
+        let mut world = World::with(&Options {
             clients: "provision = true",
-            ..Wishes::default()
+            ..Options::default()
         });
         world.keep_secret("Pr0visionSecret");
         world.simulator.put(
@@ -265,9 +265,9 @@ fn failures_reach_both_libcoap_clients_as_response_codes() {
                 .fault(&json!({ "status": status, "times": 1 }));
             expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), expected);
         }
-        let world = World::with(&Wishes {
-            url: Some(nobody()),
-            ..Wishes::default()
+        let world = World::with(&Options {
+            url: Some(unreachable_url()),
+            ..Options::default()
         });
         expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), "5.03");
     }
@@ -393,7 +393,7 @@ fn s_client_is_told_why_it_is_refused() {
             "{why}: {said}"
         );
     }
-    let claims = world.lines_about(&foreign.fingerprint);
+    let claims = world.log_lines_with(&foreign.fingerprint);
     assert!(
         claims.iter().all(|line| line.contains("not proven")),
         "{claims:?}"

@@ -48,7 +48,7 @@ fn a_large_post_arrives_as_one_and_a_large_answer_is_whole() {
             let before = world.simulator.arrivals().len();
             let arguments = ["-m", "post", "-t", "50", "-f", file.to_str().unwrap()];
             ask(&world, program, block, &arguments, "api/v1/telemetry");
-            world.arrived("/api/v1/{token}/telemetry", "meter-17", &body);
+            world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", &body);
             assert_eq!(
                 world.simulator.arrivals().len(),
                 before + 1,
@@ -82,7 +82,7 @@ fn telemetry_of_40_kib_goes_up_in_blocks_of_512_and_reaches_thingsboard_once() {
         std::fs::write(&file, &body).unwrap();
         let arguments = ["-m", "post", "-f", file.to_str().unwrap()];
         ask(&world, program, "512", &arguments, "api/v1/telemetry");
-        world.arrived("/api/v1/{token}/telemetry", "meter-17", &body);
+        world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", &body);
         assert_eq!(world.simulator.arrivals().len(), 1, "{program}");
     }
 }
@@ -114,11 +114,11 @@ fn large_notifications_show_whole_in_the_terminal_that_observes() {
         world.simulator.post(path, &shared("abcdefghij"));
         let arguments = ["-m", "get", "-s", "30", "-b", "256"];
         let mut terminal = Terminal::run(&client(&world, program, &arguments, "api/v1/attributes"));
-        terminal.await_shown(&shared("abcdefghij").to_string());
+        terminal.await_output(&shared("abcdefghij").to_string());
         await_poll(&world, "attributes");
         for text in ["klmnopqrst", "uvwxyzabcd"] {
             world.simulator.post(path, &shared(text));
-            terminal.await_shown(&shared(text).to_string());
+            terminal.await_output(&shared(text).to_string());
         }
     }
 }

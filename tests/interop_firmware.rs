@@ -11,9 +11,9 @@
 use std::fs;
 use std::time::Duration;
 use test_support::libcoap::{CLIENTS, client};
-use test_support::packages::{assign, package, sha256};
+use test_support::packages::{assign, create, sha256};
 use test_support::process::run;
-use test_support::world::{Wishes, World};
+use test_support::world::{Options, World};
 
 /// Downloads with one of them; gives what has come, and what the client has said.
 fn attempt(
@@ -43,7 +43,7 @@ fn download(world: &World, program: &str, path: &str, arguments: &[&str]) -> Vec
 fn an_image_comes_whole_in_large_and_in_small_blocks() {
     for program in CLIENTS {
         let world = World::start();
-        let expected = package(&world.simulator, "firmware", "meter", "1.1", 100_001, 1);
+        let expected = create(&world.simulator, "firmware", "meter", "1.1", 100_001, 1);
         assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
         for (path, block) in [
             ("fw", "1024"),
@@ -55,7 +55,7 @@ fn an_image_comes_whole_in_large_and_in_small_blocks() {
             assert_eq!(sha256(&image), expected, "{program} {path} -b {block}");
         }
         // Software is a package of its own, and a client that says nothing of blocks gets them too.
-        let expected = package(&world.simulator, "software", "app", "7", 5000, 1);
+        let expected = create(&world.simulator, "software", "app", "7", 5000, 1);
         assign(&world.simulator, "meter-17", "software", "app", "7");
         let image = download(&world, program, "sw", &[]);
         assert_eq!(sha256(&image), expected, "{program}");
@@ -67,11 +67,11 @@ fn an_image_comes_whole_in_large_and_in_small_blocks() {
 /// ones, some may be too late, or lose their handshake.
 #[test]
 fn an_image_above_256_kib_comes_whole_though_a_tenth_of_the_packets_is_lost() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         limits: "sessions_per_device = 8",
-        ..Wishes::default()
+        ..Options::default()
     });
-    let expected = package(&world.simulator, "firmware", "meter", "1.1", 262_145, 1);
+    let expected = create(&world.simulator, "firmware", "meter", "1.1", 262_145, 1);
     assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
     let whole = download(&world, "coap-client-openssl", "fw", &["-b", "64"]);
     assert_eq!(sha256(&whole), expected, "NUM is beyond 4,095 here");

@@ -41,12 +41,12 @@ fn a_command_shows_in_one_terminal_is_answered_from_another_and_the_caller_has_t
         world
             .simulator
             .post("/simulator/devices/meter-17/rpc", &oneway);
-        terminal.await_shown(r#"{"id":0,"method":"wake","params":{}}"#);
-        let call = world.simulator.call(
+        terminal.await_output(r#"{"id":0,"method":"wake","params":{}}"#);
+        let call = world.simulator.send_command(
             "meter-17",
             &json!({"method": "setGpio", "params": {"pin": 23}}),
         );
-        terminal.await_shown(r#"{"id":1,"method":"setGpio","params":{"pin":23}}"#);
+        terminal.await_output(r#"{"id":1,"method":"setGpio","params":{"pin":23}}"#);
         let arguments = ["-m", "post", "-t", "50", "-e", r#"{"result":"ok"}"#];
         let mut answer = client(&world, program, &arguments, "api/v1/rpc/1");
         let output = run(&mut answer, Duration::from_secs(60));
@@ -62,12 +62,12 @@ fn changes_of_shared_attributes_show_in_the_terminal_that_observes() {
         let path = "/simulator/devices/meter-17/attributes/shared";
         world.simulator.post(path, &json!({"interval": 60}));
         let mut terminal = observe(&world, program, "api/v1/attributes");
-        terminal.await_shown(r#"{"interval":60}"#);
+        terminal.await_output(r#"{"interval":60}"#);
         await_poll(&world, "attributes");
         world.simulator.post(path, &json!({"interval": 30}));
-        terminal.await_shown(r#"{"interval":30}"#);
+        terminal.await_output(r#"{"interval":30}"#);
         let deletion = format!("{path}?keys=interval");
         world.simulator.control("DELETE", &deletion, "");
-        terminal.await_shown(r#"{"deleted":["interval"]}"#);
+        terminal.await_output(r#"{"deleted":["interval"]}"#);
     }
 }

@@ -13,7 +13,7 @@ use serde_json::json;
 use std::time::Duration;
 use test_support::coap::{ACK, CON, Message, OBSERVE, RST, get, post};
 use test_support::device::{Device, code};
-use test_support::packages::{assign, package, sha256};
+use test_support::packages::{assign, create, sha256};
 use test_support::process::{field, now};
 use test_support::world::{World, eventually};
 
@@ -101,7 +101,7 @@ async fn attributes_and_commands_reach_a_device_that_observes_and_its_reply_the_
     );
     assert_eq!(notified(&device).await.text(), r#"{"deleted":["mode"]}"#);
 
-    let call = world.simulator.call(
+    let call = world.simulator.send_command(
         "meter-17",
         &json!({"method": "open", "params": {"valve": 2}}),
     );
@@ -126,7 +126,7 @@ async fn a_device_that_is_told_of_another_package_downloads_that_one() {
     await_polls(&world, 1);
     for (seed, version) in ["1.0", "2.0", "3.0"].into_iter().enumerate() {
         let seed = u64::try_from(seed).unwrap();
-        let expected = package(&world.simulator, "firmware", "meter", version, 500, seed);
+        let expected = create(&world.simulator, "firmware", "meter", version, 500, seed);
         assign(&world.simulator, "meter-17", "firmware", "meter", version);
         let told = format!(r#""fw_version":"{version}""#);
         while !notified(&device).await.text().contains(&told) {}

@@ -16,7 +16,7 @@ use test_support::certificates::Identity;
 use test_support::client::Client;
 use test_support::coap::{CON, Message, POST, get};
 use test_support::fleet::Fleet;
-use test_support::world::{Wishes, World};
+use test_support::world::{Options, World};
 
 const SIGTERMS: u64 = 20;
 const DEVICES: usize = 6;
@@ -34,7 +34,7 @@ fn post_until_the_end(gateway: SocketAddr, identity: &Identity, who: &str) -> BT
     for id in 0.. {
         let body = json!({"who": who, "n": id}).to_string();
         device.send(&telemetry(id, &body));
-        match device.hear_or_end() {
+        match device.receive_or_close() {
             None => break,
             Some(answer) if answer.code() == "2.01" => {
                 assert!(stored.insert(body));
@@ -53,16 +53,16 @@ fn post_until_the_end(gateway: SocketAddr, identity: &Identity, who: &str) -> BT
 #[test]
 fn what_was_accepted_upstream_was_also_answered_at_each_of_twenty_sigterms_under_load() {
     let fleet = Fleet::new(DEVICES);
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         any_issuer: true,
         devices: &fleet.registry,
         log_level: Some("info"),
         // A session is kept for so long after its last response: by default 3 s.
         sections: "[coap]\nack_timeout = \"200ms\"\npiggyback_timeout = \"100ms\"",
-        ..Wishes::default()
+        ..Options::default()
     });
     let simulator = &world.simulator;
-    fleet.define(simulator);
+    fleet.create(simulator);
     // Longer than responses ride on acknowledgements, so both kinds are under way.
     for (device, ms) in [("FleetToken0", 250), ("*", 20)] {
         let path = format!("/api/v1/{device}/telemetry");
@@ -71,7 +71,7 @@ fn what_was_accepted_upstream_was_also_answered_at_each_of_twenty_sigterms_under
     let mut total = 0;
     for round in 0..SIGTERMS {
         simulator.control("DELETE", "/simulator/arrivals", "");
-        let (mut gateway, address) = world.another();
+        let (mut gateway, address) = world.start_second_gateway();
         let stored: BTreeSet<String> = std::thread::scope(|scope| {
             let devices: Vec<_> = (fleet.identities.iter().enumerate())
                 .map(|(n, identity)| {
@@ -106,10 +106,10 @@ fn what_was_accepted_upstream_was_also_answered_at_each_of_twenty_sigterms_under
 
 /// A request that ThingsBoard does not answer for a minute.
 fn with_a_request_under_way(drain: &str) -> (World, Client) {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         upstream: "timeout = \"60s\"",
         sections: &format!("[shutdown]\ndrain = {drain:?}"),
-        ..Wishes::default()
+        ..Options::default()
     });
     let fault = json!({"path": "/api/v1/*/telemetry", "delayMs": 60_000});
     world.simulator.fault(&fault);
@@ -123,7 +123,7 @@ fn with_a_request_under_way(drain: &str) -> (World, Client) {
 fn the_drain_is_over_after_its_time_and_the_session_is_closed_with_a_word() {
     let (mut world, mut device) = with_a_request_under_way("1s");
     world.terminate();
-    assert_eq!(device.hear_or_end(), None, "close_notify");
+    assert_eq!(device.receive_or_close(), None, "close_notify");
     let told = world.await_log("left unanswered");
     assert!(told.contains("\"cut_off\":1"), "{told}");
 }
@@ -139,9 +139,9 @@ fn a_second_signal_ends_it_however_long_the_drain_may_take() {
         (request.id, request.token) = (2, vec![2]);
         request
     });
-    assert_eq!(device.hear().code(), "5.03");
+    assert_eq!(device.receive().code(), "5.03");
     world.gateway.signal("INT");
     world.gateway.await_end();
-    assert_eq!(device.hear_or_end(), None, "close_notify");
+    assert_eq!(device.receive_or_close(), None, "close_notify");
     world.await_log("stopping at once");
 }

@@ -229,9 +229,9 @@ def _conditions(options: Options) -> str:
         f"For handshakes: {raised}. Everything else, and everywhere else, all of it: the gateway's defaults. Sessions "
         f"come from {ADDRESSES}, so that the limit for one address is not met.",
         f"The driver's DTLS: `{options.dtls or REQUESTS}` for requests and the newcomer, "
-        f"`{options.dtls or HANDSHAKES}` for handshakes; in memory and storm the gateway's engine, with the version "
+        f"`{options.dtls or HANDSHAKES}` for handshakes; in memory and storm dimpl, with the version "
         "that is told. `webrtc` is webrtc-dtls, which has nothing in common with the gateway, and DTLS 1.2; `gateway` "
-        "is the gateway's own engine, `gateway-1.2` the same without 1.3, which libcoap has not. The same driver goes "
+        "is the gateway's library, `dimpl-1.2` the same without 1.3, which libcoap has not. The same driver goes "
         "against all servers of a comparison.",
         f"A post is `{PAYLOAD}`; a GET is of libcoap's `/`, a constant text. `coap-server-*` demand and verify a "
         "client's certificate (`-C`), as the gateway does. Every device has a certificate and a token of its own.",

@@ -1,4 +1,4 @@
-//! libcoap's clients, which are what people have at hand.
+//! libcoap's command-line clients.
 
 use crate::world::World;
 use std::process::Command;
