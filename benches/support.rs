@@ -14,10 +14,9 @@
 
 use bytes::Bytes;
 use coap::{self, Code, Message, Token, Type};
-use coaps_gateway::config::{Calls, Limits, Ota, Relay};
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::dtls::engine::{self, Effect, Engine};
-use coaps_gateway::dtls::{self, ClientPolicy, Path, ServerCredentials, Validity};
+use coaps_gateway::dtls::{ClientPolicy, Path, ServerCredentials, Validity};
 use coaps_gateway::gateway::Settings;
 use coaps_gateway::gateway::call::Completion;
 use coaps_gateway::gateway::core::Core;
@@ -52,19 +51,7 @@ impl Pair {
 
     /// Up to the established session.
     pub fn new(server: &ServerCredentials, own: &ServerCredentials) -> Pair {
-        let settings = Settings {
-            dtls: dtls::Parameters::default(),
-            coap: coap::Parameters::default(),
-            limits: Limits {
-                sessions_per_device: 4,
-                unregistered_sessions: 100,
-            },
-            provision: false,
-            max_in_flight: 1024,
-            calls: Calls::default(),
-            relay: Relay::default(),
-            ota: Ota::default(),
-        };
+        let settings = Settings::default();
         let mut registry = Registry::default();
         let sha256 = CertificateId::of(&own.certificate).sha256;
         let device = Device {

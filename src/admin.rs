@@ -14,10 +14,14 @@
 
 mod answer;
 mod connections;
+mod exposition;
 mod pages;
 mod readiness;
+mod session_list;
+pub mod status;
 #[cfg(test)]
 mod tests;
+mod upstream_check;
 
 pub use connections::Counters;
 pub use readiness::Finding;

@@ -40,10 +40,10 @@ struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway
-    #[command(after_help = ENVIRONMENT, after_long_help = EVERY_KEY)]
+    #[command(after_help = ENVIRONMENT, after_long_help = every_key())]
     Run(ConfigFile),
     /// Report every mistake in configuration, certificates and registry at once
-    #[command(after_help = ENVIRONMENT, after_long_help = EVERY_KEY)]
+    #[command(after_help = ENVIRONMENT, after_long_help = every_key())]
     Check(ConfigFile),
     /// Ask the gateway that runs with this configuration whether it is ready: exit code 0 if it is
     #[command(after_help = "\
@@ -92,13 +92,14 @@ Every key of the file can be set from the environment, which goes first:
 Without --config, a missing config/gateway.toml is no error: environment and defaults will do.
 Paths in the file are relative to the working directory. --help shows every key.";
 
-/// What the two files can say, as they come with the gateway.
-const EVERY_KEY: &str = concat!(
-    "config/gateway.toml:\n\n",
-    include_str!("../config/gateway.toml"),
-    "\nconfig/devices.toml:\n\n",
-    include_str!("../config/devices.toml")
-);
+/// Both files, as they come with the gateway.
+fn every_key() -> String {
+    format!(
+        "config/gateway.toml:\n\n{}\nconfig/devices.toml:\n\n{}",
+        crate::config::gateway_toml(),
+        include_str!("../config/devices.toml")
+    )
+}
 
 #[derive(Debug, Args)]
 struct ConfigFile {

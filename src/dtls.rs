@@ -10,7 +10,7 @@
 //! | [`budget`] | how much handshaking strangers may cause |
 //! | [`session`] | one session and its stages |
 //! | [`inbound`] | which records of a datagram reach a session's engine |
-//! | [`engine`] | the DTLS engine; the only file that names `dimpl` |
+//! | [`engine`] | the DTLS engine; it and its submodules are the only files that name `dimpl` |
 //! | [`credentials`] | what we show devices, and which certificates are let in |
 //!
 //! **Why `dimpl`.** It is sans-IO, has no unsafe code, speaks DTLS 1.2 and 1.3, and keeps a session

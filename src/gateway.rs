@@ -1,78 +1,43 @@
-//! Joining the rooms: secure sessions, devices, CoAP and ThingsBoard.
+//! The gateway core: connects DTLS sessions, the device registry, CoAP and ThingsBoard.
 //!
 //! | Part | Owns |
 //! |---|---|
 //! | [`core`] | the sans-IO whole: datagrams in, datagrams and upstream calls out |
-//! | [`answers`] | requests by what they asked for and how they were answered |
-//! | [`call`] | what passes between the core and the tasks that call upstream |
+//! | [`sessions`] | whose a session is, and how many a device may have |
+//! | [`call`] | what passes between the core and the tasks that call ThingsBoard |
 //! | [`reading`] | what the call's task makes of request and answer before the loop sees it |
-//! | [`client_rpc`] | what ThingsBoard's HTTP API wants in a client-side RPC |
-//! | [`in_flight`] | how many calls to ThingsBoard a device may have at once |
-//! | [`unanswered`] | devices whose GETs ThingsBoard leaves without an answer |
-//! | [`peers`] | whose a session is, and how many a device may have |
-//! | [`route`] | which resource a path names |
-//! | [`translate`] | requests into upstream requests, outcomes into responses |
-//! | [`download`] | a GET for a package into a place in it, and a piece of it into a block |
-//! | [`relay`] | Observe over ThingsBoard's long polls |
-//! | [`firmware`] | packages: one cache for the fleet, blocks to devices |
-//! | [`handshakes`] | handshakes and sessions by how they ended |
-//! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
-//! | [`heap`] | when free memory is given back to the operating system |
-//! | [`journal`] | the log lines |
-//! | [`notices`] | log lines of one kind: the first in a period for each source |
-//! | [`counters`] | what this room counts |
-//! | [`churn`] | events that are logged by their number when they are too many |
-//! | [`forward`] | one call to upstream |
-//! | [`handle`] | what a gateway that runs can be told and asked |
-//! | [`report`] | what it tells of itself |
+//! | [`upstream_call`] | one call to ThingsBoard, in a task of its own |
+//! | [`driver`] | the loop: the only place that waits, and the only one here that reads the clock |
+//! | [`handle`] | commands to a gateway that runs |
+//! | [`report`] | a copy of its counters and levels |
 //! | [`service`] | a configured gateway, bound and ready to run |
-//! | [`status`] | what those who operate it are told over HTTP |
-//! | [`tap`] | listening to all of it, for the demo |
-//! | [`turns`] | how much of one turn of the loop a device may have |
-//! | [`shard`] | the loop: the only place that waits, and the only one here that reads the clock |
+//! | [`stats`] | what is counted |
+//! | [`log`] | the log lines |
+//! | [`tap`] | a copy of all messages, for the demo |
 
-pub mod answers;
 pub mod call;
-pub mod churn;
-pub mod client_rpc;
 pub mod core;
-pub mod counters;
-pub mod download;
-pub mod firmware;
-pub mod forward;
+pub mod driver;
 pub mod handle;
-pub mod handshakes;
-pub mod heap;
-pub mod in_flight;
-pub mod journal;
-#[cfg(test)]
-mod log_lines;
-pub mod notices;
-pub mod peers;
+pub mod log;
 pub mod reading;
-pub mod relay;
 pub mod report;
-pub mod route;
 pub mod service;
-pub mod shard;
-#[cfg(test)]
-mod simulation;
-pub mod status;
+pub mod sessions;
+pub mod stats;
 pub mod tap;
-pub mod translate;
-pub mod turns;
-pub mod unanswered;
-pub mod upstream_calls;
+pub mod upstream_call;
 
-pub use counters::Counters;
 pub use handle::{Change, Handle};
 pub use report::Report;
-pub use service::{Gateway, StartError};
-pub use status::Status;
+pub use service::{Gateway, Parts, StartError};
+pub use stats::Counters;
 pub use tap::Tap;
 
-use crate::config::{Calls, Limits, Ota, Relay};
+use crate::config::{Ota, Relay};
+use crate::device::Limits;
 use crate::dtls;
+use crate::upstream::CallLimits;
 use std::time::Duration;
 
 /// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
@@ -99,11 +64,26 @@ pub struct Settings {
     /// Upstream calls for devices' requests at once.
     pub max_in_flight: usize,
     /// How many of them a device may have, and how many may be client-side RPCs.
-    pub calls: Calls,
+    pub calls: CallLimits,
     /// How what devices observe is fetched.
     pub relay: Relay,
     /// How packages are fetched, and kept for the fleet.
     pub ota: Ota,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            dtls: dtls::Parameters::default(),
+            coap: coap::Parameters::default(),
+            limits: Limits::default(),
+            provision: false,
+            max_in_flight: 1024,
+            calls: CallLimits::default(),
+            relay: Relay::default(),
+            ota: Ota::default(),
+        }
+    }
 }
 
 impl Settings {

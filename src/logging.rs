@@ -1,5 +1,9 @@
 //! Log lines on standard error, so that standard output stays for what a command answers.
 
+pub mod churn;
+#[cfg(test)]
+pub(crate) mod log_lines;
+pub mod notices;
 mod panics;
 
 use crate::config::{Log, LogFormat};

@@ -9,15 +9,16 @@
 //! that serves devices only swaps one reference for another.
 
 mod desk;
+pub mod files;
 mod watch;
 
-use crate::config::{Config, Looked, Mistakes, Reading, Sources, Stamp};
+use crate::config::{Mistakes, Reading, Sources, Stamp, WatchedFile, WatchedFiles};
 use crate::device::{Difference, Registry};
 use crate::dtls::credentials::{Ends, Moment};
 use crate::dtls::{self, engine};
-use crate::gateway::status::{Files, FilesRead, Reloads};
 use crate::gateway::{Change, Handle};
 use desk::{Desk, Panicked};
+use files::{Files, FilesRead, Reloads};
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::Arc;
@@ -85,20 +86,23 @@ struct Ready {
 }
 
 impl Reload {
-    /// For a gateway that begins with this configuration.
-    pub fn new(config: &mut Config) -> Reload {
-        let mut sources = std::mem::take(&mut config.sources);
-        let watches = Watches {
-            registry: Watch::new(std::mem::take(&mut sources.registry)),
-            server: Watch::new(std::mem::take(&mut sources.server)),
-            clients: Watch::new(std::mem::take(&mut sources.clients)),
-            configuration: Watch::new(std::mem::take(&mut sources.configuration)),
-        };
+    /// Reads these sources again for a gateway that starts with `registry`. `watched`: the files of each.
+    pub fn new(
+        sources: Sources,
+        watched: WatchedFiles,
+        dtls: dtls::Parameters,
+        registry: Arc<Registry>,
+    ) -> Reload {
         Reload {
             sources: Arc::new(sources),
-            dtls: config.dtls,
-            registry: config.registry.clone(),
-            watches,
+            dtls,
+            registry,
+            watches: Watches {
+                registry: Watch::new(watched.registry),
+                server: Watch::new(watched.server),
+                clients: Watch::new(watched.clients),
+                configuration: Watch::new(watched.configuration),
+            },
         }
     }
 
@@ -159,11 +163,11 @@ impl Reload {
             Source::Server => server(&sources, &dtls),
             Source::Clients => clients(&sources),
         });
-        let Reading { outcome, looked } = match reading.await {
+        let Reading { outcome, watched } = match reading.await {
             Ok(reading) => reading,
             Err(Panicked) => return self.give_up(files, source),
         };
-        *self.watches.of(source) = Watch::new(looked);
+        *self.watches.of(source) = Watch::new(watched);
         match outcome {
             Ok((ready, warnings)) => {
                 for warning in warnings {
@@ -273,7 +277,7 @@ impl Watches {
     }
 
     fn look(&mut self, now: Instant) -> Vec<Source> {
-        let stamp_of = |file: &Looked| Stamp::of(&file.path);
+        let stamp_of = |file: &WatchedFile| Stamp::of(&file.path);
         if self.configuration.look(now, stamp_of) {
             info!("the configuration file has changed: that takes effect at the next start");
             self.configuration = Watch::new(Vec::new());
@@ -285,22 +289,22 @@ impl Watches {
 }
 
 fn registry(sources: &Sources, before: &Arc<Registry>) -> Reading<Ready> {
-    let reading = sources.read_registry(before);
-    reading.and_then(|registry| {
+    sources.read_registry(before).map(|registry| {
         let difference = registry.difference_from(before);
         let registry = Arc::new(registry);
-        Ok(Ready {
+        Ready {
             change: Change::Registry(registry.clone()),
             ends: Vec::new(),
             registry: Some((registry, difference)),
-        })
+        }
     })
 }
 
 fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Ready> {
-    sources.read_server(unix_time()).and_then(|server| {
+    let reading = sources.read_server(unix_time());
+    reading.and_then("server.certificate", |server| {
         let engine = engine::Settings::new(&server, dtls)?;
-        Ok(Ready {
+        Ok::<_, engine::SettingsError>(Ready {
             change: Change::Server(engine),
             ends: server.ends().into_iter().collect(),
             registry: None,
@@ -309,12 +313,10 @@ fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Ready> {
 }
 
 fn clients(sources: &Sources) -> Reading<Ready> {
-    sources.read_clients(unix_time()).and_then(|clients| {
-        Ok(Ready {
-            ends: clients.dates().collect(),
-            change: Change::Clients(clients),
-            registry: None,
-        })
+    sources.read_clients(unix_time()).map(|clients| Ready {
+        ends: clients.dates().collect(),
+        change: Change::Clients(clients),
+        registry: None,
     })
 }
 

@@ -6,12 +6,11 @@
 //! waits in a [`pool`] or that [`connect`] opens, over TLS to a server that [`trust`] allows. [`interim`] counts the
 //! 1xx replies to a request, and [`retry_after`] reads after which time a server wants the next one. `outage` decides when the log tells that ThingsBoard is gone, and that it is back.
 //!
-//! # Two lanes
+//! # Three lanes
 //!
-//! What devices ask for, and what the gateway asks on its own (long polls, and the reads beside them), travel
-//! on connections of their own and count for bounds of their own. So thousands of parked polls never keep
-//! telemetry waiting, and a burst of telemetry never ends a poll. A poll that nobody wants any more is
-//! dropped: that closes its connection, and frees its place, at once.
+//! Devices' requests, the gateway's own calls for observations (long polls, and reads of attributes), and packages each have
+//! connections and bounds of their own. So thousands of open polls never delay telemetry, and a burst of telemetry never ends
+//! a poll. A poll whose result is no longer needed is dropped, which closes its connection and frees its place at once.
 //!
 //! # Nothing is sent twice
 //!
@@ -30,6 +29,8 @@
 //! `Connection: close` on the last answer, which the client obeys: no race there. It also closes idle
 //! connections; ours leave the pool first, after ten idle seconds, so that race is rare as well.
 
+mod base_url;
+mod call_limits;
 mod client;
 mod connect;
 mod connection;
@@ -47,6 +48,8 @@ mod tests;
 mod thingsboard;
 mod trust;
 
+pub use base_url::{BaseUrl, BaseUrlError};
+pub use call_limits::CallLimits;
 pub use error::{Error, RetryAfter, Status};
 pub use request::{Answer, Line, Operation, Package, Request};
 pub use settings::{Settings, SettingsError};

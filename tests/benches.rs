@@ -72,7 +72,7 @@ fn one_small_round_measures_everything_that_is_promised_without_an_error() {
         );
     }
 
-    let bars = table(&report, "Ratios, and what was promised");
+    let bars = table(&report, "Ratios and targets");
     let (controls, promises): (Vec<_>, Vec<_>) = bars.iter().partition(|bar| bar[1] == "control");
     assert_eq!((controls.len(), promises.len()), (1, 14), "{report}");
     for bar in &bars {
@@ -87,11 +87,11 @@ fn one_small_round_measures_everything_that_is_promised_without_an_error() {
     assert_eq!(controls[0][3], "–", "{report}");
     for (heading, rows) in [
         ("Telemetry and GETs", 7),
-        ("Processor time a request", 7),
+        ("Processor time of a request", 7),
         ("Handshakes", 3),
         ("Resident memory", 4),
-        ("The storm", 8),
-        ("The flood", 2),
+        ("Many devices at once", 8),
+        ("Forged ClientHellos", 2),
         // One for each step.
         ("Processor time stolen", 2 + 2 + 3 + 3 + 2 + 2 + 2),
     ] {

@@ -508,7 +508,7 @@ async fn an_upstream_over_tls_is_believed_only_if_the_private_ca_has_signed_for_
     );
     let reached = async |url: &str, ca: &Authority| {
         let settings = Settings {
-            url: url.to_owned(),
+            url: url.parse().unwrap(),
             ca: Some(ca.pem.clone().into_bytes()),
             timeout: Duration::from_secs(10),
             max_in_flight: 1,

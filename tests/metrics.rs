@@ -1,15 +1,17 @@
-//! A scrape of the real binary: is it what Prometheus reads, does it move, and does it name nobody?
+//! A scrape of the real binary: valid for Prometheus, counting, free of names, and as documented.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
-    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+    reason = "a test fails by a panic; clippy.toml excepts #[test] functions only"
 )]
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::{env, fs};
 use test_support::admin::Admin;
 use test_support::coap::{OBSERVE, get, post};
 use test_support::device::code;
@@ -32,7 +34,7 @@ fn scrape(admin: &Admin) -> Scrape {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_devices_do_shows_in_the_counts() {
+async fn requests_and_sessions_are_counted() {
     let (world, admin) = world();
     let before = scrape(&admin);
     assert_eq!(before.value("coaps_gateway_devices_registered", &[]), 2.0);
@@ -78,7 +80,7 @@ async fn what_devices_do_shows_in_the_counts() {
     assert_eq!(kinds, BTreeSet::from(["server", "trust_anchor"]));
     assert!(certificates.iter().all(|sample| sample.value > 1.0));
     assert!(after.value("process_resident_memory_bytes", &[]) > 1e6);
-    // Counts never fall, and nothing that was there goes.
+    // Counters never decrease, and no sample disappears.
     for sample in &before.samples {
         let name = &sample.name;
         if name.ends_with("_total") || name.ends_with("_count") {
@@ -88,7 +90,7 @@ async fn what_devices_do_shows_in_the_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_observed_and_refused_shows_too() {
+async fn observations_and_refused_handshakes_are_counted() {
     let (world, admin) = world();
     let meter = world.meter().await;
     let registration = get(&["api", "v1", "rpc"]).option(OBSERVE, []);
@@ -103,7 +105,7 @@ async fn what_is_observed_and_refused_shows_too() {
     assert_eq!(seen.value("coaps_gateway_bound_used", &polls), 1.0);
     assert_eq!(seen.value("coaps_gateway_bound", &polls), 6000.0);
     drop(meter);
-    // No session of a stranger's certificate: its authority is not known.
+    // A certificate of another authority gets no session.
     let other = test_support::certificates::Authority::new("Another CA");
     let stranger = other.device("stranger");
     let refused = test_support::device::Device::try_connect(
@@ -118,7 +120,7 @@ async fn what_is_observed_and_refused_shows_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_label_names_a_device_an_address_or_a_token() {
+async fn no_label_contains_a_device_an_address_or_a_token() {
     let (world, admin) = world();
     let (meter, pump) = (world.meter().await, world.connect(&world.pump).await);
     for device in [&meter, &pump] {
@@ -144,7 +146,7 @@ async fn no_label_names_a_device_an_address_or_a_token() {
             .map(|at| &text[at.saturating_sub(80)..at + 20]);
         assert_eq!(at, None, "{secret}");
     }
-    // A label has few values, whatever devices do.
+    // A label has few values, whatever devices send.
     let mut values: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
     for sample in Scrape::read(&admin.get("/metrics").1).samples {
         for (label, value) in sample.labels {
@@ -160,7 +162,7 @@ async fn no_label_names_a_device_an_address_or_a_token() {
 }
 
 #[test]
-fn an_upstream_that_can_not_be_reached_shows() {
+fn an_unreachable_upstream_is_reported() {
     let world = World::with(&Options {
         admin: true,
         url: Some(unreachable_url()),
@@ -170,59 +172,86 @@ fn an_upstream_that_can_not_be_reached_shows() {
     assert_eq!(seen.value("coaps_gateway_upstream_reached", &[]), 0.0);
 }
 
+/// The label names of a family, and their values where these do not depend on devices, requests or files.
+fn labels(seen: &Scrape, family: &str) -> BTreeMap<String, BTreeSet<String>> {
+    if family == "coaps_gateway_requests" {
+        // No request has been answered yet, so there is no sample.
+        let names = ["method", "resource", "code"].map(str::to_owned);
+        return names.map(|name| (name, BTreeSet::new())).into();
+    }
+    let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let of_files = family.starts_with("coaps_gateway_certificate_");
+    for sample in seen.samples.iter().filter(|one| one.family == family) {
+        for (label, value) in &sample.labels {
+            let values = labels.entry(label.clone()).or_default();
+            if !of_files && !["le", "version"].contains(&label.as_str()) {
+                values.insert(value.clone());
+            }
+        }
+    }
+    labels.remove("le");
+    labels
+}
+
+/// The tables of docs/metrics.md.
+fn tables(seen: &Scrape) -> String {
+    let mut metrics = "| Name | Type | Labels | Meaning |\n|---|---|---|---|\n".to_owned();
+    let mut values = "| Metric | Label | Values |\n|---|---|---|\n".to_owned();
+    let quoted = |words: Vec<&String>| -> String {
+        let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+        words.join(", ")
+    };
+    for (family, kind) in &seen.families {
+        let (kind, name) = match kind {
+            Kind::Counter => ("counter", format!("{family}_total")),
+            Kind::Gauge => ("gauge", family.clone()),
+            Kind::Histogram => ("histogram", family.clone()),
+        };
+        let labels = labels(seen, family);
+        let names = match quoted(labels.keys().collect()) {
+            none if none.is_empty() => "–".to_owned(),
+            names => names,
+        };
+        let meaning = &seen.help[family];
+        metrics += &format!("| `{name}` | {kind} | {names} | {meaning} |\n");
+        for (label, of_label) in labels {
+            if of_label.len() > 1 {
+                let all = quoted(of_label.iter().collect());
+                values += &format!("| `{name}` | `{label}` | {all} |\n");
+            }
+        }
+    }
+    format!("{metrics}\n## Values of labels\n\n{values}")
+}
+
+const BEGIN: &str = "<!-- begin: written by `WRITE_DOCS=1 cargo test --test metrics` -->\n\n";
+const END: &str = "\n<!-- end -->\n";
+
 #[test]
-fn the_readme_lists_every_metric_with_its_type_and_labels() {
+fn the_tables_of_the_metrics_document_are_what_the_gateway_exposes() {
     let (_world, admin) = world();
     let seen = scrape(&admin);
-    let readme = include_str!("../README.md");
-    let (_, section) = readme.split_once("\n### Metrics\n").expect("the section");
-    let section = section.split("\n### ").next().expect("something in it");
-    let mut listed = BTreeMap::new();
-    for line in section.lines().filter(|line| line.starts_with("| `")) {
-        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        let labels: BTreeSet<String> = cells[3]
-            .split(", ")
-            .filter(|label| *label != "–")
-            .map(|label| label.trim_matches('`').to_owned())
-            .collect();
-        let name = cells[1].trim_matches('`').to_owned();
-        assert!(cells[4].len() > 3, "{name} means something");
-        let before = listed.insert(name.clone(), (cells[2].to_owned(), labels));
-        assert_eq!(before, None, "{name} is listed twice");
+    assert!(seen.families.len() > 50, "{}", seen.families.len());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metrics.md");
+    let document = fs::read_to_string(&path).unwrap();
+    let (before, rest) = document.split_once(BEGIN).expect("where they begin");
+    let (listed, after) = rest.split_once(END).expect("where they end");
+    let exposed = tables(&seen);
+    if env::var_os("WRITE_DOCS").is_some() {
+        fs::write(&path, [before, BEGIN, &exposed, END, after].concat()).unwrap();
+        return;
     }
-    let mut exposed = BTreeMap::new();
-    for (name, kind) in &seen.families {
-        let (kind, name) = match kind {
-            Kind::Counter => ("counter", format!("{name}_total")),
-            Kind::Gauge => ("gauge", name.clone()),
-            Kind::Histogram => ("histogram", name.clone()),
-        };
-        let stem = name.trim_end_matches("_total");
-        let labels = seen
-            .samples
-            .iter()
-            .filter(|sample| sample.family == stem)
-            .flat_map(|sample| sample.labels.keys().cloned())
-            .filter(|label| label != "le");
-        exposed.insert(name.clone(), (kind.to_owned(), labels.collect()));
-    }
-    // No request was answered yet, so nothing shows the labels of this one.
-    let requests: BTreeSet<String> = ["method", "resource", "code"].map(str::to_owned).into();
-    exposed.get_mut("coaps_gateway_requests_total").unwrap().1 = requests;
-    assert!(exposed.len() > 50, "{}", exposed.len());
-    for (name, what) in &exposed {
-        assert_eq!(listed.get(name), Some(what), "{name} in README.md");
-    }
-    for name in listed.keys() {
+    for line in exposed.lines() {
         assert!(
-            exposed.contains_key(name),
-            "{name} of README.md is not there"
+            listed.lines().any(|listed| listed == line),
+            "docs/metrics.md lacks this line: {line}\nWRITE_DOCS=1 cargo test --test metrics writes it"
         );
     }
+    assert_eq!(listed, exposed, "docs/metrics.md lists what is not exposed");
 }
 
 #[test]
-fn the_dashboard_asks_for_nothing_that_is_not_there() {
+fn the_dashboard_uses_only_metrics_that_exist() {
     let (_world, admin) = world();
     let seen = scrape(&admin);
     let dashboard: Value = serde_json::from_str(include_str!("../deploy/grafana.json")).unwrap();
@@ -255,7 +284,7 @@ fn the_dashboard_asks_for_nothing_that_is_not_there() {
                 .collect();
             assert!(!names.is_empty(), "{title}: {expression}");
             for name in names {
-                assert!(seen.has(name), "{title}: {name} is not there");
+                assert!(seen.has(name), "{title}: {name} does not exist");
             }
         }
     }

@@ -1,9 +1,9 @@
-//! The tiers of tests install nothing unasked, run nothing where a program is missing, and notice what did not run: their
-//! scripts, with programs that only write down how they were called.
+//! The scripts of the tiers of tests, with programs that only record how they were called: they install nothing without
+//! `--install`, run nothing if a program is missing, and fail if a suite did not run.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
+    reason = "a test fails by a panic; clippy.toml excepts #[test] functions only"
 )]
 
 use std::fs;
@@ -14,13 +14,13 @@ use tempfile::TempDir;
 
 const TIERS: [&str; 2] = ["tests/run", "tests/interop/run"];
 
-/// A machine whose PATH has a shell, its common tools, and the programs that a test puts there.
+/// A PATH with a shell, its common tools, and the programs that a test adds.
 struct Machine {
     directory: TempDir,
 }
 
 impl Machine {
-    /// With a toolchain and a package manager; both write down how they were called.
+    /// With a toolchain and a package manager that record how they were called.
     fn new() -> Machine {
         let machine = Machine {
             directory: tempfile::tempdir().unwrap(),
@@ -51,13 +51,13 @@ impl Machine {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// How a program was called, each call on a line.
+    /// The arguments of a program's calls, one call each.
     fn calls(&self, program: &str) -> Vec<String> {
         let calls = fs::read_to_string(self.path().join(program)).unwrap_or_default();
         calls.lines().map(str::to_owned).collect()
     }
 
-    /// Runs one of the project's scripts: its exit code, and all that it said.
+    /// Runs one of the project's scripts; returns its exit code and its output.
     fn run(&self, script: &str, arguments: &[&str]) -> (Option<i32>, String) {
         let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join(script))
             .args(arguments)
@@ -66,33 +66,33 @@ impl Machine {
             .env("CALLS", self.path())
             .output()
             .unwrap();
-        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
-        (output.status.code(), said.concat())
+        let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        (output.status.code(), text.concat())
     }
 }
 
 #[test]
-fn what_is_missing_is_named_with_the_command_that_installs_it_and_nothing_is_done() {
+fn a_missing_program_is_named_with_the_command_that_installs_it_and_nothing_runs() {
     for tier in TIERS {
         let machine = Machine::new();
-        let (code, said) = machine.run(tier, &[]);
-        assert_eq!(code, Some(1), "{said}");
+        let (code, output) = machine.run(tier, &[]);
+        assert_eq!(code, Some(1), "{output}");
         assert!(
-            said.contains("missing: python3 (Debian: python3)"),
-            "{said}"
+            output.contains("missing: python3 (Debian: python3)"),
+            "{output}"
         );
-        assert!(said.contains("Nothing was run."), "{said}");
-        assert!(said.contains(&format!("{tier} --install")), "{said}");
+        assert!(output.contains("Nothing was run."), "{output}");
+        assert!(output.contains(&format!("{tier} --install")), "{output}");
         assert_eq!(machine.calls("apt-get"), [""; 0]);
         assert_eq!(machine.calls("cargo"), [""; 0]);
     }
 }
 
 #[test]
-fn install_installs_what_is_missing_and_looks_again() {
+fn install_installs_missing_programs_and_checks_again() {
     for (tier, package) in TIERS.into_iter().zip(["systemd", "libcoap3-bin"]) {
         let machine = Machine::new();
-        let (code, said) = machine.run(tier, &["--install"]);
+        let (code, output) = machine.run(tier, &["--install"]);
         let calls = machine.calls("apt-get");
         assert_eq!(calls.len(), 2, "{calls:?}");
         assert!(calls[0].starts_with("update"), "{calls:?}");
@@ -101,19 +101,19 @@ fn install_installs_what_is_missing_and_looks_again() {
         assert!(packages.contains(&package), "{calls:?}");
         assert!(packages.contains(&"python3"), "{calls:?}");
         // This package manager installs nothing.
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains("missing: python3"), "{said}");
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains("missing: python3"), "{output}");
         assert_eq!(machine.calls("cargo"), [""; 0]);
     }
 }
 
 #[test]
-fn an_argument_that_a_tier_does_not_know_is_refused() {
+fn an_unknown_argument_is_refused() {
     for tier in TIERS {
         let machine = Machine::new();
-        let (code, said) = machine.run(tier, &["--instal"]);
-        assert_eq!(code, Some(2), "{said}");
-        assert!(said.contains("[--install]"), "{said}");
+        let (code, output) = machine.run(tier, &["--instal"]);
+        assert_eq!(code, Some(2), "{output}");
+        assert!(output.contains("[--install]"), "{output}");
         assert_eq!(machine.calls("cargo"), [""; 0]);
     }
 }
@@ -124,14 +124,14 @@ fn a_missing_compiler_is_named_and_not_installed() {
     fs::remove_file(machine.path().join("bin/cc")).unwrap();
     machine.add("python3", "");
     machine.add("systemd-analyze", "");
-    let (code, said) = machine.run("tests/run", &["--install"]);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("missing: cc (a C compiler"), "{said}");
+    let (code, output) = machine.run("tests/run", &["--install"]);
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("missing: cc (a C compiler"), "{output}");
     assert_eq!(machine.calls("apt-get"), [""; 0]);
 }
 
 #[test]
-fn a_suite_that_did_not_run_or_ignores_a_test_fails_the_second_tier() {
+fn a_suite_that_did_not_run_or_ignores_a_test_fails_tests_run() {
     let good = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s";
     let ignoring = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
     let mut all = String::new();
@@ -150,9 +150,9 @@ fn a_suite_that_did_not_run_or_ignores_a_test_fails_the_second_tier() {
         machine.add("python3", "");
         machine.add("systemd-analyze", "");
         machine.add("cargo", &format!("cat <<'END'\n{output}END"));
-        let (code, said) = machine.run("tests/run", &[]);
-        assert_eq!(code, Some(1), "{said}");
-        assert!(said.contains(complaint), "{said}");
-        assert!(!said.contains("All tests passed"), "{said}");
+        let (code, output) = machine.run("tests/run", &[]);
+        assert_eq!(code, Some(1), "{output}");
+        assert!(output.contains(complaint), "{output}");
+        assert!(!output.contains("All tests passed"), "{output}");
     }
 }

@@ -13,7 +13,7 @@ from .figures import Figures, Spread
 from .options import Options
 from .world import VERSIONS
 
-# As README's *Sizing* has it: limits.handshakes, half open, under the attacks of tests/abuse.rs.
+# As docs/sizing.md has it: limits.handshakes, half open, under the attacks of tests/abuse.rs.
 HALF_OPEN_CAP = 18 * 1024.0
 
 
@@ -34,23 +34,23 @@ def all_of(options: Options, figures: Figures) -> list[Bar]:
     largest = max(options.idle)
     return [
         _at_least(
-            f"telemetry through the gateway, {options.sessions} sessions, to the direct post: rate",
+            f"telemetry through the gateway, {options.sessions} sessions, relative to the direct post: rate",
             figures.ratio("gateway.rate", "direct.rate"),
             0.4,
         ),
         _at_most(
-            "CPU a forwarded request in the gateway, to a GET of libcoap GnuTLS without upstream",
+            "processor time of a forwarded request in the gateway, relative to a GET of libcoap GnuTLS without upstream",
             figures.ratio("gateway.cpu.gateway", "gnutls.cpu.server"),
             2.5,
         ),
         _at_least(
-            "full mutual handshakes a second of one core, to libcoap GnuTLS",
+            "full mutual handshakes a second of one core, relative to libcoap GnuTLS",
             figures.ratio("handshakes.gateway.per_core", "handshakes.gnutls.per_core"),
             3.0,
         ),
         *(
             _bar(
-                f"resident memory a session, {largest:,} idle, DTLS {version}",
+                f"resident memory of a session, {largest:,} idle, DTLS {version}",
                 "≤ 14 KiB",
                 figures.spread(f"memory.{version}.{largest}.session.rss"),
                 "{:.1f}",
@@ -60,12 +60,12 @@ def all_of(options: Options, figures: Figures) -> list[Bar]:
             for version in VERSIONS
         ),
         _at_most(
-            "p99 latency at half the gateway's maximum rate, to the direct post at that rate",
+            "p99 latency at half the gateway's maximum rate, relative to the direct post at that rate",
             figures.ratio("half.gateway.p99", "half.direct.p99"),
             3.0,
         ),
         _control(
-            "p99 latency of a GET of libcoap GnuTLS, no gateway and no upstream, at that rate, to the same direct post",
+            "p99 latency of a GET of libcoap GnuTLS, no gateway and no upstream, at that rate, relative to the same direct post",
             figures.ratio("half.gnutls.p99", "half.direct.p99"),
         ),
         *_storm(options, figures),
@@ -80,14 +80,14 @@ def _storm(options: Options, figures: Figures) -> list[Bar]:
         name = f"storm.{version}"
         told += [
             _bar(
-                f"{who}, DTLS {version}: all back",
+                f"{who}, DTLS {version}: all connected again",
                 "≤ 30 s, every time",
                 figures.spread(f"{name}.seconds"),
                 "{:.1f}",
                 " s",
                 lambda seen: seen.most <= 30,
             ),
-            _none(f"{who}, DTLS {version}: errors of the established", figures.spread(f"{name}.established.errors")),
+            _none(f"{who}, DTLS {version}: errors of established devices", figures.spread(f"{name}.established.errors")),
         ]
     return told
 
@@ -97,17 +97,17 @@ def _flood(options: Options, figures: Figures) -> list[Bar]:
     growth = figures.spread("flood.loop.growth")
     return [
         _at_least(
-            f"{what}: rate of established devices, closed loop, to that before",
+            f"{what}: rate of established devices, closed loop, relative to before",
             figures.ratio("flood.loop.during", "flood.loop.before"),
             0.8,
         ),
         _at_least(
-            f"{what}: rate of established devices, at half their maximum, to that before",
+            f"{what}: rate of established devices, at half their maximum, relative to before",
             figures.ratio("flood.paced.during", "flood.paced.before"),
             0.8,
         ),
         _bar(
-            f"{what}: memory grows",
+            f"{what}: growth of memory",
             f"≤ {HALF_OPEN_CAP / 1024:.0f} MiB, every time",
             growth and Spread(*(kib / 1024 for kib in (growth.median, growth.least, growth.most))),
             "{:.1f}",
@@ -115,7 +115,7 @@ def _flood(options: Options, figures: Figures) -> list[Bar]:
             lambda seen: seen.most * 1024 <= HALF_OPEN_CAP,
         ),
         _bar(
-            f"{what}: a newcomer is in",
+            f"{what}: a new device is connected",
             "≤ 30 s, every time",
             figures.spread("flood.loop.newcomer"),
             "{:.2f}",

@@ -10,7 +10,7 @@ from typing import Callable
 ROOT = Path(__file__).resolve().parents[2]
 
 PARTS: dict[str, str] = {
-    "posts": "posts straight to an HTTP sink, and the same through the gateway; CPU a request",
+    "posts": "posts directly to an HTTP sink, and the same through the gateway; CPU a request",
     "gets": "GETs answered by libcoap's servers without any upstream; CPU a request",
     "handshakes": "full handshakes a second of the gateway and of libcoap's servers, on one core",
     "memory": "resident memory with idle sessions",

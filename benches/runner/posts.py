@@ -1,4 +1,4 @@
-"""Telemetry: posts straight to the sink, and the same through the gateway.
+"""Telemetry: posts directly to the sink, and the same through the gateway.
 
 Driver, sink and gateway share the machine's cores in both, nothing is pinned: what a core does for one it can't do
 for another, so the ratio of the rates is what the way through the gateway costs altogether.
@@ -13,7 +13,7 @@ from .step import Bench, Step, answered
 
 def steps(options: Options) -> list[Step]:
     return [
-        Step("posts straight to the sink", options.seconds + 1, direct),
+        Step("posts directly to the sink", options.seconds + 1, direct),
         Step("posts through the gateway", options.seconds + 6, through_the_gateway),
     ]
 

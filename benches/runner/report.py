@@ -1,4 +1,4 @@
-"""benches/RESULTS.md: ratios first, then what they were made of."""
+"""benches/RESULTS.md: ratios first, then the figures they are made of."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .options import Options
 from .world import ADDRESSES, ESTABLISHED, HANDSHAKES, PAYLOAD, REQUESTS, VERSIONS
 
 ABSOLUTE = (
-    "Figures of one machine, which was this busy with everything at once. They are not comparable between machines."
+    "Figures of one machine, on which everything ran at once. They are not comparable between machines."
 )
 CONTROL = (
-    "Nothing is promised of a control. It is the driver that goes against the gateway, with as many sessions and at "
-    "the same rate, against a server in C that answers by itself. What it has above 1 × comes without any gateway: "
-    "from the driver, DTLS, that server, and the machine."
+    "A control has no target. It is the same driver, with as many sessions and at the same rate, against a server in C "
+    "that answers by itself. What it has above 1 × is not due to the gateway, but to the driver, DTLS, that server, and "
+    "the machine."
 )
 
 
@@ -37,28 +37,28 @@ def text(options: Options, figures: Figures, took: float) -> str:
             for part in (
                 "# Benchmarks",
                 _about(options, took),
-                "## Ratios, and what was promised",
+                "## Ratios and targets",
                 _bars(options, figures),
                 "## Telemetry and GETs",
                 ABSOLUTE,
                 _requests(options, figures),
-                "## Processor time a request",
+                "## Processor time of a request",
                 _processor_time(figures),
                 "## Handshakes",
                 _handshakes(figures),
                 "## Resident memory",
                 _memory(options, figures),
-                "## The storm",
+                "## Many devices at once",
                 _storm(options, figures),
-                "## The flood",
+                "## Forged ClientHellos",
                 _flood(options, figures),
                 "## Machine and versions",
                 _table(("", ""), [*environment.machine(), *environment.versions()]),
                 "## Processor time stolen",
                 stolen(figures),
-                "## Limits raised, and other conditions",
+                "## Conditions",
                 _conditions(options),
-                "## What went wrong",
+                "## Errors",
                 _errors(figures),
             )
             if part
@@ -72,7 +72,7 @@ def _about(options: Options, took: float) -> str:
     rounds = "1 round" if options.rounds == 1 else f"{options.rounds} rounds"
     told = (
         f"Written by `benches/run` on {today}: {rounds}, each with every measurement once ({options.seconds:g} s), in "
-        f"{took / 60:.0f} minutes. A figure is the median of the rounds, with the least and the most behind it. A "
+        f"{took / 60:.0f} minutes. A figure is the median of the rounds, followed by the least and the most. A "
         "ratio is taken within a round."
     )
     if options.profile != "release":
@@ -93,15 +93,15 @@ def _bars(options: Options, figures: Figures) -> str:
         (bar.what, bar.bar, bar.seen or "not measured", _verdict(bar) if bar.seen else "–")
         for bar in bars.all_of(options, figures)
     ]
-    return _table(("", "bar", "seen", ""), rows) + f"\n\n{CONTROL}"
+    return _table(("", "target", "measured", ""), rows) + f"\n\n{CONTROL}"
 
 
 NAMES = {
-    "direct": "posts straight to the sink",
+    "direct": "posts directly to the sink",
     "gateway": "posts through the gateway",
     "openssl": "GETs of `coap-server-openssl`",
     "gnutls": "GETs of `coap-server-gnutls`",
-    "half.direct": "posts straight to the sink, at half the gateway's maximum",
+    "half.direct": "posts directly to the sink, at half the gateway's maximum",
     "half.gateway": "posts through the gateway, at half its maximum",
     "half.gnutls": "GETs of `coap-server-gnutls`, at half the gateway's maximum",
 }
@@ -151,15 +151,15 @@ def _handshakes(figures: Figures) -> str:
             )
     heads = (
         "",
-        "a second of its own processor time",
-        "a second by the clock",
-        "cores the server kept busy",
-        "and the driver",
+        "a second of its processor time",
+        "a second of wall-clock time",
+        "cores used by the server",
+        "by the driver",
         "p50, ms",
     )
     return _table(heads, rows) + (
-        "\n\nThe server has one core, the driver the others. Where the server kept less than its core busy, it "
-        "waited for the driver, or for others on the machine, and the rate by the clock is not its own."
+        "\n\nThe server has one core, the driver the others. If the server used less than its core, it waited for the "
+        "driver, or for others on the machine, and the rate by wall-clock time is not its limit."
         if rows
         else ""
     )
@@ -173,15 +173,15 @@ def _memory(options: Options, figures: Figures) -> str:
             cells = (("rss", "{:,.0f}"), ("pss", "{:,.0f}"), ("session.rss", "{:.1f}"), ("session.pss", "{:.1f}"))
             if figures.spread(f"{name}.rss"):
                 rows.append((f"{idle:,}", version, *(_cell(figures, f"{name}.{part}", form) for part, form in cells)))
-    return _table(("idle sessions", "DTLS", "VmRSS, KiB", "Pss, KiB", "a session, by VmRSS", "by Pss"), rows)
+    return _table(("idle sessions", "DTLS", "VmRSS, KiB", "Pss, KiB", "VmRSS a session, KiB", "Pss a session, KiB"), rows)
 
 
 def _storm(options: Options, figures: Figures) -> str:
     rows = [
         (what, *(_cell(figures, f"storm.{version}.{name}", form) for version in VERSIONS))
         for what, name, form in (
-            ("until the last was back, s", "seconds", "{:.1f}"),
-            ("not back", "missing", "{:.0f}"),
+            ("until all were connected again, s", "seconds", "{:.1f}"),
+            ("not connected again", "missing", "{:.0f}"),
             ("attempts that failed", "failures", "{:.0f}"),
             (f"posts a second of the {ESTABLISHED} established ones", "established.rate", "{:.0f}"),
             ("their latency p50, ms", "established.p50", "{:.2f}"),
@@ -208,17 +208,17 @@ def _flood(options: Options, figures: Figures) -> str:
             rows.append((how, *(_cell(figures, f"flood.{name}.{part}", form) for part, form in cells)))
     heads = (
         f"{ESTABLISHED} established devices",
-        "hellos sent a second",
-        "posts a second before",
-        "beside the flood",
+        "ClientHellos a second",
+        "posts a second before the flood",
+        "during the flood",
         "memory grew by, KiB",
-        "a newcomer was in after, s",
+        "a new device was connected after, s",
     )
     return _table(heads, rows)
 
 
 def stolen(figures: Figures) -> str:
-    """What each step has met of it."""
+    """The share of each step."""
     rows = steal.rows(figures)
     return f"{steal.MEANING}\n\n{_table(('', 'stolen'), rows)}" if rows else steal.NOT_KNOWN
 
@@ -226,17 +226,17 @@ def stolen(figures: Figures) -> str:
 def _conditions(options: Options) -> str:
     raised = ", ".join(f"`limits.{key}` = {value}" for key, value in servers.RAISED.items())
     lines = [
-        f"For handshakes: {raised}. Everything else, and everywhere else, all of it: the gateway's defaults. Sessions "
-        f"come from {ADDRESSES}, so that the limit for one address is not met.",
-        f"The driver's DTLS: `{options.dtls or REQUESTS}` for requests and the newcomer, "
-        f"`{options.dtls or HANDSHAKES}` for handshakes; in memory and storm dimpl, with the version "
-        "that is told. `webrtc` is webrtc-dtls, which has nothing in common with the gateway, and DTLS 1.2; `gateway` "
-        "is the gateway's library, `dimpl-1.2` the same without 1.3, which libcoap has not. The same driver goes "
-        "against all servers of a comparison.",
+        f"For handshakes: {raised}. Otherwise the gateway's defaults. Sessions come from {ADDRESSES}, so that the limit "
+        "for one address is not reached.",
+        f"The driver's DTLS: `{options.dtls or REQUESTS}` for requests and the new device, "
+        f"`{options.dtls or HANDSHAKES}` for handshakes; for memory and many devices at once dimpl, with "
+        "the version in the table. `webrtc` is webrtc-dtls with DTLS 1.2, which has nothing in common with the gateway; "
+        "`dimpl` is the gateway's library, `dimpl-1.2` the same without 1.3, which libcoap does not have. All "
+        "servers of a comparison have the same driver.",
         f"A post is `{PAYLOAD}`; a GET is of libcoap's `/`, a constant text. `coap-server-*` demand and verify a "
-        "client's certificate (`-C`), as the gateway does. Every device has a certificate and a token of its own.",
-        "The direct post is `hyper`'s client, a connection for each of as many tasks as there are sessions. Driver, "
-        "sink and gateway share all cores, but for handshakes, where the server is alone on its one.",
+        "client's certificate (`-C`), as the gateway does. Each device has a certificate and a token of its own.",
+        "The direct post is made by `hyper`'s client, with as many tasks as there are sessions, each with a connection. "
+        "Driver, sink and gateway share all cores, except for handshakes, where the server has a core of its own.",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -244,7 +244,7 @@ def _conditions(options: Options) -> str:
 def _errors(figures: Figures) -> str:
     return (
         "\n".join(f"- {line}" for line in figures.errors)
-        or "Nothing: every request, handshake and session was answered."
+        or "None: every request, handshake and session was answered."
     )
 
 

@@ -19,11 +19,11 @@ NAME = "stolen."
 
 MEANING = (
     "The share of the time of all cores, idle time included, that the hypervisor took while there was work for them. "
-    "A request that meets such a gap waits for milliseconds, whoever is to answer it. Counted from a step's start to "
-    "its end, with its servers' start and the driver's handshakes. A hypervisor need not tell: then it is 0, as "
+    "A request that meets such a gap waits for milliseconds, whoever answers it. Counted from a step's start to its end, "
+    "including the start of its servers and the driver's handshakes. A hypervisor may not report it: then it is 0, as "
     "without one."
 )
-NOT_KNOWN = "Not known: `/proc/stat` does not tell it here."
+NOT_KNOWN = "Not known: `/proc/stat` does not contain it here."
 
 
 @dataclass(frozen=True)

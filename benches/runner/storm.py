@@ -25,7 +25,7 @@ RATE = 10.0 * ESTABLISHED
 def steps(options: Options) -> list[Step]:
     return [
         Step(
-            f"storm of {options.storm:,} devices with DTLS {version}", 20 + options.storm / 500, partial(storm, version)
+            f"{options.storm:,} devices at once with DTLS {version}", 20 + options.storm / 500, partial(storm, version)
         )
         for version in VERSIONS
     ]

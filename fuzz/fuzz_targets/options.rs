@@ -3,7 +3,7 @@
 #![no_main]
 
 use coap::{Code, Message, Type, option};
-use coaps_gateway::gateway::{route, translate};
+use coaps_gateway::mapping::{resource, translate};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|tail: &[u8]| {
@@ -15,7 +15,7 @@ fuzz_target!(|tail: &[u8]| {
     };
     assert_eq!(message.kind, Type::Confirmable);
     if let Ok(received) = option::read(message)
-        && let Ok(resource) = route::resolve(&received.request.path)
+        && let Ok(resource) = resource::resolve(&received.request.path)
     {
         let _ = translate::to_upstream(received.request, resource, None, 1024, 1152);
     }

@@ -5,6 +5,7 @@ use super::issue::Issued;
 use crate::dtls::credentials::certificates;
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -72,11 +73,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
         error,
     };
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    #[cfg(not(unix))]
-    let _ = mode;
+    options.write(true).create_new(true).mode(mode);
     let mut file = options.open(path).map_err(failed)?;
     file.write_all(bytes)
         .and_then(|()| file.sync_all())

@@ -91,7 +91,6 @@ fn another_devices_certificate_comes_under_the_same_authority_and_no_file_change
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn keys_are_for_their_owner_alone() {
     use std::os::unix::fs::PermissionsExt;

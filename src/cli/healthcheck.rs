@@ -1,7 +1,7 @@
 //! `healthcheck`: the gateway's own `/readyz`, as an exit code.
 
 use super::{Failed, Outcome, told};
-use crate::config::Admin;
+use crate::config;
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::Path;
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const LARGEST_ANSWER: u64 = 64 * 1024;
 
 pub(super) fn healthcheck(file: Option<&Path>, out: &mut impl Write) -> Outcome {
-    let Some(address) = Admin::address(file, std::env::vars_os()).map_err(told)? else {
+    let Some(address) = config::admin_address(file, std::env::vars_os()).map_err(told)? else {
         return Err(
             "listen.admin is not set, so there is nothing to ask; set it in the file or by \
              COAPS_GATEWAY__LISTEN__ADMIN=127.0.0.1:9684"

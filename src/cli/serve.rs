@@ -2,9 +2,11 @@
 
 use super::Failed;
 use crate::admin::Admin;
+use crate::admin::status::Status;
 use crate::config::{self, Config};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Parts, Settings};
 use crate::reload::Reload;
+use crate::reload::files::Files;
 use std::future::Future;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -32,7 +34,7 @@ pub(super) fn begin() -> Result<(Runtime, mpsc::Receiver<()>), Failed> {
 pub(super) fn run(
     runtime: Runtime,
     hang_ups: mpsc::Receiver<()>,
-    mut config: Config,
+    config: Config,
 ) -> Result<(), Failed> {
     let upstream = &config.upstream;
     let connections = upstream
@@ -51,10 +53,29 @@ pub(super) fn run(
             Some(address) => Some(Admin::bind(address).await?),
             None => None,
         };
-        let reload = Reload::new(&mut config);
-        let gateway = Gateway::new(config)?;
-        tokio::spawn(reload.run(gateway.handle(), gateway.files(), hang_ups));
-        let told = server.map(|server| tell(server, admin, &gateway));
+        let registry = config.registry.clone();
+        let reload = Reload::new(config.sources, config.watched, config.dtls, registry);
+        let files = Files::first_read(&config.server, &config.clients);
+        let gateway = Gateway::new(Parts {
+            listen: config.listen.coaps,
+            server: config.server,
+            clients: config.clients,
+            registry: config.registry,
+            settings: Settings {
+                dtls: config.dtls,
+                coap: config.coap,
+                limits: config.limits,
+                provision: config.provision,
+                max_in_flight: config.upstream.max_in_flight,
+                calls: config.calls,
+                relay: config.relay,
+                ota: config.ota,
+            },
+            upstream: config.upstream,
+            drain: config.shutdown.drain,
+        })?;
+        tokio::spawn(reload.run(gateway.handle(), files.clone(), hang_ups));
+        let told = server.map(|server| tell(server, admin, &gateway, files));
         let end = gateway.run(asked, insisted).await;
         // It told that the gateway drains, and has nothing to tell any more.
         drop(told);
@@ -70,9 +91,14 @@ pub(super) fn run(
 
 /// Answers those who operate the gateway, for as long as what is returned is kept. Devices are served whatever becomes
 /// of it.
-fn tell(server: Admin, admin: config::Admin, gateway: &Gateway) -> Told {
+fn tell(server: Admin, admin: config::Admin, gateway: &Gateway, files: Files) -> Told {
     info!(address = %server.local_addr(), sessions = admin.sessions, "listening for those who operate it");
-    let source = Arc::new(gateway.status(admin.require_upstream));
+    let source = Arc::new(Status::new(
+        gateway.handle(),
+        gateway.upstream(),
+        files,
+        admin.require_upstream,
+    ));
     let served = tokio::spawn(server.serve(source, admin.sessions));
     let told = Told(served.abort_handle());
     tokio::spawn(async move {

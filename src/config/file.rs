@@ -2,7 +2,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -12,7 +12,7 @@ pub(super) struct Contents {
     pub(super) open_to_all: bool,
 }
 
-/// What a file was when it was looked at. Another stamp means that it may say something else.
+/// Identity, size and times of a file. If they change, its contents may have changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -23,7 +23,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// What a path leads to now, through all symbolic links; `None` if to nothing.
+    /// The stamp of the file that a path leads to, through all symbolic links; `None` if there is none.
     pub fn of(path: &Path) -> Option<Stamp> {
         let metadata = std::fs::metadata(path).ok()?;
         Some(Stamp {
@@ -36,20 +36,19 @@ impl Stamp {
     }
 }
 
-/// A file that was looked at, and what it was just before.
+/// A file that was read, or looked for, and its stamp just before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looked {
-    /// Where.
+pub struct WatchedFile {
+    /// As the configuration has it.
     pub path: PathBuf,
-    /// What it was; `None` if it was not there.
+    /// `None`: it was not there.
     pub stamp: Option<Stamp>,
 }
 
 /// Why a file can't be read.
 pub(super) enum Unreadable {
-    /// It isn't there.
     Missing,
-    /// Anything else, in words.
+    /// Any other reason, in words.
     Other(String),
 }
 
@@ -62,14 +61,14 @@ impl std::fmt::Display for Unreadable {
     }
 }
 
-/// Reads a regular file of at most `most` bytes, and notes that it did.
+/// Reads a regular file of at most `most` bytes, and adds it to the watched files.
 pub(super) fn read(
     path: &Path,
     most: u64,
-    looked: &mut Vec<Looked>,
+    watched: &mut Vec<WatchedFile>,
 ) -> Result<Contents, Unreadable> {
-    // Before it is opened: if it is replaced in between, the next look sees another stamp.
-    looked.push(Looked {
+    // Taken before the file is opened: if it is replaced in between, the next check finds another stamp.
+    watched.push(WatchedFile {
         path: path.to_owned(),
         stamp: Stamp::of(path),
     });
@@ -80,7 +79,7 @@ pub(super) fn read(
             Unreadable::Other(error.to_string())
         }
     };
-    // Looked at before it is opened: opening a pipe waits for a writer that may never come.
+    // WatchedFile at before it is opened: opening a pipe waits for a writer that may never come.
     if !std::fs::metadata(path).map_err(failed)?.is_file() {
         return Err(Unreadable::Other(
             "this is a directory or a device, not a file".into(),
@@ -119,13 +118,6 @@ pub(super) fn is_open_to_all(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|metadata| open_to_all(&metadata))
 }
 
-#[cfg(unix)]
 fn open_to_all(metadata: &Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
     metadata.permissions().mode() & 0o004 != 0
-}
-
-#[cfg(not(unix))]
-fn open_to_all(_metadata: &Metadata) -> bool {
-    false
 }

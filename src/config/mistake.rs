@@ -1,31 +1,54 @@
-//! What is wrong with a configuration, said so that it can be put right.
+//! What is wrong with a configuration, in words that help to correct it.
 
 use std::fmt;
 
-/// One mistake: where it is, what is wrong, and what would be right.
+/// One mistake: where it is, what was found there and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     /// `FILE:LINE`, `FILE`, or the name of an environment variable.
     pub place: String,
-    /// The key, as `section.key`, or [as it may be shown](crate::shown::Shown::key); empty where the whole file is meant.
+    /// `section.key`, or what [`Shown::key`](crate::shown::Shown::key) makes of it. Empty: the whole file is wrong.
     pub key: String,
-    /// What is wrong. Never holds a secret.
-    pub wrong: String,
-    /// What would be right; empty where `wrong` says it.
-    pub right: String,
+    /// What is wrong there.
+    pub problem: Problem,
 }
 
-impl Mistake {
-    pub(super) fn new(place: String, key: &str, wrong: Wrong) -> Self {
-        Mistake {
-            place,
-            key: key.to_owned(),
-            wrong: wrong.wrong,
-            right: wrong.right,
+/// What is wrong with a value, wherever it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// What was found. Never holds a secret.
+    pub found: String,
+    /// What was expected; empty where `found` says it.
+    pub expected: String,
+}
+
+impl Problem {
+    pub(super) fn new(found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Problem {
+            found: found.into(),
+            expected: expected.into(),
         }
     }
 
-    /// The line in its file, for an order in which one can work.
+    /// Adds why only that is accepted.
+    pub(super) fn because(mut self, reason: &str) -> Self {
+        self.expected.push_str(" (");
+        self.expected.push_str(reason);
+        self.expected.push(')');
+        self
+    }
+}
+
+impl Mistake {
+    pub(super) fn new(place: impl Into<String>, key: &str, problem: Problem) -> Self {
+        Mistake {
+            place: place.into(),
+            key: key.to_owned(),
+            problem,
+        }
+    }
+
+    /// The file and the line, by which mistakes are sorted.
     pub(super) fn line(&self) -> Option<(&str, usize)> {
         let (file, line) = self.place.rsplit_once(':')?;
         Some((file, line.parse().ok()?))
@@ -38,16 +61,17 @@ impl fmt::Display for Mistake {
         if !self.key.is_empty() {
             write!(f, "{}: ", self.key)?;
         }
-        f.write_str(&self.wrong)?;
-        if self.right.is_empty() {
+        let Problem { found, expected } = &self.problem;
+        f.write_str(found)?;
+        if expected.is_empty() {
             Ok(())
         } else {
-            write!(f, "; right would be: {}", self.right)
+            write!(f, "; expected {expected}")
         }
     }
 }
 
-/// Every mistake in file, environment, certificates and registry; one at least.
+/// Every mistake in file, environment, certificates and registry; at least one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
 
@@ -62,14 +86,14 @@ impl fmt::Display for Mistakes {
 
 impl std::error::Error for Mistakes {}
 
-/// Something that works, but hardly as it was meant.
+/// Something that works, but probably not as intended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// As in [`Mistake::place`].
     pub place: String,
     /// As in [`Mistake::key`].
     pub key: String,
-    /// What to know.
+    /// What the operator should know.
     pub message: String,
 }
 
@@ -80,29 +104,5 @@ impl fmt::Display for Warning {
             write!(f, "{}: ", self.key)?;
         }
         f.write_str(&self.message)
-    }
-}
-
-/// What is wrong with a value, before it is known where the value stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wrong {
-    pub(super) wrong: String,
-    pub(super) right: String,
-}
-
-impl Wrong {
-    pub(super) fn new(wrong: impl Into<String>, right: impl Into<String>) -> Self {
-        Wrong {
-            wrong: wrong.into(),
-            right: right.into(),
-        }
-    }
-
-    /// The same, and why only that would be right.
-    pub(super) fn because(mut self, why: &str) -> Self {
-        self.right.push_str(" (");
-        self.right.push_str(why);
-        self.right.push(')');
-        self
     }
 }

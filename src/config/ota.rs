@@ -1,8 +1,10 @@
-//! `[ota]`: how firmware and software packages are fetched from ThingsBoard, and kept for the fleet.
+//! `[ota]`: how firmware and software packages are fetched from ThingsBoard and cached.
 
-use super::mistake::Wrong;
+use super::key::{Section, key};
+use super::kind::{Kind, Size, Time};
+use super::mistake::Problem;
 use super::reader::Reader;
-use super::value;
+use super::value::Value;
 use std::time::Duration;
 
 const KIB: usize = 1024;
@@ -10,17 +12,20 @@ const MIB: usize = 1024 * KIB;
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Fewer chunks than this, and devices that are at different places of a package would displace each other's.
+/// With fewer chunks, devices that are at different offsets of a package would evict each other's.
 const FEWEST_CHUNKS: usize = 4;
+
+const CHUNK: &str = "ota.chunk";
+const CACHE: &str = "ota.cache";
 
 /// `[ota]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ota {
-    /// `chunk`: what ThingsBoard is asked for at a time, in bytes; a multiple of 1 KiB, up to 1 MiB.
+    /// Bytes of one request to ThingsBoard; a multiple of 1 KiB, up to 1 MiB.
     pub chunk: usize,
-    /// `cache`: bytes of packages kept for all devices together; four chunks or more.
+    /// Bytes of packages cached for all devices together; four chunks or more.
     pub cache: usize,
-    /// `authorise_every`: how long a device that was allowed a package is not asked about again.
+    /// How long ThingsBoard's permission for a device to have a package is not asked for again.
     pub authorise_every: Duration,
 }
 
@@ -35,47 +40,75 @@ impl Default for Ota {
 }
 
 impl Ota {
-    /// Requests about packages at once, on as many connections. A fleet shares what they bring, so a few are
-    /// enough; more would only be felt by ThingsBoard.
+    /// Concurrent requests about packages, on as many connections. A fleet shares what they bring, so a few are
+    /// enough; more would only load ThingsBoard.
     pub const CONNECTIONS: usize = 32;
 }
 
-impl Reader {
-    pub(super) fn ota(&mut self) -> Ota {
-        let default = Ota::default();
-        let chunk = self.read("ota.chunk", default.chunk, |v| {
-            let size = value::size(v, KIB..=MIB)?;
-            if size % KIB == 0 {
-                Ok(size)
-            } else {
-                let wrong = format!("{size} bytes are no multiple of 1 KiB, the largest block");
-                Err(Wrong::new(wrong, "a multiple of 1 KiB like \"64KiB\""))
-            }
-        });
-        let cache = self.read("ota.cache", default.cache, |v| {
-            value::size(v, FEWEST_CHUNKS * KIB..=64 * KIB * MIB)
-        });
-        if cache < FEWEST_CHUNKS * chunk {
-            let key = if self.is_set("ota.cache") {
-                "ota.cache"
-            } else {
-                "ota.chunk"
-            };
-            self.mistake(
-                key,
-                format!("a cache of {cache} bytes holds fewer than four chunks of {chunk} bytes"),
-                "ota.cache at least four times ota.chunk",
-            );
+pub(super) fn section() -> Section<Ota> {
+    Section {
+        name: "ota",
+        doc: "packages: api/v1/firmware, api/v1/software, fw, sw",
+        keys: vec![
+            key(
+                CHUNK,
+                Chunk,
+                |ota: &mut Ota| &mut ota.chunk,
+                "the size of one request to ThingsBoard; a multiple of 1 KiB, up to 1 MiB",
+            ),
+            key(
+                CACHE,
+                Size(FEWEST_CHUNKS * KIB..=64 * KIB * MIB),
+                |ota: &mut Ota| &mut ota.cache,
+                "for the whole fleet: each chunk is fetched once for all devices that may have it",
+            ),
+            key(
+                "ota.authorise_every",
+                Time(SECOND..=DAY),
+                |ota: &mut Ota| &mut ota.authorise_every,
+                "how long ThingsBoard's permission for a device to have a package is not asked for again",
+            )
+            .because("for this long a device still gets a package that was taken from it"),
+        ],
+    }
+}
+
+/// The size of a chunk: whole blocks of the largest size.
+struct Chunk;
+
+impl Chunk {
+    const SIZE: Size = Size(KIB..=MIB);
+}
+
+impl Kind<usize> for Chunk {
+    fn read(&self, value: &Value) -> Result<usize, Problem> {
+        let size = Chunk::SIZE.read(value)?;
+        if size % KIB == 0 {
+            Ok(size)
+        } else {
+            let found = format!("{size} bytes are no multiple of 1 KiB, the largest block");
+            Err(Problem::new(found, "a multiple of 1 KiB like \"64KiB\""))
         }
-        let authorise_every = self.read("ota.authorise_every", default.authorise_every, |v| {
-            value::duration(v, SECOND..=DAY).map_err(|wrong| {
-                wrong.because("a package taken from a device is served to it for so long")
-            })
-        });
-        Ota {
-            chunk,
-            cache,
-            authorise_every,
-        }
+    }
+
+    fn write(&self, value: &usize) -> Option<String> {
+        Chunk::SIZE.write(value)
+    }
+
+    fn range(&self) -> String {
+        Chunk::SIZE.range()
+    }
+}
+
+/// Checks that the cache holds enough chunks.
+pub(super) fn check(reader: &mut Reader, ota: &Ota) {
+    let Ota { chunk, cache, .. } = ota;
+    if *cache < FEWEST_CHUNKS * chunk {
+        let key = if reader.is_set(CACHE) { CACHE } else { CHUNK };
+        reader.mistake(
+            key,
+            format!("a cache of {cache} bytes holds fewer than four chunks of {chunk} bytes"),
+            "ota.cache at least four times ota.chunk",
+        );
     }
 }

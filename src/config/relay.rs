@@ -1,10 +1,8 @@
-//! `[relay]`: how what devices observe is fetched from ThingsBoard.
+//! `[relay]`: how the gateway fetches what devices observe.
 
-use super::mistake::Wrong;
+use super::key::{Section, key};
+use super::kind::{Choice, Number, OrUnset, Size, Time};
 use super::reader::Reader;
-use super::value;
-use config::Value;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -13,41 +11,48 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// 136 years, as they are written in the file. Four bytes hold a few weeks more.
 const LONGEST_MAX_AGE: Duration = Duration::from_secs(136 * 31_557_600);
 
-/// ThingsBoard's monolith ends what takes 30 s with a 503, a long poll too.
+/// ThingsBoard's monolith ends requests that take 30 s with a 503, long polls too.
 const MONOLITH: Duration = Duration::from_secs(29);
 
-/// Connections that ThingsBoard's Tomcat takes unless it is told otherwise.
+/// Connections that ThingsBoard's Tomcat accepts by default.
 const TOMCAT: usize = 8192;
+
+const POLL_TIMEOUT: &str = "relay.poll_timeout";
+const MAX_POLLS: &str = "relay.max_polls";
+
+const MODES: &[(&str, RelayMode)] = &[
+    ("long-poll", RelayMode::LongPoll),
+    ("on-uplink", RelayMode::OnUplink),
+];
 
 /// `[relay]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Relay {
-    /// `attributes`: how changes of shared attributes are noticed.
+    /// How changes of shared attributes are noticed.
     pub attributes: RelayMode,
-    /// `rpc`: how commands are fetched.
+    /// How commands are fetched.
     pub rpc: RelayMode,
-    /// `poll_timeout`: how long ThingsBoard may hold one long poll; 2 to 290 seconds.
+    /// How long ThingsBoard may hold one long poll; 2 to 290 seconds.
     pub poll_timeout: Duration,
-    /// `sync_interval`: how often shared attributes are read beside it all; 5 seconds or more.
+    /// How often shared attributes are read whatever polls bring; 5 seconds or more.
     pub sync_interval: Duration,
-    /// `alive_for`: how long after it was last heard a device is taken to be there; 10 seconds or more.
+    /// How long a device counts as alive after its last message; 10 seconds or more.
     pub alive_for: Duration,
-    /// `command_answer`: how long after it has a command a device may take to reply, until the gateway replies in its
-    /// place with an error; 1 second or more. Without it, it never does.
+    /// How long after it has received a command a device may take to reply, until the gateway replies in its place with
+    /// an error; 1 second or more. `None`: it never does.
     pub command_answer: Option<Duration>,
-    /// `max_polls`: long polls at once, one for each device and kind; 1 or more.
+    /// Concurrent long polls, one for each device and kind; 1 or more.
     pub max_polls: usize,
-    /// `bytes`: of commands that wait for their devices and of attributes that are observed, over all devices; 1 MiB or
-    /// more.
+    /// Bytes of commands that wait for their devices and of observed attributes, of all devices; 1 MiB or more.
     pub bytes: usize,
-    /// `max_age`: of notifications; 1 second or more, and whole seconds fit Max-Age's four bytes.
+    /// Max-Age of notifications; 1 second or more, and whole seconds fit its four bytes.
     pub max_age: Duration,
 }
 
-/// When the relay asks ThingsBoard.
+/// When the relay sends requests to ThingsBoard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayMode {
-    /// Always: one long poll after the other, as long as the device is there.
+    /// One long poll after the other, as long as the device is alive.
     LongPoll,
     /// After each message of the device.
     OnUplink,
@@ -70,11 +75,11 @@ impl Default for Relay {
 }
 
 impl Relay {
-    /// Reads of attributes that may be under way at once, beside the polls.
+    /// Concurrent reads of attributes, besides the polls.
     pub const READS: usize = 64;
 
-    /// Connections it may need at once: each poll's successor is opened about a second before the poll
-    /// ends, and there are reads beside the polls.
+    /// Concurrent connections that it may need: each poll's successor is opened about a second before the poll ends, and
+    /// there are reads besides the polls.
     pub fn connections(&self) -> usize {
         self.max_polls
             .saturating_add(self.max_polls / 8)
@@ -82,72 +87,99 @@ impl Relay {
     }
 }
 
-impl Reader {
-    pub(super) fn relay(&mut self) -> Relay {
-        let default = Relay::default();
-        let modes = [
-            ("long-poll", RelayMode::LongPoll),
-            ("on-uplink", RelayMode::OnUplink),
-        ];
-        Relay {
-            attributes: self.read("relay.attributes", default.attributes, |v| {
-                value::choice(v, &modes)
-            }),
-            rpc: self.read("relay.rpc", default.rpc, |v| value::choice(v, &modes)),
-            poll_timeout: self.read("relay.poll_timeout", default.poll_timeout, |v| {
-                let why = "ThingsBoard's Tomcat ends what takes five minutes";
-                within(v, SECOND * 2..=SECOND * 290, why)
-            }),
-            sync_interval: self.read("relay.sync_interval", default.sync_interval, |v| {
-                let why = "each read counts for ThingsBoard's rate limits";
-                within(v, SECOND * 5..=YEAR, why)
-            }),
-            alive_for: self.read("relay.alive_for", default.alive_for, |v| {
-                let why = "a device is not gone for being silent a moment";
-                within(v, SECOND * 10..=YEAR, why)
-            }),
-            command_answer: self.read("relay.command_answer", default.command_answer, |v| {
-                let why =
-                    "a device needs a moment to reply, and a command waits no longer than a day";
-                within(v, SECOND..=SECOND * 24 * 3600, why).map(Some)
-            }),
-            max_polls: self.read("relay.max_polls", default.max_polls, |v| {
-                let why = "each is a TCP connection, and one address has about 64,000 ports";
-                value::number(v, 1..=50_000).map_err(|wrong| wrong.because(why))
-            }),
-            bytes: self.read("relay.bytes", default.bytes, |v| {
-                let why = "one device's attributes may have 256 KiB";
-                value::size(v, 1 << 20..=64 << 30).map_err(|wrong| wrong.because(why))
-            }),
-            max_age: self.read("relay.max_age", default.max_age, |v| {
-                let why = "Max-Age has whole seconds and four bytes";
-                within(v, SECOND..=LONGEST_MAX_AGE, why)
-            }),
-        }
-    }
-
-    /// What works against some ThingsBoards only. `max_in_flight`: `upstream`'s, whose connections come on top.
-    pub(super) fn warn_about_polls(&mut self, relay: &Relay, max_in_flight: usize) {
-        if ![relay.attributes, relay.rpc].contains(&RelayMode::LongPoll) {
-            return;
-        }
-        if relay.poll_timeout > MONOLITH {
-            let message = "above 29s: ThingsBoard ends long polls at 30 s, unless its \
-                SPRING_MVC_ASYNC_REQUEST_TIMEOUT is raised or its HTTP transport runs on its own";
-            self.warn("relay.poll_timeout", message);
-        }
-        let connections = relay.connections().saturating_add(max_in_flight);
-        if connections > TOMCAT {
-            let message = format!(
-                "with upstream.max_in_flight these are up to {connections} connections: ThingsBoard takes {TOMCAT} \
-                 unless its SERVER_TOMCAT_MAX_CONNECTIONS is raised, and lets the others wait, telemetry too"
-            );
-            self.warn("relay.max_polls", message);
-        }
+pub(super) fn section() -> Section<Relay> {
+    Section {
+        name: "relay",
+        doc: "Observe: the gateway fetches attributes and commands by HTTP long polls",
+        keys: vec![
+            key(
+                "relay.attributes",
+                Choice(MODES),
+                |relay: &mut Relay| &mut relay.attributes,
+                "or `\"on-uplink\"`: read after each message of the device and every sync_interval, without polls; for \
+                 devices that sleep, and for large fleets",
+            ),
+            key(
+                "relay.rpc",
+                Choice(MODES),
+                |relay: &mut Relay| &mut relay.rpc,
+                "or `\"on-uplink\"`: a short poll after each message of the device",
+            ),
+            key(
+                POLL_TIMEOUT,
+                Time(SECOND * 2..=SECOND * 290),
+                |relay: &mut Relay| &mut relay.poll_timeout,
+                "of one long poll; ThingsBoard ends them at 30 s by default",
+            )
+            .because("ThingsBoard's Tomcat ends requests that take five minutes"),
+            key(
+                "relay.sync_interval",
+                Time(SECOND * 5..=YEAR),
+                |relay: &mut Relay| &mut relay.sync_interval,
+                "shared attributes are also read this often, because polls may miss changes",
+            )
+            .because("each read counts for ThingsBoard's rate limits"),
+            key(
+                "relay.alive_for",
+                Time(SECOND * 10..=YEAR),
+                |relay: &mut Relay| &mut relay.alive_for,
+                "polls pause for a device that is silent for longer: each one makes ThingsBoard show the device as active",
+            )
+            .because("a device that is silent for a moment is not gone"),
+            key(
+                "relay.command_answer",
+                OrUnset(Time(SECOND..=SECOND * 24 * 3600)),
+                |relay: &mut Relay| &mut relay.command_answer,
+                "a two-way command that its device has received and does not reply to for this long gets `{\"error\":…}` \
+                 as its reply, so that the next ones come: ThingsBoard gives the oldest one to every poll until it is \
+                 replied to or expires. Not set by default: the gateway waits for that",
+            )
+            .example("\"2m\"")
+            .because("a device needs a moment to reply, and a command waits no longer than a day"),
+            key(
+                MAX_POLLS,
+                Number(1..=50_000),
+                |relay: &mut Relay| &mut relay.max_polls,
+                "concurrent polls, one for each device and kind; beyond it an observation gets 5.03. ThingsBoard's Tomcat \
+                 accepts 8,192 connections by default",
+            )
+            .because("each is a TCP connection, and one address has about 64,000 ports"),
+            key(
+                "relay.bytes",
+                Size(1 << 20..=64 << 30),
+                |relay: &mut Relay| &mut relay.bytes,
+                "commands that wait for their devices, and observed attributes, of all devices together; once half of it \
+                 is in use, a device has an even share. Beyond it a command gets `{\"error\":…}` as its reply, and an \
+                 observation of attributes 5.03",
+            )
+            .because("one device's attributes may have 256 KiB"),
+            key(
+                "relay.max_age",
+                Time(SECOND..=LONGEST_MAX_AGE),
+                |relay: &mut Relay| &mut relay.max_age,
+                "Max-Age of notifications: how long a device need not renew its observation",
+            )
+            .because("Max-Age has whole seconds and four bytes"),
+        ],
     }
 }
 
-/// A time within a range that has its reason.
-fn within(value: &Value, range: RangeInclusive<Duration>, why: &str) -> Result<Duration, Wrong> {
-    value::duration(value, range).map_err(|wrong| wrong.because(why))
+/// Warns of what works with some ThingsBoards only. `max_in_flight`: `upstream`'s, whose connections are added.
+pub(super) fn check(reader: &mut Reader, relay: &Relay, max_in_flight: usize) {
+    if ![relay.attributes, relay.rpc].contains(&RelayMode::LongPoll) {
+        return;
+    }
+    if relay.poll_timeout > MONOLITH {
+        let message = "above 29s: ThingsBoard ends long polls at 30 s, unless its \
+            SPRING_MVC_ASYNC_REQUEST_TIMEOUT is raised or its HTTP transport runs on its own";
+        reader.warn(POLL_TIMEOUT, message);
+    }
+    let connections = relay.connections().saturating_add(max_in_flight);
+    if connections > TOMCAT {
+        let message = format!(
+            "with upstream.max_in_flight these are up to {connections} connections: ThingsBoard accepts {TOMCAT} \
+             unless its SERVER_TOMCAT_MAX_CONNECTIONS is raised, and lets the others wait, telemetry too"
+        );
+        reader.warn(MAX_POLLS, message);
+    }
 }

@@ -1,107 +1,77 @@
-//! The files that are read again while the gateway runs: three things, each whole or not at all.
+//! The files that are read again while the gateway runs: three sources, each replaced as a whole or not at all.
 
-use super::file::Looked;
+use super::clients::{self, Clients};
+use super::devices::{self, Devices};
+use super::file::WatchedFile;
 use super::layers::Environment;
-use super::mistake::{Mistake, Mistakes, Warning};
-use super::reader::Reader;
-use super::{certificates, devices};
+use super::reader::{Reader, Reading};
+use super::server::{self, ServerFiles};
 use crate::device::Registry;
-use crate::dtls::engine::SettingsError;
 use crate::dtls::{ClientPolicy, ServerCredentials};
-use config::Value;
 use rustls_pki_types::UnixTime;
-use std::collections::BTreeMap;
 use std::fmt;
 
-/// What came of reading, and which files were looked at for it.
-#[derive(Debug)]
-pub struct Reading<T> {
-    /// What they hold, or every mistake in them.
-    pub outcome: Result<(T, Vec<Warning>), Mistakes>,
-    /// The files, in no order.
-    pub looked: Vec<Looked>,
-}
-
-impl<T> Reading<T> {
-    /// Makes something else of what was read, if that can be done.
-    pub fn and_then<U>(self, make: impl FnOnce(T) -> Result<U, SettingsError>) -> Reading<U> {
-        let outcome = self.outcome.and_then(|(read, warnings)| {
-            let made = make(read).map_err(|error| {
-                Mistakes(vec![Mistake {
-                    place: "server.certificate".to_owned(),
-                    key: String::new(),
-                    wrong: error.to_string(),
-                    right: String::new(),
-                }])
-            });
-            Ok((made?, warnings))
-        });
-        Reading {
-            outcome,
-            looked: self.looked,
-        }
-    }
-}
-
-/// Where the registry, certificates and trust anchors come from. What `gateway.toml` and the environment said of
-/// that at the start holds to the end.
-#[derive(Default)]
+/// Reads the registry, the certificates and the trust anchors. Their paths are those of the start: `gateway.toml` and
+/// the environment are read once.
 pub struct Sources {
-    name: String,
-    values: BTreeMap<String, Value>,
+    /// Has the settings, to say where a path was set.
+    reader: Reader,
+    server: ServerFiles,
+    clients: Clients,
+    devices: Devices,
     environment: Environment,
-    /// `gateway.toml` itself, as it was read.
-    pub configuration: Vec<Looked>,
-    /// The gateway's certificate and key, as they were read first.
-    pub server: Vec<Looked>,
-    /// The trust anchors and revocation lists, as they were read first.
-    pub clients: Vec<Looked>,
-    /// The registry and the files it names, as they were read first.
-    pub registry: Vec<Looked>,
+}
+
+/// The files of each source.
+#[derive(Debug, Default, Clone)]
+pub struct WatchedFiles {
+    /// `gateway.toml` itself.
+    pub configuration: Vec<WatchedFile>,
+    /// The gateway's certificate and key.
+    pub server: Vec<WatchedFile>,
+    /// The trust anchors and revocation lists.
+    pub clients: Vec<WatchedFile>,
+    /// The registry and the files that it names.
+    pub registry: Vec<WatchedFile>,
 }
 
 impl Sources {
     pub(super) fn new(
-        name: String,
-        values: BTreeMap<String, Value>,
+        reader: &Reader,
+        server: ServerFiles,
+        clients: Clients,
+        devices: Devices,
         environment: Environment,
-        configuration: Vec<Looked>,
     ) -> Sources {
         Sources {
-            name,
-            values,
+            reader: reader.again(),
+            server,
+            clients,
+            devices,
             environment,
-            configuration,
-            ..Sources::default()
         }
     }
 
     /// Reads the gateway's certificate and key.
     pub fn read_server(&self, now: UnixTime) -> Reading<ServerCredentials> {
-        self.read(|reader| certificates::server(reader, now))
+        let mut reader = self.reader.again();
+        let credentials = server::read(&mut reader, &self.server, now);
+        reader.reading(credentials)
     }
 
     /// Reads the trust anchors and the revocation lists.
     pub fn read_clients(&self, now: UnixTime) -> Reading<ClientPolicy> {
-        self.read(|reader| certificates::clients(reader, now))
+        let mut reader = self.reader.again();
+        let policy = clients::read(&mut reader, &self.clients, now);
+        reader.reading(policy)
     }
 
     /// Reads the registry. `former` is the one that was read before: if it has devices, the file must still be there,
-    /// and what has not changed is shared with it.
+    /// and unchanged devices are shared with it.
     pub fn read_registry(&self, former: &Registry) -> Reading<Registry> {
-        self.read(|reader| Some(devices::load(reader, &self.environment, former)))
-    }
-
-    fn read<T>(&self, read: impl FnOnce(&mut Reader) -> Option<T>) -> Reading<T> {
-        let values = self.values.clone();
-        let mut reader = Reader::new(self.name.clone(), values, Vec::new(), Vec::new());
-        let read = read(&mut reader);
-        let looked = reader.looked();
-        let outcome = match (read, reader.finish()) {
-            (Some(read), (mistakes, warnings)) if mistakes.is_empty() => Ok((read, warnings)),
-            (_, (mistakes, _)) => Err(Mistakes(mistakes)),
-        };
-        Reading { outcome, looked }
+        let mut reader = self.reader.again();
+        let registry = devices::load(&mut reader, &self.devices, &self.environment, former);
+        reader.reading(Some(registry))
     }
 }
 

@@ -1,10 +1,10 @@
 //! What passes between the core and the tasks that call upstream.
 
-use super::firmware::CallId;
 use super::reading::Reading;
-use super::relay::{Kind, RelayId};
-use super::translate::Expect;
 use crate::dtls::SessionId;
+use crate::mapping::translate::Expect;
+use crate::ota::CallId;
+use crate::relay::{Kind, RelayId};
 use crate::upstream;
 use coap::ExchangeId;
 

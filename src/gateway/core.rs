@@ -2,36 +2,36 @@
 //! deadline come out.
 //!
 //! Nothing here waits, reads a clock or touches a socket, so all of it runs in a test under a clock
-//! of the test's own. [`super::shard`] is the loop around it.
+//! of the test's own. [`crate::gateway::driver`] is the loop around it.
 
-mod changes;
 mod downlink;
-mod draining;
-mod listening;
+mod drain;
 mod packages;
+mod reload;
+mod report;
 mod requests;
-mod telling;
+mod tap;
 mod waiting;
 
 use super::Settings;
 use super::call::{Call, Completion, Ticket};
-use super::counters::{Counters, Tallies};
-use super::firmware::Packages;
-use super::in_flight::{Holder, InFlight};
-use super::journal::Journal;
-use super::peers::{Peer, Peers};
 use super::reading::Reading;
-use super::relay::Relays;
 use super::tap::{Event, Mouth, Tap};
-use super::turns::{Turns, Verdict, WAITING_PER_TURN};
-use super::unanswered::Unanswered;
 use crate::device::{CertificateId, Device, Registry};
 use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
-use changes::Review;
+use crate::gateway::log::journal::Journal;
+use crate::gateway::sessions::{Peer, Peers};
+use crate::gateway::stats::counters::{Counters, Tallies};
+use crate::ota::Packages;
+use crate::quotas::in_flight::InFlight;
+use crate::quotas::turns::{Turns, Verdict, WAITING_PER_TURN};
+use crate::quotas::unanswered::Unanswered;
+use crate::relay::Relays;
 use coap::{self, Output};
 use downlink::Errands;
-use draining::Draining;
+use drain::Draining;
 use packages::Downloads;
+use reload::Review;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -44,23 +44,23 @@ const TIMERS_PER_CALL: usize = 256;
 /// What [`Core::load`] counts.
 #[cfg(test)]
 #[derive(Debug)]
-pub(super) struct Load {
-    pub(super) sessions: usize,
-    pub(super) half_open: usize,
-    pub(super) in_flight: usize,
-    pub(super) most_in_flight_of_one: usize,
-    pub(super) errands: usize,
+pub(crate) struct Load {
+    pub(crate) sessions: usize,
+    pub(crate) half_open: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) most_in_flight_of_one: usize,
+    pub(crate) errands: usize,
     /// Open requests, and calls that are timed.
-    pub(super) tallied: (usize, usize),
-    pub(super) downloads: usize,
-    pub(super) package_calls: usize,
-    pub(super) package_bytes: usize,
-    pub(super) body_bytes: usize,
+    pub(crate) tallied: (usize, usize),
+    pub(crate) downloads: usize,
+    pub(crate) package_calls: usize,
+    pub(crate) package_bytes: usize,
+    pub(crate) body_bytes: usize,
     /// Sessions listed as such that may begin a request that waits.
-    pub(super) beginnings: usize,
-    pub(super) peers: super::peers::Load,
-    pub(super) relays: super::relay::relays::Load,
-    pub(super) demux: dtls::demux::Load,
+    pub(crate) beginnings: usize,
+    pub(crate) peers: crate::gateway::sessions::Load,
+    pub(crate) relays: crate::relay::table::Load,
+    pub(crate) demux: dtls::demux::Load,
 }
 
 /// The gateway without its sockets.
@@ -141,7 +141,7 @@ impl Core {
     /// A datagram came.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         if self.turns.comes(now) {
-            let holder = self.peer_at(path).map(Holder::of);
+            let holder = self.peer_at(path).map(Peer::holder);
             match self.turns.judge(holder, path, datagram) {
                 Verdict::Handle => {}
                 Verdict::Wait => return,
@@ -276,12 +276,12 @@ impl Core {
     }
 
     /// What was counted of observations.
-    pub fn relay_counters(&self) -> &super::relay::Counters {
+    pub fn relay_counters(&self) -> &crate::relay::Counters {
         self.relays.counters()
     }
 
     /// What was counted of packages.
-    pub fn package_counters(&self) -> &super::firmware::Counters {
+    pub fn package_counters(&self) -> &crate::ota::Counters {
         self.packages.counters()
     }
 
@@ -307,7 +307,7 @@ impl Core {
 
     /// How much of everything there is, for tests that hold it to its bounds.
     #[cfg(test)]
-    pub(super) fn load(&self) -> Load {
+    pub(crate) fn load(&self) -> Load {
         Load {
             sessions: self.demux.established(),
             half_open: self.demux.half_open(),

@@ -4,11 +4,13 @@
 //! The loop moves what comes of it from one place to another: a response, a map of attributes, a command.
 
 use super::call::{Call, Completion, Errand, Ticket};
-use super::client_rpc;
-use super::relay::command_queue::Command;
-use super::relay::shared::{self, Unreadable, Update, Values};
-use super::relay::{Brought, Kind};
-use super::translate::{self, Expect};
+use crate::mapping::client_rpc;
+use crate::mapping::translate;
+use crate::mapping::translate::Expect;
+use crate::relay::command_queue::Command;
+use crate::relay::shared_attributes;
+use crate::relay::shared_attributes::{Unreadable, Update, Values};
+use crate::relay::{Brought, Kind};
 use crate::upstream::{Answer, Error, Operation, Request};
 use coap::option::content_format::JSON;
 use coap::{ETag, Response};
@@ -62,8 +64,8 @@ impl Reading {
             Ticket::Exchange {
                 expect: Expect::Registration,
                 ..
-            } => Reading::Registration(shared::read_answer(body).map(|values| {
-                let state = tagged(Response::content(JSON, shared::flat(&values)));
+            } => Reading::Registration(shared_attributes::read_answer(body).map(|values| {
+                let state = tagged(Response::content(JSON, shared_attributes::flat(&values)));
                 Registration { values, state }
             })),
             Ticket::Exchange { expect, .. } => {
@@ -75,7 +77,9 @@ impl Reading {
             Ticket::Relay(_, Errand::Poll(Kind::Commands, _)) => {
                 Reading::Poll(Brought::Command(Command::read(answer.body)))
             }
-            Ticket::Relay(_, Errand::Read(_)) => Reading::Attributes(shared::read_answer(body)),
+            Ticket::Relay(_, Errand::Read(_)) => {
+                Reading::Attributes(shared_attributes::read_answer(body))
+            }
             Ticket::Relay(_, Errand::Refusal(_)) | Ticket::Package(_) => Reading::Answer(answer),
         }
     }

@@ -2,11 +2,15 @@
 //!
 //! Nothing in a [`Report`] names a device or an address, and its size does not depend on their number.
 
-use super::handshakes::Handshakes;
-use super::relay::relays;
-use super::upstream_calls::{self, Lane};
-use super::{Counters, answers, firmware, journal, relay};
+use super::Counters;
 use crate::dtls;
+use crate::gateway::log::journal;
+use crate::gateway::stats::answers;
+use crate::gateway::stats::handshakes::Handshakes;
+use crate::gateway::stats::upstream_calls;
+use crate::gateway::stats::upstream_calls::Lane;
+use crate::relay::table;
+use crate::{ota, relay};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +38,7 @@ pub struct Report {
     /// Observations'.
     pub relay: relay::Counters,
     /// Packages'.
-    pub packages: firmware::Counters,
+    pub packages: ota::Counters,
     /// What there is now.
     pub levels: Levels,
     /// Datagrams the kernel did not take.
@@ -90,7 +94,7 @@ pub struct Levels {
     /// Calls for packages under way.
     pub package_calls: usize,
     /// Observations.
-    pub observations: relays::Standing,
+    pub observations: table::Standing,
     /// Relays that wait to read.
     pub reads_waiting: usize,
     /// Blocks of packages that devices wait for.

@@ -3,14 +3,13 @@
 use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
-use super::shard::{End, Shard, Stop};
-use super::status::{Files, Status};
 use super::tap::Tap;
-use crate::config::{Config, Ota};
-use crate::dtls;
+use crate::config::Ota;
+use crate::device::Registry;
+use crate::dtls::{self, ClientPolicy, ServerCredentials};
+use crate::gateway::driver::{End, Shard, Stop};
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
-use rustls_pki_types::UnixTime;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -57,11 +56,29 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+/// What a gateway is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The UDP address for devices; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Its certificate and key.
+    pub server: ServerCredentials,
+    /// Which client certificates are accepted.
+    pub clients: ClientPolicy,
+    /// The devices that certificates belong to.
+    pub registry: Arc<Registry>,
+    /// ThingsBoard.
+    pub upstream: upstream::Settings,
+    /// What the core needs to know beside these.
+    pub settings: Settings,
+    /// How long requests in flight may take to complete once it is to stop.
+    pub drain: Duration,
+}
+
 /// A gateway that has everything it needs.
 pub struct Gateway {
     shard: Shard<ThingsBoard>,
     upstream: Arc<ThingsBoard>,
-    files: Files,
     address: SocketAddr,
     handle: Handle,
     drain: Duration,
@@ -69,31 +86,13 @@ pub struct Gateway {
 
 impl Gateway {
     /// Binds the socket and sets up both sides. Within a tokio runtime.
-    pub fn new(config: Config) -> Result<Gateway, StartError> {
-        let settings = Settings {
-            dtls: config.dtls,
-            coap: config.coap,
-            limits: config.limits,
-            provision: config.provision,
-            max_in_flight: config.upstream.max_in_flight,
-            calls: config.calls,
-            relay: config.relay,
-            ota: config.ota,
-        };
-        let timeout = config.upstream.timeout;
-        let devices = config.registry.len();
-        let upstream = Arc::new(ThingsBoard::new(config.upstream)?);
-        let files = Files::default();
-        let read_at = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
-        files.update(|files| {
-            files.server_ends = config.server.ends().into_iter().collect();
-            files.clients_end = config.clients.dates().collect();
-            for read in [&mut files.registry, &mut files.server, &mut files.clients] {
-                read.last_accepted = Some(read_at);
-            }
-        });
-        let engine = dtls::engine::Settings::new(&config.server, &config.dtls)?;
-        let wanted = config.listen.coaps;
+    pub fn new(parts: Parts) -> Result<Gateway, StartError> {
+        let settings = parts.settings;
+        let timeout = parts.upstream.timeout;
+        let devices = parts.registry.len();
+        let upstream = Arc::new(ThingsBoard::new(parts.upstream)?);
+        let engine = dtls::engine::Settings::new(&parts.server, &settings.dtls)?;
+        let wanted = parts.listen;
         let bind = |error| StartError::Bind {
             address: wanted,
             error,
@@ -103,8 +102,8 @@ impl Gateway {
         let core = Core::new(
             settings,
             engine,
-            config.clients,
-            config.registry,
+            parts.clients,
+            parts.registry,
             random_seed()?,
         );
         info!(%address, devices, "listening for CoAPs");
@@ -123,10 +122,9 @@ impl Gateway {
         Ok(Gateway {
             shard,
             upstream,
-            files,
             address,
             handle,
-            drain: config.shutdown.drain,
+            drain: parts.drain,
         })
     }
 
@@ -135,19 +133,9 @@ impl Gateway {
         self.address
     }
 
-    /// What those who operate it may ask. `require_upstream`: whether it is unready where ThingsBoard can't be reached.
-    pub fn status(&self, require_upstream: bool) -> Status {
-        Status::new(
-            self.handle(),
-            self.upstream.clone(),
-            self.files.clone(),
-            require_upstream,
-        )
-    }
-
-    /// Where it is written down what was read from files, for metrics.
-    pub fn files(&self) -> Files {
-        self.files.clone()
+    /// The way to ThingsBoard, to see whether it can be reached.
+    pub fn upstream(&self) -> Arc<ThingsBoard> {
+        self.upstream.clone()
     }
 
     /// Tells this tap what happens while it runs.

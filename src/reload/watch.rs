@@ -11,7 +11,7 @@
 //! leads to, as Kubernetes does it. Notifications of the kernel would be quicker, but they need the right directories
 //! watched, of which that swap takes one away, and some file systems give none.
 
-use crate::config::{Looked, Stamp};
+use crate::config::{Stamp, WatchedFile};
 use std::time::{Duration, Instant};
 
 /// How long a file may keep changing before it is read as it is.
@@ -24,7 +24,7 @@ const IN_TURN: usize = 500;
 /// The files of one source.
 #[derive(Debug)]
 pub(super) struct Watch {
-    files: Vec<Looked>,
+    files: Vec<WatchedFile>,
     /// Which of them comes next in turn.
     next: usize,
     /// Files that are not as they were read, what they were last, and since when.
@@ -34,7 +34,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Watches files that were read as these stamps say.
-    pub(super) fn new(files: Vec<Looked>) -> Watch {
+    pub(super) fn new(files: Vec<WatchedFile>) -> Watch {
         Watch {
             files,
             next: 0,
@@ -58,7 +58,7 @@ impl Watch {
     pub(super) fn look(
         &mut self,
         now: Instant,
-        stamp_of: impl Fn(&Looked) -> Option<Stamp>,
+        stamp_of: impl Fn(&WatchedFile) -> Option<Stamp>,
     ) -> bool {
         let others = self.files.len().saturating_sub(EACH_TIME);
         let turn = self.next..self.next.saturating_add(IN_TURN.min(others));

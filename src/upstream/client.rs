@@ -53,14 +53,13 @@ impl Client {
         most: usize,
         outage: Arc<Outage>,
     ) -> Result<Self, SettingsError> {
-        let base = base_url(&settings.url)?;
-        let authority = base.authority();
+        let base = &settings.url;
         Ok(Client {
-            connector: Connector::new(settings, &base)?,
+            connector: Connector::new(settings)?,
             pool: Pool::new(most),
-            host: HeaderValue::from_str(authority)
+            host: HeaderValue::from_str(base.authority())
                 .map_err(|error| SettingsError::Url(error.to_string()))?,
-            path: base.path().trim_end_matches('/').to_owned(),
+            path: base.path().to_owned(),
             timeout: settings.timeout,
             outage,
         })
@@ -192,27 +191,13 @@ impl Failure {
     }
 }
 
-fn base_url(text: &str) -> Result<url::Url, SettingsError> {
-    let url = url::Url::parse(text).map_err(|error| SettingsError::Url(error.to_string()))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(SettingsError::Scheme(url.scheme().to_owned()));
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(SettingsError::Credentials);
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(SettingsError::QueryOrFragment);
-    }
-    Ok(url)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn settings(url: &str) -> Settings {
         Settings {
-            url: url.to_owned(),
+            url: url.parse().unwrap(),
             ca: None,
             timeout: Duration::from_secs(1),
             max_in_flight: 1,
@@ -223,49 +208,6 @@ mod tests {
 
     fn client(settings: &Settings) -> Result<Client, SettingsError> {
         Client::new(settings, 1, Arc::default())
-    }
-
-    fn refused(url: &str) -> SettingsError {
-        client(&settings(url)).err().unwrap()
-    }
-
-    #[test]
-    fn a_base_url_may_have_a_path_before_the_api() {
-        let put = |url: &str| {
-            let client = client(&settings(url)).unwrap();
-            (client.host.to_str().unwrap().to_owned(), client.path)
-        };
-        let expected = |host: &str, path: &str| (host.to_owned(), path.to_owned());
-        assert_eq!(put("http://tb:8080"), expected("tb:8080", ""));
-        assert_eq!(put("http://tb:8080/"), expected("tb:8080", ""));
-        assert_eq!(put("http://tb/a/b/"), expected("tb", "/a/b"));
-        assert_eq!(put("http://[::1]:8080"), expected("[::1]:8080", ""));
-    }
-
-    #[test]
-    fn an_unusable_url_is_refused_with_the_reason() {
-        assert!(matches!(refused("thingsboard"), SettingsError::Url(_)));
-        assert!(matches!(refused(""), SettingsError::Url(_)));
-        assert!(matches!(refused("http://"), SettingsError::Url(_)));
-        assert_eq!(refused("tb:8080"), SettingsError::Scheme("tb".to_owned()));
-        assert_eq!(
-            refused("mqtt://tb:1883"),
-            SettingsError::Scheme("mqtt".to_owned())
-        );
-        assert_eq!(refused("http://tb/?a=b"), SettingsError::QueryOrFragment);
-        assert_eq!(refused("http://tb/#top"), SettingsError::QueryOrFragment);
-    }
-
-    #[test]
-    fn a_password_in_the_url_is_refused_and_not_repeated() {
-        for url in [
-            "http://admin:hunter2@tb",
-            "http://hunter2@tb",
-            "http://admin:hunter2@tb:port",
-        ] {
-            let error = refused(url);
-            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
-        }
     }
 
     #[test]

@@ -35,29 +35,24 @@ pub(super) struct Connector {
 pub(super) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
-    pub(super) fn new(settings: &Settings, base: &url::Url) -> Result<Connector, SettingsError> {
+    pub(super) fn new(settings: &Settings) -> Result<Connector, SettingsError> {
         let unreadable = |error: &dyn ToString| SettingsError::Url(error.to_string());
-        let uri: Uri = base.as_str().parse().map_err(|error| unreadable(&error))?;
-        let tls = match base.scheme() {
-            "https" => {
-                let host = base.host_str().unwrap_or_default();
-                let host = host
-                    .trim_start_matches('[')
-                    .trim_end_matches(']')
-                    .to_owned();
-                let name = ServerName::try_from(host).map_err(|error| unreadable(&error))?;
-                Some((
-                    TlsConnector::from(trust::tls(settings.ca.as_deref())?),
-                    name,
-                ))
-            }
+        let base = &settings.url;
+        let uri: Uri = base
+            .to_string()
+            .parse()
+            .map_err(|error| unreadable(&error))?;
+        let tls = if base.is_https() {
+            let host = base.host().to_owned();
+            let name = ServerName::try_from(host).map_err(|error| unreadable(&error))?;
+            let trusted = trust::tls(settings.ca.as_deref())?;
+            Some((TlsConnector::from(trusted), name))
+        } else {
             // A CA file that can't be read is a mistake even where it is not wanted.
-            _ => {
-                if let Some(pem) = &settings.ca {
-                    trust::anchors(pem)?;
-                }
-                None
+            if let Some(pem) = &settings.ca {
+                trust::anchors(pem)?;
             }
+            None
         };
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);

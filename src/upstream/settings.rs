@@ -1,12 +1,13 @@
 //! Where ThingsBoard is, and how long we wait for it.
 
+use super::BaseUrl;
 use std::time::Duration;
 
 /// What `[upstream]` says. [`ThingsBoard::new`](super::ThingsBoard::new) judges it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Base URL, `http` or `https`, with an optional path before `/api/v1`: `https://iot.example/tb`.
-    pub url: String,
+    /// Where its device API is.
+    pub url: BaseUrl,
     /// PEM of the certificates that may sign the upstream's. With them, no others are trusted;
     /// without, those of the operating system are.
     pub ca: Option<Vec<u8>>,
@@ -27,20 +28,9 @@ pub struct Settings {
 /// A setting that can't work. The texts name no value: an URL may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// It does not parse.
-    #[error("the URL can't be read ({0}); write it like http://thingsboard.example:8080")]
+    /// The URL has a host or path that HTTP or TLS can't express.
+    #[error("the URL can't be used ({0}); write it like http://thingsboard.example:8080")]
     Url(String),
-    /// Neither `http` nor `https`.
-    #[error("the URL's scheme is {0:?}; ThingsBoard's device API is reached by http or https")]
-    Scheme(String),
-    /// `user:password@` in the URL.
-    #[error(
-        "the URL holds a user name or password; devices are authorised by their access tokens alone"
-    )]
-    Credentials,
-    /// `?…` or `#…` in the URL.
-    #[error("the URL holds a query or a fragment; only a path may follow the host")]
-    QueryOrFragment,
     /// The PEM is broken, or holds no certificate, or one that can't be a trust anchor.
     #[error("the CA file is not usable: {0}")]
     Ca(String),

@@ -19,7 +19,7 @@ fn thingsboard(url: &str) -> ThingsBoard {
 
 fn within(url: &str, timeout: Duration) -> ThingsBoard {
     ThingsBoard::new(Settings {
-        url: url.to_owned(),
+        url: url.parse().unwrap(),
         ca: None,
         timeout,
         max_in_flight: 8,
@@ -290,7 +290,7 @@ async fn a_chunk_of_a_package_is_as_long_as_was_asked_for_at_most() {
 async fn packages_have_connections_of_their_own() {
     let server = ScriptedServer::start().await;
     let settings = Settings {
-        url: server.url(),
+        url: server.url().parse().unwrap(),
         ca: None,
         timeout: Duration::from_secs(20),
         max_in_flight: 1,
@@ -343,7 +343,7 @@ async fn silence_and_a_body_that_trickles_are_timeouts() {
 async fn requests_beyond_the_limit_are_refused_at_once() {
     let server = ScriptedServer::start().await;
     let settings = Settings {
-        url: server.url(),
+        url: server.url().parse().unwrap(),
         ca: None,
         timeout: Duration::from_secs(20),
         max_in_flight: 1,

@@ -1,4 +1,4 @@
-"""deploy/Dockerfile. No engine runs here: what an engine would trip over is looked for one by one."""
+"""deploy/Dockerfile, without a container engine: checks one by one what would make a build fail."""
 
 import json
 import os
@@ -85,22 +85,22 @@ class Dockerfile(Case):
         self.assertEqual(json.loads(*all_of(self.simulator, "ENTRYPOINT")), [binary])
         self.assertEqual(all_of(self.simulator, "USER"), [self.only("USER")])
 
-    def test_the_label_tells_the_version_of_cargo_toml(self):
+    def test_the_label_has_the_version_of_cargo_toml(self):
         self.assertEqual(self.only("ARG"), f"VERSION={cargo_package()['version']}")
         self.assertIn('org.opencontainers.image.version="${VERSION}"', self.only("LABEL"))
 
-    def let_in(self):
-        """The names .dockerignore lets into the context."""
+    def admitted(self):
+        """The names that .dockerignore admits to the context."""
         text = (ROOT / ".dockerignore").read_text()
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
         self.assertEqual(lines[0], "*", "everything is kept out first")
         for line in lines[1:]:
-            self.assertRegex(line, r"^![A-Za-z.]+$", "then whole names are let in")
+            self.assertRegex(line, r"^![A-Za-z.]+$", "then whole names are admitted")
         return {line[1:] for line in lines[1:]}
 
     def test_the_context_has_what_is_copied_and_no_more(self):
         copied = {source for value in all_of(self.build, "COPY") for source in value.split()[:-1]}
-        self.assertEqual(self.let_in(), copied)
+        self.assertEqual(self.admitted(), copied)
         for name in copied:
             self.assertTrue((ROOT / name).exists(), name)
         self.assertFalse(copied & {"certs", "target", "deploy", ".git"})
@@ -117,12 +117,12 @@ class Dockerfile(Case):
         # Cargo says whether the lock file is whole, and where each target is. It builds none if one is missing. Of this
         # platform alone: crates of others were never downloaded here.
         platform = re.search(r"(?m)^host: (\S+)$", self.run_ok(["rustc", "-vV"])).group(1)
-        told = subprocess.run(
+        output = subprocess.run(
             ["cargo", "metadata", "--locked", "--offline", "--filter-platform", platform, "--format-version", "1"],
             cwd=src, capture_output=True, text=True,
         )
-        self.assertEqual(told.returncode, 0, told.stderr)
-        metadata = json.loads(told.stdout)
+        self.assertEqual(output.returncode, 0, output.stderr)
+        metadata = json.loads(output.stdout)
         members = [one for one in metadata["packages"] if one["id"] in metadata["workspace_members"]]
         (package,) = [one for one in members if one["name"] == "coaps-gateway"]
         for target in (target for one in members if one is not package for target in one["targets"]):
@@ -149,12 +149,12 @@ class Dockerfile(Case):
 
     def test_the_gateway_knows_the_variables_it_sets(self):
         variables = self.variables()
-        self.assertIn("COAPS_GATEWAY__LISTEN__ADMIN", variables, "or the health check has nobody to ask")
+        self.assertIn("COAPS_GATEWAY__LISTEN__ADMIN", variables, "or the health check has no address to connect to")
         self.gateway_reads(["check"], variables, self.directory, [NO_FILE, NO_DEVICE])
 
     def test_a_gateway_that_runs_is_healthy_and_one_that_ended_is_not(self):
         variables = self.variables()
-        # The same, on ports that nobody else has.
+        # The same, on free ports.
         with socket.create_server(("127.0.0.1", 0)) as free:
             variables["COAPS_GATEWAY__LISTEN__ADMIN"] = "127.0.0.1:%d" % free.getsockname()[1]
         variables["COAPS_GATEWAY__LISTEN__COAPS"] = "127.0.0.1:0"
@@ -170,8 +170,8 @@ class Dockerfile(Case):
                 until = time.monotonic() + 20
                 while health().returncode != 0 and gateway.poll() is None and time.monotonic() < until:
                     time.sleep(0.1)
-                told = health()
-                self.assertEqual(told.returncode, 0, told.stdout)
+                output = health()
+                self.assertEqual(output.returncode, 0, output.stdout)
                 gateway.send_signal(getattr(signal, self.only("STOPSIGNAL")))
                 self.assertEqual(gateway.wait(20), 0)
             finally:

@@ -1,4 +1,4 @@
-"""deploy/kubernetes, as kustomize renders it: schemas, and that each name leads somewhere."""
+"""deploy/kubernetes, as kustomize renders it: schemas, and that each name refers to something."""
 
 import base64
 import functools
@@ -24,7 +24,7 @@ def containers(workload):
 
 
 def environment(container):
-    """As the kubelet would set it for a pod at 127.0.0.1."""
+    """As the kubelet would set it for a pod with the address 127.0.0.1."""
     found = {}
     for variable in container["env"]:
         value = variable.get("value")
@@ -64,7 +64,7 @@ def kustomize(kubernetes, overlay):
 class Kubernetes(Case):
     @classmethod
     def setUpClass(cls):
-        """A copy whose site/ is made as the README says, and all that kustomize makes of it."""
+        """A copy whose site/ is filled as the README describes, and what kustomize renders from it."""
         directory = cls.fresh_directory(cls.addClassCleanup)
         cls.kubernetes = directory / "deploy/kubernetes"
         # What somebody has put there for a site of their own stays out.
@@ -136,7 +136,7 @@ class Kubernetes(Case):
         self.assertEqual(listed, ["*", "!.gitignore", "!kustomization.yaml"])
 
     def mounted(self, documents, workload, container):
-        """The files a container finds, by their path, and the mode they have."""
+        """The files in a container, by path, with their modes."""
         volumes = {one["name"]: one for one in workload["spec"]["template"]["spec"]["volumes"]}
         (mount,) = container["volumeMounts"]
         self.assertTrue(mount["readOnly"])
@@ -167,8 +167,8 @@ class Kubernetes(Case):
         arguments = ["check"] + [one.replace(ETC, f"{here}{ETC}") for one in container["args"][1:]]
         self.assertEqual(container["args"][0], "run")
         variables = {name: value.replace(ETC, f"{here}{ETC}") for name, value in environment(container).items()}
-        told = self.gateway_reads(arguments, variables, here, [NO_FILE if self.config(documents) == "" else PLAIN_HTTP])
-        self.assertRegex(told, r"devices +1\n")
+        output = self.gateway_reads(arguments, variables, here, [NO_FILE if self.config(documents) == "" else PLAIN_HTTP])
+        self.assertRegex(output, r"devices +1\n")
 
     def test_secrets_change_in_place_and_gateway_toml_by_a_rolling_update(self):
         names = {(one["kind"], one["metadata"]["name"]) for one in self.render("gateway")}
@@ -178,7 +178,7 @@ class Kubernetes(Case):
         self.assertEqual(len(hashed), 1, names)
 
     @of_each_gateway
-    def test_nobody_in_the_pod_is_privileged(self, documents, workload, _container):
+    def test_no_container_of_the_pod_is_privileged(self, documents, workload, _container):
         pod = workload["spec"]["template"]["spec"]
         self.assertFalse(pod["automountServiceAccountToken"])
         for container in containers(workload).values():
@@ -223,7 +223,7 @@ class Kubernetes(Case):
     def test_memory_holds_what_the_bounds_allow(self, documents, _workload, container):
         readme = (KUBERNETES / "README.md").read_text()
         in_all = round(memory(environment(container), self.config(documents)) / (1 << 20))
-        self.assertTrue(f"**{in_all} MiB**" in readme, f"README.md should tell {in_all} MiB")
+        self.assertTrue(f"**{in_all} MiB**" in readme, f"README.md should say {in_all} MiB")
         self.assertLessEqual(in_all << 20, amount(container["resources"]["requests"]["memory"]))
         self.assertLess(*(amount(container["resources"][of]["memory"]) for of in ("requests", "limits")))
         self.assertNotIn("cpu", container["resources"]["limits"])

@@ -24,10 +24,10 @@ class Names(Case):
                 named[variable] = path
         self.assertGreater(len(named), 15)
         # Whatever it makes of the values, it says so of each name it does not know.
-        told = subprocess.run(
+        output = subprocess.run(
             [os.environ["GATEWAY"], "check"], env=dict.fromkeys(named, "?"), cwd=self.directory,
             capture_output=True, text=True, timeout=60,
         ).stderr
-        self.assertIn("error: ", told)
-        unknown = [line for line in told.splitlines() if "there is no such key" in line]
+        self.assertIn("error: ", output)
+        unknown = [line for line in output.splitlines() if "there is no such key" in line]
         self.assertEqual(unknown, [], named)

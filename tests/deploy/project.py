@@ -1,4 +1,4 @@
-"""The project's files, and its binary: what every check begins with."""
+"""The project's files and binary, which every check needs."""
 
 import os
 import pathlib
@@ -19,7 +19,11 @@ UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1 << 20
 
 
 def cargo_package():
-    return tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]
+    """The gateway's [package], with what it inherits from [workspace.package]."""
+    manifest = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    shared = manifest["workspace"]["package"]
+    inherited = {"workspace": True}
+    return {key: shared[key] if value == inherited else value for key, value in manifest["package"].items()}
 
 
 def amount(text):
@@ -29,7 +33,7 @@ def amount(text):
 
 
 def setting(key, environment, config=""):
-    """What the gateway would take for this key: the environment, then this gateway.toml, then the defaults."""
+    """The gateway's value of this key: from the environment, else from this gateway.toml, else the default."""
     section, name = key.split(".")
     from_environment = environment.get(f"{PREFIX}{section}__{name}".upper())
     shipped = (ROOT / "config/gateway.toml").read_text()
@@ -41,7 +45,7 @@ def setting(key, environment, config=""):
 
 
 def memory(environment, config=""):
-    """Bytes that are resident when every bound is reached; deploy/kubernetes/README.md says where the figures are from."""
+    """Resident bytes when every bound is reached; deploy/kubernetes/README.md explains the figures."""
 
     def bound(key):
         value = setting(key, environment, config)
@@ -88,10 +92,10 @@ class Case(unittest.TestCase):
         self.run_ok([os.environ["GATEWAY"], "certs", "--out", directory, "--host", "gateway.example"])
 
     def gateway_reads(self, arguments, environment, cwd, warnings=()):
-        """The gateway finds no mistake in this configuration, and warns of these things alone."""
-        told = self.run_ok([os.environ["GATEWAY"], *map(str, arguments)], env=environment, cwd=cwd)
-        self.assertIn("The configuration is fine.", told)
-        for line in told.splitlines():
+        """Asserts that the gateway finds no mistake in this configuration, and warns only of these."""
+        output = self.run_ok([os.environ["GATEWAY"], *map(str, arguments)], env=environment, cwd=cwd)
+        self.assertIn("The configuration is fine.", output)
+        for line in output.splitlines():
             if line.startswith("warning"):
                 self.assertTrue(any(known in line for known in warnings), line)
-        return told
+        return output

@@ -1,4 +1,4 @@
-"""deploy/systemd: systemd's own verdict on the unit, and that its values fit the gateway's."""
+"""deploy/systemd: systemd's own checks of the unit, and that its values fit the gateway's."""
 
 import os
 import re
@@ -13,7 +13,7 @@ ETC = "/etc/coaps-gateway"
 
 
 def directives(*files):
-    """Values by name, as systemd adds them up: an empty one forgets those before it."""
+    """Values by name, as systemd accumulates them: an empty one clears those before it."""
     found = {}
     for file in files:
         for line in file.read_text().splitlines():
@@ -39,7 +39,7 @@ class Systemd(Case):
         return value
 
     def installed(self, *drop_ins):
-        """A copy of the unit that starts the binary of this build: systemd looks whether there is one."""
+        """A copy of the unit with the binary of this build: systemd checks that it exists."""
         unit = self.directory / UNIT
         unit.write_text((SYSTEMD / UNIT).read_text().replace(BINARY, os.environ["GATEWAY"]))
         for name in drop_ins:
@@ -49,9 +49,9 @@ class Systemd(Case):
 
     def test_systemd_understands_all_of_it(self):
         for drop_ins in ((), ("key-in-place.conf",)):
-            told = self.run_ok(["systemd-analyze", "verify", "--man=no", self.installed(*drop_ins)])
+            output = self.run_ok(["systemd-analyze", "verify", "--man=no", self.installed(*drop_ins)])
             # What it says of other units of this machine is not ours.
-            ours = [line for line in told.splitlines() if "coaps-gateway" in line or "key-in-place" in line]
+            ours = [line for line in output.splitlines() if "coaps-gateway" in line or "key-in-place" in line]
             self.assertEqual(ours, [])
 
     def test_what_verify_is_trusted_with(self):
@@ -59,18 +59,18 @@ class Systemd(Case):
         unit = self.installed()
         unit.write_text(unit.read_text().replace("ProtectHome=yes", "ProtectHme=yes"))
         with self.assertRaisesRegex(AssertionError, "ProtectHme"):
-            told = self.run_ok(["systemd-analyze", "verify", "--man=no", unit])
-            self.assertNotIn("ProtectHme", told)
+            output = self.run_ok(["systemd-analyze", "verify", "--man=no", unit])
+            self.assertNotIn("ProtectHme", output)
 
     def test_the_exposure_is_below_2(self):
-        told = self.run_ok(["systemd-analyze", "security", "--offline=yes", "--no-pager", self.installed()])
-        exposure = float(re.search(r"Overall exposure level for \S+: ([\d.]+)", told).group(1))
+        output = self.run_ok(["systemd-analyze", "security", "--offline=yes", "--no-pager", self.installed()])
+        exposure = float(re.search(r"Overall exposure level for \S+: ([\d.]+)", output).group(1))
         self.assertGreater(exposure, 0)
         self.assertLess(exposure, 2)
         readme = (DEPLOY / "README.md").read_text()
-        self.assertTrue(f"(exposure {exposure})" in readme, f"README.md should tell {exposure}")
+        self.assertTrue(f"(exposure {exposure})" in readme, f"README.md should say {exposure}")
 
-    def test_mistakes_are_told_before_a_start_and_before_a_reload(self):
+    def test_mistakes_are_reported_before_a_start_and_before_a_reload(self):
         check = f"{BINARY} check --config {ETC}/gateway.toml"
         self.assertEqual(self.only("ExecStartPre"), check)
         self.assertEqual(self.unit["ExecReload"], [check, "/bin/kill -HUP $MAINPID"])
@@ -100,10 +100,10 @@ class Systemd(Case):
         self.assertEqual(self.in_place["LoadCredential"], [])
 
     def test_the_user_is_made_by_sysusers(self):
-        told = self.run_ok(
+        output = self.run_ok(
             ["systemd-sysusers", "--dry-run", f"--root={self.directory}", SYSTEMD / "coaps-gateway.sysusers"]
         )
-        self.assertIn("coaps-gateway", told)
+        self.assertIn("coaps-gateway", output)
         kind, name, *_ = (SYSTEMD / "coaps-gateway.sysusers").read_text().splitlines()[1].split()
         self.assertEqual((kind, name), ("u", self.only("User")))
         self.assertEqual(self.only("Group"), self.only("User"))

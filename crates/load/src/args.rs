@@ -18,6 +18,10 @@ use std::time::Duration;
                   load coaps://127.0.0.1/api/v1/attributes --work observe --sessions 1000 \\\n       \
                   --identities fleet/ --insecure --from 127.0.0.1-127.0.0.40 --json result.json"
 )]
+#[allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "what it reads as a link is the help of an argument"
+)]
 pub struct Args {
     /// The resource: coaps://HOST[:PORT]/PATH[?QUERY]; the port is 5684 unless given
     pub(crate) uri: String,

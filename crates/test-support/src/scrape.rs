@@ -22,6 +22,8 @@ pub struct Sample {
 /// All families and samples of one scrape.
 pub struct Scrape {
     pub families: BTreeMap<String, Kind>,
+    /// What each family means.
+    pub help: BTreeMap<String, String>,
     pub samples: Vec<Sample>,
 }
 
@@ -32,6 +34,7 @@ impl Scrape {
             .strip_suffix("# EOF\n")
             .expect("the end mark, at the end");
         let (mut families, mut samples) = (BTreeMap::new(), Vec::new());
+        let mut meanings = BTreeMap::new();
         let (mut current, mut help) = (String::new(), String::new());
         let mut seen = BTreeSet::new();
         for line in body.lines() {
@@ -39,6 +42,7 @@ impl Scrape {
                 let (name, words) = rest.split_once(' ').expect("help");
                 assert!(!words.is_empty(), "{line}");
                 help = name.to_owned();
+                meanings.insert(name.to_owned(), words.to_owned());
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect("a type");
                 assert_eq!(name, help, "each type has its help before it");
@@ -65,7 +69,11 @@ impl Scrape {
                 samples.push(sample);
             }
         }
-        let scrape = Scrape { families, samples };
+        let scrape = Scrape {
+            families,
+            help: meanings,
+            samples,
+        };
         scrape.check_histograms();
         scrape
     }

@@ -1,15 +1,15 @@
-//! A registry in pieces: what stands before the first `[[device]]`, then one piece for each.
+//! Splits a registry into pieces: the text before the first `[[device]]`, then one piece for each.
 //!
-//! A TOML document takes many times its text's memory, a hundred times where every line is wrong, and a gateway that
-//! reads its registry again has a fleet to lose. So only one piece is a document at a time, and none may be large.
+//! A parsed TOML document takes many times the memory of its text, a hundred times if every line is wrong, and a gateway
+//! that reads its registry again must not run out of it. So only one piece is parsed at a time, and its size is bounded.
 //!
-//! A line that begins with `[[device]]` begins a new entry whatever stood before it, unless a string of several lines
-//! is open. So the pieces of a right file hold what the whole does, and of a wrong file one piece at least is wrong.
+//! A line that begins with `[[device]]` begins a new entry, unless it is within a string of several lines. So the pieces
+//! of a valid file have the same entries as the whole, and of an invalid file at least one piece is invalid.
 
-/// The most that one entry may have, from its first line to its last; comments below it are not counted.
+/// The largest entry in bytes, from its first line to its last; comments below it are not counted.
 const LARGEST: usize = 1024 * 1024;
 
-/// Comments and empty lines that stand between entries make pieces of about this size.
+/// Comments and empty lines between entries are split into pieces of about this size.
 const COMMENTS: usize = 64 * 1024;
 
 /// Some whole lines of a registry.
@@ -18,7 +18,7 @@ pub(super) struct Piece<'t> {
     pub(super) text: &'t str,
     /// Lines before it.
     pub(super) before: usize,
-    /// It goes on, beyond what an entry may have. No other piece follows.
+    /// The entry is larger than allowed, and this is its beginning. No other piece follows.
     pub(super) is_too_large: bool,
 }
 
@@ -29,7 +29,7 @@ impl Piece<'_> {
     }
 }
 
-/// The pieces that are left.
+/// Iterates over the pieces of a text.
 #[derive(Debug)]
 pub(super) struct Pieces<'t> {
     rest: &'t str,
@@ -49,7 +49,7 @@ impl<'t> Iterator for Pieces<'t> {
     type Item = Piece<'t>;
 
     fn next(&mut self) -> Option<Piece<'t>> {
-        // Up to which byte lines were looked at, and up to which they are this piece's; the same counted in lines.
+        // The end of the lines that were read, and the end of this piece, in bytes; then the same in lines.
         let (mut seen, mut end) = (0, 0);
         let (mut lines_seen, mut lines) = (0, 0);
         let mut string = Open::None;
@@ -82,7 +82,7 @@ impl<'t> Iterator for Pieces<'t> {
     }
 }
 
-/// Whether a line is more than a comment. Only asked where no string is open.
+/// Whether a line is more than a comment, if it is not within a string.
 fn holds_code(line: &str) -> bool {
     let text = line.trim_start_matches([' ', '\t', '\r', '\n']);
     !text.is_empty() && !text.starts_with('#')
@@ -93,7 +93,7 @@ fn begins_entry(line: &str) -> bool {
         .starts_with("[[device]]")
 }
 
-/// Which string of several lines is open.
+/// The string of several lines that a line is within.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     None,
@@ -104,7 +104,7 @@ enum Open {
 }
 
 impl Open {
-    /// What is open when this line has ended.
+    /// The string that the next line is within.
     fn after(mut self, line: &str) -> Open {
         let mut rest = line;
         loop {
@@ -121,8 +121,8 @@ impl Open {
     }
 }
 
-/// Goes on to the next string's inside, or past a string of one line. `None`: there is none, or a comment comes first,
-/// or it is not closed; then the line is wrong, and its end the string's.
+/// Skips to the inside of the next string, or past a string of one line. `None`: there is none, or a comment comes first,
+/// or it is not closed; then the line is invalid, and the string ends with it.
 fn outside(line: &str) -> Option<(Open, &str)> {
     let from = line.get(line.find(['#', '"', '\''])?..)?;
     if let Some(inner) = from.strip_prefix("\"\"\"") {
@@ -141,7 +141,7 @@ fn outside(line: &str) -> Option<(Open, &str)> {
 fn within_basic(line: &str) -> Option<(Open, &str)> {
     let from = line.get(line.find(['\\', '"'])?..)?;
     match from.strip_prefix('\\') {
-        // After a backslash any character is only itself.
+        // The character after a backslash closes nothing.
         Some(escaped) => {
             let mut characters = escaped.chars();
             characters.next()?;
@@ -165,7 +165,7 @@ fn past_quotes(from: &str, quote: char, open: Open) -> Option<(Open, &str)> {
     }
 }
 
-/// Where the quote stands that closes a string with escapes.
+/// The position of the quote that closes a string with escapes.
 fn closing(inner: &str) -> Option<usize> {
     let mut is_escaped = false;
     inner.bytes().position(|byte| {

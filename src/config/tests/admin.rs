@@ -13,7 +13,7 @@ fn warnings(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn nobody_is_told_anything_unless_an_address_is_given() {
+fn there_is_no_admin_server_unless_an_address_is_given() {
     for text in ["", "[listen]\nadmin = \"\""] {
         let (config, _) = Place::new().load(text, &[]).unwrap();
         assert_eq!(config.listen.admin, None);
@@ -25,7 +25,7 @@ fn nobody_is_told_anything_unless_an_address_is_given() {
     let (config, _) = Place::new().load(text, &[]).unwrap();
     assert_eq!(config.listen.admin, Some("127.0.0.1:9684".parse().unwrap()));
     assert!(config.admin.sessions && config.admin.require_upstream);
-    assert_told(
+    assert_mistakes(
         Place::new().load("[listen]\nadmin = \"9684\"", &[]),
         &[&[
             "gateway.toml:2: listen.admin",
@@ -36,7 +36,7 @@ fn nobody_is_told_anything_unless_an_address_is_given() {
 }
 
 #[test]
-fn what_is_told_to_more_than_this_machine_or_to_nobody_is_warned_of() {
+fn an_admin_server_open_to_others_and_keys_without_effect_are_warned_about() {
     let to_all = "[listen]\nadmin = \"0.0.0.0:9684\"\n[admin]\nsessions = true";
     let [warning] = &warnings(to_all)[..] else {
         panic!("one warning");
@@ -58,22 +58,25 @@ fn what_is_told_to_more_than_this_machine_or_to_nobody_is_warned_of() {
 #[test]
 fn the_address_alone_is_read_where_nothing_else_is_wanted() {
     let place = Place::new();
-    let ask = |text: &str, environment: &[(&str, &str)]| {
+    let address = |text: &str, environment: &[(&str, &str)]| {
         let file = place.write("gateway.toml", text);
         let pairs = environment
             .iter()
             .map(|(name, value)| (name.into(), value.into()));
-        Admin::address(Some(&file), pairs)
+        admin_address(Some(&file), pairs)
     };
-    // No certificate is there, a key is unknown, another has no sense: not asked about here.
+    // There is no certificate, a key is unknown, another has an invalid value: these are ignored.
     let text = "[listen]\nadmin = \"127.0.0.1:1\"\nzebra = 1\n[log]\nlevel = \"loud\"";
-    assert_eq!(ask(text, &[]), Ok(Some("127.0.0.1:1".parse().unwrap())));
+    assert_eq!(address(text, &[]), Ok(Some("127.0.0.1:1".parse().unwrap())));
     let other = [("COAPS_GATEWAY__LISTEN__ADMIN", "127.0.0.1:2")];
-    assert_eq!(ask(text, &other), Ok(Some("127.0.0.1:2".parse().unwrap())));
-    assert_eq!(ask("", &[]), Ok(None));
+    assert_eq!(
+        address(text, &other),
+        Ok(Some("127.0.0.1:2".parse().unwrap()))
+    );
+    assert_eq!(address("", &[]), Ok(None));
     for wrong in ["[listen]\nadmin = 1", "[listen\n"] {
-        assert_eq!(ask(wrong, &[]).unwrap_err().0.len(), 1, "{wrong}");
+        assert_eq!(address(wrong, &[]).unwrap_err().0.len(), 1, "{wrong}");
     }
     let nowhere = place.path("nowhere.toml");
-    assert!(Admin::address(Some(&nowhere), []).is_err());
+    assert!(admin_address(Some(&nowhere), []).is_err());
 }

@@ -1,4 +1,4 @@
-//! `clients.trust_anchors`: what is told of authorities that can't vouch for anyone.
+//! `clients.trust_anchors`: authorities that have ended, or may not sign certificates.
 
 use super::*;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
@@ -21,23 +21,23 @@ fn with_anchors(path: &Path, validity: &str) -> String {
     format!("[clients]\ntrust_anchors = {path:?}\nvalidity = {validity:?}\n")
 }
 
-fn told_of_anchors(warnings: &[Warning]) -> Vec<String> {
+fn anchor_warnings(warnings: &[Warning]) -> Vec<String> {
     let about = |warning: &&Warning| warning.key == "clients.trust_anchors";
     let warnings = warnings.iter().filter(about);
     warnings.map(|warning| format!("{warning:?}")).collect()
 }
 
 #[test]
-fn an_authority_that_has_ended_is_told_and_the_others_count() {
+fn an_authority_that_has_ended_is_warned_about_and_the_others_are_used() {
     let place = Place::new();
     let both = root("old", 2025, vec![]) + &root("new", 2030, vec![]);
     let path = place.write("anchors.pem", both);
     let (_, warnings) = place.load(&with_anchors(&path, "check"), &[]).unwrap();
-    let told = told_of_anchors(&warnings);
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("old") && told[0].contains("ended on 2025-01-01"));
+    let found = anchor_warnings(&warnings);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("old") && found[0].contains("ended on 2025-01-01"));
     let (_, warnings) = place.load(&with_anchors(&path, "ignore"), &[]).unwrap();
-    assert!(told_of_anchors(&warnings).is_empty());
+    assert!(anchor_warnings(&warnings).is_empty());
 }
 
 #[test]
@@ -48,5 +48,5 @@ fn an_authority_that_may_not_sign_certificates_is_a_mistake() {
         root("lists only", 2030, vec![KeyUsagePurpose::CrlSign]),
     );
     let expected: &[&[&str]] = &[&["clients.trust_anchors", "lists only", "no keyCertSign"]];
-    assert_told(place.load(&with_anchors(&path, "check"), &[]), expected);
+    assert_mistakes(place.load(&with_anchors(&path, "check"), &[]), expected);
 }

@@ -1,4 +1,4 @@
-//! Registries, right and wrong.
+//! Registries, valid and invalid.
 
 use super::*;
 use crate::device::{CertificateId, Fingerprint};
@@ -72,7 +72,7 @@ fn a_device_is_found_by_each_way_to_name_its_certificate_and_its_token() {
 }
 
 #[test]
-fn every_mistake_in_the_registry_is_told_at_once_and_no_token_with_it() {
+fn every_mistake_in_the_registry_is_reported_at_once_and_no_token_with_it() {
     let place = Place::new();
     let text = format!(
         "devices = 1
@@ -105,7 +105,7 @@ token_file = \"/nowhere\"
     );
     let result = place.devices(&text);
     assert!(!format!("{result:?}").contains("SECRET"));
-    assert_told(
+    assert_mistakes(
         result,
         &[
             &["devices.toml:1: devices:", "[[device]]"],
@@ -151,11 +151,11 @@ token_file = \"/nowhere\"
 }
 
 #[test]
-fn a_registry_of_rubbish_is_refused_and_a_slip_in_it_shows_the_line_alone() {
+fn a_syntax_error_is_reported_by_its_line_alone_and_many_mistakes_are_only_counted() {
     let place = Place::new();
     let result = place.devices("[[device]]\nname = \"a\"\ntoken = \"SECRET\nfingerprint = \"\"\n");
     assert!(!format!("{result:?}").contains("SECRET"));
-    assert_told(result, &[&["devices.toml:3: this is not TOML"]]);
+    assert_mistakes(result, &[&["devices.toml:3: this is not TOML"]]);
     let many = "[[device]]\n".repeat(1000);
     let mistakes = place.devices(&many).unwrap_err();
     assert_eq!(mistakes.len(), 101);
@@ -171,26 +171,26 @@ fn a_registry_of_rubbish_is_refused_and_a_slip_in_it_shows_the_line_alone() {
         "",
         &[("COAPS_GATEWAY__DEVICES__FILE", path.to_str().unwrap())],
     );
-    assert_told(result, &[&["devices.bin: this is not text"]]);
+    assert_mistakes(result, &[&["devices.bin: this is not text"]]);
 }
 
 #[test]
 fn a_registry_of_endless_text_is_refused_at_the_first_mebibyte() {
     let place = Place::new();
-    let rubbish = "no TOML at all\n".repeat(200_000);
-    assert_told(
-        place.devices(&rubbish),
+    let garbage = "no TOML at all\n".repeat(200_000);
+    assert_mistakes(
+        place.devices(&garbage),
         &[&["devices.toml:1: what begins here goes on for more than a mebibyte"]],
     );
     let entry = format!("[[device]]\nname = \"a\"\nfingerprint = \"{ONES}\"\ntoken = \"T\"\n");
-    assert_told(
-        place.devices(&(entry + "# comment\n[[device]]\n" + &rubbish)),
+    assert_mistakes(
+        place.devices(&(entry + "# comment\n[[device]]\n" + &garbage)),
         &[&["devices.toml:6: what begins here", "once for each"]],
     );
 }
 
 #[test]
-fn what_has_not_changed_is_shared_with_the_registry_that_was_read_before() {
+fn unchanged_devices_are_shared_with_the_registry_that_was_read_before() {
     let place = Place::new();
     let entry = |name: &str, digit: &str, token: &str| {
         let fingerprint = digit.repeat(64);
@@ -223,13 +223,13 @@ fn what_has_not_changed_is_shared_with_the_registry_that_was_read_before() {
 }
 
 #[test]
-fn devices_in_a_list_are_all_devices_there_are() {
+fn a_list_of_devices_excludes_other_entries() {
     let place = Place::new();
     let inline = "device = [{ name = \"a\", fingerprint = \"sha3:11\", token = \"T\" }]\n"
         .replace("11", ONES);
     assert_eq!(place.devices(&inline).unwrap().0.registry.len(), 1);
     let entry = format!("name = \"b\"\nfingerprint = \"{ONES}\"\ntoken = \"S\"\n");
-    assert_told(
+    assert_mistakes(
         place.devices(&format!("{inline}[[device]]\n{entry}")),
         &[&["devices.toml:2: device:", "in the list on line 1"]],
     );
@@ -249,7 +249,7 @@ fn devices_in_a_list_are_all_devices_there_are() {
 }
 
 #[test]
-fn damages_and_mistakes_have_the_line_of_the_whole_file() {
+fn syntax_errors_and_mistakes_have_the_line_of_the_whole_file() {
     let place = Place::new();
     let entry = |name: &str, digit: &str| {
         format!(
@@ -258,12 +258,12 @@ fn damages_and_mistakes_have_the_line_of_the_whole_file() {
         )
     };
     let (first, second) = (entry("a", "a"), entry("b", "b"));
-    let slip = second.replace("\"T-b\"", "\"T-b");
-    assert_told(
-        place.devices(&format!("{first}{slip}{}", first.replace("name", "nam"))),
+    let typo = second.replace("\"T-b\"", "\"T-b");
+    assert_mistakes(
+        place.devices(&format!("{first}{typo}{}", first.replace("name", "nam"))),
         &[&["devices.toml:10: this is not TOML"]],
     );
-    assert_told(
+    assert_mistakes(
         place.devices(&format!("{first}{second}{}", first.replace("name", "nam"))),
         &[
             &["devices.toml:13: device 3: name", "no name"],
@@ -273,7 +273,6 @@ fn damages_and_mistakes_have_the_line_of_the_whole_file() {
     );
 }
 
-#[cfg(unix)]
 #[test]
 fn secrets_that_everyone_may_read_are_warned_about() {
     use std::os::unix::fs::PermissionsExt;
@@ -288,11 +287,11 @@ fn secrets_that_everyone_may_read_are_warned_about() {
          [[device]]\nname = \"b\"\nfingerprint = \"sha3:{ONES}\"\ntoken_file = {token_file:?}\n"
     );
     let (_, warnings) = place.devices(&text).unwrap();
-    let told = warnings
+    let count = warnings
         .iter()
         .filter(|warning| warning.message.contains("everyone on this machine"))
         .count();
-    assert_eq!(told, 3, "{warnings:#?}");
+    assert_eq!(count, 3, "{warnings:#?}");
 }
 
 #[test]
@@ -324,13 +323,13 @@ fn two_devices_with_one_token_are_warned_about_and_two_names_of_one_certificate_
     let both = one("a", "a", "SAME_TOKEN") + &one("b", "b", "SAME_TOKEN");
     let (_, warnings) = place.devices(&both).unwrap();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    let told = warnings
+    let second = warnings
         .iter()
         .find(|warning| warning.contains("devices.toml:5"));
-    let told = told.expect("no warning of the second");
+    let second = second.expect("no warning of the second");
     assert!(
-        told.contains("line 1") && !told.contains("SAME_TOKEN"),
-        "{told}"
+        second.contains("line 1") && !second.contains("SAME_TOKEN"),
+        "{second}"
     );
 
     let certificate = place.path("certs/meter-17.pem");
@@ -340,14 +339,14 @@ fn two_devices_with_one_token_are_warned_about_and_two_names_of_one_certificate_
         "[[device]]\nname = \"a\"\ncertificate = {certificate:?}\ntoken = \"T1\"\n\
          [[device]]\nname = \"b\"\nfingerprint = \"{sha3}\"\ntoken = \"T2\"\n"
     );
-    assert_told(
+    assert_mistakes(
         place.devices(&registry),
         &[&["devices.toml:7", "already belongs to device \"a\""]],
     );
 }
 
 #[test]
-fn a_name_has_no_character_that_hides_or_reorders_what_stands_beside_it() {
+fn a_name_has_no_character_that_hides_or_reorders_its_neighbours() {
     let place = Place::new();
     for c in [
         '\u{202e}',
@@ -376,7 +375,7 @@ fn a_name_has_no_character_that_hides_or_reorders_what_stands_beside_it() {
 }
 
 #[test]
-fn devices_are_put_into_groups_that_share_packages() {
+fn devices_with_the_same_package_group_share_packages() {
     let place = Place::new();
     let device = |name: &str, digit: &str, more: &str| {
         let fingerprint = ONES.replace('1', digit);
@@ -398,6 +397,6 @@ fn devices_are_put_into_groups_that_share_packages() {
     for wrong in ["\"\"", "7", "[\"a\"]", "\"a\\u0007\""] {
         let text = device("a", "1", &format!("package_group = {wrong}"));
         let expected: &[&[&str]] = &[&["package_group: ", "package_group = "]];
-        assert_told(place.devices(&text), expected);
+        assert_mistakes(place.devices(&text), expected);
     }
 }

@@ -1,8 +1,8 @@
-//! `[relay]`: its values, its ranges with their reasons, and what is worth a word.
+//! `[relay]`: values, ranges with their reasons, and warnings.
 
 use super::*;
 
-/// What is warned about `[relay]`, with this in it.
+/// The warnings about `[relay]` in this text.
 fn warnings(place: &Place, text: &str) -> Vec<String> {
     let (_, warnings) = place.load(text, &[]).unwrap();
     warnings
@@ -57,12 +57,12 @@ max_age = \"1s\"
         max_age: seconds(1),
     };
     assert_eq!(config.relay, set);
-    // Every eighth poll may overlap its successor, and reads go beside them.
+    // Every eighth poll may overlap its successor, and reads are added.
     assert_eq!(config.upstream.max_downlink, 80 + 10 + 64);
 }
 
 #[test]
-fn what_is_out_of_range_is_told_with_the_range_and_its_reason() {
+fn a_value_out_of_range_is_reported_with_the_range_and_its_reason() {
     let text = "[relay]
 attributes = \"push\"
 rpc = true
@@ -72,7 +72,7 @@ alive_for = \"9s\"
 max_polls = 0
 max_age = \"137years\"
 ";
-    assert_told(
+    assert_mistakes(
         Place::new().load(text, &[]),
         &[
             &[
@@ -125,10 +125,10 @@ fn polls_that_thingsboard_would_cut_short_are_warned_about() {
         [""; 0]
     );
     let long = "[relay]\npoll_timeout = \"29500ms\"\n";
-    let told = warnings(&place, long);
+    let found = warnings(&place, long);
     assert!(
-        told.len() == 1 && told[0].contains("SPRING_MVC_ASYNC_REQUEST_TIMEOUT"),
-        "{told:?}"
+        found.len() == 1 && found[0].contains("SPRING_MVC_ASYNC_REQUEST_TIMEOUT"),
+        "{found:?}"
     );
     // One kind of poll is enough; without any, nothing waits that long.
     for (modes, count) in [
@@ -136,8 +136,8 @@ fn polls_that_thingsboard_would_cut_short_are_warned_about() {
         ("attributes = \"on-uplink\"\n", 1),
         ("rpc = \"on-uplink\"\nattributes = \"on-uplink\"\n", 0),
     ] {
-        let told = warnings(&place, &format!("{long}{modes}"));
-        assert_eq!(told.len(), count, "{modes}: {told:?}");
+        let found = warnings(&place, &format!("{long}{modes}"));
+        assert_eq!(found.len(), count, "{modes}: {found:?}");
     }
 }
 
@@ -148,12 +148,12 @@ fn more_connections_than_tomcat_takes_are_warned_about() {
     let (fits, more) = ("[relay]\nmax_polls = 6315\n", "[relay]\nmax_polls = 6316\n");
     assert_eq!(warnings(&place, fits), [""; 0]);
     for text in [more, &format!("{fits}[upstream]\nmax_in_flight = 1025\n")] {
-        let told = warnings(&place, text);
+        let found = warnings(&place, text);
         assert!(
-            told.len() == 1
-                && told[0].contains("8193 connections")
-                && told[0].contains("SERVER_TOMCAT_MAX_CONNECTIONS"),
-            "{told:?}"
+            found.len() == 1
+                && found[0].contains("8193 connections")
+                && found[0].contains("SERVER_TOMCAT_MAX_CONNECTIONS"),
+            "{found:?}"
         );
     }
 }

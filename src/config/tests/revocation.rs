@@ -1,4 +1,4 @@
-//! `clients.revocation_lists`: one file or several, and what is wrong with them.
+//! `clients.revocation_lists`: one file or several, and their mistakes.
 
 use super::*;
 use crate::dtls::credentials::certificates;
@@ -78,7 +78,7 @@ fn lists_are_named_one_by_one_or_together_in_the_file_or_the_environment() {
 }
 
 #[test]
-fn each_file_that_can_not_be_used_is_a_mistake_of_its_own() {
+fn each_unusable_file_is_a_mistake_of_its_own() {
     let (place, elsewhere) = (Place::new(), Place::new());
     place.write("fine.crl", place.list(1, true));
     place.write("foreign.crl", elsewhere.list(1, true));
@@ -102,23 +102,23 @@ fn each_file_that_can_not_be_used_is_a_mistake_of_its_own() {
         &["certs/ca.pem: there is no X509 CRL in it"],
         &["certs can't be read: this is a directory"],
     ];
-    assert_told(
+    assert_mistakes(
         place.load(&place.with_lists(&format!("{paths:?}")), &[]),
         expected,
     );
 }
 
 #[test]
-fn lists_without_anchors_or_beside_wrong_ones_are_a_mistake() {
+fn lists_without_anchors_or_with_wrong_ones_are_a_mistake() {
     let place = Place::new();
     let paths = ["a.crl", "b.crl"].map(|name| place.write(name, place.list(1, true)));
     let alone = format!("[clients]\nrevocation_lists = {paths:?}\n");
     let expected: &[&str] = &[
         "gateway.toml:2: clients.revocation_lists:",
         "trust_anchors is not set",
-        "right would be: clients.trust_anchors with the lists' issuers",
+        "; expected clients.trust_anchors with the lists' issuers",
     ];
-    assert_told(place.load(&alone, &[]), &[expected]);
+    assert_mistakes(place.load(&alone, &[]), &[expected]);
     // Of a list that can't be verified, nothing is said but that it is there.
     let text = place.with_lists("[\"nowhere.crl\", \"gateway.toml\"]");
     let leaf = place.path("certs/meter-17.pem");
@@ -131,8 +131,8 @@ fn lists_without_anchors_or_beside_wrong_ones_are_a_mistake() {
         &["nowhere.crl can't be read"],
         &["gateway.toml can't be read"],
     ];
-    assert_told(place.load(&text, &environment), expected);
-    assert_told(
+    assert_mistakes(place.load(&text, &environment), expected);
+    assert_mistakes(
         place.load(&place.with_lists("7"), &[]),
         &[&["clients.revocation_lists: this is a number", "certs/ca.crl"]],
     );

@@ -1,9 +1,9 @@
 //! A private key or a token in the place of any value, by mistake: no message repeats it.
 
 use super::*;
-use crate::config::keys::KEYS;
+use crate::config::keys::NAMES;
 
-/// As `certs` makes them; nobody's.
+/// In the form of `certs`; not in use anywhere.
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n\
     OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n\
@@ -12,7 +12,7 @@ const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
 
 const TOKEN: &str = "A1b2C3d4E5f6G7h8I9j0";
 
-/// What someone may have pasted, and the parts of it that nobody may see.
+/// Secrets that someone may have pasted, and the parts of each that must not be shown.
 fn pasted() -> Vec<(String, Vec<String>)> {
     let lines: Vec<String> = PEM.lines().map(str::to_owned).collect();
     let base64 = lines[1..4].concat();
@@ -31,7 +31,7 @@ fn pasted() -> Vec<(String, Vec<String>)> {
     all
 }
 
-/// The ways in which TOML can hold it, quoted and not.
+/// A text as TOML values, quoted and not.
 fn written(text: &str) -> [String; 5] {
     [
         format!("'''\n{text}'''"),
@@ -42,17 +42,17 @@ fn written(text: &str) -> [String; 5] {
     ]
 }
 
-/// All that is said of a configuration.
-fn said(outcome: Result<(Config, Vec<Warning>), Mistakes>) -> String {
+/// Everything that loading a configuration reports.
+fn output(outcome: Result<(Config, Vec<Warning>), Mistakes>) -> String {
     match outcome {
         Ok((config, warnings)) => format!("{warnings:?} {config:?}"),
         Err(mistakes) => format!("{mistakes} {mistakes:?}"),
     }
 }
 
-fn assert_hidden(said: &str, secrets: &[String], what: &str) {
+fn assert_hidden(output: &str, secrets: &[String], what: &str) {
     for secret in secrets {
-        assert!(!said.contains(secret.as_str()), "{what}\n{said}");
+        assert!(!output.contains(secret.as_str()), "{what}\n{output}");
     }
 }
 
@@ -60,12 +60,12 @@ fn assert_hidden(said: &str, secrets: &[String], what: &str) {
 fn in_any_key_of_the_environment() {
     let place = Place::new();
     let file = place.write("gateway.toml", "");
-    for key in KEYS {
+    for key in NAMES.iter() {
         let name = format!("COAPS_GATEWAY__{}", key.replace('.', "__").to_uppercase());
         for (text, secrets) in pasted() {
             let environment = place.environment(&[(&name, &text)]);
-            let said = said(Config::load(Some(&file), environment, now()));
-            assert_hidden(&said, &secrets, key);
+            let output = output(Config::load(Some(&file), environment, now()));
+            assert_hidden(&output, &secrets, key);
         }
     }
 }
@@ -74,7 +74,7 @@ fn in_any_key_of_the_environment() {
 fn in_any_key_of_the_file_and_in_the_place_of_a_key() {
     let place = Place::new();
     let mut refused = 0;
-    for key in KEYS {
+    for key in NAMES.iter() {
         let (section, name) = key.split_once('.').unwrap();
         for (text, secrets) in pasted() {
             let mut files: Vec<String> = written(&text)
@@ -88,7 +88,7 @@ fn in_any_key_of_the_file_and_in_the_place_of_a_key() {
                 let file = place.write("gateway.toml", &contents);
                 let outcome = Config::load(Some(&file), place.environment(&[]), now());
                 refused += usize::from(outcome.is_err());
-                assert_hidden(&said(outcome), &secrets, &contents);
+                assert_hidden(&output(outcome), &secrets, &contents);
             }
         }
     }
@@ -107,19 +107,19 @@ fn in_the_place_of_a_section_of_the_whole_file_or_of_its_name() {
         ] {
             let file = place.write("gateway.toml", &contents);
             let outcome = Config::load(Some(&file), place.environment(&[]), now());
-            assert_hidden(&said(outcome), &secrets, &contents);
+            assert_hidden(&output(outcome), &secrets, &contents);
             let registry = place.write("devices.toml", &contents);
             let environment = [("COAPS_GATEWAY__DEVICES__FILE", registry.to_str().unwrap())];
             let file = place.write("gateway.toml", "");
             let outcome = Config::load(Some(&file), place.environment(&environment), now());
-            assert_hidden(&said(outcome), &secrets, &contents);
+            assert_hidden(&output(outcome), &secrets, &contents);
         }
         let outcome = Config::load(Some(Path::new(&text)), place.environment(&[]), now());
         assert!(outcome.is_err());
-        assert_hidden(&said(outcome), &secrets, "the file's name");
+        assert_hidden(&output(outcome), &secrets, "the file's name");
         let variable = format!("COAPS_GATEWAY__{text}");
         let outcome = Config::load(None, place.environment(&[(&variable, "1")]), now());
-        assert_hidden(&said(outcome), &secrets, "a variable's name");
+        assert_hidden(&output(outcome), &secrets, "a variable's name");
         let listing = RegistryFile::named_by(Some(Path::new(&text)), place.environment(&[]));
         assert_hidden(&listing.err().unwrap().to_string(), &secrets, "device list");
     }
@@ -129,9 +129,9 @@ fn in_the_place_of_a_section_of_the_whole_file_or_of_its_name() {
 fn in_any_field_of_a_device() {
     let place = Place::new();
     let ones = "1".repeat(64);
-    for field in crate::config::devices::KEYS {
+    for field in crate::config::devices::FIELDS {
         for (text, secrets) in pasted() {
-            // What may be a name can't be told from one.
+            // This one is a valid name.
             if field == "name" && is_device_name(&text) {
                 continue;
             }
@@ -157,7 +157,7 @@ fn in_any_field_of_a_device() {
                 let environment = place.environment(&environment);
                 let file = place.write("gateway.toml", "");
                 let outcome = Config::load(Some(&file), environment.clone(), now());
-                assert_hidden(&said(outcome), &secrets, &device);
+                assert_hidden(&output(outcome), &secrets, &device);
                 let list = RegistryFile::named_by(Some(&file), environment).unwrap();
                 let listed = format!("{:?}", list.devices(device.as_bytes()));
                 assert_hidden(&listed, &secrets, &device);
@@ -176,10 +176,10 @@ fn token_and_fingerprint_swapped() {
     let environment = [("COAPS_GATEWAY__DEVICES__FILE", registry.to_str().unwrap())];
     let file = place.write("gateway.toml", "");
     let outcome = Config::load(Some(&file), place.environment(&environment), now());
-    let said = said(outcome);
+    let output = output(outcome);
     assert!(
-        said.contains("fingerprint: text of 20 characters: "),
-        "{said}"
+        output.contains("fingerprint: text of 20 characters: "),
+        "{output}"
     );
-    assert!(!said.contains(TOKEN), "{said}");
+    assert!(!output.contains(TOKEN), "{output}");
 }

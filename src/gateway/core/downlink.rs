@@ -5,9 +5,9 @@ use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::gateway::call::{Call, Errand, Ticket};
 use crate::gateway::reading::{Reading, Registration};
-use crate::gateway::relay::shared;
-use crate::gateway::relay::{Context, DeviceRelay, Effect, Kind, Last, Observation, RelayId};
-use crate::gateway::translate::{Expect, RETRY_AFTER};
+use crate::mapping::translate::{Expect, RETRY_AFTER};
+use crate::relay::shared_attributes;
+use crate::relay::{Context, DeviceRelay, Effect, Kind, Last, Observation, RelayId};
 use crate::upstream::{self, Error, Operation};
 use bytes::Bytes;
 use coap::{Code, ExchangeId, ObservationId, Output, Response};
@@ -34,7 +34,7 @@ pub(super) struct Errands {
 impl Errands {
     /// Calls under way.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.under_way.len()
     }
 
@@ -179,14 +179,14 @@ impl Core {
         let (values, state) = match relay {
             Some(relay) if values.is_empty() => {
                 let values = relay.believed(values);
-                let state = Response::content(JSON, shared::flat(&values));
+                let state = Response::content(JSON, shared_attributes::flat(&values));
                 (values, state)
             }
             Some(_) | None => (values, state),
         };
         if !self
             .relays
-            .has_bytes(&device.name, shared::cost_of(&values))
+            .has_bytes(&device.name, shared_attributes::cost_of(&values))
         {
             self.relays.count_no_room();
             let full = Response::error(

@@ -2,15 +2,17 @@
 
 use super::Core;
 use crate::dtls::SessionId;
-use crate::gateway::answers::Asked;
 use crate::gateway::call::{Call, Ticket};
-use crate::gateway::firmware::AssignmentChange;
-use crate::gateway::in_flight::{Full, Holder};
-use crate::gateway::peers::Peer;
 use crate::gateway::reading::Reading;
-use crate::gateway::relay::Last;
-use crate::gateway::route::{self, NoRoute, Resource};
-use crate::gateway::translate::{self, Expect, Translated};
+use crate::gateway::sessions::Peer;
+use crate::gateway::stats::answers::Asked;
+use crate::mapping::resource;
+use crate::mapping::resource::{NoRoute, Resource};
+use crate::mapping::translate;
+use crate::mapping::translate::{Expect, Translated};
+use crate::ota::AssignmentChange;
+use crate::quotas::in_flight::{Full, Holder};
+use crate::relay::Last;
 use crate::upstream::{self, Error};
 use coap::{self, Code, Context, ExchangeId, Observe, Output, RemoteEndpoint, Request, Response};
 use shares::source;
@@ -33,7 +35,7 @@ impl Core {
             Some(_) => self.settings.coap,
             None => self.settings.coap_of_strangers(),
         };
-        let held_back = self.in_flight.holds_back(peer);
+        let held_back = self.in_flight.holds_back(&peer.holder());
         if held_back {
             parameters.max_exchanges = 0;
         }
@@ -113,7 +115,7 @@ impl Core {
         let Some(peer) = self.peers.get(session) else {
             return;
         };
-        let resource = route::resolve(&request.path);
+        let resource = resource::resolve(&request.path);
         self.journal.asked(peer, exchange, &request, resource);
         let asked = Asked::of(request.method, resource);
         self.tallies.answers.asked(session, exchange, asked);
@@ -168,7 +170,7 @@ impl Core {
             let why = "ThingsBoard leaves this device's GETs unanswered: it may limit their rate";
             return self.refuse_call(now, session, exchange, expect, why, seconds);
         }
-        let holder = Holder::of(peer);
+        let holder = peer.holder();
         if let Err(full) = self.in_flight.begin(holder, session, exchange, expect) {
             let (counter, why) = match full {
                 Full::Whole => (
@@ -223,7 +225,12 @@ impl Core {
 
     /// A session has ended: of its calls, those that matter for their answers alone are given up.
     pub(super) fn give_up_calls(&mut self, session: SessionId) {
-        while let Some(ticket) = self.in_flight.give_up_one(session) {
+        while let Some((exchange, expect)) = self.in_flight.give_up_one(session) {
+            let ticket = Ticket::Exchange {
+                session,
+                exchange,
+                expect,
+            };
             self.counters.calls_given_up += 1;
             self.tallies.upstream.given_up(&ticket);
             self.errands.abort(ticket);

@@ -54,7 +54,7 @@ impl Beginnings {
 
     /// How many are listed.
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.sessions.len() + self.postponed.len()
     }
 

@@ -44,7 +44,7 @@ impl Files {
                 .map(|index| {
                     let path = PathBuf::from(index.to_string());
                     let stamp = self.now[&path];
-                    Looked { path, stamp }
+                    WatchedFile { path, stamp }
                 })
                 .collect(),
         )

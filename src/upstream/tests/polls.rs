@@ -23,7 +23,7 @@ fn read() -> Request {
 /// Room for one request and one poll.
 fn narrow(url: &str) -> ThingsBoard {
     ThingsBoard::new(Settings {
-        url: url.to_owned(),
+        url: url.parse().unwrap(),
         ca: None,
         timeout: Duration::from_secs(20),
         max_in_flight: 1,

@@ -19,6 +19,10 @@ mod copies;
 
 mod acknowledging;
 
+mod loss;
+
+mod transfers;
+
 /// An endpoint, its clock, and what it sent.
 struct Bench {
     endpoint: RemoteEndpoint,

@@ -44,8 +44,8 @@ fn no_piece_is_large_but_comments_may_be_many() {
     assert!(Pieces::of(&text).all(|piece| !piece.is_too_large && piece.text.len() < 2 * COMMENTS));
     assert_eq!(texts(&text).concat(), text);
 
-    let rubbish = "a\n".repeat(LARGEST);
-    for text in [rubbish.clone(), format!("{entry}{rubbish}{entry}")] {
+    let garbage = "a\n".repeat(LARGEST);
+    for text in [garbage.clone(), format!("{entry}{garbage}{entry}")] {
         let pieces: Vec<Piece<'_>> = Pieces::of(&text).collect();
         assert_eq!(pieces.len(), 1);
         assert!(pieces[0].is_too_large && pieces[0].text.len() <= LARGEST + entry.len());
@@ -54,7 +54,7 @@ fn no_piece_is_large_but_comments_may_be_many() {
     assert!(Pieces::of(&line).next().unwrap().is_too_large);
 }
 
-/// Every key with its value, of a document that is right.
+/// Every key with its value; `None` if the document is invalid.
 fn contents(text: &str) -> Option<String> {
     fn write(value: &DeValue<'_>, into: &mut String) {
         match value {
@@ -75,7 +75,7 @@ fn contents(text: &str) -> Option<String> {
     Some(into)
 }
 
-/// The same in any order, and without the keys that a whole file has once and each piece anew.
+/// The contents in alphabetical order, without the keys that a whole file has once and each piece again.
 fn sorted(contents: &str) -> Vec<String> {
     let contents = contents.replace("device:", ";").replace("other:", ";");
     let parts = contents.split(';').filter(|part| !part.is_empty());
@@ -112,7 +112,7 @@ const FRAGMENTS: [&str; 24] = [
 ];
 
 #[test]
-fn whatever_the_text_its_pieces_hold_the_same_and_are_right_exactly_if_it_is() {
+fn the_pieces_of_any_text_have_its_entries_and_are_valid_exactly_if_it_is() {
     let mut random = fastrand::Rng::with_seed(17);
     let (mut right, mut of_several) = (0, 0);
     for _ in 0..20_000 {

@@ -2,7 +2,7 @@ use super::*;
 use bytes::Bytes;
 use coap::option::encode_unsigned;
 use coap::{Code, ExchangeId};
-use coaps_gateway::gateway::translate::Expect;
+use coaps_gateway::mapping::translate::Expect;
 use coaps_gateway::upstream;
 
 struct Test {

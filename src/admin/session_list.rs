@@ -1,0 +1,117 @@
+//! All sessions as JSON, made some at a time: neither does the loop walk over all of them at once, nor is all of
+//! the text held.
+
+use crate::gateway::handle::{Handle, SESSIONS_PER_ANSWER};
+use crate::gateway::report::SessionLine;
+use bytes::Bytes;
+use serde::Serialize;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+use tokio::sync::mpsc;
+
+/// One session as it is told.
+#[derive(Serialize)]
+struct Told<'a> {
+    session: u64,
+    /// `null`: the certificate is not registered.
+    device: Option<&'a str>,
+    address: SocketAddr,
+    since: String,
+    last_heard: String,
+    dtls: &'static str,
+    cipher_suite: Option<&'a str>,
+    observations: &'a [&'static str],
+}
+
+/// Sends an array, piece by piece. Nothing at all if the gateway has ended; what ends meanwhile is left out.
+pub(crate) async fn write(handle: &Handle, pieces: &mpsc::Sender<Bytes>) {
+    let Ok(all) = handle.sessions().await else {
+        return;
+    };
+    let mut piece = String::from("[");
+    let mut separator = "\n";
+    for some in all.chunks(SESSIONS_PER_ANSWER) {
+        let Ok(lines) = handle.describe(some.to_vec()).await else {
+            break;
+        };
+        for line in &lines {
+            // A session that can't be written would be one without a name for its numbers: there is none.
+            let Ok(text) = serde_json::to_string(&told(now(), line)) else {
+                continue;
+            };
+            piece.extend([separator, &text]);
+            separator = ",\n";
+        }
+        if pieces
+            .send(std::mem::take(&mut piece).into())
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+    piece.push_str("\n]\n");
+    let _ = pieces.send(piece.into()).await;
+}
+
+fn told(now: SystemTime, line: &SessionLine) -> Told<'_> {
+    Told {
+        session: line.session,
+        device: line.device.as_deref(),
+        address: line.address,
+        since: ago(now, line.age),
+        last_heard: ago(now, line.silent),
+        dtls: line.version,
+        cipher_suite: line.cipher_suite.as_deref(),
+        observations: &line.observes,
+    }
+}
+
+/// In UTC, as RFC 3339 has it.
+fn ago(now: SystemTime, age: Duration) -> String {
+    let then = now.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    // A clock that is not set may say that then was before 1970, which the format has no words for.
+    let then = then.max(SystemTime::UNIX_EPOCH);
+    humantime::format_rfc3339_seconds(then).to_string()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "outside of the loop: times are told as people have them"
+)]
+fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_one_object_whatever_its_device_is_called() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
+        let line = SessionLine {
+            session: 7,
+            device: Some("a \"quoted\"\nname".into()),
+            address: "[2001:db8::1]:5684".parse().unwrap(),
+            age: Duration::from_secs(3600),
+            silent: Duration::from_millis(1500),
+            version: "1.2",
+            cipher_suite: Some("ECDHE_ECDSA_AES_128_GCM_SHA256".into()),
+            observes: vec!["attributes", "rpc"],
+        };
+        assert_eq!(
+            serde_json::to_string(&told(now, &line)).unwrap(),
+            "{\"session\":7,\"device\":\"a \\\"quoted\\\"\\nname\",\"address\":\"[2001:db8::1]:5684\",\
+             \"since\":\"2025-12-31T23:00:00Z\",\"last_heard\":\"2025-12-31T23:59:58Z\",\"dtls\":\"1.2\",\
+             \"cipher_suite\":\"ECDHE_ECDSA_AES_128_GCM_SHA256\",\"observations\":[\"attributes\",\"rpc\"]}"
+        );
+    }
+
+    #[test]
+    fn a_clock_that_is_not_set_is_no_reason_to_fail() {
+        let now = SystemTime::UNIX_EPOCH;
+        assert_eq!(ago(now, Duration::from_secs(1)), "1970-01-01T00:00:00Z");
+        assert_eq!(ago(now, Duration::MAX), "1970-01-01T00:00:00Z");
+    }
+}

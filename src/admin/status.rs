@@ -1,0 +1,122 @@
+//! What those who operate the gateway are told over HTTP: made here, outside of its loop.
+
+use super::exposition::{self, Beside};
+use super::session_list;
+use super::upstream_check::UpstreamCheck;
+use crate::admin::{Counters, Finding, Source};
+use crate::gateway::handle::{Ended, Handle};
+use crate::gateway::report::{Report, State};
+use crate::reload::files::Files;
+use crate::upstream::ThingsBoard;
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc};
+
+/// How long the loop may take to answer. Its turns take milliseconds.
+const LOOP_TIME: Duration = Duration::from_secs(2);
+
+/// Lists of sessions made at a time: each holds the names of all, and has the loop describe them.
+const LISTINGS: usize = 4;
+
+/// A gateway, asked from outside.
+#[derive(Debug)]
+pub struct Status {
+    handle: Handle,
+    upstream: UpstreamCheck,
+    files: Files,
+    /// Lists of sessions that may be made at a time.
+    listings: Semaphore,
+    require_upstream: bool,
+}
+
+impl Status {
+    pub(crate) fn new(
+        handle: Handle,
+        upstream: Arc<ThingsBoard>,
+        files: Files,
+        require_upstream: bool,
+    ) -> Status {
+        Status {
+            handle,
+            upstream: UpstreamCheck::new(upstream),
+            files,
+            listings: Semaphore::new(LISTINGS),
+            require_upstream,
+        }
+    }
+
+    async fn report(&self) -> Result<Box<Report>, String> {
+        let asked = tokio::time::timeout(LOOP_TIME, self.handle.report());
+        match asked.await {
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(Ended)) => Err(Ended.to_string()),
+            Err(_) => Err(format!(
+                "the gateway's loop has not answered for {} s",
+                LOOP_TIME.as_secs()
+            )),
+        }
+    }
+}
+
+impl Source for Status {
+    async fn live(&self) -> Result<(), String> {
+        self.report().await.map(|_| ())
+    }
+
+    async fn ready(&self) -> Vec<Finding> {
+        let (report, failing) = tokio::join!(self.report(), self.upstream.failing());
+        let serving = match report {
+            Ok(report) => of_report(&report),
+            Err(why) => vec![Finding::NotReady(why)],
+        };
+        let upstream = match failing {
+            None => Finding::Fine("ThingsBoard can be reached".to_owned()),
+            Some(why) if self.require_upstream => Finding::NotReady(why),
+            Some(why) => Finding::Warning(why),
+        };
+        serving.into_iter().chain([upstream]).collect()
+    }
+
+    async fn metrics(&self, own: Counters) -> Result<String, String> {
+        let (report, failing) = tokio::join!(self.report(), self.upstream.failing());
+        let beside = Beside {
+            upstream_reached: failing.is_none(),
+            files: self.files.read(),
+            admin: own,
+            now: unix_seconds(),
+        };
+        Ok(exposition::scrape(&*report?, &beside).text())
+    }
+
+    async fn sessions(&self, pieces: mpsc::Sender<Bytes>) {
+        // The permits are never closed. Who has to wait for one is answered when another has read to the end.
+        if let Ok(_turn) = self.listings.acquire().await {
+            session_list::write(&self.handle, &pieces).await;
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "outside of the loop: it says how long certificates are good"
+)]
+fn unix_seconds() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// What the loop itself says.
+fn of_report(report: &Report) -> Vec<Finding> {
+    let devices = report.levels.devices;
+    let state = match report.state {
+        State::Serving => Finding::Fine("it serves".to_owned()),
+        State::Draining => Finding::NotReady("it is stopping".to_owned()),
+    };
+    let registry = match devices {
+        0 => Finding::Warning("no device is registered".to_owned()),
+        1 => Finding::Fine("1 device is registered".to_owned()),
+        _ => Finding::Fine(format!("{devices} devices are registered")),
+    };
+    vec![state, registry]
+}

@@ -1,0 +1,3 @@
+//! The gateway's log lines.
+
+pub mod journal;

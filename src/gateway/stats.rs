@@ -1,0 +1,15 @@
+//! What the gateway counts.
+//!
+//! | Part | Counts |
+//! |---|---|
+//! | [`answers`] | requests by what they asked for and how they were answered |
+//! | [`handshakes`] | handshakes and sessions by how they ended |
+//! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
+//! | [`counters`] | all of these, and the rest of this room |
+
+pub mod answers;
+pub mod counters;
+pub mod handshakes;
+pub mod upstream_calls;
+
+pub use counters::Counters;

@@ -1,0 +1,191 @@
+//! What a test has devices and strangers do.
+
+use super::observing::Observation;
+use super::{Conditions, Device, World};
+use crate::dtls::Path;
+use crate::gateway::Settings;
+use crate::gateway::handle::Change;
+use crate::relay::Kind;
+use bytes::Bytes;
+use std::time::{Duration, Instant};
+use thingsboard_simulator::downlink::CommandId;
+use thingsboard_simulator::{Package, PackageId};
+
+impl World {
+    /// A world of one device that observes both kinds, in this order; its attribute `a` is 1.
+    pub(super) fn observing(settings: Settings, kind: coap::Type) -> World {
+        let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
+        world.set(0, "a", "1");
+        world.connect_all();
+        world.observe(0, kind, Kind::Attributes);
+        world.observe(0, kind, Kind::Commands);
+        world.run_for(Duration::from_secs(1));
+        assert!(
+            world.devices[0]
+                .observations
+                .iter()
+                .all(Observation::stands)
+        );
+        world
+    }
+
+    /// Switches a device on: it begins a handshake, from its address of now.
+    pub(super) fn connect(&mut self, device: usize) {
+        self.devices[device].connect(self.now);
+        self.settle();
+    }
+
+    /// Switches all on and waits until they are connected; who gives up tries again.
+    pub(super) fn connect_all(&mut self) {
+        for device in 0..self.devices.len() {
+            self.connect(device);
+        }
+        self.connect_again_until(self.now + Duration::from_secs(600));
+        let all = self.devices.iter().all(Device::is_connected);
+        assert!(all, "not all devices could connect");
+        // What the handshakes leave on the way: last flights, acknowledgements of them.
+        self.run_for(Duration::from_secs(1));
+    }
+
+    /// Runs until all devices are connected, or until `end`; who gave up tries again a second later.
+    pub(super) fn connect_again_until(&mut self, end: Instant) {
+        let all = |world: &World| world.devices.iter().all(Device::is_connected);
+        while !self.run_until(Duration::from_secs(1), all) && self.now < end {
+            for device in 0..self.devices.len() {
+                if !self.devices[device].is_on() {
+                    self.connect(device);
+                }
+            }
+        }
+    }
+
+    /// The registry is read anew: these devices by number, with their tokens; each has the certificate it had, or
+    /// that of another.
+    pub(super) fn register(&mut self, entries: &[(usize, &str, usize)]) {
+        let certificate = |device: usize| self.devices[device].certificate_id();
+        let entries = entries
+            .iter()
+            .map(|(number, token, device)| (*number, (*token).to_owned(), certificate(*device)));
+        let change = Change::Registry(super::registry(entries));
+        self.core.change(self.now, change);
+        self.settle();
+    }
+
+    /// The gateway is told to stop.
+    pub(super) fn drain(&mut self, at_most: Duration) {
+        self.core.drain(self.now, at_most);
+        self.settle();
+    }
+
+    /// Has a device post telemetry; returns the number under which its outcome will be found.
+    pub(super) fn post(&mut self, device: usize, kind: coap::Type) -> usize {
+        let number = self.devices[device].post(self.now, kind);
+        self.settle();
+        number
+    }
+
+    /// Has a device register for one of the two kinds; returns the number of the observation.
+    pub(super) fn observe(&mut self, device: usize, kind: coap::Type, what: Kind) -> usize {
+        let number = self.devices[device].observe(self.now, kind, what);
+        self.settle();
+        number
+    }
+
+    /// Has a device send GET with Observe `value` under an observation's token once more.
+    pub(super) fn ask_again(&mut self, device: usize, number: usize, value: u8) {
+        let kind = coap::Type::Confirmable;
+        self.devices[device].ask_again(self.now, kind, number, value);
+        self.settle();
+    }
+
+    /// Has a device reply to a command.
+    pub(super) fn reply(&mut self, device: usize, id: u32) {
+        self.devices[device].reply(self.now, id);
+        self.settle();
+    }
+
+    /// Sets a shared attribute of a device at ThingsBoard.
+    pub(super) fn set(&mut self, device: usize, key: &str, value: &str) {
+        let name = self.name(device);
+        self.upstream.platform.set(self.now, &name, key, value);
+        self.upstream.go_to(self.now);
+    }
+
+    /// Deletes one.
+    pub(super) fn delete(&mut self, device: usize, key: &str) {
+        let name = self.name(device);
+        self.upstream.platform.delete(self.now, &name, key);
+        self.upstream.go_to(self.now);
+    }
+
+    /// Defines a package at ThingsBoard.
+    pub(super) fn define(&mut self, id: &PackageId, package: Package) {
+        self.upstream.platform.define(id, package);
+    }
+
+    /// Assigns one to a device.
+    pub(super) fn assign(&mut self, device: usize, id: &PackageId) {
+        let name = self.name(device);
+        self.upstream.platform.assign(self.now, &name, id);
+        self.upstream.go_to(self.now);
+    }
+
+    /// Someone at ThingsBoard sends a device a command that is valid for ten minutes.
+    pub(super) fn command(&mut self, device: usize, params: &str, oneway: bool) -> CommandId {
+        let name = self.name(device);
+        let lasts = Duration::from_secs(600);
+        let platform = &mut self.upstream.platform;
+        let command = platform.command(self.now, &name, params, oneway, lasts);
+        self.upstream.go_to(self.now);
+        command
+    }
+
+    /// What a device is called at ThingsBoard.
+    pub(super) fn name(&self, device: usize) -> String {
+        format!("device-{}", self.devices[device].name)
+    }
+
+    /// Has a device ask for its attributes.
+    pub(super) fn get(&mut self, device: usize) -> usize {
+        let number = self.devices[device].get(self.now);
+        self.settle();
+        number
+    }
+
+    /// Has a device send a request's very bytes once more.
+    pub(super) fn repeat(&mut self, device: usize, number: usize) {
+        self.devices[device].repeat(self.now, number);
+        self.settle();
+    }
+
+    /// Has a device post telemetry with more options than the path's.
+    pub(super) fn post_with(
+        &mut self,
+        device: usize,
+        kind: coap::Type,
+        options: Vec<(u16, Bytes)>,
+    ) -> usize {
+        let number = self.devices[device].post_with(self.now, kind, options);
+        self.settle();
+        number
+    }
+
+    /// Has a device encrypt and send any bytes.
+    pub(super) fn send(&mut self, device: usize, plaintext: &[u8]) {
+        self.devices[device].send(self.now, plaintext);
+        self.settle();
+    }
+
+    /// The first datagram of a handshake like one of this device's, for forgers.
+    pub(super) fn hello(&self, device: usize) -> Vec<u8> {
+        let mut forger = self.devices[device].twin(999, self.devices[device].path);
+        forger.connect(self.now);
+        forger.poll_transmit().remove(0)
+    }
+
+    /// Bytes from anywhere reach the gateway, at once.
+    pub(super) fn inject(&mut self, path: Path, datagram: &[u8]) {
+        self.core.receive(self.now, path, datagram);
+        self.settle();
+    }
+}

@@ -1,0 +1,237 @@
+//! Hazard: the registry is read anew while devices talk, observe, or are silent.
+
+use super::{World, default_settings};
+use crate::gateway::handle::Change;
+use crate::relay::Kind;
+use crate::simulation::Conditions;
+use coap::{Code, Type};
+use std::sync::Arc;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const CON: Type = Type::Confirmable;
+
+fn code_of(world: &World, number: usize) -> Option<Code> {
+    world.devices[0].outcome(number).code()
+}
+
+fn token(world: &World) -> &str {
+    world.upstream.tokens["device-0"].expose()
+}
+
+#[test]
+fn what_is_registered_as_before_goes_on_as_if_nothing_had_been() {
+    let mut world = World::observing(default_settings(), CON);
+    let polls = world.upstream.platform.opened;
+    world.register(&[(0, "TOKEN-0", 0)]);
+    let number = world.post(0, CON);
+    world.run_for(SECOND);
+    assert_eq!(code_of(&world, number), Some(Code::CREATED));
+    assert_eq!(
+        world.upstream.platform.opened, polls,
+        "no poll was begun anew"
+    );
+    world.set(0, "a", "2");
+    world.run_for(SECOND);
+    assert_eq!(world.devices[0].observations[0].state["a"], "2");
+    assert_eq!(world.devices[0].sessions, 1);
+}
+
+#[test]
+fn a_device_that_is_removed_gets_4_01_and_its_observations_end_though_it_is_silent() {
+    let mut world = World::observing(default_settings(), CON);
+    world.register(&[]);
+    world.run_for(SECOND);
+    for observation in &world.devices[0].observations {
+        assert_eq!(observation.ended, Some(Code::UNAUTHORIZED));
+    }
+    assert_eq!(world.upstream.errands(), 0, "nothing is polled for it");
+    assert_eq!(world.core.load().relays.relays, 0);
+    assert_eq!(world.core.relay_counters().unregistered, 2);
+    assert_eq!(world.core.report(0).levels.unregistered_sessions, 1);
+    // However long it sleeps: it is told before its session is taken from it.
+    world.run_for(10 * MINUTE);
+    let number = world.post(0, CON);
+    world.run_for(SECOND);
+    assert_eq!(code_of(&world, number), Some(Code::UNAUTHORIZED));
+    assert!(world.upstream.posts.is_empty());
+    assert!(!world.devices[0].closed);
+    world.run_for(MINUTE);
+    assert!(world.devices[0].closed, "a minute after it was told");
+}
+
+#[test]
+fn a_request_that_is_under_way_when_its_device_is_removed_is_answered() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = 5 * SECOND;
+    let number = world.post(0, CON);
+    world.run_for(SECOND);
+    world.register(&[]);
+    world.run_for(10 * SECOND);
+    assert_eq!(code_of(&world, number), Some(Code::CREATED));
+}
+
+/// What was read for the former device is not told to the one that has the certificate now.
+#[test]
+fn a_registration_that_is_under_way_when_its_device_is_removed_comes_to_nothing() {
+    for entries in [&[][..], &[(7, "TOKEN-7", 0)]] {
+        let mut world = World::new(1, Conditions::GOOD, 1);
+        world.connect_all();
+        world.upstream.delay = 5 * SECOND;
+        world.observe(0, CON, Kind::Attributes);
+        world.run_for(SECOND);
+        world.register(entries);
+        world.run_for(10 * SECOND);
+        let ended = world.devices[0].observations[0].ended;
+        assert_eq!(ended, Some(Code::SERVICE_UNAVAILABLE));
+        assert_eq!(world.core.load().peers.most_open_exchanges, 0);
+        assert_eq!(world.core.load().relays.relays, 0);
+    }
+}
+
+#[test]
+fn another_token_is_used_from_the_next_request_and_for_polls_at_once() {
+    let mut world = World::observing(default_settings(), CON);
+    let polls = world.upstream.platform.opened;
+    let reads = world.upstream.platform.reads;
+    assert_eq!(token(&world), "TOKEN-0");
+    world.register(&[(0, "ANOTHER", 0)]);
+    world.run_for(SECOND);
+    assert_eq!(token(&world), "ANOTHER");
+    assert_eq!(world.upstream.platform.opened, polls + 2, "both kinds");
+    assert_eq!(world.upstream.errands(), 2, "the polls before are closed");
+    assert!(
+        world.upstream.platform.reads > reads,
+        "what was missed between"
+    );
+    let number = world.post(0, CON);
+    world.run_for(SECOND);
+    assert_eq!(code_of(&world, number), Some(Code::CREATED));
+    world.set(0, "a", "2");
+    world.command(0, "7", true);
+    world.run_for(SECOND);
+    let observations = &world.devices[0].observations;
+    assert_eq!(observations[0].state["a"], "2");
+    assert_eq!(observations[1].commands.len(), 1);
+    assert!(observations.iter().all(|observation| observation.stands()));
+}
+
+/// ThingsBoard answers what comes under a token it has forgotten with 401. That ends observations, but not if the
+/// registry has another token by then.
+#[test]
+fn what_thingsboard_says_of_the_former_token_does_not_end_what_goes_on_under_the_new() {
+    let mut world = World::observing(default_settings(), CON);
+    world.upstream.delay = 5 * SECOND;
+    world.set(0, "a", "2");
+    // The poll's answer comes after five seconds, and 300 ms later a read begins.
+    world.run_for(5 * SECOND + Duration::from_millis(100));
+    let reads = world.upstream.platform.reads;
+    world.upstream.behaviour = super::Behaviour::Fails(super::upstream::rejected(401));
+    world.run_for(Duration::from_millis(300));
+    assert_eq!(world.upstream.platform.reads, reads + 1);
+    world.register(&[(0, "ANOTHER", 0)]);
+    world.upstream.behaviour = super::Behaviour::Serves;
+    world.run_for(MINUTE);
+    for observation in &world.devices[0].observations {
+        assert!(observation.stands(), "{:?}", observation.ended);
+    }
+    assert_eq!(world.core.relay_counters().refused, 0);
+    assert_eq!(world.devices[0].observations[0].state["a"], "2");
+}
+
+#[test]
+fn a_certificate_that_becomes_anothers_is_served_as_that_and_observes_nothing_of_the_former() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.observe(0, CON, Kind::Commands);
+    world.run_for(SECOND);
+    world.register(&[(7, "TOKEN-7", 0)]);
+    world.run_for(SECOND);
+    let ended = world.devices[0].observations[0].ended;
+    assert_eq!(ended, Some(Code::UNAUTHORIZED));
+    assert_eq!(world.upstream.errands(), 0);
+    world.devices[0].name = 7;
+    let number = world.post(0, CON);
+    world.observe(0, CON, Kind::Commands);
+    world.run_for(SECOND);
+    assert_eq!(code_of(&world, number), Some(Code::CREATED));
+    assert!(world.devices[0].observations[1].stands());
+    assert_eq!(world.upstream.tokens["device-7"].expose(), "TOKEN-7");
+    assert_eq!(world.core.load().peers.most_of_one_device, 1);
+}
+
+#[test]
+fn a_stranger_that_is_registered_while_it_talks_is_let_in_without_another_handshake() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    let stranger = world.add_stranger();
+    world.connect_all();
+    let refused = world.post(stranger, CON);
+    world.run_for(SECOND);
+    let outcome = |world: &World, number| world.devices[stranger].outcome(number).code();
+    assert_eq!(outcome(&world, refused), Some(Code::UNAUTHORIZED));
+    world.register(&[(0, "TOKEN-0", 0), (1, "TOKEN-1", stranger)]);
+    let served = world.post(stranger, CON);
+    world.run_for(SECOND);
+    assert_eq!(outcome(&world, served), Some(Code::CREATED));
+    // A stranger's session has a minute, a device's has not.
+    world.run_for(10 * MINUTE);
+    assert!(!world.devices[stranger].closed);
+    assert_eq!(world.core.load().peers.unregistered, 0);
+    assert_eq!(world.core.report(0).levels.unregistered_sessions, 0);
+}
+
+#[test]
+fn of_many_silent_sessions_some_are_looked_up_at_a_time_and_all_in_the_end() {
+    let mut world = World::new(300, Conditions::GOOD, 1);
+    world.connect_all();
+    world.register(&[]);
+    assert_eq!(
+        world.core.counters().2.sessions_unregistered,
+        0,
+        "not at once"
+    );
+    world.core.handle_timeout(world.now);
+    let some = world.core.counters().2.sessions_unregistered;
+    assert!((1..300).contains(&some), "{some}");
+    world.run_for(SECOND);
+    assert_eq!(world.core.counters().2.sessions_unregistered, 300);
+    assert_eq!(world.core.load().peers.most_of_one_device, 0);
+}
+
+#[test]
+fn commands_that_wait_for_a_device_that_is_away_go_on_under_its_new_token() {
+    let mut settings = default_settings();
+    settings.dtls.session_idle = MINUTE;
+    let mut world = World::observing(settings, CON);
+    world.devices[0].switch_off();
+    world.command(0, "1", false);
+    world.run_for(2 * MINUTE);
+    let load = world.core.load();
+    assert_eq!((load.sessions, load.relays.most_commands), (0, 1));
+    world.register(&[(0, "ANOTHER", 0)]);
+    world.connect_all();
+    world.observe(0, CON, Kind::Commands);
+    world.run_for(MINUTE);
+    assert_eq!(token(&world), "ANOTHER");
+    let observation = world.devices[0].observations.last().unwrap();
+    assert_eq!(observation.commands.len(), 1);
+}
+
+/// However many wait to be looked up: who talks goes first.
+#[test]
+fn the_next_message_is_judged_by_the_new_registry() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.devices[0].post(world.now, CON);
+    let datagrams = world.devices[0].poll_transmit();
+    let change = Change::Registry(Arc::default());
+    world.core.change(world.now, change);
+    for datagram in datagrams {
+        let path = world.devices[0].path;
+        world.core.receive(world.now, path, &datagram);
+    }
+    assert_eq!(world.core.counters().2.unregistered_requests, 1);
+    assert!(world.core.poll_call().is_none());
+}

@@ -1,0 +1,254 @@
+//! Hazard: one device takes more of the calls to ThingsBoard than is its own, or ThingsBoard leaves its calls unanswered.
+
+use super::{Behaviour, Conditions, World, default_settings};
+use crate::gateway::Settings;
+use crate::simulation::Outcome;
+use crate::upstream::{Error, RetryAfter};
+use bytes::Bytes;
+use coap::{Code, Type};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A device and as many sessions of its as it may have, and another device.
+fn crowd(settings: Settings) -> (World, Vec<usize>, usize) {
+    let mut world = World::with_settings(2, Conditions::GOOD, 1, settings);
+    let mut sessions = vec![0];
+    for host in 1..settings.limits.sessions_per_device {
+        sessions.push(world.add_twin(0, host));
+    }
+    world.connect_all();
+    (world, sessions, 1)
+}
+
+/// A client-side RPC that names its method and nothing else.
+fn rpc(world: &mut World, device: usize) -> usize {
+    let body = Bytes::from_static(br#"{"method":"getTime"}"#);
+    ask_rpc(world, device, body)
+}
+
+fn ask_rpc(world: &mut World, device: usize, body: Bytes) -> usize {
+    let now = world.now;
+    let number = world.devices[device].ask(now, Code::POST, "rpc", Vec::new(), body);
+    world.settle();
+    number
+}
+
+fn count(world: &World, devices: &[usize], code: Code) -> usize {
+    let outcomes = devices.iter().flat_map(|n| world.devices[*n].outcomes());
+    outcomes.filter(|outcome| outcome.is(code)).count()
+}
+
+/// Max-Age of the response to a request.
+fn max_age(world: &World, device: usize, number: usize) -> Option<u32> {
+    let response = world.devices[device].response(number)?;
+    let mut options = response.options.iter();
+    let (_, value) = options.find(|(number, _)| *number == 14)?;
+    Some(
+        value
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | u32::from(*byte)),
+    )
+}
+
+#[test]
+fn all_sessions_of_a_device_have_one_share_of_the_calls() {
+    let mut settings = default_settings();
+    settings.calls.per_device = 24;
+    let (mut world, sessions, other) = crowd(settings);
+    world.upstream.delay = 5 * SECOND;
+    for session in &sessions {
+        for _ in 0..16 {
+            world.post(*session, Type::Confirmable);
+        }
+    }
+    let others = world.post(other, Type::Confirmable);
+    world.run_for(SECOND);
+    assert_eq!(world.core.in_flight(), 24 + 1);
+    world.run_for(20 * SECOND);
+    // What is beyond it waits in its sessions.
+    assert_eq!(count(&world, &sessions, Code::CREATED), 64);
+    assert!(world.devices[other].outcome(others).is(Code::CREATED));
+    let refused = world.core.counters().2.calls_refused_to_device;
+    assert_eq!(refused, 0);
+}
+
+#[test]
+fn rpcs_that_no_rule_chain_answers_leave_room_for_all_else() {
+    let (mut world, sessions, other) = crowd(default_settings());
+    world.upstream.answers_rpcs = false;
+    for session in &sessions {
+        for _ in 0..16 {
+            rpc(&mut world, *session);
+        }
+    }
+    world.run_for(SECOND);
+    assert_eq!(world.core.in_flight(), 16);
+    let refused = (0..16).find(|n| {
+        let last = *sessions.last().unwrap();
+        max_age(&world, last, *n).is_some()
+    });
+    let last = *sessions.last().unwrap();
+    assert_eq!(max_age(&world, last, refused.unwrap()), Some(5));
+    let own = world.post(sessions[1], Type::Confirmable);
+    let others = world.post(other, Type::Confirmable);
+    let others_rpc = rpc(&mut world, other);
+    world.run_for(SECOND);
+    assert!(world.devices[sessions[1]].outcome(own).is(Code::CREATED));
+    assert!(world.devices[other].outcome(others).is(Code::CREATED));
+    assert_eq!(
+        *world.devices[other].outcome(others_rpc),
+        Outcome::Open,
+        "on its way"
+    );
+    world.run_for(20 * SECOND);
+    assert_eq!(count(&world, &sessions, Code::GATEWAY_TIMEOUT), 16);
+    assert_eq!(world.core.in_flight(), 0);
+}
+
+#[test]
+fn a_device_that_opens_session_after_session_holds_no_more_calls_for_it() {
+    let mut world = World::new(2, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.answers_rpcs = false;
+    world.upstream.delay = 20 * SECOND;
+    for _ in 0..20 {
+        for _ in 0..8 {
+            rpc(&mut world, 0);
+        }
+        world.post(0, Type::Confirmable);
+        world.run_for(SECOND / 4);
+        world.connect(0);
+        world.run_for(SECOND / 4);
+        assert!(world.devices[0].is_connected());
+        // The sessions before are gone, and what they asked for is given up. What they told ThingsBoard goes on.
+        let in_flight = world.core.in_flight();
+        assert!(in_flight <= 20, "{in_flight}");
+    }
+    assert_eq!(world.core.in_flight(), 20, "telemetry alone");
+    assert_eq!(world.core.counters().2.calls_given_up, 20 * 8);
+    assert_eq!(world.upstream.posts.len(), 20);
+    world.run_for(60 * SECOND);
+    assert_eq!(world.core.in_flight(), 0);
+}
+
+#[test]
+fn gets_that_thingsboard_leaves_unanswered_are_soon_refused_at_once() {
+    let mut world = World::new(2, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.answers_gets = false;
+    for _ in 0..2 {
+        let number = world.get(0);
+        world.run_for(6 * SECOND);
+        assert!(world.devices[0].outcome(number).is(Code::GATEWAY_TIMEOUT));
+    }
+    let number = world.get(0);
+    world.run_for(SECOND);
+    assert!(
+        world.devices[0]
+            .outcome(number)
+            .is(Code::SERVICE_UNAVAILABLE)
+    );
+    let wait = max_age(&world, 0, number).unwrap();
+    assert!((25..=31).contains(&wait), "{wait}");
+    assert_eq!(world.upstream.gets["device-0"], 2, "it was not asked");
+    // Whatever else it sends goes on, and so do the other's GETs.
+    let own = world.post(0, Type::Confirmable);
+    world.get(1);
+    world.run_for(SECOND);
+    assert!(world.devices[0].outcome(own).is(Code::CREATED));
+    assert_eq!(world.upstream.gets["device-1"], 1);
+    // Once the time is over, one is tried, and answered.
+    world.upstream.answers_gets = true;
+    world.run_for(Duration::from_secs(wait.into()));
+    for _ in 0..3 {
+        let number = world.get(0);
+        world.run_for(SECOND);
+        assert!(world.devices[0].outcome(number).is(Code::CONTENT));
+    }
+    assert_eq!(world.core.counters().2.gets_refused, 1);
+}
+
+#[test]
+fn gets_at_once_hold_a_quarter_of_a_devices_share() {
+    let (mut world, sessions, _) = crowd(default_settings());
+    world.upstream.answers_gets = false;
+    for session in &sessions {
+        for _ in 0..16 {
+            world.get(*session);
+        }
+    }
+    world.run_for(SECOND);
+    assert_eq!(world.core.in_flight(), 16);
+    world.run_for(20 * SECOND);
+    assert_eq!(count(&world, &sessions, Code::GATEWAY_TIMEOUT), 16);
+}
+
+#[test]
+fn retry_after_from_upstream_is_the_max_age_of_the_response() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    for (code, expected) in [
+        (429, Code::TOO_MANY_REQUESTS),
+        (502, Code::SERVICE_UNAVAILABLE),
+        (503, Code::SERVICE_UNAVAILABLE),
+    ] {
+        let seconds = 120;
+        let error = Error::RetryAfter(RetryAfter { code, seconds });
+        world.upstream.behaviour = Behaviour::Fails(error);
+        let numbers = [world.get(0), world.post(0, Type::Confirmable)];
+        world.run_for(SECOND);
+        for number in numbers {
+            assert!(world.devices[0].outcome(number).is(expected));
+            assert_eq!(max_age(&world, 0, number), Some(seconds));
+        }
+    }
+}
+
+#[test]
+fn a_client_side_rpc_is_completed_and_one_without_a_method_is_not_sent() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    let completed = rpc(&mut world, 0);
+    let lenient = ask_rpc(&mut world, 0, Bytes::from_static(b"{method:getTime}"));
+    let without = ask_rpc(&mut world, 0, Bytes::from_static(br#"{"params":{}}"#));
+    world.run_for(SECOND);
+    for number in [completed, lenient] {
+        assert!(world.devices[0].outcome(number).is(Code::CONTENT));
+    }
+    let Outcome::Answered(code, why) = world.devices[0].outcome(without) else {
+        panic!("not answered");
+    };
+    assert_eq!(*code, Code::BAD_REQUEST);
+    assert!(String::from_utf8_lossy(why).contains("method"), "{why:?}");
+    let sent = [
+        &br#"{"method":"getTime","params":{}}"#[..],
+        b"{method:getTime}",
+    ];
+    assert_eq!(world.upstream.rpcs, sent);
+}
+
+/// Its calls end one by one, and each time one of its sessions may begin a request: it is listed once all the same.
+#[test]
+fn a_session_waits_once_however_often_its_device_gets_its_share_again() {
+    let mut settings = default_settings();
+    settings.calls.per_device = 24;
+    let (mut world, sessions, _) = crowd(settings);
+    world.upstream.delay = SECOND;
+    for session in &sessions {
+        for _ in 0..200 {
+            world.post(*session, Type::NonConfirmable);
+        }
+        // Not all at once: so their calls end one by one, too.
+        world.run_for(SECOND / 100);
+    }
+    let mut most = 0;
+    for _ in 0..300 {
+        world.run_for(SECOND / 10);
+        most = most.max(world.core.load().beginnings);
+    }
+    assert!(most <= 2 * sessions.len(), "{most}");
+    world.run_for(60 * SECOND);
+    assert_eq!(world.upstream.posts.len(), 800);
+    assert_eq!(world.core.load().beginnings, 0);
+}

@@ -1,0 +1,41 @@
+//! Hazard: two devices in the registry have one certificate, each by another name of it.
+
+use super::World;
+use crate::device::{AccessToken, Device, Fingerprint, Registry};
+use crate::gateway::handle::Change;
+use crate::logging::log_lines;
+use crate::simulation::Conditions;
+use coap::Type;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[test]
+fn it_is_told_at_the_first_handshake_and_the_sha256_counts() {
+    let lines = log_lines::of(|| {
+        let mut world = World::new(1, Conditions::GOOD, 1);
+        let id = world.devices[0].certificate_id();
+        let mut registry = Registry::default();
+        for (name, fingerprint) in [
+            ("by-sha3", Fingerprint::Sha3(id.sha3)),
+            ("device-0", Fingerprint::Sha256(id.sha256)),
+        ] {
+            let token = AccessToken::new(name).unwrap();
+            let name = name.into();
+            registry
+                .add(Device { name, token }, &[fingerprint])
+                .unwrap();
+        }
+        let change = Change::Registry(Arc::new(registry));
+        world.core.change(world.now, change);
+        world.connect_all();
+        world.post(0, Type::Confirmable);
+        world.run_for(Duration::from_secs(1));
+        let (device, _) = &world.upstream.posts[0];
+        assert_eq!(device, "device-0");
+    });
+    let told = |line: &&String| line.contains("two devices in the registry have this certificate");
+    let told: Vec<_> = lines.iter().filter(told).collect();
+    assert_eq!(told.len(), 1, "{lines:#?}");
+    assert!(told[0].contains("WARN"), "{told:?}");
+    assert!(told[0].contains("device=\"device-0\"") && told[0].contains("other=\"by-sha3\""));
+}

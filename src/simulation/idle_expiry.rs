@@ -1,0 +1,107 @@
+//! Hazard: devices fall silent, and silence must end.
+
+use super::invariants::assert_at_rest;
+use super::{Conditions, World, default_settings};
+use crate::dtls::session::Session;
+use crate::gateway::Settings;
+use crate::gateway::sessions::Peer;
+use coap::{Code, Type};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn an_hour_of_silence() -> Settings {
+    let mut settings = default_settings();
+    settings.dtls.session_idle = HOUR;
+    settings
+}
+
+#[test]
+fn a_silent_session_is_closed_with_a_close_notify_and_forgotten() {
+    let mut world = World::with_settings(3, Conditions::GOOD, 1, an_hour_of_silence());
+    world.connect_all();
+    world.run_for(HOUR - MINUTE);
+    assert_eq!(world.core.sessions(), 3);
+    assert!(world.devices.iter().all(|device| !device.closed));
+    world.run_for(2 * MINUTE);
+    assert_eq!(world.core.sessions(), 0);
+    assert!(world.devices.iter().all(|device| device.closed));
+    assert_eq!(world.core.next_timeout(), None, "nothing is waited for");
+}
+
+#[test]
+fn a_session_lives_as_long_as_its_device_speaks() {
+    let mut world = World::with_settings(2, Conditions::GOOD, 1, an_hour_of_silence());
+    world.connect_all();
+    for _ in 0..10 {
+        world.run_for(HOUR / 2);
+        world.post(1, Type::NonConfirmable);
+        world.run_for(MINUTE);
+    }
+    assert!(world.devices[0].closed && !world.devices[1].closed);
+    assert!(
+        world.devices[1]
+            .outcomes()
+            .all(|outcome| outcome.is(Code::CREATED))
+    );
+}
+
+#[test]
+fn what_does_not_authenticate_keeps_no_session_alive() {
+    let mut world = World::with_settings(1, Conditions::GOOD, 1, an_hour_of_silence());
+    world.connect_all();
+    world.post(0, Type::Confirmable);
+    world.run_for(MINUTE);
+    let device = world.devices[0].path;
+    let overheard = world.link.overheard_since(world.now - HOUR);
+    for _ in 0..60 {
+        for (_, datagram) in &overheard {
+            let mut forged = datagram.clone();
+            world.inject(device, &forged);
+            *forged.last_mut().unwrap() ^= 1;
+            world.inject(device, &forged);
+        }
+        world.run_for(MINUTE);
+    }
+    assert_eq!(world.core.sessions(), 0);
+    assert!(world.devices[0].closed);
+    assert!(
+        world.core.counters().0.without_effect > 60,
+        "dropped and counted"
+    );
+}
+
+/// 100,000 sessions are what one gateway is for. Beside the engine's own heap an idle session has its
+/// entries in the tables, of these sizes, and nothing else: see `assert_at_rest`.
+#[test]
+fn an_idle_session_costs_little_beyond_its_keys() {
+    let (peer, session) = (size_of::<Peer>(), size_of::<Session>());
+    // 32 bytes of it are the filter and the engine's account (`dtls::inbound`), which save five copies of a certificate.
+    assert!(peer <= 560 && session <= 272, "{peer} and {session} bytes");
+    let mut world = World::new(20, Conditions::GOOD, 1);
+    world.connect_all();
+    for _ in 0..50 {
+        for device in 0..20 {
+            world.post(device, Type::Confirmable);
+            world.get(device);
+        }
+        world.run_for(MINUTE / 60);
+    }
+    world.run_for(10 * MINUTE);
+    assert_eq!(world.core.sessions(), 20);
+    assert_at_rest(&world.core, &world.devices);
+}
+
+#[test]
+fn an_idled_out_device_gets_in_again_at_once() {
+    let mut world = World::with_settings(1, Conditions::GOOD, 1, an_hour_of_silence());
+    world.connect_all();
+    world.run_for(2 * HOUR);
+    let lost = world.post(0, Type::Confirmable);
+    world.connect_all();
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(MINUTE);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    assert!(!world.devices[0].outcome(lost).is(Code::CREATED));
+}

@@ -1,0 +1,173 @@
+//! The network between devices and gateway: latency, loss, reordering, duplication, an MTU.
+
+use crate::dtls::Path;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How bad the network is, the same both ways.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Conditions {
+    /// One way.
+    pub(crate) latency: Duration,
+    /// Added at random to each datagram, so that later ones overtake earlier ones.
+    pub(crate) jitter: Duration,
+    /// Share of datagrams lost.
+    pub(crate) loss: f64,
+    /// Share of datagrams that come twice.
+    pub(crate) duplication: f64,
+    /// Larger datagrams are lost.
+    pub(crate) mtu: usize,
+}
+
+impl Conditions {
+    /// 20 ms, nothing lost.
+    pub(crate) const GOOD: Conditions = Conditions {
+        latency: Duration::from_millis(20),
+        jitter: Duration::ZERO,
+        loss: 0.0,
+        duplication: 0.0,
+        mtu: 1500,
+    };
+
+    /// The same with this share lost.
+    pub(crate) fn losing(loss: f64) -> Conditions {
+        Conditions {
+            loss,
+            ..Conditions::GOOD
+        }
+    }
+}
+
+/// A datagram that arrives.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    pub(super) path: Path,
+    pub(super) to_gateway: bool,
+    pub(super) datagram: Vec<u8>,
+}
+
+/// Datagrams on their way.
+pub(crate) struct Link {
+    pub(crate) conditions: Conditions,
+    random: fastrand::Rng,
+    sent: u64,
+    under_way: BTreeMap<(Instant, u64), Arrival>,
+    /// What is lost whatever the conditions, one way: see `lose_after`.
+    lose_to_gateway: Doom,
+    lose_to_device: Doom,
+    /// What went to the gateway lately, lost or not, for those who play it back.
+    overheard: VecDeque<(Instant, Path, Vec<u8>)>,
+}
+
+/// How many datagrams pass, and how many are lost after them.
+#[derive(Debug, Default)]
+struct Doom {
+    pass: usize,
+    lose: usize,
+}
+
+impl Doom {
+    fn strikes(&mut self) -> bool {
+        if self.pass > 0 {
+            self.pass -= 1;
+            return false;
+        }
+        let strikes = self.lose > 0;
+        self.lose = self.lose.saturating_sub(1);
+        strikes
+    }
+}
+
+/// Datagrams overheard at most.
+const OVERHEARD: usize = 64;
+
+impl Link {
+    pub(super) fn new(conditions: Conditions, seed: u64) -> Link {
+        Link {
+            conditions,
+            random: fastrand::Rng::with_seed(seed ^ 0x11_4b),
+            sent: 0,
+            under_way: BTreeMap::new(),
+            lose_to_gateway: Doom::default(),
+            lose_to_device: Doom::default(),
+            overheard: VecDeque::new(),
+        }
+    }
+
+    /// The next `count` datagrams to the gateway, or to devices, are lost.
+    pub(crate) fn lose_next(&mut self, to_gateway: bool, count: usize) {
+        self.lose_after(to_gateway, 0, count);
+    }
+
+    /// After `pass` more datagrams `count` are lost, one way.
+    pub(crate) fn lose_after(&mut self, to_gateway: bool, pass: usize, count: usize) {
+        let doom = Doom { pass, lose: count };
+        if to_gateway {
+            self.lose_to_gateway = doom;
+        } else {
+            self.lose_to_device = doom;
+        }
+    }
+
+    /// Datagrams sent so far, both ways, that were not lost.
+    pub(crate) fn carried(&self) -> u64 {
+        self.sent
+    }
+
+    /// What went to the gateway since then, lost or not, newest first, and no more than the last of it.
+    pub(super) fn overheard_since(&self, then: Instant) -> Vec<(Path, Vec<u8>)> {
+        let recent = self.overheard.iter().filter(|(at, ..)| *at >= then);
+        recent
+            .map(|(_, path, datagram)| (*path, datagram.clone()))
+            .collect()
+    }
+
+    pub(super) fn send(&mut self, now: Instant, path: Path, to_gateway: bool, datagram: Vec<u8>) {
+        if to_gateway {
+            self.overheard.truncate(OVERHEARD - 1);
+            self.overheard.push_front((now, path, datagram.clone()));
+        }
+        let doom = if to_gateway {
+            &mut self.lose_to_gateway
+        } else {
+            &mut self.lose_to_device
+        };
+        if doom.strikes() {
+            return;
+        }
+        let copies = 1 + usize::from(self.random.f64() < self.conditions.duplication);
+        for _ in 0..copies {
+            let lost = self.random.f64() < self.conditions.loss;
+            if lost || datagram.len() > self.conditions.mtu {
+                continue;
+            }
+            let jitter = self.conditions.jitter.mul_f64(self.random.f64());
+            let arrival = Arrival {
+                path,
+                to_gateway,
+                datagram: datagram.clone(),
+            };
+            self.sent += 1;
+            let at = now + self.conditions.latency + jitter;
+            self.under_way.insert((at, self.sent), arrival);
+        }
+    }
+
+    /// What is on its way takes so much longer.
+    pub(crate) fn delay_under_way(&mut self, by: Duration) {
+        let under_way = std::mem::take(&mut self.under_way);
+        let later = under_way
+            .into_iter()
+            .map(|((at, n), arrival)| ((at + by, n), arrival));
+        self.under_way = later.collect();
+    }
+
+    pub(super) fn next_arrival(&self) -> Option<Instant> {
+        self.under_way.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    pub(super) fn pop_arrival(&mut self, now: Instant) -> Option<Arrival> {
+        let first = self.under_way.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+}

@@ -1,0 +1,96 @@
+//! Hazard: datagrams are lost, one at a time and at every place where it could matter.
+
+use super::{Conditions, World, default_settings};
+use crate::dtls::Versions;
+use crate::simulation::invariants::assert_at_rest;
+use coap::{Code, Type};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const FOREVER: Duration = Duration::from_secs(300);
+
+/// More than a handshake has in one direction, in either version.
+const DATAGRAMS_OF_A_HANDSHAKE: usize = 8;
+
+#[test]
+fn a_handshake_survives_the_loss_of_any_one_of_its_datagrams_the_final_flight_included() {
+    for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
+        for to_gateway in [true, false] {
+            for lost in 0..DATAGRAMS_OF_A_HANDSHAKE {
+                let mut settings = default_settings();
+                settings.dtls.versions = versions;
+                let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
+                world.link.lose_after(to_gateway, lost, 1);
+                world.connect(0);
+                let up = world.run_until(MINUTE, |world| world.devices[0].is_connected());
+                assert!(up, "{versions:?}, to gateway: {to_gateway}, number {lost}");
+                let number = world.post(0, Type::Confirmable);
+                world.run_for(MINUTE);
+                let outcome = world.devices[0].outcome(number);
+                assert!(
+                    outcome.is(Code::CREATED),
+                    "{versions:?}, to gateway: {to_gateway}, number {lost}: {outcome:?}"
+                );
+                assert_eq!(world.core.sessions(), 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lost_request_is_sent_again_and_answered() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.link.lose_next(true, 3);
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(MINUTE);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    assert_eq!(world.devices[0].retransmissions(number), 3);
+    assert_eq!(world.upstream.posts.len(), 1);
+}
+
+#[test]
+fn a_lost_acknowledgement_comes_again_with_the_retransmission_and_upstream_hears_nothing_of_it() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.link.lose_next(false, 4);
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(MINUTE);
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
+    assert_eq!(world.upstream.posts.len(), 1);
+    assert_eq!(world.core.counters().1.duplicates, 4);
+}
+
+#[test]
+fn a_request_that_never_arrives_is_given_up_by_its_device_and_known_to_nobody_else() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.link.lose_next(true, 5);
+    let number = world.post(0, Type::Confirmable);
+    world.run_for(FOREVER);
+    let outcome = world.devices[0].outcome(number);
+    assert_eq!(*outcome, super::Outcome::Unacknowledged);
+    assert_eq!(world.upstream.posts, []);
+    assert_at_rest(&world.core, &world.devices);
+}
+
+#[test]
+fn a_device_whose_network_ends_is_not_waited_for_longer_than_the_rfc_says() {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world.upstream.delay = Duration::from_secs(1);
+    for _ in 0..10 {
+        world.post(0, Type::Confirmable);
+    }
+    // The requests have gone out; nothing else goes through any more.
+    world.link.conditions.loss = 1.0;
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world.core.load().peers.most_outgoing, 10);
+    // MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2) for the one that is outstanding, and once more for those
+    // behind it, which NSTART keeps waiting.
+    world.run_for(Duration::from_secs(2 * 93));
+    assert_eq!(world.core.load().peers.most_outgoing, 0);
+    assert_eq!(world.core.counters().1.given_up, 10);
+    world.run_for(FOREVER);
+    assert_at_rest(&world.core, &world.devices);
+}

@@ -1,0 +1,111 @@
+//! Hazard: a device that ends its observation and registers anew, over and over: each poll costs ThingsBoard milliseconds
+//! and holds a connection for 25 s.
+
+use super::upstream::rejected;
+use super::{Behaviour, Conditions, World, default_settings};
+use crate::relay::Kind;
+use coap::Type;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+const CON: Type = Type::Confirmable;
+
+/// Ten seconds of it; gives how many polls began, and the most that were open at once.
+fn polls(mut world: World, mut again: impl FnMut(&mut World)) -> (u64, usize) {
+    let before = world.core.relay_counters().polls;
+    let mut most = 0;
+    let end = world.now + 10 * SECOND;
+    while world.now < end {
+        again(&mut world);
+        most = most.max(world.upstream.errands());
+    }
+    (world.core.relay_counters().polls - before, most)
+}
+
+fn connected() -> World {
+    let mut world = World::new(1, Conditions::GOOD, 1);
+    world.connect_all();
+    world
+}
+
+#[test]
+fn a_poll_outlives_its_observation_and_serves_the_next() {
+    for kind in [Kind::Attributes, Kind::Commands] {
+        let mut number = None;
+        let (polls, most) = polls(connected(), |world| {
+            let number = *number.get_or_insert_with(|| world.observe(0, CON, kind));
+            world.run_for(100 * MS);
+            world.ask_again(0, number, 1);
+            world.run_for(100 * MS);
+            world.ask_again(0, number, 0);
+        });
+        assert_eq!(polls, 1, "{kind:?}");
+        assert!(most <= 2, "a poll and a read: {most}");
+    }
+}
+
+#[test]
+fn so_it_does_when_notifications_are_rejected() {
+    let (polls, _) = polls(World::observing(default_settings(), CON), |world| {
+        let last = world.devices[0].observations.len() - 1;
+        world.devices[0].observations[last].forgotten = true;
+        world.command(0, "1", true);
+        world.run_for(200 * MS);
+        world.observe(0, CON, Kind::Commands);
+        world.run_for(100 * MS);
+    });
+    // One for each command, which is ThingsBoard's doing.
+    assert!(polls <= 35, "{polls}");
+}
+
+#[test]
+fn so_it_does_for_a_device_that_comes_with_one_session_after_the_other() {
+    let (polls, most) = polls(connected(), |world| {
+        world.observe(0, CON, Kind::Attributes);
+        world.observe(0, CON, Kind::Commands);
+        world.run_for(300 * MS);
+        world.connect(0);
+        world.run_for(500 * MS);
+    });
+    assert_eq!(polls, 2);
+    assert!(most <= 4, "{most}");
+}
+
+#[test]
+fn a_device_that_thingsboard_refuses_has_one_poll_a_second_however_often_it_registers() {
+    let mut world = connected();
+    world.upstream.behaviour = Behaviour::Fails(rejected(401));
+    let (polls, _) = polls(world, |world| {
+        world.observe(0, CON, Kind::Commands);
+        world.run_for(100 * MS);
+    });
+    // Fewer, for its polls fail, and wait for it.
+    assert!((3..=15).contains(&polls), "{polls}");
+}
+
+#[test]
+fn a_poll_that_outlives_its_observation_counts_and_what_it_brings_is_kept() {
+    let mut settings = default_settings();
+    settings.relay.max_polls = 1;
+    let mut world = World::with_settings(2, Conditions::GOOD, 1, settings);
+    world.connect_all();
+    let number = world.observe(0, CON, Kind::Commands);
+    world.run_for(SECOND);
+    world.ask_again(0, number, 1);
+    world.run_for(SECOND);
+    // Its connection is still taken.
+    let refused = world.observe(1, CON, Kind::Commands);
+    world.run_for(SECOND);
+    assert!(!world.devices[1].observations[refused].stands());
+    world.command(0, "7", true);
+    world.run_for(SECOND);
+    let again = world.observe(0, CON, Kind::Commands);
+    world.run_for(SECOND);
+    assert_eq!(world.devices[0].observations[again].commands.len(), 1);
+    world.ask_again(0, again, 1);
+    world.run_for(30 * SECOND);
+    let free = world.observe(1, CON, Kind::Commands);
+    world.run_for(SECOND);
+    assert!(world.devices[1].observations[free].stands());
+}

@@ -1,0 +1,83 @@
+//! Hazard: what waits for devices, and what they observe, is larger than the memory that there is for it.
+
+use super::{Conditions, World, default_settings};
+use crate::relay::Kind;
+use coap::{Code, Type};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const CON: Type = Type::Confirmable;
+
+/// The invariants hold all of it to `relay.bytes`.
+#[test]
+fn commands_beyond_relay_bytes_are_refused_until_some_have_arrived() {
+    let mut settings = default_settings();
+    settings.relay.bytes = 8000;
+    let mut world = World::with_settings(3, Conditions::GOOD, 1, settings);
+    world.connect_all();
+    for device in 0..3 {
+        world.observe(device, CON, Kind::Commands);
+    }
+    world.run_for(SECOND);
+    world.link.conditions.loss = 1.0;
+    let send = |world: &mut World, device, count| {
+        for _ in 0..count {
+            world.command(device, &format!("\"{}\"", "x".repeat(700)), true);
+            world.run_for(SECOND);
+        }
+        world.core.relay_counters().no_room
+    };
+    // Alone, one device may have all of it, but for what is less than a command.
+    assert_eq!(send(&mut world, 0, 12), 3);
+    let held = world.core.load().relays.bytes;
+    assert!((7000..=8000).contains(&held), "{held}");
+    assert_eq!(send(&mut world, 1, 2), 5, "nothing is taken away again");
+    world.link.conditions.loss = 0.0;
+    for device in 0..3 {
+        world.post(device, CON);
+    }
+    world.run_for(60 * SECOND);
+    assert_eq!(world.core.load().relays.bytes, 0);
+    assert_eq!(world.devices[0].observations[0].commands.len(), 9);
+    assert_eq!(world.upstream.replies.len(), 9 + 5, "each was replied to");
+    assert_eq!(send(&mut world, 1, 2), 5);
+    world.run_for(SECOND);
+    assert_eq!(world.devices[1].observations[0].commands.len(), 2);
+    let bounds = world.core.report(0).bounds;
+    let bound = bounds.iter().find(|bound| bound.key == "relay.bytes");
+    assert_eq!(bound.map(|bound| (bound.used, bound.most)), Some((0, 8000)));
+}
+
+#[test]
+fn an_observation_whose_attributes_have_no_room_gets_5_03() {
+    let mut settings = default_settings();
+    settings.relay.bytes = 4200;
+    let mut world = World::with_settings(9, Conditions::GOOD, 1, settings);
+    world.connect_all();
+    let large = format!("\"{}\"", "x".repeat(700));
+    for device in 0..9 {
+        world.set(device, "large", &large);
+        world.observe(device, CON, Kind::Attributes);
+        world.run_for(SECOND);
+    }
+    let stands = |world: &World| {
+        let devices = world.devices.iter();
+        let observations = devices.flat_map(|device| &device.observations);
+        observations.filter(|one| one.stands()).count()
+    };
+    let standing = stands(&world);
+    assert!((2..=5).contains(&standing), "{standing}");
+    let refused = &world.devices[8].observations[0];
+    assert_eq!(refused.ended, Some(Code::SERVICE_UNAVAILABLE));
+    let counted = usize::try_from(world.core.relay_counters().no_room).unwrap();
+    assert_eq!(standing + counted, 9);
+    // What is small finds room all the same, and what becomes large does not.
+    world.set(8, "large", "1");
+    world.observe(8, CON, Kind::Attributes);
+    world.run_for(SECOND);
+    assert_eq!(stands(&world), standing + 1);
+    world.set(8, "large", &large);
+    world.run_for(10 * SECOND);
+    assert_eq!(world.devices[8].observations[1].state["large"], "1");
+    assert!(world.core.relay_counters().too_large > 0);
+}

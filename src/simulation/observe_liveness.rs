@@ -1,0 +1,209 @@
+//! Hazard: a device that observes dies, sleeps, or loses its network.
+
+use super::{World, default_settings};
+use crate::config::RelayMode;
+use crate::relay::Kind;
+use coap::Type;
+use serde_json::json;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const CON: Type = Type::Confirmable;
+
+fn observing() -> World {
+    World::observing(default_settings(), CON)
+}
+
+fn polls(world: &World) -> usize {
+    world.upstream.platform.opened
+}
+
+#[test]
+fn a_device_that_dies_is_polled_for_a_quarter_of_an_hour_and_no_longer() {
+    let mut world = observing();
+    world.link.conditions.loss = 1.0;
+    world.run_for(17 * MINUTE);
+    let at_most = polls(&world);
+    assert!(at_most >= 2 * 15 * 60 / 25, "{at_most}");
+    assert_eq!(world.core.relay_counters().parked, 2);
+    let reads = world.upstream.platform.reads;
+    world.run_for(300 * MINUTE);
+    assert_eq!(
+        polls(&world),
+        at_most,
+        "it must not look active in ThingsBoard"
+    );
+    assert_eq!(world.upstream.platform.reads, reads);
+    assert_eq!(world.core.sessions(), 1);
+}
+
+#[test]
+fn a_device_that_answers_pings_is_polled_for_and_stays_reachable() {
+    let mut world = observing();
+    world.run_for(300 * MINUTE);
+    assert!(world.core.counters().1.pings_sent >= 19);
+    assert_eq!(world.core.relay_counters().parked, 0);
+    world.set(0, "a", "2");
+    world.command(0, "7", false);
+    world.run_for(SECOND);
+    assert_eq!(
+        world.devices[0]
+            .observation(Kind::Attributes)
+            .unwrap()
+            .state["a"],
+        "2"
+    );
+    assert_eq!(
+        world.devices[0]
+            .observation(Kind::Commands)
+            .unwrap()
+            .commands,
+        [7]
+    );
+}
+
+#[test]
+fn an_unanswered_notification_parks_both_observations_and_the_next_uplink_resumes_them() {
+    let mut world = observing();
+    world.link.conditions.loss = 1.0;
+    world.set(0, "a", "2");
+    world.command(0, "1", false);
+    world.run_for(3 * MINUTE);
+    assert_eq!(world.core.relay_counters().parked, 2);
+    world.set(0, "b", "3");
+    world.delete(0, "a");
+    let polled = polls(&world);
+    world.run_for(5 * MINUTE);
+    assert_eq!(polls(&world), polled);
+    // It has slept for hours, and says something now.
+    world.link.conditions.loss = 0.0;
+    world.post(0, CON);
+    world.run_for(SECOND);
+    let device = &world.devices[0];
+    let state = &device.observation(Kind::Attributes).unwrap().state;
+    assert_eq!(*state, world.upstream.platform.state("device-0"));
+    let commands = &device.observation(Kind::Commands).unwrap().commands;
+    assert_eq!(*commands, [json!(1)], "no repetition: none had arrived");
+}
+
+#[test]
+fn what_is_waiting_for_its_next_retransmission_goes_out_right_after_an_uplink() {
+    let mut world = observing();
+    world.link.conditions.loss = 1.0;
+    world.set(0, "a", "2");
+    // Sent at 0, 2.5, 7.5 and 17.5 s or so, and then not before 37.5.
+    world.run_for(25 * SECOND);
+    world.link.conditions.loss = 0.0;
+    world.post(0, CON);
+    world.run_for(SECOND);
+    let state = &world.devices[0]
+        .observation(Kind::Attributes)
+        .unwrap()
+        .state;
+    assert_eq!(
+        state["a"], "2",
+        "the device may be asleep again in a second"
+    );
+}
+
+#[test]
+fn a_ping_does_not_stand_in_front_of_commands_once_the_device_is_heard() {
+    let mut world = observing();
+    world.devices[0].answers_pings = false;
+    world.run_for(15 * MINUTE);
+    assert_eq!(world.core.counters().1.pings_sent, 1);
+    world.command(0, "1", true);
+    let commands = |world: &World| world.devices[0].observations[1].commands.clone();
+    world.post(0, CON);
+    world.run_for(SECOND);
+    assert_eq!(commands(&world), [json!(1)]);
+    assert_eq!(world.core.relay_counters().parked, 0);
+    // A ping that has not gone out yet, for commands are under way, is not sent at all.
+    world.run_for(14 * MINUTE + 50 * SECOND);
+    world.link.conditions.loss = 1.0;
+    world.command(0, "2", true);
+    world.run_for(30 * SECOND);
+    world.link.conditions.loss = 0.0;
+    world.post(0, CON);
+    world.run_for(MINUTE);
+    assert_eq!(commands(&world), [json!(1), json!(2)]);
+    assert_eq!(world.core.counters().1.pings_sent, 1);
+}
+
+#[test]
+fn a_rebooted_device_gets_what_it_missed_when_it_registers_again() {
+    let mut world = observing();
+    world.devices[0].switch_off();
+    world.command(0, "1", true);
+    world.set(0, "a", "2");
+    world.run_for(3 * MINUTE);
+    world.connect(0);
+    world.run_for(SECOND);
+    world.observe(0, CON, Kind::Attributes);
+    world.observe(0, CON, Kind::Commands);
+    world.run_for(2 * SECOND);
+    let device = &world.devices[0];
+    assert_eq!(
+        device.observation(Kind::Attributes).unwrap().state["a"],
+        "2"
+    );
+    // Taken by the poll that was open, given to nobody, and not lost.
+    assert_eq!(
+        device.observation(Kind::Commands).unwrap().commands,
+        [json!(1)]
+    );
+    assert_eq!(world.core.load().relays.relays, 1);
+}
+
+#[test]
+fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_other_time() {
+    let mut settings = default_settings();
+    settings.relay.attributes = RelayMode::OnUplink;
+    settings.relay.rpc = RelayMode::OnUplink;
+    let mut world = World::observing(settings, CON);
+    for round in 0..5 {
+        // Asleep for two hours: nothing reaches it.
+        world.link.conditions.loss = 1.0;
+        world.set(0, "round", &round.to_string());
+        let command = world.command(0, &format!("{round}"), false);
+        world.run_for(MINUTE);
+        world.run_for(5 * MINUTE);
+        let polled = polls(&world);
+        world.run_for(114 * MINUTE);
+        assert_eq!(polls(&world), polled);
+        assert_eq!(world.core.counters().1.pings_sent, 0);
+        world.link.conditions.loss = 0.0;
+        let fresh = world.command(0, &format!("{}", 100 + round), false);
+        world.post(0, CON);
+        world.run_for(2 * SECOND);
+        let device = &world.devices[0];
+        let state = &device.observation(Kind::Attributes).unwrap().state;
+        assert_eq!(state["round"], round.to_string());
+        let commands = &device.observation(Kind::Commands).unwrap().commands;
+        assert_eq!(commands.last(), Some(&json!(100 + round)));
+        let outcome = |id| format!("{:?}", world.upstream.platform.outcomes[&id]);
+        assert!(outcome(fresh).starts_with("Reply"));
+        let expired = outcome(command);
+        assert!(
+            !expired.starts_with("Reply"),
+            "it was valid for ten minutes"
+        );
+    }
+}
+
+#[test]
+fn on_uplink_attributes_are_read_now_and_then_while_the_device_lives() {
+    let mut settings = default_settings();
+    settings.relay.attributes = RelayMode::OnUplink;
+    let mut world = World::observing(settings, CON);
+    world.set(0, "a", "2");
+    world.run_for(6 * MINUTE);
+    assert_eq!(
+        world.devices[0]
+            .observation(Kind::Attributes)
+            .unwrap()
+            .state["a"],
+        "2"
+    );
+}

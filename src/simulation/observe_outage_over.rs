@@ -1,0 +1,79 @@
+//! Hazard: ThingsBoard was away, and is back, while devices observe.
+
+use super::{Conditions, World, default_settings};
+use crate::relay::Kind;
+use bytes::Bytes;
+use coap::{Code, Type};
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const CON: Type = Type::Confirmable;
+
+#[test]
+fn once_thingsboard_answers_anyone_observers_do_not_wait_for_their_back_off() {
+    for away in [40, 100, 300] {
+        let mut world = World::observing(default_settings(), CON);
+        world.upstream.restart(world.now, away * SECOND);
+        world.run_for(away * SECOND);
+        // Its first answer is one to a POST.
+        world.post(0, CON);
+        world.run_for(SECOND / 10);
+        world.set(0, "a", "2");
+        let polls = world.upstream.platform.opened;
+        world.run_for(4 * SECOND);
+        assert!(world.upstream.platform.opened >= polls + 2, "{away} s");
+        let observations = &world.devices[0].observations;
+        assert_eq!(observations[0].state["a"], "2", "{away} s");
+        world.command(0, "7", false);
+        world.run_for(SECOND);
+        assert_eq!(world.devices[0].observations[1].commands.len(), 1);
+    }
+}
+
+#[test]
+fn not_all_of_them_come_back_at_once() {
+    const DEVICES: usize = 60;
+    let mut world = World::new(DEVICES, Conditions::GOOD, 1);
+    world.connect_all();
+    for device in 0..DEVICES {
+        world.observe(device, CON, Kind::Commands);
+    }
+    world.run_for(SECOND);
+    assert_eq!(world.upstream.platform.opened, DEVICES);
+    world.upstream.restart(world.now, 100 * SECOND);
+    world.run_for(100 * SECOND);
+    // Nothing but this one answer shortens their waits.
+    world.post(0, CON);
+    let mut seconds = [0; 4];
+    for second in &mut seconds {
+        let before = world.upstream.platform.opened;
+        world.run_for(SECOND);
+        *second = world.upstream.platform.opened - before;
+    }
+    assert!(seconds.iter().sum::<usize>() >= DEVICES, "{seconds:?}");
+    assert!(
+        seconds[..3].iter().all(|polls| (10..=30).contains(polls)),
+        "{seconds:?}"
+    );
+}
+
+/// What the gateway refuses itself was not answered by ThingsBoard.
+#[test]
+fn a_client_rpc_that_is_not_sent_wakes_nobody() {
+    let polls = |rpcs: bool| {
+        let mut world = World::observing(default_settings(), CON);
+        world.upstream.restart(world.now, 100 * SECOND);
+        let before = world.core.relay_counters().polls;
+        for _ in 0..100 {
+            if rpcs {
+                let body = Bytes::from_static(b"{}");
+                world.devices[0].ask(world.now, Code::POST, "rpc", Vec::new(), body);
+                world.settle();
+            }
+            world.run_for(SECOND);
+        }
+        world.core.relay_counters().polls - before
+    };
+    let (without, with) = (polls(false), polls(true));
+    assert!(with <= without + 2, "{with} polls, {without} without");
+}

@@ -1,0 +1,158 @@
+//! Hazard: the link of a device that observes both kinds is away, for any time, while both have something for it.
+
+use super::{World, default_settings};
+use crate::relay::Kind;
+use coap::{Code, Type};
+use serde_json::json;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+const CON: Type = Type::Confirmable;
+
+/// What happens at ThingsBoard while the link is away.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    ChangeThenCommand,
+    CommandThenChange,
+    TwoCommandsAndTwoChanges,
+}
+
+/// The link is away for so long, and comes back; with it a message of the device, or nothing but what the gateway sends.
+fn outage(ack_timeout: Duration, away: Duration, order: Order, talks: bool) {
+    let mut settings = default_settings();
+    settings.coap.ack_timeout = ack_timeout;
+    let mut world = World::observing(settings, CON);
+    world.link.conditions.loss = 1.0;
+    let mut expected = vec![json!(1)];
+    match order {
+        Order::ChangeThenCommand => {
+            world.set(0, "a", "2");
+            world.run_for(50 * MS);
+            world.command(0, "1", true);
+        }
+        Order::CommandThenChange => {
+            world.command(0, "1", true);
+            world.run_for(50 * MS);
+            world.set(0, "a", "2");
+        }
+        Order::TwoCommandsAndTwoChanges => {
+            for (number, key) in [(1, "a"), (2, "b")] {
+                world.set(0, key, "2");
+                world.run_for(50 * MS);
+                world.command(0, &number.to_string(), true);
+                world.run_for(50 * MS);
+            }
+            expected.push(json!(2));
+        }
+    }
+    world.run_for(away);
+    world.link.conditions.loss = 0.0;
+    if talks {
+        world.post(0, CON);
+    }
+    world.run_for(200 * SECOND);
+    if !talks {
+        // What was given up in the meantime waits for this.
+        world.post(0, CON);
+        world.run_for(10 * SECOND);
+    }
+    let device = &world.devices[0];
+    let commands = &device.observation(Kind::Commands).unwrap().commands;
+    assert_eq!(*commands, expected, "{order:?}, away for {away:?}, {talks}");
+    let state = &device.observation(Kind::Attributes).unwrap().state;
+    assert_eq!(*state, world.upstream.platform.state("device-0"));
+}
+
+const ORDERS: [Order; 3] = [
+    Order::ChangeThenCommand,
+    Order::CommandThenChange,
+    Order::TwoCommandsAndTwoChanges,
+];
+
+#[test]
+fn after_an_outage_of_any_length_each_command_is_delivered_once() {
+    for seconds in 0..130 {
+        for (order, number) in ORDERS.into_iter().zip(0..) {
+            let talks = (seconds + number) % 2 == 0;
+            outage(2 * SECOND, seconds * SECOND, order, talks);
+        }
+    }
+}
+
+#[test]
+fn so_it_is_when_retransmissions_follow_quickly() {
+    for tenths in 0..130 {
+        for (order, number) in ORDERS.into_iter().zip(0..) {
+            let talks = (tenths + number) % 2 == 1;
+            outage(200 * MS, tenths * 100 * MS, order, talks);
+        }
+    }
+}
+
+#[test]
+fn what_is_stuck_on_one_observation_holds_nothing_back_on_the_other_of_a_device_that_is_there() {
+    // The change never arrives: each datagram with it is lost, and the device talks.
+    let mut settings = default_settings();
+    settings.coap.nstart = 2;
+    let mut world = World::observing(settings, CON);
+    world.link.lose_next(false, 5);
+    world.set(0, "a", "2");
+    for _ in 0..20 {
+        world.run_for(5 * SECOND);
+    }
+    assert_eq!(world.core.relay_counters().parked, 2, "it was not heard");
+    // Now it is heard while the change is stuck.
+    let mut world = World::observing(settings, CON);
+    world.set(0, "a", "2");
+    world.run_for(15 * MS);
+    world.devices[0].observations[0].unacknowledged = true;
+    world.run_for(SECOND);
+    for second in 0..100 {
+        world.run_for(SECOND);
+        if second == 0 || second == 40 {
+            world.command(0, &second.to_string(), false);
+        }
+    }
+    let parked = world.core.relay_counters().parked;
+    assert_eq!(parked, 1, "the observation of attributes alone");
+    let commands = &world.devices[0]
+        .observation(Kind::Commands)
+        .unwrap()
+        .commands;
+    assert_eq!(*commands, [json!(0), json!(40)]);
+}
+
+#[test]
+fn a_command_on_its_way_to_an_observation_that_is_replaced_is_delivered_once() {
+    // Each time the registration under another token reaches the gateway at another time: before the command goes out,
+    // while it is on its way, after its acknowledgement.
+    for milliseconds in (0..120).step_by(5) {
+        let mut world = World::observing(default_settings(), CON);
+        world.command(0, "1", true);
+        world.run_for(milliseconds * MS);
+        world.observe(0, CON, Kind::Commands);
+        world.run_for(10 * SECOND);
+        world.command(0, "2", true);
+        world.run_for(10 * SECOND);
+        let observations = &world.devices[0].observations;
+        let both = [&observations[1], &observations[2]].map(|o| o.commands.clone());
+        assert_eq!(both.concat(), [json!(1), json!(2)], "{milliseconds} ms");
+        assert_eq!(observations[1].ended, Some(Code::DELETED));
+        assert_eq!(world.core.load().peers.most_observations, 2);
+    }
+}
+
+#[test]
+fn a_command_whose_reply_has_come_is_not_given_again_though_no_acknowledgement_did() {
+    let mut world = World::observing(default_settings(), CON);
+    world.devices[0].replies_to_commands = false;
+    world.devices[0].observations[1].unacknowledged = true;
+    world.command(0, "1", false);
+    world.run_for(100 * SECOND);
+    assert!(world.core.relay_counters().parked > 0, "given up");
+    world.reply(0, 0);
+    world.run_for(100 * SECOND);
+    assert_eq!(world.upstream.replies.len(), 1);
+    assert_eq!(world.devices[0].observations[1].notifications.len(), 1);
+}

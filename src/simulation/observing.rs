@@ -1,0 +1,133 @@
+//! A device's observations: the client side of RFC 7641, and what a ThingsBoard device makes of what it
+//! hears. State is the sum of all changes; commands are carried out, once for each message.
+
+use super::device::observe_number;
+use super::platform::State;
+use crate::relay::Kind;
+use coap::{Code, Message, Token, Type};
+use serde_json::Value;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+/// RFC 7641 §3.4: how long sequence numbers can be compared.
+const COMPARABLE: Duration = Duration::from_secs(128);
+
+/// One registration and what came of it.
+pub(crate) struct Observation {
+    pub(super) token: Token,
+    pub(super) kind: Kind,
+    /// The device's session it was made in.
+    pub(super) session: u32,
+    newest: Option<(u32, Instant)>,
+    /// Shared attributes as the device knows them.
+    pub(crate) state: State,
+    /// Commands in the order they came, a retransmission not counted.
+    pub(crate) commands: Vec<Value>,
+    /// Notifications, a retransmission not counted.
+    pub(crate) notifications: Vec<(Instant, Type, u32, String)>,
+    message_ids: HashSet<u16>,
+    /// The code of the response without Observe that ended it.
+    pub(crate) ended: Option<Code>,
+    /// The device rejects what comes for it.
+    pub(super) forgotten: bool,
+    /// The device acknowledges nothing that comes for it, though it takes it.
+    pub(super) unacknowledged: bool,
+}
+
+impl Observation {
+    pub(super) fn new(token: Token, kind: Kind, session: u32) -> Observation {
+        Observation {
+            token,
+            kind,
+            session,
+            newest: None,
+            state: State::new(),
+            commands: Vec::new(),
+            notifications: Vec::new(),
+            message_ids: HashSet::new(),
+            ended: None,
+            forgotten: false,
+            unacknowledged: false,
+        }
+    }
+
+    /// Whether a response with Observe has come, and none without.
+    pub(crate) fn stands(&self) -> bool {
+        self.newest.is_some() && self.ended.is_none() && !self.forgotten
+    }
+
+    /// A response under its token came: `answers` the request that registered, or notifies. Returns the
+    /// id of a command to reply to.
+    pub(super) fn take(&mut self, now: Instant, message: &Message, answers: bool) -> Option<u32> {
+        let Some(number) = observe_number(message) else {
+            self.ended = Some(message.code);
+            return None;
+        };
+        assert!(number < 1 << 24, "RFC 7641 §2");
+        let repeated =
+            message.kind != Type::Acknowledgement && !self.message_ids.insert(message.message_id);
+        if repeated {
+            return None;
+        }
+        let text = String::from_utf8(message.payload.to_vec()).unwrap();
+        let is_fresh = self.newest.is_none_or(|(newest, at)| {
+            const HALF: u32 = 1 << 23;
+            newest < number && number - newest < HALF
+                || newest > number && newest - number > HALF
+                || now > at + COMPARABLE
+        });
+        if is_fresh {
+            self.newest = Some((number, now));
+        }
+        // What answers a registration for commands says so by its code.
+        let answers = match self.kind {
+            Kind::Attributes => answers,
+            Kind::Commands => message.code == Code::VALID,
+        };
+        if self.kind == Kind::Attributes || !answers {
+            assert_eq!(message.code, Code::CONTENT);
+        }
+        if !answers {
+            let told = (now, message.kind, number, text.clone());
+            self.notifications.push(told);
+        }
+        match self.kind {
+            Kind::Attributes if is_fresh => {
+                if answers {
+                    self.state.clear();
+                }
+                self.merge(&text);
+                None
+            }
+            Kind::Attributes => None,
+            Kind::Commands if answers => {
+                assert_eq!(text, "");
+                None
+            }
+            Kind::Commands => {
+                let command: Value = serde_json::from_str(&text).unwrap();
+                let id = u32::try_from(command["id"].as_u64().unwrap()).unwrap();
+                self.commands.push(command["params"].clone());
+                Some(id)
+            }
+        }
+    }
+
+    fn merge(&mut self, text: &str) {
+        let Value::Object(members) = serde_json::from_str(text).unwrap() else {
+            panic!("{text}");
+        };
+        for (key, value) in members {
+            match (key.as_str(), value) {
+                ("deleted", Value::Array(keys)) => {
+                    for key in keys {
+                        self.state.remove(key.as_str().unwrap());
+                    }
+                }
+                (_, value) => {
+                    self.state.insert(key, value.to_string());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! ThingsBoard's half of what devices observe and fetch: shared attributes, and the simulator's own models of
+//! long polls, commands and packages with all their quirks, under the world's clock.
+
+mod packages;
+
+use crate::gateway::call::Ticket;
+use crate::relay::Kind;
+use crate::upstream::{Answer, Error, Operation, Status};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+use thingsboard_simulator::downlink::{Change, Command, Delays, Downlink, Ended, PollId};
+use thingsboard_simulator::downlink::{CommandId, Kind as PollKind};
+use thingsboard_simulator::packages::Packages;
+use thingsboard_simulator::{CommandOutcome, Subscriptions};
+
+/// Keys and values, as JSON.
+pub(crate) type State = BTreeMap<String, String>;
+
+/// How a caller's command ended, by when it was sent.
+pub(crate) type Outcomes = BTreeMap<CommandId, CommandOutcome>;
+
+/// Attributes, polls and commands of all devices.
+pub(crate) struct Platform {
+    start: Option<Instant>,
+    attributes: HashMap<String, State>,
+    downlink: Downlink,
+    polls: HashMap<PollId, Ticket>,
+    packages: Packages,
+    pub(crate) outcomes: Outcomes,
+    /// How often reads find nothing though there is something: the attribute store fails.
+    pub(crate) empty_reads: usize,
+    /// Polls opened.
+    pub(crate) opened: usize,
+    /// Reads of all attributes by the gateway itself.
+    pub(crate) reads: usize,
+    /// Reads of what is assigned, by the gateway itself.
+    pub(crate) assignment_reads: usize,
+    /// Device name and request of every part of a package that was asked for, whatever became of it.
+    pub(crate) fetches: Vec<(String, Operation)>,
+}
+
+impl Default for Platform {
+    fn default() -> Self {
+        Platform {
+            start: None,
+            attributes: HashMap::new(),
+            downlink: Downlink::new(Delays::default()),
+            polls: HashMap::new(),
+            packages: Packages::default(),
+            outcomes: BTreeMap::new(),
+            empty_reads: 0,
+            opened: 0,
+            reads: 0,
+            assignment_reads: 0,
+            fetches: Vec::new(),
+        }
+    }
+}
+
+impl Platform {
+    fn milliseconds(&mut self, now: Instant) -> u64 {
+        let start = *self.start.get_or_insert(now);
+        u64::try_from((now - start).as_millis()).unwrap()
+    }
+
+    /// All that is due by now happens.
+    fn go_to(&mut self, now: Instant) -> u64 {
+        let now = self.milliseconds(now);
+        self.downlink.handle_timeout(now);
+        now
+    }
+
+    pub(crate) fn set_delays(&mut self, delays: Delays) {
+        self.downlink.set_delays(delays);
+    }
+
+    /// The answer to `GET attributes`.
+    pub(super) fn read(&mut self, device: &str) -> Bytes {
+        if self.empty_reads > 0 {
+            self.empty_reads -= 1;
+            return Bytes::from_static(b"{}");
+        }
+        // Names the device, so that it can tell its own answer from another's.
+        let mut scopes = format!(r#""client":{{"name":"{device}"}}"#);
+        let shared = self.state(device);
+        if !shared.is_empty() {
+            scopes += &format!(r#","shared":{}"#, flat(&shared));
+        }
+        Bytes::from(format!("{{{scopes}}}"))
+    }
+
+    /// The shared attributes of a device.
+    pub(crate) fn state(&self, device: &str) -> State {
+        self.attributes.get(device).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn set(&mut self, now: Instant, device: &str, key: &str, value: &str) {
+        self.go_to(now);
+        let state = self.attributes.entry(device.to_owned()).or_default();
+        state.insert(key.to_owned(), value.to_owned());
+        let changed = State::from([(key.to_owned(), value.to_owned())]);
+        let change = Change::Updated(flat(&changed));
+        self.downlink.attributes_changed(device, change);
+    }
+
+    pub(crate) fn delete(&mut self, now: Instant, device: &str, key: &str) {
+        self.go_to(now);
+        if let Some(state) = self.attributes.get_mut(device) {
+            state.remove(key);
+        }
+        let change = Change::Deleted(vec![key.to_owned()]);
+        self.downlink.attributes_changed(device, change);
+    }
+
+    pub(crate) fn command(
+        &mut self,
+        now: Instant,
+        device: &str,
+        params: &str,
+        oneway: bool,
+        lasts: Duration,
+    ) -> CommandId {
+        let now = self.go_to(now);
+        let command = Command {
+            method: "set".to_owned(),
+            params: params.to_owned(),
+            oneway,
+            expires_ms: now + u64::try_from(lasts.as_millis()).unwrap(),
+        };
+        self.downlink.command(device, command, now).unwrap()
+    }
+
+    pub(super) fn reply(&mut self, now: Instant, device: &str, id: u32, body: &Bytes) {
+        self.go_to(now);
+        let id = i32::try_from(id).unwrap();
+        self.downlink
+            .reply(device, id, std::str::from_utf8(body).unwrap());
+    }
+
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        device: &str,
+        kind: Kind,
+        timeout: Duration,
+        ticket: Ticket,
+    ) {
+        let now = self.go_to(now);
+        let kind = match kind {
+            Kind::Attributes => PollKind::Attributes,
+            Kind::Commands => PollKind::Rpc,
+        };
+        let timeout = i64::try_from(timeout.as_millis()).unwrap();
+        let poll = self.downlink.open(device, kind, timeout, now).unwrap();
+        self.polls.insert(poll, ticket);
+        self.opened += 1;
+    }
+
+    pub(super) fn abandon(&mut self, now: Instant, ticket: Ticket) -> bool {
+        self.go_to(now);
+        let found = self.polls.iter().find(|(_, other)| **other == ticket);
+        let Some(poll) = found.map(|(poll, _)| *poll) else {
+            return false;
+        };
+        self.polls.remove(&poll);
+        self.downlink.abandon(poll);
+        true
+    }
+
+    /// The device is deleted: its open polls hear of it.
+    pub(crate) fn delete_device(&mut self, now: Instant, device: &str) {
+        self.go_to(now);
+        self.attributes.remove(device);
+        self.packages.forget(device);
+        self.downlink.delete(device);
+    }
+
+    pub(super) fn restart(&mut self, now: Instant) {
+        self.go_to(now);
+        self.downlink.restart();
+    }
+
+    /// What a device's polls cost.
+    pub(crate) fn subscriptions(&self, device: &str) -> Subscriptions {
+        self.downlink.subscriptions(device)
+    }
+
+    pub(super) fn open_polls(&self) -> usize {
+        self.polls.len()
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        let at = self.downlink.next_timeout()?;
+        Some(self.start? + Duration::from_millis(at))
+    }
+
+    /// The polls that have ended by now, and how.
+    pub(super) fn ended(&mut self, now: Instant) -> Vec<(Ticket, Result<Answer, Error>)> {
+        self.go_to(now);
+        while let Some((command, outcome)) = self.downlink.command_outcome() {
+            self.outcomes.insert(command, outcome);
+        }
+        let mut ended = Vec::new();
+        while let Some((poll, how)) = self.downlink.poll_ended() {
+            let Some(ticket) = self.polls.remove(&poll) else {
+                continue;
+            };
+            let result = match how {
+                Ended::Message(body) => Ok(Answer { body }),
+                Ended::Elapsed => Err(Error::Elapsed),
+                Ended::AsyncTimeout => Err(Error::Overloaded),
+                Ended::Deleted => Err(Error::Rejected(Status {
+                    code: 403,
+                    has_text: true,
+                })),
+                Ended::Cut => Err(Error::Unreachable),
+            };
+            ended.push((ticket, result));
+        }
+        ended
+    }
+}
+
+fn flat(state: &State) -> String {
+    let members: Vec<String> = state
+        .iter()
+        .map(|(key, value)| format!("\"{key}\":{value}"))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}

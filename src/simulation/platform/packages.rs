@@ -1,0 +1,115 @@
+//! Packages, and what their assignment changes.
+
+use super::{Platform, State, flat};
+use crate::upstream::{self, Error, Operation, Status};
+use bytes::Bytes;
+use std::time::Instant;
+use thingsboard_simulator::downlink::Change;
+use thingsboard_simulator::packages::{Fetched, PackageRequest};
+use thingsboard_simulator::{Assignee, Package, PackageId, PackageKind, Served};
+
+impl Platform {
+    /// Defines a package, or replaces it: whoever has it assigned is told by [`assign`](Self::assign) alone.
+    pub(crate) fn define(&mut self, id: &PackageId, package: Package) {
+        let stored = package.stored_as(id).unwrap();
+        self.packages.insert(id.clone(), stored).unwrap();
+    }
+
+    /// Assigns a package to a device: its shared attributes change twice, by a delete and an update.
+    pub(crate) fn assign(&mut self, now: Instant, device: &str, id: &PackageId) {
+        self.packages.assign(Assignee::Device(device), id).unwrap();
+        self.announce(now, device, id.kind());
+    }
+
+    /// Takes the assignment away again.
+    pub(crate) fn unassign(&mut self, now: Instant, device: &str, kind: PackageKind) {
+        self.packages.unassign(Assignee::Device(device), kind);
+        self.announce(now, device, kind);
+    }
+
+    /// What was given out of a package.
+    pub(crate) fn served(&self, id: &PackageId) -> Served {
+        self.packages.served(id).unwrap()
+    }
+
+    fn announce(&mut self, now: Instant, device: &str, kind: PackageKind) {
+        self.go_to(now);
+        let announcement = self.packages.announcement(device, kind);
+        let state = self.attributes.entry(device.to_owned()).or_default();
+        state.retain(|key, _| !announcement.deleted.contains(key));
+        let json = |(key, value): &(String, _)| (key.clone(), format!("{value}"));
+        let updated: State = announcement.updated.iter().map(json).collect();
+        state.extend(updated.clone());
+        let deleted = Change::Deleted(announcement.deleted);
+        self.downlink.attributes_changed(device, deleted);
+        if !updated.is_empty() {
+            let updated = Change::Updated(flat(&updated));
+            self.downlink.attributes_changed(device, updated);
+        }
+    }
+
+    /// The answer to a read of what is assigned.
+    pub(in crate::simulation) fn read_assignment(
+        &mut self,
+        device: &str,
+        package: upstream::Package,
+    ) -> Bytes {
+        let mut state = self.state(device);
+        let prefix = match package {
+            upstream::Package::Firmware => "fw",
+            upstream::Package::Software => "sw",
+        };
+        let keys = ["title", "version", "size", "checksum", "checksum_algorithm"];
+        let keys = keys.map(|key| format!("{prefix}_{key}"));
+        state.retain(|key, _| keys.contains(key));
+        if self.empty_reads > 0 {
+            self.empty_reads -= 1;
+            state.clear();
+        }
+        Bytes::from(if state.is_empty() {
+            "{}".to_owned()
+        } else {
+            format!(r#"{{"shared":{}}}"#, flat(&state))
+        })
+    }
+
+    /// The part of a package that an operation asks for.
+    pub(in crate::simulation) fn fetch(
+        &mut self,
+        device: &str,
+        operation: &Operation,
+    ) -> Result<Bytes, Error> {
+        let Operation::GetPackage {
+            package,
+            title,
+            version,
+            size,
+            chunk,
+        } = operation
+        else {
+            panic!("{operation:?} fetches no package");
+        };
+        // What is no integer in Java never reaches the controller.
+        let (Ok(size), Ok(chunk)) = (i32::try_from(*size), i32::try_from(*chunk)) else {
+            return Err(rejected(400, true));
+        };
+        let request = PackageRequest {
+            kind: match package {
+                upstream::Package::Firmware => PackageKind::Firmware,
+                upstream::Package::Software => PackageKind::Software,
+            },
+            title: title.to_string(),
+            version: version.to_string(),
+            size,
+            chunk,
+        };
+        match self.packages.fetch(device, &request) {
+            Fetched::Part { bytes, .. } => Ok(bytes),
+            refused => Err(rejected(refused.status(), false)),
+        }
+    }
+}
+
+fn rejected(code: u16, has_text: bool) -> Error {
+    Error::Rejected(Status { code, has_text })
+}

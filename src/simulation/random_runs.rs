@@ -1,0 +1,438 @@
+//! Random runs: devices, a forger, the network and upstream do anything in any order, and what must
+//! always hold is checked after each step. Every run ends in calm, where all must come to rest, and
+//! with a device of each kind being served.
+//!
+//! A failing run tells its seed: `SIMULATION_SEED=<seed> cargo test random_runs` plays it again, and
+//! `SIMULATION_RUNS=10000` plays many.
+
+use super::invariants::assert_at_rest;
+use super::upstream::empty_500;
+use super::{Behaviour, Conditions, World, default_settings, path};
+use crate::config::RelayMode;
+use crate::dtls::Versions;
+use crate::relay::Kind;
+use crate::upstream::Error;
+use bytes::Bytes;
+use coap::option::content_format::OCTET_STREAM;
+use coap::option::encode_unsigned;
+use coap::option::number::{BLOCK2, CONTENT_FORMAT, NO_RESPONSE};
+use coap::{Block, Code, Message, Type};
+use fastrand::Rng;
+use std::time::Duration;
+use thingsboard_simulator::{Package, PackageId, PackageKind};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Runs unless the environment says otherwise: some seconds of them.
+const RUNS: u64 = 60;
+/// Events of one run.
+const EVENTS: usize = 200;
+/// Registered devices; beside them there is a twin of the first, and one that is not registered.
+const REGISTERED: usize = 5;
+/// Bytes of the firmware they have.
+const IMAGE: usize = 150_000;
+
+/// Says how to play a run again if it ends in a panic.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("to play this run again: SIMULATION_SEED={}", self.0);
+        }
+    }
+}
+
+fn number_in_environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+#[test]
+fn whatever_happens_nothing_is_done_twice_mixed_up_or_kept() {
+    let seeds = match number_in_environment("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number_in_environment("SIMULATION_RUNS").unwrap_or(RUNS),
+    };
+    let (mut served, mut blocks) = (0, 0);
+    for seed in seeds {
+        let guard = Seed(seed);
+        let run = run(guard.0);
+        (served, blocks) = (served + run.0, blocks + run.1);
+    }
+    assert!(served > 0, "in no run was anything served");
+    assert!(blocks > 0, "in no run was any firmware served");
+}
+
+/// One run; returns how many posts reached upstream, and how many blocks devices.
+fn run(seed: u64) -> (usize, usize) {
+    let mut random = Rng::with_seed(seed);
+    let mut world = random_world(&mut random, seed);
+    let devices = world.devices.len();
+    for device in 0..devices {
+        world.connect(device);
+    }
+    for _ in 0..EVENTS {
+        happen(&mut world, &mut random);
+        let pause = match random.u8(..) {
+            0..=99 => Duration::ZERO,
+            100..=199 => SECOND.mul_f64(random.f64()),
+            200..=249 => SECOND * random.u32(1..20),
+            250..=253 => SECOND * random.u32(60..600),
+            254 => HOUR * random.u32(1..3),
+            255 => 25 * HOUR,
+        };
+        world.run_for(pause);
+    }
+    come_to_rest(&mut world);
+    serve_everyone(&mut world);
+    (world.upstream.posts.len(), look_at_blocks(&world))
+}
+
+fn random_world(random: &mut Rng, seed: u64) -> World {
+    let mut settings = default_settings();
+    settings.dtls.versions = versions(random);
+    settings.dtls.sessions = random.usize(REGISTERED + 2..20);
+    settings.dtls.handshakes = random.usize(4..30);
+    settings.dtls.hellos = random.u32(10..200);
+    settings.dtls.handshakes_per_address = random.u32(1..20);
+    settings.dtls.session_idle = HOUR * random.u32(1..25);
+    settings.limits.sessions_per_device = random.usize(1..4);
+    settings.limits.unregistered_sessions = random.usize(1..4);
+    settings.max_in_flight = random.usize(1..40);
+    settings.coap.nstart = random.usize(1..4);
+    settings.coap.max_exchanges = random.usize(1..17);
+    settings.coap.queue = random.usize(0..20);
+    settings.coap.body_bytes = 1024 * random.usize(16..600);
+    settings.calls.per_device = random.usize(1..20);
+    settings.calls.client_rpc = random.usize(1..8);
+    settings.relay.bytes = 1024 * random.usize(64..600);
+    settings.relay.max_polls = random.usize(1..12);
+    settings.relay.poll_timeout = SECOND * random.u32(2..60);
+    settings.relay.alive_for = SECOND * random.u32(10..400);
+    let modes = [
+        RelayMode::LongPoll,
+        RelayMode::LongPoll,
+        RelayMode::OnUplink,
+    ];
+    settings.relay.attributes = *random.choice(&modes).unwrap();
+    settings.relay.rpc = *random.choice(&modes).unwrap();
+    settings.ota.chunk = 1024 * random.usize(1..65);
+    settings.ota.cache = settings.ota.chunk * random.usize(4..8);
+    let mut world = World::with_settings(REGISTERED, Conditions::GOOD, seed, settings);
+    let firmware = PackageId::new(PackageKind::Firmware, "meter", "1.0");
+    world.define(&firmware, Package::of(image()));
+    for device in 0..REGISTERED {
+        world.assign(device, &firmware);
+    }
+    world.add_twin(0, 1);
+    world.add_stranger();
+    world
+}
+
+fn versions(random: &mut Rng) -> Versions {
+    match random.u8(..3) {
+        0 => Versions::Only12,
+        1 => Versions::Only13,
+        _ => Versions::Both,
+    }
+}
+
+/// Something happens.
+fn happen(world: &mut World, random: &mut Rng) {
+    let device = random.usize(..world.devices.len());
+    match random.u8(..100) {
+        0..=7 => observe(world, random, device),
+        8..=9 => ask_for_a_block(world, random, device),
+        10..=24 => drop(world.post(device, Type::Confirmable)),
+        25..=29 => drop(world.post(device, Type::NonConfirmable)),
+        30..=37 => act_at_thingsboard(world, random, device),
+        38..=44 => drop(world.get(device)),
+        45..=49 => burst(world, random, device),
+        50..=59 => repeat(world, random, device),
+        60..=62 => drop(odd_post(world, random, device)),
+        // A ping, and a message that is none; Message IDs no request of the device has.
+        63 => world.send(device, &[0x40, 0, 0xff, 0xff]),
+        64 => world.send(device, &[0x4f, 1, 0xff, 0xfe]),
+        65..=69 => world.connect(device),
+        70..=71 => world.devices[device].switch_off(),
+        72..=73 => world.devices[device].path = path(random.usize(100..120)),
+        74..=75 => take_over_an_address(world, random, device),
+        76..=80 => world.link.conditions = conditions(random),
+        81..=86 => change_upstream(world, random),
+        87..=97 => forge(world, random),
+        98 => read_the_registry_anew(world, random),
+        _ => world.link.lose_next(random.bool(), random.usize(1..10)),
+    }
+}
+
+/// A device asks for any block of its firmware, which may end before it.
+fn ask_for_a_block(world: &mut World, random: &mut Rng, device: usize) {
+    let szx = random.u8(0..7);
+    let blocks = u32::try_from(IMAGE).unwrap() >> (szx + 4);
+    let block = Block::new(random.u32(0..blocks + 2), false, szx).unwrap();
+    let block2 = (BLOCK2, encode_unsigned(block.encode()));
+    let (now, feature) = (world.now, "firmware");
+    world.devices[device].ask(now, Code::GET, feature, vec![block2], Bytes::new());
+    world.settle();
+}
+
+/// Whatever was lost, late or repeated, a block is what it says. Returns how many there were.
+fn look_at_blocks(world: &World) -> usize {
+    let value = |message: &Message, wanted| {
+        let option = message.options.iter().find(|(number, _)| *number == wanted);
+        option.map(|(_, value)| {
+            value
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u32::from(*byte))
+        })
+    };
+    let image = image();
+    let mut blocks = 0;
+    for (_, _, message) in world.devices.iter().flat_map(|device| &device.received) {
+        if value(message, CONTENT_FORMAT) == Some(u32::from(OCTET_STREAM)) {
+            let block = Block::decode(value(message, BLOCK2).unwrap()).unwrap();
+            let end = (block.offset() + block.size()).min(image.len());
+            assert_eq!(message.payload, image[block.offset()..end]);
+            assert_eq!(block.more(), end < image.len());
+            blocks += 1;
+        }
+    }
+    blocks
+}
+
+/// The firmware of all registered devices.
+fn image() -> Bytes {
+    let mut random = Rng::with_seed(0);
+    std::iter::repeat_with(|| random.u8(..))
+        .take(IMAGE)
+        .collect()
+}
+
+fn burst(world: &mut World, random: &mut Rng, device: usize) {
+    for _ in 0..random.usize(1..30) {
+        let confirmable = random.bool();
+        let kinds = [Type::NonConfirmable, Type::Confirmable];
+        world.post(device, kinds[usize::from(confirmable)]);
+    }
+}
+
+/// A message of the last minute comes once more.
+fn repeat(world: &mut World, random: &mut Rng, device: usize) {
+    let recent = world.devices[device].asked_within(world.now, 60 * SECOND);
+    if let Some(number) = random.choice(recent) {
+        world.repeat(device, number);
+    }
+}
+
+fn odd_post(world: &mut World, random: &mut Rng, device: usize) -> usize {
+    let kind = *random
+        .choice(&[Type::Confirmable, Type::NonConfirmable])
+        .unwrap();
+    let option = match random.u8(..3) {
+        0 => (NO_RESPONSE, Bytes::from_static(&[26])),
+        1 => (65_001, Bytes::from_static(b"critical and unknown")),
+        _ => (65_000, Bytes::from_static(b"elective and unknown")),
+    };
+    world.post_with(device, kind, vec![option])
+}
+
+/// A device registers, or does something about an observation it has.
+fn observe(world: &mut World, random: &mut Rng, device: usize) {
+    let session = world.devices[device].sessions;
+    let own = world.devices[device].observations.iter().enumerate();
+    let own: Vec<usize> = own
+        .filter(|(_, observation)| observation.session == session)
+        .map(|(number, _)| number)
+        .collect();
+    match (random.u8(..8), random.choice(own)) {
+        (0, Some(number)) => world.ask_again(device, number, random.u8(..3)),
+        (1, Some(number)) => world.devices[device].observations[number].forgotten = true,
+        (2, _) => world.reply(device, random.u32(..5)),
+        _ => {
+            let kind = *random
+                .choice(&[Type::Confirmable, Type::NonConfirmable])
+                .unwrap();
+            let what = *random.choice(&[Kind::Attributes, Kind::Commands]).unwrap();
+            world.observe(device, kind, what);
+        }
+    }
+}
+
+/// Something happens to a device at ThingsBoard, or to ThingsBoard.
+fn act_at_thingsboard(world: &mut World, random: &mut Rng, device: usize) {
+    match random.u8(..16) {
+        0 => {
+            let away = SECOND * random.u32(1..100);
+            world.upstream.restart(world.now, away);
+        }
+        1 => {
+            world.devices[device].replies_to_commands ^= true;
+        }
+        2 => world.upstream.platform.empty_reads = random.usize(..4),
+        3..=5 => world.delete(device, &random.u8(..4).to_string()),
+        6..=9 => drop(world.command(device, &random.u16(..).to_string(), random.bool())),
+        _ => world.set(
+            device,
+            &random.u8(..4).to_string(),
+            &random.u16(..).to_string(),
+        ),
+    }
+}
+
+/// Devices are removed, come back, and have other tokens.
+fn read_the_registry_anew(world: &mut World, random: &mut Rng) {
+    let mut entries = Vec::new();
+    for device in 0..REGISTERED {
+        if random.u8(..4) > 0 {
+            entries.push((device, *random.choice(&["ONE", "ANOTHER"]).unwrap(), device));
+        }
+    }
+    world.register(&entries);
+}
+
+fn take_over_an_address(world: &mut World, random: &mut Rng, device: usize) {
+    let other = random.usize(..world.devices.len());
+    if other != device {
+        world.devices[other].switch_off();
+        world.devices[device].path = world.devices[other].path;
+        world.devices[other].path = path(random.usize(200..220));
+        world.connect(device);
+    }
+}
+
+fn conditions(random: &mut Rng) -> Conditions {
+    let one_of = |random: &mut Rng, shares: [f64; 4]| *random.choice(&shares).unwrap();
+    Conditions {
+        latency: SECOND.mul_f64(one_of(random, [0.005, 0.02, 0.3, 2.0])),
+        jitter: SECOND.mul_f64(one_of(random, [0.0, 0.0, 0.1, 3.0])),
+        loss: one_of(random, [0.0, 0.05, 0.2, 0.5]),
+        duplication: one_of(random, [0.0, 0.0, 0.1, 0.5]),
+        mtu: *random.choice(&[1500, 1500, 1200, 400]).unwrap(),
+    }
+}
+
+fn change_upstream(world: &mut World, random: &mut Rng) {
+    let seconds = *random
+        .choice(&[0.001, 0.03, 0.499, 2.0, 9.0, 60.0])
+        .unwrap();
+    world.upstream.delay = SECOND.mul_f64(seconds);
+    world.upstream.behaviour = match random.u8(..8) {
+        0 => Behaviour::Fails(Error::Timeout),
+        1 => Behaviour::Fails(Error::Unreachable),
+        2 => Behaviour::Fails(Error::Overloaded),
+        3 => Behaviour::Fails(empty_500()),
+        _ => Behaviour::Serves,
+    };
+}
+
+/// Someone without keys sends something, from any address. No session may end by it.
+fn forge(world: &mut World, random: &mut Rng) {
+    let victim = random.usize(..world.devices.len());
+    let from = world.devices[victim].path;
+    // CoAP holds no datagram possible that is older than MAX_LATENCY, 100 s (RFC 7252 §4.8.2): what
+    // was lost and is played back after EXCHANGE_LIFETIME is new to DTLS and CoAP alike.
+    let overheard = world.link.overheard_since(world.now - 60 * SECOND);
+    let Some((was_from, mut datagram)) = random.choice(overheard) else {
+        return;
+    };
+    let from = if random.bool() { from } else { was_from };
+    match random.u8(..5) {
+        0 => {}
+        1 => datagram.truncate(random.usize(..datagram.len())),
+        2 => datagram.extend(std::iter::repeat_with(|| random.u8(..)).take(20)),
+        3 => {
+            let hello = world.hello(victim);
+            datagram = hello;
+        }
+        _ => {
+            for _ in 0..random.usize(1..4) {
+                let at = random.usize(..datagram.len());
+                datagram[at] ^= 1 << random.u8(..8);
+            }
+        }
+    }
+    let before = world.core.sessions();
+    world.inject(from, &datagram);
+    assert!(
+        world.core.sessions() >= before,
+        "a forged datagram ended a session"
+    );
+}
+
+/// Nobody asks any more and everything works: what is open is settled, what is idle forgotten.
+fn come_to_rest(world: &mut World) {
+    world.link.conditions = Conditions::GOOD;
+    world.link.lose_next(true, 0);
+    world.link.lose_next(false, 0);
+    world.upstream.behaviour = Behaviour::Serves;
+    world.upstream.delay = SECOND / 50;
+    let everyone: Vec<_> = (0..REGISTERED).map(|n| (n, "TOKEN", n)).collect();
+    world.register(&everyone);
+    world.run_for(600 * SECOND);
+    // Devices that observe would answer pings for ever.
+    for device in &mut world.devices {
+        assert_eq!(device.open_requests(), 0, "device {}", device.name);
+        device.switch_off();
+    }
+    world.run_for(1000 * SECOND);
+    assert_at_rest(&world.core, &world.devices);
+    world.run_for(25 * HOUR);
+    assert_eq!(
+        (world.core.sessions(), world.core.next_timeout()),
+        (0, None)
+    );
+    assert_eq!(world.core.load().relays.relays, 0);
+}
+
+/// What a device observes reaches it, whatever was before.
+fn observe_everything(world: &mut World, device: usize) {
+    world.devices[device].replies_to_commands = true;
+    world.upstream.platform.empty_reads = 0;
+    for what in [Kind::Attributes, Kind::Commands] {
+        world.observe(device, Type::Confirmable, what);
+        world.run_for(SECOND);
+    }
+    world.set(device, "last", "\"word\"");
+    let command = world.command(device, "\"last\"", false);
+    // In the mode on-uplink it is the next uplink that brings it.
+    world.post(device, Type::Confirmable);
+    world.run_for(30 * SECOND);
+    let name = world.name(device);
+    if let Some(observation) = world.devices[device].observation(Kind::Attributes) {
+        assert_eq!(
+            observation.state,
+            world.upstream.platform.state(&name),
+            "{name}"
+        );
+    }
+    if world.devices[device].observation(Kind::Commands).is_some() {
+        let outcome = format!("{:?}", world.upstream.platform.outcomes.get(&command));
+        assert!(outcome.starts_with("Some(Reply"), "{name}: {outcome}");
+    }
+}
+
+fn serve_everyone(world: &mut World) {
+    for device in 0..world.devices.len() {
+        for other in &mut world.devices {
+            other.switch_off();
+        }
+        world.devices[device].path = path(1000 + device);
+        world.connect(device);
+        let up = world.run_until(5 * SECOND, |world| world.devices[device].is_connected());
+        assert!(up, "device {device} does not get in");
+        let number = world.post(device, Type::Confirmable);
+        world.run_for(5 * SECOND);
+        let registered = device <= REGISTERED;
+        let expected = if registered {
+            Code::CREATED
+        } else {
+            Code::UNAUTHORIZED
+        };
+        let outcome = world.devices[device].outcome(number);
+        assert!(outcome.is(expected), "device {device}: {outcome:?}");
+        if registered {
+            observe_everything(world, device);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! A device's requests and what became of each: the client side of RFC 7252 §4.2 and §5.2, no
+//! smarter than that.
+
+use bytes::Bytes;
+use coap::{Code, Message, Token, Type};
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+/// MAX_RETRANSMIT (RFC 7252 §4.8).
+const MAX_RETRANSMIT: u32 = 4;
+/// How long a device waits for a separate response, or for one to a Non-confirmable request.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing yet.
+    Open,
+    /// A response came.
+    Answered(Code, Bytes),
+    /// Retransmitted four times and never acknowledged.
+    Unacknowledged,
+    /// Acknowledged, or Non-confirmable, and no response within [`PATIENCE`].
+    Unanswered,
+    /// Rejected by a Reset.
+    Reset,
+    /// The device was switched off, or began a new session, while it waited.
+    Abandoned,
+}
+
+impl Outcome {
+    /// Answered with this code and nothing more.
+    pub(crate) fn is(&self, expected: Code) -> bool {
+        self.code() == Some(expected)
+    }
+
+    /// What it was answered with.
+    pub(crate) fn code(&self) -> Option<Code> {
+        match self {
+            Outcome::Answered(code, _) => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+struct Exchange {
+    message: Message,
+    /// Which of the device's sessions it was asked in.
+    session: u32,
+    opened: Instant,
+    encoded: Vec<u8>,
+    /// Only what is Confirmable and not acknowledged is retransmitted.
+    acknowledged: bool,
+    retransmissions: u32,
+    deadline: Instant,
+    outcome: Outcome,
+}
+
+/// All requests of one device, by the number under which it opened them.
+#[derive(Default)]
+pub(super) struct Requests {
+    exchanges: Vec<Exchange>,
+    deadlines: BTreeSet<(Instant, usize)>,
+    by_token: HashMap<Token, usize>,
+}
+
+impl Requests {
+    pub(super) fn len(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    pub(super) fn open(&mut self, now: Instant, session: u32, message: Message) -> Vec<u8> {
+        let number = self.exchanges.len();
+        let encoded = message.encode(1152).unwrap();
+        let confirmable = message.kind == Type::Confirmable;
+        let wait = if confirmable {
+            retransmission(0)
+        } else {
+            PATIENCE
+        };
+        self.by_token.insert(message.token, number);
+        self.deadlines.insert((now + wait, number));
+        self.exchanges.push(Exchange {
+            message,
+            session,
+            opened: now,
+            encoded: encoded.clone(),
+            acknowledged: !confirmable,
+            retransmissions: 0,
+            deadline: now + wait,
+            outcome: Outcome::Open,
+        });
+        encoded
+    }
+
+    /// Those of this session that were asked since.
+    pub(super) fn since(&self, session: u32, since: Instant) -> Vec<usize> {
+        let exchanges = self.exchanges.iter().enumerate();
+        exchanges
+            .filter(|(_, e)| e.session == session && e.opened >= since)
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    pub(super) fn encoded(&self, number: usize) -> &[u8] {
+        &self.exchanges[number].encoded
+    }
+
+    pub(super) fn message(&self, number: usize) -> &Message {
+        &self.exchanges[number].message
+    }
+
+    pub(super) fn outcome(&self, number: usize) -> &Outcome {
+        &self.exchanges[number].outcome
+    }
+
+    pub(super) fn retransmissions(&self, number: usize) -> u32 {
+        self.exchanges[number].retransmissions
+    }
+
+    pub(super) fn outcomes(&self) -> impl Iterator<Item = &Outcome> {
+        self.exchanges.iter().map(|exchange| &exchange.outcome)
+    }
+
+    pub(super) fn open_count(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// Whether the last request of this token was acknowledged.
+    pub(super) fn is_acknowledged(&self, token: &Token) -> bool {
+        let number = self.by_token.get(token);
+        number.is_some_and(|number| self.exchanges[*number].acknowledged)
+    }
+
+    /// A response came in this session; returns whether it answers the last request of its token, and does
+    /// not come on its own (RFC 7641). Panics if it answers nothing that was asked in it.
+    pub(super) fn answer(&mut self, session: u32, response: &Message) -> bool {
+        let number = self.by_token.get(&response.token);
+        let mut number = *number.expect("an answer to nothing this device has asked");
+        if response.kind == Type::Acknowledgement {
+            // A token may be asked under more than once; the Message ID says which time is answered.
+            let same = |e: &Exchange| {
+                e.message.token == response.token && e.message.message_id == response.message_id
+            };
+            number = self
+                .exchanges
+                .iter()
+                .rposition(same)
+                .expect("another's Message ID");
+        }
+        let exchange = &self.exchanges[number];
+        assert_eq!(
+            exchange.session, session,
+            "an answer to what was asked in an earlier session"
+        );
+        let is_open = exchange.outcome == Outcome::Open;
+        self.settle(
+            number,
+            Outcome::Answered(response.code, response.payload.clone()),
+        );
+        is_open
+    }
+
+    /// An empty Acknowledgement or a Reset came.
+    pub(super) fn acknowledge(&mut self, now: Instant, empty: &Message) {
+        let mut exchanges = self.exchanges.iter_mut().enumerate().rev();
+        let found = exchanges.find(|(_, e)| e.message.message_id == empty.message_id);
+        let Some((number, exchange)) = found.filter(|(_, e)| e.outcome == Outcome::Open) else {
+            return;
+        };
+        if empty.kind == Type::Reset {
+            return self.settle(number, Outcome::Reset);
+        }
+        if !exchange.acknowledged {
+            exchange.acknowledged = true;
+            self.deadlines.remove(&(exchange.deadline, number));
+            exchange.deadline = now + PATIENCE;
+            self.deadlines.insert((exchange.deadline, number));
+        }
+    }
+
+    /// Nothing that is open will come to anything.
+    pub(super) fn abandon(&mut self) {
+        while let Some((_, number)) = self.deadlines.first().copied() {
+            self.settle(number, Outcome::Abandoned);
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// What is to be sent once more by now.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let mut again = Vec::new();
+        while let Some((at, number)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now)
+        {
+            let exchange = &mut self.exchanges[number];
+            if exchange.acknowledged {
+                self.settle(number, Outcome::Unanswered);
+            } else if exchange.retransmissions == MAX_RETRANSMIT {
+                self.settle(number, Outcome::Unacknowledged);
+            } else {
+                exchange.retransmissions += 1;
+                exchange.deadline = now + retransmission(exchange.retransmissions);
+                again.push(exchange.encoded.clone());
+                self.deadlines.remove(&(at, number));
+                self.deadlines.insert((exchange.deadline, number));
+            }
+        }
+        again
+    }
+
+    fn settle(&mut self, number: usize, outcome: Outcome) {
+        let exchange = &mut self.exchanges[number];
+        if exchange.outcome == Outcome::Open {
+            exchange.outcome = outcome;
+            self.deadlines.remove(&(exchange.deadline, number));
+        }
+    }
+}
+
+/// RFC 7252 §4.2: 2 to 3 s (here always 2.5 s), doubled each time.
+fn retransmission(number: u32) -> Duration {
+    Duration::from_millis(2500) * 2u32.pow(number)
+}

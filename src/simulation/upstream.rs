@@ -1,0 +1,254 @@
+//! ThingsBoard, scripted: answers every call after a while, or fails it.
+
+use super::platform::Platform;
+use crate::device::AccessToken;
+use crate::gateway::call::{Call, Completion, Ticket};
+use crate::relay::Kind;
+use crate::upstream::{Answer, Error, Operation, Request, Status};
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+/// `upstream.timeout`, and what GETs have of it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const GET_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What upstream does with calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    /// Serves them.
+    Serves,
+    /// Fails them all with this error.
+    Fails(Error),
+}
+
+/// Upstream and all it was asked.
+pub(crate) struct Script {
+    pub(crate) behaviour: Behaviour,
+    pub(crate) delay: Duration,
+    /// Device name and telemetry body of every post that came, whatever became of it.
+    pub(crate) posts: Vec<(String, Bytes)>,
+    /// What devices observe.
+    pub(crate) platform: Platform,
+    /// Device name and command id of every reply that came.
+    pub(crate) replies: Vec<(String, u32)>,
+    /// The token each device's newest call came under.
+    pub(crate) tokens: HashMap<String, AccessToken>,
+    /// How often each device's attributes were asked for.
+    pub(crate) gets: HashMap<String, usize>,
+    /// Devices that have provisioned themselves.
+    pub(crate) provisions: usize,
+    /// Whether GETs of attributes are answered: ThingsBoard leaves those above a device's rate without an answer.
+    pub(crate) answers_gets: bool,
+    /// Whether a rule chain answers client-side RPCs.
+    pub(crate) answers_rpcs: bool,
+    /// Bodies of the client-side RPCs that came.
+    pub(crate) rpcs: Vec<Bytes>,
+    /// Until when it is away.
+    down_until: Option<Instant>,
+    calls: u64,
+    /// Times it was away, or failed what it was asked.
+    interruptions: usize,
+    under_way: BTreeMap<(Instant, u64), Completion>,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script {
+            behaviour: Behaviour::Serves,
+            delay: Duration::from_millis(30),
+            posts: Vec::new(),
+            platform: Platform::default(),
+            provisions: 0,
+            down_until: None,
+            replies: Vec::new(),
+            tokens: HashMap::new(),
+            gets: HashMap::new(),
+            answers_gets: true,
+            answers_rpcs: true,
+            rpcs: Vec::new(),
+            calls: 0,
+            interruptions: 0,
+            under_way: BTreeMap::new(),
+        }
+    }
+}
+
+impl Script {
+    pub(super) fn take(&mut self, now: Instant, call: Call) {
+        let call = match call.prepare() {
+            Ok(call) => call,
+            Err(not_sent) => return self.arrives(now, *not_sent),
+        };
+        let Request::Device { device, operation } = &call.request else {
+            self.provisions += 1;
+            let body = Bytes::from_static(br#"{"status":"SUCCESS"}"#);
+            return self.end(now, call.ticket, Ok(Answer { body }));
+        };
+        let name = device.name.to_string();
+        self.tokens.insert(name, device.token.clone());
+        self.down_until = self.down_until.filter(|until| *until > now);
+        let serves = self.behaviour == Behaviour::Serves && self.down_until.is_none();
+        let body = match operation {
+            Operation::PostTelemetry(body) => {
+                // A copy, as the network makes: what the gateway holds is let go of.
+                let body = Bytes::copy_from_slice(body);
+                self.posts.push((device.name.to_string(), body));
+                Bytes::new()
+            }
+            Operation::GetAttributes { .. } => {
+                *self.gets.entry(device.name.to_string()).or_default() += 1;
+                if !self.answers_gets {
+                    return self.times_out(now + GET_TIMEOUT, call.ticket);
+                }
+                self.platform.read(&device.name)
+            }
+            Operation::CallRpc(body) => {
+                self.rpcs.push(body.clone());
+                if !self.answers_rpcs {
+                    return self.times_out(now + TIMEOUT, call.ticket);
+                }
+                Bytes::from_static(b"{}")
+            }
+            Operation::ReadAttributes => {
+                self.platform.reads += 1;
+                self.platform.read(&device.name)
+            }
+            Operation::ReplyRpc { id, body } => {
+                if serves {
+                    self.platform.reply(now, &device.name, *id, body);
+                }
+                self.replies.push((device.name.to_string(), *id));
+                Bytes::new()
+            }
+            Operation::PollAttributes { timeout } if serves => {
+                let kind = Kind::Attributes;
+                return self
+                    .platform
+                    .open(now, &device.name, kind, *timeout, call.ticket);
+            }
+            Operation::PollRpc { timeout } if serves => {
+                let kind = Kind::Commands;
+                return self
+                    .platform
+                    .open(now, &device.name, kind, *timeout, call.ticket);
+            }
+            Operation::PollAttributes { .. } | Operation::PollRpc { .. } => Bytes::new(),
+            Operation::ReadAssignment(package) => {
+                self.platform.assignment_reads += 1;
+                self.platform.read_assignment(&device.name, *package)
+            }
+            asked @ Operation::GetPackage { .. } => {
+                let fetch = (device.name.to_string(), asked.clone());
+                self.platform.fetches.push(fetch);
+                let fetched = if serves {
+                    self.platform.fetch(&device.name, asked)
+                } else {
+                    Ok(Bytes::new())
+                };
+                match fetched {
+                    Ok(body) => body,
+                    Err(refused) => return self.end(now, call.ticket, Err(refused)),
+                }
+            }
+            other => panic!("nobody asks for {other:?} in the simulation"),
+        };
+        self.interruptions += usize::from(!serves);
+        let outcome = match &self.behaviour {
+            _ if self.down_until.is_some() => Err(Error::Unreachable),
+            Behaviour::Serves => Ok(Answer { body }),
+            Behaviour::Fails(error) => Err(error.clone()),
+        };
+        self.end(now, call.ticket, outcome);
+    }
+
+    fn end(&mut self, now: Instant, ticket: Ticket, outcome: Result<Answer, Error>) {
+        self.arrives(now, Completion::read(ticket, outcome));
+    }
+
+    fn times_out(&mut self, at: Instant, ticket: Ticket) {
+        self.calls += 1;
+        let completion = Completion::read(ticket, Err(Error::Timeout));
+        self.under_way.insert((at, self.calls), completion);
+    }
+
+    fn arrives(&mut self, now: Instant, completion: Completion) {
+        self.calls += 1;
+        self.under_way
+            .insert((now + self.delay, self.calls), completion);
+    }
+
+    /// Nobody waits for this poll any more.
+    pub(super) fn abort(&mut self, now: Instant, ticket: Ticket) {
+        if !self.platform.abandon(now, ticket) {
+            self.under_way
+                .retain(|_, completion| completion.ticket != ticket);
+        }
+    }
+
+    /// Polls that have ended are on their way back.
+    pub(super) fn go_to(&mut self, now: Instant) {
+        for (ticket, outcome) in self.platform.ended(now) {
+            self.end(now, ticket, outcome);
+        }
+    }
+
+    /// ThingsBoard restarts, and is away for so long: what was under way is lost.
+    pub(crate) fn restart(&mut self, now: Instant, away: Duration) {
+        self.interruptions += 1;
+        self.platform.restart(now);
+        self.go_to(now);
+        for completion in self.under_way.values_mut() {
+            completion.outcome = Err(Error::Unreachable);
+        }
+        self.down_until = Some(now + away);
+    }
+
+    /// Times it was away, or failed what it was asked.
+    pub(super) fn interruptions(&self) -> usize {
+        self.interruptions
+    }
+
+    /// Calls for devices' requests, taken and not completed.
+    pub(crate) fn in_flight(&self) -> usize {
+        let is_exchange = |c: &&Completion| matches!(c.ticket, Ticket::Exchange { .. });
+        self.under_way.values().filter(is_exchange).count()
+    }
+
+    /// Calls for relays, taken and not completed.
+    pub(crate) fn errands(&self) -> usize {
+        let others = self.in_flight() + self.package_calls();
+        self.under_way.len() - others + self.platform.open_polls()
+    }
+
+    /// Calls for the cache of packages, taken and not completed.
+    pub(crate) fn package_calls(&self) -> usize {
+        let is_package = |c: &&Completion| matches!(c.ticket, Ticket::Package(_));
+        self.under_way.values().filter(is_package).count()
+    }
+
+    pub(super) fn next_completion(&self) -> Option<Instant> {
+        let completion = self.under_way.first_key_value().map(|((at, _), _)| *at);
+        [completion, self.platform.next_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(super) fn pop_completion(&mut self, now: Instant) -> Option<Completion> {
+        self.go_to(now);
+        let first = self.under_way.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+}
+
+/// A plain 500, as ThingsBoard's rate limits give it.
+pub(crate) fn empty_500() -> Error {
+    rejected(500)
+}
+
+/// A refusal without a body.
+pub(crate) fn rejected(code: u16) -> Error {
+    let has_text = false;
+    Error::Rejected(Status { code, has_text })
+}
