@@ -1,4 +1,4 @@
-//! What those who operate the gateway see of the real binary: liveness, readiness, and the health check's exit code.
+//! The admin server of the real binary: liveness, readiness, sessions, and the exit code of the health check.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -46,21 +46,21 @@ fn healthcheck(address: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_gateway_that_serves_is_alive_and_ready_and_says_what_it_has_looked_at() {
+fn a_gateway_that_serves_is_alive_and_ready_and_lists_its_checks() {
     let (_world, admin) = world("");
     assert_eq!(admin.get("/livez"), (200, "ok\n".to_owned()));
-    let (status, words) = admin.get("/readyz");
-    assert_eq!(status, 200, "{words}");
+    let (status, body) = admin.get("/readyz");
+    assert_eq!(status, 200, "{body}");
     assert_eq!(
-        words,
+        body,
         "ready\nok: it serves\nok: 2 devices are registered\nok: ThingsBoard can be reached\n"
     );
     let (code, out, errors) = healthcheck(&admin.address.to_string());
-    assert_eq!((code, out, errors), (Some(0), words, String::new()));
+    assert_eq!((code, out, errors), (Some(0), body, String::new()));
 }
 
 #[test]
-fn an_upstream_that_can_not_be_reached_is_a_warning_and_unreadiness_only_where_that_is_wanted() {
+fn an_unreachable_upstream_is_a_warning_or_with_require_upstream_unreadiness() {
     for (sections, expected, code) in [
         ("", 200, Some(0)),
         ("[admin]\nrequire_upstream = true", 503, Some(1)),
@@ -72,10 +72,10 @@ fn an_upstream_that_can_not_be_reached_is_a_warning_and_unreadiness_only_where_t
             ..Options::default()
         });
         let admin = Admin::of(&world.gateway);
-        let (status, words) = admin.get("/readyz");
-        assert_eq!(status, expected, "{words}");
-        assert!(words.contains("ThingsBoard can't be reached"), "{words}");
-        assert!(!words.contains("ok: ThingsBoard"), "{words}");
+        let (status, body) = admin.get("/readyz");
+        assert_eq!(status, expected, "{body}");
+        assert!(body.contains("ThingsBoard can't be reached"), "{body}");
+        assert!(!body.contains("ok: ThingsBoard"), "{body}");
         assert_eq!(admin.get("/livez").0, 200);
         let (exit, out, _) = healthcheck(&admin.address.to_string());
         assert_eq!(exit, code, "{out}");
@@ -84,42 +84,42 @@ fn an_upstream_that_can_not_be_reached_is_a_warning_and_unreadiness_only_where_t
 }
 
 #[test]
-fn an_upstream_that_is_silent_does_not_keep_the_answer_waiting() {
+fn a_silent_upstream_does_not_delay_the_response() {
     let (world, admin) = world("");
     let fault = json!({"path": "/api/v1/", "hang": true, "times": 1});
     world.simulator.fault(&fault);
-    let (status, words) = admin.get("/readyz");
+    let (status, body) = admin.get("/readyz");
     assert_eq!(status, 200);
     assert!(
-        words.contains("warning: ThingsBoard does not answer"),
-        "{words}"
+        body.contains("warning: ThingsBoard does not answer"),
+        "{body}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_that_stops_is_not_ready_at_once_and_alive_until_its_end() {
+async fn a_stopping_gateway_is_at_once_not_ready_and_alive_until_its_end() {
     let (mut world, admin) = world("[shutdown]\ndrain = \"20s\"");
     let device = world.meter().await;
     world
         .simulator
         .fault(&json!({"path": "/api/v1/*/attributes", "delayMs": 3000, "times": 1}));
-    let asked =
+    let request =
         tokio::spawn(async move { device.request(get(&["api", "v1", "attributes"])).await });
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.gateway.signal("TERM");
     world.await_log("stopping: no new handshakes");
-    let (status, words) = admin.get("/readyz");
-    assert_eq!(status, 503, "{words}");
-    assert!(words.contains("not ready: it is stopping\n"), "{words}");
+    let (status, body) = admin.get("/readyz");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("not ready: it is stopping\n"), "{body}");
     assert_eq!(admin.get("/livez").0, 200);
     let (exit, out, _) = healthcheck(&admin.address.to_string());
     assert_eq!(exit, Some(1), "{out}");
-    let _ = asked.await.unwrap();
+    let _ = request.await.unwrap();
     world.gateway.await_end();
 }
 
 #[test]
-fn the_health_check_says_what_is_in_its_way() {
+fn the_health_check_reports_why_it_failed() {
     let (code, _, errors) = healthcheck("");
     assert_eq!(code, Some(1));
     assert!(
@@ -142,7 +142,7 @@ fn the_health_check_says_what_is_in_its_way() {
 }
 
 #[test]
-fn an_address_that_is_taken_ends_the_start_with_what_to_do() {
+fn an_address_in_use_ends_the_start_with_a_remedy() {
     let (world, admin) = world("");
     let configuration = world.path().join("gateway.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
@@ -161,13 +161,13 @@ fn an_address_that_is_taken_ends_the_start_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_are_listed_only_where_that_is_wanted() {
+async fn sessions_are_listed_only_if_enabled() {
     let (world, admin) = world("");
     let _device = world.meter().await;
-    let (status, words) = admin.get("/sessions");
+    let (status, body) = admin.get("/sessions");
     assert_eq!(status, 404);
-    assert!(words.contains("admin.sessions = true"), "{words}");
-    assert!(!words.contains("meter-17"), "{words}");
+    assert!(body.contains("admin.sessions = true"), "{body}");
+    assert!(!body.contains("meter-17"), "{body}");
     drop(world);
 
     let (world, admin) = self::world("[admin]\nsessions = true");
@@ -180,8 +180,8 @@ async fn sessions_are_listed_only_where_that_is_wanted() {
     let (meter, pump) = (world.meter().await, world.connect(&world.pump).await);
     let registration = get(&["api", "v1", "rpc"]).option(OBSERVE, []);
     assert_eq!(code(&meter.request(registration).await), "2.03");
-    let stranger = world.authority.device("stranger");
-    let _stranger = world.connect(&stranger).await;
+    let unregistered = world.authority.device("unregistered");
+    let _unregistered = world.connect(&unregistered).await;
     let all = listed();
     assert_eq!(all.len(), 3);
     let of = |name: Value| all.iter().find(|one| one["device"] == name).unwrap();
@@ -207,7 +207,7 @@ async fn sessions_are_listed_only_where_that_is_wanted() {
 }
 
 #[test]
-fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
+fn invalid_requests_are_answered_and_other_requests_still_served() {
     let (_world, admin) = world("");
     let long = "x".repeat(100_000);
     let idle: Vec<TcpStream> = (0..100)
@@ -234,18 +234,18 @@ fn what_is_no_proper_request_gets_its_answer_and_harms_nobody() {
         ),
         ("nonsense\r\n\r\n".to_owned(), 400),
     ] {
-        let (status, words) = admin.send(&request);
-        assert_eq!(status, expected, "{words}");
+        let (status, body) = admin.send(&request);
+        assert_eq!(status, expected, "{body}");
         assert_eq!(admin.get("/livez").0, 200);
     }
     drop(idle);
 }
 
-/// A site whose name is rebound to 127.0.0.1 has its visitor's browser ask here.
+/// DNS rebinding: a site whose name resolves to 127.0.0.1 can make its visitor's browser send requests here.
 #[test]
-fn on_a_loopback_address_nothing_is_told_to_who_asks_by_another_name() {
+fn on_a_loopback_address_requests_under_another_host_name_are_refused() {
     let (_world, admin) = self::world("[admin]\nsessions = true");
-    let ask = |host: &str, path: &str| {
+    let get_as = |host: &str, path: &str| {
         admin.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
     };
     for path in ["/livez", "/readyz", "/metrics", "/sessions"] {
@@ -255,14 +255,14 @@ fn on_a_loopback_address_nothing_is_told_to_who_asks_by_another_name() {
             "127.0.0.1.evil.example",
             "192.0.2.1",
         ] {
-            let (status, words) = ask(host, path);
+            let (status, body) = get_as(host, path);
             assert_eq!(status, 403, "{host} {path}");
-            assert!(words.contains("loopback names alone"), "{words}");
+            assert!(body.contains("loopback names alone"), "{body}");
         }
         for host in ["localhost", "127.0.0.1:9684", "[::1]:9684"] {
-            assert_eq!(ask(host, path).0, 200, "{host} {path}");
+            assert_eq!(get_as(host, path).0, 200, "{host} {path}");
         }
-        // No browser asks so.
+        // No browser sends HTTP/1.0 without a Host.
         assert_eq!(admin.send(&format!("GET {path} HTTP/1.0\r\n\r\n")).0, 200);
     }
 }

@@ -1,7 +1,6 @@
-//! Firmware for a fleet, from the real binary over real sockets: what crosses the uplink, what it costs in memory, and
-//! that each device has the right image.
+//! Firmware for a fleet, from the real binary: the traffic to ThingsBoard, the memory, and the images.
 //!
-//! How fast one device is served is printed by
+//! The speed of one device's download is printed by
 //! `cargo test --release --test downloads one_device -- --nocapture`.
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +23,7 @@ use test_support::world::{Options, World};
 
 const MIB: usize = 1 << 20;
 const DEVICES: usize = 100;
-/// Two MiB, and a small one beside a fleet's.
+/// Larger than the image, and much smaller than an image for each device.
 const CACHE_KIB: u64 = 2048;
 
 /// Block `num` of 1,024 bytes, and whether there are more.
@@ -62,7 +61,7 @@ fn download(device: &mut Client) -> Vec<u8> {
 }
 
 #[test]
-fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
+fn a_fleet_downloads_concurrently_and_the_image_is_fetched_once() {
     let fleet = Fleet::new(DEVICES);
     let world = World::with(&Options {
         any_issuer: true,
@@ -101,13 +100,16 @@ fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
     let grown = world.resident().saturating_sub(before);
     assert_eq!(images, vec![expected; DEVICES]);
     let served = served(simulator, "firmware", "meter", "1.1");
-    println!("{served} bytes crossed the uplink; the gateway has grown by {grown} KiB");
+    println!("{served} bytes were fetched; the gateway has grown by {grown} KiB");
     assert!(
         served <= MIB as u64 * 11 / 10,
-        "{served} bytes crossed the uplink"
+        "{served} bytes were fetched"
     );
-    let bar = CACHE_KIB + 20 * DEVICES as u64;
-    assert!(grown <= bar, "grown by {grown} KiB, and the bar is {bar}");
+    let limit = CACHE_KIB + 20 * DEVICES as u64;
+    assert!(
+        grown <= limit,
+        "grown by {grown} KiB, and the limit is {limit}"
+    );
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn one_device_downloads_block_after_block() {
     let expected = create(&world.simulator, "firmware", "meter", "1.1", 4 * MIB, 1);
     assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
     let mut meter = Client::connect(world.address, &world.meter);
-    // What is in the cache already is what the figure is about.
+    // The figure is about blocks that are cached.
     for num in (0..4096).step_by(64) {
         block(&mut meter, num);
     }

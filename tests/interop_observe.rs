@@ -1,5 +1,5 @@
-//! Observe as ThingsBoard's CoAP API page tells it for X.509 devices: a libcoap client observes in one terminal, another
-//! answers from a second one.
+//! Observe as ThingsBoard's CoAP API page describes it for X.509 devices: a libcoap client observes in one terminal, and
+//! another one replies from a second.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,29 +14,20 @@ use std::time::Duration;
 use test_support::libcoap::{CLIENTS, client};
 use test_support::process::run;
 use test_support::terminal::Terminal;
-use test_support::world::{World, eventually};
+use test_support::world::World;
 
-/// `coap-client … -m get coaps://…/{path} -s 100 -B 100`, as the page has it.
+/// `coap-client … -m get coaps://…/{path} -s 100 -B 100`, as on that page.
 fn observe(world: &World, program: &str, path: &str) -> Terminal {
     let arguments = ["-m", "get", "-s", "100", "-B", "100"];
     Terminal::run(&client(world, program, &arguments, path))
 }
 
-fn await_poll(world: &World, kind: &str) {
-    eventually("an open poll", || {
-        let path = "/simulator/devices/meter-17/subscriptions";
-        let counts: serde_json::Value =
-            serde_json::from_str(&world.simulator.control("GET", path, "")).unwrap();
-        counts[kind]["live"].as_u64().unwrap() > 0
-    });
-}
-
 #[test]
-fn a_command_shows_in_one_terminal_is_answered_from_another_and_the_caller_has_the_answer() {
+fn a_command_is_received_in_one_terminal_and_answered_from_another() {
     for program in CLIENTS {
         let world = World::start();
         let mut terminal = observe(&world, program, "api/v1/rpc");
-        await_poll(&world, "rpc");
+        world.simulator.await_poll("meter-17", "rpc");
         let oneway = json!({"method": "wake", "params": {}, "oneway": true});
         world
             .simulator
@@ -56,14 +47,14 @@ fn a_command_shows_in_one_terminal_is_answered_from_another_and_the_caller_has_t
 }
 
 #[test]
-fn changes_of_shared_attributes_show_in_the_terminal_that_observes() {
+fn changes_of_shared_attributes_are_received_in_the_terminal() {
     for program in CLIENTS {
         let world = World::start();
         let path = "/simulator/devices/meter-17/attributes/shared";
         world.simulator.post(path, &json!({"interval": 60}));
         let mut terminal = observe(&world, program, "api/v1/attributes");
         terminal.await_output(r#"{"interval":60}"#);
-        await_poll(&world, "attributes");
+        world.simulator.await_poll("meter-17", "attributes");
         world.simulator.post(path, &json!({"interval": 30}));
         terminal.await_output(r#"{"interval":30}"#);
         let deletion = format!("{path}?keys=interval");

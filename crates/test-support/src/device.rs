@@ -2,7 +2,7 @@
 
 use crate::TIMEOUT;
 use crate::certificates::Identity;
-use crate::coap::{ACK, CON, Message, RST};
+use crate::coap::{ACK, CON, Message, RST, post};
 use crate::world::{METER_TOKEN, PUMP_TOKEN};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::net::SocketAddr;
@@ -172,7 +172,13 @@ impl Device {
         }
     }
 
-    /// Ends the session with close_notify.
+    /// Posts telemetry, and returns the response's code.
+    pub async fn post_telemetry(&self, body: &str) -> String {
+        let telemetry = post(&["api", "v1", "telemetry"], body);
+        code(&self.request(telemetry).await)
+    }
+
+    /// Closes the session with close_notify.
     pub async fn close(self) {
         let _ = self.session.close().await;
     }

@@ -28,6 +28,7 @@ pub mod process;
 pub mod scrape;
 pub mod siege;
 pub mod terminal;
+pub mod tls_clients;
 pub mod udp_proxy;
 pub mod world;
 

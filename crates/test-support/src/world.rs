@@ -345,6 +345,16 @@ impl Simulator {
         (text("method"), text("path"), text("device"), text("body"))
     }
 
+    /// Waits until the device has a poll of this kind, "attributes" or "rpc", that ThingsBoard's device actor has seen.
+    pub fn await_poll(&self, device: &str, kind: &str) {
+        let path = format!("/simulator/devices/{device}/subscriptions");
+        eventually("an open poll", || {
+            let counts = self.control("GET", &path, "");
+            let counts: Value = serde_json::from_str(&counts).unwrap();
+            counts[kind]["live"].as_u64().unwrap() > 0
+        });
+    }
+
     /// Calls the control API, and returns the body of the response.
     pub fn control(&self, method: &str, path: &str, body: &str) -> String {
         control(self.address, method, path, body)
