@@ -40,13 +40,10 @@ pub use admin::Admin;
 pub use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
 pub use file::{Stamp, WatchedFile};
 pub use listen::Listen;
-pub use load::admin_address;
-pub use log::{Log, LogFormat};
+pub use load::{admin_address, log_settings};
 pub use mistake::{Mistake, Mistakes, Problem, Warning};
-pub use ota::Ota;
 pub use reader::Reading;
 pub use reference::gateway_toml;
-pub use relay::{Relay, RelayMode};
 pub use shutdown::Shutdown;
 pub use sources::{Sources, WatchedFiles};
 
@@ -76,9 +73,9 @@ pub struct Config {
     /// `[upstream]`: bounds of calls for devices.
     pub calls: crate::upstream::CallLimits,
     /// `[relay]`: Observe.
-    pub relay: Relay,
+    pub relay: crate::relay::Settings,
     /// `[ota]`: packages.
-    pub ota: Ota,
+    pub ota: crate::ota::Settings,
     /// `[coap]`
     pub coap: ::coap::Parameters,
     /// `[dtls]`, and `[limits]` of handshakes and sessions.
@@ -88,7 +85,7 @@ pub struct Config {
     /// `[shutdown]`
     pub shutdown: Shutdown,
     /// `[log]`
-    pub log: Log,
+    pub log: crate::logging::Settings,
     /// Reads registry and certificates again.
     pub sources: Sources,
     /// The files of each source.

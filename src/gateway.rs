@@ -4,9 +4,6 @@
 //! |---|---|
 //! | [`core`] | the sans-IO whole: datagrams in, datagrams and upstream calls out |
 //! | [`sessions`] | whose a session is, and how many a device may have |
-//! | [`call`] | what passes between the core and the tasks that call ThingsBoard |
-//! | [`reading`] | what the call's task makes of request and answer before the loop sees it |
-//! | [`upstream_call`] | one call to ThingsBoard, in a task of its own |
 //! | [`driver`] | the loop: the only place that waits, and the only one here that reads the clock |
 //! | [`handle`] | commands to a gateway that runs |
 //! | [`report`] | a copy of its counters and levels |
@@ -15,18 +12,15 @@
 //! | [`log`] | the log lines |
 //! | [`tap`] | a copy of all messages, for the demo |
 
-pub mod call;
 pub mod core;
 pub mod driver;
 pub mod handle;
 pub mod log;
-pub mod reading;
 pub mod report;
 pub mod service;
 pub mod sessions;
 pub mod stats;
 pub mod tap;
-pub mod upstream_call;
 
 pub use handle::{Change, Handle};
 pub use report::Report;
@@ -34,10 +28,10 @@ pub use service::{Gateway, Parts, StartError};
 pub use stats::Counters;
 pub use tap::Tap;
 
-use crate::config::{Ota, Relay};
 use crate::device::Limits;
 use crate::dtls;
 use crate::upstream::CallLimits;
+use crate::{ota, relay};
 use std::time::Duration;
 
 /// What DTLS adds to a plaintext at most: header 13, explicit nonce 8, tag 16 (RFC 5288 §3), and
@@ -45,10 +39,10 @@ use std::time::Duration;
 const DTLS_OVERHEAD: usize = 48;
 
 /// The largest body to or from a certificate that is not registered, in bytes.
-const STRANGERS_BODY: usize = 4096;
+const UNREGISTERED_BODY: usize = 4096;
 
 /// Requests of such a session that may wait.
-const STRANGERS_QUEUE: usize = 16;
+const UNREGISTERED_QUEUE: usize = 16;
 
 /// What the core needs to know beside keys and devices.
 #[derive(Debug, Clone, Copy)]
@@ -66,9 +60,9 @@ pub struct Settings {
     /// How many of them a device may have, and how many may be client-side RPCs.
     pub calls: CallLimits,
     /// How what devices observe is fetched.
-    pub relay: Relay,
+    pub relay: relay::Settings,
     /// How packages are fetched, and kept for the fleet.
-    pub ota: Ota,
+    pub ota: ota::Settings,
 }
 
 impl Default for Settings {
@@ -80,8 +74,8 @@ impl Default for Settings {
             provision: false,
             max_in_flight: 1024,
             calls: CallLimits::default(),
-            relay: Relay::default(),
-            ota: Ota::default(),
+            relay: relay::Settings::default(),
+            ota: ota::Settings::default(),
         }
     }
 }
@@ -94,18 +88,18 @@ impl Settings {
 
     /// What holds for certificates that are not registered: nobody vouches for them, so they may hold no more than
     /// provisioning takes of what all share.
-    fn coap_of_strangers(&self) -> coap::Parameters {
+    fn coap_for_unregistered(&self) -> coap::Parameters {
         coap::Parameters {
-            max_body: self.coap.max_body.min(STRANGERS_BODY),
-            max_response_body: self.coap.max_response_body.min(STRANGERS_BODY),
-            queue: self.coap.queue.min(STRANGERS_QUEUE),
+            max_body: self.coap.max_body.min(UNREGISTERED_BODY),
+            max_response_body: self.coap.max_response_body.min(UNREGISTERED_BODY),
+            queue: self.coap.queue.min(UNREGISTERED_QUEUE),
             ..self.coap
         }
     }
 
     /// How long a session is kept after a response when the gateway stops: a device that has not got it asks again
     /// by then (RFC 7252 §4.8, if it has the same ACK_TIMEOUT and ACK_RANDOM_FACTOR).
-    fn lingering(&self) -> Duration {
+    fn linger_time(&self) -> Duration {
         self.coap
             .ack_timeout
             .mul_f64(self.coap.ack_random_factor.into())

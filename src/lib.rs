@@ -34,9 +34,10 @@
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
 //! | [`mapping`] | CoAP resources ⇄ ThingsBoard's operations | coap, device, upstream, relay, ota |
-//! | [`relay`] | Observe over what ThingsBoard pushes: attributes and commands | coap, device, dtls, upstream, ota, config, timers |
-//! | [`ota`] | firmware and software: one cache for all devices | coap, device, upstream, config, timers, shares |
-//! | [`quotas`] | how much one device may have of the loop and of ThingsBoard | mapping, device, dtls, config, coap, shares |
+//! | [`relay`] | Observe over what ThingsBoard pushes: attributes and commands | coap, device, dtls, upstream, ota, timers |
+//! | [`ota`] | firmware and software: one cache for all devices | coap, device, upstream, timers, shares |
+//! | [`calls`] | calls to ThingsBoard, between the core and the tasks that make them | mapping, relay, ota, dtls, upstream, coap |
+//! | [`quotas`] | how much one device may have of the loop and of ThingsBoard | mapping, upstream, device, dtls, coap, shares |
 //! | [`gateway`] | connecting them: the sans-IO core, and the loop around it | all above, metrics, logging, udp |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, relay, upstream, dtls, metrics |
@@ -81,6 +82,7 @@
 
 pub mod admin;
 pub mod authority;
+pub mod calls;
 pub mod cli;
 pub mod config;
 pub mod device;

@@ -1,12 +1,14 @@
-//! Log lines on standard error, so that standard output stays for what a command answers.
+//! Log lines on standard error; standard output is for the results of commands.
 
-pub mod churn;
 #[cfg(test)]
 pub(crate) mod log_lines;
-pub mod notices;
 mod panics;
+pub mod sampler;
+mod settings;
+pub mod throttle;
 
-use crate::config::{Log, LogFormat};
+pub use settings::{Format, Settings};
+
 use std::io::IsTerminal;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::Targets;
@@ -14,27 +16,27 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-/// Lines that may wait to be written. Who reads the log may stall; what comes beyond is dropped, and
-/// devices are served on.
+/// Lines that may wait to be written. If the reader of the log stalls, further lines are dropped, and devices are
+/// served on.
 const WAITING_LINES: usize = 10_000;
 
-/// Starts logging for the whole process, panics included. Once; a second call is refused. What was logged is written
-/// before the guard is gone: keep it to the end.
-pub fn init(log: &Log) -> Result<WorkerGuard, String> {
-    let filter = filter(&log.level)?;
+/// Starts logging for the whole process, panics included. A second call is an error. Dropping the guard writes the lines
+/// that still wait: keep it to the end.
+pub fn init(settings: &Settings) -> Result<WorkerGuard, String> {
+    let filter = filter(&settings.level)?;
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(WAITING_LINES)
         .lossy(true)
         .thread_name("log")
         .finish(std::io::stderr());
     let layer = fmt::layer().with_writer(writer);
-    let layer = match log.format {
-        // Colours only for eyes: in a file or a journal they are noise (https://no-color.org).
-        LogFormat::Text => {
+    let layer = match settings.format {
+        // Colours only for terminals: in a file or a journal they are noise (https://no-color.org).
+        Format::Text => {
             let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
             layer.with_ansi(colours).boxed()
         }
-        LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        Format::Json => layer.json().flatten_event(true).boxed(),
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(filter))
@@ -44,7 +46,7 @@ pub fn init(log: &Log) -> Result<WorkerGuard, String> {
     Ok(guard)
 }
 
-/// Which lines are written. `Targets` and not `EnvFilter`: no regular expressions over what devices send.
+/// Parses a level or directives. `Targets` and not `EnvFilter`: no regular expressions over what devices send.
 fn filter(level: &str) -> Result<Targets, String> {
     level
         .replace(' ', "")

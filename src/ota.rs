@@ -85,6 +85,7 @@ pub mod proving;
 pub mod readers;
 mod sample;
 pub mod seen;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod waiters;
@@ -93,6 +94,7 @@ pub use calls::CallId;
 pub use counters::Counters;
 pub use packages::Packages;
 pub use seen::AssignmentChange;
+pub use settings::Settings;
 
 use crate::device::Device;
 use crate::upstream::{Error, Operation, Package};

@@ -48,6 +48,7 @@ mod polling;
 pub mod rate;
 pub mod refusal;
 pub mod resync;
+pub mod settings;
 pub mod shared_attributes;
 pub mod table;
 #[cfg(test)]
@@ -57,9 +58,9 @@ pub mod waking;
 pub use brought::Brought;
 pub use counters::Counters;
 pub use liveness::Observation;
+pub use settings::{Mode, Settings};
 pub use table::{RelayId, Relays, Standing};
 
-use crate::config::{self, RelayMode};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::ota::AssignmentChange;
@@ -154,7 +155,7 @@ pub enum Effect {
 /// What a relay is given with each event.
 pub struct Context<'a> {
     /// `[relay]`
-    pub settings: &'a config::Relay,
+    pub settings: &'a Settings,
     /// What fits a notification, in bytes.
     pub largest_payload: usize,
     /// How many more bytes may be held for the device.
@@ -492,12 +493,12 @@ impl DeviceRelay {
         let settings = context.settings;
         if let Some(session) = context.silent(now, self.attributes.observer_mut()) {
             match settings.attributes {
-                RelayMode::LongPoll => context.effects.push(Effect::Ping(session)),
+                Mode::LongPoll => context.effects.push(Effect::Ping(session)),
                 // It sleeps, as is to be expected, and will be heard when it wakes.
-                RelayMode::OnUplink => self.silent(session, context),
+                Mode::OnUplink => self.silent(session, context),
             }
         }
-        if settings.rpc == RelayMode::LongPoll
+        if settings.rpc == Mode::LongPoll
             && let Some(session) = context.silent(now, self.commands.observer_mut())
         {
             context.effects.push(Effect::Ping(session));
@@ -507,9 +508,9 @@ impl DeviceRelay {
     }
 
     /// When [`advance`](Self::advance) is wanted, if time alone decides.
-    pub fn next_timeout(&self, settings: &config::Relay) -> Option<Instant> {
+    pub fn next_timeout(&self, settings: &Settings) -> Option<Instant> {
         let polled = self.commands.observer();
-        let polled = polled.filter(|_| settings.rpc == RelayMode::LongPoll);
+        let polled = polled.filter(|_| settings.rpc == Mode::LongPoll);
         let liveness = [self.attributes.observer(), polled]
             .into_iter()
             .flatten()

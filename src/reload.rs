@@ -1,15 +1,15 @@
-//! Files are read again while the gateway runs, and take the place of what was read before.
+//! Reloads files while the gateway runs, and replaces what was read before.
 //!
-//! Three sources, each whole or not at all: the registry (with the token and certificate files it names), the gateway's
-//! certificate and key, the trust anchors and revocation lists. [`watch`] says when files have changed; SIGHUP has all
-//! read. What holds mistakes is refused, told line by line as `check` tells it, and counted; what was read before stays
-//! in force. `gateway.toml` itself is read at the start only.
+//! Three sources, each replaced as a whole or not at all: the registry (with the token and certificate files it names),
+//! the gateway's certificate and key, and the trust anchors and revocation lists. [`watch`] finds changed files; SIGHUP
+//! reloads all. A source with mistakes is refused: they are logged line by line as `check` prints them, the refusal is
+//! counted, and the previous version stays in use. `gateway.toml` itself is read at the start only.
 //!
-//! Reading happens on a thread of its own, and so does the freeing of a registry that is no longer wanted: the loop
-//! that serves devices only swaps one reference for another.
+//! A thread of its own reads, and frees a registry that is no longer used: the loop that serves devices only swaps one
+//! reference for another.
 
-mod desk;
-pub mod files;
+pub mod file_status;
+mod reader_thread;
 mod watch;
 
 use crate::config::{Mistakes, Reading, Sources, Stamp, WatchedFile, WatchedFiles};
@@ -17,8 +17,8 @@ use crate::device::{Difference, Registry};
 use crate::dtls::credentials::{Ends, Moment};
 use crate::dtls::{self, engine};
 use crate::gateway::{Change, Handle};
-use desk::{Desk, Panicked};
-use files::{Files, FilesRead, Reloads};
+use file_status::{FileStatus, ReloadCounts, SharedFileStatus};
+use reader_thread::{Panicked, ReaderThread};
 use rustls_pki_types::UnixTime;
 use std::fmt;
 use std::sync::Arc;
@@ -28,12 +28,13 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 use watch::Watch;
 
-/// How often files are looked at.
-const EVERY: Duration = Duration::from_secs(1);
+/// How often files are checked for changes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-const STAYS: &str = "what was read before stays in force";
+/// What a log line says after a source was refused.
+const STAYS: &str = "the previous version stays in use";
 
-/// What is read again, each whole or not at all.
+/// Files that are reloaded together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     /// The device registry, and the files it names.
@@ -45,7 +46,6 @@ enum Source {
 }
 
 impl Source {
-    /// All there are.
     const ALL: [Source; 3] = [Source::Registry, Source::Server, Source::Clients];
 }
 
@@ -59,16 +59,16 @@ impl fmt::Display for Source {
     }
 }
 
-/// Reads files again for a gateway that runs.
+/// The task that reloads files for a running gateway.
 pub struct Reload {
     sources: Arc<Sources>,
     dtls: dtls::Parameters,
-    /// The one in force. Kept here too, so that the loop never frees one.
+    /// The registry in use. Kept here too, so that the loop never frees one.
     registry: Arc<Registry>,
     watches: Watches,
 }
 
-/// What is watched.
+/// The watched files of each source.
 struct Watches {
     registry: Watch,
     server: Watch,
@@ -76,17 +76,18 @@ struct Watches {
     configuration: Watch,
 }
 
-/// What was read, valid, and ready to take its place.
-struct Ready {
+/// A source that was read without mistakes.
+struct Loaded {
+    /// Puts it in use.
     change: Change,
-    /// What ends of it.
+    /// When its certificates and lists end.
     ends: Vec<Ends>,
-    /// If it is a registry.
+    /// `Some` if it is a registry.
     registry: Option<(Arc<Registry>, Difference)>,
 }
 
 impl Reload {
-    /// Reads these sources again for a gateway that starts with `registry`. `watched`: the files of each.
+    /// Reloads these sources for a gateway that starts with `registry`. `watched`: the files of each.
     pub fn new(
         sources: Sources,
         watched: WatchedFiles,
@@ -106,104 +107,114 @@ impl Reload {
         }
     }
 
-    /// Watches until the gateway with this handle ends. All is read at each hang-up; those that come meanwhile are one.
-    /// What is read is written down in `files`.
-    pub async fn run(mut self, handle: Handle, files: Files, mut hang_ups: mpsc::Receiver<()>) {
-        let desk = match Desk::new() {
-            Ok(desk) => desk,
+    /// Runs until the gateway of this handle ends. Each message of `hang_ups` reloads all sources; several that came
+    /// meanwhile count as one.
+    pub async fn run(
+        mut self,
+        handle: Handle,
+        status: SharedFileStatus,
+        mut hang_ups: mpsc::Receiver<()>,
+    ) {
+        let reader = match ReaderThread::start() {
+            Ok(reader) => reader,
             Err(error) => {
                 error!(
-                    "no file will be read again before the next start: no thread for it ({error})"
+                    "no file is reloaded until the next start: the thread can't be started: {error}"
                 );
                 return;
             }
         };
-        let mut looks = tokio::time::interval(EVERY);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = tokio::time::interval(CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let due = tokio::select! {
+            let changed = tokio::select! {
                 () = handle.ended() => return,
                 Some(()) = hang_ups.recv() => {
-                    info!("SIGHUP: reading registry, certificates and revocation lists again");
+                    info!("SIGHUP: reloading registry, certificates and revocation lists");
                     Source::ALL.to_vec()
                 }
-                _ = looks.tick() => match self.look(&desk).await {
-                    Ok(due) => due,
+                _ = checks.tick() => match self.check(&reader).await {
+                    Ok(changed) => changed,
                     Err(Panicked) => {
-                        error!("no file will be read again before the next start: a fault of the gateway");
+                        error!("no file is reloaded until the next start: a bug of the gateway");
                         return;
                     }
                 },
             };
-            for source in due {
-                self.read_again(&handle, &files, &desk, source).await;
+            for source in changed {
+                self.reload(&handle, &status, &reader, source).await;
             }
         }
     }
 
-    /// Which sources' files have changed. Not done here: a network's file system may keep a look waiting.
-    async fn look(&mut self, desk: &Desk) -> Result<Vec<Source>, Panicked> {
+    /// Finds the sources whose files have changed. On the reader thread, because a network file system may block.
+    async fn check(&mut self, reader: &ReaderThread) -> Result<Vec<Source>, Panicked> {
         let mut watches = std::mem::take(&mut self.watches);
-        let looked = desk.run(move || {
-            let due = watches.look(now());
-            (watches, due)
+        let checked = reader.run(move || {
+            let changed = watches.check(now());
+            (watches, changed)
         });
-        let due;
-        (self.watches, due) = looked.await?;
-        Ok(due)
+        let changed;
+        (self.watches, changed) = checked.await?;
+        Ok(changed)
     }
 
-    /// Reads one source, and puts it in force or tells what is wrong with it.
-    async fn read_again(&mut self, handle: &Handle, files: &Files, desk: &Desk, source: Source) {
+    /// Reads one source, and puts it in use or logs its mistakes.
+    async fn reload(
+        &mut self,
+        handle: &Handle,
+        status: &SharedFileStatus,
+        reader: &ReaderThread,
+        source: Source,
+    ) {
         let (sources, dtls) = (self.sources.clone(), self.dtls);
         let before = self.registry.clone();
         let begun = now();
-        let reading = desk.run(move || match source {
+        let reading = reader.run(move || match source {
             Source::Registry => registry(&sources, &before),
             Source::Server => server(&sources, &dtls),
             Source::Clients => clients(&sources),
         });
         let Reading { outcome, watched } = match reading.await {
             Ok(reading) => reading,
-            Err(Panicked) => return self.give_up(files, source),
+            Err(Panicked) => return self.on_panic(status, source),
         };
         *self.watches.of(source) = Watch::new(watched);
         match outcome {
-            Ok((ready, warnings)) => {
+            Ok((loaded, warnings)) => {
                 for warning in warnings {
                     warn!("{warning}");
                 }
-                let former = self.put_in_force(handle, files, source, ready, begun).await;
-                // Nothing can go wrong with that, and nobody waits for it.
-                let _ = desk.run(move || drop(former)).await;
+                let former = self.put_in_use(handle, status, source, loaded, begun).await;
+                let _ = reader.run(move || drop(former)).await;
             }
-            Err(mistakes) => refuse(files, source, &mistakes),
+            Err(mistakes) => refuse(status, source, &mistakes),
         }
     }
 
-    /// Gives back the registry that was in force, if it is another now.
-    async fn put_in_force(
+    /// Returns the registry that was in use, if another is now.
+    async fn put_in_use(
         &mut self,
         handle: &Handle,
-        files: &Files,
+        status: &SharedFileStatus,
         source: Source,
-        ready: Ready,
+        loaded: Loaded,
         begun: Instant,
     ) -> Option<Arc<Registry>> {
-        let Ready {
+        let Loaded {
             change,
             ends,
             registry,
-        } = ready;
+        } = loaded;
         if handle.change(change).await.is_err() {
             return None;
         }
-        files.update(|files| {
-            reloads(files, source).accepted(Moment::from(unix_time()).seconds());
+        status.update(|status| {
+            counts(status, source).accepted(Moment::from(unix_time()).seconds());
             match source {
                 Source::Registry => {}
-                Source::Server => files.server_ends = ends,
-                Source::Clients => files.clients_end = ends,
+                Source::Server => status.server_ends = ends,
+                Source::Clients => status.clients_end = ends,
             }
         });
         let took = now().saturating_duration_since(begun).as_millis();
@@ -218,51 +229,50 @@ impl Reload {
                 let devices = registry.len();
                 info!(
                     devices,
-                    added, removed, changed, milliseconds, "{source} read again"
+                    added, removed, changed, milliseconds, "{source} reloaded"
                 );
                 Some(std::mem::replace(&mut self.registry, registry))
             }
             None => {
-                info!(milliseconds, "{source} read again");
+                info!(milliseconds, "{source} reloaded");
                 None
             }
         }
     }
 
-    /// For a panic over what was read: a fault of ours, and no reason to try the same again each second.
-    fn give_up(&mut self, files: &Files, source: Source) {
+    /// Counts a panic of the reading as a refusal. The same files are not read again until they change.
+    fn on_panic(&mut self, status: &SharedFileStatus, source: Source) {
         self.watches.of(source).settle();
-        files.update(|files| reloads(files, source).refused());
-        error!("{source}: reading failed, which is a fault of the gateway; {STAYS}");
+        status.update(|status| counts(status, source).refused());
+        error!("{source} not reloaded, which is a bug of the gateway: {STAYS}");
     }
 }
 
-fn refuse(files: &Files, source: Source, mistakes: &Mistakes) {
-    files.update(|files| reloads(files, source).refused());
+fn refuse(status: &SharedFileStatus, source: Source, mistakes: &Mistakes) {
+    status.update(|status| counts(status, source).refused());
     for mistake in &mistakes.0 {
         error!("{mistake}");
     }
-    error!("{source} not taken over: {STAYS}");
+    error!("{source} not reloaded: {STAYS}");
 }
 
-/// Where it is written down how often a source was read.
-fn reloads(files: &mut FilesRead, source: Source) -> &mut Reloads {
+fn counts(status: &mut FileStatus, source: Source) -> &mut ReloadCounts {
     match source {
-        Source::Registry => &mut files.registry,
-        Source::Server => &mut files.server,
-        Source::Clients => &mut files.clients,
+        Source::Registry => &mut status.registry,
+        Source::Server => &mut status.server,
+        Source::Clients => &mut status.clients,
     }
 }
 
 impl Default for Watches {
-    /// Nothing.
+    /// Watches no file.
     fn default() -> Watches {
-        let nothing = || Watch::new(Vec::new());
+        let none = || Watch::new(Vec::new());
         Watches {
-            registry: nothing(),
-            server: nothing(),
-            clients: nothing(),
-            configuration: nothing(),
+            registry: none(),
+            server: none(),
+            clients: none(),
+            configuration: none(),
         }
     }
 }
@@ -276,23 +286,23 @@ impl Watches {
         }
     }
 
-    fn look(&mut self, now: Instant) -> Vec<Source> {
+    fn check(&mut self, now: Instant) -> Vec<Source> {
         let stamp_of = |file: &WatchedFile| Stamp::of(&file.path);
-        if self.configuration.look(now, stamp_of) {
-            info!("the configuration file has changed: that takes effect at the next start");
+        if self.configuration.check(now, stamp_of) {
+            info!("the configuration file has changed, which takes effect at the next start");
             self.configuration = Watch::new(Vec::new());
         }
-        let mut due = Source::ALL.to_vec();
-        due.retain(|source| self.of(*source).look(now, stamp_of));
-        due
+        let mut changed = Source::ALL.to_vec();
+        changed.retain(|source| self.of(*source).check(now, stamp_of));
+        changed
     }
 }
 
-fn registry(sources: &Sources, before: &Arc<Registry>) -> Reading<Ready> {
+fn registry(sources: &Sources, before: &Arc<Registry>) -> Reading<Loaded> {
     sources.read_registry(before).map(|registry| {
         let difference = registry.difference_from(before);
         let registry = Arc::new(registry);
-        Ready {
+        Loaded {
             change: Change::Registry(registry.clone()),
             ends: Vec::new(),
             registry: Some((registry, difference)),
@@ -300,11 +310,11 @@ fn registry(sources: &Sources, before: &Arc<Registry>) -> Reading<Ready> {
     })
 }
 
-fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Ready> {
+fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Loaded> {
     let reading = sources.read_server(unix_time());
     reading.and_then("server.certificate", |server| {
         let engine = engine::Settings::new(&server, dtls)?;
-        Ok::<_, engine::SettingsError>(Ready {
+        Ok::<_, engine::SettingsError>(Loaded {
             change: Change::Server(engine),
             ends: server.ends().into_iter().collect(),
             registry: None,
@@ -312,8 +322,8 @@ fn server(sources: &Sources, dtls: &dtls::Parameters) -> Reading<Ready> {
     })
 }
 
-fn clients(sources: &Sources) -> Reading<Ready> {
-    sources.read_clients(unix_time()).map(|clients| Ready {
+fn clients(sources: &Sources) -> Reading<Loaded> {
+    sources.read_clients(unix_time()).map(|clients| Loaded {
         ends: clients.dates().collect(),
         change: Change::Clients(clients),
         registry: None,

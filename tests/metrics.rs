@@ -224,8 +224,8 @@ fn tables(seen: &Scrape) -> String {
     format!("{metrics}\n## Values of labels\n\n{values}")
 }
 
-const BEGIN: &str = "<!-- begin: written by `WRITE_DOCS=1 cargo test --test metrics` -->\n\n";
-const END: &str = "\n<!-- end -->\n";
+const BEGIN: &str = "<!-- The metrics: made by `UPDATE=1 cargo test --test metrics` -->\n\n";
+const END: &str = "\n<!-- End of the metrics -->\n";
 
 #[test]
 fn the_tables_of_the_metrics_document_are_what_the_gateway_exposes() {
@@ -237,17 +237,47 @@ fn the_tables_of_the_metrics_document_are_what_the_gateway_exposes() {
     let (before, rest) = document.split_once(BEGIN).expect("where they begin");
     let (listed, after) = rest.split_once(END).expect("where they end");
     let exposed = tables(&seen);
-    if env::var_os("WRITE_DOCS").is_some() {
+    if env::var_os("UPDATE").is_some() {
         fs::write(&path, [before, BEGIN, &exposed, END, after].concat()).unwrap();
         return;
     }
     for line in exposed.lines() {
         assert!(
             listed.lines().any(|listed| listed == line),
-            "docs/metrics.md lacks this line: {line}\nWRITE_DOCS=1 cargo test --test metrics writes it"
+            "docs/metrics.md lacks this line: {line}\nUPDATE=1 cargo test --test metrics writes it"
         );
     }
     assert_eq!(listed, exposed, "docs/metrics.md lists what is not exposed");
+}
+
+#[test]
+fn every_metric_that_a_document_names_exists() {
+    let (_world, admin) = world();
+    let seen = scrape(&admin);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for folder in [".", "docs", "deploy", "deploy/kubernetes"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).unwrap();
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            // `coaps_gateway_certificate_*` stands for several.
+            let names =
+                words.filter(|word| word.starts_with("coaps_gateway_") && !word.ends_with('_'));
+            for name in names {
+                checked += 1;
+                let is_family = seen.families.contains_key(name.trim_end_matches("_total"));
+                if !is_family && !seen.has(name) {
+                    wrong.push(format!("{}: {name}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked > 60, "{checked}");
 }
 
 #[test]

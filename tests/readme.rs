@@ -9,6 +9,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn read(path: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -283,4 +284,119 @@ fn every_path_that_a_document_quotes_exists() {
     }
     assert!(missing.is_empty(), "{missing:#?}");
     assert!(checked > 60, "{checked}");
+}
+
+/// What a document shows as code: indented and fenced lines, and words between backticks.
+fn code(text: &str) -> Vec<&str> {
+    let mut fenced = false;
+    let mut found = Vec::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            fenced = !fenced;
+        } else if fenced || line.starts_with("    ") {
+            found.push(line.trim());
+        } else {
+            found.extend(line.split('`').skip(1).step_by(2));
+        }
+    }
+    found
+}
+
+/// The help of a command of the gateway's, or what is wrong with it.
+fn help(command: &[&str]) -> Result<String, String> {
+    let program = env!("CARGO_BIN_EXE_coaps-gateway");
+    let output = Command::new(program)
+        .args(command)
+        .arg("--help")
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    match output.status.success() {
+        true => Ok(text(output.stdout)),
+        false => Err(text(output.stderr)),
+    }
+}
+
+#[test]
+fn every_command_that_a_document_shows_exists_with_its_options() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut checked, mut wrong) = (0, Vec::new());
+    // The changelog also names commands that are gone.
+    for document in documents()
+        .iter()
+        .filter(|path| !path.ends_with("CHANGELOG.md"))
+    {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        for line in code(&text) {
+            let mut words = line.split_whitespace();
+            if !words.any(|word| word == "coaps-gateway") {
+                continue;
+            }
+            let words: Vec<&str> = words
+                .take_while(|word| !["|", "&&", "#", "<", ">"].contains(word))
+                .collect();
+            let is_name = |word: &&&str| word.bytes().all(|byte| byte.is_ascii_lowercase());
+            let names = match words.first() {
+                Some(&"device") => 2,
+                _ => 1,
+            };
+            let command: Vec<&str> = words
+                .iter()
+                .take_while(is_name)
+                .take(names)
+                .copied()
+                .collect();
+            if command.is_empty() {
+                continue;
+            }
+            checked += 1;
+            match help(&command) {
+                Ok(help) => {
+                    let options = words.iter().filter(|word| word.starts_with("--"));
+                    for option in options.filter(|option| !help.contains(**option)) {
+                        wrong.push(format!("{}: {line}: no {option}", document.display()));
+                    }
+                }
+                Err(error) => wrong.push(format!("{}: {line}: {error}", document.display())),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked > 15, "{checked}");
+}
+
+#[test]
+fn every_key_that_a_document_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let keys: Vec<String> = keys().into_iter().map(|(key, _)| key).collect();
+    let known = |name: &str| keys.contains(&format!("`{name}`"));
+    let is_section = |section: &str| {
+        keys.iter()
+            .any(|key| key.starts_with(&format!("`{section}.")))
+    };
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for document in documents() {
+        let text = fs::read_to_string(root.join(&document)).unwrap();
+        for line in code(&text) {
+            let variables = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let variables = variables.filter_map(|word| word.strip_prefix("COAPS_GATEWAY__"));
+            let names = variables.map(|name| name.to_lowercase().replace("__", "."));
+            let key = line.split(" = ").next().unwrap();
+            let key = key.split_once('.').filter(|(section, name)| {
+                let is_name = name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
+                is_section(section)
+                    && is_name
+                    && !["rs", "toml", "py", "md", "pem", "key"].contains(name)
+            });
+            let key = key.map(|(section, name)| format!("{section}.{name}"));
+            for name in names.chain(key).filter(|name| name != "section.key") {
+                checked += 1;
+                if !known(&name) {
+                    wrong.push(format!("{}: {name}", document.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked > 50, "{checked}");
 }

@@ -1,5 +1,5 @@
-//! What the real binary reads again while it serves: in whichever way a file changes, sessions and observations go on,
-//! and what holds mistakes changes nothing.
+//! Reloads of the real binary: however a file changes, sessions and observations go on, and a file with mistakes changes
+//! nothing.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,16 +23,16 @@ use test_support::process::{Process, now};
 use test_support::scrape::Scrape;
 use test_support::world::{METER_TOKEN, Options, PUMP_TOKEN, World, eventually};
 
-const REGISTRY: &str = "device registry read again";
-const REFUSED: &str = "not taken over: what was read before stays in force";
+const REGISTRY: &str = "device registry reloaded";
+const REFUSED: &str = "not reloaded: the previous version stays in use";
 
 fn entry(name: &str, identity: &Identity, token: &str) -> String {
     let fingerprint = &identity.fingerprint;
     format!("[[device]]\nname = {name:?}\nfingerprint = {fingerprint:?}\ntoken = {token:?}\n")
 }
 
-/// How many lines of the log hold this.
-fn told(world: &World, text: &str) -> usize {
+/// The number of log lines with this text.
+fn count(world: &World, text: &str) -> usize {
     world
         .log()
         .lines()
@@ -40,11 +40,11 @@ fn told(world: &World, text: &str) -> usize {
         .count()
 }
 
-/// Waits until the log has one more line with this than before the change.
+/// Makes a change, and waits until the log has one more line with this text.
 fn after(world: &World, text: &str, change: impl FnOnce()) {
-    let before = told(world, text);
+    let before = count(world, text);
     change();
-    eventually(text, || told(world, text) > before);
+    eventually(text, || count(world, text) > before);
 }
 
 /// Replaces a file in one step, as most programs do.
@@ -54,7 +54,7 @@ fn replace(path: &Path, contents: impl AsRef<[u8]>) {
     fs::rename(new, path).unwrap();
 }
 
-/// Posts telemetry, and gives the code of the response.
+/// Posts telemetry and returns the code of the response.
 fn post(device: &mut Client, id: u16) -> String {
     let mut request = Message::request(CON, POST, &["api", "v1", "telemetry"]).payload("{\"a\":1}");
     (request.id, request.token) = (id, id.to_be_bytes().to_vec());
@@ -69,7 +69,7 @@ fn observe(device: &mut Client, feature: &str, id: u16) -> Message {
     device.receive()
 }
 
-/// Holds the latest arrival against telemetry of this device.
+/// Asserts that the latest arrival is telemetry of this device.
 fn arrived(world: &World, device: &str, body: &str) {
     world.assert_last_post("/api/v1/{token}/telemetry", device, body);
 }
@@ -81,23 +81,23 @@ fn sessions(world: &World) -> usize {
 }
 
 #[test]
-fn a_session_and_what_it_observes_go_on_under_another_token_and_end_with_the_registration() {
+fn a_session_and_its_observations_go_on_with_another_token_and_end_with_the_registration() {
     let world = World::start();
     let registry = world.path().join("devices.toml");
     let pump = entry("pump-03", &world.pump, PUMP_TOKEN);
     let mut meter = Client::connect(world.address, &world.meter);
-    let mut beside = Client::connect(world.address, &world.pump);
+    let mut other = Client::connect(world.address, &world.pump);
     assert!(observe(&mut meter, "attributes", 1).uint(OBSERVE).is_some());
     assert_eq!(post(&mut meter, 2), "2.01");
     arrived(&world, "meter-17", "{\"a\":1}");
 
-    // Written in place. The token is another device's at ThingsBoard, which tells the two apart here.
-    let successor = json!({"token": "SuccessorT0kenThatNobodyMaySee"});
+    // Written in place. ThingsBoard knows the new token as another device, which shows here which token was used.
+    let successor = json!({"token": "SuccessorT0kenThatIsSecret"});
     world
         .simulator
         .put("/simulator/devices/successor", &successor);
     after(&world, REGISTRY, || {
-        let meter = entry("meter-17", &world.meter, "SuccessorT0kenThatNobodyMaySee");
+        let meter = entry("meter-17", &world.meter, "SuccessorT0kenThatIsSecret");
         fs::write(&registry, meter + &pump).unwrap();
     });
     assert_eq!(post(&mut meter, 3), "2.01");
@@ -111,7 +111,7 @@ fn a_session_and_what_it_observes_go_on_under_another_token_and_end_with_the_reg
     let last = meter.receive();
     assert_eq!((last.code(), last.uint(OBSERVE)), ("4.01".to_owned(), None));
     assert_eq!(post(&mut meter, 4), "4.01");
-    assert_eq!(post(&mut beside, 1), "2.01", "the other device goes on");
+    assert_eq!(post(&mut other, 1), "2.01", "the other device goes on");
 
     // Back again, in the same session.
     after(&world, REGISTRY, || {
@@ -127,7 +127,7 @@ fn a_session_and_what_it_observes_go_on_under_another_token_and_end_with_the_reg
 
 /// Kubernetes mounts a ConfigMap as a link to a link to a directory, and swaps the one in the middle.
 #[test]
-fn the_swap_of_a_link_far_above_the_file_is_seen() {
+fn the_swap_of_a_symbolic_link_in_the_path_is_noticed() {
     let world = World::start();
     let registry = world.path().join("devices.toml");
     let version = |name: &str, text: &str| {
@@ -154,7 +154,7 @@ fn the_swap_of_a_link_far_above_the_file_is_seen() {
 }
 
 #[test]
-fn a_registry_with_mistakes_is_refused_whole_and_told_line_by_line() {
+fn a_registry_with_mistakes_is_refused_as_a_whole_and_each_is_logged() {
     let world = World::with(&Options {
         admin: true,
         ..Options::default()
@@ -171,7 +171,7 @@ fn a_registry_with_mistakes_is_refused_whole_and_told_line_by_line() {
     });
     world.await_log("this is not text");
     after(&world, REFUSED, || {
-        // A gigabyte of nothing.
+        // A gigabyte of zeros.
         let sparse = fs::File::create(registry.with_extension("new")).unwrap();
         sparse.set_len(1 << 30).unwrap();
         fs::rename(registry.with_extension("new"), &registry).unwrap();
@@ -181,28 +181,28 @@ fn a_registry_with_mistakes_is_refused_whole_and_told_line_by_line() {
     world.await_log("the file is empty");
     after(&world, REFUSED, || fs::remove_file(&registry).unwrap());
     world.await_log("there is no such file");
-    assert_eq!(told(&world, REGISTRY), 0);
+    assert_eq!(count(&world, REGISTRY), 0);
     assert_eq!(post(&mut device, 1), "2.01");
-    let mut newcomer = Client::connect(world.address, &world.pump);
-    assert_eq!(post(&mut newcomer, 1), "2.01");
+    let mut new_device = Client::connect(world.address, &world.pump);
+    assert_eq!(post(&mut new_device, 1), "2.01");
     let counted = |outcome| {
         let (_, text) = Admin::of(&world.gateway).get("/metrics");
         let labels = [("source", "registry"), ("outcome", outcome)];
         Scrape::read(&text).value("coaps_gateway_reloads_total", &labels)
     };
     assert_eq!((counted("refused"), counted("accepted")), (5.0, 0.0));
-    // And what is right again is read, also if it says that there is none.
+    // A valid registry is read again, also one without devices.
     after(&world, REGISTRY, || {
         replace(&registry, "# No device is registered.\n")
     });
-    assert_eq!(post(&mut newcomer, 3), "4.01");
+    assert_eq!(post(&mut new_device, 3), "4.01");
     after(&world, REGISTRY, || replace(&registry, &meter));
-    assert_eq!(post(&mut newcomer, 2), "4.01");
+    assert_eq!(post(&mut new_device, 2), "4.01");
     assert_eq!(counted("accepted"), 2.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_certificate_is_shown_to_newcomers_while_sessions_go_on() {
+async fn new_sessions_get_the_new_certificate_while_old_sessions_go_on() {
     let world = World::start();
     let (certificate, key) = (
         world.path().join("localhost.pem"),
@@ -219,7 +219,7 @@ async fn another_certificate_is_shown_to_newcomers_while_sessions_go_on() {
     world.await_log("the private key does not belong to the certificate");
     let device = world.meter().await;
     drop(device);
-    after(&world, &format!("{pair} read again"), || {
+    after(&world, &format!("{pair} reloaded"), || {
         fs::write(&key, &renewed.key_pem).unwrap();
     });
     let device = Device::connect(world.address, &world.pump, &authority.pem).await;
@@ -234,7 +234,7 @@ async fn another_certificate_is_shown_to_newcomers_while_sessions_go_on() {
 fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
     let directory = tempfile::TempDir::new().unwrap();
     let lists = directory.path().join("revoked.pem");
-    // The lists' authority is made with the world, so it is another gateway than the world's own that reads them.
+    // The lists' authority is made with the world, so a second gateway reads them.
     let world = World::start();
     let configuration = world.path().join("gateway.toml");
     let text = fs::read_to_string(&configuration).unwrap();
@@ -251,7 +251,7 @@ fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
     let mut pump = Client::connect(address, &world.pump);
     // By an authority that is not ours: refused.
     replace(&lists, Authority::new("Stranger").revoke(&[&world.meter]));
-    await_line("trust anchors and revocation lists not taken over");
+    await_line("trust anchors and revocation lists not reloaded");
     assert_eq!(post(&mut meter, 1), "2.01");
     replace(&lists, world.authority.revoke(&[&world.meter]));
     await_line("client certificate no longer accepted");
@@ -260,14 +260,14 @@ fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
 }
 
 #[test]
-fn a_hang_up_has_all_read_again_changed_or_not() {
+fn a_hang_up_reloads_all_sources_changed_or_not() {
     let mut world = World::start();
     let mut device = Client::connect(world.address, &world.meter);
     world.gateway.signal("HUP");
     for source in [
         REGISTRY,
-        "the gateway's certificate and key read again",
-        "trust anchors and revocation lists read again",
+        "the gateway's certificate and key reloaded",
+        "trust anchors and revocation lists reloaded",
     ] {
         world.await_log(source);
     }
@@ -275,9 +275,9 @@ fn a_hang_up_has_all_read_again_changed_or_not() {
     assert_eq!(sessions(&world), 1);
 }
 
-/// It would end the process, were it not listened for before anything is read.
+/// SIGHUP would end the process if its handler were not installed before the configuration is read.
 #[test]
-fn a_hang_up_while_the_configuration_is_read_is_heard_afterwards() {
+fn a_hang_up_while_the_configuration_is_read_reloads_afterwards() {
     let world = World::start();
     let registry = world.path().join("devices.toml");
     let own = fs::read_to_string(&registry).unwrap();
@@ -292,7 +292,7 @@ fn a_hang_up_while_the_configuration_is_read_is_heard_afterwards() {
 }
 
 #[test]
-fn a_token_in_a_file_of_its_own_is_read_again_when_that_file_changes() {
+fn a_token_file_is_reload_when_it_changes() {
     let world = World::start();
     let token = world.path().join("meter-17.token");
     fs::write(&token, METER_TOKEN).unwrap();
@@ -314,7 +314,7 @@ fn a_token_in_a_file_of_its_own_is_read_again_when_that_file_changes() {
     assert_eq!(post(&mut device, 3), "2.01");
 }
 
-/// Entries of devices that never come, from this number on.
+/// Entries of devices that never connect, from this number on.
 fn others(from: usize, count: usize) -> String {
     let entry = |n: usize| {
         format!(
@@ -327,7 +327,7 @@ fn others(from: usize, count: usize) -> String {
 /// 2,000 devices where all tests are run; the bar is
 /// `COAPS_GATEWAY_REGISTRY=100000 cargo test --release --test reload large -- --nocapture`, which prints what it costs.
 #[test]
-fn a_large_registry_is_read_again_while_a_device_is_served() {
+fn a_large_registry_is_reloaded_while_a_device_is_served() {
     let wanted = std::env::var("COAPS_GATEWAY_REGISTRY");
     let devices = wanted.map_or(2_000, |number| number.parse().expect("a number of devices"));
     let mut world = World::with(&Options {
@@ -341,23 +341,23 @@ fn a_large_registry_is_read_again_while_a_device_is_served() {
     let empty = world.resident();
     let mut id = 1;
     let mut slowest = std::time::Duration::ZERO;
-    let mut read_again = |world: &mut World, from: usize| {
-        let before = told(world, REGISTRY);
+    let mut reload = |world: &mut World, from: usize| {
+        let before = count(world, REGISTRY);
         replace(&registry, own.clone() + &others(from, devices));
-        // A device that talks all the while: its requests are answered as if nothing was.
-        while told(world, REGISTRY) == before {
-            let asked = now();
+        // Meanwhile a device posts, and its requests are answered.
+        while count(world, REGISTRY) == before {
+            let sent = now();
             assert_eq!(post(&mut meter, id), "2.01");
-            slowest = slowest.max(asked.elapsed());
+            slowest = slowest.max(sent.elapsed());
             id += 1;
         }
         assert_eq!(post(&mut meter, id), "2.01");
         id += 1;
     };
-    read_again(&mut world, 0);
+    reload(&mut world, 0);
     let full = world.resident();
-    read_again(&mut world, devices / 2);
-    read_again(&mut world, devices / 2);
+    reload(&mut world, devices / 2);
+    reload(&mut world, devices / 2);
     let again = world.resident();
     let line = world.await_log("\"devices\":");
     assert!(line.contains("listening"), "{line}");
@@ -375,7 +375,7 @@ fn a_large_registry_is_read_again_while_a_device_is_served() {
         .iter()
         .filter_map(|line| test_support::process::field(line, "milliseconds"));
     println!(
-        "{devices} devices: read and put in force in {} ms; {} bytes of resident memory each after the first \
+        "{devices} devices: reloaded in {} ms; {} bytes of resident memory each after the first \
          reading, {} after the third; the slowest of {id} requests meanwhile took {slowest:?}",
         times.collect::<Vec<_>>().join(", "),
         each(full),

@@ -238,7 +238,7 @@ fn a_secret_in_a_registry_that_is_read_again_does_not_show_in_the_log() {
         format!("[[device]]\nname = 'a'\n{PEM}"),
         PEM.to_owned(),
     ] {
-        let refusals = || world.log().matches("not taken over").count();
+        let refusals = || world.log().matches("not reloaded").count();
         let before = refusals();
         fs::write(&registry, &device).unwrap();
         eventually("the registry is refused", || refusals() > before);

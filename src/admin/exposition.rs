@@ -11,14 +11,14 @@ mod upstream;
 use crate::admin;
 use crate::gateway::report::{Report, State};
 use crate::metrics::{Scrape, level, process};
-use crate::reload::files::FilesRead;
+use crate::reload::file_status::FileStatus;
 
 /// What is known beside the report.
 #[derive(Debug)]
 pub(crate) struct Beside {
     /// Whether ThingsBoard could be reached lately.
     pub(crate) upstream_reached: bool,
-    pub(crate) files: FilesRead,
+    pub(crate) files: FileStatus,
     pub(crate) admin: admin::Counters,
     /// Seconds since 1970.
     pub(crate) now: i64,
@@ -70,7 +70,7 @@ fn bounds(scrape: &mut Scrape, report: &Report) {
         "bound",
         used,
     );
-    let most = report.bounds.map(|bound| (bound.key, level(bound.most)));
+    let most = report.bounds.map(|bound| (bound.key, level(bound.limit)));
     scrape.gauges_by("coaps_gateway_bound", "The bound itself", "bound", most);
     scrape.counters_by(
         "coaps_gateway_bound_reached",
@@ -95,6 +95,6 @@ fn bounds(scrape: &mut Scrape, report: &Report) {
     scrape.counter(
         "coaps_gateway_log_lines_held_back",
         "Lines about handshakes and sessions that were not logged because ones like them were, lately",
-        report.held_back,
+        report.suppressed,
     );
 }

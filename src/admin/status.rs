@@ -6,7 +6,7 @@ use super::upstream_check::UpstreamCheck;
 use crate::admin::{Counters, Finding, Source};
 use crate::gateway::handle::{Ended, Handle};
 use crate::gateway::report::{Report, State};
-use crate::reload::files::Files;
+use crate::reload::file_status::SharedFileStatus;
 use crate::upstream::ThingsBoard;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const LISTINGS: usize = 4;
 pub struct Status {
     handle: Handle,
     upstream: UpstreamCheck,
-    files: Files,
+    files: SharedFileStatus,
     /// Lists of sessions that may be made at a time.
     listings: Semaphore,
     require_upstream: bool,
@@ -34,7 +34,7 @@ impl Status {
     pub(crate) fn new(
         handle: Handle,
         upstream: Arc<ThingsBoard>,
-        files: Files,
+        files: SharedFileStatus,
         require_upstream: bool,
     ) -> Status {
         Status {
@@ -82,7 +82,7 @@ impl Source for Status {
         let (report, failing) = tokio::join!(self.report(), self.upstream.failing());
         let beside = Beside {
             upstream_reached: failing.is_none(),
-            files: self.files.read(),
+            files: self.files.get(),
             admin: own,
             now: unix_seconds(),
         };

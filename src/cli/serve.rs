@@ -6,7 +6,7 @@ use crate::admin::status::Status;
 use crate::config::{self, Config};
 use crate::gateway::{Gateway, Parts, Settings};
 use crate::reload::Reload;
-use crate::reload::files::Files;
+use crate::reload::file_status::SharedFileStatus;
 use std::future::Future;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub(super) fn run(
         };
         let registry = config.registry.clone();
         let reload = Reload::new(config.sources, config.watched, config.dtls, registry);
-        let files = Files::first_read(&config.server, &config.clients);
+        let files = SharedFileStatus::at_start(&config.server, &config.clients);
         let gateway = Gateway::new(Parts {
             listen: config.listen.coaps,
             server: config.server,
@@ -91,7 +91,7 @@ pub(super) fn run(
 
 /// Answers those who operate the gateway, for as long as what is returned is kept. Devices are served whatever becomes
 /// of it.
-fn tell(server: Admin, admin: config::Admin, gateway: &Gateway, files: Files) -> Told {
+fn tell(server: Admin, admin: config::Admin, gateway: &Gateway, files: SharedFileStatus) -> Told {
     info!(address = %server.local_addr(), sessions = admin.sessions, "listening for those who operate it");
     let source = Arc::new(Status::new(
         gateway.handle(),

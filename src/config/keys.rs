@@ -6,13 +6,10 @@ use super::devices::{self, Devices};
 use super::key::Section;
 use super::limits::Bounds;
 use super::listen::{self, Listen};
-use super::log::{self, Log};
-use super::ota::{self, Ota};
-use super::relay::{self, Relay};
 use super::server::{self, ServerFiles};
 use super::shutdown::{self, Shutdown};
 use super::upstream::{self, Upstream};
-use super::{dtls, limits};
+use super::{dtls, limits, log, ota, relay};
 use coap::Parameters as Coap;
 use std::sync::LazyLock;
 
@@ -25,12 +22,12 @@ pub(super) struct Values {
     pub(super) clients: Clients,
     pub(super) devices: Devices,
     pub(super) upstream: Upstream,
-    pub(super) relay: Relay,
-    pub(super) ota: Ota,
+    pub(super) relay: crate::relay::Settings,
+    pub(super) ota: crate::ota::Settings,
     pub(super) coap: Coap,
     pub(super) bounds: Bounds,
     pub(super) shutdown: Shutdown,
-    pub(super) log: Log,
+    pub(super) log: crate::logging::Settings,
 }
 
 /// Every section.

@@ -10,6 +10,7 @@ use super::{
     Config, DEFAULT_FILE, RegistryFile, admin, coap, devices, listen, log, ota, relay, upstream,
 };
 use crate::device::Registry;
+use crate::logging;
 use crate::shown::Shown;
 use rustls_pki_types::UnixTime;
 use std::ffi::OsString;
@@ -116,25 +117,23 @@ pub fn admin_address(
     }
 }
 
-impl log::Log {
-    /// Reads `[log]` from the environment, for commands without a configuration file. `level`: the default.
-    pub fn from_environment(
-        environment: impl IntoIterator<Item = (OsString, OsString)>,
-        level: &str,
-    ) -> Result<log::Log, Mistakes> {
-        let environment: Environment = environment.into_iter().collect();
-        let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
-        let settings = merge("", "", &environment, &NAMES, &mut mistakes, &mut warnings);
-        let mut reader = Reader::new(String::new(), settings, mistakes, warnings);
-        let mut log = log::Log {
-            level: level.to_owned(),
-            ..log::Log::default()
-        };
-        reader.read(&log::section(), &mut log);
-        match reader.finish() {
-            (mistakes, _) if mistakes.is_empty() => Ok(log),
-            (mistakes, _) => Err(Mistakes(mistakes)),
-        }
+/// Reads `[log]` from the environment, for commands without a configuration file. `level`: the default.
+pub fn log_settings(
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+    level: &str,
+) -> Result<logging::Settings, Mistakes> {
+    let environment: Environment = environment.into_iter().collect();
+    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+    let settings = merge("", "", &environment, &NAMES, &mut mistakes, &mut warnings);
+    let mut reader = Reader::new(String::new(), settings, mistakes, warnings);
+    let mut log = logging::Settings {
+        level: level.to_owned(),
+        ..logging::Settings::default()
+    };
+    reader.read(&log::section(), &mut log);
+    match reader.finish() {
+        (mistakes, _) if mistakes.is_empty() => Ok(log),
+        (mistakes, _) => Err(Mistakes(mistakes)),
     }
 }
 

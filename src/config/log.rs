@@ -4,36 +4,10 @@ use super::key::{Section, key};
 use super::kind::{Choice, Kind};
 use super::mistake::Problem;
 use super::value::Value;
+use crate::logging::{Format, Settings};
 use crate::shown::Shown;
 
-/// `[log]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// A level, or directives such as `info,coaps_gateway::dtls=debug`.
-    pub level: String,
-    /// For people or for programs.
-    pub format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Default for Log {
-    fn default() -> Log {
-        Log {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-        }
-    }
-}
-
-pub(super) fn section() -> Section<Log> {
+pub(super) fn section() -> Section<Settings> {
     Section {
         name: "log",
         doc: "on standard error",
@@ -41,13 +15,13 @@ pub(super) fn section() -> Section<Log> {
             key(
                 "log.level",
                 Level,
-                |log: &mut Log| &mut log.level,
+                |log: &mut Settings| &mut log.level,
                 "error, warn, info, debug, trace; with modules: `\"info,coaps_gateway::dtls=debug\"`",
             ),
             key(
                 "log.format",
-                Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
-                |log: &mut Log| &mut log.format,
+                Choice(&[("text", Format::Text), ("json", Format::Json)]),
+                |log: &mut Settings| &mut log.format,
                 "or `\"json\"`",
             ),
         ],

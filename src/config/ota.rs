@@ -5,6 +5,7 @@ use super::kind::{Kind, Size, Time};
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::value::Value;
+use crate::ota::Settings;
 use std::time::Duration;
 
 const KIB: usize = 1024;
@@ -18,34 +19,7 @@ const FEWEST_CHUNKS: usize = 4;
 const CHUNK: &str = "ota.chunk";
 const CACHE: &str = "ota.cache";
 
-/// `[ota]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ota {
-    /// Bytes of one request to ThingsBoard; a multiple of 1 KiB, up to 1 MiB.
-    pub chunk: usize,
-    /// Bytes of packages cached for all devices together; four chunks or more.
-    pub cache: usize,
-    /// How long ThingsBoard's permission for a device to have a package is not asked for again.
-    pub authorise_every: Duration,
-}
-
-impl Default for Ota {
-    fn default() -> Self {
-        Ota {
-            chunk: 64 * KIB,
-            cache: 64 * MIB,
-            authorise_every: SECOND * 600,
-        }
-    }
-}
-
-impl Ota {
-    /// Concurrent requests about packages, on as many connections. A fleet shares what they bring, so a few are
-    /// enough; more would only load ThingsBoard.
-    pub const CONNECTIONS: usize = 32;
-}
-
-pub(super) fn section() -> Section<Ota> {
+pub(super) fn section() -> Section<Settings> {
     Section {
         name: "ota",
         doc: "packages: api/v1/firmware, api/v1/software, fw, sw",
@@ -53,19 +27,19 @@ pub(super) fn section() -> Section<Ota> {
             key(
                 CHUNK,
                 Chunk,
-                |ota: &mut Ota| &mut ota.chunk,
+                |ota: &mut Settings| &mut ota.chunk,
                 "the size of one request to ThingsBoard; a multiple of 1 KiB, up to 1 MiB",
             ),
             key(
                 CACHE,
                 Size(FEWEST_CHUNKS * KIB..=64 * KIB * MIB),
-                |ota: &mut Ota| &mut ota.cache,
+                |ota: &mut Settings| &mut ota.cache,
                 "for the whole fleet: each chunk is fetched once for all devices that may have it",
             ),
             key(
                 "ota.authorise_every",
                 Time(SECOND..=DAY),
-                |ota: &mut Ota| &mut ota.authorise_every,
+                |ota: &mut Settings| &mut ota.authorise_every,
                 "how long ThingsBoard's permission for a device to have a package is not asked for again",
             )
             .because("for this long a device still gets a package that was taken from it"),
@@ -101,8 +75,8 @@ impl Kind<usize> for Chunk {
 }
 
 /// Checks that the cache holds enough chunks.
-pub(super) fn check(reader: &mut Reader, ota: &Ota) {
-    let Ota { chunk, cache, .. } = ota;
+pub(super) fn check(reader: &mut Reader, ota: &Settings) {
+    let Settings { chunk, cache, .. } = ota;
     if *cache < FEWEST_CHUNKS * chunk {
         let key = if reader.is_set(CACHE) { CACHE } else { CHUNK };
         reader.mistake(

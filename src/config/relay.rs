@@ -3,6 +3,7 @@
 use super::key::{Section, key};
 use super::kind::{Choice, Number, OrUnset, Size, Time};
 use super::reader::Reader;
+use crate::relay::{Mode, Settings};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -20,74 +21,9 @@ const TOMCAT: usize = 8192;
 const POLL_TIMEOUT: &str = "relay.poll_timeout";
 const MAX_POLLS: &str = "relay.max_polls";
 
-const MODES: &[(&str, RelayMode)] = &[
-    ("long-poll", RelayMode::LongPoll),
-    ("on-uplink", RelayMode::OnUplink),
-];
+const MODES: &[(&str, Mode)] = &[("long-poll", Mode::LongPoll), ("on-uplink", Mode::OnUplink)];
 
-/// `[relay]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Relay {
-    /// How changes of shared attributes are noticed.
-    pub attributes: RelayMode,
-    /// How commands are fetched.
-    pub rpc: RelayMode,
-    /// How long ThingsBoard may hold one long poll; 2 to 290 seconds.
-    pub poll_timeout: Duration,
-    /// How often shared attributes are read whatever polls bring; 5 seconds or more.
-    pub sync_interval: Duration,
-    /// How long a device counts as alive after its last message; 10 seconds or more.
-    pub alive_for: Duration,
-    /// How long after it has received a command a device may take to reply, until the gateway replies in its place with
-    /// an error; 1 second or more. `None`: it never does.
-    pub command_answer: Option<Duration>,
-    /// Concurrent long polls, one for each device and kind; 1 or more.
-    pub max_polls: usize,
-    /// Bytes of commands that wait for their devices and of observed attributes, of all devices; 1 MiB or more.
-    pub bytes: usize,
-    /// Max-Age of notifications; 1 second or more, and whole seconds fit its four bytes.
-    pub max_age: Duration,
-}
-
-/// When the relay sends requests to ThingsBoard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelayMode {
-    /// One long poll after the other, as long as the device is alive.
-    LongPoll,
-    /// After each message of the device.
-    OnUplink,
-}
-
-impl Default for Relay {
-    fn default() -> Self {
-        Relay {
-            attributes: RelayMode::LongPoll,
-            rpc: RelayMode::LongPoll,
-            poll_timeout: SECOND * 25,
-            sync_interval: SECOND * 300,
-            alive_for: SECOND * 900,
-            command_answer: None,
-            max_polls: 6000,
-            bytes: 32 << 20,
-            max_age: SECOND * 24 * 3600,
-        }
-    }
-}
-
-impl Relay {
-    /// Concurrent reads of attributes, besides the polls.
-    pub const READS: usize = 64;
-
-    /// Concurrent connections that it may need: each poll's successor is opened about a second before the poll ends, and
-    /// there are reads besides the polls.
-    pub fn connections(&self) -> usize {
-        self.max_polls
-            .saturating_add(self.max_polls / 8)
-            .saturating_add(Self::READS)
-    }
-}
-
-pub(super) fn section() -> Section<Relay> {
+pub(super) fn section() -> Section<Settings> {
     Section {
         name: "relay",
         doc: "Observe: the gateway fetches attributes and commands by HTTP long polls",
@@ -95,41 +31,41 @@ pub(super) fn section() -> Section<Relay> {
             key(
                 "relay.attributes",
                 Choice(MODES),
-                |relay: &mut Relay| &mut relay.attributes,
+                |relay: &mut Settings| &mut relay.attributes,
                 "or `\"on-uplink\"`: read after each message of the device and every sync_interval, without polls; for \
                  devices that sleep, and for large fleets",
             ),
             key(
                 "relay.rpc",
                 Choice(MODES),
-                |relay: &mut Relay| &mut relay.rpc,
+                |relay: &mut Settings| &mut relay.rpc,
                 "or `\"on-uplink\"`: a short poll after each message of the device",
             ),
             key(
                 POLL_TIMEOUT,
                 Time(SECOND * 2..=SECOND * 290),
-                |relay: &mut Relay| &mut relay.poll_timeout,
+                |relay: &mut Settings| &mut relay.poll_timeout,
                 "of one long poll; ThingsBoard ends them at 30 s by default",
             )
             .because("ThingsBoard's Tomcat ends requests that take five minutes"),
             key(
                 "relay.sync_interval",
                 Time(SECOND * 5..=YEAR),
-                |relay: &mut Relay| &mut relay.sync_interval,
+                |relay: &mut Settings| &mut relay.sync_interval,
                 "shared attributes are also read this often, because polls may miss changes",
             )
             .because("each read counts for ThingsBoard's rate limits"),
             key(
                 "relay.alive_for",
                 Time(SECOND * 10..=YEAR),
-                |relay: &mut Relay| &mut relay.alive_for,
+                |relay: &mut Settings| &mut relay.alive_for,
                 "polls pause for a device that is silent for longer: each one makes ThingsBoard show the device as active",
             )
             .because("a device that is silent for a moment is not gone"),
             key(
                 "relay.command_answer",
                 OrUnset(Time(SECOND..=SECOND * 24 * 3600)),
-                |relay: &mut Relay| &mut relay.command_answer,
+                |relay: &mut Settings| &mut relay.command_answer,
                 "a two-way command that its device has received and does not reply to for this long gets `{\"error\":…}` \
                  as its reply, so that the next ones come: ThingsBoard gives the oldest one to every poll until it is \
                  replied to or expires. Not set by default: the gateway waits for that",
@@ -139,7 +75,7 @@ pub(super) fn section() -> Section<Relay> {
             key(
                 MAX_POLLS,
                 Number(1..=50_000),
-                |relay: &mut Relay| &mut relay.max_polls,
+                |relay: &mut Settings| &mut relay.max_polls,
                 "concurrent polls, one for each device and kind; beyond it an observation gets 5.03. ThingsBoard's Tomcat \
                  accepts 8,192 connections by default",
             )
@@ -147,7 +83,7 @@ pub(super) fn section() -> Section<Relay> {
             key(
                 "relay.bytes",
                 Size(1 << 20..=64 << 30),
-                |relay: &mut Relay| &mut relay.bytes,
+                |relay: &mut Settings| &mut relay.bytes,
                 "commands that wait for their devices, and observed attributes, of all devices together; once half of it \
                  is in use, a device has an even share. Beyond it a command gets `{\"error\":…}` as its reply, and an \
                  observation of attributes 5.03",
@@ -156,7 +92,7 @@ pub(super) fn section() -> Section<Relay> {
             key(
                 "relay.max_age",
                 Time(SECOND..=LONGEST_MAX_AGE),
-                |relay: &mut Relay| &mut relay.max_age,
+                |relay: &mut Settings| &mut relay.max_age,
                 "Max-Age of notifications: how long a device need not renew its observation",
             )
             .because("Max-Age has whole seconds and four bytes"),
@@ -165,8 +101,8 @@ pub(super) fn section() -> Section<Relay> {
 }
 
 /// Warns of what works with some ThingsBoards only. `max_in_flight`: `upstream`'s, whose connections are added.
-pub(super) fn check(reader: &mut Reader, relay: &Relay, max_in_flight: usize) {
-    if ![relay.attributes, relay.rpc].contains(&RelayMode::LongPoll) {
+pub(super) fn check(reader: &mut Reader, relay: &Settings, max_in_flight: usize) {
+    if ![relay.attributes, relay.rpc].contains(&Mode::LongPoll) {
         return;
     }
     if relay.poll_timeout > MONOLITH {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::authority::{Order, make};
 use crate::device::Limits;
-use crate::dtls;
+use crate::{dtls, logging, ota};
 use rustls_pki_types::UnixTime;
 use std::ffi::OsString;
 use std::fs;
@@ -124,9 +124,9 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
     );
     assert_eq!(
         config.log,
-        Log {
+        logging::Settings {
             level: "info".into(),
-            format: LogFormat::Text
+            format: logging::Format::Text
         }
     );
     let timeout = Duration::from_secs(10);
@@ -139,8 +139,8 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
         max_packages: 32,
     };
     assert_eq!(config.upstream, upstream);
-    assert_eq!(config.relay, Relay::default());
-    assert_eq!(config.ota, Ota::default());
+    assert_eq!(config.relay, crate::relay::Settings::default());
+    assert_eq!(config.ota, ota::Settings::default());
     assert!(!config.provision && config.registry.is_empty());
 }
 
@@ -188,7 +188,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
 fn a_chunk_is_a_number_of_whole_blocks_and_the_cache_holds_four_chunks() {
     let place = Place::new();
     let text = "[ota]\nchunk = \"16KiB\"\ncache = \"64KiB\"\nauthorise_every = \"1h\"\n";
-    let ota = Ota {
+    let ota = ota::Settings {
         chunk: 16 * 1024,
         cache: 64 * 1024,
         authorise_every: Duration::from_secs(3600),
@@ -285,7 +285,7 @@ fn every_key_can_be_set_from_the_environment_which_takes_precedence() {
     );
     assert_eq!(config.coap.ack_random_factor, 2.0);
     assert_eq!(config.dtls.versions, dtls::Versions::Both);
-    assert_eq!(config.log.format, LogFormat::Json);
+    assert_eq!(config.log.format, logging::Format::Json);
 }
 
 #[test]

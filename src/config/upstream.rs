@@ -3,10 +3,10 @@
 use super::key::{Section, key};
 use super::kind::{FilePath, Kind, Number, OrEmpty, Time};
 use super::mistake::Problem;
-use super::ota::Ota;
 use super::reader::Reader;
 use super::value::Value;
 use crate::dtls::credentials::certificates;
+use crate::ota;
 use crate::shown::Shown;
 use crate::upstream::{BaseUrl, BaseUrlError, CallLimits, Settings};
 use std::path::PathBuf;
@@ -50,7 +50,7 @@ impl Upstream {
             timeout: self.timeout,
             max_in_flight: self.max_in_flight,
             max_downlink,
-            max_packages: Ota::CONNECTIONS,
+            max_packages: ota::Settings::CONNECTIONS,
         }
     }
 }

@@ -1,12 +1,13 @@
-//! The sans-IO whole: datagrams, completions and `now` go in; datagrams, upstream calls and a
-//! deadline come out.
+//! The sans-IO core: datagrams, completions and `now` go in; datagrams, calls to ThingsBoard and a deadline come out.
 //!
-//! Nothing here waits, reads a clock or touches a socket, so all of it runs in a test under a clock
-//! of the test's own. [`crate::gateway::driver`] is the loop around it.
+//! Nothing here waits, reads a clock or touches a socket, so all of it runs in a test under a simulated clock.
+//! [`crate::gateway::driver`] is the loop around it.
 
-mod downlink;
 mod drain;
+mod observations;
 mod packages;
+mod registrations;
+mod relay_calls;
 mod reload;
 mod report;
 mod requests;
@@ -14,13 +15,13 @@ mod tap;
 mod waiting;
 
 use super::Settings;
-use super::call::{Call, Completion, Ticket};
-use super::reading::Reading;
-use super::tap::{Event, Mouth, Tap};
+use super::tap::{Event, Tap, TapSender};
+use crate::calls::parsing::Parsed;
+use crate::calls::{Call, Completion, Ticket};
 use crate::device::{CertificateId, Device, Registry};
 use crate::dtls::{self, ClientPolicy, Demux, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
-use crate::gateway::sessions::{Peer, Peers};
+use crate::gateway::sessions::{Peer, Sessions};
 use crate::gateway::stats::counters::{Counters, Tallies};
 use crate::ota::Packages;
 use crate::quotas::in_flight::InFlight;
@@ -28,17 +29,17 @@ use crate::quotas::turns::{Turns, Verdict, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
 use crate::relay::Relays;
 use coap::{self, Output};
-use downlink::Errands;
 use drain::Draining;
 use packages::Downloads;
+use relay_calls::RelayCalls;
 use reload::Review;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
-use waiting::{BEGUN_PER_CALL, Beginnings};
+use waiting::{READY_PER_CALL, ReadySessions};
 
-/// Peers whose timers are served in one call, so that datagrams get their turn.
+/// Sessions whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
 
 /// What [`Core::load`] counts.
@@ -49,15 +50,15 @@ pub(crate) struct Load {
     pub(crate) half_open: usize,
     pub(crate) in_flight: usize,
     pub(crate) most_in_flight_of_one: usize,
-    pub(crate) errands: usize,
-    /// Open requests, and calls that are timed.
+    pub(crate) relay_calls: usize,
+    /// Open requests, and calls whose duration is measured.
     pub(crate) tallied: (usize, usize),
     pub(crate) downloads: usize,
     pub(crate) package_calls: usize,
     pub(crate) package_bytes: usize,
     pub(crate) body_bytes: usize,
-    /// Sessions listed as such that may begin a request that waits.
-    pub(crate) beginnings: usize,
+    /// Sessions of which a waiting request may begin.
+    pub(crate) ready: usize,
     pub(crate) peers: crate::gateway::sessions::Load,
     pub(crate) relays: crate::relay::table::Load,
     pub(crate) demux: dtls::demux::Load,
@@ -68,15 +69,15 @@ pub struct Core {
     settings: Settings,
     registry: Arc<Registry>,
     demux: Demux,
-    peers: Peers,
+    sessions: Sessions,
     relays: Relays,
-    errands: Errands,
+    relay_calls: RelayCalls,
     packages: Packages,
     downloads: Downloads,
     review: Review,
     draining: Draining,
-    beginnings: Beginnings,
-    /// How many bytes of bodies all endpoints may hold.
+    ready: ReadySessions,
+    /// The budget of all endpoints for bodies, in bytes.
     bodies: coap::Bodies,
     calls: VecDeque<Call>,
     in_flight: InFlight,
@@ -87,13 +88,13 @@ pub struct Core {
     tallies: Tallies,
     coap_counters: coap::Counters,
     journal: Journal,
-    mouth: Mouth,
+    tap: TapSender,
     /// Reused between calls.
     outputs: Vec<Output>,
 }
 
 impl Core {
-    /// A gateway without sessions. `seed` should be random; a test chooses it.
+    /// `seed` should be random; a test chooses it.
     pub fn new(
         settings: Settings,
         engine: dtls::engine::Settings,
@@ -103,14 +104,14 @@ impl Core {
     ) -> Core {
         Core {
             demux: Demux::new(settings.dtls, engine, policy),
-            peers: Peers::new(settings.limits),
+            sessions: Sessions::new(settings.limits),
             relays: Relays::new(settings.relay, settings.largest_notification(), !seed),
-            errands: Errands::default(),
+            relay_calls: RelayCalls::default(),
             packages: Packages::new(settings.ota, seed.rotate_left(32)),
             downloads: Downloads::default(),
             review: Review::default(),
             draining: Draining::default(),
-            beginnings: Beginnings::default(),
+            ready: ReadySessions::default(),
             bodies: coap::Bodies::new(settings.coap.body_bytes, seed.rotate_left(16)),
             settings,
             registry,
@@ -123,26 +124,26 @@ impl Core {
             tallies: Tallies::default(),
             coap_counters: coap::Counters::default(),
             journal: Journal::default(),
-            mouth: Mouth::default(),
+            tap: TapSender::default(),
             outputs: Vec::new(),
         }
     }
 
-    /// The wall clock, against which certificates are judged. It may jump.
+    /// Sets the wall clock, which decides whether certificates are valid. It may jump.
     pub fn set_unix_time(&mut self, unix_time: UnixTime) {
         self.demux.set_unix_time(unix_time);
     }
 
-    /// Tells this tap what happens from now on.
-    pub fn open_tap(&mut self, tap: Tap) {
-        self.mouth.open(tap);
+    /// Sends a copy of everything to this tap from now on.
+    pub fn attach_tap(&mut self, tap: Tap) {
+        self.tap.attach(tap);
     }
 
-    /// A datagram came.
+    /// Handles a datagram, or queues it if its device had its share of the turn.
     pub fn receive(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        if self.turns.comes(now) {
+        if self.turns.count_arrival(now) {
             let holder = self.peer_at(path).map(Peer::holder);
-            match self.turns.judge(holder, path, datagram) {
+            match self.turns.decide(holder, path, datagram) {
                 Verdict::Handle => {}
                 Verdict::Wait => return,
                 Verdict::Drop => {
@@ -155,31 +156,30 @@ impl Core {
     }
 
     fn peer_at(&self, path: Path) -> Option<&Peer> {
-        self.peers.get(self.demux.established_at(path)?)
+        self.sessions.get(self.demux.established_at(path)?)
     }
 
-    /// How many datagrams were handled in the turn that is going on. What devices have sent beyond their share of it
-    /// does not count.
+    /// How many datagrams were handled in the current turn. Queued ones do not count.
     pub fn handled_in_turn(&self) -> usize {
         self.turns.handled()
     }
 
     fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        self.mouth.begin(now, datagram.len());
+        self.tap.begin(now, datagram.len());
         self.demux.receive(now, path, datagram);
         self.settle(now);
     }
 
-    /// An upstream call has come to its end.
+    /// Handles the end of a call to ThingsBoard.
     pub fn complete(&mut self, now: Instant, completion: Completion) {
-        self.mouth.begin(now, 0);
-        self.mouth.tell(|| Event::answered(&completion));
+        self.tap.begin(now, 0);
+        self.tap.send(|| Event::call_ended(&completion));
         let Completion {
             ticket, outcome, ..
         } = completion;
         self.tallies.upstream.end(now, &ticket, &outcome);
-        // What was not sent says nothing of ThingsBoard.
-        if !matches!(outcome, Ok(Reading::NotSent(_))) {
+        // A call that was not sent says nothing about ThingsBoard.
+        if !matches!(outcome, Ok(Parsed::NotSent(_))) {
             self.relays.call_ended(now, &outcome);
         }
         match ticket {
@@ -187,14 +187,16 @@ impl Core {
                 session,
                 exchange,
                 expect,
-            } => self.answered(now, session, exchange, expect, outcome),
-            Ticket::Relay(relay, errand) => self.errand_done(now, relay, errand, outcome),
-            Ticket::Package(call) => self.package_came(now, call, outcome),
+            } => self.exchange_call_ended(now, session, exchange, expect, outcome),
+            Ticket::Relay(relay, relay_call) => {
+                self.relay_call_ended(now, relay, relay_call, outcome)
+            }
+            Ticket::Package(call) => self.package_call_ended(now, call, outcome),
         }
         self.settle(now);
     }
 
-    /// Does what time demands.
+    /// Handles expired timers and queued datagrams.
     pub fn handle_timeout(&mut self, now: Instant) {
         for _ in 0..WAITING_PER_TURN {
             let Some((path, datagram)) = self.turns.next_waiting() else {
@@ -202,14 +204,14 @@ impl Core {
             };
             self.handle_datagram(now, path, &datagram);
         }
-        self.mouth.begin(now, 0);
+        self.tap.begin(now, 0);
         self.demux.handle_timeout(now);
         self.settle(now);
         for _ in 0..TIMERS_PER_CALL {
-            let Some(session) = self.peers.pop_due(now) else {
+            let Some(session) = self.sessions.pop_due(now) else {
                 break;
             };
-            if self.peers.has_expired(now, session) {
+            if self.sessions.has_expired(now, session) {
                 self.close_expired(session);
             } else {
                 self.with_endpoint(now, session, |endpoint, context, outputs| {
@@ -221,25 +223,25 @@ impl Core {
             let Some(relay) = self.relays.pop_due(now) else {
                 break;
             };
-            self.tell_relay(now, relay, |_, _| {});
+            self.with_relay(now, relay, |_, _| {});
         }
         self.packages.handle_timeout(now);
-        self.go_on_reviewing(now);
-        self.go_on_draining(now);
+        self.continue_review(now);
+        self.continue_draining(now);
         self.settle(now);
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is wanted next.
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next.
     pub fn next_timeout(&self) -> Option<Instant> {
         let deadlines = [
             self.demux.next_timeout(),
-            self.peers.next_timeout(),
+            self.sessions.next_timeout(),
             self.relays.next_timeout(),
             self.packages.next_timeout(),
             self.review.next_timeout(),
             self.draining.next_timeout(),
             self.turns.next_timeout(),
-            self.beginnings.next_timeout(),
+            self.ready.next_timeout(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -252,60 +254,57 @@ impl Core {
     /// The next upstream call to make. [`complete`](Self::complete) must follow, once.
     pub fn poll_call(&mut self) -> Option<Call> {
         let call = self.calls.pop_front()?;
-        self.mouth.tell(|| Event::asked(&call));
+        self.tap.send(|| Event::call_started(&call));
         Some(call)
     }
 
-    /// The next call that nobody waits for any more: it is to be dropped, and not completed.
+    /// The next call to abort. [`complete`](Self::complete) must not follow.
     pub fn poll_abort(&mut self) -> Option<Ticket> {
-        let ticket = self.errands.poll_abort()?;
-        self.mouth.tell(|| (None, Event::Aborted { ticket }));
+        let ticket = self.relay_calls.poll_abort()?;
+        self.tap.send(|| (None, Event::CallAborted { ticket }));
         Some(ticket)
     }
 
-    /// Once a minute: tells the operator which bounds were reached since the last time. `unsent` is
-    /// how many datagrams the socket did not take, since the start.
-    pub fn tell_pressure(&mut self, unsent: u64) {
+    /// Logs which bounds were reached since the last call. `unsent`: datagrams that the socket did not take since the start.
+    pub fn log_bounds_reached(&mut self, unsent: u64) {
         let reached = self.bounds_reached(unsent);
-        self.journal.pressure(reached);
+        self.journal.bounds_reached(reached);
     }
 
-    /// What was counted: sessions, messages, and their joining.
+    /// Counters of DTLS, of CoAP, and of this room.
     pub fn counters(&self) -> (&dtls::Counters, &coap::Counters, &Counters) {
         (self.demux.counters(), &self.coap_counters, &self.counters)
     }
 
-    /// What was counted of observations.
     pub fn relay_counters(&self) -> &crate::relay::Counters {
         self.relays.counters()
     }
 
-    /// What was counted of packages.
     pub fn package_counters(&self) -> &crate::ota::Counters {
         self.packages.counters()
     }
 
-    /// Established sessions.
+    /// The number of established sessions.
     pub fn sessions(&self) -> usize {
         self.demux.established()
     }
 
-    /// Sessions and handshakes that have ended since the start, whichever way.
+    /// Sessions and handshakes that have ended since the start, for whatever reason.
     pub fn sessions_and_handshakes_ended(&self) -> u64 {
         self.demux.ended()
     }
 
-    /// Half-open handshakes.
+    /// The number of half-open handshakes.
     pub fn half_open(&self) -> usize {
         self.demux.half_open()
     }
 
-    /// Upstream calls for devices' requests, made and not completed.
+    /// The number of calls for devices' requests that have not ended.
     pub fn in_flight(&self) -> usize {
         self.in_flight.count()
     }
 
-    /// How much of everything there is, for tests that hold it to its bounds.
+    /// The size of everything that has a bound, for tests.
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         Load {
@@ -313,47 +312,44 @@ impl Core {
             half_open: self.demux.half_open(),
             in_flight: self.in_flight.count(),
             most_in_flight_of_one: self.in_flight.most_of_one(),
-            errands: self.errands.len(),
-            tallied: (
-                self.tallies.answers.open(),
-                self.tallies.upstream.under_way(),
-            ),
+            relay_calls: self.relay_calls.len(),
+            tallied: (self.tallies.answers.open(), self.tallies.upstream.open()),
             downloads: self.downloads.len(),
             package_calls: self.packages.under_way(),
             package_bytes: self.packages.cached_bytes(),
             body_bytes: self.bodies.held(),
-            beginnings: self.beginnings.len(),
-            peers: self.peers.load(),
+            ready: self.ready.len(),
+            peers: self.sessions.load(),
             relays: self.relays.load(),
             demux: self.demux.load(),
         }
     }
 
-    /// Lets sessions, endpoints, relays and packages hear of each other until none has more to say.
+    /// Moves events between sessions, endpoints, relays and packages until every queue is empty.
     fn settle(&mut self, now: Instant) {
         let mut begun = 0;
         loop {
-            self.follow_sessions(now);
-            if let Some((session, told)) = self.errands.told.pop_front() {
-                self.hear_of_observation(now, session, told);
+            self.handle_dtls_events(now);
+            if let Some((session, event)) = self.relay_calls.endpoint_events.pop_front() {
+                self.on_endpoint_event(now, session, event);
             } else if let Some((relay, effect)) = self.relays.poll_effect() {
-                self.do_errand(now, relay, effect);
+                self.run_relay_effect(now, relay, effect);
             } else if let Some(effect) = self.packages.poll_effect() {
-                self.do_package_effect(now, effect);
+                self.run_package_effect(now, effect);
             } else if let Some(session) = self.draining.touched.pop() {
-                self.let_go(now, session);
-            } else if begun < BEGUN_PER_CALL
-                && let Some(session) = self.beginnings.pop(now)
+                self.close_if_drained(now, session);
+            } else if begun < READY_PER_CALL
+                && let Some(session) = self.ready.pop(now)
             {
                 begun += 1;
-                self.begin_waiting(now, session);
+                self.begin_waiting_request(now, session);
             } else {
                 break;
             }
         }
     }
 
-    fn follow_sessions(&mut self, now: Instant) {
+    fn handle_dtls_events(&mut self, now: Instant) {
         while let Some(event) = self.demux.poll_event() {
             match event {
                 dtls::Event::Established {
@@ -366,27 +362,27 @@ impl Core {
                     self.admit(now, session, path, &certificate, version);
                 }
                 dtls::Event::Plaintext { session, bytes } => {
-                    self.peers.heard(now, session);
-                    self.look_up_anew(now, session);
-                    self.mouth.tell(|| self.received(session, &bytes));
+                    self.sessions.received(now, session);
+                    self.refresh_device(now, session);
+                    self.tap.send(|| self.received(session, &bytes));
                     self.with_endpoint(now, session, |endpoint, context, outputs| {
                         endpoint.receive(now, &bytes, context, outputs);
                     });
-                    self.tell_heard(now, session);
+                    self.resume_relay(now, session);
                 }
                 dtls::Event::Ended { session, reason } => {
                     self.tallies.handshakes.ended(&reason);
                     self.tallies.answers.session_gone(session);
                     self.give_up_calls(session);
-                    self.mouth.tell(|| self.ended(session, &reason));
-                    let stops = self.draining.is_under_way();
-                    self.tell_if_any(now, session, |relay, context| {
+                    self.tap.send(|| self.ended(session, &reason));
+                    let is_draining = self.draining.is_active();
+                    self.with_relay_if_any(now, session, |relay, context| {
                         relay.session_gone(session);
-                        if stops {
+                        if is_draining {
                             relay.abort_attribute_polls(context);
                         }
                     });
-                    if let Some(peer) = self.peers.remove(session) {
+                    if let Some(peer) = self.sessions.remove(session) {
                         self.journal.ended(&peer, &reason);
                     }
                 }
@@ -399,9 +395,10 @@ impl Core {
     }
 
     fn device_of(&self, session: SessionId) -> Option<Arc<Device>> {
-        self.peers.get(session)?.device.clone()
+        self.sessions.get(session)?.device.clone()
     }
 
+    /// A handshake has completed: finds the certificate's device and adds the session.
     fn admit(
         &mut self,
         now: Instant,
@@ -421,13 +418,13 @@ impl Core {
         if let Some(other) = self.registry.also_claimed_by(&certificate) {
             self.journal.claimed_by_two(now, &peer, &other.name);
         }
-        let admission = self.peers.admit(peer, self.review.edition());
-        self.mouth.tell(|| self.established(session, path, version));
+        let admission = self.sessions.admit(peer, self.review.edition());
+        self.tap.send(|| self.established(session, path, version));
         self.make_room(admission);
         if let Some(device) = self.device_of(session) {
             self.renew_relay(now, &device);
         }
-        if self.draining.is_under_way() {
+        if self.draining.is_active() {
             self.draining.touched.push(session);
         }
     }

@@ -4,13 +4,13 @@
 //! Each turn is bounded: one batch of datagrams, and of each device no more than its share ([`turns`](crate::quotas::turns)), so
 //! many completions, so many timers; then all that came of it goes out. So neither a flood of datagrams nor a slow upstream keeps the other waiting.
 
-use super::call::{Completion, Ticket};
 use super::core::Core;
-use super::handle::{Order, SESSIONS_PER_ANSWER};
+use super::handle::{Command, SESSIONS_PER_ANSWER};
 use super::tap::Tap;
+use crate::calls::task;
+use crate::calls::{Completion, Ticket};
 use crate::dtls::Path;
-use crate::gateway::upstream_call::forward;
-use crate::logging::notices::Notices;
+use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
 use crate::upstream::Upstream;
 use rustls_pki_types::UnixTime;
@@ -26,86 +26,86 @@ use tracing::{debug, info, warn};
 
 /// Completions taken in one turn.
 const COMPLETIONS_PER_TURN: usize = 256;
-/// Datagrams taken from the kernel in one turn, those included that are more than their device's share.
+/// Datagrams taken from the kernel in one turn, queued ones included.
 const DATAGRAMS_PER_TURN: usize = 2048;
-/// How often the counters are shown (at debug), and bounds that were reached (at warn).
+/// How often counters (at debug) and reached bounds (at warn) are logged.
 const COUNTERS_EVERY: Duration = Duration::from_secs(60);
-/// Pause after an error of the socket that a retry at once would only repeat.
+/// Pause after an error of the socket: an immediate retry would fail again.
 const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
 /// When and how a gateway stops.
 #[derive(Debug)]
-pub struct Stop<A, I> {
-    /// Resolves when it is to stop: nobody new is let in, and what is under way comes to its end.
-    pub asked: A,
-    /// How long that may take.
+pub struct Shutdown<R, F> {
+    /// Resolves when draining is to begin: no new handshakes, and open exchanges end.
+    pub requested: R,
+    /// The time limit of draining.
     pub drain: Duration,
-    /// Resolves when there is no time for that any more.
-    pub insisted: I,
+    /// Resolves when draining is to be cut short.
+    pub forced: F,
 }
 
-/// How a gateway has stopped.
+/// The result of a shutdown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
-    /// Requests of devices that were on their way to ThingsBoard and are left unanswered.
+    /// Requests that were in flight to ThingsBoard and are left unanswered.
     pub cut_off: usize,
 }
 
 /// A core, its socket and its upstream.
-pub struct Shard<U> {
+pub struct Driver<U> {
     core: Core,
     udp: Udp,
     upstream: Arc<U>,
     timeout: Duration,
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
-    orders: mpsc::Receiver<Order>,
-    /// Calls that can be aborted, by what their answer is for: a session or an observation may end before they do.
+    commands: mpsc::Receiver<Command>,
+    /// Calls that can be aborted: their session or observation may end first.
     abortable: HashMap<Ticket, AbortHandle>,
-    socket_errors: Notices<io::ErrorKind>,
-    /// Until when the socket is left alone after an error.
+    socket_errors: Throttle<io::ErrorKind>,
+    /// Set after an error of the socket: it is not used until then.
     paused_until: Option<Instant>,
-    /// Datagrams the kernel would not take: its buffer was full, or there was no way to the peer.
+    /// Datagrams that the kernel did not take: its buffer was full, or it had no route.
     unsent: u64,
 }
 
-impl<U: Upstream> Shard<U> {
-    /// `most_calls` is how many the core may have under way: the channel of completions has room for so many.
+impl<U: Upstream> Driver<U> {
+    /// `max_calls` is how many calls may be open: the channel of completions has room for them.
     pub(super) fn new(
         core: Core,
         udp: Udp,
         upstream: Arc<U>,
         timeout: Duration,
-        most_calls: usize,
-        orders: mpsc::Receiver<Order>,
-    ) -> Shard<U> {
-        let (completed, completions) = mpsc::channel(most_calls.max(1));
-        Shard {
+        max_calls: usize,
+        commands: mpsc::Receiver<Command>,
+    ) -> Driver<U> {
+        let (completed, completions) = mpsc::channel(max_calls.max(1));
+        Driver {
             core,
             udp,
             upstream,
             timeout,
             completions,
             completed,
-            orders,
+            commands,
             abortable: HashMap::new(),
-            socket_errors: Notices::every(Duration::from_secs(60)),
+            socket_errors: Throttle::every(Duration::from_secs(60)),
             paused_until: None,
             unsent: 0,
         }
     }
 
-    pub(super) fn open_tap(&mut self, tap: Tap) {
-        self.core.open_tap(tap);
+    pub(super) fn attach_tap(&mut self, tap: Tap) {
+        self.core.attach_tap(tap);
     }
 
-    /// Serves until it is to stop, then drains: see [`Stop`].
+    /// Serves until the shutdown, then drains: see [`Shutdown`].
     pub async fn run(
         mut self,
-        stop: Stop<impl Future<Output = ()>, impl Future<Output = ()>>,
+        shutdown: Shutdown<impl Future<Output = ()>, impl Future<Output = ()>>,
     ) -> End {
-        let (mut asked, mut insisted) = (pin!(stop.asked), pin!(stop.insisted));
-        let mut was_asked = false;
+        let (mut requested, mut forced) = (pin!(shutdown.requested), pin!(shutdown.forced));
+        let mut is_draining = false;
         let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
         let mut counters_at = now() + COUNTERS_EVERY;
         let (mut heap, mut heap_at) = (
@@ -118,18 +118,18 @@ impl<U: Upstream> Shard<U> {
             let regular = counters_at.min(heap_at);
             let deadline = wanted.into_iter().flatten().fold(regular, Instant::min);
             tokio::select! {
-                () = &mut asked, if !was_asked => {
-                    was_asked = true;
+                () = &mut requested, if !is_draining => {
+                    is_draining = true;
                     let sessions = self.core.sessions();
                     info!(sessions, in_flight = self.core.in_flight(), "stopping: no new handshakes");
-                    self.core.drain(now(), stop.drain);
+                    self.core.drain(now(), shutdown.drain);
                 }
-                () = &mut insisted, if was_asked => break,
+                () = &mut forced, if is_draining => break,
                 readable = self.udp.readable(), if self.paused_until.is_none() => {
                     self.receive(readable);
                 }
                 Some(completion) = self.completions.recv() => self.complete(completion),
-                Some(order) = self.orders.recv() => self.obey(order),
+                Some(command) = self.commands.recv() => self.handle_command(command),
                 () = wait_until(timer.as_mut(), deadline) => {}
             }
             let now = now();
@@ -147,7 +147,7 @@ impl<U: Upstream> Shard<U> {
             }
             if now >= counters_at {
                 counters_at = now + COUNTERS_EVERY;
-                self.core.tell_pressure(self.unsent);
+                self.core.log_bounds_reached(self.unsent);
                 let (dtls, coap, gateway) = self.core.counters();
                 debug!(
                     sessions = self.core.sessions(),
@@ -179,23 +179,23 @@ impl<U: Upstream> Shard<U> {
         end
     }
 
-    /// Does what it is told from outside, and answers what it is asked. Who has asked may have gone since.
-    fn obey(&mut self, order: Order) {
+    /// Carries out a command. The receiver of its answer may be gone by now.
+    fn handle_command(&mut self, command: Command) {
         let now = now();
-        match order {
-            Order::Change(change, done) => {
+        match command {
+            Command::Change(change, done) => {
                 self.core.change(now, change);
                 let _ = done.send(());
             }
-            Order::Report(answer) => {
+            Command::Report(answer) => {
                 let mut report = self.core.report(self.unsent);
                 report.levels.completions_waiting = self.completions.len();
                 let _ = answer.send(Box::new(report));
             }
-            Order::Sessions(answer) => {
+            Command::Sessions(answer) => {
                 let _ = answer.send(self.core.session_ids());
             }
-            Order::Describe(sessions, answer) => {
+            Command::Describe(sessions, answer) => {
                 let known = sessions.into_iter().take(SESSIONS_PER_ANSWER);
                 let lines = known.filter_map(|session| self.core.describe(now, session));
                 let _ = answer.send(lines.collect());
@@ -203,8 +203,8 @@ impl<U: Upstream> Shard<U> {
         }
     }
 
-    /// Takes one batch of datagrams; and more, while devices have sent beyond their share: what others have sent stands
-    /// behind it in the kernel's buffer.
+    /// Receives one batch of datagrams; and more, while some are only queued: those of other devices may be behind them
+    /// in the kernel's buffer.
     fn receive(&mut self, readable: io::Result<()>) {
         let now = now();
         self.core.set_unix_time(unix_time());
@@ -226,14 +226,14 @@ impl<U: Upstream> Shard<U> {
             }
         });
         if let Err(error) = received {
-            if self.socket_errors.is_first(now, error.kind()) {
+            if self.socket_errors.admits(now, error.kind()) {
                 warn!("the UDP socket reports: {error}");
             }
             self.paused_until = Some(now + SOCKET_PAUSE);
         }
     }
 
-    /// Takes one completion and those that wait behind it.
+    /// Handles one completion, and those that wait behind it.
     fn complete(&mut self, completion: Completion) {
         let now = now();
         self.abortable.remove(&completion.ticket);
@@ -247,7 +247,7 @@ impl<U: Upstream> Shard<U> {
         }
     }
 
-    /// Sends all datagrams and makes all calls the core wants.
+    /// Sends all datagrams, and begins and aborts calls.
     fn send_all(&mut self) {
         while let Some(transmit) = self.core.poll_transmit() {
             let path = transmit.path;
@@ -257,8 +257,8 @@ impl<U: Upstream> Shard<U> {
         while let Some(call) = self.core.poll_call() {
             let ticket = call.ticket;
             let (upstream, completed) = (self.upstream.clone(), self.completed.clone());
-            let task = tokio::spawn(forward(upstream, self.timeout, call, completed));
-            if ticket.may_be_given_up() {
+            let task = tokio::spawn(task::run(upstream, self.timeout, call, completed));
+            if ticket.is_abortable() {
                 self.abortable.insert(ticket, task.abort_handle());
             }
         }
@@ -270,11 +270,11 @@ impl<U: Upstream> Shard<U> {
     }
 }
 
-/// Resolves at the deadline. A timer of tokio's counts in milliseconds and rounds up: what is due already is not left to it,
-/// or the loop would do one thing a millisecond where it could do five.
+/// Resolves at the deadline. tokio's timer rounds up to milliseconds: a deadline that has passed is not left to it, or the
+/// loop would turn once a millisecond where it could turn five times.
 async fn wait_until(mut timer: Pin<&mut tokio::time::Sleep>, deadline: Instant) {
     if deadline <= now() {
-        // Not at once: datagrams and completions that are there go first.
+        // Not at once: datagrams and completions go first.
         tokio::task::yield_now().await;
     } else {
         timer.as_mut().reset(deadline.into());
@@ -296,7 +296,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_is_due_does_not_wait_for_the_timers_next_millisecond() {
+    async fn a_deadline_that_has_passed_does_not_wait_for_the_next_millisecond() {
         let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
         let start = now();
         for _ in 0..1_000 {

@@ -1,6 +1,6 @@
-//! What a gateway that runs can be told and asked, from outside its loop.
+//! Commands to a gateway that runs, from outside its loop.
 //!
-//! Orders wait in a short queue, and the loop takes one in each turn: whoever asks too often waits, devices don't.
+//! Commands wait in a short queue, and the loop takes one in each turn: many commands delay each other, not devices.
 
 use super::report::{Report, SessionLine};
 use crate::device::Registry;
@@ -8,26 +8,26 @@ use crate::dtls::{ClientPolicy, SessionId, engine};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// Orders that may wait.
+/// Commands that may wait.
 const QUEUE: usize = 16;
 
-/// The most sessions told of in one answer, so that no request waits for it.
+/// The most sessions that one command describes, so that it delays no request.
 pub const SESSIONS_PER_ANSWER: usize = 512;
 
-/// What takes the place of what was read before. All of it is valid as it is.
+/// A replacement for what was read from files before. It has been validated.
 #[derive(Debug)]
 pub enum Change {
-    /// Which certificate is which device.
+    /// The device of each certificate.
     Registry(Arc<Registry>),
     /// The gateway's certificate and key, for handshakes that begin from now on.
     Server(engine::Settings),
-    /// Which client certificates are let in; live sessions are judged by it too.
+    /// Which client certificates are accepted; established sessions are checked again.
     Clients(ClientPolicy),
 }
 
-/// What the loop is told or asked.
+/// A command, and where its answer goes.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(super) enum Command {
     Change(Change, oneshot::Sender<()>),
     Report(oneshot::Sender<Box<Report>>),
     Sessions(oneshot::Sender<Vec<SessionId>>),
@@ -39,47 +39,54 @@ pub(super) enum Order {
 #[error("the gateway has ended")]
 pub struct Ended;
 
-/// A way to a gateway that runs, or soon will.
+/// Sends commands to a gateway that runs, or soon will.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<Command>,
 }
 
-/// A handle, and where its orders arrive.
-pub(super) fn channel() -> (Handle, mpsc::Receiver<Order>) {
-    let (orders, arriving) = mpsc::channel(QUEUE);
-    (Handle { orders }, arriving)
+/// A handle, and the receiver of its commands.
+pub(super) fn channel() -> (Handle, mpsc::Receiver<Command>) {
+    let (commands, received) = mpsc::channel(QUEUE);
+    (Handle { commands }, received)
 }
 
 impl Handle {
-    /// Puts something new in the place of the old. Returns when requests are served by it.
+    /// Replaces what was read from files. Returns once requests are served by it.
     pub async fn change(&self, change: Change) -> Result<(), Ended> {
-        self.ask(|done| Order::Change(change, done)).await
+        self.send(|done| Command::Change(change, done)).await
     }
 
-    /// What there is, and what was counted. That it answers shows that the loop lives.
+    /// Levels and counters. An answer shows that the loop runs.
     pub async fn report(&self) -> Result<Box<Report>, Ended> {
-        self.ask(Order::Report).await
+        self.send(Command::Report).await
     }
 
-    /// The names of all established sessions, in no order.
+    /// The ids of all established sessions, in no order.
     pub async fn sessions(&self) -> Result<Vec<SessionId>, Ended> {
-        self.ask(Order::Sessions).await
+        self.send(Command::Sessions).await
     }
 
-    /// The first [`SESSIONS_PER_ANSWER`] of these sessions, those that have ended since left out.
+    /// The first [`SESSIONS_PER_ANSWER`] of these sessions, without those that have ended since.
     pub async fn describe(&self, sessions: Vec<SessionId>) -> Result<Vec<SessionLine>, Ended> {
-        self.ask(|answer| Order::Describe(sessions, answer)).await
+        self.send(|answer| Command::Describe(sessions, answer))
+            .await
     }
 
     /// Waits until the gateway has ended.
     pub async fn ended(&self) {
-        self.orders.closed().await;
+        self.commands.closed().await;
     }
 
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> Result<T, Ended> {
+    async fn send<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, Ended> {
         let (answer, answered) = oneshot::channel();
-        self.orders.send(order(answer)).await.map_err(|_| Ended)?;
+        self.commands
+            .send(command(answer))
+            .await
+            .map_err(|_| Ended)?;
         answered.await.map_err(|_| Ended)
     }
 }

@@ -1,6 +1,6 @@
-//! What a gateway tells of itself: counts since its start, and what there is now.
+//! A copy of all counters since the start, and of all levels.
 //!
-//! Nothing in a [`Report`] names a device or an address, and its size does not depend on their number.
+//! A [`Report`] names no device and no address, and its size does not depend on their number.
 
 use super::Counters;
 use crate::dtls;
@@ -8,40 +8,32 @@ use crate::gateway::log::journal;
 use crate::gateway::stats::answers;
 use crate::gateway::stats::handshakes::Handshakes;
 use crate::gateway::stats::upstream_calls;
-use crate::gateway::stats::upstream_calls::Lane;
+use crate::gateway::stats::upstream_calls::CallKind;
 use crate::relay::table;
 use crate::{ota, relay};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How far a gateway has come.
+/// The gateway's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
-    /// It serves.
     Serving,
-    /// It stops: nobody new is let in, and what is under way comes to its end.
+    /// No new handshakes; open exchanges end.
     Draining,
 }
 
-/// Counts and levels, at one moment.
+/// Counters and levels at one moment.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// How far it has come.
     pub state: State,
-    /// The secure sessions'.
     pub dtls: dtls::Counters,
-    /// The message layer's.
     pub coap: coap::Counters,
-    /// The joining's.
     pub gateway: Counters,
-    /// Observations'.
     pub relay: relay::Counters,
-    /// Packages'.
     pub packages: ota::Counters,
-    /// What there is now.
     pub levels: Levels,
-    /// Datagrams the kernel did not take.
+    /// Datagrams that the kernel did not take.
     pub unsent: u64,
     /// Handshakes and sessions by how they ended.
     pub handshakes: Handshakes,
@@ -49,28 +41,28 @@ pub struct Report {
     pub answers: answers::Counts,
     /// Requests whose session ended before they were answered.
     pub unanswered: u64,
-    /// Calls to ThingsBoard that have ended, by lane.
-    pub upstream: [(Lane, upstream_calls::Ended); Lane::ALL.len()],
-    /// Each bound by the key that sets it: what it bounds, and the bound.
+    /// Calls to ThingsBoard that have ended, by kind.
+    pub upstream: [(CallKind, upstream_calls::Ended); CallKind::ALL.len()],
+    /// Each bound that a key sets, and how much of it is used.
     pub bounds: [Bound; 9],
     /// How often each bound was reached, by the key that sets it.
     pub bounds_reached: [(&'static str, u64); journal::BOUNDS],
-    /// Log lines about handshakes and sessions that were held back.
-    pub held_back: u64,
+    /// Log lines about handshakes and sessions that were suppressed.
+    pub suppressed: u64,
 }
 
-/// A bound, and what there is of what it bounds.
+/// A bound, and how much of it is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bound {
     /// The key that sets it.
     pub key: &'static str,
-    /// What there is.
+    /// The current amount.
     pub used: usize,
-    /// What may be.
-    pub most: usize,
+    /// The bound.
+    pub limit: usize,
 }
 
-/// What there is now.
+/// Current levels.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Levels {
     /// Established sessions.
@@ -79,19 +71,19 @@ pub struct Levels {
     pub unregistered_sessions: usize,
     /// Half-open handshakes.
     pub half_open: usize,
-    /// Clients that wait for one.
+    /// ClientHellos that wait to begin a handshake.
     pub waiting: usize,
     /// Devices in the registry.
     pub devices: usize,
-    /// Requests of devices that are not answered yet.
+    /// Requests without a response yet.
     pub open_requests: usize,
     /// Calls to ThingsBoard for devices' requests.
     pub in_flight: usize,
-    /// Long polls that are open.
+    /// Open long polls.
     pub polls: usize,
-    /// Reads and refusals of relays under way.
+    /// Other open calls of relays.
     pub reads: usize,
-    /// Calls for packages under way.
+    /// Open calls for packages.
     pub package_calls: usize,
     /// Observations.
     pub observations: table::Standing,
@@ -99,37 +91,37 @@ pub struct Levels {
     pub reads_waiting: usize,
     /// Blocks of packages that devices wait for.
     pub blocks_waiting: usize,
-    /// Sessions that wait to be looked up or judged anew.
+    /// Sessions that wait to be looked up or checked again.
     pub to_review: usize,
-    /// Outcomes of calls that the loop has not taken yet.
+    /// Completions that wait for the loop.
     pub completions_waiting: usize,
-    /// Times that something is to be done at.
+    /// Timers that are set.
     pub timers: usize,
-    /// Devices, counted once for each kind of package, that something is known of.
+    /// Devices with an entry for a kind of package.
     pub package_readers: usize,
-    /// Editions of packages that are kept in mind.
+    /// Versions of packages with an entry.
     pub package_editions: usize,
-    /// Bytes of packages that are for one device alone.
+    /// Bytes of packages that only one device may have.
     pub package_own_bytes: usize,
 }
 
-/// One established session, for an operator.
+/// One established session, for operators.
 #[derive(Debug, Clone)]
 pub struct SessionLine {
-    /// Its number, as log lines have it.
+    /// The session's number in log lines.
     pub session: u64,
-    /// Its device; `None` for a certificate that is not registered.
+    /// The device's name; `None` for an unregistered certificate.
     pub device: Option<Arc<str>>,
-    /// Where its peer is.
+    /// The client's address.
     pub address: SocketAddr,
-    /// How long it has been established.
+    /// Time since the handshake.
     pub age: Duration,
-    /// How long nothing was heard of it.
-    pub silent: Duration,
-    /// "1.2" or "1.3".
+    /// Time since an authentic record was received.
+    pub idle: Duration,
+    /// DTLS version: `1.2` or `1.3`.
     pub version: &'static str,
-    /// The cipher suite, by name.
+    /// The cipher suite's name.
     pub cipher_suite: Option<String>,
-    /// What it observes: "attributes", "rpc".
+    /// What it observes: `attributes`, `rpc`.
     pub observes: Vec<&'static str>,
 }

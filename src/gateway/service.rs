@@ -4,10 +4,10 @@ use super::Settings;
 use super::core::Core;
 use super::handle::{self, Handle};
 use super::tap::Tap;
-use crate::config::Ota;
 use crate::device::Registry;
 use crate::dtls::{self, ClientPolicy, ServerCredentials};
-use crate::gateway::driver::{End, Shard, Stop};
+use crate::gateway::driver::{Driver, End, Shutdown};
+use crate::ota;
 use crate::udp::Udp;
 use crate::upstream::{self, ThingsBoard};
 use std::future::Future;
@@ -17,24 +17,19 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::info;
 
-/// What keeps a gateway from starting though its configuration is valid.
+/// Why a gateway with a valid configuration can't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address can't be bound.
+    /// The UDP address can't be bound.
     #[error("listen.coaps: UDP {address} can't be bound: {error}{}", advice(error))]
     Bind {
-        /// What was to be bound.
         address: SocketAddr,
-        /// Why it can't.
         error: io::Error,
     },
-    /// The DTLS engine.
     #[error(transparent)]
     Engine(#[from] dtls::engine::SettingsError),
-    /// The HTTP client.
     #[error("upstream: {0}")]
     Upstream(#[from] upstream::SettingsError),
-    /// The operating system has no random numbers.
     #[error("the operating system gives no random numbers")]
     Random,
 }
@@ -61,23 +56,20 @@ fn advice(error: &io::Error) -> &'static str {
 pub struct Parts {
     /// The UDP address for devices; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Its certificate and key.
+    /// The gateway's certificate and key.
     pub server: ServerCredentials,
     /// Which client certificates are accepted.
     pub clients: ClientPolicy,
-    /// The devices that certificates belong to.
     pub registry: Arc<Registry>,
-    /// ThingsBoard.
     pub upstream: upstream::Settings,
-    /// What the core needs to know beside these.
     pub settings: Settings,
-    /// How long requests in flight may take to complete once it is to stop.
+    /// The time limit of draining.
     pub drain: Duration,
 }
 
-/// A gateway that has everything it needs.
+/// A gateway that is bound and ready to run.
 pub struct Gateway {
-    shard: Shard<ThingsBoard>,
+    driver: Driver<ThingsBoard>,
     upstream: Arc<ThingsBoard>,
     address: SocketAddr,
     handle: Handle,
@@ -85,7 +77,10 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Binds the socket and sets up both sides. Within a tokio runtime.
+    /// Binds the socket and makes the HTTP client. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`].
     pub fn new(parts: Parts) -> Result<Gateway, StartError> {
         let settings = parts.settings;
         let timeout = parts.upstream.timeout;
@@ -107,8 +102,8 @@ impl Gateway {
             random_seed()?,
         );
         info!(%address, devices, "listening for CoAPs");
-        let (handle, orders) = handle::channel();
-        let shard = Shard::new(
+        let (handle, commands) = handle::channel();
+        let driver = Driver::new(
             core,
             udp,
             upstream.clone(),
@@ -116,11 +111,11 @@ impl Gateway {
             settings
                 .max_in_flight
                 .saturating_add(settings.relay.connections())
-                .saturating_add(Ota::CONNECTIONS),
-            orders,
+                .saturating_add(ota::Settings::CONNECTIONS),
+            commands,
         );
         Ok(Gateway {
-            shard,
+            driver,
             upstream,
             address,
             handle,
@@ -128,38 +123,38 @@ impl Gateway {
         })
     }
 
-    /// Where devices reach it.
+    /// The address that devices send to.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The way to ThingsBoard, to see whether it can be reached.
+    /// The HTTP client, for checks of readiness.
     pub fn upstream(&self) -> Arc<ThingsBoard> {
         self.upstream.clone()
     }
 
-    /// Tells this tap what happens while it runs.
-    pub fn open_tap(&mut self, tap: Tap) {
-        self.shard.open_tap(tap);
+    /// Sends a copy of everything to this tap.
+    pub fn attach_tap(&mut self, tap: Tap) {
+        self.driver.attach_tap(tap);
     }
 
-    /// A way to it while it runs.
+    /// Sends commands to the gateway while it runs.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Serves until `asked` resolves, then drains within `[shutdown] drain`, or until `insisted` resolves.
+    /// Serves until `requested` resolves, then drains within `[shutdown] drain`, or until `forced` resolves.
     pub async fn run(
         self,
-        asked: impl Future<Output = ()>,
-        insisted: impl Future<Output = ()>,
+        requested: impl Future<Output = ()>,
+        forced: impl Future<Output = ()>,
     ) -> End {
-        let stop = Stop {
-            asked,
+        let shutdown = Shutdown {
+            requested,
             drain: self.drain,
-            insisted,
+            forced,
         };
-        self.shard.run(stop).await
+        self.driver.run(shutdown).await
     }
 }
 

@@ -1,4 +1,4 @@
-//! The sessions as the gateway knows them: whose they are, and how many a device may have.
+//! Established sessions: the device of each, and how many sessions a device may have.
 
 use crate::device::{CertificateId, Device, Fingerprint, Limits};
 use crate::dtls::{Path, SessionId};
@@ -11,45 +11,39 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How long a session of an unregistered certificate lives: long enough for its device to be told,
-/// and to provision itself.
+/// Lifetime of a session of an unregistered certificate: long enough to get its 4.01, and to provision itself.
 const UNREGISTERED_LIFETIME: Duration = Duration::from_secs(60);
 
-/// One established session.
+/// The client of one established session.
 #[derive(Debug)]
 pub struct Peer {
-    /// Its name.
     pub session: SessionId,
-    /// Where it is.
     pub path: Path,
-    /// The certificate whose key it has proven to own.
     pub certificate: CertificateId,
-    /// The device that certificate belongs to, if it is registered.
+    /// The certificate's device, if it is registered.
     pub device: Option<Arc<Device>>,
-    /// Its CoAP state.
     pub endpoint: RemoteEndpoint,
     since: Instant,
     version: &'static str,
-    last_heard: Instant,
-    /// When a request of it was answered last, or a notification has reached it.
+    last_received: Instant,
+    /// When a request was answered last, or a notification acknowledged.
     last_served: Option<Instant>,
-    /// The registry its device was found in.
+    /// The registry in which `device` was looked up.
     edition: u32,
-    /// The first exchange that is its present device's.
+    /// The first exchange that belongs to its current device.
     first_exchange: ExchangeId,
-    /// The first exchange under its present device's present token.
+    /// The first exchange under its current device's current access token.
     first_exchange_of_token: ExchangeId,
     expires: Option<Instant>,
     timer: Slot,
 }
 
 impl Peer {
-    /// Who its calls to ThingsBoard and its datagrams count for.
+    /// The holder that its calls to ThingsBoard and its datagrams count for.
     pub(crate) fn holder(&self) -> Holder {
         Holder::of(self.device.as_deref(), self.path.remote.ip())
     }
 
-    /// A session that was established `now`.
     pub fn new(
         session: SessionId,
         path: Path,
@@ -67,7 +61,7 @@ impl Peer {
             device,
             since: now,
             version,
-            last_heard: now,
+            last_received: now,
             last_served: None,
             edition: 0,
             first_exchange: endpoint.next_exchange(),
@@ -87,7 +81,6 @@ impl Peer {
         self.device.as_ref().map_or("-", |device| &device.name)
     }
 
-    /// When it was established.
     pub fn since(&self) -> Instant {
         self.since
     }
@@ -97,23 +90,22 @@ impl Peer {
         self.version
     }
 
-    /// When something authentic came from it last.
-    pub fn last_heard(&self) -> Instant {
-        self.last_heard
+    /// When an authentic record was received last.
+    pub fn last_received(&self) -> Instant {
+        self.last_received
     }
 
-    /// Whether a request was made when the session was another's, or nobody's.
-    pub fn is_of_a_former_device(&self, exchange: ExchangeId) -> bool {
+    /// Whether the request was received while the certificate belonged to another device, or to none.
+    pub fn is_of_former_device(&self, exchange: ExchangeId) -> bool {
         exchange.began_before(self.first_exchange)
     }
 
-    /// Whether a request was made under another token, or none: what ThingsBoard says of that one says nothing of the
-    /// present one.
-    pub fn is_under_a_former_token(&self, exchange: ExchangeId) -> bool {
+    /// Whether the request was received under another access token, or under none: ThingsBoard's answer then says nothing
+    /// about the current token.
+    pub fn is_under_former_token(&self, exchange: ExchangeId) -> bool {
         exchange.began_before(self.first_exchange_of_token)
     }
 
-    /// When it was served last.
     pub fn last_served(&self) -> Option<Instant> {
         self.last_served
     }
@@ -124,35 +116,34 @@ impl Peer {
     }
 }
 
-/// What letting a peer in costs another.
+/// Which session gives way to a new one.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// Nothing.
+    /// None.
     Alone,
     /// The device has too many sessions: close its longest silent one.
     Displaces(SessionId),
-    /// There are too many of unregistered certificates: close the oldest of the source that has most.
+    /// There are too many of unregistered certificates: close the oldest of the source that has the most.
     DisplacesUnregistered(SessionId),
 }
 
 /// All established sessions.
 #[derive(Debug)]
-pub struct Peers {
+pub struct Sessions {
     limits: Limits,
-    /// Boxed, as a table that grows by doubling is half empty at its worst.
+    /// Boxed: a table that grows by doubling may be half empty.
     peers: HashMap<SessionId, Box<Peer>>,
     by_device: HashMap<Arc<str>, Vec<SessionId>>,
     /// Sessions of devices.
     of_devices: usize,
-    /// Sessions of unregistered certificates, by where they come from.
+    /// Sessions of unregistered certificates, by source address.
     unregistered: SourcePlaces<SessionId>,
     timers: Timers<SessionId>,
 }
 
-impl Peers {
-    /// None yet.
-    pub fn new(limits: Limits) -> Peers {
-        Peers {
+impl Sessions {
+    pub fn new(limits: Limits) -> Sessions {
+        Sessions {
             limits,
             peers: HashMap::new(),
             by_device: HashMap::new(),
@@ -162,7 +153,7 @@ impl Peers {
         }
     }
 
-    /// Lets a peer in. The caller closes whom it displaces.
+    /// Adds a peer. The caller closes the session that it displaces.
     pub fn admit(&mut self, mut peer: Peer, edition: u32) -> Admission {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
@@ -171,7 +162,7 @@ impl Peers {
         self.peers.insert(session, Box::new(peer));
         self.arm(session);
         match name {
-            Some(name) => self.enrol(session, name),
+            Some(name) => self.add_to_index(session, name),
             None => {
                 self.unregistered.add(host, session);
                 let over = self.unregistered.count() > self.limits.unregistered_sessions;
@@ -182,24 +173,24 @@ impl Peers {
         }
     }
 
-    /// Counts a session as one of this device.
-    fn enrol(&mut self, session: SessionId, name: Arc<str>) -> Admission {
+    /// Adds the session to its device's index.
+    fn add_to_index(&mut self, session: SessionId, name: Arc<str>) -> Admission {
         let sessions = self.by_device.entry(name).or_default();
         let over = sessions.len() >= self.limits.sessions_per_device;
         let peers = &self.peers;
-        // Not searched for where there is room: a device may be allowed thousands.
+        // Searched only when there are too many: a device may be allowed thousands.
         let searched = sessions.iter().filter(|_| over);
         let longest_silent = searched
             .filter_map(|session| peers.get(session))
-            .min_by_key(|peer| peer.last_heard)
+            .min_by_key(|peer| peer.last_received)
             .map(|peer| peer.session);
         sessions.push(session);
         self.of_devices += 1;
         longest_silent.map_or(Admission::Alone, Admission::Displaces)
     }
 
-    /// Counts a session as nobody's.
-    fn strike_off(&mut self, session: SessionId, host: IpAddr, device: Option<&Device>) {
+    /// Removes the session from its device's index.
+    fn remove_from_index(&mut self, session: SessionId, host: IpAddr, device: Option<&Device>) {
         let Some(device) = device else {
             self.unregistered.remove(host, &session);
             return;
@@ -213,14 +204,14 @@ impl Peers {
         }
     }
 
-    /// Whether a session was looked up in an older registry than this.
-    pub fn is_behind(&self, session: SessionId, edition: u32) -> bool {
+    /// Whether the session's device was looked up in another registry than this.
+    pub fn is_outdated(&self, session: SessionId, edition: u32) -> bool {
         let peer = self.peers.get(&session);
         peer.is_some_and(|peer| peer.edition != edition)
     }
 
-    /// A session's certificate was looked up anew, and belongs to `device` now. One that was a device's and is
-    /// no more keeps its session until it has been told so.
+    /// Sets the device that the current registry has for the session's certificate. A session whose device was removed
+    /// stays until it got a 4.01.
     pub fn assign(
         &mut self,
         session: SessionId,
@@ -243,12 +234,13 @@ impl Peers {
         peer.expires = None;
         peer.first_exchange = peer.endpoint.next_exchange();
         let host = source::host(peer.path.remote.ip());
-        self.strike_off(session, host, before.as_deref());
-        name.map_or(Admission::Alone, |name| self.enrol(session, name))
+        self.remove_from_index(session, host, before.as_deref());
+        name.map_or(Admission::Alone, |name| self.add_to_index(session, name))
     }
 
-    /// A session of an unregistered certificate was told so: it has a minute from now, if it has not had one.
-    pub fn told_unregistered(&mut self, now: Instant, session: SessionId) {
+    /// A request of an unregistered certificate was answered 4.01: its session ends after [`UNREGISTERED_LIFETIME`], unless
+    /// its end is set already.
+    pub fn refused_unregistered(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session)
             && peer.device.is_none()
         {
@@ -257,14 +249,14 @@ impl Peers {
         }
     }
 
-    /// A request of this session was answered, or a notification has reached it.
+    /// Notes that a request was answered, or a notification acknowledged.
     pub fn served(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session) {
             peer.last_served = Some(now);
         }
     }
 
-    /// The session is to end at this time, or is not.
+    /// Sets when the session expires.
     pub fn expire(&mut self, session: SessionId, at: Option<Instant>) {
         if let Some(peer) = self.peers.get_mut(&session) {
             peer.expires = at;
@@ -272,33 +264,32 @@ impl Peers {
         }
     }
 
-    /// Forgets a session that has ended.
+    /// Removes a session that has ended.
     pub fn remove(&mut self, session: SessionId) -> Option<Peer> {
         let mut peer = self.peers.remove(&session)?;
         self.timers.disarm(session, &mut peer.timer);
         let host = source::host(peer.path.remote.ip());
-        self.strike_off(session, host, peer.device.as_deref());
+        self.remove_from_index(session, host, peer.device.as_deref());
         Some(*peer)
     }
 
-    /// Something authentic came from this session.
-    pub fn heard(&mut self, now: Instant, session: SessionId) {
+    /// Notes that an authentic record was received.
+    pub fn received(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session) {
-            peer.last_heard = now;
+            peer.last_received = now;
         }
     }
 
-    /// A peer.
     pub fn get(&self, session: SessionId) -> Option<&Peer> {
         self.peers.get(&session).map(AsRef::as_ref)
     }
 
-    /// A peer; [`arm`](Self::arm) must follow if its endpoint was used.
+    /// [`arm`](Self::arm) must follow if its endpoint was used.
     pub fn get_mut(&mut self, session: SessionId) -> Option<&mut Peer> {
         self.peers.get_mut(&session).map(AsMut::as_mut)
     }
 
-    /// Sees to it that the peer's next timeout is not missed.
+    /// Sets the timer to the peer's next timeout.
     pub fn arm(&mut self, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session)
             && let Some(at) = peer.next_timeout()
@@ -307,7 +298,7 @@ impl Peers {
         }
     }
 
-    /// A session whose time may have come.
+    /// The next session whose timer has expired.
     pub fn pop_due(&mut self, now: Instant) -> Option<SessionId> {
         let session = self.timers.pop_due(now)?;
         if let Some(peer) = self.peers.get_mut(&session) {
@@ -316,24 +307,21 @@ impl Peers {
         Some(session)
     }
 
-    /// Whether a session has outlived the time it was given.
+    /// Whether the session's lifetime is over.
     pub fn has_expired(&self, now: Instant, session: SessionId) -> bool {
         let expires = self.peers.get(&session).and_then(|peer| peer.expires);
         expires.is_some_and(|expires| expires <= now)
     }
 
-    /// When [`pop_due`](Self::pop_due) has something.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
 
-    /// All sessions.
-    pub fn sessions(&self) -> Vec<SessionId> {
+    pub fn ids(&self) -> Vec<SessionId> {
         self.peers.keys().copied().collect()
     }
 
@@ -342,17 +330,17 @@ impl Peers {
         self.unregistered.count()
     }
 
-    /// Sessions that are no device's, those included whose device was removed.
+    /// Sessions without a device, those included whose device was removed from the registry.
     pub fn without_device(&self) -> usize {
         self.peers.len().saturating_sub(self.of_devices)
     }
 
-    /// Times that something is to be done at.
+    /// Timers that are set.
     pub fn timers(&self) -> usize {
         self.timers.len()
     }
 
-    /// How much of everything there is, for tests that hold it to its bounds.
+    /// The size of everything that has a bound, for tests.
     #[cfg(test)]
     pub(crate) fn load(&self) -> Load {
         let most = |count: fn(&RemoteEndpoint) -> usize| {
@@ -378,7 +366,7 @@ impl Peers {
     }
 }
 
-/// What [`Peers::load`] counts.
+/// What [`Sessions::load`] counts.
 #[cfg(test)]
 #[derive(Debug)]
 pub(crate) struct Load {

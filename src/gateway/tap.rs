@@ -1,12 +1,10 @@
-//! Listening to the core: each message, each call to ThingsBoard, each session, as they come and go.
+//! A copy of each message, each call to ThingsBoard and each session's begin and end, for the demo's page.
 //!
-//! A gateway that nobody asked for a tap has none, and pays one branch. With a tap, nothing is built while nobody
-//! listens. A listener that falls behind misses the oldest and is told how many: nothing here waits for it, and no
-//! more is kept than [`KEPT`] events.
-//!
-//! What is heard is what devices say, in the clear: the demo asks for a tap, `run` never does.
+//! `run` never attaches a tap, and pays one branch for it: the copies are in plaintext. With a tap, no copy is made while
+//! it has no receiver. A receiver that falls behind loses the oldest records and is told how many: the core never waits
+//! for it, and at most [`CAPACITY`] records are kept.
 
-use super::call::{Call, Completion, Ticket};
+use crate::calls::{Call, Completion, Ticket};
 use crate::dtls::{EndReason, SessionId};
 use crate::upstream;
 use bytes::Bytes;
@@ -16,83 +14,74 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::broadcast;
 
-/// Events kept for the slowest listener. Each holds one message at most.
-const KEPT: usize = 512;
+/// Records kept for the slowest receiver. Each holds at most one message.
+const CAPACITY: usize = 512;
 
 /// What happened.
 #[derive(Clone)]
 pub enum Event {
-    /// A device has proven its key.
+    /// A handshake has completed.
     Established {
-        /// From now on.
         session: SessionId,
-        /// Where it is reached.
+        /// The client's address.
         address: SocketAddr,
-        /// Of DTLS.
+        /// DTLS version: `1.2` or `1.3`.
         version: &'static str,
     },
-    /// A session is over.
+    /// A session has ended.
     Ended {
-        /// Which.
         session: SessionId,
-        /// Why.
         reason: EndReason,
     },
     /// A CoAP message came, well-formed or not.
     Received {
-        /// From whom.
         session: SessionId,
-        /// Its bytes.
         message: Bytes,
         /// The length of the datagram it came in.
         datagram: usize,
     },
     /// A CoAP message goes out.
     Sent {
-        /// To whom.
         session: SessionId,
-        /// Its bytes.
         message: Bytes,
         /// The length of its datagram.
         datagram: usize,
     },
-    /// ThingsBoard is asked.
-    Asked {
-        /// What for.
+    /// A request to ThingsBoard begins.
+    CallStarted {
+        /// Identifies the call.
         ticket: Ticket,
-        /// As it goes onto the wire, without the token.
+        /// The request line, without the token.
         line: upstream::Line,
     },
-    /// ThingsBoard has answered, or failed.
-    Answered {
-        /// The call's.
+    /// ThingsBoard has answered, or the call has failed.
+    CallEnded {
+        /// Identifies the call.
         ticket: Ticket,
         /// The length of the answer's body.
         outcome: Result<usize, upstream::Error>,
     },
-    /// Nobody waits for this call any more.
-    Aborted {
-        /// The call's.
+    /// A call whose answer is no longer needed was aborted.
+    CallAborted {
+        /// Identifies the call.
         ticket: Ticket,
     },
 }
 
 /// A device's name, if its certificate is registered.
-pub type Whose = Option<Arc<str>>;
+pub type DeviceName = Option<Arc<str>>;
 
-/// An event, when, and whose it is.
+/// An event, its time and its device.
 #[derive(Debug, Clone)]
-pub struct Heard {
-    /// The core's time.
+pub struct TapRecord {
+    /// The core's clock.
     pub at: Instant,
-    /// The device's name.
-    pub device: Whose,
-    /// What happened.
+    pub device: DeviceName,
     pub event: Event,
 }
 
 impl fmt::Debug for Event {
-    /// Messages may carry secrets: their lengths are told alone.
+    /// Messages may carry secrets: only their lengths are shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Established {
@@ -105,49 +94,49 @@ impl fmt::Debug for Event {
             Event::Sent {
                 session, message, ..
             } => write!(f, "Sent({session:?}, {} bytes)", message.len()),
-            Event::Asked { ticket, line } => write!(f, "Asked({ticket:?}, {line:?})"),
-            Event::Answered { ticket, outcome } => write!(f, "Answered({ticket:?}, {outcome:?})"),
-            Event::Aborted { ticket } => write!(f, "Aborted({ticket:?})"),
+            Event::CallStarted { ticket, line } => write!(f, "CallStarted({ticket:?}, {line:?})"),
+            Event::CallEnded { ticket, outcome } => write!(f, "CallEnded({ticket:?}, {outcome:?})"),
+            Event::CallAborted { ticket } => write!(f, "CallAborted({ticket:?})"),
         }
     }
 }
 
-/// Where one begins to listen.
+/// Gives receivers of all events.
 #[derive(Debug, Clone)]
-pub struct Tap(broadcast::Sender<Heard>);
+pub struct Tap(broadcast::Sender<TapRecord>);
 
 impl Default for Tap {
     fn default() -> Tap {
-        Tap(broadcast::Sender::new(KEPT))
+        Tap(broadcast::Sender::new(CAPACITY))
     }
 }
 
 impl Tap {
-    /// All events from now on.
-    pub fn listen(&self) -> broadcast::Receiver<Heard> {
+    /// A receiver of all events from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<TapRecord> {
         self.0.subscribe()
     }
 
-    /// How many listen.
-    pub fn listeners(&self) -> usize {
+    /// How many receivers there are.
+    pub fn receiver_count(&self) -> usize {
         self.0.receiver_count()
     }
 }
 
-/// The core's end of it.
+/// The sending side, in the core.
 #[derive(Debug, Default)]
-pub(super) struct Mouth {
+pub(super) struct TapSender {
     tap: Option<Tap>,
-    /// When the turn began that is going on, and the length of the datagram it began with.
+    /// When the current turn began, and the length in bytes of the datagram it began with.
     turn: Option<(Instant, usize)>,
 }
 
-impl Mouth {
-    pub(super) fn open(&mut self, tap: Tap) {
+impl TapSender {
+    pub(super) fn attach(&mut self, tap: Tap) {
         self.tap = Some(tap);
     }
 
-    /// A turn of the core begins.
+    /// Begins a turn of the core.
     pub(super) fn begin(&mut self, now: Instant, datagram: usize) {
         self.turn = Some((now, datagram));
     }
@@ -157,36 +146,35 @@ impl Mouth {
         self.turn.map_or(0, |(_, datagram)| datagram)
     }
 
-    /// Tells an event, and whose it is. It is not even made if nobody listens.
-    pub(super) fn tell(&self, event: impl FnOnce() -> (Whose, Event)) {
-        let (Some(Tap(listeners)), Some((at, _))) = (&self.tap, self.turn) else {
+    /// Sends an event with its device's name. Nothing is built without a receiver.
+    pub(super) fn send(&self, event: impl FnOnce() -> (DeviceName, Event)) {
+        let (Some(Tap(sender)), Some((at, _))) = (&self.tap, self.turn) else {
             return;
         };
-        if listeners.receiver_count() > 0 {
+        if sender.receiver_count() > 0 {
             let (device, event) = event();
-            // The last one may have gone this moment.
-            let _ = listeners.send(Heard { at, device, event });
+            // The last receiver may be gone by now.
+            let _ = sender.send(TapRecord { at, device, event });
         }
     }
 }
 
 impl Event {
-    /// What asks ThingsBoard, and on whose behalf.
-    pub(super) fn asked(call: &Call) -> (Whose, Event) {
+    pub(super) fn call_started(call: &Call) -> (DeviceName, Event) {
         let device = match &call.request {
             upstream::Request::Device { device, .. } => Some(device.name.clone()),
             upstream::Request::Provision { .. } => None,
         };
-        let event = Event::Asked {
+        let event = Event::CallStarted {
             ticket: call.ticket,
             line: call.request.line(),
         };
         (device, event)
     }
 
-    pub(super) fn answered(completion: &Completion) -> (Whose, Event) {
+    pub(super) fn call_ended(completion: &Completion) -> (DeviceName, Event) {
         let outcome = completion.outcome.as_ref();
-        let event = Event::Answered {
+        let event = Event::CallEnded {
             ticket: completion.ticket,
             outcome: outcome.map(|_| completion.length).map_err(Clone::clone),
         };

@@ -1,4 +1,4 @@
-//! Log lines as an operator reads them, for tests.
+//! Captures log lines for tests.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -17,8 +17,8 @@ impl io::Write for Log {
     }
 }
 
-/// What `work` logs, at info and above. It is done twice: whether anybody wants a line is decided
-/// when it is first come by, on whichever thread, so it must be come by before somebody does.
+/// The lines that `work` logs, at info and above. It runs twice: tracing decides whether a call site is enabled when it is
+/// reached first, on any thread, so the first run registers the call sites and the second one is captured.
 pub(crate) fn of(work: impl Fn()) -> Vec<String> {
     work();
     let log = Log::default();

@@ -1,9 +1,8 @@
-//! Panics as log lines: what Rust says of one by itself goes straight to standard error, as often as it happens, and
-//! waits there for as long as nobody reads.
+//! Panics as log lines. Rust's own hook writes each one straight to standard error, and blocks while nothing reads it.
 //!
 //! A panic of the DTLS engine is caught and costs one session (`dtls::engine`); one elsewhere ends its thread or its task.
-//! Either way a stranger may be behind it, so there is one line a second at most, with the number of those before it
-//! that were not written. It goes the way of all lines, by a queue that drops what is too much.
+//! An attacker may cause either again and again, so there is one line a second at most, with the number of panics that
+//! were not logged before it. Like all lines it goes through a queue that drops lines when it is full.
 
 use std::panic::{self, PanicHookInfo};
 use std::sync::LazyLock;
@@ -11,25 +10,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tracing::error;
 
-/// From now on, for the whole process.
+/// Logs panics of the whole process from now on.
 pub(super) fn log() {
     panic::set_hook(Box::new(write));
 }
 
-/// One line a second.
-struct Throttle {
+/// Admits one line a second.
+struct OncePerSecond {
     /// One more than the second of the last line.
     last: AtomicU64,
-    untold: AtomicU64,
+    not_logged: AtomicU64,
 }
 
-static THROTTLE: Throttle = Throttle {
+static LINES: OncePerSecond = OncePerSecond {
     last: AtomicU64::new(0),
-    untold: AtomicU64::new(0),
+    not_logged: AtomicU64::new(0),
 };
 
-impl Throttle {
-    /// How many were not written since the last line, if there is one in this second.
+impl OncePerSecond {
+    /// `Some` for the first panic of a second: how many were not logged since the last line.
     fn admits(&self, second: u64) -> Option<u64> {
         let last = self.last.load(Ordering::Relaxed);
         let this = second.saturating_add(1);
@@ -38,16 +37,16 @@ impl Throttle {
                 .compare_exchange(last, this, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         if is_first {
-            return Some(self.untold.swap(0, Ordering::Relaxed));
+            return Some(self.not_logged.swap(0, Ordering::Relaxed));
         }
-        self.untold.fetch_add(1, Ordering::Relaxed);
+        self.not_logged.fetch_add(1, Ordering::Relaxed);
         None
     }
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a panic may come from anywhere, and brings no clock"
+    reason = "a panic may happen anywhere, and has no clock"
 )]
 fn second() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -55,10 +54,10 @@ fn second() -> u64 {
 }
 
 fn write(info: &PanicHookInfo<'_>) {
-    let Some(not_logged) = THROTTLE.admits(second()) else {
+    let Some(not_logged) = LINES.admits(second()) else {
         return;
     };
-    // A message that was put together may hold what a peer has sent, or a secret. One from the source holds neither.
+    // A formatted message may hold a peer's bytes or a secret. A literal from the source holds neither.
     let message = info.payload().downcast_ref::<&'static str>();
     let message = message.copied().unwrap_or("(with values, not shown)");
     let place = info.location().map(ToString::to_string);
@@ -80,17 +79,17 @@ mod tests {
 
     #[test]
     fn there_is_one_line_a_second_and_it_counts_the_others() {
-        let throttle = Throttle {
+        let lines = OncePerSecond {
             last: AtomicU64::new(0),
-            untold: AtomicU64::new(0),
+            not_logged: AtomicU64::new(0),
         };
-        assert_eq!(throttle.admits(0), Some(0));
+        assert_eq!(lines.admits(0), Some(0));
         for _ in 0..1000 {
-            assert_eq!(throttle.admits(0), None);
+            assert_eq!(lines.admits(0), None);
         }
-        assert_eq!(throttle.admits(7), Some(1000));
-        assert_eq!(throttle.admits(7), None);
-        assert_eq!(throttle.admits(8), Some(1));
+        assert_eq!(lines.admits(7), Some(1000));
+        assert_eq!(lines.admits(7), None);
+        assert_eq!(lines.admits(8), Some(1));
     }
 
     #[derive(Clone, Default)]
@@ -112,7 +111,7 @@ mod tests {
         let lines = Lines::default();
         let writer = lines.clone();
         let layer = tracing_subscriber::fmt::layer().with_writer(move || writer.clone());
-        // Panics of other tests go on as before.
+        // Panics of other tests go to the former hook.
         let (before, own) = (panic::take_hook(), std::thread::current().id());
         panic::set_hook(Box::new(move |info| {
             if std::thread::current().id() == own {

@@ -6,8 +6,8 @@
 use super::cache::{Cache, Key};
 use super::readers::ReaderId;
 use super::{Effect, Name};
-use crate::config::Ota;
 use crate::device::Device;
+use crate::ota::Settings;
 use crate::upstream::Operation;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use std::sync::Arc;
 pub struct CallId(u64);
 
 /// Chunks under way at once.
-const MOST_CHUNKS: usize = Ota::CONNECTIONS / 2;
+const MOST_CHUNKS: usize = Settings::CONNECTIONS / 2;
 /// Chunks under way at once while they are for nobody yet.
-const MOST_AHEAD: usize = Ota::CONNECTIONS / 4;
+const MOST_AHEAD: usize = Settings::CONNECTIONS / 4;
 
 /// What a request is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Calls {
     /// The next request that can begin: there is a connection for it and, if it is a chunk, room in the cache.
     /// Comes with the number of chunks that had to make room.
     pub fn begin(&mut self, cache: &mut Cache) -> Option<(Effect, usize)> {
-        if self.under_way.len() >= Ota::CONNECTIONS {
+        if self.under_way.len() >= Settings::CONNECTIONS {
             return None;
         }
         let mut displaced = None;

@@ -9,8 +9,8 @@ use super::proving::Proofs;
 use super::readers::{ReaderId, Readers};
 use super::waiters::{Awaited, Waiter, Waiters};
 use super::{Block, Counters, Effect, Name, Refusal, WaiterId, Wanted};
-use crate::config::Ota;
 use crate::device::Device;
+use crate::ota::Settings;
 use crate::upstream::{Answer, Error};
 use shares::Counts;
 use std::collections::{HashMap, VecDeque};
@@ -20,7 +20,7 @@ use std::time::Instant;
 /// All packages of all devices.
 #[derive(Debug)]
 pub struct Packages {
-    pub(super) settings: Ota,
+    pub(super) settings: Settings,
     /// `ota.chunk`, as positions in packages are counted.
     pub(super) chunk: u64,
     pub(super) readers: Readers,
@@ -47,7 +47,7 @@ pub(super) enum Stop {
 
 impl Packages {
     /// Nothing yet. `seed` should be random.
-    pub fn new(settings: Ota, seed: u64) -> Packages {
+    pub fn new(settings: Settings, seed: u64) -> Packages {
         let chunk = u64::try_from(settings.chunk).unwrap_or(u64::MAX);
         Packages {
             settings,
@@ -147,7 +147,7 @@ impl Packages {
         self.waiters.count()
     }
 
-    /// Requests to ThingsBoard under way: never more than [`Ota::CONNECTIONS`].
+    /// Requests to ThingsBoard under way: never more than [`Settings::CONNECTIONS`].
     pub fn under_way(&self) -> usize {
         self.calls.under_way()
     }

@@ -59,21 +59,21 @@ pub struct Turns {
     /// Of each device in this turn, once there is reason to count.
     handled_of: HashMap<Holder, usize>,
     waiting: HashMap<Holder, Queue>,
-    /// Whose datagram is next.
-    around: VecDeque<Holder>,
+    /// DeviceName datagram is next.
+    round_robin: VecDeque<Holder>,
     bytes: usize,
 }
 
 impl Turns {
-    /// A datagram has come. Says whether it matters whose it is: [`judge`](Self::judge) must follow then. While few come
+    /// A datagram has come. Says whether it matters whose it is: [`decide`](Self::decide) must follow then. While few come
     /// in a turn and none waits it does not, and costs nothing.
-    pub fn comes(&mut self, now: Instant) -> bool {
+    pub fn count_arrival(&mut self, now: Instant) -> bool {
         if self.at != Some(now) {
             self.at = Some(now);
             self.handled = 0;
             self.handled_of.clear();
         }
-        let matters = self.handled >= PER_DEVICE || !self.around.is_empty();
+        let matters = self.handled >= PER_DEVICE || !self.round_robin.is_empty();
         if !matters {
             self.handled += 1;
         }
@@ -82,7 +82,7 @@ impl Turns {
 
     /// What becomes of this device's datagram. Where no session is, there are other bounds: see
     /// [`admission`](crate::dtls::demux).
-    pub fn judge(&mut self, holder: Option<Holder>, path: Path, datagram: &[u8]) -> Verdict {
+    pub fn decide(&mut self, holder: Option<Holder>, path: Path, datagram: &[u8]) -> Verdict {
         let Some(holder) = holder else {
             self.handled += 1;
             return Verdict::Handle;
@@ -102,7 +102,7 @@ impl Turns {
             return Verdict::Drop;
         }
         if waits.is_none() {
-            self.around.push_back(holder.clone());
+            self.round_robin.push_back(holder.clone());
         }
         let queue = self.waiting.entry(holder).or_default();
         queue.datagrams.push_back((path, datagram.into()));
@@ -113,7 +113,7 @@ impl Turns {
 
     /// The next datagram of those that wait: devices take turns.
     pub fn next_waiting(&mut self) -> Option<(Path, Box<[u8]>)> {
-        let holder = self.around.pop_front()?;
+        let holder = self.round_robin.pop_front()?;
         let queue = self.waiting.get_mut(&holder)?;
         let (path, datagram) = queue.datagrams.pop_front()?;
         let less = cost(&datagram);
@@ -123,7 +123,7 @@ impl Turns {
             true => {
                 self.waiting.remove(&holder);
             }
-            false => self.around.push_back(holder),
+            false => self.round_robin.push_back(holder),
         }
         Some((path, datagram))
     }
@@ -135,13 +135,13 @@ impl Turns {
 
     /// When there is more to do: at once, if something waits.
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.at.filter(|_| !self.around.is_empty())
+        self.at.filter(|_| !self.round_robin.is_empty())
     }
 
     /// Bytes that wait, and devices they are of.
     #[cfg(test)]
     pub(crate) fn load(&self) -> (usize, usize) {
-        assert_eq!(self.around.len(), self.waiting.len());
+        assert_eq!(self.round_robin.len(), self.waiting.len());
         (self.bytes, self.waiting.len())
     }
 }
@@ -173,8 +173,8 @@ mod tests {
         let (mut handled, mut waits, mut dropped) = (0, 0, 0);
         for number in 0..count {
             let datagram = vec![u8::try_from(number % 256).unwrap(); LEAST];
-            let verdict = match turns.comes(now) {
-                true => turns.judge(Some(device(name)), path(1), &datagram),
+            let verdict = match turns.count_arrival(now) {
+                true => turns.decide(Some(device(name)), path(1), &datagram),
                 false => Verdict::Handle,
             };
             match verdict {
@@ -246,7 +246,7 @@ mod tests {
         let (now, mut turns) = (start(), Turns::default());
         come(&mut turns, now, "nobody", PER_DEVICE);
         let wait =
-            |turns: &mut Turns| turns.judge(Some(device("a")), path(1), b"x") == Verdict::Wait;
+            |turns: &mut Turns| turns.decide(Some(device("a")), path(1), b"x") == Verdict::Wait;
         let waiting = (0..70_000).filter(|_| wait(&mut turns)).count();
         let takes = size_of::<(Path, Box<[u8]>)>();
         assert!(

@@ -11,10 +11,10 @@
 //! In the mode `on-uplink` nothing is polled: all is read after each uplink, and every `sync_interval`
 //! while the device is known to live.
 
+use super::Mode;
 use super::pace::Pace;
 use super::poll::{Outcome, Poller};
 use super::{Context, Effect, Kind};
-use crate::config::RelayMode;
 use crate::ota::AssignmentChange;
 use crate::relay::liveness::{Observation, Observer};
 use crate::relay::resync::Reader;
@@ -188,8 +188,8 @@ impl Attributes {
     }
 
     /// A request of the device was answered.
-    pub fn uplink(&mut self, now: Instant, mode: RelayMode) {
-        if mode == RelayMode::OnUplink && self.is_live() {
+    pub fn uplink(&mut self, now: Instant, mode: Mode) {
+        if mode == Mode::OnUplink && self.is_live() {
             self.reader.want(now);
         }
     }
@@ -335,7 +335,7 @@ impl Attributes {
         };
         let observation = observer.observation;
         let settings = context.settings;
-        if settings.attributes == RelayMode::LongPoll {
+        if settings.attributes == Mode::LongPoll {
             let timeout = context.pace.poll_timeout();
             let opening = context.poll(now, Kind::Attributes, &mut self.poller, timeout, true);
             if opening.is_some_and(|opening| opening.after_gap) {
@@ -377,12 +377,12 @@ impl Attributes {
     }
 
     /// When [`advance`](Self::advance) is wanted, if time alone decides.
-    pub fn next_timeout(&self, mode: RelayMode) -> Option<Instant> {
+    pub fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         if !self.is_live() {
             return None;
         }
         let poll = self.poller.next_timeout();
-        let poll = poll.filter(|_| mode == RelayMode::LongPoll);
+        let poll = poll.filter(|_| mode == Mode::LongPoll);
         [poll, self.reader.next_timeout(), self.doubt_at]
             .into_iter()
             .flatten()

@@ -16,11 +16,11 @@
 //!
 //! In the mode `on-uplink` one short poll follows each uplink, and another each command it brings.
 
+use super::Mode;
 use super::command_queue::{Command, CommandQueue, Known, Taken};
 use super::poll::{Outcome, Poller};
 use super::refusal::Refusal;
 use super::{Context, Effect, Kind, Last};
-use crate::config::RelayMode;
 use crate::relay::liveness::{Observation, Observer};
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
@@ -371,7 +371,7 @@ impl Commands {
         let observation = observer.observation;
         if !self.queue.is_full() {
             match context.settings.rpc {
-                RelayMode::LongPoll => {
+                Mode::LongPoll => {
                     let timeout = context.pace.poll_timeout();
                     let opened = context.poll(now, Kind::Commands, &mut self.poller, timeout, true);
                     if opened.is_some() && std::mem::take(&mut self.awaits_reply) {
@@ -380,12 +380,12 @@ impl Commands {
                     }
                 }
                 // One that is open covers what was asked since.
-                RelayMode::OnUplink if self.asked && self.poller.open() == 0 => {
+                Mode::OnUplink if self.asked && self.poller.open() == 0 => {
                     let opened =
                         context.poll(now, Kind::Commands, &mut self.poller, SHORT_POLL, false);
                     self.asked = opened.is_none();
                 }
-                RelayMode::OnUplink => {}
+                Mode::OnUplink => {}
             }
         }
         while self.under_way.is_none()
@@ -407,12 +407,12 @@ impl Commands {
     }
 
     /// When [`advance`](Self::advance) is wanted, if time alone decides.
-    pub fn next_timeout(&self, mode: RelayMode) -> Option<Instant> {
+    pub fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         let forget = self.queue.next_timeout();
         let live = self.observer.as_ref().is_some_and(Observer::is_live);
         let wanted = match mode {
-            RelayMode::LongPoll => true,
-            RelayMode::OnUplink => self.asked && self.poller.open() == 0,
+            Mode::LongPoll => true,
+            Mode::OnUplink => self.asked && self.poller.open() == 0,
         };
         let polls = live && wanted && !self.queue.is_full();
         let poll = self.poller.next_timeout().filter(|_| polls);

@@ -1,19 +1,18 @@
 //! The polls of one device, of both kinds: how many there are, and what they wait for.
 
 use super::{Context, DeviceRelay, Kind};
-use crate::config::{self, RelayMode};
+use super::{Mode, Settings};
 use std::time::Instant;
 
 impl DeviceRelay {
     /// How many long polls count for it: those that it keeps, or would if its device were heard, and those that outlive
     /// their observation.
-    pub fn polls(&self, settings: &config::Relay) -> usize {
+    pub fn polls(&self, settings: &Settings) -> usize {
         let kinds = [
             (Kind::Attributes, settings.attributes),
             (Kind::Commands, settings.rpc),
         ];
-        let counts =
-            |(kind, mode): &(Kind, RelayMode)| *mode == RelayMode::LongPoll && self.has_poll(*kind);
+        let counts = |(kind, mode): &(Kind, Mode)| *mode == Mode::LongPoll && self.has_poll(*kind);
         kinds.iter().filter(|one| counts(one)).count()
     }
 

@@ -4,7 +4,7 @@ use super::budget::Budget;
 use super::pace::Pace;
 use super::waking::Waking;
 use super::{Context, Counters, DeviceRelay, Effect, Kind};
-use crate::config::{self, RelayMode};
+use super::{Mode, Settings};
 use crate::device::Device;
 use crate::dtls::SessionId;
 use crate::timers::{Slot, Timers};
@@ -61,7 +61,7 @@ impl Standing {
 /// All relays. Devices that never observe have none.
 #[derive(Debug)]
 pub struct Relays {
-    settings: config::Relay,
+    settings: Settings,
     largest_payload: usize,
     pace: Pace,
     random: fastrand::Rng,
@@ -81,7 +81,7 @@ pub struct Relays {
 
 impl Relays {
     /// None yet. `largest_payload`: what fits a notification, in bytes. `seed` should be random.
-    pub fn new(settings: config::Relay, largest_payload: usize, seed: u64) -> Relays {
+    pub fn new(settings: Settings, largest_payload: usize, seed: u64) -> Relays {
         Relays {
             settings,
             largest_payload,
@@ -137,7 +137,7 @@ impl Relays {
             Kind::Commands => self.settings.rpc,
         };
         let relay = self.find(device).and_then(|id| self.get(id));
-        mode == RelayMode::OnUplink
+        mode == Mode::OnUplink
             || self.polls < self.settings.max_polls
             || relay.is_some_and(|relay| relay.has_poll(kind))
     }

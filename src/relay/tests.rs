@@ -4,9 +4,9 @@ mod attributes;
 mod commands;
 mod liveness;
 
+use super::Mode;
 use super::command_queue::Command;
 use super::*;
-use crate::config::RelayMode;
 use crate::device::AccessToken;
 use crate::relay::shared_attributes::Update;
 use crate::upstream::Status;
@@ -20,7 +20,7 @@ type Told = (u64, String);
 
 struct World {
     now: Instant,
-    settings: config::Relay,
+    settings: Settings,
     pace: Pace,
     relay: DeviceRelay,
     counters: Counters,
@@ -42,18 +42,18 @@ const SECOND_ONE: Observation = Observation {
 
 impl World {
     fn new() -> World {
-        World::with(config::Relay::default())
+        World::with(Settings::default())
     }
 
     fn on_uplink() -> World {
-        World::with(config::Relay {
-            attributes: RelayMode::OnUplink,
-            rpc: RelayMode::OnUplink,
-            ..config::Relay::default()
+        World::with(Settings {
+            attributes: Mode::OnUplink,
+            rpc: Mode::OnUplink,
+            ..Settings::default()
         })
     }
 
-    fn with(settings: config::Relay) -> World {
+    fn with(settings: Settings) -> World {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
         let device = Arc::new(Device {

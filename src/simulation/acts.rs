@@ -92,9 +92,9 @@ impl World {
     }
 
     /// Has a device send GET with Observe `value` under an observation's token once more.
-    pub(super) fn ask_again(&mut self, device: usize, number: usize, value: u8) {
+    pub(super) fn register_again(&mut self, device: usize, number: usize, value: u8) {
         let kind = coap::Type::Confirmable;
-        self.devices[device].ask_again(self.now, kind, number, value);
+        self.devices[device].register_again(self.now, kind, number, value);
         self.settle();
     }
 

@@ -46,7 +46,7 @@ fn a_device_that_is_removed_gets_4_01_and_its_observations_end_though_it_is_sile
     for observation in &world.devices[0].observations {
         assert_eq!(observation.ended, Some(Code::UNAUTHORIZED));
     }
-    assert_eq!(world.upstream.errands(), 0, "nothing is polled for it");
+    assert_eq!(world.upstream.relay_calls(), 0, "nothing is polled for it");
     assert_eq!(world.core.load().relays.relays, 0);
     assert_eq!(world.core.relay_counters().unregistered, 2);
     assert_eq!(world.core.report(0).levels.unregistered_sessions, 1);
@@ -101,7 +101,11 @@ fn another_token_is_used_from_the_next_request_and_for_polls_at_once() {
     world.run_for(SECOND);
     assert_eq!(token(&world), "ANOTHER");
     assert_eq!(world.upstream.platform.opened, polls + 2, "both kinds");
-    assert_eq!(world.upstream.errands(), 2, "the polls before are closed");
+    assert_eq!(
+        world.upstream.relay_calls(),
+        2,
+        "the polls before are closed"
+    );
     assert!(
         world.upstream.platform.reads > reads,
         "what was missed between"
@@ -151,7 +155,7 @@ fn a_certificate_that_becomes_anothers_is_served_as_that_and_observes_nothing_of
     world.run_for(SECOND);
     let ended = world.devices[0].observations[0].ended;
     assert_eq!(ended, Some(Code::UNAUTHORIZED));
-    assert_eq!(world.upstream.errands(), 0);
+    assert_eq!(world.upstream.relay_calls(), 0);
     world.devices[0].name = 7;
     let number = world.post(0, CON);
     world.observe(0, CON, Kind::Commands);

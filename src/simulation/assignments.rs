@@ -51,7 +51,7 @@ fn assign(world: &mut World, version: Option<&str>) {
 fn code(world: &mut World, query: &[&'static str]) -> Code {
     let query = query.iter().map(|text| Bytes::from_static(text.as_bytes()));
     let options: Vec<_> = query.map(|text| (number::URI_QUERY, text)).collect();
-    let response = world.ask(0, Code::GET, "firmware", &options, &Bytes::new());
+    let response = world.request(0, Code::GET, "firmware", &options, &Bytes::new());
     response.code
 }
 
@@ -111,7 +111,7 @@ fn a_device_that_reads_its_attributes_gets_what_they_say() {
     world.connect_all();
     for version in ["1.0", "2.0"] {
         world.assign(0, &firmware(version));
-        let read = world.ask(0, Code::GET, "attributes", &[], &Bytes::new());
+        let read = world.request(0, Code::GET, "attributes", &[], &Bytes::new());
         assert_eq!(read.code, Code::CONTENT);
         assert_eq!(world.download(0, "firmware", 6), image(version));
     }

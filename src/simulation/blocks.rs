@@ -19,7 +19,7 @@ pub(super) struct Piece {
 impl World {
     /// Has a device ask, again and again if need be, and gives the response. A device that lost its session makes a
     /// new one.
-    pub(super) fn ask(
+    pub(super) fn request(
         &mut self,
         device: usize,
         code: Code,
@@ -33,7 +33,7 @@ impl World {
                 self.run_until(PATIENCE, |world| world.devices[device].is_connected());
             }
             let (options, payload) = (options.to_vec(), payload.clone());
-            let asked = self.devices[device].ask(self.now, code, feature, options, payload);
+            let asked = self.devices[device].request(self.now, code, feature, options, payload);
             self.settle();
             self.run_until(PATIENCE * 2, |world| {
                 world.devices[device].open_requests() == 0
@@ -48,7 +48,7 @@ impl World {
     /// Has a device ask for one block; the response must be one.
     pub(super) fn fetch(&mut self, device: usize, feature: &'static str, wanted: Block) -> Piece {
         let block2 = (number::BLOCK2, encode_unsigned(wanted.encode()));
-        let response = self.ask(device, Code::GET, feature, &[block2], &Bytes::new());
+        let response = self.request(device, Code::GET, feature, &[block2], &Bytes::new());
         assert_eq!(response.code, Code::CONTENT, "{response:?}");
         let value = |wanted| {
             let mut options = response.options.iter();

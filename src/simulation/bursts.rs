@@ -56,7 +56,7 @@ fn many_that_are_answered_at_once_begin_a_few_at_a_time() {
     }
     for _ in 0..300 {
         let (code, nothing) = (Code::GET, Bytes::new());
-        world.devices[0].ask(world.now, code, "nowhere", Vec::new(), nothing);
+        world.devices[0].request(world.now, code, "nowhere", Vec::new(), nothing);
         world.settle();
     }
     world.run_for(SECOND / 4);

@@ -29,7 +29,7 @@ fn rpc(world: &mut World, device: usize) -> usize {
 
 fn ask_rpc(world: &mut World, device: usize, body: Bytes) -> usize {
     let now = world.now;
-    let number = world.devices[device].ask(now, Code::POST, "rpc", Vec::new(), body);
+    let number = world.devices[device].request(now, Code::POST, "rpc", Vec::new(), body);
     world.settle();
     number
 }
@@ -245,10 +245,10 @@ fn a_session_waits_once_however_often_its_device_gets_its_share_again() {
     let mut most = 0;
     for _ in 0..300 {
         world.run_for(SECOND / 10);
-        most = most.max(world.core.load().beginnings);
+        most = most.max(world.core.load().ready);
     }
     assert!(most <= 2 * sessions.len(), "{most}");
     world.run_for(60 * SECOND);
     assert_eq!(world.upstream.posts.len(), 800);
-    assert_eq!(world.core.load().beginnings, 0);
+    assert_eq!(world.core.load().ready, 0);
 }

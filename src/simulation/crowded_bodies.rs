@@ -13,7 +13,7 @@ fn get(world: &mut World, device: usize, keys: &'static str, num: u32) -> Messag
         (URI_QUERY, Bytes::from(keys)),
         (BLOCK2, encode_unsigned(block.encode())),
     ];
-    world.ask(device, Code::GET, "attributes", &options, &Bytes::new())
+    world.request(device, Code::GET, "attributes", &options, &Bytes::new())
 }
 
 #[test]

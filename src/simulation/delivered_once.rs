@@ -6,7 +6,7 @@
 use super::Script;
 use crate::dtls::SessionId;
 use crate::gateway::core::Core;
-use crate::gateway::tap::{Event, Heard, Tap};
+use crate::gateway::tap::{Event, Tap, TapRecord};
 use bytes::Bytes;
 use coap::{Code, Message, Type};
 use std::collections::{HashMap, HashSet};
@@ -20,7 +20,7 @@ type Given = (Arc<str>, Bytes);
 /// Commands as they go out, and their acknowledgements as they come.
 #[derive(Default)]
 pub(super) struct DeliveredOnce {
-    listener: Option<Receiver<Heard>>,
+    listener: Option<Receiver<TapRecord>>,
     outstanding: HashMap<(SessionId, u16), Given>,
     acknowledged: HashSet<Given>,
     interruptions: usize,
@@ -30,8 +30,8 @@ impl DeliveredOnce {
     /// Listens from now on.
     pub(super) fn listen(&mut self, core: &mut Core) {
         let tap = Tap::default();
-        self.listener = Some(tap.listen());
-        core.open_tap(tap);
+        self.listener = Some(tap.subscribe());
+        core.attach_tap(tap);
     }
 
     pub(super) fn check(&mut self, upstream: &Script) {
@@ -53,7 +53,7 @@ impl DeliveredOnce {
         }
     }
 
-    fn take(&mut self, heard: Heard) {
+    fn take(&mut self, heard: TapRecord) {
         let Some(device) = heard.device else {
             return;
         };

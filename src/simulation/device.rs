@@ -193,17 +193,17 @@ impl Device {
     ) -> usize {
         let (name, by, number) = (self.name, self.index, self.requests.len());
         let body = format!(r#"{{"device":{name},"by":{by},"message":{number}}}"#);
-        self.request(now, kind, Code::POST, "telemetry", options, body.into())
+        self.new_request(now, kind, Code::POST, "telemetry", options, body.into())
     }
 
     pub(super) fn get(&mut self, now: Instant) -> usize {
         self.gets += 1;
         let kind = Type::Confirmable;
-        self.request(now, kind, Code::GET, "attributes", Vec::new(), Bytes::new())
+        self.new_request(now, kind, Code::GET, "attributes", Vec::new(), Bytes::new())
     }
 
-    /// Asks for anything; returns the number under which its outcome will be found.
-    pub(super) fn ask(
+    /// Sends any request; returns its number, under which its response is found.
+    pub(super) fn request(
         &mut self,
         now: Instant,
         code: Code,
@@ -213,7 +213,7 @@ impl Device {
     ) -> usize {
         self.gets += usize::from(code == Code::GET && feature == "attributes");
         let kind = Type::Confirmable;
-        self.request(now, kind, code, feature, options, payload)
+        self.new_request(now, kind, code, feature, options, payload)
     }
 
     /// The response to a request, if one has come.
@@ -231,19 +231,19 @@ impl Device {
         let token = self.new_token();
         self.observations
             .push(Observation::new(token, what, self.sessions));
-        self.ask_for(now, kind, what, token, 0);
+        self.observe_request(now, kind, what, token, 0);
         self.observations.len() - 1
     }
 
     /// Sends GET with Observe `value` under an observation's token once more: 0 renews it, 1 ends it.
-    pub(super) fn ask_again(&mut self, now: Instant, kind: Type, number: usize, value: u8) {
+    pub(super) fn register_again(&mut self, now: Instant, kind: Type, number: usize, value: u8) {
         let Observation {
             token, kind: what, ..
         } = self.observations[number];
-        self.ask_for(now, kind, what, token, value);
+        self.observe_request(now, kind, what, token, value);
     }
 
-    fn ask_for(&mut self, now: Instant, kind: Type, what: Kind, token: Token, value: u8) {
+    fn observe_request(&mut self, now: Instant, kind: Type, what: Kind, token: Token, value: u8) {
         let feature = match what {
             Kind::Attributes => "attributes",
             Kind::Commands => "rpc",
@@ -262,7 +262,7 @@ impl Device {
         newest_first.find(|o| o.kind == kind && o.session == self.sessions && o.stands())
     }
 
-    fn request(
+    fn new_request(
         &mut self,
         now: Instant,
         kind: Type,

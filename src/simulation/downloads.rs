@@ -91,7 +91,7 @@ fn a_download_goes_on_after_a_day_in_another_session_at_another_address_in_any_o
         assert_eq!(piece.more, to < whole.len());
     }
     let past = [(23, Bytes::from_static(&[0xa6]))];
-    let response = world.ask(0, Code::GET, "firmware", &past, &Bytes::new());
+    let response = world.request(0, Code::GET, "firmware", &past, &Bytes::new());
     assert_eq!(response.code, Code::BAD_REQUEST, "past the end");
 }
 
@@ -111,7 +111,7 @@ fn while_thingsboard_is_gone_what_is_cached_is_served_to_who_was_allowed_it() {
     world.run_for(HOUR);
     let piece = world.fetch(0, "firmware", block(1, 6));
     assert_eq!(piece.bytes, whole[1024..2048]);
-    let response = world.ask(1, Code::GET, "firmware", &[], &Bytes::new());
+    let response = world.request(1, Code::GET, "firmware", &[], &Bytes::new());
     assert_eq!(
         response.code,
         Code::SERVICE_UNAVAILABLE,
@@ -147,7 +147,7 @@ fn who_is_assigned_nothing_hears_so_and_upstream_is_not_asked_for_each_try() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     for _ in 0..10 {
-        let response = world.ask(0, Code::GET, "software", &[], &Bytes::new());
+        let response = world.request(0, Code::GET, "software", &[], &Bytes::new());
         assert_eq!(response.code, Code::NOT_FOUND);
     }
     assert!(world.upstream.platform.assignment_reads <= 2);

@@ -158,7 +158,7 @@ fn a_command_that_a_poll_brings_now_reaches_its_device_and_is_replied_to() {
     );
     world.run_for(SECOND);
     assert!(world.devices[0].closed);
-    assert_eq!(world.upstream.errands(), 0);
+    assert_eq!(world.upstream.relay_calls(), 0);
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn who_observes_attributes_alone_is_not_waited_for() {
     world.run_for(20 * SECOND);
     world.drain(10 * SECOND);
     assert_eq!(drained(&mut world), Duration::ZERO);
-    assert_eq!(world.upstream.errands(), 0);
+    assert_eq!(world.upstream.relay_calls(), 0);
 }
 
 #[test]

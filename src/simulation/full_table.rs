@@ -38,7 +38,7 @@ fn newcomers_to_a_full_table_are_refused_and_those_inside_are_served() {
 }
 
 #[test]
-fn the_log_says_that_newcomers_are_refused_once_a_minute() {
+fn the_log_says_once_a_minute_that_new_handshakes_are_refused() {
     let refuse = |times: u64| {
         let mut world = World::with_settings(2, Conditions::GOOD, 1, room_for(1, 100));
         world.connect(0);
@@ -52,7 +52,7 @@ fn the_log_says_that_newcomers_are_refused_once_a_minute() {
     let log = log_lines::of(|| refuse(150));
     let lines = log
         .iter()
-        .filter(|line| line.contains("newcomers are refused"));
+        .filter(|line| line.contains("refusing new handshakes"));
     assert_eq!(lines.count(), 3, "{log:#?}");
 }
 

@@ -2,9 +2,9 @@
 
 use super::delivered_once::DeliveredOnce;
 use super::{Device, Script};
-use crate::config::Ota;
 use crate::gateway::Settings;
 use crate::gateway::core::Core;
+use crate::ota;
 use coap::deduplication::EXCHANGE_LIFETIME;
 use coap::{Message, Type};
 use std::collections::{HashMap, HashSet};
@@ -111,9 +111,9 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     assert!(load.in_flight <= settings.max_in_flight);
     assert!(load.most_in_flight_of_one <= settings.calls.per_device);
     assert_eq!(load.in_flight, upstream.in_flight());
-    assert_eq!(load.errands, upstream.errands());
+    assert_eq!(load.relay_calls, upstream.relay_calls());
     assert_eq!(load.package_calls, upstream.package_calls());
-    assert!(load.package_calls <= Ota::CONNECTIONS);
+    assert!(load.package_calls <= ota::Settings::CONNECTIONS);
     assert!(load.package_bytes <= settings.ota.cache);
     assert!(load.body_bytes <= settings.coap.body_bytes);
     // An exchange waits for one block.
@@ -122,7 +122,7 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     let (open_requests, timed_calls) = load.tallied;
     assert!(open_requests <= 16 * load.sessions);
     let standing = core.report(0).levels;
-    let polls = load.errands.saturating_sub(standing.reads);
+    let polls = load.relay_calls.saturating_sub(standing.reads);
     assert_eq!(standing.polls, polls);
     assert_eq!(
         timed_calls,

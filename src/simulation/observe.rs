@@ -92,12 +92,12 @@ fn get_with_observe_1_ends_the_observation_and_no_further_poll_is_begun() {
     let mut world = observing(CON);
     // RFC 7641 §4.1: as a GET without Observe.
     for (number, code) in [(0, Code::CONTENT), (1, Code::VALID)] {
-        world.ask_again(0, number, 1);
+        world.register_again(0, number, 1);
         world.run_for(SECOND);
         assert_eq!(ended(&world, number), Some(code));
     }
     world.run_for(30 * SECOND);
-    assert_eq!(world.upstream.errands(), 0, "no poll is left");
+    assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
     world.set(0, "a", "2");
     world.command(0, "1", true);
     world.run_for(MINUTE);
@@ -112,9 +112,9 @@ fn get_with_observe_1_of_nothing_is_a_plain_get() {
     for what in [Kind::Attributes, Kind::Commands] {
         let number = world.observe(0, CON, what);
         world.run_for(SECOND);
-        world.ask_again(0, number, 1);
+        world.register_again(0, number, 1);
         world.run_for(SECOND);
-        world.ask_again(0, number, 1);
+        world.register_again(0, number, 1);
         world.run_for(SECOND);
     }
     assert_eq!(ended(&world, 0), Some(Code::CONTENT));
@@ -134,15 +134,15 @@ fn a_reset_ends_the_observation_whether_the_notification_was_confirmable_or_not(
         assert_eq!(world.core.counters().1.observations_cancelled, 2);
         assert_eq!(world.core.relay_counters().cancelled, 2);
         world.run_for(30 * SECOND);
-        assert_eq!(world.upstream.errands(), 0, "no poll is left");
+        assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
     }
 }
 
 #[test]
 fn observe_values_that_mean_nothing_make_a_plain_get() {
     let mut world = observing(CON);
-    world.ask_again(0, 0, 2);
-    world.ask_again(0, 1, 255);
+    world.register_again(0, 0, 2);
+    world.register_again(0, 1, 255);
     world.run_for(SECOND);
     assert_eq!(ended(&world, 0), Some(Code::CONTENT));
     assert_eq!(ended(&world, 1), Some(Code::BAD_REQUEST));
@@ -156,7 +156,7 @@ fn the_same_token_again_refreshes_and_numbers_go_on() {
     world.set(0, "a", "2");
     world.run_for(5 * SECOND);
     for number in [0, 1] {
-        world.ask_again(0, number, 0);
+        world.register_again(0, number, 0);
     }
     world.run_for(5 * SECOND);
     assert_eq!(world.devices[0].observations[0].state["a"], "2");
@@ -192,7 +192,7 @@ fn a_second_observation_of_the_device_replaces_the_first_which_hears_of_it() {
     assert_eq!(world.devices[0].observations[2].state["a"], "1");
     assert_eq!(world.devices[twin].observations[0].commands, [7]);
     assert!(heard(&world, 0).is_empty() && heard(&world, 1).is_empty());
-    assert_eq!(world.upstream.errands(), 2, "one poll for each kind");
+    assert_eq!(world.upstream.relay_calls(), 2, "one poll for each kind");
 }
 
 #[test]
@@ -202,13 +202,13 @@ fn a_token_that_is_used_for_the_other_kind_stands_for_that_from_then_on() {
     let number = world.observe(0, CON, Kind::Attributes);
     world.run_for(SECOND);
     world.devices[0].observations[number].kind = Kind::Commands;
-    world.ask_again(0, number, 0);
+    world.register_again(0, number, 0);
     world.run_for(SECOND);
     world.set(0, "a", "1");
     world.command(0, "7", true);
     world.run_for(5 * SECOND);
     assert_eq!(world.devices[0].observations[number].commands, [7]);
-    assert_eq!(world.upstream.errands(), 1);
+    assert_eq!(world.upstream.relay_calls(), 1);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_deleted_device_hears_a_last_403_and_one_whose_token_is_refused_a_last_401()
         (ended(&world, 0), ended(&world, 1)),
         (Some(Code::UNAUTHORIZED), Some(Code::UNAUTHORIZED))
     );
-    assert_eq!(world.upstream.errands(), 0);
+    assert_eq!(world.upstream.relay_calls(), 0);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_registration_that_upstream_can_not_answer_is_none() {
     let number = world.observe(0, CON, Kind::Attributes);
     world.run_for(SECOND);
     world.upstream.behaviour = super::Behaviour::Fails(crate::upstream::Error::Unreachable);
-    world.ask_again(0, number, 0);
+    world.register_again(0, number, 0);
     world.run_for(SECOND);
     assert_eq!(ended(&world, number), Some(Code::SERVICE_UNAVAILABLE));
     world.run_for(30 * SECOND);
@@ -273,7 +273,7 @@ fn beyond_max_polls_a_registration_is_refused_for_now_and_what_stands_can_be_ren
     world.run_for(SECOND);
     assert!(world.devices[1].observations[2].stands());
     // A place becomes free when the poll has run out.
-    world.ask_again(0, 1, 1);
+    world.register_again(0, 1, 1);
     world.run_for(30 * SECOND);
     world.observe(1, CON, Kind::Commands);
     world.run_for(SECOND);

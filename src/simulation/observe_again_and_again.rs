@@ -18,7 +18,7 @@ fn polls(mut world: World, mut again: impl FnMut(&mut World)) -> (u64, usize) {
     let end = world.now + 10 * SECOND;
     while world.now < end {
         again(&mut world);
-        most = most.max(world.upstream.errands());
+        most = most.max(world.upstream.relay_calls());
     }
     (world.core.relay_counters().polls - before, most)
 }
@@ -36,9 +36,9 @@ fn a_poll_outlives_its_observation_and_serves_the_next() {
         let (polls, most) = polls(connected(), |world| {
             let number = *number.get_or_insert_with(|| world.observe(0, CON, kind));
             world.run_for(100 * MS);
-            world.ask_again(0, number, 1);
+            world.register_again(0, number, 1);
             world.run_for(100 * MS);
-            world.ask_again(0, number, 0);
+            world.register_again(0, number, 0);
         });
         assert_eq!(polls, 1, "{kind:?}");
         assert!(most <= 2, "a poll and a read: {most}");
@@ -92,7 +92,7 @@ fn a_poll_that_outlives_its_observation_counts_and_what_it_brings_is_kept() {
     world.connect_all();
     let number = world.observe(0, CON, Kind::Commands);
     world.run_for(SECOND);
-    world.ask_again(0, number, 1);
+    world.register_again(0, number, 1);
     world.run_for(SECOND);
     // Its connection is still taken.
     let refused = world.observe(1, CON, Kind::Commands);
@@ -103,7 +103,7 @@ fn a_poll_that_outlives_its_observation_counts_and_what_it_brings_is_kept() {
     let again = world.observe(0, CON, Kind::Commands);
     world.run_for(SECOND);
     assert_eq!(world.devices[0].observations[again].commands.len(), 1);
-    world.ask_again(0, again, 1);
+    world.register_again(0, again, 1);
     world.run_for(30 * SECOND);
     let free = world.observe(1, CON, Kind::Commands);
     world.run_for(SECOND);

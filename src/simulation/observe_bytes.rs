@@ -45,7 +45,10 @@ fn commands_beyond_relay_bytes_are_refused_until_some_have_arrived() {
     assert_eq!(world.devices[1].observations[0].commands.len(), 2);
     let bounds = world.core.report(0).bounds;
     let bound = bounds.iter().find(|bound| bound.key == "relay.bytes");
-    assert_eq!(bound.map(|bound| (bound.used, bound.most)), Some((0, 8000)));
+    assert_eq!(
+        bound.map(|bound| (bound.used, bound.limit)),
+        Some((0, 8000))
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Hazard: a device that observes dies, sleeps, or loses its network.
 
 use super::{World, default_settings};
-use crate::config::RelayMode;
 use crate::relay::Kind;
+use crate::relay::Mode;
 use coap::Type;
 use serde_json::json;
 use std::time::Duration;
@@ -159,8 +159,8 @@ fn a_rebooted_device_gets_what_it_missed_when_it_registers_again() {
 #[test]
 fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_other_time() {
     let mut settings = default_settings();
-    settings.relay.attributes = RelayMode::OnUplink;
-    settings.relay.rpc = RelayMode::OnUplink;
+    settings.relay.attributes = Mode::OnUplink;
+    settings.relay.rpc = Mode::OnUplink;
     let mut world = World::observing(settings, CON);
     for round in 0..5 {
         // Asleep for two hours: nothing reaches it.
@@ -195,7 +195,7 @@ fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_oth
 #[test]
 fn on_uplink_attributes_are_read_now_and_then_while_the_device_lives() {
     let mut settings = default_settings();
-    settings.relay.attributes = RelayMode::OnUplink;
+    settings.relay.attributes = Mode::OnUplink;
     let mut world = World::observing(settings, CON);
     world.set(0, "a", "2");
     world.run_for(6 * MINUTE);

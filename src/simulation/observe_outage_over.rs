@@ -67,7 +67,7 @@ fn a_client_rpc_that_is_not_sent_wakes_nobody() {
         for _ in 0..100 {
             if rpcs {
                 let body = Bytes::from_static(b"{}");
-                world.devices[0].ask(world.now, Code::POST, "rpc", Vec::new(), body);
+                world.devices[0].request(world.now, Code::POST, "rpc", Vec::new(), body);
                 world.settle();
             }
             world.run_for(SECOND);

@@ -1,9 +1,9 @@
 //! ThingsBoard's packages as the simulated network has them: what the gateway's own calls are answered.
 
 use super::{Behaviour, Script, World, default_settings};
+use crate::calls::parsing::Parsed;
+use crate::calls::{Call, RelayCall, Ticket};
 use crate::device::{AccessToken, Device};
-use crate::gateway::call::{Call, Errand, Ticket};
-use crate::gateway::reading::Reading;
 use crate::relay::{Kind, RelayId};
 use crate::upstream::{self, Error, Operation, Request, Status};
 use bytes::Bytes;
@@ -45,8 +45,8 @@ impl Upstream {
     }
 
     /// What a call of a device comes to, in its time.
-    fn ask(&mut self, device: &str, operation: Operation) -> Result<Bytes, Error> {
-        let ticket = Ticket::Relay(RelayId(1), Errand::Refusal(1));
+    fn request(&mut self, device: &str, operation: Operation) -> Result<Bytes, Error> {
+        let ticket = Ticket::Relay(RelayId(1), RelayCall::Refusal(1));
         let device = Arc::new(Device {
             name: device.into(),
             token: AccessToken::new("T").unwrap(),
@@ -57,7 +57,7 @@ impl Upstream {
         self.now = self.script.next_completion().unwrap();
         let completion = self.script.pop_completion(self.now).unwrap();
         assert_eq!(completion.ticket, ticket);
-        completion.outcome.and_then(Reading::answer).map(|a| a.body)
+        completion.outcome.and_then(Parsed::answer).map(|a| a.body)
     }
 }
 
@@ -70,12 +70,14 @@ fn a_package_is_fetched_in_chunks_and_what_is_served_is_counted() {
     let mut upstream = Upstream::new();
     let mut whole = Vec::new();
     for (chunk, length) in [(0, 1024), (1, 1024), (2, 452), (3, 0)] {
-        let bytes = upstream.ask("device-0", part("1.0", 1024, chunk)).unwrap();
+        let bytes = upstream
+            .request("device-0", part("1.0", 1024, chunk))
+            .unwrap();
         assert_eq!(bytes.len(), length, "{chunk}");
         whole.extend_from_slice(&bytes);
     }
     assert_eq!(
-        upstream.ask("device-0", part("1.0", 4096, 0)).unwrap(),
+        upstream.request("device-0", part("1.0", 4096, 0)).unwrap(),
         whole
     );
     let platform = &upstream.script.platform;
@@ -95,21 +97,21 @@ fn a_package_is_fetched_in_chunks_and_what_is_served_is_counted() {
 fn who_is_served_no_package_is_told_so_by_the_status() {
     let mut upstream = Upstream::new();
     assert_eq!(
-        upstream.ask("device-1", part("1.0", 1024, 0)),
+        upstream.request("device-1", part("1.0", 1024, 0)),
         rejected(404, false)
     );
     assert_eq!(
-        upstream.ask("device-0", part("2.0", 1024, 0)),
+        upstream.request("device-0", part("2.0", 1024, 0)),
         rejected(400, false)
     );
     let beyond = part("1.0", 1024, 1 << 31);
-    assert_eq!(upstream.ask("device-0", beyond), rejected(400, true));
+    assert_eq!(upstream.request("device-0", beyond), rejected(400, true));
     upstream
         .script
         .platform
         .unassign(upstream.now, "device-0", PackageKind::Firmware);
     assert_eq!(
-        upstream.ask("device-0", part("1.0", 1024, 0)),
+        upstream.request("device-0", part("1.0", 1024, 0)),
         rejected(404, false)
     );
 }
@@ -118,7 +120,7 @@ fn who_is_served_no_package_is_told_so_by_the_status() {
 fn an_upstream_that_fails_serves_nothing() {
     let mut upstream = Upstream::new();
     upstream.script.behaviour = Behaviour::Fails(Error::Overloaded);
-    let failed = upstream.ask("device-0", part("1.0", 1024, 0));
+    let failed = upstream.request("device-0", part("1.0", 1024, 0));
     assert_eq!(failed, Err(Error::Overloaded));
     let platform = &upstream.script.platform;
     assert_eq!(platform.served(&firmware("1.0")), Served::default());
@@ -129,7 +131,7 @@ fn an_upstream_that_fails_serves_nothing() {
 fn what_is_assigned_is_read_from_the_shared_attributes() {
     let mut upstream = Upstream::new();
     let read = Operation::ReadAssignment(upstream::Package::Firmware);
-    let body = upstream.ask("device-0", read.clone()).unwrap();
+    let body = upstream.request("device-0", read.clone()).unwrap();
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     let shared = body["shared"].as_object().unwrap();
     assert_eq!(shared.len(), 5);
@@ -138,10 +140,10 @@ fn what_is_assigned_is_read_from_the_shared_attributes() {
         (&"1.0".into(), &2500.into())
     );
     let software = Operation::ReadAssignment(upstream::Package::Software);
-    assert_eq!(upstream.ask("device-0", software).unwrap(), "{}");
+    assert_eq!(upstream.request("device-0", software).unwrap(), "{}");
     upstream.script.platform.empty_reads = 1;
-    assert_eq!(upstream.ask("device-0", read.clone()).unwrap(), "{}");
-    assert_ne!(upstream.ask("device-0", read).unwrap(), "{}");
+    assert_eq!(upstream.request("device-0", read.clone()).unwrap(), "{}");
+    assert_ne!(upstream.request("device-0", read).unwrap(), "{}");
     assert_eq!(upstream.script.platform.assignment_reads, 4);
 }
 

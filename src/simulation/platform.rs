@@ -3,7 +3,7 @@
 
 mod packages;
 
-use crate::gateway::call::Ticket;
+use crate::calls::Ticket;
 use crate::relay::Kind;
 use crate::upstream::{Answer, Error, Operation, Status};
 use bytes::Bytes;

@@ -8,9 +8,9 @@
 use super::invariants::assert_at_rest;
 use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World, default_settings, path};
-use crate::config::RelayMode;
 use crate::dtls::Versions;
 use crate::relay::Kind;
+use crate::relay::Mode;
 use crate::upstream::Error;
 use bytes::Bytes;
 use coap::option::content_format::OCTET_STREAM;
@@ -110,11 +110,7 @@ fn random_world(random: &mut Rng, seed: u64) -> World {
     settings.relay.max_polls = random.usize(1..12);
     settings.relay.poll_timeout = SECOND * random.u32(2..60);
     settings.relay.alive_for = SECOND * random.u32(10..400);
-    let modes = [
-        RelayMode::LongPoll,
-        RelayMode::LongPoll,
-        RelayMode::OnUplink,
-    ];
+    let modes = [Mode::LongPoll, Mode::LongPoll, Mode::OnUplink];
     settings.relay.attributes = *random.choice(&modes).unwrap();
     settings.relay.rpc = *random.choice(&modes).unwrap();
     settings.ota.chunk = 1024 * random.usize(1..65);
@@ -173,7 +169,7 @@ fn ask_for_a_block(world: &mut World, random: &mut Rng, device: usize) {
     let block = Block::new(random.u32(0..blocks + 2), false, szx).unwrap();
     let block2 = (BLOCK2, encode_unsigned(block.encode()));
     let (now, feature) = (world.now, "firmware");
-    world.devices[device].ask(now, Code::GET, feature, vec![block2], Bytes::new());
+    world.devices[device].request(now, Code::GET, feature, vec![block2], Bytes::new());
     world.settle();
 }
 
@@ -246,7 +242,7 @@ fn observe(world: &mut World, random: &mut Rng, device: usize) {
         .map(|(number, _)| number)
         .collect();
     match (random.u8(..8), random.choice(own)) {
-        (0, Some(number)) => world.ask_again(device, number, random.u8(..3)),
+        (0, Some(number)) => world.register_again(device, number, random.u8(..3)),
         (1, Some(number)) => world.devices[device].observations[number].forgotten = true,
         (2, _) => world.reply(device, random.u32(..5)),
         _ => {

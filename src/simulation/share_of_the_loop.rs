@@ -1,7 +1,7 @@
 //! Hazard: one device sends more than the loop can handle, and a neighbour's datagrams stand behind its in the kernel's
 //! buffer.
 //!
-//! Work costs no time in the simulation, so here is a loop for which it does: it takes datagrams as `gateway::shard` does,
+//! Work costs no time in the simulation, so here is a loop for which it does: it takes datagrams as `gateway::driver` does,
 //! and its clock goes on by so much for each that is taken, and so much more for each that is handled.
 
 use super::{Conditions, World};
@@ -51,7 +51,7 @@ impl Loop {
         self.world.core.counters().0.datagrams_received
     }
 
-    /// One turn of the loop: the same as `Shard::run` makes of it.
+    /// One turn of the loop: the same as `Driver::run` makes of it.
     fn turn(&mut self) {
         let (now, before) = (self.world.now, self.handled());
         let mut taken = 0;

@@ -2,7 +2,7 @@
 
 use super::{Conditions, World};
 use crate::gateway::Tap;
-use crate::gateway::tap::{Event, Heard};
+use crate::gateway::tap::{Event, TapRecord};
 use coap::{Message, Type};
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn heard(listener: &mut Receiver<Heard>) -> Vec<Heard> {
+fn heard(listener: &mut Receiver<TapRecord>) -> Vec<TapRecord> {
     std::iter::from_fn(|| listener.try_recv().ok()).collect()
 }
 
@@ -18,8 +18,8 @@ fn heard(listener: &mut Receiver<Heard>) -> Vec<Heard> {
 fn a_listener_hears_the_session_the_request_the_call_and_the_response_in_this_order() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     let tap = Tap::default();
-    world.core.open_tap(tap.clone());
-    let mut listener = tap.listen();
+    world.core.attach_tap(tap.clone());
+    let mut listener = tap.subscribe();
     world.connect_all();
     world.post(0, Type::Confirmable);
     world.run_for(Duration::from_secs(1));
@@ -42,8 +42,8 @@ fn a_listener_hears_the_session_the_request_the_call_and_the_response_in_this_or
         Event::Received {
             message, datagram, ..
         },
-        Event::Asked { ticket, line },
-        Event::Answered {
+        Event::CallStarted { ticket, line },
+        Event::CallEnded {
             ticket: answered, ..
         },
         Event::Sent {
@@ -76,8 +76,8 @@ fn a_listener_hears_the_session_the_request_the_call_and_the_response_in_this_or
 fn one_that_does_not_listen_is_told_how_much_it_missed_and_holds_no_more() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     let tap = Tap::default();
-    world.core.open_tap(tap.clone());
-    let mut listener = tap.listen();
+    world.core.attach_tap(tap.clone());
+    let mut listener = tap.subscribe();
     world.connect_all();
     for _ in 0..300 {
         world.post(0, Type::Confirmable);
@@ -94,9 +94,9 @@ fn one_that_does_not_listen_is_told_how_much_it_missed_and_holds_no_more() {
 fn nothing_is_kept_for_those_who_come_later() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     let tap = Tap::default();
-    world.core.open_tap(tap.clone());
+    world.core.attach_tap(tap.clone());
     world.connect_all();
     world.post(0, Type::Confirmable);
     world.run_for(MINUTE);
-    assert!(heard(&mut tap.listen()).is_empty());
+    assert!(heard(&mut tap.subscribe()).is_empty());
 }

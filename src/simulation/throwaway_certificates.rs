@@ -37,7 +37,8 @@ fn newcomers_elsewhere_can_provision_while_one_address_makes_handshakes_without_
             assert!(world.devices[device].is_connected(), "{device}");
             let now = world.now;
             let provision = "provision";
-            let request = world.devices[device].ask(now, Code::POST, provision, Vec::new(), body);
+            let request =
+                world.devices[device].request(now, Code::POST, provision, Vec::new(), body);
             asked.push((device, request));
         }
     }

@@ -31,13 +31,13 @@ fn a_refusal_of_any_call_ends_the_observations_and_their_polls_at_once() {
                 "telemetry" => drop(world.post(0, CON)),
                 what => {
                     let (options, body) = (Vec::new(), Bytes::new());
-                    world.devices[0].ask(now, Code::GET, what, options, body);
+                    world.devices[0].request(now, Code::GET, what, options, body);
                     world.settle();
                 }
             }
             world.run_for(SECOND);
             assert_eq!(ended(&world), [Some(last); 2], "{what}");
-            assert_eq!(world.upstream.errands(), 0, "no poll is left");
+            assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
             assert_eq!(world.core.relay_counters().refused, 2);
             assert_eq!(world.core.load().relays.relays, 0);
         }
@@ -54,7 +54,7 @@ fn a_refusal_of_a_former_token_says_nothing_of_the_present_one() {
             "telemetry" => drop(world.post(0, CON)),
             what => {
                 let (options, body) = (Vec::new(), Bytes::new());
-                world.devices[0].ask(now, Code::GET, what, options, body);
+                world.devices[0].request(now, Code::GET, what, options, body);
                 world.settle();
             }
         }

@@ -23,7 +23,7 @@ fn send(world: &mut World, body: &Bytes, num: u32, szx: u8) -> Message {
     let to = (from + size).min(body.len());
     let block = Block::new(num, to < body.len(), szx).unwrap();
     let block1 = (number::BLOCK1, encode_unsigned(block.encode()));
-    world.ask(0, Code::POST, "telemetry", &[block1], &body.slice(from..to))
+    world.request(0, Code::POST, "telemetry", &[block1], &body.slice(from..to))
 }
 
 /// Sends all blocks from this one on; gives the last response.

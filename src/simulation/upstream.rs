@@ -1,8 +1,8 @@
 //! ThingsBoard, scripted: answers every call after a while, or fails it.
 
 use super::platform::Platform;
+use crate::calls::{Call, Completion, Ticket};
 use crate::device::AccessToken;
-use crate::gateway::call::{Call, Completion, Ticket};
 use crate::relay::Kind;
 use crate::upstream::{Answer, Error, Operation, Request, Status};
 use bytes::Bytes;
@@ -163,12 +163,12 @@ impl Script {
     }
 
     fn end(&mut self, now: Instant, ticket: Ticket, outcome: Result<Answer, Error>) {
-        self.arrives(now, Completion::read(ticket, outcome));
+        self.arrives(now, Completion::parse(ticket, outcome));
     }
 
     fn times_out(&mut self, at: Instant, ticket: Ticket) {
         self.calls += 1;
-        let completion = Completion::read(ticket, Err(Error::Timeout));
+        let completion = Completion::parse(ticket, Err(Error::Timeout));
         self.under_way.insert((at, self.calls), completion);
     }
 
@@ -216,7 +216,7 @@ impl Script {
     }
 
     /// Calls for relays, taken and not completed.
-    pub(crate) fn errands(&self) -> usize {
+    pub(crate) fn relay_calls(&self) -> usize {
         let others = self.in_flight() + self.package_calls();
         self.under_way.len() - others + self.platform.open_polls()
     }

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use coap::option::number;
 use coap::{Code, Message, Token, Type};
 use coap_client::dtls::{Client, Config, Output};
+use coaps_gateway::calls::Completion;
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::dtls::engine;
 use coaps_gateway::dtls::{ClientPolicy, Path, ServerCredentials, Validity};
 use coaps_gateway::gateway::Settings;
-use coaps_gateway::gateway::call::Completion;
 use coaps_gateway::gateway::core::Core;
 use coaps_gateway::upstream::{Answer, Operation, Request};
 use std::net::SocketAddr;
@@ -102,7 +102,7 @@ impl Pair {
             self.core.handle_timeout(self.now);
             while let Some(call) = self.core.poll_call() {
                 let body = self.answer(&call.request);
-                let completion = Completion::read(call.ticket, Ok(Answer { body }));
+                let completion = Completion::parse(call.ticket, Ok(Answer { body }));
                 self.core.complete(self.now, completion);
             }
             while let Some(transmit) = self.core.poll_transmit() {

@@ -17,11 +17,10 @@ mod page;
 mod text;
 
 use coaps_gateway::authority;
-use coaps_gateway::config::Ota;
 use coaps_gateway::device::{AccessToken, Fingerprint, Registry};
 use coaps_gateway::dtls::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::gateway::{Gateway, Parts, Settings, Tap};
-use coaps_gateway::{device as registered, upstream};
+use coaps_gateway::{device as registered, ota, upstream};
 use link::{Link, LossModel};
 use page::{Context, Page};
 use serde_json::json;
@@ -87,7 +86,7 @@ pub async fn run(
     let arrivals = control.subscribe();
     let mut gateway = Gateway::new(parts(options, &certificates, http)?)?;
     let tap = Tap::default();
-    gateway.open_tap(tap.clone());
+    gateway.attach_tap(tap.clone());
     let losses = Arc::new(LossModel::new(fastrand::u64(..)));
     let link = Link::bind(options.coaps, gateway.local_addr(), losses.clone()).await;
     let link = link.map_err(|error| {
@@ -211,7 +210,7 @@ fn parts(
             timeout: Duration::from_secs(10),
             max_in_flight: settings.max_in_flight,
             max_downlink: settings.relay.connections(),
-            max_packages: Ota::CONNECTIONS,
+            max_packages: ota::Settings::CONNECTIONS,
         },
         settings,
         drain: Duration::ZERO,

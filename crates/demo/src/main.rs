@@ -1,7 +1,7 @@
 //! The command `demo`, and every command of the gateway, because `cargo run` in the workspace starts this program.
 
 use clap::{Args, Parser, Subcommand};
-use coaps_gateway::config::Log;
+use coaps_gateway::config;
 use coaps_gateway_demo::Options;
 use std::future::Future;
 use std::io::{self, Write};
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 
 fn demo(arguments: &DemoArgs) -> Result<(), String> {
     // What happens goes to standard output; the log is for warnings.
-    let log = Log::from_environment(std::env::vars_os(), "warn").map_err(|mistakes| {
+    let log = config::log_settings(std::env::vars_os(), "warn").map_err(|mistakes| {
         let lines: Vec<String> = mistakes.0.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;

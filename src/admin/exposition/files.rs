@@ -2,13 +2,13 @@
 
 use crate::dtls::credentials::{Ends, What};
 use crate::metrics::{Label, Scrape};
-use crate::reload::files::FilesRead;
+use crate::reload::file_status::FileStatus;
 use std::borrow::Cow;
 
 const DAY: f64 = 24.0 * 3600.0;
 
 /// Adds them.
-pub(super) fn expose(scrape: &mut Scrape, files: &FilesRead, now: i64) {
+pub(super) fn expose(scrape: &mut Scrape, files: &FileStatus, now: i64) {
     let sources = [
         ("registry", files.registry),
         ("server", files.server),

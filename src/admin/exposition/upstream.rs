@@ -2,7 +2,7 @@
 
 use super::yes;
 use crate::gateway::report::Report;
-use crate::gateway::stats::upstream_calls::Lane;
+use crate::gateway::stats::upstream_calls::CallKind;
 use crate::metrics::{Label, Scrape, level};
 use std::borrow::Cow;
 
@@ -19,10 +19,10 @@ pub(super) fn expose(scrape: &mut Scrape, report: &Report, reached: bool) {
 }
 
 fn calls(scrape: &mut Scrape, report: &Report) {
-    let ended = report.upstream.iter().flat_map(|(lane, ended)| {
+    let ended = report.upstream.iter().flat_map(|(kind, ended)| {
         ended.outcomes.counts().map(|(outcome, count)| {
             let labels: Vec<Label> = vec![
-                ("lane", Cow::Borrowed(lane.name())),
+                ("kind", Cow::Borrowed(kind.name())),
                 ("outcome", Cow::Borrowed(outcome)),
             ];
             (labels, count)
@@ -36,24 +36,24 @@ fn calls(scrape: &mut Scrape, report: &Report) {
     let timed = report
         .upstream
         .iter()
-        .filter(|(lane, _)| *lane != Lane::Poll)
-        .map(|(lane, ended)| (lane.name(), ended.times));
+        .filter(|(kind, _)| *kind != CallKind::Poll)
+        .map(|(kind, ended)| (kind.name(), ended.durations));
     scrape.histograms_by(
         "coaps_gateway_upstream_call_duration_seconds",
         "How long calls to ThingsBoard took; long polls are left out",
-        "lane",
+        "kind",
         timed,
     );
     let levels = &report.levels;
     scrape.gauges_by(
         "coaps_gateway_upstream_calls_open",
         "Calls to ThingsBoard under way",
-        "lane",
+        "kind",
         [
-            (Lane::Request.name(), level(levels.in_flight)),
-            (Lane::Poll.name(), level(levels.polls)),
-            (Lane::Read.name(), level(levels.reads)),
-            (Lane::Package.name(), level(levels.package_calls)),
+            (CallKind::Request.name(), level(levels.in_flight)),
+            (CallKind::Poll.name(), level(levels.polls)),
+            (CallKind::Read.name(), level(levels.reads)),
+            (CallKind::Package.name(), level(levels.package_calls)),
         ],
     );
     scrape.counter(

@@ -66,7 +66,7 @@ pub(super) fn added(
 /// The text without a device.
 pub(super) struct Removed {
     pub(super) text: Zeroizing<String>,
-    /// Whether comments stand right above or below where it was. Whose they are is not ours to say.
+    /// Whether comments stand right above or below where it was. DeviceName they are is not ours to say.
     pub(super) comments: bool,
 }
 

@@ -1,6 +1,7 @@
 //! `[relay]`: values, ranges with their reasons, and warnings.
 
 use super::*;
+use crate::relay::{Mode, Settings};
 
 /// The warnings about `[relay]` in this text.
 fn warnings(place: &Place, text: &str) -> Vec<String> {
@@ -16,9 +17,9 @@ fn warnings(place: &Place, text: &str) -> Vec<String> {
 fn the_relay_has_the_defaults_of_the_documentation() {
     let (config, _) = Place::new().load("", &[]).unwrap();
     let seconds = Duration::from_secs;
-    let defaults = Relay {
-        attributes: RelayMode::LongPoll,
-        rpc: RelayMode::LongPoll,
+    let defaults = Settings {
+        attributes: Mode::LongPoll,
+        rpc: Mode::LongPoll,
         poll_timeout: seconds(25),
         sync_interval: seconds(5 * 60),
         alive_for: seconds(15 * 60),
@@ -45,9 +46,9 @@ max_age = \"1s\"
 ";
     let (config, _) = Place::new().load(text, &[]).unwrap();
     let seconds = Duration::from_secs;
-    let set = Relay {
-        attributes: RelayMode::OnUplink,
-        rpc: RelayMode::OnUplink,
+    let set = Settings {
+        attributes: Mode::OnUplink,
+        rpc: Mode::OnUplink,
         poll_timeout: seconds(2),
         sync_interval: seconds(5),
         alive_for: seconds(10),

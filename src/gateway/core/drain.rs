@@ -1,70 +1,68 @@
-//! The end: nobody new is let in, what is under way comes to its end, and each session is taken leave of.
+//! Draining: no new handshakes; open exchanges end, and each session is closed.
 //!
 //! ```text
-//! serving ──drain──▶ draining ──(no session, no call is left; or the time is over)──▶ drained
+//! serving ──drain──▶ draining ──(no session and no call is left; or the time is over)──▶ drained
 //! ```
 //!
-//! A session ends once its exchanges have, and has been quiet for a while since: a device whose response was lost
-//! asks for it once more, and still gets it. Where commands are polled for it, it stays as long as the polls do:
-//! ThingsBoard would hand a command to a poll that nobody waits for, and take it for delivered. No poll is begun.
-//! What a device asks meanwhile is answered 5.03, but for its reply to a command.
+//! A session is closed once its exchanges have ended and it was idle for a while since: a device whose response was lost
+//! retransmits its request, and still gets the response. A session with an open poll for commands stays until the poll
+//! ends: ThingsBoard would deliver a command to a poll that was given up, and take it for delivered. No poll begins.
+//! New requests are answered 5.03, except a reply to a command.
 
 use super::Core;
+use crate::calls::RelayCall;
 use crate::dtls::SessionId;
-use crate::gateway::call::Errand;
 use crate::relay::Kind;
 use coap::{Code, ExchangeId, Response};
 use std::time::{Duration, Instant};
 
-const WHY: &str = "the gateway stops";
+const REASON: &str = "the gateway stops";
 
-/// Seconds after which a device may try again: by then there may be another gateway.
-const AGAIN_AFTER: u32 = 2;
+/// Max-Age in seconds: by then there may be another gateway.
+const MAX_AGE: u32 = 2;
 
-/// How far the end has come.
+/// The state of draining.
 #[derive(Debug, Default)]
 pub(super) struct Draining {
-    /// When it is over, whatever is still under way.
+    /// The deadline.
     until: Option<Instant>,
     is_over: bool,
-    /// Sessions of which something was done since they were looked at.
+    /// Sessions with activity since they were checked last.
     pub(super) touched: Vec<SessionId>,
 }
 
 impl Draining {
-    /// Whether the gateway stops.
-    pub(super) fn is_under_way(&self) -> bool {
+    pub(super) fn is_active(&self) -> bool {
         self.until.is_some()
     }
 
-    /// When it is over at the latest.
+    /// The deadline.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.until.filter(|_| !self.is_over)
     }
 }
 
 impl Core {
-    /// Lets nobody new in, and brings what is under way to its end, within this time.
+    /// Refuses new handshakes, and closes sessions as their exchanges end, within this time.
     pub fn drain(&mut self, now: Instant, at_most: Duration) {
         self.draining.until = Some(now + at_most);
         self.demux.refuse_newcomers();
-        self.draining.touched = self.peers.sessions();
+        self.draining.touched = self.sessions.ids();
         self.settle(now);
     }
 
-    /// Whether nothing is left to wait for: every session has ended and every request of devices, or the time is over.
+    /// Whether every session and every call for a device's request has ended, or the time is over.
     pub fn is_drained(&self) -> bool {
-        let ended = self.peers.is_empty() && self.in_flight.count() == 0;
-        self.draining.is_over || self.draining.is_under_way() && ended
+        let ended = self.sessions.is_empty() && self.in_flight.count() == 0;
+        self.draining.is_over || self.draining.is_active() && ended
     }
 
-    /// Whether the gateway stops.
     pub fn is_draining(&self) -> bool {
-        self.draining.is_under_way()
+        self.draining.is_active()
     }
 
-    /// Ends it all if the time is over.
-    pub(super) fn go_on_draining(&mut self, now: Instant) {
+    /// Closes all sessions if the time is over.
+    pub(super) fn continue_draining(&mut self, now: Instant) {
         if self
             .draining
             .next_timeout()
@@ -75,26 +73,28 @@ impl Core {
         }
     }
 
-    /// Something was done of a session, and it may be its end.
-    pub(super) fn let_go(&mut self, now: Instant, session: SessionId) {
-        let at = self.may_end_at(now, session);
-        self.peers.expire(session, at);
+    /// Lets a session expire if nothing in it is open.
+    pub(super) fn close_if_drained(&mut self, now: Instant, session: SessionId) {
+        let at = self.drained_at(now, session);
+        self.sessions.expire(session, at);
     }
 
-    /// When a session may end: when it is quiet by then. `None`: something is under way.
-    fn may_end_at(&self, now: Instant, session: SessionId) -> Option<Instant> {
-        let peer = self.peers.get(session)?;
+    /// When a session may be closed, if it stays idle until then. `None`: something is open.
+    fn drained_at(&self, now: Instant, session: SessionId) -> Option<Instant> {
+        let peer = self.sessions.get(session)?;
         if peer.endpoint.open_exchanges() > 0
             || peer.endpoint.outgoing() > 0
             || self.is_polled_for(session)
         {
             return None;
         }
-        let quiet = peer.last_served().map(|at| at + self.settings.lingering());
-        Some(quiet.map_or(now, |quiet| quiet.max(now)))
+        let idle = peer
+            .last_served()
+            .map(|at| at + self.settings.linger_time());
+        Some(idle.map_or(now, |idle| idle.max(now)))
     }
 
-    /// Whether a poll for commands is open that this session would get.
+    /// Whether a poll is open whose command would go to this session.
     fn is_polled_for(&self, session: SessionId) -> bool {
         let Some(device) = self.device_of(session) else {
             return false;
@@ -106,13 +106,13 @@ impl Core {
             let observes = relay.observation(Kind::Commands);
             observes.is_some_and(|observation| observation.session == session)
                 && relay.open_command_polls().any(|number| {
-                    self.errands
-                        .is_under_way(id, Errand::Poll(Kind::Commands, number))
+                    self.relay_calls
+                        .is_open(id, RelayCall::Poll(Kind::Commands, number))
                 })
         })
     }
 
-    /// A request comes while the gateway stops.
+    /// Answers a request with 5.03.
     pub(super) fn refuse_while_draining(
         &mut self,
         now: Instant,
@@ -124,22 +124,22 @@ impl Core {
             Code::SERVICE_UNAVAILABLE,
             "the gateway stops: connect again in a moment",
         );
-        let response = stopping.with_max_age(AGAIN_AFTER);
-        if let Some(peer) = self.peers.get(session) {
-            self.journal.answered(peer, exchange, &response);
+        let response = stopping.with_max_age(MAX_AGE);
+        if let Some(peer) = self.sessions.get(session) {
+            self.journal.response(peer, exchange, &response);
         }
         let code = response.code;
         self.tallies.answers.answered(session, exchange, code);
-        // Not `respond`: a device that asks again and again must not keep its session by it.
+        // Not `respond`: a device that repeats its requests must not keep its session open by them.
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond(now, exchange, response, context, outputs);
         });
     }
 
-    /// A session has outlived the time it was given.
+    /// Closes a session whose lifetime is over.
     pub(super) fn close_expired(&mut self, session: SessionId) {
-        let why = if self.draining.is_under_way() {
-            WHY
+        let why = if self.draining.is_active() {
+            REASON
         } else {
             "its certificate is not registered"
         };
@@ -148,8 +148,8 @@ impl Core {
 
     /// Ends every session with a close_notify.
     pub fn close_all(&mut self, now: Instant) {
-        for session in self.peers.sessions() {
-            self.demux.close(session, WHY);
+        for session in self.sessions.ids() {
+            self.demux.close(session, REASON);
         }
         self.settle(now);
     }

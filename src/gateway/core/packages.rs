@@ -1,10 +1,10 @@
-//! Between devices that download packages, the cache that serves them all, and upstream.
+//! Between devices that download packages, the cache that all devices share, and ThingsBoard.
 
 use super::Core;
+use crate::calls::parsing::Parsed;
+use crate::calls::{Call, Ticket};
 use crate::device::Device;
 use crate::dtls::SessionId;
-use crate::gateway::call::{Call, Ticket};
-use crate::gateway::reading::Reading;
 use crate::mapping::package::Download;
 use crate::ota::{CallId, Effect, WaiterId, Wanted};
 use crate::relay::Last;
@@ -14,25 +14,24 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Whose blocks are awaited. Each is answered within the time that a few calls to ThingsBoard take; those of a
-/// session that is gone by then come to nothing.
+/// GETs for blocks that wait for the cache. Each is answered within the time of a few calls to ThingsBoard; those of a
+/// session that has ended by then are dropped.
 #[derive(Debug, Default)]
 pub(super) struct Downloads {
     last: u64,
     waiting: HashMap<WaiterId, (SessionId, ExchangeId, Download)>,
-    /// Whose token each call under way has.
-    asked_for: HashMap<CallId, Arc<Device>>,
+    /// The device under whose access token each call is made.
+    callers: HashMap<CallId, Arc<Device>>,
 }
 
 impl Downloads {
-    /// Blocks awaited.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
 }
 
 impl Core {
-    /// A device asks for a block of its package.
+    /// A device requests a block of its package.
     pub(super) fn download(
         &mut self,
         now: Instant,
@@ -53,20 +52,20 @@ impl Core {
         self.packages.read(now, &device, group, wanted, id);
     }
 
-    /// Does what the packages want done.
-    pub(super) fn do_package_effect(&mut self, now: Instant, effect: Effect) {
+    /// Carries out an effect of the packages.
+    pub(super) fn run_package_effect(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Ask {
                 call,
                 device,
                 operation,
             } => {
-                self.downloads.asked_for.insert(call, device.clone());
+                self.downloads.callers.insert(call, device.clone());
                 let call = Call {
                     ticket: Ticket::Package(call),
                     request: upstream::Request::Device { device, operation },
                 };
-                self.begin_call(now, call);
+                self.queue_call(now, call);
             }
             Effect::Answer(id, piece) => {
                 if let Some((session, exchange, download)) = self.downloads.waiting.remove(&id) {
@@ -76,15 +75,15 @@ impl Core {
         }
     }
 
-    /// A call for packages has come to its end.
-    pub(super) fn package_came(
+    /// A call for a package has ended.
+    pub(super) fn package_call_ended(
         &mut self,
         now: Instant,
         call: CallId,
-        outcome: Result<Reading, Error>,
+        outcome: Result<Parsed, Error>,
     ) {
-        let device = self.downloads.asked_for.remove(&call);
-        let outcome = outcome.and_then(Reading::answer);
+        let device = self.downloads.callers.remove(&call);
+        let outcome = outcome.and_then(Parsed::answer);
         if let Err(error) = &outcome {
             self.journal.package_failed(now, error);
             if let (Some(last), Some(device)) = (Last::of(error), device) {

@@ -1,4 +1,4 @@
-//! What the core tells of itself to those who operate it.
+//! Counters and levels of the core, for operators.
 
 use super::Core;
 use crate::dtls::SessionId;
@@ -6,12 +6,12 @@ use crate::dtls::record::cipher_suite_name;
 use crate::gateway::log::journal;
 use crate::gateway::report::{Bound, Levels, Report, SessionLine, State};
 use crate::gateway::sessions::Peer;
-use crate::gateway::stats::upstream_calls::Lane;
+use crate::gateway::stats::upstream_calls::CallKind;
 use crate::relay::Kind;
 use std::time::Instant;
 
 impl Core {
-    /// Counts and levels. `unsent`: datagrams the socket did not take, since the start.
+    /// Counters and levels. `unsent`: datagrams that the socket did not take since the start.
     pub fn report(&self, unsent: u64) -> Report {
         let upstream = &self.tallies.upstream;
         Report {
@@ -29,19 +29,19 @@ impl Core {
             handshakes: self.tallies.handshakes,
             answers: self.tallies.answers.counts().clone(),
             unanswered: self.tallies.answers.unanswered,
-            upstream: Lane::ALL.map(|lane| (lane, *upstream.ended(lane))),
+            upstream: CallKind::ALL.map(|kind| (kind, *upstream.ended(kind))),
             bounds: self.bounds(),
             bounds_reached: self.bounds_reached(unsent),
-            held_back: self.journal.held_back(),
+            suppressed: self.journal.suppressed(),
         }
     }
 
-    /// What there is now. Nothing is walked over for it: each of these is known.
+    /// Current levels, in constant time.
     fn levels(&self) -> Levels {
-        let (polls, reads) = self.errands.open();
+        let (polls, reads) = self.relay_calls.counts();
         Levels {
             sessions: self.demux.established(),
-            unregistered_sessions: self.peers.without_device(),
+            unregistered_sessions: self.sessions.without_device(),
             half_open: self.demux.half_open(),
             waiting: self.demux.waiting(),
             devices: self.registry.len(),
@@ -51,12 +51,12 @@ impl Core {
             reads,
             package_calls: self.packages.under_way(),
             observations: self.relays.standing(),
-            reads_waiting: self.errands.reads_waiting(),
+            reads_waiting: self.relay_calls.reads_waiting(),
             blocks_waiting: self.downloads.len(),
             to_review: self.review.waiting(),
-            // Known to the loop alone.
+            // The driver knows it.
             completions_waiting: 0,
-            timers: self.demux.timers() + self.peers.timers() + self.relays.timers(),
+            timers: self.demux.timers() + self.sessions.timers() + self.relays.timers(),
             package_readers: self.packages.readers(),
             package_editions: self.packages.editions(),
             package_own_bytes: self.packages.own_bytes(),
@@ -65,7 +65,7 @@ impl Core {
 
     fn bounds(&self) -> [Bound; 9] {
         let settings = &self.settings;
-        let bound = |key, used, most| Bound { key, used, most };
+        let bound = |key, used, limit| Bound { key, used, limit };
         [
             bound(
                 "limits.sessions",
@@ -74,7 +74,7 @@ impl Core {
             ),
             bound(
                 "limits.unregistered_sessions",
-                self.peers.unregistered(),
+                self.sessions.unregistered(),
                 settings.limits.unregistered_sessions,
             ),
             bound(
@@ -111,7 +111,7 @@ impl Core {
         ]
     }
 
-    /// How often each bound was reached since the start.
+    /// How often each bound was reached since the start, by the key that sets it.
     pub(super) fn bounds_reached(&self, unsent: u64) -> [(&'static str, u64); journal::BOUNDS] {
         let dtls = self.demux.counters();
         [
@@ -139,25 +139,25 @@ impl Core {
 
     /// All established sessions.
     pub fn session_ids(&self) -> Vec<SessionId> {
-        self.peers.sessions()
+        self.sessions.ids()
     }
 
-    /// One established session, for an operator.
+    /// Describes an established session for operators.
     pub fn describe(&self, now: Instant, session: SessionId) -> Option<SessionLine> {
-        let peer = self.peers.get(session)?;
+        let peer = self.sessions.get(session)?;
         Some(SessionLine {
             session: session.0,
             device: peer.device.as_ref().map(|device| device.name.clone()),
             address: peer.path.remote_shown(),
             age: now.saturating_duration_since(peer.since()),
-            silent: now.saturating_duration_since(peer.last_heard()),
+            idle: now.saturating_duration_since(peer.last_received()),
             version: peer.version(),
             cipher_suite: self.demux.cipher_suite(session).map(cipher_suite_name),
             observes: self.observed_through(peer),
         })
     }
 
-    /// What a device observes through this session, and not through another of its own.
+    /// What the device observes through this session, not through another one.
     fn observed_through(&self, peer: &Peer) -> Vec<&'static str> {
         let relay = peer.device.as_ref().and_then(|device| {
             let id = self.relays.find(&device.name)?;

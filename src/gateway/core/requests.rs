@@ -1,11 +1,11 @@
-//! From an endpoint's request to an answer at once, or to a call upstream; and the way back.
+//! From an endpoint's request to a response at once, or to a call to ThingsBoard; and back from its answer to a response.
 
 use super::Core;
+use crate::calls::parsing::Parsed;
+use crate::calls::{Call, Ticket};
 use crate::dtls::SessionId;
-use crate::gateway::call::{Call, Ticket};
-use crate::gateway::reading::Reading;
 use crate::gateway::sessions::Peer;
-use crate::gateway::stats::answers::Asked;
+use crate::gateway::stats::answers::RequestLabels;
 use crate::mapping::resource;
 use crate::mapping::resource::{NoRoute, Resource};
 use crate::mapping::translate;
@@ -22,18 +22,19 @@ use std::time::Instant;
 const BUSY_MAX_AGE: u32 = 5;
 
 impl Core {
-    /// Lets a peer's endpoint work, then does what it wants done.
+    /// Runs `work` on a peer's endpoint, then carries out its outputs. A request among them may lead back here: the vector
+    /// of outputs is taken out of `self` meanwhile, so the inner call uses one of its own.
     pub(super) fn with_endpoint<T>(
         &mut self,
         now: Instant,
         session: SessionId,
         work: impl FnOnce(&mut RemoteEndpoint, &mut Context<'_>, &mut Vec<Output>) -> T,
     ) -> Option<T> {
-        let peer = self.peers.get_mut(session)?;
+        let peer = self.sessions.get_mut(session)?;
         let mut outputs = std::mem::take(&mut self.outputs);
         let mut parameters = match peer.device {
             Some(_) => self.settings.coap,
-            None => self.settings.coap_of_strangers(),
+            None => self.settings.coap_for_unregistered(),
         };
         let held_back = self.in_flight.holds_back(&peer.holder());
         if held_back {
@@ -52,35 +53,38 @@ impl Core {
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
         if peer.endpoint.wants_to_begin(&context) {
-            self.beginnings.add(now, session);
+            self.ready.add(now, session);
         } else if held_back && peer.endpoint.waiting() > 0 {
-            self.beginnings.postpone(now, session);
+            self.ready.postpone(now, session);
         }
-        self.peers.arm(session);
+        self.sessions.arm(session);
         for output in outputs.drain(..) {
             match output {
                 Output::Send(bytes) => {
                     self.demux.send(now, session, &bytes);
-                    self.mouth.tell(|| self.sent(session, &bytes));
+                    self.tap.send(|| self.sent(session, &bytes));
                 }
                 Output::Request(exchange, request) => {
                     self.handle_request(now, session, exchange, request);
                 }
-                told @ (Output::Delivered(..)
+                event @ (Output::Delivered(..)
                 | Output::TooLarge(..)
                 | Output::Undelivered(_)
                 | Output::Cancelled(_)
                 | Output::RegistrationRepeated(_)
-                | Output::PingUnanswered) => self.errands.told.push_back((session, told)),
+                | Output::PingUnanswered) => {
+                    self.relay_calls.endpoint_events.push_back((session, event))
+                }
             }
         }
         self.outputs = outputs;
-        if self.draining.is_under_way() {
+        if self.draining.is_active() {
             self.draining.touched.push(session);
         }
         Some(result)
     }
 
+    /// Sends the response to a request.
     pub(super) fn respond(
         &mut self,
         now: Instant,
@@ -88,20 +92,21 @@ impl Core {
         exchange: ExchangeId,
         response: Response,
     ) {
-        if let Some(peer) = self.peers.get(session) {
-            self.journal.answered(peer, exchange, &response);
+        if let Some(peer) = self.sessions.get(session) {
+            self.journal.response(peer, exchange, &response);
         }
         let code = response.code;
         self.tallies.answers.answered(session, exchange, code);
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond(now, exchange, response, context, outputs);
-            // The device is awake now, and may not be for long.
+            // The device is awake now, perhaps not for long.
             endpoint.hasten(now, context, outputs);
         });
-        self.peers.served(now, session);
-        self.tell_if_any(now, session, |relay, context| relay.uplink(now, context));
+        self.sessions.served(now, session);
+        self.with_relay_if_any(now, session, |relay, context| relay.uplink(now, context));
     }
 
+    /// Handles a new request.
     pub(super) fn handle_request(
         &mut self,
         now: Instant,
@@ -109,18 +114,18 @@ impl Core {
         exchange: ExchangeId,
         request: Request,
     ) {
-        if self.refuse_of_a_former_device(now, session, exchange) {
+        if self.refuse_of_former_device(now, session, exchange) {
             return;
         }
-        let Some(peer) = self.peers.get(session) else {
+        let Some(peer) = self.sessions.get(session) else {
             return;
         };
         let resource = resource::resolve(&request.path);
-        self.journal.asked(peer, exchange, &request, resource);
-        let asked = Asked::of(request.method, resource);
-        self.tallies.answers.asked(session, exchange, asked);
-        // A device's reply to a command ends what ThingsBoard has begun.
-        if self.draining.is_under_way() && !matches!(resource, Ok(Resource::Rpc { id: Some(_) })) {
+        self.journal.request(peer, exchange, &request, resource);
+        let labels = RequestLabels::of(request.method, resource);
+        self.tallies.answers.request(session, exchange, labels);
+        // A device's reply to a command ends an exchange that ThingsBoard has begun.
+        if self.draining.is_active() && !matches!(resource, Ok(Resource::Rpc { id: Some(_) })) {
             return self.refuse_while_draining(now, session, exchange);
         }
         let kind = resource.ok().and_then(translate::observable);
@@ -132,14 +137,14 @@ impl Core {
         {
             self.deregister(now, session, exchange, kind);
         }
-        let Some(peer) = self.peers.get(session) else {
+        let Some(peer) = self.sessions.get(session) else {
             return;
         };
         match self.decide(peer, request, resource) {
             Translated::Answer(response) => {
                 if peer.device.is_none() {
                     self.counters.unregistered_requests += 1;
-                    self.peers.told_unregistered(now, session);
+                    self.sessions.refused_unregistered(now, session);
                 }
                 self.respond(now, session, exchange, response);
             }
@@ -147,12 +152,14 @@ impl Core {
             Translated::Download(download, wanted) => {
                 self.download(now, session, exchange, download, wanted);
             }
-            Translated::Ask(expect, request) => self.ask(now, session, exchange, expect, request),
+            Translated::Ask(expect, request) => {
+                self.start_call(now, session, exchange, expect, request)
+            }
         }
     }
 
-    /// Asks upstream on behalf of a request.
-    pub(super) fn ask(
+    /// Begins a call to ThingsBoard for a request, if its bounds allow it.
+    pub(super) fn start_call(
         &mut self,
         now: Instant,
         session: SessionId,
@@ -160,7 +167,7 @@ impl Core {
         expect: Expect,
         request: upstream::Request,
     ) {
-        let Some(peer) = self.peers.get(session) else {
+        let Some(peer) = self.sessions.get(session) else {
             return;
         };
         if matches!(expect, Expect::Attributes | Expect::Registration)
@@ -190,7 +197,7 @@ impl Core {
             return self.refuse_call(now, session, exchange, expect, why, BUSY_MAX_AGE);
         }
         if let Expect::CommandReply(id) = expect {
-            self.tell_if_any(now, session, |relay, context| {
+            self.with_relay_if_any(now, session, |relay, context| {
                 relay.reply_came(now, id, context);
             });
         }
@@ -200,9 +207,10 @@ impl Core {
             exchange,
             expect,
         };
-        self.begin_call(now, Call { ticket, request });
+        self.queue_call(now, Call { ticket, request });
     }
 
+    /// Answers a request whose call can't be made now.
     fn refuse_call(
         &mut self,
         now: Instant,
@@ -223,7 +231,7 @@ impl Core {
         }
     }
 
-    /// A session has ended: of its calls, those that matter for their answers alone are given up.
+    /// Aborts the calls of a session that has ended, except those that have an effect in ThingsBoard.
     pub(super) fn give_up_calls(&mut self, session: SessionId) {
         while let Some((exchange, expect)) = self.in_flight.give_up_one(session) {
             let ticket = Ticket::Exchange {
@@ -232,31 +240,31 @@ impl Core {
                 expect,
             };
             self.counters.calls_given_up += 1;
-            self.tallies.upstream.given_up(&ticket);
-            self.errands.abort(ticket);
+            self.tallies.upstream.aborted(&ticket);
+            self.relay_calls.abort(ticket);
         }
     }
 
-    /// Has the loop make a call to upstream.
-    pub(super) fn begin_call(&mut self, now: Instant, call: Call) {
+    /// Queues a call for the driver.
+    pub(super) fn queue_call(&mut self, now: Instant, call: Call) {
         self.tallies.upstream.begin(now, call.ticket);
         self.calls.push_back(call);
     }
 
-    /// Upstream has answered, or failed.
-    pub(super) fn answered(
+    /// The call for a device's request has ended.
+    pub(super) fn exchange_call_ended(
         &mut self,
         now: Instant,
         session: SessionId,
         exchange: ExchangeId,
         expect: Expect,
-        outcome: Result<Reading, Error>,
+        outcome: Result<Parsed, Error>,
     ) {
         let Some(holder) = self.in_flight.end(session, exchange) else {
             self.counters.completions_too_late += 1;
             return;
         };
-        let Some(peer) = self.peers.get(session) else {
+        let Some(peer) = self.sessions.get(session) else {
             self.counters.completions_too_late += 1;
             return self.reply_ended(now, &holder, expect, &outcome);
         };
@@ -270,28 +278,28 @@ impl Core {
             && outcome.is_ok()
             && let Some(device) = &peer.device
         {
-            // The answer is not parsed here. What it says of `fw_*` may be news, and the device may ask for that package next.
+            // The answer is not parsed here. It may have new `fw_*` attributes, and the device may GET that package next.
             let any = AssignmentChange::ANY;
             self.packages.attributes_changed(now, device, any);
         }
         if let Err(error) = &outcome {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
-            // Polls that are open under this token would be refused only when their time is over.
+            // Open polls under this access token would be refused only when they end.
             let refusal = Last::of(error).filter(|_| expect != Expect::Provisioned);
-            if let Some(last) = refusal.filter(|_| !peer.is_under_a_former_token(exchange)) {
-                self.tell_if_any(now, session, |relay, context| relay.refuse(last, context));
+            if let Some(last) = refusal.filter(|_| !peer.is_under_former_token(exchange)) {
+                self.with_relay_if_any(now, session, |relay, context| relay.refuse(last, context));
             }
         }
         self.reply_ended(now, &holder, expect, &outcome);
         let response = match outcome {
-            Ok(Reading::Response(response) | Reading::NotSent(response)) => response,
-            Ok(Reading::Registration(Ok(read))) => {
+            Ok(Parsed::Response(response) | Parsed::NotSent(response)) => response,
+            Ok(Parsed::Registration(Ok(read))) => {
                 return self.attributes_read(now, session, exchange, read);
             }
-            Ok(Reading::Registration(Err(unreadable))) => translate::unreadable(unreadable),
-            // None of these is read for an exchange.
-            Ok(Reading::Poll(_) | Reading::Attributes(_) | Reading::Answer(_)) => {
+            Ok(Parsed::Registration(Err(unreadable))) => translate::unreadable(unreadable),
+            // None of these is parsed for an exchange.
+            Ok(Parsed::Poll(_) | Parsed::Attributes(_) | Parsed::Answer(_)) => {
                 translate::nonsense()
             }
             Err(error) => translate::refused(expect, &error),
@@ -301,31 +309,31 @@ impl Core {
         }
         if expect == Expect::Provisioned
             && response.code == Code::CREATED
-            && let Some(peer) = self.peers.get(session)
+            && let Some(peer) = self.sessions.get(session)
         {
             self.journal.provisioned(now, peer);
         }
         self.respond(now, session, exchange, response);
     }
 
-    /// A device's reply to a command has reached ThingsBoard, or has not. That counts whether or not the session lives in
-    /// which it came.
+    /// Passes to the relay whether a device's reply to a command has reached ThingsBoard, whether or not its session still
+    /// exists.
     fn reply_ended(
         &mut self,
         now: Instant,
         holder: &Holder,
         expect: Expect,
-        outcome: &Result<Reading, Error>,
+        outcome: &Result<Parsed, Error>,
     ) {
         if let (Expect::CommandReply(id), Holder::Device(name)) = (expect, holder)
             && let Some(relay) = self.relays.find(name)
         {
-            let is_taken = matches!(outcome, Ok(Reading::Response(_)));
-            self.tell_relay(now, relay, |relay, _| relay.replied(now, id, is_taken));
+            let is_accepted = matches!(outcome, Ok(Parsed::Response(_)));
+            self.with_relay(now, relay, |relay, _| relay.replied(now, id, is_accepted));
         }
     }
 
-    /// What a request comes to, for this peer.
+    /// Translates a request of this peer.
     pub(super) fn decide(
         &self,
         peer: &Peer,
@@ -350,7 +358,7 @@ impl Core {
                 self.settings.coap.max_body,
                 self.settings.max_message(),
             ),
-            Err(nowhere) => Translated::Answer(translate::no_route(nowhere)),
+            Err(no_route) => Translated::Answer(translate::no_route(no_route)),
         }
     }
 }

@@ -1,12 +1,12 @@
-//! What the core tells those who listen at its tap: made only if somebody does.
+//! Events for the tap: built only if it has a receiver.
 
 use super::Core;
 use crate::dtls::{EndReason, Path, SessionId};
-use crate::gateway::tap::{Event, Whose};
+use crate::gateway::tap::{DeviceName, Event};
 use bytes::Bytes;
 
 impl Core {
-    fn name_of(&self, session: SessionId) -> Whose {
+    fn name_of(&self, session: SessionId) -> DeviceName {
         Some(self.device_of(session)?.name.clone())
     }
 
@@ -15,7 +15,7 @@ impl Core {
         session: SessionId,
         path: Path,
         version: &'static str,
-    ) -> (Whose, Event) {
+    ) -> (DeviceName, Event) {
         let event = Event::Established {
             session,
             address: path.remote,
@@ -24,21 +24,21 @@ impl Core {
         (self.name_of(session), event)
     }
 
-    pub(super) fn ended(&self, session: SessionId, reason: &EndReason) -> (Whose, Event) {
+    pub(super) fn ended(&self, session: SessionId, reason: &EndReason) -> (DeviceName, Event) {
         let reason = reason.clone();
         (self.name_of(session), Event::Ended { session, reason })
     }
 
-    pub(super) fn received(&self, session: SessionId, bytes: &[u8]) -> (Whose, Event) {
+    pub(super) fn received(&self, session: SessionId, bytes: &[u8]) -> (DeviceName, Event) {
         let event = Event::Received {
             session,
             message: Bytes::copy_from_slice(bytes),
-            datagram: self.mouth.datagram(),
+            datagram: self.tap.datagram(),
         };
         (self.name_of(session), event)
     }
 
-    pub(super) fn sent(&self, session: SessionId, bytes: &[u8]) -> (Whose, Event) {
+    pub(super) fn sent(&self, session: SessionId, bytes: &[u8]) -> (DeviceName, Event) {
         let datagram = self.demux.newest_transmit();
         let event = Event::Sent {
             session,

@@ -1,4 +1,4 @@
-//! Sessions with requests that wait for others of theirs to end, and when the next of them begins.
+//! Sessions with requests that wait for earlier exchanges to end, and when the next request begins.
 
 use super::Core;
 use crate::dtls::SessionId;
@@ -6,59 +6,57 @@ use coap::{Code, ExchangeId, Response};
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Requests that waited, and begin in one call of the core: what else there is to do has its turn then.
-pub(super) const BEGUN_PER_CALL: usize = 32;
+/// Waiting requests that begin in one call of the core, so that other work gets its turn.
+pub(super) const READY_PER_CALL: usize = 32;
 
-/// How long until it is looked whether a session may begin a request whose device had its share of calls in flight. Calls
-/// of its own that end are looked at at once.
+/// When a session is checked again whose device had its share of calls in flight. When one of the session's own calls
+/// ends, it is checked at once.
 const POSTPONED: Duration = Duration::from_millis(250);
 
-/// Sessions of which a waiting request may begin, in the order in which they may. Each is listed once, whatever happens
-/// meanwhile: who looks at one lists it anew if more of it waits.
+/// Sessions of which a waiting request may begin, in order. Each is in the list once; after one of its requests has
+/// begun, it is added again if more wait.
 #[derive(Debug, Default)]
-pub(super) struct Beginnings {
+pub(super) struct ReadySessions {
     sessions: VecDeque<(Instant, SessionId)>,
-    /// Those to look at again, at this time.
+    /// Sessions to check at a later time.
     postponed: VecDeque<(Instant, SessionId)>,
-    /// Those in the two lists, for each.
-    added: HashSet<SessionId>,
-    to_look_at: HashSet<SessionId>,
+    /// The members of each list.
+    ready_set: HashSet<SessionId>,
+    postponed_set: HashSet<SessionId>,
 }
 
-impl Beginnings {
+impl ReadySessions {
     /// A request of this session may begin.
     pub(super) fn add(&mut self, now: Instant, session: SessionId) {
-        if self.added.insert(session) {
+        if self.ready_set.insert(session) {
             self.sessions.push_back((now, session));
         }
     }
 
-    /// A request of this session may not begin now, and perhaps soon.
+    /// A request of this session may begin soon, not now.
     pub(super) fn postpone(&mut self, now: Instant, session: SessionId) {
-        if self.to_look_at.insert(session) {
+        if self.postponed_set.insert(session) {
             self.postponed.push_back((now + POSTPONED, session));
         }
     }
 
-    /// The session whose turn it is.
+    /// The next session.
     pub(super) fn pop(&mut self, now: Instant) -> Option<SessionId> {
         let is_due = self.postponed.front().is_some_and(|(at, _)| *at <= now);
         let (list, listed) = match is_due {
-            true => (&mut self.postponed, &mut self.to_look_at),
-            false => (&mut self.sessions, &mut self.added),
+            true => (&mut self.postponed, &mut self.postponed_set),
+            false => (&mut self.sessions, &mut self.ready_set),
         };
         let (_, session) = list.pop_front()?;
         listed.remove(&session);
         Some(session)
     }
 
-    /// How many are listed.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.sessions.len() + self.postponed.len()
     }
 
-    /// When there is something to begin.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let fronts = [self.sessions.front(), self.postponed.front()];
         fronts.into_iter().flatten().map(|(at, _)| *at).min()
@@ -66,27 +64,27 @@ impl Beginnings {
 }
 
 impl Core {
-    /// Begins the next request of a session that has waited.
-    pub(super) fn begin_waiting(&mut self, now: Instant, session: SessionId) {
+    /// Begins the next waiting request of a session.
+    pub(super) fn begin_waiting_request(&mut self, now: Instant, session: SessionId) {
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.begin_waiting(context, outputs);
         });
     }
 
-    /// A request has waited while its certificate came to be registered for another device: it must not be taken for that
-    /// device's. Returns whether it was, and is answered.
-    pub(super) fn refuse_of_a_former_device(
+    /// Refuses a request that waited while its certificate was assigned to another device: it is not that device's
+    /// request. Returns whether it was refused.
+    pub(super) fn refuse_of_former_device(
         &mut self,
         now: Instant,
         session: SessionId,
         exchange: ExchangeId,
     ) -> bool {
-        let peer = self.peers.get(session);
-        let former = peer.is_some_and(|peer| peer.is_of_a_former_device(exchange));
+        let peer = self.sessions.get(session);
+        let former = peer.is_some_and(|peer| peer.is_of_former_device(exchange));
         if former {
             let moved = Response::error(
                 Code::SERVICE_UNAVAILABLE,
-                "the certificate is registered otherwise now",
+                "the certificate belongs to another device now",
             );
             self.respond(now, session, exchange, moved.with_max_age(0));
         }

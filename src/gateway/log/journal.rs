@@ -1,16 +1,15 @@
-//! What the gateway tells its operator: one line for each handshake and each failure, each request
-//! at debug, and nothing a thousand times over.
+//! The log lines for operators: one for each handshake and each failure, each request at debug, and none repeated a
+//! thousand times.
 //!
-//! Nothing secret is written here, and nothing a stranger chose: of a certificate only its
-//! fingerprint, of a path only what it resolves to.
+//! No line has a secret, or text that a peer chose: of a certificate only the fingerprint, of a path only the resource.
 
+use crate::calls::RelayCall;
 use crate::device::{CertificateId, Fingerprint};
 use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path, Refusal};
-use crate::gateway::call::Errand;
 use crate::gateway::sessions::Peer;
-use crate::logging::churn::Churn;
-use crate::logging::notices::Notices;
+use crate::logging::sampler::Sampler;
+use crate::logging::throttle::Throttle;
 use crate::mapping::resource::{NoRoute, Resource};
 use crate::mapping::translate::Expect;
 use crate::relay::refusal::Refusal as CommandRefusal;
@@ -26,78 +25,76 @@ use tracing::{debug, info, warn};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Sessions of one device that are logged one by one in a minute; of more the number is logged.
-const SESSIONS_TOLD: u64 = 4;
-/// Bounds that [`Journal::pressure`] watches.
+/// Sessions of one device that are logged one by one in a minute. Of the rest the number is logged.
+const SESSIONS_LOGGED: u64 = 4;
+/// Bounds that [`Journal::bounds_reached`] logs.
 pub const BOUNDS: usize = 10;
 
-/// What makes two failed handshakes of one address the same to an operator.
+/// The kind of a failed handshake. Of each kind and address, one is logged in an hour.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Failed {
+enum FailureKind {
     Refused(Discriminant<Refusal>),
     NoCertificate,
     TimedOut,
-    /// The engine's words without numbers, which a peer may choose.
+    /// The engine's message without digits, which a peer may choose.
     Engine(String),
 }
 
-/// The log lines of the gateway, and what was said lately.
+/// Writes the log lines, and remembers which were written lately.
 #[derive(Debug)]
 pub struct Journal {
-    handshakes: Notices<(Failed, IpAddr)>,
-    /// Apart from the others, because these addresses may be forged: a flood of them hides only itself.
-    no_suite: Notices<IpAddr>,
-    sessions_full: Notices<()>,
-    established: Churn<Arc<str>>,
-    ended: Churn<Arc<str>>,
+    handshakes: Throttle<(FailureKind, IpAddr)>,
+    /// Apart from `handshakes`, because these addresses may be forged: a flood of them suppresses no other line.
+    no_suite: Throttle<IpAddr>,
+    sessions_full: Throttle<()>,
+    established: Sampler<Arc<str>>,
+    ended: Sampler<Arc<str>>,
     /// Sessions of unregistered certificates that are not logged one by one, by address.
-    strangers: Churn<IpAddr>,
-    unregistered: Notices<[u8; 32]>,
-    claimed_by_two: Notices<[u8; 32]>,
-    provisioned: Notices<[u8; 32]>,
-    refused_tokens: Notices<Arc<str>>,
-    parked: Notices<Arc<str>>,
-    upstream: Notices<Discriminant<Error>>,
-    polls: Notices<Discriminant<Error>>,
-    packages: Notices<Discriminant<Error>>,
-    nonsense: Notices<Kind>,
-    commands_refused: Notices<Arc<str>>,
-    bounds_told: [u64; BOUNDS],
-    held_back_told: u64,
+    unregistered_sessions: Sampler<IpAddr>,
+    unregistered: Throttle<[u8; 32]>,
+    claimed_by_two: Throttle<[u8; 32]>,
+    provisioned: Throttle<[u8; 32]>,
+    refused_tokens: Throttle<Arc<str>>,
+    parked: Throttle<Arc<str>>,
+    upstream: Throttle<Discriminant<Error>>,
+    polls: Throttle<Discriminant<Error>>,
+    packages: Throttle<Discriminant<Error>>,
+    unparsable: Throttle<Kind>,
+    commands_refused: Throttle<Arc<str>>,
+    bounds_logged: [u64; BOUNDS],
+    suppressed_logged: u64,
 }
 
 impl Default for Journal {
-    /// Nothing said yet.
     fn default() -> Journal {
         Journal {
-            handshakes: Notices::every(HOUR),
-            no_suite: Notices::every(HOUR),
-            sessions_full: Notices::every(MINUTE),
-            established: Churn::telling(SESSIONS_TOLD),
-            ended: Churn::telling(SESSIONS_TOLD),
-            strangers: Churn::telling(0),
-            unregistered: Notices::every(HOUR),
-            claimed_by_two: Notices::every(HOUR),
-            provisioned: Notices::every(HOUR),
-            refused_tokens: Notices::every(HOUR),
-            parked: Notices::every(MINUTE),
-            upstream: Notices::every(MINUTE),
-            polls: Notices::every(MINUTE),
-            packages: Notices::every(MINUTE),
-            nonsense: Notices::every(MINUTE),
-            commands_refused: Notices::every(HOUR),
-            bounds_told: [0; BOUNDS],
-            held_back_told: 0,
+            handshakes: Throttle::every(HOUR),
+            no_suite: Throttle::every(HOUR),
+            sessions_full: Throttle::every(MINUTE),
+            established: Sampler::new(SESSIONS_LOGGED),
+            ended: Sampler::new(SESSIONS_LOGGED),
+            unregistered_sessions: Sampler::new(0),
+            unregistered: Throttle::every(HOUR),
+            claimed_by_two: Throttle::every(HOUR),
+            provisioned: Throttle::every(HOUR),
+            refused_tokens: Throttle::every(HOUR),
+            parked: Throttle::every(MINUTE),
+            upstream: Throttle::every(MINUTE),
+            polls: Throttle::every(MINUTE),
+            packages: Throttle::every(MINUTE),
+            unparsable: Throttle::every(MINUTE),
+            commands_refused: Throttle::every(HOUR),
+            bounds_logged: [0; BOUNDS],
+            suppressed_logged: 0,
         }
     }
 }
 
 impl Journal {
-    /// A handshake is complete.
     pub fn established(&mut self, now: Instant, peer: &Peer) {
         let (address, session) = (peer.path, peer.session.0);
         if let Some(device) = &peer.device {
-            if self.established.count(&device.name) {
+            if self.established.admits(&device.name) {
                 info!(device = peer.name(), session, %address, dtls = peer.version(), "session established");
             } else {
                 debug!(device = peer.name(), session, %address, "session established; one of many in this minute");
@@ -106,11 +103,11 @@ impl Journal {
         }
         let fingerprint = peer.fingerprint();
         let (ip, certificate) = (address.remote.ip(), peer.certificate.sha256);
-        if self.unregistered.is_first_from(now, ip, certificate) {
+        if self.unregistered.admits_from(now, ip, certificate) {
             info!(
                 session, %address, %fingerprint,
                 "a certificate that is not registered: its requests get 4.01. \
-                 To let this device in, add to the device registry:\n\
+                 To register the device, add to the device registry:\n\
                  [[device]]\n\
                  name = \"{}\"\n\
                  fingerprint = \"{fingerprint}\"\n\
@@ -118,14 +115,14 @@ impl Journal {
                 suggested_name(peer)
             );
         } else {
-            self.strangers.count(&source::host(ip));
+            self.unregistered_sessions.admits(&source::host(ip));
             debug!(session, %address, %fingerprint, "session of an unregistered certificate established");
         }
     }
 
-    /// Two devices in the registry have this session's certificate, each by another name of it.
+    /// Two devices in the registry have this session's certificate, by different fingerprints of it.
     pub fn claimed_by_two(&mut self, now: Instant, peer: &Peer, other: &str) {
-        if self.claimed_by_two.is_first(now, peer.certificate.sha256) {
+        if self.claimed_by_two.admits(now, peer.certificate.sha256) {
             warn!(
                 device = peer.name(), other, session = peer.session.0, certificate = %peer.certificate,
                 "two devices in the registry have this certificate, one by its SHA-256 and the other by ThingsBoard's \
@@ -134,11 +131,10 @@ impl Journal {
         }
     }
 
-    /// A session has ended.
     pub fn ended(&mut self, peer: &Peer, reason: &EndReason) {
         let (session, address) = (peer.session.0, peer.path);
         if let Some(device) = &peer.device {
-            if self.ended.count(&device.name) {
+            if self.ended.admits(&device.name) {
                 info!(device = peer.name(), session, %address, %reason, "session ended");
             } else {
                 debug!(device = peer.name(), session, %address, %reason, "session ended; one of many in this minute");
@@ -148,17 +144,17 @@ impl Journal {
         }
     }
 
-    /// By a registry that was read anew, a session is another device's, or nobody's.
+    /// The registry was reloaded, and the session's certificate belongs to another device now, or to none.
     pub fn reassigned(&self, peer: &Peer, device: Option<&str>) {
         let (session, address) = (peer.session.0, peer.path);
         info!(
             device = peer.name(), now = device.unwrap_or("-"), session, %address,
-            fingerprint = %peer.fingerprint(), "a session's certificate is registered otherwise now"
+            fingerprint = %peer.fingerprint(), "certificate reassigned to another device"
         );
     }
 
-    /// By what was read anew, a session's certificate is no longer accepted.
-    pub fn refused_since(&self, peer: &Peer, refusal: &Refusal) {
+    /// Trust anchors or revocation lists were reloaded, and refuse the session's certificate.
+    pub fn no_longer_accepted(&self, peer: &Peer, refusal: &Refusal) {
         let (session, address) = (peer.session.0, peer.path);
         warn!(
             device = peer.name(), session, %address, fingerprint = %peer.fingerprint(),
@@ -166,47 +162,44 @@ impl Journal {
         );
     }
 
-    /// A handshake has come to nothing.
     pub fn handshake_failed(&mut self, now: Instant, path: Path, failure: &HandshakeFailure) {
         let address = path.remote.ip().to_canonical();
         let first = match failure {
-            HandshakeFailure::SessionsFull => self.sessions_full.is_first(now, ()),
-            HandshakeFailure::NoCommonCipherSuite { .. } => self.no_suite.is_first(now, address),
+            HandshakeFailure::SessionsFull => self.sessions_full.admits(now, ()),
+            HandshakeFailure::NoCommonCipherSuite { .. } => self.no_suite.admits(now, address),
             HandshakeFailure::CertificateRefused { refusal, .. } => {
-                let failed = Failed::Refused(discriminant(refusal));
-                self.handshakes
-                    .is_first_from(now, address, (failed, address))
+                let kind = FailureKind::Refused(discriminant(refusal));
+                self.handshakes.admits_from(now, address, (kind, address))
             }
             HandshakeFailure::NoCertificate => {
-                let failed = (Failed::NoCertificate, address);
-                self.handshakes.is_first_from(now, address, failed)
+                let kind = (FailureKind::NoCertificate, address);
+                self.handshakes.admits_from(now, address, kind)
             }
             HandshakeFailure::TimedOut => {
-                let failed = (Failed::TimedOut, address);
-                self.handshakes.is_first_from(now, address, failed)
+                let kind = (FailureKind::TimedOut, address);
+                self.handshakes.admits_from(now, address, kind)
             }
             HandshakeFailure::Engine(reason) => {
-                let words = reason.chars().filter(|c| !c.is_ascii_digit());
-                let failed = Failed::Engine(words.take(80).collect());
-                self.handshakes
-                    .is_first_from(now, address, (failed, address))
+                let message = reason.chars().filter(|c| !c.is_ascii_digit());
+                let kind = FailureKind::Engine(message.take(80).collect());
+                self.handshakes.admits_from(now, address, (kind, address))
             }
         };
         if !first {
-            debug!(address = %path, ?failure, "handshake failed, as lately from the same address");
+            debug!(address = %path, ?failure, "handshake failed; logged lately for this address");
             return;
         }
         match failure {
             HandshakeFailure::SessionsFull => {
-                warn!("newcomers are refused: limits.sessions are established");
+                warn!("refusing new handshakes: limits.sessions reached");
             }
             HandshakeFailure::CertificateRefused {
                 certificate,
                 refusal,
             } => warn!(
                 address = %path,
-                shown = %Fingerprint::Sha256(CertificateId::of(certificate).sha256),
-                "client certificate refused: {refusal} (shown, not proven to be the client's)"
+                sent = %Fingerprint::Sha256(CertificateId::of(certificate).sha256),
+                "client certificate refused: {refusal} (sent by the client, which has not proven to own its key)"
             ),
             HandshakeFailure::NoCommonCipherSuite { offered, more } => {
                 let offered = offered.iter().map(|suite| cipher_suite_name(*suite));
@@ -214,7 +207,7 @@ impl Journal {
                     address = %path,
                     offered = offered.collect::<Vec<_>>().join(" "),
                     more,
-                    "handshake failed: the client offers no cipher suite that the gateway has"
+                    "handshake failed: no common cipher suite"
                 );
             }
             HandshakeFailure::NoCertificate => {
@@ -229,8 +222,7 @@ impl Journal {
         }
     }
 
-    /// A request came.
-    pub fn asked(
+    pub fn request(
         &self,
         peer: &Peer,
         exchange: ExchangeId,
@@ -244,13 +236,12 @@ impl Journal {
         );
     }
 
-    /// A request was answered.
-    pub fn answered(&self, peer: &Peer, exchange: ExchangeId, response: &Response) {
+    pub fn response(&self, peer: &Peer, exchange: ExchangeId, response: &Response) {
         let (session, exchange) = (peer.session.0, exchange.0);
         debug!(device = peer.name(), session, exchange, code = %response.code, "response");
     }
 
-    /// A call to upstream has failed.
+    /// A call for a device's request has failed.
     pub fn upstream_failed(
         &mut self,
         now: Instant,
@@ -263,7 +254,7 @@ impl Journal {
         debug!(device, session, exchange, ?expect, "{error}");
         match error {
             Error::Rejected(status) if status.code == 401 && expect != Expect::Provisioned => {
-                if self.refused_tokens.is_first(now, device.into()) {
+                if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
                         session,
@@ -273,24 +264,23 @@ impl Journal {
                     );
                 }
             }
-            // A rule chain that leaves a client-side RPC unanswered is the device's affair.
+            // A client-side RPC that no rule chain answers is no fault of ThingsBoard's.
             Error::Timeout | Error::Elapsed | Error::Overloaded if expect == Expect::RpcReply => {}
             Error::RetryAfter(_) if expect == Expect::RpcReply => {}
-            // The client tells when upstream goes and when it comes back.
+            // The HTTP client logs when ThingsBoard becomes unreachable, and when it is back.
             Error::Rejected(_) | Error::Unreachable => {}
             Error::Timeout
             | Error::Elapsed
             | Error::Overloaded
             | Error::RetryAfter(_)
             | Error::Unintelligible(_) => {
-                if self.upstream.is_first(now, discriminant(error)) {
+                if self.upstream.admits(now, discriminant(error)) {
                     warn!(device, session, exchange, "{error}");
                 }
             }
         }
     }
 
-    /// An observation stands.
     pub fn registered(&self, peer: &Peer, kind: Kind, observation: ObservationId) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
@@ -302,7 +292,6 @@ impl Journal {
         );
     }
 
-    /// Something observed goes to a device.
     pub fn notified(&self, peer: &Peer, observation: ObservationId, bytes: usize) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
@@ -311,7 +300,6 @@ impl Journal {
         );
     }
 
-    /// The gateway ends an observation.
     pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, last: Last) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
@@ -323,54 +311,58 @@ impl Journal {
         );
     }
 
-    /// A device does not answer what it observes. One that comes and goes is told of once a minute.
+    /// A device acknowledges neither notifications nor pings. Logged at most once a minute for each device.
     pub fn parked(&mut self, now: Instant, peer: &Peer) {
-        if !self.parked.is_first(now, peer.name().into()) {
+        if !self.parked.admits(now, peer.name().into()) {
             return;
         }
         info!(
             device = peer.name(), session = peer.session.0, address = %peer.path,
-            "the device does not answer: nothing is polled for it until it is heard again"
+            "the device does not respond: polling for it pauses until it sends something"
         );
     }
 
-    /// A call of a relay has failed.
-    pub fn errand_failed(&mut self, now: Instant, device: &str, errand: Errand, error: &Error) {
+    pub fn relay_call_failed(
+        &mut self,
+        now: Instant,
+        device: &str,
+        relay_call: RelayCall,
+        error: &Error,
+    ) {
         match error {
-            // Most polls end so.
+            // Most long polls end without news.
             Error::Elapsed => return,
             Error::Rejected(status) if matches!(status.code, 401 | 403) => {
-                if self.refused_tokens.is_first(now, device.into()) {
+                if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
                         "ThingsBoard refuses the device ({error}): its observations end"
                     );
                 }
             }
-            // The client tells when upstream goes and when it comes back.
+            // The HTTP client logs when ThingsBoard becomes unreachable, and when it is back.
             Error::Unreachable => {}
             Error::Timeout
             | Error::Overloaded
             | Error::RetryAfter(_)
             | Error::Unintelligible(_)
             | Error::Rejected(_) => {
-                if self.polls.is_first(now, discriminant(error)) {
+                if self.polls.admits(now, discriminant(error)) {
                     warn!(
                         device,
-                        ?errand,
-                        "{error}; trying again, less and less often"
+                        ?relay_call,
+                        "{error}; trying again at growing intervals"
                     );
                 }
             }
         }
-        debug!(device, ?errand, "{error}");
+        debug!(device, ?relay_call, "{error}");
     }
 
-    /// A call for packages has failed.
     pub fn package_failed(&mut self, now: Instant, error: &Error) {
         debug!("package: {error}");
         match error {
-            // What it says of one device is that device's answer; the client tells of upstream itself.
+            // These concern one device, which gets them as its response. The HTTP client logs when ThingsBoard is unreachable.
             Error::Rejected(status) if matches!(status.code, 400 | 401 | 403 | 404) => {}
             Error::Unreachable => {}
             Error::Timeout
@@ -379,64 +371,62 @@ impl Journal {
             | Error::RetryAfter(_)
             | Error::Unintelligible(_)
             | Error::Rejected(_) => {
-                if self.packages.is_first(now, discriminant(error)) {
-                    warn!("a package, or who may have it, can't be fetched: {error}");
+                if self.packages.admits(now, discriminant(error)) {
+                    warn!("a package, or the attributes that assign it, can't be fetched: {error}");
                 }
             }
         }
     }
 
-    /// The gateway replies to a command itself.
+    /// The gateway has replied to a command in its device's place.
     pub fn command_refused(
         &mut self,
         now: Instant,
         device: &Arc<str>,
         id: u32,
-        why: CommandRefusal,
+        reason: CommandRefusal,
     ) {
-        debug!(%device, command = id, ?why, "command replied to by the gateway");
-        if why == CommandRefusal::Unanswered && self.commands_refused.is_first(now, device.clone())
+        debug!(%device, command = id, ?reason, "the gateway has replied to the command");
+        if reason == CommandRefusal::Unanswered && self.commands_refused.admits(now, device.clone())
         {
             warn!(
                 %device,
                 command = id,
-                "the device has the command and has not replied within relay.command_answer: the gateway has, with an \
-                 error; said once an hour for each device"
+                "the device has not replied to a command within relay.command_answer: the gateway has replied with an \
+                 error (logged once an hour for each device)"
             );
         }
     }
 
-    /// A poll brought what makes no sense.
-    pub fn nonsense(&mut self, now: Instant, device: &str, kind: Kind) {
-        if self.nonsense.is_first(now, kind) {
+    /// A long poll's answer could not be parsed.
+    pub fn unparsable(&mut self, now: Instant, device: &str, kind: Kind) {
+        if self.unparsable.admits(now, kind) {
             warn!(
                 device,
                 ?kind,
-                "a long poll was answered with what is not ThingsBoard's JSON; is it ThingsBoard that answers at \
-                 upstream.url?"
+                "a long poll's answer is not ThingsBoard's JSON: does upstream.url lead to ThingsBoard?"
             );
         }
     }
 
-    /// ThingsBoard ends polls before they have waited for as long as they were asked to.
-    pub fn polls_cut_off(&self, asked: Duration, lasted: Duration) {
+    /// ThingsBoard ends long polls before their timeout.
+    pub fn polls_cut_off(&self, requested: Duration, lasted: Duration) {
         warn!(
-            asked = %humantime::format_duration(asked),
-            "ThingsBoard ends long polls after {:.0} s: they are kept below it from now on. Lower \
+            requested = %humantime::format_duration(requested),
+            "ThingsBoard ends long polls after {:.0} s: shorter ones are used from now on. Lower \
              relay.poll_timeout to 25s, or raise ThingsBoard's SPRING_MVC_ASYNC_REQUEST_TIMEOUT",
             lasted.as_secs_f64()
         );
     }
 
-    /// A device has provisioned itself.
     pub fn provisioned(&mut self, now: Instant, peer: &Peer) {
         let (address, certificate) = (peer.path.remote.ip(), peer.certificate.sha256);
-        if peer.device.is_none() && self.provisioned.is_first_from(now, address, certificate) {
+        if peer.device.is_none() && self.provisioned.admits_from(now, address, certificate) {
             let (session, fingerprint) = (peer.session.0, peer.fingerprint());
             info!(
                 session, address = %peer.path, %fingerprint,
                 "an unregistered certificate has provisioned a device in ThingsBoard. \
-                 To let it in, add to the device registry:\n\
+                 To register it, add to the device registry:\n\
                  [[device]]\n\
                  name = \"{}\"\n\
                  fingerprint = \"{fingerprint}\"\n\
@@ -446,24 +436,24 @@ impl Journal {
         }
     }
 
-    /// Lines about handshakes and sessions that were held back, since the start.
-    pub fn held_back(&self) -> u64 {
-        let sessions = [&self.established, &self.ended].map(|churn| churn.held_back);
-        let others = self.strangers.held_back + self.parked.held_back;
-        self.failures_held_back() + others + sessions.iter().sum::<u64>()
+    /// Lines about handshakes and sessions that were suppressed since the start.
+    pub fn suppressed(&self) -> u64 {
+        let sessions = [&self.established, &self.ended].map(|sampler| sampler.suppressed);
+        let others = self.unregistered_sessions.suppressed + self.parked.suppressed;
+        self.failures_suppressed() + others + sessions.iter().sum::<u64>()
     }
 
-    fn failures_held_back(&self) -> u64 {
-        self.handshakes.held_back + self.no_suite.held_back
+    fn failures_suppressed(&self) -> u64 {
+        self.handshakes.suppressed + self.no_suite.suppressed
     }
 
-    /// Logs the number of sessions that were not logged one by one. Once a minute.
-    fn tell_churn(&mut self) {
-        for (churn, what) in [
+    /// Logs the number of sessions that were not logged one by one.
+    fn log_suppressed(&mut self) {
+        for (sampler, what) in [
             (&mut self.established, "established"),
             (&mut self.ended, "ended"),
         ] {
-            let more = churn.take();
+            let more = sampler.take();
             for (device, times) in more.named {
                 info!(device = %device, times, "more sessions of this device {what} in the last minute");
             }
@@ -475,7 +465,7 @@ impl Journal {
                 );
             }
         }
-        let more = self.strangers.take();
+        let more = self.unregistered_sessions.take();
         for (address, times) in more.named {
             info!(%address, times, "more sessions of unregistered certificates in the last minute");
         }
@@ -488,11 +478,11 @@ impl Journal {
         }
     }
 
-    /// Bounds that were reached since the last time, and lines held back: the counts of each since
-    /// the start. Once a minute.
-    pub fn pressure(&mut self, bounds: [(&'static str, u64); BOUNDS]) {
-        for ((bound, count), told) in bounds.into_iter().zip(&mut self.bounds_told) {
-            let more = count.saturating_sub(std::mem::replace(told, count));
+    /// Logs bounds that were reached, and lines that were suppressed, since the last call. To be called once a minute with
+    /// counts since the start.
+    pub fn bounds_reached(&mut self, bounds: [(&'static str, u64); BOUNDS]) {
+        for ((bound, count), logged) in bounds.into_iter().zip(&mut self.bounds_logged) {
+            let more = count.saturating_sub(std::mem::replace(logged, count));
             if more > 0 {
                 warn!(
                     bound,
@@ -501,19 +491,20 @@ impl Journal {
                 );
             }
         }
-        self.tell_churn();
-        let held_back = self.failures_held_back();
-        let more = held_back.saturating_sub(std::mem::replace(&mut self.held_back_told, held_back));
+        self.log_suppressed();
+        let suppressed = self.failures_suppressed();
+        let more =
+            suppressed.saturating_sub(std::mem::replace(&mut self.suppressed_logged, suppressed));
         if more > 0 {
             info!(
                 times = more,
-                "more failed handshakes like those told lately; level debug shows each"
+                "more failed handshakes like those logged lately; level debug shows each"
             );
         }
     }
 }
 
-/// A name nobody has to think of, to be changed at leisure.
+/// A name to start with: the first bytes of the fingerprint.
 fn suggested_name(peer: &Peer) -> String {
     let [a, b, c, d, ..] = peer.certificate.sha256;
     format!("device-{a:02x}{b:02x}{c:02x}{d:02x}")

@@ -1,7 +1,7 @@
-//! Requests by what they asked for and how they were answered.
+//! Requests by resource and response code.
 //!
-//! What a request asked for is known when it comes, the response code when it is answered, maybe much later. What
-//! lies between is kept here for each open exchange, which endpoints bound.
+//! The resource is known when a request is received, the code when it is answered, perhaps much later. Meanwhile the labels
+//! of each open exchange are kept here; endpoints bound the number of exchanges.
 
 use crate::dtls::SessionId;
 use crate::mapping::resource::{NoRoute, Resource};
@@ -11,17 +11,16 @@ use std::collections::BTreeMap;
 
 /// Method and resource, as labels: few of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asked {
-    /// "GET", "POST", "other".
+pub struct RequestLabels {
+    /// `GET`, `POST`, `other`.
     pub method: &'static str,
-    /// The resource; never a path as the device wrote it.
+    /// The resource's name; never a path that a device chose.
     pub resource: &'static str,
 }
 
-impl Asked {
-    /// What a request asks for.
-    pub fn of(method: Method, resource: Result<Resource, NoRoute>) -> Asked {
-        Asked {
+impl RequestLabels {
+    pub fn of(method: Method, resource: Result<Resource, NoRoute>) -> RequestLabels {
+        RequestLabels {
             method: match method {
                 Method::Get => "GET",
                 Method::Post => "POST",
@@ -43,32 +42,32 @@ impl Asked {
     }
 }
 
-/// How many requests of a kind were answered with a code: no more of these than there are kinds and codes.
-pub type Counts = BTreeMap<(Asked, u8), u64>;
+/// The number of requests by labels and response code.
+pub type Counts = BTreeMap<(RequestLabels, u8), u64>;
 
-/// Requests that are open, and counts of those that were.
+/// Open requests, and counts of answered ones.
 #[derive(Debug, Default)]
 pub struct Answers {
-    open: BTreeMap<(SessionId, ExchangeId), Asked>,
+    open: BTreeMap<(SessionId, ExchangeId), RequestLabels>,
     counts: Counts,
     /// Requests whose session ended before they were answered.
     pub unanswered: u64,
 }
 
 impl Answers {
-    /// A request has come.
-    pub fn asked(&mut self, session: SessionId, exchange: ExchangeId, asked: Asked) {
-        self.open.insert((session, exchange), asked);
+    /// Adds a request.
+    pub fn request(&mut self, session: SessionId, exchange: ExchangeId, labels: RequestLabels) {
+        self.open.insert((session, exchange), labels);
     }
 
-    /// It is answered.
+    /// Counts a request with its response code.
     pub fn answered(&mut self, session: SessionId, exchange: ExchangeId, code: Code) {
-        if let Some(asked) = self.open.remove(&(session, exchange)) {
-            *self.counts.entry((asked, code.0)).or_default() += 1;
+        if let Some(labels) = self.open.remove(&(session, exchange)) {
+            *self.counts.entry((labels, code.0)).or_default() += 1;
         }
     }
 
-    /// A session has ended, and nobody is there to be answered.
+    /// Counts the open requests of a session that has ended as unanswered.
     pub fn session_gone(&mut self, session: SessionId) {
         let all = (session, ExchangeId(0))..=(session, ExchangeId(u32::MAX));
         while let Some((key, _)) = self.open.range(all.clone()).next() {
@@ -78,12 +77,11 @@ impl Answers {
         }
     }
 
-    /// What was counted.
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// Requests that are open.
+    /// The number of open requests.
     pub fn open(&self) -> usize {
         self.open.len()
     }
@@ -96,18 +94,18 @@ mod tests {
     #[test]
     fn a_request_is_counted_once_with_its_code_or_as_unanswered() {
         let mut answers = Answers::default();
-        let asked = Asked::of(Method::Get, Ok(Resource::Attributes));
+        let labels = RequestLabels::of(Method::Get, Ok(Resource::Attributes));
         let (one, other) = (SessionId(1), SessionId(2));
         for exchange in 0..3 {
-            answers.asked(one, ExchangeId(exchange), asked);
+            answers.request(one, ExchangeId(exchange), labels);
         }
-        answers.asked(other, ExchangeId(0), asked);
+        answers.request(other, ExchangeId(0), labels);
         answers.answered(one, ExchangeId(1), Code::CONTENT);
         answers.answered(one, ExchangeId(1), Code::CONTENT);
         answers.session_gone(one);
         answers.answered(one, ExchangeId(2), Code::CONTENT);
         assert_eq!((answers.unanswered, answers.open()), (2, 1));
-        let expected = Counts::from([((asked, Code::CONTENT.0), 1)]);
+        let expected = Counts::from([((labels, Code::CONTENT.0), 1)]);
         assert_eq!(answers.counts(), &expected);
     }
 }

@@ -1,10 +1,10 @@
-//! What the joining of sessions and upstream counts.
+//! Counters of the gateway core.
 
 use super::answers::Answers;
 use super::handshakes::Handshakes;
 use super::upstream_calls::UpstreamCalls;
 
-/// What is counted by kinds.
+/// Counters by kind.
 #[derive(Debug, Default)]
 pub struct Tallies {
     /// Handshakes and sessions by how they ended.
@@ -15,12 +15,12 @@ pub struct Tallies {
     pub upstream: UpstreamCalls,
 }
 
-/// Events of the joining, beside those of the two layers below.
+/// Counters of the core. DTLS, CoAP, relay and ota have their own.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
-    /// Requests forwarded.
+    /// Requests for which a call to ThingsBoard was made.
     pub calls: u64,
-    /// Completions whose session had gone by then.
+    /// Completions whose session had ended by then.
     pub completions_too_late: u64,
     /// Requests refused because `upstream.max_in_flight` calls were in flight.
     pub calls_refused: u64,
@@ -28,24 +28,24 @@ pub struct Counters {
     pub calls_refused_to_device: u64,
     /// Client-side RPCs refused because of `upstream.max_client_rpc`, or their device's share of it.
     pub client_rpcs_refused: u64,
-    /// GETs of attributes refused because ThingsBoard left those before unanswered.
+    /// GETs of attributes refused because ThingsBoard left earlier ones unanswered.
     pub gets_refused: u64,
-    /// Datagrams dropped because their device had sent more than its share of the loop, and as much waited already.
+    /// Datagrams dropped because their device had its share of the turn, and its queue was full.
     pub datagrams_over_share: u64,
-    /// Calls given up because the session that asked had ended.
+    /// Calls aborted because their session had ended.
     pub calls_given_up: u64,
-    /// Registrations for what can't be observed, answered as plain requests.
+    /// Registrations for resources that are not observable, answered without Observe.
     pub registrations_elsewhere: u64,
     /// Requests of certificates that are not registered.
     pub unregistered_requests: u64,
     /// Sessions closed because their device opened more than `limits.sessions_per_device`.
     pub sessions_displaced: u64,
-    /// Sessions of unregistered certificates closed for newer ones.
+    /// Sessions of unregistered certificates closed in favour of newer ones.
     pub unregistered_displaced: u64,
     /// Sessions whose device is no longer registered.
     pub sessions_unregistered: u64,
     /// Sessions closed because their certificate is no longer accepted.
     pub sessions_revoked: u64,
-    /// Requests refused because the gateway stops.
+    /// Requests refused while draining.
     pub requests_while_draining: u64,
 }

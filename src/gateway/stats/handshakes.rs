@@ -1,9 +1,9 @@
-//! How handshakes and sessions ended, counted under names that a dashboard can rely on.
+//! Handshakes and sessions by how they ended, under label values that dashboards rely on.
 
 use crate::dtls::{EndReason, HandshakeFailure, Refusal};
 use crate::metrics::Tally;
 
-/// How a handshake ended, of a peer whose address was proven.
+/// How a handshake ended. Only peers whose address was verified by a cookie count.
 pub const OUTCOMES: [&str; 17] = [
     COMPLETED,
     "no_certificate",
@@ -28,7 +28,7 @@ pub const REASONS: [&str; 5] = ["closed_by_device", "idle", "replaced", "closed"
 
 const COMPLETED: &str = "completed";
 
-/// Handshakes by their outcome, sessions by their end.
+/// Counts of ended handshakes and sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Handshakes {
     /// By [`OUTCOMES`].
@@ -47,17 +47,14 @@ impl Default for Handshakes {
 }
 
 impl Handshakes {
-    /// One is complete.
     pub fn completed(&mut self) {
         self.outcomes.add(COMPLETED);
     }
 
-    /// One has come to nothing.
     pub fn failed(&mut self, failure: &HandshakeFailure) {
         self.outcomes.add(outcome(failure));
     }
 
-    /// A session has ended.
     pub fn ended(&mut self, reason: &EndReason) {
         self.ends.add(match reason {
             EndReason::CloseNotify => "closed_by_device",
@@ -69,7 +66,7 @@ impl Handshakes {
     }
 }
 
-/// Without a wildcard: a new kind of failure must be given its name here, and in [`OUTCOMES`].
+/// Without a wildcard: a new kind of failure needs a name here, and in [`OUTCOMES`].
 fn outcome(failure: &HandshakeFailure) -> &'static str {
     match failure {
         HandshakeFailure::CertificateRefused { refusal, .. } => match refusal {

@@ -1,45 +1,49 @@
-//! Calls to ThingsBoard: how they end, and how long they take.
+//! Calls to ThingsBoard by how they ended, and their duration.
 
-use crate::gateway::call::{Errand, Ticket};
-use crate::gateway::reading::Reading;
+use crate::calls::parsing::Parsed;
+use crate::calls::{RelayCall, Ticket};
 use crate::metrics::{Histogram, Tally};
 use crate::upstream::Error;
 use std::collections::HashMap;
 use std::time::Instant;
 
-/// What a call is for.
+/// The purpose of a call, as a metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
+pub enum CallKind {
     /// A device's request.
     Request,
     /// A long poll.
     Poll,
-    /// A read, or a refusal, that a relay wants.
+    /// A relay's read of attributes, or its reply to a command.
     Read,
-    /// The cache of packages.
+    /// A part of a package, or its assignment.
     Package,
 }
 
-impl Lane {
-    /// All of them.
-    pub const ALL: [Lane; 4] = [Lane::Request, Lane::Poll, Lane::Read, Lane::Package];
+impl CallKind {
+    pub const ALL: [CallKind; 4] = [
+        CallKind::Request,
+        CallKind::Poll,
+        CallKind::Read,
+        CallKind::Package,
+    ];
 
-    fn of(ticket: &Ticket) -> Lane {
+    fn of(ticket: &Ticket) -> CallKind {
         match ticket {
-            Ticket::Exchange { .. } => Lane::Request,
-            Ticket::Relay(_, Errand::Poll(..)) => Lane::Poll,
-            Ticket::Relay(_, Errand::Read(_) | Errand::Refusal(_)) => Lane::Read,
-            Ticket::Package(_) => Lane::Package,
+            Ticket::Exchange { .. } => CallKind::Request,
+            Ticket::Relay(_, RelayCall::Poll(..)) => CallKind::Poll,
+            Ticket::Relay(_, RelayCall::Read(_) | RelayCall::Refusal(_)) => CallKind::Read,
+            Ticket::Package(_) => CallKind::Package,
         }
     }
 
-    /// As a label.
+    /// The label's value.
     pub fn name(self) -> &'static str {
         match self {
-            Lane::Request => "request",
-            Lane::Poll => "poll",
-            Lane::Read => "read",
-            Lane::Package => "package",
+            CallKind::Request => "request",
+            CallKind::Poll => "poll",
+            CallKind::Read => "read",
+            CallKind::Package => "package",
         }
     }
 }
@@ -47,7 +51,7 @@ impl Lane {
 /// How a call ended.
 pub const OUTCOMES: [&str; 8] = [
     "ok",
-    // A long poll's time was over without news, which is how most of them end.
+    // A long poll that ended without news, as most do.
     "elapsed",
     "timeout",
     "unreachable",
@@ -57,28 +61,28 @@ pub const OUTCOMES: [&str; 8] = [
     "unintelligible",
 ];
 
-/// The calls of one lane that have ended.
+/// The calls of one kind that have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended {
     /// By [`OUTCOMES`].
     pub outcomes: Tally<{ OUTCOMES.len() }>,
-    /// How long they took. Of polls nothing: they last as long as they may.
-    pub times: Histogram,
+    /// Durations; none of long polls.
+    pub durations: Histogram,
 }
 
 impl Default for Ended {
     fn default() -> Ended {
         Ended {
             outcomes: Tally::of(OUTCOMES),
-            times: Histogram::default(),
+            durations: Histogram::default(),
         }
     }
 }
 
-/// Calls under way, and counts of those that were.
+/// Open calls, and counts of ended ones.
 #[derive(Debug, Default)]
 pub struct UpstreamCalls {
-    /// When each was begun, but for polls. The core bounds how many there are.
+    /// When each began, except long polls. The core bounds their number.
     begun: HashMap<Ticket, Instant>,
     requests: Ended,
     polls: Ended,
@@ -87,54 +91,54 @@ pub struct UpstreamCalls {
 }
 
 impl UpstreamCalls {
-    /// One begins.
     pub fn begin(&mut self, now: Instant, ticket: Ticket) {
         if !ticket.is_poll() {
             self.begun.insert(ticket, now);
         }
     }
 
-    /// One has ended.
-    pub fn end(&mut self, now: Instant, ticket: &Ticket, outcome: &Result<Reading, Error>) {
+    pub fn end(&mut self, now: Instant, ticket: &Ticket, outcome: &Result<Parsed, Error>) {
         let begun = self.begun.remove(ticket);
-        let ended = match Lane::of(ticket) {
-            Lane::Request => &mut self.requests,
-            Lane::Poll => &mut self.polls,
-            Lane::Read => &mut self.reads,
-            Lane::Package => &mut self.packages,
+        let ended = match CallKind::of(ticket) {
+            CallKind::Request => &mut self.requests,
+            CallKind::Poll => &mut self.polls,
+            CallKind::Read => &mut self.reads,
+            CallKind::Package => &mut self.packages,
         };
         ended.outcomes.add(outcome_of(outcome));
         if let Some(begun) = begun {
-            ended.times.observe(now.saturating_duration_since(begun));
+            ended
+                .durations
+                .observe(now.saturating_duration_since(begun));
         }
     }
 
-    /// Nobody waits for this one any more.
-    pub fn given_up(&mut self, ticket: &Ticket) {
+    /// Removes an aborted call.
+    pub fn aborted(&mut self, ticket: &Ticket) {
         self.begun.remove(ticket);
     }
 
-    /// Those of a lane that have ended.
-    pub fn ended(&self, lane: Lane) -> &Ended {
-        match lane {
-            Lane::Request => &self.requests,
-            Lane::Poll => &self.polls,
-            Lane::Read => &self.reads,
-            Lane::Package => &self.packages,
+    /// Ended calls of a kind.
+    pub fn ended(&self, kind: CallKind) -> &Ended {
+        match kind {
+            CallKind::Request => &self.requests,
+            CallKind::Poll => &self.polls,
+            CallKind::Read => &self.reads,
+            CallKind::Package => &self.packages,
         }
     }
 
-    /// Calls under way that are no polls.
+    /// Open calls that are no long polls.
     #[cfg(test)]
-    pub(crate) fn under_way(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.begun.len()
     }
 }
 
-fn outcome_of(outcome: &Result<Reading, Error>) -> &'static str {
+fn outcome_of(outcome: &Result<Parsed, Error>) -> &'static str {
     match outcome {
-        // ThingsBoard would have refused it.
-        Ok(Reading::NotSent(_)) => "rejected_4xx",
+        // The gateway has refused it in ThingsBoard's place.
+        Ok(Parsed::NotSent(_)) => "rejected_4xx",
         Ok(_) => "ok",
         Err(Error::Elapsed) => "elapsed",
         Err(Error::Timeout) => "timeout",
@@ -157,7 +161,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_call_is_counted_in_its_lane_by_its_outcome_and_its_time() {
+    fn a_call_is_counted_by_its_kind_its_outcome_and_its_duration() {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
         let mut calls = UpstreamCalls::default();
@@ -174,13 +178,13 @@ mod tests {
             calls.begin(now, ticket);
             calls.end(now + Duration::from_millis(40), &ticket, &outcome);
         }
-        let ended = calls.ended(Lane::Request);
+        let ended = calls.ended(CallKind::Request);
         for name in ["rejected_4xx", "rejected_5xx", "timeout"] {
             assert_eq!(ended.outcomes.get(name), 1, "{name}");
         }
-        assert_eq!(ended.times.count(), 3);
-        assert_eq!(ended.times.sum(), Duration::from_millis(120));
-        assert_eq!(calls.ended(Lane::Poll), &Ended::default());
-        assert_eq!(calls.under_way(), 0);
+        assert_eq!(ended.durations.count(), 3);
+        assert_eq!(ended.durations.sum(), Duration::from_millis(120));
+        assert_eq!(calls.ended(CallKind::Poll), &Ended::default());
+        assert_eq!(calls.open(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! What a fleet costs: the uplink, memory, and time.
 
 use super::world::*;
-use crate::config::Ota;
+use crate::ota::Settings;
 use crate::ota::permit::Permit;
 use crate::ota::readers::Reader;
 use crate::ota::{Counters, Refusal};
@@ -122,7 +122,7 @@ fn no_more_is_under_way_than_there_are_connections() {
         let device = world.device(&format!("meter-{n}"), &image);
         world.read(&device, unnamed(0));
     }
-    assert_eq!(world.asked.len(), Ota::CONNECTIONS);
+    assert_eq!(world.asked.len(), Settings::CONNECTIONS);
     let reads = |asked: &Asked| matches!(asked.operation, Operation::ReadAssignment(_));
     assert!(world.asked.iter().all(reads));
     world.settle();

@@ -1,7 +1,7 @@
 //! Packages, the devices that read them, and a ThingsBoard of a few lines, under a clock of the test's own.
 
-use crate::config::Ota;
 use crate::device::{AccessToken, Device};
+use crate::ota::Settings;
 use crate::ota::{Block, CallId, Cut, Effect, Packages, Refusal, WaiterId, Wanted};
 use crate::upstream::{Answer, Error, Operation, Package, Status};
 use bytes::Bytes;
@@ -68,7 +68,7 @@ pub(super) struct World {
     pub(super) attribute_reads: usize,
     pub(super) probes: usize,
     pub(super) chunks: Vec<u64>,
-    pub(super) ota: Ota,
+    pub(super) ota: Settings,
     last_waiter: u64,
 }
 
@@ -81,10 +81,10 @@ pub(super) fn rejected(code: u16) -> Error {
 
 impl World {
     pub(super) fn new(chunk: usize, cache: usize) -> World {
-        let ota = Ota {
+        let ota = Settings {
             chunk,
             cache,
-            ..Ota::default()
+            ..Settings::default()
         };
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
@@ -154,7 +154,7 @@ impl World {
             }
         }
         assert!(self.packages.cached_bytes() <= self.ota.cache);
-        assert!(self.packages.under_way() <= Ota::CONNECTIONS);
+        assert!(self.packages.under_way() <= Settings::CONNECTIONS);
     }
 
     /// ThingsBoard answers one of the requests, as things are now.

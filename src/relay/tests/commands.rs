@@ -216,9 +216,9 @@ fn on_uplink_short_polls_follow_an_uplink_until_one_brings_nothing() {
 
 #[test]
 fn thingsboards_own_limit_is_told_once_and_kept() {
-    let mut world = World::with(config::Relay {
+    let mut world = World::with(Settings {
         poll_timeout: 60 * SECOND,
-        ..config::Relay::default()
+        ..Settings::default()
     });
     world.register_commands(FIRST);
     world.now += 30 * SECOND;
@@ -307,9 +307,9 @@ fn replies_to_what_was_not_given_or_was_replied_to_hasten_no_poll() {
 }
 
 fn answering(limit: Duration) -> World {
-    let settings = config::Relay {
+    let settings = Settings {
         command_answer: Some(limit),
-        ..config::Relay::default()
+        ..Settings::default()
     };
     let mut world = World::with(settings);
     let effects = world.register_commands(FIRST);

@@ -11,7 +11,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-/// Stamps are made of real files: there is no other way to have different ones.
+/// Files by name. Their stamps are those of real files, because a stamp can't be made otherwise.
 struct Files {
     directory: TempDir,
     now: HashMap<PathBuf, Option<Stamp>>,
@@ -27,7 +27,7 @@ impl Files {
         }
     }
 
-    /// Another stamp than all before.
+    /// Gives a file a new stamp.
     fn change(&mut self, name: &str) {
         self.made += 1;
         let file = self.directory.path().join(self.made.to_string());
@@ -50,53 +50,53 @@ impl Files {
         )
     }
 
-    fn look(&self, watch: &mut Watch, now: Instant) -> bool {
-        watch.look(now, |file| self.now[&file.path])
+    fn check(&self, watch: &mut Watch, now: Instant) -> bool {
+        watch.check(now, |file| self.now[&file.path])
     }
 }
 
 #[test]
-fn what_does_not_change_is_not_read() {
+fn unchanged_files_are_not_read() {
     let mut files = Files::new();
     let mut watch = files.watch(3);
     for second in 0..100 {
-        assert!(!files.look(&mut watch, start() + SECOND * second));
+        assert!(!files.check(&mut watch, start() + SECOND * second));
     }
 }
 
 #[test]
-fn a_change_is_read_when_two_looks_agree() {
+fn a_change_is_read_when_two_checks_agree() {
     let (mut files, now) = (Files::new(), start());
     let mut watch = files.watch(3);
     files.change("1");
-    assert!(!files.look(&mut watch, now), "it may be half written");
+    assert!(!files.check(&mut watch, now), "it may be half written");
     files.change("1");
-    assert!(!files.look(&mut watch, now + SECOND));
-    assert!(files.look(&mut watch, now + 2 * SECOND));
+    assert!(!files.check(&mut watch, now + SECOND));
+    assert!(files.check(&mut watch, now + 2 * SECOND));
 }
 
 #[test]
-fn of_two_files_that_belong_together_both_are_waited_for() {
+fn two_files_that_change_one_after_the_other_are_read_together() {
     let (mut files, now) = (Files::new(), start());
     let mut watch = files.watch(2);
     files.change("0");
-    assert!(!files.look(&mut watch, now));
+    assert!(!files.check(&mut watch, now));
     files.change("1");
     assert!(
-        !files.look(&mut watch, now + SECOND),
+        !files.check(&mut watch, now + SECOND),
         "the key has come just now"
     );
-    assert!(files.look(&mut watch, now + 2 * SECOND));
+    assert!(files.check(&mut watch, now + 2 * SECOND));
 }
 
 #[test]
-fn what_changes_without_end_is_read_after_ten_seconds() {
+fn a_file_that_keeps_changing_is_read_after_ten_seconds() {
     let (mut files, now) = (Files::new(), start());
     let mut watch = files.watch(1);
     let mut verdicts = Vec::new();
     for second in 0..12 {
         files.change("0");
-        verdicts.push(files.look(&mut watch, now + SECOND * second));
+        verdicts.push(files.check(&mut watch, now + SECOND * second));
     }
     assert_eq!(verdicts.iter().position(|read| *read), Some(10));
 }
@@ -106,33 +106,34 @@ fn a_file_that_goes_and_comes_back_as_it_was_is_not_read() {
     let (mut files, now) = (Files::new(), start());
     let mut watch = files.watch(1);
     let before = files.now.insert("0".into(), None).unwrap();
-    assert!(!files.look(&mut watch, now));
+    assert!(!files.check(&mut watch, now));
     files.now.insert("0".into(), before);
     for second in 1..5 {
-        assert!(!files.look(&mut watch, now + SECOND * second));
+        assert!(!files.check(&mut watch, now + SECOND * second));
     }
     files.now.insert("0".into(), None);
-    assert!(!files.look(&mut watch, now + 6 * SECOND));
-    assert!(
-        files.look(&mut watch, now + 7 * SECOND),
-        "it has gone for good"
-    );
+    assert!(!files.check(&mut watch, now + 6 * SECOND));
+    assert!(files.check(&mut watch, now + 7 * SECOND), "it stays away");
 }
 
 #[test]
-fn of_many_files_each_is_seen_and_a_look_costs_no_more_than_it_may() {
+fn of_many_files_each_is_checked_and_the_number_in_one_check_is_bounded() {
     let (mut files, now) = (Files::new(), start());
     let mut watch = files.watch(2_000);
     for changed in ["16", "700", "1999"] {
         files.change(changed);
-        let mut looks = 0..;
-        let found = looks.find(|second| {
-            let asked = std::cell::Cell::new(0);
-            let read = watch.look(now + SECOND * *second, |file| {
-                asked.set(asked.get() + 1);
+        let mut seconds = 0..;
+        let found = seconds.find(|second| {
+            let checked = std::cell::Cell::new(0);
+            let read = watch.check(now + SECOND * *second, |file| {
+                checked.set(checked.get() + 1);
                 files.now[&file.path]
             });
-            assert!(asked.get() <= EACH_TIME + IN_TURN + 1, "{}", asked.get());
+            assert!(
+                checked.get() <= ALWAYS_CHECKED + IN_TURN + 1,
+                "{}",
+                checked.get()
+            );
             read
         });
         assert!(found.unwrap() <= 6, "{changed}: {found:?}");
@@ -141,23 +142,23 @@ fn of_many_files_each_is_seen_and_a_look_costs_no_more_than_it_may() {
 }
 
 #[test]
-fn what_could_not_be_read_is_not_tried_again_before_it_changes_again() {
+fn a_file_that_could_not_be_read_is_not_tried_again_until_it_changes() {
     let (mut files, now) = (Files::new(), start());
     let mut watch = files.watch(2);
     files.change("1");
-    assert!(!files.look(&mut watch, now));
-    assert!(files.look(&mut watch, now + SECOND));
+    assert!(!files.check(&mut watch, now));
+    assert!(files.check(&mut watch, now + SECOND));
     watch.settle();
     for second in 2..5 {
-        assert!(!files.look(&mut watch, now + SECOND * second));
+        assert!(!files.check(&mut watch, now + SECOND * second));
     }
     files.change("1");
-    assert!(!files.look(&mut watch, now + 5 * SECOND));
-    assert!(files.look(&mut watch, now + 6 * SECOND));
+    assert!(!files.check(&mut watch, now + 5 * SECOND));
+    assert!(files.check(&mut watch, now + 6 * SECOND));
 }
 
 #[test]
-fn without_files_there_is_nothing_to_see() {
+fn without_files_nothing_is_read() {
     let mut watch = Watch::new(Vec::new());
-    assert!(!watch.look(start(), |_| None));
+    assert!(!watch.check(start(), |_| None));
 }

@@ -54,7 +54,7 @@ struct Closed;
 /// Sends events until the page is closed.
 async fn send_events(shared: &Shared, page: &mpsc::Sender<Bytes>) -> Result<(), Closed> {
     let context = &shared.context;
-    let mut records = context.tap.listen();
+    let mut records = context.tap.subscribe();
     let mut lost = context.losses.subscribe();
     let mut arrivals = context.control.subscribe();
     let mut switches = shared.switches.subscribe();

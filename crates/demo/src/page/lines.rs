@@ -7,9 +7,9 @@ use super::message::{self, Direction};
 use super::terms;
 use coap::option::number;
 use coap::{Class, Message, Token, Type};
+use coaps_gateway::calls::{RelayCall, Ticket};
 use coaps_gateway::dtls::SessionId;
-use coaps_gateway::gateway::call::{Errand, Ticket};
-use coaps_gateway::gateway::tap::{Event, Heard};
+use coaps_gateway::gateway::tap::{Event, TapRecord};
 use coaps_gateway::upstream;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -57,7 +57,7 @@ impl Lines {
     }
 
     /// The line of one event, as JSON.
-    pub(super) fn line(&mut self, record: &Heard) -> Value {
+    pub(super) fn line(&mut self, record: &TapRecord) -> Value {
         let mut line = match &record.event {
             Event::Established { version, .. } => json!({
                 "kind": "session",
@@ -77,7 +77,7 @@ impl Lines {
                 message,
                 datagram,
             } => self.message(record.at, *session, Direction::Out, message, *datagram),
-            Event::Asked { ticket, line } => {
+            Event::CallStarted { ticket, line } => {
                 self.last_call += 1;
                 remember(&mut self.calls, (*ticket, self.last_call, record.at));
                 json!({
@@ -88,7 +88,7 @@ impl Lines {
                     "purpose": purpose(ticket),
                 })
             }
-            Event::Answered { ticket, outcome } => {
+            Event::CallEnded { ticket, outcome } => {
                 let text = match outcome {
                     Ok(0) => "200".to_owned(),
                     Ok(length) => format!("200, {length} bytes"),
@@ -98,7 +98,7 @@ impl Lines {
                 let is_success = matches!(outcome, Ok(_) | Err(upstream::Error::Elapsed));
                 self.call_ended(*ticket, record.at, &text, is_success)
             }
-            Event::Aborted { ticket } => self.call_ended(*ticket, record.at, "cancelled", true),
+            Event::CallAborted { ticket } => self.call_ended(*ticket, record.at, "cancelled", true),
         };
         if let Some(line) = line.as_object_mut() {
             line.insert("ms".to_owned(), json!(self.time(record.at)));
@@ -219,9 +219,9 @@ impl Lines {
 fn purpose(ticket: &Ticket) -> &'static str {
     match ticket {
         Ticket::Exchange { .. } => "the device's request",
-        Ticket::Relay(_, Errand::Poll(..)) => "long poll for what the device observes",
-        Ticket::Relay(_, Errand::Read(_)) => "reading what polls may have missed",
-        Ticket::Relay(_, Errand::Refusal(_)) => "a command that can't be delivered",
+        Ticket::Relay(_, RelayCall::Poll(..)) => "long poll for what the device observes",
+        Ticket::Relay(_, RelayCall::Read(_)) => "reading what polls may have missed",
+        Ticket::Relay(_, RelayCall::Refusal(_)) => "a command that can't be delivered",
         Ticket::Package(_) => "the cache of packages",
     }
 }

@@ -238,14 +238,14 @@ async fn pages_are_bounded_and_another_can_be_opened_when_one_is_closed() {
 #[tokio::test]
 async fn while_no_page_is_open_the_tap_has_no_listeners() {
     let test = start().await;
-    assert_eq!(test.tap.listeners(), 0);
+    assert_eq!(test.tap.receiver_count(), 0);
     let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", test.page);
     let mut page = send(test.page, &request).await;
     read(&mut page, "event: hello").await;
-    assert_eq!(test.tap.listeners(), 1);
+    assert_eq!(test.tap.receiver_count(), 1);
     drop(page);
     let gone = async {
-        while test.tap.listeners() > 0 {
+        while test.tap.receiver_count() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

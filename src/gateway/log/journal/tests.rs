@@ -29,7 +29,7 @@ fn a_bound_that_was_reached_is_told_once_with_how_often_since_the_last_time() {
     let lines = log_lines::of(|| {
         let mut journal = Journal::default();
         let mut minute = |hellos| {
-            journal.pressure([
+            journal.bounds_reached([
                 ("limits.hellos", hellos),
                 ("limits.handshakes_per_address", 0),
                 ("limits.handshakes", 0),
@@ -153,12 +153,12 @@ fn polls_that_are_cut_off_or_brought_nonsense_are_told_with_what_to_change_and_t
         let (mut journal, now) = (Journal::default(), start());
         let (asked, lasted) = (Duration::from_secs(60), Duration::from_secs(30));
         journal.polls_cut_off(asked, lasted);
-        let poll = Errand::Poll(Kind::Commands, 1);
+        let poll = RelayCall::Poll(Kind::Commands, 1);
         for device in ["one", "two"] {
-            journal.nonsense(now, device, Kind::Commands);
-            journal.errand_failed(now, device, poll, &Error::Overloaded);
-            journal.errand_failed(now, device, poll, &Error::Elapsed);
-            journal.errand_failed(now, device, poll, &Error::Unreachable);
+            journal.unparsable(now, device, Kind::Commands);
+            journal.relay_call_failed(now, device, poll, &Error::Overloaded);
+            journal.relay_call_failed(now, device, poll, &Error::Elapsed);
+            journal.relay_call_failed(now, device, poll, &Error::Unreachable);
         }
     });
     assert_eq!(lines.len(), 3, "{lines:#?}");
@@ -200,7 +200,7 @@ fn a_device_that_connects_a_thousand_times_a_second_writes_a_few_lines_a_minute(
             journal.established(start(), &peer);
             journal.ended(&peer, &EndReason::Replaced);
         }
-        journal.pressure(QUIET);
+        journal.bounds_reached(QUIET);
     });
     let of = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     assert_eq!((of("session established"), of("session ended")), (4, 4));
@@ -233,8 +233,8 @@ fn throwaway_certificates_of_one_source_hide_no_others_and_write_little() {
         flood(&mut journal);
         for minute in 0..60 {
             of(1, 4_300..4_400)(&mut journal);
-            journal.pressure(QUIET);
-            assert!(minute > 0 || journal.held_back() > 16_000);
+            journal.bounds_reached(QUIET);
+            assert!(minute > 0 || journal.suppressed() > 16_000);
         }
     });
     let told = |lines: &[String]| lines.iter().filter(|line| *line == "[[device]]").count();
@@ -263,7 +263,7 @@ fn a_device_that_is_parked_again_and_again_is_told_once_a_minute() {
         for second in 0..120 {
             journal.parked(start + Duration::from_secs(second), &peer);
         }
-        assert_eq!(journal.held_back(), 118);
+        assert_eq!(journal.suppressed(), 118);
     });
     assert_eq!(lines.len(), 2, "{lines:#?}");
 }

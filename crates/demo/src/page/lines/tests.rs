@@ -22,7 +22,7 @@ impl Test {
 
     fn record(&mut self, event: Event) -> Value {
         self.now += Duration::from_millis(100);
-        self.lines.line(&Heard {
+        self.lines.line(&TapRecord {
             at: self.now,
             device: Some("meter".into()),
             event,
@@ -146,13 +146,13 @@ fn the_end_of_a_call_has_the_number_of_its_beginning() {
         body: 0,
     };
     for number in 1..=2 {
-        test.record(Event::Asked {
+        test.record(Event::CallStarted {
             ticket: ticket(number),
             line: line.clone(),
         });
     }
     let outcome = Err(upstream::Error::Unreachable);
-    let failed = test.record(Event::Answered {
+    let failed = test.record(Event::CallEnded {
         ticket: ticket(2),
         outcome,
     });
@@ -160,7 +160,7 @@ fn the_end_of_a_call_has_the_number_of_its_beginning() {
         (&failed["call"], &failed["success"]),
         (&json!(2), &json!(false))
     );
-    let answered = test.record(Event::Answered {
+    let answered = test.record(Event::CallEnded {
         ticket: ticket(1),
         outcome: Ok(5),
     });
@@ -170,12 +170,12 @@ fn the_end_of_a_call_has_the_number_of_its_beginning() {
     );
     assert_eq!(answered["text"], "200, 5 bytes");
 
-    test.record(Event::Asked {
+    test.record(Event::CallStarted {
         ticket: ticket(3),
         line,
     });
     let outcome = Err(upstream::Error::Elapsed);
-    let elapsed = test.record(Event::Answered {
+    let elapsed = test.record(Event::CallEnded {
         ticket: ticket(3),
         outcome,
     });
@@ -194,7 +194,7 @@ fn other_bytes_are_shown_in_hexadecimal_and_memory_is_bounded() {
     for id in 0..2000 {
         test.message(Direction::In, Type::NonConfirmable, Code::POST, id, false);
         let ticket = ticket(id.into());
-        test.record(Event::Asked {
+        test.record(Event::CallStarted {
             ticket,
             line: upstream::Line {
                 method: "GET",

@@ -1,4 +1,5 @@
-//! Keeps the log readable when many devices, or one stranger, do the same thing many times.
+//! Logs the first event of each key in a period: keeps the log readable when many devices, or one attacker, do the same
+//! thing many times.
 
 use shares::{Counts, source};
 use std::collections::HashSet;
@@ -6,51 +7,51 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Things told apart in one period. Beyond it the rest of the period is silent, and counted.
-const MAX_NOTICES: usize = 4096;
-/// Of these, what one host may cause, and one network.
+/// Keys in one period. Events of other keys are counted and not logged.
+const MAX_KEYS: usize = 4096;
+/// Of these, the keys that one host may use up, and one network.
 const MAX_OF_HOST: usize = 256;
 const MAX_OF_NETWORK: usize = 1024;
 
-/// Lets the first notice of its kind through in every period.
+/// Admits the first event of each key in every period.
 #[derive(Debug)]
-pub struct Notices<K> {
+pub struct Throttle<K> {
     period: Duration,
     since: Option<Instant>,
     seen: HashSet<K>,
     by_host: Counts<IpAddr>,
     by_network: Counts<IpAddr>,
-    /// Notices held back since the start.
-    pub held_back: u64,
+    /// Events that were not admitted, since the start.
+    pub suppressed: u64,
 }
 
-impl<K: Eq + Hash> Notices<K> {
-    /// Once per `period` for each key.
-    pub fn every(period: Duration) -> Notices<K> {
-        Notices {
+impl<K: Eq + Hash> Throttle<K> {
+    /// Admits one event of each key in this period.
+    pub fn every(period: Duration) -> Throttle<K> {
+        Throttle {
             period,
             since: None,
             seen: HashSet::new(),
-            by_host: Counts::new(MAX_NOTICES, MAX_OF_HOST),
-            by_network: Counts::new(MAX_NOTICES, MAX_OF_NETWORK),
-            held_back: 0,
+            by_host: Counts::new(MAX_KEYS, MAX_OF_HOST),
+            by_network: Counts::new(MAX_KEYS, MAX_OF_NETWORK),
+            suppressed: 0,
         }
     }
 
-    /// Whether this is the first of its kind in the period.
-    pub fn is_first(&mut self, now: Instant, key: K) -> bool {
+    /// Whether this is the first event of its key in the period.
+    pub fn admits(&mut self, now: Instant, key: K) -> bool {
         self.begin_period(now);
-        let first = self.seen.len() < MAX_NOTICES && self.seen.insert(key);
-        self.held_back += u64::from(!first);
+        let first = self.seen.len() < MAX_KEYS && self.seen.insert(key);
+        self.suppressed += u64::from(!first);
         first
     }
 
-    /// The same where who is at this address chooses the key: one source's many leave room for those of others.
-    pub fn is_first_from(&mut self, now: Instant, address: IpAddr, key: K) -> bool {
+    /// The same for a key that the peer at this address chooses: a host or network may use up its share of keys only.
+    pub fn admits_from(&mut self, now: Instant, address: IpAddr, key: K) -> bool {
         self.begin_period(now);
-        let is_new = self.seen.len() < MAX_NOTICES && !self.seen.contains(&key);
+        let is_new = self.seen.len() < MAX_KEYS && !self.seen.contains(&key);
         let first = is_new && self.take_share(address) && self.seen.insert(key);
-        self.held_back += u64::from(!first);
+        self.suppressed += u64::from(!first);
         first
     }
 
@@ -71,9 +72,9 @@ impl<K: Eq + Hash> Notices<K> {
             .since
             .is_none_or(|since| now.saturating_duration_since(since) >= self.period);
         if over {
-            let held_back = self.held_back;
-            *self = Notices::every(self.period);
-            (self.since, self.held_back) = (Some(now), held_back);
+            let suppressed = self.suppressed;
+            *self = Throttle::every(self.period);
+            (self.since, self.suppressed) = (Some(now), suppressed);
         }
     }
 }
@@ -83,36 +84,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_a_kind_comes_through_once_a_period() {
+    fn the_first_event_of_a_key_is_admitted_once_a_period() {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
         let minute = Duration::from_secs(60);
-        let mut notices = Notices::every(minute);
-        assert!(notices.is_first(now, 1));
-        assert!(!notices.is_first(now, 1));
-        assert!(notices.is_first(now, 2));
-        assert!(notices.is_first(now + minute, 1));
-        assert_eq!(notices.held_back, 1);
+        let mut throttle = Throttle::every(minute);
+        assert!(throttle.admits(now, 1));
+        assert!(!throttle.admits(now, 1));
+        assert!(throttle.admits(now, 2));
+        assert!(throttle.admits(now + minute, 1));
+        assert_eq!(throttle.suppressed, 1);
     }
 
     #[test]
     fn memory_is_bounded() {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
-        let mut notices = Notices::every(Duration::from_secs(60));
-        let through = (0..100_000).filter(|key| notices.is_first(now, *key));
-        assert_eq!(through.count(), MAX_NOTICES);
+        let mut throttle = Throttle::every(Duration::from_secs(60));
+        let admitted = (0..100_000).filter(|key| throttle.admits(now, *key));
+        assert_eq!(admitted.count(), MAX_KEYS);
     }
 
     #[test]
-    fn what_one_source_causes_leaves_room_for_the_notices_of_others() {
+    fn one_source_leaves_keys_for_others() {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
         let hour = Duration::from_secs(3600);
-        let mut notices = Notices::every(hour);
+        let mut throttle = Throttle::every(hour);
         let of = |third: u8, last: u8| IpAddr::from([192, 0, third, last]);
         let mut count = |now, address, keys: std::ops::Range<u32>| {
-            let first = |key: &u32| notices.is_first_from(now, address, *key);
+            let first = |key: &u32| throttle.admits_from(now, address, *key);
             keys.filter(first).count()
         };
         assert_eq!(count(now, of(2, 1), 0..4_300), MAX_OF_HOST);

@@ -1,9 +1,7 @@
-//! What is read of requests and answers in the task that makes the call, so that the loop never works on bytes whose
-//! number a device, a rule chain or ThingsBoard has chosen.
-//!
-//! The loop moves what comes of it from one place to another: a response, a map of attributes, a command.
+//! Parses requests and answers in the task that makes the call: the loop must not work on bytes whose number a device, a
+//! rule chain or ThingsBoard chooses. It only moves the result: a response, a map of attributes, a command.
 
-use super::call::{Call, Completion, Errand, Ticket};
+use crate::calls::{Call, Completion, RelayCall, Ticket};
 use crate::mapping::client_rpc;
 use crate::mapping::translate;
 use crate::mapping::translate::Expect;
@@ -17,140 +15,139 @@ use coap::{ETag, Response};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
-/// The attributes with which an observation begins.
+/// The attributes at the begin of an observation.
 #[derive(Debug)]
 pub struct Registration {
-    /// The shared ones.
     pub values: Values,
-    /// The same as one flat JSON object.
+    /// The attributes as one flat JSON object.
     pub state: Response,
 }
 
-/// Bodies up to so many bytes are never cut into blocks, and need no ETag (RFC 7959 §2.4).
-const WHOLE: usize = 1024;
+/// Bodies up to this size in bytes are never split into blocks, and need no ETag (RFC 7959 §2.4).
+const ONE_BLOCK: usize = 1024;
 
-/// By what secret bodies are told apart, for as long as the process lives.
-static SECRET: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+/// The key of ETags, made at the start of the process.
+static ETAG_KEY: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
-/// The response with an ETag if it will go out in blocks: hashing a body is not for the loop.
-fn tagged(response: Response) -> Response {
-    let etag = (response.code.is_success() && response.payload.len() > WHOLE)
-        .then(|| SECRET.hash_one((response.content_format, &response.payload)))
+/// Adds an ETag to a response that will be split into blocks: the loop must not hash a body.
+fn with_etag(response: Response) -> Response {
+    let etag = (response.code.is_success() && response.payload.len() > ONE_BLOCK)
+        .then(|| ETAG_KEY.hash_one((response.content_format, &response.payload)))
         .and_then(|hash| ETag::new(&hash.to_be_bytes()));
     Response { etag, ..response }
 }
 
-/// What an answer of ThingsBoard's says.
+/// A parsed answer of ThingsBoard.
 #[derive(Debug)]
-pub enum Reading {
+pub enum Parsed {
     /// The response to a device's request.
     Response(Response),
-    /// The response to a request that ThingsBoard would have refused: it was not sent.
+    /// The response to a request that was not sent, because ThingsBoard would have refused it.
     NotSent(Response),
-    /// What an observation of attributes begins with.
+    /// The begin of an observation of attributes.
     Registration(Result<Registration, Unreadable>),
-    /// What a poll has brought.
+    /// The news of a long poll.
     Poll(Brought),
-    /// The shared attributes, as a relay has read them.
+    /// The shared attributes, for a relay.
     Attributes(Result<Values, Unreadable>),
-    /// Not looked at.
+    /// An answer that is not parsed here.
     Answer(Answer),
 }
 
-impl Reading {
-    fn of(ticket: &Ticket, answer: Answer) -> Reading {
+impl Parsed {
+    fn of(ticket: &Ticket, answer: Answer) -> Parsed {
         let body = &answer.body;
         match ticket {
             Ticket::Exchange {
                 expect: Expect::Registration,
                 ..
-            } => Reading::Registration(shared_attributes::read_answer(body).map(|values| {
-                let state = tagged(Response::content(JSON, shared_attributes::flat(&values)));
+            } => Parsed::Registration(shared_attributes::read_answer(body).map(|values| {
+                let state = with_etag(Response::content(JSON, shared_attributes::flat(&values)));
                 Registration { values, state }
             })),
             Ticket::Exchange { expect, .. } => {
-                Reading::Response(tagged(translate::accepted(*expect, answer.body)))
+                Parsed::Response(with_etag(translate::accepted(*expect, answer.body)))
             }
-            Ticket::Relay(_, Errand::Poll(Kind::Attributes, _)) => {
-                Reading::Poll(Brought::Update(Update::read(body)))
+            Ticket::Relay(_, RelayCall::Poll(Kind::Attributes, _)) => {
+                Parsed::Poll(Brought::Update(Update::read(body)))
             }
-            Ticket::Relay(_, Errand::Poll(Kind::Commands, _)) => {
-                Reading::Poll(Brought::Command(Command::read(answer.body)))
+            Ticket::Relay(_, RelayCall::Poll(Kind::Commands, _)) => {
+                Parsed::Poll(Brought::Command(Command::read(answer.body)))
             }
-            Ticket::Relay(_, Errand::Read(_)) => {
-                Reading::Attributes(shared_attributes::read_answer(body))
+            Ticket::Relay(_, RelayCall::Read(_)) => {
+                Parsed::Attributes(shared_attributes::read_answer(body))
             }
-            Ticket::Relay(_, Errand::Refusal(_)) | Ticket::Package(_) => Reading::Answer(answer),
+            Ticket::Relay(_, RelayCall::Refusal(_)) | Ticket::Package(_) => Parsed::Answer(answer),
         }
     }
 }
 
-/// A task reads for what its own ticket says, so a reading is never of another kind.
-const MISREAD: Error =
-    Error::Unintelligible("it was read as the answer to another kind of request");
+/// A task parses by its own ticket, so the result is never of another kind.
+const MISMATCH: Error =
+    Error::Unintelligible("it was parsed as the answer to another kind of request");
 
-impl Reading {
-    /// What a poll has brought.
+impl Parsed {
+    /// The news of a long poll.
+    ///
+    /// # Errors
+    /// It is another kind of answer.
     pub fn poll(self) -> Result<Brought, Error> {
         match self {
-            Reading::Poll(brought) => Ok(brought),
-            Reading::Response(_)
-            | Reading::NotSent(_)
-            | Reading::Registration(_)
-            | Reading::Attributes(_)
-            | Reading::Answer(_) => Err(MISREAD),
+            Parsed::Poll(brought) => Ok(brought),
+            Parsed::Response(_)
+            | Parsed::NotSent(_)
+            | Parsed::Registration(_)
+            | Parsed::Attributes(_)
+            | Parsed::Answer(_) => Err(MISMATCH),
         }
     }
 
-    /// The attributes that a relay has read.
     pub fn attributes(self) -> Result<Result<Values, Unreadable>, Error> {
         match self {
-            Reading::Attributes(values) => Ok(values),
-            Reading::Response(_)
-            | Reading::NotSent(_)
-            | Reading::Registration(_)
-            | Reading::Poll(_)
-            | Reading::Answer(_) => Err(MISREAD),
+            Parsed::Attributes(values) => Ok(values),
+            Parsed::Response(_)
+            | Parsed::NotSent(_)
+            | Parsed::Registration(_)
+            | Parsed::Poll(_)
+            | Parsed::Answer(_) => Err(MISMATCH),
         }
     }
 
-    /// An answer that was not looked at.
     pub fn answer(self) -> Result<Answer, Error> {
         match self {
-            Reading::Answer(answer) => Ok(answer),
-            Reading::Response(_)
-            | Reading::NotSent(_)
-            | Reading::Registration(_)
-            | Reading::Poll(_)
-            | Reading::Attributes(_) => Err(MISREAD),
+            Parsed::Answer(answer) => Ok(answer),
+            Parsed::Response(_)
+            | Parsed::NotSent(_)
+            | Parsed::Registration(_)
+            | Parsed::Poll(_)
+            | Parsed::Attributes(_) => Err(MISMATCH),
         }
     }
 }
 
 impl Completion {
-    /// Reads what came of a call. To be called in the call's own task.
-    pub fn read(ticket: Ticket, outcome: Result<Answer, Error>) -> Completion {
+    /// Parses the outcome of a call. To be called in the call's own task.
+    pub fn parse(ticket: Ticket, outcome: Result<Answer, Error>) -> Completion {
         let length = outcome.as_ref().map_or(0, |answer| answer.body.len());
         Completion {
             ticket,
             length,
-            outcome: outcome.map(|answer| Reading::of(&ticket, answer)),
+            outcome: outcome.map(|answer| Parsed::of(&ticket, answer)),
         }
     }
 
-    /// A call that is not made.
     fn not_sent(ticket: Ticket, response: Response) -> Completion {
         Completion {
             ticket,
             length: 0,
-            outcome: Ok(Reading::NotSent(response)),
+            outcome: Ok(Parsed::NotSent(response)),
         }
     }
 }
 
 impl Call {
-    /// The request as ThingsBoard wants it; or what is answered at once where it would only be refused. To be called in
-    /// the call's own task.
+    /// Puts the request into ThingsBoard's form, or returns the completion at once if ThingsBoard would refuse it. To be
+    /// called in the call's own task.
     pub fn prepare(self) -> Result<Call, Box<Completion>> {
         let Call { ticket, request } = self;
         let request = match request {
@@ -176,21 +173,21 @@ mod tests {
     use bytes::Bytes;
     use coap::ExchangeId;
 
-    fn read(expect: Expect, body: impl Into<Bytes>) -> Reading {
+    fn read(expect: Expect, body: impl Into<Bytes>) -> Parsed {
         let ticket = Ticket::Exchange {
             session: SessionId(1),
             exchange: ExchangeId(1),
             expect,
         };
         let body = body.into();
-        let completion = Completion::read(ticket, Ok(Answer { body: body.clone() }));
+        let completion = Completion::parse(ticket, Ok(Answer { body: body.clone() }));
         assert_eq!(completion.length, body.len());
         completion.outcome.unwrap()
     }
 
     fn registration(shared: &str) -> Result<Registration, Unreadable> {
         match read(Expect::Registration, format!("{{\"shared\":{shared}}}")) {
-            Reading::Registration(registration) => registration,
+            Parsed::Registration(registration) => registration,
             other => panic!("{other:?}"),
         }
     }
@@ -201,9 +198,9 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_out_in_blocks_has_its_etag_when_the_loop_gets_it() {
+    fn a_body_that_needs_blocks_has_an_etag() {
         let etag = |body: &str| match read(Expect::Attributes, body.to_owned()) {
-            Reading::Response(response) => response.etag,
+            Parsed::Response(response) => response.etag,
             other => panic!("{other:?}"),
         };
         let large = |first: char| format!("{{\"a\":\"{first}{}\"}}", "x".repeat(2000));
@@ -217,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn an_observation_has_so_many_attributes_and_no_more() {
+    fn an_observation_has_at_most_2048_attributes() {
         let read = registration(&object(2048)).unwrap();
         assert_eq!(read.values.len(), 2048);
         let too_many = registration(&object(2049)).unwrap_err();

@@ -1,24 +1,24 @@
-//! One call to upstream, in a task of its own.
+//! One call to ThingsBoard, in a task of its own.
 
-use super::call::{Call, Completion, Ticket};
+use crate::calls::{Call, Completion, Ticket};
 use crate::upstream::{Error, Upstream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// The client enforces its timeouts itself; this ends a call even if it should fail to.
+/// The HTTP client enforces timeouts itself; after this grace a call ends even if the client does not.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Makes the call under its deadline and reports back, whatever happens. The channel has room for
-/// every call that the core lets be in flight, so nobody waits on it.
-pub async fn forward<U: Upstream>(
+/// Makes the call within its deadline, and sends a completion whatever happens. The channel has room for every call that
+/// may be in flight, so sending never waits.
+pub async fn run<U: Upstream>(
     upstream: Arc<U>,
     timeout: Duration,
     call: Call,
     completions: mpsc::Sender<Completion>,
 ) {
     let ticket = call.ticket;
-    let last_word = LastWord {
+    let guard = CompletionGuard {
         ticket,
         completions,
     };
@@ -28,24 +28,24 @@ pub async fn forward<U: Upstream>(
             let outcome = tokio::time::timeout(deadline, upstream.send(request))
                 .await
                 .unwrap_or(Err(Error::Timeout));
-            Completion::read(ticket, outcome)
+            Completion::parse(ticket, outcome)
         }
         Err(not_sent) => *not_sent,
     };
     // Only a loop that is shutting down has closed the channel.
-    let _ = last_word.completions.send(completion).await;
+    let _ = guard.completions.send(completion).await;
 }
 
-/// Sees to it that the exchange is answered even should the client panic.
-struct LastWord {
+/// Sends a completion even if the HTTP client panics.
+struct CompletionGuard {
     ticket: Ticket,
     completions: mpsc::Sender<Completion>,
 }
 
-impl Drop for LastWord {
+impl Drop for CompletionGuard {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let _ = self.completions.try_send(Completion::read(
+            let _ = self.completions.try_send(Completion::parse(
                 self.ticket,
                 Err(Error::Unintelligible("the HTTP client failed")),
             ));
@@ -56,20 +56,20 @@ impl Drop for LastWord {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::calls::parsing::Parsed;
     use crate::dtls::SessionId;
-    use crate::gateway::reading::Reading;
     use crate::mapping::translate::Expect;
     use crate::upstream::{Answer, Request};
     use bytes::Bytes;
     use coap::{Code, ExchangeId};
 
-    /// Panics at a body of "panic", never answers "silence".
-    struct Fragile;
+    /// Panics at the body `panic`, never answers `silence`.
+    struct FailingUpstream;
 
-    impl Upstream for Fragile {
+    impl Upstream for FailingUpstream {
         async fn send(&self, request: Request) -> Result<Answer, Error> {
             let Request::Provision { body } = request else {
-                panic!("not asked for here");
+                panic!("unexpected request");
             };
             assert_ne!(&body[..], b"panic");
             if &body[..] == b"silence" {
@@ -90,19 +90,24 @@ mod tests {
             body: Bytes::from_static(body.as_bytes()),
         };
         let call = Call { ticket, request };
-        let task = forward(Arc::new(Fragile), Duration::from_millis(1), call, completed);
+        let task = run(
+            Arc::new(FailingUpstream),
+            Duration::from_millis(1),
+            call,
+            completed,
+        );
         let _ = tokio::spawn(task).await;
         let completion = completions.recv().await.unwrap();
         assert_eq!(completion.ticket, ticket);
         assert!(completions.recv().await.is_none(), "one completion");
-        completion.outcome.map(|reading| match reading {
-            Reading::Response(response) => response.code,
+        completion.outcome.map(|parsed| match parsed {
+            Parsed::Response(response) => response.code,
             other => panic!("{other:?}"),
         })
     }
 
     #[tokio::test]
-    async fn every_call_comes_to_one_end_a_panic_and_silence_included() {
+    async fn every_call_has_one_completion_even_after_a_panic_or_without_an_answer() {
         assert_eq!(outcome_of("answer").await, Ok(Code::CREATED));
         assert_eq!(outcome_of("silence").await, Err(Error::Timeout));
         assert!(matches!(

@@ -1,6 +1,15 @@
-//! What passes between the core and the tasks that call upstream.
+//! Calls to ThingsBoard: what passes between the sans-IO core and the tasks that make them.
+//!
+//! | Part | Owns |
+//! |---|---|
+//! | this page | a call, its ticket and its completion |
+//! | [`task`] | one call within its deadline, with one completion whatever happens |
+//! | [`parsing`] | requests and answers, parsed in the call's task and not in the loop |
 
-use super::reading::Reading;
+pub mod parsing;
+pub mod task;
+
+use crate::calls::parsing::Parsed;
 use crate::dtls::SessionId;
 use crate::mapping::translate::Expect;
 use crate::ota::CallId;
@@ -8,27 +17,26 @@ use crate::relay::{Kind, RelayId};
 use crate::upstream;
 use coap::ExchangeId;
 
-/// What a call to upstream is for.
+/// What a call to ThingsBoard is for. Identifies the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ticket {
     /// It answers a device's request.
     Exchange {
         /// Whose.
         session: SessionId,
-        /// Which.
         exchange: ExchangeId,
-        /// What a 200 becomes.
+        /// How the answer becomes a response.
         expect: Expect,
     },
-    /// A relay asks.
-    Relay(RelayId, Errand),
-    /// The cache of packages asks.
+    /// It serves a relay.
+    Relay(RelayId, RelayCall),
+    /// It fetches a package.
     Package(CallId),
 }
 
 impl Ticket {
-    /// Whether the core may give the call up before its end: [`poll_abort`](super::core::Core::poll_abort).
-    pub fn may_be_given_up(&self) -> bool {
+    /// Whether the core may abort the call: [`poll_abort`](crate::gateway::core::Core::poll_abort).
+    pub fn is_abortable(&self) -> bool {
         match self {
             Ticket::Exchange { expect, .. } => match expect {
                 Expect::Attributes | Expect::Registration | Expect::RpcReply => true,
@@ -39,44 +47,40 @@ impl Ticket {
         }
     }
 
-    /// Whether the call may take longer than anybody wants it.
+    /// Whether it is a long poll.
     pub fn is_poll(&self) -> bool {
         match self {
-            Ticket::Relay(_, Errand::Poll(..)) => true,
-            Ticket::Relay(_, Errand::Read(_) | Errand::Refusal(_))
+            Ticket::Relay(_, RelayCall::Poll(..)) => true,
+            Ticket::Relay(_, RelayCall::Read(_) | RelayCall::Refusal(_))
             | Ticket::Exchange { .. }
             | Ticket::Package(_) => false,
         }
     }
 }
 
-/// What a relay asks for.
+/// A call on behalf of a relay. The numbers tell a relay's calls apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Errand {
-    /// News, by a long poll of this number.
+pub enum RelayCall {
+    /// A long poll for changes.
     Poll(Kind, u64),
-    /// All attributes, by a read of this number.
+    /// A GET of all shared attributes.
     Read(u64),
-    /// Nothing: it tells that the command of this id can't be delivered.
+    /// A reply to the command with this id: it can't be delivered.
     Refusal(u32),
 }
 
 /// A request to send upstream.
 #[derive(Debug)]
 pub struct Call {
-    /// Comes back with the completion.
     pub ticket: Ticket,
-    /// What to ask.
     pub request: upstream::Request,
 }
 
-/// What came of a [`Call`].
+/// The end of a [`Call`].
 #[derive(Debug)]
 pub struct Completion {
-    /// The call's.
     pub ticket: Ticket,
-    /// Bytes of the answer's body.
+    /// The length of the answer's body in bytes.
     pub length: usize,
-    /// What upstream's answer says.
-    pub outcome: Result<Reading, upstream::Error>,
+    pub outcome: Result<Parsed, upstream::Error>,
 }

@@ -1,0 +1,233 @@
+//! Calls to ThingsBoard on behalf of relays: long polls, reads of attributes, and replies for commands that can't be
+//! delivered.
+
+use super::Core;
+use crate::calls::parsing::Parsed;
+use crate::calls::{Call, RelayCall, Ticket};
+use crate::device::Device;
+use crate::dtls::SessionId;
+use crate::relay::{Effect, Kind, Last, RelayId};
+use crate::upstream::{self, Error, Operation};
+use bytes::Bytes;
+use coap::Output;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+/// Calls of relays that have not ended, and reads that wait to begin.
+#[derive(Debug, Default)]
+pub(super) struct RelayCalls {
+    open: HashSet<(RelayId, RelayCall)>,
+    /// Polls among them.
+    polls: usize,
+    reads: usize,
+    /// Relays that wait to read, in order. No relay is in it twice; `read_wanted` has the number of its newest read.
+    reads_waiting: VecDeque<RelayId>,
+    read_wanted: HashMap<RelayId, u64>,
+    aborted: VecDeque<Ticket>,
+    /// Events of endpoints about observations, on their way to the relays.
+    pub(super) endpoint_events: VecDeque<(SessionId, Output)>,
+}
+
+impl RelayCalls {
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Open polls, and other calls that have not ended.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.polls, self.open.len().saturating_sub(self.polls))
+    }
+
+    /// Relays that wait to read.
+    pub(super) fn reads_waiting(&self) -> usize {
+        self.reads_waiting.len()
+    }
+
+    fn insert(&mut self, relay: RelayId, relay_call: RelayCall) {
+        let is_new = self.open.insert((relay, relay_call));
+        self.polls += usize::from(is_new && matches!(relay_call, RelayCall::Poll(..)));
+    }
+
+    /// Returns whether the call was open.
+    fn end(&mut self, relay: RelayId, relay_call: RelayCall) -> bool {
+        let was = self.open.remove(&(relay, relay_call));
+        let polls = usize::from(was && matches!(relay_call, RelayCall::Poll(..)));
+        self.polls = self.polls.saturating_sub(polls);
+        was
+    }
+
+    pub(super) fn is_open(&self, relay: RelayId, relay_call: RelayCall) -> bool {
+        self.open.contains(&(relay, relay_call))
+    }
+
+    /// Has the driver abort the call.
+    pub(super) fn abort(&mut self, ticket: Ticket) {
+        self.aborted.push_back(ticket);
+    }
+
+    pub(super) fn poll_abort(&mut self) -> Option<Ticket> {
+        self.aborted.pop_front()
+    }
+}
+
+impl Core {
+    /// Carries out an effect of a relay.
+    pub(super) fn run_relay_effect(&mut self, now: Instant, relay: RelayId, effect: Effect) {
+        match effect {
+            // While draining no poll begins. The relay does not know that.
+            Effect::Poll(..) if self.draining.is_active() => {}
+            Effect::Poll(kind, number, timeout) => {
+                let operation = match kind {
+                    Kind::Attributes => Operation::PollAttributes { timeout },
+                    Kind::Commands => Operation::PollRpc { timeout },
+                };
+                self.start_relay_call(now, relay, RelayCall::Poll(kind, number), operation);
+            }
+            Effect::Abort(kind, number) => {
+                let relay_call = RelayCall::Poll(kind, number);
+                if self.relay_calls.end(relay, relay_call) {
+                    self.relay_calls
+                        .aborted
+                        .push_back(Ticket::Relay(relay, relay_call));
+                }
+            }
+            Effect::Read(number) => {
+                if self.relay_calls.read_wanted.insert(relay, number).is_none() {
+                    self.relay_calls.reads_waiting.push_back(relay);
+                }
+                self.start_reads(now);
+            }
+            Effect::Notify {
+                observation,
+                number,
+                payload,
+            } => self.notify(now, observation, number, payload),
+            Effect::End(observation, last) => self.end_observation(now, observation, last),
+            Effect::Ping(session) => {
+                self.with_endpoint(now, session, |endpoint, context, outputs| {
+                    endpoint.ping(now, context, outputs);
+                });
+            }
+            Effect::Refuse(id, refusal) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.journal
+                        .command_refused(now, &relay.device.name, id, refusal);
+                }
+                let body = Bytes::from_static(refusal.reply().as_bytes());
+                self.start_relay_call(
+                    now,
+                    relay,
+                    RelayCall::Refusal(id),
+                    Operation::ReplyRpc { id, body },
+                );
+            }
+            Effect::AssignmentChanged(change) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.packages.attributes_changed(now, &relay.device, change);
+                }
+            }
+            Effect::CutOff { asked, lasted } => self.journal.polls_cut_off(asked, lasted),
+            Effect::Nonsense(kind) => {
+                if let Some(relay) = self.relays.get(relay) {
+                    self.journal.unparsable(now, &relay.device.name, kind);
+                }
+            }
+        }
+    }
+
+    fn start_relay_call(
+        &mut self,
+        now: Instant,
+        relay: RelayId,
+        relay_call: RelayCall,
+        operation: Operation,
+    ) {
+        let Some(device) = self.relays.get(relay).map(|relay| relay.device.clone()) else {
+            return;
+        };
+        self.relay_calls.insert(relay, relay_call);
+        let call = Call {
+            ticket: Ticket::Relay(relay, relay_call),
+            request: upstream::Request::Device { device, operation },
+        };
+        self.queue_call(now, call);
+    }
+
+    /// Begins waiting reads, up to the bound on open ones.
+    fn start_reads(&mut self, now: Instant) {
+        while self.relay_calls.reads < crate::relay::Settings::READS
+            && let Some(relay) = self.relay_calls.reads_waiting.pop_front()
+        {
+            let wanted = self.relay_calls.read_wanted.remove(&relay);
+            if let Some(number) = wanted.filter(|_| self.relays.get(relay).is_some()) {
+                self.relay_calls.reads += 1;
+                self.start_relay_call(
+                    now,
+                    relay,
+                    RelayCall::Read(number),
+                    Operation::ReadAttributes,
+                );
+            }
+        }
+    }
+
+    /// A call of a relay has ended.
+    pub(super) fn relay_call_ended(
+        &mut self,
+        now: Instant,
+        relay: RelayId,
+        relay_call: RelayCall,
+        outcome: Result<Parsed, Error>,
+    ) {
+        if !self.relay_calls.end(relay, relay_call) {
+            self.counters.completions_too_late += 1;
+            return;
+        }
+        if let (Err(error), Some(relay)) = (&outcome, self.relays.get(relay)) {
+            self.journal
+                .relay_call_failed(now, &relay.device.name, relay_call, error);
+        }
+        if self.draining.is_active() {
+            let observer = self.relays.get(relay);
+            let observer = observer.and_then(|relay| relay.observation(Kind::Commands));
+            let session = observer.map(|observation| observation.session);
+            self.draining.touched.extend(session);
+        }
+        match relay_call {
+            RelayCall::Poll(kind, number) => {
+                let brought = outcome.and_then(Parsed::poll);
+                self.with_relay(now, relay, |relay, context| {
+                    relay.poll_ended(now, kind, number, brought, context);
+                });
+            }
+            RelayCall::Read(number) => {
+                self.relay_calls.reads = self.relay_calls.reads.saturating_sub(1);
+                self.start_reads(now);
+                let read = outcome.and_then(Parsed::attributes);
+                self.with_relay(now, relay, |relay, context| {
+                    relay.read_ended(now, number, read, context);
+                });
+            }
+            // If it failed, ThingsBoard delivers the command again.
+            RelayCall::Refusal(id) => {
+                let is_taken = outcome.is_ok();
+                self.with_relay(now, relay, |relay, _| relay.replied(now, id, is_taken));
+                if let Some(last) = outcome.as_ref().err().and_then(Last::of) {
+                    self.with_relay(now, relay, |relay, context| relay.refuse(last, context));
+                }
+            }
+        }
+    }
+
+    /// ThingsBoard has refused a device under this access token: its observations end, unless it has another token by now.
+    pub(super) fn refuse_observations(&mut self, now: Instant, device: &Device, last: Last) {
+        let Some(id) = self.relays.find(&device.name) else {
+            return;
+        };
+        let known = self.relays.get(id).map(|relay| &relay.device.token);
+        if known == Some(&device.token) {
+            self.with_relay(now, id, |relay, context| relay.refuse(last, context));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What operators decide about the relay.
+
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// How the relay fetches what devices observe: `[relay]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// How changes of shared attributes are noticed.
+    pub attributes: Mode,
+    /// How commands are fetched.
+    pub rpc: Mode,
+    /// How long ThingsBoard may hold one long poll; 2 to 290 seconds.
+    pub poll_timeout: Duration,
+    /// How often shared attributes are read whatever polls bring; 5 seconds or more.
+    pub sync_interval: Duration,
+    /// How long a device counts as alive after its last message; 10 seconds or more.
+    pub alive_for: Duration,
+    /// How long after it has received a command a device may take to reply, until the gateway replies in its place with
+    /// an error; 1 second or more. `None`: it never does.
+    pub command_answer: Option<Duration>,
+    /// Concurrent long polls, one for each device and kind; 1 or more.
+    pub max_polls: usize,
+    /// Bytes of commands that wait for their devices and of observed attributes, of all devices; 1 MiB or more.
+    pub bytes: usize,
+    /// Max-Age of notifications; 1 second or more, and whole seconds fit its four bytes.
+    pub max_age: Duration,
+}
+
+/// When the relay sends requests to ThingsBoard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// One long poll after the other, as long as the device is alive.
+    LongPoll,
+    /// After each message of the device.
+    OnUplink,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            attributes: Mode::LongPoll,
+            rpc: Mode::LongPoll,
+            poll_timeout: SECOND * 25,
+            sync_interval: SECOND * 300,
+            alive_for: SECOND * 900,
+            command_answer: None,
+            max_polls: 6000,
+            bytes: 32 << 20,
+            max_age: SECOND * 24 * 3600,
+        }
+    }
+}
+
+impl Settings {
+    /// Concurrent reads of attributes, besides the polls.
+    pub const READS: usize = 64;
+
+    /// Concurrent connections that it may need: each poll's successor is opened about a second before the poll ends, and
+    /// there are reads besides the polls.
+    pub fn connections(&self) -> usize {
+        self.max_polls
+            .saturating_add(self.max_polls / 8)
+            .saturating_add(Self::READS)
+    }
+}
