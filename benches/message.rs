@@ -7,7 +7,7 @@
 )]
 
 use bytes::Bytes;
-use coap::{Code, Message, Response, Token, Type, option};
+use coap::{Code, Message, Response, Token, Type, option, received};
 use criterion::{Criterion, criterion_group, criterion_main};
 use std::hint::black_box;
 
@@ -32,7 +32,7 @@ fn codec(c: &mut Criterion) {
         b.iter(|| Message::decode(black_box(&request)).unwrap());
     });
     c.bench_function("decode it and judge its options", |b| {
-        b.iter(|| option::read(Message::decode(black_box(&request)).unwrap()).unwrap());
+        b.iter(|| received::read(Message::decode(black_box(&request)).unwrap()).unwrap());
     });
     let token = Token::new(&[1, 2, 3, 4]).unwrap();
     c.bench_function("encode a 2.01 response", |b| {

@@ -81,7 +81,6 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/coap-client/src/dtls.rs",
         ],
     ),
-    ("coap_lite", &["crates/coap/src/message.rs"]),
     (
         "hyper",
         &[
@@ -444,8 +443,8 @@ fn what_is_allowed_is_not_reported() {
             "mod tests { use super::*; use super::Slot; }",
         ),
         (
-            "crates/coap/src/message.rs",
-            "//! See [`crate::gateway`].\n// crate::gateway::x\nuse coap_lite::Packet;",
+            "src/dtls/engine.rs",
+            "//! See [`crate::gateway`].\n// crate::gateway::x\nuse dimpl::Dtls;",
         ),
         (
             "src/dtls/session.rs",
@@ -482,8 +481,8 @@ fn a_library_out_of_its_place_is_found() {
         ),
         (
             "crates/coap/src/option.rs",
-            "fn f(p: coap_lite::Packet) {}",
-            "coap_lite is named in crates/coap/src/message.rs alone",
+            "fn f(engine: dimpl::Dtls) {}",
+            "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ alone",
         ),
         (
             "src/calls/task.rs",

@@ -65,12 +65,12 @@ async fn requests_and_sessions_are_counted() {
     ] {
         assert_eq!(after.value("coaps_gateway_requests_total", &labels), 1.0);
     }
-    let ok = [("lane", "request"), ("outcome", "ok")];
+    let ok = [("kind", "request"), ("outcome", "ok")];
     assert_eq!(after.value("coaps_gateway_upstream_calls_total", &ok), 1.0);
     let duration = "coaps_gateway_upstream_call_duration_seconds";
-    let lane = [("lane", "request")];
-    assert_eq!(after.value(&format!("{duration}_count"), &lane), 1.0);
-    assert!(after.value(&format!("{duration}_sum"), &lane) > 0.0);
+    let kind = [("kind", "request")];
+    assert_eq!(after.value(&format!("{duration}_count"), &kind), 1.0);
+    assert!(after.value(&format!("{duration}_sum"), &kind) > 0.0);
     assert_eq!(after.value("coaps_gateway_upstream_reached", &[]), 1.0);
     let certificates = after.all("coaps_gateway_certificate_days_left");
     let kinds: BTreeSet<&str> = certificates
@@ -99,7 +99,7 @@ async fn observations_and_refused_handshakes_are_counted() {
     let rpc = [("resource", "rpc")];
     assert_eq!(seen.value("coaps_gateway_observations", &rpc), 1.0);
     assert_eq!(seen.value("coaps_gateway_observations_parked", &[]), 0.0);
-    let poll = [("lane", "poll")];
+    let poll = [("kind", "poll")];
     assert_eq!(seen.value("coaps_gateway_upstream_calls_open", &poll), 1.0);
     let polls = [("bound", "relay.max_polls")];
     assert_eq!(seen.value("coaps_gateway_bound_used", &polls), 1.0);
@@ -280,6 +280,16 @@ fn every_metric_that_a_document_names_exists() {
     assert!(checked > 60, "{checked}");
 }
 
+/// The labels in an expression's selectors and groups.
+fn labels_used(expression: &str) -> Vec<&str> {
+    let groups = expression.split("by (").skip(1);
+    let groups = groups.flat_map(|rest| rest.split(')').next().unwrap().split(','));
+    let selectors = expression.split('{').skip(1);
+    let selectors = selectors.flat_map(|rest| rest.split('}').next().unwrap().split(", "));
+    let selectors = selectors.map(|one| one.split(['=', '!']).next().unwrap());
+    groups.chain(selectors).map(str::trim).collect()
+}
+
 #[test]
 fn the_dashboard_uses_only_metrics_that_exist() {
     let (_world, admin) = world();
@@ -313,8 +323,20 @@ fn the_dashboard_uses_only_metrics_that_exist() {
                 .filter(|word| word.starts_with("coaps_gateway_") || word.starts_with("process_"))
                 .collect();
             assert!(!names.is_empty(), "{title}: {expression}");
+            let mut known = BTreeSet::from(["job", "instance", "le"].map(str::to_owned));
             for name in names {
                 assert!(seen.has(name), "{title}: {name} does not exist");
+                let of_histogram = ["_bucket", "_sum", "_count"].map(|end| name.strip_suffix(end));
+                let stem = of_histogram.into_iter().flatten().next().unwrap_or(name);
+                let family = stem.trim_end_matches("_total");
+                known.extend(labels(&seen, family).into_keys());
+            }
+            let legend = target["legendFormat"].as_str().unwrap_or_default();
+            let used = labels_used(expression)
+                .into_iter()
+                .chain(legend.split("{{").skip(1));
+            for label in used.map(|label| label.split("}}").next().unwrap().trim()) {
+                assert!(known.contains(label), "{title}: no label {label}");
             }
         }
     }

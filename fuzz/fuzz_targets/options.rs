@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use coap::{Code, Message, Type, option};
+use coap::{Code, Message, Type, received};
 use coaps_gateway::mapping::{resource, translate};
 use libfuzzer_sys::fuzz_target;
 
@@ -14,7 +14,7 @@ fuzz_target!(|tail: &[u8]| {
         return;
     };
     assert_eq!(message.kind, Type::Confirmable);
-    if let Ok(received) = option::read(message)
+    if let Ok(received) = received::read(message)
         && let Ok(resource) = resource::resolve(&received.request.path)
     {
         let _ = translate::to_upstream(received.request, resource, None, 1024, 1152);

@@ -167,7 +167,7 @@ async fn attend<S: Source>(
         Box::pin(async move {
             let host = request.headers().get(HOST);
             let host = host.map(|host| host.to_str().unwrap_or("?"));
-            if cross_site::judge(terms.on_loopback, host, None).is_err() {
+            if cross_site::check(terms.on_loopback, host, None).is_err() {
                 return Ok(rebound());
             }
             let (method, path) = (request.method(), request.uri().path());

@@ -366,7 +366,7 @@ impl Core {
                     self.refresh_device(now, session);
                     self.tap.send(|| self.received(session, &bytes));
                     self.with_endpoint(now, session, |endpoint, context, outputs| {
-                        endpoint.receive(now, &bytes, context, outputs);
+                        endpoint.receive(now, bytes.into(), context, outputs);
                     });
                     self.resume_relay(now, session);
                 }

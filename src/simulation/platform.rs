@@ -9,10 +9,10 @@ use crate::upstream::{Answer, Error, Operation, Status};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
-use thingsboard_simulator::downlink::{Change, Command, Delays, Downlink, Ended, PollId};
-use thingsboard_simulator::downlink::{CommandId, Kind as PollKind};
+use thingsboard_simulator::downlink::{Change, Command, Delays, Downlink, PollEnd, PollId};
+use thingsboard_simulator::downlink::{CommandId, PollKind};
 use thingsboard_simulator::packages::Packages;
-use thingsboard_simulator::{CommandOutcome, Subscriptions};
+use thingsboard_simulator::{CommandOutcome, SubscriptionCounts};
 
 /// Keys and values, as JSON.
 pub(crate) type State = BTreeMap<String, String>;
@@ -172,8 +172,8 @@ impl Platform {
     pub(crate) fn delete_device(&mut self, now: Instant, device: &str) {
         self.go_to(now);
         self.attributes.remove(device);
-        self.packages.forget(device);
-        self.downlink.delete(device);
+        self.packages.delete_device(device);
+        self.downlink.delete_device(device);
     }
 
     pub(super) fn restart(&mut self, now: Instant) {
@@ -182,7 +182,7 @@ impl Platform {
     }
 
     /// What a device's polls cost.
-    pub(crate) fn subscriptions(&self, device: &str) -> Subscriptions {
+    pub(crate) fn subscriptions(&self, device: &str) -> SubscriptionCounts {
         self.downlink.subscriptions(device)
     }
 
@@ -198,23 +198,23 @@ impl Platform {
     /// The polls that have ended by now, and how.
     pub(super) fn ended(&mut self, now: Instant) -> Vec<(Ticket, Result<Answer, Error>)> {
         self.go_to(now);
-        while let Some((command, outcome)) = self.downlink.command_outcome() {
+        while let Some((command, outcome)) = self.downlink.pop_command_outcome() {
             self.outcomes.insert(command, outcome);
         }
         let mut ended = Vec::new();
-        while let Some((poll, how)) = self.downlink.poll_ended() {
+        while let Some((poll, how)) = self.downlink.pop_poll_end() {
             let Some(ticket) = self.polls.remove(&poll) else {
                 continue;
             };
             let result = match how {
-                Ended::Message(body) => Ok(Answer { body }),
-                Ended::Elapsed => Err(Error::Elapsed),
-                Ended::AsyncTimeout => Err(Error::Overloaded),
-                Ended::Deleted => Err(Error::Rejected(Status {
+                PollEnd::Message(body) => Ok(Answer { body }),
+                PollEnd::Elapsed => Err(Error::Elapsed),
+                PollEnd::AsyncTimeout => Err(Error::Overloaded),
+                PollEnd::Deleted => Err(Error::Rejected(Status {
                     code: 403,
                     has_text: true,
                 })),
-                Ended::Cut => Err(Error::Unreachable),
+                PollEnd::Cut => Err(Error::Unreachable),
             };
             ended.push((ticket, result));
         }

@@ -7,7 +7,7 @@ const LARGEST_NUM: u32 = 0x000f_ffff;
 /// What a response has beside its payload, at most: header 4, token 8, ETag 1 + 8, Observe 1 + 3,
 /// Content-Format 1 + 2, Max-Age 1 + 4, Block2 1 + 3, Block1 1 + 3, Size2 1 + 4, Size1 2 + 4, payload
 /// marker 1. Where one is missing, the next may need a byte more, which is less.
-const RESPONSE_OVERHEAD: usize = 53;
+pub(crate) const RESPONSE_OVERHEAD: usize = 53;
 
 /// One block of a body: its number, whether more follow, and how large the blocks are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,6 @@ pub fn largest_szx(max_message: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Code, ETag, Response, Token, Type};
 
     #[test]
     fn a_value_is_num_m_and_szx() {
@@ -133,28 +132,6 @@ mod tests {
         assert_eq!(Block::at(3080, true, 2), None);
         let far = Block::new(LARGEST_NUM, false, 6).unwrap().offset();
         assert_eq!(Block::at(far, false, 0), None, "NUM would have 26 bits");
-    }
-
-    #[test]
-    fn a_block_fits_its_message_whatever_goes_with_it() {
-        for max_message in 16 + RESPONSE_OVERHEAD..1500 {
-            let szx = largest_szx(max_message);
-            let response = Response {
-                etag: ETag::new(&[0xff; 8]),
-                observe: Some(0xff_ffff),
-                content_format: Some(u16::MAX),
-                max_age: Some(u32::MAX),
-                block2: Block::new(LARGEST_NUM, true, szx),
-                block1: Block::new(LARGEST_NUM, true, 6),
-                size2: Some(u32::MAX),
-                size1: Some(u32::MAX),
-                payload: vec![0; Block::size_of(szx)].into(),
-                ..Response::new(Code::CONTENT)
-            };
-            let token = Token::new(&[0xff; 8]).unwrap();
-            let message = response.into_message(Type::Confirmable, 1, token);
-            assert!(message.encode(max_message).is_some(), "{max_message}");
-        }
     }
 
     #[test]

@@ -16,7 +16,7 @@
 
 use super::block::Block;
 use super::body::{Account, Charge, Key, LIFETIME};
-use super::kept::{Kept, Kind};
+use super::evictable::{Evictable, Kind};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,12 +24,12 @@ use std::time::Instant;
 /// Bodies one endpoint may send at the same time, told apart by resource or Request-Tag. Beyond it
 /// the one untouched for longest makes room.
 const MAX_UPLOADS: usize = 4;
-/// Bytes first allotted to a body.
+/// Bytes first taken to a body.
 const FIRST_CAPACITY: usize = 1024;
 
 /// One message's part of a body.
 #[derive(Debug)]
-pub struct Part {
+pub struct UploadBlock {
     /// Which body.
     pub key: Key,
     /// Which block of it.
@@ -51,7 +51,7 @@ pub enum Progress {
 
 /// Why a part is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum UploadError {
     /// Its payload is not as long as its block.
     Malformed,
     /// It does not follow what is held.
@@ -65,13 +65,13 @@ pub enum Refusal {
 #[derive(Debug)]
 struct Upload {
     key: Key,
-    partial: Kept<Partial>,
-    touched: Instant,
+    partial: Evictable<PartialBody>,
+    last_used: Instant,
 }
 
 /// What has come of a body.
 #[derive(Debug)]
-struct Partial {
+struct PartialBody {
     body: Vec<u8>,
     /// For the capacity of `body`.
     charge: Charge,
@@ -89,22 +89,22 @@ impl Uploads {
     pub(super) fn receive(
         &mut self,
         now: Instant,
-        part: Part,
+        part: UploadBlock,
         largest: usize,
         account: &Arc<Account>,
         make_room: impl FnMut(&Charge, usize) -> bool,
-    ) -> Result<Progress, Refusal> {
+    ) -> Result<Progress, UploadError> {
         let (block, length) = (part.block, part.payload.len());
         // Only the last block may be short.
         if length > block.size() || (block.more() && length < block.size()) {
-            return Err(Refusal::Malformed);
+            return Err(UploadError::Malformed);
         }
         if block.num() == 0 {
             // §2.5: what is under way is overwritten; its client may have restarted.
             self.remove(part.key);
             let announced = part.size1.and_then(|size| usize::try_from(size).ok());
             if announced.unwrap_or(length).max(length) > largest {
-                return Err(Refusal::TooLarge);
+                return Err(UploadError::TooLarge);
             }
             if !block.more() {
                 return Ok(Progress::Complete(part.payload));
@@ -113,18 +113,18 @@ impl Uploads {
         }
         let mut uploads = self.uploads.iter_mut();
         let upload = uploads.find(|upload| upload.key == part.key);
-        let upload = upload.ok_or(Refusal::Incomplete)?;
+        let upload = upload.ok_or(UploadError::Incomplete)?;
         match upload.receive(now, &part, largest, make_room) {
             Ok(()) if block.more() => Ok(Progress::Continue),
             Ok(()) => {
                 let whole = self
                     .remove(part.key)
                     .and_then(|upload| upload.partial.take());
-                let whole = whole.ok_or(Refusal::Incomplete)?;
+                let whole = whole.ok_or(UploadError::Incomplete)?;
                 Ok(Progress::Complete(whole.into_bytes()))
             }
             Err(refusal) => {
-                if matches!(refusal, Refusal::TooLarge | Refusal::NoRoom) {
+                if matches!(refusal, UploadError::TooLarge | UploadError::NoRoom) {
                     self.remove(part.key);
                 }
                 Err(refusal)
@@ -134,19 +134,19 @@ impl Uploads {
 
     fn begin(&mut self, now: Instant, key: Key, account: &Arc<Account>) {
         if self.uploads.len() >= MAX_UPLOADS {
-            let longest_untouched = self.uploads.iter().min_by_key(|upload| upload.touched);
+            let longest_untouched = self.uploads.iter().min_by_key(|upload| upload.last_used);
             if let Some(key) = longest_untouched.map(|upload| upload.key) {
                 self.remove(key);
             }
         }
-        let partial = Partial {
+        let partial = PartialBody {
             body: Vec::new(),
-            charge: account.open(),
+            charge: account.new_charge(),
         };
         self.uploads.push(Upload {
             key,
-            partial: account.keep(Kind::Upload, 0, partial),
-            touched: now,
+            partial: account.keep_evictable(Kind::Upload, 0, partial),
+            last_used: now,
         });
     }
 
@@ -157,7 +157,7 @@ impl Uploads {
 
     /// Forgets what nobody went on with for [`LIFETIME`]. Returns how many bodies that were.
     pub fn expire(&mut self, now: Instant) -> u64 {
-        let expired = |upload: &Upload| upload.touched + LIFETIME <= now;
+        let expired = |upload: &Upload| upload.last_used + LIFETIME <= now;
         let number = self.uploads.iter().map(|one| u64::from(expired(one))).sum();
         self.uploads.retain(|upload| !expired(upload));
         number
@@ -165,8 +165,8 @@ impl Uploads {
 
     /// When [`expire`](Self::expire) has something next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let touched = self.uploads.iter().map(|upload| upload.touched).min();
-        touched.map(|touched| touched + LIFETIME)
+        let last_used = self.uploads.iter().map(|upload| upload.last_used).min();
+        last_used.map(|last_used| last_used + LIFETIME)
     }
 
     /// Whether no body is under way.
@@ -180,45 +180,45 @@ impl Upload {
     fn receive(
         &mut self,
         now: Instant,
-        part: &Part,
+        part: &UploadBlock,
         largest: usize,
         make_room: impl FnMut(&Charge, usize) -> bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), UploadError> {
         let taken = self.partial.with(|partial| {
             partial.receive(part, largest, make_room)?;
             Ok(partial.body.capacity())
         });
         // It may have been given up for others since the last part came.
-        let bytes = taken.ok_or(Refusal::Incomplete)??;
-        self.partial.weigh(bytes);
-        self.touched = now;
+        let bytes = taken.ok_or(UploadError::Incomplete)??;
+        self.partial.set_bytes(bytes);
+        self.last_used = now;
         Ok(())
     }
 }
 
-impl Partial {
+impl PartialBody {
     fn receive(
         &mut self,
-        part: &Part,
+        part: &UploadBlock,
         largest: usize,
         make_room: impl FnMut(&Charge, usize) -> bool,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), UploadError> {
         // In bytes: the size of blocks may shrink on the way (§2.5), and NUM grows with it.
         let begin = part.block.offset();
         let end = begin.saturating_add(part.payload.len());
         if begin == self.body.len() {
             if end > largest {
-                return Err(Refusal::TooLarge);
+                return Err(UploadError::TooLarge);
             }
             if !self.reserve(end, largest, make_room) {
-                return Err(Refusal::NoRoom);
+                return Err(UploadError::NoRoom);
             }
             self.body.extend_from_slice(&part.payload);
         } else {
             // Its 2.31 was lost, and the client has made a new request of it: then it is the same.
             let held = self.body.get(begin..end);
             if !part.block.more() || held.is_none_or(|held| held != part.payload) {
-                return Err(Refusal::Incomplete);
+                return Err(UploadError::Incomplete);
             }
         }
         Ok(())
@@ -257,7 +257,7 @@ impl Partial {
         self.body.shrink_to_fit();
         // Fewer always fit.
         let _ = self.charge.resize(self.body.len());
-        self.charge.onto(self.body)
+        self.charge.attach_to(self.body)
     }
 }
 

@@ -7,7 +7,7 @@
 use super::block::Block;
 use super::body::{Account, ETag, Key, LIFETIME};
 use super::code::Code;
-use super::kept::{Kept, Kind};
+use super::evictable::{Evictable, Kind};
 use super::request::Response;
 use bytes::Bytes;
 use std::cmp::Reverse;
@@ -16,20 +16,20 @@ use std::time::Instant;
 
 /// Snapshots of one resource: a client may go on with the one it is reading though a notification
 /// has brought a newer one.
-const MAX_OF_A_KEY: usize = 2;
+const MAX_PER_KEY: usize = 2;
 /// Snapshots of one endpoint. Beyond either number the one untouched for longest makes room.
 const MAX_SNAPSHOTS: usize = 8;
 
 /// Which block of a response a client wants, and what else it wants to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wish {
+pub struct BlockRequest {
     /// The block, if it says so: M means nothing.
     pub block: Option<Block>,
     /// Whether it asks for the size of the body.
     pub size2: bool,
 }
 
-impl Wish {
+impl BlockRequest {
     fn offset(self) -> usize {
         self.block.map_or(0, Block::offset)
     }
@@ -75,30 +75,30 @@ struct Snapshot {
     payload: Payload,
     /// What was served last, as offsets into the body.
     served: Range<usize>,
-    touched: Instant,
+    last_used: Instant,
 }
 
 #[derive(Debug)]
 enum Payload {
     /// What a request has brought about: it can't be read again.
-    Held(Bytes),
+    Pinned(Bytes),
     /// What a resource has.
-    Kept(Kept<Bytes>),
+    Evictable(Evictable<Bytes>),
 }
 
 impl Payload {
     /// The payload, unless it was given up.
     fn get(&self) -> Option<Bytes> {
         match self {
-            Payload::Held(payload) => Some(payload.clone()),
-            Payload::Kept(kept) => kept.with(|payload| payload.clone()),
+            Payload::Pinned(payload) => Some(payload.clone()),
+            Payload::Evictable(kept) => kept.with(|payload| payload.clone()),
         }
     }
 
-    fn is_gone(&self) -> bool {
+    fn is_evicted(&self) -> bool {
         match self {
-            Payload::Held(_) => false,
-            Payload::Kept(kept) => kept.is_gone(),
+            Payload::Pinned(_) => false,
+            Payload::Evictable(kept) => kept.is_evicted(),
         }
     }
 }
@@ -127,13 +127,13 @@ impl Snapshots {
     ) {
         self.snapshots
             .retain(|one| one.key != key || (content && one.etag != etag));
-        self.forget_given_up();
+        self.remove_evicted();
         let of_this_key = |one: &Snapshot| one.key == key;
-        while self.snapshots.iter().filter(|one| of_this_key(one)).count() >= MAX_OF_A_KEY {
-            self.remove_longest_untouched(of_this_key);
+        while self.snapshots.iter().filter(|one| of_this_key(one)).count() >= MAX_PER_KEY {
+            self.remove_least_recently_used(of_this_key);
         }
         if self.snapshots.len() >= MAX_SNAPSHOTS {
-            self.give_up_one();
+            self.evict_one();
         }
         let (bytes, payload) = (whole.payload.len(), whole.payload.clone());
         self.snapshots.push(Snapshot {
@@ -144,12 +144,12 @@ impl Snapshots {
                 ..whole
             },
             payload: if content {
-                Payload::Kept(account.keep(Kind::Snapshot, bytes, payload))
+                Payload::Evictable(account.keep_evictable(Kind::Snapshot, bytes, payload))
             } else {
-                Payload::Held(payload)
+                Payload::Pinned(payload)
             },
             served: range(block),
-            touched: now,
+            last_used: now,
         });
     }
 
@@ -167,17 +167,17 @@ impl Snapshots {
         now: Instant,
         key: Key,
         etags: &[ETag],
-        wish: Wish,
+        block2: BlockRequest,
         largest_szx: u8,
     ) -> Option<Response> {
-        self.forget_given_up();
-        let snapshot = self.choose(key, etags, wish.offset())?;
-        snapshot.touched = now;
+        self.remove_evicted();
+        let snapshot = self.choose(key, etags, block2.offset())?;
+        snapshot.last_used = now;
         let whole = Response {
             payload: snapshot.payload.get()?,
             ..snapshot.response.clone()
         };
-        let block = wish.cut(&whole, snapshot.etag, largest_szx);
+        let block = block2.cut(&whole, snapshot.etag, largest_szx);
         if let Some(block) = &block {
             snapshot.served = range(block);
         }
@@ -193,7 +193,7 @@ impl Snapshots {
                 (0, None)
             } else if goes_on {
                 // Should that be so of two, it is reading the one it asked for last.
-                (1, Some(Reverse(one.touched)))
+                (1, Some(Reverse(one.last_used)))
             } else {
                 (2, None)
             }
@@ -206,33 +206,33 @@ impl Snapshots {
     }
 
     /// Gives up the snapshot untouched for longest. Returns whether there was one.
-    pub fn give_up_one(&mut self) -> bool {
-        self.forget_given_up();
-        self.remove_longest_untouched(|_| true)
+    pub fn evict_one(&mut self) -> bool {
+        self.remove_evicted();
+        self.remove_least_recently_used(|_| true)
     }
 
     /// Lets go of what was given up for others.
-    fn forget_given_up(&mut self) {
-        self.snapshots.retain(|one| !one.payload.is_gone());
+    fn remove_evicted(&mut self) {
+        self.snapshots.retain(|one| !one.payload.is_evicted());
     }
 
-    fn remove_longest_untouched(&mut self, of: impl Fn(&Snapshot) -> bool) -> bool {
+    fn remove_least_recently_used(&mut self, of: impl Fn(&Snapshot) -> bool) -> bool {
         let candidates = self.snapshots.iter().enumerate().filter(|(_, one)| of(one));
         let at = candidates
-            .min_by_key(|(_, one)| one.touched)
+            .min_by_key(|(_, one)| one.last_used)
             .map(|(at, _)| at);
         at.map(|at| self.snapshots.remove(at)).is_some()
     }
 
     /// Forgets what nobody asked for since [`LIFETIME`].
     pub fn expire(&mut self, now: Instant) {
-        self.snapshots.retain(|one| now < one.touched + LIFETIME);
+        self.snapshots.retain(|one| now < one.last_used + LIFETIME);
     }
 
     /// When [`expire`](Self::expire) has something next.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let touched = self.snapshots.iter().map(|one| one.touched).min();
-        touched.map(|touched| touched + LIFETIME)
+        let last_used = self.snapshots.iter().map(|one| one.last_used).min();
+        last_used.map(|last_used| last_used + LIFETIME)
     }
 
     /// Whether nothing is kept.

@@ -4,8 +4,8 @@
 //! part of what holds the bytes, so it is given back when the last reference to them goes, wherever
 //! that is: no endpoint that is dropped, and no request that is forgotten, can keep any.
 
-use super::Parameters;
-use super::kept::{Holder, Keeping, Kept, Kind};
+use super::evictable::{Evictable, Evictables, Holder, Kind};
+use crate::parameters::Parameters;
 use bytes::Bytes;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -60,24 +60,24 @@ impl fmt::Debug for ETag {
 #[derive(Debug, Clone)]
 pub struct Bodies {
     held: Arc<Account>,
-    keeping: Keeping,
+    evictables: Evictables,
     seed: u64,
 }
 
 impl Bodies {
     /// Bodies of `limit` bytes at most. `seed` should be random.
     pub fn new(limit: usize, seed: u64) -> Bodies {
-        let keeping = Keeping::default();
+        let evictables = Evictables::default();
         let held = Arc::new(Account {
             bytes: AtomicUsize::new(0),
             limit,
-            within: None,
+            parent: None,
             holder: 0,
-            keeping: keeping.clone(),
+            evictables: evictables.clone(),
         });
         Bodies {
             held,
-            keeping,
+            evictables,
             seed,
         }
     }
@@ -93,9 +93,9 @@ impl Bodies {
         Arc::new(Account {
             bytes: AtomicUsize::new(0),
             limit: largest.saturating_mul(2),
-            within: Some(self.held.clone()),
+            parent: Some(self.held.clone()),
             holder: self.digest(&holder),
-            keeping: self.keeping.clone(),
+            evictables: self.evictables.clone(),
         })
     }
 
@@ -134,10 +134,10 @@ pub(super) struct Account {
     bytes: AtomicUsize,
     limit: usize,
     /// What the same bytes count towards, too.
-    within: Option<Arc<Account>>,
+    parent: Option<Arc<Account>>,
     /// Whose it is, among other accounts.
     holder: u64,
-    keeping: Keeping,
+    evictables: Evictables,
 }
 
 impl Account {
@@ -147,7 +147,7 @@ impl Account {
     }
 
     /// Nothing, charged to this account.
-    pub(super) fn open(self: &Arc<Self>) -> Charge {
+    pub(super) fn new_charge(self: &Arc<Self>) -> Charge {
         Charge {
             account: self.clone(),
             bytes: 0,
@@ -155,8 +155,13 @@ impl Account {
     }
 
     /// Keeps something of so many bytes until it is dropped, or given up for others.
-    pub(super) fn keep<T: Send + 'static>(&self, kind: Kind, bytes: usize, what: T) -> Kept<T> {
-        self.keeping.keep(self.holder, kind, bytes, what)
+    pub(super) fn keep_evictable<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        bytes: usize,
+        what: T,
+    ) -> Evictable<T> {
+        self.evictables.insert(self.holder, kind, bytes, what)
     }
 
     fn add(&self, more: usize) -> bool {
@@ -165,7 +170,7 @@ impl Account {
         if self.bytes.fetch_update(order, order, within).is_err() {
             return false;
         }
-        let granted = self.within.as_ref().is_none_or(|outer| outer.add(more));
+        let granted = self.parent.as_ref().is_none_or(|outer| outer.add(more));
         if !granted {
             self.bytes.fetch_sub(more, order);
         }
@@ -174,7 +179,7 @@ impl Account {
 
     fn subtract(&self, fewer: usize) {
         self.bytes.fetch_sub(fewer, Ordering::Relaxed);
-        if let Some(outer) = &self.within {
+        if let Some(outer) = &self.parent {
             outer.subtract(fewer);
         }
     }
@@ -203,16 +208,16 @@ impl Charge {
 
     /// Gives up something of whoever keeps most, if it is the bytes of all that don't allow so many here. Returns whether
     /// there was anything.
-    pub(super) fn make_room_for(&self, bytes: usize) -> bool {
+    pub(super) fn evict_for(&self, bytes: usize) -> bool {
         let account = &*self.account;
         let more = bytes.saturating_sub(self.bytes);
         account.held().saturating_add(more) <= account.limit
-            && account.keeping.give_up_one(account.holder, more)
+            && account.evictables.evict_one(account.holder, more)
     }
 
     /// The bytes charged, from now on with their charge: it goes when the last clone or slice does.
-    pub(super) fn onto<T: AsRef<[u8]> + Send + 'static>(self, body: T) -> Bytes {
-        Bytes::from_owner(Held {
+    pub(super) fn attach_to<T: AsRef<[u8]> + Send + 'static>(self, body: T) -> Bytes {
+        Bytes::from_owner(Charged {
             body,
             _charge: self,
         })
@@ -225,12 +230,12 @@ impl Drop for Charge {
     }
 }
 
-struct Held<T> {
+struct Charged<T> {
     body: T,
     _charge: Charge,
 }
 
-impl<T: AsRef<[u8]>> AsRef<[u8]> for Held<T> {
+impl<T: AsRef<[u8]>> AsRef<[u8]> for Charged<T> {
     fn as_ref(&self) -> &[u8] {
         self.body.as_ref()
     }
@@ -253,9 +258,9 @@ mod tests {
     fn bytes_count_until_the_last_slice_of_them_is_gone() {
         let (bodies, parameters) = bodies(1000);
         let account = bodies.account(&parameters, Holder::Device("a"));
-        let mut charge = account.open();
+        let mut charge = account.new_charge();
         assert!(charge.resize(6));
-        let body = charge.onto(Bytes::from_static(b"abcdef"));
+        let body = charge.attach_to(Bytes::from_static(b"abcdef"));
         let slice = body.slice(2..3);
         drop(account);
         drop(body);
@@ -268,7 +273,7 @@ mod tests {
     fn an_endpoint_holds_twice_the_largest_body_at_most() {
         let (bodies, parameters) = bodies(1000);
         let account = bodies.account(&parameters, Holder::Device("a"));
-        let (mut one, mut another) = (account.open(), account.open());
+        let (mut one, mut another) = (account.new_charge(), account.new_charge());
         assert!(one.resize(60));
         assert!(!another.resize(41));
         assert!(another.resize(40));
@@ -286,7 +291,7 @@ mod tests {
             bodies.account(&parameters, Holder::Device("a")),
             bodies.account(&parameters, Holder::Device("a")),
         ];
-        let [mut one, mut another] = [accounts[0].open(), accounts[1].open()];
+        let [mut one, mut another] = [accounts[0].new_charge(), accounts[1].new_charge()];
         assert!(one.resize(100));
         assert!(!another.resize(51));
         assert_eq!(accounts[1].held(), 0, "nothing is left of what was refused");

@@ -72,7 +72,7 @@ pub struct Counters {
     /// package every later block is: that is how packages are served.
     pub blocks_not_held: u64,
     /// Snapshots and unfinished uploads given up so that another body could be held.
-    pub bodies_given_up: u64,
+    pub bodies_evicted: u64,
     /// Bodies refused because so many bytes could not be held.
     pub bodies_over_budget: u64,
     /// Pings of ours sent.

@@ -56,7 +56,7 @@ enum Outcome {
     Replied(Code),
     RepliedWith(Code),
     Repeatable,
-    Settled,
+    NoReply,
 }
 
 #[derive(Debug)]
@@ -77,20 +77,20 @@ pub enum Arrival {
     /// A duplicate of what was acknowledged before its response was there: acknowledge it again.
     AcknowledgeAgain,
     /// A duplicate of what is to be answered anew.
-    Again,
+    ProcessAgain,
     /// A duplicate of what was answered: these bytes again.
-    Repeat(Vec<u8>),
+    ReplyAgain(Vec<u8>),
 }
 
 /// The messages one endpoint has sent lately. Empty, it holds no heap.
 #[derive(Debug, Default)]
 pub struct Deduplication {
     /// Boxed, because most endpoints are idle most of the time.
-    known: Option<Box<Known>>,
+    table: Option<Box<Table>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct Table {
     /// Apart from what is known of them: nearly every message is new, and for each all are looked through.
     message_ids: VecDeque<u16>,
     /// One for each, in the same order.
@@ -105,7 +105,7 @@ struct Known {
 
 impl Deduplication {
     /// Judges a message that carries a request, and remembers it if it is new.
-    pub fn arrive(
+    pub fn classify(
         &mut self,
         now: Instant,
         kind: Type,
@@ -114,68 +114,74 @@ impl Deduplication {
         counters: &mut Counters,
     ) -> Arrival {
         self.expire(now);
-        let known = self.known.get_or_insert_default();
-        known.arrive(now, kind, key, token, counters)
+        let known = self.table.get_or_insert_default();
+        known.classify(now, kind, key, token, counters)
     }
 
     /// The message was acknowledged without a response.
-    pub fn acknowledged(&mut self, key: MessageKey) {
-        if let Some(known) = &mut self.known {
+    pub fn record_acknowledgement(&mut self, key: MessageKey) {
+        if let Some(known) = &mut self.table {
             known.set(key, Outcome::Acknowledged);
         }
     }
 
     /// The message was answered with an acknowledgement that can be made again.
-    pub fn repeatable(&mut self, key: MessageKey) {
-        if let Some(known) = &mut self.known {
+    pub fn mark_repeatable(&mut self, key: MessageKey) {
+        if let Some(known) = &mut self.table {
             known.set(key, Outcome::Repeatable);
         }
     }
 
     /// The message was answered with this acknowledgement, header and token included.
-    pub fn replied(&mut self, key: MessageKey, code: Code, acknowledgement: &[u8], token: &Token) {
-        if let Some(known) = &mut self.known {
-            known.replied(key, code, acknowledgement, token);
+    pub fn record_reply(
+        &mut self,
+        key: MessageKey,
+        code: Code,
+        acknowledgement: &[u8],
+        token: &Token,
+    ) {
+        if let Some(known) = &mut self.table {
+            known.record_reply(key, code, acknowledgement, token);
         }
     }
 
     /// Remembers a message no more: a copy of it is new.
     pub fn forget(&mut self, key: MessageKey) {
-        if let Some(known) = &mut self.known {
+        if let Some(known) = &mut self.table {
             known.forget(key);
         }
     }
 
     /// When nothing here is worth keeping any more; `None` if nothing is kept.
     pub fn empty_at(&self) -> Option<Instant> {
-        self.known.as_ref()?.empty_at
+        self.table.as_ref()?.empty_at
     }
 
     /// Frees everything, if `now` is past [`empty_at`](Self::empty_at).
     pub fn expire(&mut self, now: Instant) {
         if self.empty_at().is_some_and(|at| at <= now) {
-            self.known = None;
+            self.table = None;
         }
     }
 
     /// Messages remembered.
     pub fn len(&self) -> usize {
-        self.known.as_ref().map_or(0, |known| known.entries.len())
+        self.table.as_ref().map_or(0, |known| known.entries.len())
     }
 
     /// Bytes of the replies among them.
     pub fn reply_bytes(&self) -> usize {
-        self.known.as_ref().map_or(0, |known| known.replies.len())
+        self.table.as_ref().map_or(0, |known| known.replies.len())
     }
 
     /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
-        self.known.is_none()
+        self.table.is_none()
     }
 }
 
-impl Known {
-    fn arrive(
+impl Table {
+    fn classify(
         &mut self,
         now: Instant,
         kind: Type,
@@ -186,20 +192,20 @@ impl Known {
         if let Some(at) = self.position(key)
             && let Some(entry) = self.entries.get_mut(at)
         {
-            if !is_over(entry.expires, ticks(self.begin, now)) {
+            if !has_expired(entry.expires, ticks(self.begin, now)) {
                 return match entry.outcome {
-                    Outcome::InProgress | Outcome::Settled => Arrival::Ignore,
+                    Outcome::InProgress | Outcome::NoReply => Arrival::Ignore,
                     Outcome::Repeatable => {
                         entry.outcome = Outcome::InProgress;
-                        Arrival::Again
+                        Arrival::ProcessAgain
                     }
                     Outcome::Acknowledged => Arrival::AcknowledgeAgain,
                     Outcome::Replied(code) => {
-                        Arrival::Repeat(acknowledgement(code, key.message_id, token, &[]))
+                        Arrival::ReplyAgain(acknowledgement(code, key.message_id, token, &[]))
                     }
                     Outcome::RepliedWith(code) => match self.reply(key) {
                         Some(tail) => {
-                            Arrival::Repeat(acknowledgement(code, key.message_id, token, tail))
+                            Arrival::ReplyAgain(acknowledgement(code, key.message_id, token, tail))
                         }
                         None => Arrival::Ignore,
                     },
@@ -211,7 +217,7 @@ impl Known {
         let (lifetime, outcome) = match kind {
             Type::Confirmable => (EXCHANGE_LIFETIME, Outcome::InProgress),
             Type::NonConfirmable | Type::Acknowledgement | Type::Reset => {
-                (NON_LIFETIME, Outcome::Settled)
+                (NON_LIFETIME, Outcome::NoReply)
             }
         };
         let expires = now + lifetime;
@@ -227,7 +233,7 @@ impl Known {
         Arrival::New
     }
 
-    fn replied(&mut self, key: MessageKey, code: Code, acknowledgement: &[u8], token: &Token) {
+    fn record_reply(&mut self, key: MessageKey, code: Code, acknowledgement: &[u8], token: &Token) {
         let tail = acknowledgement
             .get(4 + token.as_bytes().len()..)
             .unwrap_or_default();
@@ -309,7 +315,7 @@ impl Known {
         while self
             .entries
             .front()
-            .is_some_and(|entry| is_over(entry.expires, now))
+            .is_some_and(|entry| has_expired(entry.expires, now))
         {
             self.remove(0);
         }
@@ -335,7 +341,7 @@ fn ticks(begin: Option<Instant>, at: Instant) -> u16 {
 }
 
 /// Whether what expires at that tick has done so. Both are less than half of all ticks apart.
-fn is_over(expires: u16, now: u16) -> bool {
+fn has_expired(expires: u16, now: u16) -> bool {
     now.wrapping_sub(expires) < 1 << 15
 }
 

@@ -9,12 +9,12 @@
 //! ```
 
 use super::block::Block;
-use super::block2::Wish;
+use super::block2::BlockRequest;
 use super::body::{Bodies, Key};
 use super::deduplication::MessageKey;
 use super::message::{Token, Type};
-use super::option::Received;
 use super::request::{Method, Response};
+use crate::received::Received;
 use std::time::Instant;
 
 /// Names an open exchange of one endpoint.
@@ -41,13 +41,13 @@ pub enum Carriage {
 
 /// What a request says of blocks (RFC 7959), as far as its response depends on it.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked {
+pub struct BlockContext {
     /// What its response is a body of.
     pub key: Key,
     /// The block of its own body.
     pub block1: Option<Block>,
     /// Which block of the response it wants.
-    pub wish: Wish,
+    pub block2: BlockRequest,
     /// Whether it only asks, so that it may be asked again.
     pub safe: bool,
     /// Whether it may be answered anew when it comes twice: RFC 7252 §4.5 allows that where it makes
@@ -55,17 +55,17 @@ pub struct Asked {
     repeatable: bool,
 }
 
-impl Asked {
+impl BlockContext {
     /// What this request says.
-    pub(super) fn by(received: &Received, bodies: &Bodies) -> Asked {
+    pub(super) fn of(received: &Received, bodies: &Bodies) -> BlockContext {
         let request = &received.request;
         let later = request.block2.is_some_and(|block| block.num() > 0);
         let safe = request.method == Method::Get;
-        Asked {
+        BlockContext {
             key: received.download_key(bodies),
             // RFC 7959 §2.7: who asks for later blocks of a response has sent its own already.
             block1: received.block1.filter(|_| !later),
-            wish: Wish {
+            block2: BlockRequest {
                 block: request.block2,
                 size2: request.size2_wanted,
             },
@@ -75,11 +75,11 @@ impl Asked {
     }
 
     /// Nothing.
-    pub(super) fn nothing(bodies: &Bodies) -> Asked {
-        Asked {
+    pub(super) fn none(bodies: &Bodies) -> BlockContext {
+        BlockContext {
             key: bodies.key(&()),
             block1: None,
-            wish: Wish {
+            block2: BlockRequest {
                 block: None,
                 size2: false,
             },
@@ -89,12 +89,12 @@ impl Asked {
     }
 
     /// Whether it asks for a block of a response that is not the first.
-    pub fn is_for_a_later_block(&self) -> bool {
-        self.wish.block.is_some_and(|block| block.num() > 0)
+    pub fn wants_later_block(&self) -> bool {
+        self.block2.block.is_some_and(|block| block.num() > 0)
     }
 
     /// Whether this response, a block of a larger one, is made again when the request comes twice.
-    pub fn is_answered_anew_by(&self, response: &Response) -> bool {
+    pub fn can_regenerate(&self, response: &Response) -> bool {
         let of_larger = |block: Block| block.num() > 0 || block.more();
         self.repeatable && response.block2.is_some_and(of_larger)
     }
@@ -112,7 +112,7 @@ pub struct Exchange {
     /// No-Response of the request (RFC 7967).
     pub no_response: u8,
     /// What it says of blocks.
-    pub asked: Asked,
+    pub blocks: BlockContext,
     carriage: Carriage,
     acknowledge_at: Option<Instant>,
 }
@@ -125,7 +125,7 @@ impl Exchange {
         message: MessageKey,
         token: Token,
         no_response: u8,
-        asked: Asked,
+        blocks: BlockContext,
         acknowledge_at: Instant,
     ) -> Exchange {
         let (carriage, acknowledge_at) = match kind {
@@ -139,7 +139,7 @@ impl Exchange {
             message,
             token,
             no_response,
-            asked,
+            blocks,
             carriage,
             acknowledge_at,
         }

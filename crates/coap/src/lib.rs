@@ -6,12 +6,14 @@
 //!
 //! | Part | Owns |
 //! |---|---|
-//! | [`message`] | the byte format and what is malformed (§3, §4.1–4.3); the only user of `coap-lite` |
-//! | [`option`] | which options a request may carry and what they mean (§5.4, §5.10) |
+//! | [`message`] | the byte format and what is malformed (§3, §4.1–4.3) |
+//! | [`parameters`] | times and bounds (§4.8) |
+//! | [`option`] | option numbers, and numbers as option values (§3.2, §12.2) |
+//! | [`received`] | which options a request may carry and what they mean (§5.4, §5.10) |
 //! | [`request`] | requests and responses as the gateway handles them |
 //! | [`block`] | the Block options (RFC 7959 §2.2) |
 //! | [`body`] | how many bytes of bodies may be held, and their tags |
-//! | [`kept`] | what of them gives way when others need the room |
+//! | [`evictable`] | what of them gives way when others need the room |
 //! | [`block1`] | bodies that come in blocks, put together (RFC 7959 §2.5, RFC 9175 §3) |
 //! | [`block2`] | responses that go out in blocks (RFC 7959 §2.4, §2.6) |
 //! | [`deduplication`] | recognising duplicates and repeating replies (§4.2, §4.5) |
@@ -136,12 +138,14 @@ pub mod body;
 pub mod code;
 pub mod counters;
 pub mod deduplication;
+pub mod evictable;
 pub mod exchange;
-pub mod kept;
 pub mod message;
 pub mod message_id;
 pub mod observe;
 pub mod option;
+pub mod parameters;
+pub mod received;
 pub mod reliability;
 pub mod remote_endpoint;
 pub mod request;
@@ -150,54 +154,10 @@ pub use block::Block;
 pub use body::{Bodies, ETag};
 pub use code::{Class, Code};
 pub use counters::Counters;
+pub use evictable::Holder;
 pub use exchange::ExchangeId;
-pub use kept::Holder;
 pub use message::{Message, Token, Type, Undecodable};
-pub use observe::{Notification, ObservationId, Observe};
+pub use observe::relation::{Notification, ObservationId};
+pub use parameters::Parameters;
 pub use remote_endpoint::{Context, Output, RemoteEndpoint};
-pub use request::{Method, Request, Response};
-
-use std::time::Duration;
-
-/// Transmission parameters (RFC 7252 §4.8) and bounds, as the configuration's `[coap]` gives them.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Parameters {
-    /// How long a response may take and still ride on the acknowledgement (RFC 7252 §5.2.1).
-    pub piggyback_timeout: Duration,
-    /// ACK_TIMEOUT.
-    pub ack_timeout: Duration,
-    /// ACK_RANDOM_FACTOR, 1.0 or more.
-    pub ack_random_factor: f32,
-    /// MAX_RETRANSMIT.
-    pub max_retransmit: u8,
-    /// NSTART: how many Confirmable messages of one observation may be outstanding, 1 or more.
-    pub nstart: usize,
-    /// Requests of one endpoint that are worked on at once; 0 if none may begin now.
-    pub max_exchanges: usize,
-    /// Requests of one endpoint that may wait until they are.
-    pub queue: usize,
-    /// The largest request body, in bytes.
-    pub max_body: usize,
-    /// The largest body of a response or notification, in bytes.
-    pub max_response_body: usize,
-    /// Bytes of bodies that may be held at once for all endpoints together: those that come in
-    /// blocks, and those that go; requests that wait, too.
-    pub body_bytes: usize,
-}
-
-impl Default for Parameters {
-    fn default() -> Self {
-        Parameters {
-            piggyback_timeout: Duration::from_millis(500),
-            ack_timeout: Duration::from_secs(2),
-            ack_random_factor: 1.5,
-            max_retransmit: 4,
-            nstart: 1,
-            max_exchanges: 16,
-            queue: 1024,
-            max_body: 64 * 1024,
-            max_response_body: 256 * 1024,
-            body_bytes: 64 * 1024 * 1024,
-        }
-    }
-}
+pub use request::{Method, Observe, Request, Response};

@@ -31,7 +31,7 @@ impl MessageIds {
     }
 
     /// The next Message ID, or nothing if all have been used too lately.
-    pub fn allot(&mut self, now: Instant) -> Option<u16> {
+    pub fn allocate(&mut self, now: Instant) -> Option<u16> {
         let next = self.last.wrapping_add(1);
         let eighth = |message_id: u16| usize::from(message_id >> 13);
         let begin = *self.begin.get_or_insert(now);
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn message_ids_follow_each_other_round_the_clock() {
         let (mut ids, now) = (MessageIds::new(u16::MAX - 1), start());
-        let next: Vec<_> = (0..3).filter_map(|_| ids.allot(now)).collect();
+        let next: Vec<_> = (0..3).filter_map(|_| ids.allocate(now)).collect();
         assert_eq!(next, [u16::MAX, 0, 1]);
     }
 
@@ -74,7 +74,7 @@ mod tests {
             let mut refused = 0;
             for number in 0..a_second * 700 {
                 let at = now + Duration::from_secs(1) * number / a_second;
-                let Some(message_id) = ids.allot(at) else {
+                let Some(message_id) = ids.allocate(at) else {
                     refused += 1;
                     continue;
                 };
@@ -88,7 +88,7 @@ mod tests {
                 "{refused} at {a_second} a second"
             );
             let later = now + Duration::from_secs(700) + EXCHANGE_LIFETIME;
-            assert!(ids.allot(later).is_some());
+            assert!(ids.allocate(later).is_some());
         }
     }
 }

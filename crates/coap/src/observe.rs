@@ -7,8 +7,7 @@ pub mod relation;
 
 use super::deduplication::MessageKey;
 use super::message::{Token, Type};
-use super::request::Response;
-use relation::Relation;
+use relation::{ObservationId, Relation};
 use std::time::{Duration, Instant};
 
 /// Tokens of ended relations remembered per endpoint.
@@ -18,43 +17,9 @@ const MAX_ENDED: usize = 4;
 const MAX_OBSERVATIONS: usize = 4;
 /// Non-confirmable notifications without a measured round trip: one in this time, on average, to
 /// one client (RFC 7641 §4.5.1).
-const PACE: Duration = Duration::from_secs(3);
+const NON_INTERVAL: Duration = Duration::from_secs(3);
 /// What a client that has had none for a while may get at once, beyond the first.
 const BURST: u32 = 3;
-
-/// What a request's Observe option asks for (RFC 7641 §2).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Observe {
-    /// 0: notify me.
-    Register,
-    /// 1: no longer.
-    Deregister,
-}
-
-impl Observe {
-    /// The option's meaning; other values have none, and the option is then as good as unrecognised.
-    pub fn from_value(value: u32) -> Option<Observe> {
-        match value {
-            0 => Some(Observe::Register),
-            1 => Some(Observe::Deregister),
-            _ => None,
-        }
-    }
-}
-
-/// Names a relation of one endpoint; never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ObservationId(pub u32);
-
-/// Content for one relation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notification {
-    /// The caller's; comes back with [`Delivered`](super::Output::Delivered).
-    pub number: u64,
-    /// A 2.xx. An error ends a relation: see
-    /// [`end_observation`](super::RemoteEndpoint::end_observation).
-    pub response: Response,
-}
 
 /// The relations of one endpoint. Without any it holds no heap.
 #[derive(Debug, Default)]
@@ -65,7 +30,7 @@ pub struct Observations {
     /// Boxed, because most endpoints never have one.
     ended: Option<Box<Ended>>,
     /// When the whole burst is to be had again.
-    rested_at: Option<Instant>,
+    bucket_full_at: Option<Instant>,
 }
 
 /// Tokens of relations that ended, and where their sequences were: the last [`MAX_ENDED`].
@@ -147,7 +112,7 @@ impl Observations {
         now: Instant,
         room: impl Fn(ObservationId) -> bool,
     ) -> Option<(ObservationId, Type)> {
-        let paced = self.paced_until(now).is_some();
+        let paced = self.rate_limited_until(now).is_some();
         let mut ready = self.relations.iter().filter(|one| one.is_ready());
         ready.find_map(|relation| {
             let kind = relation.kind_at(now);
@@ -162,30 +127,31 @@ impl Observations {
     /// When a notification that the pace holds back may go out, if one is.
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let held_back = |one: &Relation| one.is_ready() && one.kind_at(now) == Type::NonConfirmable;
-        let until = self.paced_until(now)?;
+        let until = self.rate_limited_until(now)?;
         self.relations.iter().any(held_back).then_some(until)
     }
 
     /// This relation was sent something, of this kind: now it is the others' turn.
-    pub fn took_its_turn(&mut self, now: Instant, id: ObservationId, kind: Type) {
+    pub fn record_transmission(&mut self, now: Instant, id: ObservationId, kind: Type) {
         if let Some(at) = self.relations.iter().position(|one| one.id() == id) {
             let relation = self.relations.remove(at);
             self.relations.push(relation);
         }
         if kind == Type::NonConfirmable {
-            self.rested_at = Some(self.rested_at.map_or(now, |at| at.max(now)) + PACE);
+            self.bucket_full_at =
+                Some(self.bucket_full_at.map_or(now, |at| at.max(now)) + NON_INTERVAL);
         }
     }
 
-    fn paced_until(&self, now: Instant) -> Option<Instant> {
-        let opens_at = self.rested_at?.checked_sub(PACE * BURST)?;
+    fn rate_limited_until(&self, now: Instant) -> Option<Instant> {
+        let opens_at = self.bucket_full_at?.checked_sub(NON_INTERVAL * BURST)?;
         (opens_at > now).then_some(opens_at)
     }
 
     /// Whose message this was, and of what kind, if it is not repeated any more.
-    pub fn sender_of(&self, now: Instant, message_id: u16) -> Option<(ObservationId, Type)> {
+    pub fn find_sent(&self, now: Instant, message_id: u16) -> Option<(ObservationId, Type)> {
         self.relations.iter().find_map(|relation| {
-            let kind = relation.remembers(now, message_id)?;
+            let kind = relation.sent_type(now, message_id)?;
             Some((relation.id(), kind))
         })
     }

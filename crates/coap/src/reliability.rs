@@ -17,8 +17,8 @@
 //! Notifications and pings are made when they may go out ([`Outgoing::has_room_for`]): until then a notification may be
 //! replaced by a newer one. Only the last response of an observation waits here.
 
-use super::Parameters;
-use super::observe::ObservationId;
+use super::observe::relation::ObservationId;
+use crate::parameters::Parameters;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -35,7 +35,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 3600);
 
 /// What a Confirmable message is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Purpose {
+pub enum MessagePurpose {
     /// A separate response.
     Response,
     /// The response to a registration.
@@ -48,19 +48,23 @@ pub enum Purpose {
     Ping,
 }
 
-impl Purpose {
+impl MessagePurpose {
     fn observation(self) -> Option<ObservationId> {
         match self {
-            Purpose::Registration(id) | Purpose::Notification(id) | Purpose::Last(id) => Some(id),
-            Purpose::Response | Purpose::Ping => None,
+            MessagePurpose::Registration(id)
+            | MessagePurpose::Notification(id)
+            | MessagePurpose::Last(id) => Some(id),
+            MessagePurpose::Response | MessagePurpose::Ping => None,
         }
     }
 
     /// Whether it answers a request.
     fn is_response(self) -> bool {
         match self {
-            Purpose::Response | Purpose::Registration(_) => true,
-            Purpose::Notification(_) | Purpose::Last(_) | Purpose::Ping => false,
+            MessagePurpose::Response | MessagePurpose::Registration(_) => true,
+            MessagePurpose::Notification(_) | MessagePurpose::Last(_) | MessagePurpose::Ping => {
+                false
+            }
         }
     }
 }
@@ -68,7 +72,7 @@ impl Purpose {
 #[derive(Debug)]
 struct Transmission {
     message_id: u16,
-    purpose: Purpose,
+    purpose: MessagePurpose,
     bytes: Vec<u8>,
     /// When it is given up, if it is still waiting then.
     stale_at: Instant,
@@ -87,9 +91,9 @@ struct Progress {
     /// How many requests had come when it was sent last.
     requests: u32,
     /// Whether it is to be sent once more than MAX_RETRANSMIT allows: the peer was awake right after it was sent last.
-    once_more: bool,
+    extra_due: bool,
     /// Whether it was sent once more than MAX_RETRANSMIT allows, to a peer just awake.
-    hastened: bool,
+    extra_sent: bool,
 }
 
 impl Progress {
@@ -102,9 +106,9 @@ impl Progress {
         self.retransmit_at = now + self.timeout;
     }
 
-    fn send_once_more(&mut self, now: Instant) {
+    fn send_extra(&mut self, now: Instant) {
         self.sent_at = now;
-        self.hastened = true;
+        self.extra_sent = true;
     }
 }
 
@@ -115,9 +119,9 @@ pub enum Due {
     Send(Vec<u8>),
     /// Send the message with this Message ID again: its [`bytes`](Outgoing::bytes), or what
     /// [`supersede`](Outgoing::supersede)s it.
-    Resend(u16, Purpose),
+    Resend(u16, MessagePurpose),
     /// No acknowledgement came in time for such a message.
-    GaveUp(Purpose),
+    GaveUp(MessagePurpose),
 }
 
 /// Confirmable messages on their way to one endpoint. Empty, it holds no heap.
@@ -138,17 +142,17 @@ impl Outgoing {
         &mut self,
         now: Instant,
         message_id: u16,
-        purpose: Purpose,
+        purpose: MessagePurpose,
         bytes: Vec<u8>,
         parameters: &Parameters,
     ) -> Option<usize> {
         let mut given_up = 0;
         if purpose.is_response() {
             while self.response_bytes() + bytes.len() + OVERHEAD > MAX_RESPONSE_BYTES {
-                self.remove(|one| one.purpose == Purpose::Response)?;
+                self.remove(|one| one.purpose == MessagePurpose::Response)?;
                 given_up += 1;
             }
-        } else if self.own() >= MAX_MESSAGES {
+        } else if self.non_responses() >= MAX_MESSAGES {
             return None;
         }
         self.queue.push_back(Transmission {
@@ -163,12 +167,12 @@ impl Outgoing {
     }
 
     /// A new request came.
-    pub fn request_came(&mut self) {
+    pub fn count_request(&mut self) {
         self.requests = self.requests.wrapping_add(1);
     }
 
     /// An ACK or RST with this Message ID came: what it was for, if it was awaited.
-    pub fn settle(&mut self, message_id: u16) -> Option<Purpose> {
+    pub fn acknowledge(&mut self, message_id: u16) -> Option<MessagePurpose> {
         let purpose = self.remove(|one| one.message_id == message_id && one.progress.is_some())?;
         if purpose.is_response() {
             self.acknowledged = self.acknowledged.wrapping_add(1);
@@ -183,29 +187,29 @@ impl Outgoing {
     }
 
     /// Notifications, last responses and pings.
-    fn own(&self) -> usize {
+    fn non_responses(&self) -> usize {
         let own = |one: &&Transmission| !one.purpose.is_response();
         self.queue.iter().filter(own).count()
     }
 
     /// Takes back what belongs to a relation, be it waiting or outstanding.
-    pub fn withdraw(&mut self, observation: ObservationId) {
+    pub fn cancel_all(&mut self, observation: ObservationId) {
         self.retain(|one| one.purpose.observation() != Some(observation));
     }
 
     /// Takes back what belongs to a relation and was not sent yet.
-    pub fn withdraw_waiting(&mut self, observation: ObservationId) {
+    pub fn cancel_unsent(&mut self, observation: ObservationId) {
         self.retain(|one| one.progress.is_some() || one.purpose.observation() != Some(observation));
     }
 
     /// Takes back a relation's notification. Responses to its registrations stay.
-    pub fn withdraw_notification(&mut self, observation: ObservationId) {
-        self.retain(|one| one.purpose != Purpose::Notification(observation));
+    pub fn cancel_notification(&mut self, observation: ObservationId) {
+        self.retain(|one| one.purpose != MessagePurpose::Notification(observation));
     }
 
     /// Takes back the response to a relation's registration, as the client has registered again since: its Message ID.
-    pub fn withdraw_registration(&mut self, observation: ObservationId) -> Option<u16> {
-        let registration = Purpose::Registration(observation);
+    pub fn cancel_registration(&mut self, observation: ObservationId) -> Option<u16> {
+        let registration = MessagePurpose::Registration(observation);
         let message_id = self
             .queue
             .iter()
@@ -216,8 +220,9 @@ impl Outgoing {
     }
 
     /// Takes back the ping. Returns whether there was one.
-    pub fn withdraw_ping(&mut self) -> bool {
-        self.remove(|one| one.purpose == Purpose::Ping).is_some()
+    pub fn cancel_ping(&mut self) -> bool {
+        self.remove(|one| one.purpose == MessagePurpose::Ping)
+            .is_some()
     }
 
     fn retain(&mut self, which: impl FnMut(&Transmission) -> bool) {
@@ -227,7 +232,7 @@ impl Outgoing {
         }
     }
 
-    fn remove(&mut self, which: impl FnMut(&Transmission) -> bool) -> Option<Purpose> {
+    fn remove(&mut self, which: impl FnMut(&Transmission) -> bool) -> Option<MessagePurpose> {
         let at = self.queue.iter().position(which)?;
         let removed = self.queue.remove(at)?;
         if self.queue.is_empty() {
@@ -245,7 +250,7 @@ impl Outgoing {
 
     /// Another message goes on in the place of an outstanding one, with its retransmission count and
     /// timeout (RFC 7641 §4.5.2): the peer has not become quicker because there is news.
-    pub fn supersede(&mut self, message_id: u16, by: u16, purpose: Purpose, bytes: Vec<u8>) {
+    pub fn supersede(&mut self, message_id: u16, by: u16, purpose: MessagePurpose, bytes: Vec<u8>) {
         let mut outstanding = self.queue.iter_mut().filter(|one| one.progress.is_some());
         if let Some(message) = outstanding.find(|one| one.message_id == message_id) {
             message.message_id = by;
@@ -255,7 +260,11 @@ impl Outgoing {
     }
 
     /// The same, by the message for `purpose`, if one waits: its Message ID.
-    pub fn supersede_by_waiting(&mut self, message_id: u16, purpose: Purpose) -> Option<u16> {
+    pub fn supersede_by_waiting(
+        &mut self,
+        message_id: u16,
+        purpose: MessagePurpose,
+    ) -> Option<u16> {
         let waits = |one: &Transmission| one.purpose == purpose && one.progress.is_none();
         let at = self.queue.iter().position(waits)?;
         let newer = self.queue.remove(at)?;
@@ -264,29 +273,32 @@ impl Outgoing {
     }
 
     /// Whether a message for this is waiting or outstanding.
-    pub fn has(&self, purpose: Purpose) -> bool {
+    pub fn contains(&self, purpose: MessagePurpose) -> bool {
         self.queue.iter().any(|one| one.purpose == purpose)
     }
 
     /// Whether a notification of this observation goes out at once.
     pub fn has_room_for(&self, observation: ObservationId, parameters: &Parameters) -> bool {
         let of_it = |one: &&Transmission| one.purpose.observation() == Some(observation);
-        self.queue.iter().filter(of_it).count() < parameters.nstart && self.own() < MAX_MESSAGES
+        self.queue.iter().filter(of_it).count() < parameters.nstart
+            && self.non_responses() < MAX_MESSAGES
     }
 
     /// Whether a ping goes out at once.
     pub fn has_room_for_ping(&self, parameters: &Parameters) -> bool {
-        self.own() < parameters.nstart.min(MAX_MESSAGES)
+        self.non_responses() < parameters.nstart.min(MAX_MESSAGES)
     }
 
     /// Whether a waiting message may be sent.
-    fn may_go(&self, waiting: &Transmission, parameters: &Parameters) -> bool {
+    fn may_send(&self, waiting: &Transmission, parameters: &Parameters) -> bool {
         let of_it = |one: &&Transmission| {
             one.progress.is_some() && one.purpose.observation() == waiting.purpose.observation()
         };
         match waiting.purpose {
-            Purpose::Response | Purpose::Registration(_) | Purpose::Ping => true,
-            Purpose::Notification(_) | Purpose::Last(_) => {
+            MessagePurpose::Response | MessagePurpose::Registration(_) | MessagePurpose::Ping => {
+                true
+            }
+            MessagePurpose::Notification(_) | MessagePurpose::Last(_) => {
                 self.queue.iter().filter(of_it).count() < parameters.nstart
             }
         }
@@ -294,8 +306,8 @@ impl Outgoing {
 
     /// Whether the client has sent requests since it was sent this response, twice, and has acknowledged no response
     /// in that time.
-    fn is_gone_past(&self, response: &Transmission) -> bool {
-        response.purpose == Purpose::Response
+    fn is_ignored_by_client(&self, response: &Transmission) -> bool {
+        response.purpose == MessagePurpose::Response
             && response.acknowledged == self.acknowledged
             && response.progress.as_ref().is_some_and(|progress| {
                 progress.retransmissions > 0 && progress.requests != self.requests
@@ -315,7 +327,7 @@ impl Outgoing {
                 .map(Due::GaveUp);
         }
         let mut waiting = self.queue.iter();
-        let next = waiting.position(|t| t.progress.is_none() && self.may_go(t, parameters));
+        let next = waiting.position(|t| t.progress.is_none() && self.may_send(t, parameters));
         if let Some(next) = next.and_then(|at| self.queue.get_mut(at)) {
             // §4.2: the first timeout is random, once for the whole exchange.
             let timeout = initial_timeout(parameters, random);
@@ -325,8 +337,8 @@ impl Outgoing {
                 sent_at: now,
                 retransmit_at: now + timeout,
                 requests: self.requests,
-                once_more: false,
-                hastened: false,
+                extra_due: false,
+                extra_sent: false,
             });
             return Some(Due::Send(next.bytes.clone()));
         }
@@ -334,15 +346,18 @@ impl Outgoing {
             let progress = transmission.progress.as_ref();
             progress.is_some_and(|progress| progress.retransmit_at <= now)
         })?;
-        let gone_past = self.queue.get(at).is_some_and(|one| self.is_gone_past(one));
+        let gone_past = self
+            .queue
+            .get(at)
+            .is_some_and(|one| self.is_ignored_by_client(one));
         let transmission = self.queue.get_mut(at)?;
         let progress = transmission.progress.as_mut()?;
         if !gone_past && progress.retransmissions < parameters.max_retransmit {
             progress.retransmit(now, self.requests);
             return Some(Due::Resend(transmission.message_id, transmission.purpose));
         }
-        if !gone_past && std::mem::take(&mut progress.once_more) {
-            progress.send_once_more(now);
+        if !gone_past && std::mem::take(&mut progress.extra_due) {
+            progress.send_extra(now);
             progress.retransmit_at = now + progress.timeout;
             return Some(Due::Resend(transmission.message_id, transmission.purpose));
         }
@@ -355,9 +370,9 @@ impl Outgoing {
     /// counts as its next retransmission; when none is left it is sent once more, and given up when
     /// it would have been. What was sent for the last time a moment ago, and may have been lost before the peer woke, is
     /// sent once more ACK_TIMEOUT after that. Call until it returns nothing.
-    pub fn hasten(&mut self, now: Instant, parameters: &Parameters) -> Option<Due> {
+    pub fn retransmit_early(&mut self, now: Instant, parameters: &Parameters) -> Option<Due> {
         // A client that goes on without acknowledging responses does so by habit.
-        let no_response = |one: &&mut Transmission| one.purpose != Purpose::Response;
+        let no_response = |one: &&mut Transmission| one.purpose != MessagePurpose::Response;
         for one in self.queue.iter_mut().filter(no_response) {
             let Some(progress) = &mut one.progress else {
                 continue;
@@ -365,17 +380,17 @@ impl Outgoing {
             // Parameters beyond reason must not panic here.
             let again_at = progress.sent_at + parameters.ack_timeout.min(LONGEST_WAIT);
             let none_left = progress.retransmissions >= parameters.max_retransmit;
-            if none_left && !progress.hastened && !progress.once_more && again_at > now {
-                progress.once_more = true;
+            if none_left && !progress.extra_sent && !progress.extra_due && again_at > now {
+                progress.extra_due = true;
                 progress.retransmit_at = progress.retransmit_at.min(again_at);
             }
         }
         let at = self.queue.iter().position(|transmission| {
-            !self.is_gone_past(transmission)
+            !self.is_ignored_by_client(transmission)
                 && transmission.progress.as_ref().is_some_and(|progress| {
                     let left = progress.retransmissions < parameters.max_retransmit;
                     now.saturating_duration_since(progress.sent_at) >= parameters.ack_timeout
-                        && (left || !(progress.hastened || progress.once_more))
+                        && (left || !(progress.extra_sent || progress.extra_due))
                 })
         })?;
         let transmission = self.queue.get_mut(at)?;
@@ -383,7 +398,7 @@ impl Outgoing {
         if progress.retransmissions < parameters.max_retransmit {
             progress.retransmit(now, self.requests);
         } else {
-            progress.send_once_more(now);
+            progress.send_extra(now);
         }
         Some(Due::Resend(transmission.message_id, transmission.purpose))
     }

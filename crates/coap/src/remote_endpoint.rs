@@ -11,29 +11,31 @@
 //! [`respond`]: RemoteEndpoint::respond
 
 mod blockwise;
-mod cutting;
-mod gathering;
 mod observing;
+mod queueing;
+mod receiving_blocks;
 mod responding;
+mod sending_blocks;
 mod transmitting;
-mod waiting;
 
-use super::Parameters;
 use super::body::Bodies;
 use super::code::{Class, Code};
 use super::counters::Counters;
 use super::deduplication::{Arrival, Deduplication, MessageKey};
-use super::exchange::{Asked, Exchange, ExchangeId};
-use super::kept::Holder;
+use super::evictable::Holder;
+use super::exchange::{BlockContext, Exchange, ExchangeId};
 use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
-use super::observe::{ObservationId, Observations};
-use super::option::{self, BadOption, number::OBSERVE};
+use super::observe::{Observations, relation::ObservationId};
+use super::option::number::OBSERVE;
+use super::received::{self, BadOption};
 use super::reliability::Outgoing;
 use super::request::{Request, Response};
+use crate::parameters::Parameters;
 use blockwise::Blockwise;
+use bytes::Bytes;
+use queueing::RequestQueue;
 use std::time::Instant;
-use waiting::Waiting;
 
 /// What came of a message or a timer.
 #[derive(Debug, PartialEq, Eq)]
@@ -87,7 +89,7 @@ pub struct RemoteEndpoint {
     deduplication: Deduplication,
     exchanges: Vec<Exchange>,
     /// Boxed, because most endpoints never have one.
-    waiting: Option<Box<Waiting>>,
+    queue: Option<Box<RequestQueue>>,
     outgoing: Outgoing,
     observations: Observations,
     /// Boxed, because most endpoints never have one.
@@ -105,7 +107,7 @@ impl RemoteEndpoint {
             next_exchange: 0,
             deduplication: Deduplication::default(),
             exchanges: Vec::new(),
-            waiting: None,
+            queue: None,
             outgoing: Outgoing::default(),
             observations: Observations::default(),
             blockwise: None,
@@ -118,18 +120,18 @@ impl RemoteEndpoint {
     pub fn receive(
         &mut self,
         now: Instant,
-        datagram: &[u8],
+        datagram: Bytes,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        let message = match Message::decode(datagram) {
+        let message = match Message::from_bytes(datagram.clone()) {
             Ok(message) => message,
             Err(Undecodable::Reject { message_id }) => {
                 context.counters.malformed_rejected += 1;
                 return send_empty(Type::Reset, message_id, out);
             }
             Err(Undecodable::Acknowledgement { message_id }) => {
-                self.settle(now, Type::Acknowledgement, message_id, context, out);
+                self.handle_acknowledgement(now, Type::Acknowledgement, message_id, context, out);
                 return;
             }
             Err(Undecodable::Ignore) => {
@@ -139,7 +141,7 @@ impl RemoteEndpoint {
         };
         let key = |context: &Context<'_>| MessageKey {
             message_id: message.message_id,
-            hash: context.bodies.message_hash(datagram),
+            hash: context.bodies.message_hash(&datagram),
         };
         match (message.kind, message.code.class()) {
             (Type::Confirmable | Type::NonConfirmable, Class::Request) => {
@@ -149,7 +151,7 @@ impl RemoteEndpoint {
             // go-coap acknowledges a notification by a request for the rest of it. Californium answers that, too.
             (Type::Acknowledgement, Class::Request) => {
                 let (key, message_id) = (key(context), message.message_id);
-                let ours = self.settle(now, message.kind, message_id, context, out);
+                let ours = self.handle_acknowledgement(now, message.kind, message_id, context, out);
                 // A copy names what has been acknowledged.
                 if ours || !self.observations.is_empty() {
                     self.receive_request(now, message, key, context, out);
@@ -157,7 +159,7 @@ impl RemoteEndpoint {
             }
             // Whatever an acknowledgement carries, it acknowledges.
             (Type::Acknowledgement, _) | (Type::Reset, Class::Empty) => {
-                self.settle(now, message.kind, message.message_id, context, out);
+                self.handle_acknowledgement(now, message.kind, message.message_id, context, out);
             }
             // §4.3: an empty Confirmable message asks whether we live.
             (Type::Confirmable, Class::Empty) => {
@@ -184,25 +186,25 @@ impl RemoteEndpoint {
         let (kind, token) = (message.kind, message.token);
         let arrival = self
             .deduplication
-            .arrive(now, kind, key, &token, context.counters);
+            .classify(now, kind, key, &token, context.counters);
         if arrival != Arrival::New {
             context.counters.duplicates += 1;
         }
         match arrival {
-            Arrival::New => self.outgoing.request_came(),
-            Arrival::Again => {}
+            Arrival::New => self.outgoing.count_request(),
+            Arrival::ProcessAgain => {}
             Arrival::Ignore => return,
             Arrival::AcknowledgeAgain => {
                 return send_empty(Type::Acknowledgement, key.message_id, out);
             }
-            Arrival::Repeat(bytes) => {
+            Arrival::ReplyAgain(bytes) => {
                 out.push(Output::Send(bytes));
                 return self.registration_repeated(key, context, out);
             }
         }
 
         let observes = message.options.iter().any(|(n, _)| *n == OBSERVE);
-        let received = option::read(message);
+        let received = received::read(message);
         if observes && matches!(&received, Ok(received) if received.request.observe.is_none()) {
             context.counters.observe_ignored += 1;
         }
@@ -213,21 +215,21 @@ impl RemoteEndpoint {
         }
         let id = ExchangeId(self.next_exchange);
         self.next_exchange = self.next_exchange.wrapping_add(1);
-        let (no_response, asked) = match &received {
+        let (no_response, blocks) = match &received {
             Ok(received) => (
                 received.request.no_response,
-                Asked::by(received, context.bodies),
+                BlockContext::of(received, context.bodies),
             ),
-            Err(_) => (0, Asked::nothing(context.bodies)),
+            Err(_) => (0, BlockContext::none(context.bodies)),
         };
         let acknowledge_at = now + context.parameters.piggyback_timeout;
-        let exchange = Exchange::open(id, kind, key, token, no_response, asked, acknowledge_at);
-        let repeated = arrival == Arrival::Again;
+        let exchange = Exchange::open(id, kind, key, token, no_response, blocks, acknowledge_at);
+        let repeated = arrival == Arrival::ProcessAgain;
         let request = received
-            .map_err(refusal)
-            .and_then(|received| self.gather(now, received, &asked, repeated, context));
+            .map_err(bad_option_response)
+            .and_then(|received| self.assemble_request(now, received, &blocks, repeated, context));
         let refused = match request {
-            Ok(request) => self.begin_or_wait(exchange, request, context, out),
+            Ok(request) => self.start_or_enqueue(exchange, request, context, out),
             Err(response) => Some((exchange, response)),
         };
         if let Some((exchange, response)) = refused {
@@ -246,11 +248,11 @@ impl RemoteEndpoint {
             if exchange.acknowledge_at().is_some_and(|at| at <= now) {
                 context.counters.empty_acknowledgements += 1;
                 exchange.acknowledge();
-                self.deduplication.acknowledged(exchange.message);
+                self.deduplication.record_acknowledgement(exchange.message);
                 send_empty(Type::Acknowledgement, exchange.message.message_id, out);
             }
         }
-        self.acknowledge_waiting(now, context, out);
+        self.acknowledge_queued(now, context, out);
         self.transmit(now, context, out);
         self.deduplication.expire(now);
         self.expire_bodies(now, context);
@@ -265,8 +267,8 @@ impl RemoteEndpoint {
             .min();
         let retransmit = self.outgoing.next_timeout();
         let forget = self.deduplication.empty_at();
-        let expire = self.bodies_expire_at();
-        let waiting = self.acknowledge_waiting_at();
+        let expire = self.next_body_timeout();
+        let waiting = self.acknowledge_queued_at();
         [
             acknowledge,
             waiting,
@@ -287,7 +289,7 @@ impl RemoteEndpoint {
 
     /// Exchanges without a response, those that wait included.
     pub fn open_exchanges(&self) -> usize {
-        self.exchanges.len() + self.waiting()
+        self.exchanges.len() + self.queued()
     }
 
     /// Messages remembered for the sake of their duplicates.
@@ -323,7 +325,7 @@ fn send_empty(kind: Type, message_id: u16, out: &mut Vec<Output>) {
 }
 
 /// What a request with options we can't honour is told (RFC 7252 §5.4.1, §5.10.2).
-fn refusal(bad: BadOption) -> Response {
+fn bad_option_response(bad: BadOption) -> Response {
     match bad {
         BadOption::Critical(number) => Response::error(
             Code::BAD_OPTION,

@@ -4,7 +4,6 @@ use super::block::Block;
 use super::body::ETag;
 use super::code::Code;
 use super::message::{Message, Token, Type};
-use super::observe::Observe;
 use super::option::{encode_unsigned, number};
 use bytes::Bytes;
 
@@ -25,6 +24,26 @@ impl From<Code> for Method {
             Code::GET => Method::Get,
             Code::POST => Method::Post,
             _ => Method::Other,
+        }
+    }
+}
+
+/// What a request's Observe option asks for (RFC 7641 §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Observe {
+    /// 0: notify me.
+    Register,
+    /// 1: no longer.
+    Deregister,
+}
+
+impl Observe {
+    /// The option's meaning; other values have none, and the option is then as good as unrecognised.
+    pub fn from_value(value: u32) -> Option<Observe> {
+        match value {
+            0 => Some(Observe::Register),
+            1 => Some(Observe::Deregister),
+            _ => None,
         }
     }
 }
@@ -188,52 +207,4 @@ impl Response {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_response_names_classes_by_bits() {
-        let created = Response::new(Code::CREATED);
-        let missing = Response::new(Code::NOT_FOUND);
-        let unavailable = Response::new(Code::SERVICE_UNAVAILABLE);
-        let suppressed = |mask| {
-            [&created, &missing, &unavailable].map(|response| response.is_suppressed_by(mask))
-        };
-        assert_eq!(suppressed(0), [false, false, false]);
-        assert_eq!(suppressed(2), [true, false, false]);
-        assert_eq!(suppressed(8), [false, true, false]);
-        assert_eq!(suppressed(16), [false, false, true]);
-        assert_eq!(suppressed(26), [true, true, true]);
-        assert!(!Response::new(Code::CONTINUE).is_suppressed_by(26));
-    }
-
-    #[test]
-    fn a_response_carries_its_options_in_order() {
-        let options = |response: Response| -> Vec<_> {
-            let message = response.into_message(Type::Acknowledgement, 7, Token::default());
-            message.options.iter().map(|(n, v)| (*n, v.len())).collect()
-        };
-        let response = Response::content(50, Bytes::from_static(b"{}")).with_max_age(0);
-        assert_eq!(options(response.clone()), [(12, 1), (14, 0)]);
-        let all = Response {
-            etag: ETag::new(&[1, 2, 3]),
-            observe: Some(0x1_0000),
-            block2: Block::new(16, true, 6),
-            block1: Block::new(0, false, 0),
-            size2: Some(300),
-            size1: Some(1),
-            ..response
-        };
-        let expected = [
-            (4, 3),
-            (6, 3),
-            (12, 1),
-            (14, 0),
-            (23, 2),
-            (27, 0),
-            (28, 2),
-            (60, 1),
-        ];
-        assert_eq!(options(all), expected);
-    }
-}
+mod tests;

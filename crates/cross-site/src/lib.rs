@@ -1,38 +1,45 @@
-//! Requests that a page of any site can make a browser on this machine send, to an address that only this machine reaches.
+//! Recognises requests that a page of another site makes a browser send to a server on this machine.
 //!
-//! A name that its owner rebinds to 127.0.0.1 makes the page's own requests arrive there, and lets it read the answers:
-//! such a name shows in Host. So on a loopback address only loopback names count. A form or script of another site can
-//! send, but not read: it shows in Origin, which browsers add to whatever is no plain GET (Fetch, section 3.2).
+//! * DNS rebinding: a site points its own name at 127.0.0.1, so its page can send requests to a loopback server and read
+//!   the responses. `Host` then has that name. So a server on a loopback address accepts loopback names only.
+//! * A form or a script of another site can send requests, but cannot read the responses. `Origin`, which browsers add to
+//!   all requests except a plain GET (Fetch, section 3.2), then has that site.
+
+#![warn(missing_docs)]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// A request that another site has made a browser send.
+/// The header that shows that a request comes from another site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Foreign {
-    /// Host is no loopback name or address.
+pub enum CrossSite {
+    /// `Host` is not a loopback name or address.
     Host,
-    /// Origin is another site's.
+    /// `Origin` is another site.
     Origin,
 }
 
-/// Judges a request by its Host and Origin. `on_loopback`: whether the server is bound to a loopback address. A browser
-/// always sends Host, so a request without one is a program's.
-pub fn judge(on_loopback: bool, host: Option<&str>, origin: Option<&str>) -> Result<(), Foreign> {
+/// Checks the `Host` and `Origin` headers of a request. `on_loopback` is whether the server is bound to a loopback address.
+/// A request without `Host` passes: a browser always sends one.
+///
+/// # Errors
+/// The request comes from another site.
+pub fn check(on_loopback: bool, host: Option<&str>, origin: Option<&str>) -> Result<(), CrossSite> {
     if on_loopback && host.is_some_and(|host| loopback_port(host).is_none()) {
-        return Err(Foreign::Host);
+        return Err(CrossSite::Host);
     }
     let is_own = |origin: &str| {
         let server = origin.strip_prefix("http://");
         server.is_some_and(|server| host.is_some_and(|host| server.eq_ignore_ascii_case(host)))
     };
     if origin.is_some_and(|origin| !is_own(origin)) {
-        return Err(Foreign::Origin);
+        return Err(CrossSite::Origin);
     }
     Ok(())
 }
 
-/// If a Host header names this machine's loopback (`localhost:8080`, `127.0.0.1`, `[::1]:80`): the port in it, 80 if there
-/// is none.
+/// The port of a `Host` header with a loopback name or address (`localhost:8080`, `127.0.0.1`, `[::1]:80`): 80 if it has
+/// none. `None` for another name.
+#[must_use]
 pub fn loopback_port(host: &str) -> Option<u16> {
     let (name, port) = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?,
@@ -62,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loopback_name_is_told_from_what_only_looks_like_one() {
+    fn names_that_only_look_like_loopback_are_not() {
         for (host, port) in [
             ("localhost", 80),
             ("LocalHost:8080", 8080),
@@ -97,18 +104,18 @@ mod tests {
     }
 
     #[test]
-    fn on_loopback_only_loopback_names_count_and_elsewhere_any() {
-        let judge_host = |on_loopback, host| judge(on_loopback, host, None);
-        assert_eq!(judge_host(true, Some("localhost:1")), Ok(()));
-        assert_eq!(judge_host(true, None), Ok(()));
-        assert_eq!(judge_host(true, Some("evil.example")), Err(Foreign::Host));
-        assert_eq!(judge_host(false, Some("gateway.example")), Ok(()));
+    fn on_loopback_only_loopback_names_pass_and_elsewhere_any() {
+        let check_host = |on_loopback, host| check(on_loopback, host, None);
+        assert_eq!(check_host(true, Some("localhost:1")), Ok(()));
+        assert_eq!(check_host(true, None), Ok(()));
+        assert_eq!(check_host(true, Some("evil.example")), Err(CrossSite::Host));
+        assert_eq!(check_host(false, Some("gateway.example")), Ok(()));
     }
 
     #[test]
-    fn an_origin_is_the_servers_own_or_foreign() {
+    fn an_origin_is_the_servers_own_or_cross_site() {
         let host = Some("localhost:8080");
-        assert_eq!(judge(true, host, Some("http://localhost:8080")), Ok(()));
+        assert_eq!(check(true, host, Some("http://localhost:8080")), Ok(()));
         for origin in [
             "null",
             "",
@@ -117,12 +124,12 @@ mod tests {
             "http://localhost:8081",
             "https://localhost:8080",
         ] {
-            assert_eq!(judge(true, host, Some(origin)), Err(Foreign::Origin));
-            assert_eq!(judge(false, host, Some(origin)), Err(Foreign::Origin));
+            assert_eq!(check(true, host, Some(origin)), Err(CrossSite::Origin));
+            assert_eq!(check(false, host, Some(origin)), Err(CrossSite::Origin));
         }
         assert_eq!(
-            judge(true, None, Some("http://localhost")),
-            Err(Foreign::Origin)
+            check(true, None, Some("http://localhost")),
+            Err(CrossSite::Origin)
         );
     }
 }

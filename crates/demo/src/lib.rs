@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use text::print;
 use thingsboard_simulator::{
-    Arrival, Assignee, Control, Package, PackageId, PackageKind, Refused, Simulator,
+    Arrival, Assignee, Control, ControlError, Package, PackageId, PackageKind, Simulator,
 };
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, oneshot};
@@ -155,7 +155,7 @@ pub async fn run(
 }
 
 /// Creates the devices, their attributes and their firmware in ThingsBoard.
-fn provision(control: &Control) -> Result<(), Refused> {
+fn provision(control: &Control) -> Result<(), ControlError> {
     let firmware = PackageId::new(PackageKind::Firmware, "demo", "1.0");
     control.add_package(&firmware, Package::generated(FIRMWARE_SIZE))?;
     for (name, token) in DEVICES {

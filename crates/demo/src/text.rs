@@ -63,7 +63,7 @@ coap-client-gnutls takes the same arguments):
 pub(super) fn arrival(arrival: &Arrival) -> String {
     let from = arrival.device.as_deref().unwrap_or("an unknown token");
     let from = printable(from.as_bytes());
-    let answer = match (arrival.answer, arrival.fault) {
+    let answer = match (arrival.status, arrival.fault) {
         (Some(status), _) => status.to_string(),
         (None, Some(fault)) => format!("({fault})"),
         (None, None) => "(waiting)".to_owned(),

@@ -1,31 +1,34 @@
-//! What arrived: two bounded lists, and a feed for those who wait.
+//! The requests that arrived: two bounded lists, and a broadcast channel.
 //!
-//! Polls have a list of their own: thousands of devices that only wait must not push out what others said.
-
-use std::collections::VecDeque;
-use std::fmt;
+//! Polls have a list of their own, so that the polls of thousands of idle devices do not push out other requests.
 
 use axum::body::Bytes;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use std::collections::VecDeque;
+use std::fmt;
 use tokio::sync::broadcast;
 
-/// A list holds this many arrivals …
-const LONGEST_LIST: usize = 10_000;
-/// … and this many bytes of bodies, whichever comes first.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
-/// Of a longer body only the beginning is kept.
-const LONGEST_BODY: usize = 128 * 1024;
-/// A subscriber further behind than this misses some, and is told how many.
-const FEED: usize = 512;
+/// The most arrivals in one list.
+const MAX_ARRIVALS: usize = 10_000;
+/// The most bytes of the arrivals in one list.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+/// The beginning of a body that is stored, in bytes.
+const MAX_STORED_BODY: usize = 128 * 1024;
+/// The arrivals that a slow subscriber may be behind before it loses some.
+const CHANNEL_CAPACITY: usize = 512;
 
-/// One request that reached the device API, noted before it was answered.
+/// One request that reached the device API, recorded before the response is sent.
 ///
-/// There is no access token in it: the path says `{token}`, and `device` says whose it was. `Debug` leaves out the
-/// body, which may hold a provisioning secret.
-#[derive(Clone, PartialEq, Eq)]
+/// It contains no access token: the path has `{token}`, and `device` is the device that the token belongs to. `Debug`
+/// leaves out the body, which may contain a provisioning secret.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Arrival {
-    /// Counts up from 1 over the life of the simulator, polls and all; clearing the list does not reset it.
+    /// Counts all arrivals, polls included, from 1. Clearing the list does not reset it.
     pub sequence: u64,
     /// When it was received: milliseconds since the Unix epoch.
+    #[serde(rename = "receivedTs")]
     pub received_ms: u64,
     /// The HTTP method.
     pub method: String,
@@ -37,14 +40,15 @@ pub struct Arrival {
     pub device: Option<String>,
     /// The `Content-Type` header, as sent.
     pub content_type: Option<String>,
-    /// The body as sent, byte for byte; at most the first 128 KiB of it.
+    /// The body as sent, or its first 128 KiB.
+    #[serde(flatten, serialize_with = "text_or_hex")]
     pub body: Bytes,
-    /// How long the body was: more than `body` holds if that was cut or not read (413).
+    /// The length of the whole body: more than `body` has if that was cut or not read (413).
     pub body_length: u64,
-    /// The status it gets; `None` where there is none yet (a client RPC or a poll that waits) or none at all (a fault,
-    /// or a client that went away). That of a poll is filled in when it ends.
-    pub answer: Option<u16>,
-    /// The fault that was applied, if any: `"status"`, `"drop"`, `"garbage"`, `"hang"` or `"delay"`.
+    /// The status of the response. `None` while there is none (a client RPC or a poll that waits) and where none was sent
+    /// (a fault, or a client that closed its connection). That of a poll is set when it ends.
+    pub status: Option<u16>,
+    /// The fault that was applied: `"status"`, `"drop"`, `"garbage"`, `"hang"` or `"delay"`.
     pub fault: Option<&'static str>,
 }
 
@@ -56,13 +60,28 @@ impl fmt::Debug for Arrival {
             .field("path", &self.path)
             .field("device", &self.device)
             .field("body_length", &self.body_length)
-            .field("answer", &self.answer)
+            .field("status", &self.status)
             .field("fault", &self.fault)
             .finish_non_exhaustive()
     }
 }
 
-/// The latest arrivals of one sort, oldest first.
+/// A body that is not text is shown in hexadecimal, as `bodyHex`, so that nothing of it is lost.
+fn text_or_hex<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    match std::str::from_utf8(body) {
+        Ok(text) => map.serialize_entry("body", text)?,
+        Err(_) => map.serialize_entry("bodyHex", &hex(body))?,
+    }
+    map.end()
+}
+
+/// Bytes in lowercase hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The latest arrivals, oldest first.
 #[derive(Default)]
 pub(super) struct List {
     list: VecDeque<Arrival>,
@@ -74,28 +93,27 @@ pub(super) struct List {
 impl List {
     fn push(&mut self, arrival: Arrival) {
         self.total += 1;
-        self.bytes += cost(&arrival);
+        self.bytes += size(&arrival);
         self.list.push_back(arrival);
-        while self.list.len() > LONGEST_LIST || self.bytes > MOST_BYTES {
+        while self.list.len() > MAX_ARRIVALS || self.bytes > MAX_BYTES {
             let Some(oldest) = self.list.pop_front() else {
                 break;
             };
-            self.bytes -= cost(&oldest);
+            self.bytes -= size(&oldest);
             self.dropped += 1;
         }
     }
 
-    /// Oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arrival> {
         self.list.iter()
     }
 
-    /// How many have arrived in all.
+    /// How many arrived in all.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 
-    /// How many the list had to let go of for want of room since it was last cleared.
+    /// How many were dropped for want of room since the list was last cleared.
     pub(super) fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -107,55 +125,55 @@ impl List {
     }
 }
 
-/// What arrived.
+/// All arrivals.
 pub(super) struct Arrivals {
-    last: u64,
-    /// All but polls.
+    last_sequence: u64,
+    /// All except polls.
     requests: List,
     polls: List,
-    feed: broadcast::Sender<Arrival>,
+    subscribers: broadcast::Sender<Arrival>,
 }
 
 impl Arrivals {
     pub(super) fn new() -> Arrivals {
         Arrivals {
-            last: 0,
+            last_sequence: 0,
             requests: List::default(),
             polls: List::default(),
-            feed: broadcast::Sender::new(FEED),
+            subscribers: broadcast::Sender::new(CHANNEL_CAPACITY),
         }
     }
 
-    /// Notes one, in the list it belongs to, and gives its sequence number. Polls don't show in the feed.
-    pub(super) fn note(&mut self, mut arrival: Arrival, is_poll: bool) -> u64 {
-        self.last += 1;
-        arrival.sequence = self.last;
-        // A copy, so that a kept arrival never holds on to a larger buffer it was read into.
-        let kept = arrival.body.get(..LONGEST_BODY).unwrap_or(&arrival.body);
+    /// Adds an arrival to its list, and returns its sequence number. Subscribers do not get polls.
+    pub(super) fn record(&mut self, mut arrival: Arrival, is_poll: bool) -> u64 {
+        self.last_sequence += 1;
+        arrival.sequence = self.last_sequence;
+        // A copy, so that an arrival does not keep the larger buffer that it was read into.
+        let kept = arrival.body.get(..MAX_STORED_BODY).unwrap_or(&arrival.body);
         arrival.body = Bytes::copy_from_slice(kept);
         if is_poll {
             self.polls.push(arrival);
         } else {
             self.requests.push(arrival.clone());
-            // Nobody listening is no error.
-            let _ = self.feed.send(arrival);
+            // It is no error that there are no subscribers.
+            let _ = self.subscribers.send(arrival);
         }
-        self.last
+        self.last_sequence
     }
 
-    /// A poll has got its answer.
-    pub(super) fn poll_answered(&mut self, sequence: u64, status: u16) {
+    /// Sets the status of a poll that has ended.
+    pub(super) fn set_poll_status(&mut self, sequence: u64, status: u16) {
         let polls = &mut self.polls.list;
         let found = polls.binary_search_by_key(&sequence, |arrival| arrival.sequence);
-        // One that is no longer listed needs no status.
+        // It may have been dropped from the list meanwhile.
         if let Ok(at) = found
             && let Some(arrival) = polls.get_mut(at)
         {
-            arrival.answer = Some(status);
+            arrival.status = Some(status);
         }
     }
 
-    /// All but polls.
+    /// All except polls.
     pub(super) fn requests(&self) -> &List {
         &self.requests
     }
@@ -171,12 +189,12 @@ impl Arrivals {
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Arrival> {
-        self.feed.subscribe()
+        self.subscribers.subscribe()
     }
 }
 
-/// What an arrival weighs in the list: what a client chose the length of.
-fn cost(arrival: &Arrival) -> usize {
+/// The bytes of an arrival that count against [`MAX_BYTES`]: those parts whose length the client chooses.
+fn size(arrival: &Arrival) -> usize {
     let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     arrival.body.len()
         + arrival.method.len()
@@ -201,18 +219,18 @@ mod tests {
             content_type: None,
             body_length: u64::try_from(body.len()).unwrap(),
             body,
-            answer: None,
+            status: None,
             fault: None,
         }
     }
 
     #[test]
-    fn the_oldest_arrivals_make_room_and_are_counted() {
+    fn the_oldest_arrivals_are_dropped_and_counted() {
         let mut arrivals = Arrivals::new();
-        for _ in 0..LONGEST_LIST + 3 {
-            arrivals.note(arrival(""), false);
+        for _ in 0..MAX_ARRIVALS + 3 {
+            arrivals.record(arrival(""), false);
         }
-        assert_eq!(arrivals.requests().iter().count(), LONGEST_LIST);
+        assert_eq!(arrivals.requests().iter().count(), MAX_ARRIVALS);
         assert_eq!(arrivals.requests().dropped(), 3);
         assert_eq!(arrivals.requests().iter().next().unwrap().sequence, 4);
     }
@@ -220,16 +238,16 @@ mod tests {
     #[test]
     fn bodies_are_cut_and_bounded_together() {
         let mut arrivals = Arrivals::new();
-        let body = Bytes::from(vec![b'x'; LONGEST_BODY * 2]);
-        for _ in 0..MOST_BYTES / LONGEST_BODY + 5 {
-            arrivals.note(arrival(body.clone()), false);
+        let body = Bytes::from(vec![b'x'; MAX_STORED_BODY * 2]);
+        for _ in 0..MAX_BYTES / MAX_STORED_BODY + 5 {
+            arrivals.record(arrival(body.clone()), false);
         }
         let kept: usize = arrivals
             .requests()
             .iter()
             .map(|arrival| arrival.body.len())
             .sum();
-        assert!(kept <= MOST_BYTES, "{kept}");
+        assert!(kept <= MAX_BYTES, "{kept}");
         assert!(arrivals.requests().dropped() >= 5);
         assert_eq!(
             arrivals.requests().iter().next().unwrap().body_length,
@@ -240,9 +258,9 @@ mod tests {
     #[test]
     fn clearing_starts_over_but_the_count_goes_on() {
         let mut arrivals = Arrivals::new();
-        arrivals.note(arrival("a"), false);
+        arrivals.record(arrival("a"), false);
         arrivals.clear();
-        arrivals.note(arrival("b"), false);
+        arrivals.record(arrival("b"), false);
         assert_eq!(arrivals.requests().iter().count(), 1);
         assert_eq!(arrivals.requests().iter().next().unwrap().sequence, 2);
     }
@@ -250,29 +268,29 @@ mod tests {
     #[test]
     fn polls_push_nothing_out_but_polls() {
         let mut arrivals = Arrivals::new();
-        arrivals.note(arrival("said"), false);
-        for _ in 0..LONGEST_LIST + 2 {
-            arrivals.note(arrival(""), true);
+        arrivals.record(arrival("said"), false);
+        for _ in 0..MAX_ARRIVALS + 2 {
+            arrivals.record(arrival(""), true);
         }
-        arrivals.note(arrival("said later"), false);
+        arrivals.record(arrival("said later"), false);
         let said = arrivals.requests().iter().map(|arrival| arrival.sequence);
         assert_eq!(said.collect::<Vec<_>>(), [1, 10_004]);
         let polls = arrivals.polls();
-        assert_eq!((polls.iter().count(), polls.dropped()), (LONGEST_LIST, 2));
+        assert_eq!((polls.iter().count(), polls.dropped()), (MAX_ARRIVALS, 2));
     }
 
     #[test]
     fn a_poll_gets_its_status_when_it_ends() {
         let mut arrivals = Arrivals::new();
-        let first = arrivals.note(arrival(""), true);
-        arrivals.note(arrival(""), false);
-        let second = arrivals.note(arrival(""), true);
-        arrivals.poll_answered(second, 408);
-        arrivals.poll_answered(77, 200);
-        let answers = arrivals.polls().iter().map(|poll| poll.answer);
+        let first = arrivals.record(arrival(""), true);
+        arrivals.record(arrival(""), false);
+        let second = arrivals.record(arrival(""), true);
+        arrivals.set_poll_status(second, 408);
+        arrivals.set_poll_status(77, 200);
+        let answers = arrivals.polls().iter().map(|poll| poll.status);
         assert_eq!(answers.collect::<Vec<_>>(), [None, Some(408)]);
         arrivals.clear();
-        arrivals.poll_answered(first, 200);
+        arrivals.set_poll_status(first, 200);
         assert_eq!(arrivals.polls().iter().count(), 0);
     }
 

@@ -1,43 +1,45 @@
-//! Reading a request's body within bounds, and what Spring makes of it.
+//! Reads a request's body within limits, and turns it into the text that Spring passes to a controller.
 
-use std::pin::Pin;
+use axum::body::{Body, Bytes};
+use http_body_util::BodyExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use axum::body::{Body, Bytes, HttpBody};
-
-use super::device_api::form_decoded;
-use super::state::Shared;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// `transport.http.max_payload_size` for `/api/v1/*/rpc/**`.
-const RPC_LIMIT: u64 = 65_536;
-/// `transport.http.max_payload_size` for the rest of `/api/v1/**`, and our bound on what chunked bodies (which
-/// ThingsBoard does not check) may take up.
-pub(super) const LIMIT: u64 = 52_428_800;
-/// Bodies of all requests together. ThingsBoard has a heap instead.
+const RPC_LIMIT: usize = 65_536;
+/// `transport.http.max_payload_size` for the rest of `/api/v1/**`, and our own limit for chunked bodies, which
+/// ThingsBoard does not check.
+pub(super) const LIMIT: usize = 52_428_800;
+/// The bytes of all bodies together. ThingsBoard has a heap instead.
 const ALL_BODIES: usize = 256 * 1024 * 1024;
-/// Tomcat's `maxSwallowSize`: of a refused body this much is read, so that the client sees the answer.
-const SWALLOW: usize = 2 * 1024 * 1024;
+/// Tomcat's `maxSwallowSize`: of a refused body this much is read, so that the client sees the response.
+const MAX_SWALLOW_SIZE: usize = 2 * 1024 * 1024;
 
-/// Why a body is not there.
+/// Why there is no body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
     /// It is longer than the limit.
     TooLong,
-    /// All bodies together have reached their bound.
+    /// All bodies together have reached their limit.
     NoRoom,
-    /// The client broke off, or its framing is no HTTP.
+    /// The client broke off, or its framing is not HTTP.
     Broken,
 }
 
-/// A body in memory; the room it takes is given back when it goes.
-pub(super) struct Held {
+/// A body in memory. Dropping it gives its bytes back to the budget of all bodies.
+#[derive(Debug)]
+pub(super) struct BufferedBody {
     pub(super) bytes: Bytes,
-    _room: Room,
+    _reserved: OwnedSemaphorePermit,
 }
 
-/// The limit `PayloadSizeFilter` holds a `Content-Length` against: the first pattern that matches wins.
-pub(super) fn payload_limit(path: &str) -> Option<u64> {
+/// The budget of all bodies: one permit a byte.
+pub(super) fn budget() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(ALL_BODIES))
+}
+
+/// The limit that `PayloadSizeFilter` compares `Content-Length` with: the first pattern that matches wins.
+pub(super) fn payload_limit(path: &str) -> Option<usize> {
     let rest = path.strip_prefix("/api/v1")?;
     if !(rest.is_empty() || rest.starts_with('/')) {
         return None;
@@ -51,117 +53,64 @@ pub(super) fn payload_limit(path: &str) -> Option<u64> {
 }
 
 /// Reads a whole body of at most `limit` bytes.
-pub(super) async fn read(body: Body, limit: u64, shared: &Arc<Shared>) -> Result<Held, BodyError> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut body = body;
-    let mut room = Room {
-        shared: Arc::clone(shared),
-        taken: 0,
+pub(super) async fn read(
+    mut body: Body,
+    limit: usize,
+    budget: &Arc<Semaphore>,
+) -> Result<BufferedBody, BodyError> {
+    let reserve = |bytes: usize| {
+        let permits = u32::try_from(bytes).map_err(|_| BodyError::NoRoom)?;
+        let reserved = Arc::clone(budget).try_acquire_many_owned(permits);
+        reserved.map_err(|_| BodyError::NoRoom)
     };
+    let mut reserved = reserve(0)?;
     let mut bytes = Vec::new();
-    while let Some(data) = next(&mut body).await? {
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| BodyError::Broken)?.into_data() else {
+            // Trailers.
+            continue;
+        };
         if bytes.len() + data.len() > limit {
-            drop(bytes);
-            swallow(body).await;
+            drop((bytes, reserved));
+            drain(body).await;
             return Err(BodyError::TooLong);
         }
-        room.take(data.len())?;
+        reserved.merge(reserve(data.len())?);
         bytes.extend_from_slice(&data);
     }
-    Ok(Held {
+    Ok(BufferedBody {
         bytes: Bytes::from(bytes),
-        _room: room,
+        _reserved: reserved,
     })
 }
 
-/// Reads what is left of a refused body, up to a bound.
-pub(super) async fn swallow(mut body: Body) {
-    let mut swallowed = 0;
-    while let Ok(Some(data)) = next(&mut body).await {
-        swallowed += data.len();
-        if swallowed > SWALLOW {
+/// Reads and discards what is left of a refused body, up to [`MAX_SWALLOW_SIZE`].
+pub(super) async fn drain(mut body: Body) {
+    let mut drained = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        drained += frame.data_ref().map_or(0, Bytes::len);
+        if drained > MAX_SWALLOW_SIZE {
             break;
         }
     }
 }
 
-async fn next(body: &mut Body) -> Result<Option<Bytes>, BodyError> {
-    loop {
-        let frame = std::future::poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await;
-        match frame {
-            None => return Ok(None),
-            Some(Err(_)) => return Err(BodyError::Broken),
-            Some(Ok(frame)) => {
-                // Trailers are not data.
-                if let Ok(data) = frame.into_data() {
-                    return Ok(Some(data));
-                }
-            }
-        }
-    }
-}
-
-struct Room {
-    shared: Arc<Shared>,
-    taken: usize,
-}
-
-impl Room {
-    fn take(&mut self, bytes: usize) -> Result<(), BodyError> {
-        self.taken += bytes;
-        let before = self.shared.buffered.fetch_add(bytes, Ordering::AcqRel);
-        if before + bytes > ALL_BODIES {
-            return Err(BodyError::NoRoom);
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.shared.buffered.fetch_sub(self.taken, Ordering::AcqRel);
-    }
-}
-
-/// The body as the `String` that Spring hands a controller.
+/// The body as the `String` that Spring passes to a controller.
 ///
-/// A form (which is what curl's `-d` sends unless told otherwise) is taken apart into parameters by Tomcat and put
-/// together again by Spring, percent-encoded: JSON does not survive that.
+/// Tomcat takes a form (which is what curl's `-d` sends unless told otherwise) apart into parameters, and Spring joins
+/// them again, percent-encoded: JSON does not survive that.
 pub(super) fn text(content_type: Option<&str>, bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes).into_owned();
     let media_type = content_type.unwrap_or_default().trim_start();
     let form = "application/x-www-form-urlencoded";
     let is_form = media_type
         .get(..form.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(form));
     if !is_form {
-        return text;
+        return String::from_utf8_lossy(bytes).into_owned();
     }
-    let parameters: Vec<String> = text
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let encoded = |part: &str| form_encoded(&form_decoded(part));
-            format!("{}={}", encoded(name), encoded(value))
-        })
-        .collect();
-    parameters.join("&")
-}
-
-/// `java.net.URLEncoder`.
-fn form_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' => {
-                encoded.push(char::from(byte));
-            }
-            b' ' => encoded.push('+'),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(form_urlencoded::parse(bytes))
+        .finish()
 }
 
 #[cfg(test)]
@@ -193,21 +142,23 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_gives_its_room_back() {
-        let shared = Arc::new(Shared::new());
-        let held = read(Body::from("12345"), 5, &shared).await.ok().unwrap();
-        assert_eq!(shared.buffered.load(Ordering::Acquire), 5);
-        drop(held);
-        assert_eq!(shared.buffered.load(Ordering::Acquire), 0);
+        let budget = budget();
+        let body = read(Body::from("12345"), 5, &budget).await.ok().unwrap();
+        assert_eq!(budget.available_permits(), ALL_BODIES - 5);
+        drop(body);
+        assert_eq!(budget.available_permits(), ALL_BODIES);
     }
 
     #[tokio::test]
     async fn a_body_over_the_limit_or_out_of_room_is_refused() {
-        let shared = Arc::new(Shared::new());
-        let long = read(Body::from("123456"), 5, &shared).await.err();
+        let budget = budget();
+        let long = read(Body::from("123456"), 5, &budget).await.err();
         assert_eq!(long, Some(BodyError::TooLong));
-        shared.buffered.store(ALL_BODIES, Ordering::Release);
-        let crowded = read(Body::from("1"), 5, &shared).await.err();
+        let all = u32::try_from(ALL_BODIES).unwrap();
+        let others = budget.try_acquire_many(all).unwrap();
+        let crowded = read(Body::from("1"), 5, &budget).await.err();
         assert_eq!(crowded, Some(BodyError::NoRoom));
-        assert_eq!(shared.buffered.load(Ordering::Acquire), ALL_BODIES);
+        drop(others);
+        assert_eq!(budget.available_permits(), ALL_BODIES);
     }
 }

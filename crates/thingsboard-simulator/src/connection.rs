@@ -1,5 +1,8 @@
-//! One connection: where faults below HTTP happen, and where silence and keep-alive end, as in Tomcat.
+//! One TCP connection. Applies faults below HTTP, and Tomcat's limits on idle time and keep-alive requests.
 
+use crate::connections::Connections;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,45 +10,40 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Sleep;
 
-use super::lines::Lines;
-
-/// Tomcat's `connectionTimeout` and `keepAliveTimeout`: how long a connection may be silent between requests, or
-/// within one that is still arriving.
-const SILENCE: Duration = Duration::from_secs(60);
-/// Tomcat's `maxKeepAliveRequests`: the answer to the hundredth request closes the connection.
-const MOST_REQUESTS: u32 = 100;
-/// How long to wait when the process has no room for another connection.
+/// Tomcat's `connectionTimeout` and `keepAliveTimeout`: how long a client may send nothing between requests, or
+/// within one that is incomplete.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Tomcat's `maxKeepAliveRequests`: the response to the hundredth request closes the connection.
+const MAX_KEEP_ALIVE_REQUESTS: u32 = 100;
+/// How long to wait before the next attempt when `accept` fails, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 const HTTP: u8 = 0;
 const CUT: u8 = 1;
 const GARBAGE: u8 = 2;
 
-/// What a peer gets that is no HTTP.
-const NOISE: &[u8] = b"\x16\x03\x01 this is no HTTP \xff\xfe\r\n\r\n";
+/// What is sent for [`FaultAction::Garbage`](crate::FaultAction::Garbage).
+const GARBAGE_BYTES: &[u8] = b"\x16\x03\x01 this is no HTTP \xff\xfe\r\n\r\n";
 
-/// A handle on a connection for the request that came over it.
+/// A handle on a connection, for the handlers of its requests.
 #[derive(Clone, Default)]
-pub(super) struct Line(Arc<Shared>);
+pub(super) struct ConnectionHandle(Arc<HandleState>);
 
 #[derive(Default)]
-struct Shared {
+struct HandleState {
     mode: AtomicU8,
     requests: AtomicU32,
-    in_work: AtomicUsize,
-    /// Whom to wake where the connection is to be cut while it waits for the peer.
+    requests_in_progress: AtomicUsize,
+    /// Wakes the task that reads from the connection, so that it sees a cut.
     reader: Mutex<Option<Waker>>,
 }
 
-impl Line {
-    /// The connection is closed, whatever is being answered.
+impl ConnectionHandle {
+    /// Closes the connection at once, without a response to what is in progress.
     pub(super) fn cut(&self) {
         self.0.mode.store(CUT, Ordering::Release);
         if let Some(reader) = self.reader().take() {
@@ -53,12 +51,12 @@ impl Line {
         }
     }
 
-    /// Is this the same connection?
-    pub(super) fn is(&self, other: &Line) -> bool {
+    /// Whether both handles are of the same connection.
+    pub(super) fn is(&self, other: &ConnectionHandle) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    fn wakes(&self, waker: &Waker) {
+    fn set_reader_waker(&self, waker: &Waker) {
         let mut reader = self.reader();
         if !reader.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *reader = Some(waker.clone());
@@ -69,8 +67,8 @@ impl Line {
         self.0.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whatever is answered from now on, noise is sent instead and the connection closed.
-    pub(super) fn garble(&self) {
+    /// Sends [`GARBAGE_BYTES`] instead of the next response, then closes the connection.
+    pub(super) fn send_garbage(&self) {
         self.0.mode.store(GARBAGE, Ordering::Release);
     }
 
@@ -78,51 +76,56 @@ impl Line {
         self.0.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The next answer is the last one.
-    pub(super) fn close_after_answer(&self) {
-        self.0.requests.store(MOST_REQUESTS, Ordering::Relaxed);
+    /// Closes the connection after the next response.
+    pub(super) fn close_after_response(&self) {
+        self.0
+            .requests
+            .store(MAX_KEEP_ALIVE_REQUESTS, Ordering::Relaxed);
     }
 
-    /// Has this connection had the requests it may have?
-    pub(super) fn is_spent(&self) -> bool {
-        self.0.requests.load(Ordering::Relaxed) >= MOST_REQUESTS
+    /// Whether the connection has had all requests that keep-alive allows.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.0.requests.load(Ordering::Relaxed) >= MAX_KEEP_ALIVE_REQUESTS
     }
 
-    /// While the result lives, the peer is not expected to say anything.
-    pub(super) fn working(&self) -> Working {
-        self.0.in_work.fetch_add(1, Ordering::AcqRel);
-        Working(self.clone())
+    /// Suspends the idle timeout while the guard lives: a request is in progress, and the client has nothing to send.
+    pub(super) fn request_guard(&self) -> RequestGuard {
+        self.0.requests_in_progress.fetch_add(1, Ordering::AcqRel);
+        RequestGuard(self.clone())
     }
 }
 
-/// A request being answered.
-pub(super) struct Working(Line);
+/// Held while a request is in progress.
+pub(super) struct RequestGuard(ConnectionHandle);
 
-impl Drop for Working {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        self.0.0.in_work.fetch_sub(1, Ordering::AcqRel);
+        self.0.0.requests_in_progress.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
-impl Connected<IncomingStream<'_, Door>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Line {
-        stream.io().line.clone()
+impl Connected<IncomingStream<'_, LimitedListener>> for ConnectionHandle {
+    fn connect_info(stream: IncomingStream<'_, LimitedListener>) -> ConnectionHandle {
+        stream.io().connection.clone()
     }
 }
 
-/// The listening socket, with a bound on its connections.
-pub(super) struct Door {
+/// The listening socket, with a limit on its connections.
+pub(super) struct LimitedListener {
     listener: TcpListener,
-    lines: Arc<Lines>,
+    connections: Arc<Connections>,
 }
 
-impl Door {
-    pub(super) fn new(listener: TcpListener, lines: Arc<Lines>) -> Door {
-        Door { listener, lines }
+impl LimitedListener {
+    pub(super) fn new(listener: TcpListener, connections: Arc<Connections>) -> LimitedListener {
+        LimitedListener {
+            listener,
+            connections,
+        }
     }
 }
 
-impl Listener for Door {
+impl Listener for LimitedListener {
     type Io = Connection;
     type Addr = SocketAddr;
 
@@ -130,20 +133,20 @@ impl Listener for Door {
         loop {
             match self.listener.accept().await {
                 Ok((stream, peer)) => {
-                    // This one is in hand; those behind it wait in the system's queue.
-                    self.lines.room().await;
-                    let Some(place) = Place::take(&self.lines) else {
-                        // ThingsBoard is down: the socket is closed here.
+                    // This one is accepted already; further ones wait in the system's backlog.
+                    self.connections.wait_for_room().await;
+                    let Some(slot) = ConnectionSlot::take(&self.connections) else {
+                        // ThingsBoard is down: dropping the socket closes it.
                         continue;
                     };
-                    // Answers are small and wanted at once; a socket without the option works too.
+                    // Responses are small and must not be delayed; a socket without the option works too.
                     let _ = stream.set_nodelay(true);
-                    return (Connection::new(stream, place), peer);
+                    return (Connection::new(stream, slot), peer);
                 }
-                // The peer has gone already.
+                // The client has gone already.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
-                    tracing::warn!(%error, "simulator: cannot accept a connection, trying again");
+                    tracing::warn!(%error, "cannot accept a connection, trying again");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -155,57 +158,57 @@ impl Listener for Door {
     }
 }
 
-/// A connection's place among all, given back when it goes.
-struct Place {
-    lines: Arc<Lines>,
+/// A connection's entry among [`Connections`], removed when it is dropped.
+struct ConnectionSlot {
+    connections: Arc<Connections>,
     number: u64,
-    line: Line,
+    connection: ConnectionHandle,
 }
 
-impl Place {
-    fn take(lines: &Arc<Lines>) -> Option<Place> {
-        let (number, line) = lines.admit()?;
-        Some(Place {
-            lines: Arc::clone(lines),
+impl ConnectionSlot {
+    fn take(connections: &Arc<Connections>) -> Option<ConnectionSlot> {
+        let (number, connection) = connections.register()?;
+        Some(ConnectionSlot {
+            connections: Arc::clone(connections),
             number,
-            line,
+            connection,
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
-        self.lines.leave(self.number);
+        self.connections.unregister(self.number);
     }
 }
 
-/// The bytes of one connection.
+/// The byte stream of one connection.
 pub(super) struct Connection {
     stream: TcpStream,
-    line: Line,
-    silence: Option<Pin<Box<Sleep>>>,
-    noise_sent: usize,
-    _place: Place,
+    connection: ConnectionHandle,
+    idle_timer: Option<Pin<Box<Sleep>>>,
+    garbage_sent: usize,
+    _slot: ConnectionSlot,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Place) -> Connection {
+    fn new(stream: TcpStream, slot: ConnectionSlot) -> Connection {
         Connection {
             stream,
-            line: place.line.clone(),
-            silence: None,
-            noise_sent: 0,
-            _place: place,
+            connection: slot.connection.clone(),
+            idle_timer: None,
+            garbage_sent: 0,
+            _slot: slot,
         }
     }
 
-    /// `Ready` with the error that ends this connection, if a fault asked for it.
-    fn broken(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Error>> {
-        let mode = self.line.0.mode.load(Ordering::Acquire);
+    /// Sends garbage if that is due. `None` if the connection carries HTTP, else the error that ends it.
+    fn poll_fault(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Error>> {
+        let mode = self.connection.0.mode.load(Ordering::Acquire);
         if mode == GARBAGE {
-            while let Some(rest @ [_, ..]) = NOISE.get(self.noise_sent..) {
+            while let Some(rest @ [_, ..]) = GARBAGE_BYTES.get(self.garbage_sent..) {
                 match Pin::new(&mut self.stream).poll_write(cx, rest) {
-                    Poll::Ready(Ok(sent)) if sent > 0 => self.noise_sent += sent,
+                    Poll::Ready(Ok(sent)) if sent > 0 => self.garbage_sent += sent,
                     Poll::Ready(_) => break,
                     Poll::Pending => return Some(Poll::Pending),
                 }
@@ -221,28 +224,34 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.line.wakes(cx.waker());
-        // After the waker is there: a cut that comes now wakes it.
-        if self.line.0.mode.load(Ordering::Acquire) == CUT {
+        self.connection.set_reader_waker(cx.waker());
+        // After the waker is stored: a cut from now on wakes it.
+        if self.connection.0.mode.load(Ordering::Acquire) == CUT {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_ready() {
-            self.silence = None;
+            self.idle_timer = None;
             return polled;
         }
         loop {
-            let silence = self
-                .silence
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE)));
-            if silence.as_mut().poll(cx).is_pending() {
+            let idle_timer = self
+                .idle_timer
+                .get_or_insert_with(|| Box::pin(tokio::time::sleep(IDLE_TIMEOUT)));
+            if idle_timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            if self.line.0.in_work.load(Ordering::Acquire) == 0 {
+            if self
+                .connection
+                .0
+                .requests_in_progress
+                .load(Ordering::Acquire)
+                == 0
+            {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            // We are the silent ones: begin again.
-            self.silence = None;
+            // A request is in progress: start the timer again.
+            self.idle_timer = None;
         }
     }
 }
@@ -253,8 +262,8 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.broken(cx) {
-            Some(broken) => broken.map(Err),
+        match self.poll_fault(cx) {
+            Some(ended) => ended.map(Err),
             None => Pin::new(&mut self.stream).poll_write(cx, bytes),
         }
     }

@@ -1,48 +1,46 @@
-//! The simulator's controls, for code in the same process.
+//! [`Control`]: the simulator's controls for code in the same process.
 
 mod attributes;
 mod outage;
 mod packages;
 mod rpc;
 
-use std::sync::Arc;
-
+use crate::arrival::Arrival;
+use crate::clock::in_ms;
+use crate::device_api::Profile;
+use crate::directory::OutOfSpace;
+use crate::fault::Fault;
+use crate::json::Element;
+use crate::rule_chain::Reply;
+use crate::state::{Shared, State, Timeouts};
 use serde_json::Value;
+use std::sync::Arc;
 use tokio::sync::broadcast;
-
-use super::arrival::Arrival;
-use super::clock::in_ms;
-use super::device_api::Profile;
-use super::directory::Full;
-use super::fault::Fault;
-use super::json::Element;
-use super::rule_chain::Reply;
-use super::state::{Shared, State, Timeouts};
 
 pub use rpc::ServerRpc;
 
 /// More device profiles than this are refused.
-const MOST_PROFILES: usize = 1000;
+const MAX_PROFILES: usize = 1000;
 
-/// Why a control was refused, in words for whoever asked. It never holds a token.
+/// Why a control was refused, as a message for people. It never contains a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused(pub(super) String);
+pub struct ControlError(pub(super) String);
 
-impl std::fmt::Display for Refused {
+impl std::fmt::Display for ControlError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Refused {}
+impl std::error::Error for ControlError {}
 
-impl From<String> for Refused {
-    fn from(reason: String) -> Refused {
-        Refused(reason)
+impl From<String> for ControlError {
+    fn from(reason: String) -> ControlError {
+        ControlError(reason)
     }
 }
 
-/// A handle on a running (or not yet running) simulator. Clones are cheap and control the same one.
+/// A handle on a simulator, before, while and after it runs. Clones are cheap and control the same one.
 #[derive(Clone)]
 pub struct Control(pub(super) Arc<Shared>);
 
@@ -53,22 +51,27 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Defines a device, or gives the one of that name another token; its attributes and telemetry stay. With another
-    /// token the device's subscriptions are forgotten: its open polls hear nothing more until their timer. A new device
-    /// has the packages that are assigned to all.
+    /// Adds a device, or changes the token of the one of that name, which keeps its attributes and telemetry. With another
+    /// token the device's subscriptions are removed: its open polls get no message any more and end by their timeout. A
+    /// new device has the packages that are assigned to all.
     ///
     /// # Errors
     /// An empty name or token, a token that another device has, too many devices, or no room for its attributes.
-    pub fn add_device(&self, name: &str, token: &str) -> Result<(), Refused> {
+    pub fn add_device(&self, name: &str, token: &str) -> Result<(), ControlError> {
         self.put_device(name, token, None)
     }
 
-    /// As [`add_device`](Self::add_device), in the device profile with this provisioning key: what
-    /// [`CheckPreProvisionedDevices`](super::Strategy::CheckPreProvisionedDevices) asks for.
+    /// As [`add_device`](Self::add_device), in the device profile with this provisioning key, as
+    /// [`CheckPreProvisionedDevices`](super::Strategy::CheckPreProvisionedDevices) requires.
     ///
     /// # Errors
     /// As [`add_device`](Self::add_device).
-    pub fn add_device_in_profile(&self, name: &str, token: &str, key: &str) -> Result<(), Refused> {
+    pub fn add_device_in_profile(
+        &self,
+        name: &str,
+        token: &str,
+        key: &str,
+    ) -> Result<(), ControlError> {
         self.put_device(name, token, Some(key.to_owned()))
     }
 
@@ -77,7 +80,7 @@ impl Control {
         name: &str,
         token: &str,
         key: Option<String>,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         let mut state = self.0.lock();
         let old = state.directory.get(name).map(|device| device.token.clone());
         state.directory.put(name, Some(token.to_owned()), key)?;
@@ -85,41 +88,45 @@ impl Control {
             device.provisioned = false;
         }
         match old {
-            None => state.announce_to_new(name).map_err(no_room),
+            None => state.set_package_attributes(name).map_err(out_of_space),
             Some(old) => {
                 if old.as_deref() != Some(token) {
-                    state.long_polls.apply(|downlink| downlink.rotate(name));
+                    state
+                        .long_polls
+                        .apply(|downlink| downlink.token_changed(name));
                 }
                 Ok(())
             }
         }
     }
 
-    /// Deletes a device: its open polls end with a 403, and its token is unknown from now on. False if there was none
-    /// of that name.
+    /// Deletes a device: its open polls end with a 403, and its token is unknown from now on. False if there was no
+    /// such device.
     pub fn remove_device(&self, name: &str) -> bool {
         let mut state = self.0.lock();
-        let was_there = state.directory.remove(name);
-        if was_there {
-            state.long_polls.apply(|downlink| downlink.delete(name));
-            state.packages.forget(name);
+        let existed = state.directory.remove(name);
+        if existed {
+            state
+                .long_polls
+                .apply(|downlink| downlink.delete_device(name));
+            state.packages.delete_device(name);
         }
-        was_there
+        existed
     }
 
-    /// Defines a device profile, or replaces the one with that provisioning key.
+    /// Adds a device profile, or replaces the one with the same provisioning key.
     ///
     /// # Errors
     /// An empty key or secret (ThingsBoard finds neither), or too many profiles.
-    pub fn add_profile(&self, profile: Profile) -> Result<(), Refused> {
+    pub fn add_profile(&self, profile: Profile) -> Result<(), ControlError> {
         if profile.key.is_empty() || profile.secret.is_empty() {
             let reason = "a profile needs a provisioning key and a secret, neither empty";
-            return Err(Refused(reason.to_owned()));
+            return Err(ControlError(reason.to_owned()));
         }
         let profiles = &mut self.0.lock().profiles;
-        if profiles.len() >= MOST_PROFILES && !profiles.contains_key(&profile.key) {
-            return Err(Refused(format!(
-                "there are {MOST_PROFILES} profiles already"
+        if profiles.len() >= MAX_PROFILES && !profiles.contains_key(&profile.key) {
+            return Err(ControlError(format!(
+                "there are {MAX_PROFILES} profiles already"
             )));
         }
         profiles.insert(profile.key.clone(), profile);
@@ -131,20 +138,20 @@ impl Control {
         self.0.lock().profiles.remove(key).is_some()
     }
 
-    /// What arrived but for polls, oldest first: the last 10,000 requests, or fewer if their bodies exceed 64 MiB.
+    /// The requests that arrived, without polls, oldest first: the last 10,000, or fewer if their bodies exceed 64 MiB.
     #[must_use]
     pub fn arrivals(&self) -> Vec<Arrival> {
         self.0.lock().arrivals.requests().iter().cloned().collect()
     }
 
-    /// The polls (`GET rpc` and `GET attributes/updates`) that arrived, whatever they were answered, oldest first: the
-    /// last 10,000.
+    /// The polls (`GET rpc` and `GET attributes/updates`) that arrived, whatever their response, oldest first: the last
+    /// 10,000.
     #[must_use]
     pub fn polls(&self) -> Vec<Arrival> {
         self.0.lock().arrivals.polls().iter().cloned().collect()
     }
 
-    /// How many arrivals (without polls) the list had no room for since it was last cleared.
+    /// How many arrivals (without polls) were dropped from the list since it was last cleared.
     #[must_use]
     pub fn dropped_arrivals(&self) -> u64 {
         self.0.lock().arrivals.requests().dropped()
@@ -155,8 +162,8 @@ impl Control {
         self.0.lock().arrivals.clear();
     }
 
-    /// Each arrival from now on, but for polls. A receiver more than 512 behind misses the oldest and is told how many
-    /// ([`RecvError::Lagged`](broadcast::error::RecvError::Lagged)).
+    /// Receives each arrival from now on, without polls. A receiver that is more than 512 behind loses the oldest
+    /// ([`RecvError::Lagged`](broadcast::error::RecvError::Lagged) says how many).
     #[must_use]
     pub fn subscribe(&self) -> broadcast::Receiver<Arrival> {
         self.0.lock().arrivals.subscribe()
@@ -170,21 +177,21 @@ impl Control {
         Some((*ts, as_value(value)))
     }
 
-    /// Scripts the rule chain's reply to one method of client-side RPC. Without a script `getTime` and `echo` are
-    /// answered and all else is met with silence.
+    /// Sets the rule chain's reply to one method of client-side RPC. Without it there are replies to `getTime` and `echo`
+    /// only.
     ///
     /// # Errors
-    /// A reply that is no JSON, or too many scripts.
-    pub fn set_reply(&self, method: &str, reply: Reply) -> Result<(), Refused> {
+    /// A reply that is not JSON, or too many replies.
+    pub fn set_reply(&self, method: &str, reply: Reply) -> Result<(), ControlError> {
         Ok(self.0.lock().rule_chain.set(method, reply)?)
     }
 
-    /// Takes a script away; false if there was none.
-    pub fn unset_reply(&self, method: &str) -> bool {
-        self.0.lock().rule_chain.unset(method)
+    /// Removes a reply; false if there was none.
+    pub fn remove_reply(&self, method: &str) -> bool {
+        self.0.lock().rule_chain.remove(method)
     }
 
-    /// How long a client-side RPC waits for a silent rule chain, and a poll for a message.
+    /// Sets how long a client-side RPC waits for the rule chain, and a poll for a message.
     pub fn set_timeouts(&self, timeouts: Timeouts) {
         self.0.lock().long_polls.apply(|downlink| {
             let mut delays = downlink.delays();
@@ -194,11 +201,11 @@ impl Control {
         });
     }
 
-    /// Adds a fault after those there are; the first that matches a request is applied to it.
+    /// Adds a fault at the end of the list. The first one whose path matches is applied to a request.
     ///
     /// # Errors
-    /// A path without a slash, a status that is none, zero times, or too many faults.
-    pub fn add_fault(&self, fault: Fault) -> Result<(), Refused> {
+    /// A path without a leading slash, an invalid status, zero times, or too many faults.
+    pub fn add_fault(&self, fault: Fault) -> Result<(), ControlError> {
         Ok(self.0.lock().faults.add(fault)?)
     }
 
@@ -208,18 +215,18 @@ impl Control {
     }
 }
 
-fn known(state: &State, device: &str) -> Result<(), Refused> {
+fn require_device(state: &State, device: &str) -> Result<(), ControlError> {
     match state.directory.get(device) {
         Some(_) => Ok(()),
-        None => Err(Refused(format!("there is no device {device:?}"))),
+        None => Err(ControlError(format!("there is no device {device:?}"))),
     }
 }
 
-fn no_room(Full: Full) -> Refused {
-    Refused("there is no room for more values".to_owned())
+fn out_of_space(OutOfSpace: OutOfSpace) -> ControlError {
+    ControlError("there is no room for more values".to_owned())
 }
 
-/// For reading by a program. What JSON cannot say (a double beyond its range) becomes text.
+/// Converts to `serde_json`. What is not valid JSON (a double that is infinite) becomes text.
 pub(super) fn as_value(element: &Element) -> Value {
     let text = element.to_string();
     serde_json::from_str(&text).unwrap_or(Value::String(text))

@@ -1,7 +1,7 @@
-//! ThingsBoard's `DeviceApiController`: which request gets which answer.
+//! ThingsBoard's `DeviceApiController`, without a socket: takes a request and the state, and returns the response.
 //!
-//! Synchronous and without a socket: a request and the state in, a verdict out. The order of the checks is Spring's:
-//! firewall, path and method, arguments (400), then the token (401), then the body (500).
+//! The order of the checks is Spring's: firewall, path and method, arguments (400), then the token (401), then the body
+//! (500).
 
 mod attributes;
 mod client_rpc;
@@ -11,165 +11,141 @@ mod provision;
 mod route;
 mod telemetry;
 
+use crate::directory::OutOfSpace;
+use crate::downlink::PollKind;
+use crate::json::{Element, Exception, read};
+use crate::response::{ErrorCode, HttpResponse, JSON, TEXT};
+use crate::state::State;
+use axum::http::{Method, StatusCode};
+use parameter::query_parameter;
+use route::{Endpoint, Route};
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
-
-use super::answer::{Answer, ErrorCode, JSON, TEXT};
-use super::directory::Full;
-use super::downlink::Kind;
-use super::json::{Element, ShapeError, SyntaxError, read};
-use super::state::State;
-
 pub(super) use attributes::element as attributes_element;
-pub(super) use parameter::{form_decoded, query_parameter};
 pub use provision::{Profile, Strategy};
-use route::{Feature, Route};
-pub(super) use route::{is_poll, segments, shown, token};
+pub(super) use route::{is_poll, redacted_path, token_in_path};
 
-/// A request as ThingsBoard's controller sees it, its body read.
+/// A request as ThingsBoard's controller gets it.
 pub(super) struct Request<'a> {
     pub(super) method: &'a Method,
     /// The path as sent, percent-encoded.
     pub(super) path: &'a str,
     pub(super) query: Option<&'a str>,
-    /// The body as text, which is what Spring hands the controller for any content type.
+    /// The body as text, as Spring passes it for any content type.
     pub(super) body: &'a str,
-    /// The client's `Accept` names JSON.
+    /// Whether the `Accept` header names JSON.
     pub(super) accepts_json: bool,
     /// Milliseconds since the Unix epoch.
     pub(super) now_ms: u64,
 }
 
-/// What the device API decides about a request.
-pub(super) struct Verdict {
-    /// Whose token it was.
+/// The result of a request.
+pub(super) struct Handled {
+    /// The device whose token the request has.
     pub(super) device: Option<String>,
-    pub(super) then: Then,
+    pub(super) completion: Completion,
 }
 
-/// When the answer comes, and what it is.
-pub(super) enum Then {
-    Answer(Answer),
-    /// Nothing happens for so long (a rule chain that stays silent).
-    After(Duration, Answer),
-    /// A long poll begins, with the timeout it asked for.
-    Poll {
-        kind: Kind,
+/// When a request is responded to.
+pub(super) enum Completion {
+    Now(HttpResponse),
+    /// After a timeout (of a rule chain that does not reply).
+    After(Duration, HttpResponse),
+    /// At the end of a long poll, with the timeout of its query.
+    LongPoll {
+        kind: PollKind,
         timeout_ms: i64,
     },
 }
 
-impl Verdict {
-    fn now(answer: Answer) -> Verdict {
-        Verdict {
+impl From<HttpResponse> for Handled {
+    /// For a request without a known token.
+    fn from(response: HttpResponse) -> Handled {
+        Handled {
             device: None,
-            then: Then::Answer(answer),
+            completion: Completion::Now(response),
         }
     }
 }
 
-/// The answer to one request; its effects are in the state when this returns.
-pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Verdict {
-    let (token, feature) = match route::route(request) {
-        Route::Found { token, feature } => (token, feature),
-        Route::Provision => return Verdict::now(provision::answer(state, request)),
-        Route::Answer(answer) => return Verdict::now(answer),
+/// Handles one request. Its effects are in the state when this returns.
+pub(super) fn handle(state: &mut State, request: &Request<'_>) -> Handled {
+    let (token, endpoint) = match route::route(request) {
+        Route::Found { token, endpoint } => (token, endpoint),
+        Route::Provision => return provision::post(state, request).into(),
+        Route::Respond(response) => return response.into(),
     };
-    let Some(device) = state.directory.holder_of(&token).map(str::to_owned) else {
-        return Verdict::now(Answer::empty(StatusCode::UNAUTHORIZED));
+    let Some(device) = state.directory.device_with_token(&token).map(str::to_owned) else {
+        return HttpResponse::empty(StatusCode::UNAUTHORIZED).into();
     };
-    let then = match feature {
-        Feature::ReadAttributes => attributes::get(state, &device, request).map(Then::Answer),
-        Feature::WriteAttributes => attributes::post(state, &device, request).map(Then::Answer),
-        Feature::Telemetry => telemetry::post(state, &device, request).map(Then::Answer),
-        Feature::Claim => claim(request).map(Then::Answer),
-        Feature::Poll { kind, timeout_ms } => Ok(Then::Poll { kind, timeout_ms }),
-        Feature::RpcReply { id } => {
-            // Passed on as it is, known id or not.
+    let completion = match endpoint {
+        Endpoint::ReadAttributes => attributes::get(state, &device, request).map(Completion::Now),
+        Endpoint::WriteAttributes => attributes::post(state, &device, request).map(Completion::Now),
+        Endpoint::Telemetry => telemetry::post(state, &device, request).map(Completion::Now),
+        Endpoint::Claim => claim(request).map(Completion::Now),
+        Endpoint::Poll { kind, timeout_ms } => Ok(Completion::LongPoll { kind, timeout_ms }),
+        Endpoint::RpcReply { id } => {
             let reply = request.body;
             state
                 .long_polls
                 .apply(|downlink| downlink.reply(&device, id, reply));
-            Ok(Then::Answer(Answer::empty(StatusCode::OK)))
+            // For an unknown id as well.
+            Ok(Completion::Now(HttpResponse::empty(StatusCode::OK)))
         }
-        Feature::ClientRpc => client_rpc::post(state, request),
-        Feature::Package(asked) => Ok(Then::Answer(package::get(state, &device, &asked))),
+        Endpoint::ClientRpc => client_rpc::post(state, request),
+        Endpoint::Package(package) => Ok(Completion::Now(package::get(state, &device, &package))),
     };
-    Verdict {
+    Handled {
         device: Some(device),
-        then: then.unwrap_or_else(|failure| Then::Answer(failure.into_answer())),
+        completion: completion.unwrap_or_else(|exception| Completion::Now(exception.into())),
     }
 }
 
-/// Why a handler threw.
-enum Failure {
-    /// A `JsonParseException`: 500 with its message as text.
-    Parse(String),
-    /// Any other exception: 500, empty.
-    Other,
-}
-
-impl Failure {
-    fn into_answer(self) -> Answer {
-        match self {
-            Failure::Parse(message) => {
-                Answer::with_body(StatusCode::INTERNAL_SERVER_ERROR, TEXT, message)
+impl From<Exception> for HttpResponse {
+    fn from(exception: Exception) -> HttpResponse {
+        match exception {
+            Exception::JsonParse(message) => {
+                HttpResponse::with_body(StatusCode::INTERNAL_SERVER_ERROR, TEXT, message)
             }
-            Failure::Other => Answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
+            Exception::Other => HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR),
         }
     }
 }
 
-impl From<SyntaxError> for Failure {
-    fn from(error: SyntaxError) -> Failure {
-        Failure::Parse(error.0)
-    }
-}
-
-impl From<ShapeError> for Failure {
-    fn from(error: ShapeError) -> Failure {
-        match error {
-            ShapeError::Parse(message) => Failure::Parse(message),
-            ShapeError::Other => Failure::Other,
-        }
-    }
-}
-
-impl From<Full> for Failure {
-    /// As ThingsBoard answers where its queue does not take a message.
-    fn from(Full: Full) -> Failure {
-        tracing::warn!("simulator: no room for more values, answering 500; delete some devices");
-        Failure::Other
+impl From<OutOfSpace> for Exception {
+    /// As in ThingsBoard when its queue does not accept a message.
+    fn from(OutOfSpace: OutOfSpace) -> Exception {
+        tracing::warn!("no room for more values, responding with 500: delete some devices");
+        Exception::Other
     }
 }
 
 /// `POST /{token}/claim`: the body may be absent, and a claim that fails later is not reported.
-fn claim(request: &Request<'_>) -> Result<Answer, Failure> {
+fn claim(request: &Request<'_>) -> Result<HttpResponse, Exception> {
     if !request.body.is_empty() {
         let claim = read(request.body)?;
         if !matches!(claim, Element::Object(_)) {
-            return Err(ShapeError::cannot_parse(&claim).into());
+            return Err(Exception::cannot_parse(&claim));
         }
         if let Some(key) = claim.get("secretKey") {
-            key.as_string().ok_or(Failure::Other)?;
+            key.as_string().ok_or(Exception::Other)?;
         }
         if let Some(duration) = claim.get("durationMs") {
-            duration.as_long().ok_or(Failure::Other)?;
+            duration.as_long().ok_or(Exception::Other)?;
         }
     }
-    Ok(Answer::empty(StatusCode::OK))
+    Ok(HttpResponse::empty(StatusCode::OK))
 }
 
-/// A `String` answer of a handler that does not say what it produces: text, unless the client asks for JSON.
-fn string_answer(request: &Request<'_>, body: String) -> Answer {
+/// The response of a handler that returns a `String` and declares no content type: text, unless the client accepts JSON.
+fn string_response(request: &Request<'_>, body: String) -> HttpResponse {
     let content_type = if request.accepts_json { JSON } else { TEXT };
-    Answer::with_body(StatusCode::OK, content_type, body)
+    HttpResponse::with_body(StatusCode::OK, content_type, body)
 }
 
 /// Spring's 400, in the monolith's shape.
-fn bad_request(request: &Request<'_>, message: &str) -> Answer {
-    Answer::error(
+fn bad_request(request: &Request<'_>, message: &str) -> HttpResponse {
+    HttpResponse::error(
         StatusCode::BAD_REQUEST,
         Some(message),
         ErrorCode::BadRequestParams,

@@ -1,25 +1,26 @@
-//! The devices ThingsBoard knows, and what it keeps of each.
+//! ThingsBoard's devices, with their attributes and latest telemetry.
 
+use crate::json::Element;
+use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 
-use super::json::Element;
-
 /// More devices than this are refused.
-const MOST_DEVICES: usize = 100_000;
-/// Attributes and telemetry of all devices together.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+const MAX_DEVICES: usize = 100_000;
+/// The memory of attributes and telemetry of all devices together, in bytes.
+const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// An attribute scope. (ThingsBoard's third, `server`, is not visible to devices.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Written by the device.
+    /// Set by the device.
     Client,
-    /// Written by the platform, read by the device.
+    /// Set by the platform and read by the device.
     Shared,
 }
 
 impl Scope {
-    /// The scope as ThingsBoard's answers name it.
+    /// The scope's name in ThingsBoard's responses.
     pub(super) fn name(self) -> &'static str {
         match self {
             Scope::Client => "client",
@@ -28,9 +29,9 @@ impl Scope {
     }
 }
 
-/// There is no room for more: the simulator keeps a bounded amount.
+/// The simulator's limit on stored values is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) struct OutOfSpace;
 
 /// One device. No `Debug`: it holds the token.
 #[derive(Default)]
@@ -39,16 +40,15 @@ pub(super) struct Device {
     pub(super) token: Option<String>,
     /// The provisioning key of its device profile.
     pub(super) profile: Option<String>,
-    /// `CHECK_PRE_PROVISIONED_DEVICES` works once.
+    /// Whether it has been provisioned: `CHECK_PRE_PROVISIONED_DEVICES` works once.
     pub(super) provisioned: bool,
     client: BTreeMap<String, Element>,
     shared: BTreeMap<String, Element>,
-    /// The latest value of each key, and its time.
+    /// The latest value of each key, with its time in milliseconds since the Unix epoch.
     telemetry: BTreeMap<String, (i64, Element)>,
 }
 
 impl Device {
-    /// The attributes of one scope.
     pub(super) fn attributes(&self, scope: Scope) -> &BTreeMap<String, Element> {
         match scope {
             Scope::Client => &self.client,
@@ -56,17 +56,16 @@ impl Device {
         }
     }
 
-    /// The latest value of each telemetry key, with its time in milliseconds since the Unix epoch.
     pub(super) fn telemetry(&self) -> &BTreeMap<String, (i64, Element)> {
         &self.telemetry
     }
 
-    fn weight(&self) -> usize {
+    fn memory_size(&self) -> usize {
         let attributes = self.client.iter().chain(&self.shared);
         let latest = self.telemetry.iter().map(|(key, (_, value))| (key, value));
         attributes
             .chain(latest)
-            .map(|(key, value)| weight(key, value))
+            .map(|(key, value)| memory_size(key, value))
             .sum()
     }
 }
@@ -92,12 +91,12 @@ impl Directory {
         self.devices.get_mut(name)
     }
 
-    /// Whose access token this is.
-    pub(super) fn holder_of(&self, token: &str) -> Option<&str> {
+    /// The name of the device with this access token.
+    pub(super) fn device_with_token(&self, token: &str) -> Option<&str> {
         self.by_token.get(token).map(String::as_str)
     }
 
-    /// Defines a device, or gives the one of that name another token and profile; its values stay.
+    /// Adds a device, or changes the token and profile of the one of that name, which keeps its values.
     pub(super) fn put(
         &mut self,
         name: &str,
@@ -111,14 +110,14 @@ impl Directory {
             if token.is_empty() {
                 return Err(format!("the access token of device {name:?} is empty"));
             }
-            if let Some(holder) = self.holder_of(token).filter(|holder| *holder != name) {
+            if let Some(other) = self.device_with_token(token).filter(|other| *other != name) {
                 return Err(format!(
-                    "device {holder:?} has that access token already: each device needs its own"
+                    "device {other:?} has that access token already: each device needs its own"
                 ));
             }
         }
-        if self.devices.len() >= MOST_DEVICES && !self.devices.contains_key(name) {
-            return Err(format!("there are {MOST_DEVICES} devices already"));
+        if self.devices.len() >= MAX_DEVICES && !self.devices.contains_key(name) {
+            return Err(format!("there are {MAX_DEVICES} devices already"));
         }
         let device = self.devices.entry(name.to_owned()).or_default();
         if let Some(old) = &device.token {
@@ -132,7 +131,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Forgets a device; false if there was none of that name.
+    /// Removes a device; false if there was none.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let Some(device) = self.devices.remove(name) else {
             return false;
@@ -140,17 +139,17 @@ impl Directory {
         if let Some(token) = &device.token {
             self.by_token.remove(token);
         }
-        self.bytes = self.bytes.saturating_sub(device.weight());
+        self.bytes = self.bytes.saturating_sub(device.memory_size());
         true
     }
 
-    /// Sets attributes. All or, if there is no room, none.
+    /// Sets attributes: all, or none if there is no room.
     pub(super) fn set_attributes(
         &mut self,
         name: &str,
         scope: Scope,
         values: Vec<(String, Element)>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), OutOfSpace> {
         let Some(device) = self.devices.get_mut(name) else {
             return Ok(());
         };
@@ -158,10 +157,9 @@ impl Directory {
             Scope::Client => &mut device.client,
             Scope::Shared => &mut device.shared,
         };
-        put_all(&mut self.bytes, kept, values, |value| value, |value| value)
+        insert_all(&mut self.bytes, kept, values, |value| value, |value| value)
     }
 
-    /// Removes attributes of these keys.
     pub(super) fn remove_attributes(&mut self, name: &str, scope: Scope, keys: &[String]) {
         let Some(device) = self.devices.get_mut(name) else {
             return;
@@ -172,24 +170,24 @@ impl Directory {
         };
         for key in keys {
             if let Some(value) = kept.remove(key) {
-                self.bytes = self.bytes.saturating_sub(weight(key, &value));
+                self.bytes = self.bytes.saturating_sub(memory_size(key, &value));
             }
         }
     }
 
-    /// Keeps telemetry values of one time; an older value never replaces a newer one of its key.
+    /// Stores telemetry values of one time. An older value never replaces a newer one of its key.
     pub(super) fn set_telemetry(
         &mut self,
         name: &str,
         ts: i64,
         mut values: Vec<(String, Element)>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), OutOfSpace> {
         let Some(device) = self.devices.get_mut(name) else {
             return Ok(());
         };
         let kept = &mut device.telemetry;
         values.retain(|(key, _)| kept.get(key).is_none_or(|(newest, _)| *newest <= ts));
-        put_all(
+        insert_all(
             &mut self.bytes,
             kept,
             values,
@@ -199,28 +197,33 @@ impl Directory {
     }
 }
 
-fn put_all<T>(
+fn insert_all<T>(
     bytes: &mut usize,
     kept: &mut BTreeMap<String, T>,
     values: Vec<(String, Element)>,
     wrap: impl Fn(Element) -> T,
     element: impl Fn(&T) -> &Element,
-) -> Result<(), Full> {
-    let more: usize = values.iter().map(|(key, value)| weight(key, value)).sum();
-    if *bytes + more > MOST_BYTES {
-        return Err(Full);
+) -> Result<(), OutOfSpace> {
+    let more: usize = values
+        .iter()
+        .map(|(key, value)| memory_size(key, value))
+        .sum();
+    if *bytes + more > MAX_BYTES {
+        return Err(OutOfSpace);
     }
     for (key, value) in values {
-        let new = weight(&key, &value);
-        let old = kept.get(&key).map_or(0, |old| weight(&key, element(old)));
+        let new = memory_size(&key, &value);
+        let old = kept
+            .get(&key)
+            .map_or(0, |old| memory_size(&key, element(old)));
         kept.insert(key, wrap(value));
         *bytes = (*bytes + new).saturating_sub(old);
     }
     Ok(())
 }
 
-/// Roughly what a key and its value take up in memory.
-fn weight(key: &str, value: &Element) -> usize {
+/// Estimates the memory of a key and its value, in bytes.
+fn memory_size(key: &str, value: &Element) -> usize {
     fn inside(value: &Element) -> usize {
         32 + match value {
             Element::Null | Element::Boolean(_) => 0,
@@ -257,8 +260,8 @@ mod tests {
             .set_attributes("meter", Scope::Client, values)
             .unwrap();
         directory.put("meter", Some("T2".into()), None).unwrap();
-        assert_eq!(directory.holder_of("T1"), None);
-        assert_eq!(directory.holder_of("T2"), Some("meter"));
+        assert_eq!(directory.device_with_token("T1"), None);
+        assert_eq!(directory.device_with_token("T2"), Some("meter"));
         assert_eq!(
             directory.get("meter").unwrap().attributes(Scope::Client)["a"],
             text("x")
@@ -288,16 +291,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_given_back() {
+    fn the_memory_of_values_is_bounded_and_freed() {
         let mut directory = with_one();
-        let large = || vec![("k".to_owned(), text(&"x".repeat(MOST_BYTES / 2)))];
+        let large = || vec![("k".to_owned(), text(&"x".repeat(MAX_BYTES / 2)))];
         assert_eq!(
             directory.set_attributes("meter", Scope::Client, large()),
             Ok(())
         );
         assert_eq!(
             directory.set_attributes("meter", Scope::Shared, large()),
-            Err(Full)
+            Err(OutOfSpace)
         );
         directory.remove_attributes("meter", Scope::Client, &["k".to_owned()]);
         assert_eq!(directory.bytes, 0);

@@ -1,85 +1,85 @@
-//! ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. Without a socket and
-//! without a clock, so that it serves in a simulated network as well.
+//! A model of ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. It has no
+//! socket and no clock, so it can be used in a simulated network as well.
 //!
-//! A poll is three things, and most of ThingsBoard's quirks are their parting:
+//! A poll consists of three parts, and most of ThingsBoard's quirks come from their different ends:
 //!
 //! ```text
-//! the request       waits ──▶ answered, or ended by the container (503), or its client hangs up
-//! the session       registered ──▶ dropped: by the first message it gets, or by its own timer (408)
-//! the subscription  on its way to the device actor ──▶ entered ──▶ stale, once its session is gone
+//! the HTTP request  waiting ──▶ response sent, or ended by the servlet container (503), or the client disconnects
+//! the session       registered ──▶ dropped: by the first message it gets, or by its own timeout (408)
+//! the subscription  on its way to the device actor ──▶ live ──▶ stale, once its session is dropped
 //! ```
 //!
-//! * Nothing unsubscribes. A session whose request is gone swallows the next message; a stale entry counts as a
-//!   subscriber, and what is sent to it is lost.
-//! * A change of attributes goes to all entries and leaves them: those of attributes pile up.
-//! * A command goes to all entries of RPC and removes them. If there are none, it is pending, and so is every two-way
-//!   command until its reply. A new poll gets the oldest pending command at once, delivered before or not: an
-//!   unanswered one is returned again and again, and those behind it wait.
+//! * Nothing unsubscribes. A session whose request has ended takes the next message, which is lost; a stale subscription
+//!   counts as a subscriber, and messages to it are lost.
+//! * A change of attributes goes to all subscriptions for attributes and does not remove them: they accumulate.
+//! * A command goes to all subscriptions for RPC and removes them. If there are none, it is pending, and so is every
+//!   two-way command until its reply. A new poll gets the oldest pending command at once, delivered before or not: one
+//!   without a reply is returned again and again, and those behind it wait.
 //!
-//! Commands are not persistent, and the strategy is BURST, ThingsBoard's defaults.
+//! Commands are not persistent, and the RPC strategy is BURST: ThingsBoard's defaults.
 
 mod actor;
-mod calls;
+mod callers;
 mod counts;
 mod session;
-mod terms;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod types;
 
+use crate::json::Element;
+use actor::Actor;
+use bytes::Bytes;
+use callers::WaitingCaller;
+use session::{Session, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::json::Element;
-use actor::Actor;
-use calls::Call;
-pub use counts::{PollCounts, Subscriptions};
-use session::{Session, Sessions};
-pub use terms::CommandOutcome;
-pub use terms::{Change, Command, CommandId, Delays, Ended, Full, Kind, PollId};
+pub use counts::{PollCounts, SubscriptionCounts};
+pub use types::CommandOutcome;
+pub use types::{Change, Command, CommandId, Delays, LimitReached, PollEnd, PollId, PollKind};
 
 /// Polls and commands of more devices than this are refused.
-const MOST_DEVICES: usize = 100_000;
+const MAX_DEVICES: usize = 100_000;
 /// More sessions of one device than this are refused.
-const MOST_SESSIONS: usize = 1000;
-/// What happens at a time. Of one moment's events a subscription comes first, and a session's own timer before the
-/// container's.
+const MAX_SESSIONS: usize = 1000;
+
+/// A timed event. At the same time a subscription comes first, and a session's own timeout before the container's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    Enter(PollId),
-    Close(PollId),
-    ContainerEnds(PollId),
-    Expire(CommandId),
+    Subscribe(PollId),
+    SessionTimeout(PollId),
+    ContainerTimeout(PollId),
+    CommandExpiry(CommandId),
 }
 
 #[derive(Default)]
-struct Device {
+struct DeviceState {
     actor: Actor,
-    counts: Subscriptions,
-    calls: usize,
+    counts: SubscriptionCounts,
+    waiting_callers: usize,
 }
 
 /// All devices with their actors, the transport's sessions, and the callers of commands.
 ///
-/// Time goes forward by [`handle_timeout`](Downlink::handle_timeout), which wants to be called at
-/// [`next_timeout`](Downlink::next_timeout) and before anything else that happens later.
+/// Call [`handle_timeout`](Downlink::handle_timeout) at [`next_timeout`](Downlink::next_timeout), and with the current time
+/// before any other method.
 #[derive(Default)]
 pub struct Downlink {
     delays: Delays,
-    devices: BTreeMap<Arc<str>, Device>,
+    devices: BTreeMap<Arc<str>, DeviceState>,
     sessions: Sessions,
-    calls: BTreeMap<CommandId, Call>,
+    callers: BTreeMap<CommandId, WaitingCaller>,
     timers: BTreeSet<(u64, Timer)>,
-    ended: VecDeque<(PollId, Ended)>,
-    outcomes: VecDeque<(CommandId, CommandOutcome)>,
+    poll_ends: VecDeque<(PollId, PollEnd)>,
+    command_outcomes: VecDeque<(CommandId, CommandOutcome)>,
     last_poll: u64,
     last_command: u64,
-    held_bytes: usize,
+    pending_bytes: usize,
 }
 
 impl Downlink {
+    /// A downlink without devices.
     pub fn new(delays: Delays) -> Downlink {
         Downlink {
             delays,
@@ -87,27 +87,31 @@ impl Downlink {
         }
     }
 
+    /// The delays of polls that begin now.
     pub fn delays(&self) -> Delays {
         self.delays
     }
 
-    /// For what begins from now on.
+    /// Sets the delays of polls that begin from now on.
     pub fn set_delays(&mut self, delays: Delays) {
         self.delays = delays;
     }
 
-    /// A poll begins. `timeout_ms` is its query parameter: 0 (or none given) stands for the default, and one that is
-    /// negative is over at once; its subscription goes out nevertheless.
+    /// Opens a poll. `timeout_ms` is its query parameter: 0 (or none) means the default. A negative one times out at once,
+    /// but its subscription is sent nevertheless.
+    ///
+    /// # Errors
+    /// A limit on devices or sessions is reached.
     pub fn open(
         &mut self,
         device: &str,
-        kind: Kind,
+        kind: PollKind,
         timeout_ms: i64,
         now_ms: u64,
-    ) -> Result<PollId, Full> {
-        if self.sessions.count(device) >= MOST_SESSIONS {
-            return Err(Full(format!(
-                "device {device:?} has {MOST_SESSIONS} sessions already"
+    ) -> Result<PollId, LimitReached> {
+        if self.sessions.count(device) >= MAX_SESSIONS {
+            return Err(LimitReached(format!(
+                "device {device:?} has {MAX_SESSIONS} sessions already"
             )));
         }
         let name = self.device(device)?;
@@ -124,39 +128,40 @@ impl Downlink {
             kind,
             waiting: true,
             registered: true,
-            entered: false,
-            closes_ms: now_ms.saturating_add(lasts_ms),
-            container_ends_ms: (self.delays.async_ms < lasts_ms)
+            subscribed: false,
+            times_out_ms: now_ms.saturating_add(lasts_ms),
+            container_timeout_ms: (self.delays.async_ms < lasts_ms)
                 .then(|| now_ms.saturating_add(self.delays.async_ms)),
         };
-        self.timers.insert((session.closes_ms, Timer::Close(poll)));
-        if let Some(at) = session.container_ends_ms {
-            self.timers.insert((at, Timer::ContainerEnds(poll)));
+        self.timers
+            .insert((session.times_out_ms, Timer::SessionTimeout(poll)));
+        if let Some(at) = session.container_timeout_ms {
+            self.timers.insert((at, Timer::ContainerTimeout(poll)));
         }
         self.sessions.insert(poll, session);
         if lasts_ms == 0 {
-            self.close(poll);
+            self.time_out_session(poll);
         }
         if self.delays.subscription_ms == 0 {
-            self.enter(poll);
+            self.subscribe(poll);
         } else {
             let at = now_ms.saturating_add(self.delays.subscription_ms);
-            self.timers.insert((at, Timer::Enter(poll)));
+            self.timers.insert((at, Timer::Subscribe(poll)));
         }
         Ok(poll)
     }
 
-    /// The client of a poll went away. That cancels nothing: its session swallows what comes until its timer.
+    /// The client of a poll has closed its connection. Its session stays until its timeout and takes the next message.
     pub fn abandon(&mut self, poll: PollId) {
         self.stop_waiting(poll);
     }
 
-    /// An answer to give.
-    pub fn poll_ended(&mut self) -> Option<(PollId, Ended)> {
-        self.ended.pop_front()
+    /// The next poll that has ended, and how.
+    pub fn pop_poll_end(&mut self) -> Option<(PollId, PollEnd)> {
+        self.poll_ends.pop_front()
     }
 
-    /// Shared attributes of a device have changed.
+    /// Sends a change of a device's shared attributes to its polls.
     pub fn attributes_changed(&mut self, device: &str, change: Change) {
         let Some(device) = self.devices.get(device) else {
             return;
@@ -170,68 +175,68 @@ impl Downlink {
             }
         });
         for poll in device.actor.attribute_subscribers() {
-            self.receive(poll, &body);
+            self.deliver(poll, &body);
         }
     }
 
-    /// The device is deleted: its polls are told, its actor is gone, and callers wait until their commands expire.
-    pub fn delete(&mut self, device: &str) {
+    /// Deletes a device: its polls end, its actor is removed, and callers wait until their commands expire.
+    pub fn delete_device(&mut self, device: &str) {
         for poll in self.sessions.of(device) {
-            self.discard(poll, Ended::Deleted);
+            self.remove_session(poll, PollEnd::Deleted);
         }
         self.devices.remove(device);
     }
 
-    /// The device's access token has changed: its entries are forgotten, and its open polls hear nothing more until
-    /// their timer. Pending commands stay.
-    pub fn rotate(&mut self, device: &str) {
+    /// Removes the subscriptions of a device whose access token has changed. Its open polls get no message any more and end
+    /// by their timeout. Pending commands stay.
+    pub fn token_changed(&mut self, device: &str) {
         if let Some(device) = self.devices.get_mut(device) {
-            device.actor.credentials_changed();
+            device.actor.token_changed();
         }
     }
 
-    /// ThingsBoard restarts: actors, sessions and commands that are not persistent are gone, and ids begin at 0.
+    /// Restarts ThingsBoard: actors, sessions and commands are lost, and the ids of commands begin at 0.
     pub fn restart(&mut self) {
         for poll in self.sessions.polls() {
-            self.discard(poll, Ended::Cut);
+            self.remove_session(poll, PollEnd::Cut);
         }
-        let calls: Vec<CommandId> = self.calls.keys().copied().collect();
-        for command in calls {
-            self.conclude(command, CommandOutcome::Lost);
+        let commands: Vec<CommandId> = self.callers.keys().copied().collect();
+        for command in commands {
+            self.finish_command(command, CommandOutcome::Lost);
         }
         for device in self.devices.values_mut() {
             device.actor = Actor::default();
         }
     }
 
-    /// When time has to go forward next.
+    /// When [`handle_timeout`](Downlink::handle_timeout) must be called next.
     pub fn next_timeout(&self) -> Option<u64> {
         self.timers.first().map(|(at, _)| *at)
     }
 
-    /// All that is due happens.
+    /// Runs all events that are due.
     pub fn handle_timeout(&mut self, now_ms: u64) {
         while self.timers.first().is_some_and(|(at, _)| *at <= now_ms) {
             let Some((_, timer)) = self.timers.pop_first() else {
                 break;
             };
             match timer {
-                Timer::Enter(poll) => self.enter(poll),
-                Timer::Close(poll) => self.close(poll),
-                Timer::ContainerEnds(poll) => self.end(poll, Ended::AsyncTimeout),
-                Timer::Expire(command) => self.expire(command),
+                Timer::Subscribe(poll) => self.subscribe(poll),
+                Timer::SessionTimeout(poll) => self.time_out_session(poll),
+                Timer::ContainerTimeout(poll) => self.end_request(poll, PollEnd::AsyncTimeout),
+                Timer::CommandExpiry(command) => self.expire(command),
             }
         }
     }
 
-    /// What a device's polls cost; all zero for one that never polled.
-    pub fn subscriptions(&self, device: &str) -> Subscriptions {
+    /// Counts a device's polls and subscriptions; all zero for one that never polled.
+    pub fn subscriptions(&self, device: &str) -> SubscriptionCounts {
         let Some(device) = self.devices.get(device) else {
-            return Subscriptions::default();
+            return SubscriptionCounts::default();
         };
         let mut counts = device.counts;
-        for kind in [Kind::Attributes, Kind::Rpc] {
-            let (live, stale) = device.actor.entries(kind);
+        for kind in [PollKind::Attributes, PollKind::Rpc] {
+            let (live, stale) = device.actor.subscriber_counts(kind);
             let of_kind = counts.of(kind);
             of_kind.live = live;
             of_kind.stale = stale;
@@ -240,18 +245,19 @@ impl Downlink {
         counts
     }
 
-    /// Its name as it is kept.
-    fn device(&mut self, name: &str) -> Result<Arc<str>, Full> {
+    /// Adds a device if it is new. Returns its shared name.
+    fn device(&mut self, name: &str) -> Result<Arc<str>, LimitReached> {
         if let Some((known, _)) = self.devices.get_key_value(name) {
             return Ok(Arc::clone(known));
         }
-        if self.devices.len() >= MOST_DEVICES {
-            return Err(Full(format!(
-                "{MOST_DEVICES} devices have had polls or commands already"
+        if self.devices.len() >= MAX_DEVICES {
+            return Err(LimitReached(format!(
+                "{MAX_DEVICES} devices have had polls or commands already"
             )));
         }
         let name: Arc<str> = name.into();
-        self.devices.insert(Arc::clone(&name), Device::default());
+        self.devices
+            .insert(Arc::clone(&name), DeviceState::default());
         Ok(name)
     }
 }

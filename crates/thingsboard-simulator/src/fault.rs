@@ -1,32 +1,31 @@
-//! What goes wrong on purpose: delays, statuses, and connections that break.
-
-use std::time::Duration;
+//! Faults that are injected: delays, statuses, and connections that break.
 
 use axum::body::Bytes;
 use axum::http::StatusCode;
+use std::time::Duration;
 
-/// More rules than this are refused.
-const MOST_FAULTS: usize = 1000;
+/// More faults than this are refused.
+const MAX_FAULTS: usize = 1000;
 
-/// One rule. Of those set, the first whose path matches is applied to a request.
+/// A fault. The first one in the list whose path matches is applied to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Which paths: `*` stands for one segment, `**` at the end for any rest, as in `/api/v1/*/telemetry`.
+    /// The paths it applies to: `*` stands for one segment, `**` at the end for any rest, as in `/api/v1/*/telemetry`.
     pub path: String,
-    /// For how many requests; `None` is until it is cleared.
+    /// The number of requests it applies to; `None` until it is cleared.
     pub times: Option<u32>,
-    /// How long to wait before anything else happens.
+    /// The delay before the action.
     pub delay: Duration,
-    /// What then happens.
-    pub outcome: Outcome,
+    /// What happens to the request.
+    pub action: FaultAction,
 }
 
-/// What a [`Fault`] does to a request. All but [`Answer`](Outcome::Answer) keep it from having any effect.
+/// What a [`Fault`] does to a request. Except with [`Pass`](FaultAction::Pass), the request has no effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// The usual answer (for a delay alone).
-    Answer,
-    /// This status, with this body and content type, as a proxy in front of ThingsBoard might answer.
+pub enum FaultAction {
+    /// The request is answered as usual, after the fault's delay.
+    Pass,
+    /// A response like that of a proxy in front of ThingsBoard.
     Status {
         /// The HTTP status, 200 to 599.
         status: u16,
@@ -35,37 +34,37 @@ pub enum Outcome {
         /// Its `Content-Type`.
         content_type: Option<String>,
     },
-    /// The connection is closed without an answer.
+    /// The connection is closed without a response.
     Drop,
-    /// Bytes that are no HTTP, then the connection is closed.
+    /// Bytes that are not HTTP are sent, then the connection is closed.
     Garbage,
-    /// No answer for as long as the client waits (or until the simulator stops).
+    /// No response is sent until the client closes the connection or the simulator stops.
     Hang,
 }
 
 impl Fault {
     /// A fault on every path until it is cleared, without delay.
     #[must_use]
-    pub fn always(outcome: Outcome) -> Fault {
+    pub fn always(action: FaultAction) -> Fault {
         Fault {
             path: "/**".to_owned(),
             times: None,
             delay: Duration::ZERO,
-            outcome,
+            action,
         }
     }
 
     /// A status with an empty body on every path until it is cleared.
     #[must_use]
     pub fn status(status: u16) -> Fault {
-        Fault::always(Outcome::Status {
+        Fault::always(FaultAction::Status {
             status,
             body: Bytes::new(),
             content_type: None,
         })
     }
 
-    /// The same fault for the paths that match, as [`path`](Fault::path) says.
+    /// The same fault for these paths: see [`path`](Fault::path).
     #[must_use]
     pub fn on(mut self, path: &str) -> Fault {
         path.clone_into(&mut self.path);
@@ -86,14 +85,14 @@ impl Fault {
         self
     }
 
-    /// How an arrival names it.
+    /// Its name in [`Arrival::fault`](crate::Arrival::fault).
     pub(super) fn name(&self) -> &'static str {
-        match self.outcome {
-            Outcome::Answer => "delay",
-            Outcome::Status { .. } => "status",
-            Outcome::Drop => "drop",
-            Outcome::Garbage => "garbage",
-            Outcome::Hang => "hang",
+        match self.action {
+            FaultAction::Pass => "delay",
+            FaultAction::Status { .. } => "status",
+            FaultAction::Drop => "drop",
+            FaultAction::Garbage => "garbage",
+            FaultAction::Hang => "hang",
         }
     }
 
@@ -107,7 +106,7 @@ impl Fault {
         if self.times == Some(0) {
             return Err("times is 0: leave it out for a fault that lasts until cleared".to_owned());
         }
-        if let Outcome::Status { status, .. } = self.outcome
+        if let FaultAction::Status { status, .. } = self.action
             && !(200..600).contains(&status)
         {
             return Err(format!("status {status} is not between 200 and 599"));
@@ -116,17 +115,17 @@ impl Fault {
     }
 }
 
-/// The rules set, in their order.
+/// The list of faults.
 #[derive(Default)]
 pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
-    /// Adds a rule after those there are.
+    /// Appends a fault.
     pub(super) fn add(&mut self, fault: Fault) -> Result<(), String> {
         fault.check()?;
-        if self.0.len() >= MOST_FAULTS {
+        if self.0.len() >= MAX_FAULTS {
             return Err(format!(
-                "there are {MOST_FAULTS} faults already: clear them first"
+                "there are {MAX_FAULTS} faults already: clear them first"
             ));
         }
         self.0.push(fault);
@@ -141,7 +140,7 @@ impl Faults {
         self.0.iter()
     }
 
-    /// The fault for a request to this path, used up by one.
+    /// The fault for a request to this path. Counts down its times.
     pub(super) fn take(&mut self, path: &str) -> Option<Fault> {
         let at = self.0.iter().position(|fault| matches(&fault.path, path))?;
         let fault = self.0.get_mut(at)?;
@@ -156,7 +155,6 @@ impl Faults {
     }
 }
 
-/// The status of a fault, as the HTTP server's type.
 pub(super) fn status_code(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
@@ -203,10 +201,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_matches_is_applied() {
+    fn the_first_fault_that_matches_is_applied() {
         let mut faults = Faults::default();
         faults.add(Fault::status(503).on("/b")).unwrap();
-        faults.add(Fault::always(Outcome::Hang)).unwrap();
+        faults.add(Fault::always(FaultAction::Hang)).unwrap();
         assert_eq!(faults.take("/a").unwrap().name(), "hang");
         assert_eq!(faults.take("/b").unwrap().name(), "status");
     }

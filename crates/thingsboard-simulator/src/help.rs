@@ -1,6 +1,6 @@
-//! The help that the command line shows after its own.
+//! The part of `--help` after the options.
 
-/// How to use the simulator from a terminal. Each line was run as it stands.
+/// Commands to try. A test sends the request of each `curl` line.
 pub const HELP: &str = r#"This is a simulator of ThingsBoard's HTTP device API, not ThingsBoard: it keeps everything in memory.
 
 Define a device, post as it, and see what arrived:
@@ -9,7 +9,7 @@ Define a device, post as it, and see what arrived:
   curl http://127.0.0.1:8080/simulator/arrivals?limit=10
   curl -X DELETE http://127.0.0.1:8080/simulator/arrivals
 
-Attributes (scopes: client, shared), and all that is kept of a device:
+Attributes (scopes: client, shared), and all values of a device:
   curl http://127.0.0.1:8080/simulator/devices/meter-17/attributes/shared -d '{"interval":60}'
   curl -X DELETE http://127.0.0.1:8080/simulator/devices/meter-17/attributes/shared?keys=interval
   curl http://127.0.0.1:8080/simulator/devices/meter-17
@@ -19,11 +19,11 @@ Faults: status, drop, garbage or hang, after delayMs, for a path or all, for som
   curl http://127.0.0.1:8080/simulator/faults -d '{"path":"/api/v1/*/telemetry","delayMs":2000,"drop":true}'
   curl -X DELETE http://127.0.0.1:8080/simulator/faults
 
-Client-side RPC: getTime and echo are answered, other methods end in a timeout unless scripted:
+Client-side RPC: getTime and echo have replies, other methods end in a timeout unless a reply is set:
   curl -X PUT http://127.0.0.1:8080/simulator/rpc/getLimit -d '{"limit":7}'
   curl -X PUT 'http://127.0.0.1:8080/simulator/rpc/getLimit?error=no+rights'
 
-Downlink. The first two wait for what the others send, so give each a terminal (or "&") of its own:
+Downlink. The first two wait for what the others send, so run each in a terminal of its own (or with "&"):
   curl 'http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/attributes/updates?timeout=25000'
   curl 'http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/rpc?timeout=25000'
   curl http://127.0.0.1:8080/simulator/devices/meter-17/subscriptions
@@ -31,15 +31,15 @@ Downlink. The first two wait for what the others send, so give each a terminal (
   curl http://127.0.0.1:8080/simulator/devices/meter-17/rpc -d '{"method":"open","params":{"valve":2},"oneway":true}'
   curl 'http://127.0.0.1:8080/simulator/arrivals?polls&limit=2'
 
-A two-way command waits for its reply, which names the id that a poll was given:
+A two-way command waits for its reply, which has the id of the command in its path:
   curl http://127.0.0.1:8080/simulator/devices/meter-17/rpc -d '{"method":"state","params":{},"timeoutMs":20000}'
   curl 'http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/rpc?timeout=20000'
   curl -H 'Content-Type: application/json' http://127.0.0.1:8080/api/v1/A1_TEST_TOKEN/rpc/1 -d '{"open":true}'
 
-Packages: firmware and software, made here (any size, the same bytes each time), uploaded (16 MiB at most; a file with
---data-binary @image.bin), or at a URL elsewhere. They are assigned to one device or to all, which sets fw_title,
-fw_version, fw_size, fw_checksum (or sw_...) of those devices; then they are fetched, whole or in chunks. What was served
-of each is counted. The first one's SHA-256 is
+Packages: firmware and software, generated (of any size, always the same bytes), uploaded (16 MiB at most; a file with
+--data-binary @image.bin), or at a URL elsewhere. They are assigned to one device or to all, which sets the attributes
+fw_title, fw_version, fw_size, fw_checksum (or sw_...) of these devices. Then devices fetch them, whole or in chunks, and
+what was served is counted. The first one's SHA-256 is
 01ac200d5808b9d6e3ab5f05977d9bf4b88eabc21bad6a30c72cc3ad7d53341e:
   curl -X PUT http://127.0.0.1:8080/simulator/packages/firmware/meter/1.1 -d '{"size":1048576}'
   curl -X PUT http://127.0.0.1:8080/simulator/packages/firmware/meter/1.2 -d '{"size":1048576,"seed":7,"tag":"trial"}'
@@ -57,14 +57,14 @@ of each is counted. The first one's SHA-256 is
 Provisioning (strategy: ALLOW_CREATE_NEW_DEVICES, CHECK_PRE_PROVISIONED_DEVICES, DISABLED):
   curl -X PUT http://127.0.0.1:8080/simulator/profiles/KEY -d '{"secret":"SECRET","strategy":"ALLOW_CREATE_NEW_DEVICES"}'
 
-ThingsBoard's own troubles: other timeouts (the shorter ends a silent RPC or poll: 503 or 408), an attribute store that
-fails (the next 2 reads are 200 {}), another bound on connections, a slow queue between a poll and the device actor, and
-a restart (connections cut, polls and commands lost, ids from 0):
+ThingsBoard itself: other timeouts (the shorter one ends an idle RPC or poll: 503 or 408), an attribute store that fails
+(the next 2 reads get 200 {}), another limit on connections, a slow queue between a poll and the device actor, and a
+restart (connections cut, polls and commands lost, ids from 0):
   curl -X PUT http://127.0.0.1:8080/simulator/timeouts -d '{"asyncMs":3000,"requestMs":60000}'
   curl -X PUT http://127.0.0.1:8080/simulator/attribute-store -d '{"failing":2}'
   curl -X PUT http://127.0.0.1:8080/simulator/connections -d '{"max":20000}'
   curl -X PUT http://127.0.0.1:8080/simulator/subscription-delay -d '{"ms":50}'
   curl http://127.0.0.1:8080/simulator/restart -d '{"downMs":3000}'
 
-GET /simulator lists all controls. They ask for no password: listen on loopback only.
+GET /simulator lists all controls. They require no password: listen on loopback only.
 "#;

@@ -1,23 +1,33 @@
-//! ThingsBoard's HTTP device API in memory, faithful to its quirks, for the demo and the tests.
+//! ThingsBoard's HTTP device API in memory, faithful to its quirks, for tests and trials of its clients.
 //!
-//! Our tests are only as true as this is, so it does what ThingsBoard does and not what one would expect: bad JSON is
-//! a 500 with Gson's message, JSON that a strict parser refuses is accepted, provisioning that fails is a 200, a body
-//! over the limit is answered with a JSON *string*. Where it is known to differ, the file says so.
+//! It does what ThingsBoard 4 does, not what its documentation suggests: malformed JSON gets a 500 with Gson's message,
+//! JSON that a strict parser refuses is accepted, provisioning that fails is a 200, and a body over the limit gets a JSON
+//! *string*. Where a module is known to differ from ThingsBoard, its documentation says so.
 //!
-//! A request walks through [`connection`] (faults below HTTP) → [`service`] (limits, faults, the note of its arrival)
-//! → [`device_api`] (the controller: route, token, body) → [`directory`] and [`rule_chain`]. A long poll goes on to
-//! [`long_poll`], where it waits for what [`downlink`] (a model without sockets, of ThingsBoard's sessions and device
-//! actors) has for it. Beside it stands [`control_api`], under `/simulator`, with the same controls that [`Control`]
-//! gives to code in the same process.
+//! * As a program, `thingsboard-simulator` serves the device API under `/api/v1`, and its controls under `/simulator`.
+//!   `--help` lists commands to try.
+//! * In a test, [`Simulator::bind`] takes a free port, and [`Control`] adds devices, sets attributes, sends commands, injects
+//!   [faults](Fault), and shows what arrived.
+//! * In a simulated network, [`downlink::Downlink`] and [`packages::Packages`] are the models alone, without a socket and
+//!   without a clock.
 //!
-//! [`packages`] is such a model as well: which firmware and software there is, who has it assigned, and the parts that
-//! devices fetch of it.
+//! ## How it works
+//!
+//! ```text
+//! connection (cuts, garbage, idle timeout) ─▶ service (limits, faults, arrivals) ─▶ device_api (routes, tokens, JSON)
+//!                                                   │                                │              │
+//!                                                   ▼                                ▼              ▼
+//!                                       long_poll ─▶ downlink                    directory      rule_chain, packages
+//! control_api, Control ─▶ all of these
+//! ```
 
-mod answer;
+#![warn(missing_docs)]
+
 mod arrival;
 mod body;
 mod clock;
 mod connection;
+mod connections;
 mod control;
 mod control_api;
 mod device_api;
@@ -26,43 +36,41 @@ pub mod downlink;
 mod fault;
 mod help;
 mod json;
-mod lines;
 mod long_poll;
 pub mod packages;
+mod response;
 mod rule_chain;
 mod service;
 mod state;
 #[cfg(test)]
 mod tests;
 
+use axum::middleware::from_fn_with_state;
+use connection::{ConnectionHandle, LimitedListener};
+use state::Shared;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-
-use axum::Router;
 use tokio::net::TcpListener;
 
 pub use arrival::Arrival;
-pub use control::{Control, Refused, ServerRpc};
+pub use control::{Control, ControlError, ServerRpc};
 pub use device_api::{Profile, Strategy};
 pub use directory::Scope;
-pub use downlink::{CommandOutcome, PollCounts, Subscriptions};
-pub use fault::{Fault, Outcome};
+pub use downlink::{CommandOutcome, PollCounts, SubscriptionCounts};
+pub use fault::{Fault, FaultAction};
 pub use help::HELP;
 pub use packages::{Assignee, Package, PackageId, PackageKind, Served};
 pub use rule_chain::Reply;
 pub use state::Timeouts;
 
-use connection::{Door, Line};
-use state::Shared;
+/// How long requests in progress may take to end once the simulator stops.
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
-/// How long requests that are being answered may take to end once the simulator stops.
-const GRACE: Duration = Duration::from_secs(2);
-
-/// A simulator that listens. It answers once [`run`](Simulator::run) runs; its state is empty but for what its
-/// [`control`](Simulator::control) puts there.
+/// A simulator with a listening socket. It responds once [`run`](Simulator::run) runs, and contains only what its
+/// [`control`](Simulator::control) has added.
 pub struct Simulator {
     listener: TcpListener,
     address: SocketAddr,
@@ -73,7 +81,7 @@ impl Simulator {
     /// Binds the listening socket; port 0 chooses a free one.
     ///
     /// # Errors
-    /// What the operating system says: the port is taken, or not ours to take.
+    /// The operating system's, for example that the port is taken.
     pub async fn bind(address: SocketAddr) -> io::Result<Simulator> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -84,7 +92,7 @@ impl Simulator {
         })
     }
 
-    /// The address it listens on, with the port that was chosen.
+    /// The address it listens on, with the actual port.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
@@ -96,11 +104,11 @@ impl Simulator {
         Control(Arc::clone(&self.shared))
     }
 
-    /// Answers requests until `shutdown` completes, then lets those being answered end, for two seconds at most.
-    /// Whoever still waits then (a hang, a silent rule chain) finds the connection closed.
+    /// Serves requests until `shutdown` completes, then lets those in progress end, for two seconds at most. Connections of
+    /// requests that still wait then (for a hang, or for the rule chain) are closed.
     ///
     /// # Errors
-    /// None today: a connection that cannot be accepted is logged and tried again.
+    /// None today: if a connection cannot be accepted, that is logged and tried again.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let Simulator {
             listener,
@@ -110,9 +118,9 @@ impl Simulator {
         tracing::info!(
             %address,
             "this is a simulator of ThingsBoard's device API, not ThingsBoard: it keeps everything in memory and \
-             forgets it when it stops; its control API under /simulator asks for no password"
+             loses it when it stops; its control API under /simulator requires no password"
         );
-        // Also when this future is dropped: connections already open must not go on answering.
+        // Stops open connections as well when this future is dropped.
         let _closing = Closing(Arc::clone(&shared));
         let mut closed = shared.closing.subscribe();
         let signal = {
@@ -126,25 +134,25 @@ impl Simulator {
                 drop(closing);
             }
         };
-        let door = Door::new(listener, Arc::clone(&shared.lines));
-        let app = Router::new()
+        let listener = LimitedListener::new(listener, Arc::clone(&shared.connections));
+        let app = control_api::router(address.ip().is_loopback())
             .fallback(service::serve)
-            .layer(axum::middleware::from_fn_with_state(
-                address.ip().is_loopback(),
-                control_api::guard,
+            .layer(from_fn_with_state(
+                Arc::clone(&shared),
+                service::count_request,
             ))
             .with_state(Arc::clone(&shared))
-            .into_make_service_with_connect_info::<Line>();
-        let server = axum::serve(door, app).with_graceful_shutdown(signal);
-        let patience = async {
-            // An error means that nobody can close it any more, which is closed as well.
+            .into_make_service_with_connect_info::<ConnectionHandle>();
+        let server = axum::serve(listener, app).with_graceful_shutdown(signal);
+        let grace_period = async {
+            // An error means that the sender is gone: closed as well.
             let _ = closed.wait_for(|closed| *closed).await;
-            tokio::time::sleep(GRACE).await;
+            tokio::time::sleep(GRACE_PERIOD).await;
         };
         tokio::select! {
             result = server.into_future() => result,
-            () = patience => Ok(()),
-            () = long_poll::keep_time(&shared) => Ok(()),
+            () = grace_period => Ok(()),
+            () = long_poll::run_timers(&shared) => Ok(()),
         }
     }
 }
@@ -157,7 +165,7 @@ impl std::fmt::Debug for Simulator {
     }
 }
 
-/// Ends all waiting when it goes.
+/// Ends all waiting when it is dropped.
 struct Closing(Arc<Shared>);
 
 impl Drop for Closing {

@@ -1,33 +1,31 @@
-//! Who waits for the downlink: requests that poll, and callers of commands. Each is a task that sleeps until it is told.
+//! Connects the tasks of polls and of callers with the [`Downlink`], and drives its timers.
 
+use crate::clock::Clock;
+use crate::downlink::{
+    Command, CommandId, CommandOutcome, Delays, Downlink, LimitReached, PollEnd, PollId, PollKind,
+};
+use crate::state::Shared;
 use std::collections::HashMap;
 use std::sync::Arc;
-
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::clock::Clock;
-use super::downlink::{
-    Command, CommandId, CommandOutcome, Delays, Downlink, Ended, Full, Kind, PollId,
-};
-use super::state::Shared;
-
-/// A poll that has begun, and where its end comes from.
-pub(super) struct Opened {
+/// A poll that was opened, and the channel on which its end is sent.
+pub(super) struct PollStarted {
     poll: PollId,
-    ended: oneshot::Receiver<Ended>,
+    end: oneshot::Receiver<PollEnd>,
 }
 
-/// The downlink, at the time it is now, and those who wait for it.
+/// The downlink with the clock, and the channels of those who wait for it.
 pub(super) struct LongPolls {
     downlink: Downlink,
     clock: Clock,
-    polls: HashMap<PollId, oneshot::Sender<Ended>>,
+    polls: HashMap<PollId, oneshot::Sender<PollEnd>>,
     callers: HashMap<CommandId, oneshot::Sender<CommandOutcome>>,
-    /// When [`keep_time`] comes by next, if it does.
-    awaited_ms: Option<u64>,
-    /// Tells it to come earlier.
-    earlier: Arc<Notify>,
+    /// When [`run_timers`] runs next, if a timer is set.
+    next_timer_ms: Option<u64>,
+    /// Wakes [`run_timers`] for an earlier timer.
+    timer_changed: Arc<Notify>,
 }
 
 impl LongPolls {
@@ -37,8 +35,8 @@ impl LongPolls {
             clock,
             polls: HashMap::new(),
             callers: HashMap::new(),
-            awaited_ms: None,
-            earlier: Arc::default(),
+            next_timer_ms: None,
+            timer_changed: Arc::default(),
         }
     }
 
@@ -46,44 +44,44 @@ impl LongPolls {
         self.downlink.delays()
     }
 
-    /// Something happens, now.
-    pub(super) fn apply<T>(&mut self, happens: impl FnOnce(&mut Downlink) -> T) -> T {
+    /// Calls `event` on the downlink, after the timers that are due, and sends the results to those who wait.
+    pub(super) fn apply<T>(&mut self, event: impl FnOnce(&mut Downlink) -> T) -> T {
         self.downlink.handle_timeout(self.clock.now_ms());
-        let result = happens(&mut self.downlink);
-        self.tell();
+        let result = event(&mut self.downlink);
+        self.deliver();
         result
     }
 
-    /// A poll begins.
+    /// Opens a poll.
     pub(super) fn open(
         &mut self,
         device: &str,
-        kind: Kind,
+        kind: PollKind,
         timeout_ms: i64,
-    ) -> Result<Opened, Full> {
+    ) -> Result<PollStarted, LimitReached> {
         let now_ms = self.clock.now_ms();
         self.downlink.handle_timeout(now_ms);
         let poll = self.downlink.open(device, kind, timeout_ms, now_ms)?;
-        let (sender, ended) = oneshot::channel();
+        let (sender, end) = oneshot::channel();
         self.polls.insert(poll, sender);
-        self.tell();
-        Ok(Opened { poll, ended })
+        self.deliver();
+        Ok(PollStarted { poll, end })
     }
 
-    /// A command is given, to expire after so many milliseconds.
+    /// Sends a command that expires after `lasts_ms`.
     pub(super) fn command(
         &mut self,
         device: &str,
         mut command: Command,
         lasts_ms: u64,
-    ) -> Result<oneshot::Receiver<CommandOutcome>, Full> {
+    ) -> Result<oneshot::Receiver<CommandOutcome>, LimitReached> {
         let now_ms = self.clock.now_ms();
         command.expires_ms = now_ms.saturating_add(lasts_ms);
         self.downlink.handle_timeout(now_ms);
         let id = self.downlink.command(device, command, now_ms)?;
         let (sender, outcome) = oneshot::channel();
         self.callers.insert(id, sender);
-        self.tell();
+        self.deliver();
         Ok(outcome)
     }
 
@@ -92,71 +90,71 @@ impl LongPolls {
         self.apply(|downlink| downlink.abandon(poll));
     }
 
-    /// Tells those whose waiting is over, and sees to it that time goes forward.
-    fn tell(&mut self) {
-        // One who no longer listens has gone away.
-        while let Some((poll, ended)) = self.downlink.poll_ended() {
-            if let Some(waiting) = self.polls.remove(&poll) {
-                let _ = waiting.send(ended);
+    /// Sends results to those who wait for them, and wakes [`run_timers`] if its next timer is now earlier.
+    fn deliver(&mut self) {
+        // A send fails where the receiver is gone: a client that closed its connection.
+        while let Some((poll, end)) = self.downlink.pop_poll_end() {
+            if let Some(sender) = self.polls.remove(&poll) {
+                let _ = sender.send(end);
             }
         }
-        while let Some((command, outcome)) = self.downlink.command_outcome() {
+        while let Some((command, outcome)) = self.downlink.pop_command_outcome() {
             if let Some(caller) = self.callers.remove(&command) {
                 let _ = caller.send(outcome);
             }
         }
         let next = self.downlink.next_timeout();
-        if next.is_some_and(|at| self.awaited_ms.is_none_or(|awaited| at < awaited)) {
-            self.awaited_ms = next;
-            self.earlier.notify_one();
+        if next.is_some_and(|at| self.next_timer_ms.is_none_or(|awaited| at < awaited)) {
+            self.next_timer_ms = next;
+            self.timer_changed.notify_one();
         }
     }
 
-    /// Lets happen what is due; when to come again, if nothing happens before.
-    fn advance(&mut self) -> Option<Instant> {
+    /// Runs the timers that are due; when the next one is.
+    fn run_due_timers(&mut self) -> Option<Instant> {
         self.apply(|_| ());
-        self.awaited_ms = self.downlink.next_timeout();
-        self.awaited_ms.map(|at| self.clock.at(at))
+        self.next_timer_ms = self.downlink.next_timeout();
+        self.next_timer_ms.map(|at| self.clock.at(at))
     }
 }
 
-/// Lets time go forward, for as long as it is polled.
-pub(super) async fn keep_time(shared: &Shared) {
-    let earlier = Arc::clone(&shared.lock().long_polls.earlier);
+/// Runs the downlink's timers. Never returns.
+pub(super) async fn run_timers(shared: &Shared) {
+    let timer_changed = Arc::clone(&shared.lock().long_polls.timer_changed);
     loop {
-        let next = shared.lock().long_polls.advance();
+        let next = shared.lock().long_polls.run_due_timers();
         match next {
             Some(at) => tokio::select! {
                 () = tokio::time::sleep_until(at) => {}
-                () = earlier.notified() => {}
+                () = timer_changed.notified() => {}
             },
-            None => earlier.notified().await,
+            None => timer_changed.notified().await,
         }
     }
 }
 
-/// A poll whose client is still there. When it goes without having been answered, the client went away.
-pub(super) struct Waiting {
+/// An open poll. Dropping it before its end means that the client closed its connection.
+pub(super) struct OpenPoll {
     shared: Arc<Shared>,
-    opened: Opened,
+    started: PollStarted,
 }
 
-impl Waiting {
-    /// Not to be dropped while the state is locked.
-    pub(super) fn new(shared: &Arc<Shared>, opened: Opened) -> Waiting {
-        Waiting {
+impl OpenPoll {
+    /// Must not be dropped while the state is locked: dropping locks it.
+    pub(super) fn new(shared: &Arc<Shared>, started: PollStarted) -> OpenPoll {
+        OpenPoll {
             shared: Arc::clone(shared),
-            opened,
+            started,
         }
     }
 
-    pub(super) async fn ended(mut self) -> Ended {
-        (&mut self.opened.ended).await.unwrap_or(Ended::Cut)
+    pub(super) async fn end(mut self) -> PollEnd {
+        (&mut self.started.end).await.unwrap_or(PollEnd::Cut)
     }
 }
 
-impl Drop for Waiting {
+impl Drop for OpenPoll {
     fn drop(&mut self) {
-        self.shared.lock().long_polls.abandon(self.opened.poll);
+        self.shared.lock().long_polls.abandon(self.started.poll);
     }
 }

@@ -9,7 +9,7 @@ use thingsboard_simulator::Simulator;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::filter::LevelFilter;
 
-/// As many connections as ThingsBoard takes unless told otherwise, and some for the runtime.
+/// Descriptors for ThingsBoard's default number of connections, and some for the runtime.
 const OPEN_FILES: u64 = 8192 + 64;
 
 /// Run a simulated ThingsBoard device API, in memory, for tests and trials
@@ -45,16 +45,16 @@ async fn run(address: SocketAddr) -> Result<(), String> {
         Ok(granted) if granted < OPEN_FILES => tracing::warn!(
             granted,
             wanted = OPEN_FILES,
-            "too few open files for as many connections as ThingsBoard takes: raise the limit (ulimit -Hn)"
+            "the limit of open files is too low for as many connections as ThingsBoard accepts: raise it (ulimit -Hn)"
         ),
         Ok(_) => {}
-        Err(error) => tracing::warn!("the limit of open files can't be raised: {error}"),
+        Err(error) => tracing::warn!("cannot raise the limit of open files: {error}"),
     }
     let shutdown = shutdown().map_err(|error| error.to_string())?;
     let simulator = Simulator::bind(address).await.map_err(|error| {
-        format!("TCP {address} can't be bound: {error} (choose another with --listen)")
+        format!("cannot listen on TCP {address}: {error} (choose another with --listen)")
     })?;
-    // Whatever the log level: it must not be taken for the real thing.
+    // At any log level: the simulator must not be mistaken for ThingsBoard.
     let notice = format!(
         "A simulator of ThingsBoard's device API, not ThingsBoard: http://{}",
         simulator.local_addr()

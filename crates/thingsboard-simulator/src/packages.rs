@@ -1,42 +1,39 @@
-//! ThingsBoard's firmware and software packages: what there is, who has which assigned, and the parts that are fetched.
-//! Without a socket and without a clock, so that it serves in a simulated network as well.
+//! A model of ThingsBoard's firmware and software packages: which there are, which are assigned to which devices, and the
+//! requests that fetch them. It has no socket and no clock, so it can be used in a simulated network as well.
 //!
-//! A device has its own package of a kind or else the one that all have (in ThingsBoard: its profile's), and is served
-//! no other. Its shared attributes tell it which one that is; they change with the assignment, see [`announcement`].
+//! A device has its own package of a kind, or else the one assigned to all (in ThingsBoard: to its profile), and can fetch
+//! no other. Its shared attributes name that package, and [change](AttributeChanges) with the assignment.
 //!
-//! Two things are less strict than in ThingsBoard, so that a test can try a gateway with them:
+//! Two things are less strict than in ThingsBoard, for tests of a gateway:
 //!
-//! * A package can be [replaced](Packages::insert) under its name. ThingsBoard never changes one; someone has to delete it
-//!   and upload another of the same title and version, with another id.
+//! * A package can be [replaced](Packages::insert). In ThingsBoard it has to be deleted, and another one uploaded with the
+//!   same title and version.
 //! * A firmware and a software package may have the same title and version.
 
-mod announcement;
+mod attribute_changes;
 mod package;
-mod terms;
 #[cfg(test)]
 mod tests;
-
-use std::collections::BTreeMap;
+mod types;
 
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
-pub use announcement::Announcement;
-pub use package::Package;
-pub use package::Source;
-pub use package::Stored;
-pub use terms::{Assignee, PackageId, PackageKind, Served};
-pub use terms::{Fetched, PackageRequest};
+pub use attribute_changes::{AttributeChanges, AttributeValue};
+pub(crate) use package::Source;
+pub use package::{Package, StoredPackage};
+pub use types::{Assignee, Fetched, PackageId, PackageKind, PackageRequest, Served};
 
 /// More packages than this are refused.
-const MOST_PACKAGES: usize = 1000;
+const MAX_PACKAGES: usize = 1000;
 /// The bytes of one package.
-pub const LARGEST_PACKAGE: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_PACKAGE_BYTES: usize = 16 * 1024 * 1024;
 /// The bytes of all packages together.
-const MOST_BYTES: usize = 256 * 1024 * 1024;
+const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// The characters of a title, a version, a tag or a URL.
-const LONGEST_TEXT: usize = 255;
+const MAX_TEXT: usize = 255;
 
-/// Who has which package of one kind.
+/// The assignments of one kind.
 #[derive(Default)]
 struct Assignments {
     all: Option<PackageId>,
@@ -46,35 +43,41 @@ struct Assignments {
 /// All packages and assignments.
 #[derive(Default)]
 pub struct Packages {
-    packages: BTreeMap<PackageId, Stored>,
+    packages: BTreeMap<PackageId, StoredPackage>,
     firmware: Assignments,
     software: Assignments,
-    held_bytes: usize,
+    total_bytes: usize,
 }
 
 impl Packages {
-    /// Takes a package in, or replaces the one of that name: then what was served begins at zero, and whoever has it
-    /// assigned has the new one.
-    pub fn insert(&mut self, id: PackageId, package: Stored) -> Result<(), String> {
+    /// Adds a package, or replaces the one of that id: then its counts begin at zero, and the devices that had the old one
+    /// have the new one.
+    ///
+    /// # Errors
+    /// Too many packages, or too many bytes in all.
+    pub fn insert(&mut self, id: PackageId, package: StoredPackage) -> Result<(), String> {
         let freed = match self.packages.get(&id) {
-            Some(old) => old.weight(),
-            None if self.packages.len() >= MOST_PACKAGES => {
-                return Err(format!("there are {MOST_PACKAGES} packages already"));
+            Some(old) => old.size(),
+            None if self.packages.len() >= MAX_PACKAGES => {
+                return Err(format!("there are {MAX_PACKAGES} packages already"));
             }
             None => 0,
         };
-        let held_bytes = (self.held_bytes + package.weight()).saturating_sub(freed);
-        if held_bytes > MOST_BYTES {
+        let total_bytes = (self.total_bytes + package.size()).saturating_sub(freed);
+        if total_bytes > MAX_BYTES {
             return Err(format!(
-                "all packages together have at most {MOST_BYTES} bytes: delete some"
+                "all packages together have at most {MAX_BYTES} bytes: delete some"
             ));
         }
-        self.held_bytes = held_bytes;
+        self.total_bytes = total_bytes;
         self.packages.insert(id, package);
         Ok(())
     }
 
-    /// Deletes a package that nobody has assigned; false if there was none of that name.
+    /// Deletes a package that is not assigned; false if there was none.
+    ///
+    /// # Errors
+    /// It is assigned.
     pub fn remove(&mut self, id: &PackageId) -> Result<bool, String> {
         let assignments = self.assignments(id.kind);
         if assignments
@@ -90,11 +93,14 @@ impl Packages {
         let Some(removed) = self.packages.remove(id) else {
             return Ok(false);
         };
-        self.held_bytes = self.held_bytes.saturating_sub(removed.weight());
+        self.total_bytes = self.total_bytes.saturating_sub(removed.size());
         Ok(true)
     }
 
-    /// Assigns a package, instead of what was assigned before.
+    /// Assigns a package, in place of the one before.
+    ///
+    /// # Errors
+    /// There is no such package.
     pub fn assign(&mut self, to: Assignee<'_>, id: &PackageId) -> Result<(), String> {
         if !self.packages.contains_key(id) {
             return Err(format!("there is no {id}"));
@@ -107,7 +113,7 @@ impl Packages {
         Ok(())
     }
 
-    /// Takes an assignment away; false if there was none.
+    /// Removes an assignment; false if there was none.
     pub fn unassign(&mut self, from: Assignee<'_>, kind: PackageKind) -> bool {
         let assignments = self.assignments_mut(kind);
         let assigned = match from {
@@ -117,29 +123,29 @@ impl Packages {
         assigned.is_some()
     }
 
-    /// A device is deleted.
-    pub fn forget(&mut self, device: &str) {
+    /// Removes the assignments of a deleted device.
+    pub fn delete_device(&mut self, device: &str) {
         for kind in PackageKind::ALL {
             self.unassign(Assignee::Device(device), kind);
         }
     }
 
-    /// The package a device is served: its own, else that of all.
+    /// The package of a device: its own, or the one assigned to all.
     pub fn assigned(&self, device: &str, kind: PackageKind) -> Option<&PackageId> {
         let assignments = self.assignments(kind);
         assignments.own.get(device).or(assignments.all.as_ref())
     }
 
-    /// What changes in a device's shared attributes once the package it is served has become another, or none.
-    pub fn announcement(&self, device: &str, kind: PackageKind) -> Announcement {
+    /// The changes of a device's shared attributes for the package that it has now, or for none.
+    pub fn attribute_changes(&self, device: &str, kind: PackageKind) -> AttributeChanges {
         let assigned = self.assigned(device, kind);
         match assigned.and_then(|id| Some((id, self.packages.get(id)?))) {
-            Some((id, package)) => Announcement::of(id, package),
-            None => Announcement::none(kind),
+            Some((id, package)) => AttributeChanges::of(id, package),
+            None => AttributeChanges::none(kind),
         }
     }
 
-    /// Answers a device, and counts what it is given.
+    /// Fetches a package or a part of it for a device, and counts what is served.
     pub fn fetch(&mut self, device: &str, request: &PackageRequest) -> Fetched {
         let Some(id) = self.assigned(device, request.kind).cloned() else {
             return Fetched::NotFound;
@@ -147,7 +153,7 @@ impl Packages {
         let Some(package) = self.packages.get_mut(&id) else {
             return Fetched::NotFound;
         };
-        // An external URL is a 404 whatever title is asked for: ThingsBoard looks at that first.
+        // An external URL is a 404 whatever the title and version: ThingsBoard checks that first.
         let Some(whole) = package.bytes() else {
             return Fetched::NotFound;
         };
@@ -164,21 +170,21 @@ impl Packages {
         }
     }
 
-    /// What was given out of a package; `None` for an unknown one.
+    /// What was served of a package; `None` for an unknown one.
     pub fn served(&self, id: &PackageId) -> Option<Served> {
         Some(self.packages.get(id)?.served)
     }
 
-    pub fn get(&self, id: &PackageId) -> Option<&Stored> {
+    pub(crate) fn get(&self, id: &PackageId) -> Option<&StoredPackage> {
         self.packages.get(id)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&PackageId, &Stored)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PackageId, &StoredPackage)> {
         self.packages.iter()
     }
 
-    /// What all devices have that have none of their own.
-    pub fn of_all(&self, kind: PackageKind) -> Option<&PackageId> {
+    /// The package of the devices without one of their own.
+    pub(crate) fn assigned_to_all(&self, kind: PackageKind) -> Option<&PackageId> {
         self.assignments(kind).all.as_ref()
     }
 
@@ -197,9 +203,8 @@ impl Packages {
     }
 }
 
-/// `OtaPackageDataCache.get`: `size` bytes from `chunk` × `size` on, a slice without a copy. The product is Java's: it
-/// wraps around, so that an offset far beyond the end can be one at the beginning. `None` where it is negative, which
-/// throws an exception.
+/// `OtaPackageDataCache.get`: `size` bytes from `chunk` × `size` on, without a copy. Java's product wraps around, so an
+/// offset far beyond the end may become one at the beginning. `None` where it is negative: Java throws an exception.
 fn part(whole: &Bytes, size: i32, chunk: i32) -> Option<Bytes> {
     let Some(size) = usize::try_from(size).ok().filter(|size| *size > 0) else {
         return Some(whole.clone());

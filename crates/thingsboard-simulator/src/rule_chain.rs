@@ -1,45 +1,45 @@
-//! What the rule chain replies to a client-side RPC.
+//! The rule chain's replies to client-side RPC.
 
+use crate::json::{self, Element};
 use std::collections::BTreeMap;
-
 use time::OffsetDateTime;
 
-use super::json::{self, Element};
-
-/// More scripted methods than this are refused.
-const MOST_METHODS: usize = 1000;
+/// More methods with a reply than this are refused.
+const MAX_METHODS: usize = 1000;
 
 /// The reply to one method.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// This JSON (read as leniently as ThingsBoard would).
+    /// This JSON, parsed leniently as in ThingsBoard.
     Json(String),
     /// The rule engine reports an error: `{"error":"…"}` with status 200.
     Error(String),
-    /// No reply: the request ends with a timeout.
+    /// No reply: the request ends by a timeout.
     Silence,
 }
 
-/// Replies by method. Without a script, `getTime` (the walk-through's example) and `echo` are answered, and all
-/// else is met with silence, as by a rule chain that has no node for it.
+/// Replies by method. By default there are replies to `getTime` (the example of ThingsBoard's documentation) and `echo`
+/// only; other methods are like those for which a rule chain has no node.
 #[derive(Default)]
 pub(super) struct RuleChain(BTreeMap<String, Reply>);
 
 impl RuleChain {
-    /// Scripts one method.
+    /// Sets the reply to one method.
     pub(super) fn set(&mut self, method: &str, reply: Reply) -> Result<(), String> {
         if let Reply::Json(text) = &reply {
-            json::read(text).map_err(|error| format!("the reply is no JSON: {}", error.0))?;
+            json::read(text).map_err(|error| format!("the reply is not JSON: {}", error.0))?;
         }
-        if self.0.len() >= MOST_METHODS && !self.0.contains_key(method) {
-            return Err(format!("there are {MOST_METHODS} scripted methods already"));
+        if self.0.len() >= MAX_METHODS && !self.0.contains_key(method) {
+            return Err(format!(
+                "there are {MAX_METHODS} methods with a reply already"
+            ));
         }
         self.0.insert(method.to_owned(), reply);
         Ok(())
     }
 
-    /// Takes one method's script away; false if there was none.
-    pub(super) fn unset(&mut self, method: &str) -> bool {
+    /// Removes the reply to one method; false if there was none.
+    pub(super) fn remove(&mut self, method: &str) -> bool {
         self.0.remove(method).is_some()
     }
 
@@ -47,7 +47,7 @@ impl RuleChain {
         self.0.iter()
     }
 
-    /// The reply, `None` for silence.
+    /// The reply; `None` if there is none.
     pub(super) fn reply(&self, method: &str, params: &Element, now_ms: u64) -> Option<Element> {
         match (self.0.get(method), method) {
             (Some(Reply::Json(text)), _) => json::read(text).ok(),
@@ -58,7 +58,7 @@ impl RuleChain {
             (Some(Reply::Silence), _) => None,
             (None, "getTime") => Some(Element::Object(vec![(
                 "time".to_owned(),
-                Element::Text(written_out(now_ms)?),
+                Element::Text(formatted(now_ms)?),
             )])),
             (None, "echo") => Some(params.clone()),
             (None, _) => None,
@@ -66,8 +66,8 @@ impl RuleChain {
     }
 }
 
-/// The time as in ThingsBoard's documentation: `2016 11 21 12:54:44.287`.
-fn written_out(now_ms: u64) -> Option<String> {
+/// Formats a time as in ThingsBoard's documentation: `2016 11 21 12:54:44.287`.
+fn formatted(now_ms: u64) -> Option<String> {
     let nanoseconds = i128::from(now_ms) * 1_000_000;
     let time = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds).ok()?;
     Some(format!(
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unscripted_chain_knows_the_time_and_an_echo() {
+    fn by_default_get_time_and_echo_have_replies() {
         let chain = RuleChain::default();
         assert_eq!(
             reply(&chain, "getTime").as_deref(),
@@ -105,13 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn a_script_wins_until_it_is_taken_away() {
+    fn a_set_reply_has_precedence_until_it_is_removed() {
         let mut chain = RuleChain::default();
         chain.set("echo", Reply::Silence).unwrap();
         assert_eq!(reply(&chain, "echo"), None);
         chain.set("echo", Reply::Error("no".into())).unwrap();
         assert_eq!(reply(&chain, "echo").as_deref(), Some(r#"{"error":"no"}"#));
-        assert!(chain.unset("echo"));
+        assert!(chain.remove("echo"));
         assert!(reply(&chain, "echo").is_some());
     }
 

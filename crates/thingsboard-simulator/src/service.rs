@@ -1,204 +1,219 @@
-//! One HTTP request from its first byte to its answer: limits, faults, the device API, the note of its arrival.
+//! One request to the device API: its body is read within limits, its arrival recorded, a fault applied or the controller
+//! called, and the response sent.
 
-mod attend;
+mod long_poll;
 
+use crate::arrival::Arrival;
+use crate::body::{self, BodyError};
+use crate::clock::epoch_ms;
+use crate::connection::ConnectionHandle;
+use crate::device_api::{self, Completion, Handled};
+use crate::downlink::LimitReached;
+use crate::fault::{Fault, FaultAction, status_code};
+use crate::long_poll::PollStarted;
+use crate::response::{ErrorCode, HttpResponse};
+use crate::state::{Shared, State};
+use axum::body::Bytes;
+use axum::extract::{self, ConnectInfo, Request};
+use axum::http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::Response;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{self, ConnectInfo, Request};
-use axum::http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
-
-use super::answer::{Answer, ErrorCode};
-use super::arrival::Arrival;
-use super::body::{self, BodyError};
-use super::clock::epoch_ms;
-use super::connection::Line;
-use super::control_api;
-use super::device_api::{self, Then, Verdict};
-use super::fault::{Fault, Outcome, status_code};
-use super::long_poll::Opened;
-use super::state::{Shared, State};
-
-/// Answers one request.
+/// Responds to one request to the device API.
 pub(super) async fn serve(
     extract::State(shared): extract::State<Arc<Shared>>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
     request: Request,
-) -> Response<Body> {
+) -> Response {
+    respond(&shared, &connection, request).await.into_response()
+}
+
+/// Counts the requests of a connection, and closes it after the last one that keep-alive allows.
+pub(super) async fn count_request(
+    extract::State(shared): extract::State<Arc<Shared>>,
+    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
+    request: Request,
+    next: Next,
+) -> Response {
     if *shared.closing.borrow() {
-        line.cut();
+        connection.cut();
     }
-    line.count_request();
-    let answer = if control_api::is_for(request.uri().path()) {
-        control_api::serve(&shared, &line, request).await
-    } else {
-        serve_device(&shared, &line, request).await
-    };
-    let mut response = answer.into_response();
-    if line.is_spent() {
+    connection.count_request();
+    let mut response = next.run(request).await;
+    if connection.is_exhausted() {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
     response
 }
 
-async fn serve_device(shared: &Arc<Shared>, line: &Line, request: Request) -> Answer {
+async fn respond(
+    shared: &Arc<Shared>,
+    connection: &ConnectionHandle,
+    request: Request,
+) -> HttpResponse {
     let (head, body) = request.into_parts();
-    let announced = header(&head, &CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    let announced = header(&head, &CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     let limit = body::payload_limit(head.uri.path());
     if let (Some(limit), Some(length)) = (limit, announced)
         && length > limit
     {
-        let answer = Answer::too_large(limit);
-        note_unread(shared, &head, length, &answer);
-        body::swallow(body).await;
-        return answer;
+        let response = HttpResponse::too_large(limit);
+        record_without_body(shared, &head, length, &response);
+        body::drain(body).await;
+        return response;
     }
-    let held = match body::read(body, body::LIMIT, shared).await {
-        Ok(held) => held,
+    let body = match body::read(body, body::LIMIT, &shared.body_budget).await {
+        Ok(body) => body,
         Err(error) => {
-            let answer = match error {
-                BodyError::TooLong => Answer::too_large(body::LIMIT),
+            let response = match error {
+                BodyError::TooLong => HttpResponse::too_large(body::LIMIT),
                 BodyError::NoRoom => {
-                    no_room("this simulator holds too many request bodies at once")
+                    unavailable("this simulator holds too many request bodies at once")
                 }
-                BodyError::Broken => Answer::empty(StatusCode::BAD_REQUEST),
+                BodyError::Broken => HttpResponse::empty(StatusCode::BAD_REQUEST),
             };
-            note_unread(shared, &head, announced.unwrap_or_default(), &answer);
-            return answer;
+            record_without_body(shared, &head, announced.unwrap_or_default(), &response);
+            return response;
         }
     };
-    let _working = line.working();
-    let decision = decide(&mut shared.lock(), &head, &held.bytes);
-    drop((head, held));
-    let pause = decision.pause;
-    let ending = match decision.course {
-        Course::Poll(opened) => {
-            return attend::poll(shared, line, pause, opened, decision.sequence).await;
-        }
-        Course::End(ending) => ending,
-    };
-    if !pause.is_zero() {
-        unless_closing(shared, line, tokio::time::sleep(pause)).await;
+    let _guard = connection.request_guard();
+    let decision = decide(&mut shared.lock(), &head, &body.bytes);
+    drop((head, body));
+    if let Action::LongPoll(poll) = decision.action {
+        let sequence = decision.sequence;
+        return long_poll::respond(shared, connection, decision.delay, poll, sequence).await;
     }
-    match ending {
-        Ending::Answer(answer) => return answer,
-        Ending::Drop => line.cut(),
-        Ending::Garbage => line.garble(),
-        Ending::Hang => {
-            unless_closing(shared, line, std::future::pending::<()>()).await;
+    if !decision.delay.is_zero() {
+        until_closing(shared, connection, tokio::time::sleep(decision.delay)).await;
+    }
+    match decision.action {
+        Action::Respond(response) => return response,
+        Action::Drop | Action::LongPoll(_) => connection.cut(),
+        Action::Garbage => connection.send_garbage(),
+        Action::Hang => {
+            until_closing(shared, connection, std::future::pending::<()>()).await;
         }
     }
-    unseen()
+    never_sent()
 }
 
-/// Nobody sees this one: the connection is cut or garbled.
-fn unseen() -> Answer {
-    Answer::empty(StatusCode::INTERNAL_SERVER_ERROR)
+/// Stands for a response where the connection is cut or sends garbage instead.
+fn never_sent() -> HttpResponse {
+    HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// What becomes of a request.
+/// What is done with a request.
 struct Decision {
-    /// How long nothing happens first.
-    pause: Duration,
-    course: Course,
-    /// The number of its arrival.
+    /// How long to wait before the action.
+    delay: Duration,
+    action: Action,
+    /// The sequence number of its arrival.
     sequence: u64,
 }
 
-enum Course {
-    Poll(Opened),
-    End(Ending),
-}
-
-/// How a request ends that is no poll.
-enum Ending {
-    Answer(Answer),
+enum Action {
+    Respond(HttpResponse),
+    LongPoll(PollStarted),
+    /// Close the connection without a response.
     Drop,
+    /// Send bytes that are not HTTP, then close the connection.
     Garbage,
+    /// Wait until the client or the simulator goes away.
     Hang,
 }
 
-/// Applies a fault or asks the device API, and notes the arrival, all at the same moment.
-fn decide(state: &mut State, head: &Parts, bytes: &Bytes) -> Decision {
+/// Applies a fault or calls the controller, and records the arrival, all under one lock.
+fn decide(state: &mut State, head: &Parts, body: &Bytes) -> Decision {
     let path = head.uri.path();
     let mut arrival = arrival(head, epoch_ms());
-    arrival.body = bytes.clone();
-    arrival.body_length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    arrival.body = body.clone();
+    arrival.body_length = u64::try_from(body.len()).unwrap_or(u64::MAX);
     let fault = state.faults.take(path);
     arrival.fault = fault.as_ref().map(Fault::name);
-    let (delay, outcome) = match fault {
-        Some(fault) => (fault.delay, fault.outcome),
-        None => (Duration::ZERO, Outcome::Answer),
+    let (mut delay, fault) = match fault {
+        Some(fault) => (fault.delay, fault.action),
+        None => (Duration::ZERO, FaultAction::Pass),
     };
-    if outcome != Outcome::Answer {
-        arrival.device = device_api::token(path)
-            .and_then(|token| state.directory.holder_of(&token).map(str::to_owned));
+    if fault != FaultAction::Pass {
+        let token = device_api::token_in_path(path);
+        let device = token.and_then(|token| state.directory.device_with_token(&token));
+        arrival.device = device.map(str::to_owned);
     }
-    let mut wait = Duration::ZERO;
-    let course = match outcome {
-        Outcome::Answer => {
-            let verdict = ask(state, head, bytes, arrival.received_ms);
-            arrival.device = verdict.device;
-            match verdict.then {
-                Then::Answer(answer) => Course::End(Ending::Answer(answer)),
-                Then::After(silence, answer) => {
-                    wait = silence;
-                    Course::End(Ending::Answer(answer))
+    let action = match fault {
+        FaultAction::Pass => {
+            let handled = call_controller(state, head, body, arrival.received_ms);
+            arrival.device = handled.device;
+            match handled.completion {
+                Completion::Now(response) => {
+                    arrival.status = Some(response.status.as_u16());
+                    Action::Respond(response)
                 }
-                Then::Poll { kind, timeout_ms } => {
+                Completion::After(wait, response) => {
+                    if wait.is_zero() {
+                        arrival.status = Some(response.status.as_u16());
+                    }
+                    delay = delay.saturating_add(wait);
+                    Action::Respond(response)
+                }
+                Completion::LongPoll { kind, timeout_ms } => {
                     let device = arrival.device.as_deref().unwrap_or_default();
                     match state.long_polls.open(device, kind, timeout_ms) {
-                        Ok(opened) => Course::Poll(opened),
-                        Err(full) => Course::End(Ending::Answer(no_room(&full.0))),
+                        Ok(poll) => Action::LongPoll(poll),
+                        Err(LimitReached(reason)) => {
+                            let response = unavailable(&reason);
+                            arrival.status = Some(response.status.as_u16());
+                            Action::Respond(response)
+                        }
                     }
                 }
             }
         }
-        Outcome::Status {
+        FaultAction::Status {
             status,
             body,
             content_type,
-        } => Course::End(Ending::Answer(Answer {
-            content_type,
-            body,
-            ..Answer::empty(status_code(status))
-        })),
-        Outcome::Drop => Course::End(Ending::Drop),
-        Outcome::Garbage => Course::End(Ending::Garbage),
-        Outcome::Hang => Course::End(Ending::Hang),
+        } => {
+            let response = HttpResponse {
+                content_type,
+                body,
+                ..HttpResponse::empty(status_code(status))
+            };
+            arrival.status = Some(response.status.as_u16());
+            Action::Respond(response)
+        }
+        FaultAction::Drop => Action::Drop,
+        FaultAction::Garbage => Action::Garbage,
+        FaultAction::Hang => Action::Hang,
     };
-    if let (Course::End(Ending::Answer(answer)), true) = (&course, wait.is_zero()) {
-        arrival.answer = Some(answer.status.as_u16());
-    }
     Decision {
-        pause: delay.saturating_add(wait),
-        course,
-        sequence: state.arrivals.note(arrival, is_poll(head)),
+        delay,
+        action,
+        sequence: state.arrivals.record(arrival, is_poll(head)),
     }
 }
 
-/// What ThingsBoard's controller says.
-fn ask(state: &mut State, head: &Parts, bytes: &Bytes, now_ms: u64) -> Verdict {
+fn call_controller(state: &mut State, head: &Parts, body: &Bytes, now_ms: u64) -> Handled {
     let request = device_api::Request {
         method: &head.method,
         path: head.uri.path(),
         query: head.uri.query(),
-        body: &body::text(header(head, &CONTENT_TYPE), bytes),
+        body: &body::text(header(head, &CONTENT_TYPE), body),
         accepts_json: header(head, &ACCEPT)
             .is_some_and(|accept| accept.contains("application/json")),
         now_ms,
     };
-    device_api::answer(state, &request)
+    device_api::handle(state, &request)
 }
 
-/// What ThingsBoard never says: it has a heap instead of bounds.
-fn no_room(message: &str) -> Answer {
-    Answer::error(
+/// The response where a limit of the simulator is reached. ThingsBoard has no such limit: it has a heap.
+fn unavailable(message: &str) -> HttpResponse {
+    HttpResponse::error(
         StatusCode::SERVICE_UNAVAILABLE,
         Some(message),
         ErrorCode::General,
@@ -206,46 +221,46 @@ fn no_room(message: &str) -> Answer {
     )
 }
 
-/// Notes a request whose body was not kept.
-fn note_unread(shared: &Shared, head: &Parts, length: u64, answer: &Answer) {
+/// Records the arrival of a request whose body was not read or not kept.
+fn record_without_body(shared: &Shared, head: &Parts, length: usize, response: &HttpResponse) {
     let mut arrival = arrival(head, epoch_ms());
-    arrival.body_length = length;
-    arrival.answer = Some(answer.status.as_u16());
-    shared.lock().arrivals.note(arrival, is_poll(head));
+    arrival.body_length = u64::try_from(length).unwrap_or(u64::MAX);
+    arrival.status = Some(response.status.as_u16());
+    shared.lock().arrivals.record(arrival, is_poll(head));
 }
 
 fn is_poll(head: &Parts) -> bool {
     device_api::is_poll(&head.method, head.uri.path())
 }
 
-/// What a request's head says of its arrival.
+/// An arrival with what the request's head says of it.
 fn arrival(head: &Parts, received_ms: u64) -> Arrival {
     Arrival {
         sequence: 0,
         received_ms,
         method: head.method.to_string(),
-        path: device_api::shown(head.uri.path()),
+        path: device_api::redacted_path(head.uri.path()),
         query: head.uri.query().map(str::to_owned),
         device: None,
         content_type: header(head, &CONTENT_TYPE).map(str::to_owned),
         body: Bytes::new(),
         body_length: 0,
-        answer: None,
+        status: None,
         fault: None,
     }
 }
 
-/// Waits, but not beyond the simulator's end: then the connection is cut.
-async fn unless_closing<T>(
+/// Waits, but cuts the connection and returns `None` once the simulator stops.
+async fn until_closing<T>(
     shared: &Shared,
-    line: &Line,
+    connection: &ConnectionHandle,
     wait: impl Future<Output = T>,
 ) -> Option<T> {
     let mut closing = shared.closing.subscribe();
     tokio::select! {
         value = wait => Some(value),
         _ = closing.wait_for(|closing| *closing) => {
-            line.cut();
+            connection.cut();
             None
         }
     }

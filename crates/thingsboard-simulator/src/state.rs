@@ -1,31 +1,29 @@
-//! Everything the simulator remembers, behind one lock.
+//! The simulator's state, behind one lock.
 
 mod attributes;
 
+use crate::arrival::Arrivals;
+use crate::body;
+use crate::clock::Clock;
+use crate::connections::Connections;
+use crate::device_api::Profile;
+use crate::directory::Directory;
+use crate::downlink::Delays;
+use crate::fault::Faults;
+use crate::long_poll::LongPolls;
+use crate::packages::Packages;
+use crate::rule_chain::RuleChain;
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::{Semaphore, watch};
 
-use tokio::sync::watch;
-
-use super::arrival::Arrivals;
-use super::clock::Clock;
-use super::device_api::Profile;
-use super::directory::Directory;
-use super::downlink::Delays;
-use super::fault::Faults;
-use super::lines::Lines;
-use super::long_poll::LongPolls;
-use super::packages::Packages;
-use super::rule_chain::RuleChain;
-
-/// How long ThingsBoard waits for a reply, or a message, that may never come.
+/// How long ThingsBoard waits for a reply or a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// `SPRING_MVC_ASYNC_REQUEST_TIMEOUT`, 30 s in the monolith: when it ends a request the answer is 503.
+    /// `SPRING_MVC_ASYNC_REQUEST_TIMEOUT`, 30 s in the monolith. A request that it ends gets 503.
     pub asynchronous: Duration,
-    /// `HTTP_REQUEST_TIMEOUT`, 60 s: when it ends a request the answer is 408.
+    /// `HTTP_REQUEST_TIMEOUT`, 60 s. A request that it ends gets 408.
     pub request: Duration,
 }
 
@@ -44,7 +42,6 @@ impl Timeouts {
     }
 }
 
-/// What the lock guards.
 pub(super) struct State {
     pub(super) directory: Directory,
     /// Device profiles by their provisioning key.
@@ -52,27 +49,27 @@ pub(super) struct State {
     pub(super) rule_chain: RuleChain,
     pub(super) long_polls: LongPolls,
     pub(super) packages: Packages,
-    /// So many more reads of attributes find the attribute store failing.
+    /// The number of further reads of attributes for which the attribute store fails.
     pub(super) attribute_store_fails: u32,
     pub(super) faults: Faults,
     pub(super) arrivals: Arrivals,
 }
 
-/// The state as all connections share it.
+/// What all connections share.
 pub(super) struct Shared {
     state: Mutex<State>,
-    pub(super) lines: Arc<Lines>,
-    /// True once the simulator stops: whoever waits, waits no longer.
+    pub(super) connections: Arc<Connections>,
+    /// True once the simulator stops: all waiting ends.
     pub(super) closing: watch::Sender<bool>,
-    /// Bytes of request bodies held right now.
-    pub(super) buffered: AtomicUsize,
+    /// One permit for each byte that request bodies may still take up.
+    pub(super) body_budget: Arc<Semaphore>,
 }
 
 impl Shared {
     pub(super) fn new() -> Shared {
         let clock = Clock::start();
         Shared {
-            lines: Arc::new(Lines::new(clock)),
+            connections: Arc::new(Connections::new(clock)),
             state: Mutex::new(State {
                 directory: Directory::default(),
                 profiles: BTreeMap::new(),
@@ -84,13 +81,13 @@ impl Shared {
                 arrivals: Arrivals::new(),
             }),
             closing: watch::Sender::new(false),
-            buffered: AtomicUsize::new(0),
+            body_budget: body::budget(),
         }
     }
 
-    /// The state. Never held across an await.
+    /// Locks the state. The guard must not be held across an await.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic elsewhere must not take the simulator down with it; the state is whole after each statement.
+        // A panic in another task does not stop the simulator; the state is consistent after each statement.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -160,7 +160,7 @@ fn blocks(scrape: &mut Scrape, report: &Report) {
             ("malformed", coap.blocks_malformed),
             ("sent", coap.blocks_sent),
             ("not_held", coap.blocks_not_held),
-            ("given_up", coap.bodies_given_up),
+            ("given_up", coap.bodies_evicted),
         ],
     );
     scrape.counters_by(

@@ -52,9 +52,9 @@ impl Core {
             counters: &mut self.coap_counters,
         };
         let result = work(&mut peer.endpoint, &mut context, &mut outputs);
-        if peer.endpoint.wants_to_begin(&context) {
+        if peer.endpoint.can_start_queued(&context) {
             self.ready.add(now, session);
-        } else if held_back && peer.endpoint.waiting() > 0 {
+        } else if held_back && peer.endpoint.queued() > 0 {
             self.ready.postpone(now, session);
         }
         self.sessions.arm(session);
@@ -100,7 +100,7 @@ impl Core {
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.respond(now, exchange, response, context, outputs);
             // The device is awake now, perhaps not for long.
-            endpoint.hasten(now, context, outputs);
+            endpoint.retransmit_early(now, context, outputs);
         });
         self.sessions.served(now, session);
         self.with_relay_if_any(now, session, |relay, context| relay.uplink(now, context));

@@ -67,7 +67,7 @@ impl Core {
     /// Begins the next waiting request of a session.
     pub(super) fn begin_waiting_request(&mut self, now: Instant, session: SessionId) {
         self.with_endpoint(now, session, |endpoint, context, outputs| {
-            endpoint.begin_waiting(context, outputs);
+            endpoint.start_queued(context, outputs);
         });
     }
 

@@ -11,7 +11,7 @@ use thingsboard_simulator::{Assignee, Package, PackageId, PackageKind, Served};
 impl Platform {
     /// Defines a package, or replaces it: whoever has it assigned is told by [`assign`](Self::assign) alone.
     pub(crate) fn define(&mut self, id: &PackageId, package: Package) {
-        let stored = package.stored_as(id).unwrap();
+        let stored = package.into_stored(id).unwrap();
         self.packages.insert(id.clone(), stored).unwrap();
     }
 
@@ -34,13 +34,13 @@ impl Platform {
 
     fn announce(&mut self, now: Instant, device: &str, kind: PackageKind) {
         self.go_to(now);
-        let announcement = self.packages.announcement(device, kind);
+        let changes = self.packages.attribute_changes(device, kind);
         let state = self.attributes.entry(device.to_owned()).or_default();
-        state.retain(|key, _| !announcement.deleted.contains(key));
+        state.retain(|key, _| !changes.deleted.contains(key));
         let json = |(key, value): &(String, _)| (key.clone(), format!("{value}"));
-        let updated: State = announcement.updated.iter().map(json).collect();
+        let updated: State = changes.updated.iter().map(json).collect();
         state.extend(updated.clone());
-        let deleted = Change::Deleted(announcement.deleted);
+        let deleted = Change::Deleted(changes.deleted);
         self.downlink.attributes_changed(device, deleted);
         if !updated.is_empty() {
             let updated = Change::Updated(flat(&updated));

@@ -31,7 +31,7 @@ impl Bench {
     }
 
     /// Blocks of 16 bytes, of which the body says its own number.
-    fn receive(&mut self, body: u8, num: u32, more: bool) -> Result<Progress, Refusal> {
+    fn receive(&mut self, body: u8, num: u32, more: bool) -> Result<Progress, UploadError> {
         let payload = vec![u8::try_from(num).unwrap(); 16];
         self.receive_part(body, num, more, payload, |_, _| false)
     }
@@ -43,8 +43,8 @@ impl Bench {
         more: bool,
         payload: Vec<u8>,
         make_room: impl FnMut(&Charge, usize) -> bool,
-    ) -> Result<Progress, Refusal> {
-        let part = Part {
+    ) -> Result<Progress, UploadError> {
+        let part = UploadBlock {
             key: self.bodies.key(&body),
             block: Block::new(num, more, 0).unwrap(),
             size1: None,
@@ -70,21 +70,25 @@ fn a_body_is_complete_with_its_last_block_and_no_longer_held_here() {
     assert_eq!(bench.bodies.held(), 64, "the receiver holds it");
     drop(body);
     assert_eq!(bench.bodies.held(), 0);
-    assert_eq!(bench.receive(1, 3, false), Err(Refusal::Incomplete));
+    assert_eq!(bench.receive(1, 3, false), Err(UploadError::Incomplete));
 }
 
 #[test]
 fn what_does_not_follow_is_incomplete_and_changes_nothing() {
     let mut bench = Bench::new();
-    assert_eq!(bench.receive(1, 1, true), Err(Refusal::Incomplete));
+    assert_eq!(bench.receive(1, 1, true), Err(UploadError::Incomplete));
     for num in 0..3 {
         assert_eq!(bench.receive(1, num, true), Ok(Progress::Continue));
     }
-    assert_eq!(bench.receive(1, 4, true), Err(Refusal::Incomplete), "a gap");
-    assert_eq!(bench.receive(1, 9, false), Err(Refusal::Incomplete));
+    assert_eq!(
+        bench.receive(1, 4, true),
+        Err(UploadError::Incomplete),
+        "a gap"
+    );
+    assert_eq!(bench.receive(1, 9, false), Err(UploadError::Incomplete));
     let other = bench.receive_part(1, 2, true, vec![7; 16], |_, _| false);
-    assert_eq!(other, Err(Refusal::Incomplete), "other bytes");
-    assert_eq!(bench.receive(1, 1, false), Err(Refusal::Incomplete));
+    assert_eq!(other, Err(UploadError::Incomplete), "other bytes");
+    assert_eq!(bench.receive(1, 1, false), Err(UploadError::Incomplete));
     for repeated in [1, 2] {
         assert_eq!(bench.receive(1, repeated, true), Ok(Progress::Continue));
     }
@@ -96,7 +100,8 @@ fn what_does_not_follow_is_incomplete_and_changes_nothing() {
 fn only_the_last_block_may_be_short_and_none_too_long() {
     let mut bench = Bench::new();
     let mut malformed = |num, more, length| {
-        bench.receive_part(1, num, more, vec![0; length], |_, _| false) == Err(Refusal::Malformed)
+        bench.receive_part(1, num, more, vec![0; length], |_, _| false)
+            == Err(UploadError::Malformed)
     };
     assert!(malformed(0, true, 15) && malformed(0, true, 17) && malformed(0, false, 17));
     assert!(!malformed(0, true, 16));
@@ -133,10 +138,10 @@ fn what_nobody_goes_on_with_is_forgotten_in_time() {
     assert_eq!(bench.uploads.next_timeout(), Some(begun + LIFETIME));
     assert_eq!(bench.uploads.expire(begun + LIFETIME - LIFETIME / 100), 0);
     assert_eq!(bench.uploads.expire(begun + LIFETIME), 1);
-    assert_eq!(bench.receive(1, 1, true), Err(Refusal::Incomplete));
-    let touched = bench.now;
-    assert_eq!(bench.uploads.next_timeout(), Some(touched + LIFETIME));
-    assert_eq!(bench.uploads.expire(touched + LIFETIME), 1);
+    assert_eq!(bench.receive(1, 1, true), Err(UploadError::Incomplete));
+    let last_used = bench.now;
+    assert_eq!(bench.uploads.next_timeout(), Some(last_used + LIFETIME));
+    assert_eq!(bench.uploads.expire(last_used + LIFETIME), 1);
     assert_eq!(
         (bench.uploads.next_timeout(), bench.bodies.held()),
         (None, 0)
@@ -146,10 +151,10 @@ fn what_nobody_goes_on_with_is_forgotten_in_time() {
 #[test]
 fn a_body_that_finds_no_room_is_given_up() {
     let mut bench = Bench::new();
-    let mut taken = bench.account.open();
+    let mut taken = bench.account.new_charge();
     assert!(taken.resize(SHARE - 20));
     bench.receive(1, 0, true).unwrap();
-    assert_eq!(bench.receive(1, 1, true), Err(Refusal::NoRoom));
+    assert_eq!(bench.receive(1, 1, true), Err(UploadError::NoRoom));
     assert!(bench.uploads.is_empty());
     assert_eq!(bench.account.held(), SHARE - 20);
 
@@ -170,6 +175,6 @@ fn capacity_is_charged_and_never_beyond_the_largest_body() {
         let held = usize::try_from(16 * (num + 1)).unwrap();
         assert!((held..=LARGEST).contains(&bench.account.held()));
     }
-    assert_eq!(bench.receive(1, 6, true), Err(Refusal::TooLarge));
+    assert_eq!(bench.receive(1, 6, true), Err(UploadError::TooLarge));
     assert_eq!(bench.account.held(), 0, "nothing is kept of it");
 }

@@ -25,14 +25,14 @@ fn response(length: usize) -> Response {
     Response::content(50, Bytes::from(body)).with_max_age(7)
 }
 
-fn wish(num: u32, szx: u8) -> Wish {
-    Wish {
+fn block2(num: u32, szx: u8) -> BlockRequest {
+    BlockRequest {
         block: Block::new(num, false, szx),
         size2: false,
     }
 }
 
-const NO_WISH: Wish = Wish {
+const NO_WISH: BlockRequest = BlockRequest {
     block: None,
     size2: false,
 };
@@ -51,7 +51,7 @@ fn every_block_has_its_place_tag_and_options_and_together_they_are_the_body() {
         let whole = response(length);
         let mut body = Vec::new();
         for num in 0.. {
-            let block = wish(num, szx).cut(&whole, tag(1), 6).unwrap();
+            let block = block2(num, szx).cut(&whole, tag(1), 6).unwrap();
             let block2 = block.block2.unwrap();
             assert_eq!((block2.num(), block2.szx()), (num, szx));
             assert_eq!((block.content_format, block.max_age), (Some(50), Some(7)));
@@ -72,26 +72,26 @@ fn every_block_has_its_place_tag_and_options_and_together_they_are_the_body() {
 
 #[test]
 fn a_client_gets_no_larger_blocks_than_it_wishes_nor_than_fit() {
-    let cut = |wish: Wish, largest| {
-        let block = wish.cut(&response(5000), tag(1), largest).unwrap();
+    let cut = |block2: BlockRequest, largest| {
+        let block = block2.cut(&response(5000), tag(1), largest).unwrap();
         let block2 = block.block2.unwrap();
         (block2.num(), block2.size(), block.payload[0])
     };
     assert_eq!(cut(NO_WISH, 6), (0, 1024, 0));
     assert_eq!(cut(NO_WISH, 3), (0, 128, 0));
-    assert_eq!(cut(wish(0, 2), 6), (0, 64, 0));
+    assert_eq!(cut(block2(0, 2), 6), (0, 64, 0));
     // Byte 2048, whatever its number.
-    assert_eq!(cut(wish(2, 6), 6), (2, 1024, 40));
-    assert_eq!(cut(wish(2, 6), 3), (16, 128, 40));
-    assert_eq!(cut(wish(32, 2), 3), (32, 64, 40));
+    assert_eq!(cut(block2(2, 6), 6), (2, 1024, 40));
+    assert_eq!(cut(block2(2, 6), 3), (16, 128, 40));
+    assert_eq!(cut(block2(32, 2), 3), (32, 64, 40));
 }
 
 #[test]
 fn nothing_lies_behind_the_end() {
     let whole = response(64);
-    assert!(wish(1, 1).cut(&whole, tag(1), 6).is_some());
+    assert!(block2(1, 1).cut(&whole, tag(1), 6).is_some());
     for (num, szx) in [(2, 1), (1, 2), (1, 6), (0xf_ffff, 6)] {
-        assert_eq!(wish(num, szx).cut(&whole, tag(1), 6), None);
+        assert_eq!(block2(num, szx).cut(&whole, tag(1), 6), None);
     }
     let empty = NO_WISH.cut(&response(0), tag(1), 6).unwrap();
     assert_eq!(empty.block2, Block::new(0, false, 6));
@@ -100,9 +100,9 @@ fn nothing_lies_behind_the_end() {
 #[test]
 fn the_size_is_told_to_who_asks_on_any_block() {
     for num in 0..4 {
-        let asks = Wish {
+        let asks = BlockRequest {
             size2: true,
-            ..wish(num, 0)
+            ..block2(num, 0)
         };
         assert_eq!(asks.cut(&response(60), tag(1), 6).unwrap().size2, Some(60));
     }
@@ -120,7 +120,7 @@ impl Bench {
         self.seconds += 1;
         let now = start + std::time::Duration::from_secs(self.seconds);
         let whole = response(100);
-        let block = wish(0, 0).cut(&whole, tag(etag), 6).unwrap();
+        let block = block2(0, 0).cut(&whole, tag(etag), 6).unwrap();
         self.snapshots
             .keep(now, key(of), tag(etag), true, whole, &block, &account());
     }
@@ -128,7 +128,9 @@ impl Bench {
     fn serve(&mut self, start: Instant, of: u8, num: u32, etags: &[ETag]) -> Option<ETag> {
         self.seconds += 1;
         let now = start + std::time::Duration::from_secs(self.seconds);
-        let block = self.snapshots.serve(now, key(of), etags, wish(num, 0), 6)?;
+        let block = self
+            .snapshots
+            .serve(now, key(of), etags, block2(num, 0), 6)?;
         assert_eq!(block.block2.unwrap().num(), num);
         block.etag
     }
@@ -190,7 +192,7 @@ fn what_a_request_brought_about_takes_the_place_of_what_one_before_did() {
     bench.keep(start, 1, 0xa);
     bench.keep(start, 2, 0xa);
     let whole = response(100);
-    let block = wish(0, 0).cut(&whole, tag(0xb), 6).unwrap();
+    let block = block2(0, 0).cut(&whole, tag(0xb), 6).unwrap();
     bench
         .snapshots
         .keep(start, key(1), tag(0xb), false, whole, &block, &account());
@@ -227,9 +229,9 @@ fn snapshots_are_bounded_and_expire() {
     assert_eq!(bench.snapshots.next_timeout(), Some(oldest + LIFETIME));
     bench.snapshots.expire(oldest + LIFETIME);
     assert_eq!(bench.snapshots.snapshots.len(), MAX_SNAPSHOTS - 1);
-    assert!(bench.snapshots.give_up_one());
+    assert!(bench.snapshots.evict_one());
     bench.snapshots.expire(oldest + LIFETIME * 2);
     assert!(bench.snapshots.is_empty());
     assert_eq!(bench.snapshots.next_timeout(), None);
-    assert!(!bench.snapshots.give_up_one());
+    assert!(!bench.snapshots.evict_one());
 }

@@ -27,12 +27,12 @@ fn key(message_id: u16) -> MessageKey {
     }
 }
 
-fn arrive(dedup: &mut Deduplication, now: Instant, kind: Type, key: MessageKey) -> Arrival {
-    dedup.arrive(now, kind, key, &token(), &mut Counters::default())
+fn classify(dedup: &mut Deduplication, now: Instant, kind: Type, key: MessageKey) -> Arrival {
+    dedup.classify(now, kind, key, &token(), &mut Counters::default())
 }
 
 fn confirmable(dedup: &mut Deduplication, now: Instant, message_id: u16) -> Arrival {
-    arrive(dedup, now, Type::Confirmable, key(message_id))
+    classify(dedup, now, Type::Confirmable, key(message_id))
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_duplicate_under_way_changes_nothing() {
 fn a_duplicate_after_an_empty_acknowledgement_is_acknowledged_again() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
-    dedup.acknowledged(key(7));
+    dedup.record_acknowledgement(key(7));
     assert_eq!(confirmable(&mut dedup, now, 7), Arrival::AcknowledgeAgain);
 }
 
@@ -56,8 +56,8 @@ fn a_duplicate_of_what_was_answered_gets_the_same_bytes() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
     let (message, bytes) = reply(7, b"{\"client\":{}}");
-    dedup.replied(key(7), message.code, &bytes, &token());
-    assert_eq!(confirmable(&mut dedup, now, 7), Arrival::Repeat(bytes));
+    dedup.record_reply(key(7), message.code, &bytes, &token());
+    assert_eq!(confirmable(&mut dedup, now, 7), Arrival::ReplyAgain(bytes));
 }
 
 #[test]
@@ -65,19 +65,19 @@ fn another_message_with_the_same_message_id_is_new_and_both_are_recognised() {
     let (mut dedup, now) = (Deduplication::default(), start());
     let (one, other) = (key(0), MessageKey { hash: 1, ..key(0) });
     assert_eq!(
-        arrive(&mut dedup, now, Type::Confirmable, one),
+        classify(&mut dedup, now, Type::Confirmable, one),
         Arrival::New
     );
     assert_eq!(
-        arrive(&mut dedup, now, Type::Confirmable, other),
+        classify(&mut dedup, now, Type::Confirmable, other),
         Arrival::New
     );
-    dedup.replied(other, Code::CREATED, &[0x60, 0x41, 0, 0], &Token::default());
-    dedup.acknowledged(one);
-    let again = arrive(&mut dedup, now, Type::Confirmable, one);
+    dedup.record_reply(other, Code::CREATED, &[0x60, 0x41, 0, 0], &Token::default());
+    dedup.record_acknowledgement(one);
+    let again = classify(&mut dedup, now, Type::Confirmable, one);
     assert_eq!(again, Arrival::AcknowledgeAgain);
-    let again = arrive(&mut dedup, now, Type::Confirmable, other);
-    assert!(matches!(again, Arrival::Repeat(_)));
+    let again = classify(&mut dedup, now, Type::Confirmable, other);
+    assert!(matches!(again, Arrival::ReplyAgain(_)));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_message_is_forgotten_after_its_lifetime_and_not_before() {
     ] {
         let begin = now + Duration::from_millis(1003) * u32::from(message_id);
         assert_eq!(
-            arrive(&mut dedup, begin, kind, key(message_id)),
+            classify(&mut dedup, begin, kind, key(message_id)),
             Arrival::New
         );
         // Another, so that the end of this one is not the end of all.
@@ -100,12 +100,12 @@ fn a_message_is_forgotten_after_its_lifetime_and_not_before() {
             Arrival::New
         );
         assert_eq!(
-            arrive(&mut dedup, almost, kind, key(message_id)),
+            classify(&mut dedup, almost, kind, key(message_id)),
             Arrival::Ignore
         );
         let over = begin + lifetime + tick;
         assert_eq!(
-            arrive(&mut dedup, over, kind, key(message_id)),
+            classify(&mut dedup, over, kind, key(message_id)),
             Arrival::New
         );
         dedup = Deduplication::default();
@@ -118,7 +118,7 @@ fn messages_are_remembered_as_long_in_a_session_of_days() {
     let (mut dedup, mut now) = (Deduplication::default(), start());
     for round in 0..3_000_u16 {
         assert_eq!(confirmable(&mut dedup, now, round), Arrival::New);
-        dedup.acknowledged(key(round));
+        dedup.record_acknowledgement(key(round));
         let later = now + Duration::from_secs(140);
         assert_eq!(
             confirmable(&mut dedup, later, round),
@@ -137,18 +137,21 @@ fn eight_messages_a_second_are_all_recognised_until_their_lifetime_ends() {
     for number in 0..10_000 {
         let now = at(number);
         assert_eq!(confirmable(&mut dedup, now, number), Arrival::New);
-        dedup.replied(
+        dedup.record_reply(
             key(number),
             Code::CREATED,
             &[0x60, 0x41, 0, 0],
             &Token::default(),
         );
         let oldest = number.saturating_sub(8 * 246);
-        let copy = dedup.arrive(now, Type::Confirmable, key(oldest), &token(), &mut counters);
-        assert!(matches!(copy, Arrival::Repeat(_)), "{oldest} at {number}");
+        let copy = dedup.classify(now, Type::Confirmable, key(oldest), &token(), &mut counters);
+        assert!(
+            matches!(copy, Arrival::ReplyAgain(_)),
+            "{oldest} at {number}"
+        );
     }
     assert_eq!(counters.messages_forgotten, 0);
-    let known = dedup.known.as_ref().unwrap();
+    let known = dedup.table.as_ref().unwrap();
     let bytes = known.entries.capacity() * size_of::<Entry>()
         + known.message_ids.capacity() * size_of::<u16>()
         + known.replies.capacity();
@@ -160,7 +163,7 @@ fn an_expired_endpoint_holds_nothing() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
     let (message, bytes) = reply(7, b"{}");
-    dedup.replied(key(7), message.code, &bytes, &token());
+    dedup.record_reply(key(7), message.code, &bytes, &token());
     let at = dedup.empty_at().unwrap();
     assert_eq!(at, now + EXCHANGE_LIFETIME);
     dedup.expire(at - Duration::from_millis(1));
@@ -176,17 +179,17 @@ fn memory_is_bounded_and_what_is_in_progress_stays() {
     confirmable(&mut dedup, now, 0);
     for message_id in 1..5_000 {
         let kind = Type::Confirmable;
-        let arrival = dedup.arrive(now, kind, key(message_id), &token(), &mut counters);
+        let arrival = dedup.classify(now, kind, key(message_id), &token(), &mut counters);
         assert_eq!(arrival, Arrival::New);
         let (message, bytes) = reply(message_id, &[b'x'; 1000]);
-        dedup.replied(key(message_id), message.code, &bytes, &token());
+        dedup.record_reply(key(message_id), message.code, &bytes, &token());
         assert!(dedup.len() <= MAX_MESSAGES);
         assert!(dedup.reply_bytes() <= MAX_REPLY_BYTES);
     }
     assert_eq!(confirmable(&mut dedup, now, 0), Arrival::Ignore);
     assert!(matches!(
         confirmable(&mut dedup, now, 4_999),
-        Arrival::Repeat(_)
+        Arrival::ReplyAgain(_)
     ));
     assert_eq!(
         confirmable(&mut dedup, now, 4_900),
@@ -205,7 +208,7 @@ fn a_remembered_telemetry_message_is_one_small_entry_and_nothing_else() {
     let created = Response::new(Code::CREATED);
     let message = created.into_message(Type::Acknowledgement, 7, token());
     let bytes = message.encode(1152).unwrap();
-    dedup.replied(key(7), message.code, &bytes, &token());
+    dedup.record_reply(key(7), message.code, &bytes, &token());
     assert_eq!(dedup.reply_bytes(), 0);
-    assert_eq!(confirmable(&mut dedup, now, 7), Arrival::Repeat(bytes));
+    assert_eq!(confirmable(&mut dedup, now, 7), Arrival::ReplyAgain(bytes));
 }

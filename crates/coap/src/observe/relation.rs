@@ -13,9 +13,8 @@
 //!
 //! Sections are RFC 7641's. At most one content is pending, and one in flight.
 
-use super::{Notification, ObservationId};
 use crate::deduplication::{EXCHANGE_LIFETIME, MessageKey};
-use crate::exchange::Asked;
+use crate::exchange::BlockContext;
 use crate::message::{Token, Type};
 use crate::request::Response;
 use std::collections::VecDeque;
@@ -27,6 +26,20 @@ const MAX_SENT: usize = 8;
 const SEQUENCE_MASK: u32 = 0x00ff_ffff;
 /// How often a client must show that it still wants notifications (RFC 7641 §4.5).
 const LONGEST_UNCONFIRMED: Duration = Duration::from_secs(24 * 3600);
+
+/// Names a relation of one endpoint; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObservationId(pub u32);
+
+/// Content for one relation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notification {
+    /// The caller's; comes back with [`Delivered`](crate::Output::Delivered).
+    pub number: u64,
+    /// A 2.xx. An error ends a relation: see
+    /// [`end_observation`](crate::RemoteEndpoint::end_observation).
+    pub response: Response,
+}
 
 #[derive(Debug)]
 struct Content {
@@ -40,7 +53,7 @@ struct InFlight {
     content: Content,
     /// The client has been answered a registration since, with a higher sequence number: what it
     /// gets now under the old number it takes for old.
-    overtaken: bool,
+    outdated: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +77,7 @@ pub struct Relation {
     notified: bool,
     next_sequence_number: u32,
     /// What its registration says of blocks: that holds for each notification (RFC 7959 §2.6).
-    asked: Option<Asked>,
+    blocks: Option<BlockContext>,
     pending: Option<Content>,
     in_flight: Option<InFlight>,
     /// Messages that are no longer repeated, but may still be answered with a Reset.
@@ -80,10 +93,10 @@ impl Relation {
     /// The sequence number of what goes out next (RFC 7641 §4.4): 0 with the response to a
     /// token's first registration, as ThingsBoard has it, then each greater than the one before, in 24 bits. 2^23 of
     /// them in 256 seconds, which would be too many, need more Message IDs than there are.
-    pub fn allot_sequence_number(&mut self) -> u32 {
-        let allotted = self.next_sequence_number;
-        self.next_sequence_number = allotted.wrapping_add(1) & SEQUENCE_MASK;
-        allotted
+    pub fn take_sequence_number(&mut self) -> u32 {
+        let taken = self.next_sequence_number;
+        self.next_sequence_number = taken.wrapping_add(1) & SEQUENCE_MASK;
+        taken
     }
 
     /// A relation registered by this message.
@@ -103,7 +116,7 @@ impl Relation {
             registered_by,
             notified: false,
             next_sequence_number: first_number,
-            asked: None,
+            blocks: None,
             pending: None,
             in_flight: None,
             sent: VecDeque::new(),
@@ -117,18 +130,18 @@ impl Relation {
         self.registered_by = message;
         self.notified = false;
         if let Some(in_flight) = &mut self.in_flight {
-            in_flight.overtaken = true;
+            in_flight.outdated = true;
         }
     }
 
     /// What its registration says of blocks.
-    pub fn asked(&self) -> Option<Asked> {
-        self.asked
+    pub fn blocks(&self) -> Option<BlockContext> {
+        self.blocks
     }
 
     /// Notes what its registration says of blocks.
-    pub fn set_asked(&mut self, asked: Asked) {
-        self.asked = Some(asked);
+    pub fn set_blocks(&mut self, blocks: BlockContext) {
+        self.blocks = Some(blocks);
     }
 
     /// Its name.
@@ -157,7 +170,7 @@ impl Relation {
 
     /// Takes newer content, whose payload counts towards the bytes that may be held or does not.
     /// Returns whether there was older that has not been sent.
-    pub fn renew(&mut self, notification: Notification, charged: bool) -> bool {
+    pub fn set_pending(&mut self, notification: Notification, charged: bool) -> bool {
         let content = Content {
             notification,
             charged,
@@ -172,8 +185,8 @@ impl Relation {
 
     /// What is in flight is given up. But if the client has registered since, it lives, and the
     /// content is sent anew: returns whether that is so.
-    pub fn send_anew(&mut self) -> bool {
-        let Some(sent) = self.in_flight.take_if(|sent| sent.overtaken) else {
+    pub fn requeue(&mut self) -> bool {
+        let Some(sent) = self.in_flight.take_if(|sent| sent.outdated) else {
             return false;
         };
         self.pending.get_or_insert(sent.content);
@@ -181,20 +194,20 @@ impl Relation {
     }
 
     /// Forgets what is pending and what is in flight.
-    pub fn stand_still(&mut self) {
+    pub fn clear(&mut self) {
         self.pending = None;
         self.in_flight = None;
     }
 
     /// Forgets what is pending: its number.
-    pub fn discard(&mut self) -> Option<u64> {
+    pub fn discard_pending(&mut self) -> Option<u64> {
         Some(self.pending.take()?.notification.number)
     }
 
     /// Whether what is in flight should go out in another form than before.
-    pub fn has_newer(&self) -> bool {
-        let overtaken = self.in_flight.as_ref().is_some_and(|sent| sent.overtaken);
-        self.pending.is_some() || overtaken
+    pub fn must_replace_in_flight(&self) -> bool {
+        let outdated = self.in_flight.as_ref().is_some_and(|sent| sent.outdated);
+        self.pending.is_some() || outdated
     }
 
     /// The newest content, and whether its payload counts towards the bytes that may be held.
@@ -212,7 +225,7 @@ impl Relation {
         let newest = self.pending.take().or(older);
         self.in_flight = newest.map(|content| InFlight {
             content,
-            overtaken: false,
+            outdated: false,
         });
         self.confirmed_at = now;
         self.notified = true;
@@ -221,13 +234,13 @@ impl Relation {
 
     /// The newest content has gone out in a Non-confirmable message: its number.
     pub fn sent_non_confirmable(&mut self, now: Instant, message_id: u16) -> Option<u64> {
-        self.remember(now, Type::NonConfirmable, message_id);
+        self.record_sent(now, Type::NonConfirmable, message_id);
         self.notified = true;
-        self.discard()
+        self.discard_pending()
     }
 
     /// This message is not repeated, but a Reset of it ends the relation (RFC 7641 §3.6).
-    pub fn remember(&mut self, now: Instant, kind: Type, message_id: u16) {
+    pub fn record_sent(&mut self, now: Instant, kind: Type, message_id: u16) {
         if self.sent.len() >= MAX_SENT {
             self.sent.pop_front();
         }
@@ -239,7 +252,7 @@ impl Relation {
     }
 
     /// The kind of a remembered message.
-    pub fn remembers(&self, now: Instant, message_id: u16) -> Option<Type> {
+    pub fn sent_type(&self, now: Instant, message_id: u16) -> Option<Type> {
         // Later, the Message ID may stand for something else (RFC 7252 §4.4).
         let is_it =
             |sent: &&Sent| sent.message_id == message_id && now < sent.at + EXCHANGE_LIFETIME;

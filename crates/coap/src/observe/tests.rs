@@ -1,5 +1,6 @@
 use super::*;
 use crate::deduplication::{EXCHANGE_LIFETIME, MessageKey};
+use crate::{Notification, Response};
 use bytes::Bytes;
 
 fn start() -> Instant {
@@ -52,25 +53,16 @@ fn the_messages_of_the_rfcs_first_example_are_made() {
             ..Response::content(0, Bytes::from_static(text.as_bytes())).with_max_age(15)
         },
     };
-    relation.renew(temperature("18.5 Cel"), false);
+    relation.set_pending(temperature("18.5 Cel"), false);
     assert_eq!(
         bytes(Type::Acknowledgement, 0x1633, 9, relation),
         b"\x61\x45\x16\x33\x4a\x61\x09\x81\x0f\xff18.5 Cel"
     );
-    relation.renew(temperature("19.2 Cel"), false);
+    relation.set_pending(temperature("19.2 Cel"), false);
     assert_eq!(
         bytes(Type::NonConfirmable, 0x7b50, 16, relation),
         b"\x51\x45\x7b\x50\x4a\x61\x10\x81\x0f\xff19.2 Cel"
     );
-}
-
-#[test]
-fn observe_has_two_values_and_others_mean_nothing() {
-    assert_eq!(Observe::from_value(0), Some(Observe::Register));
-    assert_eq!(Observe::from_value(1), Some(Observe::Deregister));
-    for value in [2, 12, 0x00ff_ffff] {
-        assert_eq!(Observe::from_value(value), None);
-    }
 }
 
 #[test]
@@ -81,12 +73,12 @@ fn each_relation_counts_from_0_in_24_bits() {
             .register(start(), token(number), true, by(7))
             .unwrap();
         let relation = observations.get_mut(id).unwrap();
-        assert_eq!(relation.allot_sequence_number(), 0);
-        assert_eq!(relation.allot_sequence_number(), 1);
+        assert_eq!(relation.take_sequence_number(), 0);
+        assert_eq!(relation.take_sequence_number(), 1);
         for _ in 2..=0x00ff_ffff {
-            relation.allot_sequence_number();
+            relation.take_sequence_number();
         }
-        assert_eq!(relation.allot_sequence_number(), 0);
+        assert_eq!(relation.take_sequence_number(), 0);
     }
 }
 
@@ -135,11 +127,11 @@ fn sent_by(observations: &mut Observations, ids: &[ObservationId], offered: &[f6
         let now = begin + seconds(*at);
         for id in ids {
             let relation = observations.get_mut(*id).unwrap();
-            relation.renew(notification(1), false);
+            relation.set_pending(notification(1), false);
         }
         while let Some((id, kind)) = observations.next(now, |_| true) {
             assert_eq!(kind, Type::NonConfirmable);
-            observations.took_its_turn(now, id, kind);
+            observations.record_transmission(now, id, kind);
             let relation = observations.get_mut(id).unwrap();
             relation.sent_non_confirmable(now, 1);
             sent.push(*at);
@@ -182,19 +174,19 @@ fn what_the_pace_holds_back_has_a_time() {
         observations
             .get_mut(id)
             .unwrap()
-            .renew(notification(1), false);
+            .set_pending(notification(1), false);
         if observations.next(now, |_| false).is_some() {
-            observations.took_its_turn(now, id, Type::NonConfirmable);
+            observations.record_transmission(now, id, Type::NonConfirmable);
             let relation = observations.get_mut(id).unwrap();
             relation.sent_non_confirmable(now, 1);
         }
     }
-    assert_eq!(observations.next_timeout(now), Some(now + PACE));
+    assert_eq!(observations.next_timeout(now), Some(now + NON_INTERVAL));
     assert_eq!(
-        observations.next(now + PACE - seconds(0.001), |_| true),
+        observations.next(now + NON_INTERVAL - seconds(0.001), |_| true),
         None
     );
-    assert!(observations.next(now + PACE, |_| true).is_some());
+    assert!(observations.next(now + NON_INTERVAL, |_| true).is_some());
 }
 
 /// RFC 7641 §4.5.
@@ -209,7 +201,7 @@ fn once_in_24_hours_a_notification_is_confirmable_though_the_registration_was_no
         Type::NonConfirmable
     );
     assert_eq!(relation.kind_at(now + day), Type::Confirmable);
-    relation.renew(notification(1), false);
+    relation.set_pending(notification(1), false);
     relation.sent_confirmable(now + day);
     assert_eq!(relation.kind_at(now + day), Type::NonConfirmable);
     assert_eq!(relation.kind_at(now + day * 2), Type::Confirmable);
@@ -224,14 +216,14 @@ fn the_last_eight_messages_are_remembered_as_long_as_their_ids_are_theirs() {
     let id = observations.register(now, token(1), false, by(7)).unwrap();
     for message_id in 0..10 {
         let relation = observations.get_mut(id).unwrap();
-        relation.remember(now, Type::NonConfirmable, message_id);
+        relation.record_sent(now, Type::NonConfirmable, message_id);
     }
-    assert_eq!(observations.sender_of(now, 1), None);
+    assert_eq!(observations.find_sent(now, 1), None);
     let known = Some((id, Type::NonConfirmable));
-    assert_eq!(observations.sender_of(now, 2), known);
+    assert_eq!(observations.find_sent(now, 2), known);
     let later = now + EXCHANGE_LIFETIME;
-    assert_eq!(observations.sender_of(later - seconds(0.001), 9), known);
-    assert_eq!(observations.sender_of(later, 9), None);
+    assert_eq!(observations.find_sent(later - seconds(0.001), 9), known);
+    assert_eq!(observations.find_sent(later, 9), None);
 }
 
 #[test]
@@ -239,10 +231,13 @@ fn a_relation_holds_two_contents_at_most() {
     let (mut observations, now) = (Observations::default(), start());
     let id = observations.register(now, token(1), true, by(7)).unwrap();
     let relation = observations.get_mut(id).unwrap();
-    assert!(!relation.renew(notification(1), false));
+    assert!(!relation.set_pending(notification(1), false));
     relation.sent_confirmable(now);
-    assert!(!relation.renew(notification(22), false));
-    assert!(relation.renew(notification(33), false), "22 was never sent");
+    assert!(!relation.set_pending(notification(22), false));
+    assert!(
+        relation.set_pending(notification(33), false),
+        "22 was never sent"
+    );
     assert_eq!(observations.payload_bytes(), 3);
     let relation = observations.get_mut(id).unwrap();
     assert!(relation.sent_confirmable(now), "33 in the place of 1");

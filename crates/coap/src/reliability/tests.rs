@@ -30,7 +30,7 @@ fn a_message_without_acknowledgement_is_sent_five_times_and_given_up_after_93_se
     let mut outgoing = Outgoing::default();
     assert!(
         outgoing
-            .push(start(), 1, Purpose::Response, vec![1], &parameters)
+            .push(start(), 1, MessagePurpose::Response, vec![1], &parameters)
             .is_some()
     );
     let (sent, end) = run(&mut outgoing, &parameters, 0);
@@ -39,7 +39,7 @@ fn a_message_without_acknowledgement_is_sent_five_times_and_given_up_after_93_se
 
     assert!(
         outgoing
-            .push(start(), 2, Purpose::Response, vec![2], &parameters)
+            .push(start(), 2, MessagePurpose::Response, vec![2], &parameters)
             .is_some()
     );
     let (_, end) = run(&mut outgoing, &parameters, u32::MAX);
@@ -59,10 +59,10 @@ fn the_first_timeout_lies_between_ack_timeout_and_its_random_multiple() {
     assert!((2.49..2.51).contains(&middle), "{middle}");
 }
 
-const SEEN: [Purpose; 3] = [
-    Purpose::Notification(ObservationId(1)),
-    Purpose::Last(ObservationId(1)),
-    Purpose::Notification(ObservationId(2)),
+const SEEN: [MessagePurpose; 3] = [
+    MessagePurpose::Notification(ObservationId(1)),
+    MessagePurpose::Last(ObservationId(1)),
+    MessagePurpose::Notification(ObservationId(2)),
 ];
 
 #[test]
@@ -79,11 +79,15 @@ fn nstart_bounds_the_messages_of_one_observation_and_holds_back_no_other() {
     assert_eq!(outgoing.due(now, &parameters, 0), Some(Due::Send(vec![1])));
     assert_eq!(outgoing.due(now, &parameters, 0), Some(Due::Send(vec![3])));
     assert_eq!(outgoing.due(now, &parameters, 0), None);
-    assert_eq!(outgoing.settle(2), None, "it was not sent yet");
-    assert_eq!(outgoing.settle(3), Some(SEEN[2]));
-    assert_eq!(outgoing.settle(3), None, "an acknowledgement counts once");
+    assert_eq!(outgoing.acknowledge(2), None, "it was not sent yet");
+    assert_eq!(outgoing.acknowledge(3), Some(SEEN[2]));
+    assert_eq!(
+        outgoing.acknowledge(3),
+        None,
+        "an acknowledgement counts once"
+    );
     assert_eq!(outgoing.due(now, &parameters, 0), None);
-    assert_eq!(outgoing.settle(1), Some(SEEN[0]));
+    assert_eq!(outgoing.acknowledge(1), Some(SEEN[0]));
     assert_eq!(outgoing.due(now, &parameters, 0), Some(Due::Send(vec![2])));
 }
 
@@ -100,7 +104,7 @@ fn responses_wait_for_nothing_and_the_oldest_gives_way_when_there_are_too_many()
     let mut given_up = 0;
     for id in 0..1000 {
         given_up += outgoing
-            .push(now, id, Purpose::Response, vec![0; 12], &parameters)
+            .push(now, id, MessagePurpose::Response, vec![0; 12], &parameters)
             .unwrap();
         assert_eq!(
             outgoing.due(now, &parameters, 0),
@@ -110,10 +114,10 @@ fn responses_wait_for_nothing_and_the_oldest_gives_way_when_there_are_too_many()
     }
     assert_eq!(outgoing.len() - 1 + given_up, 1000);
     assert!(outgoing.len() > 100, "{}", outgoing.len());
-    assert_eq!(outgoing.settle(0), None, "the oldest is given up");
-    assert_eq!(outgoing.settle(999), Some(Purpose::Response));
+    assert_eq!(outgoing.acknowledge(0), None, "the oldest is given up");
+    assert_eq!(outgoing.acknowledge(999), Some(MessagePurpose::Response));
     let own = (0..100).filter(|id| {
-        let purpose = Purpose::Last(ObservationId(100 + id));
+        let purpose = MessagePurpose::Last(ObservationId(100 + id));
         outgoing
             .push(now, 2000, purpose, vec![], &parameters)
             .is_some()
@@ -164,7 +168,7 @@ fn a_response_is_sent_twice_to_a_client_that_goes_on_and_acknowledges_none() {
     {
         let mut outgoing = Outgoing::default();
         let begin = start();
-        let response = Purpose::Response;
+        let response = MessagePurpose::Response;
         assert!(
             outgoing
                 .push(begin, 1, response, vec![1], &parameters)
@@ -183,7 +187,7 @@ fn a_response_is_sent_twice_to_a_client_that_goes_on_and_acknowledges_none() {
                 break;
             }
             if requests {
-                outgoing.request_came();
+                outgoing.count_request();
             }
             if acknowledges {
                 assert!(
@@ -192,9 +196,9 @@ fn a_response_is_sent_twice_to_a_client_that_goes_on_and_acknowledges_none() {
                         .is_some()
                 );
                 assert!(outgoing.due(at, &parameters, 0).is_some());
-                assert!(outgoing.settle(2).is_some());
+                assert!(outgoing.acknowledge(2).is_some());
             }
-            assert_eq!(outgoing.hasten(at, &parameters), None);
+            assert_eq!(outgoing.retransmit_early(at, &parameters), None);
             at = outgoing.next_timeout().unwrap();
         }
         assert_eq!(sent, sent_times, "{requests} {acknowledges}");
@@ -219,19 +223,19 @@ fn hastening_with_parameters_beyond_reason_does_not_panic() {
         ..Parameters::default()
     };
     let mut outgoing = Outgoing::default();
-    let purpose = Purpose::Notification(ObservationId(1));
+    let purpose = MessagePurpose::Notification(ObservationId(1));
     let now = start();
     let usual = Parameters::default();
     assert_eq!(outgoing.push(now, 1, purpose, vec![1], &usual), Some(0));
     assert!(outgoing.due(now, &usual, 0).is_some());
-    assert_eq!(outgoing.hasten(now, &parameters), None);
+    assert_eq!(outgoing.retransmit_early(now, &parameters), None);
 }
 
 #[test]
 fn what_was_sent_for_the_last_time_a_moment_before_the_peer_woke_is_sent_once_more() {
     let (parameters, now) = (Parameters::default(), start());
     let mut outgoing = Outgoing::default();
-    let purpose = Purpose::Notification(ObservationId(1));
+    let purpose = MessagePurpose::Notification(ObservationId(1));
     let pushed = outgoing.push(now, 1, purpose, vec![1], &parameters);
     assert_eq!(pushed, Some(0));
     let second = |seconds| now + Duration::from_secs(seconds);
@@ -239,13 +243,17 @@ fn what_was_sent_for_the_last_time_a_moment_before_the_peer_woke_is_sent_once_mo
         assert!(outgoing.due(second(seconds), &parameters, 0).is_some());
     }
     // MAX_RETRANSMIT is reached, and ACK_TIMEOUT is not over.
-    assert_eq!(outgoing.hasten(second(31), &parameters), None);
-    assert_eq!(outgoing.hasten(second(31), &parameters), None);
+    assert_eq!(outgoing.retransmit_early(second(31), &parameters), None);
+    assert_eq!(outgoing.retransmit_early(second(31), &parameters), None);
     assert_eq!(outgoing.next_timeout(), Some(second(32)));
     let again = outgoing.due(second(32), &parameters, 0);
     assert_eq!(again, Some(Due::Resend(1, purpose)));
     assert_eq!(outgoing.due(second(32), &parameters, 0), None);
-    assert_eq!(outgoing.hasten(second(40), &parameters), None, "only once");
+    assert_eq!(
+        outgoing.retransmit_early(second(40), &parameters),
+        None,
+        "only once"
+    );
     assert_eq!(outgoing.next_timeout(), Some(second(64)));
     let end = outgoing.due(second(64), &parameters, 0);
     assert_eq!(end, Some(Due::GaveUp(purpose)));

@@ -47,17 +47,17 @@ impl RemoteEndpoint {
         if let Some(blockwise) = &mut self.blockwise {
             context.counters.uploads_expired += blockwise.uploads.expire(now);
             blockwise.snapshots.expire(now);
-            self.let_go_of_bodies();
+            self.free_idle_blockwise();
         }
     }
 
     /// Holds no heap for bodies when there are none.
-    pub(super) fn let_go_of_bodies(&mut self) {
+    pub(super) fn free_idle_blockwise(&mut self) {
         self.blockwise.take_if(|blockwise| blockwise.is_idle());
     }
 
     /// When [`expire_bodies`](Self::expire_bodies) has something next.
-    pub(super) fn bodies_expire_at(&self) -> Option<Instant> {
+    pub(super) fn next_body_timeout(&self) -> Option<Instant> {
         let blockwise = self.blockwise.as_ref()?;
         let deadlines = [
             blockwise.uploads.next_timeout(),
@@ -80,11 +80,11 @@ pub(super) fn make_room(
     snapshots: &mut Snapshots,
     charge: &Charge,
     bytes: usize,
-    given_up: &mut u64,
+    evicted: &mut u64,
 ) -> bool {
-    let of_others = charge.make_room_for(bytes);
-    *given_up += u64::from(of_others);
-    of_others || snapshots.give_up_one()
+    let of_others = charge.evict_for(bytes);
+    *evicted += u64::from(of_others);
+    of_others || snapshots.evict_one()
 }
 
 /// What a client is told when so many bytes can't be held.

@@ -2,14 +2,14 @@
 //!
 //! [`crate::observe`] knows what each relation is to be sent; here it becomes messages.
 
-use super::cutting::{spans_blocks, tag};
 use super::responding::encode;
+use super::sending_blocks::{spans_blocks, tag};
 use super::{Context, Output, RemoteEndpoint};
 use crate::deduplication::MessageKey;
 use crate::exchange::{Carriage, Exchange, ExchangeId};
 use crate::message::Type;
-use crate::observe::{Notification, ObservationId};
-use crate::reliability::Purpose;
+use crate::observe::relation::{Notification, ObservationId};
+use crate::reliability::MessagePurpose;
 use crate::request::Response;
 use std::time::Instant;
 
@@ -54,7 +54,7 @@ impl RemoteEndpoint {
     ) -> Option<ObservationId> {
         if !response.code.is_success() {
             if let Some(id) = self.observations.of_token(&exchange.token) {
-                self.forget(id);
+                self.remove_observation(id);
             }
             self.answer(now, exchange, response, None, context, out);
             return None;
@@ -68,22 +68,22 @@ impl RemoteEndpoint {
             return None;
         };
         // The response to this registration takes the place of the one to the last.
-        let before = self.outgoing.withdraw_registration(id);
+        let before = self.outgoing.cancel_registration(id);
         let relation = self.observations.get_mut(id);
         let response = Response {
             observe: relation.map(|relation| {
                 if let Some(before) = before {
-                    relation.remember(now, Type::Confirmable, before);
+                    relation.record_sent(now, Type::Confirmable, before);
                 }
-                relation.set_asked(exchange.asked);
-                relation.allot_sequence_number()
+                relation.set_blocks(exchange.blocks);
+                relation.take_sequence_number()
             }),
             ..response
         };
         if self.answer(now, exchange, response, Some(id), context, out) {
             return Some(id);
         }
-        self.forget(id);
+        self.remove_observation(id);
         None
     }
 
@@ -107,14 +107,16 @@ impl RemoteEndpoint {
             return;
         }
         // Its bytes are free for what follows.
-        context.counters.notifications_superseded += u64::from(relation.discard().is_some());
-        let asked = relation.asked();
-        let charged = match asked.filter(|asked| spans_blocks(asked, response, context)) {
+        context.counters.notifications_superseded +=
+            u64::from(relation.discard_pending().is_some());
+        let blocks = relation.blocks();
+        let charged = match blocks.filter(|blocks| spans_blocks(blocks, response, context)) {
             None => false,
-            Some(asked) => {
+            Some(blocks) => {
                 let etag = tag(response, context);
-                let Some(payload) = self.hold(&asked, etag, &response.payload, context) else {
-                    self.undelivered(observation, context, out);
+                let Some(payload) = self.charge_payload(&blocks, etag, &response.payload, context)
+                else {
+                    self.report_undelivered(observation, context, out);
                     // What it had in flight has made room.
                     return self.transmit(now, context, out);
                 };
@@ -123,7 +125,7 @@ impl RemoteEndpoint {
             }
         };
         if let Some(relation) = self.observations.get_mut(observation) {
-            relation.renew(notification, charged);
+            relation.set_pending(notification, charged);
         }
         self.transmit(now, context, out);
     }
@@ -144,16 +146,16 @@ impl RemoteEndpoint {
         let kind = relation.kind();
         if last.is_some() && kind == Type::Confirmable {
             // What is in flight stays until the last response can take its place.
-            self.outgoing.withdraw_waiting(observation);
+            self.outgoing.cancel_unsent(observation);
         } else {
-            self.outgoing.withdraw(observation);
+            self.outgoing.cancel_all(observation);
         }
         if let Some(last) = last {
             let last = Response {
                 observe: None,
                 ..last
             };
-            match self.message_ids.allot(now) {
+            match self.message_ids.allocate(now) {
                 None => context.counters.out_of_message_ids += 1,
                 Some(message_id) => {
                     let encoded = encode(last, kind, message_id, relation.token(), context);
@@ -161,7 +163,7 @@ impl RemoteEndpoint {
                     match (bytes, kind) {
                         (None, _) => {}
                         (Some(bytes), Type::Confirmable) => {
-                            let purpose = Purpose::Last(observation);
+                            let purpose = MessagePurpose::Last(observation);
                             self.push(now, message_id, purpose, bytes, context);
                         }
                         (Some(bytes), _) => out.push(Output::Send(bytes)),
@@ -186,16 +188,22 @@ impl RemoteEndpoint {
             // `notify` has seen to its bytes, so this is for a client that has registered again since,
             // for smaller blocks.
             let relation = self.observations.get_mut(id);
-            if let Some(number) = relation.and_then(|relation| relation.discard()) {
+            if let Some(number) = relation.and_then(|relation| relation.discard_pending()) {
                 context.counters.notifications_too_large += 1;
                 out.push(Output::TooLarge(id, number));
             }
             return;
         };
-        self.observations.took_its_turn(now, id, kind);
+        self.observations.record_transmission(now, id, kind);
         if kind == Type::Confirmable {
             // `has_room_for` said so; otherwise it stays pending.
-            if !self.push(now, message_id, Purpose::Notification(id), bytes, context) {
+            if !self.push(
+                now,
+                message_id,
+                MessagePurpose::Notification(id),
+                bytes,
+                context,
+            ) {
                 return;
             }
             if let Some(relation) = self.observations.get_mut(id) {
@@ -221,23 +229,23 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
     ) -> u16 {
         let Some(relation) = self.observations.get_mut(id) else {
-            let last = Purpose::Last(id);
+            let last = MessagePurpose::Last(id);
             let by = self.outgoing.supersede_by_waiting(message_id, last);
             return by.unwrap_or(message_id);
         };
-        if !relation.has_newer() {
+        if !relation.must_replace_in_flight() {
             return message_id;
         }
-        let Some(newer) = self.message_ids.allot(now) else {
+        let Some(newer) = self.message_ids.allocate(now) else {
             return message_id;
         };
         let Some(bytes) = self.encode_newest(now, id, Type::Confirmable, newer, context) else {
             return message_id;
         };
         self.outgoing
-            .supersede(message_id, newer, Purpose::Notification(id), bytes);
+            .supersede(message_id, newer, MessagePurpose::Notification(id), bytes);
         if let Some(relation) = self.observations.get_mut(id) {
-            relation.remember(now, Type::Confirmable, message_id);
+            relation.record_sent(now, Type::Confirmable, message_id);
             context.counters.notifications_superseded += u64::from(relation.sent_confirmable(now));
         }
         context.counters.notifications_sent += 1;
@@ -254,62 +262,64 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
     ) -> Option<Vec<u8>> {
         let relation = self.observations.get_mut(id)?;
-        let (asked, token) = (relation.asked(), relation.token());
-        let observe = Some(relation.allot_sequence_number());
+        let (blocks, token) = (relation.blocks(), relation.token());
+        let observe = Some(relation.take_sequence_number());
         let (newest, charged) = relation.newest()?;
         let newest = Response { observe, ..newest };
-        let message = match asked {
-            Some(asked) => self.in_blocks(now, &asked, newest, charged, context).ok()?,
+        let message = match blocks {
+            Some(blocks) => self
+                .select_block(now, &blocks, newest, charged, context)
+                .ok()?,
             None => newest,
         };
         let message = message.into_message(kind, message_id, token);
         message.encode(context.max_message)
     }
 
-    pub(super) fn delivered(&mut self, id: ObservationId, out: &mut Vec<Output>) {
+    pub(super) fn notification_delivered(&mut self, id: ObservationId, out: &mut Vec<Output>) {
         let relation = self.observations.get_mut(id);
         let number = relation.and_then(|relation| relation.acknowledged());
         out.extend(number.map(|number| Output::Delivered(id, number)));
     }
 
     /// The notification in flight was given up.
-    pub(super) fn given_up(
+    pub(super) fn notification_given_up(
         &mut self,
         id: ObservationId,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
         let relation = self.observations.get_mut(id);
-        match relation.map(|relation| relation.send_anew()) {
+        match relation.map(|relation| relation.requeue()) {
             Some(true) => {}
-            Some(false) => self.undelivered(id, context, out),
+            Some(false) => self.report_undelivered(id, context, out),
             // The last response would have taken its place: it is given up with it.
-            None => self.outgoing.withdraw(id),
+            None => self.outgoing.cancel_all(id),
         }
     }
 
-    pub(super) fn undelivered(
+    pub(super) fn report_undelivered(
         &mut self,
         id: ObservationId,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
         // Responses to registrations stay: requests want an answer.
-        self.outgoing.withdraw_notification(id);
+        self.outgoing.cancel_notification(id);
         if let Some(relation) = self.observations.get_mut(id) {
-            relation.stand_still();
+            relation.clear();
             context.counters.notifications_given_up += 1;
             out.push(Output::Undelivered(id));
         }
     }
 
-    pub(super) fn cancelled(
+    pub(super) fn cancel_observation(
         &mut self,
         id: ObservationId,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        if self.forget(id) {
+        if self.remove_observation(id) {
             context.counters.observations_cancelled += 1;
             out.push(Output::Cancelled(id));
         }
@@ -328,8 +338,8 @@ impl RemoteEndpoint {
     }
 
     /// Removes a relation with all that was to be sent. Returns whether it was there.
-    fn forget(&mut self, id: ObservationId) -> bool {
-        self.outgoing.withdraw(id);
+    fn remove_observation(&mut self, id: ObservationId) -> bool {
+        self.outgoing.cancel_all(id);
         self.observations.remove(id).is_some()
     }
 }

@@ -5,8 +5,8 @@ use crate::block::Block;
 use crate::code::Code;
 use crate::exchange::{Carriage, Exchange, ExchangeId};
 use crate::message::{Token, Type};
-use crate::observe::ObservationId;
-use crate::reliability::Purpose;
+use crate::observe::relation::ObservationId;
+use crate::reliability::MessagePurpose;
 use crate::request::Response;
 use std::time::Instant;
 
@@ -47,22 +47,25 @@ impl RemoteEndpoint {
         if response.is_suppressed_by(exchange.no_response) {
             // RFC 7967 §2.1: no response, but a Confirmable request is still acknowledged.
             if exchange.carriage() == Carriage::Piggybacked {
-                self.deduplication.acknowledged(exchange.message);
+                self.deduplication.record_acknowledgement(exchange.message);
                 send_empty(Type::Acknowledgement, exchange.message.message_id, out);
             }
             return false;
         }
-        let asked = &exchange.asked;
-        let (mut response, as_given) = match self.in_blocks(now, asked, response, false, context) {
-            Ok(response) => (response, true),
-            Err(error) => (error, false),
-        };
-        response.block1 = asked.block1.map(|block| acknowledged(block, response.code));
-        let made_anew = asked.is_answered_anew_by(&response);
+        let blocks = &exchange.blocks;
+        let (mut response, as_given) =
+            match self.select_block(now, blocks, response, false, context) {
+                Ok(response) => (response, true),
+                Err(error) => (error, false),
+            };
+        response.block1 = blocks
+            .block1
+            .map(|block| acknowledged(block, response.code));
+        let made_anew = blocks.can_regenerate(&response);
         let (kind, message_id) = match exchange.carriage() {
             Carriage::Piggybacked => (Type::Acknowledgement, Some(exchange.message.message_id)),
-            Carriage::Separate => (Type::Confirmable, self.message_ids.allot(now)),
-            Carriage::NonConfirmable => (Type::NonConfirmable, self.message_ids.allot(now)),
+            Carriage::Separate => (Type::Confirmable, self.message_ids.allocate(now)),
+            Carriage::NonConfirmable => (Type::NonConfirmable, self.message_ids.allocate(now)),
         };
         // A client that asks so much faster than §4.4 allows either side gets no more than it allows.
         let Some(message_id) = message_id else {
@@ -79,24 +82,24 @@ impl RemoteEndpoint {
             Carriage::Piggybacked if made_anew && whole => {
                 // RFC 7252 §4.5: of what is idempotent duplicates need not be known. A later block asks for nothing
                 // to be done, and a download has thousands.
-                if asked.is_for_a_later_block() {
+                if blocks.wants_later_block() {
                     self.deduplication.forget(exchange.message);
                 } else {
-                    self.deduplication.repeatable(exchange.message);
+                    self.deduplication.mark_repeatable(exchange.message);
                 }
                 out.push(Output::Send(bytes));
             }
             Carriage::Piggybacked => {
                 self.deduplication
-                    .replied(exchange.message, code, &bytes, &exchange.token);
+                    .record_reply(exchange.message, code, &bytes, &exchange.token);
                 out.push(Output::Send(bytes));
             }
             Carriage::NonConfirmable => {
                 if let Some(relation) = registers.and_then(|id| self.observations.get_mut(id)) {
-                    relation.remember(now, kind, message_id);
+                    relation.record_sent(now, kind, message_id);
                 }
                 // As above.
-                if made_anew && whole && asked.is_for_a_later_block() {
+                if made_anew && whole && blocks.wants_later_block() {
                     self.deduplication.forget(exchange.message);
                 }
                 out.push(Output::Send(bytes));
@@ -104,7 +107,7 @@ impl RemoteEndpoint {
             Carriage::Separate => {
                 let purpose = registers
                     .filter(|_| whole)
-                    .map_or(Purpose::Response, Purpose::Registration);
+                    .map_or(MessagePurpose::Response, MessagePurpose::Registration);
                 let taken = self.push(now, message_id, purpose, bytes, context);
                 self.transmit(now, context, out);
                 return taken && whole;

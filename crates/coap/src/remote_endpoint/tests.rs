@@ -13,11 +13,13 @@ mod transmitting;
 
 mod blockwise;
 
-mod waiting;
+mod queueing;
 
-mod copies;
+mod duplicates;
 
 mod acknowledging;
+
+mod link;
 
 mod loss;
 
@@ -69,7 +71,8 @@ impl Bench {
     }
 
     fn receive_bytes(&mut self, bytes: &[u8]) {
-        self.with(|endpoint, now, context, out| endpoint.receive(now, bytes, context, out));
+        let datagram = Bytes::copy_from_slice(bytes);
+        self.with(|endpoint, now, context, out| endpoint.receive(now, datagram, context, out));
     }
 
     fn post(&mut self, kind: Type, message_id: u16) {

@@ -4,7 +4,7 @@
 
 use super::{Context, Output, RemoteEndpoint};
 use crate::message::{Message, Type};
-use crate::reliability::{Due, Purpose};
+use crate::reliability::{Due, MessagePurpose};
 use std::time::{Duration, Instant};
 
 /// When all Message IDs are taken: how long until the next look.
@@ -14,7 +14,7 @@ impl RemoteEndpoint {
     /// Asks whether the peer lives: an empty Confirmable message, which it answers with a Reset
     /// (RFC 7252 §4.3). While one is under way, nothing happens.
     pub fn ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
-        if !self.outgoing.has(Purpose::Ping) {
+        if !self.outgoing.contains(MessagePurpose::Ping) {
             self.ping_wanted = true;
             self.transmit(now, context, out);
         }
@@ -22,7 +22,7 @@ impl RemoteEndpoint {
 
     /// A message came from the peer, so no ping is needed, and nothing waits for its Reset.
     pub fn cancel_ping(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
-        let is_under_way = self.outgoing.withdraw_ping();
+        let is_under_way = self.outgoing.cancel_ping();
         if std::mem::take(&mut self.ping_wanted) || is_under_way {
             self.transmit(now, context, out);
         }
@@ -30,15 +30,20 @@ impl RemoteEndpoint {
 
     /// The peer has just sent something, so it is awake: what it was last sent ACK_TIMEOUT ago or
     /// earlier, and has not acknowledged, is sent again at once rather than when its back-off ends.
-    pub fn hasten(&mut self, now: Instant, context: &mut Context<'_>, out: &mut Vec<Output>) {
-        while let Some(due) = self.outgoing.hasten(now, context.parameters) {
-            self.carry_out(now, due, context, out);
+    pub fn retransmit_early(
+        &mut self,
+        now: Instant,
+        context: &mut Context<'_>,
+        out: &mut Vec<Output>,
+    ) {
+        while let Some(due) = self.outgoing.retransmit_early(now, context.parameters) {
+            self.perform(now, due, context, out);
         }
         self.transmit(now, context, out);
     }
 
     /// An acknowledgement or a Reset came. Returns whether it names a message of ours.
-    pub(super) fn settle(
+    pub(super) fn handle_acknowledgement(
         &mut self,
         now: Instant,
         kind: Type,
@@ -48,17 +53,20 @@ impl RemoteEndpoint {
     ) -> bool {
         let reset = kind == Type::Reset;
         let mut ours = true;
-        match self.outgoing.settle(message_id) {
+        match self.outgoing.acknowledge(message_id) {
             // RFC 7641 §3.6: to reject any notification, the first included, is to cancel.
-            Some(Purpose::Notification(id) | Purpose::Registration(id)) if reset => {
-                self.cancelled(id, context, out);
+            Some(MessagePurpose::Notification(id) | MessagePurpose::Registration(id)) if reset => {
+                self.cancel_observation(id, context, out);
             }
-            Some(Purpose::Notification(id)) => self.delivered(id, out),
+            Some(MessagePurpose::Notification(id)) => self.notification_delivered(id, out),
             Some(
-                Purpose::Response | Purpose::Registration(_) | Purpose::Last(_) | Purpose::Ping,
+                MessagePurpose::Response
+                | MessagePurpose::Registration(_)
+                | MessagePurpose::Last(_)
+                | MessagePurpose::Ping,
             ) => {}
-            None => match self.observations.sender_of(now, message_id) {
-                Some((id, _)) if reset => self.cancelled(id, context, out),
+            None => match self.observations.find_sent(now, message_id) {
+                Some((id, _)) if reset => self.cancel_observation(id, context, out),
                 Some((_, Type::Confirmable)) => context.counters.superseded_acknowledged += 1,
                 Some(_) => context.counters.unmatched += 1,
                 None => {
@@ -85,16 +93,16 @@ impl RemoteEndpoint {
                 let Some(due) = self.outgoing.due(now, context.parameters, random) else {
                     break;
                 };
-                self.carry_out(now, due, context, out);
+                self.perform(now, due, context, out);
             }
             if !self.send_next(now, context, out) {
                 break;
             }
         }
-        self.let_go_of_bodies();
+        self.free_idle_blockwise();
     }
 
-    fn carry_out(
+    fn perform(
         &mut self,
         now: Instant,
         due: Due,
@@ -106,24 +114,28 @@ impl RemoteEndpoint {
             Due::Resend(message_id, purpose) => {
                 context.counters.retransmissions += 1;
                 let message_id = match purpose {
-                    Purpose::Notification(id) => self.supersede(now, message_id, id, context),
-                    Purpose::Response
-                    | Purpose::Registration(_)
-                    | Purpose::Last(_)
-                    | Purpose::Ping => message_id,
+                    MessagePurpose::Notification(id) => {
+                        self.supersede(now, message_id, id, context)
+                    }
+                    MessagePurpose::Response
+                    | MessagePurpose::Registration(_)
+                    | MessagePurpose::Last(_)
+                    | MessagePurpose::Ping => message_id,
                 };
                 out.extend(self.outgoing.bytes(message_id).map(Output::Send));
             }
             Due::GaveUp(purpose) => {
                 context.counters.given_up += 1;
                 match purpose {
-                    Purpose::Notification(id) => self.given_up(id, context, out),
-                    Purpose::Registration(id) => self.undelivered(id, context, out),
-                    Purpose::Ping => {
+                    MessagePurpose::Notification(id) => {
+                        self.notification_given_up(id, context, out)
+                    }
+                    MessagePurpose::Registration(id) => self.report_undelivered(id, context, out),
+                    MessagePurpose::Ping => {
                         context.counters.pings_unanswered += 1;
                         out.push(Output::PingUnanswered);
                     }
-                    Purpose::Response | Purpose::Last(_) => {}
+                    MessagePurpose::Response | MessagePurpose::Last(_) => {}
                 }
             }
         }
@@ -145,7 +157,7 @@ impl RemoteEndpoint {
             self.retry_at = self.observations.next_timeout(now);
             return false;
         }
-        let Some(message_id) = self.message_ids.allot(now) else {
+        let Some(message_id) = self.message_ids.allocate(now) else {
             self.retry_at = Some(now + MESSAGE_ID_RETRY);
             return false;
         };
@@ -160,7 +172,7 @@ impl RemoteEndpoint {
         self.ping_wanted = false;
         if let Some(bytes) = Message::empty(Type::Confirmable, message_id).encode(4) {
             context.counters.pings_sent += 1;
-            self.push(now, message_id, Purpose::Ping, bytes, context);
+            self.push(now, message_id, MessagePurpose::Ping, bytes, context);
         }
     }
 
@@ -169,7 +181,7 @@ impl RemoteEndpoint {
         &mut self,
         now: Instant,
         message_id: u16,
-        purpose: Purpose,
+        purpose: MessagePurpose,
         bytes: Vec<u8>,
         context: &mut Context<'_>,
     ) -> bool {

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use thingsboard_simulator::{CommandOutcome, Fault, Outcome, Scope, ServerRpc};
+use thingsboard_simulator::{CommandOutcome, Fault, FaultAction, Scope, ServerRpc};
 
 /// The delay of ThingsBoard while it is slow: longer than `coap.piggyback_timeout`, so that responses are separate.
 const DELAY: Duration = Duration::from_secs(2);
@@ -114,7 +114,7 @@ pub(super) async fn upstream(State(shared): State<Arc<Shared>>, body: Bytes) -> 
         }
         if slow && !before.slow {
             for path in SLOW_PATHS {
-                let fault = Fault::always(Outcome::Answer).on(path).after(DELAY);
+                let fault = Fault::always(FaultAction::Pass).on(path).after(DELAY);
                 control
                     .add_fault(fault)
                     .map_err(|refused| refused.to_string())?;

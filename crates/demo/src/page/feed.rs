@@ -138,7 +138,7 @@ fn attributes_of_all(shared: &Shared) -> Value {
 /// The numbers in telemetry that ThingsBoard has accepted.
 fn points(arrival: &Arrival) -> Vec<Value> {
     let is_telemetry = arrival.path.ends_with("/telemetry");
-    if !is_telemetry || arrival.answer != Some(200) {
+    if !is_telemetry || arrival.status != Some(200) {
         return Vec::new();
     }
     let body: Option<Value> = serde_json::from_slice(&arrival.body).ok();

@@ -1,14 +1,13 @@
-//! Attributes, as the platform or the device itself sets them.
+//! Attributes.
 
+use super::{Control, ControlError, as_value, out_of_space, require_device};
+use crate::device_api::attributes_element;
+use crate::directory::Scope;
+use crate::json::{self, Element};
 use serde_json::Value;
 
-use super::super::device_api::attributes_element;
-use super::super::directory::Scope;
-use super::super::json::{self, Element};
-use super::{Control, Refused, as_value, known, no_room};
-
 impl Control {
-    /// Sets a shared attribute of a device, and tells those who poll for it now.
+    /// Sets a shared attribute of a device, and sends the change to its open polls.
     ///
     /// # Errors
     /// An unknown device, a null, or no more room.
@@ -17,7 +16,7 @@ impl Control {
         device: &str,
         key: &str,
         value: &Value,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         self.set_attribute(device, Scope::Shared, key, value)
     }
 
@@ -30,7 +29,7 @@ impl Control {
         device: &str,
         key: &str,
         value: &Value,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         self.set_attribute(device, Scope::Client, key, value)
     }
 
@@ -40,12 +39,12 @@ impl Control {
         scope: Scope,
         key: &str,
         value: &Value,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         if value.is_null() {
             let reason = format!("attribute {key:?} is null: remove it instead");
-            return Err(Refused(reason));
+            return Err(ControlError(reason));
         }
-        let value = json::read(&value.to_string()).map_err(|error| Refused(error.0))?;
+        let value = json::read(&value.to_string()).map_err(|error| ControlError(error.0))?;
         self.set_attributes(
             device,
             scope,
@@ -58,16 +57,18 @@ impl Control {
         device: &str,
         scope: Scope,
         values: &Element,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         let values = json::key_values(values)
-            .map_err(|_| Refused("the values are no JSON object".to_owned()))?;
+            .map_err(|_| ControlError("the values are no JSON object".to_owned()))?;
         let mut state = self.0.lock();
-        known(&state, device)?;
-        state.set_attributes(device, scope, values).map_err(no_room)
+        require_device(&state, device)?;
+        state
+            .set_attributes(device, scope, values)
+            .map_err(out_of_space)
     }
 
-    /// Removes attributes of a device, and tells those who poll for shared ones now. Keys it does not have are no
-    /// error, and are told as well.
+    /// Removes attributes of a device, and sends the change of shared ones to its open polls. Keys that it does not have
+    /// are no error, and are sent as well.
     ///
     /// # Errors
     /// An unknown device.
@@ -76,9 +77,9 @@ impl Control {
         device: &str,
         scope: Scope,
         keys: &[String],
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ControlError> {
         let mut state = self.0.lock();
-        known(&state, device)?;
+        require_device(&state, device)?;
         state.remove_attributes(device, scope, keys);
         Ok(())
     }

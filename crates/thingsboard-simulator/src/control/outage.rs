@@ -1,39 +1,38 @@
-//! What goes wrong in ThingsBoard itself.
+//! ThingsBoard's restarts, and failures inside of it.
 
+use super::Control;
+use crate::clock::in_ms;
+use crate::connection::ConnectionHandle;
+use crate::downlink::Downlink;
 use std::time::Duration;
 
-use super::super::clock::in_ms;
-use super::super::connection::Line;
-use super::super::downlink::Downlink;
-use super::Control;
-
 impl Control {
-    /// ThingsBoard restarts. All connections are cut, and for that long all that come as well. Polls, subscriptions and
-    /// pending commands are lost, and the ids of commands begin at 0 again; devices, attributes and scripts stay, which
-    /// are in ThingsBoard's database.
+    /// Restarts ThingsBoard. Cuts all connections, and closes new ones for this long. Polls, subscriptions and pending
+    /// commands are lost, and the ids of commands begin at 0 again. Devices, attributes and scripted replies stay: they are
+    /// in ThingsBoard's database.
     pub fn restart(&self, down: Duration) {
-        self.restart_but(down, None);
+        self.restart_except(down, None);
     }
 
-    /// The same, but for the connection that asked for it: that one gets its answer first.
-    pub(crate) fn restart_but(&self, down: Duration, but: Option<&Line>) {
-        // Cut first, so that no new poll slips in between.
-        self.0.lines.go_down(in_ms(down), but);
+    /// The same, but without cutting the connection of the control request itself.
+    pub(crate) fn restart_except(&self, down: Duration, except: Option<&ConnectionHandle>) {
+        // Cut first, so that no poll begins in between.
+        self.0.connections.cut_all(in_ms(down), except);
         self.0.lock().long_polls.apply(Downlink::restart);
     }
 
-    /// How many connections there are, and how many there may be.
+    /// The number of open connections, and the limit.
     #[must_use]
     pub fn connections(&self) -> (usize, usize) {
-        self.0.lines.count()
+        self.0.connections.count()
     }
 
-    /// How many connections there may be: 8192, Tomcat's default, unless set here. Those beyond wait to be accepted.
-    pub fn set_most_connections(&self, most: usize) {
-        self.0.lines.set_most(most);
+    /// Sets the limit on open connections, by default Tomcat's 8192. Further connections wait to be accepted.
+    pub fn set_max_connections(&self, most: usize) {
+        self.0.connections.set_max(most);
     }
 
-    /// The next so many reads of attributes find ThingsBoard's attribute store failing: 200 with `{}`.
+    /// Makes ThingsBoard's attribute store fail for the next `times` reads of attributes: 200 with `{}`.
     pub fn fail_attribute_store(&self, times: u32) {
         self.0.lock().attribute_store_fails = times;
     }

@@ -1,28 +1,26 @@
-//! Server-side RPC: calling a device, and what its polls cost.
+//! Server-side RPC, and the subscriptions of polls.
 
+use super::{Control, ControlError, require_device};
+use crate::clock::in_ms;
+use crate::downlink::{Command, CommandOutcome, LimitReached, SubscriptionCounts};
+use serde_json::Value;
 use std::time::Duration;
 
-use serde_json::Value;
-
-use super::super::clock::in_ms;
-use super::super::downlink::{Command, CommandOutcome, Subscriptions};
-use super::{Control, Refused, known};
-
-/// A call to a device, as someone makes it with `POST /api/rpc/{oneway|twoway}/{deviceId}`.
+/// A command to a device, as `POST /api/rpc/{oneway|twoway}/{deviceId}` of ThingsBoard's REST API sends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerRpc {
     pub(crate) method: String,
-    /// JSON, as it is passed on.
+    /// JSON, passed on unchanged.
     pub(crate) params: String,
     pub(crate) oneway: bool,
     pub(crate) timeout: Duration,
 }
 
 impl ServerRpc {
-    /// How long ThingsBoard waits where the caller does not say.
+    /// ThingsBoard's default.
     pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// A call that waits for the device's reply, for ten seconds.
+    /// A command that waits for the device's reply, for ten seconds.
     #[must_use]
     pub fn twoway(method: &str, params: &Value) -> ServerRpc {
         ServerRpc {
@@ -33,7 +31,7 @@ impl ServerRpc {
         }
     }
 
-    /// A call that wants no reply, and waits ten seconds for someone to take it.
+    /// A command without a reply, which waits ten seconds for a poll.
     #[must_use]
     pub fn oneway(method: &str, params: &Value) -> ServerRpc {
         ServerRpc {
@@ -42,22 +40,26 @@ impl ServerRpc {
         }
     }
 
-    /// The same call, waiting for so long. (ThingsBoard never waits less than five seconds; this does.)
+    /// The same command with another timeout. (ThingsBoard's is five seconds at least; here it may be less.)
     #[must_use]
-    pub fn within(mut self, timeout: Duration) -> ServerRpc {
+    pub fn with_timeout(mut self, timeout: Duration) -> ServerRpc {
         self.timeout = timeout;
         self
     }
 }
 
 impl Control {
-    /// Calls a device, and waits for what its caller would learn. The call is made even if this future is dropped, once
-    /// it was polled. Time goes forward only while the simulator runs; when it stops, the call is
+    /// Sends a command to a device, and waits for its outcome. Once this future was polled, the command is sent even if the
+    /// future is dropped. Timeouts run only while the simulator does; when it stops, the command is
     /// [`Lost`](CommandOutcome::Lost).
     ///
     /// # Errors
-    /// An unknown device, or too many calls that wait already.
-    pub async fn command(&self, device: &str, rpc: ServerRpc) -> Result<CommandOutcome, Refused> {
+    /// An unknown device, or too many commands that are waiting.
+    pub async fn command(
+        &self,
+        device: &str,
+        rpc: ServerRpc,
+    ) -> Result<CommandOutcome, ControlError> {
         let lasts_ms = in_ms(rpc.timeout);
         let command = Command {
             method: rpc.method,
@@ -67,9 +69,9 @@ impl Control {
         };
         let outcome = {
             let mut state = self.0.lock();
-            known(&state, device)?;
-            let begun = state.long_polls.command(device, command, lasts_ms);
-            begun.map_err(|full| Refused(full.0))?
+            require_device(&state, device)?;
+            let sent = state.long_polls.command(device, command, lasts_ms);
+            sent.map_err(|LimitReached(reason)| ControlError(reason))?
         };
         let mut closing = self.0.closing.subscribe();
         let outcome = tokio::select! {
@@ -79,9 +81,9 @@ impl Control {
         Ok(outcome.unwrap_or(CommandOutcome::Lost))
     }
 
-    /// What a device's polls cost ThingsBoard; `None` for an unknown device.
+    /// Counts a device's polls and subscriptions; `None` for an unknown device.
     #[must_use]
-    pub fn subscriptions(&self, device: &str) -> Option<Subscriptions> {
+    pub fn subscriptions(&self, device: &str) -> Option<SubscriptionCounts> {
         let mut state = self.0.lock();
         state.directory.get(device)?;
         Some(
@@ -91,8 +93,8 @@ impl Control {
         )
     }
 
-    /// How long a poll's subscription takes to reach the device actor, missing everything meanwhile: 5 ms unless set
-    /// here. (In ThingsBoard it is a hop over its queue, a few milliseconds in memory and tens of them with Kafka.)
+    /// Sets how long a poll's subscription takes to reach the device actor, by default 5 ms. Until then the poll gets no
+    /// messages. (ThingsBoard sends it over its queue: a few milliseconds in memory, tens of them with Kafka.)
     pub fn set_subscription_delay(&self, delay: Duration) {
         self.0.lock().long_polls.apply(|downlink| {
             let mut delays = downlink.delays();

@@ -1,35 +1,36 @@
-//! Who may use the controls: programs, and no page of another site by way of a browser.
+//! Refuses requests to the controls that a page of another site makes a browser send.
 
+use super::ApiError;
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
-use cross_site::{self, Foreign};
+use cross_site::CrossSite;
 
-/// Lets requests for the device API through, and those for the controls that no other site has made a browser send.
-pub(crate) async fn guard(
+/// Passes a request on, or refuses it with 403.
+pub(super) async fn guard(
     State(on_loopback): State<bool>,
     request: Request,
     next: Next,
-) -> Response {
-    if !super::is_for(request.uri().path()) {
-        return next.run(request).await;
-    }
-    let why = match judge(on_loopback, request.headers()) {
-        Ok(()) => return next.run(request).await,
-        Err(Foreign::Host) => {
-            "on a loopback address the controls go by loopback names alone, like localhost"
+) -> Result<Response, ApiError> {
+    let reason = match check(on_loopback, request.headers()) {
+        Ok(()) => return Ok(next.run(request).await),
+        Err(CrossSite::Host) => {
+            "on a loopback address the controls answer only requests for a loopback host name, like localhost"
         }
-        Err(Foreign::Origin) => "a page of another site may not use the controls",
+        Err(CrossSite::Origin) => "a page of another site may not use the controls",
     };
-    super::failed(StatusCode::FORBIDDEN, why).into_response()
+    Err(ApiError {
+        status: StatusCode::FORBIDDEN,
+        reason: reason.to_owned(),
+    })
 }
 
-fn judge(on_loopback: bool, headers: &HeaderMap) -> Result<(), Foreign> {
+fn check(on_loopback: bool, headers: &HeaderMap) -> Result<(), CrossSite> {
     let text = |name| {
         let value: Option<&HeaderValue> = headers.get(name);
         value.map(|value| value.to_str().unwrap_or("?"))
     };
-    cross_site::judge(on_loopback, text(HOST), text(ORIGIN))
+    cross_site::check(on_loopback, text(HOST), text(ORIGIN))
 }

@@ -1,48 +1,47 @@
 //! `GET` and `POST /{token}/attributes`.
 
+use super::{Request, query_parameter};
+use crate::directory::Scope;
+use crate::json::{Element, Exception, key_values, read};
+use crate::response::{HttpResponse, JSON};
+use crate::state::State;
+use axum::http::StatusCode;
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
-
-use super::super::answer::{Answer, JSON};
-use super::super::directory::Scope;
-use super::super::json::{Element, ShapeError, key_values, read};
-use super::super::state::State;
-use super::{Failure, Request, query_parameter};
-
-/// Client attributes, flat.
+/// Sets client attributes, from one flat object.
 pub(super) fn post(
     state: &mut State,
     device: &str,
     request: &Request<'_>,
-) -> Result<Answer, Failure> {
+) -> Result<HttpResponse, Exception> {
     let document = read(request.body)?;
     if !matches!(document, Element::Object(_)) {
-        return Err(ShapeError::cannot_parse(&document).into());
+        return Err(Exception::cannot_parse(&document));
     }
     let values = key_values(&document)?;
     state
         .directory
         .set_attributes(device, Scope::Client, values)?;
-    Ok(Answer::empty(StatusCode::OK))
+    Ok(HttpResponse::empty(StatusCode::OK))
 }
 
-/// `{"client":{…},"shared":{…}}`. Without key lists everything; with one list only its scope is read; a scope that
-/// yields nothing is left out, down to `{}`. That is the answer as well where ThingsBoard's attribute store fails.
+/// Responds with `{"client":{…},"shared":{…}}`. Without key lists all attributes are read, with one list only those of
+/// its scope. A scope without attributes is left out, so the response may be `{}`; so it is when ThingsBoard's attribute
+/// store fails.
 pub(super) fn get(
     state: &mut State,
     device: &str,
     request: &Request<'_>,
-) -> Result<Answer, Failure> {
+) -> Result<HttpResponse, Exception> {
     if state.attribute_store_fails > 0 {
         state.attribute_store_fails -= 1;
-        return Ok(Answer::with_body(StatusCode::OK, JSON, "{}"));
+        return Ok(HttpResponse::with_body(StatusCode::OK, JSON, "{}"));
     }
     let client = keys(request, "clientKeys");
     let shared = keys(request, "sharedKeys");
     let all = client.is_empty() && shared.is_empty();
     let Some(device) = state.directory.get(device) else {
-        return Err(Failure::Other);
+        return Err(Exception::Other);
     };
     let mut scopes = Vec::new();
     for (scope, keys) in [(Scope::Client, client), (Scope::Shared, shared)] {
@@ -56,7 +55,7 @@ pub(super) fn get(
         }
     }
     let body = Element::Object(scopes).to_string();
-    Ok(Answer::with_body(StatusCode::OK, JSON, body))
+    Ok(HttpResponse::with_body(StatusCode::OK, JSON, body))
 }
 
 /// Java's `split(",")`: empty keys at the end are dropped, none is trimmed.
@@ -69,7 +68,7 @@ fn keys(request: &Request<'_>, name: &str) -> Vec<String> {
     list.split(',').map(str::to_owned).collect()
 }
 
-/// A scope as one JSON object.
+/// The attributes of a scope as one JSON object.
 pub(crate) fn element(attributes: &BTreeMap<String, Element>) -> Element {
     let members = attributes
         .iter()
@@ -77,7 +76,7 @@ pub(crate) fn element(attributes: &BTreeMap<String, Element>) -> Element {
     Element::Object(members.collect())
 }
 
-/// The attributes of these keys that there are.
+/// The attributes of these keys.
 fn pick(attributes: &BTreeMap<String, Element>, keys: &[String]) -> Element {
     let mut members: Vec<(String, Element)> = Vec::new();
     for key in keys {

@@ -1,33 +1,31 @@
-//! `POST /{token}/rpc`: a call from the device, answered by the rule chain.
+//! `POST /{token}/rpc`: client-side RPC, to which the rule chain replies.
 
+use super::{Completion, Request, string_response};
+use crate::json::{Exception, read};
+use crate::response::HttpResponse;
+use crate::state::State;
+use axum::http::StatusCode;
 use std::time::Duration;
 
-use axum::http::StatusCode;
-
-use super::super::answer::Answer;
-use super::super::json::read;
-use super::super::state::State;
-use super::{Failure, Request, Then, string_answer};
-
-/// `method` and `params` are both required, and a `params` of null counts as given. Where the rule chain is silent
-/// the shorter timeout wins: the servlet container's is 503, the transport's 408. (The transport's races with the
-/// rule engine's own of 60 s, which would answer 200 `{"error":"timeout"}`; script that reply to see it.)
-pub(super) fn post(state: &mut State, request: &Request<'_>) -> Result<Then, Failure> {
+/// `method` and `params` are both required, and a `params` of null counts as given. If the rule chain does not reply, the
+/// shorter timeout decides: the servlet container's is 503, the transport's 408. (The transport's races with the rule
+/// engine's own of 60 s, whose response would be 200 `{"error":"timeout"}`; script that reply to see it.)
+pub(super) fn post(state: &mut State, request: &Request<'_>) -> Result<Completion, Exception> {
     let call = read(request.body)?;
-    let method = call.get("method").ok_or(Failure::Other)?;
-    let method = method.as_string().ok_or(Failure::Other)?;
-    let params = call.get("params").ok_or(Failure::Other)?;
+    let method = call.get("method").ok_or(Exception::Other)?;
+    let method = method.as_string().ok_or(Exception::Other)?;
+    let params = call.get("params").ok_or(Exception::Other)?;
     if let Some(reply) = state.rule_chain.reply(&method, params, request.now_ms) {
-        return Ok(Then::Answer(string_answer(request, reply.to_string())));
+        return Ok(Completion::Now(string_response(request, reply.to_string())));
     }
     let delays = state.long_polls.delays();
     Ok(if delays.request_ms <= delays.async_ms {
-        let waits = Duration::from_millis(delays.request_ms);
-        Then::After(waits, Answer::empty(StatusCode::REQUEST_TIMEOUT))
+        let timeout = Duration::from_millis(delays.request_ms);
+        Completion::After(timeout, HttpResponse::empty(StatusCode::REQUEST_TIMEOUT))
     } else {
-        // The timestamp is that of the end, as far as it can be told now.
+        // The response has the time at which it is sent.
         let end_ms = request.now_ms.saturating_add(delays.async_ms);
-        let waits = Duration::from_millis(delays.async_ms);
-        Then::After(waits, Answer::asynchronous_timeout(end_ms))
+        let timeout = Duration::from_millis(delays.async_ms);
+        Completion::After(timeout, HttpResponse::asynchronous_timeout(end_ms))
     })
 }

@@ -1,20 +1,18 @@
 //! `GET /{token}/firmware` and `GET /{token}/software`.
 //!
-//! There is no ETag, and nothing tells how large the package is. ThingsBoard's framework probably takes a `Range` header
+//! There is no ETag, and no header with the package's size. ThingsBoard's framework probably takes a `Range` header
 //! here (untested); the simulator ignores it.
 
+use super::parameter::{int, query_parameter};
+use crate::fault::status_code;
+use crate::packages::{Fetched, PackageKind, PackageRequest};
+use crate::response::HttpResponse;
+use crate::state::State;
 use axum::http::StatusCode;
 
-use super::super::answer::Answer;
-use super::super::fault::status_code;
-use super::super::packages::{Fetched, PackageKind, PackageRequest};
-use super::super::state::State;
-use super::parameter::{int, query_parameter};
-
-/// What ThingsBoard sends packages as.
 const BINARY: &str = "application/octet-stream";
 
-/// The query's parameters in the order Spring takes them, or what it says to the first that is wrong.
+/// Parses the query's parameters in Spring's order. The error is Spring's message about the first one that is wrong.
 pub(super) fn request(kind: PackageKind, query: Option<&str>) -> Result<PackageRequest, String> {
     let required = |name: &str| {
         query_parameter(query, name).ok_or_else(|| {
@@ -32,15 +30,15 @@ pub(super) fn request(kind: PackageKind, query: Option<&str>) -> Result<PackageR
     })
 }
 
-/// The part that was asked for, or a refusal without a body.
-pub(super) fn get(state: &mut State, device: &str, request: &PackageRequest) -> Answer {
+/// Responds with the requested part, or with an error without a body.
+pub(super) fn get(state: &mut State, device: &str, request: &PackageRequest) -> HttpResponse {
     match state.packages.fetch(device, request) {
-        Fetched::Part { bytes, file_name } => Answer {
+        Fetched::Part { bytes, file_name } => HttpResponse {
             file_name: Some(file_name),
-            ..Answer::with_body(StatusCode::OK, BINARY, bytes)
+            ..HttpResponse::with_body(StatusCode::OK, BINARY, bytes)
         },
-        refused @ (Fetched::NotFound | Fetched::OtherAssigned | Fetched::Failed) => {
-            Answer::empty(status_code(refused.status()))
+        error @ (Fetched::NotFound | Fetched::OtherAssigned | Fetched::Failed) => {
+            HttpResponse::empty(status_code(error.status()))
         }
     }
 }

@@ -1,63 +1,45 @@
-//! Parameters in paths, queries and forms, as Tomcat decodes and Spring converts them.
+//! Parameters of paths and queries, as Tomcat decodes and Spring converts them.
 
-/// A query parameter as Spring binds it to a `String`: given several times, its values are joined with commas.
-pub(crate) fn query_parameter(query: Option<&str>, name: &str) -> Option<String> {
+use percent_encoding::percent_decode_str;
+
+/// A query parameter as Spring binds it to a `String`: repeated values are joined with commas.
+pub(super) fn query_parameter(query: Option<&str>, name: &str) -> Option<String> {
     let values: Vec<String> = query_values(query, name).collect();
     (!values.is_empty()).then(|| values.join(","))
 }
 
 /// The values of a query parameter, in their order.
 fn query_values(query: Option<&str>, name: &str) -> impl Iterator<Item = String> {
-    let pairs = query.unwrap_or_default().split('&');
-    pairs.filter_map(move |pair| {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (form_decoded(key) == name).then(|| form_decoded(value))
-    })
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .filter(move |(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
 }
 
-/// One part of a query or form: `+` is a space, `%XX` a byte.
-pub(crate) fn form_decoded(text: &str) -> String {
-    let text = text.replace('+', " ");
-    decoded(&text).unwrap_or(text)
+/// A segment of a path, percent-decoded.
+pub(super) fn decoded(segment: &str) -> String {
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
-/// Percent-decoded; `None` where an escape is malformed.
-pub(super) fn decoded(segment: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(segment.len());
-    let mut rest = segment;
-    while let Some((plain, escape)) = rest.split_once('%') {
-        bytes.extend_from_slice(plain.as_bytes());
-        let digits = escape
-            .get(..2)
-            .filter(|two| two.bytes().all(|digit| digit.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = escape.get(2..).unwrap_or_default();
-    }
-    bytes.extend_from_slice(rest.as_bytes());
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// A `long` in a query: given several times, the first counts; absent or empty it is 0.
+/// A query parameter of type `long`: the first of repeated values; 0 if absent or empty.
 pub(super) fn long(query: Option<&str>, name: &str) -> Result<i64, String> {
-    let given = query_values(query, name).next().unwrap_or_default();
-    if given.is_empty() {
+    let text = query_values(query, name).next().unwrap_or_default();
+    if text.is_empty() {
         return Ok(0);
     }
-    number(&given).ok_or_else(|| unconverted(name, "long", &given))
+    number(&text).ok_or_else(|| conversion_error(name, "long", &text))
 }
 
-/// An `int` in a query, likewise.
+/// A query parameter of type `int`, likewise.
 pub(super) fn int(query: Option<&str>, name: &str) -> Result<i32, String> {
-    let given = query_values(query, name).next().unwrap_or_default();
-    if given.is_empty() {
+    let text = query_values(query, name).next().unwrap_or_default();
+    if text.is_empty() {
         return Ok(0);
     }
-    integer(&given).ok_or_else(|| unconverted(name, "int", &given))
+    integer(&text).ok_or_else(|| conversion_error(name, "int", &text))
 }
 
-/// An RPC id.
 pub(super) fn request_id(text: &str) -> Result<i32, String> {
-    integer(text).ok_or_else(|| unconverted("requestId", "java.lang.Integer", text))
+    integer(text).ok_or_else(|| conversion_error("requestId", "java.lang.Integer", text))
 }
 
 fn integer(text: &str) -> Option<i32> {
@@ -80,7 +62,7 @@ fn number(text: &str) -> Option<i64> {
     parsed.ok()
 }
 
-fn unconverted(parameter: &str, kind: &str, text: &str) -> String {
+fn conversion_error(parameter: &str, kind: &str, text: &str) -> String {
     format!(
         "Method parameter '{parameter}': Failed to convert value of type 'java.lang.String' to required type \
          '{kind}'; For input string: \"{text}\""

@@ -1,55 +1,37 @@
-//! `POST /api/v1/provision`: a failure is 200 as well.
+//! `POST /api/v1/provision`. A failure has the status 200 as well.
 
+use super::{Request, string_response};
+use crate::json::{Element, Exception, read};
+use crate::response::{ErrorCode, HttpResponse};
+use crate::state::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
-use axum::http::StatusCode;
-
-use super::super::answer::{Answer, ErrorCode};
-use super::super::json::{Element, ShapeError, read};
-use super::super::state::State;
-use super::{Request, string_answer};
-
 /// How a device profile lets devices provision themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Strategy {
-    /// Not at all: `NOT_FOUND`.
+    /// Never: `NOT_FOUND`.
     Disabled,
     /// A device of a new name is created; an existing name is a `FAILURE`.
+    #[default]
     AllowCreateNewDevices,
     /// The device must exist in the profile; works once and returns the credentials it has.
     CheckPreProvisionedDevices,
-    /// For MQTT only; over HTTP it ends in a 500.
+    /// For MQTT only; over HTTP it is a 500.
+    #[serde(rename = "X509_CERTIFICATE_CHAIN")]
     X509CertificateChain,
 }
 
-impl Strategy {
-    /// All of them.
-    pub(crate) const ALL: [Strategy; 4] = [
-        Strategy::Disabled,
-        Strategy::AllowCreateNewDevices,
-        Strategy::CheckPreProvisionedDevices,
-        Strategy::X509CertificateChain,
-    ];
-
-    /// The strategy as ThingsBoard names it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Strategy::Disabled => "DISABLED",
-            Strategy::AllowCreateNewDevices => "ALLOW_CREATE_NEW_DEVICES",
-            Strategy::CheckPreProvisionedDevices => "CHECK_PRE_PROVISIONED_DEVICES",
-            Strategy::X509CertificateChain => "X509_CERTIFICATE_CHAIN",
-        }
-    }
-}
-
-/// What a device profile says about provisioning. `Debug` hides the secret.
+/// A device profile's settings for provisioning. `Debug` hides the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Profile {
     /// `provisionDeviceKey`.
     pub key: String,
     /// `provisionDeviceSecret`.
     pub secret: String,
-    /// What key and secret allow.
+    /// How devices with this key and secret are provisioned.
     pub strategy: Strategy,
 }
 
@@ -61,41 +43,32 @@ impl fmt::Debug for Profile {
     }
 }
 
-/// The outcomes that have a 500.
-enum Thrown {
-    /// An exception in the controller itself: the monolith's error JSON.
-    Message(String),
-    /// A failure behind the transport: empty.
-    Empty,
-}
-
-/// `NOT_FOUND` and `FAILURE`.
-enum Refusal {
+/// Why no credentials are returned.
+enum ProvisionError {
+    /// 200 with the status `NOT_FOUND`.
     NotFound,
+    /// 200 with the status `FAILURE`.
     Failure,
-    Thrown(Thrown),
+    /// 500: an exception in the controller itself, with the monolith's error JSON.
+    Exception(String),
+    /// 500 without a body: an exception behind the transport.
+    Internal,
 }
 
-impl From<Thrown> for Refusal {
-    fn from(thrown: Thrown) -> Refusal {
-        Refusal::Thrown(thrown)
-    }
-}
-
-/// The answer to one request.
-pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Answer {
+/// Responds to one request.
+pub(super) fn post(state: &mut State, request: &Request<'_>) -> HttpResponse {
     let failed = |message: &str, status: &str| {
-        string_answer(
+        string_response(
             request,
             format!(r#"{{"errorMsg":"{message}","status":"{status}"}}"#),
         )
     };
     match provision(state, request.body) {
-        Ok(credentials) => string_answer(request, credentials.to_string()),
-        Err(Refusal::NotFound) => failed("Provision data was not found!", "NOT_FOUND"),
-        Err(Refusal::Failure) => failed("Failed to provision device!", "FAILURE"),
-        Err(Refusal::Thrown(Thrown::Empty)) => Answer::empty(StatusCode::INTERNAL_SERVER_ERROR),
-        Err(Refusal::Thrown(Thrown::Message(message))) => Answer::error(
+        Ok(credentials) => string_response(request, credentials.to_string()),
+        Err(ProvisionError::NotFound) => failed("Provision data was not found!", "NOT_FOUND"),
+        Err(ProvisionError::Failure) => failed("Failed to provision device!", "FAILURE"),
+        Err(ProvisionError::Internal) => HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(ProvisionError::Exception(message)) => HttpResponse::error(
             StatusCode::INTERNAL_SERVER_ERROR,
             Some(&message),
             ErrorCode::General,
@@ -104,63 +77,71 @@ pub(super) fn answer(state: &mut State, request: &Request<'_>) -> Answer {
     }
 }
 
-fn provision(state: &mut State, body: &str) -> Result<Element, Refusal> {
-    let document = read(body).map_err(|error| Thrown::Message(error.0))?;
+impl From<Exception> for ProvisionError {
+    fn from(exception: Exception) -> ProvisionError {
+        match exception {
+            Exception::JsonParse(message) => ProvisionError::Exception(message),
+            Exception::Other => ProvisionError::Internal,
+        }
+    }
+}
+
+fn provision(state: &mut State, body: &str) -> Result<Element, ProvisionError> {
+    let document = read(body).map_err(Exception::from)?;
     if !matches!(document, Element::Object(_)) {
-        return Err(match ShapeError::cannot_parse(&document) {
-            ShapeError::Parse(message) => Thrown::Message(message).into(),
-            ShapeError::Other => Thrown::Empty.into(),
-        });
+        return Err(Exception::cannot_parse(&document).into());
     }
     let name = optional(&document, "deviceName")?;
-    let asked = Credentials::asked(&document)?;
+    let credentials = Credentials::requested(&document)?;
     let key = required(&document, "provisionDeviceKey")?;
     let secret = required(&document, "provisionDeviceSecret")?;
 
     // `DeviceProvisionServiceImpl.provisionDevice`, in its order.
     let trimmed = name.trim();
     if !name.is_empty() && trimmed.is_empty() {
-        return Err(Refusal::Failure);
+        return Err(ProvisionError::Failure);
     }
     let Some(profile) = state
         .profiles
         .get(&key)
         .filter(|profile| !key.is_empty() && !secret.is_empty() && profile.secret == secret)
     else {
-        return Err(Refusal::NotFound);
+        return Err(ProvisionError::NotFound);
     };
     match profile.strategy {
-        Strategy::Disabled => Err(Refusal::NotFound),
-        Strategy::X509CertificateChain => Err(Thrown::Empty.into()),
+        Strategy::Disabled => Err(ProvisionError::NotFound),
+        Strategy::X509CertificateChain => Err(ProvisionError::Internal),
         Strategy::AllowCreateNewDevices => {
             if state.directory.get(trimmed).is_some() {
-                return Err(Refusal::Failure);
+                return Err(ProvisionError::Failure);
             }
             let name = match trimmed {
                 "" => random_text(),
                 given => given.to_owned(),
             };
-            let token = asked.token();
+            let token = credentials.token();
             state
                 .directory
                 .put(&name, token, Some(key))
-                .map_err(|_| Refusal::Failure)?;
+                .map_err(|_| ProvisionError::Failure)?;
             if let Some(device) = state.directory.get_mut(&name) {
                 device.provisioned = true;
             }
-            state.announce_to_new(&name).map_err(|_| Thrown::Empty)?;
-            Ok(asked.into_answer())
+            state
+                .set_package_attributes(&name)
+                .map_err(|_| ProvisionError::Internal)?;
+            Ok(credentials.into_element())
         }
         Strategy::CheckPreProvisionedDevices => {
             let Some(device) = state.directory.get_mut(trimmed) else {
-                return Err(Refusal::Failure);
+                return Err(ProvisionError::Failure);
             };
             if device.profile.as_ref() != Some(&key) || device.provisioned {
-                return Err(Refusal::Failure);
+                return Err(ProvisionError::Failure);
             }
             device.provisioned = true;
             let token = device.token.clone().unwrap_or_default();
-            Ok(Credentials::AccessToken(token).into_answer())
+            Ok(Credentials::AccessToken(token).into_element())
         }
     }
 }
@@ -174,8 +155,8 @@ enum Credentials {
 }
 
 impl Credentials {
-    /// What the request asks for; without any credential field a random access token.
-    fn asked(document: &Element) -> Result<Credentials, Refusal> {
+    /// The credentials of the request; without any credential field a random access token.
+    fn requested(document: &Element) -> Result<Credentials, ProvisionError> {
         let kind = match document.get("credentialsType") {
             None => "ACCESS_TOKEN".to_owned(),
             Some(_) => optional(document, "credentialsType")?,
@@ -199,14 +180,13 @@ impl Credentials {
             "X509_CERTIFICATE" => Ok(Credentials::X509(hash)),
             "MQTT_BASIC" => Ok(Credentials::MqttBasic(basic)),
             "LWM2M_CREDENTIALS" => Ok(Credentials::Lwm2m),
-            unknown => Err(Thrown::Message(format!(
+            unknown => Err(ProvisionError::Exception(format!(
                 "No enum constant org.thingsboard.server.gen.transport.TransportProtos.CredentialsType.{unknown}"
-            ))
-            .into()),
+            ))),
         }
     }
 
-    /// The token, if these are credentials that HTTP accepts.
+    /// The access token, if these are credentials that HTTP accepts.
     fn token(&self) -> Option<String> {
         match self {
             Credentials::AccessToken(token) => Some(token.clone()),
@@ -214,7 +194,7 @@ impl Credentials {
         }
     }
 
-    fn into_answer(self) -> Element {
+    fn into_element(self) -> Element {
         let member = |name: &str, value: Element| (name.to_owned(), value);
         let (value, kind) = match self {
             Credentials::AccessToken(token) => (Some(Element::Text(token)), "ACCESS_TOKEN"),
@@ -235,22 +215,21 @@ impl Credentials {
 }
 
 /// `JsonConverter.getStrValue`.
-fn required(document: &Element, field: &str) -> Result<String, Refusal> {
+fn required(document: &Element, field: &str) -> Result<String, ProvisionError> {
     if document.get(field).is_none() {
-        return Err(Thrown::Message(format!(
+        return Err(ProvisionError::Exception(format!(
             "Failed to find the field {field} in JSON body {document}!"
-        ))
-        .into());
+        )));
     }
     optional(document, field)
 }
 
-fn optional(document: &Element, field: &str) -> Result<String, Refusal> {
+fn optional(document: &Element, field: &str) -> Result<String, ProvisionError> {
     match document.get(field) {
         None => Ok(String::new()),
         Some(value) => value
             .as_string()
-            .ok_or_else(|| Thrown::Message(format!("the value of {field} is no text")).into()),
+            .ok_or_else(|| ProvisionError::Exception(format!("the value of {field} is no text"))),
     }
 }
 

@@ -1,18 +1,17 @@
 //! `POST /{token}/telemetry`.
 
+use super::Request;
+use crate::json::{Element, Exception, key_values, read};
+use crate::response::HttpResponse;
+use crate::state::State;
 use axum::http::StatusCode;
 
-use super::super::answer::Answer;
-use super::super::json::{Element, ShapeError, key_values, read};
-use super::super::state::State;
-use super::{Failure, Request};
-
-/// An object, `{"ts":…,"values":{…}}`, or an array of either. All of it is converted before any of it is kept.
+/// Accepts an object, `{"ts":…,"values":{…}}`, or an array of either. All values are converted before the first is stored.
 pub(super) fn post(
     state: &mut State,
     device: &str,
     request: &Request<'_>,
-) -> Result<Answer, Failure> {
+) -> Result<HttpResponse, Exception> {
     let document = read(request.body)?;
     let now = i64::try_from(request.now_ms).unwrap_or(i64::MAX);
     let mut entries = Vec::new();
@@ -21,28 +20,29 @@ pub(super) fn post(
         Element::Array(elements) => {
             for element in elements {
                 if !matches!(element, Element::Object(_)) {
-                    return Err(ShapeError::cannot_parse(element).into());
+                    return Err(Exception::cannot_parse(element));
                 }
                 entries.push(entry(element, now)?);
             }
         }
         Element::Null | Element::Boolean(_) | Element::Number(_) | Element::Text(_) => {
-            return Err(ShapeError::cannot_parse(&document).into());
+            return Err(Exception::cannot_parse(&document));
         }
     }
     for (ts, values) in entries {
         state.directory.set_telemetry(device, ts, values)?;
     }
-    Ok(Answer::empty(StatusCode::OK))
+    Ok(HttpResponse::empty(StatusCode::OK))
 }
 
 type Entry = (i64, Vec<(String, Element)>);
 
-/// Timestamped only with **both** `ts` and `values`; either of them alone is an ordinary key.
-fn entry(element: &Element, now: i64) -> Result<Entry, ShapeError> {
+/// The timestamp and values of one object. It has a timestamp only with **both** `ts` and `values`; either of them alone
+/// is an ordinary key.
+fn entry(element: &Element, now: i64) -> Result<Entry, Exception> {
     match (element.get("ts"), element.get("values")) {
         (Some(ts), Some(values)) => {
-            let ts = ts.as_long().ok_or(ShapeError::Other)?;
+            let ts = ts.as_long().ok_or(Exception::Other)?;
             Ok((ts, key_values(values)?))
         }
         _ => Ok((now, key_values(element)?)),

@@ -1,24 +1,22 @@
-//! ThingsBoard's device actor: who is subscribed, and which commands are pending (`DeviceActorMessageProcessor`, with
-//! the default strategy, BURST).
+//! ThingsBoard's device actor: subscriptions and pending commands (`DeviceActorMessageProcessor`, with the default
+//! strategy, BURST).
 
+use super::{Command, CommandId, PollId, PollKind};
+use crate::json::Element;
+use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
 
-use bytes::Bytes;
-
-use super::{Command, CommandId, Kind, PollId};
-use crate::json::Element;
-
-/// The subscriptions of one kind. The actor has an entry for each poll and never hears that a session has ended; of
-/// such entries only their number matters.
+/// The subscriptions of one kind. ThingsBoard's actor has one for each poll and is not notified of the end of its session.
+/// Of stale ones only the number matters.
 #[derive(Default)]
-struct Entries {
-    /// Entries whose session is still registered.
+struct Subscribers {
+    /// Their session is registered.
     live: BTreeSet<PollId>,
-    /// Entries whose session is gone: what is sent there is lost.
+    /// Their session was dropped: messages to them are lost.
     stale: u64,
 }
 
-impl Entries {
+impl Subscribers {
     fn add(&mut self, poll: PollId, registered: bool) {
         if registered {
             self.live.insert(poll);
@@ -27,7 +25,7 @@ impl Entries {
         }
     }
 
-    fn session_gone(&mut self, poll: PollId) {
+    fn session_closed(&mut self, poll: PollId) {
         if self.live.remove(&poll) {
             self.stale += 1;
         }
@@ -38,48 +36,54 @@ impl Entries {
     }
 }
 
-/// A command that waits for a poll, for its reply, or for its end.
-struct Pending {
-    command: CommandId,
-    id: i32,
+/// A command that waits for a poll, for its reply, or for its expiry.
+struct PendingCommand {
+    id: CommandId,
+    /// The id that the device gets.
+    rpc_id: i32,
     oneway: bool,
     body: Bytes,
-    /// There was an entry to send it to when it came (which says nothing of a device behind it).
+    /// Whether there was a subscription to send it to when it came, live or stale.
     sent: bool,
 }
 
-/// What the actor says to the transport, and to the caller of a command.
-pub(super) struct Sent {
-    /// The sessions it goes to.
+/// A message of the actor to the transport, and to the caller of a command.
+pub(super) struct Outgoing {
+    /// The sessions that it is sent to.
     pub(super) to: Vec<PollId>,
     pub(super) body: Bytes,
-    /// A one-way command that is hereby done.
+    /// The one-way command that is complete by this.
     pub(super) done: Option<CommandId>,
 }
 
-/// A command whose time has come.
+/// How a pending command expired.
 pub(super) enum Expired {
     /// It was sent, and no reply came.
-    Unanswered,
-    /// There never was anyone to send it to.
-    Unsent,
+    NoReply,
+    /// There was no subscription to send it to.
+    NotSent,
 }
 
-/// One device's actor, from its first message to ThingsBoard's next restart.
+/// The actor of one device. It exists from the device's first message to ThingsBoard's next restart.
 #[derive(Default)]
 pub(super) struct Actor {
-    attributes: Entries,
-    rpc: Entries,
+    attributes: Subscribers,
+    rpc: Subscribers,
     /// Oldest first.
-    pending: VecDeque<Pending>,
-    next_id: i32,
+    pending: VecDeque<PendingCommand>,
+    next_rpc_id: i32,
 }
 
 impl Actor {
-    /// A poll's subscription has come. A pending command answers it at once: the oldest, whether or not it was
-    /// delivered before. That takes the entry away again.
-    pub(super) fn subscribe(&mut self, poll: PollId, kind: Kind, registered: bool) -> Option<Sent> {
-        if kind == Kind::Attributes {
+    /// Adds the subscription of a poll, or returns the oldest pending command for it, whether or not that was delivered
+    /// before. In this case no subscription is kept.
+    pub(super) fn subscribe(
+        &mut self,
+        poll: PollId,
+        kind: PollKind,
+        registered: bool,
+    ) -> Option<Outgoing> {
+        if kind == PollKind::Attributes {
             self.attributes.add(poll, registered);
             return None;
         }
@@ -88,98 +92,96 @@ impl Actor {
             return None;
         };
         let body = oldest.body.clone();
-        let done = oldest.oneway.then_some(oldest.command);
+        let done = oldest.oneway.then_some(oldest.id);
         if done.is_some() {
             self.pending.pop_front();
         }
-        Some(Sent {
+        Some(Outgoing {
             to: vec![poll],
             body,
             done,
         })
     }
 
-    /// The transport no longer has this session. Nobody tells the actor: its entry stays.
-    pub(super) fn session_gone(&mut self, poll: PollId, kind: Kind) {
+    /// Makes the subscription of a dropped session stale. (ThingsBoard's actor is not notified.)
+    pub(super) fn session_closed(&mut self, poll: PollId, kind: PollKind) {
         match kind {
-            Kind::Attributes => self.attributes.session_gone(poll),
-            Kind::Rpc => self.rpc.session_gone(poll),
+            PollKind::Attributes => self.attributes.session_closed(poll),
+            PollKind::Rpc => self.rpc.session_closed(poll),
         }
     }
 
-    /// Where a change of the shared attributes goes. Their entries stay.
+    /// The polls that get a change of the shared attributes. Their subscriptions stay.
     pub(super) fn attribute_subscribers(&self) -> Vec<PollId> {
         self.attributes.live.iter().copied().collect()
     }
 
-    /// A new command goes to every entry and takes them all away. An entry is enough to count as sent: a one-way
-    /// command is done then, though all entries may be stale.
-    pub(super) fn command(&mut self, command: CommandId, call: &Command) -> Sent {
-        let id = self.take_id();
-        let method = Element::Text(call.method.clone());
-        let body = format!(
-            r#"{{"id":{id},"method":{method},"params":{}}}"#,
-            call.params
-        );
+    /// Sends a new command to all subscriptions, and removes them. With any of them, even if all are stale, it counts as
+    /// sent, and a one-way command is complete.
+    pub(super) fn command(&mut self, id: CommandId, command: &Command) -> Outgoing {
+        let rpc_id = self.take_rpc_id();
+        let method = Element::Text(command.method.clone());
+        let params = &command.params;
+        let body = format!(r#"{{"id":{rpc_id},"method":{method},"params":{params}}}"#);
         let body = Bytes::from(body);
         let sent = !self.rpc.is_empty();
         let to = std::mem::take(&mut self.rpc).live.into_iter().collect();
-        let done = (call.oneway && sent).then_some(command);
+        let done = (command.oneway && sent).then_some(id);
         if done.is_none() {
-            self.pending.push_back(Pending {
-                command,
+            self.pending.push_back(PendingCommand {
                 id,
-                oneway: call.oneway,
+                rpc_id,
+                oneway: command.oneway,
                 body: body.clone(),
                 sent,
             });
         }
-        Sent { to, body, done }
+        Outgoing { to, body, done }
     }
 
-    /// The next id: each command takes one, also one that is over before it is sent.
-    pub(super) fn take_id(&mut self) -> i32 {
-        let id = self.next_id;
-        self.next_id = id.wrapping_add(1);
+    /// The next id. Each command takes one, also one that has expired before it is sent.
+    pub(super) fn take_rpc_id(&mut self) -> i32 {
+        let id = self.next_rpc_id;
+        self.next_rpc_id = id.wrapping_add(1);
         id
     }
 
-    /// The command that a reply completes: pending, delivered or not. `None` for a stale id.
-    pub(super) fn reply(&mut self, id: i32) -> Option<CommandId> {
-        let at = self.pending.iter().position(|pending| pending.id == id)?;
-        self.pending.remove(at).map(|pending| pending.command)
-    }
-
-    /// Takes a command away whose time has come, if it is still pending.
-    pub(super) fn expire(&mut self, command: CommandId) -> Option<Expired> {
+    /// Removes the pending command that a reply completes, delivered or not. `None` for an unknown id.
+    pub(super) fn reply(&mut self, rpc_id: i32) -> Option<CommandId> {
         let at = self
             .pending
             .iter()
-            .position(|pending| pending.command == command)?;
+            .position(|pending| pending.rpc_id == rpc_id)?;
+        self.pending.remove(at).map(|pending| pending.id)
+    }
+
+    /// Removes an expired command, if it is still pending.
+    pub(super) fn expire(&mut self, id: CommandId) -> Option<Expired> {
+        let at = self.pending.iter().position(|pending| pending.id == id)?;
         let pending = self.pending.remove(at)?;
         Some(if pending.sent {
-            Expired::Unanswered
+            Expired::NoReply
         } else {
-            Expired::Unsent
+            Expired::NotSent
         })
     }
 
-    /// The credentials have changed: all entries are forgotten, pending commands stay, and no session is told.
-    pub(super) fn credentials_changed(&mut self) {
-        self.attributes = Entries::default();
-        self.rpc = Entries::default();
+    /// Removes all subscriptions. Pending commands and sessions stay.
+    pub(super) fn token_changed(&mut self) {
+        self.attributes = Subscribers::default();
+        self.rpc = Subscribers::default();
     }
 
-    /// Entries with a session and without, of one kind.
-    pub(super) fn entries(&self, kind: Kind) -> (usize, u64) {
+    /// The number of live and of stale subscriptions.
+    pub(super) fn subscriber_counts(&self, kind: PollKind) -> (usize, u64) {
         let entries = match kind {
-            Kind::Attributes => &self.attributes,
-            Kind::Rpc => &self.rpc,
+            PollKind::Attributes => &self.attributes,
+            PollKind::Rpc => &self.rpc,
         };
         (entries.live.len(), entries.stale)
     }
 
-    /// Commands pending.
+    /// The number of pending commands.
     pub(super) fn pending(&self) -> usize {
         self.pending.len()
     }

@@ -1,29 +1,33 @@
-//! What polls cost ThingsBoard, counted.
+//! Counts of polls and subscriptions.
 
-/// The subscriptions and polls of one device.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Subscriptions {
+use serde::Serialize;
+
+/// The polls and subscriptions of one device.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionCounts {
     /// `GET attributes/updates`.
     pub attributes: PollCounts,
     /// `GET rpc`.
     pub rpc: PollCounts,
-    /// Commands that wait: for a poll, or for their reply.
+    /// Commands that wait for a poll or for their reply.
     pub pending_commands: usize,
 }
 
 /// The polls of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct PollCounts {
-    /// Entries in the device actor whose session is still there, be its client gone or not.
+    /// Subscriptions whose session is registered, whether or not its client is still connected.
     pub live: usize,
-    /// Entries whose session is gone. ThingsBoard keeps those for attributes until it restarts, and those for RPC until
-    /// the next command.
+    /// Subscriptions whose session was dropped. ThingsBoard keeps those for attributes until it restarts, and those for RPC
+    /// until the next command.
     pub stale: u64,
-    /// Polls begun, ever.
+    /// All polls that were opened.
     pub opened: u64,
-    /// Polls that wait for an answer now.
+    /// Polls that are waiting now.
     pub open: usize,
-    /// The most that ever waited at once.
+    /// The most polls that were waiting at once.
     pub most_open: usize,
 }
 
@@ -39,11 +43,11 @@ impl PollCounts {
     }
 }
 
-impl Subscriptions {
-    pub(super) fn of(&mut self, kind: super::Kind) -> &mut PollCounts {
+impl SubscriptionCounts {
+    pub(super) fn of(&mut self, kind: super::PollKind) -> &mut PollCounts {
         match kind {
-            super::Kind::Attributes => &mut self.attributes,
-            super::Kind::Rpc => &mut self.rpc,
+            super::PollKind::Attributes => &mut self.attributes,
+            super::PollKind::Rpc => &mut self.rpc,
         }
     }
 }

@@ -1,25 +1,24 @@
-//! The transport's sessions: one for each poll, and how it parts from its HTTP request.
+//! The transport's sessions: one for each poll, which may outlive its HTTP request.
 
+use super::{PollId, PollKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Kind, PollId};
-
-/// One poll's session. It is kept until it is dropped *and* its subscription has come to the actor, in whichever
-/// order: an entry made for a session that is gone is stale from the beginning.
+/// The session of a poll. It is kept until it is dropped *and* its subscription has reached the actor, in either order: the
+/// subscription of a dropped session is stale from the beginning.
 pub(super) struct Session {
     pub(super) device: Arc<str>,
-    pub(super) kind: Kind,
-    /// The HTTP request still waits for its answer.
+    pub(super) kind: PollKind,
+    /// Whether the HTTP request is still waiting.
     pub(super) waiting: bool,
-    /// The transport passes messages on to it: until its first one, or its timer.
+    /// Whether it gets messages: until its first one, or its timeout.
     pub(super) registered: bool,
-    /// The actor has its subscription.
-    pub(super) entered: bool,
-    /// When its timer drops it.
-    pub(super) closes_ms: u64,
-    /// When the servlet container ends the request, if that is before.
-    pub(super) container_ends_ms: Option<u64>,
+    /// Whether the actor has its subscription.
+    pub(super) subscribed: bool,
+    /// When it times out.
+    pub(super) times_out_ms: u64,
+    /// When the servlet container ends the request, if that is earlier.
+    pub(super) container_timeout_ms: Option<u64>,
 }
 
 /// All sessions, by poll and by device.

@@ -1,38 +1,38 @@
 mod attributes;
 mod bounds;
 mod commands;
-mod life;
+mod lifecycle;
 mod polls;
 
 use super::*;
 
 const METER: &str = "meter";
-const ATTRIBUTES: Kind = Kind::Attributes;
-const RPC: Kind = Kind::Rpc;
+const ATTRIBUTES: PollKind = PollKind::Attributes;
+const RPC: PollKind = PollKind::Rpc;
 
-/// The downlink and a clock, which the test moves.
-struct Bench {
+/// A downlink with a clock that the test advances.
+struct TestDownlink {
     downlink: Downlink,
     now_ms: u64,
 }
 
-impl Bench {
-    /// Subscriptions reach the actor at once.
-    fn new() -> Bench {
-        Bench::with(Delays {
+impl TestDownlink {
+    /// SubscriptionCounts reach the actor at once.
+    fn new() -> TestDownlink {
+        TestDownlink::with(Delays {
             subscription_ms: 0,
             ..Delays::default()
         })
     }
 
-    fn with(delays: Delays) -> Bench {
-        Bench {
+    fn with(delays: Delays) -> TestDownlink {
+        TestDownlink {
             downlink: Downlink::new(delays),
             now_ms: 1_000_000,
         }
     }
 
-    fn open(&mut self, kind: Kind, timeout_ms: i64) -> PollId {
+    fn open(&mut self, kind: PollKind, timeout_ms: i64) -> PollId {
         self.downlink
             .open(METER, kind, timeout_ms, self.now_ms)
             .unwrap()
@@ -51,7 +51,7 @@ impl Bench {
         self.command(method, false)
     }
 
-    /// With ten seconds to live.
+    /// Sends a command that expires after ten seconds.
     fn command(&mut self, method: &str, oneway: bool) -> CommandId {
         let command = Command {
             method: method.to_owned(),
@@ -62,7 +62,7 @@ impl Bench {
         self.downlink.command(METER, command, self.now_ms).unwrap()
     }
 
-    /// Lets this much time pass, stopping at every event.
+    /// Advances the clock, and stops at every event.
     fn pass(&mut self, ms: u64) {
         let until = self.now_ms + ms;
         while let Some(at) = self.downlink.next_timeout().filter(|at| *at <= until) {
@@ -72,25 +72,25 @@ impl Bench {
         self.now_ms = until;
     }
 
-    /// The polls that ended since the last time.
-    fn ended(&mut self) -> Vec<(PollId, Ended)> {
-        std::iter::from_fn(|| self.downlink.poll_ended()).collect()
+    /// The polls that have ended since the last call.
+    fn poll_ends(&mut self) -> Vec<(PollId, PollEnd)> {
+        std::iter::from_fn(|| self.downlink.pop_poll_end()).collect()
     }
 
-    fn outcomes(&mut self) -> Vec<(CommandId, CommandOutcome)> {
-        std::iter::from_fn(|| self.downlink.command_outcome()).collect()
+    fn command_outcomes(&mut self) -> Vec<(CommandId, CommandOutcome)> {
+        std::iter::from_fn(|| self.downlink.pop_command_outcome()).collect()
     }
 
-    fn counts(&self, kind: Kind) -> PollCounts {
+    fn counts(&self, kind: PollKind) -> PollCounts {
         *self.downlink.subscriptions(METER).of(kind)
     }
 }
 
-fn message(body: &str) -> Ended {
-    Ended::Message(Bytes::copy_from_slice(body.as_bytes()))
+fn message(body: &str) -> PollEnd {
+    PollEnd::Message(Bytes::copy_from_slice(body.as_bytes()))
 }
 
-/// What a poll gets for a command of [`Bench`].
-fn rpc(id: i32, method: &str) -> Ended {
+/// The end of a poll by a command of [`TestDownlink`].
+fn rpc(id: i32, method: &str) -> PollEnd {
     message(&format!(r#"{{"id":{id},"method":"{method}","params":1}}"#))
 }

@@ -1,17 +1,16 @@
-//! The transport: sessions get messages, run out of time, and are dropped.
+//! The transport's part: delivers messages to sessions, times them out, and drops them.
 
+use super::actor::Outgoing;
+use super::{CommandOutcome, Downlink, PollEnd, PollId, Timer};
 use bytes::Bytes;
 
-use super::actor::Sent;
-use super::{CommandOutcome, Downlink, Ended, PollId, Timer};
-
 impl Downlink {
-    /// A subscription has come to the actor.
-    pub(super) fn enter(&mut self, poll: PollId) {
+    /// Passes a poll's subscription to the actor.
+    pub(super) fn subscribe(&mut self, poll: PollId) {
         let Some(session) = self.sessions.get_mut(poll) else {
             return;
         };
-        session.entered = true;
+        session.subscribed = true;
         let (kind, registered) = (session.kind, session.registered);
         let Some(device) = self.devices.get_mut(&session.device) else {
             return;
@@ -25,39 +24,39 @@ impl Downlink {
         }
     }
 
-    /// A session's timer has run out.
-    pub(super) fn close(&mut self, poll: PollId) {
-        self.end(poll, Ended::Elapsed);
+    /// Ends a session by its timeout.
+    pub(super) fn time_out_session(&mut self, poll: PollId) {
+        self.end_request(poll, PollEnd::Elapsed);
         self.drop_session(poll);
     }
 
-    /// The actor has something to say.
-    pub(super) fn send(&mut self, Sent { to, body, done }: Sent) {
+    /// Delivers a message of the actor.
+    pub(super) fn send(&mut self, Outgoing { to, body, done }: Outgoing) {
         for poll in to {
-            self.receive(poll, &body);
+            self.deliver(poll, &body);
         }
         if let Some(command) = done {
-            self.conclude(command, CommandOutcome::Delivered);
+            self.finish_command(command, CommandOutcome::Delivered);
         }
     }
 
-    /// The transport gets a message for a session: it is answered with it, if anyone still waits, and dropped.
-    pub(super) fn receive(&mut self, poll: PollId, body: &Bytes) {
+    /// Delivers a message to a session: responds with it if the request is still waiting, and drops the session.
+    pub(super) fn deliver(&mut self, poll: PollId, body: &Bytes) {
         let session = self.sessions.get_mut(poll);
         if session.is_some_and(|session| session.registered) {
-            self.end(poll, Ended::Message(body.clone()));
+            self.end_request(poll, PollEnd::Message(body.clone()));
             self.drop_session(poll);
         }
     }
 
-    /// Answers the request, if it still waits.
-    pub(super) fn end(&mut self, poll: PollId, ended: Ended) {
+    /// Ends the request, if it is still waiting.
+    pub(super) fn end_request(&mut self, poll: PollId, end: PollEnd) {
         if self.stop_waiting(poll) {
-            self.ended.push_back((poll, ended));
+            self.poll_ends.push_back((poll, end));
         }
     }
 
-    /// True if the request waited until now.
+    /// Marks the request as no longer waiting. True if it was waiting.
     pub(super) fn stop_waiting(&mut self, poll: PollId) -> bool {
         let Some(session) = self.sessions.get_mut(poll) else {
             return false;
@@ -69,27 +68,28 @@ impl Downlink {
         waited
     }
 
-    /// The transport forgets a session. The actor is not told.
+    /// Drops a session. Its subscription becomes stale.
     pub(super) fn drop_session(&mut self, poll: PollId) {
         let Some(session) = self.sessions.get_mut(poll) else {
             return;
         };
         session.registered = false;
-        self.timers.remove(&(session.closes_ms, Timer::Close(poll)));
-        if let Some(at) = session.container_ends_ms {
-            self.timers.remove(&(at, Timer::ContainerEnds(poll)));
+        self.timers
+            .remove(&(session.times_out_ms, Timer::SessionTimeout(poll)));
+        if let Some(at) = session.container_timeout_ms {
+            self.timers.remove(&(at, Timer::ContainerTimeout(poll)));
         }
-        if session.entered {
+        if session.subscribed {
             if let Some(device) = self.devices.get_mut(&session.device) {
-                device.actor.session_gone(poll, session.kind);
+                device.actor.session_closed(poll, session.kind);
             }
             self.sessions.remove(poll);
         }
     }
 
-    /// Ends a request, and its session with all that is left of it.
-    pub(super) fn discard(&mut self, poll: PollId, ended: Ended) {
-        self.end(poll, ended);
+    /// Ends a request, and removes its session entirely.
+    pub(super) fn remove_session(&mut self, poll: PollId, end: PollEnd) {
+        self.end_request(poll, end);
         self.drop_session(poll);
         self.sessions.remove(poll);
     }

@@ -1,22 +1,22 @@
-//! Gson's tree of JSON, and how Gson writes it.
+//! Gson's tree of a JSON document, and its output.
 
 use std::fmt::{self, Write};
 
-/// One JSON value, as `com.google.gson.JsonElement` holds it.
+/// One JSON value (`com.google.gson.JsonElement`).
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Element {
     Null,
     Boolean(bool),
-    /// The number's own digits: Gson keeps a number as text (`LazilyParsedNumber`) until someone asks for a type.
+    /// The digits as sent: Gson keeps a number as text (`LazilyParsedNumber`) until it is converted.
     Number(String),
     Text(String),
     Array(Vec<Element>),
-    /// Members in the order they were first named; a name given twice keeps its place and its last value.
+    /// Members in their order; a repeated name keeps its first place and its last value.
     Object(Vec<(String, Element)>),
 }
 
 impl Element {
-    /// `JsonObject.get`: the member of that name, if this is an object that has it.
+    /// `JsonObject.get`: the member of that name, if this is an object with such a member.
     pub(crate) fn get(&self, name: &str) -> Option<&Element> {
         match self {
             Element::Object(members) => members
@@ -60,7 +60,7 @@ impl Element {
     }
 }
 
-/// Gson's compact text: members in order, `null` written out, no HTML escapes.
+/// Gson's compact output: members in their order, nulls included, no HTML escapes.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,7 +93,7 @@ impl fmt::Display for Element {
     }
 }
 
-/// `JsonWriter.string`: what Gson escapes, U+2028 and U+2029 among it.
+/// `JsonWriter.string`, which also escapes U+2028 and U+2029.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_char('"')?;
     for character in text.chars() {

@@ -1,23 +1,22 @@
-//! Gson's lenient reader (`JsonParser.parseString`), with its errors in its words.
+//! Gson's lenient parser (`JsonParser.parseString`), with its error messages.
 //!
 //! Beyond RFC 8259 it accepts: unquoted names and strings, single quotes, `//`, `#` and `/* */` comments, `=` and
 //! `=>` for `:`, `;` for `,`, an empty array element as null, `NaN`, leading zeros (as a string), keywords in any
 //! case, a byte order mark, and Gson's `)]}'` prefix. Text that is empty reads as null.
 
+use super::Element;
 use std::collections::HashMap;
 
-use super::Element;
-
-/// Gson's own bound (2.12 and later).
+/// Gson's limit (2.12 and later).
 const NESTING_LIMIT: usize = 255;
-/// Our bound on values and members in one document: a tree costs many times its text.
+/// The simulator's own limit on the values of one document: a tree takes many times the memory of its text.
 const ELEMENT_LIMIT: usize = 1_000_000;
 
-/// Gson's `JsonSyntaxException`: the message is what ThingsBoard answers as text.
+/// The message of Gson's `JsonSyntaxException`, which is the body of ThingsBoard's response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SyntaxError(pub(crate) String);
 
-/// Reads one document.
+/// Parses one document.
 pub(crate) fn read(text: &str) -> Result<Element, SyntaxError> {
     let mut reader = Reader {
         text,
@@ -46,7 +45,7 @@ pub(crate) fn read(text: &str) -> Result<Element, SyntaxError> {
     Ok(element)
 }
 
-/// Where in the document the reader is: Gson's `$.name[2]`.
+/// One step of the path in error messages, as in `$.name[2]`.
 enum Step {
     Member(String),
     Index(usize),
@@ -74,7 +73,7 @@ impl<'a> Reader<'a> {
         Some(character)
     }
 
-    /// Skips white space and comments, and shows the character after them without taking it.
+    /// Skips white space and comments, and peeks at the character after them.
     fn next_significant(&mut self) -> Result<Option<char>, SyntaxError> {
         loop {
             let rest = self.rest();
@@ -98,7 +97,7 @@ impl<'a> Reader<'a> {
         self.at += rest.find(['\n', '\r']).map_or(rest.len(), |end| end + 1);
     }
 
-    /// As [`next_significant`](Self::next_significant), where the document may not end.
+    /// As [`next_significant`](Self::next_significant), but the end of the document is an error.
     fn required(&mut self) -> Result<char, SyntaxError> {
         match self.next_significant()? {
             Some(character) => Ok(character),
@@ -198,7 +197,7 @@ impl<'a> Reader<'a> {
             return Ok(Element::Array(elements));
         }
         loop {
-            // In lenient mode nothing at all between two separators is a null.
+            // In lenient mode an empty element is a null.
             elements.push(match self.required()? {
                 ',' | ';' | ']' => {
                     self.elements += 1;
@@ -236,7 +235,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What follows an opening quote, up to and without the closing one. Line breaks are allowed in it.
+    /// Parses a string after its opening quote. It may contain line breaks.
     fn quoted(&mut self, quote: char) -> Result<String, SyntaxError> {
         let mut units: Vec<u16> = Vec::new();
         let mut buffer = [0; 2];
@@ -289,7 +288,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// A keyword, a number, or text without quotes.
+    /// Parses a keyword, a number, or unquoted text.
     fn literal(&mut self) -> Result<Element, SyntaxError> {
         let literal = self.unquoted();
         if literal.is_empty() {
@@ -350,7 +349,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `JsonReader.isLiteral`: may this character stand in unquoted text?
+/// `JsonReader.isLiteral`: whether unquoted text may contain this character.
 fn is_literal(character: char) -> bool {
     !matches!(
         character,
@@ -372,7 +371,7 @@ fn is_literal(character: char) -> bool {
     )
 }
 
-/// `JsonReader.peekNumber`: RFC 8259's grammar; all else (`007`, `+1`, `.5`, `0x1F`) is unquoted text.
+/// `JsonReader.peekNumber`: RFC 8259's grammar; anything else (`007`, `+1`, `.5`, `0x1F`) is unquoted text.
 fn is_number(literal: &str) -> bool {
     let unsigned = literal.strip_prefix('-').unwrap_or(literal);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {

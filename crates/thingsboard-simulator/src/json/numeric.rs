@@ -1,9 +1,9 @@
-//! Java's decimal numbers, as far as `JsonConverter.buildNumericKeyValueProto` needs them.
+//! The part of Java's `BigDecimal` that `JsonConverter.buildNumericKeyValueProto` uses.
 
 use super::Element;
 
-/// Exponents beyond this are not written out: Java would make a string of that many zeros.
-const LONGEST_EXPONENT: i64 = 4096;
+/// Numbers with a larger exponent are not written out: Java would make a string of that many zeros.
+const MAX_EXPONENT: i64 = 4096;
 
 /// A decimal number: `unscaled * 10^-scale`, as `java.math.BigDecimal`.
 struct Decimal {
@@ -49,7 +49,7 @@ impl Decimal {
 
     /// `toPlainString`: all digits, no exponent.
     fn plain(&self) -> Option<String> {
-        if self.scale.abs() > LONGEST_EXPONENT + 1 + i64::try_from(self.digits.len()).ok()? {
+        if self.scale.abs() > MAX_EXPONENT + 1 + i64::try_from(self.digits.len()).ok()? {
             return None;
         }
         let sign = if self.negative && !self.digits.is_empty() {
@@ -86,8 +86,8 @@ impl Decimal {
     }
 }
 
-/// `JsonConverter.buildNumericKeyValueProto`: whole numbers become longs, others doubles; what fits neither 64 bits
-/// nor 16 decimals becomes text. `None` where Java throws `NumberFormatException`.
+/// `JsonConverter.buildNumericKeyValueProto`: whole numbers become longs, others doubles; numbers beyond 64 bits
+/// or 16 decimals become text. `None` where Java throws `NumberFormatException`.
 pub(super) fn cast(text: &str) -> Option<Element> {
     let number = Decimal::parse(text)?;
     let simple_double = text.contains('.') && !text.contains(['e', 'E']);
@@ -105,7 +105,7 @@ pub(super) fn cast(text: &str) -> Option<Element> {
     Some(Element::Number(java_double(double)))
 }
 
-/// `NumberUtils.isParsable` of commons-lang: digits with at most one point, which is not last, and maybe a minus.
+/// `NumberUtils.isParsable` of commons-lang: digits with at most one point, which is not last, and an optional minus.
 pub(super) fn is_parsable(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     !unsigned.is_empty()

@@ -1,28 +1,34 @@
-//! What ThingsBoard makes of the values in telemetry and attributes (`JsonConverter.parseProtoValues`).
+//! Converts the values of telemetry and attributes (`JsonConverter.parseProtoValues`).
 
-use super::{Element, numeric};
+use super::{Element, SyntaxError, numeric};
 
-/// JSON that could be read but has the wrong shape. Which of the two it is decides the body of the 500.
+/// The Java exception of a handler, which decides the body of its 500.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ShapeError {
-    /// Gson's `JsonSyntaxException`: its message is the body of the answer.
-    Parse(String),
-    /// Any other exception (`IllegalStateException`, `NullPointerException`, `NumberFormatException` …): empty body.
+pub(crate) enum Exception {
+    /// Gson's `JsonParseException`: its message is the body.
+    JsonParse(String),
+    /// Any other (`IllegalStateException`, `NullPointerException`, `NumberFormatException` …): an empty body.
     Other,
 }
 
-impl ShapeError {
-    /// `JsonConverter`'s own complaint about a value it has no use for.
-    pub(crate) fn cannot_parse(element: &Element) -> ShapeError {
-        ShapeError::Parse(format!("Can't parse value: {element}"))
+impl From<SyntaxError> for Exception {
+    fn from(SyntaxError(message): SyntaxError) -> Exception {
+        Exception::JsonParse(message)
+    }
+}
+
+impl Exception {
+    /// `JsonConverter`'s exception for a value of the wrong type.
+    pub(crate) fn cannot_parse(element: &Element) -> Exception {
+        Exception::JsonParse(format!("Can't parse value: {element}"))
     }
 }
 
 /// The key-value pairs of one object: nulls are skipped, text that is a number is cast to one
 /// (`JSON_TYPE_CAST_ENABLED`, on by default), objects and arrays stay JSON.
-pub(crate) fn key_values(element: &Element) -> Result<Vec<(String, Element)>, ShapeError> {
+pub(crate) fn key_values(element: &Element) -> Result<Vec<(String, Element)>, Exception> {
     let Element::Object(members) = element else {
-        return Err(ShapeError::Other);
+        return Err(Exception::Other);
     };
     let mut pairs = Vec::with_capacity(members.len());
     for (key, value) in members {
@@ -31,7 +37,7 @@ pub(crate) fn key_values(element: &Element) -> Result<Vec<(String, Element)>, Sh
             Element::Text(text) if numeric::is_parsable(text) => {
                 numeric::cast(text).unwrap_or_else(|| value.clone())
             }
-            Element::Number(digits) => numeric::cast(digits).ok_or(ShapeError::Other)?,
+            Element::Number(digits) => numeric::cast(digits).ok_or(Exception::Other)?,
             Element::Boolean(_) | Element::Text(_) | Element::Array(_) | Element::Object(_) => {
                 value.clone()
             }
@@ -70,7 +76,7 @@ mod tests {
     fn only_an_object_has_values() {
         assert_eq!(
             key_values(&Element::Array(Vec::new())),
-            Err(ShapeError::Other)
+            Err(Exception::Other)
         );
     }
 }

@@ -1,4 +1,3 @@
-use super::announcement::Value;
 use super::*;
 
 const FIRMWARE: PackageKind = PackageKind::Firmware;
@@ -8,7 +7,7 @@ fn firmware(version: &str) -> PackageId {
 }
 
 fn put(packages: &mut Packages, id: PackageId, package: Package) -> Result<(), String> {
-    let stored = package.stored_as(&id)?;
+    let stored = package.into_stored(&id)?;
     packages.insert(id, stored)
 }
 
@@ -33,7 +32,9 @@ fn with(bytes: &'static [u8]) -> Packages {
 fn fetched(packages: &mut Packages, size: i32, chunk: i32) -> Vec<u8> {
     match packages.fetch("a", &request("1.0", size, chunk)) {
         Fetched::Part { bytes, .. } => bytes.to_vec(),
-        other => panic!("{size} {chunk}: {other:?}"),
+        other @ (Fetched::NotFound | Fetched::OtherAssigned | Fetched::Failed) => {
+            panic!("{size} {chunk}: {other:?}")
+        }
     }
 }
 
@@ -70,7 +71,7 @@ fn an_offset_beyond_javas_integers_wraps_around_or_throws() {
 }
 
 #[test]
-fn nobody_is_served_what_is_not_assigned() {
+fn a_package_that_is_not_assigned_is_not_served() {
     let mut packages = with(b"one");
     put(&mut packages, firmware("2.0"), Package::of("two")).unwrap();
     let status = |packages: &mut Packages, request| packages.fetch("a", &request).status();
@@ -92,19 +93,19 @@ fn nobody_is_served_what_is_not_assigned() {
 }
 
 #[test]
-fn a_devices_own_package_goes_before_that_of_all() {
+fn a_devices_own_package_has_precedence_over_that_of_all() {
     let mut packages = with(b"one");
     let own = firmware("2.0");
     put(&mut packages, own.clone(), Package::of("two")).unwrap();
     packages.assign(Assignee::Device("a"), &own).unwrap();
     assert_eq!(packages.assigned("a", FIRMWARE), Some(&own));
     assert_eq!(packages.assigned("b", FIRMWARE), Some(&firmware("1.0")));
-    packages.forget("a");
+    packages.delete_device("a");
     assert_eq!(packages.assigned("a", FIRMWARE), Some(&firmware("1.0")));
 }
 
 #[test]
-fn an_external_package_is_not_found_whatever_title_is_asked_for() {
+fn an_external_package_is_not_found_whatever_the_title() {
     let mut packages = with(b"one");
     let url = Package::external("https://example.com/1.0");
     put(&mut packages, firmware("1.0"), url).unwrap();
@@ -115,7 +116,7 @@ fn an_external_package_is_not_found_whatever_title_is_asked_for() {
 }
 
 #[test]
-fn what_is_served_is_counted_by_package_and_begins_anew_with_its_bytes() {
+fn what_is_served_is_counted_by_package_and_reset_when_it_is_replaced() {
     let mut packages = with(b"abcdefghij");
     for chunk in [2, 2, 3] {
         fetched(&mut packages, 4, chunk);
@@ -133,45 +134,51 @@ fn what_is_served_is_counted_by_package_and_begins_anew_with_its_bytes() {
 }
 
 #[test]
-fn an_assignment_is_told_by_a_delete_of_what_is_stale_and_an_update_of_the_rest() {
-    let text = |key: &str, text: &str| (key.to_owned(), Value::Text(text.to_owned()));
+fn an_assignment_deletes_the_keys_without_a_value_and_updates_the_rest() {
+    let text = |key: &str, text: &str| (key.to_owned(), AttributeValue::Text(text.to_owned()));
     let checksum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     let mut packages = with(b"abc");
-    let told = packages.announcement("a", FIRMWARE);
-    assert_eq!(told.deleted, ["fw_tag", "fw_url"]);
+    let changes = packages.attribute_changes("a", FIRMWARE);
+    assert_eq!(changes.deleted, ["fw_tag", "fw_url"]);
     assert_eq!(
-        told.updated,
+        changes.updated,
         [
             text("fw_title", "meter"),
             text("fw_version", "1.0"),
-            ("fw_size".to_owned(), Value::Number(3)),
+            ("fw_size".to_owned(), AttributeValue::Number(3)),
             text("fw_checksum_algorithm", "SHA256"),
             text("fw_checksum", checksum),
         ]
     );
-    let url = Package::external("https://example.com/1.0").tagged("t");
+    let url = Package::external("https://example.com/1.0").with_tag("t");
     put(&mut packages, firmware("1.0"), url).unwrap();
-    let told = packages.announcement("a", FIRMWARE);
+    let changes = packages.attribute_changes("a", FIRMWARE);
     assert_eq!(
-        told.deleted,
+        changes.deleted,
         ["fw_size", "fw_checksum_algorithm", "fw_checksum"]
     );
-    assert_eq!(told.updated[2], text("fw_tag", "t"));
-    assert_eq!(told.updated[3], text("fw_url", "https://example.com/1.0"));
+    assert_eq!(changes.updated[2], text("fw_tag", "t"));
+    assert_eq!(
+        changes.updated[3],
+        text("fw_url", "https://example.com/1.0")
+    );
 }
 
 #[test]
 fn the_end_of_an_assignment_deletes_every_key() {
-    let told = Packages::default().announcement("a", PackageKind::Software);
-    assert_eq!(told.updated, []);
-    assert_eq!(told.deleted.len(), 9);
-    assert!(told.deleted.iter().all(|key| key.starts_with("sw_")));
+    let changes = Packages::default().attribute_changes("a", PackageKind::Software);
+    assert_eq!(changes.updated, []);
+    assert_eq!(changes.deleted.len(), 9);
+    assert!(changes.deleted.iter().all(|key| key.starts_with("sw_")));
 }
 
 #[test]
 fn a_version_that_looks_like_a_number_stays_text_in_json() {
-    assert_eq!(Value::Text("1.0".to_owned()).to_string(), r#""1.0""#);
-    assert_eq!(Value::Number(1_048_576).to_string(), "1048576");
+    assert_eq!(
+        AttributeValue::Text("1.0".to_owned()).to_string(),
+        r#""1.0""#
+    );
+    assert_eq!(AttributeValue::Number(1_048_576).to_string(), "1048576");
 }
 
 #[test]
@@ -185,17 +192,17 @@ fn a_package_that_is_assigned_is_not_deleted() {
 }
 
 #[test]
-fn what_can_not_be_a_package_is_refused_before_it_is_made() {
+fn an_invalid_package_is_refused_before_it_is_generated() {
     let mut packages = Packages::default();
-    let long = "x".repeat(LONGEST_TEXT + 1);
+    let long = "x".repeat(MAX_TEXT + 1);
     for package in [
         Package::of(""),
         Package::generated(0),
-        Package::generated(LARGEST_PACKAGE + 1),
+        Package::generated(MAX_PACKAGE_BYTES + 1),
         Package::generated(usize::MAX),
         Package::external(""),
         Package::external(&long),
-        Package::of("x").tagged(""),
+        Package::of("x").with_tag(""),
     ] {
         let shown = format!("{package:?}");
         assert!(
@@ -210,26 +217,26 @@ fn what_can_not_be_a_package_is_refused_before_it_is_made() {
 }
 
 #[test]
-fn packages_are_bounded_together_and_give_their_room_back() {
+fn bytes_of_packages_are_bounded_and_freed() {
     let mut packages = Packages::default();
-    let large = Bytes::from(vec![0; LARGEST_PACKAGE]);
-    for version in 0..MOST_BYTES / LARGEST_PACKAGE {
+    let large = Bytes::from(vec![0; MAX_PACKAGE_BYTES]);
+    for version in 0..MAX_BYTES / MAX_PACKAGE_BYTES {
         let id = firmware(&version.to_string());
         put(&mut packages, id, Package::of(large.clone())).unwrap();
     }
     assert!(put(&mut packages, firmware("more"), Package::of("x")).is_err());
-    // What is replaced makes room for what replaces it.
+    // The replaced package does not count.
     put(&mut packages, firmware("0"), Package::of(large)).unwrap();
     packages.remove(&firmware("0")).unwrap();
     put(&mut packages, firmware("more"), Package::of("x")).unwrap();
-    assert_eq!(packages.held_bytes, MOST_BYTES - LARGEST_PACKAGE + 1);
+    assert_eq!(packages.total_bytes, MAX_BYTES - MAX_PACKAGE_BYTES + 1);
 }
 
 #[test]
 fn the_number_of_packages_is_bounded() {
     let mut packages = Packages::default();
     let url = || Package::external("https://example.com");
-    for version in 0..MOST_PACKAGES {
+    for version in 0..MAX_PACKAGES {
         put(&mut packages, firmware(&version.to_string()), url()).unwrap();
     }
     assert!(put(&mut packages, firmware("more"), url()).is_err());

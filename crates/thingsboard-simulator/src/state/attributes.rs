@@ -1,19 +1,19 @@
-//! Attributes as the platform sets them: what is shared is told to those who poll for it now.
+//! Sets and removes attributes, and sends changes of shared ones to open polls.
 
-use super::super::directory::{Full, Scope};
-use super::super::downlink::Change;
-use super::super::json::Element;
-use super::super::packages::PackageKind;
 use super::State;
+use crate::directory::{OutOfSpace, Scope};
+use crate::downlink::Change;
+use crate::json::Element;
+use crate::packages::PackageKind;
 
 impl State {
-    /// Sets attributes of a device. All or, if there is no room, none.
+    /// Sets attributes of a device: all, or none if there is no room.
     pub(crate) fn set_attributes(
         &mut self,
         device: &str,
         scope: Scope,
         values: Vec<(String, Element)>,
-    ) -> Result<(), Full> {
+    ) -> Result<(), OutOfSpace> {
         let change = match scope {
             Scope::Shared if !values.is_empty() => {
                 let values = Element::Object(values.clone());
@@ -29,7 +29,7 @@ impl State {
         Ok(())
     }
 
-    /// Removes attributes of a device. Keys it does not have are told as well.
+    /// Removes attributes of a device. Polls get the keys that it does not have as well.
     pub(crate) fn remove_attributes(&mut self, device: &str, scope: Scope, keys: &[String]) {
         self.directory.remove_attributes(device, scope, keys);
         if scope == Scope::Shared && !keys.is_empty() {
@@ -39,20 +39,24 @@ impl State {
         }
     }
 
-    /// A device is served another package than before, or none any more: its shared attributes say so, in two changes.
-    pub(crate) fn announce(&mut self, device: &str, kind: PackageKind) -> Result<(), Full> {
-        let announcement = self.packages.announcement(device, kind);
-        self.remove_attributes(device, Scope::Shared, &announcement.deleted);
-        let values = announcement.updated.into_iter();
+    /// Updates a device's shared attributes for the package that it has now, in two changes: a delete, then an update.
+    pub(crate) fn update_package_attributes(
+        &mut self,
+        device: &str,
+        kind: PackageKind,
+    ) -> Result<(), OutOfSpace> {
+        let changes = self.packages.attribute_changes(device, kind);
+        self.remove_attributes(device, Scope::Shared, &changes.deleted);
+        let values = changes.updated.into_iter();
         let values = values.map(|(key, value)| (key, Element::from(value)));
         self.set_attributes(device, Scope::Shared, values.collect())
     }
 
-    /// A device was created: it is told of the packages that all have.
-    pub(crate) fn announce_to_new(&mut self, device: &str) -> Result<(), Full> {
+    /// Sets a new device's shared attributes for the packages that are assigned to all devices.
+    pub(crate) fn set_package_attributes(&mut self, device: &str) -> Result<(), OutOfSpace> {
         for kind in PackageKind::ALL {
             if self.packages.assigned(device, kind).is_some() {
-                self.announce(device, kind)?;
+                self.update_package_attributes(device, kind)?;
             }
         }
         Ok(())

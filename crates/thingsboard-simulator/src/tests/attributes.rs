@@ -1,7 +1,6 @@
-use serde_json::json;
-
 use super::{Server, start};
 use crate::Scope;
+use serde_json::json;
 
 async fn with_both_scopes() -> Server {
     let server = start().await;

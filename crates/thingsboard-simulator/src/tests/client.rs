@@ -1,15 +1,13 @@
 //! A simulator on a free port, and an HTTP/1.1 client small enough to send what no library would.
 
+use crate::{Control, Simulator};
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
-
-use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-
-use crate::{Control, Simulator};
 
 /// The token of the device `meter` that every test server knows.
 pub(super) const TOKEN: &str = "A1_TEST_TOKEN";

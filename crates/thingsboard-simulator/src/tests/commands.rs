@@ -1,10 +1,8 @@
-use std::time::Duration;
-
-use serde_json::json;
-
-use super::polls::answer;
+use super::polls::response;
 use super::{Server, TOKEN, start};
 use crate::{CommandOutcome, ServerRpc};
+use serde_json::json;
+use std::time::Duration;
 
 impl Server {
     async fn call_device(&self, body: &str) -> super::client::Reply {
@@ -20,14 +18,14 @@ async fn a_oneway_command_goes_to_the_open_poll() {
     let rpc = ServerRpc::oneway("setValve", &json!({"open": true}));
     let outcome = server.control.command("meter", rpc).await;
     assert_eq!(outcome, Ok(CommandOutcome::Delivered));
-    let reply = answer(poll).await;
+    let reply = response(poll).await;
     let body = r#"{"id":0,"method":"setValve","params":{"open":true}}"#;
     assert_eq!((reply.status, reply.body.as_str()), (200, body));
     assert_eq!(reply.header("content-type"), Some("application/json"));
 }
 
 #[tokio::test]
-async fn a_twoway_command_waits_for_the_reply_whatever_that_is() {
+async fn a_twoway_command_waits_for_a_reply_of_any_text() {
     let server = start().await;
     for (id, text) in [(0, r#"{"open":true}"#), (1, "not json {")] {
         let device = async {
@@ -42,7 +40,7 @@ async fn a_twoway_command_waits_for_the_reply_whatever_that_is() {
 }
 
 #[tokio::test]
-async fn an_unanswered_command_is_returned_again_at_once_until_it_expires() {
+async fn a_command_without_a_reply_is_returned_at_once_until_it_expires() {
     let server = start().await;
     let device = async {
         let first = server.get("rpc?timeout=20000").await;
@@ -55,7 +53,7 @@ async fn an_unanswered_command_is_returned_again_at_once_until_it_expires() {
     let (reply, ()) = tokio::join!(server.call_device(body), device);
     assert_eq!(reply.status, 504);
     assert!(reply.json()["error"].is_string());
-    // A reply that comes too late is taken, and helps nobody.
+    // A late reply gets 200, and is ignored.
     assert_eq!(server.post("rpc/0", "late").await.status, 200);
     assert_eq!(server.get("rpc?timeout=1").await.status, 408);
 }
@@ -72,31 +70,36 @@ async fn a_oneway_command_after_an_idle_poll_is_200_and_lost() {
 }
 
 #[tokio::test]
-async fn a_command_that_nobody_polls_for_is_504() {
+async fn a_command_without_a_poll_is_504() {
     let server = start().await;
     let body = r#"{"method":"m","params":1,"oneway":true,"timeoutMs":20}"#;
     let reply = server.call_device(body).await;
     assert_eq!(reply.status, 504);
-    assert!(reply.json()["error"].as_str().unwrap().contains("nobody"));
-    let rpc = ServerRpc::twoway("m", &json!(1)).within(Duration::from_millis(20));
+    assert!(
+        reply.json()["error"]
+            .as_str()
+            .unwrap()
+            .contains("no poll took")
+    );
+    let rpc = ServerRpc::twoway("m", &json!(1)).with_timeout(Duration::from_millis(20));
     let outcome = server.control.command("meter", rpc).await;
     assert_eq!(outcome, Ok(CommandOutcome::NoActiveConnection));
 }
 
 #[tokio::test]
-async fn a_command_to_nobody_or_without_sense_is_refused() {
+async fn a_command_to_an_unknown_device_or_without_a_method_is_refused() {
     let server = start().await;
     let rpc = ServerRpc::oneway("m", &json!(1));
-    let refused = server.control.command("nobody", rpc).await.unwrap_err();
-    assert!(refused.to_string().contains("nobody"));
+    let refused = server.control.command("unknown", rpc).await.unwrap_err();
+    assert!(refused.to_string().contains("unknown"));
     assert_eq!(server.call_device("{}").await.status, 400);
 }
 
 #[tokio::test]
-async fn a_caller_that_waits_is_told_when_the_simulator_stops() {
+async fn a_caller_that_waits_gets_lost_when_the_simulator_stops() {
     let server = start().await;
     let control = server.control.clone();
-    let rpc = ServerRpc::twoway("m", &json!(1)).within(Duration::from_secs(3600));
+    let rpc = ServerRpc::twoway("m", &json!(1)).with_timeout(Duration::from_secs(3600));
     let caller = tokio::spawn(async move { control.command("meter", rpc).await });
     let pending = |server: &Server| {
         let subscriptions = server.control.subscriptions("meter").unwrap();
@@ -123,7 +126,7 @@ async fn subscriptions_are_shown_over_http() {
             "pendingCommands": 0,
         })
     );
-    let nobody = "/simulator/devices/nobody/subscriptions";
-    assert_eq!(server.call("GET", nobody, "").await.status, 404);
+    let unknown = "/simulator/devices/unknown/subscriptions";
+    assert_eq!(server.call("GET", unknown, "").await.status, 404);
     assert!(!shown.to_string().contains(TOKEN));
 }

@@ -1,9 +1,8 @@
-use serde_json::{Value, json};
-
 use super::client::Reply;
-use super::polls::answer;
+use super::polls::response;
 use super::{Server, TOKEN, start};
 use crate::HELP;
+use serde_json::{Value, json};
 
 impl Server {
     async fn control(&self, method: &str, path: &str, body: &str) -> Reply {
@@ -76,7 +75,7 @@ async fn a_refusal_says_why_and_shows_no_token() {
         ("PUT", "/rpc/m", "{", 400),
         ("POST", "/faults", r#"{"status":99}"#, 400),
         ("POST", "/devices/meter/attributes/shared", "[]", 400),
-        ("POST", "/devices/nobody/attributes/shared", "{}", 400),
+        ("POST", "/devices/unknown/attributes/shared", "{}", 400),
         ("DELETE", "/devices/meter/attributes/shared", "", 400),
         ("GET", "/arrivals?limit=x", "", 400),
         ("GET", "/arrivals?limit=1001", "", 400),
@@ -84,6 +83,10 @@ async fn a_refusal_says_why_and_shows_no_token() {
         ("PUT", "/subscription-delay", "{}", 400),
         ("PUT", "/attribute-store", r#"{"failing":-1}"#, 400),
         ("GET", "/nonsense", "", 404),
+        ("GET", "/devices/meter/nonsense", "", 404),
+        ("GET", "/", "", 404),
+        ("PUT", "/devices/", r#"{"token":"x"}"#, 400),
+        ("GET", "/devices/meter/attributes/server", "", 400),
         ("PATCH", "/devices/meter", "", 404),
     ] {
         let reply = server.control(method, path, body).await;
@@ -129,7 +132,7 @@ async fn arrivals_are_listed_in_pages_and_cleared() {
         server.post("telemetry", body).await;
     }
     server
-        .call("POST", "/api/v1/nobody/telemetry", "{n:4}")
+        .call("POST", "/api/v1/UNKNOWN/telemetry", "{n:4}")
         .await;
     let bodies = |list: &Value| -> Vec<String> {
         let arrivals = list["arrivals"].as_array().unwrap();
@@ -206,7 +209,7 @@ async fn controls_are_neither_arrivals_nor_subject_to_faults() {
 }
 
 #[tokio::test]
-async fn polls_are_listed_only_when_asked_for() {
+async fn polls_are_listed_only_with_the_parameter() {
     let server = start().await;
     server.get("rpc?timeout=-1").await;
     server.post("telemetry", "{}").await;
@@ -222,7 +225,7 @@ async fn polls_are_listed_only_when_asked_for() {
     );
     let with = server.control("GET", "/arrivals?polls", "").await.json();
     assert_eq!((sequences(&with), &with["polled"]), (vec![1, 2], &json!(1)));
-    assert_eq!(with["arrivals"][0]["answer"], 408);
+    assert_eq!(with["arrivals"][0]["status"], 408);
     let path = "/arrivals?polls&after=1&device=meter";
     let page = server.control("GET", path, "").await.json();
     assert_eq!(sequences(&page), [2]);
@@ -231,12 +234,12 @@ async fn polls_are_listed_only_when_asked_for() {
     assert!(sequences(&none).is_empty());
 }
 
-/// Each curl line of the help, taken apart and sent: none of them is refused. Those that wait are left waiting, and get
-/// what they wait for in the end.
+/// Sends the request of each curl line of the help: none of them is refused. Long polls and two-way commands are left
+/// open, and get their responses in the end.
 #[tokio::test]
 async fn every_line_of_the_help_works() {
     let server = start().await;
-    // The help's own device has the same token.
+    // The help defines a device with the same token.
     server.control.remove_device("meter");
     let (mut lines, mut waiting) = (0, Vec::new());
     for line in HELP
@@ -268,7 +271,7 @@ async fn every_line_of_the_help_works() {
                 "{method} {url} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{data}"
             );
             waiting.push((line, server.send(&request).await));
-            // As long as one takes to change the terminal, or nearly.
+            // The order of the lines matters: the next one must arrive later.
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
             continue;
         }
@@ -276,14 +279,14 @@ async fn every_line_of_the_help_works() {
         assert!(matches!(reply.status, 200 | 204), "{line}: {reply:?}");
     }
     assert!(lines >= 39, "{lines}");
-    let mut told = Vec::new();
+    let mut bodies = Vec::new();
     for (line, stream) in waiting {
-        let reply = answer(stream).await;
+        let reply = response(stream).await;
         assert_eq!(reply.status, 200, "{line}: {reply:?}");
-        told.push(reply.body);
+        bodies.push(reply.body);
     }
     assert_eq!(
-        told,
+        bodies,
         [
             r#"{"interval":30}"#,
             r#"{"id":0,"method":"open","params":{"valve":2}}"#,
@@ -293,7 +296,7 @@ async fn every_line_of_the_help_works() {
     );
 }
 
-/// Forms and scripts of any site can be sent to loopback, and names can be rebound to it.
+/// Forms and scripts of any site can send requests to loopback, and names can be rebound to it.
 #[tokio::test]
 async fn a_page_of_another_site_can_not_use_the_controls() {
     let server = start().await;
@@ -326,7 +329,7 @@ async fn a_page_of_another_site_can_not_use_the_controls() {
     }
     assert_ne!(post(&own, "").await, 403, "curl");
     assert_ne!(post(&own, &format!("Origin: http://{own}\r\n")).await, 403);
-    // The device API has tokens, and may stand behind any name.
+    // The device API has tokens, and any host name.
     let raw = server
         .raw(&format!(
             "GET /api/v1/{TOKEN}/attributes HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"

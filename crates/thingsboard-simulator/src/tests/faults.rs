@@ -1,8 +1,7 @@
-use std::time::Duration;
-
 use super::client::rest;
 use super::{TOKEN, start};
-use crate::{Fault, Outcome};
+use crate::{Fault, FaultAction};
+use std::time::Duration;
 
 fn request() -> String {
     format!("GET /api/v1/{TOKEN}/attributes HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -23,7 +22,7 @@ async fn a_status_is_answered_for_the_next_requests_and_has_no_effect() {
     assert_eq!(server.post("telemetry", "{a:1}").await.status, 200);
     let arrivals = server.control.arrivals();
     assert_eq!(
-        (arrivals[0].fault, arrivals[0].answer),
+        (arrivals[0].fault, arrivals[0].status),
         (Some("status"), Some(503))
     );
     assert_eq!(arrivals[0].device.as_deref(), Some("meter"));
@@ -33,7 +32,7 @@ async fn a_status_is_answered_for_the_next_requests_and_has_no_effect() {
 #[tokio::test]
 async fn a_fault_on_one_path_leaves_the_others_alone() {
     let server = start().await;
-    let body = Outcome::Status {
+    let body = FaultAction::Status {
         status: 200,
         body: "not json".into(),
         content_type: Some("text/html".into()),
@@ -57,7 +56,7 @@ async fn a_dropped_connection_closes_without_a_byte() {
     let server = start().await;
     server
         .control
-        .add_fault(Fault::always(Outcome::Drop).times(1))
+        .add_fault(Fault::always(FaultAction::Drop).times(1))
         .unwrap();
     assert_eq!(server.raw(&request()).await, b"");
     assert_eq!(server.get("attributes").await.status, 200);
@@ -68,7 +67,7 @@ async fn garbage_is_no_http() {
     let server = start().await;
     server
         .control
-        .add_fault(Fault::always(Outcome::Garbage).times(1))
+        .add_fault(Fault::always(FaultAction::Garbage).times(1))
         .unwrap();
     let raw = server.raw(&request()).await;
     assert!(!raw.is_empty() && !raw.starts_with(b"HTTP"), "{raw:?}");
@@ -81,11 +80,11 @@ async fn a_hang_lasts_until_the_simulator_stops() {
     let mut feed = server.control.subscribe();
     server
         .control
-        .add_fault(Fault::always(Outcome::Hang))
+        .add_fault(Fault::always(FaultAction::Hang))
         .unwrap();
     let mut stream = server.send(&request()).await;
     let arrival = feed.recv().await.unwrap();
-    assert_eq!((arrival.fault, arrival.answer), (Some("hang"), None));
+    assert_eq!((arrival.fault, arrival.status), (Some("hang"), None));
     server.stop().await;
     assert_eq!(rest(&mut stream).await, b"");
 }
@@ -94,7 +93,7 @@ async fn a_hang_lasts_until_the_simulator_stops() {
 async fn a_delayed_request_arrives_at_once_and_is_answered_later() {
     let server = start().await;
     let mut feed = server.control.subscribe();
-    let later = Fault::always(Outcome::Answer).times(1);
+    let later = Fault::always(FaultAction::Pass).times(1);
     server
         .control
         .add_fault(later.clone().after(Duration::from_millis(5)))
@@ -106,7 +105,7 @@ async fn a_delayed_request_arrives_at_once_and_is_answered_later() {
         .add_fault(later.after(Duration::from_secs(3600)))
         .unwrap();
     let mut stream = server.send(&request()).await;
-    assert_eq!(feed.recv().await.unwrap().answer, Some(200));
+    assert_eq!(feed.recv().await.unwrap().status, Some(200));
     server.stop().await;
     assert_eq!(rest(&mut stream).await, b"");
 }

@@ -10,7 +10,7 @@ async fn a_body_over_the_rpc_limit_is_413_with_a_json_string() {
     }
     let arrival = &server.control.arrivals()[0];
     assert_eq!(
-        (arrival.body.len(), arrival.body_length, arrival.answer),
+        (arrival.body.len(), arrival.body_length, arrival.status),
         (0, 65_537, Some(413))
     );
 }
@@ -27,7 +27,7 @@ async fn a_body_at_the_limit_passes_and_telemetry_has_the_larger_one() {
 async fn the_limit_comes_before_the_token() {
     let server = start().await;
     let reply = server
-        .call("POST", "/api/v1/nobody/rpc", &"x".repeat(65_537))
+        .call("POST", "/api/v1/UNKNOWN/rpc", &"x".repeat(65_537))
         .await;
     assert_eq!(reply.status, 413);
 }
@@ -42,19 +42,19 @@ async fn the_larger_limit_is_checked_on_the_announced_length() {
     };
     let mut feed = server.control.subscribe();
     let mut stream = server.send(&head(52_428_801)).await;
-    // The rest of the body never comes: it is refused on its announcement alone.
+    // The body is never sent: Content-Length alone decides.
     tokio::io::AsyncWriteExt::shutdown(&mut stream)
         .await
         .unwrap();
     let arrived = feed.recv().await.unwrap();
     assert_eq!(
-        (arrived.answer, arrived.body_length),
+        (arrived.status, arrived.body_length),
         (Some(413), 52_428_801)
     );
 }
 
 #[tokio::test]
-async fn a_chunked_body_escapes_the_rpc_limit_as_it_does_in_thingsboard() {
+async fn a_chunked_body_is_not_held_to_the_rpc_limit_as_in_thingsboard() {
     let server = start().await;
     let data = "x".repeat(70_000);
     let chunked = format!(
@@ -67,7 +67,7 @@ async fn a_chunked_body_escapes_the_rpc_limit_as_it_does_in_thingsboard() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_gets_an_answer_and_harms_nobody() {
+async fn bytes_that_are_not_http_get_400() {
     let server = start().await;
     let raw = server.raw("\u{1}\u{2}\u{3}\r\n\r\n").await;
     assert!(raw.starts_with(b"HTTP/1.1 400"), "{raw:?}");

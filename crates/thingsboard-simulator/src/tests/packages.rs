@@ -1,13 +1,12 @@
+use super::client::{Reply, parsed, rest};
+use super::polls::response;
+use super::{Server, TOKEN, start};
+use crate::{Assignee, HELP, Package, PackageId, PackageKind, Profile, Scope, Strategy};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use super::client::{Reply, parsed, rest};
-use super::polls::answer;
-use super::{Server, TOKEN, start};
-use crate::{Assignee, HELP, Package, PackageId, PackageKind, Profile, Scope, Strategy};
-
 const BYTES: &[u8] = b"\x00\xffbytes of a firmware";
-const ASKED: &str = "firmware?title=meter&version=1.0";
+const REQUEST: &str = "firmware?title=meter&version=1.0";
 
 fn firmware(version: &str) -> PackageId {
     PackageId::new(PackageKind::Firmware, "meter", version)
@@ -52,7 +51,7 @@ impl Server {
 #[tokio::test]
 async fn a_package_comes_whole_with_its_name_and_length_and_without_an_etag() {
     let server = assigned().await;
-    let reply = server.get(ASKED).await;
+    let reply = server.get(REQUEST).await;
     assert_eq!((reply.status, reply.bytes.as_slice()), (200, BYTES));
     for (name, expected) in [
         ("content-type", Some("application/octet-stream")),
@@ -72,7 +71,9 @@ async fn a_package_comes_whole_with_its_name_and_length_and_without_an_etag() {
 async fn a_package_comes_in_chunks_and_past_its_end_is_200_and_empty() {
     let server = assigned().await;
     for (chunk, expected) in [(0, &BYTES[..16]), (1, &BYTES[16..]), (2, &[]), (9999, &[])] {
-        let reply = server.get(&format!("{ASKED}&size=16&chunk={chunk}")).await;
+        let reply = server
+            .get(&format!("{REQUEST}&size=16&chunk={chunk}"))
+            .await;
         assert_eq!(
             (reply.status, reply.bytes.as_slice()),
             (200, expected),
@@ -85,7 +86,7 @@ async fn a_package_comes_in_chunks_and_past_its_end_is_200_and_empty() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_is_answered_with_thingsboards_status() {
+async fn a_package_that_is_not_served_gets_thingsboards_status() {
     let server = assigned().await;
     let empty = |reply: Reply| (reply.status, reply.bytes.len());
     let other = [
@@ -97,17 +98,17 @@ async fn what_is_not_served_is_answered_with_thingsboards_status() {
     for (path, status) in other {
         assert_eq!(empty(server.get(path).await), (status, 0), "{path}");
     }
-    let stranger = server
-        .call("GET", &format!("/api/v1/nobody/{ASKED}"), "")
+    let unknown = server
+        .call("GET", &format!("/api/v1/UNKNOWN/{REQUEST}"), "")
         .await;
-    assert_eq!(empty(stranger), (401, 0));
+    assert_eq!(empty(unknown), (401, 0));
     let missing = server.get("firmware?title=meter").await;
     assert_eq!(
         (missing.status, &missing.json()["errorCode"]),
         (400, &json!(31))
     );
     // The arguments come before the token.
-    let both = server.call("GET", "/api/v1/nobody/firmware", "").await;
+    let both = server.call("GET", "/api/v1/UNKNOWN/firmware", "").await;
     assert_eq!(both.status, 400);
 
     let elsewhere = Package::external("https://example.com/1.0");
@@ -115,7 +116,7 @@ async fn what_is_not_served_is_answered_with_thingsboards_status() {
         .control
         .add_package(&firmware("1.0"), elsewhere)
         .unwrap();
-    assert_eq!(empty(server.get(ASKED).await), (404, 0));
+    assert_eq!(empty(server.get(REQUEST).await), (404, 0));
 }
 
 #[tokio::test]
@@ -134,7 +135,7 @@ async fn assigning_sets_the_shared_attributes_and_a_version_stays_text() {
         "attributes?sharedKeys=fw_title,fw_version,fw_size,fw_checksum,fw_checksum_algorithm";
     assert_eq!(server.get(keys).await.json(), json!({ "shared": expected }));
 
-    let url = Package::external("https://example.com/2.0").tagged("rollout");
+    let url = Package::external("https://example.com/2.0").with_tag("rollout");
     server.control.add_package(&firmware("2.0"), url).unwrap();
     let to = Assignee::Device("meter");
     server.control.assign_package(to, &firmware("2.0")).unwrap();
@@ -145,8 +146,8 @@ async fn assigning_sets_the_shared_attributes_and_a_version_stays_text() {
         "fw_url": "https://example.com/2.0",
     });
     assert_eq!(shared(&server, "meter"), expected);
-    let was_there = server.control.unassign_package(to, PackageKind::Firmware);
-    assert_eq!(was_there, Ok(true));
+    let existed = server.control.unassign_package(to, PackageKind::Firmware);
+    assert_eq!(existed, Ok(true));
     assert_eq!(shared(&server, "meter"), json!({}));
 }
 
@@ -160,7 +161,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_poll_that_is_open_hears_of_the_delete_and_misses_the_update() {
+async fn an_open_poll_gets_the_delete_and_misses_the_update() {
     let server = start().await;
     server
         .control
@@ -186,13 +187,13 @@ async fn a_poll_that_is_open_hears_of_the_delete_and_misses_the_update() {
     let to = Assignee::Device("meter");
     server.control.assign_package(to, &firmware("1.0")).unwrap();
     assert_eq!(
-        answer(stream).await.body,
+        response(stream).await.body,
         r#"{"deleted":["fw_tag","fw_url"]}"#
     );
 }
 
 #[tokio::test]
-async fn a_package_of_all_is_told_to_those_without_their_own_and_to_new_devices() {
+async fn a_package_of_all_is_set_for_devices_without_their_own_and_for_new_ones() {
     let server = assigned().await;
     let control = &server.control;
     control.add_device("b", "T2").unwrap();
@@ -215,7 +216,7 @@ async fn a_package_of_all_is_told_to_those_without_their_own_and_to_new_devices(
     for (device, version) in [("meter", "1.0"), ("b", "2.0"), ("c", "2.0"), ("d", "2.0")] {
         assert_eq!(shared(&server, device)["fw_version"], version, "{device}");
     }
-    // Without its own it falls back to that of all, and hears of it.
+    // Without its own it has that of all, and its attributes change.
     let own = Assignee::Device("meter");
     control
         .unassign_package(own, PackageKind::Firmware)
@@ -229,7 +230,7 @@ async fn a_package_of_all_is_told_to_those_without_their_own_and_to_new_devices(
 }
 
 #[tokio::test]
-async fn nothing_is_told_where_nothing_changes() {
+async fn an_assignment_that_changes_nothing_leaves_the_attributes_alone() {
     let server = assigned().await;
     let to = Assignee::Device("meter");
     server
@@ -245,7 +246,7 @@ async fn nothing_is_told_where_nothing_changes() {
 }
 
 #[tokio::test]
-async fn a_package_replaced_under_its_name_is_told_and_served_at_once() {
+async fn a_replaced_package_is_announced_and_served_at_once() {
     let server = assigned().await;
     let before = shared(&server, "meter");
     let other = Package::seeded(21, 7);
@@ -256,7 +257,7 @@ async fn a_package_replaced_under_its_name_is_told_and_served_at_once() {
         (&after["fw_size"], &after["fw_version"])
     );
     assert_ne!(before["fw_checksum"], after["fw_checksum"]);
-    let reply = server.get(ASKED).await;
+    let reply = server.get(REQUEST).await;
     assert_eq!(after["fw_checksum"], hex(&reply.bytes));
 }
 
@@ -264,7 +265,7 @@ async fn a_package_replaced_under_its_name_is_told_and_served_at_once() {
 async fn bytes_served_are_counted_by_package() {
     let server = assigned().await;
     for query in ["&size=16", "&size=16&chunk=1", "&size=16&chunk=2", ""] {
-        server.get(&format!("{ASKED}{query}")).await;
+        server.get(&format!("{REQUEST}{query}")).await;
     }
     server.get("firmware?title=meter&version=2.0").await;
     let served = server.control.served(&firmware("1.0")).unwrap();
@@ -289,7 +290,7 @@ async fn packages_are_made_uploaded_assigned_and_deleted_over_http() {
         (&made["version"], &made["size"], &made["tag"]),
         (&json!("1/2"), &json!(1_048_576), &json!("t"))
     );
-    // What the help says of it.
+    // The checksum in the help.
     assert!(HELP.contains(made["sha256"].as_str().unwrap()), "{made}");
 
     let path = "packages/firmware/meter/1.0";
@@ -302,12 +303,12 @@ async fn packages_are_made_uploaded_assigned_and_deleted_over_http() {
         assert_eq!(server.controls("PUT", place, package).await.status, 204);
         let shown = server.controls("GET", place, "").await;
         assert_eq!(shown.body.trim(), package);
-        assert_eq!(server.get(ASKED).await.bytes, BYTES);
+        assert_eq!(server.get(REQUEST).await.bytes, BYTES);
         assert_eq!(server.controls("DELETE", path, "").await.status, 400);
         assert_eq!(server.controls("DELETE", place, "").await.status, 204);
         assert_eq!(server.controls("DELETE", place, "").await.status, 404);
     }
-    assert_eq!(server.get(ASKED).await.status, 404);
+    assert_eq!(server.get(REQUEST).await.status, 404);
     assert_eq!(server.controls("DELETE", path, "").await.status, 204);
     assert_eq!(server.controls("DELETE", path, "").await.status, 404);
     assert_eq!(server.controls("GET", path, "").await.status, 404);
@@ -343,12 +344,12 @@ async fn a_refusal_says_what_is_wrong_with_a_package() {
         ),
         (
             "PUT",
-            "devices/nobody/firmware",
+            "devices/unknown/firmware",
             r#"{"title":"a","version":"1"}"#,
-            "nobody",
+            "unknown",
         ),
-        ("DELETE", "devices/nobody/firmware", "", "nobody"),
-        ("GET", "devices/nobody/firmware", "", "nobody"),
+        ("DELETE", "devices/unknown/firmware", "", "unknown"),
+        ("GET", "devices/unknown/firmware", "", "unknown"),
     ] {
         let reply = server.controls(method, path, body).await;
         assert_eq!(reply.status, 400, "{method} {path} {body}: {reply:?}");

@@ -1,13 +1,11 @@
-use std::time::Duration;
-
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
-
 use super::client::{Reply, parsed, rest};
 use super::{Server, TOKEN, start};
 use crate::clock::Clock;
-use crate::downlink::Kind;
-use crate::{Fault, Outcome, PollCounts, Scope, Timeouts};
+use crate::downlink::PollKind;
+use crate::{Fault, FaultAction, PollCounts, Scope, Timeouts};
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::net::TcpStream;
 
 impl Server {
     /// Sends a poll, and returns once its subscription has reached the device actor.
@@ -26,7 +24,7 @@ impl Server {
         stream
     }
 
-    /// Waits for something to come true.
+    /// Waits until a condition holds.
     pub(super) async fn until(&self, holds: impl Fn(&Server) -> bool) {
         let wait = async {
             while !holds(self) {
@@ -36,7 +34,7 @@ impl Server {
         let patience = Duration::from_secs(20);
         tokio::time::timeout(patience, wait)
             .await
-            .expect("it never came true");
+            .expect("the condition never held");
     }
 
     pub(super) fn rpc(&self) -> PollCounts {
@@ -54,7 +52,7 @@ impl Server {
     }
 }
 
-pub(super) async fn answer(mut stream: TcpStream) -> Reply {
+pub(super) async fn response(mut stream: TcpStream) -> Reply {
     parsed(&rest(&mut stream).await)
 }
 
@@ -65,11 +63,11 @@ async fn a_poll_waits_for_shared_attributes_and_gets_them_flat() {
         server.poll("attributes/updates").await,
         server.poll("attributes/updates?timeout=20000").await,
     ];
-    // What the device itself says is no news to it.
+    // Attributes that the device posts are not sent to it.
     assert_eq!(server.post("attributes", "{a:1}").await.status, 200);
     server.share("interval", json!(60));
     for poll in polls {
-        let reply = answer(poll).await;
+        let reply = response(poll).await;
         assert_eq!((reply.status, reply.json()), (200, json!({"interval": 60})));
         assert_eq!(reply.header("content-type"), Some("application/json"));
     }
@@ -83,18 +81,18 @@ async fn a_deletion_names_its_keys() {
     let poll = server.poll("attributes/updates").await;
     let keys = ["a".to_owned(), "b".to_owned()];
     let control = &server.control;
-    // Of client attributes the device is not told.
+    // Changes of client attributes are not sent to the device.
     control
         .remove_attributes("meter", Scope::Client, &["c".to_owned()])
         .unwrap();
     control
         .remove_attributes("meter", Scope::Shared, &keys)
         .unwrap();
-    assert_eq!(answer(poll).await.body, r#"{"deleted":["a","b"]}"#);
+    assert_eq!(response(poll).await.body, r#"{"deleted":["a","b"]}"#);
 }
 
 #[tokio::test]
-async fn an_idle_poll_is_408_and_noted_apart_from_what_devices_say() {
+async fn an_idle_poll_is_408_and_listed_apart_from_other_arrivals() {
     let server = start().await;
     let reply = server.get("rpc?timeout=20").await;
     assert_eq!((reply.status, reply.body.as_str()), (408, ""));
@@ -105,18 +103,18 @@ async fn an_idle_poll_is_408_and_noted_apart_from_what_devices_say() {
     server.post("telemetry", "{}").await;
     assert_eq!(server.control.arrivals().len(), 1);
     let polls = server.control.polls();
-    let noted = |index: usize| {
+    let listed = |index: usize| {
         let poll = &polls[index];
-        (poll.path.as_str(), poll.query.as_deref(), poll.answer)
+        (poll.path.as_str(), poll.query.as_deref(), poll.status)
     };
     let rpc = "/api/v1/{token}/rpc";
-    assert_eq!(noted(0), (rpc, Some("timeout=20"), Some(408)));
-    assert_eq!(noted(1).2, Some(408));
+    assert_eq!(listed(0), (rpc, Some("timeout=20"), Some(408)));
+    assert_eq!(listed(1).2, Some(408));
     assert_eq!(polls[0].device.as_deref(), Some("meter"));
 }
 
 #[tokio::test]
-async fn the_containers_timeout_is_503_and_the_session_swallows_what_comes_next() {
+async fn the_containers_timeout_is_503_and_the_session_takes_the_next_message() {
     let server = start().await;
     server.control.set_timeouts(Timeouts {
         asynchronous: Duration::from_millis(50),
@@ -131,24 +129,24 @@ async fn the_containers_timeout_is_503_and_the_session_swallows_what_comes_next(
 }
 
 #[tokio::test]
-async fn a_poll_that_is_wrong_is_told_at_once() {
+async fn a_wrong_poll_gets_its_error_at_once() {
     let server = start().await;
     let reply = server.get("rpc?timeout=soon").await;
     assert_eq!(reply.status, 400);
     let message = reply.json()["message"].as_str().unwrap().to_owned();
     assert!(message.contains("'timeout'") && message.contains("\"soon\""));
-    let unknown = server.call("GET", "/api/v1/nobody/rpc", "").await;
+    let unknown = server.call("GET", "/api/v1/UNKNOWN/rpc", "").await;
     assert_eq!(unknown.status, 401);
     assert_eq!(
-        server.call("PUT", "/api/v1/nobody/rpc", "").await.status,
+        server.call("PUT", "/api/v1/UNKNOWN/rpc", "").await.status,
         405
     );
-    let answers = server.control.polls().into_iter().map(|poll| poll.answer);
+    let answers = server.control.polls().into_iter().map(|poll| poll.status);
     assert_eq!(answers.collect::<Vec<_>>(), [Some(400), Some(401)]);
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_leaves_a_session_that_swallows() {
+async fn a_client_that_disconnects_leaves_a_session_that_takes_a_message() {
     let server = start().await;
     let poll = server.poll("attributes/updates").await;
     drop(poll);
@@ -157,7 +155,7 @@ async fn a_client_that_goes_away_leaves_a_session_that_swallows() {
     server.share("a", json!(1));
     let counts = server.updates();
     assert_eq!((counts.live, counts.stale), (0, 1));
-    assert_eq!(server.control.polls()[0].answer, None);
+    assert_eq!(server.control.polls()[0].status, None);
 }
 
 #[tokio::test]
@@ -165,7 +163,7 @@ async fn polls_of_a_deleted_device_are_403_and_then_401() {
     let server = start().await;
     let poll = server.poll("rpc").await;
     assert!(server.control.remove_device("meter"));
-    let reply = answer(poll).await;
+    let reply = response(poll).await;
     assert_eq!(
         (reply.status, reply.body.as_str()),
         (403, "Device was deleted!")
@@ -174,7 +172,7 @@ async fn polls_of_a_deleted_device_are_403_and_then_401() {
 }
 
 #[tokio::test]
-async fn a_new_token_orphans_open_polls_until_their_timer() {
+async fn after_a_new_token_open_polls_end_by_their_timeout() {
     let server = start().await;
     let poll = server.poll("attributes/updates?timeout=200").await;
     // The same token again changes nothing.
@@ -182,7 +180,7 @@ async fn a_new_token_orphans_open_polls_until_their_timer() {
     assert_eq!(server.updates().live, 1);
     server.control.add_device("meter", "NEW").unwrap();
     server.share("a", json!(1));
-    assert_eq!(answer(poll).await.status, 408);
+    assert_eq!(response(poll).await.status, 408);
     assert_eq!(server.get("attributes/updates").await.status, 401);
     let new = server.call("GET", "/api/v1/NEW/rpc?timeout=1", "").await;
     assert_eq!(new.status, 408);
@@ -197,22 +195,22 @@ async fn faults_apply_to_polls() {
         .add_fault(Fault::status(502).on(rpc).times(1))
         .unwrap();
     assert_eq!(server.get("rpc").await.status, 502);
-    let dropped = Fault::always(Outcome::Drop).on(rpc).times(1);
+    let dropped = Fault::always(FaultAction::Drop).on(rpc).times(1);
     control.add_fault(dropped).unwrap();
     let request = format!("GET /api/v1/{TOKEN}/rpc HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(server.raw(&request).await, b"");
     assert_eq!(server.rpc().opened, 0);
     let pause = Duration::from_millis(60);
-    let late = Fault::always(Outcome::Answer).on(rpc).times(1);
+    let late = Fault::always(FaultAction::Pass).on(rpc).times(1);
     control.add_fault(late.after(pause)).unwrap();
     let clock = Clock::start();
-    // It subscribes at once, and what it is told is late.
+    // It subscribes at once, and the response is late.
     assert_eq!(server.get("rpc?timeout=1").await.status, 408);
     assert!(clock.now_ms() >= 60);
-    let noted = server.control.polls();
-    let noted = noted.iter().map(|poll| (poll.fault, poll.answer));
+    let listed = server.control.polls();
+    let listed = listed.iter().map(|poll| (poll.fault, poll.status));
     assert_eq!(
-        noted.collect::<Vec<_>>(),
+        listed.collect::<Vec<_>>(),
         [
             (Some("status"), Some(502)),
             (Some("drop"), None),
@@ -230,7 +228,7 @@ async fn open_polls_end_with_the_simulator() {
 }
 
 #[tokio::test]
-async fn a_pipelined_poll_waits_for_its_turn_and_a_connection_serves_many() {
+async fn pipelined_polls_are_served_one_after_the_other() {
     let server = start().await;
     let poll = format!("GET /api/v1/{TOKEN}/rpc?timeout=5 HTTP/1.1\r\nHost: x\r\n\r\n");
     let raw = server.raw(&poll.repeat(100)).await;
@@ -244,7 +242,7 @@ async fn a_pipelined_poll_waits_for_its_turn_and_a_connection_serves_many() {
 }
 
 #[tokio::test]
-async fn many_devices_wait_and_each_hears_its_own() {
+async fn each_of_many_devices_gets_its_own_change() {
     let server = start().await;
     let names: Vec<String> = (0..150).map(|index| format!("d{index}")).collect();
     let mut polls = Vec::new();
@@ -269,16 +267,16 @@ async fn many_devices_wait_and_each_hears_its_own() {
             .unwrap();
     }
     for (name, poll) in names.iter().zip(polls) {
-        assert_eq!(answer(poll).await.json(), json!({ "for": name }));
+        assert_eq!(response(poll).await.json(), json!({ "for": name }));
     }
 }
 
 #[tokio::test]
-async fn a_session_too_many_is_refused_with_a_reason() {
+async fn a_session_over_the_limit_is_refused_with_a_reason() {
     let server = start().await;
     for _ in 0..1000 {
         let polls = &mut server.control.0.lock().long_polls;
-        assert!(polls.open("meter", Kind::Rpc, 60_000).is_ok());
+        assert!(polls.open("meter", PollKind::Rpc, 60_000).is_ok());
     }
     let reply = server.get("rpc").await;
     assert_eq!(reply.status, 503);

@@ -1,8 +1,7 @@
-use serde_json::{Value, json};
-
 use super::client::Reply;
 use super::{Server, start};
 use crate::{Profile, Strategy};
+use serde_json::{Value, json};
 
 async fn with_profile(strategy: Strategy) -> Server {
     let server = start().await;
@@ -59,7 +58,7 @@ async fn a_chosen_token_is_used_unless_another_device_has_it() {
 }
 
 #[tokio::test]
-async fn failures_are_200_all_the_same() {
+async fn failures_are_200_as_well() {
     let server = with_profile(Strategy::AllowCreateNewDevices).await;
     for (more, body) in [
         (json!({"provisionDeviceKey": "other"}), NOT_FOUND),
@@ -85,12 +84,12 @@ async fn a_pre_provisioned_device_gets_its_own_token_once() {
         .control
         .add_device_in_profile("pre", "PRE_TOKEN", "KEY")
         .unwrap();
-    let asked = json!({"deviceName": "pre", "token": "ignored"});
-    let reply = provision(&server, asked.clone()).await;
+    let more = json!({"deviceName": "pre", "token": "ignored"});
+    let reply = provision(&server, more.clone()).await;
     assert_eq!(reply.json()["credentialsValue"], "PRE_TOKEN");
-    assert_eq!(provision(&server, asked).await.body, FAILURE);
-    // In no profile, and not there at all.
-    for name in ["meter", "nobody"] {
+    assert_eq!(provision(&server, more).await.body, FAILURE);
+    // A device without a profile, and an unknown one.
+    for name in ["meter", "unknown"] {
         assert_eq!(
             provision(&server, json!({"deviceName": name})).await.body,
             FAILURE

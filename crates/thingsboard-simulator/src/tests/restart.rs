@@ -1,18 +1,16 @@
-use std::time::Duration;
-
-use serde_json::json;
-
 use super::client::{parsed, rest};
-use super::polls::answer;
+use super::polls::response;
 use super::{Server, TOKEN, start};
 use crate::clock::Clock;
 use crate::{CommandOutcome, Reply, ServerRpc};
+use serde_json::json;
+use std::time::Duration;
 
 const FOR_LONG: Duration = Duration::from_secs(3600);
 
 impl Server {
-    /// Connects, and asks for attributes; what came back before the end.
-    async fn tries(&self) -> Vec<u8> {
+    /// Connects and requests attributes. Returns all bytes until the connection closes.
+    async fn request_attributes(&self) -> Vec<u8> {
         let request = format!(
             "GET /api/v1/{TOKEN}/attributes HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         );
@@ -35,7 +33,7 @@ async fn a_restart_cuts_every_connection_whatever_it_waits_for() {
                 body.len()
             ))
             .await,
-        // The head of a request that never comes to its end.
+        // An incomplete request.
         server.send("GET /api/v1").await,
     ];
     feed.recv().await.unwrap();
@@ -53,23 +51,23 @@ async fn a_restart_cuts_every_connection_whatever_it_waits_for() {
 }
 
 #[tokio::test]
-async fn while_it_is_down_nobody_is_answered_and_then_all_is_as_before() {
+async fn while_it_is_down_connections_are_closed_and_afterwards_the_state_is_unchanged() {
     let server = start().await;
     let control = &server.control;
     control
         .set_shared_attribute("meter", "a", &json!(1))
         .unwrap();
     control.restart(FOR_LONG);
-    assert_eq!(server.tries().await, b"");
+    assert_eq!(server.request_attributes().await, b"");
     control.restart(Duration::from_millis(50));
     let clock = Clock::start();
     let reply = loop {
-        let raw = server.tries().await;
+        let raw = server.request_attributes().await;
         if !raw.is_empty() {
             break parsed(&raw);
         }
     };
-    // It came up by itself.
+    // Not earlier.
     assert!(clock.now_ms() >= 40, "{clock:?}");
     assert_eq!(
         (reply.status, reply.json()),
@@ -78,31 +76,31 @@ async fn while_it_is_down_nobody_is_answered_and_then_all_is_as_before() {
 }
 
 #[tokio::test]
-async fn a_restart_loses_commands_and_subscriptions_and_begins_ids_anew() {
+async fn a_restart_loses_commands_and_subscriptions_and_resets_ids() {
     let server = start().await;
     let poll = server.poll("rpc").await;
-    let rpc = ServerRpc::twoway("m", &json!(1)).within(Duration::from_secs(3600));
+    let rpc = ServerRpc::twoway("m", &json!(1)).with_timeout(Duration::from_secs(3600));
     let caller = {
         let (control, rpc) = (server.control.clone(), rpc.clone());
         tokio::spawn(async move { control.command("meter", rpc).await })
     };
-    assert_eq!(answer(poll).await.json()["id"], 0);
+    assert_eq!(response(poll).await.json()["id"], 0);
     server.get("attributes/updates?timeout=1").await;
     server.until(|server| server.updates().stale == 1).await;
     server.control.restart(Duration::ZERO);
     assert_eq!(caller.await.unwrap(), Ok(CommandOutcome::Lost));
     assert_eq!(server.updates().stale, 0);
-    // The old id means nothing any more.
+    // The old id is unknown.
     assert_eq!(server.post("rpc/0", "{}").await.status, 200);
     let poll = server.poll("rpc").await;
     let oneway = ServerRpc::oneway("n", &json!(1));
     let outcome = server.control.command("meter", oneway).await;
     assert_eq!(outcome, Ok(CommandOutcome::Delivered));
-    assert_eq!(answer(poll).await.json()["id"], 0);
+    assert_eq!(response(poll).await.json()["id"], 0);
 }
 
 #[tokio::test]
-async fn over_http_the_restart_is_answered_before_the_others_are_cut() {
+async fn over_http_the_restart_gets_a_response_and_all_other_connections_are_cut() {
     let server = start().await;
     let mut poll = server.poll("rpc").await;
     let request = r#"{"downMs":3600000}"#;
@@ -114,7 +112,7 @@ async fn over_http_the_restart_is_answered_before_the_others_are_cut() {
         .await;
     assert!(raw.starts_with(b"HTTP/1.1 204"), "{raw:?}");
     assert_eq!(rest(&mut poll).await, b"");
-    assert_eq!(server.tries().await, b"");
+    assert_eq!(server.request_attributes().await, b"");
     server.control.restart(Duration::ZERO);
     for body in ["", "{}", r#"{"downMs":-1}"#, r#"{"downMs":86400001}"#] {
         let reply = server.call("POST", "/simulator/restart", body).await;
@@ -123,15 +121,15 @@ async fn over_http_the_restart_is_answered_before_the_others_are_cut() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_waits_until_another_goes() {
+async fn a_connection_over_the_limit_waits_until_another_closes() {
     let server = start().await;
     assert_eq!(server.control.connections().1, 8192);
     let first = server.send("").await;
     server
         .until(|server| server.control.connections().0 == 1)
         .await;
-    server.control.set_most_connections(1);
-    let waits = server.tries();
+    server.control.set_max_connections(1);
+    let waits = server.request_attributes();
     tokio::pin!(waits);
     let soon = tokio::time::timeout(Duration::from_millis(100), &mut waits).await;
     assert!(soon.is_err());
@@ -151,7 +149,7 @@ async fn the_bound_on_connections_can_be_raised_over_http() {
 }
 
 #[tokio::test]
-async fn a_failing_attribute_store_answers_200_with_nothing_in_it() {
+async fn a_failing_attribute_store_gives_200_and_an_empty_object() {
     let server = start().await;
     let control = &server.control;
     control
@@ -169,7 +167,7 @@ async fn a_failing_attribute_store_answers_200_with_nothing_in_it() {
 }
 
 #[tokio::test]
-async fn a_slow_queue_makes_a_poll_miss_what_comes_first() {
+async fn a_slow_queue_makes_a_poll_miss_the_first_change() {
     let server = start().await;
     let put = server
         .call("PUT", "/simulator/subscription-delay", r#"{"ms":150}"#)

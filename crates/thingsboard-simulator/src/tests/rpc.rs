@@ -1,8 +1,7 @@
-use std::time::Duration;
-
 use super::client::{parsed, rest};
 use super::{TOKEN, start};
 use crate::{Reply, Timeouts};
+use std::time::Duration;
 
 #[tokio::test]
 async fn the_rule_chain_answers_what_it_knows() {
@@ -108,7 +107,7 @@ async fn a_waiting_call_has_arrived_and_ends_with_the_simulator() {
         .await;
     let arrival = feed.recv().await.unwrap();
     assert_eq!(
-        (arrival.body.as_ref(), arrival.answer),
+        (arrival.body.as_ref(), arrival.status),
         (body.as_bytes(), None)
     );
     server.stop().await;

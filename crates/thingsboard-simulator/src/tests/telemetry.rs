@@ -1,6 +1,5 @@
-use serde_json::json;
-
 use super::{TOKEN, start};
+use serde_json::json;
 
 #[tokio::test]
 async fn telemetry_is_200_and_empty_and_arrives_as_sent() {
@@ -16,7 +15,7 @@ async fn telemetry_is_200_and_empty_and_arrives_as_sent() {
     assert_eq!(arrival.device.as_deref(), Some("meter"));
     assert_eq!(arrival.path, "/api/v1/{token}/telemetry");
     assert_eq!(arrival.content_type.as_deref(), Some("application/json"));
-    assert_eq!(arrival.answer, Some(200));
+    assert_eq!(arrival.status, Some(200));
     assert!(arrival.received_ms > 1_600_000_000_000);
     let (ts, value) = server
         .control
@@ -112,13 +111,13 @@ async fn an_unknown_token_is_401_and_empty_whatever_the_body() {
         ("POST", "rpc/1"),
     ] {
         let reply = server
-            .call(method, &format!("/api/v1/nobody/{path}"), "{")
+            .call(method, &format!("/api/v1/UNKNOWN/{path}"), "{")
             .await;
         assert_eq!((reply.status, reply.body.as_str()), (401, ""), "{path}");
     }
     let arrivals = server.control.arrivals();
     assert!(arrivals.iter().all(|arrival| arrival.device.is_none()));
-    assert!(!format!("{arrivals:?}").contains("nobody"));
+    assert!(!format!("{arrivals:?}").contains("UNKNOWN"));
 }
 
 #[tokio::test]
@@ -132,10 +131,10 @@ async fn a_deleted_device_is_unknown() {
 async fn a_missing_body_is_400_before_the_token_is_looked_at() {
     let server = start().await;
     for path in [
-        "nobody/telemetry",
-        "nobody/attributes",
-        "nobody/rpc",
-        "nobody/rpc/1",
+        "UNKNOWN/telemetry",
+        "UNKNOWN/attributes",
+        "UNKNOWN/rpc",
+        "UNKNOWN/rpc/1",
         "provision",
     ] {
         let reply = server.call("POST", &format!("/api/v1/{path}"), "").await;

@@ -1,6 +1,7 @@
-//! An endpoint and a model of a client over a link that loses, doubles and reorders: what the client
-//! has in the end is what was notified last (RFC 7641 §1.3, "eventual consistency").
+//! An endpoint and a model of a client that observes, over a lossy link: what the client has in the end
+//! is what was notified last (RFC 7641 §1.3, "eventual consistency").
 
+use super::link::{Link, World};
 use super::*;
 use crate::deduplication::EXCHANGE_LIFETIME;
 use crate::option::number::OBSERVE;
@@ -17,7 +18,7 @@ fn registers_confirmable(token: u8) -> bool {
     token.is_multiple_of(2)
 }
 
-/// What the client has under a token.
+/// The client's relation under a token.
 #[derive(Default)]
 struct Held {
     newest: Option<(u32, Instant)>,
@@ -36,7 +37,7 @@ impl Held {
     }
 }
 
-/// Observes, acknowledges, forgets, and repeats its requests until they are acknowledged.
+/// Observes, acknowledges, forgets, and retransmits its requests until they are acknowledged.
 #[derive(Default)]
 struct Client {
     held: HashMap<u8, Held>,
@@ -68,7 +69,7 @@ impl Client {
         self.unacknowledged.retain(|(of, _)| *of != token);
     }
 
-    /// Takes a datagram; returns what it sends back.
+    /// Processes a datagram; returns what the client sends back.
     fn receive(&mut self, now: Instant, datagram: &[u8]) -> Option<Vec<u8>> {
         let message = Message::decode(datagram).unwrap();
         if matches!(message.kind, Type::Acknowledgement | Type::Reset) {
@@ -95,7 +96,7 @@ impl Client {
         Some(reply)
     }
 
-    /// Returns whether it wanted to know.
+    /// Processes a notification or response. Returns whether the client knows its token.
     fn take(&mut self, now: Instant, message: &Message) -> bool {
         let token = message.token.as_bytes()[0];
         let Some(held) = self.held.get_mut(&token) else {
@@ -117,24 +118,21 @@ impl Client {
     }
 }
 
-/// What is on its way.
+/// What happens later.
 enum Flight {
     ToClient(Vec<u8>),
     ToEndpoint(Vec<u8>),
     Answer(ExchangeId, u8, Option<Observe>),
-    Repeat(Message),
+    Retransmit(Message),
 }
 
-struct World {
+struct Observing {
     endpoint: RemoteEndpoint,
     parameters: Parameters,
     counters: Counters,
     bodies: Bodies,
     client: Client,
-    random: fastrand::Rng,
-    loss: f64,
-    now: Instant,
-    flights: Vec<(Instant, Flight)>,
+    link: Link<Flight>,
     newest: u64,
     // In an order that is the same in each run.
     relations: BTreeMap<ObservationId, u8>,
@@ -143,10 +141,10 @@ struct World {
     undelivered: u64,
 }
 
-impl World {
-    fn new(seed: u64) -> World {
+impl Observing {
+    fn new(seed: u64) -> Observing {
         let mut random = fastrand::Rng::with_seed(seed);
-        World {
+        Observing {
             endpoint: RemoteEndpoint::new(random.u16(..)),
             parameters: Parameters {
                 nstart: random.usize(1..=3),
@@ -155,11 +153,10 @@ impl World {
             counters: Counters::default(),
             bodies: Bodies::new(0, seed),
             client: Client::default(),
-            loss: random.f64() * 0.7,
-            random,
-            #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
-            now: Instant::now(),
-            flights: Vec::new(),
+            link: {
+                let loss = random.f64() * 0.7;
+                Link::new(random, loss)
+            },
             newest: 1,
             relations: BTreeMap::new(),
             delivered: HashMap::new(),
@@ -178,10 +175,10 @@ impl World {
             max_message: 1152,
             bodies: &self.bodies,
             holder: Holder::Device("a"),
-            random: &mut || self.random.u32(..),
+            random: &mut || self.link.random.u32(..),
             counters: &mut self.counters,
         };
-        let result = act(&mut self.endpoint, self.now, &mut context, &mut out);
+        let result = act(&mut self.endpoint, self.link.now, &mut context, &mut out);
         for output in out {
             self.follow(output);
         }
@@ -199,8 +196,10 @@ impl World {
         match output {
             Output::Send(bytes) => self.send(bytes),
             Output::Request(exchange, request) => {
-                self.with(|endpoint, now, context, out| endpoint.hasten(now, context, out));
-                let wait = self.random.f64() * 1.5;
+                self.with(|endpoint, now, context, out| {
+                    endpoint.retransmit_early(now, context, out)
+                });
+                let wait = self.link.random.f64() * 1.5;
                 let token = self
                     .endpoint
                     .exchanges
@@ -208,7 +207,8 @@ impl World {
                     .find(|one| one.id == exchange);
                 let token = token.unwrap().token.as_bytes()[0];
                 let observe = request.observe.filter(|_| request.method == Method::Get);
-                self.at(wait, Flight::Answer(exchange, token, observe));
+                self.link
+                    .after(wait, Flight::Answer(exchange, token, observe));
             }
             Output::Delivered(id, number) => {
                 let token = self.relations[&id];
@@ -234,59 +234,22 @@ impl World {
         if matches!(message.kind, Type::Confirmable | Type::NonConfirmable) {
             let used = self
                 .message_ids
-                .insert(message.message_id, (self.now, bytes.clone()));
+                .insert(message.message_id, (self.link.now, bytes.clone()));
             if let Some((at, before)) = used
-                && self.now < at + EXCHANGE_LIFETIME
+                && self.link.now < at + EXCHANGE_LIFETIME
             {
                 assert_eq!(bytes, before, "one Message ID for two messages");
             }
         }
-        self.fly(Flight::ToClient, &bytes);
+        self.link.send(Flight::ToClient, &bytes);
     }
 
-    /// Loses, doubles, delays.
-    fn fly(&mut self, flight: fn(Vec<u8>) -> Flight, bytes: &[u8]) {
-        let copies = if self.random.f64() < 0.1 { 2 } else { 1 };
-        for _ in 0..copies {
-            let delay = self.random.f64().powi(3) * 3.0;
-            if self.random.f64() >= self.loss {
-                self.at(delay, flight(bytes.to_vec()));
-            }
-        }
-    }
-
-    fn at(&mut self, seconds: f64, flight: Flight) {
-        let at = self.now + Duration::from_secs_f64(seconds);
-        self.flights.push((at, flight));
-    }
-
-    fn client_sends(&mut self, message: Message) {
-        self.fly(Flight::ToEndpoint, &message.encode(1152).unwrap());
+    fn client_send(&mut self, message: Message) {
+        self.link
+            .send(Flight::ToEndpoint, &message.encode(1152).unwrap());
         if message.kind == Type::Confirmable {
-            let wait = 2.0 + self.random.f64() * 3.0;
-            self.at(wait, Flight::Repeat(message));
-        }
-    }
-
-    fn land(&mut self, flight: Flight) {
-        match flight {
-            Flight::ToEndpoint(bytes) => {
-                self.with(|endpoint, now, context, out| {
-                    endpoint.receive(now, &bytes, context, out)
-                });
-            }
-            Flight::ToClient(bytes) => {
-                if let Some(reply) = self.client.receive(self.now, &bytes) {
-                    self.fly(Flight::ToEndpoint, &reply);
-                }
-            }
-            Flight::Repeat(message) => {
-                let mut unacknowledged = self.client.unacknowledged.iter();
-                if unacknowledged.any(|(_, one)| one.message_id == message.message_id) {
-                    self.client_sends(message);
-                }
-            }
-            Flight::Answer(exchange, token, observe) => self.answer(exchange, token, observe),
+            let wait = 2.0 + self.link.random.f64() * 3.0;
+            self.link.after(wait, Flight::Retransmit(message));
         }
     }
 
@@ -330,14 +293,14 @@ impl World {
     }
 
     fn act(&mut self) {
-        let token = self.random.u8(0..TOKENS);
+        let token = self.link.random.u8(0..TOKENS);
         let kind = if registers_confirmable(token) {
             Type::Confirmable
         } else {
             Type::NonConfirmable
         };
         let ids: Vec<_> = self.relations.keys().copied().collect();
-        match self.random.u8(0..100) {
+        match self.link.random.u8(0..100) {
             0..60 => {
                 self.newest += 1;
                 for id in ids {
@@ -347,58 +310,28 @@ impl World {
             60..80 => {
                 self.client.held.entry(token).or_default();
                 let request = self.client.request(kind, token, Code::GET, Some(0));
-                self.client_sends(request);
+                self.client_send(request);
             }
             80..85 => self.client.forget(token),
             85..90 => {
                 self.client.forget(token);
                 let request = self.client.request(kind, token, Code::GET, Some(1));
-                self.client_sends(request);
+                self.client_send(request);
             }
             90..94 => {
                 let request = self.client.request(Type::Confirmable, 99, Code::POST, None);
-                self.client_sends(request);
+                self.client_send(request);
             }
             94..97 => {
                 self.with(|endpoint, now, context, out| endpoint.ping(now, context, out));
             }
             _ => {
                 let last = Response::error(Code::NOT_FOUND, "gone");
-                if let Some(id) = self.random.choice(ids) {
+                if let Some(id) = self.link.random.choice(ids) {
                     self.end(id, Some(last));
                 }
             }
         }
-    }
-
-    /// Lets time pass up to `until`, or until nothing happens any more.
-    fn run(&mut self, until: Option<Instant>) {
-        loop {
-            let landing = self.flights.iter().map(|(at, _)| *at).min();
-            let timeout = self.endpoint.next_timeout();
-            let next = [landing, timeout].into_iter().flatten().min();
-            let Some(next) = next.filter(|next| until.is_none_or(|until| *next < until)) else {
-                break;
-            };
-            self.now = self.now.max(next);
-            if let Some(at) = self.flights.iter().position(|(at, _)| *at <= self.now) {
-                let (_, flight) = self.flights.swap_remove(at);
-                self.land(flight);
-            }
-            if self
-                .endpoint
-                .next_timeout()
-                .is_some_and(|at| at <= self.now)
-            {
-                self.with(|endpoint, now, context, out| endpoint.handle_timeout(now, context, out));
-                let later = self.endpoint.next_timeout();
-                assert!(
-                    later.is_none_or(|at| at > self.now),
-                    "nothing is left undone"
-                );
-            }
-        }
-        self.now = until.unwrap_or(self.now).max(self.now);
     }
 
     fn assert_consistent_and_at_rest(&self, seed: u64) {
@@ -425,18 +358,55 @@ impl World {
     }
 }
 
+impl World for Observing {
+    type Flight = Flight;
+
+    fn link(&mut self) -> &mut Link<Flight> {
+        &mut self.link
+    }
+
+    fn endpoint(&self) -> &RemoteEndpoint {
+        &self.endpoint
+    }
+
+    fn handle_timeout(&mut self) {
+        self.with(|endpoint, now, context, out| endpoint.handle_timeout(now, context, out));
+    }
+
+    fn land(&mut self, flight: Flight) {
+        match flight {
+            Flight::ToEndpoint(bytes) => {
+                self.with(|endpoint, now, context, out| {
+                    endpoint.receive(now, bytes.into(), context, out)
+                });
+            }
+            Flight::ToClient(bytes) => {
+                if let Some(reply) = self.client.receive(self.link.now, &bytes) {
+                    self.link.send(Flight::ToEndpoint, &reply);
+                }
+            }
+            Flight::Retransmit(message) => {
+                let mut unacknowledged = self.client.unacknowledged.iter();
+                if unacknowledged.any(|(_, one)| one.message_id == message.message_id) {
+                    self.client_send(message);
+                }
+            }
+            Flight::Answer(exchange, token, observe) => self.answer(exchange, token, observe),
+        }
+    }
+}
+
 #[test]
 fn whatever_the_network_does_a_client_ends_with_what_was_notified_last() {
     let mut total = Counters::default();
     let (mut undelivered, mut relations) = (0, 0);
     for seed in 0..4000 {
-        let mut world = World::new(seed);
+        let mut world = Observing::new(seed);
         for _ in 0..ACTIONS {
-            let pause = world.random.f64().powi(3) * 40.0;
-            world.run(Some(world.now + Duration::from_secs_f64(pause)));
+            world.pause();
             world.act();
         }
-        world.loss = 0.0;
+        world.link.loss = 0.0;
         world.run(None);
         world.assert_consistent_and_at_rest(seed);
         undelivered += world.undelivered;

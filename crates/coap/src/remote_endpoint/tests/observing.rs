@@ -363,7 +363,7 @@ fn the_confirmable_notification_of_the_day_is_tracked_like_any() {
 fn a_notification_waits_while_no_message_id_is_free() {
     let mut bench = Bench::new();
     let (id, _) = bench.registered(Type::Confirmable, 7, 1);
-    while bench.endpoint.message_ids.allot(bench.now).is_some() {}
+    while bench.endpoint.message_ids.allocate(bench.now).is_some() {}
     bench.notify(id, 1);
     assert_eq!(bench.out, []);
     let at = bench.now + Duration::from_secs(1);

@@ -1,7 +1,7 @@
-//! An endpoint, a naive model of it, and a client with transfers both ways over a link that loses,
-//! doubles and reorders. What arrives is what was sent, whole and once; what is answered to a block is
-//! what the model says.
+//! An endpoint, a naive model of it, and a client with transfers both ways over a lossy link. What
+//! arrives is what was sent, whole and once; the answer to a block is what the model says.
 
+use super::link::{LONGEST_DELAY, Link, World};
 use super::*;
 use crate::body::LIFETIME;
 use crate::option::encode_unsigned;
@@ -21,29 +21,27 @@ const LARGEST: usize = 1000;
 /// Transfers at the same time, each for a resource of its own.
 const SLOTS: u8 = 3;
 const ACTIONS: usize = 25;
-/// The longest a datagram is on its way, in seconds.
-const LONGEST_WAY: f64 = 3.0;
 
-/// What is on its way.
+/// What happens later.
 enum Flight {
     ToEndpoint(Vec<u8>),
     ToClient(Vec<u8>),
     Answer(ExchangeId, Response),
-    /// The client looks whether this message of this slot was answered.
+    /// The client checks whether this message of this slot was answered.
     Timer(u8, u16),
     /// A transfer begins.
     Begin(u8, Code, usize),
 }
 
-/// A transfer, or the place of one.
+/// One of the client's transfers.
 enum Slot {
     Free,
-    /// It begins in a moment.
+    /// A [`Flight::Begin`] is under way.
     Waiting,
     Busy(Box<Transfer>),
 }
 
-struct World {
+struct Transferring {
     endpoint: RemoteEndpoint,
     parameters: Parameters,
     counters: Counters,
@@ -51,21 +49,18 @@ struct World {
     max_message: usize,
     tight: bool,
     model: Model,
-    random: fastrand::Rng,
-    loss: f64,
-    now: Instant,
-    flights: Vec<(Instant, Flight)>,
+    link: Link<Flight>,
     slots: Vec<Slot>,
     next_message_id: u16,
-    /// Bodies of POST requests begun; what was answered to those that arrived.
+    /// Bodies of POST requests begun, and the response to those that arrived.
     posted: HashMap<Bytes, Option<Bytes>>,
-    /// What GET of each slot's resource was answered.
+    /// The responses to GET of each slot's resource.
     contents: HashMap<u8, Vec<Bytes>>,
     ends: HashMap<&'static str, u64>,
 }
 
-impl World {
-    fn new(seed: u64) -> World {
+impl Transferring {
+    fn new(seed: u64) -> Transferring {
         let mut random = fastrand::Rng::with_seed(seed);
         let tight = random.u8(0..4) == 0;
         // Enough for one body, or for all there may be.
@@ -74,7 +69,7 @@ impl World {
         } else {
             (1 << 20, 8000)
         };
-        World {
+        Transferring {
             endpoint: RemoteEndpoint::new(random.u16(..)),
             parameters: Parameters {
                 max_body: LARGEST,
@@ -87,11 +82,10 @@ impl World {
             max_message: if random.bool() { 1152 } else { 208 },
             tight,
             model: Model::default(),
-            loss: random.f64() * 0.5,
-            random,
-            #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
-            now: Instant::now(),
-            flights: Vec::new(),
+            link: {
+                let loss = random.f64() * 0.5;
+                Link::new(random, loss)
+            },
             slots: (0..SLOTS).map(|_| Slot::Free).collect(),
             next_message_id: 0,
             posted: HashMap::new(),
@@ -110,10 +104,10 @@ impl World {
             max_message: self.max_message,
             bodies: &self.bodies,
             holder: Holder::Device("a"),
-            random: &mut || self.random.u32(..),
+            random: &mut || self.link.random.u32(..),
             counters: &mut self.counters,
         };
-        act(&mut self.endpoint, self.now, &mut context, &mut out);
+        act(&mut self.endpoint, self.link.now, &mut context, &mut out);
         assert!(!self.tight || self.bodies.held() <= 1300);
         assert!(self.endpoint.body_bytes() <= 2 * self.parameters.max_response_body);
         out
@@ -122,11 +116,11 @@ impl World {
     fn follow(&mut self, outputs: Vec<Output>) {
         for output in outputs {
             match output {
-                Output::Send(bytes) => self.fly(Flight::ToClient, &bytes),
+                Output::Send(bytes) => self.link.send(Flight::ToClient, &bytes),
                 Output::Request(exchange, request) => {
                     let response = self.serve(request);
-                    let delay = self.random.f64() * 1.5;
-                    self.at(delay, Flight::Answer(exchange, response));
+                    let delay = self.link.random.f64() * 1.5;
+                    self.link.after(delay, Flight::Answer(exchange, response));
                 }
                 other => panic!("{other:?}"),
             }
@@ -137,7 +131,7 @@ impl World {
     fn serve(&mut self, request: Request) -> Response {
         let slot = request.path[0].as_bytes()[1];
         if request.method == Method::Get {
-            if self.random.u8(0..5) > 0
+            if self.link.random.u8(0..5) > 0
                 && let Some(same) = self.contents.get(&slot).and_then(|all| all.last())
             {
                 return Response::content(50, same.clone());
@@ -162,25 +156,25 @@ impl World {
         Response::content(50, answer)
     }
 
-    /// Bytes that are like no others, of a length that may be a special one.
+    /// Random bytes, of a length that is often near a limit.
     fn some_body(&mut self) -> Bytes {
-        let size = 16 << self.random.usize(0..=6);
-        let near = [0, size, 2 * size, LARGEST][self.random.usize(0..4)];
-        let length = match self.random.u8(0..4) {
+        let size = 16 << self.link.random.usize(0..=6);
+        let near = [0, size, 2 * size, LARGEST][self.link.random.usize(0..4)];
+        let length = match self.link.random.u8(0..4) {
             0 => near,
             1 => near + 1,
             2 => near.saturating_sub(1),
-            _ => self.random.usize(0..LARGEST),
+            _ => self.link.random.usize(0..LARGEST),
         };
         self.body_of(length)
     }
 
     fn body_of(&mut self, length: usize) -> Bytes {
-        (0..length).map(|_| self.random.u8(..)).collect()
+        (0..length).map(|_| self.link.random.u8(..)).collect()
     }
 
     fn begin(&mut self, slot: u8, code: Code, length: usize) {
-        // A short body may be like another by chance, and would seem to be posted twice.
+        // A short body may equal another by chance, and would seem to be posted twice.
         let mut body = self.body_of(length);
         while code == Code::POST && self.posted.contains_key(&body) {
             body = self.body_of(body.len() + 1);
@@ -188,12 +182,12 @@ impl World {
         if code == Code::POST {
             self.posted.insert(body.clone(), None);
         }
-        let transfer = Transfer::new(code, slot, body, &mut self.random);
+        let transfer = Transfer::new(code, slot, body, &mut self.link.random);
         self.slots[usize::from(slot)] = Slot::Busy(Box::new(transfer));
         self.send(slot);
     }
 
-    /// The client sends what comes next.
+    /// Sends the client's next request.
     fn send(&mut self, slot: u8) {
         let Slot::Busy(transfer) = &mut self.slots[usize::from(slot)] else {
             panic!("nothing to send")
@@ -201,7 +195,7 @@ impl World {
         self.next_message_id += 1;
         let id = self.next_message_id;
         let [high, low] = id.to_be_bytes();
-        let mut message = transfer.request(&mut self.random);
+        let mut message = transfer.request(&mut self.link.random);
         if slot == 0 {
             message.kind = Type::NonConfirmable;
         }
@@ -213,9 +207,9 @@ impl World {
             tries: 1,
             acknowledged: false,
         });
-        self.fly(Flight::ToEndpoint, &bytes);
-        let wait = 2.0 + self.random.f64();
-        self.at(wait, Flight::Timer(slot, id));
+        self.link.send(Flight::ToEndpoint, &bytes);
+        let wait = 2.0 + self.link.random.f64();
+        self.link.after(wait, Flight::Timer(slot, id));
     }
 
     fn restart(&mut self, slot: u8, pause: f64) {
@@ -224,13 +218,14 @@ impl World {
             panic!("nothing to restart")
         };
         let length = transfer.body.len();
-        let all_landed = LONGEST_WAY + 1.0;
+        let all_landed = LONGEST_DELAY + 1.0;
         let pause = if transfer.tag.is_none() {
             pause + all_landed
         } else {
             pause
         };
-        self.at(pause, Flight::Begin(slot, transfer.code, length));
+        self.link
+            .after(pause, Flight::Begin(slot, transfer.code, length));
     }
 
     fn timer(&mut self, slot: u8, message_id: u16) {
@@ -246,15 +241,15 @@ impl World {
         outstanding.tries += 1;
         let confirmable = outstanding.message.kind == Type::Confirmable;
         if outstanding.acknowledged && outstanding.tries < 12 {
-            return self.at(10.0, Flight::Timer(slot, message_id));
+            return self.link.after(10.0, Flight::Timer(slot, message_id));
         }
         if confirmable && !outstanding.acknowledged && outstanding.tries <= 4 {
             let bytes = outstanding.message.encode(2000).unwrap();
-            self.fly(Flight::ToEndpoint, &bytes);
-            return self.at(4.0, Flight::Timer(slot, message_id));
+            self.link.send(Flight::ToEndpoint, &bytes);
+            return self.link.after(4.0, Flight::Timer(slot, message_id));
         }
-        // A request that gets no answer is given up. Another may be made of it, if that is safe.
-        if transfer.is_whole() || self.random.bool() {
+        // A request without a response is given up. It may be sent again as a new one, if that is safe.
+        if transfer.is_whole() || self.link.random.bool() {
             self.count("restarts after silence");
             self.restart(slot, 0.0);
         } else {
@@ -263,11 +258,12 @@ impl World {
         }
     }
 
-    fn client_hears(&mut self, bytes: &[u8]) {
+    fn client_receive(&mut self, bytes: &[u8]) {
         let message = Message::decode(bytes).unwrap();
         if message.kind == Type::Confirmable {
             let acknowledgement = Message::empty(Type::Acknowledgement, message.message_id);
-            self.fly(Flight::ToEndpoint, &acknowledgement.encode(4).unwrap());
+            self.link
+                .send(Flight::ToEndpoint, &acknowledgement.encode(4).unwrap());
         }
         for slot in 0..SLOTS {
             let Slot::Busy(transfer) = &mut self.slots[usize::from(slot)] else {
@@ -280,7 +276,7 @@ impl World {
             if message.code == Code::EMPTY && request.message_id == message.message_id {
                 outstanding.acknowledged = true;
             } else if message.code != Code::EMPTY && request.token == message.token {
-                let next = transfer.hear(&message, &mut self.random);
+                let next = transfer.receive(&message, &mut self.link.random);
                 self.go_on(slot, next);
             }
         }
@@ -323,11 +319,13 @@ impl World {
         *self.ends.entry(what).or_default() += 1;
     }
 
-    fn endpoint_hears(&mut self, bytes: &[u8]) {
+    fn endpoint_receive(&mut self, bytes: &[u8]) {
         let message = Message::decode(bytes).unwrap();
-        let expected = self.model.receive(self.now, &message);
-        let outputs =
-            self.with(|endpoint, now, context, out| endpoint.receive(now, bytes, context, out));
+        let expected = self.model.receive(self.link.now, &message);
+        let outputs = self.with(|endpoint, now, context, out| {
+            let datagram = Bytes::copy_from_slice(bytes);
+            endpoint.receive(now, datagram, context, out)
+        });
         if let Some(expected) = expected {
             let [output] = &outputs[..] else {
                 panic!("{outputs:?} to {message:?}")
@@ -347,72 +345,13 @@ impl World {
         self.follow(outputs);
     }
 
-    /// Loses, doubles, delays.
-    fn fly(&mut self, flight: fn(Vec<u8>) -> Flight, bytes: &[u8]) {
-        let copies = if self.random.f64() < 0.1 { 2 } else { 1 };
-        for _ in 0..copies {
-            let delay = self.random.f64().powi(3) * LONGEST_WAY;
-            if self.random.f64() >= self.loss {
-                self.at(delay, flight(bytes.to_vec()));
-            }
-        }
-    }
-
-    fn at(&mut self, seconds: f64, flight: Flight) {
-        let at = self.now + Duration::from_secs_f64(seconds);
-        self.flights.push((at, flight));
-    }
-
-    fn land(&mut self, flight: Flight) {
-        match flight {
-            Flight::ToEndpoint(bytes) => self.endpoint_hears(&bytes),
-            Flight::ToClient(bytes) => self.client_hears(&bytes),
-            Flight::Timer(slot, message_id) => self.timer(slot, message_id),
-            Flight::Begin(slot, code, length) => self.begin(slot, code, length),
-            Flight::Answer(exchange, response) => {
-                let outputs = self.with(|endpoint, now, context, out| {
-                    endpoint.respond(now, exchange, response, context, out);
-                });
-                self.follow(outputs);
-            }
-        }
-    }
-
-    /// Lets time pass up to `until`, or until nothing happens any more.
-    fn run(&mut self, until: Option<Instant>) {
-        loop {
-            let landing = self.flights.iter().map(|(at, _)| *at).min();
-            let timeout = self.endpoint.next_timeout();
-            let next = [landing, timeout].into_iter().flatten().min();
-            let Some(next) = next.filter(|next| until.is_none_or(|until| *next < until)) else {
-                break;
-            };
-            self.now = self.now.max(next);
-            if timeout.is_some_and(|at| at <= self.now) {
-                let outputs = self
-                    .with(|endpoint, now, context, out| endpoint.handle_timeout(now, context, out));
-                self.follow(outputs);
-                let later = self.endpoint.next_timeout();
-                assert!(
-                    later.is_none_or(|at| at > self.now),
-                    "nothing is left undone"
-                );
-            }
-            if let Some(at) = self.flights.iter().position(|(at, _)| *at <= self.now) {
-                let (_, flight) = self.flights.swap_remove(at);
-                self.land(flight);
-            }
-        }
-        self.now = until.unwrap_or(self.now).max(self.now);
-    }
-
     fn act(&mut self) {
-        let slot = self.random.u8(0..SLOTS);
+        let slot = self.link.random.u8(0..SLOTS);
         let busy = matches!(self.slots[usize::from(slot)], Slot::Busy(_));
         let free = matches!(self.slots[usize::from(slot)], Slot::Free);
-        match self.random.u8(0..100) {
+        match self.link.random.u8(0..100) {
             0..80 if free => {
-                let code = if self.random.bool() {
+                let code = if self.link.random.bool() {
                     Code::POST
                 } else {
                     Code::GET
@@ -428,8 +367,8 @@ impl World {
                 self.count("reboots");
                 self.restart(slot, 0.0);
             }
-            90..93 => self.run(Some(self.now + Duration::from_secs(700))),
-            // Blocks that follow nothing, and of nothing.
+            90..93 => self.run(Some(self.link.now + Duration::from_secs(700))),
+            // Blocks out of sequence.
             93..96 => {
                 for _ in 0..10 {
                     self.stray(slot);
@@ -439,18 +378,18 @@ impl World {
         }
     }
 
-    /// A block out of any order, of a resource of its own.
+    /// Sends a block out of sequence, of a resource of its own.
     fn stray(&mut self, slot: u8) {
         self.next_message_id += 1;
         let mut message = Message::empty(Type::Confirmable, self.next_message_id);
         message.code = Code::POST;
-        let (num, more) = (self.random.u32(0..4), self.random.u8(0..4) > 0);
-        let block = Block::new(num, more, self.random.u8(0..2)).unwrap();
+        let (num, more) = (self.link.random.u32(0..4), self.link.random.u8(0..4) > 0);
+        let block = Block::new(num, more, self.link.random.u8(0..2)).unwrap();
         let path = Bytes::from(vec![b's', slot]);
         message.options = vec![(URI_PATH, path), (BLOCK1, encode_unsigned(block.encode()))];
-        message.payload = Bytes::from(vec![u8::from(self.random.bool()); block.size()]);
+        message.payload = Bytes::from(vec![u8::from(self.link.random.bool()); block.size()]);
         let bytes = message.encode(2000).unwrap();
-        self.endpoint_hears(&bytes);
+        self.endpoint_receive(&bytes);
     }
 
     fn assert_at_rest(&self) {
@@ -462,19 +401,51 @@ impl World {
     }
 }
 
+impl World for Transferring {
+    type Flight = Flight;
+
+    fn link(&mut self) -> &mut Link<Flight> {
+        &mut self.link
+    }
+
+    fn endpoint(&self) -> &RemoteEndpoint {
+        &self.endpoint
+    }
+
+    fn handle_timeout(&mut self) {
+        let outputs =
+            self.with(|endpoint, now, context, out| endpoint.handle_timeout(now, context, out));
+        self.follow(outputs);
+    }
+
+    fn land(&mut self, flight: Flight) {
+        match flight {
+            Flight::ToEndpoint(bytes) => self.endpoint_receive(&bytes),
+            Flight::ToClient(bytes) => self.client_receive(&bytes),
+            Flight::Timer(slot, message_id) => self.timer(slot, message_id),
+            Flight::Begin(slot, code, length) => self.begin(slot, code, length),
+            Flight::Answer(exchange, response) => {
+                let outputs = self.with(|endpoint, now, context, out| {
+                    endpoint.respond(now, exchange, response, context, out);
+                });
+                self.follow(outputs);
+            }
+        }
+    }
+}
+
 #[test]
 fn whatever_the_network_does_bodies_arrive_whole_and_once_both_ways() {
     let mut total: HashMap<&str, u64> = HashMap::new();
     let mut counters = Counters::default();
     for seed in 0..800 {
         let result = std::panic::catch_unwind(|| {
-            let mut world = World::new(seed);
+            let mut world = Transferring::new(seed);
             for _ in 0..ACTIONS {
-                let pause = world.random.f64().powi(3) * 40.0;
-                world.run(Some(world.now + Duration::from_secs_f64(pause)));
+                world.pause();
                 world.act();
             }
-            world.loss = 0.0;
+            world.link.loss = 0.0;
             world.run(None);
             world.assert_at_rest();
             (world.ends, world.counters)

@@ -7,8 +7,8 @@ impl Bench {
         self.with(|endpoint, now, context, out| endpoint.ping(now, context, out));
     }
 
-    fn hasten(&mut self) {
-        self.with(|endpoint, now, context, out| endpoint.hasten(now, context, out));
+    fn retransmit_early(&mut self) {
+        self.with(|endpoint, now, context, out| endpoint.retransmit_early(now, context, out));
     }
 }
 
@@ -67,14 +67,14 @@ fn an_awake_peer_is_sent_again_at_once_what_it_was_last_sent_ack_timeout_ago() {
     bench.notify(id, 1);
     let notification = bench.notified(Type::Confirmable, 1);
     bench.pass(1.999);
-    bench.hasten();
+    bench.retransmit_early();
     assert_eq!(bench.out, [], "it may be about to answer");
     bench.pass(0.001);
     assert_eq!(bench.sent(), notification);
     bench.pass(2.0);
-    bench.hasten();
+    bench.retransmit_early();
     assert_eq!(bench.sent(), notification, "2 s before its time");
-    bench.hasten();
+    bench.retransmit_early();
     assert_eq!(bench.out, []);
     // That was the second retransmission: the third is due 8 s later.
     bench.pass(7.999);
@@ -94,10 +94,10 @@ fn when_no_retransmission_is_left_an_awake_peer_is_sent_it_once_more_and_no_long
         bench.notified(Type::Confirmable, 1);
     }
     bench.pass(10.0);
-    bench.hasten();
+    bench.retransmit_early();
     bench.notified(Type::Confirmable, 1);
     bench.pass(10.0);
-    bench.hasten();
+    bench.retransmit_early();
     assert_eq!(bench.out, [], "once");
     bench.pass(11.999);
     assert_eq!(bench.out, []);
@@ -115,7 +115,7 @@ fn what_is_sent_sooner_is_the_newest() {
     bench.notified(Type::Confirmable, 1);
     bench.notify(id, 2);
     bench.pass(2.0);
-    bench.hasten();
+    bench.retransmit_early();
     let newest = bench.notified(Type::Confirmable, 2);
     bench.settle(Type::Acknowledgement, &newest);
     assert_eq!(bench.out, [Output::Delivered(id, 2)]);

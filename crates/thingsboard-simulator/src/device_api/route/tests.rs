@@ -17,38 +17,42 @@ fn routed(method: &Method, path: &str, body: &str) -> Route {
 
 fn status(method: &Method, path: &str, body: &str) -> u16 {
     match routed(method, path, body) {
-        Route::Answer(answer) => answer.status.as_u16(),
-        other => panic!("{path}: {other:?}"),
+        Route::Respond(answer) => answer.status.as_u16(),
+        other @ (Route::Found { .. } | Route::Provision) => panic!("{path}: {other:?}"),
     }
 }
 
 #[test]
 fn every_uplink_endpoint_is_found() {
-    for (method, path, feature) in [
-        (Method::GET, "/api/v1/t/attributes", Feature::ReadAttributes),
+    for (method, path, endpoint) in [
+        (
+            Method::GET,
+            "/api/v1/t/attributes",
+            Endpoint::ReadAttributes,
+        ),
         (
             Method::HEAD,
             "/api/v1/t/attributes",
-            Feature::ReadAttributes,
+            Endpoint::ReadAttributes,
         ),
         (
             Method::POST,
             "/api/v1/t/attributes",
-            Feature::WriteAttributes,
+            Endpoint::WriteAttributes,
         ),
-        (Method::POST, "/api/v1/t/telemetry", Feature::Telemetry),
-        (Method::POST, "/api/v1/t/claim", Feature::Claim),
-        (Method::POST, "/api/v1/t/rpc", Feature::ClientRpc),
+        (Method::POST, "/api/v1/t/telemetry", Endpoint::Telemetry),
+        (Method::POST, "/api/v1/t/claim", Endpoint::Claim),
+        (Method::POST, "/api/v1/t/rpc", Endpoint::ClientRpc),
         (
             Method::POST,
             "/api/v1/t/rpc/17",
-            Feature::RpcReply { id: 17 },
+            Endpoint::RpcReply { id: 17 },
         ),
     ] {
         let token = "t".to_owned();
         assert_eq!(
             routed(&method, path, "{}"),
-            Route::Found { token, feature },
+            Route::Found { token, endpoint },
             "{method} {path}"
         );
     }
@@ -59,7 +63,7 @@ fn every_uplink_endpoint_is_found() {
 }
 
 #[test]
-fn what_thingsboard_does_not_have_is_404() {
+fn an_unknown_path_is_404() {
     for path in [
         "/",
         "/api/v1",
@@ -76,7 +80,7 @@ fn what_thingsboard_does_not_have_is_404() {
 
 #[test]
 fn a_wrong_method_is_405_and_says_what_is_allowed() {
-    let Route::Answer(answer) = routed(&Method::PUT, "/api/v1/t/attributes", "{}") else {
+    let Route::Respond(answer) = routed(&Method::PUT, "/api/v1/t/attributes", "{}") else {
         panic!("found");
     };
     assert_eq!(answer.status.as_u16(), 405);
@@ -86,11 +90,11 @@ fn a_wrong_method_is_405_and_says_what_is_allowed() {
 }
 
 #[test]
-fn a_package_is_asked_for_by_title_version_and_part() {
+fn a_package_request_has_title_version_and_part() {
     let routed = |path: &str| routed(&Method::GET, &format!("/api/v1/t/{path}"), "");
-    let asked = |kind, title: &str, size, chunk| Route::Found {
+    let package = |kind, title: &str, size, chunk| Route::Found {
         token: "t".to_owned(),
-        feature: Feature::Package(PackageRequest {
+        endpoint: Endpoint::Package(PackageRequest {
             kind,
             title: title.to_owned(),
             version: "1.0".to_owned(),
@@ -98,7 +102,7 @@ fn a_package_is_asked_for_by_title_version_and_part() {
             chunk,
         }),
     };
-    let firmware = |title, size, chunk| asked(PackageKind::Firmware, title, size, chunk);
+    let firmware = |title, size, chunk| package(PackageKind::Firmware, title, size, chunk);
     for (path, expected) in [
         ("firmware?title=a&version=1.0", firmware("a", 0, 0)),
         ("firmware?title=&version=1.0", firmware("", 0, 0)),
@@ -112,7 +116,7 @@ fn a_package_is_asked_for_by_title_version_and_part() {
         ),
         (
             "software?title=a&version=1.0&size=-1",
-            asked(PackageKind::Software, "a", -1, 0),
+            package(PackageKind::Software, "a", -1, 0),
         ),
     ] {
         assert_eq!(routed(path), expected, "{path}");
@@ -120,7 +124,7 @@ fn a_package_is_asked_for_by_title_version_and_part() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_for_a_package_is_400_and_named() {
+fn a_wrong_parameter_of_a_package_request_is_400_and_named() {
     for (query, name) in [
         ("", "'title'"),
         ("?version=1", "'title'"),
@@ -130,7 +134,7 @@ fn what_is_wrong_with_a_request_for_a_package_is_400_and_named() {
         ("?title=a&version=1&size=1&chunk=1.5", "'chunk'"),
     ] {
         let path = format!("/api/v1/t/firmware{query}");
-        let Route::Answer(answer) = routed(&Method::GET, &path, "") else {
+        let Route::Respond(answer) = routed(&Method::GET, &path, "") else {
             panic!("{query}: found");
         };
         assert_eq!(answer.status.as_u16(), 400, "{query}");
@@ -184,14 +188,17 @@ fn a_polls_timeout_is_a_long_in_any_form_spring_takes() {
         ("?timeout=1&timeout=2", 1),
         ("?timeout=9223372036854775807", i64::MAX),
     ] {
-        for (path, kind) in [("rpc", Kind::Rpc), ("attributes/updates", Kind::Attributes)] {
+        for (path, kind) in [
+            ("rpc", PollKind::Rpc),
+            ("attributes/updates", PollKind::Attributes),
+        ] {
             let found = routed(&Method::GET, &format!("/api/v1/t/{path}{query}"), "");
-            let feature = Feature::Poll {
+            let endpoint = Endpoint::Poll {
                 kind,
                 timeout_ms: expected,
             };
             let token = "t".to_owned();
-            assert_eq!(found, Route::Found { token, feature }, "{query}");
+            assert_eq!(found, Route::Found { token, endpoint }, "{query}");
         }
     }
     for value in ["soon", "1.5", "9223372036854775808", "+", "1,2"] {
@@ -201,7 +208,7 @@ fn a_polls_timeout_is_a_long_in_any_form_spring_takes() {
 }
 
 #[test]
-fn polls_are_told_from_all_else_by_their_path() {
+fn polls_are_recognised_by_method_and_path() {
     for (method, path, expected) in [
         (Method::GET, "/api/v1/t/rpc", true),
         (Method::GET, "/api/v1/t/attributes/updates", true),
@@ -214,7 +221,7 @@ fn polls_are_told_from_all_else_by_their_path() {
 }
 
 #[test]
-fn paths_the_firewall_refuses_never_reach_the_controller() {
+fn paths_that_the_firewall_blocks_are_400() {
     for path in [
         "/api/v1/a%2Fb/telemetry",
         "/api/v1/a%25b/telemetry",
@@ -238,13 +245,13 @@ fn a_token_is_percent_decoded() {
 }
 
 #[test]
-fn no_shown_path_has_a_token_in_it() {
+fn a_redacted_path_has_no_token() {
     for (path, expected) in [
         ("/api/v1/t/rpc/1", "/api/v1/{token}/rpc/1"),
         ("/api/v1/t", "/api/v1/{token}"),
         ("/api/v1/provision", "/api/v1/provision"),
         ("/elsewhere", "/elsewhere"),
     ] {
-        assert_eq!(shown(path), expected);
+        assert_eq!(redacted_path(path), expected);
     }
 }

@@ -1,83 +1,90 @@
 use super::*;
-use crate::downlink::calls::{MOST_BYTES, MOST_COMMANDS};
+use crate::downlink::callers::{MAX_BYTES, MAX_COMMANDS};
 
 #[test]
-fn a_device_has_so_many_sessions_and_no_more() {
-    let mut bench = Bench::new();
-    for _ in 0..MOST_SESSIONS {
-        // A client that went away leaves its session behind.
-        let poll = bench.open(RPC, 1000);
-        bench.downlink.abandon(poll);
+fn sessions_of_a_device_are_bounded() {
+    let mut harness = TestDownlink::new();
+    for _ in 0..MAX_SESSIONS {
+        // The session of a client that has disconnected stays.
+        let poll = harness.open(RPC, 1000);
+        harness.downlink.abandon(poll);
     }
-    let refused = bench.downlink.open(METER, RPC, 0, bench.now_ms);
+    let refused = harness.downlink.open(METER, RPC, 0, harness.now_ms);
     assert!(refused.unwrap_err().0.contains("1000 sessions"));
-    assert!(bench.downlink.open("other", RPC, 0, bench.now_ms).is_ok());
-    bench.pass(1000);
-    bench.open(RPC, 1000);
+    assert!(
+        harness
+            .downlink
+            .open("other", RPC, 0, harness.now_ms)
+            .is_ok()
+    );
+    harness.pass(1000);
+    harness.open(RPC, 1000);
 }
 
 #[test]
-fn a_device_has_so_many_commands_waiting_and_no_more() {
-    let mut bench = Bench::new();
+fn waiting_commands_of_a_device_are_bounded() {
+    let mut harness = TestDownlink::new();
     let command = Command {
         method: "m".into(),
         params: "{}".into(),
         oneway: false,
-        expires_ms: bench.now_ms + 1000,
+        expires_ms: harness.now_ms + 1000,
     };
-    for _ in 0..MOST_COMMANDS {
-        bench
+    for _ in 0..MAX_COMMANDS {
+        harness
             .downlink
-            .command(METER, command.clone(), bench.now_ms)
+            .command(METER, command.clone(), harness.now_ms)
             .unwrap();
     }
-    let refused = bench.downlink.command(METER, command.clone(), bench.now_ms);
+    let refused = harness
+        .downlink
+        .command(METER, command.clone(), harness.now_ms);
     assert!(refused.unwrap_err().0.contains("1000 commands"));
-    bench.downlink.reply(METER, 500, "{}");
-    let taken = bench.downlink.command(METER, command, bench.now_ms);
+    harness.downlink.reply(METER, 500, "{}");
+    let taken = harness.downlink.command(METER, command, harness.now_ms);
     assert!(taken.is_ok());
 }
 
 #[test]
-fn commands_have_a_bound_on_their_bytes_and_give_them_back() {
-    let mut bench = Bench::new();
+fn bytes_of_commands_are_bounded_and_freed() {
+    let mut harness = TestDownlink::new();
     let large = |expires_ms| Command {
         method: "m".into(),
-        params: format!("\"{}\"", "x".repeat(MOST_BYTES / 2)),
+        params: format!("\"{}\"", "x".repeat(MAX_BYTES / 2)),
         oneway: false,
         expires_ms,
     };
-    let expires_ms = bench.now_ms + 1000;
-    bench
+    let expires_ms = harness.now_ms + 1000;
+    harness
         .downlink
-        .command(METER, large(expires_ms), bench.now_ms)
+        .command(METER, large(expires_ms), harness.now_ms)
         .unwrap();
-    let refused = bench
+    let refused = harness
         .downlink
-        .command("other", large(expires_ms), bench.now_ms);
+        .command("other", large(expires_ms), harness.now_ms);
     assert!(refused.unwrap_err().0.contains("bytes"));
-    bench.pass(1000);
-    assert_eq!(bench.downlink.held_bytes, 0);
-    let expires_ms = bench.now_ms + 1000;
-    let taken = bench
+    harness.pass(1000);
+    assert_eq!(harness.downlink.pending_bytes, 0);
+    let expires_ms = harness.now_ms + 1000;
+    let taken = harness
         .downlink
-        .command("other", large(expires_ms), bench.now_ms);
+        .command("other", large(expires_ms), harness.now_ms);
     assert!(taken.is_ok());
 }
 
 #[test]
-fn nothing_is_left_of_sessions_that_are_over() {
-    let mut bench = Bench::with(Delays::default());
+fn sessions_that_have_ended_leave_nothing_behind() {
+    let mut harness = TestDownlink::with(Delays::default());
     for round in 0..100 {
-        bench.open(ATTRIBUTES, i64::MAX);
-        bench.open(RPC, if round % 2 == 0 { i64::MAX } else { 3 });
-        bench.pass(10);
-        bench.change(r#"{"a":1}"#);
-        bench.oneway("m");
-        bench.pass(10);
+        harness.open(ATTRIBUTES, i64::MAX);
+        harness.open(RPC, if round % 2 == 0 { i64::MAX } else { 3 });
+        harness.pass(10);
+        harness.change(r#"{"a":1}"#);
+        harness.oneway("m");
+        harness.pass(10);
     }
-    assert_eq!(bench.downlink.sessions.polls(), []);
-    assert_eq!(bench.downlink.next_timeout(), None);
-    assert!(bench.downlink.calls.is_empty());
-    assert_eq!(bench.counts(ATTRIBUTES).stale, 100);
+    assert_eq!(harness.downlink.sessions.polls(), []);
+    assert_eq!(harness.downlink.next_timeout(), None);
+    assert!(harness.downlink.callers.is_empty());
+    assert_eq!(harness.counts(ATTRIBUTES).stale, 100);
 }

@@ -392,7 +392,7 @@ fn responses_that_find_no_room_cost_the_oldest_that_is_kept_or_else_are_refused(
         "2.05 2:0/1/1024",
         "what is kept elsewhere gives way"
     );
-    assert!(talk.bench.counters.bodies_given_up > 0);
+    assert!(talk.bench.counters.bodies_evicted > 0);
     // What a POST has brought about can't be read again, and stays.
     elsewhere.post("", b"{}");
     assert_eq!(talk.bench.bodies.held(), 3000);

@@ -4,7 +4,7 @@ use super::*;
 use crate::{Notification, ObservationId};
 
 impl Talk {
-    /// Registers with this wish; returns the relation and the first block of its state.
+    /// Registers with this block2; returns the relation and the first block of its state.
     fn register(&mut self, blocks: &str) -> (ObservationId, Message) {
         let message = self.with_option(Code::GET, blocks, (OBSERVE, &[]));
         self.bench.receive_bytes(&message.encode(2000).unwrap());

@@ -483,7 +483,7 @@ fn an_unfinished_upload_of_the_device_that_keeps_most_gives_way_and_can_be_begun
         "2.31 1:0/1/1024"
     );
     assert_eq!(
-        (bodies.held(), other.bench.counters.bodies_given_up),
+        (bodies.held(), other.bench.counters.bodies_evicted),
         (3 * 1024, 1)
     );
     // Two have as much as each other now, or nearly: neither ends the other's.

@@ -6,7 +6,7 @@ use super::*;
 pub(super) struct Transfer {
     pub(super) code: Code,
     path: Bytes,
-    /// Without it, nothing may be left on the way of an attempt before (RFC 9175 §3).
+    /// Request-Tag. Without it, no datagram of an earlier attempt may be in flight (RFC 9175 §3).
     pub(super) tag: Option<Bytes>,
     pub(super) body: Bytes,
     /// How much of the body is acknowledged.
@@ -31,12 +31,12 @@ pub(super) struct Outstanding {
 pub(super) enum Next {
     Send,
     Restart,
-    /// It was told to wait.
+    /// After a 5.03.
     RestartLater,
     Finished,
-    /// It is told that the body, or the response's, is too large.
+    /// The body, or the response's, is too large.
     TooLarge,
-    /// What its POST brought is no longer held.
+    /// The response to its POST is no longer held.
     Lost,
 }
 
@@ -108,7 +108,7 @@ impl Transfer {
         message
     }
 
-    /// Another size that can go on from here.
+    /// Sometimes changes to another block size in which the transfer can go on from here.
     fn change_size(&mut self, at: usize, random: &mut fastrand::Rng) {
         let szx = random.u8(0..=6);
         if random.u8(0..4) == 0 && at.is_multiple_of(Block::size_of(szx)) {
@@ -116,14 +116,14 @@ impl Transfer {
         }
     }
 
-    /// The response to what is outstanding.
-    pub(super) fn hear(&mut self, response: &Message, random: &mut fastrand::Rng) -> Next {
+    /// Processes the response to the outstanding request.
+    pub(super) fn receive(&mut self, response: &Message, random: &mut fastrand::Rng) -> Next {
         let request = self.outstanding.take().unwrap().message;
-        let (asked, acknowledged) = (block(&request, BLOCK1), block(response, BLOCK1));
+        let (requested, acknowledged) = (block(&request, BLOCK1), block(response, BLOCK1));
         match response.code {
             Code::CONTINUE => {
-                assert_eq!(acknowledged, asked);
-                assert!(asked.is_some_and(Block::more));
+                assert_eq!(acknowledged, requested);
+                assert!(requested.is_some_and(Block::more));
                 assert_eq!(block(response, BLOCK2), None);
                 self.sent += request.payload.len();
                 self.change_size(self.sent, random);
@@ -145,15 +145,15 @@ impl Transfer {
             }
             code => assert_eq!(code, Code::CONTENT),
         }
-        assert_eq!(acknowledged, asked);
+        assert_eq!(acknowledged, requested);
         if !self.receiving {
-            assert!(self.is_last() && !asked.is_some_and(Block::more));
+            assert!(self.is_last() && !requested.is_some_and(Block::more));
             self.receiving = true;
         }
-        self.take(response, random)
+        self.append(response, random)
     }
 
-    fn take(&mut self, response: &Message, random: &mut fastrand::Rng) -> Next {
+    fn append(&mut self, response: &Message, random: &mut fastrand::Rng) -> Next {
         let Some(block) = block(response, BLOCK2) else {
             assert!(self.received.is_empty());
             self.received = response.payload.to_vec();
@@ -165,7 +165,11 @@ impl Transfer {
         if self.received.is_empty() {
             self.etag = etag;
         } else if self.etag != etag {
-            assert_eq!(self.code, Code::GET, "what a POST brought does not change");
+            assert_eq!(
+                self.code,
+                Code::GET,
+                "the response to a POST does not change"
+            );
             return Next::Restart;
         }
         self.received.extend_from_slice(&response.payload);

@@ -1,9 +1,9 @@
-//! What the endpoint should make of blocks, in the plainest way.
+//! A naive model of uploads: the expected answer to each block.
 
 use super::client::value;
 use super::*;
 
-/// What the endpoint should hold of uploads, in the plainest way.
+/// The uploads that the endpoint should hold.
 #[derive(Default)]
 pub(super) struct Model {
     uploads: Vec<Upload>,
@@ -16,7 +16,7 @@ struct Upload {
     touched: Instant,
 }
 
-/// What a block should come to.
+/// The expected outcome of a block.
 #[derive(Debug, PartialEq)]
 pub(super) enum Expected {
     Request(Vec<u8>),
@@ -24,7 +24,7 @@ pub(super) enum Expected {
 }
 
 impl Model {
-    /// Nothing for what is no block of a body, or comes again.
+    /// `None` for duplicates and for what is no block of a body.
     pub(super) fn receive(&mut self, now: Instant, message: &Message) -> Option<Expected> {
         let block = value(message, BLOCK1).and_then(Block::decode);
         let block = block.filter(|_| self.seen.insert(message.message_id))?;
@@ -33,8 +33,8 @@ impl Model {
         let too_large = Some(Expected::Code(Code::REQUEST_ENTITY_TOO_LARGE));
         if block.num() == 0 {
             self.forget(&key);
-            let said = value(message, SIZE1).is_some_and(|size| size > 1000);
-            if said || message.payload.len() > LARGEST {
+            let announced = value(message, SIZE1).is_some_and(|size| size > 1000);
+            if announced || message.payload.len() > LARGEST {
                 return too_large;
             }
             if !block.more() {
@@ -64,8 +64,8 @@ impl Model {
                 return self.forget(&key).map(Expected::Request);
             }
         } else {
-            let there = upload.body.iter().skip(block.offset()).take(block.size());
-            if !block.more() || !there.eq(message.payload.iter()) {
+            let held = upload.body.iter().skip(block.offset()).take(block.size());
+            if !block.more() || !held.eq(message.payload.iter()) {
                 return incomplete;
             }
         }

@@ -1,37 +1,35 @@
-//! The answers ThingsBoard gives, in the monolith's shapes.
-
-use std::sync::Arc;
+//! ThingsBoard's HTTP responses, in the shapes of the monolith.
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{ALLOW, CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
+use std::sync::Arc;
 
-/// Spring's content type for a `String` body when the client does not insist on another.
+/// Spring's content type for a `String` body, unless the client accepts only another.
 pub(super) const TEXT: &str = "text/plain;charset=UTF-8";
-/// The content type of JSON answers.
 pub(super) const JSON: &str = "application/json";
 
-/// What ThingsBoard names a package in beside `Content-Disposition`.
+/// The header in which ThingsBoard repeats the file name of `Content-Disposition`.
 const FILE_NAME: HeaderName = HeaderName::from_static("x-filename");
 
-/// One HTTP answer. Its body is small or shared, so it is held whole.
+/// An HTTP response. Its body is small or shared, so it is held whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: StatusCode,
     pub(super) content_type: Option<String>,
     pub(super) body: Bytes,
-    /// The methods a 405 names.
+    /// The `Allow` header of a 405 and of `OPTIONS`.
     pub(super) allow: Option<&'static str>,
-    /// What a package would be called as a file.
+    /// The file name of a package.
     pub(super) file_name: Option<Arc<str>>,
 }
 
-/// `ThingsboardErrorCode`, as far as the device API shows it.
+/// The values of `ThingsboardErrorCode` that the device API uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ErrorCode {
-    General = 2,
-    BadRequestParams = 31,
-    ItemNotFound = 32,
+    General,
+    BadRequestParams,
+    ItemNotFound,
 }
 
 impl ErrorCode {
@@ -44,10 +42,10 @@ impl ErrorCode {
     }
 }
 
-impl Answer {
-    /// A status and nothing else.
-    pub(super) fn empty(status: StatusCode) -> Answer {
-        Answer {
+impl HttpResponse {
+    /// A response without a body.
+    pub(super) fn empty(status: StatusCode) -> HttpResponse {
+        HttpResponse {
             status,
             content_type: None,
             body: Bytes::new(),
@@ -56,16 +54,15 @@ impl Answer {
         }
     }
 
-    /// A status with a body of the given content type.
     pub(super) fn with_body(
         status: StatusCode,
         content_type: &str,
         body: impl Into<Bytes>,
-    ) -> Answer {
-        Answer {
+    ) -> HttpResponse {
+        HttpResponse {
             content_type: Some(content_type.to_owned()),
             body: body.into(),
-            ..Answer::empty(status)
+            ..HttpResponse::empty(status)
         }
     }
 
@@ -75,21 +72,21 @@ impl Answer {
         message: Option<&str>,
         code: ErrorCode,
         now_ms: u64,
-    ) -> Answer {
+    ) -> HttpResponse {
         let message = serde_json::Value::from(message);
         let body = format!(
             r#"{{"status":{},"message":{message},"errorCode":{},"timestamp":{now_ms}}}"#,
             status.as_u16(),
             code.number(),
         );
-        Answer::with_body(status, JSON, body)
+        HttpResponse::with_body(status, JSON, body)
     }
 
     /// The 413 of `PayloadSizeFilter`: a JSON *string*, without a content type.
-    pub(super) fn too_large(limit: u64) -> Answer {
-        Answer {
+    pub(super) fn too_large(limit: usize) -> HttpResponse {
+        HttpResponse {
             content_type: None,
-            ..Answer::with_body(
+            ..HttpResponse::with_body(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 TEXT,
                 format!("\"Payload size exceeds the limit {limit}\""),
@@ -97,9 +94,9 @@ impl Answer {
         }
     }
 
-    /// What a servlet container's asynchronous timeout becomes in the monolith.
-    pub(super) fn asynchronous_timeout(now_ms: u64) -> Answer {
-        Answer::error(
+    /// The monolith's response to the servlet container's asynchronous timeout.
+    pub(super) fn asynchronous_timeout(now_ms: u64) -> HttpResponse {
+        HttpResponse::error(
             StatusCode::SERVICE_UNAVAILABLE,
             None,
             ErrorCode::General,
@@ -107,7 +104,6 @@ impl Answer {
         )
     }
 
-    /// The answer as the HTTP server sends it.
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(self.body));
         *response.status_mut() = self.status;
@@ -139,14 +135,14 @@ mod tests {
 
     #[test]
     fn an_error_has_the_monoliths_four_fields() {
-        let answer = Answer::error(
+        let response = HttpResponse::error(
             StatusCode::BAD_REQUEST,
             Some("say \"x\""),
             ErrorCode::BadRequestParams,
             17,
         );
         assert_eq!(
-            answer.body,
+            response.body,
             r#"{"status":400,"message":"say \"x\"","errorCode":31,"timestamp":17}"#
         );
     }
@@ -154,7 +150,7 @@ mod tests {
     #[test]
     fn a_timeout_of_the_container_has_no_message() {
         assert_eq!(
-            Answer::asynchronous_timeout(17).body,
+            HttpResponse::asynchronous_timeout(17).body,
             r#"{"status":503,"message":null,"errorCode":2,"timestamp":17}"#
         );
     }

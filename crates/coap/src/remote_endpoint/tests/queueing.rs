@@ -5,9 +5,9 @@ use crate::Token;
 
 impl Bench {
     /// Begins all that may begin, as the gateway does.
-    fn begin_waiting(&mut self) {
-        while self.with(|endpoint, _, context, _| endpoint.wants_to_begin(context)) {
-            self.with(|endpoint, _, context, out| endpoint.begin_waiting(context, out));
+    fn start_queued(&mut self) {
+        while self.with(|endpoint, _, context, _| endpoint.can_start_queued(context)) {
+            self.with(|endpoint, _, context, out| endpoint.start_queued(context, out));
         }
     }
 
@@ -44,12 +44,12 @@ fn five_hundred_posts_at_once_are_all_served_in_order_sixteen_at_a_time() {
             (reply.kind, reply.message_id),
             (Type::Acknowledgement, number)
         );
-        bench.begin_waiting();
+        bench.start_queued();
     }
     assert_eq!(bench.out, []);
     assert_eq!(bench.endpoint.open_exchanges(), 0);
     assert_eq!((bench.endpoint.body_bytes(), bench.bodies.held()), (0, 0));
-    assert!(bench.endpoint.waiting.is_none() && bench.endpoint.blockwise.is_none());
+    assert!(bench.endpoint.queue.is_none() && bench.endpoint.blockwise.is_none());
     assert_eq!(bench.counters.requests, 500);
     assert_eq!(bench.counters.requests_waited, 484);
     assert_eq!(bench.counters.too_many_exchanges, 0);
@@ -76,7 +76,7 @@ fn one_that_waits_is_acknowledged_in_time_recognised_when_it_comes_again_and_ans
     assert_eq!(bench.sent(), Message::empty(Type::Acknowledgement, 2));
     bench.respond(first, Response::new(Code::CREATED));
     bench.sent();
-    bench.begin_waiting();
+    bench.start_queued();
     let (second, _) = bench.request();
     bench.respond(second, Response::new(Code::CREATED));
     let response = bench.sent();
@@ -97,7 +97,7 @@ fn what_comes_while_others_wait_waits_behind_them_though_there_is_room() {
     bench.post_numbered(Type::NonConfirmable, 3);
     assert_eq!(bench.out, []);
     for number in [b"2", b"3"] {
-        bench.begin_waiting();
+        bench.start_queued();
         let (id, request) = bench.request();
         assert_eq!(&request.payload[..], number);
         bench.respond(id, Response::new(Code::CREATED));
@@ -135,6 +135,6 @@ fn beyond_the_queue_or_the_bytes_of_bodies_requests_get_5_03() {
     }
     assert!(refused(&mut bench));
     assert!(bench.counters.bodies_over_budget > 0);
-    let waiting = bench.endpoint.waiting();
+    let waiting = bench.endpoint.queued();
     assert!((3..6).contains(&waiting), "{waiting}");
 }

@@ -1,7 +1,6 @@
 //! Every option against the RFC that defines it: critical or elective, repeatable or not, how long.
 
 use super::*;
-use crate::{Code, Type};
 
 /// What the RFCs say of each option a request may carry: number, shortest, longest, repeatable.
 /// RFC 7252 table 4, RFC 7641 §2, RFC 7959 §2.1 and §4, RFC 7967 §2, RFC 9175 §2.2 and §3.2.

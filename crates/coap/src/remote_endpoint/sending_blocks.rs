@@ -6,7 +6,7 @@ use crate::block::{Block, largest_szx};
 use crate::block2::past_the_end;
 use crate::body::ETag;
 use crate::code::Code;
-use crate::exchange::Asked;
+use crate::exchange::BlockContext;
 use crate::request::Response;
 use bytes::Bytes;
 use std::time::Instant;
@@ -14,10 +14,10 @@ use std::time::Instant;
 impl RemoteEndpoint {
     /// What goes into one message of a response: all of it, or the block that was asked for, or the
     /// first. What does not is held; `charged` says that it counts already. An error if it can't be.
-    pub(super) fn in_blocks(
+    pub(super) fn select_block(
         &mut self,
         now: Instant,
-        asked: &Asked,
+        blocks: &BlockContext,
         response: Response,
         charged: bool,
         context: &mut Context<'_>,
@@ -26,7 +26,7 @@ impl RemoteEndpoint {
             context.counters.blocks_sent += 1;
             return Ok(response);
         }
-        if !is_cut(asked, &response, context) {
+        if !needs_block2(blocks, &response, context) {
             return Ok(response);
         }
         let parameters = context.parameters;
@@ -43,17 +43,17 @@ impl RemoteEndpoint {
             ..response
         };
         let largest_szx = largest_szx(context.max_message);
-        let cut = asked.wish.cut(&whole, etag, largest_szx);
+        let cut = blocks.block2.cut(&whole, etag, largest_szx);
         let block = cut.ok_or_else(past_the_end)?;
         if block.payload.len() < whole.payload.len() {
             if !charged {
-                let held = self.hold(asked, etag, &whole.payload, context);
-                whole.payload = held.ok_or_else(|| not_held(asked.safe))?;
+                let held = self.charge_payload(blocks, etag, &whole.payload, context);
+                whole.payload = held.ok_or_else(|| not_held(blocks.safe))?;
             }
             let Blockwise {
                 account, snapshots, ..
             } = self.blockwise(context);
-            snapshots.keep(now, asked.key, etag, asked.safe, whole, &block, account);
+            snapshots.keep(now, blocks.key, etag, blocks.safe, whole, &block, account);
             context.counters.blocks_sent += 1;
         }
         Ok(Response { observe, ..block })
@@ -61,9 +61,9 @@ impl RemoteEndpoint {
 
     /// Counts the payload of a response that goes out in blocks towards what may be held, at the cost
     /// of others that do. Nothing if there is no room for it.
-    pub(super) fn hold(
+    pub(super) fn charge_payload(
         &mut self,
-        asked: &Asked,
+        blocks: &BlockContext,
         etag: ETag,
         payload: &Bytes,
         context: &mut Context<'_>,
@@ -71,42 +71,46 @@ impl RemoteEndpoint {
         let Blockwise {
             account, snapshots, ..
         } = self.blockwise(context);
-        if let Some(held) = snapshots.payload(asked.key, etag, payload) {
+        if let Some(held) = snapshots.payload(blocks.key, etag, payload) {
             return Some(held);
         }
-        let mut charge = account.open();
-        let mut given_up = 0;
+        let mut charge = account.new_charge();
+        let mut evicted = 0;
         let mut granted = true;
         while granted && !charge.resize(payload.len()) {
-            granted = make_room(snapshots, &charge, payload.len(), &mut given_up);
+            granted = make_room(snapshots, &charge, payload.len(), &mut evicted);
         }
-        context.counters.bodies_given_up += given_up;
+        context.counters.bodies_evicted += evicted;
         if !granted {
             context.counters.bodies_over_budget += 1;
             return None;
         }
-        Some(charge.onto(payload.clone()))
+        Some(charge.attach_to(payload.clone()))
     }
 }
 
 /// Whether of a response one block is sent, rather than all of it and no Block2.
-fn is_cut(asked: &Asked, response: &Response, context: &Context<'_>) -> bool {
-    match asked.wish.block {
-        None => spans_blocks(asked, response, context),
+fn needs_block2(blocks: &BlockContext, response: &Response, context: &Context<'_>) -> bool {
+    match blocks.block2.block {
+        None => spans_blocks(blocks, response, context),
         // RFC 7959 §2.4: who asks for a block is told which it gets, be it all there is.
-        Some(block) => is_body(response) && (block.num() > 0 || !response.payload.is_empty()),
+        Some(block) => may_be_split(response) && (block.num() > 0 || !response.payload.is_empty()),
     }
 }
 
 /// Whether a response takes more than one block.
-pub(super) fn spans_blocks(asked: &Asked, response: &Response, context: &Context<'_>) -> bool {
-    let szx = asked.wish.szx(largest_szx(context.max_message));
-    is_body(response) && response.payload.len() > Block::size_of(szx)
+pub(super) fn spans_blocks(
+    blocks: &BlockContext,
+    response: &Response,
+    context: &Context<'_>,
+) -> bool {
+    let szx = blocks.block2.szx(largest_szx(context.max_message));
+    may_be_split(response) && response.payload.len() > Block::size_of(szx)
 }
 
 /// Whether a payload may be cut. Errors are for reading in one piece; and what tells a client to go
 /// on must have no Block2 (RFC 7959 §2.3).
-fn is_body(response: &Response) -> bool {
+fn may_be_split(response: &Response) -> bool {
     response.block2.is_none()
         && response.code.is_success()
         && !matches!(response.code, Code::CONTINUE | Code::VALID)

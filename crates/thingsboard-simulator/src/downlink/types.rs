@@ -1,86 +1,88 @@
-//! The words of the downlink: what is asked of it, and what it answers.
+//! The downlink's inputs and outputs.
 
 use bytes::Bytes;
 
-/// What a poll waits for.
+/// The kind of message that a poll waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum PollKind {
     /// `GET attributes/updates`.
     Attributes,
     /// `GET rpc`.
     Rpc,
 }
 
-/// One poll.
+/// Identifies a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PollId(pub(super) u64);
 
-/// One command, in all the time there is. (The id that the device sees begins anew with each restart.)
+/// Identifies a command, for the life of the simulator. (The id that the device gets begins at 0 after each restart.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub(super) u64);
 
 /// How a poll's request ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ended {
+pub enum PollEnd {
     /// 200 with this JSON.
     Message(Bytes),
-    /// 408: its timer ran out.
+    /// 408: its timeout.
     Elapsed,
-    /// 503: the servlet container's asynchronous timeout. The session lives on.
+    /// 503: the servlet container's asynchronous timeout. The session stays.
     AsyncTimeout,
     /// 403 with the text `Device was deleted!`.
     Deleted,
-    /// No answer: ThingsBoard restarts.
+    /// The connection is cut: ThingsBoard restarts.
     Cut,
 }
 
-/// A change of shared attributes. One message never holds both.
+/// A change of shared attributes. One message is never both.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// The new values as one flat JSON object.
     Updated(String),
-    /// The keys that were deleted, whether or not they were there.
+    /// The keys that were deleted, whether or not they existed.
     Deleted(Vec<String>),
 }
 
 /// A server-side RPC.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
+    /// The RPC method.
     pub method: String,
-    /// Any JSON; it is passed on as it is.
+    /// Any JSON, passed on unchanged.
     pub params: String,
-    /// The caller wants no reply.
+    /// Whether the caller waits for delivery only, not for a reply.
     pub oneway: bool,
+    /// When it expires, on the clock of the other times.
     pub expires_ms: u64,
 }
 
-/// What the caller of a command learns.
+/// The outcome of a command, for its caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CommandOutcome {
-    /// One-way: ThingsBoard takes it for delivered (200), rightly or not.
+    /// One-way: ThingsBoard counts it as delivered (200), even if it was sent to a stale subscription.
     Delivered,
     /// The device's reply, as it sent it.
     Reply(String),
     /// It was sent, and no reply came in time (504).
     TimedOut,
-    /// Nobody polled in time (504 as well).
+    /// No poll took it in time (504 as well).
     NoActiveConnection,
-    /// ThingsBoard restarted and has forgotten it.
+    /// ThingsBoard restarted and lost it.
     Lost,
 }
 
-/// No room for more; the text says of what.
+/// A limit of the simulator is reached; the text says which.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Full(pub(crate) String);
+pub struct LimitReached(pub(crate) String);
 
-/// How long things take, in milliseconds.
+/// Timeouts and delays, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Delays {
-    /// `HTTP_REQUEST_TIMEOUT`: a poll that names no timeout.
+    /// `HTTP_REQUEST_TIMEOUT`: the timeout of a poll without one in its query.
     pub request_ms: u64,
-    /// `SPRING_MVC_ASYNC_REQUEST_TIMEOUT`: no request waits longer.
+    /// `SPRING_MVC_ASYNC_REQUEST_TIMEOUT`: the longest that any request waits.
     pub async_ms: u64,
-    /// A subscription's way to the device actor, during which it misses everything.
+    /// How long a subscription takes to reach the device actor. Until then the poll gets no messages.
     pub subscription_ms: u64,
 }
 

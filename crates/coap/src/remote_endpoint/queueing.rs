@@ -12,6 +12,7 @@ use crate::code::Code;
 use crate::exchange::Exchange;
 use crate::message::Type;
 use crate::request::{Request, Response};
+use bytes::Bytes;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ struct Queued {
 
 /// Requests that wait. An endpoint without any has none of this.
 #[derive(Debug, Default)]
-pub(super) struct Waiting {
+pub(super) struct RequestQueue {
     /// In the order in which they came.
     queue: VecDeque<Queued>,
     /// No later than when the next of them is to be acknowledged.
@@ -38,19 +39,19 @@ pub(super) struct Waiting {
 
 impl RemoteEndpoint {
     /// Begins a request, or has it wait for others to end. If there is no room for it: what it is to be answered.
-    pub(super) fn begin_or_wait(
+    pub(super) fn start_or_enqueue(
         &mut self,
         exchange: Exchange,
-        request: Request,
+        mut request: Request,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) -> Option<(Exchange, Response)> {
-        if self.waiting.is_none() && self.exchanges.len() < context.parameters.max_exchanges {
-            self.begin(exchange, request, context, out);
+        if self.queue.is_none() && self.exchanges.len() < context.parameters.max_exchanges {
+            self.start(exchange, request, context, out);
             return None;
         }
         // The bytes of a body that came in blocks count already.
-        let payload = match exchange.asked.block1 {
+        let payload = match exchange.blocks.block1 {
             Some(_) => 0,
             None => request.payload.len(),
         };
@@ -58,20 +59,25 @@ impl RemoteEndpoint {
         let Blockwise {
             account, snapshots, ..
         } = self.blockwise(context);
-        let mut charge = account.open();
-        let mut given_up = 0;
+        let mut charge = account.new_charge();
+        let mut evicted = 0;
         let mut granted = true;
         while granted && !charge.resize(bytes) {
-            granted = make_room(snapshots, &charge, bytes, &mut given_up);
+            granted = make_room(snapshots, &charge, bytes, &mut evicted);
         }
-        context.counters.bodies_given_up += given_up;
+        context.counters.bodies_evicted += evicted;
         if !granted {
             context.counters.bodies_over_budget += 1;
-            self.let_go_of_bodies();
+            self.free_idle_blockwise();
             return Some((exchange, no_room()));
         }
         context.counters.requests_waited += 1;
-        let waiting = self.waiting.get_or_insert_default();
+        // A slice would keep the whole datagram alive, which is not charged.
+        request.payload = match exchange.blocks.block1 {
+            Some(_) => request.payload,
+            None => Bytes::copy_from_slice(&request.payload),
+        };
+        let waiting = self.queue.get_or_insert_default();
         waiting.acknowledge_at = earlier(waiting.acknowledge_at, exchange.acknowledge_at());
         waiting.queue.push_back(Queued {
             exchange,
@@ -81,7 +87,7 @@ impl RemoteEndpoint {
         None
     }
 
-    fn begin(
+    fn start(
         &mut self,
         exchange: Exchange,
         request: Request,
@@ -93,16 +99,16 @@ impl RemoteEndpoint {
         self.exchanges.push(exchange);
     }
 
-    /// Whether [`begin_waiting`](Self::begin_waiting) is to be called, once.
-    pub fn wants_to_begin(&self, context: &Context<'_>) -> bool {
-        self.waiting.is_some() && self.exchanges.len() < context.parameters.max_exchanges
+    /// Whether [`start_queued`](Self::start_queued) is to be called, once.
+    pub fn can_start_queued(&self, context: &Context<'_>) -> bool {
+        self.queue.is_some() && self.exchanges.len() < context.parameters.max_exchanges
     }
 
     /// Begins the request that has waited longest, if it may begin. The caller says when: a request that is answered at
     /// once would begin the next from within, as deep as the queue is long; and each endpoint has its turn.
-    pub fn begin_waiting(&mut self, context: &mut Context<'_>, out: &mut Vec<Output>) {
+    pub fn start_queued(&mut self, context: &mut Context<'_>, out: &mut Vec<Output>) {
         let room = self.exchanges.len() < context.parameters.max_exchanges;
-        let Some(waiting) = &mut self.waiting else {
+        let Some(waiting) = &mut self.queue else {
             return;
         };
         let next = if room {
@@ -111,7 +117,7 @@ impl RemoteEndpoint {
             None
         };
         if waiting.queue.is_empty() {
-            self.waiting = None;
+            self.queue = None;
         }
         if let Some(Queued {
             exchange,
@@ -119,32 +125,30 @@ impl RemoteEndpoint {
             _charge,
         }) = next
         {
-            self.begin(exchange, request, context, out);
+            self.start(exchange, request, context, out);
         }
-        self.let_go_of_bodies();
+        self.free_idle_blockwise();
     }
 
     /// Whether no further request can even wait.
-    pub(super) fn is_full(&self, context: &Context<'_>) -> bool {
+    pub(super) fn queue_is_full(&self, context: &Context<'_>) -> bool {
         let parameters = context.parameters;
-        self.exchanges.len() >= parameters.max_exchanges && self.waiting() >= parameters.queue
+        self.exchanges.len() >= parameters.max_exchanges && self.queued() >= parameters.queue
     }
 
     /// Requests that wait.
-    pub fn waiting(&self) -> usize {
-        self.waiting
-            .as_ref()
-            .map_or(0, |waiting| waiting.queue.len())
+    pub fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |waiting| waiting.queue.len())
     }
 
     /// Acknowledges those whose response can't ride on the acknowledgement any more (RFC 7252 §5.2.2).
-    pub(super) fn acknowledge_waiting(
+    pub(super) fn acknowledge_queued(
         &mut self,
         now: Instant,
         context: &mut Context<'_>,
         out: &mut Vec<Output>,
     ) {
-        let Some(waiting) = &mut self.waiting else {
+        let Some(waiting) = &mut self.queue else {
             return;
         };
         if waiting.acknowledge_at.is_none_or(|at| at > now) {
@@ -155,16 +159,16 @@ impl RemoteEndpoint {
             if exchange.acknowledge_at().is_some_and(|at| at <= now) {
                 context.counters.empty_acknowledgements += 1;
                 exchange.acknowledge();
-                self.deduplication.acknowledged(exchange.message);
+                self.deduplication.record_acknowledgement(exchange.message);
                 send_empty(Type::Acknowledgement, exchange.message.message_id, out);
             }
             waiting.acknowledge_at = earlier(waiting.acknowledge_at, exchange.acknowledge_at());
         }
     }
 
-    /// When [`acknowledge_waiting`](Self::acknowledge_waiting) has something next.
-    pub(super) fn acknowledge_waiting_at(&self) -> Option<Instant> {
-        self.waiting.as_ref()?.acknowledge_at
+    /// When [`acknowledge_queued`](Self::acknowledge_queued) has something next.
+    pub(super) fn acknowledge_queued_at(&self) -> Option<Instant> {
+        self.queue.as_ref()?.acknowledge_at
     }
 }
 

@@ -2,33 +2,34 @@
 //! together first, and what asks for more of a response that is held is answered here.
 
 use super::blockwise::{Blockwise, make_room, no_room};
-use super::waiting::busy;
+use super::queueing::busy;
 use super::{Context, RemoteEndpoint};
 use crate::block::{Block, largest_szx};
-use crate::block1::{Part, Progress, Refusal};
+use crate::block1::{Progress, UploadBlock, UploadError};
 use crate::body::Charge;
 use crate::code::Code;
 use crate::counters::Counters;
-use crate::exchange::Asked;
-use crate::option::Received;
+use crate::exchange::BlockContext;
+use crate::received::Received;
 use crate::request::{Method, Request, Response};
 use std::time::Instant;
 
 impl RemoteEndpoint {
     /// The whole request, if this message makes it whole; otherwise the response.
     /// `repeated`: it came before, and was answered with a block.
-    pub(super) fn gather(
+    pub(super) fn assemble_request(
         &mut self,
         now: Instant,
         received: Received,
-        asked: &Asked,
+        blocks: &BlockContext,
         repeated: bool,
         context: &mut Context<'_>,
     ) -> Result<Request, Response> {
-        if let Some(block) = self.serve(now, &received.request, asked, repeated, context) {
+        if let Some(block) = self.serve_snapshot(now, &received.request, blocks, repeated, context)
+        {
             return Err(block);
         }
-        if asked.wish.block.is_some_and(|block| block.num() > 0) {
+        if blocks.block2.block.is_some_and(|block| block.num() > 0) {
             context.counters.blocks_not_held += 1;
             // What was done once for its response is not done again for a block of it.
             if received.request.method == Method::Post {
@@ -36,12 +37,12 @@ impl RemoteEndpoint {
                 return Err(Response::error(Code::REQUEST_ENTITY_INCOMPLETE, why));
             }
         }
-        if self.is_full(context) && !received.block1.is_some_and(Block::more) {
+        if self.queue_is_full(context) && !received.block1.is_some_and(Block::more) {
             context.counters.too_many_exchanges += 1;
             return Err(busy());
         }
         match (received.request.method, received.block1) {
-            (Method::Post, Some(block)) => self.assemble(now, received, block, context),
+            (Method::Post, Some(block)) => self.add_block(now, received, block, context),
             (Method::Get, Some(block)) if block.num() > 0 || block.more() => {
                 context.counters.blocks_malformed += 1;
                 let why = "GET has no body to send in blocks";
@@ -52,25 +53,25 @@ impl RemoteEndpoint {
     }
 
     /// A later block of a response that is held; or the same one, to who asks twice.
-    fn serve(
+    fn serve_snapshot(
         &mut self,
         now: Instant,
         request: &Request,
-        asked: &Asked,
+        blocks: &BlockContext,
         repeated: bool,
         context: &Context<'_>,
     ) -> Option<Response> {
-        let later = asked.wish.block.is_some_and(|block| block.num() > 0);
+        let later = blocks.block2.block.is_some_and(|block| block.num() > 0);
         if !later && !repeated {
             return None;
         }
         let snapshots = &mut self.blockwise.as_mut()?.snapshots;
         let largest_szx = largest_szx(context.max_message);
-        snapshots.serve(now, asked.key, &request.etags, asked.wish, largest_szx)
+        snapshots.serve(now, blocks.key, &request.etags, blocks.block2, largest_szx)
     }
 
     /// Takes a block of a request's body.
-    fn assemble(
+    fn add_block(
         &mut self,
         now: Instant,
         received: Received,
@@ -78,7 +79,7 @@ impl RemoteEndpoint {
         context: &mut Context<'_>,
     ) -> Result<Request, Response> {
         let in_blocks = block.num() > 0 || block.more();
-        let part = Part {
+        let part = UploadBlock {
             key: received.upload_key(context.bodies),
             block,
             size1: received.size1,
@@ -90,11 +91,11 @@ impl RemoteEndpoint {
             uploads,
             snapshots,
         } = self.blockwise(context);
-        let mut given_up = 0;
-        let make_room = |charge: &Charge, bytes| make_room(snapshots, charge, bytes, &mut given_up);
+        let mut evicted = 0;
+        let make_room = |charge: &Charge, bytes| make_room(snapshots, charge, bytes, &mut evicted);
         let progress = uploads.receive(now, part, largest, account, make_room);
         let counters = &mut *context.counters;
-        counters.bodies_given_up += given_up;
+        counters.bodies_evicted += evicted;
         counters.blocks_received += u64::from(in_blocks);
         match progress {
             Ok(Progress::Continue) => Err(Response::new(Code::CONTINUE)),
@@ -105,32 +106,36 @@ impl RemoteEndpoint {
                     ..received.request
                 })
             }
-            Err(refusal) => Err(refused(refusal, largest, counters)),
+            Err(refusal) => Err(upload_error_response(refusal, largest, counters)),
         }
     }
 }
 
 /// What a client is told whose block is not taken.
-fn refused(refusal: Refusal, largest: usize, counters: &mut Counters) -> Response {
+fn upload_error_response(
+    refusal: UploadError,
+    largest: usize,
+    counters: &mut Counters,
+) -> Response {
     match refusal {
-        Refusal::Malformed => {
+        UploadError::Malformed => {
             counters.blocks_malformed += 1;
             let why = "the payload is not as long as Block1 says";
             Response::error(Code::BAD_REQUEST, why)
         }
-        Refusal::Incomplete => {
+        UploadError::Incomplete => {
             counters.uploads_incomplete += 1;
             let why = "the blocks before this one are not held: begin with block 0";
             Response::error(Code::REQUEST_ENTITY_INCOMPLETE, why)
         }
-        Refusal::TooLarge => {
+        UploadError::TooLarge => {
             counters.uploads_too_large += 1;
             Response {
                 size1: u32::try_from(largest).ok(),
                 ..Response::error(Code::REQUEST_ENTITY_TOO_LARGE, "the body is too large")
             }
         }
-        Refusal::NoRoom => {
+        UploadError::NoRoom => {
             counters.bodies_over_budget += 1;
             no_room()
         }

@@ -1,11 +1,12 @@
-//! The words of packages: what is asked for, and what comes of it.
-
-use std::sync::Arc;
+//! The inputs and outputs of [`Packages`](super::Packages).
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// The two kinds of packages: a device can have one of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum PackageKind {
     /// `GET firmware`, and the attributes `fw_…`.
     Firmware,
@@ -14,10 +15,10 @@ pub enum PackageKind {
 }
 
 impl PackageKind {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [PackageKind; 2] = [PackageKind::Firmware, PackageKind::Software];
 
-    /// The kind as paths name it.
+    /// The kind's name in paths.
     pub fn name(self) -> &'static str {
         match self {
             PackageKind::Firmware => "firmware",
@@ -25,7 +26,7 @@ impl PackageKind {
         }
     }
 
-    /// How the attributes of this kind begin.
+    /// The prefix of this kind's attributes.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             PackageKind::Firmware => "fw",
@@ -34,12 +35,12 @@ impl PackageKind {
     }
 }
 
-/// What a package goes by.
+/// Identifies a package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PackageId {
-    pub kind: PackageKind,
-    pub title: Arc<str>,
-    pub version: Arc<str>,
+    pub(crate) kind: PackageKind,
+    pub(crate) title: Arc<str>,
+    pub(crate) version: Arc<str>,
 }
 
 impl PackageId {
@@ -53,14 +54,14 @@ impl PackageId {
         }
     }
 
-    /// Whether it is firmware or software.
+    /// Firmware or software.
     #[must_use]
     pub fn kind(&self) -> PackageKind {
         self.kind
     }
 }
 
-/// As in a reason: `firmware "meter" "1.0"`.
+/// As in messages: `firmware "meter" "1.0"`.
 impl std::fmt::Display for PackageId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
@@ -73,50 +74,59 @@ impl std::fmt::Display for PackageId {
     }
 }
 
-/// Whom a package is assigned to.
+/// The devices that a package is assigned to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Assignee<'a> {
-    /// One device; its own package goes before that of all.
+    /// One device; its own package has precedence over that of all.
     Device(&'a str),
-    /// Every device that has none of its own.
+    /// Every device without one of its own.
     All,
 }
 
-/// What was given out of a package.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Counts what was served of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Served {
-    /// Requests that were answered 200, those past the end included.
+    /// Requests with status 200, those past the end included.
     pub requests: u64,
-    /// The bytes in those answers.
+    /// The bytes in their responses.
     pub bytes: u64,
 }
 
-/// `GET firmware` or `GET software`, its parameters converted: Java's integers are what ThingsBoard calculates with.
+/// The parameters of `GET firmware` or `GET software`. The numbers are Java's `int`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageRequest {
+    /// Firmware or software, by the path.
     pub kind: PackageKind,
+    /// The title of the requested package.
     pub title: String,
+    /// Its version.
     pub version: String,
-    /// Less than one stands for the whole package.
+    /// The bytes of a chunk; less than one means the whole package.
     pub size: i32,
+    /// The number of the chunk, from 0.
     pub chunk: i32,
 }
 
-/// What comes of a request.
+/// The result of a [`PackageRequest`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fetched {
-    /// 200 with these bytes; past the end there are none.
-    Part { bytes: Bytes, file_name: Arc<str> },
-    /// 404: no package of this kind, or only an external URL.
+    /// 200. Past the end there are no bytes.
+    Part {
+        /// The body of the response.
+        bytes: Bytes,
+        /// For the headers `Content-Disposition` and `x-filename`.
+        file_name: Arc<str>,
+    },
+    /// 404: no package of this kind, or one at an external URL.
     NotFound,
     /// 400: another title or version is assigned.
     OtherAssigned,
-    /// 500: the offset is beyond Java's integers.
+    /// 500: the offset is negative, after Java's overflow or by itself.
     Failed,
 }
 
 impl Fetched {
-    /// The HTTP status; but for 200 it has no body.
+    /// The HTTP status. Only 200 has a body.
     pub fn status(&self) -> u16 {
         match self {
             Fetched::Part { .. } => 200,

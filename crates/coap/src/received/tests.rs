@@ -1,0 +1,83 @@
+use super::*;
+use crate::{Code, Type};
+
+mod rules;
+
+fn request(options: &[(u16, &[u8])]) -> Result<Request, BadOption> {
+    let mut message = Message::empty(Type::Confirmable, 1);
+    message.code = Code::GET;
+    message.options = options
+        .iter()
+        .map(|(n, v)| (*n, Bytes::copy_from_slice(v)))
+        .collect();
+    read(message).map(|received| received.request)
+}
+
+#[test]
+fn path_query_and_numbers_are_read() {
+    let request = request(&[
+        (URI_HOST, b"gateway"),
+        (OBSERVE, b""),
+        (URI_PORT, &[0x16, 0x34]),
+        (URI_PATH, b"api"),
+        (URI_PATH, b"v1"),
+        (CONTENT_FORMAT, &[50]),
+        (URI_QUERY, b"clientKeys=a"),
+        (ACCEPT, &[0, 50]),
+        (NO_RESPONSE, &[26]),
+    ])
+    .unwrap();
+    assert_eq!(request.path, ["api", "v1"]);
+    assert_eq!(request.query, ["clientKeys=a"]);
+    assert_eq!(request.observe, Some(Observe::Register));
+    assert_eq!(request.content_format, Some(50));
+    assert_eq!(request.accept, Some(50));
+    assert_eq!(request.no_response, 26);
+}
+
+#[test]
+fn unknown_critical_options_are_refused_and_elective_ones_ignored() {
+    assert_eq!(request(&[(9, b"x")]), Err(BadOption::Critical(9)));
+    assert_eq!(request(&[(65001, b"")]), Err(BadOption::Critical(65001)));
+    assert!(request(&[(65000, b"anything")]).is_ok());
+    assert!(request(&[(ECHO, b"echo"), (REQUEST_TAG, b"")]).is_ok());
+}
+
+#[test]
+fn a_bad_length_makes_an_option_unrecognised() {
+    assert_eq!(
+        request(&[(ACCEPT, &[0, 0, 50])]),
+        Err(BadOption::Critical(ACCEPT))
+    );
+    assert_eq!(
+        request(&[(URI_PATH, &[b'x'; 256])]),
+        Err(BadOption::Critical(URI_PATH))
+    );
+    let observe = request(&[(OBSERVE, &[0, 0, 0, 0])]).unwrap();
+    assert_eq!(observe.observe, None, "elective: ignored");
+}
+
+#[test]
+fn a_second_one_of_what_cannot_repeat_is_unrecognised() {
+    let twice = [(ACCEPT, &[50][..]), (ACCEPT, &[0][..])];
+    assert_eq!(request(&twice), Err(BadOption::Critical(ACCEPT)));
+    let content_format = request(&[(CONTENT_FORMAT, &[50]), (CONTENT_FORMAT, &[60])]).unwrap();
+    assert_eq!(content_format.content_format, Some(50), "the first stands");
+}
+
+#[test]
+fn proxying_and_conditions_are_told_apart() {
+    assert_eq!(request(&[(PROXY_URI, b"coap://x/")]), Err(BadOption::Proxy));
+    assert_eq!(request(&[(PROXY_SCHEME, b"coap")]), Err(BadOption::Proxy));
+    assert!(request(&[(IF_MATCH, b"x")]).unwrap().conditional);
+    assert!(!request(&[(IF_MATCH, b"")]).unwrap().conditional);
+    assert!(request(&[(IF_NONE_MATCH, b"")]).unwrap().conditional);
+}
+
+#[test]
+fn text_that_is_not_utf8_is_refused() {
+    assert_eq!(
+        request(&[(URI_PATH, &[0xff])]),
+        Err(BadOption::NotUtf8(URI_PATH))
+    );
+}
