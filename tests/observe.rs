@@ -181,7 +181,7 @@ async fn invalid_poll_responses_end_neither_session_nor_observation() {
         await_polls(&world, 2);
     }
     assert_eq!(device.ping().await, 0);
-    world.await_log("is it ThingsBoard that answers");
+    world.await_log("does upstream.url lead to ThingsBoard");
     let stopped = world.terminate();
     assert!(counter(&stopped, "polls_failed") >= 10, "{stopped}");
 }
