@@ -482,7 +482,7 @@ fn a_library_out_of_its_place_is_found() {
         (
             "crates/coap/src/option.rs",
             "fn f(engine: dimpl::Dtls) {}",
-            "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ alone",
+            "dimpl is named in src/dtls/engine.rs and src/dtls/engine/ and crates/coap-client/src/dtls.rs alone",
         ),
         (
             "src/calls/task.rs",
