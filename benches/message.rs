@@ -1,4 +1,4 @@
-//! The codec: one telemetry request decoded and validated, one response encoded.
+//! The message format: decoding and validating a telemetry request, encoding a response.
 
 #![allow(
     missing_docs,

@@ -1,4 +1,4 @@
-//! The gateway on all addresses of a machine: it answers from the one a datagram came to.
+//! The gateway on a wildcard address: it answers from the address that a datagram was sent to.
 #![allow(
     clippy::unwrap_used,
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
@@ -7,10 +7,11 @@
 use std::net::SocketAddr;
 use test_support::coap::post;
 use test_support::device::{Device, code};
-use test_support::world::{Wishes, World};
+use test_support::world::{Options, World};
 
-/// The device's socket is connected: an answer from another address would never reach it.
-async fn answered_at(world: &World, address: &str) {
+/// Asserts that the gateway answers at this address. The device's socket is connected, so an answer from another address
+/// would not reach it.
+async fn assert_answers_at(world: &World, address: &str) {
     let gateway = SocketAddr::new(address.parse().unwrap(), world.address.port());
     let device = Device::connect(gateway, &world.meter, &world.authority.pem).await;
     let telemetry = post(&["api", "v1", "telemetry"], "{a:1}");
@@ -19,27 +20,27 @@ async fn answered_at(world: &World, address: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_dual_stack_wildcard_each_address_of_both_families_answers_for_itself() {
-    let world = World::with(&Wishes {
+async fn on_a_dual_stack_wildcard_each_address_of_both_families_answers() {
+    let world = World::with(&Options {
         listen: Some("[::]:0"),
-        ..Wishes::default()
+        ..Options::default()
     });
     for address in ["127.0.0.1", "127.0.0.2", "127.9.8.7"] {
-        answered_at(&world, address).await;
+        assert_answers_at(&world, address).await;
     }
-    // Where there is no IPv6 the gateway says so by what it is bound to.
+    // Without IPv6 the gateway is bound to an IPv4 address.
     if world.address.is_ipv6() {
-        answered_at(&world, "::1").await;
+        assert_answers_at(&world, "::1").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_an_ipv4_wildcard_each_address_answers_for_itself() {
-    let world = World::with(&Wishes {
+async fn on_an_ipv4_wildcard_each_address_answers() {
+    let world = World::with(&Options {
         listen: Some("0.0.0.0:0"),
-        ..Wishes::default()
+        ..Options::default()
     });
     for address in ["127.0.0.1", "127.0.0.2"] {
-        answered_at(&world, address).await;
+        assert_answers_at(&world, address).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The admin server of the real binary, and the exit code of `healthcheck`.
+//! The admin server of the real binary: liveness, readiness, sessions, and the exit code of the health check.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,13 +16,13 @@ use test_support::admin::Admin;
 use test_support::coap::{OBSERVE, get};
 use test_support::device::code;
 use test_support::process::run;
-use test_support::world::{Wishes, World, eventually, nobody};
+use test_support::world::{Options, World, eventually, unreachable_url};
 
 fn world(sections: &str) -> (World, Admin) {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         admin: true,
         sections,
-        ..Wishes::default()
+        ..Options::default()
     });
     let admin = Admin::of(&world.gateway);
     (world, admin)
@@ -46,36 +46,36 @@ fn healthcheck(address: &str) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn a_serving_gateway_is_alive_and_ready_and_lists_its_checks() {
+fn a_gateway_that_serves_is_alive_and_ready_and_lists_its_checks() {
     let (_world, admin) = world("");
     assert_eq!(admin.get("/livez"), (200, "ok\n".to_owned()));
-    let (status, text) = admin.get("/readyz");
-    assert_eq!(status, 200, "{text}");
+    let (status, body) = admin.get("/readyz");
+    assert_eq!(status, 200, "{body}");
     assert_eq!(
-        text,
+        body,
         "ready\nok: it serves\nok: 2 devices are registered\nok: ThingsBoard can be reached\n"
     );
     let (code, out, errors) = healthcheck(&admin.address.to_string());
-    assert_eq!((code, out, errors), (Some(0), text, String::new()));
+    assert_eq!((code, out, errors), (Some(0), body, String::new()));
 }
 
 #[test]
-fn an_unreachable_upstream_is_a_warning_and_unreadiness_only_if_configured() {
+fn an_unreachable_upstream_is_a_warning_or_with_require_upstream_unreadiness() {
     for (sections, expected, code) in [
         ("", 200, Some(0)),
         ("[admin]\nrequire_upstream = true", 503, Some(1)),
     ] {
-        let world = World::with(&Wishes {
+        let world = World::with(&Options {
             admin: true,
             sections,
-            url: Some(nobody()),
-            ..Wishes::default()
+            url: Some(unreachable_url()),
+            ..Options::default()
         });
         let admin = Admin::of(&world.gateway);
-        let (status, text) = admin.get("/readyz");
-        assert_eq!(status, expected, "{text}");
-        assert!(text.contains("ThingsBoard can't be reached"), "{text}");
-        assert!(!text.contains("ok: ThingsBoard"), "{text}");
+        let (status, body) = admin.get("/readyz");
+        assert_eq!(status, expected, "{body}");
+        assert!(body.contains("ThingsBoard can't be reached"), "{body}");
+        assert!(!body.contains("ok: ThingsBoard"), "{body}");
         assert_eq!(admin.get("/livez").0, 200);
         let (exit, out, _) = healthcheck(&admin.address.to_string());
         assert_eq!(exit, code, "{out}");
@@ -84,20 +84,20 @@ fn an_unreachable_upstream_is_a_warning_and_unreadiness_only_if_configured() {
 }
 
 #[test]
-fn a_silent_upstream_does_not_delay_readyz() {
+fn a_silent_upstream_does_not_delay_the_response() {
     let (world, admin) = world("");
     let fault = json!({"path": "/api/v1/", "hang": true, "times": 1});
     world.simulator.fault(&fault);
-    let (status, text) = admin.get("/readyz");
+    let (status, body) = admin.get("/readyz");
     assert_eq!(status, 200);
     assert!(
-        text.contains("warning: ThingsBoard does not answer"),
-        "{text}"
+        body.contains("warning: ThingsBoard does not answer"),
+        "{body}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopping_gateway_is_not_ready_at_once_and_alive_until_its_end() {
+async fn a_stopping_gateway_is_at_once_not_ready_and_alive_until_its_end() {
     let (mut world, admin) = world("[shutdown]\ndrain = \"20s\"");
     let device = world.meter().await;
     world
@@ -108,9 +108,9 @@ async fn a_stopping_gateway_is_not_ready_at_once_and_alive_until_its_end() {
     tokio::time::sleep(Duration::from_millis(500)).await;
     world.gateway.signal("TERM");
     world.await_log("stopping: no new handshakes");
-    let (status, text) = admin.get("/readyz");
-    assert_eq!(status, 503, "{text}");
-    assert!(text.contains("not ready: it is stopping\n"), "{text}");
+    let (status, body) = admin.get("/readyz");
+    assert_eq!(status, 503, "{body}");
+    assert!(body.contains("not ready: it is stopping\n"), "{body}");
     assert_eq!(admin.get("/livez").0, 200);
     let (exit, out, _) = healthcheck(&admin.address.to_string());
     assert_eq!(exit, Some(1), "{out}");
@@ -119,14 +119,17 @@ async fn a_stopping_gateway_is_not_ready_at_once_and_alive_until_its_end() {
 }
 
 #[test]
-fn the_health_check_says_why_it_fails() {
+fn the_health_check_reports_why_it_failed() {
     let (code, _, errors) = healthcheck("");
     assert_eq!(code, Some(1));
     assert!(
         errors.starts_with("error: listen.admin is not set"),
         "{errors}"
     );
-    let free: SocketAddr = nobody().trim_start_matches("http://").parse().unwrap();
+    let free: SocketAddr = unreachable_url()
+        .trim_start_matches("http://")
+        .parse()
+        .unwrap();
     let (code, _, errors) = healthcheck(&free.to_string());
     assert_eq!(code, Some(1));
     assert!(errors.contains("nothing listens there"), "{errors}");
@@ -139,7 +142,7 @@ fn the_health_check_says_why_it_fails() {
 }
 
 #[test]
-fn an_address_in_use_ends_the_start_with_advice() {
+fn an_address_in_use_ends_the_start_with_a_remedy() {
     let (world, admin) = world("");
     let configuration = world.path().join("gateway.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
@@ -158,18 +161,18 @@ fn an_address_in_use_ends_the_start_with_advice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sessions_are_listed_only_if_configured() {
+async fn sessions_are_listed_only_if_enabled() {
     let (world, admin) = world("");
     let _device = world.meter().await;
-    let (status, text) = admin.get("/sessions");
+    let (status, body) = admin.get("/sessions");
     assert_eq!(status, 404);
-    assert!(text.contains("admin.sessions = true"), "{text}");
-    assert!(!text.contains("meter-17"), "{text}");
+    assert!(body.contains("admin.sessions = true"), "{body}");
+    assert!(!body.contains("meter-17"), "{body}");
     drop(world);
 
     let (world, admin) = self::world("[admin]\nsessions = true");
     let listed = || -> Vec<Value> {
-        let (status, text) = admin.ask("GET /sessions HTTP/1.0\r\n\r\n");
+        let (status, text) = admin.send("GET /sessions HTTP/1.0\r\n\r\n");
         assert_eq!(status, 200, "{text}");
         serde_json::from_str(&text).unwrap()
     };
@@ -204,7 +207,7 @@ async fn sessions_are_listed_only_if_configured() {
 }
 
 #[test]
-fn malformed_and_excessive_requests_get_their_response_and_harm_no_other() {
+fn invalid_requests_are_answered_and_other_requests_still_served() {
     let (_world, admin) = world("");
     let long = "x".repeat(100_000);
     let idle: Vec<TcpStream> = (0..100)
@@ -231,19 +234,20 @@ fn malformed_and_excessive_requests_get_their_response_and_harm_no_other() {
         ),
         ("nonsense\r\n\r\n".to_owned(), 400),
     ] {
-        let (status, text) = admin.ask(&request);
-        assert_eq!(status, expected, "{text}");
+        let (status, body) = admin.send(&request);
+        assert_eq!(status, expected, "{body}");
         assert_eq!(admin.get("/livez").0, 200);
     }
     drop(idle);
 }
 
-/// DNS rebinding: a web page's name resolves to 127.0.0.1, and its visitor's browser sends requests to it.
+/// DNS rebinding: a site whose name resolves to 127.0.0.1 can make its visitor's browser send requests here.
 #[test]
-fn on_a_loopback_address_requests_for_other_host_names_are_refused() {
+fn on_a_loopback_address_requests_under_another_host_name_are_refused() {
     let (_world, admin) = self::world("[admin]\nsessions = true");
-    let ask =
-        |host: &str, path: &str| admin.ask(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    let get_as = |host: &str, path: &str| {
+        admin.send(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+    };
     for path in ["/livez", "/readyz", "/metrics", "/sessions"] {
         for host in [
             "evil.example",
@@ -251,14 +255,14 @@ fn on_a_loopback_address_requests_for_other_host_names_are_refused() {
             "127.0.0.1.evil.example",
             "192.0.2.1",
         ] {
-            let (status, text) = ask(host, path);
+            let (status, body) = get_as(host, path);
             assert_eq!(status, 403, "{host} {path}");
-            assert!(text.contains("only loopback names"), "{text}");
+            assert!(body.contains("only loopback names"), "{body}");
         }
         for host in ["localhost", "127.0.0.1:9684", "[::1]:9684"] {
-            assert_eq!(ask(host, path).0, 200, "{host} {path}");
+            assert_eq!(get_as(host, path).0, 200, "{host} {path}");
         }
-        // No browser sends a request without Host.
-        assert_eq!(admin.ask(&format!("GET {path} HTTP/1.0\r\n\r\n")).0, 200);
+        // No browser sends HTTP/1.0 without a Host.
+        assert_eq!(admin.send(&format!("GET {path} HTTP/1.0\r\n\r\n")).0, 200);
     }
 }

@@ -1,7 +1,6 @@
-//! Firmware for a fleet, from the real binary over real sockets: the bytes that cross the uplink, the memory, and that each
-//! device gets the right image.
+//! Firmware for a fleet, from the real binary: the traffic to ThingsBoard, the memory, and the images.
 //!
-//! How fast one device is served is printed by
+//! The speed of one device's download is printed by
 //! `cargo test --release --test downloads one_device -- --nocapture`.
 #![allow(
     clippy::unwrap_used,
@@ -18,13 +17,13 @@ use serde_json::json;
 use test_support::client::Client;
 use test_support::coap::{BLOCK2, get};
 use test_support::fleet::Fleet;
-use test_support::packages::{assign, package, served, sha256};
+use test_support::packages::{assign, create, served, sha256};
 use test_support::process::now;
-use test_support::world::{Wishes, World};
+use test_support::world::{Options, World};
 
 const MIB: usize = 1 << 20;
 const DEVICES: usize = 100;
-/// Two MiB: a small cache for a fleet.
+/// Larger than the image, and much smaller than an image for each device.
 const CACHE_KIB: u64 = 2048;
 
 /// Block `num` of 1,024 bytes, and whether there are more.
@@ -36,7 +35,7 @@ fn block(device: &mut Client, num: u32) -> (Vec<u8>, bool) {
     request.id = num as u16;
     request.token = num.to_be_bytes().to_vec();
     device.send(&request);
-    let response = device.hear();
+    let response = device.receive();
     assert_eq!(
         response.code(),
         "2.05",
@@ -62,19 +61,19 @@ fn download(device: &mut Client) -> Vec<u8> {
 }
 
 #[test]
-fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
+fn a_fleet_downloads_concurrently_and_the_image_is_fetched_once() {
     let fleet = Fleet::new(DEVICES);
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         any_issuer: true,
         devices: &fleet.registry,
         limits: "handshakes_per_address = 1000",
         ota: &format!("cache = \"{CACHE_KIB}KiB\""),
         log_level: Some("info"),
-        ..Wishes::default()
+        ..Options::default()
     });
     let simulator = &world.simulator;
-    let expected = package(simulator, "firmware", "meter", "1.1", MIB, 1);
-    fleet.define(simulator);
+    let expected = create(simulator, "firmware", "meter", "1.1", MIB, 1);
+    fleet.create(simulator);
     for n in 0..DEVICES {
         assign(
             simulator,
@@ -101,25 +100,28 @@ fn a_fleet_downloads_at_once_and_the_image_crosses_the_uplink_once() {
     let grown = world.resident().saturating_sub(before);
     assert_eq!(images, vec![expected; DEVICES]);
     let served = served(simulator, "firmware", "meter", "1.1");
-    println!("{served} bytes crossed the uplink; the gateway has grown by {grown} KiB");
+    println!("{served} bytes were fetched; the gateway has grown by {grown} KiB");
     assert!(
         served <= MIB as u64 * 11 / 10,
-        "{served} bytes crossed the uplink"
+        "{served} bytes were fetched"
     );
-    let bar = CACHE_KIB + 20 * DEVICES as u64;
-    assert!(grown <= bar, "grown by {grown} KiB, and the bar is {bar}");
+    let limit = CACHE_KIB + 20 * DEVICES as u64;
+    assert!(
+        grown <= limit,
+        "grown by {grown} KiB, and the limit is {limit}"
+    );
 }
 
 #[test]
 fn one_device_downloads_block_after_block() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         log_level: Some("info"),
-        ..Wishes::default()
+        ..Options::default()
     });
-    let expected = package(&world.simulator, "firmware", "meter", "1.1", 4 * MIB, 1);
+    let expected = create(&world.simulator, "firmware", "meter", "1.1", 4 * MIB, 1);
     assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
     let mut meter = Client::connect(world.address, &world.meter);
-    // Fills the cache: the figure is for cached blocks.
+    // The figure is about blocks that are cached.
     for num in (0..4096).step_by(64) {
         block(&mut meter, num);
     }

@@ -1,7 +1,7 @@
-//! What a device sees: the real binary between a device that shares no code with it and a simulated ThingsBoard.
+//! The device API: the real binary between a device that shares no code with it and a simulated ThingsBoard.
 //!
-//! Each test has a gateway, a simulator and certificates of its own, and ends by looking for every token and key in
-//! both logs (`test_support::world`).
+//! Each test has a gateway, a simulator and certificates of its own. At its end no token or key may be in a log
+//! (`test_support::world`).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,15 +19,15 @@ use test_support::coap::{
     URI_HOST, URI_PORT, get, post,
 };
 use test_support::device::code;
-use test_support::world::{Wishes, World, nobody};
+use test_support::world::{Options, World, unreachable_url};
 
 const JSON: u64 = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn posts_arrive_byte_for_byte_under_the_device_that_the_certificate_names() {
+async fn posts_arrive_byte_for_byte_for_the_device_of_the_certificate() {
     let world = World::start();
     let device = world.meter().await;
-    // ThingsBoard reads this leniently; a parser on the way would not let it through.
+    // ThingsBoard parses this leniently; a strict parser in the gateway would reject it.
     let body = " {temperature: 25, 'a':1}\n";
     for (path, upstream, body) in [
         (
@@ -58,22 +58,15 @@ async fn posts_arrive_byte_for_byte_under_the_device_that_the_certificate_names(
             ("2.01".to_owned(), String::new()),
             "{path:?}"
         );
-        world.arrived(upstream, "meter-17", body);
+        world.assert_last_post(upstream, "meter-17", body);
     }
     let pump = world.connect(&world.pump).await;
-    assert_eq!(
-        code(
-            &pump
-                .request(post(&["api", "v1", "telemetry"], "{a:1}"))
-                .await
-        ),
-        "2.01"
-    );
-    world.arrived("/api/v1/{token}/telemetry", "pump-03", "{a:1}");
+    assert_eq!(pump.post_telemetry("{a:1}").await, "2.01");
+    world.assert_last_post("/api/v1/{token}/telemetry", "pump-03", "{a:1}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_way_to_write_a_path_that_devices_use_is_understood() {
+async fn every_spelling_of_a_path_that_devices_use_is_accepted() {
     let world = World::start();
     let device = world.meter().await;
     let body = "{a:1}";
@@ -90,7 +83,7 @@ async fn every_way_to_write_a_path_that_devices_use_is_understood() {
             "2.01",
             "{path:?}"
         );
-        world.arrived("/api/v1/{token}/telemetry", "meter-17", body);
+        world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", body);
     }
     let with_host = post(&["api", "v1", "telemetry"], body)
         .option(URI_HOST, "gateway.example")
@@ -99,7 +92,7 @@ async fn every_way_to_write_a_path_that_devices_use_is_understood() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_resource_or_no_method_of_one_goes_nowhere() {
+async fn an_unknown_resource_or_method_is_refused_and_not_forwarded() {
     let world = World::start();
     let device = world.meter().await;
     for path in [
@@ -115,20 +108,20 @@ async fn what_is_no_resource_or_no_method_of_one_goes_nowhere() {
         let request = Message::request(CON, method, &["api", "v1", "telemetry"]);
         assert_eq!(code(&device.request(request).await), "4.05");
     }
-    // ThingsBoard's own transport says 4.00, RFC 7252 §5.8 would have 4.05.
+    // ThingsBoard's own transport responds with 4.00, RFC 7252 §5.8 requires 4.05.
     let unreadable = device.request(get(&["api", "v1", "telemetry"])).await;
     assert!(
         matches!(code(&unreadable).as_str(), "4.00" | "4.05"),
         "{unreadable:?}"
     );
-    // 65001 is critical (odd), and nobody knows it (RFC 7252 §5.4.1).
+    // 65001 is critical (odd) and not registered (RFC 7252 §5.4.1).
     let unknown = post(&["api", "v1", "telemetry"], "{}").option(65001, "x");
     assert_eq!(code(&device.request(unknown).await), "4.02");
     assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attributes_are_read_with_the_keys_that_were_asked_for() {
+async fn attributes_are_read_with_the_requested_keys() {
     let world = World::start();
     let device = world.meter().await;
     let path = ["api", "v1", "attributes"];
@@ -165,7 +158,7 @@ async fn attributes_are_read_with_the_keys_that_were_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_side_rpc_brings_the_rule_chains_reply_or_a_timeout() {
+async fn a_client_side_rpc_gets_the_rule_chains_reply_or_a_timeout() {
     let world = World::start();
     world
         .simulator
@@ -187,46 +180,39 @@ async fn a_client_side_rpc_brings_the_rule_chains_reply_or_a_timeout() {
         json!({ "limit": 7 })
     );
     let silence = device
-        .request(post(&path, r#"{"method":"nobodyKnowsIt","params":{}}"#))
+        .request(post(&path, r#"{"method":"unknownMethod","params":{}}"#))
         .await;
     assert_eq!(code(&silence), "5.04");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn provisioning_succeeds_or_fails_with_thingsboards_own_words() {
-    let mut world = World::with(&Wishes {
+async fn provisioning_succeeds_or_fails_with_thingsboards_response() {
+    let mut world = World::with(&Options {
         clients: "provision = true",
-        ..Wishes::default()
+        ..Options::default()
     });
     world.keep_secret("Pr0visionSecret");
     let profile = json!({ "secret": "Pr0visionSecret", "strategy": "ALLOW_CREATE_NEW_DEVICES" });
     world
         .simulator
         .put("/simulator/profiles/PROFILE-KEY", &profile);
-    let newcomer = world.authority.device("newcomer");
-    let device = world.connect(&newcomer).await;
-    let body = |secret: &str| {
-        let body = json!({ "deviceName": "newcomer", "provisionDeviceKey": "PROFILE-KEY", "provisionDeviceSecret": secret });
+    let new_device = world.authority.device("new-device");
+    let device = world.connect(&new_device).await;
+    let provision = |secret: &str| {
+        let body = json!({ "deviceName": "new-device", "provisionDeviceKey": "PROFILE-KEY", "provisionDeviceSecret": secret });
         post(&["api", "v1", "provision"], &body.to_string())
     };
-    let refused = device.request(body("wrong")).await;
+    let refused = device.request(provision("wrong")).await;
     assert_eq!(code(&refused), "4.00");
-    let words: Value = serde_json::from_slice(&refused.message.payload).unwrap();
-    assert_eq!(words["status"], "NOT_FOUND");
-    let accepted = device.request(body("Pr0visionSecret")).await;
+    let body: Value = serde_json::from_slice(&refused.message.payload).unwrap();
+    assert_eq!(body["status"], "NOT_FOUND");
+    let accepted = device.request(provision("Pr0visionSecret")).await;
     assert_eq!(code(&accepted), "2.01");
-    let words: Value = serde_json::from_slice(&accepted.message.payload).unwrap();
-    assert_eq!(words["status"], "SUCCESS");
-    world.keep_secret(words["credentialsValue"].as_str().unwrap());
-    // The registry is not touched: it takes an operator to let the newcomer post.
-    assert_eq!(
-        code(
-            &device
-                .request(post(&["api", "v1", "telemetry"], "{}"))
-                .await
-        ),
-        "4.01"
-    );
+    let body: Value = serde_json::from_slice(&accepted.message.payload).unwrap();
+    assert_eq!(body["status"], "SUCCESS");
+    world.keep_secret(body["credentialsValue"].as_str().unwrap());
+    // The registry is unchanged: an operator must add the device before it can post.
+    assert_eq!(device.post_telemetry("{}").await, "4.01");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -248,7 +234,7 @@ async fn the_resources_are_discoverable() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_ping_is_reset_and_a_non_confirmable_request_gets_such_a_response() {
+async fn a_ping_gets_a_reset_and_a_non_confirmable_request_a_non_confirmable_response() {
     let world = World::start();
     let device = world.meter().await;
     device
@@ -283,7 +269,7 @@ async fn a_ping_is_reset_and_a_non_confirmable_request_gets_such_a_response() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repeated_confirmable_request_is_answered_again_and_forwarded_once() {
+async fn a_duplicate_request_is_answered_again_and_forwarded_once() {
     let world = World::start();
     let device = world.meter().await;
     let request = Message {
@@ -300,10 +286,10 @@ async fn a_repeated_confirmable_request_is_answered_again_and_forwarded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_upstream_that_is_down_is_service_unavailable_for_a_while() {
-    let world = World::with(&Wishes {
-        url: Some(nobody()),
-        ..Wishes::default()
+async fn an_upstream_that_is_down_is_service_unavailable_with_max_age() {
+    let world = World::with(&Options {
+        url: Some(unreachable_url()),
+        ..Options::default()
     });
     let device = world.meter().await;
     let response = device
@@ -321,9 +307,9 @@ async fn an_upstream_that_is_down_is_service_unavailable_for_a_while() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_upstream_failure_has_its_response_code() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         upstream: "timeout = \"1s\"",
-        ..Wishes::default()
+        ..Options::default()
     });
     let device = world.meter().await;
     let rows = [
@@ -333,7 +319,7 @@ async fn each_upstream_failure_has_its_response_code() {
             json!({ "status": 403, "body": "Device was deleted!" }),
             "4.03",
         ),
-        // No answer of these resources: the upstream URL is another server's.
+        // ThingsBoard does not answer these resources so: the upstream URL is another server's.
         (json!({ "status": 404 }), "5.02"),
         (json!({ "status": 413 }), "4.13"),
         (json!({ "status": 429 }), "4.29"),
@@ -369,32 +355,18 @@ async fn each_upstream_failure_has_its_response_code() {
             );
         }
     }
-    assert_eq!(
-        code(
-            &device
-                .request(post(&["api", "v1", "telemetry"], "{a:1}"))
-                .await
-        ),
-        "2.01"
-    );
+    assert_eq!(device.post_telemetry("{a:1}").await, "2.01");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bad_json_is_the_devices_mistake() {
+async fn invalid_json_is_a_bad_request() {
     let world = World::start();
     let device = world.meter().await;
-    assert_eq!(
-        code(
-            &device
-                .request(post(&["api", "v1", "telemetry"], "{a:"))
-                .await
-        ),
-        "4.00"
-    );
+    assert_eq!(device.post_telemetry("{a:").await, "4.00");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slow_answer_comes_separately_after_an_empty_acknowledgement() {
+async fn a_slow_response_is_separate_after_an_empty_acknowledgement() {
     let world = World::start();
     let device = world.meter().await;
     world
@@ -410,7 +382,7 @@ async fn a_slow_answer_comes_separately_after_an_empty_acknowledgement() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_fit_one_message_goes_in_blocks() {
+async fn what_does_not_fit_into_one_message_is_transferred_in_blocks() {
     let world = World::start();
     let device = world.meter().await;
     // Blocks of 64 bytes (RFC 7959 §2.2): the first with more to come, then the second and last.
@@ -424,9 +396,9 @@ async fn what_does_not_fit_one_message_goes_in_blocks() {
     assert_eq!(code(&device.request(block("\"}", 0x22)).await), "4.08");
     assert_eq!(code(&device.request(block("\"}", 0x12)).await), "2.01");
     let whole = begin + "\"}";
-    world.arrived("/api/v1/{token}/telemetry", "meter-17", &whole);
+    world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", &whole);
     assert_eq!(code(&device.request(block("\"}", 0x17)).await), "4.00");
-    // Size1 says at block 0 that it will be too large.
+    // Size1 in block 0 announces a body that is too large.
     let too_large = first.option(SIZE1, 65_537_u32.to_be_bytes().split_at(1).1);
     let refused = device.request(too_large).await;
     assert_eq!(code(&refused), "4.13");
@@ -443,7 +415,7 @@ async fn what_does_not_fit_one_message_goes_in_blocks() {
     assert_eq!(attributes.message.uint(BLOCK2), Some(0x0e));
 }
 
-/// Californium's and node-coap's defaults: a hundred requests at once, or as many as there are.
+/// Californium's and node-coap's defaults: a hundred concurrent requests, or any number.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_posts_at_once_from_one_device_all_arrive_once() {
     let world = World::start();
@@ -460,7 +432,7 @@ async fn five_hundred_posts_at_once_from_one_device_all_arrive_once() {
             (token, message)
         })
         .collect();
-    // What the sockets' buffers did not take is sent again.
+    // What was lost in a full socket buffer is sent again.
     for _ in 0..20 {
         for message in open.values() {
             device.send(&message.encode()).await;

@@ -1,6 +1,6 @@
-//! Who a device is taken for: by its certificate, and by nothing that it says.
+//! Devices are identified by their certificates, and by nothing that they send.
 //!
-//! The real binary, driven by a device that shares no code with it, as in `first_light`.
+//! The real binary with a device that shares no code with it, as in `first_light`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use test_support::device::{Device, code};
 use test_support::world::{METER_TOKEN, PUMP_TOKEN, World};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_devices_token_in_the_path_is_stripped_and_the_certificates_device_used() {
+async fn another_devices_token_in_the_path_is_ignored_and_the_certificates_device_used() {
     let world = World::start();
     let device = world.meter().await;
     for token in [PUMP_TOKEN, METER_TOKEN, "anything", "17", "%2e%2e"] {
@@ -25,20 +25,20 @@ async fn another_devices_token_in_the_path_is_stripped_and_the_certificates_devi
             .request(post(&["api", "v1", token, "telemetry"], "{a:1}"))
             .await;
         assert_eq!(code(&response), "2.01", "{token}");
-        world.arrived("/api/v1/{token}/telemetry", "meter-17", "{a:1}");
+        world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", "{a:1}");
         let response = device
             .request(post(&["api", "v1", token, "rpc", "5"], "{}"))
             .await;
         assert_eq!(code(&response), "2.01", "{token}");
-        world.arrived("/api/v1/{token}/rpc/5", "meter-17", "{}");
+        world.assert_last_post("/api/v1/{token}/rpc/5", "meter-17", "{}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_that_is_not_registered_gets_in_but_not_further() {
+async fn an_unregistered_certificate_gets_a_session_and_4_01() {
     let world = World::start();
-    let stranger = world.authority.device("stranger");
-    let device = world.connect(&stranger).await;
+    let unregistered = world.authority.device("unregistered");
+    let device = world.connect(&unregistered).await;
     for request in [
         post(&["api", "v1", "telemetry"], "{a:1}"),
         get(&["api", "v1", "attributes"]),
@@ -48,16 +48,16 @@ async fn a_certificate_that_is_not_registered_gets_in_but_not_further() {
         assert!(!response.message.payload.is_empty(), "a diagnostic");
     }
     assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
-    // The operator is told once what to paste. The log may lag behind the answers.
+    // The log has the entry for devices.toml once. It may lag behind the responses.
     world.await_log("a certificate that is not registered");
-    let told = world.lines_about(&stranger.fingerprint);
-    let told: Vec<_> = told.iter().filter(|line| line.contains("INFO")).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("[[device]]"), "{}", told[0]);
+    let lines = world.log_lines_with(&unregistered.fingerprint);
+    let lines: Vec<_> = lines.iter().filter(|line| line.contains("INFO")).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].contains("[[device]]"), "{}", lines[0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn certificates_that_must_not_be_let_in_end_the_handshake() {
+async fn refused_certificates_end_the_handshake() {
     let world = World::start();
     let refused: [(&str, Option<Identity>); 4] = [
         (
@@ -69,36 +69,29 @@ async fn certificates_that_must_not_be_let_in_end_the_handshake() {
             Some(world.authority.device_valid("young", Valid::NotYet)),
         ),
         (
-            "of a foreign authority",
+            "of another authority",
             Some(Authority::new("Foreign CA").device("meter-17")),
         ),
         ("none at all", None),
     ];
-    for (which, identity) in refused {
+    for (case, identity) in refused {
         let outcome =
             Device::try_connect(world.address, identity.as_ref(), &world.authority.pem).await;
-        assert!(outcome.is_err(), "a certificate {which} was let in");
+        assert!(outcome.is_err(), "a certificate {case} was accepted");
         if let Some(identity) = identity {
-            // What was only shown is not told as if its key had been proven.
-            for line in world.lines_about(&identity.fingerprint) {
-                assert!(line.contains("not proven"), "{which}: {line}");
+            // A certificate whose key was not proven is logged as such.
+            for line in world.log_lines_with(&identity.fingerprint) {
+                assert!(line.contains("not proven"), "{case}: {line}");
             }
         }
     }
-    // And those who belong here are still served.
+    // Registered devices are still served.
     let device = world.meter().await;
-    assert_eq!(
-        code(
-            &device
-                .request(post(&["api", "v1", "telemetry"], "{a:1}"))
-                .await
-        ),
-        "2.01"
-    );
+    assert_eq!(device.post_telemetry("{a:1}").await, "2.01");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_certificate_of_16_kib_works_and_a_larger_one_is_told_of_once() {
+async fn a_certificate_of_16_kib_is_accepted_and_a_larger_one_is_logged_once() {
     let world = World::start();
     for size in [4_097, 8_000, 16_384] {
         let large = world.authority.device_of_size("large", size);
@@ -110,12 +103,12 @@ async fn a_certificate_of_16_kib_works_and_a_larger_one_is_told_of_once() {
     let larger = world.authority.device_of_size("larger", 17_500);
     for _ in 0..3 {
         let outcome = Device::try_connect(world.address, Some(&larger), &world.authority.pem).await;
-        assert!(outcome.is_err(), "17 KB were let in");
+        assert!(outcome.is_err(), "17 KB were accepted");
     }
     world.await_log("its certificates are too large");
     let log = world.log();
-    let told = "handshake failed: its certificates are too large";
-    assert_eq!(log.matches(told).count(), 1, "{log}");
+    let message = "handshake failed: its certificates are too large";
+    assert_eq!(log.matches(message).count(), 1, "{log}");
     assert!(!log.contains("panic"), "{log}");
     let device = world.meter().await;
     let response = device.request(post(&["api", "v1", "telemetry"], "{a:1}"));
@@ -128,33 +121,19 @@ async fn one_device_may_hold_two_sessions_at_once() {
     let (one, other) = (world.meter().await, world.meter().await);
     for body in ["{a:1}", "{a:2}"] {
         for device in [&one, &other] {
-            assert_eq!(
-                code(
-                    &device
-                        .request(post(&["api", "v1", "telemetry"], body))
-                        .await
-                ),
-                "2.01"
-            );
-            world.arrived("/api/v1/{token}/telemetry", "meter-17", body);
+            assert_eq!(device.post_telemetry(body).await, "2.01");
+            world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", body);
         }
     }
     one.close().await;
-    assert_eq!(
-        code(
-            &other
-                .request(post(&["api", "v1", "telemetry"], "{a:3}"))
-                .await
-        ),
-        "2.01"
-    );
+    assert_eq!(other.post_telemetry("{a:3}").await, "2.01");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_segment_that_holds_a_slash_does_not_become_two() {
     let world = World::start();
     let device = world.meter().await;
-    // Were it pasted into the upstream path as it is, it would name another resource.
+    // Unescaped in the upstream path, it would name another resource.
     let message = Message {
         kind: CON,
         code: POST,

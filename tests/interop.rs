@@ -1,7 +1,7 @@
-//! The programs people have at hand: libcoap's clients (OpenSSL and GnuTLS) and `openssl s_client`.
+//! The gateway with other implementations: libcoap's clients (OpenSSL and GnuTLS), `openssl s_client` and `gnutls-cli`.
 //!
-//! Behind the feature `interop`, because they are no part of the Rust toolchain: `tests/interop/run` wants them and turns
-//! it on. A program that is missing fails the test, naming it.
+//! Behind the feature `interop`, because these programs do not belong to the Rust toolchain. `tests/interop/run` turns it
+//! on. A missing program fails the test, which names it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,27 +21,21 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use test_support::certificates::{Authority, Identity, Valid};
-use test_support::process::run;
-use test_support::world::{PUMP_TOKEN, Wishes, World, nobody};
+use test_support::libcoap::{CLIENTS, client_with};
+use test_support::tls_clients::{gnutls_cli, output_of, s_client};
+use test_support::world::{Options, PUMP_TOKEN, World, unreachable_url};
 
-/// Longer than libcoap takes to give up on a request, shorter than a person would.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-const CLIENTS: [&str; 2] = ["coap-client-openssl", "coap-client-gnutls"];
-
-/// What a libcoap client has shown.
+/// The result of a libcoap client.
 #[derive(Debug)]
 struct Shown {
-    /// The last response's code, if there was any.
+    /// The last response's code, if any.
     code: Option<String>,
-    /// The response's payload.
     payload: String,
-    /// All it has logged.
     log: String,
 }
 
-/// Asks with one of libcoap's clients.
-fn ask(
+/// Makes a request with one of libcoap's clients.
+fn request(
     world: &World,
     client: &str,
     identity: &Identity,
@@ -49,27 +43,12 @@ fn ask(
     path: &str,
     arguments: &[&str],
 ) -> Shown {
-    let (certificate, key) = identity.write(world.path());
     let answer = world.path().join("answer");
     let _ = std::fs::remove_file(&answer);
-    let mut command = Command::new(client);
-    command
-        .arg("-c")
-        .arg(certificate)
-        .arg("-j")
-        .arg(key)
-        .arg("-C")
-        .arg(world.path().join("ca.pem"));
-    command
-        .args(["-v", "7", "-B", "15", "-m", method])
-        .arg("-o")
-        .arg(&answer)
-        .args(arguments);
-    command.arg(format!("coaps://{}/{path}", world.address));
-    let output = run(&mut command, DEADLINE);
-    let log = [output.stdout, output.stderr]
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .concat();
+    let options = ["-v", "7", "-B", "15", "-m", method];
+    let output = ["-o", answer.to_str().unwrap()];
+    let all = [&options[..], &output, arguments].concat();
+    let log = output_of(&mut client_with(world, client, identity, &all, path));
     // Messages are logged as `v:1 t:ACK c:2.05 i:…`; requests name their method instead of a number.
     let mut codes = log
         .split_whitespace()
@@ -85,11 +64,11 @@ fn ask(
 }
 
 fn post(world: &World, client: &str, path: &str, body: &str) -> Shown {
-    ask(world, client, &world.meter, "post", path, &["-e", body])
+    request(world, client, &world.meter, "post", path, &["-e", body])
 }
 
 fn get(world: &World, client: &str, path: &str) -> Shown {
-    ask(world, client, &world.meter, "get", path, &[])
+    request(world, client, &world.meter, "get", path, &[])
 }
 
 fn expect(shown: &Shown, code: &str) {
@@ -97,7 +76,7 @@ fn expect(shown: &Shown, code: &str) {
 }
 
 #[test]
-fn each_post_of_the_table_goes_through_with_both_libcoap_clients() {
+fn each_resource_takes_posts_of_both_libcoap_clients() {
     for client in CLIENTS {
         let world = World::start();
         for (path, upstream, body) in [
@@ -126,13 +105,13 @@ fn each_post_of_the_table_goes_through_with_both_libcoap_clients() {
             let shown = post(&world, client, &path, body);
             expect(&shown, "2.01");
             assert_eq!(shown.payload, "", "{client} {path}");
-            world.arrived(upstream, "meter-17", body);
+            world.assert_last_post(upstream, "meter-17", body);
         }
     }
 }
 
 #[test]
-fn attributes_and_discovery_go_through_with_both_libcoap_clients() {
+fn attributes_and_discovery_work_with_both_libcoap_clients() {
     for client in CLIENTS {
         let world = World::start();
         expect(&get(&world, client, "api/v1/attributes"), "4.04");
@@ -155,7 +134,7 @@ fn attributes_and_discovery_go_through_with_both_libcoap_clients() {
 }
 
 #[test]
-fn client_side_rpc_goes_through_with_both_libcoap_clients() {
+fn client_side_rpc_works_with_both_libcoap_clients() {
     for client in CLIENTS {
         let world = World::start();
         world
@@ -189,24 +168,24 @@ fn client_side_rpc_goes_through_with_both_libcoap_clients() {
 }
 
 #[test]
-fn provisioning_goes_through_with_both_libcoap_clients() {
+fn provisioning_works_with_both_libcoap_clients() {
     for client in CLIENTS {
-        let mut world = World::with(&Wishes {
+        let mut world = World::with(&Options {
             clients: "provision = true",
-            ..Wishes::default()
+            ..Options::default()
         });
         world.keep_secret("Pr0visionSecret");
         world.simulator.put(
             "/simulator/profiles/PROFILE-KEY",
             &json!({ "secret": "Pr0visionSecret" }),
         );
-        let newcomer = world.authority.device("newcomer");
+        let new_device = world.authority.device("new-device");
         let provision = |secret: &str| {
-            let body = json!({ "deviceName": "newcomer", "provisionDeviceKey": "PROFILE-KEY", "provisionDeviceSecret": secret });
-            ask(
+            let body = json!({ "deviceName": "new-device", "provisionDeviceKey": "PROFILE-KEY", "provisionDeviceSecret": secret });
+            request(
                 &world,
                 client,
-                &newcomer,
+                &new_device,
                 "post",
                 "api/v1/provision",
                 &["-e", &body.to_string()],
@@ -215,9 +194,9 @@ fn provisioning_goes_through_with_both_libcoap_clients() {
         expect(&provision("wrong"), "4.00");
         let shown = provision("Pr0visionSecret");
         expect(&shown, "2.01");
-        let words: Value = serde_json::from_str(&shown.payload).expect(client);
-        assert_eq!(words["status"], "SUCCESS");
-        world.keep_secret(words["credentialsValue"].as_str().unwrap());
+        let body: Value = serde_json::from_str(&shown.payload).expect(client);
+        assert_eq!(body["status"], "SUCCESS");
+        world.keep_secret(body["credentialsValue"].as_str().unwrap());
     }
 }
 
@@ -226,7 +205,7 @@ fn a_non_confirmable_post_is_answered_for_both_libcoap_clients() {
     for client in CLIENTS {
         let world = World::start();
         expect(
-            &ask(
+            &request(
                 &world,
                 client,
                 &world.meter,
@@ -241,14 +220,14 @@ fn a_non_confirmable_post_is_answered_for_both_libcoap_clients() {
 }
 
 #[test]
-fn an_upload_above_the_bound_is_told_to_be_too_large() {
+fn an_upload_above_the_limit_is_too_large() {
     for client in CLIENTS {
         let world = World::start();
         let file = world.path().join("body");
         std::fs::write(&file, "x".repeat(65_537)).unwrap();
         let arguments = ["-b", "1024", "-f", file.to_str().unwrap()];
         let path = "api/v1/telemetry";
-        let shown = ask(&world, client, &world.meter, "post", path, &arguments);
+        let shown = request(&world, client, &world.meter, "post", path, &arguments);
         expect(&shown, "4.13");
         assert_eq!(world.simulator.arrivals(), Vec::<Value>::new());
     }
@@ -265,9 +244,9 @@ fn failures_reach_both_libcoap_clients_as_response_codes() {
                 .fault(&json!({ "status": status, "times": 1 }));
             expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), expected);
         }
-        let world = World::with(&Wishes {
-            url: Some(nobody()),
-            ..Wishes::default()
+        let world = World::with(&Options {
+            url: Some(unreachable_url()),
+            ..Options::default()
         });
         expect(&post(&world, client, "api/v1/telemetry", "{a:1}"), "5.03");
     }
@@ -277,12 +256,12 @@ fn failures_reach_both_libcoap_clients_as_response_codes() {
 fn a_certificate_that_is_not_registered_is_unauthorized_for_both_libcoap_clients() {
     for client in CLIENTS {
         let world = World::start();
-        let stranger = world.authority.device("stranger");
+        let unregistered = world.authority.device("unregistered");
         expect(
-            &ask(
+            &request(
                 &world,
                 client,
-                &stranger,
+                &unregistered,
                 "post",
                 "api/v1/telemetry",
                 &["-e", "{a:1}"],
@@ -301,7 +280,7 @@ fn refused_certificates_end_the_handshake_of_both_libcoap_clients() {
             world.authority.device_valid("old", Valid::NoLonger),
             Authority::new("Foreign CA").device("foreign"),
         ] {
-            let shown = ask(
+            let shown = request(
                 &world,
                 client,
                 &identity,
@@ -320,63 +299,34 @@ fn refused_certificates_end_the_handshake_of_both_libcoap_clients() {
     }
 }
 
-/// What `openssl s_client` says of a handshake with this certificate, or with none.
-fn s_client(world: &World, identity: Option<&Identity>, arguments: &[&str]) -> String {
-    let mut command = Command::new("openssl");
-    command.args([
-        "s_client",
-        "-dtls1_2",
-        "-connect",
-        &world.address.to_string(),
-        "-CAfile",
-    ]);
-    command
-        .arg(world.path().join("ca.pem"))
-        .args(["-verify_return_error"])
-        .args(arguments);
-    if let Some(identity) = identity {
-        let (certificate, key) = identity.write(world.path());
-        command.arg("-cert").arg(certificate).arg("-key").arg(key);
-    }
-    said_by(&mut command)
-}
-
-/// All that a program has printed.
-fn said_by(command: &mut Command) -> String {
-    let output = run(command, DEADLINE);
-    [output.stdout, output.stderr]
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .concat()
-}
-
 #[test]
-fn s_client_gets_in_with_a_certificate_registered_or_not() {
+fn s_client_completes_the_handshake_with_a_registered_or_unregistered_certificate() {
     let world = World::start();
-    let stranger = world.authority.device("stranger");
-    for identity in [&world.meter, &stranger] {
+    let unregistered = world.authority.device("unregistered");
+    for identity in [&world.meter, &unregistered] {
         for suite in [
             "ECDHE-ECDSA-AES128-GCM-SHA256",
             "ECDHE-ECDSA-AES256-GCM-SHA384",
             "ECDHE-ECDSA-CHACHA20-POLY1305",
         ] {
-            let said = s_client(&world, Some(identity), &["-cipher", suite]);
-            assert!(said.contains("Verify return code: 0 (ok)"), "{said}");
-            assert!(said.contains(suite), "{said}");
+            let output = s_client(&world, Some(identity), &["-cipher", suite]);
+            assert!(output.contains("Verify return code: 0 (ok)"), "{output}");
+            assert!(output.contains(suite), "{output}");
         }
     }
 }
 
 #[test]
-fn s_client_is_told_why_it_is_refused() {
+fn s_client_gets_the_alert_of_each_refusal() {
     let world = World::start();
     let expired = world.authority.device_valid("old", Valid::NoLonger);
     let young = world.authority.device_valid("young", Valid::NotYet);
     let foreign = Authority::new("Foreign CA").device("foreign");
     // Alert numbers of RFC 5246 §7.2.2.
-    for (why, identity, arguments, alerts) in [
+    for (case, identity, arguments, alerts) in [
         ("expired", Some(&expired), [].as_slice(), [45].as_slice()),
         ("not yet valid", Some(&young), &[], &[42, 45]),
-        ("of a foreign authority", Some(&foreign), &[], &[48]),
+        ("of another authority", Some(&foreign), &[], &[48]),
         ("none", None, &[], &[40]),
         (
             "no suite in common",
@@ -385,15 +335,15 @@ fn s_client_is_told_why_it_is_refused() {
             &[40],
         ),
     ] {
-        let said = s_client(&world, identity, arguments);
+        let output = s_client(&world, identity, arguments);
         assert!(
             alerts
                 .iter()
-                .any(|alert| said.contains(&format!("alert number {alert}"))),
-            "{why}: {said}"
+                .any(|alert| output.contains(&format!("alert number {alert}"))),
+            "{case}: {output}"
         );
     }
-    let claims = world.lines_about(&foreign.fingerprint);
+    let claims = world.log_lines_with(&foreign.fingerprint);
     assert!(
         claims.iter().all(|line| line.contains("not proven")),
         "{claims:?}"
@@ -401,7 +351,7 @@ fn s_client_is_told_why_it_is_refused() {
 }
 
 #[test]
-fn what_a_client_without_a_common_suite_offered_is_logged_once_for_its_address() {
+fn the_cipher_suites_of_a_client_without_a_common_one_are_logged_once_for_its_address() {
     let world = World::start();
     for _ in 0..2 {
         s_client(
@@ -422,43 +372,23 @@ fn what_a_client_without_a_common_suite_offered_is_logged_once_for_its_address()
     assert!(line.contains("CCM_8") || line.contains("C0AE"), "{line}");
 }
 
-/// What `gnutls-cli` says of a handshake with this certificate.
-fn gnutls_cli(world: &World, identity: &Identity) -> String {
-    let (certificate, key) = identity.write(world.path());
-    let mut command = Command::new("gnutls-cli");
-    command.args([
-        "--udp",
-        "--priority",
-        "NORMAL:-VERS-ALL:+VERS-DTLS1.2",
-        "--x509cafile",
-    ]);
-    command.arg(world.path().join("ca.pem"));
-    command
-        .arg("--x509certfile")
-        .arg(certificate)
-        .arg("--x509keyfile")
-        .arg(key);
-    command.args(["-p", &world.address.port().to_string(), "127.0.0.1"]);
-    said_by(&mut command)
-}
-
 #[test]
-fn gnutls_cli_gets_in_or_is_told_why_not() {
+fn gnutls_cli_completes_the_handshake_or_gets_an_alert() {
     let world = World::start();
-    let said = gnutls_cli(&world, &world.meter);
-    assert!(said.contains("Handshake was completed"), "{said}");
+    let output = gnutls_cli(&world, &world.meter);
+    assert!(output.contains("Handshake was completed"), "{output}");
     let expired = world.authority.device_valid("old", Valid::NoLonger);
     let foreign = Authority::new("Foreign CA").device("foreign");
     for (identity, alert) in [(&expired, 45), (&foreign, 48)] {
-        let said = gnutls_cli(&world, identity);
+        let output = gnutls_cli(&world, identity);
         assert!(
-            said.contains(&format!("Received alert [{alert}]")),
-            "{alert}: {said}"
+            output.contains(&format!("Received alert [{alert}]")),
+            "{alert}: {output}"
         );
     }
 }
 
-/// `openssl s_server -www` answers any GET with a page: enough of an upstream to try TLS on.
+/// `openssl s_server -www` answers any GET with a page, which is enough to test TLS to an upstream.
 struct WebServer {
     child: Child,
     url: String,
@@ -481,7 +411,7 @@ impl WebServer {
         let ready = lines
             .map_while(Result::ok)
             .find(|line| line.starts_with("ACCEPT"));
-        let line = ready.expect("s_server says where it listens");
+        let line = ready.expect("the port of s_server");
         let (_, port) = line.rsplit_once(':').unwrap();
         WebServer {
             child,
@@ -498,7 +428,7 @@ impl Drop for WebServer {
 }
 
 #[tokio::test]
-async fn an_upstream_over_tls_is_believed_only_if_the_private_ca_has_signed_for_its_name() {
+async fn an_upstream_over_tls_needs_a_certificate_of_the_private_ca_for_its_name() {
     let directory = TempDir::new().unwrap();
     let (authority, other) = (Authority::new("Upstream CA"), Authority::new("Other CA"));
     let server = WebServer::start(directory.path(), &authority.server());
@@ -508,7 +438,7 @@ async fn an_upstream_over_tls_is_believed_only_if_the_private_ca_has_signed_for_
     );
     let reached = async |url: &str, ca: &Authority| {
         let settings = Settings {
-            url: url.to_owned(),
+            url: url.parse().unwrap(),
             ca: Some(ca.pem.clone().into_bytes()),
             timeout: Duration::from_secs(10),
             max_in_flight: 1,

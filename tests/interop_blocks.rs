@@ -1,4 +1,4 @@
-//! Block-wise transfers with libcoap's clients: what they cut, this gateway puts together, and the other way round.
+//! Block-wise transfers (RFC 7959) with libcoap's clients, in both directions.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,12 +13,12 @@ use std::time::Duration;
 use test_support::libcoap::{CLIENTS, client};
 use test_support::process::run;
 use test_support::terminal::Terminal;
-use test_support::world::{World, eventually};
+use test_support::world::World;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Asks in blocks of this size; the payload that came back.
-fn ask(world: &World, program: &str, block: &str, arguments: &[&str], path: &str) -> String {
+/// Makes a request in blocks of this size. Returns the payload of the response.
+fn request(world: &World, program: &str, block: &str, arguments: &[&str], path: &str) -> String {
     let answer = world.path().join("answer");
     let _ = std::fs::remove_file(&answer);
     let options = ["-B", "30", "-b", block, "-o", answer.to_str().unwrap()];
@@ -28,17 +28,8 @@ fn ask(world: &World, program: &str, block: &str, arguments: &[&str], path: &str
     std::fs::read_to_string(&answer).unwrap_or_default()
 }
 
-fn await_poll(world: &World, kind: &str) {
-    eventually("an open poll", || {
-        let path = "/simulator/devices/meter-17/subscriptions";
-        let counts = world.simulator.control("GET", path, "");
-        let counts: Value = serde_json::from_str(&counts).unwrap();
-        counts[kind]["live"].as_u64().unwrap() > 0
-    });
-}
-
 #[test]
-fn a_large_post_arrives_as_one_and_a_large_answer_is_whole() {
+fn a_large_post_arrives_once_and_a_large_response_is_complete() {
     for program in CLIENTS {
         let world = World::start();
         for block in ["16", "64", "1024"] {
@@ -47,8 +38,8 @@ fn a_large_post_arrives_as_one_and_a_large_answer_is_whole() {
             std::fs::write(&file, &body).unwrap();
             let before = world.simulator.arrivals().len();
             let arguments = ["-m", "post", "-t", "50", "-f", file.to_str().unwrap()];
-            ask(&world, program, block, &arguments, "api/v1/telemetry");
-            world.arrived("/api/v1/{token}/telemetry", "meter-17", &body);
+            request(&world, program, block, &arguments, "api/v1/telemetry");
+            world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", &body);
             assert_eq!(
                 world.simulator.arrivals().len(),
                 before + 1,
@@ -58,7 +49,7 @@ fn a_large_post_arrives_as_one_and_a_large_answer_is_whole() {
             let shared = json!({ "long": format!("{block}-").repeat(1500) });
             let path = "/simulator/devices/meter-17/attributes/shared";
             world.simulator.post(path, &shared);
-            let got = ask(
+            let got = request(
                 &world,
                 program,
                 block,
@@ -72,7 +63,7 @@ fn a_large_post_arrives_as_one_and_a_large_answer_is_whole() {
 }
 
 #[test]
-fn telemetry_of_40_kib_goes_up_in_blocks_of_512_and_reaches_thingsboard_once() {
+fn telemetry_of_40_kib_in_blocks_of_512_reaches_thingsboard_once() {
     for program in CLIENTS {
         let world = World::start();
         let body = json!({ "samples": (0..8000).collect::<Vec<u32>>() }).to_string();
@@ -81,14 +72,14 @@ fn telemetry_of_40_kib_goes_up_in_blocks_of_512_and_reaches_thingsboard_once() {
         let file = world.path().join("body");
         std::fs::write(&file, &body).unwrap();
         let arguments = ["-m", "post", "-f", file.to_str().unwrap()];
-        ask(&world, program, "512", &arguments, "api/v1/telemetry");
-        world.arrived("/api/v1/{token}/telemetry", "meter-17", &body);
+        request(&world, program, "512", &arguments, "api/v1/telemetry");
+        world.assert_last_post("/api/v1/{token}/telemetry", "meter-17", &body);
         assert_eq!(world.simulator.arrivals().len(), 1, "{program}");
     }
 }
 
 #[test]
-fn a_large_call_has_a_large_answer_and_is_made_once() {
+fn a_large_rpc_request_has_a_large_response_and_is_made_once() {
     for program in CLIENTS {
         let world = World::start();
         let limit = json!({ "table": "0123456789".repeat(700) });
@@ -98,7 +89,7 @@ fn a_large_call_has_a_large_answer_and_is_made_once() {
         std::fs::write(&file, call.to_string()).unwrap();
         let before = world.simulator.arrivals().len();
         let arguments = ["-m", "post", "-t", "50", "-f", file.to_str().unwrap()];
-        let answer = ask(&world, program, "256", &arguments, "api/v1/rpc");
+        let answer = request(&world, program, "256", &arguments, "api/v1/rpc");
         let answer: Value = serde_json::from_str(&answer).expect(program);
         assert_eq!(answer, limit, "{program}");
         assert_eq!(world.simulator.arrivals().len(), before + 1, "{program}");
@@ -106,7 +97,7 @@ fn a_large_call_has_a_large_answer_and_is_made_once() {
 }
 
 #[test]
-fn large_notifications_show_whole_in_the_terminal_that_observes() {
+fn large_notifications_are_complete() {
     for program in CLIENTS {
         let world = World::start();
         let path = "/simulator/devices/meter-17/attributes/shared";
@@ -114,11 +105,11 @@ fn large_notifications_show_whole_in_the_terminal_that_observes() {
         world.simulator.post(path, &shared("abcdefghij"));
         let arguments = ["-m", "get", "-s", "30", "-b", "256"];
         let mut terminal = Terminal::run(&client(&world, program, &arguments, "api/v1/attributes"));
-        terminal.await_shown(&shared("abcdefghij").to_string());
-        await_poll(&world, "attributes");
+        terminal.await_output(&shared("abcdefghij").to_string());
+        world.simulator.await_poll("meter-17", "attributes");
         for text in ["klmnopqrst", "uvwxyzabcd"] {
             world.simulator.post(path, &shared(text));
-            terminal.await_shown(&shared(text).to_string());
+            terminal.await_output(&shared(text).to_string());
         }
     }
 }

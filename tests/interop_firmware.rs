@@ -11,12 +11,12 @@
 use std::fs;
 use std::time::Duration;
 use test_support::libcoap::{CLIENTS, client};
-use test_support::packages::{assign, package, sha256};
+use test_support::packages::{assign, create, sha256};
 use test_support::process::run;
-use test_support::world::{Wishes, World};
+use test_support::world::{Options, World};
 
-/// Downloads with one of them; gives what has come, and what the client has said.
-fn attempt(
+/// Downloads with one of libcoap's clients. Returns the image, if any, and the client's output.
+fn try_download(
     world: &World,
     program: &str,
     path: &str,
@@ -27,23 +27,23 @@ fn attempt(
     let out = ["-m", "get", "-B", "110", "-o", image.to_str().unwrap()];
     let mut command = client(world, program, &[&out, arguments].concat(), path);
     let output = run(&mut command, Duration::from_secs(300));
-    let said = [output.stdout, output.stderr]
+    let text = [output.stdout, output.stderr]
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         .concat();
-    (fs::read(&image).ok(), said)
+    (fs::read(&image).ok(), text)
 }
 
-/// Downloads with one of them; gives what has come.
+/// Downloads with one of libcoap's clients.
 fn download(world: &World, program: &str, path: &str, arguments: &[&str]) -> Vec<u8> {
-    let (image, said) = attempt(world, program, path, arguments);
-    image.unwrap_or_else(|| panic!("{program} {path} has no image:\n{said}"))
+    let (image, text) = try_download(world, program, path, arguments);
+    image.unwrap_or_else(|| panic!("{program} {path} has no image:\n{text}"))
 }
 
 #[test]
-fn an_image_comes_whole_in_large_and_in_small_blocks() {
+fn an_image_is_complete_in_large_and_in_small_blocks() {
     for program in CLIENTS {
         let world = World::start();
-        let expected = package(&world.simulator, "firmware", "meter", "1.1", 100_001, 1);
+        let expected = create(&world.simulator, "firmware", "meter", "1.1", 100_001, 1);
         assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
         for (path, block) in [
             ("fw", "1024"),
@@ -54,24 +54,24 @@ fn an_image_comes_whole_in_large_and_in_small_blocks() {
             assert_eq!(image.len(), 100_001, "{program} {path} -b {block}");
             assert_eq!(sha256(&image), expected, "{program} {path} -b {block}");
         }
-        // Software is a package of its own, and a client that says nothing of blocks gets them too.
-        let expected = package(&world.simulator, "software", "app", "7", 5000, 1);
+        // Software is a separate package. A client without a Block2 option gets blocks, too.
+        let expected = create(&world.simulator, "software", "app", "7", 5000, 1);
         assign(&world.simulator, "meter-17", "software", "app", "7");
         let image = download(&world, program, "sw", &[]);
         assert_eq!(sha256(&image), expected, "{program}");
     }
 }
 
-/// libcoap loses a tenth of what it sends, and waits 2 to 3 s each time, or 6 to 9. Version 4.3.1 gives up a transfer 93 s
-/// after it has begun, however well it goes, so small blocks would never come to the end; and of six that have large
-/// ones, some may be too late, or lose their handshake.
+/// libcoap drops a tenth of what it sends, and waits 2 to 3 s each time, or 6 to 9. Version 4.3.1 gives up a transfer after
+/// 93 s, so one in small blocks would not end in time; and of six in large blocks some may be too late, or fail in the
+/// handshake.
 #[test]
-fn an_image_above_256_kib_comes_whole_though_a_tenth_of_the_packets_is_lost() {
-    let world = World::with(&Wishes {
+fn an_image_above_256_kib_is_complete_with_a_tenth_of_the_datagrams_lost() {
+    let world = World::with(&Options {
         limits: "sessions_per_device = 8",
-        ..Wishes::default()
+        ..Options::default()
     });
-    let expected = package(&world.simulator, "firmware", "meter", "1.1", 262_145, 1);
+    let expected = create(&world.simulator, "firmware", "meter", "1.1", 262_145, 1);
     assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
     let whole = download(&world, "coap-client-openssl", "fw", &["-b", "64"]);
     assert_eq!(sha256(&whole), expected, "NUM is beyond 4,095 here");
@@ -81,7 +81,9 @@ fn an_image_above_256_kib_comes_whole_though_a_tenth_of_the_packets_is_lost() {
             .concat()
             .into_iter()
             .map(|program| {
-                scope.spawn(move || attempt(world, program, "fw", &["-b", "1024", "-l", "10%"]).0)
+                scope.spawn(move || {
+                    try_download(world, program, "fw", &["-b", "1024", "-l", "10%"]).0
+                })
             })
             .collect();
         running
@@ -90,7 +92,7 @@ fn an_image_above_256_kib_comes_whole_though_a_tenth_of_the_packets_is_lost() {
             .collect()
     });
     for image in &images {
-        assert!(whole.starts_with(image), "what has come is right");
+        assert!(whole.starts_with(image), "a prefix of the image");
     }
-    assert!(images.contains(&whole), "one has come to the end");
+    assert!(images.contains(&whole), "one is complete");
 }

@@ -1,5 +1,5 @@
-//! Observe as ThingsBoard's CoAP API page tells it for X.509 devices: a libcoap client observes in one terminal, another
-//! answers from a second one.
+//! Observe as ThingsBoard's CoAP API page describes it for X.509 devices: a libcoap client observes in one terminal, and
+//! another one replies from a second.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,39 +14,30 @@ use std::time::Duration;
 use test_support::libcoap::{CLIENTS, client};
 use test_support::process::run;
 use test_support::terminal::Terminal;
-use test_support::world::{World, eventually};
+use test_support::world::World;
 
-/// `coap-client … -m get coaps://…/{path} -s 100 -B 100`, as the page has it.
+/// `coap-client … -m get coaps://…/{path} -s 100 -B 100`, as on that page.
 fn observe(world: &World, program: &str, path: &str) -> Terminal {
     let arguments = ["-m", "get", "-s", "100", "-B", "100"];
     Terminal::run(&client(world, program, &arguments, path))
 }
 
-fn await_poll(world: &World, kind: &str) {
-    eventually("an open poll", || {
-        let path = "/simulator/devices/meter-17/subscriptions";
-        let counts: serde_json::Value =
-            serde_json::from_str(&world.simulator.control("GET", path, "")).unwrap();
-        counts[kind]["live"].as_u64().unwrap() > 0
-    });
-}
-
 #[test]
-fn a_command_shows_in_one_terminal_is_answered_from_another_and_the_caller_has_the_answer() {
+fn a_command_is_received_in_one_terminal_and_answered_from_another() {
     for program in CLIENTS {
         let world = World::start();
         let mut terminal = observe(&world, program, "api/v1/rpc");
-        await_poll(&world, "rpc");
+        world.simulator.await_poll("meter-17", "rpc");
         let oneway = json!({"method": "wake", "params": {}, "oneway": true});
         world
             .simulator
             .post("/simulator/devices/meter-17/rpc", &oneway);
-        terminal.await_shown(r#"{"id":0,"method":"wake","params":{}}"#);
-        let call = world.simulator.call(
+        terminal.await_output(r#"{"id":0,"method":"wake","params":{}}"#);
+        let call = world.simulator.send_command(
             "meter-17",
             &json!({"method": "setGpio", "params": {"pin": 23}}),
         );
-        terminal.await_shown(r#"{"id":1,"method":"setGpio","params":{"pin":23}}"#);
+        terminal.await_output(r#"{"id":1,"method":"setGpio","params":{"pin":23}}"#);
         let arguments = ["-m", "post", "-t", "50", "-e", r#"{"result":"ok"}"#];
         let mut answer = client(&world, program, &arguments, "api/v1/rpc/1");
         let output = run(&mut answer, Duration::from_secs(60));
@@ -56,18 +47,18 @@ fn a_command_shows_in_one_terminal_is_answered_from_another_and_the_caller_has_t
 }
 
 #[test]
-fn changes_of_shared_attributes_show_in_the_terminal_that_observes() {
+fn changes_of_shared_attributes_are_received_in_the_terminal() {
     for program in CLIENTS {
         let world = World::start();
         let path = "/simulator/devices/meter-17/attributes/shared";
         world.simulator.post(path, &json!({"interval": 60}));
         let mut terminal = observe(&world, program, "api/v1/attributes");
-        terminal.await_shown(r#"{"interval":60}"#);
-        await_poll(&world, "attributes");
+        terminal.await_output(r#"{"interval":60}"#);
+        world.simulator.await_poll("meter-17", "attributes");
         world.simulator.post(path, &json!({"interval": 30}));
-        terminal.await_shown(r#"{"interval":30}"#);
+        terminal.await_output(r#"{"interval":30}"#);
         let deletion = format!("{path}?keys=interval");
         world.simulator.control("DELETE", &deletion, "");
-        terminal.await_shown(r#"{"deleted":["interval"]}"#);
+        terminal.await_output(r#"{"deleted":["interval"]}"#);
     }
 }

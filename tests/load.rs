@@ -11,19 +11,19 @@ use clap::Parser;
 use serde_json::{Value, json};
 use std::time::Duration;
 use test_support::fleet::Fleet;
-use test_support::world::{Wishes, World, eventually};
+use test_support::world::{Options, World, eventually};
 
-/// A gateway with so many devices, their pairs in `fleet/`.
+/// A gateway with so many devices, whose certificates and keys are in `fleet/`.
 fn world(devices: usize) -> World {
     let fleet = Fleet::new(devices);
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         // These certificates have another authority than the world's.
         any_issuer: true,
         devices: &fleet.registry,
         log_level: Some("info"),
-        ..Wishes::default()
+        ..Options::default()
     });
-    fleet.define(&world.simulator);
+    fleet.create(&world.simulator);
     let directory = world.path().join("fleet");
     std::fs::create_dir(&directory).unwrap();
     for identity in &fleet.identities {
@@ -32,11 +32,11 @@ fn world(devices: usize) -> World {
     world
 }
 
-/// Runs the driver, and gives its report. `fleet` and `ca.pem` stand for the world's.
+/// Runs the driver, and returns its report. `fleet` and `ca.pem` are the world's.
 fn run(world: &World, path: &str, arguments: &str) -> Value {
     let uri = format!("coaps://{}/{path}", world.address);
     let file = |argument: &str| match argument {
-        "fleet" | "ca.pem" | "stranger.pem" | "stranger.key" => {
+        "fleet" | "ca.pem" | "unregistered.pem" | "unregistered.key" => {
             world.path().join(argument).to_str().unwrap().to_owned()
         }
         other => other.to_owned(),
@@ -48,7 +48,7 @@ fn run(world: &World, path: &str, arguments: &str) -> Value {
     serde_json::from_str(&report.json()).unwrap()
 }
 
-/// Telemetry that ThingsBoard has got.
+/// How many telemetry messages have arrived at ThingsBoard.
 fn telemetry(world: &World) -> usize {
     let arrivals = world.simulator.arrivals();
     let telemetry = |arrival: &&Value| arrival.to_string().contains("telemetry");
@@ -84,16 +84,16 @@ fn ten_sessions_are_answered_without_an_error_and_every_answer_is_a_post_upstrea
 }
 
 #[test]
-fn the_gateways_engine_serves_the_closed_loop_and_the_handshake_loop() {
+fn dimpl_serves_the_closed_loop_and_the_handshake_loop() {
     let world = world(4);
-    let engine = "--identities fleet --insecure --dtls gateway --sessions 4 --duration 1s";
-    let report = run(&world, "api/v1/attributes?sharedKeys=none", engine);
+    let dimpl = "--identities fleet --insecure --dtls dimpl --sessions 4 --duration 1s";
+    let report = run(&world, "api/v1/attributes?sharedKeys=none", dimpl);
     assert!(
         report["requests"]["count"].as_u64().unwrap() > 40,
         "{report}"
     );
-    assert_eq!(report["dtls"], "the gateway's own engine");
-    let loops = run(&world, "", &format!("{engine} --work handshakes"));
+    assert_eq!(report["dtls"], "dimpl, the gateway's library");
+    let loops = run(&world, "", &format!("{dimpl} --work handshakes"));
     assert!(
         loops["handshakes"]["count"].as_u64().unwrap() > 4,
         "{loops}"
@@ -102,14 +102,14 @@ fn the_gateways_engine_serves_the_closed_loop_and_the_handshake_loop() {
 }
 
 #[test]
-fn a_stranger_is_refused_and_the_report_counts_it_by_code() {
+fn an_unregistered_device_is_refused_and_the_report_counts_it_by_code() {
     let world = world(0);
-    let stranger = world.authority.device("stranger");
-    stranger.write(world.path());
+    let unregistered = world.authority.device("unregistered");
+    unregistered.write(world.path());
     let report = run(
         &world,
         "api/v1/telemetry",
-        "--certificate stranger.pem --key stranger.key --insecure --sessions 1 --duration 1s --method post",
+        "--certificate unregistered.pem --key unregistered.key --insecure --sessions 1 --duration 1s --method post",
     );
     let refused = report["requests"]["count"].as_u64().unwrap();
     assert!(refused > 0, "{report}");
@@ -117,7 +117,7 @@ fn a_stranger_is_refused_and_the_report_counts_it_by_code() {
 }
 
 #[test]
-fn a_server_that_is_silent_for_a_while_is_asked_again() {
+fn a_request_to_a_silent_server_is_retransmitted() {
     let mut world = world(1);
     let uri = world.address;
     let fleet = world.path().join("fleet");
@@ -137,7 +137,7 @@ fn a_server_that_is_silent_for_a_while_is_asked_again() {
     let report: Value = serde_json::from_str(&driver.join().unwrap().json()).unwrap();
     assert_eq!(report["retransmissions"], 1, "{report}");
     assert_eq!(report["errors"], json!({}));
-    // What was due meanwhile counts from when it was due, so the silence shows.
+    // Latency counts from when a request was due, so the silence shows.
     let p50 = report["requests"]["latency_ms"]["p50"].as_f64().unwrap();
     assert!(p50 > 500.0, "{report}");
 }
@@ -153,7 +153,7 @@ fn an_idle_session_answers_at_the_end() {
 }
 
 #[test]
-fn observers_count_what_they_are_notified_of() {
+fn observers_count_their_notifications() {
     let world = world(2);
     let report = std::thread::scope(|scope| {
         let observers = scope.spawn(|| {
@@ -161,7 +161,7 @@ fn observers_count_what_they_are_notified_of() {
             run(&world, "api/v1/attributes", observe)
         });
         let devices = ["device-0", "device-1"];
-        // First both, then both: what comes before the measurement begins does not count.
+        // Both observe before either is notified: notifications before the measurement do not count.
         for device in devices {
             let subscriptions = format!("/simulator/devices/{device}/subscriptions");
             eventually("its poll", || {

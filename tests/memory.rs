@@ -1,6 +1,6 @@
-//! How much memory one session holds, whatever its client sends: counted by an allocator, with the engine as it is.
+//! How much memory one session holds, whatever its client sends: counted by the allocator.
 //!
-//! One test in this file: what another allocates meanwhile would be counted as well.
+//! There is one test in this file, because the allocations of another one would be counted as well.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,9 +11,10 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
+use coap_client::dtls::{Client, Config, Output, Versions};
 use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::dtls::engine::{Engine, EngineOutput, Settings};
-use coaps_gateway::dtls::{Demux, Event, Parameters, Path, Versions};
+use coaps_gateway::dtls::engine::Settings;
+use coaps_gateway::dtls::{self, Demux, Event, Parameters, Path};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::net::SocketAddr;
@@ -23,8 +24,8 @@ use zeroize::Zeroizing;
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// What any one session may hold.
-const MOST: usize = 64 * 1024;
+/// The most that one session may hold, in bytes.
+const MAX_HELD: usize = 64 * 1024;
 
 /// Bytes allocated and not freed.
 fn held() -> usize {
@@ -32,7 +33,7 @@ fn held() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// A certificate of about so many bytes, which an extension has.
+/// A certificate with an extension of so many bytes.
 fn credentials(size: usize) -> ServerCredentials {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(vec!["device".to_owned()]).unwrap();
@@ -48,7 +49,7 @@ fn credentials(size: usize) -> ServerCredentials {
     }
 }
 
-/// One whose certificate is exactly so long. Signatures vary by some bytes.
+/// A certificate of exactly so many bytes. Signatures vary by some bytes, so several are made.
 fn sized(length: usize) -> ServerCredentials {
     let overhead = credentials(length).certificate.len() - length;
     (0..200)
@@ -60,35 +61,40 @@ fn sized(length: usize) -> ServerCredentials {
 /// A gateway and one client of it.
 struct Pair {
     demux: Demux,
-    client: Engine,
+    client: Client,
     now: Instant,
     path: Path,
     outbox: Vec<Vec<u8>>,
     is_established: bool,
     ended: Vec<String>,
-    /// Bytes the gateway has come to hold, and at most at rest.
+    /// Bytes that the gateway holds now, and its maximum after a datagram.
     holds: isize,
-    most: isize,
+    max_held: isize,
 }
 
-fn parameters(versions: Versions, mtu: usize) -> Parameters {
+fn parameters(versions: Versions) -> Parameters {
     Parameters {
-        versions,
-        mtu,
+        versions: match versions {
+            Versions::Only12 => dtls::Versions::Only12,
+            Versions::Only13 => dtls::Versions::Only13,
+            Versions::Both => dtls::Versions::Both,
+        },
+        mtu: 1200,
         ..Parameters::default()
     }
 }
 
 impl Pair {
     fn new(versions: Versions, mtu: usize, own: &ServerCredentials) -> Pair {
-        let server = Settings::new(&credentials(0), &parameters(versions, 1200)).unwrap();
-        let settings = Settings::new(own, &parameters(versions, mtu)).unwrap();
+        let server = Settings::new(&credentials(0), &parameters(versions)).unwrap();
+        let config = Config::new(own.certificate.clone(), own.private_key.to_vec()).unwrap();
+        let config = config.with_versions(versions).with_mtu(mtu).unwrap();
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
-        let (client, effects) = Engine::client(&settings, now).unwrap();
+        let (client, outputs) = Client::connect(&config, now).unwrap();
         let mut pair = Pair {
-            demux: Demux::new(parameters(versions, 1200), server, policy),
+            demux: Demux::new(parameters(versions), server, policy),
             client,
             now,
             path: Path {
@@ -99,23 +105,23 @@ impl Pair {
             is_established: false,
             ended: Vec::new(),
             holds: 0,
-            most: 0,
+            max_held: 0,
         };
-        pair.take(effects);
+        pair.take(outputs);
         pair
     }
 
-    fn take(&mut self, effects: Vec<EngineOutput>) {
-        for effect in effects {
-            if let EngineOutput::Transmit(datagram) = effect {
+    fn take(&mut self, outputs: Vec<Output>) {
+        for output in outputs {
+            if let Output::Transmit(datagram) = output {
                 self.outbox.push(datagram);
             }
         }
     }
 
-    /// Gives the gateway a datagram and takes what it has to say, so that what is left is what it holds.
-    fn give(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
-        let mut said = Vec::with_capacity(64);
+    /// Passes a datagram to the gateway and takes its output, so that what remains allocated is what it holds.
+    fn receive(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let mut output = Vec::with_capacity(64);
         let before = held();
         self.demux.receive(self.now, self.path, datagram);
         self.demux.handle_timeout(self.now);
@@ -128,21 +134,21 @@ impl Pair {
             }
         }
         while let Some(transmit) = self.demux.poll_transmit() {
-            said.push(transmit.datagram);
+            output.push(transmit.datagram);
         }
-        let not_held: usize = said.iter().chain([&Vec::new()]).map(Vec::capacity).sum();
+        let not_held: usize = output.iter().chain([&Vec::new()]).map(Vec::capacity).sum();
         let ended: usize = self.ended.iter().map(String::capacity).sum();
         self.holds += signed(held()) - signed(before) - signed(not_held);
-        self.most = self.most.max(self.holds - signed(ended));
-        said
+        self.max_held = self.max_held.max(self.holds - signed(ended));
+        output
     }
 
-    /// Sends what the client has to say, and takes what comes of it.
+    /// Delivers the client's datagrams, and the answers to them.
     fn step(&mut self) {
         for datagram in std::mem::take(&mut self.outbox) {
-            for answer in self.give(&datagram) {
-                let effects = self.client.receive(self.now, &answer);
-                self.take(effects.unwrap_or_default());
+            for answer in self.receive(&datagram) {
+                let outputs = self.client.receive(self.now, &answer);
+                self.take(outputs.unwrap_or_default());
             }
         }
     }
@@ -153,16 +159,16 @@ impl Pair {
         }
     }
 
-    /// Hello, and hello with its cookie: the client's flight is due.
+    /// The cookie exchange. The client's flight is next.
     fn begin(&mut self) {
         self.step();
         self.step();
     }
 
     fn check(&self, what: &str) {
-        let (holds, most) = (self.holds, self.most);
+        let (holds, most) = (self.holds, self.max_held);
         eprintln!("{what}: {most} bytes at most, {holds} now");
-        assert!(most < signed(MOST), "{what}: {most} bytes");
+        assert!(most < signed(MAX_HELD), "{what}: {most} bytes");
     }
 }
 
@@ -186,10 +192,10 @@ fn fragment(kind: u8, number: u8, total: usize, offset: usize, length: usize) ->
 const CERTIFICATE: u8 = 11;
 const CLIENT_HELLO: u8 = 1;
 
-fn lawful_clients() {
+fn complete_handshakes() {
     for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
         let mut rests = Vec::new();
-        // The engine's own client of DTLS 1.3 panics beyond twelve records.
+        // dimpl's client of DTLS 1.3 panics beyond twelve records.
         let small = if versions == Versions::Only12 {
             600
         } else {
@@ -207,11 +213,11 @@ fn lawful_clients() {
             pair.check(&what);
             assert!(pair.is_established, "{what}: {:?}", pair.ended);
             rests.push(pair.holds);
-            // Nothing goes on between them for ever.
+            // There are no endless retransmissions.
             for _ in 0..120 {
                 pair.now += Duration::from_secs(1);
-                let effects = pair.client.handle_timeout(pair.now).unwrap();
-                pair.take(effects);
+                let outputs = pair.client.handle_timeout(pair.now).unwrap();
+                pair.take(outputs);
                 pair.step();
             }
             assert!(pair.outbox.is_empty(), "{what}: {}", pair.outbox.len());
@@ -225,7 +231,7 @@ fn lawful_clients() {
     }
 }
 
-/// Certificates that are too large are refused, and told of once.
+/// Certificates that are too large are refused, and logged once.
 fn too_large() {
     for versions in [Versions::Only12, Versions::Only13] {
         for size in [17_000, 20_000] {
@@ -244,14 +250,14 @@ fn too_large() {
     }
 }
 
-/// A handshake whose client, or someone with its address, does its worst in plaintext.
+/// The most that plaintext datagrams from the client's address can make the gateway hold during a handshake.
 fn worst_flights() {
     let own = credentials(0);
     for versions in [Versions::Only12, Versions::Only13] {
         let mut pair = Pair::new(versions, 1200, &own);
         pair.begin();
         for round in 0..40u8 {
-            // As much of a Certificate message as may be, with gaps, and of others.
+            // Fragments of a Certificate message up to its limit, with gaps, and of other messages.
             let offset = 400 * usize::from(round);
             for datagram in [
                 fragment(CERTIFICATE, 2, 16_384, offset, 399),
@@ -270,23 +276,23 @@ fn worst_flights() {
                 [vec![0x2e, 0, round, 0x3e, 0x80], vec![7; 16_000]].concat(),
                 [vec![0x2f, 0, round], vec![7; 60_000]].concat(),
             ] {
-                pair.give(&datagram);
+                pair.receive(&datagram);
             }
         }
         pair.check(&format!("{versions:?}, the worst flight in plaintext"));
         assert_eq!(pair.demux.half_open(), 1);
-        // While that waits, the shortest datagram costs nothing: it reaches no engine.
+        // Meanwhile short invalid datagrams are cheap: they do not reach the DTLS engine.
         #[expect(clippy::disallowed_methods, reason = "a real time is measured")]
         let start = Instant::now();
         for _ in 0..10_000 {
-            pair.give(&record(21, 0, &[1]));
+            pair.receive(&record(21, 0, &[1]));
         }
         let took = start.elapsed();
         assert!(took < Duration::from_secs(2), "{took:?} for 10,000");
     }
 }
 
-/// Hellos in pieces, from an address that has proven nothing.
+/// Fragmented hellos from an address that is not proven.
 fn worst_hellos() {
     for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
         let mut pair = Pair::new(versions, 1200, &credentials(0));
@@ -299,17 +305,17 @@ fn worst_hellos() {
                     piece[25..].copy_from_slice(&body[..length]);
                 }
                 for _ in 0..70 {
-                    pair.give(&piece);
-                    pair.give(&[piece.clone(), vec![7; 16_000]].concat());
-                    pair.give(&record(22, 1, &vec![7; 16_000]));
+                    pair.receive(&piece);
+                    pair.receive(&[piece.clone(), vec![7; 16_000]].concat());
+                    pair.receive(&record(22, 1, &vec![7; 16_000]));
                 }
             }
         }
-        pair.check(&format!("{versions:?}, hellos in pieces"));
+        pair.check(&format!("{versions:?}, fragmented hellos"));
     }
 }
 
-/// Datagrams that are forged from an established session's address.
+/// Forged datagrams from the address of an established session.
 fn forged_on_a_session() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut pair = Pair::new(versions, 1200, &credentials(0));
@@ -331,7 +337,7 @@ fn forged_on_a_session() {
                 fragment(16, 3, 66, 0, 66),
                 [vec![0x2f, 0, round], vec![7; 16_000]].concat(),
             ] {
-                pair.give(&datagram);
+                pair.receive(&datagram);
             }
         }
         let grown = pair.holds - before;
@@ -343,7 +349,7 @@ fn forged_on_a_session() {
 
 #[test]
 fn no_session_holds_more_than_64_kib_whatever_its_client_sends() {
-    lawful_clients();
+    complete_handshakes();
     too_large();
     worst_flights();
     worst_hellos();

@@ -16,12 +16,12 @@ use test_support::admin::Admin;
 use test_support::coap::{OBSERVE, get, post};
 use test_support::device::code;
 use test_support::scrape::{Kind, Scrape};
-use test_support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, nobody};
+use test_support::world::{METER_TOKEN, Options, PUMP_TOKEN, World, unreachable_url};
 
 fn world() -> (World, Admin) {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         admin: true,
-        ..Wishes::default()
+        ..Options::default()
     });
     let admin = Admin::of(&world.gateway);
     (world, admin)
@@ -166,10 +166,10 @@ async fn no_label_contains_a_device_an_address_or_a_token() {
 
 #[test]
 fn an_unreachable_upstream_is_reported() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         admin: true,
-        url: Some(nobody()),
-        ..Wishes::default()
+        url: Some(unreachable_url()),
+        ..Options::default()
     });
     let seen = scrape(&Admin::of(&world.gateway));
     assert_eq!(seen.value("coaps_gateway_upstream_reachable", &[]), 0.0);

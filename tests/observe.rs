@@ -1,4 +1,4 @@
-//! Observe through the real binary: what an observing device is sent, and what must not disturb it.
+//! Observe (RFC 7641) through the real binary.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,25 +13,25 @@ use serde_json::json;
 use std::time::Duration;
 use test_support::coap::{ACK, CON, Message, OBSERVE, RST, get, post};
 use test_support::device::{Device, code};
-use test_support::packages::{assign, package, sha256};
+use test_support::packages::{assign, create, sha256};
 use test_support::process::{field, now};
 use test_support::world::{World, eventually};
 
-/// Registers, and returns the response.
+/// Registers an observation, and returns the response.
 async fn observe(device: &Device, feature: &str) -> Message {
     let request = get(&["api", "v1", feature]).option(OBSERVE, []);
     device.request(request).await.message
 }
 
 /// The next notification, acknowledged.
-async fn notified(device: &Device) -> Message {
+async fn notification(device: &Device) -> Message {
     let message = Message::decode(&device.receive().await);
     assert_eq!((message.kind, message.code().as_str()), (CON, "2.05"));
-    answer(device, ACK, message.id).await;
+    send_empty(device, ACK, message.id).await;
     message
 }
 
-async fn answer(device: &Device, kind: u8, id: u16) {
+async fn send_empty(device: &Device, kind: u8, id: u16) {
     let empty = Message {
         kind,
         id,
@@ -46,7 +46,7 @@ fn set(world: &World, attributes: &serde_json::Value) {
         .post("/simulator/devices/meter-17/attributes/shared", attributes);
 }
 
-/// Waits until so many polls are open, and ThingsBoard's device actor knows of them.
+/// Waits until so many polls are open that ThingsBoard's device actor has seen.
 fn await_polls(world: &World, number: u64) {
     eventually(&format!("{number} open polls"), || {
         let path = "/simulator/devices/meter-17/subscriptions";
@@ -62,8 +62,8 @@ fn await_polls(world: &World, number: u64) {
     });
 }
 
-/// A counter in the line that the gateway logs when it stops.
-fn counted(stopped: &str, name: &str) -> u64 {
+/// A counter in the gateway's last log line.
+fn counter(stopped: &str, name: &str) -> u64 {
     let all = field(stopped, "relay").unwrap_or_else(|| stopped.to_owned());
     let (_, rest) = all.split_once(&format!("{name}: ")).expect(name);
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
@@ -71,7 +71,7 @@ fn counted(stopped: &str, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn attributes_and_commands_reach_a_device_that_observes_and_its_reply_the_caller() {
+async fn attributes_and_commands_reach_an_observing_device_and_its_reply_the_caller() {
     let world = World::start();
     set(&world, &json!({"interval": 60}));
     let device = world.meter().await;
@@ -90,7 +90,7 @@ async fn attributes_and_commands_reach_a_device_that_observes_and_its_reply_the_
     await_polls(&world, 2);
 
     set(&world, &json!({"interval": 30, "mode": "eco"}));
-    let change = notified(&device).await;
+    let change = notification(&device).await;
     assert_eq!(change.uint(OBSERVE), Some(1));
     assert_eq!(change.text(), r#"{"interval":30,"mode":"eco"}"#);
     assert_eq!(change.token, state.token);
@@ -99,13 +99,16 @@ async fn attributes_and_commands_reach_a_device_that_observes_and_its_reply_the_
         "/simulator/devices/meter-17/attributes/shared?keys=mode",
         "",
     );
-    assert_eq!(notified(&device).await.text(), r#"{"deleted":["mode"]}"#);
+    assert_eq!(
+        notification(&device).await.text(),
+        r#"{"deleted":["mode"]}"#
+    );
 
-    let call = world.simulator.call(
+    let call = world.simulator.send_command(
         "meter-17",
         &json!({"method": "open", "params": {"valve": 2}}),
     );
-    let command = notified(&device).await;
+    let command = notification(&device).await;
     assert_eq!(
         command.text(),
         r#"{"id":0,"method":"open","params":{"valve":2}}"#
@@ -116,7 +119,8 @@ async fn attributes_and_commands_reach_a_device_that_observes_and_its_reply_the_
     assert_eq!(call.join().unwrap(), r#"{"result":"ok"}"#);
 }
 
-/// The gateway uses an assignment for half a minute before it reads it again, but not once the device was notified of another.
+/// ThingsBoard's own transport uses an assignment at once. The gateway caches it for half a minute, unless the device was
+/// notified of another one.
 #[tokio::test]
 async fn a_device_that_is_notified_of_another_package_downloads_that_one() {
     let world = World::start();
@@ -125,10 +129,14 @@ async fn a_device_that_is_notified_of_another_package_downloads_that_one() {
     await_polls(&world, 1);
     for (seed, version) in ["1.0", "2.0", "3.0"].into_iter().enumerate() {
         let seed = u64::try_from(seed).unwrap();
-        let expected = package(&world.simulator, "firmware", "meter", version, 500, seed);
+        let expected = create(&world.simulator, "firmware", "meter", version, 500, seed);
         assign(&world.simulator, "meter-17", "firmware", "meter", version);
-        let key = format!(r#""fw_version":"{version}""#);
-        while !notified(&device).await.text().contains(&key) {}
+        let version_attribute = format!(r#""fw_version":"{version}""#);
+        while !notification(&device)
+            .await
+            .text()
+            .contains(&version_attribute)
+        {}
         let image = device.request(get(&["fw"])).await.message;
         assert_eq!(
             (image.code().as_str(), sha256(&image.payload)),
@@ -142,7 +150,7 @@ async fn a_device_that_is_notified_of_another_package_downloads_that_one() {
 }
 
 #[tokio::test]
-async fn unreadable_answers_to_polls_end_neither_session_nor_observation() {
+async fn invalid_poll_responses_end_neither_session_nor_observation() {
     let mut world = World::start();
     let device = world.meter().await;
     observe(&device, "attributes").await;
@@ -155,17 +163,17 @@ async fn unreadable_answers_to_polls_end_neither_session_nor_observation() {
                 &json!({"path": path, "times": 1, "status": 200, "body": body, "contentType": "application/json"}),
             );
         }
-        // What is open ends, so that the next polls meet the faults.
+        // The open polls end, so that the next ones get the faults.
         set(&world, &json!({"n": body.len()}));
         assert_eq!(
-            notified(&device).await.text(),
+            notification(&device).await.text(),
             json!({"n": body.len()}).to_string()
         );
         let oneway = json!({"method": "wake", "params": {}, "oneway": true});
         world
             .simulator
             .post("/simulator/devices/meter-17/rpc", &oneway);
-        assert!(notified(&device).await.text().contains("wake"));
+        assert!(notification(&device).await.text().contains("wake"));
         eventually("the faults are used up", || {
             let left = world.simulator.control("GET", "/simulator/faults", "");
             left.trim() == "[]"
@@ -175,11 +183,11 @@ async fn unreadable_answers_to_polls_end_neither_session_nor_observation() {
     assert_eq!(device.ping().await, 0);
     world.await_log("does upstream.url lead to ThingsBoard");
     let stopped = world.terminate();
-    assert!(counted(&stopped, "polls_failed") >= 10, "{stopped}");
+    assert!(counter(&stopped, "polls_failed") >= 10, "{stopped}");
 }
 
 #[tokio::test]
-async fn stray_acknowledgements_and_resets_and_registrations_elsewhere_change_nothing() {
+async fn unmatched_acknowledgements_and_resets_and_other_registrations_have_no_effect() {
     let mut world = World::start();
     let device = world.meter().await;
     for feature in ["telemetry", "claim"] {
@@ -190,22 +198,22 @@ async fn stray_acknowledgements_and_resets_and_registrations_elsewhere_change_no
     observe(&device, "attributes").await;
     await_polls(&world, 1);
     set(&world, &json!({"n": 1}));
-    let first = notified(&device).await;
+    let first = notification(&device).await;
     for kind in [ACK, RST] {
-        answer(&device, kind, first.id.wrapping_add(1000)).await;
+        send_empty(&device, kind, first.id.wrapping_add(1000)).await;
     }
     set(&world, &json!({"n": 2}));
-    assert_eq!(notified(&device).await.text(), r#"{"n":2}"#);
+    assert_eq!(notification(&device).await.text(), r#"{"n":2}"#);
     let reserved = get(&["api", "v1", "attributes"]).option(OBSERVE, [7]);
     let plain = device.request(reserved).await.message;
     assert_eq!((plain.code().as_str(), plain.uint(OBSERVE)), ("2.05", None));
     let stopped = world.terminate();
-    for counted in [
+    for counter in [
         "unmatched: 2,",
         "observe_ignored: 1,",
         "registrations_elsewhere: 2,",
     ] {
-        assert!(stopped.contains(counted), "{counted} {stopped}");
+        assert!(stopped.contains(counter), "{counter} {stopped}");
     }
 }
 
@@ -217,12 +225,12 @@ async fn a_reset_ends_the_observation_and_closes_its_poll() {
     await_polls(&world, 1);
     set(&world, &json!({"n": 1}));
     let message = Message::decode(&device.receive().await);
-    answer(&device, RST, message.id).await;
+    send_empty(&device, RST, message.id).await;
     await_polls(&world, 0);
 }
 
 #[tokio::test]
-async fn the_observations_of_a_deleted_device_end_with_forbidden() {
+async fn the_observations_of_a_deleted_device_end_with_4_03() {
     let world = World::start();
     let device = world.meter().await;
     let valid = observe(&device, "rpc").await;
@@ -233,10 +241,10 @@ async fn the_observations_of_a_deleted_device_end_with_forbidden() {
     let last = Message::decode(&device.receive().await);
     assert_eq!((last.code().as_str(), last.uint(OBSERVE)), ("4.03", None));
     assert_eq!(last.token, valid.token);
-    answer(&device, ACK, last.id).await;
+    send_empty(&device, ACK, last.id).await;
 }
 
-/// Prints how long it takes from an attribute being set to its notification at the device; asserts that each came.
+/// Prints the time from setting an attribute to its notification at the device.
 #[tokio::test]
 async fn notifications_follow_changes() {
     let world = World::start();
@@ -247,7 +255,10 @@ async fn notifications_follow_changes() {
     for n in 0..21 {
         let before = now();
         set(&world, &json!({"n": n}));
-        assert_eq!(notified(&device).await.text(), json!({"n": n}).to_string());
+        assert_eq!(
+            notification(&device).await.text(),
+            json!({"n": n}).to_string()
+        );
         took.push(now() - before);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -21,7 +21,7 @@ use test_support::coap::{CON, Message, OBSERVE, POST, get};
 use test_support::device::Device;
 use test_support::process::{Process, now};
 use test_support::scrape::Scrape;
-use test_support::world::{METER_TOKEN, PUMP_TOKEN, Wishes, World, eventually};
+use test_support::world::{METER_TOKEN, Options, PUMP_TOKEN, World, eventually};
 
 const REGISTRY: &str = "device registry reloaded";
 const REFUSED: &str = "not reloaded: the previous version stays in use";
@@ -59,19 +59,19 @@ fn post(device: &mut Client, id: u16) -> String {
     let mut request = Message::request(CON, POST, &["api", "v1", "telemetry"]).payload("{\"a\":1}");
     (request.id, request.token) = (id, id.to_be_bytes().to_vec());
     device.send(&request);
-    device.hear().code()
+    device.receive().code()
 }
 
 fn observe(device: &mut Client, feature: &str, id: u16) -> Message {
     let mut request = get(&["api", "v1", feature]).option(OBSERVE, []);
     (request.id, request.token) = (id, id.to_be_bytes().to_vec());
     device.send(&request);
-    device.hear()
+    device.receive()
 }
 
 /// Asserts that the latest arrival is telemetry of this device.
 fn arrived(world: &World, device: &str, body: &str) {
-    world.arrived("/api/v1/{token}/telemetry", device, body);
+    world.assert_last_post("/api/v1/{token}/telemetry", device, body);
 }
 
 /// Established sessions of the meter, since the start.
@@ -104,11 +104,11 @@ fn a_session_and_its_observations_go_on_with_another_token_and_end_with_the_regi
     arrived(&world, "successor", "{\"a\":1}");
     let shared = "/simulator/devices/successor/attributes/shared";
     world.simulator.post(shared, &json!({"interval": 7}));
-    assert_eq!(meter.hear().text(), json!({"interval": 7}).to_string());
+    assert_eq!(meter.receive().text(), json!({"interval": 7}).to_string());
 
     // Removed, by a rename.
     after(&world, REGISTRY, || replace(&registry, &pump));
-    let last = meter.hear();
+    let last = meter.receive();
     assert_eq!((last.code(), last.uint(OBSERVE)), ("4.01".to_owned(), None));
     assert_eq!(post(&mut meter, 4), "4.01");
     assert_eq!(post(&mut other, 1), "2.01", "the other device goes on");
@@ -155,9 +155,9 @@ fn the_swap_of_a_symbolic_link_in_the_path_is_noticed() {
 
 #[test]
 fn a_registry_with_mistakes_is_refused_as_a_whole_and_each_is_logged() {
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         admin: true,
-        ..Wishes::default()
+        ..Options::default()
     });
     let registry = world.path().join("devices.toml");
     let mut device = Client::connect(world.address, &world.meter);
@@ -244,7 +244,7 @@ fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
     );
     fs::write(&configuration, text.replace("[clients]\n", &with_lists)).unwrap();
     fs::write(&lists, world.authority.revoke(&[])).unwrap();
-    let (gateway, address) = world.another();
+    let (gateway, address) = world.start_second_gateway();
     let await_line =
         |text: &str| gateway.await_line(text, |line| line.contains(text).then_some(()));
     let mut meter = Client::connect(address, &world.meter);
@@ -255,7 +255,7 @@ fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
     assert_eq!(post(&mut meter, 1), "2.01");
     replace(&lists, world.authority.revoke(&[&world.meter]));
     await_line("client certificate no longer accepted");
-    assert_eq!(meter.hear_or_end(), None, "close_notify");
+    assert_eq!(meter.receive_or_close(), None, "close_notify");
     assert_eq!(post(&mut pump, 1), "2.01");
 }
 
@@ -284,7 +284,7 @@ fn a_hang_up_while_the_configuration_is_read_reloads_afterwards() {
     replace(&registry, own + &others(0, 10_000));
     let configuration = world.path().join("gateway.toml");
     let mut gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
-    eventually("a handler", || gateway.catches_hang_ups());
+    eventually("a handler", || gateway.handles_sighup());
     gateway.signal("HUP");
     assert!(!gateway.log().contains("listening"), "it came too late");
     gateway.await_address("listening for CoAPs");
@@ -330,9 +330,9 @@ fn others(from: usize, count: usize) -> String {
 fn a_large_registry_is_reloaded_while_a_device_is_served() {
     let wanted = std::env::var("COAPS_GATEWAY_REGISTRY");
     let devices = wanted.map_or(2_000, |number| number.parse().expect("a number of devices"));
-    let mut world = World::with(&Wishes {
+    let mut world = World::with(&Options {
         log_level: Some("info"),
-        ..Wishes::default()
+        ..Options::default()
     });
     let registry = world.path().join("devices.toml");
     let own = fs::read_to_string(&registry).unwrap();

@@ -1,4 +1,4 @@
-//! What one device may take of what all share, in the real binary.
+//! The share of one device in common resources, in the real binary.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -11,15 +11,15 @@
 use test_support::coap::{CON, Message, get};
 use test_support::world::{World, eventually};
 
-/// Datagrams that the smallest buffer of a kernel's holds, and some more than a device's share of a turn.
+/// Datagrams that any kernel's receive buffer holds, and more than a device's share of a turn.
 const SENT_BEFORE: u16 = 150;
 
-/// The kernel's buffer is a queue, and a device can fill it before its neighbour sends. Time is not measured: the gateway
-/// is stopped meanwhile, and its log then tells in which order it handled the requests.
+/// The kernel's receive buffer is a queue, which a device can fill before another one sends. The test measures no time: the
+/// gateway is stopped meanwhile, and its log shows in which order it handled the requests.
 #[tokio::test]
-async fn what_a_device_has_sent_before_does_not_keep_its_neighbour_waiting() {
+async fn a_devices_queued_datagrams_do_not_delay_another_device() {
     let mut world = World::start();
-    let (flood, neighbour) = (world.meter().await, world.connect(&world.pump).await);
+    let (flood, other) = (world.meter().await, world.connect(&world.pump).await);
     let links = |id: u16| {
         let request = Message {
             kind: CON,
@@ -33,13 +33,13 @@ async fn what_a_device_has_sent_before_does_not_keep_its_neighbour_waiting() {
     for id in 0..SENT_BEFORE {
         flood.send(&links(id)).await;
     }
-    neighbour.send(&links(0)).await;
+    other.send(&links(0)).await;
     world.gateway.signal("CONT");
-    neighbour.receive().await;
+    other.receive().await;
     for _ in 0..SENT_BEFORE {
         flood.receive().await;
     }
-    // In the order in which the loop has handled them.
+    // Whether each is the other device's, in the order in which they were handled.
     let requests = || -> Vec<bool> {
         let log = world.log();
         let requests = log.lines().filter(|line| line.contains("WellKnownCore"));
@@ -48,6 +48,9 @@ async fn what_a_device_has_sent_before_does_not_keep_its_neighbour_waiting() {
     let all = usize::from(SENT_BEFORE) + 1;
     eventually("each request in the log", || requests().len() == all);
     let before = requests().iter().position(|is_pumps| *is_pumps).unwrap();
-    // Eight of a device in a turn; the first eight of a turn are not looked at more closely.
-    assert!(before <= 16, "{before} of the other device's came first");
+    // A device has eight datagrams in a turn; the first eight of a turn are not limited.
+    assert!(
+        before <= 16,
+        "{before} requests of the first device came before it"
+    );
 }

@@ -1,4 +1,4 @@
-//! How the real binary ends: what is under way is answered, every session is taken leave of, nobody waits for ever.
+//! The shutdown of the real binary: outstanding requests are answered, sessions are closed, and the drain has a limit.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +16,7 @@ use test_support::certificates::Identity;
 use test_support::client::Client;
 use test_support::coap::{CON, Message, POST, get};
 use test_support::fleet::Fleet;
-use test_support::world::{Wishes, World};
+use test_support::world::{Options, World};
 
 const SIGTERMS: u64 = 20;
 const DEVICES: usize = 6;
@@ -27,14 +27,14 @@ fn telemetry(id: u16, body: &str) -> Message {
     request
 }
 
-/// Posts one thing after the other until the session is closed; gives the bodies that were answered 2.01.
-fn post_until_the_end(gateway: SocketAddr, identity: &Identity, who: &str) -> BTreeSet<String> {
+/// Posts until the session is closed. Returns the bodies that were answered by 2.01.
+fn post_until_close(gateway: SocketAddr, identity: &Identity, name: &str) -> BTreeSet<String> {
     let mut device = Client::connect(gateway, identity);
     let mut stored = BTreeSet::new();
     for id in 0.. {
-        let body = json!({"who": who, "n": id}).to_string();
+        let body = json!({"device": name, "n": id}).to_string();
         device.send(&telemetry(id, &body));
-        match device.hear_or_end() {
+        match device.receive_or_close() {
             None => break,
             Some(answer) if answer.code() == "2.01" => {
                 assert!(stored.insert(body));
@@ -42,7 +42,7 @@ fn post_until_the_end(gateway: SocketAddr, identity: &Identity, who: &str) -> BT
             Some(answer) => {
                 assert_eq!(answer.code(), "5.03", "{}", answer.text());
                 assert!(answer.text().contains("stops"), "{}", answer.text());
-                // A device that is told to come back later does not try at once.
+                // After a 5.03 a device waits.
                 std::thread::sleep(Duration::from_millis(100));
             }
         }
@@ -51,19 +51,19 @@ fn post_until_the_end(gateway: SocketAddr, identity: &Identity, who: &str) -> BT
 }
 
 #[test]
-fn what_was_accepted_upstream_was_also_answered_at_each_of_twenty_sigterms_under_load() {
+fn every_post_that_was_accepted_upstream_is_answered_at_each_of_twenty_sigterms() {
     let fleet = Fleet::new(DEVICES);
-    let world = World::with(&Wishes {
+    let world = World::with(&Options {
         any_issuer: true,
         devices: &fleet.registry,
         log_level: Some("info"),
-        // A session is kept for so long after its last response: by default 3 s.
+        // A drained session lasts so long after its last response; by default 3 s.
         sections: "[coap]\nack_timeout = \"200ms\"\npiggyback_timeout = \"100ms\"",
-        ..Wishes::default()
+        ..Options::default()
     });
     let simulator = &world.simulator;
-    fleet.define(simulator);
-    // Longer than responses ride on acknowledgements, so both kinds are under way.
+    fleet.create(simulator);
+    // Longer than the piggyback timeout, so that there are separate responses, too.
     for (device, ms) in [("FleetToken0", 250), ("*", 20)] {
         let path = format!("/api/v1/{device}/telemetry");
         simulator.fault(&json!({"path": path, "delayMs": ms}));
@@ -71,12 +71,12 @@ fn what_was_accepted_upstream_was_also_answered_at_each_of_twenty_sigterms_under
     let mut total = 0;
     for round in 0..SIGTERMS {
         simulator.control("DELETE", "/simulator/arrivals", "");
-        let (mut gateway, address) = world.another();
+        let (mut gateway, address) = world.start_second_gateway();
         let stored: BTreeSet<String> = std::thread::scope(|scope| {
             let devices: Vec<_> = (fleet.identities.iter().enumerate())
                 .map(|(n, identity)| {
-                    let who = format!("{round}/{n}");
-                    scope.spawn(move || post_until_the_end(address, identity, &who))
+                    let name = format!("{round}/{n}");
+                    scope.spawn(move || post_until_close(address, identity, &name))
                 })
                 .collect();
             std::thread::sleep(Duration::from_millis(600 + 37 * round));
@@ -100,16 +100,16 @@ fn what_was_accepted_upstream_was_also_answered_at_each_of_twenty_sigterms_under
         assert_eq!(arrived, stored, "answered 2.01, and never arrived");
         total += arrived.len();
     }
-    // Or nothing was under load.
+    // Otherwise there was no load.
     assert!(total > 20 * DEVICES, "{total} posts in all");
 }
 
 /// A request that ThingsBoard does not answer for a minute.
-fn with_a_request_under_way(drain: &str) -> (World, Client) {
-    let world = World::with(&Wishes {
+fn with_outstanding_request(drain: &str) -> (World, Client) {
+    let world = World::with(&Options {
         upstream: "timeout = \"60s\"",
         sections: &format!("[shutdown]\ndrain = {drain:?}"),
-        ..Wishes::default()
+        ..Options::default()
     });
     let fault = json!({"path": "/api/v1/*/telemetry", "delayMs": 60_000});
     world.simulator.fault(&fault);
@@ -120,28 +120,28 @@ fn with_a_request_under_way(drain: &str) -> (World, Client) {
 }
 
 #[test]
-fn the_drain_is_over_after_its_time_and_the_session_is_closed_with_a_word() {
-    let (mut world, mut device) = with_a_request_under_way("1s");
+fn the_drain_ends_after_its_time_and_the_session_is_closed() {
+    let (mut world, mut device) = with_outstanding_request("1s");
     world.terminate();
-    assert_eq!(device.hear_or_end(), None, "close_notify");
-    let told = world.await_log("left unanswered");
-    assert!(told.contains("\"cut_off\":1"), "{told}");
+    assert_eq!(device.receive_or_close(), None, "close_notify");
+    let line = world.await_log("left unanswered");
+    assert!(line.contains("\"cut_off\":1"), "{line}");
 }
 
 #[test]
-fn a_second_signal_ends_it_however_long_the_drain_may_take() {
-    let (mut world, mut device) = with_a_request_under_way("1h");
+fn a_second_signal_ends_the_drain_at_once() {
+    let (mut world, mut device) = with_outstanding_request("1h");
     world.gateway.signal("TERM");
     world.await_log("no new handshakes");
-    // Whoever comes now is not answered, and whoever asks is told.
+    // A new request in a session gets a 5.03.
     device.send(&{
         let mut request = get(&["api", "v1", "attributes"]);
         (request.id, request.token) = (2, vec![2]);
         request
     });
-    assert_eq!(device.hear().code(), "5.03");
+    assert_eq!(device.receive().code(), "5.03");
     world.gateway.signal("INT");
     world.gateway.await_end();
-    assert_eq!(device.hear_or_end(), None, "close_notify");
+    assert_eq!(device.receive_or_close(), None, "close_notify");
     world.await_log("stopping at once");
 }

@@ -80,7 +80,7 @@ class Drivers:
         before: Sequence[str] = (),
         dtls: str | None = None,
     ) -> Driver:
-        """The load driver. `--insecure`: the gateway's engine verifies no server, and all are to do the same."""
+        """The load driver. `--insecure`: by dimpl no server is verified, and all runs are to do the same."""
         argv: list[str | Path] = [self._world.program("load"), f"coaps://{address}/{path}", "--insecure"]
         argv += ["--identities", identities, "--sessions", str(sessions), "--duration", f"{seconds * 1000:.0f}ms"]
         argv += ["--dtls", dtls or self._world.options.dtls or REQUESTS, "--from", ADDRESSES, *more]

@@ -94,9 +94,9 @@ def read(arguments: list[str] | None = None) -> Options:
     add("--only", type=_parts, default=tuple(PARTS), metavar="PART,…", dest="parts", help="some parts alone")
     add(
         "--dtls",
-        choices=("webrtc", "gateway-1.2", "gateway"),
+        choices=("webrtc", "dimpl-1.2", "dimpl"),
         help="the driver's DTLS in every comparison: webrtc-dtls, which shares nothing with the gateway, or "
-        "the gateway's engine (webrtc for requests; gateway-1.2 for handshakes, which cost twice as much by webrtc)",
+        "the gateway's library (webrtc for requests; dimpl-1.2 for handshakes, which cost twice as much by webrtc)",
     )
     add("--storm", type=_whole(1), default=10_000, metavar="N", help="devices of the storm (10000)")
     add("--flood", type=_whole(1), default=50_000, metavar="N", help="forged ClientHellos a second (50000)")

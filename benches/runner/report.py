@@ -229,9 +229,9 @@ def _conditions(options: Options) -> str:
         f"For handshakes: {raised}. Otherwise the gateway's defaults. Sessions come from {ADDRESSES}, so that the limit "
         "for one address is not reached.",
         f"The driver's DTLS: `{options.dtls or REQUESTS}` for requests and the new device, "
-        f"`{options.dtls or HANDSHAKES}` for handshakes; for memory and many devices at once the gateway's engine, with "
+        f"`{options.dtls or HANDSHAKES}` for handshakes; for memory and many devices at once dimpl, with "
         "the version in the table. `webrtc` is webrtc-dtls with DTLS 1.2, which has nothing in common with the gateway; "
-        "`gateway` is the gateway's own engine, `gateway-1.2` the same without 1.3, which libcoap does not have. All "
+        "`dimpl` is the gateway's library, `dimpl-1.2` the same without 1.3, which libcoap does not have. All "
         "servers of a comparison have the same driver.",
         f"A post is `{PAYLOAD}`; a GET is of libcoap's `/`, a constant text. `coap-server-*` demand and verify a "
         "client's certificate (`-C`), as the gateway does. Each device has a certificate and a token of its own.",

@@ -18,10 +18,10 @@ TOKEN = "BenchToken00000"
 # A fleet comes from many addresses: a limit counts by address, and none is raised for a benchmark's sake.
 ADDRESSES = "127.0.1.1-127.0.1.40"
 # Whose DTLS the driver has, where nothing else is asked for. webrtc-dtls shares nothing with the gateway, and costs as
-# much a request as the gateway's engine does; a handshake costs the driver twice as much by it.
-REQUESTS, HANDSHAKES = "webrtc", "gateway-1.2"
+# much a request as dimpl does; a handshake costs the driver twice as much by it.
+REQUESTS, HANDSHAKES = "webrtc", "dimpl-1.2"
 # What devices may speak, and the driver that speaks it to a gateway with its defaults.
-VERSIONS = {"1.2": "gateway-1.2", "1.3": "gateway"}
+VERSIONS = {"1.2": "dimpl-1.2", "1.3": "dimpl"}
 
 Limits = Mapping[str, "int | str"]
 

@@ -42,8 +42,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Files may name files. With a slash they would name some outside the empty directory, which are
-/// none of the fuzzer's; URLs have slashes as well and are welcome.
+/// Whether the input may name files outside the empty directory: it has a key whose value is a path, and a slash. Other
+/// inputs may have slashes, as in URLs.
 fn names_files(input: &[u8]) -> bool {
     let text = String::from_utf8_lossy(input);
     let keys = [

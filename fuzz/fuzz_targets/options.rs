@@ -1,4 +1,4 @@
-//! Any options on a request, and any path through the router.
+//! Any options of a request, and its translation to a request upstream.
 
 #![no_main]
 
@@ -7,7 +7,7 @@ use coaps_gateway::mapping::{path, request};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|tail: &[u8]| {
-    // A valid header before it, so that the fuzzer's bytes are options from the first on.
+    // A valid header, so that the fuzzer's bytes begin with options.
     let mut datagram = vec![0x40, Code::POST.0, 0, 1];
     datagram.extend_from_slice(tail);
     let Ok(message) = Message::decode(&datagram) else {

@@ -1,25 +1,22 @@
-//! Any datagrams, from a few addresses and over time, into a core that knows none of them.
+//! Any datagrams, from a few addresses without a session and over time.
 
 #![no_main]
 
-#[path = "../../benches/support.rs"]
-mod support;
-
 use coaps_gateway::dtls::Path;
+use core_harness::{Pair, certificate, datagrams};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::Duration;
-use support::{Pair, certificate, datagrams};
 
 thread_local! {
-    /// One gateway and its one device for all inputs: each leaves nothing behind, which is asserted.
+    /// One gateway and its one device for all inputs. That each leaves no state is asserted.
     static PAIR: RefCell<Pair> = RefCell::new(Pair::new(&certificate(), &certificate()));
 }
 
-fuzz_target!(|input: &[u8]| PAIR.with_borrow_mut(|pair| try_strangers(pair, input)));
+fuzz_target!(|input: &[u8]| PAIR.with_borrow_mut(|pair| try_unknown_peers(pair, input)));
 
-fn try_strangers(pair: &mut Pair, input: &[u8]) {
+fn try_unknown_peers(pair: &mut Pair, input: &[u8]) {
     for (head, datagram) in datagrams(input) {
         let path = Path {
             remote: SocketAddr::from(([192, 0, 2, 1], 1000 + u16::from(head & 3))),
@@ -29,26 +26,25 @@ fn try_strangers(pair: &mut Pair, input: &[u8]) {
         let sent: usize = std::iter::from_fn(|| pair.core.poll_transmit())
             .map(|transmit| transmit.datagram.len())
             .sum();
-        // Nobody here can have proven an address.
+        // None of these addresses can be proven.
         assert!(
             sent <= datagram.len(),
             "{sent} bytes for {}",
             datagram.len()
         );
-        pass(pair, Duration::from_millis(u64::from(head)));
+        advance(pair, Duration::from_millis(u64::from(head)));
     }
-    assert_eq!(
-        pair.core.sessions(),
-        1,
-        "a stranger ended, or began, a session"
-    );
-    assert_eq!(pair.exchange().to_string(), "2.01");
-    pass(pair, Duration::from_secs(11));
-    assert_eq!(pair.core.half_open(), 0, "something is left behind");
+    assert_eq!(pair.core.sessions(), 1, "a session has begun or ended");
+    assert_eq!(pair.post_telemetry().to_string(), "2.01");
+    advance(pair, Duration::from_secs(11));
+    assert_eq!(pair.core.half_open(), 0, "half-open handshakes remain");
 }
 
-fn pass(pair: &mut Pair, duration: Duration) {
+fn advance(pair: &mut Pair, duration: Duration) {
     pair.now += duration;
     pair.core.handle_timeout(pair.now);
-    assert!(pair.core.poll_transmit().is_none(), "sent by timer");
+    assert!(
+        pair.core.poll_transmit().is_none(),
+        "a datagram sent by a timer"
+    );
 }

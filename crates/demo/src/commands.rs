@@ -1,10 +1,10 @@
-//! What to paste into another terminal: printed there, and shown on the page. Each line was run as it stands.
+//! The commands to paste into a terminal, printed there and shown on the page. `tests/demo_commands.rs` runs each.
 
 use super::CLIENT;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// Some lines, and what they are for.
+/// Command lines for one purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Commands {
     pub(super) purpose: &'static str,
@@ -25,7 +25,7 @@ pub(super) fn commands(directory: &Path, coaps: SocketAddr, http: SocketAddr) ->
             )],
         },
         Commands {
-            purpose: "the form with a token works too: the token is not looked at, the certificate counts",
+            purpose: "the form with a token works too: the token is ignored, the certificate counts",
             lines: vec![format!(
                 "{client} -m post -t 50 -e '{{\"humidity\":40}}' {api}/ANY_TOKEN/telemetry"
             )],
@@ -37,7 +37,7 @@ pub(super) fn commands(directory: &Path, coaps: SocketAddr, http: SocketAddr) ->
             )],
         },
         Commands {
-            purpose: "observe what changes, for a minute; then, elsewhere, change it, and send a command to who observes rpc",
+            purpose: "observe attributes, or commands, for a minute; meanwhile, in another terminal, change an attribute, or send a command",
             lines: vec![
                 format!("{client} -m get -s 60 -B 60 {api}/attributes"),
                 format!("{client} -m get -s 60 -B 60 {api}/rpc"),
@@ -48,7 +48,7 @@ pub(super) fn commands(directory: &Path, coaps: SocketAddr, http: SocketAddr) ->
             ],
         },
         Commands {
-            purpose: "a question to the rule chain",
+            purpose: "a request to the rule chain",
             lines: vec![format!(
                 "{client} -m post -t 50 -e '{{\"method\":\"getTime\",\"params\":{{}}}}' {api}/rpc"
             )],
@@ -60,7 +60,7 @@ pub(super) fn commands(directory: &Path, coaps: SocketAddr, http: SocketAddr) ->
             )],
         },
         Commands {
-            purpose: "what has arrived at ThingsBoard",
+            purpose: "the latest requests at ThingsBoard",
             lines: vec![format!("curl 'http://{http}/simulator/arrivals?limit=3'")],
         },
     ]

@@ -1,37 +1,39 @@
-//! The demo's device: it posts its temperature, observes its shared attributes and its commands, and replies.
+//! The demo's device: it posts its temperature, observes its shared attributes and its commands, and replies to the
+//! latter.
 //!
-//! It uses the gateway's own engine and message format. The tests don't: they face other people's.
+//! It is a `coap_client`, which shares the message format and the DTLS library with the gateway.
 
-mod endpoint;
-mod session;
+mod requests;
 
-use super::{EVERY, credentials, say};
+use super::text::{self, print, printable};
+use super::{INTERVAL, credentials};
+use coap_client::dtls::Config;
+use coap_client::{Endpoint, Event, Parameters, Session};
 use coaps_gateway::authority;
-use coaps_gateway::dtls;
-use coaps_gateway::dtls::engine::Settings;
-use endpoint::{Endpoint, Event, Purpose};
+use requests::{Observed, Purpose};
 use serde_json::{Value, json};
-use session::Session;
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
+use tokio::net::UdpSocket;
 
-/// Between two attempts to connect, or to observe.
+/// The pause before the device connects, or registers an observation, again.
 const PAUSE: Duration = Duration::from_secs(3);
-/// The attribute `interval` counts between these, in seconds.
+/// The values that the attribute `interval` may have, in seconds.
 const INTERVALS: std::ops::RangeInclusive<u64> = 1..=60;
+/// The limit of a handshake. On loopback it takes milliseconds; on a link that loses datagrams, some retransmissions.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The device, and what it knows.
 pub(super) struct Device {
-    settings: Settings,
-    /// The gateway's certificate: the device knows it beforehand, and talks to no other.
+    config: Config,
+    /// The gateway's certificate (DER). The device accepts no other.
     gateway: Vec<u8>,
     address: SocketAddr,
     /// Between two telemetry messages: the shared attribute `interval`.
-    every: Duration,
-    /// Observations that don't stand, and when each is tried again.
-    to_observe: Vec<(Instant, Purpose)>,
+    interval: Duration,
+    /// Observations to register, and when.
+    to_observe: Vec<(Instant, Observed)>,
     started: Instant,
 }
 
@@ -43,168 +45,168 @@ impl Device {
     ) -> Result<Device, Box<dyn Error>> {
         let own = credentials(&own.certificate, &own.private_key)?;
         Ok(Device {
-            settings: Settings::new(&own, &dtls::Parameters::default())?,
+            config: Config::new(own.certificate.clone(), own.private_key.to_vec())?,
             gateway: credentials(&server.certificate, &server.private_key)?.certificate,
             address,
-            every: EVERY,
+            interval: INTERVAL,
             to_observe: Vec::new(),
             started: now(),
         })
     }
 
-    /// Lives until it can't say so any more. Failures are told, and it goes on.
-    pub(super) async fn live(&mut self) -> io::Result<()> {
+    /// Runs until the terminal can't be written to. Failures are printed, and the device connects again.
+    pub(super) async fn run(&mut self) -> io::Result<()> {
         loop {
-            let failure = match Session::connect(self.address, &self.settings, &self.gateway).await
-            {
+            let failure = match self.connect().await {
                 Ok(session) => {
-                    let version = session.version();
-                    say(&format!(
-                        "  device ─DTLS {version}─▶ gateway     session established with its certificate"
-                    ))?;
-                    self.live_in(session).await?
+                    print(&text::connected(session.version()))?;
+                    self.run_session(session).await?
                 }
                 Err(failure) => failure,
             };
-            say(&format!("  device: {failure}; it connects anew\n"))?;
+            print(&text::disconnected(&failure))?;
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    /// One session, from its first message to the failure that ends it.
-    async fn live_in(&mut self, mut session: Session) -> io::Result<io::Error> {
-        let mut endpoint = Endpoint::new(fastrand::u16(..));
+    async fn connect(&self) -> io::Result<Session> {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        socket.connect(self.address).await?;
+        let session = Session::connect(socket, &self.config);
+        let session = tokio::time::timeout(HANDSHAKE_TIMEOUT, session).await;
+        let session = session
+            .map_err(|_| io::Error::other("the handshake timed out"))?
+            .map_err(io::Error::other)?;
+        if session.server_certificate() != self.gateway {
+            return Err(io::Error::other("the server is not the gateway"));
+        }
+        Ok(session)
+    }
+
+    /// Runs one session, and returns the failure that ends it.
+    async fn run_session(&mut self, mut session: Session) -> io::Result<io::Error> {
+        let mut endpoint = Endpoint::new(Parameters::default(), fastrand::Rng::new());
         let mut next_post = now();
-        self.to_observe = vec![
-            (now(), Purpose::ObserveAttributes),
-            (now(), Purpose::ObserveCommands),
-        ];
+        self.to_observe = vec![(now(), Observed::Attributes), (now(), Observed::Commands)];
         loop {
-            while let Some(message) = endpoint.poll_send() {
-                if let Err(failure) = session.send(&message).await {
-                    return Ok(failure);
+            while let Some(datagram) = endpoint.poll_transmit() {
+                if let Err(failure) = session.send(&datagram) {
+                    return Ok(io::Error::other(failure));
                 }
             }
             let deadline = endpoint
                 .next_timeout()
                 .map_or(next_post, |at| at.min(next_post));
-            match session.next(deadline).await {
-                Ok(messages) => {
-                    for message in messages {
-                        endpoint.receive(now(), &message);
-                    }
+            match tokio::time::timeout_at(deadline.into(), session.receive()).await {
+                Ok(Ok(datagram)) => {
+                    // What is not a CoAP message is ignored.
+                    let _ = endpoint.receive(now(), &datagram);
                 }
-                Err(failure) => return Ok(failure),
+                Ok(Err(failure)) => return Ok(io::Error::other(failure)),
+                Err(_) => {}
             }
             endpoint.handle_timeout(now());
             while let Some(event) = endpoint.poll_event() {
-                if event == Event::GaveUp {
+                if let Event::TimedOut(_) | Event::Reset(_) = event {
                     return Ok(io::Error::other("the gateway did not answer"));
                 }
-                self.hear(event, &mut endpoint)?;
+                self.handle_event(event, &mut endpoint)?;
             }
-            let due = |(at, _): &mut (Instant, Purpose)| *at <= now();
-            for (_, purpose) in self.to_observe.extract_if(.., due) {
-                endpoint.observe(now(), purpose);
+            let due = |(at, _): &mut (Instant, Observed)| *at <= now();
+            for (_, observed) in self.to_observe.extract_if(.., due) {
+                requests::observe(&mut endpoint, now(), observed);
             }
             if now() >= next_post {
-                next_post = now() + self.every;
-                endpoint.post_telemetry(now(), self.temperature());
+                next_post = now() + self.interval;
+                requests::post_telemetry(&mut endpoint, now(), self.temperature());
             } else {
-                // A shorter interval counts at once.
-                next_post = next_post.min(now() + self.every);
+                // A shorter interval applies at once.
+                next_post = next_post.min(now() + self.interval);
             }
         }
     }
 
-    /// A day's temperature in two minutes.
+    /// A day's temperatures in two minutes.
     fn temperature(&self) -> String {
         let phase = self.started.elapsed().as_secs_f64() / 120.0 * std::f64::consts::TAU;
         format!(r#"{{"temperature":{:.1}}}"#, 20.0 + 5.0 * phase.sin())
     }
 
-    fn hear(&mut self, event: Event, endpoint: &mut Endpoint) -> io::Result<()> {
+    fn handle_event(
+        &mut self,
+        event: Event<Purpose>,
+        endpoint: &mut Endpoint<Purpose>,
+    ) -> io::Result<()> {
         match event {
-            Event::Answered {
-                purpose,
+            Event::Response {
+                request,
                 code,
                 payload,
                 after,
-                sent,
-                observes,
+                transmissions,
+                is_observed,
             } => {
-                let what = match &purpose {
-                    Purpose::Telemetry(body) => format!("POST api/v1/telemetry {body}"),
-                    Purpose::Reply(body) => format!("POST api/v1/rpc/… {body}"),
-                    Purpose::ObserveAttributes => "GET api/v1/attributes, Observe".to_owned(),
-                    Purpose::ObserveCommands => "GET api/v1/rpc, Observe".to_owned(),
-                };
-                let again = match sent {
-                    1 => String::new(),
-                    sent => format!(", sent {sent} times"),
-                };
-                say(&format!(
-                    "  device ─CoAPs─▶ gateway       {what}   {code} in {} ms{again}\n",
-                    after.as_millis()
+                print(&text::response(
+                    &request.describe(),
+                    code,
+                    after,
+                    transmissions,
                 ))?;
-                match purpose {
-                    Purpose::Telemetry(_) | Purpose::Reply(_) => {}
-                    observed if !observes => self.observe_later(observed),
-                    Purpose::ObserveAttributes => self.follow(&payload),
-                    Purpose::ObserveCommands => {}
+                match request {
+                    Purpose::Observe(observed) if !is_observed => self.observe_later(observed),
+                    Purpose::Observe(Observed::Attributes) => self.set_interval(&payload),
+                    Purpose::Observe(Observed::Commands)
+                    | Purpose::Telemetry(_)
+                    | Purpose::Reply(_) => {}
                 }
                 Ok(())
             }
-            Event::Notified {
-                purpose,
-                goes_on: false,
-                ..
-            } => {
-                self.observe_later(purpose);
-                say("  device ◀─CoAPs─ gateway       the observation is over\n")
-            }
-            Event::Notified {
-                purpose: Purpose::ObserveAttributes,
+            Event::Notification {
+                request: Purpose::Observe(observed),
                 payload,
+                is_observed: true,
                 ..
-            } => {
-                let shown = super::text::printable(&payload);
-                say(&format!(
-                    "  device ◀─CoAPs─ gateway       attributes {shown}\n"
-                ))?;
-                self.follow(&payload);
-                Ok(())
-            }
-            Event::Notified { payload, .. } => {
-                let shown = super::text::printable(&payload);
-                say(&format!(
-                    "  device ◀─CoAPs─ gateway       command {shown}\n"
-                ))?;
-                if let Some((id, reply)) = obey(&payload) {
-                    endpoint.reply(now(), id, reply);
+            } => match observed {
+                Observed::Attributes => {
+                    print(&text::notification("attributes", &printable(&payload)))?;
+                    self.set_interval(&payload);
+                    Ok(())
                 }
-                Ok(())
+                Observed::Commands => {
+                    print(&text::notification("command", &printable(&payload)))?;
+                    if let Some((id, reply)) = execute(&payload) {
+                        requests::reply(endpoint, now(), id, reply);
+                    }
+                    Ok(())
+                }
+            },
+            Event::Notification { request, .. } => {
+                if let Purpose::Observe(observed) = request {
+                    self.observe_later(observed);
+                }
+                print(&text::observation_ended())
             }
-            Event::GaveUp => Ok(()),
+            Event::Retransmitted | Event::Reset(_) | Event::TimedOut(_) => Ok(()),
         }
     }
 
-    fn observe_later(&mut self, purpose: Purpose) {
-        self.to_observe.push((now() + PAUSE, purpose));
+    fn observe_later(&mut self, observed: Observed) {
+        self.to_observe.push((now() + PAUSE, observed));
     }
 
-    /// Posts as often as the shared attribute `interval` says.
-    fn follow(&mut self, attributes: &[u8]) {
+    /// Takes the interval from the shared attributes.
+    fn set_interval(&mut self, attributes: &[u8]) {
         let attributes: Option<Value> = serde_json::from_slice(attributes).ok();
         let interval = attributes.as_ref().and_then(|all| all.get("interval"));
         if let Some(seconds) = interval.and_then(Value::as_u64) {
-            self.every = Duration::from_secs(seconds.clamp(*INTERVALS.start(), *INTERVALS.end()));
+            let seconds = seconds.clamp(*INTERVALS.start(), *INTERVALS.end());
+            self.interval = Duration::from_secs(seconds);
         }
     }
 }
 
-/// A command's id, and what the device replies.
-fn obey(command: &[u8]) -> Option<(i64, String)> {
+/// Executes a command. Returns its id and the device's reply.
+fn execute(command: &[u8]) -> Option<(i64, String)> {
     let command: Value = serde_json::from_slice(command).ok()?;
     let id = command.get("id")?.as_i64()?;
     let method = command.get("method").and_then(Value::as_str);

@@ -1,5 +1,5 @@
-//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway
-//! and one device in one process, over real DTLS and HTTP on loopback.
+//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway and one device in one
+//! process, over real DTLS and HTTP on loopback.
 //!
 //! ```text
 //!  device ──┐                                     ┌─▶ the terminal (text)
@@ -7,8 +7,8 @@
 //!                          └───── tap ────────────┴─▶ the page
 //! ```
 //!
-//! Clients that are pasted have a certificate of their own: the device observes its commands, and a device has one
-//! observer.
+//! The commands to paste use a certificate of their own, because a device has only one observer of its commands, which
+//! is the demo's device.
 
 mod commands;
 mod device;
@@ -21,36 +21,35 @@ use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::device::{AccessToken, Fingerprint, Registry};
 use coaps_gateway::gateway::{Gateway, Parts, Settings, Tap};
 use coaps_gateway::{device as registered, ota, upstream};
-use link::{Link, Weather};
-use page::{Page, Scene};
+use link::{Link, LossModel};
+use page::{Context, Page};
 use serde_json::json;
 use std::error::Error;
 use std::future::{Future, pending};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use text::print;
 use thingsboard_simulator::{
     Arrival, Assignee, Control, ControlError, Package, PackageId, PackageKind, Simulator,
 };
 use time::OffsetDateTime;
 use tokio::sync::{broadcast, oneshot};
 
-/// The device of the demo, and the one that pasted commands speak for.
+/// The demo's device, and the device of the commands to paste.
 const DEVICE: &str = "demo-device";
 const CLIENT: &str = "my-device";
-/// Each with the token it has in the simulator.
+/// Each with its token in the simulator.
 const DEVICES: [(&str, &str); 2] = [(DEVICE, "DEMO_DEVICE_TOKEN"), (CLIENT, "MY_DEVICE_TOKEN")];
-/// Between two telemetry messages.
-const EVERY: Duration = Duration::from_secs(3);
-/// Bytes of the firmware they are assigned.
-const FIRMWARE: usize = 20_000;
+/// The time between two telemetry messages.
+const INTERVAL: Duration = Duration::from_secs(3);
+/// The size of the firmware that is assigned to them, in bytes.
+const FIRMWARE_SIZE: usize = 20_000;
 
-/// What the demo is to use.
 #[derive(Debug)]
-pub struct Order {
-    /// Where certificates are made, and kept between runs.
+pub struct Options {
+    /// Where certificates are made, and kept for the next run.
     pub directory: PathBuf,
     /// The address at which clients reach the gateway.
     pub coaps: SocketAddr,
@@ -64,53 +63,53 @@ pub struct Order {
 
 /// Runs until `shutdown`.
 pub async fn run(
-    order: &Order,
+    options: &Options,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), Box<dyn Error>> {
     let certificates = authority::make(
         &authority::MakeOptions {
-            directory: order.directory.clone(),
+            directory: options.directory.clone(),
             host: "localhost".to_owned(),
             devices: DEVICES.map(|(name, _)| name.to_owned()).into(),
         },
-        order.today,
+        options.today,
     )?;
-    let simulator = Simulator::bind(order.http).await.map_err(|error| {
+    let simulator = Simulator::bind(options.http).await.map_err(|error| {
         format!(
             "the simulator's port, TCP {}: {error}; choose another with --http-port",
-            order.http
+            options.http
         )
     })?;
     let http = simulator.local_addr();
     let control = simulator.control();
-    stock(&control)?;
+    provision(&control)?;
     let arrivals = control.subscribe();
-    let mut gateway = Gateway::new(parts(order, &certificates, http)?)?;
+    let mut gateway = Gateway::new(parts(options, &certificates, http)?)?;
     let tap = Tap::default();
     gateway.attach_tap(tap.clone());
-    let weather = Arc::new(Weather::new(fastrand::u64(..)));
-    let link = Link::bind(order.coaps, gateway.local_addr(), weather.clone()).await;
+    let losses = Arc::new(LossModel::new(fastrand::u64(..)));
+    let link = Link::bind(options.coaps, gateway.local_addr(), losses.clone()).await;
     let link = link.map_err(|error| {
         format!(
             "the gateway's port, UDP {}: {error}; choose another with --coaps-port",
-            order.coaps
+            options.coaps
         )
     })?;
     let coaps = link.local_addr()?;
-    let commands = commands::commands(&order.directory, coaps, http);
+    let commands = commands::commands(&options.directory, coaps, http);
     let page = Page::bind(
-        order.page,
-        Scene {
+        options.page,
+        Context {
             control,
             tap,
-            weather,
+            losses,
             commands: commands.clone(),
         },
     );
     let page = page.await.map_err(|error| {
         format!(
             "the page's port, TCP {}: {error}; choose another with --page-port",
-            order.page
+            options.page
         )
     })?;
     let own = certificates.devices.first();
@@ -118,15 +117,15 @@ pub async fn run(
     let mut device = device::Device::new(own, &certificates.server, coaps)?;
 
     let kept = certificates.ca.existed;
-    let looked_at = page.local_addr();
-    say(&text::opening(
-        &order.directory,
+    let page_address = page.local_addr();
+    print(&text::opening(
+        &options.directory,
         kept,
         coaps,
         http,
-        looked_at,
+        page_address,
     ))?;
-    say(&text::invitation(&commands))?;
+    print(&text::commands(&commands))?;
 
     let (stop_simulator, simulator_stops) = oneshot::channel::<()>();
     let (stop_gateway, gateway_stops) = oneshot::channel::<()>();
@@ -137,59 +136,52 @@ pub async fn run(
         async {
             let _ = gateway_stops.await;
         },
-        // It has no time to drain, and nothing to insist on.
+        // It does not drain, so there is nothing to force.
         pending(),
     ));
-    let ended = tokio::select! {
+    let result = tokio::select! {
         () = shutdown => Ok(()),
-        failed = device.live() => failed,
+        failed = device.run() => failed,
         failed = link.run() => failed,
         failed = page.serve() => failed,
-        failed = show(arrivals) => failed,
+        failed = print_arrivals(arrivals) => failed,
     };
-    // The gateway first: it says goodbye to its sessions while upstream is still there.
+    // The gateway first: it closes its sessions while ThingsBoard still runs.
     drop((device, stop_gateway));
     gateway.await?;
     drop(stop_simulator);
     simulator.await??;
-    Ok(ended?)
+    Ok(result?)
 }
 
-/// What there is in ThingsBoard when the demo begins.
-fn stock(control: &Control) -> Result<(), ControlError> {
+/// Creates the devices, their attributes and their firmware in ThingsBoard.
+fn provision(control: &Control) -> Result<(), ControlError> {
     let firmware = PackageId::new(PackageKind::Firmware, "demo", "1.0");
-    control.add_package(&firmware, Package::generated(FIRMWARE))?;
+    control.add_package(&firmware, Package::generated(FIRMWARE_SIZE))?;
     for (name, token) in DEVICES {
         control.add_device(name, token)?;
-        control.set_shared_attribute(name, "interval", &json!(EVERY.as_secs()))?;
+        control.set_shared_attribute(name, "interval", &json!(INTERVAL.as_secs()))?;
         control.assign_package(Assignee::Device(name), &firmware)?;
     }
     Ok(())
 }
 
-/// Shows what arrives at the simulated ThingsBoard, whoever sent it.
-async fn show(mut arrivals: broadcast::Receiver<Arrival>) -> std::io::Result<()> {
+/// Prints each request that arrives at the simulated ThingsBoard.
+async fn print_arrivals(mut arrivals: broadcast::Receiver<Arrival>) -> std::io::Result<()> {
     loop {
         match arrivals.recv().await {
-            Ok(arrival) => say(&text::arrival(&arrival))?,
+            Ok(arrival) => print(&text::arrival(&arrival))?,
             Err(broadcast::error::RecvError::Lagged(missed)) => {
-                say(&format!("… and {missed} more arrivals, too many to show"))?;
+                print(&format!("… and {missed} more arrivals, too many to show"))?;
             }
             Err(broadcast::error::RecvError::Closed) => return Ok(()),
         }
     }
 }
 
-/// One paragraph on standard output, at once. A closed pipe ends the demo.
-fn say(text: &str) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{text}")?;
-    out.flush()
-}
-
 /// What the gateway is made of, without configuration files.
 fn parts(
-    order: &Order,
+    options: &Options,
     certificates: &authority::AuthorityFiles,
     http: SocketAddr,
 ) -> Result<Parts, Box<dyn Error>> {
@@ -205,7 +197,7 @@ fn parts(
     let settings = Settings::default();
     Ok(Parts {
         // Behind the link.
-        listen: SocketAddr::new(order.coaps.ip(), 0),
+        listen: SocketAddr::new(options.coaps.ip(), 0),
         server: credentials(&server.certificate, &server.private_key)?,
         clients: ClientPolicy::new(
             Some(&std::fs::read(&certificates.ca.certificate)?),
@@ -225,7 +217,7 @@ fn parts(
     })
 }
 
-/// A certificate and its key, from their files.
+/// Reads a certificate and its key from their files.
 fn credentials(certificate: &Path, key: &Path) -> Result<ServerCredentials, Box<dyn Error>> {
     let read = |path: &Path| {
         std::fs::read(path).map_err(|error| format!("{} can't be read: {error}", path.display()))

@@ -1,7 +1,7 @@
-//! The link between clients and the gateway: it passes every datagram on, or loses some if told to.
+//! The link between clients and the gateway: it forwards datagrams, and loses some while losses are switched on.
 //!
-//! Clients reach it on the announced port, each gets a socket of its own towards the gateway, and so the gateway
-//! sees them as apart as they are. It can't read what it carries: datagrams are DTLS.
+//! Clients reach it on the demo's port. Each gets a socket of its own towards the gateway, so that the gateway sees a
+//! different address for each. The datagrams are DTLS, which the link can't read.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,107 +11,111 @@ use tokio::net::UdpSocket;
 use tokio::sync::broadcast;
 use tokio::task::AbortHandle;
 
-/// Clients at once. One more, and the longest silent loses its way; its session begins anew.
-const MOST_CLIENTS: usize = 64;
-/// How many of a hundred datagrams are lost, when some are.
-pub(super) const LOST_OF_A_HUNDRED: u32 = 30;
-/// Losses kept for the slowest listener.
-const KEPT: usize = 128;
-/// No datagram is larger.
-const LARGEST: usize = 65_535;
+/// The most clients. For another, the one that has been silent longest is removed, and must perform a new handshake.
+const MAX_CLIENTS: usize = 64;
+/// The share of datagrams that are lost while losses are on.
+pub(super) const LOSS_PERCENT: u32 = 30;
+/// How many losses wait for the slowest subscriber.
+const QUEUED_LOSSES: usize = 128;
+/// The largest UDP datagram.
+const MAX_DATAGRAM: usize = 65_535;
 
 /// A datagram that did not arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lost {
-    /// Whether it was on its way to the gateway.
+    /// Whether a client had sent it.
     pub(super) to_gateway: bool,
-    /// Its length.
     pub(super) length: usize,
 }
 
-/// What happens to datagrams. When it turns bad, a retransmission is to be seen within seconds whatever chance says:
-/// so a request arrives, its answer is lost, and the request arrives again.
+/// What happens to datagrams. After losses are switched on, a retransmission must be seen within seconds whatever the
+/// random numbers are: so a request arrives, its answer is lost, and the request arrives again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sky {
-    Good,
-    /// Datagrams to the gateway arrive; the next to a client is lost.
-    LosesAnswer,
+enum Phase {
+    NoLoss,
+    /// Datagrams to the gateway arrive; the next one to a client is lost.
+    LoseAnswer,
     /// The next datagram to the gateway arrives.
-    SparesRequest,
-    /// Chance decides.
-    Bad,
+    PassRequest,
+    /// Each datagram is lost with the same probability.
+    Random,
 }
 
-/// Whether the link loses datagrams, and which.
+/// Decides which datagrams are lost, and reports them.
 #[derive(Debug)]
-pub(super) struct Weather {
-    now: Mutex<(Sky, fastrand::Rng)>,
+pub(super) struct LossModel {
+    state: Mutex<(Phase, fastrand::Rng)>,
     lost: broadcast::Sender<Lost>,
 }
 
-impl Weather {
-    pub(super) fn new(seed: u64) -> Weather {
-        Weather {
-            now: Mutex::new((Sky::Good, fastrand::Rng::with_seed(seed))),
-            lost: broadcast::Sender::new(KEPT),
+impl LossModel {
+    pub(super) fn new(seed: u64) -> LossModel {
+        LossModel {
+            state: Mutex::new((Phase::NoLoss, fastrand::Rng::with_seed(seed))),
+            lost: broadcast::Sender::new(QUEUED_LOSSES),
         }
     }
 
-    /// From now on.
-    pub(super) fn set(&self, is_bad: bool) {
-        self.lock().0 = if is_bad { Sky::LosesAnswer } else { Sky::Good };
+    /// Switches losses on or off.
+    pub(super) fn set(&self, is_lossy: bool) {
+        self.lock().0 = if is_lossy {
+            Phase::LoseAnswer
+        } else {
+            Phase::NoLoss
+        };
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Sky, fastrand::Rng)> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, (Phase, fastrand::Rng)> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Each loss from now on.
-    pub(super) fn listen(&self) -> broadcast::Receiver<Lost> {
+    /// Receives each loss from now on.
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Lost> {
         self.lost.subscribe()
     }
 
-    /// Whether this datagram arrives.
-    fn lets_pass(&self, to_gateway: bool, length: usize) -> bool {
-        let mut now = self.lock();
-        let (sky, random) = &mut *now;
-        let by_chance = random.u32(..100) < LOST_OF_A_HUNDRED;
-        let (is_lost, then) = match (*sky, to_gateway) {
-            (Sky::Good, _) => (false, Sky::Good),
-            (Sky::LosesAnswer, false) => (true, Sky::SparesRequest),
-            (Sky::LosesAnswer, true) => (false, Sky::LosesAnswer),
-            (Sky::SparesRequest, true) => (false, Sky::Bad),
-            (Sky::SparesRequest, false) => (by_chance, Sky::SparesRequest),
-            (Sky::Bad, _) => (by_chance, Sky::Bad),
+    /// Decides whether this datagram arrives.
+    fn passes(&self, to_gateway: bool, length: usize) -> bool {
+        let mut state = self.lock();
+        let (phase, random) = &mut *state;
+        let at_random = random.u32(..100) < LOSS_PERCENT;
+        let (is_lost, next) = match (*phase, to_gateway) {
+            (Phase::NoLoss, _) => (false, Phase::NoLoss),
+            (Phase::LoseAnswer, false) => (true, Phase::PassRequest),
+            (Phase::LoseAnswer, true) => (false, Phase::LoseAnswer),
+            (Phase::PassRequest, true) => (false, Phase::Random),
+            (Phase::PassRequest, false) => (at_random, Phase::PassRequest),
+            (Phase::Random, _) => (at_random, Phase::Random),
         };
-        *sky = then;
+        *phase = next;
         if is_lost {
-            // Nobody may be listening.
+            // There may be no subscriber.
             let _ = self.lost.send(Lost { to_gateway, length });
         }
         !is_lost
     }
 }
 
-/// A client's way to the gateway.
+/// A client, and its socket towards the gateway.
 struct Client {
     address: SocketAddr,
     socket: Arc<UdpSocket>,
-    back: AbortHandle,
+    /// The task that forwards datagrams from the gateway.
+    task: AbortHandle,
 }
 
 impl Drop for Client {
     fn drop(&mut self) {
-        self.back.abort();
+        self.task.abort();
     }
 }
 
-/// A link that is bound, and carries once it runs.
+/// A bound link. It forwards datagrams while [`run`](Link::run) is polled.
 pub(super) struct Link {
     front: Arc<UdpSocket>,
     gateway: SocketAddr,
-    weather: Arc<Weather>,
-    /// The longest silent first.
+    losses: Arc<LossModel>,
+    /// The one that has been silent longest comes first.
     clients: VecDeque<Client>,
 }
 
@@ -119,12 +123,12 @@ impl Link {
     pub(super) async fn bind(
         address: SocketAddr,
         gateway: SocketAddr,
-        weather: Arc<Weather>,
+        losses: Arc<LossModel>,
     ) -> io::Result<Link> {
         Ok(Link {
             front: Arc::new(UdpSocket::bind(address).await?),
             gateway,
-            weather,
+            losses,
             clients: VecDeque::new(),
         })
     }
@@ -133,33 +137,33 @@ impl Link {
         self.front.local_addr()
     }
 
-    /// Carries datagrams until it is dropped.
+    /// Forwards datagrams until it is dropped.
     pub(super) async fn run(mut self) -> io::Result<()> {
-        let mut buffer = vec![0; LARGEST];
+        let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
             let Ok((length, address)) = self.front.recv_from(&mut buffer).await else {
-                // An ICMP message about a client that has gone: the next datagram is another's.
+                // The ICMP error of a client that has closed its socket.
                 continue;
             };
-            let socket = self.way_of(address).await?;
+            let socket = self.socket_for(address).await?;
             let datagram = buffer.get(..length).unwrap_or_default();
-            if self.weather.lets_pass(true, length) {
+            if self.losses.passes(true, length) {
                 // What can't be sent is lost, as on any link.
                 let _ = socket.send(datagram).await;
             }
         }
     }
 
-    /// The client's socket towards the gateway; it is the least silent now.
-    async fn way_of(&mut self, address: SocketAddr) -> io::Result<Arc<UdpSocket>> {
+    /// Returns the client's socket towards the gateway, and moves the client to the end of the list.
+    async fn socket_for(&mut self, address: SocketAddr) -> io::Result<Arc<UdpSocket>> {
         let known = self.clients.iter().position(|one| one.address == address);
         let client = match known.and_then(|at| self.clients.remove(at)) {
             Some(client) => client,
             None => {
-                while self.clients.len() >= MOST_CLIENTS {
+                while self.clients.len() >= MAX_CLIENTS {
                     self.clients.pop_front();
                 }
-                self.welcome(address).await?
+                self.add_client(address).await?
             }
         };
         let socket = client.socket.clone();
@@ -167,16 +171,16 @@ impl Link {
         Ok(socket)
     }
 
-    async fn welcome(&self, address: SocketAddr) -> io::Result<Client> {
+    async fn add_client(&self, address: SocketAddr) -> io::Result<Client> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         socket.connect(self.gateway).await?;
         let socket = Arc::new(socket);
-        let (front, back, weather) = (self.front.clone(), socket.clone(), self.weather.clone());
-        let back = tokio::spawn(async move {
-            let mut buffer = vec![0; LARGEST];
+        let (front, back, losses) = (self.front.clone(), socket.clone(), self.losses.clone());
+        let task = tokio::spawn(async move {
+            let mut buffer = vec![0; MAX_DATAGRAM];
             while let Ok(length) = back.recv(&mut buffer).await {
                 let datagram = buffer.get(..length).unwrap_or_default();
-                if weather.lets_pass(false, length) {
+                if losses.passes(false, length) {
                     let _ = front.send_to(datagram, address).await;
                 }
             }
@@ -184,7 +188,7 @@ impl Link {
         Ok(Client {
             address,
             socket,
-            back: back.abort_handle(),
+            task: task.abort_handle(),
         })
     }
 }

@@ -1,8 +1,8 @@
-//! `demo`; and every command of the gateway, because this is what `cargo run` starts in the workspace.
+//! The command `demo`, and every command of the gateway, because `cargo run` in the workspace starts this program.
 
 use clap::{Args, Parser, Subcommand};
 use coaps_gateway::config;
-use coaps_gateway_demo::Order;
+use coaps_gateway_demo::Options;
 use std::future::Future;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -31,8 +31,8 @@ enum Command {
     /// Show it at work, in the terminal and on a page: simulator, gateway and one device, on loopback
     #[command(after_help = "\
 Certificates are made under certs/demo/ the first time and kept. Nothing else is needed; Ctrl-C
-ends it. The terminal tells the story; the link it prints shows it in a browser on this machine.
-Where a port is taken, choose another:
+ends it. The terminal shows what happens; the link it prints shows it in a browser on this machine.
+If a port is in use, choose another:
   cargo run --release -- demo --coaps-port 15684 --http-port 18080 --page-port 18081")]
     Demo(DemoArgs),
 }
@@ -45,7 +45,7 @@ struct DemoArgs {
     /// The TCP port the simulated ThingsBoard listens on
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     http_port: u16,
-    /// The TCP port of the page to look at
+    /// The TCP port of the page
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     page_port: u16,
 }
@@ -67,14 +67,14 @@ fn main() -> ExitCode {
 }
 
 fn demo(arguments: &DemoArgs) -> Result<(), String> {
-    // The demo tells its story on standard output; the log is for what goes wrong.
+    // What happens goes to standard output; the log is for warnings.
     let log = config::log_settings(std::env::vars_os(), "warn").map_err(|mistakes| {
         let lines: Vec<String> = mistakes.0.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;
     let _log = coaps_gateway::logging::init(&log)?;
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let order = Order {
+    let options = Options {
         directory: PathBuf::from("certs/demo"),
         coaps: loopback(arguments.coaps_port),
         http: loopback(arguments.http_port),
@@ -87,7 +87,7 @@ fn demo(arguments: &DemoArgs) -> Result<(), String> {
         .map_err(|error| format!("the runtime can't be started: {error}"))?;
     let ended = runtime.block_on(async {
         let shutdown = shutdown().map_err(|error| error.to_string())?;
-        let ended = coaps_gateway_demo::run(&order, shutdown).await;
+        let ended = coaps_gateway_demo::run(&options, shutdown).await;
         ended.map_err(|error| error.to_string())
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

@@ -1,26 +1,26 @@
-//! The page: what happens in the demo, live, and the switches of its world. For a browser on this machine.
+//! The web page: it shows what happens in the demo, and has switches for losses, delays and outages.
 //!
 //! | Part | Owns |
 //! |---|---|
-//! | [`guard`] | who may ask, and what every answer says of itself |
-//! | [`feed`] | one open page's events, from the tap, the link and the simulator |
-//! | [`story`] | an event of the core into a line of the page |
-//! | [`message`] | a CoAP message in the words of its RFCs |
-//! | [`terms`] | those words |
-//! | [`orders`] | what the page's forms and switches ask for |
+//! | [`guard`] | which requests are allowed, and the security headers of every response |
+//! | [`feed`] | the events of one open page, from the gateway's tap, the link and the simulator |
+//! | [`lines`] | turns an event of the tap into a line of the page |
+//! | [`message`] | decodes a CoAP message for the page |
+//! | [`terms`] | names and meanings of codes and options, with their RFC sections |
+//! | [`actions`] | the requests of the page's forms and switches |
 //!
-//! What the browser gets is three files that are part of this program, and a stream of server-sent events. It is
-//! bound to loopback, keeps nothing, and while no page is open it does nothing.
+//! The browser gets three files that are part of this program, and a stream of server-sent events. The server is bound to
+//! loopback, stores nothing, and is idle while no page is open.
 
+mod actions;
 mod feed;
 mod guard;
+mod lines;
 mod message;
-mod orders;
-mod story;
 mod terms;
 
 use super::commands::Commands;
-use super::link::Weather;
+use super::link::LossModel;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
@@ -35,41 +35,41 @@ use thingsboard_simulator::Control;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 
-/// Pages open at once. A browser has six connections to one address, and each page keeps one for its events: with six
-/// pages open none would be left for what their forms ask for, and a seventh would wait without a word.
-const MOST_PAGES: usize = 4;
+/// The most open pages. A browser has six connections to one address, and each page uses one for its events: with six
+/// pages open, none would be left for their forms, and a seventh would wait without an error.
+const MAX_PAGES: usize = 4;
 /// The longest body of a request, in bytes.
-const LARGEST_ORDER: usize = 16 * 1024;
+const MAX_BODY: usize = 16 * 1024;
 
-/// What the page shows and steers.
-pub(super) struct Scene {
+/// The parts of the demo that the page shows and controls.
+pub(super) struct Context {
     pub(super) control: Control,
     pub(super) tap: Tap,
-    pub(super) weather: Arc<Weather>,
+    pub(super) losses: Arc<LossModel>,
     pub(super) commands: Vec<Commands>,
 }
 
-/// The switches, as all open pages see them.
+/// The switches, which all open pages share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Switches {
     /// The link loses datagrams.
     loss: bool,
-    /// ThingsBoard takes its time.
+    /// ThingsBoard answers after a delay.
     slow: bool,
-    /// ThingsBoard is not there.
-    away: bool,
+    /// ThingsBoard is down.
+    down: bool,
 }
 
-/// What the requests share.
+/// The state of all requests.
 struct Shared {
-    scene: Scene,
+    context: Context,
     switches: watch::Sender<Switches>,
-    places: Arc<Semaphore>,
-    /// Times on the page count from here.
+    open_pages: Arc<Semaphore>,
+    /// Times on the page count from then.
     started: Instant,
 }
 
-/// A page that is bound, and shown once it is served.
+/// A bound server. It answers while [`serve`](Page::serve) is polled.
 pub(super) struct Page {
     listener: TcpListener,
     address: SocketAddr,
@@ -77,15 +77,15 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub(super) async fn bind(address: SocketAddr, scene: Scene) -> io::Result<Page> {
+    pub(super) async fn bind(address: SocketAddr, context: Context) -> io::Result<Page> {
         let listener = TcpListener::bind(address).await?;
         Ok(Page {
             address: listener.local_addr()?,
             listener,
             shared: Arc::new(Shared {
-                scene,
+                context,
                 switches: watch::Sender::default(),
-                places: Arc::new(Semaphore::new(MOST_PAGES)),
+                open_pages: Arc::new(Semaphore::new(MAX_PAGES)),
                 started: now(),
             }),
         })
@@ -95,7 +95,7 @@ impl Page {
         self.address
     }
 
-    /// Answers until it is dropped.
+    /// Serves until it is dropped.
     pub(super) async fn serve(self) -> io::Result<()> {
         let port = self.address.port();
         let guard = move |request, next| guard::guard(port, request, next);
@@ -113,11 +113,11 @@ impl Page {
                 get(|| file("text/javascript", include_str!("page/app.js"))),
             )
             .route("/events", get(feed::events))
-            .route("/attributes", post(orders::attributes))
-            .route("/command", post(orders::command))
-            .route("/link", post(orders::link))
-            .route("/upstream", post(orders::upstream))
-            .layer(DefaultBodyLimit::max(LARGEST_ORDER))
+            .route("/attributes", post(actions::attributes))
+            .route("/command", post(actions::command))
+            .route("/link", post(actions::link))
+            .route("/upstream", post(actions::upstream))
+            .layer(DefaultBodyLimit::max(MAX_BODY))
             .layer(axum::middleware::from_fn(guard))
             .with_state(self.shared);
         axum::serve(self.listener, pages).await

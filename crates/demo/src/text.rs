@@ -1,11 +1,22 @@
-//! What the demo says.
+//! The demo's text in the terminal.
 
 use super::commands::Commands;
+use coap::Code;
+use std::fmt::Display;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 use thingsboard_simulator::Arrival;
 
-/// Who is where.
+/// Prints one paragraph on standard output, at once. A closed pipe is an error, and ends the demo.
+pub(super) fn print(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// The addresses of everything.
 pub(super) fn opening(
     directory: &Path,
     kept: bool,
@@ -25,15 +36,15 @@ coaps-gateway demo: a device with a certificate, the gateway, and a ThingsBoard,
 
   certificates   {certificates}/   {age}
   gateway        coaps://{coaps}
-  ThingsBoard    http://{http}   (a simulator, in memory; it asks for no password)
+  ThingsBoard    http://{http}   (a simulator, in memory; it needs no password)
 
   to look at     http://{page}   (open it in a browser on this machine)
 "
     )
 }
 
-/// What to paste into another terminal.
-pub(super) fn invitation(commands: &[Commands]) -> String {
+/// The commands to paste into another terminal.
+pub(super) fn commands(commands: &[Commands]) -> String {
     let mut text = "\
 Try it yourself, in another terminal in this directory (Debian: apt install libcoap3-bin;
 coap-client-gnutls takes the same arguments):
@@ -67,7 +78,37 @@ pub(super) fn arrival(arrival: &Arrival) -> String {
     )
 }
 
-/// A body, short and harmless to a terminal.
+/// The device has a session.
+pub(super) fn connected(version: &str) -> String {
+    format!("  device ─DTLS {version}─▶ gateway     session established with its certificate")
+}
+
+/// The device has no session, or no longer one.
+pub(super) fn disconnected(failure: &impl Display) -> String {
+    format!("  device: {failure}; it connects again\n")
+}
+
+/// A response to a request of the device.
+pub(super) fn response(request: &str, code: Code, after: Duration, transmissions: u32) -> String {
+    let again = match transmissions {
+        1 => String::new(),
+        times => format!(", sent {times} times"),
+    };
+    let after = after.as_millis();
+    format!("  device ─CoAPs─▶ gateway       {request}   {code} in {after} ms{again}\n")
+}
+
+/// A notification to the device: `what` is "attributes" or "command".
+pub(super) fn notification(what: &str, payload: &str) -> String {
+    format!("  device ◀─CoAPs─ gateway       {what} {payload}\n")
+}
+
+/// The gateway has ended an observation of the device.
+pub(super) fn observation_ended() -> String {
+    "  device ◀─CoAPs─ gateway       the observation has ended\n".to_owned()
+}
+
+/// A body, shortened and without control characters.
 pub(super) fn printable(body: &[u8]) -> String {
     const SHOWN: usize = 120;
     let text = String::from_utf8_lossy(body);
@@ -86,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_can_not_steer_the_terminal_nor_fill_it() {
+    fn a_body_is_shortened_and_its_control_characters_are_replaced() {
         assert_eq!(printable(b"\x1b[2Jhello\n"), "·[2Jhello·");
         assert_eq!(printable(&[b'x'; 5000]).chars().count(), 121);
     }

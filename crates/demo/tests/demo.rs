@@ -1,4 +1,4 @@
-//! The demo, as a newcomer starts it: on an empty directory, again, and where its ports are taken.
+//! The demo, started in an empty directory, started again, and with ports in use.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,7 +9,7 @@ use std::net::{TcpListener, UdpSocket};
 use test_support::demo::{Demo, command};
 
 #[test]
-fn telemetry_of_its_device_arrives_and_ctrl_c_ends_it_well() {
+fn telemetry_of_its_device_arrives_and_ctrl_c_ends_it_with_success() {
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Demo::start(&directory);
     demo.await_line(&["certs/demo/", "made now"]);
@@ -65,8 +65,8 @@ fn a_port_in_use_is_named_with_the_flag_that_chooses_another() {
             ])
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(flag) && said.contains(port), "{said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(stderr.contains(flag) && stderr.contains(port), "{stderr}");
     }
 }

@@ -1,4 +1,4 @@
-//! What the demo prints for pasting is pasted, into a shell, with both of libcoap's clients.
+//! Runs the commands that the demo prints, in a shell, with both of libcoap's clients.
 //!
 //! Behind the feature `interop`, like `tests/interop.rs`.
 #![allow(
@@ -13,11 +13,11 @@ use test_support::demo::Demo;
 use test_support::process::run;
 use test_support::terminal::Terminal;
 
-/// SHA-256 of what the simulator makes of 20,000 bytes.
+/// SHA-256 of the simulator's generated package of 20,000 bytes.
 const FIRMWARE: &str = "d6a4561287c0134827cd64e69add9a0af679f67de172f56cd7ac635f6c2d75ed";
 
 #[test]
-fn every_command_the_demo_prints_works_as_it_stands() {
+fn every_printed_command_works() {
     let directory = tempfile::tempdir().unwrap();
     let mut demo = Demo::start(&directory);
     let expected = [
@@ -28,7 +28,6 @@ fn every_command_the_demo_prints_works_as_it_stands() {
             r#"{"shared":{"interval":3}}"#,
         ),
         (["coap-client-openssl", "getTime"], r#"{"time":"#),
-        // As the simulator names it.
         (["coap-client-openssl", "/fw && sha256sum"], FIRMWARE),
     ];
     for (parts, answer) in expected {
@@ -39,12 +38,12 @@ fn every_command_the_demo_prints_works_as_it_stands() {
             shell.args(["-c", &line]).current_dir(directory.path());
             let output = run(&mut shell, Duration::from_secs(60));
             let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-            let complained = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.success(), "{line}\n{complained}");
+            let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{line}\n{stderr}");
             // libcoap shows errors as "4.04 …" and 2.01 as nothing.
             assert!(
                 shown.starts_with(answer) && (!answer.is_empty() || shown.trim().is_empty()),
-                "{line}\n{shown}{complained}"
+                "{line}\n{shown}{stderr}"
             );
         }
     }
@@ -62,7 +61,7 @@ fn every_command_the_demo_prints_works_as_it_stands() {
         observing.args(words).current_dir(directory.path());
         let mut terminal = Terminal::run(&observing);
         if path == "/api/v1/attributes" {
-            terminal.await_shown(r#""interval":3"#);
+            terminal.await_output(r#""interval":3"#);
         }
         let line = demo.await_line(&["curl", cause]);
         let output = run(
@@ -70,7 +69,7 @@ fn every_command_the_demo_prints_works_as_it_stands() {
             Duration::from_secs(60),
         );
         assert!(output.status.success(), "{line}");
-        terminal.await_shown(shown);
+        terminal.await_output(shown);
     }
     demo.await_line(&[
         "ThingsBoard",

@@ -27,7 +27,7 @@ fn open(directory: &tempfile::TempDir) -> (Demo, Browser) {
     (demo, browser)
 }
 
-/// Waits for a line of the exchanges in which all of these stand, and says what stands there.
+/// Waits for a line of the exchanges that contains all of these, and returns it.
 fn await_exchange(browser: &mut Browser, parts: &[&str]) -> String {
     let parts = serde_json::json!(parts);
     let script = format!(
@@ -42,7 +42,7 @@ fn switch(browser: &mut Browser, name: &str) {
 }
 
 #[test]
-fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
+fn the_device_the_actions_and_the_switches_are_shown() {
     let directory = tempfile::tempdir().unwrap();
     let (mut demo, mut browser) = open(&directory);
 
@@ -59,7 +59,7 @@ fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
             "api/v1/telemetry",
             "Message ID",
             "Token",
-            "on the wire",
+            "datagram",
         ],
     );
     await_exchange(&mut browser, &["POST /api/v1/{token}/telemetry", ": 200"]);
@@ -73,7 +73,7 @@ fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
         ],
     );
 
-    // A click shows the message beside its RFC terms.
+    // A click shows the parts of the message.
     browser.evaluate("[...document.querySelectorAll('summary')].find((line) => line.innerText.includes('0.02 POST')).click()");
     let parts =
         browser.await_true("(document.querySelector('details[open] table') || {}).innerText");
@@ -101,20 +101,20 @@ fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
     browser.await_true("document.getElementById('attributes').innerText.includes('interval = 1')");
     demo.await_line(&["device ◀─CoAPs─ gateway", r#"attributes {"interval":1}"#]);
 
-    // A command, by keyboard alone; its answer comes back.
+    // A command, by keyboard alone; its reply comes back.
     browser.evaluate("document.getElementById('method').focus()");
     browser.press("Enter", 13, "\r");
-    browser.await_true(r#"document.getElementById('command-said').textContent.includes('Reply: {"blinked":true}')"#);
+    browser.await_true(r#"document.getElementById('command-status').textContent.includes('Reply: {"blinked":true}')"#);
     await_exchange(&mut browser, &["notification", r#""method":"blink""#]);
     await_exchange(&mut browser, &["POST /api/v1/{token}/rpc/", ": 200"]);
     demo.await_line(&["device ◀─CoAPs─ gateway", "command", "blink"]);
 
-    if is_for_picture() {
+    if makes_picture() {
         let values = "Number((/(\\d+) values/.exec(document.getElementById('chart-text').textContent) || [0, 0])[1]) >= 25";
         browser.await_true(values);
     }
 
-    // Packets are lost: one Message ID is seen twice.
+    // Datagrams are lost: one Message ID is seen twice.
     switch(&mut browser, "loss");
     await_exchange(&mut browser, &["lost on the link", "to a device"]);
     let again = await_exchange(
@@ -130,10 +130,10 @@ fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
     assert_eq!(browser.evaluate(&seen), true, "{again}");
     picture(&mut browser);
     switch(&mut browser, "loss");
-    // Chance may have brought the device to its last attempt, which waits for 32 seconds.
+    // The device may be at its last retransmission, which waits for up to 48 seconds.
     browser.evaluate("document.getElementById('clear').click()");
     let answered = "document.getElementById('lines').innerText.includes('2.01 Created')";
-    browser.await_true_within(Duration::from_secs(70), answered);
+    browser.await_true_within(Duration::from_secs(110), answered);
 
     // ThingsBoard is slow: the acknowledgement is empty, and the response comes separately.
     switch(&mut browser, "slow");
@@ -144,8 +144,8 @@ fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
     );
     switch(&mut browser, "slow");
 
-    // ThingsBoard is away, and comes back.
-    switch(&mut browser, "away");
+    // ThingsBoard is down, and comes back.
+    switch(&mut browser, "down");
     await_exchange(&mut browser, &["5.03 Service Unavailable", "Max-Age"]);
     await_exchange(
         &mut browser,
@@ -154,7 +154,7 @@ fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
             "ThingsBoard can't be reached",
         ],
     );
-    switch(&mut browser, "away");
+    switch(&mut browser, "down");
     browser.evaluate("document.getElementById('clear').click()");
     await_exchange(&mut browser, &["2.01 Created"]);
 
@@ -162,11 +162,11 @@ fn what_the_device_does_is_seen_and_so_is_what_is_done_to_it() {
     browser.evaluate("document.querySelector('[aria-label=\"Delete interval\"]').click()");
     browser.await_true("!document.getElementById('attributes').innerText.includes('interval')");
 
-    assert_eq!(browser.complaints(), NO);
+    assert_eq!(browser.errors(), NO);
 }
 
 #[test]
-fn a_client_that_is_pasted_shows_up_on_the_page() {
+fn a_pasted_client_is_shown_on_the_page() {
     let directory = tempfile::tempdir().unwrap();
     let (_demo, mut browser) = open(&directory);
     let first = "document.querySelector('#commands code').textContent";
@@ -182,10 +182,10 @@ fn a_client_that_is_pasted_shows_up_on_the_page() {
     let series = "[...document.getElementById('series').options].some((one) => one.value === 'temperature · my-device')";
     browser.await_true(series);
 
-    // The copy button, which says that it did.
+    // The copy button confirms.
     browser.evaluate("document.querySelector('#commands button').click()");
     browser.await_true("document.getElementById('copied').textContent !== ''");
-    assert_eq!(browser.complaints(), NO);
+    assert_eq!(browser.errors(), NO);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn it_can_be_read_on_a_phone_by_keyboard_and_by_a_screen_reader_in_light_and_dar
         );
     }
     for id in [
-        "loss", "slow", "away", "method", "key", "pause", "shown", "summary",
+        "loss", "slow", "down", "method", "key", "pause", "shown", "summary",
     ] {
         let reached = format!("window.reached.has('{id}')");
         assert_eq!(
@@ -236,26 +236,26 @@ fn it_can_be_read_on_a_phone_by_keyboard_and_by_a_screen_reader_in_light_and_dar
 
     let mut colours = Vec::new();
     for scheme in ["light", "dark"] {
-        browser.prefer(scheme);
+        browser.set_color_scheme(scheme);
         let script = "[document.body, document.querySelector('section'), document.querySelector('.facts')]\
             .map((one) => [getComputedStyle(one).color, getComputedStyle(one).backgroundColor])";
         colours.push(browser.evaluate(script));
     }
     assert_ne!(colours[0], colours[1], "dark is not dark");
-    assert_eq!(browser.complaints(), NO);
+    assert_eq!(browser.errors(), NO);
 }
 
-fn is_for_picture() -> bool {
+fn makes_picture() -> bool {
     std::env::var_os("PICTURE").is_some()
 }
 
-/// What a newcomer sees: into the README if it is asked for.
+/// Takes a picture of the page, and writes it to the file of `PICTURE`.
 fn picture(browser: &mut Browser) {
     browser.evaluate(
         "document.querySelectorAll('details[open]').forEach((one) => { one.open = false; })",
     );
     browser.evaluate("document.activeElement.blur(); scrollTo(0, 0)");
-    let png = browser.picture();
+    let png = browser.screenshot();
     assert!(
         png.starts_with(b"\x89PNG") && png.len() < 300_000,
         "{} bytes",

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Puts a CoAPs server under load, and measures what it makes of it.
+/// Puts a CoAPs server under load, and measures how it responds.
 ///
 /// Each session has a UDP port of its own. First all sessions are established, then what they do is measured for
 /// --duration. Ctrl-C ends it early, with a report.
@@ -26,7 +26,7 @@ pub struct Args {
     /// The resource: coaps://HOST[:PORT]/PATH[?QUERY]; the port is 5684 unless given
     pub(crate) uri: String,
 
-    /// What each session does
+    /// The work of each session
     #[arg(long, value_enum, default_value_t = Work::Requests)]
     pub(crate) work: Work,
 
@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, short = 'd', default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) duration: Duration,
 
-    /// Requests (or handshakes) a second in all, evenly spread; latency then counts from when each was due. Without it,
-    /// each session begins its next when the last is answered (closed loop)
+    /// Requests (or handshakes) a second, of all sessions together and evenly spread; latency then counts from when each
+    /// was due. Without it, each session sends its next request when the last is answered (closed loop)
     #[arg(long, value_parser = rate)]
     pub(crate) rate: Option<f64>,
 
@@ -51,7 +51,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "payload_file")]
     pub(crate) payload: Option<String>,
 
-    /// The request's payload, from a file; it goes in one message, so up to 1024 bytes
+    /// The request's payload, from a file; up to 1024 bytes, which one message holds
     #[arg(long, value_name = "FILE")]
     pub(crate) payload_file: Option<PathBuf>,
 
@@ -61,7 +61,7 @@ pub struct Args {
 
     /// How long to wait for a response once the request is acknowledged
     #[arg(long, default_value = "30s", value_parser = humantime::parse_duration)]
-    pub(crate) patience: Duration,
+    pub(crate) response_timeout: Duration,
 
     /// The certificate that all sessions show, PEM, with its chain
     #[arg(
@@ -80,11 +80,11 @@ pub struct Args {
     #[arg(long, value_name = "DIRECTORY", conflicts_with = "certificate")]
     pub(crate) identities: Option<PathBuf>,
 
-    /// DeviceName signature the server's certificate must bear, PEM
+    /// The CA certificates that the server's certificate must chain to, PEM
     #[arg(long, value_name = "FILE", required_unless_present = "insecure")]
     pub(crate) ca: Option<PathBuf>,
 
-    /// Believe any server
+    /// Accept any server certificate
     #[arg(long, conflicts_with = "ca")]
     pub(crate) insecure: bool,
 
@@ -96,11 +96,11 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESSES", value_parser = super::plan::addresses)]
     pub(crate) from: Option<Sources>,
 
-    /// How many handshakes to have under way at a time
+    /// How many handshakes may be in progress at a time
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) connecting: u16,
 
-    /// DeviceName DTLS carries the sessions
+    /// The DTLS library
     #[arg(long, value_enum, default_value_t = dtls::Library::Webrtc)]
     pub(crate) dtls: dtls::Library,
 
@@ -108,7 +108,7 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) threads: Option<u16>,
 
-    /// Tell the processor time that these processes take while it is measured; for a server on this machine
+    /// Report the processor time of these processes during the measurement; for a server on this machine
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     pub(crate) watch: Vec<u32>,
 
@@ -120,14 +120,14 @@ pub struct Args {
 /// The addresses of a `--from`.
 pub(crate) type Sources = std::sync::Arc<[IpAddr]>;
 
-/// What a session does, over and over.
+/// What a session does repeatedly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Work {
     /// Sends a Confirmable request, awaits its response
     Requests,
-    /// Makes a handshake, closes the session
+    /// Performs a handshake, closes the session
     Handshakes,
-    /// Does nothing, and pings at the end, to see which sessions are still there
+    /// Does nothing, and pings at the end to see which sessions still exist
     Idle,
     /// Observes the resource, and acknowledges its notifications
     Observe,
@@ -145,10 +145,10 @@ pub(crate) enum Method {
 }
 
 impl Args {
-    /// How long the work goes on after the measurement: pings are given the time of one exchange that is answered late.
-    pub(crate) fn farewell(&self) -> Duration {
+    /// How long idle sessions may take for their ping after the measurement.
+    pub(crate) fn final_ping_time(&self) -> Duration {
         match self.work {
-            Work::Idle => Duration::from_secs(8),
+            Work::Idle => Duration::from_secs(11),
             Work::Requests | Work::Handshakes | Work::Observe => Duration::ZERO,
         }
     }
@@ -156,7 +156,7 @@ impl Args {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "no number".to_owned())?;
-    // Slower than once a day, or faster than a nanosecond each, is a slip.
+    // Slower than once a day, or faster than one in ten nanoseconds, is a mistake.
     if (1e-5..=1e8).contains(&rate) {
         Ok(rate)
     } else {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn one_certificate_needs_its_key_and_a_server_somebody_to_vouch_for_it() {
+    fn a_certificate_needs_its_key_and_a_server_a_ca_or_insecure() {
         let pair = ["--certificate", "a.pem", "--key", "a.key"];
         let with = |more: &[&str]| parse(&[pair.as_slice(), more].concat());
         assert!(with(&["--ca", "ca.pem"]).is_ok());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_that_no_clock_can_keep_is_refused() {
+    fn a_rate_outside_the_range_is_refused() {
         for wrong in ["0", "-1", "NaN", "inf", "1e9", "many"] {
             let rate = format!("--rate={wrong}");
             assert!(

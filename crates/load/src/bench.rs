@@ -1,7 +1,7 @@
-//! The pieces that `benches/run` needs and nobody else has.
+//! The tools of `benches/run` besides the load driver: an HTTP sink, a direct HTTP client and a flood.
 //!
-//! `cargo run --release --bin bench -- --help` says what they are. Each tells what came of it as JSON. Latencies, pace
-//! and processor time are measured by the same files as the load driver's, so that both mean the same by them.
+//! `cargo run --release --bin bench -- --help` describes them. Their results are JSON. Latencies, pace and processor time
+//! are measured by the load driver's code, so that the figures can be compared.
 
 mod direct;
 mod flood;
@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-/// Pieces of the gateway's benchmarks.
+/// Tools of the gateway's benchmarks.
 #[derive(Debug, Parser)]
 #[command(name = "bench")]
 struct CommandLine {
@@ -23,15 +23,15 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Answer every HTTP request with 200 and nothing, as a ThingsBoard that costs nothing would
+    /// Answer every HTTP request with 200 and an empty body: a ThingsBoard that costs nothing
     Sink(sink::Args),
-    /// Post straight to an HTTP server, without a gateway: what the gateway is compared with
+    /// Post to an HTTP server without a gateway, for comparison
     Direct(direct::Args),
     /// Send forged ClientHellos to a server on this machine
     Flood(flood::Args),
 }
 
-/// Reads the process's arguments and does what they say.
+/// Runs the tool that the arguments of the process name.
 pub fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
         Command::Sink(args) => sink::run(&args),
@@ -48,7 +48,7 @@ pub fn main() -> ExitCode {
 }
 
 /// Writes a result to a file, or to standard output.
-fn tell(result: &impl serde::Serialize, file: Option<&Path>) -> Result<(), String> {
+fn write_result(result: &impl serde::Serialize, file: Option<&Path>) -> Result<(), String> {
     let text = serde_json::to_string_pretty(result).map_err(|error| error.to_string())? + "\n";
     match file {
         Some(path) => {
@@ -60,7 +60,7 @@ fn tell(result: &impl serde::Serialize, file: Option<&Path>) -> Result<(), Strin
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "it measures, and it paces, in real time"
+    reason = "the tools' clock: they measure in real time"
 )]
 fn now() -> Instant {
     Instant::now()

@@ -1,63 +1,67 @@
-//! What is said in an established session: requests, notifications, or a ping at the end.
+//! The work of one established session: requests, an observation, or idling with a ping at the end.
 
 use super::args::Work;
-use super::coap::{self, Kind, Message, Token};
 use super::dtls::Session;
-use super::exchange::{Exchange, Step};
 use super::now;
 use super::plan::Slot;
 use super::session::{Phase, Phases, Shared, ended, started};
 use super::tally::Trouble;
+use coap::Code;
+use coap_client::{Endpoint, Event, Parameters};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::sleep_until;
 
-/// RFC 7252 §4.6 has messages of up to 1152 bytes where nothing is known; some servers send more.
-const LARGEST_MESSAGE: usize = 2048;
-/// Dead is who does not answer a ping in this time: enough for two retransmissions.
-const PING: Duration = Duration::from_secs(7);
+/// A session whose ping is not answered in this time is dead. It is enough for two retransmissions.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a session's work came to.
+/// How a piece of a session's work has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The run is over.
     Ended,
-    /// The session is of no use any more.
+    /// The session is closed or broken.
     Lost,
-    /// The session goes on, whatever has become of the exchange.
+    /// The session goes on, whether or not the exchange succeeded.
     Done,
 }
 
-/// What came next.
-enum TapRecord {
-    Message(Message),
-    Nothing,
+/// What a session waits for.
+enum Next {
+    /// The endpoint has reported something.
+    Event(Event<()>),
+    /// The time to wait until has come.
+    Due,
+    /// The session is closed or broken.
     Lost,
+    /// The run is over.
     Ended,
 }
 
-/// An established session and its messages.
+/// An established session and its CoAP endpoint. Its requests need no names: it makes one at a time.
 pub(crate) struct Conversation {
     session: Session,
+    endpoint: Endpoint<()>,
     shared: Arc<Shared>,
     phases: Phases,
-    next_id: u16,
-    next_token: u32,
 }
 
 impl Conversation {
     pub(crate) fn new(session: Session, shared: Arc<Shared>, phases: Phases) -> Conversation {
+        let parameters = Parameters {
+            separate_timeout: shared.response_timeout,
+            ..Parameters::default()
+        };
         Conversation {
             session,
+            endpoint: Endpoint::new(parameters, fastrand::Rng::new()),
             shared,
             phases,
-            next_id: fastrand::u16(..),
-            next_token: fastrand::u32(..),
         }
     }
 
-    /// Until the session or the run ends. `turn` is the next one's number, also for the session that follows.
+    /// Works until the session or the run ends. `turn` is the number of the next request; it outlives the session.
     pub(crate) async fn work(&mut self, slot: &Slot, turn: &mut u32) -> Outcome {
         match self.shared.work {
             Work::Requests => self.requests(slot, turn).await,
@@ -66,7 +70,7 @@ impl Conversation {
         }
     }
 
-    /// Until the session or the run ends. A lost session goes on with the turns it had.
+    /// Makes requests, each when its turn is due, until the session or the run ends.
     async fn requests(&mut self, slot: &Slot, turn: &mut u32) -> Outcome {
         let Some(start) = started(&mut self.phases).await else {
             return Outcome::Ended;
@@ -80,13 +84,11 @@ impl Conversation {
                     over @ (Outcome::Ended | Outcome::Lost) => return over,
                 }
             }
-            // From when it was due, so that a server that is behind can't hide it (coordinated omission).
+            // Latency counts from when the request was due, so that a server that is behind can't hide it
+            // (coordinated omission).
             let begun = due.unwrap_or_else(now);
-            let request = self.shared.request.clone();
-            let (outcome, code) = self
-                .exchange(|id, token| request.confirmable(id, token))
-                .await;
-            self.shared.count(|tally| match code {
+            let (outcome, response) = self.exchange().await;
+            self.shared.count(|tally| match response {
                 Some(_) => tally.latencies.record(now() - begun),
                 None => tally.unfinished += u64::from(outcome == Outcome::Ended),
             });
@@ -96,17 +98,14 @@ impl Conversation {
         }
     }
 
-    /// Registers, and hears notifications until the end.
+    /// Registers an observation and counts its notifications until the session or the run ends.
     async fn observe(&mut self) -> Outcome {
         let begun = now();
-        let request = self.shared.request.clone();
-        let (outcome, response) = self
-            .exchange(|id, token| request.confirmable(id, token))
-            .await;
-        if let Some((_, observed)) = response {
+        let (outcome, response) = self.exchange().await;
+        if let Some((_, is_observed)) = response {
             self.shared.count(|tally| {
                 tally.latencies.record(now() - begun);
-                if !observed {
+                if !is_observed {
                     tally.trouble(Trouble::NotObserved);
                 }
             });
@@ -114,38 +113,28 @@ impl Conversation {
         if outcome != Outcome::Done {
             return outcome;
         }
-        let token = self.next_token.to_be_bytes();
         loop {
-            match self.hear(std::future::pending()).await {
-                TapRecord::Message(message)
-                    if message.token == token && message.code != coap::EMPTY =>
-                {
-                    if message.kind == Kind::Confirmable
-                        && !self
-                            .send(&coap::empty(Kind::Acknowledgement, message.id))
-                            .await
-                    {
-                        return Outcome::Lost;
-                    }
-                    let measured = *self.phases.borrow() != Phase::Connecting;
+            match self.next_or_end(std::future::pending()).await {
+                Next::Event(Event::Notification {
+                    code, is_observed, ..
+                }) => {
+                    let is_measured = *self.phases.borrow() != Phase::Connecting;
                     self.shared.count(|tally| {
-                        tally.code(message.code);
-                        tally.notifications += u64::from(message.observe && measured);
-                        // RFC 7641 §3.2: a response without the option is the last under this token.
-                        if !message.observe {
+                        tally.code(code);
+                        tally.notifications += u64::from(is_observed && is_measured);
+                        if !is_observed {
                             tally.trouble(Trouble::NotObserved);
                         }
                     });
                 }
-                TapRecord::Message(stray) => self.refuse(&stray).await,
-                TapRecord::Nothing => {}
-                TapRecord::Lost => return Outcome::Lost,
-                TapRecord::Ended => return Outcome::Ended,
+                Next::Event(_) | Next::Due => {}
+                Next::Lost => return Outcome::Lost,
+                Next::Ended => return Outcome::Ended,
             }
         }
     }
 
-    /// Does nothing until the end, and looks then whether the session is still there.
+    /// Does nothing until the run ends, then pings to see whether the session still exists.
     async fn idle(&mut self) -> Outcome {
         loop {
             match self.idle_until(std::future::pending()).await {
@@ -154,145 +143,114 @@ impl Conversation {
                 Outcome::Ended => break,
             }
         }
-        let id = self.next_id;
-        let ping = coap::empty(Kind::Confirmable, id);
-        let until = now() + PING;
-        let mut buffer = [0; LARGEST_MESSAGE];
-        let mut exchange = Exchange::new(id, [0; 4], PING, 0.0, now());
-        let mut alive = false;
-        let mut sent = self.session.send(&ping).await.is_ok();
-        while sent && !alive && now() < until {
-            let wait = self.session.receive(&mut buffer);
-            match tokio::time::timeout_at(exchange.deadline().min(until).into(), wait).await {
-                Ok(Ok(length)) => {
-                    let message = buffer.get(..length).and_then(Message::parse);
-                    alive = message
-                        .is_some_and(|message| exchange.receive(&message, now()) == Step::Reset);
+        let until = now() + PING_TIMEOUT;
+        self.endpoint.ping(now(), ());
+        let is_alive = loop {
+            match self.next(sleep_until(until.into())).await {
+                Next::Event(Event::Reset(())) => break true,
+                Next::Event(Event::TimedOut(())) | Next::Due | Next::Lost | Next::Ended => {
+                    break false;
                 }
-                Ok(Err(_)) => break,
-                Err(_) if exchange.timed_out(now()) == Step::Retransmit => {
-                    self.shared.count(|tally| tally.retransmissions += 1);
-                    sent = self.session.send(&ping).await.is_ok();
-                }
-                Err(_) => break,
+                Next::Event(_) => {}
             }
-        }
-        self.shared.count(|tally| match alive {
+        };
+        self.shared.count(|tally| match is_alive {
             true => tally.alive += 1,
             false => tally.trouble(Trouble::Dead),
         });
         Outcome::Ended
     }
 
-    /// Sees one Confirmable request through; gives the response's code, if one came, and whether it has an Observe option.
-    async fn exchange(
-        &mut self,
-        message: impl FnOnce(u16, Token) -> Vec<u8>,
-    ) -> (Outcome, Option<(u8, bool)>) {
-        self.next_id = self.next_id.wrapping_add(1);
-        self.next_token = self.next_token.wrapping_add(1);
-        let (id, token) = (self.next_id, self.next_token.to_be_bytes());
-        let datagram = message(id, token);
-        let mut exchange = Exchange::new(id, token, self.shared.patience, fastrand::f64(), now());
-        if !self.send(&datagram).await {
-            return (Outcome::Lost, None);
-        }
+    /// Makes one request. Returns the response's code and whether it has an Observe option, if one came.
+    async fn exchange(&mut self) -> (Outcome, Option<(Code, bool)>) {
+        self.endpoint.request(now(), (), &self.shared.request);
         loop {
-            let (step, message) = match self.hear(sleep_until(exchange.deadline().into())).await {
-                TapRecord::Message(message) => (exchange.receive(&message, now()), Some(message)),
-                TapRecord::Nothing => (exchange.timed_out(now()), None),
-                TapRecord::Lost => return (Outcome::Lost, None),
-                TapRecord::Ended => return (Outcome::Ended, None),
-            };
-            match step {
-                Step::Wait => {}
-                Step::Retransmit => {
-                    self.shared.count(|tally| tally.retransmissions += 1);
-                    if !self.send(&datagram).await {
-                        return (Outcome::Lost, None);
-                    }
-                }
-                Step::Response {
-                    code,
-                    acknowledge,
-                    observe,
-                } => {
+            match self.next_or_end(std::future::pending()).await {
+                Next::Event(Event::Response {
+                    code, is_observed, ..
+                }) => {
                     self.shared.count(|tally| tally.code(code));
-                    let acknowledgement =
-                        acknowledge.map(|id| coap::empty(Kind::Acknowledgement, id));
-                    let lost = match acknowledgement {
-                        Some(acknowledgement) => !self.send(&acknowledgement).await,
-                        None => false,
-                    };
-                    return (
-                        if lost { Outcome::Lost } else { Outcome::Done },
-                        Some((code, observe)),
-                    );
+                    return (Outcome::Done, Some((code, is_observed)));
                 }
-                Step::Reset => {
+                Next::Event(Event::Reset(())) => {
                     self.shared.count(|tally| tally.trouble(Trouble::Reset));
                     return (Outcome::Done, None);
                 }
-                Step::GiveUp => {
+                Next::Event(Event::TimedOut(())) => {
                     self.shared.count(|tally| tally.trouble(Trouble::NoAnswer));
                     return (Outcome::Done, None);
                 }
-                Step::NotOurs => {
-                    if let Some(stray) = message {
-                        self.refuse(&stray).await;
-                    }
-                }
+                Next::Event(Event::Notification { .. } | Event::Retransmitted) | Next::Due => {}
+                Next::Lost => return (Outcome::Lost, None),
+                Next::Ended => return (Outcome::Ended, None),
             }
         }
     }
 
-    /// Refuses whatever comes until then.
+    /// Lets the endpoint answer what comes until then.
     async fn idle_until(&mut self, until: impl Future<Output = ()>) -> Outcome {
         let mut until = pin!(until);
         loop {
-            match self.hear(until.as_mut()).await {
-                TapRecord::Message(stray) => self.refuse(&stray).await,
-                TapRecord::Nothing => return Outcome::Done,
-                TapRecord::Lost => return Outcome::Lost,
-                TapRecord::Ended => return Outcome::Ended,
+            match self.next_or_end(until.as_mut()).await {
+                Next::Event(_) => {}
+                Next::Due => return Outcome::Done,
+                Next::Lost => return Outcome::Lost,
+                Next::Ended => return Outcome::Ended,
             }
         }
     }
 
-    /// RFC 7252 §4.2: a Confirmable message without context is rejected by a reset.
-    async fn refuse(&mut self, stray: &Message) {
-        if stray.kind == Kind::Confirmable {
-            self.send(&coap::empty(Kind::Reset, stray.id)).await;
-        }
-    }
-
-    /// Ends the session.
     pub(crate) async fn close(self) {
         self.session.close().await;
     }
 
-    async fn send(&mut self, bytes: &[u8]) -> bool {
-        self.session.send(bytes).await.is_ok()
+    /// The next event, unless the run ends first.
+    async fn next_or_end(&mut self, until: impl Future<Output = ()>) -> Next {
+        let mut phases = self.phases.clone();
+        tokio::select! {
+            biased;
+            () = ended(&mut phases) => Next::Ended,
+            next = self.next(until) => next,
+        }
     }
 
-    /// The next message until then.
-    async fn hear(&mut self, until: impl Future<Output = ()>) -> TapRecord {
+    /// Carries datagrams between session and endpoint until the latter has an event.
+    async fn next(&mut self, until: impl Future<Output = ()>) -> Next {
         let mut until = pin!(until);
-        let mut buffer = [0; LARGEST_MESSAGE];
         loop {
-            let received = tokio::select! {
+            while let Some(datagram) = self.endpoint.poll_transmit() {
+                if self.session.send(&datagram).await.is_err() {
+                    return Next::Lost;
+                }
+            }
+            if let Some(event) = self.endpoint.poll_event() {
+                if event == Event::Retransmitted {
+                    self.shared.count(|tally| tally.retransmissions += 1);
+                }
+                return Next::Event(event);
+            }
+            let timeout = timeout(self.endpoint.next_timeout());
+            tokio::select! {
                 biased;
-                () = ended(&mut self.phases) => return TapRecord::Ended,
-                received = self.session.receive(&mut buffer) => received,
-                () = until.as_mut() => return TapRecord::Nothing,
-            };
-            let Ok(length) = received else {
-                return TapRecord::Lost;
-            };
-            match buffer.get(..length).and_then(Message::parse) {
-                Some(message) => return TapRecord::Message(message),
-                None => self.shared.count(|tally| tally.trouble(Trouble::Malformed)),
+                received = self.session.receive() => match received {
+                    Ok(plaintext) => {
+                        if self.endpoint.receive(now(), &plaintext).is_err() {
+                            self.shared.count(|tally| tally.trouble(Trouble::Malformed));
+                        }
+                    }
+                    Err(_) => return Next::Lost,
+                },
+                () = timeout => self.endpoint.handle_timeout(now()),
+                () = until.as_mut() => return Next::Due,
             }
         }
+    }
+}
+
+/// Resolves at that time; never where there is none.
+async fn timeout(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }

@@ -1,14 +1,13 @@
-//! DTLS, by one of two libraries: sessions that carry datagrams.
+//! The DTLS sessions that carry the load, by one of two libraries.
 //!
-//! [`webrtc-dtls`](Library::Webrtc) is the default, because it shares nothing with the gateway. Its handshakes cost twice
-//! what the gateway's engine takes for them; where the driver itself would be the bottleneck, that
-//! [`engine`](Library::Gateway) can be had, and the report says so.
+//! [`webrtc-dtls`](Library::Webrtc) is the default, because the gateway uses nothing of it. Its handshakes cost twice the
+//! processor time of [`dimpl`](Library::Dimpl)'s, so the latter is for runs where the driver would be the bottleneck. It
+//! is the library that the gateway uses, too; the report names the one that was used.
 
 use super::args::Args;
 use super::target::Target;
 use clap::ValueEnum;
-use coaps_gateway::credentials::ServerCredentials;
-use coaps_gateway::dtls;
+use coap_client::dtls::{Config as DimplConfig, Versions};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -20,40 +19,40 @@ use webrtc_dtls::config::Config;
 use webrtc_dtls::conn::DTLSConn;
 use webrtc_dtls::crypto::Certificate;
 
-mod engine;
-
 /// How long a handshake may take.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The first retransmission of a flight (RFC 6347 §4.2.4.1).
-const FLIGHT: Duration = Duration::from_secs(1);
+const FLIGHT_TIMEOUT: Duration = Duration::from_secs(1);
+/// RFC 7252 §4.6 has messages of up to 1152 bytes where nothing is known; some servers send larger ones.
+const MAX_MESSAGE: usize = 2048;
 
-/// DeviceName DTLS carries the sessions.
+/// Which library carries the sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Library {
     /// webrtc-dtls: DTLS 1.2, nothing in common with the gateway
     Webrtc,
-    /// The gateway's own engine: cheaper, for many sessions; it verifies no server, so --insecure must be given
-    Gateway,
-    /// The same, without DTLS 1.3: for servers that are to be compared by what all of them speak
-    #[value(name = "gateway-1.2")]
-    Gateway12,
+    /// dimpl, which the gateway uses too: cheaper, for many sessions; it verifies no server, so --insecure must be given
+    Dimpl,
+    /// The same, without DTLS 1.3: to compare servers by the version that all of them have
+    #[value(name = "dimpl-1.2")]
+    Dimpl12,
 }
 
 impl Library {
-    /// What the report calls it.
+    /// Its name in the report.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Library::Webrtc => "webrtc-dtls (DTLS 1.2), not the gateway's",
-            Library::Gateway => "the gateway's own engine",
-            Library::Gateway12 => "the gateway's own engine, DTLS 1.2 alone",
+            Library::Dimpl => "dimpl, the gateway's library",
+            Library::Dimpl12 => "dimpl, the gateway's library, DTLS 1.2 alone",
         }
     }
 }
 
-/// What a client shows. It has no `Debug`, because its key is in there.
+/// A client's certificate and key. It has no `Debug`, so that the key can't be shown.
 pub(crate) enum Identity {
     Webrtc(Box<Certificate>),
-    Gateway(engine::Settings),
+    Dimpl(DimplConfig),
 }
 
 impl Identity {
@@ -68,60 +67,62 @@ impl Identity {
         let (chain, key_pem) = (text(certificate)?, text(key)?);
         let unusable =
             |error: String| format!("{} and {}: {error}", certificate.display(), key.display());
+        let dimpl = |versions| {
+            let config = DimplConfig::from_pem(chain.as_bytes(), key_pem.as_bytes());
+            config
+                .map(|config| Identity::Dimpl(config.with_versions(versions)))
+                .map_err(|error| unusable(error.to_string()))
+        };
         match library {
             Library::Webrtc => {
-                // webrtc-dtls writes this tag in a way of its own, and wants the key first.
+                // webrtc-dtls has its own spelling of this tag, and wants the key first.
                 let key = key_pem.replace("PRIVATE KEY", "PRIVATE_KEY");
                 let both = Certificate::from_pem(&format!("{key}\n{chain}"));
                 both.map(|both| Identity::Webrtc(Box::new(both)))
                     .map_err(|error| unusable(error.to_string()))
             }
-            Library::Gateway | Library::Gateway12 => {
-                let parameters = dtls::Parameters {
-                    versions: match library {
-                        Library::Gateway12 => dtls::Versions::Only12,
-                        Library::Gateway | Library::Webrtc => dtls::Versions::Both,
-                    },
-                    ..dtls::Parameters::default()
-                };
-                let own = ServerCredentials::from_pem(chain.as_bytes(), key_pem.as_bytes());
-                let own = own.map_err(|error| unusable(error.to_string()))?;
-                let settings = engine::Settings::new(&own, &parameters);
-                settings
-                    .map(Identity::Gateway)
-                    .map_err(|error| unusable(error.to_string()))
-            }
+            Library::Dimpl => dimpl(Versions::Both),
+            Library::Dimpl12 => dimpl(Versions::Only12),
         }
     }
 }
 
-/// Why there is no session, or no longer one: the report counts by this.
+/// Why there is no session, or no longer one. The report counts by this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// No socket: out of ports or open files, or not an address of ours.
+    /// No socket: out of ports or open files, or not an address of this machine.
     Socket(String),
-    /// The handshake has found no end.
-    Silence,
-    /// The handshake has failed, ours or the server's doing.
+    HandshakeTimeout,
+    /// The client or the server has ended the handshake.
     Handshake(String),
     /// The session is closed, by the server or by a fatal error.
     Closed,
 }
 
-/// Makes sessions with one server.
-pub(crate) struct Dialer {
+impl From<coap_client::Error> for Failure {
+    fn from(error: coap_client::Error) -> Failure {
+        match error {
+            coap_client::Error::Socket(reason) => Failure::Socket(reason),
+            coap_client::Error::Handshake(reason) => Failure::Handshake(reason),
+            coap_client::Error::Closed => Failure::Closed,
+        }
+    }
+}
+
+/// Connects to one server.
+pub(crate) struct Connector {
     server: SocketAddr,
     server_name: String,
     roots: rustls::RootCertStore,
     insecure: bool,
 }
 
-impl Dialer {
-    pub(crate) async fn new(args: &Args, target: &Target) -> Result<Dialer, String> {
-        // Two providers may be compiled in, so rustls can't choose. Whoever was first has chosen for all.
+impl Connector {
+    pub(crate) async fn new(args: &Args, target: &Target) -> Result<Connector, String> {
+        // Two crypto providers may be compiled in, so rustls can't choose. The first to install one chooses for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
         if args.dtls != Library::Webrtc && !args.insecure {
-            return Err("the gateway's engine verifies no server: say --insecure, too".to_owned());
+            return Err("by dimpl no server is verified: --insecure must be given, too".to_owned());
         }
         let unknown = |error: String| format!("{}: {error}", target.host);
         let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
@@ -148,7 +149,7 @@ impl Dialer {
                 return Err(unusable("no certificate in it".to_owned()));
             }
         }
-        Ok(Dialer {
+        Ok(Connector {
             server: server
                 .ok_or_else(|| unknown("no address of the source's family".to_owned()))?,
             server_name: args
@@ -174,7 +175,7 @@ impl Dialer {
         let socket = UdpSocket::bind((source.unwrap_or(any), 0))
             .await
             .map_err(no_socket)?;
-        // Connected, so that it hears nobody but the server.
+        // Connected, so that the kernel drops datagrams from other addresses.
         socket.connect(self.server).await.map_err(no_socket)?;
         let session = async {
             match identity {
@@ -185,15 +186,15 @@ impl Dialer {
                         .map(|session| Session::Webrtc(Box::new(session)))
                         .map_err(|error| Failure::Handshake(error.to_string()))
                 }
-                Identity::Gateway(settings) => {
-                    let session = engine::Session::connect(socket, settings).await;
-                    session.map(|session| Session::Gateway(Box::new(session)))
+                Identity::Dimpl(config) => {
+                    let session = coap_client::Session::connect(socket, config).await?;
+                    Ok(Session::Dimpl(Box::new(session)))
                 }
             }
         };
-        tokio::time::timeout(HANDSHAKE, session)
+        tokio::time::timeout(HANDSHAKE_TIMEOUT, session)
             .await
-            .unwrap_or(Err(Failure::Silence))
+            .unwrap_or(Err(Failure::HandshakeTimeout))
     }
 
     fn config(&self, certificate: &Certificate) -> Config {
@@ -202,7 +203,7 @@ impl Dialer {
             roots_cas: self.roots.clone(),
             server_name: self.server_name.clone(),
             insecure_skip_verify: self.insecure,
-            flight_interval: FLIGHT,
+            flight_interval: FLIGHT_TIMEOUT,
             ..Config::default()
         }
     }
@@ -211,7 +212,7 @@ impl Dialer {
 /// An established session.
 pub(crate) enum Session {
     Webrtc(Box<DTLSConn>),
-    Gateway(Box<engine::Session>),
+    Dimpl(Box<coap_client::Session>),
 }
 
 impl Session {
@@ -221,20 +222,23 @@ impl Session {
                 let sent = session.write(plaintext, None).await;
                 sent.map(|_| ()).map_err(|_| Failure::Closed)
             }
-            Session::Gateway(session) => session.send(plaintext).await,
+            Session::Dimpl(session) => session.send(plaintext).map_err(Failure::from),
         }
     }
 
     /// The next datagram's plaintext. Dropping the future loses nothing.
-    pub(crate) async fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
+    pub(crate) async fn receive(&mut self) -> Result<Vec<u8>, Failure> {
         match self {
-            Session::Webrtc(session) => match session.read(buffer, None).await {
-                Ok(length) => Ok(length),
-                // More than fits is no message that this driver can use.
-                Err(Error::ErrBufferTooSmall) => Ok(0),
-                Err(_) => Err(Failure::Closed),
-            },
-            Session::Gateway(session) => session.receive(buffer).await,
+            Session::Webrtc(session) => {
+                let mut buffer = [0; MAX_MESSAGE];
+                match session.read(&mut buffer, None).await {
+                    Ok(length) => Ok(buffer.get(..length).unwrap_or_default().to_vec()),
+                    // No message that this driver can use is so large: an empty datagram counts as malformed.
+                    Err(Error::ErrBufferTooSmall) => Ok(Vec::new()),
+                    Err(_) => Err(Failure::Closed),
+                }
+            }
+            Session::Dimpl(session) => session.receive().await.map_err(Failure::from),
         }
     }
 
@@ -244,7 +248,7 @@ impl Session {
             Session::Webrtc(session) => {
                 let _ = session.close().await;
             }
-            Session::Gateway(session) => session.close().await,
+            Session::Dimpl(session) => session.close(),
         }
     }
 }

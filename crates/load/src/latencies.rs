@@ -1,4 +1,4 @@
-//! How long things took, in a few KiB however many they were.
+//! Latencies, in a histogram of a few KiB however many there are.
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use std::time::Duration;
 const LONGEST: u64 = 600_000_000;
 const DIGITS: u8 = 3;
 
-/// How long something took, each time.
+/// A histogram of latencies.
 pub(crate) struct Latencies(Histogram<u64>);
 
 impl Latencies {
@@ -17,7 +17,7 @@ impl Latencies {
         (histogram.map(Latencies)).map_err(|error| format!("no histogram: {error}"))
     }
 
-    /// What took longer than the longest counts as that.
+    /// Records one; it counts as ten minutes if it is longer.
     pub(crate) fn record(&mut self, time: Duration) {
         self.0
             .saturating_record(u64::try_from(time.as_micros()).unwrap_or(LONGEST));
@@ -27,7 +27,7 @@ impl Latencies {
         self.0.len()
     }
 
-    /// The time that this share (0 to 1) of all did not exceed.
+    /// The latency that this share (0 to 1) of all did not exceed.
     pub(crate) fn quantile(&self, share: f64) -> Duration {
         Duration::from_micros(self.0.value_at_quantile(share))
     }
@@ -36,7 +36,7 @@ impl Latencies {
         Duration::from_micros(self.0.max())
     }
 
-    /// What a report tells of them; `None` where there were none.
+    /// The quantiles of a report; `None` if there are no latencies.
     pub(crate) fn quantiles(&self) -> Option<Quantiles> {
         let at = |share| milliseconds(self.quantile(share));
         (self.count() > 0).then(|| Quantiles {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_are_true_to_a_thousandth_and_the_longest_has_a_bound() {
+    fn quantiles_are_exact_to_two_thousandths_and_the_longest_is_bounded() {
         let mut latencies = Latencies::new().unwrap();
         for ms in 1..=1000 {
             latencies.record(Duration::from_millis(ms));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn no_time_at_all_is_no_rate() {
+    fn a_rate_over_no_time_is_zero() {
         assert_eq!(per_second(10, Duration::ZERO), 0.0);
         assert_eq!(per_second(10, Duration::from_secs(4)), 2.5);
     }

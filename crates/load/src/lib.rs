@@ -1,22 +1,24 @@
 //! A load driver for any CoAPs server whose clients show X.509 certificates.
 //!
 //! `cargo run --release --bin load -- --help` says what it can do. It holds sessions, each with a port of its own, and
-//! in each of them does one kind of work, over and over: requests, handshakes, observing, or nothing at all. What came of
-//! it is told as a table and as JSON.
+//! each does one kind of work repeatedly: requests, handshakes, an observation, or nothing at all. The results are
+//! written as a table and as JSON.
 //!
-//! [`args`] is read into a [`target`] and a [`plan`] (who goes by which address and certificate, and at which [`pace`]). [`session`] is the life of one session: [`dtls`] carries it, [`conversation`] is what is said in it, [`exchange`] is
-//! the client's side of RFC 7252's message layer, in [`coap`]'s bytes. All sessions write into one [`tally`], which [`progress`] reads while they run and
-//! [`report`] at the end.
+//! [`args`] becomes a [`target`] and a [`plan`] (each session's address, certificate and [`pace`]). [`session`] runs one
+//! session: [`dtls`] carries it, and [`conversation`] does its work through a `coap_client::Endpoint`. All sessions count
+//! in one [`tally`], which [`progress`] reads while they run and [`report`] at the end.
 //!
-//! It shares no code with the gateway, unless `--dtls gateway` asks for the gateway's DTLS engine; the report names the
-//! one that was used. The CPU it took itself is told as well: a driver that is busy all the time has measured itself.
+//! # What it shares with the gateway
+//! The message format (crate `coap`): the driver measures time and counts response codes, so a mistake that both had in
+//! it would not change a figure, and its conformance is tested elsewhere (see `coap_client`). By default it shares
+//! nothing of DTLS, which takes most of the processor time: that is webrtc-dtls. With `--dtls dimpl` it uses the
+//! gateway's library, and the report says so. The report also has the driver's own processor time: a driver that is busy
+//! all the time has measured itself.
 
 mod args;
 pub mod bench;
-mod coap;
 mod conversation;
 mod dtls;
-mod exchange;
 mod latencies;
 mod pace;
 mod plan;
@@ -41,10 +43,10 @@ use tally::Tally;
 use tokio::sync::{Semaphore, mpsc};
 use watch::Watch;
 
-/// How long sessions may take to close when all is over.
-const GRACE: Duration = Duration::from_secs(2);
+/// How long sessions may take to close at the end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Reads the process's arguments and does what they say.
+/// Runs the driver with the arguments of the process.
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let json = args.json.clone();
@@ -72,12 +74,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Does what was asked for, to its end or to Ctrl-C.
+/// Runs to the end or to Ctrl-C.
 ///
 /// # Errors
-/// Files that can't be read, a server that can't be named: what is known before the first datagram.
+/// A file can't be read or the server's name not be resolved: whatever is known before the first datagram.
 pub fn run(args: Args) -> Result<Report, String> {
-    // A socket for each session. What the system does not allow shows as failures of the handshakes concerned.
+    // A socket for each session. Those beyond what the system allows are counted as failures.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = args.threads {
@@ -92,21 +94,21 @@ pub fn run(args: Args) -> Result<Report, String> {
 async fn drive(args: Args) -> Result<Report, String> {
     let target = target::parse(&args.uri)?;
     let slots = plan::slots(&args)?;
-    let dialer = dtls::Dialer::new(&args, &target).await?;
+    let connector = dtls::Connector::new(&args, &target).await?;
     let (phase, phases) = tokio::sync::watch::channel(Phase::Connecting);
     let shared = Arc::new(Shared {
-        dialer,
+        connector,
         request: target::request(&args, &target)?,
         work: args.work,
         sessions: args.sessions,
-        patience: args.patience,
-        doors: Semaphore::new(args.connecting.into()),
+        response_timeout: args.response_timeout,
+        handshakes: Semaphore::new(args.connecting.into()),
         tally: Tally::shared()?,
     });
 
     let began = now();
     let cpu = watch::own_cpu_time();
-    // Nothing is sent on it: it ends when each session has tried, and dropped its side.
+    // Nothing is sent on it: it is closed when each session has tried to connect and dropped its sender.
     let (tried, mut first_attempts) = mpsc::channel::<()>(1);
     let turns: Vec<_> = (slots.iter())
         .map(|slot| (slot.pace, slot.turns.clone()))
@@ -114,10 +116,10 @@ async fn drive(args: Args) -> Result<Report, String> {
     let mut sessions = tokio::task::JoinSet::new();
     for slot in slots {
         let (shared, phases) = (Arc::clone(&shared), phases.clone());
-        sessions.spawn(session::live(slot, shared, phases, tried.clone()));
+        sessions.spawn(session::run(slot, shared, phases, tried.clone()));
     }
     drop(tried);
-    let progress = tokio::spawn(progress::tell(Arc::clone(&shared), phases));
+    let progress = tokio::spawn(progress::show(Arc::clone(&shared), phases));
 
     let mut interrupted = false;
     // A handshake loop is measured from its first handshake on.
@@ -151,8 +153,8 @@ async fn drive(args: Args) -> Result<Report, String> {
         both.map(|(after, before)| after.saturating_sub(before))
     };
     let _ = phase.send(Phase::Ended);
-    let farewell = async { while sessions.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(GRACE + args.farewell(), farewell).await;
+    let all_closed = async { while sessions.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT + args.final_ping_time(), all_closed).await;
     let _ = progress.await;
 
     let times = report::Times {

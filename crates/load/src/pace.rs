@@ -1,7 +1,7 @@
-//! When it is whose turn, where there is a fixed rate.
+//! The times of requests at a fixed rate.
 //!
-//! The runtime's own timers count whole milliseconds, which is longer than a good answer takes. So a thread sleeps until
-//! each turn, which it meets to some 60 µs, and hands it to whose it is.
+//! The runtime's own timers count whole milliseconds, which is longer than a good response takes. So a thread sleeps until
+//! each turn, to within some 60 µs, and gives the session a permit for it.
 
 use super::now;
 use std::sync::Arc;
@@ -9,20 +9,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
-/// How soon the thread learns that all is over.
-const NOTICE: Duration = Duration::from_millis(100);
+/// The longest sleep of the thread, after which it sees that the run has ended.
+const MAX_SLEEP: Duration = Duration::from_millis(100);
 
-/// When it is a session's turn.
+/// When a session makes its requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Pace {
-    /// When the last is answered.
+    /// As soon as the last one is answered.
     ClosedLoop,
-    /// At its own times, whether the server keeps up or not.
+    /// At fixed times, whether the server keeps up or not.
     Fixed { first: Duration, every: Duration },
 }
 
 impl Pace {
-    /// Turns of all sessions together come `rate` times a second, those of one session evenly between the others'.
+    /// All sessions together have `rate` turns a second; those of one session lie evenly between the others'.
     pub(crate) fn new(rate: Option<f64>, index: u32, sessions: u32) -> Pace {
         let times = |n: u32, rate: f64| Duration::try_from_secs_f64(f64::from(n) / rate);
         rate.map_or(Pace::ClosedLoop, |rate| Pace::Fixed {
@@ -31,7 +31,7 @@ impl Pace {
         })
     }
 
-    /// When a turn is due, counted from 0; `None`: at once. A turn that can't be told in time is an hour away.
+    /// When a turn, counted from 0, is due; `None` means at once. A time that overflows becomes an hour from the start.
     pub(crate) fn due(self, start: Instant, turn: u32) -> Option<Instant> {
         let Pace::Fixed { first, every } = self else {
             return None;
@@ -48,7 +48,7 @@ impl Pace {
     }
 }
 
-/// The turns that have come for one session and that it has not taken yet: who is behind misses none.
+/// The turns of one session that are due and not yet taken. A session that is late misses none.
 #[derive(Debug, Clone)]
 pub(crate) struct Turns(Arc<Semaphore>);
 
@@ -59,7 +59,7 @@ impl Default for Turns {
 }
 
 impl Turns {
-    /// Waits for one. Dropping the future leaves it there.
+    /// Waits for a turn. Dropping the future takes none.
     pub(crate) async fn take(&self) {
         // It is never closed.
         if let Ok(turn) = self.0.acquire().await {
@@ -68,16 +68,16 @@ impl Turns {
     }
 }
 
-/// Gives turns until it is dropped.
+/// The thread that adds turns, until this is dropped.
 pub(crate) struct Pacer {
-    over: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Pacer {
-    /// `all`: in the order in which each has its first turn.
+    /// Starts the thread. `all` is in the order of each session's first turn.
     pub(crate) fn start(start: Instant, all: Vec<(Pace, Turns)>) -> std::io::Result<Pacer> {
-        let over = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&over);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("pacer".to_owned());
         thread.spawn(move || {
             for turn in 0.. {
@@ -86,25 +86,25 @@ impl Pacer {
                         return;
                     };
                     while let Some(early) = due.checked_duration_since(now()) {
-                        if ended.load(Ordering::Relaxed) {
+                        if stopped.load(Ordering::Relaxed) {
                             return;
                         }
-                        std::thread::sleep(early.min(NOTICE));
+                        std::thread::sleep(early.min(MAX_SLEEP));
                     }
                     turns.0.add_permits(1);
                 }
-                if ended.load(Ordering::Relaxed) {
+                if stopped.load(Ordering::Relaxed) {
                     return;
                 }
             }
         })?;
-        Ok(Pacer { over })
+        Ok(Pacer { stop })
     }
 }
 
 impl Drop for Pacer {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_loop_waits_for_nothing_and_a_far_turn_overflows_nothing() {
+    fn a_closed_loop_has_no_due_times_and_a_far_turn_does_not_overflow() {
         let start = now();
         assert_eq!(Pace::new(None, 3, 10).due(start, 7), None);
         let slow = Pace::new(Some(1e-5), 999_999, 1_000_000);
@@ -135,13 +135,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_come_when_they_are_due_and_none_is_missed_by_who_is_late() {
+    async fn turns_come_when_they_are_due_and_a_late_session_misses_none() {
         let all: Vec<_> = (0..2)
             .map(|index| (Pace::new(Some(100.0), index, 2), Turns::default()))
             .collect();
         let (start, mine) = (now(), all[1].1.clone());
         let pacer = Pacer::start(start, all).unwrap();
-        // The turns at 10, 30 and 50 ms, for who comes for them at 55 ms, and the next at 70.
+        // The turns at 10, 30 and 50 ms are taken at 55 ms, the next at 70 ms.
         std::thread::sleep(Duration::from_millis(55));
         for _ in 0..3 {
             mine.take().await;

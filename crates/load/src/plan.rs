@@ -1,4 +1,4 @@
-//! Who goes by which address and certificate, and at which pace.
+//! Assigns each session its source address, certificate and pace.
 
 use super::args::{Args, Sources};
 use super::dtls::Identity;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// The most source addresses a range may have.
 const MOST_ADDRESSES: u32 = 65_536;
 
-/// What is one session's own.
+/// The parameters of one session.
 pub(crate) struct Slot {
     pub(crate) source: Option<IpAddr>,
     pub(crate) identity: Arc<Identity>,
@@ -23,7 +23,7 @@ pub(crate) fn slots(args: &Args) -> Result<Vec<Slot>, String> {
     let identities = identities(args)?;
     let sources: &[IpAddr] = args.from.as_deref().unwrap_or_default();
     let slots = (0..args.sessions).zip(identities.iter().cycle());
-    // Both are taken in turn; without addresses, the system chooses.
+    // Sessions take them in rotation; without addresses, the system chooses.
     let mut sources = sources.iter().cycle();
     let slots = slots.map(|(index, identity)| Slot {
         source: sources.next().copied(),
@@ -34,7 +34,7 @@ pub(crate) fn slots(args: &Args) -> Result<Vec<Slot>, String> {
     Ok(slots.collect())
 }
 
-/// One for all, or one for each.
+/// One identity for all sessions, or one for each.
 fn identities(args: &Args) -> Result<Vec<Arc<Identity>>, String> {
     let read =
         |certificate: &Path, key: &Path| Identity::read(args.dtls, certificate, key).map(Arc::new);
@@ -71,7 +71,7 @@ fn keys(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(keys)
 }
 
-/// Reads a `--from`.
+/// Parses the value of `--from`.
 pub(crate) fn addresses(text: &str) -> Result<Sources, String> {
     let mut all = Vec::new();
     for part in text.split(',') {

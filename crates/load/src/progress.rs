@@ -1,5 +1,5 @@
-//! A line about how it goes, on standard error: one that changes on a terminal, one every five seconds elsewhere,
-//! and one when all are connected.
+//! A line of progress on standard error: one that changes every second on a terminal, one every five seconds elsewhere,
+//! and one when all sessions are connected.
 
 use super::latencies::{milliseconds, per_second};
 use super::now;
@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Until the end.
-pub(crate) async fn tell(shared: Arc<Shared>, mut phases: watch::Receiver<Phase>) {
+/// Writes progress until the run ends.
+pub(crate) async fn show(shared: Arc<Shared>, mut phases: watch::Receiver<Phase>) {
     let terminal = std::io::stderr().is_terminal();
     let every = Duration::from_secs(if terminal { 1 } else { 5 });
     let began = now();
@@ -19,11 +19,11 @@ pub(crate) async fn tell(shared: Arc<Shared>, mut phases: watch::Receiver<Phase>
     loop {
         let changed = tokio::time::timeout(every, phases.changed()).await;
         let phase = *phases.borrow_and_update();
-        // A line at once when it begins to be measured, for who waits for that.
+        // The change to measuring is shown at once: scripts wait for it.
         if phase == Phase::Ended || matches!(changed, Ok(Err(_))) {
             break;
         }
-        let what = if phase == Phase::Connecting {
+        let phase = if phase == Phase::Connecting {
             "connecting"
         } else {
             "measuring"
@@ -34,7 +34,7 @@ pub(crate) async fn tell(shared: Arc<Shared>, mut phases: watch::Receiver<Phase>
             let rate = per_second(all - last, now() - last_at);
             last = all;
             format!(
-                "{:>4} s {what}: {} sessions, {} handshakes, {} requests, {} notifications, {rate:.0}/s; p99 {:.1} ms, {} errors",
+                "{:>4} s {phase}: {} sessions, {} handshakes, {} requests, {} notifications, {rate:.0}/s; p99 {:.1} ms, {} errors",
                 began.elapsed().as_secs(),
                 tally.established,
                 tally.handshakes.count(),
@@ -45,7 +45,7 @@ pub(crate) async fn tell(shared: Arc<Shared>, mut phases: watch::Receiver<Phase>
             )
         };
         last_at = now();
-        // A terminal's line is written over by the next.
+        // On a terminal the next line overwrites this one.
         let (before, after) = if terminal {
             ("\r\x1b[K", "")
         } else {

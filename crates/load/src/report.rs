@@ -1,10 +1,10 @@
-//! What came of it, as a table and as JSON.
+//! The results, as a table and as JSON.
 
 use super::args::{Args, Work};
-use super::coap::dotted;
 use super::latencies::{Quantiles, per_second};
 use super::tally::Tally;
 use super::watch::Watched;
+use coap::Code;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,15 +14,15 @@ use std::time::Duration;
 pub(crate) struct Times {
     pub(crate) connecting: Duration,
     pub(crate) measured: Duration,
-    /// Processor time of the driver, over both phases.
+    /// Processor time of the driver in both phases.
     pub(crate) cpu: Option<Duration>,
-    /// The same, of what was measured alone.
+    /// Processor time of the driver during the measurement.
     pub(crate) cpu_measured: Option<Duration>,
-    /// The same of the processes it was told to watch.
+    /// Processor time of the processes of `--watch` during the measurement.
     pub(crate) watched: Vec<Watched>,
-    /// Sessions that were established when the measurement ended.
+    /// How many sessions were established when the measurement ended.
     pub(crate) established: u32,
-    /// When all of them were, for the first time.
+    /// When all of them were established for the first time.
     pub(crate) complete: Option<Duration>,
     pub(crate) interrupted: bool,
 }
@@ -32,14 +32,14 @@ pub(crate) struct Times {
 pub struct Report {
     uri: String,
     work: String,
-    /// DeviceName DTLS carried the sessions.
+    /// The DTLS library.
     dtls: &'static str,
     /// Whether Ctrl-C ended it early.
     interrupted: bool,
     sessions: Sessions,
-    /// Until each session has been tried once.
+    /// Until each session had been tried once.
     connecting_seconds: f64,
-    /// Until all were established at a time; left out if they never were.
+    /// Until all were established at the same time; left out if they never were.
     #[serde(skip_serializing_if = "Option::is_none")]
     complete_seconds: Option<f64>,
     measured_seconds: f64,
@@ -49,12 +49,12 @@ pub struct Report {
     retransmissions: u64,
     /// How often each response code came.
     responses: BTreeMap<String, u64>,
-    /// Responses of class 4 and 5 by code, and what else went wrong.
+    /// Error responses (class 4 and 5) by code, and other failures.
     errors: BTreeMap<String, u64>,
-    /// What the first few failures said.
+    /// The texts of the first few failures.
     failures: Vec<String>,
     driver: Driver,
-    /// Processor time of `--watch`, while it was measured.
+    /// Processor time of the processes of `--watch` during the measurement.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     watched: Vec<Watched>,
 }
@@ -63,7 +63,7 @@ pub struct Report {
 struct Sessions {
     wanted: u32,
     established: u32,
-    /// Those that answered a ping at the end of an idle run.
+    /// How many answered a ping at the end of an idle run.
     #[serde(skip_serializing_if = "Option::is_none")]
     alive: Option<u64>,
 }
@@ -74,12 +74,12 @@ struct Counted {
     per_second: f64,
 }
 
-/// Things that take time. The quantiles are left out where there were none.
+/// Requests or handshakes. The quantiles are left out if there were none.
 #[derive(Debug, Serialize)]
 struct Operations {
     count: u64,
     per_second: f64,
-    /// Begun, and not over when the measurement ended.
+    /// How many had no response yet when the measurement ended.
     unfinished: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     latency_ms: Option<Quantiles>,
@@ -88,9 +88,9 @@ struct Operations {
 #[derive(Debug, Serialize)]
 struct Driver {
     version: &'static str,
-    /// Processor time as a share of one core; `None` where there is no `/proc`.
+    /// Processor time divided by the time of both phases; `None` where there is no `/proc`.
     cpu_cores: Option<f64>,
-    /// Processor time while it was measured.
+    /// Processor time during the measurement.
     measured_cpu_seconds: Option<f64>,
     cores: usize,
 }
@@ -98,12 +98,12 @@ struct Driver {
 impl Report {
     pub(crate) fn new(args: &Args, times: Times, tally: &Tally) -> Report {
         let errors = tally.codes.iter().filter(|(code, _)| **code >= 0x80);
-        let errors = errors.map(|(code, count)| (dotted(*code), *count));
+        let errors = errors.map(|(code, count)| (Code(*code).to_string(), *count));
         let troubles = tally
             .troubles
             .iter()
             .map(|(trouble, count)| (trouble.name().to_owned(), *count));
-        // A loop's handshakes are what is measured; elsewhere they are what came before.
+        // In a handshake loop the measured handshakes count; elsewhere those before the measurement.
         let (handshakes, over) = if args.work == Work::Handshakes {
             (tally.handshakes_measured, times.measured)
         } else {
@@ -146,7 +146,7 @@ impl Report {
             responses: tally
                 .codes
                 .iter()
-                .map(|(code, count)| (dotted(*code), *count))
+                .map(|(code, count)| (Code(*code).to_string(), *count))
                 .collect(),
             errors: errors.chain(troubles).collect(),
             failures: tally.texts.clone(),
@@ -167,7 +167,7 @@ impl Report {
             .unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
     }
 
-    /// Whether anything at all was answered: a script wants to know.
+    /// Whether anything was answered at all. It decides the exit code.
     pub fn achieved_something(&self) -> bool {
         self.handshakes.count > 0 && (self.work != "requests" || self.requests.count > 0)
     }
@@ -246,7 +246,7 @@ impl fmt::Display for Report {
             None => write!(f, "driver           its processor time is not known here")?,
         }
         match self.driver.cpu_cores {
-            // DeviceName only thread is busy, or who shares its cores with the server, limits the server.
+            // A driver whose only thread is busy, or that shares its cores with the server, limits the server.
             Some(cpu) if cpu > 0.8 => write!(f, ": it may have limited what was measured"),
             Some(_) | None => Ok(()),
         }

@@ -1,25 +1,26 @@
-//! The life of one session: it is established, does its work until the end, and is made again when it is lost.
+//! One session of the run: it is established, does its work until the end, and is established again when it is lost.
 //!
 //! ```text
-//!  connecting ──▶ waiting for all others ──▶ at work ──▶ closed, at the end
+//!  connecting ──▶ waiting for the others ──▶ working ──▶ closed, at the end
 //!      ▲  └── a second later ──┐                │
-//!      └─────────────────────────────── lost ◀──┘
+//!      └────────────────────────────── lost ◀───┘
 //! ```
 
 use super::args::Work;
-use super::coap::Request;
 use super::conversation::{Conversation, Outcome};
-use super::dtls::{Dialer, Session};
+use super::dtls::{Connector, Session};
 use super::now;
 use super::plan::Slot;
 use super::tally::{self, Tally, Trouble};
+use coap_client::Request;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-/// A server that refuses is not asked again at once.
+/// The pause before a session is tried again, so that a server that refuses is not flooded.
 const BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
-/// How far the run is.
+
+/// Where the run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Connecting,
@@ -31,14 +32,14 @@ pub(crate) type Phases = watch::Receiver<Phase>;
 
 /// What all sessions share.
 pub(crate) struct Shared {
-    pub(crate) dialer: Dialer,
+    pub(crate) connector: Connector,
     pub(crate) request: Request,
     pub(crate) work: Work,
-    /// As many as there are to be.
+    /// How many are wanted.
     pub(crate) sessions: u32,
-    pub(crate) patience: Duration,
-    /// Handshakes that may be under way at a time.
-    pub(crate) doors: Semaphore,
+    pub(crate) response_timeout: Duration,
+    /// A permit for each handshake that may be in progress.
+    pub(crate) handshakes: Semaphore,
     pub(crate) tally: Mutex<Tally>,
 }
 
@@ -50,12 +51,12 @@ impl Shared {
 
 /// Waits for the run's end.
 pub(super) async fn ended(phases: &mut Phases) {
-    // A sender that is gone is an end, too.
+    // A dropped sender is an end, too.
     let _ = phases.wait_for(|phase| *phase == Phase::Ended).await;
 }
 
-/// Lives until the end. Says once, by dropping `tried`, that its first attempt to connect is over.
-pub(crate) async fn live(
+/// Runs one session until the end. It drops `tried` when its first attempt to connect is over.
+pub(crate) async fn run(
     slot: Slot,
     shared: Arc<Shared>,
     mut phases: Phases,
@@ -101,9 +102,9 @@ pub(crate) async fn live(
 }
 
 async fn connect(slot: &Slot, shared: &Shared, phases: &Phases) -> Option<Session> {
-    let _door = shared.doors.acquire().await.ok()?;
+    let _permit = shared.handshakes.acquire().await.ok()?;
     let began = now();
-    let attempt = shared.dialer.connect(slot.source, &slot.identity).await;
+    let attempt = shared.connector.connect(slot.source, &slot.identity).await;
     let took = now() - began;
     let measured = *phases.borrow() != Phase::Connecting;
     shared.count(|tally| match &attempt {
@@ -116,7 +117,7 @@ async fn connect(slot: &Slot, shared: &Shared, phases: &Phases) -> Option<Sessio
     attempt.ok()
 }
 
-/// One session after the other.
+/// Establishes and closes one session after the other.
 async fn handshakes(slot: &Slot, shared: &Shared, phases: &mut Phases) {
     let Some(start) = started(phases).await else {
         return;
@@ -140,7 +141,7 @@ async fn handshakes(slot: &Slot, shared: &Shared, phases: &mut Phases) {
     }
 }
 
-/// When the measurement began; `None`: it will not.
+/// When the measurement began; `None` if the run ends without one.
 pub(super) async fn started(phases: &mut Phases) -> Option<Instant> {
     let phase = phases.wait_for(|phase| *phase != Phase::Connecting).await;
     match *phase.ok()? {

@@ -1,22 +1,21 @@
-//! What has happened so far, in all sessions together. Its size does not depend on how much that is.
+//! The counts of all sessions together. Their size does not depend on how much is counted.
 
 use super::dtls;
 use super::latencies::Latencies;
+use coap::Code;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The texts of so many different failures are kept.
+/// How many different failure texts are kept.
 const TEXTS: usize = 5;
 
-/// What can go wrong with a session or an exchange, other than by a response's code.
+/// A failure of a session or an exchange, other than an error response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trouble {
-    /// No socket could be had.
+    /// No socket could be bound.
     Socket,
-    /// A handshake found no end.
     HandshakeTimeout,
-    /// A handshake failed.
     Handshake,
     /// An established session was closed.
     Closed,
@@ -24,9 +23,9 @@ pub(crate) enum Trouble {
     NoAnswer,
     /// The server has reset the request.
     Reset,
-    /// It sent what is no CoAP message.
+    /// The server sent bytes that are not a CoAP message.
     Malformed,
-    /// The server did not take up the observation, or ended it.
+    /// The server refused the observation, or ended it.
     NotObserved,
     /// A session was dead at the end of an idle run.
     Dead,
@@ -55,20 +54,20 @@ pub(crate) struct Tally {
     pub(crate) handshakes: Latencies,
     /// Handshakes of a loop, or those that brought a lost session back.
     pub(crate) handshakes_measured: u64,
-    /// Response codes: no more than 256.
+    /// How often each response code came, by its byte.
     pub(crate) codes: BTreeMap<u8, u64>,
     pub(crate) troubles: BTreeMap<Trouble, u64>,
-    /// What the first few failures said.
+    /// The texts of the first few failures.
     pub(crate) texts: Vec<String>,
     pub(crate) retransmissions: u64,
     pub(crate) notifications: u64,
     /// Pings that were answered at the end of an idle run.
     pub(crate) alive: u64,
-    /// Sessions that are established now.
+    /// How many sessions are established now.
     pub(crate) established: u32,
-    /// When all that are wanted were established at the same time, for the first time.
+    /// When all sessions were established at the same time, for the first time.
     pub(crate) complete: Option<Instant>,
-    /// Requests that were under way when the measurement ended.
+    /// Requests that were outstanding when the measurement ended.
     pub(crate) unfinished: u64,
 }
 
@@ -90,8 +89,8 @@ impl Tally {
         }))
     }
 
-    pub(crate) fn code(&mut self, code: u8) {
-        *self.codes.entry(code).or_default() += 1;
+    pub(crate) fn code(&mut self, code: Code) {
+        *self.codes.entry(code.0).or_default() += 1;
     }
 
     pub(crate) fn trouble(&mut self, trouble: Trouble) {
@@ -101,7 +100,7 @@ impl Tally {
     pub(crate) fn failure(&mut self, failure: &dtls::Failure) {
         let (trouble, text) = match failure {
             dtls::Failure::Socket(text) => (Trouble::Socket, Some(text)),
-            dtls::Failure::Silence => (Trouble::HandshakeTimeout, None),
+            dtls::Failure::HandshakeTimeout => (Trouble::HandshakeTimeout, None),
             dtls::Failure::Handshake(text) => (Trouble::Handshake, Some(text)),
             dtls::Failure::Closed => (Trouble::Closed, None),
         };
@@ -113,17 +112,17 @@ impl Tally {
         }
     }
 
-    /// Responses of class 4 and 5, and troubles.
+    /// The number of error responses (class 4 and 5) and other failures.
     pub(crate) fn errors(&self) -> u64 {
-        let refused = self.codes.iter().filter(|(code, _)| **code >= 0x80);
-        refused
+        let responses = self.codes.iter().filter(|(code, _)| **code >= 0x80);
+        responses
             .map(|(_, count)| count)
             .chain(self.troubles.values())
             .sum()
     }
 }
 
-/// Nothing that is done under the lock can leave the counts half changed.
+/// Locks the counts. They are valid even if a holder of the lock has panicked.
 pub(crate) fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -133,11 +132,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_responses_of_class_4_and_5_and_what_went_wrong() {
+    fn errors_are_responses_of_class_4_and_5_and_other_failures() {
         let tally = Tally::shared().unwrap();
         let mut tally = lock(&tally);
         for code in [0x44, 0x45, 0x80, 0xa3, 0xa3] {
-            tally.code(code);
+            tally.code(Code(code));
         }
         tally.failure(&dtls::Failure::Closed);
         for n in 0..100 {

@@ -1,13 +1,18 @@
-//! Where the load goes: a `coaps` URI, decomposed into options (RFC 7252 §6.4).
+//! The target of the load: a `coaps` URI, decomposed into options (RFC 7252 §6.4).
 
 use super::args::{Args, Method, Work};
-use super::coap::{self, Request};
+use bytes::Bytes;
+use coap::Code;
+use coap::option::{encode_unsigned, number};
+use coap_client::Request;
 use url::Url;
 
+/// The method PUT, 0.03 (RFC 7252 §12.1.1). The gateway has no resource with it.
+const PUT: Code = Code(3);
 /// Port of `coaps` (RFC 7252 §6.2).
 const PORT: u16 = 5684;
-/// A payload goes in one message, and RFC 7252 §4.6 has this as its size where nothing is known.
-const LARGEST_PAYLOAD: usize = 1024;
+/// The payload that RFC 7252 §4.6 has for one message where nothing is known.
+const MAX_PAYLOAD: usize = 1024;
 
 /// A server and one of its resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,10 +28,10 @@ pub(crate) struct Target {
 pub(crate) fn parse(uri: &str) -> Result<Target, String> {
     let url = Url::parse(uri).map_err(|error| format!("{uri}: {error}"))?;
     if url.scheme() != "coaps" {
-        return Err(format!("{uri}: only coaps:// is spoken here"));
+        return Err(format!("{uri}: the scheme must be coaps"));
     }
     let host = url.host_str().filter(|host| !host.is_empty());
-    let host = host.ok_or_else(|| format!("{uri}: no host in it"))?;
+    let host = host.ok_or_else(|| format!("{uri}: no host"))?;
     let path = url.path().strip_prefix('/').unwrap_or_default();
     let parts = |text: &str, separator| match text {
         "" => Ok(Vec::new()),
@@ -45,30 +50,22 @@ pub(crate) fn parse(uri: &str) -> Result<Target, String> {
 /// The request that the arguments describe, with this target's options.
 pub(crate) fn request(args: &Args, target: &Target) -> Result<Request, String> {
     let method = match (args.work, args.method) {
-        (Work::Observe, _) | (_, Method::Get) => 1,
-        (_, Method::Post) => 2,
-        (_, Method::Put) => 3,
+        (Work::Observe, _) | (_, Method::Get) => Code::GET,
+        (_, Method::Post) => Code::POST,
+        (_, Method::Put) => PUT,
     };
-    let mut options: Vec<_> = target
-        .path
-        .iter()
-        .map(|part| (coap::URI_PATH, part.clone()))
-        .collect();
-    options.extend(
-        target
-            .query
-            .iter()
-            .map(|part| (coap::URI_QUERY, part.clone())),
-    );
+    let mut request = Request::new(method);
     if args.work == Work::Observe {
-        // An empty value is 0: register (RFC 7641 §2).
-        options.push((coap::OBSERVE, Vec::new()));
+        request = request.observe();
+    }
+    for segment in &target.path {
+        request = request.option(number::URI_PATH, Bytes::from(segment.clone()));
+    }
+    for parameter in &target.query {
+        request = request.option(number::URI_QUERY, Bytes::from(parameter.clone()));
     }
     if let Some(format) = args.content_format {
-        // An unsigned integer has no leading zeros (RFC 7252 §3.2).
-        let bytes = format.to_be_bytes();
-        let value = bytes.into_iter().skip_while(|&byte| byte == 0).collect();
-        options.push((coap::CONTENT_FORMAT, value));
+        request = request.option(number::CONTENT_FORMAT, encode_unsigned(format.into()));
     }
     let payload = match (&args.payload, &args.payload_file) {
         (Some(text), _) => text.clone().into_bytes(),
@@ -77,16 +74,21 @@ pub(crate) fn request(args: &Args, target: &Target) -> Result<Request, String> {
         }
         (None, None) => Vec::new(),
     };
-    if payload.len() > LARGEST_PAYLOAD {
+    if payload.len() > MAX_PAYLOAD {
         return Err(format!(
-            "a payload of {} bytes does not go in one message",
+            "a payload of {} bytes does not fit into one message",
             payload.len()
         ));
     }
-    Request::new(method, options, &payload).ok_or_else(|| "an option is too long".to_owned())
+    let request = request.payload(payload);
+    if request.fits() {
+        Ok(request)
+    } else {
+        Err("the options and the payload do not fit into one message".to_owned())
+    }
 }
 
-/// Undoes percent-encoding. An option of these has up to 255 bytes (RFC 7252 §5.10).
+/// Decodes percent-encoding. A Uri-Path or Uri-Query option has up to 255 bytes (RFC 7252 §5.10).
 fn decoded(text: &str) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -121,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_coaps_uri_is_told() {
+    fn other_uris_are_refused() {
         for wrong in [
             "coap://h/",
             "h/x",

@@ -1,20 +1,20 @@
-//! Processor time, of the driver and of the processes it is told to watch: what a request costs, by process.
+//! Processor time of the driver and of the processes of `--watch`, read from `/proc`.
 
 use serde::Serialize;
 use std::time::Duration;
 
-/// `/proc` counts in these (USER_HZ): 100 a second on every architecture of Linux that has a Rust toolchain.
+/// The unit of `/proc` (USER_HZ): 100 a second on every architecture of Linux that has a Rust toolchain.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What one process, all its threads together, has used while it was watched.
+/// The processor time of one process, all its threads together, while it was watched.
 #[derive(Debug, Serialize)]
 pub(crate) struct Watched {
     pid: u32,
-    /// `None`: it was not there, or has ended.
+    /// `None` if the process did not exist, or has ended.
     cpu_seconds: Option<f64>,
 }
 
-/// Processes, and what they had used when this was made.
+/// Processes, and their processor time when the watch began.
 pub(crate) struct Watch(Vec<(u32, Option<Duration>)>);
 
 impl Watch {
@@ -35,7 +35,7 @@ impl Watch {
     }
 }
 
-/// What this process has used so far.
+/// The processor time of this process so far.
 pub(crate) fn own_cpu_time() -> Option<Duration> {
     cpu_time(std::process::id())
 }
@@ -45,7 +45,8 @@ fn cpu_time(pid: u32) -> Option<Duration> {
     ticks(&stat).map(|ticks| TICK * ticks)
 }
 
-/// `utime` and `stime`, the 14th and 15th field; the second is a name in parentheses that may hold anything.
+/// The sum of `utime` and `stime`, the 14th and 15th field. The second field is a name in parentheses that may hold
+/// any character.
 fn ticks(stat: &str) -> Option<u32> {
     let (_, after_name) = stat.rsplit_once(')')?;
     let mut times = after_name
@@ -60,14 +61,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processor_time_is_read_past_any_name() {
+    fn processor_time_is_read_after_any_process_name() {
         let stat = "7 (lo) ad) R 1 2 3 4 5 6 7 8 9 10 250 50 0 0";
         assert_eq!(ticks(stat), Some(300));
         assert_eq!(ticks("7 (load) R 1"), None);
     }
 
     #[test]
-    fn a_process_that_is_not_there_has_used_nothing_that_could_be_told() {
+    fn a_process_that_does_not_exist_has_no_processor_time() {
         let watched = Watch::begin(&[std::process::id(), u32::MAX]).end();
         let used: Vec<_> = watched
             .iter()

@@ -1,31 +1,30 @@
-//! Who operates the gateway, with a plain HTTP client.
+//! A plain HTTP client of the admin server.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::process::Process;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// Where a gateway tells of itself.
 pub struct Admin {
     pub address: SocketAddr,
 }
 
 impl Admin {
-    /// Of a gateway that was started with an address for it.
+    /// The admin server of a gateway that was started with one.
     pub fn of(gateway: &Process) -> Admin {
         let address = gateway.await_address("listening for admin requests");
         Admin { address }
     }
 
-    /// The status, and what follows the head.
+    /// The status and the body of a GET.
     pub fn get(&self, path: &str) -> (u16, String) {
-        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
+        self.send(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
-    /// What these bytes are answered with. HTTP/1.0 asks for an answer that is not chunked.
-    pub fn ask(&self, request: &str) -> (u16, String) {
+    /// Sends these bytes, and reads the response. A request of HTTP/1.0 gets a body that is not chunked.
+    pub fn send(&self, request: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();

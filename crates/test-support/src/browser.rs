@@ -1,9 +1,9 @@
-//! A real browser: Debian's Chromium, headless, told what to do over the pipe of its DevTools protocol.
+//! A real browser: Debian's Chromium, headless, controlled over the pipe of its DevTools protocol.
 //!
-//! Its protocol is JSON, each message ended by a zero byte: what the browser reads on its descriptor 3 and writes on
-//! 4. A shell gives it our pipes as these two, so no client library and no port is needed.
+//! The protocol is JSON messages that end with a zero byte, which the browser reads on descriptor 3 and writes on 4. A
+//! shell connects the test's pipes to these, so that no client library and no port is needed.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::process::now;
 use base64::Engine;
 use serde_json::{Value, json};
@@ -13,19 +13,19 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The browser with one page.
+/// A browser with one page.
 pub struct Browser {
     child: Child,
-    orders: ChildStdin,
+    commands: ChildStdin,
     messages: Receiver<Value>,
-    last: u64,
+    last_id: u64,
     session: Option<String>,
-    complaints: Vec<String>,
+    errors: Vec<String>,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// Opens a page of this size.
+    /// Opens a page in a window of this size.
     pub fn open(url: &str, width: u32, height: u32) -> Browser {
         let profile = tempfile::tempdir().unwrap();
         let mut child = Command::new("sh")
@@ -40,7 +40,7 @@ impl Browser {
                 "--no-first-run",
                 "--disable-gpu",
             ])
-            // CI is root in a container, where Chromium's own sandbox can't be set up; it sees our page only.
+            // CI is root in a container, where Chromium's own sandbox can't be set up. It opens the demo's page only.
             .args([
                 "--no-sandbox",
                 "--disable-dev-shm-usage",
@@ -72,61 +72,61 @@ impl Browser {
             }
         });
         let mut browser = Browser {
-            orders: child.stdin.take().unwrap(),
+            commands: child.stdin.take().unwrap(),
             child,
             messages,
-            last: 0,
+            last_id: 0,
             session: None,
-            complaints: Vec::new(),
+            errors: Vec::new(),
             _profile: profile,
         };
-        let target = browser.order("Target.createTarget", json!({"url": "about:blank"}));
+        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
         let target = json!({"targetId": target["targetId"], "flatten": true});
-        let attached = browser.order("Target.attachToTarget", target);
+        let attached = browser.call("Target.attachToTarget", target);
         browser.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
         for domain in ["Page", "Runtime", "Log"] {
-            browser.order(&format!("{domain}.enable"), json!({}));
+            browser.call(&format!("{domain}.enable"), json!({}));
         }
         browser.resize(width, height);
-        browser.order("Page.navigate", json!({"url": url}));
+        browser.call("Page.navigate", json!({"url": url}));
         browser.await_true("location.href !== 'about:blank' && document.readyState === 'complete'");
         browser
     }
 
-    /// Gives the page another size, and colours for the dark if it is to be so.
+    /// Resizes the page.
     pub fn resize(&mut self, width: u32, height: u32) {
         let size =
             json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
-        self.order("Emulation.setDeviceMetricsOverride", size);
+        self.call("Emulation.setDeviceMetricsOverride", size);
     }
 
-    /// Light or dark.
-    pub fn prefer(&mut self, scheme: &str) {
+    /// Sets the preferred colour scheme: light or dark.
+    pub fn set_color_scheme(&mut self, scheme: &str) {
         let feature = json!([{"name": "prefers-color-scheme", "value": scheme}]);
-        self.order("Emulation.setEmulatedMedia", json!({"features": feature}));
+        self.call("Emulation.setEmulatedMedia", json!({"features": feature}));
     }
 
-    /// What the page's script says to this.
+    /// Evaluates a script in the page.
     pub fn evaluate(&mut self, script: &str) -> Value {
-        let asked = json!({"expression": script, "returnByValue": true, "awaitPromise": true, "userGesture": true});
-        let mut answer = self.order("Runtime.evaluate", asked);
+        let parameters = json!({"expression": script, "returnByValue": true, "awaitPromise": true, "userGesture": true});
+        let mut answer = self.call("Runtime.evaluate", parameters);
         let failed = answer.get("exceptionDetails");
         assert!(failed.is_none(), "{script}\n{failed:?}");
         answer["result"]["value"].take()
     }
 
-    /// Waits until the script says something other than false, null or nothing.
+    /// Waits until the script returns a value other than false, null or undefined.
     pub fn await_true(&mut self, script: &str) -> Value {
-        self.await_true_within(PATIENCE, script)
+        self.await_true_within(TIMEOUT, script)
     }
 
-    /// The same, with this patience.
-    pub fn await_true_within(&mut self, patience: Duration, script: &str) -> Value {
-        let deadline = now() + patience;
+    /// The same, within this time.
+    pub fn await_true_within(&mut self, timeout: Duration, script: &str) -> Value {
+        let deadline = now() + timeout;
         loop {
-            let said = self.evaluate(script);
-            if !matches!(said, Value::Null | Value::Bool(false)) {
-                return said;
+            let value = self.evaluate(script);
+            if !matches!(value, Value::Null | Value::Bool(false)) {
+                return value;
             }
             if now() >= deadline {
                 let page = self.evaluate("document.body.innerText");
@@ -146,56 +146,56 @@ impl Browser {
             if kind == "keyDown" && !text.is_empty() {
                 event["text"] = json!(text);
             }
-            self.order("Input.dispatchKeyEvent", event);
+            self.call("Input.dispatchKeyEvent", event);
         }
     }
 
-    /// A picture of what is seen, as PNG.
-    pub fn picture(&mut self) -> Vec<u8> {
-        let picture = self.order("Page.captureScreenshot", json!({"format": "png"}));
+    /// A screenshot, as PNG.
+    pub fn screenshot(&mut self) -> Vec<u8> {
+        let screenshot = self.call("Page.captureScreenshot", json!({"format": "png"}));
         let engine = base64::engine::general_purpose::STANDARD;
-        engine.decode(picture["data"].as_str().unwrap()).unwrap()
+        engine.decode(screenshot["data"].as_str().unwrap()).unwrap()
     }
 
-    /// What the browser had to complain of so far: errors and warnings in the console, exceptions, what the
-    /// page's policy forbade, what could not be loaded.
-    pub fn complaints(&mut self) -> &[String] {
-        // Whatever was said before the answer to this is in.
+    /// The errors so far: errors and warnings in the console, exceptions, violations of the page's security policy, and
+    /// what could not be loaded.
+    pub fn errors(&mut self) -> &[String] {
+        // Messages that precede the response to this have been read.
         self.evaluate("1");
-        &self.complaints
+        &self.errors
     }
 
-    fn order(&mut self, method: &str, parameters: Value) -> Value {
-        self.last += 1;
-        let mut order = json!({"id": self.last, "method": method, "params": parameters});
+    fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.last_id += 1;
+        let mut message = json!({"id": self.last_id, "method": method, "params": parameters});
         if let Some(session) = &self.session {
-            order["sessionId"] = json!(session);
+            message["sessionId"] = json!(session);
         }
-        let mut bytes = order.to_string().into_bytes();
+        let mut bytes = message.to_string().into_bytes();
         bytes.push(0);
-        self.orders.write_all(&bytes).unwrap();
+        self.commands.write_all(&bytes).unwrap();
         loop {
-            let Ok(mut message) = self.messages.recv_timeout(PATIENCE) else {
+            let Ok(mut message) = self.messages.recv_timeout(TIMEOUT) else {
                 panic!("Chromium does not answer to {method}");
             };
-            self.note(&message);
-            if message["id"] == self.last {
+            self.record_errors(&message);
+            if message["id"] == self.last_id {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].take();
             }
         }
     }
 
-    fn note(&mut self, message: &Value) {
+    fn record_errors(&mut self, message: &Value) {
         let parameters = &message["params"];
-        let is_complaint = match message["method"].as_str() {
+        let is_error = match message["method"].as_str() {
             Some("Runtime.exceptionThrown") => true,
             Some("Runtime.consoleAPICalled") => parameters["type"] != "log",
             Some("Log.entryAdded") => parameters["entry"]["level"] != "info",
             _ => false,
         };
-        if is_complaint {
-            self.complaints.push(parameters.to_string());
+        if is_error {
+            self.errors.push(parameters.to_string());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Certificates for every case: valid, expired, not yet valid, of a foreign authority.
+//! Certificates: valid, expired, not yet valid, of another authority, of any size.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use rcgen::{
@@ -49,7 +49,7 @@ impl Authority {
         }
     }
 
-    /// Its private key, for programs that issue in its name.
+    /// Its private key, for programs that issue certificates.
     pub fn key_pem(&self) -> String {
         self.issuer.key().serialize_pem()
     }
@@ -58,7 +58,7 @@ impl Authority {
         self.server_for(&["localhost", "127.0.0.1"])
     }
 
-    /// A server's certificate for these names and addresses; its files are called after the first.
+    /// A server's certificate for these names and addresses. Its files are named after the first.
     pub fn server_for(&self, names: &[&str]) -> Identity {
         let subject: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut params = CertificateParams::new(subject).unwrap();
@@ -66,7 +66,7 @@ impl Authority {
         self.issue(names[0], params)
     }
 
-    /// The certificates it has revoked, as PEM.
+    /// A revocation list with these certificates, as PEM.
     pub fn revoke(&self, revoked: &[&Identity]) -> String {
         let entry = |identity: &&Identity| RevokedCertParams {
             serial_number: identity.serial(),
@@ -93,7 +93,7 @@ impl Authority {
     pub fn device_of_size(&self, name: &str, size: usize) -> Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        // What all else takes.
+        // The rest takes up to 600 bytes.
         let padding = vec![4; size.saturating_sub(600)];
         let number = [1, 3, 6, 1, 4, 1, 55555, 1];
         let extension = CustomExtension::from_oid_content(&number, padding);
@@ -134,7 +134,7 @@ impl Authority {
 }
 
 impl Identity {
-    /// Writes `NAME.pem` and `NAME.key`, and says where.
+    /// Writes `NAME.pem` and `NAME.key`, and returns their paths.
     pub fn write(&self, directory: &Path) -> (PathBuf, PathBuf) {
         let certificate = directory.join(format!("{}.pem", self.name));
         let key = directory.join(format!("{}.key", self.name));
@@ -150,7 +150,7 @@ impl Identity {
         SerialNumber::from_slice(parsed.raw_serial())
     }
 
-    /// A line of the key's base64 that nothing else can contain by chance.
+    /// A line of the key's base64, by which a leaked key is recognised.
     pub fn secret(&self) -> String {
         self.key_pem.lines().nth(2).unwrap().to_owned()
     }

@@ -1,80 +1,77 @@
-//! A device with a session of the gateway's own engine: cheap, where a hundred or five thousand are wanted.
+//! A device with a DTLS session by `coap_client`: cheap enough for thousands of sessions.
 
 use crate::certificates::Identity;
 use crate::coap::{ACK, CON, Message};
 use crate::process::now;
-use coaps_gateway::credentials::ServerCredentials;
-use coaps_gateway::dtls;
-use coaps_gateway::dtls::engine::{Engine, EngineOutput, Settings};
+use coap_client::dtls::{self, Config, Output};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-/// Its session.
+/// An established session.
 pub struct Client {
-    engine: Engine,
+    dtls: dtls::Client,
     socket: UdpSocket,
 }
 
 impl Client {
     pub fn connect(gateway: SocketAddr, identity: &Identity) -> Client {
         let (certificate, key) = (&identity.certificate_pem, &identity.key_pem);
-        let own = ServerCredentials::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
-        let settings = Settings::new(&own, &dtls::Parameters::default()).unwrap();
+        let config = Config::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.connect(gateway).unwrap();
         let half_a_second = Some(Duration::from_millis(500));
         socket.set_read_timeout(half_a_second).unwrap();
-        let (engine, effects) = Engine::client(&settings, now()).unwrap();
-        let mut client = Client { engine, socket };
-        client.transmit(&effects);
+        let (dtls, outputs) = dtls::Client::connect(&config, now()).unwrap();
+        let mut client = Client { dtls, socket };
+        client.transmit(&outputs);
         for _ in 0..100 {
-            if client.next().contains(&EngineOutput::Connected) {
+            if client.next().contains(&Output::Connected) {
                 return client;
             }
         }
         panic!("no handshake");
     }
 
-    fn transmit(&self, effects: &[EngineOutput]) {
-        for effect in effects {
-            if let EngineOutput::Transmit(datagram) = effect {
+    fn transmit(&self, outputs: &[Output]) {
+        for output in outputs {
+            if let Output::Transmit(datagram) = output {
                 self.socket.send(datagram).unwrap();
             }
         }
     }
 
-    /// What comes of the next datagram, or of half a second without one.
-    fn next(&mut self) -> Vec<EngineOutput> {
+    /// The outputs of the next datagram, or of half a second without one.
+    fn next(&mut self) -> Vec<Output> {
         let mut buffer = [0; 2048];
-        let effects = match self.socket.recv(&mut buffer) {
-            Ok(length) => self.engine.receive(now(), &buffer[..length]).unwrap(),
-            Err(_) => self.engine.handle_timeout(now()).unwrap(),
+        let outputs = match self.socket.recv(&mut buffer) {
+            Ok(length) => self.dtls.receive(now(), &buffer[..length]).unwrap(),
+            Err(_) => self.dtls.handle_timeout(now()).unwrap(),
         };
-        self.transmit(&effects);
-        effects
+        self.transmit(&outputs);
+        outputs
     }
 
     pub fn send(&mut self, message: &Message) {
-        // The engine's own timers may be long overdue: its turn comes once in a while here.
-        let overdue = self.engine.handle_timeout(now()).unwrap();
+        // Its timers may be long overdue: they run only when this client is used.
+        let overdue = self.dtls.handle_timeout(now()).unwrap();
         self.transmit(&overdue);
-        let effects = self.engine.send(now(), &message.encode()).unwrap();
-        self.transmit(&effects);
+        let outputs = self.dtls.send(now(), &message.encode()).unwrap();
+        self.transmit(&outputs);
     }
 
-    /// The next message with a code, acknowledged if it wants to be.
-    pub fn hear(&mut self) -> Message {
-        self.hear_or_end().expect("the session goes on")
+    /// The next message with a code. A Confirmable one is acknowledged.
+    pub fn receive(&mut self) -> Message {
+        self.receive_or_close().expect("an open session")
     }
 
-    /// The same; or `None` if the gateway has closed the session.
-    pub fn hear_or_end(&mut self) -> Option<Message> {
+    /// The same, or `None` if the gateway has closed the session.
+    pub fn receive_or_close(&mut self) -> Option<Message> {
         for _ in 0..60 {
-            for effect in self.next() {
-                if effect == EngineOutput::CloseNotify {
+            for output in self.next() {
+                if output == Output::CloseNotify {
                     return None;
                 }
-                let EngineOutput::Plaintext(bytes) = effect else {
+                let Output::Plaintext(bytes) = output else {
                     continue;
                 };
                 let message = Message::decode(&bytes);
@@ -91,6 +88,6 @@ impl Client {
                 }
             }
         }
-        panic!("nothing heard for half a minute");
+        panic!("no message in half a minute");
     }
 }

@@ -1,4 +1,4 @@
-//! A second opinion on CoAP's message format (RFC 7252 §3), written without a look at the gateway's.
+//! CoAP's message format (RFC 7252 §3), independent of the gateway's.
 
 pub const CON: u8 = 0;
 pub const NON: u8 = 1;
@@ -112,7 +112,7 @@ impl Message {
         bytes
     }
 
-    /// Panics, with the bytes, on what RFC 7252 does not allow: the gateway must not send it.
+    /// Decodes a message of the gateway. Panics on anything that RFC 7252 does not allow.
     pub fn decode(bytes: &[u8]) -> Message {
         Message::parse(bytes).unwrap_or_else(|| panic!("no CoAP message: {bytes:02x?}"))
     }

@@ -1,13 +1,13 @@
-//! The demo, running in a directory of its own.
+//! The demo program, in a directory of its own.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::process::{now, program};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use tempfile::TempDir;
 
-/// A running demo. Ends with the test.
+/// A running demo. It is killed when dropped.
 pub struct Demo {
     child: Child,
     lines: Receiver<String>,
@@ -15,7 +15,7 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Starts it on ports of the system's choice.
+    /// Starts it on free ports.
     pub fn start(directory: &TempDir) -> Demo {
         let mut child = command(directory)
             .args(["--coaps-port", "0", "--http-port", "0", "--page-port", "0"])
@@ -40,7 +40,7 @@ impl Demo {
 
     /// Waits for a line that holds all of these.
     pub fn await_line(&mut self, parts: &[&str]) -> String {
-        let deadline = now() + PATIENCE;
+        let deadline = now() + TIMEOUT;
         loop {
             let holds = |line: &&String| parts.iter().all(|part| line.contains(part));
             if let Some(line) = self.seen.iter().find(holds) {
@@ -54,7 +54,7 @@ impl Demo {
         }
     }
 
-    /// Ends it as Ctrl-C would, and says whether it ended well.
+    /// Sends it SIGINT, and returns whether it exited with success.
     pub fn interrupt(mut self) -> bool {
         // The shell's own `kill`: the program is in a package that not every machine has.
         let kill = format!("kill -INT {}", self.child.id());
@@ -63,7 +63,7 @@ impl Demo {
             .status()
             .unwrap();
         assert!(sent.success());
-        let deadline = now() + PATIENCE;
+        let deadline = now() + TIMEOUT;
         while now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.success();

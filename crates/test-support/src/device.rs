@@ -1,8 +1,8 @@
-//! A device: DTLS 1.2 by `webrtc-dtls`, CoAP by [`coap`](crate::coap). It knows nothing of the gateway's engine.
+//! A device that shares no code with the gateway: DTLS 1.2 by `webrtc-dtls`, CoAP by [`coap`](crate::coap).
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::certificates::Identity;
-use crate::coap::{ACK, CON, Message, RST};
+use crate::coap::{ACK, CON, Message, RST, post};
 use crate::world::{METER_TOKEN, PUMP_TOKEN};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub struct Device {
     next: AtomicU16,
 }
 
-/// A response, and how it came.
+/// A response, and how it was sent.
 #[derive(Debug)]
 pub struct Response {
     pub message: Message,
@@ -29,7 +29,7 @@ pub struct Response {
     pub piggybacked: bool,
 }
 
-/// The response's code, as RFC 7252 writes it. A diagnostic that comes with an error is short, and holds no token.
+/// The response's code, as in `2.05`. Asserts that a diagnostic payload is short and holds no token.
 pub fn code(response: &Response) -> String {
     let message = &response.message;
     if message.code >= 0x80 {
@@ -46,15 +46,15 @@ pub fn code(response: &Response) -> String {
 }
 
 impl Device {
-    /// Shows `identity` (none: no certificate), and believes a server whose certificate `ca_pem` has signed.
+    /// Performs a handshake with this certificate, or none, and with a server whose certificate `ca_pem` has issued.
     pub async fn try_connect(
         gateway: SocketAddr,
         identity: Option<&Identity>,
         ca_pem: &str,
     ) -> Result<Device, webrtc_dtls::Error> {
-        // Both providers are compiled in for tests, so rustls can't choose. Whoever was first has chosen for all.
+        // Two crypto providers are compiled in, so rustls can't choose. The first to install one chooses for all.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // Connected, so that it hears nothing that comes from another address than it has sent to.
+        // Connected, so that the kernel drops datagrams from other addresses.
         let own = if gateway.is_ipv4() {
             "127.0.0.1:0"
         } else {
@@ -75,12 +75,10 @@ impl Device {
             flight_interval: Duration::from_millis(500),
             ..Config::default()
         };
-        let session = tokio::time::timeout(
-            PATIENCE,
-            DTLSConn::new(Arc::new(socket), config, true, None),
-        )
-        .await
-        .expect("a handshake that ends one way or the other")?;
+        let session =
+            tokio::time::timeout(TIMEOUT, DTLSConn::new(Arc::new(socket), config, true, None))
+                .await
+                .expect("a handshake that ends one way or the other")?;
         Ok(Device {
             session,
             next: AtomicU16::new(0x4000),
@@ -93,9 +91,9 @@ impl Device {
             .expect("a handshake that succeeds")
     }
 
-    /// Sends a datagram's plaintext as it is.
+    /// Sends these bytes as one record.
     pub async fn send(&self, bytes: &[u8]) {
-        self.session.write(bytes, Some(PATIENCE)).await.unwrap();
+        self.session.write(bytes, Some(TIMEOUT)).await.unwrap();
     }
 
     /// The next datagram's plaintext.
@@ -103,14 +101,14 @@ impl Device {
         let mut buffer = vec![0; 2048];
         let length = self
             .session
-            .read(&mut buffer, Some(PATIENCE))
+            .read(&mut buffer, Some(TIMEOUT))
             .await
             .expect("a datagram from the gateway");
         buffer.truncate(length);
         buffer
     }
 
-    /// Pings (RFC 7252 §4.3) until it is reset; gives how many pings were lost. Nothing else may be expected meanwhile.
+    /// Pings (RFC 7252 §4.3) until a Reset comes. Returns how many pings were lost. Other messages are dropped.
     pub async fn ping(&self) -> usize {
         for lost in 0..30 {
             let ping = Message {
@@ -128,11 +126,11 @@ impl Device {
                 }
             }
         }
-        panic!("the session is dead: thirty pings, and no answer")
+        panic!("no answer to thirty pings")
     }
 
-    /// Gives the request a Message ID and a token, sends it, and sees it through: an empty acknowledgement and a
-    /// separate response (RFC 7252 §5.2.2) if the gateway chooses so.
+    /// Sends the request with a new Message ID and token, and returns the response, which may be separate
+    /// (RFC 7252 §5.2.2).
     pub async fn request(&self, mut request: Message) -> Response {
         request.id = self.next.fetch_add(1, Ordering::Relaxed);
         request.token = request.id.to_be_bytes().to_vec();
@@ -174,14 +172,20 @@ impl Device {
         }
     }
 
-    /// Ends the session with close_notify.
+    /// Posts telemetry, and returns the response's code.
+    pub async fn post_telemetry(&self, body: &str) -> String {
+        let telemetry = post(&["api", "v1", "telemetry"], body);
+        code(&self.request(telemetry).await)
+    }
+
+    /// Closes the session with close_notify.
     pub async fn close(self) {
         let _ = self.session.close().await;
     }
 }
 
 fn certificate(identity: &Identity) -> Certificate {
-    // webrtc-dtls writes this tag in a way of its own.
+    // webrtc-dtls has its own spelling of this tag.
     let key = identity.key_pem.replace("PRIVATE KEY", "PRIVATE_KEY");
     Certificate::from_pem(&format!("{key}{}", identity.certificate_pem)).unwrap()
 }

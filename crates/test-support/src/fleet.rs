@@ -5,7 +5,7 @@ use crate::world::Simulator;
 use serde_json::json;
 use std::fmt::Write as _;
 
-/// `device-0` and on, as the registry has them.
+/// The devices `device-0`, `device-1` and so on.
 pub struct Fleet {
     pub identities: Vec<Identity>,
     /// Their entries in `devices.toml`.
@@ -33,8 +33,8 @@ impl Fleet {
         }
     }
 
-    /// Has ThingsBoard know them.
-    pub fn define(&self, simulator: &Simulator) {
+    /// Creates them in ThingsBoard.
+    pub fn create(&self, simulator: &Simulator) {
         for n in 0..self.identities.len() {
             let token = json!({"token": format!("FleetToken{n}")});
             simulator.put(&format!("/simulator/devices/device-{n}"), &token);

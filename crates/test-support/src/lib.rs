@@ -1,5 +1,7 @@
-//! What the integration tests stand on: certificates, the real binary as gateway and as simulator, and a device
-//! that shares no code with the gateway.
+//! Support of the integration tests: certificates, the real binary, a simulated ThingsBoard, and devices.
+//!
+//! [`device::Device`] shares no code with the gateway, neither DTLS nor CoAP. [`client::Client`] and [`attacker`] use
+//! `coap_client`'s DTLS, for many sessions and for DTLS 1.3; their CoAP is [`coap`], too.
 #![allow(dead_code, reason = "each test program uses its part of it")]
 #![allow(
     clippy::unwrap_used,
@@ -11,6 +13,7 @@
 )]
 
 pub mod admin;
+pub mod attacker;
 pub mod browser;
 pub mod certificates;
 pub mod client;
@@ -24,12 +27,12 @@ pub mod packages;
 pub mod process;
 pub mod scrape;
 pub mod siege;
-pub mod stranger;
 pub mod terminal;
-pub mod wire;
+pub mod tls_clients;
+pub mod udp_proxy;
 pub mod world;
 
 use std::time::Duration;
 
-/// How long anything that must happen may take, on a machine that is busy with other tests.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The time limit of everything that must happen, on a machine that is busy with other tests.
+pub const TIMEOUT: Duration = Duration::from_secs(30);

@@ -1,19 +1,19 @@
-//! What becomes of a datagram in bad hands.
+//! Random changes of datagrams.
 
 use fastrand::Rng;
 
-/// Larger than any of ours, smaller than UDP allows.
-const LARGEST: usize = 20_000;
+/// Larger than any datagram of the tests, smaller than UDP allows.
+const MAX_DATAGRAM: usize = 20_000;
 
-/// Numbers at which parsers go wrong.
+/// Edge cases of parsers.
 const EDGES: [u16; 8] = [0, 1, 0x7f, 0xff, 0x100, 0x3fff, 0x4001, 0xffff];
 
-/// One datagram of these, changed in up to four ways.
+/// One of these datagrams with up to four changes.
 pub fn mutated(rng: &mut Rng, datagrams: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = any(rng, datagrams).clone();
     for _ in 0..rng.usize(1..=4) {
         change(rng, &mut bytes, datagrams);
-        bytes.truncate(LARGEST);
+        bytes.truncate(MAX_DATAGRAM);
     }
     bytes
 }
@@ -45,7 +45,7 @@ fn change(rng: &mut Rng, bytes: &mut Vec<u8>, datagrams: &[Vec<u8>]) {
             bytes.splice(here..here, copy);
         }
         6 => drop(bytes.drain(piece)),
-        // A length, a number, an offset: most fields have two bytes or three.
+        // A length, a number, an offset: most fields have two or three bytes.
         7 => bytes.iter_mut().skip(here).zip(edge).for_each(set),
         // The record's type; its epoch and sequence number; its length.
         8 => bytes[0] = rng.u8(18..28),

@@ -1,11 +1,11 @@
-//! Packages in the simulator.
+//! OTA packages in the simulator.
 
 use crate::world::Simulator;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Makes a package of so many bytes, which differ from those of another seed. Gives its SHA-256.
-pub fn package(
+/// Creates a package of so many bytes, generated from the seed. Returns its SHA-256.
+pub fn create(
     simulator: &Simulator,
     kind: &str,
     title: &str,
@@ -29,7 +29,7 @@ pub fn assign(simulator: &Simulator, device: &str, kind: &str, title: &str, vers
     simulator.put(&path, &json!({"title": title, "version": version}));
 }
 
-/// Bytes of a package that were given out so far.
+/// How many bytes of a package were downloaded so far.
 pub fn served(simulator: &Simulator, kind: &str, title: &str, version: &str) -> u64 {
     let path = format!("/simulator/packages/{kind}/{title}/{version}");
     let package: Value = serde_json::from_str(&simulator.control("GET", &path, "")).unwrap();

@@ -1,6 +1,6 @@
-//! A program under test: its log is read as it is written, and it ends with the test.
+//! A program under test. Its log is read while it runs, and it is killed when dropped.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -18,13 +18,13 @@ struct Log {
 }
 
 impl Log {
-    /// A test that fails while it waits here still wants the log shown.
+    /// Ignores poisoning: a test that fails while it holds the lock still shows the log.
     fn lines(&self) -> MutexGuard<'_, Vec<String>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A running program of ours.
+/// A running program.
 pub struct Process {
     child: Child,
     log: Arc<Log>,
@@ -32,7 +32,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the gateway's binary with these arguments, with nothing of the test's environment.
+    /// Starts the gateway's binary with these arguments and an empty environment.
     pub fn start(arguments: &[&str]) -> Process {
         let mut child = Command::new(program("coaps-gateway"))
             .args(arguments)
@@ -63,9 +63,9 @@ impl Process {
         self.log.lines().join("\n")
     }
 
-    /// Waits until a line satisfies `wanted`, and gives what it makes of it.
+    /// Waits until `wanted` returns something for a line, and returns that.
     pub fn await_line<T>(&self, what: &str, wanted: impl Fn(&str) -> Option<T>) -> T {
-        let deadline = now() + PATIENCE;
+        let deadline = now() + TIMEOUT;
         let mut lines = self.log.lines();
         loop {
             if let Some(found) = lines.iter().find_map(|line| wanted(line)) {
@@ -78,7 +78,7 @@ impl Process {
                 "no line with {what} in this log:\n{}",
                 lines.join("\n")
             );
-            // Short, because the end of the process may come between the check and the wait.
+            // Short, because the process may end between the check and the wait.
             lines = self
                 .log
                 .grown
@@ -102,8 +102,8 @@ impl Process {
         status.expect("the process lives")
     }
 
-    /// Whether SIGHUP would not end it.
-    pub fn catches_hang_ups(&self) -> bool {
+    /// Whether it has a handler for SIGHUP.
+    pub fn handles_sighup(&self) -> bool {
         let status = self.status();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
         let caught = caught.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
@@ -115,37 +115,37 @@ impl Process {
         let status = self.status();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        number.unwrap_or_else(|| panic!("no resident memory, so not alive: {status}"))
+        number.unwrap_or_else(|| panic!("no resident memory, so it has ended: {status}"))
     }
 
-    /// Sends a signal to it, which must have run until now.
+    /// Sends it a signal. It must be running.
     pub fn signal(&mut self, name: &str) {
         let ended = self.child.try_wait().unwrap();
-        assert_eq!(ended, None, "the process has ended before it was told to");
-        // The shell has `kill` built in; the standard library has no word for it.
+        assert_eq!(ended, None, "the process has ended early");
+        // `kill` is built into the shell; the standard library can't send signals.
         let kill = format!("kill -{name} {}", self.child.id());
-        let told = Command::new("/bin/sh").args(["-c", &kill]).status();
-        assert!(told.unwrap().success());
+        let sent = Command::new("/bin/sh").args(["-c", &kill]).status();
+        assert!(sent.unwrap().success());
     }
 
-    /// Waits for its clean end.
+    /// Waits until it exits with success.
     pub fn await_end(&mut self) {
-        let status = wait(&mut self.child, PATIENCE);
-        let status = status.expect("the process ends when it is told to");
+        let status = wait(&mut self.child, TIMEOUT);
+        let status = status.expect("the process ends on a signal");
         assert!(status.success(), "{status}");
-        // All that it has logged is there when its stderr has ended.
+        // The log is complete when its stderr is closed.
         if let Some(reader) = self.reader.take() {
             let _ = reader.join();
         }
     }
 
-    /// Sends SIGTERM to it, and waits for its clean end.
+    /// Sends it SIGTERM, and waits until it exits with success.
     pub fn terminate(&mut self) {
         self.signal("TERM");
         self.await_end();
     }
 
-    /// Ends it, and gives all that it has logged.
+    /// Kills it, and returns its log.
     pub fn stop(&mut self) -> String {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -182,7 +182,7 @@ pub fn field(line: &str, name: &str) -> Option<String> {
     )
 }
 
-/// Without a terminal's colours.
+/// Removes ANSI colours.
 fn plain(line: &str) -> String {
     let mut pieces = line.split('\u{1b}');
     let first = pieces.next().unwrap_or_default().to_owned();
@@ -191,7 +191,7 @@ fn plain(line: &str) -> String {
     })
 }
 
-/// Runs an outside program to its end, or to the deadline.
+/// Runs another program to its end, or kills it at the deadline.
 pub fn run(command: &mut Command, deadline: Duration) -> Output {
     let name = command.get_program().to_owned();
     let mut child = command
@@ -228,9 +228,9 @@ fn drain(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
     })
 }
 
-/// `None`, and the end of the child, when it takes too long.
-fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
-    let deadline = now() + patience;
+/// Waits for the end of the child. Kills it and returns `None` when it takes too long.
+fn wait(child: &mut Child, timeout: Duration) -> Option<ExitStatus> {
+    let deadline = now() + timeout;
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return Some(status);
@@ -252,11 +252,11 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// A binary of the package under test, which cargo has built for its tests: it lies in the directory above theirs.
+/// A binary of the workspace, which cargo builds into the directory above the tests'.
 pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let directory = test.parent().and_then(|deps| deps.parent()).unwrap();
     let path = directory.join(name);
-    assert!(path.exists(), "{} is not there", path.display());
+    assert!(path.exists(), "{} does not exist", path.display());
     path
 }

@@ -1,8 +1,8 @@
-//! OpenMetrics text, read strictly: what this takes, Prometheus does.
+//! A strict parser of OpenMetrics text: what it accepts, Prometheus accepts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a family is.
+/// The type of a metric family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Counter,
@@ -10,7 +10,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// One line with a value.
+/// A line with a value.
 #[derive(Debug)]
 pub struct Sample {
     pub family: String,
@@ -19,7 +19,7 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// All of them.
+/// All families and samples of one scrape.
 pub struct Scrape {
     pub families: BTreeMap<String, Kind>,
     /// What each family means.
@@ -28,7 +28,7 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    /// Reads it, or says by a panic what is wrong.
+    /// Parses the text. Panics on any error.
     pub fn read(text: &str) -> Scrape {
         let body = text
             .strip_suffix("# EOF\n")
@@ -78,7 +78,7 @@ impl Scrape {
         scrape
     }
 
-    /// Buckets only grow, and the last holds all.
+    /// Asserts that buckets are cumulative, and that the last one holds all.
     fn check_histograms(&self) {
         let mut last: BTreeMap<(String, BTreeMap<String, String>), (f64, f64)> = BTreeMap::new();
         for sample in self.samples.iter().filter(|s| s.name.ends_with("_bucket")) {
@@ -105,15 +105,15 @@ impl Scrape {
         self.samples.iter().filter(|s| s.name == name).collect()
     }
 
-    /// Whether there is such a name, be it without a sample yet.
+    /// Whether the metric exists, with or without samples.
     pub fn has(&self, name: &str) -> bool {
         let of_counter = name.strip_suffix("_total").unwrap_or_default();
         self.families.get(of_counter) == Some(&Kind::Counter) || !self.all(name).is_empty()
     }
 
-    /// The value of the sample with exactly these labels; zero for one that is not there.
+    /// The value of the sample with exactly these labels; zero if there is no such sample.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        assert!(self.has(name), "{name} is not there");
+        assert!(self.has(name), "{name} does not exist");
         let labels: BTreeMap<String, String> = labels
             .iter()
             .map(|(label, value)| ((*label).to_owned(), (*value).to_owned()))
@@ -123,12 +123,12 @@ impl Scrape {
             .map_or(0.0, |sample| sample.value)
     }
 
-    /// The value that the same sample has here.
+    /// The value of the sample with the same name and labels.
     pub fn value_of(&self, sample: &Sample) -> f64 {
         let mut all = self.samples.iter();
         let same = |other: &&Sample| other.name == sample.name && other.labels == sample.labels;
         all.find(same)
-            .unwrap_or_else(|| panic!("{sample:?} has gone"))
+            .unwrap_or_else(|| panic!("{sample:?} is missing"))
             .value
     }
 }

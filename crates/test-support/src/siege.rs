@@ -1,40 +1,40 @@
-//! A gateway under attack, while a device goes on with its work.
+//! A gateway under attack, while a registered device keeps working.
 
+use crate::attacker::ClientHello;
 use crate::coap::post;
 use crate::device::{Device, code};
 use crate::process::now;
-use crate::stranger::ClientHello;
-use crate::wire::Wire;
-use crate::world::{Wishes, World, eventually};
+use crate::udp_proxy::UdpProxy;
+use crate::world::{Options, World, eventually};
 use std::time::Duration;
 
-/// No attack may make the gateway grow by so much (KiB).
-const MAY_GROW: u64 = 30 * 1024;
-/// What an attack may leave behind (KiB): the receive buffers that large datagrams have touched for the first time, and
-/// pages that the allocator keeps for the next.
-const MAY_KEEP: u64 = 4 * 1024;
+/// The growth of the gateway's resident memory that fails a test, in KiB.
+const MAX_GROWTH: u64 = 30 * 1024;
+/// The growth that may remain after an attack, in KiB: receive buffers that large datagrams have touched for the first
+/// time, and pages that the allocator keeps.
+const MAX_REMAINING: u64 = 4 * 1024;
 
-/// The gateway, and meter-17 with a session through a [`Wire`].
+/// The gateway, and meter-17 with a session through a [`UdpProxy`].
 pub struct Siege {
     pub world: World,
-    pub wire: Wire,
+    pub proxy: UdpProxy,
     pub device: Device,
-    /// For strangers to begin with.
+    /// A ClientHello for attackers.
     pub hello: ClientHello,
-    /// Datagrams sent.
+    /// How many datagrams attackers have sent.
     pub sent: u64,
     before: u64,
     peak: u64,
-    /// The peak of the first wave.
+    /// The peak during the first wave, if there are several.
     first_peak: Option<u64>,
     pings: usize,
     lost_pings: usize,
 }
 
-/// What the gateway has counted, by the line it says at its end.
-pub struct Counted(String);
+/// The gateway's counters, from the log line at its end.
+pub struct FinalCounters(String);
 
-impl Counted {
+impl FinalCounters {
     pub fn get(&self, name: &str) -> u64 {
         let number = self
             .0
@@ -49,17 +49,17 @@ impl Counted {
 }
 
 impl Siege {
-    /// Before the attack.
-    pub async fn of(wishes: Wishes<'_>) -> Siege {
-        let world = World::with(&Wishes {
+    /// Starts the gateway and the device.
+    pub async fn start(options: Options<'_>) -> Siege {
+        let world = World::with(&Options {
             log_level: Some("info"),
-            ..wishes
+            ..options
         });
-        let wire = Wire::to(world.address).await;
-        let device = Device::connect(wire.address, &world.meter, &world.authority.pem).await;
-        let hello = ClientHello::of(&wire.kept()[0]);
-        // What the gateway says to a forger is not for the device, whose own library would fall for it.
-        wire.let_pass(|datagram| datagram.get(3..5) != Some(&[0, 0]));
+        let proxy = UdpProxy::to(world.address).await;
+        let device = Device::connect(proxy.address, &world.meter, &world.authority.pem).await;
+        let hello = ClientHello::parse(&proxy.recorded()[0]);
+        // The device must not receive the answers to forged records: its library would process them.
+        proxy.set_filter(|datagram| datagram.get(3..5) != Some(&[0, 0]));
         let mut siege = Siege {
             before: 0,
             peak: 0,
@@ -68,25 +68,25 @@ impl Siege {
             lost_pings: 0,
             sent: 0,
             world,
-            wire,
+            proxy,
             device,
             hello,
         };
-        siege.work().await;
+        siege.post().await;
         siege.before = siege.world.resident();
         siege
     }
 
-    /// Waits until the gateway has taken all that was sent to it, by a round trip on the session, which therefore
-    /// lives; and looks at the memory.
-    pub async fn pulse(&mut self) {
+    /// Waits by a round trip on the session until the gateway has processed all earlier datagrams, and samples the
+    /// memory.
+    pub async fn sample(&mut self) {
         self.lost_pings += self.device.ping().await;
         self.pings += 1;
         self.peak = self.peak.max(self.world.resident());
     }
 
-    /// One post, all the way to ThingsBoard.
-    pub async fn work(&mut self) {
+    /// Posts telemetry, and checks that it arrives at ThingsBoard.
+    pub async fn post(&mut self) {
         let body = format!("{{sent:{}}}", self.sent);
         let response = self
             .device
@@ -94,19 +94,18 @@ impl Siege {
             .await;
         assert_eq!(code(&response), "2.01");
         self.world
-            .arrived("/api/v1/{token}/telemetry", "meter-17", &body);
+            .assert_last_post("/api/v1/{token}/telemetry", "meter-17", &body);
     }
 
-    /// The attack will be made once more, and must find in the memory it has freed all the room that it needs: what is
-    /// not free would be missed. The resident memory alone can't tell: glibc keeps freed pages for itself while
-    /// something lives above them.
-    pub fn another_wave(&mut self) {
+    /// Ends the first wave: the next ones must fit into the memory that it has freed. The resident memory alone does not
+    /// show leaks, because glibc keeps freed pages while something above them is in use.
+    pub fn end_wave(&mut self) {
         self.first_peak.get_or_insert(self.peak);
     }
 
-    /// The attack is over: within this time, what is resident comes back to within a fifth of what it was. Sessions of
-    /// certificates that are not registered last a minute, and what they hold lies between what is free.
-    pub fn comes_back(&mut self, name: &str, within: Duration) {
+    /// Asserts that after the attack the resident memory returns to within a fifth of its size before, within this time.
+    /// Sessions of unregistered certificates last a minute, and their memory lies between freed memory.
+    pub fn assert_memory_returns(&mut self, name: &str, within: Duration) {
         let (before, most) = (self.before, self.before + self.before / 5);
         self.peak = self.peak.max(self.world.resident());
         let start = now();
@@ -123,8 +122,8 @@ impl Siege {
         assert!(last <= most, "{name}: {last} KiB, at most {most} KiB again");
     }
 
-    /// A device that comes new gets in.
-    pub async fn newcomer(&self) {
+    /// Asserts that another device can connect and post.
+    pub async fn assert_new_session(&self) {
         let pump = self.world.connect(&self.world.pump).await;
         let response = pump
             .request(post(&["api", "v1", "telemetry"], "{new:1}"))
@@ -133,29 +132,29 @@ impl Siege {
         pump.close().await;
     }
 
-    /// After the attack: the session works, the memory comes back, the process has lived through it all. Prints what
-    /// was measured.
-    pub async fn end(mut self, name: &str) -> Counted {
-        self.pulse().await;
-        self.work().await;
+    /// Ends the test: asserts that the session still works and that the memory has returned, stops the gateway, and
+    /// prints what was measured.
+    pub async fn finish(mut self, name: &str) -> FinalCounters {
+        self.sample().await;
+        self.post().await;
         let (before, peak) = (self.before, self.peak);
         let grown = peak.saturating_sub(before);
         assert!(
-            grown < MAY_GROW,
+            grown < MAX_GROWTH,
             "{name}: resident memory grew by {grown} KiB, from {before} KiB"
         );
         if let Some(first) = self.first_peak {
             assert!(
-                peak < first + MAY_KEEP,
+                peak < first + MAX_REMAINING,
                 "{name}: the first wave took {first} KiB, and later ones up to {peak} KiB"
             );
         } else {
             eventually(&format!("{name}: memory back at {before} KiB"), || {
-                self.world.resident() < before + MAY_KEEP
+                self.world.resident() < before + MAX_REMAINING
             });
         }
         let after = self.world.resident();
-        let counted = Counted(self.world.terminate());
+        let counted = FinalCounters(self.world.terminate());
         eprintln!(
             "{name}: {} datagrams sent, {} received; {} pings answered, {} lost; resident {before} KiB before, \
              {peak} KiB at most, {after} KiB after",
@@ -166,10 +165,10 @@ impl Siege {
         );
         let meter = |line: &&str| line.contains("meter-17") && line.contains("session ended");
         let log = self.world.log();
-        let goodbyes: Vec<_> = log.lines().filter(meter).collect();
+        let ends: Vec<_> = log.lines().filter(meter).collect();
         assert!(
-            goodbyes.len() == 1 && goodbyes[0].contains("clos"),
-            "the session lasts until the gateway stops: {goodbyes:?}"
+            ends.len() == 1 && ends[0].contains("clos"),
+            "the session lasts until the gateway stops: {ends:?}"
         );
         assert!(
             counted.get("datagrams_received") >= self.sent / 10 * 9,

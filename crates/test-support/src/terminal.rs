@@ -1,19 +1,19 @@
-//! A terminal in which a program goes on, and what it shows there.
+//! A program whose output is read while it runs.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 
-/// The program, until the test has seen enough.
+/// A running program. It is killed when dropped.
 pub struct Terminal {
     child: Child,
-    shown: Receiver<String>,
+    output: Receiver<String>,
     so_far: String,
 }
 
 impl Terminal {
-    /// Runs a command; what it shows comes at once, as in a terminal, and not when a pipe's buffer is full.
+    /// Runs a command with unbuffered output, as in a terminal.
     pub fn run(command: &Command) -> Terminal {
         let mut at_once = Command::new("stdbuf");
         at_once
@@ -27,11 +27,11 @@ impl Terminal {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("stdbuf (Debian: coreutils): {error}"));
-        let (sender, shown) = sync_channel(1000);
+        let (sender, output) = sync_channel(1000);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         std::thread::spawn(move || {
             let mut piece = Vec::new();
-            // What is shown ends with a JSON object, not with a line.
+            // The output ends with a JSON object, not with a line break.
             while stdout
                 .read_until(b'}', &mut piece)
                 .is_ok_and(|read| read > 0)
@@ -45,15 +45,15 @@ impl Terminal {
         });
         Terminal {
             child,
-            shown,
+            output,
             so_far: String::new(),
         }
     }
 
-    /// Waits until it shows this.
-    pub fn await_shown(&mut self, text: &str) {
+    /// Waits until the output contains this.
+    pub fn await_output(&mut self, text: &str) {
         while !self.so_far.contains(text) {
-            let Ok(more) = self.shown.recv_timeout(PATIENCE) else {
+            let Ok(more) = self.output.recv_timeout(TIMEOUT) else {
                 panic!("no {text} in {:?}", self.so_far);
             };
             self.so_far += &more;

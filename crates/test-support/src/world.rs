@@ -1,7 +1,7 @@
 //! Everything around one gateway: a directory with its certificates and configuration, a simulated ThingsBoard, and
-//! devices. When it goes, it has looked for every secret in the log.
+//! devices. When it is dropped, it asserts that no secret is in a log.
 
-use crate::PATIENCE;
+use crate::TIMEOUT;
 use crate::certificates::{Authority, Identity};
 use crate::device::Device;
 use crate::process::{Process, now};
@@ -19,18 +19,18 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
-/// What a test wants otherwise than usual.
+/// How a gateway differs from the default of tests.
 #[derive(Default)]
-pub struct Wishes<'a> {
-    /// Instead of a port of the system's choice on 127.0.0.1.
+pub struct Options<'a> {
+    /// `listen.coaps`, instead of any port of 127.0.0.1.
     pub listen: Option<&'a str>,
-    /// Answers those who operate it, on a port of the system's choice.
+    /// Whether it has an admin server, on any port.
     pub admin: bool,
-    /// Lines for `[upstream]`, beside its URL.
+    /// Lines for `[upstream]`, besides its URL.
     pub upstream: &'a str,
-    /// Lines for `[clients]`, beside the trust anchors.
+    /// Lines for `[clients]`, besides the trust anchors.
     pub clients: &'a str,
-    /// No trust anchors: the registry alone decides.
+    /// Whether it has no trust anchors, so that the registry alone decides.
     pub any_issuer: bool,
     /// Lines for `[dtls]`.
     pub dtls: &'a str,
@@ -40,13 +40,13 @@ pub struct Wishes<'a> {
     pub relay: &'a str,
     /// Lines for `[ota]`.
     pub ota: &'a str,
-    /// Sections that have no field here, with their lines.
+    /// Further sections, with their headings.
     pub sections: &'a str,
-    /// More of `devices.toml`.
+    /// Further entries of `devices.toml`.
     pub devices: &'a str,
-    /// Instead of `debug`.
+    /// `log.level`, instead of `debug`.
     pub log_level: Option<&'a str>,
-    /// Instead of the simulator's URL.
+    /// `upstream.url`, instead of the simulator's.
     pub url: Option<String>,
 }
 
@@ -59,19 +59,19 @@ pub struct World {
     pub address: SocketAddr,
     pub meter: Identity,
     pub pump: Identity,
-    /// What no log may show.
+    /// Strings that no log may contain.
     secrets: BTreeSet<String>,
 }
 
-pub const METER_TOKEN: &str = "Meter17T0kenThatNobodyMaySee";
-pub const PUMP_TOKEN: &str = "Pump03T0kenThatNobodyMaySee";
+pub const METER_TOKEN: &str = "Meter17T0kenThatIsSecret";
+pub const PUMP_TOKEN: &str = "Pump03T0kenThatIsSecret";
 
 impl World {
     pub fn start() -> World {
-        World::with(&Wishes::default())
+        World::with(&Options::default())
     }
 
-    pub fn with(wishes: &Wishes<'_>) -> World {
+    pub fn with(options: &Options<'_>) -> World {
         let directory = TempDir::new().unwrap();
         let authority = Authority::new("Test CA");
         let (server, meter, pump) = (
@@ -99,11 +99,15 @@ impl World {
                 "[[device]]\nname = {name:?}\nfingerprint = {fingerprint:?}\ntoken = {token:?}\n"
             )
         });
-        let registry = format!("{}\n{}", devices.join("\n"), wishes.devices);
+        let registry = format!("{}\n{}", devices.join("\n"), options.devices);
         fs::write(directory.path().join("devices.toml"), registry).unwrap();
-        let url = wishes.url.clone().unwrap_or_else(|| simulator.url());
+        let url = options.url.clone().unwrap_or_else(|| simulator.url());
         let configuration = directory.path().join("gateway.toml");
-        fs::write(&configuration, gateway_toml(directory.path(), &url, wishes)).unwrap();
+        fs::write(
+            &configuration,
+            gateway_toml(directory.path(), &url, options),
+        )
+        .unwrap();
         let gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
         let address = gateway.await_address("listening for CoAPs");
         let keys = [&server, &meter, &pump].map(Identity::secret);
@@ -121,8 +125,8 @@ impl World {
         }
     }
 
-    /// Another gateway with the same configuration, and where it listens.
-    pub fn another(&self) -> (Process, SocketAddr) {
+    /// Starts a second gateway with the same configuration. Returns its address, too.
+    pub fn start_second_gateway(&self) -> (Process, SocketAddr) {
         let configuration = self.path().join("gateway.toml");
         let gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
         let address = gateway.await_address("listening for CoAPs");
@@ -133,35 +137,34 @@ impl World {
         self.directory.path()
     }
 
-    /// A session of the device with this identity.
+    /// Connects as the device with this identity.
     pub async fn connect(&self, identity: &Identity) -> Device {
         Device::connect(self.address, identity, &self.authority.pem).await
     }
 
-    /// A session of meter-17.
+    /// Connects as meter-17.
     pub async fn meter(&self) -> Device {
         self.connect(&self.meter).await
     }
 
-    /// Holds the latest arrival against what should have come: a POST, its path, device and body.
-    pub fn arrived(&self, path: &str, device: &str, body: &str) {
+    /// Asserts that the latest arrival is a POST with this path, device and body.
+    pub fn assert_last_post(&self, path: &str, device: &str, body: &str) {
         let expected = ["POST", path, device, body].map(str::to_owned);
         assert_eq!(<[String; 4]>::from(self.simulator.last()), expected);
     }
 
-    /// The gateway's resident memory now, in KiB.
+    /// The gateway's resident memory, in KiB.
     pub fn resident(&self) -> u64 {
         self.gateway.resident()
     }
 
-    /// Ends the gateway by SIGTERM, as an operator would, and gives the line with all its counters. It must have run
-    /// until now, and its end must be a clean one.
+    /// Stops the gateway by SIGTERM, and returns the log line with all its counters.
     pub fn terminate(&mut self) -> String {
         self.gateway.terminate();
         self.await_log("\"stopped\"")
     }
 
-    /// Names one more thing that no log may show.
+    /// Adds a string that no log may contain.
     pub fn keep_secret(&mut self, secret: impl Into<String>) {
         self.secrets.insert(secret.into());
     }
@@ -170,8 +173,8 @@ impl World {
         self.gateway.log()
     }
 
-    /// The log's lines that hold this fingerprint, with or without colons.
-    pub fn lines_about(&self, fingerprint: &str) -> Vec<String> {
+    /// The log lines with this fingerprint, with or without colons.
+    pub fn log_lines_with(&self, fingerprint: &str) -> Vec<String> {
         let holds = |line: &&str| line.to_lowercase().replace(':', "").contains(fingerprint);
         self.log()
             .lines()
@@ -180,7 +183,7 @@ impl World {
             .collect()
     }
 
-    /// Waits until the log has a line that holds `text`.
+    /// Waits until the log has a line that contains `text`.
     pub fn await_log(&self, text: &str) -> String {
         self.gateway
             .await_line(text, |line| line.contains(text).then(|| line.to_owned()))
@@ -194,57 +197,54 @@ impl Drop for World {
             eprintln!("the gateway's log:\n{}", logs[0]);
             return;
         }
-        for (log, whose) in logs.iter().zip(["gateway", "simulator"]) {
-            assert!(
-                !log.is_empty(),
-                "the {whose} has logged nothing: is this the right stream?"
-            );
+        for (log, name) in logs.iter().zip(["gateway", "simulator"]) {
+            assert!(!log.is_empty(), "the {name} has logged nothing");
             for secret in &self.secrets {
                 assert!(
                     !log.contains(secret),
-                    "the {whose}'s log shows the secret {secret}"
+                    "the {name}'s log contains the secret {secret}"
                 );
             }
         }
     }
 }
 
-fn gateway_toml(directory: &Path, url: &str, wishes: &Wishes<'_>) -> String {
+fn gateway_toml(directory: &Path, url: &str, options: &Options<'_>) -> String {
     let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let mut text = String::new();
     let mut section = |name: &str, lines: &str| write!(text, "[{name}]\n{lines}\n").unwrap();
-    let listen = wishes.listen.unwrap_or("127.0.0.1:0");
-    let admin = if wishes.admin { "127.0.0.1:0" } else { "" };
+    let listen = options.listen.unwrap_or("127.0.0.1:0");
+    let admin = if options.admin { "127.0.0.1:0" } else { "" };
     section("listen", &format!("coaps = {listen:?}\nadmin = {admin:?}"));
     let (certificate, key) = (file("localhost.pem"), file("localhost.key"));
     section(
         "server",
         &format!("certificate = {certificate:?}\nprivate_key = {key:?}"),
     );
-    let anchors = if wishes.any_issuer {
+    let anchors = if options.any_issuer {
         String::new()
     } else {
         file("ca.pem")
     };
     section(
         "clients",
-        &format!("trust_anchors = {anchors:?}\n{}", wishes.clients),
+        &format!("trust_anchors = {anchors:?}\n{}", options.clients),
     );
     section("devices", &format!("file = {:?}", file("devices.toml")));
-    section("upstream", &format!("url = {url:?}\n{}", wishes.upstream));
-    section("dtls", wishes.dtls);
-    section("limits", wishes.limits);
-    section("relay", wishes.relay);
-    section("ota", wishes.ota);
-    text.push_str(wishes.sections);
+    section("upstream", &format!("url = {url:?}\n{}", options.upstream));
+    section("dtls", options.dtls);
+    section("limits", options.limits);
+    section("relay", options.relay);
+    section("ota", options.ota);
+    text.push_str(options.sections);
     text.push('\n');
     let mut section = |name: &str, lines: &str| write!(text, "[{name}]\n{lines}\n").unwrap();
-    let level = wishes.log_level.unwrap_or("debug");
+    let level = options.log_level.unwrap_or("debug");
     section("log", &format!("level = {level:?}\nformat = \"json\""));
     text
 }
 
-/// The simulator, on a thread of its own, with its controls.
+/// The simulated ThingsBoard, on a thread of its own.
 pub struct Simulator {
     log: Log,
     stop: Option<oneshot::Sender<()>>,
@@ -252,7 +252,7 @@ pub struct Simulator {
     pub address: SocketAddr,
 }
 
-/// What the simulator has logged so far.
+/// The simulator's log so far.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -269,7 +269,7 @@ impl Write for Log {
 
 impl Simulator {
     pub fn start() -> Simulator {
-        // The connections of a whole fleet.
+        // A fleet has many connections.
         let _ = rlimit::increase_nofile_limit(u64::MAX);
         let (stop, stopped) = oneshot::channel::<()>();
         let (bound, address) = sync_channel(1);
@@ -281,7 +281,7 @@ impl Simulator {
                 .with_ansi(false)
                 .with_writer(move || writer.clone())
                 .finish();
-            // For this thread, and so for all tasks of its runtime.
+            // For this thread, which runs all tasks of its runtime.
             let _logging = tracing::subscriber::set_default(subscriber);
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build().unwrap();
@@ -303,7 +303,7 @@ impl Simulator {
         }
     }
 
-    /// Stops it, and gives all that it has logged.
+    /// Stops it, and returns its log.
     fn stop(&mut self) -> String {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
@@ -324,12 +324,12 @@ impl Simulator {
         self.control("POST", path, &body.to_string());
     }
 
-    /// What the next requests meet, instead of an answer.
+    /// Adds a fault for the next requests.
     pub fn fault(&self, fault: &Value) {
         self.post("/simulator/faults", fault);
     }
 
-    /// What has arrived so far, oldest first.
+    /// All arrivals so far, oldest first.
     pub fn arrivals(&self) -> Vec<Value> {
         let list: Value =
             serde_json::from_str(&self.control("GET", "/simulator/arrivals?limit=1000", ""))
@@ -340,18 +340,28 @@ impl Simulator {
     /// The latest arrival: method, path, device, body.
     pub fn last(&self) -> (String, String, String, String) {
         let arrivals = self.arrivals();
-        let last = arrivals.last().expect("something that arrived");
+        let last = arrivals.last().expect("an arrival");
         let text = |name: &str| last[name].as_str().unwrap_or_default().to_owned();
         (text("method"), text("path"), text("device"), text("body"))
     }
 
-    /// One call of the control API: the body of its answer.
+    /// Waits until the device has a poll of this kind, "attributes" or "rpc", that ThingsBoard's device actor has seen.
+    pub fn await_poll(&self, device: &str, kind: &str) {
+        let path = format!("/simulator/devices/{device}/subscriptions");
+        eventually("an open poll", || {
+            let counts = self.control("GET", &path, "");
+            let counts: Value = serde_json::from_str(&counts).unwrap();
+            counts[kind]["live"].as_u64().unwrap() > 0
+        });
+    }
+
+    /// Calls the control API, and returns the body of the response.
     pub fn control(&self, method: &str, path: &str, body: &str) -> String {
         control(self.address, method, path, body)
     }
 
-    /// Someone sends a device a command, and waits for its reply.
-    pub fn call(&self, device: &str, command: &Value) -> JoinHandle<String> {
+    /// Sends a device a command on another thread, which waits for the reply.
+    pub fn send_command(&self, device: &str, command: &Value) -> JoinHandle<String> {
         let (address, body) = (self.address, command.to_string());
         let path = format!("/simulator/devices/{device}/rpc");
         std::thread::spawn(move || control(address, "POST", &path, &body))
@@ -360,7 +370,7 @@ impl Simulator {
 
 fn control(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let length = body.len();
     let head = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
     write!(
@@ -375,17 +385,17 @@ fn control(address: SocketAddr, method: &str, path: &str, body: &str) -> String 
     body.to_owned()
 }
 
-/// A URL where connections are refused: a port that was free a moment ago.
-pub fn nobody() -> String {
+/// A URL where connections are refused: its port was free a moment ago.
+pub fn unreachable_url() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())
 }
 
-/// Tries until it holds.
+/// Polls until the condition holds.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = now() + PATIENCE;
+    let deadline = now() + TIMEOUT;
     while !holds() {
-        assert!(now() < deadline, "{what} did not come about");
+        assert!(now() < deadline, "{what}: not in time");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,5 +1,5 @@
-// The page of the demo. It shows what /events tells, and sends what its forms and switches ask for.
-// Whatever devices say gets in as text, never as HTML.
+// The page of the demo. It shows the events of /events, and posts what its forms and switches change.
+// What devices send is inserted as text, never as HTML.
 "use strict";
 
 const LINES = 200;
@@ -15,13 +15,13 @@ function el(name, kind, ...children) {
   return made;
 }
 
-function say(where, text, failed) {
+function setStatus(where, text, failed) {
   where.textContent = text;
   where.classList.toggle("failed", Boolean(failed));
 }
 
-/** Gives an order; the answer, or an exception in words. */
-async function order(path, body) {
+/** Posts JSON. Returns the response, or throws with the reason. */
+async function post(path, body) {
   const response = await fetch(path, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -29,14 +29,14 @@ async function order(path, body) {
   }).catch(() => { throw new Error("the demo does not answer"); });
   const text = await response.text();
   if (!response.ok) {
-    let why = text.trim();
-    try { why = JSON.parse(text).error || why; } catch { /* it was no JSON */ }
-    throw new Error(why);
+    let reason = text.trim();
+    try { reason = JSON.parse(text).error || reason; } catch { /* not JSON */ }
+    throw new Error(reason);
   }
   return JSON.parse(text);
 }
 
-/** JSON as it is; anything else is a text. So is a number too large to be one: it would go out as null, and delete. */
+/** Parses JSON; anything else is a string. So is a number that overflows: it would be sent as null, and delete. */
 function value(text) {
   try {
     const read = JSON.parse(text);
@@ -44,14 +44,14 @@ function value(text) {
   } catch { return text; }
 }
 
-/* Telemetry: one chart, of the series that is chosen. */
+/* Telemetry: a chart of the selected series. */
 
 const series = new Map();
 
 function telemetry(point) {
   const name = `${point.key} · ${point.device}`;
   if (!series.has(name)) {
-    // A device may name as many keys as it likes.
+    // A device may send any number of keys.
     if (series.size >= 50) return;
     series.set(name, []);
     $("series").append(new Option(name, name));
@@ -97,7 +97,7 @@ function short(number) {
 
 $("series").addEventListener("change", draw);
 
-/* Exchanges: a list of lines, each of which opens. */
+/* Exchanges: a list of lines; a message opens to show its parts. */
 
 let paused = false;
 let waiting = [];
@@ -123,12 +123,12 @@ function message(line) {
     line.mid === undefined ? "" : `Message ID ${line.mid}`,
     line.token ? `Token ${line.token}` : "",
     line.options,
-    `${line.bytes} bytes, ${line.wire} on the wire`,
+    `${line.bytes} bytes, datagram ${line.datagram} bytes`,
   ].filter(Boolean).join(" · "));
   const note = line.note ? el("span", line.note === "retransmission" ? "note again" : "note", line.note) : "";
   const summary = el("summary", "", ...head(line, hop, what, null), el("span", "facts", note, note ? " " : "", facts));
   const details = el("details", "", summary);
-  const item = el("li", line.well === false ? "bad" : "", details);
+  const item = el("li", line.success === false ? "bad" : "", details);
   const same = line.token ? `${line.session}/${line.token}` : "";
   item.dataset.same = same;
   details.addEventListener("toggle", () => {
@@ -138,7 +138,7 @@ function message(line) {
   return item;
 }
 
-/** Marks the messages that have the same token in the same session: one exchange, or one observation. */
+/** Highlights the messages with the same token in the same session: one exchange, or one observation. */
 function mark(same, on) {
   if (!same) return;
   for (const item of $("lines").children) {
@@ -152,7 +152,7 @@ function parts(line) {
     title.scope = "row";
     return el("tr", "", title, el("td", "mono", set), el("td", "", meaning), el("td", "", section));
   });
-  const columns = ["Part", "Here", "What it means", "Where it is written"].map((text) => {
+  const columns = ["Part", "Value", "Meaning", "RFC"].map((text) => {
     const title = el("th", "", text);
     title.scope = "col";
     return title;
@@ -165,30 +165,30 @@ function parts(line) {
 function call(line) {
   const answer = el("span", "", " … waiting");
   const what = el("span", "what", el("b", "", line.text), line.bytes ? ` ${line.bytes} bytes` : "", answer);
-  const item = el("li", "call", el("div", "line", ...head(line, "─▶ ThingsBoard", what, line.why)));
+  const item = el("li", "call", el("div", "line", ...head(line, "─▶ ThingsBoard", what, line.purpose)));
   calls.set(line.call, { item, answer });
   if (calls.size > LINES) calls.delete(calls.keys().next().value);
   return item;
 }
 
-function called(line) {
+function callEnded(line) {
   const open = calls.get(line.call);
   if (!open) return;
   calls.delete(line.call);
   open.answer.textContent = `: ${line.text}`;
-  open.answer.classList.toggle("bad", !line.well);
+  open.answer.classList.toggle("bad", !line.success);
   open.item.querySelector(".took").textContent = took(line.took);
 }
 
 function show(line) {
   let item;
-  if (line.kind === "called") return called(line);
+  if (line.kind === "call_ended") return callEnded(line);
   if (line.kind === "message") item = message(line);
   else if (line.kind === "call") item = call(line);
   else {
     const lost = line.kind === "lost";
     const hop = lost ? (line.in ? "device ─╳" : "╳─ gateway") : line.device || "unregistered";
-    const text = lost ? `lost on the link: a datagram ${line.in ? "to the gateway" : "to a device"}, ${line.wire} bytes` : line.text;
+    const text = lost ? `lost on the link: a datagram ${line.in ? "to the gateway" : "to a device"}, ${line.datagram} bytes` : line.text;
     item = el("li", line.kind, el("div", "line", ...head(line, hop, el("span", "what", text), null)));
   }
   item.dataset.device = line.device || "";
@@ -203,9 +203,9 @@ function hides(item) {
   return Boolean(wanted && item.dataset.device && item.dataset.device !== wanted);
 }
 
-function line(told) {
-  if (!paused) return show(told);
-  waiting.push(told);
+function line(data) {
+  if (!paused) return show(data);
+  waiting.push(data);
   if (waiting.length > 2 * LINES) waiting.shift();
 }
 
@@ -214,7 +214,7 @@ $("shown").addEventListener("change", () => {
 });
 $("pause").addEventListener("click", () => {
   paused = !paused;
-  $("pause").textContent = paused ? "Go on" : "Pause";
+  $("pause").textContent = paused ? "Resume" : "Pause";
   const kept = waiting;
   waiting = [];
   if (!paused) kept.forEach(show);
@@ -226,18 +226,18 @@ $("clear").addEventListener("click", () => {
 
 /* Switches. */
 
-const switches = ["loss", "slow", "away"].map($);
+const switches = ["loss", "slow", "down"].map($);
 
 for (const one of switches) {
   one.addEventListener("change", async () => {
     const on = one.checked;
     try {
-      await order(one.id === "loss" ? "/link" : "/upstream", { [one.id]: on });
+      await post(one.id === "loss" ? "/link" : "/upstream", { [one.id]: on });
       const name = one.closest("label").querySelector("b").textContent;
-      say($("weather-said"), `${name}: ${on ? "on" : "off"}.`);
+      setStatus($("conditions-status"), `${name}: ${on ? "on" : "off"}.`);
     } catch (error) {
       one.checked = !on;
-      say($("weather-said"), `That did not work: ${error.message}`, true);
+      setStatus($("conditions-status"), `Failed: ${error.message}`, true);
     }
   });
 }
@@ -246,16 +246,16 @@ for (const one of switches) {
 
 $("command").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const said = $("command-said");
-  say(said, "On its way …");
+  const status = $("command-status");
+  setStatus(status, "Sent …");
   try {
     const params = $("params").value.trim();
     const body = { device: $("command-device").value, method: $("method").value, params: params ? value(params) : {} };
-    const answer = await order("/command", body);
+    const answer = await post("/command", body);
     const text = answer.reply === null ? answer.text : `Reply: ${answer.reply}`;
-    say(said, `${text} (${took(answer.took)})`, answer.reply === null);
+    setStatus(status, `${text} (${took(answer.took)})`, answer.reply === null);
   } catch (error) {
-    say(said, `That did not work: ${error.message}`, true);
+    setStatus(status, `Failed: ${error.message}`, true);
   }
 });
 
@@ -263,16 +263,16 @@ let attributes = {};
 
 async function set(device, key, to) {
   try {
-    await order("/attributes", { device, key, value: to });
-    say($("attribute-said"), to === null ? `${key} deleted.` : `${key} set.`);
+    await post("/attributes", { device, key, value: to });
+    setStatus($("attribute-status"), to === null ? `${key} deleted.` : `${key} set.`);
   } catch (error) {
-    say($("attribute-said"), `That did not work: ${error.message}`, true);
+    setStatus($("attribute-status"), `Failed: ${error.message}`, true);
   }
 }
 
 function list() {
   const device = $("attribute-device").value;
-  // The rows are made anew: who is among them with the keyboard stays at the same place.
+  // The rows are replaced; the keyboard focus stays at the same position.
   const at = [...$("attributes").children].findIndex((row) => row.contains(document.activeElement));
   const rows = Object.entries(attributes[device] || {}).map(([key, held]) => {
     const button = el("button", "", "Delete");
@@ -302,9 +302,9 @@ function paste(some) {
     button.addEventListener("click", async () => {
       try {
         await navigator.clipboard.writeText(text);
-        say($("copied"), "Copied.");
+        setStatus($("copied"), "Copied.");
       } catch {
-        say($("copied"), "The browser does not let this page copy: select the line instead.", true);
+        setStatus($("copied"), "The browser does not let this page copy: select the line instead.", true);
       }
     });
     return el("div", "paste", el("code", "", text), button);
@@ -312,43 +312,43 @@ function paste(some) {
   return el("div", "", el("h3", "", some.purpose), ...lines);
 }
 
-/* What is told. */
+/* Events. */
 
 let known = false;
 
-function hello(told) {
+function hello(data) {
   for (const one of switches) one.disabled = false;
-  say($("connection"), "connected");
-  $("lost-share").textContent = told.lost;
-  // After a reconnection the rest is there already, and nobody tells what became of the calls before it.
+  setStatus($("connection"), "connected");
+  $("loss-percent").textContent = data.loss_percent;
+  // After a reconnection the page has the rest already, and the results of earlier calls are lost.
   if (known) {
-    for (const { answer } of calls.values()) answer.textContent = ": the end was missed";
+    for (const { answer } of calls.values()) answer.textContent = ": result lost";
     calls.clear();
     return;
   }
   known = true;
   for (const select of document.querySelectorAll(".devices")) {
-    select.append(...told.devices.map((device) => new Option(device, device)));
+    select.append(...data.devices.map((device) => new Option(device, device)));
   }
-  $("shown").append(...told.devices.map((device) => new Option(device, device)));
-  $("client").textContent = told.client;
-  $("commands").append(...told.commands.map(paste));
-  told.telemetry.forEach(telemetry);
+  $("shown").append(...data.devices.map((device) => new Option(device, device)));
+  $("client").textContent = data.client;
+  $("commands").append(...data.commands.map(paste));
+  data.telemetry.forEach(telemetry);
 }
 
 const events = new EventSource("/events");
-const on = (name, tell) => events.addEventListener(name, (event) => tell(JSON.parse(event.data)));
+const on = (name, handle) => events.addEventListener(name, (event) => handle(JSON.parse(event.data)));
 on("hello", hello);
 on("line", line);
 on("telemetry", telemetry);
-on("switches", (told) => { for (const one of switches) one.checked = told[one.id]; });
-on("attributes", (told) => { attributes = told; list(); });
-on("missed", (count) => say($("missed"), `${count} events were missed: the browser was too slow.`, true));
+on("switches", (data) => { for (const one of switches) one.checked = data[one.id]; });
+on("attributes", (data) => { attributes = data; list(); });
+on("missed", (count) => setStatus($("missed"), `${count} events were missed: the browser was too slow.`, true));
 events.addEventListener("error", () => {
   for (const one of switches) one.disabled = true;
-  // A browser that was refused does not try again; one that was cut off does.
+  // The browser reconnects after an interruption, but not after an error response.
   const refused = events.readyState === EventSource.CLOSED;
-  say($("connection"), refused
-    ? "The demo is shown on too many pages: close one, then reload this one."
+  setStatus($("connection"), refused
+    ? "The demo is open on too many pages: close one, then reload this one."
     : "The demo does not answer. Is it still running?", true);
 });

@@ -1,11 +1,11 @@
-//! One open page's events: what the core tells, what the link loses, what arrives, and how things stand.
+//! The events of one open page: the gateway's tap, losses on the link, arrivals at ThingsBoard, attributes and switches.
 //!
-//! A task for each page makes them and waits while the browser is slow; what its sources can't keep meanwhile is
-//! missed, and the page is told how much.
+//! A task for each page sends them, and waits while the browser is slow. What overflows its sources meanwhile is lost, and
+//! the page shows how much.
 
-use super::story::Story;
+use super::lines::Lines;
 use super::{Shared, Switches, now};
-use crate::link::{LOST_OF_A_HUNDRED, Lost};
+use crate::link::{LOSS_PERCENT, Lost};
 use crate::{CLIENT, DEVICE, DEVICES};
 use axum::body::Body;
 use axum::extract::State;
@@ -24,56 +24,57 @@ use thingsboard_simulator::{Arrival, Scope};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 
-/// Events that may wait for the browser.
-const WAITING: usize = 64;
-/// How often attributes are looked at for changes, whoever makes them.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Points of telemetry a page begins with.
-const PAST: usize = 60;
-/// Values of one telemetry message that are shown.
-const MOST_VALUES: usize = 16;
+/// How many events may wait for the browser.
+const QUEUED_EVENTS: usize = 64;
+/// How often attributes are polled for changes.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// How many points of past telemetry a new page gets.
+const PAST_POINTS: usize = 60;
+/// How many values of one telemetry message are shown.
+const MAX_VALUES: usize = 16;
 
 /// `GET /events`: the stream, until the browser closes it.
 pub(super) async fn events(State(shared): State<Arc<Shared>>) -> Response {
-    let Ok(place) = shared.places.clone().try_acquire_owned() else {
+    let Ok(permit) = shared.open_pages.clone().try_acquire_owned() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n").into_response();
     };
-    let (sender, receiver) = mpsc::channel(WAITING);
+    let (sender, receiver) = mpsc::channel(QUEUED_EVENTS);
     tokio::spawn(async move {
-        // The page has gone: that is how it ends.
-        let _ = tell(&shared, &sender).await;
-        drop(place);
+        // It ends when the page is closed.
+        let _ = send_events(&shared, &sender).await;
+        drop(permit);
     });
     let kind = [(CONTENT_TYPE, "text/event-stream")];
     (kind, Body::new(Stream(receiver))).into_response()
 }
 
-/// The page has gone.
-struct Gone;
+/// The page is closed.
+struct Closed;
 
-async fn tell(shared: &Shared, page: &mpsc::Sender<Bytes>) -> Result<(), Gone> {
-    let scene = &shared.scene;
-    let mut heard = scene.tap.subscribe();
-    let mut lost = scene.weather.listen();
-    let mut arrivals = scene.control.subscribe();
+/// Sends events until the page is closed.
+async fn send_events(shared: &Shared, page: &mpsc::Sender<Bytes>) -> Result<(), Closed> {
+    let context = &shared.context;
+    let mut records = context.tap.subscribe();
+    let mut lost = context.losses.subscribe();
+    let mut arrivals = context.control.subscribe();
     let mut switches = shared.switches.subscribe();
-    let mut story = Story::new(shared.started);
+    let mut lines = Lines::new(shared.started);
     let mut attributes = Value::Null;
-    let mut look = tokio::time::interval(LOOK_EVERY);
-    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut poll = tokio::time::interval(POLL_INTERVAL);
+    poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
 
     send(page, "hello", &hello(shared)).await?;
     let current = *switches.borrow_and_update();
-    send(page, "switches", &shown(current)).await?;
+    send(page, "switches", &json(current)).await?;
     loop {
         tokio::select! {
-            event = heard.recv() => match event {
-                Ok(event) => send(page, "line", &story.tell(&event)).await?,
+            event = records.recv() => match event {
+                Ok(event) => send(page, "line", &lines.line(&event)).await?,
                 Err(RecvError::Lagged(missed)) => send(page, "missed", &json!(missed)).await?,
                 Err(RecvError::Closed) => return Ok(()),
             },
             event = lost.recv() => if let Ok(Lost { to_gateway, length }) = event {
-                let line = json!({"kind": "lost", "in": to_gateway, "wire": length, "ms": story.time(now())});
+                let line = json!({"kind": "lost", "in": to_gateway, "datagram": length, "ms": lines.time(now())});
                 send(page, "line", &line).await?;
             },
             arrival = arrivals.recv() => if let Ok(arrival) = arrival {
@@ -83,33 +84,33 @@ async fn tell(shared: &Shared, page: &mpsc::Sender<Bytes>) -> Result<(), Gone> {
             },
             changed = switches.changed() => {
                 let current = *switches.borrow_and_update();
-                send(page, "switches", &shown(current)).await?;
-                changed.map_err(|_| Gone)?;
+                send(page, "switches", &json(current)).await?;
+                changed.map_err(|_| Closed)?;
             }
-            _ = look.tick() => {
+            _ = poll.tick() => {
                 let current = attributes_of_all(shared);
                 if current != attributes {
                     send(page, "attributes", &current).await?;
                     attributes = current;
                 }
             }
-            () = page.closed() => return Err(Gone),
+            () = page.closed() => return Err(Closed),
         }
     }
 }
 
-/// What does not change, and the telemetry so far.
+/// The first event: what does not change, and the telemetry so far.
 fn hello(shared: &Shared) -> Value {
-    let scene = &shared.scene;
-    let commands = scene.commands.iter();
+    let context = &shared.context;
+    let commands = context.commands.iter();
     let commands = commands.map(|some| json!({"purpose": some.purpose, "lines": some.lines}));
-    let mut past: Vec<Value> = scene
+    let mut past: Vec<Value> = context
         .control
         .arrivals()
         .iter()
         .rev()
         .flat_map(points)
-        .take(PAST)
+        .take(PAST_POINTS)
         .collect();
     past.reverse();
     json!({
@@ -117,18 +118,18 @@ fn hello(shared: &Shared) -> Value {
         "client": CLIENT,
         "devices": DEVICES.map(|(name, _)| name),
         "commands": commands.collect::<Vec<_>>(),
-        "lost": LOST_OF_A_HUNDRED,
+        "loss_percent": LOSS_PERCENT,
         "telemetry": past,
     })
 }
 
-fn shown(switches: Switches) -> Value {
-    json!({"loss": switches.loss, "slow": switches.slow, "away": switches.away})
+fn json(switches: Switches) -> Value {
+    json!({"loss": switches.loss, "slow": switches.slow, "down": switches.down})
 }
 
 fn attributes_of_all(shared: &Shared) -> Value {
     let all = DEVICES.map(|(name, _)| {
-        let attributes = shared.scene.control.attributes(name, Scope::Shared);
+        let attributes = shared.context.control.attributes(name, Scope::Shared);
         (name.to_owned(), attributes.unwrap_or_default())
     });
     Value::Object(all.into_iter().collect())
@@ -148,20 +149,20 @@ fn points(arrival: &Arrival) -> Vec<Value> {
         .flatten();
     let numbers = values
         .filter(|(_, value)| value.is_number())
-        .take(MOST_VALUES);
+        .take(MAX_VALUES);
     let points = numbers.map(|(key, value)| {
         json!({"device": arrival.device, "key": key, "value": value, "at": arrival.received_ms})
     });
     points.collect()
 }
 
-async fn send(page: &mpsc::Sender<Bytes>, name: &str, value: &Value) -> Result<(), Gone> {
+async fn send(page: &mpsc::Sender<Bytes>, name: &str, value: &Value) -> Result<(), Closed> {
     // JSON has no line breaks outside of strings, and escapes those within.
     let event = format!("event: {name}\ndata: {value}\n\n");
-    page.send(event.into()).await.map_err(|_| Gone)
+    page.send(event.into()).await.map_err(|_| Closed)
 }
 
-/// The body of an answer that goes on.
+/// A response body that does not end.
 struct Stream(mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Stream {

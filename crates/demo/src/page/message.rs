@@ -1,4 +1,4 @@
-//! A CoAP message, taken apart in the words of its RFCs.
+//! Decodes a CoAP message for people, with RFC terms.
 
 use super::terms::{self, Format};
 use coap::option::number;
@@ -6,17 +6,17 @@ use coap::{Block, Class, Message, Type};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-/// Of a payload, this many bytes are shown.
-const SHOWN: usize = 512;
+/// How many bytes of a payload are shown.
+const MAX_SHOWN: usize = 512;
 
-/// Which way a message goes, seen from the gateway.
+/// The direction of a message, seen from the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Direction {
     In,
     Out,
 }
 
-/// The short form of a type, as the RFC writes it.
+/// The abbreviation of a type (RFC 7252 §1.2).
 pub(super) fn type_name(kind: Type) -> &'static str {
     match kind {
         Type::Confirmable => "CON",
@@ -26,7 +26,7 @@ pub(super) fn type_name(kind: Type) -> &'static str {
     }
 }
 
-/// Bytes as digits.
+/// Bytes in hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String does not fail.
@@ -35,7 +35,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// What the message is about, in one line: the path of a request, the payload of a response.
+/// The message in one line: path, query and payload of a request, payload of a response.
 pub(super) fn summary(message: &Message) -> String {
     match message.code.class() {
         Class::Request => {
@@ -64,7 +64,7 @@ fn joined(message: &Message, wanted: u16, separator: &str) -> String {
     values.join(separator)
 }
 
-/// Options other than path and query, in one line.
+/// The options other than path and query, in one line.
 pub(super) fn options(message: &Message) -> String {
     let others = message.options.iter();
     let others =
@@ -80,26 +80,26 @@ pub(super) fn options(message: &Message) -> String {
     shown.collect::<Vec<_>>().join(", ")
 }
 
-/// Each part of the message: its name, its value, what it means, and where that is written.
+/// The parts of the message, each with its name, value, meaning and RFC section.
 pub(super) fn parts(message: &Message) -> Vec<Value> {
     let mut parts = Vec::new();
-    let mut tell = |name: &str, value: String, meaning: &str, section: &str| {
+    let mut push = |name: &str, value: String, meaning: &str, section: &str| {
         parts.push(json!([name, value, meaning, section]));
     };
     let (meaning, section) = match message.kind {
-        Type::Confirmable => ("sent again until it is acknowledged", "RFC 7252 §4.2"),
+        Type::Confirmable => ("retransmitted until it is acknowledged", "RFC 7252 §4.2"),
         Type::NonConfirmable => ("sent once, not acknowledged", "RFC 7252 §4.3"),
         Type::Acknowledgement if message.code.class() == Class::Response => (
             "acknowledges the message with this ID, and carries the response: piggybacked",
             "RFC 7252 §5.2.1",
         ),
         Type::Acknowledgement => (
-            "acknowledges the message with this ID; a response to it comes in a message of its own",
+            "acknowledges the message with this ID; the response will be a separate message",
             "RFC 7252 §4.2, §5.2.2",
         ),
         Type::Reset => ("rejects the message with this ID", "RFC 7252 §4.2, §4.3"),
     };
-    tell("Type", type_name(message.kind).to_owned(), meaning, section);
+    push("Type", type_name(message.kind).to_owned(), meaning, section);
     let code = format!("{} {}", message.code, terms::code_name(message.code));
     let (meaning, section) = match message.code.class() {
         Class::Empty => ("neither request nor response", "RFC 7252 §4.1"),
@@ -107,24 +107,24 @@ pub(super) fn parts(message: &Message) -> Vec<Value> {
         Class::Response => ("a response's code", "RFC 7252 §5.9"),
         Class::Reserved => ("reserved", "RFC 7252 §3"),
     };
-    tell("Code", code, meaning, section);
+    push("Code", code, meaning, section);
     let message_id = format!("{} (0x{:04x})", message.message_id, message.message_id);
-    let meaning = "matches ACK and RST to their message, and finds duplicates";
-    tell("Message ID", message_id, meaning, "RFC 7252 §3, §4.4");
+    let meaning = "matches ACK and RST to their message, and detects duplicates";
+    push("Message ID", message_id, meaning, "RFC 7252 §3, §4.4");
     let token = match message.token.as_bytes() {
         [] => "none".to_owned(),
         bytes => format!("0x{}", hex(bytes)),
     };
-    let meaning = "matches responses to their request; the client chooses it";
-    tell("Token", token, meaning, "RFC 7252 §5.3.1");
+    let meaning = "matches responses to their request; chosen by the client";
+    push("Token", token, meaning, "RFC 7252 §5.3.1");
     for (option, value) in &message.options {
         let (name, value, meaning, section) = explain(*option, value);
-        tell(&name, value, meaning, section);
+        push(&name, value, meaning, section);
     }
     if !message.payload.is_empty() {
         let length = format!("{} bytes", message.payload.len());
         let shown = format!("{} ({length})", payload(&message.payload));
-        tell(
+        push(
             "Payload",
             shown,
             "what follows the marker 0xff",
@@ -134,13 +134,13 @@ pub(super) fn parts(message: &Message) -> Vec<Value> {
     parts
 }
 
-/// An option's name, its value to read, its meaning, and where that is written.
+/// An option's name, its value as text, its meaning and RFC section.
 fn explain(option: u16, value: &[u8]) -> (String, String, &'static str, &'static str) {
     let Some((_, name, format, section, meaning)) = terms::option(option) else {
         let meaning = if option % 2 == 1 {
-            "critical: who does not know it refuses the message"
+            "critical: an endpoint that does not know it rejects the message"
         } else {
-            "elective: who does not know it ignores it"
+            "elective: an endpoint that does not know it ignores it"
         };
         let name = format!("Option {option}");
         return (
@@ -166,15 +166,15 @@ fn explain(option: u16, value: &[u8]) -> (String, String, &'static str, &'static
                 u8::from(block.more()),
                 block.size()
             ),
-            None => format!("{number}, of the reserved size"),
+            None => format!("{number}, with the reserved size"),
         },
     };
     ((*name).to_owned(), shown, meaning, section)
 }
 
-/// Text as it is, anything else as digits; the beginning alone if it is long.
+/// A payload as text if it is text, in hexadecimal otherwise; a long one is cut.
 pub(super) fn payload(bytes: &[u8]) -> String {
-    let shown = bytes.get(..SHOWN).unwrap_or(bytes);
+    let shown = bytes.get(..MAX_SHOWN).unwrap_or(bytes);
     let more = if shown.len() < bytes.len() { "…" } else { "" };
     let is_text = |text: &&str| !text.chars().any(|c| c.is_control() && !c.is_whitespace());
     // A character may have been cut in two.

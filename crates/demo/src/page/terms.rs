@@ -1,9 +1,9 @@
-//! CoAP's words, each with the section that explains it.
+//! Names and meanings of CoAP's codes, options and content formats, with their RFC sections.
 
 use coap::Code;
 use coap::option::number;
 
-/// What a code is called (RFC 7252 §12.1, and those who added to it).
+/// The name of a code (RFC 7252 §12.1 and the RFCs that extend it).
 pub(super) fn code_name(code: Code) -> &'static str {
     match (code.0 >> 5, code.0 & 0x1f) {
         (0, 0) => "Empty",
@@ -38,11 +38,11 @@ pub(super) fn code_name(code: Code) -> &'static str {
         (5, 3) => "Service Unavailable",
         (5, 4) => "Gateway Timeout",
         (5, 5) => "Proxying Not Supported",
-        _ => "a code without a name here",
+        _ => "unknown code",
     }
 }
 
-/// How an option's value is read.
+/// The format of an option's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Text,
@@ -53,24 +53,24 @@ pub(super) enum Format {
     Media,
 }
 
-/// An option: number, name, how its value is read, where it is explained, and what it says.
+/// An option: number, name, format, RFC section and meaning.
 pub(super) type Term = (u16, &'static str, Format, &'static str, &'static str);
 
-/// The options the gateway knows, and Location, which it never sends.
+/// The options that the gateway knows.
 const OPTIONS: [Term; 20] = [
     (
         number::IF_MATCH,
         "If-Match",
         Format::Opaque,
         "RFC 7252 §5.10.8.1",
-        "act only on this version of the resource",
+        "execute the request only on this version of the resource",
     ),
     (
         number::URI_HOST,
         "Uri-Host",
         Format::Text,
         "RFC 7252 §5.10.1",
-        "the host the client asks for",
+        "the host of the requested resource",
     ),
     (
         number::ETAG,
@@ -84,21 +84,21 @@ const OPTIONS: [Term; 20] = [
         "If-None-Match",
         Format::Empty,
         "RFC 7252 §5.10.8.2",
-        "act only if the resource is not there",
+        "execute the request only if the resource does not exist",
     ),
     (
         number::OBSERVE,
         "Observe",
         Format::Number,
         "RFC 7641 §2",
-        "in a request 0 registers and 1 deregisters; in a notification it tells newer from older",
+        "in a request 0 registers and 1 deregisters; in a notification it orders them",
     ),
     (
         number::URI_PORT,
         "Uri-Port",
         Format::Number,
         "RFC 7252 §5.10.1",
-        "the port the client asks for",
+        "the port of the requested resource",
     ),
     (
         number::URI_PATH,
@@ -112,14 +112,14 @@ const OPTIONS: [Term; 20] = [
         "Content-Format",
         Format::Media,
         "RFC 7252 §5.10.3",
-        "what the payload is",
+        "the media type of the payload",
     ),
     (
         number::MAX_AGE,
         "Max-Age",
         Format::Number,
         "RFC 7252 §5.10.5",
-        "seconds for which the response is fresh; with 5.03, when to try again",
+        "seconds for which the response is fresh; with 5.03, the time to wait before the next attempt",
     ),
     (
         number::URI_QUERY,
@@ -154,28 +154,28 @@ const OPTIONS: [Term; 20] = [
         "Size2",
         Format::Number,
         "RFC 7959 §4",
-        "how large the response's body is, in bytes",
+        "the size of the response's body, in bytes",
     ),
     (
         number::PROXY_URI,
         "Proxy-Uri",
         Format::Text,
         "RFC 7252 §5.10.2",
-        "asks for forwarding, which is not served",
+        "requests forwarding by a proxy, which the gateway is not",
     ),
     (
         number::PROXY_SCHEME,
         "Proxy-Scheme",
         Format::Text,
         "RFC 7252 §5.10.2",
-        "asks for forwarding, which is not served",
+        "requests forwarding by a proxy, which the gateway is not",
     ),
     (
         number::SIZE1,
         "Size1",
         Format::Number,
         "RFC 7252 §5.10.9",
-        "how large the request's body is, or may be, in bytes",
+        "the size of the request's body, or its limit, in bytes",
     ),
     (
         number::ECHO,
@@ -196,16 +196,16 @@ const OPTIONS: [Term; 20] = [
         "Request-Tag",
         Format::Opaque,
         "RFC 9175 §3.2",
-        "tells block-wise bodies for one resource apart",
+        "distinguishes concurrent block-wise bodies for one resource",
     ),
 ];
 
-/// What is known of an option.
+/// Looks up an option by number.
 pub(super) fn option(number: u16) -> Option<&'static Term> {
     OPTIONS.iter().find(|(known, ..)| *known == number)
 }
 
-/// What a Content-Format is called (RFC 7252 §12.3).
+/// The media type of a Content-Format (RFC 7252 §12.3).
 pub(super) fn content_format(number: u32) -> &'static str {
     match number {
         0 => "text/plain; charset=utf-8",
@@ -214,6 +214,6 @@ pub(super) fn content_format(number: u32) -> &'static str {
         42 => "application/octet-stream",
         50 => "application/json",
         60 => "application/cbor",
-        _ => "not named here",
+        _ => "unknown",
     }
 }

@@ -9,44 +9,46 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-struct World {
+struct Test {
     control: Control,
     tap: Tap,
-    weather: Arc<Weather>,
+    losses: Arc<LossModel>,
     page: SocketAddr,
 }
 
-async fn world() -> World {
+async fn start() -> Test {
     let simulator = Simulator::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
     let control = simulator.control();
     for (name, token) in DEVICES {
         control.add_device(name, token).unwrap();
     }
-    let (tap, weather) = (Tap::default(), Arc::new(Weather::new(1)));
-    let scene = Scene {
+    let (tap, losses) = (Tap::default(), Arc::new(LossModel::new(1)));
+    let context = Context {
         control: control.clone(),
         tap: tap.clone(),
-        weather: weather.clone(),
+        losses: losses.clone(),
         commands: Vec::new(),
     };
-    let page = Page::bind(([127, 0, 0, 1], 0).into(), scene).await.unwrap();
+    let page = Page::bind(([127, 0, 0, 1], 0).into(), context)
+        .await
+        .unwrap();
     let address = page.local_addr();
     tokio::spawn(page.serve());
-    World {
+    Test {
         control,
         tap,
-        weather,
+        losses,
         page: address,
     }
 }
 
-async fn ask(page: SocketAddr, request: &str) -> TcpStream {
+async fn send(page: SocketAddr, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(page).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
 }
 
-/// Reads until this is there, or to the end if it is empty.
+/// Reads until the text contains `until`, or to the end if that is empty.
 async fn read(stream: &mut TcpStream, until: &str) -> String {
     let mut text = String::new();
     let reading = async {
@@ -64,28 +66,28 @@ async fn read(stream: &mut TcpStream, until: &str) -> String {
 
 async fn get(page: SocketAddr, path: &str) -> String {
     let request = format!("GET {path} HTTP/1.1\r\nHost: {page}\r\nConnection: close\r\n\r\n");
-    read(&mut ask(page, &request).await, "").await
+    read(&mut send(page, &request).await, "").await
 }
 
-async fn post(page: SocketAddr, path: &str, order: &str) -> String {
+async fn post(page: SocketAddr, path: &str, body: &str) -> String {
     let request = format!(
         "POST {path} HTTP/1.1\r\nHost: {page}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{order}",
-        order.len()
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
     );
-    read(&mut ask(page, &request).await, "").await
+    read(&mut send(page, &request).await, "").await
 }
 
 #[tokio::test]
-async fn every_file_comes_under_a_policy_that_lets_no_other_host_in() {
-    let world = world().await;
+async fn every_file_has_a_policy_that_allows_no_other_host() {
+    let test = start().await;
     for (path, kind) in [
         ("/", "text/html"),
         ("/app.css", "text/css"),
         ("/app.js", "text/javascript"),
         ("/nowhere", ""),
     ] {
-        let answer = get(world.page, path).await.to_lowercase();
+        let answer = get(test.page, path).await.to_lowercase();
         assert!(answer.contains(&format!("content-type: {kind}")) || kind.is_empty());
         for mark in [
             "content-security-policy: default-src 'none'; script-src 'self'; style-src 'self'",
@@ -121,38 +123,38 @@ fn the_page_names_no_other_host_and_has_no_inline_script_or_style() {
 }
 
 #[tokio::test]
-async fn a_request_under_another_name_is_refused_before_it_is_looked_at() {
-    let world = world().await;
-    let order = r#"{"loss":true}"#;
+async fn a_request_under_another_host_name_or_origin_is_refused() {
+    let test = start().await;
+    let body = r#"{"loss":true}"#;
     for headers in [
         "Host: evil.example\r\nContent-Type: application/json".to_owned(),
         format!(
             "Host: {}\r\nOrigin: http://evil.example\r\nContent-Type: application/json",
-            world.page
+            test.page
         ),
-        format!("Host: {}\r\nContent-Type: text/plain", world.page),
+        format!("Host: {}\r\nContent-Type: text/plain", test.page),
     ] {
         let request = format!(
-            "POST /link HTTP/1.1\r\n{headers}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{order}",
-            order.len()
+            "POST /link HTTP/1.1\r\n{headers}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
         );
-        let answer = read(&mut ask(world.page, &request).await, "").await;
+        let answer = read(&mut send(test.page, &request).await, "").await;
         assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
-    let mut lost = world.weather.listen();
+    let mut lost = test.losses.subscribe();
     assert!(lost.try_recv().is_err());
     assert!(
-        post(world.page, "/link", order)
+        post(test.page, "/link", body)
             .await
             .starts_with("HTTP/1.1 200")
     );
 }
 
 #[tokio::test]
-async fn attributes_are_set_and_deleted_and_an_open_page_hears_of_it() {
-    let world = world().await;
-    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", world.page);
-    let mut events = ask(world.page, &request).await;
+async fn attributes_are_set_and_deleted_and_an_open_page_shows_it() {
+    let test = start().await;
+    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", test.page);
+    let mut events = send(test.page, &request).await;
     let begun = read(&mut events, "event: attributes").await;
     assert!(
         begun.contains("text/event-stream") && begun.contains("event: hello"),
@@ -160,22 +162,22 @@ async fn attributes_are_set_and_deleted_and_an_open_page_hears_of_it() {
     );
 
     let set = json!({"device": CLIENT, "key": "led", "value": {"on": true}});
-    let answer = post(world.page, "/attributes", &set.to_string()).await;
+    let answer = post(test.page, "/attributes", &set.to_string()).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     read(&mut events, r#""led":{"on":true}"#).await;
     let delete = json!({"device": CLIENT, "key": "led", "value": null});
-    post(world.page, "/attributes", &delete.to_string()).await;
+    post(test.page, "/attributes", &delete.to_string()).await;
     assert_eq!(
-        world.control.attributes(CLIENT, Scope::Shared),
+        test.control.attributes(CLIENT, Scope::Shared),
         Some(json!({}))
     );
     read(&mut events, r#""my-device":{}"#).await;
 }
 
 #[tokio::test]
-async fn an_order_that_makes_no_sense_is_refused_in_words_and_a_large_one_is_not_read() {
-    let world = world().await;
-    for (path, order, words) in [
+async fn an_invalid_action_is_refused_with_its_reason_and_a_large_one_is_not_read() {
+    let test = start().await;
+    for (path, body, reason) in [
         (
             "/attributes",
             r#"{"device":"nobody","key":"a","value":1}"#,
@@ -184,7 +186,7 @@ async fn an_order_that_makes_no_sense_is_refused_in_words_and_a_large_one_is_not
         (
             "/attributes",
             r#"{"device":"my-device","key":"","value":1}"#,
-            "has a name",
+            "must have a name",
         ),
         ("/attributes", "{}", "missing field"),
         (
@@ -196,33 +198,33 @@ async fn an_order_that_makes_no_sense_is_refused_in_words_and_a_large_one_is_not
         ("/link", r#"{"loss":true,"x":1}"#, "unknown field"),
         ("/upstream", "[", "EOF"),
     ] {
-        let answer = post(world.page, path, order).await;
+        let answer = post(test.page, path, body).await;
         assert!(
-            answer.starts_with("HTTP/1.1 400") && answer.contains(words),
+            answer.starts_with("HTTP/1.1 400") && answer.contains(reason),
             "{answer}"
         );
     }
-    let large = "x".repeat(LARGEST_ORDER + 1);
-    let answer = post(world.page, "/link", &large).await;
+    let large = "x".repeat(MAX_BODY + 1);
+    let answer = post(test.page, "/link", &large).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
 }
 
 #[tokio::test]
-async fn pages_are_bounded_and_one_that_closes_makes_room() {
-    let world = world().await;
-    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", world.page);
+async fn pages_are_bounded_and_another_can_be_opened_when_one_is_closed() {
+    let test = start().await;
+    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", test.page);
     let mut pages = Vec::new();
-    for _ in 0..MOST_PAGES {
-        let mut page = ask(world.page, &request).await;
+    for _ in 0..MAX_PAGES {
+        let mut page = send(test.page, &request).await;
         read(&mut page, "event: hello").await;
         pages.push(page);
     }
-    let refused = get(world.page, "/events").await;
+    let refused = get(test.page, "/events").await;
     assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
     pages.clear();
     let opened = async {
         loop {
-            let mut page = ask(world.page, &request).await;
+            let mut page = send(test.page, &request).await;
             let answer = read(&mut page, "\r\n\r\n").await;
             if answer.starts_with("HTTP/1.1 200") {
                 break;
@@ -234,16 +236,16 @@ async fn pages_are_bounded_and_one_that_closes_makes_room() {
 }
 
 #[tokio::test]
-async fn while_no_page_is_open_nobody_listens() {
-    let world = world().await;
-    assert_eq!(world.tap.receiver_count(), 0);
-    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", world.page);
-    let mut page = ask(world.page, &request).await;
+async fn while_no_page_is_open_the_tap_has_no_listeners() {
+    let test = start().await;
+    assert_eq!(test.tap.receiver_count(), 0);
+    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", test.page);
+    let mut page = send(test.page, &request).await;
     read(&mut page, "event: hello").await;
-    assert_eq!(world.tap.receiver_count(), 1);
+    assert_eq!(test.tap.receiver_count(), 1);
     drop(page);
     let gone = async {
-        while world.tap.receiver_count() > 0 {
+        while test.tap.receiver_count() > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -252,17 +254,17 @@ async fn while_no_page_is_open_nobody_listens() {
 
 #[tokio::test]
 async fn switches_are_the_same_on_every_page() {
-    let world = world().await;
-    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", world.page);
-    let mut page = ask(world.page, &request).await;
+    let test = start().await;
+    let request = format!("GET /events HTTP/1.1\r\nHost: {}\r\n\r\n", test.page);
+    let mut page = send(test.page, &request).await;
     read(&mut page, "event: switches").await;
-    for order in [r#"{"slow":true}"#, r#"{"away":true}"#] {
-        let answer = post(world.page, "/upstream", order).await;
+    for body in [r#"{"slow":true}"#, r#"{"down":true}"#] {
+        let answer = post(test.page, "/upstream", body).await;
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
-    let told = read(&mut page, r#""away":true,"loss":false,"slow":true"#).await;
+    let switches = read(&mut page, r#""down":true,"loss":false,"slow":true"#).await;
     assert!(
-        told.contains(r#""away":true,"loss":false,"slow":true"#),
-        "{told}"
+        switches.contains(r#""down":true,"loss":false,"slow":true"#),
+        "{switches}"
     );
 }

@@ -1,8 +1,8 @@
-//! Posts straight to an HTTP server: the reference that the gateway is measured against.
+//! Posts to an HTTP server without a gateway: the reference for the gateway's figures.
 //!
 //! It is as cheap as such a client can be in safe Rust: `hyper` without a pool, a connection for each task, and request and
-//! connection in the same task, so that nothing is handed over. It goes in a closed loop or at a fixed rate, as the load
-//! driver does; at a rate, latency counts from when a request was due, so that a stall can't hide behind itself.
+//! connection in the same task. Like the load driver it runs in a closed loop or at a fixed rate; at a fixed rate latency
+//! counts from when a request was due, so that a stall shows (coordinated omission).
 
 use super::now;
 use crate::latencies::{Latencies, Quantiles, per_second};
@@ -23,10 +23,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use url::Url;
 
-/// Where to, how many, how fast, how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where to post: http://ADDRESS:PORT/api/v1/TOKEN/telemetry
+    /// The URL to post to: http://ADDRESS:PORT/api/v1/TOKEN/telemetry
     url: Url,
 
     /// Connections, each with one request at a time
@@ -37,7 +36,8 @@ pub(crate) struct Args {
     #[arg(long, short = 'd', default_value = "10s", value_parser = humantime::parse_duration)]
     duration: Duration,
 
-    /// Requests a second in all, evenly spread; without it, each connection asks again when it is answered
+    /// Requests a second, of all connections together and evenly spread; without it, each connection sends its next
+    /// request when the last is answered
     #[arg(long)]
     rate: Option<f64>,
 
@@ -49,7 +49,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
 
-    /// Tell the processor time that these processes take while it is measured
+    /// Report the processor time of these processes during the measurement
     #[arg(long, value_name = "PID", value_delimiter = ',')]
     watch: Vec<u32>,
 
@@ -58,13 +58,13 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
-/// What came of it, in the load driver's words.
+/// The results, under the load driver's names.
 #[derive(Debug, Serialize)]
 struct Outcome {
     connections: u32,
     measured_seconds: f64,
     requests: Requests,
-    /// Answers other than 200 by status, and connections that were lost.
+    /// How often each status other than 200 came, and each error that closed a connection.
     errors: BTreeMap<String, u64>,
     driver: Driver,
     watched: Vec<Watched>,
@@ -80,11 +80,10 @@ struct Requests {
 
 #[derive(Debug, Serialize)]
 struct Driver {
-    /// Processor time while it was measured.
+    /// Processor time during the measurement.
     measured_cpu_seconds: Option<f64>,
 }
 
-/// What has happened so far.
 struct Tally {
     latencies: Latencies,
     errors: BTreeMap<String, u64>,
@@ -124,7 +123,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     let runtime = runtime.enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
     let outcome = runtime.block_on(measure(args))?;
-    super::tell(&outcome, args.json.as_deref())
+    super::write_result(&outcome, args.json.as_deref())
 }
 
 async fn measure(args: &Args) -> Result<Outcome, String> {
@@ -132,7 +131,7 @@ async fn measure(args: &Args) -> Result<Outcome, String> {
     let address = address.and_then(|all| all.first().copied());
     let address = address
         .filter(|_| args.url.scheme() == "http")
-        .ok_or_else(|| format!("{}: no http server to be found by that", args.url))?;
+        .ok_or_else(|| format!("{}: not the URL of an HTTP server", args.url))?;
     let shared = Arc::new(Shared {
         url: args.url.clone(),
         host: address.to_string(),
@@ -166,8 +165,8 @@ async fn measure(args: &Args) -> Result<Outcome, String> {
     for ((sender, connection), (pace, turns)) in open.into_iter().zip(turns.clone()) {
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
-            let asking = ask(sender, &shared, pace, &turns, began);
-            if let Err(error) = both(connection, asking).await {
+            let requests = post_repeatedly(sender, &shared, pace, &turns, began);
+            if let Err(error) = drive(connection, requests).await {
                 shared.error(error.to_string());
             }
         });
@@ -199,20 +198,20 @@ async fn measure(args: &Args) -> Result<Outcome, String> {
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sees to the connection while something is asked over it; ends when either does.
-async fn both(
+/// Drives the connection and the requests over it; ends when either does.
+async fn drive(
     connection: Connection<TokioIo<TcpStream>, String>,
-    asking: impl Future<Output = Result<(), Failed>>,
+    requests: impl Future<Output = Result<(), Failed>>,
 ) -> Result<(), Failed> {
     let mut connection = pin!(connection);
     tokio::select! {
-        asked = asking => asked,
+        result = requests => result,
         ended = &mut connection => ended.map_err(Failed::from),
     }
 }
 
-/// One request after the other, for ever.
-async fn ask(
+/// Makes one request after the other.
+async fn post_repeatedly(
     mut sender: SendRequest<String>,
     shared: &Shared,
     pace: Pace,
@@ -237,7 +236,7 @@ async fn ask(
     Ok(())
 }
 
-/// To its end.
+/// Reads a response to its end.
 async fn read(response: Response<Incoming>) -> Result<StatusCode, hyper::Error> {
     let status = response.status();
     let mut body = response.into_body();

@@ -1,8 +1,8 @@
-//! A flood of forged ClientHellos, as a server sees one: from many addresses and ports, each with another random, with no
-//! cookie or with one that nobody gave; of DTLS 1.2 and of 1.3.
+//! A flood of forged ClientHellos from many addresses and ports, each with another random, without a cookie or with a
+//! made-up one, of DTLS 1.2 and of 1.3.
 //!
-//! The addresses are this machine's own (127.x.y.z, bound like any other), and only a server on this machine can be a
-//! target: whoever could be harmed is whoever started it. Answers are taken and counted, and never gone on with.
+//! The addresses are this machine's own (127.x.y.z), and only a server on this machine can be a target. Answers are
+//! received and counted, and no handshake goes on.
 
 use serde::Serialize;
 use std::io;
@@ -11,26 +11,25 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The first source address. Others than the load driver's, which begin at 127.0.0.1.
+/// The first source address. The load driver's begin at 127.0.0.1.
 const FIRST_SOURCE: u32 = u32::from_be_bytes([127, 9, 0, 1]);
-/// Hellos sent from one socket before it is another's turn; then its answers are taken.
+/// Hellos sent from one socket before the next one's turn.
 const BURST: u64 = 4;
 /// How long a thread that is ahead of its rate sleeps.
-const NAP: Duration = Duration::from_millis(1);
-/// What a thread may owe: after a longer pause it does not make up for all of it at once.
-const MOST_OWED: u64 = 200;
+const PAUSE: Duration = Duration::from_millis(1);
+/// The most hellos that a thread may be behind its rate. It does not make up for more than that.
+const MAX_BACKLOG: u64 = 200;
 
-/// Where to, how fast, how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The server: an address of this machine's loopback, with its port
     target: SocketAddr,
 
-    /// Hellos a second
+    /// ClientHellos a second
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     rate: u32,
 
-    /// How long: 20s, or 20
+    /// How long to send: 20s, or 20
     #[arg(long, default_value = "10s", value_parser = duration)]
     duration: Duration,
 
@@ -47,18 +46,17 @@ pub(crate) struct Args {
     json: Option<PathBuf>,
 }
 
-/// What came of it.
 #[derive(Debug, Default, Serialize)]
 struct Outcome {
     sent: u64,
-    /// What the system did not take: its buffers were full.
+    /// Hellos that the system did not accept, mostly because its buffers were full.
     unsent: u64,
-    /// Answers.
+    /// Answers of the server.
     received: u64,
     received_bytes: u64,
     sent_bytes: u64,
     seconds: f64,
-    /// Sent a second, on average: less than the rate that was asked for, if this machine can't do more.
+    /// Sent a second, on average. Less than `--rate` if this machine can't do more.
     per_second: f64,
 }
 
@@ -77,7 +75,9 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
         .map_err(|error| format!("no socket: {error}"))?;
     let mut all = Outcome::default();
     for part in parts {
-        let part = part.join().map_err(|_| "a thread has died".to_owned())?;
+        let part = part
+            .join()
+            .map_err(|_| "a thread has panicked".to_owned())?;
         all.sent += part.sent;
         all.unsent += part.unsent;
         all.received += part.received;
@@ -96,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
     }
 }
 
-/// One thread's share.
+/// The sockets and hellos of one thread.
 struct Flood {
     sockets: Vec<UdpSocket>,
     hellos: [Hello; 4],
@@ -124,8 +124,8 @@ impl Flood {
     }
 
     fn run(mut self, until: Instant) -> Outcome {
-        let mut paid_at = now();
-        let mut owed = 0.0;
+        let mut updated_at = now();
+        let mut backlog = 0.0;
         let sockets = std::mem::take(&mut self.sockets);
         let mut turns = sockets.iter().cycle();
         loop {
@@ -133,41 +133,42 @@ impl Flood {
             if at >= until {
                 break;
             }
-            owed = (owed + (at - paid_at).as_secs_f64() * self.rate).min(float(MOST_OWED));
-            paid_at = at;
-            if owed < float(BURST) {
-                thread::sleep(NAP);
+            backlog =
+                (backlog + (at - updated_at).as_secs_f64() * self.rate).min(float(MAX_BACKLOG));
+            updated_at = at;
+            if backlog < float(BURST) {
+                thread::sleep(PAUSE);
                 continue;
             }
-            while owed >= float(BURST) {
-                owed -= float(BURST);
+            while backlog >= float(BURST) {
+                backlog -= float(BURST);
                 if let Some(socket) = turns.next() {
                     self.burst(socket);
                 }
             }
         }
         for socket in &sockets {
-            self.hear(socket);
+            self.drain(socket);
         }
         self.outcome
     }
 
     fn burst(&mut self, socket: &UdpSocket) {
-        self.hear(socket);
+        self.drain(socket);
         for hello in &mut self.hellos {
-            hello.renew(&mut self.random);
+            hello.randomize(&mut self.random);
             match socket.send(&hello.datagram) {
                 Ok(length) => {
                     self.outcome.sent += 1;
                     self.outcome.sent_bytes += u64::try_from(length).unwrap_or_default();
                 }
-                // Also what an earlier one has met: nobody listens there. The server may come back.
+                // Also the ICMP error of an earlier one (port unreachable). The server may come back.
                 Err(_) => self.outcome.unsent += 1,
             }
         }
     }
 
-    fn hear(&mut self, socket: &UdpSocket) {
+    fn drain(&mut self, socket: &UdpSocket) {
         let mut answer = [0; 2048];
         while let Ok(length) = socket.recv(&mut answer) {
             self.outcome.received += 1;
@@ -188,7 +189,7 @@ fn socket(number: u16, target: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-/// A ClientHello and where in it is what changes from one to the next.
+/// A ClientHello, and the places of what changes from one to the next.
 struct Hello {
     datagram: Vec<u8>,
     random: usize,
@@ -201,7 +202,7 @@ const COOKIE: usize = 32;
 const BEFORE_RANDOM: usize = 13 + 12 + 2;
 
 impl Hello {
-    /// As a device sends it: RFC 6347 §4.2.1, or RFC 9147 §5.3.
+    /// Builds one of DTLS 1.2 (RFC 6347 §4.2.1) or 1.3 (RFC 9147 §5.3).
     fn new(with_cookie: bool, dtls13: bool) -> Hello {
         let cookie: &[u8] = if with_cookie { &[0; COOKIE] } else { &[] };
         let mut body = vec![254, 253];
@@ -254,8 +255,8 @@ impl Hello {
         }
     }
 
-    /// Another client's.
-    fn renew(&mut self, random: &mut fastrand::Rng) {
+    /// Fills in another random and another cookie.
+    fn randomize(&mut self, random: &mut fastrand::Rng) {
         for at in [Some(self.random), self.cookie].into_iter().flatten() {
             if let Some(bytes) = self.datagram.get_mut(at..at + 32) {
                 random.fill(bytes);
@@ -268,7 +269,7 @@ fn extension(number: u8, value: &[u8]) -> Vec<u8> {
     [vec![0, number], prefixed::<2>(value)].concat()
 }
 
-/// A vector as TLS writes it: its length in so many bytes, then itself.
+/// A vector of TLS (RFC 5246 §4.3): its length in so many bytes, then its content.
 fn prefixed<const BYTES: usize>(value: &[u8]) -> Vec<u8> {
     let length = value.len().to_be_bytes();
     let mut all = length
@@ -299,20 +300,31 @@ fn now() -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use coaps_gateway::dtls::record::{DatagramKind, classify, is_single_message};
+
+    /// The random and the message_seq of a datagram that must be one record with one whole ClientHello (RFC 6347 §4.1,
+    /// §4.2.2).
+    fn single_client_hello(datagram: &[u8]) -> ([u8; 32], u16) {
+        let u16_at = |at: usize| u16::from_be_bytes([datagram[at], datagram[at + 1]]);
+        let u24_at = |at: usize| (usize::from(datagram[at]) << 16) + usize::from(u16_at(at + 1));
+        assert_eq!(datagram[0], 22, "a handshake record");
+        assert_eq!(u16_at(3), 0, "epoch 0");
+        assert_eq!(usize::from(u16_at(11)), datagram.len() - 13, "one record");
+        assert_eq!(datagram[13], 1, "a ClientHello");
+        assert_eq!(u24_at(14), datagram.len() - 25, "its length");
+        assert_eq!((u24_at(19), u24_at(22)), (0, u24_at(14)), "one fragment");
+        let random = datagram[BEFORE_RANDOM..][..32].try_into().unwrap();
+        (random, u16_at(17))
+    }
 
     #[test]
-    fn a_forged_hello_is_one_whole_client_hello_and_has_a_cookie_if_it_says_so() {
+    fn a_forged_hello_is_one_whole_client_hello_and_has_a_cookie_if_it_is_to() {
         for (with_cookie, dtls13) in [(false, false), (true, false), (false, true), (true, true)] {
             let mut forged = Hello::new(with_cookie, dtls13);
             let before = forged.datagram.clone();
-            forged.renew(&mut fastrand::Rng::with_seed(1));
-            assert!(is_single_message(&forged.datagram));
-            let DatagramKind::ClientHello(hello) = classify(&forged.datagram) else {
-                panic!("not a hello")
-            };
-            assert_ne!(hello.random, [0; 32]);
-            assert_eq!(hello.message_sequence, u16::from(with_cookie));
+            forged.randomize(&mut fastrand::Rng::with_seed(1));
+            let (random, message_sequence) = single_client_hello(&forged.datagram);
+            assert_ne!(random, [0; 32]);
+            assert_eq!(message_sequence, u16::from(with_cookie));
             let changed = before.iter().zip(&forged.datagram).filter(|(a, b)| a != b);
             let bytes = if with_cookie { 64 } else { 32 };
             // A random byte may come out as it was.

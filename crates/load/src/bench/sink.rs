@@ -1,9 +1,9 @@
-//! An HTTP server that does as little as one can: what is measured through it is the way there.
+//! An HTTP server that does as little as possible, so that what is measured is the gateway before it.
 //!
 //! It has one thread. Clients, gateway and sink share the machine's cores, and a sink that spreads over all of them
-//! takes turns with those it is to serve; and one thread answers several times as many requests as the gateway forwards.
+//! competes with them; and one thread answers several times as many requests as the gateway forwards.
 //!
-//! A GET, of any path, is answered with how many posts there have been, for who wants to know the rate in any stretch of time.
+//! A GET of any path is answered with the number of posts so far, from which the rate in any interval follows.
 
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
@@ -18,16 +18,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 
-/// How long to wait when the process has no room for another connection.
+/// The pause before accepting again when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Requests that were received to their end and were no GETs.
+/// Requests other than GET that were received to their end.
 static POSTS: AtomicU64 = AtomicU64::new(0);
 
-/// Where it listens.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Port 0: one that is free. The address is the first line on standard output
+    /// The address to listen on; port 0 means any free port. The address is the first line on standard output
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 }
@@ -56,20 +55,20 @@ async fn serve(address: SocketAddr) -> std::io::Result<()> {
 async fn connection(stream: TcpStream) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(answer);
-    // A client that breaks off is no concern of ours.
+    // A client may close its connection at any time.
     let _ = http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
 
-/// Once the request is there to its end: a server that answers before has not received it.
+/// Answers a request after its end: a server that answers earlier has not received it.
 async fn answer(request: Request<Incoming>) -> Result<Response<String>, hyper::Error> {
-    let asked = request.method() == Method::GET;
+    let is_get = request.method() == Method::GET;
     let mut body = request.into_body();
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         frame?;
     }
-    Ok(Response::new(if asked {
+    Ok(Response::new(if is_get {
         POSTS.load(Ordering::Relaxed).to_string()
     } else {
         POSTS.fetch_add(1, Ordering::Relaxed);

@@ -26,7 +26,7 @@ fn part(message: &Message, name: &str) -> String {
 }
 
 #[test]
-fn a_request_is_one_line_and_each_of_its_parts_has_a_name_and_a_section() {
+fn a_request_is_summarised_in_one_line_and_each_part_has_a_name_and_an_rfc_section() {
     let request = message(
         Code::POST,
         &[
@@ -69,11 +69,11 @@ fn block_observe_and_unknown_options_are_decoded() {
     assert_eq!(part(&response, "Block2"), "5/1/256");
     assert_eq!(part(&response, "Option 65001"), "0xab");
     let reserved = message(Code::GET, &[(number::BLOCK1, &[7])], b"");
-    assert_eq!(part(&reserved, "Block1"), "7, of the reserved size");
+    assert_eq!(part(&reserved, "Block1"), "7, with the reserved size");
 }
 
 #[test]
-fn a_payload_is_text_where_it_is_text_and_never_long() {
+fn a_payload_is_shown_as_text_if_it_is_text_and_is_cut_if_it_is_long() {
     assert_eq!(payload(b"{}"), "{}");
     assert_eq!(payload(&[0, 1, 0xff]), "0x0001ff");
     let long = "ä".repeat(10_000);

@@ -1,24 +1,20 @@
-//! A core with one device on the other end of a DTLS session, without sockets: what benchmarks and
-//! fuzz targets drive.
+//! A gateway core and one device with a DTLS session, without sockets: for benchmarks and fuzz targets.
 
 #![allow(
-    missing_docs,
-    unreachable_pub,
-    dead_code,
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::as_conversions,
     clippy::wildcard_enum_match_arm,
-    reason = "for benchmarks and fuzz targets, each of which uses a part"
+    reason = "a benchmark or a fuzz target may panic"
 )]
 
 use bytes::Bytes;
-use coap::{self, Code, Message, Token, Type};
+use coap::option::number;
+use coap::{Code, Message, Token, Type};
+use coap_client::dtls::{Client, Config, Output};
 use coaps_gateway::calls::Completion;
 use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
 use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::dtls::Path;
-use coaps_gateway::dtls::engine::{self, Engine, EngineOutput};
+use coaps_gateway::dtls::engine;
 use coaps_gateway::gateway::Settings;
 use coaps_gateway::gateway::core::Core;
 use coaps_gateway::upstream::{Answer, Operation, Request};
@@ -27,10 +23,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// A gateway, and one device with an established session.
+/// A gateway core, and one device with an established session.
 pub struct Pair {
     pub core: Core,
-    pub device: Engine,
+    pub device: Client,
     pub path: Path,
     pub now: Instant,
     /// The package that is assigned to the device.
@@ -38,8 +34,9 @@ pub struct Pair {
     message_id: u16,
 }
 
+/// A self-signed certificate.
 pub fn certificate() -> ServerCredentials {
-    let made = rcgen::generate_simple_self_signed(vec!["bench".to_owned()]).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["harness".to_owned()]).unwrap();
     ServerCredentials {
         certificate: made.cert.der().to_vec(),
         private_key: Zeroizing::new(made.signing_key.serialize_der()),
@@ -48,15 +45,15 @@ pub fn certificate() -> ServerCredentials {
 
 impl Pair {
     /// Blocks of 1,024 bytes in the package.
-    pub const BLOCKS: u32 = 1024;
+    pub const BLOCKS: usize = 1024;
 
-    /// Up to the established session.
+    /// Performs the handshake.
     pub fn new(server: &ServerCredentials, own: &ServerCredentials) -> Pair {
         let settings = Settings::default();
         let mut registry = Registry::default();
         let sha256 = CertificateId::of(&own.certificate).sha256;
         let device = Device {
-            name: "bench".into(),
+            name: "harness".into(),
             token: AccessToken::new("TOKEN").unwrap(),
         };
         registry
@@ -64,10 +61,13 @@ impl Pair {
             .unwrap();
         let engine = engine::Settings::new(server, &settings.dtls).unwrap();
         let policy = ClientPolicy::new(None, Validity::Ignore).unwrap();
-        #[expect(clippy::disallowed_methods, reason = "a benchmark begins at some time")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the clock of a harness begins at some time"
+        )]
         let now = Instant::now();
-        let client = engine::Settings::new(own, &settings.dtls).unwrap();
-        let (device, hello) = Engine::client(&client, now).unwrap();
+        let client = Config::new(own.certificate.clone(), own.private_key.to_vec()).unwrap();
+        let (device, hello) = Client::connect(&client, now).unwrap();
         let mut pair = Pair {
             core: Core::new(settings, engine, policy, Arc::new(registry), 7),
             device,
@@ -76,32 +76,30 @@ impl Pair {
                 local: None,
             },
             now,
-            image: Bytes::from(vec![7; Pair::BLOCKS as usize * 1024]),
+            image: Bytes::from(vec![7; Pair::BLOCKS * 1024]),
             message_id: 0,
         };
-        pair.pass(hello);
+        pair.deliver(hello);
         assert_eq!(pair.core.sessions(), 1);
         pair
     }
 
-    /// Delivers datagrams both ways until nothing is left; returns the last plaintext.
-    pub fn pass(&mut self, mut effects: Vec<EngineOutput>) -> Option<Vec<u8>> {
+    /// Delivers datagrams in both directions until none is left. Returns the last plaintext to the device.
+    pub fn deliver(&mut self, mut outputs: Vec<Output>) -> Option<Vec<u8>> {
         let mut plaintext = None;
         loop {
-            let mut quiet = true;
-            for effect in std::mem::take(&mut effects) {
-                match effect {
-                    EngineOutput::Transmit(datagram) => {
+            let mut is_idle = true;
+            for output in std::mem::take(&mut outputs) {
+                match output {
+                    Output::Transmit(datagram) => {
                         self.core.receive(self.now, self.path, &datagram);
-                        quiet = false;
+                        is_idle = false;
                     }
-                    EngineOutput::Plaintext(bytes) => plaintext = Some(bytes),
-                    EngineOutput::PeerCertificate(_)
-                    | EngineOutput::Connected
-                    | EngineOutput::CloseNotify => {}
+                    Output::Plaintext(bytes) => plaintext = Some(bytes),
+                    Output::ServerCertificate(_) | Output::Connected | Output::CloseNotify => {}
                 }
             }
-            // As after each turn of the loop: a handshake begins then.
+            // As after each turn of the gateway's loop, in which handshakes begin.
             self.core.handle_timeout(self.now);
             while let Some(call) = self.core.poll_call() {
                 let body = self.answer(&call.request);
@@ -109,16 +107,16 @@ impl Pair {
                 self.core.complete(self.now, completion);
             }
             while let Some(transmit) = self.core.poll_transmit() {
-                effects.extend(self.device.receive(self.now, &transmit.datagram).unwrap());
-                quiet = false;
+                outputs.extend(self.device.receive(self.now, &transmit.datagram).unwrap());
+                is_idle = false;
             }
-            if quiet && effects.is_empty() {
+            if is_idle && outputs.is_empty() {
                 return plaintext;
             }
         }
     }
 
-    /// ThingsBoard: it takes what it is sent, and has a package for the device.
+    /// Answers in place of ThingsBoard, which has a package for the device.
     fn answer(&self, request: &Request) -> Bytes {
         let Request::Device { operation, .. } = request else {
             return Bytes::new();
@@ -126,7 +124,7 @@ impl Pair {
         match operation {
             Operation::ReadAssignment(_) => {
                 let size = self.image.len();
-                let shared = format!(r#""fw_title":"bench","fw_version":"1","fw_size":{size}"#);
+                let shared = format!(r#""fw_title":"harness","fw_version":"1","fw_size":{size}"#);
                 Bytes::from(format!("{{\"shared\":{{{shared}}}}}"))
             }
             Operation::GetPackage { size, chunk, .. } => {
@@ -138,19 +136,20 @@ impl Pair {
         }
     }
 
-    /// A telemetry post and its answer.
-    pub fn exchange(&mut self) -> Code {
-        let path = ["api", "v1", "telemetry"].map(|segment| (11, Bytes::from(segment)));
+    /// Posts telemetry. Returns the response code.
+    pub fn post_telemetry(&mut self) -> Code {
+        let path =
+            ["api", "v1", "telemetry"].map(|segment| (number::URI_PATH, Bytes::from(segment)));
         let body = Bytes::from_static(br#"{"temperature":25.1,"humidity":40}"#);
         self.request(Code::POST, path.into(), body).code
     }
 
-    /// Block `num` of 1,024 bytes of the package.
-    pub fn block(&mut self, num: u32) -> Bytes {
+    /// Gets block `num` of 1,024 bytes of the package.
+    pub fn get_block(&mut self, num: u32) -> Bytes {
         let block2 = coap::Block::new(num, false, 6).unwrap().encode();
         let options = vec![
-            (11, Bytes::from_static(b"fw")),
-            (23, coap::option::encode_unsigned(block2)),
+            (number::URI_PATH, Bytes::from_static(b"fw")),
+            (number::BLOCK2, coap::option::encode_unsigned(block2)),
         ];
         let response = self.request(Code::GET, options, Bytes::new());
         assert_eq!(response.code, Code::CONTENT);
@@ -158,7 +157,7 @@ impl Pair {
     }
 
     fn request(&mut self, code: Code, options: Vec<(u16, Bytes)>, payload: Bytes) -> Message {
-        // Message IDs come round after 65,536 messages; their lifetime must be over by then.
+        // Message IDs repeat after 65,536 messages, which must be more than EXCHANGE_LIFETIME later.
         self.now += Duration::from_millis(5);
         self.message_id = self.message_id.wrapping_add(1);
         let message = Message {
@@ -170,13 +169,13 @@ impl Pair {
             payload,
         };
         let bytes = message.encode(1152).unwrap();
-        let effects = self.device.send(self.now, &bytes).unwrap();
-        let reply = self.pass(effects).unwrap();
+        let outputs = self.device.send(self.now, &bytes).unwrap();
+        let reply = self.deliver(outputs).unwrap();
         Message::decode(&reply).unwrap()
     }
 }
 
-/// Cuts a fuzzer's input into datagrams: a byte of head, two of length, the datagram.
+/// Splits a fuzzer's input into datagrams: each is a byte for the caller, two bytes of length, and so many bytes.
 pub fn datagrams(mut input: &[u8]) -> Vec<(u8, &[u8])> {
     let mut found = Vec::new();
     while let [head, high, low, rest @ ..] = input {

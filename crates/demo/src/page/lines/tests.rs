@@ -5,31 +5,38 @@ use coap::{Code, ExchangeId};
 use coaps_gateway::mapping::response::Expect;
 use coaps_gateway::upstream;
 
-struct Telling {
-    story: Story,
+struct Test {
+    lines: Lines,
     now: Instant,
 }
 
-impl Telling {
-    fn new() -> Telling {
+impl Test {
+    fn new() -> Test {
         #[expect(clippy::disallowed_methods, reason = "a test begins at some time")]
         let now = Instant::now();
-        Telling {
-            story: Story::new(now),
+        Test {
+            lines: Lines::new(now),
             now,
         }
     }
 
-    fn hear(&mut self, event: Event) -> Value {
+    fn record(&mut self, event: Event) -> Value {
         self.now += Duration::from_millis(100);
-        self.story.tell(&TapRecord {
+        self.lines.line(&TapRecord {
             at: self.now,
             device: Some("meter".into()),
             event,
         })
     }
 
-    fn message(&mut self, way: Way, kind: Type, code: Code, id: u16, observe: bool) -> Value {
+    fn message(
+        &mut self,
+        direction: Direction,
+        kind: Type,
+        code: Code,
+        id: u16,
+        observe: bool,
+    ) -> Value {
         let mut message = Message::empty(kind, id);
         message.code = code;
         if code != Code::EMPTY {
@@ -40,13 +47,13 @@ impl Telling {
         }
         let (session, datagram) = (SessionId(1), 77);
         let message = Bytes::from(message.encode(100).unwrap());
-        self.hear(match way {
-            Way::In => Event::Received {
+        self.record(match direction {
+            Direction::In => Event::Received {
                 session,
                 message,
                 datagram,
             },
-            Way::Out => Event::Sent {
+            Direction::Out => Event::Sent {
                 session,
                 message,
                 datagram,
@@ -64,19 +71,21 @@ fn ticket(number: u32) -> Ticket {
 }
 
 #[test]
-fn a_separate_response_is_told_from_its_acknowledgement_to_its_retransmission() {
-    let mut telling = Telling::new();
+fn the_messages_of_a_separate_response_are_recognised() {
+    let mut test = Test::new();
     let notes = [
-        (Way::In, Type::Confirmable, Code::POST, 5),
-        (Way::Out, Type::Acknowledgement, Code::EMPTY, 5),
-        (Way::Out, Type::Confirmable, Code::CREATED, 5),
-        (Way::Out, Type::Confirmable, Code::CREATED, 5),
-        (Way::In, Type::Acknowledgement, Code::EMPTY, 5),
-        (Way::In, Type::Confirmable, Code::POST, 6),
-        (Way::In, Type::Confirmable, Code::POST, 6),
-        (Way::Out, Type::Acknowledgement, Code::CREATED, 6),
+        (Direction::In, Type::Confirmable, Code::POST, 5),
+        (Direction::Out, Type::Acknowledgement, Code::EMPTY, 5),
+        (Direction::Out, Type::Confirmable, Code::CREATED, 5),
+        (Direction::Out, Type::Confirmable, Code::CREATED, 5),
+        (Direction::In, Type::Acknowledgement, Code::EMPTY, 5),
+        (Direction::In, Type::Confirmable, Code::POST, 6),
+        (Direction::In, Type::Confirmable, Code::POST, 6),
+        (Direction::Out, Type::Acknowledgement, Code::CREATED, 6),
     ]
-    .map(|(way, kind, code, id)| telling.message(way, kind, code, id, false)["note"].clone());
+    .map(|(direction, kind, code, id)| {
+        test.message(direction, kind, code, id, false)["note"].clone()
+    });
     assert_eq!(
         Value::from(notes.to_vec()),
         json!([
@@ -93,23 +102,35 @@ fn a_separate_response_is_told_from_its_acknowledgement_to_its_retransmission() 
 }
 
 #[test]
-fn a_response_says_how_long_it_took_since_the_request_was_first_seen() {
-    let mut telling = Telling::new();
-    telling.message(Way::In, Type::Confirmable, Code::GET, 5, false);
-    telling.message(Way::In, Type::Confirmable, Code::GET, 5, false);
-    let response = telling.message(Way::Out, Type::Acknowledgement, Code::CONTENT, 5, true);
+fn a_response_has_the_time_since_the_request_was_first_seen() {
+    let mut test = Test::new();
+    test.message(Direction::In, Type::Confirmable, Code::GET, 5, false);
+    test.message(Direction::In, Type::Confirmable, Code::GET, 5, false);
+    let response = test.message(
+        Direction::Out,
+        Type::Acknowledgement,
+        Code::CONTENT,
+        5,
+        true,
+    );
     assert_eq!(response["took"], 200);
     assert_eq!(response["ms"], 300);
-    assert_eq!(response["wire"], 77);
+    assert_eq!(response["datagram"], 77);
     for _ in 0..2 {
-        telling.message(Way::In, Type::Confirmable, Code::GET, 5, false);
-        let again = telling.message(Way::Out, Type::Acknowledgement, Code::CONTENT, 5, true);
+        test.message(Direction::In, Type::Confirmable, Code::GET, 5, false);
+        let again = test.message(
+            Direction::Out,
+            Type::Acknowledgement,
+            Code::CONTENT,
+            5,
+            true,
+        );
         assert_eq!(
             (&again["took"], &again["note"]),
             (&json!(null), &json!("answered again"))
         );
     }
-    let later = telling.message(Way::Out, Type::Confirmable, Code::CONTENT, 6, true);
+    let later = test.message(Direction::Out, Type::Confirmable, Code::CONTENT, 6, true);
     assert_eq!(
         (&later["took"], &later["note"]),
         (&json!(null), &json!("notification"))
@@ -117,29 +138,29 @@ fn a_response_says_how_long_it_took_since_the_request_was_first_seen() {
 }
 
 #[test]
-fn a_call_is_closed_under_the_number_it_was_opened_with() {
-    let mut telling = Telling::new();
+fn the_end_of_a_call_has_the_number_of_its_beginning() {
+    let mut test = Test::new();
     let line = upstream::RequestLine {
         method: "GET",
         target: "/api/v1/{token}/firmware".to_owned(),
         body: 0,
     };
     for number in 1..=2 {
-        telling.hear(Event::CallStarted {
+        test.record(Event::CallStarted {
             ticket: ticket(number),
             line: line.clone(),
         });
     }
     let outcome = Err(upstream::Error::Unreachable);
-    let failed = telling.hear(Event::CallEnded {
+    let failed = test.record(Event::CallEnded {
         ticket: ticket(2),
         outcome,
     });
     assert_eq!(
-        (&failed["call"], &failed["well"]),
+        (&failed["call"], &failed["success"]),
         (&json!(2), &json!(false))
     );
-    let answered = telling.hear(Event::CallEnded {
+    let answered = test.record(Event::CallEnded {
         ticket: ticket(1),
         outcome: Ok(5),
     });
@@ -149,31 +170,31 @@ fn a_call_is_closed_under_the_number_it_was_opened_with() {
     );
     assert_eq!(answered["text"], "200, 5 bytes");
 
-    telling.hear(Event::CallStarted {
+    test.record(Event::CallStarted {
         ticket: ticket(3),
         line,
     });
     let outcome = Err(upstream::Error::Elapsed);
-    let elapsed = telling.hear(Event::CallEnded {
+    let elapsed = test.record(Event::CallEnded {
         ticket: ticket(3),
         outcome,
     });
-    assert_eq!(elapsed["well"], true, "most long polls end so");
+    assert_eq!(elapsed["success"], true, "most long polls end by timeout");
 }
 
 #[test]
-fn what_is_no_message_is_shown_as_bytes_and_memory_is_bounded() {
-    let mut telling = Telling::new();
+fn other_bytes_are_shown_in_hexadecimal_and_memory_is_bounded() {
+    let mut test = Test::new();
     let event = Event::Received {
         session: SessionId(1),
         message: Bytes::from_static(&[0xff, 0, 1]),
         datagram: 50,
     };
-    assert_eq!(telling.hear(event)["text"], "0xff0001");
+    assert_eq!(test.record(event)["text"], "0xff0001");
     for id in 0..2000 {
-        telling.message(Way::In, Type::NonConfirmable, Code::POST, id, false);
+        test.message(Direction::In, Type::NonConfirmable, Code::POST, id, false);
         let ticket = ticket(id.into());
-        telling.hear(Event::CallStarted {
+        test.record(Event::CallStarted {
             ticket,
             line: upstream::RequestLine {
                 method: "GET",
@@ -182,7 +203,7 @@ fn what_is_no_message_is_shown_as_bytes_and_memory_is_bounded() {
             },
         });
     }
-    let story = &telling.story;
-    assert!(story.seen.len() <= REMEMBERED && story.calls.len() <= REMEMBERED);
-    assert!(story.requests.len() <= REMEMBERED);
+    let lines = &test.lines;
+    assert!(lines.seen.len() <= MAX_REMEMBERED && lines.calls.len() <= MAX_REMEMBERED);
+    assert!(lines.requests.len() <= MAX_REMEMBERED);
 }

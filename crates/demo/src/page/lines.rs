@@ -1,9 +1,9 @@
-//! From what the core does to lines of the page.
+//! Turns the events of the gateway's tap into lines of the page.
 //!
-//! A line says what a message is in the exchange: a retransmission, an acknowledgement whose response will follow, a
-//! separate response, a notification. What it takes to know that is remembered for the latest few hundred only.
+//! A line says what a message is in its exchange: a retransmission, an empty acknowledgement, a separate response, a
+//! notification. For that, the latest few hundred messages, requests and calls are remembered.
 
-use super::message::{self, Way};
+use super::message::{self, Direction};
 use super::terms;
 use coap::option::number;
 use coap::{Class, Message, Token, Type};
@@ -15,21 +15,21 @@ use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Messages, requests and calls remembered, of each so many.
-const REMEMBERED: usize = 256;
+/// How many messages, requests and calls are remembered.
+const MAX_REMEMBERED: usize = 256;
 
-/// One page's telling.
-pub(super) struct Story {
+/// The lines of one page.
+pub(super) struct Lines {
     started: Instant,
-    /// Confirmable messages, and acknowledgements: what comes a second time.
-    seen: VecDeque<(SessionId, Way, Type, u16)>,
+    /// Messages that were sent or received, to recognise retransmissions and duplicates.
+    seen: VecDeque<(SessionId, Direction, Type, u16)>,
     requests: VecDeque<(SessionId, Token, Instant)>,
     calls: VecDeque<(Ticket, u64, Instant)>,
     last_call: u64,
 }
 
 fn remember<T>(list: &mut VecDeque<T>, one: T) {
-    if list.len() >= REMEMBERED {
+    if list.len() >= MAX_REMEMBERED {
         list.pop_front();
     }
     list.push_back(one);
@@ -39,10 +39,10 @@ fn ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-impl Story {
+impl Lines {
     /// Times count from `started`.
-    pub(super) fn new(started: Instant) -> Story {
-        Story {
+    pub(super) fn new(started: Instant) -> Lines {
+        Lines {
             started,
             seen: VecDeque::new(),
             requests: VecDeque::new(),
@@ -51,41 +51,41 @@ impl Story {
         }
     }
 
-    /// A time as the page shows it.
+    /// A time as the page shows it, in milliseconds.
     pub(super) fn time(&self, at: Instant) -> u64 {
         ms(at.saturating_duration_since(self.started))
     }
 
-    /// One event, as JSON for the page.
-    pub(super) fn tell(&mut self, heard: &TapRecord) -> Value {
-        let mut line = match &heard.event {
+    /// The line of one event, as JSON.
+    pub(super) fn line(&mut self, record: &TapRecord) -> Value {
+        let mut line = match &record.event {
             Event::Established { version, .. } => json!({
                 "kind": "session",
                 "text": format!("DTLS {version} session established, certificate verified"),
             }),
             Event::Ended { reason, .. } => json!({
                 "kind": "session",
-                "text": format!("DTLS session over: {reason:?}"),
+                "text": format!("DTLS session ended: {reason:?}"),
             }),
             Event::Received {
                 session,
                 message,
                 datagram,
-            } => self.message(heard.at, *session, Way::In, message, *datagram),
+            } => self.message(record.at, *session, Direction::In, message, *datagram),
             Event::Sent {
                 session,
                 message,
                 datagram,
-            } => self.message(heard.at, *session, Way::Out, message, *datagram),
+            } => self.message(record.at, *session, Direction::Out, message, *datagram),
             Event::CallStarted { ticket, line } => {
                 self.last_call += 1;
-                remember(&mut self.calls, (*ticket, self.last_call, heard.at));
+                remember(&mut self.calls, (*ticket, self.last_call, record.at));
                 json!({
                     "kind": "call",
                     "call": self.last_call,
                     "text": format!("{} {}", line.method, line.target),
                     "bytes": line.body,
-                    "why": why(ticket),
+                    "purpose": purpose(ticket),
                 })
             }
             Event::CallEnded { ticket, outcome } => {
@@ -94,29 +94,27 @@ impl Story {
                     Ok(length) => format!("200, {length} bytes"),
                     Err(error) => error.to_string(),
                 };
-                // How most long polls end.
-                let is_well = matches!(outcome, Ok(_) | Err(upstream::Error::Elapsed));
-                self.called(*ticket, heard.at, &text, is_well)
+                // Most long polls end by timeout.
+                let is_success = matches!(outcome, Ok(_) | Err(upstream::Error::Elapsed));
+                self.call_ended(*ticket, record.at, &text, is_success)
             }
-            Event::CallAborted { ticket } => {
-                self.called(*ticket, heard.at, "nobody waits for it any more", true)
-            }
+            Event::CallAborted { ticket } => self.call_ended(*ticket, record.at, "cancelled", true),
         };
         if let Some(line) = line.as_object_mut() {
-            line.insert("ms".to_owned(), json!(self.time(heard.at)));
-            line.insert("device".to_owned(), json!(heard.device.as_deref()));
+            line.insert("ms".to_owned(), json!(self.time(record.at)));
+            line.insert("device".to_owned(), json!(record.device.as_deref()));
         }
         line
     }
 
-    fn called(&mut self, ticket: Ticket, at: Instant, text: &str, is_well: bool) -> Value {
+    fn call_ended(&mut self, ticket: Ticket, at: Instant, text: &str, is_success: bool) -> Value {
         let begun = self.calls.iter().position(|(known, ..)| *known == ticket);
         let begun = begun.and_then(|at| self.calls.remove(at));
         json!({
-            "kind": "called",
+            "kind": "call_ended",
             "call": begun.map(|(_, number, _)| number),
             "text": text,
-            "well": is_well,
+            "success": is_success,
             "took": begun.map(|(.., since)| ms(at.saturating_duration_since(since))),
         })
     }
@@ -125,19 +123,19 @@ impl Story {
         &mut self,
         at: Instant,
         session: SessionId,
-        way: Way,
+        direction: Direction,
         bytes: &[u8],
         datagram: usize,
     ) -> Value {
-        let is_in = way == Way::In;
+        let is_in = direction == Direction::In;
         let Ok(message) = Message::decode(bytes) else {
             return json!({
-                "kind": "message", "in": is_in, "type": "?", "code": "", "name": "no CoAP message",
-                "text": message::payload(bytes), "bytes": bytes.len(), "wire": datagram,
+                "kind": "message", "in": is_in, "type": "?", "code": "", "name": "not a CoAP message",
+                "text": message::payload(bytes), "bytes": bytes.len(), "datagram": datagram,
                 "parts": [],
             });
         };
-        let (is_again, note) = self.note(session, way, &message);
+        let (is_again, note) = self.note(session, direction, &message);
         json!({
             "kind": "message",
             "session": session.0,
@@ -145,13 +143,13 @@ impl Story {
             "type": message::type_name(message.kind),
             "code": message.code.to_string(),
             "name": terms::code_name(message.code),
-            "well": !matches!(message.code.0 >> 5, 4 | 5) && message.kind != Type::Reset,
+            "success": !matches!(message.code.0 >> 5, 4 | 5) && message.kind != Type::Reset,
             "mid": message.message_id,
             "token": message::hex(message.token.as_bytes()),
             "text": message::summary(&message),
             "options": message::options(&message),
             "bytes": bytes.len(),
-            "wire": datagram,
+            "datagram": datagram,
             "note": note,
             "took": if is_again { None } else { self.took(at, session, &message) },
             "parts": message::parts(&message),
@@ -159,16 +157,15 @@ impl Story {
         })
     }
 
-    /// What the message is in its exchange, where it is anything to remark on.
-    /// Also whether it was there before.
+    /// Whether the message was seen before, and its role in the exchange.
     fn note(
         &mut self,
         session: SessionId,
-        way: Way,
+        direction: Direction,
         message: &Message,
     ) -> (bool, Option<&'static str>) {
-        let again = (session, way, message.kind, message.message_id);
-        if self.seen.contains(&again) {
+        let key = (session, direction, message.kind, message.message_id);
+        if self.seen.contains(&key) {
             // RFC 7252 §4.2 and §4.5: the same Message ID, and the same answer to it.
             let note = match message.kind {
                 Type::Confirmable => "retransmission",
@@ -177,7 +174,7 @@ impl Story {
             };
             return (true, Some(note));
         }
-        remember(&mut self.seen, again);
+        remember(&mut self.seen, key);
         let has_observe = || {
             message
                 .options
@@ -196,7 +193,7 @@ impl Story {
         (false, note)
     }
 
-    /// How long the response took, since its request.
+    /// The time since the request, if the message is its response.
     fn took(&mut self, at: Instant, session: SessionId, message: &Message) -> Option<u64> {
         let is_of = |(known, token, _): &(SessionId, Token, Instant)| {
             *known == session && *token == message.token
@@ -218,12 +215,12 @@ impl Story {
     }
 }
 
-/// What a call is for.
-fn why(ticket: &Ticket) -> &'static str {
+/// The purpose of a call.
+fn purpose(ticket: &Ticket) -> &'static str {
     match ticket {
         Ticket::Exchange { .. } => "the device's request",
         Ticket::Relay(_, RelayCall::Poll(..)) => "long poll for what the device observes",
-        Ticket::Relay(_, RelayCall::Read(_)) => "what polls may have missed",
+        Ticket::Relay(_, RelayCall::Read(_)) => "reading what polls may have missed",
         Ticket::Relay(_, RelayCall::Refusal(_)) => "a command that can't be delivered",
         Ticket::Package(_) => "the cache of packages",
     }
