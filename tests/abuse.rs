@@ -183,9 +183,9 @@ async fn first_hellos_leave_no_state() {
 async fn five_thousand_fragmented_hellos_leave_room_for_new_sessions() {
     let mut siege = Siege::start(options()).await;
     let in_two_records = |hello: &ClientHello| {
-        let half = hello.len() / 2;
+        let half = hello.length() / 2;
         let first = hello.fragment(0, 0, 0..half);
-        [first, hello.fragment(1, 0, half..hello.len())].concat()
+        [first, hello.fragment(1, 0, half..hello.length())].concat()
     };
     hellos(&mut siege, in_two_records).await;
     let counters = siege.finish("twice 5,000 unproven handshakes").await;
@@ -366,7 +366,7 @@ async fn a_silent_client_hello_delays_no_other_client() {
             0 => attacker.send(&whole),
             // Truncated by the network; or a first fragment without the rest.
             1 => attacker.send(&whole[..whole.len() / 2]),
-            2 => attacker.send(&hello.fragment(0, 0, 0..hello.len() / 2)),
+            2 => attacker.send(&hello.fragment(0, 0, 0..hello.length() / 2)),
             _ => assert!(
                 attacker.begin_handshake_12(&hello, TIMEOUT),
                 "a cookie is accepted"

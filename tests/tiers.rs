@@ -135,10 +135,16 @@ fn a_suite_that_did_not_run_or_ignores_a_test_fails_tests_run() {
     let good = "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s";
     let ignoring = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s";
     let mut all = String::new();
-    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        if name.ends_with(".rs") {
-            all += &format!("     Running tests/{name} (target/debug/deps/x)\n{good}\n");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates = fs::read_dir(root.join("crates")).unwrap();
+    let crates = crates.map(|entry| entry.unwrap().path().join("tests"));
+    let directories = crates.filter(|tests| tests.exists());
+    for directory in directories.chain([root.join("tests")]) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            if name.ends_with(".rs") {
+                all += &format!("     Running tests/{name} (target/debug/deps/x)\n{good}\n");
+            }
         }
     }
     let without_one = all.replace("tests/abuse.rs", "tests/another.rs");

@@ -164,9 +164,9 @@ impl Kind<usize> for Size {
     fn write(&self, value: &usize) -> Option<String> {
         const KIB: usize = 1024;
         const MIB: usize = 1024 * KIB;
-        let text = if value % MIB == 0 {
+        let text = if value.is_multiple_of(MIB) {
             format!("{}MiB", value / MIB)
-        } else if value % KIB == 0 {
+        } else if value.is_multiple_of(KIB) {
             format!("{}KiB", value / KIB)
         } else {
             value.to_string()

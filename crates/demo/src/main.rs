@@ -106,10 +106,6 @@ fn shutdown() -> io::Result<impl Future<Output = ()> + Send + 'static> {
     })
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the demo begins here; what it calls takes the time as a parameter"
-)]
 fn today() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }

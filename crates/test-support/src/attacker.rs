@@ -105,7 +105,7 @@ impl ClientHello {
         record(HANDSHAKE, 0, sequence, &fragment.encode())
     }
 
-    pub fn len(&self) -> usize {
+    pub fn length(&self) -> usize {
         self.0.len()
     }
 }

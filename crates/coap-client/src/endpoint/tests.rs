@@ -175,12 +175,12 @@ fn unexpected_messages_are_reset_and_so_are_notifications_of_an_observation_that
     for kind in [Type::Confirmable, Type::NonConfirmable] {
         let notification = response(&registration, kind, 9, Some(5));
         client.receive(now, &notification).unwrap();
-        assert_eq!(sent(&mut client), [reset.clone()]);
+        assert_eq!(sent(&mut client), std::slice::from_ref(&reset));
     }
     // A request, and a ping.
     for confirmable in [b"\x40\x01\x00\x09", b"\x40\x00\x00\x09"] {
         client.receive(now, confirmable).unwrap();
-        assert_eq!(sent(&mut client), [reset.clone()]);
+        assert_eq!(sent(&mut client), std::slice::from_ref(&reset));
     }
     assert!(client.receive(now, b"no message").is_err());
     assert_eq!(sent(&mut client), []);
