@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use coap::{Code, Message, Type, received};
+use coap::{Code, Message, Received, Type};
 use coaps_gateway::mapping::{path, request};
 use libfuzzer_sys::fuzz_target;
 
@@ -14,7 +14,7 @@ fuzz_target!(|tail: &[u8]| {
         return;
     };
     assert_eq!(message.kind, Type::Confirmable);
-    if let Ok(received) = received::read(message)
+    if let Ok(received) = Received::read(message)
         && let Ok(resource) = path::resolve(&received.request.path)
     {
         let sizes = request::Sizes {
