@@ -262,7 +262,9 @@ fn every_metric_that_a_document_names_exists() {
     for folder in [".", "docs", "deploy", "deploy/kubernetes"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            if path.extension().is_none_or(|extension| extension != "md") {
+            // The changelog also names metrics that are gone.
+            let is_document = path.extension().is_some_and(|extension| extension == "md");
+            if !is_document || path.ends_with("CHANGELOG.md") {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();

@@ -400,3 +400,31 @@ fn every_key_that_a_document_names_exists() {
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(checked > 50, "{checked}");
 }
+
+#[test]
+fn every_test_command_that_a_document_shows_turns_on_the_features_of_its_suite() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifests: String = manifests().iter().map(|path| read(path)).collect();
+    let feature_of = |suite: &str| {
+        let (_, rest) = manifests.split_once(&format!("\nname = \"{suite}\"\n"))?;
+        let (_, feature) = rest.lines().next()?.split_once("required-features = [\"")?;
+        feature.split('"').next()
+    };
+    let (mut checked, mut wrong) = (0, Vec::new());
+    for document in documents() {
+        let text = fs::read_to_string(root.join(&document)).unwrap();
+        for line in code(&text) {
+            let Some((_, suite)) = line.split_once(" --test ") else {
+                continue;
+            };
+            checked += 1;
+            let suite = suite.split(' ').next().unwrap();
+            let feature = feature_of(suite);
+            if feature.is_some_and(|feature| !line.contains(&format!("--features {feature}"))) {
+                wrong.push(format!("{}: {line}", document.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(checked > 8, "{checked}");
+}
