@@ -1,5 +1,5 @@
 //! The bar: 20 % loss each way, 1,000 attribute changes and 1,000 commands to 100 observers, and one restart of
-//! ThingsBoard. Without the feature `slow-tests` it is a tenth of that.
+//! ThingsBoard. Without the feature `slow-tests`: a tenth of the changes and commands.
 
 use super::invariants::assert_at_rest;
 use super::{Conditions, World, scaled};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use thingsboard_simulator::CommandOutcome;
 
-const DEVICES: usize = scaled(20, 100);
+const DEVICES: usize = 100;
 const ROUNDS: usize = scaled(100, 1000);
 const BETWEEN: Duration = Duration::from_millis(600);
 const MINUTE: Duration = Duration::from_secs(60);
