@@ -86,8 +86,8 @@ impl Settings {
         self.dtls.mtu.saturating_sub(DTLS_OVERHEAD)
     }
 
-    /// What holds for certificates that are not registered: nobody vouches for them, so they may hold no more than
-    /// provisioning takes of what all share.
+    /// The parameters for unregistered certificates, which anyone can make: of what all share they get only what
+    /// provisioning needs.
     fn coap_for_unregistered(&self) -> coap::Parameters {
         coap::Parameters {
             max_body: self.coap.max_body.min(UNREGISTERED_BODY),
@@ -97,8 +97,8 @@ impl Settings {
         }
     }
 
-    /// How long a session is kept after a response when the gateway stops: a device that has not got it asks again
-    /// by then (RFC 7252 §4.8, if it has the same ACK_TIMEOUT and ACK_RANDOM_FACTOR).
+    /// How long a session stays open after a response while draining: a device that has not received it retransmits its
+    /// request by then (RFC 7252 §4.8, if it has the same ACK_TIMEOUT and ACK_RANDOM_FACTOR).
     fn linger_time(&self) -> Duration {
         self.coap
             .ack_timeout

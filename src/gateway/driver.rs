@@ -2,7 +2,7 @@
 //! a clock.
 //!
 //! Each turn is bounded: one batch of datagrams, and of each device no more than its share ([`turns`](crate::quotas::turns)), so
-//! many completions, so many timers; then all that came of it goes out. So neither a flood of datagrams nor a slow upstream keeps the other waiting.
+//! many completions, so many timers; then all outputs are sent. So neither a flood of datagrams nor a slow ThingsBoard delays the other.
 
 use super::core::Core;
 use super::handle::{Command, SESSIONS_PER_ANSWER};

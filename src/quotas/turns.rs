@@ -59,7 +59,7 @@ pub struct Turns {
     /// Of each device in this turn, once there is reason to count.
     handled_of: HashMap<Holder, usize>,
     waiting: HashMap<Holder, Queue>,
-    /// DeviceName datagram is next.
+    /// Holders with queued datagrams, in the order of their turns.
     round_robin: VecDeque<Holder>,
     bytes: usize,
 }
