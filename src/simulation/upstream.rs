@@ -1,9 +1,10 @@
 //! ThingsBoard, scripted: answers every call after a while, or fails it.
 
 use super::platform::Platform;
+use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::device::AccessToken;
-use crate::relay::Kind;
+use crate::relay::{Kind, PollMessage};
 use crate::upstream::{Answer, Error, Operation, Rejection, Request};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};
@@ -44,6 +45,10 @@ pub(crate) struct Script {
     pub(crate) answers_rpcs: bool,
     /// Bodies of the client-side RPCs that came.
     pub(crate) rpcs: Vec<Bytes>,
+    /// Bodies of the commands that polls have brought to the gateway.
+    pub(crate) commands_brought: Vec<Bytes>,
+    /// Bodies of the commands that were on their way to the gateway when ThingsBoard restarted, and were lost.
+    pub(crate) commands_cut_off: Vec<Bytes>,
     /// Until when it is away.
     down_until: Option<Instant>,
     calls: u64,
@@ -60,6 +65,8 @@ impl Default for Script {
             posts: Vec::new(),
             platform: Platform::default(),
             provisions: 0,
+            commands_brought: Vec::new(),
+            commands_cut_off: Vec::new(),
             down_until: None,
             replies: Vec::new(),
             tokens: HashMap::new(),
@@ -199,6 +206,7 @@ impl Script {
         self.platform.restart(now);
         self.go_to(now);
         for completion in self.under_way.values_mut() {
+            self.commands_cut_off.extend(command_in(completion));
             completion.outcome = Err(Error::Unreachable);
         }
         self.down_until = Some(now + away);
@@ -238,7 +246,17 @@ impl Script {
     pub(super) fn pop_completion(&mut self, now: Instant) -> Option<Completion> {
         self.go_to(now);
         let first = self.under_way.first_entry()?;
-        (first.key().0 <= now).then(|| first.remove())
+        let completion = (first.key().0 <= now).then(|| first.remove())?;
+        self.commands_brought.extend(command_in(&completion));
+        Some(completion)
+    }
+}
+
+/// The body of the command that the answer to a poll consists of.
+fn command_in(completion: &Completion) -> Option<Bytes> {
+    match &completion.outcome {
+        Ok(Parsed::Poll(PollMessage::Command(command))) => Some(command.as_ref()?.body.clone()),
+        _ => None,
     }
 }
 
