@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// Who calls count for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Holder {
+pub(crate) enum Holder {
     /// A registered device, by name.
     Device(Arc<str>),
     /// Where certificates come from that are not registered.
@@ -29,7 +29,7 @@ pub enum Holder {
 
 impl Holder {
     /// The device of a session, or its source address where its certificate is not registered.
-    pub fn of(device: Option<&Device>, remote: IpAddr) -> Holder {
+    pub(crate) fn of(device: Option<&Device>, remote: IpAddr) -> Holder {
         match device {
             Some(device) => Holder::Device(device.name.clone()),
             None => Holder::Source(source::host(remote)),
@@ -60,7 +60,7 @@ impl Kind {
 
 /// Which bound keeps a call from being made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
+pub(crate) enum Full {
     /// `upstream.max_in_flight`
     Whole,
     /// `upstream.max_in_flight_per_device`, or an even share of the whole.
@@ -77,7 +77,7 @@ struct Open {
 
 /// Calls made and not ended.
 #[derive(Debug)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     all: Counts<Holder>,
     gets: Counts<Holder>,
     client_rpc: Counts<Holder>,
@@ -86,7 +86,7 @@ pub struct InFlight {
 
 impl InFlight {
     /// None yet. `whole`: `upstream.max_in_flight`.
-    pub fn new(whole: usize, calls: CallLimits) -> InFlight {
+    pub(crate) fn new(whole: usize, calls: CallLimits) -> InFlight {
         // What may go unanswered takes no more than a quarter of a device's share.
         let quarter = calls.per_device.div_ceil(4);
         InFlight {
@@ -98,7 +98,7 @@ impl InFlight {
     }
 
     /// A call is to be made for this holder.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         holder: Holder,
         session: SessionId,
@@ -128,12 +128,12 @@ impl InFlight {
     }
 
     /// Whether further requests of this session have to wait until calls of its device end.
-    pub fn holds_back(&self, holder: &Holder) -> bool {
+    pub(crate) fn holds_back(&self, holder: &Holder) -> bool {
         self.all.is_shared() && self.all.has_its_share(holder)
     }
 
     /// A call has ended: who it counted for. Nothing if it was given up before.
-    pub fn end(&mut self, session: SessionId, exchange: ExchangeId) -> Option<Holder> {
+    pub(crate) fn end(&mut self, session: SessionId, exchange: ExchangeId) -> Option<Holder> {
         let Open { holder, expect } = self.open.remove(&(session, exchange))?;
         self.all.release(&holder);
         match Kind::of(expect) {
@@ -145,7 +145,7 @@ impl InFlight {
     }
 
     /// Gives up a call of this session that has no effect but its answer, if there is one: the session has ended.
-    pub fn give_up_one(&mut self, session: SessionId) -> Option<(ExchangeId, Expect)> {
+    pub(crate) fn give_up_one(&mut self, session: SessionId) -> Option<(ExchangeId, Expect)> {
         let all = (session, ExchangeId(0))..=(session, ExchangeId(u32::MAX));
         let (exchange, expect) = self
             .open
@@ -157,12 +157,12 @@ impl InFlight {
     }
 
     /// Calls under way.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.all.count()
     }
 
     /// Client-side RPCs among them.
-    pub fn client_rpc(&self) -> usize {
+    pub(crate) fn client_rpc(&self) -> usize {
         self.client_rpc.count()
     }
 

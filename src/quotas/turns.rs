@@ -18,9 +18,9 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 /// Datagrams of one device that are handled in a turn while others may wait for theirs.
-pub const PER_DEVICE: usize = 8;
+pub(crate) const PER_DEVICE: usize = 8;
 /// Datagrams handled in a turn of those that wait.
-pub const WAITING_PER_TURN: usize = 64;
+pub(crate) const WAITING_PER_TURN: usize = 64;
 /// Bytes of datagrams that may wait for one device: some 500 requests at once.
 const WAITING_BYTES: usize = 64 * 1024;
 /// The same of all devices.
@@ -35,7 +35,7 @@ fn cost(datagram: &[u8]) -> usize {
 
 /// What becomes of a datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is handled now.
     Handle,
     /// It is kept for a later turn.
@@ -52,7 +52,7 @@ struct Queue {
 
 /// The turn that is going on, and what waits for the next ones.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub(crate) struct Turns {
     /// All that the loop takes from the kernel in one turn comes at one time.
     at: Option<Instant>,
     handled: usize,
@@ -67,7 +67,7 @@ pub struct Turns {
 impl Turns {
     /// A datagram has come. Says whether it matters whose it is: [`decide`](Self::decide) must follow then. While few come
     /// in a turn and none waits it does not, and costs nothing.
-    pub fn count_arrival(&mut self, now: Instant) -> bool {
+    pub(crate) fn count_arrival(&mut self, now: Instant) -> bool {
         if self.at != Some(now) {
             self.at = Some(now);
             self.handled = 0;
@@ -82,7 +82,12 @@ impl Turns {
 
     /// What becomes of this device's datagram. Where no session is, there are other bounds: see
     /// [`admission`](crate::dtls::demux).
-    pub fn decide(&mut self, holder: Option<Holder>, path: Path, datagram: &[u8]) -> Verdict {
+    pub(crate) fn decide(
+        &mut self,
+        holder: Option<Holder>,
+        path: Path,
+        datagram: &[u8],
+    ) -> Verdict {
         let Some(holder) = holder else {
             self.handled += 1;
             return Verdict::Handle;
@@ -112,7 +117,7 @@ impl Turns {
     }
 
     /// The next datagram of those that wait: devices take turns.
-    pub fn next_waiting(&mut self) -> Option<(Path, Box<[u8]>)> {
+    pub(crate) fn next_waiting(&mut self) -> Option<(Path, Box<[u8]>)> {
         let holder = self.round_robin.pop_front()?;
         let queue = self.waiting.get_mut(&holder)?;
         let (path, datagram) = queue.datagrams.pop_front()?;
@@ -129,12 +134,12 @@ impl Turns {
     }
 
     /// Datagrams handled at once in the turn that is going on.
-    pub fn handled(&self) -> usize {
+    pub(crate) fn handled(&self) -> usize {
         self.handled
     }
 
     /// When there is more to do: at once, if something waits.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.at.filter(|_| !self.round_robin.is_empty())
     }
 
