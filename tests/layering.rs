@@ -53,6 +53,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("simulation", EVERYTHING),
     // The process.
     ("cli", EVERYTHING),
+    ("facade", EVERYTHING),
     ("main", EVERYTHING),
 ];
 const EVERYTHING: &str = "*";
