@@ -7,7 +7,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn who_takes_over_an_address_takes_over_nothing_else() {
+fn a_device_at_a_reused_address_gets_none_of_the_former_session() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect(0);
     world.run_for(SECOND);
@@ -31,7 +31,7 @@ fn who_takes_over_an_address_takes_over_nothing_else() {
 }
 
 #[test]
-fn a_device_that_moved_is_not_heard_under_the_session_of_who_lives_there_now() {
+fn records_from_another_devices_address_do_not_authenticate() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect_all();
     // Device 0's records arrive from device 1's address: they authenticate under no session there.
@@ -51,7 +51,7 @@ fn a_device_that_moved_is_not_heard_under_the_session_of_who_lives_there_now() {
 }
 
 #[test]
-fn a_device_with_a_new_address_gets_in_there_and_its_old_session_is_left_to_idle_out() {
+fn a_device_reconnects_at_a_new_address_and_its_old_session_expires() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.devices[0].path = path(77);

@@ -19,7 +19,7 @@ fn slow(devices: usize) -> World {
 }
 
 #[test]
-fn a_slow_answer_is_announced_by_an_empty_acknowledgement_and_comes_confirmable() {
+fn a_late_response_follows_an_empty_ack_and_is_confirmable() {
     let mut world = slow(1);
     let number = world.post(0, Type::Confirmable);
     world.run_for(10 * SECOND);
@@ -29,7 +29,7 @@ fn a_slow_answer_is_announced_by_an_empty_acknowledgement_and_comes_confirmable(
 }
 
 #[test]
-fn a_separate_response_is_retransmitted_until_its_acknowledgement_comes_through() {
+fn a_separate_response_is_retransmitted_until_it_is_acknowledged() {
     let mut world = slow(1);
     let number = world.post(0, Type::Confirmable);
     world.run_for(SECOND);
@@ -87,10 +87,10 @@ fn a_lost_empty_acknowledgement_costs_a_retransmission_and_nothing_else() {
 
 /// NSTART bounds what we begin, not what we answer (RFC 7252 §4.7).
 #[test]
-fn several_slow_answers_wait_for_nothing_though_none_is_acknowledged() {
+fn separate_responses_do_not_wait_for_unacknowledged_ones() {
     let mut world = slow(1);
     world.upstream.delay = Duration::from_millis(800);
-    world.devices[0].is_deaf_to_separate = true;
+    world.devices[0].ignores_separate_responses = true;
     let begin = world.now;
     for _ in 0..20 {
         world.post(0, Type::Confirmable);
@@ -113,16 +113,16 @@ fn several_slow_answers_wait_for_nothing_though_none_is_acknowledged() {
 }
 
 #[test]
-fn a_notification_does_not_wait_for_answers_that_are_not_acknowledged() {
+fn a_notification_does_not_wait_for_unacknowledged_responses() {
     let mut world = World::observing(super::default_settings(), Type::Confirmable);
     world.upstream.delay = Duration::from_millis(800);
-    world.devices[0].is_deaf_to_separate = true;
+    world.devices[0].ignores_separate_responses = true;
     for _ in 0..3 {
         world.post(0, Type::Confirmable);
     }
     world.run_for(2 * SECOND);
     let seen = world.devices[0].received.len();
-    world.set(0, "a", "2");
+    world.set_attribute(0, "a", "2");
     world.run_for(2 * SECOND);
     let observed = world.devices[0].received.iter().skip(seen);
     let notified = |message: &Message| message.options.iter().any(|(number, _)| *number == OBSERVE);
@@ -130,13 +130,13 @@ fn a_notification_does_not_wait_for_answers_that_are_not_acknowledged() {
 }
 
 #[test]
-fn a_slow_answer_of_no_interest_is_not_sent() {
+fn a_late_response_suppressed_by_no_response_is_not_sent() {
     let mut world = slow(1);
     let no_success = vec![(NO_RESPONSE, Bytes::from_static(&[2]))];
     let number = world.post_with(0, Type::Confirmable, no_success);
     world.run_for(200 * SECOND);
     assert_eq!(world.devices[0].replies(number), [EMPTY_ACK]);
-    assert_eq!(*world.devices[0].outcome(number), Outcome::Unanswered);
+    assert_eq!(*world.devices[0].outcome(number), Outcome::ResponseTimeout);
     assert_eq!(world.upstream.posts.len(), 1);
     assert_eq!(world.core.load().peers.most_outgoing, 0);
 }

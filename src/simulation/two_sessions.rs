@@ -6,17 +6,17 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn with_twin(sessions_per_device: usize) -> World {
+fn two_clients(sessions_per_device: usize) -> World {
     let mut settings = default_settings();
     settings.limits.sessions_per_device = sessions_per_device;
     let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
-    world.add_twin(0, 1);
+    world.add_client_with_certificate_of(0, 1);
     world
 }
 
 #[test]
-fn each_of_two_sessions_gets_the_answers_to_its_own_requests() {
-    let mut world = with_twin(2);
+fn two_sessions_with_one_certificate_get_their_own_responses() {
+    let mut world = two_clients(2);
     world.connect_all();
     // The same Message IDs at the same time: they are told apart by session.
     for device in 0..2 {
@@ -40,8 +40,8 @@ fn each_of_two_sessions_gets_the_answers_to_its_own_requests() {
 }
 
 #[test]
-fn where_one_session_is_allowed_the_newer_stays() {
-    let mut world = with_twin(1);
+fn with_one_session_per_device_the_newer_replaces_the_older() {
+    let mut world = two_clients(1);
     world.connect(0);
     world.run_for(SECOND);
     world.connect(1);
@@ -54,8 +54,8 @@ fn where_one_session_is_allowed_the_newer_stays() {
 }
 
 #[test]
-fn a_displaced_sessions_answer_goes_to_nobody() {
-    let mut world = with_twin(1);
+fn a_completion_for_a_displaced_session_is_not_sent() {
+    let mut world = two_clients(1);
     world.connect(0);
     world.run_for(SECOND);
     world.upstream.delay = 5 * SECOND;

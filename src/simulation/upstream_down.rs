@@ -10,7 +10,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn while_upstream_is_away_devices_are_told_when_to_try_again_and_then_served() {
+fn while_upstream_is_down_devices_get_5_03_with_max_age_and_then_2_01() {
     let mut world = World::new(5, Conditions::GOOD, 1);
     world.connect_all();
     for (behaviour, expected) in [
@@ -41,7 +41,7 @@ fn while_upstream_is_away_devices_are_told_when_to_try_again_and_then_served() {
 }
 
 #[test]
-fn a_post_that_failed_is_not_tried_again_by_the_gateway_nor_by_its_duplicates() {
+fn neither_the_gateway_nor_a_duplicate_retries_a_failed_post() {
     for error in [Error::Unreachable, Error::Timeout, empty_500()] {
         let mut world = World::new(1, Conditions::GOOD, 1);
         world.connect_all();
@@ -51,7 +51,7 @@ fn a_post_that_failed_is_not_tried_again_by_the_gateway_nor_by_its_duplicates() 
         world.upstream.behaviour = Behaviour::Serves;
         let refused = world.devices[0].replies(number);
         for _ in 0..10 {
-            world.repeat(0, number);
+            world.send_duplicate(0, number);
             world.run_for(10 * SECOND);
         }
         assert_eq!(world.upstream.posts.len(), 1);
@@ -62,7 +62,7 @@ fn a_post_that_failed_is_not_tried_again_by_the_gateway_nor_by_its_duplicates() 
 }
 
 #[test]
-fn handshakes_and_pings_go_on_while_upstream_is_away() {
+fn handshakes_and_pings_work_while_upstream_is_down() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.upstream.behaviour = Behaviour::Fails(Error::Unreachable);
     world.connect_all();

@@ -29,9 +29,9 @@ pub(crate) struct Observation {
     /// The code of the response without Observe that ended it.
     pub(crate) ended: Option<Code>,
     /// The device rejects what comes for it.
-    pub(super) forgotten: bool,
+    pub(super) rejects: bool,
     /// The device acknowledges nothing that comes for it, though it takes it.
-    pub(super) unacknowledged: bool,
+    pub(super) withholds_acks: bool,
 }
 
 impl Observation {
@@ -46,19 +46,24 @@ impl Observation {
             notifications: Vec::new(),
             message_ids: HashSet::new(),
             ended: None,
-            forgotten: false,
-            unacknowledged: false,
+            rejects: false,
+            withholds_acks: false,
         }
     }
 
     /// Whether a response with Observe has come, and none without.
-    pub(crate) fn stands(&self) -> bool {
-        self.newest.is_some() && self.ended.is_none() && !self.forgotten
+    pub(crate) fn is_active(&self) -> bool {
+        self.newest.is_some() && self.ended.is_none() && !self.rejects
     }
 
     /// A response under its token came: `answers` the request that registered, or notifies. Returns the
     /// id of a command to reply to.
-    pub(super) fn take(&mut self, now: Instant, message: &Message, answers: bool) -> Option<u32> {
+    pub(super) fn handle_response(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        answers: bool,
+    ) -> Option<u32> {
         let Some(number) = observe_number(message) else {
             self.ended = Some(message.code);
             return None;
