@@ -24,7 +24,7 @@ fn a_device_at_a_reused_address_gets_none_of_the_former_session() {
     let number = world.post(1, Type::Confirmable);
     // The answer to the first device's request comes now, and must not reach the second.
     world.run_for(20 * SECOND);
-    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.core.counters().gateway.completions_too_late, 1);
     assert!(world.devices[1].outcome(number).is(Code::CREATED));
     assert_eq!(world.upstream.posts[1].0, "device-1");
     assert_eq!(world.devices[1].received.len(), 1);
@@ -58,7 +58,7 @@ fn a_device_reconnects_at_a_new_address_and_its_old_session_expires() {
     let unheard = world.post(0, Type::Confirmable);
     world.run_for(100 * SECOND);
     assert!(!world.devices[0].outcome(unheard).is(Code::CREATED));
-    assert!(world.core.counters().0.no_session >= 5);
+    assert!(world.core.counters().dtls.no_session >= 5);
     world.connect_all();
     let number = world.post(0, Type::Confirmable);
     world.run_for(SECOND);

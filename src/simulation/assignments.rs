@@ -66,7 +66,7 @@ fn a_notified_device_downloads_the_version_in_the_notification() {
         assign(&mut world, Some(version));
         assert_eq!(world.download(0, "firmware", 6), image(version));
     }
-    let counters = world.core.package_counters();
+    let counters = world.core.counters().packages;
     assert!(counters.assignments_seen_to_change >= 4);
 }
 

@@ -48,5 +48,5 @@ fn the_endpoint_with_the_most_bytes_is_evicted_and_no_other_refused() {
     }
     // The first device goes on with what it had to give up.
     assert_eq!(get(&mut world, 0, "sharedKeys=a", 1).code, Code::CONTENT);
-    assert_eq!(world.core.counters().1.bodies_over_budget, 0);
+    assert_eq!(world.core.counters().coap.bodies_over_budget, 0);
 }

@@ -60,7 +60,7 @@ fn queued_requests_that_need_no_call_start_a_few_at_a_time() {
         world.flush();
     }
     world.run_for(SECOND / 4);
-    assert_eq!(world.core.counters().1.requests_waited, 300);
+    assert_eq!(world.core.counters().coap.requests_waited, 300);
     world.run_for(10 * SECOND);
     assert_eq!(world.core.load().peers.most_open_exchanges, 0);
     assert_eq!(world.devices[0].open_requests(), 0);
@@ -124,5 +124,5 @@ fn requests_above_a_devices_share_of_calls_in_flight_are_queued() {
     for device in 0..4 {
         assert!(all_created(&world, device));
     }
-    assert_eq!(world.core.counters().2.calls_refused, 0);
+    assert_eq!(world.core.counters().gateway.calls_refused, 0);
 }

@@ -69,7 +69,7 @@ fn all_sessions_of_a_device_share_one_call_limit() {
     // What is beyond it waits in its sessions.
     assert_eq!(count(&world, &sessions, Code::CREATED), 64);
     assert!(world.devices[other].outcome(others).is(Code::CREATED));
-    let refused = world.core.counters().2.calls_refused_to_device;
+    let refused = world.core.counters().gateway.calls_refused_to_device;
     assert_eq!(refused, 0);
 }
 
@@ -126,7 +126,7 @@ fn reconnecting_does_not_raise_a_devices_call_limit() {
         assert!(in_flight <= 20, "{in_flight}");
     }
     assert_eq!(world.core.in_flight(), 20, "telemetry alone");
-    assert_eq!(world.core.counters().2.calls_given_up, 20 * 8);
+    assert_eq!(world.core.counters().gateway.calls_given_up, 20 * 8);
     assert_eq!(world.upstream.posts.len(), 20);
     world.run_for(60 * SECOND);
     assert_eq!(world.core.in_flight(), 0);
@@ -166,7 +166,7 @@ fn after_repeated_get_timeouts_gets_are_refused_at_once() {
         world.run_for(SECOND);
         assert!(world.devices[0].outcome(number).is(Code::CONTENT));
     }
-    assert_eq!(world.core.counters().2.gets_refused, 1);
+    assert_eq!(world.core.counters().gateway.gets_refused, 1);
 }
 
 #[test]

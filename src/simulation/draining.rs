@@ -134,12 +134,12 @@ fn client_hellos_are_ignored_during_the_drain() {
     world.post(0, CON);
     world.run_for(SECOND);
     world.drain(20 * SECOND);
-    let sent = world.core.counters().0.datagrams_sent;
+    let sent = world.core.counters().dtls.datagrams_sent;
     world.connect(1);
     world.run_for(10 * SECOND);
     assert_eq!(world.core.half_open(), 0);
-    assert!(world.core.counters().0.hellos_while_closed > 0);
-    assert_eq!(world.core.counters().0.datagrams_sent, sent);
+    assert!(world.core.counters().dtls.hellos_while_closed > 0);
+    assert_eq!(world.core.counters().dtls.datagrams_sent, sent);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn a_duplicate_within_exchange_lifetime_never_reaches_upstream() {
     }
     assert_eq!(world.upstream.posts.len(), 1);
     assert!(world.devices[0].outcome(number).is(Code::CREATED));
-    assert!(world.core.counters().1.duplicates > 200);
+    assert!(world.core.counters().coap.duplicates > 200);
 }
 
 #[test]
@@ -84,10 +84,10 @@ fn duplicated_datagrams_have_no_effect() {
         assert!(device.outcomes().all(|outcome| outcome.is(Code::CREATED)));
     }
     assert_eq!(world.upstream.posts.len(), 50);
-    assert_eq!(world.core.counters().0.handshakes_completed, 5);
+    assert_eq!(world.core.counters().dtls.handshakes_completed, 5);
     // DTLS sees to it that a record counts once (RFC 6347 §4.1.2.6).
-    assert_eq!(world.core.counters().1.duplicates, 0);
-    assert!(world.core.counters().0.without_effect >= 50);
+    assert_eq!(world.core.counters().coap.duplicates, 0);
+    assert!(world.core.counters().dtls.without_effect >= 50);
 }
 
 /// A device whose library uses a Message ID for two requests (RFC 7252 §4.4 forbids it, and it is done).

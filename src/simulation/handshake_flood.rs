@@ -75,7 +75,7 @@ fn sessions_worked_on(world: &mut World, half_open: usize) {
         assert!(device.outcomes().all(|outcome| outcome.is(Code::CREATED)));
         assert!((0..5).all(|number| device.retransmissions(number) == 0));
     }
-    let counters = world.core.counters().0;
+    let counters = world.core.counters().dtls;
     assert!(counters.over_hello_budget > 10_000, "{counters:?}");
     assert_eq!(world.core.load().half_open, half_open);
     world.run_for(11 * SECOND);
@@ -96,9 +96,9 @@ fn a_handshake_with_a_verified_address_is_not_evicted_for_unverified_ones() {
     let hello = large_hello(&world);
     flood(&mut world, 3, &hello, |_, _| {});
     assert_eq!(world.core.sessions(), 0);
-    assert!(world.core.counters().0.unproven_evicted > 0);
+    assert!(world.core.counters().dtls.unproven_evicted > 0);
     assert!(world.run_until(30 * SECOND, |world| world.core.sessions() == 1));
-    assert_eq!(world.core.counters().0.handshakes_completed, 1);
+    assert_eq!(world.core.counters().dtls.handshakes_completed, 1);
 }
 
 #[test]

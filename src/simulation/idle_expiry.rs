@@ -67,7 +67,7 @@ fn unauthenticated_records_do_not_keep_a_session_alive() {
     assert_eq!(world.core.sessions(), 0);
     assert!(world.devices[0].closed);
     assert!(
-        world.core.counters().0.without_effect > 60,
+        world.core.counters().dtls.without_effect > 60,
         "dropped and counted"
     );
 }

@@ -119,13 +119,12 @@ fn bounds_hold(core: &Core, upstream: &ScriptedUpstream, settings: &Settings) {
     // An exchange waits for one block.
     assert!(load.downloads <= 16 * load.sessions || load.package_calls > 0);
     // What is counted of requests and calls is forgotten with them.
-    let (open_requests, timed_calls) = load.tallied;
-    assert!(open_requests <= 16 * load.sessions);
+    assert!(load.tallied_requests <= 16 * load.sessions);
     let levels = core.report(0).levels;
     let polls = load.relay_calls.saturating_sub(levels.reads);
     assert_eq!(levels.polls, polls);
     assert_eq!(
-        timed_calls,
+        load.tallied_calls,
         load.in_flight + levels.reads + load.package_calls
     );
     assert_eq!(load.relays.relays, load.relays.names);
@@ -160,7 +159,10 @@ pub(super) fn assert_idle(core: &Core, devices: &[Device]) {
     let load = core.load();
     assert_eq!((load.half_open, load.in_flight), (0, 0));
     assert_eq!((load.downloads, load.body_bytes), (0, 0));
-    assert_eq!(load.tallied.0, 0, "a request that was never answered");
+    assert_eq!(
+        load.tallied_requests, 0,
+        "a request that was never answered"
+    );
     let peers = load.peers;
     let held = [
         peers.most_open_exchanges,

@@ -48,7 +48,7 @@ impl TimedLoop {
     }
 
     fn handled(&self) -> u64 {
-        self.world.core.counters().0.datagrams_received
+        self.world.core.counters().dtls.datagrams_received
     }
 
     /// One turn of the loop: the same as `Driver::run` makes of it.
@@ -164,7 +164,7 @@ fn a_flooding_device_delays_another_by_a_few_turns_of_the_loop_at_most() {
     }
     let (flooded, driver) = worst_latency(&flooding, 30, 1, world);
     assert!(flooded < 10 * MILLISECOND, "{flooded:?}");
-    let dropped = driver.world.core.counters().2.datagrams_over_share;
+    let dropped = driver.world.core.counters().gateway.datagrams_over_share;
     assert!(dropped > 1000, "{dropped}");
     assert_eq!(driver.lost, 0, "the kernel's buffer never fills");
 }
@@ -173,6 +173,6 @@ fn a_flooding_device_delays_another_by_a_few_turns_of_the_loop_at_most() {
 fn a_single_device_may_use_the_whole_loop() {
     let world = World::new(2, Conditions::GOOD, 1);
     let (_, driver) = worst_latency(&[0], 30, 1, world);
-    assert_eq!(driver.world.core.counters().2.datagrams_over_share, 0);
+    assert_eq!(driver.world.core.counters().gateway.datagrams_over_share, 0);
     assert_eq!(driver.lost, 0);
 }

@@ -58,7 +58,7 @@ fn a_lost_response_is_sent_again_without_another_upstream_call() {
     world.run_for(MINUTE);
     assert!(world.devices[0].outcome(number).is(Code::CREATED));
     assert_eq!(world.upstream.posts.len(), 1);
-    assert_eq!(world.core.counters().1.duplicates, 4);
+    assert_eq!(world.core.counters().coap.duplicates, 4);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn responses_to_an_unreachable_device_time_out_after_max_transmit_wait() {
     // behind it, which NSTART keeps waiting.
     world.run_for(Duration::from_secs(2 * 93));
     assert_eq!(world.core.load().peers.most_outgoing, 0);
-    assert_eq!(world.core.counters().1.given_up, 10);
+    assert_eq!(world.core.counters().coap.given_up, 10);
     world.run_for(FOREVER);
     assert_idle(&world.core, &world.devices);
 }

@@ -131,8 +131,8 @@ fn a_reset_ends_the_observation_for_con_and_non_notifications() {
         world.set_attribute(0, "a", "2");
         world.send_command(0, "1", true);
         world.run_for(2 * SECOND);
-        assert_eq!(world.core.counters().1.observations_cancelled, 2);
-        assert_eq!(world.core.relay_counters().cancelled, 2);
+        assert_eq!(world.core.counters().coap.observations_cancelled, 2);
+        assert_eq!(world.core.counters().relay.cancelled, 2);
         world.run_for(30 * SECOND);
         assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
     }
@@ -147,7 +147,7 @@ fn unknown_observe_values_make_a_plain_get() {
     assert_eq!(ended(&world, 0), Some(Code::CONTENT));
     assert_eq!(ended(&world, 1), Some(Code::BAD_REQUEST));
     // The observations are not touched by it: they are the gateway's to keep.
-    assert_eq!(world.core.relay_counters().cancelled, 0);
+    assert_eq!(world.core.counters().relay.cancelled, 0);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn registering_again_under_the_token_refreshes_and_continues_the_sequence() {
         "after 0, 1 and the refresh's 2"
     );
     assert_eq!((ended(&world, 0), ended(&world, 1)), (None, None));
-    assert_eq!(world.core.relay_counters().replaced, 0);
+    assert_eq!(world.core.counters().relay.replaced, 0);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn above_max_polls_registrations_get_5_03_and_renewals_succeed() {
     }
     let refused = &world.devices[1].observations[1];
     assert_eq!(refused.ended, Some(Code::SERVICE_UNAVAILABLE));
-    assert_eq!(world.core.relay_counters().registrations_refused, 1);
+    assert_eq!(world.core.counters().relay.registrations_refused, 1);
     world.observe(1, CON, Kind::Attributes);
     world.run_for(SECOND);
     assert!(world.devices[1].observations[2].is_active());

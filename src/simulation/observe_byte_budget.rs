@@ -25,7 +25,7 @@ fn commands_beyond_relay_bytes_are_refused_until_some_are_delivered() {
             world.send_command(device, &format!("\"{}\"", "x".repeat(700)), true);
             world.run_for(SECOND);
         }
-        world.core.relay_counters().no_room
+        world.core.counters().relay.no_room
     };
     // Alone, one device may have all of it, but for what is less than a command.
     assert_eq!(send(&mut world, 0, 12), 3);
@@ -72,7 +72,7 @@ fn an_observation_whose_attributes_exceed_relay_bytes_gets_5_03() {
     assert!((2..=5).contains(&standing), "{standing}");
     let refused = &world.devices[8].observations[0];
     assert_eq!(refused.ended, Some(Code::SERVICE_UNAVAILABLE));
-    let counted = usize::try_from(world.core.relay_counters().no_room).unwrap();
+    let counted = usize::try_from(world.core.counters().relay.no_room).unwrap();
     assert_eq!(standing + counted, 9);
     // What is small finds room all the same, and what becomes large does not.
     world.set_attribute(8, "large", "1");
@@ -82,5 +82,5 @@ fn an_observation_whose_attributes_exceed_relay_bytes_gets_5_03() {
     world.set_attribute(8, "large", &large);
     world.run_for(10 * SECOND);
     assert_eq!(world.devices[8].observations[1].state["large"], "1");
-    assert!(world.core.relay_counters().too_large > 0);
+    assert!(world.core.counters().relay.too_large > 0);
 }

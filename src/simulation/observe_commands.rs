@@ -84,7 +84,7 @@ fn command_answer_unblocks_the_queue_behind_an_unanswered_command() {
             answer.is_some(),
             "{outcome:?}"
         );
-        let counted = world.core.relay_counters().commands_unanswered;
+        let counted = world.core.counters().relay.commands_unanswered;
         assert_eq!(counted, u64::from(answer.is_some()));
     }
 }

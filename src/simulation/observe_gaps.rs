@@ -47,7 +47,7 @@ fn a_change_before_the_subscription_takes_effect_is_not_lost() {
     world.set_attribute(0, "a", "1");
     world.run_for(SECOND);
     assert_states_agree(&world);
-    assert_eq!(world.core.relay_counters().changes_found_by_reading, 1);
+    assert_eq!(world.core.counters().relay.changes_found_by_reading, 1);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn an_empty_read_by_a_failing_attribute_store_deletes_nothing() {
     world.upstream.platform.empty_reads = 1;
     world.set_attribute(0, "b", "2");
     world.run_for(2 * SECOND);
-    assert_eq!(world.core.relay_counters().empty_reads_unconfirmed, 1);
+    assert_eq!(world.core.counters().relay.empty_reads_unconfirmed, 1);
     world.run_for(20 * SECOND);
     assert_states_agree(&world);
     let heard = &world.devices[0]
@@ -134,10 +134,10 @@ fn polls_that_thingsboard_ends_early_are_shortened() {
     settings.relay.poll_timeout = 60 * SECOND;
     let mut world = World::observing(settings, CON);
     world.run_for(45 * SECOND);
-    let failed = world.core.relay_counters().polls_failed;
+    let failed = world.core.counters().relay.polls_failed;
     assert_eq!(failed, 2, "each poll once");
     world.run_for(300 * SECOND);
-    assert_eq!(world.core.relay_counters().polls_failed, failed);
+    assert_eq!(world.core.counters().relay.polls_failed, failed);
     world.set_attribute(0, "a", "2");
     world.run_for(SECOND);
     assert_states_agree(&world);

@@ -101,7 +101,7 @@ fn a_stuck_notification_does_not_block_the_devices_other_observation() {
     for _ in 0..20 {
         world.run_for(5 * SECOND);
     }
-    assert_eq!(world.core.relay_counters().parked, 2, "it was not heard");
+    assert_eq!(world.core.counters().relay.parked, 2, "it was not heard");
     // Now it is heard while the change is stuck.
     let mut world = World::observing(settings, CON);
     world.set_attribute(0, "a", "2");
@@ -114,7 +114,7 @@ fn a_stuck_notification_does_not_block_the_devices_other_observation() {
             world.send_command(0, &second.to_string(), false);
         }
     }
-    let parked = world.core.relay_counters().parked;
+    let parked = world.core.counters().relay.parked;
     assert_eq!(parked, 1, "the observation of attributes alone");
     let commands = &world.devices[0]
         .observation(Kind::Commands)
@@ -150,7 +150,7 @@ fn a_replied_command_is_not_sent_again_without_its_acknowledgement() {
     world.devices[0].observations[1].withholds_acks = true;
     world.send_command(0, "1", false);
     world.run_for(100 * SECOND);
-    assert!(world.core.relay_counters().parked > 0, "given up");
+    assert!(world.core.counters().relay.parked > 0, "given up");
     world.reply(0, 0);
     world.run_for(100 * SECOND);
     assert_eq!(world.upstream.replies.len(), 1);

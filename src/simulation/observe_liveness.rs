@@ -26,7 +26,7 @@ fn polls_for_an_unreachable_device_stop_after_15_minutes() {
     world.run_for(17 * MINUTE);
     let at_most = polls(&world);
     assert!(at_most >= 2 * 15 * 60 / 25, "{at_most}");
-    assert_eq!(world.core.relay_counters().parked, 2);
+    assert_eq!(world.core.counters().relay.parked, 2);
     let reads = world.upstream.platform.attribute_reads;
     world.run_for(300 * MINUTE);
     assert_eq!(
@@ -42,8 +42,8 @@ fn polls_for_an_unreachable_device_stop_after_15_minutes() {
 fn a_device_that_answers_pings_keeps_its_polls_and_observations() {
     let mut world = observing();
     world.run_for(300 * MINUTE);
-    assert!(world.core.counters().1.pings_sent >= 19);
-    assert_eq!(world.core.relay_counters().parked, 0);
+    assert!(world.core.counters().coap.pings_sent >= 19);
+    assert_eq!(world.core.counters().relay.parked, 0);
     world.set_attribute(0, "a", "2");
     world.send_command(0, "7", false);
     world.run_for(SECOND);
@@ -70,7 +70,7 @@ fn a_notification_timeout_parks_observations_and_an_uplink_resumes_them() {
     world.set_attribute(0, "a", "2");
     world.send_command(0, "1", false);
     world.run_for(3 * MINUTE);
-    assert_eq!(world.core.relay_counters().parked, 2);
+    assert_eq!(world.core.counters().relay.parked, 2);
     world.set_attribute(0, "b", "3");
     world.delete_attribute(0, "a");
     let polled = polls(&world);
@@ -112,13 +112,13 @@ fn an_unanswered_ping_does_not_delay_commands_after_an_uplink() {
     let mut world = observing();
     world.devices[0].answers_pings = false;
     world.run_for(15 * MINUTE);
-    assert_eq!(world.core.counters().1.pings_sent, 1);
+    assert_eq!(world.core.counters().coap.pings_sent, 1);
     world.send_command(0, "1", true);
     let commands = |world: &World| world.devices[0].observations[1].commands.clone();
     world.post(0, CON);
     world.run_for(SECOND);
     assert_eq!(commands(&world), [json!(1)]);
-    assert_eq!(world.core.relay_counters().parked, 0);
+    assert_eq!(world.core.counters().relay.parked, 0);
     // A ping that has not gone out yet, for commands are under way, is not sent at all.
     world.run_for(14 * MINUTE + 50 * SECOND);
     world.link.conditions.loss = 1.0;
@@ -128,7 +128,7 @@ fn an_unanswered_ping_does_not_delay_commands_after_an_uplink() {
     world.post(0, CON);
     world.run_for(MINUTE);
     assert_eq!(commands(&world), [json!(1), json!(2)]);
-    assert_eq!(world.core.counters().1.pings_sent, 1);
+    assert_eq!(world.core.counters().coap.pings_sent, 1);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn in_mode_on_uplink_polls_run_only_after_the_devices_own_messages() {
         let polled = polls(&world);
         world.run_for(114 * MINUTE);
         assert_eq!(polls(&world), polled);
-        assert_eq!(world.core.counters().1.pings_sent, 0);
+        assert_eq!(world.core.counters().coap.pings_sent, 0);
         world.link.conditions.loss = 0.0;
         let fresh = world.send_command(0, &format!("{}", 100 + round), false);
         world.post(0, CON);

@@ -59,7 +59,7 @@ fn run(world: &mut World, kind: Type, random: &mut Rng) -> BTreeMap<u64, Command
         number += 1;
         // One-way, ThingsBoard itself loses what it sends to nobody: two-way for who may not be there.
         let all_reachable =
-            world.core.relay_counters().parked == world.core.relay_counters().resumed;
+            world.core.counters().relay.parked == world.core.counters().relay.resumed;
         let oneway = all_reachable && kind == Type::Confirmable && random.bool();
         let id = world.send_command(random.usize(..DEVICES), &number.to_string(), oneway);
         sent.insert(id, number);
@@ -114,8 +114,8 @@ fn at_20_percent_loss_states_agree_no_command_is_lost_and_few_repeat() {
     world.connect_all();
     observe_all(&mut world, Type::Confirmable);
     let outcomes = run(&mut world, Type::Confirmable, &mut random);
-    let coap = *world.core.counters().1;
-    let relay = *world.core.relay_counters();
+    let coap = *world.core.counters().coap;
+    let relay = *world.core.counters().relay;
     println!("{coap:?}\n{relay:?}");
     assert_states_agree(&world);
 

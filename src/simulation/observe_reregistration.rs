@@ -13,14 +13,14 @@ const CON: Type = Type::Confirmable;
 
 /// Ten seconds of it; gives how many polls began, and the most that were open at once.
 fn polls(mut world: World, mut again: impl FnMut(&mut World)) -> (u64, usize) {
-    let before = world.core.relay_counters().polls;
+    let before = world.core.counters().relay.polls;
     let mut most = 0;
     let end = world.now + 10 * SECOND;
     while world.now < end {
         again(&mut world);
         most = most.max(world.upstream.relay_calls());
     }
-    (world.core.relay_counters().polls - before, most)
+    (world.core.counters().relay.polls - before, most)
 }
 
 fn connected() -> World {

@@ -41,7 +41,7 @@ fn a_message_id_from_before_a_reboot_is_no_duplicate_after_it() {
     world.run_for(SECOND);
     assert!(world.devices[0].outcome(before).is(Code::CREATED));
     assert!(world.devices[0].outcome(after).is(Code::CREATED));
-    assert_eq!(world.core.counters().1.duplicates, 0);
+    assert_eq!(world.core.counters().coap.duplicates, 0);
     assert_eq!(world.upstream.posts.len(), 2);
 }
 

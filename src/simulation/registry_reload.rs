@@ -48,7 +48,7 @@ fn a_removed_device_gets_4_01_and_its_observations_end_even_while_idle() {
     }
     assert_eq!(world.upstream.relay_calls(), 0, "nothing is polled for it");
     assert_eq!(world.core.load().relays.relays, 0);
-    assert_eq!(world.core.relay_counters().unregistered, 2);
+    assert_eq!(world.core.counters().relay.unregistered, 2);
     assert_eq!(world.core.report(0).levels.unregistered_sessions, 1);
     // However long it sleeps: it is told before its session is taken from it.
     world.run_for(10 * MINUTE);
@@ -149,7 +149,7 @@ fn a_401_for_the_old_token_does_not_end_observations_under_the_new_token() {
     for observation in &world.devices[0].observations {
         assert!(observation.is_active(), "{:?}", observation.ended);
     }
-    assert_eq!(world.core.relay_counters().refused, 0);
+    assert_eq!(world.core.counters().relay.refused, 0);
     assert_eq!(world.devices[0].observations[0].state["a"], "2");
 }
 
@@ -200,15 +200,15 @@ fn idle_sessions_are_looked_up_again_in_batches_after_a_reload() {
     world.connect_all();
     world.reload_registry(&[]);
     assert_eq!(
-        world.core.counters().2.sessions_unregistered,
+        world.core.counters().gateway.sessions_unregistered,
         0,
         "not at once"
     );
     world.core.handle_timeout(world.now);
-    let some = world.core.counters().2.sessions_unregistered;
+    let some = world.core.counters().gateway.sessions_unregistered;
     assert!((1..300).contains(&some), "{some}");
     world.run_for(SECOND);
-    assert_eq!(world.core.counters().2.sessions_unregistered, 300);
+    assert_eq!(world.core.counters().gateway.sessions_unregistered, 300);
     assert_eq!(world.core.load().peers.most_of_one_device, 0);
 }
 
@@ -244,6 +244,6 @@ fn the_first_message_after_a_reload_uses_the_new_registry() {
         let path = world.devices[0].path;
         world.core.receive(world.now, path, &datagram);
     }
-    assert_eq!(world.core.counters().2.unregistered_requests, 1);
+    assert_eq!(world.core.counters().gateway.unregistered_requests, 1);
     assert!(world.core.poll_call().is_none());
 }

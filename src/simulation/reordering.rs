@@ -67,5 +67,5 @@ fn a_separate_response_before_the_empty_ack_ends_the_exchange() {
     );
     assert!(device.outcome(number).is(Code::CREATED));
     assert_eq!(device.retransmissions(number), 0);
-    assert_eq!(world.core.counters().1.retransmissions, 0);
+    assert_eq!(world.core.counters().coap.retransmissions, 0);
 }

@@ -25,7 +25,7 @@ fn a_late_response_follows_an_empty_ack_and_is_confirmable() {
     world.run_for(10 * SECOND);
     assert_eq!(world.devices[0].replies(number), [EMPTY_ACK, SEPARATE]);
     assert_eq!(world.devices[0].retransmissions(number), 0);
-    assert_eq!(world.core.counters().1.retransmissions, 0);
+    assert_eq!(world.core.counters().coap.retransmissions, 0);
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn a_separate_response_is_retransmitted_until_it_is_acknowledged() {
         ids.iter().all(|id| *id == ids[0]),
         "one Message ID: {ids:?}"
     );
-    assert_eq!(world.core.counters().1.retransmissions, 4);
-    assert_eq!(world.core.counters().1.given_up, 0);
+    assert_eq!(world.core.counters().coap.retransmissions, 4);
+    assert_eq!(world.core.counters().coap.given_up, 0);
 }
 
 #[test]

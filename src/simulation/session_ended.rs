@@ -20,7 +20,7 @@ fn a_completion_after_the_session_expired_is_counted_and_not_sent() {
     let delivered = world.link.delivered();
     world.run_for(2 * SECOND);
     assert_eq!(world.core.in_flight(), 0);
-    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.core.counters().gateway.completions_too_late, 1);
     assert_eq!(world.link.delivered(), delivered, "nothing was sent");
 }
 
@@ -38,7 +38,7 @@ fn a_completion_for_a_previous_session_does_not_reach_the_current_one() {
     world.upstream.delay = 20 * SECOND;
     let number = world.get(0);
     world.run_for(15 * SECOND);
-    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.core.counters().gateway.completions_too_late, 1);
     assert_eq!(world.devices[0].open_requests(), 1);
     world.run_for(15 * SECOND);
     assert!(world.devices[0].outcome(number).is(Code::CONTENT));
@@ -55,5 +55,5 @@ fn a_failed_call_of_an_ended_session_is_counted_and_not_sent() {
     world.core.close_all(world.now);
     world.run_for(5 * SECOND);
     assert!(world.devices[0].closed);
-    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.core.counters().gateway.completions_too_late, 1);
 }

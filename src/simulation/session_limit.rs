@@ -24,7 +24,7 @@ fn above_limits_sessions_handshakes_are_refused_and_sessions_are_served() {
     }
     let connected: Vec<_> = world.devices.iter().map(|d| d.is_connected()).collect();
     assert_eq!(connected, [true, true, true, false, false]);
-    assert!(world.core.counters().0.sessions_full >= 2);
+    assert!(world.core.counters().dtls.sessions_full >= 2);
     assert_eq!(
         world.core.load().half_open,
         0,
@@ -47,7 +47,7 @@ fn the_log_says_once_a_minute_that_new_handshakes_are_refused() {
             world.connect(1);
             world.run_for(SECOND);
         }
-        assert_eq!(world.core.counters().0.sessions_full, times);
+        assert_eq!(world.core.counters().dtls.sessions_full, times);
     };
     let log = log_lines::of(|| refuse(150));
     let lines = log

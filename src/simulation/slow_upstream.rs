@@ -46,7 +46,7 @@ fn requests_above_max_in_flight_get_5_03_and_the_others_are_answered() {
         outcomes.filter(|o| o.is(Code::SERVICE_UNAVAILABLE)).count()
     };
     assert_eq!(busy(&world), 12);
-    assert_eq!(world.core.counters().2.calls_refused, 12);
+    assert_eq!(world.core.counters().gateway.calls_refused, 12);
     world.run_for(30 * SECOND);
     let created = world.devices.iter().map(|device| device.outcome(0));
     assert_eq!(

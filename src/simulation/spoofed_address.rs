@@ -58,7 +58,7 @@ fn spoofed_records_end_no_session_and_delay_no_message() {
             assert!(outcome.is(Code::CREATED), "{versions:?}: {outcome:?}");
             assert_eq!(world.devices[0].retransmissions(number), 0);
         }
-        assert_eq!(world.core.counters().0.handshakes_completed, 1);
+        assert_eq!(world.core.counters().dtls.handshakes_completed, 1);
         world.run_for(20 * SECOND);
         assert_eq!(world.core.load().half_open, 0);
     }
@@ -119,7 +119,7 @@ fn a_replayed_handshake_opens_no_session() {
         }
         world.run_for(SECOND);
     }
-    assert_eq!(world.core.counters().0.handshakes_completed, 1);
+    assert_eq!(world.core.counters().dtls.handshakes_completed, 1);
     let number = world.post(0, Type::Confirmable);
     world.run_for(SECOND);
     assert!(world.devices[0].outcome(number).is(Code::CREATED));

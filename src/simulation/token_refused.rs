@@ -38,7 +38,7 @@ fn a_401_or_403_for_any_call_ends_observations_and_polls_at_once() {
             world.run_for(SECOND);
             assert_eq!(ended(&world), [Some(last); 2], "{resource}");
             assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
-            assert_eq!(world.core.relay_counters().refused, 2);
+            assert_eq!(world.core.counters().relay.refused, 2);
             assert_eq!(world.core.load().relays.relays, 0);
         }
     }

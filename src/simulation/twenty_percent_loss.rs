@@ -49,7 +49,7 @@ fn each_post_is_answered_or_times_out_and_none_reaches_upstream_twice() {
             }
         }
     }
-    let counters = world.core.counters().1;
+    let counters = world.core.counters().coap;
     println!(
         "{answered} answered, {unacknowledged} never acknowledged, {unanswered} acknowledged and \
          never answered; {} reached upstream; {counters:?}",

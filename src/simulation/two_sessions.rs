@@ -34,7 +34,7 @@ fn two_sessions_with_one_certificate_get_their_own_responses() {
         assert_eq!(device.outcomes().filter(|o| o.is(Code::CREATED)).count(), 5);
         assert_eq!(device.outcomes().filter(|o| o.is(Code::CONTENT)).count(), 5);
     }
-    assert_eq!(world.core.counters().1.duplicates, 0);
+    assert_eq!(world.core.counters().coap.duplicates, 0);
     let names: Vec<_> = world.upstream.posts.iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["device-0"; 10]);
 }
@@ -47,7 +47,7 @@ fn with_one_session_per_device_the_newer_replaces_the_older() {
     world.connect(1);
     world.run_for(SECOND);
     assert!(world.devices[0].closed && world.devices[1].is_connected());
-    assert_eq!(world.core.counters().2.sessions_displaced, 1);
+    assert_eq!(world.core.counters().gateway.sessions_displaced, 1);
     let number = world.post(1, Type::Confirmable);
     world.run_for(SECOND);
     assert!(world.devices[1].outcome(number).is(Code::CREATED));
@@ -63,6 +63,6 @@ fn a_completion_for_a_displaced_session_is_not_sent() {
     world.run_for(SECOND);
     world.connect(1);
     world.run_for(10 * SECOND);
-    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.core.counters().gateway.completions_too_late, 1);
     assert_eq!(world.devices[1].received.len(), 0);
 }

@@ -51,6 +51,6 @@ fn other_addresses_can_provision_while_one_address_floods_handshakes() {
             "{outcome:?}"
         );
     }
-    let displaced = world.core.counters().2.unregistered_displaced;
+    let displaced = world.core.counters().gateway.unregistered_displaced;
     assert!(displaced > 100, "{displaced}");
 }

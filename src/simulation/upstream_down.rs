@@ -37,7 +37,7 @@ fn while_upstream_is_down_devices_get_5_03_with_max_age_and_then_2_01() {
         }
     }
     assert_eq!(world.core.sessions(), 5, "nobody had to begin anew");
-    assert_eq!(world.core.counters().0.handshakes_completed, 5);
+    assert_eq!(world.core.counters().dtls.handshakes_completed, 5);
 }
 
 #[test]
