@@ -11,6 +11,26 @@ use std::time::{Duration, Instant};
 use thingsboard_simulator::downlink::CommandId;
 use thingsboard_simulator::{Package, PackageId};
 
+/// A device in the registry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RegistryEntry {
+    /// The number in the device's name.
+    number: usize,
+    token: &'static str,
+    /// The index of the simulated device whose certificate it has.
+    certificate_of: usize,
+}
+
+impl RegistryEntry {
+    pub(super) fn new(number: usize, token: &'static str, certificate_of: usize) -> RegistryEntry {
+        RegistryEntry {
+            number,
+            token,
+            certificate_of,
+        }
+    }
+}
+
 impl World {
     /// A world of one device that observes both kinds, in this order; its attribute `a` is 1.
     pub(super) fn observing(settings: Settings, kind: coap::Type) -> World {
@@ -61,11 +81,15 @@ impl World {
 
     /// The registry is read anew: these devices by number, with their tokens; each has the certificate it had, or
     /// that of another.
-    pub(super) fn reload_registry(&mut self, entries: &[(usize, &str, usize)]) {
+    pub(super) fn reload_registry(&mut self, entries: &[RegistryEntry]) {
         let certificate = |device: usize| self.devices[device].certificate_id();
-        let entries = entries
-            .iter()
-            .map(|(number, token, device)| (*number, (*token).to_owned(), certificate(*device)));
+        let entries = entries.iter().map(|entry| {
+            (
+                entry.number,
+                entry.token.to_owned(),
+                certificate(entry.certificate_of),
+            )
+        });
         let change = Change::Registry(super::registry(entries));
         self.core.change(self.now, change);
         self.flush();

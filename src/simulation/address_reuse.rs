@@ -26,7 +26,7 @@ fn a_device_at_a_reused_address_gets_none_of_the_former_session() {
     world.run_for(20 * SECOND);
     assert_eq!(world.core.counters().gateway.completions_too_late, 1);
     assert!(world.devices[1].outcome(number).is(Code::CREATED));
-    assert_eq!(world.upstream.posts[1].0, "device-1");
+    assert_eq!(world.upstream.posts[1].device, "device-1");
     assert_eq!(world.devices[1].received.len(), 1);
 }
 

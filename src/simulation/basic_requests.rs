@@ -1,5 +1,6 @@
 //! A request's whole way through the core, on a network without faults.
 
+use super::upstream::Post;
 use super::{Conditions, Outcome, World, default_settings};
 use crate::gateway::Settings;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ fn telemetry_is_posted_for_the_device_that_the_certificate_belongs_to() {
     let answered = Outcome::Response(Code::CREATED, Bytes::new());
     assert_eq!(*world.devices[1].outcome(number), answered);
     let body = Bytes::from_static(br#"{"device":1,"by":1,"message":0}"#);
-    assert_eq!(world.upstream.posts, [("device-1".to_owned(), body)]);
+    assert_eq!(world.upstream.posts, [Post::new("device-1", body)]);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Hazard: a device sends all it has at once.
 
+use super::actions::RegistryEntry;
 use super::{Conditions, World, default_settings};
 use bytes::Bytes;
 use coap::{Code, Type};
@@ -76,7 +77,7 @@ fn queued_requests_are_refused_when_their_certificate_is_reassigned() {
         world.post(0, Type::Confirmable);
     }
     world.run_for(SECOND / 4);
-    world.reload_registry(&[(7, "token-7", 0)]);
+    world.reload_registry(&[RegistryEntry::new(7, "token-7", 0)]);
     world.run_for(10 * SECOND);
     assert_eq!(world.upstream.posts.len(), 16);
     for number in 16..20 {

@@ -10,15 +10,26 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A device and as many sessions of its as it may have, and another device.
-fn crowd(settings: Settings) -> (World, Vec<usize>, usize) {
+/// A world of one device with as many sessions as it may have, and another device.
+struct Crowd {
+    world: World,
+    /// The clients that hold the sessions of the first device.
+    sessions: Vec<usize>,
+    other: usize,
+}
+
+fn crowd(settings: Settings) -> Crowd {
     let mut world = World::with_settings(2, Conditions::GOOD, 1, settings);
     let mut sessions = vec![0];
     for host in 1..settings.limits.sessions_per_device {
         sessions.push(world.add_client_with_certificate_of(0, host));
     }
     world.connect_all();
-    (world, sessions, 1)
+    Crowd {
+        world,
+        sessions,
+        other: 1,
+    }
 }
 
 /// A client-side RPC that names its method and nothing else.
@@ -55,7 +66,11 @@ fn max_age(world: &World, device: usize, number: usize) -> Option<u32> {
 fn all_sessions_of_a_device_share_one_call_limit() {
     let mut settings = default_settings();
     settings.calls.per_device = 24;
-    let (mut world, sessions, other) = crowd(settings);
+    let Crowd {
+        mut world,
+        sessions,
+        other,
+    } = crowd(settings);
     world.upstream.delay = 5 * SECOND;
     for session in &sessions {
         for _ in 0..16 {
@@ -75,7 +90,11 @@ fn all_sessions_of_a_device_share_one_call_limit() {
 
 #[test]
 fn unanswered_client_rpcs_leave_capacity_for_other_requests() {
-    let (mut world, sessions, other) = crowd(default_settings());
+    let Crowd {
+        mut world,
+        sessions,
+        other,
+    } = crowd(default_settings());
     world.upstream.answers_rpcs = false;
     for session in &sessions {
         for _ in 0..16 {
@@ -171,7 +190,11 @@ fn after_repeated_get_timeouts_gets_are_refused_at_once() {
 
 #[test]
 fn concurrent_gets_take_at_most_a_quarter_of_a_devices_calls() {
-    let (mut world, sessions, _) = crowd(default_settings());
+    let Crowd {
+        mut world,
+        sessions,
+        ..
+    } = crowd(default_settings());
     world.upstream.answers_gets = false;
     for session in &sessions {
         for _ in 0..16 {
@@ -232,7 +255,11 @@ fn a_client_rpc_gets_default_params_and_one_without_a_method_is_4_00() {
 fn a_session_is_queued_once_however_many_calls_of_its_device_end() {
     let mut settings = default_settings();
     settings.calls.per_device = 24;
-    let (mut world, sessions, _) = crowd(settings);
+    let Crowd {
+        mut world,
+        sessions,
+        ..
+    } = crowd(settings);
     world.upstream.delay = SECOND;
     for session in &sessions {
         for _ in 0..200 {

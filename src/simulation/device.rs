@@ -12,6 +12,14 @@ use coap::option::number::OBSERVE;
 use coap::{Class, Code, Message, Token, Type};
 use std::time::{Duration, Instant};
 
+/// A message that came.
+pub(crate) struct ReceivedMessage {
+    pub(crate) at: Instant,
+    /// The number of the device's session: see [`Device::sessions`].
+    pub(crate) session: u32,
+    pub(crate) message: Message,
+}
+
 /// A device, its session and its requests.
 pub(crate) struct Device {
     index: usize,
@@ -41,8 +49,8 @@ pub(crate) struct Device {
     pub(super) gets: usize,
     next_message_id: u16,
     outbox: Vec<Vec<u8>>,
-    /// Messages that came, in order, with their time and the session they came in.
-    pub(crate) received: Vec<(Instant, u32, Message)>,
+    /// Messages in the order in which they came.
+    pub(crate) received: Vec<ReceivedMessage>,
 }
 
 impl Device {
@@ -173,10 +181,10 @@ impl Device {
     }
 
     /// The message IDs and kinds of what came for a request, acknowledgements included, in order.
-    pub(crate) fn replies(&self, number: usize) -> Vec<(Type, Code)> {
+    pub(crate) fn messages_for(&self, number: usize) -> Vec<(Type, Code)> {
         let request = self.requests.message(number);
         let mut own = Vec::new();
-        for (_, _, message) in &self.received {
+        for ReceivedMessage { message, .. } in &self.received {
             let empty = message.code == Code::EMPTY;
             if empty && message.message_id == request.message_id
                 || !empty && message.token == request.token
@@ -226,11 +234,9 @@ impl Device {
     /// The response to a request, if one has come.
     pub(super) fn response(&self, number: usize) -> Option<&Message> {
         let token = self.requests.message(number).token;
-        let mut newest_first = self.received.iter().rev();
-        let found = newest_first.find(|(_, _, message)| {
-            message.token == token && message.code.class() == Class::Response
-        });
-        found.map(|(_, _, message)| message)
+        let newest_first = self.received.iter().rev();
+        let mut messages = newest_first.map(|received| &received.message);
+        messages.find(|message| message.token == token && message.code.class() == Class::Response)
     }
 
     /// Registers for one of the two kinds; returns the number of the observation.
@@ -408,7 +414,11 @@ impl Device {
         } else if message.code == Code::EMPTY {
             self.requests.on_empty_message(now, &message);
         }
-        self.received.push((now, self.sessions, message));
+        self.received.push(ReceivedMessage {
+            at: now,
+            session: self.sessions,
+            message,
+        });
     }
 
     /// Replies to a command.

@@ -1,5 +1,6 @@
 //! Hazard: the gateway is told to stop while devices talk.
 
+use super::actions::RegistryEntry;
 use super::{World, default_settings};
 use crate::relay::Kind;
 use crate::simulation::Conditions;
@@ -205,7 +206,7 @@ fn a_token_change_during_the_drain_closes_polls_and_ends_the_wait() {
     world.drain(60 * SECOND);
     world.run_for(SECOND);
     assert!(!world.core.is_drained(), "a poll is open");
-    world.reload_registry(&[(0, "another", 0)]);
+    world.reload_registry(&[RegistryEntry::new(0, "another", 0)]);
     let took = drained(&mut world);
     assert!(took < 4 * SECOND, "{took:?}");
     assert_eq!(

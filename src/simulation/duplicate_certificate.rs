@@ -30,8 +30,7 @@ fn the_first_handshake_logs_it_and_the_sha256_entry_takes_precedence() {
         world.connect_all();
         world.post(0, Type::Confirmable);
         world.run_for(Duration::from_secs(1));
-        let (device, _) = &world.upstream.posts[0];
-        assert_eq!(device, "device-0");
+        assert_eq!(world.upstream.posts[0].device, "device-0");
     });
     let logged =
         |line: &&String| line.contains("two devices in the registry have this certificate");

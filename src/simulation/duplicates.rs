@@ -36,7 +36,7 @@ fn a_non_confirmable_duplicate_within_non_lifetime_never_reaches_upstream() {
         world.run_for(SECOND);
     }
     assert_eq!(world.upstream.posts.len(), 1);
-    let replies = world.devices[0].replies(number);
+    let replies = world.devices[0].messages_for(number);
     assert_eq!(replies, [(Type::NonConfirmable, Code::CREATED)]);
 }
 
@@ -46,7 +46,7 @@ fn a_duplicate_gets_no_reply_before_the_empty_ack_and_only_that_afterwards() {
     world.connect_all();
     world.upstream.delay = 2 * SECOND;
     let number = world.post(0, Type::Confirmable);
-    let replies = |world: &World| world.devices[0].replies(number);
+    let replies = |world: &World| world.devices[0].messages_for(number);
     world.run_for(SECOND / 4);
     world.send_duplicate(0, number);
     world.run_for(SECOND / 10);
@@ -106,7 +106,7 @@ fn different_requests_with_one_message_id_both_reach_upstream_once() {
     }
     assert_eq!(world.upstream.posts.len(), 2);
     for number in numbers {
-        assert_eq!(world.devices[0].replies(number).len(), 4);
+        assert_eq!(world.devices[0].messages_for(number).len(), 4);
         assert!(world.devices[0].outcome(number).is(Code::CREATED));
     }
 }

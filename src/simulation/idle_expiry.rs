@@ -56,8 +56,8 @@ fn unauthenticated_records_do_not_keep_a_session_alive() {
     let device = world.devices[0].path;
     let captured = world.link.captured_since(world.now - HOUR);
     for _ in 0..60 {
-        for (_, datagram) in &captured {
-            let mut forged = datagram.clone();
+        for datagram in &captured {
+            let mut forged = datagram.datagram.clone();
             world.inject(device, &forged);
             *forged.last_mut().unwrap() ^= 1;
             world.inject(device, &forged);

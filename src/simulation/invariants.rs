@@ -1,6 +1,8 @@
 //! What must hold after every step, whatever the network, the devices and upstream do.
 
 use super::delivered_once::DeliveredOnce;
+use super::device::ReceivedMessage;
+use super::upstream::Post;
 use super::{Device, ScriptedUpstream};
 use crate::gateway::Settings;
 use crate::gateway::core::Core;
@@ -40,7 +42,7 @@ impl Invariants {
     }
 
     fn each_post_reaches_upstream_once_for_its_own_device(&mut self, upstream: &ScriptedUpstream) {
-        for (device, body) in upstream.posts.iter().skip(self.posts_checked) {
+        for Post { device, body } in upstream.posts.iter().skip(self.posts_checked) {
             assert!(
                 self.bodies.insert(body.to_vec()),
                 "{device} posted {body:?} twice"
@@ -61,35 +63,36 @@ impl Invariants {
         for (index, device) in devices.iter().enumerate() {
             let seen = self.responses_checked[index];
             self.responses_checked[index] = device.received.len();
-            for (at, session, message) in device.received.iter().skip(seen) {
+            for received in device.received.iter().skip(seen) {
+                let message = &received.message;
                 if message.payload.starts_with(br#"{"client""#) {
                     let own = format!(r#"{{"client":{{"name":"device-{}"}}"#, device.registered_as);
                     assert!(message.payload.starts_with(own.as_bytes()));
                 }
-                self.no_message_id_is_used_twice((index, *session), *at, message);
+                self.no_message_id_is_used_twice(index, received);
             }
         }
     }
 
     /// RFC 7252 §4.4, over what arrives: a Message ID stands for the same message for
     /// EXCHANGE_LIFETIME. (An Acknowledgement or Reset has the device's.)
-    fn no_message_id_is_used_twice(
-        &mut self,
-        (device, session): (usize, u32),
-        at: Instant,
-        message: &Message,
-    ) {
+    fn no_message_id_is_used_twice(&mut self, device: usize, received: &ReceivedMessage) {
+        let ReceivedMessage {
+            at,
+            session,
+            message,
+        } = received;
         if matches!(message.kind, Type::Acknowledgement | Type::Reset) {
             return;
         }
-        let key = (device, session, message.message_id);
+        let key = (device, *session, message.message_id);
         if let Some((before, other)) = self.message_ids.get(&key)
             && at.saturating_duration_since(*before) < EXCHANGE_LIFETIME - MAX_TRANSIT
         {
             assert_eq!(message, other, "one Message ID for two messages");
             return;
         }
-        self.message_ids.insert(key, (at, message.clone()));
+        self.message_ids.insert(key, (*at, message.clone()));
     }
 }
 

@@ -20,7 +20,7 @@ fn a_response_after_the_client_timed_out_is_sent_once_and_leaves_no_state() {
     world.run_for(10 * SECOND);
     let empty = (Type::Acknowledgement, Code::EMPTY);
     let separate = (Type::Confirmable, Code::CREATED);
-    assert_eq!(world.devices[0].replies(number), [empty, separate]);
+    assert_eq!(world.devices[0].messages_for(number), [empty, separate]);
     world.run_for(EXCHANGE_LIFETIME);
     assert_idle(&world.core, &world.devices);
 }
@@ -33,7 +33,7 @@ fn a_response_at_the_time_of_the_piggyback_timeout_is_sent_once() {
         world.upstream.delay = Duration::from_millis(milliseconds);
         let number = world.post(0, Type::Confirmable);
         world.run_for(60 * SECOND);
-        let replies = world.devices[0].replies(number);
+        let replies = world.devices[0].messages_for(number);
         let responses = replies.iter().filter(|(_, code)| *code == Code::CREATED);
         assert_eq!(responses.count(), 1, "{milliseconds} ms: {replies:?}");
         assert!(world.devices[0].outcome(number).is(Code::CREATED));

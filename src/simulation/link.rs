@@ -46,7 +46,15 @@ pub(super) struct Arrival {
     pub(super) datagram: Vec<u8>,
 }
 
-/// Datagrams on their way.
+/// A datagram that was sent to the gateway.
+#[derive(Debug, Clone)]
+pub(super) struct CapturedDatagram {
+    at: Instant,
+    pub(super) path: Path,
+    pub(super) datagram: Vec<u8>,
+}
+
+/// Datagrams in transit, and the conditions that they travel under.
 pub(crate) struct Link {
     pub(crate) conditions: Conditions,
     random: fastrand::Rng,
@@ -55,8 +63,8 @@ pub(crate) struct Link {
     /// What is lost whatever the conditions, one way: see `lose_after`.
     lose_to_gateway: ScheduledLoss,
     lose_to_device: ScheduledLoss,
-    /// What went to the gateway lately, lost or not, for those who play it back.
-    captured: VecDeque<(Instant, Path, Vec<u8>)>,
+    /// The latest datagrams to the gateway, lost ones included, newest first, for tests that replay them.
+    captured: VecDeque<CapturedDatagram>,
 }
 
 /// How many datagrams pass, and how many are lost after them.
@@ -114,18 +122,20 @@ impl Link {
         self.sent
     }
 
-    /// What went to the gateway since then, lost or not, newest first, and no more than the last of it.
-    pub(super) fn captured_since(&self, then: Instant) -> Vec<(Path, Vec<u8>)> {
-        let recent = self.captured.iter().filter(|(at, ..)| *at >= then);
-        recent
-            .map(|(_, path, datagram)| (*path, datagram.clone()))
-            .collect()
+    /// Datagrams sent to the gateway since `then`, lost ones included, newest first: at most [`CAPTURED_AT_MOST`].
+    pub(super) fn captured_since(&self, then: Instant) -> Vec<CapturedDatagram> {
+        let captured = self.captured.iter();
+        captured.filter(|one| one.at >= then).cloned().collect()
     }
 
     pub(super) fn send(&mut self, now: Instant, path: Path, to_gateway: bool, datagram: Vec<u8>) {
         if to_gateway {
             self.captured.truncate(CAPTURED_AT_MOST - 1);
-            self.captured.push_front((now, path, datagram.clone()));
+            self.captured.push_front(CapturedDatagram {
+                at: now,
+                path,
+                datagram: datagram.clone(),
+            });
         }
         let scheduled = if to_gateway {
             &mut self.lose_to_gateway

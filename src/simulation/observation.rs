@@ -12,7 +12,17 @@ use std::time::{Duration, Instant};
 /// RFC 7641 §3.4: how long sequence numbers can be compared.
 const COMPARABLE: Duration = Duration::from_secs(128);
 
-/// One registration and what came of it.
+/// A notification that came.
+#[derive(Debug)]
+pub(crate) struct Notification {
+    pub(crate) at: Instant,
+    pub(crate) kind: Type,
+    /// The value of its Observe option.
+    pub(crate) sequence_number: u32,
+    pub(crate) payload: String,
+}
+
+/// One registration and what came for its token.
 pub(crate) struct Observation {
     pub(super) token: Token,
     pub(super) kind: Kind,
@@ -23,8 +33,8 @@ pub(crate) struct Observation {
     pub(crate) state: State,
     /// Commands in the order they came, a retransmission not counted.
     pub(crate) commands: Vec<Value>,
-    /// Notifications, a retransmission not counted.
-    pub(crate) notifications: Vec<(Instant, Type, u32, String)>,
+    /// Notifications, retransmissions not included.
+    pub(crate) notifications: Vec<Notification>,
     message_ids: HashSet<u16>,
     /// The code of the response without Observe that ended it.
     pub(crate) ended: Option<Code>,
@@ -93,8 +103,12 @@ impl Observation {
             assert_eq!(message.code, Code::CONTENT);
         }
         if !answers {
-            let told = (now, message.kind, number, text.clone());
-            self.notifications.push(told);
+            self.notifications.push(Notification {
+                at: now,
+                kind: message.kind,
+                sequence_number: number,
+                payload: text.clone(),
+            });
         }
         match self.kind {
             Kind::Attributes if is_fresh => {

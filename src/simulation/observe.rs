@@ -1,5 +1,6 @@
 //! Observe as devices see it, on a network that loses nothing.
 
+use super::upstream::Reply;
 use super::{Conditions, World, default_settings};
 use crate::relay::Kind;
 use crate::simulation::invariants::assert_idle;
@@ -18,11 +19,11 @@ fn observing(kind: Type) -> World {
     World::observing(default_settings(), kind)
 }
 
-/// What came for an observation: Observe and payload.
+/// The sequence number and payload of each notification of an observation.
 fn notifications(world: &World, number: usize) -> Vec<(u32, String)> {
     let notifications = world.devices[0].observations[number].notifications.iter();
     notifications
-        .map(|(_, _, n, text)| (*n, text.clone()))
+        .map(|notification| (notification.sequence_number, notification.payload.clone()))
         .collect()
 }
 
@@ -43,11 +44,8 @@ fn registrations_return_the_whole_state_or_an_empty_2_03() {
             let (_, value) = message.options.iter().find(|(n, _)| *n == 14).unwrap();
             value.to_vec()
         };
-        let registered = device
-            .received
-            .iter()
-            .filter(|(.., m)| m.code != Code::EMPTY);
-        for (.., message) in registered {
+        let messages = device.received.iter().map(|received| &received.message);
+        for message in messages.filter(|message| message.code != Code::EMPTY) {
             assert_eq!(max_age(message), [1, 0x51, 0x80], "24 h");
         }
     }
@@ -61,13 +59,11 @@ fn changes_deletions_and_commands_arrive_within_one_round_trip() {
             world.set_attribute(0, key, value);
             let before = world.now;
             world.run_for(4 * SECOND);
-            let (at, how, ..) = *world.devices[0].observations[0]
-                .notifications
-                .last()
-                .unwrap();
+            let observation = &world.devices[0].observations[0];
+            let notification = observation.notifications.last().unwrap();
             // ThingsBoard's answer takes 30 ms, the way to the device 20.
-            assert_eq!(at - before, Duration::from_millis(50));
-            assert_eq!(how, kind);
+            assert_eq!(notification.at - before, Duration::from_millis(50));
+            assert_eq!(notification.kind, kind);
         }
         world.delete_attribute(0, "b");
         world.run_for(4 * SECOND);
@@ -81,7 +77,11 @@ fn changes_deletions_and_commands_arrive_within_one_round_trip() {
         world.run_for(4 * SECOND);
         let body = r#"{"id":0,"method":"set","params":{"pin":7}}"#;
         assert_eq!(notifications(&world, 1), [(1, body.to_owned())]);
-        assert_eq!(world.upstream.replies, [("device-0".to_owned(), 0)]);
+        let reply = Reply {
+            device: "device-0".to_owned(),
+            id: 0,
+        };
+        assert_eq!(world.upstream.replies, [reply]);
         let outcome = &world.upstream.platform.command_outcomes[&command];
         assert_eq!(format!("{outcome:?}"), r#"Reply("{\"ok\":true}")"#);
     }
@@ -288,13 +288,8 @@ fn a_non_confirmable_observation_sends_one_confirmable_a_day() {
         world.set_attribute(0, "hour", &hour.to_string());
         world.post(0, NON);
         world.run_for(HOUR);
-        kinds.push(
-            world.devices[0].observations[0]
-                .notifications
-                .last()
-                .unwrap()
-                .1,
-        );
+        let observation = &world.devices[0].observations[0];
+        kinds.push(observation.notifications.last().unwrap().kind);
     }
     assert_eq!(notifications(&world, 0).len(), 60);
     let confirmable: Vec<_> = (0..60).filter(|n| kinds[*n] == CON).collect();

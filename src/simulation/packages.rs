@@ -1,5 +1,6 @@
 //! ThingsBoard's packages as the simulated network has them: what the gateway's own calls are answered.
 
+use super::platform::PackageFetch;
 use super::{Behaviour, ScriptedUpstream, World, default_settings};
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, RelayCall, Ticket};
@@ -86,7 +87,10 @@ fn a_package_is_fetched_in_chunks_and_what_is_served_is_counted() {
         bytes: 5000,
     };
     assert_eq!(platform.served(&firmware("1.0")), expected);
-    let last = ("device-0".to_owned(), part("1.0", 4096, 0));
+    let last = PackageFetch {
+        device: "device-0".to_owned(),
+        operation: part("1.0", 4096, 0),
+    };
     assert_eq!(
         (platform.fetches.len(), platform.fetches.last()),
         (5, Some(&last))

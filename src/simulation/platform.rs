@@ -20,6 +20,14 @@ pub(crate) type State = BTreeMap<String, String>;
 /// How a caller's command ended, by when it was sent.
 pub(crate) type CommandOutcomes = BTreeMap<CommandId, CommandOutcome>;
 
+/// A request for a part of a package.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PackageFetch {
+    /// The device's name.
+    pub(crate) device: String,
+    pub(crate) operation: Operation,
+}
+
 /// Attributes, polls and commands of all devices.
 pub(crate) struct Platform {
     start: Option<Instant>,
@@ -36,8 +44,8 @@ pub(crate) struct Platform {
     pub(crate) attribute_reads: usize,
     /// Reads of what is assigned, by the gateway itself.
     pub(crate) assignment_reads: usize,
-    /// Device name and request of every part of a package that was asked for, whatever became of it.
-    pub(crate) fetches: Vec<(String, Operation)>,
+    /// Every request for a part of a package, failed ones included.
+    pub(crate) fetches: Vec<PackageFetch>,
 }
 
 impl Default for Platform {

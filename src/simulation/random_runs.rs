@@ -5,6 +5,7 @@
 //! A failing run tells its seed: `SIMULATION_SEED=<seed> cargo test random_runs` plays it again, and
 //! `SIMULATION_RUNS=10000` plays many.
 
+use super::actions::RegistryEntry;
 use super::invariants::assert_idle;
 use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World, default_settings, path};
@@ -57,18 +58,28 @@ fn random_events_cause_no_duplicates_mix_ups_or_leaks() {
         Some(seed) => seed..seed + 1,
         None => 0..env_number("SIMULATION_RUNS").unwrap_or(RUNS),
     };
-    let (mut served, mut blocks) = (0, 0);
+    let mut total = Served::default();
     for seed in seeds {
         let guard = Seed(seed);
-        let run = run(guard.0);
-        (served, blocks) = (served + run.0, blocks + run.1);
+        let served = run(guard.0);
+        total.posts += served.posts;
+        total.blocks += served.blocks;
     }
-    assert!(served > 0, "in no run was anything served");
-    assert!(blocks > 0, "in no run was any firmware served");
+    assert!(total.posts > 0, "no run had a post");
+    assert!(total.blocks > 0, "no run had a block of firmware");
 }
 
-/// One run; returns how many posts reached upstream, and how many blocks devices.
-fn run(seed: u64) -> (usize, usize) {
+/// What the gateway served.
+#[derive(Default)]
+struct Served {
+    /// Posts that reached upstream.
+    posts: usize,
+    /// Blocks of firmware that reached devices.
+    blocks: usize,
+}
+
+/// Makes one run.
+fn run(seed: u64) -> Served {
     let mut random = Rng::with_seed(seed);
     let mut world = random_world(&mut random, seed);
     let devices = world.devices.len();
@@ -89,7 +100,10 @@ fn run(seed: u64) -> (usize, usize) {
     }
     run_until_idle(&mut world);
     check_all_devices_are_served(&mut world);
-    (world.upstream.posts.len(), check_blocks(&world))
+    Served {
+        posts: world.upstream.posts.len(),
+        blocks: check_blocks(&world),
+    }
 }
 
 fn random_world(random: &mut Rng, seed: u64) -> World {
@@ -188,7 +202,8 @@ fn check_blocks(world: &World) -> usize {
     };
     let image = image();
     let mut blocks = 0;
-    for (_, _, message) in world.devices.iter().flat_map(|device| &device.received) {
+    let received = world.devices.iter().flat_map(|device| &device.received);
+    for message in received.map(|received| &received.message) {
         if value(message, CONTENT_FORMAT) == Some(u32::from(OCTET_STREAM)) {
             let block = Block::decode(value(message, BLOCK2).unwrap()).unwrap();
             let end = (block.offset() + block.size()).min(image.len());
@@ -284,7 +299,8 @@ fn reload_random_registry(world: &mut World, random: &mut Rng) {
     let mut entries = Vec::new();
     for device in 0..REGISTERED {
         if random.u8(..4) > 0 {
-            entries.push((device, *random.choice(&["ONE", "ANOTHER"]).unwrap(), device));
+            let token = *random.choice(&["ONE", "ANOTHER"]).unwrap();
+            entries.push(RegistryEntry::new(device, token, device));
         }
     }
     world.reload_registry(&entries);
@@ -332,10 +348,11 @@ fn inject_forged_datagram(world: &mut World, random: &mut Rng) {
     // CoAP holds no datagram possible that is older than MAX_LATENCY, 100 s (RFC 7252 §4.8.2): what
     // was lost and is played back after EXCHANGE_LIFETIME is new to DTLS and CoAP alike.
     let captured = world.link.captured_since(world.now - 60 * SECOND);
-    let Some((was_from, mut datagram)) = random.choice(captured) else {
+    let Some(captured) = random.choice(captured) else {
         return;
     };
-    let from = if random.bool() { from } else { was_from };
+    let mut datagram = captured.datagram;
+    let from = if random.bool() { from } else { captured.path };
     match random.u8(..5) {
         0 => {}
         1 => datagram.truncate(random.usize(..datagram.len())),
@@ -366,7 +383,9 @@ fn run_until_idle(world: &mut World) {
     world.link.lose_next(false, 0);
     world.upstream.behaviour = Behaviour::Serves;
     world.upstream.delay = SECOND / 50;
-    let everyone: Vec<_> = (0..REGISTERED).map(|n| (n, "TOKEN", n)).collect();
+    let everyone: Vec<_> = (0..REGISTERED)
+        .map(|n| RegistryEntry::new(n, "TOKEN", n))
+        .collect();
     world.reload_registry(&everyone);
     world.run_for(600 * SECOND);
     // Devices that observe would answer pings for ever.

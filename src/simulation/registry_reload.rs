@@ -1,5 +1,6 @@
 //! Hazard: the registry is read anew while devices talk, observe, or are silent.
 
+use super::actions::RegistryEntry;
 use super::{World, default_settings};
 use crate::gateway::handle::Change;
 use crate::relay::Kind;
@@ -24,7 +25,7 @@ fn token(world: &World) -> &str {
 fn a_reload_that_changes_nothing_keeps_sessions_observations_and_polls() {
     let mut world = World::observing(default_settings(), CON);
     let polls = world.upstream.platform.polls_opened;
-    world.reload_registry(&[(0, "TOKEN-0", 0)]);
+    world.reload_registry(&[RegistryEntry::new(0, "TOKEN-0", 0)]);
     let number = world.post(0, CON);
     world.run_for(SECOND);
     assert_eq!(code_of(&world, number), Some(Code::CREATED));
@@ -76,13 +77,13 @@ fn a_request_in_progress_is_answered_after_its_device_is_removed() {
 /// What was read for the former device is not told to the one that has the certificate now.
 #[test]
 fn an_observe_registration_in_progress_fails_when_its_device_is_removed() {
-    for entries in [&[][..], &[(7, "TOKEN-7", 0)]] {
+    for entries in [vec![], vec![RegistryEntry::new(7, "TOKEN-7", 0)]] {
         let mut world = World::new(1, Conditions::GOOD, 1);
         world.connect_all();
         world.upstream.delay = 5 * SECOND;
         world.observe(0, CON, Kind::Attributes);
         world.run_for(SECOND);
-        world.reload_registry(entries);
+        world.reload_registry(&entries);
         world.run_for(10 * SECOND);
         let ended = world.devices[0].observations[0].ended;
         assert_eq!(ended, Some(Code::SERVICE_UNAVAILABLE));
@@ -97,7 +98,7 @@ fn a_new_token_is_used_for_the_next_request_and_for_polls_at_once() {
     let polls = world.upstream.platform.polls_opened;
     let reads = world.upstream.platform.attribute_reads;
     assert_eq!(token(&world), "TOKEN-0");
-    world.reload_registry(&[(0, "ANOTHER", 0)]);
+    world.reload_registry(&[RegistryEntry::new(0, "ANOTHER", 0)]);
     world.run_for(SECOND);
     assert_eq!(token(&world), "ANOTHER");
     assert_eq!(
@@ -143,7 +144,7 @@ fn a_401_for_the_old_token_does_not_end_observations_under_the_new_token() {
     world.upstream.behaviour = super::Behaviour::Fails(super::upstream::rejected(401));
     world.run_for(Duration::from_millis(300));
     assert_eq!(world.upstream.platform.attribute_reads, reads + 1);
-    world.reload_registry(&[(0, "ANOTHER", 0)]);
+    world.reload_registry(&[RegistryEntry::new(0, "ANOTHER", 0)]);
     world.upstream.behaviour = super::Behaviour::Serves;
     world.run_for(MINUTE);
     for observation in &world.devices[0].observations {
@@ -159,7 +160,7 @@ fn a_reassigned_certificate_is_served_as_the_new_device_without_old_observations
     world.connect_all();
     world.observe(0, CON, Kind::Commands);
     world.run_for(SECOND);
-    world.reload_registry(&[(7, "TOKEN-7", 0)]);
+    world.reload_registry(&[RegistryEntry::new(7, "TOKEN-7", 0)]);
     world.run_for(SECOND);
     let ended = world.devices[0].observations[0].ended;
     assert_eq!(ended, Some(Code::UNAUTHORIZED));
@@ -183,7 +184,10 @@ fn a_client_registered_during_its_session_is_served_without_a_new_handshake() {
     world.run_for(SECOND);
     let outcome = |world: &World, number| world.devices[client].outcome(number).code();
     assert_eq!(outcome(&world, refused), Some(Code::UNAUTHORIZED));
-    world.reload_registry(&[(0, "TOKEN-0", 0), (1, "TOKEN-1", client)]);
+    world.reload_registry(&[
+        RegistryEntry::new(0, "TOKEN-0", 0),
+        RegistryEntry::new(1, "TOKEN-1", client),
+    ]);
     let served = world.post(client, CON);
     world.run_for(SECOND);
     assert_eq!(outcome(&world, served), Some(Code::CREATED));
@@ -222,7 +226,7 @@ fn commands_queued_for_an_offline_device_are_kept_when_its_token_changes() {
     world.run_for(2 * MINUTE);
     let load = world.core.load();
     assert_eq!((load.sessions, load.relays.most_commands), (0, 1));
-    world.reload_registry(&[(0, "ANOTHER", 0)]);
+    world.reload_registry(&[RegistryEntry::new(0, "ANOTHER", 0)]);
     world.connect_all();
     world.observe(0, CON, Kind::Commands);
     world.run_for(MINUTE);

@@ -59,7 +59,7 @@ fn a_separate_response_before_the_empty_ack_ends_the_exchange() {
     world.run_for(Duration::from_secs(10));
     let device = &world.devices[0];
     assert_eq!(
-        device.replies(number),
+        device.messages_for(number),
         [
             (Type::Confirmable, Code::CREATED),
             (Type::Acknowledgement, Code::EMPTY)

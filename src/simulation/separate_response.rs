@@ -1,5 +1,6 @@
 //! Hazard: upstream takes longer than `piggyback_timeout`, so the response travels alone.
 
+use super::device::ReceivedMessage;
 use super::{Conditions, Outcome, World};
 use bytes::Bytes;
 use coap::option::number::{NO_RESPONSE, OBSERVE};
@@ -23,7 +24,7 @@ fn a_late_response_follows_an_empty_ack_and_is_confirmable() {
     let mut world = slow(1);
     let number = world.post(0, Type::Confirmable);
     world.run_for(10 * SECOND);
-    assert_eq!(world.devices[0].replies(number), [EMPTY_ACK, SEPARATE]);
+    assert_eq!(world.devices[0].messages_for(number), [EMPTY_ACK, SEPARATE]);
     assert_eq!(world.devices[0].retransmissions(number), 0);
     assert_eq!(world.core.counters().coap.retransmissions, 0);
 }
@@ -40,14 +41,15 @@ fn a_separate_response_is_retransmitted_until_it_is_acknowledged() {
     world.run_for(100 * SECOND);
     let device = &world.devices[0];
     assert_eq!(
-        device.replies(number),
+        device.messages_for(number),
         [EMPTY_ACK, SEPARATE, SEPARATE, SEPARATE]
     );
     let ids: Vec<_> = device
         .received
         .iter()
-        .filter(|(_, _, message)| message.kind == Type::Confirmable)
-        .map(|(_, _, message)| message.message_id)
+        .map(|received| &received.message)
+        .filter(|message| message.kind == Type::Confirmable)
+        .map(|message| message.message_id)
         .collect();
     assert!(
         ids.iter().all(|id| *id == ids[0]),
@@ -64,7 +66,7 @@ fn a_reset_ends_a_separate_response() {
     world.link.lose_next(true, 1);
     world.run_for(3 * SECOND);
     // Its acknowledgement was lost; a Reset does as well.
-    let response = world.devices[0].received.last().unwrap().2.clone();
+    let response = world.devices[0].received.last().unwrap().message.clone();
     assert_eq!((response.kind, response.code), SEPARATE);
     let reset = Message::empty(Type::Reset, response.message_id);
     world.send(0, &reset.encode(4).unwrap());
@@ -80,7 +82,7 @@ fn a_lost_empty_acknowledgement_costs_a_retransmission_and_nothing_else() {
     let number = world.post(0, Type::Confirmable);
     world.link.lose_next(false, 1);
     world.run_for(10 * SECOND);
-    assert_eq!(world.devices[0].replies(number), [EMPTY_ACK, SEPARATE]);
+    assert_eq!(world.devices[0].messages_for(number), [EMPTY_ACK, SEPARATE]);
     assert_eq!(world.devices[0].retransmissions(number), 1);
     assert_eq!(world.upstream.posts.len(), 1);
 }
@@ -102,10 +104,13 @@ fn separate_responses_do_not_wait_for_unacknowledged_ones() {
         let mut times = device
             .received
             .iter()
-            .filter(|(_, _, message)| message.kind == Type::Confirmable && message.token == token);
-        let (first, ..) = times.next().unwrap();
+            .filter(|ReceivedMessage { message, .. }| {
+                message.kind == Type::Confirmable && message.token == token
+            })
+            .map(|received| received.at);
+        let first = times.next().unwrap();
         let posted = begin + 3 * SECOND * u32::try_from(number).unwrap();
-        assert!(*first - posted < SECOND, "{number}: {:?}", *first - posted);
+        assert!(first - posted < SECOND, "{number}: {:?}", first - posted);
         assert!(times.count() < 3, "the device has gone past it");
     }
     // What is left are the last few.
@@ -124,9 +129,10 @@ fn a_notification_does_not_wait_for_unacknowledged_responses() {
     let seen = world.devices[0].received.len();
     world.set_attribute(0, "a", "2");
     world.run_for(2 * SECOND);
-    let observed = world.devices[0].received.iter().skip(seen);
-    let notified = |message: &Message| message.options.iter().any(|(number, _)| *number == OBSERVE);
-    assert!(observed.clone().any(|(_, _, message)| notified(message)));
+    let mut received = world.devices[0].received.iter().skip(seen);
+    let is_notification =
+        |message: &Message| message.options.iter().any(|(number, _)| *number == OBSERVE);
+    assert!(received.any(|received| is_notification(&received.message)));
 }
 
 #[test]
@@ -135,7 +141,7 @@ fn a_late_response_suppressed_by_no_response_is_not_sent() {
     let no_success = vec![(NO_RESPONSE, Bytes::from_static(&[2]))];
     let number = world.post_with(0, Type::Confirmable, no_success);
     world.run_for(200 * SECOND);
-    assert_eq!(world.devices[0].replies(number), [EMPTY_ACK]);
+    assert_eq!(world.devices[0].messages_for(number), [EMPTY_ACK]);
     assert_eq!(*world.devices[0].outcome(number), Outcome::ResponseTimeout);
     assert_eq!(world.upstream.posts.len(), 1);
     assert_eq!(world.core.load().peers.most_outgoing, 0);

@@ -113,8 +113,8 @@ fn a_replayed_handshake_opens_no_session() {
     handshake.reverse();
     assert!(handshake.len() >= 3);
     for _ in 0..20 {
-        for (path, datagram) in &handshake {
-            world.inject(*path, datagram);
+        for captured in &handshake {
+            world.inject(captured.path, &captured.datagram);
             world.run_for(SECOND / 100);
         }
         world.run_for(SECOND);

@@ -1,5 +1,6 @@
 //! Hazard: ThingsBoard no longer takes a device's token, while long polls under it are open.
 
+use super::actions::RegistryEntry;
 use super::upstream::rejected;
 use super::{Behaviour, World, default_settings};
 use bytes::Bytes;
@@ -60,7 +61,7 @@ fn a_401_for_an_old_token_does_not_end_observations_under_the_new_one() {
         }
         world.run_for(SECOND);
         world.upstream.behaviour = Behaviour::Serves;
-        world.reload_registry(&[(0, "ANOTHER", 0)]);
+        world.reload_registry(&[RegistryEntry::new(0, "ANOTHER", 0)]);
         world.run_for(10 * SECOND);
         assert_eq!(ended(&world), [None; 2], "{resource}");
         world.upstream.delay = SECOND / 50;

@@ -35,7 +35,8 @@ fn two_sessions_with_one_certificate_get_their_own_responses() {
         assert_eq!(device.outcomes().filter(|o| o.is(Code::CONTENT)).count(), 5);
     }
     assert_eq!(world.core.counters().coap.duplicates, 0);
-    let names: Vec<_> = world.upstream.posts.iter().map(|(name, _)| name).collect();
+    let posts = world.upstream.posts.iter();
+    let names: Vec<_> = posts.map(|post| &post.device).collect();
     assert_eq!(names, ["device-0"; 10]);
 }
 

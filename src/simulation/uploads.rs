@@ -1,6 +1,7 @@
 //! Hazard: telemetry that takes many messages, of a device that loses packets and power on the way.
 
 use super::invariants::assert_idle;
+use super::upstream::Post;
 use super::{Conditions, World};
 use bytes::Bytes;
 use coap::option::{encode_unsigned, number};
@@ -56,7 +57,7 @@ fn a_blockwise_body_reaches_thingsboard_once_at_20_percent_loss() {
             assert_eq!(world.upstream.posts.len(), posted);
         }
     }
-    let posts = world.upstream.posts.iter().map(|(_, body)| body.clone());
+    let posts = world.upstream.posts.iter().map(|post| post.body.clone());
     assert_eq!(posts.collect::<Vec<_>>(), bodies);
     world.run_for(HOUR);
     assert_idle(&world.core, &world.devices);
@@ -75,7 +76,7 @@ fn after_a_reboot_mid_upload_only_the_second_body_is_posted() {
     let response = send(&mut world, &first, 3, 6);
     assert_eq!(response.code, Code::REQUEST_ENTITY_INCOMPLETE);
     assert_eq!(upload(&mut world, &second, 0, 6).code, Code::CREATED);
-    assert_eq!(world.upstream.posts, [("device-0".to_owned(), second)]);
+    assert_eq!(world.upstream.posts, [Post::new("device-0", second)]);
     world.run_for(HOUR);
     assert_idle(&world.core, &world.devices);
 }
@@ -88,7 +89,7 @@ fn an_upload_continues_after_minutes_and_with_smaller_blocks() {
     world.run_for(Duration::from_secs(540));
     // 1024 bytes are there: block 16 of 64.
     assert_eq!(upload(&mut world, &body, 16, 2).code, Code::CREATED);
-    assert_eq!(world.upstream.posts, [("device-0".to_owned(), body)]);
+    assert_eq!(world.upstream.posts, [Post::new("device-0", body)]);
 }
 
 #[test]

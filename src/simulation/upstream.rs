@@ -1,6 +1,6 @@
 //! ThingsBoard, scripted: answers every call after a while, or fails it.
 
-use super::platform::Platform;
+use super::platform::{PackageFetch, Platform};
 use crate::calls::{Call, Completion, Ticket};
 use crate::device::AccessToken;
 use crate::relay::Kind;
@@ -22,16 +22,40 @@ pub(crate) enum Behaviour {
     Fails(Error),
 }
 
-/// Upstream and all it was asked.
+/// A telemetry post that came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Post {
+    /// The device's name.
+    pub(crate) device: String,
+    pub(crate) body: Bytes,
+}
+
+impl Post {
+    pub(crate) fn new(device: &str, body: Bytes) -> Post {
+        let device = device.to_owned();
+        Post { device, body }
+    }
+}
+
+/// A reply to a command that came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// The device's name.
+    pub(crate) device: String,
+    /// The command's id.
+    pub(crate) id: u32,
+}
+
+/// A ThingsBoard that answers calls as a test wants it, and records them.
 pub(crate) struct ScriptedUpstream {
     pub(crate) behaviour: Behaviour,
     pub(crate) delay: Duration,
-    /// Device name and telemetry body of every post that came, whatever became of it.
-    pub(crate) posts: Vec<(String, Bytes)>,
+    /// Every telemetry post that came, failed ones included.
+    pub(crate) posts: Vec<Post>,
     /// What devices observe.
     pub(crate) platform: Platform,
-    /// Device name and command id of every reply that came.
-    pub(crate) replies: Vec<(String, u32)>,
+    /// Every reply to a command that came, failed ones included.
+    pub(crate) replies: Vec<Reply>,
     /// The token each device's newest call came under.
     pub(crate) tokens: HashMap<String, AccessToken>,
     /// How often each device's attributes were asked for.
@@ -93,7 +117,7 @@ impl ScriptedUpstream {
             Operation::PostTelemetry(body) => {
                 // A copy, as the network makes: what the gateway holds is let go of.
                 let body = Bytes::copy_from_slice(body);
-                self.posts.push((device.name.to_string(), body));
+                self.posts.push(Post::new(&device.name, body));
                 Bytes::new()
             }
             Operation::GetAttributes { .. } => {
@@ -118,7 +142,10 @@ impl ScriptedUpstream {
                 if serves {
                     self.platform.reply_to_command(now, &device.name, *id, body);
                 }
-                self.replies.push((device.name.to_string(), *id));
+                self.replies.push(Reply {
+                    device: device.name.to_string(),
+                    id: *id,
+                });
                 Bytes::new()
             }
             Operation::PollAttributes { timeout } if serves => {
@@ -139,7 +166,10 @@ impl ScriptedUpstream {
                 self.platform.read_assignment(&device.name, *package)
             }
             operation @ Operation::GetPackage { .. } => {
-                let fetch = (device.name.to_string(), operation.clone());
+                let fetch = PackageFetch {
+                    device: device.name.to_string(),
+                    operation: operation.clone(),
+                };
                 self.platform.fetches.push(fetch);
                 let fetched = if serves {
                     self.platform.fetch(&device.name, operation)

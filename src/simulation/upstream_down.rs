@@ -31,7 +31,7 @@ fn while_upstream_is_down_devices_get_5_03_with_max_age_and_then_2_01() {
             world.run_for(SECOND);
             let outcome = world.devices[device].outcome(number);
             assert!(outcome.is(expected), "{behaviour:?}: {outcome:?}");
-            let answer = &world.devices[device].received.last().unwrap().2;
+            let answer = &world.devices[device].received.last().unwrap().message;
             let has_max_age = answer.options.iter().any(|(number, _)| *number == MAX_AGE);
             assert_eq!(has_max_age, expected == Code::SERVICE_UNAVAILABLE);
         }
@@ -49,13 +49,13 @@ fn neither_the_gateway_nor_a_duplicate_retries_a_failed_post() {
         let number = world.post(0, Type::Confirmable);
         world.run_for(SECOND);
         world.upstream.behaviour = Behaviour::Serves;
-        let refused = world.devices[0].replies(number);
+        let refused = world.devices[0].messages_for(number);
         for _ in 0..10 {
             world.send_duplicate(0, number);
             world.run_for(10 * SECOND);
         }
         assert_eq!(world.upstream.posts.len(), 1);
-        let replies = world.devices[0].replies(number);
+        let replies = world.devices[0].messages_for(number);
         assert_eq!(replies.len(), 11);
         assert!(replies.iter().all(|reply| *reply == refused[0]));
     }
@@ -68,6 +68,6 @@ fn handshakes_and_pings_work_while_upstream_is_down() {
     world.connect_all();
     world.send(0, &[0x40, 0, 0x12, 0x34]);
     world.run_for(SECOND);
-    let pong = &world.devices[0].received.last().unwrap().2;
+    let pong = &world.devices[0].received.last().unwrap().message;
     assert_eq!((pong.kind, pong.message_id), (Type::Reset, 0x1234));
 }
