@@ -148,14 +148,14 @@ impl<U: Upstream> Driver<U> {
             if now >= counters_at {
                 counters_at = now + COUNTERS_EVERY;
                 self.core.log_bounds_reached(self.unsent);
-                let (dtls, coap, gateway) = self.core.counters();
+                let counters = self.core.counters();
                 debug!(
                     sessions = self.core.sessions(),
-                    ?dtls,
-                    ?coap,
-                    ?gateway,
-                    relay = ?self.core.relay_counters(),
-                    packages = ?self.core.package_counters(),
+                    dtls = ?counters.dtls,
+                    coap = ?counters.coap,
+                    gateway = ?counters.gateway,
+                    relay = ?counters.relay,
+                    packages = ?counters.packages,
                     "counters"
                 );
             }
@@ -165,15 +165,14 @@ impl<U: Upstream> Driver<U> {
         };
         self.core.close_all(now());
         self.send_all();
-        let (dtls, coap, gateway) = self.core.counters();
-        let relay = self.core.relay_counters();
+        let counters = self.core.counters();
         info!(
             unsent = self.unsent,
-            ?dtls,
-            ?coap,
-            ?gateway,
-            ?relay,
-            packages = ?self.core.package_counters(),
+            dtls = ?counters.dtls,
+            coap = ?counters.coap,
+            gateway = ?counters.gateway,
+            relay = ?counters.relay,
+            packages = ?counters.packages,
             "stopped"
         );
         end
