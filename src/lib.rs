@@ -81,25 +81,26 @@
     )
 )]
 
-pub mod admin;
-pub mod authority;
-pub mod calls;
-pub mod cli;
-pub mod config;
-pub mod credentials;
-pub mod device;
-pub mod dtls;
-pub mod gateway;
-pub mod logging;
-pub mod mapping;
-pub mod metrics;
-pub mod ota;
-pub mod quotas;
-pub mod relay;
-pub mod reload;
-pub mod shown;
+mod admin;
+mod authority;
+mod calls;
+mod cli;
+mod config;
+mod credentials;
+mod device;
+mod dtls;
+pub mod facade;
+mod gateway;
+mod logging;
+mod mapping;
+mod metrics;
+mod ota;
+mod quotas;
+mod relay;
+mod reload;
+mod shown;
 #[cfg(test)]
 mod simulation;
-pub mod timers;
-pub mod udp;
-pub mod upstream;
+mod timers;
+mod udp;
+mod upstream;

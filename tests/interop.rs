@@ -11,8 +11,8 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
-use coaps_gateway::device::{AccessToken, Device};
-use coaps_gateway::upstream::{Error, Operation, Request, Settings, ThingsBoard, Upstream};
+use coaps_gateway::facade::device::{AccessToken, Device};
+use coaps_gateway::facade::upstream::{Error, Operation, Request, Settings, ThingsBoard, Upstream};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -468,7 +468,7 @@ fn what_is_allowed_is_not_reported() {
             "src/cli.rs",
             "use crate::{gateway, reload}; use tokio::runtime::Runtime;",
         ),
-        ("src/main.rs", "use coaps_gateway::cli;"),
+        ("src/main.rs", "use coaps_gateway::facade::cli;"),
         ("src/upstream/tests.rs", "use tokio::net::TcpListener;"),
         ("src/device.rs", "let tokio_like = s.tokio; // tokio::x"),
     ] {

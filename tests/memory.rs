@@ -12,9 +12,9 @@
 )]
 
 use coap_client::dtls::{Client, Config, Output, Versions};
-use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::dtls::engine::Settings;
-use coaps_gateway::dtls::{self, Demux, Event, Parameters, Path};
+use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::facade::dtls::engine::Settings;
+use coaps_gateway::facade::dtls::{self, Demux, Event, Parameters, Path};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use std::alloc::System;
 use std::net::SocketAddr;

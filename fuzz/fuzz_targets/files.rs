@@ -2,9 +2,9 @@
 
 #![no_main]
 
-use coaps_gateway::config::Config;
-use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::device::CertificateId;
+use coaps_gateway::facade::config::Config;
+use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::facade::device::CertificateId;
 use libfuzzer_sys::fuzz_target;
 use rustls_pki_types::UnixTime;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use coaps_gateway::dtls::Path;
+use coaps_gateway::facade::dtls::Path;
 use core_harness::{Pair, certificate, datagrams};
 use libfuzzer_sys::fuzz_target;
 use std::cell::RefCell;

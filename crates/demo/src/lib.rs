@@ -16,11 +16,11 @@ mod link;
 mod page;
 mod text;
 
-use coaps_gateway::authority;
-use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::device::{AccessToken, Fingerprint, Registry};
-use coaps_gateway::gateway::{Gateway, Parts, Settings, Tap};
-use coaps_gateway::{device as registered, ota, upstream};
+use coaps_gateway::facade::authority;
+use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::facade::device::{AccessToken, Fingerprint, Registry};
+use coaps_gateway::facade::gateway::{Gateway, Parts, Settings, Tap};
+use coaps_gateway::facade::{device as registered, ota, upstream};
 use link::{Link, LossModel};
 use page::{Context, Page};
 use serde_json::json;

@@ -26,7 +26,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use coaps_gateway::gateway::Tap;
+use coaps_gateway::facade::gateway::Tap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
