@@ -15,8 +15,8 @@ use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validi
 use coaps_gateway::facade::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
 use coaps_gateway::facade::dtls::Path;
 use coaps_gateway::facade::dtls::engine;
-use coaps_gateway::facade::gateway::Settings;
 use coaps_gateway::facade::gateway::Core;
+use coaps_gateway::facade::gateway::Settings;
 use coaps_gateway::facade::upstream::{Answer, Operation, Request};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The log lines for operators: one for each handshake and each failure, each request at debug, and none repeated a
-//! thousand times.
+//! The log lines for operators: handshakes, failures and, at level debug, requests. Repeated lines are suppressed and
+//! counted.
 //!
 //! No line has a secret, or text that a peer chose: of a certificate only the fingerprint, of a path only the resource.
 
@@ -28,12 +28,12 @@ use tracing::{debug, info, warn};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Sessions of one device that are logged one by one in a minute. Of the rest the number is logged.
+/// Sessions of one device that are logged one by one in a minute. The others are counted, and their number is logged.
 const SESSIONS_LOGGED: u64 = 4;
 /// Bounds that [`Journal::bounds_reached`] logs.
 pub const BOUNDS: usize = 10;
 
-/// The kind of a failed handshake. Of each kind and address, one is logged in an hour.
+/// The kind of a failed handshake. One of each kind and address is logged in an hour.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum FailureKind {
     Refused(Discriminant<CertificateError>),
@@ -43,7 +43,7 @@ enum FailureKind {
     Engine(String),
 }
 
-/// Writes the log lines, and remembers which were written lately.
+/// Writes the log lines, and keeps which were written lately, to suppress repetitions.
 #[derive(Debug)]
 pub struct Journal {
     handshakes: Throttle<(FailureKind, IpAddr)>,
