@@ -1,4 +1,5 @@
-//! The demo's page in a real browser. With `PICTURE=docs/demo.png` it also makes the README's picture.
+//! The demo's page in a real browser. With `PICTURE=docs/demo.png` it also makes the README's picture; the path is relative
+//! to the workspace's root.
 //!
 //! Behind the feature `interop`, like `tests/interop.rs`.
 #![allow(
@@ -7,6 +8,7 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use test_support::browser::Browser;
@@ -109,7 +111,7 @@ fn the_device_the_actions_and_the_switches_are_shown() {
     await_exchange(&mut browser, &["POST /api/v1/{token}/rpc/", ": 200"]);
     demo.await_line(&["device ◀─CoAPs─ gateway", "command", "blink"]);
 
-    if makes_picture() {
+    if picture_file().is_some() {
         let values = "Number((/(\\d+) values/.exec(document.getElementById('chart-text').textContent) || [0, 0])[1]) >= 25";
         browser.await_true(values);
     }
@@ -245,11 +247,15 @@ fn it_can_be_read_on_a_phone_by_keyboard_and_by_a_screen_reader_in_light_and_dar
     assert_eq!(browser.errors(), NO);
 }
 
-fn makes_picture() -> bool {
-    std::env::var_os("PICTURE").is_some()
+/// The file of `PICTURE`, if that is set. Cargo runs tests in their package's directory, so a relative path is joined to the
+/// workspace's root.
+fn picture_file() -> Option<PathBuf> {
+    let file = std::env::var_os("PICTURE")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    Some(root.join(file))
 }
 
-/// Takes a picture of the page, and writes it to the file of `PICTURE`.
+/// Takes a screenshot of the page, and writes it to the file of `PICTURE` if that is set.
 fn picture(browser: &mut Browser) {
     browser.evaluate(
         "document.querySelectorAll('details[open]').forEach((one) => { one.open = false; })",
@@ -261,7 +267,7 @@ fn picture(browser: &mut Browser) {
         "{} bytes",
         png.len()
     );
-    if let Some(file) = std::env::var_os("PICTURE") {
+    if let Some(file) = picture_file() {
         std::fs::write(file, png).unwrap();
     }
 }
