@@ -277,10 +277,12 @@ impl Core {
         (self.demux.counters(), &self.coap_counters, &self.counters)
     }
 
+    /// Counted since the start.
     pub fn relay_counters(&self) -> &crate::relay::Counters {
         self.relays.counters()
     }
 
+    /// Counted since the start.
     pub fn package_counters(&self) -> &crate::ota::Counters {
         self.packages.counters()
     }

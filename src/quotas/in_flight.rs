@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 /// The device or source address that a call counts for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Holder {
+pub(crate) enum Holder {
     /// A registered device, by name.
     Device(Arc<str>),
     /// The source address of a session whose certificate is not registered.
@@ -29,7 +29,7 @@ pub enum Holder {
 
 impl Holder {
     /// The device of a session, or its source address where its certificate is not registered.
-    pub fn of(device: Option<&Device>, remote: IpAddr) -> Holder {
+    pub(crate) fn of(device: Option<&Device>, remote: IpAddr) -> Holder {
         match device {
             Some(device) => Holder::Device(device.name.clone()),
             None => Holder::Source(source::host(remote)),
@@ -60,7 +60,7 @@ impl Kind {
 
 /// The limit that a refused call would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
+pub(crate) enum Full {
     /// `upstream.max_in_flight`
     Whole,
     /// `upstream.max_in_flight_per_device`, or an even share of the whole.
@@ -77,7 +77,7 @@ struct Open {
 
 /// The calls that have begun and not ended.
 #[derive(Debug)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     all: Counts<Holder>,
     gets: Counts<Holder>,
     client_rpc: Counts<Holder>,
@@ -86,7 +86,7 @@ pub struct InFlight {
 
 impl InFlight {
     /// `whole`: `upstream.max_in_flight`.
-    pub fn new(whole: usize, calls: CallLimits) -> InFlight {
+    pub(crate) fn new(whole: usize, calls: CallLimits) -> InFlight {
         // Calls that may go unanswered take no more than a quarter of a device's share.
         let quarter = calls.per_device.div_ceil(4);
         InFlight {
@@ -98,7 +98,7 @@ impl InFlight {
     }
 
     /// Records that a call begins for this holder, or returns the limit that it would exceed.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         holder: Holder,
         session: SessionId,
@@ -128,12 +128,12 @@ impl InFlight {
     }
 
     /// Whether this holder has used its share: its further requests wait until one of its calls ends.
-    pub fn holds_back(&self, holder: &Holder) -> bool {
+    pub(crate) fn holds_back(&self, holder: &Holder) -> bool {
         self.all.is_shared() && self.all.has_its_share(holder)
     }
 
     /// Records the end of a call, and returns the holder that it counted for; `None` if it was aborted before.
-    pub fn end(&mut self, session: SessionId, exchange: ExchangeId) -> Option<Holder> {
+    pub(crate) fn end(&mut self, session: SessionId, exchange: ExchangeId) -> Option<Holder> {
         let Open { holder, expect } = self.open.remove(&(session, exchange))?;
         self.all.release(&holder);
         match Kind::of(expect) {
@@ -145,7 +145,7 @@ impl InFlight {
     }
 
     /// Aborts one call of an ended session that has no effect but its answer, and returns it; `None` if there is none left.
-    pub fn abort_one(&mut self, session: SessionId) -> Option<(ExchangeId, Expect)> {
+    pub(crate) fn abort_one(&mut self, session: SessionId) -> Option<(ExchangeId, Expect)> {
         let all = (session, ExchangeId(0))..=(session, ExchangeId(u32::MAX));
         let (exchange, expect) = self
             .open
@@ -157,12 +157,12 @@ impl InFlight {
     }
 
     /// The number of calls in flight.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.all.count()
     }
 
     /// The number of client-side RPCs in flight.
-    pub fn client_rpc(&self) -> usize {
+    pub(crate) fn client_rpc(&self) -> usize {
         self.client_rpc.count()
     }
 

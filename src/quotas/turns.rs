@@ -18,9 +18,9 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 /// Datagrams of one device that are handled at once in a turn.
-pub const PER_DEVICE: usize = 8;
+pub(crate) const PER_DEVICE: usize = 8;
 /// Queued datagrams that are handled in a turn.
-pub const WAITING_PER_TURN: usize = 64;
+pub(crate) const WAITING_PER_TURN: usize = 64;
 /// Bytes of datagrams that may be queued for one device: some 500 requests.
 const WAITING_BYTES: usize = 64 * 1024;
 /// Bytes of datagrams that may be queued for all devices together.
@@ -35,7 +35,7 @@ fn cost(datagram: &[u8]) -> usize {
 
 /// Whether a datagram is handled, queued or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// Handle it now.
     Handle,
     /// It was queued for a later turn.
@@ -52,7 +52,7 @@ struct Queue {
 
 /// The current turn, and the datagrams that wait for later ones.
 #[derive(Debug, Default)]
-pub struct Turns {
+pub(crate) struct Turns {
     /// The time of the current turn. All datagrams that the loop receives in one turn have the same time.
     at: Option<Instant>,
     handled: usize,
@@ -67,7 +67,7 @@ pub struct Turns {
 impl Turns {
     /// Counts a received datagram. Returns whether [`decide`](Self::decide) must be called for it, with its holder. While
     /// few datagrams arrive in a turn and none is queued, it need not be, and the holder is not looked up.
-    pub fn count_arrival(&mut self, now: Instant) -> bool {
+    pub(crate) fn count_arrival(&mut self, now: Instant) -> bool {
         if self.at != Some(now) {
             self.at = Some(now);
             self.handled = 0;
@@ -82,7 +82,12 @@ impl Turns {
 
     /// Decides whether a datagram is handled now, queued or dropped. A datagram without a session (no holder) is always
     /// handled: [`admission`](crate::dtls::demux) limits those.
-    pub fn decide(&mut self, holder: Option<Holder>, path: Path, datagram: &[u8]) -> Verdict {
+    pub(crate) fn decide(
+        &mut self,
+        holder: Option<Holder>,
+        path: Path,
+        datagram: &[u8],
+    ) -> Verdict {
         let Some(holder) = holder else {
             self.handled += 1;
             return Verdict::Handle;
@@ -112,7 +117,7 @@ impl Turns {
     }
 
     /// Takes the next queued datagram, round-robin by device.
-    pub fn next_waiting(&mut self) -> Option<(Path, Box<[u8]>)> {
+    pub(crate) fn next_waiting(&mut self) -> Option<(Path, Box<[u8]>)> {
         let holder = self.round_robin.pop_front()?;
         let queue = self.waiting.get_mut(&holder)?;
         let (path, datagram) = queue.datagrams.pop_front()?;
@@ -129,12 +134,12 @@ impl Turns {
     }
 
     /// Datagrams handled at once in the current turn.
-    pub fn handled(&self) -> usize {
+    pub(crate) fn handled(&self) -> usize {
         self.handled
     }
 
     /// The time to call again: now, if a datagram is queued.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.at.filter(|_| !self.round_robin.is_empty())
     }
 

@@ -27,11 +27,11 @@ struct State {
 
 /// The devices with unanswered GETs, by name.
 #[derive(Debug, Default)]
-pub struct Unanswered(HashMap<Arc<str>, State>);
+pub(crate) struct Unanswered(HashMap<Arc<str>, State>);
 
 impl Unanswered {
     /// For how long a GET of this device is refused, in whole seconds; `None` if it is let through.
-    pub fn refuses(&mut self, now: Instant, device: &str) -> Option<u32> {
+    pub(crate) fn refuses(&mut self, now: Instant, device: &str) -> Option<u32> {
         let state = self.0.get_mut(device)?;
         let until = state.until?;
         if until > now {
@@ -44,7 +44,7 @@ impl Unanswered {
     }
 
     /// Records that a GET of this device has timed out.
-    pub fn timed_out(&mut self, now: Instant, device: &Arc<str>) {
+    pub(crate) fn timed_out(&mut self, now: Instant, device: &Arc<str>) {
         if self.0.len() >= MOST {
             self.0
                 .retain(|_, state| state.until.is_some_and(|until| until > now));
@@ -60,7 +60,7 @@ impl Unanswered {
     }
 
     /// Records that a GET of this device was answered.
-    pub fn answered(&mut self, device: &str) {
+    pub(crate) fn answered(&mut self, device: &str) {
         if !self.0.is_empty() {
             self.0.remove(device);
         }

@@ -25,6 +25,7 @@ const DEFAULT_MTU: usize = 1200;
 
 /// The versions a client offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants' names say it")]
 pub enum Versions {
     Only12,
     Only13,
@@ -94,6 +95,7 @@ impl Config {
         })
     }
 
+    /// Offers these versions in the ClientHello.
     pub fn with_versions(self, versions: Versions) -> Config {
         Config { versions, ..self }
     }
@@ -187,6 +189,7 @@ impl Client {
         })
     }
 
+    /// When `handle_timeout` is due.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.next_timeout
     }

@@ -42,6 +42,7 @@ impl Default for Parameters {
 
 /// What became of a request, or what a server sent on its own. `T` is what the caller has named the request by.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names and types say it")]
 pub enum Event<T> {
     Response {
         request: T,
@@ -123,6 +124,7 @@ impl<T: Clone + PartialEq> Endpoint<T> {
         self.transmits.pop_front()
     }
 
+    /// The next response or notification.
     pub fn poll_event(&mut self) -> Option<Event<T>> {
         self.events.pop_front()
     }

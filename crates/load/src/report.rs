@@ -162,6 +162,7 @@ impl Report {
         }
     }
 
+    /// The report as one line of JSON, for programs.
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(self)
             .unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))
