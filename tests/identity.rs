@@ -1,6 +1,6 @@
 //! Devices are identified by their certificates, and by nothing that they send.
 //!
-//! The real binary with a device that shares no code with it, as in `first_light`.
+//! The real binary with a device that shares no code with it, as in `device_api`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
