@@ -18,7 +18,7 @@ NAME = "stolen."
 
 MEANING = (
     "The share of the time of all cores, idle time included, that the hypervisor took while there was work for them. "
-    "A request that meets such a gap waits for milliseconds, whoever answers it. Counted from a step's start to its end, "
+    "A request during such a gap waits for milliseconds, whatever the server. Counted from a step's start to its end, "
     "including the start of its servers and the driver's handshakes. A hypervisor may not report it: then it is 0, as "
     "without one."
 )

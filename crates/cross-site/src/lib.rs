@@ -9,7 +9,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The header that shows that a request comes from another site.
+/// The header that shows that a request is from another site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrossSite {
     /// `Host` is not a loopback name or address.
@@ -22,7 +22,7 @@ pub enum CrossSite {
 /// A request without `Host` passes: a browser always sends one.
 ///
 /// # Errors
-/// The request comes from another site.
+/// The request is from another site.
 pub fn check(on_loopback: bool, host: Option<&str>, origin: Option<&str>) -> Result<(), CrossSite> {
     if on_loopback && host.is_some_and(|host| loopback_port(host).is_none()) {
         return Err(CrossSite::Host);

@@ -103,7 +103,7 @@ fn the_device_the_actions_and_the_switches_are_shown() {
     browser.await_true("document.getElementById('attributes').innerText.includes('interval = 1')");
     demo.await_line(&["device ◀─CoAPs─ gateway", r#"attributes {"interval":1}"#]);
 
-    // A command, by keyboard alone; its reply comes back.
+    // A command, by keyboard alone; its reply is shown.
     browser.evaluate("document.getElementById('method').focus()");
     browser.press("Enter", 13, "\r");
     browser.await_true(r#"document.getElementById('command-status').textContent.includes('Reply: {"blinked":true}')"#);
@@ -137,7 +137,7 @@ fn the_device_the_actions_and_the_switches_are_shown() {
     let answered = "document.getElementById('lines').innerText.includes('2.01 Created')";
     browser.await_true_within(Duration::from_secs(110), answered);
 
-    // ThingsBoard is slow: the acknowledgement is empty, and the response comes separately.
+    // ThingsBoard is slow: the acknowledgement is empty, and the response separate.
     switch(&mut browser, "slow");
     await_exchange(&mut browser, &["ACK 0.00 Empty", "empty acknowledgement"]);
     await_exchange(
@@ -146,7 +146,7 @@ fn the_device_the_actions_and_the_switches_are_shown() {
     );
     switch(&mut browser, "slow");
 
-    // ThingsBoard is down, and comes back.
+    // ThingsBoard is down, then up again.
     switch(&mut browser, "down");
     await_exchange(&mut browser, &["5.03 Service Unavailable", "Max-Age"]);
     await_exchange(

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_come_when_they_are_due_and_a_late_session_misses_none() {
+    async fn turns_are_granted_when_due_and_a_late_session_misses_none() {
         let all: Vec<_> = (0..2)
             .map(|index| (Pace::new(Some(100.0), index, 2), Turns::default()))
             .collect();

@@ -1,7 +1,7 @@
 //! A model of ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. It has no
 //! socket and no clock, so it can be used in a simulated network as well.
 //!
-//! A poll consists of three parts, and most of ThingsBoard's quirks come from their different ends:
+//! A poll consists of three parts, and most of ThingsBoard's quirks are due to their different ends:
 //!
 //! ```text
 //! the HTTP request  waiting ──▶ response sent, or ended by the servlet container (503), or the client disconnects
@@ -44,7 +44,7 @@ const MAX_DEVICES: usize = 100_000;
 /// More sessions of one device than this are refused.
 const MAX_SESSIONS: usize = 1000;
 
-/// A timed event. At the same time a subscription comes first, and a session's own timeout before the container's.
+/// A timed event. Of events at the same time a subscription is first, and a session's own timeout is before the container's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Subscribe(PollId),

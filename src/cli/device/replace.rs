@@ -143,7 +143,7 @@ impl LockedFile {
                         old.uid(),
                         old.gid()
                     ));
-                    // Another group gets none of the former group's permissions.
+                    // If the group changes, it gets none of the old group's permissions.
                     let group =
                         old.gid() == new.gid() || fchown(&file, None, Some(old.gid())).is_ok();
                     if group { mode } else { mode & !0o070 }

@@ -64,7 +64,7 @@ struct Outcome {
     connections: u32,
     measured_seconds: f64,
     requests: Requests,
-    /// How often each status other than 200 came, and each error that closed a connection.
+    /// The number of responses with each status other than 200, and of each error that closed a connection.
     errors: BTreeMap<String, u64>,
     driver: Driver,
     watched: Vec<Watched>,

@@ -43,7 +43,7 @@ struct PendingCommand {
     rpc_id: i32,
     oneway: bool,
     body: Bytes,
-    /// Whether there was a subscription to send it to when it came, live or stale.
+    /// Whether there was a subscription to send it to when it was received, live or stale.
     sent: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Outgoing {
 
 /// How a pending command expired.
 pub(super) enum Expired {
-    /// It was sent, and no reply came.
+    /// It was sent, and no reply was received.
     NoReply,
     /// There was no subscription to send it to.
     NotSent,
