@@ -1,5 +1,5 @@
-//! One exchange through the whole core: a telemetry POST, from its DTLS record through the upstream call to the encrypted
-//! 2.01; or a GET for a block of firmware. No sockets, no HTTP.
+//! One exchange through the whole core: a telemetry POST, from its DTLS record through the upstream call to the
+//! encrypted 2.01; or a GET for a block of firmware. No sockets, no HTTP.
 
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 

@@ -1,5 +1,5 @@
-//! Attacks on the real binary over loopback: floods, forgeries, garbage. In each test the gateway survives, a device keeps
-//! working on its session, and memory grows by a bounded amount and returns (`test_support::siege`).
+//! Attacks on the real binary over loopback: floods, forgeries, garbage. In each test the gateway survives, a device
+//! keeps working on its session, and memory grows by a bounded amount and returns (`test_support::siege`).
 //!
 //! `COAPS_GATEWAY_ABUSE_SECONDS` sets how long mutated datagrams are sent (20), `COAPS_GATEWAY_ABUSE_SEED` their seed.
 #![allow(
@@ -31,8 +31,8 @@ use test_support::world::Options;
 /// Datagrams that are sent before a round trip: with the kernel's default receive buffer none is lost.
 const BURST: u64 = 48;
 
-/// Half-open handshakes end soon, so that no test waits long until their memory is freed; and rate limits are raised, so
-/// that the bound under test is the one that is reached.
+/// Half-open handshakes end soon, so that no test waits long until their memory is freed; and rate limits are raised,
+/// so that the bound under test is the one that is reached.
 fn options() -> Options<'static> {
     Options {
         dtls: "unproven_timeout = \"1s\"\nhandshake_timeout = \"3s\"",
@@ -276,7 +276,8 @@ async fn forged_records_from_a_sessions_address_do_not_affect_it() {
     for round in 0..60u8 {
         let mut forged = Vec::new();
         for epoch in [0, 1, 2] {
-            // Plausible sequence numbers, and some so far ahead that they would move the replay window past true records.
+            // Plausible sequence numbers, and some so far ahead that they would move the replay window past true
+            // records.
             for sequence in [u64::from(round), u64::from(round) + 40, 1 << 40] {
                 for description in [0, 10, 20, 40, 42, 50, 80, 90] {
                     forged.push(record(ALERT, epoch, sequence, &[1, description]));

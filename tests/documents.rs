@@ -1,4 +1,5 @@
-//! The documents agree with the code and with each other: keys and their defaults, log lines, links, versions, licences.
+//! The documents agree with the code and with each other: keys and their defaults, log lines, links, versions,
+//! licences.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

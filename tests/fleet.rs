@@ -1,5 +1,6 @@
 //! A fleet of observing devices on one gateway: 100 by default. The target is 5,000:
-//! `COAPS_GATEWAY_FLEET=5000 cargo test --release --features slow-tests --test fleet -- --nocapture` prints the memory of each.
+//! `COAPS_GATEWAY_FLEET=5000 cargo test --release --features slow-tests --test fleet -- --nocapture` prints the memory
+//! of each.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,9 +19,9 @@ use test_support::fleet::Fleet;
 use test_support::world::{Options, World, eventually};
 
 const FEW: usize = 100;
-/// The most memory of a session, and the most that the first sessions of a gateway take in addition, in KiB. These devices
-/// use DTLS 1.3 by dimpl, whose hellos are as long as a datagram: 2,000 took 16.2 KiB each. The first hundred took 2,350 to
-/// 2,740 KiB in addition, and take 1 MiB more now for the table of registered devices' addresses.
+/// The most memory of a session, and the most that the first sessions of a gateway take in addition, in KiB. These
+/// devices use DTLS 1.3 by dimpl, whose hellos are as long as a datagram: 2,000 took 16.2 KiB each. The first hundred
+/// took 2,350 to 2,740 KiB in addition, and take 1 MiB more now for the table of registered devices' addresses.
 const PER_SESSION: u64 = 17;
 const FIRST_SESSIONS: u64 = 1280 + 1024;
 

@@ -1,7 +1,7 @@
 //! The gateway with other implementations: libcoap's clients (OpenSSL and GnuTLS), `openssl s_client` and `gnutls-cli`.
 //!
-//! Behind the feature `interop`, because these programs are not part of the Rust toolchain. `tests/interop/run` turns it
-//! on. A test fails if its program is missing, and names it.
+//! Behind the feature `interop`, because these programs are not part of the Rust toolchain. `tests/interop/run` turns
+//! it on. A test fails if its program is missing, and names it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

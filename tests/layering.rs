@@ -1,7 +1,7 @@
 //! Checks the layering: which room may use which other, which file may name which library, how long a file may be.
 //!
-//! The crate's documentation has the same as a picture. This test reads the sources as text: `use crate::room` in all its
-//! forms, and `crate::room::…` anywhere else.
+//! The crate's documentation has the same as a picture. This test reads the sources as text: `use crate::room` in all
+//! its forms, and `crate::room::…` anywhere else.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -57,7 +57,8 @@ const ROOMS: &[(&str, &str)] = &[
 ];
 const EVERYTHING: &str = "*";
 
-/// Packages of this workspace. A room's row also lists those that it may use; for their own dependencies, Cargo.toml does.
+/// Packages of this workspace. A room's row also lists those that it may use; for their own dependencies, Cargo.toml
+/// does.
 const CRATES: &[&str] = &[
     "coap",
     "shares",
@@ -164,8 +165,8 @@ impl Source {
             .trim_end_matches(".rs")
     }
 
-    /// The rooms that the code names by a chain of `super::` to the crate's root. (Inline modules are a level deeper than
-    /// their file, so a name counts only if it is a room's.)
+    /// The rooms that the code names by a chain of `super::` to the crate's root. (Inline modules are a level deeper
+    /// than their file, so a name counts only if it is a room's.)
     fn edges_by_super(&self) -> BTreeSet<String> {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let depth = inside.split('/').count();

@@ -119,8 +119,8 @@ async fn attributes_and_commands_reach_an_observing_device_and_its_reply_the_cal
     assert_eq!(call.join().unwrap(), r#"{"result":"ok"}"#);
 }
 
-/// ThingsBoard's own transport uses a new assignment at once. The gateway caches the assignment for half a minute, unless the
-/// device was notified of a new one.
+/// ThingsBoard's own transport uses a new assignment at once. The gateway caches the assignment for half a minute,
+/// unless the device was notified of a new one.
 #[tokio::test]
 async fn a_device_notified_of_another_package_downloads_that_one() {
     let world = World::start();

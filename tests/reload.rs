@@ -1,5 +1,5 @@
-//! Reloads of the real binary: however a file changes, sessions and observations continue, and a file with mistakes is not
-//! applied.
+//! Reloads of the real binary: however a file changes, sessions and observations continue, and a file with mistakes is
+//! not applied.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -326,8 +326,8 @@ fn others(from: usize, count: usize) -> String {
 }
 
 /// 2,000 devices by default. The target is 100,000:
-/// `COAPS_GATEWAY_REGISTRY=100000 cargo test --release --features slow-tests --test reload large -- --nocapture` prints the
-/// times.
+/// `COAPS_GATEWAY_REGISTRY=100000 cargo test --release --features slow-tests --test reload large -- --nocapture` prints
+/// the times.
 #[test]
 fn a_large_registry_is_reloaded_while_a_device_is_served() {
     let wanted = std::env::var("COAPS_GATEWAY_REGISTRY");

@@ -14,8 +14,8 @@ use test_support::world::{World, eventually};
 /// Datagrams that any kernel's receive buffer holds, and more than a device's share of a turn.
 const SENT_BEFORE: u16 = 150;
 
-/// A device can fill the kernel's receive buffer before another one sends. The test measures no time: the gateway is stopped
-/// while the buffer is filled, and its log shows the order in which it handled the requests.
+/// A device can fill the kernel's receive buffer before another one sends. The test measures no time: the gateway is
+/// stopped while the buffer is filled, and its log shows the order in which it handled the requests.
 #[tokio::test]
 async fn a_devices_queued_datagrams_do_not_delay_another_device() {
     let mut world = World::start();

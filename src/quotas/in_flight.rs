@@ -1,12 +1,12 @@
 //! Calls to ThingsBoard for devices' requests: how many each device may have at once, and of which kind.
 //!
-//! A call counts towards its *device's* limit until it ends, whichever session it is for: a device that opens many sessions
-//! may have no more calls than a device with one. (Calls of an unregistered certificate count for its source address.)
-//! When a session ends, its calls without a side effect (GETs, client-side RPCs) are aborted; those that post telemetry,
-//! attributes, claims and replies to commands continue.
+//! A call counts towards its *device's* limit until it ends, whichever session it is for: a device that opens many
+//! sessions may have no more calls than a device with one. (Calls of an unregistered certificate count for its source
+//! address.) When a session ends, its calls without a side effect (GETs, client-side RPCs) are aborted; those that post
+//! telemetry, attributes, claims and replies to commands continue.
 //!
-//! ThingsBoard may leave two kinds unanswered, so each has a lower limit of its own: a client-side RPC that no rule chain
-//! answers, and a GET above the device's rate limit.
+//! ThingsBoard may leave two kinds unanswered, so each has a lower limit of its own: a client-side RPC that no rule
+//! chain answers, and a GET above the device's rate limit.
 
 use crate::device::Device;
 use crate::dtls::SessionId;
@@ -144,7 +144,8 @@ impl InFlight {
         Some(holder)
     }
 
-    /// Aborts one call of an ended session that has no effect but its answer, and returns it; `None` if there is none left.
+    /// Aborts one call of an ended session that has no effect but its answer, and returns it; `None` if there is none
+    /// left.
     pub(crate) fn abort_one(&mut self, session: SessionId) -> Option<(ExchangeId, Expect)> {
         let all = (session, ExchangeId(0))..=(session, ExchangeId(u32::MAX));
         let (exchange, expect) = self
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn client_rpcs_and_gets_get_a_quarter_of_a_share_and_client_rpcs_a_quarter_of_the_whole() {
+    fn client_rpcs_and_gets_have_lower_limits_of_their_own() {
         let mut bench = Bench::new(1024);
         for device in 0..40 {
             let name = format!("d{device}");

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! So a device that sends more than the loop can handle delays only itself: datagrams of others are handled before its
-//! queue, however long that is. A device that sends alone may use the whole loop. A device's sessions share one queue, and
-//! those of unregistered certificates count for their source address.
+//! queue, however long that is. A device that sends alone may use the whole loop. A device's sessions share one queue,
+//! and those of unregistered certificates count for their source address.
 
 use super::in_flight::Holder;
 use crate::dtls::Path;
@@ -65,8 +65,8 @@ pub(crate) struct Turns {
 }
 
 impl Turns {
-    /// Counts a received datagram. Returns whether [`decide`](Self::decide) must be called for it, with its holder. While
-    /// few datagrams arrive in a turn and none is queued, it need not be, and the holder is not looked up.
+    /// Counts a received datagram. Returns whether [`decide`](Self::decide) must be called for it, with its holder.
+    /// While few datagrams arrive in a turn and none is queued, it need not be, and the holder is not looked up.
     pub(crate) fn count_arrival(&mut self, now: Instant) -> bool {
         if self.at != Some(now) {
             self.at = Some(now);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_above_a_devices_share_are_queued_or_dropped_and_those_of_others_handled() {
+    fn datagrams_above_a_devices_share_are_queued_or_dropped() {
         let (now, mut turns) = (start(), Turns::default());
         let (handled, waits, dropped) = receive(&mut turns, now, "flood", 2000);
         // The first PER_DEVICE of a turn are not counted by device.

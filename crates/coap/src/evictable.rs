@@ -81,7 +81,7 @@ impl Evictables {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a value of this holder.
+    /// Adds a value that takes this many bytes, and counts for this holder.
     pub(crate) fn insert<T: Send + 'static>(
         &self,
         holder: u64,

@@ -1,5 +1,5 @@
-//! The demo's page in a real browser. With `PICTURE=docs/demo.png` it also makes the README's picture; the path is relative
-//! to the workspace's root.
+//! The demo's page in a real browser. With `PICTURE=docs/demo.png` it also makes the README's picture; the path is
+//! relative to the workspace's root.
 //!
 //! Behind the feature `interop`, like `tests/interop.rs`.
 #![allow(
@@ -247,8 +247,8 @@ fn it_can_be_read_on_a_phone_by_keyboard_and_by_a_screen_reader_in_light_and_dar
     assert_eq!(browser.errors(), NO);
 }
 
-/// The file of `PICTURE`, if that is set. Cargo runs tests in their package's directory, so a relative path is joined to the
-/// workspace's root.
+/// The file of `PICTURE`, if that is set. Cargo runs tests in their package's directory, so a relative path is joined
+/// to the workspace's root.
 fn picture_file() -> Option<PathBuf> {
     let file = std::env::var_os("PICTURE")?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");

@@ -1,7 +1,7 @@
 //! The times of requests at a fixed rate.
 //!
-//! The runtime's own timers count whole milliseconds, which is longer than a good response takes. So a thread sleeps until
-//! each turn, to within some 60 µs, and gives the session a permit for it.
+//! The runtime's own timers count whole milliseconds, which is longer than a good response takes. So a thread sleeps
+//! until each turn, to within some 60 µs, and gives the session a permit for it.
 
 use super::now;
 use std::sync::Arc;

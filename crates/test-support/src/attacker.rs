@@ -156,8 +156,8 @@ impl Attacker {
         Some(buffer)
     }
 
-    /// Begins a DTLS 1.2 handshake and returns the cookie, which proves the address. False if the gateway does not answer
-    /// with a ServerHello.
+    /// Begins a DTLS 1.2 handshake and returns the cookie, which proves the address. False if the gateway does not
+    /// answer with a ServerHello.
     pub fn begin_handshake_12(&self, hello: &ClientHello, timeout: Duration) -> bool {
         let message = |wanted: u8, datagram: &[u8]| {
             datagram.first() == Some(&HANDSHAKE) && datagram.get(MESSAGE) == Some(&wanted)

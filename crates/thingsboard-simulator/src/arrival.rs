@@ -45,8 +45,8 @@ pub struct Arrival {
     pub body: Bytes,
     /// The length of the whole body: more than `body` has if that was cut or not read (413).
     pub body_length: u64,
-    /// The status of the response. `None` while there is none (a client RPC or a poll that waits) and where none was sent
-    /// (a fault, or a client that closed its connection). That of a poll is set when it ends.
+    /// The status of the response. `None` while there is none (a client RPC or a poll that waits) and where none was
+    /// sent (a fault, or a client that closed its connection). That of a poll is set when it ends.
     pub status: Option<u16>,
     /// The fault that was applied: `"status"`, `"drop"`, `"garbage"`, `"hang"` or `"delay"`.
     pub fault: Option<&'static str>,

@@ -25,8 +25,8 @@ pub(super) struct LockedFile {
 }
 
 impl LockedFile {
-    /// Waits for the lock. The file may be missing; its directory must exist. `on_wait` is called if another process has
-    /// the lock. One that keeps it for longer than `timeout` hangs, or is no `device` command: that is an error.
+    /// Waits for the lock. The file may be missing; its directory must exist. `on_wait` is called if another process
+    /// has the lock. One that keeps it for longer than `timeout` hangs, or is no `device` command: that is an error.
     pub(super) fn new(
         path: &Path,
         timeout: Duration,
@@ -61,8 +61,8 @@ impl LockedFile {
         }
     }
 
-    /// Replaces `before`, which was read from the file (`None`: it was missing), by `after`. After a crash at any moment
-    /// the file has one of the two. Returns a warning if its owner could not be kept.
+    /// Replaces `before`, which was read from the file (`None`: it was missing), by `after`. After a crash at any
+    /// moment the file has one of the two. Returns a warning if its owner could not be kept.
     pub(super) fn replace(
         &self,
         before: Option<&[u8]>,

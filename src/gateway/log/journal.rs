@@ -389,7 +389,8 @@ impl Journal {
     pub(crate) fn package_failed(&mut self, now: Instant, error: &Error) {
         debug!("package: {error}");
         match error {
-            // These concern one device, which gets them as its response. The HTTP client logs when ThingsBoard is unreachable.
+            // These concern one device, which gets them as its response. The HTTP client logs when ThingsBoard is
+            // unreachable.
             Error::Rejected(_) if ota::PackageError::of(error).is_some() => {}
             Error::Unreachable => {}
             Error::Timeout
@@ -504,8 +505,8 @@ impl Journal {
         }
     }
 
-    /// Logs bounds that were reached, and lines that were suppressed, since the last call. To be called once a minute with
-    /// counts since the start.
+    /// Logs bounds that were reached, and lines that were suppressed, since the last call. To be called once a minute
+    /// with counts since the start.
     pub(crate) fn bounds_reached(&mut self, bounds: [(&'static str, u64); BOUNDS]) {
         for ((bound, count), logged) in bounds.into_iter().zip(&mut self.bounds_logged) {
             let more = count.saturating_sub(std::mem::replace(logged, count));

@@ -1,8 +1,8 @@
 //! Posts to an HTTP server without a gateway: the reference for the gateway's figures.
 //!
-//! It is as cheap as such a client can be in safe Rust: `hyper` without a pool, a connection for each task, and request and
-//! connection in the same task. Like the load driver it runs in a closed loop or at a fixed rate; at a fixed rate latency
-//! counts from when a request was due, so that a stall shows (coordinated omission).
+//! It is as cheap as such a client can be in safe Rust: `hyper` without a pool, a connection for each task, and request
+//! and connection in the same task. Like the load driver it runs in a closed loop or at a fixed rate; at a fixed rate
+//! latency counts from when a request was due, so that a stall shows (coordinated omission).
 
 use super::now;
 use crate::latencies::{Latencies, Quantiles, per_second};

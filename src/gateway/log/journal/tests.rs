@@ -138,7 +138,7 @@ fn unanswered_client_rpcs_and_refused_provisioning_are_not_logged_as_warnings() 
 }
 
 #[test]
-fn failed_polls_are_logged_once_a_minute_and_those_cut_off_or_unparsable_with_a_remedy() {
+fn failed_polls_are_logged_once_a_minute_with_a_remedy_if_there_is_one() {
     let lines = log_lines::of(|| {
         let (mut journal, now) = (Journal::default(), start());
         let (requested, lasted) = (Duration::from_secs(60), Duration::from_secs(30));
@@ -207,7 +207,7 @@ fn a_device_that_connects_a_thousand_times_a_second_writes_a_few_lines_a_minute(
 }
 
 #[test]
-fn thousands_of_certificates_from_a_few_addresses_suppress_no_others_and_write_little() {
+fn a_flood_of_certificates_from_a_few_addresses_suppresses_no_others() {
     let of = |host: u8, numbers: std::ops::Range<u32>| {
         move |journal: &mut Journal| {
             for number in numbers.clone() {
