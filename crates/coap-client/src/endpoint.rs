@@ -22,7 +22,7 @@ const EMPTY_MESSAGE: usize = 4;
 /// How an [`Endpoint`] behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameters {
-    /// ACK_RANDOM_FACTOR (RFC 7252 §4.8): the first timeout is chosen between ACK_TIMEOUT and so many times that.
+    /// ACK_RANDOM_FACTOR (RFC 7252 §4.8): the first timeout is chosen between ACK_TIMEOUT and ACK_TIMEOUT times this.
     pub ack_random_factor: f64,
     /// How long a separate response may take once the request is acknowledged.
     pub separate_timeout: Duration,
@@ -66,7 +66,7 @@ pub enum Event<T> {
     Retransmitted,
     /// The server has rejected the request by a Reset. That is the answer to a ping (RFC 7252 §4.3).
     Reset(T),
-    /// No acknowledgement came, or no response after it.
+    /// No acknowledgement was received, or no response after it.
     TimedOut(T),
 }
 
@@ -245,7 +245,7 @@ impl<T: Clone + PartialEq> Endpoint<T> {
         }
     }
 
-    /// A datagram's plaintext came from the server.
+    /// Handles the plaintext of a datagram from the server.
     ///
     /// # Errors
     /// It is not a CoAP message, and is ignored.

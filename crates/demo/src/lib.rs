@@ -1,5 +1,5 @@
-//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway and one device in one
-//! process, over real DTLS and HTTP on loopback.
+//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway and one device in
+//! one process, over real DTLS and HTTP on loopback.
 //!
 //! ```text
 //!  device ──┐                                     ┌─▶ the terminal (text)

@@ -1,5 +1,5 @@
-//! The log lines for operators: one for each handshake and each failure, each request at debug, and none repeated a
-//! thousand times.
+//! The log lines for operators: handshakes, failures and, at level debug, requests. Repeated lines are suppressed and
+//! counted.
 //!
 //! No line has a secret, or text that a peer chose: of a certificate only the fingerprint, of a path only the resource.
 
@@ -28,12 +28,12 @@ use tracing::{debug, info, warn};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Sessions of one device that are logged one by one in a minute. Of the rest the number is logged.
+/// Sessions of one device that are logged one by one in a minute. The others are counted, and their number is logged.
 const SESSIONS_LOGGED: u64 = 4;
 /// Bounds that [`Journal::bounds_reached`] logs.
 pub(crate) const BOUNDS: usize = 10;
 
-/// The kind of a failed handshake. Of each kind and address, one is logged in an hour.
+/// The kind of a failed handshake. One of each kind and address is logged in an hour.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum FailureKind {
     Refused(Discriminant<CertificateError>),
@@ -43,7 +43,7 @@ enum FailureKind {
     Engine(String),
 }
 
-/// Writes the log lines, and remembers which were written lately.
+/// Writes the log lines, and keeps which were written lately, to suppress repetitions.
 #[derive(Debug)]
 pub(crate) struct Journal {
     handshakes: Throttle<(FailureKind, IpAddr)>,
@@ -389,7 +389,8 @@ impl Journal {
     pub(crate) fn package_failed(&mut self, now: Instant, error: &Error) {
         debug!("package: {error}");
         match error {
-            // These concern one device, which gets them as its response. The HTTP client logs when ThingsBoard is unreachable.
+            // These concern one device, which gets them as its response. The HTTP client logs when ThingsBoard is
+            // unreachable.
             Error::Rejected(_) if ota::PackageError::of(error).is_some() => {}
             Error::Unreachable => {}
             Error::Timeout
@@ -504,8 +505,8 @@ impl Journal {
         }
     }
 
-    /// Logs bounds that were reached, and lines that were suppressed, since the last call. To be called once a minute with
-    /// counts since the start.
+    /// Logs bounds that were reached, and lines that were suppressed, since the last call. To be called once a minute
+    /// with counts since the start.
     pub(crate) fn bounds_reached(&mut self, bounds: [(&'static str, u64); BOUNDS]) {
         for ((bound, count), logged) in bounds.into_iter().zip(&mut self.bounds_logged) {
             let more = count.saturating_sub(std::mem::replace(logged, count));
