@@ -49,6 +49,7 @@
 //! | [`shown`] | what a message or a log line may show of others' text | – |
 //! | [`timers`], [`udp`] | deadlines of many; the socket | – |
 //! | [`cli`] | the process | all |
+//! | [`facade`] | what the other crates use; everything else is `pub(crate)` | all |
 //! | `simulation` | the whole core in a simulated network, for tests | all |
 //! | `crates/thingsboard-simulator` | a ThingsBoard device API in memory, faithful to its quirks | – |
 //! | `crates/demo` | gateway, simulator and a device in one process, and a page that shows what happens | the gateway's facade |
@@ -81,25 +82,26 @@
     )
 )]
 
-pub mod admin;
-pub mod authority;
-pub mod calls;
-pub mod cli;
-pub mod config;
-pub mod credentials;
-pub mod device;
-pub mod dtls;
-pub mod gateway;
-pub mod logging;
-pub mod mapping;
-pub mod metrics;
-pub mod ota;
-pub mod quotas;
-pub mod relay;
-pub mod reload;
-pub mod shown;
+mod admin;
+mod authority;
+mod calls;
+mod cli;
+mod config;
+mod credentials;
+mod device;
+mod dtls;
+pub mod facade;
+mod gateway;
+mod logging;
+mod mapping;
+mod metrics;
+mod ota;
+mod quotas;
+mod relay;
+mod reload;
+mod shown;
 #[cfg(test)]
 mod simulation;
-pub mod timers;
-pub mod udp;
-pub mod upstream;
+mod timers;
+mod udp;
+mod upstream;

@@ -1,5 +1,5 @@
-//! The process: everything it does is a command of [`coaps_gateway::cli`].
+//! The process: everything it does is a command of [`coaps_gateway::facade::cli`].
 
 fn main() -> std::process::ExitCode {
-    coaps_gateway::cli::main()
+    coaps_gateway::facade::cli::main()
 }

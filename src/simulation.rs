@@ -10,63 +10,63 @@
     reason = "a test looks for one variant, whichever others there come to be"
 )]
 
-mod acts;
-mod blocks;
+mod actions;
+mod blockwise_client;
+mod body_budget;
 mod bursts;
-mod claimed_by_two;
-mod crowded_bodies;
 mod delivered_once;
 mod device;
+mod duplicate_certificate;
 mod invariants;
 mod link;
-mod observing;
+mod observation;
 mod platform;
 mod requests;
 mod upstream;
 
 mod address_reuse;
-mod another_registry;
 mod assignments;
-mod calls;
+mod basic_requests;
+mod call_limits;
 mod downloads;
 mod draining;
 mod duplicates;
-mod first_light;
-mod full_table;
 mod handshake_flood;
 mod idle_expiry;
 mod late_completion;
+mod loop_fairness;
 mod loss;
 mod observe;
-mod observe_again_and_again;
-mod observe_bytes;
+mod observe_byte_budget;
 mod observe_commands;
 mod observe_gaps;
+mod observe_link_outages;
 mod observe_liveness;
 mod observe_loss;
-mod observe_outage_over;
-mod observe_outages;
+mod observe_reregistration;
+mod observe_upstream_recovery;
 mod packages;
 mod random_runs;
 mod reboot;
-mod reboot_under_a_forger;
+mod registry_reload;
 mod reordering;
 mod separate_response;
-mod session_gone;
-mod share_of_the_loop;
+mod session_ended;
+mod session_limit;
 mod slow_upstream;
+mod spoofed_address;
 mod tap;
-mod throwaway_certificates;
 mod token_refused;
 mod twenty_percent_loss;
 mod two_sessions;
+mod unregistered_flood;
 mod uploads;
 mod upstream_down;
 
 use device::Device;
 use link::{Conditions, Link};
-use requests::{Outcome, PATIENCE};
-use upstream::{Behaviour, Script};
+use requests::{Outcome, RESPONSE_TIMEOUT};
+use upstream::{Behaviour, ScriptedUpstream};
 
 use crate::credentials::{ClientPolicy, ServerCredentials, Validity};
 use crate::device as registered;
@@ -95,10 +95,10 @@ struct World {
     core: Core,
     devices: Vec<Device>,
     link: Link,
-    upstream: Script,
+    upstream: ScriptedUpstream,
     settings: Settings,
     invariants: Invariants,
-    steps_at_once: u32,
+    steps_at_this_instant: u32,
 }
 
 /// A self-signed certificate and its key.
@@ -166,32 +166,32 @@ impl World {
             .collect();
         let mut core = Core::new(settings, engine, policy, registry, seed);
         let mut invariants = Invariants::default();
-        invariants.delivered_once.listen(&mut core);
+        invariants.delivered_once.attach(&mut core);
         World {
             now,
             core,
             devices,
             link: Link::new(conditions, seed),
-            upstream: Script::default(),
+            upstream: ScriptedUpstream::default(),
             settings,
             invariants,
-            steps_at_once: 0,
+            steps_at_this_instant: 0,
         }
     }
 
     /// Adds a device whose certificate nobody has registered; returns its index.
-    fn add_stranger(&mut self) -> usize {
+    fn add_unregistered(&mut self) -> usize {
         let index = self.devices.len();
-        let stranger = Device::new(index, path(index), certificate(), self.settings.dtls);
-        self.devices.push(stranger);
+        let device = Device::new(index, path(index), certificate(), self.settings.dtls);
+        self.devices.push(device);
         index
     }
 
     /// Adds a device with the certificate of another, at an address of its own; returns its index.
-    fn add_twin(&mut self, of: usize, host: usize) -> usize {
+    fn add_client_with_certificate_of(&mut self, of: usize, host: usize) -> usize {
         let index = self.devices.len();
-        let twin = self.devices[of].twin(index, path(1000 + host));
-        self.devices.push(twin);
+        let device = self.devices[of].with_same_certificate(index, path(1000 + host));
+        self.devices.push(device);
         index
     }
 
@@ -228,13 +228,13 @@ impl World {
         let Some(at) = next.into_iter().flatten().min().filter(|at| *at <= end) else {
             return false;
         };
-        self.steps_at_once = if at > self.now {
+        self.steps_at_this_instant = if at > self.now {
             0
         } else {
-            self.steps_at_once + 1
+            self.steps_at_this_instant + 1
         };
         assert!(
-            self.steps_at_once < 10_000,
+            self.steps_at_this_instant < 10_000,
             "a timer fires without end; overdue are (link, upstream, gateway, devices) {:?}",
             next.map(|at| at.is_some_and(|at| at <= self.now))
         );
@@ -260,12 +260,12 @@ impl World {
                 device.handle_timeout(self.now);
             }
         }
-        self.settle();
+        self.flush();
         true
     }
 
     /// Puts what everyone wants sent on its way, and checks what must always hold.
-    fn settle(&mut self) {
+    fn flush(&mut self) {
         while let Some(transmit) = self.core.poll_transmit() {
             assert!(
                 transmit.datagram.len() <= self.settings.dtls.mtu,
@@ -276,7 +276,7 @@ impl World {
                 .send(self.now, transmit.path, false, transmit.datagram);
         }
         while let Some(call) = self.core.poll_call() {
-            self.upstream.take(self.now, call);
+            self.upstream.begin_call(self.now, call);
         }
         while let Some(ticket) = self.core.poll_abort() {
             self.upstream.abort(self.now, ticket);

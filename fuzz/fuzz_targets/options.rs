@@ -3,7 +3,7 @@
 #![no_main]
 
 use coap::{Code, Message, Received, Type};
-use coaps_gateway::mapping::{path, request};
+use coaps_gateway::facade::mapping::{path, request};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|tail: &[u8]| {

@@ -52,8 +52,10 @@ pub(crate) struct Load {
     pub(crate) in_flight: usize,
     pub(crate) most_in_flight_of_one: usize,
     pub(crate) relay_calls: usize,
-    /// Open requests, and calls whose duration is measured.
-    pub(crate) tallied: (usize, usize),
+    /// Requests that the statistics of responses hold open.
+    pub(crate) tallied_requests: usize,
+    /// Calls whose duration is measured.
+    pub(crate) tallied_calls: usize,
     pub(crate) downloads: usize,
     pub(crate) package_calls: usize,
     pub(crate) package_bytes: usize,
@@ -63,6 +65,16 @@ pub(crate) struct Load {
     pub(crate) peers: crate::gateway::sessions::Load,
     pub(crate) relays: crate::relay::table::Load,
     pub(crate) demux: dtls::demux::Load,
+}
+
+/// The counters of each room.
+#[derive(Debug, Clone, Copy)]
+pub struct RoomCounters<'a> {
+    pub dtls: &'a dtls::Counters,
+    pub coap: &'a coap::Counters,
+    pub gateway: &'a Counters,
+    pub relay: &'a crate::relay::Counters,
+    pub packages: &'a crate::ota::Counters,
 }
 
 /// The gateway without its sockets.
@@ -272,17 +284,15 @@ impl Core {
         self.journal.bounds_reached(reached);
     }
 
-    /// Counters of DTLS, of CoAP, and of this room.
-    pub fn counters(&self) -> (&dtls::Counters, &coap::Counters, &Counters) {
-        (self.demux.counters(), &self.coap_counters, &self.counters)
-    }
-
-    pub fn relay_counters(&self) -> &crate::relay::Counters {
-        self.relays.counters()
-    }
-
-    pub fn package_counters(&self) -> &crate::ota::Counters {
-        self.packages.counters()
+    /// Counted since the start.
+    pub fn counters(&self) -> RoomCounters<'_> {
+        RoomCounters {
+            dtls: self.demux.counters(),
+            coap: &self.coap_counters,
+            gateway: &self.counters,
+            relay: self.relays.counters(),
+            packages: self.packages.counters(),
+        }
     }
 
     /// The number of established sessions.
@@ -314,7 +324,8 @@ impl Core {
             in_flight: self.in_flight.count(),
             most_in_flight_of_one: self.in_flight.most_of_one(),
             relay_calls: self.relay_calls.len(),
-            tallied: (self.tallies.answers.open(), self.tallies.upstream.open()),
+            tallied_requests: self.tallies.answers.open(),
+            tallied_calls: self.tallies.upstream.open(),
             downloads: self.downloads.len(),
             package_calls: self.packages.calls_in_flight(),
             package_bytes: self.packages.cached_bytes(),

@@ -99,14 +99,12 @@ enum Reply {
     None,
     /// On its way to ThingsBoard.
     InFlight,
-    /// ThingsBoard has it.
     Accepted,
 }
 
 /// What [`CommandQueue::push`] did with a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Pushed {
-    /// Queued it.
+pub(crate) enum Pushed {
     New,
     /// Nothing: it is queued or was delivered.
     Repeated(Repeated),
@@ -114,7 +112,7 @@ pub enum Pushed {
 
 /// A command that a poll has brought again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeated {
+pub(crate) enum Repeated {
     /// It is still queued for the device.
     Queued,
     /// The device has it since then, and has not replied.
@@ -129,14 +127,14 @@ pub enum Repeated {
 
 /// The commands of one device.
 #[derive(Debug, Default)]
-pub struct CommandQueue {
+pub(crate) struct CommandQueue {
     queued: VecDeque<Queued>,
     delivered: VecDeque<Delivered>,
 }
 
 impl CommandQueue {
     /// Queues a command that a poll has brought, unless it is known.
-    pub fn push(&mut self, now: Instant, command: Command) -> Pushed {
+    pub(crate) fn push(&mut self, now: Instant, command: Command) -> Pushed {
         self.remove_expired(now);
         let is_it = |id, hash| id == command.id && hash == command.hash;
         let mut queued = self.queued.iter_mut();
@@ -171,30 +169,30 @@ impl CommandQueue {
         Pushed::New
     }
 
-    pub fn first(&self) -> Option<&Command> {
+    pub(crate) fn first(&self) -> Option<&Command> {
         self.queued.front().map(|first| &first.command)
     }
 
     /// An endpoint is given a notification of the first.
-    pub fn first_notified(&mut self) {
+    pub(crate) fn first_notified(&mut self) {
         if let Some(first) = self.queued.front_mut() {
             first.notified = true;
         }
     }
 
     /// Whether the first has this id, and the device may have it.
-    pub fn may_have_first(&self, id: u32) -> bool {
+    pub(crate) fn may_have_first(&self, id: u32) -> bool {
         let first = self.queued.front();
         first.is_some_and(|first| first.notified && first.command.id == id)
     }
 
     /// Whether not to poll for more.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.queued.len() >= CAPACITY
     }
 
     /// The device has the first.
-    pub fn first_delivered(&mut self, now: Instant) {
+    pub(crate) fn first_delivered(&mut self, now: Instant) {
         if let Some(first) = self.queued.pop_front() {
             self.remember(now, first);
         }
@@ -229,7 +227,7 @@ impl CommandQueue {
     }
 
     /// The gateway replies to a command that was delivered, or that can't be. Returns whether ThingsBoard may get the reply.
-    pub fn gateway_replies(&mut self, id: u32, error: CommandError) -> bool {
+    pub(crate) fn gateway_replies(&mut self, id: u32, error: CommandError) -> bool {
         let known = self.delivered_mut(id);
         let Some(known) = known.filter(|known| !known.is_outdated) else {
             return false;
@@ -240,7 +238,7 @@ impl CommandQueue {
     }
 
     /// Whether a reply under this id is to a command from before ThingsBoard's restart, and must not reach ThingsBoard.
-    pub fn is_reply_outdated(&self, id: u32) -> bool {
+    pub(crate) fn is_reply_outdated(&self, id: u32) -> bool {
         let first = self.queued.front().filter(|_| self.may_have_first(id));
         let delivered = || self.delivered.iter().find(|known| known.id == id);
         match first {
@@ -250,7 +248,7 @@ impl CommandQueue {
     }
 
     /// A reply is on its way to ThingsBoard. Returns whether it is the first to a command that was delivered.
-    pub fn reply_begins(&mut self, id: u32) -> bool {
+    pub(crate) fn reply_begins(&mut self, id: u32) -> bool {
         let known = self.delivered_mut(id);
         let is_first = |known: &&mut Delivered| known.reply == Reply::None && !known.is_outdated;
         let Some(known) = known.filter(is_first) else {
@@ -261,7 +259,7 @@ impl CommandQueue {
     }
 
     /// ThingsBoard has the reply. Returns how long after the command, if a reply was in flight.
-    pub fn reply_accepted(&mut self, now: Instant, id: u32) -> Option<Duration> {
+    pub(crate) fn reply_accepted(&mut self, now: Instant, id: u32) -> Option<Duration> {
         let known = self.delivered_mut(id);
         let known = known.filter(|known| known.reply == Reply::InFlight)?;
         known.reply = Reply::Accepted;
@@ -270,7 +268,7 @@ impl CommandQueue {
     }
 
     /// ThingsBoard did not take the reply. Returns whether one was in flight.
-    pub fn reply_failed(&mut self, id: u32) -> bool {
+    pub(crate) fn reply_failed(&mut self, id: u32) -> bool {
         let known = self.delivered_mut(id);
         let Some(known) = known.filter(|known| known.reply == Reply::InFlight) else {
             return false;
@@ -280,14 +278,14 @@ impl CommandQueue {
     }
 
     /// Polls have failed, so ThingsBoard may have restarted: delivered commands are not recognised for much longer.
-    pub fn polls_interrupted(&mut self, now: Instant) {
+    pub(crate) fn polls_interrupted(&mut self, now: Instant) {
         for known in &mut self.delivered {
             known.expires = known.expires.min(now + RECOGNISED_AFTER_OUTAGE);
         }
     }
 
     /// Removes queued and delivered commands that have expired. Returns how many of them were not delivered.
-    pub fn remove_expired(&mut self, now: Instant) -> usize {
+    pub(crate) fn remove_expired(&mut self, now: Instant) -> usize {
         self.delivered.retain(|known| known.expires > now);
         let before = self.queued.len();
         self.queued.retain(|queued| queued.expires() > now);
@@ -298,14 +296,14 @@ impl CommandQueue {
     }
 
     /// When [`remove_expired`](Self::remove_expired) has something to do.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let queued = self.queued.iter().map(Queued::expires);
         let delivered = self.delivered.iter().map(|known| known.expires);
         queued.chain(delivered).min()
     }
 
     /// Drops the newest, for which there is no room, and returns its id. Polls that repeat it find it as if it were delivered.
-    pub fn drop_newest(&mut self, now: Instant) -> Option<u32> {
+    pub(crate) fn drop_newest(&mut self, now: Instant) -> Option<u32> {
         let newest = self.queued.pop_back()?;
         let id = newest.command.id;
         self.remember(now, newest);
@@ -313,18 +311,18 @@ impl CommandQueue {
     }
 
     /// What the queued commands cost, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let each = self.queued.iter();
         each.map(|queued| queued.command.body.len() + 128).sum()
     }
 
     /// Commands that are queued.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queued.len()
     }
 
     /// Whether nothing is queued or remembered.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queued.is_empty() && self.delivered.is_empty()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn who_takes_over_an_address_takes_over_nothing_else() {
+fn a_device_at_a_reused_address_gets_none_of_the_former_session() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect(0);
     world.run_for(SECOND);
@@ -24,14 +24,14 @@ fn who_takes_over_an_address_takes_over_nothing_else() {
     let number = world.post(1, Type::Confirmable);
     // The answer to the first device's request comes now, and must not reach the second.
     world.run_for(20 * SECOND);
-    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.core.counters().gateway.completions_too_late, 1);
     assert!(world.devices[1].outcome(number).is(Code::CREATED));
-    assert_eq!(world.upstream.posts[1].0, "device-1");
+    assert_eq!(world.upstream.posts[1].device, "device-1");
     assert_eq!(world.devices[1].received.len(), 1);
 }
 
 #[test]
-fn a_device_that_moved_is_not_heard_under_the_session_of_who_lives_there_now() {
+fn records_from_another_devices_address_do_not_authenticate() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect_all();
     // Device 0's records arrive from device 1's address: they authenticate under no session there.
@@ -51,14 +51,14 @@ fn a_device_that_moved_is_not_heard_under_the_session_of_who_lives_there_now() {
 }
 
 #[test]
-fn a_device_with_a_new_address_gets_in_there_and_its_old_session_is_left_to_idle_out() {
+fn a_device_reconnects_at_a_new_address_and_its_old_session_expires() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.devices[0].path = path(77);
     let unheard = world.post(0, Type::Confirmable);
     world.run_for(100 * SECOND);
     assert!(!world.devices[0].outcome(unheard).is(Code::CREATED));
-    assert!(world.core.counters().0.no_session >= 5);
+    assert!(world.core.counters().dtls.no_session >= 5);
     world.connect_all();
     let number = world.post(0, Type::Confirmable);
     world.run_for(SECOND);

@@ -22,13 +22,13 @@ fn image(version: &str) -> Bytes {
 fn world() -> World {
     let mut world = World::observing(default_settings(), Type::Confirmable);
     for version in ["1.0", "2.0", "3.0"] {
-        world.define(&firmware(version), Package::of(image(version)));
+        world.define_package(&firmware(version), Package::of(image(version)));
     }
     world
 }
 
 /// The version that the device was told of last.
-fn told(world: &World) -> Option<String> {
+fn notified_version(world: &World) -> Option<String> {
     let observation = world.devices[0].observation(Kind::Attributes)?;
     observation.state.get("fw_version").cloned()
 }
@@ -36,39 +36,42 @@ fn told(world: &World) -> Option<String> {
 /// Assigns a version, or takes the assignment away, and runs until the device is told of it.
 fn assign(world: &mut World, version: Option<&str>) {
     match version {
-        Some(version) => world.assign(0, &firmware(version)),
+        Some(version) => world.assign_package(0, &firmware(version)),
         None => {
             let kind = PackageKind::Firmware;
             let now = world.now;
-            world.upstream.platform.unassign(now, "device-0", kind);
-            world.upstream.go_to(now);
+            world
+                .upstream
+                .platform
+                .unassign_package(now, "device-0", kind);
+            world.upstream.advance_to(now);
         }
     }
     let expected = version.map(|version| format!("{version:?}"));
-    assert!(world.run_until(SECOND * 5, |world| told(world) == expected));
+    assert!(world.run_until(SECOND * 5, |world| notified_version(world) == expected));
 }
 
 fn code(world: &mut World, query: &[&'static str]) -> Code {
     let query = query.iter().map(|text| Bytes::from_static(text.as_bytes()));
     let options: Vec<_> = query.map(|text| (number::URI_QUERY, text)).collect();
-    let response = world.request(0, Code::GET, "firmware", &options, &Bytes::new());
+    let response = world.request_until_response(0, Code::GET, "firmware", &options, &Bytes::new());
     response.code
 }
 
 #[test]
-fn a_device_that_is_notified_downloads_what_it_was_notified_of() {
+fn a_notified_device_downloads_the_version_in_the_notification() {
     let mut world = world();
     assert_eq!(code(&mut world, &[]), Code::NOT_FOUND);
     for version in ["1.0", "2.0", "3.0", "1.0"] {
         assign(&mut world, Some(version));
         assert_eq!(world.download(0, "firmware", 6), image(version));
     }
-    let counters = world.core.package_counters();
+    let counters = world.core.counters().packages;
     assert!(counters.assignments_seen_to_change >= 4);
 }
 
 #[test]
-fn unassigned_is_not_found_and_superseded_is_a_bad_request_at_once() {
+fn an_unassigned_package_is_4_04_and_a_superseded_one_4_00_at_once() {
     let mut world = world();
     let first = ["title=meter", "version=1.0"];
     for _ in 0..3 {
@@ -91,27 +94,27 @@ fn unassigned_is_not_found_and_superseded_is_a_bad_request_at_once() {
 }
 
 #[test]
-fn a_download_that_is_under_way_goes_on_with_the_new_package_under_another_etag() {
+fn a_reassignment_during_a_download_shows_as_another_etag() {
     let mut world = world();
     assign(&mut world, Some("1.0"));
     let block = |num| Block::new(num, false, 6).unwrap();
-    let first = world.fetch(0, "firmware", block(0));
+    let first = world.get_block(0, "firmware", block(0));
     assign(&mut world, Some("2.0"));
-    let second = world.fetch(0, "firmware", block(1));
+    let second = world.get_block(0, "firmware", block(1));
     assert_ne!(second.etag, first.etag);
     assert_eq!(second.bytes, image("2.0")[1024..2048]);
 }
 
 #[test]
-fn a_device_that_reads_its_attributes_gets_what_they_say() {
+fn a_device_that_reads_its_attributes_downloads_the_version_they_name() {
     let mut world = World::with_settings(1, Conditions::GOOD, 1, default_settings());
     for version in ["1.0", "2.0"] {
-        world.define(&firmware(version), Package::of(image(version)));
+        world.define_package(&firmware(version), Package::of(image(version)));
     }
     world.connect_all();
     for version in ["1.0", "2.0"] {
-        world.assign(0, &firmware(version));
-        let read = world.request(0, Code::GET, "attributes", &[], &Bytes::new());
+        world.assign_package(0, &firmware(version));
+        let read = world.request_until_response(0, Code::GET, "attributes", &[], &Bytes::new());
         assert_eq!(read.code, Code::CONTENT);
         assert_eq!(world.download(0, "firmware", 6), image(version));
     }

@@ -1,5 +1,6 @@
 //! Hazard: a device sends all it has at once.
 
+use super::actions::RegistryEntry;
 use super::{Conditions, World, default_settings};
 use bytes::Bytes;
 use coap::{Code, Type};
@@ -33,7 +34,7 @@ fn five_hundred_posts_at_once_all_reach_thingsboard_and_are_answered() {
 }
 
 #[test]
-fn a_burst_of_one_device_holds_back_no_other() {
+fn a_burst_of_one_device_does_not_delay_another() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = SECOND;
@@ -47,7 +48,7 @@ fn a_burst_of_one_device_holds_back_no_other() {
 
 /// They wait behind sixteen that take long, and then each is answered at once.
 #[test]
-fn many_that_are_answered_at_once_begin_a_few_at_a_time() {
+fn queued_requests_that_need_no_call_start_a_few_at_a_time() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = SECOND;
@@ -57,10 +58,10 @@ fn many_that_are_answered_at_once_begin_a_few_at_a_time() {
     for _ in 0..300 {
         let (code, nothing) = (Code::GET, Bytes::new());
         world.devices[0].request(world.now, code, "nowhere", Vec::new(), nothing);
-        world.settle();
+        world.flush();
     }
     world.run_for(SECOND / 4);
-    assert_eq!(world.core.counters().1.requests_waited, 300);
+    assert_eq!(world.core.counters().coap.requests_waited, 300);
     world.run_for(10 * SECOND);
     assert_eq!(world.core.load().peers.most_open_exchanges, 0);
     assert_eq!(world.devices[0].open_requests(), 0);
@@ -68,7 +69,7 @@ fn many_that_are_answered_at_once_begin_a_few_at_a_time() {
 
 /// What has waited must not be sent under the token of a device that was registered for the certificate meanwhile.
 #[test]
-fn what_waits_while_its_certificate_is_registered_for_another_device_is_refused() {
+fn queued_requests_are_refused_when_their_certificate_is_reassigned() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = SECOND;
@@ -76,7 +77,7 @@ fn what_waits_while_its_certificate_is_registered_for_another_device_is_refused(
         world.post(0, Type::Confirmable);
     }
     world.run_for(SECOND / 4);
-    world.register(&[(7, "token-7", 0)]);
+    world.reload_registry(&[RegistryEntry::new(7, "token-7", 0)]);
     world.run_for(10 * SECOND);
     assert_eq!(world.upstream.posts.len(), 16);
     for number in 16..20 {
@@ -89,7 +90,7 @@ fn what_waits_while_its_certificate_is_registered_for_another_device_is_refused(
 }
 
 #[test]
-fn with_less_of_a_queue_the_rest_is_told_to_wait() {
+fn requests_above_coap_queue_get_5_03() {
     let mut settings = default_settings();
     settings.coap.queue = 10;
     let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
@@ -108,7 +109,7 @@ fn with_less_of_a_queue_the_rest_is_told_to_wait() {
 
 /// A fleet that reports on the hour: together they have more than may be in flight, and nothing is lost.
 #[test]
-fn what_is_beyond_a_devices_share_of_the_calls_in_flight_waits_too() {
+fn requests_above_a_devices_share_of_calls_in_flight_are_queued() {
     let mut settings = default_settings();
     settings.max_in_flight = 24;
     let mut world = World::with_settings(4, Conditions::GOOD, 1, settings);
@@ -124,5 +125,5 @@ fn what_is_beyond_a_devices_share_of_the_calls_in_flight_waits_too() {
     for device in 0..4 {
         assert!(all_created(&world, device));
     }
-    assert_eq!(world.core.counters().2.calls_refused, 0);
+    assert_eq!(world.core.counters().gateway.calls_refused, 0);
 }

@@ -3,7 +3,7 @@
 //! What goes over the air is encrypted, so this listens at the core's tap: the order in which the gateway itself has
 //! received and sent. A retransmission has the Message ID of the first transmission and is no repetition.
 
-use super::Script;
+use super::ScriptedUpstream;
 use crate::dtls::SessionId;
 use crate::gateway::core::Core;
 use crate::gateway::tap::{Event, Tap, TapRecord};
@@ -15,35 +15,35 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
 /// A device's name, and a command as it was given to it.
-type Given = (Arc<str>, Bytes);
+type SentCommand = (Arc<str>, Bytes);
 
 /// Commands as they go out, and their acknowledgements as they come.
 #[derive(Default)]
 pub(super) struct DeliveredOnce {
-    listener: Option<Receiver<TapRecord>>,
-    outstanding: HashMap<(SessionId, u16), Given>,
-    acknowledged: HashSet<Given>,
+    receiver: Option<Receiver<TapRecord>>,
+    outstanding: HashMap<(SessionId, u16), SentCommand>,
+    acknowledged: HashSet<SentCommand>,
     interruptions: usize,
 }
 
 impl DeliveredOnce {
     /// Listens from now on.
-    pub(super) fn listen(&mut self, core: &mut Core) {
+    pub(super) fn attach(&mut self, core: &mut Core) {
         let tap = Tap::default();
-        self.listener = Some(tap.subscribe());
+        self.receiver = Some(tap.subscribe());
         core.attach_tap(tap);
     }
 
-    pub(super) fn check(&mut self, upstream: &Script) {
+    pub(super) fn check(&mut self, upstream: &ScriptedUpstream) {
         // ThingsBoard may have restarted, and the same id and words are another command then.
         if upstream.interruptions() > self.interruptions {
             self.interruptions = upstream.interruptions();
             self.acknowledged.clear();
         }
         loop {
-            let heard = self.listener.as_mut().map(Receiver::try_recv);
-            match heard {
-                Some(Ok(heard)) => self.take(heard),
+            let record = self.receiver.as_mut().map(Receiver::try_recv);
+            match record {
+                Some(Ok(record)) => self.handle_record(record),
                 Some(Err(TryRecvError::Lagged(_))) => {
                     self.outstanding.clear();
                     self.acknowledged.clear();
@@ -53,21 +53,24 @@ impl DeliveredOnce {
         }
     }
 
-    fn take(&mut self, heard: TapRecord) {
-        let Some(device) = heard.device else {
+    fn handle_record(&mut self, record: TapRecord) {
+        let Some(device) = record.device else {
             return;
         };
-        match heard.event {
+        match record.event {
             Event::Sent {
                 session, message, ..
             } => {
                 let sent = Message::decode(&message).unwrap();
                 let key = (session, sent.message_id);
-                let given = (device, sent.payload.clone());
-                let again = self.outstanding.get(&key) == Some(&given);
+                let command = (device, sent.payload.clone());
+                let again = self.outstanding.get(&key) == Some(&command);
                 if !again && sent.code == Code::CONTENT && is_command(&sent.payload) {
-                    assert!(!self.acknowledged.contains(&given), "twice: {given:?}");
-                    self.outstanding.insert(key, given);
+                    assert!(
+                        !self.acknowledged.contains(&command),
+                        "sent again after its acknowledgement: {command:?}"
+                    );
+                    self.outstanding.insert(key, command);
                 }
             }
             Event::Received {
@@ -76,8 +79,8 @@ impl DeliveredOnce {
                 let received = Message::decode(&message).ok();
                 let received = received.filter(|received| received.kind == Type::Acknowledgement);
                 let key = received.map(|received| (session, received.message_id));
-                let given = key.and_then(|key| self.outstanding.get(&key));
-                self.acknowledged.extend(given.cloned());
+                let command = key.and_then(|key| self.outstanding.get(&key));
+                self.acknowledged.extend(command.cloned());
             }
             _ => {}
         }

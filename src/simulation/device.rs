@@ -1,6 +1,6 @@
 //! A device: a real DTLS client and a CoAP client on top of it.
 
-use super::observing::Observation;
+use super::observation::Observation;
 use super::requests::{Outcome, Requests};
 use crate::credentials::ServerCredentials;
 use crate::device::CertificateId;
@@ -12,11 +12,19 @@ use coap::option::number::OBSERVE;
 use coap::{Class, Code, Message, Token, Type};
 use std::time::{Duration, Instant};
 
+/// A message that came.
+pub(crate) struct ReceivedMessage {
+    pub(crate) at: Instant,
+    /// The number of the device's session: see [`Device::sessions`].
+    pub(crate) session: u32,
+    pub(crate) message: Message,
+}
+
 /// A device, its session and its requests.
 pub(crate) struct Device {
     index: usize,
     /// The number in the name it is registered under: a twin has another's.
-    pub(crate) name: usize,
+    pub(crate) registered_as: usize,
     pub(crate) path: Path,
     certificate: ServerCredentials,
     parameters: dtls::Parameters,
@@ -34,15 +42,15 @@ pub(crate) struct Device {
     /// Whether it answers an empty Confirmable message, as RFC 7252 §4.3 would have it.
     pub(super) answers_pings: bool,
     /// The Message ID of all its messages, if its library has but one.
-    pub(super) only_message_id: Option<u16>,
+    pub(super) fixed_message_id: Option<u16>,
     /// Whether it ignores Confirmable responses: it neither acknowledges nor rejects them.
-    pub(super) is_deaf_to_separate: bool,
+    pub(super) ignores_separate_responses: bool,
     /// How many of them were GETs.
     pub(super) gets: usize,
     next_message_id: u16,
     outbox: Vec<Vec<u8>>,
-    /// Messages that came, in order, with their time and the session they came in.
-    pub(crate) received: Vec<(Instant, u32, Message)>,
+    /// Messages in the order in which they came.
+    pub(crate) received: Vec<ReceivedMessage>,
 }
 
 impl Device {
@@ -61,14 +69,20 @@ impl Device {
     }
 
     /// The same certificate once more.
-    pub(super) fn twin(&self, index: usize, path: Path) -> Device {
+    pub(super) fn with_same_certificate(&self, index: usize, path: Path) -> Device {
         let certificate = self.certificate.clone();
-        Device::with(index, self.name, path, certificate, self.parameters)
+        Device::with(
+            index,
+            self.registered_as,
+            path,
+            certificate,
+            self.parameters,
+        )
     }
 
     fn with(
         index: usize,
-        name: usize,
+        registered_as: usize,
         path: Path,
         certificate: ServerCredentials,
         parameters: dtls::Parameters,
@@ -78,7 +92,7 @@ impl Device {
             certificate,
             parameters,
             index,
-            name,
+            registered_as,
             path,
             settings,
             session: None,
@@ -89,8 +103,8 @@ impl Device {
             observations: Vec::new(),
             replies_to_commands: true,
             answers_pings: true,
-            only_message_id: None,
-            is_deaf_to_separate: false,
+            fixed_message_id: None,
+            ignores_separate_responses: false,
             gets: 0,
             next_message_id: u16::try_from(index % 60_000).unwrap(),
             outbox: Vec::new(),
@@ -101,15 +115,15 @@ impl Device {
     /// Power comes (back): everything is forgotten, and a handshake begins.
     pub(super) fn connect(&mut self, now: Instant) {
         self.switch_off();
-        let (engine, effects) = Engine::client(&self.settings, now).unwrap();
+        let (engine, outputs) = Engine::client(&self.settings, now).unwrap();
         self.session = Some(engine);
         self.sessions += 1;
         self.closed = false;
-        self.take(now, effects);
+        self.handle_outputs(now, outputs);
     }
 
     /// From its next session on it speaks these versions of DTLS.
-    pub(crate) fn speak(&mut self, versions: Versions) {
+    pub(crate) fn set_versions(&mut self, versions: Versions) {
         self.parameters.versions = versions;
         self.settings = engine::Settings::new(&self.certificate, &self.parameters).unwrap();
     }
@@ -148,8 +162,8 @@ impl Device {
     }
 
     /// Its requests of this session and of so long ago at most.
-    pub(crate) fn asked_within(&self, now: Instant, duration: Duration) -> Vec<usize> {
-        self.requests.since(self.sessions, now - duration)
+    pub(crate) fn requests_within(&self, now: Instant, duration: Duration) -> Vec<usize> {
+        self.requests.sent_since(self.sessions, now - duration)
     }
 
     /// Requests whose outcome is [`Outcome::Open`].
@@ -167,10 +181,10 @@ impl Device {
     }
 
     /// The message IDs and kinds of what came for a request, acknowledgements included, in order.
-    pub(crate) fn replies(&self, number: usize) -> Vec<(Type, Code)> {
+    pub(crate) fn messages_for(&self, number: usize) -> Vec<(Type, Code)> {
         let request = self.requests.message(number);
         let mut own = Vec::new();
-        for (_, _, message) in &self.received {
+        for ReceivedMessage { message, .. } in &self.received {
             let empty = message.code == Code::EMPTY;
             if empty && message.message_id == request.message_id
                 || !empty && message.token == request.token
@@ -192,7 +206,7 @@ impl Device {
         kind: Type,
         options: Vec<(u16, Bytes)>,
     ) -> usize {
-        let (name, by, number) = (self.name, self.index, self.requests.len());
+        let (name, by, number) = (self.registered_as, self.index, self.requests.len());
         let body = format!(r#"{{"device":{name},"by":{by},"message":{number}}}"#);
         self.new_request(now, kind, Code::POST, "telemetry", options, body.into())
     }
@@ -208,59 +222,66 @@ impl Device {
         &mut self,
         now: Instant,
         code: Code,
-        feature: &'static str,
+        resource: &'static str,
         options: Vec<(u16, Bytes)>,
         payload: Bytes,
     ) -> usize {
-        self.gets += usize::from(code == Code::GET && feature == "attributes");
+        self.gets += usize::from(code == Code::GET && resource == "attributes");
         let kind = Type::Confirmable;
-        self.new_request(now, kind, code, feature, options, payload)
+        self.new_request(now, kind, code, resource, options, payload)
     }
 
     /// The response to a request, if one has come.
     pub(super) fn response(&self, number: usize) -> Option<&Message> {
         let token = self.requests.message(number).token;
-        let mut newest_first = self.received.iter().rev();
-        let found = newest_first.find(|(_, _, message)| {
-            message.token == token && message.code.class() == Class::Response
-        });
-        found.map(|(_, _, message)| message)
+        let newest_first = self.received.iter().rev();
+        let mut messages = newest_first.map(|received| &received.message);
+        messages.find(|message| message.token == token && message.code.class() == Class::Response)
     }
 
     /// Registers for one of the two kinds; returns the number of the observation.
-    pub(super) fn observe(&mut self, now: Instant, kind: Type, what: Kind) -> usize {
+    pub(super) fn observe(&mut self, now: Instant, kind: Type, observed: Kind) -> usize {
         let token = self.new_token();
         self.observations
-            .push(Observation::new(token, what, self.sessions));
-        self.observe_request(now, kind, what, token, 0);
+            .push(Observation::new(token, observed, self.sessions));
+        self.send_observe_request(now, kind, observed, token, 0);
         self.observations.len() - 1
     }
 
     /// Sends GET with Observe `value` under an observation's token once more: 0 renews it, 1 ends it.
-    pub(super) fn register_again(&mut self, now: Instant, kind: Type, number: usize, value: u8) {
+    pub(super) fn send_observe(&mut self, now: Instant, kind: Type, number: usize, value: u8) {
         let Observation {
-            token, kind: what, ..
+            token,
+            kind: observed,
+            ..
         } = self.observations[number];
-        self.observe_request(now, kind, what, token, value);
+        self.send_observe_request(now, kind, observed, token, value);
     }
 
-    fn observe_request(&mut self, now: Instant, kind: Type, what: Kind, token: Token, value: u8) {
-        let feature = match what {
+    fn send_observe_request(
+        &mut self,
+        now: Instant,
+        kind: Type,
+        observed: Kind,
+        token: Token,
+        value: u8,
+    ) {
+        let resource = match observed {
             Kind::Attributes => "attributes",
             Kind::Commands => "rpc",
         };
-        self.gets += usize::from(what == Kind::Attributes);
+        self.gets += usize::from(observed == Kind::Attributes);
         let value = [value];
         let value = if value == [0] { &[][..] } else { &value[..] };
         let observe = (OBSERVE, Bytes::copy_from_slice(value));
         let (code, body) = (Code::GET, Bytes::new());
-        self.request_with(now, kind, code, &[feature], vec![observe], body, token);
+        self.request_with(now, kind, code, &[resource], vec![observe], body, token);
     }
 
     /// The last observation of a kind that stands.
     pub(crate) fn observation(&self, kind: Kind) -> Option<&Observation> {
         let mut newest_first = self.observations.iter().rev();
-        newest_first.find(|o| o.kind == kind && o.session == self.sessions && o.stands())
+        newest_first.find(|o| o.kind == kind && o.session == self.sessions && o.is_active())
     }
 
     fn new_request(
@@ -268,12 +289,12 @@ impl Device {
         now: Instant,
         kind: Type,
         code: Code,
-        feature: &'static str,
+        resource: &'static str,
         more: Vec<(u16, Bytes)>,
         payload: Bytes,
     ) -> usize {
         let token = self.new_token();
-        self.request_with(now, kind, code, &[feature], more, payload, token)
+        self.request_with(now, kind, code, &[resource], more, payload, token)
     }
 
     fn new_token(&self) -> Token {
@@ -287,17 +308,17 @@ impl Device {
         now: Instant,
         kind: Type,
         code: Code,
-        feature: &[&str],
+        segments: &[&str],
         mut options: Vec<(u16, Bytes)>,
         payload: Bytes,
         token: Token,
     ) -> usize {
         let number = self.requests.len();
-        self.next_message_id = match self.only_message_id {
+        self.next_message_id = match self.fixed_message_id {
             Some(only) => only,
             None => self.next_message_id.wrapping_add(1),
         };
-        for segment in ["api", "v1"].iter().chain(feature) {
+        for segment in ["api", "v1"].iter().chain(segments) {
             options.push((11, Bytes::copy_from_slice(segment.as_bytes())));
         }
         options.sort_by_key(|(number, _)| *number);
@@ -318,7 +339,7 @@ impl Device {
     }
 
     /// Sends a request's very bytes once more, as a device does that has missed the answer.
-    pub(super) fn repeat(&mut self, now: Instant, number: usize) {
+    pub(super) fn send_duplicate(&mut self, now: Instant, number: usize) {
         let bytes = self.requests.encoded(number).to_vec();
         self.send(now, &bytes);
     }
@@ -326,45 +347,45 @@ impl Device {
     /// Encrypts and sends any bytes.
     pub(super) fn send(&mut self, now: Instant, plaintext: &[u8]) {
         if let Some(session) = &mut self.session {
-            let effects = session.send(now, plaintext).unwrap_or_default();
-            self.take(now, effects);
+            let outputs = session.send(now, plaintext).unwrap_or_default();
+            self.handle_outputs(now, outputs);
         }
     }
 
     pub(super) fn receive(&mut self, now: Instant, datagram: &[u8]) {
         if let Some(session) = &mut self.session {
             match session.receive(now, datagram) {
-                Ok(effects) => self.take(now, effects),
+                Ok(outputs) => self.handle_outputs(now, outputs),
                 // A fatal alert, or what its engine takes for the end.
                 Err(_) => self.switch_off(),
             }
         }
     }
 
-    fn take(&mut self, now: Instant, effects: Vec<EngineOutput>) {
-        for effect in effects {
-            match effect {
+    fn handle_outputs(&mut self, now: Instant, outputs: Vec<EngineOutput>) {
+        for output in outputs {
+            match output {
                 EngineOutput::Transmit(datagram) => self.outbox.push(datagram),
                 EngineOutput::Connected => self.connected = true,
-                EngineOutput::Plaintext(bytes) => self.take_message(now, &bytes),
+                EngineOutput::Plaintext(bytes) => self.handle_message(now, &bytes),
                 EngineOutput::CloseNotify => (self.connected, self.closed) = (false, true),
                 EngineOutput::PeerCertificate(_) => {}
             }
         }
     }
 
-    fn take_message(&mut self, now: Instant, bytes: &[u8]) {
+    fn handle_message(&mut self, now: Instant, bytes: &[u8]) {
         let message = Message::decode(bytes).expect("the gateway sent what is no message");
         if message.code.class() == Class::Response {
             let observation = self
                 .observations
                 .iter()
                 .position(|o| o.token == message.token);
-            let forgotten = observation.is_some_and(|n| self.observations[n].forgotten);
-            let acknowledges = !self.is_deaf_to_separate
-                && observation.is_none_or(|n| !self.observations[n].unacknowledged);
-            if (message.kind == Type::Confirmable && acknowledges) || forgotten {
-                let kind = match forgotten {
+            let rejects = observation.is_some_and(|n| self.observations[n].rejects);
+            let acknowledges = !self.ignores_separate_responses
+                && observation.is_none_or(|n| !self.observations[n].withholds_acks);
+            if (message.kind == Type::Confirmable && acknowledges) || rejects {
+                let kind = match rejects {
                     true => Type::Reset,
                     false => Type::Acknowledgement,
                 };
@@ -377,9 +398,9 @@ impl Device {
             let answers = message.kind != Type::Confirmable
                 || first
                 || self.requests.is_acknowledged(&message.token);
-            let answers = answers && self.requests.answer(self.sessions, &message);
-            if let Some(number) = observation.filter(|_| !forgotten) {
-                let command = self.observations[number].take(now, &message, answers);
+            let answers = answers && self.requests.on_response(self.sessions, &message);
+            if let Some(number) = observation.filter(|_| !rejects) {
+                let command = self.observations[number].handle_response(now, &message, answers);
                 if let Some(id) = command.filter(|_| self.replies_to_commands) {
                     self.reply(now, id);
                 }
@@ -391,9 +412,13 @@ impl Device {
                 self.send(now, &reset.encode(4).unwrap());
             }
         } else if message.code == Code::EMPTY {
-            self.requests.acknowledge(now, &message);
+            self.requests.on_empty_message(now, &message);
         }
-        self.received.push((now, self.sessions, message));
+        self.received.push(ReceivedMessage {
+            at: now,
+            session: self.sessions,
+            message,
+        });
     }
 
     /// Replies to a command.
@@ -420,11 +445,11 @@ impl Device {
             return;
         };
         match session.handle_timeout(now) {
-            Ok(effects) => self.take(now, effects),
+            Ok(outputs) => self.handle_outputs(now, outputs),
             // A handshake that came to nothing.
             Err(_) => return self.switch_off(),
         }
-        for bytes in self.requests.due(now) {
+        for bytes in self.requests.retransmissions_due(now) {
             self.send(now, &bytes);
         }
     }

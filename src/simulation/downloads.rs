@@ -1,7 +1,7 @@
 //! Hazard: a download over a link that loses, of a device that sleeps, reboots and comes back, from a ThingsBoard
 //! that is slow, gone, or has something else by then.
 
-use super::invariants::assert_at_rest;
+use super::invariants::assert_idle;
 use super::{Behaviour, Conditions, World, path};
 use crate::upstream::{Error, Operation};
 use bytes::Bytes;
@@ -23,10 +23,10 @@ fn image(size: usize, seed: u64) -> Bytes {
 fn world(devices: usize, conditions: Conditions, image: &Bytes) -> World {
     let mut world = World::new(devices, conditions, 1);
     let id = firmware();
-    world.define(&id, Package::of(image.clone()));
+    world.define_package(&id, Package::of(image.clone()));
     world.connect_all();
     for device in 0..devices {
-        world.assign(device, &id);
+        world.assign_package(device, &id);
     }
     world
 }
@@ -41,7 +41,7 @@ fn block(num: u32, szx: u8) -> Block {
 
 /// The bar: 64-byte blocks, a tenth lost each way, and more than 4,096 of them.
 #[test]
-fn an_image_above_256_kib_arrives_intact_in_small_blocks_though_a_tenth_is_lost() {
+fn an_image_above_256_kib_arrives_intact_in_64_byte_blocks_at_10_percent_loss() {
     let whole = image(270_001, 1);
     let mut world = world(1, Conditions::losing(0.1), &whole);
     assert_eq!(world.download(0, "firmware", 2), whole);
@@ -52,11 +52,11 @@ fn an_image_above_256_kib_arrives_intact_in_small_blocks_though_a_tenth_is_lost(
     );
     world.devices[0].switch_off();
     world.run_for(HOUR);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }
 
 #[test]
-fn a_fleet_is_served_by_one_fetch_of_each_chunk() {
+fn a_chunk_is_fetched_once_for_all_devices() {
     let whole = image(200_000, 1);
     let mut world = world(20, Conditions::losing(0.05), &whole);
     for device in 0..20 {
@@ -70,10 +70,10 @@ fn a_fleet_is_served_by_one_fetch_of_each_chunk() {
 }
 
 #[test]
-fn a_download_goes_on_after_a_day_in_another_session_at_another_address_in_any_order_and_size() {
+fn a_download_continues_in_another_session_in_any_block_order_and_size() {
     let whole = image(10_000, 1);
     let mut world = world(1, Conditions::GOOD, &whole);
-    let first = world.fetch(0, "firmware", block(0, 6));
+    let first = world.get_block(0, "firmware", block(0, 6));
     world.run_for(25 * HOUR);
     assert_eq!(
         world.core.sessions(),
@@ -83,35 +83,35 @@ fn a_download_goes_on_after_a_day_in_another_session_at_another_address_in_any_o
     world.devices[0].switch_off();
     world.devices[0].path = path(77);
     for (num, szx) in [(9, 6), (3, 4), (155, 2), (1, 6), (624, 0)] {
-        let piece = world.fetch(0, "firmware", block(num, szx));
+        let received = world.get_block(0, "firmware", block(num, szx));
         let from = block(num, szx).offset();
         let to = (from + block(num, szx).size()).min(whole.len());
-        assert_eq!(piece.bytes, whole[from..to], "block {num} of size {szx}");
-        assert_eq!(piece.etag, first.etag);
-        assert_eq!(piece.more, to < whole.len());
+        assert_eq!(received.bytes, whole[from..to], "block {num} of size {szx}");
+        assert_eq!(received.etag, first.etag);
+        assert_eq!(received.more, to < whole.len());
     }
     let past = [(23, Bytes::from_static(&[0xa6]))];
-    let response = world.request(0, Code::GET, "firmware", &past, &Bytes::new());
+    let response = world.request_until_response(0, Code::GET, "firmware", &past, &Bytes::new());
     assert_eq!(response.code, Code::BAD_REQUEST, "past the end");
 }
 
 #[test]
-fn while_thingsboard_is_gone_what_is_cached_is_served_to_who_was_allowed_it() {
+fn while_upstream_is_down_cached_chunks_go_only_to_authorized_devices() {
     let whole = image(100_000, 1);
     let mut world = world(2, Conditions::GOOD, &whole);
-    let first = world.fetch(0, "firmware", block(0, 6));
+    let first = world.get_block(0, "firmware", block(0, 6));
     world.run_for(SECOND);
     world.upstream.behaviour = Behaviour::Fails(Error::Unreachable);
-    let piece = world.fetch(0, "firmware", block(63, 6));
+    let received = world.get_block(0, "firmware", block(63, 6));
     assert_eq!(
-        (&piece.bytes, &piece.etag),
+        (&received.bytes, &received.etag),
         (&whole.slice(63 << 10..64 << 10), &first.etag)
     );
     // Long after its permission would have had to be renewed.
     world.run_for(HOUR);
-    let piece = world.fetch(0, "firmware", block(1, 6));
-    assert_eq!(piece.bytes, whole[1024..2048]);
-    let response = world.request(1, Code::GET, "firmware", &[], &Bytes::new());
+    let received = world.get_block(0, "firmware", block(1, 6));
+    assert_eq!(received.bytes, whole[1024..2048]);
+    let response = world.request_until_response(1, Code::GET, "firmware", &[], &Bytes::new());
     assert_eq!(
         response.code,
         Code::SERVICE_UNAVAILABLE,
@@ -125,37 +125,33 @@ fn while_thingsboard_is_gone_what_is_cached_is_served_to_who_was_allowed_it() {
 }
 
 #[test]
-fn a_package_that_changes_under_its_name_shows_as_a_new_etag_and_never_as_a_mixture() {
+fn a_package_replaced_under_its_name_has_a_new_etag_and_is_never_mixed() {
     let (old, new) = (image(150_000, 1), image(150_000, 2));
     let mut world = world(2, Conditions::GOOD, &old);
     assert_eq!(world.download(0, "firmware", 6), old);
-    let before = world.fetch(0, "firmware", block(0, 6)).etag;
-    world.define(&firmware(), Package::of(new.clone()));
+    let before = world.get_block(0, "firmware", block(0, 6)).etag;
+    world.define_package(&firmware(), Package::of(new.clone()));
     for device in 0..2 {
-        world.assign(device, &firmware());
+        world.assign_package(device, &firmware());
     }
     // Until the device is asked about again, the old one may be served, as a whole.
     world.run_for(SECOND * 601);
-    let piece = world.fetch(0, "firmware", block(0, 6));
-    assert_ne!(piece.etag, before);
+    let received = world.get_block(0, "firmware", block(0, 6));
+    assert_ne!(received.etag, before);
     assert_eq!(world.download(0, "firmware", 6), new);
     assert_eq!(world.download(1, "firmware", 4), new);
 }
 
 #[test]
-fn who_is_assigned_nothing_hears_so_and_upstream_is_not_asked_for_each_try() {
+fn without_an_assignment_each_get_is_4_04_and_upstream_is_rarely_read() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     for _ in 0..10 {
-        let response = world.request(0, Code::GET, "software", &[], &Bytes::new());
+        let response = world.request_until_response(0, Code::GET, "software", &[], &Bytes::new());
         assert_eq!(response.code, Code::NOT_FOUND);
     }
     assert!(world.upstream.platform.assignment_reads <= 2);
-    let asked = world.upstream.platform.fetches.iter();
-    assert_eq!(
-        asked
-            .filter(|(_, o)| matches!(o, Operation::GetPackage { .. }))
-            .count(),
-        0
-    );
+    let fetches = world.upstream.platform.fetches.iter();
+    let chunks = fetches.filter(|fetch| matches!(fetch.operation, Operation::GetPackage { .. }));
+    assert_eq!(chunks.count(), 0);
 }

@@ -1,5 +1,6 @@
 //! Hazard: the gateway is told to stop while devices talk.
 
+use super::actions::RegistryEntry;
 use super::{World, default_settings};
 use crate::relay::Kind;
 use crate::simulation::Conditions;
@@ -20,7 +21,7 @@ fn drained(world: &mut World) -> Duration {
 }
 
 #[test]
-fn without_anything_under_way_all_sessions_end_at_once_with_a_word() {
+fn idle_sessions_are_closed_at_once_with_close_notify() {
     let mut world = World::new(3, Conditions::GOOD, 1);
     world.connect_all();
     world.drain(10 * SECOND);
@@ -30,7 +31,7 @@ fn without_anything_under_way_all_sessions_end_at_once_with_a_word() {
 }
 
 #[test]
-fn what_is_under_way_is_answered_first() {
+fn requests_in_progress_are_answered_before_sessions_close() {
     for kind in [CON, NON] {
         let mut world = World::new(2, Conditions::GOOD, 1);
         world.connect_all();
@@ -48,7 +49,7 @@ fn what_is_under_way_is_answered_first() {
 
 /// The response is lost, the device asks again, and still gets it: nothing is stored twice, nothing forgotten.
 #[test]
-fn a_response_that_is_lost_can_be_asked_for_once_more() {
+fn a_lost_response_is_sent_again_for_a_retransmitted_request() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     let number = world.post(0, CON);
@@ -66,7 +67,7 @@ fn a_response_that_is_lost_can_be_asked_for_once_more() {
 }
 
 #[test]
-fn a_request_that_comes_now_is_answered_5_03_and_does_not_keep_the_session() {
+fn a_request_during_the_drain_gets_5_03_and_does_not_prolong_it() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 5 * SECOND;
@@ -97,7 +98,7 @@ fn a_request_that_comes_now_is_answered_5_03_and_does_not_keep_the_session() {
 }
 
 #[test]
-fn an_upstream_that_does_not_answer_in_time_keeps_nobody_longer_than_the_time_given() {
+fn a_slow_upstream_does_not_prolong_the_drain_beyond_its_limit() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 60 * SECOND;
@@ -111,7 +112,7 @@ fn an_upstream_that_does_not_answer_in_time_keeps_nobody_longer_than_the_time_gi
 
 /// ThingsBoard stores it, or doesn't: but not because the gateway went away in the middle of a request.
 #[test]
-fn a_request_whose_device_has_gone_is_brought_to_its_end_too() {
+fn the_drain_waits_for_calls_of_ended_sessions() {
     let mut settings = default_settings();
     settings.dtls.session_idle = 2 * SECOND;
     let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
@@ -126,7 +127,7 @@ fn a_request_whose_device_has_gone_is_brought_to_its_end_too() {
 }
 
 #[test]
-fn newcomers_are_not_answered() {
+fn client_hellos_are_ignored_during_the_drain() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect(0);
     world.run_for(SECOND);
@@ -134,21 +135,21 @@ fn newcomers_are_not_answered() {
     world.post(0, CON);
     world.run_for(SECOND);
     world.drain(20 * SECOND);
-    let sent = world.core.counters().0.datagrams_sent;
+    let sent = world.core.counters().dtls.datagrams_sent;
     world.connect(1);
     world.run_for(10 * SECOND);
     assert_eq!(world.core.half_open(), 0);
-    assert!(world.core.counters().0.hellos_while_closed > 0);
-    assert_eq!(world.core.counters().0.datagrams_sent, sent);
+    assert!(world.core.counters().dtls.hellos_while_closed > 0);
+    assert_eq!(world.core.counters().dtls.datagrams_sent, sent);
 }
 
 #[test]
-fn a_command_that_a_poll_brings_now_reaches_its_device_and_is_replied_to() {
+fn a_command_received_during_the_drain_is_delivered_and_replied_to() {
     let mut world = World::observing(default_settings(), CON);
     world.drain(60 * SECOND);
     world.run_for(2 * SECOND);
     assert!(!world.core.is_drained(), "a poll is open");
-    world.command(0, "7", false);
+    world.send_command(0, "7", false);
     let took = drained(&mut world);
     assert_eq!(world.devices[0].observations[1].commands.len(), 1);
     assert_eq!(world.upstream.replies.len(), 1);
@@ -162,18 +163,21 @@ fn a_command_that_a_poll_brings_now_reaches_its_device_and_is_replied_to() {
 }
 
 #[test]
-fn polls_end_by_their_own_time_if_the_drain_lasts_as_long() {
+fn polls_end_at_their_timeout_and_no_new_ones_start() {
     let mut world = World::observing(default_settings(), CON);
-    let opened = world.upstream.platform.opened;
+    let opened = world.upstream.platform.polls_opened;
     let longest = world.settings.relay.poll_timeout + SECOND;
     world.drain(2 * longest);
     let took = drained(&mut world);
     assert!(took > 10 * SECOND && took <= longest, "{took:?}");
-    assert_eq!(world.upstream.platform.opened, opened, "none is begun");
+    assert_eq!(
+        world.upstream.platform.polls_opened, opened,
+        "none is begun"
+    );
 }
 
 #[test]
-fn who_observes_attributes_alone_is_not_waited_for() {
+fn the_drain_does_not_wait_for_attribute_observations() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.observe(0, CON, Kind::Attributes);
@@ -184,32 +188,35 @@ fn who_observes_attributes_alone_is_not_waited_for() {
 }
 
 #[test]
-fn a_device_that_is_removed_meanwhile_is_waited_for_no_longer_than_before() {
+fn removing_a_device_does_not_prolong_the_drain() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.post(0, CON);
     world.run_for(SECOND);
     world.drain(60 * SECOND);
-    world.register(&[]);
+    world.reload_registry(&[]);
     let took = drained(&mut world);
     assert!(took > SECOND && took < 4 * SECOND, "{took:?}");
 }
 
 #[test]
-fn who_has_another_token_meanwhile_is_not_waited_for_since_its_polls_are_closed() {
+fn a_token_change_during_the_drain_closes_polls_and_ends_the_wait() {
     let mut world = World::observing(default_settings(), CON);
-    let opened = world.upstream.platform.opened;
+    let opened = world.upstream.platform.polls_opened;
     world.drain(60 * SECOND);
     world.run_for(SECOND);
     assert!(!world.core.is_drained(), "a poll is open");
-    world.register(&[(0, "another", 0)]);
+    world.reload_registry(&[RegistryEntry::new(0, "another", 0)]);
     let took = drained(&mut world);
     assert!(took < 4 * SECOND, "{took:?}");
-    assert_eq!(world.upstream.platform.opened, opened, "none is begun anew");
+    assert_eq!(
+        world.upstream.platform.polls_opened, opened,
+        "none is begun anew"
+    );
 }
 
 #[test]
-fn without_any_time_all_ends_at_once() {
+fn a_drain_of_zero_seconds_ends_at_once() {
     let mut world = World::observing(default_settings(), CON);
     world.upstream.delay = 5 * SECOND;
     world.post(0, CON);

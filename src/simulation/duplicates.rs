@@ -10,62 +10,62 @@ const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
 const NON_LIFETIME: Duration = Duration::from_secs(145);
 
 #[test]
-fn a_duplicate_at_any_moment_of_exchange_lifetime_never_reaches_upstream() {
+fn a_duplicate_within_exchange_lifetime_never_reaches_upstream() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 3 * SECOND;
     let number = world.post(0, Type::Confirmable);
     let end = world.now + EXCHANGE_LIFETIME - SECOND;
     while world.now < end {
-        world.repeat(0, number);
+        world.send_duplicate(0, number);
         world.run_for(SECOND);
     }
     assert_eq!(world.upstream.posts.len(), 1);
     assert!(world.devices[0].outcome(number).is(Code::CREATED));
-    assert!(world.core.counters().1.duplicates > 200);
+    assert!(world.core.counters().coap.duplicates > 200);
 }
 
 #[test]
-fn a_non_confirmable_duplicate_never_reaches_upstream_within_non_lifetime() {
+fn a_non_confirmable_duplicate_within_non_lifetime_never_reaches_upstream() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     let number = world.post(0, Type::NonConfirmable);
     let end = world.now + NON_LIFETIME - SECOND;
     while world.now < end {
-        world.repeat(0, number);
+        world.send_duplicate(0, number);
         world.run_for(SECOND);
     }
     assert_eq!(world.upstream.posts.len(), 1);
-    let replies = world.devices[0].replies(number);
+    let replies = world.devices[0].messages_for(number);
     assert_eq!(replies, [(Type::NonConfirmable, Code::CREATED)]);
 }
 
 #[test]
-fn a_duplicate_gets_nothing_while_under_way_then_the_empty_acknowledgement_alone() {
+fn a_duplicate_gets_no_reply_before_the_empty_ack_and_only_that_afterwards() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 2 * SECOND;
     let number = world.post(0, Type::Confirmable);
-    let replies = |world: &World| world.devices[0].replies(number);
+    let replies = |world: &World| world.devices[0].messages_for(number);
     world.run_for(SECOND / 4);
-    world.repeat(0, number);
+    world.send_duplicate(0, number);
     world.run_for(SECOND / 10);
     assert_eq!(replies(&world), [], "under way");
     world.run_for(SECOND);
     let empty = (Type::Acknowledgement, Code::EMPTY);
     assert_eq!(replies(&world), [empty]);
-    world.repeat(0, number);
+    world.send_duplicate(0, number);
     world.run_for(SECOND / 10);
     assert_eq!(replies(&world), [empty, empty]);
     world.run_for(2 * SECOND);
-    world.repeat(0, number);
+    world.send_duplicate(0, number);
     world.run_for(SECOND);
     let separate = (Type::Confirmable, Code::CREATED);
     assert_eq!(replies(&world), [empty, empty, separate, empty]);
 }
 
 #[test]
-fn a_network_that_doubles_every_datagram_changes_nothing() {
+fn duplicated_datagrams_have_no_effect() {
     let twice = Conditions {
         duplication: 1.0,
         jitter: SECOND / 5,
@@ -84,29 +84,29 @@ fn a_network_that_doubles_every_datagram_changes_nothing() {
         assert!(device.outcomes().all(|outcome| outcome.is(Code::CREATED)));
     }
     assert_eq!(world.upstream.posts.len(), 50);
-    assert_eq!(world.core.counters().0.handshakes_completed, 5);
+    assert_eq!(world.core.counters().dtls.handshakes_completed, 5);
     // DTLS sees to it that a record counts once (RFC 6347 §4.1.2.6).
-    assert_eq!(world.core.counters().1.duplicates, 0);
-    assert!(world.core.counters().0.without_effect >= 50);
+    assert_eq!(world.core.counters().coap.duplicates, 0);
+    assert!(world.core.counters().dtls.without_effect >= 50);
 }
 
 /// A device whose library uses a Message ID for two requests (RFC 7252 §4.4 forbids it, and it is done).
 #[test]
-fn two_messages_under_one_message_id_both_reach_upstream_and_copies_of_them_do_not() {
+fn different_requests_with_one_message_id_both_reach_upstream_once() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
-    world.devices[0].only_message_id = Some(3561);
+    world.devices[0].fixed_message_id = Some(3561);
     let numbers = [0, 1].map(|_| world.post(0, Type::Confirmable));
     world.run_for(SECOND);
     for _ in 0..3 {
         for number in numbers {
-            world.repeat(0, number);
+            world.send_duplicate(0, number);
             world.run_for(SECOND);
         }
     }
     assert_eq!(world.upstream.posts.len(), 2);
     for number in numbers {
-        assert_eq!(world.devices[0].replies(number).len(), 4);
+        assert_eq!(world.devices[0].messages_for(number).len(), 4);
         assert!(world.devices[0].outcome(number).is(Code::CREATED));
     }
 }

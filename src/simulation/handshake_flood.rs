@@ -10,9 +10,9 @@ const RATE: usize = 500;
 
 /// A ClientHello that nobody will continue.
 fn hello(world: &World) -> Vec<u8> {
-    let mut stranger = Device::new(999, path(9), certificate(), world.settings.dtls);
-    stranger.connect(world.now);
-    stranger.poll_transmit().remove(0)
+    let mut client = Device::new(999, path(9), certificate(), world.settings.dtls);
+    client.connect(world.now);
+    client.poll_transmit().remove(0)
 }
 
 /// One that needs an engine before its address is proven: it is large, and not for its padding.
@@ -48,7 +48,7 @@ fn flood(
 }
 
 #[test]
-fn under_a_flood_sessions_work_on_without_delay() {
+fn a_client_hello_flood_does_not_delay_established_sessions() {
     for is_small in [true, false] {
         let mut settings = default_settings();
         settings.dtls.hellos = 200;
@@ -75,7 +75,7 @@ fn sessions_worked_on(world: &mut World, half_open: usize) {
         assert!(device.outcomes().all(|outcome| outcome.is(Code::CREATED)));
         assert!((0..5).all(|number| device.retransmissions(number) == 0));
     }
-    let counters = world.core.counters().0;
+    let counters = world.core.counters().dtls;
     assert!(counters.over_hello_budget > 10_000, "{counters:?}");
     assert_eq!(world.core.load().half_open, half_open);
     world.run_for(11 * SECOND);
@@ -87,7 +87,7 @@ fn sessions_worked_on(world: &mut World, half_open: usize) {
 }
 
 #[test]
-fn a_proven_handshake_is_never_dropped_for_unproven_ones() {
+fn a_handshake_with_a_verified_address_is_not_evicted_for_unverified_ones() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect(0);
     // Hello, cookie, hello: then the gateway's flight is on its way, and the device's answer is lost.
@@ -96,13 +96,13 @@ fn a_proven_handshake_is_never_dropped_for_unproven_ones() {
     let hello = large_hello(&world);
     flood(&mut world, 3, &hello, |_, _| {});
     assert_eq!(world.core.sessions(), 0);
-    assert!(world.core.counters().0.unproven_evicted > 0);
+    assert!(world.core.counters().dtls.unproven_evicted > 0);
     assert!(world.run_until(30 * SECOND, |world| world.core.sessions() == 1));
-    assert_eq!(world.core.counters().0.handshakes_completed, 1);
+    assert_eq!(world.core.counters().dtls.handshakes_completed, 1);
 }
 
 #[test]
-fn a_new_device_gets_in_during_a_flood_that_leaves_it_a_share() {
+fn a_device_connects_during_a_flood_below_the_hello_limit() {
     let mut settings = default_settings();
     settings.dtls.hellos = 6_000;
     let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
@@ -116,7 +116,7 @@ fn a_new_device_gets_in_during_a_flood_that_leaves_it_a_share() {
 }
 
 #[test]
-fn a_new_device_gets_in_once_a_flood_is_over() {
+fn a_device_connects_once_a_flood_is_over() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     let hello = hello(&world);
     flood(&mut world, 3, &hello, |world, second| {
@@ -128,7 +128,7 @@ fn a_new_device_gets_in_once_a_flood_is_over() {
 }
 
 #[test]
-fn a_silent_hello_delays_nobody_else() {
+fn an_abandoned_client_hello_does_not_delay_another_device() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     let hello = hello(&world);
     world.inject(path(9), &hello);
@@ -137,11 +137,11 @@ fn a_silent_hello_delays_nobody_else() {
 }
 
 #[test]
-fn handshakes_of_registered_devices_do_not_count_for_the_address_that_they_share() {
+fn handshakes_of_registered_devices_do_not_count_for_the_address_limit() {
     let mut settings = default_settings();
     settings.dtls.handshakes_per_address = 2;
     let mut world = World::with_settings(4, Conditions::GOOD, 1, settings);
-    let strangers: Vec<_> = (0..4).map(|_| world.add_stranger()).collect();
+    let unregistered: Vec<_> = (0..4).map(|_| world.add_unregistered()).collect();
     let connects = |world: &mut World, device: usize, host: usize| {
         world.devices[device]
             .path
@@ -155,7 +155,7 @@ fn handshakes_of_registered_devices_do_not_count_for_the_address_that_they_share
     let in_time = [0, 1, 2, 3].map(|device| connects(&mut world, device, 5000));
     assert_eq!(in_time, [true; 4]);
     // Of certificates that are not registered, so many a second.
-    let in_time: Vec<_> = (strangers.into_iter())
+    let in_time: Vec<_> = (unregistered.into_iter())
         .map(|device| connects(&mut world, device, 6000))
         .collect();
     assert_eq!(in_time, [true, true, false, false]);

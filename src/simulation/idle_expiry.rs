@@ -1,6 +1,6 @@
 //! Hazard: devices fall silent, and silence must end.
 
-use super::invariants::assert_at_rest;
+use super::invariants::assert_idle;
 use super::{Conditions, World, default_settings};
 use crate::dtls::session::Session;
 use crate::gateway::Settings;
@@ -11,15 +11,15 @@ use std::time::Duration;
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn an_hour_of_silence() -> Settings {
+fn idle_timeout_of_an_hour() -> Settings {
     let mut settings = default_settings();
     settings.dtls.session_idle = HOUR;
     settings
 }
 
 #[test]
-fn a_silent_session_is_closed_with_a_close_notify_and_forgotten() {
-    let mut world = World::with_settings(3, Conditions::GOOD, 1, an_hour_of_silence());
+fn an_idle_session_is_closed_with_close_notify_and_removed() {
+    let mut world = World::with_settings(3, Conditions::GOOD, 1, idle_timeout_of_an_hour());
     world.connect_all();
     world.run_for(HOUR - MINUTE);
     assert_eq!(world.core.sessions(), 3);
@@ -31,8 +31,8 @@ fn a_silent_session_is_closed_with_a_close_notify_and_forgotten() {
 }
 
 #[test]
-fn a_session_lives_as_long_as_its_device_speaks() {
-    let mut world = World::with_settings(2, Conditions::GOOD, 1, an_hour_of_silence());
+fn a_session_is_kept_while_its_device_sends() {
+    let mut world = World::with_settings(2, Conditions::GOOD, 1, idle_timeout_of_an_hour());
     world.connect_all();
     for _ in 0..10 {
         world.run_for(HOUR / 2);
@@ -48,16 +48,16 @@ fn a_session_lives_as_long_as_its_device_speaks() {
 }
 
 #[test]
-fn what_does_not_authenticate_keeps_no_session_alive() {
-    let mut world = World::with_settings(1, Conditions::GOOD, 1, an_hour_of_silence());
+fn unauthenticated_records_do_not_keep_a_session_alive() {
+    let mut world = World::with_settings(1, Conditions::GOOD, 1, idle_timeout_of_an_hour());
     world.connect_all();
     world.post(0, Type::Confirmable);
     world.run_for(MINUTE);
     let device = world.devices[0].path;
-    let overheard = world.link.overheard_since(world.now - HOUR);
+    let captured = world.link.captured_since(world.now - HOUR);
     for _ in 0..60 {
-        for (_, datagram) in &overheard {
-            let mut forged = datagram.clone();
+        for datagram in &captured {
+            let mut forged = datagram.datagram.clone();
             world.inject(device, &forged);
             *forged.last_mut().unwrap() ^= 1;
             world.inject(device, &forged);
@@ -67,7 +67,7 @@ fn what_does_not_authenticate_keeps_no_session_alive() {
     assert_eq!(world.core.sessions(), 0);
     assert!(world.devices[0].closed);
     assert!(
-        world.core.counters().0.without_effect > 60,
+        world.core.counters().dtls.without_effect > 60,
         "dropped and counted"
     );
 }
@@ -75,7 +75,7 @@ fn what_does_not_authenticate_keeps_no_session_alive() {
 /// 100,000 sessions are what one gateway is for. Beside the engine's own heap an idle session has its
 /// entries in the tables, of these sizes, and nothing else: see `assert_at_rest`.
 #[test]
-fn an_idle_session_costs_little_beyond_its_keys() {
+fn an_idle_session_takes_little_memory_beyond_its_keys() {
     let (peer, session) = (size_of::<Peer>(), size_of::<Session>());
     // 32 bytes of it are the filter and the engine's account (`dtls::inbound`), which save five copies of a certificate.
     assert!(peer <= 560 && session <= 272, "{peer} and {session} bytes");
@@ -90,12 +90,12 @@ fn an_idle_session_costs_little_beyond_its_keys() {
     }
     world.run_for(10 * MINUTE);
     assert_eq!(world.core.sessions(), 20);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }
 
 #[test]
-fn an_idled_out_device_gets_in_again_at_once() {
-    let mut world = World::with_settings(1, Conditions::GOOD, 1, an_hour_of_silence());
+fn a_device_can_reconnect_after_its_session_expired() {
+    let mut world = World::with_settings(1, Conditions::GOOD, 1, idle_timeout_of_an_hour());
     world.connect_all();
     world.run_for(2 * HOUR);
     let lost = world.post(0, Type::Confirmable);

@@ -1,7 +1,9 @@
 //! What must hold after every step, whatever the network, the devices and upstream do.
 
 use super::delivered_once::DeliveredOnce;
-use super::{Device, Script};
+use super::device::ReceivedMessage;
+use super::upstream::Post;
+use super::{Device, ScriptedUpstream};
 use crate::gateway::Settings;
 use crate::gateway::core::Core;
 use crate::ota;
@@ -16,9 +18,9 @@ const MAX_TRANSIT: Duration = Duration::from_secs(60);
 /// Looks at the world after each step; each look costs what is new since the last.
 #[derive(Default)]
 pub(super) struct Invariants {
-    posts_seen: usize,
+    posts_checked: usize,
     bodies: HashSet<Vec<u8>>,
-    answers_seen: Vec<usize>,
+    responses_checked: Vec<usize>,
     /// The gateway's own Message IDs, by device and session.
     message_ids: HashMap<(usize, u32, u16), (Instant, Message)>,
     pub(super) delivered_once: DeliveredOnce,
@@ -29,18 +31,18 @@ impl Invariants {
         &mut self,
         core: &Core,
         devices: &[Device],
-        upstream: &Script,
+        upstream: &ScriptedUpstream,
         settings: &Settings,
     ) {
-        self.upstream_gets_each_message_once_under_its_own_device(upstream);
-        upstream_is_asked_no_more_than_devices_ask(devices, upstream);
-        self.answers_reach_the_session_that_asked(devices);
+        self.each_post_reaches_upstream_once_for_its_own_device(upstream);
+        upstream_gets_do_not_exceed_the_devices_gets(devices, upstream);
+        self.responses_reach_the_requesting_session(devices);
         self.delivered_once.check(upstream);
         bounds_hold(core, upstream, settings);
     }
 
-    fn upstream_gets_each_message_once_under_its_own_device(&mut self, upstream: &Script) {
-        for (device, body) in upstream.posts.iter().skip(self.posts_seen) {
+    fn each_post_reaches_upstream_once_for_its_own_device(&mut self, upstream: &ScriptedUpstream) {
+        for Post { device, body } in upstream.posts.iter().skip(self.posts_checked) {
             assert!(
                 self.bodies.insert(body.to_vec()),
                 "{device} posted {body:?} twice"
@@ -51,51 +53,52 @@ impl Invariants {
                 "{body:?} went upstream as {device}"
             );
         }
-        self.posts_seen = upstream.posts.len();
+        self.posts_checked = upstream.posts.len();
     }
 
     /// Tokens are unique over all devices and sessions, so a device panics at another's answer; and
     /// what upstream says of a device's attributes names it.
-    fn answers_reach_the_session_that_asked(&mut self, devices: &[Device]) {
-        self.answers_seen.resize(devices.len(), 0);
+    fn responses_reach_the_requesting_session(&mut self, devices: &[Device]) {
+        self.responses_checked.resize(devices.len(), 0);
         for (index, device) in devices.iter().enumerate() {
-            let seen = self.answers_seen[index];
-            self.answers_seen[index] = device.received.len();
-            for (at, session, message) in device.received.iter().skip(seen) {
+            let seen = self.responses_checked[index];
+            self.responses_checked[index] = device.received.len();
+            for received in device.received.iter().skip(seen) {
+                let message = &received.message;
                 if message.payload.starts_with(br#"{"client""#) {
-                    let own = format!(r#"{{"client":{{"name":"device-{}"}}"#, device.name);
+                    let own = format!(r#"{{"client":{{"name":"device-{}"}}"#, device.registered_as);
                     assert!(message.payload.starts_with(own.as_bytes()));
                 }
-                self.no_message_id_is_used_twice((index, *session), *at, message);
+                self.no_message_id_is_used_twice(index, received);
             }
         }
     }
 
     /// RFC 7252 §4.4, over what arrives: a Message ID stands for the same message for
     /// EXCHANGE_LIFETIME. (An Acknowledgement or Reset has the device's.)
-    fn no_message_id_is_used_twice(
-        &mut self,
-        (device, session): (usize, u32),
-        at: Instant,
-        message: &Message,
-    ) {
+    fn no_message_id_is_used_twice(&mut self, device: usize, received: &ReceivedMessage) {
+        let ReceivedMessage {
+            at,
+            session,
+            message,
+        } = received;
         if matches!(message.kind, Type::Acknowledgement | Type::Reset) {
             return;
         }
-        let key = (device, session, message.message_id);
+        let key = (device, *session, message.message_id);
         if let Some((before, other)) = self.message_ids.get(&key)
             && at.saturating_duration_since(*before) < EXCHANGE_LIFETIME - MAX_TRANSIT
         {
             assert_eq!(message, other, "one Message ID for two messages");
             return;
         }
-        self.message_ids.insert(key, (at, message.clone()));
+        self.message_ids.insert(key, (*at, message.clone()));
     }
 }
 
-fn upstream_is_asked_no_more_than_devices_ask(devices: &[Device], upstream: &Script) {
+fn upstream_gets_do_not_exceed_the_devices_gets(devices: &[Device], upstream: &ScriptedUpstream) {
     for (name, asked) in &upstream.gets {
-        let own = |device: &&Device| format!("device-{}", device.name) == *name;
+        let own = |device: &&Device| format!("device-{}", device.registered_as) == *name;
         let gets: usize = devices.iter().filter(own).map(|device| device.gets).sum();
         assert!(
             *asked <= gets,
@@ -104,7 +107,7 @@ fn upstream_is_asked_no_more_than_devices_ask(devices: &[Device], upstream: &Scr
     }
 }
 
-fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
+fn bounds_hold(core: &Core, upstream: &ScriptedUpstream, settings: &Settings) {
     let load = core.load();
     assert!(load.sessions <= settings.dtls.sessions);
     assert!(load.half_open <= settings.dtls.handshakes);
@@ -119,14 +122,13 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
     // An exchange waits for one block.
     assert!(load.downloads <= 16 * load.sessions || load.package_calls > 0);
     // What is counted of requests and calls is forgotten with them.
-    let (open_requests, timed_calls) = load.tallied;
-    assert!(open_requests <= 16 * load.sessions);
-    let standing = core.report(0).levels;
-    let polls = load.relay_calls.saturating_sub(standing.reads);
-    assert_eq!(standing.polls, polls);
+    assert!(load.tallied_requests <= 16 * load.sessions);
+    let levels = core.report(0).levels;
+    let polls = load.relay_calls.saturating_sub(levels.reads);
+    assert_eq!(levels.polls, polls);
     assert_eq!(
-        timed_calls,
-        load.in_flight + standing.reads + load.package_calls
+        load.tallied_calls,
+        load.in_flight + levels.reads + load.package_calls
     );
     assert_eq!(load.relays.relays, load.relays.names);
     assert!(load.relays.timers <= load.relays.relays);
@@ -153,14 +155,17 @@ fn bounds_hold(core: &Core, upstream: &Script, settings: &Settings) {
 }
 
 /// What must hold once nobody has asked for a while: everything was settled and forgotten.
-pub(super) fn assert_at_rest(core: &Core, devices: &[Device]) {
+pub(super) fn assert_idle(core: &Core, devices: &[Device]) {
     for device in devices {
-        assert_eq!(device.open_requests(), 0, "device {}", device.name);
+        assert_eq!(device.open_requests(), 0, "device {}", device.registered_as);
     }
     let load = core.load();
     assert_eq!((load.half_open, load.in_flight), (0, 0));
     assert_eq!((load.downloads, load.body_bytes), (0, 0));
-    assert_eq!(load.tallied.0, 0, "a request that was never answered");
+    assert_eq!(
+        load.tallied_requests, 0,
+        "a request that was never answered"
+    );
     let peers = load.peers;
     let held = [
         peers.most_open_exchanges,

@@ -1,7 +1,7 @@
 //! Hazard: a call completes when its device has stopped waiting, or has asked again since.
 
-use super::invariants::assert_at_rest;
-use super::{Behaviour, Conditions, Outcome, PATIENCE, World};
+use super::invariants::assert_idle;
+use super::{Behaviour, Conditions, Outcome, RESPONSE_TIMEOUT, World};
 use crate::upstream::Error;
 use coap::EXCHANGE_LIFETIME;
 use coap::{Code, Type};
@@ -10,30 +10,30 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn an_answer_after_the_device_gave_up_is_delivered_once_and_leaves_nothing_behind() {
+fn a_response_after_the_client_timed_out_is_sent_once_and_leaves_no_state() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
-    world.upstream.delay = PATIENCE + 10 * SECOND;
+    world.upstream.delay = RESPONSE_TIMEOUT + 10 * SECOND;
     let number = world.post(0, Type::Confirmable);
-    world.run_for(PATIENCE + 5 * SECOND);
-    assert_eq!(*world.devices[0].outcome(number), Outcome::Unanswered);
+    world.run_for(RESPONSE_TIMEOUT + 5 * SECOND);
+    assert_eq!(*world.devices[0].outcome(number), Outcome::ResponseTimeout);
     world.run_for(10 * SECOND);
     let empty = (Type::Acknowledgement, Code::EMPTY);
     let separate = (Type::Confirmable, Code::CREATED);
-    assert_eq!(world.devices[0].replies(number), [empty, separate]);
+    assert_eq!(world.devices[0].messages_for(number), [empty, separate]);
     world.run_for(EXCHANGE_LIFETIME);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }
 
 #[test]
-fn an_answer_at_the_very_moment_of_the_piggyback_timer_is_sent_once() {
+fn a_response_at_the_time_of_the_piggyback_timeout_is_sent_once() {
     for milliseconds in 495..=505 {
         let mut world = World::new(1, Conditions::GOOD, 1);
         world.connect_all();
         world.upstream.delay = Duration::from_millis(milliseconds);
         let number = world.post(0, Type::Confirmable);
         world.run_for(60 * SECOND);
-        let replies = world.devices[0].replies(number);
+        let replies = world.devices[0].messages_for(number);
         let responses = replies.iter().filter(|(_, code)| *code == Code::CREATED);
         assert_eq!(responses.count(), 1, "{milliseconds} ms: {replies:?}");
         assert!(world.devices[0].outcome(number).is(Code::CREATED));
@@ -41,7 +41,7 @@ fn an_answer_at_the_very_moment_of_the_piggyback_timer_is_sent_once() {
 }
 
 #[test]
-fn an_error_that_comes_late_is_told_like_any_answer() {
+fn a_late_error_is_sent_as_a_response() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 10 * SECOND;
@@ -53,7 +53,7 @@ fn an_error_that_comes_late_is_told_like_any_answer() {
 }
 
 #[test]
-fn late_answers_find_the_requests_they_answer_among_newer_ones() {
+fn late_responses_match_their_requests_among_newer_ones() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 30 * SECOND;

@@ -46,40 +46,48 @@ pub(super) struct Arrival {
     pub(super) datagram: Vec<u8>,
 }
 
-/// Datagrams on their way.
+/// A datagram that was sent to the gateway.
+#[derive(Debug, Clone)]
+pub(super) struct CapturedDatagram {
+    at: Instant,
+    pub(super) path: Path,
+    pub(super) datagram: Vec<u8>,
+}
+
+/// Datagrams in transit, and the conditions that they travel under.
 pub(crate) struct Link {
     pub(crate) conditions: Conditions,
     random: fastrand::Rng,
     sent: u64,
-    under_way: BTreeMap<(Instant, u64), Arrival>,
+    in_transit: BTreeMap<(Instant, u64), Arrival>,
     /// What is lost whatever the conditions, one way: see `lose_after`.
-    lose_to_gateway: Doom,
-    lose_to_device: Doom,
-    /// What went to the gateway lately, lost or not, for those who play it back.
-    overheard: VecDeque<(Instant, Path, Vec<u8>)>,
+    lose_to_gateway: ScheduledLoss,
+    lose_to_device: ScheduledLoss,
+    /// The latest datagrams to the gateway, lost ones included, newest first, for tests that replay them.
+    captured: VecDeque<CapturedDatagram>,
 }
 
 /// How many datagrams pass, and how many are lost after them.
 #[derive(Debug, Default)]
-struct Doom {
+struct ScheduledLoss {
     pass: usize,
     lose: usize,
 }
 
-impl Doom {
-    fn strikes(&mut self) -> bool {
+impl ScheduledLoss {
+    fn loses_next(&mut self) -> bool {
         if self.pass > 0 {
             self.pass -= 1;
             return false;
         }
-        let strikes = self.lose > 0;
+        let lost = self.lose > 0;
         self.lose = self.lose.saturating_sub(1);
-        strikes
+        lost
     }
 }
 
 /// Datagrams overheard at most.
-const OVERHEARD: usize = 64;
+const CAPTURED_AT_MOST: usize = 64;
 
 impl Link {
     pub(super) fn new(conditions: Conditions, seed: u64) -> Link {
@@ -87,10 +95,10 @@ impl Link {
             conditions,
             random: fastrand::Rng::with_seed(seed ^ 0x11_4b),
             sent: 0,
-            under_way: BTreeMap::new(),
-            lose_to_gateway: Doom::default(),
-            lose_to_device: Doom::default(),
-            overheard: VecDeque::new(),
+            in_transit: BTreeMap::new(),
+            lose_to_gateway: ScheduledLoss::default(),
+            lose_to_device: ScheduledLoss::default(),
+            captured: VecDeque::new(),
         }
     }
 
@@ -101,38 +109,40 @@ impl Link {
 
     /// After `pass` more datagrams `count` are lost, one way.
     pub(crate) fn lose_after(&mut self, to_gateway: bool, pass: usize, count: usize) {
-        let doom = Doom { pass, lose: count };
+        let scheduled = ScheduledLoss { pass, lose: count };
         if to_gateway {
-            self.lose_to_gateway = doom;
+            self.lose_to_gateway = scheduled;
         } else {
-            self.lose_to_device = doom;
+            self.lose_to_device = scheduled;
         }
     }
 
     /// Datagrams sent so far, both ways, that were not lost.
-    pub(crate) fn carried(&self) -> u64 {
+    pub(crate) fn delivered(&self) -> u64 {
         self.sent
     }
 
-    /// What went to the gateway since then, lost or not, newest first, and no more than the last of it.
-    pub(super) fn overheard_since(&self, then: Instant) -> Vec<(Path, Vec<u8>)> {
-        let recent = self.overheard.iter().filter(|(at, ..)| *at >= then);
-        recent
-            .map(|(_, path, datagram)| (*path, datagram.clone()))
-            .collect()
+    /// Datagrams sent to the gateway since `then`, lost ones included, newest first: at most [`CAPTURED_AT_MOST`].
+    pub(super) fn captured_since(&self, then: Instant) -> Vec<CapturedDatagram> {
+        let captured = self.captured.iter();
+        captured.filter(|one| one.at >= then).cloned().collect()
     }
 
     pub(super) fn send(&mut self, now: Instant, path: Path, to_gateway: bool, datagram: Vec<u8>) {
         if to_gateway {
-            self.overheard.truncate(OVERHEARD - 1);
-            self.overheard.push_front((now, path, datagram.clone()));
+            self.captured.truncate(CAPTURED_AT_MOST - 1);
+            self.captured.push_front(CapturedDatagram {
+                at: now,
+                path,
+                datagram: datagram.clone(),
+            });
         }
-        let doom = if to_gateway {
+        let scheduled = if to_gateway {
             &mut self.lose_to_gateway
         } else {
             &mut self.lose_to_device
         };
-        if doom.strikes() {
+        if scheduled.loses_next() {
             return;
         }
         let copies = 1 + usize::from(self.random.f64() < self.conditions.duplication);
@@ -149,25 +159,25 @@ impl Link {
             };
             self.sent += 1;
             let at = now + self.conditions.latency + jitter;
-            self.under_way.insert((at, self.sent), arrival);
+            self.in_transit.insert((at, self.sent), arrival);
         }
     }
 
     /// What is on its way takes so much longer.
-    pub(crate) fn delay_under_way(&mut self, by: Duration) {
-        let under_way = std::mem::take(&mut self.under_way);
-        let later = under_way
+    pub(crate) fn delay_in_transit(&mut self, by: Duration) {
+        let in_transit = std::mem::take(&mut self.in_transit);
+        let later = in_transit
             .into_iter()
             .map(|((at, n), arrival)| ((at + by, n), arrival));
-        self.under_way = later.collect();
+        self.in_transit = later.collect();
     }
 
     pub(super) fn next_arrival(&self) -> Option<Instant> {
-        self.under_way.first_key_value().map(|((at, _), _)| *at)
+        self.in_transit.first_key_value().map(|((at, _), _)| *at)
     }
 
     pub(super) fn pop_arrival(&mut self, now: Instant) -> Option<Arrival> {
-        let first = self.under_way.first_entry()?;
+        let first = self.in_transit.first_entry()?;
         (first.key().0 <= now).then(|| first.remove())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Conditions, World, default_settings};
 use crate::dtls::Versions;
-use crate::simulation::invariants::assert_at_rest;
+use crate::simulation::invariants::assert_idle;
 use coap::{Code, Type};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const FOREVER: Duration = Duration::from_secs(300);
 const DATAGRAMS_OF_A_HANDSHAKE: usize = 8;
 
 #[test]
-fn a_handshake_survives_the_loss_of_any_one_of_its_datagrams_the_final_flight_included() {
+fn a_handshake_survives_the_loss_of_any_one_of_its_datagrams() {
     for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
         for to_gateway in [true, false] {
             for lost in 0..DATAGRAMS_OF_A_HANDSHAKE {
@@ -38,7 +38,7 @@ fn a_handshake_survives_the_loss_of_any_one_of_its_datagrams_the_final_flight_in
 }
 
 #[test]
-fn a_lost_request_is_sent_again_and_answered() {
+fn a_lost_request_is_retransmitted_and_answered() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.link.lose_next(true, 3);
@@ -50,7 +50,7 @@ fn a_lost_request_is_sent_again_and_answered() {
 }
 
 #[test]
-fn a_lost_acknowledgement_comes_again_with_the_retransmission_and_upstream_hears_nothing_of_it() {
+fn a_lost_response_is_sent_again_without_another_upstream_call() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.link.lose_next(false, 4);
@@ -58,11 +58,11 @@ fn a_lost_acknowledgement_comes_again_with_the_retransmission_and_upstream_hears
     world.run_for(MINUTE);
     assert!(world.devices[0].outcome(number).is(Code::CREATED));
     assert_eq!(world.upstream.posts.len(), 1);
-    assert_eq!(world.core.counters().1.duplicates, 4);
+    assert_eq!(world.core.counters().coap.duplicates, 4);
 }
 
 #[test]
-fn a_request_that_never_arrives_is_given_up_by_its_device_and_known_to_nobody_else() {
+fn a_request_that_never_arrives_times_out_and_leaves_no_state() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.link.lose_next(true, 5);
@@ -71,11 +71,11 @@ fn a_request_that_never_arrives_is_given_up_by_its_device_and_known_to_nobody_el
     let outcome = world.devices[0].outcome(number);
     assert_eq!(*outcome, super::Outcome::Unacknowledged);
     assert_eq!(world.upstream.posts, []);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }
 
 #[test]
-fn a_device_whose_network_ends_is_not_waited_for_longer_than_the_rfc_says() {
+fn responses_to_an_unreachable_device_time_out_after_max_transmit_wait() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = Duration::from_secs(1);
@@ -90,7 +90,7 @@ fn a_device_whose_network_ends_is_not_waited_for_longer_than_the_rfc_says() {
     // behind it, which NSTART keeps waiting.
     world.run_for(Duration::from_secs(2 * 93));
     assert_eq!(world.core.load().peers.most_outgoing, 0);
-    assert_eq!(world.core.counters().1.given_up, 10);
+    assert_eq!(world.core.counters().coap.given_up, 10);
     world.run_for(FOREVER);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }

@@ -17,7 +17,7 @@ fn observing() -> World {
     World::observing(default_settings(), CON)
 }
 
-fn assert_in_agreement(world: &World) {
+fn assert_states_agree(world: &World) {
     let device = &world.devices[0];
     let state = &device.observation(Kind::Attributes).unwrap().state;
     assert_eq!(*state, world.upstream.platform.state("device-0"));
@@ -27,15 +27,15 @@ fn assert_in_agreement(world: &World) {
 fn the_second_of_two_changes_in_quick_succession_is_not_lost() {
     let mut world = observing();
     // As ThingsBoard assigns firmware: it deletes first, then sets.
-    world.delete(0, "a");
-    world.set(0, "fw_title", "\"app\"");
-    world.set(0, "fw_version", "\"2\"");
+    world.delete_attribute(0, "a");
+    world.set_attribute(0, "fw_title", "\"app\"");
+    world.set_attribute(0, "fw_version", "\"2\"");
     world.run_for(SECOND);
-    assert_in_agreement(&world);
+    assert_states_agree(&world);
 }
 
 #[test]
-fn a_change_before_the_subscription_has_reached_thingsboards_actor_is_not_lost() {
+fn a_change_before_the_subscription_takes_effect_is_not_lost() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.upstream.platform.set_delays(Delays {
         subscription_ms: 150,
@@ -44,22 +44,22 @@ fn a_change_before_the_subscription_has_reached_thingsboards_actor_is_not_lost()
     world.connect_all();
     world.observe(0, CON, Kind::Attributes);
     world.run_for(150 * MS);
-    world.set(0, "a", "1");
+    world.set_attribute(0, "a", "1");
     world.run_for(SECOND);
-    assert_in_agreement(&world);
-    assert_eq!(world.core.relay_counters().changes_found_by_reading, 1);
+    assert_states_agree(&world);
+    assert_eq!(world.core.counters().relay.changes_found_by_reading, 1);
 }
 
 #[test]
-fn changes_and_commands_at_any_moment_of_a_poll_arrive_the_poll_running_out_included() {
+fn changes_and_commands_at_any_time_of_a_poll_arrive() {
     for moment in 0..60 {
         let mut world = observing();
         // Polls run out every 24 to 25 s: look closely at that time, one-way commands are lost in a gap.
         world.run_for(22 * SECOND + 67 * MS * moment);
-        world.set(0, "moment", &moment.to_string());
-        world.command(0, &moment.to_string(), true);
+        world.set_attribute(0, "moment", &moment.to_string());
+        world.send_command(0, &moment.to_string(), true);
         world.run_for(5 * SECOND);
-        assert_in_agreement(&world);
+        assert_states_agree(&world);
         let commands = &world.devices[0]
             .observation(Kind::Commands)
             .unwrap()
@@ -69,10 +69,10 @@ fn changes_and_commands_at_any_moment_of_a_poll_arrive_the_poll_running_out_incl
 }
 
 #[test]
-fn an_unanswered_command_is_carried_out_once_and_polled_for_less_than_twenty_times_a_minute() {
+fn an_unanswered_command_is_executed_once_and_limits_polls_to_20_a_minute() {
     let mut world = observing();
     world.devices[0].replies_to_commands = false;
-    world.command(0, "7", false);
+    world.send_command(0, "7", false);
     let before = world.upstream.platform.subscriptions("device-0").rpc.opened;
     world.run_for(60 * SECOND);
     let polls = world.upstream.platform.subscriptions("device-0").rpc.opened - before;
@@ -80,7 +80,7 @@ fn an_unanswered_command_is_carried_out_once_and_polled_for_less_than_twenty_tim
     let observation = world.devices[0].observation(Kind::Commands).unwrap();
     assert_eq!(observation.commands, [json!(7)]);
     // The reply comes late, twice, and does no harm: the next command is there at once.
-    world.command(0, "8", false);
+    world.send_command(0, "8", false);
     world.devices[0].replies_to_commands = true;
     world.reply(0, 0);
     world.reply(0, 0);
@@ -90,14 +90,14 @@ fn an_unanswered_command_is_carried_out_once_and_polled_for_less_than_twenty_tim
 }
 
 #[test]
-fn an_attribute_store_that_fails_deletes_nothing() {
+fn an_empty_read_by_a_failing_attribute_store_deletes_nothing() {
     let mut world = observing();
     world.upstream.platform.empty_reads = 1;
-    world.set(0, "b", "2");
+    world.set_attribute(0, "b", "2");
     world.run_for(2 * SECOND);
-    assert_eq!(world.core.relay_counters().empty_reads_unconfirmed, 1);
+    assert_eq!(world.core.counters().relay.empty_reads_unconfirmed, 1);
     world.run_for(20 * SECOND);
-    assert_in_agreement(&world);
+    assert_states_agree(&world);
     let heard = &world.devices[0]
         .observation(Kind::Attributes)
         .unwrap()
@@ -106,19 +106,19 @@ fn an_attribute_store_that_fails_deletes_nothing() {
 }
 
 #[test]
-fn when_all_is_deleted_unseen_it_is_believed_at_the_second_look() {
+fn deletion_of_all_attributes_takes_effect_after_a_second_empty_read() {
     let mut world = observing();
     world.upstream.platform.set_delays(Delays {
         subscription_ms: 400,
         ..Delays::default()
     });
     // The poll that is open gets the first; the second falls into the gap.
-    world.set(0, "b", "2");
+    world.set_attribute(0, "b", "2");
     world.run_for(100 * MS);
-    world.delete(0, "a");
-    world.delete(0, "b");
+    world.delete_attribute(0, "a");
+    world.delete_attribute(0, "b");
     world.run_for(10 * SECOND);
-    assert_in_agreement(&world);
+    assert_states_agree(&world);
     assert!(
         world.devices[0]
             .observation(Kind::Attributes)
@@ -129,30 +129,30 @@ fn when_all_is_deleted_unseen_it_is_believed_at_the_second_look() {
 }
 
 #[test]
-fn polls_are_shortened_when_thingsboard_turns_out_to_end_them() {
+fn polls_that_thingsboard_ends_early_are_shortened() {
     let mut settings = default_settings();
     settings.relay.poll_timeout = 60 * SECOND;
     let mut world = World::observing(settings, CON);
     world.run_for(45 * SECOND);
-    let failed = world.core.relay_counters().polls_failed;
+    let failed = world.core.counters().relay.polls_failed;
     assert_eq!(failed, 2, "each poll once");
     world.run_for(300 * SECOND);
-    assert_eq!(world.core.relay_counters().polls_failed, failed);
-    world.set(0, "a", "2");
+    assert_eq!(world.core.counters().relay.polls_failed, failed);
+    world.set_attribute(0, "a", "2");
     world.run_for(SECOND);
-    assert_in_agreement(&world);
+    assert_states_agree(&world);
 }
 
 #[test]
-fn after_an_outage_what_happened_meanwhile_is_told() {
+fn changes_during_an_upstream_outage_are_notified_afterwards() {
     let mut world = observing();
     world.upstream.restart(world.now, 90 * SECOND);
     world.run_for(30 * SECOND);
-    world.set(0, "a", "2");
-    world.set(0, "b", "3");
+    world.set_attribute(0, "a", "2");
+    world.set_attribute(0, "b", "3");
     world.run_for(180 * SECOND);
-    assert_in_agreement(&world);
-    world.command(0, "7", false);
+    assert_states_agree(&world);
+    world.send_command(0, "7", false);
     world.run_for(5 * SECOND);
     assert_eq!(
         world.devices[0]
@@ -164,13 +164,13 @@ fn after_an_outage_what_happened_meanwhile_is_told() {
 }
 
 #[test]
-fn a_command_after_a_restart_is_new_though_its_id_is_not() {
+fn a_command_after_a_restart_is_delivered_although_its_id_repeats() {
     let mut world = observing();
-    world.command(0, "\"before\"", false);
+    world.send_command(0, "\"before\"", false);
     world.run_for(5 * SECOND);
     world.upstream.restart(world.now, 3 * SECOND);
     world.run_for(30 * SECOND);
-    world.command(0, "\"after\"", false);
+    world.send_command(0, "\"after\"", false);
     world.run_for(5 * SECOND);
     let commands = &world.devices[0]
         .observation(Kind::Commands)
@@ -180,7 +180,7 @@ fn a_command_after_a_restart_is_new_though_its_id_is_not() {
 }
 
 #[test]
-fn ten_thousand_polls_do_not_come_back_at_once() {
+fn polls_resume_at_a_limited_rate_after_a_restart() {
     // Fifty devices stand for all: the ramp lets a burst of fifty through, and 200 a second.
     const DEVICES: usize = 50;
     let mut world = World::new(DEVICES, Conditions::GOOD, 1);
@@ -192,19 +192,19 @@ fn ten_thousand_polls_do_not_come_back_at_once() {
     world.run_for(5 * SECOND);
     world.upstream.restart(world.now, 20 * SECOND);
     world.run_for(19 * SECOND);
-    let during = world.upstream.platform.opened;
+    let during = world.upstream.platform.polls_opened;
     let mut most = 0;
     for _ in 0..2000 {
-        let before = world.upstream.platform.opened;
+        let before = world.upstream.platform.polls_opened;
         world.run_for(50 * MS);
-        most = most.max(world.upstream.platform.opened - before);
+        most = most.max(world.upstream.platform.polls_opened - before);
     }
-    assert!(world.upstream.platform.opened - during >= 2 * DEVICES);
+    assert!(world.upstream.platform.polls_opened - during >= 2 * DEVICES);
     assert!(most <= 20, "{most} polls within 50 ms");
 }
 
 #[test]
-fn what_makes_no_sense_ends_nothing() {
+fn unexpected_upstream_errors_end_no_observation() {
     let mut world = observing();
     for error in [
         Error::Timeout,
@@ -218,10 +218,10 @@ fn what_makes_no_sense_ends_nothing() {
         world.run_for(60 * SECOND);
         world.upstream.behaviour = Behaviour::Serves;
         world.run_for(90 * SECOND);
-        world.set(0, "a", &world.upstream.platform.reads.to_string());
-        world.command(0, "1", true);
+        world.set_attribute(0, "a", &world.upstream.platform.attribute_reads.to_string());
+        world.send_command(0, "1", true);
         world.run_for(5 * SECOND);
-        assert_in_agreement(&world);
+        assert_states_agree(&world);
     }
     let commands = &world.devices[0]
         .observation(Kind::Commands)

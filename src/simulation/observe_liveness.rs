@@ -16,36 +16,36 @@ fn observing() -> World {
 }
 
 fn polls(world: &World) -> usize {
-    world.upstream.platform.opened
+    world.upstream.platform.polls_opened
 }
 
 #[test]
-fn a_device_that_dies_is_polled_for_a_quarter_of_an_hour_and_no_longer() {
+fn polls_for_an_unreachable_device_stop_after_15_minutes() {
     let mut world = observing();
     world.link.conditions.loss = 1.0;
     world.run_for(17 * MINUTE);
     let at_most = polls(&world);
     assert!(at_most >= 2 * 15 * 60 / 25, "{at_most}");
-    assert_eq!(world.core.relay_counters().parked, 2);
-    let reads = world.upstream.platform.reads;
+    assert_eq!(world.core.counters().relay.parked, 2);
+    let reads = world.upstream.platform.attribute_reads;
     world.run_for(300 * MINUTE);
     assert_eq!(
         polls(&world),
         at_most,
         "it must not look active in ThingsBoard"
     );
-    assert_eq!(world.upstream.platform.reads, reads);
+    assert_eq!(world.upstream.platform.attribute_reads, reads);
     assert_eq!(world.core.sessions(), 1);
 }
 
 #[test]
-fn a_device_that_answers_pings_is_polled_for_and_stays_reachable() {
+fn a_device_that_answers_pings_keeps_its_polls_and_observations() {
     let mut world = observing();
     world.run_for(300 * MINUTE);
-    assert!(world.core.counters().1.pings_sent >= 19);
-    assert_eq!(world.core.relay_counters().parked, 0);
-    world.set(0, "a", "2");
-    world.command(0, "7", false);
+    assert!(world.core.counters().coap.pings_sent >= 19);
+    assert_eq!(world.core.counters().relay.parked, 0);
+    world.set_attribute(0, "a", "2");
+    world.send_command(0, "7", false);
     world.run_for(SECOND);
     assert_eq!(
         world.devices[0]
@@ -64,15 +64,15 @@ fn a_device_that_answers_pings_is_polled_for_and_stays_reachable() {
 }
 
 #[test]
-fn an_unanswered_notification_parks_both_observations_and_the_next_uplink_resumes_them() {
+fn a_notification_timeout_parks_observations_and_an_uplink_resumes_them() {
     let mut world = observing();
     world.link.conditions.loss = 1.0;
-    world.set(0, "a", "2");
-    world.command(0, "1", false);
+    world.set_attribute(0, "a", "2");
+    world.send_command(0, "1", false);
     world.run_for(3 * MINUTE);
-    assert_eq!(world.core.relay_counters().parked, 2);
-    world.set(0, "b", "3");
-    world.delete(0, "a");
+    assert_eq!(world.core.counters().relay.parked, 2);
+    world.set_attribute(0, "b", "3");
+    world.delete_attribute(0, "a");
     let polled = polls(&world);
     world.run_for(5 * MINUTE);
     assert_eq!(polls(&world), polled);
@@ -88,10 +88,10 @@ fn an_unanswered_notification_parks_both_observations_and_the_next_uplink_resume
 }
 
 #[test]
-fn what_is_waiting_for_its_next_retransmission_goes_out_right_after_an_uplink() {
+fn an_uplink_triggers_pending_retransmissions_at_once() {
     let mut world = observing();
     world.link.conditions.loss = 1.0;
-    world.set(0, "a", "2");
+    world.set_attribute(0, "a", "2");
     // Sent at 0, 2.5, 7.5 and 17.5 s or so, and then not before 37.5.
     world.run_for(25 * SECOND);
     world.link.conditions.loss = 0.0;
@@ -108,35 +108,35 @@ fn what_is_waiting_for_its_next_retransmission_goes_out_right_after_an_uplink() 
 }
 
 #[test]
-fn a_ping_does_not_stand_in_front_of_commands_once_the_device_is_heard() {
+fn an_unanswered_ping_does_not_delay_commands_after_an_uplink() {
     let mut world = observing();
     world.devices[0].answers_pings = false;
     world.run_for(15 * MINUTE);
-    assert_eq!(world.core.counters().1.pings_sent, 1);
-    world.command(0, "1", true);
+    assert_eq!(world.core.counters().coap.pings_sent, 1);
+    world.send_command(0, "1", true);
     let commands = |world: &World| world.devices[0].observations[1].commands.clone();
     world.post(0, CON);
     world.run_for(SECOND);
     assert_eq!(commands(&world), [json!(1)]);
-    assert_eq!(world.core.relay_counters().parked, 0);
+    assert_eq!(world.core.counters().relay.parked, 0);
     // A ping that has not gone out yet, for commands are under way, is not sent at all.
     world.run_for(14 * MINUTE + 50 * SECOND);
     world.link.conditions.loss = 1.0;
-    world.command(0, "2", true);
+    world.send_command(0, "2", true);
     world.run_for(30 * SECOND);
     world.link.conditions.loss = 0.0;
     world.post(0, CON);
     world.run_for(MINUTE);
     assert_eq!(commands(&world), [json!(1), json!(2)]);
-    assert_eq!(world.core.counters().1.pings_sent, 1);
+    assert_eq!(world.core.counters().coap.pings_sent, 1);
 }
 
 #[test]
-fn a_rebooted_device_gets_what_it_missed_when_it_registers_again() {
+fn a_rebooted_device_gets_missed_changes_and_commands_at_registration() {
     let mut world = observing();
     world.devices[0].switch_off();
-    world.command(0, "1", true);
-    world.set(0, "a", "2");
+    world.send_command(0, "1", true);
+    world.set_attribute(0, "a", "2");
     world.run_for(3 * MINUTE);
     world.connect(0);
     world.run_for(SECOND);
@@ -157,7 +157,7 @@ fn a_rebooted_device_gets_what_it_missed_when_it_registers_again() {
 }
 
 #[test]
-fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_other_time() {
+fn in_mode_on_uplink_polls_run_only_after_the_devices_own_messages() {
     let mut settings = default_settings();
     settings.relay.attributes = Mode::OnUplink;
     settings.relay.rpc = Mode::OnUplink;
@@ -165,16 +165,16 @@ fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_oth
     for round in 0..5 {
         // Asleep for two hours: nothing reaches it.
         world.link.conditions.loss = 1.0;
-        world.set(0, "round", &round.to_string());
-        let command = world.command(0, &format!("{round}"), false);
+        world.set_attribute(0, "round", &round.to_string());
+        let command = world.send_command(0, &format!("{round}"), false);
         world.run_for(MINUTE);
         world.run_for(5 * MINUTE);
         let polled = polls(&world);
         world.run_for(114 * MINUTE);
         assert_eq!(polls(&world), polled);
-        assert_eq!(world.core.counters().1.pings_sent, 0);
+        assert_eq!(world.core.counters().coap.pings_sent, 0);
         world.link.conditions.loss = 0.0;
-        let fresh = world.command(0, &format!("{}", 100 + round), false);
+        let fresh = world.send_command(0, &format!("{}", 100 + round), false);
         world.post(0, CON);
         world.run_for(2 * SECOND);
         let device = &world.devices[0];
@@ -182,7 +182,7 @@ fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_oth
         assert_eq!(state["round"], round.to_string());
         let commands = &device.observation(Kind::Commands).unwrap().commands;
         assert_eq!(commands.last(), Some(&json!(100 + round)));
-        let outcome = |id| format!("{:?}", world.upstream.platform.outcomes[&id]);
+        let outcome = |id| format!("{:?}", world.upstream.platform.command_outcomes[&id]);
         assert!(outcome(fresh).starts_with("Reply"));
         let expired = outcome(command);
         assert!(
@@ -193,11 +193,11 @@ fn on_uplink_a_sleeping_device_is_asked_for_after_its_own_messages_and_at_no_oth
 }
 
 #[test]
-fn on_uplink_attributes_are_read_now_and_then_while_the_device_lives() {
+fn in_mode_on_uplink_attributes_are_read_periodically_while_the_device_lives() {
     let mut settings = default_settings();
     settings.relay.attributes = Mode::OnUplink;
     let mut world = World::observing(settings, CON);
-    world.set(0, "a", "2");
+    world.set_attribute(0, "a", "2");
     world.run_for(6 * MINUTE);
     assert_eq!(
         world.devices[0]

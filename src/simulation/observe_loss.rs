@@ -1,7 +1,7 @@
 //! The bar: 20 % loss each way, 1,000 attribute changes and 1,000 commands to 100 observers, and one restart of
 //! ThingsBoard. Without the feature `slow-tests`: a tenth of the changes and commands, and 20 observers.
 
-use super::invariants::assert_at_rest;
+use super::invariants::assert_idle;
 use super::{Conditions, World, scaled};
 use crate::relay::Kind;
 use bytes::Bytes;
@@ -23,16 +23,16 @@ fn observe_all(world: &mut World, kind: Type) {
     for round in 0..20 {
         let mut all = true;
         for device in 0..DEVICES {
-            let observes = |what| world.devices[device].observation(what).is_some();
-            let is_heard = observes(Kind::Attributes) || observes(Kind::Commands);
-            if !is_heard && round % 3 == 2 {
+            let observes = |observed| world.devices[device].observation(observed).is_some();
+            let is_registered = observes(Kind::Attributes) || observes(Kind::Commands);
+            if !is_registered && round % 3 == 2 {
                 world.connect(device);
                 world.connect_again_until(world.now + 10 * MINUTE);
             }
-            for what in [Kind::Attributes, Kind::Commands] {
-                if world.devices[device].observation(what).is_none() {
+            for observed in [Kind::Attributes, Kind::Commands] {
+                if world.devices[device].observation(observed).is_none() {
                     all = false;
-                    world.observe(device, kind, what);
+                    world.observe(device, kind, observed);
                 }
             }
         }
@@ -53,15 +53,16 @@ fn run(world: &mut World, kind: Type, random: &mut Rng) -> BTreeMap<u64, Command
         let device = random.usize(..DEVICES);
         let key = format!("key-{}", random.u8(..6));
         if random.u8(..4) == 0 {
-            world.delete(device, &key);
+            world.delete_attribute(device, &key);
         } else {
-            world.set(device, &key, &format!("{{\"round\":{round}}}"));
+            world.set_attribute(device, &key, &format!("{{\"round\":{round}}}"));
         }
         number += 1;
         // One-way, ThingsBoard itself loses what it sends to nobody: two-way for who may not be there.
-        let there = world.core.relay_counters().parked == world.core.relay_counters().resumed;
-        let oneway = there && kind == Type::Confirmable && random.bool();
-        let id = world.command(random.usize(..DEVICES), &number.to_string(), oneway);
+        let all_reachable =
+            world.core.counters().relay.parked == world.core.counters().relay.resumed;
+        let oneway = all_reachable && kind == Type::Confirmable && random.bool();
+        let id = world.send_command(random.usize(..DEVICES), &number.to_string(), oneway);
         sent.insert(id, number);
         // Each device says something about every minute.
         world.post(random.usize(..DEVICES), Type::Confirmable);
@@ -81,7 +82,7 @@ fn run(world: &mut World, kind: Type, random: &mut Rng) -> BTreeMap<u64, Command
         }
         world.run_for(2 * MINUTE);
     }
-    let outcomes = &world.upstream.platform.outcomes;
+    let outcomes = &world.upstream.platform.command_outcomes;
     sent.into_iter()
         .map(|(id, number)| (number, outcomes[&id].clone()))
         .collect()
@@ -89,7 +90,7 @@ fn run(world: &mut World, kind: Type, random: &mut Rng) -> BTreeMap<u64, Command
 
 fn assert_states_agree(world: &World) {
     for device in &world.devices {
-        let name = format!("device-{}", device.name);
+        let name = format!("device-{}", device.registered_as);
         let known = &device.observation(Kind::Attributes).unwrap().state;
         assert_eq!(*known, world.upstream.platform.state(&name), "{name}");
     }
@@ -117,7 +118,7 @@ fn carried_out(world: &World) -> BTreeMap<u64, usize> {
 }
 
 #[test]
-fn with_a_fifth_of_everything_lost_states_agree_no_command_is_lost_and_few_repeat() {
+fn at_20_percent_loss_states_agree_no_command_is_lost_and_few_repeat() {
     states_agree_no_command_is_lost_and_few_repeat(4);
 }
 
@@ -135,8 +136,8 @@ fn states_agree_no_command_is_lost_and_few_repeat(seed: u64) {
     world.connect_all();
     observe_all(&mut world, Type::Confirmable);
     let outcomes = run(&mut world, Type::Confirmable, &mut random);
-    let coap = *world.core.counters().1;
-    let relay = *world.core.relay_counters();
+    let coap = *world.core.counters().coap;
+    let relay = *world.core.counters().relay;
     println!("{coap:?}\n{relay:?}");
     assert_states_agree(&world);
 
@@ -189,7 +190,7 @@ fn states_agree_no_command_is_lost_and_few_repeat(seed: u64) {
 }
 
 #[test]
-fn without_loss_observers_that_are_not_confirmable_get_it_all_as_well_each_command_once() {
+fn without_loss_non_confirmable_observers_get_all_and_each_command_once() {
     let mut random = Rng::with_seed(5);
     let mut world = World::new(DEVICES, Conditions::GOOD, 5);
     world.connect_all();
@@ -220,6 +221,6 @@ fn without_loss_observers_that_are_not_confirmable_get_it_all_as_well_each_comma
     world.core.close_all(world.now);
     // Delivered commands are recognised for ten minutes.
     world.run_for(11 * MINUTE);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
     assert_eq!(world.core.load().relays.relays, 0);
 }

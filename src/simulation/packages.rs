@@ -1,6 +1,7 @@
 //! ThingsBoard's packages as the simulated network has them: what the gateway's own calls are answered.
 
-use super::{Behaviour, Script, World, default_settings};
+use super::platform::PackageFetch;
+use super::{Behaviour, ScriptedUpstream, World, default_settings};
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, RelayCall, Ticket};
 use crate::device::{AccessToken, Device};
@@ -28,7 +29,7 @@ fn part(version: &str, size: u32, chunk: u64) -> Operation {
 
 /// ThingsBoard alone, and the time.
 struct Upstream {
-    script: Script,
+    script: ScriptedUpstream,
     now: Instant,
 }
 
@@ -37,10 +38,10 @@ impl Upstream {
     fn new() -> Upstream {
         #[expect(clippy::disallowed_methods, reason = "time begins at some time")]
         let now = Instant::now();
-        let mut script = Script::default();
+        let mut script = ScriptedUpstream::default();
         let platform = &mut script.platform;
-        platform.define(&firmware("1.0"), Package::generated(2500));
-        platform.assign(now, "device-0", &firmware("1.0"));
+        platform.define_package(&firmware("1.0"), Package::generated(2500));
+        platform.assign_package(now, "device-0", &firmware("1.0"));
         Upstream { script, now }
     }
 
@@ -52,7 +53,7 @@ impl Upstream {
             token: AccessToken::new("T").unwrap(),
         });
         let request = Request::Device { device, operation };
-        self.script.take(self.now, Call { ticket, request });
+        self.script.begin_call(self.now, Call { ticket, request });
         assert!(self.script.pop_completion(self.now).is_none());
         self.now = self.script.next_completion().unwrap();
         let completion = self.script.pop_completion(self.now).unwrap();
@@ -86,7 +87,10 @@ fn a_package_is_fetched_in_chunks_and_what_is_served_is_counted() {
         bytes: 5000,
     };
     assert_eq!(platform.served(&firmware("1.0")), expected);
-    let last = ("device-0".to_owned(), part("1.0", 4096, 0));
+    let last = PackageFetch {
+        device: "device-0".to_owned(),
+        operation: part("1.0", 4096, 0),
+    };
     assert_eq!(
         (platform.fetches.len(), platform.fetches.last()),
         (5, Some(&last))
@@ -94,7 +98,7 @@ fn a_package_is_fetched_in_chunks_and_what_is_served_is_counted() {
 }
 
 #[test]
-fn who_is_served_no_package_is_told_so_by_the_status() {
+fn refused_package_requests_have_the_status_of_thingsboard() {
     let mut upstream = Upstream::new();
     assert_eq!(
         upstream.request("device-1", part("1.0", 1024, 0)),
@@ -109,7 +113,7 @@ fn who_is_served_no_package_is_told_so_by_the_status() {
     upstream
         .script
         .platform
-        .unassign(upstream.now, "device-0", PackageKind::Firmware);
+        .unassign_package(upstream.now, "device-0", PackageKind::Firmware);
     assert_eq!(
         upstream.request("device-0", part("1.0", 1024, 0)),
         rejected(404, false)
@@ -117,7 +121,7 @@ fn who_is_served_no_package_is_told_so_by_the_status() {
 }
 
 #[test]
-fn an_upstream_that_fails_serves_nothing() {
+fn a_failing_upstream_serves_no_package() {
     let mut upstream = Upstream::new();
     upstream.script.behaviour = Behaviour::Fails(Error::Overloaded);
     let failed = upstream.request("device-0", part("1.0", 1024, 0));
@@ -128,7 +132,7 @@ fn an_upstream_that_fails_serves_nothing() {
 }
 
 #[test]
-fn what_is_assigned_is_read_from_the_shared_attributes() {
+fn an_assignment_is_read_from_the_shared_attributes() {
     let mut upstream = Upstream::new();
     let read = Operation::ReadAssignment(upstream::Package::Firmware);
     let body = upstream.request("device-0", read.clone()).unwrap();
@@ -148,10 +152,10 @@ fn what_is_assigned_is_read_from_the_shared_attributes() {
 }
 
 #[test]
-fn a_device_that_observes_its_attributes_learns_of_a_package() {
+fn an_assignment_notifies_a_device_that_observes_its_attributes() {
     let mut world = World::observing(default_settings(), Type::Confirmable);
-    world.define(&firmware("1.0"), Package::generated(2500));
-    world.assign(0, &firmware("1.0"));
+    world.define_package(&firmware("1.0"), Package::generated(2500));
+    world.assign_package(0, &firmware("1.0"));
     world.run_for(Duration::from_secs(1));
     let state = &world.devices[0]
         .observation(Kind::Attributes)

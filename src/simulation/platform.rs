@@ -18,7 +18,15 @@ use thingsboard_simulator::{CommandOutcome, SubscriptionCounts};
 pub(crate) type State = BTreeMap<String, String>;
 
 /// How a caller's command ended, by when it was sent.
-pub(crate) type Outcomes = BTreeMap<CommandId, CommandOutcome>;
+pub(crate) type CommandOutcomes = BTreeMap<CommandId, CommandOutcome>;
+
+/// A request for a part of a package.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PackageFetch {
+    /// The device's name.
+    pub(crate) device: String,
+    pub(crate) operation: Operation,
+}
 
 /// Attributes, polls and commands of all devices.
 pub(crate) struct Platform {
@@ -27,17 +35,17 @@ pub(crate) struct Platform {
     downlink: Downlink,
     polls: HashMap<PollId, Ticket>,
     packages: Packages,
-    pub(crate) outcomes: Outcomes,
+    pub(crate) command_outcomes: CommandOutcomes,
     /// How often reads find nothing though there is something: the attribute store fails.
     pub(crate) empty_reads: usize,
     /// Polls opened.
-    pub(crate) opened: usize,
+    pub(crate) polls_opened: usize,
     /// Reads of all attributes by the gateway itself.
-    pub(crate) reads: usize,
+    pub(crate) attribute_reads: usize,
     /// Reads of what is assigned, by the gateway itself.
     pub(crate) assignment_reads: usize,
-    /// Device name and request of every part of a package that was asked for, whatever became of it.
-    pub(crate) fetches: Vec<(String, Operation)>,
+    /// Every request for a part of a package, failed ones included.
+    pub(crate) fetches: Vec<PackageFetch>,
 }
 
 impl Default for Platform {
@@ -48,10 +56,10 @@ impl Default for Platform {
             downlink: Downlink::new(Delays::default()),
             polls: HashMap::new(),
             packages: Packages::default(),
-            outcomes: BTreeMap::new(),
+            command_outcomes: BTreeMap::new(),
             empty_reads: 0,
-            opened: 0,
-            reads: 0,
+            polls_opened: 0,
+            attribute_reads: 0,
             assignment_reads: 0,
             fetches: Vec::new(),
         }
@@ -65,7 +73,7 @@ impl Platform {
     }
 
     /// All that is due by now happens.
-    fn go_to(&mut self, now: Instant) -> u64 {
+    fn advance_to(&mut self, now: Instant) -> u64 {
         let now = self.milliseconds(now);
         self.downlink.handle_timeout(now);
         now
@@ -76,7 +84,7 @@ impl Platform {
     }
 
     /// The answer to `GET attributes`.
-    pub(super) fn read(&mut self, device: &str) -> Bytes {
+    pub(super) fn read_attributes(&mut self, device: &str) -> Bytes {
         if self.empty_reads > 0 {
             self.empty_reads -= 1;
             return Bytes::from_static(b"{}");
@@ -85,7 +93,7 @@ impl Platform {
         let mut scopes = format!(r#""client":{{"name":"{device}"}}"#);
         let shared = self.state(device);
         if !shared.is_empty() {
-            scopes += &format!(r#","shared":{}"#, flat(&shared));
+            scopes += &format!(r#","shared":{}"#, json_object(&shared));
         }
         Bytes::from(format!("{{{scopes}}}"))
     }
@@ -95,17 +103,17 @@ impl Platform {
         self.attributes.get(device).cloned().unwrap_or_default()
     }
 
-    pub(crate) fn set(&mut self, now: Instant, device: &str, key: &str, value: &str) {
-        self.go_to(now);
+    pub(crate) fn set_attribute(&mut self, now: Instant, device: &str, key: &str, value: &str) {
+        self.advance_to(now);
         let state = self.attributes.entry(device.to_owned()).or_default();
         state.insert(key.to_owned(), value.to_owned());
         let changed = State::from([(key.to_owned(), value.to_owned())]);
-        let change = Change::Updated(flat(&changed));
+        let change = Change::Updated(json_object(&changed));
         self.downlink.attributes_changed(device, change);
     }
 
-    pub(crate) fn delete(&mut self, now: Instant, device: &str, key: &str) {
-        self.go_to(now);
+    pub(crate) fn delete_attribute(&mut self, now: Instant, device: &str, key: &str) {
+        self.advance_to(now);
         if let Some(state) = self.attributes.get_mut(device) {
             state.remove(key);
         }
@@ -113,32 +121,32 @@ impl Platform {
         self.downlink.attributes_changed(device, change);
     }
 
-    pub(crate) fn command(
+    pub(crate) fn send_command(
         &mut self,
         now: Instant,
         device: &str,
         params: &str,
         oneway: bool,
-        lasts: Duration,
+        valid_for: Duration,
     ) -> CommandId {
-        let now = self.go_to(now);
+        let now = self.advance_to(now);
         let command = Command {
             method: "set".to_owned(),
             params: params.to_owned(),
             oneway,
-            expires_ms: now + u64::try_from(lasts.as_millis()).unwrap(),
+            expires_ms: now + u64::try_from(valid_for.as_millis()).unwrap(),
         };
         self.downlink.command(device, command, now).unwrap()
     }
 
-    pub(super) fn reply(&mut self, now: Instant, device: &str, id: u32, body: &Bytes) {
-        self.go_to(now);
+    pub(super) fn reply_to_command(&mut self, now: Instant, device: &str, id: u32, body: &Bytes) {
+        self.advance_to(now);
         let id = i32::try_from(id).unwrap();
         self.downlink
             .reply(device, id, std::str::from_utf8(body).unwrap());
     }
 
-    pub(super) fn open(
+    pub(super) fn open_poll(
         &mut self,
         now: Instant,
         device: &str,
@@ -146,7 +154,7 @@ impl Platform {
         timeout: Duration,
         ticket: Ticket,
     ) {
-        let now = self.go_to(now);
+        let now = self.advance_to(now);
         let kind = match kind {
             Kind::Attributes => PollKind::Attributes,
             Kind::Commands => PollKind::Rpc,
@@ -154,11 +162,11 @@ impl Platform {
         let timeout = i64::try_from(timeout.as_millis()).unwrap();
         let poll = self.downlink.open(device, kind, timeout, now).unwrap();
         self.polls.insert(poll, ticket);
-        self.opened += 1;
+        self.polls_opened += 1;
     }
 
-    pub(super) fn abandon(&mut self, now: Instant, ticket: Ticket) -> bool {
-        self.go_to(now);
+    pub(super) fn abandon_poll(&mut self, now: Instant, ticket: Ticket) -> bool {
+        self.advance_to(now);
         let found = self.polls.iter().find(|(_, other)| **other == ticket);
         let Some(poll) = found.map(|(poll, _)| *poll) else {
             return false;
@@ -170,14 +178,14 @@ impl Platform {
 
     /// The device is deleted: its open polls hear of it.
     pub(crate) fn delete_device(&mut self, now: Instant, device: &str) {
-        self.go_to(now);
+        self.advance_to(now);
         self.attributes.remove(device);
         self.packages.delete_device(device);
         self.downlink.delete_device(device);
     }
 
     pub(super) fn restart(&mut self, now: Instant) {
-        self.go_to(now);
+        self.advance_to(now);
         self.downlink.restart();
     }
 
@@ -196,17 +204,20 @@ impl Platform {
     }
 
     /// The polls that have ended by now, and how.
-    pub(super) fn ended(&mut self, now: Instant) -> Vec<(Ticket, Result<Answer, Error>)> {
-        self.go_to(now);
+    pub(super) fn take_ended_polls(
+        &mut self,
+        now: Instant,
+    ) -> Vec<(Ticket, Result<Answer, Error>)> {
+        self.advance_to(now);
         while let Some((command, outcome)) = self.downlink.pop_command_outcome() {
-            self.outcomes.insert(command, outcome);
+            self.command_outcomes.insert(command, outcome);
         }
         let mut ended = Vec::new();
-        while let Some((poll, how)) = self.downlink.pop_poll_end() {
+        while let Some((poll, end)) = self.downlink.pop_poll_end() {
             let Some(ticket) = self.polls.remove(&poll) else {
                 continue;
             };
-            let result = match how {
+            let result = match end {
                 PollEnd::Message(body) => Ok(Answer { body }),
                 PollEnd::Elapsed => Err(Error::Elapsed),
                 PollEnd::AsyncTimeout => Err(Error::Overloaded),
@@ -219,7 +230,7 @@ impl Platform {
     }
 }
 
-fn flat(state: &State) -> String {
+fn json_object(state: &State) -> String {
     let members: Vec<String> = state
         .iter()
         .map(|(key, value)| format!("\"{key}\":{value}"))

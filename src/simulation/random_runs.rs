@@ -5,7 +5,8 @@
 //! A failing run tells its seed: `SIMULATION_SEED=<seed> cargo test random_runs` plays it again, and
 //! `SIMULATION_RUNS=10000` plays many.
 
-use super::invariants::assert_at_rest;
+use super::actions::RegistryEntry;
+use super::invariants::assert_idle;
 use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World, default_settings, path};
 use crate::dtls::Versions;
@@ -33,7 +34,7 @@ const EVENTS: usize = 200;
 /// Registered devices; beside them there is a twin of the first, and one that is not registered.
 const REGISTERED: usize = 5;
 /// Bytes of the firmware they have.
-const IMAGE: usize = 150_000;
+const IMAGE_BYTES: usize = 150_000;
 
 /// Says how to play a run again if it ends in a panic.
 struct Seed(u64);
@@ -46,29 +47,39 @@ impl Drop for Seed {
     }
 }
 
-fn number_in_environment(name: &str) -> Option<u64> {
+fn env_number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().expect("a number"))
 }
 
 #[test]
-fn whatever_happens_nothing_is_done_twice_mixed_up_or_kept() {
-    let seeds = match number_in_environment("SIMULATION_SEED") {
+fn random_events_cause_no_duplicates_mix_ups_or_leaks() {
+    let seeds = match env_number("SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number_in_environment("SIMULATION_RUNS").unwrap_or(RUNS),
+        None => 0..env_number("SIMULATION_RUNS").unwrap_or(RUNS),
     };
-    let (mut served, mut blocks) = (0, 0);
+    let mut total = Served::default();
     for seed in seeds {
         let guard = Seed(seed);
-        let run = run(guard.0);
-        (served, blocks) = (served + run.0, blocks + run.1);
+        let served = run(guard.0);
+        total.posts += served.posts;
+        total.blocks += served.blocks;
     }
-    assert!(served > 0, "in no run was anything served");
-    assert!(blocks > 0, "in no run was any firmware served");
+    assert!(total.posts > 0, "no run had a post");
+    assert!(total.blocks > 0, "no run had a block of firmware");
 }
 
-/// One run; returns how many posts reached upstream, and how many blocks devices.
-fn run(seed: u64) -> (usize, usize) {
+/// What the gateway served.
+#[derive(Default)]
+struct Served {
+    /// Posts that reached upstream.
+    posts: usize,
+    /// Blocks of firmware that reached devices.
+    blocks: usize,
+}
+
+/// Makes one run.
+fn run(seed: u64) -> Served {
     let mut random = Rng::with_seed(seed);
     let mut world = random_world(&mut random, seed);
     let devices = world.devices.len();
@@ -76,7 +87,7 @@ fn run(seed: u64) -> (usize, usize) {
         world.connect(device);
     }
     for _ in 0..EVENTS {
-        happen(&mut world, &mut random);
+        random_event(&mut world, &mut random);
         let pause = match random.u8(..) {
             0..=99 => Duration::ZERO,
             100..=199 => SECOND.mul_f64(random.f64()),
@@ -87,9 +98,12 @@ fn run(seed: u64) -> (usize, usize) {
         };
         world.run_for(pause);
     }
-    come_to_rest(&mut world);
-    serve_everyone(&mut world);
-    (world.upstream.posts.len(), look_at_blocks(&world))
+    run_until_idle(&mut world);
+    check_all_devices_are_served(&mut world);
+    Served {
+        posts: world.upstream.posts.len(),
+        blocks: check_blocks(&world),
+    }
 }
 
 fn random_world(random: &mut Rng, seed: u64) -> World {
@@ -120,12 +134,12 @@ fn random_world(random: &mut Rng, seed: u64) -> World {
     settings.ota.cache = settings.ota.chunk * random.usize(4..8);
     let mut world = World::with_settings(REGISTERED, Conditions::GOOD, seed, settings);
     let firmware = PackageId::new(PackageKind::Firmware, "meter", "1.0");
-    world.define(&firmware, Package::of(image()));
+    world.define_package(&firmware, Package::of(image()));
     for device in 0..REGISTERED {
-        world.assign(device, &firmware);
+        world.assign_package(device, &firmware);
     }
-    world.add_twin(0, 1);
-    world.add_stranger();
+    world.add_client_with_certificate_of(0, 1);
+    world.add_unregistered();
     world
 }
 
@@ -138,17 +152,17 @@ fn versions(random: &mut Rng) -> Versions {
 }
 
 /// Something happens.
-fn happen(world: &mut World, random: &mut Rng) {
+fn random_event(world: &mut World, random: &mut Rng) {
     let device = random.usize(..world.devices.len());
     match random.u8(..100) {
         0..=7 => observe(world, random, device),
-        8..=9 => ask_for_a_block(world, random, device),
+        8..=9 => request_random_block(world, random, device),
         10..=24 => drop(world.post(device, Type::Confirmable)),
         25..=29 => drop(world.post(device, Type::NonConfirmable)),
-        30..=37 => act_at_thingsboard(world, random, device),
+        30..=37 => random_thingsboard_event(world, random, device),
         38..=44 => drop(world.get(device)),
         45..=49 => burst(world, random, device),
-        50..=59 => repeat(world, random, device),
+        50..=59 => send_recent_duplicate(world, random, device),
         60..=62 => drop(odd_post(world, random, device)),
         // A ping, and a message that is none; Message IDs no request of the device has.
         63 => world.send(device, &[0x40, 0, 0xff, 0xff]),
@@ -156,28 +170,28 @@ fn happen(world: &mut World, random: &mut Rng) {
         65..=69 => world.connect(device),
         70..=71 => world.devices[device].switch_off(),
         72..=73 => world.devices[device].path = path(random.usize(100..120)),
-        74..=75 => take_over_an_address(world, random, device),
+        74..=75 => take_over_address(world, random, device),
         76..=80 => world.link.conditions = conditions(random),
         81..=86 => change_upstream(world, random),
-        87..=97 => forge(world, random),
-        98 => read_the_registry_anew(world, random),
+        87..=97 => inject_forged_datagram(world, random),
+        98 => reload_random_registry(world, random),
         _ => world.link.lose_next(random.bool(), random.usize(1..10)),
     }
 }
 
 /// A device asks for any block of its firmware, which may end before it.
-fn ask_for_a_block(world: &mut World, random: &mut Rng, device: usize) {
+fn request_random_block(world: &mut World, random: &mut Rng, device: usize) {
     let szx = random.u8(0..7);
-    let blocks = u32::try_from(IMAGE).unwrap() >> (szx + 4);
+    let blocks = u32::try_from(IMAGE_BYTES).unwrap() >> (szx + 4);
     let block = Block::new(random.u32(0..blocks + 2), false, szx).unwrap();
     let block2 = (BLOCK2, encode_unsigned(block.encode()));
-    let (now, feature) = (world.now, "firmware");
-    world.devices[device].request(now, Code::GET, feature, vec![block2], Bytes::new());
-    world.settle();
+    let (now, resource) = (world.now, "firmware");
+    world.devices[device].request(now, Code::GET, resource, vec![block2], Bytes::new());
+    world.flush();
 }
 
 /// Whatever was lost, late or repeated, a block is what it says. Returns how many there were.
-fn look_at_blocks(world: &World) -> usize {
+fn check_blocks(world: &World) -> usize {
     let value = |message: &Message, wanted| {
         let option = message.options.iter().find(|(number, _)| *number == wanted);
         option.map(|(_, value)| {
@@ -188,7 +202,8 @@ fn look_at_blocks(world: &World) -> usize {
     };
     let image = image();
     let mut blocks = 0;
-    for (_, _, message) in world.devices.iter().flat_map(|device| &device.received) {
+    let received = world.devices.iter().flat_map(|device| &device.received);
+    for message in received.map(|received| &received.message) {
         if value(message, CONTENT_FORMAT) == Some(u32::from(OCTET_STREAM)) {
             let block = Block::decode(value(message, BLOCK2).unwrap()).unwrap();
             let end = (block.offset() + block.size()).min(image.len());
@@ -204,7 +219,7 @@ fn look_at_blocks(world: &World) -> usize {
 fn image() -> Bytes {
     let mut random = Rng::with_seed(0);
     std::iter::repeat_with(|| random.u8(..))
-        .take(IMAGE)
+        .take(IMAGE_BYTES)
         .collect()
 }
 
@@ -217,10 +232,10 @@ fn burst(world: &mut World, random: &mut Rng, device: usize) {
 }
 
 /// A message of the last minute comes once more.
-fn repeat(world: &mut World, random: &mut Rng, device: usize) {
-    let recent = world.devices[device].asked_within(world.now, 60 * SECOND);
+fn send_recent_duplicate(world: &mut World, random: &mut Rng, device: usize) {
+    let recent = world.devices[device].requests_within(world.now, 60 * SECOND);
     if let Some(number) = random.choice(recent) {
-        world.repeat(device, number);
+        world.send_duplicate(device, number);
     }
 }
 
@@ -245,21 +260,21 @@ fn observe(world: &mut World, random: &mut Rng, device: usize) {
         .map(|(number, _)| number)
         .collect();
     match (random.u8(..8), random.choice(own)) {
-        (0, Some(number)) => world.register_again(device, number, random.u8(..3)),
-        (1, Some(number)) => world.devices[device].observations[number].forgotten = true,
+        (0, Some(number)) => world.send_observe(device, number, random.u8(..3)),
+        (1, Some(number)) => world.devices[device].observations[number].rejects = true,
         (2, _) => world.reply(device, random.u32(..5)),
         _ => {
             let kind = *random
                 .choice(&[Type::Confirmable, Type::NonConfirmable])
                 .unwrap();
-            let what = *random.choice(&[Kind::Attributes, Kind::Commands]).unwrap();
-            world.observe(device, kind, what);
+            let observed = *random.choice(&[Kind::Attributes, Kind::Commands]).unwrap();
+            world.observe(device, kind, observed);
         }
     }
 }
 
 /// Something happens to a device at ThingsBoard, or to ThingsBoard.
-fn act_at_thingsboard(world: &mut World, random: &mut Rng, device: usize) {
+fn random_thingsboard_event(world: &mut World, random: &mut Rng, device: usize) {
     match random.u8(..16) {
         0 => {
             let away = SECOND * random.u32(1..100);
@@ -269,9 +284,9 @@ fn act_at_thingsboard(world: &mut World, random: &mut Rng, device: usize) {
             world.devices[device].replies_to_commands ^= true;
         }
         2 => world.upstream.platform.empty_reads = random.usize(..4),
-        3..=5 => world.delete(device, &random.u8(..4).to_string()),
-        6..=9 => drop(world.command(device, &random.u16(..).to_string(), random.bool())),
-        _ => world.set(
+        3..=5 => world.delete_attribute(device, &random.u8(..4).to_string()),
+        6..=9 => drop(world.send_command(device, &random.u16(..).to_string(), random.bool())),
+        _ => world.set_attribute(
             device,
             &random.u8(..4).to_string(),
             &random.u16(..).to_string(),
@@ -280,17 +295,18 @@ fn act_at_thingsboard(world: &mut World, random: &mut Rng, device: usize) {
 }
 
 /// Devices are removed, come back, and have other tokens.
-fn read_the_registry_anew(world: &mut World, random: &mut Rng) {
+fn reload_random_registry(world: &mut World, random: &mut Rng) {
     let mut entries = Vec::new();
     for device in 0..REGISTERED {
         if random.u8(..4) > 0 {
-            entries.push((device, *random.choice(&["ONE", "ANOTHER"]).unwrap(), device));
+            let token = *random.choice(&["ONE", "ANOTHER"]).unwrap();
+            entries.push(RegistryEntry::new(device, token, device));
         }
     }
-    world.register(&entries);
+    world.reload_registry(&entries);
 }
 
-fn take_over_an_address(world: &mut World, random: &mut Rng, device: usize) {
+fn take_over_address(world: &mut World, random: &mut Rng, device: usize) {
     let other = random.usize(..world.devices.len());
     if other != device {
         world.devices[other].switch_off();
@@ -326,22 +342,23 @@ fn change_upstream(world: &mut World, random: &mut Rng) {
 }
 
 /// Someone without keys sends something, from any address. No session may end by it.
-fn forge(world: &mut World, random: &mut Rng) {
+fn inject_forged_datagram(world: &mut World, random: &mut Rng) {
     let victim = random.usize(..world.devices.len());
     let from = world.devices[victim].path;
     // CoAP holds no datagram possible that is older than MAX_LATENCY, 100 s (RFC 7252 §4.8.2): what
     // was lost and is played back after EXCHANGE_LIFETIME is new to DTLS and CoAP alike.
-    let overheard = world.link.overheard_since(world.now - 60 * SECOND);
-    let Some((was_from, mut datagram)) = random.choice(overheard) else {
+    let captured = world.link.captured_since(world.now - 60 * SECOND);
+    let Some(captured) = random.choice(captured) else {
         return;
     };
-    let from = if random.bool() { from } else { was_from };
+    let mut datagram = captured.datagram;
+    let from = if random.bool() { from } else { captured.path };
     match random.u8(..5) {
         0 => {}
         1 => datagram.truncate(random.usize(..datagram.len())),
         2 => datagram.extend(std::iter::repeat_with(|| random.u8(..)).take(20)),
         3 => {
-            let hello = world.hello(victim);
+            let hello = world.client_hello(victim);
             datagram = hello;
         }
         _ => {
@@ -360,22 +377,24 @@ fn forge(world: &mut World, random: &mut Rng) {
 }
 
 /// Nobody asks any more and everything works: what is open is settled, what is idle forgotten.
-fn come_to_rest(world: &mut World) {
+fn run_until_idle(world: &mut World) {
     world.link.conditions = Conditions::GOOD;
     world.link.lose_next(true, 0);
     world.link.lose_next(false, 0);
     world.upstream.behaviour = Behaviour::Serves;
     world.upstream.delay = SECOND / 50;
-    let everyone: Vec<_> = (0..REGISTERED).map(|n| (n, "TOKEN", n)).collect();
-    world.register(&everyone);
+    let everyone: Vec<_> = (0..REGISTERED)
+        .map(|n| RegistryEntry::new(n, "TOKEN", n))
+        .collect();
+    world.reload_registry(&everyone);
     world.run_for(600 * SECOND);
     // Devices that observe would answer pings for ever.
     for device in &mut world.devices {
-        assert_eq!(device.open_requests(), 0, "device {}", device.name);
+        assert_eq!(device.open_requests(), 0, "device {}", device.registered_as);
         device.switch_off();
     }
     world.run_for(1000 * SECOND);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
     world.run_for(25 * HOUR);
     assert_eq!(
         (world.core.sessions(), world.core.next_timeout()),
@@ -385,19 +404,19 @@ fn come_to_rest(world: &mut World) {
 }
 
 /// What a device observes reaches it, whatever was before.
-fn observe_everything(world: &mut World, device: usize) {
+fn check_observations(world: &mut World, device: usize) {
     world.devices[device].replies_to_commands = true;
     world.upstream.platform.empty_reads = 0;
-    for what in [Kind::Attributes, Kind::Commands] {
-        world.observe(device, Type::Confirmable, what);
+    for observed in [Kind::Attributes, Kind::Commands] {
+        world.observe(device, Type::Confirmable, observed);
         world.run_for(SECOND);
     }
-    world.set(device, "last", "\"word\"");
-    let command = world.command(device, "\"last\"", false);
+    world.set_attribute(device, "last", "\"word\"");
+    let command = world.send_command(device, "\"last\"", false);
     // In the mode on-uplink it is the next uplink that brings it.
     world.post(device, Type::Confirmable);
     world.run_for(30 * SECOND);
-    let name = world.name(device);
+    let name = world.device_name(device);
     if let Some(observation) = world.devices[device].observation(Kind::Attributes) {
         assert_eq!(
             observation.state,
@@ -406,12 +425,15 @@ fn observe_everything(world: &mut World, device: usize) {
         );
     }
     if world.devices[device].observation(Kind::Commands).is_some() {
-        let outcome = format!("{:?}", world.upstream.platform.outcomes.get(&command));
+        let outcome = format!(
+            "{:?}",
+            world.upstream.platform.command_outcomes.get(&command)
+        );
         assert!(outcome.starts_with("Some(Reply"), "{name}: {outcome}");
     }
 }
 
-fn serve_everyone(world: &mut World) {
+fn check_all_devices_are_served(world: &mut World) {
     for device in 0..world.devices.len() {
         for other in &mut world.devices {
             other.switch_off();
@@ -431,7 +453,7 @@ fn serve_everyone(world: &mut World) {
         let outcome = world.devices[device].outcome(number);
         assert!(outcome.is(expected), "device {device}: {outcome:?}");
         if registered {
-            observe_everything(world, device);
+            check_observations(world, device);
         }
     }
 }

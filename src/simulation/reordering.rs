@@ -24,7 +24,7 @@ fn handshakes_complete_in_any_order_of_their_datagrams() {
 }
 
 #[test]
-fn requests_that_overtake_each_other_are_each_answered_as_what_they_are() {
+fn reordered_requests_each_get_their_own_response() {
     for seed in 0..20 {
         let mut world = World::new(3, SHUFFLED, seed);
         world.connect_all();
@@ -48,18 +48,18 @@ fn requests_that_overtake_each_other_are_each_answered_as_what_they_are() {
 }
 
 #[test]
-fn a_separate_response_that_overtakes_the_empty_acknowledgement_ends_the_exchange() {
+fn a_separate_response_before_the_empty_ack_ends_the_exchange() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     // The empty ACK leaves at 500 ms on a slow way, the response at 600 ms on a quick one.
     world.upstream.delay = Duration::from_millis(580);
     let number = world.post(0, Type::Confirmable);
     world.run_for(Duration::from_millis(525));
-    world.link.delay_under_way(Duration::from_secs(1));
+    world.link.delay_in_transit(Duration::from_secs(1));
     world.run_for(Duration::from_secs(10));
     let device = &world.devices[0];
     assert_eq!(
-        device.replies(number),
+        device.messages_for(number),
         [
             (Type::Confirmable, Code::CREATED),
             (Type::Acknowledgement, Code::EMPTY)
@@ -67,5 +67,5 @@ fn a_separate_response_that_overtakes_the_empty_acknowledgement_ends_the_exchang
     );
     assert!(device.outcome(number).is(Code::CREATED));
     assert_eq!(device.retransmissions(number), 0);
-    assert_eq!(world.core.counters().1.retransmissions, 0);
+    assert_eq!(world.core.counters().coap.retransmissions, 0);
 }

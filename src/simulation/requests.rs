@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// MAX_RETRANSMIT (RFC 7252 §4.8).
 const MAX_RETRANSMIT: u32 = 4;
 /// How long a device waits for a separate response, or for one to a Non-confirmable request.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,11 +17,11 @@ pub(crate) enum Outcome {
     /// Nothing yet.
     Open,
     /// A response came.
-    Answered(Code, Bytes),
+    Response(Code, Bytes),
     /// Retransmitted four times and never acknowledged.
     Unacknowledged,
     /// Acknowledged, or Non-confirmable, and no response within [`PATIENCE`].
-    Unanswered,
+    ResponseTimeout,
     /// Rejected by a Reset.
     Reset,
     /// The device was switched off, or began a new session, while it waited.
@@ -37,7 +37,7 @@ impl Outcome {
     /// What it was answered with.
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
-            Outcome::Answered(code, _) => Some(*code),
+            Outcome::Response(code, _) => Some(*code),
             _ => None,
         }
     }
@@ -76,7 +76,7 @@ impl Requests {
         let wait = if confirmable {
             retransmission(0)
         } else {
-            PATIENCE
+            RESPONSE_TIMEOUT
         };
         self.by_token.insert(message.token, number);
         self.deadlines.insert((now + wait, number));
@@ -94,7 +94,7 @@ impl Requests {
     }
 
     /// Those of this session that were asked since.
-    pub(super) fn since(&self, session: u32, since: Instant) -> Vec<usize> {
+    pub(super) fn sent_since(&self, session: u32, since: Instant) -> Vec<usize> {
         let exchanges = self.exchanges.iter().enumerate();
         exchanges
             .filter(|(_, e)| e.session == session && e.opened >= since)
@@ -134,18 +134,18 @@ impl Requests {
 
     /// A response came in this session; returns whether it answers the last request of its token, and does
     /// not come on its own (RFC 7641). Panics if it answers nothing that was asked in it.
-    pub(super) fn answer(&mut self, session: u32, response: &Message) -> bool {
+    pub(super) fn on_response(&mut self, session: u32, response: &Message) -> bool {
         let number = self.by_token.get(&response.token);
         let mut number = *number.expect("an answer to nothing this device has asked");
         if response.kind == Type::Acknowledgement {
             // A token may be asked under more than once; the Message ID says which time is answered.
-            let same = |e: &Exchange| {
+            let is_answered = |e: &Exchange| {
                 e.message.token == response.token && e.message.message_id == response.message_id
             };
             number = self
                 .exchanges
                 .iter()
-                .rposition(same)
+                .rposition(is_answered)
                 .expect("another's Message ID");
         }
         let exchange = &self.exchanges[number];
@@ -154,27 +154,27 @@ impl Requests {
             "an answer to what was asked in an earlier session"
         );
         let is_open = exchange.outcome == Outcome::Open;
-        self.settle(
+        self.set_outcome(
             number,
-            Outcome::Answered(response.code, response.payload.clone()),
+            Outcome::Response(response.code, response.payload.clone()),
         );
         is_open
     }
 
     /// An empty Acknowledgement or a Reset came.
-    pub(super) fn acknowledge(&mut self, now: Instant, empty: &Message) {
+    pub(super) fn on_empty_message(&mut self, now: Instant, empty: &Message) {
         let mut exchanges = self.exchanges.iter_mut().enumerate().rev();
         let found = exchanges.find(|(_, e)| e.message.message_id == empty.message_id);
         let Some((number, exchange)) = found.filter(|(_, e)| e.outcome == Outcome::Open) else {
             return;
         };
         if empty.kind == Type::Reset {
-            return self.settle(number, Outcome::Reset);
+            return self.set_outcome(number, Outcome::Reset);
         }
         if !exchange.acknowledged {
             exchange.acknowledged = true;
             self.deadlines.remove(&(exchange.deadline, number));
-            exchange.deadline = now + PATIENCE;
+            exchange.deadline = now + RESPONSE_TIMEOUT;
             self.deadlines.insert((exchange.deadline, number));
         }
     }
@@ -182,7 +182,7 @@ impl Requests {
     /// Nothing that is open will come to anything.
     pub(super) fn abandon(&mut self) {
         while let Some((_, number)) = self.deadlines.first().copied() {
-            self.settle(number, Outcome::Abandoned);
+            self.set_outcome(number, Outcome::Abandoned);
         }
     }
 
@@ -191,27 +191,27 @@ impl Requests {
     }
 
     /// What is to be sent once more by now.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Vec<u8>> {
-        let mut again = Vec::new();
+    pub(super) fn retransmissions_due(&mut self, now: Instant) -> Vec<Vec<u8>> {
+        let mut due = Vec::new();
         while let Some((at, number)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now)
         {
             let exchange = &mut self.exchanges[number];
             if exchange.acknowledged {
-                self.settle(number, Outcome::Unanswered);
+                self.set_outcome(number, Outcome::ResponseTimeout);
             } else if exchange.retransmissions == MAX_RETRANSMIT {
-                self.settle(number, Outcome::Unacknowledged);
+                self.set_outcome(number, Outcome::Unacknowledged);
             } else {
                 exchange.retransmissions += 1;
                 exchange.deadline = now + retransmission(exchange.retransmissions);
-                again.push(exchange.encoded.clone());
+                due.push(exchange.encoded.clone());
                 self.deadlines.remove(&(at, number));
                 self.deadlines.insert((exchange.deadline, number));
             }
         }
-        again
+        due
     }
 
-    fn settle(&mut self, number: usize, outcome: Outcome) {
+    fn set_outcome(&mut self, number: usize, outcome: Outcome) {
         let exchange = &mut self.exchanges[number];
         if exchange.outcome == Outcome::Open {
             exchange.outcome = outcome;

@@ -1,5 +1,6 @@
 //! Hazard: upstream takes longer than `piggyback_timeout`, so the response travels alone.
 
+use super::device::ReceivedMessage;
 use super::{Conditions, Outcome, World};
 use bytes::Bytes;
 use coap::option::number::{NO_RESPONSE, OBSERVE};
@@ -19,17 +20,17 @@ fn slow(devices: usize) -> World {
 }
 
 #[test]
-fn a_slow_answer_is_announced_by_an_empty_acknowledgement_and_comes_confirmable() {
+fn a_late_response_follows_an_empty_ack_and_is_confirmable() {
     let mut world = slow(1);
     let number = world.post(0, Type::Confirmable);
     world.run_for(10 * SECOND);
-    assert_eq!(world.devices[0].replies(number), [EMPTY_ACK, SEPARATE]);
+    assert_eq!(world.devices[0].messages_for(number), [EMPTY_ACK, SEPARATE]);
     assert_eq!(world.devices[0].retransmissions(number), 0);
-    assert_eq!(world.core.counters().1.retransmissions, 0);
+    assert_eq!(world.core.counters().coap.retransmissions, 0);
 }
 
 #[test]
-fn a_separate_response_is_retransmitted_until_its_acknowledgement_comes_through() {
+fn a_separate_response_is_retransmitted_until_it_is_acknowledged() {
     let mut world = slow(1);
     let number = world.post(0, Type::Confirmable);
     world.run_for(SECOND);
@@ -40,21 +41,22 @@ fn a_separate_response_is_retransmitted_until_its_acknowledgement_comes_through(
     world.run_for(100 * SECOND);
     let device = &world.devices[0];
     assert_eq!(
-        device.replies(number),
+        device.messages_for(number),
         [EMPTY_ACK, SEPARATE, SEPARATE, SEPARATE]
     );
     let ids: Vec<_> = device
         .received
         .iter()
-        .filter(|(_, _, message)| message.kind == Type::Confirmable)
-        .map(|(_, _, message)| message.message_id)
+        .map(|received| &received.message)
+        .filter(|message| message.kind == Type::Confirmable)
+        .map(|message| message.message_id)
         .collect();
     assert!(
         ids.iter().all(|id| *id == ids[0]),
         "one Message ID: {ids:?}"
     );
-    assert_eq!(world.core.counters().1.retransmissions, 4);
-    assert_eq!(world.core.counters().1.given_up, 0);
+    assert_eq!(world.core.counters().coap.retransmissions, 4);
+    assert_eq!(world.core.counters().coap.given_up, 0);
 }
 
 #[test]
@@ -64,7 +66,7 @@ fn a_reset_ends_a_separate_response() {
     world.link.lose_next(true, 1);
     world.run_for(3 * SECOND);
     // Its acknowledgement was lost; a Reset does as well.
-    let response = world.devices[0].received.last().unwrap().2.clone();
+    let response = world.devices[0].received.last().unwrap().message.clone();
     assert_eq!((response.kind, response.code), SEPARATE);
     let reset = Message::empty(Type::Reset, response.message_id);
     world.send(0, &reset.encode(4).unwrap());
@@ -80,17 +82,17 @@ fn a_lost_empty_acknowledgement_costs_a_retransmission_and_nothing_else() {
     let number = world.post(0, Type::Confirmable);
     world.link.lose_next(false, 1);
     world.run_for(10 * SECOND);
-    assert_eq!(world.devices[0].replies(number), [EMPTY_ACK, SEPARATE]);
+    assert_eq!(world.devices[0].messages_for(number), [EMPTY_ACK, SEPARATE]);
     assert_eq!(world.devices[0].retransmissions(number), 1);
     assert_eq!(world.upstream.posts.len(), 1);
 }
 
 /// NSTART bounds what we begin, not what we answer (RFC 7252 §4.7).
 #[test]
-fn several_slow_answers_wait_for_nothing_though_none_is_acknowledged() {
+fn separate_responses_do_not_wait_for_unacknowledged_ones() {
     let mut world = slow(1);
     world.upstream.delay = Duration::from_millis(800);
-    world.devices[0].is_deaf_to_separate = true;
+    world.devices[0].ignores_separate_responses = true;
     let begin = world.now;
     for _ in 0..20 {
         world.post(0, Type::Confirmable);
@@ -102,10 +104,13 @@ fn several_slow_answers_wait_for_nothing_though_none_is_acknowledged() {
         let mut times = device
             .received
             .iter()
-            .filter(|(_, _, message)| message.kind == Type::Confirmable && message.token == token);
-        let (first, ..) = times.next().unwrap();
+            .filter(|ReceivedMessage { message, .. }| {
+                message.kind == Type::Confirmable && message.token == token
+            })
+            .map(|received| received.at);
+        let first = times.next().unwrap();
         let posted = begin + 3 * SECOND * u32::try_from(number).unwrap();
-        assert!(*first - posted < SECOND, "{number}: {:?}", *first - posted);
+        assert!(first - posted < SECOND, "{number}: {:?}", first - posted);
         assert!(times.count() < 3, "the device has gone past it");
     }
     // What is left are the last few.
@@ -113,30 +118,31 @@ fn several_slow_answers_wait_for_nothing_though_none_is_acknowledged() {
 }
 
 #[test]
-fn a_notification_does_not_wait_for_answers_that_are_not_acknowledged() {
+fn a_notification_does_not_wait_for_unacknowledged_responses() {
     let mut world = World::observing(super::default_settings(), Type::Confirmable);
     world.upstream.delay = Duration::from_millis(800);
-    world.devices[0].is_deaf_to_separate = true;
+    world.devices[0].ignores_separate_responses = true;
     for _ in 0..3 {
         world.post(0, Type::Confirmable);
     }
     world.run_for(2 * SECOND);
     let seen = world.devices[0].received.len();
-    world.set(0, "a", "2");
+    world.set_attribute(0, "a", "2");
     world.run_for(2 * SECOND);
-    let observed = world.devices[0].received.iter().skip(seen);
-    let notified = |message: &Message| message.options.iter().any(|(number, _)| *number == OBSERVE);
-    assert!(observed.clone().any(|(_, _, message)| notified(message)));
+    let mut received = world.devices[0].received.iter().skip(seen);
+    let is_notification =
+        |message: &Message| message.options.iter().any(|(number, _)| *number == OBSERVE);
+    assert!(received.any(|received| is_notification(&received.message)));
 }
 
 #[test]
-fn a_slow_answer_of_no_interest_is_not_sent() {
+fn a_late_response_suppressed_by_no_response_is_not_sent() {
     let mut world = slow(1);
     let no_success = vec![(NO_RESPONSE, Bytes::from_static(&[2]))];
     let number = world.post_with(0, Type::Confirmable, no_success);
     world.run_for(200 * SECOND);
-    assert_eq!(world.devices[0].replies(number), [EMPTY_ACK]);
-    assert_eq!(*world.devices[0].outcome(number), Outcome::Unanswered);
+    assert_eq!(world.devices[0].messages_for(number), [EMPTY_ACK]);
+    assert_eq!(*world.devices[0].outcome(number), Outcome::ResponseTimeout);
     assert_eq!(world.upstream.posts.len(), 1);
     assert_eq!(world.core.load().peers.most_outgoing, 0);
 }

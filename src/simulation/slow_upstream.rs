@@ -1,6 +1,6 @@
 //! Hazard: ThingsBoard answers, but late, and many wait.
 
-use super::invariants::assert_at_rest;
+use super::invariants::assert_idle;
 use super::{Behaviour, Conditions, World, default_settings};
 use crate::gateway::Settings;
 use crate::upstream::Error;
@@ -10,7 +10,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn every_device_gets_its_answer_however_late_and_asks_once() {
+fn a_late_answer_reaches_every_device_without_retransmissions() {
     let mut world = World::new(20, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 50 * SECOND;
@@ -25,11 +25,11 @@ fn every_device_gets_its_answer_however_late_and_asks_once() {
         assert_eq!(device.retransmissions(0) + device.retransmissions(1), 0);
     }
     world.run_for(300 * SECOND);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }
 
 #[test]
-fn what_upstream_can_not_take_is_told_to_come_back_and_what_it_took_is_answered() {
+fn requests_above_max_in_flight_get_5_03_and_the_others_are_answered() {
     let settings = Settings {
         max_in_flight: 8,
         ..default_settings()
@@ -46,7 +46,7 @@ fn what_upstream_can_not_take_is_told_to_come_back_and_what_it_took_is_answered(
         outcomes.filter(|o| o.is(Code::SERVICE_UNAVAILABLE)).count()
     };
     assert_eq!(busy(&world), 12);
-    assert_eq!(world.core.counters().2.calls_refused, 12);
+    assert_eq!(world.core.counters().gateway.calls_refused, 12);
     world.run_for(30 * SECOND);
     let created = world.devices.iter().map(|device| device.outcome(0));
     assert_eq!(
@@ -57,7 +57,7 @@ fn what_upstream_can_not_take_is_told_to_come_back_and_what_it_took_is_answered(
 }
 
 #[test]
-fn one_session_can_not_have_more_than_its_share_of_waiting_requests() {
+fn one_session_has_at_most_its_share_of_calls_in_flight() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 20 * SECOND;
@@ -75,7 +75,7 @@ fn one_session_can_not_have_more_than_its_share_of_waiting_requests() {
 }
 
 #[test]
-fn an_upstream_that_never_answers_in_time_gets_every_device_a_5_04() {
+fn upstream_timeouts_give_every_device_a_5_04() {
     let mut world = World::new(5, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 10 * SECOND;

@@ -10,22 +10,22 @@ use tokio::sync::broadcast::error::TryRecvError;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn heard(listener: &mut Receiver<TapRecord>) -> Vec<TapRecord> {
-    std::iter::from_fn(|| listener.try_recv().ok()).collect()
+fn drain(receiver: &mut Receiver<TapRecord>) -> Vec<TapRecord> {
+    std::iter::from_fn(|| receiver.try_recv().ok()).collect()
 }
 
 #[test]
-fn a_listener_hears_the_session_the_request_the_call_and_the_response_in_this_order() {
+fn a_receiver_gets_session_request_call_and_response_in_order() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     let tap = Tap::default();
     world.core.attach_tap(tap.clone());
-    let mut listener = tap.subscribe();
+    let mut receiver = tap.subscribe();
     world.connect_all();
     world.post(0, Type::Confirmable);
     world.run_for(Duration::from_secs(1));
 
-    let heard = heard(&mut listener);
-    let names = heard.iter().map(|heard| heard.device.as_deref());
+    let records = drain(&mut receiver);
+    let names = records.iter().map(|records| records.device.as_deref());
     assert_eq!(
         names.collect::<Vec<_>>(),
         [
@@ -36,7 +36,7 @@ fn a_listener_hears_the_session_the_request_the_call_and_the_response_in_this_or
             Some("device-0")
         ]
     );
-    let events: Vec<&Event> = heard.iter().map(|heard| &heard.event).collect();
+    let events: Vec<&Event> = records.iter().map(|records| &records.event).collect();
     let [
         Event::Established { .. },
         Event::Received {
@@ -67,36 +67,36 @@ fn a_listener_hears_the_session_the_request_the_call_and_the_response_in_this_or
         ("POST", "/api/v1/{token}/telemetry")
     );
     assert!(
-        heard[4].at > heard[1].at,
+        records[4].at > records[1].at,
         "times are those of the core's clock"
     );
 }
 
 #[test]
-fn one_that_does_not_listen_is_told_how_much_it_missed_and_holds_no_more() {
+fn a_slow_receiver_lags_and_keeps_at_most_the_capacity() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     let tap = Tap::default();
     world.core.attach_tap(tap.clone());
-    let mut listener = tap.subscribe();
+    let mut receiver = tap.subscribe();
     world.connect_all();
     for _ in 0..300 {
         world.post(0, Type::Confirmable);
         world.run_for(Duration::from_secs(1));
     }
-    let Err(TryRecvError::Lagged(missed)) = listener.try_recv() else {
+    let Err(TryRecvError::Lagged(missed)) = receiver.try_recv() else {
         panic!("1200 events were kept");
     };
     assert!(missed > 600, "{missed}");
-    assert_eq!(heard(&mut listener).len(), 512);
+    assert_eq!(drain(&mut receiver).len(), 512);
 }
 
 #[test]
-fn nothing_is_kept_for_those_who_come_later() {
+fn a_late_subscriber_gets_no_earlier_records() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     let tap = Tap::default();
     world.core.attach_tap(tap.clone());
     world.connect_all();
     world.post(0, Type::Confirmable);
     world.run_for(MINUTE);
-    assert!(heard(&mut tap.subscribe()).is_empty());
+    assert!(drain(&mut tap.subscribe()).is_empty());
 }

@@ -1,5 +1,6 @@
 //! Hazard: ThingsBoard no longer takes a device's token, while long polls under it are open.
 
+use super::actions::RegistryEntry;
 use super::upstream::rejected;
 use super::{Behaviour, World, default_settings};
 use bytes::Bytes;
@@ -22,49 +23,49 @@ fn refusing(code: u16) -> World {
 }
 
 #[test]
-fn a_refusal_of_any_call_ends_the_observations_and_their_polls_at_once() {
+fn a_401_or_403_for_any_call_ends_observations_and_polls_at_once() {
     for (code, last) in [(401, Code::UNAUTHORIZED), (403, Code::FORBIDDEN)] {
-        for what in ["telemetry", "attributes", "firmware"] {
+        for resource in ["telemetry", "attributes", "firmware"] {
             let mut world = refusing(code);
             let now = world.now;
-            match what {
+            match resource {
                 "telemetry" => drop(world.post(0, CON)),
-                what => {
+                resource => {
                     let (options, body) = (Vec::new(), Bytes::new());
-                    world.devices[0].request(now, Code::GET, what, options, body);
-                    world.settle();
+                    world.devices[0].request(now, Code::GET, resource, options, body);
+                    world.flush();
                 }
             }
             world.run_for(SECOND);
-            assert_eq!(ended(&world), [Some(last); 2], "{what}");
+            assert_eq!(ended(&world), [Some(last); 2], "{resource}");
             assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
-            assert_eq!(world.core.relay_counters().refused, 2);
+            assert_eq!(world.core.counters().relay.refused, 2);
             assert_eq!(world.core.load().relays.relays, 0);
         }
     }
 }
 
 #[test]
-fn a_refusal_of_a_former_token_says_nothing_of_the_present_one() {
-    for what in ["telemetry", "firmware"] {
+fn a_401_for_an_old_token_does_not_end_observations_under_the_new_one() {
+    for resource in ["telemetry", "firmware"] {
         let mut world = refusing(401);
         world.upstream.delay = 3 * SECOND;
         let now = world.now;
-        match what {
+        match resource {
             "telemetry" => drop(world.post(0, CON)),
-            what => {
+            resource => {
                 let (options, body) = (Vec::new(), Bytes::new());
-                world.devices[0].request(now, Code::GET, what, options, body);
-                world.settle();
+                world.devices[0].request(now, Code::GET, resource, options, body);
+                world.flush();
             }
         }
         world.run_for(SECOND);
         world.upstream.behaviour = Behaviour::Serves;
-        world.register(&[(0, "ANOTHER", 0)]);
+        world.reload_registry(&[RegistryEntry::new(0, "ANOTHER", 0)]);
         world.run_for(10 * SECOND);
-        assert_eq!(ended(&world), [None; 2], "{what}");
+        assert_eq!(ended(&world), [None; 2], "{resource}");
         world.upstream.delay = SECOND / 50;
-        world.set(0, "a", "2");
+        world.set_attribute(0, "a", "2");
         world.run_for(5 * SECOND);
         assert_eq!(world.devices[0].observations[0].state["a"], "2");
     }

@@ -1,6 +1,6 @@
 //! The bar: at 20 % loss each way, 10,000 telemetry posts of 100 devices.
 
-use super::invariants::assert_at_rest;
+use super::invariants::assert_idle;
 use super::{Conditions, Outcome, World};
 use coap::{Code, Type};
 use std::time::Duration;
@@ -11,7 +11,7 @@ const POSTS: usize = 100;
 const PERIOD: Duration = Duration::from_secs(10);
 
 #[test]
-fn of_ten_thousand_posts_each_is_answered_or_times_out_and_none_reaches_upstream_twice() {
+fn each_post_is_answered_or_times_out_and_none_reaches_upstream_twice() {
     let mut world = World::new(DEVICES, Conditions::losing(0.2), 1);
     world.connect_all();
     // A client of DTLS 1.3 takes itself for connected before the gateway has its last flight, and one
@@ -39,17 +39,17 @@ fn of_ten_thousand_posts_each_is_answered_or_times_out_and_none_reaches_upstream
     for device in &world.devices {
         for (number, outcome) in device.outcomes().enumerate() {
             match outcome {
-                Outcome::Answered(Code::CREATED, _) => answered += 1,
+                Outcome::Response(Code::CREATED, _) => answered += 1,
                 Outcome::Unacknowledged => {
                     unacknowledged += 1;
                     assert_eq!(device.retransmissions(number), 4);
                 }
-                Outcome::Unanswered => unanswered += 1,
+                Outcome::ResponseTimeout => unanswered += 1,
                 other => panic!("{other:?}"),
             }
         }
     }
-    let counters = world.core.counters().1;
+    let counters = world.core.counters().coap;
     println!(
         "{answered} answered, {unacknowledged} never acknowledged, {unanswered} acknowledged and \
          never answered; {} reached upstream; {counters:?}",
@@ -61,5 +61,5 @@ fn of_ten_thousand_posts_each_is_answered_or_times_out_and_none_reaches_upstream
     assert!(unanswered <= usize::try_from(counters.given_up).unwrap());
     assert!(world.upstream.posts.len() >= answered);
     assert!(counters.duplicates > 1_000, "the network was not so bad");
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn with_twin(sessions_per_device: usize) -> World {
+fn two_clients(sessions_per_device: usize) -> World {
     let mut settings = default_settings();
     settings.limits.sessions_per_device = sessions_per_device;
     let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
-    world.add_twin(0, 1);
+    world.add_client_with_certificate_of(0, 1);
     world
 }
 
 #[test]
-fn each_of_two_sessions_gets_the_answers_to_its_own_requests() {
-    let mut world = with_twin(2);
+fn two_sessions_with_one_certificate_get_their_own_responses() {
+    let mut world = two_clients(2);
     world.connect_all();
     // The same Message IDs at the same time: they are told apart by session.
     for device in 0..2 {
@@ -34,28 +34,29 @@ fn each_of_two_sessions_gets_the_answers_to_its_own_requests() {
         assert_eq!(device.outcomes().filter(|o| o.is(Code::CREATED)).count(), 5);
         assert_eq!(device.outcomes().filter(|o| o.is(Code::CONTENT)).count(), 5);
     }
-    assert_eq!(world.core.counters().1.duplicates, 0);
-    let names: Vec<_> = world.upstream.posts.iter().map(|(name, _)| name).collect();
+    assert_eq!(world.core.counters().coap.duplicates, 0);
+    let posts = world.upstream.posts.iter();
+    let names: Vec<_> = posts.map(|post| &post.device).collect();
     assert_eq!(names, ["device-0"; 10]);
 }
 
 #[test]
-fn where_one_session_is_allowed_the_newer_stays() {
-    let mut world = with_twin(1);
+fn with_one_session_per_device_the_newer_replaces_the_older() {
+    let mut world = two_clients(1);
     world.connect(0);
     world.run_for(SECOND);
     world.connect(1);
     world.run_for(SECOND);
     assert!(world.devices[0].closed && world.devices[1].is_connected());
-    assert_eq!(world.core.counters().2.sessions_displaced, 1);
+    assert_eq!(world.core.counters().gateway.sessions_displaced, 1);
     let number = world.post(1, Type::Confirmable);
     world.run_for(SECOND);
     assert!(world.devices[1].outcome(number).is(Code::CREATED));
 }
 
 #[test]
-fn a_displaced_sessions_answer_goes_to_nobody() {
-    let mut world = with_twin(1);
+fn a_completion_for_a_displaced_session_is_not_sent() {
+    let mut world = two_clients(1);
     world.connect(0);
     world.run_for(SECOND);
     world.upstream.delay = 5 * SECOND;
@@ -63,6 +64,6 @@ fn a_displaced_sessions_answer_goes_to_nobody() {
     world.run_for(SECOND);
     world.connect(1);
     world.run_for(10 * SECOND);
-    assert_eq!(world.core.counters().2.completions_too_late, 1);
+    assert_eq!(world.core.counters().gateway.completions_too_late, 1);
     assert_eq!(world.devices[1].received.len(), 0);
 }

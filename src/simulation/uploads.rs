@@ -1,6 +1,7 @@
 //! Hazard: telemetry that takes many messages, of a device that loses packets and power on the way.
 
-use super::invariants::assert_at_rest;
+use super::invariants::assert_idle;
+use super::upstream::Post;
 use super::{Conditions, World};
 use bytes::Bytes;
 use coap::option::{encode_unsigned, number};
@@ -23,7 +24,7 @@ fn send(world: &mut World, body: &Bytes, num: u32, szx: u8) -> Message {
     let to = (from + size).min(body.len());
     let block = Block::new(num, to < body.len(), szx).unwrap();
     let block1 = (number::BLOCK1, encode_unsigned(block.encode()));
-    world.request(0, Code::POST, "telemetry", &[block1], &body.slice(from..to))
+    world.request_until_response(0, Code::POST, "telemetry", &[block1], &body.slice(from..to))
 }
 
 /// Sends all blocks from this one on; gives the last response.
@@ -42,7 +43,7 @@ fn world(conditions: Conditions) -> World {
 }
 
 #[test]
-fn a_body_in_blocks_reaches_thingsboard_once_whatever_is_lost() {
+fn a_blockwise_body_reaches_thingsboard_once_at_20_percent_loss() {
     let mut world = world(Conditions::losing(0.2));
     let bodies: Vec<Bytes> = ["a", "b", "c"].map(|name| body(20_000, name)).into();
     for body in &bodies {
@@ -56,14 +57,14 @@ fn a_body_in_blocks_reaches_thingsboard_once_whatever_is_lost() {
             assert_eq!(world.upstream.posts.len(), posted);
         }
     }
-    let posts = world.upstream.posts.iter().map(|(_, body)| body.clone());
+    let posts = world.upstream.posts.iter().map(|post| post.body.clone());
     assert_eq!(posts.collect::<Vec<_>>(), bodies);
     world.run_for(HOUR);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }
 
 #[test]
-fn a_device_that_was_rebooted_midway_begins_again_and_nothing_of_the_first_try_is_posted() {
+fn after_a_reboot_mid_upload_only_the_second_body_is_posted() {
     let mut world = world(Conditions::GOOD);
     let (first, second) = (body(5000, "first"), body(5000, "second"));
     for num in 0..3 {
@@ -75,26 +76,26 @@ fn a_device_that_was_rebooted_midway_begins_again_and_nothing_of_the_first_try_i
     let response = send(&mut world, &first, 3, 6);
     assert_eq!(response.code, Code::REQUEST_ENTITY_INCOMPLETE);
     assert_eq!(upload(&mut world, &second, 0, 6).code, Code::CREATED);
-    assert_eq!(world.upstream.posts, [("device-0".to_owned(), second)]);
+    assert_eq!(world.upstream.posts, [Post::new("device-0", second)]);
     world.run_for(HOUR);
-    assert_at_rest(&world.core, &world.devices);
+    assert_idle(&world.core, &world.devices);
 }
 
 #[test]
-fn a_device_may_sleep_for_minutes_between_blocks_and_shrink_them_on_the_way() {
+fn an_upload_continues_after_minutes_and_with_smaller_blocks() {
     let mut world = world(Conditions::GOOD);
     let body = body(4000, "slow");
     assert_eq!(send(&mut world, &body, 0, 6).code, Code::CONTINUE);
     world.run_for(Duration::from_secs(540));
     // 1024 bytes are there: block 16 of 64.
     assert_eq!(upload(&mut world, &body, 16, 2).code, Code::CREATED);
-    assert_eq!(world.upstream.posts, [("device-0".to_owned(), body)]);
+    assert_eq!(world.upstream.posts, [Post::new("device-0", body)]);
 }
 
 #[test]
-fn a_certificate_that_is_not_registered_holds_hardly_anything() {
+fn an_unregistered_client_may_upload_only_a_few_blocks() {
     let mut world = World::new(0, Conditions::GOOD, 1);
-    world.add_stranger();
+    world.add_unregistered();
     world.connect_all();
     let body = body(20_000, "of a stranger");
     for num in 0..4 {

@@ -1,6 +1,6 @@
 //! ThingsBoard, scripted: answers every call after a while, or fails it.
 
-use super::platform::Platform;
+use super::platform::{PackageFetch, Platform};
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::device::AccessToken;
@@ -23,16 +23,40 @@ pub(crate) enum Behaviour {
     Fails(Error),
 }
 
-/// Upstream and all it was asked.
-pub(crate) struct Script {
+/// A telemetry post that came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Post {
+    /// The device's name.
+    pub(crate) device: String,
+    pub(crate) body: Bytes,
+}
+
+impl Post {
+    pub(crate) fn new(device: &str, body: Bytes) -> Post {
+        let device = device.to_owned();
+        Post { device, body }
+    }
+}
+
+/// A reply to a command that came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// The device's name.
+    pub(crate) device: String,
+    /// The command's id.
+    pub(crate) id: u32,
+}
+
+/// A ThingsBoard that answers calls as a test wants it, and records them.
+pub(crate) struct ScriptedUpstream {
     pub(crate) behaviour: Behaviour,
     pub(crate) delay: Duration,
-    /// Device name and telemetry body of every post that came, whatever became of it.
-    pub(crate) posts: Vec<(String, Bytes)>,
+    /// Every telemetry post that came, failed ones included.
+    pub(crate) posts: Vec<Post>,
     /// What devices observe.
     pub(crate) platform: Platform,
-    /// Device name and command id of every reply that came.
-    pub(crate) replies: Vec<(String, u32)>,
+    /// Every reply to a command that came, failed ones included.
+    pub(crate) replies: Vec<Reply>,
     /// The token each device's newest call came under.
     pub(crate) tokens: HashMap<String, AccessToken>,
     /// How often each device's attributes were asked for.
@@ -54,12 +78,12 @@ pub(crate) struct Script {
     calls: u64,
     /// Times it was away, or failed what it was asked.
     interruptions: usize,
-    under_way: BTreeMap<(Instant, u64), Completion>,
+    pending: BTreeMap<(Instant, u64), Completion>,
 }
 
-impl Default for Script {
+impl Default for ScriptedUpstream {
     fn default() -> Self {
-        Script {
+        ScriptedUpstream {
             behaviour: Behaviour::Serves,
             delay: Duration::from_millis(30),
             posts: Vec::new(),
@@ -76,21 +100,21 @@ impl Default for Script {
             rpcs: Vec::new(),
             calls: 0,
             interruptions: 0,
-            under_way: BTreeMap::new(),
+            pending: BTreeMap::new(),
         }
     }
 }
 
-impl Script {
-    pub(super) fn take(&mut self, now: Instant, call: Call) {
+impl ScriptedUpstream {
+    pub(super) fn begin_call(&mut self, now: Instant, call: Call) {
         let call = match call.prepare() {
             Ok(call) => call,
-            Err(not_sent) => return self.arrives(now, *not_sent),
+            Err(not_sent) => return self.schedule(now, *not_sent),
         };
         let Request::Device { device, operation } = &call.request else {
             self.provisions += 1;
             let body = Bytes::from_static(br#"{"status":"SUCCESS"}"#);
-            return self.end(now, call.ticket, Ok(Answer { body }));
+            return self.schedule_outcome(now, call.ticket, Ok(Answer { body }));
         };
         let name = device.name.to_string();
         self.tokens.insert(name, device.token.clone());
@@ -100,62 +124,68 @@ impl Script {
             Operation::PostTelemetry(body) => {
                 // A copy, as the network makes: what the gateway holds is let go of.
                 let body = Bytes::copy_from_slice(body);
-                self.posts.push((device.name.to_string(), body));
+                self.posts.push(Post::new(&device.name, body));
                 Bytes::new()
             }
             Operation::GetAttributes { .. } => {
                 *self.gets.entry(device.name.to_string()).or_default() += 1;
                 if !self.answers_gets {
-                    return self.times_out(now + GET_TIMEOUT, call.ticket);
+                    return self.schedule_timeout(now + GET_TIMEOUT, call.ticket);
                 }
-                self.platform.read(&device.name)
+                self.platform.read_attributes(&device.name)
             }
             Operation::CallRpc(body) => {
                 self.rpcs.push(body.clone());
                 if !self.answers_rpcs {
-                    return self.times_out(now + TIMEOUT, call.ticket);
+                    return self.schedule_timeout(now + TIMEOUT, call.ticket);
                 }
                 Bytes::from_static(b"{}")
             }
             Operation::ReadAttributes => {
-                self.platform.reads += 1;
-                self.platform.read(&device.name)
+                self.platform.attribute_reads += 1;
+                self.platform.read_attributes(&device.name)
             }
             Operation::ReplyRpc { id, body } => {
                 if serves {
-                    self.platform.reply(now, &device.name, *id, body);
+                    self.platform.reply_to_command(now, &device.name, *id, body);
                 }
-                self.replies.push((device.name.to_string(), *id));
+                self.replies.push(Reply {
+                    device: device.name.to_string(),
+                    id: *id,
+                });
                 Bytes::new()
             }
             Operation::PollAttributes { timeout } if serves => {
                 let kind = Kind::Attributes;
                 return self
                     .platform
-                    .open(now, &device.name, kind, *timeout, call.ticket);
+                    .open_poll(now, &device.name, kind, *timeout, call.ticket);
             }
             Operation::PollRpc { timeout } if serves => {
                 let kind = Kind::Commands;
                 return self
                     .platform
-                    .open(now, &device.name, kind, *timeout, call.ticket);
+                    .open_poll(now, &device.name, kind, *timeout, call.ticket);
             }
             Operation::PollAttributes { .. } | Operation::PollRpc { .. } => Bytes::new(),
             Operation::ReadAssignment(package) => {
                 self.platform.assignment_reads += 1;
                 self.platform.read_assignment(&device.name, *package)
             }
-            asked @ Operation::GetPackage { .. } => {
-                let fetch = (device.name.to_string(), asked.clone());
+            operation @ Operation::GetPackage { .. } => {
+                let fetch = PackageFetch {
+                    device: device.name.to_string(),
+                    operation: operation.clone(),
+                };
                 self.platform.fetches.push(fetch);
                 let fetched = if serves {
-                    self.platform.fetch(&device.name, asked)
+                    self.platform.fetch(&device.name, operation)
                 } else {
                     Ok(Bytes::new())
                 };
                 match fetched {
                     Ok(body) => body,
-                    Err(refused) => return self.end(now, call.ticket, Err(refused)),
+                    Err(refused) => return self.schedule_outcome(now, call.ticket, Err(refused)),
                 }
             }
             other => panic!("nobody asks for {other:?} in the simulation"),
@@ -166,50 +196,50 @@ impl Script {
             Behaviour::Serves => Ok(Answer { body }),
             Behaviour::Fails(error) => Err(error.clone()),
         };
-        self.end(now, call.ticket, outcome);
+        self.schedule_outcome(now, call.ticket, outcome);
     }
 
-    fn end(&mut self, now: Instant, ticket: Ticket, outcome: Result<Answer, Error>) {
-        self.arrives(now, Completion::parse(ticket, outcome));
+    fn schedule_outcome(&mut self, now: Instant, ticket: Ticket, outcome: Result<Answer, Error>) {
+        self.schedule(now, Completion::parse(ticket, outcome));
     }
 
-    fn times_out(&mut self, at: Instant, ticket: Ticket) {
+    fn schedule_timeout(&mut self, at: Instant, ticket: Ticket) {
         self.calls += 1;
         let completion = Completion::parse(ticket, Err(Error::Timeout));
-        self.under_way.insert((at, self.calls), completion);
+        self.pending.insert((at, self.calls), completion);
     }
 
-    fn arrives(&mut self, now: Instant, completion: Completion) {
+    fn schedule(&mut self, now: Instant, completion: Completion) {
         self.calls += 1;
-        self.under_way
+        self.pending
             .insert((now + self.delay, self.calls), completion);
     }
 
     /// Nobody waits for this poll any more.
     pub(super) fn abort(&mut self, now: Instant, ticket: Ticket) {
-        if !self.platform.abandon(now, ticket) {
-            self.under_way
+        if !self.platform.abandon_poll(now, ticket) {
+            self.pending
                 .retain(|_, completion| completion.ticket != ticket);
         }
     }
 
     /// Polls that have ended are on their way back.
-    pub(super) fn go_to(&mut self, now: Instant) {
-        for (ticket, outcome) in self.platform.ended(now) {
-            self.end(now, ticket, outcome);
+    pub(super) fn advance_to(&mut self, now: Instant) {
+        for (ticket, outcome) in self.platform.take_ended_polls(now) {
+            self.schedule_outcome(now, ticket, outcome);
         }
     }
 
     /// ThingsBoard restarts, and is away for so long: what was under way is lost.
-    pub(crate) fn restart(&mut self, now: Instant, away: Duration) {
+    pub(crate) fn restart(&mut self, now: Instant, down_for: Duration) {
         self.interruptions += 1;
         self.platform.restart(now);
-        self.go_to(now);
-        for completion in self.under_way.values_mut() {
+        self.advance_to(now);
+        for completion in self.pending.values_mut() {
             self.commands_cut_off.extend(command_in(completion));
             completion.outcome = Err(Error::Unreachable);
         }
-        self.down_until = Some(now + away);
+        self.down_until = Some(now + down_for);
     }
 
     /// Times it was away, or failed what it was asked.
@@ -220,23 +250,23 @@ impl Script {
     /// Calls for devices' requests, taken and not completed.
     pub(crate) fn in_flight(&self) -> usize {
         let is_exchange = |c: &&Completion| matches!(c.ticket, Ticket::Exchange { .. });
-        self.under_way.values().filter(is_exchange).count()
+        self.pending.values().filter(is_exchange).count()
     }
 
     /// Calls for relays, taken and not completed.
     pub(crate) fn relay_calls(&self) -> usize {
         let others = self.in_flight() + self.package_calls();
-        self.under_way.len() - others + self.platform.open_polls()
+        self.pending.len() - others + self.platform.open_polls()
     }
 
     /// Calls for the cache of packages, taken and not completed.
     pub(crate) fn package_calls(&self) -> usize {
         let is_package = |c: &&Completion| matches!(c.ticket, Ticket::Package(_));
-        self.under_way.values().filter(is_package).count()
+        self.pending.values().filter(is_package).count()
     }
 
     pub(super) fn next_completion(&self) -> Option<Instant> {
-        let completion = self.under_way.first_key_value().map(|((at, _), _)| *at);
+        let completion = self.pending.first_key_value().map(|((at, _), _)| *at);
         [completion, self.platform.next_timeout()]
             .into_iter()
             .flatten()
@@ -244,8 +274,8 @@ impl Script {
     }
 
     pub(super) fn pop_completion(&mut self, now: Instant) -> Option<Completion> {
-        self.go_to(now);
-        let first = self.under_way.first_entry()?;
+        self.advance_to(now);
+        let first = self.pending.first_entry()?;
         let completion = (first.key().0 <= now).then(|| first.remove())?;
         self.commands_brought.extend(command_in(&completion));
         Some(completion)

@@ -10,7 +10,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
-fn while_upstream_is_away_devices_are_told_when_to_try_again_and_then_served() {
+fn while_upstream_is_down_devices_get_5_03_with_max_age_and_then_2_01() {
     let mut world = World::new(5, Conditions::GOOD, 1);
     world.connect_all();
     for (behaviour, expected) in [
@@ -31,17 +31,17 @@ fn while_upstream_is_away_devices_are_told_when_to_try_again_and_then_served() {
             world.run_for(SECOND);
             let outcome = world.devices[device].outcome(number);
             assert!(outcome.is(expected), "{behaviour:?}: {outcome:?}");
-            let answer = &world.devices[device].received.last().unwrap().2;
+            let answer = &world.devices[device].received.last().unwrap().message;
             let has_max_age = answer.options.iter().any(|(number, _)| *number == MAX_AGE);
             assert_eq!(has_max_age, expected == Code::SERVICE_UNAVAILABLE);
         }
     }
     assert_eq!(world.core.sessions(), 5, "nobody had to begin anew");
-    assert_eq!(world.core.counters().0.handshakes_completed, 5);
+    assert_eq!(world.core.counters().dtls.handshakes_completed, 5);
 }
 
 #[test]
-fn a_post_that_failed_is_not_tried_again_by_the_gateway_nor_by_its_duplicates() {
+fn neither_the_gateway_nor_a_duplicate_retries_a_failed_post() {
     for error in [Error::Unreachable, Error::Timeout, empty_500()] {
         let mut world = World::new(1, Conditions::GOOD, 1);
         world.connect_all();
@@ -49,25 +49,25 @@ fn a_post_that_failed_is_not_tried_again_by_the_gateway_nor_by_its_duplicates() 
         let number = world.post(0, Type::Confirmable);
         world.run_for(SECOND);
         world.upstream.behaviour = Behaviour::Serves;
-        let refused = world.devices[0].replies(number);
+        let refused = world.devices[0].messages_for(number);
         for _ in 0..10 {
-            world.repeat(0, number);
+            world.send_duplicate(0, number);
             world.run_for(10 * SECOND);
         }
         assert_eq!(world.upstream.posts.len(), 1);
-        let replies = world.devices[0].replies(number);
+        let replies = world.devices[0].messages_for(number);
         assert_eq!(replies.len(), 11);
         assert!(replies.iter().all(|reply| *reply == refused[0]));
     }
 }
 
 #[test]
-fn handshakes_and_pings_go_on_while_upstream_is_away() {
+fn handshakes_and_pings_work_while_upstream_is_down() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.upstream.behaviour = Behaviour::Fails(Error::Unreachable);
     world.connect_all();
     world.send(0, &[0x40, 0, 0x12, 0x34]);
     world.run_for(SECOND);
-    let pong = &world.devices[0].received.last().unwrap().2;
+    let pong = &world.devices[0].received.last().unwrap().message;
     assert_eq!((pong.kind, pong.message_id), (Type::Reset, 0x1234));
 }

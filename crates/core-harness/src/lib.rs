@@ -10,14 +10,14 @@ use bytes::Bytes;
 use coap::option::number;
 use coap::{Code, Message, Token, Type};
 use coap_client::dtls::{Client, Config, Output};
-use coaps_gateway::calls::Completion;
-use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
-use coaps_gateway::dtls::Path;
-use coaps_gateway::dtls::engine;
-use coaps_gateway::gateway::Settings;
-use coaps_gateway::gateway::core::Core;
-use coaps_gateway::upstream::{Answer, Operation, Request};
+use coaps_gateway::facade::calls::Completion;
+use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::facade::device::{AccessToken, CertificateId, Device, Fingerprint, Registry};
+use coaps_gateway::facade::dtls::Path;
+use coaps_gateway::facade::dtls::engine;
+use coaps_gateway::facade::gateway::Core;
+use coaps_gateway::facade::gateway::Settings;
+use coaps_gateway::facade::upstream::{Answer, Operation, Request};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -175,7 +175,7 @@ impl Pair {
     }
 }
 
-/// Splits a fuzzer's input into datagrams: each is a byte for the caller, two bytes of length, and so many bytes.
+/// Splits a fuzzer's input into datagrams: each is a byte for the caller, two bytes of length, and that many bytes.
 pub fn datagrams(mut input: &[u8]) -> Vec<(u8, &[u8])> {
     let mut found = Vec::new();
     while let [head, high, low, rest @ ..] = input {

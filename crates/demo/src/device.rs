@@ -9,7 +9,7 @@ use super::text::{self, print, printable};
 use super::{INTERVAL, credentials};
 use coap_client::dtls::Config;
 use coap_client::{Endpoint, Event, Parameters, Session};
-use coaps_gateway::authority;
+use coaps_gateway::facade::authority;
 use requests::{Observed, Purpose};
 use serde_json::{Value, json};
 use std::error::Error;

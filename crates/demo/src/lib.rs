@@ -1,5 +1,5 @@
-//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway and one device in one
-//! process, over real DTLS and HTTP on loopback.
+//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway and one device in
+//! one process, over real DTLS and HTTP on loopback.
 //!
 //! ```text
 //!  device ──┐                                     ┌─▶ the terminal (text)
@@ -16,11 +16,11 @@ mod link;
 mod page;
 mod text;
 
-use coaps_gateway::authority;
-use coaps_gateway::credentials::{ClientPolicy, ServerCredentials, Validity};
-use coaps_gateway::device::{AccessToken, Fingerprint, Registry};
-use coaps_gateway::gateway::{Gateway, Parts, Settings, Tap};
-use coaps_gateway::{device as registered, ota, upstream};
+use coaps_gateway::facade::authority;
+use coaps_gateway::facade::credentials::{ClientPolicy, ServerCredentials, Validity};
+use coaps_gateway::facade::device::{AccessToken, Fingerprint, Registry};
+use coaps_gateway::facade::gateway::{Gateway, Parts, Settings, Tap};
+use coaps_gateway::facade::{device as registered, ota, upstream};
 use link::{Link, LossModel};
 use page::{Context, Page};
 use serde_json::json;
@@ -47,6 +47,7 @@ const INTERVAL: Duration = Duration::from_secs(3);
 /// The size of the firmware that is assigned to them, in bytes.
 const FIRMWARE_SIZE: usize = 20_000;
 
+/// What the command line chooses.
 #[derive(Debug)]
 pub struct Options {
     /// Where certificates are made, and kept for the next run.

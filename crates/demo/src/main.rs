@@ -1,7 +1,7 @@
 //! The command `demo`, and every command of the gateway, because `cargo run` in the workspace starts this program.
 
 use clap::{Args, Parser, Subcommand};
-use coaps_gateway::config;
+use coaps_gateway::facade::config;
 use coaps_gateway_demo::Options;
 use std::future::Future;
 use std::io::{self, Write};
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let first = std::env::args_os().nth(1);
     let own = ["demo", "--help", "-h", "--version", "-V"];
     if first.is_some_and(|first| own.iter().all(|name| first != *name)) {
-        return coaps_gateway::cli::main();
+        return coaps_gateway::facade::cli::main();
     }
     let Command::Demo(arguments) = CommandLine::parse().command;
     match demo(&arguments) {
@@ -72,7 +72,7 @@ fn demo(arguments: &DemoArgs) -> Result<(), String> {
         let lines: Vec<String> = mistakes.0.iter().map(ToString::to_string).collect();
         lines.join("\n")
     })?;
-    let _log = coaps_gateway::logging::init(&log)?;
+    let _log = coaps_gateway::facade::logging::init(&log)?;
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let options = Options {
         directory: PathBuf::from("certs/demo"),

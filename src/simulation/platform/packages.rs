@@ -1,6 +1,6 @@
 //! Packages, and what their assignment changes.
 
-use super::{Platform, State, flat};
+use super::{Platform, State, json_object};
 use crate::upstream::{self, Error, Operation, Rejection};
 use bytes::Bytes;
 use std::time::Instant;
@@ -10,21 +10,21 @@ use thingsboard_simulator::{Assignee, Package, PackageId, PackageKind, Served};
 
 impl Platform {
     /// Defines a package, or replaces it: whoever has it assigned is told by [`assign`](Self::assign) alone.
-    pub(crate) fn define(&mut self, id: &PackageId, package: Package) {
+    pub(crate) fn define_package(&mut self, id: &PackageId, package: Package) {
         let stored = package.into_stored(id).unwrap();
         self.packages.insert(id.clone(), stored).unwrap();
     }
 
     /// Assigns a package to a device: its shared attributes change twice, by a delete and an update.
-    pub(crate) fn assign(&mut self, now: Instant, device: &str, id: &PackageId) {
+    pub(crate) fn assign_package(&mut self, now: Instant, device: &str, id: &PackageId) {
         self.packages.assign(Assignee::Device(device), id).unwrap();
-        self.announce(now, device, id.kind());
+        self.update_attributes(now, device, id.kind());
     }
 
     /// Takes the assignment away again.
-    pub(crate) fn unassign(&mut self, now: Instant, device: &str, kind: PackageKind) {
+    pub(crate) fn unassign_package(&mut self, now: Instant, device: &str, kind: PackageKind) {
         self.packages.unassign(Assignee::Device(device), kind);
-        self.announce(now, device, kind);
+        self.update_attributes(now, device, kind);
     }
 
     /// What was given out of a package.
@@ -32,8 +32,8 @@ impl Platform {
         self.packages.served(id).unwrap()
     }
 
-    fn announce(&mut self, now: Instant, device: &str, kind: PackageKind) {
-        self.go_to(now);
+    fn update_attributes(&mut self, now: Instant, device: &str, kind: PackageKind) {
+        self.advance_to(now);
         let changes = self.packages.attribute_changes(device, kind);
         let state = self.attributes.entry(device.to_owned()).or_default();
         state.retain(|key, _| !changes.deleted.contains(key));
@@ -43,7 +43,7 @@ impl Platform {
         let deleted = Change::Deleted(changes.deleted);
         self.downlink.attributes_changed(device, deleted);
         if !updated.is_empty() {
-            let updated = Change::Updated(flat(&updated));
+            let updated = Change::Updated(json_object(&updated));
             self.downlink.attributes_changed(device, updated);
         }
     }
@@ -69,7 +69,7 @@ impl Platform {
         Bytes::from(if state.is_empty() {
             "{}".to_owned()
         } else {
-            format!(r#"{{"shared":{}}}"#, flat(&state))
+            format!(r#"{{"shared":{}}}"#, json_object(&state))
         })
     }
 

@@ -2,8 +2,8 @@ use super::*;
 use bytes::Bytes;
 use coap::option::encode_unsigned;
 use coap::{Code, ExchangeId};
-use coaps_gateway::mapping::response::Expect;
-use coaps_gateway::upstream;
+use coaps_gateway::facade::mapping::Expect;
+use coaps_gateway::facade::upstream;
 
 struct Test {
     lines: Lines,

@@ -13,18 +13,18 @@ fn get(world: &mut World, device: usize, keys: &'static str, num: u32) -> Messag
         (URI_QUERY, Bytes::from(keys)),
         (BLOCK2, encode_unsigned(block.encode())),
     ];
-    world.request(device, Code::GET, "attributes", &options, &Bytes::new())
+    world.request_until_response(device, Code::GET, "attributes", &options, &Bytes::new())
 }
 
 #[test]
-fn the_device_that_keeps_most_gives_way_and_no_other_is_refused() {
+fn the_endpoint_with_the_most_bytes_is_evicted_and_no_other_refused() {
     let mut settings = default_settings();
     settings.coap.body_bytes = 200 * 1024;
     let mut world = World::with_settings(3, Conditions::GOOD, 1, settings);
     world.connect_all();
     let large = format!("\"{}\"", "x".repeat(60 * 1024));
     for device in 0..3 {
-        world.set(device, "a", &large);
+        world.set_attribute(device, "a", &large);
     }
     for keys in [
         "sharedKeys=a",
@@ -48,5 +48,5 @@ fn the_device_that_keeps_most_gives_way_and_no_other_is_refused() {
     }
     // The first device goes on with what it had to give up.
     assert_eq!(get(&mut world, 0, "sharedKeys=a", 1).code, Code::CONTENT);
-    assert_eq!(world.core.counters().1.bodies_over_budget, 0);
+    assert_eq!(world.core.counters().coap.bodies_over_budget, 0);
 }

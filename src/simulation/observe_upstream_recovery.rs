@@ -10,7 +10,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const CON: Type = Type::Confirmable;
 
 #[test]
-fn once_thingsboard_answers_anyone_observers_do_not_wait_for_their_back_off() {
+fn any_answer_after_an_outage_cancels_the_back_off_of_polls() {
     for away in [40, 100, 300] {
         let mut world = World::observing(default_settings(), CON);
         world.upstream.restart(world.now, away * SECOND);
@@ -18,20 +18,23 @@ fn once_thingsboard_answers_anyone_observers_do_not_wait_for_their_back_off() {
         // Its first answer is one to a POST.
         world.post(0, CON);
         world.run_for(SECOND / 10);
-        world.set(0, "a", "2");
-        let polls = world.upstream.platform.opened;
+        world.set_attribute(0, "a", "2");
+        let polls = world.upstream.platform.polls_opened;
         world.run_for(4 * SECOND);
-        assert!(world.upstream.platform.opened >= polls + 2, "{away} s");
+        assert!(
+            world.upstream.platform.polls_opened >= polls + 2,
+            "{away} s"
+        );
         let observations = &world.devices[0].observations;
         assert_eq!(observations[0].state["a"], "2", "{away} s");
-        world.command(0, "7", false);
+        world.send_command(0, "7", false);
         world.run_for(SECOND);
         assert_eq!(world.devices[0].observations[1].commands.len(), 1);
     }
 }
 
 #[test]
-fn not_all_of_them_come_back_at_once() {
+fn polls_after_an_outage_are_spread_over_seconds() {
     const DEVICES: usize = 60;
     let mut world = World::new(DEVICES, Conditions::GOOD, 1);
     world.connect_all();
@@ -39,16 +42,16 @@ fn not_all_of_them_come_back_at_once() {
         world.observe(device, CON, Kind::Commands);
     }
     world.run_for(SECOND);
-    assert_eq!(world.upstream.platform.opened, DEVICES);
+    assert_eq!(world.upstream.platform.polls_opened, DEVICES);
     world.upstream.restart(world.now, 100 * SECOND);
     world.run_for(100 * SECOND);
     // Nothing but this one answer shortens their waits.
     world.post(0, CON);
     let mut seconds = [0; 4];
     for second in &mut seconds {
-        let before = world.upstream.platform.opened;
+        let before = world.upstream.platform.polls_opened;
         world.run_for(SECOND);
-        *second = world.upstream.platform.opened - before;
+        *second = world.upstream.platform.polls_opened - before;
     }
     assert!(seconds.iter().sum::<usize>() >= DEVICES, "{seconds:?}");
     assert!(
@@ -59,20 +62,20 @@ fn not_all_of_them_come_back_at_once() {
 
 /// What the gateway refuses itself was not answered by ThingsBoard.
 #[test]
-fn a_client_rpc_that_is_not_sent_wakes_nobody() {
+fn a_client_rpc_rejected_by_the_gateway_does_not_cancel_back_off() {
     let polls = |rpcs: bool| {
         let mut world = World::observing(default_settings(), CON);
         world.upstream.restart(world.now, 100 * SECOND);
-        let before = world.core.relay_counters().polls;
+        let before = world.core.counters().relay.polls;
         for _ in 0..100 {
             if rpcs {
                 let body = Bytes::from_static(b"{}");
                 world.devices[0].request(world.now, Code::POST, "rpc", Vec::new(), body);
-                world.settle();
+                world.flush();
             }
             world.run_for(SECOND);
         }
-        world.core.relay_counters().polls - before
+        world.core.counters().relay.polls - before
     };
     let (without, with) = (polls(false), polls(true));
     assert!(with <= without + 2, "{with} polls, {without} without");

@@ -10,27 +10,38 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A device and as many sessions of its as it may have, and another device.
-fn crowd(settings: Settings) -> (World, Vec<usize>, usize) {
+/// A world of one device with as many sessions as it may have, and another device.
+struct Crowd {
+    world: World,
+    /// The clients that hold the sessions of the first device.
+    sessions: Vec<usize>,
+    other: usize,
+}
+
+fn crowd(settings: Settings) -> Crowd {
     let mut world = World::with_settings(2, Conditions::GOOD, 1, settings);
     let mut sessions = vec![0];
     for host in 1..settings.limits.sessions_per_device {
-        sessions.push(world.add_twin(0, host));
+        sessions.push(world.add_client_with_certificate_of(0, host));
     }
     world.connect_all();
-    (world, sessions, 1)
+    Crowd {
+        world,
+        sessions,
+        other: 1,
+    }
 }
 
 /// A client-side RPC that names its method and nothing else.
-fn rpc(world: &mut World, device: usize) -> usize {
+fn client_rpc(world: &mut World, device: usize) -> usize {
     let body = Bytes::from_static(br#"{"method":"getTime"}"#);
-    ask_rpc(world, device, body)
+    client_rpc_with_body(world, device, body)
 }
 
-fn ask_rpc(world: &mut World, device: usize, body: Bytes) -> usize {
+fn client_rpc_with_body(world: &mut World, device: usize, body: Bytes) -> usize {
     let now = world.now;
     let number = world.devices[device].request(now, Code::POST, "rpc", Vec::new(), body);
-    world.settle();
+    world.flush();
     number
 }
 
@@ -52,10 +63,14 @@ fn max_age(world: &World, device: usize, number: usize) -> Option<u32> {
 }
 
 #[test]
-fn all_sessions_of_a_device_have_one_share_of_the_calls() {
+fn all_sessions_of_a_device_share_one_call_limit() {
     let mut settings = default_settings();
     settings.calls.per_device = 24;
-    let (mut world, sessions, other) = crowd(settings);
+    let Crowd {
+        mut world,
+        sessions,
+        other,
+    } = crowd(settings);
     world.upstream.delay = 5 * SECOND;
     for session in &sessions {
         for _ in 0..16 {
@@ -69,17 +84,21 @@ fn all_sessions_of_a_device_have_one_share_of_the_calls() {
     // What is beyond it waits in its sessions.
     assert_eq!(count(&world, &sessions, Code::CREATED), 64);
     assert!(world.devices[other].outcome(others).is(Code::CREATED));
-    let refused = world.core.counters().2.calls_refused_to_device;
+    let refused = world.core.counters().gateway.calls_refused_to_device;
     assert_eq!(refused, 0);
 }
 
 #[test]
-fn rpcs_that_no_rule_chain_answers_leave_room_for_all_else() {
-    let (mut world, sessions, other) = crowd(default_settings());
+fn unanswered_client_rpcs_leave_capacity_for_other_requests() {
+    let Crowd {
+        mut world,
+        sessions,
+        other,
+    } = crowd(default_settings());
     world.upstream.answers_rpcs = false;
     for session in &sessions {
         for _ in 0..16 {
-            rpc(&mut world, *session);
+            client_rpc(&mut world, *session);
         }
     }
     world.run_for(SECOND);
@@ -92,7 +111,7 @@ fn rpcs_that_no_rule_chain_answers_leave_room_for_all_else() {
     assert_eq!(max_age(&world, last, refused.unwrap()), Some(5));
     let own = world.post(sessions[1], Type::Confirmable);
     let others = world.post(other, Type::Confirmable);
-    let others_rpc = rpc(&mut world, other);
+    let others_rpc = client_rpc(&mut world, other);
     world.run_for(SECOND);
     assert!(world.devices[sessions[1]].outcome(own).is(Code::CREATED));
     assert!(world.devices[other].outcome(others).is(Code::CREATED));
@@ -107,14 +126,14 @@ fn rpcs_that_no_rule_chain_answers_leave_room_for_all_else() {
 }
 
 #[test]
-fn a_device_that_opens_session_after_session_holds_no_more_calls_for_it() {
+fn reconnecting_does_not_raise_a_devices_call_limit() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.answers_rpcs = false;
     world.upstream.delay = 20 * SECOND;
     for _ in 0..20 {
         for _ in 0..8 {
-            rpc(&mut world, 0);
+            client_rpc(&mut world, 0);
         }
         world.post(0, Type::Confirmable);
         world.run_for(SECOND / 4);
@@ -126,14 +145,14 @@ fn a_device_that_opens_session_after_session_holds_no_more_calls_for_it() {
         assert!(in_flight <= 20, "{in_flight}");
     }
     assert_eq!(world.core.in_flight(), 20, "telemetry alone");
-    assert_eq!(world.core.counters().2.calls_given_up, 20 * 8);
+    assert_eq!(world.core.counters().gateway.calls_given_up, 20 * 8);
     assert_eq!(world.upstream.posts.len(), 20);
     world.run_for(60 * SECOND);
     assert_eq!(world.core.in_flight(), 0);
 }
 
 #[test]
-fn gets_that_thingsboard_leaves_unanswered_are_soon_refused_at_once() {
+fn after_repeated_get_timeouts_gets_are_refused_at_once() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.answers_gets = false;
@@ -166,12 +185,16 @@ fn gets_that_thingsboard_leaves_unanswered_are_soon_refused_at_once() {
         world.run_for(SECOND);
         assert!(world.devices[0].outcome(number).is(Code::CONTENT));
     }
-    assert_eq!(world.core.counters().2.gets_refused, 1);
+    assert_eq!(world.core.counters().gateway.gets_refused, 1);
 }
 
 #[test]
-fn gets_at_once_hold_a_quarter_of_a_devices_share() {
-    let (mut world, sessions, _) = crowd(default_settings());
+fn concurrent_gets_take_at_most_a_quarter_of_a_devices_calls() {
+    let Crowd {
+        mut world,
+        sessions,
+        ..
+    } = crowd(default_settings());
     world.upstream.answers_gets = false;
     for session in &sessions {
         for _ in 0..16 {
@@ -205,17 +228,17 @@ fn retry_after_from_upstream_is_the_max_age_of_the_response() {
 }
 
 #[test]
-fn a_client_side_rpc_is_completed_and_one_without_a_method_is_not_sent() {
+fn a_client_rpc_gets_default_params_and_one_without_a_method_is_4_00() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
-    let completed = rpc(&mut world, 0);
-    let lenient = ask_rpc(&mut world, 0, Bytes::from_static(b"{method:getTime}"));
-    let without = ask_rpc(&mut world, 0, Bytes::from_static(br#"{"params":{}}"#));
+    let completed = client_rpc(&mut world, 0);
+    let lenient = client_rpc_with_body(&mut world, 0, Bytes::from_static(b"{method:getTime}"));
+    let without = client_rpc_with_body(&mut world, 0, Bytes::from_static(br#"{"params":{}}"#));
     world.run_for(SECOND);
     for number in [completed, lenient] {
         assert!(world.devices[0].outcome(number).is(Code::CONTENT));
     }
-    let Outcome::Answered(code, why) = world.devices[0].outcome(without) else {
+    let Outcome::Response(code, why) = world.devices[0].outcome(without) else {
         panic!("not answered");
     };
     assert_eq!(*code, Code::BAD_REQUEST);
@@ -229,10 +252,14 @@ fn a_client_side_rpc_is_completed_and_one_without_a_method_is_not_sent() {
 
 /// Its calls end one by one, and each time one of its sessions may begin a request: it is listed once all the same.
 #[test]
-fn a_session_waits_once_however_often_its_device_gets_its_share_again() {
+fn a_session_is_queued_once_however_many_calls_of_its_device_end() {
     let mut settings = default_settings();
     settings.calls.per_device = 24;
-    let (mut world, sessions, _) = crowd(settings);
+    let Crowd {
+        mut world,
+        sessions,
+        ..
+    } = crowd(settings);
     world.upstream.delay = SECOND;
     for session in &sessions {
         for _ in 0..200 {

@@ -1,16 +1,16 @@
 //! A device's block-wise client: one block after the other, each asked for until there is an answer.
 
-use super::{PATIENCE, World};
+use super::{RESPONSE_TIMEOUT, World};
 use bytes::Bytes;
 use coap::option::{encode_unsigned, number};
 use coap::{Block, Code, Message};
 
 /// How often a device that has given up asks anew.
-const TRIES: usize = 20;
+const ATTEMPTS: usize = 20;
 
 /// A block that came: its bytes, whether there are more, and whose they are.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(super) struct ReceivedBlock {
     pub(super) bytes: Bytes,
     pub(super) more: bool,
     pub(super) etag: Bytes,
@@ -19,36 +19,44 @@ pub(super) struct Piece {
 impl World {
     /// Has a device ask, again and again if need be, and gives the response. A device that lost its session makes a
     /// new one.
-    pub(super) fn request(
+    pub(super) fn request_until_response(
         &mut self,
         device: usize,
         code: Code,
-        feature: &'static str,
+        resource: &'static str,
         options: &[(u16, Bytes)],
         payload: &Bytes,
     ) -> Message {
-        for _ in 0..TRIES {
+        for _ in 0..ATTEMPTS {
             if !self.devices[device].is_on() {
                 self.connect(device);
-                self.run_until(PATIENCE, |world| world.devices[device].is_connected());
+                self.run_until(RESPONSE_TIMEOUT, |world| {
+                    world.devices[device].is_connected()
+                });
             }
             let (options, payload) = (options.to_vec(), payload.clone());
-            let asked = self.devices[device].request(self.now, code, feature, options, payload);
-            self.settle();
-            self.run_until(PATIENCE * 2, |world| {
+            let number = self.devices[device].request(self.now, code, resource, options, payload);
+            self.flush();
+            self.run_until(RESPONSE_TIMEOUT * 2, |world| {
                 world.devices[device].open_requests() == 0
             });
-            if let Some(response) = self.devices[device].response(asked) {
+            if let Some(response) = self.devices[device].response(number) {
                 return response.clone();
             }
         }
-        panic!("device {device} has asked for {feature} in vain");
+        panic!("device {device} got no response from {resource} in {ATTEMPTS} attempts");
     }
 
     /// Has a device ask for one block; the response must be one.
-    pub(super) fn fetch(&mut self, device: usize, feature: &'static str, wanted: Block) -> Piece {
+    pub(super) fn get_block(
+        &mut self,
+        device: usize,
+        resource: &'static str,
+        wanted: Block,
+    ) -> ReceivedBlock {
         let block2 = (number::BLOCK2, encode_unsigned(wanted.encode()));
-        let response = self.request(device, Code::GET, feature, &[block2], &Bytes::new());
+        let response =
+            self.request_until_response(device, Code::GET, resource, &[block2], &Bytes::new());
         assert_eq!(response.code, Code::CONTENT, "{response:?}");
         let value = |wanted| {
             let mut options = response.options.iter();
@@ -60,7 +68,7 @@ impl World {
             .fold(0, |sum, byte| sum << 8 | u32::from(*byte));
         let block = Block::decode(block).unwrap();
         assert_eq!((block.num(), block.szx()), (wanted.num(), wanted.szx()));
-        Piece {
+        ReceivedBlock {
             more: block.more(),
             etag: value(number::ETAG),
             bytes: response.payload,
@@ -68,18 +76,18 @@ impl World {
     }
 
     /// Has a device download all of it, in blocks of 2^(`szx` + 4) bytes.
-    pub(super) fn download(&mut self, device: usize, feature: &'static str, szx: u8) -> Vec<u8> {
+    pub(super) fn download(&mut self, device: usize, resource: &'static str, szx: u8) -> Vec<u8> {
         let mut whole = Vec::new();
         let mut etag = None;
         for num in 0.. {
             let wanted = Block::new(num, false, szx).unwrap();
-            let piece = self.fetch(device, feature, wanted);
-            assert_eq!(*etag.get_or_insert(piece.etag.clone()), piece.etag);
-            whole.extend_from_slice(&piece.bytes);
-            if !piece.more {
+            let received = self.get_block(device, resource, wanted);
+            assert_eq!(*etag.get_or_insert(received.etag.clone()), received.etag);
+            whole.extend_from_slice(&received.bytes);
+            if !received.more {
                 break;
             }
-            assert_eq!(piece.bytes.len(), wanted.size());
+            assert_eq!(received.bytes.len(), wanted.size());
         }
         whole
     }

@@ -1,5 +1,6 @@
 //! Hazard: the registry is read anew while devices talk, observe, or are silent.
 
+use super::actions::RegistryEntry;
 use super::{World, default_settings};
 use crate::gateway::handle::Change;
 use crate::relay::Kind;
@@ -21,34 +22,34 @@ fn token(world: &World) -> &str {
 }
 
 #[test]
-fn what_is_registered_as_before_goes_on_as_if_nothing_had_been() {
+fn a_reload_that_changes_nothing_keeps_sessions_observations_and_polls() {
     let mut world = World::observing(default_settings(), CON);
-    let polls = world.upstream.platform.opened;
-    world.register(&[(0, "TOKEN-0", 0)]);
+    let polls = world.upstream.platform.polls_opened;
+    world.reload_registry(&[RegistryEntry::new(0, "TOKEN-0", 0)]);
     let number = world.post(0, CON);
     world.run_for(SECOND);
     assert_eq!(code_of(&world, number), Some(Code::CREATED));
     assert_eq!(
-        world.upstream.platform.opened, polls,
+        world.upstream.platform.polls_opened, polls,
         "no poll was begun anew"
     );
-    world.set(0, "a", "2");
+    world.set_attribute(0, "a", "2");
     world.run_for(SECOND);
     assert_eq!(world.devices[0].observations[0].state["a"], "2");
     assert_eq!(world.devices[0].sessions, 1);
 }
 
 #[test]
-fn a_device_that_is_removed_gets_4_01_and_its_observations_end_though_it_is_silent() {
+fn a_removed_device_gets_4_01_and_its_observations_end_even_while_idle() {
     let mut world = World::observing(default_settings(), CON);
-    world.register(&[]);
+    world.reload_registry(&[]);
     world.run_for(SECOND);
     for observation in &world.devices[0].observations {
         assert_eq!(observation.ended, Some(Code::UNAUTHORIZED));
     }
     assert_eq!(world.upstream.relay_calls(), 0, "nothing is polled for it");
     assert_eq!(world.core.load().relays.relays, 0);
-    assert_eq!(world.core.relay_counters().unregistered, 2);
+    assert_eq!(world.core.counters().relay.unregistered, 2);
     assert_eq!(world.core.report(0).levels.unregistered_sessions, 1);
     // However long it sleeps: it is told before its session is taken from it.
     world.run_for(10 * MINUTE);
@@ -62,27 +63,27 @@ fn a_device_that_is_removed_gets_4_01_and_its_observations_end_though_it_is_sile
 }
 
 #[test]
-fn a_request_that_is_under_way_when_its_device_is_removed_is_answered() {
+fn a_request_in_progress_is_answered_after_its_device_is_removed() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.upstream.delay = 5 * SECOND;
     let number = world.post(0, CON);
     world.run_for(SECOND);
-    world.register(&[]);
+    world.reload_registry(&[]);
     world.run_for(10 * SECOND);
     assert_eq!(code_of(&world, number), Some(Code::CREATED));
 }
 
 /// What was read for the former device is not told to the one that has the certificate now.
 #[test]
-fn a_registration_that_is_under_way_when_its_device_is_removed_comes_to_nothing() {
-    for entries in [&[][..], &[(7, "TOKEN-7", 0)]] {
+fn an_observe_registration_in_progress_fails_when_its_device_is_removed() {
+    for entries in [vec![], vec![RegistryEntry::new(7, "TOKEN-7", 0)]] {
         let mut world = World::new(1, Conditions::GOOD, 1);
         world.connect_all();
         world.upstream.delay = 5 * SECOND;
         world.observe(0, CON, Kind::Attributes);
         world.run_for(SECOND);
-        world.register(entries);
+        world.reload_registry(&entries);
         world.run_for(10 * SECOND);
         let ended = world.devices[0].observations[0].ended;
         assert_eq!(ended, Some(Code::SERVICE_UNAVAILABLE));
@@ -92,129 +93,140 @@ fn a_registration_that_is_under_way_when_its_device_is_removed_comes_to_nothing(
 }
 
 #[test]
-fn another_token_is_used_from_the_next_request_and_for_polls_at_once() {
+fn a_new_token_is_used_for_the_next_request_and_for_polls_at_once() {
     let mut world = World::observing(default_settings(), CON);
-    let polls = world.upstream.platform.opened;
-    let reads = world.upstream.platform.reads;
+    let polls = world.upstream.platform.polls_opened;
+    let reads = world.upstream.platform.attribute_reads;
     assert_eq!(token(&world), "TOKEN-0");
-    world.register(&[(0, "ANOTHER", 0)]);
+    world.reload_registry(&[RegistryEntry::new(0, "ANOTHER", 0)]);
     world.run_for(SECOND);
     assert_eq!(token(&world), "ANOTHER");
-    assert_eq!(world.upstream.platform.opened, polls + 2, "both kinds");
+    assert_eq!(
+        world.upstream.platform.polls_opened,
+        polls + 2,
+        "both kinds"
+    );
     assert_eq!(
         world.upstream.relay_calls(),
         2,
         "the polls before are closed"
     );
     assert!(
-        world.upstream.platform.reads > reads,
+        world.upstream.platform.attribute_reads > reads,
         "what was missed between"
     );
     let number = world.post(0, CON);
     world.run_for(SECOND);
     assert_eq!(code_of(&world, number), Some(Code::CREATED));
-    world.set(0, "a", "2");
-    world.command(0, "7", true);
+    world.set_attribute(0, "a", "2");
+    world.send_command(0, "7", true);
     world.run_for(SECOND);
     let observations = &world.devices[0].observations;
     assert_eq!(observations[0].state["a"], "2");
     assert_eq!(observations[1].commands.len(), 1);
-    assert!(observations.iter().all(|observation| observation.stands()));
+    assert!(
+        observations
+            .iter()
+            .all(|observation| observation.is_active())
+    );
 }
 
 /// ThingsBoard answers what comes under a token it has forgotten with 401. That ends observations, but not if the
 /// registry has another token by then.
 #[test]
-fn what_thingsboard_says_of_the_former_token_does_not_end_what_goes_on_under_the_new() {
+fn a_401_for_the_old_token_does_not_end_observations_under_the_new_token() {
     let mut world = World::observing(default_settings(), CON);
     world.upstream.delay = 5 * SECOND;
-    world.set(0, "a", "2");
+    world.set_attribute(0, "a", "2");
     // The poll's answer comes after five seconds, and 300 ms later a read begins.
     world.run_for(5 * SECOND + Duration::from_millis(100));
-    let reads = world.upstream.platform.reads;
+    let reads = world.upstream.platform.attribute_reads;
     world.upstream.behaviour = super::Behaviour::Fails(super::upstream::rejected(401));
     world.run_for(Duration::from_millis(300));
-    assert_eq!(world.upstream.platform.reads, reads + 1);
-    world.register(&[(0, "ANOTHER", 0)]);
+    assert_eq!(world.upstream.platform.attribute_reads, reads + 1);
+    world.reload_registry(&[RegistryEntry::new(0, "ANOTHER", 0)]);
     world.upstream.behaviour = super::Behaviour::Serves;
     world.run_for(MINUTE);
     for observation in &world.devices[0].observations {
-        assert!(observation.stands(), "{:?}", observation.ended);
+        assert!(observation.is_active(), "{:?}", observation.ended);
     }
-    assert_eq!(world.core.relay_counters().refused, 0);
+    assert_eq!(world.core.counters().relay.refused, 0);
     assert_eq!(world.devices[0].observations[0].state["a"], "2");
 }
 
 #[test]
-fn a_certificate_that_becomes_anothers_is_served_as_that_and_observes_nothing_of_the_former() {
+fn a_reassigned_certificate_is_served_as_the_new_device_without_old_observations() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.observe(0, CON, Kind::Commands);
     world.run_for(SECOND);
-    world.register(&[(7, "TOKEN-7", 0)]);
+    world.reload_registry(&[RegistryEntry::new(7, "TOKEN-7", 0)]);
     world.run_for(SECOND);
     let ended = world.devices[0].observations[0].ended;
     assert_eq!(ended, Some(Code::UNAUTHORIZED));
     assert_eq!(world.upstream.relay_calls(), 0);
-    world.devices[0].name = 7;
+    world.devices[0].registered_as = 7;
     let number = world.post(0, CON);
     world.observe(0, CON, Kind::Commands);
     world.run_for(SECOND);
     assert_eq!(code_of(&world, number), Some(Code::CREATED));
-    assert!(world.devices[0].observations[1].stands());
+    assert!(world.devices[0].observations[1].is_active());
     assert_eq!(world.upstream.tokens["device-7"].expose(), "TOKEN-7");
     assert_eq!(world.core.load().peers.most_of_one_device, 1);
 }
 
 #[test]
-fn a_stranger_that_is_registered_while_it_talks_is_let_in_without_another_handshake() {
+fn a_client_registered_during_its_session_is_served_without_a_new_handshake() {
     let mut world = World::new(1, Conditions::GOOD, 1);
-    let stranger = world.add_stranger();
+    let client = world.add_unregistered();
     world.connect_all();
-    let refused = world.post(stranger, CON);
+    let refused = world.post(client, CON);
     world.run_for(SECOND);
-    let outcome = |world: &World, number| world.devices[stranger].outcome(number).code();
+    let outcome = |world: &World, number| world.devices[client].outcome(number).code();
     assert_eq!(outcome(&world, refused), Some(Code::UNAUTHORIZED));
-    world.register(&[(0, "TOKEN-0", 0), (1, "TOKEN-1", stranger)]);
-    let served = world.post(stranger, CON);
+    world.reload_registry(&[
+        RegistryEntry::new(0, "TOKEN-0", 0),
+        RegistryEntry::new(1, "TOKEN-1", client),
+    ]);
+    let served = world.post(client, CON);
     world.run_for(SECOND);
     assert_eq!(outcome(&world, served), Some(Code::CREATED));
     // A stranger's session has a minute, a device's has not.
     world.run_for(10 * MINUTE);
-    assert!(!world.devices[stranger].closed);
+    assert!(!world.devices[client].closed);
     assert_eq!(world.core.load().peers.unregistered, 0);
     assert_eq!(world.core.report(0).levels.unregistered_sessions, 0);
 }
 
 #[test]
-fn of_many_silent_sessions_some_are_looked_up_at_a_time_and_all_in_the_end() {
+fn idle_sessions_are_looked_up_again_in_batches_after_a_reload() {
     let mut world = World::new(300, Conditions::GOOD, 1);
     world.connect_all();
-    world.register(&[]);
+    world.reload_registry(&[]);
     assert_eq!(
-        world.core.counters().2.sessions_unregistered,
+        world.core.counters().gateway.sessions_unregistered,
         0,
         "not at once"
     );
     world.core.handle_timeout(world.now);
-    let some = world.core.counters().2.sessions_unregistered;
+    let some = world.core.counters().gateway.sessions_unregistered;
     assert!((1..300).contains(&some), "{some}");
     world.run_for(SECOND);
-    assert_eq!(world.core.counters().2.sessions_unregistered, 300);
+    assert_eq!(world.core.counters().gateway.sessions_unregistered, 300);
     assert_eq!(world.core.load().peers.most_of_one_device, 0);
 }
 
 #[test]
-fn commands_that_wait_for_a_device_that_is_away_go_on_under_its_new_token() {
+fn commands_queued_for_an_offline_device_are_kept_when_its_token_changes() {
     let mut settings = default_settings();
     settings.dtls.session_idle = MINUTE;
     let mut world = World::observing(settings, CON);
     world.devices[0].switch_off();
-    world.command(0, "1", false);
+    world.send_command(0, "1", false);
     world.run_for(2 * MINUTE);
     let load = world.core.load();
     assert_eq!((load.sessions, load.relays.most_commands), (0, 1));
-    world.register(&[(0, "ANOTHER", 0)]);
+    world.reload_registry(&[RegistryEntry::new(0, "ANOTHER", 0)]);
     world.connect_all();
     world.observe(0, CON, Kind::Commands);
     world.run_for(MINUTE);
@@ -225,7 +237,7 @@ fn commands_that_wait_for_a_device_that_is_away_go_on_under_its_new_token() {
 
 /// However many wait to be looked up: who talks goes first.
 #[test]
-fn the_next_message_is_judged_by_the_new_registry() {
+fn the_first_message_after_a_reload_uses_the_new_registry() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.devices[0].post(world.now, CON);
@@ -236,6 +248,6 @@ fn the_next_message_is_judged_by_the_new_registry() {
         let path = world.devices[0].path;
         world.core.receive(world.now, path, &datagram);
     }
-    assert_eq!(world.core.counters().2.unregistered_requests, 1);
+    assert_eq!(world.core.counters().gateway.unregistered_requests, 1);
     assert!(world.core.poll_call().is_none());
 }

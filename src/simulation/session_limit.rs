@@ -8,7 +8,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn room_for(sessions: usize, handshakes: usize) -> Settings {
+fn limits(sessions: usize, handshakes: usize) -> Settings {
     let mut settings = default_settings();
     settings.dtls.sessions = sessions;
     settings.dtls.handshakes = handshakes;
@@ -16,15 +16,15 @@ fn room_for(sessions: usize, handshakes: usize) -> Settings {
 }
 
 #[test]
-fn newcomers_to_a_full_table_are_refused_and_those_inside_are_served() {
-    let mut world = World::with_settings(5, Conditions::GOOD, 1, room_for(3, 100));
+fn above_limits_sessions_handshakes_are_refused_and_sessions_are_served() {
+    let mut world = World::with_settings(5, Conditions::GOOD, 1, limits(3, 100));
     for device in 0..5 {
         world.connect(device);
         world.run_for(SECOND);
     }
     let connected: Vec<_> = world.devices.iter().map(|d| d.is_connected()).collect();
     assert_eq!(connected, [true, true, true, false, false]);
-    assert!(world.core.counters().0.sessions_full >= 2);
+    assert!(world.core.counters().dtls.sessions_full >= 2);
     assert_eq!(
         world.core.load().half_open,
         0,
@@ -40,14 +40,14 @@ fn newcomers_to_a_full_table_are_refused_and_those_inside_are_served() {
 #[test]
 fn the_log_says_once_a_minute_that_new_handshakes_are_refused() {
     let refuse = |times: u64| {
-        let mut world = World::with_settings(2, Conditions::GOOD, 1, room_for(1, 100));
+        let mut world = World::with_settings(2, Conditions::GOOD, 1, limits(1, 100));
         world.connect(0);
         world.run_for(SECOND);
         for _ in 0..times {
             world.connect(1);
             world.run_for(SECOND);
         }
-        assert_eq!(world.core.counters().0.sessions_full, times);
+        assert_eq!(world.core.counters().dtls.sessions_full, times);
     };
     let log = log_lines::of(|| refuse(150));
     let lines = log
@@ -57,8 +57,8 @@ fn the_log_says_once_a_minute_that_new_handshakes_are_refused() {
 }
 
 #[test]
-fn a_device_inside_may_reboot_although_the_table_is_full() {
-    let mut world = World::with_settings(2, Conditions::GOOD, 1, room_for(2, 100));
+fn a_device_with_a_session_can_reconnect_at_the_session_limit() {
+    let mut world = World::with_settings(2, Conditions::GOOD, 1, limits(2, 100));
     world.connect_all();
     world.connect(1);
     assert!(world.run_until(SECOND, |world| world.devices[1].is_connected()));
@@ -66,8 +66,8 @@ fn a_device_inside_may_reboot_although_the_table_is_full() {
 }
 
 #[test]
-fn those_who_race_for_the_last_place_do_not_both_get_it() {
-    let mut world = World::with_settings(4, Conditions::GOOD, 1, room_for(1, 100));
+fn concurrent_handshakes_for_the_last_session_do_not_exceed_the_limit() {
+    let mut world = World::with_settings(4, Conditions::GOOD, 1, limits(1, 100));
     for device in 0..4 {
         world.connect(device);
     }
@@ -85,8 +85,8 @@ fn those_who_race_for_the_last_place_do_not_both_get_it() {
 }
 
 #[test]
-fn a_place_that_comes_free_is_taken() {
-    let mut settings = room_for(1, 100);
+fn a_freed_session_slot_is_used() {
+    let mut settings = limits(1, 100);
     settings.dtls.session_idle = 60 * SECOND;
     let mut world = World::with_settings(2, Conditions::GOOD, 1, settings);
     world.connect(0);
@@ -100,8 +100,8 @@ fn a_place_that_comes_free_is_taken() {
 }
 
 #[test]
-fn more_handshakes_than_there_is_room_for_all_complete_one_after_the_other() {
-    let mut world = World::with_settings(30, Conditions::GOOD, 1, room_for(100, 4));
+fn handshakes_above_limits_handshakes_all_complete_eventually() {
+    let mut world = World::with_settings(30, Conditions::GOOD, 1, limits(100, 4));
     for device in 0..30 {
         world.connect(device);
     }

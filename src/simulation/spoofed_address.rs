@@ -31,17 +31,17 @@ fn forged_records() -> [Vec<u8>; 5] {
 
 /// The first datagram of a handshake.
 fn forged_hello(world: &World, versions: Versions) -> Vec<u8> {
-    let mut forger = world.devices[0].twin(999, world.devices[0].path);
-    forger.speak(versions);
-    forger.connect(world.now);
-    forger.poll_transmit().remove(0)
+    let mut client = world.devices[0].with_same_certificate(999, world.devices[0].path);
+    client.set_versions(versions);
+    client.connect(world.now);
+    client.poll_transmit().remove(0)
 }
 
 #[test]
-fn a_forger_ends_no_session_and_delays_no_message() {
+fn spoofed_records_end_no_session_and_delay_no_message() {
     for versions in [Versions::Only12, Versions::Only13] {
         let mut world = World::new(1, Conditions::GOOD, 1);
-        world.devices[0].speak(versions);
+        world.devices[0].set_versions(versions);
         world.connect_all();
         let path = world.devices[0].path;
         for _ in 0..50 {
@@ -58,19 +58,19 @@ fn a_forger_ends_no_session_and_delays_no_message() {
             assert!(outcome.is(Code::CREATED), "{versions:?}: {outcome:?}");
             assert_eq!(world.devices[0].retransmissions(number), 0);
         }
-        assert_eq!(world.core.counters().0.handshakes_completed, 1);
+        assert_eq!(world.core.counters().dtls.handshakes_completed, 1);
         world.run_for(20 * SECOND);
         assert_eq!(world.core.load().half_open, 0);
     }
 }
 
 #[test]
-fn a_device_reboots_into_a_new_session_while_its_address_is_forged() {
+fn a_rebooted_device_reconnects_while_its_address_is_spoofed() {
     for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
         for forged in [Versions::Only12, Versions::Only13, Versions::Both] {
             let mut world = World::new(1, Conditions::GOOD, 1);
             world.connect_all();
-            world.devices[0].speak(versions);
+            world.devices[0].set_versions(versions);
             let path = world.devices[0].path;
             let hello = forged_hello(&world, forged);
             world.inject(path, &hello);
@@ -105,21 +105,21 @@ fn a_device_reboots_into_a_new_session_while_its_address_is_forged() {
 }
 
 #[test]
-fn a_played_back_handshake_opens_nothing() {
+fn a_replayed_handshake_opens_no_session() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.run_for(SECOND);
-    let mut handshake = world.link.overheard_since(world.now - 10 * SECOND);
+    let mut handshake = world.link.captured_since(world.now - 10 * SECOND);
     handshake.reverse();
     assert!(handshake.len() >= 3);
     for _ in 0..20 {
-        for (path, datagram) in &handshake {
-            world.inject(*path, datagram);
+        for captured in &handshake {
+            world.inject(captured.path, &captured.datagram);
             world.run_for(SECOND / 100);
         }
         world.run_for(SECOND);
     }
-    assert_eq!(world.core.counters().0.handshakes_completed, 1);
+    assert_eq!(world.core.counters().dtls.handshakes_completed, 1);
     let number = world.post(0, Type::Confirmable);
     world.run_for(SECOND);
     assert!(world.devices[0].outcome(number).is(Code::CREATED));

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[test]
-fn it_is_told_at_the_first_handshake_and_the_sha256_counts() {
+fn the_first_handshake_logs_it_and_the_sha256_entry_takes_precedence() {
     let lines = log_lines::of(|| {
         let mut world = World::new(1, Conditions::GOOD, 1);
         let id = world.devices[0].certificate_id();
@@ -30,12 +30,12 @@ fn it_is_told_at_the_first_handshake_and_the_sha256_counts() {
         world.connect_all();
         world.post(0, Type::Confirmable);
         world.run_for(Duration::from_secs(1));
-        let (device, _) = &world.upstream.posts[0];
-        assert_eq!(device, "device-0");
+        assert_eq!(world.upstream.posts[0].device, "device-0");
     });
-    let told = |line: &&String| line.contains("two devices in the registry have this certificate");
-    let told: Vec<_> = lines.iter().filter(told).collect();
-    assert_eq!(told.len(), 1, "{lines:#?}");
-    assert!(told[0].contains("WARN"), "{told:?}");
-    assert!(told[0].contains("device=\"device-0\"") && told[0].contains("other=\"by-sha3\""));
+    let logged =
+        |line: &&String| line.contains("two devices in the registry have this certificate");
+    let logged: Vec<_> = lines.iter().filter(logged).collect();
+    assert_eq!(logged.len(), 1, "{lines:#?}");
+    assert!(logged[0].contains("WARN"), "{logged:?}");
+    assert!(logged[0].contains("device=\"device-0\"") && logged[0].contains("other=\"by-sha3\""));
 }

@@ -13,14 +13,14 @@ const CON: Type = Type::Confirmable;
 
 /// Ten seconds of it; gives how many polls began, and the most that were open at once.
 fn polls(mut world: World, mut again: impl FnMut(&mut World)) -> (u64, usize) {
-    let before = world.core.relay_counters().polls;
+    let before = world.core.counters().relay.polls;
     let mut most = 0;
     let end = world.now + 10 * SECOND;
     while world.now < end {
         again(&mut world);
         most = most.max(world.upstream.relay_calls());
     }
-    (world.core.relay_counters().polls - before, most)
+    (world.core.counters().relay.polls - before, most)
 }
 
 fn connected() -> World {
@@ -30,15 +30,15 @@ fn connected() -> World {
 }
 
 #[test]
-fn a_poll_outlives_its_observation_and_serves_the_next() {
+fn an_open_poll_is_reused_after_deregistration_and_registration() {
     for kind in [Kind::Attributes, Kind::Commands] {
         let mut number = None;
         let (polls, most) = polls(connected(), |world| {
             let number = *number.get_or_insert_with(|| world.observe(0, CON, kind));
             world.run_for(100 * MS);
-            world.register_again(0, number, 1);
+            world.send_observe(0, number, 1);
             world.run_for(100 * MS);
-            world.register_again(0, number, 0);
+            world.send_observe(0, number, 0);
         });
         assert_eq!(polls, 1, "{kind:?}");
         assert!(most <= 2, "a poll and a read: {most}");
@@ -46,11 +46,11 @@ fn a_poll_outlives_its_observation_and_serves_the_next() {
 }
 
 #[test]
-fn so_it_does_when_notifications_are_rejected() {
+fn an_open_poll_is_reused_after_notifications_are_rejected() {
     let (polls, _) = polls(World::observing(default_settings(), CON), |world| {
         let last = world.devices[0].observations.len() - 1;
-        world.devices[0].observations[last].forgotten = true;
-        world.command(0, "1", true);
+        world.devices[0].observations[last].rejects = true;
+        world.send_command(0, "1", true);
         world.run_for(200 * MS);
         world.observe(0, CON, Kind::Commands);
         world.run_for(100 * MS);
@@ -60,7 +60,7 @@ fn so_it_does_when_notifications_are_rejected() {
 }
 
 #[test]
-fn so_it_does_for_a_device_that_comes_with_one_session_after_the_other() {
+fn an_open_poll_is_reused_by_the_devices_next_session() {
     let (polls, most) = polls(connected(), |world| {
         world.observe(0, CON, Kind::Attributes);
         world.observe(0, CON, Kind::Commands);
@@ -73,7 +73,7 @@ fn so_it_does_for_a_device_that_comes_with_one_session_after_the_other() {
 }
 
 #[test]
-fn a_device_that_thingsboard_refuses_has_one_poll_a_second_however_often_it_registers() {
+fn a_device_refused_by_thingsboard_is_polled_about_once_a_second() {
     let mut world = connected();
     world.upstream.behaviour = Behaviour::Fails(rejected(401));
     let (polls, _) = polls(world, |world| {
@@ -85,27 +85,27 @@ fn a_device_that_thingsboard_refuses_has_one_poll_a_second_however_often_it_regi
 }
 
 #[test]
-fn a_poll_that_outlives_its_observation_counts_and_what_it_brings_is_kept() {
+fn a_poll_left_open_counts_for_max_polls_and_its_command_is_kept() {
     let mut settings = default_settings();
     settings.relay.max_polls = 1;
     let mut world = World::with_settings(2, Conditions::GOOD, 1, settings);
     world.connect_all();
     let number = world.observe(0, CON, Kind::Commands);
     world.run_for(SECOND);
-    world.register_again(0, number, 1);
+    world.send_observe(0, number, 1);
     world.run_for(SECOND);
     // Its connection is still taken.
     let refused = world.observe(1, CON, Kind::Commands);
     world.run_for(SECOND);
-    assert!(!world.devices[1].observations[refused].stands());
-    world.command(0, "7", true);
+    assert!(!world.devices[1].observations[refused].is_active());
+    world.send_command(0, "7", true);
     world.run_for(SECOND);
     let again = world.observe(0, CON, Kind::Commands);
     world.run_for(SECOND);
     assert_eq!(world.devices[0].observations[again].commands.len(), 1);
-    world.register_again(0, again, 1);
+    world.send_observe(0, again, 1);
     world.run_for(30 * SECOND);
     let free = world.observe(1, CON, Kind::Commands);
     world.run_for(SECOND);
-    assert!(world.devices[1].observations[free].stands());
+    assert!(world.devices[1].observations[free].is_active());
 }

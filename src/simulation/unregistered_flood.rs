@@ -8,49 +8,49 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 /// One handshake of the stranger's for each: as many more a second as there is room for unregistered sessions.
-const EVERY: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_millis(50);
 
 #[test]
-fn newcomers_elsewhere_can_provision_while_one_address_makes_handshakes_without_end() {
+fn other_addresses_can_provision_while_one_address_floods_handshakes() {
     let mut settings = default_settings();
     settings.provision = true;
     settings.limits.unregistered_sessions = 20;
     let mut world = World::with_settings(0, Conditions::GOOD, 1, settings);
     // Each of these but for the first five connects from a port of its own of one address.
-    let newcomers: Vec<_> = (0..5).map(|_| world.add_stranger()).collect();
-    let throwaway: Vec<_> = (0..160).map(|_| world.add_stranger()).collect();
-    for device in &throwaway {
+    let others: Vec<_> = (0..5).map(|_| world.add_unregistered()).collect();
+    let flooding: Vec<_> = (0..160).map(|_| world.add_unregistered()).collect();
+    for device in &flooding {
         let port = 1000 + u16::try_from(*device).unwrap();
         world.devices[*device].path.remote = SocketAddr::new(path(9000).remote.ip(), port);
     }
-    let mut asked = Vec::new();
-    for (number, stranger) in throwaway.into_iter().enumerate() {
-        world.connect(stranger);
-        world.run_for(EVERY);
+    let mut requests = Vec::new();
+    for (number, device) in flooding.into_iter().enumerate() {
+        world.connect(device);
+        world.run_for(INTERVAL);
         // A newcomer each second, which thinks for two before it says something.
         if number % 20 == 19 && number / 20 < 5 {
-            world.connect(newcomers[number / 20]);
+            world.connect(others[number / 20]);
         }
         if number % 20 == 19 && (2..7).contains(&(number / 20)) {
             let body = Bytes::from_static(b"{}");
-            let device = newcomers[number / 20 - 2];
+            let device = others[number / 20 - 2];
             assert!(world.devices[device].is_connected(), "{device}");
             let now = world.now;
             let provision = "provision";
             let request =
                 world.devices[device].request(now, Code::POST, provision, Vec::new(), body);
-            asked.push((device, request));
+            requests.push((device, request));
         }
     }
     world.run_for(SECOND);
-    assert_eq!((asked.len(), world.upstream.provisions), (5, 5));
-    for (device, request) in asked {
+    assert_eq!((requests.len(), world.upstream.provisions), (5, 5));
+    for (device, request) in requests {
         let outcome = world.devices[device].outcome(request);
         assert!(
-            matches!(outcome, Outcome::Answered(code, _) if *code == Code::CREATED),
+            matches!(outcome, Outcome::Response(code, _) if *code == Code::CREATED),
             "{outcome:?}"
         );
     }
-    let displaced = world.core.counters().2.unregistered_displaced;
+    let displaced = world.core.counters().gateway.unregistered_displaced;
     assert!(displaced > 100, "{displaced}");
 }

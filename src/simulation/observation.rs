@@ -12,7 +12,17 @@ use std::time::{Duration, Instant};
 /// RFC 7641 §3.4: how long sequence numbers can be compared.
 const COMPARABLE: Duration = Duration::from_secs(128);
 
-/// One registration and what came of it.
+/// A notification that came.
+#[derive(Debug)]
+pub(crate) struct Notification {
+    pub(crate) at: Instant,
+    pub(crate) kind: Type,
+    /// The value of its Observe option.
+    pub(crate) sequence_number: u32,
+    pub(crate) payload: String,
+}
+
+/// One registration and what came for its token.
 pub(crate) struct Observation {
     pub(super) token: Token,
     pub(super) kind: Kind,
@@ -23,15 +33,15 @@ pub(crate) struct Observation {
     pub(crate) state: State,
     /// Commands in the order they came, a retransmission not counted.
     pub(crate) commands: Vec<Value>,
-    /// Notifications, a retransmission not counted.
-    pub(crate) notifications: Vec<(Instant, Type, u32, String)>,
+    /// Notifications, retransmissions not included.
+    pub(crate) notifications: Vec<Notification>,
     message_ids: HashSet<u16>,
     /// The code of the response without Observe that ended it.
     pub(crate) ended: Option<Code>,
     /// The device rejects what comes for it.
-    pub(super) forgotten: bool,
+    pub(super) rejects: bool,
     /// The device acknowledges nothing that comes for it, though it takes it.
-    pub(super) unacknowledged: bool,
+    pub(super) withholds_acks: bool,
 }
 
 impl Observation {
@@ -46,19 +56,24 @@ impl Observation {
             notifications: Vec::new(),
             message_ids: HashSet::new(),
             ended: None,
-            forgotten: false,
-            unacknowledged: false,
+            rejects: false,
+            withholds_acks: false,
         }
     }
 
     /// Whether a response with Observe has come, and none without.
-    pub(crate) fn stands(&self) -> bool {
-        self.newest.is_some() && self.ended.is_none() && !self.forgotten
+    pub(crate) fn is_active(&self) -> bool {
+        self.newest.is_some() && self.ended.is_none() && !self.rejects
     }
 
     /// A response under its token came: `answers` the request that registered, or notifies. Returns the
     /// id of a command to reply to.
-    pub(super) fn take(&mut self, now: Instant, message: &Message, answers: bool) -> Option<u32> {
+    pub(super) fn handle_response(
+        &mut self,
+        now: Instant,
+        message: &Message,
+        answers: bool,
+    ) -> Option<u32> {
         let Some(number) = observe_number(message) else {
             self.ended = Some(message.code);
             return None;
@@ -88,8 +103,12 @@ impl Observation {
             assert_eq!(message.code, Code::CONTENT);
         }
         if !answers {
-            let told = (now, message.kind, number, text.clone());
-            self.notifications.push(told);
+            self.notifications.push(Notification {
+                at: now,
+                kind: message.kind,
+                sequence_number: number,
+                payload: text.clone(),
+            });
         }
         match self.kind {
             Kind::Attributes if is_fresh => {

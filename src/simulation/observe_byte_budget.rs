@@ -10,7 +10,7 @@ const CON: Type = Type::Confirmable;
 
 /// The invariants hold all of it to `relay.bytes`.
 #[test]
-fn commands_beyond_relay_bytes_are_refused_until_some_have_arrived() {
+fn commands_beyond_relay_bytes_are_refused_until_some_are_delivered() {
     let mut settings = default_settings();
     settings.relay.bytes = 8000;
     let mut world = World::with_settings(3, Conditions::GOOD, 1, settings);
@@ -22,10 +22,10 @@ fn commands_beyond_relay_bytes_are_refused_until_some_have_arrived() {
     world.link.conditions.loss = 1.0;
     let send = |world: &mut World, device, count| {
         for _ in 0..count {
-            world.command(device, &format!("\"{}\"", "x".repeat(700)), true);
+            world.send_command(device, &format!("\"{}\"", "x".repeat(700)), true);
             world.run_for(SECOND);
         }
-        world.core.relay_counters().no_room
+        world.core.counters().relay.no_room
     };
     // Alone, one device may have all of it, but for what is less than a command.
     assert_eq!(send(&mut world, 0, 12), 3);
@@ -52,35 +52,35 @@ fn commands_beyond_relay_bytes_are_refused_until_some_have_arrived() {
 }
 
 #[test]
-fn an_observation_whose_attributes_have_no_room_gets_5_03() {
+fn an_observation_whose_attributes_exceed_relay_bytes_gets_5_03() {
     let mut settings = default_settings();
     settings.relay.bytes = 4200;
     let mut world = World::with_settings(9, Conditions::GOOD, 1, settings);
     world.connect_all();
     let large = format!("\"{}\"", "x".repeat(700));
     for device in 0..9 {
-        world.set(device, "large", &large);
+        world.set_attribute(device, "large", &large);
         world.observe(device, CON, Kind::Attributes);
         world.run_for(SECOND);
     }
-    let stands = |world: &World| {
+    let is_active = |world: &World| {
         let devices = world.devices.iter();
         let observations = devices.flat_map(|device| &device.observations);
-        observations.filter(|one| one.stands()).count()
+        observations.filter(|one| one.is_active()).count()
     };
-    let standing = stands(&world);
+    let standing = is_active(&world);
     assert!((2..=5).contains(&standing), "{standing}");
     let refused = &world.devices[8].observations[0];
     assert_eq!(refused.ended, Some(Code::SERVICE_UNAVAILABLE));
-    let counted = usize::try_from(world.core.relay_counters().no_room).unwrap();
+    let counted = usize::try_from(world.core.counters().relay.no_room).unwrap();
     assert_eq!(standing + counted, 9);
     // What is small finds room all the same, and what becomes large does not.
-    world.set(8, "large", "1");
+    world.set_attribute(8, "large", "1");
     world.observe(8, CON, Kind::Attributes);
     world.run_for(SECOND);
-    assert_eq!(stands(&world), standing + 1);
-    world.set(8, "large", &large);
+    assert_eq!(is_active(&world), standing + 1);
+    world.set_attribute(8, "large", &large);
     world.run_for(10 * SECOND);
     assert_eq!(world.devices[8].observations[1].state["large"], "1");
-    assert!(world.core.relay_counters().too_large > 0);
+    assert!(world.core.counters().relay.too_large > 0);
 }

@@ -1,5 +1,6 @@
 //! A request's whole way through the core, on a network without faults.
 
+use super::upstream::Post;
 use super::{Conditions, Outcome, World, default_settings};
 use crate::gateway::Settings;
 use bytes::Bytes;
@@ -9,43 +10,43 @@ use std::time::Duration;
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[test]
-fn telemetry_arrives_under_the_name_of_the_device_whose_certificate_it_is() {
+fn telemetry_is_posted_for_the_device_that_the_certificate_belongs_to() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect_all();
     let number = world.post(1, Type::Confirmable);
     world.run_for(MINUTE);
-    let answered = Outcome::Answered(Code::CREATED, Bytes::new());
+    let answered = Outcome::Response(Code::CREATED, Bytes::new());
     assert_eq!(*world.devices[1].outcome(number), answered);
     let body = Bytes::from_static(br#"{"device":1,"by":1,"message":0}"#);
-    assert_eq!(world.upstream.posts, [("device-1".to_owned(), body)]);
+    assert_eq!(world.upstream.posts, [Post::new("device-1", body)]);
 }
 
 #[test]
 fn an_unregistered_certificate_gets_4_01_and_nothing_goes_upstream() {
     let mut world = World::new(0, Conditions::GOOD, 1);
-    let stranger = world.add_stranger();
+    let device = world.add_unregistered();
     world.connect_all();
-    let number = world.post(stranger, Type::Confirmable);
+    let number = world.post(device, Type::Confirmable);
     world.run_for(Duration::from_secs(1));
-    let outcome = world.devices[stranger].outcome(number).clone();
+    let outcome = world.devices[device].outcome(number).clone();
     assert!(
-        matches!(outcome, Outcome::Answered(Code::UNAUTHORIZED, _)),
+        matches!(outcome, Outcome::Response(Code::UNAUTHORIZED, _)),
         "{outcome:?}"
     );
     assert_eq!(world.upstream.posts, []);
     world.run_for(MINUTE);
-    assert!(world.devices[stranger].closed, "its session lives a minute");
+    assert!(world.devices[device].closed, "its session lives a minute");
     assert_eq!(world.core.sessions(), 0);
 }
 
 #[test]
-fn unregistered_sessions_are_bounded_and_the_oldest_goes() {
+fn the_oldest_session_is_closed_above_limits_unregistered_sessions() {
     let mut settings = default_settings();
     settings.limits.unregistered_sessions = 2;
     let mut world = World::with_settings(0, Conditions::GOOD, 1, settings);
     for _ in 0..3 {
-        let stranger = world.add_stranger();
-        world.connect(stranger);
+        let device = world.add_unregistered();
+        world.connect(device);
         world.run_for(Duration::from_secs(1));
     }
     assert_eq!(world.core.sessions(), 2);
@@ -53,12 +54,12 @@ fn unregistered_sessions_are_bounded_and_the_oldest_goes() {
 }
 
 #[test]
-fn of_too_many_sessions_of_one_device_the_longest_silent_goes() {
+fn the_longest_idle_session_is_closed_above_limits_sessions_per_device() {
     let mut settings = default_settings();
     settings.limits.sessions_per_device = 2;
     let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
     for host in 1..=2 {
-        world.add_twin(0, host);
+        world.add_client_with_certificate_of(0, host);
     }
     for device in 0..2 {
         world.connect(device);
@@ -88,7 +89,7 @@ fn too_many_calls_in_flight_get_5_03_at_once() {
     let codes: Vec<_> = numbers
         .iter()
         .filter_map(|number| match world.devices[0].outcome(*number) {
-            Outcome::Answered(code, _) => Some(*code),
+            Outcome::Response(code, _) => Some(*code),
             _ => None,
         })
         .collect();

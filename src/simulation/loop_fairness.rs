@@ -13,23 +13,23 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// What taking a datagram from the kernel costs, and what handling it costs beyond.
-const TAKEN: Duration = Duration::from_micros(1);
-const HANDLED: Duration = Duration::from_micros(20);
+const READ_COST: Duration = Duration::from_micros(1);
+const HANDLING_COST: Duration = Duration::from_micros(20);
 /// Datagrams that the kernel's buffer holds.
-const KERNEL: usize = 10_000;
+const SOCKET_BUFFER: usize = 10_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// A kernel's buffer, and the loop that empties it.
-struct Loop {
+struct TimedLoop {
     world: World,
     buffer: VecDeque<(Path, Vec<u8>)>,
     lost: usize,
 }
 
-impl Loop {
-    fn new(mut world: World) -> Loop {
+impl TimedLoop {
+    fn new(mut world: World) -> TimedLoop {
         world.connect_all();
-        Loop {
+        TimedLoop {
             world,
             buffer: VecDeque::new(),
             lost: 0,
@@ -37,10 +37,10 @@ impl Loop {
     }
 
     /// What a device has just sent is in the kernel's buffer, if there is room.
-    fn arrive(&mut self, device: usize) {
+    fn enqueue_from(&mut self, device: usize) {
         let path = self.world.devices[device].path;
         for datagram in self.world.devices[device].poll_transmit() {
-            match self.buffer.len() < KERNEL {
+            match self.buffer.len() < SOCKET_BUFFER {
                 true => self.buffer.push_back((path, datagram)),
                 false => self.lost += 1,
             }
@@ -48,11 +48,11 @@ impl Loop {
     }
 
     fn handled(&self) -> u64 {
-        self.world.core.counters().0.datagrams_received
+        self.world.core.counters().dtls.datagrams_received
     }
 
     /// One turn of the loop: the same as `Driver::run` makes of it.
-    fn turn(&mut self) {
+    fn run_turn(&mut self) {
         let (now, before) = (self.world.now, self.handled());
         let mut taken = 0;
         loop {
@@ -73,14 +73,14 @@ impl Loop {
         }
         self.world.core.handle_timeout(now);
         let handled = u32::try_from(self.handled() - before).unwrap();
-        self.world.now += TAKEN * u32::try_from(taken).unwrap() + HANDLED * handled;
+        self.world.now += READ_COST * u32::try_from(taken).unwrap() + HANDLING_COST * handled;
         while let Some(call) = self.world.core.poll_call() {
-            self.world.upstream.take(self.world.now, call);
+            self.world.upstream.begin_call(self.world.now, call);
         }
     }
 
     /// Datagrams from the gateway go to nobody but this device; says whether it got one.
-    fn answers(&mut self, device: usize) -> bool {
+    fn flush_transmits(&mut self, device: usize) -> bool {
         let path = self.world.devices[device].path;
         let mut answered = false;
         while let Some(transmit) = self.world.core.poll_transmit() {
@@ -93,12 +93,12 @@ impl Loop {
 /// How long a neighbour waits for the answer to its request, at worst, while each of these devices sends `rate` datagrams a
 /// millisecond.
 fn worst_latency(
-    floods: &[usize],
+    flooding: &[usize],
     rate: usize,
-    neighbour: usize,
+    other: usize,
     world: World,
-) -> (Duration, Loop) {
-    let mut driver = Loop::new(world);
+) -> (Duration, TimedLoop) {
+    let mut driver = TimedLoop::new(world);
     let get = |id: u16| Message {
         kind: Type::Confirmable,
         code: coap::Code::GET,
@@ -108,35 +108,39 @@ fn worst_latency(
         payload: Bytes::new(),
     };
     let start = driver.world.now;
-    let (mut asked, mut worst, mut flooded_until) = (None, Duration::ZERO, start);
+    let (mut requested_at, mut worst, mut flooded_until) = (None, Duration::ZERO, start);
     let mut id = 0;
-    while driver.world.now < start + 100 * MILLISECOND || asked.is_some() {
+    while driver.world.now < start + 100 * MILLISECOND || requested_at.is_some() {
         let now = driver.world.now;
         while flooded_until <= now && flooded_until < start + 100 * MILLISECOND {
             flooded_until += MILLISECOND;
-            for flood in floods {
+            for device in flooding {
                 for _ in 0..rate {
                     id += 1;
                     let ping =
                         Message::empty(Type::Confirmable, u16::try_from(id % 65_536).unwrap());
-                    driver.world.devices[*flood].send(now, &ping.encode(4).unwrap());
+                    driver.world.devices[*device].send(now, &ping.encode(4).unwrap());
                 }
-                driver.arrive(*flood);
+                driver.enqueue_from(*device);
             }
         }
-        if asked.is_none() {
+        if requested_at.is_none() {
             id += 1;
             let id = u16::try_from(id % 65_536).unwrap();
             let bytes = get(id).encode(1024).unwrap();
-            driver.world.devices[neighbour].send(now, &bytes);
-            driver.arrive(neighbour);
-            asked = Some(now);
+            driver.world.devices[other].send(now, &bytes);
+            driver.enqueue_from(other);
+            requested_at = Some(now);
         }
-        driver.turn();
-        if driver.answers(neighbour) {
-            let waited = asked.take().map(|asked| driver.world.now - asked);
+        driver.run_turn();
+        if driver.flush_transmits(other) {
+            let waited = requested_at
+                .take()
+                .map(|requested_at| driver.world.now - requested_at);
             worst = worst.max(waited.unwrap_or_default());
-        } else if asked.is_some_and(|asked| driver.world.now > asked + 1000 * MILLISECOND) {
+        } else if requested_at
+            .is_some_and(|requested_at| driver.world.now > requested_at + 1000 * MILLISECOND)
+        {
             return (1000 * MILLISECOND, driver);
         }
         // An idle loop waits for the next datagram.
@@ -148,27 +152,27 @@ fn worst_latency(
 }
 
 #[test]
-fn a_neighbour_waits_for_a_few_turns_of_the_loop_whatever_a_device_sends() {
+fn a_flooding_device_delays_another_by_a_few_turns_of_the_loop_at_most() {
     let quiet = World::new(2, Conditions::GOOD, 1);
-    let (alone, _) = worst_latency(&[], 0, 1, quiet);
-    assert!(alone < MILLISECOND, "{alone:?}");
+    let (without_flood, _) = worst_latency(&[], 0, 1, quiet);
+    assert!(without_flood < MILLISECOND, "{without_flood:?}");
     // A device with four sessions, together more than twice what the loop can handle.
     let mut world = World::new(2, Conditions::GOOD, 1);
-    let mut floods = vec![0];
+    let mut flooding = vec![0];
     for host in 1..4 {
-        floods.push(world.add_twin(0, host));
+        flooding.push(world.add_client_with_certificate_of(0, host));
     }
-    let (flooded, driver) = worst_latency(&floods, 30, 1, world);
+    let (flooded, driver) = worst_latency(&flooding, 30, 1, world);
     assert!(flooded < 10 * MILLISECOND, "{flooded:?}");
-    let dropped = driver.world.core.counters().2.datagrams_over_share;
+    let dropped = driver.world.core.counters().gateway.datagrams_over_share;
     assert!(dropped > 1000, "{dropped}");
     assert_eq!(driver.lost, 0, "the kernel's buffer never fills");
 }
 
 #[test]
-fn a_device_alone_has_all_of_the_loop() {
+fn a_single_device_may_use_the_whole_loop() {
     let world = World::new(2, Conditions::GOOD, 1);
     let (_, driver) = worst_latency(&[0], 30, 1, world);
-    assert_eq!(driver.world.core.counters().2.datagrams_over_share, 0);
+    assert_eq!(driver.world.core.counters().gateway.datagrams_over_share, 0);
     assert_eq!(driver.lost, 0);
 }

@@ -27,20 +27,20 @@ fn outage(ack_timeout: Duration, away: Duration, order: Order, talks: bool) {
     let mut expected = vec![json!(1)];
     match order {
         Order::ChangeThenCommand => {
-            world.set(0, "a", "2");
+            world.set_attribute(0, "a", "2");
             world.run_for(50 * MS);
-            world.command(0, "1", true);
+            world.send_command(0, "1", true);
         }
         Order::CommandThenChange => {
-            world.command(0, "1", true);
+            world.send_command(0, "1", true);
             world.run_for(50 * MS);
-            world.set(0, "a", "2");
+            world.set_attribute(0, "a", "2");
         }
         Order::TwoCommandsAndTwoChanges => {
             for (number, key) in [(1, "a"), (2, "b")] {
-                world.set(0, key, "2");
+                world.set_attribute(0, key, "2");
                 world.run_for(50 * MS);
-                world.command(0, &number.to_string(), true);
+                world.send_command(0, &number.to_string(), true);
                 world.run_for(50 * MS);
             }
             expected.push(json!(2));
@@ -71,7 +71,7 @@ const ORDERS: [Order; 3] = [
 ];
 
 #[test]
-fn after_an_outage_of_any_length_each_command_is_delivered_once() {
+fn each_command_is_delivered_once_after_a_link_outage_of_any_length() {
     for seconds in (0..130).step_by(scaled(5, 1)) {
         for (order, number) in ORDERS.into_iter().zip(0..) {
             let talks = (seconds + number) % 2 == 0;
@@ -81,7 +81,7 @@ fn after_an_outage_of_any_length_each_command_is_delivered_once() {
 }
 
 #[test]
-fn so_it_is_when_retransmissions_follow_quickly() {
+fn each_command_is_delivered_once_with_a_short_ack_timeout() {
     for tenths in (0..130).step_by(scaled(5, 1)) {
         for (order, number) in ORDERS.into_iter().zip(0..) {
             let talks = (tenths + number) % 2 == 1;
@@ -91,30 +91,30 @@ fn so_it_is_when_retransmissions_follow_quickly() {
 }
 
 #[test]
-fn what_is_stuck_on_one_observation_holds_nothing_back_on_the_other_of_a_device_that_is_there() {
+fn a_stuck_notification_does_not_block_the_devices_other_observation() {
     // The change never arrives: each datagram with it is lost, and the device talks.
     let mut settings = default_settings();
     settings.coap.nstart = 2;
     let mut world = World::observing(settings, CON);
     world.link.lose_next(false, 5);
-    world.set(0, "a", "2");
+    world.set_attribute(0, "a", "2");
     for _ in 0..20 {
         world.run_for(5 * SECOND);
     }
-    assert_eq!(world.core.relay_counters().parked, 2, "it was not heard");
+    assert_eq!(world.core.counters().relay.parked, 2, "it was not heard");
     // Now it is heard while the change is stuck.
     let mut world = World::observing(settings, CON);
-    world.set(0, "a", "2");
+    world.set_attribute(0, "a", "2");
     world.run_for(15 * MS);
-    world.devices[0].observations[0].unacknowledged = true;
+    world.devices[0].observations[0].withholds_acks = true;
     world.run_for(SECOND);
     for second in 0..100 {
         world.run_for(SECOND);
         if second == 0 || second == 40 {
-            world.command(0, &second.to_string(), false);
+            world.send_command(0, &second.to_string(), false);
         }
     }
-    let parked = world.core.relay_counters().parked;
+    let parked = world.core.counters().relay.parked;
     assert_eq!(parked, 1, "the observation of attributes alone");
     let commands = &world.devices[0]
         .observation(Kind::Commands)
@@ -124,16 +124,16 @@ fn what_is_stuck_on_one_observation_holds_nothing_back_on_the_other_of_a_device_
 }
 
 #[test]
-fn a_command_on_its_way_to_an_observation_that_is_replaced_is_delivered_once() {
+fn a_command_in_transit_to_a_replaced_observation_is_delivered_once() {
     // Each time the registration under another token reaches the gateway at another time: before the command goes out,
     // while it is on its way, after its acknowledgement.
     for milliseconds in (0..120).step_by(5) {
         let mut world = World::observing(default_settings(), CON);
-        world.command(0, "1", true);
+        world.send_command(0, "1", true);
         world.run_for(milliseconds * MS);
         world.observe(0, CON, Kind::Commands);
         world.run_for(10 * SECOND);
-        world.command(0, "2", true);
+        world.send_command(0, "2", true);
         world.run_for(10 * SECOND);
         let observations = &world.devices[0].observations;
         let both = [&observations[1], &observations[2]].map(|o| o.commands.clone());
@@ -144,13 +144,13 @@ fn a_command_on_its_way_to_an_observation_that_is_replaced_is_delivered_once() {
 }
 
 #[test]
-fn a_command_whose_reply_has_come_is_not_given_again_though_no_acknowledgement_did() {
+fn a_replied_command_is_not_sent_again_without_its_acknowledgement() {
     let mut world = World::observing(default_settings(), CON);
     world.devices[0].replies_to_commands = false;
-    world.devices[0].observations[1].unacknowledged = true;
-    world.command(0, "1", false);
+    world.devices[0].observations[1].withholds_acks = true;
+    world.send_command(0, "1", false);
     world.run_for(100 * SECOND);
-    assert!(world.core.relay_counters().parked > 0, "given up");
+    assert!(world.core.counters().relay.parked > 0, "given up");
     world.reply(0, 0);
     world.run_for(100 * SECOND);
     assert_eq!(world.upstream.replies.len(), 1);
