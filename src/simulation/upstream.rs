@@ -7,8 +7,9 @@ use crate::device::AccessToken;
 use crate::relay::{Kind, PollMessage};
 use crate::upstream::{Answer, Error, Operation, Rejection, Request};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
+use thingsboard_simulator::downlink::CommandId;
 
 /// `upstream.timeout`, and what GETs have of it.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -73,6 +74,13 @@ pub(crate) struct ScriptedUpstream {
     pub(crate) commands_brought: Vec<Bytes>,
     /// Bodies of the commands that were on their way to the gateway when ThingsBoard restarted, and were lost.
     pub(crate) commands_cut_off: Vec<Bytes>,
+    /// Commands that were completed by a reply before a poll had brought the gateway any command of the device since the last
+    /// restart: it was a reply to an earlier command, and nothing had shown the gateway yet that the ids begin at 0 again.
+    pub(crate) completed_before_polls: Vec<CommandId>,
+    /// Devices whose polls have brought a command since the last restart.
+    brought_since_restart: HashSet<String>,
+    /// The devices of the polls for commands.
+    poll_devices: HashMap<Ticket, String>,
     /// Until when it is away.
     down_until: Option<Instant>,
     calls: u64,
@@ -91,6 +99,9 @@ impl Default for ScriptedUpstream {
             provisions: 0,
             commands_brought: Vec::new(),
             commands_cut_off: Vec::new(),
+            completed_before_polls: Vec::new(),
+            brought_since_restart: HashSet::new(),
+            poll_devices: HashMap::new(),
             down_until: None,
             replies: Vec::new(),
             tokens: HashMap::new(),
@@ -147,7 +158,10 @@ impl ScriptedUpstream {
             }
             Operation::ReplyRpc { id, body } => {
                 if serves {
-                    self.platform.reply_to_command(now, &device.name, *id, body);
+                    let completed = (self.platform).reply_to_command(now, &device.name, *id, body);
+                    if !self.brought_since_restart.contains(&*device.name) {
+                        self.completed_before_polls.extend(completed);
+                    }
                 }
                 self.replies.push(Reply {
                     device: device.name.to_string(),
@@ -162,6 +176,8 @@ impl ScriptedUpstream {
                     .open_poll(now, &device.name, kind, *timeout, call.ticket);
             }
             Operation::PollRpc { timeout } if serves => {
+                self.poll_devices
+                    .insert(call.ticket, device.name.to_string());
                 let kind = Kind::Commands;
                 return self
                     .platform
@@ -233,6 +249,7 @@ impl ScriptedUpstream {
     /// ThingsBoard restarts, and is away for so long: what was under way is lost.
     pub(crate) fn restart(&mut self, now: Instant, down_for: Duration) {
         self.interruptions += 1;
+        self.brought_since_restart.clear();
         self.platform.restart(now);
         self.advance_to(now);
         for completion in self.pending.values_mut() {
@@ -277,7 +294,11 @@ impl ScriptedUpstream {
         self.advance_to(now);
         let first = self.pending.first_entry()?;
         let completion = (first.key().0 <= now).then(|| first.remove())?;
-        self.commands_brought.extend(command_in(&completion));
+        let device = self.poll_devices.remove(&completion.ticket);
+        if let Some(body) = command_in(&completion) {
+            self.commands_brought.push(body);
+            self.brought_since_restart.extend(device);
+        }
         Some(completion)
     }
 }
