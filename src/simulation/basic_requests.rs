@@ -1,4 +1,4 @@
-//! A request's whole way through the core, on a network without faults.
+//! Requests and bounds of sessions on a network without faults.
 
 use super::upstream::Post;
 use super::{Conditions, Outcome, World, default_settings};
@@ -35,7 +35,10 @@ fn an_unregistered_certificate_gets_4_01_and_nothing_goes_upstream() {
     );
     assert_eq!(world.upstream.posts, []);
     world.run_for(MINUTE);
-    assert!(world.devices[device].closed, "its session lives a minute");
+    assert!(
+        world.devices[device].closed,
+        "an unregistered session is closed after a minute"
+    );
     assert_eq!(world.core.sessions(), 0);
 }
 

@@ -1,4 +1,4 @@
-//! Hazard: the gateway is told to stop while devices talk.
+//! Hazard: the gateway is stopped while devices send requests.
 
 use super::actions::RegistryEntry;
 use super::{World, default_settings};
@@ -11,11 +11,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const CON: Type = Type::Confirmable;
 const NON: Type = Type::NonConfirmable;
 
-/// Runs until all is drained, and says how long that took.
+/// Runs until the core is drained. Returns how long that took.
 fn drained(world: &mut World) -> Duration {
     let begun = world.now;
     let done = world.run_until(600 * SECOND, |world| world.core.is_drained());
-    assert!(done, "it never ends: {:?}", world.core.load());
+    assert!(done, "the drain does not end: {:?}", world.core.load());
     world.run_for(Duration::ZERO);
     world.now - begun
 }
@@ -47,7 +47,7 @@ fn requests_in_progress_are_answered_before_sessions_close() {
     }
 }
 
-/// The response is lost, the device asks again, and still gets it: nothing is stored twice, nothing forgotten.
+/// The retransmitted request gets the response, and is not posted twice.
 #[test]
 fn a_lost_response_is_sent_again_for_a_retransmitted_request() {
     let mut world = World::new(1, Conditions::GOOD, 1);
@@ -90,11 +90,7 @@ fn a_request_during_the_drain_gets_5_03_and_does_not_prolong_it() {
             .outcome(late[0])
             .is(Code::SERVICE_UNAVAILABLE)
     );
-    assert_eq!(
-        world.upstream.posts.len(),
-        1,
-        "accepted upstream: the first alone"
-    );
+    assert_eq!(world.upstream.posts.len(), 1, "only the first is posted");
 }
 
 #[test]
@@ -110,7 +106,7 @@ fn a_slow_upstream_does_not_prolong_the_drain_beyond_its_limit() {
     assert!(world.devices[0].closed);
 }
 
-/// ThingsBoard stores it, or doesn't: but not because the gateway went away in the middle of a request.
+/// Otherwise the stop would decide whether ThingsBoard stores the telemetry.
 #[test]
 fn the_drain_waits_for_calls_of_ended_sessions() {
     let mut settings = default_settings();
@@ -153,10 +149,7 @@ fn a_command_received_during_the_drain_is_delivered_and_replied_to() {
     let took = drained(&mut world);
     assert_eq!(world.devices[0].observations[1].commands.len(), 1);
     assert_eq!(world.upstream.replies.len(), 1);
-    assert!(
-        took < 10 * SECOND,
-        "no poll follows the one that has ended: {took:?}"
-    );
+    assert!(took < 10 * SECOND, "no further poll starts: {took:?}");
     world.run_for(SECOND);
     assert!(world.devices[0].closed);
     assert_eq!(world.upstream.relay_calls(), 0);
@@ -172,7 +165,7 @@ fn polls_end_at_their_timeout_and_no_new_ones_start() {
     assert!(took > 10 * SECOND && took <= longest, "{took:?}");
     assert_eq!(
         world.upstream.platform.polls_opened, opened,
-        "none is begun"
+        "no further poll starts"
     );
 }
 
@@ -211,7 +204,7 @@ fn a_token_change_during_the_drain_closes_polls_and_ends_the_wait() {
     assert!(took < 4 * SECOND, "{took:?}");
     assert_eq!(
         world.upstream.platform.polls_opened, opened,
-        "none is begun anew"
+        "no further poll starts"
     );
 }
 

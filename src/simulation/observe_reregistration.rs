@@ -1,5 +1,5 @@
-//! Hazard: a device that ends its observation and registers anew, over and over: each poll costs ThingsBoard milliseconds
-//! and holds a connection for 25 s.
+//! Hazard: a device that deregisters and registers repeatedly. Each poll costs ThingsBoard milliseconds of CPU and holds a
+//! connection for 25 s.
 
 use super::upstream::rejected;
 use super::{Behaviour, Conditions, World, default_settings};
@@ -11,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 const CON: Type = Type::Confirmable;
 
-/// Ten seconds of it; gives how many polls began, and the most that were open at once.
+/// Repeats `again` for ten seconds. Returns how many polls began, and the most calls that were open at once.
 fn polls(mut world: World, mut again: impl FnMut(&mut World)) -> (u64, usize) {
     let before = world.core.counters().relay.polls;
     let mut most = 0;
@@ -55,7 +55,7 @@ fn an_open_poll_is_reused_after_notifications_are_rejected() {
         world.observe(0, CON, Kind::Commands);
         world.run_for(100 * MS);
     });
-    // One for each command, which is ThingsBoard's doing.
+    // One for each command: a command ends ThingsBoard's poll.
     assert!(polls <= 35, "{polls}");
 }
 
@@ -80,7 +80,7 @@ fn a_device_refused_by_thingsboard_is_polled_about_once_a_second() {
         world.observe(0, CON, Kind::Commands);
         world.run_for(100 * MS);
     });
-    // Fewer, for its polls fail, and wait for it.
+    // The polls fail, and back off.
     assert!((3..=15).contains(&polls), "{polls}");
 }
 
@@ -94,7 +94,7 @@ fn a_poll_left_open_counts_for_max_polls_and_its_command_is_kept() {
     world.run_for(SECOND);
     world.send_observe(0, number, 1);
     world.run_for(SECOND);
-    // Its connection is still taken.
+    // The poll is still open, and counts for max_polls.
     let refused = world.observe(1, CON, Kind::Commands);
     world.run_for(SECOND);
     assert!(!world.devices[1].observations[refused].is_active());
