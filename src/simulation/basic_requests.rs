@@ -15,8 +15,8 @@ fn telemetry_is_posted_for_the_device_that_the_certificate_belongs_to() {
     world.connect_all();
     let number = world.post(1, Type::Confirmable);
     world.run_for(MINUTE);
-    let answered = Outcome::Response(Code::CREATED, Bytes::new());
-    assert_eq!(*world.devices[1].outcome(number), answered);
+    let expected = Outcome::Response(Code::CREATED, Bytes::new());
+    assert_eq!(*world.devices[1].outcome(number), expected);
     let body = Bytes::from_static(br#"{"device":1,"by":1,"message":0}"#);
     assert_eq!(world.upstream.posts, [Post::new("device-1", body)]);
 }

@@ -14,8 +14,13 @@ use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
-/// A device's name, and the payload of a command sent to it.
-type SentCommand = (Arc<str>, Bytes);
+/// A command that was sent to a device.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SentCommand {
+    /// The device's name.
+    device: Arc<str>,
+    payload: Bytes,
+}
 
 /// Commands that were sent, and those that were acknowledged.
 #[derive(Default)]
@@ -63,9 +68,12 @@ impl DeliveredOnce {
             } => {
                 let sent = Message::decode(&message).unwrap();
                 let key = (session, sent.message_id);
-                let command = (device, sent.payload.clone());
-                let again = self.outstanding.get(&key) == Some(&command);
-                if !again && sent.code == Code::CONTENT && is_command(&sent.payload) {
+                let command = SentCommand {
+                    device,
+                    payload: sent.payload.clone(),
+                };
+                let is_retransmission = self.outstanding.get(&key) == Some(&command);
+                if !is_retransmission && sent.code == Code::CONTENT && is_command(&sent.payload) {
                     assert!(
                         !self.acknowledged.contains(&command),
                         "sent again after its acknowledgement: {command:?}"

@@ -141,7 +141,7 @@ fn handshakes_of_registered_devices_do_not_count_for_the_address_limit() {
     settings.dtls.handshakes_per_address = 2;
     let mut world = World::with_settings(4, Conditions::GOOD, 1, settings);
     let unregistered: Vec<_> = (0..4).map(|_| world.add_unregistered()).collect();
-    let connects = |world: &mut World, device: usize, host: usize| {
+    let connects_in_time = |world: &mut World, device: usize, host: usize| {
         world.devices[device]
             .path
             .remote
@@ -151,11 +151,11 @@ fn handshakes_of_registered_devices_do_not_count_for_the_address_limit() {
         world.connect(device);
         world.run_until(SECOND / 5, |world| world.devices[device].is_connected())
     };
-    let in_time = [0, 1, 2, 3].map(|device| connects(&mut world, device, 5000));
+    let in_time = [0, 1, 2, 3].map(|device| connects_in_time(&mut world, device, 5000));
     assert_eq!(in_time, [true; 4]);
     // With unregistered certificates the limit applies.
     let in_time: Vec<_> = (unregistered.into_iter())
-        .map(|device| connects(&mut world, device, 6000))
+        .map(|device| connects_in_time(&mut world, device, 6000))
         .collect();
     assert_eq!(in_time, [true, true, false, false]);
 }

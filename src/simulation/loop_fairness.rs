@@ -82,11 +82,11 @@ impl TimedLoop {
     /// Drops all datagrams that the gateway sends. Returns whether one was for this device.
     fn flush_transmits(&mut self, device: usize) -> bool {
         let path = self.world.devices[device].path;
-        let mut answered = false;
+        let mut has_response = false;
         while let Some(transmit) = self.world.core.poll_transmit() {
-            answered |= transmit.path == path;
+            has_response |= transmit.path == path;
         }
-        answered
+        has_response
     }
 }
 

@@ -63,12 +63,12 @@ fn an_observation_whose_attributes_exceed_relay_bytes_gets_5_03() {
         world.observe(device, CON, Kind::Attributes);
         world.run_for(SECOND);
     }
-    let is_active = |world: &World| {
+    let count_active = |world: &World| {
         let devices = world.devices.iter();
         let observations = devices.flat_map(|device| &device.observations);
         observations.filter(|one| one.is_active()).count()
     };
-    let active = is_active(&world);
+    let active = count_active(&world);
     assert!((2..=5).contains(&active), "{active}");
     let refused = &world.devices[8].observations[0];
     assert_eq!(refused.ended, Some(Code::SERVICE_UNAVAILABLE));
@@ -78,7 +78,7 @@ fn an_observation_whose_attributes_exceed_relay_bytes_gets_5_03() {
     world.set_attribute(8, "large", "1");
     world.observe(8, CON, Kind::Attributes);
     world.run_for(SECOND);
-    assert_eq!(is_active(&world), active + 1);
+    assert_eq!(count_active(&world), active + 1);
     world.set_attribute(8, "large", &large);
     world.run_for(10 * SECOND);
     assert_eq!(world.devices[8].observations[1].state["large"], "1");

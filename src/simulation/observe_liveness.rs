@@ -24,14 +24,17 @@ fn polls_for_an_unreachable_device_stop_after_15_minutes() {
     let mut world = observing();
     world.link.conditions.loss = 1.0;
     world.run_for(17 * MINUTE);
-    let at_most = polls(&world);
-    assert!(at_most >= 2 * 15 * 60 / 25, "{at_most}");
+    let polls_until_parked = polls(&world);
+    assert!(
+        polls_until_parked >= 2 * 15 * 60 / 25,
+        "{polls_until_parked}"
+    );
     assert_eq!(world.core.counters().relay.parked, 2);
     let reads = world.upstream.platform.attribute_reads;
     world.run_for(300 * MINUTE);
     assert_eq!(
         polls(&world),
-        at_most,
+        polls_until_parked,
         "polls would make it look active in ThingsBoard"
     );
     assert_eq!(world.upstream.platform.attribute_reads, reads);
@@ -175,7 +178,7 @@ fn in_mode_on_uplink_polls_run_only_after_the_devices_own_messages() {
         assert_eq!(polls(&world), polled);
         assert_eq!(world.core.counters().coap.pings_sent, 0);
         world.link.conditions.loss = 0.0;
-        let fresh = world.send_command(0, &format!("{}", 100 + round), false);
+        let second = world.send_command(0, &format!("{}", 100 + round), false);
         world.post(0, CON);
         world.run_for(2 * SECOND);
         let device = &world.devices[0];
@@ -184,7 +187,7 @@ fn in_mode_on_uplink_polls_run_only_after_the_devices_own_messages() {
         let commands = &device.observation(Kind::Commands).unwrap().commands;
         assert_eq!(commands.last(), Some(&json!(100 + round)));
         let outcome = |id| format!("{:?}", world.upstream.platform.command_outcomes[&id]);
-        assert!(outcome(fresh).starts_with("Reply"));
+        assert!(outcome(second).starts_with("Reply"));
         let expired = outcome(command);
         assert!(
             !expired.starts_with("Reply"),

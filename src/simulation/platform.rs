@@ -165,6 +165,7 @@ impl Platform {
         self.polls_opened += 1;
     }
 
+    /// Removes the poll of an aborted call. Returns whether it was open.
     pub(super) fn abandon_poll(&mut self, now: Instant, ticket: Ticket) -> bool {
         self.advance_to(now);
         let found = self.polls.iter().find(|(_, other)| **other == ticket);

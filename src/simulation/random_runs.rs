@@ -276,8 +276,8 @@ fn observe(world: &mut World, random: &mut Rng, device: usize) {
 fn random_thingsboard_event(world: &mut World, random: &mut Rng, device: usize) {
     match random.u8(..16) {
         0 => {
-            let away = SECOND * random.u32(1..100);
-            world.upstream.restart(world.now, away);
+            let down_for = SECOND * random.u32(1..100);
+            world.upstream.restart(world.now, down_for);
         }
         1 => {
             world.devices[device].replies_to_commands ^= true;
@@ -382,10 +382,10 @@ fn run_until_idle(world: &mut World) {
     world.link.lose_next(false, 0);
     world.upstream.behaviour = Behaviour::Serves;
     world.upstream.delay = SECOND / 50;
-    let everyone: Vec<_> = (0..REGISTERED)
+    let all_devices: Vec<_> = (0..REGISTERED)
         .map(|n| RegistryEntry::new(n, "TOKEN", n))
         .collect();
-    world.reload_registry(&everyone);
+    world.reload_registry(&all_devices);
     world.run_for(600 * SECOND);
     // Devices with observations would answer pings for ever.
     for device in &mut world.devices {
@@ -439,8 +439,8 @@ fn check_all_devices_are_served(world: &mut World) {
         }
         world.devices[device].path = path(1000 + device);
         world.connect(device);
-        let up = world.run_until(5 * SECOND, |world| world.devices[device].is_connected());
-        assert!(up, "device {device} does not connect");
+        let connected = world.run_until(5 * SECOND, |world| world.devices[device].is_connected());
+        assert!(connected, "device {device} does not connect");
         let number = world.post(device, Type::Confirmable);
         world.run_for(5 * SECOND);
         let registered = device <= REGISTERED;

@@ -106,6 +106,6 @@ fn handshakes_above_limits_handshakes_all_complete_eventually() {
         world.connect(device);
     }
     world.connect_again_until(world.now + 120 * SECOND);
-    let left = world.devices.iter().filter(|d| !d.is_connected()).count();
-    assert_eq!(left, 0, "of 30 devices never connected");
+    let unconnected = world.devices.iter().filter(|d| !d.is_connected()).count();
+    assert_eq!(unconnected, 0, "of 30 devices never connected");
 }

@@ -41,11 +41,11 @@ fn requests_above_max_in_flight_get_5_03_and_the_others_are_answered() {
         world.post(device, Type::Confirmable);
     }
     world.run_for(SECOND);
-    let busy = |world: &World| {
+    let refused = |world: &World| {
         let outcomes = world.devices.iter().map(|device| device.outcome(0));
         outcomes.filter(|o| o.is(Code::SERVICE_UNAVAILABLE)).count()
     };
-    assert_eq!(busy(&world), 12);
+    assert_eq!(refused(&world), 12);
     assert_eq!(world.core.counters().gateway.calls_refused, 12);
     world.run_for(30 * SECOND);
     let created = world.devices.iter().map(|device| device.outcome(0));

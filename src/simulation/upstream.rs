@@ -99,6 +99,7 @@ impl Default for ScriptedUpstream {
 }
 
 impl ScriptedUpstream {
+    /// Answers a call after [`delay`](Self::delay), or as the behaviour demands.
     pub(super) fn begin_call(&mut self, now: Instant, call: Call) {
         let call = match call.prepare() {
             Ok(call) => call,
@@ -178,7 +179,7 @@ impl ScriptedUpstream {
                 };
                 match fetched {
                     Ok(body) => body,
-                    Err(refused) => return self.schedule_outcome(now, call.ticket, Err(refused)),
+                    Err(error) => return self.schedule_outcome(now, call.ticket, Err(error)),
                 }
             }
             other => panic!("the simulation has no answer to {other:?}"),
