@@ -1,5 +1,5 @@
-//! One exchange through the whole core: from the DTLS record with a telemetry POST over the upstream call and its
-//! completion to the encrypted 2.01; or from a GET for a block of firmware to the block. No sockets, no HTTP.
+//! One exchange through the whole core: a telemetry POST, from its DTLS record through the upstream call to the
+//! encrypted 2.01; or a GET for a block of firmware. No sockets, no HTTP.
 
 #![allow(missing_docs, reason = "criterion's macros make functions without")]
 
@@ -10,7 +10,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 fn exchange(c: &mut Criterion) {
     let (server, own) = (certificate(), certificate());
     let mut pair = Pair::new(&server, &own);
-    // This figure contains both sides of DTLS: the device's takes about as much time as the gateway's.
+    // The figures contain both sides of DTLS; the device's takes about as much time as the gateway's.
     c.bench_function("telemetry through the core, device's DTLS included", |b| {
         b.iter(|| assert_eq!(pair.post_telemetry(), Code::CREATED));
     });

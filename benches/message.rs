@@ -31,7 +31,7 @@ fn codec(c: &mut Criterion) {
     c.bench_function("decode a telemetry request", |b| {
         b.iter(|| Message::decode(black_box(&request)).unwrap());
     });
-    c.bench_function("decode it and judge its options", |b| {
+    c.bench_function("decode a telemetry request and read its options", |b| {
         b.iter(|| Received::read(Message::decode(black_box(&request)).unwrap()).unwrap());
     });
     let token = Token::new(&[1, 2, 3, 4]).unwrap();

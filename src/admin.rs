@@ -19,13 +19,13 @@ mod pieces;
 mod readiness;
 mod routes;
 mod session_list;
-pub mod status;
+pub(crate) mod status;
 #[cfg(test)]
 mod tests;
 mod upstream_check;
 
-pub use counters::Counters;
-pub use readiness::Finding;
+pub(crate) use counters::Counters;
+pub(crate) use readiness::Finding;
 
 use bytes::Bytes;
 use std::convert::Infallible;
@@ -37,7 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 /// What the server reads from the gateway. Each call must end within seconds.
-pub trait Source: Send + Sync + 'static {
+pub(crate) trait Source: Send + Sync + 'static {
     /// Whether the loop runs; if not, why.
     fn live(&self) -> impl Future<Output = Result<(), String>> + Send;
 
@@ -54,7 +54,7 @@ pub trait Source: Send + Sync + 'static {
 /// `listen.admin` can't be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("listen.admin: TCP {address} can't be bound: {error}{}", advice(error))]
-pub struct BindError {
+pub(crate) struct BindError {
     address: SocketAddr,
     error: io::Error,
 }
@@ -78,26 +78,26 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// A server that is bound to its address.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     listener: TcpListener,
     address: SocketAddr,
 }
 
 impl Admin {
     /// Must be called within a tokio runtime.
-    pub async fn bind(address: SocketAddr) -> Result<Admin, BindError> {
+    pub(crate) async fn bind(address: SocketAddr) -> Result<Admin, BindError> {
         let failed = |error| BindError { address, error };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok(Admin { listener, address })
     }
 
-    pub fn local_addr(&self) -> SocketAddr {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
     /// Serves until it is dropped. `lists_sessions`: whether `/sessions` lists them.
-    pub async fn serve<S: Source>(self, source: Arc<S>, lists_sessions: bool) -> Infallible {
+    pub(crate) async fn serve<S: Source>(self, source: Arc<S>, lists_sessions: bool) -> Infallible {
         connections::serve(self.listener, source, lists_sessions).await
     }
 }

@@ -161,7 +161,7 @@ pub fn make(options: &MakeOptions, now: OffsetDateTime) -> Result<AuthorityFiles
 }
 
 /// Makes one more device's certificate under the CA in the directory. Existing files are not changed.
-pub fn add_device(
+pub(crate) fn add_device(
     directory: &Path,
     name: &str,
     now: OffsetDateTime,

@@ -6,8 +6,8 @@
 //! | [`task`] | one call within its deadline, with one completion whatever happens |
 //! | [`parsing`] | requests and answers, parsed in the call's task and not in the loop |
 
-pub mod parsing;
-pub mod task;
+pub(crate) mod parsing;
+pub(crate) mod task;
 
 use crate::calls::parsing::Parsed;
 use crate::dtls::SessionId;
@@ -22,8 +22,9 @@ use coap::ExchangeId;
 pub enum Ticket {
     /// It answers a device's request.
     Exchange {
-        /// Whose.
+        /// The session of the request.
         session: SessionId,
+        /// The exchange of that session that waits for the answer.
         exchange: ExchangeId,
         /// How the answer becomes a response.
         expect: Expect,
@@ -78,6 +79,7 @@ pub struct Call {
 
 /// The end of a [`Call`].
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the fields' names and types say it")]
 pub struct Completion {
     pub ticket: Ticket,
     /// The length of the answer's body in bytes.

@@ -36,22 +36,23 @@ mod unknown;
 mod upstream;
 mod value;
 
-pub use admin::Admin;
-pub use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
-pub use file::{Stamp, WatchedFile};
-pub use listen::Listen;
-pub use load::{admin_address, log_settings};
-pub use mistake::{Mistake, Mistakes, Problem, Warning};
-pub use reader::Reading;
-pub use reference::gateway_toml;
-pub use shutdown::Shutdown;
-pub use sources::{Sources, WatchedFiles};
+pub(crate) use admin::Admin;
+pub(crate) use devices::{ListedDevice, RegistryFile, TokenSource, is_device_name};
+pub(crate) use file::{Stamp, WatchedFile};
+pub(crate) use listen::Listen;
+pub(crate) use load::admin_address;
+pub use load::log_settings;
+pub(crate) use mistake::{Mistakes, Warning};
+pub(crate) use reader::Reading;
+pub(crate) use reference::gateway_toml;
+pub(crate) use shutdown::Shutdown;
+pub(crate) use sources::{Sources, WatchedFiles};
 
 use crate::device::Registry;
 use std::sync::Arc;
 
 /// The file that is read when none is named.
-pub const DEFAULT_FILE: &str = "config/gateway.toml";
+pub(crate) const DEFAULT_FILE: &str = "config/gateway.toml";
 
 /// All settings, valid, and the contents of the files they name.
 #[derive(Debug)]

@@ -14,13 +14,13 @@ mod policies;
 mod revocation;
 mod server;
 
-pub use certificate_error::CertificateError;
-pub use chain::AnchorsError;
+pub(crate) use certificate_error::CertificateError;
 pub use clients::{ClientPolicy, Validity};
-pub use pem::{PemError, certificates};
-pub use period::{Expiry, ExpiryKind, Moment, Period};
-pub use revocation::{ListFault, RevocationError};
-pub use server::{Certificate, CredentialsError, PrivateKey, ServerCredentials};
+pub(crate) use pem::certificates;
+pub(crate) use period::{Expiry, ExpiryKind, Moment};
+pub(crate) use revocation::RevocationError;
+pub use server::ServerCredentials;
+pub(crate) use server::{Certificate, PrivateKey};
 
 #[cfg(test)]
 mod tests;

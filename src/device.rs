@@ -5,7 +5,8 @@ mod fingerprint;
 mod limits;
 mod registry;
 
-pub use access_token::{AccessToken, InvalidToken};
-pub use fingerprint::{CertificateId, Fingerprint, InvalidFingerprint};
-pub use limits::Limits;
-pub use registry::{Conflict, Device, Difference, Registry};
+pub use access_token::AccessToken;
+pub use fingerprint::{CertificateId, Fingerprint};
+pub(crate) use limits::Limits;
+pub(crate) use registry::Difference;
+pub use registry::{Device, Registry};

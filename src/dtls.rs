@@ -29,22 +29,23 @@
 
 use std::time::Duration;
 
-pub mod cookie;
+pub(crate) mod cookie;
 mod counters;
-pub mod demux;
-pub mod engine;
+pub(crate) mod demux;
+pub(crate) mod engine;
 mod event;
-pub mod hello;
-pub mod inbound;
+pub(crate) mod hello;
+pub(crate) mod inbound;
 mod path;
-pub mod rate_limit;
-pub mod record;
-pub mod session;
+pub(crate) mod rate_limit;
+pub(crate) mod record;
+pub(crate) mod session;
 mod supported;
 
-pub use counters::Counters;
+pub(crate) use counters::Counters;
 pub use demux::Demux;
-pub use event::{EndReason, Event, HandshakeFailure, OFFERED_SUITES_LOGGED, Transmit};
+pub use event::Event;
+pub(crate) use event::{EndReason, HandshakeFailure, OFFERED_SUITES_LOGGED, Transmit};
 pub use path::{Path, SessionId};
 
 /// Which DTLS versions are offered to devices.
@@ -63,6 +64,7 @@ pub enum Versions {
 pub struct Parameters {
     /// The largest UDP payload we send, in bytes.
     pub mtu: usize,
+    /// Versions that a ClientHello may negotiate.
     pub versions: Versions,
     /// How long a handshake may take until the peer's address is proven.
     pub unproven_timeout: Duration,

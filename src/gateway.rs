@@ -12,20 +12,19 @@
 //! | [`log`] | the log lines |
 //! | [`tap`] | a copy of all messages, for the demo |
 
-pub mod core;
-pub mod driver;
-pub mod handle;
-pub mod log;
-pub mod report;
-pub mod service;
-pub mod sessions;
-pub mod stats;
-pub mod tap;
+pub(crate) mod core;
+pub(crate) mod driver;
+pub(crate) mod handle;
+pub(crate) mod log;
+pub(crate) mod report;
+pub(crate) mod service;
+pub(crate) mod sessions;
+pub(crate) mod stats;
+pub(crate) mod tap;
 
-pub use handle::{Change, Handle};
-pub use report::Report;
-pub use service::{Gateway, Parts, StartError};
-pub use stats::Counters;
+pub(crate) use handle::{Change, Handle};
+pub use service::{Gateway, Parts};
+pub(crate) use stats::Counters;
 pub use tap::Tap;
 
 use crate::device::Limits;

@@ -49,6 +49,7 @@
 //! | [`shown`] | what a message or a log line may show of others' text | – |
 //! | [`timers`], [`udp`] | deadlines of many; the socket | – |
 //! | [`cli`] | the process | all |
+//! | [`facade`] | what the other crates use; everything else is `pub(crate)` | all |
 //! | `simulation` | the whole core in a simulated network, for tests | all |
 //! | `crates/thingsboard-simulator` | a ThingsBoard device API in memory, faithful to its quirks | – |
 //! | `crates/demo` | gateway, simulator and a device in one process, and a page that shows what happens | the gateway's facade |

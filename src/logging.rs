@@ -3,11 +3,11 @@
 #[cfg(test)]
 pub(crate) mod log_lines;
 mod panics;
-pub mod sampler;
+pub(crate) mod sampler;
 mod settings;
-pub mod throttle;
+pub(crate) mod throttle;
 
-pub use settings::{Format, Settings};
+pub(crate) use settings::{Format, Settings};
 
 use std::io::IsTerminal;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};

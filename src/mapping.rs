@@ -11,11 +11,11 @@
 //! | [`package`] | a GET for a package into a range of bytes, and bytes into a block of Block2 |
 //! | [`client_rpc`] | completes the body of a client-side RPC for ThingsBoard's HTTP API |
 
-pub mod client_rpc;
-pub mod package;
-pub mod path;
+pub(crate) mod client_rpc;
+pub(crate) mod package;
+pub(crate) mod path;
 mod query;
-pub mod representation;
-pub mod request;
-pub mod resource;
-pub mod response;
+pub(crate) mod representation;
+pub(crate) mod request;
+pub(crate) mod resource;
+pub(crate) mod response;

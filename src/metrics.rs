@@ -10,19 +10,19 @@ mod process;
 mod tally;
 mod text;
 
-pub use histogram::{BOUNDS, Histogram};
-pub use process::process;
-pub use tally::Tally;
+pub(crate) use histogram::Histogram;
+pub(crate) use process::process;
+pub(crate) use tally::Tally;
 
 use std::borrow::Cow;
 
 /// A label's name and value. Nothing that a peer chooses (a device's name, an address, a path) is a value: their number has
 /// no bound.
-pub type Label = (&'static str, Cow<'static, str>);
+pub(crate) type Label = (&'static str, Cow<'static, str>);
 
 /// All metrics at one moment.
 #[derive(Debug, Default)]
-pub struct Scrape {
+pub(crate) struct Scrape {
     families: Vec<Family>,
 }
 
@@ -44,12 +44,12 @@ enum Samples {
 
 impl Scrape {
     /// Adds a counter. The text appends `_total` to its name.
-    pub fn counter(&mut self, name: &'static str, help: &'static str, count: u64) {
+    pub(crate) fn counter(&mut self, name: &'static str, help: &'static str, count: u64) {
         self.counters(name, help, [(Vec::new(), count)]);
     }
 
     /// Adds a counter with one label.
-    pub fn counters_by(
+    pub(crate) fn counters_by(
         &mut self,
         name: &'static str,
         help: &'static str,
@@ -61,7 +61,7 @@ impl Scrape {
     }
 
     /// Adds a counter with several labels.
-    pub fn counters(
+    pub(crate) fn counters(
         &mut self,
         name: &'static str,
         help: &'static str,
@@ -72,17 +72,16 @@ impl Scrape {
     }
 
     /// Adds a counter of seconds. The text appends `_total` to its name.
-    pub fn seconds(&mut self, name: &'static str, help: &'static str, seconds: f64) {
+    pub(crate) fn seconds(&mut self, name: &'static str, help: &'static str, seconds: f64) {
         self.push(name, help, Samples::Seconds(seconds));
     }
 
-    /// Adds a gauge.
-    pub fn gauge(&mut self, name: &'static str, help: &'static str, level: f64) {
+    pub(crate) fn gauge(&mut self, name: &'static str, help: &'static str, level: f64) {
         self.gauges(name, help, [(Vec::new(), level)]);
     }
 
     /// Adds a gauge with one label.
-    pub fn gauges_by(
+    pub(crate) fn gauges_by(
         &mut self,
         name: &'static str,
         help: &'static str,
@@ -94,7 +93,7 @@ impl Scrape {
     }
 
     /// Adds a gauge with several labels.
-    pub fn gauges(
+    pub(crate) fn gauges(
         &mut self,
         name: &'static str,
         help: &'static str,
@@ -105,7 +104,7 @@ impl Scrape {
     }
 
     /// Adds a histogram of durations with one label.
-    pub fn histograms_by(
+    pub(crate) fn histograms_by(
         &mut self,
         name: &'static str,
         help: &'static str,
@@ -126,7 +125,7 @@ impl Scrape {
     }
 
     /// The text, as `application/openmetrics-text; version=1.0.0`.
-    pub fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         text::encode(self)
     }
 }
@@ -134,12 +133,12 @@ impl Scrape {
 /// A size as a gauge's value. Exact up to 2^53.
 #[expect(clippy::as_conversions, reason = "there is no other way to a float")]
 #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
-pub fn level(size: usize) -> f64 {
+pub(crate) fn level(size: usize) -> f64 {
     size as f64
 }
 
 /// 1 for `true`, 0 for `false`.
-pub fn bool_gauge(value: bool) -> f64 {
+pub(crate) fn bool_gauge(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
 

@@ -75,28 +75,28 @@
 //! checksum in the end; without one, a new package that differs in a few bytes. Also, without a checksum the ETag is made of
 //! the first chunk and the length: after a restart it says no more than these.
 
-pub mod assignment;
-pub mod assignment_change;
-pub mod calls;
-pub mod chunk_cache;
+pub(crate) mod assignment;
+pub(crate) mod assignment_change;
+pub(crate) mod calls;
+pub(crate) mod chunk_cache;
 mod counters;
-pub mod downloaders;
-pub mod edition;
-pub mod editions;
-pub mod fetches;
-pub mod ids;
-pub mod package_cache;
-pub mod pending_requests;
-pub mod permit;
-pub mod sample;
-pub mod settings;
+pub(crate) mod downloaders;
+pub(crate) mod edition;
+pub(crate) mod editions;
+pub(crate) mod fetches;
+pub(crate) mod ids;
+pub(crate) mod package_cache;
+pub(crate) mod pending_requests;
+pub(crate) mod permit;
+pub(crate) mod sample;
+pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
 
-pub use assignment_change::AssignmentChange;
-pub use counters::Counters;
-pub use ids::{CallId, RequestId};
-pub use package_cache::PackageCache;
+pub(crate) use assignment_change::AssignmentChange;
+pub(crate) use counters::Counters;
+pub(crate) use ids::{CallId, RequestId};
+pub(crate) use package_cache::PackageCache;
 pub use settings::Settings;
 
 use crate::device::Device;
@@ -106,7 +106,7 @@ use std::sync::Arc;
 
 /// A package as ThingsBoard names it: unique for one tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Name {
+pub(crate) struct Name {
     pub package: Package,
     pub title: Arc<str>,
     pub version: Arc<str>,
@@ -172,7 +172,7 @@ pub enum PackageError {
 
 /// What the package cache wants done.
 #[derive(Debug)]
-pub enum PackageEffect {
+pub(crate) enum PackageEffect {
     /// Call ThingsBoard with this device's token, and report the outcome.
     Call {
         call: CallId,

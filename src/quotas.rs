@@ -6,6 +6,6 @@
 //! | [`turns`] | how many datagrams of a device are handled in one turn of the loop |
 //! | [`unanswered`] | devices whose GETs ThingsBoard leaves without an answer |
 
-pub mod in_flight;
-pub mod turns;
-pub mod unanswered;
+pub(crate) mod in_flight;
+pub(crate) mod turns;
+pub(crate) mod unanswered;

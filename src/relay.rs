@@ -46,29 +46,29 @@
 //! Each event is a method of [`DeviceRelay`]; after any of them [`advance`](DeviceRelay::advance) does what has become
 //! due. [`RelayTable::update`] calls both, arms the relay's timer and queues its effects.
 
-pub mod attribute_json;
-pub mod attribute_observation;
+pub(crate) mod attribute_json;
+pub(crate) mod attribute_observation;
 mod byte_budget;
-pub mod command_error;
-pub mod command_observation;
-pub mod command_queue;
-pub mod context;
+pub(crate) mod command_error;
+pub(crate) mod command_observation;
+pub(crate) mod command_queue;
+pub(crate) mod context;
 mod counters;
-pub mod device_relay;
-pub mod effect;
-pub mod liveness;
-pub mod polling;
-pub mod settings;
-pub mod shared_attributes;
-pub mod table;
+pub(crate) mod device_relay;
+pub(crate) mod effect;
+pub(crate) mod liveness;
+pub(crate) mod polling;
+pub(crate) mod settings;
+pub(crate) mod shared_attributes;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-pub use context::RelayContext;
-pub use counters::Counters;
-pub use device_relay::DeviceRelay;
-pub use effect::{Kind, ObservationEnd, RelayEffect};
-pub use liveness::Observation;
-pub use polling::PollMessage;
-pub use settings::{Mode, Settings};
-pub use table::{ObservationCounts, RelayId, RelayTable};
+pub(crate) use context::RelayContext;
+pub(crate) use counters::Counters;
+pub(crate) use device_relay::DeviceRelay;
+pub(crate) use effect::{Kind, ObservationEnd, RelayEffect};
+pub(crate) use liveness::Observation;
+pub(crate) use polling::PollMessage;
+pub(crate) use settings::{Mode, Settings};
+pub(crate) use table::{ObservationCounts, RelayId, RelayTable};

@@ -8,7 +8,7 @@
 //! A thread of its own reads, and frees a registry that is no longer used: the loop that serves devices only swaps one
 //! reference for another.
 
-pub mod file_status;
+pub(crate) mod file_status;
 mod reader_thread;
 mod watch;
 
@@ -60,7 +60,7 @@ impl fmt::Display for Source {
 }
 
 /// The task that reloads files for a running gateway.
-pub struct Reload {
+pub(crate) struct Reload {
     sources: Arc<Sources>,
     dtls: dtls::Parameters,
     /// The registry in use. Kept here too, so that the loop never frees one.
@@ -88,7 +88,7 @@ struct Loaded {
 
 impl Reload {
     /// Reloads these sources for a gateway that starts with `registry`. `watched`: the files of each.
-    pub fn new(
+    pub(crate) fn new(
         sources: Sources,
         watched: WatchedFiles,
         dtls: dtls::Parameters,
@@ -109,7 +109,7 @@ impl Reload {
 
     /// Runs until the gateway of this handle ends. Each message of `hang_ups` reloads all sources; several that came
     /// meanwhile count as one.
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         handle: Handle,
         status: SharedFileStatus,
@@ -265,7 +265,6 @@ fn counts(status: &mut FileStatus, source: Source) -> &mut ReloadCounts {
 }
 
 impl Default for Watches {
-    /// Watches no file.
     fn default() -> Watches {
         let none = || Watch::new(Vec::new());
         Watches {

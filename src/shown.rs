@@ -20,7 +20,7 @@ const MOST_PUBLIC: usize = 200;
 
 /// Text as a message may show it. `Display` and `Debug` are the same.
 #[derive(Clone)]
-pub struct Shown<'t> {
+pub(crate) struct Shown<'t> {
     text: Cow<'t, str>,
     rule: Rule,
 }
@@ -44,7 +44,7 @@ impl<'t> Shown<'t> {
     }
 
     /// A value that has its field's form; still redacted if it is long or has several lines.
-    pub fn value(text: &'t str) -> Self {
+    pub(crate) fn value(text: &'t str) -> Self {
         match may_show(text) {
             true => Shown::new(text, Rule::Value),
             false => Shown::misplaced(text),
@@ -52,12 +52,12 @@ impl<'t> Shown<'t> {
     }
 
     /// A value without its field's form: only its length is shown.
-    pub fn misplaced(text: &'t str) -> Self {
+    pub(crate) fn misplaced(text: &'t str) -> Self {
         Shown::new(text, Rule::Length("text"))
     }
 
     /// A path. It is shown if it exists or looks like a path: a token or a key in its place does not.
-    pub fn path(path: &'t Path) -> Self {
+    pub(crate) fn path(path: &'t Path) -> Self {
         let text = path.to_string_lossy();
         let rule = match path.symlink_metadata().is_ok() || looks_like_a_path(path, &text) {
             true => Rule::Plain,
@@ -67,7 +67,7 @@ impl<'t> Shown<'t> {
     }
 
     /// An unknown configuration key. It is shown if it has the form of one: `section.key`, in lower case.
-    pub fn key(text: &'t str) -> Self {
+    pub(crate) fn key(text: &'t str) -> Self {
         let has_form = text
             .chars()
             .all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '.'));
@@ -79,19 +79,19 @@ impl<'t> Shown<'t> {
     }
 
     /// Public but untrusted text: a certificate's subject, a library's error about a peer.
-    pub fn public(text: &'t str) -> Self {
+    pub(crate) fn public(text: &'t str) -> Self {
         Shown::new(text, Rule::Public)
     }
 }
 
 /// Whether a value is short and has one line; a private key is neither.
-pub fn may_show(text: &str) -> bool {
+pub(crate) fn may_show(text: &str) -> bool {
     text.chars().nth(MOST).is_none() && !text.contains(['\n', '\r'])
 }
 
 /// Whether a character is displayed at its own place and does not affect others: not a control character, a line
 /// separator or an invisible format character.
-pub fn is_visible(c: char) -> bool {
+pub(crate) fn is_visible(c: char) -> bool {
     let is_format = matches!(
         u32::from(c),
         0xad | 0x0600..=0x0605

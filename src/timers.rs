@@ -9,13 +9,13 @@ use std::time::Instant;
 
 /// The queue. It contains each key at most once; the key's [`Slot`] ensures that.
 #[derive(Debug)]
-pub struct Timers<K> {
+pub(crate) struct Timers<K> {
     queue: BTreeSet<(Instant, K)>,
 }
 
 /// When a key's timer is armed for. Stored with the key's owner.
 #[derive(Debug, Default)]
-pub struct Slot(Option<Instant>);
+pub(crate) struct Slot(Option<Instant>);
 
 impl<K> Default for Timers<K> {
     fn default() -> Self {
@@ -27,7 +27,7 @@ impl<K> Default for Timers<K> {
 
 impl<K: Ord + Copy> Timers<K> {
     /// Arms the timer of `key` so that it fires at `at` or earlier.
-    pub fn arm(&mut self, key: K, slot: &mut Slot, at: Instant) {
+    pub(crate) fn arm(&mut self, key: K, slot: &mut Slot, at: Instant) {
         if slot.0.is_some_and(|armed| armed <= at) {
             return;
         }
@@ -37,14 +37,14 @@ impl<K: Ord + Copy> Timers<K> {
     }
 
     /// Removes `key` from the queue.
-    pub fn disarm(&mut self, key: K, slot: &mut Slot) {
+    pub(crate) fn disarm(&mut self, key: K, slot: &mut Slot) {
         if let Some(armed) = slot.0.take() {
             self.queue.remove(&(armed, key));
         }
     }
 
     /// Removes and returns a key whose time has come, if there is one. Its owner must call [`Slot::fired`].
-    pub fn pop_due(&mut self, now: Instant) -> Option<K> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         let first = self.queue.first()?;
         if first.0 > now {
             return None;
@@ -58,14 +58,14 @@ impl<K: Ord + Copy> Timers<K> {
     }
 
     /// When the next timer fires.
-    pub fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.queue.first().map(|(at, _)| *at)
     }
 }
 
 impl Slot {
     /// Marks the timer as no longer armed, after it has fired.
-    pub fn fired(&mut self) {
+    pub(crate) fn fired(&mut self) {
         self.0 = None;
     }
 }

@@ -7,14 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use tokio::io::Interest;
 
 /// Datagrams received in one system call.
-pub const BATCH: usize = 32;
+pub(crate) const BATCH: usize = 32;
 /// The kernel may join datagrams of one sender (GRO) up to this size.
 const LARGEST_DATAGRAM: usize = 64 * 1024;
 /// Requested socket buffer in each direction, in bytes: a burst of 10,000 small datagrams. The kernel may grant less.
 const KERNEL_BUFFER: usize = 8 * 1024 * 1024;
 
 /// A bound socket and its receive buffers.
-pub struct Udp {
+pub(crate) struct Udp {
     socket: tokio::net::UdpSocket,
     state: UdpSocketState,
     buffers: Vec<Vec<u8>>,
@@ -22,7 +22,7 @@ pub struct Udp {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct Received<'a> {
+pub(crate) struct Received<'a> {
     pub remote: SocketAddr,
     /// The address of ours that it was sent to.
     pub local: Option<IpAddr>,
@@ -31,7 +31,7 @@ pub struct Received<'a> {
 
 impl Udp {
     /// Binds the socket. `[::]` accepts IPv4 as well; on a host without IPv6 it becomes `0.0.0.0`.
-    pub fn bind(address: SocketAddr) -> io::Result<Udp> {
+    pub(crate) fn bind(address: SocketAddr) -> io::Result<Udp> {
         let socket = match open(address) {
             Err(error) if address.ip().is_unspecified() && no_ipv6(&error) => {
                 open((Ipv4Addr::UNSPECIFIED, address.port()).into())?
@@ -52,17 +52,17 @@ impl Udp {
     }
 
     /// The address it is bound to.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
     /// Waits until a datagram can be received.
-    pub async fn readable(&self) -> io::Result<()> {
+    pub(crate) async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
     }
 
     /// Receives at most one batch and passes each datagram to `take`. Returns the number of datagrams, 0 if there was none.
-    pub fn receive(&mut self, mut take: impl FnMut(Received<'_>)) -> io::Result<usize> {
+    pub(crate) fn receive(&mut self, mut take: impl FnMut(Received<'_>)) -> io::Result<usize> {
         let mut slices: Vec<IoSliceMut<'_>> = self
             .buffers
             .iter_mut()
@@ -94,7 +94,7 @@ impl Udp {
 
     /// Sends one datagram from `local`. Returns false if the kernel's buffer is full: the datagram is lost then, and
     /// retransmission recovers it like any other lost datagram.
-    pub fn send(&self, remote: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) -> bool {
+    pub(crate) fn send(&self, remote: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) -> bool {
         let transmit = quinn_udp::Transmit {
             destination: remote,
             ecn: None,

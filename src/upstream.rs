@@ -39,11 +39,14 @@ mod settings;
 mod tests;
 mod thingsboard;
 
-pub use base_url::{BaseUrl, BaseUrlError};
-pub use call_limits::CallLimits;
-pub use error::{Error, Rejection, RetryAfter, RetryCause};
-pub use request::{Answer, Operation, Package, Request};
-pub use settings::{Settings, SettingsError};
+pub(crate) use base_url::{BaseUrl, BaseUrlError};
+pub(crate) use call_limits::CallLimits;
+pub use error::Error;
+pub(crate) use error::{Rejection, RetryAfter, RetryCause};
+pub(crate) use request::Package;
+pub use request::{Answer, Operation, Request};
+pub use settings::Settings;
+pub(crate) use settings::SettingsError;
 pub use thingsboard::{RequestLine, ThingsBoard};
 
 use std::future::Future;

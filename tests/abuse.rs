@@ -1,5 +1,5 @@
-//! Attacks on the real binary over loopback: floods, forgeries, garbage. In each test the gateway survives, a device keeps
-//! working on its session, and memory grows by a bounded amount and returns (`test_support::siege`).
+//! Attacks on the real binary over loopback: floods, forgeries, garbage. In each test the gateway survives, a device
+//! keeps working on its session, and memory grows by a bounded amount and returns (`test_support::siege`).
 //!
 //! `COAPS_GATEWAY_ABUSE_SECONDS` sets how long mutated datagrams are sent (20), `COAPS_GATEWAY_ABUSE_SEED` their seed.
 #![allow(
@@ -31,8 +31,8 @@ use test_support::world::Options;
 /// Datagrams that are sent before a round trip: with the kernel's default receive buffer none is lost.
 const BURST: u64 = 48;
 
-/// Half-open handshakes end soon, so that no test waits long for memory to return; and rate limits are raised, so that
-/// the bound under test is the one that is met.
+/// Half-open handshakes end soon, so that no test waits long until their memory is freed; and rate limits are raised,
+/// so that the bound under test is the one that is reached.
 fn options() -> Options<'static> {
     Options {
         dtls: "unproven_timeout = \"1s\"\nhandshake_timeout = \"3s\"",
@@ -72,7 +72,7 @@ async fn forty_thousand_tiny_handshake_fragments_are_bounded() {
         for number in 0..25u16 {
             let fragment = Fragment {
                 kind: CERTIFICATE,
-                // Messages that are next, and later ones.
+                // The next handshake messages, and later ones.
                 message: 2 + number % 7,
                 total: 16_000,
                 offset: rng.usize(..16_000),
@@ -200,7 +200,7 @@ async fn five_thousand_fragmented_hellos_leave_room_for_new_sessions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_handshakes_of_proven_addresses_are_bounded_and_displaced() {
-    // So long that they reach the limit.
+    // A timeout so long that the handshakes reach the limit.
     let mut siege = Siege::start(Options {
         dtls: "handshake_timeout = \"20s\"",
         ..options()
@@ -230,7 +230,7 @@ async fn stalled_handshakes_of_proven_addresses_are_bounded_and_displaced() {
         }
         assert!(proven >= 1_400, "only {proven} in wave {wave}");
         siege.sample().await;
-        // There is always room for another: the source with most handshakes loses one.
+        // A new client always gets a place: the source with the most handshakes loses one.
         siege.assert_new_session().await;
         siege.end_wave();
         eprintln!("wave {wave}: {proven} proven half-open handshakes");
@@ -241,7 +241,7 @@ async fn stalled_handshakes_of_proven_addresses_are_bounded_and_displaced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_memory_of_large_handshakes_returns_when_they_end() {
+async fn the_memory_of_large_handshakes_is_freed_when_they_end() {
     let mut siege = Siege::start(options()).await;
     let gateway = siege.world.address;
     // Issued by the trusted CA and not registered.
@@ -276,7 +276,8 @@ async fn forged_records_from_a_sessions_address_do_not_affect_it() {
     for round in 0..60u8 {
         let mut forged = Vec::new();
         for epoch in [0, 1, 2] {
-            // Plausible sequence numbers, and some so far ahead that they would move the replay window past true records.
+            // Plausible sequence numbers, and some so far ahead that they would move the replay window past true
+            // records.
             for sequence in [u64::from(round), u64::from(round) + 40, 1 << 40] {
                 for description in [0, 10, 20, 40, 42, 50, 80, 90] {
                     forged.push(record(ALERT, epoch, sequence, &[1, description]));
@@ -429,7 +430,7 @@ async fn mutated_datagrams_have_no_effect() {
         let mut random = [0; 32];
         rng.fill(&mut random);
         let hello = siege.hello.with_random(random);
-        // As far as a peer without a certificate gets, at times.
+        // Sometimes after the cookie exchange, which a peer without a certificate can complete.
         let begin = rng.u8(..8) == 0;
         if begin {
             proven += u64::from(attacker.begin_handshake_12(&hello, Duration::from_millis(200)));

@@ -9,8 +9,8 @@ use test_support::coap::post;
 use test_support::device::{Device, code};
 use test_support::world::{Options, World};
 
-/// Asserts that the gateway answers at this address. The device's socket is connected, so an answer from another address
-/// would not reach it.
+/// Asserts that the gateway answers at this address. The device's socket is connected, so an answer from another
+/// address would not reach it.
 async fn assert_answers_at(world: &World, address: &str) {
     let gateway = SocketAddr::new(address.parse().unwrap(), world.address.port());
     let device = Device::connect(gateway, &world.meter, &world.authority.pem).await;

@@ -60,7 +60,7 @@ fn a_gateway_that_serves_is_alive_and_ready_and_lists_its_checks() {
 }
 
 #[test]
-fn an_unreachable_upstream_is_a_warning_or_with_require_upstream_unreadiness() {
+fn an_unreachable_upstream_is_a_warning_or_with_require_upstream_not_ready() {
     for (sections, expected, code) in [
         ("", 200, Some(0)),
         ("[admin]\nrequire_upstream = true", 503, Some(1)),
@@ -97,7 +97,7 @@ fn a_silent_upstream_does_not_delay_the_response() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stopping_gateway_is_at_once_not_ready_and_alive_until_its_end() {
+async fn a_stopping_gateway_is_not_ready_and_stays_alive_until_its_end() {
     let (mut world, admin) = world("[shutdown]\ndrain = \"20s\"");
     let device = world.meter().await;
     world
@@ -142,7 +142,7 @@ fn the_health_check_reports_why_it_failed() {
 }
 
 #[test]
-fn an_address_in_use_ends_the_start_with_a_remedy() {
+fn an_address_in_use_is_an_error_at_the_start_with_a_remedy() {
     let (world, admin) = world("");
     let configuration = world.path().join("gateway.toml");
     let mut command = Command::new(env!("CARGO_BIN_EXE_coaps-gateway"));
@@ -207,7 +207,7 @@ async fn sessions_are_listed_only_if_enabled() {
 }
 
 #[test]
-fn invalid_requests_are_answered_and_other_requests_still_served() {
+fn invalid_requests_are_answered_and_do_not_delay_others() {
     let (_world, admin) = world("");
     let long = "x".repeat(100_000);
     let idle: Vec<TcpStream> = (0..100)

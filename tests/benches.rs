@@ -1,5 +1,5 @@
-//! `benches/run`, with everything small: it measures all that it promises, and without an error. What it measures here
-//! says nothing, in a debug build and half a second each.
+//! `benches/run` with small numbers: it measures everything that the report needs, without an error. The figures
+//! themselves mean nothing, in a debug build and with half a second for each measurement.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 use test_support::process::run;
 
-/// A build of the examples included, should there be none.
+/// Includes a build of the measured programs, if they are not built.
 const WITHIN: Duration = Duration::from_secs(600);
 
 const SMALL: &str =
@@ -37,7 +37,7 @@ fn table(report: &str, heading: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn one_small_round_measures_everything_that_is_promised_without_an_error() {
+fn one_small_round_measures_every_target_without_an_error() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -49,8 +49,8 @@ fn one_small_round_measures_everything_that_is_promised_without_an_error() {
         .arg("--json")
         .arg(file("results.json"));
     let ended = run(&mut command, WITHIN);
-    let said = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{stderr}");
 
     let report = std::fs::read_to_string(file("RESULTS.md")).unwrap();
     let figures: Value =
@@ -72,18 +72,21 @@ fn one_small_round_measures_everything_that_is_promised_without_an_error() {
         );
     }
 
-    let bars = table(&report, "Ratios and targets");
-    let (controls, promises): (Vec<_>, Vec<_>) = bars.iter().partition(|bar| bar[1] == "control");
-    assert_eq!((controls.len(), promises.len()), (1, 14), "{report}");
-    for bar in &bars {
-        assert!(bar[2].starts_with(|c: char| c.is_ascii_digit()), "{bar:?}");
+    let rows = table(&report, "Ratios and targets");
+    let (controls, targets): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row[1] == "control");
+    assert_eq!((controls.len(), targets.len()), (1, 14), "{report}");
+    for row in &rows {
+        assert!(row[2].starts_with(|c: char| c.is_ascii_digit()), "{row:?}");
     }
-    for bar in promises {
-        assert!(["meets", "misses"].contains(&bar[3].as_str()), "{bar:?}");
+    for target in targets {
+        assert!(
+            ["meets", "misses"].contains(&target[3].as_str()),
+            "{target:?}"
+        );
     }
-    // Right below the ratio that it is to be seen beside.
-    assert_eq!(controls[0], &bars[6], "{report}");
-    assert!(bars[5][0].starts_with("p99 latency at half"), "{report}");
+    // The control is right below the ratio that it is compared with.
+    assert_eq!(controls[0], &rows[6], "{report}");
+    assert!(rows[5][0].starts_with("p99 latency at half"), "{report}");
     assert_eq!(controls[0][3], "–", "{report}");
     for (heading, rows) in [
         ("Telemetry and GETs", 7),
@@ -104,13 +107,13 @@ fn one_small_round_measures_everything_that_is_promised_without_an_error() {
     let stolen: Vec<_> = stolen.map(|(_, values)| values["1"].as_f64()).collect();
     let share = |percent: &Option<f64>| percent.is_some_and(|one| (0.0..=100.0).contains(&one));
     assert!(stolen.len() == 16 && stolen.iter().all(share), "{stolen:?}");
-    // Fleets of a few that came all at once, and one that came beside the flood.
-    for bar in bars.iter().filter(|bar| bar[1].contains("every time")) {
-        assert_eq!(bar[3], "meets", "{bar:?}");
+    // A few devices that connect at once, and one during the flood, meet their targets even in this build.
+    for row in rows.iter().filter(|row| row[1].contains("every time")) {
+        assert_eq!(row[3], "meets", "{row:?}");
     }
 }
 
-/// Prints what the report says of a step, at whose start and end /proc/stat was as in two files.
+/// Prints the report's table of stolen time for a step; two files contain /proc/stat at its start and end.
 const STOLEN: &str = "
 import sys
 from pathlib import Path
@@ -121,15 +124,15 @@ figures = Figures()
 steal.STAT = Path(sys.argv[2])
 before = steal.Ticks.now()
 steal.STAT = Path(sys.argv[3])
-steal.met(figures, 'a step', before)
+steal.record(figures, 'a step', before)
 print(report.stolen(figures))
 ";
 
 #[test]
-fn what_the_hypervisor_took_is_told_as_a_share_of_all_time_or_as_not_known() {
+fn stolen_time_is_reported_as_a_share_of_all_time_or_as_not_known() {
     let directory = tempfile::tempdir().unwrap();
     let file = |name: &str| directory.path().join(name);
-    let told = |before: &str, after: Option<&str>| {
+    let reported = |before: &str, after: Option<&str>| {
         std::fs::write(file("before"), before).unwrap();
         match after {
             Some(after) => std::fs::write(file("after"), after).unwrap(),
@@ -143,14 +146,14 @@ fn what_the_hypervisor_took_is_told_as_a_share_of_all_time_or_as_not_known() {
         String::from_utf8(ended.stdout).unwrap()
     };
 
-    // A guest's time is the user's already: what is stolen is 8 of 80 here, not of 120.
+    // A guest's time is included in the user's: 8 of 80 ticks were stolen, not 8 of 120.
     let before = "cpu  100 10 50 800 5 1 2 30 40 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
     let after = "cpu  140 10 60 820 6 2 2 38 80 0\ncpu0 9 9 9 9 9 9 9 9 9 9\n";
-    let share = told(before, Some(after));
+    let share = reported(before, Some(after));
     assert!(share.contains("| a step | 10.0 % (10.0–10.0) |"), "{share}");
 
     for (before, after) in [
-        // Of an old kernel, without the column.
+        // An old kernel, without the column.
         (
             "cpu  100 10 50 800 5 1 2\n",
             Some("cpu  140 10 60 820 6 2 2\n"),
@@ -164,41 +167,41 @@ fn what_the_hypervisor_took_is_told_as_a_share_of_all_time_or_as_not_known() {
         (before, Some("cpu  140 10 60 820 6 2 2 29 80 0\n")),
         (before, None),
     ] {
-        let share = told(before, after);
+        let share = reported(before, after);
         assert!(share.starts_with("Not known: "), "{after:?}: {share}");
     }
 }
 
 #[test]
-fn what_is_missing_is_told_before_anything_is_measured() {
+fn missing_programs_are_listed_before_the_first_measurement() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/run");
-    // Python itself, by its path, and none of the programs that it wants.
+    // With an empty PATH, Python is started by its path, and finds none of the programs that it needs.
     let python = run(
         Command::new("python3").args(["-c", "import sys; print(sys.executable)"]),
         WITHIN,
     );
     let python = String::from_utf8_lossy(&python.stdout).trim().to_owned();
-    let told = |parts: &[&str]| {
+    let errors = |parts: &[&str]| {
         let mut command = Command::new(&python);
         command.arg(&script).args(parts);
         command.env("PATH", "").env("CARGO", "no-such-cargo");
         let ended = run(&mut command, WITHIN);
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(ended.status.code(), Some(2), "{said}");
-        said
+        let stderr = String::from_utf8_lossy(&ended.stderr).into_owned();
+        assert_eq!(ended.status.code(), Some(2), "{stderr}");
+        stderr
     };
-    let said = told(&[]);
+    let stderr = errors(&[]);
     for program in [
         "coap-server-openssl",
         "coap-server-gnutls",
         "taskset",
         "cargo",
     ] {
-        assert!(said.contains(program), "{said}");
+        assert!(stderr.contains(program), "{stderr}");
     }
-    assert!(said.contains("apt-get install libcoap3-bin"), "{said}");
-    // Latency alone wants the one server that is its control.
-    let said = told(&["--only", "latency"]);
-    assert!(said.contains("coap-server-gnutls"), "{said}");
-    assert!(!said.contains("coap-server-openssl"), "{said}");
+    assert!(stderr.contains("apt-get install libcoap3-bin"), "{stderr}");
+    // Latency alone needs only the server that is its control.
+    let stderr = errors(&["--only", "latency"]);
+    assert!(stderr.contains("coap-server-gnutls"), "{stderr}");
+    assert!(!stderr.contains("coap-server-openssl"), "{stderr}");
 }

@@ -1,4 +1,4 @@
-//! The real binary: `check`, `fingerprint` and `certs` as an operator types them.
+//! The real binary's commands `check`, `fingerprint` and `certs`.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that can't go on should stop where it is"
@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A working directory with the files the project ships, and nothing else.
+/// A working directory with only the files that the project ships.
 fn shipped() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
@@ -74,7 +74,7 @@ fn the_shipped_configuration_works_with_the_certificates_that_certs_makes() {
         "{}",
         out(&check)
     );
-    // The shipped registry is empty, which is a warning and no mistake.
+    // The shipped registry is empty, which is a warning, not a mistake.
     assert!(
         err(&check).starts_with("warning: ") && err(&check).lines().count() == 1,
         "{}",
@@ -146,7 +146,7 @@ fn check_reports_mistakes_of_file_environment_certificates_and_registry_at_once(
 }
 
 #[test]
-fn a_sidecar_needs_no_file_but_a_file_that_is_named_must_be_there() {
+fn a_sidecar_needs_no_configuration_file_but_a_named_file_must_exist() {
     let directory = tempfile::tempdir().unwrap();
     assert!(certs(directory.path(), &[]).status.success());
     let check = gateway(directory.path(), &["check"]);
@@ -293,14 +293,14 @@ fn the_exit_code_distinguishes_a_wrong_command_line_from_a_mistake() {
 }
 
 #[test]
-fn too_few_open_files_for_requests_and_polls_are_warned_about_with_the_keys_that_need_them() {
+fn a_low_limit_of_open_files_is_a_warning_that_names_the_keys() {
     let directory = shipped();
     assert!(certs(directory.path(), &[]).status.success());
-    // 8 requests; 8 polls, of which one overlaps its successor, and 64 reads; 32 for packages; 64 others.
+    // 8 requests; 8 polls and 1 that overlaps its successor; 64 reads; 32 for packages; 64 others.
     let environment = [
         ("COAPS_GATEWAY__UPSTREAM__MAX_IN_FLIGHT", "8"),
         ("COAPS_GATEWAY__RELAY__MAX_POLLS", "8"),
-        // An address of no machine, so that it ends by itself.
+        // An address of no machine, so that the gateway ends by itself.
         ("COAPS_GATEWAY__LISTEN__COAPS", "192.0.2.1:5684"),
     ];
     for (limit, is_warned) in [("177", false), ("176", true)] {

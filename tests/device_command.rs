@@ -1,4 +1,4 @@
-//! The real binary: `device list`, `add` and `remove` as an operator types them.
+//! The real binary's commands `device list`, `add` and `remove`.
 #![allow(
     clippy::unwrap_used,
     reason = "a test that can't go on should stop where it is"
@@ -126,7 +126,7 @@ fn a_device_is_added_listed_checked_and_removed_and_the_file_is_unchanged() {
 }
 
 #[test]
-fn the_first_device_creates_the_file_for_its_owner_alone() {
+fn the_first_device_creates_the_file_readable_by_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let directory = tempfile::tempdir().unwrap();
     let (code, _, err) = add(directory.path(), "a", "1");
@@ -140,7 +140,7 @@ fn the_first_device_creates_the_file_for_its_owner_alone() {
 }
 
 #[test]
-fn a_certificate_is_registered_once_under_whichever_fingerprint() {
+fn a_certificate_is_registered_once_whatever_form_its_fingerprint_has() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     certs(at, &["m", "n"]);
@@ -202,7 +202,7 @@ fn a_certificate_is_registered_once_under_whichever_fingerprint() {
 }
 
 #[test]
-fn a_registry_with_mistakes_is_not_edited_and_they_are_printed_as_by_check() {
+fn a_registry_with_mistakes_is_not_edited_and_the_mistakes_are_printed() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     certs(at, &[]);
@@ -231,7 +231,7 @@ fn a_registry_with_mistakes_is_not_edited_and_they_are_printed_as_by_check() {
 }
 
 #[test]
-fn a_trial_certificate_comes_from_the_ca_of_certs_and_overwrites_nothing() {
+fn a_trial_certificate_is_issued_by_the_ca_of_certs_and_overwrites_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let new = |name: &str| device(at, &["add", name, "--new-certificate", "--token", "TOKEN"]);
@@ -273,7 +273,7 @@ fn a_trial_certificate_comes_from_the_ca_of_certs_and_overwrites_nothing() {
 }
 
 #[test]
-fn tokens_come_from_standard_input_files_and_variables_and_are_never_shown() {
+fn tokens_are_read_from_standard_input_files_and_variables_and_never_shown() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let args = ["device", "add", "a", "--fingerprint", ONES, "--token", "-"];
@@ -294,7 +294,7 @@ fn tokens_come_from_standard_input_files_and_variables_and_are_never_shown() {
     let (twos, threes) = (ONES.replace('1', "2"), ONES.replace('1', "3"));
     let file = ["add", "b", "--fingerprint", &twos, "--token-file", "token"];
     assert_eq!(device(at, &file).0, 0);
-    // This shell has no such variable; the gateway will.
+    // This process does not have the variable; the gateway's will.
     let variable = [
         "add",
         "c",
@@ -356,7 +356,7 @@ fn tokens_come_from_standard_input_files_and_variables_and_are_never_shown() {
 }
 
 #[test]
-fn a_device_that_can_not_be_added_is_refused_with_advice_and_no_file_is_made() {
+fn an_invalid_device_is_refused_with_advice_and_no_file_is_created() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     fs::write(
@@ -467,7 +467,7 @@ fn the_configuration_names_the_registry_and_must_have_no_mistakes() {
 }
 
 #[test]
-fn of_many_concurrent_commands_none_is_lost() {
+fn no_change_of_concurrent_commands_is_lost() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let children: Vec<_> = (0..12)
@@ -495,14 +495,14 @@ fn of_many_concurrent_commands_none_is_lost() {
     assert_eq!(registry(at).matches("[[device]]").count(), 12);
 }
 
-/// A running gateway takes an empty registry for damaged.
+/// A running gateway treats an empty registry file as damaged.
 #[test]
 fn removing_the_last_device_leaves_a_comment() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     fs::create_dir(at.join("config")).unwrap();
     assert_eq!(add(at, "only", "1").0, 0);
-    // A file without the header of a new one.
+    // A file without the header that `device add` writes into a new one.
     let text = registry(at);
     let entry = text.find("[[device]]").unwrap();
     fs::write(at.join(REGISTRY), &text[entry..]).unwrap();

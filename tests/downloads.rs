@@ -1,7 +1,7 @@
 //! Firmware for a fleet, from the real binary: the traffic to ThingsBoard, the memory, and the images.
 //!
 //! The speed of one device's download is printed by
-//! `cargo test --release --test downloads one_device -- --nocapture`.
+//! `cargo test --release --features slow-tests --test downloads one_device -- --nocapture`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -121,7 +121,7 @@ fn one_device_downloads_block_after_block() {
     let expected = create(&world.simulator, "firmware", "meter", "1.1", 4 * MIB, 1);
     assign(&world.simulator, "meter-17", "firmware", "meter", "1.1");
     let mut meter = Client::connect(world.address, &world.meter);
-    // The figure is about blocks that are cached.
+    // The measured blocks are cached.
     for num in (0..4096).step_by(64) {
         block(&mut meter, num);
     }

@@ -1,5 +1,6 @@
 //! A fleet of observing devices on one gateway: 100 by default. The target is 5,000:
-//! `COAPS_GATEWAY_FLEET=5000 cargo test --release --test fleet -- --nocapture` prints the memory of each.
+//! `COAPS_GATEWAY_FLEET=5000 cargo test --release --features slow-tests --test fleet -- --nocapture` prints the memory
+//! of each.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,9 +19,9 @@ use test_support::fleet::Fleet;
 use test_support::world::{Options, World, eventually};
 
 const FEW: usize = 100;
-/// The most memory of a session, and of the first sessions of a gateway besides that, in KiB. These devices use DTLS 1.3 by
-/// dimpl, whose hellos are as long as a datagram: 16.2 KiB each, of 2,000. The first hundred took 2,350 to 2,740 KiB, and
-/// 1 MiB more since the addresses of registered devices are remembered in a table of that size.
+/// The most memory of a session, and the most that the first sessions of a gateway take in addition, in KiB. These
+/// devices use DTLS 1.3 by dimpl, whose hellos are as long as a datagram: 2,000 took 16.2 KiB each. The first hundred
+/// took 2,350 to 2,740 KiB in addition, and take 1 MiB more now for the table of registered devices' addresses.
 const PER_SESSION: u64 = 17;
 const FIRST_SESSIONS: u64 = 1280 + 1024;
 
@@ -41,7 +42,7 @@ fn a_fleet_observes_and_each_device_is_notified() {
     let fleet = fleet();
     let devices = Fleet::new(fleet);
     let world = World::with(&Options {
-        // These certificates have another authority than the world's.
+        // These certificates are issued by another authority than the world's.
         any_issuer: true,
         devices: &devices.registry,
         relay: "max_polls = 12000",

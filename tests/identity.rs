@@ -1,6 +1,5 @@
-//! Devices are identified by their certificates, and by nothing that they send.
-//!
-//! The real binary with a device that shares no code with it, as in `first_light`.
+//! Devices are identified by their certificates alone: the real binary with a client that shares no code with it, as in
+//! `device_api`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -79,7 +78,7 @@ async fn refused_certificates_end_the_handshake() {
             Device::try_connect(world.address, identity.as_ref(), &world.authority.pem).await;
         assert!(outcome.is_err(), "a certificate {case} was accepted");
         if let Some(identity) = identity {
-            // A certificate whose key was not proven is logged as such.
+            // The log says that the client has not proven to own the certificate's key.
             for line in world.log_lines_with(&identity.fingerprint) {
                 assert!(line.contains("not proven"), "{case}: {line}");
             }
@@ -130,7 +129,7 @@ async fn one_device_may_hold_two_sessions_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_segment_that_holds_a_slash_does_not_become_two() {
+async fn a_path_segment_with_a_slash_stays_one_segment_upstream() {
     let world = World::start();
     let device = world.meter().await;
     // Unescaped in the upstream path, it would name another resource.

@@ -1,7 +1,7 @@
 //! The gateway with other implementations: libcoap's clients (OpenSSL and GnuTLS), `openssl s_client` and `gnutls-cli`.
 //!
-//! Behind the feature `interop`, because these programs do not belong to the Rust toolchain. `tests/interop/run` turns it
-//! on. A missing program fails the test, which names it.
+//! Behind the feature `interop`, because these programs are not part of the Rust toolchain. `tests/interop/run` turns
+//! it on. A test fails if its program is missing, and names it.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -76,7 +76,7 @@ fn expect(shown: &Shown, code: &str) {
 }
 
 #[test]
-fn each_resource_takes_posts_of_both_libcoap_clients() {
+fn each_resource_accepts_posts_of_both_libcoap_clients() {
     for client in CLIENTS {
         let world = World::start();
         for (path, upstream, body) in [
@@ -154,7 +154,7 @@ fn client_side_rpc_works_with_both_libcoap_clients() {
             serde_json::from_str::<Value>(&shown.payload).expect(client),
             json!({ "limit": 7 })
         );
-        // Longer than the piggyback timeout: libcoap has to understand a separate response.
+        // Longer than the piggyback timeout, so libcoap gets a separate response.
         expect(
             &post(
                 &world,
@@ -351,7 +351,7 @@ fn s_client_gets_the_alert_of_each_refusal() {
 }
 
 #[test]
-fn the_cipher_suites_of_a_client_without_a_common_one_are_logged_once_for_its_address() {
+fn the_offered_suites_of_a_client_without_a_common_one_are_logged_once() {
     let world = World::start();
     for _ in 0..2 {
         s_client(

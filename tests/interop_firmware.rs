@@ -62,9 +62,9 @@ fn an_image_is_complete_in_large_and_in_small_blocks() {
     }
 }
 
-/// libcoap drops a tenth of what it sends, and waits 2 to 3 s each time, or 6 to 9. Version 4.3.1 gives up a transfer after
-/// 93 s, so one in small blocks would not end in time; and of six in large blocks some may be too late, or fail in the
-/// handshake.
+/// libcoap drops a tenth of what it sends, and then waits 2 to 3 s, or 6 to 9. Version 4.3.1 gives up a transfer after
+/// 93 s, so one in small blocks would not end in time; and of six in large blocks some may take too long, or fail in
+/// the handshake.
 #[test]
 fn an_image_above_256_kib_is_complete_with_a_tenth_of_the_datagrams_lost() {
     let world = World::with(&Options {

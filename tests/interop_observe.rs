@@ -1,5 +1,5 @@
-//! Observe as ThingsBoard's CoAP API page describes it for X.509 devices: a libcoap client observes in one terminal, and
-//! another one replies from a second.
+//! Observe as ThingsBoard's CoAP API page describes it for X.509 devices: a libcoap client observes in one terminal,
+//! and another one replies from a second.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -50,7 +50,7 @@ fn revoke_the_meter(world: &World) {
     openssl(world, "crl -in fleet.crl -outform DER -out fleet.der");
 }
 
-/// Starts a second gateway with this list, to which the world's clients connect from now on.
+/// Starts a second gateway with this list; the world's clients connect to it from now on.
 fn with_list(world: &mut World, list: &str) -> Process {
     let read = fs::read_to_string(world.path().join("gateway.toml")).unwrap();
     let line = format!(
@@ -101,7 +101,7 @@ fn only_a_certificate_on_a_list_of_openssl_is_refused_with_alert_44() {
 }
 
 #[test]
-fn check_accepts_the_list_of_a_trusted_authority_and_reports_any_other() {
+fn check_accepts_a_trusted_authoritys_list_and_reports_any_other() {
     let (mut world, other) = (World::start(), World::start());
     revoke_the_meter(&other);
     fs::copy(

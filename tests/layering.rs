@@ -1,7 +1,7 @@
-//! Holds the crate to its rooms: who may use whom, which file may name which library, how long a file may get.
+//! Checks the layering: which room may use which other, which file may name which library, how long a file may be.
 //!
-//! The picture is in the crate's documentation; this is the same as a table that can't go stale. It reads the
-//! sources as text: `use crate::room` in all its forms, and `crate::room::…` anywhere else.
+//! The crate's documentation has the same as a picture. This test reads the sources as text: `use crate::room` in all
+//! its forms, and `crate::room::…` anywhere else.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 /// A room, and the rooms and packages that it may use.
 const ROOMS: &[(&str, &str)] = &[
-    // Leaves: they use no other room.
+    // These use no other room.
     ("timers", ""),
     ("udp", ""),
     ("metrics", ""),
@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &str)] = &[
         "gateway",
         "relay ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
     ),
-    // Around it.
+    // Configuration, reloads and the admin server.
     (
         "config",
         "relay ota coap credentials dtls device upstream logging shown",
@@ -53,11 +53,13 @@ const ROOMS: &[(&str, &str)] = &[
     ("simulation", EVERYTHING),
     // The process.
     ("cli", EVERYTHING),
+    ("facade", EVERYTHING),
     ("main", EVERYTHING),
 ];
 const EVERYTHING: &str = "*";
 
-/// Packages of this workspace. Which of them a room may use is in its row, too; among themselves Cargo.toml decides.
+/// Packages of this workspace. A room's row also lists those that it may use; for their own dependencies, Cargo.toml
+/// does.
 const CRATES: &[&str] = &[
     "coap",
     "shares",
@@ -66,13 +68,13 @@ const CRATES: &[&str] = &[
     "thingsboard_simulator",
 ];
 
-/// Rooms that must be there: a test that finds nothing proves nothing.
+/// Rooms that must be found, so that a test that reads no file fails.
 const MUST_EXIST: &[&str] = &[
     "dtls", "device", "upstream", "ota", "relay", "mapping", "gateway", "config", "metrics",
     "admin",
 ];
 
-/// Library, and the only place that may name it (a file, or a room as `src/room/`).
+/// A library, and the only files that may name it (`src/room/` is all files of a room).
 const NAMED_IN: &[(&str, &[&str])] = &[
     (
         "dimpl",
@@ -123,7 +125,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ("quinn_udp", &["src/udp.rs", "src/udp/"]),
 ];
 
-/// Library, and the rooms that must not name it: they are sans-IO, and their clock is a parameter.
+/// A library, and the rooms that must not name it, because they are sans-IO and take the time as a parameter.
 const NOT_IN: &[(&str, &[&str])] = &[
     (
         "tokio",
@@ -138,7 +140,7 @@ const NOT_IN: &[(&str, &[&str])] = &[
 const LONGEST_FILE: usize = 600;
 const LONGEST_MAIN: usize = 80;
 
-/// One file: its path from the package's root, with slashes, and its text without comments.
+/// A file: its path relative to the package's root, and its text without comments.
 struct Source {
     path: String,
     code: String,
@@ -164,8 +166,8 @@ impl Source {
             .trim_end_matches(".rs")
     }
 
-    /// The rooms reached by as many `super::` as lead out of this one. (Inline modules are a level deeper than
-    /// their file, so a name counts only if it is a room's.)
+    /// The rooms that the code names by a chain of `super::` to the crate's root. (Inline modules are a level deeper
+    /// than their file, so a name counts only if it is a room's.)
     fn edges_by_super(&self) -> BTreeSet<String> {
         let inside = self.path.strip_prefix("src/").unwrap_or(&self.path);
         let depth = inside.split('/').count();
@@ -174,7 +176,7 @@ impl Source {
         edges(&code).into_iter().filter(is_room).collect()
     }
 
-    /// A file of tests alone: compiled with `cfg(test)` by its module declaration.
+    /// Whether the file has only tests; its module declaration has `cfg(test)`.
     fn is_test(&self) -> bool {
         let name = self.path.rsplit('/').next().unwrap_or_default();
         name == "tests.rs"
@@ -184,14 +186,14 @@ impl Source {
     }
 }
 
-/// The text with what follows `//` taken away, so that prose may name anything.
+/// The text without comments, which may name anything.
 fn without_comments(text: &str) -> String {
     text.lines()
         .map(|line| {
             let comment = line
                 .match_indices("//")
                 .map(|(at, _)| at)
-                // `http://` in a string is no comment.
+                // `http://` in a string is not a comment.
                 .find(|&at| !line[..at].ends_with(':'));
             comment.map_or(line, |at| &line[..at])
         })
@@ -208,7 +210,7 @@ fn edges(code: &str) -> BTreeSet<String> {
     const ROOT: &str = "crate::";
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices(ROOT) {
-        // `$crate::` and `mycrate::` are other things.
+        // `$crate::` and `mycrate::` don't count.
         if code[..at].ends_with(|c| is_word(c) || c == '$') {
             continue;
         }
@@ -256,7 +258,7 @@ fn names(code: &str, library: &str) -> bool {
         let before = &code[..at];
         let after = code[at + library.len()..].trim_start();
         let starts = !before.ends_with(|c| is_word(c) || c == '.' || c == '"');
-        // A path of ours may end in the same word: `upstream::tokio::…`.
+        // A module of this crate may have the same name: `upstream::tokio::…`.
         let inner = before.ends_with("::")
             && !before
                 .trim_end_matches(':')
@@ -267,7 +269,7 @@ fn names(code: &str, library: &str) -> bool {
     })
 }
 
-/// What a set of files does that the tables don't allow, in words.
+/// Describes everything in these files that the tables don't allow.
 fn violations(sources: &[Source]) -> Vec<String> {
     let rooms: BTreeMap<&str, &str> = ROOMS.iter().copied().collect();
     let own = sources
@@ -284,7 +286,7 @@ fn violations(sources: &[Source]) -> Vec<String> {
                 )),
                 Some(allowed) => {
                     let allowed: Vec<&str> = allowed.split(' ').collect();
-                    // Names that are no module (`crate::Error`) are the crate root's, which is only documentation.
+                    // A name that is no module (`crate::Error`) is an item of the crate's root.
                     let mut used = edges(&source.code);
                     used.extend(source.edges_by_super());
                     used.retain(|name| {
@@ -293,7 +295,7 @@ fn violations(sources: &[Source]) -> Vec<String> {
                     let crates = CRATES.iter().filter(|name| names(&source.code, name));
                     used.extend(crates.map(|&name| name.to_owned()));
                     for name in used.into_iter().filter(|name| name != room) {
-                        // The simulator's model of ThingsBoard serves in the simulated network, too.
+                        // The simulated network uses the simulator's model of ThingsBoard.
                         let for_tests = source.is_test()
                             && (name == "authority" || name == "thingsboard_simulator");
                         if !for_tests
@@ -367,7 +369,7 @@ fn sources_under(directory: &str) -> Vec<Source> {
 }
 
 #[test]
-fn every_room_keeps_to_itself_and_to_those_it_may_use() {
+fn every_room_uses_only_the_rooms_and_libraries_of_its_row() {
     let mut sources = sources_under("src");
     sources.extend(sources_under("crates"));
     let seen: BTreeSet<&str> = sources.iter().map(Source::room).collect();
@@ -382,8 +384,8 @@ fn every_room_keeps_to_itself_and_to_those_it_may_use() {
 }
 
 #[test]
-fn the_libraries_that_one_file_may_name_are_named_there() {
-    // Should a file move, its row in the table must move too, or the row guards nothing.
+fn the_files_that_may_name_a_library_do_name_it() {
+    // So that the table is changed when a file moves.
     let mut sources = sources_under("src");
     sources.extend(sources_under("crates"));
     for (library, places) in NAMED_IN {
@@ -399,7 +401,7 @@ fn the_libraries_that_one_file_may_name_are_named_there() {
 }
 
 #[test]
-fn the_tests_and_crates_are_no_longer_than_files_may_be() {
+fn no_file_of_the_tests_and_crates_is_too_long() {
     let mut outside = sources_under("tests");
     outside.extend(sources_under("crates"));
     for path in ["tests/layering.rs", "crates/load/src/lib.rs"] {
@@ -445,7 +447,7 @@ fn a_forbidden_package_of_the_workspace_is_found() {
 }
 
 #[test]
-fn what_is_allowed_is_not_reported() {
+fn allowed_code_is_not_reported() {
     for (path, code) in [
         (
             "src/dtls/record.rs",
@@ -481,7 +483,7 @@ fn what_is_allowed_is_not_reported() {
 }
 
 #[test]
-fn a_library_out_of_its_place_is_found() {
+fn a_library_named_in_another_file_is_found() {
     for (path, code, expected) in [
         (
             "src/dtls/session.rs",
@@ -520,7 +522,7 @@ fn a_library_out_of_its_place_is_found() {
 }
 
 #[test]
-fn a_file_that_grew_too_long_and_a_room_nobody_planned_are_found() {
+fn a_long_file_and_an_unknown_room_are_found() {
     let long = "\n".repeat(601);
     assert_eq!(
         violations(&[Source::new("src/dtls/record.rs", &long)]).len(),

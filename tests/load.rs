@@ -13,11 +13,11 @@ use std::time::Duration;
 use test_support::fleet::Fleet;
 use test_support::world::{Options, World, eventually};
 
-/// A gateway with so many devices, whose certificates and keys are in `fleet/`.
+/// A gateway with this many devices; their certificates and keys are in `fleet/`.
 fn world(devices: usize) -> World {
     let fleet = Fleet::new(devices);
     let world = World::with(&Options {
-        // These certificates have another authority than the world's.
+        // These certificates are issued by another authority than the world's.
         any_issuer: true,
         devices: &fleet.registry,
         log_level: Some("info"),
@@ -56,7 +56,7 @@ fn telemetry(world: &World) -> usize {
 }
 
 #[test]
-fn ten_sessions_are_answered_without_an_error_and_every_answer_is_a_post_upstream() {
+fn ten_sessions_get_no_error_and_every_response_is_for_a_post_upstream() {
     let world = world(10);
     let report = run(
         &world,
@@ -66,7 +66,7 @@ fn ten_sessions_are_answered_without_an_error_and_every_answer_is_a_post_upstrea
     );
     let count = report["requests"]["count"].as_u64().unwrap();
     let unfinished = report["requests"]["unfinished"].as_u64().unwrap();
-    // 100 a second for two seconds: a busy machine may be behind with some, or end a moment late.
+    // 100 a second for two seconds; on a busy machine some may be late.
     assert!((100..=210).contains(&count), "{report}");
     assert_eq!(report["errors"], json!({}));
     assert_eq!(report["responses"], json!({ "2.01": count }));
@@ -137,13 +137,13 @@ fn a_request_to_a_silent_server_is_retransmitted() {
     let report: Value = serde_json::from_str(&driver.join().unwrap().json()).unwrap();
     assert_eq!(report["retransmissions"], 1, "{report}");
     assert_eq!(report["errors"], json!({}));
-    // Latency counts from when a request was due, so the silence shows.
+    // Latency counts from the time at which a request was due, so it contains the silence.
     let p50 = report["requests"]["latency_ms"]["p50"].as_f64().unwrap();
     assert!(p50 > 500.0, "{report}");
 }
 
 #[test]
-fn an_idle_session_answers_at_the_end() {
+fn an_idle_session_answers_a_ping_at_the_end() {
     let world = world(3);
     let idle = "--identities fleet --insecure --sessions 3 --duration 1s --work idle";
     let report = run(&world, "", idle);

@@ -1,6 +1,6 @@
-//! How much memory one session holds, whatever its client sends: counted by the allocator.
+//! The most memory that one session holds, whatever its client sends, counted by the allocator.
 //!
-//! There is one test in this file, because the allocations of another one would be counted as well.
+//! This file has a single test, because the allocations of another one would be counted as well.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -33,7 +33,7 @@ fn held() -> usize {
     stats.bytes_allocated - stats.bytes_deallocated
 }
 
-/// A certificate with an extension of so many bytes.
+/// A certificate with an extension of `size` bytes.
 fn credentials(size: usize) -> ServerCredentials {
     let key = rcgen::KeyPair::generate().unwrap();
     let mut parameters = rcgen::CertificateParams::new(vec!["device".to_owned()]).unwrap();
@@ -49,16 +49,16 @@ fn credentials(size: usize) -> ServerCredentials {
     }
 }
 
-/// A certificate of exactly so many bytes. Signatures vary by some bytes, so several are made.
+/// A certificate of exactly `length` bytes. Signatures vary by some bytes, so several are made.
 fn sized(length: usize) -> ServerCredentials {
     let overhead = credentials(length).certificate.len() - length;
     (0..200)
         .map(|attempt| credentials(length + 4 - overhead - attempt % 9))
         .find(|made| made.certificate.len() == length)
-        .expect("one in nine is")
+        .expect("about one in nine has this length")
 }
 
-/// A gateway and one client of it.
+/// A gateway and one client.
 struct Pair {
     demux: Demux,
     client: Client,
@@ -119,7 +119,7 @@ impl Pair {
         }
     }
 
-    /// Passes a datagram to the gateway and takes its output, so that what remains allocated is what it holds.
+    /// Passes a datagram to the gateway and takes its output, so that only what the gateway holds stays allocated.
     fn receive(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
         let mut output = Vec::with_capacity(64);
         let before = held();
@@ -281,7 +281,7 @@ fn worst_flights() {
         }
         pair.check(&format!("{versions:?}, the worst flight in plaintext"));
         assert_eq!(pair.demux.half_open(), 1);
-        // Meanwhile short invalid datagrams are cheap: they do not reach the DTLS engine.
+        // Short invalid datagrams hold no memory: they do not reach the DTLS engine.
         #[expect(clippy::disallowed_methods, reason = "a real time is measured")]
         let start = Instant::now();
         for _ in 0..10_000 {
@@ -292,7 +292,7 @@ fn worst_flights() {
     }
 }
 
-/// Fragmented hellos from an address that is not proven.
+/// Fragmented hellos from an address that is not verified by a cookie.
 fn worst_hellos() {
     for versions in [Versions::Only12, Versions::Only13, Versions::Both] {
         let mut pair = Pair::new(versions, 1200, &credentials(0));

@@ -1,4 +1,4 @@
-//! A scrape of the real binary: valid for Prometheus, counting, free of names, and as documented.
+//! The metrics of the real binary: valid for Prometheus, without names of devices, and as documented.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -105,7 +105,7 @@ async fn observations_and_refused_handshakes_are_counted() {
     assert_eq!(seen.value("coaps_gateway_bound_used", &polls), 1.0);
     assert_eq!(seen.value("coaps_gateway_bound", &polls), 6000.0);
     drop(meter);
-    // A certificate of another authority gets no session.
+    // A certificate of another authority is refused.
     let other = test_support::certificates::Authority::new("Another CA");
     let unknown = other.device("unknown");
     let refused = test_support::device::Device::try_connect(
@@ -175,7 +175,7 @@ fn an_unreachable_upstream_is_reported() {
     assert_eq!(seen.value("coaps_gateway_upstream_reachable", &[]), 0.0);
 }
 
-/// The label names of a family, and their values where these do not depend on devices, requests or files.
+/// The label names of a family, and their values if these do not depend on devices, requests or files.
 fn labels(seen: &Scrape, family: &str) -> BTreeMap<String, BTreeSet<String>> {
     if family == "coaps_gateway_requests" {
         // No request has been answered yet, so there is no sample.
@@ -262,7 +262,7 @@ fn every_metric_that_a_document_names_exists() {
     for folder in [".", "docs", "deploy", "deploy/kubernetes"] {
         for entry in fs::read_dir(root.join(folder)).unwrap() {
             let path = entry.unwrap().path();
-            // The changelog also names metrics that are gone.
+            // The changelog also names removed metrics.
             let is_document = path.extension().is_some_and(|extension| extension == "md");
             if !is_document || path.ends_with("CHANGELOG.md") {
                 continue;

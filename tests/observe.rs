@@ -46,7 +46,7 @@ fn set(world: &World, attributes: &serde_json::Value) {
         .post("/simulator/devices/meter-17/attributes/shared", attributes);
 }
 
-/// Waits until so many polls are open that ThingsBoard's device actor has seen.
+/// Waits until ThingsBoard's device actor has `number` open polls.
 fn await_polls(world: &World, number: u64) {
     eventually(&format!("{number} open polls"), || {
         let path = "/simulator/devices/meter-17/subscriptions";
@@ -119,10 +119,10 @@ async fn attributes_and_commands_reach_an_observing_device_and_its_reply_the_cal
     assert_eq!(call.join().unwrap(), r#"{"result":"ok"}"#);
 }
 
-/// ThingsBoard's own transport uses an assignment at once. The gateway caches it for half a minute, unless the device was
-/// notified of another one.
+/// ThingsBoard's own transport uses a new assignment at once. The gateway caches the assignment for half a minute,
+/// unless the device was notified of a new one.
 #[tokio::test]
-async fn a_device_that_is_notified_of_another_package_downloads_that_one() {
+async fn a_device_notified_of_another_package_downloads_that_one() {
     let world = World::start();
     let device = world.meter().await;
     observe(&device, "attributes").await;
@@ -187,7 +187,7 @@ async fn invalid_poll_responses_end_neither_session_nor_observation() {
 }
 
 #[tokio::test]
-async fn unmatched_acknowledgements_and_resets_and_other_registrations_have_no_effect() {
+async fn unmatched_acknowledgements_and_resets_do_not_end_an_observation() {
     let mut world = World::start();
     let device = world.meter().await;
     for feature in ["telemetry", "claim"] {

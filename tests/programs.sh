@@ -1,5 +1,6 @@
-# What a tier of tests needs beside the Rust toolchain. To be sourced, with the tier's own list in `programs`, as
-# program:Debian-package; then `require_programs COMMAND ARGUMENTS…` with the command that was called and its arguments.
+# Checks for the programs that a tier of tests needs besides the Rust toolchain. The tier's script sources this file with
+# its own list in `programs`, each as program:Debian-package, and calls `require_programs COMMAND ARGUMENTS…` with its own
+# name and arguments.
 # shellcheck shell=bash
 
 programs=()
@@ -8,14 +9,14 @@ missing_programs() {
     local pair
     for pair in "${programs[@]}"; do
         case $pair in
-            # Debian's Python comes without what an environment is made with.
+            # Debian's Python does not include what `python3 -m venv` needs.
             python3-venv:*) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
             *) command -v "${pair%%:*}" >/dev/null ;;
         esac || printf '%s\n' "$pair"
     done
 }
 
-# Installs these Debian packages. What fails is named afterwards, by program.
+# Installs these Debian packages. Programs that are still missing are named afterwards.
 install_packages() {
     local as_root=()
     if ! command -v apt-get >/dev/null; then
@@ -34,7 +35,7 @@ install_packages() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" || true
 }
 
-# Ends the script if a program is missing: says which, and the one command that installs them. With --install, it does.
+# Exits if a program is missing, and prints which, and the command that installs them all. With --install, installs them.
 require_programs() {
     local called=$1 absent packages toolchain=() pair
     shift

@@ -1,5 +1,5 @@
-//! Reloads of the real binary: however a file changes, sessions and observations go on, and a file with mistakes changes
-//! nothing.
+//! Reloads of the real binary: however a file changes, sessions and observations continue, and a file with mistakes is
+//! not applied.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -81,7 +81,7 @@ fn sessions(world: &World) -> usize {
 }
 
 #[test]
-fn a_session_and_its_observations_go_on_with_another_token_and_end_with_the_registration() {
+fn a_session_and_its_observations_survive_a_new_token_and_end_with_the_registration() {
     let world = World::start();
     let registry = world.path().join("devices.toml");
     let pump = entry("pump-03", &world.pump, PUMP_TOKEN);
@@ -91,7 +91,8 @@ fn a_session_and_its_observations_go_on_with_another_token_and_end_with_the_regi
     assert_eq!(post(&mut meter, 2), "2.01");
     arrived(&world, "meter-17", "{\"a\":1}");
 
-    // Written in place. ThingsBoard knows the new token as another device, which shows here which token was used.
+    // The file is written in place. In ThingsBoard, the new token belongs to another device, so its arrivals show which
+    // token was used.
     let successor = json!({"token": "SuccessorT0kenThatIsSecret"});
     world
         .simulator
@@ -106,14 +107,14 @@ fn a_session_and_its_observations_go_on_with_another_token_and_end_with_the_regi
     world.simulator.post(shared, &json!({"interval": 7}));
     assert_eq!(meter.receive().text(), json!({"interval": 7}).to_string());
 
-    // Removed, by a rename.
+    // The entry is removed, and the file replaced by a rename.
     after(&world, REGISTRY, || replace(&registry, &pump));
     let last = meter.receive();
     assert_eq!((last.code(), last.uint(OBSERVE)), ("4.01".to_owned(), None));
     assert_eq!(post(&mut meter, 4), "4.01");
-    assert_eq!(post(&mut other, 1), "2.01", "the other device goes on");
+    assert_eq!(post(&mut other, 1), "2.01", "the other device is served");
 
-    // Back again, in the same session.
+    // The entry is added again, in the same session.
     after(&world, REGISTRY, || {
         replace(
             &registry,
@@ -125,7 +126,7 @@ fn a_session_and_its_observations_go_on_with_another_token_and_end_with_the_regi
     assert_eq!(sessions(&world), 1);
 }
 
-/// Kubernetes mounts a ConfigMap as a link to a link to a directory, and swaps the one in the middle.
+/// Kubernetes mounts a ConfigMap as a link to a link to a directory, and replaces the second link.
 #[test]
 fn the_swap_of_a_symbolic_link_in_the_path_is_noticed() {
     let world = World::start();
@@ -202,7 +203,7 @@ fn a_registry_with_mistakes_is_refused_as_a_whole_and_each_is_logged() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn new_sessions_get_the_new_certificate_while_old_sessions_go_on() {
+async fn new_sessions_get_the_new_certificate_and_old_sessions_continue() {
     let world = World::start();
     let (certificate, key) = (
         world.path().join("localhost.pem"),
@@ -211,7 +212,7 @@ async fn new_sessions_get_the_new_certificate_while_old_sessions_go_on() {
     let mut before = Client::connect(world.address, &world.meter);
     let authority = Authority::new("Another CA");
     let renewed = authority.server();
-    // The certificate alone does not fit the key that is there.
+    // The new certificate does not match the old key.
     let pair = "the gateway's certificate and key";
     after(&world, REFUSED, || {
         fs::write(&certificate, &renewed.certificate_pem).unwrap()
@@ -225,7 +226,7 @@ async fn new_sessions_get_the_new_certificate_while_old_sessions_go_on() {
     let device = Device::connect(world.address, &world.pump, &authority.pem).await;
     let (former, pump) = (&world.authority.pem, Some(&world.pump));
     let refused = Device::try_connect(world.address, pump, former).await;
-    assert!(refused.is_err(), "the former certificate is still shown");
+    assert!(refused.is_err(), "the old certificate is still sent");
     device.ping().await;
     assert_eq!(post(&mut before, 1), "2.01");
 }
@@ -234,7 +235,7 @@ async fn new_sessions_get_the_new_certificate_while_old_sessions_go_on() {
 fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
     let directory = tempfile::TempDir::new().unwrap();
     let lists = directory.path().join("revoked.pem");
-    // The lists' authority is made with the world, so a second gateway reads them.
+    // The authority is created with the world, so only a second gateway can have its lists.
     let world = World::start();
     let configuration = world.path().join("gateway.toml");
     let text = fs::read_to_string(&configuration).unwrap();
@@ -249,8 +250,8 @@ fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
         |text: &str| gateway.await_line(text, |line| line.contains(text).then_some(()));
     let mut meter = Client::connect(address, &world.meter);
     let mut pump = Client::connect(address, &world.pump);
-    // By an authority that is not ours: refused.
-    replace(&lists, Authority::new("Stranger").revoke(&[&world.meter]));
+    // A list of an authority that is not trusted is refused.
+    replace(&lists, Authority::new("Untrusted").revoke(&[&world.meter]));
     await_line("trust anchors and revocation lists not reloaded");
     assert_eq!(post(&mut meter, 1), "2.01");
     replace(&lists, world.authority.revoke(&[&world.meter]));
@@ -260,7 +261,7 @@ fn a_certificate_that_is_revoked_ends_its_live_session_and_no_other() {
 }
 
 #[test]
-fn a_hang_up_reloads_all_sources_changed_or_not() {
+fn sighup_reloads_all_sources_changed_or_not() {
     let mut world = World::start();
     let mut device = Client::connect(world.address, &world.meter);
     world.gateway.signal("HUP");
@@ -277,7 +278,7 @@ fn a_hang_up_reloads_all_sources_changed_or_not() {
 
 /// SIGHUP would end the process if its handler were not installed before the configuration is read.
 #[test]
-fn a_hang_up_while_the_configuration_is_read_reloads_afterwards() {
+fn sighup_while_the_configuration_is_read_reloads_afterwards() {
     let world = World::start();
     let registry = world.path().join("devices.toml");
     let own = fs::read_to_string(&registry).unwrap();
@@ -286,13 +287,13 @@ fn a_hang_up_while_the_configuration_is_read_reloads_afterwards() {
     let mut gateway = Process::start(&["run", "--config", configuration.to_str().unwrap()]);
     eventually("a handler", || gateway.handles_sighup());
     gateway.signal("HUP");
-    assert!(!gateway.log().contains("listening"), "it came too late");
+    assert!(!gateway.log().contains("listening"), "sent too late");
     gateway.await_address("listening for CoAPs");
     gateway.await_line(REGISTRY, |line| line.contains(REGISTRY).then_some(()));
 }
 
 #[test]
-fn a_token_file_is_reload_when_it_changes() {
+fn a_token_file_is_reloaded_when_it_changes() {
     let world = World::start();
     let token = world.path().join("meter-17.token");
     fs::write(&token, METER_TOKEN).unwrap();
@@ -314,7 +315,7 @@ fn a_token_file_is_reload_when_it_changes() {
     assert_eq!(post(&mut device, 3), "2.01");
 }
 
-/// Entries of devices that never connect, from this number on.
+/// Registry entries of `count` devices that never connect, numbered from `from`.
 fn others(from: usize, count: usize) -> String {
     let entry = |n: usize| {
         format!(
@@ -324,8 +325,9 @@ fn others(from: usize, count: usize) -> String {
     (from..from + count).map(entry).collect()
 }
 
-/// 2,000 devices where all tests are run; the bar is
-/// `COAPS_GATEWAY_REGISTRY=100000 cargo test --release --test reload large -- --nocapture`, which prints what it costs.
+/// 2,000 devices by default. The target is 100,000:
+/// `COAPS_GATEWAY_REGISTRY=100000 cargo test --release --features slow-tests --test reload large -- --nocapture` prints
+/// the times.
 #[test]
 fn a_large_registry_is_reloaded_while_a_device_is_served() {
     let wanted = std::env::var("COAPS_GATEWAY_REGISTRY");

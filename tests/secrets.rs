@@ -1,4 +1,4 @@
-//! Secrets in the wrong places, and the real binary: nothing that it prints, logs or leaves in a core dump holds them.
+//! Secrets in wrong places of files and arguments: nothing that the real binary prints, logs or dumps contains them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use test_support::world::{World, eventually};
 
-/// In the form of `certs`; not in use anywhere.
+/// A private key in the format that `certs` writes; it is not used anywhere.
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\
     MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgevZzL1gdAFr88hb2\n\
     OF/2NxApJCzGCEDdfSp6VQO30hyhRANCAAQRWz+jn65BtOMvdyHKcvjBeBSDZH2r\n\
@@ -43,7 +43,7 @@ fn assert_hidden(output: &str, what: &str) {
     }
 }
 
-/// Every key of the file that comes with the gateway: section and name.
+/// Every key of the shipped configuration file: section and name.
 fn keys() -> Vec<(String, String)> {
     let mut section = String::new();
     let mut keys = Vec::new();
@@ -63,7 +63,7 @@ fn keys() -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_private_key_in_the_place_of_any_value_shows_neither_in_check_nor_in_run() {
+fn a_private_key_in_place_of_any_value_is_shown_by_neither_check_nor_run() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("config")).unwrap();
     let made = gateway(
@@ -95,7 +95,7 @@ fn a_private_key_in_the_place_of_any_value_shows_neither_in_check_nor_in_run() {
 }
 
 #[test]
-fn a_secret_in_any_field_of_a_device_shows_neither_in_check_nor_in_device() {
+fn a_secret_in_any_field_of_a_device_is_shown_by_neither_check_nor_device() {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("config")).unwrap();
     gateway(
@@ -207,7 +207,7 @@ fn a_secret_as_an_argument_is_not_repeated() {
             &[secret],
         ] {
             let output = gateway(directory.path(), &[], arguments);
-            // A token may be a variable's name, or a host's.
+            // A token may also be a valid variable name, or host name.
             if secret == PEM {
                 assert!(
                     !output.status.success(),
@@ -236,7 +236,7 @@ fn a_secret_as_an_argument_is_not_repeated() {
 }
 
 #[test]
-fn a_secret_in_a_reloaded_registry_does_not_show_in_the_log() {
+fn a_secret_in_a_reloaded_registry_is_not_logged() {
     let world = World::start();
     let registry = world.path().join("devices.toml");
     let ones = "1".repeat(64);
@@ -262,11 +262,11 @@ fn owner(process: u32) -> u32 {
 }
 
 #[test]
-fn no_core_dump_of_run_is_written_and_no_other_process_of_its_user_reads_its_memory() {
+fn run_writes_no_core_dump_and_other_processes_of_its_user_cannot_read_its_memory() {
     const NOBODY: u32 = 65_534;
     let directory = tempfile::tempdir().unwrap();
     let own = fs::metadata(directory.path()).unwrap().uid();
-    // Root owns all of root's processes: it starts them as another user.
+    // /proc shows root as the owner of all processes of root, so root starts these as another user.
     let user = if own == 0 { NOBODY } else { own };
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let binary = directory.path().join("gateway");
@@ -280,7 +280,7 @@ fn no_core_dump_of_run_is_written_and_no_other_process_of_its_user_reads_its_mem
     fs::set_permissions(key, fs::Permissions::from_mode(0o644)).unwrap();
     for (program, arguments, wanted) in [
         (binary.as_path(), &["run"][..], 0),
-        // Any other program belongs to its user, so that this test can tell the difference.
+        // Another program's files belong to its user, so this test can tell the difference.
         (Path::new("sleep"), &["60"], user),
     ] {
         let mut command = Command::new(program);
@@ -296,7 +296,7 @@ fn no_core_dump_of_run_is_written_and_no_other_process_of_its_user_reads_its_mem
             command.uid(user).gid(user);
         }
         let mut child = command.spawn().unwrap();
-        // Until it has come so far, it is as every process is.
+        // The gateway can be dumped until it has read its arguments.
         std::thread::sleep(std::time::Duration::from_millis(300));
         eventually("its owner is as it should be", || {
             owner(child.id()) == wanted

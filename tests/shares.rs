@@ -14,8 +14,8 @@ use test_support::world::{World, eventually};
 /// Datagrams that any kernel's receive buffer holds, and more than a device's share of a turn.
 const SENT_BEFORE: u16 = 150;
 
-/// The kernel's receive buffer is a queue, which a device can fill before another one sends. The test measures no time: the
-/// gateway is stopped meanwhile, and its log shows in which order it handled the requests.
+/// A device can fill the kernel's receive buffer before another one sends. The test measures no time: the gateway is
+/// stopped while the buffer is filled, and its log shows the order in which it handled the requests.
 #[tokio::test]
 async fn a_devices_queued_datagrams_do_not_delay_another_device() {
     let mut world = World::start();
@@ -39,7 +39,7 @@ async fn a_devices_queued_datagrams_do_not_delay_another_device() {
     for _ in 0..SENT_BEFORE {
         flood.receive().await;
     }
-    // Whether each is the other device's, in the order in which they were handled.
+    // For each request, in the order in which they were handled, whether it is the other device's.
     let requests = || -> Vec<bool> {
         let log = world.log();
         let requests = log.lines().filter(|line| line.contains("WellKnownCore"));

@@ -51,13 +51,13 @@ fn post_until_close(gateway: SocketAddr, identity: &Identity, name: &str) -> BTr
 }
 
 #[test]
-fn every_post_that_was_accepted_upstream_is_answered_at_each_of_twenty_sigterms() {
+fn every_post_accepted_upstream_is_answered_at_each_of_twenty_sigterms() {
     let fleet = Fleet::new(DEVICES);
     let world = World::with(&Options {
         any_issuer: true,
         devices: &fleet.registry,
         log_level: Some("info"),
-        // A drained session lasts so long after its last response; by default 3 s.
+        // How long a drained session stays open after its last response; 3 s by default.
         sections: "[coap]\nack_timeout = \"200ms\"\npiggyback_timeout = \"100ms\"",
         ..Options::default()
     });
@@ -100,7 +100,7 @@ fn every_post_that_was_accepted_upstream_is_answered_at_each_of_twenty_sigterms(
         assert_eq!(arrived, stored, "answered 2.01, and never arrived");
         total += arrived.len();
     }
-    // Otherwise there was no load.
+    // Otherwise there was too little load.
     assert!(total > 20 * DEVICES, "{total} posts in all");
 }
 
@@ -120,7 +120,7 @@ fn with_outstanding_request(drain: &str) -> (World, Client) {
 }
 
 #[test]
-fn the_drain_ends_after_its_time_and_the_session_is_closed() {
+fn the_drain_ends_at_its_limit_and_the_session_is_closed() {
     let (mut world, mut device) = with_outstanding_request("1s");
     world.terminate();
     assert_eq!(device.receive_or_close(), None, "close_notify");

@@ -1,5 +1,5 @@
-//! The scripts of the tiers of tests, with programs that only record how they were called: they install nothing without
-//! `--install`, run nothing if a program is missing, and fail if a suite did not run.
+//! The scripts of the tiers of tests, with stubs that record their calls in place of cargo and the package manager. The
+//! scripts install nothing without `--install`, run nothing if a program is missing, and fail if a suite did not run.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -72,7 +72,7 @@ impl Machine {
 }
 
 #[test]
-fn a_missing_program_is_named_with_the_command_that_installs_it_and_nothing_runs() {
+fn a_missing_program_is_named_with_its_install_command_and_no_test_runs() {
     for tier in TIERS {
         let machine = Machine::new();
         let (code, output) = machine.run(tier, &[]);

@@ -1,7 +1,7 @@
-"""Processes that end with us, whatever happens.
+"""Child processes, which are stopped when the run ends for whatever reason.
 
-Each is stopped by its own id, never by name: others may run the same programs on this machine. Their output goes to
-files, so that none of them ever waits for us to read it, and a failure can be told with its last words.
+Each is stopped by its own process id, never by name: the same programs may run on this machine for other purposes.
+Their output goes to files, so that no child blocks on a full pipe, and a failure can quote the last lines.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from pathlib import Path
 from types import TracebackType
 from typing import Callable, TypeVar
 
-from .interrupts import held
+from .interrupts import deferred
 
 Found = TypeVar("Found")
 
 
 class Failure(Exception):
-    """Something did not go as a measurement needs it; the message says what, and what to do where that is known."""
+    """A measurement is not possible; the message says why, and what to do where that is known."""
 
 
 def wait_for(what: str, bound: float, look: Callable[[], Found | None]) -> Found:
-    """Looks until there is something, for so many seconds at the most."""
+    """Calls `look` until it returns something, for `bound` seconds at most."""
     deadline = time.monotonic() + bound
     while True:
         found = look()
         if found is not None:
             return found
         if time.monotonic() > deadline:
-            raise Failure(f"{what} did not come about within {bound:.0f} s")
+            raise Failure(f"{what}: not within {bound:.0f} s")
         time.sleep(0.02)
 
 
 class Child:
-    """One process."""
+    """One child process."""
 
     def __init__(self, name: str, argv: Sequence[str | Path], directory: Path) -> None:
         self.name = name
@@ -57,12 +57,12 @@ class Child:
         return self._err.read_text(errors="replace")
 
     def failed(self, what: str) -> Failure:
-        """A failure, with its last words."""
+        """A failure with the last lines of its output."""
         last = "\n".join((self.out + self.err).splitlines()[-15:])
         return Failure(f"{self.name} {what}\n  {' '.join(self.argv)[:500]}\n{last}")
 
     def await_output(self, what: str, bound: float, look: Callable[[str], Found | None]) -> Found:
-        """Waits for something in what it writes; its end before that is a failure."""
+        """Waits until `look` finds something in its output; if it ends before, that is a failure."""
 
         def found() -> Found | None:
             seen = look(self.out + self.err)
@@ -78,34 +78,34 @@ class Child:
             raise
 
     def await_end(self, bound: float) -> int:
-        """Waits for its end, and gives its status."""
+        """Waits until it ends, and returns its exit status."""
         try:
             return self.process.wait(bound)
         except subprocess.TimeoutExpired:
             raise self.failed(f"did not end within {bound:.0f} s") from None
 
     def check_alive(self) -> None:
-        """A failure, if it has ended: then it was not measured."""
+        """Raises a failure if it has ended: then what was measured was not this process."""
         status = self.process.poll()
         if status is not None:
-            raise self.failed(f"ended with {status} before its time")
+            raise self.failed(f"ended with {status} during the measurement")
 
     def stop(self) -> None:
-        """Ends it, if it has not ended."""
+        """Kills it if it has not ended."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
 
 
 class Children:
-    """All that are there at a time. Leaving it ends them, the last first."""
+    """The child processes of a step. Leaving the context stops them, the last first."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._all: list[Child] = []
 
     def start(self, name: str, argv: Sequence[str | Path]) -> Child:
-        with held():
+        with deferred():
             child = Child(name, argv, self.directory)
             self._all.append(child)
         return child
@@ -114,6 +114,6 @@ class Children:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        with held():
+        with deferred():
             for child in reversed(self._all):
                 child.stop()

@@ -1,4 +1,4 @@
-"""The whole of it."""
+"""The main program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from .figures import Figures
 
 
 def main() -> int:
-    """0: all is measured, meets it the bars or not; 1: a part failed; 2: what it needs is missing; 130: stopped."""
+    """Returns 0: everything was measured, whether or not it meets the targets; 1: a step failed; 2: a program or
+    another requirement is missing; 130: interrupted."""
     chosen = options.read()
     interrupts.install()
     figures, began = Figures(), time.monotonic()
@@ -23,12 +24,12 @@ def main() -> int:
         print(f"benches/run: {failure}", file=sys.stderr)
         return 2
     try:
-        whole = schedule.measure(chosen, figures)
+        complete = schedule.measure(chosen, figures)
     except Failure as failure:
         print(f"\nbenches/run: {failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nbenches/run: stopped; nothing is written", file=sys.stderr)
+        print("\nbenches/run: interrupted; no report is written", file=sys.stderr)
         return 130
     text = report.text(chosen, figures, time.monotonic() - began)
     chosen.out.write_text(text)
@@ -36,4 +37,4 @@ def main() -> int:
         chosen.json.write_text(json.dumps({"rounds": figures.finite(), "errors": figures.errors}, indent=2) + "\n")
     print(report.verdict(chosen, figures), file=sys.stderr)
     print(f"benches/run: {chosen.out}", file=sys.stderr)
-    return 0 if whole else 1
+    return 0 if complete else 1

@@ -1,4 +1,4 @@
-"""What puts servers under load, and what it reports."""
+"""The programs that put servers under load, and their reports."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 from .children import Child, Children
 from .world import ADDRESSES, PAYLOAD, REQUESTS, TOKEN, World
 
-# Beyond what a driver was told to take: connecting, and closing thousands of sessions.
+# Seconds that a driver may take beyond its --duration: for connecting, and for closing thousands of sessions.
 MARGIN = 90.0
 
 Result = Mapping[str, Any]
 
 
 class Driver:
-    """One that is at work."""
+    """A driver that is running."""
 
     def __init__(self, child: Child, report: Path, bound: float) -> None:
         self.child = child
@@ -31,23 +31,23 @@ class Driver:
         return self.child.pid
 
     def await_measuring(self, bound: float) -> None:
-        """Until all its sessions have been tried."""
-        self.child.await_output("all sessions were tried", bound, lambda text: " measuring: " in text or None)
+        """Waits until each of its sessions was established or has failed."""
+        self.child.await_output("the driver measures", bound, lambda text: " measuring: " in text or None)
 
     def await_sessions(self, wanted: int, bound: float) -> None:
-        """Until so many are established. It says so every five seconds."""
-        said = re.compile(rf"measuring: {wanted} sessions,")
-        self.child.await_output(f"{wanted} sessions were established", bound, lambda text: said.search(text))
+        """Waits until `wanted` sessions are established. The driver prints their number every five seconds."""
+        line = re.compile(rf"measuring: {wanted} sessions,")
+        self.child.await_output(f"{wanted} sessions were established", bound, lambda text: line.search(text))
 
     def interrupt(self) -> None:
-        """Ends it early, with a report."""
+        """Ends it early; it still writes its report."""
         if self.child.process.poll() is None:
             self.child.process.send_signal(signal.SIGINT)
 
     def result(self) -> Result:
-        """Waits for its end, and gives its report."""
+        """Waits until it ends, and returns its report."""
         status = self.child.await_end(self._bound)
-        # The load driver's 1: nothing was answered. That is a result, too.
+        # The load driver's 1 means that no request was answered. That is a result, too.
         if status not in (0, 1) or not self._report.exists():
             raise self.child.failed(f"ended with {status}")
         result: Result = json.loads(self._report.read_text())
@@ -55,7 +55,7 @@ class Driver:
 
 
 class Drivers:
-    """Starts them. Each name may be at work once at a time."""
+    """Starts drivers. At most one driver of each name may run at a time."""
 
     def __init__(self, children: Children, world: World) -> None:
         self._children = children
@@ -80,7 +80,7 @@ class Drivers:
         before: Sequence[str] = (),
         dtls: str | None = None,
     ) -> Driver:
-        """The load driver. `--insecure`: by dimpl no server is verified, and all runs are to do the same."""
+        """The load driver. `--insecure`, because it can't verify a server with dimpl, and all runs must do the same."""
         argv: list[str | Path] = [self._world.program("load"), f"coaps://{address}/{path}", "--insecure"]
         argv += ["--identities", identities, "--sessions", str(sessions), "--duration", f"{seconds * 1000:.0f}ms"]
         argv += ["--dtls", dtls or self._world.options.dtls or REQUESTS, "--from", ADDRESSES, *more]

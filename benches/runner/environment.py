@@ -1,4 +1,4 @@
-"""Whether all is there that a run needs, told before anything is measured; and what the machine is."""
+"""Checks before the first measurement that everything needed is installed; and describes the machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .children import Failure
 from .options import ROOT, Options
 from .servers import LIBCOAP
 
-# Beside one for each session: connections, files, sockets of the runtime.
+# Open files besides one socket for each session: connections, files, sockets of the runtime.
 OTHER_FILES = 1500
 
 
 def prepare(options: Options) -> None:
-    """Raises what may be raised, and says all that is missing at once."""
+    """Raises the limit of open files, and lists everything that is missing in one failure."""
     missing = []
     for library, program in LIBCOAP.items():
         compared = ["gets", "handshakes", *(["latency"] if library == "gnutls" else [])]
@@ -30,44 +30,44 @@ def prepare(options: Options) -> None:
     if "handshakes" in options.parts and shutil.which("taskset") is None:
         missing.append("taskset: apt-get install util-linux, or leave out handshakes")
     if options.build and shutil.which(_cargo()) is None:
-        missing.append("cargo: https://rustup.rs, or --no-build where the binaries are there already")
+        missing.append("cargo: https://rustup.rs, or --no-build where the binaries are built already")
     if not Path("/proc/self/smaps_rollup").exists():
-        missing.append("/proc/self/smaps_rollup: only Linux tells processes' time and memory there")
+        missing.append("/proc/self/smaps_rollup: only Linux has it, and memory is read there")
     wanted = options.devices + OTHER_FILES
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         missing.append(
-            f"open files: {hard} at the most here, {wanted} wanted: raise it (ulimit -Hn {wanted} as root, or "
+            f"open files: the limit is {hard}, and {wanted} are needed: raise it (ulimit -Hn {wanted} as root, or "
             "LimitNOFILE), or measure with fewer devices (--idle, --storm)"
         )
     if missing:
-        raise Failure("this is missing:\n" + "\n".join(f"  {one}" for one in missing))
+        raise Failure("missing:\n" + "\n".join(f"  {one}" for one in missing))
     # Children inherit it: each session of the driver is a socket.
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def build(options: Options) -> None:
-    """Has cargo build what is measured; nothing happens where that is up to date."""
+    """Builds the measured programs, unless --no-build was given."""
     if options.build:
         command = [_cargo(), "build", "--locked", "--profile", options.profile, "--bin", "coaps-gateway"]
         command += ["--bin", "load", "--bin", "bench"]
-        # What cargo tells a test of its package makes build scripts believe that all has changed, and then all is.
+        # Cargo sets these variables for a test. Passed on, they would make build scripts run again, and all be rebuilt.
         package = ("CARGO_PKG_", "CARGO_MANIFEST_")
         outside = {name: value for name, value in os.environ.items() if not name.startswith(package)}
         if subprocess.run(command, cwd=ROOT, env=outside, check=False).returncode != 0:
-            raise Failure("it does not build")
+            raise Failure("the build failed")
     for path in ("coaps-gateway", "load", "bench"):
         if not (options.binaries / path).is_file():
-            raise Failure(f"{options.binaries / path} is not there: leave --no-build out")
+            raise Failure(f"{options.binaries / path} does not exist: leave --no-build out")
 
 
 def _cargo() -> str:
-    # Under `cargo test` it is the one that runs the test.
+    # `cargo test` sets CARGO to the cargo that runs the test.
     return os.environ.get("CARGO", "cargo")
 
 
 def machine() -> list[tuple[str, str]]:
-    """What the figures hold for."""
+    """The machine for which the figures hold."""
     memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text())
     buffer = Path("/proc/sys/net/core/rmem_max")
     return [
@@ -82,18 +82,18 @@ def machine() -> list[tuple[str, str]]:
 
 
 def versions() -> list[tuple[str, str]]:
-    """Of what was measured, and of what it was compared with."""
+    """The versions of what was measured, and of what it was compared with."""
     commit = _first_line(["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"])
-    told = [("gateway", f"commit {commit}"), ("compiler", _first_line(["rustc", "--version"]))]
+    found = [("gateway", f"commit {commit}"), ("compiler", _first_line(["rustc", "--version"]))]
     for program in LIBCOAP.values():
         if shutil.which(program):
-            # It has no option for its version, and tells it with its usage.
+            # It has no option that prints its version; the usage message contains it.
             usage = _output([program, "-?"])
-            told.append((program, _banner(usage)))
-    told.append(("openssl", _first_line(["openssl", "version"])))
+            found.append((program, _banner(usage)))
+    found.append(("openssl", _first_line(["openssl", "version"])))
     lock = (ROOT / "Cargo.lock").read_text()
-    told += [(f"crate {name}", _locked(lock, name)) for name in ("dimpl", "hyper", "hyper-util", "tokio")]
-    return told
+    found += [(f"crate {name}", _locked(lock, name)) for name in ("dimpl", "hyper", "hyper-util", "tokio")]
+    return found
 
 
 def _locked(lock: str, name: str) -> str:

@@ -1,7 +1,7 @@
-"""GETs that libcoap's servers answer by themselves: what DTLS and CoAP cost in C, with no upstream at all.
+"""GETs that libcoap's servers answer themselves: the cost of DTLS and CoAP in C, without an upstream.
 
-The driver is the same as for the gateway, and so is the number of sessions. What a request costs the server's process
-is what is compared, so it does not matter that driver and server share the cores.
+The driver and the number of sessions are the same as for the gateway. Only the processor time of the server's process
+is compared, so it does not matter that driver and server share the cores.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def gets(library: str, bench: Bench) -> str:
 
 
 def driven(bench: Bench, library: str, *pace: str) -> tuple[Result, Server]:
-    """In a closed loop, if no pace is given."""
+    """Runs the driver against one of libcoap's servers; in a closed loop if no pace is given."""
     server = servers.libcoap(bench.children, bench.world, library)
     # The resource that costs the server least: a constant text.
     driver = bench.drivers.load(

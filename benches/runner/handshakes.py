@@ -1,8 +1,8 @@
-"""Full handshakes with both sides' certificates, of each server on a core of its own.
+"""Full handshakes with certificates of both sides, with each server on a core of its own.
 
-The driver has the other cores, and its side of a handshake costs about what the gateway's does. So a fast server
-waits for it, and the rate by the clock says little about the server: what is compared is handshakes a second of the
-*server's own processor time*, which is the rate of a core that does nothing else. The clock's rate is told, too.
+The driver has the other cores, and its side of a handshake costs about as much as the gateway's. So a fast server waits
+for the driver, and the rate by wall-clock time says little about the server: handshakes a second of the *server's
+processor time* are compared, which is the rate of a core that does nothing else. The report has both.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .options import Options
 from .step import Bench, Step
 from .world import HANDSHAKES
 
-# At a time: enough to keep a server busy, few enough for all of libcoap's bounds.
+# Concurrent handshakes: enough to keep a server busy, and few enough for all of libcoap's limits.
 AT_A_TIME = 16
 
 
@@ -27,7 +27,7 @@ def steps(options: Options) -> list[Step]:
 
 
 def cores() -> tuple[int | None, list[str]]:
-    """The server's core, and what goes before the driver's program; nothing where there is but one core."""
+    """The server's core, and the command that pins the driver to the others; None and [] if there is only one core."""
     first, *others = sorted(os.sched_getaffinity(0))
     if not others:
         return None, []
@@ -58,7 +58,7 @@ def handshakes(name: str, bench: Bench) -> str:
     result = driver.result()
     made, (watched,) = result["handshakes"], result["watched"]
     server.check()
-    bench.figures.complain(f"handshakes of {name}", result["errors"], result["failures"])
+    bench.figures.record_errors(f"handshakes of {name}", result["errors"], result["failures"])
     used = watched["cpu_seconds"] or 0.0
     bench.figures.add(
         {
@@ -69,4 +69,4 @@ def handshakes(name: str, bench: Bench) -> str:
             f"handshakes.{name}.p50": (made.get("latency_ms") or {}).get("p50", 0.0),
         }
     )
-    return f"{made['per_second']:,.0f}/s by the clock"
+    return f"{made['per_second']:,.0f}/s of wall-clock time"

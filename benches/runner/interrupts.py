@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: they end the run, but never between a process's start and the note that it was started."""
+"""Ctrl-C and SIGTERM end the run, but never between the start of a process and its entry in the list of children."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_held = False
-_asked = False
+_deferring = False
+_pending = False
 
 
 def install() -> None:
-    """Has both raise KeyboardInterrupt. Explicitly: a shell may have had us ignore one of them."""
+    """Makes both signals raise KeyboardInterrupt, even if they were ignored when this program was started."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _on_signal)
 
 
 def _on_signal(_number: int, _frame: FrameType | None) -> None:
-    global _asked
-    if not _held:
+    global _pending
+    if not _deferring:
         raise KeyboardInterrupt
-    _asked = True
+    _pending = True
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """What is done in here is done to its end; the signal counts afterwards."""
-    global _held, _asked
-    _held = True
+def deferred() -> Iterator[None]:
+    """Runs its block to the end; a signal that arrives meanwhile takes effect afterwards."""
+    global _deferring, _pending
+    _deferring = True
     try:
         yield
     finally:
-        _held = False
-    if _asked:
-        _asked = False
+        _deferring = False
+    if _pending:
+        _pending = False
         raise KeyboardInterrupt

@@ -1,10 +1,10 @@
-"""Latency at half the gateway's maximum rate, as measured in the same round; the direct post at that very rate, too.
+"""Latency at half the gateway's maximum rate, as measured in the same round; that of the direct post at the same rate.
 
-Half of its own maximum would be several times as much for the direct post, and its latency the sink's. Latency counts
-from when a request was due, so that neither side can hide a stall by asking less (coordinated omission).
+Half of the direct post's own maximum would be several times that rate, and would measure the sink. Latency counts from
+the time at which a request was due, so that a stall can't be hidden by sending fewer requests (coordinated omission).
 
-The direct post has a driver of its own, without DTLS. So there is a control: the load driver, with the same sessions
-at the same rate, asks a server that has nothing of the gateway, libcoap's. What it sees there is no gateway's fault.
+The direct post has a driver of its own, without DTLS. So there is a control: the load driver with the same sessions at
+the same rate against libcoap's server, which shares no code with the gateway. Latency there is not due to the gateway.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def steps(options: Options) -> list[Step]:
 
 
 def half(bench: Bench) -> tuple[str, str]:
-    maximum = bench.figures.now("gateway.rate")
+    maximum = bench.figures.current("gateway.rate")
     if not maximum:
-        raise Failure("nothing came through the gateway, so there is no half of its maximum rate")
+        raise Failure("the gateway's maximum rate is 0 or was not measured in this round")
     return ("--rate", f"{maximum / 2:.1f}")
 
 
@@ -48,8 +48,8 @@ def through_the_gateway(bench: Bench) -> str:
         *half(bench),
         watch=[gateway.pid, sink.pid],
     )
-    told = answered(bench, "half.gateway", driver.result(), {"gateway": gateway, "sink": sink})
-    return told + _p99(bench, "half.gateway")
+    summary = answered(bench, "half.gateway", driver.result(), {"gateway": gateway, "sink": sink})
+    return summary + _p99(bench, "half.gateway")
 
 
 def libcoaps_gets(bench: Bench) -> str:
@@ -58,4 +58,4 @@ def libcoaps_gets(bench: Bench) -> str:
 
 
 def _p99(bench: Bench, name: str) -> str:
-    return f", p99 {bench.figures.now(name + '.p99') or 0:.2f} ms"
+    return f", p99 {bench.figures.current(name + '.p99') or 0:.2f} ms"

@@ -1,8 +1,8 @@
-"""Resident memory of the gateway with sessions that do nothing.
+"""Resident memory of the gateway with idle sessions.
 
-Each number of sessions has a gateway of its own, with the whole registry, and is compared with that gateway before
-the first session: the rest is what sessions cost, with whatever their handshakes have left behind in the allocator.
-DTLS 1.3 keeps other things than 1.2, so both are told.
+Each number of sessions is measured in a gateway of its own, with the whole registry, and compared with that gateway
+before the first session: the difference is the cost of the sessions, and of what their handshakes left in the
+allocator. DTLS 1.3 has other state than 1.2, so both are measured.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .options import Options
 from .step import Bench, Step
 from .world import VERSIONS
 
-# Sessions stay for so long at the most; they are closed when memory has been looked at.
+# How long the sessions stay at most, in seconds; they are closed when memory has been read.
 STAY = 120.0
 
 
@@ -29,7 +29,7 @@ def steps(options: Options) -> list[Step]:
 
 
 def resident(version: str, idle: int, bench: Bench) -> str:
-    # What a gateway does after its start, or after handshakes, it has done by then.
+    # The time until the gateway has finished its work after its start, or after handshakes.
     settle = min(2.0, bench.seconds)
     sink = bench.sink()
     gateway = servers.gateway(bench.children, bench.world, sink.url)
@@ -49,15 +49,16 @@ def resident(version: str, idle: int, bench: Bench) -> str:
     driver.await_measuring(60 + idle / 50)
     time.sleep(settle)
     after = processes.resident(gateway.pid), processes.proportional(gateway.pid)
-    # Each session pings at its end, which tells those that are still there.
+    # Each session pings at its end, which shows how many are still established.
     driver.interrupt()
     result = driver.result()
     gateway.check()
     sessions = result["sessions"]
     alive = sessions["alive"]
-    bench.figures.complain(f"{idle:,} idle sessions of DTLS {version}", result["errors"], result["failures"])
+    name = f"{idle:,} idle sessions of DTLS {version}"
+    bench.figures.record_errors(name, result["errors"], result["failures"])
     if alive != idle:
-        bench.figures.complain(f"{idle:,} idle sessions of DTLS {version}", {"answered a ping at the end": alive})
+        bench.figures.record_errors(name, {"answered a ping at the end": alive})
     a_session = [(late - early) / idle for early, late in zip(before, after)]
     bench.figures.add(
         {

@@ -22,7 +22,7 @@ PARTS: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What is to be measured, and for how long."""
+    """The parsed command line: what to measure, and for how long."""
 
     rounds: int
     seconds: float
@@ -73,25 +73,25 @@ def _parts(text: str) -> tuple[str, ...]:
         if part not in PARTS:
             raise argparse.ArgumentTypeError(f"{part!r} is none of {', '.join(PARTS)}")
     if "latency" in wanted:
-        # Half of the maximum rate wants the maximum.
+        # Half of the maximum rate needs the maximum.
         wanted.append("posts")
     return tuple(part for part in PARTS if part in wanted)
 
 
 def read(arguments: list[str] | None = None) -> Options:
-    """Reads the command line; says what is wrong with it and ends, as argparse does."""
+    """Parses the command line; prints an error and exits if it is wrong, as argparse does."""
     parser = argparse.ArgumentParser(
         prog="benches/run",
-        description="Measures the gateway against what it stands on and what it is compared with, and writes "
-        "benches/RESULTS.md. Figures are ratios first: absolute ones hold for one machine alone.",
+        description="Measures the gateway, a direct HTTP client and libcoap's servers on this machine, and writes "
+        "benches/RESULTS.md. The targets are ratios: absolute figures can't be compared between machines.",
         epilog="parts: " + "; ".join(f"{name}: {what}" for name, what in PARTS.items()),
     )
     add = parser.add_argument
-    add("--rounds", type=_whole(1), default=5, metavar="N", help="every measurement is made once a round (5)")
+    add("--rounds", type=_whole(1), default=5, metavar="N", help="rounds, each with every measurement once (5)")
     add("--seconds", type=float, default=10.0, metavar="S", help="how long each measurement lasts (10)")
     add("--sessions", type=_whole(1), default=100, metavar="N", help="sessions that post and get (100)")
     add("--idle", type=_idle, default=(0, 1000, 10000), metavar="0,N,…", help="idle sessions (0,1000,10000)")
-    add("--only", type=_parts, default=tuple(PARTS), metavar="PART,…", dest="parts", help="some parts alone")
+    add("--only", type=_parts, default=tuple(PARTS), metavar="PART,…", dest="parts", help="run only these parts")
     add(
         "--dtls",
         choices=("webrtc", "dimpl-1.2", "dimpl"),
@@ -100,8 +100,8 @@ def read(arguments: list[str] | None = None) -> Options:
     )
     add("--storm", type=_whole(1), default=10_000, metavar="N", help="devices of the storm (10000)")
     add("--flood", type=_whole(1), default=50_000, metavar="N", help="forged ClientHellos a second (50000)")
-    add("--profile", choices=("release", "dev"), default="release", help="what is measured; dev is for tests of this")
-    add("--no-build", action="store_false", dest="build", help="take the binaries as they are")
+    add("--profile", choices=("release", "dev"), default="release", help="cargo's profile; dev is for tests of this")
+    add("--no-build", action="store_false", dest="build", help="use the binaries that are built already")
     add("--out", type=Path, default=ROOT / "benches" / "RESULTS.md", metavar="FILE", help="the report")
-    add("--json", type=Path, metavar="FILE", help="write every figure of every round, too")
+    add("--json", type=Path, metavar="FILE", help="also write every figure of every round")
     return Options(**vars(parser.parse_args(arguments)))

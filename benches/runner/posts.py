@@ -1,7 +1,7 @@
 """Telemetry: posts directly to the sink, and the same through the gateway.
 
-Driver, sink and gateway share the machine's cores in both, nothing is pinned: what a core does for one it can't do
-for another, so the ratio of the rates is what the way through the gateway costs altogether.
+In both, driver, sink and gateway share all cores of the machine, and none is pinned. So the ratio of the rates is the
+whole cost of going through the gateway.
 """
 
 from __future__ import annotations

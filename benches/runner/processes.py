@@ -1,4 +1,4 @@
-"""What /proc says about a process."""
+"""Reads /proc: a process's memory, and UDP ports in use."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def resident(pid: int) -> float:
 
 
 def proportional(pid: int) -> float:
-    """Pss, in KiB: of pages that several processes share, its part. Costs more to find out than VmRSS.
+    """Pss, in KiB: pages that several processes share count in parts. Takes longer to read than VmRSS.
 
-    The gateway's is root's to read alone (it is not dumpable). To anyone else this is VmRSS: what it grows by is the same.
+    Only root may read the gateway's (it is not dumpable). For other users this returns VmRSS, which grows by the same.
     """
     try:
         return _kib(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
@@ -29,7 +29,7 @@ def proportional(pid: int) -> float:
 
 
 def listens_on_udp(port: int) -> bool:
-    """Whether any process here has this UDP port."""
+    """Whether any process in this network namespace has bound this UDP port."""
     tables = (Path("/proc/net") / name for name in ("udp", "udp6"))
     lines = (line for table in tables if table.exists() for line in table.read_text().splitlines()[1:])
     return any(int(line.split()[1].rsplit(":", 1)[1], 16) == port for line in lines)

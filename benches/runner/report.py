@@ -1,11 +1,11 @@
-"""benches/RESULTS.md: ratios first, then the figures they are made of."""
+"""Writes benches/RESULTS.md: ratios and targets first, then the absolute figures."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Sequence
 
-from . import bars, environment, servers, steal
+from . import environment, servers, steal, targets
 from .figures import Figures
 from .options import Options
 from .world import ADDRESSES, ESTABLISHED, HANDSHAKES, PAYLOAD, REQUESTS, VERSIONS
@@ -21,11 +21,11 @@ CONTROL = (
 
 
 def verdict(options: Options, figures: Figures) -> str:
-    """The bars, for a terminal."""
+    """The targets and their results, for a terminal."""
     lines = []
-    for bar in bars.all_of(options, figures):
-        if bar.seen is not None:
-            lines.append(f"{_verdict(bar):7} {bar.what}: {bar.seen}; {bar.bar}")
+    for target in targets.all_of(options, figures):
+        if target.measured is not None:
+            lines.append(f"{_verdict(target):7} {target.name}: {target.measured}; {target.bound}")
     return "\n".join(lines)
 
 
@@ -38,7 +38,7 @@ def text(options: Options, figures: Figures, took: float) -> str:
                 "# Benchmarks",
                 _about(options, took),
                 "## Ratios and targets",
-                _bars(options, figures),
+                _targets(options, figures),
                 "## Telemetry and GETs",
                 ABSOLUTE,
                 _requests(options, figures),
@@ -70,28 +70,28 @@ def text(options: Options, figures: Figures, took: float) -> str:
 def _about(options: Options, took: float) -> str:
     today = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
     rounds = "1 round" if options.rounds == 1 else f"{options.rounds} rounds"
-    told = (
+    about = (
         f"Written by `benches/run` on {today}: {rounds}, each with every measurement once ({options.seconds:g} s), in "
         f"{took / 60:.0f} minutes. A figure is the median of the rounds, followed by the least and the most. A "
         "ratio is taken within a round."
     )
     if options.profile != "release":
-        told += (
+        about += (
             f"\n\n**Profile `{options.profile}`: a test of the runner. These figures say nothing about the gateway.**"
         )
-    return told
+    return about
 
 
-def _verdict(bar: bars.Bar) -> str:
-    if bar.meets is None:
+def _verdict(target: targets.Target) -> str:
+    if target.met is None:
         return "–"
-    return "meets" if bar.meets else "misses"
+    return "meets" if target.met else "misses"
 
 
-def _bars(options: Options, figures: Figures) -> str:
+def _targets(options: Options, figures: Figures) -> str:
     rows = [
-        (bar.what, bar.bar, bar.seen or "not measured", _verdict(bar) if bar.seen else "–")
-        for bar in bars.all_of(options, figures)
+        (target.name, target.bound, target.measured or "not measured", _verdict(target) if target.measured else "–")
+        for target in targets.all_of(options, figures)
     ]
     return _table(("", "target", "measured", ""), rows) + f"\n\n{CONTROL}"
 
@@ -121,8 +121,8 @@ def _requests(options: Options, figures: Figures) -> str:
 
 
 def _processor_time(figures: Figures) -> str:
-    def of(name: str, whose: str) -> str:
-        return _cell(figures, f"{name}.cpu.{whose}", "{:.1f}")
+    def of(name: str, process: str) -> str:
+        return _cell(figures, f"{name}.cpu.{process}", "{:.1f}")
 
     rows = []
     for name, what in NAMES.items():
@@ -203,7 +203,7 @@ def _flood(options: Options, figures: Figures) -> str:
                 ("before", "{:,.0f}"),
                 ("during", "{:,.0f}"),
                 ("growth", "{:,.0f}"),
-                ("newcomer", "{:.2f}"),
+                ("new_device", "{:.2f}"),
             )
             rows.append((how, *(_cell(figures, f"flood.{name}.{part}", form) for part, form in cells)))
     heads = (
@@ -218,7 +218,7 @@ def _flood(options: Options, figures: Figures) -> str:
 
 
 def stolen(figures: Figures) -> str:
-    """The share of each step."""
+    """The table of each step's share."""
     rows = steal.rows(figures)
     return f"{steal.MEANING}\n\n{_table(('', 'stolen'), rows)}" if rows else steal.NOT_KNOWN
 

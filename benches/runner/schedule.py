@@ -1,4 +1,4 @@
-"""The rounds: everything once, then everything again, so that a machine that drifts drifts for all alike."""
+"""The rounds: each step once, then each step again, so that a drift of the machine's speed affects all steps alike."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PARTS = {
 
 
 class Progress:
-    """One line for each step, with what it brought and how long all the rest will take."""
+    """Prints a line for each step, with its result and an estimate of the time that the rest will take."""
 
     def __init__(self, steps: list[Step], rounds: int) -> None:
         self._steps = steps
@@ -42,12 +42,12 @@ class Progress:
         line = f"[{self._done}/{self._total}, {time_left} left] round {round_}: {step.name}: "
         print(line, end="", file=sys.stderr, flush=True)
 
-    def end(self, step: Step, took: float, brought: str) -> None:
+    def end(self, step: Step, took: float, result: str) -> None:
         self._took[step.name] = took
-        print(brought, file=sys.stderr, flush=True)
+        print(result, file=sys.stderr, flush=True)
 
     def _left(self, round_: int) -> float:
-        """What is still to be done, as long as it took last time, or as it says of itself."""
+        """The estimated time of the remaining steps, in seconds: what each took last time, or its own estimate."""
         whole = [self._took.get(step.name, step.seconds) for step in self._steps]
         before = (self._done - 1) % len(whole)
         rounds = self._total // len(whole)
@@ -55,8 +55,8 @@ class Progress:
 
 
 def measure(options: Options, figures: Figures) -> bool:
-    """All rounds, and whether each step came to its end: one that fails costs its own figures and no others."""
-    whole = True
+    """Runs all rounds, and returns whether all steps succeeded. The figures of a step that fails are missing."""
+    complete = True
     steps = [step for part in PARTS if part in options.parts for step in PARTS[part](options)]
     progress = Progress(steps, options.rounds)
     with tempfile.TemporaryDirectory(prefix="coaps-gateway-bench-") as name:
@@ -70,10 +70,10 @@ def measure(options: Options, figures: Figures) -> bool:
                 began, ticks = time.monotonic(), Ticks.now()
                 try:
                     with Children(directory) as children:
-                        brought = step.run(Bench(children, world, figures))
-                        steal.met(figures, step.name, ticks)
+                        result = step.run(Bench(children, world, figures))
+                        steal.record(figures, step.name, ticks)
                 except Failure as failure:
-                    brought, whole = f"failed: {failure}", False
-                    figures.complain(step.name, {"failed": str(failure).splitlines()[0]})
-                progress.end(step, time.monotonic() - began, brought)
-    return whole
+                    result, complete = f"failed: {failure}", False
+                    figures.record_errors(step.name, {"failed": str(failure).splitlines()[0]})
+                progress.end(step, time.monotonic() - began, result)
+    return complete

@@ -1,6 +1,6 @@
-"""What is put under load: the gateway, libcoap's servers, and the sink that stands for ThingsBoard.
+"""The servers under load: the gateway, libcoap's servers, and the sink in place of ThingsBoard.
 
-Each measurement starts its server anew, so that none inherits another's memory, and no two servers of a comparison
+Each step starts new servers, so that memory of an earlier step does not count, and the servers of a comparison never
 run at the same time.
 """
 
@@ -18,9 +18,9 @@ from .children import Child, Children, Failure, wait_for
 from .processes import listens_on_udp
 from .world import Limits, World
 
-# How long a server may take to be there.
+# How long a server may take to start, in seconds.
 START = 30.0
-# For the loop of handshakes alone: this limit is for a flood to meet, not for a benchmark.
+# For the handshakes step only, whose rate would exceed this limit.
 RAISED: dict[str, int] = {"hellos": 1_000_000}
 
 LIBCOAP = {"openssl": "coap-server-openssl", "gnutls": "coap-server-gnutls"}
@@ -38,12 +38,12 @@ class Server:
         return self.child.pid
 
     def check(self) -> None:
-        """A server that has died meanwhile has not been measured."""
+        """Raises a failure if the server has ended."""
         self.child.check_alive()
 
 
 class Sink(Server):
-    """Answers every post with 200, and counts them."""
+    """An HTTP server that answers every post with 200, and counts them."""
 
     @staticmethod
     def start(children: Children, world: World) -> Sink:
@@ -56,13 +56,13 @@ class Sink(Server):
         return f"http://{self.address}"
 
     def posts(self) -> tuple[float, int]:
-        """How many there have been, and when that was."""
+        """The current time, and the number of posts so far."""
         with urllib.request.urlopen(self.url, timeout=10) as answer:
             count = int(answer.read())
         return time.monotonic(), count
 
     def rate(self, seconds: float) -> float:
-        """Posts a second for so long from now."""
+        """Posts a second during the next `seconds`."""
         began, before = self.posts()
         time.sleep(seconds)
         ended, after = self.posts()
@@ -76,7 +76,7 @@ def gateway(
     limits: Limits | None = None,
     cpu: int | None = None,
 ) -> Server:
-    """The gateway, with its defaults where nothing else is said; on one core if one is given."""
+    """The gateway with these limits and otherwise its defaults; on one core if one is given."""
     configuration = world.configuration(upstream, limits or {})
     program: list[str | Path] = [world.gateway_program, "run", "--config", configuration]
     child = children.start("gateway", [*pinned(cpu), *program])
@@ -90,7 +90,7 @@ def _address(log: str) -> str | None:
 
 
 def libcoap(children: Children, world: World, library: str, cpu: int | None = None) -> Server:
-    """One of libcoap's example servers. `-C` has it demand a certificate of each client, and verify it."""
+    """One of libcoap's example servers. With `-C` it demands a certificate from each client and verifies it."""
     port = _two_ports()
     certificates = world.certificates
     pair: list[str | Path] = [
@@ -101,39 +101,40 @@ def libcoap(children: Children, world: World, library: str, cpu: int | None = No
         "-C",
         certificates / "ca.pem",
     ]
-    # Its log is no part of what is compared: nothing below critical.
+    # Log level 2 (critical), so that logging costs nothing in the comparison.
     program: list[str | Path] = [LIBCOAP[library], "-A", "127.0.0.1", "-p", str(port), "-v", "2", *pair]
     child = children.start(f"coap-server-{library}", [*pinned(cpu), *program])
     server = Server(f"127.0.0.1:{port + 1}", child)
 
-    def there() -> bool | None:
+    def listening() -> bool | None:
         server.check()
         return listens_on_udp(port + 1) or None
 
-    wait_for(f"{LIBCOAP[library]} on port {port + 1}", START, there)
+    wait_for(f"{LIBCOAP[library]} on port {port + 1}", START, listening)
     return server
 
 
 def pinned(cpu: int | None) -> list[str]:
-    """What goes before a program to keep it on one core. taskset becomes the program, so the process id is its own."""
+    """The command that pins a program to a core. taskset executes the program, so the process id is the program's."""
     return [] if cpu is None else ["taskset", "-c", str(cpu)]
 
 
 def _two_ports() -> int:
-    """libcoap listens on a port for CoAP and on the next for CoAPs, UDP and TCP; it takes no port 0."""
+    """Finds two consecutive free ports, and returns the first. libcoap listens on a port for CoAP and on the next for
+    CoAPs, both UDP and TCP; it does not accept port 0."""
     for _ in range(100):
         port = random.randrange(20_000, 32_000)
-        held = []
+        bound = []
         try:
             for number in (port, port + 1):
                 for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
                     one = socket.socket(socket.AF_INET, kind)
-                    held.append(one)
+                    bound.append(one)
                     one.bind(("127.0.0.1", number))
             return port
         except OSError:
             continue
         finally:
-            for one in held:
+            for one in bound:
                 one.close()
-    raise Failure("no two free ports in a row")
+    raise Failure("no two consecutive free ports were found")

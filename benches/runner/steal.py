@@ -1,8 +1,7 @@
-"""Processor time that the hypervisor took from this machine while there was something to do.
+"""Processor time that the hypervisor took from this machine while there was work to do.
 
-No process here sees it but by the clock: a request that meets such a gap waits for as long as it lasts, whatever the
-server. So each step is told with the share it met. The kernel counts it, for all cores together, in the first line of
-/proc/stat.
+Processes notice it only as lost time: a request during such a gap waits until it ends, whatever the server. So the
+report has the share of each step. The kernel counts it, for all cores together, in the first line of /proc/stat.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from pathlib import Path
 from .figures import Figures
 
 STAT = Path("/proc/stat")
-# user, nice, system, idle, iowait, irq, softirq, steal. What follows, time of guests, is within the first two already.
+# user, nice, system, idle, iowait, irq, softirq, steal. The two after them, for guests, are included in user and nice.
 COLUMNS = 8
 NAME = "stolen."
 
 MEANING = (
     "The share of the time of all cores, idle time included, that the hypervisor took while there was work for them. "
-    "A request that meets such a gap waits for milliseconds, whoever answers it. Counted from a step's start to its end, "
+    "A request during such a gap waits for milliseconds, whatever the server. Counted from a step's start to its end, "
     "including the start of its servers and the driver's handshakes. A hypervisor may not report it: then it is 0, as "
     "without one."
 )
@@ -28,7 +27,7 @@ NOT_KNOWN = "Not known: `/proc/stat` does not contain it here."
 
 @dataclass(frozen=True)
 class Ticks:
-    """Since the machine has started, in the kernel's ticks."""
+    """Processor time since the machine was started, in the kernel's ticks."""
 
     total: int
     stolen: int
@@ -53,23 +52,23 @@ class Ticks:
 
 
 def percent(before: Ticks | None, after: Ticks | None) -> float | None:
-    """What was stolen between the two, of all the time there was; None: not known."""
+    """The share of the time between the two that was stolen, in percent; None: not known."""
     if before is None or after is None:
         return None
     total, stolen = after.total - before.total, after.stolen - before.stolen
-    # A counter that went backwards, as some do when a machine is moved to another host, tells nothing.
+    # A counter may go backwards when a machine is moved to another host; then the share is not known.
     return 100 * stolen / total if total > 0 and 0 <= stolen <= total else None
 
 
-def met(figures: Figures, step: str, before: Ticks | None) -> None:
-    """Puts into the figures what a step has met that ends now."""
+def record(figures: Figures, step: str, before: Ticks | None) -> None:
+    """Records the share of a step that began at `before` and ends now."""
     share = percent(before, Ticks.now())
     if share is not None:
         figures.add({NAME + step: share})
 
 
 def rows(figures: Figures) -> list[tuple[str, str]]:
-    """By step, in the order they were made. None of them where it is not known."""
+    """The share of each step, in the order of the steps; empty if it is not known."""
     steps = [name for name in figures.rounds if name.startswith(NAME)]
     spreads = ((name, figures.spread(name)) for name in steps)
     return [(name[len(NAME) :], spread.text("{:.1f}", " %")) for name, spread in spreads if spread]

@@ -1,4 +1,4 @@
-"""What is done once a round."""
+"""A step: one measurement, made once a round."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .world import World
 
 @dataclass
 class Bench:
-    """What a step has at hand. Its children end with it."""
+    """What a step works with. Its children are stopped at its end."""
 
     children: Children
     world: World
@@ -38,31 +38,31 @@ class Bench:
 
 @dataclass(frozen=True)
 class Step:
-    """One measurement of one thing."""
+    """One measurement."""
 
     name: str
-    # What it takes, as far as can be told before it was done once.
+    # An estimate of its duration, for the progress line of the first round.
     seconds: float
-    # Adds to the figures, and gives what the progress line says.
+    # Records its figures, and returns a summary for the progress line.
     run: Callable[[Bench], str]
 
 
 def answered(bench: Bench, name: str, result: Result, servers: dict[str, Server]) -> str:
-    """Puts a request loop's rate, latencies, and CPU a request by process into the figures."""
+    """Records the rate, the latencies, and each process's CPU time a request."""
     requests = result["requests"]
     count = requests["count"]
     figures = {f"{name}.rate": requests["per_second"]}
     for quantile, milliseconds in (requests.get("latency_ms") or {}).items():
         figures[f"{name}.{quantile}"] = milliseconds
     used = {one["pid"]: one["cpu_seconds"] for one in result.get("watched", [])}
-    spent = {whose: used.get(server.pid) for whose, server in servers.items()}
+    spent = {process: used.get(server.pid) for process, server in servers.items()}
     spent["driver"] = result["driver"]["measured_cpu_seconds"]
-    for whose, seconds in spent.items():
+    for process, seconds in spent.items():
         if seconds is not None and count:
-            figures[f"{name}.cpu.{whose}"] = seconds / count * 1e6
-            figures[f"{name}.cores.{whose}"] = seconds / result["measured_seconds"]
+            figures[f"{name}.cpu.{process}"] = seconds / count * 1e6
+            figures[f"{name}.cores.{process}"] = seconds / result["measured_seconds"]
     bench.figures.add(figures)
-    bench.figures.complain(name, result["errors"])
+    bench.figures.record_errors(name, result["errors"])
     for server in servers.values():
         server.check()
     return f"{requests['per_second']:,.0f}/s"

@@ -1,7 +1,7 @@
-"""All devices at once, after a restart: a fresh gateway with its default limits, and everybody comes.
+"""All devices connect at once to a new gateway with its default limits, as after a restart.
 
-They come from 40 addresses, because a limit counts by address and a fleet has many. Meanwhile some devices, which
-were quick, are back already and post; they must not notice.
+They connect from 40 addresses, because a limit counts by address and a fleet has many. Meanwhile some devices that are
+connected already post telemetry; they must not see errors.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from .options import Options
 from .step import Bench, Step
 from .world import ESTABLISHED, VERSIONS
 
-# The bar is at 30 s; who is not back after this has been refused for good.
-PATIENCE = 60.0
-# What the established ones post, all together, a second.
+# How long the devices may try to connect, in seconds: the target is 30.
+CONNECT_TIMEOUT = 60.0
+# Posts a second of the established devices together.
 RATE = 10.0 * ESTABLISHED
 
 
@@ -36,46 +36,46 @@ def storm(version: str, bench: Bench) -> str:
     sink = bench.sink()
     gateway = servers.gateway(bench.children, bench.world, sink.url)
     established = bench.drivers.posts(
-        "established", gateway.address, bench.world.established, ESTABLISHED, 4 * PATIENCE, "--rate", f"{RATE}"
+        "established", gateway.address, bench.world.established, ESTABLISHED, 4 * CONNECT_TIMEOUT, "--rate", f"{RATE}"
     )
     wait_for("posts of the established devices", 30, lambda: sink.posts()[1] > 0 or None)
-    # They all come at once, and stay: a device that failed tries again a second later.
+    # They all connect at once, and stay connected. A device that fails tries again a second later.
     devices = bench.drivers.load(
         "storm",
         gateway.address,
         "",
         bench.world.fleet,
         wanted,
-        PATIENCE,
+        CONNECT_TIMEOUT,
         "--work",
         "idle",
         "--connecting",
         str(min(wanted, 65_535)),
         dtls=VERSIONS[version],
     )
-    # Where they do not all come, it ends by itself, and its report says how many are there.
+    # If some do not connect, the driver ends by itself, and its report says how many have.
     with suppress(Failure):
-        devices.await_sessions(wanted, 2 * PATIENCE)
+        devices.await_sessions(wanted, 2 * CONNECT_TIMEOUT)
     devices.interrupt()
-    came = devices.result()
+    storm_result = devices.result()
     established.interrupt()
-    worked = established.result()
+    established_result = established.result()
     gateway.check()
-    # Back is who does answer afterwards.
-    missing = wanted - came["sessions"]["alive"]
-    back = came.get("complete_seconds") if missing == 0 else None
-    latency = worked["requests"].get("latency_ms") or {}
+    # Only sessions whose ping is answered at the end count as connected.
+    missing = wanted - storm_result["sessions"]["alive"]
+    connected = storm_result.get("complete_seconds") if missing == 0 else None
+    latency = established_result["requests"].get("latency_ms") or {}
     name = f"storm.{version}"
     bench.figures.add(
         {
-            f"{name}.seconds": NEVER if back is None else back,
+            f"{name}.seconds": NEVER if connected is None else connected,
             f"{name}.missing": float(missing),
-            f"{name}.failures": float(sum(came["errors"].values())),
-            f"{name}.established.errors": float(sum(worked["errors"].values())),
-            f"{name}.established.rate": worked["requests"]["per_second"],
+            f"{name}.failures": float(sum(storm_result["errors"].values())),
+            f"{name}.established.errors": float(sum(established_result["errors"].values())),
+            f"{name}.established.rate": established_result["requests"]["per_second"],
             **{f"{name}.established.{quantile}": value for quantile, value in latency.items()},
         }
     )
-    bench.figures.complain(f"storm with DTLS {version}", came["errors"], came["failures"])
-    bench.figures.complain(f"storm with DTLS {version}, the established devices", worked["errors"])
-    return "not all back" if back is None else f"all back after {back:.1f} s"
+    bench.figures.record_errors(f"storm with DTLS {version}", storm_result["errors"], storm_result["failures"])
+    bench.figures.record_errors(f"storm with DTLS {version}, the established devices", established_result["errors"])
+    return "not all connected" if connected is None else f"all connected after {connected:.1f} s"

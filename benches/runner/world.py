@@ -1,4 +1,4 @@
-"""Certificates, the registry and configurations, in a directory that vanishes afterwards."""
+"""Certificates, the registry and configurations, in a directory that is removed afterwards."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from pathlib import Path
 from .children import Failure
 from .options import Options
 
-# Devices that post while others do something to the gateway, and one that comes new meanwhile.
+# Devices that post during a storm or a flood.
 ESTABLISHED = 20
-# One JSON object, as a meter would send it; the same for the gateway and for the direct post.
+# A JSON object such as a meter would send; the same for the gateway and for the direct post.
 PAYLOAD = '{"temperature":21.5,"humidity":47}'
 TOKEN = "BenchToken00000"
-# A fleet comes from many addresses: a limit counts by address, and none is raised for a benchmark's sake.
+# The addresses of the sessions. A fleet has many, and a limit counts by address.
 ADDRESSES = "127.0.1.1-127.0.1.40"
-# Whose DTLS the driver has, where nothing else is asked for. webrtc-dtls shares nothing with the gateway, and costs as
-# much a request as dimpl does; a handshake costs the driver twice as much by it.
+# The driver's DTLS library, unless --dtls is given. webrtc-dtls shares nothing with the gateway; it costs the driver as
+# much as dimpl for a request, and twice as much for a handshake.
 REQUESTS, HANDSHAKES = "webrtc", "dimpl-1.2"
-# What devices may speak, and the driver that speaks it to a gateway with its defaults.
+# The versions of DTLS, and the driver's library that negotiates each with a gateway that has its defaults.
 VERSIONS = {"1.2": "dimpl-1.2", "1.3": "dimpl"}
 
 Limits = Mapping[str, "int | str"]
 
 
 class World:
-    """What every gateway and every driver of a run goes by."""
+    """The files that all gateways and drivers of a run use."""
 
     def __init__(self, directory: Path, options: Options) -> None:
         self.directory = directory
         self.options = options
         self.certificates = directory / "certificates"
-        # The driver takes every pair in a directory for a device's, so each purpose has one.
+        # The driver uses every certificate in a directory, so each step's devices have one of their own.
         self.fleet = directory / "fleet"
         self.established = directory / "established"
-        self.newcomer = directory / "newcomer"
+        self.new_device = directory / "new-device"
         self._make()
 
     @property
@@ -47,23 +47,24 @@ class World:
         return self.options.binaries / name
 
     def _make(self) -> None:
-        """A certificate and a token of its own for each device: sessions of one certificate would close each other."""
+        """Makes a certificate and a token for each device: sessions of the same device would close each other."""
         fleet = [f"device-{n:05}" for n in range(self.options.devices)]
         established = [f"established-{n:02}" for n in range(ESTABLISHED)]
         command = [str(self.gateway_program), "certs", "--out", str(self.certificates), "--host", "localhost"]
-        for name in [*fleet, *established, "newcomer"]:
+        for name in [*fleet, *established, "new-device"]:
             command += ["--device", name]
         made = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         if made.returncode != 0:
-            raise Failure(f"no certificates: {made.stderr.strip()}")
-        for directory, names in ((self.fleet, fleet), (self.established, established), (self.newcomer, ["newcomer"])):
+            raise Failure(f"`certs` failed: {made.stderr.strip()}")
+        directories = ((self.fleet, fleet), (self.established, established), (self.new_device, ["new-device"]))
+        for directory, names in directories:
             directory.mkdir()
             for name in names:
                 for suffix in (".pem", ".key"):
                     (self.certificates / (name + suffix)).rename(directory / (name + suffix))
         entries = re.findall(r'^name = "(.+)"\nfingerprint = "(.+)"$', made.stdout, re.MULTILINE)
         if len(entries) != len(fleet) + len(established) + 1:
-            raise Failure(f"`certs` told {len(entries)} devices for the registry")
+            raise Failure(f"`certs` printed {len(entries)} entries for the registry")
         registry = "".join(
             f'[[device]]\nname = "{name}"\nfingerprint = "{fingerprint}"\ntoken = "BenchToken{number:05}"\n'
             for number, (name, fingerprint) in enumerate(entries)
@@ -71,7 +72,7 @@ class World:
         (self.directory / "devices.toml").write_text(registry)
 
     def configuration(self, upstream: str, limits: Limits) -> Path:
-        """A gateway.toml. What is not named here has its default."""
+        """Writes a gateway.toml with these limits; keys that are not written have their defaults."""
         text = f"""\
 [listen]
 coaps = "127.0.0.1:0"

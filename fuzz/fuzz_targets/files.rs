@@ -42,8 +42,8 @@ fuzz_target!(|input: &[u8]| {
     }
 });
 
-/// Whether the input may name files outside the empty directory: it has a key whose value is a path, and a slash. Other
-/// inputs may have slashes, as in URLs.
+/// Whether the input may name files outside the empty directory: it has a slash, and a key whose value is a path.
+/// (Inputs with a slash in a URL alone are used.)
 fn names_files(input: &[u8]) -> bool {
     let text = String::from_utf8_lossy(input);
     let keys = [

@@ -27,7 +27,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tower_service::Service;
 
-/// Concurrent connections.
 pub(super) const MAX_CONNECTIONS: usize = 64;
 /// Bytes of a request's head; more is answered 431.
 const MAX_HEAD: usize = 16 * 1024;

@@ -31,7 +31,6 @@ pub(crate) struct ScrapeContext {
     pub(crate) now: i64,
 }
 
-/// All metrics.
 pub(crate) fn scrape(report: &Report, context: &ScrapeContext) -> Scrape {
     let Report {
         state,

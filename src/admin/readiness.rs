@@ -2,8 +2,7 @@
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
-    /// It has passed.
+pub(crate) enum Finding {
     Fine(String),
     /// It has failed, but devices can be served.
     Warning(String),

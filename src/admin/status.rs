@@ -21,7 +21,7 @@ const LISTINGS: usize = 4;
 
 /// The running gateway, as the admin server's source.
 #[derive(Debug)]
-pub struct Status {
+pub(crate) struct Status {
     handle: Handle,
     upstream: UpstreamCheck,
     files: SharedFileStatus,

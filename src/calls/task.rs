@@ -11,7 +11,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// Makes the call within its deadline, and sends a completion whatever happens. The channel has room for every call that
 /// may be in flight, so sending never waits.
-pub async fn run<U: Upstream>(
+pub(crate) async fn run<U: Upstream>(
     upstream: Arc<U>,
     timeout: Duration,
     call: Call,

@@ -1,5 +1,5 @@
-//! Parses the command line's arguments. Errors don't repeat values: a token or key may have been given in the place of an
-//! option's value, of a command, or where nothing is expected.
+//! Parses the command line's arguments. Errors don't repeat values: a token or key may have been given in the place of
+//! an option's value, of a command, or where nothing is expected.
 
 use super::CommandLine;
 use crate::shown::Shown;

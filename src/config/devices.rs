@@ -7,9 +7,9 @@ mod pieces;
 mod registry_file;
 mod registry_reader;
 
-pub use entry::is_device_name;
-pub use listed_device::{ListedDevice, TokenSource};
-pub use registry_file::RegistryFile;
+pub(crate) use entry::is_device_name;
+pub(crate) use listed_device::{ListedDevice, TokenSource};
+pub(crate) use registry_file::RegistryFile;
 
 use super::file;
 use super::key::{Section, key};

@@ -45,7 +45,6 @@ impl<P: 'static> Section<P> {
     }
 }
 
-/// One key.
 pub(super) struct Key<V> {
     /// `section.key`
     pub(super) name: &'static str,

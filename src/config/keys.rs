@@ -30,7 +30,6 @@ pub(super) struct Values {
     pub(super) log: crate::logging::Settings,
 }
 
-/// Every section.
 pub(super) static SECTIONS: LazyLock<Vec<Section<Values>>> = LazyLock::new(|| {
     vec![
         listen::section().of(|values: &mut Values| &mut values.listen),

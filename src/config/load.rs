@@ -99,7 +99,7 @@ impl Config {
 
 /// Reads `listen.admin` for commands that query a running gateway. Mistakes in other keys are ignored, and no file but
 /// the configuration is read.
-pub fn admin_address(
+pub(crate) fn admin_address(
     file: Option<&Path>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Option<SocketAddr>, Mistakes> {
@@ -141,7 +141,7 @@ impl RegistryFile {
     /// Finds the registry that the configuration names, as [`Config::load`] does. The configuration's other values may
     /// be wrong, and the files it names missing; but all its keys must be known, or the registry's may be among those
     /// that are not.
-    pub fn named_by(
+    pub(crate) fn named_by(
         config: Option<&Path>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<RegistryFile, Mistakes> {

@@ -18,7 +18,6 @@ pub struct Reading<T> {
 }
 
 impl<T> Reading<T> {
-    /// Converts the contents.
     pub fn map<U>(self, convert: impl FnOnce(T) -> U) -> Reading<U> {
         let outcome = self.outcome;
         Reading {

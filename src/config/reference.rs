@@ -20,7 +20,7 @@ const HEAD: &str = "\
 ";
 
 /// `config/gateway.toml`: every key with its default and what it means.
-pub fn gateway_toml() -> String {
+pub(crate) fn gateway_toml() -> String {
     let mut defaults = Values::default();
     let mut text = HEAD.to_owned();
     for section in SECTIONS.iter() {

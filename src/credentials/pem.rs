@@ -33,7 +33,7 @@ pub enum PemError {
 }
 
 /// All certificates of a PEM file, in order, as DER; at least one. Other sections are ignored.
-pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
+pub(crate) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PemError> {
     let mut found = Vec::new();
     let mut keys = 0usize;
     for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {

@@ -79,7 +79,6 @@ impl Period {
     }
 }
 
-/// What expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ExpiryKind {
     /// A certificate of `clients.trust_anchors`, root or intermediate.

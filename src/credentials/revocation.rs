@@ -9,7 +9,7 @@
 
 mod list;
 
-pub use list::ListFault;
+pub(crate) use list::ListFault;
 
 use super::issuer::Issuer;
 use super::pem::{self, PemError};

@@ -351,7 +351,7 @@ fn p256_and_p384_keys_are_accepted_and_debug_hides_them() {
 fn credentials_have_an_expiry() {
     let (certificate, key) = pair_of(&rcgen::PKCS_ECDSA_P256_SHA256);
     let credentials = read(&certificate, &key).unwrap();
-    let period = Period {
+    let period = period::Period {
         not_before: Moment::from_seconds(1_735_689_600),
         not_after: Moment::from_seconds(1_798_761_600),
     };

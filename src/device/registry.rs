@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+/// A device in ThingsBoard: its name here, and its access token there.
 #[derive(Debug)]
 pub struct Device {
     /// The name that the operator gave it, unique in the registry.

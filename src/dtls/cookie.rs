@@ -11,16 +11,16 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 /// A cookie, as sent to and returned by the client.
-pub type Cookie = [u8; 32];
+pub(crate) type Cookie = [u8; 32];
 
 /// How long cookies are made with one key. A client whose cookie is lost repeats its hello after 1, 2, 4, … seconds.
 const KEY_LIFETIME: Duration = Duration::from_secs(60);
 /// No cookie is valid for longer.
-pub const LIFETIME: Duration = KEY_LIFETIME.saturating_mul(2);
+pub(crate) const LIFETIME: Duration = KEY_LIFETIME.saturating_mul(2);
 
 /// The keys of cookies.
 #[derive(Debug)]
-pub struct Cookies {
+pub(crate) struct Cookies {
     /// `None` if the system has no randomness; then no cookies are sent.
     current: Option<hmac::Key>,
     previous: Option<hmac::Key>,
@@ -39,7 +39,7 @@ impl Default for Cookies {
 
 impl Cookies {
     /// The cookie for a hello with this random and of this length in bytes.
-    pub fn issue(
+    pub(crate) fn issue(
         &mut self,
         now: Instant,
         path: Path,
@@ -51,7 +51,13 @@ impl Cookies {
     }
 
     /// Whether this cookie was sent to this client.
-    pub fn is_valid(&mut self, now: Instant, path: Path, random: &[u8; 32], cookie: &[u8]) -> bool {
+    pub(crate) fn is_valid(
+        &mut self,
+        now: Instant,
+        path: Path,
+        random: &[u8; 32],
+        cookie: &[u8],
+    ) -> bool {
         self.rotate(now);
         let Some(length) = hello_length(cookie) else {
             return false;
@@ -75,7 +81,7 @@ impl Cookies {
 }
 
 /// The length of the hello that this cookie was issued for.
-pub fn hello_length(cookie: &[u8]) -> Option<u16> {
+pub(crate) fn hello_length(cookie: &[u8]) -> Option<u16> {
     cookie.last_chunk().copied().map(u16::from_be_bytes)
 }
 

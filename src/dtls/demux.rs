@@ -352,6 +352,7 @@ impl Demux {
         self.transmits.back()
     }
 
+    /// Counted since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
     }

@@ -42,6 +42,7 @@ const QUEUED: usize = 5;
 pub struct Settings {
     config: Arc<Config>,
     /// For clients, which may have to send a long certificate in many datagrams.
+    #[cfg(test)]
     client_config: Arc<Config>,
     certificate: Vec<u8>,
     key: Arc<Key>,
@@ -59,7 +60,7 @@ impl std::fmt::Debug for Settings {
 
 /// An output of an engine, to be handled in order.
 #[derive(Debug, PartialEq, Eq)]
-pub enum EngineOutput {
+pub(crate) enum EngineOutput {
     /// Send this datagram to the peer.
     Transmit(Vec<u8>),
     /// The peer's leaf certificate (DER). That the peer has its key is not proven yet.
@@ -74,7 +75,7 @@ pub enum EngineOutput {
 
 /// Memory that an engine buffers during a handshake.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Buffered {
+pub(crate) struct Buffered {
     /// Bytes of messages that are not complete, or not processed yet.
     pub unfinished: usize,
     /// Records that the engine may have queued (DTLS 1.3).
@@ -86,7 +87,7 @@ pub struct Buffered {
 /// The engine has failed and must be dropped.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
-pub struct EngineError {
+pub(crate) struct EngineError {
     pub reason: String,
     /// An alert to send in plaintext, if the engine does not send it itself.
     pub alert: Option<u8>,
@@ -120,11 +121,13 @@ impl Settings {
                 .handshake_timeout(parameters.unproven_timeout + parameters.handshake_timeout)
         };
         let rejected = |error: dimpl::Error| SettingsError(error.to_string());
+        #[cfg(test)]
         let client_config = config().max_queue_tx(64).build().map_err(rejected)?;
         let config = config().max_queue_rx(QUEUED).build().map_err(rejected)?;
         let key = Key::parse(&credentials.private_key);
         Ok(Settings {
             config: Arc::new(config),
+            #[cfg(test)]
             client_config: Arc::new(client_config),
             certificate: credentials.certificate.clone(),
             key: key.map_err(|error| SettingsError(error.to_string()))?,
@@ -157,7 +160,7 @@ impl Settings {
 }
 
 /// The DTLS state of one peer.
-pub struct Engine {
+pub(crate) struct Engine {
     dtls: Box<Dtls>,
     next_timeout: Option<Instant>,
     /// Kept alive because the engine may load it again once it knows the client's version, and panics without it.
@@ -173,7 +176,7 @@ pub struct Engine {
 
 impl Engine {
     /// Creates a server that waits for a ClientHello.
-    pub fn server(settings: &Settings, now: Instant) -> Result<Engine, EngineError> {
+    pub(crate) fn server(settings: &Settings, now: Instant) -> Result<Engine, EngineError> {
         guarded(|| {
             let mut engine = Engine::new(settings, settings.config.clone(), now);
             engine.filter = Some(Box::default());
@@ -183,7 +186,7 @@ impl Engine {
 
     /// Creates a server whose client was sent this cookie for these hellos and returns it next. The engine's replies to them
     /// are discarded: equal ones were sent already.
-    pub fn server_after_cookie(
+    pub(crate) fn server_after_cookie(
         settings: &Settings,
         now: Instant,
         cookie: Cookie,
@@ -200,17 +203,18 @@ impl Engine {
     }
 
     /// Whether it was created with a cookie that its client has not completely returned yet.
-    pub fn has_cookie(&self) -> bool {
+    pub(crate) fn has_cookie(&self) -> bool {
         self.cookie.is_some()
     }
 
     /// Takes the cookie that it was created with, once its client has returned it.
-    pub fn take_cookie(&mut self) -> Option<Cookie> {
+    pub(crate) fn take_cookie(&mut self) -> Option<Cookie> {
         self.cookie.take().map(|cookie| *cookie)
     }
 
-    /// Creates a client. The outputs contain its ClientHello. For the demo's device and for tests.
-    pub fn client(
+    /// Creates a client. The outputs contain its ClientHello.
+    #[cfg(test)]
+    pub(crate) fn client(
         settings: &Settings,
         now: Instant,
     ) -> Result<(Engine, Vec<EngineOutput>), EngineError> {
@@ -247,7 +251,7 @@ impl Engine {
     }
 
     /// What it buffers of a handshake.
-    pub fn buffered(&self) -> Buffered {
+    pub(crate) fn buffered(&self) -> Buffered {
         let filter = self.filter.as_ref();
         let mut buffered = filter.map(|filter| filter.buffered()).unwrap_or_default();
         buffered.unfinished += self.stand_in.as_ref().map_or(0, |stand_in| stand_in.held());
@@ -256,7 +260,7 @@ impl Engine {
 
     /// Handles a datagram of the peer. With an error come outputs that should still be sent. A server's engine gets one
     /// record at a time, from [`inbound`](super::inbound).
-    pub fn receive(
+    pub(crate) fn receive(
         &mut self,
         now: Instant,
         datagram: &[u8],
@@ -290,13 +294,16 @@ impl Engine {
     }
 
     /// Handles the timeout of [`next_timeout`](Self::next_timeout).
-    pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<EngineOutput>, EngineError> {
+    pub(crate) fn handle_timeout(
+        &mut self,
+        now: Instant,
+    ) -> Result<Vec<EngineOutput>, EngineError> {
         self.run(|dtls| dtls.handle_timeout(now))?;
         guarded(|| Ok(self.drain()))
     }
 
     /// Handles a client's complete Certificate message of DTLS 1.2. It is stored here, and the engine gets a shorter one.
-    pub fn receive_certificates(
+    pub(crate) fn receive_certificates(
         &mut self,
         now: Instant,
         number: u16,
@@ -312,12 +319,12 @@ impl Engine {
     }
 
     /// Whether the client's certificate is stored here.
-    pub fn has_certificate(&self) -> bool {
+    pub(crate) fn has_certificate(&self) -> bool {
         self.stand_in.is_some()
     }
 
     /// Takes the client's certificate, if it is stored here. Only after the handshake: that needs it.
-    pub fn take_certificate(&mut self) -> Option<Vec<u8>> {
+    pub(crate) fn take_certificate(&mut self) -> Option<Vec<u8>> {
         self.stand_in
             .take()
             .map(|stand_in| stand_in.leaf().to_vec())
@@ -334,7 +341,7 @@ impl Engine {
         outcome
     }
 
-    pub fn send(
+    pub(crate) fn send(
         &mut self,
         now: Instant,
         plaintext: &[u8],
@@ -375,7 +382,7 @@ impl Engine {
     }
 
     /// Ends the session with a close_notify.
-    pub fn close(&mut self) -> Result<Vec<EngineOutput>, EngineError> {
+    pub(crate) fn close(&mut self) -> Result<Vec<EngineOutput>, EngineError> {
         guarded(|| {
             self.dtls.close()?;
             Ok(self.drain())
@@ -383,12 +390,12 @@ impl Engine {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.next_timeout
     }
 
     /// "1.2", "1.3", or "?" before the version is negotiated.
-    pub fn version(&self) -> &'static str {
+    pub(crate) fn version(&self) -> &'static str {
         match self.dtls.protocol_version() {
             Some(dimpl::ProtocolVersion::DTLS1_2) => "1.2",
             Some(dimpl::ProtocolVersion::DTLS1_3) => "1.3",

@@ -15,6 +15,7 @@ pub struct Transmit {
 
 /// An event of a session or handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names and types say it")]
 pub enum Event {
     /// A handshake is complete: the peer has this certificate's key, and the policy accepts the certificate.
     Established {
@@ -52,7 +53,6 @@ pub enum EndReason {
     Replaced,
     /// The gateway closed it, for this reason.
     Closed(&'static str),
-    /// The engine failed.
     Failed(String),
 }
 
@@ -71,7 +71,7 @@ impl fmt::Display for EndReason {
 }
 
 /// How many cipher suites of a client without a common one are logged: enough to recognise its kind.
-pub const OFFERED_SUITES_LOGGED: usize = 16;
+pub(crate) const OFFERED_SUITES_LOGGED: usize = 16;
 
 /// Why a handshake failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

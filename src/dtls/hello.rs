@@ -11,7 +11,7 @@
 
 mod reply;
 
-pub use reply::previous_hellos;
+pub(crate) use reply::previous_hellos;
 
 use super::Versions;
 use super::cookie::Cookie;
@@ -47,7 +47,7 @@ mod extension {
 
 /// The version that is negotiated with a hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+pub(crate) enum Version {
     Dtls12,
     /// DTLS 1.3, with the cipher suite for the HelloRetryRequest.
     Dtls13(u16),
@@ -55,7 +55,7 @@ pub enum Version {
 
 /// An unfragmented ClientHello that can be answered with a cookie, or returns one.
 #[derive(Debug, PartialEq, Eq)]
-pub struct StatelessHello<'a> {
+pub(crate) struct StatelessHello<'a> {
     /// The `message_seq`.
     pub sequence: u16,
     pub random: [u8; 32],
@@ -82,7 +82,7 @@ struct Parts<'a> {
 
 impl<'a> StatelessHello<'a> {
     /// Parses a datagram. `None`: it is not a ClientHello, or one that needs an engine.
-    pub fn parse(datagram: &'a [u8], supported: &Supported) -> Option<StatelessHello<'a>> {
+    pub(crate) fn parse(datagram: &'a [u8], supported: &Supported) -> Option<StatelessHello<'a>> {
         let (sequence, all) = record::whole_client_hello(datagram)?;
         let mut body = Cursor(all);
         // An engine rejects other versions (RFC 9147 §5.3: DTLS 1.3 has the same value here).
@@ -169,7 +169,7 @@ impl<'a> StatelessHello<'a> {
 
 /// The cookie in the first fragment of a DTLS 1.2 hello, with its `message_seq`. A hello that just fits into one record
 /// is fragmented once it contains a cookie.
-pub fn cookie_of_fragment(datagram: &[u8]) -> Option<(u16, Cookie)> {
+pub(crate) fn cookie_of_fragment(datagram: &[u8]) -> Option<(u16, Cookie)> {
     let (sequence, start) = record::first_client_hello_fragment(datagram)?;
     let mut body = Cursor(start);
     let _version_and_random = body.take(2 + 32)?;
@@ -183,7 +183,7 @@ pub fn cookie_of_fragment(datagram: &[u8]) -> Option<(u16, Cookie)> {
 }
 
 /// Whether this is the first fragment of a hello that has others.
-pub fn is_fragmented(datagram: &[u8]) -> bool {
+pub(crate) fn is_fragmented(datagram: &[u8]) -> bool {
     record::first_client_hello_fragment(datagram).is_some()
 }
 

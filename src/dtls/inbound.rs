@@ -82,7 +82,7 @@ pub(super) enum Verdict<'a> {
 
 /// The filter of one session.
 #[derive(Debug)]
-pub struct InboundFilter {
+pub(crate) struct InboundFilter {
     phase: Phase,
     /// The fatal alert that was received in plaintext. It may be forged, so it ends nothing.
     alert: Option<u8>,
@@ -142,7 +142,7 @@ impl Verdict<'_> {
 
 impl InboundFilter {
     /// For a client whose engine has processed this many ClientHellos.
-    pub fn new(hellos: u16) -> InboundFilter {
+    pub(crate) fn new(hellos: u16) -> InboundFilter {
         InboundFilter {
             phase: Phase::Hello {
                 due: hellos,

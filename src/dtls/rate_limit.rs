@@ -9,14 +9,14 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// A token bucket: `rate` tokens a second, and bursts of as many.
 #[derive(Debug)]
-pub struct TokenBucket {
+pub(crate) struct TokenBucket {
     rate: u32,
     tokens: f64,
     refilled: Option<Instant>,
 }
 
 impl TokenBucket {
-    pub fn new(rate: u32) -> TokenBucket {
+    pub(crate) fn new(rate: u32) -> TokenBucket {
         TokenBucket {
             rate,
             tokens: f64::from(rate),
@@ -25,7 +25,7 @@ impl TokenBucket {
     }
 
     /// Whether there is a token.
-    pub fn has(&mut self, now: Instant) -> bool {
+    pub(crate) fn has(&mut self, now: Instant) -> bool {
         let rate = f64::from(self.rate);
         let passed = self
             .refilled
@@ -36,7 +36,7 @@ impl TokenBucket {
     }
 
     /// Takes a token; false if there is none.
-    pub fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let enough = self.has(now);
         if enough {
             self.tokens -= 1.0;
@@ -48,7 +48,7 @@ impl TokenBucket {
 /// Limits the handshakes of each host with a proven address within a second. Those that a registered device completes are
 /// refunded. Only proven addresses are counted, so a forger can neither use up another's share nor fill the table.
 #[derive(Debug)]
-pub struct AddressLimit {
+pub(crate) struct AddressLimit {
     limit: u32,
     second: Option<Instant>,
     counts: HashMap<IpAddr, u32>,
@@ -56,7 +56,7 @@ pub struct AddressLimit {
 
 impl AddressLimit {
     /// At most `limit` a second for each host.
-    pub fn new(limit: u32) -> AddressLimit {
+    pub(crate) fn new(limit: u32) -> AddressLimit {
         AddressLimit {
             limit,
             second: None,
@@ -65,20 +65,20 @@ impl AddressLimit {
     }
 
     /// Whether the host of this address has reached the limit in the current second.
-    pub fn is_exhausted(&mut self, now: Instant, address: IpAddr) -> bool {
+    pub(crate) fn is_exhausted(&mut self, now: Instant, address: IpAddr) -> bool {
         self.renew(now);
         let count = self.counts.get(&host(address)).copied();
         count.unwrap_or_default() >= self.limit
     }
 
-    pub fn count(&mut self, now: Instant, address: IpAddr) {
+    pub(crate) fn count(&mut self, now: Instant, address: IpAddr) {
         self.renew(now);
         let count = self.counts.entry(host(address)).or_default();
         *count = count.saturating_add(1);
     }
 
     /// Refunds one handshake, which a registered device has completed.
-    pub fn refund(&mut self, now: Instant, address: IpAddr) {
+    pub(crate) fn refund(&mut self, now: Instant, address: IpAddr) {
         self.renew(now);
         if let Some(count) = self.counts.get_mut(&host(address)) {
             *count = count.saturating_sub(1);

@@ -4,12 +4,12 @@
 //! alerts.
 
 /// TLS alert descriptions that we send ourselves (RFC 5246 §7.2.2).
-pub mod alert {
+pub(crate) mod alert {
     #![allow(missing_docs, reason = "the names are the RFC's")]
-    pub const HANDSHAKE_FAILURE: u8 = 40;
-    pub const BAD_CERTIFICATE: u8 = 42;
-    pub const ILLEGAL_PARAMETER: u8 = 47;
-    pub const INTERNAL_ERROR: u8 = 80;
+    pub(crate) const HANDSHAKE_FAILURE: u8 = 40;
+    pub(crate) const BAD_CERTIFICATE: u8 = 42;
+    pub(crate) const ILLEGAL_PARAMETER: u8 = 47;
+    pub(crate) const INTERNAL_ERROR: u8 = 80;
 }
 
 pub(super) const HANDSHAKE: u8 = 22;
@@ -25,7 +25,7 @@ pub(super) const HELLO_RETRY_RANDOM: [u8; 32] = [
 
 /// The kind of a datagram, by its first record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DatagramKind {
+pub(crate) enum DatagramKind {
     /// Begins with a ClientHello, or with the first fragment of one.
     ClientHello(ClientHello),
     /// Begins with a later fragment of a ClientHello.
@@ -39,7 +39,7 @@ pub enum DatagramKind {
 
 /// The fields of a ClientHello that routing needs. None is authenticated.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientHello {
+pub(crate) struct ClientHello {
     /// The client's random: the same in its hellos without and with a cookie.
     pub random: [u8; 32],
     /// 0 for the first message of a handshake (RFC 6347 §4.2.2), so 1 for a hello with a cookie.
@@ -99,7 +99,7 @@ fn next_record<'a>(cursor: &mut Cursor<'a>) -> Option<Record<'a>> {
 }
 
 /// Classifies a datagram by its first record.
-pub fn classify(datagram: &[u8]) -> DatagramKind {
+pub(crate) fn classify(datagram: &[u8]) -> DatagramKind {
     // RFC 9147 §4: 001CSLEE is a unified header, always protected.
     if datagram.first().is_some_and(|first| first >> 5 == 0b001) {
         return DatagramKind::Protected;
@@ -121,7 +121,7 @@ pub fn classify(datagram: &[u8]) -> DatagramKind {
 }
 
 /// Whether a datagram is one record with one handshake message, or one fragment, and nothing else.
-pub fn is_single_message(datagram: &[u8]) -> bool {
+pub(crate) fn is_single_message(datagram: &[u8]) -> bool {
     let mut cursor = Cursor(datagram);
     let Some(record) = next_record(&mut cursor) else {
         return false;
@@ -190,7 +190,7 @@ fn cipher_suites(fragment: &mut Cursor<'_>) -> Option<Vec<u16>> {
 
 /// What an outbound datagram of the engine shows.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Outbound {
+pub(crate) struct Outbound {
     /// It contains a ServerHello that is not a HelloRetryRequest: the engine has accepted the cookie.
     pub beyond_cookie: bool,
     /// The cipher suite of this ServerHello.
@@ -200,7 +200,7 @@ pub struct Outbound {
 }
 
 /// Parses an outbound datagram of the engine.
-pub fn inspect_outbound(datagram: &[u8]) -> Outbound {
+pub(crate) fn inspect_outbound(datagram: &[u8]) -> Outbound {
     let mut outbound = Outbound::default();
     let mut cursor = Cursor(datagram);
     while let Some(record) = next_record(&mut cursor) {
@@ -231,7 +231,7 @@ fn chosen_suite(fragment: &mut Cursor<'_>) -> Option<u16> {
 }
 
 /// A fatal alert in a plaintext record (RFC 5246 §7.2, RFC 6347 §4.1).
-pub fn fatal_alert(sequence: u64, description: u8) -> Vec<u8> {
+pub(crate) fn fatal_alert(sequence: u64, description: u8) -> Vec<u8> {
     let mut record = vec![ALERT, 254, 253, 0, 0];
     record.extend(sequence.to_be_bytes().iter().skip(2));
     record.extend([0, 2, 2, description]);
@@ -239,7 +239,7 @@ pub fn fatal_alert(sequence: u64, description: u8) -> Vec<u8> {
 }
 
 /// The name of a cipher suite that a CoAP device is likely to offer; the number of any other.
-pub fn cipher_suite_name(suite: u16) -> String {
+pub(crate) fn cipher_suite_name(suite: u16) -> String {
     let name = match suite {
         0x00ff => "EMPTY_RENEGOTIATION_INFO_SCSV",
         0x1301 => "TLS_AES_128_GCM_SHA256",

@@ -20,7 +20,7 @@ use std::time::Instant;
 
 /// How far a session has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub(crate) enum Stage {
     /// The peer's address may be forged.
     Unproven,
     /// The peer receives what we send to its address.
@@ -30,7 +30,7 @@ pub enum Stage {
 }
 
 /// A session and its engine.
-pub struct Session {
+pub(crate) struct Session {
     /// The addresses of the peer and of ours.
     pub path: Path,
     pub stage: Stage,
@@ -58,7 +58,7 @@ pub struct Session {
 
 impl Session {
     /// Creates an unproven session.
-    pub fn new(
+    pub(crate) fn new(
         path: Path,
         engine: Engine,
         random: [u8; 32],
@@ -83,19 +83,19 @@ impl Session {
     }
 
     /// Sets how many records were sent before the session was created: one cookie for each ClientHello.
-    pub fn set_records_sent(&mut self, records: u16) {
+    pub(crate) fn set_records_sent(&mut self, records: u16) {
         self.next_plaintext_sequence = records.into();
         self.inbound = InboundFilter::new(records);
     }
 
     /// Whether a hello with this random and a valid cookie is a late copy of the one that this session began with. A device
     /// with the same random numbers after each restart sends the same one, too, but seldom as soon.
-    pub fn began_with(&self, now: Instant, random: &[u8; 32]) -> bool {
+    pub(crate) fn began_with(&self, now: Instant, random: &[u8; 32]) -> bool {
         self.random == *random && now.saturating_duration_since(self.began) < cookie::LIFETIME
     }
 
     /// When the session's timer must fire.
-    pub fn next_timeout(&self) -> Instant {
+    pub(crate) fn next_timeout(&self) -> Instant {
         match (self.stage, self.engine.next_timeout()) {
             // A HelloVerifyRequest is never retransmitted (RFC 6347 §4.2.1).
             (Stage::Unproven, _) | (_, None) => self.deadline,
@@ -105,7 +105,7 @@ impl Session {
 
     /// Reads what it needs from the datagrams to be sent. Whether one of them shows that the engine has accepted the
     /// peer's cookie.
-    pub fn inspect(&mut self, outputs: &[EngineOutput]) -> bool {
+    pub(crate) fn inspect(&mut self, outputs: &[EngineOutput]) -> bool {
         let mut beyond_cookie = false;
         for output in outputs {
             if let EngineOutput::Transmit(datagram) = output {
@@ -121,7 +121,7 @@ impl Session {
     }
 
     /// A plaintext fatal alert, numbered after the engine's records in epoch 0.
-    pub fn fatal_alert(&self, description: u8) -> Vec<u8> {
+    pub(crate) fn fatal_alert(&self, description: u8) -> Vec<u8> {
         record::fatal_alert(self.next_plaintext_sequence, description)
     }
 }

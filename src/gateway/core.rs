@@ -284,6 +284,7 @@ impl Core {
         self.journal.bounds_reached(reached);
     }
 
+    /// Counted since the start.
     pub fn counters(&self) -> RoomCounters<'_> {
         RoomCounters {
             dtls: self.demux.counters(),

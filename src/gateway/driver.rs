@@ -35,7 +35,7 @@ const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
 /// When and how a gateway stops.
 #[derive(Debug)]
-pub struct Shutdown<R, F> {
+pub(crate) struct Shutdown<R, F> {
     /// Resolves when draining is to begin: no new handshakes, and open exchanges end.
     pub requested: R,
     /// The time limit of draining.
@@ -52,7 +52,7 @@ pub struct End {
 }
 
 /// A core, its socket and its upstream.
-pub struct Driver<U> {
+pub(crate) struct Driver<U> {
     core: Core,
     udp: Udp,
     upstream: Arc<U>,
@@ -100,7 +100,7 @@ impl<U: Upstream> Driver<U> {
     }
 
     /// Serves until the shutdown, then drains: see [`Shutdown`].
-    pub async fn run(
+    pub(crate) async fn run(
         mut self,
         shutdown: Shutdown<impl Future<Output = ()>, impl Future<Output = ()>>,
     ) -> End {

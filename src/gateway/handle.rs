@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 const QUEUE: usize = 16;
 
 /// The most sessions that one command describes, so that it delays no request.
-pub const SESSIONS_PER_ANSWER: usize = 512;
+pub(crate) const SESSIONS_PER_ANSWER: usize = 512;
 
 /// A replacement for what was read from files before. It has been validated.
 #[derive(Debug)]

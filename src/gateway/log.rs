@@ -1,3 +1,3 @@
 //! The gateway's log lines.
 
-pub mod journal;
+pub(crate) mod journal;

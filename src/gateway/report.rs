@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The gateway's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Serving,
@@ -56,20 +55,15 @@ pub struct Report {
 pub struct Bound {
     /// The key that sets it.
     pub key: &'static str,
-    /// The current amount.
     pub used: usize,
-    /// The bound.
     pub limit: usize,
 }
 
-/// Current levels.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Levels {
-    /// Established sessions.
     pub sessions: usize,
     /// Of these, those of certificates that are not registered.
     pub unregistered_sessions: usize,
-    /// Half-open handshakes.
     pub half_open: usize,
     /// ClientHellos that wait to begin a handshake.
     pub waiting: usize,
@@ -79,13 +73,11 @@ pub struct Levels {
     pub open_requests: usize,
     /// Calls to ThingsBoard for devices' requests.
     pub in_flight: usize,
-    /// Open long polls.
     pub polls: usize,
     /// Other open calls of relays.
     pub reads: usize,
     /// Open calls for packages.
     pub package_calls: usize,
-    /// Observations.
     pub observations: table::ObservationCounts,
     /// Relays that wait to read.
     pub reads_waiting: usize,
@@ -112,7 +104,6 @@ pub struct SessionLine {
     pub session: u64,
     /// The device's name; `None` for an unregistered certificate.
     pub device: Option<Arc<str>>,
-    /// The client's address.
     pub address: SocketAddr,
     /// Time since the handshake.
     pub age: Duration,

@@ -54,6 +54,7 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// What a gateway is made of.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the fields' names and types say it")]
 pub struct Parts {
     /// The UDP address for devices; port 0 lets the system choose.
     pub listen: SocketAddr,

@@ -16,7 +16,7 @@ const UNREGISTERED_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The client of one established session.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     pub session: SessionId,
     pub path: Path,
     pub certificate: CertificateId,
@@ -44,7 +44,7 @@ impl Peer {
         Holder::of(self.device.as_deref(), self.path.remote.ip())
     }
 
-    pub fn new(
+    pub(crate) fn new(
         session: SessionId,
         path: Path,
         certificate: CertificateId,
@@ -72,41 +72,41 @@ impl Peer {
     }
 
     /// Its certificate's SHA-256, as an operator writes it into the registry.
-    pub fn fingerprint(&self) -> Fingerprint {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
         Fingerprint::Sha256(self.certificate.sha256)
     }
 
     /// The device's name; "-" for a certificate that is not registered.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         self.device.as_ref().map_or("-", |device| &device.name)
     }
 
-    pub fn since(&self) -> Instant {
+    pub(crate) fn since(&self) -> Instant {
         self.since
     }
 
     /// Its DTLS version: "1.2" or "1.3".
-    pub fn version(&self) -> &'static str {
+    pub(crate) fn version(&self) -> &'static str {
         self.version
     }
 
     /// When an authentic record was received last.
-    pub fn last_received(&self) -> Instant {
+    pub(crate) fn last_received(&self) -> Instant {
         self.last_received
     }
 
     /// Whether the request was received while the certificate belonged to another device, or to none.
-    pub fn is_of_former_device(&self, exchange: ExchangeId) -> bool {
+    pub(crate) fn is_of_former_device(&self, exchange: ExchangeId) -> bool {
         exchange.began_before(self.first_exchange)
     }
 
     /// Whether the request was received under another access token, or under none: ThingsBoard's answer then says nothing
     /// about the current token.
-    pub fn is_under_former_token(&self, exchange: ExchangeId) -> bool {
+    pub(crate) fn is_under_former_token(&self, exchange: ExchangeId) -> bool {
         exchange.began_before(self.first_exchange_of_token)
     }
 
-    pub fn last_served(&self) -> Option<Instant> {
+    pub(crate) fn last_served(&self) -> Option<Instant> {
         self.last_served
     }
 
@@ -118,8 +118,7 @@ impl Peer {
 
 /// Which session gives way to a new one.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// None.
+pub(crate) enum Admission {
     Alone,
     /// The device has too many sessions: close its longest silent one.
     Displaces(SessionId),
@@ -127,14 +126,12 @@ pub enum Admission {
     DisplacesUnregistered(SessionId),
 }
 
-/// All established sessions.
 #[derive(Debug)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     limits: Limits,
     /// Boxed: a table that grows by doubling may be half empty.
     peers: HashMap<SessionId, Box<Peer>>,
     by_device: HashMap<Arc<str>, Vec<SessionId>>,
-    /// Sessions of devices.
     of_devices: usize,
     /// Sessions of unregistered certificates, by source address.
     unregistered: SourcePlaces<SessionId>,
@@ -142,7 +139,7 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub fn new(limits: Limits) -> Sessions {
+    pub(crate) fn new(limits: Limits) -> Sessions {
         Sessions {
             limits,
             peers: HashMap::new(),
@@ -154,7 +151,7 @@ impl Sessions {
     }
 
     /// Adds a peer. The caller closes the session that it displaces.
-    pub fn admit(&mut self, mut peer: Peer, edition: u32) -> Admission {
+    pub(crate) fn admit(&mut self, mut peer: Peer, edition: u32) -> Admission {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
         let host = source::host(peer.path.remote.ip());
@@ -205,14 +202,14 @@ impl Sessions {
     }
 
     /// Whether the session's device was looked up in another registry than this.
-    pub fn is_outdated(&self, session: SessionId, edition: u32) -> bool {
+    pub(crate) fn is_outdated(&self, session: SessionId, edition: u32) -> bool {
         let peer = self.peers.get(&session);
         peer.is_some_and(|peer| peer.edition != edition)
     }
 
     /// Sets the device that the current registry has for the session's certificate. A session whose device was removed
     /// stays until it got a 4.01.
-    pub fn assign(
+    pub(crate) fn assign(
         &mut self,
         session: SessionId,
         device: Option<Arc<Device>>,
@@ -240,7 +237,7 @@ impl Sessions {
 
     /// A request of an unregistered certificate was answered 4.01: its session ends after [`UNREGISTERED_LIFETIME`], unless
     /// its end is set already.
-    pub fn refused_unregistered(&mut self, now: Instant, session: SessionId) {
+    pub(crate) fn refused_unregistered(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session)
             && peer.device.is_none()
         {
@@ -250,14 +247,14 @@ impl Sessions {
     }
 
     /// Notes that a request was answered, or a notification acknowledged.
-    pub fn served(&mut self, now: Instant, session: SessionId) {
+    pub(crate) fn served(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session) {
             peer.last_served = Some(now);
         }
     }
 
     /// Sets when the session expires.
-    pub fn expire(&mut self, session: SessionId, at: Option<Instant>) {
+    pub(crate) fn expire(&mut self, session: SessionId, at: Option<Instant>) {
         if let Some(peer) = self.peers.get_mut(&session) {
             peer.expires = at;
             self.arm(session);
@@ -265,7 +262,7 @@ impl Sessions {
     }
 
     /// Removes a session that has ended.
-    pub fn remove(&mut self, session: SessionId) -> Option<Peer> {
+    pub(crate) fn remove(&mut self, session: SessionId) -> Option<Peer> {
         let mut peer = self.peers.remove(&session)?;
         self.timers.disarm(session, &mut peer.timer);
         let host = source::host(peer.path.remote.ip());
@@ -274,23 +271,23 @@ impl Sessions {
     }
 
     /// Notes that an authentic record was received.
-    pub fn received(&mut self, now: Instant, session: SessionId) {
+    pub(crate) fn received(&mut self, now: Instant, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session) {
             peer.last_received = now;
         }
     }
 
-    pub fn get(&self, session: SessionId) -> Option<&Peer> {
+    pub(crate) fn get(&self, session: SessionId) -> Option<&Peer> {
         self.peers.get(&session).map(AsRef::as_ref)
     }
 
     /// [`arm`](Self::arm) must follow if its endpoint was used.
-    pub fn get_mut(&mut self, session: SessionId) -> Option<&mut Peer> {
+    pub(crate) fn get_mut(&mut self, session: SessionId) -> Option<&mut Peer> {
         self.peers.get_mut(&session).map(AsMut::as_mut)
     }
 
     /// Sets the timer to the peer's next timeout.
-    pub fn arm(&mut self, session: SessionId) {
+    pub(crate) fn arm(&mut self, session: SessionId) {
         if let Some(peer) = self.peers.get_mut(&session)
             && let Some(at) = peer.next_timeout()
         {
@@ -299,7 +296,7 @@ impl Sessions {
     }
 
     /// The next session whose timer has expired.
-    pub fn pop_due(&mut self, now: Instant) -> Option<SessionId> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<SessionId> {
         let session = self.timers.pop_due(now)?;
         if let Some(peer) = self.peers.get_mut(&session) {
             peer.timer.fired();
@@ -308,35 +305,35 @@ impl Sessions {
     }
 
     /// Whether the session's lifetime is over.
-    pub fn has_expired(&self, now: Instant, session: SessionId) -> bool {
+    pub(crate) fn has_expired(&self, now: Instant, session: SessionId) -> bool {
         let expires = self.peers.get(&session).and_then(|peer| peer.expires);
         expires.is_some_and(|expires| expires <= now)
     }
 
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
 
-    pub fn ids(&self) -> Vec<SessionId> {
+    pub(crate) fn ids(&self) -> Vec<SessionId> {
         self.peers.keys().copied().collect()
     }
 
     /// Sessions that count for `limits.unregistered_sessions`.
-    pub fn unregistered(&self) -> usize {
+    pub(crate) fn unregistered(&self) -> usize {
         self.unregistered.count()
     }
 
     /// Sessions without a device, those included whose device was removed from the registry.
-    pub fn without_device(&self) -> usize {
+    pub(crate) fn without_device(&self) -> usize {
         self.peers.len().saturating_sub(self.of_devices)
     }
 
     /// Timers that are set.
-    pub fn timers(&self) -> usize {
+    pub(crate) fn timers(&self) -> usize {
         self.timers.len()
     }
 

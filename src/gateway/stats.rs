@@ -7,9 +7,9 @@
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
 //! | [`counters`] | all of these, and the rest of this room |
 
-pub mod answers;
-pub mod counters;
-pub mod handshakes;
-pub mod upstream_calls;
+pub(crate) mod answers;
+pub(crate) mod counters;
+pub(crate) mod handshakes;
+pub(crate) mod upstream_calls;
 
-pub use counters::Counters;
+pub(crate) use counters::Counters;

@@ -17,13 +17,12 @@ use tokio::sync::broadcast;
 /// Records kept for the slowest receiver. Each holds at most one message.
 const CAPACITY: usize = 512;
 
-/// What happened.
 #[derive(Clone)]
+#[expect(missing_docs, reason = "the fields' names and types say it")]
 pub enum Event {
     /// A handshake has completed.
     Established {
         session: SessionId,
-        /// The client's address.
         address: SocketAddr,
         /// DTLS version: `1.2` or `1.3`.
         version: &'static str,
@@ -49,32 +48,27 @@ pub enum Event {
     },
     /// A request to ThingsBoard begins.
     CallStarted {
-        /// Identifies the call.
         ticket: Ticket,
         /// The request line, without the token.
         line: upstream::RequestLine,
     },
     /// ThingsBoard has answered, or the call has failed.
     CallEnded {
-        /// Identifies the call.
         ticket: Ticket,
         /// The length of the answer's body.
         outcome: Result<usize, upstream::Error>,
     },
     /// A call whose answer is no longer needed was aborted.
-    CallAborted {
-        /// Identifies the call.
-        ticket: Ticket,
-    },
+    CallAborted { ticket: Ticket },
 }
 
 /// A device's name, if its certificate is registered.
-pub type DeviceName = Option<Arc<str>>;
+pub(crate) type DeviceName = Option<Arc<str>>;
 
 /// An event, its time and its device.
 #[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the fields' names and types say it")]
 pub struct TapRecord {
-    /// The core's clock.
     pub at: Instant,
     pub device: DeviceName,
     pub event: Event,

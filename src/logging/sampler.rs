@@ -11,7 +11,7 @@ const MAX_NAMED: usize = 16;
 /// Admits the first few events of each key in a period, and counts the others, whose number is logged when the period
 /// ends.
 #[derive(Debug)]
-pub struct Sampler<K> {
+pub(crate) struct Sampler<K> {
     admitted: u64,
     counts: HashMap<K, u64>,
     /// Keys that had more events than are admitted.
@@ -23,8 +23,7 @@ pub struct Sampler<K> {
 
 /// How many events were not admitted in a period.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Suppressed<K> {
-    /// By key.
+pub(crate) struct Suppressed<K> {
     pub named: Vec<(K, u64)>,
     /// Of all other keys.
     pub others: u64,
@@ -32,7 +31,7 @@ pub struct Suppressed<K> {
 
 impl<K: Clone + Eq + Hash> Sampler<K> {
     /// Admits this many events of each key in a period.
-    pub fn new(admitted: u64) -> Sampler<K> {
+    pub(crate) fn new(admitted: u64) -> Sampler<K> {
         Sampler {
             admitted,
             counts: HashMap::new(),
@@ -43,7 +42,7 @@ impl<K: Clone + Eq + Hash> Sampler<K> {
     }
 
     /// Counts an event, and returns whether it is logged at once.
-    pub fn admits(&mut self, key: &K) -> bool {
+    pub(crate) fn admits(&mut self, key: &K) -> bool {
         let has_room = self.counts.len() < MAX_KEYS;
         let count = match self.counts.get_mut(key) {
             Some(count) => {
@@ -68,8 +67,7 @@ impl<K: Clone + Eq + Hash> Sampler<K> {
         false
     }
 
-    /// Ends the period.
-    pub fn take(&mut self) -> Suppressed<K> {
+    pub(crate) fn take(&mut self) -> Suppressed<K> {
         let counts = std::mem::take(&mut self.counts);
         let named = std::mem::take(&mut self.named);
         let suppressed = named.into_iter().filter_map(|key| {

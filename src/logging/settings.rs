@@ -12,7 +12,6 @@ pub struct Settings {
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// For people.
     Text,
     /// One JSON object a line.
     Json,

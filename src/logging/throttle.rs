@@ -15,7 +15,7 @@ const MAX_OF_NETWORK: usize = 1024;
 
 /// Admits the first event of each key in every period.
 #[derive(Debug)]
-pub struct Throttle<K> {
+pub(crate) struct Throttle<K> {
     period: Duration,
     since: Option<Instant>,
     seen: HashSet<K>,
@@ -27,7 +27,7 @@ pub struct Throttle<K> {
 
 impl<K: Eq + Hash> Throttle<K> {
     /// Admits one event of each key in this period.
-    pub fn every(period: Duration) -> Throttle<K> {
+    pub(crate) fn every(period: Duration) -> Throttle<K> {
         Throttle {
             period,
             since: None,
@@ -39,7 +39,7 @@ impl<K: Eq + Hash> Throttle<K> {
     }
 
     /// Whether this is the first event of its key in the period.
-    pub fn admits(&mut self, now: Instant, key: K) -> bool {
+    pub(crate) fn admits(&mut self, now: Instant, key: K) -> bool {
         self.begin_period(now);
         let first = self.seen.len() < MAX_KEYS && self.seen.insert(key);
         self.suppressed += u64::from(!first);
@@ -47,7 +47,7 @@ impl<K: Eq + Hash> Throttle<K> {
     }
 
     /// The same for a key that the peer at this address chooses: a host or network may use up its share of keys only.
-    pub fn admits_from(&mut self, now: Instant, address: IpAddr, key: K) -> bool {
+    pub(crate) fn admits_from(&mut self, now: Instant, address: IpAddr, key: K) -> bool {
         self.begin_period(now);
         let is_new = self.seen.len() < MAX_KEYS && !self.seen.contains(&key);
         let first = is_new && self.take_share(address) && self.seen.insert(key);

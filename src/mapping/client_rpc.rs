@@ -30,7 +30,7 @@ impl<'de> Deserialize<'de> for IsPresent {
 ///
 /// # Errors
 /// There is no `method`.
-pub fn complete(body: Bytes) -> Result<Bytes, Response> {
+pub(crate) fn complete(body: Bytes) -> Result<Bytes, Response> {
     let trimmed = body.trim_ascii();
     // serde would read an array as the struct, too.
     if trimmed.first() != Some(&b'{') {

@@ -6,7 +6,7 @@ use coap::{Code, Request, Response};
 
 /// How the content of a response is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Representation {
+pub(crate) enum Representation {
     Json,
     Bytes,
     /// RFC 6690.
@@ -15,7 +15,7 @@ pub enum Representation {
 
 impl Representation {
     /// Its number in the registry of Content-Formats (RFC 7252 §12.3).
-    pub const fn content_format(self) -> u16 {
+    pub(crate) const fn content_format(self) -> u16 {
         match self {
             Representation::Json => JSON,
             Representation::Bytes => OCTET_STREAM,
@@ -24,7 +24,7 @@ impl Representation {
     }
 
     /// 2.05 with this content.
-    pub fn content(self, payload: Bytes) -> Response {
+    pub(crate) fn content(self, payload: Bytes) -> Response {
         Response::content(self.content_format(), payload)
     }
 

@@ -24,7 +24,6 @@ pub enum Action {
     Register(Kind),
     /// Read part of a package.
     Download(Download, ReadRequest),
-    /// Respond at once.
     Respond(Response),
 }
 

@@ -26,7 +26,6 @@ pub enum Resource {
 
 /// A row of the table.
 struct Row {
-    /// The shortest path.
     path: &'static str,
     /// The last segment of the path under `api/v1`.
     feature: Option<&'static str>,
@@ -54,7 +53,6 @@ impl Resource {
         Resource::WellKnownCore,
     ];
 
-    /// The table.
     const fn row(self) -> Row {
         const GET: &[Method] = &[Method::Get];
         const POST: &[Method] = &[Method::Post];

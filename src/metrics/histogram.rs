@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Upper bounds of the buckets in milliseconds: from an answer of the same machine to one of an overloaded ThingsBoard.
-pub const BOUNDS: [u32; 14] = [
+pub(crate) const BOUNDS: [u32; 14] = [
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000,
 ];
 
@@ -16,7 +16,6 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Records a duration.
     pub fn observe(&mut self, time: Duration) {
         let fits = |bound: &u32| time <= Duration::from_millis((*bound).into());
         let bucket = BOUNDS.iter().zip(&mut self.counts);
@@ -33,7 +32,6 @@ impl Histogram {
         self.counts.iter().sum::<u64>() + self.beyond
     }
 
-    /// Their sum.
     pub fn sum(&self) -> Duration {
         self.sum
     }

@@ -12,7 +12,7 @@ const SYSTEM_TICKS: usize = 12;
 const STARTED_TICKS: usize = 19;
 
 /// Adds memory, processor time and open files.
-pub fn process(scrape: &mut Scrape) {
+pub(crate) fn process(scrape: &mut Scrape) {
     scrape.gauges(
         "coaps_gateway_build_info",
         "Always 1; its label is the version",

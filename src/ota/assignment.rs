@@ -14,7 +14,7 @@ const LONGEST_CHECKSUM: usize = 128;
 
 /// What the attributes of a device name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assignment {
+pub(crate) struct Assignment {
     /// `fw_title` and `fw_version`.
     pub name: Name,
     /// `fw_checksum` and `fw_size`.
@@ -22,11 +22,11 @@ pub struct Assignment {
 }
 
 /// A package's name, and what the attributes name to tell its contents apart.
-pub type Content = (Name, Identity);
+pub(crate) type Content = (Name, Identity);
 
 /// What tells two contents of the same name apart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// `fw_checksum` and its algorithm.
     pub checksum: Option<Checksum>,
     /// `fw_size`: bytes.
@@ -35,7 +35,7 @@ pub struct Identity {
 
 /// A checksum, as the attributes name it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Checksum {
+pub(crate) struct Checksum {
     /// Such as `SHA256`.
     pub algorithm: Box<str>,
     /// Hexadecimal for the algorithms that are verified; opaque otherwise.
@@ -44,12 +44,12 @@ pub struct Checksum {
 
 /// An answer that can't be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unreadable;
+pub(crate) struct Unreadable;
 
 impl Assignment {
     /// Parses ThingsBoard's answer to `GET attributes`. `None`: nothing is assigned, or ThingsBoard could not read its own
     /// attributes, which looks the same.
-    pub fn read(package: Package, body: &[u8]) -> Result<Option<Assignment>, Unreadable> {
+    pub(crate) fn read(package: Package, body: &[u8]) -> Result<Option<Assignment>, Unreadable> {
         if body.len() > LONGEST_ANSWER {
             return Err(Unreadable);
         }

@@ -7,31 +7,31 @@ use crate::upstream::Package;
 
 /// For which kinds of package attributes were seen to change.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct AssignmentChange {
+pub(crate) struct AssignmentChange {
     firmware: bool,
     software: bool,
 }
 
 impl AssignmentChange {
     /// Any of the device's attributes may have changed.
-    pub const ANY: AssignmentChange = AssignmentChange {
+    pub(crate) const ANY: AssignmentChange = AssignmentChange {
         firmware: true,
         software: true,
     };
 
     /// Adds the change of the attribute of this key.
-    pub fn add(&mut self, key: &str) {
+    pub(crate) fn add(&mut self, key: &str) {
         self.firmware |= key.starts_with("fw_");
         self.software |= key.starts_with("sw_");
     }
 
     /// Whether any attribute that assigns a package has changed.
-    pub fn is_any(self) -> bool {
+    pub(crate) fn is_any(self) -> bool {
         self.firmware || self.software
     }
 
     /// The kinds of package that may be assigned otherwise now.
-    pub fn packages(self) -> impl Iterator<Item = Package> {
+    pub(crate) fn packages(self) -> impl Iterator<Item = Package> {
         let kinds = [
             (self.firmware, Package::Firmware),
             (self.software, Package::Software),

@@ -19,7 +19,7 @@ const MOST_PREFETCHED: usize = Settings::CONNECTIONS / 4;
 
 /// What a call is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallPurpose {
+pub(crate) enum CallPurpose {
     /// Which package is assigned to a device.
     Assignment(DownloaderId),
     /// Whether a device may have a package, and whether it is still the cached one. With the check's number.
@@ -37,7 +37,7 @@ struct QueuedCall {
 
 /// Which queue a chunk waits in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Priority {
+pub(crate) enum Priority {
     /// A device waits for it.
     Requested,
     /// A device will probably request it.
@@ -46,7 +46,7 @@ pub enum Priority {
 
 /// All calls, queued or in flight.
 #[derive(Debug, Default)]
-pub struct Calls {
+pub(crate) struct Calls {
     queries: VecDeque<QueuedCall>,
     requested: VecDeque<QueuedCall>,
     prefetch: VecDeque<QueuedCall>,
@@ -57,7 +57,12 @@ pub struct Calls {
 
 impl Calls {
     /// Queues a small query.
-    pub fn query(&mut self, purpose: CallPurpose, device: Arc<Device>, operation: Operation) {
+    pub(crate) fn query(
+        &mut self,
+        purpose: CallPurpose,
+        device: Arc<Device>,
+        operation: Operation,
+    ) {
         self.queries.push_back(QueuedCall {
             purpose,
             device,
@@ -66,7 +71,7 @@ impl Calls {
     }
 
     /// Queues the fetch of a chunk.
-    pub fn fetch(
+    pub(crate) fn fetch(
         &mut self,
         key: ChunkKey,
         device: Arc<Device>,
@@ -85,7 +90,7 @@ impl Calls {
     }
 
     /// A device waits now for a chunk that was to be prefetched.
-    pub fn prioritise(&mut self, key: ChunkKey) {
+    pub(crate) fn prioritise(&mut self, key: ChunkKey) {
         let purpose = CallPurpose::Chunk(key);
         if let Some(at) = self
             .prefetch
@@ -97,7 +102,7 @@ impl Calls {
     }
 
     /// Removes a chunk from its queue. Returns false if it is in flight.
-    pub fn cancel(&mut self, key: ChunkKey) -> bool {
+    pub(crate) fn cancel(&mut self, key: ChunkKey) -> bool {
         let before = self.requested.len() + self.prefetch.len();
         for queue in [&mut self.requested, &mut self.prefetch] {
             queue.retain(|call| call.purpose != CallPurpose::Chunk(key));
@@ -107,7 +112,7 @@ impl Calls {
 
     /// The next call that can begin: there is a connection for it and, if it is a chunk, room in the cache. With the number of
     /// chunks that were evicted for it.
-    pub fn begin(&mut self, cache: &mut ChunkCache) -> Option<(PackageEffect, usize)> {
+    pub(crate) fn begin(&mut self, cache: &mut ChunkCache) -> Option<(PackageEffect, usize)> {
         if self.in_flight.len() >= Settings::CONNECTIONS {
             return None;
         }
@@ -137,7 +142,7 @@ impl Calls {
     }
 
     /// A call has ended. `None` if it is unknown.
-    pub fn end(&mut self, call: CallId) -> Option<CallPurpose> {
+    pub(crate) fn end(&mut self, call: CallId) -> Option<CallPurpose> {
         let purpose = self.in_flight.remove(&call)?;
         if matches!(purpose, CallPurpose::Chunk(_)) {
             self.chunks_in_flight = self.chunks_in_flight.saturating_sub(1);
@@ -145,7 +150,7 @@ impl Calls {
         Some(purpose)
     }
 
-    pub fn in_flight(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 

@@ -45,7 +45,7 @@ struct Pool {
 
 /// All cached chunks, and the room reserved for those that are being fetched.
 #[derive(Debug)]
-pub struct ChunkCache {
+pub(crate) struct ChunkCache {
     capacity: usize,
     /// Bytes of a whole chunk.
     chunk: usize,
@@ -60,7 +60,7 @@ pub struct ChunkCache {
 
 impl ChunkCache {
     /// Both in bytes.
-    pub fn new(capacity: usize, chunk: usize) -> ChunkCache {
+    pub(crate) fn new(capacity: usize, chunk: usize) -> ChunkCache {
         ChunkCache {
             capacity,
             chunk,
@@ -74,7 +74,7 @@ impl ChunkCache {
     }
 
     /// A chunk, which counts as a use.
-    pub fn get(&mut self, key: ChunkKey) -> Option<&Bytes> {
+    pub(crate) fn get(&mut self, key: ChunkKey) -> Option<&Bytes> {
         let chunk = self.chunks.get_mut(&key)?;
         self.last_use += 1;
         chunk.used = self.last_use;
@@ -82,13 +82,13 @@ impl ChunkCache {
     }
 
     /// A chunk, which does not count as a use.
-    pub fn peek(&self, key: ChunkKey) -> Option<&Bytes> {
+    pub(crate) fn peek(&self, key: ChunkKey) -> Option<&Bytes> {
         self.chunks.get(&key).map(|chunk| &chunk.bytes)
     }
 
     /// Reserves room for a chunk that is to be fetched, and returns how many were evicted for it. `None` if all room is
     /// reserved.
-    pub fn reserve(&mut self) -> Option<usize> {
+    pub(crate) fn reserve(&mut self) -> Option<usize> {
         let wanted = (self.reserved + 1) * self.chunk;
         if wanted > self.capacity {
             return None;
@@ -147,12 +147,12 @@ impl ChunkCache {
     }
 
     /// Releases the room of a chunk that was not fetched.
-    pub fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.reserved = self.reserved.saturating_sub(1);
     }
 
     /// Adds a chunk that room was reserved for. `is_own`: only one device may have its edition.
-    pub fn insert(&mut self, key: ChunkKey, bytes: Bytes, is_own: bool) {
+    pub(crate) fn insert(&mut self, key: ChunkKey, bytes: Bytes, is_own: bool) {
         self.release();
         self.remove(key);
         if bytes.is_empty() {
@@ -187,12 +187,12 @@ impl ChunkCache {
     }
 
     /// An edition is shared from now on.
-    pub fn share(&mut self, edition: EditionId) {
+    pub(crate) fn share(&mut self, edition: EditionId) {
         self.change(edition, |holder| holder.is_own = false);
     }
 
     /// Removes all chunks of an edition.
-    pub fn remove_edition(&mut self, edition: EditionId) {
+    pub(crate) fn remove_edition(&mut self, edition: EditionId) {
         while let Some((key, _)) = self.next_of(edition, 0) {
             self.remove(key);
         }
@@ -209,14 +209,14 @@ impl ChunkCache {
     }
 
     /// The first chunk of an edition from this number on.
-    pub fn next_of(&self, edition: EditionId, number: u64) -> Option<(ChunkKey, &Bytes)> {
+    pub(crate) fn next_of(&self, edition: EditionId, number: u64) -> Option<(ChunkKey, &Bytes)> {
         let all = ChunkCache::range(edition, number);
         let (key, chunk) = self.chunks.range(all).next()?;
         Some((*key, &chunk.bytes))
     }
 
     /// The number of an edition's last chunk.
-    pub fn last_of(&self, edition: EditionId) -> Option<u64> {
+    pub(crate) fn last_of(&self, edition: EditionId) -> Option<u64> {
         let all = ChunkCache::range(edition, 0);
         self.chunks
             .range(all)
@@ -239,12 +239,12 @@ impl ChunkCache {
     }
 
     /// Bytes that are stored or reserved.
-    pub fn load(&self) -> usize {
+    pub(crate) fn load(&self) -> usize {
         self.own.stored + self.shared.stored + self.reserved * self.chunk
     }
 
     /// Bytes of editions that only one device may have.
-    pub fn own_bytes(&self) -> usize {
+    pub(crate) fn own_bytes(&self) -> usize {
         self.own.stored
     }
 }

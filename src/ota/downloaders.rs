@@ -29,7 +29,7 @@ const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
 /// A device that reads firmware, or software.
 #[derive(Debug)]
-pub struct Downloader {
+pub(crate) struct Downloader {
     pub device: Arc<Device>,
     pub package: Package,
     /// The devices that it shares unverified bytes with.
@@ -57,7 +57,7 @@ pub struct Downloader {
 
 /// A device's assignment, as far as it is known.
 #[derive(Debug, PartialEq, Eq)]
-pub enum AssignmentState {
+pub(crate) enum AssignmentState {
     Known(Name),
     Unassigned,
     /// Its attributes have to be read.
@@ -67,7 +67,7 @@ pub enum AssignmentState {
 }
 
 impl Downloader {
-    pub fn assigned(&self, now: Instant) -> AssignmentState {
+    pub(crate) fn assigned(&self, now: Instant) -> AssignmentState {
         let known = self.assignment.as_ref().map(|known| known.name.clone());
         let failing = self.failing;
         let failing = failing.filter(|failure| failure.is_recent(now, known.is_some()));
@@ -81,7 +81,7 @@ impl Downloader {
     }
 
     /// The number of the last read of the attributes, if it is recent enough to be used.
-    pub fn recent_read(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn recent_read(&self, now: Instant) -> Option<u64> {
         let keeps = match self.assignment {
             Some(_) => ASSIGNMENT_KNOWN,
             None => REFUSED_FOR,
@@ -92,7 +92,7 @@ impl Downloader {
 
     /// Its attributes were seen to change at this event: its assignment has to be read again, and its permits checked again.
     /// Returns whether a check is in progress that has to begin again.
-    pub fn attributes_changed(&mut self, event: u64) -> bool {
+    pub(crate) fn attributes_changed(&mut self, event: u64) -> bool {
         (self.changed, self.changed_unread) = (event, true);
         (self.read, self.failing, self.refused) = (None, None, None);
         let mut is_checked = false;
@@ -103,7 +103,7 @@ impl Downloader {
     }
 
     /// The owner of what its token fetches.
-    pub fn owner(&self, id: DownloaderId) -> Owner {
+    pub(crate) fn owner(&self, id: DownloaderId) -> Owner {
         let group = self.group.clone();
         group.map_or(Owner::Device(id), Owner::Group)
     }
@@ -111,7 +111,7 @@ impl Downloader {
     /// The read in flight was answered. If the assignment has changed, its permits have to be checked again. That nothing is
     /// assigned any more counts after 30 s only, unless a change was seen: ThingsBoard also answers so between two assignments,
     /// and when it fails to read its attributes.
-    pub fn assignment_read(&mut self, now: Instant, read: Option<Assignment>) {
+    pub(crate) fn assignment_read(&mut self, now: Instant, read: Option<Assignment>) {
         let number = self.read_in_flight.take();
         // A read that began before the attributes changed may have brought the former ones.
         let Some(number) = number.filter(|number| *number > self.changed) else {
@@ -132,19 +132,19 @@ impl Downloader {
     }
 
     /// The read in flight has failed.
-    pub fn read_failed(&mut self, now: Instant, error: PackageError) {
+    pub(crate) fn read_failed(&mut self, now: Instant, error: PackageError) {
         self.read_in_flight = None;
         self.failing = Some(Failure { at: now, error });
     }
 
     /// ThingsBoard rejected the device's token when the attributes were read.
-    pub fn read_refused(&mut self, now: Instant, error: PackageError) {
+    pub(crate) fn read_refused(&mut self, now: Instant, error: PackageError) {
         self.read_in_flight = None;
         self.refused = Some(Failure { at: now, error });
     }
 
     /// Forgets the assignment of this package: ThingsBoard does not let the device have it.
-    pub fn forget_assignment(&mut self, name: &Name) {
+    pub(crate) fn forget_assignment(&mut self, name: &Name) {
         if self
             .assignment
             .as_ref()
@@ -155,13 +155,13 @@ impl Downloader {
     }
 
     /// What the attributes name of the content of a package.
-    pub fn identity(&self, name: &Name) -> Identity {
+    pub(crate) fn identity(&self, name: &Name) -> Identity {
         let assignment = self.assignment.as_ref().filter(|known| known.name == *name);
         assignment.map_or_else(Identity::default, |known| known.identity.clone())
     }
 
     /// Whether the last read brought the assignment that is used.
-    pub fn is_assignment_current(&self) -> bool {
+    pub(crate) fn is_assignment_current(&self) -> bool {
         self.empty_since.is_none()
     }
 
@@ -170,7 +170,7 @@ impl Downloader {
     }
 
     /// The permit for a package. Adds one if there is none; `None` if too many are being checked.
-    pub fn permit_or_add(&mut self, name: &Name) -> Option<&mut Permit> {
+    pub(crate) fn permit_or_add(&mut self, name: &Name) -> Option<&mut Permit> {
         if let Some(at) = self.permits.iter().position(|permit| permit.name == *name) {
             return self.permits.get_mut(at);
         }
@@ -184,7 +184,7 @@ impl Downloader {
     }
 
     /// The packages whose checks wait for the attributes, with the event after which these must be read.
-    pub fn checks_waiting_for_attributes(&self) -> Vec<(Name, u64)> {
+    pub(crate) fn checks_waiting_for_attributes(&self) -> Vec<(Name, u64)> {
         let waiting = |permit: &Permit| match permit.check {
             Some(Check::ReadingAttributes { after }) => Some((permit.name.clone(), after)),
             Some(Check::Probing { .. }) | None => None,
@@ -199,7 +199,7 @@ impl Downloader {
 
 /// All devices that read packages: at most twice as many as are registered, for firmware and for software.
 #[derive(Debug, Default)]
-pub struct Downloaders {
+pub(crate) struct Downloaders {
     // Boxed, because a map may have twice the capacity that it needs.
     downloaders: HashMap<DownloaderId, Box<Downloader>>,
     by_device: HashMap<(Arc<str>, Package), DownloaderId>,
@@ -209,7 +209,7 @@ pub struct Downloaders {
 
 impl Downloaders {
     /// The entry of a device. Adds one if there is none, or if the device has another token or group now.
-    pub fn find_or_add(
+    pub(crate) fn find_or_add(
         &mut self,
         now: Instant,
         device: &Arc<Device>,
@@ -250,33 +250,33 @@ impl Downloaders {
         id
     }
 
-    pub fn get(&self, id: DownloaderId) -> Option<&Downloader> {
+    pub(crate) fn get(&self, id: DownloaderId) -> Option<&Downloader> {
         self.downloaders.get(&id).map(|downloader| &**downloader)
     }
 
-    pub fn get_mut(&mut self, id: DownloaderId) -> Option<&mut Downloader> {
+    pub(crate) fn get_mut(&mut self, id: DownloaderId) -> Option<&mut Downloader> {
         self.downloaders
             .get_mut(&id)
             .map(|downloader| &mut **downloader)
     }
 
     /// A device by its name.
-    pub fn find(&self, device: &Arc<str>, package: Package) -> Option<DownloaderId> {
+    pub(crate) fn find(&self, device: &Arc<str>, package: Package) -> Option<DownloaderId> {
         self.by_device.get(&(device.clone(), package)).copied()
     }
 
     /// The owner of what a device's token fetches.
-    pub fn owner(&self, id: DownloaderId) -> Option<Owner> {
+    pub(crate) fn owner(&self, id: DownloaderId) -> Option<Owner> {
         self.get(id).map(|downloader| downloader.owner(id))
     }
 
     /// The permit of a device for a package, if there is one.
-    pub fn permit(&mut self, id: DownloaderId, name: &Name) -> Option<&mut Permit> {
+    pub(crate) fn permit(&mut self, id: DownloaderId, name: &Name) -> Option<&mut Permit> {
         self.get_mut(id)?.permit(name)
     }
 
     /// Removes devices that have requested nothing for a day.
-    pub fn remove_expired(&mut self, now: Instant) {
+    pub(crate) fn remove_expired(&mut self, now: Instant) {
         while let Some(id) = self.timers.pop_due(now) {
             let Some(downloader) = self.downloaders.get_mut(&id) else {
                 continue;
@@ -297,11 +297,11 @@ impl Downloaders {
     }
 
     /// When [`remove_expired`](Self::remove_expired) has something to do.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.downloaders.len()
     }
 }

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// How many bytes a probe compares, at most. The size of a chunk is a multiple of it.
-pub const PIECE: u64 = 64;
+pub(crate) const PIECE: u64 = 64;
 /// The same, as a length.
-pub const MOST_PIECE_BYTES: usize = 64;
+pub(crate) const MOST_PIECE_BYTES: usize = 64;
 
 /// Chunks of one edition whose hashes are kept after they were evicted: 256 MiB in chunks of 64 KiB, which is the largest
 /// package that ThingsBoard allows over CoAP.
@@ -21,11 +21,11 @@ const MOST_VERIFIED: u64 = 4096;
 
 /// A chunk is not of this edition: ThingsBoard has another content under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contradiction;
+pub(crate) struct Contradiction;
 
 /// Who may have the bytes of an edition that is not verified: the device whose token fetched them, or its group.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Owner {
+pub(crate) enum Owner {
     Device(DownloaderId),
     /// Devices that the operator lets share unverified bytes: `package_group` in the registry.
     Group(Arc<str>),
@@ -33,7 +33,7 @@ pub enum Owner {
 
 /// What a chunk means for the checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verification {
+pub(crate) enum Verification {
     /// There are more chunks to hash, or there is no checksum to verify.
     Incomplete,
     /// The whole package has the checksum that the attributes name.
@@ -44,7 +44,7 @@ pub enum Verification {
 
 /// One content of a package.
 #[derive(Debug)]
-pub struct Edition {
+pub(crate) struct Edition {
     pub name: Name,
     /// What the attributes of its devices name, which may be nothing.
     pub identity: Identity,
@@ -76,7 +76,13 @@ struct ChecksumState {
 impl Edition {
     /// An edition of which only what the attributes name is known. `chunk`: in bytes. A `salt` other than zero gives it
     /// another ETag than that of an edition of the same name and checksum that was contradicted.
-    pub fn new(owner: Owner, name: Name, identity: Identity, chunk: u64, salt: u64) -> Edition {
+    pub(crate) fn new(
+        owner: Owner,
+        name: Name,
+        identity: Identity,
+        chunk: u64,
+        salt: u64,
+    ) -> Edition {
         let named = identity.size;
         let checksum = identity.checksum.as_ref();
         let checksum_state = checksum.and_then(ChecksumState::new);
@@ -102,12 +108,12 @@ impl Edition {
 
     /// From the checksum, if there is one; otherwise from the first chunk, once that is known, and the length that the
     /// attributes name.
-    pub fn etag(&self) -> Option<[u8; 8]> {
+    pub(crate) fn etag(&self) -> Option<[u8; 8]> {
         self.etag
     }
 
     /// Whether there is a byte at this position, if that is known.
-    pub fn contains(&self, position: u64) -> Option<bool> {
+    pub(crate) fn contains(&self, position: u64) -> Option<bool> {
         if position < self.shortest {
             return Some(true);
         }
@@ -118,38 +124,38 @@ impl Edition {
     }
 
     /// Its length, if that is known.
-    pub fn size(&self) -> Option<u64> {
+    pub(crate) fn size(&self) -> Option<u64> {
         self.end().or(self.named)
     }
 
     /// Its length, if its chunks show it.
-    pub fn end(&self) -> Option<u64> {
+    pub(crate) fn end(&self) -> Option<u64> {
         self.longest.filter(|longest| *longest == self.shortest)
     }
 
     /// Its first bytes. The first chunk is fetched before any other, so that there is always something to compare; these bytes
     /// are kept when it is evicted.
-    pub fn head(&self) -> Option<&Bytes> {
+    pub(crate) fn head(&self) -> Option<&Bytes> {
         self.head.as_ref()
     }
 
     /// Who may have it; `None` once it is verified.
-    pub fn owner(&self) -> Option<&Owner> {
+    pub(crate) fn owner(&self) -> Option<&Owner> {
         self.owner.as_ref()
     }
 
     /// Whether only one device may have it.
-    pub fn is_of_one_device(&self) -> bool {
+    pub(crate) fn is_of_one_device(&self) -> bool {
         matches!(self.owner, Some(Owner::Device(_)))
     }
 
     /// Chunks whose hashes it keeps.
-    pub fn hashes(&self) -> usize {
+    pub(crate) fn hashes(&self) -> usize {
         self.hashes.len()
     }
 
     /// Adds a chunk: its hash, and what it shows of the length. It may be short or empty where the package ends.
-    pub fn add_chunk(&mut self, number: u64, bytes: &Bytes) -> Result<(), Contradiction> {
+    pub(crate) fn add_chunk(&mut self, number: u64, bytes: &Bytes) -> Result<(), Contradiction> {
         let start = number.saturating_mul(self.chunk);
         let digest = sha256(bytes);
         if self.owner.is_none() {
@@ -194,12 +200,12 @@ impl Edition {
     }
 
     /// The number of the chunk to hash next; `None` if there is no checksum to verify.
-    pub fn next_to_verify(&self) -> Option<u64> {
+    pub(crate) fn next_to_verify(&self) -> Option<u64> {
         self.checksum_state.as_ref().map(|state| state.next)
     }
 
     /// Hashes the next chunk.
-    pub fn verify_next(&mut self, bytes: &[u8]) -> Verification {
+    pub(crate) fn verify_next(&mut self, bytes: &[u8]) -> Verification {
         let size = self.size();
         let Some(state) = &mut self.checksum_state else {
             return Verification::Incomplete;
@@ -225,17 +231,17 @@ impl Edition {
     }
 
     /// Whether it was contradicted before, under the same name and checksum.
-    pub fn was_contradicted(&self) -> bool {
+    pub(crate) fn was_contradicted(&self) -> bool {
         self.salt != 0
     }
 
     /// Ends the verification: the edition stays its owner's.
-    pub fn give_up_verification(&mut self) {
+    pub(crate) fn give_up_verification(&mut self) {
         self.checksum_state = None;
     }
 
     /// It was verified: it has no owner from now on. Returns the former one.
-    pub fn share(&mut self) -> Option<Owner> {
+    pub(crate) fn share(&mut self) -> Option<Owner> {
         // Its length is that of the verified bytes, whatever attributes name.
         (self.longest, self.named, self.checksum_state) = (Some(self.shortest), None, None);
         self.owner.take()

@@ -17,9 +17,8 @@ const MOST_OWN: usize = 4096;
 /// Hashes of chunks that all editions together keep, at some 80 bytes.
 const MOST_HASHES: usize = 65_536;
 
-/// All editions.
 #[derive(Debug)]
-pub struct Editions {
+pub(crate) struct Editions {
     chunk: u64,
     editions: HashMap<EditionId, Entry>,
     owned: HashMap<(Owner, Name, Identity), EditionId>,
@@ -46,7 +45,7 @@ struct Entry {
 
 impl Editions {
     /// `chunk`: in bytes.
-    pub fn new(chunk: u64) -> Editions {
+    pub(crate) fn new(chunk: u64) -> Editions {
         Editions {
             chunk,
             editions: HashMap::new(),
@@ -61,7 +60,7 @@ impl Editions {
     }
 
     /// An edition, which counts as a use.
-    pub fn get_mut(&mut self, id: EditionId) -> Option<&mut Edition> {
+    pub(crate) fn get_mut(&mut self, id: EditionId) -> Option<&mut Edition> {
         let entry = self.editions.get_mut(&id)?;
         self.last_use += 1;
         entry.used = self.last_use;
@@ -69,29 +68,44 @@ impl Editions {
     }
 
     /// An edition, which does not count as a use.
-    pub fn get(&self, id: EditionId) -> Option<&Edition> {
+    pub(crate) fn get(&self, id: EditionId) -> Option<&Edition> {
         self.editions.get(&id).map(|entry| &entry.edition)
     }
 
     /// The edition that this owner may have: its own if there is one, otherwise the verified one.
-    pub fn find(&self, owner: &Owner, name: &Name, identity: &Identity) -> Option<EditionId> {
+    pub(crate) fn find(
+        &self,
+        owner: &Owner,
+        name: &Name,
+        identity: &Identity,
+    ) -> Option<EditionId> {
         self.owned(owner, name, identity)
             .or_else(|| self.verified(name, identity))
     }
 
-    pub fn owned(&self, owner: &Owner, name: &Name, identity: &Identity) -> Option<EditionId> {
+    pub(crate) fn owned(
+        &self,
+        owner: &Owner,
+        name: &Name,
+        identity: &Identity,
+    ) -> Option<EditionId> {
         let wanted = (owner.clone(), name.clone(), identity.clone());
         self.owned.get(&wanted).copied()
     }
 
-    /// The verified one.
-    pub fn verified(&self, name: &Name, identity: &Identity) -> Option<EditionId> {
+    pub(crate) fn verified(&self, name: &Name, identity: &Identity) -> Option<EditionId> {
         let wanted = (name.clone(), identity.clone());
         self.verified.get(&wanted).copied()
     }
 
     /// Adds an edition, instead of the owner's of the same name and identity, which the caller has ended.
-    pub fn add(&mut self, owner: Owner, name: Name, identity: Identity, salt: u64) -> EditionId {
+    pub(crate) fn add(
+        &mut self,
+        owner: Owner,
+        name: Name,
+        identity: Identity,
+        salt: u64,
+    ) -> EditionId {
         self.last_id += 1;
         self.last_use += 1;
         let id = EditionId(self.last_id);
@@ -110,7 +124,7 @@ impl Editions {
 
     /// The edition to end next, if there are too many: the least recently used one, of single devices before others. Never
     /// `keep`.
-    pub fn surplus(&mut self, keep: EditionId) -> Option<EditionId> {
+    pub(crate) fn surplus(&mut self, keep: EditionId) -> Option<EditionId> {
         let too_many = self.hashes > MOST_HASHES;
         let own = self.own_ages.len() > MOST_OWN || (too_many && !self.own_ages.is_empty());
         if !own && !too_many && self.shared_ages.len() <= MOST_SHARED {
@@ -135,7 +149,7 @@ impl Editions {
     }
 
     /// Counts an edition's hashes again, after a chunk was added.
-    pub fn recount(&mut self, id: EditionId) {
+    pub(crate) fn recount(&mut self, id: EditionId) {
         if let Some(entry) = self.editions.get_mut(&id) {
             let now = entry.edition.hashes();
             self.hashes = (self.hashes + now).saturating_sub(entry.hashes);
@@ -144,7 +158,7 @@ impl Editions {
     }
 
     /// An edition is verified: shares it. Returns false if another of this content is verified already.
-    pub fn share(&mut self, id: EditionId) -> bool {
+    pub(crate) fn share(&mut self, id: EditionId) -> bool {
         let Some(entry) = self.editions.get_mut(&id) else {
             return false;
         };
@@ -166,8 +180,7 @@ impl Editions {
         true
     }
 
-    /// Removes an edition.
-    pub fn remove(&mut self, id: EditionId) -> Option<Edition> {
+    pub(crate) fn remove(&mut self, id: EditionId) -> Option<Edition> {
         let entry = self.editions.remove(&id)?;
         self.hashes = self.hashes.saturating_sub(entry.hashes);
         self.ages_of(&entry.edition).remove(&entry.listed);
@@ -187,7 +200,7 @@ impl Editions {
         }
     }
 
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.editions.len()
     }
 }

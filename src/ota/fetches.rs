@@ -13,7 +13,7 @@ const MOST_OF_ONE: usize = 64;
 
 /// A chunk on its way.
 #[derive(Debug)]
-pub struct Fetch {
+pub(crate) struct Fetch {
     /// With whose token it is fetched.
     pub downloader: DownloaderId,
     pub name: Name,
@@ -23,7 +23,7 @@ pub struct Fetch {
 
 /// All chunks on their way, each once.
 #[derive(Debug)]
-pub struct Fetches {
+pub(crate) struct Fetches {
     by_key: HashMap<ChunkKey, Fetch>,
     by_downloader: Counts<DownloaderId>,
 }
@@ -38,20 +38,20 @@ impl Default for Fetches {
 }
 
 impl Fetches {
-    pub fn contains(&self, key: ChunkKey) -> bool {
+    pub(crate) fn contains(&self, key: ChunkKey) -> bool {
         self.by_key.contains_key(&key)
     }
 
-    pub fn get(&self, key: ChunkKey) -> Option<&Fetch> {
+    pub(crate) fn get(&self, key: ChunkKey) -> Option<&Fetch> {
         self.by_key.get(&key)
     }
 
-    pub fn get_mut(&mut self, key: ChunkKey) -> Option<&mut Fetch> {
+    pub(crate) fn get_mut(&mut self, key: ChunkKey) -> Option<&mut Fetch> {
         self.by_key.get_mut(&key)
     }
 
     /// Adds a chunk. Returns false if too many are on their way, or too many under this device's token.
-    pub fn insert(&mut self, key: ChunkKey, downloader: DownloaderId, name: Name) -> bool {
+    pub(crate) fn insert(&mut self, key: ChunkKey, downloader: DownloaderId, name: Name) -> bool {
         if self.by_downloader.take(downloader).is_err() {
             return false;
         }
@@ -64,14 +64,14 @@ impl Fetches {
         true
     }
 
-    pub fn remove(&mut self, key: ChunkKey) -> Option<Fetch> {
+    pub(crate) fn remove(&mut self, key: ChunkKey) -> Option<Fetch> {
         let fetch = self.by_key.remove(&key)?;
         self.by_downloader.release(&fetch.downloader);
         Some(fetch)
     }
 
     /// The chunks of an edition.
-    pub fn of_edition(&self, edition: EditionId) -> Vec<ChunkKey> {
+    pub(crate) fn of_edition(&self, edition: EditionId) -> Vec<ChunkKey> {
         let keys = self.by_key.keys();
         keys.filter(|key| key.edition == edition).copied().collect()
     }

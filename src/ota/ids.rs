@@ -3,15 +3,15 @@
 
 /// A device, and firmware or software.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DownloaderId(pub(super) u64);
+pub(crate) struct DownloaderId(pub(super) u64);
 
 /// One content of a package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EditionId(pub(super) u64);
+pub(crate) struct EditionId(pub(super) u64);
 
 /// A chunk of an edition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChunkKey {
+pub(crate) struct ChunkKey {
     pub edition: EditionId,
     /// Counted from zero.
     pub number: u64,
@@ -19,7 +19,7 @@ pub struct ChunkKey {
 
 /// A request of a device; chosen by the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
+pub(crate) struct RequestId(pub u64);
 
 /// A call to ThingsBoard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -28,7 +28,7 @@ use verification::Verifications;
 
 /// The packages of all devices.
 #[derive(Debug)]
-pub struct PackageCache {
+pub(crate) struct PackageCache {
     settings: Settings,
     /// `ota.chunk`, in the type of positions in packages.
     chunk: u64,
@@ -54,7 +54,7 @@ enum Stop {
 
 impl PackageCache {
     /// `seed` should be random.
-    pub fn new(settings: Settings, seed: u64) -> PackageCache {
+    pub(crate) fn new(settings: Settings, seed: u64) -> PackageCache {
         let chunk = u64::try_from(settings.chunk).unwrap_or(u64::MAX);
         PackageCache {
             settings,
@@ -75,7 +75,7 @@ impl PackageCache {
 
     /// A device requests a block. The answer is an effect: now if all of it is cached, later otherwise. `group`: the devices
     /// that it shares unverified bytes with.
-    pub fn read(
+    pub(crate) fn read(
         &mut self,
         now: Instant,
         device: &Arc<Device>,
@@ -92,7 +92,7 @@ impl PackageCache {
     }
 
     /// A call to ThingsBoard has ended.
-    pub fn completed(&mut self, now: Instant, call: CallId, outcome: Result<Answer, Error>) {
+    pub(crate) fn completed(&mut self, now: Instant, call: CallId, outcome: Result<Answer, Error>) {
         match self.calls.end(call) {
             Some(CallPurpose::Assignment(downloader)) => {
                 self.assignment_read(now, downloader, outcome);
@@ -108,7 +108,12 @@ impl PackageCache {
 
     /// Attributes of a device were seen to change: its assignment, and what it may have, is read again before the device is
     /// served.
-    pub fn attributes_changed(&mut self, now: Instant, device: &Device, change: AssignmentChange) {
+    pub(crate) fn attributes_changed(
+        &mut self,
+        now: Instant,
+        device: &Device,
+        change: AssignmentChange,
+    ) {
         for package in change.packages() {
             if let Some(id) = self.downloaders.find(&device.name, package) {
                 self.counters.assignments_seen_to_change += 1;
@@ -123,11 +128,11 @@ impl PackageCache {
     }
 
     /// What is to be done next.
-    pub fn poll_effect(&mut self) -> Option<PackageEffect> {
+    pub(crate) fn poll_effect(&mut self) -> Option<PackageEffect> {
         self.effects.pop_front()
     }
 
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.downloaders.remove_expired(now);
         if self.next_verification().is_some_and(|at| at <= now) {
             self.handle_verification_timeout(now);
@@ -136,41 +141,42 @@ impl PackageCache {
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) has something to do.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let times = [self.downloaders.next_timeout(), self.next_verification()];
         times.into_iter().flatten().min()
     }
 
-    pub fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
 
     /// Bytes of chunks that are cached, or that room is reserved for: never more than `ota.cache`.
-    pub fn cached_bytes(&self) -> usize {
+    pub(crate) fn cached_bytes(&self) -> usize {
         self.cache.load()
     }
 
     /// Bytes of them that only one device may have.
-    pub fn own_bytes(&self) -> usize {
+    pub(crate) fn own_bytes(&self) -> usize {
         self.cache.own_bytes()
     }
 
     /// Devices that something is known of, counted once for firmware and once for software.
-    pub fn downloaders(&self) -> usize {
+    pub(crate) fn downloaders(&self) -> usize {
         self.downloaders.count()
     }
 
-    pub fn editions(&self) -> usize {
+    pub(crate) fn editions(&self) -> usize {
         self.editions.count()
     }
 
     /// Requests of devices that wait.
-    pub fn waiting(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
         self.pending.count()
     }
 
     /// Calls to ThingsBoard in flight: never more than [`Settings::CONNECTIONS`].
-    pub fn calls_in_flight(&self) -> usize {
+    pub(crate) fn calls_in_flight(&self) -> usize {
         self.calls.in_flight()
     }
 

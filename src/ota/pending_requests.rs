@@ -7,15 +7,15 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Requests that wait, in all.
-pub const MOST: usize = 16_384;
+pub(crate) const MOST: usize = 16_384;
 /// Requests that wait for the same.
-pub const MOST_FOR_ONE: usize = 4096;
+pub(crate) const MOST_FOR_ONE: usize = 4096;
 /// How often a request may wait before it is refused: a package that changes all the time would keep it waiting for ever.
 const MOST_WAITS: u8 = 20;
 
 /// What a request waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Awaited {
+pub(crate) enum Awaited {
     /// The assignment of a device.
     Assignment(DownloaderId),
     /// Whether a device may have a package.
@@ -27,7 +27,7 @@ pub enum Awaited {
 
 /// A request, and how far it has come.
 #[derive(Debug)]
-pub struct PendingRequest {
+pub(crate) struct PendingRequest {
     pub downloader: DownloaderId,
     pub wanted: ReadRequest,
     /// The first bytes of the block: a block may lie on the border of two chunks.
@@ -38,7 +38,7 @@ pub struct PendingRequest {
 }
 
 impl PendingRequest {
-    pub fn new(downloader: DownloaderId, wanted: ReadRequest) -> PendingRequest {
+    pub(crate) fn new(downloader: DownloaderId, wanted: ReadRequest) -> PendingRequest {
         PendingRequest {
             downloader,
             wanted,
@@ -49,7 +49,7 @@ impl PendingRequest {
     }
 
     /// Counts a wait. Returns whether it is one too many.
-    pub fn has_waited_too_often(&mut self) -> bool {
+    pub(crate) fn has_waited_too_often(&mut self) -> bool {
         self.waits = self.waits.saturating_add(1);
         self.waits > MOST_WAITS
     }
@@ -57,7 +57,7 @@ impl PendingRequest {
 
 /// All requests that wait, and those that may go on.
 #[derive(Debug, Default)]
-pub struct PendingRequests {
+pub(crate) struct PendingRequests {
     requests: HashMap<RequestId, PendingRequest>,
     queues: HashMap<Awaited, Vec<RequestId>>,
     woken: VecDeque<RequestId>,
@@ -65,7 +65,7 @@ pub struct PendingRequests {
 
 impl PendingRequests {
     /// Removes a request that may go on.
-    pub fn pop_woken(&mut self) -> Option<(RequestId, PendingRequest)> {
+    pub(crate) fn pop_woken(&mut self) -> Option<(RequestId, PendingRequest)> {
         while let Some(id) = self.woken.pop_front() {
             if let Some(request) = self.requests.remove(&id) {
                 return Some((id, request));
@@ -75,7 +75,12 @@ impl PendingRequests {
     }
 
     /// Adds a request. Returns false if too many wait, or too many for the same.
-    pub fn wait(&mut self, id: RequestId, request: PendingRequest, awaited: Awaited) -> bool {
+    pub(crate) fn wait(
+        &mut self,
+        id: RequestId,
+        request: PendingRequest,
+        awaited: Awaited,
+    ) -> bool {
         if self.requests.len() >= MOST {
             return false;
         }
@@ -89,19 +94,20 @@ impl PendingRequests {
     }
 
     /// What these requests waited for has come, or will not: they may go on.
-    pub fn wake(&mut self, awaited: &Awaited) {
+    pub(crate) fn wake(&mut self, awaited: &Awaited) {
         self.woken
             .extend(self.queues.remove(awaited).unwrap_or_default());
     }
 
     /// Removes the requests that wait for this, and returns them.
-    pub fn remove_waiting(&mut self, awaited: &Awaited) -> Vec<RequestId> {
+    pub(crate) fn remove_waiting(&mut self, awaited: &Awaited) -> Vec<RequestId> {
         let mut waited = self.queues.remove(awaited).unwrap_or_default();
         waited.retain(|id| self.requests.remove(id).is_some());
         waited
     }
 
-    pub fn count(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
         self.requests.len()
     }
 

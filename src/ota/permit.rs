@@ -22,7 +22,7 @@ pub(super) const FAILING_UNKNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// What a device may have, for one package.
 #[derive(Debug)]
-pub struct Permit {
+pub(crate) struct Permit {
     pub name: Name,
     /// The edition that it may have, and when that was found out.
     pub allowed: Option<(EditionId, Instant)>,
@@ -38,7 +38,7 @@ pub struct Permit {
 
 /// How far a check has come.
 #[derive(Debug)]
-pub enum Check {
+pub(crate) enum Check {
     /// The attributes are read.
     ReadingAttributes {
         /// A read before this event does not count.
@@ -46,7 +46,6 @@ pub enum Check {
     },
     /// A piece of the package is requested.
     Probing {
-        /// The event's number.
         number: u64,
         /// The number of the event at which the check began.
         since: u64,
@@ -57,14 +56,14 @@ pub enum Check {
 
 /// When something failed, and the error for the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub at: Instant,
     pub error: PackageError,
 }
 
 impl Failure {
     /// Whether it is too early to try again. `known`: something is known from before that can be used until then.
-    pub fn is_recent(&self, now: Instant, known: bool) -> bool {
+    pub(crate) fn is_recent(&self, now: Instant, known: bool) -> bool {
         let keeps = if known {
             FAILING_FOR
         } else {
@@ -74,13 +73,13 @@ impl Failure {
     }
 
     /// Whether ThingsBoard's refusal still counts.
-    pub fn is_valid(&self, now: Instant) -> bool {
+    pub(crate) fn is_valid(&self, now: Instant) -> bool {
         now < self.at + REFUSED_FOR
     }
 }
 
 impl Permit {
-    pub fn new(name: Name) -> Permit {
+    pub(crate) fn new(name: Name) -> Permit {
         Permit {
             name,
             allowed: None,
@@ -92,13 +91,13 @@ impl Permit {
     }
 
     /// Takes the permission back, until the next check.
-    pub fn revoke(&mut self) {
+    pub(crate) fn revoke(&mut self) {
         self.allowed = None;
     }
 
     /// The device's attributes were seen to change at this event: nothing that was found out before it counts. Returns whether
     /// a check is in progress, which reads them again.
-    pub fn attributes_changed(&mut self, event: u64) -> bool {
+    pub(crate) fn attributes_changed(&mut self, event: u64) -> bool {
         self.revoke();
         (self.refused, self.failing) = (None, None);
         let Some(check) = &mut self.check else {
@@ -110,31 +109,31 @@ impl Permit {
     }
 
     /// Whether there is neither a check in progress nor a chunk to confirm.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.check.is_none() && self.unconfirmed.is_empty()
     }
 
     /// ThingsBoard lets the device have this edition.
-    pub fn allow(&mut self, now: Instant, edition: EditionId) {
+    pub(crate) fn allow(&mut self, now: Instant, edition: EditionId) {
         self.allowed = Some((edition, now));
         (self.refused, self.failing) = (None, None);
     }
 
     /// ThingsBoard does not let the device have the package.
-    pub fn refuse(&mut self, now: Instant, error: PackageError) {
+    pub(crate) fn refuse(&mut self, now: Instant, error: PackageError) {
         self.allowed = None;
         self.refused = Some(Failure { at: now, error });
     }
 
     /// ThingsBoard did not answer, or not intelligibly.
-    pub fn fail(&mut self, now: Instant, error: PackageError) {
+    pub(crate) fn fail(&mut self, now: Instant, error: PackageError) {
         self.failing = Some(Failure { at: now, error });
     }
 }
 
 impl Check {
     /// Whether it waits for this probe.
-    pub fn is_probe(&self, probe: u64) -> bool {
+    pub(crate) fn is_probe(&self, probe: u64) -> bool {
         match self {
             Check::Probing { number, .. } => *number == probe,
             Check::ReadingAttributes { .. } => false,

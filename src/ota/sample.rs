@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 /// A piece of an edition, to be compared with the same piece in ThingsBoard.
 #[derive(Debug)]
-pub struct Sample {
+pub(crate) struct Sample {
     pub edition: EditionId,
     /// ThingsBoard's `size` of the piece, in bytes.
     pub size: u64,
@@ -18,8 +18,7 @@ pub struct Sample {
     pub bytes: Bytes,
 }
 
-/// Chooses samples.
-pub struct Sampler<'a> {
+pub(crate) struct Sampler<'a> {
     pub editions: &'a Editions,
     pub cache: &'a ChunkCache,
     /// Bytes of a chunk.
@@ -30,7 +29,7 @@ pub struct Sampler<'a> {
 impl Sampler<'_> {
     /// A piece of what is cached: every other time the last bytes and the end, which shows whether the package is longer now,
     /// and a random piece otherwise.
-    pub fn sample(&mut self, id: EditionId) -> Option<Sample> {
+    pub(crate) fn sample(&mut self, id: EditionId) -> Option<Sample> {
         let end = if self.random.bool() {
             self.last_piece(id)
         } else {

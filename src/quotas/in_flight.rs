@@ -1,12 +1,12 @@
 //! Calls to ThingsBoard for devices' requests: how many each device may have at once, and of which kind.
 //!
-//! A call counts for its *device*, whatever session asked, until it has ended: a device that opens session after session
-//! has no more of them than one that keeps its own. (A certificate that is not registered counts for its source address.)
-//! When a session ends, its calls whose answer alone matters are given up; telemetry, attributes, claims and replies to
-//! commands go on.
+//! A call counts towards its *device's* limit until it ends, whichever session it is for: a device that opens many
+//! sessions may have no more calls than a device with one. (Calls of an unregistered certificate count for its source
+//! address.) When a session ends, its calls without a side effect (GETs, client-side RPCs) are aborted; those that post
+//! telemetry, attributes, claims and replies to commands continue.
 //!
-//! Two kinds may be left without an answer by ThingsBoard, and so have bounds of their own below the whole: a
-//! client-side RPC that no rule chain answers, and a GET above the rate that the device is allowed.
+//! ThingsBoard may leave two kinds unanswered, so each has a lower limit of its own: a client-side RPC that no rule
+//! chain answers, and a GET above the device's rate limit.
 
 use crate::device::Device;
 use crate::dtls::SessionId;
@@ -18,18 +18,18 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// Who calls count for.
+/// The device or source address that a call counts for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Holder {
+pub(crate) enum Holder {
     /// A registered device, by name.
     Device(Arc<str>),
-    /// Where certificates come from that are not registered.
+    /// The source address of a session whose certificate is not registered.
     Source(IpAddr),
 }
 
 impl Holder {
     /// The device of a session, or its source address where its certificate is not registered.
-    pub fn of(device: Option<&Device>, remote: IpAddr) -> Holder {
+    pub(crate) fn of(device: Option<&Device>, remote: IpAddr) -> Holder {
         match device {
             Some(device) => Holder::Device(device.name.clone()),
             None => Holder::Source(source::host(remote)),
@@ -37,10 +37,10 @@ impl Holder {
     }
 }
 
-/// What a call is, as far as its bounds go.
+/// The kind of a call; its limits depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A POST: it has an effect in ThingsBoard, whether or not anyone waits for the answer.
+    /// A POST: it has an effect in ThingsBoard even if its answer is discarded.
     Post,
     /// A GET of attributes.
     Get,
@@ -58,9 +58,9 @@ impl Kind {
     }
 }
 
-/// Which bound keeps a call from being made.
+/// The limit that a refused call would exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
+pub(crate) enum Full {
     /// `upstream.max_in_flight`
     Whole,
     /// `upstream.max_in_flight_per_device`, or an even share of the whole.
@@ -75,9 +75,9 @@ struct Open {
     expect: Expect,
 }
 
-/// Calls made and not ended.
+/// The calls that have begun and not ended.
 #[derive(Debug)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     all: Counts<Holder>,
     gets: Counts<Holder>,
     client_rpc: Counts<Holder>,
@@ -85,9 +85,9 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// None yet. `whole`: `upstream.max_in_flight`.
-    pub fn new(whole: usize, calls: CallLimits) -> InFlight {
-        // What may go unanswered takes no more than a quarter of a device's share.
+    /// `whole`: `upstream.max_in_flight`.
+    pub(crate) fn new(whole: usize, calls: CallLimits) -> InFlight {
+        // Calls that may go unanswered take no more than a quarter of a device's share.
         let quarter = calls.per_device.div_ceil(4);
         InFlight {
             all: Counts::new(whole, calls.per_device),
@@ -97,8 +97,8 @@ impl InFlight {
         }
     }
 
-    /// A call is to be made for this holder.
-    pub fn begin(
+    /// Records that a call begins for this holder, or returns the limit that it would exceed.
+    pub(crate) fn begin(
         &mut self,
         holder: Holder,
         session: SessionId,
@@ -127,13 +127,13 @@ impl InFlight {
         Ok(())
     }
 
-    /// Whether further requests of this session have to wait until calls of its device end.
-    pub fn holds_back(&self, holder: &Holder) -> bool {
+    /// Whether this holder has used its share: its further requests wait until one of its calls ends.
+    pub(crate) fn holds_back(&self, holder: &Holder) -> bool {
         self.all.is_shared() && self.all.has_its_share(holder)
     }
 
-    /// A call has ended: who it counted for. Nothing if it was given up before.
-    pub fn end(&mut self, session: SessionId, exchange: ExchangeId) -> Option<Holder> {
+    /// Records the end of a call, and returns the holder that it counted for; `None` if it was aborted before.
+    pub(crate) fn end(&mut self, session: SessionId, exchange: ExchangeId) -> Option<Holder> {
         let Open { holder, expect } = self.open.remove(&(session, exchange))?;
         self.all.release(&holder);
         match Kind::of(expect) {
@@ -144,8 +144,9 @@ impl InFlight {
         Some(holder)
     }
 
-    /// Gives up a call of this session that has no effect but its answer, if there is one: the session has ended.
-    pub fn give_up_one(&mut self, session: SessionId) -> Option<(ExchangeId, Expect)> {
+    /// Aborts one call of an ended session that has no effect but its answer, and returns it; `None` if there is none
+    /// left.
+    pub(crate) fn abort_one(&mut self, session: SessionId) -> Option<(ExchangeId, Expect)> {
         let all = (session, ExchangeId(0))..=(session, ExchangeId(u32::MAX));
         let (exchange, expect) = self
             .open
@@ -156,17 +157,17 @@ impl InFlight {
         Some((exchange, expect))
     }
 
-    /// Calls under way.
-    pub fn count(&self) -> usize {
+    /// The number of calls in flight.
+    pub(crate) fn count(&self) -> usize {
         self.all.count()
     }
 
-    /// Client-side RPCs among them.
-    pub fn client_rpc(&self) -> usize {
+    /// The number of client-side RPCs in flight.
+    pub(crate) fn client_rpc(&self) -> usize {
         self.client_rpc.count()
     }
 
-    /// The most of one device.
+    /// The number of calls of the holder that has the most.
     #[cfg(test)]
     pub(crate) fn most_of_one(&self) -> usize {
         let mut by_holder = std::collections::HashMap::<_, usize>::new();
@@ -195,7 +196,7 @@ mod tests {
             }
         }
 
-        /// As many calls as this device may make from one session.
+        /// Begins calls of this device in one session until one is refused; returns their number and the limit.
         fn fill(&mut self, device: &str, session: u64, expect: Expect) -> (usize, Full) {
             for count in 0.. {
                 self.last += 1;
@@ -205,12 +206,12 @@ mod tests {
                     return (count, full);
                 }
             }
-            panic!("without bound");
+            panic!("no limit was reached");
         }
     }
 
     #[test]
-    fn a_device_has_its_share_whatever_number_of_sessions_it_has() {
+    fn a_devices_share_does_not_depend_on_the_number_of_its_sessions() {
         let mut bench = Bench::new(1024);
         assert_eq!(bench.fill("a", 1, Expect::Created), (64, Full::Device));
         assert_eq!(bench.fill("a", 2, Expect::Created), (0, Full::Device));
@@ -219,23 +220,23 @@ mod tests {
     }
 
     #[test]
-    fn what_may_go_unanswered_has_a_quarter_of_it_and_client_rpc_a_quarter_of_the_whole() {
+    fn client_rpcs_and_gets_have_lower_limits_of_their_own() {
         let mut bench = Bench::new(1024);
         for device in 0..40 {
             let name = format!("d{device}");
             let (rpcs, full) = bench.fill(&name, device, Expect::RpcReply);
-            // From half of the lane on shares are even.
+            // Once half of the limit is used, shares are even.
             assert!(rpcs <= 16 && full == Full::ClientRpc);
         }
         assert_eq!(bench.calls.client_rpc(), 256);
         let (gets, full) = bench.fill("other", 50, Expect::Attributes);
         assert_eq!((gets, full), (16, Full::Device));
         let (posts, _) = bench.fill("other", 50, Expect::Created);
-        assert_eq!(posts, 48, "its share, beside its GETs");
+        assert_eq!(posts, 48, "the rest of its share");
     }
 
     #[test]
-    fn a_call_counts_until_it_ends_and_a_session_that_ends_gives_up_what_has_no_effect() {
+    fn a_call_counts_until_it_ends_and_the_end_of_a_session_aborts_calls_without_effect() {
         let mut bench = Bench::new(1024);
         let expects = [
             Expect::Created,
@@ -252,17 +253,17 @@ mod tests {
                 .begin(holder, SessionId(1), ExchangeId(exchange), expect);
             assert_eq!(begun, Ok(()));
         }
-        let mut given_up = Vec::new();
-        while let Some((_, expect)) = bench.calls.give_up_one(SessionId(1)) {
-            given_up.push(expect);
+        let mut aborted = Vec::new();
+        while let Some((_, expect)) = bench.calls.abort_one(SessionId(1)) {
+            aborted.push(expect);
         }
         let expected = [Expect::RpcReply, Expect::Attributes, Expect::Registration];
-        assert_eq!(given_up, expected);
+        assert_eq!(aborted, expected);
         assert_eq!((bench.calls.count(), bench.calls.client_rpc()), (3, 0));
         let mut end = |exchange| bench.calls.end(SessionId(1), ExchangeId(exchange));
-        assert_eq!(end(1), None, "given up");
+        assert_eq!(end(1), None, "aborted");
         assert_eq!(end(0), Some(Holder::Device("a".into())));
-        assert_eq!(end(0), None, "once");
+        assert_eq!(end(0), None, "ended before");
         assert_eq!(bench.calls.count(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! How much of one turn of the loop a device may have.
+//! How many of a device's datagrams are handled in one turn of the loop.
 //!
 //! ```text
 //! datagram ──(its device has had fewer than PER_DEVICE in this turn)──▶ handled at once
@@ -8,39 +8,39 @@
 //!                          └──(its device has too much waiting already)──▶ dropped, as the kernel would
 //! ```
 //!
-//! A device that sends more than the loop can handle so keeps nobody waiting but itself: what others send comes first,
-//! however much of the first device's was there before. A device alone has all of the loop. A device's sessions share
-//! one queue, and a certificate that is not registered counts for its source address.
+//! So a device that sends more than the loop can handle delays only itself: datagrams of others are handled before its
+//! queue, however long that is. A device that sends alone may use the whole loop. A device's sessions share one queue,
+//! and those of unregistered certificates count for their source address.
 
 use super::in_flight::Holder;
 use crate::dtls::Path;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
-/// Datagrams of one device that are handled in a turn while others may wait for theirs.
-pub const PER_DEVICE: usize = 8;
-/// Datagrams handled in a turn of those that wait.
-pub const WAITING_PER_TURN: usize = 64;
-/// Bytes of datagrams that may wait for one device: some 500 requests at once.
+/// Datagrams of one device that are handled at once in a turn.
+pub(crate) const PER_DEVICE: usize = 8;
+/// Queued datagrams that are handled in a turn.
+pub(crate) const WAITING_PER_TURN: usize = 64;
+/// Bytes of datagrams that may be queued for one device: some 500 requests.
 const WAITING_BYTES: usize = 64 * 1024;
-/// The same of all devices.
+/// Bytes of datagrams that may be queued for all devices together.
 const ALL_WAITING_BYTES: usize = 4 * 1024 * 1024;
-/// What a datagram counts for at least: its place takes as much, however small it is.
+/// The least cost of a datagram: its entry in the queue takes as much memory, however short the datagram is.
 const LEAST: usize = 128;
 
-/// What a datagram counts for while it waits.
+/// The bytes that a queued datagram counts for.
 fn cost(datagram: &[u8]) -> usize {
     datagram.len().max(LEAST)
 }
 
-/// What becomes of a datagram.
+/// Whether a datagram is handled, queued or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It is handled now.
+pub(crate) enum Verdict {
+    /// Handle it now.
     Handle,
-    /// It is kept for a later turn.
+    /// It was queued for a later turn.
     Wait,
-    /// Its device has too much waiting.
+    /// Its device's queue is full, or all queues together are.
     Drop,
 }
 
@@ -50,13 +50,13 @@ struct Queue {
     bytes: usize,
 }
 
-/// The turn that is going on, and what waits for the next ones.
+/// The current turn, and the datagrams that wait for later ones.
 #[derive(Debug, Default)]
-pub struct Turns {
-    /// All that the loop takes from the kernel in one turn comes at one time.
+pub(crate) struct Turns {
+    /// The time of the current turn. All datagrams that the loop receives in one turn have the same time.
     at: Option<Instant>,
     handled: usize,
-    /// Of each device in this turn, once there is reason to count.
+    /// Datagrams handled in this turn by holder, counted once [`PER_DEVICE`] were handled.
     handled_of: HashMap<Holder, usize>,
     waiting: HashMap<Holder, Queue>,
     /// Holders with queued datagrams, in the order of their turns.
@@ -65,9 +65,9 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// A datagram has come. Says whether it matters whose it is: [`decide`](Self::decide) must follow then. While few come
-    /// in a turn and none waits it does not, and costs nothing.
-    pub fn count_arrival(&mut self, now: Instant) -> bool {
+    /// Counts a received datagram. Returns whether [`decide`](Self::decide) must be called for it, with its holder.
+    /// While few datagrams arrive in a turn and none is queued, it need not be, and the holder is not looked up.
+    pub(crate) fn count_arrival(&mut self, now: Instant) -> bool {
         if self.at != Some(now) {
             self.at = Some(now);
             self.handled = 0;
@@ -80,9 +80,14 @@ impl Turns {
         matters
     }
 
-    /// What becomes of this device's datagram. Where no session is, there are other bounds: see
-    /// [`admission`](crate::dtls::demux).
-    pub fn decide(&mut self, holder: Option<Holder>, path: Path, datagram: &[u8]) -> Verdict {
+    /// Decides whether a datagram is handled now, queued or dropped. A datagram without a session (no holder) is always
+    /// handled: [`admission`](crate::dtls::demux) limits those.
+    pub(crate) fn decide(
+        &mut self,
+        holder: Option<Holder>,
+        path: Path,
+        datagram: &[u8],
+    ) -> Verdict {
         let Some(holder) = holder else {
             self.handled += 1;
             return Verdict::Handle;
@@ -111,8 +116,8 @@ impl Turns {
         Verdict::Wait
     }
 
-    /// The next datagram of those that wait: devices take turns.
-    pub fn next_waiting(&mut self) -> Option<(Path, Box<[u8]>)> {
+    /// Takes the next queued datagram, round-robin by device.
+    pub(crate) fn next_waiting(&mut self) -> Option<(Path, Box<[u8]>)> {
         let holder = self.round_robin.pop_front()?;
         let queue = self.waiting.get_mut(&holder)?;
         let (path, datagram) = queue.datagrams.pop_front()?;
@@ -128,17 +133,17 @@ impl Turns {
         Some((path, datagram))
     }
 
-    /// Datagrams handled at once in the turn that is going on.
-    pub fn handled(&self) -> usize {
+    /// Datagrams handled at once in the current turn.
+    pub(crate) fn handled(&self) -> usize {
         self.handled
     }
 
-    /// When there is more to do: at once, if something waits.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    /// The time to call again: now, if a datagram is queued.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.at.filter(|_| !self.round_robin.is_empty())
     }
 
-    /// Bytes that wait, and devices they are of.
+    /// The number of bytes queued, and of devices with queued datagrams.
     #[cfg(test)]
     pub(crate) fn load(&self) -> (usize, usize) {
         assert_eq!(self.round_robin.len(), self.waiting.len());
@@ -168,8 +173,8 @@ mod tests {
         Holder::Device(name.into())
     }
 
-    /// As many datagrams as given come of a device; how many of them are handled at once, wait, and are dropped.
-    fn come(turns: &mut Turns, now: Instant, name: &str, count: usize) -> (usize, usize, usize) {
+    /// Receives this many datagrams of a device, and counts those handled at once, queued and dropped.
+    fn receive(turns: &mut Turns, now: Instant, name: &str, count: usize) -> (usize, usize, usize) {
         let (mut handled, mut waits, mut dropped) = (0, 0, 0);
         for number in 0..count {
             let datagram = vec![u8::try_from(number % 256).unwrap(); LEAST];
@@ -187,27 +192,29 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_one_device_leaves_room_for_others_and_what_is_over_its_share_waits_or_is_dropped()
-    {
+    fn datagrams_above_a_devices_share_are_queued_or_dropped() {
         let (now, mut turns) = (start(), Turns::default());
-        let (handled, waits, dropped) = come(&mut turns, now, "flood", 2000);
-        // The first few are not counted, as nobody knows yet that it is a flood.
+        let (handled, waits, dropped) = receive(&mut turns, now, "flood", 2000);
+        // The first PER_DEVICE of a turn are not counted by device.
         assert_eq!(handled, 2 * PER_DEVICE);
         assert_eq!(waits, WAITING_BYTES / LEAST);
         assert_eq!(handled + waits + dropped, 2000);
-        assert_eq!(come(&mut turns, now, "other", 3), (3, 0, 0));
-        // In the next turn as well, while the flood goes on; its own wait for what was there before.
+        assert_eq!(receive(&mut turns, now, "other", 3), (3, 0, 0));
+        // In the next turn as well, while the flood continues and its queue is full.
         let later = now + Duration::from_millis(1);
-        assert_eq!(come(&mut turns, later, "flood", 9), (0, 0, 9));
-        assert_eq!(come(&mut turns, later, "other", PER_DEVICE + 1), (8, 1, 0));
+        assert_eq!(receive(&mut turns, later, "flood", 9), (0, 0, 9));
+        assert_eq!(
+            receive(&mut turns, later, "other", PER_DEVICE + 1),
+            (8, 1, 0)
+        );
     }
 
     #[test]
-    fn those_that_wait_take_turns_and_each_keeps_its_order() {
+    fn queued_datagrams_are_handled_round_robin_and_in_order_for_each_device() {
         let (now, mut turns) = (start(), Turns::default());
-        come(&mut turns, now, "nobody", PER_DEVICE);
+        receive(&mut turns, now, "other", PER_DEVICE);
         for name in ["a", "b"] {
-            come(&mut turns, now, name, PER_DEVICE + 3);
+            receive(&mut turns, now, name, PER_DEVICE + 3);
         }
         let mut order = Vec::new();
         while let Some((_, datagram)) = turns.next_waiting() {
@@ -218,20 +225,20 @@ mod tests {
     }
 
     #[test]
-    fn a_device_alone_is_handled_as_fast_as_it_comes_once_nothing_of_it_waits() {
+    fn a_device_that_sends_up_to_its_share_in_every_turn_is_never_queued() {
         let (mut now, mut turns) = (start(), Turns::default());
         for _ in 0..1000 {
             now += Duration::from_micros(10);
-            assert_eq!(come(&mut turns, now, "a", PER_DEVICE), (8, 0, 0));
+            assert_eq!(receive(&mut turns, now, "a", PER_DEVICE), (8, 0, 0));
         }
         assert_eq!(turns.next_timeout(), None);
     }
 
     #[test]
-    fn what_waits_is_bounded_for_all_together() {
+    fn the_queues_of_all_devices_together_are_bounded() {
         let (now, mut turns) = (start(), Turns::default());
         for number in 0..200 {
-            come(&mut turns, now, &format!("d{number}"), 1000);
+            receive(&mut turns, now, &format!("d{number}"), 1000);
         }
         let (bytes, devices) = turns.load();
         assert!(bytes <= ALL_WAITING_BYTES && bytes > ALL_WAITING_BYTES - 1000);
@@ -240,11 +247,11 @@ mod tests {
         assert_eq!(turns.load(), (0, 0));
     }
 
-    /// Whoever can send from a device's address has them wait under its name: what counts is what they take.
+    /// Forged datagrams from a device's address are queued for that device: each counts for the memory it takes.
     #[test]
-    fn small_datagrams_count_for_the_place_that_they_take() {
+    fn a_short_datagram_counts_for_the_memory_of_its_entry() {
         let (now, mut turns) = (start(), Turns::default());
-        come(&mut turns, now, "nobody", PER_DEVICE);
+        receive(&mut turns, now, "other", PER_DEVICE);
         let wait =
             |turns: &mut Turns| turns.decide(Some(device("a")), path(1), b"x") == Verdict::Wait;
         let waiting = (0..70_000).filter(|_| wait(&mut turns)).count();

@@ -1,4 +1,4 @@
-//! Devices whose GETs ThingsBoard leaves without an answer, as it does above the rate that a device is allowed.
+//! Devices whose GETs ThingsBoard leaves unanswered, as it does above a device's rate limit.
 //!
 //! ```text
 //! answered ──(two GETs in a row time out)──▶ refused for a while: 5.03 at once ──▶ one GET is let through
@@ -11,40 +11,40 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// GETs in a row that time out before the next are refused. One may be the network's fault.
+/// Consecutive timeouts after which GETs are refused. A single one may be due to the network.
 const IN_A_ROW: u32 = 2;
-/// For how long they are refused. ThingsBoard's own limits are for a second, or for a minute.
+/// For how long they are refused. ThingsBoard's rate limits are for a second or a minute.
 const REFUSED: Duration = Duration::from_secs(30);
-/// Devices kept in mind. Beyond it those are forgotten whose time is over.
+/// The most devices in the table. When it is full, devices whose refusal is over are removed.
 const MOST: usize = 4096;
 
 #[derive(Debug, Default)]
 struct State {
     in_a_row: u32,
-    /// GETs are refused until then; one that comes later is let through.
+    /// GETs are refused until then; the first one afterwards is let through.
     until: Option<Instant>,
 }
 
-/// All such devices, by name.
+/// The devices with unanswered GETs, by name.
 #[derive(Debug, Default)]
-pub struct Unanswered(HashMap<Arc<str>, State>);
+pub(crate) struct Unanswered(HashMap<Arc<str>, State>);
 
 impl Unanswered {
-    /// For how long a GET of this device is refused, in whole seconds; nothing if it is let through.
-    pub fn refuses(&mut self, now: Instant, device: &str) -> Option<u32> {
+    /// For how long a GET of this device is refused, in whole seconds; `None` if it is let through.
+    pub(crate) fn refuses(&mut self, now: Instant, device: &str) -> Option<u32> {
         let state = self.0.get_mut(device)?;
         let until = state.until?;
         if until > now {
             let left = until.saturating_duration_since(now).as_secs();
             return u32::try_from(left).ok()?.checked_add(1);
         }
-        // This one is let through; those that come while it is under way are not.
+        // This one is let through; those that arrive while it is in flight are not.
         state.until = Some(now + REFUSED);
         None
     }
 
-    /// A GET of this device has timed out.
-    pub fn timed_out(&mut self, now: Instant, device: &Arc<str>) {
+    /// Records that a GET of this device has timed out.
+    pub(crate) fn timed_out(&mut self, now: Instant, device: &Arc<str>) {
         if self.0.len() >= MOST {
             self.0
                 .retain(|_, state| state.until.is_some_and(|until| until > now));
@@ -59,14 +59,14 @@ impl Unanswered {
         }
     }
 
-    /// A GET of this device was answered.
-    pub fn answered(&mut self, device: &str) {
+    /// Records that a GET of this device was answered.
+    pub(crate) fn answered(&mut self, device: &str) {
         if !self.0.is_empty() {
             self.0.remove(device);
         }
     }
 
-    /// Devices kept in mind.
+    /// The number of devices in the table.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn after_two_in_a_row_one_is_let_through_every_half_a_minute_until_one_is_answered() {
+    fn after_two_timeouts_one_get_in_thirty_seconds_is_let_through() {
         let (now, device) = (start(), Arc::from("meter"));
         let mut unanswered = Unanswered::default();
         unanswered.timed_out(now, &device);
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_devices_are_kept_in_mind_than_so_many() {
+    fn the_number_of_devices_in_the_table_is_bounded() {
         let now = start();
         let mut unanswered = Unanswered::default();
         for device in 0..2 * MOST {

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 /// Keys and values of shared attributes. A value is kept as ThingsBoard wrote it, so that a number with more digits than a
 /// double has is not changed.
-pub type Values = BTreeMap<Box<str>, Box<RawValue>>;
+pub(crate) type Values = BTreeMap<Box<str>, Box<RawValue>>;
 
 /// Keys kept for one device: the work that a change is for the I/O loop grows with them.
-pub const MOST_KEYS: usize = 2048;
+pub(crate) const MOST_KEYS: usize = 2048;
 
 /// Why an answer of ThingsBoard can't be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ fn check_key_count(keys: usize) -> Result<(), Unreadable> {
 }
 
 /// Parses ThingsBoard's answer to `GET attributes`, and returns the shared ones. Not to be called in the I/O loop.
-pub fn read_answer(body: &[u8]) -> Result<Values, Unreadable> {
+pub(crate) fn read_answer(body: &[u8]) -> Result<Values, Unreadable> {
     #[derive(Deserialize)]
     struct Answer {
         /// A scope without values is left out.
@@ -74,7 +74,7 @@ pub fn read_answer(body: &[u8]) -> Result<Values, Unreadable> {
 }
 
 /// All values as one flat object: the response to a registration.
-pub fn flat(values: &Values) -> Bytes {
+pub(crate) fn flat(values: &Values) -> Bytes {
     object(values.iter().map(|(key, value)| (&**key, value.get())), &[])
 }
 

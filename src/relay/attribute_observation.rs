@@ -32,7 +32,7 @@ const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The observation of one device's shared attributes, if there is one, and its polls and reads.
 #[derive(Debug, Default)]
-pub struct AttributeObservation {
+pub(crate) struct AttributeObservation {
     observer: Option<Observer>,
     poller: Poller,
     resync: Resync,
@@ -97,17 +97,17 @@ impl RepeatedRegistrations {
 }
 
 impl AttributeObservation {
-    pub fn observer(&self) -> Option<&Observer> {
+    pub(crate) fn observer(&self) -> Option<&Observer> {
         self.observer.as_ref()
     }
 
-    pub fn observer_mut(&mut self) -> Option<&mut Observer> {
+    pub(crate) fn observer_mut(&mut self) -> Option<&mut Observer> {
         self.observer.as_mut()
     }
 
     /// The values for the response to a registration, for which this was read: the known ones if it is empty, since an empty
     /// answer has to be confirmed.
-    pub fn registration_values(&self, read: Values) -> Values {
+    pub(crate) fn registration_values(&self, read: Values) -> Values {
         if read.is_empty() && self.observer.is_some() {
             self.shared.values().clone()
         } else {
@@ -116,7 +116,7 @@ impl AttributeObservation {
     }
 
     /// The device has registered, and the response gives it these values.
-    pub fn registered(
+    pub(crate) fn registered(
         &mut self,
         now: Instant,
         observation: Observation,
@@ -147,7 +147,7 @@ impl AttributeObservation {
     }
 
     /// Ends the observation. The poll that is open runs out, and the next observation begins with it.
-    pub fn end(&mut self) -> Option<Observation> {
+    pub(crate) fn end(&mut self) -> Option<Observation> {
         let observer = self.observer.take()?;
         self.poller.lapse();
         // The numbers of polls and reads go on, so that a late end is not taken for that of a new one.
@@ -158,32 +158,32 @@ impl AttributeObservation {
     }
 
     /// Closes the polls that are open.
-    pub fn abort_polls(&mut self, context: &mut RelayContext<'_>) {
+    pub(crate) fn abort_polls(&mut self, context: &mut RelayContext<'_>) {
         self.poller.abort_open(Kind::Attributes, context);
     }
 
     /// What the attributes cost, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.shared.bytes()
     }
 
-    pub fn poller(&self) -> &Poller {
+    pub(crate) fn poller(&self) -> &Poller {
         &self.poller
     }
 
     /// Whether a poll or a read backs off because ThingsBoard did not answer.
-    pub fn awaits_recovery(&self) -> bool {
+    pub(crate) fn awaits_recovery(&self) -> bool {
         self.poller.awaits_recovery() || self.resync.awaits_recovery()
     }
 
     /// ThingsBoard answers again: any back-off for that reason ends.
-    pub fn retry_now(&mut self, now: Instant) {
+    pub(crate) fn retry_now(&mut self, now: Instant) {
         self.poller.retry_now();
         self.resync.retry_now(now);
     }
 
     /// Cancels polls and reads, and begins again: the device has another token.
-    pub fn restart(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+    pub(crate) fn restart(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         self.poller.abort_and_restart(Kind::Attributes, context);
         self.resync.reset();
         self.shared.read_failed();
@@ -193,53 +193,53 @@ impl AttributeObservation {
     }
 
     /// Requests nothing until [`resume`](Self::resume). The polls that are open run out.
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         self.poller.lapse();
         self.resync.cancel();
         self.shared.read_failed();
     }
 
     /// The device sends something after a pause.
-    pub fn resume(&mut self, now: Instant) {
+    pub(crate) fn resume(&mut self, now: Instant) {
         self.notify_after_read = true;
         self.resync.schedule(now);
     }
 
     /// A request of the device was answered.
-    pub fn uplink(&mut self, now: Instant, mode: Mode) {
+    pub(crate) fn uplink(&mut self, now: Instant, mode: Mode) {
         if mode == Mode::OnUplink && self.is_live() {
             self.resync.schedule(now);
         }
     }
 
     /// The device has acknowledged the notification of this number.
-    pub fn delivered(&mut self, number: u64) {
+    pub(crate) fn delivered(&mut self, number: u64) {
         self.shared.confirm_up_to(number);
         // Changes that did not fit are notified next.
         self.in_flight.take_if(|newest| newest.number <= number);
     }
 
     /// The endpoint has given up the notification. Returns since when it had it.
-    pub fn delivery_failed(&mut self) -> Option<Instant> {
+    pub(crate) fn delivery_failed(&mut self) -> Option<Instant> {
         self.in_flight.take().map(|newest| newest.since)
     }
 
     /// The notification of this number does not fit the device's datagrams.
-    pub fn too_large(&mut self, number: u64, context: &mut RelayContext<'_>) {
+    pub(crate) fn too_large(&mut self, number: u64, context: &mut RelayContext<'_>) {
         context.counters.too_large += 1;
         self.shared.skip(number);
         self.in_flight = None;
     }
 
     /// The device has repeated its registration (the same token and Message ID), and may have missed the response.
-    pub fn registration_repeated(&mut self, now: Instant) {
+    pub(crate) fn registration_repeated(&mut self, now: Instant) {
         if self.repeats.repeated(now) {
             self.shared.unconfirm_all();
         }
     }
 
     /// A poll has ended.
-    pub fn poll_ended(
+    pub(crate) fn poll_ended(
         &mut self,
         now: Instant,
         number: u64,
@@ -295,7 +295,7 @@ impl AttributeObservation {
     }
 
     /// A read has ended. Returns false if it was cancelled.
-    pub fn read_ended(
+    pub(crate) fn read_ended(
         &mut self,
         now: Instant,
         number: u64,
@@ -345,7 +345,7 @@ impl AttributeObservation {
     }
 
     /// Begins the polls and reads that are due, then notifies what is unconfirmed.
-    pub fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+    pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let Some(observer) = self.observer.as_ref().filter(|observer| observer.is_live()) else {
             return;
         };
@@ -408,7 +408,7 @@ impl AttributeObservation {
     }
 
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
-    pub fn next_timeout(&self, mode: Mode) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         if !self.is_live() {
             return None;
         }
@@ -421,7 +421,7 @@ impl AttributeObservation {
     }
 
     /// Whether there is neither an observation nor an open poll.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.observer.is_none() && self.poller.open() == 0
     }
 

@@ -3,7 +3,7 @@
 
 /// Why the gateway replies to a command in the device's place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommandError {
+pub(crate) enum CommandError {
     /// It is larger than a notification's payload.
     TooLarge,
     /// As many bytes are held as `relay.bytes` allows, or as the device's share of them.
@@ -14,7 +14,7 @@ pub enum CommandError {
 
 impl CommandError {
     /// What the caller in ThingsBoard gets: JSON.
-    pub fn reply(self) -> &'static str {
+    pub(crate) fn reply(self) -> &'static str {
         match self {
             CommandError::TooLarge => r#"{"error":"the command is too large for the gateway"}"#,
             CommandError::NoRoom => r#"{"error":"the gateway has no room for the command"}"#,

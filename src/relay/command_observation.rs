@@ -41,7 +41,7 @@ const SHORT_POLL: Duration = Duration::from_secs(1);
 
 /// The observation of one device's commands, if there is one, its polls and the queue.
 #[derive(Debug, Default)]
-pub struct CommandObservation {
+pub(crate) struct CommandObservation {
     observer: Option<Observer>,
     poller: Poller,
     queue: CommandQueue,
@@ -78,16 +78,16 @@ struct ReplyTimes {
 }
 
 impl CommandObservation {
-    pub fn observer(&self) -> Option<&Observer> {
+    pub(crate) fn observer(&self) -> Option<&Observer> {
         self.observer.as_ref()
     }
 
-    pub fn observer_mut(&mut self) -> Option<&mut Observer> {
+    pub(crate) fn observer_mut(&mut self) -> Option<&mut Observer> {
         self.observer.as_mut()
     }
 
     /// The device has registered.
-    pub fn registered(
+    pub(crate) fn registered(
         &mut self,
         now: Instant,
         observation: Observation,
@@ -124,13 +124,13 @@ impl CommandObservation {
     }
 
     /// Whether this is the observation, or the replaced one that a notification is still in flight for.
-    pub fn has(&self, observation: Observation) -> bool {
+    pub(crate) fn has(&self, observation: Observation) -> bool {
         let own = self.observer.as_ref().map(|own| own.observation);
         [own, self.replaced].contains(&Some(observation))
     }
 
     /// The device has rejected the notification in flight for an observation, if that one was replaced.
-    pub fn replaced_cancelled(&mut self, observation: Observation) {
+    pub(crate) fn replaced_cancelled(&mut self, observation: Observation) {
         if self.replaced.take_if(|own| *own == observation).is_some() {
             self.in_flight = None;
         }
@@ -138,7 +138,7 @@ impl CommandObservation {
 
     /// Ends the observation. The poll that is open runs out; what it brings is queued for the next observation, which begins
     /// with that poll.
-    pub fn end(&mut self, context: &mut RelayContext<'_>) -> Option<Observation> {
+    pub(crate) fn end(&mut self, context: &mut RelayContext<'_>) -> Option<Observation> {
         let observer = self.observer.take()?;
         self.end_replaced(context);
         self.poller.lapse();
@@ -147,56 +147,56 @@ impl CommandObservation {
     }
 
     /// Closes the polls that are open.
-    pub fn abort_polls(&mut self, context: &mut RelayContext<'_>) {
+    pub(crate) fn abort_polls(&mut self, context: &mut RelayContext<'_>) {
         self.poller.abort_open(Kind::Commands, context);
     }
 
-    pub fn poller(&self) -> &Poller {
+    pub(crate) fn poller(&self) -> &Poller {
         &self.poller
     }
 
     /// ThingsBoard answers again: any back-off for that reason ends.
-    pub fn retry_now(&mut self) {
+    pub(crate) fn retry_now(&mut self) {
         self.poller.retry_now();
     }
 
     /// Cancels polls, and begins again: the device has another token. Queued commands are still the device's.
-    pub fn restart(&mut self, context: &mut RelayContext<'_>) {
+    pub(crate) fn restart(&mut self, context: &mut RelayContext<'_>) {
         self.poller.abort_and_restart(Kind::Commands, context);
         self.is_poll_wanted = true;
     }
 
     /// Drops all commands: the device is deleted in ThingsBoard, or its token was rejected.
-    pub fn discard(&mut self) {
+    pub(crate) fn discard(&mut self) {
         self.queue = CommandQueue::default();
     }
 
     /// Polls nothing until [`poll_soon`](Self::poll_soon). The polls that are open run out, and what they bring is queued.
-    pub fn pause(&mut self) {
+    pub(crate) fn pause(&mut self) {
         self.poller.lapse();
         self.is_poll_wanted = false;
     }
 
     /// The endpoint has given up the notification in flight. Returns since when it had it.
-    pub fn delivery_failed(&mut self, context: &mut RelayContext<'_>) -> Option<Instant> {
+    pub(crate) fn delivery_failed(&mut self, context: &mut RelayContext<'_>) -> Option<Instant> {
         self.end_replaced(context);
         self.in_flight.take().map(|first| first.since)
     }
 
     /// The session that observed has ended.
-    pub fn session_ended(&mut self) {
+    pub(crate) fn session_ended(&mut self) {
         self.pause();
         (self.in_flight, self.replaced) = (None, None);
         self.observer = None;
     }
 
     /// The device sends something after a pause, or a request of it was answered: in the mode `on-uplink` it is polled for.
-    pub fn poll_soon(&mut self) {
+    pub(crate) fn poll_soon(&mut self) {
         self.is_poll_wanted = true;
     }
 
     /// The device has acknowledged the notification of this number.
-    pub fn delivered(&mut self, now: Instant, number: u64, context: &mut RelayContext<'_>) {
+    pub(crate) fn delivered(&mut self, now: Instant, number: u64, context: &mut RelayContext<'_>) {
         if self.is_in_flight(number) {
             self.first_delivered(now, context);
         }
@@ -214,7 +214,7 @@ impl CommandObservation {
     }
 
     /// The notification of this number does not fit the device's datagrams.
-    pub fn too_large(&mut self, now: Instant, number: u64, context: &mut RelayContext<'_>) {
+    pub(crate) fn too_large(&mut self, now: Instant, number: u64, context: &mut RelayContext<'_>) {
         if self.is_in_flight(number) {
             self.in_flight = None;
             self.end_replaced(context);
@@ -247,7 +247,7 @@ impl CommandObservation {
 
     /// The device replies to a command, through any session: so it has it, even if its acknowledgement was lost and the
     /// notification given up.
-    pub fn reply_received(&mut self, now: Instant, id: u32, context: &mut RelayContext<'_>) {
+    pub(crate) fn reply_received(&mut self, now: Instant, id: u32, context: &mut RelayContext<'_>) {
         if self.queue.may_have_first(id) {
             self.first_delivered(now, context);
         }
@@ -258,7 +258,7 @@ impl CommandObservation {
 
     /// ThingsBoard has the reply: the next poll brings another command. Ignored for commands that were not delivered, or
     /// replied to before.
-    pub fn reply_accepted(&mut self, now: Instant, id: u32) {
+    pub(crate) fn reply_accepted(&mut self, now: Instant, id: u32) {
         let Some(took) = self.queue.reply_accepted(now, id) else {
             return;
         };
@@ -273,14 +273,14 @@ impl CommandObservation {
     }
 
     /// ThingsBoard did not take the reply.
-    pub fn reply_failed(&mut self, id: u32) {
+    pub(crate) fn reply_failed(&mut self, id: u32) {
         if self.queue.reply_failed(id) {
             self.poller.release();
         }
     }
 
     /// A poll has ended.
-    pub fn poll_ended(
+    pub(crate) fn poll_ended(
         &mut self,
         now: Instant,
         number: u64,
@@ -376,7 +376,7 @@ impl CommandObservation {
     }
 
     /// Drops expired commands, begins the poll that is due, then notifies the first command.
-    pub fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+    pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let expired = self.queue.remove_expired(now);
         if expired > 0 {
             // The first has waited longest, so the one in flight is among them.
@@ -439,7 +439,7 @@ impl CommandObservation {
     }
 
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
-    pub fn next_timeout(&self, mode: Mode) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         let expiry = self.queue.next_timeout();
         let is_live = self.observer.as_ref().is_some_and(Observer::is_live);
         let is_wanted = match mode {
@@ -452,17 +452,17 @@ impl CommandObservation {
     }
 
     /// What the queued commands cost, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.queue.bytes()
     }
 
     /// Commands queued for the device.
-    pub fn queued(&self) -> usize {
+    pub(crate) fn queued(&self) -> usize {
         self.queue.len()
     }
 
     /// Whether there is neither an observation, nor an open poll, nor a command.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.observer.is_none() && self.poller.open() == 0 && self.queue.is_empty()
     }
 }

@@ -90,14 +90,12 @@ enum Reply {
     None,
     /// On its way to ThingsBoard.
     InFlight,
-    /// ThingsBoard has it.
     Accepted,
 }
 
 /// What [`CommandQueue::push`] did with a command.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Pushed {
-    /// Queued it.
+pub(crate) enum Pushed {
     New,
     /// Nothing: it is queued or was delivered.
     Repeated(Repeated),
@@ -105,7 +103,7 @@ pub enum Pushed {
 
 /// A command that a poll has brought again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeated {
+pub(crate) enum Repeated {
     /// It is still queued for the device.
     Queued,
     /// The device has it since then, and has not replied.
@@ -120,14 +118,14 @@ pub enum Repeated {
 
 /// The commands of one device.
 #[derive(Debug, Default)]
-pub struct CommandQueue {
+pub(crate) struct CommandQueue {
     queued: VecDeque<Queued>,
     delivered: VecDeque<Delivered>,
 }
 
 impl CommandQueue {
     /// Queues a command that a poll has brought, unless it is known.
-    pub fn push(&mut self, now: Instant, command: Command) -> Pushed {
+    pub(crate) fn push(&mut self, now: Instant, command: Command) -> Pushed {
         self.remove_expired(now);
         let is_it = |id, hash| id == command.id && hash == command.hash;
         if self
@@ -158,30 +156,30 @@ impl CommandQueue {
         Pushed::New
     }
 
-    pub fn first(&self) -> Option<&Command> {
+    pub(crate) fn first(&self) -> Option<&Command> {
         self.queued.front().map(|first| &first.command)
     }
 
     /// An endpoint is given a notification of the first.
-    pub fn first_notified(&mut self) {
+    pub(crate) fn first_notified(&mut self) {
         if let Some(first) = self.queued.front_mut() {
             first.notified = true;
         }
     }
 
     /// Whether the first has this id, and the device may have it.
-    pub fn may_have_first(&self, id: u32) -> bool {
+    pub(crate) fn may_have_first(&self, id: u32) -> bool {
         let first = self.queued.front();
         first.is_some_and(|first| first.notified && first.command.id == id)
     }
 
     /// Whether not to poll for more.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.queued.len() >= CAPACITY
     }
 
     /// The device has the first.
-    pub fn first_delivered(&mut self, now: Instant) {
+    pub(crate) fn first_delivered(&mut self, now: Instant) {
         if let Some(first) = self.queued.pop_front() {
             self.remember(now, first);
         }
@@ -210,7 +208,7 @@ impl CommandQueue {
     }
 
     /// The gateway replies to a command that was delivered, or that can't be.
-    pub fn gateway_replies(&mut self, id: u32, error: CommandError) {
+    pub(crate) fn gateway_replies(&mut self, id: u32, error: CommandError) {
         if let Some(known) = self.delivered_mut(id) {
             known.error = Some(error);
             known.reply = Reply::InFlight;
@@ -218,7 +216,7 @@ impl CommandQueue {
     }
 
     /// A reply is on its way to ThingsBoard. Returns whether it is the first to a command that was delivered.
-    pub fn reply_begins(&mut self, id: u32) -> bool {
+    pub(crate) fn reply_begins(&mut self, id: u32) -> bool {
         let known = self.delivered_mut(id);
         let Some(known) = known.filter(|known| known.reply == Reply::None) else {
             return false;
@@ -228,7 +226,7 @@ impl CommandQueue {
     }
 
     /// ThingsBoard has the reply. Returns how long after the command, if a reply was in flight.
-    pub fn reply_accepted(&mut self, now: Instant, id: u32) -> Option<Duration> {
+    pub(crate) fn reply_accepted(&mut self, now: Instant, id: u32) -> Option<Duration> {
         let known = self.delivered_mut(id);
         let known = known.filter(|known| known.reply == Reply::InFlight)?;
         known.reply = Reply::Accepted;
@@ -237,7 +235,7 @@ impl CommandQueue {
     }
 
     /// ThingsBoard did not take the reply. Returns whether one was in flight.
-    pub fn reply_failed(&mut self, id: u32) -> bool {
+    pub(crate) fn reply_failed(&mut self, id: u32) -> bool {
         let known = self.delivered_mut(id);
         let Some(known) = known.filter(|known| known.reply == Reply::InFlight) else {
             return false;
@@ -247,14 +245,14 @@ impl CommandQueue {
     }
 
     /// Polls have failed, so ThingsBoard may have restarted: delivered commands are not recognised for much longer.
-    pub fn polls_interrupted(&mut self, now: Instant) {
+    pub(crate) fn polls_interrupted(&mut self, now: Instant) {
         for known in &mut self.delivered {
             known.expires = known.expires.min(now + RECOGNISED_AFTER_OUTAGE);
         }
     }
 
     /// Removes queued and delivered commands that have expired. Returns how many of them were not delivered.
-    pub fn remove_expired(&mut self, now: Instant) -> usize {
+    pub(crate) fn remove_expired(&mut self, now: Instant) -> usize {
         self.delivered.retain(|known| known.expires > now);
         let before = self.queued.len();
         self.queued.retain(|queued| queued.expires() > now);
@@ -265,14 +263,14 @@ impl CommandQueue {
     }
 
     /// When [`remove_expired`](Self::remove_expired) has something to do.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let queued = self.queued.iter().map(Queued::expires);
         let delivered = self.delivered.iter().map(|known| known.expires);
         queued.chain(delivered).min()
     }
 
     /// Drops the newest, for which there is no room, and returns its id. Polls that repeat it find it as if it were delivered.
-    pub fn drop_newest(&mut self, now: Instant) -> Option<u32> {
+    pub(crate) fn drop_newest(&mut self, now: Instant) -> Option<u32> {
         let newest = self.queued.pop_back()?;
         let id = newest.command.id;
         self.remember(now, newest);
@@ -280,18 +278,18 @@ impl CommandQueue {
     }
 
     /// What the queued commands cost, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         let each = self.queued.iter();
         each.map(|queued| queued.command.body.len() + 128).sum()
     }
 
     /// Commands that are queued.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.queued.len()
     }
 
     /// Whether nothing is queued or remembered.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.queued.is_empty() && self.delivered.is_empty()
     }
 }

@@ -8,7 +8,7 @@ use crate::dtls::SessionId;
 use std::time::Instant;
 
 /// What a relay is given with each event: what all relays share, and where its effects go.
-pub struct RelayContext<'a> {
+pub(crate) struct RelayContext<'a> {
     /// `[relay]`
     pub settings: &'a Settings,
     /// The largest payload of a notification, in bytes.

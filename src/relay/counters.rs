@@ -19,7 +19,6 @@ pub struct Counters {
     pub parked: u64,
     /// Observations resumed because something was received from the device.
     pub resumed: u64,
-    /// Polls opened.
     pub polls: u64,
     /// Polls that failed, or brought something unreadable.
     pub polls_failed: u64,

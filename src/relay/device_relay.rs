@@ -19,14 +19,14 @@ const KINDS: [Kind; 2] = [Kind::Attributes, Kind::Commands];
 
 /// The observations of one device.
 #[derive(Debug)]
-pub struct DeviceRelay {
+pub(crate) struct DeviceRelay {
     pub device: Arc<Device>,
     attributes: AttributeObservation,
     commands: CommandObservation,
 }
 
 impl DeviceRelay {
-    pub fn new(device: Arc<Device>) -> DeviceRelay {
+    pub(crate) fn new(device: Arc<Device>) -> DeviceRelay {
         DeviceRelay {
             device,
             attributes: AttributeObservation::default(),
@@ -35,7 +35,7 @@ impl DeviceRelay {
     }
 
     /// The observation of this kind, if there is one.
-    pub fn observation(&self, kind: Kind) -> Option<Observation> {
+    pub(crate) fn observation(&self, kind: Kind) -> Option<Observation> {
         self.observer(kind).map(|observer| observer.observation)
     }
 
@@ -62,12 +62,12 @@ impl DeviceRelay {
     // Registration, and the end of observations.
 
     /// The values for the response to a registration for which `read` was read.
-    pub fn registration_values(&self, read: Values) -> Values {
+    pub(crate) fn registration_values(&self, read: Values) -> Values {
         self.attributes.registration_values(read)
     }
 
     /// The device has registered for shared attributes, and the response gives it `values`.
-    pub fn attributes_registered(
+    pub(crate) fn attributes_registered(
         &mut self,
         now: Instant,
         observation: Observation,
@@ -80,7 +80,7 @@ impl DeviceRelay {
     }
 
     /// The device has registered for commands.
-    pub fn commands_registered(
+    pub(crate) fn commands_registered(
         &mut self,
         now: Instant,
         observation: Observation,
@@ -91,14 +91,14 @@ impl DeviceRelay {
     }
 
     /// The device has repeated its registration, and may have missed the response, which may be outdated by now.
-    pub fn registration_repeated(&mut self, now: Instant, observation: Observation) {
+    pub(crate) fn registration_repeated(&mut self, now: Instant, observation: Observation) {
         if self.observation(Kind::Attributes) == Some(observation) {
             self.attributes.registration_repeated(now);
         }
     }
 
     /// The device has ended this observation.
-    pub fn cancelled(&mut self, observation: Observation, context: &mut RelayContext<'_>) {
+    pub(crate) fn cancelled(&mut self, observation: Observation, context: &mut RelayContext<'_>) {
         self.commands.replaced_cancelled(observation);
         for kind in KINDS {
             if self.observation(kind) == Some(observation) {
@@ -117,7 +117,7 @@ impl DeviceRelay {
 
     /// ThingsBoard has answered 401 or 403 to some request of the device: its observations end, its polls are closed, and
     /// its queued commands dropped.
-    pub fn rejected(&mut self, end: ObservationEnd, context: &mut RelayContext<'_>) {
+    pub(crate) fn rejected(&mut self, end: ObservationEnd, context: &mut RelayContext<'_>) {
         for kind in KINDS {
             if let Some(observation) = self.end(kind, context) {
                 context.counters.refused += 1;
@@ -131,7 +131,7 @@ impl DeviceRelay {
     }
 
     /// The certificate of a session is no longer this device's: the session's observations end.
-    pub fn unregistered(&mut self, session: SessionId, context: &mut RelayContext<'_>) {
+    pub(crate) fn unregistered(&mut self, session: SessionId, context: &mut RelayContext<'_>) {
         for kind in KINDS {
             let is_of_session = is_of(self.observer(kind), session);
             if is_of_session && let Some(observation) = self.end(kind, context) {
@@ -149,7 +149,7 @@ impl DeviceRelay {
     }
 
     /// A session has ended, and its observations with it. Commands stay queued for the next registration.
-    pub fn session_ended(&mut self, session: SessionId) {
+    pub(crate) fn session_ended(&mut self, session: SessionId) {
         if is_of(self.attributes.observer(), session) {
             self.attributes.end();
         }
@@ -160,7 +160,7 @@ impl DeviceRelay {
 
     /// The device registry was read again. If the device has another token, everything in flight under the one before is
     /// cancelled and requested again.
-    pub fn update_device(
+    pub(crate) fn update_device(
         &mut self,
         now: Instant,
         device: Arc<Device>,
@@ -177,7 +177,7 @@ impl DeviceRelay {
     // What the device sends.
 
     /// Whether anything that this session receives changes the relay's state.
-    pub fn awaits_sign_of_life(&self, session: SessionId) -> bool {
+    pub(crate) fn awaits_sign_of_life(&self, session: SessionId) -> bool {
         KINDS
             .into_iter()
             .filter_map(|kind| self.observer(kind))
@@ -186,7 +186,12 @@ impl DeviceRelay {
     }
 
     /// A session has received something authentic.
-    pub fn received(&mut self, now: Instant, session: SessionId, context: &mut RelayContext<'_>) {
+    pub(crate) fn received(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        context: &mut RelayContext<'_>,
+    ) {
         let alive_for = context.settings.alive_for;
         for kind in KINDS {
             let observer = self.observer_of(kind, session);
@@ -201,18 +206,18 @@ impl DeviceRelay {
     }
 
     /// A request of the device, through any session, was answered: it is awake.
-    pub fn uplink(&mut self, now: Instant, context: &RelayContext<'_>) {
+    pub(crate) fn uplink(&mut self, now: Instant, context: &RelayContext<'_>) {
         self.attributes.uplink(now, context.settings.attributes);
         self.commands.poll_soon();
     }
 
     /// The device replies to a command.
-    pub fn reply_received(&mut self, now: Instant, id: u32, context: &mut RelayContext<'_>) {
+    pub(crate) fn reply_received(&mut self, now: Instant, id: u32, context: &mut RelayContext<'_>) {
         self.commands.reply_received(now, id, context);
     }
 
     /// ThingsBoard has answered a reply to a command, the device's or the gateway's own: whether it took it.
-    pub fn reply_answered(&mut self, now: Instant, id: u32, is_accepted: bool) {
+    pub(crate) fn reply_answered(&mut self, now: Instant, id: u32, is_accepted: bool) {
         match is_accepted {
             true => self.commands.reply_accepted(now, id),
             false => self.commands.reply_failed(id),
@@ -222,7 +227,7 @@ impl DeviceRelay {
     // What becomes of a notification; that it failed is in `parking`.
 
     /// The device has acknowledged a notification.
-    pub fn delivered(
+    pub(crate) fn delivered(
         &mut self,
         now: Instant,
         observation: Observation,
@@ -237,7 +242,7 @@ impl DeviceRelay {
     }
 
     /// A notification does not fit the device's datagrams.
-    pub fn too_large(
+    pub(crate) fn too_large(
         &mut self,
         now: Instant,
         observation: Observation,
@@ -254,7 +259,7 @@ impl DeviceRelay {
     // What ThingsBoard answers.
 
     /// A poll has ended.
-    pub fn poll_ended(
+    pub(crate) fn poll_ended(
         &mut self,
         now: Instant,
         kind: Kind,
@@ -279,7 +284,7 @@ impl DeviceRelay {
     }
 
     /// A read of all attributes has ended.
-    pub fn read_ended(
+    pub(crate) fn read_ended(
         &mut self,
         now: Instant,
         number: u64,
@@ -296,7 +301,7 @@ impl DeviceRelay {
     // Time.
 
     /// Does what has become due. To be called after every other event, and at [`next_timeout`](Self::next_timeout).
-    pub fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+    pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let settings = context.settings;
         if let Some(session) = self.silent_session(now, Kind::Attributes, context) {
             match settings.attributes {
@@ -330,7 +335,7 @@ impl DeviceRelay {
     }
 
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
-    pub fn next_timeout(&self, settings: &Settings) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self, settings: &Settings) -> Option<Instant> {
         let pinged = self.commands.observer();
         let pinged = pinged.filter(|_| settings.rpc == Mode::LongPoll);
         let liveness = [self.attributes.observer(), pinged]
@@ -346,7 +351,7 @@ impl DeviceRelay {
     // What the table counts.
 
     /// How many observations it has, and commands.
-    pub fn counts(&self) -> ObservationCounts {
+    pub(crate) fn counts(&self) -> ObservationCounts {
         let (attributes, commands) = (self.attributes.observer(), self.commands.observer());
         let parked = |observer: Option<&Observer>| {
             usize::from(observer.is_some_and(|observer| !observer.is_live()))
@@ -360,22 +365,22 @@ impl DeviceRelay {
     }
 
     /// Commands queued for the device.
-    pub fn commands_queued(&self) -> usize {
+    pub(crate) fn commands_queued(&self) -> usize {
         self.commands.queued()
     }
 
     /// What is held for the device, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.attribute_bytes() + self.commands.bytes()
     }
 
     /// What is held of its attributes, in bytes.
-    pub fn attribute_bytes(&self) -> usize {
+    pub(crate) fn attribute_bytes(&self) -> usize {
         self.attributes.bytes()
     }
 
     /// Whether nothing is lost by removing it, once its polls may begin at full rate again.
-    pub fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         self.attributes.is_idle() && self.commands.is_idle()
     }
 }

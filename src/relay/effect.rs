@@ -19,7 +19,7 @@ pub enum Kind {
 
 /// Why the gateway ends an observation, and with it the code of the last notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ObservationEnd {
+pub(crate) enum ObservationEnd {
     /// Another of the same device has taken its place: 2.02.
     Replaced,
     /// ThingsBoard no longer knows the device's token: 4.01.
@@ -32,7 +32,7 @@ pub enum ObservationEnd {
 
 impl ObservationEnd {
     /// What an error of ThingsBoard means for the device as a whole: `None` if it concerns the one request only.
-    pub fn of(error: &Error) -> Option<ObservationEnd> {
+    pub(crate) fn of(error: &Error) -> Option<ObservationEnd> {
         match error {
             Error::Rejected(Rejection::TokenRefused) => Some(ObservationEnd::Unauthorized),
             Error::Rejected(Rejection::Forbidden) => Some(ObservationEnd::Forbidden),
@@ -58,7 +58,7 @@ impl ObservationEnd {
 
 /// What a relay wants done, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RelayEffect {
+pub(crate) enum RelayEffect {
     /// Open a long poll of this length, and report its end under its number.
     OpenPoll(Kind, u64, Duration),
     /// Close a poll; its end is not reported.

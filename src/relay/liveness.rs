@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// An observation of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Observation {
+pub(crate) struct Observation {
     pub session: SessionId,
     /// Assigned by the session's endpoint.
     pub id: ObservationId,
@@ -24,7 +24,7 @@ pub struct Observation {
 
 /// An observation and its liveness.
 #[derive(Debug)]
-pub struct Observer {
+pub(crate) struct Observer {
     pub observation: Observation,
     liveness: Liveness,
 }
@@ -41,7 +41,7 @@ enum Liveness {
 
 impl Observer {
     /// It has just registered, and so it is live.
-    pub fn new(now: Instant, observation: Observation, alive_for: Duration) -> Observer {
+    pub(crate) fn new(now: Instant, observation: Observation, alive_for: Duration) -> Observer {
         let check_at = now + alive_for;
         Observer {
             observation,
@@ -50,7 +50,7 @@ impl Observer {
     }
 
     /// Whether polls and notifications go on for it.
-    pub fn is_live(&self) -> bool {
+    pub(crate) fn is_live(&self) -> bool {
         match self.liveness {
             Liveness::Live { .. } | Liveness::Pinged => true,
             Liveness::Parked => false,
@@ -58,7 +58,7 @@ impl Observer {
     }
 
     /// Whether anything that its session receives changes its state.
-    pub fn awaits_sign_of_life(&self) -> bool {
+    pub(crate) fn awaits_sign_of_life(&self) -> bool {
         match self.liveness {
             Liveness::Live { .. } => false,
             Liveness::Pinged | Liveness::Parked => true,
@@ -66,7 +66,12 @@ impl Observer {
     }
 
     /// Whether to ping it now; `last_received` is when its session last received something.
-    pub fn ping_due(&mut self, now: Instant, last_received: Instant, alive_for: Duration) -> bool {
+    pub(crate) fn ping_due(
+        &mut self,
+        now: Instant,
+        last_received: Instant,
+        alive_for: Duration,
+    ) -> bool {
         match self.liveness {
             Liveness::Live { check_at } if check_at <= now => {
                 let check_at = last_received + alive_for;
@@ -82,7 +87,7 @@ impl Observer {
     }
 
     /// When [`ping_due`](Self::ping_due) has something to decide.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self.liveness {
             Liveness::Live { check_at } => Some(check_at),
             Liveness::Pinged | Liveness::Parked => None,
@@ -90,7 +95,7 @@ impl Observer {
     }
 
     /// Its session has received something. Returns whether it was parked.
-    pub fn received(&mut self, now: Instant, alive_for: Duration) -> bool {
+    pub(crate) fn received(&mut self, now: Instant, alive_for: Duration) -> bool {
         let was_parked = !self.is_live();
         if self.awaits_sign_of_life() {
             let check_at = now + alive_for;
@@ -100,7 +105,7 @@ impl Observer {
     }
 
     /// It does not answer. Returns whether it was live until now.
-    pub fn park(&mut self) -> bool {
+    pub(crate) fn park(&mut self) -> bool {
         let was_live = self.is_live();
         self.liveness = Liveness::Parked;
         was_live

@@ -9,14 +9,14 @@
 //! | [`recovery`] | after an outage, waking the relays that back off |
 //! | [`resync`] | when to read all attributes, because polls lose changes |
 
-pub mod pacing;
+pub(crate) mod pacing;
 mod poll_message;
 mod poll_rate;
-pub mod poller;
-pub mod recovery;
-pub mod resync;
+pub(crate) mod poller;
+pub(crate) mod recovery;
+pub(crate) mod resync;
 
-pub use poll_message::PollMessage;
+pub(crate) use poll_message::PollMessage;
 
 use super::{Kind, RelayContext, RelayEffect};
 use poller::{OpenedPoll, PollOutcome, Poller};

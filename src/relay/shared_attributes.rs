@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 256 * 1024;
 
 /// The shared attributes of one device.
 #[derive(Debug, Default)]
-pub struct SharedAttributes {
+pub(crate) struct SharedAttributes {
     values: Values,
     /// The number of each unconfirmed key's last change. A key that is not in `values` was deleted.
     unconfirmed: BTreeMap<Box<str>, u64>,
@@ -47,13 +47,13 @@ fn unconfirmed_cost(key: &str) -> usize {
 }
 
 /// What it costs to keep these, in bytes.
-pub fn cost_of(values: &Values) -> usize {
+pub(crate) fn cost_of(values: &Values) -> usize {
     values.iter().map(|(key, value)| cost(key, value)).sum()
 }
 
 impl SharedAttributes {
     /// A response gives the device all of these values, and no notification is in flight.
-    pub fn reset(&mut self, values: Values) {
+    pub(crate) fn reset(&mut self, values: Values) {
         self.note_assignment(&values);
         self.replace(values);
         self.unconfirmed = BTreeMap::new();
@@ -62,7 +62,7 @@ impl SharedAttributes {
 
     /// A response gives the device all of these values, while a notification with older ones may be in flight: its keys
     /// have to be notified again after it.
-    pub fn refresh(&mut self, values: Values) {
+    pub(crate) fn refresh(&mut self, values: Values) {
         self.note_assignment(&values);
         let in_flight = std::mem::take(&mut self.unconfirmed);
         self.replace(values);
@@ -88,31 +88,31 @@ impl SharedAttributes {
     }
 
     /// Whether keys that assign packages have changed since the last call.
-    pub fn take_assignment_change(&mut self) -> AssignmentChange {
+    pub(crate) fn take_assignment_change(&mut self) -> AssignmentChange {
         std::mem::take(&mut self.assignment)
     }
 
     /// What it all costs, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.values_cost + self.deleted_cost
     }
 
     /// Their values in ThingsBoard, as the last poll or read brought them.
-    pub fn values(&self) -> &Values {
+    pub(crate) fn values(&self) -> &Values {
         &self.values
     }
 
     /// The number of the last change.
-    pub fn changes(&self) -> u64 {
+    pub(crate) fn changes(&self) -> u64 {
         self.changes
     }
 
-    pub fn has_unconfirmed(&self) -> bool {
+    pub(crate) fn has_unconfirmed(&self) -> bool {
         !self.unconfirmed.is_empty()
     }
 
     /// A poll brought this. Returns false, and changes nothing, if it exceeds the bounds of one device or `room` more bytes.
-    pub fn update(&mut self, update: Update, room: usize) -> bool {
+    pub(crate) fn update(&mut self, update: Update, room: usize) -> bool {
         match update {
             Update::Set(values) => {
                 values.keys().for_each(|key| self.assignment.add(key));
@@ -137,18 +137,18 @@ impl SharedAttributes {
 
     /// Whether a read with so many keys can be taken: each may become unconfirmed, beside those that are. Otherwise a device
     /// that acknowledges nothing would leave every key unconfirmed that a tenant has ever set.
-    pub fn has_room_for(&self, keys: usize) -> bool {
+    pub(crate) fn has_room_for(&self, keys: usize) -> bool {
         self.unconfirmed.len() + keys <= 2 * MOST_KEYS
     }
 
     /// A read of all attributes begins.
-    pub fn read_begins(&mut self) {
+    pub(crate) fn read_begins(&mut self) {
         self.changed_since_read = Some(BTreeSet::new());
     }
 
     /// A read brought all of them, as they were at some time since it began. Returns how many keys had changed without a
     /// poll bringing it.
-    pub fn read_ended(&mut self, mut values: Values) -> usize {
+    pub(crate) fn read_ended(&mut self, mut values: Values) -> usize {
         let newer = self.changed_since_read.take().unwrap_or_default();
         let before = self.changes;
         let known: Vec<Box<str>> = self.values.keys().cloned().collect();
@@ -165,7 +165,7 @@ impl SharedAttributes {
     }
 
     /// The read failed or was cancelled.
-    pub fn read_failed(&mut self) {
+    pub(crate) fn read_failed(&mut self) {
         self.changed_since_read = None;
     }
 
@@ -216,7 +216,7 @@ impl SharedAttributes {
     }
 
     /// Every key becomes unconfirmed: the device may have received none of them.
-    pub fn unconfirm_all(&mut self) {
+    pub(crate) fn unconfirm_all(&mut self) {
         let keys: Vec<Box<str>> = self.values.keys().cloned().collect();
         for key in keys {
             self.changes += 1;
@@ -227,7 +227,7 @@ impl SharedAttributes {
     /// The next notification: changed keys flat and deleted keys under `deleted`, no more than fit `limit` bytes, with the
     /// number of the last change in it. `None` if everything is confirmed. `Err` if not even the oldest change fits, with its
     /// number.
-    pub fn compose(&self, limit: usize) -> Option<Result<(u64, Bytes), u64>> {
+    pub(crate) fn compose(&self, limit: usize) -> Option<Result<(u64, Bytes), u64>> {
         let mut oldest_first: Vec<(u64, &str)> = self
             .unconfirmed
             .iter()
@@ -263,12 +263,12 @@ impl SharedAttributes {
     }
 
     /// The device has acknowledged a notification with all changes up to this one.
-    pub fn confirm_up_to(&mut self, change: u64) {
+    pub(crate) fn confirm_up_to(&mut self, change: u64) {
         self.retain_unconfirmed(|newest| newest > change);
     }
 
     /// Gives up notifying this change, which is too large for a message.
-    pub fn skip(&mut self, change: u64) {
+    pub(crate) fn skip(&mut self, change: u64) {
         self.retain_unconfirmed(|newest| newest != change);
     }
 }

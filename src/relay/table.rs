@@ -59,7 +59,7 @@ impl ObservationCounts {
 
 /// All relays. Devices that never observe have none.
 #[derive(Debug)]
-pub struct RelayTable {
+pub(crate) struct RelayTable {
     settings: Settings,
     largest_payload: usize,
     pacing: Pacing,
@@ -80,7 +80,7 @@ pub struct RelayTable {
 
 impl RelayTable {
     /// `largest_payload`: of a notification, in bytes. `seed` should be random.
-    pub fn new(settings: Settings, largest_payload: usize, seed: u64) -> RelayTable {
+    pub(crate) fn new(settings: Settings, largest_payload: usize, seed: u64) -> RelayTable {
         RelayTable {
             settings,
             largest_payload,
@@ -101,12 +101,12 @@ impl RelayTable {
     }
 
     /// The relay of a device, if it has one.
-    pub fn find(&self, device: &str) -> Option<RelayId> {
+    pub(crate) fn find(&self, device: &str) -> Option<RelayId> {
         self.by_name.get(device).copied()
     }
 
     /// The relay of a device. Adds one if there is none.
-    pub fn find_or_add(&mut self, device: &Arc<Device>) -> RelayId {
+    pub(crate) fn find_or_add(&mut self, device: &Arc<Device>) -> RelayId {
         if let Some(id) = self.find(&device.name) {
             return id;
         }
@@ -124,12 +124,12 @@ impl RelayTable {
         id
     }
 
-    pub fn get(&self, id: RelayId) -> Option<&DeviceRelay> {
+    pub(crate) fn get(&self, id: RelayId) -> Option<&DeviceRelay> {
         self.relays.get(&id).map(|entry| &entry.relay)
     }
 
     /// Whether `relay.max_polls` allows an observation of this kind: it is one more, or replaces another.
-    pub fn has_room(&self, device: &str, kind: Kind) -> bool {
+    pub(crate) fn has_room(&self, device: &str, kind: Kind) -> bool {
         let mode = match kind {
             Kind::Attributes => self.settings.attributes,
             Kind::Commands => self.settings.rpc,
@@ -141,7 +141,7 @@ impl RelayTable {
     }
 
     /// Whether `relay.bytes` allows a device so many bytes of observed attributes, instead of those it has.
-    pub fn has_bytes(&self, device: &str, attributes: usize) -> bool {
+    pub(crate) fn has_bytes(&self, device: &str, attributes: usize) -> bool {
         let entry = self.find(device).and_then(|id| self.relays.get(&id));
         let (own, replaced) =
             entry.map_or((0, 0), |entry| (entry.bytes, entry.relay.attribute_bytes()));
@@ -149,22 +149,22 @@ impl RelayTable {
     }
 
     /// Bytes held of `relay.bytes`.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.budget.held()
     }
 
     /// Counts a registration that `relay.bytes` refused.
-    pub fn count_no_room(&mut self) {
+    pub(crate) fn count_no_room(&mut self) {
         self.counters.no_room += 1;
     }
 
     /// Counts a registration that `relay.max_polls` refused.
-    pub fn count_refusal(&mut self) {
+    pub(crate) fn count_refusal(&mut self) {
         self.counters.registrations_refused += 1;
     }
 
     /// The relay of a device, if it has another token for it.
-    pub fn with_other_token(&self, device: &Device) -> Option<RelayId> {
+    pub(crate) fn with_other_token(&self, device: &Device) -> Option<RelayId> {
         let id = self.find(&device.name)?;
         let known = &self.get(id)?.device;
         (known.token != device.token).then_some(id)
@@ -172,7 +172,7 @@ impl RelayTable {
 
     /// Gives a relay an event, and lets it do what is due then. `last_received`: when something authentic last came from a
     /// session. The effects are in [`poll_effect`](Self::poll_effect).
-    pub fn update(
+    pub(crate) fn update(
         &mut self,
         now: Instant,
         id: RelayId,
@@ -238,12 +238,12 @@ impl RelayTable {
     }
 
     /// What a relay wants done next.
-    pub fn poll_effect(&mut self) -> Option<(RelayId, RelayEffect)> {
+    pub(crate) fn poll_effect(&mut self) -> Option<(RelayId, RelayEffect)> {
         self.effects.pop_front()
     }
 
     /// A relay that has something to do: [`update`](Self::update) it without an event.
-    pub fn pop_due(&mut self, now: Instant) -> Option<RelayId> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<RelayId> {
         if let Some(id) = self.recovery.pop_due(now) {
             if let Some(entry) = self.relays.get_mut(&id) {
                 entry.relay.retry_now(now);
@@ -258,13 +258,13 @@ impl RelayTable {
     }
 
     /// When [`pop_due`](Self::pop_due) has something.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         let deadlines = [self.timers.next(), self.recovery.next_timeout()];
         deadlines.into_iter().flatten().min()
     }
 
     /// A call to ThingsBoard has ended, a relay's or any other: it shows whether ThingsBoard answers.
-    pub fn call_ended<T>(&mut self, now: Instant, outcome: &Result<T, Error>) {
+    pub(crate) fn call_ended<T>(&mut self, now: Instant, outcome: &Result<T, Error>) {
         match outcome {
             Err(Error::Timeout | Error::Unreachable) => self.recovery.call_unanswered(),
             // Either a proxy in front of a ThingsBoard that is down, or the rate limit of one device.
@@ -275,21 +275,21 @@ impl RelayTable {
         }
     }
 
-    pub fn counters(&self) -> &Counters {
+    pub(crate) fn counters(&self) -> &Counters {
         &self.counters
     }
 
     /// Polls that count against `relay.max_polls`.
-    pub fn polls(&self) -> usize {
+    pub(crate) fn polls(&self) -> usize {
         self.polls
     }
 
-    pub fn observation_counts(&self) -> ObservationCounts {
+    pub(crate) fn observation_counts(&self) -> ObservationCounts {
         self.counts
     }
 
     /// Timers that are armed.
-    pub fn timers(&self) -> usize {
+    pub(crate) fn timers(&self) -> usize {
         self.timers.len()
     }
 

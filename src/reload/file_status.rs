@@ -8,11 +8,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Certificates that are reported one by one. Of more, only those that end first.
-pub const MOST_CERTIFICATES: usize = 100;
+pub(crate) const MOST_CERTIFICATES: usize = 100;
 
 /// How often one source was reloaded.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct ReloadCounts {
+pub(crate) struct ReloadCounts {
     /// Reloads that replaced the previous version.
     pub accepted: u64,
     /// Reloads with mistakes, after which the previous version stayed in use.
@@ -23,21 +23,20 @@ pub struct ReloadCounts {
 
 impl ReloadCounts {
     /// Counts a reload that replaced the previous version. `now`: in seconds since 1970.
-    pub fn accepted(&mut self, now: i64) {
+    pub(crate) fn accepted(&mut self, now: i64) {
         self.accepted += 1;
         self.last_accepted = Some(now);
     }
 
     /// Counts a reload with mistakes.
-    pub fn refused(&mut self) {
+    pub(crate) fn refused(&mut self) {
         self.refused += 1;
     }
 }
 
 /// The reloads of each source, and the certificates in use.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct FileStatus {
-    /// The device registry.
+pub(crate) struct FileStatus {
     pub registry: ReloadCounts,
     /// The gateway's own certificate and key.
     pub server: ReloadCounts,
@@ -53,7 +52,7 @@ impl FileStatus {
     /// The certificates and lists in the order in which they end. Of several with the same name, as an authority before
     /// and after its renewal, only the one that ends first: Prometheus refuses a scrape with two samples of the same
     /// labels.
-    pub fn ends(&self) -> Vec<&Expiry> {
+    pub(crate) fn ends(&self) -> Vec<&Expiry> {
         let all = self.server_ends.iter().chain(&self.clients_end);
         let mut all: Vec<&Expiry> = all.collect();
         all.sort_by_key(|ends| (ends.kind, &ends.name, ends.at));
@@ -66,7 +65,7 @@ impl FileStatus {
 
 /// A [`FileStatus`] that the reload task and the admin server share.
 #[derive(Clone, Default)]
-pub struct SharedFileStatus(Arc<Mutex<FileStatus>>);
+pub(crate) struct SharedFileStatus(Arc<Mutex<FileStatus>>);
 
 impl fmt::Debug for SharedFileStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +75,7 @@ impl fmt::Debug for SharedFileStatus {
 
 impl SharedFileStatus {
     /// The status after the start: every source was accepted now.
-    pub fn at_start(server: &ServerCredentials, clients: &ClientPolicy) -> SharedFileStatus {
+    pub(crate) fn at_start(server: &ServerCredentials, clients: &ClientPolicy) -> SharedFileStatus {
         let now = i64::try_from(UnixTime::now().as_secs()).unwrap_or(i64::MAX);
         let accepted = ReloadCounts {
             last_accepted: Some(now),
@@ -91,14 +90,13 @@ impl SharedFileStatus {
         })))
     }
 
-    /// Changes the status.
-    pub fn update(&self, change: impl FnOnce(&mut FileStatus)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut FileStatus)) {
         let mut status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(&mut status);
     }
 
     /// A copy of the status.
-    pub fn get(&self) -> FileStatus {
+    pub(crate) fn get(&self) -> FileStatus {
         let status = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         status.clone()
     }

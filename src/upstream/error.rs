@@ -28,7 +28,6 @@ pub enum Error {
     Rejected(Rejection),
 }
 
-/// A temporary refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryAfter {
     pub cause: RetryCause,

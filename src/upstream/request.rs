@@ -18,6 +18,7 @@ pub enum Request {
     Device {
         /// Its token is used.
         device: Arc<Device>,
+        /// The call, without what authorises it.
         operation: Operation,
     },
     /// `POST /api/v1/provision`: authorised by the key and secret in its body.
@@ -39,6 +40,7 @@ pub enum Package {
 /// The requests of devices, and after them those that the gateway makes on a device's behalf. Bodies are forwarded
 /// byte for byte.
 #[derive(Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names and types say it")]
 pub enum Operation {
     /// `POST telemetry`.
     PostTelemetry(Bytes),
@@ -90,7 +92,6 @@ pub enum Operation {
 /// Connections with a bound of their own, so that no kind of request delays another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
-    /// Requests of devices.
     Requests,
     /// Long polls, and reads of attributes by the gateway itself.
     Downlink,

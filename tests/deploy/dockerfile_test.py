@@ -1,4 +1,4 @@
-"""deploy/Dockerfile, without a container engine: checks one by one what would make a build fail."""
+"""deploy/Dockerfile, without a container engine: checks what could make a build fail."""
 
 import json
 import os
@@ -19,7 +19,7 @@ BINARY = "/usr/local/bin/coaps-gateway"
 
 
 def stages():
-    """Lists of (instruction, value), one for each FROM, which is its first."""
+    """The build stages, each a list of (instruction, value) that begins with its FROM."""
     with open(DEPLOY / "Dockerfile", "rb") as file:
         structure = DockerfileParser(fileobj=file).structure
     found = []
@@ -50,7 +50,7 @@ class Dockerfile(Case):
         self.assertEqual(name, "build")
         wanted = cargo_package()["rust-version"]
         self.assertGreaterEqual(*([int(part) for part in v.split(".")] for v in (version, wanted)))
-        # Debian 12 has glibc 2.36; a binary made with a newer one does not start.
+        # Debian 12 has glibc 2.36; a binary linked with a newer one does not start.
         self.assertEqual(debian, "bookworm")
         self.assertEqual(self.only("FROM"), "gcr.io/distroless/cc-debian12:nonroot")
 
@@ -61,14 +61,14 @@ class Dockerfile(Case):
         self.assertEqual(json.loads(self.only("ENTRYPOINT")), [BINARY])
         self.assertEqual(json.loads(self.only("CMD")), ["run"])
 
-    def test_it_is_not_root_by_number_and_stops_by_sigterm(self):
+    def test_it_runs_as_a_numeric_user_other_than_root_and_stops_by_sigterm(self):
         user, group = self.only("USER").split(":")
         self.assertGreater(int(user), 0)
         self.assertGreater(int(group), 0)
         self.assertEqual(self.only("STOPSIGNAL"), "SIGTERM")
         self.assertEqual(self.only("EXPOSE").split(), ["5684/udp", "9684/tcp"])
 
-    def test_the_binary_that_is_built_is_the_one_that_starts(self):
+    def test_the_entry_point_is_the_binary_that_was_built(self):
         (run,) = all_of(self.build, "RUN")
         self.assertIn("cargo build --release --locked --bin coaps-gateway --bin thingsboard-simulator", run)
         self.assertIn("target/release/coaps-gateway /out/coaps-gateway", run)
@@ -76,7 +76,7 @@ class Dockerfile(Case):
             self.assertIn(f"--mount=type=cache,target={cache}", run)
         self.assertEqual(all_of(self.final, "COPY"), [f"--from=build /out/coaps-gateway {BINARY}"])
 
-    def test_the_simulators_stage_starts_what_was_built(self):
+    def test_the_simulators_entry_point_is_the_binary_that_was_built(self):
         (run,) = all_of(self.build, "RUN")
         self.assertIn("target/release/thingsboard-simulator /out/thingsboard-simulator", run)
         binary = "/usr/local/bin/thingsboard-simulator"
@@ -90,22 +90,22 @@ class Dockerfile(Case):
         self.assertIn('org.opencontainers.image.version="${VERSION}"', self.only("LABEL"))
 
     def admitted(self):
-        """The names that .dockerignore admits to the context."""
+        """The names that .dockerignore includes in the build context."""
         text = (ROOT / ".dockerignore").read_text()
         lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-        self.assertEqual(lines[0], "*", "everything is kept out first")
+        self.assertEqual(lines[0], "*", "everything is excluded first")
         for line in lines[1:]:
-            self.assertRegex(line, r"^![A-Za-z.]+$", "then whole names are admitted")
+            self.assertRegex(line, r"^![A-Za-z.]+$", "then whole names are included")
         return {line[1:] for line in lines[1:]}
 
-    def test_the_context_has_what_is_copied_and_no_more(self):
+    def test_the_build_context_is_exactly_what_is_copied(self):
         copied = {source for value in all_of(self.build, "COPY") for source in value.split()[:-1]}
         self.assertEqual(self.admitted(), copied)
         for name in copied:
             self.assertTrue((ROOT / name).exists(), name)
         self.assertFalse(copied & {"certs", "target", "deploy", ".git"})
 
-    def test_what_is_copied_is_a_whole_package(self):
+    def test_the_copied_files_are_complete_packages(self):
         src = self.directory / "src"
         for value in all_of(self.build, "COPY"):
             *sources, into = value.split()
@@ -114,8 +114,8 @@ class Dockerfile(Case):
                 to.parent.mkdir(parents=True, exist_ok=True)
                 copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
                 copy(ROOT / source, to)
-        # Cargo says whether the lock file is whole, and where each target is. It builds none if one is missing. Of this
-        # platform alone: crates of others were never downloaded here.
+        # `cargo metadata` checks that the lock file is complete, and prints the path of each target. Only for this
+        # platform, because crates for others are not downloaded.
         platform = re.search(r"(?m)^host: (\S+)$", self.run_ok(["rustc", "-vV"])).group(1)
         output = subprocess.run(
             ["cargo", "metadata", "--locked", "--offline", "--filter-platform", platform, "--format-version", "1"],
@@ -140,7 +140,7 @@ class Dockerfile(Case):
         self.assertGreater(included, 0)
 
     def variables(self):
-        """What the image sets, for a gateway in a directory that has what would be mounted."""
+        """The image's environment variables, for a gateway in a directory that has the files that would be mounted."""
         self.make_certificates(self.directory / "certs")
         os.mkdir(self.directory / "config")
         shutil.copy(ROOT / "config/devices.toml", self.directory / "config")
@@ -149,16 +149,16 @@ class Dockerfile(Case):
 
     def test_the_gateway_knows_the_variables_it_sets(self):
         variables = self.variables()
-        self.assertIn("COAPS_GATEWAY__LISTEN__ADMIN", variables, "or the health check has no address to connect to")
-        self.gateway_reads(["check"], variables, self.directory, [NO_FILE, NO_DEVICE])
+        self.assertIn("COAPS_GATEWAY__LISTEN__ADMIN", variables, "the health check connects to this address")
+        self.check_configuration(["check"], variables, self.directory, [NO_FILE, NO_DEVICE])
 
-    def test_a_gateway_that_runs_is_healthy_and_one_that_ended_is_not(self):
+    def test_a_running_gateway_is_healthy_and_an_ended_one_is_not(self):
         variables = self.variables()
-        # The same, on free ports.
+        # With free ports instead of the image's.
         with socket.create_server(("127.0.0.1", 0)) as free:
             variables["COAPS_GATEWAY__LISTEN__ADMIN"] = "127.0.0.1:%d" % free.getsockname()[1]
         variables["COAPS_GATEWAY__LISTEN__COAPS"] = "127.0.0.1:0"
-        # The quietest there is: whether it runs must not hang on whether it says so.
+        # The health check must work at the highest log level, too.
         variables["COAPS_GATEWAY__LOG__LEVEL"] = "error"
         started = {"cwd": self.directory, "env": variables, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
 

@@ -24,14 +24,14 @@ def containers(workload):
 
 
 def environment(container):
-    """As the kubelet would set it for a pod with the address 127.0.0.1."""
+    """The environment variables that the kubelet would set for a pod with the address 127.0.0.1."""
     found = {}
     for variable in container["env"]:
         value = variable.get("value")
         if value is None:
             assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}, variable
             value = "127.0.0.1"
-        # Only a variable that stands before it can be referred to.
+        # A variable can only refer to earlier ones.
         found[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda name: found[name.group(1)], value)
     return found
 
@@ -41,7 +41,7 @@ def selects(selector, labels):
 
 
 def of_each_gateway(check):
-    """Checks what is rendered, the Deployment in it, and the gateway's container: alone, and as a sidecar."""
+    """Runs a check with the rendered documents, the Deployment and the gateway's container: alone, and as a sidecar."""
 
     @functools.wraps(check)
     def of_both(self):
@@ -64,10 +64,10 @@ def kustomize(kubernetes, overlay):
 class Kubernetes(Case):
     @classmethod
     def setUpClass(cls):
-        """A copy whose site/ is filled as the README describes, and what kustomize renders from it."""
+        """Makes a copy whose site/ is filled as the README describes, and renders it with kustomize."""
         directory = cls.fresh_directory(cls.addClassCleanup)
         cls.kubernetes = directory / "deploy/kubernetes"
-        # What somebody has put there for a site of their own stays out.
+        # Without files that a developer may have put there for a real site.
         shutil.copytree(KUBERNETES, cls.kubernetes, ignore=shutil.ignore_patterns("*.pem", "*.key", "devices.toml"))
         shutil.copytree(ROOT / "config", directory / "config")
         (directory / "bin").mkdir()
@@ -80,7 +80,7 @@ class Kubernetes(Case):
     def rendering(self, kubernetes, overlay):
         done = kustomize(kubernetes, overlay)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertEqual(done.stderr, "", "kustomize warns of nothing")
+        self.assertEqual(done.stderr, "", "kustomize prints no warning")
         return list(yaml.safe_load_all(done.stdout))
 
     def render(self, overlay):
@@ -99,13 +99,13 @@ class Kubernetes(Case):
         maps = [one for one in documents if one["kind"] == "ConfigMap" and "gateway.toml" in one["data"]]
         return maps[0]["data"]["gateway.toml"] if maps else ""
 
-    def test_every_object_is_of_its_schema(self):
+    def test_every_object_conforms_to_its_schema(self):
         kinds = set()
         for overlay in OVERLAYS:
             for document in self.render(overlay):
                 kinds.add(document["kind"])
                 if document["kind"] == "ServiceMonitor":
-                    continue  # Prometheus' operator brings its own schema: see below.
+                    continue  # Not a Kubernetes kind, but of Prometheus' operator: see below.
                 for version in VERSIONS:
                     with self.subTest(overlay, kind=document["kind"], version=version):
                         kubernetes_validate.validate(document, version, strict=True)
@@ -121,7 +121,7 @@ class Kubernetes(Case):
             listing = (path.parent / "kustomization.yaml").read_text()
             self.assertIn(f" {path.name}\n", listing, path)
 
-    def test_without_the_files_of_a_site_nothing_is_applied(self):
+    def test_kustomize_fails_if_a_file_of_the_site_is_missing(self):
         kubernetes = self.changeable()
         for name in ("server.pem", "server.key", "devices.toml", "ca.pem"):
             path = kubernetes / "site" / name
@@ -131,7 +131,7 @@ class Kubernetes(Case):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(name, done.stderr)
 
-    def test_git_ignores_what_is_secret(self):
+    def test_git_ignores_the_files_of_a_site(self):
         listed = (KUBERNETES / "site/.gitignore").read_text().split()
         self.assertEqual(listed, ["*", "!.gitignore", "!kustomization.yaml"])
 
@@ -140,7 +140,7 @@ class Kubernetes(Case):
         volumes = {one["name"]: one for one in workload["spec"]["template"]["spec"]["volumes"]}
         (mount,) = container["volumeMounts"]
         self.assertTrue(mount["readOnly"])
-        self.assertNotIn("subPath", mount, "which would not follow a change")
+        self.assertNotIn("subPath", mount, "a subPath does not follow changes")
         projected = volumes[mount["name"]]["projected"]
         files = {}
         for source in projected["sources"]:
@@ -154,20 +154,20 @@ class Kubernetes(Case):
         return files, projected["defaultMode"]
 
     @of_each_gateway
-    def test_the_gateway_reads_what_it_is_given(self, documents, workload, container):
+    def test_the_gateway_accepts_its_configuration(self, documents, workload, container):
         files, mode = self.mounted(documents, workload, container)
         self.assertEqual(mode, 0o440)
         here = self.directory / workload["metadata"]["name"]
         for path, content in files.items():
             file = here / path.lstrip("/")
             file.parent.mkdir(parents=True, exist_ok=True)
-            # The same files, in a place of the check's own.
+            # The same files, in a temporary directory.
             file.write_bytes(content.replace(ETC.encode(), f"{here}{ETC}".encode()))
             file.chmod(mode)
         arguments = ["check"] + [one.replace(ETC, f"{here}{ETC}") for one in container["args"][1:]]
         self.assertEqual(container["args"][0], "run")
         variables = {name: value.replace(ETC, f"{here}{ETC}") for name, value in environment(container).items()}
-        output = self.gateway_reads(arguments, variables, here, [NO_FILE if self.config(documents) == "" else PLAIN_HTTP])
+        output = self.check_configuration(arguments, variables, here, [NO_FILE if self.config(documents) == "" else PLAIN_HTTP])
         self.assertRegex(output, r"devices +1\n")
 
     def test_secrets_change_in_place_and_gateway_toml_by_a_rolling_update(self):
@@ -193,13 +193,13 @@ class Kubernetes(Case):
         self.assertEqual(level["pod-security.kubernetes.io/enforce"], "restricted")
 
     @of_each_gateway
-    def test_whoever_must_read_the_mounted_files_can(self, _documents, workload, container):
-        # Files are root's, readable to their group (0440): fsGroup, or group 0.
+    def test_the_gateway_may_read_the_mounted_files(self, _documents, workload, container):
+        # The files belong to root and are readable by their group (0440): fsGroup, or group 0.
         pod = workload["spec"]["template"]["spec"].get("securityContext", {})
         self.assertTrue(pod.get("fsGroup") == 65532 or container["securityContext"].get("runAsGroup") == 0)
 
     @of_each_gateway
-    def test_probes_ask_the_admin_port(self, _documents, _workload, container):
+    def test_probes_use_the_admin_port(self, _documents, _workload, container):
         ports = {one["name"]: (one["containerPort"], one["protocol"]) for one in container["ports"]}
         self.assertEqual(ports, {"coaps": (5684, "UDP"), "admin": (9684, "TCP")})
         self.assertEqual(environment(container)["COAPS_GATEWAY__LISTEN__ADMIN"], "127.0.0.1:9684")
@@ -220,7 +220,7 @@ class Kubernetes(Case):
         self.assertGreaterEqual(grace, sleep + drain + 10)
 
     @of_each_gateway
-    def test_memory_holds_what_the_bounds_allow(self, documents, _workload, container):
+    def test_the_memory_request_covers_all_bounds(self, documents, _workload, container):
         readme = (KUBERNETES / "README.md").read_text()
         in_all = round(memory(environment(container), self.config(documents)) / (1 << 20))
         self.assertTrue(f"**{in_all} MiB**" in readme, f"README.md should say {in_all} MiB")
@@ -229,7 +229,7 @@ class Kubernetes(Case):
         self.assertNotIn("cpu", container["resources"]["limits"])
 
     @of_each_gateway
-    def test_the_service_keeps_a_device_with_its_pod(self, documents, workload, container):
+    def test_the_service_routes_a_client_to_the_same_pod(self, documents, workload, container):
         service = self.of_kind(documents, "Service")["spec"]
         self.assertEqual(service["type"], "LoadBalancer")
         self.assertEqual(service["externalTrafficPolicy"], "Local")
@@ -240,7 +240,7 @@ class Kubernetes(Case):
         (port,) = service["ports"]
         self.assertEqual((port["port"], port["protocol"], port["targetPort"]), (5684, "UDP", "coaps"))
 
-    def test_one_pod_goes_at_a_time(self):
+    def test_pods_are_replaced_one_at_a_time(self):
         documents = self.render("gateway")
         deployment = self.of_kind(documents, "Deployment")["spec"]
         labels = deployment["template"]["metadata"]["labels"]
@@ -254,7 +254,7 @@ class Kubernetes(Case):
         self.assertEqual(budget["maxUnavailable"], 1)
         self.assertTrue(selects(budget["selector"]["matchLabels"], labels))
 
-    def test_the_network_is_closed_but_for_devices_prometheus_dns_and_thingsboard(self):
+    def test_the_network_policy_allows_only_devices_prometheus_dns_and_thingsboard(self):
         documents = self.render("gateway")
         policy = self.of_kind(documents, "NetworkPolicy")["spec"]
         deployment = self.of_kind(documents, "Deployment")
@@ -287,19 +287,19 @@ class Kubernetes(Case):
         self.assertLessEqual(set(endpoint), {"port", "path", "scheme", "interval", "scrapeTimeout"})
         self.assertEqual((endpoint["path"], endpoint["scheme"]), ("/metrics", "http"))
         self.assertLess(amount(endpoint["scrapeTimeout"]), amount(endpoint["interval"]))
-        # It looks for Services, in its own namespace, by their labels, and for a port of them by its name.
+        # It selects Services in its own namespace by their labels, and a port of theirs by its name.
         wanted = monitor["spec"]["selector"]["matchLabels"]
         services = [one for one in documents if one["kind"] == "Service"]
         (service,) = [one for one in services if selects(wanted, one["metadata"]["labels"])]
         self.assertEqual(service["metadata"]["namespace"], monitor["metadata"]["namespace"])
         (port,) = service["spec"]["ports"]
         self.assertEqual((port["name"], port["targetPort"]), (endpoint["port"], "admin"))
-        self.assertTrue(service["spec"]["publishNotReadyAddresses"], "a pod that drains is scraped, too")
+        self.assertTrue(service["spec"]["publishNotReadyAddresses"], "a draining pod is scraped, too")
         for overlay in ("gateway", "sidecar"):
             labels = self.of_kind(self.render(overlay), "Deployment")["spec"]["template"]["metadata"]["labels"]
             self.assertTrue(selects(service["spec"]["selector"], labels), overlay)
 
-    def test_the_sidecar_goes_into_deployments_with_its_label_alone(self):
+    def test_only_deployments_with_the_label_get_the_sidecar(self):
         kubernetes = self.changeable()
         overlay = kubernetes / "overlays/sidecar"
         deployment = yaml.safe_load((overlay / "deployment.yaml").read_text())
@@ -315,11 +315,11 @@ class Kubernetes(Case):
             set(containers(self.of_kind(documents, "Deployment", "thingsboard"))), {"thingsboard", "coaps-gateway"}
         )
 
-    def test_the_sidecar_ends_before_what_it_asks(self):
+    def test_the_sidecar_ends_before_thingsboard(self):
         documents = self.render("sidecar")
         workload = self.of_kind(documents, "Deployment")
         pod, both = workload["spec"]["template"]["spec"], containers(workload)
-        self.assertNotIn("initContainers", pod, "those end last")
+        self.assertNotIn("initContainers", pod, "a sidecar among them would end last")
         url = environment(both["coaps-gateway"])["COAPS_GATEWAY__UPSTREAM__URL"]
         self.assertEqual(f"http://{both['thingsboard']['args'][-1]}", url)
         drain = amount(setting("shutdown.drain", environment(both["coaps-gateway"])))

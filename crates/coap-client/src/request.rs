@@ -17,6 +17,7 @@ pub struct Request {
 }
 
 impl Request {
+    /// A request without options and payload.
     pub fn new(method: Code) -> Request {
         Request {
             method,
@@ -39,6 +40,7 @@ impl Request {
         })
     }
 
+    /// Sets the payload. Its Content-Format is a separate option.
     pub fn payload(mut self, payload: impl Into<Bytes>) -> Request {
         self.payload = payload.into();
         self

@@ -13,6 +13,7 @@ const NO_TIMER: Duration = Duration::from_secs(3600);
 
 /// Why a session can't be had, or is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the variants' names say it")]
 pub enum Error {
     Socket(String),
     Handshake(String),
@@ -80,6 +81,7 @@ impl Session {
         self.client.version()
     }
 
+    /// Encrypts application data and sends it in one datagram.
     pub fn send(&mut self, plaintext: &[u8]) -> Result<(), Error> {
         let outputs = self.client.send(now(), plaintext);
         self.apply(outputs.map_err(|_| Error::Closed)?);

@@ -14,7 +14,7 @@ use std::cmp::Reverse;
 use std::ops::Range;
 use std::time::Instant;
 
-/// Snapshots of one resource: a client may go on reading one after a notification has brought a
+/// Snapshots of one resource: a client may continue to read one after a notification has brought a
 /// newer one.
 const MAX_PER_KEY: usize = 2;
 /// Snapshots of one endpoint. Beyond either number the least recently used one is dropped.
@@ -111,7 +111,7 @@ impl Payload {
     }
 }
 
-/// The responses of which one endpoint may request further blocks.
+/// The responses whose further blocks one endpoint may request.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     /// In the order of their creation.
@@ -119,7 +119,7 @@ pub(crate) struct Snapshots {
 }
 
 impl Snapshots {
-    /// Keeps a response of which `block` is sent now. The bytes of its payload are charged already.
+    /// Keeps a response; `block` of it is sent now. The bytes of its payload are charged already.
     /// `readable_again`: it is the state of a resource. Otherwise it is the result of a request:
     /// then it replaces older results, as a client can only mean the last (§2.5), and is never
     /// evicted.

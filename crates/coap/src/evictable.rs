@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// How many holders are searched for something to evict, the largest first.
 const MAX_HOLDERS_TRIED: usize = 8;
 
-/// Whose bytes are counted together: those of a device, over all its sessions, or those of a source
+/// The holder that bytes count for: a device with all its sessions, or a source
 /// address with certificates that are not registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Holder<'a> {
@@ -81,7 +81,7 @@ impl Evictables {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a value of so many bytes of this holder.
+    /// Adds a value that takes this many bytes, and counts for this holder.
     pub(crate) fn insert<T: Send + 'static>(
         &self,
         holder: u64,
@@ -160,7 +160,7 @@ impl<T> Evictable<T> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Uses the value, which can't be evicted meanwhile. `None` if it was evicted.
+    /// Calls a function with the value, which can't be evicted until it returns. `None` if it was evicted before.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.slot().as_mut().map(work)
     }
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_holder_that_would_be_the_largest_evicts_nothing_of_others() {
+    fn a_holder_that_would_be_the_largest_evicts_no_value_of_others() {
         let evictables = Evictables::default();
         let others = evictables.insert(1, Kind::Snapshot, 60, ());
         let own = evictables.insert(REQUESTER, Kind::Snapshot, 20, ());

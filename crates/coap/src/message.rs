@@ -110,7 +110,7 @@ impl Message {
         }
     }
 
-    /// Decodes one datagram, of which it makes a copy.
+    /// Decodes a copy of one datagram.
     pub fn decode(datagram: &[u8]) -> Result<Message, Undecodable> {
         Message::from_bytes(Bytes::copy_from_slice(datagram))
     }

@@ -94,7 +94,7 @@ impl Received {
         Ok(received)
     }
 
-    /// Identifies the body of which the payload is a block. RFC 9175 §3: two messages belong to one
+    /// Identifies the body that the payload is a block of. RFC 9175 §3: two messages belong to one
     /// transfer if they have the same options, apart from those that differ from block to block.
     pub(crate) fn upload_key(&self, bodies: &Bodies) -> Key {
         let about = (self.request.content_format, self.request.conditional);

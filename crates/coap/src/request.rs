@@ -65,7 +65,7 @@ pub struct Request {
     pub observe: Option<Observe>,
     /// The requested block of the response (RFC 7959 §2.4). Its number is above 0 only if the
     /// endpoint has no snapshot of the response: the application may then return just that
-    /// [block](Response::block2), or the whole body, of which the endpoint sends the block.
+    /// [block](Response::block2), or the whole body, and the endpoint sends the block.
     pub block2: Option<Block>,
     /// Size2: whether the client asks for the size of the response's body (RFC 7959 §4).
     pub size2_wanted: bool,

@@ -175,7 +175,7 @@ impl Pair {
     }
 }
 
-/// Splits a fuzzer's input into datagrams: each is a byte for the caller, two bytes of length, and so many bytes.
+/// Splits a fuzzer's input into datagrams: each is a byte for the caller, two bytes of length, and that many bytes.
 pub fn datagrams(mut input: &[u8]) -> Vec<(u8, &[u8])> {
     let mut found = Vec::new();
     while let [head, high, low, rest @ ..] = input {

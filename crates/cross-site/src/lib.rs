@@ -1,15 +1,15 @@
 //! Recognises requests that a page of another site makes a browser send to a server on this machine.
 //!
-//! * DNS rebinding: a site points its own name at 127.0.0.1, so its page can send requests to a loopback server and read
-//!   the responses. `Host` then has that name. So a server on a loopback address accepts loopback names only.
-//! * A form or a script of another site can send requests, but cannot read the responses. `Origin`, which browsers add to
-//!   all requests except a plain GET (Fetch, section 3.2), then has that site.
+//! * DNS rebinding: a site points its own name at 127.0.0.1, so its page can send requests to a loopback server and
+//!   read the responses. `Host` then has that name. So a server on a loopback address accepts loopback names only.
+//! * A form or a script of another site can send requests, but cannot read the responses. `Origin`, which browsers add
+//!   to all requests except a plain GET (Fetch, section 3.2), then has that site.
 
 #![warn(missing_docs)]
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// The header that shows that a request comes from another site.
+/// The header that shows that a request is from another site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrossSite {
     /// `Host` is not a loopback name or address.
@@ -18,11 +18,11 @@ pub enum CrossSite {
     Origin,
 }
 
-/// Checks the `Host` and `Origin` headers of a request. `on_loopback` is whether the server is bound to a loopback address.
-/// A request without `Host` passes: a browser always sends one.
+/// Checks the `Host` and `Origin` headers of a request. `on_loopback` is whether the server is bound to a loopback
+/// address. A request without `Host` passes: a browser always sends one.
 ///
 /// # Errors
-/// The request comes from another site.
+/// The request is from another site.
 pub fn check(on_loopback: bool, host: Option<&str>, origin: Option<&str>) -> Result<(), CrossSite> {
     if on_loopback && host.is_some_and(|host| loopback_port(host).is_none()) {
         return Err(CrossSite::Host);
@@ -37,8 +37,8 @@ pub fn check(on_loopback: bool, host: Option<&str>, origin: Option<&str>) -> Res
     Ok(())
 }
 
-/// The port of a `Host` header with a loopback name or address (`localhost:8080`, `127.0.0.1`, `[::1]:80`): 80 if it has
-/// none. `None` for another name.
+/// The port of a `Host` header with a loopback name or address (`localhost:8080`, `127.0.0.1`, `[::1]:80`): 80 if it
+/// has none. `None` for another name.
 #[must_use]
 pub fn loopback_port(host: &str) -> Option<u16> {
     let (name, port) = match host.strip_prefix('[') {

@@ -1,5 +1,5 @@
-//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway and one device in one
-//! process, over real DTLS and HTTP on loopback.
+//! The gateway at work, with nothing to set up: certificates, a simulated ThingsBoard, the gateway and one device in
+//! one process, over real DTLS and HTTP on loopback.
 //!
 //! ```text
 //!  device ──┐                                     ┌─▶ the terminal (text)
@@ -47,6 +47,7 @@ const INTERVAL: Duration = Duration::from_secs(3);
 /// The size of the firmware that is assigned to them, in bytes.
 const FIRMWARE_SIZE: usize = 20_000;
 
+/// What the command line chooses.
 #[derive(Debug)]
 pub struct Options {
     /// Where certificates are made, and kept for the next run.

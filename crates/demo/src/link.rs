@@ -115,7 +115,7 @@ pub(super) struct Link {
     front: Arc<UdpSocket>,
     gateway: SocketAddr,
     losses: Arc<LossModel>,
-    /// The one that has been silent longest comes first.
+    /// Sorted by their latest datagram, the oldest first.
     clients: VecDeque<Client>,
 }
 

@@ -9,8 +9,8 @@
 //! | [`terms`] | names and meanings of codes and options, with their RFC sections |
 //! | [`actions`] | the requests of the page's forms and switches |
 //!
-//! The browser gets three files that are part of this program, and a stream of server-sent events. The server is bound to
-//! loopback, stores nothing, and is idle while no page is open.
+//! The browser gets three files that are part of this program, and a stream of server-sent events. The server is bound
+//! to loopback, stores nothing, and is idle while no page is open.
 
 mod actions;
 mod feed;

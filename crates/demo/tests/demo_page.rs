@@ -1,4 +1,5 @@
-//! The demo's page in a real browser. With `PICTURE=docs/demo.png` it also makes the README's picture.
+//! The demo's page in a real browser. With `PICTURE=docs/demo.png` it also makes the README's picture; the path is
+//! relative to the workspace's root.
 //!
 //! Behind the feature `interop`, like `tests/interop.rs`.
 #![allow(
@@ -7,6 +8,7 @@
     reason = "a test says by a panic what is wrong; clippy.toml's exception knows #[test] functions only"
 )]
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use test_support::browser::Browser;
@@ -101,7 +103,7 @@ fn the_device_the_actions_and_the_switches_are_shown() {
     browser.await_true("document.getElementById('attributes').innerText.includes('interval = 1')");
     demo.await_line(&["device ◀─CoAPs─ gateway", r#"attributes {"interval":1}"#]);
 
-    // A command, by keyboard alone; its reply comes back.
+    // A command, by keyboard alone; its reply is shown.
     browser.evaluate("document.getElementById('method').focus()");
     browser.press("Enter", 13, "\r");
     browser.await_true(r#"document.getElementById('command-status').textContent.includes('Reply: {"blinked":true}')"#);
@@ -109,7 +111,7 @@ fn the_device_the_actions_and_the_switches_are_shown() {
     await_exchange(&mut browser, &["POST /api/v1/{token}/rpc/", ": 200"]);
     demo.await_line(&["device ◀─CoAPs─ gateway", "command", "blink"]);
 
-    if makes_picture() {
+    if picture_file().is_some() {
         let values = "Number((/(\\d+) values/.exec(document.getElementById('chart-text').textContent) || [0, 0])[1]) >= 25";
         browser.await_true(values);
     }
@@ -135,7 +137,7 @@ fn the_device_the_actions_and_the_switches_are_shown() {
     let answered = "document.getElementById('lines').innerText.includes('2.01 Created')";
     browser.await_true_within(Duration::from_secs(110), answered);
 
-    // ThingsBoard is slow: the acknowledgement is empty, and the response comes separately.
+    // ThingsBoard is slow: the acknowledgement is empty, and the response separate.
     switch(&mut browser, "slow");
     await_exchange(&mut browser, &["ACK 0.00 Empty", "empty acknowledgement"]);
     await_exchange(
@@ -144,7 +146,7 @@ fn the_device_the_actions_and_the_switches_are_shown() {
     );
     switch(&mut browser, "slow");
 
-    // ThingsBoard is down, and comes back.
+    // ThingsBoard is down, then up again.
     switch(&mut browser, "down");
     await_exchange(&mut browser, &["5.03 Service Unavailable", "Max-Age"]);
     await_exchange(
@@ -245,11 +247,15 @@ fn it_can_be_read_on_a_phone_by_keyboard_and_by_a_screen_reader_in_light_and_dar
     assert_eq!(browser.errors(), NO);
 }
 
-fn makes_picture() -> bool {
-    std::env::var_os("PICTURE").is_some()
+/// The file of `PICTURE`, if that is set. Cargo runs tests in their package's directory, so a relative path is joined
+/// to the workspace's root.
+fn picture_file() -> Option<PathBuf> {
+    let file = std::env::var_os("PICTURE")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    Some(root.join(file))
 }
 
-/// Takes a picture of the page, and writes it to the file of `PICTURE`.
+/// Takes a screenshot of the page, and writes it to the file of `PICTURE` if that is set.
 fn picture(browser: &mut Browser) {
     browser.evaluate(
         "document.querySelectorAll('details[open]').forEach((one) => { one.open = false; })",
@@ -261,7 +267,7 @@ fn picture(browser: &mut Browser) {
         "{} bytes",
         png.len()
     );
-    if let Some(file) = std::env::var_os("PICTURE") {
+    if let Some(file) = picture_file() {
         std::fs::write(file, png).unwrap();
     }
 }

@@ -1,8 +1,8 @@
 //! When to trim the heap.
 //!
 //! Without trimming, the process would keep its peak size after a flood of handshakes. Trimming takes some milliseconds
-//! and locks the heap meanwhile, so it is done once many sessions and handshakes have ended and few more are ending; while
-//! a flood goes on, once a minute.
+//! and locks the heap for that time, so it is done once many sessions and handshakes have ended and few more are
+//! ending; during a flood, once a minute.
 
 use std::time::{Duration, Instant};
 

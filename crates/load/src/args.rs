@@ -38,8 +38,8 @@ pub struct Args {
     #[arg(long, short = 'd', default_value = "10s", value_parser = humantime::parse_duration)]
     pub(crate) duration: Duration,
 
-    /// Requests (or handshakes) a second, of all sessions together and evenly spread; latency then counts from when each
-    /// was due. Without it, each session sends its next request when the last is answered (closed loop)
+    /// Requests (or handshakes) a second, of all sessions together and evenly spread; latency then counts from when
+    /// each was due. Without it, each session sends its next request when the last is answered (closed loop)
     #[arg(long, value_parser = rate)]
     pub(crate) rate: Option<f64>,
 

@@ -1,7 +1,7 @@
 //! The tools of `benches/run` besides the load driver: an HTTP sink, a direct HTTP client and a flood.
 //!
-//! `cargo run --release --bin bench -- --help` describes them. Their results are JSON. Latencies, pace and processor time
-//! are measured by the load driver's code, so that the figures can be compared.
+//! `cargo run --release --bin bench -- --help` describes them. Their results are JSON. Latencies, pace and processor
+//! time are measured by the load driver's code, so that the figures can be compared.
 
 mod direct;
 mod flood;

@@ -23,7 +23,7 @@ pub(crate) enum Outcome {
     Ended,
     /// The session is closed or broken.
     Lost,
-    /// The session goes on, whether or not the exchange succeeded.
+    /// The session continues, whether or not the exchange succeeded.
     Done,
 }
 
@@ -31,7 +31,7 @@ pub(crate) enum Outcome {
 enum Next {
     /// The endpoint has reported something.
     Event(Event<()>),
-    /// The time to wait until has come.
+    /// The deadline is reached.
     Due,
     /// The session is closed or broken.
     Lost,
@@ -161,7 +161,7 @@ impl Conversation {
         Outcome::Ended
     }
 
-    /// Makes one request. Returns the response's code and whether it has an Observe option, if one came.
+    /// Makes one request. Returns the response's code and whether it has an Observe option; `None` without a response.
     async fn exchange(&mut self) -> (Outcome, Option<(Code, bool)>) {
         self.endpoint.request(now(), (), &self.shared.request);
         loop {
@@ -187,7 +187,7 @@ impl Conversation {
         }
     }
 
-    /// Lets the endpoint answer what comes until then.
+    /// Lets the endpoint answer messages until this time.
     async fn idle_until(&mut self, until: impl Future<Output = ()>) -> Outcome {
         let mut until = pin!(until);
         loop {

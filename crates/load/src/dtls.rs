@@ -1,8 +1,8 @@
 //! The DTLS sessions that carry the load, by one of two libraries.
 //!
-//! [`webrtc-dtls`](Library::Webrtc) is the default, because the gateway uses nothing of it. Its handshakes cost twice the
-//! processor time of [`dimpl`](Library::Dimpl)'s, so the latter is for runs where the driver would be the bottleneck. It
-//! is the library that the gateway uses, too; the report names the one that was used.
+//! [`webrtc-dtls`](Library::Webrtc) is the default, because the gateway uses nothing of it. Its handshakes cost twice
+//! the processor time of [`dimpl`](Library::Dimpl)'s, so the latter is for runs where the driver would be the
+//! bottleneck. It is the library that the gateway uses, too; the report names the one that was used.
 
 use super::args::Args;
 use super::target::Target;
@@ -31,7 +31,8 @@ const MAX_MESSAGE: usize = 2048;
 pub(crate) enum Library {
     /// webrtc-dtls: DTLS 1.2, nothing in common with the gateway
     Webrtc,
-    /// dimpl, which the gateway uses too: cheaper, for many sessions; it verifies no server, so --insecure must be given
+    /// dimpl, which the gateway uses too: cheaper, for many sessions; it verifies no server, so --insecure must be
+    /// given
     Dimpl,
     /// The same, without DTLS 1.3: to compare servers by the version that all of them have
     #[value(name = "dimpl-1.2")]

@@ -4,16 +4,16 @@
 //! each does one kind of work repeatedly: requests, handshakes, an observation, or nothing at all. The results are
 //! written as a table and as JSON.
 //!
-//! [`args`] becomes a [`target`] and a [`plan`] (each session's address, certificate and [`pace`]). [`session`] runs one
-//! session: [`dtls`] carries it, and [`conversation`] does its work through a `coap_client::Endpoint`. All sessions count
-//! in one [`tally`], which [`progress`] reads while they run and [`report`] at the end.
+//! [`args`] becomes a [`target`] and a [`plan`] (each session's address, certificate and [`pace`]). [`session`] runs
+//! one session: [`dtls`] carries it, and [`conversation`] does its work through a `coap_client::Endpoint`. All sessions
+//! count in one [`tally`], which [`progress`] reads while they run and [`report`] at the end.
 //!
 //! # What it shares with the gateway
 //! The message format (crate `coap`): the driver measures time and counts response codes, so a mistake that both had in
 //! it would not change a figure, and its conformance is tested elsewhere (see `coap_client`). By default it shares
 //! nothing of DTLS, which takes most of the processor time: that is webrtc-dtls. With `--dtls dimpl` it uses the
-//! gateway's library, and the report says so. The report also has the driver's own processor time: a driver that is busy
-//! all the time has measured itself.
+//! gateway's library, and the report says so. The report also has the driver's own processor time: a driver that is
+//! busy all the time has measured itself.
 
 mod args;
 pub mod bench;

@@ -1,7 +1,7 @@
 //! The times of requests at a fixed rate.
 //!
-//! The runtime's own timers count whole milliseconds, which is longer than a good response takes. So a thread sleeps until
-//! each turn, to within some 60 µs, and gives the session a permit for it.
+//! The runtime's own timers count whole milliseconds, which is longer than a good response takes. So a thread sleeps
+//! until each turn, to within some 60 µs, and gives the session a permit for it.
 
 use super::now;
 use std::sync::Arc;
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn turns_come_when_they_are_due_and_a_late_session_misses_none() {
+    async fn turns_are_granted_when_due_and_a_late_session_misses_none() {
         let all: Vec<_> = (0..2)
             .map(|index| (Pace::new(Some(100.0), index, 2), Turns::default()))
             .collect();

@@ -47,7 +47,7 @@ pub struct Report {
     handshakes: Operations,
     notifications: Counted,
     retransmissions: u64,
-    /// How often each response code came.
+    /// The number of responses with each code.
     responses: BTreeMap<String, u64>,
     /// Error responses (class 4 and 5) by code, and other failures.
     errors: BTreeMap<String, u64>,
@@ -162,6 +162,7 @@ impl Report {
         }
     }
 
+    /// The report as one line of JSON, for programs.
     pub fn json(&self) -> String {
         serde_json::to_string_pretty(self)
             .unwrap_or_else(|error| format!("{{\"error\": \"{error}\"}}"))

@@ -19,7 +19,7 @@ pub(crate) enum Trouble {
     Handshake,
     /// An established session was closed.
     Closed,
-    /// No acknowledgement or no response came.
+    /// No acknowledgement or no response was received.
     NoAnswer,
     /// The server has reset the request.
     Reset,
@@ -54,7 +54,7 @@ pub(crate) struct Tally {
     pub(crate) handshakes: Latencies,
     /// Handshakes of a loop, or those that brought a lost session back.
     pub(crate) handshakes_measured: u64,
-    /// How often each response code came, by its byte.
+    /// The number of responses with each code, by the code's byte.
     pub(crate) codes: BTreeMap<u8, u64>,
     pub(crate) troubles: BTreeMap<Trouble, u64>,
     /// The texts of the first few failures.

@@ -25,7 +25,7 @@ pub enum Refused {
 }
 
 impl<H: Eq + Hash> Counts<H> {
-    /// A total of `whole` places, of which each holder may have `each`.
+    /// A total of `whole` places; each holder may have `each` of them.
     pub fn new(whole: usize, each: usize) -> Counts<H> {
         Counts {
             each: each.min(whole),

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-/// The host of an address: an IPv4 address, or the /64 of an IPv6 address, all of which one host
+/// The host of an address: an IPv4 address, or the /64 of an IPv6 address, which one host
 /// may use.
 pub fn host(address: IpAddr) -> IpAddr {
     match address.to_canonical() {

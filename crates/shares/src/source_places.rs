@@ -1,4 +1,4 @@
-//! Values by source host and network: whose turn it is, and which holds most.
+//! Values by source host and network: which host has the next turn, and which holds most.
 
 use super::source::network;
 use std::cmp::Reverse;
@@ -134,7 +134,7 @@ impl<P: PartialEq> SourcePlaces<P> {
         }
     }
 
-    /// The host whose turn it is: the first of the first network.
+    /// The host that has the next turn: the first of the first network.
     pub fn next(&self) -> Option<IpAddr> {
         let (_, network) = self.turns.first()?;
         let (_, host) = self.networks.get(network)?.turns.first()?;
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_holders_the_one_that_came_first_is_the_largest() {
+    fn of_equal_holders_the_oldest_counts_as_the_largest() {
         let mut all = with(&[("10.9.0.1", 1), ("10.1.0.2", 2), ("10.1.0.1", 3)]);
         all.add(host("10.9.0.2"), 4);
         assert_eq!(all.largest(), Some(host("10.9.0.1")));
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_whose_turn_has_ended_comes_after_the_others() {
+    fn a_host_that_has_had_its_turn_is_after_the_others() {
         let mut all = with(&[("10.1.0.1", 1), ("10.2.0.1", 2), ("10.2.0.2", 3)]);
         all.end_turn(host("10.1.0.1"));
         all.end_turn(host("192.0.2.1"));

@@ -115,7 +115,7 @@ pub fn dtls13_config(identity: &Identity) -> Config {
     config(identity, Versions::Only13, 1200)
 }
 
-/// The configuration of a client with these versions and datagrams of up to so many bytes.
+/// The configuration of a client with these versions and datagrams of up to `mtu` bytes.
 pub fn config(identity: &Identity, versions: Versions, mtu: usize) -> Config {
     let (certificate, key) = (&identity.certificate_pem, &identity.key_pem);
     let config = Config::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
@@ -156,8 +156,8 @@ impl Attacker {
         Some(buffer)
     }
 
-    /// Begins a DTLS 1.2 handshake and returns the cookie, which proves the address. False if the gateway does not answer
-    /// with a ServerHello.
+    /// Begins a DTLS 1.2 handshake and returns the cookie, which proves the address. False if the gateway does not
+    /// answer with a ServerHello.
     pub fn begin_handshake_12(&self, hello: &ClientHello, timeout: Duration) -> bool {
         let message = |wanted: u8, datagram: &[u8]| {
             datagram.first() == Some(&HANDSHAKE) && datagram.get(MESSAGE) == Some(&wanted)
@@ -179,7 +179,7 @@ impl Attacker {
     pub fn begin_handshake_13(&self, config: &Config, timeout: Duration) -> bool {
         self.discard_received();
         let (mut client, mut outputs) = Client::connect(config, now()).unwrap();
-        // HelloRetryRequest, then ServerHello. The flight that comes with the latter is not answered.
+        // HelloRetryRequest, then ServerHello. The server's flight is not answered.
         for _ in 0..2 {
             for output in outputs {
                 if let Output::Transmit(datagram) = output {

@@ -89,7 +89,7 @@ impl Authority {
         self.device_valid(name, Valid::Now)
     }
 
-    /// A device's certificate of so many bytes (DER), or a few less.
+    /// A device's certificate of `size` bytes (DER), or a few less.
     pub fn device_of_size(&self, name: &str, size: usize) -> Identity {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];

@@ -25,7 +25,7 @@ pub struct Device {
 #[derive(Debug)]
 pub struct Response {
     pub message: Message,
-    /// Whether it came in the acknowledgement; a separate one is acknowledged by the device.
+    /// Whether it was piggybacked; a separate one is acknowledged by the device.
     pub piggybacked: bool,
 }
 
@@ -108,7 +108,7 @@ impl Device {
         buffer
     }
 
-    /// Pings (RFC 7252 §4.3) until a Reset comes. Returns how many pings were lost. Other messages are dropped.
+    /// Pings (RFC 7252 §4.3) until a Reset is received. Returns how many pings were lost. Other messages are dropped.
     pub async fn ping(&self) -> usize {
         for lost in 0..30 {
             let ping = Message {

@@ -4,7 +4,7 @@ use crate::world::Simulator;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-/// Creates a package of so many bytes, generated from the seed. Returns its SHA-256.
+/// Creates a package of `size` bytes, generated from the seed. Returns its SHA-256.
 pub fn create(
     simulator: &Simulator,
     kind: &str,

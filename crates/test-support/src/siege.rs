@@ -97,14 +97,14 @@ impl Siege {
             .assert_last_post("/api/v1/{token}/telemetry", "meter-17", &body);
     }
 
-    /// Ends the first wave: the next ones must fit into the memory that it has freed. The resident memory alone does not
-    /// show leaks, because glibc keeps freed pages while something above them is in use.
+    /// Ends the first wave: the next ones must fit into the memory that it has freed. The resident memory alone does
+    /// not show leaks, because glibc keeps freed pages while something above them is in use.
     pub fn end_wave(&mut self) {
         self.first_peak.get_or_insert(self.peak);
     }
 
-    /// Asserts that after the attack the resident memory returns to within a fifth of its size before, within this time.
-    /// Sessions of unregistered certificates last a minute, and their memory lies between freed memory.
+    /// Asserts that after the attack the resident memory returns to within a fifth of its size before, within this
+    /// time. Sessions of unregistered certificates last a minute, and their memory lies between freed memory.
     pub fn assert_memory_returns(&mut self, name: &str, within: Duration) {
         let (before, most) = (self.before, self.before + self.before / 5);
         self.peak = self.peak.max(self.world.resident());

@@ -45,8 +45,8 @@ pub struct Arrival {
     pub body: Bytes,
     /// The length of the whole body: more than `body` has if that was cut or not read (413).
     pub body_length: u64,
-    /// The status of the response. `None` while there is none (a client RPC or a poll that waits) and where none was sent
-    /// (a fault, or a client that closed its connection). That of a poll is set when it ends.
+    /// The status of the response. `None` while there is none (a client RPC or a poll that waits) and where none was
+    /// sent (a fault, or a client that closed its connection). That of a poll is set when it ends.
     pub status: Option<u16>,
     /// The fault that was applied: `"status"`, `"drop"`, `"garbage"`, `"hang"` or `"delay"`.
     pub fault: Option<&'static str>,
@@ -66,7 +66,7 @@ impl fmt::Debug for Arrival {
     }
 }
 
-/// A body that is not text is shown in hexadecimal, as `bodyHex`, so that nothing of it is lost.
+/// A body that is not text is shown in hexadecimal, as `bodyHex`, so that no byte is lost.
 fn text_or_hex<S: Serializer>(body: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(1))?;
     match std::str::from_utf8(body) {
@@ -165,7 +165,7 @@ impl Arrivals {
     pub(super) fn set_poll_status(&mut self, sequence: u64, status: u16) {
         let polls = &mut self.polls.list;
         let found = polls.binary_search_by_key(&sequence, |arrival| arrival.sequence);
-        // It may have been dropped from the list meanwhile.
+        // It may have been dropped from the list since.
         if let Ok(at) = found
             && let Some(arrival) = polls.get_mut(at)
         {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn clearing_starts_over_but_the_count_goes_on() {
+    fn clearing_empties_the_list_but_sequence_numbers_continue() {
         let mut arrivals = Arrivals::new();
         arrivals.record(arrival("a"), false);
         arrivals.clear();
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn polls_push_nothing_out_but_polls() {
+    fn polls_displace_only_polls() {
         let mut arrivals = Arrivals::new();
         arrivals.record(arrival("said"), false);
         for _ in 0..MAX_ARRIVALS + 2 {

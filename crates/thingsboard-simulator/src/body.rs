@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_comes_out_percent_encoded() {
+    fn a_form_is_passed_on_percent_encoded() {
         let form = Some("application/x-www-form-urlencoded; charset=UTF-8");
         assert_eq!(text(form, b"{\"a\":1}"), "%7B%22a%22%3A1%7D=");
         assert_eq!(text(form, b""), "");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_gives_its_room_back() {
+    async fn a_dropped_body_returns_its_bytes_to_the_budget() {
         let budget = budget();
         let body = read(Body::from("12345"), 5, &budget).await.ok().unwrap();
         assert_eq!(budget.available_permits(), ALL_BODIES - 5);

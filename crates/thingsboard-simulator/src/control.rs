@@ -51,9 +51,9 @@ impl std::fmt::Debug for Control {
 }
 
 impl Control {
-    /// Adds a device, or changes the token of the one of that name, which keeps its attributes and telemetry. With another
-    /// token the device's subscriptions are removed: its open polls get no message any more and end by their timeout. A
-    /// new device has the packages that are assigned to all.
+    /// Adds a device, or changes the token of the one of that name, which keeps its attributes and telemetry. With
+    /// another token the device's subscriptions are removed: its open polls get no message any more and end by their
+    /// timeout. A new device has the packages that are assigned to all.
     ///
     /// # Errors
     /// An empty name or token, a token that another device has, too many devices, or no room for its attributes.
@@ -177,8 +177,8 @@ impl Control {
         Some((*ts, as_value(value)))
     }
 
-    /// Sets the rule chain's reply to one method of client-side RPC. Without it there are replies to `getTime` and `echo`
-    /// only.
+    /// Sets the rule chain's reply to one method of client-side RPC. Without it there are replies to `getTime` and
+    /// `echo` only.
     ///
     /// # Errors
     /// A reply that is not JSON, or too many replies.

@@ -1,4 +1,5 @@
-//! The simulator's controls over HTTP, under `/simulator`. No fault applies to them, and they are not listed as arrivals.
+//! The simulator's controls over HTTP, under `/simulator`. No fault applies to them, and they are not listed as
+//! arrivals.
 
 mod arrivals;
 mod devices;
@@ -55,7 +56,8 @@ const CONTROLS: [&str; 21] = [
     "GET|POST|DELETE /simulator/faults",
 ];
 
-/// The routes of all controls. Where the server is bound to a loopback address they are reachable by loopback names only.
+/// The routes of all controls. Where the server is bound to a loopback address they are reachable by loopback names
+/// only.
 pub(super) fn router(on_loopback: bool) -> Router<Arc<Shared>> {
     use PackageKind::{Firmware, Software};
     let controls = [

@@ -137,7 +137,8 @@ fn claim(request: &Request<'_>) -> Result<HttpResponse, Exception> {
     Ok(HttpResponse::empty(StatusCode::OK))
 }
 
-/// The response of a handler that returns a `String` and declares no content type: text, unless the client accepts JSON.
+/// The response of a handler that returns a `String` and declares no content type: text, unless the client accepts
+/// JSON.
 fn string_response(request: &Request<'_>, body: String) -> HttpResponse {
     let content_type = if request.accepts_json { JSON } else { TEXT };
     HttpResponse::with_body(StatusCode::OK, content_type, body)

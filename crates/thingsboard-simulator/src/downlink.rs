@@ -1,7 +1,7 @@
-//! A model of ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. It has no
-//! socket and no clock, so it can be used in a simulated network as well.
+//! A model of ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. It has
+//! no socket and no clock, so it can be used in a simulated network as well.
 //!
-//! A poll consists of three parts, and most of ThingsBoard's quirks come from their different ends:
+//! A poll consists of three parts, and most of ThingsBoard's quirks are due to their different ends:
 //!
 //! ```text
 //! the HTTP request  waiting ──▶ response sent, or ended by the servlet container (503), or the client disconnects
@@ -9,8 +9,8 @@
 //! the subscription  on its way to the device actor ──▶ live ──▶ stale, once its session is dropped
 //! ```
 //!
-//! * Nothing unsubscribes. A session whose request has ended takes the next message, which is lost; a stale subscription
-//!   counts as a subscriber, and messages to it are lost.
+//! * Nothing unsubscribes. A session whose request has ended takes the next message, which is lost; a stale
+//!   subscription counts as a subscriber, and messages to it are lost.
 //! * A change of attributes goes to all subscriptions for attributes and does not remove them: they accumulate.
 //! * A command goes to all subscriptions for RPC and removes them. If there are none, it is pending, and so is every
 //!   two-way command until its reply. A new poll gets the oldest pending command at once, delivered before or not: one
@@ -44,7 +44,8 @@ const MAX_DEVICES: usize = 100_000;
 /// More sessions of one device than this are refused.
 const MAX_SESSIONS: usize = 1000;
 
-/// A timed event. At the same time a subscription comes first, and a session's own timeout before the container's.
+/// A timed event. Of events at the same time a subscription is first, and a session's own timeout is before the
+/// container's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Subscribe(PollId),
@@ -62,8 +63,8 @@ struct DeviceState {
 
 /// All devices with their actors, the transport's sessions, and the callers of commands.
 ///
-/// Call [`handle_timeout`](Downlink::handle_timeout) at [`next_timeout`](Downlink::next_timeout), and with the current time
-/// before any other method.
+/// Call [`handle_timeout`](Downlink::handle_timeout) at [`next_timeout`](Downlink::next_timeout), and with the current
+/// time before any other method.
 #[derive(Default)]
 pub struct Downlink {
     delays: Delays,
@@ -97,8 +98,8 @@ impl Downlink {
         self.delays = delays;
     }
 
-    /// Opens a poll. `timeout_ms` is its query parameter: 0 (or none) means the default. A negative one times out at once,
-    /// but its subscription is sent nevertheless.
+    /// Opens a poll. `timeout_ms` is its query parameter: 0 (or none) means the default. A negative one times out at
+    /// once, but its subscription is sent nevertheless.
     ///
     /// # Errors
     /// A limit on devices or sessions is reached.
@@ -187,8 +188,8 @@ impl Downlink {
         self.devices.remove(device);
     }
 
-    /// Removes the subscriptions of a device whose access token has changed. Its open polls get no message any more and end
-    /// by their timeout. Pending commands stay.
+    /// Removes the subscriptions of a device whose access token has changed. Its open polls get no message any more and
+    /// end by their timeout. Pending commands stay.
     pub fn token_changed(&mut self, device: &str) {
         if let Some(device) = self.devices.get_mut(device) {
             device.actor.token_changed();

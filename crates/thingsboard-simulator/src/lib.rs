@@ -1,15 +1,15 @@
 //! ThingsBoard's HTTP device API in memory, faithful to its quirks, for tests and trials of its clients.
 //!
 //! It does what ThingsBoard 4 does, not what its documentation suggests: malformed JSON gets a 500 with Gson's message,
-//! JSON that a strict parser refuses is accepted, provisioning that fails is a 200, and a body over the limit gets a JSON
-//! *string*. Where a module is known to differ from ThingsBoard, its documentation says so.
+//! JSON that a strict parser refuses is accepted, provisioning that fails is a 200, and a body over the limit gets a
+//! JSON *string*. Where a module is known to differ from ThingsBoard, its documentation says so.
 //!
 //! * As a program, `thingsboard-simulator` serves the device API under `/api/v1`, and its controls under `/simulator`.
 //!   `--help` lists commands to try.
-//! * In a test, [`Simulator::bind`] takes a free port, and [`Control`] adds devices, sets attributes, sends commands, injects
-//!   [faults](Fault), and shows what arrived.
-//! * In a simulated network, [`downlink::Downlink`] and [`packages::Packages`] are the models alone, without a socket and
-//!   without a clock.
+//! * In a test, [`Simulator::bind`] takes a free port, and [`Control`] adds devices, sets attributes, sends commands,
+//!   injects [faults](Fault), and shows what arrived.
+//! * In a simulated network, [`downlink::Downlink`] and [`packages::Packages`] are the models alone, without a socket
+//!   and without a clock.
 //!
 //! ## How it works
 //!
@@ -104,8 +104,8 @@ impl Simulator {
         Control(Arc::clone(&self.shared))
     }
 
-    /// Serves requests until `shutdown` completes, then lets those in progress end, for two seconds at most. Connections of
-    /// requests that still wait then (for a hang, or for the rule chain) are closed.
+    /// Serves requests until `shutdown` completes, then lets those in progress end, for two seconds at most.
+    /// Connections of requests that still wait then (for a hang, or for the rule chain) are closed.
     ///
     /// # Errors
     /// None today: if a connection cannot be accepted, that is logged and tried again.

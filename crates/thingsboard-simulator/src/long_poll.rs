@@ -16,7 +16,7 @@ pub(super) struct PollStarted {
     end: oneshot::Receiver<PollEnd>,
 }
 
-/// The downlink with the clock, and the channels of those who wait for it.
+/// The downlink with the clock, and the channels of the requests that wait for it.
 pub(super) struct LongPolls {
     downlink: Downlink,
     clock: Clock,
@@ -44,7 +44,7 @@ impl LongPolls {
         self.downlink.delays()
     }
 
-    /// Calls `event` on the downlink, after the timers that are due, and sends the results to those who wait.
+    /// Runs the timers that are due, calls `event` on the downlink, and sends the results to the waiting requests.
     pub(super) fn apply<T>(&mut self, event: impl FnOnce(&mut Downlink) -> T) -> T {
         self.downlink.handle_timeout(self.clock.now_ms());
         let result = event(&mut self.downlink);
@@ -89,7 +89,7 @@ impl LongPolls {
         self.apply(|downlink| downlink.abandon(poll));
     }
 
-    /// Sends results to those who wait for them, and wakes [`run_timers`] if its next timer is now earlier.
+    /// Sends results to the waiting requests, and wakes [`run_timers`] if its next timer is now earlier.
     fn deliver(&mut self) {
         // A send fails where the receiver is gone: a client that closed its connection.
         while let Some((poll, end)) = self.downlink.pop_poll_end() {

@@ -1,13 +1,13 @@
-//! A model of ThingsBoard's firmware and software packages: which there are, which are assigned to which devices, and the
-//! requests that fetch them. It has no socket and no clock, so it can be used in a simulated network as well.
+//! A model of ThingsBoard's firmware and software packages: which there are, which are assigned to which devices, and
+//! the requests that fetch them. It has no socket and no clock, so it can be used in a simulated network as well.
 //!
-//! A device has its own package of a kind, or else the one assigned to all (in ThingsBoard: to its profile), and can fetch
-//! no other. Its shared attributes name that package, and [change](AttributeChanges) with the assignment.
+//! A device has its own package of a kind, or else the one assigned to all (in ThingsBoard: to its profile), and can
+//! fetch no other. Its shared attributes name that package, and [change](AttributeChanges) with the assignment.
 //!
 //! Two things are less strict than in ThingsBoard, for tests of a gateway:
 //!
-//! * A package can be [replaced](Packages::insert). In ThingsBoard it has to be deleted, and another one uploaded with the
-//!   same title and version.
+//! * A package can be [replaced](Packages::insert). In ThingsBoard it has to be deleted, and another one uploaded with
+//!   the same title and version.
 //! * A firmware and a software package may have the same title and version.
 
 mod attribute_changes;
@@ -50,8 +50,8 @@ pub struct Packages {
 }
 
 impl Packages {
-    /// Adds a package, or replaces the one of that id: then its counts begin at zero, and the devices that had the old one
-    /// have the new one.
+    /// Adds a package, or replaces the one of that id: then its counts begin at zero, and the devices that had the old
+    /// one have the new one.
     ///
     /// # Errors
     /// Too many packages, or too many bytes in all.

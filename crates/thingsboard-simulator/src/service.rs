@@ -1,5 +1,5 @@
-//! One request to the device API: its body is read within limits, its arrival recorded, a fault applied or the controller
-//! called, and the response sent.
+//! One request to the device API: its body is read within limits, its arrival recorded, a fault applied or the
+//! controller called, and the response sent.
 
 mod long_poll;
 

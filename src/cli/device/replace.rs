@@ -25,8 +25,8 @@ pub(super) struct LockedFile {
 }
 
 impl LockedFile {
-    /// Waits for the lock. The file may be missing; its directory must exist. `on_wait` is called if another process has
-    /// the lock. One that keeps it for longer than `timeout` hangs, or is no `device` command: that is an error.
+    /// Waits for the lock. The file may be missing; its directory must exist. `on_wait` is called if another process
+    /// has the lock. One that keeps it for longer than `timeout` hangs, or is no `device` command: that is an error.
     pub(super) fn new(
         path: &Path,
         timeout: Duration,
@@ -61,8 +61,8 @@ impl LockedFile {
         }
     }
 
-    /// Replaces `before`, which was read from the file (`None`: it was missing), by `after`. After a crash at any moment
-    /// the file has one of the two. Returns a warning if its owner could not be kept.
+    /// Replaces `before`, which was read from the file (`None`: it was missing), by `after`. After a crash at any
+    /// moment the file has one of the two. Returns a warning if its owner could not be kept.
     pub(super) fn replace(
         &self,
         before: Option<&[u8]>,
@@ -143,7 +143,7 @@ impl LockedFile {
                         old.uid(),
                         old.gid()
                     ));
-                    // Another group gets none of the former group's permissions.
+                    // If the group changes, it gets none of the old group's permissions.
                     let group =
                         old.gid() == new.gid() || fchown(&file, None, Some(old.gid())).is_ok();
                     if group { mode } else { mode & !0o070 }

@@ -41,6 +41,6 @@ impl<'t> Entry<'t> {
 
 /// Whether a device may have this name: 1 to 128 visible characters. Names are logged and listed, and none may hide a
 /// part of itself there, or reorder what follows.
-pub fn is_device_name(name: &str) -> bool {
+pub(crate) fn is_device_name(name: &str) -> bool {
     (1..=128).contains(&name.chars().count()) && name.chars().all(is_visible) && name.trim() == name
 }

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 /// One device of the registry, without its token.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedDevice {
+pub(crate) struct ListedDevice {
     /// Unique in the registry.
     pub name: String,
     /// The line on which it begins.
@@ -23,7 +23,7 @@ pub struct ListedDevice {
 /// Where a token is. The path or name is `None` if nothing could be read from it: it may be a token under the wrong key,
 /// and must not be shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TokenSource {
+pub(crate) enum TokenSource {
     /// In the registry itself.
     Registry,
     /// In the file of this path.

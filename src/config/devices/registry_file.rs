@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// The file that the configuration names as its registry.
-pub struct RegistryFile {
+pub(crate) struct RegistryFile {
     path: PathBuf,
     /// Whether the configuration names it. The default path may be missing.
     is_set: bool,
@@ -30,17 +30,17 @@ impl RegistryFile {
     }
 
     /// Its path, as the configuration has it.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Whether it may be missing, because the configuration does not name it.
-    pub fn may_be_missing(&self) -> bool {
+    pub(crate) fn may_be_missing(&self) -> bool {
         !self.is_set
     }
 
     /// Its contents; `None` if it is not there.
-    pub fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
+    pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
         match file::read(&self.path, LARGEST, &mut Vec::new()) {
             Ok(contents) => Ok(Some(contents.bytes)),
             Err(file::Unreadable::Missing) => Ok(None),
@@ -53,7 +53,10 @@ impl RegistryFile {
 
     /// Every device in `bytes`, read as the gateway reads this file. A token in a variable or file that this process
     /// can't read is no mistake but a warning: the shell has not the gateway's environment and rights.
-    pub fn devices(&self, bytes: &[u8]) -> Result<(Vec<ListedDevice>, Vec<Warning>), Mistakes> {
+    pub(crate) fn devices(
+        &self,
+        bytes: &[u8],
+    ) -> Result<(Vec<ListedDevice>, Vec<Warning>), Mistakes> {
         let name = Shown::path(&self.path).to_string();
         let mut reader = Reader::new(name.clone(), Settings::new(), Vec::new(), Vec::new());
         let contents = file::Contents {

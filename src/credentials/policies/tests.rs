@@ -1,6 +1,7 @@
 use super::*;
+use crate::credentials::chain::AnchorsError;
 use crate::credentials::tests::{Authority, NOW, YEAR, at, authority_params, params};
-use crate::credentials::{AnchorsError, CertificateError, ClientPolicy, Validity};
+use crate::credentials::{CertificateError, ClientPolicy, Validity};
 use rcgen::{CertificateParams, CustomExtension, KeyPair, KeyUsagePurpose, date_time_ymd};
 
 /// 1.3.6.1.4.1.99999.n, DER.
@@ -33,7 +34,6 @@ fn policies(oids: &[Vec<u8>]) -> CustomExtension {
     extension(32, tlv(0x30, &all), true)
 }
 
-/// policyConstraints: requireExplicitPolicy.
 fn require_explicit(skip: u8) -> CustomExtension {
     extension(36, tlv(0x30, &tlv(0x80, &[skip])), true)
 }

@@ -38,7 +38,6 @@ pub(super) enum Priority {
     KnownAndRepeated,
     /// One of the two. The address may be a NAT's, with unregistered clients behind it as well.
     KnownOrRepeated,
-    /// Neither.
     New,
 }
 
@@ -88,9 +87,7 @@ impl Priority {
 pub(super) enum History {
     /// From its address and port.
     Port,
-    /// From its address.
     Host,
-    /// From neither.
     None,
 }
 

@@ -11,7 +11,7 @@ const SERVER_HELLO: u8 = 2;
 
 impl StatelessHello<'_> {
     /// The reply with a cookie.
-    pub fn reply(&self, cookie: &Cookie) -> Vec<u8> {
+    pub(crate) fn reply(&self, cookie: &Cookie) -> Vec<u8> {
         match self.version {
             Version::Dtls12 => {
                 // RFC 6347 §4.2.1: the version is DTLS 1.0 here, independent of the negotiation.
@@ -40,13 +40,13 @@ impl StatelessHello<'_> {
 
     /// Whether more than the cookie was added to it. Then the previous hello, which in DTLS 1.3 is part of the transcript,
     /// can't be reconstructed.
-    pub fn has_grown(&self) -> bool {
+    pub(crate) fn has_grown(&self) -> bool {
         let before = cookie::hello_length(self.cookie).map_or(0, usize::from);
         matches!(self.version, Version::Dtls13(_)) && self.without_cookie(0).len() > before
     }
 
     /// The hellos before this one, without a cookie.
-    pub fn previous_hellos(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn previous_hellos(&self) -> Vec<Vec<u8>> {
         let mut body = self.without_cookie(0);
         // By how much the cookie has shortened the padding. In DTLS 1.2 the first hello is not part of the transcript.
         let length = cookie::hello_length(self.cookie).map_or(0, usize::from);
@@ -107,7 +107,11 @@ pub(super) fn padded(mut extensions: Vec<u8>, more: usize) -> Vec<u8> {
 }
 
 /// The hellos before a fragmented one of DTLS 1.2, with as much in them as an engine needs to request a cookie.
-pub fn previous_hellos(random: &[u8; 32], sequence: u16, supported: &Supported) -> Vec<Vec<u8>> {
+pub(crate) fn previous_hellos(
+    random: &[u8; 32],
+    sequence: u16,
+    supported: &Supported,
+) -> Vec<Vec<u8>> {
     let suites: Vec<u8> = supported
         .dtls12
         .iter()

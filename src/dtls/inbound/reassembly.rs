@@ -9,7 +9,6 @@ use super::pieces::Fragment;
 /// Most disjoint ranges: an honest client causes few gaps.
 const MOST_RANGES: usize = 64;
 
-/// An incomplete message.
 #[derive(Debug)]
 pub(in crate::dtls) struct Reassembly {
     kind: u8,

@@ -24,7 +24,6 @@ const MAX_AGE: u32 = 2;
 /// The state of draining.
 #[derive(Debug, Default)]
 pub(super) struct Draining {
-    /// The deadline.
     until: Option<Instant>,
     is_over: bool,
     /// Sessions with activity since they were checked last.
@@ -36,7 +35,6 @@ impl Draining {
         self.until.is_some()
     }
 
-    /// The deadline.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.until.filter(|_| !self.is_over)
     }
@@ -57,6 +55,7 @@ impl Core {
         self.draining.is_over || self.draining.is_active() && ended
     }
 
+    /// Whether new sessions are refused, because the process is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.is_active()
     }

@@ -233,7 +233,7 @@ impl Core {
 
     /// Aborts the calls of a session that has ended, except those that have an effect in ThingsBoard.
     pub(super) fn give_up_calls(&mut self, session: SessionId) {
-        while let Some((exchange, expect)) = self.in_flight.give_up_one(session) {
+        while let Some((exchange, expect)) = self.in_flight.abort_one(session) {
             let ticket = Ticket::Exchange {
                 session,
                 exchange,

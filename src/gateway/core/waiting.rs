@@ -40,7 +40,6 @@ impl ReadySessions {
         }
     }
 
-    /// The next session.
     pub(super) fn pop(&mut self, now: Instant) -> Option<SessionId> {
         let is_due = self.postponed.front().is_some_and(|(at, _)| *at <= now);
         let (list, listed) = match is_due {

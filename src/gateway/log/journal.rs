@@ -1,5 +1,5 @@
-//! The log lines for operators: one for each handshake and each failure, each request at debug, and none repeated a
-//! thousand times.
+//! The log lines for operators: handshakes, failures and, at level debug, requests. Repeated lines are suppressed and
+//! counted.
 //!
 //! No line has a secret, or text that a peer chose: of a certificate only the fingerprint, of a path only the resource.
 
@@ -28,12 +28,12 @@ use tracing::{debug, info, warn};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Sessions of one device that are logged one by one in a minute. Of the rest the number is logged.
+/// Sessions of one device that are logged one by one in a minute. The others are counted, and their number is logged.
 const SESSIONS_LOGGED: u64 = 4;
 /// Bounds that [`Journal::bounds_reached`] logs.
-pub const BOUNDS: usize = 10;
+pub(crate) const BOUNDS: usize = 10;
 
-/// The kind of a failed handshake. Of each kind and address, one is logged in an hour.
+/// The kind of a failed handshake. One of each kind and address is logged in an hour.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum FailureKind {
     Refused(Discriminant<CertificateError>),
@@ -43,9 +43,9 @@ enum FailureKind {
     Engine(String),
 }
 
-/// Writes the log lines, and remembers which were written lately.
+/// Writes the log lines, and keeps which were written lately, to suppress repetitions.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     handshakes: Throttle<(FailureKind, IpAddr)>,
     /// Apart from `handshakes`, because these addresses may be forged: a flood of them suppresses no other line.
     no_suite: Throttle<IpAddr>,
@@ -94,7 +94,7 @@ impl Default for Journal {
 }
 
 impl Journal {
-    pub fn established(&mut self, now: Instant, peer: &Peer) {
+    pub(crate) fn established(&mut self, now: Instant, peer: &Peer) {
         let (address, session) = (peer.path, peer.session.0);
         if let Some(device) = &peer.device {
             if self.established.admits(&device.name) {
@@ -124,7 +124,7 @@ impl Journal {
     }
 
     /// Two devices in the registry have this session's certificate, by different fingerprints of it.
-    pub fn claimed_by_two(&mut self, now: Instant, peer: &Peer, other: &str) {
+    pub(crate) fn claimed_by_two(&mut self, now: Instant, peer: &Peer, other: &str) {
         if self.claimed_by_two.admits(now, peer.certificate.sha256) {
             warn!(
                 device = peer.name(), other, session = peer.session.0, certificate = %peer.certificate,
@@ -134,7 +134,7 @@ impl Journal {
         }
     }
 
-    pub fn ended(&mut self, peer: &Peer, reason: &EndReason) {
+    pub(crate) fn ended(&mut self, peer: &Peer, reason: &EndReason) {
         let (session, address) = (peer.session.0, peer.path);
         if let Some(device) = &peer.device {
             if self.ended.admits(&device.name) {
@@ -148,7 +148,7 @@ impl Journal {
     }
 
     /// The registry was reloaded, and the session's certificate belongs to another device now, or to none.
-    pub fn reassigned(&self, peer: &Peer, device: Option<&str>) {
+    pub(crate) fn reassigned(&self, peer: &Peer, device: Option<&str>) {
         let (session, address) = (peer.session.0, peer.path);
         info!(
             device = peer.name(), now = device.unwrap_or("-"), session, %address,
@@ -157,7 +157,7 @@ impl Journal {
     }
 
     /// Trust anchors or revocation lists were reloaded, and refuse the session's certificate.
-    pub fn no_longer_accepted(&self, peer: &Peer, refusal: &CertificateError) {
+    pub(crate) fn no_longer_accepted(&self, peer: &Peer, refusal: &CertificateError) {
         let (session, address) = (peer.session.0, peer.path);
         warn!(
             device = peer.name(), session, %address, fingerprint = %peer.fingerprint(),
@@ -165,7 +165,12 @@ impl Journal {
         );
     }
 
-    pub fn handshake_failed(&mut self, now: Instant, path: Path, failure: &HandshakeFailure) {
+    pub(crate) fn handshake_failed(
+        &mut self,
+        now: Instant,
+        path: Path,
+        failure: &HandshakeFailure,
+    ) {
         let address = path.remote.ip().to_canonical();
         let first = match failure {
             HandshakeFailure::SessionsFull => self.sessions_full.admits(now, ()),
@@ -225,7 +230,7 @@ impl Journal {
         }
     }
 
-    pub fn request(
+    pub(crate) fn request(
         &self,
         peer: &Peer,
         exchange: ExchangeId,
@@ -239,13 +244,13 @@ impl Journal {
         );
     }
 
-    pub fn response(&self, peer: &Peer, exchange: ExchangeId, response: &Response) {
+    pub(crate) fn response(&self, peer: &Peer, exchange: ExchangeId, response: &Response) {
         let (session, exchange) = (peer.session.0, exchange.0);
         debug!(device = peer.name(), session, exchange, code = %response.code, "response");
     }
 
     /// A call for a device's request has failed.
-    pub fn upstream_failed(
+    pub(crate) fn upstream_failed(
         &mut self,
         now: Instant,
         peer: &Peer,
@@ -297,7 +302,7 @@ impl Journal {
         }
     }
 
-    pub fn registered(&self, peer: &Peer, kind: Kind, observation: ObservationId) {
+    pub(crate) fn registered(&self, peer: &Peer, kind: Kind, observation: ObservationId) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
             device = peer.name(),
@@ -308,7 +313,7 @@ impl Journal {
         );
     }
 
-    pub fn notified(&self, peer: &Peer, observation: ObservationId, bytes: usize) {
+    pub(crate) fn notified(&self, peer: &Peer, observation: ObservationId, bytes: usize) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
             device = peer.name(),
@@ -316,7 +321,12 @@ impl Journal {
         );
     }
 
-    pub fn observation_ended(&self, peer: &Peer, observation: ObservationId, end: ObservationEnd) {
+    pub(crate) fn observation_ended(
+        &self,
+        peer: &Peer,
+        observation: ObservationId,
+        end: ObservationEnd,
+    ) {
         let (session, observation) = (peer.session.0, observation.0);
         debug!(
             device = peer.name(),
@@ -328,7 +338,7 @@ impl Journal {
     }
 
     /// A device acknowledges neither notifications nor pings. Logged at most once a minute for each device.
-    pub fn parked(&mut self, now: Instant, peer: &Peer) {
+    pub(crate) fn parked(&mut self, now: Instant, peer: &Peer) {
         if !self.parked.admits(now, peer.name().into()) {
             return;
         }
@@ -338,7 +348,7 @@ impl Journal {
         );
     }
 
-    pub fn relay_call_failed(
+    pub(crate) fn relay_call_failed(
         &mut self,
         now: Instant,
         device: &str,
@@ -376,10 +386,11 @@ impl Journal {
         debug!(device, ?relay_call, "{error}");
     }
 
-    pub fn package_failed(&mut self, now: Instant, error: &Error) {
+    pub(crate) fn package_failed(&mut self, now: Instant, error: &Error) {
         debug!("package: {error}");
         match error {
-            // These concern one device, which gets them as its response. The HTTP client logs when ThingsBoard is unreachable.
+            // These concern one device, which gets them as its response. The HTTP client logs when ThingsBoard is
+            // unreachable.
             Error::Rejected(_) if ota::PackageError::of(error).is_some() => {}
             Error::Unreachable => {}
             Error::Timeout
@@ -396,7 +407,7 @@ impl Journal {
     }
 
     /// The gateway has replied to a command in its device's place.
-    pub fn command_refused(
+    pub(crate) fn command_refused(
         &mut self,
         now: Instant,
         device: &Arc<str>,
@@ -415,7 +426,7 @@ impl Journal {
     }
 
     /// A long poll's answer could not be parsed.
-    pub fn unparsable(&mut self, now: Instant, device: &str, kind: Kind) {
+    pub(crate) fn unparsable(&mut self, now: Instant, device: &str, kind: Kind) {
         if self.unparsable.admits(now, kind) {
             warn!(
                 device,
@@ -426,7 +437,7 @@ impl Journal {
     }
 
     /// ThingsBoard ends long polls before their timeout.
-    pub fn polls_cut_off(&self, requested: Duration, lasted: Duration) {
+    pub(crate) fn polls_cut_off(&self, requested: Duration, lasted: Duration) {
         warn!(
             requested = %humantime::format_duration(requested),
             "ThingsBoard ends long polls after {:.0} s: shorter ones are used from now on. Lower \
@@ -435,7 +446,7 @@ impl Journal {
         );
     }
 
-    pub fn provisioned(&mut self, now: Instant, peer: &Peer) {
+    pub(crate) fn provisioned(&mut self, now: Instant, peer: &Peer) {
         let (address, certificate) = (peer.path.remote.ip(), peer.certificate.sha256);
         if peer.device.is_none() && self.provisioned.admits_from(now, address, certificate) {
             let (session, fingerprint) = (peer.session.0, peer.fingerprint());
@@ -453,7 +464,7 @@ impl Journal {
     }
 
     /// Lines about handshakes and sessions that were suppressed since the start.
-    pub fn suppressed(&self) -> u64 {
+    pub(crate) fn suppressed(&self) -> u64 {
         let sessions = [&self.established, &self.ended].map(|sampler| sampler.suppressed);
         let others = self.unregistered_sessions.suppressed + self.parked.suppressed;
         self.failures_suppressed() + others + sessions.iter().sum::<u64>()
@@ -494,9 +505,9 @@ impl Journal {
         }
     }
 
-    /// Logs bounds that were reached, and lines that were suppressed, since the last call. To be called once a minute with
-    /// counts since the start.
-    pub fn bounds_reached(&mut self, bounds: [(&'static str, u64); BOUNDS]) {
+    /// Logs bounds that were reached, and lines that were suppressed, since the last call. To be called once a minute
+    /// with counts since the start.
+    pub(crate) fn bounds_reached(&mut self, bounds: [(&'static str, u64); BOUNDS]) {
         for ((bound, count), logged) in bounds.into_iter().zip(&mut self.bounds_logged) {
             let more = count.saturating_sub(std::mem::replace(logged, count));
             if more > 0 {

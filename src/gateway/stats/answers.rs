@@ -32,11 +32,11 @@ impl RequestLabels {
 }
 
 /// The number of requests by labels and response code.
-pub type Counts = BTreeMap<(RequestLabels, u8), u64>;
+pub(crate) type Counts = BTreeMap<(RequestLabels, u8), u64>;
 
 /// Open requests, and counts of answered ones.
 #[derive(Debug, Default)]
-pub struct Answers {
+pub(crate) struct Answers {
     open: BTreeMap<(SessionId, ExchangeId), RequestLabels>,
     counts: Counts,
     /// Requests whose session ended before they were answered.
@@ -44,20 +44,24 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Adds a request.
-    pub fn request(&mut self, session: SessionId, exchange: ExchangeId, labels: RequestLabels) {
+    pub(crate) fn request(
+        &mut self,
+        session: SessionId,
+        exchange: ExchangeId,
+        labels: RequestLabels,
+    ) {
         self.open.insert((session, exchange), labels);
     }
 
     /// Counts a request with its response code.
-    pub fn answered(&mut self, session: SessionId, exchange: ExchangeId, code: Code) {
+    pub(crate) fn answered(&mut self, session: SessionId, exchange: ExchangeId, code: Code) {
         if let Some(labels) = self.open.remove(&(session, exchange)) {
             *self.counts.entry((labels, code.0)).or_default() += 1;
         }
     }
 
     /// Counts the open requests of a session that has ended as unanswered.
-    pub fn session_gone(&mut self, session: SessionId) {
+    pub(crate) fn session_gone(&mut self, session: SessionId) {
         let all = (session, ExchangeId(0))..=(session, ExchangeId(u32::MAX));
         while let Some((key, _)) = self.open.range(all.clone()).next() {
             let key = *key;
@@ -66,12 +70,12 @@ impl Answers {
         }
     }
 
-    pub fn counts(&self) -> &Counts {
+    pub(crate) fn counts(&self) -> &Counts {
         &self.counts
     }
 
     /// The number of open requests.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open.len()
     }
 }

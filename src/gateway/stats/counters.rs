@@ -4,9 +4,8 @@ use super::answers::Answers;
 use super::handshakes::Handshakes;
 use super::upstream_calls::UpstreamCalls;
 
-/// Counters by kind.
 #[derive(Debug, Default)]
-pub struct Tallies {
+pub(crate) struct Tallies {
     /// Handshakes and sessions by how they ended.
     pub handshakes: Handshakes,
     /// Requests by resource and code.

@@ -5,7 +5,7 @@ use crate::dtls::{EndReason, HandshakeFailure};
 use crate::metrics::Tally;
 
 /// How a handshake ended. Only peers whose address was verified by a cookie count.
-pub const OUTCOMES: [&str; 17] = [
+pub(crate) const OUTCOMES: [&str; 17] = [
     COMPLETED,
     "no_certificate",
     "no_common_cipher_suite",
@@ -25,7 +25,7 @@ pub const OUTCOMES: [&str; 17] = [
     "failed",
 ];
 /// Why a session ended.
-pub const REASONS: [&str; 5] = ["closed_by_device", "idle", "replaced", "closed", "failed"];
+pub(crate) const REASONS: [&str; 5] = ["closed_by_device", "idle", "replaced", "closed", "failed"];
 
 const COMPLETED: &str = "completed";
 

@@ -10,9 +10,7 @@ use std::time::Instant;
 /// The purpose of a call, as a metric's label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallKind {
-    /// A device's request.
     Request,
-    /// A long poll.
     Poll,
     /// A relay's read of attributes, or its reply to a command.
     Read,
@@ -37,7 +35,6 @@ impl CallKind {
         }
     }
 
-    /// The label's value.
     pub fn name(self) -> &'static str {
         match self {
             CallKind::Request => "request",
@@ -49,7 +46,7 @@ impl CallKind {
 }
 
 /// How a call ended.
-pub const OUTCOMES: [&str; 8] = [
+pub(crate) const OUTCOMES: [&str; 8] = [
     "ok",
     // A long poll that ended without news, as most do.
     "elapsed",
@@ -81,7 +78,7 @@ impl Default for Ended {
 
 /// Open calls, and counts of ended ones.
 #[derive(Debug, Default)]
-pub struct UpstreamCalls {
+pub(crate) struct UpstreamCalls {
     /// When each began, except long polls. The core bounds their number.
     begun: HashMap<Ticket, Instant>,
     requests: Ended,
@@ -91,13 +88,13 @@ pub struct UpstreamCalls {
 }
 
 impl UpstreamCalls {
-    pub fn begin(&mut self, now: Instant, ticket: Ticket) {
+    pub(crate) fn begin(&mut self, now: Instant, ticket: Ticket) {
         if !ticket.is_poll() {
             self.begun.insert(ticket, now);
         }
     }
 
-    pub fn end(&mut self, now: Instant, ticket: &Ticket, outcome: &Result<Parsed, Error>) {
+    pub(crate) fn end(&mut self, now: Instant, ticket: &Ticket, outcome: &Result<Parsed, Error>) {
         let begun = self.begun.remove(ticket);
         let ended = match CallKind::of(ticket) {
             CallKind::Request => &mut self.requests,
@@ -114,12 +111,12 @@ impl UpstreamCalls {
     }
 
     /// Removes an aborted call.
-    pub fn aborted(&mut self, ticket: &Ticket) {
+    pub(crate) fn aborted(&mut self, ticket: &Ticket) {
         self.begun.remove(ticket);
     }
 
     /// Ended calls of a kind.
-    pub fn ended(&self, kind: CallKind) -> &Ended {
+    pub(crate) fn ended(&self, kind: CallKind) -> &Ended {
         match kind {
             CallKind::Request => &self.requests,
             CallKind::Poll => &self.polls,

@@ -242,7 +242,6 @@ impl World {
         Ok(Answer { body })
     }
 
-    /// Reads one block.
     pub(super) fn block(
         &mut self,
         device: &Arc<Device>,

@@ -7,7 +7,7 @@ use crate::relay::{Kind, RelayContext};
 
 impl DeviceRelay {
     /// A session does not answer a ping: its observations are parked until it receives something.
-    pub fn unresponsive(&mut self, session: SessionId, context: &mut RelayContext<'_>) {
+    pub(crate) fn unresponsive(&mut self, session: SessionId, context: &mut RelayContext<'_>) {
         for kind in KINDS {
             self.park(kind, session, context);
         }
@@ -16,7 +16,11 @@ impl DeviceRelay {
     /// The endpoint has given up the notification of an observation, which is parked. The other observation of the session
     /// is parked too, unless the session has received something since the notification was given to the endpoint; a
     /// notification in flight for it is still reported.
-    pub fn delivery_failed(&mut self, observation: Observation, context: &mut RelayContext<'_>) {
+    pub(crate) fn delivery_failed(
+        &mut self,
+        observation: Observation,
+        context: &mut RelayContext<'_>,
+    ) {
         let session = observation.session;
         let own = KINDS.map(|kind| self.has(kind, observation));
         let since = match own {

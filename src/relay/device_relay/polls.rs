@@ -16,7 +16,7 @@ impl DeviceRelay {
 
     /// How many long polls it counts for against `relay.max_polls`: one for each observation, parked or not, and for each
     /// poll that outlives its observation.
-    pub fn polls(&self, settings: &Settings) -> usize {
+    pub(crate) fn polls(&self, settings: &Settings) -> usize {
         let counts = |kind: &Kind| {
             let mode = match kind {
                 Kind::Attributes => settings.attributes,
@@ -28,25 +28,25 @@ impl DeviceRelay {
     }
 
     /// Whether there is an observation of this kind, or a poll that the next one would begin with.
-    pub fn has_poll(&self, kind: Kind) -> bool {
+    pub(crate) fn has_poll(&self, kind: Kind) -> bool {
         self.poller(kind).open() > 0 || self.observation(kind).is_some()
     }
 
     /// The numbers of the polls for commands that are open.
-    pub fn open_command_polls(&self) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn open_command_polls(&self) -> impl Iterator<Item = u64> + '_ {
         self.commands.poller().open_polls()
     }
 
     /// Closes the polls for attributes if there is no observation: the gateway stops, and no device will register for them.
     /// Nothing is lost, as with a poll for commands.
-    pub fn abort_unused_attribute_polls(&mut self, context: &mut RelayContext<'_>) {
+    pub(crate) fn abort_unused_attribute_polls(&mut self, context: &mut RelayContext<'_>) {
         if self.observation(Kind::Attributes).is_none() {
             self.attributes.abort_polls(context);
         }
     }
 
     /// When its polls may begin at full rate again. Until then the relay is kept, since a new one would begin at full rate.
-    pub fn poll_rate_full_at(&self) -> Option<Instant> {
+    pub(crate) fn poll_rate_full_at(&self) -> Option<Instant> {
         let pollers = KINDS.map(|kind| self.poller(kind));
         pollers
             .into_iter()
@@ -55,12 +55,12 @@ impl DeviceRelay {
     }
 
     /// Whether a poll or a read backs off because ThingsBoard did not answer.
-    pub fn awaits_recovery(&self) -> bool {
+    pub(crate) fn awaits_recovery(&self) -> bool {
         self.attributes.awaits_recovery() || self.commands.poller().awaits_recovery()
     }
 
     /// ThingsBoard answers again: any back-off for that reason ends.
-    pub fn retry_now(&mut self, now: Instant) {
+    pub(crate) fn retry_now(&mut self, now: Instant) {
         self.attributes.retry_now(now);
         self.commands.retry_now();
     }

@@ -22,7 +22,7 @@ const BELOW_REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// Shared by the relays of all devices.
 #[derive(Debug)]
-pub struct Pacing {
+pub(crate) struct Pacing {
     poll_timeout: Duration,
     /// When the ramp would be empty again (the virtual scheduling form of a leaky bucket).
     ramp_empty_at: Option<Instant>,
@@ -30,7 +30,7 @@ pub struct Pacing {
 
 impl Pacing {
     /// `poll_timeout` is the length of a poll, until ThingsBoard turns out to allow less.
-    pub fn new(poll_timeout: Duration) -> Pacing {
+    pub(crate) fn new(poll_timeout: Duration) -> Pacing {
         Pacing {
             poll_timeout,
             ramp_empty_at: None,
@@ -38,13 +38,13 @@ impl Pacing {
     }
 
     /// How long a poll may wait for a message.
-    pub fn poll_timeout(&self) -> Duration {
+    pub(crate) fn poll_timeout(&self) -> Duration {
         self.poll_timeout
     }
 
     /// A poll of the length `requested` was ended with 503 after `lasted`. Returns whether that is ThingsBoard's request
     /// timeout, and new: polls are shorter from then on.
-    pub fn poll_cut_short(&mut self, requested: Duration, lasted: Duration) -> bool {
+    pub(crate) fn poll_cut_short(&mut self, requested: Duration, lasted: Duration) -> bool {
         let is_new = REQUEST_TIMEOUT.contains(&lasted)
             && requested > lasted
             && self.poll_timeout > BELOW_REQUEST_TIMEOUT;
@@ -56,14 +56,14 @@ impl Pacing {
 
     /// How long to wait after so many failures in a row: full jitter below a bound that doubles, so that devices that
     /// failed together don't come back together. `random` is within 0..1.
-    pub fn back_off(failures: u32, random: f64) -> Duration {
+    pub(crate) fn back_off(failures: u32, random: f64) -> Duration {
         let doublings = failures.saturating_sub(1).min(6);
         let bound = FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT);
         bound.mul_f64(random)
     }
 
     /// Whether a call that follows a failure may be made now; otherwise how long to wait before trying again.
-    pub fn admit(&mut self, now: Instant, random: f64) -> Result<(), Duration> {
+    pub(crate) fn admit(&mut self, now: Instant, random: f64) -> Result<(), Duration> {
         let each = Duration::from_secs(1) / RAMP_PER_SECOND;
         let empty_at = self.ramp_empty_at.map_or(now, |at| at.max(now));
         if empty_at > now + each * RAMP_BURST {

@@ -25,7 +25,6 @@ impl PollRate {
         }
     }
 
-    /// A poll begins.
     pub(super) fn take(&mut self, now: Instant) {
         let full_at = self.full_at.map_or(now, |at| at.max(now));
         self.full_at = Some(full_at + INTERVAL);

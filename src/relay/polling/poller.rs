@@ -27,8 +27,7 @@ const CALM: Duration = Duration::from_secs(1);
 
 /// How a poll ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PollOutcome {
-    /// It brought something.
+pub(crate) enum PollOutcome {
     Message,
     /// It brought what is known: the copy that every open poll gets, or a command that ThingsBoard repeats until the device
     /// has replied.
@@ -45,7 +44,7 @@ pub enum PollOutcome {
 
 impl PollOutcome {
     /// The outcome of a poll that failed. That a rejection may end the observation is the caller's business.
-    pub fn of(error: &Error) -> PollOutcome {
+    pub(crate) fn of(error: &Error) -> PollOutcome {
         match error {
             Error::Elapsed => PollOutcome::Elapsed,
             Error::Overloaded | Error::RetryAfter(_) => PollOutcome::Overloaded,
@@ -57,7 +56,7 @@ impl PollOutcome {
 
 /// A poll to open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OpenedPoll {
+pub(crate) struct OpenedPoll {
     /// Unique for this poller.
     pub number: u64,
     /// How long it may wait for a message.
@@ -68,7 +67,7 @@ pub struct OpenedPoll {
 
 /// A poll that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EndedPoll {
+pub(crate) struct EndedPoll {
     /// How long it was to wait.
     pub requested: Duration,
     /// How long it did.
@@ -86,7 +85,7 @@ struct OpenPoll {
 
 /// The polls of one device and kind.
 #[derive(Debug, Default)]
-pub struct Poller {
+pub(crate) struct Poller {
     /// Two at most.
     open: Vec<OpenPoll>,
     last_number: u64,
@@ -109,7 +108,7 @@ pub struct Poller {
 impl Poller {
     /// The poll to open now, if one is due. To be called after every event, while polls are wanted. `overlap`: open a
     /// successor before the one that is open runs out.
-    pub fn due(
+    pub(crate) fn due(
         &mut self,
         now: Instant,
         timeout: Duration,
@@ -162,7 +161,7 @@ impl Poller {
     }
 
     /// When [`due`](Self::due) has something next, if time alone decides.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self.open.as_slice() {
             [] => self.not_before,
             [_] if self.rearm => self.not_before,
@@ -175,7 +174,7 @@ impl Poller {
     }
 
     /// A poll has ended. `None` if it is not one of the open ones, or was abandoned.
-    pub fn ended(
+    pub(crate) fn ended(
         &mut self,
         now: Instant,
         number: u64,
@@ -225,70 +224,70 @@ impl Poller {
     }
 
     /// Opens no poll before this time.
-    pub fn hold(&mut self, until: Instant) {
+    pub(crate) fn hold(&mut self, until: Instant) {
         self.not_before = self.not_before.max(Some(until));
     }
 
     /// Takes back [`hold`](Self::hold), unless polls fail.
-    pub fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         if self.failures == 0 {
             self.not_before = None;
         }
     }
 
     /// Whether it backs off because ThingsBoard did not answer.
-    pub fn awaits_recovery(&self) -> bool {
+    pub(crate) fn awaits_recovery(&self) -> bool {
         self.unanswered && self.open.is_empty()
     }
 
     /// ThingsBoard answers again: the back-off ends.
-    pub fn retry_now(&mut self) {
+    pub(crate) fn retry_now(&mut self) {
         if std::mem::take(&mut self.unanswered) {
             self.not_before = None;
         }
     }
 
     /// When its rate limit has nothing left to remember.
-    pub fn rate_full_at(&self) -> Option<Instant> {
+    pub(crate) fn rate_full_at(&self) -> Option<Instant> {
         self.rate.full_at()
     }
 
     /// Polls are not wanted for a while: the next one comes after a gap.
-    pub fn lapse(&mut self) {
+    pub(crate) fn lapse(&mut self) {
         self.gap = true;
         self.rearm = false;
     }
 
     /// Forgets the polls that are open, and returns their numbers.
-    pub fn abandon(&mut self) -> impl Iterator<Item = u64> + use<> {
+    pub(crate) fn abandon(&mut self) -> impl Iterator<Item = u64> + use<> {
         self.lapse();
         std::mem::take(&mut self.open)
             .into_iter()
             .map(|open| open.number)
     }
 
-    /// Ends any back-off.
-    pub fn forget_failures(&mut self) {
+    pub(crate) fn forget_failures(&mut self) {
         (self.failures, self.quick, self.not_before) = (0, 0, None);
     }
 
     /// The numbers of the polls that are open.
-    pub fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
+    pub(crate) fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
         self.open.iter().map(|open| open.number)
     }
 
     /// The number of the poll that was opened last.
-    pub fn last_number(&self) -> u64 {
+    pub(crate) fn last_number(&self) -> u64 {
         self.last_number
     }
 
     /// How many are open.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.open.len()
     }
 
     /// Whether the last poll failed.
-    pub fn is_failing(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_failing(&self) -> bool {
         self.failures > 0
     }
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// How long after a poll was sent, or brought something, all attributes are read: by then ThingsBoard's device actor has the
 /// subscription, and the second of two changes in quick succession is stored.
-pub const SETTLE: Duration = Duration::from_millis(300);
+pub(crate) const SETTLE: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Default)]
 enum State {
@@ -28,7 +28,7 @@ enum State {
 
 /// The reads of one device: at most one in flight, and requests for more are merged into the one after it.
 #[derive(Debug, Default)]
-pub struct Resync {
+pub(crate) struct Resync {
     state: State,
     /// A read that begins earlier than this may miss changes.
     not_complete_before: Option<Instant>,
@@ -41,7 +41,7 @@ pub struct Resync {
 
 impl Resync {
     /// Schedules a read for this time, or earlier if one is due earlier.
-    pub fn schedule(&mut self, at: Instant) {
+    pub(crate) fn schedule(&mut self, at: Instant) {
         let earliest = |other: Option<Instant>| Some(other.map_or(at, |other| other.min(at)));
         self.state = match self.state {
             State::Idle => State::Due(at),
@@ -55,13 +55,13 @@ impl Resync {
 
     /// Schedules a read that begins at this time or later, even if an earlier one is due as well: only it shows all changes
     /// up to then.
-    pub fn schedule_complete(&mut self, at: Instant) {
+    pub(crate) fn schedule_complete(&mut self, at: Instant) {
         self.not_complete_before = self.not_complete_before.max(Some(at));
         self.schedule(at);
     }
 
     /// Begins the read that is due, and returns its number.
-    pub fn start_if_due(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn start_if_due(&mut self, now: Instant) -> Option<u64> {
         match self.state {
             State::Due(at) if at <= now => {
                 self.last_number += 1;
@@ -77,7 +77,7 @@ impl Resync {
     }
 
     /// A read has ended. Returns whether it is the one in flight, and not one that was cancelled.
-    pub fn ended(&mut self, number: u64) -> bool {
+    pub(crate) fn ended(&mut self, number: u64) -> bool {
         match self.state {
             State::InFlight { number: own, next } if own == number => {
                 self.state = next.map_or(State::Idle, State::Due);
@@ -88,7 +88,7 @@ impl Resync {
     }
 
     /// The read that ended has failed: the next begins after a back-off. `random` is within 0..1.
-    pub fn failed(&mut self, now: Instant, is_unanswered: bool, random: f64) {
+    pub(crate) fn failed(&mut self, now: Instant, is_unanswered: bool, random: f64) {
         self.unanswered = is_unanswered;
         self.failures = self.failures.saturating_add(1);
         let wait = Pacing::back_off(self.failures, random);
@@ -96,28 +96,28 @@ impl Resync {
     }
 
     /// The read that ended was answered.
-    pub fn succeeded(&mut self) {
+    pub(crate) fn succeeded(&mut self) {
         (self.failures, self.unanswered) = (0, false);
     }
 
     /// Whether it backs off because ThingsBoard did not answer.
-    pub fn awaits_recovery(&self) -> bool {
+    pub(crate) fn awaits_recovery(&self) -> bool {
         self.unanswered
     }
 
     /// ThingsBoard answers again: the back-off ends.
-    pub fn retry_now(&mut self, now: Instant) {
+    pub(crate) fn retry_now(&mut self, now: Instant) {
         if std::mem::take(&mut self.unanswered) {
             self.schedule(now);
         }
     }
 
-    pub fn is_in_flight(&self) -> bool {
+    pub(crate) fn is_in_flight(&self) -> bool {
         matches!(self.state, State::InFlight { .. })
     }
 
     /// Unschedules the next read. One in flight goes on.
-    pub fn unschedule(&mut self) {
+    pub(crate) fn unschedule(&mut self) {
         self.not_complete_before = None;
         self.state = match self.state {
             State::InFlight { number, .. } => State::InFlight { number, next: None },
@@ -126,20 +126,20 @@ impl Resync {
     }
 
     /// Unschedules the next read, and ignores the end of the one in flight.
-    pub fn cancel(&mut self) {
+    pub(crate) fn cancel(&mut self) {
         self.not_complete_before = None;
         self.state = State::Idle;
         self.unanswered = false;
     }
 
     /// As [`cancel`](Self::cancel), and forgets past failures.
-    pub fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.cancel();
         self.failures = 0;
     }
 
     /// When [`start_if_due`](Self::start_if_due) has something.
-    pub fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         match self.state {
             State::Due(at) => Some(at),
             State::Idle | State::InFlight { .. } => None,

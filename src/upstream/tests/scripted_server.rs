@@ -10,7 +10,6 @@ pub(super) struct ScriptedServer {
     address: SocketAddr,
 }
 
-/// One accepted connection.
 pub(super) struct Connection {
     stream: TcpStream,
 }

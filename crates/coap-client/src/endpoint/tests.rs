@@ -8,7 +8,7 @@ fn start() -> Instant {
     Instant::now()
 }
 
-/// A client whose timeouts are not random.
+/// A client without random timeouts.
 fn client() -> Client {
     let parameters = Parameters {
         ack_random_factor: 1.0,

@@ -30,7 +30,7 @@ impl Bench {
         }
     }
 
-    /// Adds a block of 16 bytes, each of which is the number of the body.
+    /// Adds a block of 16 bytes that all are the number of the body.
     fn receive(&mut self, body: u8, num: u32, more: bool) -> Result<Progress, UploadError> {
         let payload = vec![u8::try_from(num).unwrap(); 16];
         self.receive_part(body, num, more, payload, |_, _| false)

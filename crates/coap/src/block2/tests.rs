@@ -100,12 +100,12 @@ fn there_is_no_block_past_the_end() {
 #[test]
 fn any_block_has_size2_if_requested() {
     for num in 0..4 {
-        let asks = BlockRequest {
+        let requested = BlockRequest {
             size2: true,
             ..block2(num, 0)
         };
         assert_eq!(
-            asks.block_of(&response(60), tag(1), 6).unwrap().size2,
+            requested.block_of(&response(60), tag(1), 6).unwrap().size2,
             Some(60)
         );
     }
@@ -163,7 +163,7 @@ fn a_client_continues_with_the_snapshot_it_is_reading() {
 }
 
 #[test]
-fn a_block_requested_again_is_of_the_snapshot_being_read_and_not_of_another_at_the_same_offset() {
+fn a_repeated_block_request_reads_the_snapshot_in_progress() {
     let (mut bench, start) = (Bench::default(), start());
     bench.keep(start, 1, 0xa);
     bench.serve(start, 1, 1, &[]);

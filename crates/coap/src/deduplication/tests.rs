@@ -201,7 +201,7 @@ fn memory_is_bounded_and_requests_in_progress_stay() {
 
 /// A device at one message in ten seconds has 25 of these at any time.
 #[test]
-fn a_remembered_telemetry_message_is_one_small_entry_and_nothing_else() {
+fn a_remembered_telemetry_message_takes_one_small_entry() {
     assert_eq!(size_of::<Entry>(), 8);
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);

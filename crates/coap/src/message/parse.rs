@@ -54,7 +54,7 @@ impl Message {
     }
 }
 
-/// Whether a message of this type and of so many bytes may have this code (§4.3, Table 1).
+/// Whether a message of this type and length may have this code (§4.3, Table 1).
 fn may_carry(kind: Type, code: Code, length: usize) -> bool {
     match code.class() {
         // §4.1: an Empty message is four bytes; §4.3: it is never Non-confirmable.

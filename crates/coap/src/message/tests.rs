@@ -234,7 +234,7 @@ fn any_message(random: &mut fastrand::Rng) -> Message {
 }
 
 #[test]
-fn what_is_encoded_decodes_to_the_same_message() {
+fn an_encoded_message_decodes_to_the_same_message() {
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..20_000 {
         let message = any_message(&mut random);
@@ -248,7 +248,7 @@ fn what_is_encoded_decodes_to_the_same_message() {
 
 /// CoAP has one encoding of each message: what decodes encodes to the same bytes again.
 #[test]
-fn any_bytes_are_refused_or_decode_to_what_encodes_to_them() {
+fn any_bytes_are_refused_or_the_decoded_message_encodes_to_them() {
     let mut random = fastrand::Rng::with_seed(4);
     let (mut decoded, mut refused) = (0, 0);
     for _ in 0..200_000 {

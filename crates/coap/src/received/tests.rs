@@ -58,7 +58,7 @@ fn a_bad_length_makes_an_option_unrecognised() {
 }
 
 #[test]
-fn a_second_one_of_what_cannot_repeat_is_unrecognised() {
+fn the_second_value_of_a_non_repeatable_option_is_unrecognised() {
     let twice = [(ACCEPT, &[50][..]), (ACCEPT, &[0][..])];
     assert_eq!(request(&twice), Err(BadOption::Critical(ACCEPT)));
     let content_format = request(&[(CONTENT_FORMAT, &[50]), (CONTENT_FORMAT, &[60])]).unwrap();

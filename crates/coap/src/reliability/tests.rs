@@ -92,7 +92,7 @@ fn nstart_bounds_the_messages_of_one_observation_and_delays_no_other() {
 }
 
 #[test]
-fn responses_wait_for_nothing_and_too_many_give_up_the_oldest() {
+fn responses_are_not_queued_and_too_many_give_up_the_oldest() {
     let (parameters, now) = (Parameters::default(), start());
     let mut outgoing = Outgoing::default();
     assert!(

@@ -75,7 +75,7 @@ impl RemoteEndpoint {
     }
 }
 
-/// Evicts something so that the charge may become so many bytes: of the largest holder, or else of
+/// Evicts a value so that the charge may grow to `bytes`: of the largest holder, or else of
 /// the endpoint itself. Returns whether something was evicted.
 pub(super) fn make_room(
     snapshots: &mut Snapshots,

@@ -118,7 +118,7 @@ impl RemoteEndpoint {
                 let Some(payload) = self.charge_payload(&blocks, etag, &response.payload, context)
                 else {
                     self.report_undelivered(observation, context, out);
-                    // As nothing of it is in flight any more, another message may be sent.
+                    // None of its messages is in flight any more, so another message may be sent.
                     return self.transmit(now, context, out);
                 };
                 notification.response.payload = payload;

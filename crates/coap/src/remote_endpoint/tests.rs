@@ -248,7 +248,7 @@ fn pings_and_malformed_confirmable_messages_are_reset() {
 }
 
 #[test]
-fn responses_and_acknowledgements_to_nothing_are_harmless() {
+fn unmatched_responses_and_acknowledgements_are_ignored() {
     let mut bench = Bench::new();
     bench.receive_bytes(&[0x60, 0, 0, 9]);
     bench.receive_bytes(&[0x70, 0, 0, 9]);

@@ -1,7 +1,8 @@
-//! The events of one open page: the gateway's tap, losses on the link, arrivals at ThingsBoard, attributes and switches.
+//! The events of one open page: the gateway's tap, losses on the link, arrivals at ThingsBoard, attributes and
+//! switches.
 //!
-//! A task for each page sends them, and waits while the browser is slow. What overflows its sources meanwhile is lost, and
-//! the page shows how much.
+//! A task for each page sends them, and waits while the browser is slow. Events that overflow its sources in that time
+//! are lost, and the page shows how many.
 
 use super::lines::Lines;
 use super::{Shared, Switches, now};

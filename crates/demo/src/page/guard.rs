@@ -1,7 +1,7 @@
 //! Allows requests of the demo's own page in a browser on this machine, and of no other site.
 //!
-//! Any site can make a browser send requests to loopback. A name that was rebound to 127.0.0.1 is seen in Host. A POST of
-//! another site is seen in Origin, or can't be JSON without a CORS preflight, which is refused.
+//! Any site can make a browser send requests to loopback. A name that was rebound to 127.0.0.1 is seen in Host. A POST
+//! of another site is seen in Origin, or can't be JSON without a CORS preflight, which is refused.
 
 use axum::extract::Request;
 use axum::http::header::{

@@ -180,7 +180,7 @@ async fn an_invalid_action_is_refused_with_its_reason_and_a_large_one_is_not_rea
     for (path, body, reason) in [
         (
             "/attributes",
-            r#"{"device":"nobody","key":"a","value":1}"#,
+            r#"{"device":"unknown","key":"a","value":1}"#,
             "no device",
         ),
         (
@@ -191,7 +191,7 @@ async fn an_invalid_action_is_refused_with_its_reason_and_a_large_one_is_not_rea
         ("/attributes", "{}", "missing field"),
         (
             "/command",
-            r#"{"device":"nobody","method":"x","params":{}}"#,
+            r#"{"device":"unknown","method":"x","params":{}}"#,
             "no device",
         ),
         ("/link", r#"{"loss":1}"#, "invalid type"),

@@ -1,8 +1,8 @@
 //! Posts to an HTTP server without a gateway: the reference for the gateway's figures.
 //!
-//! It is as cheap as such a client can be in safe Rust: `hyper` without a pool, a connection for each task, and request and
-//! connection in the same task. Like the load driver it runs in a closed loop or at a fixed rate; at a fixed rate latency
-//! counts from when a request was due, so that a stall shows (coordinated omission).
+//! It is as cheap as such a client can be in safe Rust: `hyper` without a pool, a connection for each task, and request
+//! and connection in the same task. Like the load driver it runs in a closed loop or at a fixed rate; at a fixed rate
+//! latency counts from when a request was due, so that a stall shows (coordinated omission).
 
 use super::now;
 use crate::latencies::{Latencies, Quantiles, per_second};
@@ -64,7 +64,7 @@ struct Outcome {
     connections: u32,
     measured_seconds: f64,
     requests: Requests,
-    /// How often each status other than 200 came, and each error that closed a connection.
+    /// The number of responses with each status other than 200, and of each error that closed a connection.
     errors: BTreeMap<String, u64>,
     driver: Driver,
     watched: Vec<Watched>,

@@ -2,7 +2,7 @@
 //! made-up one, of DTLS 1.2 and of 1.3.
 //!
 //! The addresses are this machine's own (127.x.y.z), and only a server on this machine can be a target. Answers are
-//! received and counted, and no handshake goes on.
+//! received and counted, and no handshake is continued.
 
 use serde::Serialize;
 use std::io;
@@ -269,7 +269,7 @@ fn extension(number: u8, value: &[u8]) -> Vec<u8> {
     [vec![0, number], prefixed::<2>(value)].concat()
 }
 
-/// A vector of TLS (RFC 5246 §4.3): its length in so many bytes, then its content.
+/// A vector of TLS (RFC 5246 §4.3): its length, encoded in `BYTES` bytes, then its content.
 fn prefixed<const BYTES: usize>(value: &[u8]) -> Vec<u8> {
     let length = value.len().to_be_bytes();
     let mut all = length
@@ -327,7 +327,7 @@ mod tests {
             assert_eq!(message_sequence, u16::from(with_cookie));
             let changed = before.iter().zip(&forged.datagram).filter(|(a, b)| a != b);
             let bytes = if with_cookie { 64 } else { 32 };
-            // A random byte may come out as it was.
+            // A random byte may equal the old one.
             assert!((bytes - 4..=bytes).contains(&changed.count()));
         }
     }

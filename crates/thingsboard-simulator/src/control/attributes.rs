@@ -67,8 +67,8 @@ impl Control {
             .map_err(out_of_space)
     }
 
-    /// Removes attributes of a device, and sends the change of shared ones to its open polls. Keys that it does not have
-    /// are no error, and are sent as well.
+    /// Removes attributes of a device, and sends the change of shared ones to its open polls. Keys that it does not
+    /// have are no error, and are sent as well.
     ///
     /// # Errors
     /// An unknown device.

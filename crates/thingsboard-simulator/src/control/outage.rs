@@ -8,8 +8,8 @@ use std::time::Duration;
 
 impl Control {
     /// Restarts ThingsBoard. Cuts all connections, and closes new ones for this long. Polls, subscriptions and pending
-    /// commands are lost, and the ids of commands begin at 0 again. Devices, attributes and scripted replies stay: they are
-    /// in ThingsBoard's database.
+    /// commands are lost, and the ids of commands begin at 0 again. Devices, attributes and scripted replies stay: they
+    /// are in ThingsBoard's database.
     pub fn restart(&self, down: Duration) {
         self.restart_except(down, None);
     }

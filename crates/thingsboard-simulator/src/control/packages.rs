@@ -5,8 +5,8 @@ use crate::packages::{Assignee, Package, PackageId, PackageKind, Packages, Serve
 use crate::state::State;
 
 impl Control {
-    /// Adds a package, or replaces the one of that id. The shared attributes of devices that have it are updated, as if it
-    /// had been deleted, and another one uploaded and assigned.
+    /// Adds a package, or replaces the one of that id. The shared attributes of devices that have it are updated, as if
+    /// it had been deleted, and another one uploaded and assigned.
     ///
     /// # Errors
     /// No title or version, no bytes or more than 16 MiB, or too many packages.
@@ -29,9 +29,9 @@ impl Control {
         Ok(self.0.lock().packages.remove(id)?)
     }
 
-    /// Assigns a package. The shared attributes of each device that gets another package by this change twice: a delete of
-    /// those without a value (`fw_url`, `fw_tag`), then an update of the others (`fw_title`, `fw_version`, `fw_size`, …). An
-    /// open poll gets the first change only.
+    /// Assigns a package. The shared attributes of each device that gets another package by this change twice: a delete
+    /// of those without a value (`fw_url`, `fw_tag`), then an update of the others (`fw_title`, `fw_version`,
+    /// `fw_size`, …). An open poll gets the first change only.
     ///
     /// # Errors
     /// No such package or device, or no room for the attributes: then it is assigned, but not all devices are updated.

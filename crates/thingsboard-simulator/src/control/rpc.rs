@@ -49,8 +49,8 @@ impl ServerRpc {
 }
 
 impl Control {
-    /// Sends a command to a device, and waits for its outcome. Once this future was polled, the command is sent even if the
-    /// future is dropped. Timeouts run only while the simulator does; when it stops, the command is
+    /// Sends a command to a device, and waits for its outcome. Once this future was polled, the command is sent even if
+    /// the future is dropped. Timeouts run only while the simulator does; when it stops, the command is
     /// [`Lost`](CommandOutcome::Lost).
     ///
     /// # Errors
@@ -93,8 +93,8 @@ impl Control {
         )
     }
 
-    /// Sets how long a poll's subscription takes to reach the device actor, by default 5 ms. Until then the poll gets no
-    /// messages. (ThingsBoard sends it over its queue: a few milliseconds in memory, tens of them with Kafka.)
+    /// Sets how long a poll's subscription takes to reach the device actor, by default 5 ms. Until then the poll gets
+    /// no messages. (ThingsBoard sends it over its queue: a few milliseconds in memory, tens of them with Kafka.)
     pub fn set_subscription_delay(&self, delay: Duration) {
         self.0.lock().long_polls.apply(|downlink| {
             let mut delays = downlink.delays();

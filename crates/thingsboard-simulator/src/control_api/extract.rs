@@ -44,7 +44,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
 
 /// The JSON that a control takes. Unknown fields are errors: a misspelt fault would never fire.
 pub(super) trait Input: DeserializeOwned {
-    /// Shown to those whose body is another.
+    /// Shown in the error for another body.
     const EXAMPLE: &str;
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {

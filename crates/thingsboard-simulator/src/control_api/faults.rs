@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_says_nothing_or_two_things_is_refused() {
+    fn a_fault_with_no_action_or_two_is_refused() {
         for body in [
             "{}",
             r#"{"times":1}"#,

@@ -26,8 +26,8 @@ pub(super) fn post(
 }
 
 /// Responds with `{"client":{…},"shared":{…}}`. Without key lists all attributes are read, with one list only those of
-/// its scope. A scope without attributes is left out, so the response may be `{}`; so it is when ThingsBoard's attribute
-/// store fails.
+/// its scope. A scope without attributes is left out, so the response may be `{}`; so it is when ThingsBoard's
+/// attribute store fails.
 pub(super) fn get(
     state: &mut State,
     device: &str,

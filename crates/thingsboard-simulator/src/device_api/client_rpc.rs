@@ -7,9 +7,9 @@ use crate::state::State;
 use axum::http::StatusCode;
 use std::time::Duration;
 
-/// `method` and `params` are both required, and a `params` of null counts as given. If the rule chain does not reply, the
-/// shorter timeout decides: the servlet container's is 503, the transport's 408. (The transport's races with the rule
-/// engine's own of 60 s, whose response would be 200 `{"error":"timeout"}`; script that reply to see it.)
+/// `method` and `params` are both required, and a `params` of null counts as given. If the rule chain does not reply,
+/// the shorter timeout decides: the servlet container's is 503, the transport's 408. (The transport's races with the
+/// rule engine's own of 60 s, whose response would be 200 `{"error":"timeout"}`; script that reply to see it.)
 pub(super) fn post(state: &mut State, request: &Request<'_>) -> Result<Completion, Exception> {
     let call = read(request.body)?;
     let method = call.get("method").ok_or(Exception::Other)?;

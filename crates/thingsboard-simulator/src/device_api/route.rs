@@ -1,4 +1,5 @@
-//! Finds the endpoint of a request, or the response of a filter before it: firewall, unknown path, wrong method or argument.
+//! Finds the endpoint of a request, or the response of a filter before it: firewall, unknown path, wrong method or
+//! argument.
 
 use super::parameter::{self, decoded};
 use super::{Request, bad_request, package};
@@ -152,8 +153,9 @@ pub(crate) fn token_in_path(path: &str) -> Option<String> {
     Some(decoded(token))
 }
 
-/// Whether a request never reaches a controller: Tomcat rejects some characters in a request line, and Spring Security's
-/// `StrictHttpFirewall` some in a path (so a token with a slash, percent sign or semicolon cannot work, encoded or not).
+/// Whether a request never reaches a controller: Tomcat rejects some characters in a request line, and Spring
+/// Security's `StrictHttpFirewall` some in a path (so a token with a slash, percent sign or semicolon cannot work,
+/// encoded or not).
 fn is_blocked(request: &Request<'_>) -> bool {
     const NOT_IN_TARGET: &[char] = &['"', '<', '>', '[', '\\', ']', '^', '`', '{', '|', '}', ' '];
     const NOT_IN_PATH: &[&str] = &[

@@ -6,7 +6,8 @@ use crate::response::HttpResponse;
 use crate::state::State;
 use axum::http::StatusCode;
 
-/// Accepts an object, `{"ts":…,"values":{…}}`, or an array of either. All values are converted before the first is stored.
+/// Accepts an object, `{"ts":…,"values":{…}}`, or an array of either. All values are converted before the first is
+/// stored.
 pub(super) fn post(
     state: &mut State,
     device: &str,
@@ -37,8 +38,8 @@ pub(super) fn post(
 
 type Entry = (i64, Vec<(String, Element)>);
 
-/// The timestamp and values of one object. It has a timestamp only with **both** `ts` and `values`; either of them alone
-/// is an ordinary key.
+/// The timestamp and values of one object. It has a timestamp only with **both** `ts` and `values`; either of them
+/// alone is an ordinary key.
 fn entry(element: &Element, now: i64) -> Result<Entry, Exception> {
     match (element.get("ts"), element.get("values")) {
         (Some(ts), Some(values)) => {

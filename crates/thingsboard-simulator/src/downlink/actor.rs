@@ -6,8 +6,8 @@ use crate::json::Element;
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
 
-/// The subscriptions of one kind. ThingsBoard's actor has one for each poll and is not notified of the end of its session.
-/// Of stale ones only the number matters.
+/// The subscriptions of one kind. ThingsBoard's actor has one for each poll and is not notified of the end of its
+/// session. Of stale ones only the number matters.
 #[derive(Default)]
 struct Subscribers {
     /// Their session is registered.
@@ -43,7 +43,7 @@ struct PendingCommand {
     rpc_id: i32,
     oneway: bool,
     body: Bytes,
-    /// Whether there was a subscription to send it to when it came, live or stale.
+    /// Whether there was a subscription to send it to when it was received, live or stale.
     sent: bool,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct Outgoing {
 
 /// How a pending command expired.
 pub(super) enum Expired {
-    /// It was sent, and no reply came.
+    /// It was sent, and no reply was received.
     NoReply,
     /// There was no subscription to send it to.
     NotSent,
@@ -116,8 +116,8 @@ impl Actor {
         self.attributes.live.iter().copied().collect()
     }
 
-    /// Sends a new command to all subscriptions, and removes them. With any of them, even if all are stale, it counts as
-    /// sent, and a one-way command is complete.
+    /// Sends a new command to all subscriptions, and removes them. With any of them, even if all are stale, it counts
+    /// as sent, and a one-way command is complete.
     pub(super) fn command(&mut self, id: CommandId, command: &Command) -> Outgoing {
         let rpc_id = self.take_rpc_id();
         let method = Element::Text(command.method.clone());

@@ -78,7 +78,7 @@ impl Downlink {
         self.command_outcomes.pop_front()
     }
 
-    /// Ends a command whose time is over.
+    /// Ends a command that has timed out.
     pub(super) fn expire(&mut self, command: CommandId) {
         let Some(caller) = self.callers.get(&command) else {
             return;

@@ -20,8 +20,8 @@ pub struct SubscriptionCounts {
 pub struct PollCounts {
     /// Subscriptions whose session is registered, whether or not its client is still connected.
     pub live: usize,
-    /// Subscriptions whose session was dropped. ThingsBoard keeps those for attributes until it restarts, and those for RPC
-    /// until the next command.
+    /// Subscriptions whose session was dropped. ThingsBoard keeps those for attributes until it restarts, and those for
+    /// RPC until the next command.
     pub stale: u64,
     /// All polls that were opened.
     pub opened: u64,

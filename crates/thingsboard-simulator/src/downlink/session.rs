@@ -4,8 +4,8 @@ use super::{PollId, PollKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The session of a poll. It is kept until it is dropped *and* its subscription has reached the actor, in either order: the
-/// subscription of a dropped session is stale from the beginning.
+/// The session of a poll. It is kept until it is dropped *and* its subscription has reached the actor, in either order:
+/// the subscription of a dropped session is stale from the beginning.
 pub(super) struct Session {
     pub(super) device: Arc<str>,
     pub(super) kind: PollKind,

@@ -63,7 +63,7 @@ pub enum CommandOutcome {
     Delivered,
     /// The device's reply, as it sent it.
     Reply(String),
-    /// It was sent, and no reply came in time (504).
+    /// It was sent, and no reply was received in time (504).
     TimedOut,
     /// No poll took it in time (504 as well).
     NoActiveConnection,

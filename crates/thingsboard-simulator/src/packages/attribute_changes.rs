@@ -1,8 +1,8 @@
 //! The changes of a device's shared attributes by an assignment (`DefaultOtaPackageStateService.updateAttributes`).
 //!
 //! First the keys without a value in the new package are deleted, then the others are updated. A client of the HTTP API
-//! that polls gets the first change and misses the second (ThingsBoard's issue 14314). ThingsBoard also keeps the state of
-//! an update (`fw_state`, `target_fw_…`) in the device's telemetry, which devices cannot read; that is not modelled.
+//! that polls gets the first change and misses the second (ThingsBoard's issue 14314). ThingsBoard also keeps the state
+//! of an update (`fw_state`, `target_fw_…`) in the device's telemetry, which devices cannot read; that is not modelled.
 
 use super::package::{Source, StoredPackage};
 use super::{PackageId, PackageKind};

@@ -116,7 +116,7 @@ fn an_external_package_is_not_found_whatever_the_title() {
 }
 
 #[test]
-fn what_is_served_is_counted_by_package_and_reset_when_it_is_replaced() {
+fn downloads_are_counted_by_package_until_it_is_replaced() {
     let mut packages = with(b"abcdefghij");
     for chunk in [2, 2, 3] {
         fetched(&mut packages, 4, chunk);

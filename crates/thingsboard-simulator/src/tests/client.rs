@@ -44,7 +44,7 @@ pub(super) async fn start() -> Server {
 pub(super) struct Reply {
     pub(super) status: u16,
     head: String,
-    /// As text; what is none in it is replaced.
+    /// As text; invalid UTF-8 is replaced.
     pub(super) body: String,
     pub(super) bytes: Vec<u8>,
 }
@@ -115,7 +115,7 @@ impl Server {
     }
 }
 
-/// All that comes until the other side closes; a reset is a close, too.
+/// All bytes until the other side closes; a reset is a close, too.
 pub(super) async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
     let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;

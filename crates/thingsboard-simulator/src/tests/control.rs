@@ -234,8 +234,8 @@ async fn polls_are_listed_only_with_the_parameter() {
     assert!(sequences(&none).is_empty());
 }
 
-/// Sends the request of each curl line of the help: none of them is refused. Long polls and two-way commands are left
-/// open, and get their responses in the end.
+/// Sends the request of each curl line of the help, and none is refused. Long polls and two-way commands stay open, and
+/// get their responses in the end.
 #[tokio::test]
 async fn every_line_of_the_help_works() {
     let server = start().await;

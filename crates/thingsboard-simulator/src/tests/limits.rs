@@ -24,7 +24,7 @@ async fn a_body_at_the_limit_passes_and_telemetry_has_the_larger_one() {
 }
 
 #[tokio::test]
-async fn the_limit_comes_before_the_token() {
+async fn the_limit_is_checked_before_the_token() {
     let server = start().await;
     let reply = server
         .call("POST", "/api/v1/UNKNOWN/rpc", &"x".repeat(65_537))

@@ -49,7 +49,7 @@ impl Server {
 }
 
 #[tokio::test]
-async fn a_package_comes_whole_with_its_name_and_length_and_without_an_etag() {
+async fn a_whole_package_has_its_name_and_length_and_no_etag() {
     let server = assigned().await;
     let reply = server.get(REQUEST).await;
     assert_eq!((reply.status, reply.bytes.as_slice()), (200, BYTES));
@@ -68,7 +68,7 @@ async fn a_package_comes_whole_with_its_name_and_length_and_without_an_etag() {
 }
 
 #[tokio::test]
-async fn a_package_comes_in_chunks_and_past_its_end_is_200_and_empty() {
+async fn chunks_of_a_package_are_200_and_empty_past_its_end() {
     let server = assigned().await;
     for (chunk, expected) in [(0, &BYTES[..16]), (1, &BYTES[16..]), (2, &[]), (9999, &[])] {
         let reply = server
@@ -107,7 +107,7 @@ async fn a_package_that_is_not_served_gets_thingsboards_status() {
         (missing.status, &missing.json()["errorCode"]),
         (400, &json!(31))
     );
-    // The arguments come before the token.
+    // The arguments are checked before the token.
     let both = server.call("GET", "/api/v1/UNKNOWN/firmware", "").await;
     assert_eq!(both.status, 400);
 
@@ -193,7 +193,7 @@ async fn an_open_poll_gets_the_delete_and_misses_the_update() {
 }
 
 #[tokio::test]
-async fn a_package_of_all_is_set_for_devices_without_their_own_and_for_new_ones() {
+async fn a_package_assigned_to_all_applies_to_devices_without_their_own_and_to_new_ones() {
     let server = assigned().await;
     let control = &server.control;
     control.add_device("b", "T2").unwrap();
@@ -222,7 +222,7 @@ async fn a_package_of_all_is_set_for_devices_without_their_own_and_for_new_ones(
         .unassign_package(own, PackageKind::Firmware)
         .unwrap();
     assert_eq!(shared(&server, "meter")["fw_version"], "2.0");
-    // A deleted device's assignment does not come back with its name.
+    // A new device of the same name does not get a deleted device's assignment.
     control.assign_package(own, &firmware("1.0")).unwrap();
     control.remove_device("meter");
     control.add_device("meter", TOKEN).unwrap();
@@ -230,7 +230,7 @@ async fn a_package_of_all_is_set_for_devices_without_their_own_and_for_new_ones(
 }
 
 #[tokio::test]
-async fn an_assignment_that_changes_nothing_leaves_the_attributes_alone() {
+async fn repeating_an_assignment_does_not_change_attributes() {
     let server = assigned().await;
     let to = Assignee::Device("meter");
     server
@@ -315,7 +315,7 @@ async fn packages_are_made_uploaded_assigned_and_deleted_over_http() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_is_wrong_with_a_package() {
+async fn an_invalid_package_is_refused_with_a_reason() {
     let server = start().await;
     for (method, path, body, word) in [
         ("PUT", "packages/hardware/a/1", r#"{"size":1}"#, "hardware"),

@@ -125,7 +125,7 @@ async fn other_credentials_have_their_shapes_and_do_not_work_over_http() {
 }
 
 #[tokio::test]
-async fn what_the_controller_cannot_read_is_500_with_json() {
+async fn a_body_that_the_controller_cannot_read_is_500_with_json() {
     let server = with_profile(Strategy::AllowCreateNewDevices).await;
     for (body, message) in [
         ("{", "End of input"),

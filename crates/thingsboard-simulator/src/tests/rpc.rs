@@ -4,7 +4,7 @@ use crate::{Reply, Timeouts};
 use std::time::Duration;
 
 #[tokio::test]
-async fn the_rule_chain_answers_what_it_knows() {
+async fn the_rule_chain_answers_scripted_methods() {
     let server = start().await;
     let reply = server
         .post("rpc", r#"{"method":"echo","params":{"b":1.50,"a":null}}"#)

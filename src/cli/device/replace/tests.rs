@@ -42,7 +42,7 @@ fn the_owner_is_kept_if_the_system_allows_it() {
     let path = directory.path().join("devices.toml");
     fs::write(&path, "one").unwrap();
     let file = File::open(&path).unwrap();
-    // Only root may give files away; who is not, is the owner before and after.
+    // Only root may change a file's owner; for other users the owner is the same before and after.
     let _ = fchown(&file, Some(12_345), Some(54_321));
     let before = fs::metadata(&path).unwrap();
     assert_eq!(locked(&path).replace(Some(b"one"), b"two").unwrap(), None);

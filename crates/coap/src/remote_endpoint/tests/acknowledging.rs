@@ -88,7 +88,7 @@ fn an_acknowledgement_with_a_request_for_the_next_block_acknowledges_and_is_answ
 }
 
 #[test]
-fn a_request_in_an_acknowledgement_of_nothing_is_ignored() {
+fn a_request_in_an_unmatched_acknowledgement_is_ignored() {
     let mut bench = Bench::new();
     bench.receive_bytes(&bytes(0x61, 0x01, 4711, &[1]));
     assert_eq!(bench.out, []);

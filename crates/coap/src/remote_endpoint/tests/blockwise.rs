@@ -23,7 +23,7 @@ struct Client {
     answer: Message,
 }
 
-/// Bytes of which no two blocks are equal.
+/// Bytes without two equal blocks.
 fn body(length: usize) -> Bytes {
     let byte = |at: usize| u8::try_from((at + at / 7 + at / 1000) % 256).unwrap();
     (0..length).map(byte).collect()
@@ -89,7 +89,7 @@ impl Client {
         message
     }
 
-    /// Sends a message, and describes the one that comes back. Empty if there is none.
+    /// Sends a message, and describes the reply; empty if there is none.
     fn send(&mut self, message: &Message) -> String {
         self.bench.receive_bytes(&message.encode(2000).unwrap());
         self.receive_answer(message)

@@ -37,7 +37,7 @@ impl<F> Link<F> {
         }
     }
 
-    /// Lets a flight land after so many seconds.
+    /// Delivers a flight after this many seconds.
     pub(super) fn after(&mut self, seconds: f64, flight: F) {
         let at = self.now + Duration::from_secs_f64(seconds);
         self.flights.push((at, flight));

@@ -79,7 +79,7 @@ fn an_unknown_path_is_404() {
 }
 
 #[test]
-fn a_wrong_method_is_405_and_says_what_is_allowed() {
+fn a_wrong_method_is_405_with_the_allowed_ones() {
     let Route::Respond(answer) = routed(&Method::PUT, "/api/v1/t/attributes", "{}") else {
         panic!("found");
     };

@@ -73,7 +73,7 @@ fn bytes_of_commands_are_bounded_and_freed() {
 }
 
 #[test]
-fn sessions_that_have_ended_leave_nothing_behind() {
+fn ended_sessions_leave_no_state() {
     let mut harness = TestDownlink::with(Delays::default());
     for round in 0..100 {
         harness.open(ATTRIBUTES, i64::MAX);

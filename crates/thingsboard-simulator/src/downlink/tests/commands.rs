@@ -61,7 +61,7 @@ fn a_twoway_command_after_an_idle_poll_waits_for_the_next() {
 }
 
 #[test]
-fn a_command_without_a_reply_is_returned_to_every_poll_and_blocks_those_behind_it() {
+fn a_command_without_a_reply_is_returned_to_every_poll_and_blocks_later_ones() {
     let mut harness = TestDownlink::new();
     let first = harness.open(RPC, 0);
     harness.twoway("first");

@@ -18,7 +18,7 @@ fn strict_json_reads_as_itself() {
 }
 
 #[test]
-fn what_gson_lets_pass_passes() {
+fn documents_that_gson_accepts_are_accepted() {
     for (document, canonical) in [
         ("{temperature:25}", r#"{"temperature":25}"#),
         ("{'a':'b \"c\"'}", r#"{"a":"b \"c\""}"#),
@@ -58,7 +58,7 @@ fn what_gson_lets_pass_passes() {
 }
 
 #[test]
-fn nothing_reads_as_null() {
+fn an_empty_document_reads_as_null() {
     for document in ["", "  \n", "// only a comment"] {
         assert_eq!(read(document), Ok(Element::Null), "{document:?}");
     }

@@ -21,11 +21,11 @@ fn a_large_response_is_sent_in_blocks_without_block2_in_the_request() {
     assert_eq!(tag.len(), 8);
     assert_eq!(value(&client.answer, SIZE2), Some(300));
     let mut received = client.answer.payload.to_vec();
-    for (ask, answer) in [
+    for (request, response) in [
         ("2:1/0/128", "2.05 2:1/1/128"),
         ("2:2/0/128", "2.05 2:2/0/128"),
     ] {
-        assert_eq!(client.get(ask), answer);
+        assert_eq!(client.get(request), response);
         assert_eq!(etag(&client.answer), Some(tag.clone()));
         assert_eq!(value(&client.answer, CONTENT_FORMAT), Some(50));
         assert_eq!(value(&client.answer, MAX_AGE), Some(7));
@@ -163,7 +163,7 @@ fn a_body_in_more_than_4095_blocks_is_whole() {
 }
 
 #[test]
-fn what_fits_one_block_has_no_block2_unless_the_client_has() {
+fn a_response_of_one_block_has_block2_only_if_the_request_has() {
     let mut client = client(1024);
     assert_eq!(client.get(""), "2.05");
     assert_eq!(
@@ -297,7 +297,7 @@ fn an_etag_of_the_application_stays() {
 
 /// RFC 7959 §3.3, "Atomic Block-Wise POST with Block-Wise Response".
 #[test]
-fn a_body_in_blocks_may_get_a_response_in_blocks_and_nothing_is_posted_twice() {
+fn a_body_in_blocks_may_get_a_response_in_blocks_and_is_posted_once() {
     let (mut client, upload) = (client(400), body(300));
     client.bench.max_message = SMALL;
     client.response.code = Code::CREATED;
@@ -454,7 +454,7 @@ fn a_block_in_a_separate_response_is_retransmitted_like_any_response() {
 }
 
 /// One device fills the common memory by small requests for large responses in four sessions; then
-/// other devices follow, and none of them is refused.
+/// other devices follow, and are not refused.
 #[test]
 fn the_largest_holder_is_evicted_and_continues_where_it_was() {
     let mut greedy: Vec<Client> = (0..4).map(|_| client(3000)).collect();

@@ -232,7 +232,7 @@ fn the_reserved_size_gets_4_00_confirmable_or_not_and_in_either_option() {
 }
 
 #[test]
-fn a_payload_without_the_length_of_its_block_gets_4_00_and_changes_nothing() {
+fn a_payload_of_another_length_than_its_block_gets_4_00_and_is_not_added() {
     let (mut client, body) = (client(), body(48));
     client.post("1:0/1/16", &body[..16]);
     for (block, length) in [
@@ -417,13 +417,13 @@ fn with_a_full_queue_the_last_block_gets_5_03_and_the_body_is_kept() {
         client.bench.receive_bytes(&message.encode(2000).unwrap());
     }
     let open: Vec<_> = (0..16).map(|_| client.bench.request().0).collect();
-    let ask = |client: &mut Client, block, payload: &[u8]| {
+    let post = |client: &mut Client, block, payload: &[u8]| {
         let message = client.request(Code::POST, block, payload);
         client.bench.receive_bytes(&message.encode(2000).unwrap());
         described(&client.bench.sent())
     };
-    assert_eq!(ask(&mut client, "1:0/1/16", &body[..16]), "2.31 1:0/1/16");
-    assert_eq!(ask(&mut client, "1:1/0/16", &body[16..]), "5.03 1:1/0/16");
+    assert_eq!(post(&mut client, "1:0/1/16", &body[..16]), "2.31 1:0/1/16");
+    assert_eq!(post(&mut client, "1:1/0/16", &body[16..]), "5.03 1:1/0/16");
     for id in open {
         client.bench.respond(id, Response::new(Code::CREATED));
     }

@@ -73,12 +73,12 @@ impl Transfer {
         self.body.len() <= self.sent + Block::size_of(self.szx)
     }
 
-    /// Whether this request alone has an effect when it comes twice under two Message IDs.
+    /// Whether this request alone has an effect if it is received twice with two Message IDs.
     pub(super) fn is_whole(&self) -> bool {
         !self.receiving && self.sent == 0 && self.is_last()
     }
 
-    /// The request for what comes next.
+    /// The next request.
     pub(super) fn request(&self, random: &mut fastrand::Rng) -> Message {
         let mut message = Message::empty(Type::Confirmable, 0);
         message.code = self.code;
@@ -109,7 +109,7 @@ impl Transfer {
         message
     }
 
-    /// Sometimes changes to another block size in which the transfer can go on from here.
+    /// Sometimes changes to another block size with which the transfer can continue at this offset.
     fn change_size(&mut self, at: usize, random: &mut fastrand::Rng) {
         let szx = random.u8(0..=6);
         if random.u8(0..4) == 0 && at.is_multiple_of(Block::size_of(szx)) {

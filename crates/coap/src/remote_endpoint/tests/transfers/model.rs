@@ -78,7 +78,7 @@ impl Model {
         Some(self.uploads.remove(at).body)
     }
 
-    /// The endpoint had no room for this block: nothing of its body is held. The model counts no
+    /// The endpoint had no room for this block, so it holds no block of the body. The model counts no
     /// bytes.
     pub(super) fn found_no_room(&mut self, message: &Message) {
         self.forget(&key(message));

@@ -1,4 +1,4 @@
-//! Any datagrams, from a few addresses without a session and over time.
+//! Any datagrams from a few addresses that have no session, with time passing in between.
 
 #![no_main]
 
@@ -26,7 +26,7 @@ fn try_unknown_peers(pair: &mut Pair, input: &[u8]) {
         let sent: usize = std::iter::from_fn(|| pair.core.poll_transmit())
             .map(|transmit| transmit.datagram.len())
             .sum();
-        // None of these addresses can be proven.
+        // None of these addresses is verified, so the gateway must not send more bytes than it receives.
         assert!(
             sent <= datagram.len(),
             "{sent} bytes for {}",

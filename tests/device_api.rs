@@ -1,4 +1,4 @@
-//! The device API: the real binary between a device that shares no code with it and a simulated ThingsBoard.
+//! The device API of the real binary, with a client that shares no code with it and a simulated ThingsBoard.
 //!
 //! Each test has a gateway, a simulator and certificates of its own. At its end no token or key may be in a log
 //! (`test_support::world`).
@@ -319,7 +319,7 @@ async fn each_upstream_failure_has_its_response_code() {
             json!({ "status": 403, "body": "Device was deleted!" }),
             "4.03",
         ),
-        // ThingsBoard does not answer these resources so: the upstream URL is another server's.
+        // ThingsBoard never answers these resources with such a status: the upstream URL is another server's.
         (json!({ "status": 404 }), "5.02"),
         (json!({ "status": 413 }), "4.13"),
         (json!({ "status": 429 }), "4.29"),
@@ -382,10 +382,10 @@ async fn a_slow_response_is_separate_after_an_empty_acknowledgement() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_fit_into_one_message_is_transferred_in_blocks() {
+async fn a_payload_larger_than_one_message_is_transferred_in_blocks() {
     let world = World::start();
     let device = world.meter().await;
-    // Blocks of 64 bytes (RFC 7959 §2.2): the first with more to come, then the second and last.
+    // Blocks of 64 bytes (RFC 7959 §2.2): the first with the M bit, then the second and last.
     let block = |payload: &str, block1: u8| {
         post(&["api", "v1", "telemetry"], payload).option(BLOCK1, [block1])
     };
@@ -411,7 +411,7 @@ async fn what_does_not_fit_into_one_message_is_transferred_in_blocks() {
     let attributes = device.request(get(&["api", "v1", "attributes"])).await;
     assert_eq!(code(&attributes), "2.05");
     assert_eq!(attributes.message.payload.len(), 1024);
-    // Block 0 of 1,024 bytes, with more to come.
+    // Block 0 of 1,024 bytes, with the M bit.
     assert_eq!(attributes.message.uint(BLOCK2), Some(0x0e));
 }
 

@@ -1,4 +1,5 @@
-//! The documents agree with the code and with each other: keys and their defaults, log lines, links, versions, licences.
+//! The documents agree with the code and with each other: keys and their defaults, log lines, links, versions,
+//! licences.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -260,7 +261,7 @@ fn every_path_that_a_document_quotes_exists() {
         for quoted in prose(&text).flat_map(|line| line.split('`').skip(1).step_by(2)) {
             let is_path = folders.iter().any(|folder| quoted.starts_with(folder))
                 && !quoted.contains([' ', '*', '<']);
-            // In a text that has named the folder before: `relay/poll.rs`. `x` stands for any name.
+            // A path relative to a folder that the text has named before, as `relay/poll.rs`. `x` stands for any name.
             let is_placeholder = quoted.starts_with("x.") || quoted.starts_with("x/");
             let is_file = quoted.ends_with(".rs") && !quoted.contains(' ') && !is_placeholder;
             if !is_path && !is_file {
@@ -273,7 +274,7 @@ fn every_path_that_a_document_quotes_exists() {
                 }
                 continue;
             }
-            // Made by the tools that these documents describe.
+            // Written by the tools that these documents describe.
             let is_output = ["fuzz/artifacts", "fuzz/corpus"]
                 .iter()
                 .any(|output| quoted.starts_with(output));
@@ -286,7 +287,7 @@ fn every_path_that_a_document_quotes_exists() {
     assert!(checked > 60, "{checked}");
 }
 
-/// What a document shows as code: indented and fenced lines, and words between backticks.
+/// The code in a document: indented and fenced lines, and text between backticks.
 fn code(text: &str) -> Vec<&str> {
     let mut fenced = false;
     let mut found = Vec::new();
@@ -302,7 +303,7 @@ fn code(text: &str) -> Vec<&str> {
     found
 }
 
-/// The help of a command of the gateway's, or what is wrong with it.
+/// The help of one of the gateway's commands, or the error that it prints.
 fn help(command: &[&str]) -> Result<String, String> {
     let program = env!("CARGO_BIN_EXE_coaps-gateway");
     let output = Command::new(program)
@@ -321,7 +322,7 @@ fn help(command: &[&str]) -> Result<String, String> {
 fn every_command_that_a_document_shows_exists_with_its_options() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let (mut checked, mut wrong) = (0, Vec::new());
-    // The changelog also names commands that are gone.
+    // The changelog also names removed commands.
     for document in documents()
         .iter()
         .filter(|path| !path.ends_with("CHANGELOG.md"))

@@ -1,0 +1,152 @@
+"""The targets, and whether the measured figures meet them; and a control, which a target is to be compared with.
+
+A ratio is taken within each round, and its median is compared with the target. For a target with "every time" or
+"ever", the worst round is compared: one failure in any round is a miss.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+from .figures import Figures, Spread
+from .options import Options
+from .world import VERSIONS
+
+# docs/sizing.md: the memory of limits.handshakes half-open handshakes under the attacks of tests/abuse.rs, in KiB.
+HALF_OPEN_CAP = 18 * 1024.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """One target with its result; or a control, which has none."""
+
+    name: str
+    bound: str
+    # The result as text; None: not measured.
+    measured: str | None
+    # None: a control.
+    met: bool | None
+
+
+def all_of(options: Options, figures: Figures) -> list[Target]:
+    """All targets, in the order of the report."""
+    largest = max(options.idle)
+    return [
+        _at_least(
+            f"telemetry through the gateway, {options.sessions} sessions, relative to the direct post: rate",
+            figures.ratio("gateway.rate", "direct.rate"),
+            0.4,
+        ),
+        _at_most(
+            "processor time of a forwarded request in the gateway, relative to a GET of libcoap GnuTLS without upstream",
+            figures.ratio("gateway.cpu.gateway", "gnutls.cpu.server"),
+            2.5,
+        ),
+        _at_least(
+            "full mutual handshakes a second of one core, relative to libcoap GnuTLS",
+            figures.ratio("handshakes.gateway.per_core", "handshakes.gnutls.per_core"),
+            3.0,
+        ),
+        *(
+            _target(
+                f"resident memory of a session, {largest:,} idle, DTLS {version}",
+                "≤ 14 KiB",
+                figures.spread(f"memory.{version}.{largest}.session.rss"),
+                "{:.1f}",
+                " KiB",
+                lambda measured: measured.median <= 14,
+            )
+            for version in VERSIONS
+        ),
+        _at_most(
+            "p99 latency at half the gateway's maximum rate, relative to the direct post at that rate",
+            figures.ratio("half.gateway.p99", "half.direct.p99"),
+            3.0,
+        ),
+        _control(
+            "p99 latency of a GET of libcoap GnuTLS, no gateway and no upstream, at that rate, relative to the same direct post",
+            figures.ratio("half.gnutls.p99", "half.direct.p99"),
+        ),
+        *_storm(options, figures),
+        *_flood(options, figures),
+    ]
+
+
+def _storm(options: Options, figures: Figures) -> list[Target]:
+    devices = f"{options.storm:,} devices at once after a restart"
+    targets = []
+    for version in VERSIONS:
+        name = f"storm.{version}"
+        targets += [
+            _target(
+                f"{devices}, DTLS {version}: all connected again",
+                "≤ 30 s, every time",
+                figures.spread(f"{name}.seconds"),
+                "{:.1f}",
+                " s",
+                lambda measured: measured.most <= 30,
+            ),
+            _none(
+                f"{devices}, DTLS {version}: errors of established devices",
+                figures.spread(f"{name}.established.errors"),
+            ),
+        ]
+    return targets
+
+
+def _flood(options: Options, figures: Figures) -> list[Target]:
+    flood = f"{options.flood:,} forged ClientHellos a second"
+    growth = figures.spread("flood.loop.growth")
+    return [
+        _at_least(
+            f"{flood}: rate of established devices, closed loop, relative to before",
+            figures.ratio("flood.loop.during", "flood.loop.before"),
+            0.8,
+        ),
+        _at_least(
+            f"{flood}: rate of established devices, at half their maximum, relative to before",
+            figures.ratio("flood.paced.during", "flood.paced.before"),
+            0.8,
+        ),
+        _target(
+            f"{flood}: growth of memory",
+            f"≤ {HALF_OPEN_CAP / 1024:.0f} MiB, every time",
+            growth and Spread(*(kib / 1024 for kib in (growth.median, growth.least, growth.most))),
+            "{:.1f}",
+            " MiB",
+            lambda measured: measured.most * 1024 <= HALF_OPEN_CAP,
+        ),
+        _target(
+            f"{flood}: a new device is connected",
+            "≤ 30 s, every time",
+            figures.spread("flood.loop.new_device"),
+            "{:.2f}",
+            " s",
+            lambda measured: measured.most <= 30,
+        ),
+    ]
+
+
+def _at_least(name: str, ratio: Spread | None, bound: float) -> Target:
+    return _target(name, f"≥ {bound:g} ×", ratio, "{:.2f}", " ×", lambda measured: measured.median >= bound)
+
+
+def _at_most(name: str, ratio: Spread | None, bound: float) -> Target:
+    return _target(name, f"≤ {bound:g} ×", ratio, "{:.2f}", " ×", lambda measured: measured.median <= bound)
+
+
+def _control(name: str, ratio: Spread | None) -> Target:
+    return Target(name, "control", ratio and ratio.text("{:.2f}", " ×"), None)
+
+
+def _none(name: str, count: Spread | None) -> Target:
+    return _target(name, "none, ever", count, "{:.0f}", "", lambda measured: measured.most == 0)
+
+
+def _target(
+    name: str, bound: str, measured: Spread | None, form: str, unit: str, meets: Callable[[Spread], bool]
+) -> Target:
+    if measured is None:
+        return Target(name, bound, None, False)
+    return Target(name, bound, measured.text(form, unit), meets(measured))
