@@ -2,8 +2,8 @@
 //!
 //! `gateway.toml` is read first, then the environment, which takes precedence (`COAPS_GATEWAY__SECTION__KEY`), then the
 //! files they name: the gateway's certificate and key, the trust anchors, the revocation lists, the device
-//! registry. Paths are relative to the working directory. Each [`Mistake`] says where it is, what was found and what
-//! was expected; a [`Warning`] is for what works, but probably not as intended.
+//! registry. Paths are relative to the working directory. Each [`Mistake`](mistake::Mistake) says where it is, what was
+//! found and what was expected; a [`Warning`] is for what works, but probably not as intended.
 //!
 //! Each section has a file of its own, with one [`key`] entry for each of its keys. A new key is such an entry and the
 //! field that it sets; `config/gateway.toml`, `--help` and the documentation's table are made from the entries
