@@ -117,7 +117,7 @@ struct FingerprintArgs {
 
 #[derive(Debug, Args)]
 struct CertsArgs {
-    /// The directory for certificates and keys, made if it is not there
+    /// The directory for certificates and keys, made if it does not exist
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// The DNS name or IP address by which devices reach the gateway
@@ -168,13 +168,13 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &ConfigFile) -> Outcome {
-    let (runtime, hang_ups) = serve::start_runtime()?;
+    let (runtime, sighups) = serve::start_runtime()?;
     let (config, warnings) = configure(args.config.as_deref())?;
     let _log = crate::logging::init(&config.log)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    serve::run(runtime, hang_ups, config)
+    serve::run(runtime, sighups, config)
 }
 
 /// The configuration and its warnings. Prints every mistake.

@@ -107,13 +107,13 @@ impl Reload {
         }
     }
 
-    /// Runs until the gateway of this handle ends. Each message of `hang_ups` reloads all sources; several that came
+    /// Runs until the gateway of this handle ends. Each message of `sighups` reloads all sources; several that came
     /// meanwhile count as one.
     pub(crate) async fn run(
         mut self,
         handle: Handle,
         status: SharedFileStatus,
-        mut hang_ups: mpsc::Receiver<()>,
+        mut sighups: mpsc::Receiver<()>,
     ) {
         let reader = match ReaderThread::start() {
             Ok(reader) => reader,
@@ -129,7 +129,7 @@ impl Reload {
         loop {
             let changed = tokio::select! {
                 () = handle.ended() => return,
-                Some(()) = hang_ups.recv() => {
+                Some(()) = sighups.recv() => {
                     info!("SIGHUP: reloading registry, certificates and revocation lists");
                     Source::ALL.to_vec()
                 }

@@ -1,13 +1,13 @@
 //! The gateway on a simulated network: its sans-IO core, real DTLS clients, a scripted upstream, and
 //! a clock that jumps from one event to the next. No sockets, no sleeps, no threads.
 //!
-//! Modelled on quinn's `Pair`: [`World::step`] moves the clock to the earliest thing that happens (a
-//! datagram arrives, a call completes, a timer fires), lets it happen, and checks what must always
-//! hold. A run is a pure function of its seed, but for keys and cookies, which don't decide anything.
+//! Modelled on quinn's `Pair`: [`World::step`] moves the clock to the earliest event (a datagram
+//! arrives, a call completes, a timer fires), handles it, and checks the invariants. A run is a pure
+//! function of its seed, apart from keys and cookies, which have no influence on its course.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
-    reason = "a test looks for one variant, whichever others there come to be"
+    reason = "a test matches one variant, whatever variants are added"
 )]
 
 mod actions;
@@ -80,7 +80,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
-/// How much of a long test is run: `slow` in `tests/run`, which turns the feature `slow-tests` on, and otherwise `fast`.
+/// The size of a long test: `slow` with the feature `slow-tests`, which `tests/run` turns on, and otherwise `fast`.
 pub(crate) const fn scaled(fast: usize, slow: usize) -> usize {
     if cfg!(feature = "slow-tests") {
         slow
@@ -89,7 +89,7 @@ pub(crate) const fn scaled(fast: usize, slow: usize) -> usize {
     }
 }
 
-/// Everything there is.
+/// The core, its devices, the network and ThingsBoard, under one clock.
 struct World {
     now: Instant,
     core: Core,
@@ -110,7 +110,7 @@ fn certificate() -> ServerCredentials {
     }
 }
 
-/// A registry of devices named by these numbers, each with its token and certificate.
+/// A registry of devices: the number in the name, the token and the certificate of each.
 fn registry(entries: impl Iterator<Item = (usize, String, CertificateId)>) -> Arc<Registry> {
     let mut registry = Registry::default();
     for (number, token, certificate) in entries {
@@ -124,7 +124,7 @@ fn registry(entries: impl Iterator<Item = (usize, String, CertificateId)>) -> Ar
     Arc::new(registry)
 }
 
-/// A device's address: its own host, the port of CoAPs.
+/// The path of a device: `host` in 10.0.0.0/16, and the port of coaps.
 fn path(host: usize) -> Path {
     let [.., high, low] = host.to_be_bytes();
     Path {
@@ -138,7 +138,7 @@ fn default_settings() -> Settings {
 }
 
 impl World {
-    /// A gateway with `devices` registered devices, `device-0` and on, none of them switched on yet.
+    /// A gateway with `devices` registered devices, `device-0` and on, none of them connected.
     fn new(devices: usize, conditions: Conditions, seed: u64) -> World {
         World::with_settings(devices, conditions, seed, Settings::default())
     }
@@ -149,7 +149,7 @@ impl World {
         seed: u64,
         settings: Settings,
     ) -> World {
-        #[expect(clippy::disallowed_methods, reason = "a world begins at some time")]
+        #[expect(clippy::disallowed_methods, reason = "a world needs some start time")]
         let now = Instant::now();
         let certificates: Vec<_> = (0..devices).map(|_| certificate()).collect();
         let entries = certificates.iter().enumerate().map(|(index, certificate)| {
@@ -179,7 +179,7 @@ impl World {
         }
     }
 
-    /// Adds a device whose certificate nobody has registered; returns its index.
+    /// Adds a device whose certificate is not registered; returns its index.
     fn add_unregistered(&mut self) -> usize {
         let index = self.devices.len();
         let device = Device::new(index, path(index), certificate(), self.settings.dtls);
@@ -187,7 +187,7 @@ impl World {
         index
     }
 
-    /// Adds a device with the certificate of another, at an address of its own; returns its index.
+    /// Adds a client with the certificate of device `of`, at another address; returns its index.
     fn add_client_with_certificate_of(&mut self, of: usize, host: usize) -> usize {
         let index = self.devices.len();
         let device = self.devices[of].with_same_certificate(index, path(1000 + host));
@@ -195,14 +195,13 @@ impl World {
         index
     }
 
-    /// Runs for some time.
     fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.step(end) {}
         self.now = end;
     }
 
-    /// Runs until something holds, for some time at most. Returns whether it came to hold.
+    /// Runs until `holds` does, for `at_most`. Returns whether it does.
     fn run_until(&mut self, at_most: Duration, holds: impl Fn(&World) -> bool) -> bool {
         let end = self.now + at_most;
         loop {
@@ -216,7 +215,7 @@ impl World {
         }
     }
 
-    /// Lets the next thing happen, if one does until `end`.
+    /// Handles all events of the earliest time at which there is one, if that is not after `end`. Returns whether there was one.
     fn step(&mut self, end: Instant) -> bool {
         let devices = self.devices.iter().filter_map(Device::next_timeout).min();
         let next = [
@@ -235,7 +234,7 @@ impl World {
         };
         assert!(
             self.steps_at_this_instant < 10_000,
-            "a timer fires without end; overdue are (link, upstream, gateway, devices) {:?}",
+            "a timer fires endlessly; overdue (link, upstream, gateway, devices): {:?}",
             next.map(|at| at.is_some_and(|at| at <= self.now))
         );
         self.now = self.now.max(at);
@@ -243,8 +242,8 @@ impl World {
             if arrival.to_gateway {
                 self.core.receive(self.now, arrival.path, &arrival.datagram);
             } else if let Some(device) = {
-                let mut there = self.devices.iter_mut();
-                there.find(|device| device.path == arrival.path && device.is_on())
+                let mut devices = self.devices.iter_mut();
+                devices.find(|device| device.path == arrival.path && device.is_on())
             } {
                 device.receive(self.now, &arrival.datagram);
             }
@@ -264,7 +263,7 @@ impl World {
         true
     }
 
-    /// Puts what everyone wants sent on its way, and checks what must always hold.
+    /// Hands the queued datagrams to the link and the queued calls to upstream, and checks the invariants.
     fn flush(&mut self) {
         while let Some(transmit) = self.core.poll_transmit() {
             assert!(

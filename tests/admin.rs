@@ -132,7 +132,7 @@ fn the_health_check_reports_why_it_failed() {
         .unwrap();
     let (code, _, errors) = healthcheck(&free.to_string());
     assert_eq!(code, Some(1));
-    assert!(errors.contains("nothing listens there"), "{errors}");
+    assert!(errors.contains("no program listens there"), "{errors}");
     let (code, _, errors) = healthcheck("zebra");
     assert_eq!(code, Some(1));
     assert!(

@@ -230,7 +230,7 @@ fn of_certificate(path: &Path) -> Result<CertificateId, Failed> {
 fn remove(args: &RemoveArgs, file: &RegistryFile, out: &mut impl Write) -> Outcome {
     let path = Shown::path(file.path());
     if !file.path().exists() {
-        return Err(format!("{path} is not there: no device is registered").into());
+        return Err(format!("{path} does not exist: no device is registered").into());
     }
     let registry = LockedRegistry::new(file)?;
     let is_there = registry

@@ -35,15 +35,15 @@ pub(super) fn healthcheck(file: Option<&Path>, out: &mut impl Write) -> Outcome 
 /// Parses a response: whether the gateway is ready, and the body. A 200 alone is not enough, because another program
 /// may have the port.
 fn parse(response: &str) -> Result<(bool, &str), &'static str> {
-    const ANOTHER: &str = "what answers there is not the gateway";
+    const NOT_THE_GATEWAY: &str = "the response is not from the gateway";
     let http = response
         .strip_prefix("HTTP/1.")
-        .ok_or("what answers there is no HTTP");
-    let (head, body) = http?.split_once("\r\n\r\n").ok_or(ANOTHER)?;
+        .ok_or("the response is not HTTP");
+    let (head, body) = http?.split_once("\r\n\r\n").ok_or(NOT_THE_GATEWAY)?;
     match (head.split(' ').nth(1), body.lines().next()) {
         (Some("200"), Some("ready")) => Ok((true, body)),
         (Some("503"), Some("not ready")) => Ok((false, body)),
-        _ => Err(ANOTHER),
+        _ => Err(NOT_THE_GATEWAY),
     }
 }
 
@@ -83,7 +83,7 @@ fn failed(error: std::io::Error) -> String {
     use std::io::ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
     let kind = error.kind();
     if kind == ConnectionRefused {
-        "nothing listens there".to_owned()
+        "connection refused: no program listens there".to_owned()
     } else if kind == TimedOut || kind == WouldBlock {
         timed_out()
     } else {

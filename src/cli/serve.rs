@@ -25,15 +25,15 @@ const OTHER_FILES: u64 = 64;
 pub(super) fn start_runtime() -> Result<(Runtime, mpsc::Receiver<()>), Failed> {
     let runtime = runtime()?;
     let entered = runtime.enter();
-    let hang_ups = hang_ups()?;
+    let sighups = sighups()?;
     drop(entered);
-    Ok((runtime, hang_ups))
+    Ok((runtime, sighups))
 }
 
 /// Runs the gateway.
 pub(super) fn run(
     runtime: Runtime,
-    hang_ups: mpsc::Receiver<()>,
+    sighups: mpsc::Receiver<()>,
     config: Config,
 ) -> Result<(), Failed> {
     let upstream = &config.upstream;
@@ -74,7 +74,7 @@ pub(super) fn run(
             upstream: config.upstream,
             drain: config.shutdown.drain,
         })?;
-        tokio::spawn(reload.run(gateway.handle(), files.clone(), hang_ups));
+        tokio::spawn(reload.run(gateway.handle(), files.clone(), sighups));
         let admin_server = server.map(|server| serve_admin(server, admin, &gateway, files));
         let end = gateway.run(stop, stop_now).await;
         // Until here it reported that the gateway drains.
@@ -89,7 +89,7 @@ pub(super) fn run(
     })
 }
 
-/// Serves the admin pages in a task until the guard is dropped. If the task fails, devices are served on.
+/// Serves the admin pages in a task until the guard is dropped. If the task fails, devices are still served.
 fn serve_admin(
     server: Admin,
     admin: config::Admin,
@@ -109,7 +109,7 @@ fn serve_admin(
         if let Err(ended) = served.await
             && ended.is_panic()
         {
-            error!("the admin server (listen.admin) has failed; devices are served on: {ended}");
+            error!("the admin server (listen.admin) has failed; devices are still served: {ended}");
         }
     });
     guard
@@ -159,15 +159,15 @@ fn serve_on(
 }
 
 /// A message at each SIGHUP; several become one until it is received.
-fn hang_ups() -> Result<mpsc::Receiver<()>, Failed> {
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let (sender, hang_ups) = mpsc::channel(1);
+fn sighups() -> Result<mpsc::Receiver<()>, Failed> {
+    let mut sighup = signal(SignalKind::hangup())?;
+    let (sender, sighups) = mpsc::channel(1);
     tokio::spawn(async move {
-        while hang_up.recv().await.is_some() {
+        while sighup.recv().await.is_some() {
             let _ = sender.try_send(());
         }
     });
-    Ok(hang_ups)
+    Ok(sighups)
 }
 
 /// Two futures: one resolves at the first SIGTERM or SIGINT (Ctrl-C), the other at the second.

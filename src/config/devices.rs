@@ -86,7 +86,7 @@ pub(super) fn load(
     let contents = match reader.file(path, LARGEST) {
         Ok(contents) => contents,
         Err(file::Unreadable::Missing) if !reader.is_set(KEY) && former.is_empty() => {
-            reader.warn(KEY, format!("{name} is not there: {EMPTY}"));
+            reader.warn(KEY, format!("{name} does not exist: {EMPTY}"));
             return Registry::default();
         }
         Err(reason) => {

@@ -110,7 +110,7 @@ impl<U: Upstream> Driver<U> {
         let mut counters_at = now() + COUNTERS_EVERY;
         let (mut heap, mut heap_at) = (
             heap_trim::Schedule::new(now()),
-            now() + heap_trim::LOOK_EVERY,
+            now() + heap_trim::CHECK_INTERVAL,
         );
         loop {
             self.send_all();
@@ -139,7 +139,7 @@ impl<U: Upstream> Driver<U> {
                 break;
             }
             if now >= heap_at {
-                heap_at = now + heap_trim::LOOK_EVERY;
+                heap_at = now + heap_trim::CHECK_INTERVAL;
                 if heap.is_due(now, self.core.sessions_and_handshakes_ended()) {
                     // Some milliseconds, in a thread that nothing waits for. malloc_trim(3) locks the heap, arena by arena.
                     tokio::task::spawn_blocking(heap_trim::trim);

@@ -1,4 +1,4 @@
-//! What a test has devices and strangers do.
+//! What tests let devices, ThingsBoard and unauthenticated senders do.
 
 use super::observation::Observation;
 use super::{Conditions, Device, World};
@@ -32,7 +32,7 @@ impl RegistryEntry {
 }
 
 impl World {
-    /// A world of one device that observes both kinds, in this order; its attribute `a` is 1.
+    /// A world of one device that observes its attributes, of which `a` is 1, and its commands, in this order.
     pub(super) fn observing(settings: Settings, kind: coap::Type) -> World {
         let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
         world.set_attribute(0, "a", "1");
@@ -49,25 +49,25 @@ impl World {
         world
     }
 
-    /// Switches a device on: it begins a handshake, from its address of now.
+    /// A device starts (again): it begins a handshake from its current address.
     pub(super) fn connect(&mut self, device: usize) {
         self.devices[device].connect(self.now);
         self.flush();
     }
 
-    /// Switches all on and waits until they are connected; who gives up tries again.
+    /// All devices begin a handshake; runs until they are connected. A device whose handshake fails begins another.
     pub(super) fn connect_all(&mut self) {
         for device in 0..self.devices.len() {
             self.connect(device);
         }
         self.connect_again_until(self.now + Duration::from_secs(600));
         let all = self.devices.iter().all(Device::is_connected);
-        assert!(all, "not all devices could connect");
-        // What the handshakes leave on the way: last flights, acknowledgements of them.
+        assert!(all, "not all devices connected");
+        // Last flights, and their acknowledgements, are still in transit.
         self.run_for(Duration::from_secs(1));
     }
 
-    /// Runs until all devices are connected, or until `end`; who gave up tries again a second later.
+    /// Runs until all devices are connected, or until `end`. A device whose handshake failed begins another, within a second.
     pub(super) fn connect_again_until(&mut self, end: Instant) {
         let all = |world: &World| world.devices.iter().all(Device::is_connected);
         while !self.run_until(Duration::from_secs(1), all) && self.now < end {
@@ -79,8 +79,7 @@ impl World {
         }
     }
 
-    /// The registry is read anew: these devices by number, with their tokens; each has the certificate it had, or
-    /// that of another.
+    /// Replaces the registry by these entries.
     pub(super) fn reload_registry(&mut self, entries: &[RegistryEntry]) {
         let certificate = |device: usize| self.devices[device].certificate_id();
         let entries = entries.iter().map(|entry| {
@@ -95,34 +94,34 @@ impl World {
         self.flush();
     }
 
-    /// The gateway is told to stop.
+    /// The gateway begins to drain, for `at_most`.
     pub(super) fn drain(&mut self, at_most: Duration) {
         self.core.drain(self.now, at_most);
         self.flush();
     }
 
-    /// Has a device post telemetry; returns the number under which its outcome will be found.
+    /// A device posts telemetry. Returns the number of the request.
     pub(super) fn post(&mut self, device: usize, kind: coap::Type) -> usize {
         let number = self.devices[device].post(self.now, kind);
         self.flush();
         number
     }
 
-    /// Has a device register for one of the two kinds; returns the number of the observation.
+    /// A device registers for its attributes or its commands. Returns the number of the observation.
     pub(super) fn observe(&mut self, device: usize, kind: coap::Type, observed: Kind) -> usize {
         let number = self.devices[device].observe(self.now, kind, observed);
         self.flush();
         number
     }
 
-    /// Has a device send GET with Observe `value` under an observation's token once more.
+    /// A device sends GET with Observe `value` and the token of an existing observation.
     pub(super) fn send_observe(&mut self, device: usize, number: usize, value: u8) {
         let kind = coap::Type::Confirmable;
         self.devices[device].send_observe(self.now, kind, number, value);
         self.flush();
     }
 
-    /// Has a device reply to a command.
+    /// A device replies to a command.
     pub(super) fn reply(&mut self, device: usize, id: u32) {
         self.devices[device].reply(self.now, id);
         self.flush();
@@ -137,7 +136,7 @@ impl World {
         self.upstream.advance_to(self.now);
     }
 
-    /// Deletes one.
+    /// Deletes a shared attribute of a device at ThingsBoard.
     pub(super) fn delete_attribute(&mut self, device: usize, key: &str) {
         let name = self.device_name(device);
         self.upstream
@@ -151,42 +150,42 @@ impl World {
         self.upstream.platform.define_package(id, package);
     }
 
-    /// Assigns one to a device.
+    /// Assigns a package to a device.
     pub(super) fn assign_package(&mut self, device: usize, id: &PackageId) {
         let name = self.device_name(device);
         self.upstream.platform.assign_package(self.now, &name, id);
         self.upstream.advance_to(self.now);
     }
 
-    /// Someone at ThingsBoard sends a device a command that is valid for ten minutes.
+    /// ThingsBoard sends a device a command that is valid for ten minutes.
     pub(super) fn send_command(&mut self, device: usize, params: &str, oneway: bool) -> CommandId {
         let name = self.device_name(device);
-        let lasts = Duration::from_secs(600);
+        let valid_for = Duration::from_secs(600);
         let platform = &mut self.upstream.platform;
-        let command = platform.send_command(self.now, &name, params, oneway, lasts);
+        let command = platform.send_command(self.now, &name, params, oneway, valid_for);
         self.upstream.advance_to(self.now);
         command
     }
 
-    /// What a device is called at ThingsBoard.
+    /// A device's name at ThingsBoard.
     pub(super) fn device_name(&self, device: usize) -> String {
         format!("device-{}", self.devices[device].registered_as)
     }
 
-    /// Has a device ask for its attributes.
+    /// A device sends GET attributes. Returns the number of the request.
     pub(super) fn get(&mut self, device: usize) -> usize {
         let number = self.devices[device].get(self.now);
         self.flush();
         number
     }
 
-    /// Has a device send a request's very bytes once more.
+    /// A device sends the bytes of an earlier request again.
     pub(super) fn send_duplicate(&mut self, device: usize, number: usize) {
         self.devices[device].send_duplicate(self.now, number);
         self.flush();
     }
 
-    /// Has a device post telemetry with more options than the path's.
+    /// A device posts telemetry with options in addition to the path's. Returns the number of the request.
     pub(super) fn post_with(
         &mut self,
         device: usize,
@@ -198,20 +197,20 @@ impl World {
         number
     }
 
-    /// Has a device encrypt and send any bytes.
+    /// A device encrypts and sends `plaintext`, which need not be a CoAP message.
     pub(super) fn send(&mut self, device: usize, plaintext: &[u8]) {
         self.devices[device].send(self.now, plaintext);
         self.flush();
     }
 
-    /// The first datagram of a handshake like one of this device's, for forgers.
+    /// A ClientHello as this device might send it, to be sent by another.
     pub(super) fn client_hello(&self, device: usize) -> Vec<u8> {
         let mut client = self.devices[device].with_same_certificate(999, self.devices[device].path);
         client.connect(self.now);
         client.poll_transmit().remove(0)
     }
 
-    /// Bytes from anywhere reach the gateway, at once.
+    /// The gateway receives a datagram from `path`, without delay.
     pub(super) fn inject(&mut self, path: Path, datagram: &[u8]) {
         self.core.receive(self.now, path, datagram);
         self.flush();

@@ -19,10 +19,10 @@ fn a_device_at_a_reused_address_gets_none_of_the_former_session() {
     world.connect(1);
     world.run_for(SECOND);
     assert!(world.devices[1].is_connected());
-    assert_eq!(world.core.sessions(), 1, "the session before it ended");
+    assert_eq!(world.core.sessions(), 1, "the former session has ended");
     world.upstream.delay = SECOND / 10;
     let number = world.post(1, Type::Confirmable);
-    // The answer to the first device's request comes now, and must not reach the second.
+    // The first device's request is answered now: its response must not reach the second.
     world.run_for(20 * SECOND);
     assert_eq!(world.core.counters().gateway.completions_too_late, 1);
     assert!(world.devices[1].outcome(number).is(Code::CREATED));
@@ -34,7 +34,7 @@ fn a_device_at_a_reused_address_gets_none_of_the_former_session() {
 fn records_from_another_devices_address_do_not_authenticate() {
     let mut world = World::new(2, Conditions::GOOD, 1);
     world.connect_all();
-    // Device 0's records arrive from device 1's address: they authenticate under no session there.
+    // Device 0's records arrive from device 1's address: they do not authenticate in the session of that address.
     let (own, other) = (world.devices[0].path, world.devices[1].path);
     world.devices[0].path = other;
     let number = world.post(0, Type::Confirmable);
@@ -55,9 +55,9 @@ fn a_device_reconnects_at_a_new_address_and_its_old_session_expires() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
     world.devices[0].path = path(77);
-    let unheard = world.post(0, Type::Confirmable);
+    let unanswered = world.post(0, Type::Confirmable);
     world.run_for(100 * SECOND);
-    assert!(!world.devices[0].outcome(unheard).is(Code::CREATED));
+    assert!(!world.devices[0].outcome(unanswered).is(Code::CREATED));
     assert!(world.core.counters().dtls.no_session >= 5);
     world.connect_all();
     let number = world.post(0, Type::Confirmable);

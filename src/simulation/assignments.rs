@@ -1,4 +1,4 @@
-//! Hazard: a device that downloads the moment it is told of another package.
+//! Hazard: a device begins a download right after the notification of another package.
 
 use super::{Conditions, World, default_settings};
 use crate::relay::Kind;
@@ -27,13 +27,13 @@ fn world() -> World {
     world
 }
 
-/// The version that the device was told of last.
+/// The version in the last notification.
 fn notified_version(world: &World) -> Option<String> {
     let observation = world.devices[0].observation(Kind::Attributes)?;
     observation.state.get("fw_version").cloned()
 }
 
-/// Assigns a version, or takes the assignment away, and runs until the device is told of it.
+/// Assigns a version, or unassigns the package, and runs until the device is notified.
 fn assign(world: &mut World, version: Option<&str>) {
     match version {
         Some(version) => world.assign_package(0, &firmware(version)),

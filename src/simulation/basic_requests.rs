@@ -1,4 +1,4 @@
-//! A request's whole way through the core, on a network without faults.
+//! Requests and bounds of sessions on a network without faults.
 
 use super::upstream::Post;
 use super::{Conditions, Outcome, World, default_settings};
@@ -15,8 +15,8 @@ fn telemetry_is_posted_for_the_device_that_the_certificate_belongs_to() {
     world.connect_all();
     let number = world.post(1, Type::Confirmable);
     world.run_for(MINUTE);
-    let answered = Outcome::Response(Code::CREATED, Bytes::new());
-    assert_eq!(*world.devices[1].outcome(number), answered);
+    let expected = Outcome::Response(Code::CREATED, Bytes::new());
+    assert_eq!(*world.devices[1].outcome(number), expected);
     let body = Bytes::from_static(br#"{"device":1,"by":1,"message":0}"#);
     assert_eq!(world.upstream.posts, [Post::new("device-1", body)]);
 }
@@ -35,7 +35,10 @@ fn an_unregistered_certificate_gets_4_01_and_nothing_goes_upstream() {
     );
     assert_eq!(world.upstream.posts, []);
     world.run_for(MINUTE);
-    assert!(world.devices[device].closed, "its session lives a minute");
+    assert!(
+        world.devices[device].closed,
+        "an unregistered session is closed after a minute"
+    );
     assert_eq!(world.core.sessions(), 0);
 }
 

@@ -1,14 +1,14 @@
-//! A device's block-wise client: one block after the other, each asked for until there is an answer.
+//! A device's block-wise client: one block after the other, each requested until there is a response.
 
 use super::{RESPONSE_TIMEOUT, World};
 use bytes::Bytes;
 use coap::option::{encode_unsigned, number};
 use coap::{Block, Code, Message};
 
-/// How often a device that has given up asks anew.
+/// How often a device sends a request that got no response.
 const ATTEMPTS: usize = 20;
 
-/// A block that came: its bytes, whether there are more, and whose they are.
+/// A block of a response: its payload, the M bit, and the ETag of its body.
 #[derive(Debug)]
 pub(super) struct ReceivedBlock {
     pub(super) bytes: Bytes,
@@ -17,8 +17,7 @@ pub(super) struct ReceivedBlock {
 }
 
 impl World {
-    /// Has a device ask, again and again if need be, and gives the response. A device that lost its session makes a
-    /// new one.
+    /// A device sends a request until there is a response, which this returns. A device without a session begins one first.
     pub(super) fn request_until_response(
         &mut self,
         device: usize,
@@ -47,7 +46,7 @@ impl World {
         panic!("device {device} got no response from {resource} in {ATTEMPTS} attempts");
     }
 
-    /// Has a device ask for one block; the response must be one.
+    /// A device sends GET for one block. Panics unless the response is that block.
     pub(super) fn get_block(
         &mut self,
         device: usize,
@@ -75,7 +74,7 @@ impl World {
         }
     }
 
-    /// Has a device download all of it, in blocks of 2^(`szx` + 4) bytes.
+    /// A device downloads a resource in blocks of 2^(`szx` + 4) bytes. Returns the body.
     pub(super) fn download(&mut self, device: usize, resource: &'static str, szx: u8) -> Vec<u8> {
         let mut whole = Vec::new();
         let mut etag = None;

@@ -1,4 +1,4 @@
-//! Hazard: a few devices ask for more large answers than all may hold together.
+//! Hazard: a few devices request more large responses than `coap.body_bytes` allows to keep.
 
 use super::{Conditions, World, default_settings};
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use coap::option::encode_unsigned;
 use coap::option::number::{BLOCK2, URI_QUERY};
 use coap::{Block, Code, Message};
 
-/// A device asks for a block of all its attributes; `keys` makes another resource of them.
+/// A device sends GET for a block of its attributes. Each query `keys` has a body of its own.
 fn get(world: &mut World, device: usize, keys: &'static str, num: u32) -> Message {
     let block = Block::new(num, false, 6).unwrap();
     let options = [
@@ -44,9 +44,12 @@ fn the_endpoint_with_the_most_bytes_is_evicted_and_no_other_refused() {
             let block = get(&mut world, device, "sharedKeys=a", num);
             assert_eq!(block.code, Code::CONTENT, "{num}");
         }
-        assert_eq!(world.upstream.gets, gets, "it is kept");
+        assert_eq!(
+            world.upstream.gets, gets,
+            "no block needs another upstream call"
+        );
     }
-    // The first device goes on with what it had to give up.
+    // An evicted body is fetched again.
     assert_eq!(get(&mut world, 0, "sharedKeys=a", 1).code, Code::CONTENT);
     assert_eq!(world.core.counters().coap.bodies_over_budget, 0);
 }

@@ -1,4 +1,4 @@
-//! Hazard: a device sends all it has at once.
+//! Hazard: a device sends many requests at once.
 
 use super::actions::RegistryEntry;
 use super::{Conditions, World, default_settings};
@@ -13,7 +13,7 @@ fn all_created(world: &World, device: usize) -> bool {
     outcomes.all(|outcome| outcome.is(Code::CREATED))
 }
 
-/// Californium's and node-coap's defaults: as many as the program has.
+/// Californium and node-coap by default send as many requests at once as the application makes.
 #[test]
 fn five_hundred_posts_at_once_all_reach_thingsboard_and_are_answered() {
     for delay in [SECOND / 20, SECOND] {
@@ -24,7 +24,7 @@ fn five_hundred_posts_at_once_all_reach_thingsboard_and_are_answered() {
             world.post(0, Type::Confirmable);
         }
         world.run_for(SECOND / 25);
-        assert_eq!(world.upstream.in_flight(), 16, "a share of what all have");
+        assert_eq!(world.upstream.in_flight(), 16, "coap.max_exchanges");
         world.run_for(60 * SECOND);
         assert_eq!(world.upstream.posts.len(), 500);
         assert!(all_created(&world, 0));
@@ -46,7 +46,7 @@ fn a_burst_of_one_device_does_not_delay_another() {
     assert!(world.devices[1].outcome(number).is(Code::CREATED));
 }
 
-/// They wait behind sixteen that take long, and then each is answered at once.
+/// They wait behind sixteen slow requests, and each is then answered without a call.
 #[test]
 fn queued_requests_that_need_no_call_start_a_few_at_a_time() {
     let mut world = World::new(1, Conditions::GOOD, 1);
@@ -56,8 +56,8 @@ fn queued_requests_that_need_no_call_start_a_few_at_a_time() {
         world.post(0, Type::Confirmable);
     }
     for _ in 0..300 {
-        let (code, nothing) = (Code::GET, Bytes::new());
-        world.devices[0].request(world.now, code, "nowhere", Vec::new(), nothing);
+        let (code, payload) = (Code::GET, Bytes::new());
+        world.devices[0].request(world.now, code, "nowhere", Vec::new(), payload);
         world.flush();
     }
     world.run_for(SECOND / 4);
@@ -67,7 +67,7 @@ fn queued_requests_that_need_no_call_start_a_few_at_a_time() {
     assert_eq!(world.devices[0].open_requests(), 0);
 }
 
-/// What has waited must not be sent under the token of a device that was registered for the certificate meanwhile.
+/// Requests queued before the reload must not be posted with the token of the device that has the certificate now.
 #[test]
 fn queued_requests_are_refused_when_their_certificate_is_reassigned() {
     let mut world = World::new(1, Conditions::GOOD, 1);
@@ -107,7 +107,7 @@ fn requests_above_coap_queue_get_5_03() {
     assert_eq!(refused.count(), 4);
 }
 
-/// A fleet that reports on the hour: together they have more than may be in flight, and nothing is lost.
+/// Devices that report on the hour together have more requests than may be in flight: none is lost.
 #[test]
 fn requests_above_a_devices_share_of_calls_in_flight_are_queued() {
     let mut settings = default_settings();

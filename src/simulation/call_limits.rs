@@ -1,4 +1,4 @@
-//! Hazard: one device takes more of the calls to ThingsBoard than is its own, or ThingsBoard leaves its calls unanswered.
+//! Hazard: one device exceeds its share of the calls to ThingsBoard, or ThingsBoard does not answer its calls.
 
 use super::{Behaviour, Conditions, World, default_settings};
 use crate::gateway::Settings;
@@ -32,7 +32,7 @@ fn crowd(settings: Settings) -> Crowd {
     }
 }
 
-/// A client-side RPC that names its method and nothing else.
+/// A device sends a client-side RPC without params.
 fn client_rpc(world: &mut World, device: usize) -> usize {
     let body = Bytes::from_static(br#"{"method":"getTime"}"#);
     client_rpc_with_body(world, device, body)
@@ -77,13 +77,13 @@ fn all_sessions_of_a_device_share_one_call_limit() {
             world.post(*session, Type::Confirmable);
         }
     }
-    let others = world.post(other, Type::Confirmable);
+    let other_number = world.post(other, Type::Confirmable);
     world.run_for(SECOND);
     assert_eq!(world.core.in_flight(), 24 + 1);
     world.run_for(20 * SECOND);
-    // What is beyond it waits in its sessions.
+    // Requests beyond the limit wait in their sessions' queues.
     assert_eq!(count(&world, &sessions, Code::CREATED), 64);
-    assert!(world.devices[other].outcome(others).is(Code::CREATED));
+    assert!(world.devices[other].outcome(other_number).is(Code::CREATED));
     let refused = world.core.counters().gateway.calls_refused_to_device;
     assert_eq!(refused, 0);
 }
@@ -109,16 +109,16 @@ fn unanswered_client_rpcs_leave_capacity_for_other_requests() {
     });
     let last = *sessions.last().unwrap();
     assert_eq!(max_age(&world, last, refused.unwrap()), Some(5));
-    let own = world.post(sessions[1], Type::Confirmable);
-    let others = world.post(other, Type::Confirmable);
-    let others_rpc = client_rpc(&mut world, other);
+    let number = world.post(sessions[1], Type::Confirmable);
+    let other_number = world.post(other, Type::Confirmable);
+    let other_rpc = client_rpc(&mut world, other);
     world.run_for(SECOND);
-    assert!(world.devices[sessions[1]].outcome(own).is(Code::CREATED));
-    assert!(world.devices[other].outcome(others).is(Code::CREATED));
+    assert!(world.devices[sessions[1]].outcome(number).is(Code::CREATED));
+    assert!(world.devices[other].outcome(other_number).is(Code::CREATED));
     assert_eq!(
-        *world.devices[other].outcome(others_rpc),
+        *world.devices[other].outcome(other_rpc),
         Outcome::Open,
-        "on its way"
+        "no response yet"
     );
     world.run_for(20 * SECOND);
     assert_eq!(count(&world, &sessions, Code::GATEWAY_TIMEOUT), 16);
@@ -140,11 +140,11 @@ fn reconnecting_does_not_raise_a_devices_call_limit() {
         world.connect(0);
         world.run_for(SECOND / 4);
         assert!(world.devices[0].is_connected());
-        // The sessions before are gone, and what they asked for is given up. What they told ThingsBoard goes on.
+        // The former sessions have ended, and their RPCs are given up. Their telemetry is still posted.
         let in_flight = world.core.in_flight();
         assert!(in_flight <= 20, "{in_flight}");
     }
-    assert_eq!(world.core.in_flight(), 20, "telemetry alone");
+    assert_eq!(world.core.in_flight(), 20, "posts only");
     assert_eq!(world.core.counters().gateway.calls_given_up, 20 * 8);
     assert_eq!(world.upstream.posts.len(), 20);
     world.run_for(60 * SECOND);
@@ -170,14 +170,17 @@ fn after_repeated_get_timeouts_gets_are_refused_at_once() {
     );
     let wait = max_age(&world, 0, number).unwrap();
     assert!((25..=31).contains(&wait), "{wait}");
-    assert_eq!(world.upstream.gets["device-0"], 2, "it was not asked");
-    // Whatever else it sends goes on, and so do the other's GETs.
-    let own = world.post(0, Type::Confirmable);
+    assert_eq!(
+        world.upstream.gets["device-0"], 2,
+        "the third GET made no call"
+    );
+    // Its other requests are served, and so are the other device's GETs.
+    let number = world.post(0, Type::Confirmable);
     world.get(1);
     world.run_for(SECOND);
-    assert!(world.devices[0].outcome(own).is(Code::CREATED));
+    assert!(world.devices[0].outcome(number).is(Code::CREATED));
     assert_eq!(world.upstream.gets["device-1"], 1);
-    // Once the time is over, one is tried, and answered.
+    // After Max-Age GETs are sent to ThingsBoard again.
     world.upstream.answers_gets = true;
     world.run_for(Duration::from_secs(wait.into()));
     for _ in 0..3 {
@@ -238,11 +241,14 @@ fn a_client_rpc_gets_default_params_and_one_without_a_method_is_4_00() {
     for number in [completed, lenient] {
         assert!(world.devices[0].outcome(number).is(Code::CONTENT));
     }
-    let Outcome::Response(code, why) = world.devices[0].outcome(without) else {
-        panic!("not answered");
+    let Outcome::Response(code, payload) = world.devices[0].outcome(without) else {
+        panic!("no response");
     };
     assert_eq!(*code, Code::BAD_REQUEST);
-    assert!(String::from_utf8_lossy(why).contains("method"), "{why:?}");
+    assert!(
+        String::from_utf8_lossy(payload).contains("method"),
+        "{payload:?}"
+    );
     let sent = [
         &br#"{"method":"getTime","params":{}}"#[..],
         b"{method:getTime}",
@@ -250,7 +256,7 @@ fn a_client_rpc_gets_default_params_and_one_without_a_method_is_4_00() {
     assert_eq!(world.upstream.rpcs, sent);
 }
 
-/// Its calls end one by one, and each time one of its sessions may begin a request: it is listed once all the same.
+/// Each call that ends lets one of the device's sessions start a request: a session must not be queued twice for that.
 #[test]
 fn a_session_is_queued_once_however_many_calls_of_its_device_end() {
     let mut settings = default_settings();
@@ -265,7 +271,7 @@ fn a_session_is_queued_once_however_many_calls_of_its_device_end() {
         for _ in 0..200 {
             world.post(*session, Type::NonConfirmable);
         }
-        // Not all at once: so their calls end one by one, too.
+        // Staggered, so that the calls end one by one.
         world.run_for(SECOND / 100);
     }
     let mut most = 0;

@@ -1,7 +1,7 @@
-//! No command goes out again once the device has acknowledged it.
+//! Invariant: a command is not sent again after the device has acknowledged it.
 //!
-//! What goes over the air is encrypted, so this listens at the core's tap: the order in which the gateway itself has
-//! received and sent. A retransmission has the Message ID of the first transmission and is no repetition.
+//! Datagrams are encrypted, so this reads the core's tap, which has messages in the order in which the gateway receives
+//! and sends them. A retransmission has the Message ID of the first transmission and does not count.
 
 use super::ScriptedUpstream;
 use crate::dtls::SessionId;
@@ -14,10 +14,15 @@ use std::sync::Arc;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::TryRecvError;
 
-/// A device's name, and a command as it was given to it.
-type SentCommand = (Arc<str>, Bytes);
+/// A command that was sent to a device.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct SentCommand {
+    /// The device's name.
+    device: Arc<str>,
+    payload: Bytes,
+}
 
-/// Commands as they go out, and their acknowledgements as they come.
+/// Commands that were sent, and those that were acknowledged.
 #[derive(Default)]
 pub(super) struct DeliveredOnce {
     receiver: Option<Receiver<TapRecord>>,
@@ -27,7 +32,7 @@ pub(super) struct DeliveredOnce {
 }
 
 impl DeliveredOnce {
-    /// Listens from now on.
+    /// Attaches a tap to the core.
     pub(super) fn attach(&mut self, core: &mut Core) {
         let tap = Tap::default();
         self.receiver = Some(tap.subscribe());
@@ -35,7 +40,7 @@ impl DeliveredOnce {
     }
 
     pub(super) fn check(&mut self, upstream: &ScriptedUpstream) {
-        // ThingsBoard may have restarted, and the same id and words are another command then.
+        // After a restart of ThingsBoard ids repeat: the same payload may be another command.
         if upstream.interruptions() > self.interruptions {
             self.interruptions = upstream.interruptions();
             self.acknowledged.clear();
@@ -63,9 +68,12 @@ impl DeliveredOnce {
             } => {
                 let sent = Message::decode(&message).unwrap();
                 let key = (session, sent.message_id);
-                let command = (device, sent.payload.clone());
-                let again = self.outstanding.get(&key) == Some(&command);
-                if !again && sent.code == Code::CONTENT && is_command(&sent.payload) {
+                let command = SentCommand {
+                    device,
+                    payload: sent.payload.clone(),
+                };
+                let is_retransmission = self.outstanding.get(&key) == Some(&command);
+                if !is_retransmission && sent.code == Code::CONTENT && is_command(&sent.payload) {
                     assert!(
                         !self.acknowledged.contains(&command),
                         "sent again after its acknowledgement: {command:?}"
@@ -87,7 +95,7 @@ impl DeliveredOnce {
     }
 }
 
-/// Whether it is what ThingsBoard answers a poll for commands.
+/// Whether a payload is a command: ThingsBoard's answer to a poll.
 fn is_command(payload: &[u8]) -> bool {
     payload.starts_with(br#"{"id":"#)
 }

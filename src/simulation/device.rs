@@ -1,4 +1,4 @@
-//! A device: a real DTLS client and a CoAP client on top of it.
+//! A device: a real DTLS client with a CoAP client on top.
 
 use super::observation::Observation;
 use super::requests::{Outcome, Requests};
@@ -23,29 +23,29 @@ pub(crate) struct ReceivedMessage {
 /// A device, its session and its requests.
 pub(crate) struct Device {
     index: usize,
-    /// The number in the name it is registered under: a twin has another's.
+    /// The number in its name in the registry. A client with another device's certificate has that device's.
     pub(crate) registered_as: usize,
     pub(crate) path: Path,
     certificate: ServerCredentials,
     parameters: dtls::Parameters,
     settings: engine::Settings,
     session: Option<Engine>,
-    /// How many sessions it has begun.
+    /// The number of sessions it has begun: the number of the current one.
     pub(super) sessions: u32,
     connected: bool,
-    /// The gateway has closed the session.
+    /// Whether the gateway has closed the session by close_notify.
     pub(crate) closed: bool,
     requests: Requests,
     pub(crate) observations: Vec<Observation>,
     /// Whether it replies to commands.
     pub(crate) replies_to_commands: bool,
-    /// Whether it answers an empty Confirmable message, as RFC 7252 §4.3 would have it.
+    /// Whether it is_response an empty Confirmable message by a Reset (RFC 7252 §4.3).
     pub(super) answers_pings: bool,
-    /// The Message ID of all its messages, if its library has but one.
+    /// If set, the Message ID of all its requests.
     pub(super) fixed_message_id: Option<u16>,
-    /// Whether it ignores Confirmable responses: it neither acknowledges nor rejects them.
+    /// Whether it neither acknowledges nor rejects Confirmable responses.
     pub(super) ignores_separate_responses: bool,
-    /// How many of them were GETs.
+    /// The number of GETs of attributes that it has sent.
     pub(super) gets: usize,
     next_message_id: u16,
     outbox: Vec<Vec<u8>>,
@@ -63,12 +63,11 @@ impl Device {
         Device::with(index, index, path, certificate, parameters)
     }
 
-    /// What its certificate is called.
     pub(super) fn certificate_id(&self) -> CertificateId {
         CertificateId::of(&self.certificate.certificate)
     }
 
-    /// The same certificate once more.
+    /// Another client with the same certificate.
     pub(super) fn with_same_certificate(&self, index: usize, path: Path) -> Device {
         let certificate = self.certificate.clone();
         Device::with(
@@ -112,7 +111,7 @@ impl Device {
         }
     }
 
-    /// Power comes (back): everything is forgotten, and a handshake begins.
+    /// Starts without any state of an earlier session, and begins a handshake.
     pub(super) fn connect(&mut self, now: Instant) {
         self.switch_off();
         let (engine, outputs) = Engine::client(&self.settings, now).unwrap();
@@ -122,18 +121,18 @@ impl Device {
         self.handle_outputs(now, outputs);
     }
 
-    /// From its next session on it speaks these versions of DTLS.
+    /// Sets the DTLS versions of its next sessions.
     pub(crate) fn set_versions(&mut self, versions: Versions) {
         self.parameters.versions = versions;
         self.settings = engine::Settings::new(&self.certificate, &self.parameters).unwrap();
     }
 
-    /// Its Message IDs begin anew, as those of a device without memory do.
+    /// Its Message IDs start at 1 again, as after a reboot without persistent state.
     pub(crate) fn restart_message_ids(&mut self) {
         self.next_message_id = 0;
     }
 
-    /// Power goes, without a word.
+    /// Ends the session without close_notify, as a loss of power does.
     pub(crate) fn switch_off(&mut self) {
         self.requests.abandon();
         (self.session, self.connected) = (None, false);
@@ -156,17 +155,17 @@ impl Device {
         self.requests.outcomes()
     }
 
-    /// Requests it has made.
+    /// The number of requests it has sent.
     pub(crate) fn requests(&self) -> usize {
         self.requests.len()
     }
 
-    /// Its requests of this session and of so long ago at most.
+    /// The numbers of the requests that it sent in this session, and no longer ago than `duration`.
     pub(crate) fn requests_within(&self, now: Instant, duration: Duration) -> Vec<usize> {
         self.requests.sent_since(self.sessions, now - duration)
     }
 
-    /// Requests whose outcome is [`Outcome::Open`].
+    /// The number of requests whose outcome is [`Outcome::Open`].
     pub(crate) fn open_requests(&self) -> usize {
         self.requests.open_count()
     }
@@ -175,12 +174,11 @@ impl Device {
         self.requests.retransmissions(number)
     }
 
-    /// The token of a request.
     pub(crate) fn token(&self, number: usize) -> Token {
         self.requests.message(number).token
     }
 
-    /// The message IDs and kinds of what came for a request, acknowledgements included, in order.
+    /// The type and code of each message that came for a request, empty Acknowledgements included, in order.
     pub(crate) fn messages_for(&self, number: usize) -> Vec<(Type, Code)> {
         let request = self.requests.message(number);
         let mut own = Vec::new();
@@ -199,7 +197,7 @@ impl Device {
         self.post_with(now, kind, Vec::new())
     }
 
-    /// Posts telemetry that no other message of any device has, with more options.
+    /// Posts telemetry with a unique body, and with options in addition to the path's.
     pub(super) fn post_with(
         &mut self,
         now: Instant,
@@ -217,7 +215,7 @@ impl Device {
         self.new_request(now, kind, Code::GET, "attributes", Vec::new(), Bytes::new())
     }
 
-    /// Sends any request; returns its number, under which its response is found.
+    /// Sends a Confirmable request. Returns its number.
     pub(super) fn request(
         &mut self,
         now: Instant,
@@ -231,7 +229,7 @@ impl Device {
         self.new_request(now, kind, code, resource, options, payload)
     }
 
-    /// The response to a request, if one has come.
+    /// The newest response to a request, if one has come.
     pub(super) fn response(&self, number: usize) -> Option<&Message> {
         let token = self.requests.message(number).token;
         let newest_first = self.received.iter().rev();
@@ -239,7 +237,7 @@ impl Device {
         messages.find(|message| message.token == token && message.code.class() == Class::Response)
     }
 
-    /// Registers for one of the two kinds; returns the number of the observation.
+    /// Registers for attributes or commands. Returns the number of the observation.
     pub(super) fn observe(&mut self, now: Instant, kind: Type, observed: Kind) -> usize {
         let token = self.new_token();
         self.observations
@@ -248,7 +246,7 @@ impl Device {
         self.observations.len() - 1
     }
 
-    /// Sends GET with Observe `value` under an observation's token once more: 0 renews it, 1 ends it.
+    /// Sends GET with Observe `value` and an observation's token: 0 registers again, 1 deregisters (RFC 7641 §2).
     pub(super) fn send_observe(&mut self, now: Instant, kind: Type, number: usize, value: u8) {
         let Observation {
             token,
@@ -278,7 +276,7 @@ impl Device {
         self.request_with(now, kind, code, &[resource], vec![observe], body, token);
     }
 
-    /// The last observation of a kind that stands.
+    /// The newest active observation of a kind, in this session.
     pub(crate) fn observation(&self, kind: Kind) -> Option<&Observation> {
         let mut newest_first = self.observations.iter().rev();
         newest_first.find(|o| o.kind == kind && o.session == self.sessions && o.is_active())
@@ -302,7 +300,7 @@ impl Device {
         Token::new(&unique.to_be_bytes()).unwrap()
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that a request is")]
+    #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
     fn request_with(
         &mut self,
         now: Instant,
@@ -338,13 +336,13 @@ impl Device {
         number
     }
 
-    /// Sends a request's very bytes once more, as a device does that has missed the answer.
+    /// Sends the bytes of an earlier request again: a duplicate (RFC 7252 §4.5).
     pub(super) fn send_duplicate(&mut self, now: Instant, number: usize) {
         let bytes = self.requests.encoded(number).to_vec();
         self.send(now, &bytes);
     }
 
-    /// Encrypts and sends any bytes.
+    /// Encrypts and sends `plaintext`.
     pub(super) fn send(&mut self, now: Instant, plaintext: &[u8]) {
         if let Some(session) = &mut self.session {
             let outputs = session.send(now, plaintext).unwrap_or_default();
@@ -356,7 +354,7 @@ impl Device {
         if let Some(session) = &mut self.session {
             match session.receive(now, datagram) {
                 Ok(outputs) => self.handle_outputs(now, outputs),
-                // A fatal alert, or what its engine takes for the end.
+                // A fatal alert, or an error that ends the engine.
                 Err(_) => self.switch_off(),
             }
         }
@@ -375,7 +373,7 @@ impl Device {
     }
 
     fn handle_message(&mut self, now: Instant, bytes: &[u8]) {
-        let message = Message::decode(bytes).expect("the gateway sent what is no message");
+        let message = Message::decode(bytes).expect("the gateway sends well-formed messages");
         if message.code.class() == Class::Response {
             let observation = self
                 .observations
@@ -392,21 +390,21 @@ impl Device {
                 let empty = Message::empty(kind, message.message_id);
                 self.send(now, &empty.encode(4).unwrap());
             }
-            // A Confirmable response to a request that is not acknowledged may be a notification that came
-            // before it; the first response of a token has the number 0.
+            // A Confirmable response to an unacknowledged request may be a notification that overtook the response;
+            // the first response for a token has the sequence number 0.
             let first = observation.is_none_or(|_| observe_number(&message).is_none_or(|n| n == 0));
-            let answers = message.kind != Type::Confirmable
+            let is_response = message.kind != Type::Confirmable
                 || first
                 || self.requests.is_acknowledged(&message.token);
-            let answers = answers && self.requests.on_response(self.sessions, &message);
+            let is_response = is_response && self.requests.on_response(self.sessions, &message);
             if let Some(number) = observation.filter(|_| !rejects) {
-                let command = self.observations[number].handle_response(now, &message, answers);
+                let command = self.observations[number].handle_response(now, &message, is_response);
                 if let Some(id) = command.filter(|_| self.replies_to_commands) {
                     self.reply(now, id);
                 }
             }
         } else if message.kind == Type::Confirmable {
-            // RFC 7252 §4.3: an empty Confirmable message asks whether we live.
+            // RFC 7252 §4.3: CoAP ping.
             if self.answers_pings {
                 let reset = Message::empty(Type::Reset, message.message_id);
                 self.send(now, &reset.encode(4).unwrap());
@@ -446,7 +444,7 @@ impl Device {
         };
         match session.handle_timeout(now) {
             Ok(outputs) => self.handle_outputs(now, outputs),
-            // A handshake that came to nothing.
+            // The handshake has timed out.
             Err(_) => return self.switch_off(),
         }
         for bytes in self.requests.retransmissions_due(now) {

@@ -1,5 +1,5 @@
-//! Hazard: a download over a link that loses, of a device that sleeps, reboots and comes back, from a ThingsBoard
-//! that is slow, gone, or has something else by then.
+//! Hazard: a download over a lossy link, by a device that sleeps, reboots and reconnects, from a ThingsBoard that is
+//! slow, down, or has assigned another package meanwhile.
 
 use super::invariants::assert_idle;
 use super::{Behaviour, Conditions, World, path};
@@ -12,7 +12,7 @@ use thingsboard_simulator::{Package, PackageId, PackageKind};
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The bytes of a package.
+/// The body of a package: `size` random bytes.
 fn image(size: usize, seed: u64) -> Bytes {
     let mut random = fastrand::Rng::with_seed(seed);
     std::iter::repeat_with(|| random.u8(..))
@@ -39,7 +39,7 @@ fn block(num: u32, szx: u8) -> Block {
     Block::new(num, false, szx).unwrap()
 }
 
-/// The bar: 64-byte blocks, a tenth lost each way, and more than 4,096 of them.
+/// Requirement: more than 4,096 blocks of 64 bytes, at 10 % loss each way.
 #[test]
 fn an_image_above_256_kib_arrives_intact_in_64_byte_blocks_at_10_percent_loss() {
     let whole = image(270_001, 1);
@@ -48,7 +48,7 @@ fn an_image_above_256_kib_arrives_intact_in_64_byte_blocks_at_10_percent_loss() 
     let served = world.upstream.platform.served(&firmware()).bytes;
     assert!(
         served <= 270_001 * 11 / 10,
-        "{served} bytes crossed the uplink"
+        "{served} bytes fetched from ThingsBoard"
     );
     world.devices[0].switch_off();
     world.run_for(HOUR);
@@ -65,7 +65,7 @@ fn a_chunk_is_fetched_once_for_all_devices() {
     let served = world.upstream.platform.served(&firmware()).bytes;
     assert!(
         served <= 200_000 * 11 / 10,
-        "{served} bytes crossed the uplink"
+        "{served} bytes fetched from ThingsBoard"
     );
 }
 
@@ -107,7 +107,7 @@ fn while_upstream_is_down_cached_chunks_go_only_to_authorized_devices() {
         (&received.bytes, &received.etag),
         (&whole.slice(63 << 10..64 << 10), &first.etag)
     );
-    // Long after its permission would have had to be renewed.
+    // Long after the permission should have been renewed.
     world.run_for(HOUR);
     let received = world.get_block(0, "firmware", block(1, 6));
     assert_eq!(received.bytes, whole[1024..2048]);
@@ -115,7 +115,7 @@ fn while_upstream_is_down_cached_chunks_go_only_to_authorized_devices() {
     assert_eq!(
         response.code,
         Code::SERVICE_UNAVAILABLE,
-        "it was never allowed it"
+        "device 1 was never permitted to download"
     );
     let max_age = response.options.iter().find(|(number, _)| *number == 14);
     assert!(max_age.is_some(), "{response:?}");
@@ -134,7 +134,7 @@ fn a_package_replaced_under_its_name_has_a_new_etag_and_is_never_mixed() {
     for device in 0..2 {
         world.assign_package(device, &firmware());
     }
-    // Until the device is asked about again, the old one may be served, as a whole.
+    // Until the device's assignment is read again, the old package may be served, as a whole.
     world.run_for(SECOND * 601);
     let received = world.get_block(0, "firmware", block(0, 6));
     assert_ne!(received.etag, before);

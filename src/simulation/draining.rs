@@ -1,4 +1,4 @@
-//! Hazard: the gateway is told to stop while devices talk.
+//! Hazard: the gateway is stopped while devices send requests.
 
 use super::actions::RegistryEntry;
 use super::{World, default_settings};
@@ -11,11 +11,11 @@ const SECOND: Duration = Duration::from_secs(1);
 const CON: Type = Type::Confirmable;
 const NON: Type = Type::NonConfirmable;
 
-/// Runs until all is drained, and says how long that took.
-fn drained(world: &mut World) -> Duration {
+/// Runs until the core is drained. Returns how long that took.
+fn time_to_drain(world: &mut World) -> Duration {
     let begun = world.now;
     let done = world.run_until(600 * SECOND, |world| world.core.is_drained());
-    assert!(done, "it never ends: {:?}", world.core.load());
+    assert!(done, "the drain does not end: {:?}", world.core.load());
     world.run_for(Duration::ZERO);
     world.now - begun
 }
@@ -25,7 +25,7 @@ fn idle_sessions_are_closed_at_once_with_close_notify() {
     let mut world = World::new(3, Conditions::GOOD, 1);
     world.connect_all();
     world.drain(10 * SECOND);
-    assert_eq!(drained(&mut world), Duration::ZERO);
+    assert_eq!(time_to_drain(&mut world), Duration::ZERO);
     world.run_for(SECOND);
     assert!(world.devices.iter().all(|device| device.closed));
 }
@@ -39,7 +39,7 @@ fn requests_in_progress_are_answered_before_sessions_close() {
         let number = world.post(0, kind);
         world.run_for(SECOND);
         world.drain(10 * SECOND);
-        let took = drained(&mut world);
+        let took = time_to_drain(&mut world);
         assert!(took >= 3 * SECOND && took < 8 * SECOND, "{took:?}");
         assert!(world.devices[0].outcome(number).is(Code::CREATED));
         world.run_for(SECOND);
@@ -47,7 +47,7 @@ fn requests_in_progress_are_answered_before_sessions_close() {
     }
 }
 
-/// The response is lost, the device asks again, and still gets it: nothing is stored twice, nothing forgotten.
+/// The retransmitted request gets the response, and is not posted twice.
 #[test]
 fn a_lost_response_is_sent_again_for_a_retransmitted_request() {
     let mut world = World::new(1, Conditions::GOOD, 1);
@@ -61,7 +61,7 @@ fn a_lost_response_is_sent_again_for_a_retransmitted_request() {
     };
     world.run_for(SECOND);
     world.link.conditions = Conditions::GOOD;
-    drained(&mut world);
+    time_to_drain(&mut world);
     assert_eq!(world.upstream.posts.len(), 1);
     assert!(world.devices[0].outcome(number).is(Code::CREATED));
 }
@@ -90,11 +90,7 @@ fn a_request_during_the_drain_gets_5_03_and_does_not_prolong_it() {
             .outcome(late[0])
             .is(Code::SERVICE_UNAVAILABLE)
     );
-    assert_eq!(
-        world.upstream.posts.len(),
-        1,
-        "accepted upstream: the first alone"
-    );
+    assert_eq!(world.upstream.posts.len(), 1, "only the first is posted");
 }
 
 #[test]
@@ -105,12 +101,12 @@ fn a_slow_upstream_does_not_prolong_the_drain_beyond_its_limit() {
     world.post(0, CON);
     world.run_for(SECOND);
     world.drain(10 * SECOND);
-    assert_eq!(drained(&mut world), 10 * SECOND);
+    assert_eq!(time_to_drain(&mut world), 10 * SECOND);
     world.run_for(SECOND);
     assert!(world.devices[0].closed);
 }
 
-/// ThingsBoard stores it, or doesn't: but not because the gateway went away in the middle of a request.
+/// Otherwise the stop would decide whether ThingsBoard stores the telemetry.
 #[test]
 fn the_drain_waits_for_calls_of_ended_sessions() {
     let mut settings = default_settings();
@@ -122,7 +118,7 @@ fn the_drain_waits_for_calls_of_ended_sessions() {
     world.run_for(4 * SECOND);
     assert_eq!((world.core.sessions(), world.core.in_flight()), (0, 1));
     world.drain(10 * SECOND);
-    let took = drained(&mut world);
+    let took = time_to_drain(&mut world);
     assert!(took > SECOND && took < 3 * SECOND, "{took:?}");
 }
 
@@ -150,13 +146,10 @@ fn a_command_received_during_the_drain_is_delivered_and_replied_to() {
     world.run_for(2 * SECOND);
     assert!(!world.core.is_drained(), "a poll is open");
     world.send_command(0, "7", false);
-    let took = drained(&mut world);
+    let took = time_to_drain(&mut world);
     assert_eq!(world.devices[0].observations[1].commands.len(), 1);
     assert_eq!(world.upstream.replies.len(), 1);
-    assert!(
-        took < 10 * SECOND,
-        "no poll follows the one that has ended: {took:?}"
-    );
+    assert!(took < 10 * SECOND, "no further poll starts: {took:?}");
     world.run_for(SECOND);
     assert!(world.devices[0].closed);
     assert_eq!(world.upstream.relay_calls(), 0);
@@ -168,11 +161,11 @@ fn polls_end_at_their_timeout_and_no_new_ones_start() {
     let opened = world.upstream.platform.polls_opened;
     let longest = world.settings.relay.poll_timeout + SECOND;
     world.drain(2 * longest);
-    let took = drained(&mut world);
+    let took = time_to_drain(&mut world);
     assert!(took > 10 * SECOND && took <= longest, "{took:?}");
     assert_eq!(
         world.upstream.platform.polls_opened, opened,
-        "none is begun"
+        "no further poll starts"
     );
 }
 
@@ -183,7 +176,7 @@ fn the_drain_does_not_wait_for_attribute_observations() {
     world.observe(0, CON, Kind::Attributes);
     world.run_for(20 * SECOND);
     world.drain(10 * SECOND);
-    assert_eq!(drained(&mut world), Duration::ZERO);
+    assert_eq!(time_to_drain(&mut world), Duration::ZERO);
     assert_eq!(world.upstream.relay_calls(), 0);
 }
 
@@ -195,7 +188,7 @@ fn removing_a_device_does_not_prolong_the_drain() {
     world.run_for(SECOND);
     world.drain(60 * SECOND);
     world.reload_registry(&[]);
-    let took = drained(&mut world);
+    let took = time_to_drain(&mut world);
     assert!(took > SECOND && took < 4 * SECOND, "{took:?}");
 }
 
@@ -207,11 +200,11 @@ fn a_token_change_during_the_drain_closes_polls_and_ends_the_wait() {
     world.run_for(SECOND);
     assert!(!world.core.is_drained(), "a poll is open");
     world.reload_registry(&[RegistryEntry::new(0, "another", 0)]);
-    let took = drained(&mut world);
+    let took = time_to_drain(&mut world);
     assert!(took < 4 * SECOND, "{took:?}");
     assert_eq!(
         world.upstream.platform.polls_opened, opened,
-        "none is begun anew"
+        "no further poll starts"
     );
 }
 
@@ -221,7 +214,7 @@ fn a_drain_of_zero_seconds_ends_at_once() {
     world.upstream.delay = 5 * SECOND;
     world.post(0, CON);
     world.drain(Duration::ZERO);
-    assert_eq!(drained(&mut world), Duration::ZERO);
+    assert_eq!(time_to_drain(&mut world), Duration::ZERO);
     world.run_for(SECOND);
     assert!(world.devices[0].closed);
 }

@@ -1,4 +1,4 @@
-//! Hazard: two devices in the registry have one certificate, each by another name of it.
+//! Hazard: two devices in the registry have one certificate, one by its SHA-256 and the other by its SHA3-256.
 
 use super::World;
 use crate::device::{AccessToken, Device, Fingerprint, Registry};

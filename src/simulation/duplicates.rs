@@ -1,11 +1,11 @@
-//! Hazard: messages and datagrams come more than once.
+//! Hazard: messages and datagrams are duplicated.
 
 use super::{Conditions, World};
 use coap::{Code, Type};
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// RFC 7252 §4.8.2, in its own numbers.
+/// RFC 7252 §4.8.2, with the default transmission parameters.
 const EXCHANGE_LIFETIME: Duration = Duration::from_secs(247);
 const NON_LIFETIME: Duration = Duration::from_secs(145);
 
@@ -50,7 +50,7 @@ fn a_duplicate_gets_no_reply_before_the_empty_ack_and_only_that_afterwards() {
     world.run_for(SECOND / 4);
     world.send_duplicate(0, number);
     world.run_for(SECOND / 10);
-    assert_eq!(replies(&world), [], "under way");
+    assert_eq!(replies(&world), [], "the call is pending");
     world.run_for(SECOND);
     let empty = (Type::Acknowledgement, Code::EMPTY);
     assert_eq!(replies(&world), [empty]);
@@ -66,12 +66,12 @@ fn a_duplicate_gets_no_reply_before_the_empty_ack_and_only_that_afterwards() {
 
 #[test]
 fn duplicated_datagrams_have_no_effect() {
-    let twice = Conditions {
+    let doubling = Conditions {
         duplication: 1.0,
         jitter: SECOND / 5,
         ..Conditions::GOOD
     };
-    let mut world = World::new(5, twice, 1);
+    let mut world = World::new(5, doubling, 1);
     world.connect_all();
     for _ in 0..10 {
         for device in 0..5 {
@@ -85,12 +85,12 @@ fn duplicated_datagrams_have_no_effect() {
     }
     assert_eq!(world.upstream.posts.len(), 50);
     assert_eq!(world.core.counters().dtls.handshakes_completed, 5);
-    // DTLS sees to it that a record counts once (RFC 6347 §4.1.2.6).
+    // DTLS drops replayed records (RFC 6347 §4.1.2.6).
     assert_eq!(world.core.counters().coap.duplicates, 0);
     assert!(world.core.counters().dtls.without_effect >= 50);
 }
 
-/// A device whose library uses a Message ID for two requests (RFC 7252 §4.4 forbids it, and it is done).
+/// RFC 7252 §4.4 forbids a device to reuse a Message ID, but some libraries do.
 #[test]
 fn different_requests_with_one_message_id_both_reach_upstream_once() {
     let mut world = World::new(1, Conditions::GOOD, 1);

@@ -1,4 +1,4 @@
-//! Hazard: strangers begin handshakes, thousands a second, and finish none.
+//! Hazard: unauthenticated peers begin thousands of handshakes a second and complete none.
 
 use super::{Conditions, Device, World, certificate, default_settings, path};
 use coap::{Code, Type};
@@ -8,14 +8,14 @@ const SECOND: Duration = Duration::from_secs(1);
 /// ClientHellos in each tenth of a second.
 const RATE: usize = 500;
 
-/// A ClientHello that nobody will continue.
+/// A ClientHello of a handshake that is abandoned.
 fn hello(world: &World) -> Vec<u8> {
     let mut client = Device::new(999, path(9), certificate(), world.settings.dtls);
     client.connect(world.now);
     client.poll_transmit().remove(0)
 }
 
-/// One that needs an engine before its address is proven: it is large, and not for its padding.
+/// A ClientHello that needs an engine before its address is verified: it is large, and not because of its padding.
 fn large_hello(world: &World) -> Vec<u8> {
     let mut hello = hello(world);
     let is_padding = |at: &usize| {
@@ -28,8 +28,7 @@ fn large_hello(world: &World) -> Vec<u8> {
     hello
 }
 
-/// Runs for some seconds under 5,000 hellos a second, each from an address of its own, and does
-/// something every second.
+/// Runs for `seconds` with 5,000 ClientHellos a second, each from another address, and calls `every_second` each second.
 fn flood(
     world: &mut World,
     seconds: usize,
@@ -65,11 +64,11 @@ fn a_client_hello_flood_does_not_delay_established_sessions() {
                 world.post(device, Type::Confirmable);
             }
         });
-        sessions_worked_on(&mut world, if is_small { 0 } else { 100 });
+        assert_sessions_were_served(&mut world, if is_small { 0 } else { 100 });
     }
 }
 
-fn sessions_worked_on(world: &mut World, half_open: usize) {
+fn assert_sessions_were_served(world: &mut World, half_open: usize) {
     for device in &world.devices {
         assert_eq!(device.requests(), 5);
         assert!(device.outcomes().all(|outcome| outcome.is(Code::CREATED)));
@@ -90,7 +89,7 @@ fn sessions_worked_on(world: &mut World, half_open: usize) {
 fn a_handshake_with_a_verified_address_is_not_evicted_for_unverified_ones() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect(0);
-    // Hello, cookie, hello: then the gateway's flight is on its way, and the device's answer is lost.
+    // ClientHello, HelloVerifyRequest, ClientHello; the gateway's flight is in transit, and the device's next one is lost.
     world.run_for(Duration::from_millis(70));
     world.link.lose_next(true, 3);
     let hello = large_hello(&world);
@@ -142,7 +141,7 @@ fn handshakes_of_registered_devices_do_not_count_for_the_address_limit() {
     settings.dtls.handshakes_per_address = 2;
     let mut world = World::with_settings(4, Conditions::GOOD, 1, settings);
     let unregistered: Vec<_> = (0..4).map(|_| world.add_unregistered()).collect();
-    let connects = |world: &mut World, device: usize, host: usize| {
+    let connects_in_time = |world: &mut World, device: usize, host: usize| {
         world.devices[device]
             .path
             .remote
@@ -152,11 +151,11 @@ fn handshakes_of_registered_devices_do_not_count_for_the_address_limit() {
         world.connect(device);
         world.run_until(SECOND / 5, |world| world.devices[device].is_connected())
     };
-    let in_time = [0, 1, 2, 3].map(|device| connects(&mut world, device, 5000));
+    let in_time = [0, 1, 2, 3].map(|device| connects_in_time(&mut world, device, 5000));
     assert_eq!(in_time, [true; 4]);
-    // Of certificates that are not registered, so many a second.
+    // With unregistered certificates the limit applies.
     let in_time: Vec<_> = (unregistered.into_iter())
-        .map(|device| connects(&mut world, device, 6000))
+        .map(|device| connects_in_time(&mut world, device, 6000))
         .collect();
     assert_eq!(in_time, [true, true, false, false]);
 }

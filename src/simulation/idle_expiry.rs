@@ -1,4 +1,4 @@
-//! Hazard: devices fall silent, and silence must end.
+//! Hazard: sessions are idle.
 
 use super::invariants::assert_idle;
 use super::{Conditions, World, default_settings};
@@ -27,7 +27,7 @@ fn an_idle_session_is_closed_with_close_notify_and_removed() {
     world.run_for(2 * MINUTE);
     assert_eq!(world.core.sessions(), 0);
     assert!(world.devices.iter().all(|device| device.closed));
-    assert_eq!(world.core.next_timeout(), None, "nothing is waited for");
+    assert_eq!(world.core.next_timeout(), None, "no timer is set");
 }
 
 #[test]
@@ -68,16 +68,16 @@ fn unauthenticated_records_do_not_keep_a_session_alive() {
     assert!(world.devices[0].closed);
     assert!(
         world.core.counters().dtls.without_effect > 60,
-        "dropped and counted"
+        "forged and replayed records are counted"
     );
 }
 
-/// 100,000 sessions are what one gateway is for. Beside the engine's own heap an idle session has its
-/// entries in the tables, of these sizes, and nothing else: see `assert_at_rest`.
+/// One gateway is meant for 100,000 sessions. Apart from the engine's heap, an idle session has only its entries in the
+/// tables, which have these sizes: see `assert_idle`.
 #[test]
 fn an_idle_session_takes_little_memory_beyond_its_keys() {
     let (peer, session) = (size_of::<Peer>(), size_of::<Session>());
-    // 32 bytes of it are the filter and the engine's account (`dtls::inbound`), which save five copies of a certificate.
+    // 32 bytes of it are the filter and the engine's byte count (`dtls::inbound`), which save five copies of a certificate.
     assert!(peer <= 560 && session <= 272, "{peer} and {session} bytes");
     let mut world = World::new(20, Conditions::GOOD, 1);
     world.connect_all();

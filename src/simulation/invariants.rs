@@ -1,4 +1,4 @@
-//! What must hold after every step, whatever the network, the devices and upstream do.
+//! Invariants: they hold after every step, whatever the network, the devices and upstream do.
 
 use super::delivered_once::DeliveredOnce;
 use super::device::ReceivedMessage;
@@ -12,16 +12,16 @@ use coap::{Message, Type};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-/// How long after it was first sent a message may first arrive: by its last retransmission.
+/// The longest time between the first transmission of a message and the arrival of its last retransmission.
 const MAX_TRANSIT: Duration = Duration::from_secs(60);
 
-/// Looks at the world after each step; each look costs what is new since the last.
+/// Checks the world after each step. A check reads only what is new since the last one.
 #[derive(Default)]
 pub(super) struct Invariants {
     posts_checked: usize,
     bodies: HashSet<Vec<u8>>,
     responses_checked: Vec<usize>,
-    /// The gateway's own Message IDs, by device and session.
+    /// When and for which message the gateway used a Message ID, by device, session and Message ID.
     message_ids: HashMap<(usize, u32, u16), (Instant, Message)>,
     pub(super) delivered_once: DeliveredOnce,
 }
@@ -56,8 +56,8 @@ impl Invariants {
         self.posts_checked = upstream.posts.len();
     }
 
-    /// Tokens are unique over all devices and sessions, so a device panics at another's answer; and
-    /// what upstream says of a device's attributes names it.
+    /// Tokens are unique over all devices and sessions, so that a device panics at a response to another device. The
+    /// attributes that upstream returns name their device.
     fn responses_reach_the_requesting_session(&mut self, devices: &[Device]) {
         self.responses_checked.resize(devices.len(), 0);
         for (index, device) in devices.iter().enumerate() {
@@ -74,8 +74,8 @@ impl Invariants {
         }
     }
 
-    /// RFC 7252 §4.4, over what arrives: a Message ID stands for the same message for
-    /// EXCHANGE_LIFETIME. (An Acknowledgement or Reset has the device's.)
+    /// RFC 7252 §4.4, for messages that arrive: within EXCHANGE_LIFETIME a Message ID is that of one message.
+    /// (An Acknowledgement or Reset has the Message ID of the device's message.)
     fn no_message_id_is_used_twice(&mut self, device: usize, received: &ReceivedMessage) {
         let ReceivedMessage {
             at,
@@ -97,12 +97,12 @@ impl Invariants {
 }
 
 fn upstream_gets_do_not_exceed_the_devices_gets(devices: &[Device], upstream: &ScriptedUpstream) {
-    for (name, asked) in &upstream.gets {
+    for (name, calls) in &upstream.gets {
         let own = |device: &&Device| format!("device-{}", device.registered_as) == *name;
         let gets: usize = devices.iter().filter(own).map(|device| device.gets).sum();
         assert!(
-            *asked <= gets,
-            "{name} asked {gets} times, upstream heard {asked}"
+            *calls <= gets,
+            "{name} sent {gets} GETs, upstream got {calls}"
         );
     }
 }
@@ -119,9 +119,9 @@ fn bounds_hold(core: &Core, upstream: &ScriptedUpstream, settings: &Settings) {
     assert!(load.package_calls <= ota::Settings::CONNECTIONS);
     assert!(load.package_bytes <= settings.ota.cache);
     assert!(load.body_bytes <= settings.coap.body_bytes);
-    // An exchange waits for one block.
+    // An exchange waits for at most one block.
     assert!(load.downloads <= 16 * load.sessions || load.package_calls > 0);
-    // What is counted of requests and calls is forgotten with them.
+    // Statistics of open requests and calls are removed when these end.
     assert!(load.tallied_requests <= 16 * load.sessions);
     let levels = core.report(0).levels;
     let polls = load.relay_calls.saturating_sub(levels.reads);
@@ -135,9 +135,9 @@ fn bounds_hold(core: &Core, upstream: &ScriptedUpstream, settings: &Settings) {
     assert!(load.relays.polls <= settings.relay.max_polls);
     assert_eq!(load.relays.bytes, load.relays.bytes_found);
     assert!(load.relays.bytes <= settings.relay.bytes);
-    // Each of the two polls that may be open can bring one more than makes polls wait.
+    // Each of two open polls may bring one command after the queue is full.
     assert!(load.relays.most_commands <= 18);
-    // What names a session must not outlive it.
+    // No entry outlives its session or handshake.
     assert_eq!(load.peers.all, load.sessions);
     assert!(load.demux.routes <= load.sessions + load.half_open);
     assert!(load.demux.hellos <= load.half_open);
@@ -154,7 +154,8 @@ fn bounds_hold(core: &Core, upstream: &ScriptedUpstream, settings: &Settings) {
     assert!(load.peers.most_outgoing <= 32 + 64 * 1024 / 100);
 }
 
-/// What must hold once nobody has asked for a while: everything was settled and forgotten.
+/// Asserts that no request is open and that idle sessions keep no CoAP state: it holds EXCHANGE_LIFETIME after the last
+/// request.
 pub(super) fn assert_idle(core: &Core, devices: &[Device]) {
     for device in devices {
         assert_eq!(device.open_requests(), 0, "device {}", device.registered_as);
@@ -162,10 +163,7 @@ pub(super) fn assert_idle(core: &Core, devices: &[Device]) {
     let load = core.load();
     assert_eq!((load.half_open, load.in_flight), (0, 0));
     assert_eq!((load.downloads, load.body_bytes), (0, 0));
-    assert_eq!(
-        load.tallied_requests, 0,
-        "a request that was never answered"
-    );
+    assert_eq!(load.tallied_requests, 0, "a request without a response");
     let peers = load.peers;
     let held = [
         peers.most_open_exchanges,

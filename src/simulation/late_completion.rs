@@ -1,4 +1,4 @@
-//! Hazard: a call completes when its device has stopped waiting, or has asked again since.
+//! Hazard: a call completes when its device has timed out, or has sent other requests meanwhile.
 
 use super::invariants::assert_idle;
 use super::{Behaviour, Conditions, Outcome, RESPONSE_TIMEOUT, World};

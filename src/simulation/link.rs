@@ -4,23 +4,23 @@ use crate::dtls::Path;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-/// How bad the network is, the same both ways.
+/// The conditions of the network, the same both ways.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Conditions {
-    /// One way.
+    /// The minimum time that a datagram takes one way.
     pub(crate) latency: Duration,
-    /// Added at random to each datagram, so that later ones overtake earlier ones.
+    /// The maximum of a random time added for each datagram, so that datagrams are reordered.
     pub(crate) jitter: Duration,
-    /// Share of datagrams lost.
+    /// The share of datagrams that are lost.
     pub(crate) loss: f64,
-    /// Share of datagrams that come twice.
+    /// The share of datagrams that are duplicated.
     pub(crate) duplication: f64,
     /// Larger datagrams are lost.
     pub(crate) mtu: usize,
 }
 
 impl Conditions {
-    /// 20 ms, nothing lost.
+    /// 20 ms, no loss.
     pub(crate) const GOOD: Conditions = Conditions {
         latency: Duration::from_millis(20),
         jitter: Duration::ZERO,
@@ -29,7 +29,7 @@ impl Conditions {
         mtu: 1500,
     };
 
-    /// The same with this share lost.
+    /// [`GOOD`](Self::GOOD) with this loss.
     pub(crate) fn losing(loss: f64) -> Conditions {
         Conditions {
             loss,
@@ -38,7 +38,7 @@ impl Conditions {
     }
 }
 
-/// A datagram that arrives.
+/// A datagram in transit.
 #[derive(Debug)]
 pub(super) struct Arrival {
     pub(super) path: Path,
@@ -54,20 +54,20 @@ pub(super) struct CapturedDatagram {
     pub(super) datagram: Vec<u8>,
 }
 
-/// Datagrams in transit, and the conditions that they travel under.
+/// The network: datagrams in transit, and what is lost.
 pub(crate) struct Link {
     pub(crate) conditions: Conditions,
     random: fastrand::Rng,
     sent: u64,
     in_transit: BTreeMap<(Instant, u64), Arrival>,
-    /// What is lost whatever the conditions, one way: see `lose_after`.
+    /// Datagrams to lose in addition to `conditions`: see `lose_after`.
     lose_to_gateway: ScheduledLoss,
     lose_to_device: ScheduledLoss,
     /// The latest datagrams to the gateway, lost ones included, newest first, for tests that replay them.
     captured: VecDeque<CapturedDatagram>,
 }
 
-/// How many datagrams pass, and how many are lost after them.
+/// How many datagrams pass, and how many after them are lost.
 #[derive(Debug, Default)]
 struct ScheduledLoss {
     pass: usize,
@@ -86,7 +86,7 @@ impl ScheduledLoss {
     }
 }
 
-/// Datagrams overheard at most.
+/// The maximum number of captured datagrams.
 const CAPTURED_AT_MOST: usize = 64;
 
 impl Link {
@@ -102,12 +102,12 @@ impl Link {
         }
     }
 
-    /// The next `count` datagrams to the gateway, or to devices, are lost.
+    /// Loses the next `count` datagrams to the gateway, or to devices.
     pub(crate) fn lose_next(&mut self, to_gateway: bool, count: usize) {
         self.lose_after(to_gateway, 0, count);
     }
 
-    /// After `pass` more datagrams `count` are lost, one way.
+    /// Lets `pass` more datagrams to the gateway, or to devices, through, and loses the `count` after them.
     pub(crate) fn lose_after(&mut self, to_gateway: bool, pass: usize, count: usize) {
         let scheduled = ScheduledLoss { pass, lose: count };
         if to_gateway {
@@ -117,7 +117,7 @@ impl Link {
         }
     }
 
-    /// Datagrams sent so far, both ways, that were not lost.
+    /// The number of datagrams so far, both ways, that were not lost.
     pub(crate) fn delivered(&self) -> u64 {
         self.sent
     }
@@ -163,7 +163,7 @@ impl Link {
         }
     }
 
-    /// What is on its way takes so much longer.
+    /// Delays all datagrams in transit.
     pub(crate) fn delay_in_transit(&mut self, by: Duration) {
         let in_transit = std::mem::take(&mut self.in_transit);
         let later = in_transit

@@ -1,8 +1,8 @@
-//! Hazard: one device sends more than the loop can handle, and a neighbour's datagrams stand behind its in the kernel's
-//! buffer.
+//! Hazard: one device sends more than the loop can handle, and another's datagrams are queued behind its datagrams in
+//! the socket's receive buffer.
 //!
-//! Work costs no time in the simulation, so here is a loop for which it does: it takes datagrams as `gateway::driver` does,
-//! and its clock goes on by so much for each that is taken, and so much more for each that is handled.
+//! Work takes no time in the simulation. The loop here reads datagrams as `gateway::driver` does, and advances the clock
+//! for each datagram that it reads, and more for each that is handled.
 
 use super::{Conditions, World};
 use crate::dtls::Path;
@@ -12,14 +12,14 @@ use coap::{Message, Type};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What taking a datagram from the kernel costs, and what handling it costs beyond.
+/// The time to read a datagram from the socket, and the additional time to handle it.
 const READ_COST: Duration = Duration::from_micros(1);
 const HANDLING_COST: Duration = Duration::from_micros(20);
-/// Datagrams that the kernel's buffer holds.
+/// The capacity of the socket's receive buffer, in datagrams.
 const SOCKET_BUFFER: usize = 10_000;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// A kernel's buffer, and the loop that empties it.
+/// A socket's receive buffer, and the loop that reads from it.
 struct TimedLoop {
     world: World,
     buffer: VecDeque<(Path, Vec<u8>)>,
@@ -36,7 +36,7 @@ impl TimedLoop {
         }
     }
 
-    /// What a device has just sent is in the kernel's buffer, if there is room.
+    /// Moves what a device has sent to the receive buffer. What exceeds its capacity is lost.
     fn enqueue_from(&mut self, device: usize) {
         let path = self.world.devices[device].path;
         for datagram in self.world.devices[device].poll_transmit() {
@@ -51,7 +51,7 @@ impl TimedLoop {
         self.world.core.counters().dtls.datagrams_received
     }
 
-    /// One turn of the loop: the same as `Driver::run` makes of it.
+    /// One turn of the loop, as in `Driver::run`.
     fn run_turn(&mut self) {
         let (now, before) = (self.world.now, self.handled());
         let mut taken = 0;
@@ -79,19 +79,19 @@ impl TimedLoop {
         }
     }
 
-    /// Datagrams from the gateway go to nobody but this device; says whether it got one.
+    /// Drops all datagrams that the gateway sends. Returns whether one was for this device.
     fn flush_transmits(&mut self, device: usize) -> bool {
         let path = self.world.devices[device].path;
-        let mut answered = false;
+        let mut has_response = false;
         while let Some(transmit) = self.world.core.poll_transmit() {
-            answered |= transmit.path == path;
+            has_response |= transmit.path == path;
         }
-        answered
+        has_response
     }
 }
 
-/// How long a neighbour waits for the answer to its request, at worst, while each of these devices sends `rate` datagrams a
-/// millisecond.
+/// The longest time that `other` waits for a response while each of the `flooding` devices sends `rate` datagrams a
+/// millisecond. At most a second.
 fn worst_latency(
     flooding: &[usize],
     rate: usize,
@@ -156,7 +156,7 @@ fn a_flooding_device_delays_another_by_a_few_turns_of_the_loop_at_most() {
     let quiet = World::new(2, Conditions::GOOD, 1);
     let (without_flood, _) = worst_latency(&[], 0, 1, quiet);
     assert!(without_flood < MILLISECOND, "{without_flood:?}");
-    // A device with four sessions, together more than twice what the loop can handle.
+    // Four sessions of one device together send more than twice what the loop can handle.
     let mut world = World::new(2, Conditions::GOOD, 1);
     let mut flooding = vec![0];
     for host in 1..4 {
@@ -166,7 +166,7 @@ fn a_flooding_device_delays_another_by_a_few_turns_of_the_loop_at_most() {
     assert!(flooded < 10 * MILLISECOND, "{flooded:?}");
     let dropped = driver.world.core.counters().gateway.datagrams_over_share;
     assert!(dropped > 1000, "{dropped}");
-    assert_eq!(driver.lost, 0, "the kernel's buffer never fills");
+    assert_eq!(driver.lost, 0, "the receive buffer overflowed");
 }
 
 #[test]

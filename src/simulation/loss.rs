@@ -1,4 +1,4 @@
-//! Hazard: datagrams are lost, one at a time and at every place where it could matter.
+//! Hazard: single datagrams are lost, at each point of a handshake or an exchange.
 
 use super::{Conditions, World, default_settings};
 use crate::dtls::Versions;
@@ -7,9 +7,9 @@ use coap::{Code, Type};
 use std::time::Duration;
 
 const MINUTE: Duration = Duration::from_secs(60);
-const FOREVER: Duration = Duration::from_secs(300);
+const FIVE_MINUTES: Duration = Duration::from_secs(300);
 
-/// More than a handshake has in one direction, in either version.
+/// An upper bound for the datagrams of a handshake in one direction, in either version.
 const DATAGRAMS_OF_A_HANDSHAKE: usize = 8;
 
 #[test]
@@ -22,8 +22,11 @@ fn a_handshake_survives_the_loss_of_any_one_of_its_datagrams() {
                 let mut world = World::with_settings(1, Conditions::GOOD, 1, settings);
                 world.link.lose_after(to_gateway, lost, 1);
                 world.connect(0);
-                let up = world.run_until(MINUTE, |world| world.devices[0].is_connected());
-                assert!(up, "{versions:?}, to gateway: {to_gateway}, number {lost}");
+                let connected = world.run_until(MINUTE, |world| world.devices[0].is_connected());
+                assert!(
+                    connected,
+                    "{versions:?}, to gateway: {to_gateway}, number {lost}"
+                );
                 let number = world.post(0, Type::Confirmable);
                 world.run_for(MINUTE);
                 let outcome = world.devices[0].outcome(number);
@@ -67,7 +70,7 @@ fn a_request_that_never_arrives_times_out_and_leaves_no_state() {
     world.connect_all();
     world.link.lose_next(true, 5);
     let number = world.post(0, Type::Confirmable);
-    world.run_for(FOREVER);
+    world.run_for(FIVE_MINUTES);
     let outcome = world.devices[0].outcome(number);
     assert_eq!(*outcome, super::Outcome::Unacknowledged);
     assert_eq!(world.upstream.posts, []);
@@ -82,15 +85,15 @@ fn responses_to_an_unreachable_device_time_out_after_max_transmit_wait() {
     for _ in 0..10 {
         world.post(0, Type::Confirmable);
     }
-    // The requests have gone out; nothing else goes through any more.
+    // The requests are sent; from now on all datagrams are lost.
     world.link.conditions.loss = 1.0;
     world.run_for(Duration::from_secs(2));
     assert_eq!(world.core.load().peers.most_outgoing, 10);
-    // MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2) for the one that is outstanding, and once more for those
-    // behind it, which NSTART keeps waiting.
+    // MAX_TRANSMIT_WAIT (RFC 7252 §4.8.2) for the outstanding one, and once more for those that NSTART
+    // holds back.
     world.run_for(Duration::from_secs(2 * 93));
     assert_eq!(world.core.load().peers.most_outgoing, 0);
     assert_eq!(world.core.counters().coap.given_up, 10);
-    world.run_for(FOREVER);
+    world.run_for(FIVE_MINUTES);
     assert_idle(&world.core, &world.devices);
 }

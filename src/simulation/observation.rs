@@ -1,5 +1,5 @@
-//! A device's observations: the client side of RFC 7641, and what a ThingsBoard device makes of what it
-//! hears. State is the sum of all changes; commands are carried out, once for each message.
+//! A device's observations: the client side of RFC 7641, and how a ThingsBoard device applies notifications. The
+//! attributes are the sum of all changes; each command message is executed once.
 
 use super::device::observe_number;
 use super::platform::State;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-/// RFC 7641 §3.4: how long sequence numbers can be compared.
+/// RFC 7641 §3.4: how long a sequence number can be compared with a later one.
 const COMPARABLE: Duration = Duration::from_secs(128);
 
 /// A notification that came.
@@ -26,21 +26,21 @@ pub(crate) struct Notification {
 pub(crate) struct Observation {
     pub(super) token: Token,
     pub(super) kind: Kind,
-    /// The device's session it was made in.
+    /// The number of the device's session in which it was registered.
     pub(super) session: u32,
     newest: Option<(u32, Instant)>,
-    /// Shared attributes as the device knows them.
+    /// The shared attributes, as far as the device knows.
     pub(crate) state: State,
-    /// Commands in the order they came, a retransmission not counted.
+    /// Params of commands in the order in which they came, retransmissions not included.
     pub(crate) commands: Vec<Value>,
     /// Notifications, retransmissions not included.
     pub(crate) notifications: Vec<Notification>,
     message_ids: HashSet<u16>,
     /// The code of the response without Observe that ended it.
     pub(crate) ended: Option<Code>,
-    /// The device rejects what comes for it.
+    /// Whether the device is_response notifications by a Reset.
     pub(super) rejects: bool,
-    /// The device acknowledges nothing that comes for it, though it takes it.
+    /// Whether the device sends no Acknowledgements for it, although it processes notifications.
     pub(super) withholds_acks: bool,
 }
 
@@ -61,18 +61,18 @@ impl Observation {
         }
     }
 
-    /// Whether a response with Observe has come, and none without.
+    /// Whether a response with Observe has come, and none without Observe.
     pub(crate) fn is_active(&self) -> bool {
         self.newest.is_some() && self.ended.is_none() && !self.rejects
     }
 
-    /// A response under its token came: `answers` the request that registered, or notifies. Returns the
-    /// id of a command to reply to.
+    /// Handles a message with its token: the response to the registration (`is_response`), or a notification. Returns the
+    /// id of the command in it.
     pub(super) fn handle_response(
         &mut self,
         now: Instant,
         message: &Message,
-        answers: bool,
+        is_response: bool,
     ) -> Option<u32> {
         let Some(number) = observe_number(message) else {
             self.ended = Some(message.code);
@@ -94,15 +94,15 @@ impl Observation {
         if is_fresh {
             self.newest = Some((number, now));
         }
-        // What answers a registration for commands says so by its code.
-        let answers = match self.kind {
-            Kind::Attributes => answers,
+        // The response to a registration for commands has the code 2.03.
+        let is_response = match self.kind {
+            Kind::Attributes => is_response,
             Kind::Commands => message.code == Code::VALID,
         };
-        if self.kind == Kind::Attributes || !answers {
+        if self.kind == Kind::Attributes || !is_response {
             assert_eq!(message.code, Code::CONTENT);
         }
-        if !answers {
+        if !is_response {
             self.notifications.push(Notification {
                 at: now,
                 kind: message.kind,
@@ -112,14 +112,14 @@ impl Observation {
         }
         match self.kind {
             Kind::Attributes if is_fresh => {
-                if answers {
+                if is_response {
                     self.state.clear();
                 }
                 self.merge(&text);
                 None
             }
             Kind::Attributes => None,
-            Kind::Commands if answers => {
+            Kind::Commands if is_response => {
                 assert_eq!(text, "");
                 None
             }

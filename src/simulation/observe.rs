@@ -1,4 +1,4 @@
-//! Observe as devices see it, on a network that loses nothing.
+//! Observe, on a network without loss.
 
 use super::upstream::Reply;
 use super::{Conditions, World, default_settings};
@@ -14,7 +14,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 const CON: Type = Type::Confirmable;
 const NON: Type = Type::NonConfirmable;
 
-/// One device that observes both kinds.
+/// A world of one device that observes its attributes and its commands.
 fn observing(kind: Type) -> World {
     World::observing(default_settings(), kind)
 }
@@ -61,7 +61,7 @@ fn changes_deletions_and_commands_arrive_within_one_round_trip() {
             world.run_for(4 * SECOND);
             let observation = &world.devices[0].observations[0];
             let notification = observation.notifications.last().unwrap();
-            // ThingsBoard's answer takes 30 ms, the way to the device 20.
+            // 30 ms from ThingsBoard to the gateway, 20 ms from there to the device.
             assert_eq!(notification.at - before, Duration::from_millis(50));
             assert_eq!(notification.kind, kind);
         }
@@ -90,14 +90,14 @@ fn changes_deletions_and_commands_arrive_within_one_round_trip() {
 #[test]
 fn observe_1_ends_the_observation_and_starts_no_further_poll() {
     let mut world = observing(CON);
-    // RFC 7641 §4.1: as a GET without Observe.
+    // RFC 7641 §4.1: the response is that of a GET without Observe.
     for (number, code) in [(0, Code::CONTENT), (1, Code::VALID)] {
         world.send_observe(0, number, 1);
         world.run_for(SECOND);
         assert_eq!(ended(&world, number), Some(code));
     }
     world.run_for(30 * SECOND);
-    assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
+    assert_eq!(world.upstream.relay_calls(), 0, "no poll is open");
     world.set_attribute(0, "a", "2");
     world.send_command(0, "1", true);
     world.run_for(MINUTE);
@@ -118,7 +118,7 @@ fn observe_1_without_an_observation_is_a_plain_get() {
         world.run_for(SECOND);
     }
     assert_eq!(ended(&world, 0), Some(Code::CONTENT));
-    // Not as GET rpc without Observe: a client that deregisters once more has done nothing wrong.
+    // Not 4.00, as for GET rpc without Observe: deregistering twice is no mistake.
     assert_eq!(ended(&world, 1), Some(Code::VALID));
 }
 
@@ -134,7 +134,7 @@ fn a_reset_ends_the_observation_for_con_and_non_notifications() {
         assert_eq!(world.core.counters().coap.observations_cancelled, 2);
         assert_eq!(world.core.counters().relay.cancelled, 2);
         world.run_for(30 * SECOND);
-        assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
+        assert_eq!(world.upstream.relay_calls(), 0, "no poll is open");
     }
 }
 
@@ -146,7 +146,7 @@ fn unknown_observe_values_make_a_plain_get() {
     world.run_for(SECOND);
     assert_eq!(ended(&world, 0), Some(Code::CONTENT));
     assert_eq!(ended(&world, 1), Some(Code::BAD_REQUEST));
-    // The observations are not touched by it: they are the gateway's to keep.
+    // The gateway keeps the observations.
     assert_eq!(world.core.counters().relay.cancelled, 0);
 }
 
@@ -165,7 +165,7 @@ fn registering_again_under_the_token_refreshes_and_continues_the_sequence() {
     assert_eq!(
         notifications(&world, 0).last().unwrap().0,
         3,
-        "after 0, 1 and the refresh's 2"
+        "after 0, 1 and 2, the response to the refresh"
     );
     assert_eq!((ended(&world, 0), ended(&world, 1)), (None, None));
     assert_eq!(world.core.counters().relay.replaced, 0);
@@ -242,7 +242,7 @@ fn a_registration_that_upstream_fails_creates_no_observation() {
     world.run_for(SECOND);
     assert_eq!(ended(&world, 0), Some(Code::SERVICE_UNAVAILABLE));
     assert_eq!(world.core.load().relays.relays, 0);
-    // A standing one that is refreshed at such a time is over as well, and so the client is told.
+    // An observation that is refreshed at such a time ends, too: the response has no Observe option.
     world.upstream.behaviour = super::Behaviour::Serves;
     let number = world.observe(0, CON, Kind::Attributes);
     world.run_for(SECOND);
@@ -272,7 +272,7 @@ fn above_max_polls_registrations_get_5_03_and_renewals_succeed() {
     world.observe(1, CON, Kind::Attributes);
     world.run_for(SECOND);
     assert!(world.devices[1].observations[2].is_active());
-    // A place becomes free when the poll has run out.
+    // A poll counts until it ends, at its timeout.
     world.send_observe(0, 1, 1);
     world.run_for(30 * SECOND);
     world.observe(1, CON, Kind::Commands);

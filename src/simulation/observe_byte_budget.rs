@@ -1,4 +1,4 @@
-//! Hazard: what waits for devices, and what they observe, is larger than the memory that there is for it.
+//! Hazard: queued commands and observed attributes exceed `relay.bytes`.
 
 use super::{Conditions, World, default_settings};
 use crate::relay::Kind;
@@ -8,7 +8,7 @@ use std::time::Duration;
 const SECOND: Duration = Duration::from_secs(1);
 const CON: Type = Type::Confirmable;
 
-/// The invariants hold all of it to `relay.bytes`.
+/// The invariants check that `relay.bytes` is never exceeded.
 #[test]
 fn commands_beyond_relay_bytes_are_refused_until_some_are_delivered() {
     let mut settings = default_settings();
@@ -27,11 +27,11 @@ fn commands_beyond_relay_bytes_are_refused_until_some_are_delivered() {
         }
         world.core.counters().relay.no_room
     };
-    // Alone, one device may have all of it, but for what is less than a command.
+    // A single device may use the whole budget, except for a rest too small for a command.
     assert_eq!(send(&mut world, 0, 12), 3);
     let held = world.core.load().relays.bytes;
     assert!((7000..=8000).contains(&held), "{held}");
-    assert_eq!(send(&mut world, 1, 2), 5, "nothing is taken away again");
+    assert_eq!(send(&mut world, 1, 2), 5, "queued commands are not evicted");
     world.link.conditions.loss = 0.0;
     for device in 0..3 {
         world.post(device, CON);
@@ -63,22 +63,22 @@ fn an_observation_whose_attributes_exceed_relay_bytes_gets_5_03() {
         world.observe(device, CON, Kind::Attributes);
         world.run_for(SECOND);
     }
-    let is_active = |world: &World| {
+    let count_active = |world: &World| {
         let devices = world.devices.iter();
         let observations = devices.flat_map(|device| &device.observations);
         observations.filter(|one| one.is_active()).count()
     };
-    let standing = is_active(&world);
-    assert!((2..=5).contains(&standing), "{standing}");
+    let active = count_active(&world);
+    assert!((2..=5).contains(&active), "{active}");
     let refused = &world.devices[8].observations[0];
     assert_eq!(refused.ended, Some(Code::SERVICE_UNAVAILABLE));
     let counted = usize::try_from(world.core.counters().relay.no_room).unwrap();
-    assert_eq!(standing + counted, 9);
-    // What is small finds room all the same, and what becomes large does not.
+    assert_eq!(active + counted, 9);
+    // Small attributes still fit; a change that makes them large does not.
     world.set_attribute(8, "large", "1");
     world.observe(8, CON, Kind::Attributes);
     world.run_for(SECOND);
-    assert_eq!(is_active(&world), standing + 1);
+    assert_eq!(count_active(&world), active + 1);
     world.set_attribute(8, "large", &large);
     world.run_for(10 * SECOND);
     assert_eq!(world.devices[8].observations[1].state["large"], "1");

@@ -1,4 +1,5 @@
-//! Hazard: ThingsBoard gives its oldest unanswered two-way command to every poll, and nothing else meanwhile.
+//! Hazard: ThingsBoard answers every poll by its oldest unanswered two-way command, and sends no other until that is
+//! answered.
 
 use super::{World, default_settings};
 use coap::Type;
@@ -10,7 +11,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 const CON: Type = Type::Confirmable;
 
-/// Runs until so many replies have come to ThingsBoard; how long it took.
+/// Runs until ThingsBoard has `count` replies. Returns how long that took.
 fn until_replies(world: &mut World, count: usize) -> Duration {
     let start = world.now;
     world.run_until(60 * SECOND, |world| world.upstream.replies.len() >= count);
@@ -19,7 +20,7 @@ fn until_replies(world: &mut World, count: usize) -> Duration {
 
 #[test]
 fn twenty_two_way_commands_answered_at_once_take_at_most_24_polls() {
-    // On its way a reply may overtake the answer to a poll that was answered before it, or not.
+    // With some of these times a reply overtakes the answer to an earlier poll.
     for (latency, delay) in [(1, 30), (10, 30), (20, 30), (40, 30), (5, 300), (100, 100)] {
         let mut world = World::observing(default_settings(), CON);
         world.link.conditions.latency = latency * MS;
@@ -32,7 +33,7 @@ fn twenty_two_way_commands_answered_at_once_take_at_most_24_polls() {
         let polls = world.upstream.platform.polls_opened - polls;
         println!("{latency} ms, {delay} ms: {polls} polls, {took:?}");
         assert!(polls <= 24, "{polls} polls");
-        // A poll, the way to the device and back, the reply.
+        // A poll, the round trip to the device, and the reply.
         let each = 2 * (latency + delay) + 20;
         assert!(took <= each * 20 * MS + 500 * MS, "{took:?}");
         world.run_for(SECOND);
@@ -46,16 +47,16 @@ fn twenty_two_way_commands_answered_at_once_take_at_most_24_polls() {
 #[test]
 fn twenty_one_way_commands_do_not_wait_for_replies() {
     let mut world = World::observing(default_settings(), CON);
-    // A device that replies, at first.
+    // At first the device replies.
     world.send_command(0, "0", false);
     until_replies(&mut world, 1);
     for number in 1..=20 {
         world.send_command(0, &number.to_string(), true);
     }
     let start = world.now;
-    let all = |world: &World| world.devices[0].observations[1].commands.len() == 21;
+    let all_arrived = |world: &World| world.devices[0].observations[1].commands.len() == 21;
     world.devices[0].replies_to_commands = false;
-    assert!(world.run_until(60 * SECOND, all));
+    assert!(world.run_until(60 * SECOND, all_arrived));
     let took = world.now - start;
     assert!(took < 2 * SECOND, "{took:?}");
 }
@@ -89,7 +90,7 @@ fn command_answer_unblocks_the_queue_behind_an_unanswered_command() {
     }
 }
 
-/// A device replies through another session than the one it observes in, and that one ends while its reply is on its way.
+/// A device replies in another session than the one it observes in, and that session ends during the call.
 #[test]
 fn a_reply_counts_although_its_session_has_ended() {
     let mut settings = default_settings();
@@ -106,7 +107,7 @@ fn a_reply_counts_although_its_session_has_ended() {
     world.reply(second, 0);
     world.run_for(SECOND / 10);
     world.upstream.delay = SECOND / 100;
-    // Of the device's sessions the other one is silent for longest, and gives way to a third.
+    // The second session has been idle for longest, so a third one displaces it.
     world.post(0, CON);
     let third = world.add_client_with_certificate_of(0, 2);
     world.connect(third);

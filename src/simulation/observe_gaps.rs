@@ -1,5 +1,4 @@
-//! Hazard: ThingsBoard's polls lose what falls between them, repeat what was not replied to, and end when
-//! they like.
+//! Hazard: ThingsBoard's polls miss changes between two polls, repeat unanswered commands, and end early.
 
 use super::{Behaviour, Conditions, World, default_settings};
 use crate::relay::Kind;
@@ -26,7 +25,7 @@ fn assert_states_agree(world: &World) {
 #[test]
 fn the_second_of_two_changes_in_quick_succession_is_not_lost() {
     let mut world = observing();
-    // As ThingsBoard assigns firmware: it deletes first, then sets.
+    // ThingsBoard assigns firmware in this way: it deletes attributes, then sets them.
     world.delete_attribute(0, "a");
     world.set_attribute(0, "fw_title", "\"app\"");
     world.set_attribute(0, "fw_version", "\"2\"");
@@ -54,7 +53,7 @@ fn a_change_before_the_subscription_takes_effect_is_not_lost() {
 fn changes_and_commands_at_any_time_of_a_poll_arrive() {
     for moment in 0..60 {
         let mut world = observing();
-        // Polls run out every 24 to 25 s: look closely at that time, one-way commands are lost in a gap.
+        // Polls time out every 24 to 25 s. A one-way command between two polls would be lost.
         world.run_for(22 * SECOND + 67 * MS * moment);
         world.set_attribute(0, "moment", &moment.to_string());
         world.send_command(0, &moment.to_string(), true);
@@ -79,7 +78,7 @@ fn an_unanswered_command_is_executed_once_and_limits_polls_to_20_a_minute() {
     assert!((5..=20).contains(&polls), "{polls} polls");
     let observation = world.devices[0].observation(Kind::Commands).unwrap();
     assert_eq!(observation.commands, [json!(7)]);
-    // The reply comes late, twice, and does no harm: the next command is there at once.
+    // A late and duplicated reply is harmless: the next command arrives at once.
     world.send_command(0, "8", false);
     world.devices[0].replies_to_commands = true;
     world.reply(0, 0);
@@ -98,11 +97,11 @@ fn an_empty_read_by_a_failing_attribute_store_deletes_nothing() {
     assert_eq!(world.core.counters().relay.empty_reads_unconfirmed, 1);
     world.run_for(20 * SECOND);
     assert_states_agree(&world);
-    let heard = &world.devices[0]
+    let notifications = &world.devices[0]
         .observation(Kind::Attributes)
         .unwrap()
         .notifications;
-    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(notifications.len(), 1, "{notifications:?}");
 }
 
 #[test]
@@ -112,7 +111,7 @@ fn deletion_of_all_attributes_takes_effect_after_a_second_empty_read() {
         subscription_ms: 400,
         ..Delays::default()
     });
-    // The poll that is open gets the first; the second falls into the gap.
+    // The open poll gets the first change; the others come between two polls.
     world.set_attribute(0, "b", "2");
     world.run_for(100 * MS);
     world.delete_attribute(0, "a");
@@ -135,7 +134,7 @@ fn polls_that_thingsboard_ends_early_are_shortened() {
     let mut world = World::observing(settings, CON);
     world.run_for(45 * SECOND);
     let failed = world.core.counters().relay.polls_failed;
-    assert_eq!(failed, 2, "each poll once");
+    assert_eq!(failed, 2, "each poll failed once");
     world.run_for(300 * SECOND);
     assert_eq!(world.core.counters().relay.polls_failed, failed);
     world.set_attribute(0, "a", "2");
@@ -181,7 +180,7 @@ fn a_command_after_a_restart_is_delivered_although_its_id_repeats() {
 
 #[test]
 fn polls_resume_at_a_limited_rate_after_a_restart() {
-    // Fifty devices stand for all: the ramp lets a burst of fifty through, and 200 a second.
+    // Fifty devices suffice: the rate limit of polls has a burst of fifty, and 200 a second.
     const DEVICES: usize = 50;
     let mut world = World::new(DEVICES, Conditions::GOOD, 1);
     world.connect_all();

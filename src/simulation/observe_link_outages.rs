@@ -1,4 +1,4 @@
-//! Hazard: the link of a device that observes both kinds is away, for any time, while both have something for it.
+//! Hazard: the link of a device is down, for any time, while there are attribute changes and commands for it.
 
 use super::{World, default_settings, scaled};
 use crate::relay::Kind;
@@ -10,33 +10,34 @@ const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 const CON: Type = Type::Confirmable;
 
-/// What happens at ThingsBoard while the link is away.
+/// What happens at ThingsBoard while the link is down.
 #[derive(Debug, Clone, Copy)]
-enum Order {
+enum Scenario {
     ChangeThenCommand,
     CommandThenChange,
     TwoCommandsAndTwoChanges,
 }
 
-/// The link is away for so long, and comes back; with it a message of the device, or nothing but what the gateway sends.
-fn outage(ack_timeout: Duration, away: Duration, order: Order, talks: bool) {
+/// Takes the link down for a time, and checks that all commands and changes arrive once it is up again. With `uplink`, the
+/// device sends a message at that time.
+fn outage(ack_timeout: Duration, down_for: Duration, scenario: Scenario, uplink: bool) {
     let mut settings = default_settings();
     settings.coap.ack_timeout = ack_timeout;
     let mut world = World::observing(settings, CON);
     world.link.conditions.loss = 1.0;
     let mut expected = vec![json!(1)];
-    match order {
-        Order::ChangeThenCommand => {
+    match scenario {
+        Scenario::ChangeThenCommand => {
             world.set_attribute(0, "a", "2");
             world.run_for(50 * MS);
             world.send_command(0, "1", true);
         }
-        Order::CommandThenChange => {
+        Scenario::CommandThenChange => {
             world.send_command(0, "1", true);
             world.run_for(50 * MS);
             world.set_attribute(0, "a", "2");
         }
-        Order::TwoCommandsAndTwoChanges => {
+        Scenario::TwoCommandsAndTwoChanges => {
             for (number, key) in [(1, "a"), (2, "b")] {
                 world.set_attribute(0, key, "2");
                 world.run_for(50 * MS);
@@ -46,36 +47,39 @@ fn outage(ack_timeout: Duration, away: Duration, order: Order, talks: bool) {
             expected.push(json!(2));
         }
     }
-    world.run_for(away);
+    world.run_for(down_for);
     world.link.conditions.loss = 0.0;
-    if talks {
+    if uplink {
         world.post(0, CON);
     }
     world.run_for(200 * SECOND);
-    if !talks {
-        // What was given up in the meantime waits for this.
+    if !uplink {
+        // After a transmission timed out, delivery waits for an uplink.
         world.post(0, CON);
         world.run_for(10 * SECOND);
     }
     let device = &world.devices[0];
     let commands = &device.observation(Kind::Commands).unwrap().commands;
-    assert_eq!(*commands, expected, "{order:?}, away for {away:?}, {talks}");
+    assert_eq!(
+        *commands, expected,
+        "{scenario:?}, down for {down_for:?}, uplink: {uplink}"
+    );
     let state = &device.observation(Kind::Attributes).unwrap().state;
     assert_eq!(*state, world.upstream.platform.state("device-0"));
 }
 
-const ORDERS: [Order; 3] = [
-    Order::ChangeThenCommand,
-    Order::CommandThenChange,
-    Order::TwoCommandsAndTwoChanges,
+const SCENARIOS: [Scenario; 3] = [
+    Scenario::ChangeThenCommand,
+    Scenario::CommandThenChange,
+    Scenario::TwoCommandsAndTwoChanges,
 ];
 
 #[test]
 fn each_command_is_delivered_once_after_a_link_outage_of_any_length() {
     for seconds in (0..130).step_by(scaled(5, 1)) {
-        for (order, number) in ORDERS.into_iter().zip(0..) {
-            let talks = (seconds + number) % 2 == 0;
-            outage(2 * SECOND, seconds * SECOND, order, talks);
+        for (scenario, number) in SCENARIOS.into_iter().zip(0..) {
+            let uplink = (seconds + number) % 2 == 0;
+            outage(2 * SECOND, seconds * SECOND, scenario, uplink);
         }
     }
 }
@@ -83,16 +87,16 @@ fn each_command_is_delivered_once_after_a_link_outage_of_any_length() {
 #[test]
 fn each_command_is_delivered_once_with_a_short_ack_timeout() {
     for tenths in (0..130).step_by(scaled(5, 1)) {
-        for (order, number) in ORDERS.into_iter().zip(0..) {
-            let talks = (tenths + number) % 2 == 1;
-            outage(200 * MS, tenths * 100 * MS, order, talks);
+        for (scenario, number) in SCENARIOS.into_iter().zip(0..) {
+            let uplink = (tenths + number) % 2 == 1;
+            outage(200 * MS, tenths * 100 * MS, scenario, uplink);
         }
     }
 }
 
 #[test]
 fn a_stuck_notification_does_not_block_the_devices_other_observation() {
-    // The change never arrives: each datagram with it is lost, and the device talks.
+    // All transmissions of the change are lost, and the device sends nothing.
     let mut settings = default_settings();
     settings.coap.nstart = 2;
     let mut world = World::observing(settings, CON);
@@ -101,8 +105,8 @@ fn a_stuck_notification_does_not_block_the_devices_other_observation() {
     for _ in 0..20 {
         world.run_for(5 * SECOND);
     }
-    assert_eq!(world.core.counters().relay.parked, 2, "it was not heard");
-    // Now it is heard while the change is stuck.
+    assert_eq!(world.core.counters().relay.parked, 2, "no uplink");
+    // Now the device sends replies while the change is not acknowledged.
     let mut world = World::observing(settings, CON);
     world.set_attribute(0, "a", "2");
     world.run_for(15 * MS);
@@ -115,7 +119,7 @@ fn a_stuck_notification_does_not_block_the_devices_other_observation() {
         }
     }
     let parked = world.core.counters().relay.parked;
-    assert_eq!(parked, 1, "the observation of attributes alone");
+    assert_eq!(parked, 1, "only the observation of attributes");
     let commands = &world.devices[0]
         .observation(Kind::Commands)
         .unwrap()
@@ -125,8 +129,8 @@ fn a_stuck_notification_does_not_block_the_devices_other_observation() {
 
 #[test]
 fn a_command_in_transit_to_a_replaced_observation_is_delivered_once() {
-    // Each time the registration under another token reaches the gateway at another time: before the command goes out,
-    // while it is on its way, after its acknowledgement.
+    // The registration under another token reaches the gateway before the command is sent, while it is in transit, or
+    // after its acknowledgement.
     for milliseconds in (0..120).step_by(5) {
         let mut world = World::observing(default_settings(), CON);
         world.send_command(0, "1", true);
@@ -150,7 +154,10 @@ fn a_replied_command_is_not_sent_again_without_its_acknowledgement() {
     world.devices[0].observations[1].withholds_acks = true;
     world.send_command(0, "1", false);
     world.run_for(100 * SECOND);
-    assert!(world.core.counters().relay.parked > 0, "given up");
+    assert!(
+        world.core.counters().relay.parked > 0,
+        "the notification timed out"
+    );
     world.reply(0, 0);
     world.run_for(100 * SECOND);
     assert_eq!(world.upstream.replies.len(), 1);

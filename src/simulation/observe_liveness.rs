@@ -1,4 +1,4 @@
-//! Hazard: a device that observes dies, sleeps, or loses its network.
+//! Hazard: a device with observations fails, sleeps, or loses its network.
 
 use super::{World, default_settings};
 use crate::relay::Kind;
@@ -24,15 +24,18 @@ fn polls_for_an_unreachable_device_stop_after_15_minutes() {
     let mut world = observing();
     world.link.conditions.loss = 1.0;
     world.run_for(17 * MINUTE);
-    let at_most = polls(&world);
-    assert!(at_most >= 2 * 15 * 60 / 25, "{at_most}");
+    let polls_until_parked = polls(&world);
+    assert!(
+        polls_until_parked >= 2 * 15 * 60 / 25,
+        "{polls_until_parked}"
+    );
     assert_eq!(world.core.counters().relay.parked, 2);
     let reads = world.upstream.platform.attribute_reads;
     world.run_for(300 * MINUTE);
     assert_eq!(
         polls(&world),
-        at_most,
-        "it must not look active in ThingsBoard"
+        polls_until_parked,
+        "polls would make it look active in ThingsBoard"
     );
     assert_eq!(world.upstream.platform.attribute_reads, reads);
     assert_eq!(world.core.sessions(), 1);
@@ -76,7 +79,7 @@ fn a_notification_timeout_parks_observations_and_an_uplink_resumes_them() {
     let polled = polls(&world);
     world.run_for(5 * MINUTE);
     assert_eq!(polls(&world), polled);
-    // It has slept for hours, and says something now.
+    // After a long sleep, the device sends a message.
     world.link.conditions.loss = 0.0;
     world.post(0, CON);
     world.run_for(SECOND);
@@ -84,7 +87,11 @@ fn a_notification_timeout_parks_observations_and_an_uplink_resumes_them() {
     let state = &device.observation(Kind::Attributes).unwrap().state;
     assert_eq!(*state, world.upstream.platform.state("device-0"));
     let commands = &device.observation(Kind::Commands).unwrap().commands;
-    assert_eq!(*commands, [json!(1)], "no repetition: none had arrived");
+    assert_eq!(
+        *commands,
+        [json!(1)],
+        "sent again, since it had not arrived"
+    );
 }
 
 #[test]
@@ -92,7 +99,7 @@ fn an_uplink_triggers_pending_retransmissions_at_once() {
     let mut world = observing();
     world.link.conditions.loss = 1.0;
     world.set_attribute(0, "a", "2");
-    // Sent at 0, 2.5, 7.5 and 17.5 s or so, and then not before 37.5.
+    // Transmissions at about 0, 2.5, 7.5 and 17.5 s; the next one would be at 37.5 s.
     world.run_for(25 * SECOND);
     world.link.conditions.loss = 0.0;
     world.post(0, CON);
@@ -101,10 +108,7 @@ fn an_uplink_triggers_pending_retransmissions_at_once() {
         .observation(Kind::Attributes)
         .unwrap()
         .state;
-    assert_eq!(
-        state["a"], "2",
-        "the device may be asleep again in a second"
-    );
+    assert_eq!(state["a"], "2", "the device may sleep again in a second");
 }
 
 #[test]
@@ -119,7 +123,7 @@ fn an_unanswered_ping_does_not_delay_commands_after_an_uplink() {
     world.run_for(SECOND);
     assert_eq!(commands(&world), [json!(1)]);
     assert_eq!(world.core.counters().relay.parked, 0);
-    // A ping that has not gone out yet, for commands are under way, is not sent at all.
+    // A ping that waits for the acknowledgement of a command is dropped at the next uplink.
     world.run_for(14 * MINUTE + 50 * SECOND);
     world.link.conditions.loss = 1.0;
     world.send_command(0, "2", true);
@@ -148,7 +152,7 @@ fn a_rebooted_device_gets_missed_changes_and_commands_at_registration() {
         device.observation(Kind::Attributes).unwrap().state["a"],
         "2"
     );
-    // Taken by the poll that was open, given to nobody, and not lost.
+    // The open poll returned the command while there was no session. It was kept.
     assert_eq!(
         device.observation(Kind::Commands).unwrap().commands,
         [json!(1)]
@@ -163,7 +167,7 @@ fn in_mode_on_uplink_polls_run_only_after_the_devices_own_messages() {
     settings.relay.rpc = Mode::OnUplink;
     let mut world = World::observing(settings, CON);
     for round in 0..5 {
-        // Asleep for two hours: nothing reaches it.
+        // The device sleeps for two hours: no datagram reaches it.
         world.link.conditions.loss = 1.0;
         world.set_attribute(0, "round", &round.to_string());
         let command = world.send_command(0, &format!("{round}"), false);
@@ -174,7 +178,7 @@ fn in_mode_on_uplink_polls_run_only_after_the_devices_own_messages() {
         assert_eq!(polls(&world), polled);
         assert_eq!(world.core.counters().coap.pings_sent, 0);
         world.link.conditions.loss = 0.0;
-        let fresh = world.send_command(0, &format!("{}", 100 + round), false);
+        let second = world.send_command(0, &format!("{}", 100 + round), false);
         world.post(0, CON);
         world.run_for(2 * SECOND);
         let device = &world.devices[0];
@@ -183,11 +187,11 @@ fn in_mode_on_uplink_polls_run_only_after_the_devices_own_messages() {
         let commands = &device.observation(Kind::Commands).unwrap().commands;
         assert_eq!(commands.last(), Some(&json!(100 + round)));
         let outcome = |id| format!("{:?}", world.upstream.platform.command_outcomes[&id]);
-        assert!(outcome(fresh).starts_with("Reply"));
+        assert!(outcome(second).starts_with("Reply"));
         let expired = outcome(command);
         assert!(
             !expired.starts_with("Reply"),
-            "it was valid for ten minutes"
+            "it had expired after ten minutes"
         );
     }
 }

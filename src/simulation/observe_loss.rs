@@ -1,4 +1,4 @@
-//! The bar: 20 % loss each way, 1,000 attribute changes and 1,000 commands to 100 observers, and one restart of
+//! Requirement: 20 % loss each way, 1,000 attribute changes and 1,000 commands to 100 observers, and one restart of
 //! ThingsBoard. Without the feature `slow-tests`: a tenth of the changes and commands, and 20 observers.
 
 use super::invariants::assert_idle;
@@ -18,8 +18,8 @@ const ROUNDS: usize = scaled(100, 1000);
 const BETWEEN: Duration = Duration::from_millis(600);
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Every device observes both kinds; who was not answered tries again. Who is never answered connects again: the gateway may
-/// have given its handshake up for the loss of a last flight, of which the device knows nothing.
+/// Every device registers for attributes and commands, until all have succeeded. A device that never gets a response
+/// connects again: the last flight of its handshake may be lost, so that the gateway has no session.
 fn observe_all(world: &mut World, kind: Type) {
     for round in 0..20 {
         let mut all = true;
@@ -42,7 +42,7 @@ fn observe_all(world: &mut World, kind: Type) {
         }
         world.run_for(2 * MINUTE);
     }
-    panic!("not all could register");
+    panic!("not all devices could register");
 }
 
 /// 1,000 changes and 1,000 commands at random, the network losing this share, ThingsBoard restarting half
@@ -63,13 +63,13 @@ fn run(
             world.set_attribute(device, &key, &format!("{{\"round\":{round}}}"));
         }
         number += 1;
-        // One-way, ThingsBoard itself loses what it sends to nobody: two-way for who may not be there.
+        // ThingsBoard itself loses one-way commands while no poll is open: two-way ones if a device may be parked.
         let all_reachable =
             world.core.counters().relay.parked == world.core.counters().relay.resumed;
         let oneway = all_reachable && kind == Type::Confirmable && random.bool();
         let id = world.send_command(random.usize(..DEVICES), &number.to_string(), oneway);
         sent.insert(id, number);
-        // Each device says something about every minute.
+        // Each device sends a message about every minute.
         world.post(random.usize(..DEVICES), Type::Confirmable);
         world.run_for(BETWEEN.mul_f64(2.0 * random.f64()));
         if round == ROUNDS / 2 {
@@ -80,7 +80,7 @@ fn run(
             observe_all(world, kind);
         }
     }
-    // Everyone is heard once more, until what is left has arrived.
+    // Uplinks of all devices, until everything has arrived.
     for _ in 0..6 {
         for device in 0..DEVICES {
             world.post(device, Type::Confirmable);
@@ -110,8 +110,8 @@ fn numbers(commands: &[Bytes]) -> BTreeSet<u64> {
     commands.iter().map(number).collect()
 }
 
-/// How often each command was carried out.
-fn carried_out(world: &World) -> BTreeMap<u64, usize> {
+/// How often each command was executed.
+fn executions(world: &World) -> BTreeMap<u64, usize> {
     let mut times = BTreeMap::new();
     for device in &world.devices {
         let observations = device.observations.iter();
@@ -146,17 +146,17 @@ fn states_agree_no_command_is_lost_and_few_repeat(seed: u64) {
     println!("{coap:?}\n{relay:?}");
     assert_states_agree(&world);
 
-    let times = carried_out(&world);
+    let times = executions(&world);
     let cut_off = numbers(&world.upstream.commands_cut_off);
     let brought = numbers(&world.upstream.commands_brought);
     let completed_before_polls = &world.upstream.completed_before_polls;
-    let (mut lost_by_thingsboard, mut never_handed_out) = (0, 0);
+    let (mut lost_by_thingsboard, mut never_polled) = (0, 0);
     for (number, (id, outcome)) in &outcomes {
         match outcome {
             // One-way: ThingsBoard had sent it, but the answer to the poll was under way when it restarted. It does not know,
             // and neither does its caller.
             CommandOutcome::Delivered if cut_off.contains(number) => {
-                assert!(!times.contains_key(number), "{number} was carried out");
+                assert!(!times.contains_key(number), "{number} was executed");
                 lost_by_thingsboard += 1;
             }
             // ThingsBoard took the reply to a command from before its restart for one to this, and dropped it. Nothing had shown
@@ -164,38 +164,38 @@ fn states_agree_no_command_is_lost_and_few_repeat(seed: u64) {
             CommandOutcome::Reply(_)
                 if completed_before_polls.contains(id) && !brought.contains(number) =>
             {
-                assert!(!times.contains_key(number), "{number} was carried out");
+                assert!(!times.contains_key(number), "{number} was executed");
                 lost_by_thingsboard += 1;
             }
-            // Timed out: it was carried out, and the device gave up replying, as RFC 7252 §4.2 has it.
+            // Timed out: it was executed, and the transmission of the reply timed out (RFC 7252 §4.2).
             CommandOutcome::Delivered | CommandOutcome::Reply(_) | CommandOutcome::TimedOut => {
                 assert!(times.contains_key(number), "{number} was lost: {outcome:?}");
             }
-            // Its caller knows.
+            // The caller gets an error.
             CommandOutcome::Lost => lost_by_thingsboard += 1,
-            // ThingsBoard calls it so even if a later poll brought it: no poll was open when it was sent. The device carried it
-            // out and gave up replying, as above.
+            // ThingsBoard calls it so even if a later poll brought it: no poll was open when it was sent. The device executed it
+            // and gave up replying, as above.
             CommandOutcome::NoActiveConnection if brought.contains(number) => {
                 assert!(times.contains_key(number), "{number} was lost: {outcome:?}");
             }
-            // Its caller knows, too: nothing is polled for a device that is parked, and it expired.
+            // The caller gets an error, too: a parked device has no poll, and the command expired.
             CommandOutcome::NoActiveConnection => {
-                assert!(!times.contains_key(number), "{number} was carried out");
-                never_handed_out += 1;
+                assert!(!times.contains_key(number), "{number} was executed");
+                never_polled += 1;
             }
         }
     }
     assert!(lost_by_thingsboard < 20, "{lost_by_thingsboard}");
-    // Of a thousand, none in most runs: a device must be parked for as long as its command lasts.
-    assert!(never_handed_out <= 2, "{never_handed_out}");
+    // None of a thousand in most runs: the device must be parked for as long as its command is valid.
+    assert!(never_polled <= 2, "{never_polled}");
     let repeats: usize = times.values().map(|times| times - 1).sum();
-    let given_up = usize::try_from(coap.notifications_given_up).unwrap();
+    let timed_out = usize::try_from(coap.notifications_given_up).unwrap();
     println!(
-        "{repeats} repeated, {given_up} notifications never acknowledged, {lost_by_thingsboard} lost in the restart"
+        "{repeats} executed again, {timed_out} notifications timed out, {lost_by_thingsboard} lost in the restart"
     );
     assert!(
-        repeats <= given_up,
-        "{repeats} repeats, {given_up} without ACK"
+        repeats <= timed_out,
+        "{repeats} executed again, {timed_out} notifications timed out"
     );
     let retransmissions = usize::try_from(coap.retransmissions).unwrap();
     assert!(retransmissions > ROUNDS * 3 / 10, "{retransmissions}");
@@ -211,7 +211,7 @@ fn without_loss_non_confirmable_observers_get_all_and_each_command_once() {
     observe_all(&mut world, Type::NonConfirmable);
     let outcomes = run(&mut world, Type::NonConfirmable, &mut random);
     assert_states_agree(&world);
-    let times = carried_out(&world);
+    let times = executions(&world);
     let cut_off = numbers(&world.upstream.commands_cut_off);
     for (number, (_, outcome)) in &outcomes {
         match outcome {
@@ -233,7 +233,7 @@ fn without_loss_non_confirmable_observers_get_all_and_each_command_once() {
         world.devices[device].switch_off();
     }
     world.core.close_all(world.now);
-    // Delivered commands are recognised for ten minutes.
+    // The ids of delivered commands are kept for ten minutes.
     world.run_for(11 * MINUTE);
     assert_idle(&world.core, &world.devices);
     assert_eq!(world.core.load().relays.relays, 0);

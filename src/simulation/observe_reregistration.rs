@@ -1,5 +1,5 @@
-//! Hazard: a device that ends its observation and registers anew, over and over: each poll costs ThingsBoard milliseconds
-//! and holds a connection for 25 s.
+//! Hazard: a device that deregisters and registers repeatedly. Each poll costs ThingsBoard milliseconds of CPU and holds a
+//! connection for 25 s.
 
 use super::upstream::rejected;
 use super::{Behaviour, Conditions, World, default_settings};
@@ -11,16 +11,25 @@ const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 const CON: Type = Type::Confirmable;
 
-/// Ten seconds of it; gives how many polls began, and the most that were open at once.
-fn polls(mut world: World, mut again: impl FnMut(&mut World)) -> (u64, usize) {
+/// Calls of relays within ten seconds.
+struct RelayLoad {
+    polls_started: u64,
+    most_open_calls: usize,
+}
+
+/// Repeats `register` for ten seconds.
+fn relay_load(mut world: World, mut register: impl FnMut(&mut World)) -> RelayLoad {
     let before = world.core.counters().relay.polls;
     let mut most = 0;
     let end = world.now + 10 * SECOND;
     while world.now < end {
-        again(&mut world);
+        register(&mut world);
         most = most.max(world.upstream.relay_calls());
     }
-    (world.core.counters().relay.polls - before, most)
+    RelayLoad {
+        polls_started: world.core.counters().relay.polls - before,
+        most_open_calls: most,
+    }
 }
 
 fn connected() -> World {
@@ -33,21 +42,25 @@ fn connected() -> World {
 fn an_open_poll_is_reused_after_deregistration_and_registration() {
     for kind in [Kind::Attributes, Kind::Commands] {
         let mut number = None;
-        let (polls, most) = polls(connected(), |world| {
+        let load = relay_load(connected(), |world| {
             let number = *number.get_or_insert_with(|| world.observe(0, CON, kind));
             world.run_for(100 * MS);
             world.send_observe(0, number, 1);
             world.run_for(100 * MS);
             world.send_observe(0, number, 0);
         });
-        assert_eq!(polls, 1, "{kind:?}");
-        assert!(most <= 2, "a poll and a read: {most}");
+        assert_eq!(load.polls_started, 1, "{kind:?}");
+        assert!(
+            load.most_open_calls <= 2,
+            "a poll and a read: {}",
+            load.most_open_calls
+        );
     }
 }
 
 #[test]
 fn an_open_poll_is_reused_after_notifications_are_rejected() {
-    let (polls, _) = polls(World::observing(default_settings(), CON), |world| {
+    let load = relay_load(World::observing(default_settings(), CON), |world| {
         let last = world.devices[0].observations.len() - 1;
         world.devices[0].observations[last].rejects = true;
         world.send_command(0, "1", true);
@@ -55,33 +68,37 @@ fn an_open_poll_is_reused_after_notifications_are_rejected() {
         world.observe(0, CON, Kind::Commands);
         world.run_for(100 * MS);
     });
-    // One for each command, which is ThingsBoard's doing.
-    assert!(polls <= 35, "{polls}");
+    // One for each command: a command ends ThingsBoard's poll.
+    assert!(load.polls_started <= 35, "{}", load.polls_started);
 }
 
 #[test]
 fn an_open_poll_is_reused_by_the_devices_next_session() {
-    let (polls, most) = polls(connected(), |world| {
+    let load = relay_load(connected(), |world| {
         world.observe(0, CON, Kind::Attributes);
         world.observe(0, CON, Kind::Commands);
         world.run_for(300 * MS);
         world.connect(0);
         world.run_for(500 * MS);
     });
-    assert_eq!(polls, 2);
-    assert!(most <= 4, "{most}");
+    assert_eq!(load.polls_started, 2);
+    assert!(load.most_open_calls <= 4, "{}", load.most_open_calls);
 }
 
 #[test]
 fn a_device_refused_by_thingsboard_is_polled_about_once_a_second() {
     let mut world = connected();
     world.upstream.behaviour = Behaviour::Fails(rejected(401));
-    let (polls, _) = polls(world, |world| {
+    let load = relay_load(world, |world| {
         world.observe(0, CON, Kind::Commands);
         world.run_for(100 * MS);
     });
-    // Fewer, for its polls fail, and wait for it.
-    assert!((3..=15).contains(&polls), "{polls}");
+    // The polls fail, and back off.
+    assert!(
+        (3..=15).contains(&load.polls_started),
+        "{}",
+        load.polls_started
+    );
 }
 
 #[test]
@@ -94,18 +111,18 @@ fn a_poll_left_open_counts_for_max_polls_and_its_command_is_kept() {
     world.run_for(SECOND);
     world.send_observe(0, number, 1);
     world.run_for(SECOND);
-    // Its connection is still taken.
+    // The poll is still open, and counts for max_polls.
     let refused = world.observe(1, CON, Kind::Commands);
     world.run_for(SECOND);
     assert!(!world.devices[1].observations[refused].is_active());
     world.send_command(0, "7", true);
     world.run_for(SECOND);
-    let again = world.observe(0, CON, Kind::Commands);
+    let second = world.observe(0, CON, Kind::Commands);
     world.run_for(SECOND);
-    assert_eq!(world.devices[0].observations[again].commands.len(), 1);
-    world.send_observe(0, again, 1);
+    assert_eq!(world.devices[0].observations[second].commands.len(), 1);
+    world.send_observe(0, second, 1);
     world.run_for(30 * SECOND);
-    let free = world.observe(1, CON, Kind::Commands);
+    let accepted = world.observe(1, CON, Kind::Commands);
     world.run_for(SECOND);
-    assert!(world.devices[1].observations[free].is_active());
+    assert!(world.devices[1].observations[accepted].is_active());
 }

@@ -1,4 +1,4 @@
-//! Hazard: ThingsBoard was away, and is back, while devices observe.
+//! Hazard: ThingsBoard was down, and is up again, while devices observe.
 
 use super::{Conditions, World, default_settings};
 use crate::relay::Kind;
@@ -11,11 +11,11 @@ const CON: Type = Type::Confirmable;
 
 #[test]
 fn any_answer_after_an_outage_cancels_the_back_off_of_polls() {
-    for away in [40, 100, 300] {
+    for seconds_down in [40, 100, 300] {
         let mut world = World::observing(default_settings(), CON);
-        world.upstream.restart(world.now, away * SECOND);
-        world.run_for(away * SECOND);
-        // Its first answer is one to a POST.
+        world.upstream.restart(world.now, seconds_down * SECOND);
+        world.run_for(seconds_down * SECOND);
+        // The first answer is that to a POST.
         world.post(0, CON);
         world.run_for(SECOND / 10);
         world.set_attribute(0, "a", "2");
@@ -23,10 +23,10 @@ fn any_answer_after_an_outage_cancels_the_back_off_of_polls() {
         world.run_for(4 * SECOND);
         assert!(
             world.upstream.platform.polls_opened >= polls + 2,
-            "{away} s"
+            "{seconds_down} s"
         );
         let observations = &world.devices[0].observations;
-        assert_eq!(observations[0].state["a"], "2", "{away} s");
+        assert_eq!(observations[0].state["a"], "2", "{seconds_down} s");
         world.send_command(0, "7", false);
         world.run_for(SECOND);
         assert_eq!(world.devices[0].observations[1].commands.len(), 1);
@@ -45,7 +45,7 @@ fn polls_after_an_outage_are_spread_over_seconds() {
     assert_eq!(world.upstream.platform.polls_opened, DEVICES);
     world.upstream.restart(world.now, 100 * SECOND);
     world.run_for(100 * SECOND);
-    // Nothing but this one answer shortens their waits.
+    // Only this answer cancels the back-off.
     world.post(0, CON);
     let mut seconds = [0; 4];
     for second in &mut seconds {
@@ -60,7 +60,7 @@ fn polls_after_an_outage_are_spread_over_seconds() {
     );
 }
 
-/// What the gateway refuses itself was not answered by ThingsBoard.
+/// A response of the gateway itself is no sign that ThingsBoard is up.
 #[test]
 fn a_client_rpc_rejected_by_the_gateway_does_not_cancel_back_off() {
     let polls = |rpcs: bool| {

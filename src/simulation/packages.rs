@@ -1,4 +1,4 @@
-//! ThingsBoard's packages as the simulated network has them: what the gateway's own calls are answered.
+//! Tests of the scripted ThingsBoard itself: packages and their assignments.
 
 use super::platform::PackageFetch;
 use super::{Behaviour, ScriptedUpstream, World, default_settings};
@@ -27,7 +27,7 @@ fn part(version: &str, size: u32, chunk: u64) -> Operation {
     }
 }
 
-/// ThingsBoard alone, and the time.
+/// The scripted ThingsBoard without a gateway, and the time.
 struct Upstream {
     script: ScriptedUpstream,
     now: Instant,
@@ -36,7 +36,7 @@ struct Upstream {
 impl Upstream {
     /// `device-0` has the firmware `meter` 1.0, of 2,500 bytes.
     fn new() -> Upstream {
-        #[expect(clippy::disallowed_methods, reason = "time begins at some time")]
+        #[expect(clippy::disallowed_methods, reason = "the test needs some start time")]
         let now = Instant::now();
         let mut script = ScriptedUpstream::default();
         let platform = &mut script.platform;
@@ -45,7 +45,7 @@ impl Upstream {
         Upstream { script, now }
     }
 
-    /// What a call of a device comes to, in its time.
+    /// The outcome of a call for a device. Advances the time to its completion.
     fn request(&mut self, device: &str, operation: Operation) -> Result<Bytes, Error> {
         let ticket = Ticket::Relay(RelayId(1), RelayCall::Refusal(1));
         let device = Arc::new(Device {

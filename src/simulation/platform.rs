@@ -1,5 +1,5 @@
-//! ThingsBoard's half of what devices observe and fetch: shared attributes, and the simulator's own models of
-//! long polls, commands and packages with all their quirks, under the world's clock.
+//! The state of ThingsBoard: shared attributes, and the simulator's models of long polls, commands and packages, under
+//! the world's clock.
 
 mod packages;
 
@@ -14,10 +14,10 @@ use thingsboard_simulator::downlink::{CommandId, PollKind};
 use thingsboard_simulator::packages::Packages;
 use thingsboard_simulator::{CommandOutcome, SubscriptionCounts};
 
-/// Keys and values, as JSON.
+/// Attributes: keys, and values as JSON.
 pub(crate) type State = BTreeMap<String, String>;
 
-/// How a caller's command ended, by when it was sent.
+/// The outcomes of commands, in the order in which they were sent.
 pub(crate) type CommandOutcomes = BTreeMap<CommandId, CommandOutcome>;
 
 /// A request for a part of a package.
@@ -28,7 +28,7 @@ pub(crate) struct PackageFetch {
     pub(crate) operation: Operation,
 }
 
-/// Attributes, polls and commands of all devices.
+/// Attributes, polls, commands and packages of all devices.
 pub(crate) struct Platform {
     start: Option<Instant>,
     attributes: HashMap<String, State>,
@@ -36,13 +36,13 @@ pub(crate) struct Platform {
     polls: HashMap<PollId, Ticket>,
     packages: Packages,
     pub(crate) command_outcomes: CommandOutcomes,
-    /// How often reads find nothing though there is something: the attribute store fails.
+    /// How many of the next reads return nothing, as when the attribute store fails.
     pub(crate) empty_reads: usize,
-    /// Polls opened.
+    /// The number of polls opened.
     pub(crate) polls_opened: usize,
-    /// Reads of all attributes by the gateway itself.
+    /// Reads of all attributes that the gateway made for observations.
     pub(crate) attribute_reads: usize,
-    /// Reads of what is assigned, by the gateway itself.
+    /// Reads of assignments.
     pub(crate) assignment_reads: usize,
     /// Every request for a part of a package, failed ones included.
     pub(crate) fetches: Vec<PackageFetch>,
@@ -72,7 +72,7 @@ impl Platform {
         u64::try_from((now - start).as_millis()).unwrap()
     }
 
-    /// All that is due by now happens.
+    /// Handles the timeouts until `now`. Returns `now` in milliseconds.
     fn advance_to(&mut self, now: Instant) -> u64 {
         let now = self.milliseconds(now);
         self.downlink.handle_timeout(now);
@@ -89,7 +89,7 @@ impl Platform {
             self.empty_reads -= 1;
             return Bytes::from_static(b"{}");
         }
-        // Names the device, so that it can tell its own answer from another's.
+        // Names the device, so that invariants can check that the response reaches it.
         let mut scopes = format!(r#""client":{{"name":"{device}"}}"#);
         let shared = self.state(device);
         if !shared.is_empty() {
@@ -184,6 +184,7 @@ impl Platform {
         self.polls_opened += 1;
     }
 
+    /// Removes the poll of an aborted call. Returns whether it was open.
     pub(super) fn abandon_poll(&mut self, now: Instant, ticket: Ticket) -> bool {
         self.advance_to(now);
         let found = self.polls.iter().find(|(_, other)| **other == ticket);
@@ -195,7 +196,7 @@ impl Platform {
         true
     }
 
-    /// The device is deleted: its open polls hear of it.
+    /// Deletes the device, which ends its open polls.
     pub(crate) fn delete_device(&mut self, now: Instant, device: &str) {
         self.advance_to(now);
         self.attributes.remove(device);
@@ -208,7 +209,7 @@ impl Platform {
         self.downlink.restart();
     }
 
-    /// What a device's polls cost.
+    /// Counts of the subscriptions that a device's polls made.
     pub(crate) fn subscriptions(&self, device: &str) -> SubscriptionCounts {
         self.downlink.subscriptions(device)
     }
@@ -222,7 +223,7 @@ impl Platform {
         Some(self.start? + Duration::from_millis(at))
     }
 
-    /// The polls that have ended by now, and how.
+    /// Removes the polls that have ended by `now`. Returns them with their outcomes.
     pub(super) fn take_ended_polls(
         &mut self,
         now: Instant,

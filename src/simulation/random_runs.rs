@@ -1,9 +1,8 @@
-//! Random runs: devices, a forger, the network and upstream do anything in any order, and what must
-//! always hold is checked after each step. Every run ends in calm, where all must come to rest, and
-//! with a device of each kind being served.
+//! Random runs: random events of devices, spoofed senders, the network and upstream, with the invariants checked after
+//! each step. At the end of a run all faults stop, all state must expire, and all devices must be served.
 //!
-//! A failing run tells its seed: `SIMULATION_SEED=<seed> cargo test random_runs` plays it again, and
-//! `SIMULATION_RUNS=10000` plays many.
+//! A failing run prints its seed: `SIMULATION_SEED=<seed> cargo test random_runs` repeats it, and
+//! `SIMULATION_RUNS=10000` makes many runs.
 
 use super::actions::RegistryEntry;
 use super::invariants::assert_idle;
@@ -24,25 +23,25 @@ use thingsboard_simulator::{Package, PackageId, PackageKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-/// Runs unless the environment says otherwise: some seconds of them.
+/// The number of runs, unless `SIMULATION_RUNS` is set.
 const RUNS: u64 = match cfg!(feature = "slow-tests") {
     true => 60,
     false => 12,
 };
-/// Events of one run.
+/// The number of events of a run.
 const EVENTS: usize = 200;
-/// Registered devices; beside them there is a twin of the first, and one that is not registered.
+/// Registered devices. There are two further clients: one with the certificate of the first, and an unregistered one.
 const REGISTERED: usize = 5;
-/// Bytes of the firmware they have.
+/// The size of their firmware, in bytes.
 const IMAGE_BYTES: usize = 150_000;
 
-/// Says how to play a run again if it ends in a panic.
+/// Prints the seed if the run panics.
 struct Seed(u64);
 
 impl Drop for Seed {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            println!("to play this run again: SIMULATION_SEED={}", self.0);
+            println!("to repeat this run: SIMULATION_SEED={}", self.0);
         }
     }
 }
@@ -151,7 +150,7 @@ fn versions(random: &mut Rng) -> Versions {
     }
 }
 
-/// Something happens.
+/// Makes a random event.
 fn random_event(world: &mut World, random: &mut Rng) {
     let device = random.usize(..world.devices.len());
     match random.u8(..100) {
@@ -164,7 +163,7 @@ fn random_event(world: &mut World, random: &mut Rng) {
         45..=49 => burst(world, random, device),
         50..=59 => send_recent_duplicate(world, random, device),
         60..=62 => drop(odd_post(world, random, device)),
-        // A ping, and a message that is none; Message IDs no request of the device has.
+        // A CoAP ping, and a malformed message, with Message IDs that no request of the device has.
         63 => world.send(device, &[0x40, 0, 0xff, 0xff]),
         64 => world.send(device, &[0x4f, 1, 0xff, 0xfe]),
         65..=69 => world.connect(device),
@@ -179,7 +178,7 @@ fn random_event(world: &mut World, random: &mut Rng) {
     }
 }
 
-/// A device asks for any block of its firmware, which may end before it.
+/// A device sends GET for a random block of its firmware, which may be past the end.
 fn request_random_block(world: &mut World, random: &mut Rng, device: usize) {
     let szx = random.u8(0..7);
     let blocks = u32::try_from(IMAGE_BYTES).unwrap() >> (szx + 4);
@@ -190,7 +189,7 @@ fn request_random_block(world: &mut World, random: &mut Rng, device: usize) {
     world.flush();
 }
 
-/// Whatever was lost, late or repeated, a block is what it says. Returns how many there were.
+/// Asserts that all blocks of firmware have the right bytes. Returns their number.
 fn check_blocks(world: &World) -> usize {
     let value = |message: &Message, wanted| {
         let option = message.options.iter().find(|(number, _)| *number == wanted);
@@ -231,7 +230,7 @@ fn burst(world: &mut World, random: &mut Rng, device: usize) {
     }
 }
 
-/// A message of the last minute comes once more.
+/// A device sends a duplicate of a request of the last minute.
 fn send_recent_duplicate(world: &mut World, random: &mut Rng, device: usize) {
     let recent = world.devices[device].requests_within(world.now, 60 * SECOND);
     if let Some(number) = random.choice(recent) {
@@ -251,7 +250,7 @@ fn odd_post(world: &mut World, random: &mut Rng, device: usize) -> usize {
     world.post_with(device, kind, vec![option])
 }
 
-/// A device registers, or does something about an observation it has.
+/// A device registers for an observation, changes one that it has, or replies to a command.
 fn observe(world: &mut World, random: &mut Rng, device: usize) {
     let session = world.devices[device].sessions;
     let own = world.devices[device].observations.iter().enumerate();
@@ -273,12 +272,12 @@ fn observe(world: &mut World, random: &mut Rng, device: usize) {
     }
 }
 
-/// Something happens to a device at ThingsBoard, or to ThingsBoard.
+/// A random event at ThingsBoard: a restart, a fault, a change of attributes, or a command.
 fn random_thingsboard_event(world: &mut World, random: &mut Rng, device: usize) {
     match random.u8(..16) {
         0 => {
-            let away = SECOND * random.u32(1..100);
-            world.upstream.restart(world.now, away);
+            let down_for = SECOND * random.u32(1..100);
+            world.upstream.restart(world.now, down_for);
         }
         1 => {
             world.devices[device].replies_to_commands ^= true;
@@ -294,7 +293,7 @@ fn random_thingsboard_event(world: &mut World, random: &mut Rng, device: usize) 
     }
 }
 
-/// Devices are removed, come back, and have other tokens.
+/// Reloads a registry in which random devices are missing or have another token.
 fn reload_random_registry(world: &mut World, random: &mut Rng) {
     let mut entries = Vec::new();
     for device in 0..REGISTERED {
@@ -341,12 +340,12 @@ fn change_upstream(world: &mut World, random: &mut Rng) {
     };
 }
 
-/// Someone without keys sends something, from any address. No session may end by it.
+/// Sends a replayed, altered or new datagram from the address of a device. No session may end by it.
 fn inject_forged_datagram(world: &mut World, random: &mut Rng) {
     let victim = random.usize(..world.devices.len());
     let from = world.devices[victim].path;
-    // CoAP holds no datagram possible that is older than MAX_LATENCY, 100 s (RFC 7252 §4.8.2): what
-    // was lost and is played back after EXCHANGE_LIFETIME is new to DTLS and CoAP alike.
+    // CoAP assumes that no datagram is older than MAX_LATENCY, 100 s (RFC 7252 §4.8.2): a lost datagram that is
+    // replayed after EXCHANGE_LIFETIME is a new one for DTLS and CoAP.
     let captured = world.link.captured_since(world.now - 60 * SECOND);
     let Some(captured) = random.choice(captured) else {
         return;
@@ -376,19 +375,19 @@ fn inject_forged_datagram(world: &mut World, random: &mut Rng) {
     );
 }
 
-/// Nobody asks any more and everything works: what is open is settled, what is idle forgotten.
+/// Stops all faults and requests, and asserts that open requests end and that all state expires.
 fn run_until_idle(world: &mut World) {
     world.link.conditions = Conditions::GOOD;
     world.link.lose_next(true, 0);
     world.link.lose_next(false, 0);
     world.upstream.behaviour = Behaviour::Serves;
     world.upstream.delay = SECOND / 50;
-    let everyone: Vec<_> = (0..REGISTERED)
+    let all_devices: Vec<_> = (0..REGISTERED)
         .map(|n| RegistryEntry::new(n, "TOKEN", n))
         .collect();
-    world.reload_registry(&everyone);
+    world.reload_registry(&all_devices);
     world.run_for(600 * SECOND);
-    // Devices that observe would answer pings for ever.
+    // Devices with observations would answer pings for ever.
     for device in &mut world.devices {
         assert_eq!(device.open_requests(), 0, "device {}", device.registered_as);
         device.switch_off();
@@ -403,7 +402,7 @@ fn run_until_idle(world: &mut World) {
     assert_eq!(world.core.load().relays.relays, 0);
 }
 
-/// What a device observes reaches it, whatever was before.
+/// Asserts that a change and a command reach the device, if it can register for them.
 fn check_observations(world: &mut World, device: usize) {
     world.devices[device].replies_to_commands = true;
     world.upstream.platform.empty_reads = 0;
@@ -413,7 +412,7 @@ fn check_observations(world: &mut World, device: usize) {
     }
     world.set_attribute(device, "last", "\"word\"");
     let command = world.send_command(device, "\"last\"", false);
-    // In the mode on-uplink it is the next uplink that brings it.
+    // In mode on-uplink, the next uplink triggers delivery.
     world.post(device, Type::Confirmable);
     world.run_for(30 * SECOND);
     let name = world.device_name(device);
@@ -440,8 +439,8 @@ fn check_all_devices_are_served(world: &mut World) {
         }
         world.devices[device].path = path(1000 + device);
         world.connect(device);
-        let up = world.run_until(5 * SECOND, |world| world.devices[device].is_connected());
-        assert!(up, "device {device} does not get in");
+        let connected = world.run_until(5 * SECOND, |world| world.devices[device].is_connected());
+        assert!(connected, "device {device} does not connect");
         let number = world.post(device, Type::Confirmable);
         world.run_for(5 * SECOND);
         let registered = device <= REGISTERED;

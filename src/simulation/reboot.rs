@@ -1,4 +1,4 @@
-//! Hazard: a device loses power and comes back on the same address and port (RFC 6347 §4.2.8).
+//! Hazard: a device loses power and reconnects from the same address and port (RFC 6347 §4.2.8).
 
 use super::{Conditions, Outcome, World, default_settings};
 use crate::dtls::Versions;
@@ -16,16 +16,16 @@ fn a_rebooted_device_reconnects_within_a_second_and_replaces_its_session() {
         world.connect_all();
         for _ in 0..10 {
             world.connect(0);
-            let up = world.run_until(SECOND, |world| world.devices[0].is_connected());
-            assert!(up, "{versions:?}");
+            let connected = world.run_until(SECOND, |world| world.devices[0].is_connected());
+            assert!(connected, "{versions:?}");
             let number = world.post(0, Type::Confirmable);
             world.run_for(SECOND);
             assert!(world.devices[0].outcome(number).is(Code::CREATED));
             assert_eq!(world.core.sessions(), 2);
         }
-        let bystander = world.post(1, Type::Confirmable);
+        let other = world.post(1, Type::Confirmable);
         world.run_for(SECOND);
-        assert!(world.devices[1].outcome(bystander).is(Code::CREATED));
+        assert!(world.devices[1].outcome(other).is(Code::CREATED));
     }
 }
 
@@ -52,12 +52,12 @@ fn a_handshake_succeeds_after_power_was_lost_at_any_point_of_the_previous() {
         world.connect(0);
         world.run_for(Duration::from_millis(milliseconds));
         world.devices[0].switch_off();
-        // Time enough for what was under way to arrive.
+        // Datagrams in transit arrive.
         world.run_for(SECOND / 10);
         world.connect(0);
         world.connect_again_until(world.now + SECOND);
-        let up = world.devices[0].is_connected();
-        assert!(up, "power lost after {milliseconds} ms");
+        let connected = world.devices[0].is_connected();
+        assert!(connected, "power lost after {milliseconds} ms");
         let number = world.post(0, Type::Confirmable);
         world.run_for(10 * SECOND);
         assert!(world.devices[0].outcome(number).is(Code::CREATED));
@@ -65,8 +65,8 @@ fn a_handshake_succeeds_after_power_was_lost_at_any_point_of_the_previous() {
     }
 }
 
-/// A client takes the first answer that comes for its own, be it to a hello of its predecessor:
-/// DTLS does not say whose it is. It then finds out, sooner or later, and tries again.
+/// A client accepts the first HelloVerifyRequest or ServerHello that arrives, although it may answer a ClientHello from
+/// before the restart: DTLS has nothing to tell them apart. The handshake then fails, and the client begins another.
 #[test]
 fn a_client_that_restarts_mid_handshake_connects_at_its_second_attempt() {
     for milliseconds in (0..120).step_by(10) {
@@ -75,8 +75,8 @@ fn a_client_that_restarts_mid_handshake_connects_at_its_second_attempt() {
         world.run_for(Duration::from_millis(milliseconds));
         world.connect(0);
         world.connect_again_until(world.now + 80 * SECOND);
-        let up = world.devices[0].is_connected();
-        assert!(up, "power lost after {milliseconds} ms");
+        let connected = world.devices[0].is_connected();
+        assert!(connected, "power lost after {milliseconds} ms");
     }
 }
 
@@ -94,15 +94,18 @@ fn a_device_can_reconnect_with_another_dtls_version() {
             world.devices[0].set_versions(after);
             world.connect(0);
             world.connect_again_until(world.now + 5 * SECOND);
-            let up = world.devices[0].is_connected();
-            assert!(up, "{before:?} for {milliseconds} ms, then {after:?}");
+            let connected = world.devices[0].is_connected();
+            assert!(
+                connected,
+                "{before:?} for {milliseconds} ms, then {after:?}"
+            );
         }
     }
 }
 
 #[test]
 fn an_abandoned_handshake_is_removed_after_its_deadline() {
-    // Before it has returned its cookie, nothing is kept of it.
+    // Before the client has returned its cookie, the gateway keeps no state.
     for (milliseconds, seconds, kept) in [(10, 1, 0), (70, 60, 1)] {
         let mut world = World::new(1, Conditions::GOOD, 1);
         world.connect(0);

@@ -1,4 +1,4 @@
-//! Hazard: the registry is read anew while devices talk, observe, or are silent.
+//! Hazard: the registry is reloaded while devices send requests, observe, or are idle.
 
 use super::actions::RegistryEntry;
 use super::{World, default_settings};
@@ -31,7 +31,7 @@ fn a_reload_that_changes_nothing_keeps_sessions_observations_and_polls() {
     assert_eq!(code_of(&world, number), Some(Code::CREATED));
     assert_eq!(
         world.upstream.platform.polls_opened, polls,
-        "no poll was begun anew"
+        "no poll was restarted"
     );
     world.set_attribute(0, "a", "2");
     world.run_for(SECOND);
@@ -47,11 +47,11 @@ fn a_removed_device_gets_4_01_and_its_observations_end_even_while_idle() {
     for observation in &world.devices[0].observations {
         assert_eq!(observation.ended, Some(Code::UNAUTHORIZED));
     }
-    assert_eq!(world.upstream.relay_calls(), 0, "nothing is polled for it");
+    assert_eq!(world.upstream.relay_calls(), 0, "no poll is open");
     assert_eq!(world.core.load().relays.relays, 0);
     assert_eq!(world.core.counters().relay.unregistered, 2);
     assert_eq!(world.core.report(0).levels.unregistered_sessions, 1);
-    // However long it sleeps: it is told before its session is taken from it.
+    // However long the device sleeps, it gets a 4.01 before its session is closed.
     world.run_for(10 * MINUTE);
     let number = world.post(0, CON);
     world.run_for(SECOND);
@@ -59,7 +59,7 @@ fn a_removed_device_gets_4_01_and_its_observations_end_even_while_idle() {
     assert!(world.upstream.posts.is_empty());
     assert!(!world.devices[0].closed);
     world.run_for(MINUTE);
-    assert!(world.devices[0].closed, "a minute after it was told");
+    assert!(world.devices[0].closed, "closed a minute after the 4.01");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_request_in_progress_is_answered_after_its_device_is_removed() {
     assert_eq!(code_of(&world, number), Some(Code::CREATED));
 }
 
-/// What was read for the former device is not told to the one that has the certificate now.
+/// Attributes read for the former device must not be sent to the one that has the certificate now.
 #[test]
 fn an_observe_registration_in_progress_fails_when_its_device_is_removed() {
     for entries in [vec![], vec![RegistryEntry::new(7, "TOKEN-7", 0)]] {
@@ -104,16 +104,16 @@ fn a_new_token_is_used_for_the_next_request_and_for_polls_at_once() {
     assert_eq!(
         world.upstream.platform.polls_opened,
         polls + 2,
-        "both kinds"
+        "one poll for each observation"
     );
     assert_eq!(
         world.upstream.relay_calls(),
         2,
-        "the polls before are closed"
+        "the former polls are closed"
     );
     assert!(
         world.upstream.platform.attribute_reads > reads,
-        "what was missed between"
+        "changes between the polls are read"
     );
     let number = world.post(0, CON);
     world.run_for(SECOND);
@@ -131,14 +131,13 @@ fn a_new_token_is_used_for_the_next_request_and_for_polls_at_once() {
     );
 }
 
-/// ThingsBoard answers what comes under a token it has forgotten with 401. That ends observations, but not if the
-/// registry has another token by then.
+/// ThingsBoard answers 401 to an unknown token. That ends observations, unless the registry has another token by then.
 #[test]
 fn a_401_for_the_old_token_does_not_end_observations_under_the_new_token() {
     let mut world = World::observing(default_settings(), CON);
     world.upstream.delay = 5 * SECOND;
     world.set_attribute(0, "a", "2");
-    // The poll's answer comes after five seconds, and 300 ms later a read begins.
+    // The poll completes after five seconds, and a read starts 300 ms later.
     world.run_for(5 * SECOND + Duration::from_millis(100));
     let reads = world.upstream.platform.attribute_reads;
     world.upstream.behaviour = super::Behaviour::Fails(super::upstream::rejected(401));
@@ -191,7 +190,7 @@ fn a_client_registered_during_its_session_is_served_without_a_new_handshake() {
     let served = world.post(client, CON);
     world.run_for(SECOND);
     assert_eq!(outcome(&world, served), Some(Code::CREATED));
-    // A stranger's session has a minute, a device's has not.
+    // Only sessions of unregistered clients are closed after a minute.
     world.run_for(10 * MINUTE);
     assert!(!world.devices[client].closed);
     assert_eq!(world.core.load().peers.unregistered, 0);
@@ -206,11 +205,11 @@ fn idle_sessions_are_looked_up_again_in_batches_after_a_reload() {
     assert_eq!(
         world.core.counters().gateway.sessions_unregistered,
         0,
-        "not at once"
+        "no session is looked up during the reload"
     );
     world.core.handle_timeout(world.now);
-    let some = world.core.counters().gateway.sessions_unregistered;
-    assert!((1..300).contains(&some), "{some}");
+    let first_batch = world.core.counters().gateway.sessions_unregistered;
+    assert!((1..300).contains(&first_batch), "{first_batch}");
     world.run_for(SECOND);
     assert_eq!(world.core.counters().gateway.sessions_unregistered, 300);
     assert_eq!(world.core.load().peers.most_of_one_device, 0);
@@ -235,7 +234,7 @@ fn commands_queued_for_an_offline_device_are_kept_when_its_token_changes() {
     assert_eq!(observation.commands.len(), 1);
 }
 
-/// However many wait to be looked up: who talks goes first.
+/// A session is looked up at its next message, even if others are queued before it.
 #[test]
 fn the_first_message_after_a_reload_uses_the_new_registry() {
     let mut world = World::new(1, Conditions::GOOD, 1);

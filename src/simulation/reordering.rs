@@ -1,11 +1,11 @@
-//! Hazard: datagrams overtake each other.
+//! Hazard: datagrams are reordered.
 
 use super::{Conditions, World, default_settings};
 use crate::dtls::Versions;
 use coap::{Code, Type};
 use std::time::Duration;
 
-/// Each datagram takes between 20 ms and a second: far more than lies between two of one flight.
+/// Each datagram takes between 20 ms and a second, much longer than the time between two datagrams of a flight.
 const SHUFFLED: Conditions = Conditions {
     jitter: Duration::from_millis(980),
     ..Conditions::GOOD
@@ -51,7 +51,7 @@ fn reordered_requests_each_get_their_own_response() {
 fn a_separate_response_before_the_empty_ack_ends_the_exchange() {
     let mut world = World::new(1, Conditions::GOOD, 1);
     world.connect_all();
-    // The empty ACK leaves at 500 ms on a slow way, the response at 600 ms on a quick one.
+    // The empty ACK is sent at 500 ms and delayed; the response is sent at 600 ms.
     world.upstream.delay = Duration::from_millis(580);
     let number = world.post(0, Type::Confirmable);
     world.run_for(Duration::from_millis(525));

@@ -1,5 +1,4 @@
-//! A device's requests and what became of each: the client side of RFC 7252 §4.2 and §5.2, no
-//! smarter than that.
+//! A device's requests and their outcomes: the client side of RFC 7252 §4.2 and §5.2.
 
 use bytes::Bytes;
 use coap::{Code, Message, Token, Type};
@@ -11,16 +10,16 @@ const MAX_RETRANSMIT: u32 = 4;
 /// How long a device waits for a separate response, or for one to a Non-confirmable request.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Nothing yet.
+    /// No response yet.
     Open,
     /// A response came.
     Response(Code, Bytes),
-    /// Retransmitted four times and never acknowledged.
+    /// Not acknowledged after MAX_RETRANSMIT retransmissions.
     Unacknowledged,
-    /// Acknowledged, or Non-confirmable, and no response within [`PATIENCE`].
+    /// Acknowledged, or Non-confirmable, and no response within [`RESPONSE_TIMEOUT`].
     ResponseTimeout,
     /// Rejected by a Reset.
     Reset,
@@ -29,12 +28,12 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    /// Answered with this code and nothing more.
+    /// Whether there was a response with this code.
     pub(crate) fn is(&self, expected: Code) -> bool {
         self.code() == Some(expected)
     }
 
-    /// What it was answered with.
+    /// The code of the response, if there was one.
     pub(crate) fn code(&self) -> Option<Code> {
         match self {
             Outcome::Response(code, _) => Some(*code),
@@ -45,18 +44,18 @@ impl Outcome {
 
 struct Exchange {
     message: Message,
-    /// Which of the device's sessions it was asked in.
+    /// The number of the device's session in which it was sent.
     session: u32,
     opened: Instant,
     encoded: Vec<u8>,
-    /// Only what is Confirmable and not acknowledged is retransmitted.
+    /// Whether an Acknowledgement has come; always for a Non-confirmable request. If not, it is retransmitted.
     acknowledged: bool,
     retransmissions: u32,
     deadline: Instant,
     outcome: Outcome,
 }
 
-/// All requests of one device, by the number under which it opened them.
+/// All requests of one device, by their number: the position in `exchanges`.
 #[derive(Default)]
 pub(super) struct Requests {
     exchanges: Vec<Exchange>,
@@ -93,7 +92,7 @@ impl Requests {
         encoded
     }
 
-    /// Those of this session that were asked since.
+    /// The numbers of the requests sent in `session` since `since`.
     pub(super) fn sent_since(&self, session: u32, since: Instant) -> Vec<usize> {
         let exchanges = self.exchanges.iter().enumerate();
         exchanges
@@ -126,19 +125,19 @@ impl Requests {
         self.deadlines.len()
     }
 
-    /// Whether the last request of this token was acknowledged.
+    /// Whether the newest request with this token was acknowledged.
     pub(super) fn is_acknowledged(&self, token: &Token) -> bool {
         let number = self.by_token.get(token);
         number.is_some_and(|number| self.exchanges[*number].acknowledged)
     }
 
-    /// A response came in this session; returns whether it answers the last request of its token, and does
-    /// not come on its own (RFC 7641). Panics if it answers nothing that was asked in it.
+    /// Handles a response that came in `session`. Returns whether its request was open: a further response is a
+    /// notification (RFC 7641). Panics if the session had no such request.
     pub(super) fn on_response(&mut self, session: u32, response: &Message) -> bool {
         let number = self.by_token.get(&response.token);
-        let mut number = *number.expect("an answer to nothing this device has asked");
+        let mut number = *number.expect("a response with an unknown token");
         if response.kind == Type::Acknowledgement {
-            // A token may be asked under more than once; the Message ID says which time is answered.
+            // Several requests may have one token: the Message ID identifies the acknowledged one.
             let is_answered = |e: &Exchange| {
                 e.message.token == response.token && e.message.message_id == response.message_id
             };
@@ -146,12 +145,12 @@ impl Requests {
                 .exchanges
                 .iter()
                 .rposition(is_answered)
-                .expect("another's Message ID");
+                .expect("an Acknowledgement with an unknown Message ID");
         }
         let exchange = &self.exchanges[number];
         assert_eq!(
             exchange.session, session,
-            "an answer to what was asked in an earlier session"
+            "a response to a request of an earlier session"
         );
         let is_open = exchange.outcome == Outcome::Open;
         self.set_outcome(
@@ -161,7 +160,7 @@ impl Requests {
         is_open
     }
 
-    /// An empty Acknowledgement or a Reset came.
+    /// Handles an empty Acknowledgement or a Reset.
     pub(super) fn on_empty_message(&mut self, now: Instant, empty: &Message) {
         let mut exchanges = self.exchanges.iter_mut().enumerate().rev();
         let found = exchanges.find(|(_, e)| e.message.message_id == empty.message_id);
@@ -179,7 +178,7 @@ impl Requests {
         }
     }
 
-    /// Nothing that is open will come to anything.
+    /// Ends all open requests.
     pub(super) fn abandon(&mut self) {
         while let Some((_, number)) = self.deadlines.first().copied() {
             self.set_outcome(number, Outcome::Abandoned);
@@ -190,7 +189,7 @@ impl Requests {
         self.deadlines.first().map(|(at, _)| *at)
     }
 
-    /// What is to be sent once more by now.
+    /// Ends the requests whose deadline has passed. Returns the messages to retransmit.
     pub(super) fn retransmissions_due(&mut self, now: Instant) -> Vec<Vec<u8>> {
         let mut due = Vec::new();
         while let Some((at, number)) = self.deadlines.first().copied().filter(|(at, _)| *at <= now)

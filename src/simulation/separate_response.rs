@@ -1,4 +1,4 @@
-//! Hazard: upstream takes longer than `piggyback_timeout`, so the response travels alone.
+//! Hazard: upstream takes longer than `piggyback_timeout`, so the response is a separate one.
 
 use super::device::ReceivedMessage;
 use super::{Conditions, Outcome, World};
@@ -34,7 +34,7 @@ fn a_separate_response_is_retransmitted_until_it_is_acknowledged() {
     let mut world = slow(1);
     let number = world.post(0, Type::Confirmable);
     world.run_for(SECOND);
-    // Twice the response is lost, then twice its acknowledgement.
+    // The response is lost twice, then its acknowledgement is.
     world.link.lose_next(false, 2);
     world.run_for(8 * SECOND);
     world.link.lose_next(true, 2);
@@ -65,7 +65,7 @@ fn a_reset_ends_a_separate_response() {
     world.post(0, Type::Confirmable);
     world.link.lose_next(true, 1);
     world.run_for(3 * SECOND);
-    // Its acknowledgement was lost; a Reset does as well.
+    // The acknowledgement was lost. A Reset stops retransmission, too.
     let response = world.devices[0].received.last().unwrap().message.clone();
     assert_eq!((response.kind, response.code), SEPARATE);
     let reset = Message::empty(Type::Reset, response.message_id);
@@ -87,7 +87,7 @@ fn a_lost_empty_acknowledgement_costs_a_retransmission_and_nothing_else() {
     assert_eq!(world.upstream.posts.len(), 1);
 }
 
-/// NSTART bounds what we begin, not what we answer (RFC 7252 §4.7).
+/// NSTART limits requests and notifications, not responses (RFC 7252 §4.7).
 #[test]
 fn separate_responses_do_not_wait_for_unacknowledged_ones() {
     let mut world = slow(1);
@@ -111,9 +111,12 @@ fn separate_responses_do_not_wait_for_unacknowledged_ones() {
         let first = times.next().unwrap();
         let posted = begin + 3 * SECOND * u32::try_from(number).unwrap();
         assert!(first - posted < SECOND, "{number}: {:?}", first - posted);
-        assert!(times.count() < 3, "the device has gone past it");
+        assert!(
+            times.count() < 3,
+            "retransmission goes on after later requests"
+        );
     }
-    // What is left are the last few.
+    // Only the last few responses are still retransmitted.
     assert!(world.core.load().peers.most_outgoing <= 4);
 }
 

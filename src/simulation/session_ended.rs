@@ -1,4 +1,4 @@
-//! Hazard: a call completes when the session that asked is no more.
+//! Hazard: a call completes after its session has ended.
 
 use super::{Behaviour, Conditions, World, default_settings};
 use crate::upstream::Error;
@@ -21,7 +21,7 @@ fn a_completion_after_the_session_expired_is_counted_and_not_sent() {
     world.run_for(2 * SECOND);
     assert_eq!(world.core.in_flight(), 0);
     assert_eq!(world.core.counters().gateway.completions_too_late, 1);
-    assert_eq!(world.link.delivered(), delivered, "nothing was sent");
+    assert_eq!(world.link.delivered(), delivered, "no datagram was sent");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_completion_for_a_previous_session_does_not_reach_the_current_one() {
     world.connect(0);
     world.run_for(SECOND);
     assert!(world.devices[0].is_connected());
-    // The device's exchange numbers begin anew at the gateway: these two are namesakes.
+    // The gateway numbers exchanges per session: this one has the number of the former session's request.
     world.upstream.delay = 20 * SECOND;
     let number = world.get(0);
     world.run_for(15 * SECOND);

@@ -28,7 +28,7 @@ fn above_limits_sessions_handshakes_are_refused_and_sessions_are_served() {
     assert_eq!(
         world.core.load().half_open,
         0,
-        "a refused newcomer costs nothing"
+        "a refused handshake keeps no state"
     );
     for device in 0..3 {
         let number = world.post(device, Type::Confirmable);
@@ -106,6 +106,6 @@ fn handshakes_above_limits_handshakes_all_complete_eventually() {
         world.connect(device);
     }
     world.connect_again_until(world.now + 120 * SECOND);
-    let left = world.devices.iter().filter(|d| !d.is_connected()).count();
-    assert_eq!(left, 0, "of 30 never got in");
+    let unconnected = world.devices.iter().filter(|d| !d.is_connected()).count();
+    assert_eq!(unconnected, 0, "of 30 devices never connected");
 }

@@ -1,4 +1,4 @@
-//! Hazard: ThingsBoard answers, but late, and many wait.
+//! Hazard: ThingsBoard answers late, and many requests wait.
 
 use super::invariants::assert_idle;
 use super::{Behaviour, Conditions, World, default_settings};
@@ -41,11 +41,11 @@ fn requests_above_max_in_flight_get_5_03_and_the_others_are_answered() {
         world.post(device, Type::Confirmable);
     }
     world.run_for(SECOND);
-    let busy = |world: &World| {
+    let refused = |world: &World| {
         let outcomes = world.devices.iter().map(|device| device.outcome(0));
         outcomes.filter(|o| o.is(Code::SERVICE_UNAVAILABLE)).count()
     };
-    assert_eq!(busy(&world), 12);
+    assert_eq!(refused(&world), 12);
     assert_eq!(world.core.counters().gateway.calls_refused, 12);
     world.run_for(30 * SECOND);
     let created = world.devices.iter().map(|device| device.outcome(0));
@@ -68,7 +68,7 @@ fn one_session_has_at_most_its_share_of_calls_in_flight() {
     world.run_for(SECOND);
     assert_eq!(world.core.in_flight(), 16 + 1);
     world.run_for(100 * SECOND);
-    // The others of it have waited in its own queue.
+    // The session's other requests have waited in its queue.
     let created = world.devices[0].outcomes().filter(|o| o.is(Code::CREATED));
     assert_eq!(created.count(), 40);
     assert!(world.devices[1].outcome(other).is(Code::CREATED));
@@ -87,5 +87,5 @@ fn upstream_timeouts_give_every_device_a_5_04() {
     for device in &world.devices {
         assert!(device.outcome(0).is(Code::GATEWAY_TIMEOUT));
     }
-    assert_eq!(world.upstream.posts.len(), 5, "never asked again");
+    assert_eq!(world.upstream.posts.len(), 5, "no call is repeated");
 }

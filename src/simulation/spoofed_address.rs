@@ -1,5 +1,4 @@
-//! Hazard: someone sends in a device's name, from its very address and port, without being able to
-//! read what is sent there.
+//! Hazard: an off-path attacker sends datagrams from the address and port of a device.
 
 use super::{Conditions, World};
 use crate::dtls::Versions;
@@ -9,8 +8,8 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A ChangeCipherSpec, an epoch-1 alert and epoch-1 application data, none of them authentic; and a
-/// DTLS 1.3 record.
+/// A ChangeCipherSpec, an epoch-1 alert and epoch-1 application data, none of them authenticated; and
+/// a DTLS 1.3 record.
 fn forged_records() -> [Vec<u8>; 5] {
     [
         fatal_alert(7, 40),
@@ -29,7 +28,7 @@ fn forged_records() -> [Vec<u8>; 5] {
     ]
 }
 
-/// The first datagram of a handshake.
+/// A ClientHello from the address of device 0.
 fn forged_hello(world: &World, versions: Versions) -> Vec<u8> {
     let mut client = world.devices[0].with_same_certificate(999, world.devices[0].path);
     client.set_versions(versions);
@@ -76,8 +75,8 @@ fn a_rebooted_device_reconnects_while_its_address_is_spoofed() {
             world.inject(path, &hello);
             world.run_for(SECOND / 3);
             world.connect(0);
-            // Forged records all the time, a fatal alert among them. Forged hellos not in the 20 ms in which the
-            // client would take the answer to the forger for its own.
+            // Forged records all the time, among them a fatal alert. No forged ClientHello in the 20 ms in which the client
+            // would accept the answer to it.
             for _ in 0..10 {
                 for record in forged_records() {
                     world.inject(path, &record);

@@ -1,4 +1,4 @@
-//! What a listener hears of a request's way, and what becomes of one that does not listen.
+//! The tap: which records a receiver gets, and what happens if it falls behind.
 
 use super::{Conditions, World};
 use crate::gateway::Tap;
@@ -68,7 +68,7 @@ fn a_receiver_gets_session_request_call_and_response_in_order() {
     );
     assert!(
         records[4].at > records[1].at,
-        "times are those of the core's clock"
+        "times are of the core's clock"
     );
 }
 
@@ -84,7 +84,7 @@ fn a_slow_receiver_lags_and_keeps_at_most_the_capacity() {
         world.run_for(Duration::from_secs(1));
     }
     let Err(TryRecvError::Lagged(missed)) = receiver.try_recv() else {
-        panic!("1200 events were kept");
+        panic!("1200 records were kept");
     };
     assert!(missed > 600, "{missed}");
     assert_eq!(drain(&mut receiver).len(), 512);

@@ -1,4 +1,4 @@
-//! Hazard: ThingsBoard no longer takes a device's token, while long polls under it are open.
+//! Hazard: ThingsBoard rejects a device's token while long polls with that token are open.
 
 use super::actions::RegistryEntry;
 use super::upstream::rejected;
@@ -14,7 +14,7 @@ fn ended(world: &World) -> [Option<Code>; 2] {
     [0, 1].map(|number| world.devices[0].observations[number].ended)
 }
 
-/// Polls that are open stay so at ThingsBoard until their time is over; all other calls are refused.
+/// Open polls stay open at ThingsBoard until their timeout; all other calls are refused with `code`.
 fn refusing(code: u16) -> World {
     let mut world = World::observing(default_settings(), CON);
     world.run_for(2 * SECOND);
@@ -38,7 +38,7 @@ fn a_401_or_403_for_any_call_ends_observations_and_polls_at_once() {
             }
             world.run_for(SECOND);
             assert_eq!(ended(&world), [Some(last); 2], "{resource}");
-            assert_eq!(world.upstream.relay_calls(), 0, "no poll is left");
+            assert_eq!(world.upstream.relay_calls(), 0, "no poll is open");
             assert_eq!(world.core.counters().relay.refused, 2);
             assert_eq!(world.core.load().relays.relays, 0);
         }

@@ -1,4 +1,4 @@
-//! The bar: at 20 % loss each way, 10,000 telemetry posts of 100 devices.
+//! Requirement: at 20 % loss each way, 10,000 telemetry posts of 100 devices.
 
 use super::invariants::assert_idle;
 use super::{Conditions, Outcome, World};
@@ -14,8 +14,8 @@ const PERIOD: Duration = Duration::from_secs(10);
 fn each_post_is_answered_or_times_out_and_none_reaches_upstream_twice() {
     let mut world = World::new(DEVICES, Conditions::losing(0.2), 1);
     world.connect_all();
-    // A client of DTLS 1.3 takes itself for connected before the gateway has its last flight, and one
-    // whose last flight never comes through gives up later and tries again.
+    // A DTLS 1.3 client is connected before the gateway has its last flight. If that flight never
+    // arrives, the client times out later and connects again.
     for _ in 0..20 {
         if world.core.sessions() == DEVICES {
             break;
@@ -60,6 +60,9 @@ fn each_post_is_answered_or_times_out_and_none_reaches_upstream_twice() {
     assert!(answered > 9_800, "{answered}");
     assert!(unanswered <= usize::try_from(counters.given_up).unwrap());
     assert!(world.upstream.posts.len() >= answered);
-    assert!(counters.duplicates > 1_000, "the network was not so bad");
+    assert!(
+        counters.duplicates > 1_000,
+        "too few duplicates for 20 % loss"
+    );
     assert_idle(&world.core, &world.devices);
 }

@@ -1,4 +1,4 @@
-//! Hazard: one certificate, two sessions: a device that moved, or a copied key.
+//! Hazard: one certificate has two sessions: the device has moved, or its key was copied.
 
 use super::{Conditions, World, default_settings};
 use coap::{Code, Type};
@@ -18,7 +18,7 @@ fn two_clients(sessions_per_device: usize) -> World {
 fn two_sessions_with_one_certificate_get_their_own_responses() {
     let mut world = two_clients(2);
     world.connect_all();
-    // The same Message IDs at the same time: they are told apart by session.
+    // Both sessions use the same Message IDs at the same time.
     for device in 0..2 {
         world.devices[device].restart_message_ids();
     }

@@ -1,4 +1,4 @@
-//! Hazard: a stranger makes handshakes with one throwaway certificate after the other.
+//! Hazard: one address completes handshakes with ever new unregistered certificates.
 
 use super::{Conditions, Outcome, World, default_settings, path};
 use bytes::Bytes;
@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
-/// One handshake of the stranger's for each: as many more a second as there is room for unregistered sessions.
+/// The time between two such handshakes: a second has as many as there may be unregistered sessions.
 const INTERVAL: Duration = Duration::from_millis(50);
 
 #[test]
@@ -16,7 +16,7 @@ fn other_addresses_can_provision_while_one_address_floods_handshakes() {
     settings.provision = true;
     settings.limits.unregistered_sessions = 20;
     let mut world = World::with_settings(0, Conditions::GOOD, 1, settings);
-    // Each of these but for the first five connects from a port of its own of one address.
+    // The flooding clients connect from one address, each from its own port.
     let others: Vec<_> = (0..5).map(|_| world.add_unregistered()).collect();
     let flooding: Vec<_> = (0..160).map(|_| world.add_unregistered()).collect();
     for device in &flooding {
@@ -27,7 +27,7 @@ fn other_addresses_can_provision_while_one_address_floods_handshakes() {
     for (number, device) in flooding.into_iter().enumerate() {
         world.connect(device);
         world.run_for(INTERVAL);
-        // A newcomer each second, which thinks for two before it says something.
+        // Another client connects each second, and sends its request two seconds later.
         if number % 20 == 19 && number / 20 < 5 {
             world.connect(others[number / 20]);
         }

@@ -1,4 +1,4 @@
-//! Hazard: telemetry that takes many messages, of a device that loses packets and power on the way.
+//! Hazard: block-wise telemetry from a device that loses datagrams and power meanwhile.
 
 use super::invariants::assert_idle;
 use super::upstream::Post;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Telemetry of device 0 that no other message has.
+/// Unique telemetry of device 0, of `size` bytes.
 fn body(size: usize, name: &str) -> Bytes {
     let head = format!(r#"{{"device":0,"body":"{name}","filling":""#);
     let filling = "x".repeat(size - head.len() - 2);
@@ -27,7 +27,7 @@ fn send(world: &mut World, body: &Bytes, num: u32, szx: u8) -> Message {
     world.request_until_response(0, Code::POST, "telemetry", &[block1], &body.slice(from..to))
 }
 
-/// Sends all blocks from this one on; gives the last response.
+/// Sends all blocks from number `from` on. Returns the last response.
 fn upload(world: &mut World, body: &Bytes, from: u32, szx: u8) -> Message {
     let blocks = u32::try_from(body.len().div_ceil(16 << szx)).unwrap();
     for num in from..blocks - 1 {
@@ -47,7 +47,7 @@ fn a_blockwise_body_reaches_thingsboard_once_at_20_percent_loss() {
     let mut world = world(Conditions::losing(0.2));
     let bodies: Vec<Bytes> = ["a", "b", "c"].map(|name| body(20_000, name)).into();
     for body in &bodies {
-        // A device that has missed an answer for good begins again; what was answered was posted once.
+        // If the last response is no 2.01, nothing was posted, and the device begins again.
         for _ in 0..5 {
             let posted = world.upstream.posts.len();
             let response = upload(&mut world, body, 0, 4);
@@ -72,7 +72,7 @@ fn after_a_reboot_mid_upload_only_the_second_body_is_posted() {
     }
     world.devices[0].switch_off();
     world.run_for(Duration::from_secs(5));
-    // In its new session nothing of the old one is held.
+    // The new session has none of the former session's blocks.
     let response = send(&mut world, &first, 3, 6);
     assert_eq!(response.code, Code::REQUEST_ENTITY_INCOMPLETE);
     assert_eq!(upload(&mut world, &second, 0, 6).code, Code::CREATED);
@@ -87,7 +87,7 @@ fn an_upload_continues_after_minutes_and_with_smaller_blocks() {
     let body = body(4000, "slow");
     assert_eq!(send(&mut world, &body, 0, 6).code, Code::CONTINUE);
     world.run_for(Duration::from_secs(540));
-    // 1024 bytes are there: block 16 of 64.
+    // The gateway has 1024 bytes: the next block of 64 bytes is number 16.
     assert_eq!(upload(&mut world, &body, 16, 2).code, Code::CREATED);
     assert_eq!(world.upstream.posts, [Post::new("device-0", body)]);
 }
@@ -97,7 +97,7 @@ fn an_unregistered_client_may_upload_only_a_few_blocks() {
     let mut world = World::new(0, Conditions::GOOD, 1);
     world.add_unregistered();
     world.connect_all();
-    let body = body(20_000, "of a stranger");
+    let body = body(20_000, "unregistered");
     for num in 0..4 {
         assert_eq!(send(&mut world, &body, num, 6).code, Code::CONTINUE);
     }

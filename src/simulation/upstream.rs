@@ -1,4 +1,4 @@
-//! ThingsBoard, scripted: answers every call after a while, or fails it.
+//! A scripted ThingsBoard: it answers every call after a delay, or fails it.
 
 use super::platform::{PackageFetch, Platform};
 use crate::calls::parsing::Parsed;
@@ -11,16 +11,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 use thingsboard_simulator::downlink::CommandId;
 
-/// `upstream.timeout`, and what GETs have of it.
+/// `upstream.timeout`, and the shorter timeout of GETs.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const GET_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What upstream does with calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Behaviour {
-    /// Serves them.
+    /// All calls are served.
     Serves,
-    /// Fails them all with this error.
+    /// All calls fail with this error.
     Fails(Error),
 }
 
@@ -48,23 +48,23 @@ pub(crate) struct Reply {
     pub(crate) id: u32,
 }
 
-/// A ThingsBoard that answers calls as a test wants it, and records them.
+/// A ThingsBoard whose behaviour a test sets, and which records the calls.
 pub(crate) struct ScriptedUpstream {
     pub(crate) behaviour: Behaviour,
     pub(crate) delay: Duration,
     /// Every telemetry post that came, failed ones included.
     pub(crate) posts: Vec<Post>,
-    /// What devices observe.
+    /// The state of ThingsBoard.
     pub(crate) platform: Platform,
     /// Every reply to a command that came, failed ones included.
     pub(crate) replies: Vec<Reply>,
-    /// The token each device's newest call came under.
+    /// The token of each device's newest call.
     pub(crate) tokens: HashMap<String, AccessToken>,
-    /// How often each device's attributes were asked for.
+    /// The number of GETs of each device's attributes.
     pub(crate) gets: HashMap<String, usize>,
-    /// Devices that have provisioned themselves.
+    /// The number of provisioning requests.
     pub(crate) provisions: usize,
-    /// Whether GETs of attributes are answered: ThingsBoard leaves those above a device's rate without an answer.
+    /// Whether GETs of attributes are answered: ThingsBoard does not answer those above a device's rate limit.
     pub(crate) answers_gets: bool,
     /// Whether a rule chain answers client-side RPCs.
     pub(crate) answers_rpcs: bool,
@@ -81,10 +81,10 @@ pub(crate) struct ScriptedUpstream {
     brought_since_restart: HashSet<String>,
     /// The devices of the polls for commands.
     poll_devices: HashMap<Ticket, String>,
-    /// Until when it is away.
+    /// When it is up again, if it is down.
     down_until: Option<Instant>,
     calls: u64,
-    /// Times it was away, or failed what it was asked.
+    /// The number of restarts and failed calls.
     interruptions: usize,
     pending: BTreeMap<(Instant, u64), Completion>,
 }
@@ -117,6 +117,7 @@ impl Default for ScriptedUpstream {
 }
 
 impl ScriptedUpstream {
+    /// Answers a call after [`delay`](Self::delay), or as the behaviour demands.
     pub(super) fn begin_call(&mut self, now: Instant, call: Call) {
         let call = match call.prepare() {
             Ok(call) => call,
@@ -133,7 +134,7 @@ impl ScriptedUpstream {
         let serves = self.behaviour == Behaviour::Serves && self.down_until.is_none();
         let body = match operation {
             Operation::PostTelemetry(body) => {
-                // A copy, as the network makes: what the gateway holds is let go of.
+                // A copy, as the network makes one: it keeps none of the gateway's memory alive.
                 let body = Bytes::copy_from_slice(body);
                 self.posts.push(Post::new(&device.name, body));
                 Bytes::new()
@@ -201,10 +202,10 @@ impl ScriptedUpstream {
                 };
                 match fetched {
                     Ok(body) => body,
-                    Err(refused) => return self.schedule_outcome(now, call.ticket, Err(refused)),
+                    Err(error) => return self.schedule_outcome(now, call.ticket, Err(error)),
                 }
             }
-            other => panic!("nobody asks for {other:?} in the simulation"),
+            other => panic!("the simulation has no answer to {other:?}"),
         };
         self.interruptions += usize::from(!serves);
         let outcome = match &self.behaviour {
@@ -231,7 +232,7 @@ impl ScriptedUpstream {
             .insert((now + self.delay, self.calls), completion);
     }
 
-    /// Nobody waits for this poll any more.
+    /// Aborts a call.
     pub(super) fn abort(&mut self, now: Instant, ticket: Ticket) {
         if !self.platform.abandon_poll(now, ticket) {
             self.pending
@@ -239,14 +240,14 @@ impl ScriptedUpstream {
         }
     }
 
-    /// Polls that have ended are on their way back.
+    /// Schedules the completions of the polls that have ended by `now`.
     pub(super) fn advance_to(&mut self, now: Instant) {
         for (ticket, outcome) in self.platform.take_ended_polls(now) {
             self.schedule_outcome(now, ticket, outcome);
         }
     }
 
-    /// ThingsBoard restarts, and is away for so long: what was under way is lost.
+    /// ThingsBoard restarts, and is down for a time: all pending calls fail.
     pub(crate) fn restart(&mut self, now: Instant, down_for: Duration) {
         self.interruptions += 1;
         self.brought_since_restart.clear();
@@ -259,24 +260,24 @@ impl ScriptedUpstream {
         self.down_until = Some(now + down_for);
     }
 
-    /// Times it was away, or failed what it was asked.
+    /// The number of restarts and failed calls.
     pub(super) fn interruptions(&self) -> usize {
         self.interruptions
     }
 
-    /// Calls for devices' requests, taken and not completed.
+    /// The number of pending calls for devices' requests.
     pub(crate) fn in_flight(&self) -> usize {
         let is_exchange = |c: &&Completion| matches!(c.ticket, Ticket::Exchange { .. });
         self.pending.values().filter(is_exchange).count()
     }
 
-    /// Calls for relays, taken and not completed.
+    /// The number of pending calls for relays, open polls included.
     pub(crate) fn relay_calls(&self) -> usize {
         let others = self.in_flight() + self.package_calls();
         self.pending.len() - others + self.platform.open_polls()
     }
 
-    /// Calls for the cache of packages, taken and not completed.
+    /// The number of pending calls for the package cache.
     pub(crate) fn package_calls(&self) -> usize {
         let is_package = |c: &&Completion| matches!(c.ticket, Ticket::Package(_));
         self.pending.values().filter(is_package).count()
@@ -311,12 +312,12 @@ fn command_in(completion: &Completion) -> Option<Bytes> {
     }
 }
 
-/// A plain 500, as ThingsBoard's rate limits give it.
+/// A 500 without a body, as ThingsBoard's rate limits return it.
 pub(crate) fn empty_500() -> Error {
     rejected(500)
 }
 
-/// A refusal without a body.
+/// A rejection without a body.
 pub(crate) fn rejected(code: u16) -> Error {
     Error::Rejected(Rejection::new(code, false))
 }

@@ -1,4 +1,4 @@
-//! Hazard: ThingsBoard goes away, and comes back.
+//! Hazard: ThingsBoard is down, and up again.
 
 use super::upstream::empty_500;
 use super::{Behaviour, Conditions, World};
@@ -36,7 +36,7 @@ fn while_upstream_is_down_devices_get_5_03_with_max_age_and_then_2_01() {
             assert_eq!(has_max_age, expected == Code::SERVICE_UNAVAILABLE);
         }
     }
-    assert_eq!(world.core.sessions(), 5, "nobody had to begin anew");
+    assert_eq!(world.core.sessions(), 5, "no session ended");
     assert_eq!(world.core.counters().dtls.handshakes_completed, 5);
 }
 

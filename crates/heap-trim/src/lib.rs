@@ -7,7 +7,7 @@
 
 mod schedule;
 
-pub use schedule::{LOOK_EVERY, Schedule};
+pub use schedule::{CHECK_INTERVAL, Schedule};
 
 /// Returns the free pages of all arenas to the operating system. Whether there were any.
 ///

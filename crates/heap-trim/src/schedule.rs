@@ -7,13 +7,13 @@
 use std::time::{Duration, Instant};
 
 /// How often to call [`Schedule::is_due`].
-pub const LOOK_EVERY: Duration = Duration::from_secs(10);
+pub const CHECK_INTERVAL: Duration = Duration::from_secs(10);
 /// Sessions and handshakes that must have ended since the last trim: the memory of fewer is soon used again.
 const LEAST_ENDED: u64 = 32;
-/// With fewer ended within [`LOOK_EVERY`], the flood is over.
+/// With fewer ended within [`CHECK_INTERVAL`], the flood is over.
 const FEW: u64 = 16;
 /// The shortest time between two trims during a flood.
-const AT_MOST_EVERY: Duration = Duration::from_secs(60);
+const MIN_TRIM_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Decides when to trim the heap.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Schedule {
         let recently = ended.saturating_sub(self.ended_last);
         self.ended_last = ended;
         let is_over =
-            recently < FEW || now.saturating_duration_since(self.trimmed_at) >= AT_MOST_EVERY;
+            recently < FEW || now.saturating_duration_since(self.trimmed_at) >= MIN_TRIM_INTERVAL;
         let is_due = is_over && ended.saturating_sub(self.ended_at_trim) >= LEAST_ENDED;
         if is_due {
             (self.trimmed_at, self.ended_at_trim) = (now, ended);
@@ -61,7 +61,7 @@ mod tests {
         let mut trimmed_at = Vec::new();
         let mut ended = 0;
         for tick in 1..=60 {
-            let now = start + LOOK_EVERY * tick;
+            let now = start + CHECK_INTERVAL * tick;
             // Usually one per tick; from 100 s to 300 s a thousand per tick.
             ended += if (11..=30).contains(&tick) { 1000 } else { 1 };
             if heap.is_due(now, ended) {
@@ -76,8 +76,8 @@ mod tests {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let start = Instant::now();
         let mut heap = Schedule::new(start);
-        assert!((1..=100).all(|tick| !heap.is_due(start + LOOK_EVERY * tick, 31)));
-        assert!(heap.is_due(start + LOOK_EVERY * 101, 32));
-        assert!(!heap.is_due(start + LOOK_EVERY * 102, 32));
+        assert!((1..=100).all(|tick| !heap.is_due(start + CHECK_INTERVAL * tick, 31)));
+        assert!(heap.is_due(start + CHECK_INTERVAL * 101, 32));
+        assert!(!heap.is_due(start + CHECK_INTERVAL * 102, 32));
     }
 }

@@ -5,7 +5,7 @@ use super::dtls::Session;
 use super::now;
 use super::plan::Slot;
 use super::session::{Phase, Phases, Shared, ended, started};
-use super::tally::Trouble;
+use super::tally::ErrorKind;
 use coap::Code;
 use coap_client::{Endpoint, Event, Parameters};
 use std::pin::pin;
@@ -106,7 +106,7 @@ impl Conversation {
             self.shared.count(|tally| {
                 tally.latencies.record(now() - begun);
                 if !is_observed {
-                    tally.trouble(Trouble::NotObserved);
+                    tally.count_error(ErrorKind::NotObserved);
                 }
             });
         }
@@ -123,7 +123,7 @@ impl Conversation {
                         tally.code(code);
                         tally.notifications += u64::from(is_observed && is_measured);
                         if !is_observed {
-                            tally.trouble(Trouble::NotObserved);
+                            tally.count_error(ErrorKind::NotObserved);
                         }
                     });
                 }
@@ -156,7 +156,7 @@ impl Conversation {
         };
         self.shared.count(|tally| match is_alive {
             true => tally.alive += 1,
-            false => tally.trouble(Trouble::Dead),
+            false => tally.count_error(ErrorKind::Dead),
         });
         Outcome::Ended
     }
@@ -173,11 +173,13 @@ impl Conversation {
                     return (Outcome::Done, Some((code, is_observed)));
                 }
                 Next::Event(Event::Reset(())) => {
-                    self.shared.count(|tally| tally.trouble(Trouble::Reset));
+                    self.shared
+                        .count(|tally| tally.count_error(ErrorKind::Reset));
                     return (Outcome::Done, None);
                 }
                 Next::Event(Event::TimedOut(())) => {
-                    self.shared.count(|tally| tally.trouble(Trouble::NoAnswer));
+                    self.shared
+                        .count(|tally| tally.count_error(ErrorKind::NoAnswer));
                     return (Outcome::Done, None);
                 }
                 Next::Event(Event::Notification { .. } | Event::Retransmitted) | Next::Due => {}
@@ -235,7 +237,7 @@ impl Conversation {
                 received = self.session.receive() => match received {
                     Ok(plaintext) => {
                         if self.endpoint.receive(now(), &plaintext).is_err() {
-                            self.shared.count(|tally| tally.trouble(Trouble::Malformed));
+                            self.shared.count(|tally| tally.count_error(ErrorKind::Malformed));
                         }
                     }
                     Err(_) => return Next::Lost,

@@ -65,7 +65,7 @@ pub fn main() -> ExitCode {
         Ok(report)
     });
     match ended {
-        Ok(report) if report.achieved_something() => ExitCode::SUCCESS,
+        Ok(report) if report.has_answers() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "error: {error}");

@@ -97,12 +97,11 @@ struct Driver {
 
 impl Report {
     pub(crate) fn new(args: &Args, times: Times, tally: &Tally) -> Report {
-        let errors = tally.codes.iter().filter(|(code, _)| **code >= 0x80);
-        let errors = errors.map(|(code, count)| (Code(*code).to_string(), *count));
-        let troubles = tally
-            .troubles
-            .iter()
-            .map(|(trouble, count)| (trouble.name().to_owned(), *count));
+        let error_responses = tally.codes.iter().filter(|(code, _)| **code >= 0x80);
+        let error_responses =
+            error_responses.map(|(code, count)| (Code(*code).to_string(), *count));
+        let other_errors = tally.errors.iter();
+        let other_errors = other_errors.map(|(kind, count)| (kind.name().to_owned(), *count));
         // In a handshake loop the measured handshakes count; elsewhere those before the measurement.
         let (handshakes, over) = if args.work == Work::Handshakes {
             (tally.handshakes_measured, times.measured)
@@ -148,7 +147,7 @@ impl Report {
                 .iter()
                 .map(|(code, count)| (Code(*code).to_string(), *count))
                 .collect(),
-            errors: errors.chain(troubles).collect(),
+            errors: error_responses.chain(other_errors).collect(),
             failures: tally.texts.clone(),
             driver: Driver {
                 version: env!("CARGO_PKG_VERSION"),
@@ -169,7 +168,7 @@ impl Report {
     }
 
     /// Whether anything was answered at all. It decides the exit code.
-    pub fn achieved_something(&self) -> bool {
+    pub fn has_answers(&self) -> bool {
         self.handshakes.count > 0 && (self.work != "requests" || self.requests.count > 0)
     }
 }

@@ -11,7 +11,7 @@ use super::conversation::{Conversation, Outcome};
 use super::dtls::{Connector, Session};
 use super::now;
 use super::plan::Slot;
-use super::tally::{self, Tally, Trouble};
+use super::tally::{self, ErrorKind, Tally};
 use coap_client::Request;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -87,7 +87,7 @@ pub(crate) async fn run(
             shared.count(|tally| {
                 tally.established -= 1;
                 if outcome == Outcome::Lost {
-                    tally.trouble(Trouble::Closed);
+                    tally.count_error(ErrorKind::Closed);
                 }
             });
             if outcome == Outcome::Ended {

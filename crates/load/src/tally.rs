@@ -12,7 +12,7 @@ const TEXTS: usize = 5;
 
 /// A failure of a session or an exchange, other than an error response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Trouble {
+pub(crate) enum ErrorKind {
     /// No socket could be bound.
     Socket,
     HandshakeTimeout,
@@ -31,18 +31,18 @@ pub(crate) enum Trouble {
     Dead,
 }
 
-impl Trouble {
+impl ErrorKind {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Trouble::Socket => "no socket",
-            Trouble::HandshakeTimeout => "handshake timed out",
-            Trouble::Handshake => "handshake failed",
-            Trouble::Closed => "session closed",
-            Trouble::NoAnswer => "no answer",
-            Trouble::Reset => "reset",
-            Trouble::Malformed => "malformed message",
-            Trouble::NotObserved => "not observed",
-            Trouble::Dead => "dead at the end",
+            ErrorKind::Socket => "no socket",
+            ErrorKind::HandshakeTimeout => "handshake timed out",
+            ErrorKind::Handshake => "handshake failed",
+            ErrorKind::Closed => "session closed",
+            ErrorKind::NoAnswer => "no answer",
+            ErrorKind::Reset => "reset",
+            ErrorKind::Malformed => "malformed message",
+            ErrorKind::NotObserved => "not observed",
+            ErrorKind::Dead => "dead at the end",
         }
     }
 }
@@ -56,7 +56,7 @@ pub(crate) struct Tally {
     pub(crate) handshakes_measured: u64,
     /// The number of responses with each code, by the code's byte.
     pub(crate) codes: BTreeMap<u8, u64>,
-    pub(crate) troubles: BTreeMap<Trouble, u64>,
+    pub(crate) errors: BTreeMap<ErrorKind, u64>,
     /// The texts of the first few failures.
     pub(crate) texts: Vec<String>,
     pub(crate) retransmissions: u64,
@@ -78,7 +78,7 @@ impl Tally {
             handshakes: Latencies::new()?,
             handshakes_measured: 0,
             codes: BTreeMap::new(),
-            troubles: BTreeMap::new(),
+            errors: BTreeMap::new(),
             texts: Vec::new(),
             retransmissions: 0,
             notifications: 0,
@@ -93,18 +93,18 @@ impl Tally {
         *self.codes.entry(code.0).or_default() += 1;
     }
 
-    pub(crate) fn trouble(&mut self, trouble: Trouble) {
-        *self.troubles.entry(trouble).or_default() += 1;
+    pub(crate) fn count_error(&mut self, kind: ErrorKind) {
+        *self.errors.entry(kind).or_default() += 1;
     }
 
     pub(crate) fn failure(&mut self, failure: &dtls::Failure) {
-        let (trouble, text) = match failure {
-            dtls::Failure::Socket(text) => (Trouble::Socket, Some(text)),
-            dtls::Failure::HandshakeTimeout => (Trouble::HandshakeTimeout, None),
-            dtls::Failure::Handshake(text) => (Trouble::Handshake, Some(text)),
-            dtls::Failure::Closed => (Trouble::Closed, None),
+        let (kind, text) = match failure {
+            dtls::Failure::Socket(text) => (ErrorKind::Socket, Some(text)),
+            dtls::Failure::HandshakeTimeout => (ErrorKind::HandshakeTimeout, None),
+            dtls::Failure::Handshake(text) => (ErrorKind::Handshake, Some(text)),
+            dtls::Failure::Closed => (ErrorKind::Closed, None),
         };
-        self.trouble(trouble);
+        self.count_error(kind);
         if let Some(text) =
             text.filter(|text| !self.texts.contains(text) && self.texts.len() < TEXTS)
         {
@@ -117,7 +117,7 @@ impl Tally {
         let responses = self.codes.iter().filter(|(code, _)| **code >= 0x80);
         responses
             .map(|(_, count)| count)
-            .chain(self.troubles.values())
+            .chain(self.errors.values())
             .sum()
     }
 }
@@ -143,6 +143,6 @@ mod tests {
             tally.failure(&dtls::Failure::Handshake(format!("reason {}", n / 2)));
         }
         assert_eq!(tally.errors(), 3 + 1 + 100);
-        assert_eq!((tally.texts.len(), tally.troubles.len()), (TEXTS, 2));
+        assert_eq!((tally.texts.len(), tally.errors.len()), (TEXTS, 2));
     }
 }

@@ -54,7 +54,7 @@ impl Scrape {
                 };
                 current = name.to_owned();
                 let before = families.insert(name.to_owned(), kind);
-                assert_eq!(before, None, "{name} comes twice");
+                assert_eq!(before, None, "{name} appears twice");
             } else {
                 let sample = sample(line, &current);
                 let suffix = sample.name.strip_prefix(&current).expect(line);
@@ -65,7 +65,7 @@ impl Scrape {
                 };
                 assert!(fits, "{line} within {current}");
                 let key = (sample.name.clone(), sample.labels.clone());
-                assert!(seen.insert(key), "{line} comes twice");
+                assert!(seen.insert(key), "{line} appears twice");
                 samples.push(sample);
             }
         }
@@ -170,7 +170,7 @@ fn labels(mut text: &str) -> BTreeMap<String, String> {
             }
         }
         let before = all.insert(name.to_owned(), value);
-        assert_eq!(before, None, "{name} comes twice");
+        assert_eq!(before, None, "{name} appears twice");
         text = &rest[end.expect("a closing quote") + 1..];
         text = text.strip_prefix(',').unwrap_or(text);
     }

@@ -30,10 +30,10 @@ pub(super) fn list(file: &RegistryFile, json: bool, out: &mut impl Write) -> Out
         Some(bytes) => bytes,
         None if file.may_be_missing() => {
             let path = Shown::path(file.path());
-            print_warning(&format!("{path} is not there: no device is registered"));
+            print_warning(&format!("{path} does not exist: no device is registered"));
             Default::default()
         }
-        None => return Err(format!("{} is not there", Shown::path(file.path())).into()),
+        None => return Err(format!("{} does not exist", Shown::path(file.path())).into()),
     };
     let (devices, warnings) = file.devices(&bytes).map_err(print_mistakes)?;
     for warning in warnings {

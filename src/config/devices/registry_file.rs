@@ -39,7 +39,7 @@ impl RegistryFile {
         !self.is_set
     }
 
-    /// Its contents; `None` if it is not there.
+    /// Its contents; `None` if it does not exist.
     pub(crate) fn read(&self) -> Result<Option<Zeroizing<Vec<u8>>>, String> {
         match file::read(&self.path, LARGEST, &mut Vec::new()) {
             Ok(contents) => Ok(Some(contents.bytes)),

@@ -1,4 +1,4 @@
-//! Packages, and what their assignment changes.
+//! Packages and their assignments.
 
 use super::{Platform, State, json_object};
 use crate::upstream::{self, Error, Operation, Rejection};
@@ -9,7 +9,7 @@ use thingsboard_simulator::packages::{Fetched, PackageRequest};
 use thingsboard_simulator::{Assignee, Package, PackageId, PackageKind, Served};
 
 impl Platform {
-    /// Defines a package, or replaces it: whoever has it assigned is told by [`assign`](Self::assign) alone.
+    /// Defines or replaces a package. Only [`assign_package`](Self::assign_package) updates the attributes of devices.
     pub(crate) fn define_package(&mut self, id: &PackageId, package: Package) {
         let stored = package.into_stored(id).unwrap();
         self.packages.insert(id.clone(), stored).unwrap();
@@ -21,13 +21,13 @@ impl Platform {
         self.update_attributes(now, device, id.kind());
     }
 
-    /// Takes the assignment away again.
+    /// Removes the assignment of a device.
     pub(crate) fn unassign_package(&mut self, now: Instant, device: &str, kind: PackageKind) {
         self.packages.unassign(Assignee::Device(device), kind);
         self.update_attributes(now, device, kind);
     }
 
-    /// What was given out of a package.
+    /// Counts of the requests and bytes served of a package.
     pub(crate) fn served(&self, id: &PackageId) -> Served {
         self.packages.served(id).unwrap()
     }
@@ -48,7 +48,7 @@ impl Platform {
         }
     }
 
-    /// The answer to a read of what is assigned.
+    /// The answer to a read of an assignment.
     pub(in crate::simulation) fn read_assignment(
         &mut self,
         device: &str,
@@ -73,7 +73,7 @@ impl Platform {
         })
     }
 
-    /// The part of a package that an operation asks for.
+    /// The chunk of a package that the operation requests.
     pub(in crate::simulation) fn fetch(
         &mut self,
         device: &str,
@@ -89,7 +89,7 @@ impl Platform {
         else {
             panic!("{operation:?} fetches no package");
         };
-        // What is no integer in Java never reaches the controller.
+        // Spring rejects what is no Java `int` before it calls the controller.
         let (Ok(size), Ok(chunk)) = (i32::try_from(*size), i32::try_from(*chunk)) else {
             return Err(rejected(400, true));
         };

@@ -54,7 +54,7 @@ fn piggybacked(to: &Message, observe: Option<u32>) -> Vec<u8> {
 }
 
 #[test]
-fn a_request_is_retransmitted_with_the_same_message_id_and_times_out_after_four_times() {
+fn a_request_is_retransmitted_four_times_with_the_same_message_id() {
     let (mut now, mut client) = (start(), client());
     let first = post(&mut client, now);
     let mut pauses = Vec::new();
@@ -86,7 +86,7 @@ fn the_random_factor_stretches_the_first_timeout_to_three_seconds_at_most() {
 }
 
 #[test]
-fn an_empty_acknowledgement_ends_retransmission_and_the_separate_response_is_acknowledged() {
+fn a_separate_response_is_acknowledged_after_an_empty_acknowledgement() {
     let (now, mut client) = (start(), client());
     let request = post(&mut client, now);
     let empty = Message::empty(Type::Acknowledgement, request.message_id);
@@ -165,7 +165,7 @@ fn a_duplicate_notification_is_acknowledged_again_and_reported_once() {
 }
 
 #[test]
-fn unexpected_messages_are_reset_and_so_are_notifications_of_an_observation_that_has_ended() {
+fn unexpected_messages_and_notifications_of_ended_observations_are_reset() {
     let (now, mut client) = (start(), client());
     let registration = observe(&mut client, now);
     client

@@ -42,14 +42,14 @@ fn check(
     headers: &HeaderMap,
 ) -> Result<(), (StatusCode, &'static str)> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let is_ours = |host: &str| loopback_port(host) == Some(port);
-    if !text(HOST).is_some_and(is_ours) {
+    let is_own_host = |host: &str| loopback_port(host) == Some(port);
+    if !text(HOST).is_some_and(is_own_host) {
         return Err((
             StatusCode::FORBIDDEN,
             "the Host header must be the address of this page\n",
         ));
     }
-    let is_foreign = |origin: &str| !origin.strip_prefix("http://").is_some_and(is_ours);
+    let is_foreign = |origin: &str| !origin.strip_prefix("http://").is_some_and(is_own_host);
     if text(ORIGIN).is_some_and(is_foreign) {
         return Err((
             StatusCode::FORBIDDEN,

@@ -158,9 +158,9 @@ pub(super) async fn send_command(
     match control.command(&name, command.into_rpc()?).await? {
         CommandOutcome::Delivered => Ok(StatusCode::OK.into_response()),
         CommandOutcome::Reply(text) => Ok(([(CONTENT_TYPE, TEXT)], text).into_response()),
-        CommandOutcome::TimedOut => {
-            Err(timed_out("the command was sent, and no reply came in time"))
-        }
+        CommandOutcome::TimedOut => Err(timed_out(
+            "the command was sent, and no reply was received in time",
+        )),
         CommandOutcome::NoActiveConnection => Err(timed_out("no poll took the command in time")),
         CommandOutcome::Lost => Err(timed_out(
             "ThingsBoard restarted, or stopped, and lost the command",

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 /// The token of the device `meter` that every test server knows.
 pub(super) const TOKEN: &str = "A1_TEST_TOKEN";
 /// Long enough for a loaded machine; only a failing test waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) struct Server {
     pub(super) address: SocketAddr,
@@ -110,7 +110,7 @@ impl Server {
     /// Stops the simulator and waits for its end.
     pub(super) async fn stop(self) {
         self.stop.send(()).unwrap();
-        let ended = tokio::time::timeout(PATIENCE, self.task).await;
+        let ended = tokio::time::timeout(TIMEOUT, self.task).await;
         ended.expect("it stops").unwrap().unwrap();
     }
 }
@@ -118,7 +118,7 @@ impl Server {
 /// All bytes until the other side closes; a reset is a close, too.
 pub(super) async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let end = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await;
+    let end = tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut bytes)).await;
     let _ = end.expect("the connection closes");
     bytes
 }

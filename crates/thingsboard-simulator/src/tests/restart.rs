@@ -6,7 +6,7 @@ use crate::{CommandOutcome, Reply, ServerRpc};
 use serde_json::json;
 use std::time::Duration;
 
-const FOR_LONG: Duration = Duration::from_secs(3600);
+const AN_HOUR: Duration = Duration::from_secs(3600);
 
 impl Server {
     /// Connects and requests attributes. Returns all bytes until the connection closes.
@@ -57,7 +57,7 @@ async fn while_it_is_down_connections_are_closed_and_afterwards_the_state_is_unc
     control
         .set_shared_attribute("meter", "a", &json!(1))
         .unwrap();
-    control.restart(FOR_LONG);
+    control.restart(AN_HOUR);
     assert_eq!(server.request_attributes().await, b"");
     control.restart(Duration::from_millis(50));
     let clock = Clock::start();

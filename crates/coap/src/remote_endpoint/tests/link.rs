@@ -59,8 +59,8 @@ pub(super) trait World {
 
     fn link(&mut self) -> &mut Link<Self::Flight>;
     fn endpoint(&self) -> &RemoteEndpoint;
-    /// Processes a flight that has landed.
-    fn land(&mut self, flight: Self::Flight);
+    /// Processes a flight that has arrived.
+    fn deliver(&mut self, flight: Self::Flight);
     fn handle_timeout(&mut self);
 
     /// Lets time pass up to `until`, or until nothing happens any more.
@@ -79,7 +79,7 @@ pub(super) trait World {
                 assert!(later.is_none_or(|at| at > now), "nothing is left undone");
             }
             if let Some(flight) = self.link().take_due() {
-                self.land(flight);
+                self.deliver(flight);
             }
         }
         let now = self.link().now;

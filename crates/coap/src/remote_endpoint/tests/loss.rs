@@ -373,7 +373,7 @@ impl World for Observing {
         self.with(|endpoint, now, context, out| endpoint.handle_timeout(now, context, out));
     }
 
-    fn land(&mut self, flight: Flight) {
+    fn deliver(&mut self, flight: Flight) {
         match flight {
             Flight::ToEndpoint(bytes) => {
                 self.with(|endpoint, now, context, out| {

@@ -47,7 +47,7 @@ struct Transferring {
     counters: Counters,
     bodies: Bodies,
     max_message: usize,
-    tight: bool,
+    low_memory: bool,
     model: Model,
     link: Link<Flight>,
     slots: Vec<Slot>,
@@ -62,9 +62,9 @@ struct Transferring {
 impl Transferring {
     fn new(seed: u64) -> Transferring {
         let mut random = fastrand::Rng::with_seed(seed);
-        let tight = random.u8(0..4) == 0;
+        let low_memory = random.u8(0..4) == 0;
         // Enough for one body, or for all there may be.
-        let (limit, max_response_body) = if tight {
+        let (limit, max_response_body) = if low_memory {
             (1300, LARGEST)
         } else {
             (1 << 20, 8000)
@@ -80,7 +80,7 @@ impl Transferring {
             counters: Counters::default(),
             bodies: Bodies::new(limit, seed),
             max_message: if random.bool() { 1152 } else { 208 },
-            tight,
+            low_memory,
             model: Model::default(),
             link: {
                 let loss = random.f64() * 0.5;
@@ -108,7 +108,7 @@ impl Transferring {
             counters: &mut self.counters,
         };
         act(&mut self.endpoint, self.link.now, &mut context, &mut out);
-        assert!(!self.tight || self.bodies.held() <= 1300);
+        assert!(!self.low_memory || self.bodies.held() <= 1300);
         assert!(self.endpoint.body_bytes() <= 2 * self.parameters.max_response_body);
         out
     }
@@ -218,9 +218,9 @@ impl Transferring {
             panic!("nothing to restart")
         };
         let length = transfer.body.len();
-        let all_landed = LONGEST_DELAY + 1.0;
+        let all_delivered = LONGEST_DELAY + 1.0;
         let pause = if transfer.tag.is_none() {
-            pause + all_landed
+            pause + all_delivered
         } else {
             pause
         };
@@ -293,7 +293,7 @@ impl Transferring {
             }
             Next::RestartLater => {
                 self.count("no memory");
-                assert!(self.tight);
+                assert!(self.low_memory);
                 return self.restart(slot, 30.0);
             }
             Next::TooLarge => self.count("too large"),
@@ -336,8 +336,8 @@ impl Transferring {
                 Output::Send(bytes) => Expected::Code(Message::decode(bytes).unwrap().code),
                 other => panic!("{other:?}"),
             };
-            if self.tight && actual == Expected::Code(Code::SERVICE_UNAVAILABLE) {
-                self.model.found_no_room(&message);
+            if self.low_memory && actual == Expected::Code(Code::SERVICE_UNAVAILABLE) {
+                self.model.had_no_room(&message);
             } else {
                 let (code, id) = (message.code, message.message_id);
                 assert!(actual == expected, "{code} {id}: {actual:?}");
@@ -372,7 +372,7 @@ impl Transferring {
             // Blocks out of sequence.
             93..96 => {
                 for _ in 0..10 {
-                    self.stray(slot);
+                    self.send_out_of_sequence(slot);
                 }
             }
             _ => {}
@@ -380,7 +380,7 @@ impl Transferring {
     }
 
     /// Sends a block out of sequence, of a resource of its own.
-    fn stray(&mut self, slot: u8) {
+    fn send_out_of_sequence(&mut self, slot: u8) {
         self.next_message_id += 1;
         let mut message = Message::empty(Type::Confirmable, self.next_message_id);
         message.code = Code::POST;
@@ -419,7 +419,7 @@ impl World for Transferring {
         self.follow(outputs);
     }
 
-    fn land(&mut self, flight: Flight) {
+    fn deliver(&mut self, flight: Flight) {
         match flight {
             Flight::ToEndpoint(bytes) => self.endpoint_receive(&bytes),
             Flight::ToClient(bytes) => self.client_receive(&bytes),

@@ -80,7 +80,7 @@ impl Model {
 
     /// The endpoint had no room for this block, so it holds no block of the body. The model counts no
     /// bytes.
-    pub(super) fn found_no_room(&mut self, message: &Message) {
+    pub(super) fn had_no_room(&mut self, message: &Message) {
         self.forget(&key(message));
     }
 }
