@@ -10,10 +10,11 @@ pub(crate) mod parsing;
 pub(crate) mod task;
 
 use crate::calls::parsing::Parsed;
+use crate::downlink::Kind;
 use crate::dtls::SessionId;
 use crate::mapping::response::Expect;
 use crate::ota::CallId;
-use crate::relay::{Kind, RelayId};
+use crate::relay::RelayId;
 use crate::upstream;
 use coap::ExchangeId;
 

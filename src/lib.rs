@@ -34,15 +34,16 @@
 //! | [`dtls`] | datagrams from an address ⇄ plaintext from a verified certificate, at bounded cost | credentials, timers, shares, shown |
 //! | [`device`] | which certificate is which device | – |
 //! | [`upstream`] | one request to ThingsBoard, and what its outcome means | device, shown |
-//! | [`mapping`] | CoAP resources ⇄ ThingsBoard's operations | coap, device, upstream, relay, ota |
-//! | [`relay`] | Observe over what ThingsBoard pushes: attributes and commands | coap, device, dtls, upstream, ota, timers |
+//! | [`mapping`] | CoAP resources ⇄ ThingsBoard's operations | coap, device, upstream, downlink, ota |
+//! | [`downlink`] | how attribute changes and commands come from ThingsBoard | upstream |
+//! | [`relay`] | Observe over what comes by the downlink: attributes and commands | coap, device, dtls, upstream, downlink, ota, timers |
 //! | [`ota`] | firmware and software: one cache for all devices | coap, device, upstream, timers, shares |
-//! | [`calls`] | calls to ThingsBoard, between the core and the tasks that make them | mapping, relay, ota, dtls, upstream, coap |
+//! | [`calls`] | calls to ThingsBoard, between the core and the tasks that make them | mapping, downlink, relay, ota, dtls, upstream, coap |
 //! | [`quotas`] | how much one device may have of the loop and of ThingsBoard | mapping, upstream, device, dtls, coap, shares |
 //! | [`gateway`] | connecting them: the sans-IO core, and the loop around it | all above, metrics, logging, udp |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
 //! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, relay, upstream, dtls, credentials, metrics |
-//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | coap, credentials, dtls, device, upstream, shown |
+//! | [`config`] | a file and the environment in, only valid values out, every mistake at once | relay, downlink, ota, coap, credentials, dtls, device, upstream, shown |
 //! | [`reload`] | files that are read again while the gateway runs | config, credentials, device, dtls, gateway |
 //! | [`authority`] | a small CA for tests and trials | device, credentials, shown |
 //! | [`logging`] | log lines, panics among them, that never block the process | config, shares |
@@ -89,6 +90,7 @@ mod cli;
 mod config;
 mod credentials;
 mod device;
+mod downlink;
 mod dtls;
 pub mod facade;
 mod gateway;

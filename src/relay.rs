@@ -28,7 +28,6 @@
 //! | [`device_relay`] | one device: routes each event to one of its two observations; parking when the device does not answer |
 //! | [`attribute_observation`] | the observation of shared attributes: when to poll, read and notify |
 //! | [`shared_attributes`] | their values, and which of them the device has not confirmed |
-//! | [`attribute_json`] | ThingsBoard's JSON for them, both ways |
 //! | [`command_observation`] | the observation of commands: when to poll, notify and reply in the device's place |
 //! | [`command_queue`] | commands in order, and those already delivered that ThingsBoard may repeat |
 //! | [`command_error`] | the replies of the gateway itself to a command |
@@ -36,9 +35,10 @@
 //! | [`effect`], [`context`] | what a relay wants done, and what it is given with each event |
 //! | [`settings`] | `[relay]` |
 //! | [`byte_budget`] | even shares of `relay.bytes` |
-//! | [`polling`] | everything about HTTP long polls: polls without gaps, back-off, polls a second, recovery after an outage, and the reads that find what polls lost |
+//! | [`resync`] | when to read all attributes, because polls lose changes |
+//! | [`polls`] | the polls of one relay; all else about HTTP long polls is in [`downlink::polling`](crate::downlink::polling) |
 //!
-//! What another way to get changes from ThingsBoard (MQTT) would replace: [`polling`], `device_relay/polls.rs`, and in
+//! What another way to get changes from ThingsBoard (MQTT) would replace: [`polls`], `device_relay/polls.rs`, and in
 //! the two observations the `Poller` and the `Resync` with the methods that drive them.
 //!
 //! # Events and effects
@@ -46,7 +46,6 @@
 //! Each event is a method of [`DeviceRelay`]; after any of them [`advance`](DeviceRelay::advance) does what has become
 //! due. [`RelayTable::update`] calls both, arms the relay's timer and queues its effects.
 
-pub(crate) mod attribute_json;
 pub(crate) mod attribute_observation;
 mod byte_budget;
 pub(crate) mod command_error;
@@ -57,7 +56,8 @@ mod counters;
 pub(crate) mod device_relay;
 pub(crate) mod effect;
 pub(crate) mod liveness;
-pub(crate) mod polling;
+mod polls;
+mod resync;
 pub(crate) mod settings;
 pub(crate) mod shared_attributes;
 pub(crate) mod table;
@@ -67,8 +67,7 @@ mod tests;
 pub(crate) use context::RelayContext;
 pub(crate) use counters::Counters;
 pub(crate) use device_relay::DeviceRelay;
-pub(crate) use effect::{Kind, ObservationEnd, RelayEffect};
+pub(crate) use effect::{ObservationEnd, RelayEffect};
 pub(crate) use liveness::Observation;
-pub(crate) use polling::PollMessage;
-pub(crate) use settings::{Mode, Settings};
+pub(crate) use settings::Settings;
 pub(crate) use table::{ObservationCounts, RelayId, RelayTable};

@@ -28,18 +28,19 @@ const ROOMS: &[(&str, &str)] = &[
     ("device", ""),
     ("upstream", "device shown"),
     ("ota", "upstream device timers shares coap"),
-    ("relay", "ota upstream device dtls timers coap"),
-    ("mapping", "relay ota upstream device coap"),
-    ("calls", "mapping relay ota upstream dtls coap"),
+    ("downlink", "upstream"),
+    ("relay", "downlink ota upstream device dtls timers coap"),
+    ("mapping", "downlink ota upstream device coap"),
+    ("calls", "mapping downlink relay ota upstream dtls coap"),
     ("quotas", "mapping upstream device dtls coap shares"),
     (
         "gateway",
-        "relay ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
+        "relay downlink ota mapping calls quotas logging coap credentials dtls device upstream metrics udp timers shares heap_trim",
     ),
     // Configuration, reloads and the admin server.
     (
         "config",
-        "relay ota coap credentials dtls device upstream logging shown",
+        "relay downlink ota coap credentials dtls device upstream logging shown",
     ),
     ("reload", "config credentials device dtls gateway"),
     (
@@ -70,8 +71,8 @@ const CRATES: &[&str] = &[
 
 /// Rooms that must be found, so that a test that reads no file fails.
 const MUST_EXIST: &[&str] = &[
-    "dtls", "device", "upstream", "ota", "relay", "mapping", "gateway", "config", "metrics",
-    "admin",
+    "dtls", "device", "upstream", "downlink", "ota", "relay", "mapping", "gateway", "config",
+    "metrics", "admin",
 ];
 
 /// A library, and the only files that may name it (`src/room/` is all files of a room).

@@ -2,12 +2,13 @@
 //! rule chain or ThingsBoard chooses. It only moves the result: a response, a map of attributes, a command.
 
 use crate::calls::{Call, Completion, RelayCall, Ticket};
+use crate::downlink::Command;
+use crate::downlink::attribute_json;
+use crate::downlink::attribute_json::{Unreadable, Update, Values};
+use crate::downlink::{Kind, PollMessage};
 use crate::mapping::client_rpc;
 use crate::mapping::representation::Representation;
 use crate::mapping::response::{self, Expect};
-use crate::relay::attribute_json::{self, Unreadable, Update, Values};
-use crate::relay::command_queue::Command;
-use crate::relay::{Kind, PollMessage};
 use crate::upstream::{Answer, Error, Operation, Request};
 use coap::{ETag, Response};
 use std::hash::{BuildHasher, RandomState};

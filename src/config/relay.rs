@@ -3,7 +3,8 @@
 use super::key::{Section, key};
 use super::kind::{Choice, Number, OrUnset, Size, Time};
 use super::reader::Reader;
-use crate::relay::{Mode, Settings};
+use crate::downlink::Mode;
+use crate::relay::Settings;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);

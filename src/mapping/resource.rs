@@ -1,7 +1,7 @@
 //! The resources of the device API, one row each: path, label, methods, representation, and what can be observed.
 
 use super::representation::Representation;
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use crate::upstream::Package;
 use coap::Method;
 use std::sync::LazyLock;

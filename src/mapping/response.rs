@@ -2,7 +2,7 @@
 
 use super::path::NoRoute;
 use super::representation::Representation;
-use crate::relay::attribute_json::Unreadable;
+use crate::downlink::attribute_json::Unreadable;
 use crate::upstream::{Error, Rejection, RetryAfter, RetryCause};
 use bytes::Bytes;
 use coap::{Code, Response};

@@ -11,14 +11,15 @@
 //! In the mode `on-uplink` there are no polls: all attributes are read after each uplink, and every `sync_interval` while
 //! the device is live.
 
-use super::Mode;
-use super::attribute_json::{Unreadable, Update, Values};
 use super::liveness::{Observation, Observer};
-use super::polling::poller::{PollOutcome, Poller};
-use super::polling::resync::{Resync, SETTLE};
 use super::shared_attributes::{SharedAttributes, cost_of};
-use super::{Kind, ObservationEnd, RelayContext, RelayEffect};
+use super::{ObservationEnd, RelayContext, RelayEffect};
+use crate::downlink::Kind;
+use crate::downlink::Mode;
+use crate::downlink::attribute_json::{Unreadable, Update, Values};
+use crate::downlink::polling::poller::{PollOutcome, Poller};
 use crate::ota::AssignmentChange;
+use crate::relay::resync::{Resync, SETTLE};
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 

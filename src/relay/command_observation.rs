@@ -16,12 +16,14 @@
 //!
 //! In the mode `on-uplink` one short poll follows each uplink, and another each command that it brings.
 
-use super::Mode;
 use super::command_error::CommandError;
-use super::command_queue::{Command, CommandQueue, Pushed, Repeated};
+use super::command_queue::{CommandQueue, Pushed, Repeated};
 use super::liveness::{Observation, Observer};
-use super::polling::poller::{PollOutcome, Poller};
-use super::{Kind, ObservationEnd, RelayContext, RelayEffect};
+use super::{ObservationEnd, RelayContext, RelayEffect};
+use crate::downlink::Command;
+use crate::downlink::Kind;
+use crate::downlink::Mode;
+use crate::downlink::polling::poller::{PollOutcome, Poller};
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 

@@ -18,11 +18,8 @@
 //! the device gets them, and their replies end here. (Those with a lower id were sent by now, or are of no consequence.)
 
 use super::command_error::CommandError;
-use bytes::Bytes;
-use serde::Deserialize;
+use crate::downlink::Command;
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// Commands queued for one device, until it is not polled for any more.
@@ -37,30 +34,6 @@ const RECOGNISED: Duration = Duration::from_secs(600);
 const RECOGNISED_AFTER_OUTAGE: Duration = Duration::from_secs(60);
 /// The same once the device has replied: polls that ThingsBoard answered before it had the reply have ended by then.
 const RECOGNISED_AFTER_REPLY: Duration = Duration::from_secs(10);
-
-/// SipHash under keys of this process, so that no one can make two commands with the same hash.
-static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-
-/// A command as ThingsBoard sent it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Command {
-    pub id: u32,
-    /// `{"id":…,"method":…,"params":…}`, byte for byte.
-    pub body: Bytes,
-    hash: u64,
-}
-
-impl Command {
-    /// Parses ThingsBoard's answer to a poll for commands; `None` if it is no JSON object, or has no id that a device could
-    /// reply to. Not to be called in the I/O loop.
-    pub fn read(body: Bytes) -> Option<Command> {
-        Some(Command {
-            id: id(&body)?,
-            hash: HASH.hash_one(&body),
-            body,
-        })
-    }
-}
 
 #[derive(Debug)]
 struct Queued {
@@ -325,20 +298,6 @@ impl CommandQueue {
     pub(crate) fn is_empty(&self) -> bool {
         self.queued.is_empty() && self.delivered.is_empty()
     }
-}
-
-/// The id of a command: a whole number that ThingsBoard's `int` holds, as `rpc/{id}` takes it.
-fn id(body: &[u8]) -> Option<u32> {
-    #[derive(Deserialize)]
-    struct WithId {
-        id: u32,
-    }
-    // serde would take an array for a struct, too.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return None;
-    }
-    let with_id: WithId = serde_json::from_slice(body).ok()?;
-    i32::try_from(with_id.id).is_ok().then_some(with_id.id)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::Settings;
 use super::counters::Counters;
 use super::effect::RelayEffect;
-use super::polling::pacing::Pacing;
+use crate::downlink::polling::pacing::Pacing;
 use crate::dtls::SessionId;
 use std::time::Instant;
 

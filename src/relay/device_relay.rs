@@ -3,13 +3,15 @@
 mod parking;
 mod polls;
 
-use super::attribute_json::{Unreadable, Values};
+use super::Settings;
 use super::attribute_observation::AttributeObservation;
 use super::command_observation::CommandObservation;
 use super::liveness::{Observation, Observer};
-use super::{Kind, ObservationCounts, ObservationEnd, PollMessage, RelayContext, RelayEffect};
-use super::{Mode, Settings};
+use super::{ObservationCounts, ObservationEnd, RelayContext, RelayEffect};
 use crate::device::Device;
+use crate::downlink::Mode;
+use crate::downlink::attribute_json::{Unreadable, Values};
+use crate::downlink::{Kind, PollMessage};
 use crate::dtls::SessionId;
 use crate::upstream::Error;
 use std::sync::Arc;

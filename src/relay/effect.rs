@@ -2,20 +2,12 @@
 
 use super::command_error::CommandError;
 use super::liveness::Observation;
+use crate::downlink::Kind;
 use crate::dtls::SessionId;
 use crate::ota::AssignmentChange;
 use crate::upstream::{Error, Rejection};
 use bytes::Bytes;
 use std::time::Duration;
-
-/// What can be observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// `api/v1/attributes`
-    Attributes,
-    /// `api/v1/rpc`
-    Commands,
-}
 
 /// Why the gateway ends an observation, and with it the code of the last notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! `[relay]`: how what devices observe is fetched from ThingsBoard.
 
+use crate::downlink::Mode;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,15 +27,6 @@ pub struct Settings {
     pub bytes: usize,
     /// Max-Age of notifications; 1 second or more, and whole seconds fit its four bytes.
     pub max_age: Duration,
-}
-
-/// When the relay requests changes from ThingsBoard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// By one long poll after the other, as long as the device is live.
-    LongPoll,
-    /// After each message of the device.
-    OnUplink,
 }
 
 impl Default for Settings {

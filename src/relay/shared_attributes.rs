@@ -9,7 +9,7 @@
 //! confirmed ──(a poll or a read brings another value)──▶ unconfirmed ──(its notification is acknowledged)──▶ confirmed
 //! ```
 
-use super::attribute_json::{MOST_KEYS, Update, Values, is_same, object, quoted};
+use crate::downlink::attribute_json::{MOST_KEYS, Update, Values, is_same, object, quoted};
 use crate::ota::AssignmentChange;
 use bytes::Bytes;
 use serde_json::value::RawValue;

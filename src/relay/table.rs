@@ -1,11 +1,13 @@
 //! The relays of all devices: looked up by device, their timers, and the bounds `relay.max_polls` and `relay.bytes`.
 
+use super::Settings;
 use super::byte_budget::ByteBudget;
-use super::polling::pacing::Pacing;
-use super::polling::recovery::Recovery;
-use super::{Counters, DeviceRelay, Kind, RelayContext, RelayEffect};
-use super::{Mode, Settings};
+use super::{Counters, DeviceRelay, RelayContext, RelayEffect};
 use crate::device::Device;
+use crate::downlink::Kind;
+use crate::downlink::Mode;
+use crate::downlink::polling::pacing::Pacing;
+use crate::downlink::polling::recovery::Recovery;
 use crate::dtls::SessionId;
 use crate::timers::{Slot, Timers};
 use crate::upstream::Error;
@@ -67,7 +69,7 @@ pub(crate) struct RelayTable {
     relays: HashMap<RelayId, Entry>,
     by_name: HashMap<Arc<str>, RelayId>,
     timers: Timers<RelayId>,
-    recovery: Recovery,
+    recovery: Recovery<RelayId>,
     last_id: u64,
     polls: usize,
     budget: ByteBudget,

@@ -2,10 +2,10 @@
 
 use super::observation::Observation;
 use super::{Conditions, Device, World};
+use crate::downlink::Kind;
 use crate::dtls::Path;
 use crate::gateway::Settings;
 use crate::gateway::handle::Change;
-use crate::relay::Kind;
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 use thingsboard_simulator::downlink::CommandId;

@@ -1,7 +1,7 @@
 //! Hazard: a device begins a download right after the notification of another package.
 
 use super::{Conditions, World, default_settings};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use bytes::Bytes;
 use coap::option::number;
 use coap::{Block, Code, Type};

@@ -2,7 +2,7 @@
 
 use super::actions::RegistryEntry;
 use super::{World, default_settings};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use crate::simulation::Conditions;
 use coap::{Code, Type};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use super::device::observe_number;
 use super::platform::State;
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use coap::{Code, Message, Token, Type};
 use serde_json::Value;
 use std::collections::HashSet;

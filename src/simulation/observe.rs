@@ -2,7 +2,7 @@
 
 use super::upstream::Reply;
 use super::{Conditions, World, default_settings};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use crate::simulation::invariants::assert_idle;
 use coap::{Code, Type};
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Hazard: queued commands and observed attributes exceed `relay.bytes`.
 
 use super::{Conditions, World, default_settings};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use coap::{Code, Type};
 use std::time::Duration;
 

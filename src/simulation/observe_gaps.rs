@@ -1,7 +1,7 @@
 //! Hazard: ThingsBoard's polls miss changes between two polls, repeat unanswered commands, and end early.
 
 use super::{Behaviour, Conditions, World, default_settings};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use crate::upstream::Error;
 use coap::Type;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! Hazard: the link of a device is down, for any time, while there are attribute changes and commands for it.
 
 use super::{World, default_settings, scaled};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use coap::{Code, Type};
 use serde_json::json;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Hazard: a device with observations fails, sleeps, or loses its network.
 
 use super::{World, default_settings};
-use crate::relay::Kind;
-use crate::relay::Mode;
+use crate::downlink::Kind;
+use crate::downlink::Mode;
 use coap::Type;
 use serde_json::json;
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use super::invariants::assert_idle;
 use super::{Conditions, World, scaled};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use bytes::Bytes;
 use coap::Type;
 use fastrand::Rng;

@@ -3,7 +3,7 @@
 
 use super::upstream::rejected;
 use super::{Behaviour, Conditions, World, default_settings};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use coap::Type;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! Hazard: ThingsBoard was down, and is up again, while devices observe.
 
 use super::{Conditions, World, default_settings};
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use bytes::Bytes;
 use coap::{Code, Type};
 use std::time::Duration;

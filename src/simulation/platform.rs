@@ -4,7 +4,7 @@
 mod packages;
 
 use crate::calls::Ticket;
-use crate::relay::Kind;
+use crate::downlink::Kind;
 use crate::upstream::{Answer, Error, Operation, Rejection};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap};

@@ -2,8 +2,8 @@
 
 use super::actions::RegistryEntry;
 use super::{World, default_settings};
+use crate::downlink::Kind;
 use crate::gateway::handle::Change;
-use crate::relay::Kind;
 use crate::simulation::Conditions;
 use coap::{Code, Type};
 use std::sync::Arc;

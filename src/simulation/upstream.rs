@@ -4,7 +4,7 @@ use super::platform::{PackageFetch, Platform};
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::device::AccessToken;
-use crate::relay::{Kind, PollMessage};
+use crate::downlink::{Kind, PollMessage};
 use crate::upstream::{Answer, Error, Operation, Rejection, Request};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};

@@ -1,7 +1,8 @@
 //! `[relay]`: values, ranges with their reasons, and warnings.
 
 use super::*;
-use crate::relay::{Mode, Settings};
+use crate::downlink::Mode;
+use crate::relay::Settings;
 
 /// The warnings about `[relay]` in this text.
 fn warnings(place: &Place, text: &str) -> Vec<String> {

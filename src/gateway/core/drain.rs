@@ -11,8 +11,8 @@
 
 use super::Core;
 use crate::calls::RelayCall;
+use crate::downlink::Kind;
 use crate::dtls::SessionId;
-use crate::relay::Kind;
 use coap::{Code, ExchangeId, Response};
 use std::time::{Duration, Instant};
 

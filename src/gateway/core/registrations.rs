@@ -2,10 +2,12 @@
 
 use super::Core;
 use crate::calls::parsing::Registration;
+use crate::downlink::Kind;
+use crate::downlink::attribute_json;
 use crate::dtls::SessionId;
 use crate::mapping::response::{Expect, RETRY_AFTER};
+use crate::relay::Observation;
 use crate::relay::shared_attributes::cost_of;
-use crate::relay::{Kind, Observation, attribute_json};
 use crate::upstream::{self, Operation};
 use coap::option::content_format::JSON;
 use coap::{Code, ExchangeId, Response};

@@ -1,13 +1,13 @@
 //! Counters and levels of the core, for operators.
 
 use super::Core;
+use crate::downlink::Kind;
 use crate::dtls::SessionId;
 use crate::dtls::record::cipher_suite_name;
 use crate::gateway::log::journal;
 use crate::gateway::report::{Bound, Levels, Report, SessionLine, State};
 use crate::gateway::sessions::Peer;
 use crate::gateway::stats::upstream_calls::CallKind;
-use crate::relay::Kind;
 use std::time::Instant;
 
 impl Core {

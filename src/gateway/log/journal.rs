@@ -6,6 +6,7 @@
 use crate::calls::RelayCall;
 use crate::credentials::CertificateError;
 use crate::device::{CertificateId, Fingerprint};
+use crate::downlink::Kind;
 use crate::dtls::record::cipher_suite_name;
 use crate::dtls::{EndReason, HandshakeFailure, Path};
 use crate::gateway::sessions::Peer;
@@ -15,8 +16,8 @@ use crate::mapping::path::NoRoute;
 use crate::mapping::resource::Resource;
 use crate::mapping::response::Expect;
 use crate::ota;
+use crate::relay::ObservationEnd;
 use crate::relay::command_error::CommandError;
-use crate::relay::{Kind, ObservationEnd};
 use crate::upstream::{Error, Rejection};
 use coap::{ExchangeId, ObservationId, Request, Response};
 use shares::source;

@@ -1,4 +1,5 @@
 use super::*;
+use bytes::Bytes;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -208,30 +209,4 @@ fn both_queues_are_bounded() {
         queue.push(now, body(id, "y"));
     }
     assert!(queue.is_full());
-}
-
-#[test]
-fn a_body_without_an_id_is_no_command() {
-    for body in [
-        &b""[..],
-        b"[]",
-        b"[7]",
-        b"7",
-        b"{",
-        b"{}",
-        br#"{"id":-1}"#,
-        br#"{"id":2147483648}"#,
-        br#"{"id":"7"}"#,
-        br#"{"id":1.5}"#,
-        br#"{"id":null,"method":"m"}"#,
-        b"\xff\xfe",
-        br#"{"id":1} {"id":2}"#,
-    ] {
-        let read = Command::read(Bytes::copy_from_slice(body));
-        assert_eq!(read, None, "{body:?}");
-    }
-    assert_eq!(
-        id(br#" {"method":"m","params":{"id":9},"id":2147483647}"#),
-        Some(2_147_483_647)
-    );
 }

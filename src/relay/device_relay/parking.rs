@@ -1,9 +1,10 @@
 //! Parking: a device does not answer, so nothing is requested for it. A notification in flight may still be acknowledged.
 
 use super::{DeviceRelay, KINDS};
+use crate::downlink::Kind;
 use crate::dtls::SessionId;
+use crate::relay::RelayContext;
 use crate::relay::liveness::{Observation, Observer};
-use crate::relay::{Kind, RelayContext};
 
 impl DeviceRelay {
     /// A session does not answer a ping: its observations are parked until it receives something.

@@ -1,9 +1,11 @@
 //! The long polls of one device, of both kinds: how many there are, and what they wait for.
 
 use super::{DeviceRelay, KINDS};
-use crate::relay::polling::poller::Poller;
-use crate::relay::{Kind, RelayContext};
-use crate::relay::{Mode, Settings};
+use crate::downlink::Kind;
+use crate::downlink::Mode;
+use crate::downlink::polling::poller::Poller;
+use crate::relay::RelayContext;
+use crate::relay::Settings;
 use std::time::Instant;
 
 impl DeviceRelay {

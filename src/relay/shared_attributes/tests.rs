@@ -1,5 +1,5 @@
 use super::*;
-use crate::relay::attribute_json::{flat, read_answer};
+use crate::downlink::attribute_json::{flat, read_answer};
 
 fn values(json: &str) -> Values {
     serde_json::from_str(json).unwrap()

@@ -79,7 +79,7 @@ pub(crate) fn flat(values: &Values) -> Bytes {
 }
 
 /// One object of these values, and the deleted keys under `deleted`, as ThingsBoard's own notifications have them.
-pub(super) fn object<'a>(set: impl Iterator<Item = (&'a str, &'a str)>, deleted: &[&str]) -> Bytes {
+pub(crate) fn object<'a>(set: impl Iterator<Item = (&'a str, &'a str)>, deleted: &[&str]) -> Bytes {
     let mut members: Vec<String> = set
         .map(|(key, value)| format!("{}:{value}", quoted(key)))
         .collect();
@@ -91,14 +91,14 @@ pub(super) fn object<'a>(set: impl Iterator<Item = (&'a str, &'a str)>, deleted:
 }
 
 /// A key as a JSON string.
-pub(super) fn quoted(key: &str) -> String {
+pub(crate) fn quoted(key: &str) -> String {
     serde_json::Value::from(key).to_string()
 }
 
 /// Whether two values are the same text but for whitespace between tokens. Nothing is parsed: two numbers that have the same
 /// double are different numbers, and so are `1` and `1.0`. A value that is written in two ways is notified once more, which
 /// does no harm; a different value that was taken for the same would never be notified.
-pub(super) fn is_same(one: &RawValue, other: &RawValue) -> bool {
+pub(crate) fn is_same(one: &RawValue, other: &RawValue) -> bool {
     one.get() == other.get() || significant(one.get()).eq(significant(other.get()))
 }
 

@@ -7,7 +7,7 @@
 //!                      └──failed: after back-off──┘
 //! ```
 
-use super::pacing::Pacing;
+use crate::downlink::polling::pacing::Pacing;
 use std::time::{Duration, Instant};
 
 /// How long after a poll was sent, or brought something, all attributes are read: by then ThingsBoard's device actor has the

@@ -1,7 +1,6 @@
 //! After an outage: relays that wait to try again, because ThingsBoard did not answer, are woken as soon as it answers any
 //! call, instead of at the end of their back-off.
 
-use crate::relay::RelayId;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -11,9 +10,9 @@ const WITHIN: Duration = Duration::from_secs(3);
 const LONGEST_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Relays that wait for ThingsBoard to answer again.
-#[derive(Debug, Default)]
-pub(in crate::relay) struct Recovery {
-    waiting: BTreeSet<RelayId>,
+#[derive(Debug)]
+pub(crate) struct Recovery<K> {
+    waiting: BTreeSet<K>,
     /// Whether the last call that had an outcome was not answered.
     is_outage: bool,
     next: Option<NextWake>,
@@ -26,15 +25,25 @@ struct NextWake {
     interval: Duration,
 }
 
-impl Recovery {
+impl<K> Default for Recovery<K> {
+    fn default() -> Self {
+        Recovery {
+            waiting: BTreeSet::new(),
+            is_outage: false,
+            next: None,
+        }
+    }
+}
+
+impl<K: Ord> Recovery<K> {
     /// A call to ThingsBoard has ended without an answer.
-    pub(in crate::relay) fn call_unanswered(&mut self) {
+    pub(crate) fn call_unanswered(&mut self) {
         self.is_outage = true;
         self.next = None;
     }
 
     /// ThingsBoard has answered a call, with whatever status. `random` is within 0..1.
-    pub(in crate::relay) fn call_answered(&mut self, now: Instant, random: impl FnOnce() -> f64) {
+    pub(crate) fn call_answered(&mut self, now: Instant, random: impl FnOnce() -> f64) {
         if !std::mem::take(&mut self.is_outage) || self.waiting.is_empty() {
             return;
         }
@@ -45,7 +54,7 @@ impl Recovery {
     }
 
     /// Whether this relay waits for ThingsBoard to answer again.
-    pub(in crate::relay) fn set_waiting(&mut self, relay: RelayId, waits: bool) {
+    pub(crate) fn set_waiting(&mut self, relay: K, waits: bool) {
         match waits {
             true => self.waiting.insert(relay),
             false => self.waiting.remove(&relay),
@@ -53,16 +62,16 @@ impl Recovery {
     }
 
     /// The next relay to wake, if it is time.
-    pub(in crate::relay) fn pop_due(&mut self, now: Instant) -> Option<RelayId> {
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
         let NextWake { interval, .. } = self.next.filter(|next| next.at <= now)?;
         let first = self.waiting.pop_first();
         let at = now + interval;
-        self.next = first.map(|_| NextWake { at, interval });
+        self.next = first.is_some().then_some(NextWake { at, interval });
         first
     }
 
     /// When [`pop_due`](Self::pop_due) has something.
-    pub(in crate::relay) fn next_timeout(&self) -> Option<Instant> {
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.next.map(|next| next.at)
     }
 }

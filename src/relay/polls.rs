@@ -1,25 +1,8 @@
-//! HTTP long polling: everything about it that attributes and commands have in common.
-//!
-//! | File | Holds |
-//! |---|---|
-//! | [`poller`] | the polls of one device and kind: when to open the next, so that nothing falls between two |
-//! | [`poll_message`] | what a poll brought, parsed in the poll's own task |
-//! | [`poll_rate`] | how many polls of one device and kind may begin a second |
-//! | [`pacing`] | what all relays share: back-off, the ramp after an outage, the longest poll that ThingsBoard allows |
-//! | [`recovery`] | after an outage, waking the relays that back off |
-//! | [`resync`] | when to read all attributes, because polls lose changes |
+//! The polls of one relay.
 
-pub(crate) mod pacing;
-mod poll_message;
-mod poll_rate;
-pub(crate) mod poller;
-pub(crate) mod recovery;
-pub(crate) mod resync;
-
-pub(crate) use poll_message::PollMessage;
-
-use super::{Kind, RelayContext, RelayEffect};
-use poller::{OpenedPoll, PollOutcome, Poller};
+use super::{RelayContext, RelayEffect};
+use crate::downlink::Kind;
+use crate::downlink::polling::poller::{OpenedPoll, PollOutcome, Poller};
 use std::time::{Duration, Instant};
 
 impl Poller {

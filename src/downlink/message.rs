@@ -1,7 +1,7 @@
 //! What a poll brought. It is parsed in the poll's own task: see [`parsing`](crate::calls::parsing).
 
-use crate::relay::attribute_json::{Unreadable, Update};
-use crate::relay::command_queue::Command;
+use crate::downlink::Command;
+use crate::downlink::attribute_json::{Unreadable, Update};
 
 /// What a poll brought, parsed outside of the I/O loop.
 #[derive(Debug)]
@@ -12,14 +12,14 @@ pub enum PollMessage {
 }
 
 impl PollMessage {
-    pub(in crate::relay) fn attributes(self) -> Result<Update, Unreadable> {
+    pub(crate) fn attributes(self) -> Result<Update, Unreadable> {
         match self {
             PollMessage::Attributes(update) => update,
             PollMessage::Command(_) => Err(Unreadable::Malformed),
         }
     }
 
-    pub(in crate::relay) fn command(self) -> Option<Command> {
+    pub(crate) fn command(self) -> Option<Command> {
         match self {
             PollMessage::Command(command) => command,
             PollMessage::Attributes(_) => None,

@@ -1,0 +1,76 @@
+//! A command (server-side RPC) as ThingsBoard sends it.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+
+/// SipHash under keys of this process, so that no one can make two commands with the same hash.
+static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// A command as ThingsBoard sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    pub id: u32,
+    /// `{"id":…,"method":…,"params":…}`, byte for byte.
+    pub body: Bytes,
+    /// Of the body, so that it need not be kept to recognise the command.
+    pub(crate) hash: u64,
+}
+
+impl Command {
+    /// Parses ThingsBoard's answer to a poll for commands; `None` if it is no JSON object, or has no id that a device could
+    /// reply to. Not to be called in the I/O loop.
+    pub fn read(body: Bytes) -> Option<Command> {
+        Some(Command {
+            id: id(&body)?,
+            hash: HASH.hash_one(&body),
+            body,
+        })
+    }
+}
+
+/// The id of a command: a whole number that ThingsBoard's `int` holds, as `rpc/{id}` takes it.
+fn id(body: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct WithId {
+        id: u32,
+    }
+    // serde would take an array for a struct, too.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return None;
+    }
+    let with_id: WithId = serde_json::from_slice(body).ok()?;
+    i32::try_from(with_id.id).is_ok().then_some(with_id.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_without_an_id_is_no_command() {
+        for body in [
+            &b""[..],
+            b"[]",
+            b"[7]",
+            b"7",
+            b"{",
+            b"{}",
+            br#"{"id":-1}"#,
+            br#"{"id":2147483648}"#,
+            br#"{"id":"7"}"#,
+            br#"{"id":1.5}"#,
+            br#"{"id":null,"method":"m"}"#,
+            b"\xff\xfe",
+            br#"{"id":1} {"id":2}"#,
+        ] {
+            let read = Command::read(Bytes::copy_from_slice(body));
+            assert_eq!(read, None, "{body:?}");
+        }
+        assert_eq!(
+            id(br#" {"method":"m","params":{"id":9},"id":2147483647}"#),
+            Some(2_147_483_647)
+        );
+    }
+}
