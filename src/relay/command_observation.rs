@@ -239,10 +239,17 @@ impl CommandObservation {
         error: CommandError,
         context: &mut RelayContext<'_>,
     ) {
-        self.queue.gateway_replies(id, error);
+        if !self.queue.gateway_replies(id, error) {
+            return;
+        }
         self.poller.hold(now + REPLY_TIMEOUT);
         let effect = RelayEffect::ReplyToCommand(id, error);
         context.effects.push(effect);
+    }
+
+    /// Whether the device's reply under this id must not reach ThingsBoard, which would take it for one to another command.
+    pub(crate) fn is_reply_outdated(&self, id: u32) -> bool {
+        self.queue.is_reply_outdated(id)
     }
 
     /// The device replies to a command, through any session: so it has it, even if its acknowledgement was lost and the

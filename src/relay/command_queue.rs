@@ -11,6 +11,11 @@
 //! ThingsBoard gives an unanswered two-way command to every poll, under the same id. Commands are the same if id *and* body
 //! are: ids begin at 0 again when ThingsBoard restarts, and a new command must not be taken for an old one. Of a delivered
 //! command only the id and a hash of the body are kept.
+//!
+//! Nor must the reply to an old command be taken for one to a new command: ThingsBoard knows them by their ids alone, and
+//! would drop the new one. ThingsBoard sends its oldest command first, so ids ascend until it restarts. A new command shows
+//! that those with the same or a higher id are from before a restart, and makes them [`is_outdated`](Delivered::is_outdated):
+//! the device gets them, and their replies end here. (Those with a lower id were sent by now, or are of no consequence.)
 
 use super::command_error::CommandError;
 use bytes::Bytes;
@@ -63,6 +68,8 @@ struct Queued {
     received: Instant,
     /// Whether an endpoint was given a notification of it: the device may have it.
     notified: bool,
+    /// See [`Delivered::is_outdated`].
+    is_outdated: bool,
 }
 
 impl Queued {
@@ -81,6 +88,8 @@ struct Delivered {
     reply: Reply,
     /// The gateway replies to it itself.
     error: Option<CommandError>,
+    /// ThingsBoard has restarted since, and the id may be another command's: no reply to this one may reach ThingsBoard.
+    is_outdated: bool,
 }
 
 /// Where the reply to a delivered command is.
@@ -128,14 +137,13 @@ impl CommandQueue {
     pub(crate) fn push(&mut self, now: Instant, command: Command) -> Pushed {
         self.remove_expired(now);
         let is_it = |id, hash| id == command.id && hash == command.hash;
-        if self
-            .queued
-            .iter()
-            .any(|other| is_it(other.command.id, other.command.hash))
-        {
+        let mut queued = self.queued.iter_mut();
+        if let Some(known) = queued.find(|q| is_it(q.command.id, q.command.hash)) {
+            known.is_outdated = false;
             return Pushed::Repeated(Repeated::Queued);
         }
         if let Some(known) = self.delivered.iter_mut().find(|d| is_it(d.id, d.hash)) {
+            known.is_outdated = false;
             known.expires = known.expires.max(now + RECOGNISED);
             return Pushed::Repeated(match known.reply {
                 Reply::None => match known.error {
@@ -146,12 +154,17 @@ impl CommandQueue {
                 Reply::Accepted => Repeated::Answered,
             });
         }
-        // The same id with another body: ThingsBoard has restarted, and its earlier command of this id is gone.
-        self.delivered.retain(|d| d.id != command.id);
+        for known in self.queued.iter_mut() {
+            known.is_outdated |= known.command.id >= command.id;
+        }
+        for known in self.delivered.iter_mut() {
+            known.is_outdated |= known.id >= command.id;
+        }
         self.queued.push_back(Queued {
             command,
             received: now,
             notified: false,
+            is_outdated: false,
         });
         Pushed::New
     }
@@ -187,8 +200,13 @@ impl CommandQueue {
 
     fn remember(&mut self, now: Instant, first: Queued) {
         let Queued {
-            command, received, ..
+            command,
+            received,
+            is_outdated,
+            ..
         } = first;
+        // One from before a restart: from now on a reply under this id is to this command.
+        self.delivered.retain(|known| known.id != command.id);
         if self.delivered.len() >= MOST_DELIVERED {
             self.delivered.pop_front();
         }
@@ -200,6 +218,7 @@ impl CommandQueue {
             expires: now + RECOGNISED,
             reply: Reply::None,
             error: None,
+            is_outdated,
         });
     }
 
@@ -207,18 +226,32 @@ impl CommandQueue {
         self.delivered.iter_mut().find(|known| known.id == id)
     }
 
-    /// The gateway replies to a command that was delivered, or that can't be.
-    pub(crate) fn gateway_replies(&mut self, id: u32, error: CommandError) {
-        if let Some(known) = self.delivered_mut(id) {
-            known.error = Some(error);
-            known.reply = Reply::InFlight;
+    /// The gateway replies to a command that was delivered, or that can't be. Returns whether ThingsBoard may get the reply.
+    pub(crate) fn gateway_replies(&mut self, id: u32, error: CommandError) -> bool {
+        let known = self.delivered_mut(id);
+        let Some(known) = known.filter(|known| !known.is_outdated) else {
+            return false;
+        };
+        known.error = Some(error);
+        known.reply = Reply::InFlight;
+        true
+    }
+
+    /// Whether a reply under this id is to a command from before ThingsBoard's restart, and must not reach ThingsBoard.
+    pub(crate) fn is_reply_outdated(&self, id: u32) -> bool {
+        let first = self.queued.front().filter(|_| self.may_have_first(id));
+        let delivered = || self.delivered.iter().find(|known| known.id == id);
+        match first {
+            Some(first) => first.is_outdated,
+            None => delivered().is_some_and(|known| known.is_outdated),
         }
     }
 
     /// A reply is on its way to ThingsBoard. Returns whether it is the first to a command that was delivered.
     pub(crate) fn reply_begins(&mut self, id: u32) -> bool {
         let known = self.delivered_mut(id);
-        let Some(known) = known.filter(|known| known.reply == Reply::None) else {
+        let is_first = |known: &&mut Delivered| known.reply == Reply::None && !known.is_outdated;
+        let Some(known) = known.filter(is_first) else {
             return false;
         };
         known.reply = Reply::InFlight;

@@ -211,6 +211,11 @@ impl DeviceRelay {
         self.commands.poll_soon();
     }
 
+    /// Whether the device's reply to a command must not reach ThingsBoard, which would take it for one to another command.
+    pub(crate) fn is_reply_outdated(&self, id: u32) -> bool {
+        self.commands.is_reply_outdated(id)
+    }
+
     /// The device replies to a command.
     pub(crate) fn reply_received(&mut self, now: Instant, id: u32, context: &mut RelayContext<'_>) {
         self.commands.reply_received(now, id, context);

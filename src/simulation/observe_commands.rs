@@ -116,3 +116,36 @@ fn a_reply_counts_although_its_session_has_ended() {
     world.run_for(SECOND);
     assert_eq!(world.devices[0].observations[1].commands.len(), 2);
 }
+
+#[test]
+fn a_reply_to_a_command_from_before_a_restart_is_not_taken_for_one_to_the_new_command_of_its_id() {
+    let mut world = World::observing(default_settings(), CON);
+    world.send_command(0, "0", false);
+    assert!(until_replies(&mut world, 1) < SECOND);
+    world.run_for(SECOND);
+    // The gateway has command 1, and the device does not.
+    world.link.lose_next(false, 4);
+    world.send_command(0, "1", false);
+    world.run_for(2 * SECOND);
+    assert_eq!(world.devices[0].observations[1].commands, [json!(0)]);
+    // ThingsBoard restarts, has commands 0 and 1 again, and brings 0 until it has the reply.
+    world.upstream.restart(world.now, SECOND);
+    let new = [10, 11].map(|params: u64| world.send_command(0, &params.to_string(), false));
+    let all = |world: &World| world.devices[0].observations[1].commands.len() == 4;
+    assert!(world.run_until(120 * SECOND, all));
+    world.run_for(SECOND);
+    let commands = &world.devices[0].observations[1].commands;
+    assert_eq!(*commands, [json!(0), json!(1), json!(10), json!(11)]);
+    // The device's reply to the old command 1 ended at the gateway.
+    let ids: Vec<_> = world
+        .upstream
+        .replies
+        .iter()
+        .map(|reply| reply.id)
+        .collect();
+    assert_eq!(ids, [0, 0, 1]);
+    for command in new {
+        let outcome = &world.upstream.platform.command_outcomes[&command];
+        assert!(matches!(outcome, CommandOutcome::Reply(_)), "{outcome:?}");
+    }
+}

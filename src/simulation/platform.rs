@@ -139,11 +139,30 @@ impl Platform {
         self.downlink.command(device, command, now).unwrap()
     }
 
-    pub(super) fn reply_to_command(&mut self, now: Instant, device: &str, id: u32, body: &Bytes) {
+    /// Passes a reply to the caller of the command with this id, and returns that command.
+    pub(super) fn reply_to_command(
+        &mut self,
+        now: Instant,
+        device: &str,
+        id: u32,
+        body: &Bytes,
+    ) -> Option<CommandId> {
         self.advance_to(now);
+        self.take_command_outcomes();
         let id = i32::try_from(id).unwrap();
         self.downlink
             .reply(device, id, std::str::from_utf8(body).unwrap());
+        self.take_command_outcomes()
+    }
+
+    /// Returns the last command that has an outcome since the last call.
+    fn take_command_outcomes(&mut self) -> Option<CommandId> {
+        let mut last = None;
+        while let Some((command, outcome)) = self.downlink.pop_command_outcome() {
+            self.command_outcomes.insert(command, outcome);
+            last = Some(command);
+        }
+        last
     }
 
     pub(super) fn open_poll(
@@ -210,9 +229,7 @@ impl Platform {
         now: Instant,
     ) -> Vec<(Ticket, Result<Answer, Error>)> {
         self.advance_to(now);
-        while let Some((command, outcome)) = self.downlink.pop_command_outcome() {
-            self.command_outcomes.insert(command, outcome);
-        }
+        self.take_command_outcomes();
         let mut ended = Vec::new();
         while let Some((poll, end)) = self.downlink.pop_poll_end() {
             let Some(ticket) = self.polls.remove(&poll) else {

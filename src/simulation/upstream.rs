@@ -1,13 +1,15 @@
 //! A scripted ThingsBoard: it answers every call after a delay, or fails it.
 
 use super::platform::{PackageFetch, Platform};
+use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::device::AccessToken;
-use crate::relay::Kind;
+use crate::relay::{Kind, PollMessage};
 use crate::upstream::{Answer, Error, Operation, Rejection, Request};
 use bytes::Bytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
+use thingsboard_simulator::downlink::CommandId;
 
 /// `upstream.timeout`, and the shorter timeout of GETs.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,6 +70,17 @@ pub(crate) struct ScriptedUpstream {
     pub(crate) answers_rpcs: bool,
     /// Bodies of the client-side RPCs that came.
     pub(crate) rpcs: Vec<Bytes>,
+    /// Bodies of the commands that polls have brought to the gateway.
+    pub(crate) commands_brought: Vec<Bytes>,
+    /// Bodies of the commands that were on their way to the gateway when ThingsBoard restarted, and were lost.
+    pub(crate) commands_cut_off: Vec<Bytes>,
+    /// Commands that were completed by a reply before a poll had brought the gateway any command of the device since the last
+    /// restart: it was a reply to an earlier command, and nothing had shown the gateway yet that the ids begin at 0 again.
+    pub(crate) completed_before_polls: Vec<CommandId>,
+    /// Devices whose polls have brought a command since the last restart.
+    brought_since_restart: HashSet<String>,
+    /// The devices of the polls for commands.
+    poll_devices: HashMap<Ticket, String>,
     /// When it is up again, if it is down.
     down_until: Option<Instant>,
     calls: u64,
@@ -84,6 +97,11 @@ impl Default for ScriptedUpstream {
             posts: Vec::new(),
             platform: Platform::default(),
             provisions: 0,
+            commands_brought: Vec::new(),
+            commands_cut_off: Vec::new(),
+            completed_before_polls: Vec::new(),
+            brought_since_restart: HashSet::new(),
+            poll_devices: HashMap::new(),
             down_until: None,
             replies: Vec::new(),
             tokens: HashMap::new(),
@@ -141,7 +159,10 @@ impl ScriptedUpstream {
             }
             Operation::ReplyRpc { id, body } => {
                 if serves {
-                    self.platform.reply_to_command(now, &device.name, *id, body);
+                    let completed = (self.platform).reply_to_command(now, &device.name, *id, body);
+                    if !self.brought_since_restart.contains(&*device.name) {
+                        self.completed_before_polls.extend(completed);
+                    }
                 }
                 self.replies.push(Reply {
                     device: device.name.to_string(),
@@ -156,6 +177,8 @@ impl ScriptedUpstream {
                     .open_poll(now, &device.name, kind, *timeout, call.ticket);
             }
             Operation::PollRpc { timeout } if serves => {
+                self.poll_devices
+                    .insert(call.ticket, device.name.to_string());
                 let kind = Kind::Commands;
                 return self
                     .platform
@@ -227,9 +250,11 @@ impl ScriptedUpstream {
     /// ThingsBoard restarts, and is down for a time: all pending calls fail.
     pub(crate) fn restart(&mut self, now: Instant, down_for: Duration) {
         self.interruptions += 1;
+        self.brought_since_restart.clear();
         self.platform.restart(now);
         self.advance_to(now);
         for completion in self.pending.values_mut() {
+            self.commands_cut_off.extend(command_in(completion));
             completion.outcome = Err(Error::Unreachable);
         }
         self.down_until = Some(now + down_for);
@@ -269,7 +294,21 @@ impl ScriptedUpstream {
     pub(super) fn pop_completion(&mut self, now: Instant) -> Option<Completion> {
         self.advance_to(now);
         let first = self.pending.first_entry()?;
-        (first.key().0 <= now).then(|| first.remove())
+        let completion = (first.key().0 <= now).then(|| first.remove())?;
+        let device = self.poll_devices.remove(&completion.ticket);
+        if let Some(body) = command_in(&completion) {
+            self.commands_brought.push(body);
+            self.brought_since_restart.extend(device);
+        }
+        Some(completion)
+    }
+}
+
+/// The body of the command that the answer to a poll consists of.
+fn command_in(completion: &Completion) -> Option<Bytes> {
+    match &completion.outcome {
+        Ok(Parsed::Poll(PollMessage::Command(command))) => Some(command.as_ref()?.body.clone()),
+        _ => None,
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) struct PendingHellos {
     new: SourcePlaces<Path>,
     /// An index into [`Priority::TURNS`].
     turn: usize,
-    rejected: RecentSet,
+    pub(super) rejected: RecentSet,
     /// Entries that have expired since [`take_expired`](Self::take_expired).
     expired: u64,
 }

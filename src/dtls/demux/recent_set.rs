@@ -43,6 +43,12 @@ impl RecentSet {
         stored.map(|stored| *stored = 0).is_some()
     }
 
+    /// Whether inserting `key` would overwrite `other`.
+    #[cfg(test)]
+    pub(super) fn collide(&self, key: &impl Hash, other: &impl Hash) -> bool {
+        self.slot(key).0 == self.slot(other).0
+    }
+
     /// The key's slot and tag.
     fn slot(&self, key: &impl Hash) -> (usize, u32) {
         let [a, b, c, d, e, f, g, h] = self.hasher.hash_one(key).to_le_bytes();

@@ -163,10 +163,23 @@ impl Client {
         }
     }
 
+    /// The path and the random of the hello that it has just made.
+    fn hello_key(&self) -> HelloKey {
+        (self.path, random_of(&self.outbox[0]))
+    }
+
     fn send(&mut self, now: Instant, bytes: &[u8]) {
         let outputs = self.engine.send(now, bytes).unwrap();
         self.take(outputs);
     }
+}
+
+/// What a [`RecentSet`] knows a hello by.
+type HelloKey = (Path, [u8; 32]);
+
+/// The random in a ClientHello: after the record header (13 bytes), the handshake header (12) and the version (2).
+fn random_of(hello: &[u8]) -> [u8; 32] {
+    hello[27..59].try_into().unwrap()
 }
 
 fn in_version(versions: Versions) -> Bench {

@@ -178,6 +178,22 @@ impl Core {
             return self.refuse_call(now, session, exchange, expect, why, seconds);
         }
         let holder = peer.holder();
+        let device = peer.device.as_ref();
+        if let Expect::CommandReply(id) = expect
+            && let Some(relay) = device.and_then(|device| self.relays.find(&device.name))
+            && self
+                .relays
+                .get(relay)
+                .is_some_and(|relay| relay.is_reply_outdated(id))
+        {
+            // The caller that awaited it lost its command in ThingsBoard's restart. ThingsBoard, too, accepts a reply that
+            // nothing awaits.
+            self.with_relay(now, relay, |relay, context| {
+                relay.reply_received(now, id, context);
+            });
+            let response = Response::new(Code::CREATED);
+            return self.respond(now, session, exchange, response);
+        }
         if let Err(full) = self.in_flight.begin(holder, session, exchange, expect) {
             let (counter, why) = match full {
                 Full::Whole => (

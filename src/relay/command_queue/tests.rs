@@ -64,6 +64,51 @@ fn the_same_id_with_another_body_is_another_command() {
 }
 
 #[test]
+fn a_reply_to_a_command_from_before_a_restart_is_outdated_once_ids_begin_again() {
+    let now = start();
+    let mut queue = delivered(now, 3, "delivered before it");
+    queue.push(now, body(4, "queued before it"));
+    queue.push(now, body(5, "queued before it"));
+    assert!(!queue.is_reply_outdated(3));
+    queue.polls_interrupted(now);
+    // ThingsBoard has commands 0 to 4 by now, and brings the oldest until it has a reply.
+    assert_eq!(queue.push(now, body(0, "after it")), Pushed::New);
+    assert!(queue.is_reply_outdated(3) && !queue.reply_begins(3));
+    for id in [4, 5] {
+        assert_eq!(queue.first().map(|first| first.id), Some(id));
+        queue.first_notified();
+        assert!(queue.is_reply_outdated(id), "{id}: the device may have it");
+        queue.first_delivered(now);
+        assert!(queue.is_reply_outdated(id) && !queue.reply_begins(id));
+        assert!(!queue.gateway_replies(id, CommandError::TooLarge));
+    }
+    queue.first_delivered(now);
+    assert!(!queue.is_reply_outdated(0) && queue.reply_begins(0));
+    // The new command of the same id: until the device may have it, a reply is to the old one.
+    assert_eq!(queue.push(now, body(4, "after it")), Pushed::New);
+    assert!(queue.is_reply_outdated(4));
+    queue.first_notified();
+    assert!(!queue.is_reply_outdated(4));
+    queue.first_delivered(now);
+    assert!(!queue.is_reply_outdated(4) && queue.reply_begins(4));
+}
+
+#[test]
+fn replies_to_commands_whose_ids_ascend_and_to_those_that_come_again_are_never_outdated() {
+    let now = start();
+    let mut queue = delivered(now, 3, "x");
+    queue.push(now, body(5, "x"));
+    queue.first_delivered(now);
+    queue.push(now, body(9, "x"));
+    assert!(![3, 5, 7, 9].iter().any(|id| queue.is_reply_outdated(*id)));
+    // ThingsBoard has it after all.
+    queue.push(now, body(4, "x"));
+    assert!(queue.is_reply_outdated(5));
+    assert_eq!(queue.push(now, body(5, "x")), unanswered(now));
+    assert!(!queue.is_reply_outdated(5) && queue.reply_begins(5));
+}
+
+#[test]
 fn after_an_outage_the_same_id_and_body_are_soon_a_new_command() {
     let now = start();
     let mut queue = delivered(now, 0, "x");

@@ -306,7 +306,15 @@ fn stalled_handshakes_of_many_addresses_are_evicted_after_seconds() {
 
 /// Ten seconds of forged hellos, fifty times as many as are answered, each from another address; half of them with a forged
 /// cookie. Calls `every_second`.
-fn flood(bench: &mut Bench, hello: &[u8], mut every_second: impl FnMut(&mut Bench, u32)) {
+///
+/// The set of unanswered hellos is lossy: in a second, 1.5 % of its entries are overwritten. A forged hello that would
+/// overwrite the entry of `device` is left out, so that the hash function's random keys don't decide when that connects.
+fn flood(
+    bench: &mut Bench,
+    hello: &[u8],
+    device: HelloKey,
+    mut every_second: impl FnMut(&mut Bench, u32),
+) {
     for tick in 0..1000u32 {
         for n in 0..40u32 {
             let mut forged = hello.to_vec();
@@ -314,6 +322,10 @@ fn flood(bench: &mut Bench, hello: &[u8], mut every_second: impl FnMut(&mut Benc
             let mut from = path(u16::try_from(n).unwrap());
             from.remote
                 .set_ip((0x0a00_0000 + tick).to_be_bytes().into());
+            let key = (from, random_of(&forged));
+            if bench.demux.unanswered.collide(&key, &device) {
+                continue;
+            }
             bench.demux.receive(bench.now, from, &forged);
         }
         while bench.demux.poll_transmit().is_some() {}
@@ -335,8 +347,9 @@ fn a_client_that_repeats_its_hello_connects_during_a_flood_and_forged_hellos_lea
         let forged = forged_hello(&bench, versions);
         let mut device = bench.client(1);
         let hello = device.outbox[0].clone();
+        let key = device.hello_key();
         let mut at = None;
-        flood(&mut bench, &forged, |bench, second| {
+        flood(&mut bench, &forged, key, |bench, second| {
             assert_eq!(
                 (bench.demux.half_open(), bench.demux.load().pending_hellos),
                 (0, 0)
