@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Token;
+use crate::option::number::{ETAG, URI_PATH, URI_QUERY};
 
 impl Bench {
     /// Starts all queued requests that may start, as the gateway does.
@@ -163,4 +164,38 @@ fn queued_requests_are_charged_with_their_payload_whatever_block1_they_have() {
     assert_eq!(charged(Code::POST, Some(0x05)), without);
     assert_eq!(charged(put, Some(0x05)), without);
     assert_eq!(charged(put, Some(0x15)), without);
+}
+
+/// Path and query may have more bytes than the payload.
+#[test]
+fn queued_requests_are_charged_with_their_options() {
+    for (length, at_least) in [(255, 62 * 255), (1, 62 * 32), (0, 62 * 32)] {
+        for option in [URI_PATH, URI_QUERY] {
+            let mut bench = Bench::new();
+            bench.parameters.max_exchanges = 0;
+            let mut queued = 0;
+            for number in 0..1024 {
+                let mut message = Message::empty(Type::Confirmable, number);
+                message.code = Code::POST;
+                message.options = vec![(option, Bytes::from(vec![b'x'; length])); 62];
+                bench.receive_bytes(&message.encode(16 * 1024).unwrap());
+                queued = bench.endpoint.queued();
+                let charged = bench.endpoint.body_bytes();
+                assert!(charged >= queued * at_least, "{charged} for {queued}");
+            }
+            assert!(bench.counters.bodies_over_budget > 0, "{queued}");
+        }
+    }
+}
+
+#[test]
+fn queued_requests_are_charged_with_their_etags() {
+    let mut bench = Bench::new();
+    bench.parameters.max_exchanges = 0;
+    let mut message = Message::empty(Type::Confirmable, 1);
+    message.code = Code::GET;
+    message.options = vec![(ETAG, Bytes::from_static(b"12345678")); 64];
+    bench.receive_bytes(&message.encode(1152).unwrap());
+    assert_eq!(bench.endpoint.queued(), 1);
+    assert!(bench.endpoint.body_bytes() >= 64 * 9);
 }
