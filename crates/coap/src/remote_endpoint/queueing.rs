@@ -135,7 +135,9 @@ impl RemoteEndpoint {
     /// Whether no further request can be queued.
     pub(super) fn queue_is_full(&self, context: &Context<'_>) -> bool {
         let parameters = context.parameters;
-        self.exchanges.len() >= parameters.max_exchanges && self.queued() >= parameters.queue
+        // While others are queued, a request is queued even if an exchange may open.
+        let must_wait = self.queue.is_some() || self.exchanges.len() >= parameters.max_exchanges;
+        must_wait && self.queued() >= parameters.queue
     }
 
     /// The number of queued requests.

@@ -140,6 +140,29 @@ fn beyond_the_queue_or_the_bytes_of_bodies_requests_get_5_03() {
     assert!((3..6).contains(&waiting), "{waiting}");
 }
 
+/// The gateway starts a queued request when the session's turn comes, which is later.
+#[test]
+fn the_queue_does_not_grow_while_an_exchange_may_open() {
+    for queue in [0, 1, 4] {
+        let mut bench = Bench::new();
+        bench.parameters.max_exchanges = 1;
+        bench.parameters.queue = queue;
+        for number in 0..=u16::try_from(queue).unwrap() {
+            bench.post_numbered(Type::Confirmable, number);
+        }
+        let (first, _) = bench.request();
+        bench.respond(first, Response::new(Code::CREATED));
+        bench.sent();
+        for number in 100..120 {
+            bench.post_numbered(Type::Confirmable, number);
+        }
+        assert_eq!(bench.endpoint.queued(), queue);
+        // Without a queue the first of them starts at once.
+        let refused = if queue == 0 { 19 } else { 20 };
+        assert_eq!(bench.counters.too_many_exchanges, refused);
+    }
+}
+
 /// So many bytes that are not charged would fill the memory: a body in a single block, and blocks
 /// that are not assembled.
 #[test]
