@@ -166,7 +166,7 @@ pub enum PackageError {
     Forbidden,
     /// ThingsBoard does not answer or limits the rate, or too many requests wait: 5.03 with Max-Age.
     Unavailable,
-    /// ThingsBoard's answer makes no sense: 5.02.
+    /// ThingsBoard's answer could not be understood: 5.02.
     MalformedAnswer,
 }
 

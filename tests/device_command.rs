@@ -388,7 +388,7 @@ fn an_invalid_device_is_refused_with_advice_and_no_file_is_created() {
         ),
         (
             ["a", "--fingerprint", ONES, "--token-env", &bad],
-            "--token-env: this is no variable's NAME",
+            "--token-env: not a valid variable NAME",
         ),
     ] {
         let (code, _, err) = device(at, &[&["add"], &args[..]].concat());

@@ -78,7 +78,7 @@ async fn refused_certificates_end_the_handshake() {
             Device::try_connect(world.address, identity.as_ref(), &world.authority.pem).await;
         assert!(outcome.is_err(), "a certificate {case} was accepted");
         if let Some(identity) = identity {
-            // The log says that the client has not proven to own the certificate's key.
+            // The log says that the client has not proven that it has the certificate's key.
             for line in world.log_lines_with(&identity.fingerprint) {
                 assert!(line.contains("not proven"), "{case}: {line}");
             }
@@ -104,9 +104,9 @@ async fn a_certificate_of_16_kib_is_accepted_and_a_larger_one_is_logged_once() {
         let outcome = Device::try_connect(world.address, Some(&larger), &world.authority.pem).await;
         assert!(outcome.is_err(), "17 KB were accepted");
     }
-    world.await_log("its certificates are too large");
+    world.await_log("the client's certificates are too large");
     let log = world.log();
-    let message = "handshake failed: its certificates are too large";
+    let message = "handshake failed: the client's certificates are too large";
     assert_eq!(log.matches(message).count(), 1, "{log}");
     assert!(!log.contains("panic"), "{log}");
     let device = world.meter().await;

@@ -336,7 +336,7 @@ impl Flight12 {
                     return Verdict::Reject(
                         alert::BAD_CERTIFICATE,
                         format!(
-                            "it shows {count} certificates; {} may be shown",
+                            "the client sent {count} certificates; at most {} are accepted",
                             syntax::MOST_CERTIFICATES
                         ),
                     );
@@ -376,7 +376,7 @@ impl Flight12 {
 
 /// Why a Certificate message of this length is rejected.
 pub(in crate::dtls) fn too_large(length: usize) -> String {
-    format!("its certificates are too large: {length} bytes; 16 KiB may be shown")
+    format!("the client's certificates are too large: {length} bytes; at most 16 KiB are accepted")
 }
 
 /// A datagram in the filter.

@@ -45,7 +45,7 @@ fn advice(error: &io::Error) -> &'static str {
             " (another process has it: `ss -lunp` shows which; or choose another port)"
         }
         io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 need the capability CAP_NET_BIND_SERVICE; CoAPs has 5684)"
+            " (ports below 1024 need the capability CAP_NET_BIND_SERVICE; the default port of CoAPs is 5684)"
         }
         io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
         _ => "",

@@ -116,7 +116,10 @@ fn refused(refusal: PackageError) -> Response {
             "ThingsBoard does not know the access token registered for this device",
         ),
         PackageError::Forbidden => (Code::FORBIDDEN, "ThingsBoard forbids it to this device"),
-        PackageError::MalformedAnswer => (Code::BAD_GATEWAY, "ThingsBoard's reply makes no sense"),
+        PackageError::MalformedAnswer => (
+            Code::BAD_GATEWAY,
+            "ThingsBoard's reply could not be understood",
+        ),
         PackageError::Unavailable => {
             let why = "the package can't be fetched from ThingsBoard now";
             return Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(RETRY_AFTER);

@@ -128,9 +128,10 @@ pub(crate) fn failed(expect: Expect, error: &Error) -> Response {
         },
         Error::Unreachable => unavailable("ThingsBoard can't be reached"),
         Error::Overloaded => unavailable("ThingsBoard is not serving requests now"),
-        Error::Unintelligible(_) => {
-            Response::error(Code::BAD_GATEWAY, "ThingsBoard's reply makes no sense")
-        }
+        Error::Unintelligible(_) => Response::error(
+            Code::BAD_GATEWAY,
+            "ThingsBoard's reply could not be understood",
+        ),
         Error::Rejected(rejection) => rejected(expect, *rejection),
     }
 }
@@ -144,7 +145,7 @@ fn rejected(expect: Expect, rejection: Rejection) -> Response {
     };
     match rejection {
         Rejection::BadRequest => {
-            Response::error(Code::BAD_REQUEST, "ThingsBoard calls the request bad")
+            Response::error(Code::BAD_REQUEST, "ThingsBoard rejected the request (400)")
         }
         Rejection::TokenRefused => Response::error(
             Code::UNAUTHORIZED,

@@ -18,10 +18,10 @@ pub enum Error {
     #[error("ThingsBoard is not serving requests now")]
     Overloaded,
     /// 429, 502 or 503 with Retry-After.
-    #[error("ThingsBoard takes the next request after {} s (Retry-After)", .0.seconds)]
+    #[error("ThingsBoard asks to retry after {} s (Retry-After)", .0.seconds)]
     RetryAfter(RetryAfter),
     /// The reply is none of the device API's: a redirect, a 1xx or 2xx other than 200, no HTTP, a body over the bound.
-    #[error("the upstream's reply makes no sense: {0}")]
+    #[error("the upstream's reply could not be understood: {0}")]
     Unintelligible(&'static str),
     /// ThingsBoard answered, and refused the request. Its text has the status.
     #[error("ThingsBoard refused the request with status {0}")]

@@ -58,7 +58,7 @@ pub(super) fn read(args: &TokenArgs) -> Result<(&'static str, Zeroizing<String>)
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || !name.chars().all(is_name) {
             // Not repeated: it may be the token itself.
-            return Err("--token-env: this is no variable's NAME (letters, digits, _)".into());
+            return Err("--token-env: not a valid variable NAME (letters, digits, _)".into());
         }
         return Ok(("token_env", Zeroizing::new(name.clone())));
     }

@@ -109,7 +109,7 @@ impl Core {
         let name = |device: &Option<Arc<Device>>| device.as_ref().map(|d| d.name.clone());
         let (before, after) = (name(&peer.device), name(&device));
         if before != after {
-            self.journal.reassigned(peer, after.as_deref());
+            self.journal.device_changed(peer, after.as_deref());
             // Before the session gets its new device: the relay is found by the name of the former one.
             self.with_relay_if_any(now, session, |relay, context| {
                 relay.unregistered(session, context);

@@ -148,13 +148,23 @@ impl Journal {
         }
     }
 
-    /// The registry was reloaded, and the session's certificate belongs to another device now, or to none.
-    pub(crate) fn reassigned(&self, peer: &Peer, device: Option<&str>) {
-        let (session, address) = (peer.session.0, peer.path);
-        info!(
-            device = peer.name(), now = device.unwrap_or("-"), session, %address,
-            fingerprint = %peer.fingerprint(), "certificate reassigned to another device"
-        );
+    /// The registry was reloaded, and the session's certificate belongs to another device than before, or to none.
+    pub(crate) fn device_changed(&self, peer: &Peer, new_device: Option<&str>) {
+        let (session, address, fingerprint) = (peer.session.0, peer.path, peer.fingerprint());
+        match (&peer.device, new_device) {
+            (Some(device), Some(new_device)) => info!(
+                device = %device.name, new_device, session, %address, %fingerprint,
+                "certificate assigned to another device"
+            ),
+            (Some(device), None) => info!(
+                device = %device.name, session, %address, %fingerprint,
+                "certificate removed from the registry"
+            ),
+            (None, Some(device)) => {
+                info!(device, session, %address, %fingerprint, "certificate registered");
+            }
+            (None, None) => {}
+        }
     }
 
     /// Trust anchors or revocation lists were reloaded, and refuse the session's certificate.
@@ -195,7 +205,7 @@ impl Journal {
             }
         };
         if !first {
-            debug!(address = %path, ?failure, "handshake failed; logged lately for this address");
+            debug!(address = %path, ?failure, "handshake failed; logged recently for this address");
             return;
         }
         match failure {
@@ -207,8 +217,8 @@ impl Journal {
                 refusal,
             } => warn!(
                 address = %path,
-                sent = %Fingerprint::Sha256(CertificateId::of(certificate).sha256),
-                "client certificate refused: {refusal} (sent by the client, which has not proven to own its key)"
+                fingerprint = %Fingerprint::Sha256(CertificateId::of(certificate).sha256),
+                "client certificate refused: {refusal} (sent by the client, which has not proven that it has the key)"
             ),
             HandshakeFailure::NoCommonCipherSuite { offered, more } => {
                 let offered = offered.iter().map(|suite| cipher_suite_name(*suite));
@@ -220,7 +230,7 @@ impl Journal {
                 );
             }
             HandshakeFailure::NoCertificate => {
-                warn!(address = %path, "handshake failed: the client has no certificate");
+                warn!(address = %path, "handshake failed: the client sent no certificate");
             }
             HandshakeFailure::TimedOut => {
                 info!(address = %path, "handshake not completed within dtls.handshake_timeout");
@@ -526,7 +536,7 @@ impl Journal {
         if more > 0 {
             info!(
                 times = more,
-                "more failed handshakes like those logged lately; level debug shows each"
+                "more failed handshakes like those logged recently; level debug shows each"
             );
         }
     }

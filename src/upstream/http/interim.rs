@@ -1,4 +1,4 @@
-//! Interim replies (1xx, RFC 9110 §15.2): `hyper` passes over any number of them before the reply that ends an exchange,
+//! Interim replies (1xx, RFC 9110 §15.2): `hyper` skips any number of them before the reply that ends an exchange,
 //! and a server that sends them without end would have us read without end. So they are counted for each exchange, and
 //! after a few the connection is not read any more.
 //!
@@ -34,7 +34,7 @@ impl InterimCount {
         if self.0.load(Ordering::Relaxed) <= MAX_INTERIM {
             return Ok(());
         }
-        let why = "interim replies without end";
+        let why = "too many interim (1xx) replies";
         Err(io::Error::new(io::ErrorKind::InvalidData, why))
     }
 }

@@ -158,6 +158,29 @@ fn failed_polls_are_logged_once_a_minute_with_a_remedy_if_there_is_one() {
     assert!(lines[2].contains("trying again"));
 }
 
+#[test]
+fn a_changed_registry_is_logged_by_what_it_means_for_the_session() {
+    let device = Arc::new(Device {
+        name: "meter-17".into(),
+        token: crate::device::AccessToken::new("TOKEN".to_owned()).unwrap(),
+    });
+    let lines = log_lines::of(|| {
+        let journal = Journal::default();
+        let registered = peer([192, 0, 2, 1], b"one", Some(&device));
+        journal.device_changed(&registered, None);
+        journal.device_changed(&registered, Some("meter-18"));
+        journal.device_changed(&unregistered(b"one"), Some("meter-18"));
+    });
+    let [removed, assigned, added] = lines.as_slice() else {
+        panic!("{lines:#?}");
+    };
+    assert!(removed.contains("certificate removed from the registry"));
+    assert!(removed.contains("meter-17") && !removed.contains("new_device"));
+    assert!(assigned.contains("certificate assigned to another device"));
+    assert!(assigned.contains("meter-17") && assigned.contains("new_device=\"meter-18\""));
+    assert!(added.contains("certificate registered") && added.contains("meter-18"));
+}
+
 fn unregistered(certificate: &[u8]) -> Peer {
     peer([192, 0, 2, 1], certificate, None)
 }
