@@ -1,19 +1,41 @@
 //! How changes of a device's shared attributes, and commands for it (server-side RPC), come from ThingsBoard.
 //!
+//! One [`Downlink`] for each device and kind. The relay says whether it is wanted, gives it each [`Event`] of the
+//! transport with what it made of the message, and asks it what is due ([`advance`](Downlink::advance)). The downlink
+//! decides when to open what, outputs [`Effect`]s, and says when all attributes must be read because changes may have
+//! been lost. Sans-IO.
+//!
 //! | File | Holds |
 //! |---|---|
+//! | [`event`], [`effect`] | what goes in, and what comes out |
+//! | [`polling`] | its form over HTTP: long polls |
 //! | [`message`] | what ThingsBoard sends, parsed outside of the I/O loop |
 //! | [`attribute_json`] | its JSON for shared attributes, both ways |
 //! | [`command`] | a command |
-//! | [`polling`] | HTTP long polls |
+//! | [`start_rate`] | how many polls of one device and kind may begin a second |
+//! | [`recovery`] | after an outage, waking the devices that back off |
 
 pub(crate) mod attribute_json;
 mod command;
+mod counters;
+mod effect;
+mod event;
 mod message;
-pub(crate) mod polling;
+mod polling;
+mod recovery;
+mod start_rate;
 
 pub(crate) use command::Command;
-pub(crate) use message::PollMessage;
+pub(crate) use counters::Counters;
+pub(crate) use effect::{Context, Effect, Effects};
+pub(crate) use event::{Acknowledgement, Event, Handled, Reads, Receipt, Repeat};
+pub(crate) use message::Message;
+pub(crate) use polling::SETTLE;
+pub(crate) use polling::pacing::Pacing;
+pub(crate) use recovery::Recovery;
+
+use polling::Polling;
+use std::time::{Duration, Instant};
 
 /// What can be observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,4 +53,144 @@ pub enum Mode {
     LongPoll,
     /// After each message of the device.
     OnUplink,
+}
+
+/// Where changes, or commands, for one device come from.
+#[derive(Debug)]
+pub(crate) enum Downlink {
+    Polling(Polling),
+}
+
+impl Downlink {
+    pub(crate) fn new(kind: Kind) -> Downlink {
+        Downlink::Polling(Polling::new(kind))
+    }
+
+    /// Does what has become due. To be called after every other event. `is_wanted`: messages are wanted now. Returns when
+    /// to read all attributes because changes may have been lost until then.
+    pub(crate) fn advance(
+        &mut self,
+        now: Instant,
+        is_wanted: bool,
+        mode: Mode,
+        context: &mut Context<'_>,
+    ) -> Option<Instant> {
+        match self {
+            Downlink::Polling(polling) if is_wanted => polling.open_if_due(now, mode, context),
+            Downlink::Polling(_) => None,
+        }
+    }
+
+    /// When [`advance`](Self::advance) has something to do, if messages are wanted and time alone decides.
+    pub(crate) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
+        match self {
+            Downlink::Polling(polling) => polling.next_timeout(mode),
+        }
+    }
+
+    /// Something has happened.
+    pub(crate) fn handle(
+        &mut self,
+        now: Instant,
+        event: Event<Receipt>,
+        context: &mut Context<'_>,
+    ) -> Handled {
+        match (self, event) {
+            (Downlink::Polling(polling), Event::PollEnded(number, result)) => {
+                polling.ended(now, number, result, context)
+            }
+            (Downlink::Polling(_), _) => Handled::default(),
+        }
+    }
+
+    /// Messages are not wanted for a while. One that is on its way is still reported.
+    pub(crate) fn pause(&mut self) {
+        match self {
+            Downlink::Polling(polling) => polling.pause(),
+        }
+    }
+
+    /// The device is awake now: in the mode `on-uplink` messages are requested for a while.
+    pub(crate) fn device_awake(&mut self) {
+        match self {
+            Downlink::Polling(polling) => polling.device_awake(),
+        }
+    }
+
+    /// Closes what is open. Messages are not wanted for a while, nor those that are on their way.
+    pub(crate) fn abort(&mut self, context: &mut Context<'_>) {
+        match self {
+            Downlink::Polling(polling) => polling.abort(context),
+        }
+    }
+
+    /// As [`abort`](Self::abort), and past failures no longer count: the device has another token.
+    pub(crate) fn restart(&mut self, context: &mut Context<'_>) {
+        match self {
+            Downlink::Polling(polling) => polling.restart(context),
+        }
+    }
+
+    /// ThingsBoard answers again: any back-off for that reason ends.
+    pub(crate) fn retry_now(&mut self) {
+        match self {
+            Downlink::Polling(polling) => polling.retry_now(),
+        }
+    }
+
+    /// Whether it backs off because ThingsBoard did not answer.
+    pub(crate) fn awaits_recovery(&self) -> bool {
+        match self {
+            Downlink::Polling(polling) => polling.poller().awaits_recovery(),
+        }
+    }
+
+    /// When messages may be requested at full rate again: a new downlink could at once.
+    pub(crate) fn rate_full_at(&self) -> Option<Instant> {
+        match self {
+            Downlink::Polling(polling) => polling.poller().rate_full_at(),
+        }
+    }
+
+    /// Whether something is open, wanted or not.
+    pub(crate) fn is_open(&self) -> bool {
+        match self {
+            Downlink::Polling(polling) => polling.poller().open() > 0,
+        }
+    }
+
+    /// The numbers of the polls that are open.
+    pub(crate) fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
+        match self {
+            Downlink::Polling(polling) => polling.poller().open_polls(),
+        }
+    }
+
+    /// Whether all attributes are to be read every `relay.sync_interval`: nothing else shows when changes were lost.
+    pub(crate) fn needs_regular_reads(&self, mode: Mode) -> bool {
+        match self {
+            Downlink::Polling(_) => mode == Mode::OnUplink,
+        }
+    }
+
+    /// A reply to a command is on its way to ThingsBoard, the device's or the gateway's.
+    pub(crate) fn reply_begins(&mut self, now: Instant) {
+        match self {
+            Downlink::Polling(polling) => polling.reply_begins(now),
+        }
+    }
+
+    /// ThingsBoard has a reply, which came so long after its command.
+    pub(crate) fn reply_accepted(&mut self, took: Duration) {
+        match self {
+            Downlink::Polling(polling) => polling.reply_accepted(took),
+        }
+    }
+
+    /// ThingsBoard did not take a reply.
+    pub(crate) fn reply_failed(&mut self) {
+        match self {
+            Downlink::Polling(polling) => polling.reply_failed(),
+        }
+    }
 }

@@ -42,7 +42,7 @@
 //! | [`quotas`] | how much one device may have of the loop and of ThingsBoard | mapping, upstream, device, dtls, coap, shares |
 //! | [`gateway`] | connecting them: the sans-IO core, and the loop around it | all above, metrics, logging, udp |
 //! | [`metrics`] | counts and levels as Prometheus reads them | – |
-//! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, relay, upstream, dtls, credentials, metrics |
+//! | [`admin`] | liveness, readiness, metrics and sessions over HTTP | gateway, reload, ota, downlink, relay, upstream, dtls, credentials, metrics |
 //! | [`config`] | a file and the environment in, only valid values out, every mistake at once | relay, downlink, ota, coap, credentials, dtls, device, upstream, shown |
 //! | [`reload`] | files that are read again while the gateway runs | config, credentials, device, dtls, gateway |
 //! | [`authority`] | a small CA for tests and trials | device, credentials, shown |

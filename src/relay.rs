@@ -2,20 +2,20 @@
 //! (server-side RPC). One [`DeviceRelay`] for each device that observes; it belongs to the device, not to a DTLS session
 //! or a Token, so it outlives both. Sans-IO: events and `now` go in, [`RelayEffect`]s come out.
 //!
-//! ThingsBoard's HTTP API pushes by long polls. These lose changes that happen between two polls, repeat a command until
-//! it is replied to, and make ThingsBoard show a dead device as active. The relay hides all three from the device: every
-//! key's last value arrives, every command arrives once and in order, and a device that does not answer is not polled for.
+//! Whatever comes from ThingsBoard comes by a [`Downlink`](crate::downlink::Downlink). A downlink may lose changes, repeat a
+//! command, and make ThingsBoard show a dead device as active. The relay hides all three from the device: every key's last
+//! value arrives, every command arrives once and in order, and nothing is requested for a device that does not answer.
 //!
 //! # One change of an attribute
 //!
 //! ```text
-//!               poll_ended                    advance                               ACK
-//! ThingsBoard ─────────────▶ key unconfirmed ─────────▶ next poll, then Notify ─▶ device ─┐
-//!      ▲  ▲                        ▲                                                      │
-//!      │  └── next poll            │ read_ended: changes that the polls missed            │ delivered
+//!             downlink_event                  advance                               ACK
+//! ThingsBoard ─────────────▶ key unconfirmed ─────────▶ Notify ──────────────────▶ device ─┐
+//!      ▲                           ▲                                                      │
+//!      │                           │ read_ended: changes that the downlink missed         │ delivered
 //!      │                           │                                                      ▼
 //!      └── read of all attributes ─┘                                      key confirmed ◀─┘
-//!          300 ms after the poll
+//!          after a gap of the downlink
 //! ```
 //!
 //! A command goes the same way without the read: it is queued, notified, and leaves the queue with its ACK.
@@ -26,20 +26,16 @@
 //! |---|---|
 //! | [`table`] | all relays: look-up by device, their timers, the bounds `relay.max_polls` and `relay.bytes` |
 //! | [`device_relay`] | one device: routes each event to one of its two observations; parking when the device does not answer |
-//! | [`attribute_observation`] | the observation of shared attributes: when to poll, read and notify |
+//! | [`attribute_observation`] | the observation of shared attributes: when to read and notify |
 //! | [`shared_attributes`] | their values, and which of them the device has not confirmed |
-//! | [`command_observation`] | the observation of commands: when to poll, notify and reply in the device's place |
+//! | [`command_observation`] | the observation of commands: when to notify and reply in the device's place |
 //! | [`command_queue`] | commands in order, and those already delivered that ThingsBoard may repeat |
 //! | [`command_error`] | the replies of the gateway itself to a command |
 //! | [`liveness`] | live, pinged or parked |
 //! | [`effect`], [`context`] | what a relay wants done, and what it is given with each event |
 //! | [`settings`] | `[relay]` |
 //! | [`byte_budget`] | even shares of `relay.bytes` |
-//! | [`resync`] | when to read all attributes, because polls lose changes |
-//! | [`polls`] | the polls of one relay; all else about HTTP long polls is in [`downlink::polling`](crate::downlink::polling) |
-//!
-//! What another way to get changes from ThingsBoard (MQTT) would replace: [`polls`], `device_relay/polls.rs`, and in
-//! the two observations the `Poller` and the `Resync` with the methods that drive them.
+//! | [`resync`] | when to read all attributes, because the downlink may have lost changes |
 //!
 //! # Events and effects
 //!
@@ -56,7 +52,6 @@ mod counters;
 pub(crate) mod device_relay;
 pub(crate) mod effect;
 pub(crate) mod liveness;
-mod polls;
 mod resync;
 pub(crate) mod settings;
 pub(crate) mod shared_attributes;

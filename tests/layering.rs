@@ -45,7 +45,7 @@ const ROOMS: &[(&str, &str)] = &[
     ("reload", "config credentials device dtls gateway"),
     (
         "admin",
-        "gateway reload ota relay upstream dtls credentials metrics coap cross_site",
+        "gateway reload ota downlink relay upstream dtls credentials metrics coap cross_site",
     ),
     ("logging", "shares"),
     // Makes certificates: for `certs`, the demo, and the unit tests of any room.

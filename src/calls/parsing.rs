@@ -5,7 +5,7 @@ use crate::calls::{Call, Completion, RelayCall, Ticket};
 use crate::downlink::Command;
 use crate::downlink::attribute_json;
 use crate::downlink::attribute_json::{Unreadable, Update, Values};
-use crate::downlink::{Kind, PollMessage};
+use crate::downlink::{Kind, Message};
 use crate::mapping::client_rpc;
 use crate::mapping::representation::Representation;
 use crate::mapping::response::{self, Expect};
@@ -46,7 +46,7 @@ pub enum Parsed {
     /// The begin of an observation of attributes.
     Registration(Result<Registration, Unreadable>),
     /// The news of a long poll.
-    Poll(PollMessage),
+    Poll(Message),
     /// The shared attributes, for a relay.
     Attributes(Result<Values, Unreadable>),
     /// An answer that is not parsed here.
@@ -68,10 +68,10 @@ impl Parsed {
                 Parsed::Response(with_etag(response::answered(*expect, answer.body)))
             }
             Ticket::Relay(_, RelayCall::Poll(Kind::Attributes, _)) => {
-                Parsed::Poll(PollMessage::Attributes(Update::read(body)))
+                Parsed::Poll(Message::Attributes(Update::read(body)))
             }
             Ticket::Relay(_, RelayCall::Poll(Kind::Commands, _)) => {
-                Parsed::Poll(PollMessage::Command(Command::read(answer.body)))
+                Parsed::Poll(Message::Command(Command::read(answer.body)))
             }
             Ticket::Relay(_, RelayCall::Read(_)) => {
                 Parsed::Attributes(attribute_json::read_answer(body))
@@ -90,7 +90,7 @@ impl Parsed {
     ///
     /// # Errors
     /// It is another kind of answer.
-    pub fn poll(self) -> Result<PollMessage, Error> {
+    pub fn poll(self) -> Result<Message, Error> {
         match self {
             Parsed::Poll(brought) => Ok(brought),
             Parsed::Response(_)

@@ -1,28 +1,28 @@
-//! What a poll brought. It is parsed in the poll's own task: see [`parsing`](crate::calls::parsing).
+//! What ThingsBoard sends of its own accord. It is parsed in the task of the poll: see [`parsing`](crate::calls::parsing).
 
 use crate::downlink::Command;
 use crate::downlink::attribute_json::{Unreadable, Update};
 
-/// What a poll brought, parsed outside of the I/O loop.
+/// What ThingsBoard sends, parsed outside of the I/O loop.
 #[derive(Debug)]
-pub enum PollMessage {
+pub enum Message {
     Attributes(Result<Update, Unreadable>),
     /// `None` if the body is no command.
     Command(Option<Command>),
 }
 
-impl PollMessage {
+impl Message {
     pub(crate) fn attributes(self) -> Result<Update, Unreadable> {
         match self {
-            PollMessage::Attributes(update) => update,
-            PollMessage::Command(_) => Err(Unreadable::Malformed),
+            Message::Attributes(update) => update,
+            Message::Command(_) => Err(Unreadable::Malformed),
         }
     }
 
     pub(crate) fn command(self) -> Option<Command> {
         match self {
-            PollMessage::Command(command) => command,
-            PollMessage::Attributes(_) => None,
+            Message::Command(command) => command,
+            Message::Attributes(_) => None,
         }
     }
 }

@@ -391,7 +391,7 @@ impl Core {
                     self.with_relay_if_any(now, session, |relay, context| {
                         relay.session_ended(session);
                         if is_draining {
-                            relay.abort_unused_attribute_polls(context);
+                            relay.abort_unused_attribute_downlink(context);
                         }
                     });
                     if let Some(peer) = self.sessions.remove(session) {

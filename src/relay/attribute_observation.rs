@@ -1,25 +1,23 @@
 //! The observation of a device's shared attributes.
 //!
 //! ```text
-//! registered ──▶ polling ──(a change)──▶ notified at once; 300 ms later all attributes are read, and differences notified
-//!                   │ ▲
-//!                   │ └─ after every gap between polls all attributes are read as well
-//!                   ▼
-//!                parked: no poll, no read ──(the device sends something)──▶ all attributes are read, then polling
+//! registered ──▶ live ──(a change)──▶ notified at once
+//!                │ ▲
+//!                │ └─ whenever the downlink may have lost changes all attributes are read, and differences notified
+//!                ▼
+//!             parked: no downlink, no read ──(the device sends something)──▶ all attributes are read, then live
 //! ```
 //!
-//! In the mode `on-uplink` there are no polls: all attributes are read after each uplink, and every `sync_interval` while
-//! the device is live.
+//! In the mode `on-uplink` the downlink is not used: all attributes are read after each uplink, and every `sync_interval`
+//! while the device is live.
 
 use super::liveness::{Observation, Observer};
+use super::resync::Resync;
 use super::shared_attributes::{SharedAttributes, cost_of};
 use super::{ObservationEnd, RelayContext, RelayEffect};
-use crate::downlink::Kind;
-use crate::downlink::Mode;
 use crate::downlink::attribute_json::{Unreadable, Update, Values};
-use crate::downlink::polling::poller::{PollOutcome, Poller};
+use crate::downlink::{Downlink, Event, Kind, Mode, Reads, Receipt, Repeat, SETTLE};
 use crate::ota::AssignmentChange;
-use crate::relay::resync::{Resync, SETTLE};
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
@@ -31,11 +29,11 @@ const CONFIRM_EMPTY: Duration = Duration::from_secs(3);
 /// each time the notification is composed again.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The observation of one device's shared attributes, if there is one, and its polls and reads.
-#[derive(Debug, Default)]
+/// The observation of one device's shared attributes, if there is one, its downlink and reads.
+#[derive(Debug)]
 pub(crate) struct AttributeObservation {
     observer: Option<Observer>,
-    poller: Poller,
+    downlink: Downlink,
     resync: Resync,
     shared: SharedAttributes,
     in_flight: Option<NotificationInFlight>,
@@ -97,6 +95,21 @@ impl RepeatedRegistrations {
     }
 }
 
+impl Default for AttributeObservation {
+    fn default() -> Self {
+        AttributeObservation {
+            observer: None,
+            downlink: Downlink::new(Kind::Attributes),
+            resync: Resync::default(),
+            shared: SharedAttributes::default(),
+            in_flight: None,
+            notify_after_read: false,
+            is_empty_unconfirmed: false,
+            repeats: RepeatedRegistrations::default(),
+        }
+    }
+}
+
 impl AttributeObservation {
     pub(crate) fn observer(&self) -> Option<&Observer> {
         self.observer.as_ref()
@@ -136,7 +149,7 @@ impl AttributeObservation {
                 self.shared.reset(values);
             }
             None => {
-                self.poller.lapse();
+                self.downlink.pause();
                 self.shared.reset(values);
             }
         }
@@ -147,20 +160,20 @@ impl AttributeObservation {
         self.resync.schedule(now + SETTLE);
     }
 
-    /// Ends the observation. The poll that is open runs out, and the next observation begins with it.
+    /// Ends the observation. A poll that is open runs out, and the next observation begins with it.
     pub(crate) fn end(&mut self) -> Option<Observation> {
         let observer = self.observer.take()?;
-        self.poller.lapse();
-        // The numbers of polls and reads go on, so that a late end is not taken for that of a new one.
+        self.downlink.pause();
+        // The numbers of reads go on, so that a late end is not taken for that of a new one.
         self.resync.cancel();
         self.shared = SharedAttributes::default();
         self.repeats.cancel();
         Some(observer.observation)
     }
 
-    /// Closes the polls that are open.
-    pub(crate) fn abort_polls(&mut self, context: &mut RelayContext<'_>) {
-        self.poller.abort_open(Kind::Attributes, context);
+    /// Closes the downlink.
+    pub(crate) fn abort_downlink(&mut self, context: &mut RelayContext<'_>) {
+        self.downlink.abort(&mut context.downlink());
     }
 
     /// What the attributes cost, in bytes.
@@ -168,24 +181,24 @@ impl AttributeObservation {
         self.shared.bytes()
     }
 
-    pub(crate) fn poller(&self) -> &Poller {
-        &self.poller
+    pub(crate) fn downlink(&self) -> &Downlink {
+        &self.downlink
     }
 
-    /// Whether a poll or a read backs off because ThingsBoard did not answer.
+    /// Whether the downlink or a read backs off because ThingsBoard did not answer.
     pub(crate) fn awaits_recovery(&self) -> bool {
-        self.poller.awaits_recovery() || self.resync.awaits_recovery()
+        self.downlink.awaits_recovery() || self.resync.awaits_recovery()
     }
 
     /// ThingsBoard answers again: any back-off for that reason ends.
     pub(crate) fn retry_now(&mut self, now: Instant) {
-        self.poller.retry_now();
+        self.downlink.retry_now();
         self.resync.retry_now(now);
     }
 
-    /// Cancels polls and reads, and begins again: the device has another token.
+    /// Cancels the downlink and reads, and begins again: the device has another token.
     pub(crate) fn restart(&mut self, now: Instant, context: &mut RelayContext<'_>) {
-        self.poller.abort_and_restart(Kind::Attributes, context);
+        self.downlink.restart(&mut context.downlink());
         self.resync.reset();
         self.shared.read_failed();
         if self.is_live() {
@@ -193,9 +206,9 @@ impl AttributeObservation {
         }
     }
 
-    /// Requests nothing until [`resume`](Self::resume). The polls that are open run out.
+    /// Requests nothing until [`resume`](Self::resume).
     pub(crate) fn pause(&mut self) {
-        self.poller.lapse();
+        self.downlink.pause();
         self.resync.cancel();
         self.shared.read_failed();
     }
@@ -239,59 +252,57 @@ impl AttributeObservation {
         }
     }
 
-    /// A poll has ended.
-    pub(crate) fn poll_ended(
+    /// Something has happened to the downlink.
+    pub(crate) fn downlink_event(
         &mut self,
         now: Instant,
-        number: u64,
-        result: Result<Result<Update, Unreadable>, Error>,
+        event: Event<Result<Update, Unreadable>>,
         context: &mut RelayContext<'_>,
     ) {
+        let event = event.map(|update| self.receive(update, context));
+        self.report_assignment_change(context);
+        let handled = self.downlink.handle(now, event, &mut context.downlink());
+        if self.observer.is_none() {
+            return;
+        }
+        match handled.reads {
+            Reads::Unchanged => {}
+            Reads::At(at) => self.resync.schedule(at),
+            Reads::NotBefore(at) => self.resync.schedule_complete(at),
+            Reads::Suspended => self.resync.unschedule(),
+        }
+    }
+
+    fn receive(
+        &mut self,
+        update: Result<Update, Unreadable>,
+        context: &mut RelayContext<'_>,
+    ) -> Receipt {
         let before = self.shared.changes();
-        let outcome = match result {
-            Ok(Ok(update)) => {
+        match update {
+            Ok(update) => {
+                self.is_empty_unconfirmed = false;
                 if self.observer.is_some() && !self.shared.update(update, context.room) {
                     context.counters.too_large += 1;
                 }
                 // Every open poll gets a copy.
                 match self.shared.changes() == before {
-                    true => PollOutcome::Repeated,
-                    false => PollOutcome::Message,
+                    true => Receipt::Known(Repeat::default()),
+                    false => Receipt::New,
                 }
             }
             // A read would bring too many as well: the device keeps the values it has.
-            Ok(Err(Unreadable::TooManyKeys)) => {
+            Err(Unreadable::TooManyKeys) => {
                 context.counters.too_large += 1;
                 let any = AssignmentChange::ANY;
                 context.effects.push(RelayEffect::AssignmentChanged(any));
-                PollOutcome::Failed
+                Receipt::Unreadable
             }
-            Ok(Err(Unreadable::Malformed)) => {
+            Err(Unreadable::Malformed) => {
                 let effect = RelayEffect::UnreadableMessage(Kind::Attributes);
                 context.effects.push(effect);
-                PollOutcome::Failed
+                Receipt::Unreadable
             }
-            Err(error) => PollOutcome::of(&error),
-        };
-        self.report_assignment_change(context);
-        if !self.poller.poll_ended(now, number, outcome, context) || self.observer.is_none() {
-            return;
-        }
-        match outcome {
-            PollOutcome::Message | PollOutcome::Repeated => {
-                self.is_empty_unconfirmed = false;
-                self.resync.schedule(now + SETTLE);
-            }
-            // Reads would fail like polls: one follows the next poll that opens.
-            PollOutcome::Overloaded | PollOutcome::Unanswered | PollOutcome::Failed
-                if self.poller.open() == 0 =>
-            {
-                self.resync.unschedule();
-            }
-            PollOutcome::Elapsed
-            | PollOutcome::Overloaded
-            | PollOutcome::Unanswered
-            | PollOutcome::Failed => {}
         }
     }
 
@@ -345,7 +356,7 @@ impl AttributeObservation {
         }
     }
 
-    /// Begins the polls and reads that are due, then notifies what is unconfirmed.
+    /// Opens the downlink and begins the read that is due, then notifies what is unconfirmed.
     pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let Some(observer) = self.observer.as_ref().filter(|observer| observer.is_live()) else {
             return;
@@ -360,14 +371,17 @@ impl AttributeObservation {
 
     fn fetch(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let settings = context.settings;
-        if settings.attributes == Mode::LongPoll {
-            let timeout = context.pacing.poll_timeout();
-            let kind = Kind::Attributes;
-            let opened = self.poller.open_if_due(now, kind, timeout, true, context);
-            if opened.is_some_and(|opened| opened.after_gap) {
-                self.resync.schedule_complete(now + SETTLE);
-            }
-        } else if self.resync.next_timeout().is_none() && !self.resync.is_in_flight() {
+        let mode = settings.attributes;
+        let gap = self
+            .downlink
+            .advance(now, true, mode, &mut context.downlink());
+        if let Some(at) = gap {
+            self.resync.schedule_complete(at);
+        }
+        if self.downlink.needs_regular_reads(mode)
+            && self.resync.next_timeout().is_none()
+            && !self.resync.is_in_flight()
+        {
             self.resync.schedule(now + settings.sync_interval);
         }
         if let Some(number) = self.resync.start_if_due(now) {
@@ -413,17 +427,16 @@ impl AttributeObservation {
         if !self.is_live() {
             return None;
         }
-        let poll = self.poller.next_timeout();
-        let poll = poll.filter(|_| mode == Mode::LongPoll);
-        [poll, self.resync.next_timeout(), self.repeats.next]
+        let downlink = self.downlink.next_timeout(mode);
+        [downlink, self.resync.next_timeout(), self.repeats.next]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Whether there is neither an observation nor an open poll.
+    /// Whether there is neither an observation nor an open downlink.
     pub(crate) fn is_idle(&self) -> bool {
-        self.observer.is_none() && self.poller.open() == 0
+        self.observer.is_none() && !self.downlink.is_open()
     }
 
     fn is_live(&self) -> bool {

@@ -1,51 +1,25 @@
 //! The observation of a device's commands (server-side RPC).
 //!
 //! ```text
-//! registered ──▶ polling ──(a command)──▶ the next poll is opened, then the command notified
-//!                 ▲   │ (the same command again: the device has not replied)
-//!                 │   ▼
-//!                 └─ holding off: 1, 2, then 5 s, until ThingsBoard has the device's reply
+//! a command comes ──▶ queued ──▶ notified ──▶ delivered ──▶ replied to
 //! ```
 //!
-//! A poll that is open while the device replies brings the same command again. So if the device replied to the last command,
-//! the next poll waits for its reply to this one, for a second at most.
-//!
 //! Commands must not be superseded: the endpoint has one at a time, and gets the next once it was delivered. One that was
-//! not acknowledged is notified again, under the same id, when the device sends something. While many are queued there are no
-//! polls: ThingsBoard keeps them safer than the gateway's memory does.
-//!
-//! In the mode `on-uplink` one short poll follows each uplink, and another each command that it brings.
+//! not acknowledged is notified again, under the same id, when the device sends something. While many are queued no more
+//! are requested: ThingsBoard keeps them safer than the gateway's memory does.
 
 use super::command_error::CommandError;
 use super::command_queue::{CommandQueue, Pushed, Repeated};
 use super::liveness::{Observation, Observer};
 use super::{ObservationEnd, RelayContext, RelayEffect};
-use crate::downlink::Command;
-use crate::downlink::Kind;
-use crate::downlink::Mode;
-use crate::downlink::polling::poller::{PollOutcome, Poller};
-use crate::upstream::Error;
-use std::time::{Duration, Instant};
+use crate::downlink::{Command, Downlink, Event, Kind, Mode, Receipt, Repeat};
+use std::time::Instant;
 
-/// How long the next poll waits after one that brought a command which the device has and has not replied to.
-const HOLD_OFF: [Duration; 3] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(5),
-];
-/// How long polls wait until ThingsBoard has a reply, at most: before that they would bring the command again.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the next poll waits for a reply, at most, if the device replied to the last command. Nothing is lost meanwhile: a
-/// command ended all of ThingsBoard's subscriptions, and one that comes without a subscription waits for the next poll.
-const LONGEST_REPLY_TIME: Duration = Duration::from_secs(1);
-/// The length of a poll after an uplink: the device is awake for some seconds only.
-const SHORT_POLL: Duration = Duration::from_secs(1);
-
-/// The observation of one device's commands, if there is one, its polls and the queue.
-#[derive(Debug, Default)]
+/// The observation of one device's commands, if there is one, its downlink and the queue.
+#[derive(Debug)]
 pub(crate) struct CommandObservation {
     observer: Option<Observer>,
-    poller: Poller,
+    downlink: Downlink,
     queue: CommandQueue,
     /// The first command in the queue, if the endpoint has it. It stays until the endpoint reports its delivery or failure,
     /// whatever else happens: if it were given again before, the device could get it twice.
@@ -54,11 +28,6 @@ pub(crate) struct CommandObservation {
     /// endpoint has reported what became of that notification.
     replaced: Option<Observation>,
     last_number: u64,
-    /// How many polls in a row brought a command that the device has.
-    repeats: usize,
-    replies: ReplyTimes,
-    /// In the mode `on-uplink`: whether to open a short poll.
-    is_poll_wanted: bool,
 }
 
 /// A notification that the endpoint has, and that is neither delivered nor given up.
@@ -68,15 +37,17 @@ struct NotificationInFlight {
     since: Instant,
 }
 
-/// How soon the device replies, so that the next poll can wait for it.
-#[derive(Debug, Default)]
-struct ReplyTimes {
-    /// From the last command to its reply, if that was within [`LONGEST_REPLY_TIME`].
-    last: Option<Duration>,
-    /// The next poll waits for a reply.
-    is_awaited: bool,
-    /// The number of the last poll that was opened before ThingsBoard had the newest reply.
-    newest_after_poll: u64,
+impl Default for CommandObservation {
+    fn default() -> Self {
+        CommandObservation {
+            observer: None,
+            downlink: Downlink::new(Kind::Commands),
+            queue: CommandQueue::default(),
+            in_flight: None,
+            replaced: None,
+            last_number: 0,
+        }
+    }
 }
 
 impl CommandObservation {
@@ -113,7 +84,7 @@ impl CommandObservation {
                 )),
             }
         }
-        self.is_poll_wanted = true;
+        self.downlink.device_awake();
     }
 
     fn end_replaced(&mut self, context: &mut RelayContext<'_>) {
@@ -138,34 +109,33 @@ impl CommandObservation {
         }
     }
 
-    /// Ends the observation. The poll that is open runs out; what it brings is queued for the next observation, which begins
+    /// Ends the observation. A poll that is open runs out; what it brings is queued for the next observation, which begins
     /// with that poll.
     pub(crate) fn end(&mut self, context: &mut RelayContext<'_>) -> Option<Observation> {
         let observer = self.observer.take()?;
         self.end_replaced(context);
-        self.poller.lapse();
+        self.downlink.pause();
         self.in_flight = None;
         Some(observer.observation)
     }
 
-    /// Closes the polls that are open.
-    pub(crate) fn abort_polls(&mut self, context: &mut RelayContext<'_>) {
-        self.poller.abort_open(Kind::Commands, context);
+    /// Closes the downlink.
+    pub(crate) fn abort_downlink(&mut self, context: &mut RelayContext<'_>) {
+        self.downlink.abort(&mut context.downlink());
     }
 
-    pub(crate) fn poller(&self) -> &Poller {
-        &self.poller
+    pub(crate) fn downlink(&self) -> &Downlink {
+        &self.downlink
     }
 
     /// ThingsBoard answers again: any back-off for that reason ends.
     pub(crate) fn retry_now(&mut self) {
-        self.poller.retry_now();
+        self.downlink.retry_now();
     }
 
-    /// Cancels polls, and begins again: the device has another token. Queued commands are still the device's.
+    /// Cancels the downlink, and begins again: the device has another token. Queued commands are still the device's.
     pub(crate) fn restart(&mut self, context: &mut RelayContext<'_>) {
-        self.poller.abort_and_restart(Kind::Commands, context);
-        self.is_poll_wanted = true;
+        self.downlink.restart(&mut context.downlink());
     }
 
     /// Drops all commands: the device is deleted in ThingsBoard, or its token was rejected.
@@ -173,10 +143,9 @@ impl CommandObservation {
         self.queue = CommandQueue::default();
     }
 
-    /// Polls nothing until [`poll_soon`](Self::poll_soon). The polls that are open run out, and what they bring is queued.
+    /// Requests nothing until [`device_awake`](Self::device_awake). What comes nevertheless is queued.
     pub(crate) fn pause(&mut self) {
-        self.poller.lapse();
-        self.is_poll_wanted = false;
+        self.downlink.pause();
     }
 
     /// The endpoint has given up the notification in flight. Returns since when it had it.
@@ -192,9 +161,9 @@ impl CommandObservation {
         self.observer = None;
     }
 
-    /// The device sends something after a pause, or a request of it was answered: in the mode `on-uplink` it is polled for.
-    pub(crate) fn poll_soon(&mut self) {
-        self.is_poll_wanted = true;
+    /// The device sends something after a pause, or a request of it was answered.
+    pub(crate) fn device_awake(&mut self) {
+        self.downlink.device_awake();
     }
 
     /// The device has acknowledged the notification of this number.
@@ -232,8 +201,7 @@ impl CommandObservation {
         }
     }
 
-    /// Replies to a command in the device's place. Polls wait until ThingsBoard has the reply: before, they would bring the
-    /// command again.
+    /// Replies to a command in the device's place.
     fn reply_with_error(
         &mut self,
         now: Instant,
@@ -244,7 +212,7 @@ impl CommandObservation {
         if !self.queue.gateway_replies(id, error) {
             return;
         }
-        self.poller.hold(now + REPLY_TIMEOUT);
+        self.downlink.reply_begins(now);
         let effect = RelayEffect::ReplyToCommand(id, error);
         context.effects.push(effect);
     }
@@ -261,107 +229,78 @@ impl CommandObservation {
             self.first_delivered(now, context);
         }
         if self.queue.reply_begins(id) {
-            self.poller.hold(now + REPLY_TIMEOUT);
+            self.downlink.reply_begins(now);
         }
     }
 
-    /// ThingsBoard has the reply: the next poll brings another command. Ignored for commands that were not delivered, or
-    /// replied to before.
+    /// ThingsBoard has the reply. Ignored for commands that were not delivered, or replied to before.
     pub(crate) fn reply_accepted(&mut self, now: Instant, id: u32) {
-        let Some(took) = self.queue.reply_accepted(now, id) else {
-            return;
-        };
-        self.repeats = 0;
-        self.is_poll_wanted = true;
-        self.replies = ReplyTimes {
-            last: Some(took).filter(|took| *took <= LONGEST_REPLY_TIME),
-            is_awaited: false,
-            newest_after_poll: self.poller.last_number(),
-        };
-        self.poller.release();
+        if let Some(took) = self.queue.reply_accepted(now, id) {
+            self.downlink.reply_accepted(took);
+        }
     }
 
     /// ThingsBoard did not take the reply.
     pub(crate) fn reply_failed(&mut self, id: u32) {
         if self.queue.reply_failed(id) {
-            self.poller.release();
+            self.downlink.reply_failed();
         }
     }
 
-    /// A poll has ended.
-    pub(crate) fn poll_ended(
+    /// Something has happened to the downlink.
+    pub(crate) fn downlink_event(
         &mut self,
         now: Instant,
-        number: u64,
-        result: Result<Option<Command>, Error>,
+        event: Event<Option<Command>>,
         context: &mut RelayContext<'_>,
     ) {
-        let mut repeated = None;
-        let outcome = match result {
-            Ok(Some(command)) => {
-                let id = command.id;
-                let before = self.queue.bytes();
-                match self.queue.push(now, command) {
-                    Pushed::New => {
-                        if self.queue.bytes() > before.saturating_add(context.room)
-                            && let Some(id) = self.queue.drop_newest(now)
-                        {
-                            context.counters.no_room += 1;
-                            self.reply_with_error(now, id, CommandError::NoRoom, context);
-                        }
-                        PollOutcome::Message
-                    }
-                    Pushed::Repeated(known) => {
-                        repeated = Some((id, known));
-                        PollOutcome::Repeated
-                    }
-                }
-            }
-            Ok(None) => {
-                let effect = RelayEffect::UnreadableMessage(Kind::Commands);
-                context.effects.push(effect);
-                PollOutcome::Failed
-            }
-            Err(error) => PollOutcome::of(&error),
+        let event = event.map(|command| self.receive(now, command, context));
+        let handled = self.downlink.handle(now, event, &mut context.downlink());
+        if handled.may_have_restarted {
+            self.queue.may_have_restarted(now);
+        }
+    }
+
+    fn receive(
+        &mut self,
+        now: Instant,
+        command: Option<Command>,
+        context: &mut RelayContext<'_>,
+    ) -> Receipt {
+        let Some(command) = command else {
+            let effect = RelayEffect::UnreadableMessage(Kind::Commands);
+            context.effects.push(effect);
+            return Receipt::Unreadable;
         };
-        self.poller.poll_ended(now, number, outcome, context);
-        match outcome {
-            PollOutcome::Message => {
+        let id = command.id;
+        let before = self.queue.bytes();
+        match self.queue.push(now, command) {
+            Pushed::New => {
                 context.counters.commands_received += 1;
-                self.repeats = 0;
-                self.is_poll_wanted = true;
-                if let Some(last) = self.replies.last {
-                    let wait = last * 2 + LONGEST_REPLY_TIME / 10;
-                    self.poller.hold(now + wait.min(LONGEST_REPLY_TIME));
-                    self.replies.is_awaited = true;
+                if self.queue.bytes() > before.saturating_add(context.room)
+                    && let Some(id) = self.queue.drop_newest(now)
+                {
+                    context.counters.no_room += 1;
+                    self.reply_with_error(now, id, CommandError::NoRoom, context);
                 }
+                Receipt::New
             }
-            PollOutcome::Repeated => {
+            Pushed::Repeated(known) => {
                 context.counters.commands_repeated += 1;
-                if let Some((id, known)) = repeated {
-                    self.repeated(now, number, id, known, context);
-                }
-            }
-            PollOutcome::Elapsed => self.is_poll_wanted = false,
-            PollOutcome::Overloaded | PollOutcome::Unanswered | PollOutcome::Failed => {
-                self.is_poll_wanted = false;
-                self.queue.polls_interrupted(now);
+                Receipt::Known(self.repeated(now, id, known, context))
             }
         }
     }
 
-    /// A poll has brought a command that is known.
+    /// ThingsBoard has sent a command again. The gateway replies to it if its last reply was not taken, or if the device has
+    /// not replied within `relay.command_answer`.
     fn repeated(
         &mut self,
         now: Instant,
-        number: u64,
         id: u32,
         known: Repeated,
         context: &mut RelayContext<'_>,
-    ) {
-        // ThingsBoard answered this poll before it had the reply, which it has by now.
-        let is_outdated = known == Repeated::Answered && number <= self.replies.newest_after_poll;
-        self.is_poll_wanted = is_outdated;
+    ) -> Repeat {
         let limit = context.settings.command_answer;
         let reply_at = match known {
             Repeated::Unanswered(since) => limit.map(|limit| since + limit),
@@ -370,21 +309,25 @@ impl CommandObservation {
             | Repeated::ReplyInFlight
             | Repeated::Answered => None,
         };
-        if let Repeated::Rejected(error) = known {
+        let error = match known {
+            Repeated::Rejected(error) => Some(error),
+            _ if reply_at.is_some_and(|at| at <= now) => {
+                context.counters.commands_unanswered += 1;
+                Some(CommandError::Unanswered)
+            }
+            _ => None,
+        };
+        if let Some(error) = error {
             self.reply_with_error(now, id, error, context);
-        } else if reply_at.is_some_and(|at| at <= now) {
-            context.counters.commands_unanswered += 1;
-            self.reply_with_error(now, id, CommandError::Unanswered, context);
-        } else if self.poller.open() == 0 && !is_outdated {
-            // While another poll is open this was the copy that every open poll gets, and no reason to hold off.
-            let wait = HOLD_OFF.get(self.repeats).or(HOLD_OFF.last());
-            let until = now + wait.copied().unwrap_or_default();
-            self.poller.hold(reply_at.map_or(until, |at| at.min(until)));
-            self.repeats = self.repeats.saturating_add(1);
+        }
+        Repeat {
+            is_replied_to: known == Repeated::Answered,
+            gateway_replies: error.is_some(),
+            reply_at,
         }
     }
 
-    /// Drops expired commands, begins the poll that is due, then notifies the first command.
+    /// Drops expired commands, opens the downlink if it is due, then notifies the first command.
     pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         let expired = self.queue.remove_expired(now);
         if expired > 0 {
@@ -397,32 +340,11 @@ impl CommandObservation {
             return;
         };
         let observation = observer.observation;
-        if !self.queue.is_full() {
-            self.poll(now, context);
-        }
+        let is_wanted = !self.queue.is_full();
+        let mode = context.settings.rpc;
+        self.downlink
+            .advance(now, is_wanted, mode, &mut context.downlink());
         self.notify(now, observation, context);
-    }
-
-    fn poll(&mut self, now: Instant, context: &mut RelayContext<'_>) {
-        let kind = Kind::Commands;
-        match context.settings.rpc {
-            Mode::LongPoll => {
-                let timeout = context.pacing.poll_timeout();
-                let opened = self.poller.open_if_due(now, kind, timeout, true, context);
-                if opened.is_some() && std::mem::take(&mut self.replies.is_awaited) {
-                    // None came in time: the next poll does not wait for one.
-                    self.replies.last = None;
-                }
-            }
-            // One that is open brings whatever has come since.
-            Mode::OnUplink if self.is_poll_wanted && self.poller.open() == 0 => {
-                let opened = self
-                    .poller
-                    .open_if_due(now, kind, SHORT_POLL, false, context);
-                self.is_poll_wanted = opened.is_none();
-            }
-            Mode::OnUplink => {}
-        }
     }
 
     fn notify(&mut self, now: Instant, observation: Observation, context: &mut RelayContext<'_>) {
@@ -451,13 +373,9 @@ impl CommandObservation {
     pub(crate) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         let expiry = self.queue.next_timeout();
         let is_live = self.observer.as_ref().is_some_and(Observer::is_live);
-        let is_wanted = match mode {
-            Mode::LongPoll => true,
-            Mode::OnUplink => self.is_poll_wanted && self.poller.open() == 0,
-        };
-        let polls = is_live && is_wanted && !self.queue.is_full();
-        let poll = self.poller.next_timeout().filter(|_| polls);
-        [expiry, poll].into_iter().flatten().min()
+        let is_wanted = is_live && !self.queue.is_full();
+        let downlink = self.downlink.next_timeout(mode).filter(|_| is_wanted);
+        [expiry, downlink].into_iter().flatten().min()
     }
 
     /// What the queued commands cost, in bytes.
@@ -470,8 +388,8 @@ impl CommandObservation {
         self.queue.len()
     }
 
-    /// Whether there is neither an observation, nor an open poll, nor a command.
+    /// Whether there is neither an observation, nor an open downlink, nor a command.
     pub(crate) fn is_idle(&self) -> bool {
-        self.observer.is_none() && self.poller.open() == 0 && self.queue.is_empty()
+        self.observer.is_none() && !self.downlink.is_open() && self.queue.is_empty()
     }
 }

@@ -22,15 +22,15 @@ use crate::downlink::Command;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Commands queued for one device, until it is not polled for any more.
+/// Commands queued for one device, until no more are requested.
 const CAPACITY: usize = 16;
 /// How long a command stays queued for a device that does not answer.
 const QUEUED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Delivered commands remembered for one device. The oldest is removed for another.
 const MOST_DELIVERED: usize = 32;
-/// How long a delivered command is recognised after a poll last brought it.
+/// How long a delivered command is recognised after ThingsBoard last sent it.
 const RECOGNISED: Duration = Duration::from_secs(600);
-/// The same once polls have failed: ThingsBoard may have restarted.
+/// The same once ThingsBoard may have restarted.
 const RECOGNISED_AFTER_OUTAGE: Duration = Duration::from_secs(60);
 /// The same once the device has replied: polls that ThingsBoard answered before it had the reply have ended by then.
 const RECOGNISED_AFTER_REPLY: Duration = Duration::from_secs(10);
@@ -83,7 +83,7 @@ pub(crate) enum Pushed {
     Repeated(Repeated),
 }
 
-/// A command that a poll has brought again.
+/// A command that ThingsBoard has sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeated {
     /// It is still queued for the device.
@@ -106,7 +106,7 @@ pub(crate) struct CommandQueue {
 }
 
 impl CommandQueue {
-    /// Queues a command that a poll has brought, unless it is known.
+    /// Queues a command, unless it is known.
     pub(crate) fn push(&mut self, now: Instant, command: Command) -> Pushed {
         self.remove_expired(now);
         let is_it = |id, hash| id == command.id && hash == command.hash;
@@ -159,7 +159,7 @@ impl CommandQueue {
         first.is_some_and(|first| first.notified && first.command.id == id)
     }
 
-    /// Whether not to poll for more.
+    /// Whether to request no more.
     pub(crate) fn is_full(&self) -> bool {
         self.queued.len() >= CAPACITY
     }
@@ -250,8 +250,8 @@ impl CommandQueue {
         true
     }
 
-    /// Polls have failed, so ThingsBoard may have restarted: delivered commands are not recognised for much longer.
-    pub(crate) fn polls_interrupted(&mut self, now: Instant) {
+    /// ThingsBoard may have restarted, and number commands from 0 again: delivered commands are not recognised for much longer.
+    pub(crate) fn may_have_restarted(&mut self, now: Instant) {
         for known in &mut self.delivered {
             known.expires = known.expires.min(now + RECOGNISED_AFTER_OUTAGE);
         }
@@ -275,7 +275,7 @@ impl CommandQueue {
         queued.chain(delivered).min()
     }
 
-    /// Drops the newest, for which there is no room, and returns its id. Polls that repeat it find it as if it were delivered.
+    /// Drops the newest, for which there is no room, and returns its id. If it comes again, it is found as if it were delivered.
     pub(crate) fn drop_newest(&mut self, now: Instant) -> Option<u32> {
         let newest = self.queued.pop_back()?;
         let id = newest.command.id;

@@ -3,7 +3,7 @@
 use super::Settings;
 use super::counters::Counters;
 use super::effect::RelayEffect;
-use crate::downlink::polling::pacing::Pacing;
+use crate::downlink::{self, Effects, Pacing};
 use crate::dtls::SessionId;
 use std::time::Instant;
 
@@ -25,4 +25,22 @@ pub(crate) struct RelayContext<'a> {
     pub counters: &'a mut Counters,
     /// What is to be done, in this order.
     pub effects: &'a mut Vec<RelayEffect>,
+}
+
+impl RelayContext<'_> {
+    /// What a downlink is given of it.
+    pub(super) fn downlink(&mut self) -> downlink::Context<'_> {
+        downlink::Context {
+            pacing: self.pacing,
+            random: self.random,
+            counters: &mut self.counters.downlink,
+            effects: self.effects,
+        }
+    }
+}
+
+impl Effects for Vec<RelayEffect> {
+    fn push_effect(&mut self, effect: downlink::Effect) {
+        self.push(RelayEffect::Downlink(effect));
+    }
 }

@@ -1,5 +1,7 @@
 //! What the relays count.
 
+use crate::downlink;
+
 /// Events of the relays, over all devices.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
@@ -19,16 +21,14 @@ pub struct Counters {
     pub parked: u64,
     /// Observations resumed because something was received from the device.
     pub resumed: u64,
-    pub polls: u64,
-    /// Polls that failed, or brought something unreadable.
-    pub polls_failed: u64,
+    pub downlink: downlink::Counters,
     /// Reads of all attributes of a device.
     pub reads: u64,
     /// Reads that failed, or brought something unreadable.
     pub reads_failed: u64,
     /// Empty answers to reads that a second read had to confirm.
     pub empty_reads_unconfirmed: u64,
-    /// Changed attributes that no poll brought.
+    /// Changed attributes that no message brought.
     pub changes_found_by_reading: u64,
     /// Notifications of attributes given to endpoints.
     pub attribute_notifications: u64,

@@ -1,7 +1,7 @@
 //! The relay of one device: routes each event to one of its two observations, and does for both what concerns the device.
 
+mod downlinks;
 mod parking;
-mod polls;
 
 use super::Settings;
 use super::attribute_observation::AttributeObservation;
@@ -9,9 +9,8 @@ use super::command_observation::CommandObservation;
 use super::liveness::{Observation, Observer};
 use super::{ObservationCounts, ObservationEnd, RelayContext, RelayEffect};
 use crate::device::Device;
-use crate::downlink::Mode;
 use crate::downlink::attribute_json::{Unreadable, Values};
-use crate::downlink::{Kind, PollMessage};
+use crate::downlink::{Event, Kind, Message, Mode};
 use crate::dtls::SessionId;
 use crate::upstream::Error;
 use std::sync::Arc;
@@ -117,7 +116,7 @@ impl DeviceRelay {
         }
     }
 
-    /// ThingsBoard has answered 401 or 403 to some request of the device: its observations end, its polls are closed, and
+    /// ThingsBoard has answered 401 or 403 to some request of the device: its observations end, its downlinks are closed, and
     /// its queued commands dropped.
     pub(crate) fn rejected(&mut self, end: ObservationEnd, context: &mut RelayContext<'_>) {
         for kind in KINDS {
@@ -127,8 +126,8 @@ impl DeviceRelay {
                 context.effects.push(effect);
             }
         }
-        self.attributes.abort_polls(context);
-        self.commands.abort_polls(context);
+        self.attributes.abort_downlink(context);
+        self.commands.abort_downlink(context);
         self.commands.discard();
     }
 
@@ -139,8 +138,8 @@ impl DeviceRelay {
             if is_of_session && let Some(observation) = self.end(kind, context) {
                 context.counters.unregistered += 1;
                 match kind {
-                    Kind::Attributes => self.attributes.abort_polls(context),
-                    Kind::Commands => self.commands.abort_polls(context),
+                    Kind::Attributes => self.attributes.abort_downlink(context),
+                    Kind::Commands => self.commands.abort_downlink(context),
                 }
                 context.effects.push(RelayEffect::EndObservation(
                     observation,
@@ -201,7 +200,7 @@ impl DeviceRelay {
                 context.counters.resumed += 1;
                 match kind {
                     Kind::Attributes => self.attributes.resume(now),
-                    Kind::Commands => self.commands.poll_soon(),
+                    Kind::Commands => self.commands.device_awake(),
                 }
             }
         }
@@ -210,7 +209,7 @@ impl DeviceRelay {
     /// A request of the device, through any session, was answered: it is awake.
     pub(crate) fn uplink(&mut self, now: Instant, context: &RelayContext<'_>) {
         self.attributes.uplink(now, context.settings.attributes);
-        self.commands.poll_soon();
+        self.commands.device_awake();
     }
 
     /// Whether the device's reply to a command must not reach ThingsBoard, which would take it for one to another command.
@@ -265,24 +264,23 @@ impl DeviceRelay {
 
     // What ThingsBoard answers.
 
-    /// A poll has ended.
-    pub(crate) fn poll_ended(
+    /// Something has happened to the downlink of this kind.
+    pub(crate) fn downlink_event(
         &mut self,
         now: Instant,
         kind: Kind,
-        number: u64,
-        result: Result<PollMessage, Error>,
+        event: Event<Message>,
         context: &mut RelayContext<'_>,
     ) {
-        let end = result.as_ref().err().and_then(ObservationEnd::of);
+        let end = event.error().and_then(ObservationEnd::of);
         match kind {
             Kind::Attributes => {
-                let update = result.map(PollMessage::attributes);
-                self.attributes.poll_ended(now, number, update, context);
+                let event = event.map(Message::attributes);
+                self.attributes.downlink_event(now, event, context);
             }
             Kind::Commands => {
-                let command = result.map(PollMessage::command);
-                self.commands.poll_ended(now, number, command, context);
+                let event = event.map(Message::command);
+                self.commands.downlink_event(now, event, context);
             }
         }
         if let Some(end) = end {

@@ -2,12 +2,11 @@
 
 use super::command_error::CommandError;
 use super::liveness::Observation;
-use crate::downlink::Kind;
+use crate::downlink::{self, Kind};
 use crate::dtls::SessionId;
 use crate::ota::AssignmentChange;
 use crate::upstream::{Error, Rejection};
 use bytes::Bytes;
-use std::time::Duration;
 
 /// Why the gateway ends an observation, and with it the code of the last notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,10 +50,8 @@ impl ObservationEnd {
 /// What a relay wants done, in this order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RelayEffect {
-    /// Open a long poll of this length, and report its end under its number.
-    OpenPoll(Kind, u64, Duration),
-    /// Close a poll; its end is not reported.
-    AbortPoll(Kind, u64),
+    /// Change where messages come from.
+    Downlink(downlink::Effect),
     /// Read all attributes, and report the answer under this number.
     ReadAttributes(u64),
     /// Send a notification of an observation.
@@ -73,11 +70,6 @@ pub(crate) enum RelayEffect {
     ReplyToCommand(u32, CommandError),
     /// The device may be assigned another package now.
     AssignmentChanged(AssignmentChange),
-    /// Log that a poll brought something unreadable.
+    /// Log that a message of ThingsBoard was unreadable.
     UnreadableMessage(Kind),
-    /// Log that ThingsBoard ends polls earlier than requested.
-    PollCutShort {
-        requested: Duration,
-        lasted: Duration,
-    },
 }

@@ -7,12 +7,8 @@
 //!                      └──failed: after back-off──┘
 //! ```
 
-use crate::downlink::polling::pacing::Pacing;
-use std::time::{Duration, Instant};
-
-/// How long after a poll was sent, or brought something, all attributes are read: by then ThingsBoard's device actor has the
-/// subscription, and the second of two changes in quick succession is stored.
-pub(crate) const SETTLE: Duration = Duration::from_millis(300);
+use crate::downlink::{Pacing, SETTLE};
+use std::time::Instant;
 
 #[derive(Debug, Default)]
 enum State {
@@ -150,6 +146,7 @@ impl Resync {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn requests_are_merged_into_one_read_at_the_earliest_time_and_one_after_it() {

@@ -4,10 +4,7 @@ use super::Settings;
 use super::byte_budget::ByteBudget;
 use super::{Counters, DeviceRelay, RelayContext, RelayEffect};
 use crate::device::Device;
-use crate::downlink::Kind;
-use crate::downlink::Mode;
-use crate::downlink::polling::pacing::Pacing;
-use crate::downlink::polling::recovery::Recovery;
+use crate::downlink::{Kind, Mode, Pacing, Recovery};
 use crate::dtls::SessionId;
 use crate::timers::{Slot, Timers};
 use crate::upstream::Error;
@@ -23,7 +20,7 @@ pub struct RelayId(pub(crate) u64);
 struct Entry {
     relay: DeviceRelay,
     /// What it counts for against `relay.max_polls`.
-    polls: usize,
+    downlinks: usize,
     /// What it holds of `relay.bytes`.
     bytes: usize,
     /// What it counts for in [`RelayTable::observation_counts`].
@@ -71,7 +68,7 @@ pub(crate) struct RelayTable {
     timers: Timers<RelayId>,
     recovery: Recovery<RelayId>,
     last_id: u64,
-    polls: usize,
+    downlinks: usize,
     budget: ByteBudget,
     counts: ObservationCounts,
     counters: Counters,
@@ -93,7 +90,7 @@ impl RelayTable {
             timers: Timers::default(),
             recovery: Recovery::default(),
             last_id: 0,
-            polls: 0,
+            downlinks: 0,
             budget: ByteBudget::new(settings.bytes),
             counts: ObservationCounts::default(),
             counters: Counters::default(),
@@ -117,7 +114,7 @@ impl RelayTable {
         self.by_name.insert(device.name.clone(), id);
         let entry = Entry {
             relay: DeviceRelay::new(device.clone()),
-            polls: 0,
+            downlinks: 0,
             bytes: 0,
             counts: ObservationCounts::default(),
             timer: Slot::default(),
@@ -138,8 +135,8 @@ impl RelayTable {
         };
         let relay = self.find(device).and_then(|id| self.get(id));
         mode == Mode::OnUplink
-            || self.polls < self.settings.max_polls
-            || relay.is_some_and(|relay| relay.has_poll(kind))
+            || self.downlinks < self.settings.max_polls
+            || relay.is_some_and(|relay| relay.has_downlink(kind))
     }
 
     /// Whether `relay.bytes` allows a device so many bytes of observed attributes, instead of those it has.
@@ -207,9 +204,9 @@ impl RelayTable {
         let Some(entry) = self.relays.get_mut(&id) else {
             return;
         };
-        let polls = entry.relay.polls(&self.settings);
-        self.polls = self.polls.saturating_sub(entry.polls) + polls;
-        entry.polls = polls;
+        let downlinks = entry.relay.downlinks(&self.settings);
+        self.downlinks = self.downlinks.saturating_sub(entry.downlinks) + downlinks;
+        entry.downlinks = downlinks;
         let bytes = entry.relay.bytes();
         self.budget.replace(entry.bytes, bytes);
         entry.bytes = bytes;
@@ -225,7 +222,7 @@ impl RelayTable {
         };
         self.recovery.set_waiting(id, entry.relay.awaits_recovery());
         if entry.relay.is_idle() {
-            let full_at = entry.relay.poll_rate_full_at();
+            let full_at = entry.relay.rate_full_at();
             if let Some(at) = full_at.filter(|at| *at > now) {
                 self.timers.arm(id, &mut entry.timer, at);
                 return;
@@ -281,9 +278,9 @@ impl RelayTable {
         &self.counters
     }
 
-    /// Polls that count against `relay.max_polls`.
-    pub(crate) fn polls(&self) -> usize {
-        self.polls
+    /// Observations and open downlinks that count against `relay.max_polls`.
+    pub(crate) fn downlinks(&self) -> usize {
+        self.downlinks
     }
 
     pub(crate) fn observation_counts(&self) -> ObservationCounts {
@@ -303,7 +300,7 @@ impl RelayTable {
             relays: self.relays.len(),
             names: self.by_name.len(),
             timers: self.timers.len(),
-            polls: self.polls,
+            downlinks: self.downlinks,
             bytes: self.budget.held(),
             bytes_found: relays().map(DeviceRelay::bytes).sum(),
             most_commands: relays()
@@ -321,7 +318,7 @@ pub(crate) struct Load {
     pub(crate) relays: usize,
     pub(crate) names: usize,
     pub(crate) timers: usize,
-    pub(crate) polls: usize,
+    pub(crate) downlinks: usize,
     pub(crate) bytes: usize,
     pub(crate) bytes_found: usize,
     pub(crate) most_commands: usize,

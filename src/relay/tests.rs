@@ -9,10 +9,10 @@ use super::command_error::CommandError;
 use super::*;
 use crate::device::{AccessToken, Device};
 use crate::downlink::Command;
+use crate::downlink::Pacing;
 use crate::downlink::attribute_json;
 use crate::downlink::attribute_json::{Update, Values};
-use crate::downlink::polling::pacing::Pacing;
-use crate::downlink::{Kind, Mode, PollMessage};
+use crate::downlink::{Effect, Event, Kind, Message, Mode};
 use crate::dtls::SessionId;
 use crate::upstream::{Error, Rejection};
 use bytes::Bytes;
@@ -118,8 +118,8 @@ impl World {
     fn poll_brings(&mut self, kind: Kind, number: u64, body: &str) -> Vec<RelayEffect> {
         let body = Bytes::copy_from_slice(body.as_bytes());
         let message = match kind {
-            Kind::Attributes => PollMessage::Attributes(Update::read(&body)),
-            Kind::Commands => PollMessage::Command(Command::read(body)),
+            Kind::Attributes => Message::Attributes(Update::read(&body)),
+            Kind::Commands => Message::Command(Command::read(body)),
         };
         self.poll_ends(kind, number, Ok(message))
     }
@@ -128,9 +128,11 @@ impl World {
         &mut self,
         kind: Kind,
         number: u64,
-        result: Result<PollMessage, Error>,
+        result: Result<Message, Error>,
     ) -> Vec<RelayEffect> {
-        self.event(|relay, now, context| relay.poll_ended(now, kind, number, result, context))
+        self.event(|relay, now, context| {
+            relay.downlink_event(now, kind, Event::PollEnded(number, result), context)
+        })
     }
 
     fn read_brings(&mut self, number: u64, body: &str) -> Vec<RelayEffect> {
@@ -163,7 +165,7 @@ impl World {
 
 fn polls(effects: &[RelayEffect]) -> Vec<(Kind, u64)> {
     let polls = effects.iter().filter_map(|effect| match effect {
-        RelayEffect::OpenPoll(kind, number, _) => Some((*kind, *number)),
+        RelayEffect::Downlink(Effect::OpenPoll(kind, number, _)) => Some((*kind, *number)),
         _ => None,
     });
     polls.collect()

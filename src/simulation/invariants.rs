@@ -132,7 +132,7 @@ fn bounds_hold(core: &Core, upstream: &ScriptedUpstream, settings: &Settings) {
     );
     assert_eq!(load.relays.relays, load.relays.names);
     assert!(load.relays.timers <= load.relays.relays);
-    assert!(load.relays.polls <= settings.relay.max_polls);
+    assert!(load.relays.downlinks <= settings.relay.max_polls);
     assert_eq!(load.relays.bytes, load.relays.bytes_found);
     assert!(load.relays.bytes <= settings.relay.bytes);
     // Each of two open polls may bring one command after the queue is full.

@@ -133,10 +133,10 @@ fn polls_that_thingsboard_ends_early_are_shortened() {
     settings.relay.poll_timeout = 60 * SECOND;
     let mut world = World::observing(settings, CON);
     world.run_for(45 * SECOND);
-    let failed = world.core.counters().relay.polls_failed;
+    let failed = world.core.counters().relay.downlink.polls_failed;
     assert_eq!(failed, 2, "each poll failed once");
     world.run_for(300 * SECOND);
-    assert_eq!(world.core.counters().relay.polls_failed, failed);
+    assert_eq!(world.core.counters().relay.downlink.polls_failed, failed);
     world.set_attribute(0, "a", "2");
     world.run_for(SECOND);
     assert_states_agree(&world);

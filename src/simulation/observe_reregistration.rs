@@ -19,7 +19,7 @@ struct RelayLoad {
 
 /// Repeats `register` for ten seconds.
 fn relay_load(mut world: World, mut register: impl FnMut(&mut World)) -> RelayLoad {
-    let before = world.core.counters().relay.polls;
+    let before = world.core.counters().relay.downlink.polls;
     let mut most = 0;
     let end = world.now + 10 * SECOND;
     while world.now < end {
@@ -27,7 +27,7 @@ fn relay_load(mut world: World, mut register: impl FnMut(&mut World)) -> RelayLo
         most = most.max(world.upstream.relay_calls());
     }
     RelayLoad {
-        polls_started: world.core.counters().relay.polls - before,
+        polls_started: world.core.counters().relay.downlink.polls - before,
         most_open_calls: most,
     }
 }

@@ -66,7 +66,7 @@ fn a_client_rpc_rejected_by_the_gateway_does_not_cancel_back_off() {
     let polls = |rpcs: bool| {
         let mut world = World::observing(default_settings(), CON);
         world.upstream.restart(world.now, 100 * SECOND);
-        let before = world.core.counters().relay.polls;
+        let before = world.core.counters().relay.downlink.polls;
         for _ in 0..100 {
             if rpcs {
                 let body = Bytes::from_static(b"{}");
@@ -75,7 +75,7 @@ fn a_client_rpc_rejected_by_the_gateway_does_not_cancel_back_off() {
             }
             world.run_for(SECOND);
         }
-        world.core.counters().relay.polls - before
+        world.core.counters().relay.downlink.polls - before
     };
     let (without, with) = (polls(false), polls(true));
     assert!(with <= without + 2, "{with} polls, {without} without");

@@ -4,7 +4,7 @@ use super::platform::{PackageFetch, Platform};
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::device::AccessToken;
-use crate::downlink::{Kind, PollMessage};
+use crate::downlink::{Kind, Message};
 use crate::upstream::{Answer, Error, Operation, Rejection, Request};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -307,7 +307,7 @@ impl ScriptedUpstream {
 /// The body of the command that the answer to a poll consists of.
 fn command_in(completion: &Completion) -> Option<Bytes> {
     match &completion.outcome {
-        Ok(Parsed::Poll(PollMessage::Command(command))) => Some(command.as_ref()?.body.clone()),
+        Ok(Parsed::Poll(Message::Command(command))) => Some(command.as_ref()?.body.clone()),
         _ => None,
     }
 }

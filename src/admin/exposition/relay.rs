@@ -1,5 +1,6 @@
 //! Observations, and what the relays do for them.
 
+use crate::downlink;
 use crate::metrics::{Scrape, level};
 use crate::relay::{Counters, table};
 
@@ -18,8 +19,10 @@ pub(super) fn expose(
         unregistered,
         parked,
         resumed,
-        polls,
-        polls_failed,
+        downlink: downlink::Counters {
+            polls,
+            polls_failed,
+        },
         reads,
         reads_failed,
         empty_reads_unconfirmed,

@@ -11,7 +11,7 @@
 //! reads it all.
 
 use super::pacing::Pacing;
-use super::poll_rate::PollRate;
+use crate::downlink::start_rate::StartRate;
 use crate::upstream::Error;
 use std::time::{Duration, Instant};
 
@@ -100,7 +100,7 @@ pub(crate) struct Poller {
     gap: bool,
     /// The last poll brought a message: the one that follows is not counted by `rate`, since a device can't cause it.
     after_message: bool,
-    rate: PollRate,
+    rate: StartRate,
     /// The last poll was not answered, and [`Poller::retry_now`] has not been called since.
     unanswered: bool,
 }

@@ -5,7 +5,7 @@ use super::Core;
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, RelayCall, Ticket};
 use crate::device::Device;
-use crate::downlink::Kind;
+use crate::downlink::{Effect, Event, Kind};
 use crate::dtls::SessionId;
 use crate::relay::{ObservationEnd, RelayEffect, RelayId};
 use crate::upstream::{self, Error, Operation};
@@ -76,23 +76,7 @@ impl Core {
     /// Carries out an effect of a relay.
     pub(super) fn run_relay_effect(&mut self, now: Instant, relay: RelayId, effect: RelayEffect) {
         match effect {
-            // While draining no poll begins. The relay does not know that.
-            RelayEffect::OpenPoll(..) if self.draining.is_active() => {}
-            RelayEffect::OpenPoll(kind, number, timeout) => {
-                let operation = match kind {
-                    Kind::Attributes => Operation::PollAttributes { timeout },
-                    Kind::Commands => Operation::PollRpc { timeout },
-                };
-                self.start_relay_call(now, relay, RelayCall::Poll(kind, number), operation);
-            }
-            RelayEffect::AbortPoll(kind, number) => {
-                let relay_call = RelayCall::Poll(kind, number);
-                if self.relay_calls.end(relay, relay_call) {
-                    self.relay_calls
-                        .aborted
-                        .push_back(Ticket::Relay(relay, relay_call));
-                }
-            }
+            RelayEffect::Downlink(effect) => self.run_downlink_effect(now, relay, effect),
             RelayEffect::ReadAttributes(number) => {
                 if self.relay_calls.read_wanted.insert(relay, number).is_none() {
                     self.relay_calls.reads_waiting.push_back(relay);
@@ -130,14 +114,38 @@ impl Core {
                     self.packages.attributes_changed(now, &relay.device, change);
                 }
             }
-            RelayEffect::PollCutShort { requested, lasted } => {
-                self.journal.polls_cut_off(requested, lasted)
-            }
             RelayEffect::UnreadableMessage(kind) => {
                 if let Some(relay) = self.relays.get(relay) {
                     self.journal.unparsable(now, &relay.device.name, kind);
                 }
             }
+        }
+    }
+
+    fn run_downlink_effect(&mut self, now: Instant, relay: RelayId, effect: Effect) {
+        match effect {
+            // While draining no poll begins. The relay does not know that.
+            Effect::OpenPoll(..) if self.draining.is_active() => {}
+            Effect::OpenPoll(kind, number, timeout) => {
+                let operation = match kind {
+                    Kind::Attributes => Operation::PollAttributes { timeout },
+                    Kind::Commands => Operation::PollRpc { timeout },
+                };
+                self.start_relay_call(now, relay, RelayCall::Poll(kind, number), operation);
+            }
+            Effect::AbortPoll(kind, number) => {
+                let relay_call = RelayCall::Poll(kind, number);
+                if self.relay_calls.end(relay, relay_call) {
+                    self.relay_calls
+                        .aborted
+                        .push_back(Ticket::Relay(relay, relay_call));
+                }
+            }
+            Effect::PollCutShort { requested, lasted } => {
+                self.journal.polls_cut_off(requested, lasted)
+            }
+            // Only the push form subscribes, and no transport of it exists yet.
+            Effect::Subscribe(..) | Effect::Unsubscribe(_) | Effect::Acknowledge(_) => {}
         }
     }
 
@@ -203,7 +211,8 @@ impl Core {
             RelayCall::Poll(kind, number) => {
                 let brought = outcome.and_then(Parsed::poll);
                 self.with_relay(now, relay, |relay, context| {
-                    relay.poll_ended(now, kind, number, brought, context);
+                    let event = Event::PollEnded(number, brought);
+                    relay.downlink_event(now, kind, event, context);
                 });
             }
             RelayCall::Read(number) => {

@@ -94,7 +94,7 @@ impl Core {
             ),
             bound(
                 "relay.max_polls",
-                self.relays.polls(),
+                self.relays.downlinks(),
                 settings.relay.max_polls,
             ),
             bound("relay.bytes", self.relays.bytes(), settings.relay.bytes),

@@ -71,7 +71,7 @@ fn a_reply_to_a_command_from_before_a_restart_is_outdated_once_ids_begin_again()
     queue.push(now, body(4, "queued before it"));
     queue.push(now, body(5, "queued before it"));
     assert!(!queue.is_reply_outdated(3));
-    queue.polls_interrupted(now);
+    queue.may_have_restarted(now);
     // ThingsBoard has commands 0 to 4 by now, and brings the oldest until it has a reply.
     assert_eq!(queue.push(now, body(0, "after it")), Pushed::New);
     assert!(queue.is_reply_outdated(3) && !queue.reply_begins(3));
@@ -113,7 +113,7 @@ fn replies_to_commands_whose_ids_ascend_and_to_those_that_come_again_are_never_o
 fn after_an_outage_the_same_id_and_body_are_soon_a_new_command() {
     let now = start();
     let mut queue = delivered(now, 0, "x");
-    queue.polls_interrupted(now);
+    queue.may_have_restarted(now);
     assert_eq!(queue.push(now + MINUTE, body(0, "x")), Pushed::New);
     let mut calm = delivered(now, 0, "x");
     assert_eq!(calm.push(now + MINUTE, body(0, "x")), unanswered(now));

@@ -17,7 +17,14 @@ fn settled(world: &mut World, state: &str) -> u64 {
 fn a_registration_opens_a_poll_and_reads_once_more_when_the_subscription_has_settled() {
     let mut world = World::new();
     let effects = world.register_attributes(FIRST, r#"{"a":1}"#);
-    assert_eq!(effects, [RelayEffect::OpenPoll(KIND, 1, 25 * SECOND)]);
+    assert_eq!(
+        effects,
+        [RelayEffect::Downlink(Effect::OpenPoll(
+            KIND,
+            1,
+            25 * SECOND
+        ))]
+    );
     let start = world.now;
     let number = read(&world.wait(SECOND));
     assert_eq!(world.now - start, 300 * MS);
@@ -34,7 +41,10 @@ fn a_change_is_notified_at_once_after_the_next_poll_is_opened_and_a_read_follows
     assert!(
         matches!(
             effects[..],
-            [RelayEffect::OpenPoll(..), RelayEffect::Notify { .. }]
+            [
+                RelayEffect::Downlink(Effect::OpenPoll(..)),
+                RelayEffect::Notify { .. }
+            ]
         ),
         "{effects:?}"
     );
@@ -96,7 +106,7 @@ fn after_every_interruption_all_attributes_are_read_when_the_next_poll_has_settl
     let number = read(&world.wait(300 * MS));
     let effects = world.read_brings(number, r#"{"shared":{"b":1}}"#);
     assert_eq!(notified(&effects)[0].1, r#"{"b":1,"deleted":["a"]}"#);
-    assert_eq!(world.counters.polls_failed, 2);
+    assert_eq!(world.counters.downlink.polls_failed, 2);
 }
 
 #[test]
@@ -153,7 +163,7 @@ fn a_single_empty_answer_changes_nothing() {
 /// The poll that is open.
 fn poll_number(world: &mut World) -> u64 {
     // Polls are numbered one after the other, and the last is open.
-    world.counters.polls
+    world.counters.downlink.polls
 }
 
 #[test]
@@ -185,7 +195,7 @@ fn a_second_observation_replaces_the_first_and_the_same_one_refreshes() {
     assert!(matches!(
         effects[..],
         [
-            RelayEffect::OpenPoll(..),
+            RelayEffect::Downlink(Effect::OpenPoll(..)),
             RelayEffect::Notify {
                 observation: OTHER,
                 ..
@@ -201,7 +211,7 @@ fn an_observation_that_ends_leaves_only_its_open_poll_which_the_next_one_takes_o
     let effects = world.event(|relay, _, context| relay.cancelled(FIRST, context));
     assert_eq!(effects, []);
     assert_eq!(world.relay.next_timeout(&world.settings), None);
-    assert_eq!(world.relay.polls(&world.settings), 1);
+    assert_eq!(world.relay.downlinks(&world.settings), 1);
     world.now += 10 * SECOND;
     assert_eq!(world.register_attributes(OTHER, r#"{"a":1}"#), []);
     let effects = world.event(|relay, _, context| relay.cancelled(OTHER, context));
@@ -212,7 +222,7 @@ fn an_observation_that_ends_leaves_only_its_open_poll_which_the_next_one_takes_o
         "too late"
     );
     assert!(world.relay.is_idle());
-    assert_eq!(world.relay.polls(&world.settings), 0);
+    assert_eq!(world.relay.downlinks(&world.settings), 0);
 }
 
 #[test]
@@ -251,7 +261,7 @@ fn what_is_no_update_is_a_failure_and_logged() {
         let number = settled(&mut world, r#"{"a":1}"#);
         let effects = world.poll_brings(KIND, number, body);
         assert_eq!(effects, [RelayEffect::UnreadableMessage(KIND)], "{body}");
-        assert_eq!(world.counters.polls_failed, 1);
+        assert_eq!(world.counters.downlink.polls_failed, 1);
         poll(&world.wait(SECOND));
     }
 }
@@ -288,7 +298,7 @@ fn on_uplink_there_are_no_polls_and_attributes_are_read_after_each_uplink_and_ev
     let before = world.now;
     read(&world.wait(600 * SECOND));
     assert_eq!(world.now - before, world.settings.sync_interval);
-    assert_eq!(world.counters.polls, 0);
+    assert_eq!(world.counters.downlink.polls, 0);
 }
 
 #[test]

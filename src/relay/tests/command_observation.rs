@@ -11,14 +11,21 @@ fn a_command_is_notified_byte_for_byte_after_the_next_poll_is_opened() {
     let mut world = World::new();
     assert_eq!(
         world.register_commands(FIRST),
-        [RelayEffect::OpenPoll(KIND, 1, 25 * SECOND)]
+        [RelayEffect::Downlink(Effect::OpenPoll(
+            KIND,
+            1,
+            25 * SECOND
+        ))]
     );
     let body = r#"{ "id": 7, "method":"m","params":1.0e2 }"#;
     let effects = world.poll_brings(KIND, 1, body);
     assert!(
         matches!(
             effects[..],
-            [RelayEffect::OpenPoll(..), RelayEffect::Notify { .. }]
+            [
+                RelayEffect::Downlink(Effect::OpenPoll(..)),
+                RelayEffect::Notify { .. }
+            ]
         ),
         "{effects:?}"
     );
@@ -207,7 +214,10 @@ fn a_command_without_an_id_is_a_failure_and_logged() {
 fn on_uplink_short_polls_follow_an_uplink_until_one_brings_nothing() {
     let mut world = World::on_uplink();
     let effects = world.register_commands(FIRST);
-    assert_eq!(effects, [RelayEffect::OpenPoll(KIND, 1, SECOND)]);
+    assert_eq!(
+        effects,
+        [RelayEffect::Downlink(Effect::OpenPoll(KIND, 1, SECOND))]
+    );
     world.now += SECOND;
     assert_eq!(world.poll_ends(KIND, 1, Err(Error::Elapsed)), []);
     assert_eq!(world.wait(3600 * SECOND), [], "no poll without an uplink");
@@ -229,13 +239,20 @@ fn thingsboards_request_timeout_is_reported_once_and_respected() {
     world.register_commands(FIRST);
     world.now += 30 * SECOND;
     let effects = world.poll_ends(KIND, 1, Err(Error::Overloaded));
-    let cut_short = RelayEffect::PollCutShort {
+    let cut_short = RelayEffect::Downlink(Effect::PollCutShort {
         requested: 60 * SECOND,
         lasted: 30 * SECOND,
-    };
+    });
     assert_eq!(effects, [cut_short]);
     let effects = world.wait(SECOND);
-    assert_eq!(effects, [RelayEffect::OpenPoll(KIND, 2, 25 * SECOND)]);
+    assert_eq!(
+        effects,
+        [RelayEffect::Downlink(Effect::OpenPoll(
+            KIND,
+            2,
+            25 * SECOND
+        ))]
+    );
 }
 
 #[test]
@@ -358,7 +375,7 @@ fn a_command_that_is_not_replied_to_within_command_answer_gets_an_error_for_a_re
     assert_eq!(world.counters.commands_unanswered, 1);
     let effects = world.event(|relay, now, _| relay.reply_answered(now, 7, true));
     assert_eq!(polls(&effects).len(), 0, "one is open");
-    let open = world.counters.polls;
+    let open = world.counters.downlink.polls;
     assert_eq!(
         notified(&world.poll_brings(KIND, open, &command(8))).len(),
         1
@@ -399,7 +416,7 @@ fn a_reply_of_the_gateway_that_thingsboard_did_not_take_is_sent_again() {
     unanswered(&mut world, 1, 7, 4 * SECOND);
     assert_eq!(world.counters.commands_unanswered, 1);
     world.event(|relay, now, _| relay.reply_answered(now, 7, false));
-    let open = world.counters.polls;
+    let open = world.counters.downlink.polls;
     let effects = world.poll_brings(KIND, open, &command(7));
     let again = RelayEffect::ReplyToCommand(7, CommandError::Unanswered);
     assert!(effects.contains(&again), "{effects:?}");

@@ -33,7 +33,7 @@ fn a_silent_device_is_pinged_then_parked_until_it_sends_something() {
         (1..=2).contains(&pinged),
         "once for each kind, and both at once: {pinged}"
     );
-    let polled = world.counters.polls;
+    let polled = world.counters.downlink.polls;
     let effects = world.event(|relay, _, context| relay.unresponsive(FIRST.session, context));
     assert_eq!(effects, []);
     for (kind, number) in open {
@@ -44,7 +44,7 @@ fn a_silent_device_is_pinged_then_parked_until_it_sends_something() {
         [],
         "no polls for a parked device"
     );
-    assert_eq!(world.counters.polls, polled);
+    assert_eq!(world.counters.downlink.polls, polled);
     assert_eq!(world.counters.parked, 2);
 
     assert!(
@@ -131,5 +131,5 @@ fn a_session_that_ends_takes_its_observations_and_the_relay_becomes_idle() {
         assert_eq!(world.poll_ends(kind, 1, Err(Error::Elapsed)), []);
     }
     assert!(world.relay.is_idle());
-    assert_eq!(world.relay.polls(&world.settings), 0);
+    assert_eq!(world.relay.downlinks(&world.settings), 0);
 }

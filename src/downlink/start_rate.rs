@@ -1,4 +1,4 @@
-//! How many polls of one device and kind may begin a second, whatever makes them end: a registration and its end cost a
+//! How many polls or subscriptions of one device and kind may begin a second, whatever makes them end: a registration and its end cost a
 //! device two datagrams; a poll costs ThingsBoard milliseconds, and a connection for 25 s.
 
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ const BURST: u32 = 5;
 
 /// A token bucket, in its virtual scheduling form.
 #[derive(Debug, Default)]
-pub(super) struct PollRate {
+pub(super) struct StartRate {
     /// When the bucket is full again.
     full_at: Option<Instant>,
 }
 
-impl PollRate {
+impl StartRate {
     /// Whether a poll may begin now; otherwise when it may.
     pub(super) fn check(&self, now: Instant) -> Result<(), Instant> {
         let last_token = now + INTERVAL * (BURST - 1);
@@ -44,7 +44,7 @@ mod tests {
     fn a_burst_may_begin_at_once_then_one_a_second() {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let start = Instant::now();
-        let mut rate = PollRate::default();
+        let mut rate = StartRate::default();
         let mut begun = 0;
         let mut try_at = |now| {
             let may = rate.check(now);
