@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`event`], [`effect`] | what goes in, and what comes out |
 //! | [`polling`] | its form over HTTP: long polls |
+//! | [`push`] | its form over MQTT: a subscription |
 //! | [`message`] | what ThingsBoard sends, parsed outside of the I/O loop |
 //! | [`attribute_json`] | its JSON for shared attributes, both ways |
 //! | [`command`] | a command |
@@ -22,19 +23,21 @@ mod effect;
 mod event;
 mod message;
 mod polling;
+mod push;
 mod recovery;
 mod start_rate;
 
 pub(crate) use command::Command;
 pub(crate) use counters::Counters;
 pub(crate) use effect::{Context, Effect, Effects};
-pub(crate) use event::{Acknowledgement, Event, Handled, Reads, Receipt, Repeat};
+pub(crate) use event::{Acknowledgement, ConnectionId, Event, Handled, Reads, Receipt, Repeat};
 pub(crate) use message::Message;
 pub(crate) use polling::SETTLE;
 pub(crate) use polling::pacing::Pacing;
 pub(crate) use recovery::Recovery;
 
 use polling::Polling;
+use push::Push;
 use std::time::{Duration, Instant};
 
 /// What can be observed.
@@ -55,15 +58,36 @@ pub enum Mode {
     OnUplink,
 }
 
+/// How messages come, for all devices.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// By long polls.
+    #[default]
+    Polling,
+    /// By a subscription.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "no configuration has it until there are connections"
+        )
+    )]
+    Push,
+}
+
 /// Where changes, or commands, for one device come from.
 #[derive(Debug)]
 pub(crate) enum Downlink {
     Polling(Polling),
+    Push(Push),
 }
 
 impl Downlink {
-    pub(crate) fn new(kind: Kind) -> Downlink {
-        Downlink::Polling(Polling::new(kind))
+    pub(crate) fn new(form: Form, kind: Kind) -> Downlink {
+        match form {
+            Form::Polling => Downlink::Polling(Polling::new(kind)),
+            Form::Push => Downlink::Push(Push::new(kind)),
+        }
     }
 
     /// Does what has become due. To be called after every other event. `is_wanted`: messages are wanted now. Returns when
@@ -78,6 +102,10 @@ impl Downlink {
         match self {
             Downlink::Polling(polling) if is_wanted => polling.open_if_due(now, mode, context),
             Downlink::Polling(_) => None,
+            Downlink::Push(push) => {
+                push.advance(now, is_wanted, mode, context);
+                None
+            }
         }
     }
 
@@ -85,6 +113,7 @@ impl Downlink {
     pub(crate) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         match self {
             Downlink::Polling(polling) => polling.next_timeout(mode),
+            Downlink::Push(push) => push.next_timeout(mode),
         }
     }
 
@@ -100,6 +129,7 @@ impl Downlink {
                 polling.ended(now, number, result, context)
             }
             (Downlink::Polling(_), _) => Handled::default(),
+            (Downlink::Push(push), event) => push.handle(now, event),
         }
     }
 
@@ -107,6 +137,7 @@ impl Downlink {
     pub(crate) fn pause(&mut self) {
         match self {
             Downlink::Polling(polling) => polling.pause(),
+            Downlink::Push(push) => push.pause(),
         }
     }
 
@@ -114,6 +145,7 @@ impl Downlink {
     pub(crate) fn device_awake(&mut self) {
         match self {
             Downlink::Polling(polling) => polling.device_awake(),
+            Downlink::Push(push) => push.device_awake(),
         }
     }
 
@@ -121,6 +153,7 @@ impl Downlink {
     pub(crate) fn abort(&mut self, context: &mut Context<'_>) {
         match self {
             Downlink::Polling(polling) => polling.abort(context),
+            Downlink::Push(push) => push.abort(context),
         }
     }
 
@@ -128,6 +161,7 @@ impl Downlink {
     pub(crate) fn restart(&mut self, context: &mut Context<'_>) {
         match self {
             Downlink::Polling(polling) => polling.restart(context),
+            Downlink::Push(push) => push.restart(context),
         }
     }
 
@@ -135,6 +169,8 @@ impl Downlink {
     pub(crate) fn retry_now(&mut self) {
         match self {
             Downlink::Polling(polling) => polling.retry_now(),
+            // Its connection has a back-off of its own.
+            Downlink::Push(_) => {}
         }
     }
 
@@ -142,13 +178,16 @@ impl Downlink {
     pub(crate) fn awaits_recovery(&self) -> bool {
         match self {
             Downlink::Polling(polling) => polling.poller().awaits_recovery(),
+            Downlink::Push(_) => false,
         }
     }
 
-    /// When messages may be requested at full rate again: a new downlink could at once.
-    pub(crate) fn rate_full_at(&self) -> Option<Instant> {
+    /// Until when it must be kept, wanted or not: a new one could request messages at full rate at once, or the last one's
+    /// may still come.
+    pub(crate) fn keep_until(&self) -> Option<Instant> {
         match self {
             Downlink::Polling(polling) => polling.poller().rate_full_at(),
+            Downlink::Push(push) => push.keep_until(),
         }
     }
 
@@ -156,20 +195,52 @@ impl Downlink {
     pub(crate) fn is_open(&self) -> bool {
         match self {
             Downlink::Polling(polling) => polling.poller().open() > 0,
+            Downlink::Push(push) => push.is_open(),
         }
     }
 
     /// The numbers of the polls that are open.
     pub(crate) fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
-        match self {
-            Downlink::Polling(polling) => polling.poller().open_polls(),
-        }
+        let polling = match self {
+            Downlink::Polling(polling) => Some(polling),
+            Downlink::Push(_) => None,
+        };
+        polling
+            .into_iter()
+            .flat_map(|polling| polling.poller().open_polls())
     }
 
     /// Whether all attributes are to be read every `relay.sync_interval`: nothing else shows when changes were lost.
     pub(crate) fn needs_regular_reads(&self, mode: Mode) -> bool {
         match self {
             Downlink::Polling(_) => mode == Mode::OnUplink,
+            Downlink::Push(_) => true,
+        }
+    }
+
+    /// A read has found changes that no message brought.
+    pub(crate) fn changes_missed(&mut self, now: Instant, context: &mut Context<'_>) {
+        match self {
+            // Polls lose changes all the time.
+            Downlink::Polling(_) => {}
+            Downlink::Push(push) => push.changes_missed(now, context),
+        }
+    }
+
+    /// Whether to request nothing while many commands are queued: ThingsBoard keeps those that wait. It pushes all of them
+    /// at each subscription, so a subscription is not ended for that.
+    pub(crate) fn pauses_when_full(&self) -> bool {
+        match self {
+            Downlink::Polling(_) => true,
+            Downlink::Push(_) => false,
+        }
+    }
+
+    /// The device has the message that this acknowledges, or the gateway has dealt with it. Polls need none.
+    pub(crate) fn acknowledge(&self, acknowledgement: Acknowledgement, context: &mut Context<'_>) {
+        match self {
+            Downlink::Polling(_) => {}
+            Downlink::Push(push) => push.acknowledge(acknowledgement, context),
         }
     }
 
@@ -177,6 +248,7 @@ impl Downlink {
     pub(crate) fn reply_begins(&mut self, now: Instant) {
         match self {
             Downlink::Polling(polling) => polling.reply_begins(now),
+            Downlink::Push(_) => {}
         }
     }
 
@@ -184,6 +256,7 @@ impl Downlink {
     pub(crate) fn reply_accepted(&mut self, took: Duration) {
         match self {
             Downlink::Polling(polling) => polling.reply_accepted(took),
+            Downlink::Push(_) => {}
         }
     }
 
@@ -191,6 +264,7 @@ impl Downlink {
     pub(crate) fn reply_failed(&mut self) {
         match self {
             Downlink::Polling(polling) => polling.reply_failed(),
+            Downlink::Push(_) => {}
         }
     }
 }

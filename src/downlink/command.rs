@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
@@ -44,9 +45,54 @@ fn id(body: &[u8]) -> Option<u32> {
     i32::try_from(with_id.id).is_ok().then_some(with_id.id)
 }
 
+/// The largest id that a command can have: ThingsBoard's `int`.
+const MAX_ID: u32 = i32::MAX.unsigned_abs();
+
+impl Command {
+    /// A command as ThingsBoard pushes it: its id is in the topic, and the body has only method and parameters. Devices get
+    /// the id as the first member of the body, as in an answer to a poll. `None` if it is no JSON object. Not to be called in
+    /// the I/O loop.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the task of an MQTT connection calls it")
+    )]
+    pub(crate) fn pushed(id: u32, body: &[u8]) -> Option<Command> {
+        let inner = body.trim_ascii().strip_prefix(b"{")?;
+        let _: IgnoredAny = serde_json::from_slice(body).ok()?;
+        let is_empty = inner.trim_ascii_start().starts_with(b"}");
+        let first = format!("{{\"id\":{id}{}", if is_empty { "" } else { "," });
+        let body = Bytes::from([first.as_bytes(), inner].concat());
+        (id <= MAX_ID).then(|| Command {
+            id,
+            hash: HASH.hash_one(&body),
+            body,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pushed_command_gets_its_id_as_the_first_member() {
+        for (body, expected) in [
+            (
+                r#"{"method":"m","params":1.0e2}"#,
+                r#"{"id":7,"method":"m","params":1.0e2}"#,
+            ),
+            (" { \"method\":\"m\"}\n", r#"{"id":7, "method":"m"}"#),
+            ("{ }", r#"{"id":7 }"#),
+        ] {
+            let command = Command::pushed(7, body.as_bytes()).unwrap();
+            assert_eq!((command.id, &command.body[..]), (7, expected.as_bytes()));
+            assert_eq!(Command::read(command.body.clone()), Some(command));
+        }
+        for body in ["", "[]", "7", "{", "{}}", "{\"a\"}", "\u{0}"] {
+            assert_eq!(Command::pushed(7, body.as_bytes()), None, "{body:?}");
+        }
+        assert_eq!(Command::pushed(MAX_ID + 1, b"{}"), None);
+    }
 
     #[test]
     fn a_body_without_an_id_is_no_command() {

@@ -7,6 +7,13 @@ use std::time::Instant;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnectionId(pub u64);
 
+impl ConnectionId {
+    /// The lowest that a later connection can have.
+    pub(super) fn next(self) -> ConnectionId {
+        ConnectionId(self.0.saturating_add(1))
+    }
+}
+
 /// Acknowledges one message to ThingsBoard. It is void once its connection is closed: packet identifiers begin again on
 /// the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +25,13 @@ pub(crate) struct Acknowledgement {
 
 /// What happened to one downlink. `M` is the message at first, and then what the relay made of it.
 #[derive(Debug)]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "MQTT's connections report all but the end of a poll"
+    )
+)]
 pub(crate) enum Event<M> {
     /// The poll of this number has ended.
     PollEnded(u64, Result<M, Error>),

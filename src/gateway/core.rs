@@ -3,6 +3,7 @@
 //! Nothing here waits, reads a clock or touches a socket, so all of it runs in a test under a simulated clock.
 //! [`crate::gateway::driver`] is the loop around it.
 
+mod downlink;
 mod drain;
 mod observations;
 mod packages;
@@ -20,6 +21,7 @@ use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::credentials::ClientPolicy;
 use crate::device::{CertificateId, Device, Registry};
+use crate::downlink::Form;
 use crate::dtls::{self, Demux, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
 use crate::gateway::sessions::{Peer, Sessions};
@@ -30,6 +32,7 @@ use crate::quotas::turns::{Turns, Verdict, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
 use crate::relay::RelayTable;
 use coap::{self, Output};
+use downlink::DownlinkRequest;
 use drain::Draining;
 use packages::Downloads;
 use relay_calls::RelayCalls;
@@ -85,6 +88,7 @@ pub struct Core {
     sessions: Sessions,
     relays: RelayTable,
     relay_calls: RelayCalls,
+    downlink_requests: VecDeque<DownlinkRequest>,
     packages: PackageCache,
     downloads: Downloads,
     review: Review,
@@ -118,8 +122,14 @@ impl Core {
         Core {
             demux: Demux::new(settings.dtls, engine, policy),
             sessions: Sessions::new(settings.limits),
-            relays: RelayTable::new(settings.relay, settings.largest_notification(), !seed),
+            relays: RelayTable::new(
+                settings.relay,
+                Form::Polling,
+                settings.largest_notification(),
+                !seed,
+            ),
             relay_calls: RelayCalls::default(),
+            downlink_requests: VecDeque::new(),
             packages: PackageCache::new(settings.ota, seed.rotate_left(32)),
             downloads: Downloads::default(),
             review: Review::default(),

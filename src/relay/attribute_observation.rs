@@ -16,9 +16,12 @@ use super::resync::Resync;
 use super::shared_attributes::{SharedAttributes, cost_of};
 use super::{ObservationEnd, RelayContext, RelayEffect};
 use crate::downlink::attribute_json::{Unreadable, Update, Values};
-use crate::downlink::{Downlink, Event, Kind, Mode, Reads, Receipt, Repeat, SETTLE};
+use crate::downlink::{
+    Acknowledgement, Downlink, Event, Form, Kind, Mode, Reads, Receipt, Repeat, SETTLE,
+};
 use crate::ota::AssignmentChange;
 use crate::upstream::Error;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// How long after an empty answer, where there were attributes, a second read has to confirm it: ThingsBoard also answers 200
@@ -29,6 +32,9 @@ const CONFIRM_EMPTY: Duration = Duration::from_secs(3);
 /// each time the notification is composed again.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Messages that wait for the device's confirmation, at most: the oldest is acknowledged for another.
+const MAX_UNACKNOWLEDGED: usize = 32;
+
 /// The observation of one device's shared attributes, if there is one, its downlink and reads.
 #[derive(Debug)]
 pub(crate) struct AttributeObservation {
@@ -37,6 +43,8 @@ pub(crate) struct AttributeObservation {
     resync: Resync,
     shared: SharedAttributes,
     in_flight: Option<NotificationInFlight>,
+    /// Messages to acknowledge once the device has confirmed all changes up to a number.
+    unacknowledged: VecDeque<(u64, Acknowledgement)>,
     /// Notifies nothing until a read has shown the present values: the device comes back after a pause.
     notify_after_read: bool,
     /// The last read brought nothing where there were attributes, and another has to confirm that.
@@ -95,22 +103,21 @@ impl RepeatedRegistrations {
     }
 }
 
-impl Default for AttributeObservation {
-    fn default() -> Self {
+impl AttributeObservation {
+    pub(crate) fn new(form: Form) -> AttributeObservation {
         AttributeObservation {
             observer: None,
-            downlink: Downlink::new(Kind::Attributes),
+            downlink: Downlink::new(form, Kind::Attributes),
             resync: Resync::default(),
             shared: SharedAttributes::default(),
             in_flight: None,
+            unacknowledged: VecDeque::new(),
             notify_after_read: false,
             is_empty_unconfirmed: false,
             repeats: RepeatedRegistrations::default(),
         }
     }
-}
 
-impl AttributeObservation {
     pub(crate) fn observer(&self) -> Option<&Observer> {
         self.observer.as_ref()
     }
@@ -259,7 +266,12 @@ impl AttributeObservation {
         event: Event<Result<Update, Unreadable>>,
         context: &mut RelayContext<'_>,
     ) {
+        let acknowledgement = event.acknowledgement();
         let event = event.map(|update| self.receive(update, context));
+        if let Some(acknowledgement) = acknowledgement {
+            let change = self.shared.changes();
+            self.unacknowledged.push_back((change, acknowledgement));
+        }
         self.report_assignment_change(context);
         let handled = self.downlink.handle(now, event, &mut context.downlink());
         if self.observer.is_none() {
@@ -270,6 +282,26 @@ impl AttributeObservation {
             Reads::At(at) => self.resync.schedule(at),
             Reads::NotBefore(at) => self.resync.schedule_complete(at),
             Reads::Suspended => self.resync.unschedule(),
+        }
+    }
+
+    /// Acknowledges the messages whose changes the device has confirmed.
+    fn acknowledge(&mut self, context: &mut RelayContext<'_>) {
+        if self.unacknowledged.is_empty() {
+            return;
+        }
+        let oldest = self.shared.oldest_unconfirmed();
+        while let Some((change, acknowledgement)) = self.unacknowledged.front().copied()
+            && (oldest.is_none_or(|oldest| change < oldest)
+                || self.unacknowledged.len() > MAX_UNACKNOWLEDGED)
+        {
+            self.unacknowledged.pop_front();
+            self.downlink
+                .acknowledge(acknowledgement, &mut context.downlink());
+        }
+        if self.unacknowledged.is_empty() {
+            // Most devices have none: each is to cost as little memory as possible.
+            self.unacknowledged = VecDeque::new();
         }
     }
 
@@ -343,6 +375,9 @@ impl AttributeObservation {
         self.is_empty_unconfirmed = false;
         let missed = self.shared.read_ended(values);
         self.report_assignment_change(context);
+        if missed > 0 {
+            self.downlink.changes_missed(now, &mut context.downlink());
+        }
         context.counters.changes_found_by_reading += u64::try_from(missed).unwrap_or(u64::MAX);
         true
     }
@@ -358,7 +393,11 @@ impl AttributeObservation {
 
     /// Opens the downlink and begins the read that is due, then notifies what is unconfirmed.
     pub(crate) fn advance(&mut self, now: Instant, context: &mut RelayContext<'_>) {
+        self.acknowledge(context);
         let Some(observer) = self.observer.as_ref().filter(|observer| observer.is_live()) else {
+            let mode = context.settings.attributes;
+            self.downlink
+                .advance(now, false, mode, &mut context.downlink());
             return;
         };
         let observation = observer.observation;

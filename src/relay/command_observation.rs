@@ -6,13 +6,15 @@
 //!
 //! Commands must not be superseded: the endpoint has one at a time, and gets the next once it was delivered. One that was
 //! not acknowledged is notified again, under the same id, when the device sends something. While many are queued no more
-//! are requested: ThingsBoard keeps them safer than the gateway's memory does.
+//! are requested, if they wait in ThingsBoard then: it keeps them safer than the gateway's memory does.
 
 use super::command_error::CommandError;
 use super::command_queue::{CommandQueue, Pushed, Repeated};
 use super::liveness::{Observation, Observer};
 use super::{ObservationEnd, RelayContext, RelayEffect};
-use crate::downlink::{Command, Downlink, Event, Kind, Mode, Receipt, Repeat};
+use crate::downlink::{
+    Acknowledgement, Command, Downlink, Event, Form, Kind, Mode, Receipt, Repeat,
+};
 use std::time::Instant;
 
 /// The observation of one device's commands, if there is one, its downlink and the queue.
@@ -37,20 +39,18 @@ struct NotificationInFlight {
     since: Instant,
 }
 
-impl Default for CommandObservation {
-    fn default() -> Self {
+impl CommandObservation {
+    pub(crate) fn new(form: Form) -> CommandObservation {
         CommandObservation {
             observer: None,
-            downlink: Downlink::new(Kind::Commands),
+            downlink: Downlink::new(form, Kind::Commands),
             queue: CommandQueue::default(),
             in_flight: None,
             replaced: None,
             last_number: 0,
         }
     }
-}
 
-impl CommandObservation {
     pub(crate) fn observer(&self) -> Option<&Observer> {
         self.observer.as_ref()
     }
@@ -181,7 +181,8 @@ impl CommandObservation {
         self.in_flight = None;
         self.end_replaced(context);
         context.counters.commands_delivered += 1;
-        self.queue.first_delivered(now);
+        let acknowledgement = self.queue.first_delivered(now);
+        self.acknowledge(acknowledgement, context);
     }
 
     /// The notification of this number does not fit the device's datagrams.
@@ -196,7 +197,8 @@ impl CommandObservation {
     fn reject_first(&mut self, now: Instant, context: &mut RelayContext<'_>) {
         if let Some(id) = self.queue.first().map(|first| first.id) {
             context.counters.too_large += 1;
-            self.queue.first_delivered(now);
+            let acknowledgement = self.queue.first_delivered(now);
+            self.acknowledge(acknowledgement, context);
             self.reply_with_error(now, id, CommandError::TooLarge, context);
         }
     }
@@ -254,7 +256,8 @@ impl CommandObservation {
         event: Event<Option<Command>>,
         context: &mut RelayContext<'_>,
     ) {
-        let event = event.map(|command| self.receive(now, command, context));
+        let acknowledgement = event.acknowledgement();
+        let event = event.map(|command| self.receive(now, command, acknowledgement, context));
         let handled = self.downlink.handle(now, event, &mut context.downlink());
         if handled.may_have_restarted {
             self.queue.may_have_restarted(now);
@@ -265,21 +268,25 @@ impl CommandObservation {
         &mut self,
         now: Instant,
         command: Option<Command>,
+        acknowledgement: Option<Acknowledgement>,
         context: &mut RelayContext<'_>,
     ) -> Receipt {
         let Some(command) = command else {
             let effect = RelayEffect::UnreadableMessage(Kind::Commands);
             context.effects.push(effect);
+            self.acknowledge(acknowledgement, context);
             return Receipt::Unreadable;
         };
         let id = command.id;
         let before = self.queue.bytes();
-        match self.queue.push(now, command) {
+        match self.queue.push(now, command, acknowledgement) {
             Pushed::New => {
                 context.counters.commands_received += 1;
-                if self.queue.bytes() > before.saturating_add(context.room)
+                let exceeds_room = self.queue.bytes() > before.saturating_add(context.room);
+                if (exceeds_room || self.queue.is_overfull())
                     && let Some(id) = self.queue.drop_newest(now)
                 {
+                    self.acknowledge(acknowledgement, context);
                     context.counters.no_room += 1;
                     self.reply_with_error(now, id, CommandError::NoRoom, context);
                 }
@@ -287,8 +294,22 @@ impl CommandObservation {
             }
             Pushed::Repeated(known) => {
                 context.counters.commands_repeated += 1;
+                if known != Repeated::Queued {
+                    self.acknowledge(acknowledgement, context);
+                }
                 Receipt::Known(self.repeated(now, id, known, context))
             }
+        }
+    }
+
+    fn acknowledge(
+        &self,
+        acknowledgement: Option<Acknowledgement>,
+        context: &mut RelayContext<'_>,
+    ) {
+        if let Some(acknowledgement) = acknowledgement {
+            self.downlink
+                .acknowledge(acknowledgement, &mut context.downlink());
         }
     }
 
@@ -336,15 +357,21 @@ impl CommandObservation {
             self.in_flight = None;
             self.end_replaced(context);
         }
-        let Some(observer) = self.observer.as_ref().filter(|observer| observer.is_live()) else {
-            return;
-        };
-        let observation = observer.observation;
-        let is_wanted = !self.queue.is_full();
+        let observer = self.observer.as_ref().filter(|observer| observer.is_live());
+        let observation = observer.map(|observer| observer.observation);
+        let is_wanted = observation.is_some() && self.has_room();
         let mode = context.settings.rpc;
         self.downlink
             .advance(now, is_wanted, mode, &mut context.downlink());
+        let Some(observation) = observation else {
+            return;
+        };
         self.notify(now, observation, context);
+    }
+
+    /// Whether more commands may be requested.
+    fn has_room(&self) -> bool {
+        !(self.queue.is_full() && self.downlink.pauses_when_full())
     }
 
     fn notify(&mut self, now: Instant, observation: Observation, context: &mut RelayContext<'_>) {
@@ -373,7 +400,7 @@ impl CommandObservation {
     pub(crate) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         let expiry = self.queue.next_timeout();
         let is_live = self.observer.as_ref().is_some_and(Observer::is_live);
-        let is_wanted = is_live && !self.queue.is_full();
+        let is_wanted = is_live && self.has_room();
         let downlink = self.downlink.next_timeout(mode).filter(|_| is_wanted);
         [expiry, downlink].into_iter().flatten().min()
     }

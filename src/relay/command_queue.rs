@@ -18,18 +18,24 @@
 //! the device gets them, and their replies end here. (Those with a lower id were sent by now, or are of no consequence.)
 
 use super::command_error::CommandError;
-use crate::downlink::Command;
+use crate::downlink::{Acknowledgement, Command, ConnectionId};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Commands queued for one device, until no more are requested.
 const CAPACITY: usize = 16;
+/// The same if they come unrequested, at most.
+const MAX_QUEUED: usize = 128;
 /// How long a command stays queued for a device that does not answer.
 const QUEUED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Delivered commands remembered for one device. The oldest is removed for another.
 const MOST_DELIVERED: usize = 32;
+/// The same if they are acknowledged to ThingsBoard, which may send again all whose acknowledgement came late.
+const MOST_ACKNOWLEDGED: usize = MAX_QUEUED;
 /// How long a delivered command is recognised after ThingsBoard last sent it.
 const RECOGNISED: Duration = Duration::from_secs(600);
+/// The same for one that is acknowledged: ThingsBoard sends it again at the next subscription, whenever that is.
+const RECOGNISED_ACKNOWLEDGED: Duration = QUEUED_FOR;
 /// The same once ThingsBoard may have restarted.
 const RECOGNISED_AFTER_OUTAGE: Duration = Duration::from_secs(60);
 /// The same once the device has replied: polls that ThingsBoard answered before it had the reply have ended by then.
@@ -38,6 +44,8 @@ const RECOGNISED_AFTER_REPLY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 struct Queued {
     command: Command,
+    /// To be given when the device has it.
+    acknowledgement: Option<Acknowledgement>,
     received: Instant,
     /// Whether an endpoint was given a notification of it: the device may have it.
     notified: bool,
@@ -49,12 +57,19 @@ impl Queued {
     fn expires(&self) -> Instant {
         self.received + QUEUED_FOR
     }
+
+    /// On which ThingsBoard last sent it, if it is acknowledged.
+    fn connection(&self) -> Option<ConnectionId> {
+        self.acknowledgement.map(|own| own.connection)
+    }
 }
 
 #[derive(Debug)]
 struct Delivered {
     id: u32,
     hash: u64,
+    /// On which ThingsBoard last sent it, if it is acknowledged.
+    connection: Option<ConnectionId>,
     received: Instant,
     delivered: Instant,
     expires: Instant,
@@ -73,6 +88,14 @@ enum Reply {
     /// On its way to ThingsBoard.
     InFlight,
     Accepted,
+}
+
+/// How long a delivered command is recognised. `connection`: on which it came, if it is acknowledged.
+fn recognised_for(connection: Option<ConnectionId>) -> Duration {
+    match connection {
+        Some(_) => RECOGNISED_ACKNOWLEDGED,
+        None => RECOGNISED,
+    }
 }
 
 /// What [`CommandQueue::push`] did with a command.
@@ -107,17 +130,25 @@ pub(crate) struct CommandQueue {
 
 impl CommandQueue {
     /// Queues a command, unless it is known.
-    pub(crate) fn push(&mut self, now: Instant, command: Command) -> Pushed {
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        command: Command,
+        acknowledgement: Option<Acknowledgement>,
+    ) -> Pushed {
         self.remove_expired(now);
+        let connection = acknowledgement.map(|own| own.connection);
         let is_it = |id, hash| id == command.id && hash == command.hash;
         let mut queued = self.queued.iter_mut();
         if let Some(known) = queued.find(|q| is_it(q.command.id, q.command.hash)) {
             known.is_outdated = false;
+            known.acknowledgement = acknowledgement.or(known.acknowledgement);
             return Pushed::Repeated(Repeated::Queued);
         }
         if let Some(known) = self.delivered.iter_mut().find(|d| is_it(d.id, d.hash)) {
             known.is_outdated = false;
-            known.expires = known.expires.max(now + RECOGNISED);
+            known.connection = connection.or(known.connection);
+            known.expires = known.expires.max(now + recognised_for(connection));
             return Pushed::Repeated(match known.reply {
                 Reply::None => match known.error {
                     Some(error) => Repeated::Rejected(error),
@@ -127,14 +158,19 @@ impl CommandQueue {
                 Reply::Accepted => Repeated::Answered,
             });
         }
+        // Not while a connection lasts, on which commands may come out of order.
+        let may_have_restarted =
+            |known: Option<ConnectionId>| connection.is_none() || known != connection;
         for known in self.queued.iter_mut() {
-            known.is_outdated |= known.command.id >= command.id;
+            known.is_outdated |=
+                known.command.id >= command.id && may_have_restarted(known.connection());
         }
         for known in self.delivered.iter_mut() {
-            known.is_outdated |= known.id >= command.id;
+            known.is_outdated |= known.id >= command.id && may_have_restarted(known.connection);
         }
         self.queued.push_back(Queued {
             command,
+            acknowledgement,
             received: now,
             notified: false,
             is_outdated: false,
@@ -164,31 +200,44 @@ impl CommandQueue {
         self.queued.len() >= CAPACITY
     }
 
-    /// The device has the first.
-    pub(crate) fn first_delivered(&mut self, now: Instant) {
-        if let Some(first) = self.queued.pop_front() {
-            self.remember(now, first);
-        }
+    /// Whether there are too many, although no more were requested.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.queued.len() > MAX_QUEUED
+    }
+
+    /// The device has the first. Returns what acknowledges it to ThingsBoard.
+    pub(crate) fn first_delivered(&mut self, now: Instant) -> Option<Acknowledgement> {
+        let first = self.queued.pop_front()?;
+        let acknowledgement = first.acknowledgement;
+        self.remember(now, first);
+        acknowledgement
     }
 
     fn remember(&mut self, now: Instant, first: Queued) {
         let Queued {
             command,
+            acknowledgement,
             received,
             is_outdated,
             ..
         } = first;
+        let connection = acknowledgement.map(|own| own.connection);
+        let most = match connection {
+            Some(_) => MOST_ACKNOWLEDGED,
+            None => MOST_DELIVERED,
+        };
         // One from before a restart: from now on a reply under this id is to this command.
         self.delivered.retain(|known| known.id != command.id);
-        if self.delivered.len() >= MOST_DELIVERED {
+        if self.delivered.len() >= most {
             self.delivered.pop_front();
         }
         self.delivered.push_back(Delivered {
             id: command.id,
             hash: command.hash,
+            connection,
             received,
             delivered: now,
-            expires: now + RECOGNISED,
+            expires: now + recognised_for(connection),
             reply: Reply::None,
             error: None,
             is_outdated,

@@ -10,7 +10,7 @@ use super::liveness::{Observation, Observer};
 use super::{ObservationCounts, ObservationEnd, RelayContext, RelayEffect};
 use crate::device::Device;
 use crate::downlink::attribute_json::{Unreadable, Values};
-use crate::downlink::{Event, Kind, Message, Mode};
+use crate::downlink::{Event, Form, Kind, Message, Mode};
 use crate::dtls::SessionId;
 use crate::upstream::Error;
 use std::sync::Arc;
@@ -27,11 +27,11 @@ pub(crate) struct DeviceRelay {
 }
 
 impl DeviceRelay {
-    pub(crate) fn new(device: Arc<Device>) -> DeviceRelay {
+    pub(crate) fn new(device: Arc<Device>, form: Form) -> DeviceRelay {
         DeviceRelay {
             device,
-            attributes: AttributeObservation::default(),
-            commands: CommandObservation::default(),
+            attributes: AttributeObservation::new(form),
+            commands: CommandObservation::new(form),
         }
     }
 

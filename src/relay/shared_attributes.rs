@@ -107,6 +107,11 @@ impl SharedAttributes {
         self.changes
     }
 
+    /// The number of the oldest change that is unconfirmed.
+    pub(crate) fn oldest_unconfirmed(&self) -> Option<u64> {
+        self.unconfirmed.values().min().copied()
+    }
+
     pub(crate) fn has_unconfirmed(&self) -> bool {
         !self.unconfirmed.is_empty()
     }

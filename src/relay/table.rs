@@ -4,7 +4,7 @@ use super::Settings;
 use super::byte_budget::ByteBudget;
 use super::{Counters, DeviceRelay, RelayContext, RelayEffect};
 use crate::device::Device;
-use crate::downlink::{Kind, Mode, Pacing, Recovery};
+use crate::downlink::{Form, Kind, Mode, Pacing, Recovery};
 use crate::dtls::SessionId;
 use crate::timers::{Slot, Timers};
 use crate::upstream::Error;
@@ -60,6 +60,7 @@ impl ObservationCounts {
 #[derive(Debug)]
 pub(crate) struct RelayTable {
     settings: Settings,
+    form: Form,
     largest_payload: usize,
     pacing: Pacing,
     random: fastrand::Rng,
@@ -79,9 +80,15 @@ pub(crate) struct RelayTable {
 
 impl RelayTable {
     /// `largest_payload`: of a notification, in bytes. `seed` should be random.
-    pub(crate) fn new(settings: Settings, largest_payload: usize, seed: u64) -> RelayTable {
+    pub(crate) fn new(
+        settings: Settings,
+        form: Form,
+        largest_payload: usize,
+        seed: u64,
+    ) -> RelayTable {
         RelayTable {
             settings,
+            form,
             largest_payload,
             pacing: Pacing::new(settings.poll_timeout),
             random: fastrand::Rng::with_seed(seed),
@@ -113,7 +120,7 @@ impl RelayTable {
         let id = RelayId(self.last_id);
         self.by_name.insert(device.name.clone(), id);
         let entry = Entry {
-            relay: DeviceRelay::new(device.clone()),
+            relay: DeviceRelay::new(device.clone(), self.form),
             downlinks: 0,
             bytes: 0,
             counts: ObservationCounts::default(),
@@ -222,8 +229,8 @@ impl RelayTable {
         };
         self.recovery.set_waiting(id, entry.relay.awaits_recovery());
         if entry.relay.is_idle() {
-            let full_at = entry.relay.rate_full_at();
-            if let Some(at) = full_at.filter(|at| *at > now) {
+            let keep_until = entry.relay.keep_until();
+            if let Some(at) = keep_until.filter(|at| *at > now) {
                 self.timers.arm(id, &mut entry.timer, at);
                 return;
             }

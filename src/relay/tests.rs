@@ -3,6 +3,7 @@
 mod attribute_observation;
 mod command_observation;
 mod liveness;
+mod push;
 
 use super::Settings;
 use super::command_error::CommandError;
@@ -12,7 +13,7 @@ use crate::downlink::Command;
 use crate::downlink::Pacing;
 use crate::downlink::attribute_json;
 use crate::downlink::attribute_json::{Update, Values};
-use crate::downlink::{Effect, Event, Kind, Message, Mode};
+use crate::downlink::{Effect, Event, Form, Kind, Message, Mode};
 use crate::dtls::SessionId;
 use crate::upstream::{Error, Rejection};
 use bytes::Bytes;
@@ -62,6 +63,10 @@ impl World {
     }
 
     fn with(settings: Settings) -> World {
+        World::of_form(Form::Polling, settings)
+    }
+
+    fn of_form(form: Form, settings: Settings) -> World {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
         let device = Arc::new(Device {
@@ -72,7 +77,7 @@ impl World {
             now,
             settings,
             pacing: Pacing::new(settings.poll_timeout),
-            relay: DeviceRelay::new(device),
+            relay: DeviceRelay::new(device, form),
             counters: Counters::default(),
             last_received: now,
             largest_payload: 1000,

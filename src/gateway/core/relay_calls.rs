@@ -5,7 +5,7 @@ use super::Core;
 use crate::calls::parsing::Parsed;
 use crate::calls::{Call, RelayCall, Ticket};
 use crate::device::Device;
-use crate::downlink::{Effect, Event, Kind};
+use crate::downlink::{Event, Kind};
 use crate::dtls::SessionId;
 use crate::relay::{ObservationEnd, RelayEffect, RelayId};
 use crate::upstream::{self, Error, Operation};
@@ -51,7 +51,7 @@ impl RelayCalls {
     }
 
     /// Returns whether the call was open.
-    fn end(&mut self, relay: RelayId, relay_call: RelayCall) -> bool {
+    pub(super) fn end(&mut self, relay: RelayId, relay_call: RelayCall) -> bool {
         let was = self.open.remove(&(relay, relay_call));
         let polls = usize::from(was && matches!(relay_call, RelayCall::Poll(..)));
         self.polls = self.polls.saturating_sub(polls);
@@ -122,34 +122,7 @@ impl Core {
         }
     }
 
-    fn run_downlink_effect(&mut self, now: Instant, relay: RelayId, effect: Effect) {
-        match effect {
-            // While draining no poll begins. The relay does not know that.
-            Effect::OpenPoll(..) if self.draining.is_active() => {}
-            Effect::OpenPoll(kind, number, timeout) => {
-                let operation = match kind {
-                    Kind::Attributes => Operation::PollAttributes { timeout },
-                    Kind::Commands => Operation::PollRpc { timeout },
-                };
-                self.start_relay_call(now, relay, RelayCall::Poll(kind, number), operation);
-            }
-            Effect::AbortPoll(kind, number) => {
-                let relay_call = RelayCall::Poll(kind, number);
-                if self.relay_calls.end(relay, relay_call) {
-                    self.relay_calls
-                        .aborted
-                        .push_back(Ticket::Relay(relay, relay_call));
-                }
-            }
-            Effect::PollCutShort { requested, lasted } => {
-                self.journal.polls_cut_off(requested, lasted)
-            }
-            // Only the push form subscribes, and no transport of it exists yet.
-            Effect::Subscribe(..) | Effect::Unsubscribe(_) | Effect::Acknowledge(_) => {}
-        }
-    }
-
-    fn start_relay_call(
+    pub(super) fn start_relay_call(
         &mut self,
         now: Instant,
         relay: RelayId,

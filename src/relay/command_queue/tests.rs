@@ -21,7 +21,7 @@ fn unanswered(since: Instant) -> Pushed {
 
 fn delivered(now: Instant, id: u32, params: &str) -> CommandQueue {
     let mut queue = CommandQueue::default();
-    assert_eq!(queue.push(now, body(id, params)), Pushed::New);
+    assert_eq!(queue.push(now, body(id, params), None), Pushed::New);
     queue.first_delivered(now);
     queue
 }
@@ -31,8 +31,8 @@ fn commands_keep_their_order_and_come_once() {
     let now = start();
     let mut queue = CommandQueue::default();
     for id in [3, 1, 2] {
-        assert_eq!(queue.push(now, body(id, "x")), Pushed::New);
-        assert_eq!(queue.push(now, body(id, "x")), QUEUED);
+        assert_eq!(queue.push(now, body(id, "x"), None), Pushed::New);
+        assert_eq!(queue.push(now, body(id, "x"), None), QUEUED);
     }
     let mut order = Vec::new();
     while let Some(first) = queue.first() {
@@ -40,7 +40,7 @@ fn commands_keep_their_order_and_come_once() {
         queue.first_delivered(now);
     }
     assert_eq!(order, [3, 1, 2]);
-    assert_eq!(queue.push(now, body(1, "x")), unanswered(now));
+    assert_eq!(queue.push(now, body(1, "x"), None), unanswered(now));
 }
 
 #[test]
@@ -48,32 +48,35 @@ fn a_command_that_keeps_coming_is_recognised_for_as_long_as_it_does() {
     let now = start();
     let mut queue = delivered(now, 7, "x");
     for minute in 1..60 {
-        let pushed = queue.push(now + MINUTE * minute * 5, body(7, "x"));
+        let pushed = queue.push(now + MINUTE * minute * 5, body(7, "x"), None);
         assert_eq!(pushed, unanswered(now));
     }
     let later = now + MINUTE * 5 * 59 + RECOGNISED;
-    assert_eq!(queue.push(later, body(7, "x")), Pushed::New);
+    assert_eq!(queue.push(later, body(7, "x"), None), Pushed::New);
 }
 
 #[test]
 fn the_same_id_with_another_body_is_another_command() {
     let now = start();
     let mut queue = delivered(now, 0, "before the restart");
-    assert_eq!(queue.push(now, body(0, "after it")), Pushed::New);
+    assert_eq!(queue.push(now, body(0, "after it"), None), Pushed::New);
     queue.first_delivered(now);
-    assert_eq!(queue.push(now, body(0, "before the restart")), Pushed::New);
+    assert_eq!(
+        queue.push(now, body(0, "before the restart"), None),
+        Pushed::New
+    );
 }
 
 #[test]
 fn a_reply_to_a_command_from_before_a_restart_is_outdated_once_ids_begin_again() {
     let now = start();
     let mut queue = delivered(now, 3, "delivered before it");
-    queue.push(now, body(4, "queued before it"));
-    queue.push(now, body(5, "queued before it"));
+    queue.push(now, body(4, "queued before it"), None);
+    queue.push(now, body(5, "queued before it"), None);
     assert!(!queue.is_reply_outdated(3));
     queue.may_have_restarted(now);
     // ThingsBoard has commands 0 to 4 by now, and brings the oldest until it has a reply.
-    assert_eq!(queue.push(now, body(0, "after it")), Pushed::New);
+    assert_eq!(queue.push(now, body(0, "after it"), None), Pushed::New);
     assert!(queue.is_reply_outdated(3) && !queue.reply_begins(3));
     for id in [4, 5] {
         assert_eq!(queue.first().map(|first| first.id), Some(id));
@@ -86,7 +89,7 @@ fn a_reply_to_a_command_from_before_a_restart_is_outdated_once_ids_begin_again()
     queue.first_delivered(now);
     assert!(!queue.is_reply_outdated(0) && queue.reply_begins(0));
     // The new command of the same id: until the device may have it, a reply is to the old one.
-    assert_eq!(queue.push(now, body(4, "after it")), Pushed::New);
+    assert_eq!(queue.push(now, body(4, "after it"), None), Pushed::New);
     assert!(queue.is_reply_outdated(4));
     queue.first_notified();
     assert!(!queue.is_reply_outdated(4));
@@ -98,14 +101,14 @@ fn a_reply_to_a_command_from_before_a_restart_is_outdated_once_ids_begin_again()
 fn replies_to_commands_whose_ids_ascend_and_to_those_that_come_again_are_never_outdated() {
     let now = start();
     let mut queue = delivered(now, 3, "x");
-    queue.push(now, body(5, "x"));
+    queue.push(now, body(5, "x"), None);
     queue.first_delivered(now);
-    queue.push(now, body(9, "x"));
+    queue.push(now, body(9, "x"), None);
     assert!(![3, 5, 7, 9].iter().any(|id| queue.is_reply_outdated(*id)));
     // ThingsBoard has it after all.
-    queue.push(now, body(4, "x"));
+    queue.push(now, body(4, "x"), None);
     assert!(queue.is_reply_outdated(5));
-    assert_eq!(queue.push(now, body(5, "x")), unanswered(now));
+    assert_eq!(queue.push(now, body(5, "x"), None), unanswered(now));
     assert!(!queue.is_reply_outdated(5) && queue.reply_begins(5));
 }
 
@@ -114,9 +117,9 @@ fn after_an_outage_the_same_id_and_body_are_soon_a_new_command() {
     let now = start();
     let mut queue = delivered(now, 0, "x");
     queue.may_have_restarted(now);
-    assert_eq!(queue.push(now + MINUTE, body(0, "x")), Pushed::New);
+    assert_eq!(queue.push(now + MINUTE, body(0, "x"), None), Pushed::New);
     let mut calm = delivered(now, 0, "x");
-    assert_eq!(calm.push(now + MINUTE, body(0, "x")), unanswered(now));
+    assert_eq!(calm.push(now + MINUTE, body(0, "x"), None), unanswered(now));
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn a_command_is_recognised_for_some_seconds_after_its_reply() {
     assert!(!queue.reply_begins(0), "once");
     assert!(!queue.reply_begins(7), "no such command");
     assert_eq!(queue.reply_accepted(now + MINUTE, 0), Some(MINUTE));
-    let answered = queue.push(now + MINUTE, body(0, "x"));
+    let answered = queue.push(now + MINUTE, body(0, "x"), None);
     assert_eq!(answered, Pushed::Repeated(Repeated::Answered));
     let soon = now + RECOGNISED_AFTER_REPLY / 2;
     let mut other = delivered(now, 0, "x");
@@ -137,7 +140,7 @@ fn a_command_is_recognised_for_some_seconds_after_its_reply() {
     assert_eq!(queue.remove_expired(soon), 0);
     assert!(!queue.is_empty());
     assert_eq!(
-        other.push(now + RECOGNISED_AFTER_REPLY, body(0, "x")),
+        other.push(now + RECOGNISED_AFTER_REPLY, body(0, "x"), None),
         Pushed::New
     );
 }
@@ -148,14 +151,14 @@ fn a_reply_that_thingsboard_did_not_take_does_not_count() {
     let mut queue = delivered(now, 0, "x");
     assert!(!queue.reply_failed(0));
     queue.reply_begins(0);
-    let pushed = queue.push(now, body(0, "x"));
+    let pushed = queue.push(now, body(0, "x"), None);
     assert_eq!(pushed, Pushed::Repeated(Repeated::ReplyInFlight));
     assert!(queue.reply_failed(0));
-    assert_eq!(queue.push(now, body(0, "x")), unanswered(now));
+    assert_eq!(queue.push(now, body(0, "x"), None), unanswered(now));
     // A reply of the gateway is sent once more.
     queue.gateway_replies(0, CommandError::Unanswered);
     queue.reply_failed(0);
-    let pushed = queue.push(now, body(0, "x"));
+    let pushed = queue.push(now, body(0, "x"), None);
     assert_eq!(
         pushed,
         Pushed::Repeated(Repeated::Rejected(CommandError::Unanswered))
@@ -177,18 +180,18 @@ fn the_body_of_a_delivered_command_is_not_kept() {
             body: copy,
             ..large.clone()
         };
-        queue.push(now, copy);
+        queue.push(now, copy, None);
         queue.first_delivered(now);
     }
     assert!(bodies.iter().all(Bytes::is_unique));
-    assert_eq!(queue.push(now, large), unanswered(now));
+    assert_eq!(queue.push(now, large, None), unanswered(now));
 }
 
 #[test]
 fn a_command_queued_for_a_day_is_dropped_and_the_queue_is_empty_then() {
     let now = start();
     let mut queue = CommandQueue::default();
-    queue.push(now, body(0, "x"));
+    queue.push(now, body(0, "x"), None);
     assert_eq!(queue.next_timeout(), Some(now + QUEUED_FOR));
     assert_eq!(queue.remove_expired(now + QUEUED_FOR), 1);
     assert!(queue.is_empty());
@@ -200,13 +203,13 @@ fn both_queues_are_bounded() {
     let now = start();
     let mut queue = CommandQueue::default();
     for id in 0..1000 {
-        queue.push(now, body(id, "x"));
+        queue.push(now, body(id, "x"), None);
         queue.first_delivered(now);
     }
     assert_eq!(queue.delivered.len(), MOST_DELIVERED);
     for id in 0..16 {
         assert!(!queue.is_full());
-        queue.push(now, body(id, "y"));
+        queue.push(now, body(id, "y"), None);
     }
     assert!(queue.is_full());
 }

@@ -44,14 +44,10 @@ impl DeviceRelay {
         }
     }
 
-    /// When its downlinks may begin at full rate again. Until then the relay is kept, since a new one would begin at full
-    /// rate.
-    pub(crate) fn rate_full_at(&self) -> Option<Instant> {
+    /// Until when the relay is kept for its downlinks' sake.
+    pub(crate) fn keep_until(&self) -> Option<Instant> {
         let downlinks = KINDS.map(|kind| self.downlink(kind));
-        downlinks
-            .into_iter()
-            .filter_map(Downlink::rate_full_at)
-            .max()
+        downlinks.into_iter().filter_map(Downlink::keep_until).max()
     }
 
     /// Whether a downlink or a read backs off because ThingsBoard did not answer.
