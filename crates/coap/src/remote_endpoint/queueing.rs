@@ -8,7 +8,7 @@
 
 use super::blockwise::{Blockwise, make_room, no_room};
 use super::{Context, Output, RemoteEndpoint, send_empty};
-use crate::body::Charge;
+use crate::body::{Charge, ETag};
 use crate::code::Code;
 use crate::exchange::Exchange;
 use crate::message::Type;
@@ -19,8 +19,10 @@ use std::time::Instant;
 
 /// Max-Age, in seconds, of a 5.03 because the queue is full.
 const BUSY_MAX_AGE: u32 = 5;
-/// Bytes charged for the path and query of a queued request.
-const OPTIONS: usize = 160;
+/// The fewest bytes charged for the options of a queued request.
+const MIN_OPTIONS: usize = 160;
+/// Bytes of the smallest allocation, overhead included.
+const MIN_ALLOCATION: usize = 32;
 
 #[derive(Debug)]
 struct Queued {
@@ -55,7 +57,7 @@ impl RemoteEndpoint {
         let is_charged = request.method == Method::Post
             && exchange.blocks.block1.is_some_and(|block| block.num() > 0);
         let payload = if is_charged { 0 } else { request.payload.len() };
-        let bytes = size_of::<Queued>() + OPTIONS + payload;
+        let bytes = size_of::<Queued>() + option_bytes(&request) + payload;
         let Blockwise {
             account, snapshots, ..
         } = self.blockwise(context);
@@ -133,7 +135,9 @@ impl RemoteEndpoint {
     /// Whether no further request can be queued.
     pub(super) fn queue_is_full(&self, context: &Context<'_>) -> bool {
         let parameters = context.parameters;
-        self.exchanges.len() >= parameters.max_exchanges && self.queued() >= parameters.queue
+        // While others are queued, a request is queued even if an exchange may open.
+        let must_wait = self.queue.is_some() || self.exchanges.len() >= parameters.max_exchanges;
+        must_wait && self.queued() >= parameters.queue
     }
 
     /// The number of queued requests.
@@ -170,6 +174,18 @@ impl RemoteEndpoint {
     pub(super) fn acknowledge_queued_at(&self) -> Option<Instant> {
         self.queue.as_ref()?.acknowledge_at
     }
+}
+
+/// Bytes charged for the options of a request: a datagram may have 64, of 255 bytes or of none.
+fn option_bytes(request: &Request) -> usize {
+    let texts = [&request.path, &request.query];
+    let allocated = |texts: &Vec<String>| {
+        let values = texts.iter().map(|text| text.capacity().max(MIN_ALLOCATION));
+        values.sum::<usize>() + texts.capacity() * size_of::<String>()
+    };
+    let texts: usize = texts.into_iter().map(allocated).sum();
+    let etags = request.etags.capacity() * size_of::<ETag>();
+    MIN_OPTIONS.max(texts + etags)
 }
 
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Token;
+use crate::option::number::{ETAG, URI_PATH, URI_QUERY};
 
 impl Bench {
     /// Starts all queued requests that may start, as the gateway does.
@@ -139,6 +140,29 @@ fn beyond_the_queue_or_the_bytes_of_bodies_requests_get_5_03() {
     assert!((3..6).contains(&waiting), "{waiting}");
 }
 
+/// The gateway starts a queued request when the session's turn comes, which is later.
+#[test]
+fn the_queue_does_not_grow_while_an_exchange_may_open() {
+    for queue in [0, 1, 4] {
+        let mut bench = Bench::new();
+        bench.parameters.max_exchanges = 1;
+        bench.parameters.queue = queue;
+        for number in 0..=u16::try_from(queue).unwrap() {
+            bench.post_numbered(Type::Confirmable, number);
+        }
+        let (first, _) = bench.request();
+        bench.respond(first, Response::new(Code::CREATED));
+        bench.sent();
+        for number in 100..120 {
+            bench.post_numbered(Type::Confirmable, number);
+        }
+        assert_eq!(bench.endpoint.queued(), queue);
+        // Without a queue the first of them starts at once.
+        let refused = if queue == 0 { 19 } else { 20 };
+        assert_eq!(bench.counters.too_many_exchanges, refused);
+    }
+}
+
 /// So many bytes that are not charged would fill the memory: a body in a single block, and blocks
 /// that are not assembled.
 #[test]
@@ -163,4 +187,38 @@ fn queued_requests_are_charged_with_their_payload_whatever_block1_they_have() {
     assert_eq!(charged(Code::POST, Some(0x05)), without);
     assert_eq!(charged(put, Some(0x05)), without);
     assert_eq!(charged(put, Some(0x15)), without);
+}
+
+/// Path and query may have more bytes than the payload.
+#[test]
+fn queued_requests_are_charged_with_their_options() {
+    for (length, at_least) in [(255, 62 * 255), (1, 62 * 32), (0, 62 * 32)] {
+        for option in [URI_PATH, URI_QUERY] {
+            let mut bench = Bench::new();
+            bench.parameters.max_exchanges = 0;
+            let mut queued = 0;
+            for number in 0..1024 {
+                let mut message = Message::empty(Type::Confirmable, number);
+                message.code = Code::POST;
+                message.options = vec![(option, Bytes::from(vec![b'x'; length])); 62];
+                bench.receive_bytes(&message.encode(16 * 1024).unwrap());
+                queued = bench.endpoint.queued();
+                let charged = bench.endpoint.body_bytes();
+                assert!(charged >= queued * at_least, "{charged} for {queued}");
+            }
+            assert!(bench.counters.bodies_over_budget > 0, "{queued}");
+        }
+    }
+}
+
+#[test]
+fn queued_requests_are_charged_with_their_etags() {
+    let mut bench = Bench::new();
+    bench.parameters.max_exchanges = 0;
+    let mut message = Message::empty(Type::Confirmable, 1);
+    message.code = Code::GET;
+    message.options = vec![(ETAG, Bytes::from_static(b"12345678")); 64];
+    bench.receive_bytes(&message.encode(1152).unwrap());
+    assert_eq!(bench.endpoint.queued(), 1);
+    assert!(bench.endpoint.body_bytes() >= 64 * 9);
 }
