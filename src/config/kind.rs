@@ -140,7 +140,7 @@ impl Time {
 fn readable(time: Duration) -> String {
     const DAY: u64 = 24 * 3600;
     let text = humantime::format_duration(time).to_string();
-    let is_whole_days = time.subsec_nanos() == 0 && time.as_secs() % DAY == 0;
+    let is_whole_days = time.subsec_nanos() == 0 && time.as_secs().is_multiple_of(DAY);
     match text.contains(' ') && is_whole_days {
         true => format!("{}days", time.as_secs() / DAY),
         false => text,
