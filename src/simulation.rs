@@ -46,6 +46,7 @@ mod observe_liveness;
 mod observe_loss;
 mod observe_outage_over;
 mod observe_outages;
+mod observe_token;
 mod packages;
 mod random_runs;
 mod reboot;

@@ -282,7 +282,7 @@ impl Device {
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that a request is")]
-    fn request_with(
+    pub(super) fn request_with(
         &mut self,
         now: Instant,
         kind: Type,

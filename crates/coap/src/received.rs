@@ -86,9 +86,11 @@ impl Received {
                 return Err(BadOption::Critical(*option));
             }
         }
+        // RFC 7641 §2 defines Observe for GET, and RFC 7252 §5.4 has it ignored in other methods.
         // RFC 7959 §2.6: a request for a later block of a notification has no Observe.
         let request = &mut received.request;
-        if request.block2.is_some_and(|block| block.num() > 0) {
+        let later = request.block2.is_some_and(|block| block.num() > 0);
+        if request.method != Method::Get || later {
             request.observe = None;
         }
         Ok(received)

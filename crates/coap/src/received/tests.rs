@@ -4,8 +4,12 @@ use crate::{Code, Type};
 mod rules;
 
 fn request(options: &[(u16, &[u8])]) -> Result<Request, BadOption> {
+    request_of(Code::GET, options)
+}
+
+fn request_of(code: Code, options: &[(u16, &[u8])]) -> Result<Request, BadOption> {
     let mut message = Message::empty(Type::Confirmable, 1);
-    message.code = Code::GET;
+    message.code = code;
     message.options = options
         .iter()
         .map(|(n, v)| (*n, Bytes::copy_from_slice(v)))
@@ -80,4 +84,16 @@ fn text_that_is_not_utf8_is_refused() {
         request(&[(URI_PATH, &[0xff])]),
         Err(BadOption::NotUtf8(URI_PATH))
     );
+}
+
+#[test]
+fn observe_is_ignored_in_all_methods_but_get() {
+    for value in [&b""[..], &[1]] {
+        let observe = |code| request_of(code, &[(OBSERVE, value)]).unwrap().observe;
+        assert!(observe(Code::GET).is_some());
+        // POST, PUT, DELETE, FETCH and iPATCH.
+        for code in [2, 3, 4, 5, 7] {
+            assert_eq!(observe(Code(code)), None, "0.{code:02}");
+        }
+    }
 }
