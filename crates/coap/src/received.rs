@@ -72,7 +72,7 @@ impl Received {
             size1: None,
             request_tags: Vec::new(),
         };
-        let mut previous = None;
+        let (mut previous, mut bad) = (None, None);
         for (option, value) in &message.options {
             let format = FORMATS.iter().find(|(known, ..)| known == option);
             let recognised = format.is_some_and(|(_, shortest, longest, repeatable)| {
@@ -81,10 +81,15 @@ impl Received {
             });
             previous = Some(*option);
             if recognised {
-                apply(&mut received, *option, value)?;
+                let applied = apply(&mut received, *option, value);
+                bad = bad.or(applied.err());
             } else if option & 1 == 1 {
+                // §5.4.1, whatever else is wrong with the request.
                 return Err(BadOption::Critical(*option));
             }
+        }
+        if let Some(bad) = bad {
+            return Err(bad);
         }
         // RFC 7641 §2 defines Observe for GET, and RFC 7252 §5.4 has it ignored in other methods.
         // RFC 7959 §2.6: a request for a later block of a notification has no Observe.

@@ -97,3 +97,24 @@ fn observe_is_ignored_in_all_methods_but_get() {
         }
     }
 }
+
+#[test]
+fn a_critical_option_is_refused_whatever_else_is_wrong() {
+    let milder: [(u16, &[u8]); 4] = [
+        (URI_PATH, &[0xff]),
+        (URI_QUERY, &[0xff]),
+        (BLOCK2, &[7]),
+        (PROXY_SCHEME, b"coap"),
+    ];
+    for (option, value) in milder {
+        let critical = BadOption::Critical(9001);
+        assert_eq!(request(&[(option, value), (9001, b"")]), Err(critical));
+        let critical = BadOption::Critical(9);
+        assert_eq!(request(&[(9, b""), (option, value)]), Err(critical));
+    }
+    let too_long = [(BLOCK2, &[7][..]), (BLOCK1, &[0; 4])];
+    assert_eq!(request(&too_long), Err(BadOption::Critical(BLOCK1)));
+    // Of the others the first.
+    let two = [(URI_PATH, &[0xff][..]), (PROXY_SCHEME, b"coap")];
+    assert_eq!(request(&two), Err(BadOption::NotUtf8(URI_PATH)));
+}
