@@ -94,6 +94,12 @@ impl Received {
         // RFC 7641 §2 defines Observe for GET, and RFC 7252 §5.4 has it ignored in other methods.
         // RFC 7959 §2.6: a request for a later block of a notification has no Observe.
         let request = &mut received.request;
+        // RFC 7252 §5.10.8.1: one If-Match that matches is enough. An empty one matches if the
+        // resource exists, and all resources here do. One with an ETag would have to be compared
+        // with the resource's, which is not known before ThingsBoard has answered: it never matches.
+        let mut if_match = message.options.iter().filter(|(n, _)| *n == IF_MATCH);
+        let unmatched = |(_, value): &(u16, Bytes)| !value.is_empty();
+        request.conditional |= if_match.clone().next().is_some() && if_match.all(unmatched);
         let later = request.block2.is_some_and(|block| block.num() > 0);
         if request.method != Method::Get || later {
             request.observe = None;
@@ -129,10 +135,7 @@ fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadO
     let short = u16::try_from(number).unwrap_or(u16::MAX);
     let block = || Block::decode(number).ok_or(BadOption::ReservedSize(option));
     match option {
-        // §5.10.8.1: an empty If-Match is fulfilled if the resource exists, and all resources here
-        // do.
-        IF_MATCH if value.is_empty() => {}
-        IF_MATCH | IF_NONE_MATCH => request.conditional = true,
+        IF_NONE_MATCH => request.conditional = true,
         // RFC 7641 §2: with another value the option is ignored, like any elective one.
         OBSERVE => request.observe = Observe::from_value(number),
         URI_PATH => request.path.push(text()?),
@@ -148,6 +151,8 @@ fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadO
         REQUEST_TAG => received.request_tags.push(value.clone()),
         PROXY_URI | PROXY_SCHEME => return Err(BadOption::Proxy),
         NO_RESPONSE => request.no_response = u8::try_from(number).unwrap_or_default(),
+        // `read` looks at all If-Match together.
+        IF_MATCH => {}
         // Recognised and ignored: Uri-Host and Uri-Port (the server has one host, whatever the
         // client calls it), Max-Age, Echo.
         _ => {}

@@ -78,6 +78,19 @@ fn proxying_and_conditions_are_recognised() {
     assert!(request(&[(IF_NONE_MATCH, b"")]).unwrap().conditional);
 }
 
+/// RFC 7252 §5.10.8.1: one If-Match that matches is enough.
+#[test]
+fn an_empty_if_match_fulfils_the_condition_beside_others() {
+    for values in [[&b""[..], b"x"], [b"x", b""]] {
+        let both = values.map(|value| (IF_MATCH, value));
+        assert!(!request(&both).unwrap().conditional);
+        let with_none_match = [both[0], both[1], (IF_NONE_MATCH, b"")];
+        assert!(request(&with_none_match).unwrap().conditional);
+    }
+    let two = [(IF_MATCH, &b"x"[..]), (IF_MATCH, b"y")];
+    assert!(request(&two).unwrap().conditional);
+}
+
 #[test]
 fn text_that_is_not_utf8_is_refused() {
     assert_eq!(
