@@ -61,6 +61,8 @@ pub struct Received {
     pub size1: Option<u32>,
     /// Request-Tag: distinguishes bodies for the same resource (RFC 9175 §3).
     pub request_tags: Vec<Bytes>,
+    /// Elective options that are not in [`FORMATS`] and belong to the cache key (RFC 7252 §5.4.6).
+    pub unknown_cache_keys: Vec<(u16, Bytes)>,
 }
 
 impl Received {
@@ -71,6 +73,7 @@ impl Received {
             block1: None,
             size1: None,
             request_tags: Vec::new(),
+            unknown_cache_keys: Vec::new(),
         };
         let (mut previous, mut bad) = (None, None);
         for (option, value) in &message.options {
@@ -86,6 +89,9 @@ impl Received {
             } else if option & 1 == 1 {
                 // §5.4.1, whatever else is wrong with the request.
                 return Err(BadOption::Critical(*option));
+            } else if format.is_none() && option & 0x1e != 0x1c {
+                let unknown = &mut received.unknown_cache_keys;
+                unknown.push((*option, value.clone()));
             }
         }
         if let Some(bad) = bad {
@@ -108,7 +114,9 @@ impl Received {
     }
 
     /// Identifies the body of which the payload is a block. RFC 9175 §3: two messages belong to one
-    /// transfer if they have the same options, apart from those that differ from block to block.
+    /// transfer if they have the same options, apart from those that differ from block to block and
+    /// NoCacheKey options. Uri-Host and Uri-Port don't count: the server has one host, and some
+    /// clients send them with the first block alone.
     pub(crate) fn upload_key(&self, bodies: &Bodies) -> Key {
         let about = (self.request.content_format, self.request.conditional);
         bodies.key(&(self.download_key(bodies), about))
@@ -119,7 +127,8 @@ impl Received {
     pub(crate) fn download_key(&self, bodies: &Bodies) -> Key {
         let request = &self.request;
         let resource = (request.method, &request.path, &request.query);
-        bodies.key(&(resource, request.accept, &self.request_tags))
+        let tags = (&self.request_tags, &self.unknown_cache_keys);
+        bodies.key(&(resource, request.accept, tags))
     }
 }
 

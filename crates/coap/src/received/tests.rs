@@ -131,3 +131,35 @@ fn a_critical_option_is_refused_whatever_else_is_wrong() {
     let two = [(URI_PATH, &[0xff][..]), (PROXY_SCHEME, b"coap")];
     assert_eq!(request(&two), Err(BadOption::NotUtf8(URI_PATH)));
 }
+
+#[test]
+fn unknown_elective_cache_keys_distinguish_bodies() {
+    let bodies = Bodies::new(0, 1);
+    let keys = |options: &[(u16, &[u8])]| {
+        let mut message = Message::empty(Type::Confirmable, 1);
+        message.code = Code::POST;
+        let option = |(n, v): &(u16, &[u8])| (*n, Bytes::copy_from_slice(v));
+        message.options = options.iter().map(option).collect();
+        let received = Received::read(message).unwrap();
+        [received.upload_key(&bodies), received.download_key(&bodies)]
+    };
+    let plain = keys(&[]);
+    for (option, value) in [
+        (65_000, &b"a"[..]),
+        (65_000, b""),
+        (2_048, b""),
+        (2_042, b"a"),
+    ] {
+        let [upload, download] = keys(&[(option, value)]);
+        assert!(upload != plain[0] && download != plain[1], "{option}");
+    }
+    assert_ne!(keys(&[(65_000, b"a")]), keys(&[(65_000, b"b")]));
+    assert_ne!(
+        keys(&[(65_000, b"a")]),
+        keys(&[(65_000, b"a"), (65_000, b"a")])
+    );
+    // NoCacheKey (RFC 7252 §5.4.6), and those that are known.
+    for option in [2_044, URI_HOST, URI_PORT, ETAG, ECHO, SIZE1] {
+        assert_eq!(keys(&[(option, b"a")]), plain, "{option}");
+    }
+}
