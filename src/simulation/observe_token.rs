@@ -2,7 +2,7 @@
 
 use super::{World, default_settings};
 use bytes::Bytes;
-use coap::option::number::{CONTENT_FORMAT, OBSERVE};
+use coap::option::number::{ACCEPT, CONTENT_FORMAT, IF_MATCH, OBSERVE};
 use coap::{Code, Type};
 use std::time::Duration;
 
@@ -50,4 +50,37 @@ fn observe_1_in_another_method_than_get_ends_nothing() {
         assert_eq!(world.core.relay_counters().cancelled, 0);
         assert!(is_notified(&mut world));
     }
+}
+
+/// RFC 7641 §4.1: to the client, a response without Observe ends the observation.
+#[test]
+fn a_registration_answered_without_observe_ends_the_observation_with_its_token() {
+    let cases: [(&str, (u16, &[u8]), Code); 5] = [
+        ("attributes", (ACCEPT, &[60]), Code::NOT_ACCEPTABLE),
+        ("attributes", (IF_MATCH, b"x"), Code::PRECONDITION_FAILED),
+        ("attributes", (9, b""), Code::BAD_OPTION),
+        ("telemetry", (ACCEPT, &[50]), Code::BAD_REQUEST),
+        ("firmware", (IF_MATCH, b"x"), Code::PRECONDITION_FAILED),
+    ];
+    for (resource, option, expected) in cases {
+        let mut world = observing();
+        let options = [(OBSERVE, &[][..]), option];
+        let response = request(&mut world, Code::GET, resource, &options);
+        assert_eq!(response, expected);
+        assert_eq!(world.core.relay_counters().cancelled, 1, "{resource}");
+        assert!(!is_notified(&mut world), "{resource}");
+        // The other observation stands.
+        world.command(0, "7", true);
+        world.run_for(5 * SECOND);
+        assert_eq!(world.devices[0].observations[1].commands, [7]);
+    }
+}
+
+#[test]
+fn a_refused_get_without_observe_ends_nothing() {
+    let mut world = observing();
+    let response = request(&mut world, Code::GET, "attributes", &[(ACCEPT, &[60])]);
+    assert_eq!(response, Code::NOT_ACCEPTABLE);
+    assert_eq!(world.core.relay_counters().cancelled, 0);
+    assert!(is_notified(&mut world));
 }

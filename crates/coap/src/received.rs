@@ -6,6 +6,7 @@
 
 use crate::block::Block;
 use crate::body::{Bodies, ETag, Key};
+use crate::code::Code;
 use crate::message::Message;
 use crate::option::{decode_unsigned, number::*};
 use crate::request::{Method, Observe, Request};
@@ -130,6 +131,20 @@ impl Received {
         let tags = (&self.request_tags, &self.unknown_cache_keys);
         bodies.key(&(resource, request.accept, tags))
     }
+}
+
+/// Whether a message with a request registers an observer (RFC 7641 §3.1). Says so also of a request
+/// that is refused for its other options.
+pub(crate) fn registers(message: &Message) -> bool {
+    let value_of = |number| {
+        let mut options = message.options.iter();
+        let (_, value) = options.find(|(n, value)| *n == number && value.len() <= 3)?;
+        Some(decode_unsigned(value))
+    };
+    // RFC 7959 §2.6: as in [`Received::read`].
+    let later = value_of(BLOCK2).is_some_and(|block| block >> 4 > 0);
+    let observe = value_of(OBSERVE).and_then(Observe::from_value);
+    message.code == Code::GET && observe == Some(Observe::Register) && !later
 }
 
 fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadOption> {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Code, Type};
+use crate::Type;
 
 mod rules;
 
