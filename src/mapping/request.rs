@@ -57,7 +57,8 @@ fn action(
     sizes: Sizes,
 ) -> Result<Action, Response> {
     if request.conditional {
-        // RFC 7252 §5.10.8: no resource has an ETag to match, and all of them exist.
+        // RFC 7252 §5.10.8: all resources exist, so If-None-Match is not met. The ETags of packages and of attributes in
+        // blocks are not known before the resource is read, so an If-Match with an ETag is not compared, and not met.
         let why = "the condition in If-Match or If-None-Match is not met";
         return Err(Response::error(Code::PRECONDITION_FAILED, why));
     }

@@ -71,7 +71,12 @@ impl Core {
     }
 
     /// Ends the observation that has this exchange's token, if there is one.
-    fn end_without_notification(&mut self, now: Instant, session: SessionId, exchange: ExchangeId) {
+    pub(super) fn end_without_notification(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+    ) {
         let Some(observation) = self.observation_of(session, exchange) else {
             return;
         };

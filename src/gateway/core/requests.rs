@@ -129,7 +129,8 @@ impl Core {
             return self.refuse_while_draining(now, session, exchange);
         }
         let kind = resource.ok().and_then(Resource::observable);
-        if request.observe == Some(Observe::Register) && kind.is_none() {
+        let registers = request.observe == Some(Observe::Register);
+        if registers && kind.is_none() {
             self.counters.registrations_elsewhere += 1;
         }
         if request.observe == Some(Observe::Deregister)
@@ -140,9 +141,15 @@ impl Core {
         let Some(peer) = self.sessions.get(session) else {
             return;
         };
-        match self.decide(peer, request, resource) {
+        let action = self.decide(peer, request, resource);
+        if registers && !matches!(action, Action::Register(_)) {
+            // To the client, a response without Observe ends the observation with this token (RFC 7641 §4.1).
+            self.end_without_notification(now, session, exchange);
+        }
+        match action {
             Action::Respond(response) => {
-                if peer.device.is_none() {
+                let peer = self.sessions.get(session);
+                if peer.is_some_and(|peer| peer.device.is_none()) {
                     self.counters.unregistered_requests += 1;
                     self.sessions.refused_unregistered(now, session);
                 }
