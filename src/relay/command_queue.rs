@@ -29,9 +29,9 @@ const MAX_QUEUED: usize = 128;
 /// How long a command stays queued for a device that does not answer.
 const QUEUED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Delivered commands remembered for one device. The oldest is removed for another.
-const MOST_DELIVERED: usize = 32;
+const MAX_DELIVERED: usize = 32;
 /// The same if they are acknowledged to ThingsBoard, which may send again all whose acknowledgement came late.
-const MOST_ACKNOWLEDGED: usize = MAX_QUEUED;
+const MAX_ACKNOWLEDGED: usize = MAX_QUEUED;
 /// How long a delivered command is recognised after ThingsBoard last sent it.
 const RECOGNISED: Duration = Duration::from_secs(600);
 /// The same for one that is acknowledged: ThingsBoard sends it again at the next subscription, whenever that is.
@@ -223,8 +223,8 @@ impl CommandQueue {
         } = first;
         let connection = acknowledgement.map(|own| own.connection);
         let most = match connection {
-            Some(_) => MOST_ACKNOWLEDGED,
-            None => MOST_DELIVERED,
+            Some(_) => MAX_ACKNOWLEDGED,
+            None => MAX_DELIVERED,
         };
         // One from before a restart: from now on a reply under this id is to this command.
         self.delivered.retain(|known| known.id != command.id);
