@@ -104,16 +104,16 @@ pub(super) fn section() -> Section<Upstream> {
 
 /// Warns of an upstream that tokens reach unencrypted. `ca`: whether authorities were read for it.
 pub(super) fn check(reader: &mut Reader, upstream: &Upstream, ca: bool) {
-    if upstream.url.is_https() {
+    if upstream.url.is_tls() {
         return;
     }
     if ca {
-        let message = "has no effect: upstream.url is http, not https";
+        let message = "has no effect: upstream.url is not https or mqtts";
         reader.warn(CA, message);
     }
     if !upstream.url.is_local() {
         let message =
-            "http to another machine: anyone on the network between can read the access tokens";
+            "unencrypted to another machine: anyone on the network between can read the access tokens";
         reader.warn(URL_KEY, message);
     }
 }
@@ -146,7 +146,7 @@ impl Kind<BaseUrl> for Url {
         let Some(text) = value.text() else {
             return Err(value.is_not("text in quotes"));
         };
-        let expected = "http://HOST:PORT or https://HOST, or with the path ThingsBoard has there";
+        let expected = "http://HOST:PORT or https://HOST, perhaps with a path, or mqtt://HOST or mqtts://HOST";
         text.parse()
             .map_err(|error: BaseUrlError| Problem::new(error.to_string(), expected))
     }

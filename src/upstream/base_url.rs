@@ -1,17 +1,49 @@
-//! The URL of ThingsBoard's device API, before `/api/v1`.
+//! The URL of ThingsBoard: of its HTTP device API, before `/api/v1`, or of its MQTT device API.
 
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use url::{Host, Url};
 
-/// Scheme (`http` or `https`), host and port, and perhaps a path before `/api/v1`: `https://iot.example/tb`.
+/// Which API is used, and whether over TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+    Mqtt,
+    Mqtts,
+}
+
+impl Scheme {
+    const ALL: [Scheme; 4] = [Scheme::Http, Scheme::Https, Scheme::Mqtt, Scheme::Mqtts];
+
+    fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Mqtt => "mqtt",
+            Scheme::Mqtts => "mqtts",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+            Scheme::Mqtt => 1883,
+            Scheme::Mqtts => 8883,
+        }
+    }
+}
+
+/// Scheme, host and port, and perhaps, for HTTP, a path before `/api/v1`: `https://iot.example/tb`, `mqtt://iot.example`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BaseUrl {
-    is_https: bool,
+    scheme: Scheme,
     is_local: bool,
     /// Without the brackets of an IPv6 address.
     host: String,
+    port: u16,
     authority: String,
     /// Without a slash at its end.
     path: String,
@@ -21,9 +53,10 @@ impl Default for BaseUrl {
     /// ThingsBoard on this machine.
     fn default() -> BaseUrl {
         BaseUrl {
-            is_https: false,
+            scheme: Scheme::Http,
             is_local: true,
             host: "127.0.0.1".to_owned(),
+            port: 8080,
             authority: "127.0.0.1:8080".to_owned(),
             path: String::new(),
         }
@@ -37,7 +70,7 @@ pub enum BaseUrlError {
     #[error("this is no URL: {0}")]
     Unreadable(#[from] url::ParseError),
     /// Its scheme is another, or it has no host.
-    #[error("this is no http or https URL")]
+    #[error("this is no http, https, mqtt or mqtts URL")]
     Scheme,
     /// `user:password@`
     #[error("there is a user name or password in it; the API takes devices' tokens only")]
@@ -45,6 +78,9 @@ pub enum BaseUrlError {
     /// `?…` or `#…`
     #[error("there is a query or fragment in it")]
     QueryOrFragment,
+    /// MQTT has topics, and no path.
+    #[error("there is a path in it, which MQTT has not")]
+    Path,
     /// The path of the API itself.
     #[error("the gateway adds /api/v1/… itself")]
     ApiPath,
@@ -55,9 +91,10 @@ impl FromStr for BaseUrl {
 
     fn from_str(text: &str) -> Result<BaseUrl, BaseUrlError> {
         let url = Url::parse(text)?;
-        if !["http", "https"].contains(&url.scheme()) {
-            return Err(BaseUrlError::Scheme);
-        }
+        let scheme = Scheme::ALL
+            .into_iter()
+            .find(|scheme| scheme.name() == url.scheme())
+            .ok_or(BaseUrlError::Scheme)?;
         let host = url.host().ok_or(BaseUrlError::Scheme)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(BaseUrlError::Credentials);
@@ -68,9 +105,14 @@ impl FromStr for BaseUrl {
         if url.path().contains("/api/v1") {
             return Err(BaseUrlError::ApiPath);
         }
+        let has_path = !["", "/"].contains(&url.path());
+        if has_path && matches!(scheme, Scheme::Mqtt | Scheme::Mqtts) {
+            return Err(BaseUrlError::Path);
+        }
         Ok(BaseUrl {
-            is_https: url.scheme() == "https",
+            scheme,
             is_local: is_local(&host),
+            port: url.port().unwrap_or(scheme.default_port()),
             host: match host {
                 Host::Ipv6(address) => address.to_string(),
                 Host::Ipv4(_) | Host::Domain(_) => host.to_string(),
@@ -85,13 +127,28 @@ fn is_local(host: &Host<&str>) -> bool {
     match host {
         Host::Ipv4(address) => address.is_loopback() || *address == Ipv4Addr::UNSPECIFIED,
         Host::Ipv6(address) => address.is_loopback() || *address == Ipv6Addr::UNSPECIFIED,
-        Host::Domain(name) => *name == "localhost" || name.ends_with(".localhost"),
+        // Of mqtt, an IPv4 address comes as a name: only the schemes of the web know them.
+        Host::Domain(name) => match name.parse() {
+            Ok(address) => is_local(&Host::Ipv4(address)),
+            Err(_) => *name == "localhost" || name.ends_with(".localhost"),
+        },
     }
 }
 
 impl BaseUrl {
-    pub fn is_https(&self) -> bool {
-        self.is_https
+    /// Whether it is `https` or `mqtts`.
+    pub fn is_tls(&self) -> bool {
+        matches!(self.scheme, Scheme::Https | Scheme::Mqtts)
+    }
+
+    /// Whether it is `mqtt` or `mqtts`.
+    pub fn is_mqtt(&self) -> bool {
+        matches!(self.scheme, Scheme::Mqtt | Scheme::Mqtts)
+    }
+
+    /// The port, also where the URL leaves it out.
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Whether its host is a loopback address or name.
@@ -116,7 +173,7 @@ impl BaseUrl {
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.is_https { "https" } else { "http" };
+        let scheme = self.scheme.name();
         write!(f, "{scheme}://{}{}", self.authority, self.path)
     }
 }
@@ -142,11 +199,29 @@ mod tests {
             ("HTTP://Tb:80/", "http://tb", "tb", ""),
             ("http://tb/a/b/", "http://tb/a/b", "tb", "/a/b"),
             ("http://[::1]:8080", "http://[::1]:8080", "[::1]:8080", ""),
+            ("mqtt://tb", "mqtt://tb", "tb", ""),
+            ("mqtts://tb:8884/", "mqtts://tb:8884", "tb:8884", ""),
         ] {
             let url: BaseUrl = text.parse().unwrap();
             assert_eq!(url.to_string(), shown);
             assert_eq!((url.authority(), url.path()), (authority, path));
         }
+    }
+
+    #[test]
+    fn a_port_left_out_is_the_schemes_and_mqtt_has_no_path() {
+        for (text, port) in [
+            ("http://tb", 80),
+            ("https://tb", 443),
+            ("mqtt://tb", 1883),
+            ("mqtts://tb", 8883),
+            ("mqtts://tb:1", 1),
+        ] {
+            let url: BaseUrl = text.parse().unwrap();
+            assert_eq!(url.port(), port, "{text}");
+            assert_eq!(url.is_mqtt(), text.starts_with("mqtt"), "{text}");
+        }
+        assert_eq!(refused("mqtt://tb/tb"), BaseUrlError::Path);
     }
 
     #[test]
@@ -157,7 +232,7 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["tb:8080", "mqtt://tb:1883"] {
+        for text in ["tb:8080", "amqp://tb:1883", "mqtt://"] {
             assert_eq!(refused(text), BaseUrlError::Scheme, "{text}");
         }
         for text in ["http://tb/?a=b", "http://tb/#top"] {
@@ -183,6 +258,11 @@ mod tests {
         for (text, is_local) in [
             ("http://127.0.0.2:1", true),
             ("http://[::1]", true),
+            ("mqtt://127.0.0.1", true),
+            ("mqtt://localhost:1884", true),
+            ("mqtt://[::1]:1883", true),
+            ("mqtts://10.0.0.1", false),
+            ("mqtt://tb.example", false),
             ("http://a.localhost", true),
             ("http://thingsboard", false),
             ("http://192.0.2.1", false),

@@ -42,7 +42,7 @@ impl Connector {
             .to_string()
             .parse()
             .map_err(|error| unreadable(&error))?;
-        let tls = if base.is_https() {
+        let tls = if base.is_tls() {
             let host = base.host().to_owned();
             let name = ServerName::try_from(host).map_err(|error| unreadable(&error))?;
             let config = trust::client_config(settings.ca.as_deref())?;
