@@ -1,8 +1,8 @@
 //! How changes of a device's shared attributes, and commands for it (server-side RPC), come from ThingsBoard.
 //!
 //! One [`Downlink`] for each device and kind. The relay says whether it is wanted, gives it each [`Event`] of the
-//! transport with what it made of the message, and asks it what is due ([`advance`](Downlink::advance)). The downlink
-//! decides when to open what, outputs [`Effect`]s, and says when all attributes must be read because changes may have
+//! transport with what it made of the message, and then calls [`advance`](Downlink::advance). The downlink decides when to
+//! open what, outputs [`Effect`]s, and says when all attributes must be read because changes may have
 //! been lost. Sans-IO.
 //!
 //! | File | Holds |
@@ -52,26 +52,19 @@ pub enum Kind {
 /// When the relay requests changes from ThingsBoard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// By one long poll after the other, as long as the device is live.
-    LongPoll,
-    /// After each message of the device.
+    /// `long-poll`: as long as the device is live.
+    WhileLive,
+    /// `on-uplink`: after each message of the device.
     OnUplink,
 }
 
 /// How messages come, for all devices.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Form {
+pub enum Form {
     /// By long polls.
     #[default]
     Polling,
     /// By a subscription.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "no configuration has it until there are connections"
-        )
-    )]
     Push,
 }
 

@@ -29,6 +29,7 @@ pub(crate) use stats::Counters;
 pub use tap::Tap;
 
 use crate::device::Limits;
+use crate::downlink::Form;
 use crate::dtls;
 use crate::upstream::CallLimits;
 use crate::{ota, relay};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub calls: CallLimits,
     /// How what devices observe is fetched.
     pub relay: relay::Settings,
+    /// How it comes from ThingsBoard.
+    pub downlink: Form,
     /// How packages are fetched, and kept for the fleet.
     pub ota: ota::Settings,
 }
@@ -75,6 +78,7 @@ impl Default for Settings {
             max_in_flight: 1024,
             calls: CallLimits::default(),
             relay: relay::Settings::default(),
+            downlink: Form::default(),
             ota: ota::Settings::default(),
         }
     }

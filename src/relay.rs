@@ -35,6 +35,7 @@
 //! | [`effect`], [`context`] | what a relay wants done, and what it is given with each event |
 //! | [`settings`] | `[relay]` |
 //! | [`byte_budget`] | even shares of `relay.bytes` |
+//! | [`repeated_registrations`] | how often they have all attributes notified again |
 //! | [`resync`] | when to read all attributes, because the downlink may have lost changes |
 //!
 //! # Events and effects
@@ -52,6 +53,7 @@ mod counters;
 pub(crate) mod device_relay;
 pub(crate) mod effect;
 pub(crate) mod liveness;
+mod repeated_registrations;
 mod resync;
 pub(crate) mod settings;
 pub(crate) mod shared_attributes;

@@ -43,6 +43,7 @@ mod observe_gaps;
 mod observe_link_outages;
 mod observe_liveness;
 mod observe_loss;
+mod observe_push;
 mod observe_reregistration;
 mod observe_token;
 mod observe_upstream_recovery;

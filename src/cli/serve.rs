@@ -4,6 +4,7 @@ use super::Failed;
 use crate::admin::Admin;
 use crate::admin::status::Status;
 use crate::config::{self, Config};
+use crate::downlink::Form;
 use crate::gateway::{Gateway, Parts, Settings};
 use crate::reload::Reload;
 use crate::reload::file_status::SharedFileStatus;
@@ -69,6 +70,7 @@ pub(super) fn run(
                 max_in_flight: config.upstream.max_in_flight,
                 calls: config.calls,
                 relay: config.relay,
+                downlink: Form::Polling,
                 ota: config.ota,
             },
             upstream: config.upstream,

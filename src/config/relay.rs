@@ -22,7 +22,10 @@ const TOMCAT: usize = 8192;
 const POLL_TIMEOUT: &str = "relay.poll_timeout";
 const MAX_POLLS: &str = "relay.max_polls";
 
-const MODES: &[(&str, Mode)] = &[("long-poll", Mode::LongPoll), ("on-uplink", Mode::OnUplink)];
+const MODES: &[(&str, Mode)] = &[
+    ("long-poll", Mode::WhileLive),
+    ("on-uplink", Mode::OnUplink),
+];
 
 pub(super) fn section() -> Section<Settings> {
     Section {
@@ -103,7 +106,7 @@ pub(super) fn section() -> Section<Settings> {
 
 /// Warns of what works with some ThingsBoards only. `max_in_flight`: `upstream`'s, whose connections are added.
 pub(super) fn check(reader: &mut Reader, relay: &Settings, max_in_flight: usize) {
-    if ![relay.attributes, relay.rpc].contains(&Mode::LongPoll) {
+    if ![relay.attributes, relay.rpc].contains(&Mode::WhileLive) {
         return;
     }
     if relay.poll_timeout > MONOLITH {

@@ -55,7 +55,7 @@ impl Polling {
         context: &mut Context<'_>,
     ) -> Option<Instant> {
         match mode {
-            Mode::LongPoll => {
+            Mode::WhileLive => {
                 let timeout = context.pacing.poll_timeout();
                 let opened = self.open(now, timeout, true, context)?;
                 self.commands.opened();
@@ -93,7 +93,7 @@ impl Polling {
     /// When [`open_if_due`](Self::open_if_due) has something to do, if time alone decides.
     pub(super) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         let is_wanted = match mode {
-            Mode::LongPoll => true,
+            Mode::WhileLive => true,
             Mode::OnUplink => self.is_short_poll_wanted(),
         };
         self.poller.next_timeout().filter(|_| is_wanted)

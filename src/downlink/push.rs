@@ -133,7 +133,7 @@ impl Push {
     /// Whether the mode wants a subscription now.
     fn is_of_use(&self, now: Instant, mode: Mode) -> bool {
         match (mode, self.state) {
-            (Mode::LongPoll, _) => true,
+            (Mode::WhileLive, _) => true,
             (Mode::OnUplink, _) if self.kind == Kind::Attributes => false,
             // Only what it brings shows whether a command waited.
             (Mode::OnUplink, State::Subscribing | State::Interrupted) => true,
@@ -176,7 +176,7 @@ impl Push {
     /// When [`advance`](Self::advance) has something to do, if messages are wanted and time alone decides.
     pub(super) fn next_timeout(&self, mode: Mode) -> Option<Instant> {
         match (self.state, mode) {
-            (State::Idle, Mode::LongPoll) => self.not_before,
+            (State::Idle, Mode::WhileLive) => self.not_before,
             // Nothing is due any more once the device sleeps.
             (State::Idle, Mode::OnUplink) => {
                 let until = self.awake_until;

@@ -21,7 +21,6 @@ use crate::calls::parsing::Parsed;
 use crate::calls::{Call, Completion, Ticket};
 use crate::credentials::ClientPolicy;
 use crate::device::{CertificateId, Device, Registry};
-use crate::downlink::Form;
 use crate::dtls::{self, Demux, Path, SessionId, Transmit};
 use crate::gateway::log::journal::Journal;
 use crate::gateway::sessions::{Peer, Sessions};
@@ -32,7 +31,7 @@ use crate::quotas::turns::{Turn, Turns, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
 use crate::relay::RelayTable;
 use coap::{self, Output};
-use downlink::DownlinkRequest;
+pub(crate) use downlink::DownlinkRequest;
 use drain::Draining;
 use packages::Downloads;
 use ready_sessions::{READY_PER_CALL, ReadySessions};
@@ -124,7 +123,7 @@ impl Core {
             sessions: Sessions::new(settings.limits),
             relays: RelayTable::new(
                 settings.relay,
-                Form::Polling,
+                settings.downlink,
                 settings.largest_notification(),
                 !seed,
             ),

@@ -12,6 +12,7 @@
 //! while the device is live.
 
 use super::liveness::{Observation, Observer};
+use super::repeated_registrations::RepeatedRegistrations;
 use super::resync::Resync;
 use super::shared_attributes::{SharedAttributes, cost_of};
 use super::{ObservationEnd, RelayContext, RelayEffect};
@@ -27,10 +28,6 @@ use std::time::{Duration, Instant};
 /// How long after an empty answer, where there were attributes, a second read has to confirm it: ThingsBoard also answers 200
 /// and `{}` when its attribute store fails.
 const CONFIRM_EMPTY: Duration = Duration::from_secs(3);
-
-/// How often a repeated registration has all attributes notified again: a device can repeat it as fast as it can send, and
-/// each time the notification is composed again.
-const REPEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Messages that wait for the device's confirmation, at most: the oldest is acknowledged for another.
 const MAX_UNACKNOWLEDGED: usize = 32;
@@ -61,46 +58,6 @@ struct NotificationInFlight {
     changes: u64,
     /// When the first of those that it superseded was given to the endpoint.
     since: Instant,
-}
-
-/// Limits how often repeated registrations have all attributes notified again.
-#[derive(Debug, Default)]
-struct RepeatedRegistrations {
-    last: Option<Instant>,
-    next: Option<Instant>,
-}
-
-impl RepeatedRegistrations {
-    /// Whether to notify all attributes now. If not, they are due later.
-    fn repeated(&mut self, now: Instant) -> bool {
-        match self.last.filter(|last| now < *last + REPEAT_INTERVAL) {
-            Some(last) => {
-                self.next = Some(last + REPEAT_INTERVAL);
-                false
-            }
-            None => {
-                self.done(now);
-                true
-            }
-        }
-    }
-
-    /// Whether all attributes are due now.
-    fn take_due(&mut self, now: Instant) -> bool {
-        let is_due = self.next.is_some_and(|at| at <= now);
-        if is_due {
-            self.done(now);
-        }
-        is_due
-    }
-
-    fn done(&mut self, now: Instant) {
-        (self.last, self.next) = (Some(now), None);
-    }
-
-    fn cancel(&mut self) {
-        self.next = None;
-    }
 }
 
 impl AttributeObservation {
@@ -467,10 +424,14 @@ impl AttributeObservation {
             return None;
         }
         let downlink = self.downlink.next_timeout(mode);
-        [downlink, self.resync.next_timeout(), self.repeats.next]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            downlink,
+            self.resync.next_timeout(),
+            self.repeats.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Whether there is neither an observation nor an open downlink.

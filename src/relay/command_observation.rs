@@ -332,11 +332,13 @@ impl CommandObservation {
         };
         let error = match known {
             Repeated::Rejected(error) => Some(error),
-            _ if reply_at.is_some_and(|at| at <= now) => {
+            Repeated::Queued
+            | Repeated::Unanswered(_)
+            | Repeated::ReplyInFlight
+            | Repeated::Answered => reply_at.filter(|at| *at <= now).map(|_| {
                 context.counters.commands_unanswered += 1;
-                Some(CommandError::Unanswered)
-            }
-            _ => None,
+                CommandError::Unanswered
+            }),
         };
         if let Some(error) = error {
             self.reply_with_error(now, id, error, context);

@@ -310,12 +310,12 @@ impl DeviceRelay {
         let settings = context.settings;
         if let Some(session) = self.silent_session(now, Kind::Attributes, context) {
             match settings.attributes {
-                Mode::LongPoll => context.effects.push(RelayEffect::Ping(session)),
+                Mode::WhileLive => context.effects.push(RelayEffect::Ping(session)),
                 // It is expected to sleep, and will send something when it wakes.
                 Mode::OnUplink => self.unresponsive(session, context),
             }
         }
-        if settings.rpc == Mode::LongPoll
+        if settings.rpc == Mode::WhileLive
             && let Some(session) = self.silent_session(now, Kind::Commands, context)
         {
             context.effects.push(RelayEffect::Ping(session));
@@ -342,7 +342,7 @@ impl DeviceRelay {
     /// When [`advance`](Self::advance) has something to do, if time alone decides.
     pub(crate) fn next_timeout(&self, settings: &Settings) -> Option<Instant> {
         let pinged = self.commands.observer();
-        let pinged = pinged.filter(|_| settings.rpc == Mode::LongPoll);
+        let pinged = pinged.filter(|_| settings.rpc == Mode::WhileLive);
         let liveness = [self.attributes.observer(), pinged]
             .into_iter()
             .flatten()
@@ -384,7 +384,7 @@ impl DeviceRelay {
         self.attributes.bytes()
     }
 
-    /// Whether nothing is lost by removing it, once its polls may begin at full rate again.
+    /// Whether nothing is lost by removing it, once [`keep_until`](Self::keep_until) is over.
     pub(crate) fn is_idle(&self) -> bool {
         self.attributes.is_idle() && self.commands.is_idle()
     }

@@ -6,7 +6,7 @@
 //!   └──(a Confirmable notification unacknowledged)──▶ parked ──(anything received)──▶ live
 //! ```
 //!
-//! Every poll makes ThingsBoard show the device as active, so polls stop when it is parked. A parked observation is kept,
+//! Whatever is requested for a device makes ThingsBoard show it as active, so nothing is requested when it is parked. A parked observation is kept,
 //! although RFC 7641 §4.5 would remove it: a device that sleeps or loses its network does not know that it should
 //! register again, and would never be notified again.
 
@@ -33,7 +33,7 @@ pub(crate) struct Observer {
 enum Liveness {
     /// At this time the device is pinged, if nothing was received from it for `relay.alive_for`.
     Live { check_at: Instant },
-    /// Polls go on until the ping has failed.
+    /// Messages are still requested until the ping has failed.
     Pinged,
     /// Nothing is requested for it.
     Parked,
@@ -49,7 +49,7 @@ impl Observer {
         }
     }
 
-    /// Whether polls and notifications go on for it.
+    /// Whether messages are requested and notified for it.
     pub(crate) fn is_live(&self) -> bool {
         match self.liveness {
             Liveness::Live { .. } | Liveness::Pinged => true,

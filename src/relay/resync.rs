@@ -1,4 +1,4 @@
-//! When to read all attributes of a device: polls lose the changes that happen between two of them, and a read finds these.
+//! When to read all attributes of a device: a downlink may lose changes, and a read finds these.
 //!
 //! ```text
 //! idle ──schedule──▶ due at ──start_if_due──▶ in flight (and perhaps due again) ──ended──▶ due at, or idle

@@ -32,8 +32,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            attributes: Mode::LongPoll,
-            rpc: Mode::LongPoll,
+            attributes: Mode::WhileLive,
+            rpc: Mode::WhileLive,
             poll_timeout: SECOND * 25,
             sync_interval: SECOND * 300,
             alive_for: SECOND * 900,

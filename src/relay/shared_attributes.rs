@@ -6,7 +6,7 @@
 //! superseded or repeated on the way.
 //!
 //! ```text
-//! confirmed ──(a poll or a read brings another value)──▶ unconfirmed ──(its notification is acknowledged)──▶ confirmed
+//! confirmed ──(a message or a read brings another value)──▶ unconfirmed ──(its notification is acknowledged)──▶ confirmed
 //! ```
 
 use crate::downlink::attribute_json::{MAX_KEYS, Update, Values, is_same, object, quoted};
@@ -97,7 +97,7 @@ impl SharedAttributes {
         self.values_cost + self.deleted_cost
     }
 
-    /// Their values in ThingsBoard, as the last poll or read brought them.
+    /// Their values in ThingsBoard, as the last message or read brought them.
     pub(crate) fn values(&self) -> &Values {
         &self.values
     }
@@ -116,7 +116,7 @@ impl SharedAttributes {
         !self.unconfirmed.is_empty()
     }
 
-    /// A poll brought this. Returns false, and changes nothing, if it exceeds the bounds of one device or `room` more bytes.
+    /// A message brought this. Returns false, and changes nothing, if it exceeds the bounds of one device or `room` more bytes.
     pub(crate) fn update(&mut self, update: Update, room: usize) -> bool {
         match update {
             Update::Set(values) => {

@@ -126,7 +126,7 @@ fn random_world(random: &mut Rng, seed: u64) -> World {
     settings.relay.max_polls = random.usize(1..12);
     settings.relay.poll_timeout = SECOND * random.u32(2..60);
     settings.relay.alive_for = SECOND * random.u32(10..400);
-    let modes = [Mode::LongPoll, Mode::LongPoll, Mode::OnUplink];
+    let modes = [Mode::WhileLive, Mode::WhileLive, Mode::OnUplink];
     settings.relay.attributes = *random.choice(&modes).unwrap();
     settings.relay.rpc = *random.choice(&modes).unwrap();
     settings.ota.chunk = 1024 * random.usize(1..65);

@@ -19,8 +19,8 @@ fn the_relay_has_the_defaults_of_the_documentation() {
     let (config, _) = Place::new().load("", &[]).unwrap();
     let seconds = Duration::from_secs;
     let defaults = Settings {
-        attributes: Mode::LongPoll,
-        rpc: Mode::LongPoll,
+        attributes: Mode::WhileLive,
+        rpc: Mode::WhileLive,
         poll_timeout: seconds(25),
         sync_interval: seconds(5 * 60),
         alive_for: seconds(15 * 60),

@@ -40,10 +40,10 @@ impl World {
     }
 
     fn commands() -> World {
-        World::new(Kind::Commands, Mode::LongPoll)
+        World::new(Kind::Commands, Mode::WhileLive)
     }
 
-    /// Does what is asked, then what is due, and returns the effects.
+    /// Calls the subscription, then `advance`, and returns the effects.
     fn with(&mut self, act: impl FnOnce(&mut Push, &mut Context<'_>)) -> Vec<Effect> {
         let mut context = Context {
             pacing: &mut self.pacing,
@@ -121,7 +121,7 @@ fn it_subscribes_once_and_unsubscribes_once() {
 
 #[test]
 fn each_grant_has_all_attributes_read_when_the_subscription_works() {
-    let mut world = World::new(Kind::Attributes, Mode::LongPoll);
+    let mut world = World::new(Kind::Attributes, Mode::WhileLive);
     world.advance();
     for _ in 0..2 {
         // The same grant may be reported twice.
@@ -137,7 +137,7 @@ fn each_grant_has_all_attributes_read_when_the_subscription_works() {
 }
 
 #[test]
-fn the_grant_of_a_former_subscription_counts_for_nothing() {
+fn the_grant_of_a_former_subscription_is_ignored() {
     let mut world = World::commands();
     world.advance();
     world.wanted(false);
@@ -240,7 +240,7 @@ fn a_device_that_registers_over_and_over_causes_one_subscription_a_second() {
         world.wanted(false);
     }
     assert_eq!(world.wanted(true), []);
-    let at = world.push.next_timeout(Mode::LongPoll).unwrap();
+    let at = world.push.next_timeout(Mode::WhileLive).unwrap();
     assert_eq!(at, world.now + SECOND);
     world.now = at;
     assert_eq!(world.advance().len(), 1);
@@ -268,7 +268,7 @@ fn after_a_refusal_that_ends_no_observation_it_waits_a_minute() {
     world.event(Event::Refused(Error::Overloaded));
     assert!(!world.push.is_open());
     assert_eq!(
-        world.push.next_timeout(Mode::LongPoll),
+        world.push.next_timeout(Mode::WhileLive),
         Some(world.now + AFTER_REFUSAL)
     );
     world.now += AFTER_REFUSAL;
@@ -277,7 +277,7 @@ fn after_a_refusal_that_ends_no_observation_it_waits_a_minute() {
 
 #[test]
 fn a_subscription_that_misses_changes_is_replaced_unless_it_is_new() {
-    let mut world = World::new(Kind::Attributes, Mode::LongPoll).subscribed();
+    let mut world = World::new(Kind::Attributes, Mode::WhileLive).subscribed();
     let missed = |world: &mut World| {
         let now = world.now;
         world.with(|push, context| push.changes_missed(now, context))

@@ -12,7 +12,10 @@ use std::time::Instant;
 
 /// What the driver is to do about the subscriptions of a device.
 #[derive(Debug)]
-#[expect(dead_code, reason = "the driver of MQTT's connections reads them")]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the driver of MQTT's connections reads them")
+)]
 pub(crate) enum DownlinkRequest {
     /// Subscribe under this device's token, again on each new connection, until `Unsubscribe`. Each grant is reported
     /// under the number.
@@ -72,13 +75,19 @@ impl Core {
     }
 
     /// What the driver is to do next about subscriptions.
-    #[expect(dead_code, reason = "the driver of MQTT's connections polls it")]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the driver of MQTT's connections polls it")
+    )]
     pub(crate) fn poll_downlink(&mut self) -> Option<DownlinkRequest> {
         self.downlink_requests.pop_front()
     }
 
     /// Something has happened to the subscription of a relay.
-    #[expect(dead_code, reason = "the driver of MQTT's connections reports it")]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the driver of MQTT's connections reports it")
+    )]
     pub(crate) fn downlink_event(
         &mut self,
         now: Instant,

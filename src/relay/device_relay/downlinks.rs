@@ -21,7 +21,7 @@ impl DeviceRelay {
                 Kind::Attributes => settings.attributes,
                 Kind::Commands => settings.rpc,
             };
-            mode == Mode::LongPoll && self.has_downlink(*kind)
+            mode == Mode::WhileLive && self.has_downlink(*kind)
         };
         KINDS.iter().filter(|kind| counts(kind)).count()
     }
