@@ -33,6 +33,7 @@ mod base_url;
 mod call_limits;
 mod error;
 mod http;
+mod mqtt;
 mod request;
 mod settings;
 #[cfg(test)]
