@@ -18,9 +18,9 @@ mod keep_alive;
 mod packets;
 mod subscriptions;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
-pub(super) use subscriptions::Kinds;
+pub(crate) use subscriptions::Kinds;
 
 use super::super::{Answer, Error};
 use super::encode::Outgoing;
@@ -132,13 +132,9 @@ impl<I> Connection<I> {
         }
     }
 
-    /// Subscribes to these, too.
-    pub(super) fn subscribe(&mut self, kinds: Kinds) {
-        self.subscriptions.subscribe(kinds);
-    }
-
-    pub(super) fn unsubscribe(&mut self, kinds: Kinds) {
-        self.subscriptions.unsubscribe(kinds);
+    /// What is to be subscribed to, and nothing else.
+    pub(super) fn set_subscriptions(&mut self, kinds: Kinds) {
+        self.subscriptions.set_wanted(kinds);
     }
 
     /// Acknowledges a message of this connection: the device has it.

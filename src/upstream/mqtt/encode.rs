@@ -74,9 +74,19 @@ impl Outgoing {
             }
         };
         let largest_answer = match operation {
-            Operation::GetPackage { size, .. } => usize::try_from(*size).unwrap_or(LARGEST_ANSWER),
-            _ => LARGEST_ANSWER,
+            Operation::GetPackage { size, .. } => usize::try_from(*size).ok(),
+            Operation::PostTelemetry(_)
+            | Operation::PostAttributes(_)
+            | Operation::Claim(_)
+            | Operation::GetAttributes { .. }
+            | Operation::ReplyRpc { .. }
+            | Operation::CallRpc(_)
+            | Operation::PollRpc { .. }
+            | Operation::PollAttributes { .. }
+            | Operation::ReadAttributes
+            | Operation::ReadAssignment(_) => None,
         };
+        let largest_answer = largest_answer.unwrap_or(LARGEST_ANSWER);
         Outgoing::checked(target, payload, largest_answer)
     }
 

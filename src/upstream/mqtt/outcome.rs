@@ -146,16 +146,14 @@ pub(super) fn answered(outgoing: &Outgoing, payload: &[u8]) -> Result<Answer, Er
     if payload.len() > outgoing.largest_answer {
         return Err(Error::Unintelligible("its body is too large"));
     }
-    match outgoing.target {
-        // The rule chain has not answered within ThingsBoard's limit.
-        Target::ClientRpc if payload.trim_ascii() == br#"{"error":"timeout"}"# => {
-            return Err(Error::Timeout);
-        }
-        // So ThingsBoard answers a provision request that it can't read.
-        Target::Provision if payload.trim_ascii().is_empty() => {
-            return Err(Error::Rejected(Rejection::BadRequest));
-        }
-        _ => {}
+    let text = payload.trim_ascii();
+    // The rule chain has not answered within ThingsBoard's limit.
+    if outgoing.target == Target::ClientRpc && text == br#"{"error":"timeout"}"# {
+        return Err(Error::Timeout);
+    }
+    // So ThingsBoard answers a provision request that it can't read.
+    if outgoing.target == Target::Provision && text.is_empty() {
+        return Err(Error::Rejected(Rejection::BadRequest));
     }
     let body = Bytes::copy_from_slice(payload);
     Ok(Answer { body })

@@ -105,7 +105,7 @@ impl Packets {
         let id = self.next_id()?;
         let options = SubOpts::new().set_qos(Qos::AtLeastOnce);
         let entries: Result<Vec<SubEntry>, MqttError> = filters(kinds)
-            .map(|filter| SubEntry::new(filter, options.clone()))
+            .map(|filter| SubEntry::new(filter, options))
             .collect();
         let entries = entries.map_err(|_| Failed)?;
         let packet = Subscribe::builder().packet_id(id).entries(entries).build();
@@ -196,6 +196,10 @@ impl Packets {
         received
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a server sends no other packets, of 25 that the library knows"
+    )]
     fn packet(&mut self, packet: Packet) -> Option<Received> {
         Some(match packet {
             Packet::V5_0Connack(packet) => match (packet.reason_code(), self.is_connected) {

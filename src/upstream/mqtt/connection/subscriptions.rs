@@ -59,12 +59,8 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(super) fn subscribe(&mut self, kinds: Kinds) {
-        self.wanted = self.wanted.union(kinds);
-    }
-
-    pub(super) fn unsubscribe(&mut self, kinds: Kinds) {
-        self.wanted = self.wanted.without(kinds);
+    pub(super) fn set_wanted(&mut self, kinds: Kinds) {
+        self.wanted = kinds;
     }
 
     pub(super) fn wanted(&self) -> Kinds {

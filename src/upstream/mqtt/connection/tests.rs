@@ -3,7 +3,7 @@
 mod ends;
 mod hostile;
 mod requests;
-mod server;
+pub(in crate::upstream::mqtt) mod server;
 mod subscriptions;
 mod timing;
 

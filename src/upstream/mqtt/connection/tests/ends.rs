@@ -167,7 +167,7 @@ fn only_the_request_without_a_puback_can_be_over_the_limit() {
     // A subscription that has no SUBACK yet may be what exceeds the limit.
     let mut world = World::connected();
     let post = world.post();
-    world.connection.subscribe(BOTH);
+    world.connection.set_subscriptions(BOTH);
     world.exchange();
     world.receive(&server::disconnect(0x83));
     assert_eq!(

@@ -5,7 +5,7 @@ use super::*;
 /// A connection with everything in flight.
 fn busy() -> (World, Vec<u32>) {
     let mut world = World::connected();
-    world.connection.subscribe(BOTH);
+    world.connection.set_subscriptions(BOTH);
     let ids = all_operations()
         .iter()
         .map(|each| world.start(each))

@@ -13,7 +13,7 @@ const COMMANDS: Kinds = Kinds {
 
 fn subscribed() -> World {
     let mut world = World::connected();
-    world.connection.subscribe(BOTH);
+    world.connection.set_subscriptions(BOTH);
     world.exchange();
     let Some(FromClient::Subscribe(packet, filters)) = world.server.pop() else {
         panic!();
@@ -36,7 +36,7 @@ fn a_subscription_works_a_while_after_its_suback() {
 #[test]
 fn what_is_wanted_later_is_subscribed_to_and_what_is_not_wanted_is_left() {
     let mut world = World::new();
-    world.connection.subscribe(ATTRIBUTES);
+    world.connection.set_subscriptions(ATTRIBUTES);
     world.receive(&server::connack(0));
     world.server.pop();
     let Some(FromClient::Subscribe(first, filters)) = world.server.pop() else {
@@ -44,8 +44,7 @@ fn what_is_wanted_later_is_subscribed_to_and_what_is_not_wanted_is_left() {
     };
     assert_eq!(filters, ["v2/a/j"]);
     // One at a time.
-    world.connection.subscribe(COMMANDS);
-    world.connection.unsubscribe(ATTRIBUTES);
+    world.connection.set_subscriptions(COMMANDS);
     world.exchange();
     assert_eq!(world.server.len(), 0);
     world.receive(&server::suback(first, &[1]));
@@ -74,7 +73,7 @@ fn what_is_wanted_later_is_subscribed_to_and_what_is_not_wanted_is_left() {
 #[test]
 fn a_refused_or_unanswered_subscription_ends_the_connection() {
     let mut world = World::connected();
-    world.connection.subscribe(BOTH);
+    world.connection.set_subscriptions(BOTH);
     world.exchange();
     let Some(FromClient::Subscribe(packet, _)) = world.server.pop() else {
         panic!();
@@ -86,7 +85,7 @@ fn a_refused_or_unanswered_subscription_ends_the_connection() {
         [Seen::Ended(End::Unintelligible(_))]
     ));
     let mut world = World::connected();
-    world.connection.subscribe(BOTH);
+    world.connection.set_subscriptions(BOTH);
     world.exchange();
     world.advance(Duration::from_secs(10));
     assert_eq!(world.pop_events(), [Seen::Ended(End::Silent)]);

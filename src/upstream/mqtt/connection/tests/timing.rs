@@ -82,7 +82,7 @@ fn a_rule_chain_that_does_not_answer_leaves_the_connection_open() {
 #[test]
 fn pings_are_sent_only_while_the_device_is_alive() {
     let mut world = World::connected();
-    world.connection.subscribe(BOTH);
+    world.connection.set_subscriptions(BOTH);
     world.exchange();
     let Some(FromClient::Subscribe(packet, _)) = world.server.pop() else {
         panic!();
