@@ -36,6 +36,7 @@ mod base_url;
 mod call_limits;
 mod error;
 mod http;
+mod mqtt;
 mod request;
 mod settings;
 #[cfg(test)]

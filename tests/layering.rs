@@ -118,6 +118,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/thingsboard-simulator/src/",
         ],
     ),
+    ("mqtt_protocol_core", &["src/upstream/mqtt/"]),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("strsim", &["src/config/unknown.rs"]),

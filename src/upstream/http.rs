@@ -14,7 +14,7 @@
 
 pub(super) mod call;
 pub(super) mod client;
-mod connect;
+pub(super) mod connect;
 pub(super) mod connection;
 pub(super) mod interim;
 pub(super) mod outage;

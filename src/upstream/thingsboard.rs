@@ -6,6 +6,7 @@ mod encode;
 mod outcome;
 
 pub use encode::RequestLine;
+pub(super) use encode::assignment_keys;
 
 use super::http::call::{Call, LARGEST_REPLY, Method};
 use super::http::client::Client;

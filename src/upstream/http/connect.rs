@@ -23,8 +23,22 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// Where to connect to.
+pub(in crate::upstream) struct Server<'a> {
+    /// Scheme, host and port.
+    pub(in crate::upstream) uri: &'a str,
+    /// The host whose certificate is wanted, without the brackets of an IPv6 address. `None`: no TLS.
+    pub(in crate::upstream) tls_host: Option<&'a str>,
+    /// PEM of the trust anchors. `None`: those of the operating system.
+    pub(in crate::upstream) ca: Option<&'a [u8]>,
+    /// Offered by ALPN.
+    pub(in crate::upstream) protocols: &'a [&'a [u8]],
+    /// Of a request as a whole: connecting takes half of it at most.
+    pub(in crate::upstream) timeout: Duration,
+}
+
 /// Opens connections to one server.
-pub(super) struct Connector {
+pub(in crate::upstream) struct Connector {
     uri: Uri,
     tcp: HttpConnector,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -32,24 +46,31 @@ pub(super) struct Connector {
 }
 
 /// Why there is no connection. The messages may have addresses and names of certificates, but no path.
-pub(super) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
+pub(in crate::upstream) type ConnectError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Connector {
+    /// For the server of the HTTP device API.
     pub(super) fn new(settings: &Settings) -> Result<Connector, SettingsError> {
-        let unreadable = |error: &dyn ToString| SettingsError::Url(error.to_string());
         let base = &settings.url;
-        let uri: Uri = base
-            .to_string()
-            .parse()
-            .map_err(|error| unreadable(&error))?;
-        let tls = if base.is_tls() {
-            let host = base.host().to_owned();
-            let name = ServerName::try_from(host).map_err(|error| unreadable(&error))?;
-            let config = trust::client_config(settings.ca.as_deref())?;
+        Connector::to(&Server {
+            uri: &base.to_string(),
+            tls_host: base.is_tls().then(|| base.host()),
+            ca: settings.ca.as_deref(),
+            protocols: &[b"http/1.1"],
+            timeout: settings.timeout,
+        })
+    }
+
+    pub(in crate::upstream) fn to(server: &Server<'_>) -> Result<Connector, SettingsError> {
+        let unreadable = |error: &dyn ToString| SettingsError::Url(error.to_string());
+        let uri: Uri = server.uri.parse().map_err(|error| unreadable(&error))?;
+        let tls = if let Some(host) = server.tls_host {
+            let name = ServerName::try_from(host.to_owned()).map_err(|error| unreadable(&error))?;
+            let config = trust::client_config(server.ca, server.protocols)?;
             Some((TlsConnector::from(config), name))
         } else {
             // A CA file that can't be read is a mistake even where it is not used.
-            if let Some(pem) = &settings.ca {
+            if let Some(pem) = server.ca {
                 trust::read_anchors(pem)?;
             }
             None
@@ -60,7 +81,7 @@ impl Connector {
         tcp.set_keepalive(Some(KEEPALIVE));
         tcp.set_keepalive_interval(Some(KEEPALIVE));
         tcp.set_keepalive_retries(Some(KEEPALIVE_PROBES));
-        let timeout = CONNECT_TIMEOUT.min(settings.timeout / 2);
+        let timeout = CONNECT_TIMEOUT.min(server.timeout / 2);
         // hyper-util divides it among the addresses of a name.
         tcp.set_connect_timeout(Some(timeout));
         Ok(Connector {
@@ -69,6 +90,11 @@ impl Connector {
             tls,
             timeout,
         })
+    }
+
+    /// Opens a connection, within its time, for tokio's reads and writes.
+    pub(in crate::upstream) async fn connect_tokio(&self) -> Result<TokioStream, ConnectError> {
+        self.connect().await.map(TokioIo::new)
     }
 
     /// Opens a connection, within its time.
@@ -91,8 +117,11 @@ impl Connector {
     }
 }
 
+/// A connection with tokio's traits.
+pub(in crate::upstream) type TokioStream = TokioIo<Stream>;
+
 /// A connection, with TLS or without.
-pub(super) enum Stream {
+pub(in crate::upstream) enum Stream {
     Plain(TokioIo<TcpStream>),
     Tls(Box<TokioIo<TlsStream<TcpStream>>>),
 }

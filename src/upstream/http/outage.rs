@@ -15,14 +15,14 @@ pub(in crate::upstream) struct Outage {
 
 impl Outage {
     /// Records a failure to connect. Returns whether an outage begins with it.
-    pub(super) fn failed(&self) -> bool {
+    pub(in crate::upstream) fn failed(&self) -> bool {
         self.successes_left
             .swap(SUCCESSES_TO_RECOVER, Ordering::Relaxed)
             == 0
     }
 
     /// Records a successful exchange. Returns whether the outage is over with it.
-    pub(super) fn succeeded(&self) -> bool {
+    pub(in crate::upstream) fn succeeded(&self) -> bool {
         let left = |left: u32| left.checked_sub(1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
         self.successes_left.fetch_update(set, fetch, left) == Ok(1)

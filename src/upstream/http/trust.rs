@@ -8,7 +8,11 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// The TLS configuration: trusts the certificates of the PEM file alone, or without one those of the operating system.
-pub(super) fn client_config(ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, SettingsError> {
+/// `protocols`: offered by ALPN.
+pub(super) fn client_config(
+    ca: Option<&[u8]>,
+    protocols: &[&[u8]],
+) -> Result<Arc<ClientConfig>, SettingsError> {
     let roots = match ca {
         Some(pem) => read_anchors(pem)?,
         None => system_anchors()?,
@@ -19,7 +23,7 @@ pub(super) fn client_config(ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, Sett
         .map_err(|error| SettingsError::NoTrustAnchors(error.to_string()))?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 

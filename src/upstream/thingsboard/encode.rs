@@ -178,7 +178,7 @@ fn write(
 }
 
 /// The shared attributes that say which package is assigned to a device.
-fn assignment_keys(package: Package) -> &'static str {
+pub(in crate::upstream) fn assignment_keys(package: Package) -> &'static str {
     match package {
         Package::Firmware => "fw_title,fw_version,fw_size,fw_checksum,fw_checksum_algorithm",
         Package::Software => "sw_title,sw_version,sw_size,sw_checksum,sw_checksum_algorithm",

@@ -1,0 +1,288 @@
+//! ThingsBoard's MQTT device API: one MQTT 5 connection for each device, under its access token.
+//!
+//! | Part | Does |
+//! |---|---|
+//! | [`validate`] | refuses what ThingsBoard would never answer, or would close the connection for |
+//! | [`topics`] | ThingsBoard's topics |
+//! | [`encode`] | writes an operation as a message |
+//! | [`outcome`] | what a PUBACK, an answer, or the end of a connection means |
+//! | [`package`] | a part of a package, out of several requests |
+//! | [`connection`] | one connection, without a socket and without a clock |
+//! | [`task`] | one connection with its socket |
+//! | [`link`] | what others want of a device's connection |
+//! | [`connections`] | the connections of all devices |
+//! | [`backoff`] | how long a device's connection waits after one that did not last |
+//! | [`opening`], [`opener`] | when connections are opened |
+//! | [`notice`] | messages and changes of state, for the loop |
+//!
+//! # Nothing is sent twice
+//!
+//! A request of which anything may have been written is not sent again: it is [`Error::Unreachable`](super::Error), and the
+//! device decides. What was not written when a connection ends goes over the next one.
+#![expect(dead_code, reason = "not wired yet")]
+
+mod backoff;
+mod connection;
+mod connections;
+mod encode;
+mod link;
+mod notice;
+mod opener;
+mod opening;
+mod outcome;
+mod package;
+mod settings;
+mod task;
+#[cfg(test)]
+mod tests;
+mod topics;
+mod validate;
+
+pub(crate) use connection::Kinds;
+pub(crate) use connections::Convert;
+#[cfg_attr(not(test), expect(unused_imports, reason = "not wired yet"))]
+pub(crate) use notice::{Acknowledgement, Notice};
+pub(crate) use settings::Settings;
+
+use super::request::Lane;
+use super::{Answer, Error, Operation, Request, SettingsError, Upstream};
+use crate::device::Device;
+use bytes::{Bytes, BytesMut};
+use connections::Connections;
+use encode::Outgoing;
+use link::{Link, Request as LinkRequest};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use task::Ended;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// The user name with which ThingsBoard accepts a connection for provisioning.
+const PROVISION: &str = "provision";
+
+/// A ThingsBoard server, reached over its MQTT device API. `T` is what the loop gets of the connections.
+pub(crate) struct Mqtt<T> {
+    connections: Arc<Connections<T>>,
+    requests: Semaphore,
+    downlink: Semaphore,
+    packages: Semaphore,
+    timeout: Duration,
+    alive_for: Duration,
+}
+
+/// The clock of the connections' tasks.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a connection's task owns its clock, as the loop does; below it time is a parameter"
+)]
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl<T: Send + 'static> Mqtt<T> {
+    /// Checks the settings. Opens no connection: ThingsBoard may be down when the gateway starts.
+    pub(crate) fn new(
+        settings: &Settings,
+        notices: mpsc::Sender<T>,
+        convert: Convert<T>,
+    ) -> Result<Mqtt<T>, SettingsError> {
+        if settings.timeout.is_zero() {
+            return Err(SettingsError::ZeroTimeout);
+        }
+        if settings.max_in_flight == 0 {
+            return Err(SettingsError::ZeroInFlight);
+        }
+        if settings.max_downlink == 0 {
+            return Err(SettingsError::ZeroDownlink);
+        }
+        if settings.max_packages == 0 {
+            return Err(SettingsError::ZeroPackages);
+        }
+        let places = |most: usize| Semaphore::new(most.min(Semaphore::MAX_PERMITS));
+        Ok(Mqtt {
+            connections: Connections::new(settings, notices, convert)?,
+            requests: places(settings.max_in_flight),
+            downlink: places(settings.max_downlink),
+            packages: places(settings.max_packages),
+            timeout: settings.timeout,
+            alive_for: settings.alive_for,
+        })
+    }
+
+    /// What is to be subscribed to for a device, and nothing else. A connection is opened for it, and opened again when it is
+    /// lost.
+    ///
+    /// # Errors
+    /// There are too many connections.
+    pub(crate) fn set_subscriptions(
+        &self,
+        device: &Arc<Device>,
+        kinds: Kinds,
+    ) -> Result<(), Error> {
+        if kinds.is_empty() {
+            let change = |wants: &mut link::Wants| wants.kinds = kinds;
+            self.connections.change_existing(device, change);
+            return Ok(());
+        }
+        self.connections
+            .change(device, false, |wants| wants.kinds = kinds)
+    }
+
+    /// The device has the message.
+    pub(crate) fn acknowledge(&self, device: &Device, acknowledgement: Acknowledgement) {
+        let Acknowledgement { generation, packet } = acknowledgement;
+        self.connections.change_existing(device, |wants| {
+            wants.acknowledgements.push((generation, packet));
+        });
+    }
+
+    /// The device has been heard, and counts as alive until then.
+    pub(crate) fn alive_until(&self, device: &Device, until: Instant) {
+        self.connections.change_existing(device, |wants| {
+            wants.alive_until = wants.alive_until.max(Some(until));
+        });
+    }
+
+    /// The device is gone: its connection is closed when nothing is in flight.
+    pub(crate) fn close(&self, device: &Device) {
+        self.connections.change_existing(device, |wants| {
+            wants.kinds = Kinds::default();
+            wants.is_close = true;
+        });
+    }
+
+    /// Open connections, and those that wait to be opened.
+    pub(crate) fn connection_counts(&self) -> (usize, usize) {
+        self.connections.counts()
+    }
+
+    /// Whether ThingsBoard can be reached and accepts connections. For a check, not for each request.
+    pub(crate) async fn is_reachable(&self) -> Result<(), Error> {
+        // Nothing is wanted of it, so it is closed as soon as it is accepted.
+        let link = Link::new();
+        let connection = self.connect_once(&link);
+        match tokio::time::timeout(self.timeout, connection).await {
+            Ok(Ok(Ended { up: Some(_), .. })) => Ok(()),
+            Ok(Ok(Ended { end, .. })) => {
+                Err(outcome::unsent(end, false).unwrap_or(Error::Unreachable))
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_elapsed) => Err(Error::Timeout),
+        }
+    }
+
+    /// A connection of its own under the user name for provisioning, until it ends.
+    async fn connect_once(&self, link: &Link) -> Result<Ended, Error> {
+        let permit = self.connections.opener().acquire(true).await;
+        let permit = permit.ok_or(Error::Unreachable)?;
+        let opened = self.connections.open(PROVISION, None, link, permit);
+        Box::pin(opened).await.ok_or(Error::Unreachable)
+    }
+
+    async fn provision(&self, body: Bytes, deadline: Instant) -> Result<Answer, Error> {
+        let (waiter, answered) = oneshot::channel();
+        let outgoing = Outgoing::provision(body)?;
+        let link = Link::new();
+        link.give_back(vec![LinkRequest {
+            waiter,
+            outgoing,
+            deadline,
+        }]);
+        let connection = self.connect_once(&link);
+        // The answer first: the connection may end with it.
+        tokio::select! {
+            biased;
+            answer = answered => answer.unwrap_or(Err(Error::Unreachable)),
+            ended = connection => Err(ended.err().unwrap_or(Error::Unreachable)),
+        }
+    }
+
+    async fn operation(
+        &self,
+        device: &Arc<Device>,
+        operation: &Operation,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
+        let outgoing = Outgoing::new(operation)?;
+        let (waiter, answered) = oneshot::channel::<Result<Answer, Error>>();
+        let alive_until = now() + self.alive_for;
+        // It is taken once; the link may have to be asked twice.
+        let request = std::cell::Cell::new(Some((waiter, outgoing)));
+        self.connections.change(device, true, |wants| {
+            if let Some((waiter, outgoing)) = request.take() {
+                wants.alive_until = wants.alive_until.max(Some(alive_until));
+                wants.requests.push(LinkRequest {
+                    waiter,
+                    outgoing,
+                    deadline,
+                });
+            }
+        })?;
+        drop(request);
+        // The task is dropped only when the process ends.
+        answered.await.unwrap_or(Err(Error::Unreachable))
+    }
+
+    async fn package(
+        &self,
+        device: &Arc<Device>,
+        operation: &Operation,
+        deadline: Instant,
+    ) -> Result<Answer, Error> {
+        let Operation::GetPackage {
+            package,
+            title,
+            version,
+            size,
+            chunk,
+        } = operation
+        else {
+            return self.operation(device, operation, deadline).await;
+        };
+        let pieces = package::pieces(*package, (title, version), *size, *chunk)?;
+        let assigned = Operation::ReadAssignment(*package);
+        let assigned = self.operation(device, &assigned, deadline).await?;
+        package::check_assignment(&assigned.body, *package, title, version)?;
+        let mut whole = BytesMut::new();
+        for (wanted, piece) in pieces {
+            let part = self.operation(device, &piece, deadline).await?.body;
+            let is_short = u32::try_from(part.len()).is_ok_and(|length| length < wanted);
+            if whole.is_empty() && (is_short || wanted == *size) {
+                return Ok(Answer { body: part });
+            }
+            whole.extend_from_slice(&part);
+            if is_short {
+                break;
+            }
+        }
+        Ok(Answer {
+            body: whole.freeze(),
+        })
+    }
+}
+
+impl<T: Send + 'static> Upstream for Mqtt<T> {
+    async fn send(&self, request: Request) -> Result<Answer, Error> {
+        let places = match request.lane() {
+            Lane::Requests => &self.requests,
+            Lane::Downlink => &self.downlink,
+            Lane::Packages => &self.packages,
+        };
+        // A caller that waited here would hold its request without bound.
+        let Ok(_place) = places.try_acquire() else {
+            return Err(Error::Overloaded);
+        };
+        let time = request.deadline(self.timeout);
+        let deadline = now() + time;
+        let answer = async {
+            match &request {
+                Request::Provision { body } => self.provision(body.clone(), deadline).await,
+                Request::Device { device, operation } => {
+                    self.package(device, operation, deadline).await
+                }
+            }
+        };
+        tokio::time::timeout(time, answer)
+            .await
+            .unwrap_or(Err(Error::Timeout))
+    }
+}

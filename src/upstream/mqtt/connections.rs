@@ -1,0 +1,283 @@
+//! The connections of all devices: one task for each device that has a reason for a connection.
+//!
+//! ```text
+//! send, subscribe ──▶ link ──▶ its task: back-off ─▶ permit ─▶ connect ─▶ drive ─▶ (ended)
+//!                               ▲                                            │
+//!                               └──────────── while there is a reason ◀──────┘
+//! ```
+
+use super::super::http::connect::{Connector, Server};
+use super::super::http::outage::Outage;
+use super::super::{Error, SettingsError};
+use super::backoff::Backoff;
+use super::link::{Link, Wants};
+use super::notice::Notice;
+use super::opener::{Opener, Permit};
+use super::outcome::End;
+use super::settings::Settings;
+use super::task::{Ended, Surroundings, drive};
+use crate::device::Device;
+use crate::shown::Shown;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// Makes the loop's message of a notice. Called in the connection's task, so it may parse the body.
+pub(crate) type Convert<T> = fn(&Arc<Device>, Notice) -> T;
+
+/// All connections to one server.
+pub(super) struct Connections<T> {
+    connector: Connector,
+    opener: Arc<Opener>,
+    outage: Outage,
+    /// By the device's name.
+    links: Mutex<HashMap<Box<str>, Entry>>,
+    most: usize,
+    up: AtomicUsize,
+    /// Numbers of connections, which are never used twice in a time in which an acknowledgement may come.
+    generations: AtomicU32,
+    notices: mpsc::Sender<T>,
+    convert: Convert<T>,
+}
+
+struct Entry {
+    device: Arc<Device>,
+    link: Arc<Link>,
+}
+
+impl<T: Send + 'static> Connections<T> {
+    pub(super) fn new(
+        settings: &Settings,
+        notices: mpsc::Sender<T>,
+        convert: Convert<T>,
+    ) -> Result<Arc<Connections<T>>, SettingsError> {
+        let connector = Connector::to(&Server {
+            uri: &settings.uri(),
+            tls_host: settings.is_tls.then_some(settings.host.as_str()),
+            ca: settings.ca.as_deref(),
+            protocols: &[],
+            timeout: settings.timeout,
+        })?;
+        Ok(Arc::new(Connections {
+            connector,
+            opener: Opener::new(super::now(), settings.connects_per_second),
+            outage: Outage::default(),
+            links: Mutex::default(),
+            most: settings.max_connections,
+            up: AtomicUsize::new(0),
+            generations: AtomicU32::new(0),
+            notices,
+            convert,
+        }))
+    }
+
+    /// Changes what is wanted of a device's connection. `is_request`: it fails at once while ThingsBoard can't be reached.
+    pub(super) fn change(
+        self: &Arc<Self>,
+        device: &Arc<Device>,
+        is_request: bool,
+        change: impl Fn(&mut Wants),
+    ) -> Result<(), Error> {
+        loop {
+            let link = self.link(device)?;
+            if is_request && !link.is_up() && self.opener.is_out() {
+                self.retire_if_idle(device, &link);
+                return Err(Error::Unreachable);
+            }
+            // If it has retired meanwhile, there is another one.
+            if link.change(&change).is_ok() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Changes what is wanted, if the device has a connection or wants one.
+    pub(super) fn change_existing(&self, device: &Device, change: impl FnOnce(&mut Wants)) {
+        let links = self.links();
+        if let Some(entry) = links.get(&*device.name)
+            && entry.device.token == device.token
+        {
+            // A task that has just ended has nothing to be told.
+            let _ = entry.link.change(change);
+        }
+    }
+
+    /// The device's link; if it has none, a new one with its task.
+    fn link(self: &Arc<Self>, device: &Arc<Device>) -> Result<Arc<Link>, Error> {
+        let mut links = self.links();
+        if let Some(entry) = links.get(&*device.name) {
+            if entry.device.token == device.token {
+                return Ok(entry.link.clone());
+            }
+            // The device has another token now.
+            let _ = entry.link.change(|wants| {
+                wants.kinds = Default::default();
+                wants.is_close = true;
+            });
+        } else if links.len() >= self.most {
+            return Err(Error::Overloaded);
+        }
+        let link = Arc::new(Link::new());
+        let entry = Entry {
+            device: device.clone(),
+            link: link.clone(),
+        };
+        links.insert(device.name.as_ref().into(), entry);
+        tokio::spawn(run(self.clone(), device.clone(), link.clone()));
+        Ok(link)
+    }
+
+    /// Retires a link that there is no reason for. Returns whether it is retired.
+    fn retire_if_idle(&self, device: &Device, link: &Arc<Link>) -> bool {
+        let mut links = self.links();
+        if !link.retire() {
+            return false;
+        }
+        if let Some(entry) = links.get(&*device.name)
+            && Arc::ptr_eq(&entry.link, link)
+        {
+            links.remove(&*device.name);
+            if links.is_empty() {
+                *links = HashMap::new();
+            }
+        }
+        true
+    }
+
+    /// Opens a connection for this user name and drives it until it ends.
+    pub(super) async fn open(
+        &self,
+        user_name: &str,
+        device: Option<&Arc<Device>>,
+        link: &Link,
+        permit: Permit,
+    ) -> Option<Ended> {
+        let stream = match self.connector.connect_tokio().await {
+            Ok(stream) => stream,
+            Err(error) => {
+                permit.failed();
+                if self.outage.failed() {
+                    let reason = Shown::public(&error.to_string()).to_string();
+                    tracing::warn!(reason, "ThingsBoard can't be reached");
+                }
+                link.refuse_requests(&Error::Unreachable);
+                return None;
+            }
+        };
+        self.up.fetch_add(1, Ordering::Relaxed);
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+        let surroundings = OfDevice {
+            connections: self,
+            device,
+        };
+        let ended = drive(stream, user_name, link, generation, permit, &surroundings).await;
+        self.up.fetch_sub(1, Ordering::Relaxed);
+        Some(ended)
+    }
+
+    pub(super) fn opener(&self) -> &Arc<Opener> {
+        &self.opener
+    }
+
+    /// Open connections, and those that wait to be opened.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.up.load(Ordering::Relaxed), self.opener.waiting())
+    }
+
+    async fn notify(&self, device: &Arc<Device>, notice: Notice) {
+        let message = (self.convert)(device, notice);
+        // Only a loop that is shutting down has closed the channel.
+        let _ = self.notices.send(message).await;
+    }
+
+    fn links(&self) -> MutexGuard<'_, HashMap<Box<str>, Entry>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct OfDevice<'a, T> {
+    connections: &'a Connections<T>,
+    /// `None`: for provisioning.
+    device: Option<&'a Arc<Device>>,
+}
+
+impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
+    fn reached(&self) {
+        if self.connections.outage.succeeded() {
+            tracing::info!("ThingsBoard answers again");
+        }
+    }
+
+    async fn notify(&self, notice: Notice) {
+        if let Some(device) = self.device {
+            self.connections.notify(device, notice).await;
+        }
+    }
+}
+
+/// Keeps a device's connection open as long as there is a reason for it.
+async fn run<T: Send + 'static>(
+    connections: Arc<Connections<T>>,
+    device: Arc<Device>,
+    link: Arc<Link>,
+) {
+    let mut backoff = Backoff::default();
+    loop {
+        if let Some(until) = backoff.until(super::now()) {
+            refuse_until(until, &link, &backoff).await;
+        }
+        if connections.retire_if_idle(&device, &link) {
+            return;
+        }
+        let acquired = if link.has_requests() {
+            connections.opener.acquire(true).await
+        } else {
+            tokio::select! {
+                acquired = connections.opener.acquire(false) => acquired,
+                // It goes before those without requests, then.
+                () = poll_fn(|context| link.poll_request(context)) => continue,
+            }
+        };
+        let Some(permit) = acquired else {
+            link.refuse_requests(&Error::Unreachable);
+            continue;
+        };
+        if link.is_idle() {
+            continue;
+        }
+        let token = device.token.expose();
+        let opened = connections.open(token, Some(&device), &link, permit);
+        // On the heap while it is needed: a handshake's state is large.
+        let Some(Ended { end, up }) = Box::pin(opened).await else {
+            continue;
+        };
+        backoff.ended(super::now(), end, up, fastrand::f64());
+        let notice = match end {
+            End::TokenRefused => Notice::TokenRefused,
+            End::Displaced => Notice::Displaced,
+            End::RateLimited
+            | End::NotServing
+            | End::Lost
+            | End::Silent
+            | End::Unintelligible(_)
+            | End::Closed => continue,
+        };
+        connections.notify(&device, notice).await;
+    }
+}
+
+/// Refuses requests until then.
+async fn refuse_until(until: Instant, link: &Link, backoff: &Backoff) {
+    let refuse = async {
+        loop {
+            link.refuse_requests(&backoff.error(super::now()));
+            poll_fn(|context| link.poll_request(context)).await;
+        }
+    };
+    let until = tokio::time::Instant::from_std(until);
+    // It ends by its time alone.
+    let _: Result<(), _> = tokio::time::timeout_at(until, refuse).await;
+}

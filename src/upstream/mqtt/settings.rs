@@ -1,0 +1,41 @@
+//! The settings of the MQTT form of `[upstream]`.
+
+use std::time::Duration;
+
+/// Checked by [`Mqtt::new`](super::Mqtt::new).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// A name or an address; an IPv6 address without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// `mqtts`
+    pub(crate) is_tls: bool,
+    /// PEM of the trust anchors for the server's certificate. `None`: those of the operating system.
+    pub(crate) ca: Option<Vec<u8>>,
+    /// For one request as a whole: connecting, sending, and the answer. More than zero.
+    pub(crate) timeout: Duration,
+    /// Concurrent requests of devices, 1 or more.
+    pub(crate) max_in_flight: usize,
+    /// Concurrent reads of the gateway's own, 1 or more.
+    pub(crate) max_downlink: usize,
+    /// Concurrent requests about packages, 1 or more.
+    pub(crate) max_packages: usize,
+    /// Devices that have a connection, or want one; 1 or more.
+    pub(crate) max_connections: usize,
+    /// Connections that are opened in a second, 1 or more.
+    pub(crate) connects_per_second: u32,
+    /// How long a connection stays open after a device's request, if nothing is subscribed to. ThingsBoard takes a device
+    /// for active as long as it is connected.
+    pub(crate) alive_for: Duration,
+}
+
+impl Settings {
+    /// `mqtt://host:port`
+    pub(super) fn uri(&self) -> String {
+        let scheme = if self.is_tls { "mqtts" } else { "mqtt" };
+        match self.host.contains(':') {
+            true => format!("{scheme}://[{}]:{}", self.host, self.port),
+            false => format!("{scheme}://{}:{}", self.host, self.port),
+        }
+    }
+}

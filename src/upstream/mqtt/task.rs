@@ -1,0 +1,279 @@
+//! One connection with its socket: moves bytes between them, and outcomes and messages to those who wait for them.
+//!
+//! Nothing is allocated while nothing happens: the buffer for reading is on the stack of one poll, and the one for writing
+//! is freed when it is empty.
+
+use super::connection::{Connection, Downlink, Event};
+use super::link::{Link, Request, Waiter, Wants};
+use super::notice::{Acknowledgement, Notice, command_body};
+use super::opener::Permit;
+use super::outcome::End;
+use bytes::{Buf, BytesMut};
+use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::Sleep;
+
+/// Bytes that are read at once.
+const READ: usize = 8 * 1024;
+/// No more is taken from the connection while so many bytes wait to be written.
+const UNWRITTEN: usize = 16 * 1024;
+/// How long the last bytes may take.
+const LAST_BYTES: Duration = Duration::from_secs(1);
+
+/// What the task needs of its surroundings.
+pub(super) trait Surroundings {
+    /// ThingsBoard has accepted the connection, or has answered a request.
+    fn reached(&self);
+    /// Passes a message or a change of state on. May wait until there is room.
+    fn notify(&self, notice: Notice) -> impl Future<Output = ()> + Send;
+}
+
+/// How a connection has ended.
+pub(super) struct Ended {
+    pub(super) end: End,
+    /// How long it was up. `None`: it was not accepted.
+    pub(super) up: Option<Duration>,
+}
+
+struct Driver<'a, S> {
+    stream: S,
+    connection: Connection<Waiter>,
+    output: BytesMut,
+    is_unflushed: bool,
+    link: &'a Link,
+    generation: u32,
+}
+
+/// Drives a connection until it ends. `generation` tells connections apart: packet ids are a connection's own.
+pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    user_name: &str,
+    link: &Link,
+    generation: u32,
+    permit: Permit,
+    surroundings: &impl Surroundings,
+) -> Ended {
+    let now = super::now();
+    let mut driver = Driver {
+        stream,
+        connection: Connection::new(now, user_name),
+        output: BytesMut::new(),
+        is_unflushed: false,
+        link,
+        generation,
+    };
+    driver.apply(now, link.take());
+    let mut permit = Some(permit);
+    let mut up_since: Option<Instant> = None;
+    let mut is_subscribed = false;
+    let mut unsent = Vec::new();
+    let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+    loop {
+        let mut ended = None;
+        while let Some(event) = driver.connection.poll_event() {
+            let notice = match event {
+                Event::Connected => {
+                    up_since = Some(super::now());
+                    if let Some(permit) = permit.take() {
+                        permit.succeeded();
+                    }
+                    link.set_up(true);
+                    surroundings.reached();
+                    continue;
+                }
+                Event::Finished(waiter, outcome) => {
+                    if outcome.is_ok() {
+                        surroundings.reached();
+                    }
+                    // Whoever does not wait any more needs no answer.
+                    let _ = waiter.send(outcome);
+                    continue;
+                }
+                Event::Unsent(waiter, outgoing, deadline) => {
+                    unsent.push(Request {
+                        waiter,
+                        outgoing,
+                        deadline,
+                    });
+                    continue;
+                }
+                Event::RenewalDue => {
+                    driver.connection.close(super::now());
+                    continue;
+                }
+                Event::Ended(end) => {
+                    ended = Some(end);
+                    continue;
+                }
+                Event::Subscribed(kinds) => {
+                    is_subscribed = true;
+                    Notice::Subscribed(kinds)
+                }
+                Event::Attributes(downlink) => Notice::Attributes {
+                    acknowledgement: driver.acknowledgement(&downlink),
+                    body: downlink.payload,
+                },
+                Event::Command(id, downlink) => Notice::Command {
+                    id,
+                    acknowledgement: driver.acknowledgement(&downlink),
+                    body: command_body(id, &downlink.payload),
+                },
+            };
+            surroundings.notify(notice).await;
+        }
+        if let Some(end) = ended {
+            if let Some(permit) = permit.take() {
+                match end {
+                    End::Lost | End::Silent | End::NotServing => permit.failed(),
+                    // It has answered.
+                    End::TokenRefused
+                    | End::Displaced
+                    | End::RateLimited
+                    | End::Unintelligible(_)
+                    | End::Closed => permit.succeeded(),
+                }
+            }
+            link.set_up(false);
+            link.give_back(unsent);
+            if is_subscribed {
+                surroundings.notify(Notice::Interrupted).await;
+            }
+            driver.write_last_bytes().await;
+            let up = up_since.map(|since| super::now().saturating_duration_since(since));
+            return Ended { end, up };
+        }
+        poll_fn(|context| driver.poll_progress(context, sleep.as_mut())).await;
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
+    /// Ready when there may be events.
+    fn poll_progress(&mut self, context: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
+        let now = super::now();
+        let mut is_progress = false;
+        if let Poll::Ready(wants) = self.link.poll_take(context) {
+            self.apply(now, wants);
+            is_progress = true;
+        }
+        if let Some(at) = self.connection.next_timeout() {
+            let at = tokio::time::Instant::from_std(at);
+            if sleep.deadline() != at {
+                sleep.as_mut().reset(at);
+            }
+            if sleep.poll(context).is_ready() {
+                self.connection.handle_timeout(now.max(at.into_std()));
+                is_progress = true;
+            }
+        }
+        is_progress |= self.poll_write(context, now);
+        is_progress |= self.poll_read(context, now);
+        // The connection may have something to write, or another timeout.
+        match is_progress {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+
+    fn apply(&mut self, now: Instant, wants: Wants) {
+        if let Some(until) = wants.alive_until {
+            self.connection.alive_until(until);
+        }
+        for request in wants.requests {
+            let Request {
+                waiter,
+                outgoing,
+                deadline,
+            } = request;
+            // It may have waited for this connection too long.
+            if !waiter.is_closed() {
+                self.connection.start(waiter, outgoing, deadline);
+            }
+        }
+        self.connection.set_subscriptions(wants.kinds);
+        for (generation, packet) in wants.acknowledgements {
+            if generation == self.generation {
+                self.connection.acknowledge(now, packet);
+            }
+        }
+        if wants.is_close {
+            self.connection.close(now);
+        }
+    }
+
+    /// Writes what can be written. Returns whether the connection has ended by it.
+    fn poll_write(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
+        loop {
+            if self.output.len() < UNWRITTEN {
+                self.connection.poll_write(now, &mut self.output);
+            }
+            if self.output.is_empty() {
+                self.output = BytesMut::new();
+                break;
+            }
+            match Pin::new(&mut self.stream).poll_write(context, &self.output) {
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    self.output.advance(written);
+                    self.is_unflushed = true;
+                }
+                Poll::Ready(_) => {
+                    self.connection.lost();
+                    return true;
+                }
+                Poll::Pending => break,
+            }
+        }
+        if self.is_unflushed
+            && let Poll::Ready(flushed) = Pin::new(&mut self.stream).poll_flush(context)
+        {
+            self.is_unflushed = false;
+            if flushed.is_err() {
+                self.connection.lost();
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Reads once. Returns whether anything was read, or the connection has ended.
+    fn poll_read(&mut self, context: &mut Context<'_>, now: Instant) -> bool {
+        let mut room = [const { MaybeUninit::uninit() }; READ];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        match Pin::new(&mut self.stream).poll_read(context, &mut buffer) {
+            Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                self.connection.receive(now, buffer.filled());
+                true
+            }
+            Poll::Ready(_) => {
+                self.connection.lost();
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    fn acknowledgement(&self, downlink: &Downlink) -> Option<Acknowledgement> {
+        let generation = self.generation;
+        downlink
+            .packet
+            .map(|packet| Acknowledgement { generation, packet })
+    }
+
+    /// Writes what the connection has left, a DISCONNECT perhaps, and closes the stream.
+    async fn write_last_bytes(&mut self) {
+        self.connection.poll_write(super::now(), &mut self.output);
+        let stream = &mut self.stream;
+        let output = &self.output;
+        let write = async {
+            if !output.is_empty() {
+                stream.write_all(output).await?;
+            }
+            stream.shutdown().await
+        };
+        // The connection has ended, whether they arrive or not.
+        let _ = tokio::time::timeout(LAST_BYTES, write).await;
+    }
+}

@@ -1,0 +1,156 @@
+//! Subscriptions, messages and their acknowledgements.
+
+use super::super::connection::tests::server;
+use super::broker::Order;
+use super::*;
+
+async fn subscribed(broker: &Broker, gateway: &mut Gateway, device: &Arc<Device>) {
+    gateway.upstream.set_subscriptions(device, BOTH).unwrap();
+    assert_eq!(gateway.notice().await, Notice::Subscribed(BOTH));
+    assert_eq!(
+        broker.script(|script| std::mem::take(&mut script.subscribed)),
+        ["v2/a/j", "v2/r/req/j/+"]
+    );
+}
+
+fn send(broker: &Broker, bytes: Vec<u8>) {
+    broker.order(Order::Send("TOKEN-1".to_owned(), bytes));
+}
+
+#[tokio::test]
+async fn a_message_is_acknowledged_when_the_device_has_it() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    send(
+        &broker,
+        server::publish(1, "v2/r/req/j/5", b"{\"method\":\"m\"}"),
+    );
+    send(&broker, server::publish(2, "v2/a/j", b"{\"a\":1}"));
+    let Notice::Command {
+        id: 5,
+        body,
+        acknowledgement: Some(command),
+    } = gateway.notice().await
+    else {
+        panic!();
+    };
+    assert_eq!(body, "{\"id\":5,\"method\":\"m\"}");
+    let Notice::Attributes {
+        body,
+        acknowledgement: Some(change),
+    } = gateway.notice().await
+    else {
+        panic!();
+    };
+    assert_eq!(body, "{\"a\":1}");
+    gateway.upstream.acknowledge(&device, change);
+    broker.wait(|script| script.acknowledged == [2]).await;
+    gateway.upstream.acknowledge(&device, command);
+    broker.wait(|script| script.acknowledged == [2, 1]).await;
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_opened_again_and_old_acknowledgements_are_dropped() {
+    let mut broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    send(&broker, server::publish(1, "v2/a/j", b"{\"a\":1}"));
+    let Notice::Attributes {
+        acknowledgement: Some(old),
+        ..
+    } = gateway.notice().await
+    else {
+        panic!();
+    };
+    broker.stop().await;
+    assert_eq!(gateway.notice().await, Notice::Interrupted);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    broker.restart().await;
+    assert_eq!(gateway.notice().await, Notice::Subscribed(BOTH));
+    gateway.upstream.acknowledge(&device, old);
+    send(&broker, server::publish(1, "v2/a/j", b"{\"a\":2}"));
+    let Notice::Attributes {
+        acknowledgement: Some(new),
+        ..
+    } = gateway.notice().await
+    else {
+        panic!();
+    };
+    assert_ne!(old, new);
+    gateway.upstream.acknowledge(&device, new);
+    broker.wait(|script| script.acknowledged == [1]).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(broker.script(|script| script.acknowledged.clone()), [1]);
+}
+
+#[tokio::test]
+async fn another_client_with_the_token_is_noticed_and_not_fought() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    send(&broker, server::disconnect(0x8e));
+    assert_eq!(gateway.notice().await, Notice::Interrupted);
+    assert_eq!(gateway.notice().await, Notice::Displaced);
+    let outcome = gateway.post(&device).await;
+    assert!(matches!(outcome, Err(Error::RetryAfter(_))), "{outcome:?}");
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
+}
+
+#[tokio::test]
+async fn a_changed_token_is_noticed_at_once() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    send(&broker, server::disconnect(0x98));
+    assert_eq!(gateway.notice().await, Notice::Interrupted);
+    assert_eq!(gateway.notice().await, Notice::TokenRefused);
+}
+
+#[tokio::test]
+async fn a_connection_is_renewed_before_packet_ids_end() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    send(&broker, server::publish(60_000, "v2/a/j", b"{\"a\":1}"));
+    assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
+    assert_eq!(gateway.notice().await, Notice::Interrupted);
+    assert_eq!(gateway.notice().await, Notice::Subscribed(BOTH));
+    let counts = broker.script(|script| (script.connects.len(), script.disconnects));
+    assert_eq!(counts, (2, 1));
+}
+
+#[tokio::test]
+async fn a_closed_device_has_no_connection_and_a_later_request_opens_one() {
+    let mut broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    gateway.upstream.close(&device);
+    broker.wait_open(0).await;
+    assert_eq!(gateway.notice().await, Notice::Interrupted);
+    assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
+    assert_eq!(broker.script(|script| script.connects.len()), 2);
+}
+
+#[tokio::test]
+async fn a_loop_that_takes_no_notices_stops_the_reading_and_not_the_process() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    for number in 1..=200 {
+        send(&broker, server::publish(number, "v2/a/j", b"{\"a\":1}"));
+        if number % 20 == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    for _ in 1..=200 {
+        assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
+    }
+}

@@ -1,0 +1,132 @@
+//! Many connections.
+
+use super::*;
+use std::collections::HashSet;
+
+#[tokio::test]
+async fn a_fleet_subscribes_again_after_a_restart() {
+    let mut broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let devices: Vec<_> = (0..200).map(device).collect();
+    for device in &devices {
+        gateway.upstream.set_subscriptions(device, BOTH).unwrap();
+    }
+    let mut subscribed = HashSet::new();
+    while subscribed.len() < devices.len() {
+        let (name, notice) = gateway.notices.recv().await.unwrap();
+        assert_eq!(notice, Notice::Subscribed(BOTH));
+        assert!(subscribed.insert(name));
+    }
+    broker.wait_open(200).await;
+    let restart = async {
+        broker.stop().await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        broker.restart().await;
+        broker.wait_open(200).await;
+    };
+    let again = async {
+        let mut interrupted = 0;
+        let mut subscribed = HashSet::new();
+        while subscribed.len() < 200 {
+            match gateway.notices.recv().await.unwrap() {
+                (_, Notice::Interrupted) => interrupted += 1,
+                (name, Notice::Subscribed(BOTH)) => {
+                    subscribed.insert(name);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(interrupted, 200);
+    };
+    tokio::time::timeout(Duration::from_secs(30), async {
+        tokio::join!(restart, again);
+    })
+    .await
+    .expect("all of them are back");
+}
+
+#[tokio::test]
+async fn connections_have_a_bound() {
+    let broker = Broker::new().await;
+    let gateway = gateway(&Settings {
+        max_connections: 2,
+        ..settings(&broker)
+    });
+    for number in 0..2 {
+        assert_eq!(gateway.post(&device(number)).await, Ok(Bytes::new()));
+    }
+    assert_eq!(gateway.post(&device(2)).await, Err(Error::Overloaded));
+    gateway.upstream.close(&device(0));
+    for _ in 0..400 {
+        if gateway.post(&device(2)).await.is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("there is no room");
+}
+
+#[tokio::test]
+async fn connections_are_opened_at_a_rate() {
+    let broker = Broker::new().await;
+    let gateway = gateway(&Settings {
+        connects_per_second: 50,
+        ..settings(&broker)
+    });
+    let begin = now();
+    for number in 0..50 {
+        let device = device(number);
+        gateway.upstream.set_subscriptions(&device, BOTH).unwrap();
+    }
+    broker.wait(|script| script.connects.len() == 50).await;
+    let took = now() - begin;
+    assert!(took >= Duration::from_millis(850), "{took:?}");
+}
+
+/// The memory of one idle connection that is subscribed to both kinds, without TLS and without what the kernel has.
+#[tokio::test]
+#[ignore = "measures the whole process, so it is to be run alone"]
+async fn an_idle_connection_is_small() {
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("RssAnon"));
+        let digits = line.unwrap().split_whitespace().nth(1).unwrap();
+        digits.parse::<usize>().unwrap() * 1024
+    }
+    const COUNT: usize = 2000;
+    // The other ends are sockets without tasks.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let ends = std::thread::spawn(move || {
+        use super::super::connection::tests::server;
+        use std::io::{Read, Write};
+        let mut ends = Vec::with_capacity(COUNT);
+        let mut buffer = [0; 1024];
+        for _ in 0..COUNT {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut buffer).unwrap() > 0);
+            stream.write_all(&server::connack(0)).unwrap();
+            assert!(stream.read(&mut buffer).unwrap() > 0);
+            stream.write_all(&server::suback(1, &[1, 1])).unwrap();
+            ends.push(stream);
+        }
+        ends
+    });
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&Settings {
+        port,
+        ..settings(&broker)
+    });
+    let devices: Vec<_> = (0..COUNT).map(device).collect();
+    let before = resident();
+    for device in &devices {
+        gateway.upstream.set_subscriptions(device, BOTH).unwrap();
+    }
+    for _ in &devices {
+        assert_eq!(gateway.notice().await, Notice::Subscribed(BOTH));
+    }
+    let each = (resident() - before) / COUNT;
+    println!("{each} bytes");
+    drop(ends.join().unwrap());
+    assert!(each < 6 * 1024, "{each} bytes");
+}
