@@ -19,7 +19,6 @@
 //!
 //! A request of which anything may have been written is not sent again: it is [`Error::Unreachable`](super::Error), and the
 //! device decides. What was not written when a connection ends goes over the next one.
-#![expect(dead_code, reason = "not wired yet")]
 
 mod backoff;
 mod connection;
@@ -129,9 +128,9 @@ impl<T: Send + 'static> Mqtt<T> {
 
     /// The device has the message.
     pub(crate) fn acknowledge(&self, device: &Device, acknowledgement: Acknowledgement) {
-        let Acknowledgement { generation, packet } = acknowledgement;
+        let Acknowledgement { connection, packet } = acknowledgement;
         self.connections.change_existing(device, |wants| {
-            wants.acknowledgements.push((generation, packet));
+            wants.acknowledgements.push((connection, packet));
         });
     }
 

@@ -168,12 +168,12 @@ impl<T: Send + 'static> Connections<T> {
             }
         };
         self.up.fetch_add(1, Ordering::Relaxed);
-        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+        let number = self.generations.fetch_add(1, Ordering::Relaxed);
         let surroundings = OfDevice {
             connections: self,
             device,
         };
-        let ended = drive(stream, user_name, link, generation, permit, &surroundings).await;
+        let ended = drive(stream, user_name, link, number, permit, &surroundings).await;
         self.up.fetch_sub(1, Ordering::Relaxed);
         Some(ended)
     }

@@ -35,7 +35,7 @@ struct State {
 pub(super) struct Wants {
     pub(super) requests: Vec<Request>,
     /// Acknowledgements of messages, each with the number of its connection.
-    pub(super) acknowledgements: Vec<(u32, u16)>,
+    pub(super) acknowledgements: Vec<(u64, u16)>,
     pub(super) kinds: Kinds,
     /// `None`: the device was not heard.
     pub(super) alive_until: Option<Instant>,

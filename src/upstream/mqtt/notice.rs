@@ -6,18 +6,20 @@ use bytes::Bytes;
 /// To be given back when the device has the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Acknowledgement {
-    /// Packet ids are a connection's own: an acknowledgement from before a reconnection is dropped.
-    pub(super) generation: u32,
-    pub(super) packet: u16,
+    /// The number of the connection. Packet ids are a connection's own: an acknowledgement from before a reconnection is
+    /// dropped.
+    pub(crate) connection: u64,
+    pub(crate) packet: u16,
 }
 
 /// A message of ThingsBoard's to a device, or a change of its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// These subscriptions work now. What changed before is not told, so all attributes are to be read.
-    Subscribed(Kinds),
-    /// The connection is lost, and no subscription works. They are renewed.
-    Interrupted,
+    /// These subscriptions of the connection of this number work now. What changed before is not reported, so all
+    /// attributes are to be read. A later connection has a higher number.
+    Subscribed(Kinds, u64),
+    /// The connection of this number is lost, and no subscription works. They are renewed.
+    Interrupted(u64),
     /// Shared attributes have changed: `{"k":v,…}` or `{"deleted":["k",…]}`.
     Attributes {
         body: Bytes,

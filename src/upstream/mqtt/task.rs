@@ -45,15 +45,15 @@ struct Driver<'a, S> {
     output: BytesMut,
     is_unflushed: bool,
     link: &'a Link,
-    generation: u32,
+    number: u64,
 }
 
-/// Drives a connection until it ends. `generation` tells connections apart: packet ids are a connection's own.
+/// Drives a connection until it ends. `number` tells connections apart: packet ids are a connection's own.
 pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     user_name: &str,
     link: &Link,
-    generation: u32,
+    number: u64,
     permit: Permit,
     surroundings: &impl Surroundings,
 ) -> Ended {
@@ -64,7 +64,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         output: BytesMut::new(),
         is_unflushed: false,
         link,
-        generation,
+        number,
     };
     driver.apply(now, link.take());
     let mut permit = Some(permit);
@@ -111,7 +111,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                 }
                 Event::Subscribed(kinds) => {
                     is_subscribed = true;
-                    Notice::Subscribed(kinds)
+                    Notice::Subscribed(kinds, number)
                 }
                 Event::Attributes(downlink) => Notice::Attributes {
                     acknowledgement: driver.acknowledgement(&downlink),
@@ -140,7 +140,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             link.set_up(false);
             link.give_back(unsent);
             if is_subscribed {
-                surroundings.notify(Notice::Interrupted).await;
+                surroundings.notify(Notice::Interrupted(number)).await;
             }
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
@@ -194,8 +194,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
         }
         self.connection.set_subscriptions(wants.kinds);
-        for (generation, packet) in wants.acknowledgements {
-            if generation == self.generation {
+        for (number, packet) in wants.acknowledgements {
+            if number == self.number {
                 self.connection.acknowledge(now, packet);
             }
         }
@@ -256,10 +256,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     }
 
     fn acknowledgement(&self, downlink: &Downlink) -> Option<Acknowledgement> {
-        let generation = self.generation;
+        let connection = self.number;
         downlink
             .packet
-            .map(|packet| Acknowledgement { generation, packet })
+            .map(|packet| Acknowledgement { connection, packet })
     }
 
     /// Writes what the connection has left, a DISCONNECT perhaps, and closes the stream.

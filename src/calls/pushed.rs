@@ -1,0 +1,67 @@
+//! What a device's MQTT connection receives of ThingsBoard's own accord, parsed in the connection's task and not in the
+//! loop.
+
+use crate::device::Device;
+use crate::downlink::attribute_json::Update;
+use crate::downlink::{Acknowledgement, Command, ConnectionId, Kind, Message};
+use crate::upstream::{Kinds, Notice};
+use std::sync::Arc;
+
+/// A message to a device, or a change of its connection.
+#[derive(Debug)]
+pub(crate) struct Pushed {
+    pub(crate) device: Arc<Device>,
+    pub(crate) event: PushedEvent,
+}
+
+#[derive(Debug)]
+pub(crate) enum PushedEvent {
+    /// These subscriptions work now.
+    Subscribed(Kinds, ConnectionId),
+    /// The connection is closed; another will be opened.
+    Interrupted(ConnectionId),
+    Message(Kind, Message, Acknowledgement),
+    /// Another client uses the device's access token, and has displaced the connection.
+    Displaced,
+    /// ThingsBoard does not know the access token, or not any more.
+    TokenRefused,
+}
+
+impl Pushed {
+    /// Parses what a connection has received. To be called in its task.
+    pub(crate) fn parse(device: &Arc<Device>, notice: Notice) -> Pushed {
+        let event = match notice {
+            Notice::Subscribed(kinds, connection) => {
+                PushedEvent::Subscribed(kinds, ConnectionId(connection))
+            }
+            Notice::Interrupted(connection) => PushedEvent::Interrupted(ConnectionId(connection)),
+            Notice::Attributes {
+                body,
+                acknowledgement,
+            } => PushedEvent::Message(
+                Kind::Attributes,
+                Message::Attributes(Update::read(&body)),
+                of(acknowledgement),
+            ),
+            Notice::Command {
+                body,
+                acknowledgement,
+            } => PushedEvent::Message(
+                Kind::Commands,
+                Message::Command(Command::read(body)),
+                of(acknowledgement),
+            ),
+            Notice::Displaced => PushedEvent::Displaced,
+            Notice::TokenRefused => PushedEvent::TokenRefused,
+        };
+        let device = device.clone();
+        Pushed { device, event }
+    }
+}
+
+fn of(acknowledgement: crate::upstream::Acknowledgement) -> Acknowledgement {
+    Acknowledgement {
+        connection: ConnectionId(acknowledgement.connection),
+        packet: acknowledgement.packet,
+    }
+}
