@@ -1,4 +1,4 @@
-//! What a device's connection tells the loop.
+//! What a device's connection reports to the loop.
 
 use super::connection::Kinds;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ pub(crate) struct Acknowledgement {
 /// A message of ThingsBoard's to a device, or a change of its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// These subscriptions work now. What changed before is not told, so all attributes are to be read.
+    /// These subscriptions work now. Earlier changes may be missed, so all attributes are to be read.
     Subscribed(Kinds),
     /// The connection is lost, and no subscription works. They are renewed.
     Interrupted,

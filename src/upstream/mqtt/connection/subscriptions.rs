@@ -110,7 +110,8 @@ impl Subscriptions {
     /// The subscriptions that count as working from now on.
     pub(super) fn pop_settled(&mut self, now: Instant) -> Option<Kinds> {
         let (kinds, _) = self.settling.take_if(|(_, at)| *at <= now)?;
-        Some(kinds)
+        let wanted = kinds.without(kinds.without(self.wanted));
+        (!wanted.is_empty()).then_some(wanted)
     }
 
     /// Whether an answer is overdue.
