@@ -155,7 +155,8 @@ impl<T: Send + 'static> Connections<T> {
         link: &Link,
         permit: Permit,
     ) -> Option<Ended> {
-        let stream = match self.connector.connect_tokio().await {
+        // On the heap while it is needed: a handshake's state is large.
+        let stream = match Box::pin(self.connector.connect_tokio()).await {
             Ok(stream) => stream,
             Err(error) => {
                 permit.failed();
@@ -261,7 +262,7 @@ async fn run<T: Send + 'static>(
         }
         let token = device.token.expose();
         let opened = connections.open(token, Some(&device), &link, permit);
-        // On the heap while it is needed: a handshake's state is large.
+        // On the heap while there is a connection.
         let Some(Ended { end, up }) = Box::pin(opened).await else {
             continue;
         };

@@ -170,7 +170,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
         }
         is_progress |= self.poll_write(context, now);
-        is_progress |= self.poll_read(context, now);
+        // Each message that is read may need a PUBACK: nothing is read while the server does not read these.
+        if self.output.len() < UNWRITTEN {
+            is_progress |= self.poll_read(context, now);
+        }
         // The connection may have something to write, or another timeout.
         match is_progress {
             true => Poll::Ready(()),
