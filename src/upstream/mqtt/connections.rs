@@ -212,7 +212,7 @@ struct OfDevice<'a, T> {
 
 impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
     fn reached(&self) {
-        if self.connections.outage.reached() {
+        if self.connections.outage.succeeded() {
             tracing::info!("ThingsBoard answers again");
         }
     }
