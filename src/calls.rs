@@ -5,9 +5,11 @@
 //! |---|---|
 //! | this page | a call, its ticket and its completion |
 //! | [`task`] | one call within its deadline, with one completion whatever happens |
+//! | [`pushed`] | what ThingsBoard sends of its own accord over MQTT, parsed in the connection's task |
 //! | [`parsing`] | requests and answers, parsed in the call's task and not in the loop |
 
 pub(crate) mod parsing;
+pub(crate) mod pushed;
 pub(crate) mod task;
 
 use crate::calls::parsing::Parsed;

@@ -38,6 +38,7 @@ mod error;
 mod http;
 mod mqtt;
 mod request;
+mod server;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,9 @@ mod thingsboard;
 pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
 pub use error::Error;
+pub use mqtt::{Acknowledgement, Kinds};
+pub(crate) use mqtt::{Mqtt, Notice};
+pub(crate) use server::Server;
 pub(crate) use error::{Rejection, RetryAfter, RetryCause};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};
@@ -53,10 +57,28 @@ pub use settings::Settings;
 pub(crate) use settings::SettingsError;
 pub use thingsboard::{RequestLine, ThingsBoard};
 
+use crate::device::Device;
 use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
 
-/// Answers requests as ThingsBoard's HTTP device API does.
+/// Answers requests as ThingsBoard's HTTP device API does. The other methods are for an API that pushes: they do nothing
+/// where changes and commands come by polls.
 pub trait Upstream: Send + Sync + 'static {
     /// Sends one request and waits for its outcome. Never retries what may have been written.
     fn send(&self, request: Request) -> impl Future<Output = Result<Answer, Error>> + Send;
+
+    /// What is to be subscribed to for a device, and nothing else, again on each new connection.
+    ///
+    /// # Errors
+    /// There are too many connections.
+    fn set_subscriptions(&self, _device: &Arc<Device>, _kinds: Kinds) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// The device has the message.
+    fn acknowledge(&self, _device: &Device, _acknowledgement: Acknowledgement) {}
+
+    /// The device has been heard, and counts as alive until then.
+    fn alive_until(&self, _device: &Device, _until: Instant) {}
 }

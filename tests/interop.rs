@@ -444,6 +444,9 @@ async fn an_upstream_over_tls_needs_a_certificate_of_the_private_ca_for_its_name
             max_in_flight: 1,
             max_downlink: 1,
             max_packages: 1,
+            max_connections: 8,
+            connects_per_second: 100,
+            alive_for: Duration::from_secs(900),
         };
         let device = Device {
             name: "meter-17".into(),

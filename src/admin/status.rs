@@ -7,7 +7,8 @@ use crate::admin::{Counters, Finding, Source};
 use crate::gateway::handle::{Ended, Handle};
 use crate::gateway::report::{Report, State};
 use crate::reload::file_status::SharedFileStatus;
-use crate::upstream::ThingsBoard;
+use crate::calls::pushed::Pushed;
+use crate::upstream::Server;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,7 +34,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) fn new(
         handle: Handle,
-        upstream: Arc<ThingsBoard>,
+        upstream: Arc<Server<Pushed>>,
         files: SharedFileStatus,
         require_upstream: bool,
     ) -> Status {

@@ -1,7 +1,8 @@
 //! Checks whether ThingsBoard can be reached when a probe or scrape needs to know: without devices there are no requests
 //! that would show it.
 
-use crate::upstream::{Error, RetryAfter, RetryCause, ThingsBoard};
+use crate::calls::pushed::Pushed;
+use crate::upstream::{Error, RetryAfter, RetryCause, Server};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ const FRESH_FOR: Duration = Duration::from_secs(5);
 
 /// The check, with its last outcome.
 pub(crate) struct UpstreamCheck {
-    upstream: Arc<ThingsBoard>,
+    upstream: Arc<Server<Pushed>>,
     last: Mutex<Option<Outcome>>,
 }
 
@@ -41,7 +42,7 @@ impl fmt::Debug for UpstreamCheck {
 }
 
 impl UpstreamCheck {
-    pub(crate) fn new(upstream: Arc<ThingsBoard>) -> UpstreamCheck {
+    pub(crate) fn new(upstream: Arc<Server<Pushed>>) -> UpstreamCheck {
         UpstreamCheck {
             upstream,
             last: Mutex::new(None),

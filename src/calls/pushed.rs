@@ -4,7 +4,7 @@
 use crate::device::Device;
 use crate::downlink::attribute_json::Update;
 use crate::downlink::{Acknowledgement, Command, ConnectionId, Kind, Message};
-use crate::upstream::{Kinds, Notice};
+use crate::upstream::{self, Kinds, Notice};
 use std::sync::Arc;
 
 /// A message to a device, or a change of its connection.
@@ -46,6 +46,7 @@ impl Pushed {
             Notice::Command {
                 body,
                 acknowledgement,
+                ..
             } => PushedEvent::Message(
                 Kind::Commands,
                 Message::Command(Command::read(body)),
@@ -59,9 +60,12 @@ impl Pushed {
     }
 }
 
-fn of(acknowledgement: crate::upstream::Acknowledgement) -> Acknowledgement {
+/// Of a message at QoS 0, which needs none, it is void: connections are counted from 1.
+fn of(acknowledgement: Option<upstream::Acknowledgement>) -> Acknowledgement {
+    let (connection, packet) =
+        acknowledgement.map_or((0, 0), |message| (message.connection, message.packet));
     Acknowledgement {
-        connection: ConnectionId(acknowledgement.connection),
-        packet: acknowledgement.packet,
+        connection: ConnectionId(connection),
+        packet,
     }
 }

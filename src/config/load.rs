@@ -76,7 +76,11 @@ impl Config {
             clients,
             provision: values.clients.provision,
             registry: Arc::new(registry),
-            upstream: values.upstream.settings(ca, values.relay.connections()),
+            upstream: values.upstream.settings(
+                ca,
+                values.relay.connections(),
+                values.relay.alive_for,
+            ),
             calls: values.upstream.calls,
             relay: values.relay,
             ota: values.ota,

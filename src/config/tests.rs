@@ -137,6 +137,9 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
         max_in_flight: 1024,
         max_downlink: 6814,
         max_packages: 32,
+        max_connections: 20_000,
+        connects_per_second: 500,
+        alive_for: Duration::from_secs(900),
     };
     assert_eq!(config.upstream, upstream);
     assert_eq!(config.relay, crate::relay::Settings::default());

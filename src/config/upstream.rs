@@ -27,6 +27,8 @@ pub(super) struct Upstream {
     pub(super) timeout: Duration,
     pub(super) max_in_flight: usize,
     pub(super) calls: CallLimits,
+    pub(super) max_connections: usize,
+    pub(super) connects_per_second: u32,
 }
 
 impl Default for Upstream {
@@ -37,13 +39,20 @@ impl Default for Upstream {
             timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             calls: CallLimits::default(),
+            max_connections: 20_000,
+            connects_per_second: 500,
         }
     }
 }
 
 impl Upstream {
-    /// The settings of the HTTP client. `ca`: the authorities, as [`read_ca`] read them.
-    pub(super) fn settings(&self, ca: Option<Vec<u8>>, max_downlink: usize) -> Settings {
+    /// The settings of the client. `ca`: the authorities, as [`read_ca`] read them.
+    pub(super) fn settings(
+        &self,
+        ca: Option<Vec<u8>>,
+        max_downlink: usize,
+        alive_for: Duration,
+    ) -> Settings {
         Settings {
             url: self.url.clone(),
             ca,
@@ -51,6 +60,9 @@ impl Upstream {
             max_in_flight: self.max_in_flight,
             max_downlink,
             max_packages: ota::Settings::CONNECTIONS,
+            max_connections: self.max_connections,
+            connects_per_second: self.connects_per_second,
+            alive_for,
         }
     }
 }
@@ -97,6 +109,19 @@ pub(super) fn section() -> Section<Upstream> {
                 Number(1..=65_536),
                 |upstream: &mut Upstream| &mut upstream.calls.client_rpc,
                 "of max_in_flight, requests that wait for a rule chain's answer",
+            ),
+            key(
+                "upstream.max_connections",
+                Number(1..=60_000),
+                |upstream: &mut Upstream| &mut upstream.max_connections,
+                "mqtt: devices that are connected to ThingsBoard at a time; beyond it a device gets 5.03. One local \
+                 address has 28,000 ports",
+            ),
+            key(
+                "upstream.connects_per_second",
+                Number(1..=10_000),
+                |upstream: &mut Upstream| &mut upstream.connects_per_second,
+                "mqtt: how many connections are opened in a second",
             ),
         ],
     }

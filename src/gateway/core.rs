@@ -32,6 +32,7 @@ use crate::quotas::unanswered::Unanswered;
 use crate::relay::RelayTable;
 use coap::{self, Output};
 pub(crate) use downlink::DownlinkRequest;
+use downlink::Subscriptions;
 use drain::Draining;
 use packages::Downloads;
 use ready_sessions::{READY_PER_CALL, ReadySessions};
@@ -87,7 +88,7 @@ pub struct Core {
     sessions: Sessions,
     relays: RelayTable,
     relay_calls: RelayCalls,
-    downlink_requests: VecDeque<DownlinkRequest>,
+    subscriptions: Subscriptions,
     packages: PackageCache,
     downloads: Downloads,
     review: Review,
@@ -128,7 +129,7 @@ impl Core {
                 !seed,
             ),
             relay_calls: RelayCalls::default(),
-            downlink_requests: VecDeque::new(),
+            subscriptions: Subscriptions::default(),
             packages: PackageCache::new(settings.ota, seed.rotate_left(32)),
             downloads: Downloads::default(),
             review: Review::default(),
@@ -383,7 +384,10 @@ impl Core {
                     self.admit(now, session, path, &certificate, version);
                 }
                 dtls::Event::Plaintext { session, bytes } => {
-                    self.sessions.received(now, session);
+                    if let Some(device) = self.sessions.received(now, session) {
+                        let device = device.clone();
+                        self.report_alive(now, device);
+                    }
                     self.refresh_device(now, session);
                     self.tap.send(|| self.received(session, &bytes));
                     self.with_endpoint(now, session, |endpoint, context, outputs| {

@@ -4,15 +4,16 @@
 //! many completions, so many timers; then all outputs are sent. So neither a flood of datagrams nor a slow ThingsBoard
 //! delays the other.
 
-use super::core::Core;
+use super::core::{Core, DownlinkRequest};
 use super::handle::{Command, SESSIONS_PER_ANSWER};
 use super::tap::Tap;
+use crate::calls::pushed::Pushed;
 use crate::calls::task;
 use crate::calls::{Completion, Ticket};
 use crate::dtls::Path;
 use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
-use crate::upstream::Upstream;
+use crate::upstream::{self, Upstream};
 use rustls_pki_types::UnixTime;
 use std::collections::HashMap;
 use std::future::Future;
@@ -60,6 +61,8 @@ pub(crate) struct Driver<U> {
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
     commands: mpsc::Receiver<Command>,
+    /// What ThingsBoard has sent of its own accord, over MQTT.
+    pushed: mpsc::Receiver<Pushed>,
     /// Calls that can be aborted: their session or observation may end first.
     abortable: HashMap<Ticket, AbortHandle>,
     socket_errors: Throttle<io::ErrorKind>,
@@ -78,6 +81,7 @@ impl<U: Upstream> Driver<U> {
         timeout: Duration,
         max_calls: usize,
         commands: mpsc::Receiver<Command>,
+        pushed: mpsc::Receiver<Pushed>,
     ) -> Driver<U> {
         let (completed, completions) = mpsc::channel(max_calls.max(1));
         Driver {
@@ -88,6 +92,7 @@ impl<U: Upstream> Driver<U> {
             completions,
             completed,
             commands,
+            pushed,
             abortable: HashMap::new(),
             socket_errors: Throttle::every(Duration::from_secs(60)),
             paused_until: None,
@@ -129,6 +134,7 @@ impl<U: Upstream> Driver<U> {
                     self.receive(readable);
                 }
                 Some(completion) = self.completions.recv() => self.complete(completion),
+                Some(pushed) = self.pushed.recv() => self.pushed(pushed),
                 Some(command) = self.commands.recv() => self.handle_command(command),
                 () = wait_until(timer.as_mut(), deadline) => {}
             }
@@ -246,6 +252,18 @@ impl<U: Upstream> Driver<U> {
         }
     }
 
+    /// Handles what ThingsBoard has sent of its own accord, and what waits behind it.
+    fn pushed(&mut self, pushed: Pushed) {
+        let now = now();
+        self.core.pushed(now, pushed);
+        for _ in 1..COMPLETIONS_PER_TURN {
+            let Ok(pushed) = self.pushed.try_recv() else {
+                break;
+            };
+            self.core.pushed(now, pushed);
+        }
+    }
+
     /// Sends all datagrams, and begins and aborts calls.
     fn send_all(&mut self) {
         while let Some(transmit) = self.core.poll_transmit() {
@@ -259,6 +277,23 @@ impl<U: Upstream> Driver<U> {
             let task = tokio::spawn(task::run(upstream, self.timeout, call, completed));
             if ticket.is_abortable() {
                 self.abortable.insert(ticket, task.abort_handle());
+            }
+        }
+        while let Some((device, request)) = self.core.poll_downlink() {
+            match request {
+                DownlinkRequest::SetSubscriptions(kinds) => {
+                    if self.upstream.set_subscriptions(&device, kinds).is_err() {
+                        self.core.subscriptions_refused(now(), &device);
+                    }
+                }
+                DownlinkRequest::Acknowledge(acknowledgement) => {
+                    let acknowledgement = upstream::Acknowledgement {
+                        connection: acknowledgement.connection.0,
+                        packet: acknowledgement.packet,
+                    };
+                    self.upstream.acknowledge(&device, acknowledgement);
+                }
+                DownlinkRequest::AliveUntil(until) => self.upstream.alive_until(&device, until),
             }
         }
         while let Some(ticket) = self.core.poll_abort() {

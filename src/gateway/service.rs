@@ -10,13 +10,19 @@ use crate::dtls;
 use crate::gateway::driver::{Driver, End, Shutdown};
 use crate::ota;
 use crate::udp::Udp;
-use crate::upstream::{self, ThingsBoard};
+use crate::calls::pushed::Pushed;
+use crate::downlink::Form;
+use crate::upstream::{self, Server};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tracing::info;
+
+/// What ThingsBoard has pushed that may wait for the loop. Connections wait while it is full.
+const PUSHED: usize = 256;
 
 /// Why a gateway with a valid configuration can't start.
 #[derive(Debug, thiserror::Error)]
@@ -78,8 +84,8 @@ pub struct Parts {
 
 /// A gateway that is bound and ready to run.
 pub struct Gateway {
-    driver: Driver<ThingsBoard>,
-    upstream: Arc<ThingsBoard>,
+    driver: Driver<Server<Pushed>>,
+    upstream: Arc<Server<Pushed>>,
     address: SocketAddr,
     handle: Handle,
     drain: Duration,
@@ -91,10 +97,15 @@ impl Gateway {
     /// # Errors
     /// See [`StartError`].
     pub fn new(parts: Parts) -> Result<Gateway, StartError> {
-        let settings = parts.settings;
+        let mut settings = parts.settings;
         let timeout = parts.upstream.timeout;
         let devices = parts.registry.len();
-        let upstream = Arc::new(ThingsBoard::new(parts.upstream)?);
+        let (pushed, received) = mpsc::channel(PUSHED);
+        let upstream = Arc::new(Server::new(parts.upstream, pushed, Pushed::parse)?);
+        settings.downlink = match *upstream {
+            Server::Http(_) => Form::Polling,
+            Server::Mqtt(_) => Form::Push,
+        };
         let engine = dtls::engine::Settings::new(&parts.server, &settings.dtls)?;
         let wanted = parts.listen;
         let bind = |error| StartError::Bind {
@@ -122,6 +133,7 @@ impl Gateway {
                 .saturating_add(settings.relay.connections())
                 .saturating_add(ota::Settings::CONNECTIONS),
             commands,
+            received,
         );
         Ok(Gateway {
             driver,
@@ -137,8 +149,8 @@ impl Gateway {
         self.address
     }
 
-    /// The HTTP client, for checks of readiness.
-    pub fn upstream(&self) -> Arc<ThingsBoard> {
+    /// ThingsBoard, for checks of readiness.
+    pub(crate) fn upstream(&self) -> Arc<Server<Pushed>> {
         self.upstream.clone()
     }
 

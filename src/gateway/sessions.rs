@@ -12,6 +12,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How often it is reported that a device is alive.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Lifetime of a session of an unregistered certificate: long enough to get its 4.01, and to provision itself.
 const UNREGISTERED_LIFETIME: Duration = Duration::from_secs(60);
 
@@ -27,6 +30,8 @@ pub(crate) struct Peer {
     since: Instant,
     version: &'static str,
     last_received: Instant,
+    /// When it was reported last that the device is alive.
+    reported_alive: Instant,
     /// When a request was answered last, or a notification acknowledged.
     last_served: Option<Instant>,
     /// The registry in which `device` was looked up.
@@ -63,6 +68,7 @@ impl Peer {
             since: now,
             version,
             last_received: now,
+            reported_alive: now,
             last_served: None,
             registry_version: 0,
             first_exchange: endpoint.next_exchange(),
@@ -271,11 +277,16 @@ impl Sessions {
         Some(*peer)
     }
 
-    /// Notes that an authentic record was received.
-    pub(crate) fn received(&mut self, now: Instant, session: SessionId) {
-        if let Some(peer) = self.peers.get_mut(&session) {
-            peer.last_received = now;
+    /// Notes that an authentic record was received. Returns the session's device, the first time in each interval of
+    /// [`ALIVE_INTERVAL`].
+    pub(crate) fn received(&mut self, now: Instant, session: SessionId) -> Option<&Arc<Device>> {
+        let peer = self.peers.get_mut(&session)?;
+        peer.last_received = now;
+        if now.saturating_duration_since(peer.reported_alive) < ALIVE_INTERVAL {
+            return None;
         }
+        peer.reported_alive = now;
+        peer.device.as_ref()
     }
 
     pub(crate) fn get(&self, session: SessionId) -> Option<&Peer> {

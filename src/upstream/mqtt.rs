@@ -9,7 +9,7 @@
 //! | [`package`] | a part of a package, out of several requests |
 //! | [`connection`] | one connection, without a socket and without a clock |
 //! | [`task`] | one connection with its socket |
-//! | [`link`] | what others want of a device's connection |
+//! | [`link`] | what is demanded of a device's connection |
 //! | [`connections`] | the connections of all devices |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
@@ -37,10 +37,11 @@ mod tests;
 mod topics;
 mod validate;
 
-pub(crate) use connection::Kinds;
+pub use connection::Kinds;
 pub(crate) use connections::Convert;
 #[cfg_attr(not(test), expect(unused_imports, reason = "not wired yet"))]
-pub(crate) use notice::{Acknowledgement, Notice};
+pub use notice::Acknowledgement;
+pub(crate) use notice::Notice;
 pub(crate) use settings::Settings;
 
 use super::request::Lane;
@@ -107,8 +108,8 @@ impl<T: Send + 'static> Mqtt<T> {
         })
     }
 
-    /// What is to be subscribed to for a device, and nothing else. A connection is opened for it, and opened again when it is
-    /// lost.
+    /// What is to be subscribed to for a device that has just sent something, and nothing else. A connection is opened for it,
+    /// and opened again when it is lost, as long as the device counts as alive.
     ///
     /// # Errors
     /// There are too many connections.
@@ -118,34 +119,38 @@ impl<T: Send + 'static> Mqtt<T> {
         kinds: Kinds,
     ) -> Result<(), Error> {
         if kinds.is_empty() {
-            let change = |wants: &mut link::Wants| wants.kinds = kinds;
+            let change = |demand: &mut link::Demand| demand.kinds = kinds;
             self.connections.change_existing(device, change);
             return Ok(());
         }
-        self.connections
-            .change(device, false, |wants| wants.kinds = kinds)
+        // A subscription follows a request of the device's.
+        let alive_until = now() + self.alive_for;
+        self.connections.change(device, false, |demand| {
+            demand.kinds = kinds;
+            demand.alive_until = demand.alive_until.max(Some(alive_until));
+        })
     }
 
     /// The device has the message.
     pub(crate) fn acknowledge(&self, device: &Device, acknowledgement: Acknowledgement) {
         let Acknowledgement { connection, packet } = acknowledgement;
-        self.connections.change_existing(device, |wants| {
-            wants.acknowledgements.push((connection, packet));
+        self.connections.change_existing(device, |demand| {
+            demand.acknowledgements.push((connection, packet));
         });
     }
 
-    /// The device has been heard, and counts as alive until then.
+    /// The device has sent something, and counts as alive until then.
     pub(crate) fn alive_until(&self, device: &Device, until: Instant) {
-        self.connections.change_existing(device, |wants| {
-            wants.alive_until = wants.alive_until.max(Some(until));
+        self.connections.change_existing(device, |demand| {
+            demand.alive_until = demand.alive_until.max(Some(until));
         });
     }
 
     /// The device is gone: its connection is closed when nothing is in flight.
     pub(crate) fn close(&self, device: &Device) {
-        self.connections.change_existing(device, |wants| {
-            wants.kinds = Kinds::default();
-            wants.is_close = true;
+        self.connections.change_existing(device, |demand| {
+            demand.kinds = Kinds::default();
+            demand.is_close = true;
         });
     }
 
@@ -204,12 +209,12 @@ impl<T: Send + 'static> Mqtt<T> {
         let outgoing = Outgoing::new(operation)?;
         let (waiter, answered) = oneshot::channel::<Result<Answer, Error>>();
         let alive_until = now() + self.alive_for;
-        // It is taken once; the link may have to be asked twice.
+        // It is taken once, whichever link accepts it.
         let request = std::cell::Cell::new(Some((waiter, outgoing)));
-        self.connections.change(device, true, |wants| {
+        self.connections.change(device, true, |demand| {
             if let Some((waiter, outgoing)) = request.take() {
-                wants.alive_until = wants.alive_until.max(Some(alive_until));
-                wants.requests.push(LinkRequest {
+                demand.alive_until = demand.alive_until.max(Some(alive_until));
+                demand.requests.push(LinkRequest {
                     waiter,
                     outgoing,
                     deadline,

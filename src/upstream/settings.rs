@@ -20,6 +20,32 @@ pub struct Settings {
     pub max_downlink: usize,
     /// Concurrent requests about packages, 1 or more, on connections of their own.
     pub max_packages: usize,
+    /// Over MQTT: devices that have a connection, or want one; 1 or more.
+    pub max_connections: usize,
+    /// Over MQTT: connections that are opened in a second, 1 or more.
+    pub connects_per_second: u32,
+    /// Over MQTT: how long a connection stays open after a message of its device, if nothing is subscribed to. ThingsBoard
+    /// takes a device for active as long as it is connected.
+    pub alive_for: Duration,
+}
+
+impl Settings {
+    /// Those of the MQTT form.
+    pub(super) fn mqtt(self) -> super::mqtt::Settings {
+        super::mqtt::Settings {
+            host: self.url.host().to_owned(),
+            port: self.url.port(),
+            is_tls: self.url.is_tls(),
+            ca: self.ca,
+            timeout: self.timeout,
+            max_in_flight: self.max_in_flight,
+            max_downlink: self.max_downlink,
+            max_packages: self.max_packages,
+            max_connections: self.max_connections,
+            connects_per_second: self.connects_per_second,
+            alive_for: self.alive_for,
+        }
+    }
 }
 
 /// A setting that can't work. The messages repeat no value: an URL may hold a password.

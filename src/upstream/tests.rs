@@ -38,6 +38,9 @@ fn with_places(url: &str, timeout: Duration, places: usize) -> ThingsBoard {
         max_in_flight: places,
         max_downlink: places,
         max_packages: places,
+        max_connections: 8,
+        connects_per_second: 100,
+        alive_for: Duration::from_secs(900),
     })
     .unwrap()
 }

@@ -6,15 +6,11 @@ use crate::calls::pushed::{Pushed, PushedEvent};
 use crate::calls::{RelayCall, Ticket};
 use crate::device::Device;
 use crate::downlink::{Acknowledgement, Effect, Event, Form, Kind};
-use crate::dtls::SessionId;
 use crate::relay::RelayId;
 use crate::upstream::{Error, Kinds, Operation, Rejection};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// How often a device's connection learns that the device was heard: its pings are further apart.
-const ALIVE_INTERVAL: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// What the driver is to do with a device's connection to ThingsBoard.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,16 +142,9 @@ impl Core {
         self.subscriptions.requests.pop_front()
     }
 
-    /// A session has received something authentic, `before` this the last time then: its device's connection may send pings
-    /// for longer.
-    pub(super) fn report_alive(&mut self, now: Instant, session: SessionId, before: Instant) {
-        if self.settings.downlink != Form::Push
-            || now.saturating_duration_since(before) < ALIVE_INTERVAL
-        {
-            return;
-        }
-        let device = self.sessions.get(session).and_then(|peer| peer.device.clone());
-        if let Some(device) = device {
+    /// A device has sent something: its connection may send pings for longer.
+    pub(super) fn report_alive(&mut self, now: Instant, device: Arc<Device>) {
+        if self.settings.downlink == Form::Push {
             let request = DownlinkRequest::AliveUntil(now + self.settings.relay.alive_for);
             self.subscriptions.requests.push_back((device, request));
         }

@@ -60,6 +60,7 @@ pub(crate) struct Journal {
     provisioned: Throttle<[u8; 32]>,
     refused_tokens: Throttle<Arc<str>>,
     parked: Throttle<Arc<str>>,
+    displaced: Throttle<Arc<str>>,
     upstream: Throttle<Discriminant<Error>>,
     polls: Throttle<Discriminant<Error>>,
     packages: Throttle<Discriminant<Error>>,
@@ -83,6 +84,7 @@ impl Default for Journal {
             provisioned: Throttle::every(HOUR),
             refused_tokens: Throttle::every(HOUR),
             parked: Throttle::every(MINUTE),
+            displaced: Throttle::every(HOUR),
             upstream: Throttle::every(MINUTE),
             polls: Throttle::every(MINUTE),
             packages: Throttle::every(MINUTE),
@@ -456,6 +458,17 @@ impl Journal {
              relay.poll_timeout to 25s, or raise ThingsBoard's SPRING_MVC_ASYNC_REQUEST_TIMEOUT",
             lasted.as_secs_f64()
         );
+    }
+
+    /// Another client has connected with the device's access token.
+    pub(crate) fn connection_displaced(&mut self, now: Instant, device: &str) {
+        if self.displaced.admits(now, device.into()) {
+            warn!(
+                device,
+                "another client uses this device's access token over MQTT: ThingsBoard closes the connection of the one \
+                 when the other connects, so the gateway waits longer each time. Give the token to one of them"
+            );
+        }
     }
 
     pub(crate) fn provisioned(&mut self, now: Instant, peer: &Peer) {

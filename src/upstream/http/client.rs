@@ -194,6 +194,9 @@ mod tests {
             max_in_flight: 1,
             max_downlink: 1,
             max_packages: 1,
+            max_connections: 8,
+            connects_per_second: 100,
+            alive_for: Duration::from_secs(900),
         }
     }
 

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_meanwhile_are_told_why() {
+    fn requests_meanwhile_get_the_reason() {
         let (now, mut backoff) = (start(), Backoff::default());
         backoff.ended(now, End::TokenRefused, None, 0.0);
         assert_eq!(backoff.error(now), Error::Rejected(Rejection::TokenRefused));

@@ -20,7 +20,7 @@ mod subscriptions;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub(crate) use subscriptions::Kinds;
+pub use subscriptions::Kinds;
 
 use super::super::{Answer, Error};
 use super::encode::Outgoing;
@@ -147,7 +147,7 @@ impl<I> Connection<I> {
         }
     }
 
-    /// The device has been heard. Until then pings keep the connection open, and it stays open though nothing is subscribed
+    /// The device has sent something. Until then pings keep the connection open, and it stays open though nothing is subscribed
     /// to.
     pub(super) fn alive_until(&mut self, until: Instant) {
         self.keep_alive.alive_until(until);
@@ -244,6 +244,10 @@ impl<I> Connection<I> {
         };
         let inbound = topics::inbound(published.packet.topic_name());
         match inbound {
+            // It comes after an UNSUBSCRIBE.
+            Some(Inbound::AttributesUpdate) if !self.subscriptions.wanted().attributes => {}
+            // Without a PUBACK ThingsBoard keeps a persistent command for the next subscription.
+            Some(Inbound::Command(_)) if !self.subscriptions.wanted().commands => return,
             Some(Inbound::AttributesUpdate) => {
                 self.events.push_back(Event::Attributes(downlink()));
                 return;

@@ -10,7 +10,7 @@ use super::super::http::connect::{Connector, Server};
 use super::super::http::outage::Outage;
 use super::super::{Error, SettingsError};
 use super::backoff::Backoff;
-use super::link::{Link, Wants};
+use super::link::{Demand, Link, Need};
 use super::notice::Notice;
 use super::opener::{Opener, Permit};
 use super::outcome::End;
@@ -20,7 +20,7 @@ use crate::device::Device;
 use crate::shown::Shown;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -38,7 +38,8 @@ pub(super) struct Connections<T> {
     most: usize,
     up: AtomicUsize,
     /// Numbers of connections, which are never used twice in a time in which an acknowledgement may come.
-    generations: AtomicU32,
+    /// Of the next connection.
+    numbers: AtomicU64,
     notices: mpsc::Sender<T>,
     convert: Convert<T>,
 }
@@ -68,7 +69,7 @@ impl<T: Send + 'static> Connections<T> {
             links: Mutex::default(),
             most: settings.max_connections,
             up: AtomicUsize::new(0),
-            generations: AtomicU32::new(0),
+            numbers: AtomicU64::new(1),
             notices,
             convert,
         }))
@@ -79,7 +80,7 @@ impl<T: Send + 'static> Connections<T> {
         self: &Arc<Self>,
         device: &Arc<Device>,
         is_request: bool,
-        change: impl Fn(&mut Wants),
+        change: impl Fn(&mut Demand),
     ) -> Result<(), Error> {
         loop {
             let link = self.link(device)?;
@@ -94,13 +95,13 @@ impl<T: Send + 'static> Connections<T> {
         }
     }
 
-    /// Changes what is wanted, if the device has a connection or wants one.
-    pub(super) fn change_existing(&self, device: &Device, change: impl FnOnce(&mut Wants)) {
+    /// Changes what is wanted, if the device has a link.
+    pub(super) fn change_existing(&self, device: &Device, change: impl FnOnce(&mut Demand)) {
         let links = self.links();
         if let Some(entry) = links.get(&*device.name)
             && entry.device.token == device.token
         {
-            // A task that has just ended has nothing to be told.
+            // A task that has just ended has no connection.
             let _ = entry.link.change(change);
         }
     }
@@ -113,9 +114,9 @@ impl<T: Send + 'static> Connections<T> {
                 return Ok(entry.link.clone());
             }
             // The device has another token now.
-            let _ = entry.link.change(|wants| {
-                wants.kinds = Default::default();
-                wants.is_close = true;
+            let _ = entry.link.change(|demand| {
+                demand.kinds = Default::default();
+                demand.is_close = true;
             });
         } else if links.len() >= self.most {
             return Err(Error::Overloaded);
@@ -133,7 +134,7 @@ impl<T: Send + 'static> Connections<T> {
     /// Retires a link that there is no reason for. Returns whether it is retired.
     fn retire_if_idle(&self, device: &Device, link: &Arc<Link>) -> bool {
         let mut links = self.links();
-        if !link.retire() {
+        if !link.retire(super::now()) {
             return false;
         }
         if let Some(entry) = links.get(&*device.name)
@@ -155,20 +156,18 @@ impl<T: Send + 'static> Connections<T> {
         link: &Link,
         permit: Permit,
     ) -> Option<Ended> {
-        let stream = match self.connector.connect_tokio().await {
+        // On the heap while it is needed: a handshake's state is large.
+        let stream = match Box::pin(self.connector.connect_tokio()).await {
             Ok(stream) => stream,
             Err(error) => {
                 permit.failed();
-                if self.outage.failed() {
-                    let reason = Shown::public(&error.to_string()).to_string();
-                    tracing::warn!(reason, "ThingsBoard can't be reached");
-                }
+                self.unreachable(&error.to_string());
                 link.refuse_requests(&Error::Unreachable);
                 return None;
             }
         };
         self.up.fetch_add(1, Ordering::Relaxed);
-        let number = self.generations.fetch_add(1, Ordering::Relaxed);
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let surroundings = OfDevice {
             connections: self,
             device,
@@ -176,6 +175,14 @@ impl<T: Send + 'static> Connections<T> {
         let ended = drive(stream, user_name, link, number, permit, &surroundings).await;
         self.up.fetch_sub(1, Ordering::Relaxed);
         Some(ended)
+    }
+
+    fn unreachable(&self, reason: &str) {
+        if self.outage.failed() {
+            // It may quote names of the server's certificate.
+            let reason = Shown::public(reason).to_string();
+            tracing::warn!(reason, "ThingsBoard can't be reached");
+        }
     }
 
     pub(super) fn opener(&self) -> &Arc<Opener> {
@@ -229,8 +236,14 @@ async fn run<T: Send + 'static>(
         if let Some(until) = backoff.until(super::now()) {
             refuse_until(until, &link, &backoff).await;
         }
-        if connections.retire_if_idle(&device, &link) {
-            return;
+        match link.need(super::now()) {
+            Need::Now => {}
+            Need::OnceAlive => {
+                poll_fn(|context| link.poll_need(super::now(), Need::OnceAlive, context)).await;
+                continue;
+            }
+            Need::None if connections.retire_if_idle(&device, &link) => return,
+            Need::None => continue,
         }
         let acquired = if link.has_requests() {
             connections.opener.acquire(true).await
@@ -245,15 +258,18 @@ async fn run<T: Send + 'static>(
             link.refuse_requests(&Error::Unreachable);
             continue;
         };
-        if link.is_idle() {
+        if link.need(super::now()) != Need::Now {
             continue;
         }
         let token = device.token.expose();
         let opened = connections.open(token, Some(&device), &link, permit);
-        // On the heap while it is needed: a handshake's state is large.
+        // On the heap while there is a connection.
         let Some(Ended { end, up }) = Box::pin(opened).await else {
             continue;
         };
+        if let (End::Unintelligible(why), None) = (end, up) {
+            connections.unreachable(why);
+        }
         backoff.ended(super::now(), end, up, fastrand::f64());
         let notice = match end {
             End::TokenRefused => Notice::TokenRefused,

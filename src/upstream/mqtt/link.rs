@@ -1,4 +1,4 @@
-//! What others want of a device's connection, whether there is one or not. The device's task takes it from here.
+//! What is demanded of a device's connection, whether it is open or not. The device's task takes it from here.
 
 use super::super::{Answer, Error};
 use super::connection::Kinds;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// Who waits for the outcome of a request.
+/// Where the outcome of a request goes.
 pub(super) type Waiter = oneshot::Sender<Result<Answer, Error>>;
 
 pub(super) struct Request {
@@ -22,7 +22,7 @@ pub(super) struct Link {
 }
 
 struct State {
-    wants: Wants,
+    demand: Demand,
     has_changed: bool,
     waker: Option<Waker>,
     is_up: bool,
@@ -30,17 +30,26 @@ struct State {
     is_retired: bool,
 }
 
-/// What is wanted. The requests and acknowledgements are new ones.
+/// What is demanded. The requests and acknowledgements are new ones.
 #[derive(Default)]
-pub(super) struct Wants {
+pub(super) struct Demand {
     pub(super) requests: Vec<Request>,
     /// Acknowledgements of messages, each with the number of its connection.
     pub(super) acknowledgements: Vec<(u64, u16)>,
     pub(super) kinds: Kinds,
-    /// `None`: the device was not heard.
+    /// Until when the device counts as alive.
     pub(super) alive_until: Option<Instant>,
     /// The connection is to be closed.
     pub(super) is_close: bool,
+}
+
+/// Whether a connection is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    Now,
+    /// Something is to be subscribed to, but the device has sent nothing for long. A CONNECT would make it active.
+    OnceAlive,
+    None,
 }
 
 /// The link's task has ended, so another link is needed.
@@ -50,7 +59,7 @@ impl Link {
     pub(super) fn new() -> Link {
         Link {
             state: Mutex::new(State {
-                wants: Wants::default(),
+                demand: Demand::default(),
                 has_changed: false,
                 waker: None,
                 is_up: false,
@@ -60,12 +69,12 @@ impl Link {
     }
 
     /// Changes what is wanted, and wakes the task.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Wants)) -> Result<(), Retired> {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Demand)) -> Result<(), Retired> {
         let mut state = self.state();
         if state.is_retired {
             return Err(Retired);
         }
-        change(&mut state.wants);
+        change(&mut state.demand);
         state.has_changed = true;
         let waker = state.waker.take();
         drop(state);
@@ -76,7 +85,7 @@ impl Link {
     }
 
     /// Takes what is wanted, if anything has changed.
-    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Wants> {
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Demand> {
         let mut state = self.state();
         match state.has_changed {
             true => Poll::Ready(state.take()),
@@ -87,10 +96,27 @@ impl Link {
         }
     }
 
+    /// Ready when the need is another one. Nothing is taken.
+    pub(super) fn poll_need(
+        &self,
+        now: Instant,
+        known: Need,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut state = self.state();
+        match state.need(now) == known {
+            true => {
+                state.wake_later(context);
+                Poll::Pending
+            }
+            false => Poll::Ready(()),
+        }
+    }
+
     /// Ready when there is a request. Nothing is taken.
     pub(super) fn poll_request(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        match state.wants.requests.is_empty() {
+        match state.demand.requests.is_empty() {
             true => {
                 state.wake_later(context);
                 Poll::Pending
@@ -100,7 +126,7 @@ impl Link {
     }
 
     /// Takes what is wanted.
-    pub(super) fn take(&self) -> Wants {
+    pub(super) fn take(&self) -> Demand {
         self.state().take()
     }
 
@@ -110,33 +136,32 @@ impl Link {
             return;
         }
         let mut state = self.state();
-        requests.append(&mut state.wants.requests);
-        state.wants.requests = requests;
+        requests.append(&mut state.demand.requests);
+        state.demand.requests = requests;
         state.has_changed = true;
     }
 
     /// Takes all requests and answers them with this error.
     pub(super) fn refuse_requests(&self, error: &Error) {
-        let requests = std::mem::take(&mut self.state().wants.requests);
+        let requests = std::mem::take(&mut self.state().demand.requests);
         for request in requests {
-            // Whoever does not wait any more needs no answer.
+            // Its receiver may be gone.
             let _ = request.waiter.send(Err(error.clone()));
         }
     }
 
     pub(super) fn has_requests(&self) -> bool {
-        !self.state().wants.requests.is_empty()
+        !self.state().demand.requests.is_empty()
     }
 
-    /// Whether there is no reason for a connection.
-    pub(super) fn is_idle(&self) -> bool {
-        self.state().is_idle()
+    pub(super) fn need(&self, now: Instant) -> Need {
+        self.state().need(now)
     }
 
-    /// Retires the link if there is no reason for a connection. Returns whether it is retired.
-    pub(super) fn retire(&self) -> bool {
+    /// Retires the link if no connection is needed. Returns whether it is retired.
+    pub(super) fn retire(&self, now: Instant) -> bool {
         let mut state = self.state();
-        state.is_retired = state.is_idle();
+        state.is_retired = state.need(now) == Need::None;
         state.is_retired
     }
 
@@ -161,18 +186,27 @@ impl State {
         }
     }
 
-    fn take(&mut self) -> Wants {
+    fn take(&mut self) -> Demand {
         self.has_changed = false;
-        Wants {
-            requests: std::mem::take(&mut self.wants.requests),
-            acknowledgements: std::mem::take(&mut self.wants.acknowledgements),
-            kinds: self.wants.kinds,
-            alive_until: self.wants.alive_until,
-            is_close: std::mem::take(&mut self.wants.is_close),
+        Demand {
+            requests: std::mem::take(&mut self.demand.requests),
+            acknowledgements: std::mem::take(&mut self.demand.acknowledgements),
+            kinds: self.demand.kinds,
+            alive_until: self.demand.alive_until,
+            is_close: std::mem::take(&mut self.demand.is_close),
         }
     }
 
-    fn is_idle(&self) -> bool {
-        self.wants.requests.is_empty() && self.wants.kinds.is_empty()
+    fn need(&self, now: Instant) -> Need {
+        let demand = &self.demand;
+        if !demand.requests.is_empty() {
+            Need::Now
+        } else if demand.kinds.is_empty() {
+            Need::None
+        } else if demand.alive_until.is_some_and(|until| until > now) {
+            Need::Now
+        } else {
+            Need::OnceAlive
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! What a device's connection tells the loop.
+//! What a device's connection reports to the loop.
 
 use super::connection::Kinds;
 use bytes::Bytes;
 
 /// To be given back when the device has the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Acknowledgement {
+pub struct Acknowledgement {
     /// The number of the connection. Packet ids are a connection's own: an acknowledgement from before a reconnection is
     /// dropped.
     pub(crate) connection: u64,

@@ -86,7 +86,7 @@ impl Opener {
                 return;
             };
             drop(state);
-            // Without the lock: if nobody waits any more, the permit is dropped here.
+            // Without the lock: if the receiver is gone, the permit is dropped here, which takes it.
             let _ = waiter.send(permit);
         }
     }

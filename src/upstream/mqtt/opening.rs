@@ -15,7 +15,7 @@ const BURST: Duration = Duration::from_millis(100);
 const FIRST_PROBE: Duration = Duration::from_millis(500);
 const LONGEST_PROBE: Duration = Duration::from_secs(5);
 
-/// Who waits to open a connection. `W` is what they are woken by.
+/// The queue of those that wait to open a connection. `W` wakes one of them.
 #[derive(Debug)]
 pub(super) struct Opening<W> {
     per_second: f64,

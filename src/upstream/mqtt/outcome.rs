@@ -119,7 +119,7 @@ pub(super) fn unsent(end: End, was_up: bool) -> Option<Error> {
         End::NotServing => Some(Error::Overloaded),
         End::Unintelligible(why) if !was_up => Some(Error::Unintelligible(why)),
         End::Lost | End::Silent if !was_up => Some(Error::Unreachable),
-        // Whoever else uses the token would be displaced.
+        // Another attempt would displace the other client.
         End::Displaced => Some(Error::Unreachable),
         End::RateLimited | End::Unintelligible(_) | End::Lost | End::Silent | End::Closed => None,
     }

@@ -20,7 +20,7 @@ pub(crate) struct Settings {
     pub(crate) max_downlink: usize,
     /// Concurrent requests about packages, 1 or more.
     pub(crate) max_packages: usize,
-    /// Devices that have a connection, or want one; 1 or more.
+    /// Devices that have a connection, or wait for one; 1 or more.
     pub(crate) max_connections: usize,
     /// Connections that are opened in a second, 1 or more.
     pub(crate) connects_per_second: u32,

@@ -1,10 +1,10 @@
-//! One connection with its socket: moves bytes between them, and outcomes and messages to those who wait for them.
+//! One connection with its socket: moves bytes between them, outcomes to the requests' tasks, and messages to the loop.
 //!
 //! Nothing is allocated while nothing happens: the buffer for reading is on the stack of one poll, and the one for writing
 //! is freed when it is empty.
 
 use super::connection::{Connection, Downlink, Event};
-use super::link::{Link, Request, Waiter, Wants};
+use super::link::{Demand, Link, Request, Waiter};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
@@ -89,7 +89,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     if outcome.is_ok() {
                         surroundings.reached();
                     }
-                    // Whoever does not wait any more needs no answer.
+                    // Its receiver may be gone.
                     let _ = waiter.send(outcome);
                     continue;
                 }
@@ -155,8 +155,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     fn poll_progress(&mut self, context: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
         let now = super::now();
         let mut is_progress = false;
-        if let Poll::Ready(wants) = self.link.poll_take(context) {
-            self.apply(now, wants);
+        if let Poll::Ready(demand) = self.link.poll_take(context) {
+            self.apply(now, demand);
             is_progress = true;
         }
         if let Some(at) = self.connection.next_timeout() {
@@ -170,7 +170,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
         }
         is_progress |= self.poll_write(context, now);
-        is_progress |= self.poll_read(context, now);
+        // Each message that is read may need a PUBACK: nothing is read while the server does not read these.
+        if self.output.len() < UNWRITTEN {
+            is_progress |= self.poll_read(context, now);
+        }
         // The connection may have something to write, or another timeout.
         match is_progress {
             true => Poll::Ready(()),
@@ -178,11 +181,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
     }
 
-    fn apply(&mut self, now: Instant, wants: Wants) {
-        if let Some(until) = wants.alive_until {
+    fn apply(&mut self, now: Instant, demand: Demand) {
+        if let Some(until) = demand.alive_until {
             self.connection.alive_until(until);
         }
-        for request in wants.requests {
+        for request in demand.requests {
             let Request {
                 waiter,
                 outgoing,
@@ -193,13 +196,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 self.connection.start(waiter, outgoing, deadline);
             }
         }
-        self.connection.set_subscriptions(wants.kinds);
-        for (number, packet) in wants.acknowledgements {
+        self.connection.set_subscriptions(demand.kinds);
+        for (number, packet) in demand.acknowledgements {
             if number == self.number {
                 self.connection.acknowledge(now, packet);
             }
         }
-        if wants.is_close {
+        if demand.is_close {
             self.connection.close(now);
         }
     }

@@ -10,11 +10,11 @@ use crate::device::AccessToken;
 use crate::upstream::Rejection;
 use broker::Broker;
 
-pub(super) type Told = (Box<str>, Notice);
+pub(super) type Message = (Box<str>, Notice);
 
 pub(super) struct Gateway {
-    pub(super) upstream: Arc<Mqtt<Told>>,
-    pub(super) notices: mpsc::Receiver<Told>,
+    pub(super) upstream: Arc<Mqtt<Message>>,
+    pub(super) notices: mpsc::Receiver<Message>,
 }
 
 pub(super) fn settings(broker: &Broker) -> Settings {
@@ -35,7 +35,7 @@ pub(super) fn settings(broker: &Broker) -> Settings {
 
 pub(super) fn gateway(settings: &Settings) -> Gateway {
     let (sender, notices) = mpsc::channel(64);
-    let convert: Convert<Told> = |device, notice| (device.name.as_ref().into(), notice);
+    let convert: Convert<Message> = |device, notice| (device.name.as_ref().into(), notice);
     let upstream = Arc::new(Mqtt::new(settings, sender, convert).unwrap());
     Gateway { upstream, notices }
 }

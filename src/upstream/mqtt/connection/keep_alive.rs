@@ -1,7 +1,7 @@
 //! When to ping, and when to close a connection that nothing is sent on.
 //!
 //! ThingsBoard closes a connection after 600 s without a packet, and takes a PINGREQ for the device's activity. So a ping is
-//! sent only while the device has been heard lately, and a connection without pings is closed from this side first.
+//! sent only while the device has sent something lately, and a connection without pings is closed from this side first.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ impl KeepAlive {
         }
     }
 
-    /// The device has been heard: it counts as alive until then, or longer if it did already.
+    /// The device has sent something: it counts as alive until then, or longer if it did already.
     pub(super) fn alive_until(&mut self, until: Instant) {
         self.alive_until = self.alive_until.max(until);
     }

@@ -210,7 +210,7 @@ impl Packets {
                 }
                 (refused, false) => Received::End(End::of_connack(refused)),
             },
-            // Before CONNACK nothing may come but AUTH, which was not asked for.
+            // Before CONNACK only AUTH may come, if CONNECT has an authentication method.
             _ if !self.is_connected => Received::End(NO_MQTT),
             Packet::V5_0Puback(packet) => {
                 let code = packet.reason_code().unwrap_or(PubackReasonCode::Success);
@@ -235,7 +235,7 @@ impl Packets {
         })
     }
 
-    /// An id that no packet has that waits for an answer. The library keeps ids of unanswered packets, also those whose
+    /// The next id that no unanswered packet has. The library keeps ids of unanswered packets, also those whose
     /// deadline has passed, so a late answer is never taken for that to another packet.
     fn next_id(&mut self) -> Result<u16, Failed> {
         for _ in 0..MOST_USED_IDS {

@@ -13,7 +13,7 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 /// What can be subscribed to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Kinds {
+pub struct Kinds {
     /// Changes of shared attributes.
     pub(crate) attributes: bool,
     /// Commands: RPC from the server.
@@ -110,7 +110,8 @@ impl Subscriptions {
     /// The subscriptions that count as working from now on.
     pub(super) fn pop_settled(&mut self, now: Instant) -> Option<Kinds> {
         let (kinds, _) = self.settling.take_if(|(_, at)| *at <= now)?;
-        Some(kinds)
+        let wanted = kinds.without(kinds.without(self.wanted));
+        (!wanted.is_empty()).then_some(wanted)
     }
 
     /// Whether an answer is overdue.

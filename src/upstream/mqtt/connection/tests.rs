@@ -110,7 +110,7 @@ impl World {
                 }
             }
         }
-        panic!("it wants to be called again and again");
+        panic!("its next timeout never passes");
     }
 
     fn collect(&mut self) {

@@ -1,12 +1,15 @@
 //! A server that answers as ThingsBoard does, where a test does not say otherwise.
 
 use super::super::connection::tests::server::{self, Sent, Server};
+use rustls_pki_types::PrivateKeyDer;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{self, ServerConfig};
 
 /// What a test sets and sees.
 #[derive(Default)]
@@ -29,7 +32,7 @@ pub(crate) struct Script {
 
 /// To all connections.
 #[derive(Clone)]
-pub(crate) enum Order {
+pub(crate) enum Instruction {
     /// To connections of this user name.
     Send(String, Vec<u8>),
     CloseAll,
@@ -37,8 +40,9 @@ pub(crate) enum Order {
 
 pub(crate) struct Broker {
     pub(crate) port: u16,
+    acceptor: Option<TlsAcceptor>,
     pub(crate) script: Arc<Mutex<Script>>,
-    orders: broadcast::Sender<Order>,
+    instructions: broadcast::Sender<Instruction>,
     listener: Option<JoinHandle<()>>,
     open: watch::Receiver<usize>,
     opened: Arc<watch::Sender<usize>>,
@@ -46,13 +50,33 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn new() -> Broker {
+        Broker::with(None).await
+    }
+
+    /// With a certificate for 127.0.0.1, which is returned as PEM.
+    pub(crate) async fn with_tls() -> (Broker, String) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        (Broker::with(Some(acceptor)).await, made.cert.pem())
+    }
+
+    async fn with(acceptor: Option<TlsAcceptor>) -> Broker {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (opened, open) = watch::channel(0);
         let mut broker = Broker {
             port,
+            acceptor,
             script: Arc::default(),
-            orders: broadcast::Sender::new(64),
+            instructions: broadcast::Sender::new(64),
             listener: None,
             open,
             opened: Arc::new(opened),
@@ -62,16 +86,24 @@ impl Broker {
     }
 
     fn listen(&mut self, listener: TcpListener) {
-        let (script, orders) = (self.script.clone(), self.orders.clone());
-        let opened = self.opened.clone();
+        let (script, instructions) = (self.script.clone(), self.instructions.clone());
+        let (opened, acceptor) = (self.opened.clone(), self.acceptor.clone());
         self.listener = Some(tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (script, orders) = (script.clone(), orders.subscribe());
-                let opened = opened.clone();
+                let (script, instructions) = (script.clone(), instructions.subscribe());
+                let (opened, acceptor) = (opened.clone(), acceptor.clone());
                 tokio::spawn(async move {
                     opened.send_modify(|count| *count += 1);
-                    serve(stream, &script, orders).await;
+                    match acceptor {
+                        None => serve(stream, &script, instructions).await,
+                        // A client that does not trust the certificate ends the handshake.
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                serve(stream, &script, instructions).await;
+                            }
+                        }
+                    }
                     opened.send_modify(|count| *count -= 1);
                 });
             }
@@ -84,7 +116,7 @@ impl Broker {
             listener.abort();
             let _ = listener.await;
         }
-        self.order(Order::CloseAll);
+        self.instruct(Instruction::CloseAll);
         self.wait_open(0).await;
     }
 
@@ -95,8 +127,8 @@ impl Broker {
         self.listen(socket.listen(4096).unwrap());
     }
 
-    pub(crate) fn order(&self, order: Order) {
-        let _ = self.orders.send(order);
+    pub(crate) fn instruct(&self, instruction: Instruction) {
+        let _ = self.instructions.send(instruction);
     }
 
     pub(crate) fn script<R>(&self, work: impl FnOnce(&mut Script) -> R) -> R {
@@ -131,9 +163,9 @@ impl Drop for Broker {
 }
 
 async fn serve(
-    mut stream: tokio::net::TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     script: &Mutex<Script>,
-    mut orders: broadcast::Receiver<Order>,
+    mut instructions: broadcast::Receiver<Instruction>,
 ) {
     let mut server = Server::default();
     let mut user_name = String::new();
@@ -145,11 +177,11 @@ async fn serve(
                 Ok(length) if length > 0 => server.receive(&buffer[..length]),
                 _ => return,
             },
-            order = orders.recv() => match order {
-                Ok(Order::Send(to, bytes)) if to == user_name => {
+            instruction = instructions.recv() => match instruction {
+                Ok(Instruction::Send(to, bytes)) if to == user_name => {
                     stream.write_all(&bytes).await.unwrap();
                 }
-                Ok(Order::CloseAll) => return,
+                Ok(Instruction::CloseAll) => return,
                 _ => {}
             },
         }

@@ -86,7 +86,7 @@ async fn a_wrong_token_is_refused_and_not_tried_again_soon() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_ends_the_connection_and_the_request_is_told() {
+async fn a_rate_limit_ends_the_connection_and_the_request_gets_429() {
     let broker = Broker::new().await;
     broker.script(|script| script.disconnect.insert("v2/t/j".to_owned(), 0x83));
     let gateway = gateway(&settings(&broker));
@@ -110,7 +110,7 @@ async fn a_request_that_was_sent_is_not_sent_again() {
     let post = gateway.post(&device);
     let cut = async {
         broker.wait(|script| script.published.len() == 1).await;
-        broker.order(broker::Order::CloseAll);
+        broker.instruct(broker::Instruction::CloseAll);
     };
     let (outcome, ()) = tokio::join!(post, cut);
     assert_eq!(outcome, Err(Error::Unreachable));
@@ -209,5 +209,33 @@ async fn a_part_of_a_package_comes_in_pieces_of_the_assigned_one() {
     let short = gateway.send(&device, part("t")).await.unwrap();
     assert_eq!(short.len(), 9);
     // No connection was closed for it.
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
+}
+
+#[tokio::test]
+async fn a_connection_may_have_tls_and_then_the_server_must_be_trusted() {
+    let (mut broker, certificate) = Broker::with_tls().await;
+    let plain = settings(&broker);
+    let with = |ca: &str| Settings {
+        is_tls: true,
+        ca: Some(ca.as_bytes().to_vec()),
+        ..plain.clone()
+    };
+    let trusting = gateway(&with(&certificate));
+    let device = device(1);
+    assert_eq!(trusting.post(&device).await, Ok(Bytes::new()));
+    let large = Operation::PostTelemetry(format!("{{a:'{}'}}", "x".repeat(65_000)).into());
+    for _ in 0..20 {
+        assert_eq!(
+            trusting.send(&device, large.clone()).await,
+            Ok(Bytes::new())
+        );
+    }
+    trusting.upstream.close(&device);
+    broker.wait_open(0).await;
+    assert_eq!(broker.script(|script| script.disconnects), 1);
+    let (_, other) = Broker::with_tls().await;
+    let distrusting = gateway(&with(&other));
+    assert_eq!(distrusting.post(&device).await, Err(Error::Unreachable));
     assert_eq!(broker.script(|script| script.connects.len()), 1);
 }

@@ -1,7 +1,7 @@
 //! Subscriptions, messages and their acknowledgements.
 
 use super::super::connection::tests::server;
-use super::broker::Order;
+use super::broker::Instruction;
 use super::*;
 
 async fn subscribed(broker: &Broker, gateway: &mut Gateway, device: &Arc<Device>) {
@@ -14,7 +14,7 @@ async fn subscribed(broker: &Broker, gateway: &mut Gateway, device: &Arc<Device>
 }
 
 fn send(broker: &Broker, bytes: Vec<u8>) {
-    broker.order(Order::Send("TOKEN-1".to_owned(), bytes));
+    broker.instruct(Instruction::Send("TOKEN-1".to_owned(), bytes));
 }
 
 #[tokio::test]
@@ -153,4 +153,24 @@ async fn a_loop_that_takes_no_notices_stops_the_reading_and_not_the_process() {
     for _ in 1..=200 {
         assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     }
+}
+
+#[tokio::test]
+async fn a_silent_device_is_not_connected_again_until_it_sends_something() {
+    let mut broker = Broker::new().await;
+    let mut gateway = gateway(&Settings {
+        alive_for: Duration::from_millis(400),
+        ..settings(&broker)
+    });
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    broker.instruct(Instruction::CloseAll);
+    assert_eq!(gateway.notice().await, Notice::Interrupted);
+    broker.wait_open(0).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
+    let until = now() + Duration::from_secs(60);
+    gateway.upstream.alive_until(&device, until);
+    assert_eq!(gateway.notice().await, Notice::Subscribed(BOTH));
 }

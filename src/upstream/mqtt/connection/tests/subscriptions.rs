@@ -63,7 +63,7 @@ fn what_is_wanted_later_is_subscribed_to_and_what_is_not_wanted_is_left() {
         world.pop_events(),
         [
             Seen::Connected,
-            Seen::Subscribed(ATTRIBUTES),
+            // The first one works when it is not wanted any more.
             Seen::Subscribed(COMMANDS)
         ]
     );
@@ -143,4 +143,21 @@ fn a_renewal_is_due_before_the_packet_ids_end_and_id_0_ends_the_connection() {
         world.pop_events()[..],
         [Seen::Ended(End::Unintelligible(_))]
     ));
+}
+
+#[test]
+fn after_an_unsubscribe_changes_are_dropped_and_commands_stay_with_thingsboard() {
+    let mut world = subscribed();
+    world.connection.set_subscriptions(Kinds::default());
+    world.receive(&server::publish(1, "v2/a/j", b"{}"));
+    world.receive(&server::publish(2, "v2/r/req/j/7", b"{}"));
+    assert!(matches!(
+        world.server.pop(),
+        Some(FromClient::Puback(1) | FromClient::Unsubscribe(_))
+    ));
+    assert!(matches!(
+        world.server.pop(),
+        Some(FromClient::Puback(1) | FromClient::Unsubscribe(_))
+    ));
+    assert_eq!((world.server.len(), world.pop_events()), (0, vec![]));
 }

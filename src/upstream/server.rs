@@ -1,0 +1,70 @@
+//! A ThingsBoard server, reached over the device API that the scheme of `upstream.url` chooses.
+
+use super::mqtt::Convert;
+use super::{
+    Acknowledgement, Answer, Error, Kinds, Mqtt, Request, Settings, SettingsError, ThingsBoard, Upstream,
+};
+use crate::device::Device;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::mpsc;
+
+/// One of the two device APIs.
+pub(crate) enum Server<T> {
+    Http(ThingsBoard),
+    Mqtt(Mqtt<T>),
+}
+
+impl<T: Send + 'static> Server<T> {
+    /// Checks the settings. Opens no connection: ThingsBoard may be down when the gateway starts. What MQTT pushes goes to
+    /// `pushed`, in the form that `convert` gives it in the connection's task.
+    pub(crate) fn new(
+        settings: Settings,
+        pushed: mpsc::Sender<T>,
+        convert: Convert<T>,
+    ) -> Result<Server<T>, SettingsError> {
+        Ok(match settings.url.is_mqtt() {
+            true => Server::Mqtt(Mqtt::new(&settings.mqtt(), pushed, convert)?),
+            false => Server::Http(ThingsBoard::new(settings)?),
+        })
+    }
+
+    /// Whether ThingsBoard can be reached. For a check, not for each request.
+    pub(crate) async fn is_reachable(&self) -> Result<(), Error> {
+        match self {
+            Server::Http(http) => http.is_reachable().await,
+            Server::Mqtt(mqtt) => mqtt.is_reachable().await,
+        }
+    }
+}
+
+impl<T: Send + 'static> Upstream for Server<T> {
+    async fn send(&self, request: Request) -> Result<Answer, Error> {
+        match self {
+            Server::Http(http) => http.send(request).await,
+            Server::Mqtt(mqtt) => mqtt.send(request).await,
+        }
+    }
+
+    fn set_subscriptions(&self, device: &Arc<Device>, kinds: Kinds) -> Result<(), Error> {
+        match self {
+            // What is pushed over HTTP comes by polls, which are requests.
+            Server::Http(_) => Ok(()),
+            Server::Mqtt(mqtt) => mqtt.set_subscriptions(device, kinds),
+        }
+    }
+
+    fn acknowledge(&self, device: &Device, acknowledgement: Acknowledgement) {
+        match self {
+            Server::Http(_) => {}
+            Server::Mqtt(mqtt) => mqtt.acknowledge(device, acknowledgement),
+        }
+    }
+
+    fn alive_until(&self, device: &Device, until: Instant) {
+        match self {
+            Server::Http(_) => {}
+            Server::Mqtt(mqtt) => mqtt.alive_until(device, until),
+        }
+    }
+}
