@@ -27,6 +27,7 @@ mod upstream_check;
 pub(crate) use counters::Counters;
 pub(crate) use readiness::Finding;
 
+use crate::gateway::bind_advice;
 use bytes::Bytes;
 use std::convert::Infallible;
 use std::future::Future;
@@ -53,27 +54,13 @@ pub(crate) trait Source: Send + Sync + 'static {
 
 /// `listen.admin` can't be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("listen.admin: TCP {address} can't be bound: {error}{}", advice(error))]
+#[error(
+    "listen.admin: TCP {address} can't be bound: {error}{}",
+    bind_advice(error, "ss -ltnp", "")
+)]
 pub(crate) struct BindError {
     address: SocketAddr,
     error: io::Error,
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the other forty kinds need no advice"
-)]
-fn advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            " (another process has it: `ss -ltnp` shows which; or choose another port)"
-        }
-        io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 need the capability CAP_NET_BIND_SERVICE)"
-        }
-        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
-        _ => "",
-    }
 }
 
 /// A server that is bound to its address.

@@ -11,7 +11,7 @@ pub(crate) mod task;
 
 use crate::calls::parsing::Parsed;
 use crate::dtls::SessionId;
-use crate::mapping::response::Expect;
+use crate::mapping::response::AnswerKind;
 use crate::ota::CallId;
 use crate::relay::{Kind, RelayId};
 use crate::upstream;
@@ -27,7 +27,7 @@ pub enum Ticket {
         /// The exchange of that session that waits for the answer.
         exchange: ExchangeId,
         /// How the answer becomes a response.
-        expect: Expect,
+        expect: AnswerKind,
     },
     /// It serves a relay.
     Relay(RelayId, RelayCall),
@@ -40,8 +40,10 @@ impl Ticket {
     pub fn is_abortable(&self) -> bool {
         match self {
             Ticket::Exchange { expect, .. } => match expect {
-                Expect::Attributes | Expect::Registration | Expect::RpcReply => true,
-                Expect::Created | Expect::CommandReply(_) | Expect::Provisioned => false,
+                AnswerKind::Attributes | AnswerKind::Registration | AnswerKind::RpcReply => true,
+                AnswerKind::Created | AnswerKind::CommandReply(_) | AnswerKind::Provisioned => {
+                    false
+                }
             },
             Ticket::Relay(..) => self.is_poll(),
             Ticket::Package(_) => false,
@@ -52,22 +54,22 @@ impl Ticket {
     pub fn is_poll(&self) -> bool {
         match self {
             Ticket::Relay(_, RelayCall::Poll(..)) => true,
-            Ticket::Relay(_, RelayCall::Read(_) | RelayCall::Refusal(_))
+            Ticket::Relay(_, RelayCall::Read(_) | RelayCall::GatewayReply(_))
             | Ticket::Exchange { .. }
             | Ticket::Package(_) => false,
         }
     }
 }
 
-/// A call on behalf of a relay. The numbers tell a relay's calls apart.
+/// A call on behalf of a relay. The numbers distinguish a relay's calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RelayCall {
     /// A long poll for changes.
     Poll(Kind, u64),
     /// A GET of all shared attributes.
     Read(u64),
-    /// A reply to the command with this id: it can't be delivered.
-    Refusal(u32),
+    /// An error as the reply to the command with this id, in the device's place: it can't be delivered, or was not answered.
+    GatewayReply(u32),
 }
 
 /// A request to send upstream.

@@ -2,13 +2,13 @@
 //!
 //! Exit codes: 0: done. 1: failed, with `error: …` on standard error. 2: the command line can't be parsed.
 
-mod arguments;
 mod certs;
 mod check;
 mod device;
 mod dumpable;
 mod fingerprint;
 mod healthcheck;
+mod parse;
 mod serve;
 
 use crate::config::{Config, Mistakes, Warning};
@@ -142,7 +142,7 @@ impl<E: std::fmt::Display> From<E> for Failed {
 
 /// Parses the process's arguments and runs the command.
 pub fn main() -> ExitCode {
-    let command = arguments::parse().command;
+    let command = parse::parse().command;
     dumpable::off();
     let outcome = match command {
         Command::Run(args) => run(&args),

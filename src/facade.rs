@@ -62,7 +62,7 @@ pub mod logging {
 
 /// CoAP resources as ThingsBoard's operations.
 pub mod mapping {
-    pub use crate::mapping::response::Expect;
+    pub use crate::mapping::response::AnswerKind;
 
     /// The path of a request.
     pub mod path {

@@ -23,6 +23,7 @@ pub(crate) mod stats;
 pub(crate) mod tap;
 
 pub(crate) use handle::{Change, Handle};
+pub(crate) use service::bind_advice;
 pub use service::{Gateway, Parts};
 pub(crate) use stats::Counters;
 pub use tap::Tap;

@@ -54,7 +54,11 @@
 //! | `crates/thingsboard-simulator` | a ThingsBoard device API in memory, faithful to its quirks | – |
 //! | `crates/demo` | gateway, simulator and a device in one process, and a page that shows what happens | the gateway's facade |
 //! | `crates/load` | a load driver, and what the benchmarks need beside it | the gateway's facade |
-//! | `crates/test-support` | what the integration tests stand on | the gateway's facade |
+//! | `crates/test-support` | what the integration tests share | the gateway's facade |
+//! | `crates/core-harness` | a core with one device, for benchmarks and fuzzing | the gateway's facade |
+//! | `crates/coap-client` | a CoAP client over DTLS, for the demo and the load driver | coap |
+//! | `crates/cross-site` | refuses requests that another site's page makes to the demo or the simulator | – |
+//! | `crates/heap-trim` | returns freed memory to the operating system after a peak | – |
 //!
 //! `tests/layering.rs` reads the sources and holds them to this table, and each library to the one file that may name
 //! it. Between crates Cargo does.

@@ -2,8 +2,8 @@
 //! a download.
 //!
 //! A device requests a package, an offset and a length: block number times block size is all it takes (RFC 7959). So it may
-//! pause for a day, begin anywhere, read in any order, or come back through another session. ThingsBoard is asked for aligned
-//! chunks, and each crosses the uplink once, whichever device needs it first.
+//! pause for a day, begin anywhere, read in any order, or come back through another session. The gateway requests aligned
+//! chunks of ThingsBoard, and each crosses the uplink once, whichever device needs it first.
 //!
 //! # One request
 //!

@@ -39,7 +39,8 @@
 //! | [`polling`] | everything about HTTP long polls: polls without gaps, back-off, polls a second, recovery after an outage, and the reads that find what polls lost |
 //!
 //! What another way to get changes from ThingsBoard (MQTT) would replace: [`polling`], `device_relay/polls.rs`, and in
-//! the two observations the `Poller` and the `Resync` with the methods that drive them.
+//! the two observations the `Poller` and the `Resync` with the methods that drive them; outside, the effects `OpenPoll` and
+//! `AbortPoll` in [`effect`], `Pacing` in [`table`], and `gateway/core/relay_calls.rs`, which makes calls of the effects.
 //!
 //! # Events and effects
 //!

@@ -13,10 +13,10 @@ use std::fmt;
 use std::path::Path;
 
 /// Values are repeated up to this many characters.
-const MOST: usize = 64;
+const MAX_CHARACTERS: usize = 64;
 
 /// Public text is shown up to this many characters: error texts are longer than values.
-const MOST_PUBLIC: usize = 200;
+const MAX_PUBLIC: usize = 200;
 
 /// Text as a message may show it. `Display` and `Debug` are the same.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ enum Rule {
     Plain,
     /// Its length alone, after this noun.
     Length(&'static str),
-    /// Without quotes, escaped and shortened to [`MOST_PUBLIC`].
+    /// Without quotes, escaped and shortened to [`MAX_PUBLIC`].
     Public,
 }
 
@@ -86,7 +86,7 @@ impl<'t> Shown<'t> {
 
 /// Whether a value is short and has one line; a private key is neither.
 pub(crate) fn may_show(text: &str) -> bool {
-    text.chars().nth(MOST).is_none() && !text.contains(['\n', '\r'])
+    text.chars().nth(MAX_CHARACTERS).is_none() && !text.contains(['\n', '\r'])
 }
 
 /// Whether a character is displayed at its own place and does not affect others: not a control character, a line
@@ -166,8 +166,8 @@ impl fmt::Display for Shown<'_> {
                 }
             }
             Rule::Public => {
-                write_visible(f, self.text.chars().take(MOST_PUBLIC))?;
-                match self.text.chars().nth(MOST_PUBLIC) {
+                write_visible(f, self.text.chars().take(MAX_PUBLIC))?;
+                match self.text.chars().nth(MAX_PUBLIC) {
                     Some(_) => f.write_str("…"),
                     None => Ok(()),
                 }
@@ -268,7 +268,7 @@ mod tests {
         let shown = Shown::public("CN=\u{202e}moc\x1b[31m\nnext").to_string();
         assert_eq!(shown, "CN=\\u{202e}moc\\u{1b}[31m\\nnext");
         let shown = Shown::public(&"ä".repeat(1 << 20)).to_string();
-        assert_eq!(shown.chars().count(), MOST_PUBLIC + 1);
+        assert_eq!(shown.chars().count(), MAX_PUBLIC + 1);
     }
 
     #[test]

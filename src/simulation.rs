@@ -44,6 +44,7 @@ mod observe_link_outages;
 mod observe_liveness;
 mod observe_loss;
 mod observe_reregistration;
+mod observe_token;
 mod observe_upstream_recovery;
 mod packages;
 mod random_runs;

@@ -7,6 +7,9 @@
 //! | [`ThingsBoard`] | writes a request as HTTP (the only file with URLs), and judges the status of the reply |
 //! | `http` | an exchange over HTTP/1.1 and TLS, with a pool of connections |
 //!
+//! Requests go through [`Upstream`]. What ThingsBoard pushes to a device, changes of attributes and commands, comes by long
+//! polls, which are requests like others (`Operation::PollAttributes`, `PollRpc`): see [`relay`](crate::relay).
+//!
 //! # Three lanes
 //!
 //! Devices' requests, the gateway's own calls for observations (long polls, and reads of attributes), and packages each have

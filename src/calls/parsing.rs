@@ -4,7 +4,7 @@
 use crate::calls::{Call, Completion, RelayCall, Ticket};
 use crate::mapping::client_rpc;
 use crate::mapping::representation::Representation;
-use crate::mapping::response::{self, Expect};
+use crate::mapping::response::{self, AnswerKind};
 use crate::relay::attribute_json::{self, Unreadable, Update, Values};
 use crate::relay::command_queue::Command;
 use crate::relay::{Kind, PollMessage};
@@ -13,7 +13,7 @@ use coap::{ETag, Response};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
 
-/// The attributes at the begin of an observation.
+/// The attributes at the beginning of an observation.
 #[derive(Debug)]
 pub struct Registration {
     pub values: Values,
@@ -42,9 +42,9 @@ pub enum Parsed {
     Response(Response),
     /// The response to a request that was not sent, because ThingsBoard would have refused it.
     NotSent(Response),
-    /// The begin of an observation of attributes.
+    /// The beginning of an observation of attributes.
     Registration(Result<Registration, Unreadable>),
-    /// The news of a long poll.
+    /// What a long poll brought.
     Poll(PollMessage),
     /// The shared attributes, for a relay.
     Attributes(Result<Values, Unreadable>),
@@ -57,7 +57,7 @@ impl Parsed {
         let body = &answer.body;
         match ticket {
             Ticket::Exchange {
-                expect: Expect::Registration,
+                expect: AnswerKind::Registration,
                 ..
             } => Parsed::Registration(attribute_json::read_answer(body).map(|values| {
                 let state = with_etag(Representation::Json.content(attribute_json::flat(&values)));
@@ -75,7 +75,9 @@ impl Parsed {
             Ticket::Relay(_, RelayCall::Read(_)) => {
                 Parsed::Attributes(attribute_json::read_answer(body))
             }
-            Ticket::Relay(_, RelayCall::Refusal(_)) | Ticket::Package(_) => Parsed::Answer(answer),
+            Ticket::Relay(_, RelayCall::GatewayReply(_)) | Ticket::Package(_) => {
+                Parsed::Answer(answer)
+            }
         }
     }
 }
@@ -85,7 +87,7 @@ const MISMATCH: Error =
     Error::Unintelligible("it was parsed as the answer to another kind of request");
 
 impl Parsed {
-    /// The news of a long poll.
+    /// What a long poll brought.
     ///
     /// # Errors
     /// It is another kind of answer.
@@ -171,7 +173,7 @@ mod tests {
     use bytes::Bytes;
     use coap::ExchangeId;
 
-    fn read(expect: Expect, body: impl Into<Bytes>) -> Parsed {
+    fn read(expect: AnswerKind, body: impl Into<Bytes>) -> Parsed {
         let ticket = Ticket::Exchange {
             session: SessionId(1),
             exchange: ExchangeId(1),
@@ -184,7 +186,7 @@ mod tests {
     }
 
     fn registration(shared: &str) -> Result<Registration, Unreadable> {
-        match read(Expect::Registration, format!("{{\"shared\":{shared}}}")) {
+        match read(AnswerKind::Registration, format!("{{\"shared\":{shared}}}")) {
             Parsed::Registration(registration) => registration,
             other => panic!("{other:?}"),
         }
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_body_that_needs_blocks_has_an_etag() {
-        let etag = |body: &str| match read(Expect::Attributes, body.to_owned()) {
+        let etag = |body: &str| match read(AnswerKind::Attributes, body.to_owned()) {
             Parsed::Response(response) => response.etag,
             other => panic!("{other:?}"),
         };

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
     use crate::calls::parsing::Parsed;
     use crate::dtls::SessionId;
-    use crate::mapping::response::Expect;
+    use crate::mapping::response::AnswerKind;
     use crate::upstream::{Answer, Request};
     use bytes::Bytes;
     use coap::{Code, ExchangeId};
@@ -84,7 +84,7 @@ mod tests {
         let ticket = Ticket::Exchange {
             session: SessionId(1),
             exchange: ExchangeId(1),
-            expect: Expect::Created,
+            expect: AnswerKind::Created,
         };
         let request = Request::Provision {
             body: Bytes::from_static(body.as_bytes()),

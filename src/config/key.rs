@@ -1,7 +1,8 @@
 //! A key of `gateway.toml`: its name, the field that takes its value, how values are written, and what it means.
 //!
 //! From these entries come the reading of the file and the environment, `config/gateway.toml` itself, `--help` and the
-//! documentation's reference ([`reference`](super::reference)). So a new key is one entry in its section's file, and the field it sets.
+//! documentation's reference ([`reference`](super::reference)). So a new key is one entry in its section's file, and the
+//! field it sets.
 
 use super::kind::Kind;
 use super::mistake::Problem;

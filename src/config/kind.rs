@@ -131,10 +131,19 @@ impl Kind<Duration> for Time {
 
 impl Time {
     fn ends(&self) -> (impl Display, impl Display) {
-        (
-            humantime::format_duration(*self.0.start()),
-            humantime::format_duration(*self.0.end()),
-        )
+        (readable(*self.0.start()), readable(*self.0.end()))
+    }
+}
+
+/// A time as one writes it in the file: "365days" for what `humantime` splits into months, days, hours and more, since its
+/// months and years have fractions of days.
+fn readable(time: Duration) -> String {
+    const DAY: u64 = 24 * 3600;
+    let text = humantime::format_duration(time).to_string();
+    let is_whole_days = time.subsec_nanos() == 0 && time.as_secs().is_multiple_of(DAY);
+    match text.contains(' ') && is_whole_days {
+        true => format!("{}days", time.as_secs() / DAY),
+        false => text,
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) fn section() -> Section<Settings> {
                 "ota.authorise_every",
                 Time(SECOND..=DAY),
                 |ota: &mut Settings| &mut ota.authorise_every,
-                "how long ThingsBoard's permission for a device to have a package is not asked for again",
+                "how long ThingsBoard's permission for a device to have a package is valid here, without another request",
             )
             .because("for this long a device still gets a package that was taken from it"),
         ],

@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 /// More syntax errors than this are not reported.
-const MOST_ERRORS: usize = 100;
+const MAX_ERRORS: usize = 100;
 
 /// Parses TOML as far as it goes. Every syntax error becomes a mistake. Returns also the lines these errors are on,
 /// because a value that the parser recovered there says nothing.
@@ -21,7 +21,7 @@ pub(super) fn parse<'a>(
         let line = lines.at(error.span().map_or(0, |span| span.start));
         // One slip often makes several errors; the first on a line is enough. The error's `Display` is not used: it
         // repeats the line, which may hold a token.
-        if !damaged.contains(&line) && damaged.len() < MOST_ERRORS {
+        if !damaged.contains(&line) && damaged.len() < MAX_ERRORS {
             damaged.push(line);
             let problem = Problem::new(format!("this is not TOML: {}", error.message()), "");
             mistakes.push(Mistake::new(format!("{file}:{line}"), "", problem));

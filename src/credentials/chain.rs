@@ -17,7 +17,7 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Version;
 
 /// Most certificates of an anchors file. More would slow down every handshake.
-const MOST_ANCHORS: usize = 1000;
+const MAX_ANCHORS: usize = 1000;
 
 /// Trust anchors, intermediates and revocation lists.
 #[derive(Clone)]
@@ -38,7 +38,7 @@ impl Chain {
         let mut certificates = pem::certificates(pem)?;
         certificates.sort_by(|one, other| one.as_ref().cmp(other.as_ref()));
         certificates.dedup();
-        if certificates.len() > MOST_ANCHORS {
+        if certificates.len() > MAX_ANCHORS {
             return Err(AnchorsError::TooMany(certificates.len()));
         }
         let mut parsed = Vec::new();

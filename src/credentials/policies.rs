@@ -14,7 +14,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{ParsedExtension, X509Extension};
 
 /// certificatePolicies, policyConstraints and inhibitAnyPolicy, DER: 2.5.29.32, 36 and 54.
-const KNOWN: [[u8; 3]; 3] = [[0x55, 0x1d, 32], [0x55, 0x1d, 36], [0x55, 0x1d, 54]];
+const POLICY_EXTENSIONS: [[u8; 3]; 3] = [[0x55, 0x1d, 32], [0x55, 0x1d, 36], [0x55, 0x1d, 54]];
 /// anyPolicy, DER: 2.5.29.32.0.
 const ANY_POLICY: [u8; 4] = [0x55, 0x1d, 32, 0];
 /// The criticality of an extension, DER: the BOOLEAN TRUE.
@@ -27,7 +27,7 @@ pub(super) struct Policies {
     named: Option<BTreeSet<Vec<u8>>>,
     any: bool,
     /// It has policy mappings.
-    maps: bool,
+    has_mappings: bool,
     require_explicit: Option<u32>,
     inhibit_any: Option<u32>,
     /// Its subject is its issuer (§6.1: then it is not counted).
@@ -63,7 +63,7 @@ impl Policies {
                 ParsedExtension::InhibitAnyPolicy(inhibit) => {
                     policies.inhibit_any = Some(inhibit.skip_certs);
                 }
-                ParsedExtension::PolicyMappings(_) => policies.maps = true,
+                ParsedExtension::PolicyMappings(_) => policies.has_mappings = true,
                 _ if is_known(extension) => return Err(Malformed),
                 _ => continue,
             }
@@ -84,7 +84,7 @@ pub(super) fn are_satisfied(path: &[&Policies]) -> bool {
     if !is_required {
         return true;
     }
-    if path.iter().any(|policies| policies.maps) {
+    if path.iter().any(|policies| policies.has_mappings) {
         return false;
     }
     let steps = u32::try_from(path.len())
@@ -129,7 +129,9 @@ pub(super) fn are_satisfied(path: &[&Policies]) -> bool {
 }
 
 fn is_known(extension: &X509Extension<'_>) -> bool {
-    KNOWN.iter().any(|oid| extension.oid.as_bytes() == oid)
+    POLICY_EXTENSIONS
+        .iter()
+        .any(|oid| extension.oid.as_bytes() == oid)
 }
 
 /// Certificates that were patched for webpki, with what was signed originally.

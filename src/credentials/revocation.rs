@@ -21,10 +21,10 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 /// Most lists in all: each may be searched for each certificate.
-pub(super) const MOST_LISTS: usize = 1000;
+pub(super) const MAX_LISTS: usize = 1000;
 
 /// Most revoked certificates in all lists: 80 MB of serial numbers.
-const MOST_REVOKED: usize = 4_000_000;
+const MAX_REVOKED: usize = 4_000_000;
 
 /// All lists in use.
 #[derive(Clone, Default)]
@@ -46,10 +46,10 @@ impl RevocationLists {
         let (mut lists, mut revoked) = (Vec::new(), self.revoked());
         let mut read = |der: &[u8]| {
             let position = lists.len() + 1;
-            if self.len() + position > MOST_LISTS {
+            if self.len() + position > MAX_LISTS {
                 return Err(RevocationError::TooManyLists);
             }
-            let list = RevocationList::read(der, issuers, MOST_REVOKED.saturating_sub(revoked))
+            let list = RevocationList::read(der, issuers, MAX_REVOKED.saturating_sub(revoked))
                 .map_err(|(issuer, fault)| match issuer {
                     _ if X509Certificate::from_der(der).is_ok() => RevocationError::Certificate,
                     Some(issuer) => RevocationError::Unusable { issuer, fault },

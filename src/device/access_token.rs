@@ -4,7 +4,7 @@ use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Most bytes of a token. ThingsBoard generates 20; users choose longer ones, but a token is part of every URL.
-const MOST: usize = 255;
+const MAX_LENGTH: usize = 255;
 
 /// A device's ThingsBoard access token. `Debug` hides it; it is wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl AccessToken {
     pub fn new(token: impl Into<String>) -> Result<Self, InvalidToken> {
         let mut text: String = token.into();
         let valid = !text.is_empty()
-            && text.len() <= MOST
+            && text.len() <= MAX_LENGTH
             // A token is a path segment, and these two would be removed from the path (RFC 3986 §5.2.4).
             && !matches!(text.as_str(), "." | "..")
             && !text

@@ -136,7 +136,7 @@ impl Registry {
     }
 
     /// The device registered with this fingerprint.
-    pub fn holder(&self, fingerprint: &Fingerprint) -> Option<&Arc<Device>> {
+    pub fn device_with(&self, fingerprint: &Fingerprint) -> Option<&Arc<Device>> {
         match fingerprint {
             Fingerprint::Sha256(digest) => self.sha256.get(digest),
             Fingerprint::Sha3(digest) => self.sha3.get(digest),

@@ -103,20 +103,20 @@ pub struct Demux {
     unproven: VecDeque<SessionId>,
     half_open: usize,
     /// Whether new handshakes are refused.
-    is_closed: bool,
+    refuses_handshakes: bool,
     /// Half-open handshakes whose address is proven.
     proven_by_source: ProvenBySource,
     /// Hosts from which registered devices have recently completed handshakes.
     registered_hosts: Recent,
-    /// The same with ports. A separate table: one device may use ever new ports, and must not evict other hosts by that.
+    /// Hosts with ports, in a table of its own: a device that uses a new port each time must not evict other hosts.
     registered_ports: Recent,
     /// Memory buffered by half-open handshakes.
     buffered: BufferedBytes,
     /// Clients with a valid cookie, until a handshake may begin.
     pending_hellos: PendingHellos,
-    /// When to start handshakes for them, unless a place becomes free earlier.
+    /// When to start handshakes for the pending clients, unless a place becomes free earlier.
     next_start: Option<Instant>,
-    /// Whether a place may have become free since then.
+    /// Whether a place may have become free since handshakes of pending clients were last started.
     has_free_place: bool,
     /// Limits fragmented hellos with a valid cookie.
     fragmented_with_cookie: TokenBucket,
@@ -169,7 +169,7 @@ impl Demux {
             hellos: HashMap::new(),
             unproven: VecDeque::new(),
             half_open: 0,
-            is_closed: false,
+            refuses_handshakes: false,
             proven_by_source: ProvenBySource::default(),
             registered_hosts: Recent::new(REGISTERED_SOURCES, REGISTERED_LIFETIME),
             registered_ports: Recent::new(REGISTERED_SOURCES, REGISTERED_LIFETIME),
@@ -243,7 +243,7 @@ impl Demux {
     /// Refuses new handshakes from now on. Their hellos are not answered, so clients try again and may reach another
     /// gateway.
     pub fn stop_accepting(&mut self) {
-        self.is_closed = true;
+        self.refuses_handshakes = true;
         self.pending_hellos.clear();
     }
 

@@ -35,7 +35,7 @@ const BUFFER: usize = 4 * 1024;
 /// Records that the engine may queue in DTLS 1.3: two of a Certificate message in three records, two that are out of order
 /// (`plaintext_filter` ensures that), and one slot for the record that is due, without which the handshake would fail. Each
 /// costs ten kilobytes, however small it is.
-const QUEUED: usize = 5;
+const MAX_QUEUED_DATAGRAMS: usize = 5;
 
 /// What all engines of a gateway share.
 #[derive(Clone)]
@@ -123,7 +123,10 @@ impl Settings {
         let rejected = |error: dimpl::Error| SettingsError(error.to_string());
         #[cfg(test)]
         let client_config = config().max_queue_tx(64).build().map_err(rejected)?;
-        let config = config().max_queue_rx(QUEUED).build().map_err(rejected)?;
+        let config = config()
+            .max_queue_rx(MAX_QUEUED_DATAGRAMS)
+            .build()
+            .map_err(rejected)?;
         let key = Key::parse(&credentials.private_key);
         Ok(Settings {
             config: Arc::new(config),

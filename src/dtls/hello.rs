@@ -25,7 +25,7 @@ const LARGEST_OF_ALL: usize = 1500;
 /// RFC 5246 §7.4.1.2.
 const LONGEST_SESSION_ID: u8 = 32;
 /// Cookies that a client may need: more than one if it received the reply to a forged hello. Bounded against endless ones.
-const MOST_COOKIES: u16 = 3;
+const MAX_COOKIES: u16 = 3;
 
 /// `legacy_version` of a hello.
 const DTLS12: u16 = 0xfefd;
@@ -143,7 +143,7 @@ impl<'a> StatelessHello<'a> {
         }
         let expected = match (version, cookie.is_empty()) {
             (Version::Dtls12, true) => 0..=0,
-            (Version::Dtls12, false) => 1..=MOST_COOKIES,
+            (Version::Dtls12, false) => 1..=MAX_COOKIES,
             (Version::Dtls13(_), true) => 0..=0,
             (Version::Dtls13(_), false) => 1..=1,
         };
@@ -177,7 +177,7 @@ pub(crate) fn cookie_of_fragment(datagram: &[u8]) -> Option<(u16, Cookie)> {
     body.take(usize::from(session_id))?;
     let length = body.u8()?;
     let cookie = body.take(usize::from(length))?.try_into().ok()?;
-    (1..=MOST_COOKIES)
+    (1..=MAX_COOKIES)
         .contains(&sequence)
         .then_some((sequence, cookie))
 }

@@ -43,9 +43,9 @@ const LARGEST_CLIENT_HELLO: usize = 8 * 1024;
 /// §7.2).
 const LARGEST_CONTROL: usize = 64;
 /// Records of one datagram that are passed to the engine: each may cost a decryption.
-const MOST_RECORDS: usize = 32;
+const MAX_RECORDS: usize = 32;
 /// Records and fragments of one datagram that are parsed.
-const MOST_PIECES: usize = 256;
+const MAX_PIECES: usize = 256;
 
 /// How long repeated ClientHellos of DTLS 1.3 are ignored after the first one; then twice as long, and so on.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -134,7 +134,7 @@ struct Flight13 {
 }
 
 impl Verdict<'_> {
-    /// Whether anything is passed to the engine; bounded by [`MOST_RECORDS`].
+    /// Whether anything is passed to the engine; bounded by [`MAX_RECORDS`].
     fn is_for_engine(&self) -> bool {
         !matches!(self, Verdict::Buffered | Verdict::Drop)
     }
@@ -160,7 +160,7 @@ impl InboundFilter {
                 flight.is_counted = false;
             }
         }
-        while datagram.passed < MOST_RECORDS && datagram.parsed < MOST_PIECES {
+        while datagram.passed < MAX_RECORDS && datagram.parsed < MAX_PIECES {
             let piece = datagram.pieces.next()?;
             datagram.parsed += 1;
             let verdict = self.judge(datagram.now, &piece);
@@ -332,12 +332,12 @@ impl Flight12 {
         };
         let is_well_formed = match kind {
             CERTIFICATE => match syntax::certificates(&body) {
-                Some(count) if count > syntax::MOST_CERTIFICATES => {
+                Some(count) if count > syntax::MAX_CERTIFICATES => {
                     return Verdict::Reject(
                         alert::BAD_CERTIFICATE,
                         format!(
                             "the client sent {count} certificates; at most {} are accepted",
-                            syntax::MOST_CERTIFICATES
+                            syntax::MAX_CERTIFICATES
                         ),
                     );
                 }

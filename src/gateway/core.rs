@@ -6,13 +6,13 @@
 mod drain;
 mod observations;
 mod packages;
+mod ready_sessions;
 mod registrations;
 mod relay_calls;
 mod reload;
 mod report;
 mod requests;
 mod tap;
-mod waiting;
 
 use super::Settings;
 use super::tap::{Event, Tap, TapSender};
@@ -26,19 +26,19 @@ use crate::gateway::sessions::{Peer, Sessions};
 use crate::gateway::stats::counters::{Counters, Tallies};
 use crate::ota::PackageCache;
 use crate::quotas::in_flight::InFlight;
-use crate::quotas::turns::{Turns, Verdict, WAITING_PER_TURN};
+use crate::quotas::turns::{Turn, Turns, WAITING_PER_TURN};
 use crate::quotas::unanswered::Unanswered;
 use crate::relay::RelayTable;
 use coap::{self, Output};
 use drain::Draining;
 use packages::Downloads;
+use ready_sessions::{READY_PER_CALL, ReadySessions};
 use relay_calls::RelayCalls;
 use reload::Review;
 use rustls_pki_types::UnixTime;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
-use waiting::{READY_PER_CALL, ReadySessions};
 
 /// Sessions whose timers are served in one call, so that datagrams get their turn.
 const TIMERS_PER_CALL: usize = 256;
@@ -157,9 +157,9 @@ impl Core {
         if self.turns.count_arrival(now) {
             let holder = self.peer_at(path).map(Peer::holder);
             match self.turns.decide(holder, path, datagram) {
-                Verdict::Handle => {}
-                Verdict::Wait => return,
-                Verdict::Drop => {
+                Turn::Now => {}
+                Turn::Later => return,
+                Turn::Drop => {
                     self.counters.datagrams_over_share += 1;
                     return;
                 }
@@ -354,7 +354,7 @@ impl Core {
                 && let Some(session) = self.ready.pop(now)
             {
                 begun += 1;
-                self.begin_waiting_request(now, session);
+                self.start_queued_request(now, session);
             } else {
                 break;
             }
@@ -430,7 +430,7 @@ impl Core {
         if let Some(other) = self.registry.also_claimed_by(&certificate) {
             self.journal.claimed_by_two(now, &peer, &other.name);
         }
-        let admission = self.sessions.admit(peer, self.review.edition());
+        let admission = self.sessions.admit(peer, self.review.registry_version());
         self.tap.send(|| self.established(session, path, version));
         self.make_room(admission);
         if let Some(device) = self.device_of(session) {

@@ -1,8 +1,8 @@
-//! The loop around the core: the only place that waits, and the only one in these rooms that reads
-//! a clock.
+//! The loop around the core: the only place that waits, and the only one in these rooms that reads a clock.
 //!
-//! Each turn is bounded: one batch of datagrams, and of each device no more than its share ([`turns`](crate::quotas::turns)), so
-//! many completions, so many timers; then all outputs are sent. So neither a flood of datagrams nor a slow ThingsBoard delays the other.
+//! Each turn is bounded: one batch of datagrams, of each device no more than its share ([`turns`](crate::quotas::turns)), so
+//! many completions, so many timers; then all outputs are sent. So neither a flood of datagrams nor a slow ThingsBoard
+//! delays the other.
 
 use super::core::Core;
 use super::handle::{Command, SESSIONS_PER_ANSWER};

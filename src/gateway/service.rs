@@ -22,7 +22,10 @@ use tracing::info;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The UDP address can't be bound.
-    #[error("listen.coaps: UDP {address} can't be bound: {error}{}", advice(error))]
+    #[error(
+        "listen.coaps: UDP {address} can't be bound: {error}{}",
+        bind_advice(error, "ss -lunp", "; the default port of CoAPs is 5684")
+    )]
     Bind {
         address: SocketAddr,
         error: io::Error,
@@ -35,20 +38,24 @@ pub enum StartError {
     Random,
 }
 
+/// What an operator can do about an address that can't be bound, in parentheses; empty if nothing is known. `list`: the
+/// command that lists the sockets, `ports`: what else to say of ports below 1024.
 #[expect(
     clippy::wildcard_enum_match_arm,
     reason = "the other forty kinds need no advice"
 )]
-fn advice(error: &io::Error) -> &'static str {
+pub(crate) fn bind_advice(error: &io::Error, list: &str, ports: &str) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            " (another process has it: `ss -lunp` shows which; or choose another port)"
+            format!(" (another process has it: `{list}` shows which; or choose another port)")
         }
         io::ErrorKind::PermissionDenied => {
-            " (ports below 1024 need the capability CAP_NET_BIND_SERVICE; the default port of CoAPs is 5684)"
+            format!(" (ports below 1024 need the capability CAP_NET_BIND_SERVICE{ports})")
         }
-        io::ErrorKind::AddrNotAvailable => " (no interface of this machine has that address)",
-        _ => "",
+        io::ErrorKind::AddrNotAvailable => {
+            " (no interface of this machine has that address)".to_owned()
+        }
+        _ => String::new(),
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Peer {
     /// When a request was answered last, or a notification acknowledged.
     last_served: Option<Instant>,
     /// The registry in which `device` was looked up.
-    edition: u32,
+    registry_version: u32,
     /// The first exchange that belongs to its current device.
     first_exchange: ExchangeId,
     /// The first exchange under its current device's current access token.
@@ -63,7 +63,7 @@ impl Peer {
             version,
             last_received: now,
             last_served: None,
-            edition: 0,
+            registry_version: 0,
             first_exchange: endpoint.next_exchange(),
             first_exchange_of_token: endpoint.next_exchange(),
             endpoint,
@@ -151,11 +151,11 @@ impl Sessions {
     }
 
     /// Adds a peer. The caller closes the session that it displaces.
-    pub(crate) fn admit(&mut self, mut peer: Peer, edition: u32) -> Admission {
+    pub(crate) fn admit(&mut self, mut peer: Peer, registry_version: u32) -> Admission {
         let session = peer.session;
         let name = peer.device.as_ref().map(|device| device.name.clone());
         let host = source::host(peer.path.remote.ip());
-        peer.edition = edition;
+        peer.registry_version = registry_version;
         self.peers.insert(session, Box::new(peer));
         self.arm(session);
         match name {
@@ -202,9 +202,9 @@ impl Sessions {
     }
 
     /// Whether the session's device was looked up in another registry than this.
-    pub(crate) fn is_outdated(&self, session: SessionId, edition: u32) -> bool {
+    pub(crate) fn is_outdated(&self, session: SessionId, registry_version: u32) -> bool {
         let peer = self.peers.get(&session);
-        peer.is_some_and(|peer| peer.edition != edition)
+        peer.is_some_and(|peer| peer.registry_version != registry_version)
     }
 
     /// Sets the device that the current registry has for the session's certificate. A session whose device was removed
@@ -213,12 +213,12 @@ impl Sessions {
         &mut self,
         session: SessionId,
         device: Option<Arc<Device>>,
-        edition: u32,
+        registry_version: u32,
     ) -> Admission {
         let Some(peer) = self.peers.get_mut(&session) else {
             return Admission::Alone;
         };
-        peer.edition = edition;
+        peer.registry_version = registry_version;
         let name = device.as_ref().map(|device| device.name.clone());
         let token = |device: &Option<Arc<Device>>| device.as_ref().map(|one| one.token.clone());
         if token(&peer.device) != token(&device) {

@@ -2,7 +2,7 @@
 //!
 //! | Part | Counts |
 //! |---|---|
-//! | [`answers`] | requests by what they asked for and how they were answered |
+//! | [`answers`] | requests by resource and response |
 //! | [`handshakes`] | handshakes and sessions by how they ended |
 //! | [`upstream_calls`] | calls to ThingsBoard by how they ended, and how long they took |
 //! | [`counters`] | all of these, and the rest of this room |

@@ -1,7 +1,7 @@
 //! A copy of each message, each call to ThingsBoard and each session's begin and end, for the demo's page.
 //!
 //! `run` never attaches a tap, and pays one branch for it: the copies are in plaintext. With a tap, no copy is made while
-//! it has no receiver. A receiver that falls behind loses the oldest records and is told how many: the core never waits
+//! it has no receiver. A receiver that falls behind loses the oldest records and gets their number: the core never waits
 //! for it, and at most [`CAPACITY`] records are kept.
 
 use crate::calls::{Call, Completion, Ticket};

@@ -7,7 +7,7 @@ use super::path::NoRoute;
 use super::query;
 use super::representation::{Representation, json_body, optional_json_body};
 use super::resource::Resource;
-use super::response::{Expect, no_route};
+use super::response::{AnswerKind, no_route};
 use crate::device::Device;
 use crate::ota::ReadRequest;
 use crate::relay::Kind;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub enum Action {
     /// Send this to ThingsBoard.
-    Call(Expect, upstream::Request),
+    Call(AnswerKind, upstream::Request),
     Register(Kind),
     /// Read part of a package.
     Download(Download, ReadRequest),
@@ -57,7 +57,8 @@ fn action(
     sizes: Sizes,
 ) -> Result<Action, Response> {
     if request.conditional {
-        // RFC 7252 §5.10.8: no resource has an ETag to match, and all of them exist.
+        // RFC 7252 §5.10.8: all resources exist, so If-None-Match is not met. The ETags of packages and of attributes in
+        // blocks are not known before the resource is read, so an If-Match with an ETag is not compared, and not met.
         let why = "the condition in If-Match or If-None-Match is not met";
         return Err(Response::error(Code::PRECONDITION_FAILED, why));
     }
@@ -94,7 +95,7 @@ fn action(
                 client_keys,
                 shared_keys,
             };
-            call(Expect::Attributes, operation)
+            call(AnswerKind::Attributes, operation)
         }
         (Method::Get, Resource::Package(package)) => {
             registered()?;
@@ -103,30 +104,33 @@ fn action(
         }
         (Method::Post, Resource::Telemetry) => {
             let body = json_body(request, sizes.largest_body)?;
-            call(Expect::Created, Operation::PostTelemetry(body))
+            call(AnswerKind::Created, Operation::PostTelemetry(body))
         }
         (Method::Post, Resource::Attributes) => {
             let body = json_body(request, sizes.largest_body)?;
-            call(Expect::Created, Operation::PostAttributes(body))
+            call(AnswerKind::Created, Operation::PostAttributes(body))
         }
         (Method::Post, Resource::Claim) => {
             let body = optional_json_body(request, sizes.largest_body)?;
-            call(Expect::Created, Operation::Claim(body))
+            call(AnswerKind::Created, Operation::Claim(body))
         }
         (Method::Post, Resource::Rpc { id: Some(id) }) => {
             let body = json_body(request, sizes.largest_body)?;
-            call(Expect::CommandReply(id), Operation::ReplyRpc { id, body })
+            call(
+                AnswerKind::CommandReply(id),
+                Operation::ReplyRpc { id, body },
+            )
         }
         (Method::Post, Resource::Rpc { id: None }) => {
             Representation::Json.check_accept(&request)?;
             let body = json_body(request, sizes.largest_body)?;
-            call(Expect::RpcReply, Operation::CallRpc(body))
+            call(AnswerKind::RpcReply, Operation::CallRpc(body))
         }
         (Method::Post, Resource::Provision) => {
             Representation::Json.check_accept(&request)?;
             let body = json_body(request, sizes.largest_body)?;
             let provision = upstream::Request::Provision { body };
-            Ok(Action::Call(Expect::Provisioned, provision))
+            Ok(Action::Call(AnswerKind::Provisioned, provision))
         }
         // RFC 7641 §4.1: a GET without Observe, and it is answered as the registration was.
         (Method::Get, Resource::Rpc { .. }) if request.observe == Some(Observe::Deregister) => {

@@ -14,7 +14,7 @@ pub(crate) const RETRY_AFTER: u32 = 30;
 
 /// What the response to a 200 of ThingsBoard's is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Expect {
+pub enum AnswerKind {
     /// 2.01, empty.
     Created,
     /// The same, to a device's reply to the command with this id.
@@ -55,16 +55,16 @@ pub(crate) fn attributes_unreadable(unreadable: Unreadable) -> Response {
 }
 
 /// The response to a 200 of ThingsBoard. Not to be called in the loop, since it parses a body of any size.
-pub(crate) fn answered(expect: Expect, body: Bytes) -> Response {
+pub(crate) fn answered(expect: AnswerKind, body: Bytes) -> Response {
     match expect {
-        Expect::Created | Expect::CommandReply(_) => Response::new(Code::CREATED),
+        AnswerKind::Created | AnswerKind::CommandReply(_) => Response::new(Code::CREATED),
         // The core responds to registrations.
-        Expect::Attributes | Expect::Registration => attributes(body),
-        Expect::RpcReply => match serde_json::from_slice::<&RawValue>(&body) {
+        AnswerKind::Attributes | AnswerKind::Registration => attributes(body),
+        AnswerKind::RpcReply => match serde_json::from_slice::<&RawValue>(&body) {
             Ok(_) => Representation::Json.content(body).with_max_age(0),
             Err(_) => unreadable_answer(),
         },
-        Expect::Provisioned => match status_of(&body) {
+        AnswerKind::Provisioned => match status_of(&body) {
             // ThingsBoard answers failures with 200 too, and with another `status`.
             Some(status) => Response {
                 code: match status == "SUCCESS" {
@@ -107,7 +107,7 @@ fn too_many_requests() -> Response {
 }
 
 /// The response to a request that ThingsBoard has not answered with 200.
-pub(crate) fn failed(expect: Expect, error: &Error) -> Response {
+pub(crate) fn failed(expect: AnswerKind, error: &Error) -> Response {
     let unavailable =
         |why| Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(RETRY_AFTER);
     match error {
@@ -116,7 +116,7 @@ pub(crate) fn failed(expect: Expect, error: &Error) -> Response {
             Response::error(Code::GATEWAY_TIMEOUT, "ThingsBoard did not answer in time")
         }
         // A rule chain that stays silent shows as 503 once ThingsBoard's own limit has passed.
-        Error::Overloaded if expect == Expect::RpcReply => {
+        Error::Overloaded if expect == AnswerKind::RpcReply => {
             Response::error(Code::GATEWAY_TIMEOUT, "the rule chain did not answer")
         }
         // RFC 8516, and RFC 7252 §5.9.3.4: Max-Age says when to come back.
@@ -136,7 +136,7 @@ pub(crate) fn failed(expect: Expect, error: &Error) -> Response {
     }
 }
 
-fn rejected(expect: Expect, rejection: Rejection) -> Response {
+fn rejected(expect: AnswerKind, rejection: Rejection) -> Response {
     let server_error = || {
         Response::error(
             Code::INTERNAL_SERVER_ERROR,
@@ -161,8 +161,11 @@ fn rejected(expect: Expect, rejection: Rejection) -> Response {
         Rejection::RateLimited => too_many_requests().with_max_age(RETRY_AFTER),
         Rejection::Unparsable => match expect {
             // These requests have no body.
-            Expect::Attributes | Expect::Registration => server_error(),
-            Expect::Created | Expect::CommandReply(_) | Expect::RpcReply | Expect::Provisioned => {
+            AnswerKind::Attributes | AnswerKind::Registration => server_error(),
+            AnswerKind::Created
+            | AnswerKind::CommandReply(_)
+            | AnswerKind::RpcReply
+            | AnswerKind::Provisioned => {
                 Response::error(Code::BAD_REQUEST, "ThingsBoard can't read the payload")
             }
         },

@@ -21,10 +21,10 @@ pub(crate) struct Assignment {
     pub identity: Identity,
 }
 
-/// A package's name, and what the attributes name to tell its contents apart.
+/// A package's name, and what the attributes name to distinguish its contents.
 pub(crate) type Content = (Name, Identity);
 
-/// What tells two contents of the same name apart.
+/// What distinguishes two contents of the same name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     /// `fw_checksum` and its algorithm.

@@ -13,9 +13,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Chunks in flight at once.
-const MOST_CHUNKS: usize = Settings::CONNECTIONS / 2;
+const MAX_CHUNKS: usize = Settings::CONNECTIONS / 2;
 /// Chunks in flight at once, when the next is only prefetched.
-const MOST_PREFETCHED: usize = Settings::CONNECTIONS / 4;
+const MAX_PREFETCHED: usize = Settings::CONNECTIONS / 4;
 
 /// What a call is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,12 +117,12 @@ impl Calls {
             return None;
         }
         let mut evicted = None;
-        let chunk = if self.chunks_in_flight >= MOST_CHUNKS {
+        let chunk = if self.chunks_in_flight >= MAX_CHUNKS {
             None
         } else if !self.requested.is_empty() {
             evicted = cache.reserve();
             evicted.and_then(|_| self.requested.pop_front())
-        } else if self.chunks_in_flight < MOST_PREFETCHED && !self.prefetch.is_empty() {
+        } else if self.chunks_in_flight < MAX_PREFETCHED && !self.prefetch.is_empty() {
             evicted = cache.reserve();
             evicted.and_then(|_| self.prefetch.pop_front())
         } else {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Chunks that one device's download may keep: the prefetched ones, and others.
-const MOST_OWN: usize = 16;
+const MAX_OWN: usize = 16;
 
 #[derive(Debug)]
 struct Chunk {
@@ -112,7 +112,7 @@ impl ChunkCache {
             return largest_shared;
         }
         match self.own.by_size.last() {
-            Some((stored, edition)) if *stored > MOST_OWN * self.chunk => Some(*edition),
+            Some((stored, edition)) if *stored > MAX_OWN * self.chunk => Some(*edition),
             Some(_) => self.own.by_age.first().map(|(_, edition)| *edition),
             None => largest_shared,
         }

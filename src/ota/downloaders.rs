@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 /// How long an assignment is used before it is read again.
 const ASSIGNMENT_KNOWN: Duration = Duration::from_secs(30);
 /// Packages of one kind that one device may request at the same time.
-const MOST_PERMITS: usize = 2;
+const MAX_PERMITS: usize = 2;
 /// How long a device is kept after its last request.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -174,7 +174,7 @@ impl Downloader {
         if let Some(at) = self.permits.iter().position(|permit| permit.name == *name) {
             return self.permits.get_mut(at);
         }
-        if self.permits.len() >= MOST_PERMITS {
+        if self.permits.len() >= MAX_PERMITS {
             let idle = self.permits.iter().position(Permit::is_idle)?;
             self.permits.remove(idle);
         }

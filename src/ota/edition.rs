@@ -11,13 +11,13 @@ use std::sync::Arc;
 /// How many bytes a probe compares, at most. The size of a chunk is a multiple of it.
 pub(crate) const PIECE: u64 = 64;
 /// The same, as a length.
-pub(crate) const MOST_PIECE_BYTES: usize = 64;
+pub(crate) const MAX_PIECE_BYTES: usize = 64;
 
 /// Chunks of one edition whose hashes are kept after they were evicted: 256 MiB in chunks of 64 KiB, which is the largest
 /// package that ThingsBoard allows over CoAP.
-const MOST_HASHES: usize = 4096;
+const MAX_HASHES: usize = 4096;
 /// The same: a package of more chunks can't be verified.
-const MOST_VERIFIED: u64 = 4096;
+const MAX_VERIFIED: u64 = 4096;
 
 /// A chunk is not of this edition: ThingsBoard has another content under its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,11 +185,11 @@ impl Edition {
         if self.hashes.get(&number).is_some_and(|hash| *hash != digest) {
             return Err(Contradiction);
         }
-        if self.hashes.len() < MOST_HASHES && !bytes.is_empty() {
+        if self.hashes.len() < MAX_HASHES && !bytes.is_empty() {
             self.hashes.insert(number, digest);
         }
         if number == 0 {
-            let head = bytes.get(..MOST_PIECE_BYTES).unwrap_or(bytes);
+            let head = bytes.get(..MAX_PIECE_BYTES).unwrap_or(bytes);
             self.head = Some(Bytes::copy_from_slice(head));
             let size = format!("{:?}", self.identity.size);
             let first = digest64(&[bytes]);
@@ -215,7 +215,7 @@ impl Edition {
         let reached = state.next.saturating_mul(self.chunk);
         if size.is_none_or(|size| size > reached) {
             // A chunk whose hash is not kept could not be recognised later, so the package can't be shared.
-            if state.next >= MOST_VERIFIED {
+            if state.next >= MAX_VERIFIED {
                 self.checksum_state = None;
             }
             return Verification::Incomplete;

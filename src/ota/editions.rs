@@ -11,11 +11,11 @@ use super::ids::EditionId;
 use std::collections::{BTreeMap, HashMap};
 
 /// Verified editions, and those of groups; a fleet has a few.
-const MOST_SHARED: usize = 128;
+const MAX_SHARED: usize = 128;
 /// Editions of single devices. An empty one takes half a kilobyte.
-const MOST_OWN: usize = 4096;
+const MAX_OWN: usize = 4096;
 /// Hashes of chunks that all editions together keep, at some 80 bytes.
-const MOST_HASHES: usize = 65_536;
+const MAX_HASHES: usize = 65_536;
 
 #[derive(Debug)]
 pub(crate) struct Editions {
@@ -125,9 +125,9 @@ impl Editions {
     /// The edition to end next, if there are too many: the least recently used one, of single devices before others. Never
     /// `keep`.
     pub(crate) fn surplus(&mut self, keep: EditionId) -> Option<EditionId> {
-        let too_many = self.hashes > MOST_HASHES;
-        let own = self.own_ages.len() > MOST_OWN || (too_many && !self.own_ages.is_empty());
-        if !own && !too_many && self.shared_ages.len() <= MOST_SHARED {
+        let too_many = self.hashes > MAX_HASHES;
+        let own = self.own_ages.len() > MAX_OWN || (too_many && !self.own_ages.is_empty());
+        if !own && !too_many && self.shared_ages.len() <= MAX_SHARED {
             return None;
         }
         let ages = match own {

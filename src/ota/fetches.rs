@@ -7,9 +7,9 @@ use shares::Counts;
 use std::collections::HashMap;
 
 /// Chunks that are fetched at once, or wait for it.
-const MOST: usize = 4096;
+const MAX_FETCHES: usize = 4096;
 /// The same under one device's token: a download needs a few, however many sessions read at different places.
-const MOST_OF_ONE: usize = 64;
+const MAX_OF_ONE: usize = 64;
 
 /// A chunk on its way.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Default for Fetches {
     fn default() -> Self {
         Fetches {
             by_key: HashMap::new(),
-            by_downloader: Counts::new(MOST, MOST_OF_ONE),
+            by_downloader: Counts::new(MAX_FETCHES, MAX_OF_ONE),
         }
     }
 }

@@ -31,7 +31,7 @@ use verification::Verifications;
 pub(crate) struct PackageCache {
     settings: Settings,
     /// `ota.chunk`, in the type of positions in packages.
-    chunk: u64,
+    chunk_size: u64,
     downloaders: Downloaders,
     editions: Editions,
     cache: ChunkCache,
@@ -55,12 +55,12 @@ enum Stop {
 impl PackageCache {
     /// `seed` should be random.
     pub(crate) fn new(settings: Settings, seed: u64) -> PackageCache {
-        let chunk = u64::try_from(settings.chunk).unwrap_or(u64::MAX);
+        let chunk_size = u64::try_from(settings.chunk).unwrap_or(u64::MAX);
         PackageCache {
             settings,
-            chunk,
+            chunk_size,
             downloaders: Downloaders::default(),
-            editions: Editions::new(chunk),
+            editions: Editions::new(chunk_size),
             cache: ChunkCache::new(settings.cache, settings.chunk),
             fetches: Fetches::default(),
             verifications: Verifications::default(),

@@ -7,11 +7,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Requests that wait, in all.
-pub(crate) const MOST: usize = 16_384;
+pub(crate) const MAX_PENDING: usize = 16_384;
 /// Requests that wait for the same.
-pub(crate) const MOST_FOR_ONE: usize = 4096;
+pub(crate) const MAX_FOR_ONE: usize = 4096;
 /// How often a request may wait before it is refused: a package that changes all the time would keep it waiting for ever.
-const MOST_WAITS: u8 = 20;
+const MAX_WAITS: u8 = 20;
 
 /// What a request waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,7 +51,7 @@ impl PendingRequest {
     /// Counts a wait. Returns whether it is one too many.
     pub(crate) fn has_waited_too_often(&mut self) -> bool {
         self.waits = self.waits.saturating_add(1);
-        self.waits > MOST_WAITS
+        self.waits > MAX_WAITS
     }
 }
 
@@ -81,11 +81,11 @@ impl PendingRequests {
         request: PendingRequest,
         awaited: Awaited,
     ) -> bool {
-        if self.requests.len() >= MOST {
+        if self.requests.len() >= MAX_PENDING {
             return false;
         }
         let queue = self.queues.entry(awaited).or_default();
-        let room = queue.len() < MOST_FOR_ONE;
+        let room = queue.len() < MAX_FOR_ONE;
         if room {
             queue.push(id);
             self.requests.insert(id, request);

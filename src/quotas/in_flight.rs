@@ -10,7 +10,7 @@
 
 use crate::device::Device;
 use crate::dtls::SessionId;
-use crate::mapping::response::Expect;
+use crate::mapping::response::AnswerKind;
 use crate::upstream::CallLimits;
 use coap::ExchangeId;
 use shares::{Counts, Refused, source};
@@ -39,7 +39,7 @@ impl Holder {
 
 /// The kind of a call; its limits depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum CallClass {
     /// A POST: it has an effect in ThingsBoard even if its answer is discarded.
     Post,
     /// A GET of attributes.
@@ -48,12 +48,14 @@ enum Kind {
     ClientRpc,
 }
 
-impl Kind {
-    fn of(expect: Expect) -> Kind {
+impl CallClass {
+    fn of(expect: AnswerKind) -> CallClass {
         match expect {
-            Expect::Created | Expect::CommandReply(_) | Expect::Provisioned => Kind::Post,
-            Expect::Attributes | Expect::Registration => Kind::Get,
-            Expect::RpcReply => Kind::ClientRpc,
+            AnswerKind::Created | AnswerKind::CommandReply(_) | AnswerKind::Provisioned => {
+                CallClass::Post
+            }
+            AnswerKind::Attributes | AnswerKind::Registration => CallClass::Get,
+            AnswerKind::RpcReply => CallClass::ClientRpc,
         }
     }
 }
@@ -72,7 +74,7 @@ pub(crate) enum Full {
 #[derive(Debug)]
 struct Open {
     holder: Holder,
-    expect: Expect,
+    expect: AnswerKind,
 }
 
 /// The calls that have begun and not ended.
@@ -103,12 +105,12 @@ impl InFlight {
         holder: Holder,
         session: SessionId,
         exchange: ExchangeId,
-        expect: Expect,
+        expect: AnswerKind,
     ) -> Result<(), Full> {
-        let kind = match Kind::of(expect) {
-            Kind::Post => None,
-            Kind::Get => Some((&mut self.gets, Full::Device)),
-            Kind::ClientRpc => Some((&mut self.client_rpc, Full::ClientRpc)),
+        let kind = match CallClass::of(expect) {
+            CallClass::Post => None,
+            CallClass::Get => Some((&mut self.gets, Full::Device)),
+            CallClass::ClientRpc => Some((&mut self.client_rpc, Full::ClientRpc)),
         };
         self.all
             .take(holder.clone())
@@ -136,22 +138,22 @@ impl InFlight {
     pub(crate) fn end(&mut self, session: SessionId, exchange: ExchangeId) -> Option<Holder> {
         let Open { holder, expect } = self.open.remove(&(session, exchange))?;
         self.all.release(&holder);
-        match Kind::of(expect) {
-            Kind::Post => {}
-            Kind::Get => self.gets.release(&holder),
-            Kind::ClientRpc => self.client_rpc.release(&holder),
+        match CallClass::of(expect) {
+            CallClass::Post => {}
+            CallClass::Get => self.gets.release(&holder),
+            CallClass::ClientRpc => self.client_rpc.release(&holder),
         }
         Some(holder)
     }
 
     /// Aborts one call of an ended session that has no effect but its answer, and returns it; `None` if there is none
     /// left.
-    pub(crate) fn abort_one(&mut self, session: SessionId) -> Option<(ExchangeId, Expect)> {
+    pub(crate) fn abort_one(&mut self, session: SessionId) -> Option<(ExchangeId, AnswerKind)> {
         let all = (session, ExchangeId(0))..=(session, ExchangeId(u32::MAX));
         let (exchange, expect) = self
             .open
             .range(all)
-            .find(|(_, open)| Kind::of(open.expect) != Kind::Post)
+            .find(|(_, open)| CallClass::of(open.expect) != CallClass::Post)
             .map(|((_, exchange), open)| (*exchange, open.expect))?;
         self.end(session, exchange);
         Some((exchange, expect))
@@ -197,7 +199,7 @@ mod tests {
         }
 
         /// Begins calls of this device in one session until one is refused; returns their number and the limit.
-        fn fill(&mut self, device: &str, session: u64, expect: Expect) -> (usize, Full) {
+        fn fill(&mut self, device: &str, session: u64, expect: AnswerKind) -> (usize, Full) {
             for count in 0.. {
                 self.last += 1;
                 let holder = Holder::Device(device.into());
@@ -213,9 +215,9 @@ mod tests {
     #[test]
     fn a_devices_share_does_not_depend_on_the_number_of_its_sessions() {
         let mut bench = Bench::new(1024);
-        assert_eq!(bench.fill("a", 1, Expect::Created), (64, Full::Device));
-        assert_eq!(bench.fill("a", 2, Expect::Created), (0, Full::Device));
-        assert_eq!(bench.fill("b", 3, Expect::Created), (64, Full::Device));
+        assert_eq!(bench.fill("a", 1, AnswerKind::Created), (64, Full::Device));
+        assert_eq!(bench.fill("a", 2, AnswerKind::Created), (0, Full::Device));
+        assert_eq!(bench.fill("b", 3, AnswerKind::Created), (64, Full::Device));
         assert_eq!(bench.calls.count(), 128);
     }
 
@@ -224,14 +226,14 @@ mod tests {
         let mut bench = Bench::new(1024);
         for device in 0..40 {
             let name = format!("d{device}");
-            let (rpcs, full) = bench.fill(&name, device, Expect::RpcReply);
+            let (rpcs, full) = bench.fill(&name, device, AnswerKind::RpcReply);
             // Once half of the limit is used, shares are even.
             assert!(rpcs <= 16 && full == Full::ClientRpc);
         }
         assert_eq!(bench.calls.client_rpc(), 256);
-        let (gets, full) = bench.fill("other", 50, Expect::Attributes);
+        let (gets, full) = bench.fill("other", 50, AnswerKind::Attributes);
         assert_eq!((gets, full), (16, Full::Device));
-        let (posts, _) = bench.fill("other", 50, Expect::Created);
+        let (posts, _) = bench.fill("other", 50, AnswerKind::Created);
         assert_eq!(posts, 48, "the rest of its share");
     }
 
@@ -239,12 +241,12 @@ mod tests {
     fn a_call_counts_until_it_ends_and_the_end_of_a_session_aborts_calls_without_effect() {
         let mut bench = Bench::new(1024);
         let expects = [
-            Expect::Created,
-            Expect::RpcReply,
-            Expect::Attributes,
-            Expect::CommandReply(7),
-            Expect::Registration,
-            Expect::Provisioned,
+            AnswerKind::Created,
+            AnswerKind::RpcReply,
+            AnswerKind::Attributes,
+            AnswerKind::CommandReply(7),
+            AnswerKind::Registration,
+            AnswerKind::Provisioned,
         ];
         for (exchange, expect) in (0..).zip(expects) {
             let holder = Holder::Device("a".into());
@@ -257,7 +259,11 @@ mod tests {
         while let Some((_, expect)) = bench.calls.abort_one(SessionId(1)) {
             aborted.push(expect);
         }
-        let expected = [Expect::RpcReply, Expect::Attributes, Expect::Registration];
+        let expected = [
+            AnswerKind::RpcReply,
+            AnswerKind::Attributes,
+            AnswerKind::Registration,
+        ];
         assert_eq!(aborted, expected);
         assert_eq!((bench.calls.count(), bench.calls.client_rpc()), (3, 0));
         let mut end = |exchange| bench.calls.end(SessionId(1), ExchangeId(exchange));

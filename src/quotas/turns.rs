@@ -3,7 +3,7 @@
 //! ```text
 //! datagram ──(its device has had fewer than PER_DEVICE in this turn)──▶ handled at once
 //!     │
-//!     └──(otherwise)──▶ waits, in order ──(the next turns: one of each device that waits, around)──▶ handled
+//!     └──(otherwise)──▶ waits, in order ──(the next turns: one datagram of each waiting device, round-robin)──▶ handled
 //!                          │
 //!                          └──(its device has too much waiting already)──▶ dropped, as the kernel would
 //! ```
@@ -26,20 +26,20 @@ const WAITING_BYTES: usize = 64 * 1024;
 /// Bytes of datagrams that may be queued for all devices together.
 const ALL_WAITING_BYTES: usize = 4 * 1024 * 1024;
 /// The least cost of a datagram: its entry in the queue takes as much memory, however short the datagram is.
-const LEAST: usize = 128;
+const MIN_COST: usize = 128;
 
 /// The bytes that a queued datagram counts for.
 fn cost(datagram: &[u8]) -> usize {
-    datagram.len().max(LEAST)
+    datagram.len().max(MIN_COST)
 }
 
 /// Whether a datagram is handled, queued or dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum Turn {
     /// Handle it now.
-    Handle,
+    Now,
     /// It was queued for a later turn.
-    Wait,
+    Later,
     /// Its device's queue is full, or all queues together are.
     Drop,
 }
@@ -82,15 +82,10 @@ impl Turns {
 
     /// Decides whether a datagram is handled now, queued or dropped. A datagram without a session (no holder) is always
     /// handled: [`admission`](crate::dtls::demux) limits those.
-    pub(crate) fn decide(
-        &mut self,
-        holder: Option<Holder>,
-        path: Path,
-        datagram: &[u8],
-    ) -> Verdict {
+    pub(crate) fn decide(&mut self, holder: Option<Holder>, path: Path, datagram: &[u8]) -> Turn {
         let Some(holder) = holder else {
             self.handled += 1;
-            return Verdict::Handle;
+            return Turn::Now;
         };
         let waits = self.waiting.get(&holder);
         let waiting_bytes = waits.map_or(0, |queue| queue.bytes);
@@ -98,13 +93,13 @@ impl Turns {
         if waits.is_none() && handled < PER_DEVICE {
             self.handled += 1;
             self.handled_of.insert(holder, handled + 1);
-            return Verdict::Handle;
+            return Turn::Now;
         }
         let more = cost(datagram);
         if waiting_bytes.saturating_add(more) > WAITING_BYTES
             || self.bytes.saturating_add(more) > ALL_WAITING_BYTES
         {
-            return Verdict::Drop;
+            return Turn::Drop;
         }
         if waits.is_none() {
             self.round_robin.push_back(holder.clone());
@@ -113,7 +108,7 @@ impl Turns {
         queue.datagrams.push_back((path, datagram.into()));
         queue.bytes += more;
         self.bytes += more;
-        Verdict::Wait
+        Turn::Later
     }
 
     /// Takes the next queued datagram, round-robin by device.
@@ -177,15 +172,15 @@ mod tests {
     fn receive(turns: &mut Turns, now: Instant, name: &str, count: usize) -> (usize, usize, usize) {
         let (mut handled, mut waits, mut dropped) = (0, 0, 0);
         for number in 0..count {
-            let datagram = vec![u8::try_from(number % 256).unwrap(); LEAST];
+            let datagram = vec![u8::try_from(number % 256).unwrap(); MIN_COST];
             let verdict = match turns.count_arrival(now) {
                 true => turns.decide(Some(device(name)), path(1), &datagram),
-                false => Verdict::Handle,
+                false => Turn::Now,
             };
             match verdict {
-                Verdict::Handle => handled += 1,
-                Verdict::Wait => waits += 1,
-                Verdict::Drop => dropped += 1,
+                Turn::Now => handled += 1,
+                Turn::Later => waits += 1,
+                Turn::Drop => dropped += 1,
             }
         }
         (handled, waits, dropped)
@@ -197,7 +192,7 @@ mod tests {
         let (handled, waits, dropped) = receive(&mut turns, now, "flood", 2000);
         // The first PER_DEVICE of a turn are not counted by device.
         assert_eq!(handled, 2 * PER_DEVICE);
-        assert_eq!(waits, WAITING_BYTES / LEAST);
+        assert_eq!(waits, WAITING_BYTES / MIN_COST);
         assert_eq!(handled + waits + dropped, 2000);
         assert_eq!(receive(&mut turns, now, "other", 3), (3, 0, 0));
         // In the next turn as well, while the flood continues and its queue is full.
@@ -253,7 +248,7 @@ mod tests {
         let (now, mut turns) = (start(), Turns::default());
         receive(&mut turns, now, "other", PER_DEVICE);
         let wait =
-            |turns: &mut Turns| turns.decide(Some(device("a")), path(1), b"x") == Verdict::Wait;
+            |turns: &mut Turns| turns.decide(Some(device("a")), path(1), b"x") == Turn::Later;
         let waiting = (0..70_000).filter(|_| wait(&mut turns)).count();
         let takes = size_of::<(Path, Box<[u8]>)>();
         assert!(

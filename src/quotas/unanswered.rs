@@ -16,7 +16,7 @@ const IN_A_ROW: u32 = 2;
 /// For how long they are refused. ThingsBoard's rate limits are for a second or a minute.
 const REFUSED: Duration = Duration::from_secs(30);
 /// The most devices in the table. When it is full, devices whose refusal is over are removed.
-const MOST: usize = 4096;
+const MAX_DEVICES: usize = 4096;
 
 #[derive(Debug, Default)]
 struct State {
@@ -45,11 +45,11 @@ impl Unanswered {
 
     /// Records that a GET of this device has timed out.
     pub(crate) fn timed_out(&mut self, now: Instant, device: &Arc<str>) {
-        if self.0.len() >= MOST {
+        if self.0.len() >= MAX_DEVICES {
             self.0
                 .retain(|_, state| state.until.is_some_and(|until| until > now));
         }
-        if self.0.len() >= MOST && !self.0.contains_key(device) {
+        if self.0.len() >= MAX_DEVICES && !self.0.contains_key(device) {
             return;
         }
         let state = self.0.entry(device.clone()).or_default();
@@ -105,12 +105,12 @@ mod tests {
     fn the_number_of_devices_in_the_table_is_bounded() {
         let now = start();
         let mut unanswered = Unanswered::default();
-        for device in 0..2 * MOST {
+        for device in 0..2 * MAX_DEVICES {
             let device = Arc::from(device.to_string());
             unanswered.timed_out(now, &device);
             unanswered.timed_out(now, &device);
         }
-        assert_eq!(unanswered.len(), MOST);
+        assert_eq!(unanswered.len(), MAX_DEVICES);
         unanswered.timed_out(now + REFUSED, &Arc::from("one more"));
         assert_eq!(unanswered.len(), 1);
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(crate) type Values = BTreeMap<Box<str>, Box<RawValue>>;
 
 /// Keys kept for one device: the work that a change is for the I/O loop grows with them.
-pub(crate) const MOST_KEYS: usize = 2048;
+pub(crate) const MAX_KEYS: usize = 2048;
 
 /// Why an answer of ThingsBoard can't be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Update {
 }
 
 fn check_key_count(keys: usize) -> Result<(), Unreadable> {
-    match keys <= MOST_KEYS {
+    match keys <= MAX_KEYS {
         true => Ok(()),
         false => Err(Unreadable::TooManyKeys),
     }

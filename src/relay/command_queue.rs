@@ -30,7 +30,7 @@ const CAPACITY: usize = 16;
 /// How long a command stays queued for a device that does not answer.
 const QUEUED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// Delivered commands remembered for one device. The oldest is removed for another.
-const MOST_DELIVERED: usize = 32;
+const MAX_DELIVERED: usize = 32;
 /// How long a delivered command is recognised after a poll last brought it.
 const RECOGNISED: Duration = Duration::from_secs(600);
 /// The same once polls have failed: ThingsBoard may have restarted.
@@ -207,7 +207,7 @@ impl CommandQueue {
         } = first;
         // One from before a restart: from now on a reply under this id is to this command.
         self.delivered.retain(|known| known.id != command.id);
-        if self.delivered.len() >= MOST_DELIVERED {
+        if self.delivered.len() >= MAX_DELIVERED {
             self.delivered.pop_front();
         }
         self.delivered.push_back(Delivered {

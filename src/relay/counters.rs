@@ -4,7 +4,7 @@
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counters {
     /// Registrations, refreshing ones included.
-    pub registered: u64,
+    pub registrations: u64,
     /// Registrations refused because of `relay.max_polls`.
     pub registrations_refused: u64,
     /// Observations replaced by another of the same device and kind.
@@ -14,7 +14,7 @@ pub struct Counters {
     /// Observations ended because ThingsBoard rejects the device's token.
     pub refused: u64,
     /// Observations ended because the certificate is no longer registered.
-    pub unregistered: u64,
+    pub ended_unregistered_certificate: u64,
     /// Observations parked because the device did not answer.
     pub parked: u64,
     /// Observations resumed because something was received from the device.

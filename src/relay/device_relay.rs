@@ -74,7 +74,7 @@ impl DeviceRelay {
         values: Values,
         context: &mut RelayContext<'_>,
     ) {
-        context.counters.registered += 1;
+        context.counters.registrations += 1;
         self.attributes
             .registered(now, observation, values, context);
     }
@@ -86,7 +86,7 @@ impl DeviceRelay {
         observation: Observation,
         context: &mut RelayContext<'_>,
     ) {
-        context.counters.registered += 1;
+        context.counters.registrations += 1;
         self.commands.registered(now, observation, context);
     }
 
@@ -135,7 +135,7 @@ impl DeviceRelay {
         for kind in KINDS {
             let is_of_session = is_of(self.observer(kind), session);
             if is_of_session && let Some(observation) = self.end(kind, context) {
-                context.counters.unregistered += 1;
+                context.counters.ended_unregistered_certificate += 1;
                 match kind {
                     Kind::Attributes => self.attributes.abort_polls(context),
                     Kind::Commands => self.commands.abort_polls(context),

@@ -31,7 +31,7 @@ pub(crate) struct Observer {
 
 #[derive(Debug, Clone, Copy)]
 enum Liveness {
-    /// At this time its session must have received something since, or it is pinged.
+    /// At this time the device is pinged, if nothing was received from it for `relay.alive_for`.
     Live { check_at: Instant },
     /// Polls go on until the ping has failed.
     Pinged,
@@ -57,7 +57,7 @@ impl Observer {
         }
     }
 
-    /// Whether anything that its session receives changes its state.
+    /// Whether anything that is received from the device changes its state.
     pub(crate) fn awaits_sign_of_life(&self) -> bool {
         match self.liveness {
             Liveness::Live { .. } => false,
@@ -65,7 +65,7 @@ impl Observer {
         }
     }
 
-    /// Whether to ping it now; `last_received` is when its session last received something.
+    /// Whether to ping it now; `last_received`: when something was last received from the device.
     pub(crate) fn ping_due(
         &mut self,
         now: Instant,

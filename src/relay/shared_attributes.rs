@@ -9,14 +9,14 @@
 //! confirmed ──(a poll or a read brings another value)──▶ unconfirmed ──(its notification is acknowledged)──▶ confirmed
 //! ```
 
-use super::attribute_json::{MOST_KEYS, Update, Values, is_same, object, quoted};
+use super::attribute_json::{MAX_KEYS, Update, Values, is_same, object, quoted};
 use crate::ota::AssignmentChange;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Bytes of keys and values kept for one device. ThingsBoard's answers have the same bound.
-const MOST_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 
 /// The shared attributes of one device.
 #[derive(Debug, Default)]
@@ -116,9 +116,9 @@ impl SharedAttributes {
         match update {
             Update::Set(values) => {
                 values.keys().for_each(|key| self.assignment.add(key));
-                if json_bytes(&self.values) + json_bytes(&values) > MOST_BYTES
-                    || self.values.len() + values.len() > 2 * MOST_KEYS
-                    || self.unconfirmed.len() + values.len() > 2 * MOST_KEYS
+                if json_bytes(&self.values) + json_bytes(&values) > MAX_BYTES
+                    || self.values.len() + values.len() > 2 * MAX_KEYS
+                    || self.unconfirmed.len() + values.len() > 2 * MAX_KEYS
                     || cost_of(&values) > room
                 {
                     return false;
@@ -138,7 +138,7 @@ impl SharedAttributes {
     /// Whether a read with so many keys can be taken: each may become unconfirmed, beside those that are. Otherwise a device
     /// that acknowledges nothing would leave every key unconfirmed that a tenant has ever set.
     pub(crate) fn has_room_for(&self, keys: usize) -> bool {
-        self.unconfirmed.len() + keys <= 2 * MOST_KEYS
+        self.unconfirmed.len() + keys <= 2 * MAX_KEYS
     }
 
     /// A read of all attributes begins.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Certificates that are reported one by one. Of more, only those that end first.
-pub(crate) const MOST_CERTIFICATES: usize = 100;
+pub(crate) const MAX_CERTIFICATES: usize = 100;
 
 /// How often one source was reloaded.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl FileStatus {
         all.sort_by_key(|ends| (ends.kind, &ends.name, ends.at));
         all.dedup_by_key(|ends| (ends.kind, &ends.name));
         all.sort_by_key(|ends| ends.at);
-        all.truncate(MOST_CERTIFICATES);
+        all.truncate(MAX_CERTIFICATES);
         all
     }
 }
@@ -126,7 +126,7 @@ mod tests {
     fn of_too_many_certificates_those_that_end_first_are_reported() {
         let status = status((0..1000).rev().map(|at| anchor(at, at)).collect());
         let ends = status.ends();
-        assert_eq!(ends.len(), MOST_CERTIFICATES);
+        assert_eq!(ends.len(), MAX_CERTIFICATES);
         assert_eq!((ends[0].at.seconds(), ends[99].at.seconds()), (0, 99));
     }
 

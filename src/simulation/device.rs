@@ -301,7 +301,7 @@ impl Device {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of a request")]
-    fn request_with(
+    pub(super) fn request_with(
         &mut self,
         now: Instant,
         kind: Type,

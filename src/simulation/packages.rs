@@ -47,7 +47,7 @@ impl Upstream {
 
     /// The outcome of a call for a device. Advances the time to its completion.
     fn request(&mut self, device: &str, operation: Operation) -> Result<Bytes, Error> {
-        let ticket = Ticket::Relay(RelayId(1), RelayCall::Refusal(1));
+        let ticket = Ticket::Relay(RelayId(1), RelayCall::GatewayReply(1));
         let device = Arc::new(Device {
             name: device.into(),
             token: AccessToken::new("T").unwrap(),

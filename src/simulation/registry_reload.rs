@@ -49,7 +49,10 @@ fn a_removed_device_gets_4_01_and_its_observations_end_even_while_idle() {
     }
     assert_eq!(world.upstream.relay_calls(), 0, "no poll is open");
     assert_eq!(world.core.load().relays.relays, 0);
-    assert_eq!(world.core.counters().relay.unregistered, 2);
+    assert_eq!(
+        world.core.counters().relay.ended_unregistered_certificate,
+        2
+    );
     assert_eq!(world.core.report(0).levels.unregistered_sessions, 1);
     // However long the device sleeps, it gets a 4.01 before its session is closed.
     world.run_for(10 * MINUTE);

@@ -103,7 +103,9 @@ impl Uploads {
         if block.num() == 0 {
             // §2.5: an unfinished body is overwritten; the client may have restarted.
             self.remove(part.key);
-            let announced = part.size1.and_then(|size| usize::try_from(size).ok());
+            // §4: an estimate, which says nothing of a body that is whole.
+            let size1 = part.size1.filter(|_| block.more());
+            let announced = size1.map(|size| usize::try_from(size).unwrap_or(usize::MAX));
             if announced.unwrap_or(length).max(length) > largest {
                 return Err(UploadError::TooLarge);
             }

@@ -7,6 +7,7 @@
 //! InProgress ──▶ Acknowledged            empty ACK sent, the response is or will be separate
 //!     │  └─────▶ Replied(code)           piggybacked response, a code alone
 //!     │  └─────▶ RepliedWith(code)       piggybacked response with options or a payload: kept in `replies`
+//!     │  └─────▶ RepeatableWith(code)    the same to a request that is processed again if that was evicted
 //!     │  └─────▶ Repeatable              piggybacked response that can be generated again
 //!     │  └─────▶ (forgotten)             piggybacked response to a request for a later block
 //!  NoReply                               Non-confirmable: duplicates are ignored
@@ -58,6 +59,7 @@ enum Outcome {
     Acknowledged,
     Replied(Code),
     RepliedWith(Code),
+    RepeatableWith(Code),
     Repeatable,
     NoReply,
 }
@@ -137,16 +139,17 @@ impl Deduplication {
     }
 
     /// Records the piggybacked response to the message: the bytes of the ACK, header and token
-    /// included.
+    /// included. `repeatable`: without it a duplicate may be processed again (§4.5).
     pub(crate) fn record_reply(
         &mut self,
         key: MessageKey,
         code: Code,
         acknowledgement: &[u8],
         token: &Token,
+        repeatable: bool,
     ) {
         if let Some(table) = &mut self.table {
-            table.record_reply(key, code, acknowledgement, token);
+            table.record_reply(key, code, acknowledgement, token, repeatable);
         }
     }
 
@@ -208,12 +211,18 @@ impl Table {
                     Outcome::Replied(code) => {
                         Arrival::ReplyAgain(acknowledgement(code, key.message_id, token, &[]))
                     }
-                    Outcome::RepliedWith(code) => match self.reply(key) {
-                        Some(tail) => {
-                            Arrival::ReplyAgain(acknowledgement(code, key.message_id, token, tail))
+                    Outcome::RepliedWith(code) | Outcome::RepeatableWith(code) => {
+                        let repeatable = entry.outcome == Outcome::RepeatableWith(code);
+                        if let Some(tail) = self.reply(key) {
+                            let id = key.message_id;
+                            return Arrival::ReplyAgain(acknowledgement(code, id, token, tail));
                         }
-                        None => Arrival::Ignore,
-                    },
+                        if !repeatable {
+                            return Arrival::Ignore;
+                        }
+                        self.set(key, Outcome::InProgress);
+                        Arrival::ProcessAgain
+                    }
                 };
             }
             self.remove(at);
@@ -238,14 +247,25 @@ impl Table {
         Arrival::New
     }
 
-    fn record_reply(&mut self, key: MessageKey, code: Code, acknowledgement: &[u8], token: &Token) {
+    fn record_reply(
+        &mut self,
+        key: MessageKey,
+        code: Code,
+        acknowledgement: &[u8],
+        token: &Token,
+        repeatable: bool,
+    ) {
         let tail = acknowledgement
             .get(4 + token.as_bytes().len()..)
             .unwrap_or_default();
         if tail.is_empty() {
             return self.set(key, Outcome::Replied(code));
         }
-        self.set(key, Outcome::RepliedWith(code));
+        let outcome = match repeatable {
+            true => Outcome::RepeatableWith(code),
+            false => Outcome::RepliedWith(code),
+        };
+        self.set(key, outcome);
         let Some(length) = u16::try_from(tail.len())
             .ok()
             .filter(|_| REPLY_HEADER + tail.len() <= MAX_REPLY_BYTES)

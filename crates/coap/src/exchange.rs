@@ -54,7 +54,7 @@ pub(crate) struct BlockContext {
     pub safe: bool,
     /// Whether a duplicate may be processed again (RFC 7252 §4.5). Then its response need not be
     /// remembered.
-    repeatable: bool,
+    pub repeatable: bool,
 }
 
 impl BlockContext {

@@ -6,6 +6,7 @@
 
 use crate::block::Block;
 use crate::body::{Bodies, ETag, Key};
+use crate::code::Code;
 use crate::message::Message;
 use crate::option::{decode_unsigned, number::*};
 use crate::request::{Method, Observe, Request};
@@ -61,6 +62,8 @@ pub struct Received {
     pub size1: Option<u32>,
     /// Request-Tag: distinguishes bodies for the same resource (RFC 9175 §3).
     pub request_tags: Vec<Bytes>,
+    /// Elective options that are not in [`FORMATS`] and belong to the cache key (RFC 7252 §5.4.6).
+    pub unknown_cache_keys: Vec<(u16, Bytes)>,
 }
 
 impl Received {
@@ -71,8 +74,9 @@ impl Received {
             block1: None,
             size1: None,
             request_tags: Vec::new(),
+            unknown_cache_keys: Vec::new(),
         };
-        let mut previous = None;
+        let (mut previous, mut bad) = (None, None);
         for (option, value) in &message.options {
             let format = FORMATS.iter().find(|(known, ..)| known == option);
             let recognised = format.is_some_and(|(_, shortest, longest, repeatable)| {
@@ -81,21 +85,39 @@ impl Received {
             });
             previous = Some(*option);
             if recognised {
-                apply(&mut received, *option, value)?;
+                let applied = apply(&mut received, *option, value);
+                bad = bad.or(applied.err());
             } else if option & 1 == 1 {
+                // §5.4.1, whatever else is wrong with the request.
                 return Err(BadOption::Critical(*option));
+            } else if format.is_none() && option & 0x1e != 0x1c {
+                let unknown = &mut received.unknown_cache_keys;
+                unknown.push((*option, value.clone()));
             }
         }
+        if let Some(bad) = bad {
+            return Err(bad);
+        }
+        // RFC 7641 §2 defines Observe for GET, and RFC 7252 §5.4 has it ignored in other methods.
         // RFC 7959 §2.6: a request for a later block of a notification has no Observe.
         let request = &mut received.request;
-        if request.block2.is_some_and(|block| block.num() > 0) {
+        // RFC 7252 §5.10.8.1: one If-Match that matches is enough. An empty one matches if the
+        // resource exists, and all resources here do. One with an ETag would have to be compared
+        // with the resource's, which is not known before ThingsBoard has answered: it never matches.
+        let mut if_match = message.options.iter().filter(|(n, _)| *n == IF_MATCH);
+        let unmatched = |(_, value): &(u16, Bytes)| !value.is_empty();
+        request.conditional |= if_match.clone().next().is_some() && if_match.all(unmatched);
+        let later = request.block2.is_some_and(|block| block.num() > 0);
+        if request.method != Method::Get || later {
             request.observe = None;
         }
         Ok(received)
     }
 
-    /// Identifies the body that the payload is a block of. RFC 9175 §3: two messages belong to one
-    /// transfer if they have the same options, apart from those that differ from block to block.
+    /// Identifies the body of which the payload is a block. RFC 9175 §3: two messages belong to one
+    /// transfer if they have the same options, apart from those that differ from block to block and
+    /// NoCacheKey options. Uri-Host and Uri-Port don't count: the server has one host, and some
+    /// clients send them with the first block alone.
     pub(crate) fn upload_key(&self, bodies: &Bodies) -> Key {
         let about = (self.request.content_format, self.request.conditional);
         bodies.key(&(self.download_key(bodies), about))
@@ -106,8 +128,23 @@ impl Received {
     pub(crate) fn download_key(&self, bodies: &Bodies) -> Key {
         let request = &self.request;
         let resource = (request.method, &request.path, &request.query);
-        bodies.key(&(resource, request.accept, &self.request_tags))
+        let tags = (&self.request_tags, &self.unknown_cache_keys);
+        bodies.key(&(resource, request.accept, tags))
     }
+}
+
+/// Whether a message with a request registers an observer (RFC 7641 §3.1). Says so also of a request
+/// that is refused for its other options.
+pub(crate) fn registers(message: &Message) -> bool {
+    let value_of = |number| {
+        let mut options = message.options.iter();
+        let (_, value) = options.find(|(n, value)| *n == number && value.len() <= 3)?;
+        Some(decode_unsigned(value))
+    };
+    // RFC 7959 §2.6: as in [`Received::read`].
+    let later = value_of(BLOCK2).is_some_and(|block| block >> 4 > 0);
+    let observe = value_of(OBSERVE).and_then(Observe::from_value);
+    message.code == Code::GET && observe == Some(Observe::Register) && !later
 }
 
 fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadOption> {
@@ -122,10 +159,7 @@ fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadO
     let short = u16::try_from(number).unwrap_or(u16::MAX);
     let block = || Block::decode(number).ok_or(BadOption::ReservedSize(option));
     match option {
-        // §5.10.8.1: an empty If-Match is fulfilled if the resource exists, and all resources here
-        // do.
-        IF_MATCH if value.is_empty() => {}
-        IF_MATCH | IF_NONE_MATCH => request.conditional = true,
+        IF_NONE_MATCH => request.conditional = true,
         // RFC 7641 §2: with another value the option is ignored, like any elective one.
         OBSERVE => request.observe = Observe::from_value(number),
         URI_PATH => request.path.push(text()?),
@@ -141,6 +175,8 @@ fn apply(received: &mut Received, option: u16, value: &Bytes) -> Result<(), BadO
         REQUEST_TAG => received.request_tags.push(value.clone()),
         PROXY_URI | PROXY_SCHEME => return Err(BadOption::Proxy),
         NO_RESPONSE => request.no_response = u8::try_from(number).unwrap_or_default(),
+        // `read` looks at all If-Match together.
+        IF_MATCH => {}
         // Recognised and ignored: Uri-Host and Uri-Port (the server has one host, whatever the
         // client calls it), Max-Age, Echo.
         _ => {}

@@ -34,7 +34,7 @@ use super::message::{Message, Type, Undecodable};
 use super::message_id::MessageIds;
 use super::observe::{Observations, relation::ObservationId};
 use super::option::number::OBSERVE;
-use super::received::{BadOption, Received};
+use super::received::{BadOption, Received, registers};
 use super::reliability::Outgoing;
 use super::request::{Request, Response};
 use crate::parameters::Parameters;
@@ -60,8 +60,8 @@ pub enum Output {
     /// The notification with this number is larger than `coap.max_response_body` and is not sent.
     /// The relation is unchanged.
     TooLarge(ObservationId, u64),
-    /// The peer rejected a notification, which may be an earlier one (RFC 7641 §3.6). The relation
-    /// has ended.
+    /// The peer rejected a notification, which may be an earlier one (RFC 7641 §3.6), or the
+    /// endpoint refused a registration with the relation's token. The relation has ended.
     Cancelled(ObservationId),
     /// A duplicate of the request that registered this relation got the same response again, but
     /// notifications were sent since. The peer discards that response as older (RFC 7641 §3.4), so
@@ -211,6 +211,7 @@ impl RemoteEndpoint {
             }
         }
 
+        let registers = registers(&message);
         let observes = message.options.iter().any(|(n, _)| *n == OBSERVE);
         let received = Received::read(message);
         if observes && matches!(&received, Ok(received) if received.request.observe.is_none()) {
@@ -241,7 +242,13 @@ impl RemoteEndpoint {
             Err(response) => Some((exchange, response)),
         };
         if let Some((exchange, response)) = rejected {
+            let refused = registers && !response.code.is_success();
+            let ended = refused && self.end_refused(&exchange, out);
             self.answer(now, &exchange, response, None, context, out);
+            if ended {
+                // A notification of another relation may be sent now.
+                self.transmit(now, context, out);
+            }
         }
     }
 

@@ -71,7 +71,8 @@ pub struct Request {
     pub size2_wanted: bool,
     /// The ETags of the representations that the client has (RFC 7252 §5.10.6.2).
     pub etags: Vec<ETag>,
-    /// Whether there is an If-None-Match, or an If-Match with an ETag (RFC 7252 §5.10.8).
+    /// Whether there is an If-None-Match, or an If-Match with an ETag and none without (RFC 7252
+    /// §5.10.8).
     pub conditional: bool,
     /// No-Response: the classes of responses that the client does not want (RFC 7967 §2.1), as a
     /// sum of 2 (2.xx), 8 (4.xx) and 16 (5.xx).

@@ -10,12 +10,12 @@ pub(super) fn expose(
     observations: &table::ObservationCounts,
 ) {
     let Counters {
-        registered,
+        registrations,
         registrations_refused,
         replaced,
         cancelled,
         refused,
-        unregistered,
+        ended_unregistered_certificate,
         parked,
         resumed,
         polls,
@@ -64,7 +64,7 @@ pub(super) fn expose(
         "Registrations and ends of observations",
         "event",
         [
-            ("registered", registered),
+            ("registered", registrations),
             ("refused_max_polls", registrations_refused),
             ("refused_max_observations", coap.too_many_observations),
             ("registration_repeated", coap.registrations_repeated),
@@ -72,7 +72,7 @@ pub(super) fn expose(
             ("cancelled", cancelled),
             ("cancelled_by_reset", coap.observations_cancelled),
             ("refused_by_thingsboard", refused),
-            ("unregistered", unregistered),
+            ("unregistered", ended_unregistered_certificate),
             ("parked", parked),
             ("resumed", resumed),
         ],

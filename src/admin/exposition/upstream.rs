@@ -29,7 +29,7 @@ pub(super) fn expose(
     });
     scrape.counters(
         "coaps_gateway_upstream_calls",
-        "Ended calls to ThingsBoard, by kind and by how they ended",
+        "Ended calls to ThingsBoard, by kind and by how they ended; replies of the gateway to commands are of kind read",
         ended,
     );
     let durations = calls

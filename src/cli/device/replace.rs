@@ -14,7 +14,7 @@ pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The number of links that Linux follows.
-const MOST_LINKS: usize = 40;
+const MAX_LINKS: usize = 40;
 
 /// A lock on a file: no other `device` command changes it until this is dropped.
 pub(super) struct LockedFile {
@@ -179,7 +179,7 @@ pub(super) fn parent(path: &Path) -> &Path {
 /// Follows symbolic links to their end, which need not exist.
 fn follow(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         match fs::read_link(&path) {
             Ok(next) => path = parent(&path).join(next),
             // No link, or no file.

@@ -15,7 +15,7 @@ use toml::de::DeValue;
 const LARGEST_PART: u64 = 64 * 1024;
 
 /// Fingerprints of one device: two during a change of certificate, a few more for a fleet behind one token.
-const MOST_FINGERPRINTS: usize = 64;
+const MAX_FINGERPRINTS: usize = 64;
 
 impl RegistryReader<'_> {
     pub(super) fn name_of(&mut self, entry: &Entry<'_>) -> Option<Arc<str>> {
@@ -67,12 +67,12 @@ impl RegistryReader<'_> {
             Some((single, _)) => vec![single],
             None => Vec::new(),
         };
-        if items.is_empty() || items.len() > MOST_FINGERPRINTS {
+        if items.is_empty() || items.len() > MAX_FINGERPRINTS {
             self.mistake_in(
                 entry,
                 key,
                 format!("the list has {} entries", items.len()),
-                format!("1 to {MOST_FINGERPRINTS}"),
+                format!("1 to {MAX_FINGERPRINTS}"),
             );
             return Vec::new();
         }

@@ -19,7 +19,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Mistakes reported of one registry. Whoever made more than this made the same one in every line.
-const MOST_MISTAKES: usize = 100;
+const MAX_MISTAKES: usize = 100;
 
 const ONE_FOR_ONE: &str = "one name and one certificate for one device";
 const ONCE_FOR_EACH: &str = "[[device]] in two brackets, once for each";
@@ -79,7 +79,7 @@ pub(super) struct RegistryReader<'a> {
     device_count: usize,
     /// The line of a list of devices that replaces all `[[device]]`.
     inline_list: Option<usize>,
-    /// At most [`MOST_MISTAKES`]; the others are only counted.
+    /// At most [`MAX_MISTAKES`]; the others are only counted.
     mistakes: Vec<Mistake>,
     mistake_count: usize,
     /// The line of each name.
@@ -151,7 +151,7 @@ impl<'a> RegistryReader<'a> {
                 format!("everyone on this machine may read these tokens: chmod 600 {name}");
             warn(name, "", message);
         }
-        for (line, first) in self.shared_tokens.into_iter().take(MOST_MISTAKES) {
+        for (line, first) in self.shared_tokens.into_iter().take(MAX_MISTAKES) {
             let message = format!(
                 "the same token as the device on line {first}: ThingsBoard takes both for one device"
             );
@@ -190,7 +190,7 @@ impl<'a> RegistryReader<'a> {
         expected: impl Into<String>,
     ) {
         self.mistake_count += 1;
-        if self.mistakes.len() < MOST_MISTAKES {
+        if self.mistakes.len() < MAX_MISTAKES {
             let problem = Problem::new(found, expected);
             self.mistakes
                 .push(Mistake::new(self.place(line), &key, problem));
@@ -228,11 +228,11 @@ impl<'a> RegistryReader<'a> {
             let (document, _) = parse(self.name, piece.text, &self.lines, &mut errors);
             if errors.is_empty() {
                 self.read_piece(&piece, &document);
-            } else if errors.len() >= MOST_MISTAKES {
+            } else if errors.len() >= MAX_MISTAKES {
                 break;
             }
         }
-        errors.truncate(MOST_MISTAKES);
+        errors.truncate(MAX_MISTAKES);
         errors
     }
 
@@ -352,7 +352,7 @@ impl<'a> RegistryReader<'a> {
         let Mode::Serve(former) = self.mode else {
             return None;
         };
-        let holder = former.holder(fingerprints.first()?)?;
+        let holder = former.device_with(fingerprints.first()?)?;
         (Some(&*holder.name) == name).then(|| holder.clone())
     }
 

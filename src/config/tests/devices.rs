@@ -211,7 +211,8 @@ fn unchanged_devices_are_shared_with_the_registry_that_was_read_before() {
         .unwrap();
     let both = |byte: u8| {
         let fingerprint = Fingerprint::Sha256([byte; 32]);
-        [&*config.registry, &again].map(|registry| registry.holder(&fingerprint).unwrap().clone())
+        [&*config.registry, &again]
+            .map(|registry| registry.device_with(&fingerprint).unwrap().clone())
     };
     let [before, now] = both(0x11);
     assert!(Arc::ptr_eq(&before, &now));

@@ -29,14 +29,14 @@ impl Demux {
         });
         let unproven = self.hellos.get(&(path, hello.random)).copied();
         // An engine accepts only its own cookies. A client that also got one from us may return that.
-        let superseded =
-            unproven.filter(|_| !self.is_closed && self.has_valid_cookie(now, path, datagram));
+        let superseded = unproven
+            .filter(|_| !self.refuses_handshakes && self.has_valid_cookie(now, path, datagram));
         if let Some(id) = superseded {
             self.remove(id);
         } else if let Some(id) = proven.or(unproven) {
             return self.repeat_hello(now, id, datagram);
         }
-        if self.is_closed {
+        if self.refuses_handshakes {
             self.counters.hellos_while_closed += 1;
             return;
         }

@@ -18,7 +18,7 @@ const BYTE: usize = 4;
 /// buffered until the rest of its flight has come.
 const PER_HANDSHAKE: usize = 4 * 1024;
 /// The lowest limit in bytes: with few handshakes there must still be room for fragmented ones.
-const LEAST: usize = 1024 * 1024;
+const MIN_LIMIT: usize = 1024 * 1024;
 
 /// Estimates in bytes, on the high side: the engine does not report what it has used of its queue.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl BufferedBytes {
     /// For at most this many half-open handshakes.
     pub(super) fn new(handshakes: usize) -> BufferedBytes {
         BufferedBytes {
-            limit: handshakes.saturating_mul(PER_HANDSHAKE).max(LEAST),
+            limit: handshakes.saturating_mul(PER_HANDSHAKE).max(MIN_LIMIT),
             total: 0,
             held: HashMap::new(),
             ranks: BTreeSet::new(),
@@ -86,7 +86,7 @@ impl BufferedBytes {
 mod tests {
     use super::*;
 
-    const ALLOWED: usize = LEAST / RECORD;
+    const ALLOWED: usize = MIN_LIMIT / RECORD;
 
     fn queued(records: usize) -> Buffered {
         Buffered {
@@ -119,7 +119,7 @@ mod tests {
         let mut buffered = with(|_| (true, 2));
         assert_eq!(buffered.to_evict(), None);
         let unfinished = Buffered {
-            unfinished: LEAST,
+            unfinished: MIN_LIMIT,
             ..Buffered::default()
         };
         buffered.set(SessionId(3), false, unfinished);

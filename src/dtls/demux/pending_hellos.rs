@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// after a second or two.
 const PER_HANDSHAKE: usize = 5;
 /// The most entries. Each has a datagram of at most 1,500 bytes, and up to 1,500 more for the indexes: 30 MB.
-const MOST: usize = 10_000;
+const MAX_PENDING: usize = 10_000;
 /// An entry expires this long after its last hello: its client has given up, or will come again, as its timer doubles each
 /// time.
 const LIFETIME: Duration = Duration::from_secs(20);
@@ -27,16 +27,16 @@ const EXPIRED_PER_CALL: usize = 256;
 /// A hello that comes again after this time was repeated by its client's timer (RFC 6347 §4.2.4.1), not by the network.
 const REPEATED_AFTER: Duration = Duration::from_millis(500);
 /// Slots for rejected hellos, to recognise them when they are repeated.
-const REJECTED: usize = 1 << 15;
+const REJECTED_SLOTS: usize = 1 << 15;
 
 /// How likely a hello is to be a registered device's. Higher priorities get more turns, not all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Priority {
     /// A registered device has recently completed a handshake from this address and port.
     KnownPort,
-    /// One has from this address, and the client has repeated its hello, as a real client does.
+    /// A registered device has, from this address, and the client has repeated its hello, as a real client does.
     KnownAndRepeated,
-    /// One of the two. The address may be a NAT's, with unregistered clients behind it as well.
+    /// Either the address is known or the hello was repeated. The address may be a NAT's, with unregistered clients behind it as well.
     KnownOrRepeated,
     New,
 }
@@ -134,7 +134,7 @@ impl PendingHellos {
     /// Hellos for at most `handshakes` half-open handshakes. A host may have half of the entries: a fleet may be behind one
     /// address.
     pub(super) fn new(handshakes: usize) -> PendingHellos {
-        let capacity = handshakes.saturating_mul(PER_HANDSHAKE).min(MOST);
+        let capacity = handshakes.saturating_mul(PER_HANDSHAKE).min(MAX_PENDING);
         PendingHellos {
             capacity,
             capacity_per_host: capacity.div_ceil(2),
@@ -144,7 +144,7 @@ impl PendingHellos {
             known_or_repeated: SourcePlaces::default(),
             new: SourcePlaces::default(),
             turn: 0,
-            rejected: RecentSet::new(REJECTED),
+            rejected: RecentSet::new(REJECTED_SLOTS),
             expired: 0,
         }
     }

@@ -27,7 +27,7 @@ const FINISHED_12: usize = 12;
 /// The longest CertificateVerify or Finished: a signature that the engine can verify, or a hash.
 const LONGEST_PROOF: usize = 1024;
 /// Messages of one record that the engine reads.
-const MOST_FRAGMENTS: usize = 8;
+const MAX_FRAGMENTS: usize = 8;
 /// Bytes of an ACK with 64 record numbers: the engine never sends more records at a time.
 const LONGEST_ACK: usize = 2 + 16 * 64;
 
@@ -153,7 +153,7 @@ impl PlaintextFilter {
         while !cursor.0.is_empty() {
             count += 1;
             let rest = cursor.0;
-            let fragment = Fragment::read(&mut cursor).filter(|_| count <= MOST_FRAGMENTS)?;
+            let fragment = Fragment::read(&mut cursor).filter(|_| count <= MAX_FRAGMENTS)?;
             if !self.is_acceptable(&fragment) {
                 return None;
             }
@@ -343,7 +343,7 @@ pub(super) fn deactivate() -> Option<Box<PlaintextFilter>> {
     ACTIVE.take()
 }
 
-/// Tells the active filter that a record was not authentic.
+/// Reports to the active filter that a record was not authentic.
 pub(super) fn record_rejected() {
     if let Some(mut filter) = ACTIVE.take() {
         filter.was_rejected = true;

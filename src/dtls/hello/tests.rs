@@ -155,7 +155,7 @@ fn a_hello_may_grow_by_its_cookie_but_not_beyond_a_datagram() {
 
 #[test]
 fn a_hello_has_a_cookie_if_and_only_if_it_is_not_its_clients_first_message() {
-    for (version, most) in [(Versions::Only12, MOST_COOKIES), (Versions::Only13, 1)] {
+    for (version, most) in [(Versions::Only12, MAX_COOKIES), (Versions::Only13, 1)] {
         let supported = settings(version).supported();
         let first = Written::read(&client(version).1);
         let second = first.clone().returning([7; 32], version);

@@ -7,7 +7,7 @@
 use super::pieces::Fragment;
 
 /// Most disjoint ranges: an honest client causes few gaps.
-const MOST_RANGES: usize = 64;
+const MAX_RANGES: usize = 64;
 
 #[derive(Debug)]
 pub(in crate::dtls) struct Reassembly {
@@ -61,7 +61,7 @@ impl Reassembly {
     fn agrees_with(&self, fragment: &Fragment<'_>) -> bool {
         let (start, end) = (fragment.offset, fragment.offset + fragment.bytes.len());
         (self.kind, self.message, self.total) == (fragment.kind, fragment.message, fragment.total)
-            && self.ranges.len() < MOST_RANGES
+            && self.ranges.len() < MAX_RANGES
             && self.ranges.iter().all(|(from, to)| {
                 let (from, to) = (start.max(*from), end.min(*to));
                 from >= to
@@ -173,7 +173,7 @@ mod tests {
                 bytes: &bytes,
             };
             assert_eq!(Reassembly::add(&mut place, &fragment), None);
-            assert!(place.as_ref().unwrap().ranges.len() <= MOST_RANGES);
+            assert!(place.as_ref().unwrap().ranges.len() <= MAX_RANGES);
             assert!(place.as_ref().unwrap().held() < 18_100);
         }
     }

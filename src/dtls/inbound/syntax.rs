@@ -6,10 +6,9 @@
 use super::super::record::Cursor;
 
 /// Most bytes of a Certificate message: 16 KiB of certificates, with the length of the list and of each.
-pub(in crate::dtls) const LARGEST_CERTIFICATE_MESSAGE: usize =
-    16 * 1024 + 3 + 3 * MOST_CERTIFICATES;
+pub(in crate::dtls) const LARGEST_CERTIFICATE_MESSAGE: usize = 16 * 1024 + 3 + 3 * MAX_CERTIFICATES;
 /// Most certificates in it: more than any chain from a leaf to its root has.
-pub(super) const MOST_CERTIFICATES: usize = 10;
+pub(super) const MAX_CERTIFICATES: usize = 10;
 
 /// The number of certificates in a Certificate message; `None` if it is malformed.
 pub(super) fn certificates(body: &[u8]) -> Option<usize> {

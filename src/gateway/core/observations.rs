@@ -2,9 +2,9 @@
 
 use super::Core;
 use crate::dtls::SessionId;
+use crate::mapping::representation::Representation;
 use crate::relay::{DeviceRelay, Observation, ObservationEnd, RelayContext, RelayId};
 use bytes::Bytes;
-use coap::option::content_format::JSON;
 use coap::{Code, Notification, ObservationId, Output, Response};
 use std::time::Instant;
 
@@ -104,7 +104,7 @@ impl Core {
         payload: Bytes,
     ) {
         let max_age = u32::try_from(self.settings.relay.max_age.as_secs()).unwrap_or(u32::MAX);
-        let response = Response::content(JSON, payload).with_max_age(max_age);
+        let response = Representation::Json.content(payload).with_max_age(max_age);
         if let Some(peer) = self.sessions.get(observation.session) {
             self.journal
                 .notified(peer, observation.id, response.payload.len());

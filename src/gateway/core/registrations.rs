@@ -3,11 +3,11 @@
 use super::Core;
 use crate::calls::parsing::Registration;
 use crate::dtls::SessionId;
-use crate::mapping::response::{Expect, RETRY_AFTER};
+use crate::mapping::representation::Representation;
+use crate::mapping::response::{AnswerKind, RETRY_AFTER};
 use crate::relay::shared_attributes::cost_of;
 use crate::relay::{Kind, Observation, attribute_json};
 use crate::upstream::{self, Operation};
-use coap::option::content_format::JSON;
 use coap::{Code, ExchangeId, Response};
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ impl Core {
                     shared_keys: None,
                 };
                 let request = upstream::Request::Device { device, operation };
-                self.start_call(now, session, exchange, Expect::Registration, request);
+                self.start_call(now, session, exchange, AnswerKind::Registration, request);
             }
             Kind::Commands => {
                 // What ThingsBoard's CoAP transport answers; RFC 7252 §5.9.1.3 demands an ETag.
@@ -71,7 +71,12 @@ impl Core {
     }
 
     /// Ends the observation that has this exchange's token, if there is one.
-    fn end_without_notification(&mut self, now: Instant, session: SessionId, exchange: ExchangeId) {
+    pub(super) fn end_without_notification(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        exchange: ExchangeId,
+    ) {
         let Some(observation) = self.observation_of(session, exchange) else {
             return;
         };
@@ -114,7 +119,7 @@ impl Core {
         let (values, state) = match relay {
             Some(relay) if values.is_empty() => {
                 let values = relay.registration_values(values);
-                let state = Response::content(JSON, attribute_json::flat(&values));
+                let state = Representation::Json.content(attribute_json::flat(&values));
                 (values, state)
             }
             Some(_) | None => (values, state),

@@ -120,7 +120,7 @@ impl Core {
                 self.start_relay_call(
                     now,
                     relay,
-                    RelayCall::Refusal(id),
+                    RelayCall::GatewayReply(id),
                     Operation::ReplyRpc { id, body },
                 );
             }
@@ -214,7 +214,7 @@ impl Core {
                 });
             }
             // If it failed, ThingsBoard delivers the command again.
-            RelayCall::Refusal(id) => {
+            RelayCall::GatewayReply(id) => {
                 let is_accepted = outcome.is_ok();
                 self.with_relay(now, relay, |relay, _| {
                     relay.reply_answered(now, id, is_accepted)

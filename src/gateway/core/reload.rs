@@ -24,7 +24,7 @@ const CHECKED_PER_CALL: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Review {
     /// The number of the current registry.
-    edition: u32,
+    registry_version: u32,
     to_look_up: VecDeque<SessionId>,
     to_check: VecDeque<SessionId>,
     since: Option<Instant>,
@@ -32,8 +32,8 @@ pub(super) struct Review {
 
 impl Review {
     /// The number of the current registry.
-    pub(super) fn edition(&self) -> u32 {
-        self.edition
+    pub(super) fn registry_version(&self) -> u32 {
+        self.registry_version
     }
 
     /// At once, if there is anything to do.
@@ -59,7 +59,7 @@ impl Core {
 
     fn replace_registry(&mut self, now: Instant, registry: Arc<Registry>) {
         self.registry = registry;
-        self.review.edition = self.review.edition.wrapping_add(1);
+        self.review.registry_version = self.review.registry_version.wrapping_add(1);
         self.review.to_look_up = self.sessions.ids().into();
         self.review.since = Some(now);
     }
@@ -99,7 +99,10 @@ impl Core {
 
     /// Looks up the session's device in the current registry, if that was not done yet.
     pub(super) fn refresh_device(&mut self, now: Instant, session: SessionId) {
-        if !self.sessions.is_outdated(session, self.review.edition) {
+        if !self
+            .sessions
+            .is_outdated(session, self.review.registry_version)
+        {
             return;
         }
         let Some(peer) = self.sessions.get(session) else {
@@ -120,7 +123,7 @@ impl Core {
         }
         let admission = self
             .sessions
-            .assign(session, device.clone(), self.review.edition);
+            .assign(session, device.clone(), self.review.registry_version);
         self.make_room(admission);
         if let Some(device) = device {
             self.renew_relay(now, &device);

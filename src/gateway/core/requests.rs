@@ -9,7 +9,7 @@ use crate::gateway::stats::answers::RequestLabels;
 use crate::mapping::path::{self, NoRoute};
 use crate::mapping::request::{self, Action, Sizes};
 use crate::mapping::resource::Resource;
-use crate::mapping::response::{self, Expect};
+use crate::mapping::response::{self, AnswerKind};
 use crate::ota::AssignmentChange;
 use crate::quotas::in_flight::{Full, Holder};
 use crate::relay::ObservationEnd;
@@ -129,7 +129,8 @@ impl Core {
             return self.refuse_while_draining(now, session, exchange);
         }
         let kind = resource.ok().and_then(Resource::observable);
-        if request.observe == Some(Observe::Register) && kind.is_none() {
+        let registers = request.observe == Some(Observe::Register);
+        if registers && kind.is_none() {
             self.counters.registrations_elsewhere += 1;
         }
         if request.observe == Some(Observe::Deregister)
@@ -140,9 +141,15 @@ impl Core {
         let Some(peer) = self.sessions.get(session) else {
             return;
         };
-        match self.decide(peer, request, resource) {
+        let action = self.decide(peer, request, resource);
+        if registers && !matches!(action, Action::Register(_)) {
+            // To the client, a response without Observe ends the observation with this token (RFC 7641 §4.1).
+            self.end_without_notification(now, session, exchange);
+        }
+        match action {
             Action::Respond(response) => {
-                if peer.device.is_none() {
+                let peer = self.sessions.get(session);
+                if peer.is_some_and(|peer| peer.device.is_none()) {
                     self.counters.unregistered_requests += 1;
                     self.sessions.refused_unregistered(now, session);
                 }
@@ -164,13 +171,13 @@ impl Core {
         now: Instant,
         session: SessionId,
         exchange: ExchangeId,
-        expect: Expect,
+        expect: AnswerKind,
         request: upstream::Request,
     ) {
         let Some(peer) = self.sessions.get(session) else {
             return;
         };
-        if matches!(expect, Expect::Attributes | Expect::Registration)
+        if matches!(expect, AnswerKind::Attributes | AnswerKind::Registration)
             && let Some(seconds) = self.unanswered.refuses(now, peer.name())
         {
             self.counters.gets_refused += 1;
@@ -179,7 +186,7 @@ impl Core {
         }
         let holder = peer.holder();
         let device = peer.device.as_ref();
-        if let Expect::CommandReply(id) = expect
+        if let AnswerKind::CommandReply(id) = expect
             && let Some(relay) = device.and_then(|device| self.relays.find(&device.name))
             && self
                 .relays
@@ -212,7 +219,7 @@ impl Core {
             *counter += 1;
             return self.refuse_call(now, session, exchange, expect, why, BUSY_MAX_AGE);
         }
-        if let Expect::CommandReply(id) = expect {
+        if let AnswerKind::CommandReply(id) = expect {
             self.with_relay_if_any(now, session, |relay, context| {
                 relay.reply_received(now, id, context);
             });
@@ -232,18 +239,18 @@ impl Core {
         now: Instant,
         session: SessionId,
         exchange: ExchangeId,
-        expect: Expect,
+        expect: AnswerKind,
         why: &'static str,
         max_age: u32,
     ) {
         let response = Response::error(Code::SERVICE_UNAVAILABLE, why).with_max_age(max_age);
         match expect {
-            Expect::Registration => self.fail_registration(now, session, exchange, response),
-            Expect::Created
-            | Expect::CommandReply(_)
-            | Expect::Attributes
-            | Expect::RpcReply
-            | Expect::Provisioned => self.respond(now, session, exchange, response),
+            AnswerKind::Registration => self.fail_registration(now, session, exchange, response),
+            AnswerKind::Created
+            | AnswerKind::CommandReply(_)
+            | AnswerKind::Attributes
+            | AnswerKind::RpcReply
+            | AnswerKind::Provisioned => self.respond(now, session, exchange, response),
         }
     }
 
@@ -273,7 +280,7 @@ impl Core {
         now: Instant,
         session: SessionId,
         exchange: ExchangeId,
-        expect: Expect,
+        expect: AnswerKind,
         outcome: Result<Parsed, Error>,
     ) {
         let Some(holder) = self.in_flight.end(session, exchange) else {
@@ -284,13 +291,15 @@ impl Core {
             self.counters.completions_too_late += 1;
             return self.reply_ended(now, &holder, expect, &outcome);
         };
-        if let (Expect::Attributes | Expect::Registration, Some(device)) = (expect, &peer.device) {
+        if let (AnswerKind::Attributes | AnswerKind::Registration, Some(device)) =
+            (expect, &peer.device)
+        {
             match &outcome {
                 Err(Error::Timeout) => self.unanswered.timed_out(now, &device.name),
                 _ => self.unanswered.answered(&device.name),
             }
         }
-        if expect == Expect::Attributes
+        if expect == AnswerKind::Attributes
             && outcome.is_ok()
             && let Some(device) = &peer.device
         {
@@ -302,7 +311,7 @@ impl Core {
             self.journal
                 .upstream_failed(now, peer, exchange, expect, error);
             // Open polls under this access token would be refused only when they end.
-            let refusal = ObservationEnd::of(error).filter(|_| expect != Expect::Provisioned);
+            let refusal = ObservationEnd::of(error).filter(|_| expect != AnswerKind::Provisioned);
             if let Some(end) = refusal.filter(|_| !peer.is_under_former_token(exchange)) {
                 self.with_relay_if_any(now, session, |relay, context| relay.rejected(end, context));
             }
@@ -322,10 +331,10 @@ impl Core {
             }
             Err(error) => response::failed(expect, &error),
         };
-        if expect == Expect::Registration {
+        if expect == AnswerKind::Registration {
             return self.fail_registration(now, session, exchange, response);
         }
-        if expect == Expect::Provisioned
+        if expect == AnswerKind::Provisioned
             && response.code == Code::CREATED
             && let Some(peer) = self.sessions.get(session)
         {
@@ -340,10 +349,10 @@ impl Core {
         &mut self,
         now: Instant,
         holder: &Holder,
-        expect: Expect,
+        expect: AnswerKind,
         outcome: &Result<Parsed, Error>,
     ) {
-        if let (Expect::CommandReply(id), Holder::Device(name)) = (expect, holder)
+        if let (AnswerKind::CommandReply(id), Holder::Device(name)) = (expect, holder)
             && let Some(relay) = self.relays.find(name)
         {
             let is_accepted = matches!(outcome, Ok(Parsed::Response(_)));

@@ -13,7 +13,7 @@ use crate::logging::sampler::Sampler;
 use crate::logging::throttle::Throttle;
 use crate::mapping::path::NoRoute;
 use crate::mapping::resource::Resource;
-use crate::mapping::response::Expect;
+use crate::mapping::response::AnswerKind;
 use crate::ota;
 use crate::relay::command_error::CommandError;
 use crate::relay::{Kind, ObservationEnd};
@@ -265,13 +265,13 @@ impl Journal {
         now: Instant,
         peer: &Peer,
         exchange: ExchangeId,
-        expect: Expect,
+        expect: AnswerKind,
         error: &Error,
     ) {
         let (device, session, exchange) = (peer.name(), peer.session.0, exchange.0);
         debug!(device, session, exchange, ?expect, "{error}");
         match error {
-            Error::Rejected(Rejection::TokenRefused) if expect != Expect::Provisioned => {
+            Error::Rejected(Rejection::TokenRefused) if expect != AnswerKind::Provisioned => {
                 if self.refused_tokens.admits(now, device.into()) {
                     warn!(
                         device,
@@ -283,8 +283,9 @@ impl Journal {
                 }
             }
             // A client-side RPC that no rule chain answers is no fault of ThingsBoard's.
-            Error::Timeout | Error::Elapsed | Error::Overloaded if expect == Expect::RpcReply => {}
-            Error::RetryAfter(_) if expect == Expect::RpcReply => {}
+            Error::Timeout | Error::Elapsed | Error::Overloaded
+                if expect == AnswerKind::RpcReply => {}
+            Error::RetryAfter(_) if expect == AnswerKind::RpcReply => {}
             // The device gets a response code for it.
             Error::Rejected(
                 Rejection::TokenRefused

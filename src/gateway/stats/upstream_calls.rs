@@ -30,7 +30,7 @@ impl CallKind {
         match ticket {
             Ticket::Exchange { .. } => CallKind::Request,
             Ticket::Relay(_, RelayCall::Poll(..)) => CallKind::Poll,
-            Ticket::Relay(_, RelayCall::Read(_) | RelayCall::Refusal(_)) => CallKind::Read,
+            Ticket::Relay(_, RelayCall::Read(_) | RelayCall::GatewayReply(_)) => CallKind::Read,
             Ticket::Package(_) => CallKind::Package,
         }
     }
@@ -165,7 +165,7 @@ fn outcome_of(outcome: &Result<Parsed, Error>) -> &'static str {
 mod tests {
     use super::*;
     use crate::dtls::SessionId;
-    use crate::mapping::response::Expect;
+    use crate::mapping::response::AnswerKind;
     use coap::ExchangeId;
     use std::time::Duration;
 
@@ -177,7 +177,7 @@ mod tests {
         let ticket = Ticket::Exchange {
             session: SessionId(1),
             exchange: ExchangeId(1),
-            expect: Expect::Created,
+            expect: AnswerKind::Created,
         };
         let status = |status| Err(Error::Rejected(Rejection::new(status, false)));
         for outcome in [status(404), status(500), Err(Error::Timeout)] {

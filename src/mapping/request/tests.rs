@@ -21,7 +21,7 @@ fn request(method: Method, path: &str, payload: &'static str) -> (Request, Resou
     (request, resource)
 }
 
-fn call(method: Method, path: &str, payload: &'static str) -> (Expect, Operation) {
+fn call(method: Method, path: &str, payload: &'static str) -> (AnswerKind, Operation) {
     let (request, resource) = request(method, path, payload);
     match map(request, Ok(resource), Some(&device()), SIZES) {
         Action::Call(expect, upstream::Request::Device { operation, .. }) => (expect, operation),
@@ -46,28 +46,28 @@ fn each_row_of_the_device_api_becomes_its_upstream_operation_with_the_body_untou
     let post = |path| call(Method::Post, path, BODY);
     assert_eq!(
         post("api/v1/telemetry"),
-        (Expect::Created, Operation::PostTelemetry(body.clone()))
+        (AnswerKind::Created, Operation::PostTelemetry(body.clone()))
     );
     assert_eq!(
         post("api/v1/attributes"),
-        (Expect::Created, Operation::PostAttributes(body.clone()))
+        (AnswerKind::Created, Operation::PostAttributes(body.clone()))
     );
     assert_eq!(
         post("api/v1/claim"),
-        (Expect::Created, Operation::Claim(body.clone()))
+        (AnswerKind::Created, Operation::Claim(body.clone()))
     );
     assert_eq!(
         call(Method::Post, "api/v1/claim", ""),
-        (Expect::Created, Operation::Claim(Bytes::new()))
+        (AnswerKind::Created, Operation::Claim(Bytes::new()))
     );
     let reply = Operation::ReplyRpc {
         id: 17,
         body: body.clone(),
     };
-    assert_eq!(post("api/v1/rpc/17"), (Expect::CommandReply(17), reply));
+    assert_eq!(post("api/v1/rpc/17"), (AnswerKind::CommandReply(17), reply));
     assert_eq!(
         post("api/v1/rpc"),
-        (Expect::RpcReply, Operation::CallRpc(body))
+        (AnswerKind::RpcReply, Operation::CallRpc(body))
     );
 }
 
@@ -132,7 +132,7 @@ fn without_a_device_only_provisioning_is_called() {
     let (provision, resource) = request(Method::Post, "api/v1/provision", "{}");
     assert!(matches!(
         map(provision, Ok(resource), None, SIZES),
-        Action::Call(Expect::Provisioned, upstream::Request::Provision { .. })
+        Action::Call(AnswerKind::Provisioned, upstream::Request::Provision { .. })
     ));
     let (telemetry, resource) = request(Method::Post, "api/v1/telemetry", "{}");
     let Action::Respond(response) = map(telemetry, Ok(resource), None, SIZES) else {
@@ -171,10 +171,10 @@ fn only_attributes_and_rpc_can_be_observed_and_only_by_get() {
         "RFC 7641 §4.1: a GET as any other"
     );
     let posted = action(Method::Post, "api/v1/attributes", Observe::Register, None);
-    assert!(matches!(posted, Action::Call(Expect::Created, _)));
+    assert!(matches!(posted, Action::Call(AnswerKind::Created, _)));
     let ended = action(Method::Get, "api/v1/attributes", Observe::Deregister, None);
     assert!(
-        matches!(ended, Action::Call(Expect::Attributes, _)),
+        matches!(ended, Action::Call(AnswerKind::Attributes, _)),
         "a plain GET"
     );
     match action(Method::Get, "api/v1/rpc", Observe::Register, Some(60)) {

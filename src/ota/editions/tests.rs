@@ -17,8 +17,8 @@ fn none() -> Identity {
 #[test]
 fn of_each_kind_the_least_recently_used_edition_is_ended() {
     for (owner, most) in [
-        (Owner::Group("fleet".into()), MOST_SHARED),
-        (Owner::Device(DownloaderId(1)), MOST_OWN),
+        (Owner::Group("fleet".into()), MAX_SHARED),
+        (Owner::Device(DownloaderId(1)), MAX_OWN),
     ] {
         let mut editions = Editions::new(1024);
         let add = |editions: &mut Editions, number| {

@@ -8,7 +8,7 @@ use super::{PackageCache, Stop};
 use crate::ota::assignment::Assignment;
 use crate::ota::calls::CallPurpose;
 use crate::ota::downloaders::AssignmentState;
-use crate::ota::edition::{MOST_PIECE_BYTES, PIECE};
+use crate::ota::edition::{MAX_PIECE_BYTES, PIECE};
 use crate::ota::ids::{DownloaderId, EditionId};
 use crate::ota::pending_requests::{Awaited, PendingRequest};
 use crate::ota::permit::Check;
@@ -183,7 +183,7 @@ impl PackageCache {
         let mut sampler = Sampler {
             editions: &self.editions,
             cache: &self.cache,
-            chunk: self.chunk,
+            chunk: self.chunk_size,
             random: &mut self.random,
         };
         let sample = edition.and_then(|edition| sampler.sample(edition).map(Box::new));
@@ -224,7 +224,7 @@ impl PackageCache {
             return;
         };
         match outcome {
-            Ok(answer) if answer.body.len() <= MOST_PIECE_BYTES => {
+            Ok(answer) if answer.body.len() <= MAX_PIECE_BYTES => {
                 self.check_passed(now, id, name, since, sample, &answer);
             }
             Ok(_) => self.check_failed(now, id, name, PackageError::MalformedAnswer),

@@ -77,7 +77,7 @@ impl PackageCache {
             request.edition = Some(id);
             request.gathered.clear();
         }
-        let chunk = self.chunk;
+        let chunk = self.chunk_size;
         loop {
             let gathered = u64::try_from(request.gathered.len()).unwrap_or(u64::MAX);
             let position = span.from.saturating_add(gathered);
@@ -146,7 +146,7 @@ impl PackageCache {
     /// Fetches the chunk that the device will read next.
     fn prefetch(&mut self, downloader: DownloaderId, name: &Name, edition: EditionId, number: u64) {
         let key = ChunkKey { edition, number };
-        let start = number.saturating_mul(self.chunk);
+        let start = number.saturating_mul(self.chunk_size);
         let exists = self
             .editions
             .get(edition)
@@ -173,7 +173,7 @@ impl PackageCache {
         if !self.fetches.insert(key, downloader, name.clone()) {
             return false;
         }
-        let operation = name.chunk(self.chunk, key.number);
+        let operation = name.chunk(self.chunk_size, key.number);
         self.calls.fetch(key, device, operation, priority);
         true
     }

@@ -32,9 +32,9 @@ const AHEAD: u64 = 3;
 /// Chunks that are hashed in one call: with a large `ota.chunk`, each takes a millisecond.
 const HASHED_PER_CALL: usize = 2;
 /// Candidates at once, as a power of two.
-const MOST_CANDIDATES: u32 = 6;
+const MAX_CANDIDATES: u32 = 6;
 /// Contents whose failed rounds are remembered.
-const MOST_REMEMBERED: usize = 256;
+const MAX_REMEMBERED: usize = 256;
 
 /// All contents that are being verified.
 #[derive(Debug, Default)]
@@ -77,14 +77,14 @@ impl PackageCache {
         }
         let content = Arc::new((edition.name.clone(), edition.identity.clone()));
         let contents = &mut self.verifications.contents;
-        if !contents.contains_key(&content) && contents.len() >= MOST_REMEMBERED {
+        if !contents.contains_key(&content) && contents.len() >= MAX_REMEMBERED {
             contents.retain(|_, candidates| !candidates.editions.is_empty());
         }
         let candidates = contents.entry(content.clone()).or_default();
         if candidates.editions.iter().any(|(known, _)| *known == id) {
             return Ok(());
         }
-        if candidates.editions.len() < 1 << candidates.rounds.min(MOST_CANDIDATES) {
+        if candidates.editions.len() < 1 << candidates.rounds.min(MAX_CANDIDATES) {
             candidates.editions.push((id, downloader));
             return Ok(());
         }
@@ -142,7 +142,7 @@ impl PackageCache {
         // The first chunk is fetched before any other, so that an edition always has something to compare.
         let ahead = if edition.head().is_some() { AHEAD } else { 1 };
         for number in next..next.saturating_add(ahead) {
-            let start = number.saturating_mul(self.chunk);
+            let start = number.saturating_mul(self.chunk_size);
             let edition = self.editions.get(id);
             let is_past = edition.and_then(|edition| edition.contains(start)) == Some(false);
             if is_past && number > 0 {
@@ -192,7 +192,7 @@ impl PackageCache {
     fn next_to_hash(&self, id: EditionId) -> Option<Bytes> {
         let edition = self.editions.get(id)?;
         let number = edition.next_to_verify()?;
-        let start = number.saturating_mul(self.chunk);
+        let start = number.saturating_mul(self.chunk_size);
         if edition.end().is_some_and(|end| end <= start) {
             return Some(Bytes::new());
         }

@@ -81,7 +81,7 @@ fn any_wanted(random: &mut fastrand::Rng) -> ReadRequest {
     wanted
 }
 
-/// One run. With `checksums`, attributes and content change at the same time, since nothing else tells two contents with the
+/// One run. With `checksums`, attributes and content change at the same time, since nothing else distinguishes two contents with the
 /// same beginning apart.
 fn run(seed: u64, checksums: bool) -> World {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -98,7 +98,7 @@ fn run(seed: u64, checksums: bool) -> World {
         let mut content = any_content(random);
         content.checksum = content.checksum.filter(|_| checksums);
         model.contents.push(content.clone());
-        // Several contents of one name at a time: only checksums tell which device has which.
+        // Several contents of one name at a time: only checksums show which device has which.
         for name in &names {
             if !checksums || random.bool() {
                 world.assigned.insert(name.as_str().into(), content.clone());

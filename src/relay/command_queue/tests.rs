@@ -202,7 +202,7 @@ fn both_queues_are_bounded() {
         queue.push(now, body(id, "x"));
         queue.first_delivered(now);
     }
-    assert_eq!(queue.delivered.len(), MOST_DELIVERED);
+    assert_eq!(queue.delivered.len(), MAX_DELIVERED);
     for id in 0..16 {
         assert!(!queue.is_full());
         queue.push(now, body(id, "y"));

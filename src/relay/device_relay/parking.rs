@@ -6,7 +6,8 @@ use crate::relay::liveness::{Observation, Observer};
 use crate::relay::{Kind, RelayContext};
 
 impl DeviceRelay {
-    /// A session does not answer a ping: its observations are parked until it receives something.
+    /// A session does not answer a ping: its observations are parked until something is received from the
+    /// device.
     pub(crate) fn unresponsive(&mut self, session: SessionId, context: &mut RelayContext<'_>) {
         for kind in KINDS {
             self.park(kind, session, context);

@@ -67,7 +67,7 @@ impl Client {
         let request = self.request(call)?;
         match tokio::time::timeout(timeout, self.attempt(request, largest_reply)).await {
             Ok(Ok(reply)) => {
-                self.reached();
+                self.succeeded();
                 Ok(reply)
             }
             Ok(Err(failure)) => Err(self.failed(&failure, is_poll)),
@@ -120,8 +120,8 @@ impl Client {
         }
     }
 
-    fn reached(&self) {
-        if self.outage.reached() {
+    fn succeeded(&self) {
+        if self.outage.succeeded() {
             tracing::info!("ThingsBoard answers again");
         }
     }

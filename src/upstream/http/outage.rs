@@ -4,26 +4,28 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Successful exchanges in a row that end an outage.
-const RECOVERED: u32 = 10;
+const SUCCESSES_TO_RECOVER: u32 = 10;
 
 /// Serving → out (a failure) → recovering (exchanges succeed) → serving, or out again.
 #[derive(Debug, Default)]
 pub(in crate::upstream) struct Outage {
     /// Exchanges that must still succeed before the outage is over; zero while serving.
-    recovering: AtomicU32,
+    successes_left: AtomicU32,
 }
 
 impl Outage {
     /// Records a failure to connect. Returns whether an outage begins with it.
     pub(super) fn failed(&self) -> bool {
-        self.recovering.swap(RECOVERED, Ordering::Relaxed) == 0
+        self.successes_left
+            .swap(SUCCESSES_TO_RECOVER, Ordering::Relaxed)
+            == 0
     }
 
     /// Records a successful exchange. Returns whether the outage is over with it.
-    pub(super) fn reached(&self) -> bool {
+    pub(super) fn succeeded(&self) -> bool {
         let left = |left: u32| left.checked_sub(1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        self.recovering.fetch_update(set, fetch, left) == Ok(1)
+        self.successes_left.fetch_update(set, fetch, left) == Ok(1)
     }
 }
 
@@ -34,10 +36,10 @@ mod tests {
     #[test]
     fn an_outage_begins_once_and_ends_once() {
         let outage = Outage::default();
-        assert!(!outage.reached());
+        assert!(!outage.succeeded());
         assert!(outage.failed());
         assert!(!outage.failed());
-        let over: Vec<bool> = (0..12).map(|_| outage.reached()).collect();
+        let over: Vec<bool> = (0..12).map(|_| outage.succeeded()).collect();
         let tenth: Vec<bool> = (0..12).map(|index| index == 9).collect();
         assert_eq!(over, tenth);
         assert!(outage.failed());
@@ -47,9 +49,9 @@ mod tests {
     fn a_failure_on_the_way_back_is_the_same_outage() {
         let outage = Outage::default();
         assert!(outage.failed());
-        assert!((0..9).all(|_| !outage.reached()));
+        assert!((0..9).all(|_| !outage.succeeded()));
         assert!(!outage.failed());
-        assert!((0..9).all(|_| !outage.reached()));
-        assert!(outage.reached());
+        assert!((0..9).all(|_| !outage.succeeded()));
+        assert!(outage.succeeded());
     }
 }

@@ -7,6 +7,7 @@ struct Bench {
     bodies: Bodies,
     account: Arc<Account>,
     now: Instant,
+    size1: Option<u32>,
 }
 
 const LARGEST: usize = 100;
@@ -27,6 +28,7 @@ impl Bench {
             bodies,
             #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
             now: Instant::now(),
+            size1: None,
         }
     }
 
@@ -47,7 +49,7 @@ impl Bench {
         let part = UploadBlock {
             key: self.bodies.key(&body),
             block: Block::new(num, more, 0).unwrap(),
-            size1: None,
+            size1: self.size1,
             payload: payload.into(),
         };
         self.uploads
@@ -180,4 +182,20 @@ fn the_capacity_is_charged_and_never_exceeds_the_largest_body() {
     }
     assert_eq!(bench.receive(1, 6, true), Err(UploadError::TooLarge));
     assert_eq!(bench.account.held(), 0, "nothing of it stays charged");
+}
+
+/// RFC 7959 §4: Size1 is an estimate. With more blocks to come, §2.9.3 allows 4.13 for it.
+#[test]
+fn size1_refuses_only_a_body_of_which_more_follows() {
+    let mut bench = Bench::new();
+    for size1 in [u32::MAX, 101] {
+        bench.size1 = Some(size1);
+        assert_eq!(bench.receive(1, 0, true), Err(UploadError::TooLarge));
+        let whole = bench.receive(1, 0, false);
+        assert_eq!(whole, Ok(Progress::Complete(vec![0; 16].into())));
+    }
+    bench.size1 = Some(100);
+    assert_eq!(bench.receive(1, 0, true), Ok(Progress::Continue));
+    bench.size1 = Some(101);
+    assert_eq!(bench.receive(1, 1, true), Ok(Progress::Continue));
 }

@@ -56,7 +56,7 @@ fn a_duplicate_of_an_answered_request_gets_the_same_bytes() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
     let (message, bytes) = reply(7, b"{\"client\":{}}");
-    dedup.record_reply(key(7), message.code, &bytes, &token());
+    dedup.record_reply(key(7), message.code, &bytes, &token(), false);
     assert_eq!(confirmable(&mut dedup, now, 7), Arrival::ReplyAgain(bytes));
 }
 
@@ -72,7 +72,13 @@ fn another_message_with_the_same_message_id_is_new_and_both_are_recognised() {
         classify(&mut dedup, now, Type::Confirmable, other),
         Arrival::New
     );
-    dedup.record_reply(other, Code::CREATED, &[0x60, 0x41, 0, 0], &Token::default());
+    dedup.record_reply(
+        other,
+        Code::CREATED,
+        &[0x60, 0x41, 0, 0],
+        &Token::default(),
+        false,
+    );
     dedup.record_acknowledgement(one);
     let again = classify(&mut dedup, now, Type::Confirmable, one);
     assert_eq!(again, Arrival::AcknowledgeAgain);
@@ -142,6 +148,7 @@ fn eight_messages_a_second_are_all_recognised_until_their_lifetime_ends() {
             Code::CREATED,
             &[0x60, 0x41, 0, 0],
             &Token::default(),
+            false,
         );
         let oldest = number.saturating_sub(8 * 246);
         let copy = dedup.classify(now, Type::Confirmable, key(oldest), &token(), &mut counters);
@@ -163,7 +170,7 @@ fn an_expired_endpoint_holds_nothing() {
     let (mut dedup, now) = (Deduplication::default(), start());
     confirmable(&mut dedup, now, 7);
     let (message, bytes) = reply(7, b"{}");
-    dedup.record_reply(key(7), message.code, &bytes, &token());
+    dedup.record_reply(key(7), message.code, &bytes, &token(), false);
     let at = dedup.empty_at().unwrap();
     assert_eq!(at, now + EXCHANGE_LIFETIME);
     dedup.expire(at - Duration::from_millis(1));
@@ -182,7 +189,7 @@ fn memory_is_bounded_and_requests_in_progress_stay() {
         let arrival = dedup.classify(now, kind, key(message_id), &token(), &mut counters);
         assert_eq!(arrival, Arrival::New);
         let (message, bytes) = reply(message_id, &[b'x'; 1000]);
-        dedup.record_reply(key(message_id), message.code, &bytes, &token());
+        dedup.record_reply(key(message_id), message.code, &bytes, &token(), false);
         assert!(dedup.len() <= MAX_MESSAGES);
         assert!(dedup.reply_bytes() <= MAX_REPLY_BYTES);
     }
@@ -208,7 +215,42 @@ fn a_remembered_telemetry_message_takes_one_small_entry() {
     let created = Response::new(Code::CREATED);
     let message = created.into_message(Type::Acknowledgement, 7, token());
     let bytes = message.encode(1152).unwrap();
-    dedup.record_reply(key(7), message.code, &bytes, &token());
+    dedup.record_reply(key(7), message.code, &bytes, &token(), false);
     assert_eq!(dedup.reply_bytes(), 0);
     assert_eq!(confirmable(&mut dedup, now, 7), Arrival::ReplyAgain(bytes));
+}
+
+#[test]
+fn a_repeatable_request_is_processed_again_once_its_reply_was_evicted() {
+    let (mut dedup, now) = (Deduplication::default(), start());
+    for message_id in 0..6 {
+        confirmable(&mut dedup, now, message_id);
+        let (message, bytes) = reply(message_id, &[b'x'; 1000]);
+        let repeatable = message_id != 1;
+        dedup.record_reply(key(message_id), message.code, &bytes, &token(), repeatable);
+        assert!(dedup.reply_bytes() <= MAX_REPLY_BYTES);
+    }
+    assert_eq!(confirmable(&mut dedup, now, 0), Arrival::ProcessAgain);
+    assert_eq!(
+        confirmable(&mut dedup, now, 0),
+        Arrival::Ignore,
+        "in progress"
+    );
+    assert_eq!(confirmable(&mut dedup, now, 1), Arrival::Ignore);
+    let (message, bytes) = reply(0, b"{}");
+    dedup.record_reply(key(0), message.code, &bytes, &token(), true);
+    assert_eq!(confirmable(&mut dedup, now, 0), Arrival::ReplyAgain(bytes));
+    assert_eq!(dedup.len(), 6);
+}
+
+#[test]
+fn a_reply_too_large_to_be_kept_is_generated_again() {
+    let (mut dedup, now) = (Deduplication::default(), start());
+    let reply = vec![b'x'; 5 * 1024];
+    for (message_id, again) in [(0, Arrival::ProcessAgain), (1, Arrival::Ignore)] {
+        confirmable(&mut dedup, now, message_id);
+        let repeatable = message_id == 0;
+        dedup.record_reply(key(message_id), Code::CONTENT, &reply, &token(), repeatable);
+        assert_eq!(confirmable(&mut dedup, now, message_id), again);
+    }
 }

@@ -1,11 +1,15 @@
 use super::*;
-use crate::{Code, Type};
+use crate::Type;
 
 mod rules;
 
 fn request(options: &[(u16, &[u8])]) -> Result<Request, BadOption> {
+    request_of(Code::GET, options)
+}
+
+fn request_of(code: Code, options: &[(u16, &[u8])]) -> Result<Request, BadOption> {
     let mut message = Message::empty(Type::Confirmable, 1);
-    message.code = Code::GET;
+    message.code = code;
     message.options = options
         .iter()
         .map(|(n, v)| (*n, Bytes::copy_from_slice(v)))
@@ -74,10 +78,88 @@ fn proxying_and_conditions_are_recognised() {
     assert!(request(&[(IF_NONE_MATCH, b"")]).unwrap().conditional);
 }
 
+/// RFC 7252 §5.10.8.1: one If-Match that matches is enough.
+#[test]
+fn an_empty_if_match_fulfils_the_condition_beside_others() {
+    for values in [[&b""[..], b"x"], [b"x", b""]] {
+        let both = values.map(|value| (IF_MATCH, value));
+        assert!(!request(&both).unwrap().conditional);
+        let with_none_match = [both[0], both[1], (IF_NONE_MATCH, b"")];
+        assert!(request(&with_none_match).unwrap().conditional);
+    }
+    let two = [(IF_MATCH, &b"x"[..]), (IF_MATCH, b"y")];
+    assert!(request(&two).unwrap().conditional);
+}
+
 #[test]
 fn text_that_is_not_utf8_is_refused() {
     assert_eq!(
         request(&[(URI_PATH, &[0xff])]),
         Err(BadOption::NotUtf8(URI_PATH))
     );
+}
+
+#[test]
+fn observe_is_ignored_in_all_methods_but_get() {
+    for value in [&b""[..], &[1]] {
+        let observe = |code| request_of(code, &[(OBSERVE, value)]).unwrap().observe;
+        assert!(observe(Code::GET).is_some());
+        // POST, PUT, DELETE, FETCH and iPATCH.
+        for code in [2, 3, 4, 5, 7] {
+            assert_eq!(observe(Code(code)), None, "0.{code:02}");
+        }
+    }
+}
+
+#[test]
+fn a_critical_option_is_refused_whatever_else_is_wrong() {
+    let milder: [(u16, &[u8]); 4] = [
+        (URI_PATH, &[0xff]),
+        (URI_QUERY, &[0xff]),
+        (BLOCK2, &[7]),
+        (PROXY_SCHEME, b"coap"),
+    ];
+    for (option, value) in milder {
+        let critical = BadOption::Critical(9001);
+        assert_eq!(request(&[(option, value), (9001, b"")]), Err(critical));
+        let critical = BadOption::Critical(9);
+        assert_eq!(request(&[(9, b""), (option, value)]), Err(critical));
+    }
+    let too_long = [(BLOCK2, &[7][..]), (BLOCK1, &[0; 4])];
+    assert_eq!(request(&too_long), Err(BadOption::Critical(BLOCK1)));
+    // Of the others the first.
+    let two = [(URI_PATH, &[0xff][..]), (PROXY_SCHEME, b"coap")];
+    assert_eq!(request(&two), Err(BadOption::NotUtf8(URI_PATH)));
+}
+
+#[test]
+fn unknown_elective_cache_keys_distinguish_bodies() {
+    let bodies = Bodies::new(0, 1);
+    let keys = |options: &[(u16, &[u8])]| {
+        let mut message = Message::empty(Type::Confirmable, 1);
+        message.code = Code::POST;
+        let option = |(n, v): &(u16, &[u8])| (*n, Bytes::copy_from_slice(v));
+        message.options = options.iter().map(option).collect();
+        let received = Received::read(message).unwrap();
+        [received.upload_key(&bodies), received.download_key(&bodies)]
+    };
+    let plain = keys(&[]);
+    for (option, value) in [
+        (65_000, &b"a"[..]),
+        (65_000, b""),
+        (2_048, b""),
+        (2_042, b"a"),
+    ] {
+        let [upload, download] = keys(&[(option, value)]);
+        assert!(upload != plain[0] && download != plain[1], "{option}");
+    }
+    assert_ne!(keys(&[(65_000, b"a")]), keys(&[(65_000, b"b")]));
+    assert_ne!(
+        keys(&[(65_000, b"a")]),
+        keys(&[(65_000, b"a"), (65_000, b"a")])
+    );
+    // NoCacheKey (RFC 7252 §5.4.6), and those that are known.
+    for option in [2_044, URI_HOST, URI_PORT, ETAG, ECHO, SIZE1] {
+        assert_eq!(keys(&[(option, b"a")]), plain, "{option}");
+    }
 }

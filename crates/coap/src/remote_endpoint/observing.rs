@@ -326,6 +326,16 @@ impl RemoteEndpoint {
         }
     }
 
+    /// Ends the relation with the token of a registration that is refused: to the client, a response
+    /// without Observe means that (RFC 7641 §4.1). Returns whether there was one.
+    pub(super) fn end_refused(&mut self, registration: &Exchange, out: &mut Vec<Output>) -> bool {
+        let Some(id) = self.observations.of_token(&registration.token) else {
+            return false;
+        };
+        out.push(Output::Cancelled(id));
+        self.remove_observation(id)
+    }
+
     pub(super) fn registration_repeated(
         &mut self,
         message: MessageKey,

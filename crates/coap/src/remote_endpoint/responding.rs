@@ -92,8 +92,13 @@ impl RemoteEndpoint {
                 out.push(Output::Send(bytes));
             }
             Carriage::Piggybacked => {
-                self.deduplication
-                    .record_reply(exchange.message, code, &bytes, &exchange.token);
+                self.deduplication.record_reply(
+                    exchange.message,
+                    code,
+                    &bytes,
+                    &exchange.token,
+                    blocks.repeatable,
+                );
                 out.push(Output::Send(bytes));
             }
             Carriage::NonConfirmable => {

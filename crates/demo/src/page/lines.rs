@@ -221,7 +221,7 @@ fn purpose(ticket: &Ticket) -> &'static str {
         Ticket::Exchange { .. } => "the device's request",
         Ticket::Relay(_, RelayCall::Poll(..)) => "long poll for what the device observes",
         Ticket::Relay(_, RelayCall::Read(_)) => "reading what polls may have missed",
-        Ticket::Relay(_, RelayCall::Refusal(_)) => "a command that can't be delivered",
+        Ticket::Relay(_, RelayCall::GatewayReply(_)) => "a command that can't be delivered",
         Ticket::Package(_) => "the cache of packages",
     }
 }

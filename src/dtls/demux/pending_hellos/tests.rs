@@ -64,7 +64,7 @@ fn all_entries_and_those_of_one_host_are_bounded() {
     assert_eq!(pending.len(), 10);
     pending.clear();
     push(&mut pending, now, path(1, 1));
-    assert_eq!(PendingHellos::new(1_000_000).capacity, MOST);
+    assert_eq!(PendingHellos::new(1_000_000).capacity, MAX_PENDING);
 }
 
 #[test]

@@ -124,13 +124,19 @@ fn unanswered_client_rpcs_and_refused_provisioning_are_not_logged_as_warnings() 
             now,
             &peer,
             ExchangeId(1),
-            Expect::RpcReply,
+            AnswerKind::RpcReply,
             &Error::Overloaded,
         );
         let refused = Error::Rejected(Rejection::TokenRefused);
-        journal.upstream_failed(now, &peer, ExchangeId(1), Expect::Provisioned, &refused);
+        journal.upstream_failed(now, &peer, ExchangeId(1), AnswerKind::Provisioned, &refused);
         for _ in 0..3 {
-            journal.upstream_failed(now, &peer, ExchangeId(1), Expect::Created, &Error::Timeout);
+            journal.upstream_failed(
+                now,
+                &peer,
+                ExchangeId(1),
+                AnswerKind::Created,
+                &Error::Timeout,
+            );
         }
     });
     assert_eq!(lines.len(), 1, "{lines:#?}");

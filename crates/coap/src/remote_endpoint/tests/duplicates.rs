@@ -126,3 +126,65 @@ fn a_duplicate_of_the_first_of_two_thousand_messages_is_recognised() {
     bench.exchange(&message(Type::Confirmable, 2048, &[1], "{}"));
     assert_eq!(bench.counters.messages_forgotten, 1);
 }
+
+/// RFC 7252 §4.5: a GET may be processed again, and a POST may not.
+#[test]
+fn a_duplicate_of_a_get_whose_reply_was_evicted_is_processed_again() {
+    let request = |code, message_id, observe: bool| Message {
+        code,
+        options: observe.then(|| (6, Bytes::new())).into_iter().collect(),
+        ..message(Type::Confirmable, message_id, &[1], "")
+    };
+    for (code, observe) in [(Code::GET, false), (Code::GET, true), (Code::POST, false)] {
+        let mut bench = Bench::new();
+        for message_id in 0..6 {
+            let message = request(code, message_id, observe);
+            bench.receive_bytes(&message.encode(1152).unwrap());
+            let (id, _) = bench.request();
+            bench.respond(id, Response::content(50, Bytes::from(vec![b'x'; 1000])));
+            bench.sent();
+        }
+        let duplicate = request(code, 0, observe).encode(1152).unwrap();
+        bench.receive_bytes(&duplicate);
+        if code == Code::GET && !observe {
+            bench.receive_bytes(&duplicate);
+            assert_eq!(bench.out.len(), 1, "one request while it is in progress");
+            let (id, _) = bench.request();
+            bench.respond(id, Response::content(50, Bytes::from(vec![b'x'; 1000])));
+            let again = bench.sent();
+            assert_eq!((again.kind, again.message_id), (Type::Acknowledgement, 0));
+            bench.receive_bytes(&duplicate);
+            assert_eq!(bench.sent(), again);
+        }
+        assert_eq!(bench.out, []);
+        assert!(bench.endpoint.remembered_bytes() <= 4096);
+    }
+}
+
+/// As many requests upstream as the device has exchanges, however often it repeats its GETs.
+#[test]
+fn repeated_gets_count_as_exchanges() {
+    let mut bench = Bench::new();
+    let get = |message_id| {
+        let post = message(Type::Confirmable, message_id, &[1], "");
+        let get = Message {
+            code: Code::GET,
+            ..post
+        };
+        get.encode(1152).unwrap()
+    };
+    for message_id in 0..100 {
+        bench.receive_bytes(&get(message_id));
+        let (id, _) = bench.request();
+        bench.respond(id, Response::content(50, Bytes::from(vec![b'x'; 1000])));
+        bench.sent();
+    }
+    bench.parameters.max_exchanges = 2;
+    bench.parameters.queue = 3;
+    for _ in 0..3 {
+        (0..50).for_each(|message_id| bench.receive_bytes(&get(message_id)));
+    }
+    let requests = |output: &&Output| matches!(output, Output::Request(..));
+    assert_eq!(bench.out.iter().filter(requests).count(), 2);
+    assert_eq!(bench.endpoint.queued(), 3);
+}

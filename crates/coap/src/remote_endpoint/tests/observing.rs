@@ -374,3 +374,61 @@ fn a_notification_waits_while_no_message_id_is_free() {
     bench.notified(Type::Confirmable, 1);
     assert_eq!(bench.out, []);
 }
+
+/// RFC 7641 §4.1: to the client, a response without Observe ends the observation.
+#[test]
+fn a_registration_refused_by_the_endpoint_ends_the_relation_with_its_token() {
+    let reserved_size = 7;
+    let cases: [(&[(u16, u8)], Code); 5] = [
+        (&[(OBSERVE, 0)], Code::SERVICE_UNAVAILABLE),
+        (&[(OBSERVE, 0), (9, 1)], Code::BAD_OPTION),
+        (&[(OBSERVE, 0), (11, 0xff)], Code::BAD_REQUEST),
+        (&[(OBSERVE, 0), (23, reserved_size)], Code::BAD_REQUEST),
+        (&[(OBSERVE, 0), (27, 0x18)], Code::BAD_REQUEST),
+    ];
+    for (options, code) in cases {
+        let mut bench = Bench::new();
+        let (id, _) = bench.registered(Type::Confirmable, 7, 1);
+        let (other, _) = bench.registered(Type::Confirmable, 8, 2);
+        bench.notify(id, 1);
+        bench.notified(Type::Confirmable, 1);
+        if code == Code::SERVICE_UNAVAILABLE {
+            (bench.parameters.max_exchanges, bench.parameters.queue) = (0, 0);
+        }
+        bench.get(Type::Confirmable, 9, 1, options);
+        assert_eq!(bench.out.remove(0), Output::Cancelled(id), "{code:?}");
+        let refusal = bench.sent();
+        assert_eq!((refusal.code, sequence_number(&refusal)), (code, None));
+        bench.notify(id, 2);
+        bench.notify(other, 2);
+        bench.notified(Type::Confirmable, 2);
+        bench.pass(1.0);
+        assert_eq!(
+            (bench.endpoint.observations(), &bench.out[..]),
+            (1, &[][..])
+        );
+        assert_eq!(bench.counters.observations_cancelled, 0, "by a Reset");
+    }
+}
+
+#[test]
+fn a_refused_request_that_does_not_register_ends_no_relation() {
+    let others: [&[(u16, u8)]; 4] = [
+        &[(9, 1)],
+        &[(OBSERVE, 1), (9, 1)],
+        &[(OBSERVE, 2), (9, 1)],
+        // A later block.
+        &[(OBSERVE, 0), (9, 1), (23, 0x10)],
+    ];
+    for options in others {
+        let mut bench = Bench::new();
+        bench.registered(Type::Confirmable, 7, 1);
+        bench.get(Type::Confirmable, 9, 1, options);
+        assert_eq!(bench.sent().code, Code::BAD_OPTION);
+        assert_eq!(bench.endpoint.observations(), 1);
+        // Rejected in silence.
+        bench.get(Type::NonConfirmable, 10, 1, &[(OBSERVE, 0), (9, 1)]);
+        assert_eq!(bench.out, []);
+        assert_eq!(bench.endpoint.observations(), 1);
+    }
+}

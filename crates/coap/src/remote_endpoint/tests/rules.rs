@@ -144,3 +144,21 @@ fn an_idle_endpoint_is_small_and_holds_no_heap_after_any_history() {
     assert!(endpoint.outgoing.is_empty());
     assert_eq!(endpoint.remembered_bytes(), 0);
 }
+
+/// Uri-Path 0xff, Proxy-Scheme or Block2 with SZX 7; then an option that is critical and unknown, or too long.
+#[test]
+fn a_critical_option_hides_milder_errors() {
+    let options: [&[u8]; 3] = [
+        &[0xb1, 0xff, 0x80],
+        &[0xd4, 0x1a, b'c', b'o', b'a', b'p', 0xe0, 0x21, 0xf5],
+        &[0xd1, 10, 7, 0x44, 0, 0, 0, 0],
+    ];
+    for options in options {
+        let mut bench = Bench::new();
+        bench.receive_bytes(&[&[0x41, 1, 0, 1, 1], options].concat());
+        assert_eq!(bench.sent().code, Code::BAD_OPTION);
+        bench.receive_bytes(&[&[0x51, 1, 0, 2, 1], options].concat());
+        assert_eq!(bench.out, []);
+        assert_eq!(bench.counters.bad_options_ignored, 1);
+    }
+}

@@ -2,7 +2,7 @@ use super::*;
 use bytes::Bytes;
 use coap::option::encode_unsigned;
 use coap::{Code, ExchangeId};
-use coaps_gateway::facade::mapping::Expect;
+use coaps_gateway::facade::mapping::AnswerKind;
 use coaps_gateway::facade::upstream;
 
 struct Test {
@@ -66,7 +66,7 @@ fn ticket(number: u32) -> Ticket {
     Ticket::Exchange {
         session: SessionId(1),
         exchange: ExchangeId(number),
-        expect: Expect::Registration,
+        expect: AnswerKind::Registration,
     }
 }
 

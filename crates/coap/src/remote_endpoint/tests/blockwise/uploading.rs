@@ -509,3 +509,34 @@ fn an_unfinished_upload_of_the_largest_holder_is_evicted_and_can_be_started_agai
         "2.01 1:1/0/1024"
     );
 }
+
+/// RFC 9175 §3.3: an unknown elective option distinguishes transfers, unless it is NoCacheKey.
+#[test]
+fn two_uploads_that_differ_in_an_unknown_elective_option_are_not_mixed() {
+    let block =
+        |bench: &mut Bench, message_id, option, value: &'static [u8], block1, payload: &str| {
+            let mut message = Message::empty(Type::Confirmable, message_id);
+            message.code = Code::POST;
+            message.options = vec![
+                (11, Bytes::from_static(b"telemetry")),
+                (27, Bytes::from(vec![block1])),
+                (option, Bytes::from_static(value)),
+            ];
+            message.payload = Bytes::copy_from_slice(payload.as_bytes());
+            bench.receive_bytes(&message.encode(1152).unwrap());
+        };
+    let (first, last) = (0x08, 0x10);
+    // 65000 & 0x1e is not 0x1c. Of 2044 it is: NoCacheKey. Uri-Host is known.
+    for (option, distinguishes) in [(65_000, true), (2_044, false), (3, false)] {
+        let mut bench = Bench::new();
+        block(&mut bench, 1, option, b"a", first, "AAAAAAAAAAAAAAAA");
+        assert_eq!(bench.sent().code, Code::CONTINUE);
+        block(&mut bench, 2, option, b"b", first, "BBBBBBBBBBBBBBBB");
+        assert_eq!(bench.sent().code, Code::CONTINUE);
+        block(&mut bench, 3, option, b"a", last, "aaaa");
+        let (_, request) = bench.request();
+        let begins = if distinguishes { b'A' } else { b'B' };
+        assert_eq!(request.payload[0], begins, "{option}");
+        assert_eq!(&request.payload[16..], b"aaaa");
+    }
+}

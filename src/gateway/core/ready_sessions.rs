@@ -1,4 +1,4 @@
-//! Sessions with requests that wait for earlier exchanges to end, and when the next request begins.
+//! Sessions with queued requests, which wait for earlier exchanges to end, and when the next one starts.
 
 use super::Core;
 use crate::dtls::SessionId;
@@ -6,18 +6,18 @@ use coap::{Code, ExchangeId, Response};
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-/// Waiting requests that begin in one call of the core, so that other work gets its turn.
+/// Queued requests that are started in one call of the core, so that other work gets its turn.
 pub(super) const READY_PER_CALL: usize = 32;
 
 /// When a session is checked again whose device had its share of calls in flight. When one of the session's own calls
 /// ends, it is checked at once.
 const POSTPONED: Duration = Duration::from_millis(250);
 
-/// Sessions of which a waiting request may begin, in order. Each is in the list once; after one of its requests has
-/// begun, it is added again if more wait.
+/// Sessions of which a queued request may start, in order. Each is in the list once; after one of its requests has
+/// started, it is added again if more are queued.
 #[derive(Debug, Default)]
 pub(super) struct ReadySessions {
-    sessions: VecDeque<(Instant, SessionId)>,
+    ready: VecDeque<(Instant, SessionId)>,
     /// Sessions to check at a later time.
     postponed: VecDeque<(Instant, SessionId)>,
     /// The members of each list.
@@ -26,14 +26,14 @@ pub(super) struct ReadySessions {
 }
 
 impl ReadySessions {
-    /// A request of this session may begin.
+    /// A queued request of this session may start.
     pub(super) fn add(&mut self, now: Instant, session: SessionId) {
         if self.ready_set.insert(session) {
-            self.sessions.push_back((now, session));
+            self.ready.push_back((now, session));
         }
     }
 
-    /// A request of this session may begin soon, not now.
+    /// A queued request of this session may start soon, not now.
     pub(super) fn postpone(&mut self, now: Instant, session: SessionId) {
         if self.postponed_set.insert(session) {
             self.postponed.push_back((now + POSTPONED, session));
@@ -44,7 +44,7 @@ impl ReadySessions {
         let is_due = self.postponed.front().is_some_and(|(at, _)| *at <= now);
         let (list, listed) = match is_due {
             true => (&mut self.postponed, &mut self.postponed_set),
-            false => (&mut self.sessions, &mut self.ready_set),
+            false => (&mut self.ready, &mut self.ready_set),
         };
         let (_, session) = list.pop_front()?;
         listed.remove(&session);
@@ -53,18 +53,18 @@ impl ReadySessions {
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.sessions.len() + self.postponed.len()
+        self.ready.len() + self.postponed.len()
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        let fronts = [self.sessions.front(), self.postponed.front()];
+        let fronts = [self.ready.front(), self.postponed.front()];
         fronts.into_iter().flatten().map(|(at, _)| *at).min()
     }
 }
 
 impl Core {
-    /// Begins the next waiting request of a session.
-    pub(super) fn begin_waiting_request(&mut self, now: Instant, session: SessionId) {
+    /// Starts the next queued request of a session.
+    pub(super) fn start_queued_request(&mut self, now: Instant, session: SessionId) {
         self.with_endpoint(now, session, |endpoint, context, outputs| {
             endpoint.start_queued(context, outputs);
         });
