@@ -6,8 +6,8 @@
 //!
 //! * As a program, `thingsboard-simulator` serves the device API under `/api/v1`, and its controls under `/simulator`;
 //!   with `--mqtt`, MQTT as well. `--help` lists commands to try.
-//! * In a test, [`Simulator::bind`] takes a free port, [`Simulator::bind_mqtt`] another, and [`Control`] adds devices, sets attributes, sends commands,
-//!   injects [faults](Fault), and shows what arrived.
+//! * In a test, [`Simulator::bind`] takes a free port, [`Simulator::bind_mqtt`] another, and [`Control`] adds devices, sets
+//!   attributes, sends commands, injects [faults](Fault), and shows what arrived.
 //! * In a simulated network, [`downlink::Downlink`] and [`packages::Packages`] are the models alone, without a socket
 //!   and without a clock.
 //!

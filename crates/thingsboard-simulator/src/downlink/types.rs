@@ -19,6 +19,18 @@ pub struct PollId(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(pub(super) u64);
 
+impl CommandId {
+    /// The number of the command, as the control API shows it.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn of_number(number: u64) -> CommandId {
+        CommandId(number)
+    }
+}
+
 /// Identifies a push session: the session of an MQTT connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PushId(pub(super) u64);

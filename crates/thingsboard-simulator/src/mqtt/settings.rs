@@ -27,6 +27,21 @@ impl std::fmt::Display for RateLimit {
     }
 }
 
+impl std::str::FromStr for RateLimit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<RateLimit, String> {
+        let parsed = text.split_once(':').and_then(|(messages, seconds)| {
+            let (messages, seconds) = (messages.parse().ok()?, seconds.parse::<u32>().ok()?);
+            let period = Duration::from_secs(seconds.into());
+            (messages > 0 && seconds > 0).then_some(RateLimit { messages, period })
+        });
+        parsed.ok_or_else(|| {
+            format!("{text:?} is no rate limit: 5:10 stands for five messages in ten seconds")
+        })
+    }
+}
+
 /// The settings of the MQTT transport.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MqttSettings {
@@ -133,5 +148,20 @@ impl Mqtt {
     pub(crate) fn delete_device(&mut self, device: &str) {
         self.counts.remove(device);
         self.buckets.remove(device);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_limit_is_written_as_in_thingsboard() {
+        let limit: RateLimit = "5:10".parse().unwrap();
+        assert_eq!((limit.messages, limit.period.as_secs()), (5, 10));
+        assert_eq!(limit.to_string(), "5:10");
+        for wrong in ["", "5", "0:1", "5:0", "5:10,20:60", "-1:1"] {
+            assert!(wrong.parse::<RateLimit>().is_err(), "{wrong}");
+        }
     }
 }
