@@ -93,6 +93,13 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/load/src/bench/",
         ],
     ),
+    (
+        "mqtt_protocol_core",
+        &[
+            "crates/thingsboard-simulator/src/mqtt/packet.rs",
+            "crates/thingsboard-simulator/src/mqtt/packet/",
+        ],
+    ),
     ("tokio_rustls", &["src/upstream/http/"]),
     (
         "axum",
