@@ -11,6 +11,8 @@
 //!
 //! * No Protobuf: `v2/…/p` topics refuse each payload, and a subscription to them gets nothing. `v1` and `v2` are JSON.
 //! * No gateway API: each device is one without the flag, whose messages to `v1/gateway/…` get no answer.
+//! * Faults are for HTTP; what goes wrong with MQTT is set in [`MqttSettings`]: a PUBACK or CONNACK that is delayed for long
+//!   is one that never comes.
 //! * No TLS, no Sparkplug, no WebSocket; rate limits do not apply to HTTP.
 //! * Where ThingsBoard's order is a race (an unsubscribed device that gets one more change, PUBACKs that overtake each
 //!   other), it is one fixed order here, except for rejections: they overtake PUBACKs that are delayed.

@@ -9,7 +9,7 @@ use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// The messages of the downlink that wait for a connection's task. One that is further behind is closed.
 const MAILBOX: usize = 4096;
@@ -22,7 +22,7 @@ const READ_SIZE: usize = 16 * 1024;
 const LINGER: Duration = Duration::from_millis(500);
 
 /// Serves a connection until its end.
-pub(super) async fn serve(shared: &Shared, stream: TcpStream) {
+pub(super) async fn serve(shared: &Shared, stream: TcpStream, cuts: watch::Receiver<u64>) {
     let (sender, mailbox) = mpsc::channel(MAILBOX);
     let session = with_context(shared, |cx| Session::new(cx, sender));
     let mut connection = Connection {
@@ -30,6 +30,7 @@ pub(super) async fn serve(shared: &Shared, stream: TcpStream) {
         stream,
         session,
         mailbox,
+        cuts,
     };
     // An error means that the client is gone.
     let ended = connection.run().await;
@@ -46,13 +47,14 @@ struct Connection<'a> {
     stream: TcpStream,
     session: Session,
     mailbox: mpsc::Receiver<Push>,
+    /// Changes when ThingsBoard restarts.
+    cuts: watch::Receiver<u64>,
 }
 
 impl Connection<'_> {
     /// Runs until the session is closed; an error if the connection has ended, or is cut.
     async fn run(&mut self) -> io::Result<()> {
         let mut closing = self.shared.closing.subscribe();
-        let mut cuts = self.shared.mqtt_cuts.subscribe();
         while !self.session.is_closed() {
             let interest = if self.session.output().is_empty() {
                 Interest::READABLE
@@ -84,7 +86,7 @@ impl Connection<'_> {
                     self.handle_pushes(push);
                 }
                 () = timer => with_context(self.shared, |cx| self.session.handle_timeout(cx)),
-                _ = cuts.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
+                _ = self.cuts.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
                 _ = closing.wait_for(|closing| *closing) => {
                     return Err(io::ErrorKind::ConnectionAborted.into());
                 }
@@ -136,7 +138,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Sends the last bytes, and waits until the client closes.
+    /// Sends the last bytes, and waits until the client closes, which is an error.
     async fn finish(&mut self) -> io::Result<()> {
         loop {
             self.write()?;
@@ -146,15 +148,19 @@ impl Connection<'_> {
             self.stream.writable().await?;
         }
         self.stream.shutdown().await?;
-        let mut buffer = [0; READ_SIZE];
         loop {
             self.stream.readable().await?;
-            match self.stream.try_read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+            self.discard()?;
+        }
+    }
+
+    /// Reads once, and throws that away; an error at the end.
+    fn discard(&self) -> io::Result<()> {
+        match self.stream.try_read(&mut [0; READ_SIZE]) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error),
         }
     }
 }

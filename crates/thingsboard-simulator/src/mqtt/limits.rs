@@ -20,20 +20,16 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// Takes a token; false if there is none. Without a limit there always is one.
-    pub(crate) fn take(&mut self, limit: Option<RateLimit>, now_ms: u64) -> bool {
-        let Some(rate) = limit else {
-            self.limit = None;
-            return true;
-        };
+    /// Takes a token; false if there is none. With another limit than before the bucket is full.
+    pub(crate) fn take(&mut self, rate: RateLimit, now_ms: u64) -> bool {
         let token = rate.period_ms().max(1);
         let capacity = token.saturating_mul(u64::from(rate.messages));
-        if self.limit == limit {
+        if self.limit == Some(rate) {
             let since_ms = now_ms.saturating_sub(self.refilled_ms);
             let refill = since_ms.saturating_mul(u64::from(rate.messages));
             self.level = self.level.saturating_add(refill).min(capacity);
         } else {
-            self.limit = limit;
+            self.limit = Some(rate);
             self.level = capacity;
         }
         self.refilled_ms = now_ms;
@@ -54,10 +50,10 @@ mod tests {
 
     #[test]
     fn a_bucket_is_refilled_steadily_up_to_its_capacity() {
-        let limit = Some(RateLimit {
+        let limit = RateLimit {
             messages: 5,
             period: Duration::from_secs(10),
-        });
+        };
         let mut bucket = Bucket::default();
         let mut taken = |now_ms| {
             let mut taken = 0;
@@ -74,17 +70,15 @@ mod tests {
 
     #[test]
     fn another_limit_begins_with_a_full_bucket() {
-        let limit = |messages| {
-            Some(RateLimit {
-                messages,
-                period: Duration::from_secs(10),
-            })
+        let limit = |messages| RateLimit {
+            messages,
+            period: Duration::from_secs(10),
         };
         let mut bucket = Bucket::default();
         assert!(bucket.take(limit(1), 0));
         assert!(!bucket.take(limit(1), 0));
         assert!(bucket.take(limit(2), 0));
-        assert!(bucket.take(None, 0));
         assert!(bucket.take(limit(2), 0));
+        assert!(!bucket.take(limit(2), 0));
     }
 }

@@ -20,7 +20,10 @@ pub(crate) async fn run(shared: &Arc<Shared>, listener: TcpListener) {
         let Ok(slot) = Arc::clone(&room).acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
+        let accepted = listener.accept().await;
+        // Before the check below: a restart after it is a change for this receiver.
+        let cuts = shared.mqtt_cuts.subscribe();
+        match accepted {
             // ThingsBoard is down: dropping the socket closes it.
             Ok(_) if shared.connections.is_down() => {}
             Ok((stream, _)) => {
@@ -28,7 +31,7 @@ pub(crate) async fn run(shared: &Arc<Shared>, listener: TcpListener) {
                 let _ = stream.set_nodelay(true);
                 let shared = Arc::clone(shared);
                 tokio::spawn(async move {
-                    connection::serve(&shared, stream).await;
+                    connection::serve(&shared, stream, cuts).await;
                     drop(slot);
                 });
             }

@@ -16,6 +16,7 @@ use crate::state::State;
 use bytes::BytesMut;
 use downloads::Downloads;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// `transport.mqtt.msg_queue_size_per_device_limit`: more packets than this before CONNACK close the connection.
@@ -71,7 +72,7 @@ enum Phase {
 
 /// The session of a device.
 struct DeviceSession {
-    name: String,
+    name: Arc<str>,
     push: PushId,
     /// The form of the last SUBSCRIBE for attributes, which is that of their changes.
     attributes: Option<Form>,
@@ -189,7 +190,6 @@ impl Session {
                     code: code::SUCCESS,
                 });
             }
-            (_, Packet::Disconnect) => self.close_silently(cx),
             (Phase::New | Phase::Connecting(_), packet) => {
                 if self.queue.len() >= MAX_QUEUED {
                     self.close(cx, code::QUOTA);

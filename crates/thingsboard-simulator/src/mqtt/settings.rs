@@ -3,6 +3,7 @@
 use super::limits::Buckets;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A rate limit: so many messages in each period, as in ThingsBoard's `5:10`.
@@ -109,28 +110,28 @@ pub struct MqttCounts {
 #[derive(Debug, Default)]
 pub(crate) struct Mqtt {
     pub(crate) settings: MqttSettings,
-    pub(crate) counts: BTreeMap<String, MqttCounts>,
-    pub(super) buckets: BTreeMap<String, Buckets>,
+    pub(crate) counts: BTreeMap<Arc<str>, MqttCounts>,
+    buckets: BTreeMap<Arc<str>, Buckets>,
     /// The number of further SUBSCRIBEs that are granted, but dead.
     pub(crate) dead_subscriptions: u32,
 }
 
 impl Mqtt {
     /// The counts of a device.
-    pub(super) fn counts_mut(&mut self, device: &str) -> &mut MqttCounts {
-        self.counts.entry(device.to_owned()).or_default()
+    pub(super) fn counts_mut(&mut self, device: &Arc<str>) -> &mut MqttCounts {
+        self.counts.entry(Arc::clone(device)).or_default()
     }
 
     /// Counts a message against the device's limit; false if it is over it.
-    pub(super) fn take_message(&mut self, device: &str, now_ms: u64) -> bool {
+    pub(super) fn take_message(&mut self, device: &Arc<str>, now_ms: u64) -> bool {
         let limit = self.settings.message_limit;
-        self.buckets_mut(device).messages.take(limit, now_ms)
+        limit.is_none_or(|limit| self.buckets_mut(device).messages.take(limit, now_ms))
     }
 
     /// Counts a PUBLISH of telemetry or attributes against the device's limit; false if it is over it.
-    pub(super) fn take_telemetry(&mut self, device: &str, now_ms: u64) -> bool {
+    pub(super) fn take_telemetry(&mut self, device: &Arc<str>, now_ms: u64) -> bool {
         let limit = self.settings.telemetry_limit;
-        self.buckets_mut(device).telemetry.take(limit, now_ms)
+        limit.is_none_or(|limit| self.buckets_mut(device).telemetry.take(limit, now_ms))
     }
 
     /// Whether the next SUBSCRIBE is one of those that are to be dead.
@@ -140,8 +141,8 @@ impl Mqtt {
         dead
     }
 
-    fn buckets_mut(&mut self, device: &str) -> &mut Buckets {
-        self.buckets.entry(device.to_owned()).or_default()
+    fn buckets_mut(&mut self, device: &Arc<str>) -> &mut Buckets {
+        self.buckets.entry(Arc::clone(device)).or_default()
     }
 
     /// Removes what is kept of a deleted device.

@@ -48,6 +48,9 @@ pub(super) const PROVISION_RESPONSE: &str = "/provision/response";
 /// Of firmware and of software.
 pub(super) const PACKAGE_ERROR: &str = "v2/fw/error";
 
+/// Makes the target of a topic from the id at its end.
+type WithId = fn(&str) -> Target<'_>;
+
 /// Finds what a PUBLISH to this topic means. Like ThingsBoard it compares prefixes, so an id may be no number.
 pub(super) fn target(topic: &str) -> Target<'_> {
     match topic {
@@ -60,7 +63,7 @@ pub(super) fn target(topic: &str) -> Target<'_> {
     if topic.starts_with("v1/gateway/") {
         return Target::Gateway;
     }
-    let with_id: [(&str, fn(&str) -> Target<'_>); 12] = [
+    let with_id: [(&str, WithId); 12] = [
         ("v1/devices/me/attributes/request/", |id| {
             Target::AttributesRequest(Form::V1, id)
         }),

@@ -92,3 +92,35 @@ fn packets_are_as_short_as_thingsboards() {
     let rejected = encoded(Level::V5, &puback(0x99));
     assert_eq!(&rejected[2..5], b"\x01\x02\x99");
 }
+
+/// Any bytes are a packet, or are refused; the lengths inside of packets are the ones that matter.
+#[test]
+fn mutated_packets_do_not_panic() {
+    let seeds: [&[u8]; 7] = [
+        V311_CONNECT,
+        b"\x10\x1d\0\x04MQTT\x05\xc6\0\x3c\x05\x11\0\0\0\x0a\0\x01c\0\0\0\0\x01u\0\x01p",
+        b"\x32\x0e\0\x03v2t\0\x07\x03\x23\0\x01{}x",
+        b"\x82\x0d\0\x01\0\0\x07v2/r/+j\x01",
+        b"\xa2\x0a\0\x01\0\0\x05v2/a/",
+        b"\x40\x04\0\x01\x10\0",
+        b"\xe0\x02\0\0",
+    ];
+    let mut random = fastrand::Rng::with_seed(17);
+    for _ in 0..20_000 {
+        let mut bytes = Vec::new();
+        for _ in 0..random.usize(1..4) {
+            bytes.extend_from_slice(seeds[random.usize(..seeds.len())]);
+        }
+        for _ in 0..random.usize(..4) {
+            let at = random.usize(..bytes.len());
+            match random.u8(..3) {
+                0 => bytes[at] = random.u8(..),
+                1 => bytes.truncate(at + 1),
+                _ => bytes.insert(at, random.u8(..)),
+            }
+        }
+        let mut bytes = BytesMut::from(&bytes[..]);
+        let mut level = [None, Some(Level::V311), Some(Level::V5)][random.usize(..3)];
+        while let Ok(Some(_)) = decode(&mut bytes, &mut level) {}
+    }
+}

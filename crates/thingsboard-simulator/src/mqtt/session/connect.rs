@@ -4,6 +4,7 @@ use super::{Context, DeviceSession, Downloads, Phase, Session, code};
 use crate::downlink::LimitReached;
 use crate::mqtt::packet::{Connect, Level, Packet, Reply};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The user name or client id of a device without credentials.
 const PROVISION: &str = "provision";
@@ -70,7 +71,7 @@ impl Session {
             });
         };
         let device = cx.state.directory.device_with_token(token);
-        let Some(name) = device.map(str::to_owned) else {
+        let Some(name) = device.map(Arc::<str>::from) else {
             return Err(Refused::with(code::BAD_CREDENTIALS, 5));
         };
         if cx.state.mqtt.settings.usage_exhausted || !cx.state.mqtt.take_message(&name, cx.now_ms) {

@@ -8,6 +8,7 @@ use crate::json::{Element, Exception, read, string};
 use crate::mqtt::packet::{Level, MAX_REMAINING, Publish, Reply};
 use crate::mqtt::topic::{self, Form, PACKAGE_ERROR, Target};
 use bytes::Bytes;
+use std::sync::Arc;
 
 /// What becomes of a PUBLISH.
 #[derive(Debug, PartialEq, Eq)]
@@ -170,7 +171,7 @@ pub(super) fn record(
     cx.state.arrivals.record(arrival, false);
 }
 
-fn post_telemetry(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Verdict, Verdict> {
+fn post_telemetry(cx: &mut Context<'_>, name: &Arc<str>, text: &str) -> Result<Verdict, Verdict> {
     let entries = telemetry::entries(text, cx.epoch_ms)?;
     if !cx.state.mqtt.take_telemetry(name, cx.now_ms) {
         return Ok(Verdict::over_limit());
@@ -183,7 +184,7 @@ fn post_telemetry(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Verdic
     Ok(Verdict::Accepted(None))
 }
 
-fn post_attributes(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Verdict, Verdict> {
+fn post_attributes(cx: &mut Context<'_>, name: &Arc<str>, text: &str) -> Result<Verdict, Verdict> {
     let values = attributes::values(text)?;
     if !cx.state.mqtt.take_telemetry(name, cx.now_ms) {
         return Ok(Verdict::over_limit());
@@ -196,7 +197,7 @@ fn post_attributes(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Verdi
 
 fn request_attributes(
     cx: &mut Context<'_>,
-    name: &str,
+    name: &Arc<str>,
     form: Form,
     id: &str,
     text: &str,
@@ -236,7 +237,7 @@ fn request_attributes(
 }
 
 /// The reply to a command: any payload, passed on as text.
-fn reply(cx: &mut Context<'_>, name: &str, id: &str, text: &str) -> Verdict {
+fn reply(cx: &mut Context<'_>, name: &Arc<str>, id: &str, text: &str) -> Verdict {
     let Ok(id) = id.parse::<i32>() else {
         return Verdict::Invalid;
     };
@@ -253,7 +254,7 @@ fn reply(cx: &mut Context<'_>, name: &str, id: &str, text: &str) -> Verdict {
 /// A client-side RPC. Unlike over HTTP it needs no parameters.
 fn call(
     cx: &mut Context<'_>,
-    name: &str,
+    name: &Arc<str>,
     form: Form,
     id: &str,
     text: &str,
@@ -302,7 +303,7 @@ fn session_limits(cx: &Context<'_>) -> Bytes {
     Bytes::from(answer.to_string())
 }
 
-fn claim(cx: &mut Context<'_>, name: &str, text: &str) -> Result<Verdict, Verdict> {
+fn claim(cx: &mut Context<'_>, name: &Arc<str>, text: &str) -> Result<Verdict, Verdict> {
     check_claim(text)?;
     if !cx.state.mqtt.take_message(name, cx.now_ms) {
         return Ok(Verdict::over_limit());

@@ -8,7 +8,6 @@ mod provision;
 use super::*;
 use crate::control::Control;
 use crate::state::Shared;
-use std::sync::Arc;
 
 pub(super) const TOKEN: &str = "A1_TEST_TOKEN";
 

@@ -32,7 +32,7 @@ impl Client {
             expires_ms: 0,
         };
         let mut state = self.shared.lock();
-        let _ = state.long_polls.command("meter", command, 60_000).unwrap();
+        drop(state.long_polls.command("meter", command, 60_000).unwrap());
     }
 }
 
