@@ -93,6 +93,14 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/load/src/bench/",
         ],
     ),
+    (
+        "mqtt_protocol_core",
+        &[
+            "src/upstream/mqtt/",
+            "crates/thingsboard-simulator/src/mqtt/packet.rs",
+            "crates/thingsboard-simulator/src/mqtt/packet/",
+        ],
+    ),
     ("tokio_rustls", &["src/upstream/http/"]),
     (
         "axum",
@@ -117,7 +125,6 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/thingsboard-simulator/src/",
         ],
     ),
-    ("mqtt_protocol_core", &["src/upstream/mqtt/"]),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("strsim", &["src/config/unknown.rs"]),
