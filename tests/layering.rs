@@ -94,6 +94,14 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/load/src/bench/",
         ],
     ),
+    (
+        "mqtt_protocol_core",
+        &[
+            "src/upstream/mqtt/",
+            "crates/thingsboard-simulator/src/mqtt/packet.rs",
+            "crates/thingsboard-simulator/src/mqtt/packet/",
+        ],
+    ),
     ("tokio_rustls", &["src/upstream/http/"]),
     (
         "axum",
@@ -118,7 +126,6 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "crates/thingsboard-simulator/src/",
         ],
     ),
-    ("mqtt_protocol_core", &["src/upstream/mqtt/"]),
     ("prometheus_client", &["src/metrics/text.rs"]),
     ("toml_edit", &["src/cli/device/edit.rs"]),
     ("strsim", &["src/config/unknown.rs"]),

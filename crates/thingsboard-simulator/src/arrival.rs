@@ -18,7 +18,7 @@ const MAX_STORED_BODY: usize = 128 * 1024;
 /// The arrivals that a slow subscriber may be behind before it loses some.
 const CHANNEL_CAPACITY: usize = 512;
 
-/// One request that reached the device API, recorded before the response is sent.
+/// One request that reached the device API, recorded before the response is sent; over MQTT, one PUBLISH.
 ///
 /// It contains no access token: the path has `{token}`, and `device` is the device that the token belongs to. `Debug`
 /// leaves out the body, which may contain a provisioning secret.
@@ -30,9 +30,9 @@ pub struct Arrival {
     /// When it was received: milliseconds since the Unix epoch.
     #[serde(rename = "receivedTs")]
     pub received_ms: u64,
-    /// The HTTP method.
+    /// The HTTP method; `PUBLISH` over MQTT.
     pub method: String,
-    /// The path, with the access token replaced: `/api/v1/{token}/telemetry`.
+    /// The path, with the access token replaced: `/api/v1/{token}/telemetry`; the topic over MQTT.
     pub path: String,
     /// The query, as sent.
     pub query: Option<String>,
@@ -46,7 +46,8 @@ pub struct Arrival {
     /// The length of the whole body: more than `body` has if that was cut or not read (413).
     pub body_length: u64,
     /// The status of the response. `None` while there is none (a client RPC or a poll that waits) and where none was
-    /// sent (a fault, or a client that closed its connection). That of a poll is set when it ends.
+    /// sent (a fault, or a client that closed its connection). That of a poll is set when it ends. Over MQTT it is the
+    /// reason code of the PUBACK, `None` if there is none.
     pub status: Option<u16>,
     /// The fault that was applied: `"status"`, `"drop"`, `"garbage"`, `"hang"` or `"delay"`.
     pub fault: Option<&'static str>,

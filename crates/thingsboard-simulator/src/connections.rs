@@ -59,6 +59,11 @@ impl Connections {
         open.connections.len() < open.max
     }
 
+    /// Whether ThingsBoard is down.
+    pub(super) fn is_down(&self) -> bool {
+        self.clock.now_ms() < self.lock().down_until_ms
+    }
+
     /// Adds a connection; `None` while ThingsBoard is down.
     pub(super) fn register(&self) -> Option<(u64, ConnectionHandle)> {
         let mut open = self.lock();

@@ -1,6 +1,7 @@
 //! [`Control`]: the simulator's controls for code in the same process.
 
 mod attributes;
+mod mqtt;
 mod outage;
 mod packages;
 mod rpc;
@@ -53,7 +54,7 @@ impl std::fmt::Debug for Control {
 impl Control {
     /// Adds a device, or changes the token of the one of that name, which keeps its attributes and telemetry. With
     /// another token the device's subscriptions are removed: its open polls get no message any more and end by their
-    /// timeout. A new device has the packages that are assigned to all.
+    /// timeout, and its MQTT connection is closed. A new device has the packages that are assigned to all.
     ///
     /// # Errors
     /// An empty name or token, a token that another device has, too many devices, or no room for its attributes.
@@ -100,7 +101,7 @@ impl Control {
         }
     }
 
-    /// Deletes a device: its open polls end with a 403, and its token is unknown from now on. False if there was no
+    /// Deletes a device: its open polls end with a 403, its MQTT connection is closed, and its token is unknown from now on. False if there was no
     /// such device.
     pub fn remove_device(&self, name: &str) -> bool {
         let mut state = self.0.lock();
@@ -110,6 +111,7 @@ impl Control {
                 .long_polls
                 .apply(|downlink| downlink.delete_device(name));
             state.packages.delete_device(name);
+            state.mqtt.delete_device(name);
         }
         existed
     }

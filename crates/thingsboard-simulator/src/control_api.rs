@@ -6,6 +6,7 @@ mod devices;
 mod extract;
 mod faults;
 mod guard;
+mod mqtt;
 mod packages;
 mod provisioning;
 mod rule_chain;
@@ -28,17 +29,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 /// The body of `GET /`.
-const GREETING: &str = "This is a simulator of ThingsBoard's HTTP device API (/api/v1/...), not ThingsBoard.\n\
+const GREETING: &str = "This is a simulator of ThingsBoard's device API (/api/v1/...), not ThingsBoard.\n\
     It keeps everything in memory. Its controls are under /simulator.\n";
 
 /// What `GET /simulator` lists.
-const CONTROLS: [&str; 21] = [
+const CONTROLS: [&str; 25] = [
     "GET|DELETE /simulator/arrivals?limit=&after=&device=&polls",
     "GET /simulator/devices",
     "GET|PUT|DELETE /simulator/devices/{name}",
     "GET|POST|DELETE /simulator/devices/{name}/attributes/{client|shared}?keys=",
     "POST /simulator/devices/{name}/rpc",
     "GET /simulator/devices/{name}/subscriptions",
+    "GET|DELETE /simulator/devices/{name}/mqtt",
+    "GET /simulator/commands/{rpcId}",
     "GET|PUT|DELETE /simulator/devices/{name}/{firmware|software}",
     "GET|PUT|DELETE /simulator/{firmware|software}",
     "GET /simulator/packages",
@@ -52,6 +55,8 @@ const CONTROLS: [&str; 21] = [
     "GET|PUT /simulator/subscription-delay",
     "GET|PUT /simulator/connections",
     "GET|PUT /simulator/attribute-store",
+    "GET|PUT /simulator/mqtt",
+    "GET|PUT /simulator/mqtt/dead-subscriptions",
     "POST /simulator/restart",
     "GET|POST|DELETE /simulator/faults",
 ];
@@ -77,6 +82,8 @@ pub(super) fn router(on_loopback: bool) -> Router<Arc<Shared>> {
         ),
         ("/devices/{name}/rpc", post(devices::send_command)),
         ("/devices/{name}/subscriptions", get(devices::subscriptions)),
+        ("/devices/{name}/mqtt", get(mqtt::counts).delete(mqtt::cut)),
+        ("/commands/{number}", get(mqtt::command)),
         ("/devices/{name}/firmware", assignment(Firmware)),
         ("/devices/{name}/software", assignment(Software)),
         ("/firmware", assignment(Firmware)),
@@ -118,6 +125,11 @@ pub(super) fn router(on_loopback: bool) -> Router<Arc<Shared>> {
             "/attribute-store",
             get(thingsboard::attribute_store).put(thingsboard::set_attribute_store),
         ),
+        ("/mqtt", get(mqtt::settings).put(mqtt::set_settings)),
+        (
+            "/mqtt/dead-subscriptions",
+            get(mqtt::dead_subscriptions).put(mqtt::set_dead_subscriptions),
+        ),
         ("/restart", post(thingsboard::restart)),
         (
             "/faults",
@@ -157,7 +169,7 @@ impl FromRequestParts<Arc<Shared>> for Control {
 async fn summary(control: Control) -> JsonLine<serde_json::Value> {
     let state = control.0.lock();
     JsonLine(json!({
-        "simulator": "of ThingsBoard's HTTP device API, in memory",
+        "simulator": "of ThingsBoard's device API, in memory",
         "devices": state.directory.iter().count(),
         "arrived": state.arrivals.requests().total(),
         "listed": state.arrivals.requests().iter().count(),

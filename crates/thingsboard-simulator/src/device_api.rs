@@ -3,17 +3,17 @@
 //! The order of the checks is Spring's: firewall, path and method, arguments (400), then the token (401), then the body
 //! (500).
 
-mod attributes;
+pub(super) mod attributes;
 mod client_rpc;
 mod package;
 mod parameter;
-mod provision;
+pub(super) mod provision;
 mod route;
-mod telemetry;
+pub(super) mod telemetry;
 
 use crate::directory::OutOfSpace;
 use crate::downlink::PollKind;
-use crate::json::{Element, Exception, read};
+use crate::json::{Element, Exception, long, read, string};
 use crate::response::{ErrorCode, HttpResponse, JSON, TEXT};
 use crate::state::State;
 use axum::http::{Method, StatusCode};
@@ -107,7 +107,9 @@ impl From<Exception> for HttpResponse {
             Exception::JsonParse(message) => {
                 HttpResponse::with_body(StatusCode::INTERNAL_SERVER_ERROR, TEXT, message)
             }
-            Exception::Other => HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR),
+            Exception::IllegalState | Exception::Other => {
+                HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR)
+            }
         }
     }
 }
@@ -120,21 +122,27 @@ impl From<OutOfSpace> for Exception {
     }
 }
 
-/// `POST /{token}/claim`: the body may be absent, and a claim that fails later is not reported.
+/// `POST /{token}/claim`.
 fn claim(request: &Request<'_>) -> Result<HttpResponse, Exception> {
-    if !request.body.is_empty() {
-        let claim = read(request.body)?;
+    check_claim(request.body)?;
+    Ok(HttpResponse::empty(StatusCode::OK))
+}
+
+/// Checks a claim: the body may be absent, and a claim that fails later is not reported.
+pub(crate) fn check_claim(body: &str) -> Result<(), Exception> {
+    if !body.is_empty() {
+        let claim = read(body)?;
         if !matches!(claim, Element::Object(_)) {
             return Err(Exception::cannot_parse(&claim));
         }
         if let Some(key) = claim.get("secretKey") {
-            key.as_string().ok_or(Exception::Other)?;
+            string(key)?;
         }
         if let Some(duration) = claim.get("durationMs") {
-            duration.as_long().ok_or(Exception::Other)?;
+            long(duration)?;
         }
     }
-    Ok(HttpResponse::empty(StatusCode::OK))
+    Ok(())
 }
 
 /// The response of a handler that returns a `String` and declares no content type: text, unless the client accepts

@@ -1,7 +1,7 @@
 //! ThingsBoard's devices, with their attributes and latest telemetry.
 
 use crate::json::Element;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// More devices than this are refused.
@@ -46,6 +46,20 @@ pub(super) struct Device {
     shared: BTreeMap<String, Element>,
     /// The latest value of each key, with its time in milliseconds since the Unix epoch.
     telemetry: BTreeMap<String, (i64, Element)>,
+    pub(super) activity: Activity,
+}
+
+/// When ThingsBoard last noticed a device: server attributes `lastActivityTime` and so on, in milliseconds since the Unix
+/// epoch. 0: never.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Activity {
+    /// The last message, ping, connect or disconnect.
+    pub last_activity_time: u64,
+    /// The last CONNECT of MQTT.
+    pub last_connect_time: u64,
+    /// The last end of an MQTT connection.
+    pub last_disconnect_time: u64,
 }
 
 impl Device {
@@ -129,6 +143,13 @@ impl Directory {
         device.token = token;
         device.profile = profile;
         Ok(())
+    }
+
+    /// Records that a device was active.
+    pub(super) fn record_activity(&mut self, name: &str, epoch_ms: u64) {
+        if let Some(device) = self.devices.get_mut(name) {
+            device.activity.last_activity_time = epoch_ms;
+        }
     }
 
     /// Removes a device; false if there was none.

@@ -1,5 +1,5 @@
-//! A model of ThingsBoard's downlink over HTTP: long polls, changes of shared attributes, and server-side RPC. It has
-//! no socket and no clock, so it can be used in a simulated network as well.
+//! A model of ThingsBoard's downlink: long polls over HTTP, sessions of MQTT, changes of shared attributes, and
+//! server-side RPC. It has no socket and no clock, so it can be used in a simulated network as well.
 //!
 //! A poll consists of three parts, and most of ThingsBoard's quirks are due to their different ends:
 //!
@@ -16,11 +16,16 @@
 //!   two-way command until its reply. A new poll gets the oldest pending command at once, delivered before or not: one
 //!   without a reply is returned again and again, and those behind it wait.
 //!
-//! Commands are not persistent, and the RPC strategy is BURST: ThingsBoard's defaults.
+//! An MQTT connection has a push session instead: it is subscribed until it unsubscribes or closes, gets all pending
+//! commands when it subscribes, and reports what became of each.
+//!
+//! Commands are not persistent unless they are sent as such, and the RPC strategy is BURST: ThingsBoard's defaults.
 
 mod actor;
 mod callers;
 mod counts;
+mod persistent;
+mod push;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -31,6 +36,8 @@ use crate::json::Element;
 use actor::Actor;
 use bytes::Bytes;
 use callers::WaitingCaller;
+use persistent::PersistentRpcs;
+use push::PushSessions;
 use session::{Session, Sessions};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -38,6 +45,7 @@ use std::sync::Arc;
 pub use counts::{PollCounts, SubscriptionCounts};
 pub use types::CommandOutcome;
 pub use types::{Change, Command, CommandId, Delays, LimitReached, PollEnd, PollId, PollKind};
+pub use types::{DeliveryReport, Push, PushEnd, PushId, PushedCommand, RpcStatus};
 
 /// Polls and commands of more devices than this are refused.
 const MAX_DEVICES: usize = 100_000;
@@ -49,6 +57,7 @@ const MAX_SESSIONS: usize = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Subscribe(PollId),
+    SubscribePush(PushId, PollKind),
     SessionTimeout(PollId),
     ContainerTimeout(PollId),
     CommandExpiry(CommandId),
@@ -70,10 +79,13 @@ pub struct Downlink {
     delays: Delays,
     devices: BTreeMap<Arc<str>, DeviceState>,
     sessions: Sessions,
+    push_sessions: PushSessions,
+    persistent: PersistentRpcs,
     callers: BTreeMap<CommandId, WaitingCaller>,
     timers: BTreeSet<(u64, Timer)>,
     poll_ends: VecDeque<(PollId, PollEnd)>,
     command_outcomes: VecDeque<(CommandId, CommandOutcome)>,
+    pushes: VecDeque<(PushId, Push)>,
     last_poll: u64,
     last_command: u64,
     pending_bytes: usize,
@@ -175,8 +187,13 @@ impl Downlink {
                 Element::Object(vec![deleted]).to_string()
             }
         });
+        let attribute_push = device.actor.attribute_push();
         for poll in device.actor.attribute_subscribers() {
             self.deliver(poll, &body);
+        }
+        for push in attribute_push {
+            self.pushes
+                .push_back((push, Push::Attributes(body.clone())));
         }
     }
 
@@ -185,28 +202,36 @@ impl Downlink {
         for poll in self.sessions.of(device) {
             self.remove_session(poll, PollEnd::Deleted);
         }
+        self.end_device_push(device, PushEnd::CredentialsRemoved);
         self.devices.remove(device);
     }
 
     /// Removes the subscriptions of a device whose access token has changed. Its open polls get no message any more and
-    /// end by their timeout. Pending commands stay.
+    /// end by their timeout, and its push session ends. Pending commands stay.
     pub fn token_changed(&mut self, device: &str) {
+        self.end_device_push(device, PushEnd::CredentialsRemoved);
         if let Some(device) = self.devices.get_mut(device) {
             device.actor.token_changed();
         }
     }
 
-    /// Restarts ThingsBoard: actors, sessions and commands are lost, and the ids of commands begin at 0.
+    /// Restarts ThingsBoard: actors, sessions and commands are lost, and the ids of commands begin at 0. Persistent
+    /// commands keep their status; those that were never sent (`QUEUED`) are loaded again, with new ids.
     pub fn restart(&mut self) {
         for poll in self.sessions.polls() {
             self.remove_session(poll, PollEnd::Cut);
         }
-        let commands: Vec<CommandId> = self.callers.keys().copied().collect();
-        for command in commands {
-            self.finish_command(command, CommandOutcome::Lost);
-        }
+        self.end_all_push(PushEnd::Cut);
+        let persistent = std::mem::take(&mut self.persistent);
+        let is_queued = |command: CommandId| Downlink::survives_restart(&persistent, command);
         for device in self.devices.values_mut() {
-            device.actor = Actor::default();
+            device.actor = std::mem::take(&mut device.actor).restarted(is_queued);
+        }
+        let commands = self.callers.keys().copied();
+        let lost: Vec<CommandId> = commands.filter(|command| !is_queued(*command)).collect();
+        self.persistent = persistent;
+        for command in lost {
+            self.finish_command(command, CommandOutcome::Lost);
         }
     }
 
@@ -223,6 +248,7 @@ impl Downlink {
             };
             match timer {
                 Timer::Subscribe(poll) => self.subscribe(poll),
+                Timer::SubscribePush(push, kind) => self.finish_push_subscription(push, kind),
                 Timer::SessionTimeout(poll) => self.time_out_session(poll),
                 Timer::ContainerTimeout(poll) => self.end_request(poll, PollEnd::AsyncTimeout),
                 Timer::CommandExpiry(command) => self.expire(command),

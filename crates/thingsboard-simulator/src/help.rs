@@ -1,7 +1,7 @@
 //! The part of `--help` after the options.
 
 /// Commands to try. A test sends the request of each `curl` line.
-pub const HELP: &str = r#"This is a simulator of ThingsBoard's HTTP device API, not ThingsBoard: it keeps everything in memory.
+pub const HELP: &str = r#"This is a simulator of ThingsBoard's device API, not ThingsBoard: it keeps everything in memory.
 
 Define a device, post as it, and see what arrived:
   curl -X PUT http://127.0.0.1:8080/simulator/devices/meter-17 -d '{"token":"A1_TEST_TOKEN"}'
@@ -56,6 +56,17 @@ what was served is counted. The first one's SHA-256 is
 
 Provisioning (strategy: ALLOW_CREATE_NEW_DEVICES, CHECK_PRE_PROVISIONED_DEVICES, DISABLED):
   curl -X PUT http://127.0.0.1:8080/simulator/profiles/KEY -d '{"secret":"SECRET","strategy":"ALLOW_CREATE_NEW_DEVICES"}'
+
+MQTT, with --mqtt 127.0.0.1:1883: the access token is the user name. For example, with Mosquitto's clients:
+  mosquitto_pub -V 5 -p 1883 -u A1_TEST_TOKEN -q 1 -t v2/t/j -m '{"temperature":25}'
+  mosquitto_sub -V 5 -p 1883 -u A1_TEST_TOKEN -q 1 -t v2/a/j -t v2/r/req/j/+ -v
+What a device's connections have sent and received; a cut of its connection; rate limits (messages:seconds), delays, the
+first packet id; SUBSCRIBEs that are granted but dead; a persistent command (ThingsBoard keeps it), whose response has an rpcId, and its status:
+  curl http://127.0.0.1:8080/simulator/devices/meter-17/mqtt
+  curl -X PUT http://127.0.0.1:8080/simulator/mqtt -d '{"telemetryLimit":"100:1","pubackDelayMs":20,"firstPacketId":65535}'
+  curl -X PUT http://127.0.0.1:8080/simulator/mqtt/dead-subscriptions -d '{"next":0}'
+  curl http://127.0.0.1:8080/simulator/devices/meter-17/rpc -d '{"method":"open","params":{},"persistent":true}'
+  curl http://127.0.0.1:8080/simulator/commands/3
 
 ThingsBoard itself: other timeouts (the shorter one ends an idle RPC or poll: 503 or 408), an attribute store that fails
 (the next 2 reads get 200 {}), another limit on connections, a slow queue between a poll and the device actor, and a

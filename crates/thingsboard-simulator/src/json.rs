@@ -16,4 +16,4 @@ mod value_rules;
 
 pub(super) use element::Element;
 pub(super) use lenient::{SyntaxError, read};
-pub(super) use value_rules::{Exception, key_values};
+pub(super) use value_rules::{Exception, key_values, long, string};

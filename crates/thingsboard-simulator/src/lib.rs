@@ -1,13 +1,13 @@
-//! ThingsBoard's HTTP device API in memory, faithful to its quirks, for tests and trials of its clients.
+//! ThingsBoard's device API over HTTP and MQTT in memory, faithful to its quirks, for tests and trials of its clients.
 //!
 //! It does what ThingsBoard 4 does, not what its documentation suggests: malformed JSON gets a 500 with Gson's message,
 //! JSON that a strict parser refuses is accepted, provisioning that fails is a 200, and a body over the limit gets a
 //! JSON *string*. Where a module is known to differ from ThingsBoard, its documentation says so.
 //!
-//! * As a program, `thingsboard-simulator` serves the device API under `/api/v1`, and its controls under `/simulator`.
-//!   `--help` lists commands to try.
-//! * In a test, [`Simulator::bind`] takes a free port, and [`Control`] adds devices, sets attributes, sends commands,
-//!   injects [faults](Fault), and shows what arrived.
+//! * As a program, `thingsboard-simulator` serves the device API under `/api/v1`, and its controls under `/simulator`;
+//!   with `--mqtt`, MQTT as well. `--help` lists commands to try.
+//! * In a test, [`Simulator::bind`] takes a free port, [`Simulator::bind_mqtt`] another, and [`Control`] adds devices, sets
+//!   attributes, sends commands, injects [faults](Fault), and shows what arrived.
 //! * In a simulated network, [`downlink::Downlink`] and [`packages::Packages`] are the models alone, without a socket
 //!   and without a clock.
 //!
@@ -18,6 +18,8 @@
 //!                                                   │                                │              │
 //!                                                   ▼                                ▼              ▼
 //!                                       long_poll ─▶ downlink                    directory      rule_chain, packages
+//!                                                   ▲                                ▲              ▲
+//! mqtt: connection ─▶ session ──────────────────────┴────────────────────────────────┴──────────────┘
 //! control_api, Control ─▶ all of these
 //! ```
 
@@ -37,6 +39,7 @@ mod fault;
 mod help;
 mod json;
 mod long_poll;
+mod mqtt;
 pub mod packages;
 mod response;
 mod rule_chain;
@@ -58,10 +61,11 @@ use tokio::net::TcpListener;
 pub use arrival::Arrival;
 pub use control::{Control, ControlError, ServerRpc};
 pub use device_api::{Profile, Strategy};
-pub use directory::Scope;
-pub use downlink::{CommandOutcome, PollCounts, SubscriptionCounts};
+pub use directory::{Activity, Scope};
+pub use downlink::{CommandId, CommandOutcome, PollCounts, RpcStatus, SubscriptionCounts};
 pub use fault::{Fault, FaultAction};
 pub use help::HELP;
+pub use mqtt::{MqttCounts, MqttSettings, RateLimit};
 pub use packages::{Assignee, Package, PackageId, PackageKind, Served};
 pub use rule_chain::Reply;
 pub use state::Timeouts;
@@ -74,6 +78,7 @@ const GRACE_PERIOD: Duration = Duration::from_secs(2);
 pub struct Simulator {
     listener: TcpListener,
     address: SocketAddr,
+    mqtt: Option<TcpListener>,
     shared: Arc<Shared>,
 }
 
@@ -88,6 +93,7 @@ impl Simulator {
         Ok(Simulator {
             listener,
             address,
+            mqtt: None,
             shared: Arc::new(Shared::new()),
         })
     }
@@ -96,6 +102,17 @@ impl Simulator {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Binds a second listening socket, for MQTT; port 0 chooses a free one. Returns its address.
+    ///
+    /// # Errors
+    /// The operating system's, for example that the port is taken.
+    pub async fn bind_mqtt(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.mqtt = Some(listener);
+        Ok(address)
     }
 
     /// The controls. They work before, while and after it runs.
@@ -113,6 +130,7 @@ impl Simulator {
         let Simulator {
             listener,
             address,
+            mqtt,
             shared,
         } = self;
         tracing::info!(
@@ -149,10 +167,17 @@ impl Simulator {
             let _ = closed.wait_for(|closed| *closed).await;
             tokio::time::sleep(GRACE_PERIOD).await;
         };
+        let mqtt = async {
+            match mqtt {
+                Some(listener) => mqtt::run(&shared, listener).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             result = server.into_future() => result,
             () = grace_period => Ok(()),
             () = long_poll::run_timers(&shared) => Ok(()),
+            () = mqtt => Ok(()),
         }
     }
 }

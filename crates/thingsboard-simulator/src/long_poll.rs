@@ -3,11 +3,12 @@
 use crate::clock::Clock;
 use crate::downlink::{
     Command, CommandId, CommandOutcome, Delays, Downlink, LimitReached, PollEnd, PollId, PollKind,
+    Push, PushId,
 };
 use crate::state::Shared;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// A poll that was opened, and the channel on which its end is sent.
@@ -22,6 +23,8 @@ pub(super) struct LongPolls {
     clock: Clock,
     polls: HashMap<PollId, oneshot::Sender<PollEnd>>,
     callers: HashMap<CommandId, oneshot::Sender<CommandOutcome>>,
+    /// The mailboxes of MQTT connections.
+    mailboxes: HashMap<PushId, mpsc::Sender<Push>>,
     /// When [`run_timers`] runs next, if a timer is set.
     next_timer_ms: Option<u64>,
     /// Wakes [`run_timers`] for an earlier timer.
@@ -35,6 +38,7 @@ impl LongPolls {
             clock,
             polls: HashMap::new(),
             callers: HashMap::new(),
+            mailboxes: HashMap::new(),
             next_timer_ms: None,
             timer_changed: Arc::default(),
         }
@@ -84,6 +88,36 @@ impl LongPolls {
         Ok(outcome)
     }
 
+    /// Sends a persistent command that expires after `lasts_ms`.
+    pub(super) fn persistent_command(
+        &mut self,
+        device: &str,
+        mut command: Command,
+        lasts_ms: u64,
+        retries: Option<u32>,
+    ) -> Result<CommandId, LimitReached> {
+        let now_ms = self.clock.now_ms();
+        command.expires_ms = now_ms.saturating_add(lasts_ms);
+        self.apply(|downlink| downlink.persistent_command(device, &command, retries, now_ms))
+    }
+
+    /// Opens the session of an MQTT connection, and ends the one that the device has.
+    pub(super) fn open_push(
+        &mut self,
+        device: &str,
+        mailbox: mpsc::Sender<Push>,
+    ) -> Result<PushId, LimitReached> {
+        let push = self.apply(|downlink| downlink.open_push(device))?;
+        self.mailboxes.insert(push, mailbox);
+        Ok(push)
+    }
+
+    /// Removes the session of an MQTT connection.
+    pub(super) fn close_push(&mut self, push: PushId) {
+        self.mailboxes.remove(&push);
+        self.apply(|downlink| downlink.close_push(push));
+    }
+
     fn abandon(&mut self, poll: PollId) {
         self.polls.remove(&poll);
         self.apply(|downlink| downlink.abandon(poll));
@@ -100,6 +134,14 @@ impl LongPolls {
         while let Some((command, outcome)) = self.downlink.pop_command_outcome() {
             if let Some(caller) = self.callers.remove(&command) {
                 let _ = caller.send(outcome);
+            }
+        }
+        while let Some((push, message)) = self.downlink.pop_push() {
+            if let Some(mailbox) = self.mailboxes.get(&push)
+                && mailbox.try_send(message).is_err()
+            {
+                tracing::warn!("an MQTT connection is too far behind the downlink: it is cut");
+                self.mailboxes.remove(&push);
             }
         }
         let next = self.downlink.next_timeout();

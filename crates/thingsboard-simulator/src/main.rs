@@ -19,6 +19,9 @@ struct CommandLine {
     /// The TCP address to serve on
     #[arg(long, value_name = "ADDRESS:PORT", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)))]
     listen: SocketAddr,
+    /// The TCP address to serve MQTT on (5 and 3.1.1, without TLS); ThingsBoard's port is 1883 [default: no MQTT]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    mqtt: Option<SocketAddr>,
     /// Log lines on standard error: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value_t = LevelFilter::INFO)]
     log: LevelFilter,
@@ -31,7 +34,7 @@ async fn main() -> ExitCode {
         .with_max_level(arguments.log)
         .with_writer(io::stderr)
         .init();
-    match run(arguments.listen).await {
+    match run(arguments.listen, arguments.mqtt).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "error: {error}");
@@ -40,7 +43,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(address: SocketAddr) -> Result<(), String> {
+async fn run(address: SocketAddr, mqtt: Option<SocketAddr>) -> Result<(), String> {
     match rlimit::increase_nofile_limit(u64::MAX) {
         Ok(granted) if granted < OPEN_FILES => tracing::warn!(
             granted,
@@ -51,12 +54,22 @@ async fn run(address: SocketAddr) -> Result<(), String> {
         Err(error) => tracing::warn!("cannot raise the limit of open files: {error}"),
     }
     let shutdown = shutdown().map_err(|error| error.to_string())?;
-    let simulator = Simulator::bind(address).await.map_err(|error| {
+    let mut simulator = Simulator::bind(address).await.map_err(|error| {
         format!("cannot listen on TCP {address}: {error} (choose another with --listen)")
     })?;
+    let mqtt = match mqtt {
+        Some(address) => {
+            let bound = simulator.bind_mqtt(address).await;
+            let bound = bound.map_err(|error| {
+                format!("cannot listen on TCP {address}: {error} (choose another with --mqtt)")
+            })?;
+            format!("\nIts MQTT: mqtt://{bound}")
+        }
+        None => String::new(),
+    };
     // At any log level: the simulator must not be mistaken for ThingsBoard.
     let notice = format!(
-        "A simulator of ThingsBoard's device API, not ThingsBoard: http://{}",
+        "A simulator of ThingsBoard's device API, not ThingsBoard: http://{}{mqtt}",
         simulator.local_addr()
     );
     writeln!(io::stdout(), "{notice}").map_err(|error| error.to_string())?;

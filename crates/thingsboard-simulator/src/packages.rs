@@ -33,6 +33,22 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 /// The characters of a title, a version, a tag or a URL.
 const MAX_TEXT: usize = 255;
 
+/// A package that a device downloads over MQTT. Assigning another one does not change it.
+#[derive(Clone)]
+pub(crate) struct OpenPackage {
+    id: PackageId,
+    bytes: Bytes,
+}
+
+/// Why no download begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OpenError {
+    /// No package of this kind is assigned.
+    NotFound,
+    /// The package is at a URL elsewhere.
+    External,
+}
+
 /// The assignments of one kind.
 #[derive(Default)]
 struct Assignments {
@@ -168,6 +184,40 @@ impl Packages {
             bytes,
             file_name: package.file_name(),
         }
+    }
+
+    /// The package that a device would fetch, for a download over MQTT.
+    ///
+    /// # Errors
+    /// No package is assigned, or one at an external URL.
+    pub(crate) fn open(&self, device: &str, kind: PackageKind) -> Result<OpenPackage, OpenError> {
+        let id = self.assigned(device, kind).ok_or(OpenError::NotFound)?;
+        let package = self.packages.get(id).ok_or(OpenError::NotFound)?;
+        let bytes = package.bytes().ok_or(OpenError::External)?.clone();
+        Ok(OpenPackage {
+            id: id.clone(),
+            bytes,
+        })
+    }
+
+    /// A part of a package for MQTT, which is empty past the end, and once the package was deleted or replaced. `None`
+    /// where Java's offset is negative.
+    pub(crate) fn fetch_part(
+        &mut self,
+        open: &OpenPackage,
+        size: i32,
+        chunk: i32,
+    ) -> Option<Bytes> {
+        let package = self.packages.get_mut(&open.id);
+        let unchanged = |bytes: &Bytes| {
+            bytes.as_ptr() == open.bytes.as_ptr() && bytes.len() == open.bytes.len()
+        };
+        let Some(package) = package.filter(|package| package.bytes().is_some_and(unchanged)) else {
+            return Some(Bytes::new());
+        };
+        let bytes = part(&open.bytes, size, chunk)?;
+        package.count(bytes.len());
+        Some(bytes)
     }
 
     /// What was served of a package; `None` for an unknown one.

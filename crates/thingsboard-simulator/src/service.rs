@@ -148,6 +148,9 @@ fn decide(state: &mut State, head: &Parts, body: &Bytes) -> Decision {
     let action = match fault {
         FaultAction::Pass => {
             let handled = call_controller(state, head, body, arrival.received_ms);
+            if let Some(device) = &handled.device {
+                state.directory.record_activity(device, arrival.received_ms);
+            }
             arrival.device = handled.device;
             match handled.completion {
                 Completion::Now(response) => {

@@ -11,6 +11,7 @@ use crate::directory::Directory;
 use crate::downlink::Delays;
 use crate::fault::Faults;
 use crate::long_poll::LongPolls;
+use crate::mqtt::Mqtt;
 use crate::packages::Packages;
 use crate::rule_chain::RuleChain;
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ pub(super) struct State {
     pub(super) rule_chain: RuleChain,
     pub(super) long_polls: LongPolls,
     pub(super) packages: Packages,
+    pub(super) mqtt: Mqtt,
     /// The number of further reads of attributes for which the attribute store fails.
     pub(super) attribute_store_fails: u32,
     pub(super) faults: Faults,
@@ -63,6 +65,9 @@ pub(super) struct Shared {
     pub(super) closing: watch::Sender<bool>,
     /// One permit for each byte that request bodies may still take up.
     pub(super) body_budget: Arc<Semaphore>,
+    pub(super) clock: Clock,
+    /// Counts the restarts: each cuts all MQTT connections.
+    pub(super) mqtt_cuts: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -76,12 +81,15 @@ impl Shared {
                 rule_chain: RuleChain::default(),
                 long_polls: LongPolls::new(clock),
                 packages: Packages::default(),
+                mqtt: Mqtt::default(),
                 attribute_store_fails: 0,
                 faults: Faults::default(),
                 arrivals: Arrivals::new(),
             }),
             closing: watch::Sender::new(false),
             body_budget: body::budget(),
+            clock,
+            mqtt_cuts: watch::Sender::new(0),
         }
     }
 

@@ -6,6 +6,7 @@ mod commands;
 mod control;
 mod faults;
 mod limits;
+mod mqtt;
 mod packages;
 mod polls;
 mod provisioning;

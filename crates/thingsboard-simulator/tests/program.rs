@@ -33,6 +33,37 @@ fn a_wrong_argument_and_a_port_that_is_taken_have_different_exit_codes() {
 }
 
 #[test]
+fn with_mqtt_it_prints_where_it_serves_that_and_a_port_that_is_taken_is_an_error() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["--listen", "127.0.0.1:0", "--mqtt", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("choose another with --mqtt"), "{message}");
+
+    let mut child = simulator()
+        .args(["--listen", "127.0.0.1:0", "--mqtt", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let line = lines.next().unwrap().unwrap();
+    let (_, address) = line.rsplit_once("mqtt://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    // MQTT 3.1.1, an unknown user name: return code 5.
+    stream
+        .write_all(b"\x10\x0f\0\x04MQTT\x04\x82\0\0\0\0\0\x01x")
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, [0x20, 2, 0, 5]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn its_help_shows_how_to_define_a_device() {
     let output = run(&["--help"]);
     assert!(output.status.success());

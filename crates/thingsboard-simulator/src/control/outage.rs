@@ -7,8 +7,9 @@ use crate::downlink::Downlink;
 use std::time::Duration;
 
 impl Control {
-    /// Restarts ThingsBoard. Cuts all connections, and closes new ones for this long. Polls, subscriptions and pending
-    /// commands are lost, and the ids of commands begin at 0 again. Devices, attributes and scripted replies stay: they
+    /// Restarts ThingsBoard. Cuts all connections, those of MQTT as well, and closes new ones for this long. Polls,
+    /// subscriptions and pending commands are lost, except for persistent ones that were never sent, and the ids of
+    /// commands begin at 0 again. Devices, attributes and scripted replies stay: they
     /// are in ThingsBoard's database.
     pub fn restart(&self, down: Duration) {
         self.restart_except(down, None);
@@ -18,6 +19,7 @@ impl Control {
     pub(crate) fn restart_except(&self, down: Duration, except: Option<&ConnectionHandle>) {
         // Cut first, so that no poll begins in between.
         self.0.connections.cut_all(in_ms(down), except);
+        self.0.mqtt_cuts.send_modify(|cuts| *cuts += 1);
         self.0.lock().long_polls.apply(Downlink::restart);
     }
 

@@ -2,7 +2,9 @@
 
 use super::{Control, ControlError, require_device};
 use crate::clock::in_ms;
-use crate::downlink::{Command, CommandOutcome, LimitReached, SubscriptionCounts};
+use crate::downlink::{
+    Command, CommandId, CommandOutcome, LimitReached, RpcStatus, SubscriptionCounts,
+};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -46,6 +48,15 @@ impl ServerRpc {
         self.timeout = timeout;
         self
     }
+
+    fn into_command(self) -> Command {
+        Command {
+            method: self.method,
+            params: self.params,
+            oneway: self.oneway,
+            expires_ms: 0,
+        }
+    }
 }
 
 impl Control {
@@ -61,12 +72,7 @@ impl Control {
         rpc: ServerRpc,
     ) -> Result<CommandOutcome, ControlError> {
         let lasts_ms = in_ms(rpc.timeout);
-        let command = Command {
-            method: rpc.method,
-            params: rpc.params,
-            oneway: rpc.oneway,
-            expires_ms: 0,
-        };
+        let command = rpc.into_command();
         let outcome = {
             let mut state = self.0.lock();
             require_device(&state, device)?;
@@ -79,6 +85,35 @@ impl Control {
             _ = closing.wait_for(|closing| *closing) => None,
         };
         Ok(outcome.unwrap_or(CommandOutcome::Lost))
+    }
+
+    /// Sends a persistent command, which ThingsBoard keeps until it expires. `retries` is the request's own limit on the
+    /// timeouts of its PUBACK over MQTT, at most ThingsBoard's 5.
+    ///
+    /// # Errors
+    /// An unknown device, or too many commands.
+    pub fn persistent_command(
+        &self,
+        device: &str,
+        rpc: ServerRpc,
+        retries: Option<u32>,
+    ) -> Result<CommandId, ControlError> {
+        let lasts_ms = in_ms(rpc.timeout);
+        let mut state = self.0.lock();
+        require_device(&state, device)?;
+        let polls = &mut state.long_polls;
+        let sent = polls.persistent_command(device, rpc.into_command(), lasts_ms, retries);
+        sent.map_err(|LimitReached(reason)| ControlError(reason))
+    }
+
+    /// The status of a persistent command, and the device's reply; `None` for an unknown one.
+    #[must_use]
+    pub fn rpc_status(&self, command: CommandId) -> Option<(RpcStatus, Option<String>)> {
+        let mut state = self.0.lock();
+        state.long_polls.apply(|downlink| {
+            let (status, reply) = downlink.rpc_status(command)?;
+            Some((status, reply.map(str::to_owned)))
+        })
     }
 
     /// Counts a device's polls and subscriptions; `None` for an unknown device.

@@ -43,6 +43,7 @@ pub(super) async fn show(
         "client": as_value(&attributes_element(device.attributes(Scope::Client))),
         "shared": as_value(&attributes_element(device.attributes(Scope::Shared))),
         "telemetry": telemetry,
+        "activity": device.activity,
     })))
 }
 
@@ -123,6 +124,9 @@ pub(super) struct CommandInput {
     params: Box<RawValue>,
     oneway: Option<bool>,
     timeout_ms: Option<Milliseconds>,
+    /// Whether ThingsBoard keeps it until it expires. The response has its `rpcId` at once.
+    persistent: Option<bool>,
+    retries: Option<u32>,
 }
 
 impl Input for CommandInput {
@@ -155,6 +159,11 @@ pub(super) async fn send_command(
         status: StatusCode::GATEWAY_TIMEOUT,
         reason: reason.to_owned(),
     };
+    if command.persistent == Some(true) {
+        let retries = command.retries;
+        let id = control.persistent_command(&name, command.into_rpc()?, retries)?;
+        return Ok(JsonLine(json!({ "rpcId": id.number() })).into_response());
+    }
     match control.command(&name, command.into_rpc()?).await? {
         CommandOutcome::Delivered => Ok(StatusCode::OK.into_response()),
         CommandOutcome::Reply(text) => Ok(([(CONTENT_TYPE, TEXT)], text).into_response()),

@@ -14,20 +14,23 @@ pub(super) fn post(
     device: &str,
     request: &Request<'_>,
 ) -> Result<HttpResponse, Exception> {
-    let document = read(request.body)?;
-    if !matches!(document, Element::Object(_)) {
-        return Err(Exception::cannot_parse(&document));
-    }
-    let values = key_values(&document)?;
+    let values = values(request.body)?;
     state
         .directory
         .set_attributes(device, Scope::Client, values)?;
     Ok(HttpResponse::empty(StatusCode::OK))
 }
 
-/// Responds with `{"client":{…},"shared":{…}}`. Without key lists all attributes are read, with one list only those of
-/// its scope. A scope without attributes is left out, so the response may be `{}`; so it is when ThingsBoard's
-/// attribute store fails.
+/// Reads client attributes.
+pub(crate) fn values(body: &str) -> Result<Vec<(String, Element)>, Exception> {
+    let document = read(body)?;
+    if !matches!(document, Element::Object(_)) {
+        return Err(Exception::cannot_parse(&document));
+    }
+    key_values(&document)
+}
+
+/// Responds with [`selected`] attributes; with `{}` when ThingsBoard's attribute store fails.
 pub(super) fn get(
     state: &mut State,
     device: &str,
@@ -37,30 +40,38 @@ pub(super) fn get(
         state.attribute_store_fails -= 1;
         return Ok(HttpResponse::with_body(StatusCode::OK, JSON, "{}"));
     }
-    let client = keys(request, "clientKeys");
-    let shared = keys(request, "sharedKeys");
+    let keys = |name: &str| split(&query_parameter(request.query, name).unwrap_or_default());
+    let found = selected(state, device, &keys("clientKeys"), &keys("sharedKeys"));
+    let body = found.ok_or(Exception::Other)?.to_string();
+    Ok(HttpResponse::with_body(StatusCode::OK, JSON, body))
+}
+
+/// `{"client":{…},"shared":{…}}`. Without keys all attributes are read, with those of one scope only that scope. A scope
+/// without attributes is left out, so it may be `{}`. `None` for an unknown device.
+pub(crate) fn selected(
+    state: &State,
+    device: &str,
+    client: &[String],
+    shared: &[String],
+) -> Option<Element> {
     let all = client.is_empty() && shared.is_empty();
-    let Some(device) = state.directory.get(device) else {
-        return Err(Exception::Other);
-    };
+    let device = state.directory.get(device)?;
     let mut scopes = Vec::new();
     for (scope, keys) in [(Scope::Client, client), (Scope::Shared, shared)] {
         let found = if all {
             element(device.attributes(scope))
         } else {
-            pick(device.attributes(scope), &keys)
+            pick(device.attributes(scope), keys)
         };
         if found != Element::Object(Vec::new()) {
             scopes.push((scope.name().to_owned(), found));
         }
     }
-    let body = Element::Object(scopes).to_string();
-    Ok(HttpResponse::with_body(StatusCode::OK, JSON, body))
+    Some(Element::Object(scopes))
 }
 
-/// Java's `split(",")`: empty keys at the end are dropped, none is trimmed.
-fn keys(request: &Request<'_>, name: &str) -> Vec<String> {
-    let list = query_parameter(request.query, name).unwrap_or_default();
+/// Java's `split(",")`, but without a key for empty text: empty keys at the end are dropped, none is trimmed.
+pub(crate) fn split(list: &str) -> Vec<String> {
     let list = list.trim_end_matches(',');
     if list.is_empty() {
         return Vec::new();

@@ -44,12 +44,14 @@ impl fmt::Debug for Profile {
 }
 
 /// Why no credentials are returned.
-enum ProvisionError {
+pub(crate) enum ProvisionError {
     /// 200 with the status `NOT_FOUND`.
     NotFound,
     /// 200 with the status `FAILURE`.
     Failure,
-    /// 500: an exception in the controller itself, with the monolith's error JSON.
+    /// 500: the body is not a JSON object; with the monolith's error JSON.
+    Parse(String),
+    /// 500: another exception in the controller itself, with the monolith's error JSON.
     Exception(String),
     /// 500 without a body: an exception behind the transport.
     Internal,
@@ -57,36 +59,49 @@ enum ProvisionError {
 
 /// Responds to one request.
 pub(super) fn post(state: &mut State, request: &Request<'_>) -> HttpResponse {
-    let failed = |message: &str, status: &str| {
-        string_response(
-            request,
-            format!(r#"{{"errorMsg":"{message}","status":"{status}"}}"#),
-        )
+    let error = match provision(state, request.body) {
+        Ok(credentials) => return string_response(request, credentials.to_string()),
+        Err(error) => error,
     };
-    match provision(state, request.body) {
-        Ok(credentials) => string_response(request, credentials.to_string()),
-        Err(ProvisionError::NotFound) => failed("Provision data was not found!", "NOT_FOUND"),
-        Err(ProvisionError::Failure) => failed("Failed to provision device!", "FAILURE"),
-        Err(ProvisionError::Internal) => HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR),
-        Err(ProvisionError::Exception(message)) => HttpResponse::error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Some(&message),
-            ErrorCode::General,
-            request.now_ms,
-        ),
+    match (error.answer(), error) {
+        (Some(answer), _) => string_response(request, answer),
+        (None, ProvisionError::Parse(message) | ProvisionError::Exception(message)) => {
+            HttpResponse::error(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Some(&message),
+                ErrorCode::General,
+                request.now_ms,
+            )
+        }
+        (None, _) => HttpResponse::empty(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+impl ProvisionError {
+    /// The JSON that is the answer; `None` where an exception is.
+    pub(crate) fn answer(&self) -> Option<String> {
+        let (message, status) = match self {
+            ProvisionError::NotFound => ("Provision data was not found!", "NOT_FOUND"),
+            ProvisionError::Failure => ("Failed to provision device!", "FAILURE"),
+            ProvisionError::Parse(_) | ProvisionError::Exception(_) | ProvisionError::Internal => {
+                return None;
+            }
+        };
+        Some(format!(r#"{{"errorMsg":"{message}","status":"{status}"}}"#))
     }
 }
 
 impl From<Exception> for ProvisionError {
     fn from(exception: Exception) -> ProvisionError {
         match exception {
-            Exception::JsonParse(message) => ProvisionError::Exception(message),
-            Exception::Other => ProvisionError::Internal,
+            Exception::JsonParse(message) => ProvisionError::Parse(message),
+            Exception::IllegalState | Exception::Other => ProvisionError::Internal,
         }
     }
 }
 
-fn provision(state: &mut State, body: &str) -> Result<Element, ProvisionError> {
+/// Provisions a device, and returns its credentials as the answer has them.
+pub(crate) fn provision(state: &mut State, body: &str) -> Result<Element, ProvisionError> {
     let document = read(body).map_err(Exception::from)?;
     if !matches!(document, Element::Object(_)) {
         return Err(Exception::cannot_parse(&document).into());

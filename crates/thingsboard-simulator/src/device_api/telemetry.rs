@@ -1,20 +1,27 @@
 //! `POST /{token}/telemetry`.
 
 use super::Request;
-use crate::json::{Element, Exception, key_values, read};
+use crate::directory::OutOfSpace;
+use crate::json::{Element, Exception, key_values, long, read};
 use crate::response::HttpResponse;
 use crate::state::State;
 use axum::http::StatusCode;
 
-/// Accepts an object, `{"ts":…,"values":{…}}`, or an array of either. All values are converted before the first is
-/// stored.
+/// Stores telemetry. All values are converted before the first is stored.
 pub(super) fn post(
     state: &mut State,
     device: &str,
     request: &Request<'_>,
 ) -> Result<HttpResponse, Exception> {
-    let document = read(request.body)?;
-    let now = i64::try_from(request.now_ms).unwrap_or(i64::MAX);
+    let entries = entries(request.body, request.now_ms)?;
+    store(state, device, entries)?;
+    Ok(HttpResponse::empty(StatusCode::OK))
+}
+
+/// Reads an object, `{"ts":…,"values":{…}}`, or an array of either.
+pub(crate) fn entries(body: &str, now_ms: u64) -> Result<Vec<Entry>, Exception> {
+    let document = read(body)?;
+    let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
     let mut entries = Vec::new();
     match &document {
         Element::Object(_) => entries.push(entry(&document, now)?),
@@ -30,22 +37,29 @@ pub(super) fn post(
             return Err(Exception::cannot_parse(&document));
         }
     }
+    Ok(entries)
+}
+
+/// Stores what [`entries`] has read.
+pub(crate) fn store(
+    state: &mut State,
+    device: &str,
+    entries: Vec<Entry>,
+) -> Result<(), OutOfSpace> {
     for (ts, values) in entries {
         state.directory.set_telemetry(device, ts, values)?;
     }
-    Ok(HttpResponse::empty(StatusCode::OK))
+    Ok(())
 }
 
-type Entry = (i64, Vec<(String, Element)>);
+/// A time in milliseconds since the Unix epoch, and the values.
+pub(crate) type Entry = (i64, Vec<(String, Element)>);
 
 /// The timestamp and values of one object. It has a timestamp only with **both** `ts` and `values`; either of them
 /// alone is an ordinary key.
 fn entry(element: &Element, now: i64) -> Result<Entry, Exception> {
     match (element.get("ts"), element.get("values")) {
-        (Some(ts), Some(values)) => {
-            let ts = ts.as_long().ok_or(Exception::Other)?;
-            Ok((ts, key_values(values)?))
-        }
+        (Some(ts), Some(values)) => Ok((long(ts)?, key_values(values)?)),
         _ => Ok((now, key_values(element)?)),
     }
 }

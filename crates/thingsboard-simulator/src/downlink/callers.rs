@@ -1,6 +1,7 @@
 //! Commands and their callers, from the command to its outcome.
 
 use super::actor::Expired;
+use super::persistent::PersistentRpc;
 use super::{Command, CommandId, CommandOutcome, Downlink, LimitReached, Timer};
 use std::sync::Arc;
 
@@ -29,6 +30,17 @@ impl Downlink {
         command: Command,
         now_ms: u64,
     ) -> Result<CommandId, LimitReached> {
+        self.send_command(device, &command, None, now_ms)
+    }
+
+    /// Sends a command; `retries` is given for a persistent one.
+    pub(super) fn send_command(
+        &mut self,
+        device: &str,
+        command: &Command,
+        retries: Option<u32>,
+        now_ms: u64,
+    ) -> Result<CommandId, LimitReached> {
         let bytes = COMMAND_OVERHEAD + command.method.len() + command.params.len();
         if self.pending_bytes + bytes > MAX_BYTES {
             return Err(LimitReached(format!(
@@ -52,6 +64,9 @@ impl Downlink {
             bytes,
         };
         self.callers.insert(id, caller);
+        if retries.is_some() {
+            self.persistent.insert(id, PersistentRpc::queued());
+        }
         if command.expires_ms <= now_ms {
             // The actor ignores it, except that it takes an id.
             device.actor.take_rpc_id();
@@ -60,7 +75,7 @@ impl Downlink {
         }
         self.timers
             .insert((command.expires_ms, Timer::CommandExpiry(id)));
-        let sent = device.actor.command(id, &command);
+        let sent = device.actor.command(id, command, retries);
         self.send(sent);
         Ok(id)
     }
@@ -92,10 +107,21 @@ impl Downlink {
         self.finish_command(command, outcome);
     }
 
-    /// Queues the outcome of a command, and removes its caller.
+    /// Queues the outcome of a command, or sets the status of a persistent one, and removes its caller.
     pub(super) fn finish_command(&mut self, command: CommandId, outcome: CommandOutcome) {
-        let Some(caller) = self.callers.remove(&command) else {
+        if !self.remove_caller(command) {
             return;
+        }
+        match self.persistent.get_mut(&command) {
+            Some(persistent) => persistent.finish(outcome),
+            None => self.command_outcomes.push_back((command, outcome)),
+        }
+    }
+
+    /// Removes the caller of a command; false if there is none.
+    pub(super) fn remove_caller(&mut self, command: CommandId) -> bool {
+        let Some(caller) = self.callers.remove(&command) else {
+            return false;
         };
         self.timers
             .remove(&(caller.expires_ms, Timer::CommandExpiry(command)));
@@ -103,6 +129,6 @@ impl Downlink {
         if let Some(device) = self.devices.get_mut(&caller.device) {
             device.waiting_callers = device.waiting_callers.saturating_sub(1);
         }
-        self.command_outcomes.push_back((command, outcome));
+        true
     }
 }

@@ -3,6 +3,7 @@ mod bounds;
 mod commands;
 mod lifecycle;
 mod polls;
+mod push;
 
 use super::*;
 
@@ -21,6 +22,7 @@ impl TestDownlink {
     fn new() -> TestDownlink {
         TestDownlink::with(Delays {
             subscription_ms: 0,
+            push_subscription_ms: 0,
             ..Delays::default()
         })
     }

@@ -1,8 +1,9 @@
 //! The transport's part: delivers messages to sessions, times them out, and drops them.
 
 use super::actor::Outgoing;
-use super::{CommandOutcome, Downlink, PollEnd, PollId, Timer};
+use super::{CommandOutcome, Downlink, PollEnd, PollId, Push, PushedCommand, Timer};
 use bytes::Bytes;
+use std::sync::Arc;
 
 impl Downlink {
     /// Passes a poll's subscription to the actor.
@@ -30,13 +31,41 @@ impl Downlink {
         self.drop_session(poll);
     }
 
-    /// Delivers a message of the actor.
-    pub(super) fn send(&mut self, Outgoing { to, body, done }: Outgoing) {
-        for poll in to {
-            self.deliver(poll, &body);
+    /// Delivers a command of the actor. Over HTTP a persistent one counts as delivered at once.
+    pub(super) fn send(&mut self, outgoing: Outgoing) {
+        let Outgoing {
+            to,
+            push,
+            command,
+            done,
+        } = outgoing;
+        let (id, members) = (command.rpc_id, &command.members);
+        let mut device = None;
+        if !to.is_empty() {
+            let body = Bytes::from(format!(r#"{{"id":{id},{members}}}"#));
+            for poll in to {
+                let session = self.sessions.get_mut(poll);
+                device = session
+                    .map(|session| Arc::clone(&session.device))
+                    .or(device);
+                self.deliver(poll, &body);
+            }
         }
-        if let Some(command) = done {
-            self.finish_command(command, CommandOutcome::Delivered);
+        if !push.is_empty() {
+            let body = Bytes::from(format!("{{{members}}}"));
+            for push in push {
+                let command = PushedCommand {
+                    id,
+                    body: body.clone(),
+                    expires_ms: command.expires_ms,
+                };
+                self.pushes.push_back((push, Push::Command(command)));
+            }
+        }
+        if done {
+            self.finish_command(command.id, CommandOutcome::Delivered);
+        } else if let Some(device) = device {
+            self.report_persistent(&device, id, command.id);
         }
     }
 

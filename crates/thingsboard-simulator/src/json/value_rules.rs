@@ -7,7 +7,10 @@ use super::{Element, SyntaxError, numeric};
 pub(crate) enum Exception {
     /// Gson's `JsonParseException`: its message is the body.
     JsonParse(String),
-    /// Any other (`IllegalStateException`, `NullPointerException`, `NumberFormatException` …): an empty body.
+    /// `IllegalStateException`, for an array or a primitive in place of an object: an empty body. MQTT's adaptor takes it
+    /// for a parse error.
+    IllegalState,
+    /// Any other (`NullPointerException`, `NumberFormatException` …): an empty body. MQTT's handler closes the connection.
     Other,
 }
 
@@ -24,11 +27,36 @@ impl Exception {
     }
 }
 
+/// [`Element::as_string`] with Gson's exception.
+pub(crate) fn string(element: &Element) -> Result<String, Exception> {
+    element.as_string().ok_or_else(|| conversion(element))
+}
+
+/// [`Element::as_long`] with Gson's exception.
+pub(crate) fn long(element: &Element) -> Result<i64, Exception> {
+    element.as_long().ok_or_else(|| conversion(element))
+}
+
+/// The exception of `getAsString` or `getAsLong`.
+fn conversion(element: &Element) -> Exception {
+    match element {
+        Element::Array(elements) => match elements.as_slice() {
+            [only] => conversion(only),
+            _ => Exception::IllegalState,
+        },
+        Element::Null
+        | Element::Boolean(_)
+        | Element::Number(_)
+        | Element::Text(_)
+        | Element::Object(_) => Exception::Other,
+    }
+}
+
 /// The key-value pairs of one object: nulls are skipped, text that is a number is cast to one
 /// (`JSON_TYPE_CAST_ENABLED`, on by default), objects and arrays stay JSON.
 pub(crate) fn key_values(element: &Element) -> Result<Vec<(String, Element)>, Exception> {
     let Element::Object(members) = element else {
-        return Err(Exception::Other);
+        return Err(Exception::IllegalState);
     };
     let mut pairs = Vec::with_capacity(members.len());
     for (key, value) in members {
@@ -76,7 +104,7 @@ mod tests {
     fn only_an_object_has_values() {
         assert_eq!(
             key_values(&Element::Array(Vec::new())),
-            Err(Exception::Other)
+            Err(Exception::IllegalState)
         );
     }
 }

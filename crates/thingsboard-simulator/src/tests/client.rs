@@ -16,16 +16,21 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) struct Server {
     pub(super) address: SocketAddr,
+    pub(super) mqtt: SocketAddr,
     pub(super) control: Control,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 pub(super) async fn start() -> Server {
-    let simulator = Simulator::bind("127.0.0.1:0".parse().unwrap())
+    let mut simulator = Simulator::bind("127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
     let address = simulator.local_addr();
+    let mqtt = simulator
+        .bind_mqtt("127.0.0.1:0".parse().unwrap())
+        .await
+        .unwrap();
     let control = simulator.control();
     control.add_device("meter", TOKEN).unwrap();
     let (stop, stopped) = oneshot::channel();
@@ -34,6 +39,7 @@ pub(super) async fn start() -> Server {
     }));
     Server {
         address,
+        mqtt,
         control,
         stop,
         task,

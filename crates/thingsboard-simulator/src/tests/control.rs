@@ -278,7 +278,7 @@ async fn every_line_of_the_help_works() {
         let reply = server.with_headers(method, url, headers, data).await;
         assert!(matches!(reply.status, 200 | 204), "{line}: {reply:?}");
     }
-    assert!(lines >= 39, "{lines}");
+    assert!(lines >= 44, "{lines}");
     let mut bodies = Vec::new();
     for (line, stream) in waiting {
         let reply = response(stream).await;

@@ -1,0 +1,56 @@
+//! The MQTT transport.
+
+use super::Control;
+use crate::clock::in_ms;
+use crate::directory::Activity;
+use crate::downlink::PushEnd;
+use crate::mqtt::{MqttCounts, MqttSettings};
+
+impl Control {
+    /// The settings of the MQTT transport.
+    #[must_use]
+    pub fn mqtt_settings(&self) -> MqttSettings {
+        self.0.lock().mqtt.settings
+    }
+
+    /// Sets the settings of the MQTT transport. Those of a connection's first packet id and idle timeout apply to
+    /// connections that open from now on.
+    pub fn set_mqtt_settings(&self, settings: MqttSettings) {
+        let mut state = self.0.lock();
+        state.mqtt.settings = settings;
+        state.long_polls.apply(|downlink| {
+            let mut delays = downlink.delays();
+            delays.push_subscription_ms = in_ms(settings.subscription_delay);
+            downlink.set_delays(delays);
+        });
+    }
+
+    /// Makes the next `times` SUBSCRIBEs of attributes or RPC dead: granted, but nothing is ever delivered. So are those
+    /// over the limit on messages.
+    pub fn deaden_subscriptions(&self, times: u32) {
+        self.0.lock().mqtt.dead_subscriptions = times;
+    }
+
+    /// Counts a device's MQTT connections and packets; `None` for an unknown device.
+    #[must_use]
+    pub fn mqtt_counts(&self, device: &str) -> Option<MqttCounts> {
+        let state = self.0.lock();
+        state.directory.get(device)?;
+        Some(state.mqtt.counts.get(device).copied().unwrap_or_default())
+    }
+
+    /// Cuts a device's MQTT connection without a DISCONNECT. False if there is none.
+    pub fn cut_mqtt(&self, device: &str) -> bool {
+        let mut state = self.0.lock();
+        state
+            .long_polls
+            .apply(|downlink| downlink.end_device_push(device, PushEnd::Cut))
+    }
+
+    /// When ThingsBoard last noticed a device; `None` for an unknown device.
+    #[must_use]
+    pub fn activity(&self, device: &str) -> Option<Activity> {
+        let state = self.0.lock();
+        Some(state.directory.get(device)?.activity)
+    }
+}
