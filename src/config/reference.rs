@@ -1,4 +1,4 @@
-//! Writes `config/gateway.toml` and the table of keys in the documentation from the [keys](super::keys).
+//! Writes `config/gateway.toml` and the table of keys in the documentation from the [sections](super::sections).
 
 use super::key::InFile;
 use super::sections::{SECTIONS, Values};
