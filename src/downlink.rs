@@ -211,6 +211,15 @@ impl Downlink {
         }
     }
 
+    /// Whether reads would fail, because there is no connection.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        match self {
+            // Reads have connections of their own.
+            Downlink::Polling(_) => false,
+            Downlink::Push(push) => push.is_interrupted(),
+        }
+    }
+
     /// A read has found changes that no message brought.
     pub(crate) fn changes_missed(&mut self, now: Instant, context: &mut Context<'_>) {
         match self {

@@ -37,7 +37,7 @@ pub(crate) enum Event<M> {
     PollEnded(u64, Result<M, Error>),
     /// ThingsBoard has granted the subscription of this number.
     Subscribed(u64, ConnectionId),
-    /// A connection is closed, and the subscription with it; another connection will be opened.
+    /// A connection is closed, and the subscription with it, or could not be opened; another will be.
     Interrupted(ConnectionId),
     /// A message of the subscription.
     Pushed(M, Acknowledgement),

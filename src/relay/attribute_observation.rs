@@ -374,6 +374,11 @@ impl AttributeObservation {
         if let Some(at) = gap {
             self.resync.schedule_complete(at);
         }
+        if self.downlink.is_interrupted() {
+            self.resync.unschedule();
+            self.notify_after_read = false;
+            return;
+        }
         if self.downlink.needs_regular_reads(mode)
             && self.resync.next_timeout().is_none()
             && !self.resync.is_in_flight()

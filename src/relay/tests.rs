@@ -4,6 +4,7 @@ mod attribute_observation;
 mod command_observation;
 mod liveness;
 mod push;
+mod push_random;
 
 use super::Settings;
 use super::command_error::CommandError;

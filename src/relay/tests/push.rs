@@ -166,11 +166,28 @@ fn while_the_connection_is_lost_nothing_is_read_and_afterwards_all_is() {
         [],
         "packet ids are of one connection"
     );
-    assert_eq!(world.wait(60 * SECOND), []);
+    assert_eq!(world.wait(800 * SECOND), []);
     world.subscribed(ATTRIBUTES, 1, 2);
     let number = read(&world.wait(SECOND));
     let effects = world.read_brings(number, r#"{"shared":{"b":1}}"#);
     assert_eq!(notified(&effects)[0].1, r#"{"deleted":["a"]}"#);
+}
+
+#[test]
+fn a_device_that_is_back_before_the_connection_is_notified_of_what_is_known() {
+    let mut world = world().observes_attributes("{}");
+    world.pushes(ATTRIBUTES, r#"{"a":1}"#, packet(1, 1));
+    world.event(|relay, _, context| relay.delivery_failed(FIRST, context));
+    let effects = world.event(|relay, now, context| relay.received(now, FIRST.session, context));
+    assert_eq!(notified(&effects), [], "the present values are read first");
+    let number = read(&effects);
+    let effects = world.interrupted(ATTRIBUTES, 1);
+    assert_eq!(notified(&effects)[0].1, r#"{"a":1}"#);
+    let failed = Err(Error::Unreachable);
+    world.event(|relay, now, context| relay.read_ended(now, number, failed, context));
+    assert_eq!(world.wait(800 * SECOND), [], "until it is subscribed again");
+    world.subscribed(ATTRIBUTES, 2, 2);
+    read(&world.wait(SECOND));
 }
 
 #[test]
@@ -254,6 +271,19 @@ fn whenever_the_device_acknowledges_during_a_reconnection_the_command_is_deliver
         assert_eq!(last, Some(packet(2, 5)), "{moment}");
         assert_eq!(world.counters.commands_delivered, 1);
     }
+}
+
+#[test]
+fn a_command_sent_again_before_the_subscription_is_granted_is_acknowledged() {
+    let mut world = world().observes_commands();
+    let number = notified(&world.pushes(COMMANDS, &command(1), packet(1, 1)))[0].0;
+    world.delivered(FIRST, number);
+    world.interrupted(COMMANDS, 1);
+    let effects = world.pushes(COMMANDS, &command(1), packet(2, 1));
+    assert_eq!(acknowledged(&effects), [packet(2, 1)]);
+    let effects = world.pushes(COMMANDS, "nonsense", packet(2, 2));
+    assert_eq!(acknowledged(&effects), [packet(2, 2)]);
+    assert_eq!(world.subscribed(COMMANDS, 1, 2), []);
 }
 
 #[test]
