@@ -19,6 +19,7 @@
 //!
 //! A request of which anything may have been written is not sent again: it is [`Error::Unreachable`](super::Error), and the
 //! device decides. What was not written when a connection ends goes over the next one.
+#![cfg_attr(not(test), expect(dead_code, reason = "not wired yet"))]
 
 mod backoff;
 mod connection;
@@ -37,11 +38,10 @@ mod tests;
 mod topics;
 mod validate;
 
-pub use connection::Kinds;
+pub(crate) use connection::{Kinds, Numbers};
 pub(crate) use connections::Convert;
 #[cfg_attr(not(test), expect(unused_imports, reason = "not wired yet"))]
-pub use notice::Acknowledgement;
-pub(crate) use notice::Notice;
+pub(crate) use notice::{Acknowledgement, Notice};
 pub(crate) use settings::Settings;
 
 use super::request::Lane;
@@ -108,35 +108,35 @@ impl<T: Send + 'static> Mqtt<T> {
         })
     }
 
-    /// What is to be subscribed to for a device that has just sent something, and nothing else. A connection is opened for it,
-    /// and opened again when it is lost, as long as the device counts as alive.
+    /// Subscribes for a device that has just sent something. A connection is opened for it, and opened again when it is lost,
+    /// as long as the device counts as alive. Each time the subscription works it is reported under the number. With another
+    /// number it is requested again.
     ///
     /// # Errors
     /// There are too many connections.
-    pub(crate) fn set_subscriptions(
+    pub(crate) fn subscribe(
         &self,
         device: &Arc<Device>,
         kinds: Kinds,
+        number: u64,
     ) -> Result<(), Error> {
-        if kinds.is_empty() {
-            let change = |demand: &mut link::Demand| demand.kinds = kinds;
-            self.connections.change_existing(device, change);
-            return Ok(());
-        }
-        // A subscription follows a request of the device's.
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
-            demand.kinds = kinds;
+            demand.subscriptions.set(kinds, Some(number));
             demand.alive_until = demand.alive_until.max(Some(alive_until));
         })
     }
 
-    /// The device has the message.
-    pub(crate) fn acknowledge(&self, device: &Device, acknowledgement: Acknowledgement) {
-        let Acknowledgement { connection, packet } = acknowledgement;
+    /// Ends subscriptions. What was received before is still reported.
+    pub(crate) fn unsubscribe(&self, device: &Device, kinds: Kinds) {
         self.connections.change_existing(device, |demand| {
-            demand.acknowledgements.push((connection, packet));
+            demand.subscriptions.set(kinds, None);
         });
+    }
+
+    /// The device has the message.
+    pub(crate) fn acknowledge(&self, acknowledgement: Acknowledgement) {
+        self.connections.acknowledge(acknowledgement);
     }
 
     /// The device has sent something, and counts as alive until then.
@@ -149,7 +149,7 @@ impl<T: Send + 'static> Mqtt<T> {
     /// The device is gone: its connection is closed when nothing is in flight.
     pub(crate) fn close(&self, device: &Device) {
         self.connections.change_existing(device, |demand| {
-            demand.kinds = Kinds::default();
+            demand.subscriptions = Numbers::default();
             demand.is_close = true;
         });
     }
@@ -162,7 +162,7 @@ impl<T: Send + 'static> Mqtt<T> {
     /// Whether ThingsBoard can be reached and accepts connections. For a check, not for each request.
     pub(crate) async fn is_reachable(&self) -> Result<(), Error> {
         // Nothing is wanted of it, so it is closed as soon as it is accepted.
-        let link = Link::new();
+        let link = Arc::new(Link::new());
         let connection = self.connect_once(&link);
         match tokio::time::timeout(self.timeout, connection).await {
             Ok(Ok(Ended { up: Some(_), .. })) => Ok(()),
@@ -175,29 +175,28 @@ impl<T: Send + 'static> Mqtt<T> {
     }
 
     /// A connection of its own under the user name for provisioning, until it ends.
-    async fn connect_once(&self, link: &Link) -> Result<Ended, Error> {
+    async fn connect_once(&self, link: &Arc<Link>) -> Result<Ended, Error> {
         let permit = self.connections.opener().acquire(true).await;
         let permit = permit.ok_or(Error::Unreachable)?;
-        let opened = self.connections.open(PROVISION, None, link, permit);
+        let number = self.connections.next_number();
+        let opened = self.connections.open(PROVISION, None, link, number, permit);
         Box::pin(opened).await.ok_or(Error::Unreachable)
     }
 
     async fn provision(&self, body: Bytes, deadline: Instant) -> Result<Answer, Error> {
         let (waiter, answered) = oneshot::channel();
         let outgoing = Outgoing::provision(body)?;
-        let link = Link::new();
+        let link = Arc::new(Link::new());
         link.give_back(vec![LinkRequest {
             waiter,
             outgoing,
             deadline,
         }]);
-        let connection = self.connect_once(&link);
-        // The answer first: the connection may end with it.
-        tokio::select! {
-            biased;
-            answer = answered => answer.unwrap_or(Err(Error::Unreachable)),
-            ended = connection => Err(ended.err().unwrap_or(Error::Unreachable)),
-        }
+        // It ends after the answer, since nothing else is to be done on it.
+        self.connect_once(&link).await?;
+        // With it goes a request that was not sent.
+        drop(link);
+        answered.await.unwrap_or(Err(Error::Unreachable))
     }
 
     async fn operation(

@@ -20,7 +20,7 @@ mod subscriptions;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use subscriptions::Kinds;
+pub(crate) use subscriptions::{Kinds, Numbers};
 
 use super::super::{Answer, Error};
 use super::encode::Outgoing;
@@ -53,7 +53,7 @@ pub(super) enum Event<I> {
     /// Not sent, so it can be sent on another connection. With its deadline.
     Unsent(I, Outgoing, Instant),
     /// These subscriptions work now. Changes before are lost.
-    Subscribed(Kinds),
+    Subscribed(Numbers),
     /// Shared attributes have changed.
     Attributes(Downlink),
     /// A command with this id.
@@ -133,8 +133,8 @@ impl<I> Connection<I> {
     }
 
     /// What is to be subscribed to, and nothing else.
-    pub(super) fn set_subscriptions(&mut self, kinds: Kinds) {
-        self.subscriptions.set_wanted(kinds);
+    pub(super) fn set_subscriptions(&mut self, numbers: Numbers) {
+        self.subscriptions.set_wanted(numbers);
     }
 
     /// Acknowledges a message of this connection: the device has it.
@@ -295,8 +295,8 @@ impl<I> Connection<I> {
             self.events
                 .push_back(Event::Finished(expired.id, Err(Error::Timeout)));
         }
-        if let Some(kinds) = self.subscriptions.pop_settled(now) {
-            self.events.push_back(Event::Subscribed(kinds));
+        if let Some(numbers) = self.subscriptions.pop_settled(now) {
+            self.events.push_back(Event::Subscribed(numbers));
         }
         if is_silent {
             self.end(End::Silent);
@@ -353,7 +353,7 @@ impl<I> Connection<I> {
             return;
         };
         let packet = match change {
-            Change::Subscribe(kinds) => self.packets.subscribe(kinds),
+            Change::Subscribe(numbers) => self.packets.subscribe(numbers.kinds()),
             Change::Unsubscribe(kinds) => self.packets.unsubscribe(kinds),
         };
         match packet {

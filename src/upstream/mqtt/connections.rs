@@ -11,7 +11,7 @@ use super::super::http::outage::Outage;
 use super::super::{Error, SettingsError};
 use super::backoff::Backoff;
 use super::link::{Demand, Link, Need};
-use super::notice::Notice;
+use super::notice::{Acknowledgement, Notice};
 use super::opener::{Opener, Permit};
 use super::outcome::End;
 use super::settings::Settings;
@@ -20,7 +20,7 @@ use crate::device::Device;
 use crate::shown::Shown;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -36,10 +36,9 @@ pub(super) struct Connections<T> {
     /// By the device's name.
     links: Mutex<HashMap<Box<str>, Entry>>,
     most: usize,
-    up: AtomicUsize,
-    /// Numbers of connections, which are never used twice in a time in which an acknowledgement may come.
-    /// Of the next connection.
-    numbers: AtomicU64,
+    /// The links of open connections, by the connection's number.
+    open: Mutex<HashMap<u64, Arc<Link>>>,
+    last_number: AtomicU64,
     notices: mpsc::Sender<T>,
     convert: Convert<T>,
 }
@@ -68,8 +67,8 @@ impl<T: Send + 'static> Connections<T> {
             outage: Outage::default(),
             links: Mutex::default(),
             most: settings.max_connections,
-            up: AtomicUsize::new(0),
-            numbers: AtomicU64::new(1),
+            open: Mutex::default(),
+            last_number: AtomicU64::new(0),
             notices,
             convert,
         }))
@@ -115,7 +114,7 @@ impl<T: Send + 'static> Connections<T> {
             }
             // The device has another token now.
             let _ = entry.link.change(|demand| {
-                demand.kinds = Default::default();
+                demand.subscriptions = Default::default();
                 demand.is_close = true;
             });
         } else if links.len() >= self.most {
@@ -153,7 +152,8 @@ impl<T: Send + 'static> Connections<T> {
         &self,
         user_name: &str,
         device: Option<&Arc<Device>>,
-        link: &Link,
+        link: &Arc<Link>,
+        number: u64,
         permit: Permit,
     ) -> Option<Ended> {
         // On the heap while it is needed: a handshake's state is large.
@@ -166,14 +166,13 @@ impl<T: Send + 'static> Connections<T> {
                 return None;
             }
         };
-        self.up.fetch_add(1, Ordering::Relaxed);
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        self.open_links().insert(number, link.clone());
         let surroundings = OfDevice {
             connections: self,
             device,
         };
         let ended = drive(stream, user_name, link, number, permit, &surroundings).await;
-        self.up.fetch_sub(1, Ordering::Relaxed);
+        self.open_links().remove(&number);
         Some(ended)
     }
 
@@ -191,13 +190,32 @@ impl<T: Send + 'static> Connections<T> {
 
     /// Open connections, and those that wait to be opened.
     pub(super) fn counts(&self) -> (usize, usize) {
-        (self.up.load(Ordering::Relaxed), self.opener.waiting())
+        (self.open_links().len(), self.opener.waiting())
     }
 
     async fn notify(&self, device: &Arc<Device>, notice: Notice) {
         let message = (self.convert)(device, notice);
         // Only a loop that is shutting down has closed the channel.
         let _ = self.notices.send(message).await;
+    }
+
+    /// A number that no earlier connection has.
+    pub(super) fn next_number(&self) -> u64 {
+        self.last_number.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Acknowledges a message, if its connection is open.
+    pub(super) fn acknowledge(&self, acknowledgement: Acknowledgement) {
+        let Acknowledgement { connection, packet } = acknowledgement;
+        let link = self.open_links().get(&connection).cloned();
+        if let Some(link) = link {
+            // A link with an open connection is not retired.
+            let _ = link.change(|demand| demand.acknowledgements.push((connection, packet)));
+        }
+    }
+
+    fn open_links(&self) -> MutexGuard<'_, HashMap<u64, Arc<Link>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn links(&self) -> MutexGuard<'_, HashMap<Box<str>, Entry>> {
@@ -262,9 +280,15 @@ async fn run<T: Send + 'static>(
             continue;
         }
         let token = device.token.expose();
-        let opened = connections.open(token, Some(&device), &link, permit);
+        let connection = connections.next_number();
+        let opened = connections.open(token, Some(&device), &link, connection, permit);
         // On the heap while there is a connection.
-        let Some(Ended { end, up }) = Box::pin(opened).await else {
+        let ended = Box::pin(opened).await;
+        if link.has_subscriptions() {
+            let interrupted = Notice::Interrupted { connection };
+            connections.notify(&device, interrupted).await;
+        }
+        let Some(Ended { end, up }) = ended else {
             continue;
         };
         if let (End::Unintelligible(why), None) = (end, up) {
@@ -272,7 +296,10 @@ async fn run<T: Send + 'static>(
         }
         backoff.ended(super::now(), end, up, fastrand::f64());
         let notice = match end {
-            End::TokenRefused => Notice::TokenRefused,
+            End::TokenRefused => {
+                link.clear_subscriptions();
+                Notice::TokenRefused
+            }
             End::Displaced => Notice::Displaced,
             End::RateLimited
             | End::NotServing

@@ -1,7 +1,7 @@
 //! What is demanded of a device's connection, whether it is open or not. The device's task takes it from here.
 
 use super::super::{Answer, Error};
-use super::connection::Kinds;
+use super::connection::Numbers;
 use super::encode::Outgoing;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -34,9 +34,9 @@ struct State {
 #[derive(Default)]
 pub(super) struct Demand {
     pub(super) requests: Vec<Request>,
-    /// Acknowledgements of messages, each with the number of its connection.
+    /// Packet ids of messages, each with the number of its connection.
     pub(super) acknowledgements: Vec<(u64, u16)>,
-    pub(super) kinds: Kinds,
+    pub(super) subscriptions: Numbers,
     /// Until when the device counts as alive.
     pub(super) alive_until: Option<Instant>,
     /// The connection is to be closed.
@@ -154,6 +154,16 @@ impl Link {
         !self.state().demand.requests.is_empty()
     }
 
+    /// Whether anything is to be subscribed to.
+    pub(super) fn has_subscriptions(&self) -> bool {
+        !self.state().demand.subscriptions.is_empty()
+    }
+
+    /// Nothing is to be subscribed to any more.
+    pub(super) fn clear_subscriptions(&self) {
+        self.state().demand.subscriptions = Numbers::default();
+    }
+
     pub(super) fn need(&self, now: Instant) -> Need {
         self.state().need(now)
     }
@@ -191,7 +201,7 @@ impl State {
         Demand {
             requests: std::mem::take(&mut self.demand.requests),
             acknowledgements: std::mem::take(&mut self.demand.acknowledgements),
-            kinds: self.demand.kinds,
+            subscriptions: self.demand.subscriptions,
             alive_until: self.demand.alive_until,
             is_close: std::mem::take(&mut self.demand.is_close),
         }
@@ -201,7 +211,7 @@ impl State {
         let demand = &self.demand;
         if !demand.requests.is_empty() {
             Need::Now
-        } else if demand.kinds.is_empty() {
+        } else if demand.subscriptions.is_empty() {
             Need::None
         } else if demand.alive_until.is_some_and(|until| until > now) {
             Need::Now

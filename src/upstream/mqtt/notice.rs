@@ -1,13 +1,13 @@
 //! What a device's connection reports to the loop.
 
-use super::connection::Kinds;
+use super::connection::Numbers;
 use bytes::Bytes;
 
 /// To be given back when the device has the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Acknowledgement {
-    /// The number of the connection. Packet ids are a connection's own: an acknowledgement from before a reconnection is
-    /// dropped.
+pub(crate) struct Acknowledgement {
+    /// Packet ids are a connection's own: an acknowledgement is dropped when its connection has ended. A later connection has a
+    /// higher number.
     pub(crate) connection: u64,
     pub(crate) packet: u16,
 }
@@ -15,26 +15,24 @@ pub struct Acknowledgement {
 /// A message of ThingsBoard's to a device, or a change of its connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// These subscriptions of the connection of this number work now. What changed before is not reported, so all
-    /// attributes are to be read. A later connection has a higher number.
-    Subscribed(Kinds, u64),
-    /// The connection of this number is lost, and no subscription works. They are renewed.
-    Interrupted(u64),
+    /// The subscriptions with these numbers work now. Earlier changes may be missed, so all attributes are to be read.
+    Subscribed { numbers: Numbers, connection: u64 },
+    /// The connection is lost or could not be opened, so no subscription works. They are requested again on the next one.
+    Interrupted { connection: u64 },
     /// Shared attributes have changed: `{"k":v,…}` or `{"deleted":["k",…]}`.
     Attributes {
         body: Bytes,
-        /// `None`: none is wanted.
-        acknowledgement: Option<Acknowledgement>,
+        acknowledgement: Acknowledgement,
     },
     /// A command, in the form in which HTTP has it: `{"id":…,"method":…,"params":…}`.
     Command {
         id: u32,
         body: Bytes,
-        acknowledgement: Option<Acknowledgement>,
+        acknowledgement: Acknowledgement,
     },
     /// Another client uses the device's access token, and has displaced this connection.
     Displaced,
-    /// ThingsBoard does not know the access token, or not any more.
+    /// ThingsBoard does not know the access token, or not any more. The subscriptions are dropped.
     TokenRefused,
 }
 

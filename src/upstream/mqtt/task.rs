@@ -21,6 +21,8 @@ use tokio::time::Sleep;
 const READ: usize = 8 * 1024;
 /// No more is taken from the connection while so many bytes wait to be written.
 const UNWRITTEN: usize = 16 * 1024;
+/// Stands for the packet id of a message at QoS 0, which no acknowledgement is sent for.
+const NO_PACKET: u16 = 0;
 /// How long the last bytes may take.
 const LAST_BYTES: Duration = Duration::from_secs(1);
 
@@ -45,6 +47,7 @@ struct Driver<'a, S> {
     output: BytesMut,
     is_unflushed: bool,
     link: &'a Link,
+    /// The connection's number.
     number: u64,
 }
 
@@ -69,7 +72,6 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     driver.apply(now, link.take());
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
-    let mut is_subscribed = false;
     let mut unsent = Vec::new();
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     loop {
@@ -109,10 +111,10 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     ended = Some(end);
                     continue;
                 }
-                Event::Subscribed(kinds) => {
-                    is_subscribed = true;
-                    Notice::Subscribed(kinds, number)
-                }
+                Event::Subscribed(numbers) => Notice::Subscribed {
+                    numbers,
+                    connection: number,
+                },
                 Event::Attributes(downlink) => Notice::Attributes {
                     acknowledgement: driver.acknowledgement(&downlink),
                     body: downlink.payload,
@@ -139,9 +141,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
             link.set_up(false);
             link.give_back(unsent);
-            if is_subscribed {
-                surroundings.notify(Notice::Interrupted(number)).await;
-            }
+
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
             return Ended { end, up };
@@ -196,9 +196,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 self.connection.start(waiter, outgoing, deadline);
             }
         }
-        self.connection.set_subscriptions(demand.kinds);
+        self.connection.set_subscriptions(demand.subscriptions);
         for (number, packet) in demand.acknowledgements {
-            if number == self.number {
+            if number == self.number && packet != NO_PACKET {
                 self.connection.acknowledge(now, packet);
             }
         }
@@ -258,11 +258,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
     }
 
-    fn acknowledgement(&self, downlink: &Downlink) -> Option<Acknowledgement> {
-        let connection = self.number;
-        downlink
-            .packet
-            .map(|packet| Acknowledgement { connection, packet })
+    fn acknowledgement(&self, downlink: &Downlink) -> Acknowledgement {
+        Acknowledgement {
+            connection: self.number,
+            packet: downlink.packet.unwrap_or(NO_PACKET),
+        }
     }
 
     /// Writes what the connection has left, a DISCONNECT perhaps, and closes the stream.

@@ -4,6 +4,7 @@ mod broker;
 mod calls;
 mod downlink;
 mod fleet;
+mod simulator;
 
 use super::*;
 use crate::device::AccessToken;
@@ -63,12 +64,30 @@ impl Gateway {
             .await
     }
 
+    pub(super) fn subscribe(&self, device: &Arc<Device>) {
+        self.upstream.subscribe(device, BOTH, 1).unwrap();
+    }
+
+    pub(super) async fn subscribed(&mut self) {
+        let notice = self.notice().await;
+        assert!(is_subscribed(&notice), "{notice:?}");
+    }
+
+    pub(super) async fn interrupted(&mut self) {
+        let notice = self.notice().await;
+        assert!(matches!(notice, Notice::Interrupted { .. }), "{notice:?}");
+    }
+
     pub(super) async fn notice(&mut self) -> Notice {
         let notice = tokio::time::timeout(Duration::from_secs(10), self.notices.recv());
         notice.await.expect("a notice").unwrap().1
     }
 }
 
+pub(super) const NUMBERS: Numbers = Numbers {
+    attributes: Some(1),
+    commands: Some(1),
+};
 pub(super) const BOTH: Kinds = Kinds {
     attributes: true,
     commands: true,
@@ -76,4 +95,14 @@ pub(super) const BOTH: Kinds = Kinds {
 
 pub(super) fn rejected<T>(rejection: Rejection) -> Result<T, Error> {
     Err(Error::Rejected(rejection))
+}
+
+pub(super) fn is_subscribed(notice: &Notice) -> bool {
+    matches!(
+        notice,
+        Notice::Subscribed {
+            numbers: NUMBERS,
+            ..
+        }
+    )
 }

@@ -24,18 +24,44 @@ impl Kinds {
     pub(crate) fn is_empty(self) -> bool {
         self == Kinds::default()
     }
+}
 
-    pub(crate) fn union(self, other: Kinds) -> Kinds {
+/// The subscriptions that are wanted, each with a number of the owner's. With another number it is requested again, since
+/// one that ThingsBoard has granted may be dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Numbers {
+    pub(crate) attributes: Option<u64>,
+    pub(crate) commands: Option<u64>,
+}
+
+impl Numbers {
+    pub(crate) fn is_empty(self) -> bool {
+        self == Numbers::default()
+    }
+
+    pub(crate) fn kinds(self) -> Kinds {
         Kinds {
-            attributes: self.attributes || other.attributes,
-            commands: self.commands || other.commands,
+            attributes: self.attributes.is_some(),
+            commands: self.commands.is_some(),
         }
     }
 
-    pub(crate) fn without(self, other: Kinds) -> Kinds {
-        Kinds {
-            attributes: self.attributes && !other.attributes,
-            commands: self.commands && !other.commands,
+    pub(crate) fn set(&mut self, kinds: Kinds, number: Option<u64>) {
+        if kinds.attributes {
+            self.attributes = number;
+        }
+        if kinds.commands {
+            self.commands = number;
+        }
+    }
+
+    /// Those that the other has under another number, or not at all.
+    fn without(self, other: Numbers) -> Numbers {
+        Numbers {
+            attributes: self
+                .attributes
+                .filter(|_| self.attributes != other.attributes),
+            commands: self.commands.filter(|_| self.commands != other.commands),
         }
     }
 }
@@ -43,28 +69,28 @@ impl Kinds {
 /// What to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    Subscribe(Kinds),
+    Subscribe(Numbers),
     Unsubscribe(Kinds),
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    wanted: Kinds,
+    wanted: Numbers,
     /// Those that a SUBSCRIBE was sent for, and no UNSUBSCRIBE since.
-    requested: Kinds,
+    requested: Numbers,
     /// The packet that has no answer yet. One at a time.
     pending: Option<(u16, Change, Instant)>,
     /// Granted, and not counted as working yet.
-    settling: Option<(Kinds, Instant)>,
+    settling: Option<(Numbers, Instant)>,
 }
 
 impl Subscriptions {
-    pub(super) fn set_wanted(&mut self, kinds: Kinds) {
-        self.wanted = kinds;
+    pub(super) fn set_wanted(&mut self, numbers: Numbers) {
+        self.wanted = numbers;
     }
 
     pub(super) fn wanted(&self) -> Kinds {
-        self.wanted
+        self.wanted.kinds()
     }
 
     /// Whether a SUBSCRIBE or UNSUBSCRIBE has no answer yet.
@@ -78,21 +104,25 @@ impl Subscriptions {
             return None;
         }
         let missing = self.wanted.without(self.requested);
-        let surplus = self.requested.without(self.wanted);
         if !missing.is_empty() {
-            Some(Change::Subscribe(missing))
-        } else if !surplus.is_empty() {
-            Some(Change::Unsubscribe(surplus))
-        } else {
-            None
+            return Some(Change::Subscribe(missing));
         }
+        let (wanted, requested) = (self.wanted.kinds(), self.requested.kinds());
+        let surplus = Kinds {
+            attributes: requested.attributes && !wanted.attributes,
+            commands: requested.commands && !wanted.commands,
+        };
+        (!surplus.is_empty()).then_some(Change::Unsubscribe(surplus))
     }
 
     /// The change was sent in this packet.
     pub(super) fn sent(&mut self, now: Instant, packet: u16, change: Change) {
         match change {
-            Change::Subscribe(kinds) => self.requested = self.requested.union(kinds),
-            Change::Unsubscribe(kinds) => self.requested = self.requested.without(kinds),
+            Change::Subscribe(numbers) => {
+                self.requested.attributes = numbers.attributes.or(self.requested.attributes);
+                self.requested.commands = numbers.commands.or(self.requested.commands);
+            }
+            Change::Unsubscribe(kinds) => self.requested.set(kinds, None),
         }
         self.pending = Some((packet, change, now + ANSWER));
     }
@@ -102,16 +132,16 @@ impl Subscriptions {
         let Some((_, change, _)) = self.pending.take_if(|(pending, ..)| *pending == packet) else {
             return;
         };
-        if let Change::Subscribe(kinds) = change {
-            self.settling = Some((kinds, now + SETTLING));
+        if let Change::Subscribe(numbers) = change {
+            self.settling = Some((numbers, now + SETTLING));
         }
     }
 
-    /// The subscriptions that count as working from now on.
-    pub(super) fn pop_settled(&mut self, now: Instant) -> Option<Kinds> {
-        let (kinds, _) = self.settling.take_if(|(_, at)| *at <= now)?;
-        let wanted = kinds.without(kinds.without(self.wanted));
-        (!wanted.is_empty()).then_some(wanted)
+    /// The subscriptions that count as working from now on, of those that are still wanted.
+    pub(super) fn pop_settled(&mut self, now: Instant) -> Option<Numbers> {
+        let (numbers, _) = self.settling.take_if(|(_, at)| *at <= now)?;
+        let settled = numbers.without(numbers.without(self.wanted));
+        (!settled.is_empty()).then_some(settled)
     }
 
     /// Whether an answer is overdue.

@@ -27,16 +27,16 @@ pub(super) enum Seen {
     Connected,
     Finished(u32, Result<Bytes, Error>),
     Unsent(u32),
-    Subscribed(Kinds),
+    Subscribed(Numbers),
     Attributes(Bytes, Option<u16>),
     Command(u32, Bytes, Option<u16>),
     RenewalDue,
     Ended(End),
 }
 
-pub(super) const BOTH: Kinds = Kinds {
-    attributes: true,
-    commands: true,
+pub(super) const BOTH: Numbers = Numbers {
+    attributes: Some(1),
+    commands: Some(1),
 };
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 
@@ -121,7 +121,7 @@ impl World {
                     Seen::Finished(id, outcome.map(|answer| answer.body))
                 }
                 Event::Unsent(id, _, _) => Seen::Unsent(id),
-                Event::Subscribed(kinds) => Seen::Subscribed(kinds),
+                Event::Subscribed(numbers) => Seen::Subscribed(numbers),
                 Event::Attributes(downlink) => Seen::Attributes(downlink.payload, downlink.packet),
                 Event::Command(id, downlink) => {
                     Seen::Command(id, downlink.payload, downlink.packet)

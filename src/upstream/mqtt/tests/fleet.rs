@@ -9,12 +9,12 @@ async fn a_fleet_subscribes_again_after_a_restart() {
     let mut gateway = gateway(&settings(&broker));
     let devices: Vec<_> = (0..200).map(device).collect();
     for device in &devices {
-        gateway.upstream.set_subscriptions(device, BOTH).unwrap();
+        gateway.subscribe(device);
     }
     let mut subscribed = HashSet::new();
     while subscribed.len() < devices.len() {
         let (name, notice) = gateway.notices.recv().await.unwrap();
-        assert_eq!(notice, Notice::Subscribed(BOTH));
+        assert!(is_subscribed(&notice));
         assert!(subscribed.insert(name));
     }
     broker.wait_open(200).await;
@@ -29,14 +29,14 @@ async fn a_fleet_subscribes_again_after_a_restart() {
         let mut subscribed = HashSet::new();
         while subscribed.len() < 200 {
             match gateway.notices.recv().await.unwrap() {
-                (_, Notice::Interrupted) => interrupted += 1,
-                (name, Notice::Subscribed(BOTH)) => {
+                (_, Notice::Interrupted { .. }) => interrupted += 1,
+                (name, notice) if is_subscribed(&notice) => {
                     subscribed.insert(name);
                 }
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(interrupted, 200);
+        assert!(interrupted >= 200, "{interrupted}");
     };
     tokio::time::timeout(Duration::from_secs(30), async {
         tokio::join!(restart, again);
@@ -76,7 +76,7 @@ async fn connections_are_opened_at_a_rate() {
     let begin = now();
     for number in 0..50 {
         let device = device(number);
-        gateway.upstream.set_subscriptions(&device, BOTH).unwrap();
+        gateway.subscribe(&device);
     }
     broker.wait(|script| script.connects.len() == 50).await;
     let took = now() - begin;
@@ -120,10 +120,10 @@ async fn an_idle_connection_is_small() {
     let devices: Vec<_> = (0..COUNT).map(device).collect();
     let before = resident();
     for device in &devices {
-        gateway.upstream.set_subscriptions(device, BOTH).unwrap();
+        gateway.subscribe(device);
     }
     for _ in &devices {
-        assert_eq!(gateway.notice().await, Notice::Subscribed(BOTH));
+        gateway.subscribed().await;
     }
     let each = (resident() - before) / COUNT;
     println!("{each} bytes");

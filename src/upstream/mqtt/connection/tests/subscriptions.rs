@@ -2,13 +2,13 @@
 
 use super::*;
 
-const ATTRIBUTES: Kinds = Kinds {
-    attributes: true,
-    commands: false,
+const ATTRIBUTES: Numbers = Numbers {
+    attributes: Some(1),
+    commands: None,
 };
-const COMMANDS: Kinds = Kinds {
-    attributes: false,
-    commands: true,
+const COMMANDS: Numbers = Numbers {
+    attributes: None,
+    commands: Some(1),
 };
 
 fn subscribed() -> World {
@@ -148,7 +148,7 @@ fn a_renewal_is_due_before_the_packet_ids_end_and_id_0_ends_the_connection() {
 #[test]
 fn after_an_unsubscribe_changes_are_dropped_and_commands_stay_with_thingsboard() {
     let mut world = subscribed();
-    world.connection.set_subscriptions(Kinds::default());
+    world.connection.set_subscriptions(Numbers::default());
     world.receive(&server::publish(1, "v2/a/j", b"{}"));
     world.receive(&server::publish(2, "v2/r/req/j/7", b"{}"));
     assert!(matches!(
@@ -160,4 +160,27 @@ fn after_an_unsubscribe_changes_are_dropped_and_commands_stay_with_thingsboard()
         Some(FromClient::Puback(1) | FromClient::Unsubscribe(_))
     ));
     assert_eq!((world.server.len(), world.pop_events()), (0, vec![]));
+}
+
+#[test]
+fn a_subscription_with_another_number_is_requested_again() {
+    let mut world = subscribed();
+    let renewed = Numbers {
+        attributes: Some(2),
+        ..BOTH
+    };
+    world.connection.set_subscriptions(renewed);
+    world.exchange();
+    let Some(FromClient::Subscribe(packet, filters)) = world.server.pop() else {
+        panic!();
+    };
+    assert_eq!(filters, ["v2/a/j"]);
+    world.receive(&server::suback(packet, &[1]));
+    world.advance(Duration::from_millis(100));
+    let only = Numbers {
+        attributes: Some(2),
+        commands: None,
+    };
+    assert_eq!(world.pop_events(), [Seen::Subscribed(only)]);
+    assert_eq!(world.server.len(), 0);
 }
