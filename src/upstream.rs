@@ -48,7 +48,7 @@ pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
 pub use error::Error;
 pub use mqtt::{Acknowledgement, Kinds};
-pub(crate) use mqtt::{Mqtt, Notice};
+pub(crate) use mqtt::{Mqtt, Notice, Numbers};
 pub(crate) use server::Server;
 pub(crate) use error::{Rejection, RetryAfter, RetryCause};
 pub(crate) use request::Package;
@@ -68,17 +68,21 @@ pub trait Upstream: Send + Sync + 'static {
     /// Sends one request and waits for its outcome. Never retries what may have been written.
     fn send(&self, request: Request) -> impl Future<Output = Result<Answer, Error>> + Send;
 
-    /// What is to be subscribed to for a device, and nothing else, again on each new connection.
+    /// Subscribes for a device, again on each new connection. Each time ThingsBoard grants it, that is reported under the
+    /// number.
     ///
     /// # Errors
     /// There are too many connections.
-    fn set_subscriptions(&self, _device: &Arc<Device>, _kinds: Kinds) -> Result<(), Error> {
+    fn subscribe(&self, _device: &Arc<Device>, _kinds: Kinds, _number: u64) -> Result<(), Error> {
         Ok(())
     }
 
-    /// The device has the message.
-    fn acknowledge(&self, _device: &Device, _acknowledgement: Acknowledgement) {}
+    /// Ends subscriptions. What was received before is still reported.
+    fn unsubscribe(&self, _device: &Device, _kinds: Kinds) {}
 
-    /// The device has been heard, and counts as alive until then.
+    /// The device has the message.
+    fn acknowledge(&self, _acknowledgement: Acknowledgement) {}
+
+    /// The device has sent something, and counts as alive until then.
     fn alive_until(&self, _device: &Device, _until: Instant) {}
 }

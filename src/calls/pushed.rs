@@ -4,7 +4,7 @@
 use crate::device::Device;
 use crate::downlink::attribute_json::Update;
 use crate::downlink::{Acknowledgement, Command, ConnectionId, Kind, Message};
-use crate::upstream::{self, Kinds, Notice};
+use crate::upstream::{self, Notice, Numbers};
 use std::sync::Arc;
 
 /// A message to a device, or a change of its connection.
@@ -16,8 +16,8 @@ pub(crate) struct Pushed {
 
 #[derive(Debug)]
 pub(crate) enum PushedEvent {
-    /// These subscriptions work now.
-    Subscribed(Kinds, ConnectionId),
+    /// The subscriptions of these numbers work now.
+    Subscribed(Numbers, ConnectionId),
     /// The connection is closed; another will be opened.
     Interrupted(ConnectionId),
     Message(Kind, Message, Acknowledgement),
@@ -31,10 +31,13 @@ impl Pushed {
     /// Parses what a connection has received. To be called in its task.
     pub(crate) fn parse(device: &Arc<Device>, notice: Notice) -> Pushed {
         let event = match notice {
-            Notice::Subscribed(kinds, connection) => {
-                PushedEvent::Subscribed(kinds, ConnectionId(connection))
+            Notice::Subscribed {
+                numbers,
+                connection,
+            } => PushedEvent::Subscribed(numbers, ConnectionId(connection)),
+            Notice::Interrupted { connection } => {
+                PushedEvent::Interrupted(ConnectionId(connection))
             }
-            Notice::Interrupted(connection) => PushedEvent::Interrupted(ConnectionId(connection)),
             Notice::Attributes {
                 body,
                 acknowledgement,
@@ -60,12 +63,9 @@ impl Pushed {
     }
 }
 
-/// Of a message at QoS 0, which needs none, it is void: connections are counted from 1.
-fn of(acknowledgement: Option<upstream::Acknowledgement>) -> Acknowledgement {
-    let (connection, packet) =
-        acknowledgement.map_or((0, 0), |message| (message.connection, message.packet));
+fn of(acknowledgement: upstream::Acknowledgement) -> Acknowledgement {
     Acknowledgement {
-        connection: ConnectionId(connection),
-        packet,
+        connection: ConnectionId(acknowledgement.connection),
+        packet: acknowledgement.packet,
     }
 }

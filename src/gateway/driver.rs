@@ -10,10 +10,11 @@ use super::tap::Tap;
 use crate::calls::pushed::Pushed;
 use crate::calls::task;
 use crate::calls::{Completion, Ticket};
+use crate::downlink::Kind;
 use crate::dtls::Path;
 use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Kinds, Upstream};
 use rustls_pki_types::UnixTime;
 use std::collections::HashMap;
 use std::future::Future;
@@ -252,6 +253,32 @@ impl<U: Upstream> Driver<U> {
         }
     }
 
+    fn run_downlink_request(&mut self, request: DownlinkRequest) {
+        match request {
+            DownlinkRequest::Subscribe {
+                device,
+                kind,
+                number,
+            } => {
+                if self.upstream.subscribe(&device, kinds(kind), number).is_err() {
+                    self.core.subscription_refused(now(), &device, kind);
+                }
+            }
+            DownlinkRequest::Unsubscribe { device, kind } => {
+                self.upstream.unsubscribe(&device, kinds(kind));
+            }
+            DownlinkRequest::Acknowledge(acknowledgement) => {
+                self.upstream.acknowledge(upstream::Acknowledgement {
+                    connection: acknowledgement.connection.0,
+                    packet: acknowledgement.packet,
+                });
+            }
+            DownlinkRequest::AliveUntil(device, until) => {
+                self.upstream.alive_until(&device, until);
+            }
+        }
+    }
+
     /// Handles what ThingsBoard has sent of its own accord, and what waits behind it.
     fn pushed(&mut self, pushed: Pushed) {
         let now = now();
@@ -279,28 +306,22 @@ impl<U: Upstream> Driver<U> {
                 self.abortable.insert(ticket, task.abort_handle());
             }
         }
-        while let Some((device, request)) = self.core.poll_downlink() {
-            match request {
-                DownlinkRequest::SetSubscriptions(kinds) => {
-                    if self.upstream.set_subscriptions(&device, kinds).is_err() {
-                        self.core.subscriptions_refused(now(), &device);
-                    }
-                }
-                DownlinkRequest::Acknowledge(acknowledgement) => {
-                    let acknowledgement = upstream::Acknowledgement {
-                        connection: acknowledgement.connection.0,
-                        packet: acknowledgement.packet,
-                    };
-                    self.upstream.acknowledge(&device, acknowledgement);
-                }
-                DownlinkRequest::AliveUntil(until) => self.upstream.alive_until(&device, until),
-            }
+        while let Some(request) = self.core.poll_downlink() {
+            self.run_downlink_request(request);
         }
         while let Some(ticket) = self.core.poll_abort() {
             if let Some(call) = self.abortable.remove(&ticket) {
                 call.abort();
             }
         }
+    }
+}
+
+/// As the upstream has it.
+fn kinds(kind: Kind) -> Kinds {
+    Kinds {
+        attributes: kind == Kind::Attributes,
+        commands: kind == Kind::Commands,
     }
 }
 

@@ -19,7 +19,6 @@
 //!
 //! A request of which anything may have been written is not sent again: it is [`Error::Unreachable`](super::Error), and the
 //! device decides. What was not written when a connection ends goes over the next one.
-#![cfg_attr(not(test), expect(dead_code, reason = "not wired yet"))]
 
 mod backoff;
 mod connection;
@@ -38,10 +37,11 @@ mod tests;
 mod topics;
 mod validate;
 
-pub(crate) use connection::{Kinds, Numbers};
+pub use connection::Kinds;
+pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
-#[cfg_attr(not(test), expect(unused_imports, reason = "not wired yet"))]
-pub(crate) use notice::{Acknowledgement, Notice};
+pub use notice::Acknowledgement;
+pub(crate) use notice::Notice;
 pub(crate) use settings::Settings;
 
 use super::request::Lane;

@@ -46,18 +46,25 @@ impl<T: Send + 'static> Upstream for Server<T> {
         }
     }
 
-    fn set_subscriptions(&self, device: &Arc<Device>, kinds: Kinds) -> Result<(), Error> {
+    fn subscribe(&self, device: &Arc<Device>, kinds: Kinds, number: u64) -> Result<(), Error> {
         match self {
             // What is pushed over HTTP comes by polls, which are requests.
             Server::Http(_) => Ok(()),
-            Server::Mqtt(mqtt) => mqtt.set_subscriptions(device, kinds),
+            Server::Mqtt(mqtt) => mqtt.subscribe(device, kinds, number),
         }
     }
 
-    fn acknowledge(&self, device: &Device, acknowledgement: Acknowledgement) {
+    fn unsubscribe(&self, device: &Device, kinds: Kinds) {
         match self {
             Server::Http(_) => {}
-            Server::Mqtt(mqtt) => mqtt.acknowledge(device, acknowledgement),
+            Server::Mqtt(mqtt) => mqtt.unsubscribe(device, kinds),
+        }
+    }
+
+    fn acknowledge(&self, acknowledgement: Acknowledgement) {
+        match self {
+            Server::Http(_) => {}
+            Server::Mqtt(mqtt) => mqtt.acknowledge(acknowledgement),
         }
     }
 

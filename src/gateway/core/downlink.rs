@@ -5,92 +5,37 @@ use super::Core;
 use crate::calls::pushed::{Pushed, PushedEvent};
 use crate::calls::{RelayCall, Ticket};
 use crate::device::Device;
-use crate::downlink::{Acknowledgement, Effect, Event, Form, Kind};
+use crate::downlink::{Acknowledgement, Effect, Event, Form, Kind, Message};
 use crate::relay::RelayId;
-use crate::upstream::{Error, Kinds, Operation, Rejection};
+use crate::upstream::{Error, Operation, Rejection};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// What the driver is to do with a device's connection to ThingsBoard.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum DownlinkRequest {
-    /// Subscribe to these and nothing else, again on each new connection.
-    SetSubscriptions(Kinds),
+    /// Subscribe under this device's token, again on each new connection, until `Unsubscribe`. Each grant is reported
+    /// under the number.
+    Subscribe {
+        device: Arc<Device>,
+        kind: Kind,
+        number: u64,
+    },
+    /// End the subscription. What was received before is still reported.
+    Unsubscribe { device: Arc<Device>, kind: Kind },
     /// Acknowledge a message, unless its connection is closed.
     Acknowledge(Acknowledgement),
-    /// The device has been heard, and counts as alive until then.
-    AliveUntil(Instant),
+    /// The device has sent something, and counts as alive until then.
+    AliveUntil(Arc<Device>, Instant),
 }
 
-/// What is subscribed to for one device: the number of each subscription.
-#[derive(Debug)]
-struct Subscribed {
-    device: Arc<Device>,
-    attributes: Option<u64>,
-    commands: Option<u64>,
-}
-
-impl Subscribed {
-    fn number_mut(&mut self, kind: Kind) -> &mut Option<u64> {
-        match kind {
-            Kind::Attributes => &mut self.attributes,
-            Kind::Commands => &mut self.commands,
-        }
-    }
-
-    fn kinds(&self) -> Kinds {
-        Kinds {
-            attributes: self.attributes.is_some(),
-            commands: self.commands.is_some(),
-        }
-    }
-}
-
-/// The subscriptions of all devices, and what is to be done about them.
+/// Which devices are subscribed for, and what is to be done about it.
 #[derive(Debug, Default)]
 pub(super) struct Subscriptions {
-    by_relay: HashMap<RelayId, Subscribed>,
-    requests: VecDeque<(Arc<Device>, DownlinkRequest)>,
-}
-
-impl Subscriptions {
-    fn subscribe(&mut self, relay: RelayId, device: &Arc<Device>, kind: Kind, number: u64) {
-        let subscribed = self.by_relay.entry(relay).or_insert_with(|| Subscribed {
-            device: device.clone(),
-            attributes: None,
-            commands: None,
-        });
-        subscribed.device = device.clone();
-        *subscribed.number_mut(kind) = Some(number);
-        let request = DownlinkRequest::SetSubscriptions(subscribed.kinds());
-        self.requests.push_back((device.clone(), request));
-    }
-
-    fn unsubscribe(&mut self, relay: RelayId, kind: Kind) {
-        let Some(subscribed) = self.by_relay.get_mut(&relay) else {
-            return;
-        };
-        *subscribed.number_mut(kind) = None;
-        let (device, kinds) = (subscribed.device.clone(), subscribed.kinds());
-        if kinds.is_empty() {
-            self.by_relay.remove(&relay);
-        }
-        self.requests
-            .push_back((device, DownlinkRequest::SetSubscriptions(kinds)));
-    }
-
-    /// The number of the subscription, if the device has it under this token.
-    fn number(&mut self, relay: RelayId, device: &Device, kind: Kind) -> Option<u64> {
-        let subscribed = self.by_relay.get_mut(&relay)?;
-        let is_same = subscribed.device.token == device.token;
-        subscribed.number_mut(kind).filter(|_| is_same)
-    }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.by_relay.len() + self.requests.len()
-    }
+    /// The device as it was subscribed for: its token may be another one by now, and its relay gone.
+    open: HashMap<(RelayId, Kind), Arc<Device>>,
+    requests: VecDeque<DownlinkRequest>,
 }
 
 impl Core {
@@ -118,98 +63,110 @@ impl Core {
             Effect::Subscribe(kind, number) => {
                 if let Some(known) = self.relays.get(relay) {
                     let device = known.device.clone();
-                    self.subscriptions.subscribe(relay, &device, kind, number);
-                    let alive_until = now + self.settings.relay.alive_for;
-                    self.subscriptions
-                        .requests
-                        .push_back((device, DownlinkRequest::AliveUntil(alive_until)));
+                    let subscriptions = &mut self.subscriptions;
+                    subscriptions.open.insert((relay, kind), device.clone());
+                    subscriptions.requests.push_back(DownlinkRequest::Subscribe {
+                        device,
+                        kind,
+                        number,
+                    });
                 }
             }
-            Effect::Unsubscribe(kind) => self.subscriptions.unsubscribe(relay, kind),
-            Effect::Acknowledge(acknowledgement) => {
-                if let Some(known) = self.relays.get(relay) {
-                    let request = DownlinkRequest::Acknowledge(acknowledgement);
-                    self.subscriptions
-                        .requests
-                        .push_back((known.device.clone(), request));
+            Effect::Unsubscribe(kind) => {
+                let subscriptions = &mut self.subscriptions;
+                if let Some(device) = subscriptions.open.remove(&(relay, kind)) {
+                    let request = DownlinkRequest::Unsubscribe { device, kind };
+                    subscriptions.requests.push_back(request);
                 }
             }
+            Effect::Acknowledge(acknowledgement) => self
+                .subscriptions
+                .requests
+                .push_back(DownlinkRequest::Acknowledge(acknowledgement)),
         }
     }
 
     /// What the driver is to do next with a device's connection.
-    pub(crate) fn poll_downlink(&mut self) -> Option<(Arc<Device>, DownlinkRequest)> {
+    pub(crate) fn poll_downlink(&mut self) -> Option<DownlinkRequest> {
         self.subscriptions.requests.pop_front()
     }
 
     /// A device has sent something: its connection may send pings for longer.
     pub(super) fn report_alive(&mut self, now: Instant, device: Arc<Device>) {
         if self.settings.downlink == Form::Push {
-            let request = DownlinkRequest::AliveUntil(now + self.settings.relay.alive_for);
-            self.subscriptions.requests.push_back((device, request));
+            let until = now + self.settings.relay.alive_for;
+            let request = DownlinkRequest::AliveUntil(device, until);
+            self.subscriptions.requests.push_back(request);
         }
     }
 
     /// A device could not be subscribed for: there are too many connections.
-    pub(crate) fn subscriptions_refused(&mut self, now: Instant, device: &Device) {
-        for kind in [Kind::Attributes, Kind::Commands] {
-            self.downlink_event(now, device, kind, |_| Event::Refused(Error::Overloaded));
+    pub(crate) fn subscription_refused(&mut self, now: Instant, device: &Device, kind: Kind) {
+        if let Some(relay) = self.relays.find(&device.name) {
+            self.downlink_event(now, relay, kind, Event::Refused(Error::Overloaded));
         }
     }
 
     /// A device's connection has received something, or has changed.
     pub(crate) fn pushed(&mut self, now: Instant, pushed: Pushed) {
         let Pushed { device, event } = pushed;
+        if let PushedEvent::Displaced = event {
+            self.journal.connection_displaced(now, &device.name);
+            return;
+        }
+        // Under another token it was another device, perhaps.
+        let of_device = |relay: &RelayId| {
+            let known = self.relays.get(*relay);
+            known.is_some_and(|relay| relay.device.token == device.token)
+        };
+        let Some(relay) = self.relays.find(&device.name).filter(of_device) else {
+            return;
+        };
+        let both = [Kind::Attributes, Kind::Commands];
         match event {
-            PushedEvent::Subscribed(kinds, connection) => {
-                for (kind, is_it) in [
-                    (Kind::Attributes, kinds.attributes),
-                    (Kind::Commands, kinds.commands),
-                ] {
-                    if is_it {
-                        let granted = |number| Event::Subscribed(number, connection);
-                        self.downlink_event(now, &device, kind, granted);
+            PushedEvent::Subscribed(numbers, connection) => {
+                for (kind, number) in both.into_iter().zip([numbers.attributes, numbers.commands]) {
+                    if let Some(number) = number {
+                        let event = Event::Subscribed(number, connection);
+                        self.downlink_event(now, relay, kind, event);
                     }
                 }
             }
             PushedEvent::Interrupted(connection) => {
-                for kind in [Kind::Attributes, Kind::Commands] {
-                    self.downlink_event(now, &device, kind, |_| Event::Interrupted(connection));
+                for kind in both {
+                    self.downlink_event(now, relay, kind, Event::Interrupted(connection));
                 }
             }
             PushedEvent::Message(kind, message, acknowledgement) => {
-                if let Some(relay) = self.relays.find(&device.name) {
-                    self.with_relay(now, relay, |relay, context| {
-                        let event = Event::Pushed(message, acknowledgement);
-                        relay.downlink_event(now, kind, event, context);
-                    });
-                }
+                self.downlink_event(now, relay, kind, Event::Pushed(message, acknowledgement));
             }
             PushedEvent::TokenRefused => {
-                let refused = || Event::Refused(Error::Rejected(Rejection::TokenRefused));
-                self.downlink_event(now, &device, Kind::Attributes, |_| refused());
-                self.downlink_event(now, &device, Kind::Commands, |_| refused());
+                for kind in both {
+                    let refused = Error::Rejected(Rejection::TokenRefused);
+                    self.downlink_event(now, relay, kind, Event::Refused(refused));
+                }
             }
-            PushedEvent::Displaced => self.journal.connection_displaced(now, &device.name),
+            PushedEvent::Displaced => {}
         }
-        self.settle(now);
     }
 
-    /// Something has happened to the subscription of a device, if it still has it under this token.
-    fn downlink_event(
+    /// The relay of a device, for tests.
+    #[cfg(test)]
+    pub(crate) fn relay_of(&self, device: &str) -> RelayId {
+        self.relays.find(device).unwrap()
+    }
+
+    /// Something has happened to the subscription of a relay.
+    pub(crate) fn downlink_event(
         &mut self,
         now: Instant,
-        device: &Device,
+        relay: RelayId,
         kind: Kind,
-        event: impl FnOnce(u64) -> Event<crate::downlink::Message>,
+        event: Event<Message>,
     ) {
-        let Some(relay) = self.relays.find(&device.name) else {
-            return;
-        };
-        if let Some(number) = self.subscriptions.number(relay, device, kind) {
-            self.with_relay(now, relay, |relay, context| {
-                relay.downlink_event(now, kind, event(number), context);
-            });
-        }
+        self.with_relay(now, relay, |relay, context| {
+            relay.downlink_event(now, kind, event, context);
+        });
+        self.settle(now);
     }
 }

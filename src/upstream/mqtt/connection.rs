@@ -20,7 +20,8 @@ mod subscriptions;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub(crate) use subscriptions::{Kinds, Numbers};
+pub use subscriptions::Kinds;
+pub(crate) use subscriptions::Numbers;
 
 use super::super::{Answer, Error};
 use super::encode::Outgoing;

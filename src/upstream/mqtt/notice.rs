@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 /// To be given back when the device has the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Acknowledgement {
+pub struct Acknowledgement {
     /// Packet ids are a connection's own: an acknowledgement is dropped when its connection has ended. A later connection has a
     /// higher number.
     pub(crate) connection: u64,
