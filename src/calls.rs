@@ -1,4 +1,5 @@
-//! Calls to ThingsBoard: what passes between the sans-IO core and the tasks that make them.
+//! Calls to ThingsBoard: what passes between the sans-IO core and the tasks that make them. What
+//! answers a call is an [`Upstream`](crate::upstream::Upstream).
 //!
 //! | Part | Owns |
 //! |---|---|

@@ -1,10 +1,10 @@
 //! Reads the configuration: all of it for the gateway, or a part for commands that need no more.
 
 use super::file::{self, Unreadable, WatchedFile};
-use super::keys::{NAMES, SECTIONS, Values};
 use super::layers::{Environment, Settings, merge};
 use super::mistake::{Mistake, Mistakes, Problem, Warning};
 use super::reader::Reader;
+use super::sections::{NAMES, SECTIONS, Values};
 use super::sources::{Sources, WatchedFiles};
 use super::{
     Config, DEFAULT_FILE, RegistryFile, admin, coap, devices, listen, log, ota, relay, upstream,

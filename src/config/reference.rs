@@ -1,7 +1,7 @@
-//! Writes `config/gateway.toml` and the table of keys in the documentation from the [keys](super::keys).
+//! Writes `config/gateway.toml` and the table of keys in the documentation from the [sections](super::sections).
 
 use super::key::InFile;
-use super::keys::{SECTIONS, Values};
+use super::sections::{SECTIONS, Values};
 
 /// The column of the comments in the file, and the column where they end.
 const COMMENTS: usize = 37;

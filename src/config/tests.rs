@@ -165,7 +165,7 @@ fn the_shipped_file_names_every_key_and_its_values_are_the_defaults() {
         }
     }
     assert!(seen.len() > 40);
-    assert_eq!(seen, *keys::NAMES);
+    assert_eq!(seen, *sections::NAMES);
 
     let place = Place::new();
     let root = place.directory.path().display().to_string();

@@ -47,7 +47,7 @@ pub(super) fn unknown(key: &str, known: &[&'static str]) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::keys::NAMES;
+    use crate::config::sections::NAMES;
 
     #[test]
     fn a_mistyped_key_gets_the_nearest_one_suggested() {

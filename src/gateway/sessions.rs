@@ -1,4 +1,5 @@
-//! Established sessions: the device of each, and how many sessions a device may have.
+//! Established sessions: the device of each, and how many sessions a device may have. Their other half
+//! (keys, deadlines, the engine) is in `dtls::session`.
 
 use crate::device::{CertificateId, Device, Fingerprint, Limits};
 use crate::dtls::{Path, SessionId};

@@ -52,10 +52,13 @@ fn observe_1_in_another_method_than_get_ends_nothing() {
     }
 }
 
+/// A resource, an option of the GET besides Observe 0, and the response.
+type Case = (&'static str, (u16, &'static [u8]), Code);
+
 /// RFC 7641 §4.1: to the client, a response without Observe ends the observation.
 #[test]
 fn a_registration_answered_without_observe_ends_the_observation_with_its_token() {
-    let cases: [(&str, (u16, &[u8]), Code); 5] = [
+    let cases: [Case; 5] = [
         ("attributes", (ACCEPT, &[60]), Code::NOT_ACCEPTABLE),
         ("attributes", (IF_MATCH, b"x"), Code::PRECONDITION_FAILED),
         ("attributes", (9, b""), Code::BAD_OPTION),

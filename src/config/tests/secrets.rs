@@ -1,7 +1,7 @@
 //! A private key or a token in the place of any value, by mistake: no message repeats it.
 
 use super::*;
-use crate::config::keys::NAMES;
+use crate::config::sections::NAMES;
 
 /// In the form of `certs`; not in use anywhere.
 const PEM: &str = "-----BEGIN PRIVATE KEY-----\n\

@@ -1,4 +1,4 @@
-//! Every key there is: the sections of `gateway.toml`, in its order.
+//! Every section of `gateway.toml`, in its order. The keys of a section are in its file.
 
 use super::admin::{self, Admin};
 use super::clients::{self, Clients};
