@@ -53,10 +53,15 @@ async fn a_device_posts_over_mqtt_and_is_read_over_http() {
     let mut mqtt = Mqtt::connect(server.mqtt).await;
     mqtt.send(b"\x32\x12\0\x06v2/a/j\0\x07\0{\"a\":1}").await;
     assert_eq!(mqtt.receive().await, [0x40, 2, 0, 7]);
+    let connected = server.control.activity("meter").unwrap();
+    tokio::time::sleep(Duration::from_millis(2)).await;
     assert_eq!(
         server.get("attributes").await.body,
         "{\"client\":{\"a\":1}}"
     );
+    let read = server.control.activity("meter").unwrap();
+    assert!(read.last_activity_time > connected.last_activity_time);
+    assert_eq!(read.last_connect_time, connected.last_connect_time);
     // The DISCONNECT arrives although there are more bytes than are read.
     let long = [&b"\x30\xff\xff\x7f"[..], &[0; 50_000]].concat();
     mqtt.send(&long).await;
