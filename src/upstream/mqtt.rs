@@ -128,7 +128,7 @@ impl<T: Send + 'static> Mqtt<T> {
     }
 
     /// Ends subscriptions. What was received before is still reported.
-    pub(crate) fn unsubscribe(&self, device: &Device, kinds: Kinds) {
+    pub(crate) fn unsubscribe(&self, device: &Arc<Device>, kinds: Kinds) {
         self.connections.change_existing(device, |demand| {
             demand.subscriptions.set(kinds, None);
         });
@@ -140,14 +140,14 @@ impl<T: Send + 'static> Mqtt<T> {
     }
 
     /// The device has sent something, and counts as alive until then.
-    pub(crate) fn alive_until(&self, device: &Device, until: Instant) {
+    pub(crate) fn alive_until(&self, device: &Arc<Device>, until: Instant) {
         self.connections.change_existing(device, |demand| {
             demand.alive_until = demand.alive_until.max(Some(until));
         });
     }
 
     /// The device is gone: its connection is closed when nothing is in flight.
-    pub(crate) fn close(&self, device: &Device) {
+    pub(crate) fn close(&self, device: &Arc<Device>) {
         self.connections.change_existing(device, |demand| {
             demand.subscriptions = Numbers::default();
             demand.is_close = true;

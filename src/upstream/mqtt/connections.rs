@@ -20,6 +20,7 @@ use crate::device::Device;
 use crate::shown::Shown;
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -33,8 +34,7 @@ pub(super) struct Connections<T> {
     connector: Connector,
     opener: Arc<Opener>,
     outage: Outage,
-    /// By the device's name.
-    links: Mutex<HashMap<Box<str>, Entry>>,
+    links: Mutex<HashMap<Key, Arc<Link>>>,
     most: usize,
     /// The links of open connections, by the connection's number.
     open: Mutex<HashMap<u64, Arc<Link>>>,
@@ -43,9 +43,21 @@ pub(super) struct Connections<T> {
     convert: Convert<T>,
 }
 
-struct Entry {
-    device: Arc<Device>,
-    link: Arc<Link>,
+/// A device under its access token. A request under a former token has a link of its own, and does not disturb the other.
+struct Key(Arc<Device>);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Key) -> bool {
+        self.0.name == other.0.name && self.0.token == other.0.token
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.name.hash(state);
+    }
 }
 
 impl<T: Send + 'static> Connections<T> {
@@ -95,51 +107,43 @@ impl<T: Send + 'static> Connections<T> {
     }
 
     /// Changes what is wanted, if the device has a link.
-    pub(super) fn change_existing(&self, device: &Device, change: impl FnOnce(&mut Demand)) {
-        let links = self.links();
-        if let Some(entry) = links.get(&*device.name)
-            && entry.device.token == device.token
-        {
+    pub(super) fn change_existing(&self, device: &Arc<Device>, change: impl FnOnce(&mut Demand)) {
+        let link = self.links().get(&Key(device.clone())).cloned();
+        if let Some(link) = link {
             // A task that has just ended has no connection.
-            let _ = entry.link.change(change);
+            let _ = link.change(change);
         }
     }
 
     /// The device's link; if it has none, a new one with its task.
     fn link(self: &Arc<Self>, device: &Arc<Device>) -> Result<Arc<Link>, Error> {
         let mut links = self.links();
-        if let Some(entry) = links.get(&*device.name) {
-            if entry.device.token == device.token {
-                return Ok(entry.link.clone());
-            }
-            // The device has another token now.
-            let _ = entry.link.change(|demand| {
-                demand.subscriptions = Default::default();
-                demand.is_close = true;
-            });
-        } else if links.len() >= self.most {
+        let key = Key(device.clone());
+        if let Some(link) = links.get(&key) {
+            return Ok(link.clone());
+        }
+        if links.len() >= self.most {
             return Err(Error::Overloaded);
         }
         let link = Arc::new(Link::new());
-        let entry = Entry {
-            device: device.clone(),
-            link: link.clone(),
-        };
-        links.insert(device.name.as_ref().into(), entry);
+        links.insert(key, link.clone());
         tokio::spawn(run(self.clone(), device.clone(), link.clone()));
         Ok(link)
     }
 
     /// Retires a link that there is no reason for. Returns whether it is retired.
-    fn retire_if_idle(&self, device: &Device, link: &Arc<Link>) -> bool {
+    fn retire_if_idle(&self, device: &Arc<Device>, link: &Arc<Link>) -> bool {
         let mut links = self.links();
         if !link.retire(super::now()) {
             return false;
         }
-        if let Some(entry) = links.get(&*device.name)
-            && Arc::ptr_eq(&entry.link, link)
+        let key = Key(device.clone());
+        if links
+            .get(&key)
+            .is_some_and(|known| Arc::ptr_eq(known, link))
         {
-            links.remove(&*device.name);
+            links.remove(&key);
+            // Frees the memory that a fleet has left.
             if links.is_empty() {
                 *links = HashMap::new();
             }
@@ -218,7 +222,7 @@ impl<T: Send + 'static> Connections<T> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn links(&self) -> MutexGuard<'_, HashMap<Box<str>, Entry>> {
+    fn links(&self) -> MutexGuard<'_, HashMap<Key, Arc<Link>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
