@@ -83,6 +83,7 @@ pub mod ota {
 /// One request to ThingsBoard.
 pub mod upstream {
     pub use crate::upstream::{
-        Answer, Error, Operation, Request, RequestLine, Settings, ThingsBoard, Upstream,
+        Acknowledgement, Answer, Error, Kinds, Operation, Request, RequestLine, Settings,
+        ThingsBoard, Upstream,
     };
 }

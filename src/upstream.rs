@@ -47,12 +47,12 @@ mod thingsboard;
 pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
 pub use error::Error;
+pub(crate) use error::{Rejection, RetryAfter, RetryCause};
 pub use mqtt::{Acknowledgement, Kinds};
 pub(crate) use mqtt::{Mqtt, Notice, Numbers};
-pub(crate) use server::Server;
-pub(crate) use error::{Rejection, RetryAfter, RetryCause};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};
+pub(crate) use server::Server;
 pub use settings::Settings;
 pub(crate) use settings::SettingsError;
 pub use thingsboard::{RequestLine, ThingsBoard};
@@ -78,11 +78,19 @@ pub trait Upstream: Send + Sync + 'static {
     }
 
     /// Ends subscriptions. What was received before is still reported.
-    fn unsubscribe(&self, _device: &Device, _kinds: Kinds) {}
+    fn unsubscribe(&self, _device: &Arc<Device>, _kinds: Kinds) {}
 
     /// The device has the message.
     fn acknowledge(&self, _acknowledgement: Acknowledgement) {}
 
+    /// Connections that are open, and those that wait to be opened; nothing where connections are no device's.
+    fn connections(&self) -> (usize, usize) {
+        (0, 0)
+    }
+
+    /// The device is gone: its connection is closed when nothing is in flight.
+    fn close(&self, _device: &Arc<Device>) {}
+
     /// The device has sent something, and counts as alive until then.
-    fn alive_until(&self, _device: &Device, _until: Instant) {}
+    fn alive_until(&self, _device: &Arc<Device>, _until: Instant) {}
 }

@@ -147,6 +147,8 @@ fn queues(scrape: &mut Scrape, levels: &Levels) {
         polls: _,
         reads: _,
         package_calls: _,
+        connections_open: _,
+        connections_waiting: _,
         // packages::expose
         package_readers: _,
         package_editions: _,

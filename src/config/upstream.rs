@@ -137,8 +137,7 @@ pub(super) fn check(reader: &mut Reader, upstream: &Upstream, ca: bool) {
         reader.warn(CA, message);
     }
     if !upstream.url.is_local() {
-        let message =
-            "unencrypted to another machine: anyone on the network between can read the access tokens";
+        let message = "unencrypted to another machine: anyone on the network between can read the access tokens";
         reader.warn(URL_KEY, message);
     }
 }
@@ -171,7 +170,8 @@ impl Kind<BaseUrl> for Url {
         let Some(text) = value.text() else {
             return Err(value.is_not("text in quotes"));
         };
-        let expected = "http://HOST:PORT or https://HOST, perhaps with a path, or mqtt://HOST or mqtts://HOST";
+        let expected =
+            "http://HOST:PORT or https://HOST, perhaps with a path, or mqtt://HOST or mqtts://HOST";
         text.parse()
             .map_err(|error: BaseUrlError| Problem::new(error.to_string(), expected))
     }

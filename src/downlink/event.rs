@@ -25,13 +25,6 @@ pub(crate) struct Acknowledgement {
 
 /// What happened to one downlink. `M` is the message at first, and then what the relay made of it.
 #[derive(Debug)]
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "MQTT's connections report all but the end of a poll"
-    )
-)]
 pub(crate) enum Event<M> {
     /// The poll of this number has ended.
     PollEnded(u64, Result<M, Error>),

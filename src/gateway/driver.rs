@@ -195,7 +195,9 @@ impl<U: Upstream> Driver<U> {
             }
             Command::Report(answer) => {
                 let mut report = self.core.report(self.unsent);
-                report.levels.completions_waiting = self.completions.len();
+                let levels = &mut report.levels;
+                levels.completions_waiting = self.completions.len();
+                (levels.connections_open, levels.connections_waiting) = self.upstream.connections();
                 let _ = answer.send(Box::new(report));
             }
             Command::Sessions(answer) => {
@@ -260,7 +262,11 @@ impl<U: Upstream> Driver<U> {
                 kind,
                 number,
             } => {
-                if self.upstream.subscribe(&device, kinds(kind), number).is_err() {
+                if self
+                    .upstream
+                    .subscribe(&device, kinds(kind), number)
+                    .is_err()
+                {
                     self.core.subscription_refused(now(), &device, kind);
                 }
             }
@@ -276,6 +282,7 @@ impl<U: Upstream> Driver<U> {
             DownlinkRequest::AliveUntil(device, until) => {
                 self.upstream.alive_until(&device, until);
             }
+            DownlinkRequest::Close(device) => self.upstream.close(&device),
         }
     }
 

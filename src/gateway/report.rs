@@ -85,6 +85,10 @@ pub struct Levels {
     pub blocks_waiting: usize,
     /// Sessions that wait to be looked up or checked again.
     pub to_review: usize,
+    /// Devices' connections to ThingsBoard over MQTT that are open.
+    pub connections_open: usize,
+    /// Those that wait to be opened.
+    pub connections_waiting: usize,
     /// Completions that wait for the loop.
     pub completions_waiting: usize,
     /// Timers that are set.

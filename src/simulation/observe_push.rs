@@ -26,7 +26,12 @@ fn subscribed(kind: Type) -> (World, RelayId) {
 
 fn requests(world: &mut World) -> Vec<DownlinkRequest> {
     let requests = std::iter::from_fn(|| world.core.poll_downlink());
-    let is_subscription = |request: &DownlinkRequest| !matches!(request, DownlinkRequest::AliveUntil(..));
+    let is_subscription = |request: &DownlinkRequest| {
+        !matches!(
+            request,
+            DownlinkRequest::AliveUntil(..) | DownlinkRequest::Close(_)
+        )
+    };
     requests.filter(is_subscription).collect()
 }
 

@@ -2,7 +2,8 @@
 
 use super::mqtt::Convert;
 use super::{
-    Acknowledgement, Answer, Error, Kinds, Mqtt, Request, Settings, SettingsError, ThingsBoard, Upstream,
+    Acknowledgement, Answer, Error, Kinds, Mqtt, Request, Settings, SettingsError, ThingsBoard,
+    Upstream,
 };
 use crate::device::Device;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ impl<T: Send + 'static> Upstream for Server<T> {
         }
     }
 
-    fn unsubscribe(&self, device: &Device, kinds: Kinds) {
+    fn unsubscribe(&self, device: &Arc<Device>, kinds: Kinds) {
         match self {
             Server::Http(_) => {}
             Server::Mqtt(mqtt) => mqtt.unsubscribe(device, kinds),
@@ -68,7 +69,21 @@ impl<T: Send + 'static> Upstream for Server<T> {
         }
     }
 
-    fn alive_until(&self, device: &Device, until: Instant) {
+    fn connections(&self) -> (usize, usize) {
+        match self {
+            Server::Http(_) => (0, 0),
+            Server::Mqtt(mqtt) => mqtt.connection_counts(),
+        }
+    }
+
+    fn close(&self, device: &Arc<Device>) {
+        match self {
+            Server::Http(_) => {}
+            Server::Mqtt(mqtt) => mqtt.close(device),
+        }
+    }
+
+    fn alive_until(&self, device: &Arc<Device>, until: Instant) {
         match self {
             Server::Http(_) => {}
             Server::Mqtt(mqtt) => mqtt.alive_until(device, until),

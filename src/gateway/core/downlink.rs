@@ -28,6 +28,8 @@ pub(crate) enum DownlinkRequest {
     Acknowledge(Acknowledgement),
     /// The device has sent something, and counts as alive until then.
     AliveUntil(Arc<Device>, Instant),
+    /// The device is no longer registered: its connection is closed.
+    Close(Arc<Device>),
 }
 
 /// Which devices are subscribed for, and what is to be done about it.
@@ -65,11 +67,13 @@ impl Core {
                     let device = known.device.clone();
                     let subscriptions = &mut self.subscriptions;
                     subscriptions.open.insert((relay, kind), device.clone());
-                    subscriptions.requests.push_back(DownlinkRequest::Subscribe {
-                        device,
-                        kind,
-                        number,
-                    });
+                    subscriptions
+                        .requests
+                        .push_back(DownlinkRequest::Subscribe {
+                            device,
+                            kind,
+                            number,
+                        });
                 }
             }
             Effect::Unsubscribe(kind) => {
@@ -96,6 +100,14 @@ impl Core {
         if self.settings.downlink == Form::Push {
             let until = now + self.settings.relay.alive_for;
             let request = DownlinkRequest::AliveUntil(device, until);
+            self.subscriptions.requests.push_back(request);
+        }
+    }
+
+    /// A device is no longer registered.
+    pub(super) fn close_connection(&mut self, device: Arc<Device>) {
+        if self.settings.downlink == Form::Push {
+            let request = DownlinkRequest::Close(device);
             self.subscriptions.requests.push_back(request);
         }
     }

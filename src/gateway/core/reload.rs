@@ -109,6 +109,7 @@ impl Core {
             return;
         };
         let device = self.registry.find(&peer.certificate).cloned();
+        let former = peer.device.clone();
         let name = |device: &Option<Arc<Device>>| device.as_ref().map(|d| d.name.clone());
         let (before, after) = (name(&peer.device), name(&device));
         if before != after {
@@ -120,6 +121,9 @@ impl Core {
         }
         if before.is_some() && after.is_none() {
             self.counters.sessions_unregistered += 1;
+        }
+        if let Some(former) = former.filter(|_| before != after) {
+            self.close_connection(former);
         }
         let admission = self
             .sessions

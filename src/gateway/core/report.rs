@@ -55,6 +55,8 @@ impl Core {
             blocks_waiting: self.downloads.len(),
             to_review: self.review.waiting(),
             // The driver knows it.
+            connections_open: 0,
+            connections_waiting: 0,
             completions_waiting: 0,
             timers: self.demux.timers() + self.sessions.timers() + self.relays.timers(),
             package_readers: self.packages.downloaders(),

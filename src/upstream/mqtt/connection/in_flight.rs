@@ -69,6 +69,7 @@ impl<I> InFlight<I> {
         self.len() == 0
     }
 
+    #[cfg(test)]
     pub(super) fn has_queued(&self) -> bool {
         !self.queued.is_empty()
     }

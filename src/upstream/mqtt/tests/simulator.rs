@@ -38,6 +38,9 @@ async fn world() -> World {
         max_in_flight: 64,
         max_downlink: 64,
         max_packages: 8,
+        max_connections: 8,
+        connects_per_second: 100,
+        alive_for: settings.alive_for,
     });
     World {
         control,
