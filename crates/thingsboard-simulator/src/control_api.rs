@@ -33,7 +33,7 @@ const GREETING: &str = "This is a simulator of ThingsBoard's device API (/api/v1
     It keeps everything in memory. Its controls are under /simulator.\n";
 
 /// What `GET /simulator` lists.
-const CONTROLS: [&str; 25] = [
+const CONTROLS: [&str; 26] = [
     "GET|DELETE /simulator/arrivals?limit=&after=&device=&polls",
     "GET /simulator/devices",
     "GET|PUT|DELETE /simulator/devices/{name}",
@@ -57,6 +57,7 @@ const CONTROLS: [&str; 25] = [
     "GET|PUT /simulator/attribute-store",
     "GET|PUT /simulator/mqtt",
     "GET|PUT /simulator/mqtt/dead-subscriptions",
+    "GET /simulator/mqtt/counts",
     "POST /simulator/restart",
     "GET|POST|DELETE /simulator/faults",
 ];
@@ -126,6 +127,7 @@ pub(super) fn router(on_loopback: bool) -> Router<Arc<Shared>> {
             get(thingsboard::attribute_store).put(thingsboard::set_attribute_store),
         ),
         ("/mqtt", get(mqtt::settings).put(mqtt::set_settings)),
+        ("/mqtt/counts", get(mqtt::totals)),
         (
             "/mqtt/dead-subscriptions",
             get(mqtt::dead_subscriptions).put(mqtt::set_dead_subscriptions),

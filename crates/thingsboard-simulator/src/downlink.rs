@@ -81,6 +81,7 @@ pub struct Downlink {
     sessions: Sessions,
     push_sessions: PushSessions,
     persistent: PersistentRpcs,
+    reply_bytes: usize,
     callers: BTreeMap<CommandId, WaitingCaller>,
     timers: BTreeSet<(u64, Timer)>,
     poll_ends: VecDeque<(PollId, PollEnd)>,

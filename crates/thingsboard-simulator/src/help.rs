@@ -61,7 +61,8 @@ MQTT, with --mqtt 127.0.0.1:1883: the access token is the user name. For example
   mosquitto_pub -V 5 -p 1883 -u A1_TEST_TOKEN -q 1 -t v2/t/j -m '{"temperature":25}'
   mosquitto_sub -V 5 -p 1883 -u A1_TEST_TOKEN -q 1 -t v2/a/j -t v2/r/req/j/+ -v
 What a device's connections have sent and received; a cut of its connection; rate limits (messages:seconds), delays, the
-first packet id; SUBSCRIBEs that are granted but dead; a persistent command (ThingsBoard keeps it), whose response has an rpcId, and its status:
+first packet id; SUBSCRIBEs that are granted but dead; a persistent command (ThingsBoard keeps it), whose response has an
+rpcId, and its status:
   curl http://127.0.0.1:8080/simulator/devices/meter-17/mqtt
   curl -X PUT http://127.0.0.1:8080/simulator/mqtt -d '{"telemetryLimit":"100:1","pubackDelayMs":20,"firstPacketId":65535}'
   curl -X PUT http://127.0.0.1:8080/simulator/mqtt/dead-subscriptions -d '{"next":0}'

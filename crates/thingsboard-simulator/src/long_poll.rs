@@ -1,4 +1,4 @@
-//! Connects the tasks of polls and of callers with the [`Downlink`], and drives its timers.
+//! Connects the tasks of polls, of callers and of MQTT connections with the [`Downlink`], and drives its timers.
 
 use crate::clock::Clock;
 use crate::downlink::{

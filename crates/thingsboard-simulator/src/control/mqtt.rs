@@ -3,7 +3,7 @@
 use super::Control;
 use crate::clock::in_ms;
 use crate::directory::Activity;
-use crate::downlink::PushEnd;
+use crate::downlink::{Downlink, PollKind, PushEnd};
 use crate::mqtt::{MqttCounts, MqttSettings};
 
 impl Control {
@@ -34,9 +34,26 @@ impl Control {
     /// Counts a device's MQTT connections and packets; `None` for an unknown device.
     #[must_use]
     pub fn mqtt_counts(&self, device: &str) -> Option<MqttCounts> {
-        let state = self.0.lock();
+        let mut state = self.0.lock();
         state.directory.get(device)?;
-        Some(state.mqtt.counts.get(device).copied().unwrap_or_default())
+        let mut counts = state.mqtt.counts.get(device).copied().unwrap_or_default();
+        let subscribed =
+            |kind| move |downlink: &mut Downlink| downlink.is_push_subscribed(device, kind);
+        let polls = &mut state.long_polls;
+        counts.attributes_subscribed = polls.apply(subscribed(PollKind::Attributes));
+        counts.rpc_subscribed = polls.apply(subscribed(PollKind::Rpc));
+        Some(counts)
+    }
+
+    /// The counts of all devices together. Whether they are subscribed is not among them.
+    #[must_use]
+    pub fn mqtt_totals(&self) -> MqttCounts {
+        let state = self.0.lock();
+        let mut totals = MqttCounts::default();
+        for counts in state.mqtt.counts.values() {
+            totals.add(counts);
+        }
+        totals
     }
 
     /// Cuts a device's MQTT connection without a DISCONNECT. False if there is none.

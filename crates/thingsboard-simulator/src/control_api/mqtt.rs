@@ -112,6 +112,11 @@ pub(super) async fn counts(
     counts.ok_or_else(|| ApiError::no_device(&name))
 }
 
+/// The counts of all devices together.
+pub(super) async fn totals(control: Control) -> JsonLine<MqttCounts> {
+    JsonLine(control.mqtt_totals())
+}
+
 /// Cuts the connection of a device.
 pub(super) async fn cut(control: Control, Segments(name): Segments<String>) -> NoContent {
     if control.cut_mqtt(&name) {

@@ -170,6 +170,14 @@ impl Actor {
         self.attributes.live.iter().copied().collect()
     }
 
+    /// Whether a push session has a subscription.
+    pub(super) fn is_push_subscribed(&self, push: PushId, kind: PollKind) -> bool {
+        match kind {
+            PollKind::Attributes => self.attributes.push.contains(&push),
+            PollKind::Rpc => self.rpc.push.contains(&push),
+        }
+    }
+
     /// The push sessions that get a change of the shared attributes.
     pub(super) fn attribute_push(&self) -> Vec<PushId> {
         self.attributes.push.iter().copied().collect()

@@ -112,9 +112,8 @@ impl Downlink {
         if !self.remove_caller(command) {
             return;
         }
-        match self.persistent.get_mut(&command) {
-            Some(persistent) => persistent.finish(outcome),
-            None => self.command_outcomes.push_back((command, outcome)),
+        if !self.finish_persistent(command, &outcome) {
+            self.command_outcomes.push_back((command, outcome));
         }
     }
 

@@ -6,7 +6,9 @@ use super::{
 use std::collections::BTreeMap;
 
 /// More persistent commands than this are refused, unless older ones have a final status: those are removed.
-const MAX_PERSISTENT: usize = 10_000;
+const MAX_PERSISTENT: usize = 100_000;
+/// When the replies of all persistent commands have more bytes than this, commands with a final status are removed.
+const MAX_REPLY_BYTES: usize = 64 * 1024 * 1024;
 
 /// All persistent commands.
 pub(super) type PersistentRpcs = BTreeMap<CommandId, PersistentRpc>;
@@ -26,12 +28,12 @@ impl PersistentRpc {
     }
 
     /// Sets the status for the outcome of the command.
-    pub(super) fn finish(&mut self, outcome: CommandOutcome) {
+    fn finish(&mut self, outcome: &CommandOutcome) {
         match outcome {
             CommandOutcome::Delivered => self.status = RpcStatus::Delivered,
             CommandOutcome::Reply(reply) => {
                 self.status = RpcStatus::Successful;
-                self.reply = Some(reply);
+                self.reply = Some(reply.clone());
             }
             CommandOutcome::TimedOut | CommandOutcome::NoActiveConnection => {
                 self.status = RpcStatus::Expired;
@@ -56,8 +58,7 @@ impl Downlink {
         now_ms: u64,
     ) -> Result<CommandId, LimitReached> {
         if self.persistent.len() >= MAX_PERSISTENT {
-            let callers = &self.callers;
-            self.persistent.retain(|id, _| callers.contains_key(id));
+            self.remove_final();
             if self.persistent.len() >= MAX_PERSISTENT {
                 return Err(LimitReached(format!(
                     "there are {MAX_PERSISTENT} persistent commands already"
@@ -65,6 +66,32 @@ impl Downlink {
             }
         }
         self.send_command(device, command, Some(retries.unwrap_or(u32::MAX)), now_ms)
+    }
+
+    /// Removes the persistent commands with a final status.
+    fn remove_final(&mut self) {
+        let callers = &self.callers;
+        self.persistent.retain(|id, _| callers.contains_key(id));
+        self.reply_bytes = 0;
+    }
+
+    /// Sets the status of a persistent command for its outcome; false if it is not persistent.
+    pub(super) fn finish_persistent(
+        &mut self,
+        command: CommandId,
+        outcome: &CommandOutcome,
+    ) -> bool {
+        let Some(mut persistent) = self.persistent.remove(&command) else {
+            return false;
+        };
+        persistent.finish(outcome);
+        let bytes = persistent.reply.as_ref().map_or(0, String::len);
+        if self.reply_bytes + bytes > MAX_REPLY_BYTES {
+            self.remove_final();
+        }
+        self.reply_bytes += bytes;
+        self.persistent.insert(command, persistent);
+        true
     }
 
     /// The status of a persistent command, and the device's reply.

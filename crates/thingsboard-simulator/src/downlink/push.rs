@@ -122,6 +122,20 @@ impl Downlink {
         self.push_sessions.by_device.get(device).copied()
     }
 
+    /// When the subscription of a session reaches the actor, if it is on its way.
+    pub fn push_due(&self, push: PushId, kind: PollKind) -> Option<u64> {
+        let session = self.push_sessions.sessions.get(&push)?;
+        session.pending.get(&kind).copied()
+    }
+
+    /// Whether the session of a device has a subscription for this kind that works.
+    pub fn is_push_subscribed(&self, device: &str, kind: PollKind) -> bool {
+        let push = self.push_session(device);
+        let device = self.devices.get(device);
+        push.zip(device)
+            .is_some_and(|(push, device)| device.actor.is_push_subscribed(push, kind))
+    }
+
     /// The next message to a push session.
     pub fn pop_push(&mut self) -> Option<(PushId, Push)> {
         self.pushes.pop_front()

@@ -15,6 +15,7 @@ use crate::downlink::{Push, PushId};
 use crate::state::State;
 use bytes::BytesMut;
 use downloads::Downloads;
+use publish::AttributesRequest;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -95,6 +96,7 @@ struct InFlight {
 enum Timed {
     ConnAck,
     Reply(Reply),
+    Attributes(AttributesRequest),
     /// A client-side RPC has had no answer.
     RpcTimeout(String),
     /// A PUBLISH has had no PUBACK.
@@ -247,6 +249,7 @@ impl Session {
             match entry.remove() {
                 Timed::ConnAck => self.finish_connect(cx),
                 Timed::Reply(reply) => self.send(reply),
+                Timed::Attributes(request) => self.answer_attributes(cx, &request),
                 Timed::RpcTimeout(topic) => {
                     self.publish_answer(cx, topic, "{\"error\":\"timeout\"}".into());
                 }

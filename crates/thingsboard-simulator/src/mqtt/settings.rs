@@ -104,6 +104,25 @@ pub struct MqttCounts {
     pub command_pubacks: u64,
     /// PUBLISHes at QoS 1 to the device's open connections without a PUBACK.
     pub in_flight: usize,
+    /// Whether changes of its attributes are sent to its connection now.
+    pub attributes_subscribed: bool,
+    /// Whether commands are.
+    pub rpc_subscribed: bool,
+}
+
+impl MqttCounts {
+    /// Adds the counts of another device.
+    pub(crate) fn add(&mut self, other: &MqttCounts) {
+        self.connections += other.connections;
+        self.connects += other.connects;
+        self.pings += other.pings;
+        self.publishes += other.publishes;
+        self.subscribes += other.subscribes;
+        self.downlinks += other.downlinks;
+        self.pubacks += other.pubacks;
+        self.command_pubacks += other.command_pubacks;
+        self.in_flight += other.in_flight;
+    }
 }
 
 /// The state of the transport that connections share.

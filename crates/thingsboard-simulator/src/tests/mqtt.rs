@@ -53,10 +53,15 @@ async fn a_device_posts_over_mqtt_and_is_read_over_http() {
     let mut mqtt = Mqtt::connect(server.mqtt).await;
     mqtt.send(b"\x32\x12\0\x06v2/a/j\0\x07\0{\"a\":1}").await;
     assert_eq!(mqtt.receive().await, [0x40, 2, 0, 7]);
+    let connected = server.control.activity("meter").unwrap();
+    tokio::time::sleep(Duration::from_millis(2)).await;
     assert_eq!(
         server.get("attributes").await.body,
         "{\"client\":{\"a\":1}}"
     );
+    let read = server.control.activity("meter").unwrap();
+    assert!(read.last_activity_time > connected.last_activity_time);
+    assert_eq!(read.last_connect_time, connected.last_connect_time);
     // The DISCONNECT arrives although there are more bytes than are read.
     let long = [&b"\x30\xff\xff\x7f"[..], &[0; 50_000]].concat();
     mqtt.send(&long).await;
@@ -99,17 +104,45 @@ async fn a_command_over_mqtt_reaches_its_caller_and_a_poll_beside_gets_it_as_wel
         downlinks: 1,
         pubacks: 1,
         command_pubacks: 1,
+        rpc_subscribed: true,
         ..MqttCounts::default()
     };
     assert_eq!(counts, expected);
+    assert_eq!(server.control.mqtt_totals().publishes, 1);
+    server.stop().await;
+}
+
+/// A device that subscribes and then requests all attributes misses no change: the request is behind the subscription.
+#[tokio::test]
+async fn the_answer_to_a_request_comes_when_the_subscription_before_it_works() {
+    let server = start().await;
+    let mut mqtt = Mqtt::connect(server.mqtt).await;
+    for value in 1..=20 {
+        let request = b"\x32\x13\0\x0cv2/a/req/j/1\0\x07\0{}";
+        mqtt.send(b"\x82\x0c\0\x09\0\0\x06v2/a/j\x01").await;
+        mqtt.send(request).await;
+        assert_eq!(mqtt.receive().await, [0x90, 4, 0, 9, 0, 1]);
+        assert_eq!(mqtt.receive().await, [0x40, 2, 0, 7]);
+        let answer = mqtt.receive().await;
+        assert!(answer.ends_with(b"}"), "{answer:?}");
+        let set = server
+            .control
+            .set_shared_attribute("meter", "s", &value.into());
+        set.unwrap();
+        let change = mqtt.receive().await;
+        assert!(change.ends_with(format!("{{\"s\":{value}}}").as_bytes()));
+        mqtt.send(b"\xa2\x0b\0\x0a\0\0\x06v2/a/j").await;
+        assert_eq!(mqtt.receive().await, [0xb0, 4, 0, 10, 0, 0]);
+    }
     server.stop().await;
 }
 
 #[tokio::test]
 async fn a_restart_cuts_all_connections_and_keeps_commands_that_were_never_sent() {
     let server = start().await;
-    let mqtt = Mqtt::connect(server.mqtt).await;
+    // Accepted before the one that has its CONNACK.
     let without_connect = Mqtt(TcpStream::connect(server.mqtt).await.unwrap());
+    let mqtt = Mqtt::connect(server.mqtt).await;
     let rpc = ServerRpc::oneway("m", &1.into()).with_timeout(Duration::from_secs(60));
     let command = server.control.persistent_command("meter", rpc, None);
     server.control.restart(Duration::from_millis(200));

@@ -168,6 +168,23 @@ fn a_persistent_command_without_a_puback_is_sent_again_until_its_retries_are_use
 }
 
 #[test]
+fn the_bytes_of_replies_are_bounded() {
+    let mut harness = TestDownlink::new();
+    let large = "x".repeat(16 * 1024 * 1024);
+    let commands: Vec<CommandId> = (0..5)
+        .map(|id| {
+            let command = harness.persistent("m", false);
+            harness.downlink.reply(METER, id, &large);
+            command
+        })
+        .collect();
+    let waiting = harness.persistent("m", false);
+    let kept = |command: &CommandId| harness.downlink.rpc_status(*command).is_some();
+    assert!(commands.iter().take(4).all(|command| !kept(command)));
+    assert!(kept(&commands[4]) && kept(&waiting));
+}
+
+#[test]
 fn a_restart_keeps_persistent_commands_that_were_never_sent() {
     let mut harness = TestDownlink::new();
     let push = harness.connect();

@@ -4,6 +4,7 @@ use super::{Context, Phase, Session, Timed, code};
 use crate::arrival::Arrival;
 use crate::device_api::{attributes, check_claim, telemetry};
 use crate::directory::{OutOfSpace, Scope};
+use crate::downlink::{Downlink, PollKind};
 use crate::json::{Element, Exception, read, string};
 use crate::mqtt::packet::{Level, MAX_REMAINING, Publish, Reply};
 use crate::mqtt::topic::{self, Form, PACKAGE_ERROR, Target};
@@ -15,6 +16,8 @@ use std::sync::Arc;
 pub(super) enum Verdict {
     /// PUBACK with success, then this answer.
     Accepted(Option<Answer>),
+    /// PUBACK with success, then the attributes.
+    Attributes(AttributesRequest),
     /// PUBACK with success, and an answer of the rule chain that does not come: a timeout instead.
     NoAnswer(String),
     /// PUBACK with this code; with success in 3.1.1.
@@ -27,6 +30,15 @@ pub(super) enum Verdict {
     Close(u8),
     /// This text on the topic of packages' errors, then the connection is closed without a PUBACK.
     PackageError(&'static str),
+}
+
+/// The attributes that are to be sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct AttributesRequest {
+    form: Form,
+    id: i32,
+    client: Vec<String>,
+    shared: Vec<String>,
 }
 
 /// The topic and the payload of an answer.
@@ -67,7 +79,7 @@ impl Session {
         self.conclude(cx, &publish, verdict);
     }
 
-    /// Does what a PUBLISH asks for.
+    /// Carries out a PUBLISH.
     pub(super) fn verdict(&mut self, cx: &mut Context<'_>, publish: &Publish) -> Verdict {
         let Phase::Device(device) = &self.phase else {
             return Verdict::Silent;
@@ -103,8 +115,11 @@ impl Session {
         };
         let name = device.name.clone();
         let invalid_is_acknowledged = self.level == Some(Level::V5) && publish.qos > 0;
+        let push = device.push;
         let acknowledged = match &verdict {
-            Verdict::Accepted(_) | Verdict::NoAnswer(_) => Some(code::SUCCESS),
+            Verdict::Accepted(_) | Verdict::Attributes(_) | Verdict::NoAnswer(_) => {
+                Some(code::SUCCESS)
+            }
             Verdict::Rejected(code) => Some(*code),
             Verdict::Invalid if invalid_is_acknowledged => Some(code::PAYLOAD),
             Verdict::Invalid | Verdict::Silent | Verdict::Close(_) | Verdict::PackageError(_) => {
@@ -112,10 +127,7 @@ impl Session {
             }
         };
         record(cx, publish, Some(&name), acknowledged);
-        if matches!(
-            verdict,
-            Verdict::Accepted(_) | Verdict::NoAnswer(_) | Verdict::Rejected(_)
-        ) {
+        if matches!(acknowledged, Some(code::SUCCESS | code::TOPIC)) {
             cx.state.directory.record_activity(&name, cx.epoch_ms);
         }
         if let Some(code) = acknowledged
@@ -131,6 +143,15 @@ impl Session {
         }
         match verdict {
             Verdict::Accepted(Some((topic, payload))) => self.publish_answer(cx, topic, payload),
+            Verdict::Attributes(request) => {
+                // The device actor gets it behind a subscription that is on its way.
+                let polls = &mut cx.state.long_polls;
+                let due = |downlink: &mut Downlink| downlink.push_due(push, PollKind::Attributes);
+                match polls.apply(due) {
+                    Some(at_ms) => self.at(at_ms, Timed::Attributes(request)),
+                    None => self.answer_attributes(cx, &request),
+                }
+            }
             Verdict::NoAnswer(topic) => {
                 let lasts_ms = cx.state.long_polls.delays().request_ms;
                 let at_ms = cx.now_ms.saturating_add(lasts_ms);
@@ -144,6 +165,22 @@ impl Session {
             }
             Verdict::Accepted(None) | Verdict::Rejected(_) | Verdict::Invalid | Verdict::Silent => {
             }
+        }
+    }
+}
+
+impl Session {
+    /// Sends the attributes that a request has named, as they are now.
+    pub(super) fn answer_attributes(&mut self, cx: &mut Context<'_>, request: &AttributesRequest) {
+        let Phase::Device(device) = &self.phase else {
+            return;
+        };
+        // A subscription that is due now works before the answer.
+        cx.state.long_polls.apply(|_| ());
+        let (client, shared) = (&request.client, &request.shared);
+        if let Some(found) = attributes::selected(cx.state, &device.name, client, shared) {
+            let topic = request.form.attributes_response(request.id);
+            self.publish_answer(cx, topic, Bytes::from(found.to_string()));
         }
     }
 }
@@ -231,9 +268,12 @@ fn request_attributes(
     if fails || id < 0 || client.iter().chain(&shared).any(String::is_empty) {
         return Ok(Verdict::Accepted(None));
     }
-    let found = attributes::selected(cx.state, name, &client, &shared);
-    let answer = found.map(|found| (form.attributes_response(id), Bytes::from(found.to_string())));
-    Ok(Verdict::Accepted(answer))
+    Ok(Verdict::Attributes(AttributesRequest {
+        form,
+        id,
+        client,
+        shared,
+    }))
 }
 
 /// The reply to a command: any payload, passed on as text.

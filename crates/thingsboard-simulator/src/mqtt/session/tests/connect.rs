@@ -163,6 +163,8 @@ fn a_disconnect_closes_without_a_word() {
         activity.last_disconnect_time - activity.last_connect_time,
         5
     );
+    // No message for it is queued any more.
+    assert!(client.mailbox.is_closed());
     assert_eq!(
         client.control().mqtt_counts("meter").unwrap().connections,
         0

@@ -154,8 +154,8 @@ fn a_command_without_a_puback_times_out_after_ten_seconds_and_comes_again_on_the
     // The PUBACK is too late, and not counted as delivery.
     client.pub_ack(1);
     assert_eq!(client.status(command), RpcStatus::Timeout);
-    let mut client = client.another();
-    let received = client.subscribe("v2/r/req/j/+");
+    let mut second = client.another();
+    let received = second.subscribe("v2/r/req/j/+");
     assert_eq!(
         received,
         [
@@ -163,6 +163,10 @@ fn a_command_without_a_puback_times_out_after_ten_seconds_and_comes_again_on_the
             "PUBLISH #1 v2/r/req/j/0 {\"method\":\"open\",\"params\":1}"
         ]
     );
+    // What was in flight on the first connection is not any more.
+    assert_eq!(client.received(), ["DISCONNECT 8e", "close"]);
+    let counts = client.control().mqtt_counts("meter").unwrap();
+    assert_eq!((counts.downlinks, counts.in_flight), (3, 1));
 }
 
 #[test]
