@@ -177,6 +177,12 @@ impl<I> Connection<I> {
         self.phase == Phase::Ended
     }
 
+    /// The owner reads nothing for a while, so that nothing comes says nothing about the connection.
+    pub(super) fn reading_paused(&mut self, now: Instant) {
+        self.last_received = now;
+        self.keep_alive.received();
+    }
+
     /// Reads what has been received.
     pub(super) fn receive(&mut self, now: Instant, bytes: &[u8]) {
         self.last_received = now;
