@@ -70,7 +70,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let now = super::now();
     let mut driver = Driver {
         stream,
-        connection: Connection::new(now, user_name),
+        connection: Connection::new(now, user_name, &client_id()),
         output: BytesMut::new(),
         is_unflushed: false,
         notices: VecDeque::new(),
@@ -176,6 +176,10 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             () = surroundings.room(), if is_waiting => {}
         }
     }
+}
+
+fn client_id() -> String {
+    format!("coaps-gateway-{:016x}", fastrand::u64(..))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
