@@ -116,6 +116,14 @@ impl<T: Send + 'static> Connections<T> {
         }
     }
 
+    /// The device counts as alive until then.
+    pub(super) fn extend_alive(&self, device: &Arc<Device>, until: Instant) {
+        let link = self.links().get(&Key(device.clone())).cloned();
+        if let Some(link) = link {
+            link.extend_alive(super::now(), until);
+        }
+    }
+
     /// The device's link; if it has none, a new one with its task.
     fn link(self: &Arc<Self>, device: &Arc<Device>) -> Result<Arc<Link>, Error> {
         let mut links = self.links();
