@@ -168,12 +168,12 @@ async fn a_loop_that_takes_no_notices_stops_the_reading() {
 async fn a_silent_device_is_not_connected_again_until_it_sends_something() {
     let mut broker = Broker::new().await;
     let mut gateway = gateway(&Settings {
-        alive_for: Duration::from_millis(400),
+        alive_for: Duration::from_millis(1500),
         ..settings(&broker)
     });
     let device = device(1);
     subscribed(&broker, &mut gateway, &device).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(1600)).await;
     broker.instruct(Instruction::CloseAll);
     gateway.interrupted().await;
     broker.wait_open(0).await;
