@@ -141,9 +141,7 @@ impl<T: Send + 'static> Mqtt<T> {
 
     /// The device has sent something, and counts as alive until then.
     pub(crate) fn alive_until(&self, device: &Arc<Device>, until: Instant) {
-        self.connections.change_existing(device, |demand| {
-            demand.alive_until = demand.alive_until.max(Some(until));
-        });
+        self.connections.extend_alive(device, until);
     }
 
     /// The device is gone: its connection is closed when nothing is in flight.

@@ -95,8 +95,9 @@ pub(super) struct Connection<I> {
 }
 
 impl<I> Connection<I> {
-    /// On a stream that nothing was sent on yet. `user_name`: the access token, or `provision`.
-    pub(super) fn new(now: Instant, user_name: &str) -> Connection<I> {
+    /// On a stream that nothing was sent on yet. `user_name`: the access token, or `provision`. `client_id`: any that no other
+    /// connection has. ThingsBoard ignores it, but a broker in front of it might not.
+    pub(super) fn new(now: Instant, user_name: &str, client_id: &str) -> Connection<I> {
         let mut connection = Connection {
             packets: Packets::new(),
             phase: Phase::Connecting(now + CONNACK),
@@ -108,7 +109,7 @@ impl<I> Connection<I> {
             has_package_error: false,
             is_renewal_due: false,
         };
-        if connection.packets.connect(user_name).is_err() {
+        if connection.packets.connect(user_name, client_id).is_err() {
             connection.end(End::Unintelligible("CONNECT can't be sent"));
         }
         connection
@@ -176,6 +177,12 @@ impl<I> Connection<I> {
 
     pub(super) fn is_ended(&self) -> bool {
         self.phase == Phase::Ended
+    }
+
+    /// The owner reads nothing for a while, so that nothing comes says nothing about the connection.
+    pub(super) fn reading_paused(&mut self, now: Instant) {
+        self.last_received = now;
+        self.keep_alive.received();
     }
 
     /// Reads what has been received.

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 
 /// Makes the loop's message of a notice. Called in the connection's task, so it may parse the body.
 pub(crate) type Convert<T> = fn(&Arc<Device>, Notice) -> T;
@@ -112,6 +113,14 @@ impl<T: Send + 'static> Connections<T> {
         if let Some(link) = link {
             // A task that has just ended has no connection.
             let _ = link.change(change);
+        }
+    }
+
+    /// The device counts as alive until then.
+    pub(super) fn extend_alive(&self, device: &Arc<Device>, until: Instant) {
+        let link = self.links().get(&Key(device.clone())).cloned();
+        if let Some(link) = link {
+            link.extend_alive(super::now(), until);
         }
     }
 
@@ -240,10 +249,24 @@ impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
         }
     }
 
-    async fn notify(&self, notice: Notice) {
-        if let Some(device) = self.device {
-            self.connections.notify(device, notice).await;
+    fn try_notify(&self, notice: Notice) -> Result<(), Notice> {
+        let Some(device) = self.device else {
+            return Ok(());
+        };
+        match self.connections.notices.try_reserve() {
+            Ok(room) => {
+                room.send((self.connections.convert)(device, notice));
+                Ok(())
+            }
+            Err(TrySendError::Full(())) => Err(notice),
+            // The loop is shutting down.
+            Err(TrySendError::Closed(())) => Ok(()),
         }
+    }
+
+    async fn room(&self) {
+        // If the channel is closed, there is room for all.
+        let _ = self.connections.notices.reserve().await;
     }
 }
 

@@ -84,6 +84,17 @@ impl Link {
         Ok(())
     }
 
+    /// The device counts as alive until then. Each of its messages says so, so the task is woken only if that is much longer
+    /// than it knows.
+    pub(super) fn extend_alive(&self, now: Instant, until: Instant) {
+        let tolerance = until.saturating_duration_since(now) / 16;
+        let known = self.state().demand.alive_until;
+        if known.is_none_or(|known| known + tolerance < until) {
+            // Without its task there is no connection.
+            let _ = self.change(|demand| demand.alive_until = demand.alive_until.max(Some(until)));
+        }
+    }
+
     /// Takes what is wanted, if anything has changed.
     pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Demand> {
         let mut state = self.state();

@@ -9,6 +9,7 @@ use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
 use bytes::{Buf, BytesMut};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
@@ -21,6 +22,8 @@ use tokio::time::Sleep;
 const READ: usize = 8 * 1024;
 /// No more is taken from the connection while so many bytes wait to be written.
 const UNWRITTEN: usize = 16 * 1024;
+/// Nothing is read while so many messages wait for the loop.
+const NOTICES: usize = 32;
 /// Stands for the packet id of a message at QoS 0, which no acknowledgement is sent for.
 const NO_PACKET: u16 = 0;
 /// How long the last bytes may take.
@@ -30,8 +33,10 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 pub(super) trait Surroundings {
     /// ThingsBoard has accepted the connection, or has answered a request.
     fn reached(&self);
-    /// Passes a message or a change of state on. May wait until there is room.
-    fn notify(&self, notice: Notice) -> impl Future<Output = ()> + Send;
+    /// Passes a message or a change of state on, or returns it if there is no room now.
+    fn try_notify(&self, notice: Notice) -> Result<(), Notice>;
+    /// Waits until there is room.
+    fn room(&self) -> impl Future<Output = ()> + Send;
 }
 
 /// How a connection has ended.
@@ -46,6 +51,8 @@ struct Driver<'a, S> {
     connection: Connection<Waiter>,
     output: BytesMut,
     is_unflushed: bool,
+    /// Those that the loop has no room for yet. Outcomes of requests don't wait for these.
+    notices: VecDeque<Notice>,
     link: &'a Link,
     /// The connection's number.
     number: u64,
@@ -63,9 +70,10 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let now = super::now();
     let mut driver = Driver {
         stream,
-        connection: Connection::new(now, user_name),
+        connection: Connection::new(now, user_name, &client_id()),
         output: BytesMut::new(),
         is_unflushed: false,
+        notices: VecDeque::new(),
         link,
         number,
     };
@@ -125,7 +133,16 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     body: command_body(id, &downlink.payload),
                 },
             };
-            surroundings.notify(notice).await;
+            driver.notices.push_back(notice);
+        }
+        while let Some(notice) = driver.notices.pop_front() {
+            if let Err(notice) = surroundings.try_notify(notice) {
+                driver.notices.push_front(notice);
+                break;
+            }
+        }
+        if driver.notices.is_empty() {
+            driver.notices = VecDeque::new();
         }
         if let Some(end) = ended {
             if let Some(permit) = permit.take() {
@@ -141,13 +158,28 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
             link.set_up(false);
             link.give_back(unsent);
+            while let Some(notice) = driver.notices.pop_front() {
+                if let Err(notice) = surroundings.try_notify(notice) {
+                    driver.notices.push_front(notice);
+                    surroundings.room().await;
+                }
+            }
 
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
             return Ended { end, up };
         }
-        poll_fn(|context| driver.poll_progress(context, sleep.as_mut())).await;
+        let is_waiting = !driver.notices.is_empty();
+        let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
+        tokio::select! {
+            () = progress => {}
+            () = surroundings.room(), if is_waiting => {}
+        }
     }
+}
+
+fn client_id() -> String {
+    format!("coaps-gateway-{:016x}", fastrand::u64(..))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
@@ -155,6 +187,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     fn poll_progress(&mut self, context: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
         let now = super::now();
         let mut is_progress = false;
+        let is_loop_behind = self.notices.len() >= NOTICES;
+        if is_loop_behind {
+            self.connection.reading_paused(now);
+        }
         if let Poll::Ready(demand) = self.link.poll_take(context) {
             self.apply(now, demand);
             is_progress = true;
@@ -170,8 +206,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
         }
         is_progress |= self.poll_write(context, now);
-        // Each message that is read may need a PUBACK: nothing is read while the server does not read these.
-        if self.output.len() < UNWRITTEN {
+        // Each message that is read may need a PUBACK: nothing is read while the server does not read these, or the loop is
+        // behind.
+        if self.output.len() < UNWRITTEN && !is_loop_behind {
             is_progress |= self.poll_read(context, now);
         }
         // The connection may have something to write, or another timeout.

@@ -81,9 +81,9 @@ impl Packets {
     }
 
     /// Sends CONNECT. `user_name`: an access token, or `provision`. Keep Alive is zero: the owner decides about pings.
-    pub(super) fn connect(&mut self, user_name: &str) -> Result<(), Failed> {
+    pub(super) fn connect(&mut self, user_name: &str, client_id: &str) -> Result<(), Failed> {
         let packet = Connect::builder()
-            .client_id("")
+            .client_id(client_id)
             .and_then(|connect| connect.user_name(user_name))
             .and_then(|connect| connect.clean_start(true).keep_alive(0).build());
         let events = self.client.checked_send(packet.map_err(|_| Failed)?);

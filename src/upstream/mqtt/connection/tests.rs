@@ -44,7 +44,7 @@ impl World {
     pub(super) fn new() -> World {
         #[expect(clippy::disallowed_methods, reason = "a test owns its clock")]
         let now = Instant::now();
-        let mut connection = Connection::new(now, "TOKEN");
+        let mut connection = Connection::new(now, "TOKEN", "client");
         connection.alive_until(now + Duration::from_secs(3600));
         World {
             connection,

@@ -146,7 +146,7 @@ async fn a_closed_device_has_no_connection_and_a_later_request_opens_one() {
 }
 
 #[tokio::test]
-async fn a_loop_that_takes_no_notices_stops_the_reading_and_not_the_process() {
+async fn a_loop_that_takes_no_notices_stops_the_reading() {
     let broker = Broker::new().await;
     let mut gateway = gateway(&settings(&broker));
     let device = device(1);
@@ -157,6 +157,8 @@ async fn a_loop_that_takes_no_notices_stops_the_reading_and_not_the_process() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+    // Not all of them were read, so nothing behind them was.
+    assert_eq!(gateway.post(&device).await, Err(Error::Timeout));
     for _ in 1..=200 {
         assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     }
@@ -166,12 +168,12 @@ async fn a_loop_that_takes_no_notices_stops_the_reading_and_not_the_process() {
 async fn a_silent_device_is_not_connected_again_until_it_sends_something() {
     let mut broker = Broker::new().await;
     let mut gateway = gateway(&Settings {
-        alive_for: Duration::from_millis(400),
+        alive_for: Duration::from_millis(1500),
         ..settings(&broker)
     });
     let device = device(1);
     subscribed(&broker, &mut gateway, &device).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(1600)).await;
     broker.instruct(Instruction::CloseAll);
     gateway.interrupted().await;
     broker.wait_open(0).await;
@@ -180,4 +182,21 @@ async fn a_silent_device_is_not_connected_again_until_it_sends_something() {
     let until = now() + Duration::from_secs(60);
     gateway.upstream.alive_until(&device, until);
     gateway.subscribed().await;
+}
+
+#[tokio::test]
+async fn requests_have_their_outcomes_while_messages_wait_for_the_loop() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let device = device(1);
+    subscribed(&broker, &mut gateway, &device).await;
+    // The channel takes 64 of them.
+    for number in 1..=80 {
+        send(&broker, server::publish(number, "v2/a/j", b"{\"a\":1}"));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
+    for _ in 1..=80 {
+        assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
+    }
 }

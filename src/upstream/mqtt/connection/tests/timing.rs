@@ -122,7 +122,7 @@ fn a_connection_without_use_is_closed_when_the_device_is_gone() {
     world.server.received = 0;
     assert!(world.connection.is_ended(), "its pings have no answer");
     let mut world = World::connected();
-    world.connection = Connection::new(world.now, "TOKEN");
+    world.connection = Connection::new(world.now, "TOKEN", "client");
     let until = world.now + Duration::from_secs(100);
     world.connection.alive_until(until);
     world.receive(&server::connack(0));
