@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 /// One of the two device APIs.
 pub(crate) enum Server<T> {
-    Http(ThingsBoard),
+    Http(Box<ThingsBoard>),
     Mqtt(Mqtt<T>),
 }
 
@@ -26,7 +26,7 @@ impl<T: Send + 'static> Server<T> {
     ) -> Result<Server<T>, SettingsError> {
         Ok(match settings.url.is_mqtt() {
             true => Server::Mqtt(Mqtt::new(&settings.mqtt(), pushed, convert)?),
-            false => Server::Http(ThingsBoard::new(settings)?),
+            false => Server::Http(Box::new(ThingsBoard::new(settings)?)),
         })
     }
 
