@@ -1,8 +1,8 @@
-//! A gateway between CoAP devices with X.509 certificates and ThingsBoard's HTTP device API.
+//! A gateway between CoAP devices with X.509 certificates and ThingsBoard's HTTP or MQTT device API.
 //!
 //! It terminates DTLS on UDP 5684, identifies each device by the fingerprint of its client certificate, and forwards
 //! the decoded CoAP request to ThingsBoard under that device's access token. To a device it looks like ThingsBoard's own
-//! CoAP transport with X.509 credentials; to ThingsBoard, like a device that speaks HTTP.
+//! CoAP transport with X.509 credentials; to ThingsBoard, like a device that speaks HTTP or MQTT.
 //!
 //! This page is the way into the code. How to run and configure the gateway is in the README and in `docs/`.
 //!

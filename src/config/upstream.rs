@@ -70,19 +70,19 @@ impl Upstream {
 pub(super) fn section() -> Section<Upstream> {
     Section {
         name: "upstream",
-        doc: "ThingsBoard, or its HTTP transport",
+        doc: "ThingsBoard, or its HTTP or MQTT transport",
         keys: vec![
             key(
                 URL_KEY,
                 Url,
                 |upstream: &mut Upstream| &mut upstream.url,
-                "scheme, host and port, and a path if ThingsBoard is on one; the gateway appends /api/v1/…",
+                "http, https, mqtt or mqtts, host and port; for HTTP a path if ThingsBoard is on one: the gateway appends /api/v1/…",
             ),
             key(
                 CA,
                 OrEmpty(FilePath("certs/upstream-ca.pem")),
                 |upstream: &mut Upstream| &mut upstream.ca,
-                "PEM, for an https upstream with a private authority. Not set by default",
+                "PEM, for an https or mqtts upstream with a private authority. Not set by default",
             )
             .example("\"certs/upstream-ca.pem\""),
             key(
@@ -137,7 +137,14 @@ pub(super) fn check(reader: &mut Reader, upstream: &Upstream, ca: bool) {
         reader.warn(CA, message);
     }
     if !upstream.url.is_local() {
-        let message = "unencrypted to another machine: anyone on the network between can read the access tokens";
+        let message = match upstream.url.is_mqtt() {
+            true => {
+                "mqtt to another machine: anyone on the network between can read the access tokens"
+            }
+            false => {
+                "http to another machine: anyone on the network between can read the access tokens"
+            }
+        };
         reader.warn(URL_KEY, message);
     }
 }
