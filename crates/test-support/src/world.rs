@@ -257,7 +257,8 @@ pub struct Simulator {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     pub address: SocketAddr,
-    mqtt: SocketAddr,
+    /// Of its MQTT.
+    pub mqtt: SocketAddr,
 }
 
 /// The simulator's log so far.
