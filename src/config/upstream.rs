@@ -1,4 +1,4 @@
-//! `[upstream]`: ThingsBoard, or its HTTP transport.
+//! `[upstream]`: ThingsBoard, or its HTTP or MQTT transport.
 
 use super::key::{Section, key};
 use super::kind::{FilePath, Kind, Number, OrEmpty, Time};
@@ -70,19 +70,20 @@ impl Upstream {
 pub(super) fn section() -> Section<Upstream> {
     Section {
         name: "upstream",
-        doc: "ThingsBoard, or its HTTP transport",
+        doc: "ThingsBoard, or its HTTP or MQTT transport",
         keys: vec![
             key(
                 URL_KEY,
                 Url,
                 |upstream: &mut Upstream| &mut upstream.url,
-                "scheme, host and port, and a path if ThingsBoard is on one; the gateway appends /api/v1/…",
+                "http, https, mqtt or mqtts, host and port; with http a path if ThingsBoard is on one: the gateway appends \
+                 /api/v1/…",
             ),
             key(
                 CA,
                 OrEmpty(FilePath("certs/upstream-ca.pem")),
                 |upstream: &mut Upstream| &mut upstream.ca,
-                "PEM, for an https upstream with a private authority. Not set by default",
+                "PEM, for an https or mqtts upstream with a private authority. Not set by default",
             )
             .example("\"certs/upstream-ca.pem\""),
             key(
