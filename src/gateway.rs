@@ -23,8 +23,8 @@ pub(crate) mod stats;
 pub(crate) mod tap;
 
 pub(crate) use handle::{Change, Handle};
-pub(crate) use service::bind_advice;
 pub use service::{Gateway, Parts};
+pub(crate) use service::{UpstreamServer, bind_advice};
 pub(crate) use stats::Counters;
 pub use tap::Tap;
 

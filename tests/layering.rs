@@ -31,7 +31,10 @@ const ROOMS: &[(&str, &str)] = &[
     ("downlink", "upstream"),
     ("relay", "downlink ota upstream device dtls timers coap"),
     ("mapping", "downlink ota upstream device coap"),
-    ("calls", "mapping downlink relay ota upstream dtls coap"),
+    (
+        "calls",
+        "mapping downlink relay ota upstream device dtls coap",
+    ),
     ("quotas", "mapping upstream device dtls coap shares"),
     (
         "gateway",

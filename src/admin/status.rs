@@ -4,11 +4,10 @@ use super::exposition::{self, ScrapeContext};
 use super::session_list;
 use super::upstream_check::UpstreamCheck;
 use crate::admin::{Counters, Finding, Source};
-use crate::calls::pushed::Pushed;
+use crate::gateway::UpstreamServer;
 use crate::gateway::handle::{Ended, Handle};
 use crate::gateway::report::{Report, State};
 use crate::reload::file_status::SharedFileStatus;
-use crate::upstream::Server;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +33,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) fn new(
         handle: Handle,
-        upstream: Arc<Server<Pushed>>,
+        upstream: Arc<UpstreamServer>,
         files: SharedFileStatus,
         require_upstream: bool,
     ) -> Status {

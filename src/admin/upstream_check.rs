@@ -1,8 +1,8 @@
 //! Checks whether ThingsBoard can be reached when a probe or scrape needs to know: without devices there are no requests
 //! that would show it.
 
-use crate::calls::pushed::Pushed;
-use crate::upstream::{Error, RetryAfter, RetryCause, Server};
+use crate::gateway::UpstreamServer;
+use crate::upstream::{Error, RetryAfter, RetryCause};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ const FRESH_FOR: Duration = Duration::from_secs(5);
 
 /// The check, with its last outcome.
 pub(crate) struct UpstreamCheck {
-    upstream: Arc<Server<Pushed>>,
+    upstream: Arc<UpstreamServer>,
     last: Mutex<Option<Outcome>>,
 }
 
@@ -32,7 +32,7 @@ enum Reason {
     NotReached,
     Silent,
     NotServing,
-    NoHttp,
+    Unintelligible,
 }
 
 impl fmt::Debug for UpstreamCheck {
@@ -42,7 +42,7 @@ impl fmt::Debug for UpstreamCheck {
 }
 
 impl UpstreamCheck {
-    pub(crate) fn new(upstream: Arc<Server<Pushed>>) -> UpstreamCheck {
+    pub(crate) fn new(upstream: Arc<UpstreamServer>) -> UpstreamCheck {
         UpstreamCheck {
             upstream,
             last: Mutex::new(None),
@@ -75,7 +75,7 @@ impl UpstreamCheck {
             Err(Error::Timeout | Error::Elapsed) => Some(Reason::Silent),
             Err(Error::Unreachable) => Some(Reason::NotReached),
             Err(Error::Overloaded | Error::RetryAfter(_)) => Some(Reason::NotServing),
-            Err(Error::Unintelligible(_)) => Some(Reason::NoHttp),
+            Err(Error::Unintelligible(_)) => Some(Reason::Unintelligible),
         };
         let since = failing_before.map_or(at, |(_, since)| since);
         Outcome {
@@ -90,7 +90,7 @@ fn describe(reason: Reason, lasting: Duration) -> String {
         Reason::NotReached => "can't be reached (upstream.url)",
         Reason::Silent => "does not answer",
         Reason::NotServing => "is not serving requests",
-        Reason::NoHttp => "sends replies that are no HTTP",
+        Reason::Unintelligible => "sends replies that can't be understood",
     };
     match lasting.as_secs() {
         0 => format!("ThingsBoard {what}"),

@@ -38,14 +38,23 @@ pub(super) fn run(
     config: Config,
 ) -> Result<(), Failed> {
     let upstream = &config.upstream;
-    let connections = upstream
-        .max_in_flight
-        .saturating_add(upstream.max_downlink)
-        .saturating_add(upstream.max_packages);
+    let (connections, too_few) = match upstream.url.is_mqtt() {
+        true => (
+            upstream.max_connections,
+            "too few open files for upstream.max_connections: raise the limit (ulimit -Hn, LimitNOFILE) or lower it",
+        ),
+        false => (
+            upstream
+                .max_in_flight
+                .saturating_add(upstream.max_downlink)
+                .saturating_add(upstream.max_packages),
+            "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
+             (ulimit -Hn, LimitNOFILE) or lower these",
+        ),
+    };
     raise_open_files(
         u64::try_from(connections)?.saturating_add(OTHER_FILES),
-        "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
-         (ulimit -Hn, LimitNOFILE) or lower these",
+        too_few,
     );
     serve_on(runtime, async {
         let (stop, stop_now) = stop_signals()?;

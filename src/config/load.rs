@@ -59,7 +59,10 @@ impl Config {
         let (registry, registry_files) = reader.take(sources.read_registry(&Registry::default()));
         let ca = upstream::read_ca(&mut reader, &values.upstream);
         upstream::check(&mut reader, &values.upstream, ca.is_some());
-        relay::check(&mut reader, &values.relay, values.upstream.max_in_flight);
+        // There are no polls over MQTT.
+        if !values.upstream.url.is_mqtt() {
+            relay::check(&mut reader, &values.relay, values.upstream.max_in_flight);
+        }
         ota::check(&mut reader, &values.ota);
         coap::check(&mut reader, &values.coap);
 

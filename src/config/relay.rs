@@ -49,7 +49,7 @@ pub(super) fn section() -> Section<Settings> {
                 POLL_TIMEOUT,
                 Time(SECOND * 2..=SECOND * 290),
                 |relay: &mut Settings| &mut relay.poll_timeout,
-                "of one long poll; ThingsBoard ends them at 30 s by default",
+                "http: of one long poll; ThingsBoard ends them at 30 s by default",
             )
             .because("ThingsBoard's Tomcat ends requests that take five minutes"),
             key(
@@ -80,8 +80,8 @@ pub(super) fn section() -> Section<Settings> {
                 MAX_POLLS,
                 Number(1..=50_000),
                 |relay: &mut Settings| &mut relay.max_polls,
-                "concurrent polls, one for each device and kind; beyond it an observation gets 5.03. ThingsBoard's Tomcat \
-                 accepts 8,192 connections by default",
+                "concurrent polls (mqtt: subscriptions), one for each device and kind; beyond it an observation gets 5.03. \
+                 ThingsBoard's Tomcat accepts 8,192 HTTP connections by default",
             )
             .because("each is a TCP connection, and one address has about 64,000 ports"),
             key(
@@ -104,7 +104,7 @@ pub(super) fn section() -> Section<Settings> {
     }
 }
 
-/// Warns of what works with some ThingsBoards only. `max_in_flight`: `upstream`'s, whose connections are added.
+/// Warns of polls that work with some ThingsBoards only. `max_in_flight`: `upstream`'s, whose connections are added.
 pub(super) fn check(reader: &mut Reader, relay: &Settings, max_in_flight: usize) {
     if ![relay.attributes, relay.rpc].contains(&Mode::WhileLive) {
         return;

@@ -411,7 +411,7 @@ fn what_works_but_probably_not_as_intended_is_warned_about() {
     for expected in [
         "COAPS_GATEWAY__COAP__NSTART",
         "the registry alone decides",
-        "http to another machine",
+        "unencrypted to another machine",
         "not shorter than coap.ack_timeout",
         "ends on 2028-04-05 00:00:00 UTC, in 5 days",
         "no registry",

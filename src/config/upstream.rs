@@ -1,4 +1,4 @@
-//! `[upstream]`: ThingsBoard, or its HTTP transport.
+//! `[upstream]`: ThingsBoard, or its HTTP or MQTT transport.
 
 use super::key::{Section, key};
 use super::kind::{FilePath, Kind, Number, OrEmpty, Time};
@@ -76,7 +76,8 @@ pub(super) fn section() -> Section<Upstream> {
                 URL_KEY,
                 Url,
                 |upstream: &mut Upstream| &mut upstream.url,
-                "http, https, mqtt or mqtts, host and port; for HTTP a path if ThingsBoard is on one: the gateway appends /api/v1/…",
+                "http, https, mqtt or mqtts, host and port; with http a path if ThingsBoard is on one: the gateway appends \
+                 /api/v1/…",
             ),
             key(
                 CA,

@@ -21,6 +21,9 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tracing::info;
 
+/// ThingsBoard, whose MQTT form gives the loop what it receives.
+pub(crate) type UpstreamServer = Server<Pushed>;
+
 /// What ThingsBoard has pushed that may wait for the loop. Connections wait while it is full.
 const PUSHED: usize = 256;
 
@@ -84,8 +87,8 @@ pub struct Parts {
 
 /// A gateway that is bound and ready to run.
 pub struct Gateway {
-    driver: Driver<Server<Pushed>>,
-    upstream: Arc<Server<Pushed>>,
+    driver: Driver<UpstreamServer>,
+    upstream: Arc<UpstreamServer>,
     address: SocketAddr,
     handle: Handle,
     drain: Duration,
@@ -150,7 +153,7 @@ impl Gateway {
     }
 
     /// ThingsBoard, for checks of readiness.
-    pub(crate) fn upstream(&self) -> Arc<Server<Pushed>> {
+    pub(crate) fn upstream(&self) -> Arc<UpstreamServer> {
         self.upstream.clone()
     }
 

@@ -48,6 +48,8 @@ pub struct Options<'a> {
     pub log_level: Option<&'a str>,
     /// `upstream.url`, instead of the simulator's.
     pub url: Option<String>,
+    /// Whether `upstream.url` is the simulator's MQTT, instead of its HTTP.
+    pub mqtt: bool,
 }
 
 /// A gateway with its surroundings.
@@ -101,7 +103,12 @@ impl World {
         });
         let registry = format!("{}\n{}", devices.join("\n"), options.devices);
         fs::write(directory.path().join("devices.toml"), registry).unwrap();
-        let url = options.url.clone().unwrap_or_else(|| simulator.url());
+        let own = if options.mqtt {
+            simulator.mqtt_url()
+        } else {
+            simulator.url()
+        };
+        let url = options.url.clone().unwrap_or(own);
         let configuration = directory.path().join("gateway.toml");
         fs::write(
             &configuration,
@@ -250,6 +257,8 @@ pub struct Simulator {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
     pub address: SocketAddr,
+    /// Of its MQTT.
+    pub mqtt: SocketAddr,
 }
 
 /// The simulator's log so far.
@@ -272,7 +281,7 @@ impl Simulator {
         // A fleet has many connections.
         let _ = rlimit::increase_nofile_limit(u64::MAX);
         let (stop, stopped) = oneshot::channel::<()>();
-        let (bound, address) = sync_channel(1);
+        let (bound, addresses) = sync_channel(1);
         let log = Log::default();
         let writer = log.clone();
         let thread = std::thread::spawn(move || {
@@ -287,19 +296,23 @@ impl Simulator {
             let runtime = { runtime }.enable_all().build().unwrap();
             runtime.block_on(async {
                 let simulator = thingsboard_simulator::Simulator::bind(([127, 0, 0, 1], 0).into());
-                let simulator = simulator.await.unwrap();
-                bound.send(simulator.local_addr()).unwrap();
+                let mut simulator = simulator.await.unwrap();
+                let mqtt = simulator.bind_mqtt(([127, 0, 0, 1], 0).into()).await;
+                let addresses = (simulator.local_addr(), mqtt.unwrap());
+                bound.send(addresses).unwrap();
                 let stopped = async {
                     let _ = stopped.await;
                 };
                 simulator.run(stopped).await.unwrap();
             });
         });
+        let (address, mqtt) = addresses.recv().unwrap();
         Simulator {
             log,
             stop: Some(stop),
             thread: Some(thread),
-            address: address.recv().unwrap(),
+            address,
+            mqtt,
         }
     }
 
@@ -314,6 +327,16 @@ impl Simulator {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    pub fn mqtt_url(&self) -> String {
+        format!("mqtt://{}", self.mqtt)
+    }
+
+    /// What a device's MQTT connections have sent and received so far.
+    pub fn mqtt_counts(&self, device: &str) -> Value {
+        let path = format!("/simulator/devices/{device}/mqtt");
+        serde_json::from_str(&self.control("GET", &path, "")).unwrap()
     }
 
     pub fn put(&self, path: &str, body: &Value) {

@@ -358,7 +358,7 @@ impl Journal {
         }
         info!(
             device = peer.name(), session = peer.session.0, address = %peer.path,
-            "the device does not respond: polling for it pauses until it sends something"
+            "the device does not respond: its polls and subscriptions pause until it sends something"
         );
     }
 
