@@ -138,14 +138,7 @@ pub(super) fn check(reader: &mut Reader, upstream: &Upstream, ca: bool) {
         reader.warn(CA, message);
     }
     if !upstream.url.is_local() {
-        let message = match upstream.url.is_mqtt() {
-            true => {
-                "mqtt to another machine: anyone on the network between can read the access tokens"
-            }
-            false => {
-                "http to another machine: anyone on the network between can read the access tokens"
-            }
-        };
+        let message = "unencrypted to another machine: anyone on the network between can read the access tokens";
         reader.warn(URL_KEY, message);
     }
 }

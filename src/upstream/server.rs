@@ -11,7 +11,6 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// One of the two device APIs.
-#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub(crate) enum Server<T> {
     Http(Box<ThingsBoard>),
     Mqtt(Mqtt<T>),
