@@ -12,7 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 PREFIX = "COAPS_GATEWAY__"
 # Warnings that are expected.
-PLAIN_HTTP = "http to another machine"
+PLAIN_HTTP = "unencrypted to another machine"
 NO_DEVICE = "there is no device in it"
 NO_FILE = "the environment and the defaults are used alone"
 UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "KiB": 1 << 10, "MiB": 1 << 20, "Mi": 1 << 20, "Gi": 1 << 30, "G": 1 << 30, "g": 1 << 30}
