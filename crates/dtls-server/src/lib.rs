@@ -1,0 +1,44 @@
+//! A DTLS 1.2 server (RFC 6347) for constrained devices with certificates, as pure state machines.
+//!
+//! It speaks the cipher suites of CoAP (RFC 7252 §9.1.3.3, RFC 7925), authenticates clients by their certificates, knows
+//! sessions by connection IDs (RFC 9146), and keeps an established session as some hundred bytes that can be stored and
+//! restored. It is a server only, and DTLS 1.2 only.
+//!
+//! Datagrams and `now` go in; datagrams, events and deadlines come out. The crate never reads a clock, opens a socket, starts
+//! a task or logs. It does not know addresses: which session a datagram belongs to is its user's decision, for which the
+//! datagram's connection ID can be read (`record`).
+//!
+//! # The life of a session
+//!
+//! ```text
+//!  ClientHello ──▶ cookie ──▶ HelloVerifyRequest            nothing is kept (RFC 6347 §4.2.1)
+//!  ClientHello with a valid cookie
+//!       │
+//!       ▼
+//!   Handshake (every buffer is inside, and is freed as a whole)
+//!       │  ServerHello … ServerHelloDone ──▶
+//!       │  ◀── Certificate, ClientKeyExchange, CertificateVerify, ChangeCipherSpec, Finished
+//!       │  the user decides about the client's certificates
+//!       ▼
+//!   Association (keys, numbers, connection IDs: plain bytes) + the last flight, for as long as it may be repeated
+//! ```
+//!
+//! | Part | Owns |
+//! |---|---|
+//! | [`alert`] | alerts (RFC 5246 §7.2) |
+//! | [`suite`] | cipher suites and their parameters |
+//! | [`wire`] | reading and writing of the presentation language (RFC 5246 §4) |
+//! | `record` | records of a datagram, their protection, the replay window (RFC 6347 §4.1, RFC 9146) |
+//! | `crypto` | AEADs, the PRF and key schedule, key exchange, signatures |
+//! | `association` | an established session: protect, unprotect, export, restore |
+//! | `message` | handshake messages and their extensions |
+//! | `reassembly` | messages out of fragments, and fragments out of messages (RFC 6347 §4.2.3) |
+//! | `cookie` | stateless cookies (RFC 6347 §4.2.1) |
+//! | `negotiation` | what a ClientHello and the configuration have in common |
+//! | `handshake` | the states of a handshake, its flights and their retransmission |
+//! | `resumption` | sessions that are resumed by session id or ticket |
+//! | `config` | identities, suites, bounds |
+
+pub mod alert;
+pub mod suite;
+pub mod wire;
