@@ -29,7 +29,7 @@
 //! | [`suite`] | cipher suites and their parameters |
 //! | [`wire`] | reading and writing of the presentation language (RFC 5246 §4) |
 //! | `record` | records of a datagram, their protection, the replay window (RFC 6347 §4.1, RFC 9146) |
-//! | `crypto` | AEADs, the PRF and key schedule, key exchange, signatures |
+//! | [`crypto`] | AEADs, the PRF and key schedule, key exchange, signatures |
 //! | `association` | an established session: protect, unprotect, export, restore |
 //! | `message` | handshake messages and their extensions |
 //! | `reassembly` | messages out of fragments, and fragments out of messages (RFC 6347 §4.2.3) |
@@ -40,5 +40,6 @@
 //! | `config` | identities, suites, bounds |
 
 pub mod alert;
+pub mod crypto;
 pub mod suite;
 pub mod wire;

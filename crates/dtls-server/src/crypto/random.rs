@@ -1,0 +1,44 @@
+//! Where randomness comes from.
+
+/// A source of random bytes that nobody can predict: randoms, cookie keys, connection IDs and the private keys of key shares
+/// are made of them.
+///
+/// Tests pass a source of fixed bytes, so that a recorded handshake can be replayed byte for byte.
+pub trait Random {
+    /// Fills the buffer.
+    ///
+    /// # Errors
+    /// The system has no random bytes. What depends on them is not done.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Unavailable>;
+}
+
+/// The system's generator of random bytes failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no random bytes are available")]
+pub struct Unavailable;
+
+/// The generator of aws-lc, which the operating system seeds.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Unavailable> {
+        aws_lc_rs::rand::fill(buffer).map_err(|_| Unavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_fills_the_whole_buffer() {
+        let (mut first, mut second) = ([0; 64], [0; 64]);
+        SystemRandom.fill(&mut first).unwrap();
+        SystemRandom.fill(&mut second).unwrap();
+        assert_ne!(first, second);
+        for half in first.chunks(32) {
+            assert_ne!(half, [0; 32]);
+        }
+    }
+}
