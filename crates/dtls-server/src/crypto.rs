@@ -2,8 +2,10 @@
 //!
 //! | Part | Owns |
 //! |---|---|
+//! | [`key_exchange`] | ephemeral Diffie-Hellman |
 //! | [`random`] | where randomness comes from |
 //! | [`signature`] | signature schemes, the server's signatures and the client's |
 
+pub mod key_exchange;
 pub mod random;
 pub mod signature;

@@ -6,7 +6,7 @@
 //!
 //! Datagrams and `now` go in; datagrams, events and deadlines come out. The crate never reads a clock, opens a socket, starts
 //! a task or logs. It does not know addresses: which session a datagram belongs to is its user's decision, for which the
-//! datagram's connection ID can be read (`record`).
+//! datagram's connection ID can be read ([`record::connection_id`]).
 //!
 //! # The life of a session
 //!
@@ -28,7 +28,8 @@
 //! | [`alert`] | alerts (RFC 5246 §7.2) |
 //! | [`suite`] | cipher suites and their parameters |
 //! | [`wire`] | reading and writing of the presentation language (RFC 5246 §4) |
-//! | `record` | records of a datagram, their protection, the replay window (RFC 6347 §4.1, RFC 9146) |
+//! | [`record`] | records of a datagram (RFC 6347 §4.1, RFC 9146) |
+//! | [`window`] | the replay window (RFC 6347 §4.1.2.6) |
 //! | [`crypto`] | AEADs, the PRF and key schedule, key exchange, signatures |
 //! | `association` | an established session: protect, unprotect, export, restore |
 //! | `message` | handshake messages and their extensions |
@@ -41,5 +42,10 @@
 
 pub mod alert;
 pub mod crypto;
+pub mod record;
 pub mod suite;
+pub mod window;
 pub mod wire;
+
+#[cfg(test)]
+mod test;
