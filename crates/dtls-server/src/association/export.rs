@@ -89,8 +89,9 @@ impl Association {
 
     /// An association out of its export. It sends from `first_send_number` on, or from where the export was if that is higher.
     ///
-    /// What was received after the export is not known: a record of that time is accepted once more if an attacker repeats it.
-    /// Where that matters, it is for the protocol above to notice.
+    /// What was received after the export is not known. An attacker who recorded it can have it accepted once more, as the
+    /// newest record, from an address of its own. So a new address is proven before more than a little is sent there, and where
+    /// a repeated request does harm, it is for the protocol above to notice it.
     ///
     /// # Errors
     /// The bytes are not an export of this format, or no number is left to send with.
