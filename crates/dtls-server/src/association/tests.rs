@@ -1,5 +1,7 @@
 use super::*;
-use crate::record::records;
+use crate::crypto::aead::Cipher;
+use crate::record::{ContentType, DTLS_1_2, Record, records, write_header};
+use crate::wire::Writer;
 
 mod refused;
 mod restored;
