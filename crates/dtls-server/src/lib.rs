@@ -32,7 +32,7 @@
 //! | [`window`] | the replay window (RFC 6347 §4.1.2.6) |
 //! | [`crypto`] | AEADs, the PRF and key schedule, key exchange, signatures |
 //! | `association` | an established session: protect, unprotect, export, restore |
-//! | `message` | handshake messages and their extensions |
+//! | [`message`] | handshake messages and their extensions |
 //! | `reassembly` | messages out of fragments, and fragments out of messages (RFC 6347 §4.2.3) |
 //! | `cookie` | stateless cookies (RFC 6347 §4.2.1) |
 //! | `negotiation` | what a ClientHello and the configuration have in common |
@@ -42,6 +42,7 @@
 
 pub mod alert;
 pub mod crypto;
+pub mod message;
 pub mod record;
 pub mod suite;
 pub mod window;
