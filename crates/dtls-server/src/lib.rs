@@ -33,7 +33,8 @@
 //! | [`crypto`] | AEADs, the PRF and key schedule, key exchange, signatures |
 //! | `association` | an established session: protect, unprotect, export, restore |
 //! | [`message`] | handshake messages and their extensions |
-//! | `reassembly` | messages out of fragments, and fragments out of messages (RFC 6347 §4.2.3) |
+//! | [`reassembly`] | messages out of fragments (RFC 6347 §4.2.3) |
+//! | [`fragment`] | fragments out of messages, and datagrams of records |
 //! | `cookie` | stateless cookies (RFC 6347 §4.2.1) |
 //! | `negotiation` | what a ClientHello and the configuration have in common |
 //! | `handshake` | the states of a handshake, its flights and their retransmission |
@@ -42,7 +43,9 @@
 
 pub mod alert;
 pub mod crypto;
+pub mod fragment;
 pub mod message;
+pub mod reassembly;
 pub mod record;
 pub mod suite;
 pub mod window;
