@@ -36,16 +36,18 @@
 //! | [`reassembly`] | messages out of fragments (RFC 6347 §4.2.3) |
 //! | [`fragment`] | fragments out of messages, and datagrams of records |
 //! | `cookie` | stateless cookies (RFC 6347 §4.2.1) |
-//! | `negotiation` | what a ClientHello and the configuration have in common |
+//! | [`negotiation`] | what a ClientHello and the configuration have in common |
 //! | `handshake` | the states of a handshake, its flights and their retransmission |
 //! | `resumption` | sessions that are resumed by session id or ticket |
-//! | `config` | identities, suites, bounds |
+//! | [`config`] | identities, suites, bounds |
 
 pub mod alert;
 pub mod association;
+pub mod config;
 pub mod crypto;
 pub mod fragment;
 pub mod message;
+pub mod negotiation;
 pub mod reassembly;
 pub mod record;
 pub mod suite;
