@@ -8,7 +8,7 @@
 //!   the message is taken from the buffer that is complete first. If these get too many, the one to which nothing was added
 //!   for longest gives way, and the client's next repetition begins again.
 //! * What is ahead of the next message is kept only if a client could send it there, and gives way to everything that is
-//!   nearer, and to everything that comes in its turn.
+//!   nearer.
 //! * What came as plaintext does not outlive the ChangeCipherSpec ([`Reassembly::discard_plaintext`]).
 //!
 //! All buffers together have at most [`MAX_BYTES`] bytes, whatever the number of fragments.
@@ -150,6 +150,7 @@ impl Reassembly {
                 false => Reason::TooLarge(header.message_type),
             });
         }
+        self.count = self.count.saturating_add(1);
         let existing = self.buffers.iter_mut().find(|buffer| buffer.is_of(&header));
         if let Some(buffer) = existing {
             buffer.insert(fragment, is_ahead, self.count);
@@ -202,7 +203,7 @@ impl Reassembly {
         if better.saturating_add(new.size()) > MAX_BYTES {
             return false;
         }
-        // The new one is the newest, so that none of its `message_seq` is better but for one in its turn.
+        // None of its own `message_seq` is better: it is the newest.
         let is_variant = |buffer: &Buffer| buffer.message_seq() == new.message_seq();
         while self
             .buffers

@@ -87,10 +87,9 @@ impl Buffer {
             && self.header.length == header.length
     }
 
-    /// What is nearer is worth more, then what came in its turn, then what was added to last.
-    pub(super) const fn worth(&self) -> (Reverse<u16>, bool, u64) {
-        let nearer = Reverse(self.header.message_seq);
-        (nearer, !self.came_ahead, self.newest)
+    /// What is nearer is worth more, and of the same place that to which something was added last.
+    pub(super) const fn worth(&self) -> (Reverse<u16>, u64) {
+        (Reverse(self.header.message_seq), self.newest)
     }
 
     /// Adds the bytes of a fragment that are not there yet. Those that are there stay as they are. `is_ahead`: the message is

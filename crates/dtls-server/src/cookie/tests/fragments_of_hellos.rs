@@ -43,6 +43,13 @@ fn a_hello_is_answered_by_its_first_fragment() {
     for other in [longer, other_number, other_suites] {
         assert_eq!(fragmented.insert(&other.fragment(0, BOUND)), None);
     }
+    // Whole hellos whose cookie nobody checked are not taken for the one whose cookie was.
+    let unchecked = Hello {
+        cookie: vec![0; 15],
+        suites: vec![0xc0, 0x2b],
+        ..own.clone()
+    };
+    assert_eq!(fragmented.insert(&unchecked.datagram()), None);
     assert_eq!(fragmented.insert(b"nothing"), None);
     let verified = fragmented.insert(&own.fragment(BOUND - 3, length)).unwrap();
     assert_eq!(verified.message.body(), own.body());

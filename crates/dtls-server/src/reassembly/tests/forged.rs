@@ -82,6 +82,22 @@ fn class_34_a_whole_message_ahead_of_its_place_stops_nothing() {
     );
 }
 
+#[test]
+fn what_no_client_sends_ahead_is_not_kept() {
+    let mut reassembly = Reassembly::new(1);
+    for (message_type, seq) in [
+        (HandshakeType::CLIENT_HELLO, 2),
+        (HandshakeType::FINISHED, 4),
+        (HandshakeType(99), 2),
+        (HandshakeType::CERTIFICATE, 8),
+    ] {
+        let forged = piece(message_type, seq, &[9; 20], 0, 10);
+        let insertion = insert(&mut reassembly, &forged);
+        assert_eq!(insertion, Insertion::Dropped(Reason::Ahead));
+    }
+    assert_eq!(reassembly.size(), 0);
+}
+
 /// Class 34: the queue is full of what is ahead, in as many ways as there are.
 #[test]
 fn class_34_a_full_queue_stops_nothing() {
@@ -171,6 +187,50 @@ fn class_25_fragments_with_other_lengths_do_not_add_up_to_a_full_queue() {
         insert(&mut reassembly, &content);
     }
     assert_eq!(reassembly.take(&CLIENT_FLIGHT).unwrap().body(), sent);
+}
+
+/// The buffer to which nothing was added for longest gives way, so that the client's outlives what comes between.
+#[test]
+fn class_25_a_message_that_goes_on_is_not_pushed_out() {
+    let sent = body(900);
+    let mut reassembly = Reassembly::new(1);
+    let mut lengths = 1..;
+    for start in (0..900).step_by(100) {
+        let own = piece(HandshakeType::CERTIFICATE, 1, &sent, start, start + 100);
+        insert(&mut reassembly, &own);
+        for length in lengths.by_ref().take(MAX_VARIANTS - 1) {
+            let forged = piece(HandshakeType::CERTIFICATE, 1, &vec![9; length + 900], 0, 1);
+            insert(&mut reassembly, &forged);
+        }
+    }
+    assert_eq!(reassembly.take(&CLIENT_FLIGHT).unwrap().body(), sent);
+}
+
+#[test]
+fn what_is_farthest_ahead_gives_way_first() {
+    let (large, small) = (body(16_000), body(600));
+    let mut reassembly = Reassembly::new(1);
+    let half = |seq, body: &[u8]| piece(HandshakeType::CERTIFICATE, seq, body, 0, body.len() / 2);
+    let rest = |seq, body: &[u8]| {
+        piece(
+            HandshakeType::CERTIFICATE,
+            seq,
+            body,
+            body.len() / 2,
+            body.len(),
+        )
+    };
+    insert(&mut reassembly, &half(2, &small));
+    insert(&mut reassembly, &half(3, &large));
+    insert(&mut reassembly, &half(1, &large));
+    // There is no room for the third one now, nor can it get it from those before.
+    let no_room = Insertion::Dropped(Reason::NoRoom);
+    assert_eq!(insert(&mut reassembly, &half(3, &large)), no_room);
+    for (seq, body) in [(1, &large), (2, &small)] {
+        insert(&mut reassembly, &rest(seq, body));
+        assert_eq!(reassembly.take(&CLIENT_FLIGHT).unwrap().body(), *body);
+    }
+    assert_eq!(reassembly.size(), 0);
 }
 
 #[test]
