@@ -31,7 +31,7 @@
 //! | [`record`] | records of a datagram (RFC 6347 §4.1, RFC 9146) |
 //! | [`window`] | the replay window (RFC 6347 §4.1.2.6) |
 //! | [`crypto`] | AEADs, the PRF and key schedule, key exchange, signatures |
-//! | `association` | an established session: protect, unprotect, export, restore |
+//! | [`association`] | an established session: protect, unprotect, export, restore |
 //! | [`message`] | handshake messages and their extensions |
 //! | `reassembly` | messages out of fragments, and fragments out of messages (RFC 6347 §4.2.3) |
 //! | `cookie` | stateless cookies (RFC 6347 §4.2.1) |
@@ -41,6 +41,7 @@
 //! | `config` | identities, suites, bounds |
 
 pub mod alert;
+pub mod association;
 pub mod crypto;
 pub mod message;
 pub mod record;
