@@ -316,7 +316,7 @@ impl Association {
         }
         match self.window.check(record.sequence) {
             Number::Old => Err(Discard::Replayed),
-            number => Ok(number),
+            number @ (Number::Newest | Number::Late) => Ok(number),
         }
     }
 

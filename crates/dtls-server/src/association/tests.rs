@@ -63,8 +63,8 @@ impl Pair {
         }
     }
 
-    /// A record from the client.
-    fn from_client(&mut self, content: &[u8]) -> Vec<u8> {
+    /// Returns a record from the client.
+    fn send_request(&mut self, content: &[u8]) -> Vec<u8> {
         sent(&mut self.client, content)
     }
 }

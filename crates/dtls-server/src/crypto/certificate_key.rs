@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
     RSA_PSS_2048_8192_SHA512, RsaParameters, UnparsedPublicKey, VerificationAlgorithm,
 };
+use x509_parser::asn1_rs::Tag;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::oid_registry::{
     OID_EC_P256, OID_KEY_TYPE_EC_PUBLIC_KEY, OID_NIST_EC_P384, OID_NIST_EC_P521,
@@ -136,7 +137,10 @@ fn kind(info: &SubjectPublicKeyInfo<'_>, bytes: &[u8]) -> Result<KeyKind, AlertD
     if *algorithm == OID_KEY_TYPE_EC_PUBLIC_KEY {
         // RFC 5480 §2.1.1: the curve is named. Explicit parameters are not.
         let parameters = info.algorithm.parameters.as_ref().ok_or(MALFORMED)?;
-        let curve = parameters.as_oid().map_err(|_| UNSUPPORTED)?;
+        if parameters.tag() != Tag::Oid {
+            return Err(UNSUPPORTED);
+        }
+        let curve = parameters.as_oid().map_err(|_| MALFORMED)?;
         let kinds = [
             (OID_EC_P256, KeyKind::P256),
             (OID_NIST_EC_P384, KeyKind::P384),

@@ -149,6 +149,12 @@ impl KeyShare {
 }
 
 impl SharedSecret {
+    /// A secret that a test chose.
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: &[u8]) -> SharedSecret {
+        SharedSecret(Zeroizing::new(bytes.to_vec()))
+    }
+
     /// The secret's bytes, with leading zeros.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -96,9 +96,12 @@ impl RecordWriter {
                 Item::ChangeCipherSpec => {
                     let content = &CHANGE_CIPHER_SPEC;
                     let kind = ContentType::CHANGE_CIPHER_SPEC;
-                    datagrams.push_record(kind, content, plaintext_limits, |kind, content, out| {
-                        self.plaintext(kind, content, out)
-                    })?;
+                    datagrams.push_record(
+                        kind,
+                        content,
+                        plaintext_limits,
+                        |kind, content, out| self.plaintext(kind, content, out),
+                    )?;
                 }
                 Item::Protected(message) => {
                     let association = association.as_deref_mut().ok_or(Exhausted)?;
@@ -119,7 +122,7 @@ impl RecordWriter {
 }
 
 /// The flight that was sent last, and when it is due again.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Flight {
     items: Vec<Item>,
     timer: Option<Timer>,

@@ -47,8 +47,8 @@ fn bug_class_18_plaintext_application_data_is_refused() {
 fn bug_class_26_the_window_is_not_moved_by_what_is_not_authentic() {
     for suite in SUITES {
         let mut pair = Pair::with_connection_ids(suite, &[], &[3; 8]);
-        let first = pair.from_client(b"first");
-        let second = pair.from_client(b"second");
+        let first = pair.send_request(b"first");
+        let second = pair.send_request(b"second");
         receive(&mut pair.server, &first).unwrap();
         // Forged with every number up to the highest, which would push the second out of the window.
         for bit in 0..48_usize {
@@ -77,7 +77,7 @@ fn bug_class_26_the_window_is_not_moved_by_what_is_not_authentic() {
 fn bug_class_27_a_connection_id_that_is_not_ours_is_refused() {
     let suite = CipherSuite::EcdheEcdsaAes128Ccm8;
     let mut pair = Pair::with_connection_ids(suite, &[], &[3; 8]);
-    let record = pair.from_client(b"content");
+    let record = pair.send_request(b"content");
     let good = records(&record, 8).next().unwrap();
     for id in [&[3; 7][..], &[3; 9], &[], &[4; 8]] {
         let before = state(&pair.server);
@@ -114,15 +114,13 @@ fn a_plain_record_where_a_connection_id_was_agreed_on_is_refused() {
 #[test]
 fn bug_class_32_only_what_is_newer_than_everything_is_newest() {
     let mut pair = Pair::with_connection_ids(CipherSuite::EcdheEcdsaAes128Ccm8, &[], &[3; 8]);
-    let sent: Vec<Vec<u8>> = (0..100_u8).map(|n| pair.from_client(&[n])).collect();
-    let mut arrives = |number: usize, newest: bool| {
-        let received = receive(&mut pair.server, &sent[number]).unwrap();
-        assert_eq!(
-            (received.content[0], received.is_newest),
-            (number as u8, newest)
-        );
+    let sent: Vec<Vec<u8>> = (0..100_u8).map(|n| pair.send_request(&[n])).collect();
+    let mut arrives = |number: u8, newest: bool| {
+        let record = &sent[usize::from(number)];
+        let received = receive(&mut pair.server, record).unwrap();
+        assert_eq!((received.content[0], received.is_newest), (number, newest));
         // A copy that comes from elsewhere, at once or later.
-        discarded(&mut pair.server, &sent[number], Discard::Replayed);
+        discarded(&mut pair.server, record, Discard::Replayed);
     };
     arrives(10, true);
     // Inside the window, valid, and late: it is delivered, but says nothing about the address.
@@ -206,7 +204,7 @@ fn an_inner_plaintext_without_a_type_is_refused() {
             let again = receive(&mut pair.server, &record);
             assert_eq!(again, Err(Discard::Replayed));
         }
-        let record = pair.from_client(b"content");
+        let record = pair.send_request(b"content");
         assert!(receive(&mut pair.server, &record).unwrap().is_newest);
     }
 }
@@ -245,7 +243,7 @@ fn bug_class_38_content_above_the_receive_limit_is_refused() {
 #[test]
 fn records_of_other_epochs_and_versions_are_refused() {
     let mut pair = Pair::new(CipherSuite::EcdheEcdsaAes128Ccm8);
-    let record = pair.from_client(b"content");
+    let record = pair.send_request(b"content");
     for epoch in [0, 2, 3, 0xff] {
         let mut other = record.clone();
         other[4] = epoch;
@@ -263,7 +261,7 @@ fn records_of_other_epochs_and_versions_are_refused() {
 fn the_type_of_a_record_is_authenticated() {
     for suite in SUITES {
         let mut pair = Pair::new(suite);
-        let mut record = pair.from_client(b"content");
+        let mut record = pair.send_request(b"content");
         record[0] = ContentType::HANDSHAKE.0;
         discarded(&mut pair.server, &record, Discard::NotAuthentic);
     }
@@ -334,8 +332,8 @@ fn a_million_forged_records_change_nothing() {
     for suite in SUITES {
         for id in [&[][..], &[0xc1, 0xc2, 0xc3, 0xc4, 0xc5, 0xc6, 0xc7, 0xc8]] {
             let mut pair = Pair::with_connection_ids(suite, &[], id);
-            let originals: Vec<Vec<u8>> = (0..40_usize)
-                .map(|n| pair.from_client(&vec![n as u8; n]))
+            let originals: Vec<Vec<u8>> = (0..40_u8)
+                .map(|n| pair.send_request(&vec![n; n.into()]))
                 .collect();
             for original in &originals[..20] {
                 receive(&mut pair.server, original).unwrap();

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 fn exported(suite: CipherSuite) -> (Pair, Vec<u8>) {
     let mut pair = Pair::with_connection_ids(suite, &[9; 12], &[1, 2, 3, 4, 5, 6, 7, 8]);
     for content in 0..70_u8 {
-        let request = pair.from_client(&[content]);
+        let request = pair.send_request(&[content]);
         if content % 3 != 0 {
             receive(&mut pair.server, &request).unwrap();
         }
@@ -27,7 +27,7 @@ fn a_restored_association_goes_on_where_the_export_was() {
         assert!(restored.has_extended_master_secret());
         assert_eq!(restored.own_connection_id(), [1, 2, 3, 4, 5, 6, 7, 8]);
         assert_eq!(restored.peer_connection_id(), [9; 12]);
-        let request = pair.from_client(b"request");
+        let request = pair.send_request(b"request");
         assert_eq!(
             receive(&mut restored, &request).unwrap().content,
             b"request"
@@ -45,8 +45,8 @@ fn a_restored_association_goes_on_where_the_export_was() {
 #[test]
 fn the_window_is_restored() {
     let mut pair = Pair::new(CipherSuite::EcdheEcdsaAes128Ccm8);
-    let early = pair.from_client(b"early");
-    let late = pair.from_client(b"late");
+    let early = pair.send_request(b"early");
+    let late = pair.send_request(b"late");
     receive(&mut pair.server, &late).unwrap();
     let mut restored = Association::restore(&pair.server.export(), 0).unwrap();
     assert_eq!(receive(&mut restored, &late), Err(Discard::Replayed));
