@@ -37,6 +37,7 @@
 //! | [`fragment`] | fragments out of messages, and datagrams of records |
 //! | `cookie` | stateless cookies (RFC 6347 §4.2.1) |
 //! | [`negotiation`] | what a ClientHello and the configuration have in common |
+//! | [`established`] | what a record of an established session means |
 //! | [`handshake`] | the states of a handshake, its flights and their retransmission |
 //! | [`resumption`] | sessions that are resumed by session id or ticket |
 //! | [`config`] | identities, suites, bounds |
@@ -45,6 +46,7 @@ pub mod alert;
 pub mod association;
 pub mod config;
 pub mod crypto;
+pub mod established;
 pub mod fragment;
 pub mod handshake;
 pub mod message;
