@@ -35,7 +35,7 @@
 //! | [`message`] | handshake messages and their extensions |
 //! | [`reassembly`] | messages out of fragments (RFC 6347 §4.2.3) |
 //! | [`fragment`] | fragments out of messages, and datagrams of records |
-//! | `cookie` | stateless cookies (RFC 6347 §4.2.1) |
+//! | [`cookie`] | stateless cookies (RFC 6347 §4.2.1) |
 //! | [`negotiation`] | what a ClientHello and the configuration have in common |
 //! | [`established`] | what a record of an established session means |
 //! | [`handshake`] | the states of a handshake, its flights and their retransmission |
@@ -45,6 +45,7 @@
 pub mod alert;
 pub mod association;
 pub mod config;
+pub mod cookie;
 pub mod crypto;
 pub mod established;
 pub mod fragment;

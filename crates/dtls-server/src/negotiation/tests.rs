@@ -1,4 +1,5 @@
 mod choices;
+mod clients;
 mod versions;
 
 use super::*;
