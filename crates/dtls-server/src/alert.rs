@@ -52,6 +52,7 @@ descriptions! {
     PROTOCOL_VERSION = 70, "protocol_version";
     INSUFFICIENT_SECURITY = 71, "insufficient_security";
     INTERNAL_ERROR = 80, "internal_error";
+    INAPPROPRIATE_FALLBACK = 86, "inappropriate_fallback";
     USER_CANCELED = 90, "user_canceled";
     NO_RENEGOTIATION = 100, "no_renegotiation";
     UNSUPPORTED_EXTENSION = 110, "unsupported_extension";

@@ -32,18 +32,29 @@
 //! | [`window`] | the replay window (RFC 6347 §4.1.2.6) |
 //! | [`crypto`] | AEADs, the PRF and key schedule, key exchange, signatures |
 //! | [`association`] | an established session: protect, unprotect, export, restore |
-//! | `message` | handshake messages and their extensions |
-//! | `reassembly` | messages out of fragments, and fragments out of messages (RFC 6347 §4.2.3) |
-//! | `cookie` | stateless cookies (RFC 6347 §4.2.1) |
-//! | `negotiation` | what a ClientHello and the configuration have in common |
-//! | `handshake` | the states of a handshake, its flights and their retransmission |
-//! | `resumption` | sessions that are resumed by session id or ticket |
-//! | `config` | identities, suites, bounds |
+//! | [`message`] | handshake messages and their extensions |
+//! | [`reassembly`] | messages out of fragments (RFC 6347 §4.2.3) |
+//! | [`fragment`] | fragments out of messages, and datagrams of records |
+//! | [`cookie`] | stateless cookies (RFC 6347 §4.2.1) |
+//! | [`negotiation`] | what a ClientHello and the configuration have in common |
+//! | [`established`] | what a record of an established session means |
+//! | [`handshake`] | the states of a handshake, its flights and their retransmission |
+//! | [`resumption`] | sessions that are resumed by session id or ticket |
+//! | [`config`] | identities, suites, bounds |
 
 pub mod alert;
 pub mod association;
+pub mod config;
+pub mod cookie;
 pub mod crypto;
+pub mod established;
+pub mod fragment;
+pub mod handshake;
+pub mod message;
+pub mod negotiation;
+pub mod reassembly;
 pub mod record;
+pub mod resumption;
 pub mod suite;
 pub mod window;
 pub mod wire;

@@ -1,0 +1,573 @@
+//! The client's side of a handshake and of a session.
+
+use crate::credentials::Credentials;
+use crate::moves::Move;
+use crate::random::SeededRandom;
+use dtls_server::alert::{Alert, AlertDescription};
+use dtls_server::association::{Association, Parameters, Unprotected};
+use dtls_server::crypto::key_exchange::{KeyShare, NamedGroup, SharedSecret};
+use dtls_server::crypto::key_schedule::{MasterSecret, Sender};
+use dtls_server::crypto::random::Random;
+use dtls_server::crypto::signature::SignatureScheme;
+use dtls_server::crypto::transcript::Transcript;
+use dtls_server::message::certificate::{CertificateVerify, write_chain};
+use dtls_server::message::client_hello::{ClientHello, NULL_COMPRESSION};
+use dtls_server::message::extension::{ClientExtensions, MaxFragmentLength};
+use dtls_server::message::key_exchange::{ClientKeyExchange, ServerKeyExchange};
+use dtls_server::message::server_hello::{HelloVerifyRequest, ServerHello};
+use dtls_server::message::{HandshakeType, Numbers, fragments, whole};
+use dtls_server::reassembly::{Message, Reassembly};
+use dtls_server::record::{ContentType, DTLS_1_2, records, write_plaintext};
+use dtls_server::suite::{CipherSuite, PrfHash};
+use dtls_server::wire::{Malformed, Reader};
+
+/// What a client offers.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Cipher suites, by number.
+    pub cipher_suites: Vec<u16>,
+    /// Groups, by number. `None`: no extension.
+    pub groups: Option<Vec<u16>>,
+    /// Signature schemes, by number. `None`: no extension.
+    pub schemes: Option<Vec<u16>>,
+    /// RFC 7627.
+    pub extended_master_secret: bool,
+    /// RFC 5746.
+    pub renegotiation_info: bool,
+    /// What goes into records to the client. `None`: no connection IDs.
+    pub connection_id: Option<Vec<u8>>,
+    /// RFC 6066 §4.
+    pub max_fragment_length: Option<MaxFragmentLength>,
+    /// RFC 8449.
+    pub record_size_limit: Option<u16>,
+    /// `None`: it sends an empty Certificate.
+    pub credentials: Option<Credentials>,
+    /// Resumes this session.
+    pub session: Option<Resumable>,
+    /// Whether a flight is one datagram.
+    pub packs: bool,
+}
+
+/// A session that can be resumed.
+#[derive(Debug, Clone)]
+pub struct Resumable {
+    /// The session id.
+    pub id: Vec<u8>,
+    /// The master secret.
+    pub master_secret: MasterSecret,
+}
+
+impl Options {
+    /// All cipher suites and groups, and all extensions that modern devices send.
+    #[must_use]
+    pub fn new(credentials: Credentials) -> Options {
+        Options {
+            cipher_suites: CipherSuite::ALL.map(CipherSuite::number).to_vec(),
+            groups: Some(NamedGroup::ALL.map(NamedGroup::number).to_vec()),
+            schemes: Some(SignatureScheme::ALL.map(SignatureScheme::number).to_vec()),
+            extended_master_secret: true,
+            renegotiation_info: true,
+            connection_id: Some(Vec::new()),
+            max_fragment_length: None,
+            record_size_limit: None,
+            credentials: Some(credentials),
+            session: None,
+            packs: false,
+        }
+    }
+}
+
+/// Something to send, kept so that it can be sent again.
+#[derive(Debug, Clone)]
+enum Part {
+    Message(Vec<u8>),
+    ChangeCipherSpec,
+    Protected(ContentType, Vec<u8>),
+}
+
+/// What the client knows of a handshake after the ServerHello.
+struct Chosen {
+    suite: CipherSuite,
+    server_random: [u8; 32],
+    session_id: Vec<u8>,
+    extended_master_secret: bool,
+    server_connection_id: Option<Vec<u8>>,
+    group: Option<NamedGroup>,
+    server_key: Vec<u8>,
+}
+
+/// A client.
+pub struct Client {
+    options: Options,
+    random: SeededRandom,
+    client_random: [u8; 32],
+    cookie: Vec<u8>,
+    next_seq: u16,
+    plaintext_number: u64,
+    received: Reassembly,
+    /// All messages so far, in order.
+    messages: Vec<u8>,
+    chosen: Option<Chosen>,
+    shared: Option<SharedSecret>,
+    master_secret: Option<MasterSecret>,
+    association: Option<Association>,
+    flight: Vec<Part>,
+    is_resumed: bool,
+    is_connected: bool,
+    /// Alerts of the server.
+    alerts: Vec<Alert>,
+    application_data: Vec<Vec<u8>>,
+}
+
+impl Client {
+    /// A client that has sent nothing. The seed decides about its randoms and keys.
+    #[must_use]
+    pub fn new(options: Options, seed: u64) -> Client {
+        let mut random = SeededRandom::new(seed);
+        let mut client_random = [0; 32];
+        random.fill(&mut client_random).unwrap();
+        Client {
+            options,
+            random,
+            client_random,
+            cookie: Vec::new(),
+            next_seq: 0,
+            plaintext_number: 0,
+            received: Reassembly::new(0),
+            messages: Vec::new(),
+            chosen: None,
+            shared: None,
+            master_secret: None,
+            association: None,
+            flight: Vec::new(),
+            is_resumed: false,
+            is_connected: false,
+            alerts: Vec::new(),
+            application_data: Vec::new(),
+        }
+    }
+
+    /// The first ClientHello.
+    pub fn start(&mut self) -> Vec<Vec<u8>> {
+        self.make(&[Move::Hello])
+    }
+
+    /// Whether the server's Finished was right.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
+    /// Whether the server has resumed the session.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Alerts that came.
+    #[must_use]
+    pub fn alerts(&self) -> &[Alert] {
+        &self.alerts
+    }
+
+    /// The cipher suite.
+    #[must_use]
+    pub fn suite(&self) -> Option<CipherSuite> {
+        self.chosen.as_ref().map(|chosen| chosen.suite)
+    }
+
+    /// The keys.
+    pub fn association(&mut self) -> Option<&mut Association> {
+        self.association.as_mut()
+    }
+
+    /// The session, to resume it.
+    #[must_use]
+    pub fn resumable(&self) -> Option<Resumable> {
+        let id = self.chosen.as_ref()?.session_id.clone();
+        let master_secret = self.master_secret.clone()?;
+        Some(Resumable { id, master_secret })
+    }
+
+    /// Takes application data that came.
+    pub fn take_application_data(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.application_data)
+    }
+
+    /// A datagram with application data.
+    ///
+    /// # Panics
+    /// There are no keys.
+    pub fn send(&mut self, content: &[u8]) -> Vec<u8> {
+        self.protect(ContentType::APPLICATION_DATA, content)
+    }
+
+    /// A datagram with one protected record.
+    ///
+    /// # Panics
+    /// There are no keys.
+    pub fn protect(&mut self, content_type: ContentType, content: &[u8]) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        let association = self.association.as_mut().expect("keys");
+        association
+            .protect(content_type, content, &mut datagram)
+            .unwrap();
+        datagram
+    }
+
+    /// A datagram with one plaintext record.
+    pub fn plaintext(&mut self, content_type: ContentType, content: &[u8]) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        let number = self.plaintext_number;
+        self.plaintext_number += 1;
+        write_plaintext(&mut datagram, content_type, DTLS_1_2, number, content).unwrap();
+        datagram
+    }
+
+    /// Makes moves in this order, whatever has come so far. What can't be made for want of keys is left out.
+    pub fn make(&mut self, moves: &[Move]) -> Vec<Vec<u8>> {
+        self.flight = Vec::new();
+        for &one in moves {
+            if let Some(part) = self.part(one) {
+                self.flight.push(part);
+            }
+        }
+        self.retransmit()
+    }
+
+    /// The last flight again, with new record numbers.
+    pub fn retransmit(&mut self) -> Vec<Vec<u8>> {
+        let parts = self.flight.clone();
+        let datagrams = parts.iter().map(|part| match part {
+            Part::Message(message) => self.plaintext(ContentType::HANDSHAKE, message),
+            Part::ChangeCipherSpec => self.plaintext(ContentType::CHANGE_CIPHER_SPEC, &[1]),
+            Part::Protected(content_type, content) => self.protect(*content_type, content),
+        });
+        let datagrams: Vec<Vec<u8>> = datagrams.collect();
+        match self.options.packs {
+            true if !datagrams.is_empty() => vec![datagrams.concat()],
+            _ => datagrams,
+        }
+    }
+
+    fn part(&mut self, one: Move) -> Option<Part> {
+        Some(match one {
+            Move::Hello => {
+                self.forget();
+                let body = self.hello(&[]);
+                self.message(HandshakeType::CLIENT_HELLO, &body)
+            }
+            Move::HelloWithCookie => {
+                self.messages = Vec::new();
+                let cookie = self.cookie.clone();
+                let body = self.hello(&cookie);
+                self.message(HandshakeType::CLIENT_HELLO, &body)
+            }
+            Move::Certificate => {
+                let mut body = Vec::new();
+                let credentials = self.options.credentials.clone()?;
+                write_chain(&mut body, credentials.chain.iter().map(Vec::as_slice)).unwrap();
+                self.message(HandshakeType::CERTIFICATE, &body)
+            }
+            Move::EmptyCertificate => self.message(HandshakeType::CERTIFICATE, &[0, 0, 0]),
+            Move::ClientKeyExchange => self.client_key_exchange()?,
+            Move::CertificateVerify => self.certificate_verify()?,
+            Move::ChangeCipherSpec => Part::ChangeCipherSpec,
+            Move::Finished => {
+                self.association.as_ref()?;
+                let verify_data = self.verify_data(Sender::Client)?;
+                let seq = self.next_seq;
+                self.next_seq += 1;
+                let message = whole(HandshakeType::FINISHED, seq, &verify_data).unwrap();
+                self.messages.extend_from_slice(&message);
+                Part::Protected(ContentType::HANDSHAKE, message)
+            }
+            Move::ApplicationData => {
+                self.association.as_ref()?;
+                Part::Protected(ContentType::APPLICATION_DATA, b"data".to_vec())
+            }
+            Move::Alert => {
+                self.association.as_ref()?;
+                let alert = Alert::fatal(AlertDescription::USER_CANCELED);
+                Part::Protected(ContentType::ALERT, alert.encode().to_vec())
+            }
+        })
+    }
+
+    /// Begins again.
+    fn forget(&mut self) {
+        self.next_seq = 0;
+        self.received = Reassembly::new(0);
+        self.messages = Vec::new();
+        self.chosen = None;
+        self.shared = None;
+        self.master_secret = None;
+        self.association = None;
+        self.is_resumed = false;
+        self.is_connected = false;
+    }
+
+    fn message(&mut self, message_type: HandshakeType, body: &[u8]) -> Part {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let message = whole(message_type, seq, body).unwrap();
+        self.messages.extend_from_slice(&message);
+        Part::Message(message)
+    }
+
+    fn hello(&self, cookie: &[u8]) -> Vec<u8> {
+        let options = &self.options;
+        let bytes = |numbers: &[u16]| -> Vec<u8> {
+            numbers
+                .iter()
+                .flat_map(|number| number.to_be_bytes())
+                .collect()
+        };
+        let suites = bytes(&options.cipher_suites);
+        let groups = options.groups.as_deref().map(bytes);
+        let schemes = options.schemes.as_deref().map(bytes);
+        let extensions = ClientExtensions {
+            max_fragment_length: options.max_fragment_length,
+            supported_groups: groups.as_deref().map(as_numbers),
+            ec_point_formats: groups.is_some(),
+            signature_algorithms: schemes.as_deref().map(as_numbers),
+            extended_master_secret: options.extended_master_secret,
+            record_size_limit: options.record_size_limit,
+            connection_id: options.connection_id.as_deref(),
+            renegotiation_info: options.renegotiation_info.then_some(&[][..]),
+            ..ClientExtensions::default()
+        };
+        let mut written = Vec::new();
+        extensions.write(&mut written).unwrap();
+        let mut body = Vec::new();
+        ClientHello {
+            version: DTLS_1_2,
+            random: self.client_random,
+            session_id: options.session.as_ref().map_or(&[], |session| &session.id),
+            cookie,
+            cipher_suites: as_numbers(&suites),
+            compression_methods: &[NULL_COMPRESSION],
+            extensions: (!written.is_empty()).then_some(&written[..]),
+        }
+        .write(&mut body)
+        .unwrap();
+        body
+    }
+
+    fn client_key_exchange(&mut self) -> Option<Part> {
+        let chosen = self.chosen.as_ref()?;
+        let share = KeyShare::generate(chosen.group?, &mut self.random).unwrap();
+        let mut body = Vec::new();
+        ClientKeyExchange {
+            public_key: share.public_key(),
+        }
+        .write(&mut body)
+        .unwrap();
+        let secret = share.agree(&chosen.server_key).ok()?;
+        let (suite, extended) = (chosen.suite, chosen.extended_master_secret);
+        let server_random = chosen.server_random;
+        let part = self.message(HandshakeType::CLIENT_KEY_EXCHANGE, &body);
+        let hash = suite.prf_hash();
+        let master_secret = match extended {
+            true => {
+                MasterSecret::derive_extended(hash, &secret, self.transcript(hash).hash().as_ref())
+            }
+            false => MasterSecret::derive(hash, &secret, &self.client_random, &server_random),
+        };
+        self.shared = Some(secret);
+        self.use_secret(master_secret.unwrap());
+        Some(part)
+    }
+
+    fn use_secret(&mut self, master_secret: MasterSecret) {
+        let chosen = self.chosen.as_ref().unwrap();
+        let keys = master_secret
+            .key_block(chosen.suite, &self.client_random, &chosen.server_random)
+            .unwrap();
+        let (own, peer) = match (&self.options.connection_id, &chosen.server_connection_id) {
+            (Some(own), Some(peer)) => (&own[..], &peer[..]),
+            _ => (&[][..], &[][..]),
+        };
+        let association = Association::new(Parameters {
+            suite: chosen.suite,
+            extended_master_secret: chosen.extended_master_secret,
+            write: keys.client,
+            read: keys.server,
+            own_connection_id: own,
+            peer_connection_id: peer,
+            send_limit: 1 << 14,
+            receive_limit: 1 << 14,
+        });
+        self.association = Some(association.unwrap());
+        self.master_secret = Some(master_secret);
+    }
+
+    fn certificate_verify(&mut self) -> Option<Part> {
+        let credentials = self.options.credentials.clone()?;
+        let scheme = *credentials.signer.schemes().first()?;
+        let signature = credentials.signer.sign(scheme, &self.messages).unwrap();
+        let mut body = Vec::new();
+        CertificateVerify {
+            scheme: scheme.number(),
+            signature: &signature,
+        }
+        .write(&mut body)
+        .unwrap();
+        Some(self.message(HandshakeType::CERTIFICATE_VERIFY, &body))
+    }
+
+    fn transcript(&self, hash: PrfHash) -> Transcript {
+        let mut transcript = Transcript::without_messages(hash);
+        transcript.push(&self.messages);
+        transcript
+    }
+
+    fn verify_data(&self, sender: Sender) -> Option<Vec<u8>> {
+        let hash = self.chosen.as_ref()?.suite.prf_hash();
+        let so_far = self.transcript(hash).hash();
+        let master_secret = self.master_secret.as_ref()?;
+        let data = master_secret.verify_data(hash, sender, so_far.as_ref());
+        Some(data.ok()?.to_vec())
+    }
+
+    /// Takes in a datagram, and returns what a lawful client sends then.
+    pub fn receive(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let own = self.options.connection_id.as_ref().map_or(0, Vec::len);
+        let mut answer = Vec::new();
+        for record in records(datagram, own) {
+            if record.epoch == 0 {
+                match record.content_type {
+                    ContentType::HANDSHAKE => {
+                        for fragment in fragments(record.fragment).flatten() {
+                            if fragment.header.message_seq > 40 {
+                                continue;
+                            }
+                            self.received.insert(&fragment, false);
+                            answer.extend(self.advance());
+                        }
+                    }
+                    ContentType::ALERT => self.alerts.extend(Alert::parse(record.fragment)),
+                    _ => {}
+                }
+                continue;
+            }
+            let Some(association) = &mut self.association else {
+                continue;
+            };
+            let Ok(received) = association.unprotect(&record) else {
+                continue;
+            };
+            answer.extend(self.receive_protected(&received));
+        }
+        answer
+    }
+
+    fn receive_protected(&mut self, received: &Unprotected) -> Vec<Vec<u8>> {
+        match received.content_type {
+            ContentType::APPLICATION_DATA => self.application_data.push(received.content.clone()),
+            ContentType::ALERT => self.alerts.extend(Alert::parse(&received.content)),
+            ContentType::HANDSHAKE => {
+                let mut answer = Vec::new();
+                for fragment in fragments(&received.content).flatten() {
+                    self.received.insert(&fragment, true);
+                    answer.extend(self.advance());
+                }
+                return answer;
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn advance(&mut self) -> Vec<Vec<u8>> {
+        let mut answer = Vec::new();
+        while let Some(message) = self.received.take(&SERVER_MESSAGES) {
+            answer.extend(self.handle(&message).unwrap_or_default());
+        }
+        answer
+    }
+
+    fn handle(&mut self, message: &Message) -> Result<Vec<Vec<u8>>, Malformed> {
+        let body = message.body();
+        match message.message_type() {
+            HandshakeType::HELLO_VERIFY_REQUEST => {
+                self.cookie = HelloVerifyRequest::parse(body)?.cookie.to_vec();
+                return Ok(self.make(&[Move::HelloWithCookie]));
+            }
+            HandshakeType::SERVER_HELLO => {
+                self.messages.extend_from_slice(message.as_bytes());
+                self.server_hello(body)?;
+            }
+            HandshakeType::SERVER_KEY_EXCHANGE => {
+                self.messages.extend_from_slice(message.as_bytes());
+                let exchange = ServerKeyExchange::parse(body)?;
+                if let Some(chosen) = &mut self.chosen {
+                    chosen.group = NamedGroup::from_number(exchange.parameters.group);
+                    chosen.server_key = exchange.parameters.public_key.to_vec();
+                }
+            }
+            HandshakeType::SERVER_HELLO_DONE => {
+                self.messages.extend_from_slice(message.as_bytes());
+                return Ok(match self.options.credentials {
+                    Some(_) => self.make(&Move::SECOND_FLIGHT),
+                    None => self.make(&[
+                        Move::EmptyCertificate,
+                        Move::ClientKeyExchange,
+                        Move::ChangeCipherSpec,
+                        Move::Finished,
+                    ]),
+                });
+            }
+            HandshakeType::FINISHED => {
+                let is_right = self
+                    .verify_data(Sender::Server)
+                    .is_some_and(|data| data == body);
+                assert!(is_right, "the server's Finished is wrong");
+                self.messages.extend_from_slice(message.as_bytes());
+                self.is_connected = true;
+                if self.is_resumed {
+                    return Ok(self.make(&[Move::ChangeCipherSpec, Move::Finished]));
+                }
+            }
+            _ => self.messages.extend_from_slice(message.as_bytes()),
+        }
+        Ok(Vec::new())
+    }
+
+    fn server_hello(&mut self, body: &[u8]) -> Result<(), Malformed> {
+        let hello = ServerHello::parse(body).map_err(|_| Malformed)?;
+        let session = self.options.session.clone();
+        self.chosen = Some(Chosen {
+            suite: CipherSuite::from_number(hello.cipher_suite).ok_or(Malformed)?,
+            server_random: hello.random,
+            session_id: hello.session_id.to_vec(),
+            extended_master_secret: hello.extensions.extended_master_secret,
+            server_connection_id: hello.extensions.connection_id.map(<[u8]>::to_vec),
+            group: None,
+            server_key: Vec::new(),
+        });
+        if let Some(session) = session
+            && session.id == hello.session_id
+        {
+            self.is_resumed = true;
+            self.use_secret(session.master_secret);
+        }
+        Ok(())
+    }
+}
+
+/// What a server sends.
+const SERVER_MESSAGES: [HandshakeType; 8] = [
+    HandshakeType::HELLO_VERIFY_REQUEST,
+    HandshakeType::SERVER_HELLO,
+    HandshakeType::CERTIFICATE,
+    HandshakeType::SERVER_KEY_EXCHANGE,
+    HandshakeType::CERTIFICATE_REQUEST,
+    HandshakeType::SERVER_HELLO_DONE,
+    HandshakeType::NEW_SESSION_TICKET,
+    HandshakeType::FINISHED,
+];
+
+fn as_numbers(bytes: &[u8]) -> Numbers<'_> {
+    Numbers::new(Reader::new(bytes)).unwrap()
+}
