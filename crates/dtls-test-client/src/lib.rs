@@ -20,4 +20,6 @@ pub use client::{Client, Options, Resumable};
 pub use credentials::{Credentials, KeyType};
 pub use moves::Move;
 pub use random::SeededRandom;
-pub use server::{OWN_CONNECTION_ID, Server, builder, connect, exchange, exchange_data};
+pub use server::{
+    OWN_CONNECTION_ID, Server, builder, connect, exchange, exchange_data, second_flight,
+};

@@ -263,6 +263,30 @@ pub fn connect(server: &mut Server, options: Options) -> Client {
     client
 }
 
+/// A client that has the server's first flight, and what it sends then.
+///
+/// # Panics
+/// The server does not answer.
+pub fn second_flight(server: &mut Server, options: Options) -> (Client, Vec<Vec<u8>>) {
+    let mut client = Client::new(options, 7);
+    let mut to_server = client.start();
+    let mut to_client = Vec::new();
+    // The hello without a cookie, and the one with it.
+    for _ in 0..2 {
+        to_client = to_server
+            .iter()
+            .flat_map(|one| server.receive(one))
+            .collect();
+        assert!(!to_client.is_empty(), "no answer");
+        to_server = to_client
+            .iter()
+            .flat_map(|one| client.receive(one))
+            .collect();
+    }
+    drop(to_client);
+    (client, to_server)
+}
+
 /// Exchanges application data both ways.
 ///
 /// # Panics
