@@ -20,6 +20,7 @@ fn every_cipher_suite_and_kind_of_key_completes() {
         KeyType::P384,
         KeyType::P521,
         KeyType::Rsa2048,
+        KeyType::Ed25519,
     ] {
         let credentials = Credentials::generate(key);
         for suite in CipherSuite::ALL {

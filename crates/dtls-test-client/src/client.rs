@@ -50,6 +50,8 @@ pub struct Options {
     pub fragment_length: usize,
     /// The version of its hello.
     pub version: u16,
+    /// By which scheme its CertificateVerify is signed. `None`: the first one of its key.
+    pub signs_with: Option<SignatureScheme>,
     /// What it does after the ServerHelloDone. Without credentials, it sends an empty Certificate and proves nothing.
     pub second_flight: Vec<Move>,
 }
@@ -81,6 +83,7 @@ impl Options {
             packs: false,
             fragment_length: usize::MAX,
             version: DTLS_1_2,
+            signs_with: None,
             second_flight: Move::SECOND_FLIGHT.to_vec(),
         }
     }
@@ -428,7 +431,8 @@ impl Client {
 
     fn certificate_verify(&mut self) -> Option<Part> {
         let credentials = self.options.credentials.clone()?;
-        let scheme = *credentials.signer.schemes().first()?;
+        let first = *credentials.signer.schemes().first()?;
+        let scheme = self.options.signs_with.unwrap_or(first);
         let signature = credentials.signer.sign(scheme, &self.messages).unwrap();
         let mut body = Vec::new();
         CertificateVerify {
@@ -546,7 +550,9 @@ impl Client {
                 let is_right = self
                     .verify_data(Sender::Server)
                     .is_some_and(|data| data == body);
-                assert!(is_right, "the server's Finished is wrong");
+                if !is_right {
+                    return Err(Malformed);
+                }
                 self.messages.extend_from_slice(message.as_bytes());
                 self.is_connected = true;
                 if self.is_resumed {
