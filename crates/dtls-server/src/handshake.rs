@@ -254,9 +254,8 @@ impl Handshake {
     fn receive_after_completion(&mut self, record: &Record<'_>) {
         if let Some(Outcome::Complete(complete)) = &mut self.outcome
             && let Ok(received) = complete.association.unprotect(record)
-            && received.content_type == ContentType::APPLICATION_DATA
         {
-            complete.application_data.push(received.content);
+            self.keep_after_completion(&received);
         }
     }
 
@@ -327,7 +326,7 @@ impl Handshake {
     ) -> Result<(), HandshakeError> {
         match received.content_type {
             _ if self.outcome.is_some() => {
-                self.keep_application_data(received);
+                self.keep_after_completion(received);
                 Ok(())
             }
             ContentType::HANDSHAKE => {
@@ -338,14 +337,9 @@ impl Handshake {
                 }
                 Ok(())
             }
-            ContentType::ALERT => match Alert::parse(&received.content) {
-                Some(alert)
-                    if alert.level == AlertLevel::Fatal
-                        || alert.description == AlertDescription::CLOSE_NOTIFY =>
-                {
-                    Err(HandshakeError::Alert(alert))
-                }
-                _ => Ok(()),
+            ContentType::ALERT => match ending_alert(received) {
+                Some(alert) => Err(HandshakeError::Alert(alert)),
+                None => Ok(()),
             },
             // Its datagram was faster than that of the Finished.
             ContentType::APPLICATION_DATA if self.state.is_resumed() => {
@@ -366,11 +360,16 @@ impl Handshake {
         }
     }
 
-    fn keep_application_data(&mut self, received: &Unprotected) {
-        if let Some(Outcome::Complete(complete)) = &mut self.outcome
-            && received.content_type == ContentType::APPLICATION_DATA
-        {
+    /// Takes in an authentic record that came in one datagram with the client's Finished, or before it.
+    fn keep_after_completion(&mut self, received: &Unprotected) {
+        let Some(Outcome::Complete(complete)) = &mut self.outcome else {
+            return;
+        };
+        if received.content_type == ContentType::APPLICATION_DATA {
             complete.application_data.push(received.content.clone());
+        }
+        if let Some(alert) = ending_alert(received) {
+            self.outcome = Some(Outcome::Failed(HandshakeError::Alert(alert)));
         }
     }
 
@@ -451,15 +450,22 @@ impl Handshake {
 
     fn fail(&mut self, error: HandshakeError) {
         self.state = State::Ended;
-        self.association = None;
         self.held = Vec::new();
-        self.flight = Flight::default();
+        let flight = std::mem::take(&mut self.flight);
+        let association = self.association.take();
         if let Some(description) = error.alert() {
             let mut datagram = Vec::new();
             let alert = Alert::fatal(description).encode();
             let kind = ContentType::ALERT;
+            let is_sent = match association {
+                // A session that is resumed: the client drops what is plaintext after our ChangeCipherSpec.
+                Some(mut association) if flight.items().contains(&Item::ChangeCipherSpec) => {
+                    association.protect(kind, &alert, &mut datagram).is_ok()
+                }
+                _ => self.writer.plaintext(kind, &alert, &mut datagram).is_ok(),
+            };
             // Without a number, there is no alert either.
-            if self.writer.plaintext(kind, &alert, &mut datagram).is_ok() {
+            if is_sent {
                 self.transmits.push_back(datagram);
             }
         }
@@ -513,6 +519,17 @@ impl Handshake {
         let held: usize = self.held.iter().map(|held| held.content.len()).sum();
         self.reassembly.size().saturating_add(held)
     }
+}
+
+/// The alert of an authentic record, if it ends the session.
+fn ending_alert(received: &Unprotected) -> Option<Alert> {
+    if received.content_type != ContentType::ALERT {
+        return None;
+    }
+    let alert = Alert::parse(&received.content)?;
+    let ends =
+        alert.level == AlertLevel::Fatal || alert.description == AlertDescription::CLOSE_NOTIFY;
+    ends.then_some(alert)
 }
 
 impl fmt::Debug for Handshake {

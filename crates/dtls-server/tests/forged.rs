@@ -273,6 +273,12 @@ fn class_27_a_connection_id_of_another_length_is_discarded() {
 fn class_31_a_device_that_has_restarted_gets_in_beside_its_old_session() {
     let mut server = Server::new();
     let mut old = connect(&mut server, options());
+    // Perhaps the device has restarted, and perhaps someone else sends this.
+    let hello = Client::new(options(), 9).start();
+    let fatal = Alert::fatal(AlertDescription::CLOSE_NOTIFY);
+    for datagram in [&hello[0], &plaintext(ContentType::ALERT, &fatal.encode())] {
+        assert!(server.receive(datagram).is_empty());
+    }
     let mut candidate = Server::new();
     candidate.config = server.config.clone();
     let mut new = connect(&mut candidate, options());
@@ -335,6 +341,38 @@ fn class_38_compressed_points_are_refused() {
         assert!(matches!(server.failure, Some(HandshakeError::PublicKey(_))));
         assert_eq!(client.alerts().len(), 1);
     }
+}
+
+#[test]
+fn a_flight_that_comes_backwards_completes() {
+    let mut server = Server::new();
+    let (mut client, mut flight) = second_flight(&mut server, options());
+    flight.reverse();
+    exchange(&mut server, &mut client, flight);
+    let mut again = client.retransmit();
+    again.reverse();
+    exchange(&mut server, &mut client, again);
+    assert!(server.is_connected() && client.is_connected());
+    exchange_data(&mut server, &mut client);
+}
+
+#[test]
+fn a_finished_that_begins_in_plaintext_is_not_completed_by_what_is_protected() {
+    let mut server = Server::new();
+    let options = Options {
+        second_flight: Move::SECOND_FLIGHT[..3].to_vec(),
+        ..options()
+    };
+    let (mut client, flight) = second_flight(&mut server, options);
+    exchange(&mut server, &mut client, flight);
+    // Of the right number and length: only the ChangeCipherSpec tells it from the client's.
+    for body in [&[7; 12][..], &[7; 6]] {
+        server.receive(&fragment(HandshakeType::FINISHED, 5, 12, 0, body));
+    }
+    let rest = client.make(&[Move::ChangeCipherSpec, Move::Finished]);
+    exchange(&mut server, &mut client, rest);
+    assert_eq!(server.failure, None);
+    assert!(server.is_connected() && client.is_connected());
 }
 
 /// What a client's flight would be if it were another's.

@@ -216,6 +216,26 @@ fn class_11_a_handshake_and_a_session_end_with_a_fatal_alert() {
 }
 
 #[test]
+fn class_10_and_11_an_alert_in_one_datagram_with_the_finished_counts() {
+    for alert in [
+        Alert::warning(AlertDescription::CLOSE_NOTIFY),
+        Alert::fatal(AlertDescription::USER_CANCELED),
+    ] {
+        let mut server = Server::new();
+        let options = Options {
+            packs: true,
+            ..options(&Move::SECOND_FLIGHT)
+        };
+        let (mut client, mut flight) = second_flight(&mut server, options);
+        let datagram = client.protect(ContentType::ALERT, &alert.encode());
+        flight[0].extend_from_slice(&datagram);
+        exchange(&mut server, &mut client, flight);
+        assert!(!server.is_connected(), "{alert:?}");
+        assert_eq!(server.failure, Some(HandshakeError::Alert(alert)));
+    }
+}
+
+#[test]
 fn an_alert_that_is_malformed_ends_a_session() {
     let close = Alert::warning(AlertDescription::CLOSE_NOTIFY).encode();
     for malformed in [&[][..], &[2], &[3, 0], &[close, close].concat()] {
