@@ -1,8 +1,8 @@
 //! Handshake messages out of fragments (RFC 6347 §4.2.3), by place: each `message_seq` has its own buffers, and each buffer
 //! knows which of its bytes are there. Fragments may overlap, come in any order and any number of times.
 //!
-//! Until the keys are in use, anyone who can send from the client's address can forge a fragment. None of them may end the
-//! handshake or stop it, as long as no whole message is forged that the client could have sent:
+//! Until the keys are in use, fragments can be forged by everything that can send from the client's address. None of them may
+//! end the handshake or stop it, as long as no whole message is forged that the client could have sent:
 //!
 //! * A fragment of another type or total length than those before it does not touch them. It begins a buffer of its own, and
 //!   the message is taken from the buffer that is complete first. If these get too many, the one to which nothing was added
