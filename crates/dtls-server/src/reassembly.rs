@@ -86,8 +86,10 @@ pub enum Reason {
     Empty,
     /// Its message is too far ahead, or of a type that no client sends there.
     Ahead,
-    /// Its message is too large for its type, and is the next one.
+    /// Its message is too large for its type, is the next one, and nothing else has come of the next one.
     TooLarge(HandshakeType),
+    /// The same, but another message has begun in its place, which goes on.
+    Mismatch,
     /// It came as plaintext after the keys had changed.
     Plaintext,
     /// The memory is used up by fragments that are worth more.
@@ -145,8 +147,10 @@ impl Reassembly {
         }
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
         if length > max_length(header.message_type) {
-            return Insertion::Dropped(match is_ahead {
-                true => Reason::Ahead,
+            let has_begun = |buffer: &Buffer| buffer.message_seq() == header.message_seq;
+            return Insertion::Dropped(match self.buffers.iter().any(has_begun) {
+                _ if is_ahead => Reason::Ahead,
+                true => Reason::Mismatch,
                 false => Reason::TooLarge(header.message_type),
             });
         }
