@@ -35,6 +35,8 @@ pub enum Reason {
     Unexpected,
     /// The client has sent an authentic record with more content than was agreed on.
     Overflow,
+    /// The client has sent an authentic alert that is malformed.
+    Malformed,
 }
 
 /// A record that was not discarded.
@@ -71,7 +73,10 @@ pub fn receive(
         ContentType::APPLICATION_DATA => Received::ApplicationData(unprotected.content),
         ContentType::ALERT => match Alert::parse(&unprotected.content) {
             Some(alert) => receive_alert(association, alert),
-            None => Received::Nothing,
+            None => {
+                let alert = Alert::fatal(AlertDescription::DECODE_ERROR);
+                Received::Ended(Reason::Malformed, protect(association, alert))
+            }
         },
         ContentType::HANDSHAKE => {
             let datagrams = last_flight.map(|flight| flight.repeat(association, &unprotected));

@@ -8,172 +8,10 @@
 )]
 
 use dtls_server::alert::AlertDescription;
-use dtls_server::association::Association;
-use dtls_server::config::{Config, Identity};
-use dtls_server::cookie::{CookieReply, Cookies};
-use dtls_server::established::{Incoming, Received, receive};
-use dtls_server::handshake::{Complete, Handshake, HandshakeError, LastFlight, Outcome, Start};
-use dtls_server::record::records;
-use dtls_server::resumption::Session;
+use dtls_server::handshake::HandshakeError;
 use dtls_server::suite::CipherSuite;
-use dtls_test_client::{Client, Credentials, KeyType, Options, SeededRandom};
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
-
-const OWN_CONNECTION_ID: [u8; 8] = *b"12345678";
-
-/// A server for one client.
-struct Server {
-    config: Arc<Config>,
-    cookies: Cookies,
-    random: SeededRandom,
-    now: Instant,
-    handshake: Option<Handshake>,
-    association: Option<Association>,
-    last_flight: Option<LastFlight>,
-    session: Option<Session>,
-    failure: Option<HandshakeError>,
-    verdict: Result<(), AlertDescription>,
-    is_resumed: bool,
-    data: Vec<Vec<u8>>,
-}
-
-fn config() -> Arc<Config> {
-    static CONFIG: OnceLock<Arc<Config>> = OnceLock::new();
-    let identity = |key| {
-        let credentials = Credentials::generate(key);
-        Identity::new(&credentials.chain, credentials.signer).unwrap()
-    };
-    let build = || {
-        let builder = Config::builder()
-            .identity(identity(KeyType::P256))
-            .identity(identity(KeyType::Rsa2048));
-        Arc::new(builder.build().unwrap())
-    };
-    CONFIG.get_or_init(build).clone()
-}
-
-impl Server {
-    fn new() -> Server {
-        let now = Instant::now();
-        let mut random = SeededRandom::new(1);
-        Server {
-            config: config(),
-            cookies: Cookies::new(&mut random, now).unwrap(),
-            random,
-            now,
-            handshake: None,
-            association: None,
-            last_flight: None,
-            session: None,
-            failure: None,
-            verdict: Ok(()),
-            is_resumed: false,
-            data: Vec::new(),
-        }
-    }
-
-    fn receive(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
-        if let Some(association) = &mut self.association {
-            let mut answers = Vec::new();
-            for record in records(datagram, OWN_CONNECTION_ID.len()) {
-                let incoming = receive(association, self.last_flight.as_mut(), &record);
-                match incoming.map(|Incoming { received, .. }| received) {
-                    Ok(Received::ApplicationData(data)) => self.data.push(data),
-                    Ok(Received::Repeat(datagrams)) => answers.extend(datagrams),
-                    _ => {}
-                }
-            }
-            return answers;
-        }
-        if self.handshake.is_none() {
-            return match self.cookies.reply(self.now, b"source", datagram) {
-                CookieReply::Verify(reply) => vec![reply],
-                CookieReply::Verified(hello) => {
-                    let start = Start {
-                        config: &self.config,
-                        hello: &hello.message,
-                        record_sequence: hello.record_sequence,
-                        own_connection_id: &OWN_CONNECTION_ID,
-                        session_id: b"session",
-                        resumed: self.session.as_ref(),
-                    };
-                    self.handshake = Some(Handshake::new(self.now, &start, &mut self.random));
-                    self.drain()
-                }
-                _ => Vec::new(),
-            };
-        }
-        let verdict = self.verdict;
-        if let Some(handshake) = &mut self.handshake {
-            handshake.receive(self.now, datagram, &mut |_: &[&[u8]]| verdict);
-        }
-        self.drain()
-    }
-
-    fn drain(&mut self) -> Vec<Vec<u8>> {
-        let handshake = self.handshake.as_mut().unwrap();
-        let datagrams = std::iter::from_fn(|| handshake.poll_transmit()).collect();
-        match handshake.poll_outcome() {
-            Some(Outcome::Complete(complete)) => {
-                let Complete {
-                    association,
-                    last_flight,
-                    session,
-                    is_resumed,
-                    application_data,
-                } = *complete;
-                self.association = Some(association);
-                self.last_flight = last_flight;
-                self.session = session;
-                self.is_resumed = is_resumed;
-                self.data.extend(application_data);
-                self.handshake = None;
-            }
-            Some(Outcome::Failed(error)) => {
-                self.failure = Some(error);
-                self.handshake = None;
-            }
-            None => {}
-        }
-        datagrams
-    }
-}
-
-/// Exchanges datagrams until there are none.
-fn pump(server: &mut Server, client: &mut Client, first: Vec<Vec<u8>>) {
-    let mut to_server = first;
-    while !to_server.is_empty() {
-        let mut to_client = Vec::new();
-        for datagram in to_server.drain(..) {
-            to_client.extend(server.receive(&datagram));
-        }
-        for datagram in to_client {
-            to_server.extend(client.receive(&datagram));
-        }
-    }
-}
-
-fn connect(server: &mut Server, options: Options) -> Client {
-    let mut client = Client::new(options, 7);
-    let first = client.start();
-    pump(server, &mut client, first);
-    client
-}
-
-fn exchange_data(server: &mut Server, client: &mut Client) {
-    let datagram = client.send(b"request");
-    server.receive(&datagram);
-    assert_eq!(server.data.pop().unwrap(), b"request");
-    let mut datagram = Vec::new();
-    let kind = dtls_server::record::ContentType::APPLICATION_DATA;
-    let association = server.association.as_mut().unwrap();
-    association
-        .protect(kind, b"response", &mut datagram)
-        .unwrap();
-    client.receive(&datagram);
-    assert_eq!(client.take_application_data(), [b"response"]);
-}
+use dtls_test_client::{Client, Credentials, KeyType, Options, Server, connect, exchange_data};
+use std::time::Duration;
 
 #[test]
 fn every_cipher_suite_and_kind_of_key_completes() {
@@ -182,6 +20,7 @@ fn every_cipher_suite_and_kind_of_key_completes() {
         KeyType::P384,
         KeyType::P521,
         KeyType::Rsa2048,
+        KeyType::Ed25519,
     ] {
         let credentials = Credentials::generate(key);
         for suite in CipherSuite::ALL {
@@ -255,11 +94,9 @@ fn a_client_without_a_certificate_is_refused() {
 #[test]
 fn the_loss_of_any_datagram_is_made_up_for() {
     let credentials = Credentials::generate(KeyType::P256);
-    let identities = config();
     for packs in [true, false] {
         for lost in 0..16 {
             let mut server = Server::new();
-            server.config = identities.clone();
             let options = Options {
                 packs,
                 ..Options::new(credentials.clone())
@@ -285,14 +122,9 @@ fn the_loss_of_any_datagram_is_made_up_for() {
                 }
                 if to_server.is_empty() && !(client.is_connected() && server.association.is_some())
                 {
-                    server.now += Duration::from_secs(3);
                     to_server = client.retransmit();
-                    let now = server.now;
-                    if let Some(handshake) = &mut server.handshake {
-                        handshake.handle_timeout(now);
-                        for datagram in server.drain() {
-                            to_server.extend(client.receive(&datagram));
-                        }
+                    for datagram in server.wait(Duration::from_secs(3)) {
+                        to_server.extend(client.receive(&datagram));
                     }
                 }
             }

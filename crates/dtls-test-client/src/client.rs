@@ -46,6 +46,14 @@ pub struct Options {
     pub session: Option<Resumable>,
     /// Whether a flight is one datagram.
     pub packs: bool,
+    /// The most bytes of a message in a record.
+    pub fragment_length: usize,
+    /// The version of its hello.
+    pub version: u16,
+    /// By which scheme its CertificateVerify is signed. `None`: the first one of its key.
+    pub signs_with: Option<SignatureScheme>,
+    /// What it does after the ServerHelloDone. Without credentials, it sends an empty Certificate and proves nothing.
+    pub second_flight: Vec<Move>,
 }
 
 /// A session that can be resumed.
@@ -73,6 +81,10 @@ impl Options {
             credentials: Some(credentials),
             session: None,
             packs: false,
+            fragment_length: usize::MAX,
+            version: DTLS_1_2,
+            signs_with: None,
+            second_flight: Move::SECOND_FLIGHT.to_vec(),
         }
     }
 }
@@ -235,15 +247,30 @@ impl Client {
         self.retransmit()
     }
 
+    /// From now on, flights are packed and messages are cut otherwise.
+    pub fn pack(&mut self, packs: bool, fragment_length: usize) {
+        self.options.packs = packs;
+        self.options.fragment_length = fragment_length;
+    }
+
     /// The last flight again, with new record numbers.
     pub fn retransmit(&mut self) -> Vec<Vec<u8>> {
-        let parts = self.flight.clone();
-        let datagrams = parts.iter().map(|part| match part {
-            Part::Message(message) => self.plaintext(ContentType::HANDSHAKE, message),
-            Part::ChangeCipherSpec => self.plaintext(ContentType::CHANGE_CIPHER_SPEC, &[1]),
-            Part::Protected(content_type, content) => self.protect(*content_type, content),
-        });
-        let datagrams: Vec<Vec<u8>> = datagrams.collect();
+        let mut datagrams = Vec::new();
+        for part in self.flight.clone() {
+            match part {
+                Part::Message(message) => {
+                    for fragment in cut(&message, self.options.fragment_length) {
+                        datagrams.push(self.plaintext(ContentType::HANDSHAKE, &fragment));
+                    }
+                }
+                Part::ChangeCipherSpec => {
+                    datagrams.push(self.plaintext(ContentType::CHANGE_CIPHER_SPEC, &[1]));
+                }
+                Part::Protected(content_type, content) => {
+                    datagrams.push(self.protect(content_type, &content));
+                }
+            }
+        }
         match self.options.packs {
             true if !datagrams.is_empty() => vec![datagrams.concat()],
             _ => datagrams,
@@ -341,7 +368,7 @@ impl Client {
         extensions.write(&mut written).unwrap();
         let mut body = Vec::new();
         ClientHello {
-            version: DTLS_1_2,
+            version: options.version,
             random: self.client_random,
             session_id: options.session.as_ref().map_or(&[], |session| &session.id),
             cookie,
@@ -404,7 +431,8 @@ impl Client {
 
     fn certificate_verify(&mut self) -> Option<Part> {
         let credentials = self.options.credentials.clone()?;
-        let scheme = *credentials.signer.schemes().first()?;
+        let first = *credentials.signer.schemes().first()?;
+        let scheme = self.options.signs_with.unwrap_or(first);
         let signature = credentials.signer.sign(scheme, &self.messages).unwrap();
         let mut body = Vec::new();
         CertificateVerify {
@@ -509,7 +537,7 @@ impl Client {
             HandshakeType::SERVER_HELLO_DONE => {
                 self.messages.extend_from_slice(message.as_bytes());
                 return Ok(match self.options.credentials {
-                    Some(_) => self.make(&Move::SECOND_FLIGHT),
+                    Some(_) => self.make(&self.options.second_flight.clone()),
                     None => self.make(&[
                         Move::EmptyCertificate,
                         Move::ClientKeyExchange,
@@ -522,7 +550,9 @@ impl Client {
                 let is_right = self
                     .verify_data(Sender::Server)
                     .is_some_and(|data| data == body);
-                assert!(is_right, "the server's Finished is wrong");
+                if !is_right {
+                    return Err(Malformed);
+                }
                 self.messages.extend_from_slice(message.as_bytes());
                 self.is_connected = true;
                 if self.is_resumed {
@@ -555,6 +585,29 @@ impl Client {
         Ok(())
     }
 }
+
+/// The fragments of a message, of at most `length` bytes of its body.
+fn cut(message: &[u8], length: usize) -> Vec<Vec<u8>> {
+    let (header, body) = message.split_at(HEADER);
+    if body.len() <= length {
+        return vec![message.to_vec()];
+    }
+    let mut fragments = Vec::new();
+    for (number, part) in body.chunks(length).enumerate() {
+        let offset = u32::try_from(number * length).unwrap();
+        let part_length = u32::try_from(part.len()).unwrap();
+        // Type, length and number of the message stay.
+        let mut fragment = header[..6].to_vec();
+        fragment.extend_from_slice(&offset.to_be_bytes()[1..]);
+        fragment.extend_from_slice(&part_length.to_be_bytes()[1..]);
+        fragment.extend_from_slice(part);
+        fragments.push(fragment);
+    }
+    fragments
+}
+
+/// Bytes of a message's header.
+const HEADER: usize = 12;
 
 /// What a server sends.
 const SERVER_MESSAGES: [HandshakeType; 8] = [

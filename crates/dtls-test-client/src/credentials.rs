@@ -1,10 +1,10 @@
 //! Certificates and keys.
 
-use dtls_server::crypto::signature::Signer;
+use dtls_server::crypto::signature::{SignatureScheme, Signer, SigningFailed};
 use dtls_server::crypto::signing_key::SigningKey;
 use rcgen::{
     CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384,
-    PKCS_ECDSA_P521_SHA512, PKCS_RSA_SHA256,
+    PKCS_ECDSA_P521_SHA512, PKCS_ED25519, PKCS_RSA_SHA256,
 };
 use std::sync::Arc;
 
@@ -19,6 +19,22 @@ pub enum KeyType {
     P521,
     /// RSA with 2048 bits.
     Rsa2048,
+    /// Ed25519, with which only clients sign.
+    Ed25519,
+}
+
+/// An Ed25519 key. The engine has none of its own.
+#[derive(Debug)]
+struct Ed25519Key(KeyPair);
+
+impl Signer for Ed25519Key {
+    fn schemes(&self) -> &[SignatureScheme] {
+        &[SignatureScheme::Ed25519]
+    }
+
+    fn sign(&self, _: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, SigningFailed> {
+        rcgen::SigningKey::sign(&self.0, message).map_err(|_| SigningFailed)
+    }
 }
 
 /// A chain of certificates in DER, and the key of the first one.
@@ -39,12 +55,18 @@ impl Credentials {
             KeyType::P384 => &PKCS_ECDSA_P384_SHA384,
             KeyType::P521 => &PKCS_ECDSA_P521_SHA512,
             KeyType::Rsa2048 => &PKCS_RSA_SHA256,
+            KeyType::Ed25519 => &PKCS_ED25519,
         };
         let key = KeyPair::generate_for(algorithm).unwrap();
         let certificate = CertificateParams::default().self_signed(&key).unwrap();
         Credentials {
             chain: vec![certificate.der().to_vec()],
-            signer: Arc::new(SigningKey::from_der(key.serialized_der()).unwrap()),
+            signer: match key_type {
+                KeyType::Ed25519 => Arc::new(Ed25519Key(key)),
+                KeyType::P256 | KeyType::P384 | KeyType::P521 | KeyType::Rsa2048 => {
+                    Arc::new(SigningKey::from_der(key.serialized_der()).unwrap())
+                }
+            },
         }
     }
 }

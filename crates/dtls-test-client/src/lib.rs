@@ -1,7 +1,7 @@
 //! A DTLS 1.2 client for the tests of [`dtls_server`], sans-IO.
 //!
 //! A [`Client`] makes a handshake as a lawful client does, or [move by move](Move), in any order and with any change that a
-//! test wants. It uses the server's own records, messages and keys; that these are right is what vectors and real clients show.
+//! test wants. [`Server`] is the engine as its user has it, for one client. Both use the server's own records, messages and keys; that these are right is what vectors and real clients show.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -14,8 +14,12 @@ mod client;
 mod credentials;
 mod moves;
 mod random;
+mod server;
 
 pub use client::{Client, Options, Resumable};
 pub use credentials::{Credentials, KeyType};
 pub use moves::Move;
 pub use random::SeededRandom;
+pub use server::{
+    OWN_CONNECTION_ID, Server, builder, connect, exchange, exchange_data, second_flight,
+};

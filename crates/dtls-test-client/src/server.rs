@@ -1,0 +1,301 @@
+//! A server for one client, as a user of the engine would have many.
+
+use crate::client::{Client, Options};
+use crate::credentials::{Credentials, KeyType};
+use crate::random::SeededRandom;
+use dtls_server::alert::AlertDescription;
+use dtls_server::association::{Association, Discard};
+use dtls_server::config::{Config, ConfigBuilder, Identity};
+use dtls_server::cookie::{CookieReply, Cookies};
+use dtls_server::established::{self, Incoming, Reason, Received};
+use dtls_server::handshake::{Complete, Handshake, HandshakeError, LastFlight, Outcome, Start};
+use dtls_server::record::{ContentType, records};
+use dtls_server::resumption::Session;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+/// A server, and what became of its client.
+pub struct Server {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The clock.
+    pub now: Instant,
+    /// What the user answers when asked about the client.
+    pub verdict: Result<(), AlertDescription>,
+    /// The session that is resumed if a client names it.
+    pub session: Option<Session>,
+    /// The handshake under way.
+    pub handshake: Option<Handshake>,
+    /// The keys of the session.
+    pub association: Option<Association>,
+    /// What is sent again when the client's Finished comes again.
+    pub last_flight: Option<LastFlight>,
+    /// Why the handshake failed.
+    pub failure: Option<HandshakeError>,
+    /// Whether the session is a resumed one.
+    pub is_resumed: bool,
+    /// Application data, in order.
+    pub data: Vec<Vec<u8>>,
+    /// Why the session has ended.
+    pub ended: Option<Reason>,
+    /// Why records of the session were discarded.
+    pub discarded: Vec<Discard>,
+    /// Whether the last record was newer than all before.
+    pub is_newest: bool,
+    cookies: Cookies,
+    random: SeededRandom,
+}
+
+/// What clients put into their records.
+pub const OWN_CONNECTION_ID: [u8; 8] = *b"12345678";
+
+/// A configuration with an EC key and an RSA key.
+#[must_use]
+pub fn builder() -> ConfigBuilder {
+    static IDENTITIES: OnceLock<[Identity; 2]> = OnceLock::new();
+    let identity = |key| {
+        let credentials = Credentials::generate(key);
+        Identity::new(&credentials.chain, credentials.signer).unwrap()
+    };
+    let [ecdsa, rsa] =
+        IDENTITIES.get_or_init(|| [identity(KeyType::P256), identity(KeyType::Rsa2048)]);
+    Config::builder()
+        .identity(ecdsa.clone())
+        .identity(rsa.clone())
+}
+
+impl Server {
+    /// A server with the default configuration.
+    #[must_use]
+    pub fn new() -> Server {
+        Server::with(builder())
+    }
+
+    /// A server with this configuration.
+    ///
+    /// # Panics
+    /// The configuration can't work.
+    #[must_use]
+    pub fn with(builder: ConfigBuilder) -> Server {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "where the clock begins is of no importance"
+        )]
+        let now = Instant::now();
+        let mut random = SeededRandom::new(1);
+        Server {
+            config: Arc::new(builder.build().unwrap()),
+            now,
+            verdict: Ok(()),
+            session: None,
+            handshake: None,
+            association: None,
+            last_flight: None,
+            failure: None,
+            is_resumed: false,
+            data: Vec::new(),
+            ended: None,
+            discarded: Vec::new(),
+            is_newest: false,
+            cookies: Cookies::new(&mut random, now).unwrap(),
+            random,
+        }
+    }
+
+    /// Whether the handshake is complete.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.association.is_some()
+    }
+
+    /// Forgets the client, but neither its session nor the cookies.
+    pub fn forget(&mut self) {
+        self.handshake = None;
+        self.association = None;
+        self.last_flight = None;
+        self.failure = None;
+    }
+
+    /// Takes in a datagram, and returns the answers.
+    pub fn receive(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        if self.association.is_some() {
+            return self.receive_established(datagram);
+        }
+        if self.handshake.is_none() {
+            return self.receive_first(datagram);
+        }
+        let verdict = self.verdict;
+        if let Some(handshake) = &mut self.handshake {
+            handshake.receive(self.now, datagram, &mut |_: &[&[u8]]| verdict);
+        }
+        self.drain()
+    }
+
+    fn receive_first(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        match self.cookies.reply(self.now, b"source", datagram) {
+            CookieReply::Verify(reply) => vec![reply],
+            CookieReply::Verified(hello) => {
+                let start = Start {
+                    config: &self.config,
+                    hello: &hello.message,
+                    record_sequence: hello.record_sequence,
+                    own_connection_id: &OWN_CONNECTION_ID,
+                    session_id: b"session",
+                    resumed: self.session.as_ref(),
+                };
+                self.handshake = Some(Handshake::new(self.now, &start, &mut self.random));
+                self.drain()
+            }
+            CookieReply::FirstFragment(_)
+            | CookieReply::LaterFragment
+            | CookieReply::NotHello
+            | CookieReply::Malformed => Vec::new(),
+        }
+    }
+
+    fn receive_established(&mut self, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let mut answers = Vec::new();
+        for record in records(datagram, OWN_CONNECTION_ID.len()) {
+            let Some(association) = &mut self.association else {
+                break;
+            };
+            match established::receive(association, self.last_flight.as_mut(), &record) {
+                Ok(Incoming {
+                    received,
+                    is_newest,
+                }) => {
+                    self.is_newest = is_newest;
+                    match received {
+                        Received::ApplicationData(data) => self.data.push(data),
+                        Received::Repeat(datagrams) => answers.extend(datagrams),
+                        Received::Warn(datagram) => answers.push(datagram),
+                        Received::Ended(reason, datagram) => {
+                            answers.extend(datagram);
+                            self.ended = Some(reason);
+                            self.association = None;
+                        }
+                        Received::Nothing => {}
+                    }
+                }
+                Err(discard) => self.discarded.push(discard),
+            }
+        }
+        answers
+    }
+
+    fn drain(&mut self) -> Vec<Vec<u8>> {
+        let Some(handshake) = &mut self.handshake else {
+            return Vec::new();
+        };
+        let datagrams = std::iter::from_fn(|| handshake.poll_transmit()).collect();
+        match handshake.poll_outcome() {
+            Some(Outcome::Complete(complete)) => {
+                let Complete {
+                    association,
+                    last_flight,
+                    session,
+                    is_resumed,
+                    application_data,
+                } = *complete;
+                self.association = Some(association);
+                self.last_flight = last_flight;
+                self.session = session;
+                self.is_resumed = is_resumed;
+                self.data.extend(application_data);
+                self.handshake = None;
+            }
+            Some(Outcome::Failed(error)) => {
+                self.failure = Some(error);
+                self.handshake = None;
+            }
+            None => {}
+        }
+        datagrams
+    }
+
+    /// Lets time pass, and returns what is sent then.
+    pub fn wait(&mut self, time: Duration) -> Vec<Vec<u8>> {
+        self.now += time;
+        if let Some(handshake) = &mut self.handshake {
+            handshake.handle_timeout(self.now);
+        }
+        self.drain()
+    }
+
+    /// A datagram with application data.
+    ///
+    /// # Panics
+    /// There is no session.
+    pub fn send(&mut self, content: &[u8]) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        let association = self.association.as_mut().expect("a session");
+        let kind = ContentType::APPLICATION_DATA;
+        association.protect(kind, content, &mut datagram).unwrap();
+        datagram
+    }
+}
+
+impl Default for Server {
+    fn default() -> Server {
+        Server::new()
+    }
+}
+
+/// Exchanges datagrams until there are none, with these first.
+pub fn exchange(server: &mut Server, client: &mut Client, to_server: Vec<Vec<u8>>) {
+    let mut to_server = to_server;
+    while !to_server.is_empty() {
+        let mut to_client = Vec::new();
+        for datagram in to_server.drain(..) {
+            to_client.extend(server.receive(&datagram));
+        }
+        for datagram in to_client {
+            to_server.extend(client.receive(&datagram));
+        }
+    }
+}
+
+/// A client that has exchanged datagrams with the server until there were none.
+pub fn connect(server: &mut Server, options: Options) -> Client {
+    let mut client = Client::new(options, 7);
+    let first = client.start();
+    exchange(server, &mut client, first);
+    client
+}
+
+/// A client that has the server's first flight, and what it sends then.
+///
+/// # Panics
+/// The server does not answer.
+pub fn second_flight(server: &mut Server, options: Options) -> (Client, Vec<Vec<u8>>) {
+    let mut client = Client::new(options, 7);
+    let mut to_server = client.start();
+    let mut to_client = Vec::new();
+    // The hello without a cookie, and the one with it.
+    for _ in 0..2 {
+        to_client = to_server
+            .iter()
+            .flat_map(|one| server.receive(one))
+            .collect();
+        assert!(!to_client.is_empty(), "no answer");
+        to_server = to_client
+            .iter()
+            .flat_map(|one| client.receive(one))
+            .collect();
+    }
+    drop(to_client);
+    (client, to_server)
+}
+
+/// Exchanges application data both ways.
+///
+/// # Panics
+/// It does not arrive.
+pub fn exchange_data(server: &mut Server, client: &mut Client) {
+    let datagram = client.send(b"request");
+    server.receive(&datagram);
+    assert_eq!(server.data.pop().expect("a request"), b"request");
+    let datagram = server.send(b"response");
+    client.receive(&datagram);
+    assert_eq!(client.take_application_data(), [b"response"]);
+}
