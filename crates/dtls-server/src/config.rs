@@ -20,7 +20,7 @@ pub enum ExtendedMasterSecret {
     Require,
 }
 
-/// Whether clients are asked for a certificate.
+/// Whether clients get a CertificateRequest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ClientCertificate {
     /// Clients without one are refused.
@@ -28,7 +28,7 @@ pub enum ClientCertificate {
     Required,
     /// Clients may come without one.
     Requested,
-    /// Clients are not asked.
+    /// There is no CertificateRequest.
     NotRequested,
 }
 
@@ -84,7 +84,7 @@ impl Config {
         self.extended_master_secret
     }
 
-    /// Whether clients are asked for a certificate.
+    /// Whether clients get a CertificateRequest.
     #[must_use]
     pub const fn client_certificate(&self) -> ClientCertificate {
         self.client_certificate

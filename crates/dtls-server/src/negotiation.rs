@@ -24,9 +24,9 @@ const DOWNGRADE: [u8; 8] = *b"DOWNGRD\x01";
 /// The longest plaintext of a record that this server receives.
 const RECORD_SIZE_LIMIT: u16 = 1 << 14;
 
-/// What clients sign and verify with if they do not say so. RFC 5246 §7.4.1.4.1 has SHA-1, which nobody accepts any longer
-/// (RFC 9155), but who speaks TLS 1.2 has its SHA-256.
-const UNSAID_SCHEMES: [SignatureScheme; 4] = [
+/// What a client without signature_algorithms can verify. RFC 5246 §7.4.1.4.1 has SHA-1 for it, which is no longer used (RFC
+/// 9155); but every implementation of TLS 1.2 has SHA-256.
+const DEFAULT_SCHEMES: [SignatureScheme; 4] = [
     SignatureScheme::EcdsaSha256,
     SignatureScheme::EcdsaSha384,
     SignatureScheme::EcdsaSha512,
@@ -44,7 +44,7 @@ pub struct Offer<'a> {
 /// The answers to extensions that don't depend on the cipher suite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answers<'a> {
-    /// The client asks whether renegotiation is secure (RFC 5746 §3.6). Those that don't ask do not know the answer either.
+    /// The client has sent it, or its cipher suite (RFC 5746 §3.6). To others the answer would be an unknown extension.
     pub renegotiation_info: bool,
     /// RFC 7627.
     pub extended_master_secret: bool,
@@ -84,7 +84,7 @@ impl<'a> Offer<'a> {
         if !hello.compression_methods.contains(&NULL_COMPRESSION) {
             return Err(AlertDescription::ILLEGAL_PARAMETER);
         }
-        // RFC 5746 §3.6: in a first handshake, there is none before whose verify_data could be named.
+        // RFC 5746 §3.6: in a first handshake, there is no verify_data of one before.
         if extensions
             .renegotiation_info
             .is_some_and(|verify_data| !verify_data.is_empty())
@@ -96,16 +96,16 @@ impl<'a> Offer<'a> {
         if is_secret_required && !extensions.extended_master_secret {
             return Err(AlertDescription::HANDSHAKE_FAILURE);
         }
-        let asks = hello.cipher_suites.contains(EMPTY_RENEGOTIATION_INFO_SCSV);
+        let has_scsv = hello.cipher_suites.contains(EMPTY_RENEGOTIATION_INFO_SCSV);
         let peer_connection_id = match config.connection_id_length() {
             Some(_) => extensions.connection_id,
             None => None,
         };
         let answers = Answers {
-            renegotiation_info: asks || extensions.renegotiation_info.is_some(),
+            renegotiation_info: has_scsv || extensions.renegotiation_info.is_some(),
             extended_master_secret: extensions.extended_master_secret,
             ec_point_formats: extensions.ec_point_formats,
-            // RFC 8449 §5: who knows both ignores the older one.
+            // RFC 8449 §5: a server that has both ignores the older one.
             max_fragment_length: match extensions.record_size_limit {
                 Some(_) => None,
                 None => extensions.max_fragment_length,
@@ -184,7 +184,7 @@ impl<'a> Offer<'a> {
         let mut schemes = identity.signer().schemes().iter().copied();
         schemes.find(|scheme| match self.extensions.signature_algorithms {
             Some(offered) => offered.contains(scheme.number()),
-            None => UNSAID_SCHEMES.contains(scheme),
+            None => DEFAULT_SCHEMES.contains(scheme),
         })
     }
 }

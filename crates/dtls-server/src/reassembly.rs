@@ -1,8 +1,8 @@
 //! Handshake messages out of fragments (RFC 6347 §4.2.3), by place: each `message_seq` has its own buffers, and each buffer
 //! knows which of its bytes are there. Fragments may overlap, come in any order and any number of times.
 //!
-//! Until the keys are in use, anyone who can send from the client's address can forge a fragment. None of them may end the
-//! handshake or stop it, as long as no whole message is forged that the client could have sent:
+//! Until the keys are in use, fragments can be forged by everything that can send from the client's address. None of them may
+//! end the handshake or stop it, as long as no whole message is forged that the client could have sent:
 //!
 //! * A fragment of another type or total length than those before it does not touch them. It begins a buffer of its own, and
 //!   the message is taken from the buffer that is complete first. If these get too many, the one to which nothing was added
@@ -86,8 +86,10 @@ pub enum Reason {
     Empty,
     /// Its message is too far ahead, or of a type that no client sends there.
     Ahead,
-    /// Its message is too large for its type, and is the next one.
+    /// Its message is too large for its type, is the next one, and nothing else has come of the next one.
     TooLarge(HandshakeType),
+    /// The same, but another message has begun in its place, which goes on.
+    Mismatch,
     /// It came as plaintext after the keys had changed.
     Plaintext,
     /// The memory is used up by fragments that are worth more.
@@ -145,8 +147,10 @@ impl Reassembly {
         }
         let length = usize::try_from(header.length).unwrap_or(usize::MAX);
         if length > max_length(header.message_type) {
-            return Insertion::Dropped(match is_ahead {
-                true => Reason::Ahead,
+            let has_begun = |buffer: &Buffer| buffer.message_seq() == header.message_seq;
+            return Insertion::Dropped(match self.buffers.iter().any(has_begun) {
+                _ if is_ahead => Reason::Ahead,
+                true => Reason::Mismatch,
                 false => Reason::TooLarge(header.message_type),
             });
         }

@@ -3,6 +3,10 @@
 //! A session says nothing about whether its client may still come in. Who uses it judges the client again, by what it knows
 //! of it, before it passes the session to a handshake.
 
+mod cache;
+
+pub use cache::{SESSION_ID_LENGTH, SessionCache};
+
 use crate::crypto::key_schedule::MasterSecret;
 use crate::suite::CipherSuite;
 

@@ -121,7 +121,7 @@ fn point<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
     }
 }
 
-/// A Finished: twelve bytes that only those who have the keys can compute.
+/// A Finished: twelve bytes that only the two peers can compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Finished {
     /// RFC 5246 §7.4.9.

@@ -107,7 +107,7 @@ impl<'a> ServerHello<'a> {
 /// The extensions of a ServerHello. Each answers one that the client sent (RFC 5246 §7.4.1.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ServerExtensions<'a> {
-    /// The client asked whether renegotiation is secure (RFC 5746 §3.6).
+    /// The client has sent it, or its cipher suite (RFC 5746 §3.6).
     pub renegotiation_info: bool,
     /// RFC 7627.
     pub extended_master_secret: bool,

@@ -43,7 +43,7 @@ fn a_hello_is_answered_by_its_first_fragment() {
     for other in [longer, other_number, other_suites] {
         assert_eq!(fragmented.insert(&other.fragment(0, BOUND)), None);
     }
-    // Whole hellos whose cookie nobody checked are not taken for the one whose cookie was.
+    // A whole hello with another cookie is not taken for the one whose cookie was valid.
     let unchecked = Hello {
         cookie: vec![0; 15],
         suites: vec![0xc0, 0x2b],

@@ -1,4 +1,4 @@
-//! The hellos of the clients that devices have: recorded where the client runs on any machine, otherwise made up of what their
+//! The hellos of the clients that devices have: recorded where the client runs on any machine, otherwise composed of what their
 //! documentation and traces say.
 
 use super::*;

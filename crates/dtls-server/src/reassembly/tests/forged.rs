@@ -189,6 +189,25 @@ fn class_25_fragments_with_other_lengths_do_not_add_up_to_a_full_queue() {
     assert_eq!(reassembly.take(&CLIENT_FLIGHT).unwrap().body(), sent);
 }
 
+/// Class 25: a total length that is too large for any message does not end one that has begun.
+#[test]
+fn class_25_a_forged_length_that_is_too_large_is_ignored_once_the_message_has_begun() {
+    let sent = body(600);
+    let mut reassembly = Reassembly::new(1);
+    let forged = piece(HandshakeType::CERTIFICATE, 1, &body(20_000), 0, 600);
+    insert(
+        &mut reassembly,
+        &piece(HandshakeType::CERTIFICATE, 1, &sent, 0, 300),
+    );
+    let mismatch = Insertion::Dropped(Reason::Mismatch);
+    assert_eq!(insert(&mut reassembly, &forged), mismatch);
+    insert(
+        &mut reassembly,
+        &piece(HandshakeType::CERTIFICATE, 1, &sent, 300, 600),
+    );
+    assert_eq!(reassembly.take(&CLIENT_FLIGHT).unwrap().body(), sent);
+}
+
 /// The buffer to which nothing was added for longest gives way, so that the client's outlives what comes between.
 #[test]
 fn class_25_a_message_that_goes_on_is_not_pushed_out() {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Class 35: each message is cut anew as often as it is sent, with overlaps, and everything comes in any order.
+/// Class 35: each message is cut otherwise each time that it is sent, with overlaps, and everything comes in any order.
 #[test]
 fn class_35_any_cuts_repetitions_overlaps_and_orders_yield_the_messages() {
     let mut random = fastrand::Rng::with_seed(35);
