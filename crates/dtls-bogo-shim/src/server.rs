@@ -1,15 +1,16 @@
 //! One connection of the server that is tested.
 
-use crate::credentials;
+mod config;
+mod established;
+
 use crate::failure::Failure;
 use crate::options::Options;
 use dtls_server::alert::{Alert, AlertDescription};
-use dtls_server::association::{Association, Discard};
-use dtls_server::config::{ClientCertificate, Config};
+use dtls_server::association::Association;
+use dtls_server::config::Config;
 use dtls_server::cookie::{CookieReply, Cookies, FragmentedHello};
-use dtls_server::crypto::key_exchange::NamedGroup;
 use dtls_server::crypto::random::{Random, SystemRandom};
-use dtls_server::established::{self, Incoming, Reason, Received};
+use dtls_server::established::protect;
 use dtls_server::handshake::{Complete, Handshake, LastFlight, Outcome, Start};
 use dtls_server::message::client_hello::ClientHello;
 use dtls_server::message::{HandshakeType, fragments};
@@ -19,10 +20,7 @@ use dtls_server::resumption::Session;
 use dtls_server::suite::CipherSuite;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// The longest timeout of the runner's schedule.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// DTLS 1.3, as supported_versions names it.
 const DTLS_1_3: u16 = 0xfefc;
@@ -88,7 +86,7 @@ impl<'a> Server<'a> {
         Ok(Server {
             options,
             sessions,
-            config: Arc::new(config(options, false)?),
+            config: Arc::new(config::build(options, false)?),
             phase,
             alert: None,
             chain: Vec::new(),
@@ -141,7 +139,7 @@ impl<'a> Server<'a> {
                 self.drain()
             }
             Phase::Established(association, last_flight) => {
-                receive_established(association, last_flight.as_mut(), datagram)
+                established::receive(association, last_flight.as_mut(), datagram)
             }
             Phase::Ended => Vec::new(),
         }
@@ -200,7 +198,7 @@ impl<'a> Server<'a> {
         // A client that offers DTLS 1.3 gets 1.2 here, and would take the mark in the random for an attack.
         let offers_13 = versions.is_some_and(|versions| versions.contains(DTLS_1_3));
         if self.options.allows_dtls13() && !offers_13 {
-            match config(self.options, true) {
+            match config::build(self.options, true) {
                 Ok(config) => self.config = Arc::new(config),
                 Err(failure) => return vec![Event::Failed(failure)],
             }
@@ -285,77 +283,7 @@ impl<'a> Server<'a> {
             return Vec::new();
         };
         let alert = Alert::warning(AlertDescription::CLOSE_NOTIFY);
-        let datagram = established::protect(association, alert);
+        let datagram = protect(association, alert);
         datagram.map(Event::Transmit).into_iter().collect()
     }
-}
-
-fn config(options: &Options, speaks_dtls13: bool) -> Result<Config, Failure> {
-    let mut builder = Config::builder()
-        .identity(credentials::load(options)?)
-        .client_certificate(
-            match (options.require_certificate, options.request_certificate) {
-                (true, _) => ClientCertificate::Required,
-                (false, true) => ClientCertificate::Requested,
-                (false, false) => ClientCertificate::NotRequested,
-            },
-        )
-        .connection_id_length(None)
-        .speaks_dtls13(speaks_dtls13)
-        .timeouts(options.first_timeout, LONGEST_TIMEOUT);
-    if let Some(mtu) = options.mtu {
-        builder = builder.mtu(mtu);
-    }
-    if !options.groups.is_empty() {
-        let groups: Option<Vec<NamedGroup>> = options
-            .groups
-            .iter()
-            .map(|&number| NamedGroup::from_number(number))
-            .collect();
-        let groups = groups.ok_or_else(|| Failure::unimplemented("another group"))?;
-        builder = builder.groups(&groups);
-    }
-    builder
-        .build()
-        .map_err(|error| Failure::unimplemented(error.to_string()))
-}
-
-fn receive_established(
-    association: &mut Association,
-    mut last_flight: Option<&mut LastFlight>,
-    datagram: &[u8],
-) -> Vec<Event> {
-    let mut events = Vec::new();
-    for record in records(datagram, 0) {
-        let incoming = established::receive(association, last_flight.as_deref_mut(), &record);
-        let received = match incoming {
-            Ok(Incoming { received, .. }) => received,
-            Err(Discard::Failed) => {
-                events.push(Event::Failed(Failure::failed(Discard::Failed.to_string())));
-                continue;
-            }
-            Err(_) => continue,
-        };
-        match received {
-            Received::ApplicationData(data) => events.push(Event::ApplicationData(data)),
-            Received::Repeat(datagrams) => {
-                events.extend(datagrams.into_iter().map(Event::Transmit));
-            }
-            Received::Warn(datagram) => {
-                events.push(Event::Transmit(datagram));
-                // The session could go on, but the runner expects it to end.
-                let alert = Alert::fatal(AlertDescription::UNEXPECTED_MESSAGE);
-                let alert = established::protect(association, alert);
-                events.extend(alert.map(Event::Transmit));
-                events.push(Event::Failed(Failure::failed(":UNEXPECTED_RECORD:")));
-            }
-            Received::Ended(Reason::CloseNotify, _) => events.push(Event::CloseNotify),
-            Received::Ended(reason, alert) => {
-                events.extend(alert.map(Event::Transmit));
-                events.push(Event::Failed(Failure::failed(format!("{reason:?}"))));
-            }
-            Received::Nothing => {}
-        }
-    }
-    events
 }
