@@ -321,29 +321,6 @@ fn class_38_records_with_too_much_content_are_refused() {
 }
 
 #[test]
-fn class_38_compressed_points_are_refused() {
-    for first in [2, 3] {
-        let mut server = Server::new();
-        let (mut client, flight) = second_flight(
-            &mut server,
-            Options {
-                second_flight: vec![Move::Certificate],
-                groups: Some(vec![23]),
-                ..options()
-            },
-        );
-        exchange(&mut server, &mut client, flight);
-        let point = [&[33, first][..], &[1; 32]].concat();
-        let kind = HandshakeType::CLIENT_KEY_EXCHANGE;
-        for answer in server.receive(&fragment(kind, 3, 34, 0, &point)) {
-            client.receive(&answer);
-        }
-        assert!(matches!(server.failure, Some(HandshakeError::PublicKey(_))));
-        assert_eq!(client.alerts().len(), 1);
-    }
-}
-
-#[test]
 fn a_flight_that_comes_backwards_completes() {
     let mut server = Server::new();
     let (mut client, mut flight) = second_flight(&mut server, options());

@@ -79,6 +79,26 @@ fn a_key_share_of_each_group_is_taken_and_each_malformed_one_refused() {
 }
 
 #[test]
+fn class_38_compressed_points_are_refused() {
+    for group in [
+        NamedGroup::Secp256r1,
+        NamedGroup::Secp384r1,
+        NamedGroup::Secp521r1,
+    ] {
+        let share = KeyShare::generate(group, &mut SystemRandom).unwrap();
+        let (_, coordinates) = share.public_key().split_first().unwrap();
+        let (x, y) = coordinates.split_at(coordinates.len() / 2);
+        // SEC 1 §2.3.3: a point of the curve, by its x and whether its y is odd.
+        let compressed = [&[2 + (y[y.len() - 1] & 1)][..], x].concat();
+        let failure = offer(group, &compressed);
+        assert!(
+            matches!(failure, Some(HandshakeError::PublicKey(_))),
+            "{group:?}: {failure:?}"
+        );
+    }
+}
+
+#[test]
 fn the_highest_bit_of_an_x25519_key_does_not_matter() {
     let group = NamedGroup::X25519;
     let share = KeyShare::generate(group, &mut SystemRandom).unwrap();
