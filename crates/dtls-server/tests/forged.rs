@@ -30,7 +30,7 @@ fn plaintext(content_type: ContentType, content: &[u8]) -> Vec<u8> {
     datagram
 }
 
-/// A record of epoch 1 that nobody's keys have made, without a connection ID or with the server's.
+/// A record of epoch 1 that was made without the keys, without a connection ID or with the server's.
 fn protected(number: u64, connection_id: Option<&[u8]>) -> Vec<u8> {
     let kind = match connection_id {
         Some(_) => ContentType::TLS12_CID,
