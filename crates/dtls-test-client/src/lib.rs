@@ -13,12 +13,14 @@
 mod client;
 mod credentials;
 mod moves;
+mod options;
 mod random;
 mod server;
 
-pub use client::{Client, Options, Resumable};
+pub use client::Client;
 pub use credentials::{Credentials, KeyType};
 pub use moves::Move;
+pub use options::{Options, Resumable};
 pub use random::SeededRandom;
 pub use server::{
     OWN_CONNECTION_ID, Server, builder, connect, exchange, exchange_data, second_flight,

@@ -1,7 +1,8 @@
 //! A server for one client, as a user of the engine would have many.
 
-use crate::client::{Client, Options};
+use crate::client::Client;
 use crate::credentials::{Credentials, KeyType};
+use crate::options::Options;
 use crate::random::SeededRandom;
 use dtls_server::alert::AlertDescription;
 use dtls_server::association::{Association, Discard};
