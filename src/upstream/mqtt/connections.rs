@@ -264,9 +264,15 @@ impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
         }
     }
 
-    async fn room(&self) {
-        // If the channel is closed, there is room for all.
-        let _ = self.connections.notices.reserve().await;
+    async fn room(&self) -> impl FnOnce(Notice) {
+        // Were it given back to be taken afterwards, the next one that waits would have it.
+        let room = self.connections.notices.reserve().await;
+        move |notice| {
+            // If the channel is closed, the loop is shutting down.
+            if let (Ok(room), Some(device)) = (room, self.device) {
+                room.send((self.connections.convert)(device, notice));
+            }
+        }
     }
 }
 
