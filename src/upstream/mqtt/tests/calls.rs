@@ -45,7 +45,8 @@ async fn requests_of_a_device_share_one_connection() {
         assert!(post.await.unwrap().is_ok());
     }
     assert_eq!(broker.script(|script| script.connects.clone()), ["TOKEN-1"]);
-    assert_eq!(gateway.upstream.connection_counts(), (1, 0));
+    let counters = gateway.upstream.counters();
+    assert_eq!((counters.open, counters.waiting), (1, 0));
 }
 
 #[tokio::test]
