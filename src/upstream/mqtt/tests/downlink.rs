@@ -146,6 +146,17 @@ async fn a_closed_device_has_no_connection_and_a_later_request_opens_one() {
 }
 
 #[tokio::test]
+async fn a_close_before_there_is_a_connection_does_not_close_the_next_one() {
+    let broker = Broker::new().await;
+    let gateway = gateway(&settings(&broker));
+    let device = device(1);
+    gateway.subscribe(&device);
+    gateway.upstream.close(&device);
+    assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
+}
+
+#[tokio::test]
 async fn a_loop_that_takes_no_notices_stops_the_reading() {
     let broker = Broker::new().await;
     let mut gateway = gateway(&settings(&broker));
