@@ -124,6 +124,7 @@ async fn a_connection_is_renewed_before_packet_ids_end() {
     let mut gateway = gateway(&settings(&broker));
     let device = device(1);
     subscribed(&broker, &mut gateway, &device).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     send(&broker, server::publish(60_000, "v2/a/j", b"{\"a\":1}"));
     assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     gateway.interrupted().await;
