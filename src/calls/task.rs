@@ -1,7 +1,7 @@
 //! One call to ThingsBoard, in a task of its own.
 
 use crate::calls::{Call, Completion, Ticket};
-use crate::upstream::{Error, Upstream};
+use crate::upstream::{Answer, Error, Report, Upstream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -36,6 +36,42 @@ pub(crate) async fn run<U: Upstream>(
     let _ = guard.completions.send(completion).await;
 }
 
+/// Begins a call without a task, where ThingsBoard is reached in a way that needs none. Returns the call if it needs one.
+pub(crate) fn try_post<U: Upstream>(
+    upstream: &U,
+    call: Call,
+    completions: &mpsc::Sender<Completion>,
+) -> Option<Call> {
+    let Call { ticket, request } = call;
+    if ticket.is_abortable() {
+        return Some(Call { ticket, request });
+    }
+    let report = || -> Report {
+        let mut last = LastCompletion(Some((ticket, completions.clone())));
+        Box::new(move |outcome| last.send(outcome))
+    };
+    let posted = upstream.try_post(request, report);
+    posted.err().map(|request| Call { ticket, request })
+}
+
+/// Sends the completion of a call that has no task, even if it is dropped.
+struct LastCompletion(Option<(Ticket, mpsc::Sender<Completion>)>);
+
+impl LastCompletion {
+    fn send(&mut self, outcome: Result<Answer, Error>) {
+        if let Some((ticket, completions)) = self.0.take() {
+            // There is room, unless the loop is shutting down.
+            let _ = completions.try_send(Completion::parse(ticket, outcome));
+        }
+    }
+}
+
+impl Drop for LastCompletion {
+    fn drop(&mut self) {
+        self.send(Err(Error::Unreachable));
+    }
+}
+
 /// Sends a completion even if the HTTP client panics.
 struct CompletionGuard {
     ticket: Ticket,
@@ -59,7 +95,7 @@ mod tests {
     use crate::calls::parsing::Parsed;
     use crate::dtls::SessionId;
     use crate::mapping::response::AnswerKind;
-    use crate::upstream::{Answer, Request};
+    use crate::upstream::Request;
     use bytes::Bytes;
     use coap::{Code, ExchangeId};
 

@@ -325,6 +325,9 @@ impl<U: Upstream> Driver<U> {
             self.unsent += u64::from(!sent);
         }
         while let Some(call) = self.core.poll_call() {
+            let Some(call) = task::try_post(&*self.upstream, call, &self.completed) else {
+                continue;
+            };
             let ticket = call.ticket;
             let (upstream, completed) = (self.upstream.clone(), self.completed.clone());
             let task = tokio::spawn(task::run(upstream, self.timeout, call, completed));

@@ -2,8 +2,8 @@
 
 use super::mqtt::Convert;
 use super::{
-    Acknowledgement, Answer, ConnectionStatus, Error, Kinds, Mqtt, MqttCounters, Request, Settings,
-    SettingsError, ThingsBoard, Upstream,
+    Acknowledgement, Answer, ConnectionStatus, Error, Kinds, Mqtt, MqttCounters, Report, Request,
+    Settings, SettingsError, ThingsBoard, Upstream,
 };
 use crate::device::Device;
 use std::sync::Arc;
@@ -44,6 +44,13 @@ impl<T: Send + 'static> Upstream for Server<T> {
         match self {
             Server::Http(http) => http.send(request).await,
             Server::Mqtt(mqtt) => mqtt.send(request).await,
+        }
+    }
+
+    fn try_post(&self, request: Request, report: impl FnOnce() -> Report) -> Result<(), Request> {
+        match self {
+            Server::Http(_) => Err(request),
+            Server::Mqtt(mqtt) => mqtt.try_post(request, report),
         }
     }
 

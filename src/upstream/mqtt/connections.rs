@@ -157,6 +157,11 @@ impl<T: Send + 'static> Connections<T> {
         }
     }
 
+    /// The device's link, unless connections are being closed.
+    pub(super) fn open_link(&self, device: &Arc<Device>) -> Option<Arc<Link>> {
+        (!self.is_closing()).then(|| self.find(device))?
+    }
+
     fn find(&self, device: &Arc<Device>) -> Option<Arc<Link>> {
         self.links().get(&Key(device.clone())).cloned()
     }
