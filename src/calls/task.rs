@@ -142,6 +142,57 @@ mod tests {
         })
     }
 
+    /// Reports at once, or drops the report.
+    struct Reporting(bool);
+
+    impl Upstream for Reporting {
+        async fn send(&self, _: Request) -> Result<Answer, Error> {
+            panic!("it takes posts only");
+        }
+
+        fn try_post(
+            &self,
+            request: Request,
+            report: impl FnOnce() -> Report,
+        ) -> Result<(), Request> {
+            let Request::Provision { body } = request else {
+                panic!("unexpected request");
+            };
+            let report = report();
+            if self.0 {
+                report(Ok(Answer { body }));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_call_without_a_task_has_one_completion_even_if_it_is_dropped() {
+        for is_reported in [true, false] {
+            let (completed, mut completions) = mpsc::channel(2);
+            let call = |expect| {
+                let ticket = Ticket::Exchange {
+                    session: SessionId(1),
+                    exchange: ExchangeId(1),
+                    expect,
+                };
+                let body = Bytes::new();
+                let request = Request::Provision { body };
+                Call { ticket, request }
+            };
+            let abortable = call(AnswerKind::Attributes);
+            let upstream = Reporting(is_reported);
+            assert!(try_post(&upstream, abortable, &completed).is_some());
+            let post = call(AnswerKind::Created);
+            let ticket = post.ticket;
+            assert!(try_post(&upstream, post, &completed).is_none());
+            let completion = completions.try_recv().unwrap();
+            assert_eq!(completion.ticket, ticket);
+            assert_eq!(completion.outcome.is_ok(), is_reported);
+            assert!(completions.try_recv().is_err(), "one completion");
+        }
+    }
+
     #[tokio::test]
     async fn every_call_has_one_completion_even_after_a_panic_or_without_an_answer() {
         assert_eq!(outcome_of("answer").await, Ok(Code::CREATED));

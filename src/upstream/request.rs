@@ -146,11 +146,11 @@ impl Request {
     }
 }
 
-/// Longer bodies may be for HTTP.
-const LONGEST_POST: usize = 32 * 1024;
+/// Longer bodies are read in a task, and may be for HTTP.
+const LONGEST_POST: usize = 4 * 1024;
 
 impl Operation {
-    /// Whether it brings ThingsBoard a body of moderate length, and has an answer without one.
+    /// Whether it brings ThingsBoard a short body, and has an answer without one.
     pub(super) fn is_post(&self) -> bool {
         match self {
             Operation::PostTelemetry(body)

@@ -234,6 +234,7 @@ fn parts(
         },
         settings,
         drain: Duration::ZERO,
+        workers: tokio::runtime::Handle::current(),
     })
 }
 

@@ -26,6 +26,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
@@ -53,6 +54,8 @@ pub(super) struct Connections<T> {
     losses: Mutex<Losses>,
     notices: mpsc::Sender<T>,
     convert: Convert<T>,
+    /// Where the connections of devices are.
+    runtime: Handle,
 }
 
 /// A device under its access token. A request under a former token has a link of its own, and does not disturb the other.
@@ -98,6 +101,7 @@ impl<T: Send + 'static> Connections<T> {
             losses: Mutex::default(),
             notices,
             convert,
+            runtime: Handle::current(),
         }))
     }
 
@@ -179,7 +183,9 @@ impl<T: Send + 'static> Connections<T> {
         }
         let link = Arc::new(Link::new());
         links.insert(key, link.clone());
-        tokio::spawn(run(self.clone(), device.clone(), link.clone()));
+        // Not where this is called, but where the loop is.
+        self.runtime
+            .spawn(run(self.clone(), device.clone(), link.clone()));
         Ok(link)
     }
 
