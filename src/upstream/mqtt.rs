@@ -50,7 +50,7 @@ use crate::device::Device;
 use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
-use link::{Link, Request as LinkRequest};
+use link::{Demand, Link, Request as LinkRequest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
@@ -122,7 +122,7 @@ impl<T: Send + 'static> Mqtt<T> {
     ) -> Result<(), Error> {
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
-            demand.subscriptions.set(kinds, Some(number));
+            demand.subscribe(kinds, number);
             demand.alive_until = demand.alive_until.max(Some(alive_until));
         })
     }
@@ -146,10 +146,14 @@ impl<T: Send + 'static> Mqtt<T> {
 
     /// The device is gone: its connection is closed when nothing is in flight.
     pub(crate) fn close(&self, device: &Arc<Device>) {
-        self.connections.change_existing(device, |demand| {
-            demand.subscriptions = Numbers::default();
-            demand.is_close = true;
-        });
+        self.connections.change_existing(device, Demand::close);
+    }
+
+    /// Closes all connections, each when nothing is in flight on it, and waits for that, but no longer than `at_most`. No
+    /// connection is opened any more.
+    pub(crate) async fn close_all(&self, at_most: Duration) {
+        // What is still open then ends with the process.
+        let _ = tokio::time::timeout(at_most, self.connections.close_all()).await;
     }
 
     /// Open connections, and those that wait to be opened.
@@ -211,7 +215,7 @@ impl<T: Send + 'static> Mqtt<T> {
         self.connections.change(device, true, |demand| {
             if let Some((waiter, outgoing)) = request.take() {
                 demand.alive_until = demand.alive_until.max(Some(alive_until));
-                demand.requests.push(LinkRequest {
+                demand.push_request(LinkRequest {
                     waiter,
                     outgoing,
                     deadline,

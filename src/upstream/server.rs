@@ -7,7 +7,7 @@ use super::{
 };
 use crate::device::Device;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// One of the two device APIs.
@@ -87,6 +87,13 @@ impl<T: Send + 'static> Upstream for Server<T> {
         match self {
             Server::Http(_) => {}
             Server::Mqtt(mqtt) => mqtt.alive_until(device, until),
+        }
+    }
+
+    async fn close_all(&self, at_most: Duration) {
+        match self {
+            Server::Http(_) => {}
+            Server::Mqtt(mqtt) => mqtt.close_all(at_most).await,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is demanded of a device's connection, whether it is open or not. The device's task takes it from here.
 
 use super::super::{Answer, Error};
-use super::connection::Numbers;
+use super::connection::{Kinds, Numbers};
 use super::encode::Outgoing;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -39,8 +39,32 @@ pub(super) struct Demand {
     pub(super) subscriptions: Numbers,
     /// Until when the device counts as alive.
     pub(super) alive_until: Option<Instant>,
-    /// The connection is to be closed.
+    /// The connection is to be closed, and nothing was wanted of it since.
     pub(super) is_close: bool,
+}
+
+impl Demand {
+    /// Adds a request. Those that were given up while they waited for a connection are not kept.
+    pub(super) fn push_request(&mut self, request: Request) {
+        self.requests.retain(|request| !request.is_given_up());
+        self.requests.push(request);
+        self.is_close = false;
+    }
+
+    pub(super) fn subscribe(&mut self, kinds: Kinds, number: u64) {
+        self.subscriptions.set(kinds, Some(number));
+        self.is_close = false;
+    }
+
+    fn has_requests(&self) -> bool {
+        !self.requests.iter().all(Request::is_given_up)
+    }
+
+    /// Nothing is to be subscribed to, and the connection is to be closed.
+    pub(super) fn close(&mut self) {
+        self.subscriptions = Numbers::default();
+        self.is_close = true;
+    }
 }
 
 /// Whether a connection is needed.
@@ -54,6 +78,13 @@ pub(super) enum Need {
 
 /// The link's task has ended, so another link is needed.
 pub(super) struct Retired;
+
+impl Request {
+    /// Whether its outcome is of no interest any more.
+    fn is_given_up(&self) -> bool {
+        self.waiter.is_closed()
+    }
+}
 
 impl Link {
     pub(super) fn new() -> Link {
@@ -127,12 +158,12 @@ impl Link {
     /// Ready when there is a request. Nothing is taken.
     pub(super) fn poll_request(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        match state.demand.requests.is_empty() {
-            true => {
+        match state.demand.has_requests() {
+            true => Poll::Ready(()),
+            false => {
                 state.wake_later(context);
                 Poll::Pending
             }
-            false => Poll::Ready(()),
         }
     }
 
@@ -162,7 +193,7 @@ impl Link {
     }
 
     pub(super) fn has_requests(&self) -> bool {
-        !self.state().demand.requests.is_empty()
+        self.state().demand.has_requests()
     }
 
     /// Whether anything is to be subscribed to.
@@ -220,7 +251,7 @@ impl State {
 
     fn need(&self, now: Instant) -> Need {
         let demand = &self.demand;
-        if !demand.requests.is_empty() {
+        if demand.has_requests() {
             Need::Now
         } else if demand.subscriptions.is_empty() {
             Need::None
