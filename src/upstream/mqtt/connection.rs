@@ -24,6 +24,7 @@ pub use subscriptions::Kinds;
 pub(crate) use subscriptions::Numbers;
 
 use super::super::{Answer, Error};
+use super::counters::Expired;
 use super::encode::Outgoing;
 use super::outcome::{self, End, Pending};
 use super::topics::{self, Inbound};
@@ -95,6 +96,8 @@ pub(super) struct Connection<I> {
     has_package_error: bool,
     renewal_not_before: Instant,
     is_renewal_due: bool,
+    /// Since they were taken last.
+    expired: Expired,
 }
 
 impl<I> Connection<I> {
@@ -112,6 +115,7 @@ impl<I> Connection<I> {
             has_package_error: false,
             renewal_not_before: now,
             is_renewal_due: false,
+            expired: Expired::default(),
         };
         if connection.packets.connect(user_name, client_id).is_err() {
             connection.end(End::Unintelligible("CONNECT can't be sent"));
@@ -309,11 +313,16 @@ impl<I> Connection<I> {
             Phase::Connecting(_) | Phase::Connected | Phase::Closing(_) | Phase::Ended => {}
         }
         while let Some(expired) = self.requests.pop_expired_queued(now) {
+            self.expired.unsent += 1;
             self.events
                 .push_back(Event::Finished(expired.id, Err(Error::Timeout)));
         }
         let mut is_silent = self.subscriptions.is_overdue(now);
         while let Some(expired) = self.requests.pop_expired(now) {
+            match expired.is_acknowledged {
+                true => self.expired.unanswered += 1,
+                false => self.expired.unacknowledged += 1,
+            }
             // Nothing at all has come since it was sent, so the connection is dead.
             is_silent |= self.last_received < expired.sent_at;
             self.events
@@ -342,6 +351,11 @@ impl<I> Connection<I> {
             }
         }
         self.close_if_idle();
+    }
+
+    /// Requests whose time was over, since this was called last.
+    pub(super) fn take_expired(&mut self) -> Expired {
+        std::mem::take(&mut self.expired)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is to be called.
