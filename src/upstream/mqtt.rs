@@ -251,6 +251,12 @@ impl<T: Send + 'static> Mqtt<T> {
         place: &Place,
     ) -> Result<Answer, Error> {
         let outgoing = self.refused_body(Outgoing::new(operation))?;
+        // Dropped after the receiver.
+        let mut caller = Caller {
+            connections: &self.connections,
+            device,
+            has_outcome: false,
+        };
         let (outcome, answered) = oneshot::channel::<Result<Answer, Error>>();
         let waiter = self.waiter(outcome, &outgoing, place);
         let alive_until = now() + self.alive_for;
@@ -268,7 +274,9 @@ impl<T: Send + 'static> Mqtt<T> {
         })?;
         drop(request);
         // The task is dropped only when the process ends.
-        answered.await.unwrap_or(Err(Error::Unreachable))
+        let outcome = answered.await.unwrap_or(Err(Error::Unreachable));
+        caller.has_outcome = true;
+        outcome
     }
 
     async fn package(
@@ -308,6 +316,22 @@ impl<T: Send + 'static> Mqtt<T> {
         Ok(Answer {
             body: whole.freeze(),
         })
+    }
+}
+
+/// Whoever waits for the outcome of a device's request. If it gives up before there is a connection, the request must not
+/// keep its place and its body until there is one.
+struct Caller<'a, T: Send + 'static> {
+    connections: &'a Connections<T>,
+    device: &'a Arc<Device>,
+    has_outcome: bool,
+}
+
+impl<T: Send + 'static> Drop for Caller<'_, T> {
+    fn drop(&mut self) {
+        if !self.has_outcome {
+            self.connections.remove_given_up(self.device);
+        }
     }
 }
 

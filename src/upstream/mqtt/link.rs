@@ -44,9 +44,7 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    /// Adds a request. Those that were given up while they waited for a connection are not kept.
     pub(super) fn push_request(&mut self, request: Request) {
-        self.requests.retain(|request| !request.is_given_up());
         self.requests.push(request);
         self.is_close = false;
     }
@@ -214,6 +212,12 @@ impl Link {
             request.waiter.finish(Err(error.clone()));
         }
         number
+    }
+
+    /// Removes the requests that were given up.
+    pub(super) fn remove_given_up(&self) {
+        let requests = &mut self.state().demand.requests;
+        requests.retain(|request| !request.is_given_up());
     }
 
     pub(super) fn has_requests(&self) -> bool {

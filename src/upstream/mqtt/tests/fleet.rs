@@ -89,6 +89,7 @@ async fn no_connection_is_opened_for_requests_that_were_given_up() {
     let gateway = gateway(&Settings {
         connects_per_second: 1,
         timeout: Duration::from_millis(300),
+        max_in_flight: 1,
         ..settings(&broker)
     });
     assert_eq!(gateway.post(&device(1)).await, Ok(Bytes::new()));
