@@ -5,6 +5,7 @@
 //! | [`Request`] | what a device, or the gateway for it, requests of ThingsBoard |
 //! | [`Error`] | why a request has failed, by the decision that the gateway takes |
 //! | [`ThingsBoard`] | writes a request as HTTP (the only file with URLs), and judges the status of the reply |
+//! | [`lenient_json`] | JSON as ThingsBoard reads it: which bodies it would not answer |
 //! | `http` | an exchange over HTTP/1.1 and TLS, with a pool of connections |
 //!
 //! Requests go through [`Upstream`]. What ThingsBoard pushes to a device, changes of attributes and commands, comes by long
@@ -36,6 +37,7 @@ mod base_url;
 mod call_limits;
 mod error;
 mod http;
+pub(crate) mod lenient_json;
 mod mqtt;
 mod request;
 mod server;
