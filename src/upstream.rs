@@ -43,6 +43,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod thingsboard;
+mod tls_files;
 
 pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
@@ -56,6 +57,7 @@ pub(crate) use server::Server;
 pub use settings::Settings;
 pub(crate) use settings::SettingsError;
 pub use thingsboard::{RequestLine, ThingsBoard};
+pub use tls_files::{ClientCertificate, TlsFiles};
 
 use crate::device::Device;
 use std::future::Future;

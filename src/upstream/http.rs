@@ -7,6 +7,7 @@
 //! | [`connection`] | one connection, one exchange at a time |
 //! | [`pool`] | keeps idle connections for the next call |
 //! | [`connect`] | opens connections: name look-up, TCP, TLS |
+//! | [`tls`] | TLS: trust anchors, client certificate, and their replacement |
 //! | [`trust`] | the certificates that the server's must chain to |
 //! | [`interim`] | counts 1xx replies, and stops reading after a few |
 //! | [`retry_after`] | reads Retry-After |
@@ -20,4 +21,5 @@ pub(super) mod interim;
 pub(super) mod outage;
 mod pool;
 mod retry_after;
+pub(super) mod tls;
 mod trust;

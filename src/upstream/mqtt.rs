@@ -40,6 +40,7 @@ mod validate;
 pub use connection::Kinds;
 pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
+pub(super) use encode::is_too_large;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
 pub(crate) use settings::Settings;
@@ -85,18 +86,6 @@ impl<T: Send + 'static> Mqtt<T> {
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
     ) -> Result<Mqtt<T>, SettingsError> {
-        if settings.timeout.is_zero() {
-            return Err(SettingsError::ZeroTimeout);
-        }
-        if settings.max_in_flight == 0 {
-            return Err(SettingsError::ZeroInFlight);
-        }
-        if settings.max_downlink == 0 {
-            return Err(SettingsError::ZeroDownlink);
-        }
-        if settings.max_packages == 0 {
-            return Err(SettingsError::ZeroPackages);
-        }
         let places = |most: usize| Semaphore::new(most.min(Semaphore::MAX_PERMITS));
         Ok(Mqtt {
             connections: Connections::new(settings, notices, convert)?,

@@ -1,7 +1,8 @@
 //! The client against a scripted server: what is sent, and the outcome of every way that an exchange can end.
 
 use super::{
-    Answer, Error, Operation, Package, Rejection, Request, Settings, ThingsBoard, Upstream,
+    Answer, Error, Operation, Package, Rejection, Request, Settings, ThingsBoard, TlsFiles,
+    Upstream,
 };
 use crate::device::{AccessToken, Device};
 use bytes::Bytes;
@@ -33,7 +34,8 @@ fn one_place_each(url: &str) -> ThingsBoard {
 fn with_places(url: &str, timeout: Duration, places: usize) -> ThingsBoard {
     ThingsBoard::new(Settings {
         url: url.parse().unwrap(),
-        ca: None,
+        http_url: None,
+        tls: TlsFiles::default(),
         timeout,
         max_in_flight: places,
         max_downlink: places,

@@ -11,6 +11,7 @@ pub(super) use encode::assignment_keys;
 use super::http::call::{Call, LARGEST_REPLY, Method};
 use super::http::client::Client;
 use super::http::outage::Outage;
+use super::http::tls::Tls;
 use super::request::Lane;
 use super::{Answer, Error, Request, Settings, SettingsError, Upstream};
 use bytes::Bytes;
@@ -37,22 +38,17 @@ struct Connections {
 impl ThingsBoard {
     /// Checks the settings. Opens no connection: ThingsBoard may be down when the gateway starts.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        if settings.timeout.is_zero() {
-            return Err(SettingsError::ZeroTimeout);
-        }
-        if settings.max_in_flight == 0 {
-            return Err(SettingsError::ZeroInFlight);
-        }
-        if settings.max_downlink == 0 {
-            return Err(SettingsError::ZeroDownlink);
-        }
-        if settings.max_packages == 0 {
-            return Err(SettingsError::ZeroPackages);
-        }
+        let tls = Tls::new(&settings.tls, settings.url.is_tls())?;
+        ThingsBoard::with_tls(&settings, &tls)
+    }
+
+    /// With a TLS configuration that others use, too.
+    pub(super) fn with_tls(settings: &Settings, tls: &Tls) -> Result<Self, SettingsError> {
+        settings.check()?;
         let outage = Arc::new(Outage::default());
         let connections = |most: usize| {
             Ok(Connections {
-                client: Client::new(&settings, most, outage.clone())?,
+                client: Client::new(settings, tls, most, outage.clone())?,
                 places: Semaphore::new(most.min(Semaphore::MAX_PERMITS)),
             })
         };

@@ -87,6 +87,9 @@ class Systemd(Case):
         wanted = setting("upstream.max_in_flight", {}) + setting("relay.max_polls", {}) * 9 // 8 + 160
         self.assertGreaterEqual(int(self.only("LimitNOFILE")), wanted)
         self.assertIn(f"{wanted:,} with the defaults", (SYSTEMD / UNIT).read_text())
+        wanted = setting("upstream.max_connections", {}) + setting("upstream.max_in_flight", {}) + 96
+        self.assertGreaterEqual(int(self.only("LimitNOFILE")), wanted)
+        self.assertIn(f"96: {wanted:,}.", (SYSTEMD / UNIT).read_text())
 
     def test_the_memory_limit_covers_all_bounds(self):
         config = (SYSTEMD / "gateway.toml").read_text()

@@ -207,7 +207,8 @@ fn parts(
         registry: Arc::new(registry),
         upstream: upstream::Settings {
             url: format!("http://{http}").parse()?,
-            ca: None,
+            http_url: None,
+            tls: upstream::TlsFiles::default(),
             timeout: Duration::from_secs(10),
             max_in_flight: settings.max_in_flight,
             max_downlink: settings.relay.connections(),

@@ -8,6 +8,7 @@ use super::connect::{ConnectError, Connector};
 use super::connection::{Connection, ExchangeError, Reply};
 use super::outage::Outage;
 use super::pool::Pool;
+use super::tls::Tls;
 use crate::shown::Shown;
 use crate::upstream::{Error, Settings, SettingsError};
 use bytes::Bytes;
@@ -42,12 +43,13 @@ impl Client {
     /// `max_concurrent`: how many exchanges there may be at once, and so how many idle connections are kept.
     pub(in crate::upstream) fn new(
         settings: &Settings,
+        tls: &Tls,
         max_concurrent: usize,
         outage: Arc<Outage>,
     ) -> Result<Self, SettingsError> {
         let base = &settings.url;
         Ok(Client {
-            connector: Connector::new(settings)?,
+            connector: Connector::new(settings, tls)?,
             pool: Pool::new(max_concurrent),
             host: HeaderValue::from_str(base.authority())
                 .map_err(|error| SettingsError::Url(error.to_string()))?,
@@ -184,12 +186,14 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::TlsFiles;
     use std::time::Duration;
 
     fn settings(url: &str) -> Settings {
         Settings {
             url: url.parse().unwrap(),
-            ca: None,
+            http_url: None,
+            tls: TlsFiles::default(),
             timeout: Duration::from_secs(1),
             max_in_flight: 1,
             max_downlink: 1,
@@ -201,14 +205,18 @@ mod tests {
     }
 
     fn client(settings: &Settings) -> Result<Client, SettingsError> {
-        Client::new(settings, 1, Arc::default())
+        let tls = Tls::new(&settings.tls, settings.url.is_tls())?;
+        Client::new(settings, &tls, 1, Arc::default())
     }
 
     #[test]
     fn a_ca_file_must_hold_certificates() {
         let with = |pem: &str| {
             client(&Settings {
-                ca: Some(pem.as_bytes().to_vec()),
+                tls: TlsFiles {
+                    ca: Some(pem.as_bytes().to_vec()),
+                    client: None,
+                },
                 ..settings("https://tb")
             })
         };

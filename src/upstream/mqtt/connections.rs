@@ -70,7 +70,7 @@ impl<T: Send + 'static> Connections<T> {
         let connector = Connector::to(&Server {
             uri: &settings.uri(),
             tls_host: settings.is_tls.then_some(settings.host.as_str()),
-            ca: settings.ca.as_deref(),
+            tls: &settings.tls,
             protocols: &[],
             timeout: settings.timeout,
         })?;
@@ -315,11 +315,23 @@ async fn run<T: Send + 'static>(
             let interrupted = Notice::Interrupted { connection };
             connections.notify(&device, interrupted).await;
         }
-        let Some(Ended { end, up }) = ended else {
+        let Some(Ended { end, up, reason }) = ended else {
             continue;
         };
-        if let (End::Unintelligible(why), None) = (end, up) {
-            connections.unreachable(why);
+        if up.is_none() {
+            match end {
+                End::Unintelligible(why) => connections.unreachable(why),
+                End::Lost => {
+                    let closed = "it closes connections before it accepts them";
+                    connections.unreachable(reason.as_deref().unwrap_or(closed));
+                }
+                End::Silent => connections.unreachable("it does not answer CONNECT"),
+                End::TokenRefused
+                | End::Displaced
+                | End::RateLimited
+                | End::NotServing
+                | End::Closed => {}
+            }
         }
         backoff.ended(super::now(), end, up, fastrand::f64());
         let notice = match end {

@@ -44,6 +44,8 @@ pub(super) struct Ended {
     pub(super) end: End,
     /// How long it was up. `None`: it was not accepted.
     pub(super) up: Option<Duration>,
+    /// What the stream says: TLS may have been refused.
+    pub(super) reason: Option<String>,
 }
 
 struct Driver<'a, S> {
@@ -56,6 +58,8 @@ struct Driver<'a, S> {
     link: &'a Link,
     /// The connection's number.
     number: u64,
+    /// Why the stream has failed.
+    reason: Option<String>,
 }
 
 /// Drives a connection until it ends. `number` tells connections apart: packet ids are a connection's own.
@@ -76,6 +80,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         notices: VecDeque::new(),
         link,
         number,
+        reason: None,
     };
     driver.apply(now, link.take());
     let mut permit = Some(permit);
@@ -167,7 +172,8 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
 
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
-            return Ended { end, up };
+            let reason = driver.reason;
+            return Ended { end, up, reason };
         }
         let is_waiting = !driver.notices.is_empty();
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
@@ -259,8 +265,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                     self.output.advance(written);
                     self.is_unflushed = true;
                 }
-                Poll::Ready(_) => {
-                    self.connection.lost();
+                Poll::Ready(written) => {
+                    self.lost(written.err());
                     return true;
                 }
                 Poll::Pending => break,
@@ -271,7 +277,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         {
             self.is_unflushed = false;
             if flushed.is_err() {
-                self.connection.lost();
+                self.lost(flushed.err());
                 return true;
             }
         }
@@ -287,12 +293,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 self.connection.receive(now, buffer.filled());
                 true
             }
-            Poll::Ready(_) => {
-                self.connection.lost();
+            Poll::Ready(read) => {
+                self.lost(read.err());
                 true
             }
             Poll::Pending => false,
         }
+    }
+
+    fn lost(&mut self, error: Option<std::io::Error>) {
+        self.reason = error.map(|error| error.to_string());
+        self.connection.lost();
     }
 
     fn acknowledgement(&self, downlink: &Downlink) -> Acknowledgement {

@@ -6,6 +6,8 @@ mod downlink;
 mod fleet;
 mod simulator;
 
+use super::super::TlsFiles;
+use super::super::http::tls::Tls;
 use super::*;
 use crate::device::AccessToken;
 use crate::upstream::Rejection;
@@ -23,7 +25,7 @@ pub(super) fn settings(broker: &Broker) -> Settings {
         host: "127.0.0.1".to_owned(),
         port: broker.port,
         is_tls: false,
-        ca: None,
+        tls: Tls::new(&TlsFiles::default(), false).unwrap(),
         timeout: Duration::from_secs(4),
         max_in_flight: 1024,
         max_downlink: 1024,
