@@ -41,7 +41,7 @@ use push::Push;
 use std::time::{Duration, Instant};
 
 /// What can be observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// `api/v1/attributes`
     Attributes,

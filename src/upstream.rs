@@ -62,7 +62,7 @@ pub use tls_files::{ClientCertificate, TlsFiles};
 use crate::device::Device;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Answers requests as ThingsBoard's HTTP device API does. The other methods are for an API that pushes: they do nothing
 /// where changes and commands come by polls.
@@ -95,4 +95,10 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// The device has sent something, and counts as alive until then.
     fn alive_until(&self, _device: &Arc<Device>, _until: Instant) {}
+
+    /// Closes all devices' connections, each when nothing is in flight on it, and waits for that, but no longer than
+    /// `at_most`. No connection is opened any more.
+    fn close_all(&self, _at_most: Duration) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }

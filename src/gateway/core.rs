@@ -401,12 +401,16 @@ impl Core {
                     self.give_up_calls(session);
                     self.tap.send(|| self.ended(session, &reason));
                     let is_draining = self.draining.is_active();
+                    let device = self.device_of(session).filter(|_| is_draining);
                     self.with_relay_if_any(now, session, |relay, context| {
                         relay.session_ended(session);
                         if is_draining {
                             relay.abort_unused_attribute_downlink(context);
                         }
                     });
+                    if let Some(device) = device {
+                        self.close_connection(device);
+                    }
                     if let Some(peer) = self.sessions.remove(session) {
                         self.journal.ended(&peer, &reason);
                     }

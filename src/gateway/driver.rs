@@ -35,6 +35,9 @@ const COUNTERS_EVERY: Duration = Duration::from_secs(60);
 /// Pause after an error of the socket: an immediate retry would fail again.
 const SOCKET_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long devices' connections to ThingsBoard may take to close when the gateway stops.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// When and how a gateway stops.
 #[derive(Debug)]
 pub(crate) struct Shutdown<R, F> {
@@ -111,7 +114,7 @@ impl<U: Upstream> Driver<U> {
         shutdown: Shutdown<impl Future<Output = ()>, impl Future<Output = ()>>,
     ) -> End {
         let (mut requested, mut forced) = (pin!(shutdown.requested), pin!(shutdown.forced));
-        let mut is_draining = false;
+        let (mut is_draining, mut is_forced) = (false, false);
         let mut timer = pin!(tokio::time::sleep(COUNTERS_EVERY));
         let mut counters_at = now() + COUNTERS_EVERY;
         let (mut heap, mut heap_at) = (
@@ -130,7 +133,10 @@ impl<U: Upstream> Driver<U> {
                     info!(sessions, in_flight = self.core.in_flight(), "stopping: no new handshakes");
                     self.core.drain(now(), shutdown.drain);
                 }
-                () = &mut forced, if is_draining => break,
+                () = &mut forced, if is_draining => {
+                    is_forced = true;
+                    break;
+                }
                 readable = self.udp.readable(), if self.paused_until.is_none() => {
                     self.receive(readable);
                 }
@@ -172,6 +178,11 @@ impl<U: Upstream> Driver<U> {
         };
         self.core.close_all(now());
         self.send_all();
+        if !is_forced {
+            // Nothing is received from them any more, so nothing must wait for the loop.
+            self.pushed.close();
+            self.upstream.close_all(CLOSING).await;
+        }
         let counters = self.core.counters();
         info!(
             unsent = self.unsent,

@@ -51,7 +51,7 @@ use crate::device::Device;
 use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
-use link::{Link, Request as LinkRequest};
+use link::{Demand, Link, Request as LinkRequest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
@@ -135,10 +135,14 @@ impl<T: Send + 'static> Mqtt<T> {
 
     /// The device is gone: its connection is closed when nothing is in flight.
     pub(crate) fn close(&self, device: &Arc<Device>) {
-        self.connections.change_existing(device, |demand| {
-            demand.subscriptions = Numbers::default();
-            demand.is_close = true;
-        });
+        self.connections.change_existing(device, Demand::close);
+    }
+
+    /// Closes all connections, each when nothing is in flight on it, and waits for that, but no longer than `at_most`. No
+    /// connection is opened any more.
+    pub(crate) async fn close_all(&self, at_most: Duration) {
+        // What is still open then ends with the process.
+        let _ = tokio::time::timeout(at_most, self.connections.close_all()).await;
     }
 
     /// Open connections, and those that wait to be opened.

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::device::Device;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 pub(crate) struct Server<T> {
@@ -122,6 +122,12 @@ impl<T: Send + 'static> Upstream for Server<T> {
     fn alive_until(&self, device: &Arc<Device>, until: Instant) {
         if let Some(mqtt) = self.mqtt() {
             mqtt.alive_until(device, until);
+        }
+    }
+
+    async fn close_all(&self, at_most: Duration) {
+        if let Some(mqtt) = self.mqtt() {
+            mqtt.close_all(at_most).await;
         }
     }
 }

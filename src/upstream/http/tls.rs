@@ -144,10 +144,10 @@ fn key(client: &ClientCertificate) -> Result<PrivateKeyDer<'static>, SettingsErr
 }
 
 fn unusable(error: &rustls::Error) -> SettingsError {
-    SettingsError::ClientCertificate(match error {
-        rustls::Error::InconsistentKeys(_) => {
-            "the private key does not belong to the certificate".to_owned()
-        }
-        other => other.to_string(),
-    })
+    let why = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+        "the private key does not belong to the certificate".to_owned()
+    } else {
+        error.to_string()
+    };
+    SettingsError::ClientCertificate(why)
 }

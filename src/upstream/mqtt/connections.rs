@@ -21,11 +21,14 @@ use crate::shown::Shown;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+
+/// How often it is looked at whether all connections are closed.
+const CLOSING_TICK: Duration = Duration::from_millis(10);
 
 /// Makes the loop's message of a notice. Called in the connection's task, so it may parse the body.
 pub(crate) type Convert<T> = fn(&Arc<Device>, Notice) -> T;
@@ -40,6 +43,7 @@ pub(super) struct Connections<T> {
     /// The links of open connections, by the connection's number.
     open: Mutex<HashMap<u64, Arc<Link>>>,
     last_number: AtomicU64,
+    is_closing: AtomicBool,
     notices: mpsc::Sender<T>,
     convert: Convert<T>,
 }
@@ -82,6 +86,7 @@ impl<T: Send + 'static> Connections<T> {
             most: settings.max_connections,
             open: Mutex::default(),
             last_number: AtomicU64::new(0),
+            is_closing: AtomicBool::new(false),
             notices,
             convert,
         }))
@@ -95,6 +100,9 @@ impl<T: Send + 'static> Connections<T> {
         change: impl Fn(&mut Demand),
     ) -> Result<(), Error> {
         loop {
+            if self.is_closing() {
+                return Err(Error::Unreachable);
+            }
             let link = self.link(device)?;
             if is_request && !link.is_up() && self.opener.is_out() {
                 self.retire_if_idle(device, &link);
@@ -114,6 +122,23 @@ impl<T: Send + 'static> Connections<T> {
             // A task that has just ended has no connection.
             let _ = link.change(change);
         }
+    }
+
+    /// Closes all connections, and waits until none is open. No other is opened.
+    pub(super) async fn close_all(&self) {
+        self.is_closing.store(true, Ordering::Relaxed);
+        let links: Vec<Arc<Link>> = self.links().values().cloned().collect();
+        for link in links {
+            // A task that has just ended has no connection.
+            let _ = link.change(Demand::close);
+        }
+        while !self.open_links().is_empty() {
+            tokio::time::sleep(CLOSING_TICK).await;
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::Relaxed)
     }
 
     /// The device counts as alive until then.
@@ -264,9 +289,15 @@ impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
         }
     }
 
-    async fn room(&self) {
-        // If the channel is closed, there is room for all.
-        let _ = self.connections.notices.reserve().await;
+    async fn room(&self) -> impl FnOnce(Notice) {
+        // Were it given back to be taken afterwards, the next one that waits would have it.
+        let room = self.connections.notices.reserve().await;
+        move |notice| {
+            // If the channel is closed, the loop is shutting down.
+            if let (Ok(room), Some(device)) = (room, self.device) {
+                room.send((self.connections.convert)(device, notice));
+            }
+        }
     }
 }
 
@@ -278,6 +309,10 @@ async fn run<T: Send + 'static>(
 ) {
     let mut backoff = Backoff::default();
     loop {
+        if connections.is_closing() {
+            link.refuse_requests(&Error::Unreachable);
+            return;
+        }
         if let Some(until) = backoff.until(super::now()) {
             refuse_until(until, &link, &backoff).await;
         }

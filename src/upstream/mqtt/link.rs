@@ -43,6 +43,14 @@ pub(super) struct Demand {
     pub(super) is_close: bool,
 }
 
+impl Demand {
+    /// Nothing is to be subscribed to, and the connection is to be closed.
+    pub(super) fn close(&mut self) {
+        self.subscriptions = Numbers::default();
+        self.is_close = true;
+    }
+}
+
 /// Whether a connection is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {

@@ -35,8 +35,8 @@ pub(super) trait Surroundings {
     fn reached(&self);
     /// Passes a message or a change of state on, or returns it if there is no room now.
     fn try_notify(&self, notice: Notice) -> Result<(), Notice>;
-    /// Waits until there is room.
-    fn room(&self) -> impl Future<Output = ()> + Send;
+    /// Waits until there is room for one, in turn with all other connections, and returns what takes it.
+    fn room(&self) -> impl Future<Output = impl FnOnce(Notice) + Send> + Send;
 }
 
 /// How a connection has ended.
@@ -165,11 +165,9 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             link.give_back(unsent);
             while let Some(notice) = driver.notices.pop_front() {
                 if let Err(notice) = surroundings.try_notify(notice) {
-                    driver.notices.push_front(notice);
-                    surroundings.room().await;
+                    surroundings.room().await(notice);
                 }
             }
-
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
             let reason = driver.reason;
@@ -179,7 +177,11 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
         tokio::select! {
             () = progress => {}
-            () = surroundings.room(), if is_waiting => {}
+            room = surroundings.room(), if is_waiting => {
+                if let Some(notice) = driver.notices.pop_front() {
+                    room(notice);
+                }
+            }
         }
     }
 }

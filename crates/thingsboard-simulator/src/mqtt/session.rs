@@ -225,7 +225,12 @@ impl Session {
                     .record_activity(&device.name, cx.epoch_ms);
                 self.send(Reply::PingResp);
             }
-            Packet::Disconnect => self.close_silently(cx),
+            Packet::Disconnect => {
+                if let Phase::Device(device) = &self.phase {
+                    cx.state.mqtt.counts_mut(&device.name).disconnects += 1;
+                }
+                self.close_silently(cx);
+            }
             Packet::Connect(_) | Packet::Other => {}
         }
     }

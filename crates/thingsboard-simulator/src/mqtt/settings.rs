@@ -92,6 +92,8 @@ pub struct MqttCounts {
     pub connects: u64,
     /// PINGREQs.
     pub pings: u64,
+    /// DISCONNECTs of the device.
+    pub disconnects: u64,
     /// PUBLISHes of the device.
     pub publishes: u64,
     /// Its SUBSCRIBEs' filters that were granted, dead or not.
@@ -116,6 +118,7 @@ impl MqttCounts {
         self.connections += other.connections;
         self.connects += other.connects;
         self.pings += other.pings;
+        self.disconnects += other.disconnects;
         self.publishes += other.publishes;
         self.subscribes += other.subscribes;
         self.downlinks += other.downlinks;

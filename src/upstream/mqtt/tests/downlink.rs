@@ -200,3 +200,29 @@ async fn requests_have_their_outcomes_while_messages_wait_for_the_loop() {
         assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     }
 }
+
+#[tokio::test]
+async fn more_devices_than_the_loop_has_room_for_all_get_room() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    // The channel takes 64 messages of all together.
+    let devices: Vec<_> = (0..200).map(device).collect();
+    for device in &devices {
+        gateway.subscribe(device);
+    }
+    for _ in &devices {
+        gateway.subscribed().await;
+    }
+    for some in devices.chunks(20) {
+        for device in some {
+            let message = server::publish(1, "v2/a/j", b"{\"a\":1}");
+            let token = device.token.expose().to_owned();
+            broker.instruct(Instruction::Send(token, message));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in &devices {
+        assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
+    }
+}
