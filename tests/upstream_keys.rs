@@ -1,4 +1,5 @@
-//! Keys of `[upstream]` with the real binary: TLS to ThingsBoard's MQTT behind a proxy, and HTTP beside MQTT.
+//! Keys of `[upstream]` with the real binary: TLS to ThingsBoard's MQTT behind a proxy, HTTP beside MQTT, and a token that is
+//! in the registry twice.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,7 +17,7 @@ use test_support::certificates::{Authority, Identity};
 use test_support::coap::{ACK, BLOCK1, Message, OBSERVE, get, post};
 use test_support::device::{Device, code};
 use test_support::tls_front::TlsFront;
-use test_support::world::{Options, World};
+use test_support::world::{METER_TOKEN, Options, World, eventually};
 
 /// A proxy with a certificate of its own authority for `localhost`, and the gateway's files for it.
 struct Proxy {
@@ -213,4 +214,39 @@ async fn what_is_too_large_for_mqtt_goes_over_http_and_nothing_else_does() {
     let posts: Vec<_> = world.simulator.arrivals();
     let over_http = posts.iter().filter(|arrival| arrival["method"] == "POST");
     assert_eq!(over_http.count(), 4, "{posts:?}");
+}
+
+/// While a device's certificate is renewed, the registry has both, each with the device's one access token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_certificates_of_one_device_share_its_connection() {
+    let renewed = Authority::new("New CA").device("meter-17-renewed");
+    let fingerprint = &renewed.fingerprint;
+    let entry = format!(
+        "[[device]]\nname = \"renewed\"\nfingerprint = {fingerprint:?}\ntoken = {METER_TOKEN:?}\n"
+    );
+    let world = World::with(&Options {
+        mqtt: true,
+        any_issuer: true,
+        devices: &entry,
+        ..Options::default()
+    });
+    let (old, new) = (world.meter().await, world.connect(&renewed).await);
+    for device in [&old, &new] {
+        observe_commands(device).await;
+        assert_eq!(device.post_telemetry("{a:1}").await, "2.01");
+    }
+    let counts = || world.simulator.mqtt_counts("meter-17");
+    eventually("the subscription", || counts()["rpcSubscribed"] == true);
+    // Each has it, as over HTTP. Either may reply, and the first reply counts.
+    let command = json!({"method": "reboot", "params": {}});
+    let caller = world.simulator.send_command("meter-17", &command);
+    for device in [&old, &new] {
+        let received = notification(device).await;
+        let received: serde_json::Value = serde_json::from_slice(&received.payload).unwrap();
+        let path = ["api", "v1", "rpc", &received["id"].to_string()];
+        assert_eq!(code(&device.request(post(&path, "{}")).await), "2.01");
+    }
+    assert_eq!(caller.join().unwrap(), "{}");
+    assert_eq!(counts()["connects"], 1, "{}", counts());
+    assert!(!world.log().contains("another client"));
 }

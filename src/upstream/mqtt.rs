@@ -1,4 +1,4 @@
-//! ThingsBoard's MQTT device API: one MQTT 5 connection for each device, under its access token.
+//! ThingsBoard's MQTT device API: one MQTT 5 connection for each access token, and so for each device.
 //!
 //! | Part | Does |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`connection`] | one connection, without a socket and without a clock |
 //! | [`task`] | one connection with its socket |
 //! | [`link`] | what is demanded of a device's connection |
+//! | [`members`] | the devices of one access token, which share a connection |
 //! | [`connections`] | the connections of all devices |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
@@ -25,6 +26,7 @@ mod connection;
 mod connections;
 mod encode;
 mod link;
+mod members;
 mod notice;
 mod opener;
 mod opening;
@@ -51,7 +53,7 @@ use crate::device::Device;
 use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
-use link::{Demand, Link, Request as LinkRequest};
+use link::{Link, Request as LinkRequest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
@@ -102,7 +104,7 @@ impl<T: Send + 'static> Mqtt<T> {
     /// number it is requested again.
     ///
     /// # Errors
-    /// There are too many connections.
+    /// There are too many connections, or devices with this access token.
     pub(crate) fn subscribe(
         &self,
         device: &Arc<Device>,
@@ -111,15 +113,15 @@ impl<T: Send + 'static> Mqtt<T> {
     ) -> Result<(), Error> {
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
-            demand.subscriptions.set(kinds, Some(number));
             demand.alive_until = demand.alive_until.max(Some(alive_until));
-        })
+            demand.members.subscribe(device, kinds, number)
+        })?
     }
 
     /// Ends subscriptions. What was received before is still reported.
     pub(crate) fn unsubscribe(&self, device: &Arc<Device>, kinds: Kinds) {
         self.connections.change_existing(device, |demand| {
-            demand.subscriptions.set(kinds, None);
+            demand.members.unsubscribe(device, kinds);
         });
     }
 
@@ -133,9 +135,14 @@ impl<T: Send + 'static> Mqtt<T> {
         self.connections.extend_alive(device, until);
     }
 
-    /// The device is gone: its connection is closed when nothing is in flight.
+    /// The device is gone: its connection is closed when nothing is in flight, unless another device with its access token
+    /// has subscribed.
     pub(crate) fn close(&self, device: &Arc<Device>) {
-        self.connections.change_existing(device, Demand::close);
+        self.connections.change_existing(device, |demand| {
+            if demand.members.remove(device) {
+                demand.close();
+            }
+        });
     }
 
     /// Closes all connections, each when nothing is in flight on it, and waits for that, but no longer than `at_most`. No
@@ -170,7 +177,7 @@ impl<T: Send + 'static> Mqtt<T> {
         let permit = self.connections.opener().acquire(true).await;
         let permit = permit.ok_or(Error::Unreachable)?;
         let number = self.connections.next_number();
-        let opened = self.connections.open(PROVISION, None, link, number, permit);
+        let opened = self.connections.open(PROVISION, link, number, permit);
         Box::pin(opened).await.ok_or(Error::Unreachable)
     }
 

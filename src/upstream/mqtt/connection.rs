@@ -33,7 +33,7 @@ use keep_alive::{Due, KeepAlive};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::result_code::PubackReasonCode;
 use packets::{Packets, Published, Received};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use subscriptions::{Change, Subscriptions};
 
@@ -91,6 +91,8 @@ pub(super) struct Connection<I> {
     events: VecDeque<Event<I>>,
     last_received: Instant,
     has_package_error: bool,
+    /// Packet ids of messages to the devices that none of them has acknowledged.
+    unacknowledged: BTreeSet<u16>,
     is_renewal_due: bool,
 }
 
@@ -107,6 +109,7 @@ impl<I> Connection<I> {
             events: VecDeque::new(),
             last_received: now,
             has_package_error: false,
+            unacknowledged: BTreeSet::new(),
             is_renewal_due: false,
         };
         if connection.packets.connect(user_name, client_id).is_err() {
@@ -139,8 +142,14 @@ impl<I> Connection<I> {
         self.subscriptions.set_wanted(numbers);
     }
 
-    /// Acknowledges a message of this connection: the device has it.
+    /// Acknowledges a message of this connection: a device has it. If several devices get it, only the first of them counts.
     pub(super) fn acknowledge(&mut self, now: Instant, packet: u16) {
+        if self.unacknowledged.remove(&packet) {
+            self.send_acknowledgement(now, packet);
+        }
+    }
+
+    fn send_acknowledgement(&mut self, now: Instant, packet: u16) {
         if matches!(self.phase, Phase::Connected | Phase::Closing(_)) {
             self.keep_alive.sent(now);
             if self.packets.acknowledge(packet).is_err() {
@@ -257,10 +266,12 @@ impl<I> Connection<I> {
             // Without a PUBACK ThingsBoard keeps a persistent command for the next subscription.
             Some(Inbound::Command(_)) if !self.subscriptions.wanted().commands => return,
             Some(Inbound::AttributesUpdate) => {
+                self.unacknowledged.extend(published.id);
                 self.events.push_back(Event::Attributes(downlink()));
                 return;
             }
             Some(Inbound::Command(id)) => {
+                self.unacknowledged.extend(published.id);
                 self.events.push_back(Event::Command(id, downlink()));
                 return;
             }
@@ -281,7 +292,7 @@ impl<I> Connection<I> {
             self.events.push_back(Event::Finished(sent.id, answer));
         }
         if let Some(id) = published.id {
-            self.acknowledge(now, id);
+            self.send_acknowledgement(now, id);
         }
     }
 

@@ -12,7 +12,7 @@ use super::super::{Error, SettingsError};
 use super::backoff::Backoff;
 use super::link::{Demand, Link, Need};
 use super::notice::{Acknowledgement, Notice};
-use super::opener::{Opener, Permit};
+use super::opener::{Opener, Permit as Opening};
 use super::outcome::End;
 use super::settings::Settings;
 use super::task::{Ended, Surroundings, drive};
@@ -24,8 +24,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self, Permit};
 
 /// How often it is looked at whether all connections are closed.
 const CLOSING_TICK: Duration = Duration::from_millis(10);
@@ -48,12 +48,13 @@ pub(super) struct Connections<T> {
     convert: Convert<T>,
 }
 
-/// A device under its access token. A request under a former token has a link of its own, and does not disturb the other.
+/// An access token. Devices with the same one share a link; a request under a device's former token has a link of its own,
+/// and does not disturb the other.
 struct Key(Arc<Device>);
 
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
-        self.0.name == other.0.name && self.0.token == other.0.token
+        self.0.token == other.0.token
     }
 }
 
@@ -61,7 +62,7 @@ impl Eq for Key {}
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.name.hash(state);
+        self.0.token.expose().hash(state);
     }
 }
 
@@ -93,12 +94,12 @@ impl<T: Send + 'static> Connections<T> {
     }
 
     /// Changes what is wanted of a device's connection. `is_request`: it fails at once while ThingsBoard can't be reached.
-    pub(super) fn change(
+    pub(super) fn change<R>(
         self: &Arc<Self>,
         device: &Arc<Device>,
         is_request: bool,
-        change: impl Fn(&mut Demand),
-    ) -> Result<(), Error> {
+        change: impl Fn(&mut Demand) -> R,
+    ) -> Result<R, Error> {
         loop {
             if self.is_closing() {
                 return Err(Error::Unreachable);
@@ -109,8 +110,8 @@ impl<T: Send + 'static> Connections<T> {
                 return Err(Error::Unreachable);
             }
             // If it has retired meanwhile, there is another one.
-            if link.change(&change).is_ok() {
-                return Ok(());
+            if let Ok(result) = link.change(&change) {
+                return Ok(result);
             }
         }
     }
@@ -159,7 +160,7 @@ impl<T: Send + 'static> Connections<T> {
         if links.len() >= self.most {
             return Err(Error::Overloaded);
         }
-        let link = Arc::new(Link::new());
+        let link = Arc::new(Link::of(device.clone()));
         links.insert(key, link.clone());
         tokio::spawn(run(self.clone(), device.clone(), link.clone()));
         Ok(link)
@@ -189,10 +190,9 @@ impl<T: Send + 'static> Connections<T> {
     pub(super) async fn open(
         &self,
         user_name: &str,
-        device: Option<&Arc<Device>>,
         link: &Arc<Link>,
         number: u64,
-        permit: Permit,
+        permit: Opening,
     ) -> Option<Ended> {
         // On the heap while it is needed: a handshake's state is large.
         let stream = match Box::pin(self.connector.connect_tokio()).await {
@@ -205,9 +205,9 @@ impl<T: Send + 'static> Connections<T> {
             }
         };
         self.open_links().insert(number, link.clone());
-        let surroundings = OfDevice {
+        let surroundings = OfLink {
             connections: self,
-            device,
+            link,
         };
         let ended = drive(stream, user_name, link, number, permit, &surroundings).await;
         self.open_links().remove(&number);
@@ -231,10 +231,12 @@ impl<T: Send + 'static> Connections<T> {
         (self.open_links().len(), self.opener.waiting())
     }
 
-    async fn notify(&self, device: &Arc<Device>, notice: Notice) {
-        let message = (self.convert)(device, notice);
-        // Only a loop that is shutting down has closed the channel.
-        let _ = self.notices.send(message).await;
+    async fn notify(&self, link: &Link, notice: &Notice) {
+        for (device, notice) in link.recipients(notice) {
+            let message = (self.convert)(&device, notice);
+            // Only a loop that is shutting down has closed the channel.
+            let _ = self.notices.send(message).await;
+        }
     }
 
     /// A number that no earlier connection has.
@@ -261,13 +263,27 @@ impl<T: Send + 'static> Connections<T> {
     }
 }
 
-struct OfDevice<'a, T> {
+struct OfLink<'a, T> {
     connections: &'a Connections<T>,
-    /// `None`: for provisioning.
-    device: Option<&'a Arc<Device>>,
+    link: &'a Link,
 }
 
-impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
+impl<T: Send + 'static> OfLink<'_, T> {
+    /// Sends a notice to those that it is for.
+    fn send<'r>(
+        &self,
+        room: impl Iterator<Item = Permit<'r, T>>,
+        notices: Vec<(Arc<Device>, Notice)>,
+    ) where
+        T: 'r,
+    {
+        for (room, (device, notice)) in room.zip(notices) {
+            room.send((self.connections.convert)(&device, notice));
+        }
+    }
+}
+
+impl<T: Send + 'static> Surroundings for OfLink<'_, T> {
     fn reached(&self) {
         if self.connections.outage.succeeded() {
             tracing::info!("ThingsBoard answers again");
@@ -275,12 +291,10 @@ impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
     }
 
     fn try_notify(&self, notice: Notice) -> Result<(), Notice> {
-        let Some(device) = self.device else {
-            return Ok(());
-        };
-        match self.connections.notices.try_reserve() {
+        let recipients = self.link.recipients(&notice);
+        match self.connections.notices.try_reserve_many(recipients.len()) {
             Ok(room) => {
-                room.send((self.connections.convert)(device, notice));
+                self.send(room, recipients);
                 Ok(())
             }
             Err(TrySendError::Full(())) => Err(notice),
@@ -291,11 +305,12 @@ impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
 
     async fn room(&self) -> impl FnOnce(Notice) {
         // Were it given back to be taken afterwards, the next one that waits would have it.
-        let room = self.connections.notices.reserve().await;
+        let most = self.link.most_recipients();
+        let room = self.connections.notices.reserve_many(most).await;
         move |notice| {
             // If the channel is closed, the loop is shutting down.
-            if let (Ok(room), Some(device)) = (room, self.device) {
-                room.send((self.connections.convert)(device, notice));
+            if let Ok(room) = room {
+                self.send(room, self.link.recipients(&notice));
             }
         }
     }
@@ -343,12 +358,12 @@ async fn run<T: Send + 'static>(
         }
         let token = device.token.expose();
         let connection = connections.next_number();
-        let opened = connections.open(token, Some(&device), &link, connection, permit);
+        let opened = connections.open(token, &link, connection, permit);
         // On the heap while there is a connection.
         let ended = Box::pin(opened).await;
         if link.has_subscriptions() {
             let interrupted = Notice::Interrupted { connection };
-            connections.notify(&device, interrupted).await;
+            connections.notify(&link, &interrupted).await;
         }
         let Some(Ended { end, up, reason }) = ended else {
             continue;
@@ -382,7 +397,7 @@ async fn run<T: Send + 'static>(
             | End::Unintelligible(_)
             | End::Closed => continue,
         };
-        connections.notify(&device, notice).await;
+        connections.notify(&link, &notice).await;
     }
 }
 

@@ -4,7 +4,7 @@
 //! is freed when it is empty.
 
 use super::connection::{Connection, Downlink, Event};
-use super::link::{Demand, Link, Request, Waiter};
+use super::link::{Link, Request, Taken, Waiter};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
@@ -226,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
     }
 
-    fn apply(&mut self, now: Instant, demand: Demand) {
+    fn apply(&mut self, now: Instant, demand: Taken) {
         if let Some(until) = demand.alive_until {
             self.connection.alive_until(until);
         }

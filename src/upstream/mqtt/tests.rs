@@ -81,8 +81,13 @@ impl Gateway {
     }
 
     pub(super) async fn notice(&mut self) -> Notice {
+        self.named_notice().await.1
+    }
+
+    /// A notice, and the device that it is for.
+    pub(super) async fn named_notice(&mut self) -> Message {
         let notice = tokio::time::timeout(Duration::from_secs(10), self.notices.recv());
-        notice.await.expect("a notice").unwrap().1
+        notice.await.expect("a notice").unwrap()
     }
 }
 
