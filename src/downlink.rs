@@ -192,6 +192,16 @@ impl Downlink {
         }
     }
 
+    /// Whether it is subscribed, or tries to be.
+    pub(crate) fn has_subscription(&self) -> bool {
+        matches!(self, Downlink::Push(push) if push.is_open())
+    }
+
+    /// Whether its subscription works.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        matches!(self, Downlink::Push(push) if push.is_subscribed())
+    }
+
     /// The numbers of the polls that are open.
     pub(crate) fn open_polls(&self) -> impl Iterator<Item = u64> + '_ {
         let polling = match self {

@@ -49,7 +49,9 @@ pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
 pub use error::Error;
 pub(crate) use error::{Rejection, RetryAfter, RetryCause};
-pub use mqtt::{Acknowledgement, Kinds};
+pub use mqtt::{
+    Acknowledgement, Counters as MqttCounters, Expired, Kinds, Status as ConnectionStatus,
+};
 pub(crate) use mqtt::{Mqtt, Notice, Numbers};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};
@@ -85,9 +87,14 @@ pub trait Upstream: Send + Sync + 'static {
     /// The device has the message.
     fn acknowledge(&self, _acknowledgement: Acknowledgement) {}
 
-    /// Connections that are open, and those that wait to be opened; nothing where connections are no device's.
-    fn connections(&self) -> (usize, usize) {
-        (0, 0)
+    /// What the devices' connections count. `None` where connections are no device's.
+    fn counters(&self) -> Option<MqttCounters> {
+        None
+    }
+
+    /// The state of a device's connection. `None`: it has none, and no reason for one.
+    fn connection_status(&self, _device: &Arc<Device>) -> Option<ConnectionStatus> {
+        None
     }
 
     /// The device is gone: its connection is closed when nothing is in flight.

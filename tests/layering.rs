@@ -107,7 +107,11 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ),
     (
         "tokio_rustls",
-        &["src/upstream/http/", "crates/test-support/src/tls_front.rs"],
+        &[
+            "src/upstream/http/",
+            "crates/load/src/bench/",
+            "crates/test-support/src/tls_front.rs",
+        ],
     ),
     (
         "axum",
@@ -518,7 +522,7 @@ fn a_library_named_in_another_file_is_found() {
         (
             "src/calls/task.rs",
             "let c = tokio_rustls::TlsConnector::from(c);",
-            "tokio_rustls is named in src/upstream/http/ and crates/test-support/src/tls_front.rs alone",
+            "tokio_rustls is named in src/upstream/http/ and crates/load/src/bench/ and crates/test-support/src/tls_front.rs alone",
         ),
         (
             "src/timers.rs",

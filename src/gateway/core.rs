@@ -288,9 +288,10 @@ impl Core {
         Some(ticket)
     }
 
-    /// Logs which bounds were reached since the last call. `unsent`: datagrams that the socket did not take since the start.
-    pub fn log_bounds_reached(&mut self, unsent: u64) {
-        let reached = self.bounds_reached(unsent);
+    /// Logs which bounds were reached since the last call. Since the start: `unsent` datagrams that the socket did not take,
+    /// and `connections` that `upstream.max_connections` did not allow.
+    pub fn log_bounds_reached(&mut self, unsent: u64, connections: u64) {
+        let reached = self.bounds_reached(unsent, connections);
         self.journal.bounds_reached(reached);
     }
 
@@ -423,7 +424,7 @@ impl Core {
         }
     }
 
-    fn device_of(&self, session: SessionId) -> Option<Arc<Device>> {
+    pub(crate) fn device_of(&self, session: SessionId) -> Option<Arc<Device>> {
         self.sessions.get(session)?.device.clone()
     }
 

@@ -12,6 +12,7 @@ use crate::calls::task;
 use crate::calls::{Completion, Ticket};
 use crate::downlink::Kind;
 use crate::dtls::Path;
+use crate::gateway::report::SessionLine;
 use crate::logging::throttle::Throttle;
 use crate::udp::{BATCH, Udp};
 use crate::upstream::{self, Kinds, Upstream};
@@ -160,7 +161,9 @@ impl<U: Upstream> Driver<U> {
             }
             if now >= counters_at {
                 counters_at = now + COUNTERS_EVERY;
-                self.core.log_bounds_reached(self.unsent);
+                let mqtt = self.upstream.counters().unwrap_or_default();
+                self.core
+                    .log_bounds_reached(self.unsent, mqtt.refused("max_connections"));
                 let counters = self.core.counters();
                 debug!(
                     sessions = self.core.sessions(),
@@ -206,9 +209,8 @@ impl<U: Upstream> Driver<U> {
             }
             Command::Report(answer) => {
                 let mut report = self.core.report(self.unsent);
-                let levels = &mut report.levels;
-                levels.completions_waiting = self.completions.len();
-                (levels.connections_open, levels.connections_waiting) = self.upstream.connections();
+                report.levels.completions_waiting = self.completions.len();
+                report.add_mqtt(self.upstream.counters());
                 let _ = answer.send(Box::new(report));
             }
             Command::Sessions(answer) => {
@@ -216,7 +218,13 @@ impl<U: Upstream> Driver<U> {
             }
             Command::Describe(sessions, answer) => {
                 let known = sessions.into_iter().take(SESSIONS_PER_ANSWER);
-                let lines = known.filter_map(|session| self.core.describe(now, session));
+                let lines = known.filter_map(|session| {
+                    let device = self.core.device_of(session);
+                    let connection =
+                        device.and_then(|device| self.upstream.connection_status(&device));
+                    let line = self.core.describe(now, session)?;
+                    Some(SessionLine { connection, ..line })
+                });
                 let _ = answer.send(lines.collect());
             }
         }

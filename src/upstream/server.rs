@@ -8,8 +8,8 @@
 use super::http::tls::Tls;
 use super::mqtt::{self, Convert};
 use super::{
-    Acknowledgement, Answer, Error, Kinds, Mqtt, Request, Settings, SettingsError, ThingsBoard,
-    TlsFiles, Upstream,
+    Acknowledgement, Answer, ConnectionStatus, Error, Kinds, Mqtt, MqttCounters, Request, Settings,
+    SettingsError, ThingsBoard, TlsFiles, Upstream,
 };
 use crate::device::Device;
 use std::sync::Arc;
@@ -109,8 +109,12 @@ impl<T: Send + 'static> Upstream for Server<T> {
         }
     }
 
-    fn connections(&self) -> (usize, usize) {
-        self.mqtt().map_or((0, 0), Mqtt::connection_counts)
+    fn counters(&self) -> Option<MqttCounters> {
+        self.mqtt().map(Mqtt::counters)
+    }
+
+    fn connection_status(&self, device: &Arc<Device>) -> Option<ConnectionStatus> {
+        self.mqtt().and_then(|mqtt| mqtt.status(device))
     }
 
     fn close(&self, device: &Arc<Device>) {

@@ -130,13 +130,19 @@ impl Core {
     /// A device's connection has received something, or has changed.
     pub(crate) fn pushed(&mut self, now: Instant, pushed: Pushed) {
         let Pushed { device, event } = pushed;
-        if let PushedEvent::Displaced = event {
+        match event {
             // While the gateway stops, its devices connect to the next one.
-            if self.draining.is_active() {
-                return;
+            PushedEvent::Displaced if self.draining.is_active() => return,
+            PushedEvent::Displaced => {
+                return self.journal.connection_displaced(now, &device.name);
             }
-            self.journal.connection_displaced(now, &device.name);
-            return;
+            PushedEvent::RateLimited => {
+                return self.journal.connection_rate_limited(now, &device.name);
+            }
+            PushedEvent::Subscribed(..)
+            | PushedEvent::Interrupted(_)
+            | PushedEvent::Message(..)
+            | PushedEvent::TokenRefused => {}
         }
         // Under another token it was another device, perhaps.
         let of_device = |relay: &RelayId| {
@@ -170,7 +176,7 @@ impl Core {
                     self.downlink_event(now, relay, kind, Event::Refused(refused));
                 }
             }
-            PushedEvent::Displaced => {}
+            PushedEvent::Displaced | PushedEvent::RateLimited => {}
         }
     }
 

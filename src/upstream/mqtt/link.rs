@@ -1,18 +1,15 @@
 //! What is demanded of a device's connection, whether it is open or not. The device's task takes it from here.
 
-use super::super::{Answer, Error};
+use super::super::Error;
 use super::connection::Numbers;
 use super::encode::Outgoing;
 use super::members::Members;
 use super::notice::Notice;
+use super::waiter::Waiter;
 use crate::device::Device;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
-use tokio::sync::oneshot;
-
-/// Where the outcome of a request goes.
-pub(super) type Waiter = oneshot::Sender<Result<Answer, Error>>;
 
 pub(super) struct Request {
     pub(super) waiter: Waiter,
@@ -29,6 +26,9 @@ struct State {
     has_changed: bool,
     waker: Option<Waker>,
     is_up: bool,
+    is_backing_off: bool,
+    /// Its connection was lost, is still needed, and is not open again.
+    is_missing: bool,
     /// Its task has ended.
     is_retired: bool,
 }
@@ -74,6 +74,27 @@ pub(super) enum Need {
     None,
 }
 
+/// The state of a device's connection to ThingsBoard, for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// ThingsBoard has accepted it.
+    Open,
+    /// It waits to be opened, or is being opened.
+    Waiting,
+    /// It has failed, and is tried again later.
+    BackingOff,
+}
+
+impl Status {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Status::Open => "open",
+            Status::Waiting => "waiting",
+            Status::BackingOff => "backing_off",
+        }
+    }
+}
+
 /// The link's task has ended, so another link is needed.
 pub(super) struct Retired;
 
@@ -99,6 +120,8 @@ impl Link {
                 has_changed: false,
                 waker: None,
                 is_up: false,
+                is_backing_off: false,
+                is_missing: false,
                 is_retired: false,
             }),
         }
@@ -188,13 +211,14 @@ impl Link {
         state.has_changed = true;
     }
 
-    /// Takes all requests and answers them with this error.
-    pub(super) fn refuse_requests(&self, error: &Error) {
+    /// Takes all requests and answers them with this error. Returns their number.
+    pub(super) fn refuse_requests(&self, error: &Error) -> usize {
         let requests = std::mem::take(&mut self.state().demand.requests);
+        let number = requests.len();
         for request in requests {
-            // Its receiver may be gone.
-            let _ = request.waiter.send(Err(error.clone()));
+            request.waiter.finish(Err(error.clone()));
         }
+        number
     }
 
     pub(super) fn has_requests(&self) -> bool {
@@ -238,6 +262,25 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         self.state().is_up
+    }
+
+    pub(super) fn set_backing_off(&self, is_backing_off: bool) {
+        self.state().is_backing_off = is_backing_off;
+    }
+
+    /// Sets whether its connection is missing. Returns whether it was.
+    pub(super) fn replace_missing(&self, is_missing: bool) -> bool {
+        std::mem::replace(&mut self.state().is_missing, is_missing)
+    }
+
+    /// Its state, for operators.
+    pub(super) fn status(&self) -> Status {
+        let state = self.state();
+        match (state.is_up, state.is_backing_off) {
+            (true, _) => Status::Open,
+            (false, true) => Status::BackingOff,
+            (false, false) => Status::Waiting,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -149,7 +149,10 @@ impl Members {
             }
             Notice::Attributes { .. } => subscribers(|kinds| kinds.attributes),
             Notice::Command { .. } => subscribers(|kinds| kinds.commands),
-            Notice::Interrupted { .. } | Notice::Displaced | Notice::TokenRefused => {
+            Notice::Interrupted { .. }
+            | Notice::Displaced
+            | Notice::RateLimited
+            | Notice::TokenRefused => {
                 let members = self.all.iter();
                 members.map(|member| to(member, notice.clone())).collect()
             }

@@ -4,10 +4,12 @@
 //! is freed when it is empty.
 
 use super::connection::{Connection, Downlink, Event};
-use super::link::{Link, Request, Taken, Waiter};
+use super::counters::{AtomicCounters, Expired, count};
+use super::link::{Link, Request, Taken};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
+use super::waiter::Waiter;
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -31,8 +33,11 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// What the task needs of its surroundings.
 pub(super) trait Surroundings {
-    /// ThingsBoard has accepted the connection, or has answered a request.
+    /// ThingsBoard has answered.
     fn reached(&self);
+    /// ThingsBoard has accepted the connection.
+    fn connected(&self);
+    fn counters(&self) -> &AtomicCounters;
     /// Passes a message or a change of state on, or returns it if there is no room now.
     fn try_notify(&self, notice: Notice) -> Result<(), Notice>;
     /// Waits until there is room for one, in turn with all other connections, and returns what takes it.
@@ -60,6 +65,7 @@ struct Driver<'a, S> {
     number: u64,
     /// Why the stream has failed.
     reason: Option<String>,
+    counters: &'a AtomicCounters,
 }
 
 /// Drives a connection until it ends. `number` tells connections apart: packet ids are a connection's own.
@@ -81,8 +87,16 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         link,
         number,
         reason: None,
+        counters: surroundings.counters(),
     };
-    driver.apply(now, link.take());
+    // It was to be closed before there was one. If it is needed all the same, that is for what came later.
+    driver.apply(
+        now,
+        Taken {
+            is_close: false,
+            ..link.take()
+        },
+    );
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
@@ -98,14 +112,14 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                     link.set_up(true);
                     surroundings.reached();
+                    surroundings.connected();
                     continue;
                 }
                 Event::Finished(waiter, outcome) => {
                     if outcome.is_ok() {
                         surroundings.reached();
                     }
-                    // Its receiver may be gone.
-                    let _ = waiter.send(outcome);
+                    waiter.finish(outcome);
                     continue;
                 }
                 Event::Unsent(waiter, outgoing, deadline) => {
@@ -128,15 +142,21 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     numbers,
                     connection: number,
                 },
-                Event::Attributes(downlink) => Notice::Attributes {
-                    acknowledgement: driver.acknowledgement(&downlink),
-                    body: downlink.payload,
-                },
-                Event::Command(id, downlink) => Notice::Command {
-                    id,
-                    acknowledgement: driver.acknowledgement(&downlink),
-                    body: command_body(id, &downlink.payload),
-                },
+                Event::Attributes(downlink) => {
+                    count(&surroundings.counters().attributes);
+                    Notice::Attributes {
+                        acknowledgement: driver.acknowledgement(&downlink),
+                        body: downlink.payload,
+                    }
+                }
+                Event::Command(id, downlink) => {
+                    count(&surroundings.counters().commands);
+                    Notice::Command {
+                        id,
+                        acknowledgement: driver.acknowledgement(&downlink),
+                        body: command_body(id, &downlink.payload),
+                    }
+                }
             };
             driver.notices.push_back(notice);
         }
@@ -210,6 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
             if sleep.poll(context).is_ready() {
                 self.connection.handle_timeout(now.max(at.into_std()));
+                self.counters.expired(self.connection.take_expired());
                 is_progress = true;
             }
         }
@@ -237,14 +258,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 deadline,
             } = request;
             // It may have waited for this connection too long.
-            if !waiter.is_closed() {
+            if waiter.is_closed() {
+                let unsent = 1;
+                self.counters.expired(Expired {
+                    unsent,
+                    ..Expired::default()
+                });
+            } else {
                 self.connection.start(waiter, outgoing, deadline);
             }
         }
         self.connection.set_subscriptions(demand.subscriptions);
         for (number, packet) in demand.acknowledgements {
-            if number == self.number && packet != NO_PACKET {
-                self.connection.acknowledge(now, packet);
+            if packet == NO_PACKET {
+            } else if number == self.number {
+                if self.connection.acknowledge(now, packet) {
+                    count(&self.counters.acknowledged);
+                }
+            } else {
+                count(&self.counters.acknowledged_too_late);
             }
         }
         if demand.is_close {
