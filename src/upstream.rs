@@ -51,7 +51,9 @@ pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
 pub use error::Error;
 pub(crate) use error::{Rejection, RetryAfter, RetryCause};
-pub use mqtt::{Acknowledgement, Kinds};
+pub use mqtt::{
+    Acknowledgement, Counters as MqttCounters, Expired, Kinds, Status as ConnectionStatus,
+};
 pub(crate) use mqtt::{Mqtt, Notice, Numbers};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};
@@ -63,7 +65,7 @@ pub use thingsboard::{RequestLine, ThingsBoard};
 use crate::device::Device;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Answers requests as ThingsBoard's HTTP device API does. The other methods are for an API that pushes: they do nothing
 /// where changes and commands come by polls.
@@ -86,9 +88,14 @@ pub trait Upstream: Send + Sync + 'static {
     /// The device has the message.
     fn acknowledge(&self, _acknowledgement: Acknowledgement) {}
 
-    /// Connections that are open, and those that wait to be opened; nothing where connections are no device's.
-    fn connections(&self) -> (usize, usize) {
-        (0, 0)
+    /// What the devices' connections count. `None` where connections are no device's.
+    fn counters(&self) -> Option<MqttCounters> {
+        None
+    }
+
+    /// The state of a device's connection. `None`: it has none, and no reason for one.
+    fn connection_status(&self, _device: &Arc<Device>) -> Option<ConnectionStatus> {
+        None
     }
 
     /// The device is gone: its connection is closed when nothing is in flight.
@@ -96,4 +103,10 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// The device has sent something, and counts as alive until then.
     fn alive_until(&self, _device: &Arc<Device>, _until: Instant) {}
+
+    /// Closes all devices' connections, each when nothing is in flight on it, and waits for that, but no longer than
+    /// `at_most`. No connection is opened any more.
+    fn close_all(&self, _at_most: Duration) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
 }

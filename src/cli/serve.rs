@@ -80,6 +80,7 @@ pub(super) fn run(
                 calls: config.calls,
                 relay: config.relay,
                 downlink: Form::Polling,
+                max_connections: config.upstream.max_connections,
                 ota: config.ota,
             },
             upstream: config.upstream,

@@ -102,6 +102,7 @@ impl Gateway {
     pub fn new(parts: Parts) -> Result<Gateway, StartError> {
         let mut settings = parts.settings;
         let timeout = parts.upstream.timeout;
+        settings.max_connections = parts.upstream.max_connections;
         let devices = parts.registry.len();
         let (pushed, received) = mpsc::channel(PUSHED);
         let upstream = Arc::new(Server::new(parts.upstream, pushed, Pushed::parse)?);

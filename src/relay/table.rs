@@ -37,6 +37,17 @@ pub struct ObservationCounts {
     pub parked: usize,
     /// Commands queued for their devices.
     pub commands_queued: usize,
+    /// Over MQTT: subscriptions that are wanted.
+    pub subscriptions: Subscriptions,
+    /// Those of them that work.
+    pub working_subscriptions: Subscriptions,
+}
+
+/// How many subscriptions there are.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Subscriptions {
+    pub attributes: usize,
+    pub commands: usize,
 }
 
 impl ObservationCounts {
@@ -53,6 +64,21 @@ impl ObservationCounts {
             before.commands_queued,
             now.commands_queued,
         );
+        for (all, before, now) in [
+            (
+                &mut self.subscriptions,
+                before.subscriptions,
+                now.subscriptions,
+            ),
+            (
+                &mut self.working_subscriptions,
+                before.working_subscriptions,
+                now.working_subscriptions,
+            ),
+        ] {
+            change(&mut all.attributes, before.attributes, now.attributes);
+            change(&mut all.commands, before.commands, now.commands);
+        }
     }
 }
 

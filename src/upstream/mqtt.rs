@@ -14,6 +14,9 @@
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
 //! | [`notice`] | messages and changes of state, for the loop |
+//! | [`waiter`] | where the outcome of a request goes |
+//! | [`losses`] | lost connections in few log lines |
+//! | [`counters`] | what is counted |
 //!
 //! # Nothing is sent twice
 //!
@@ -23,8 +26,10 @@
 mod backoff;
 mod connection;
 mod connections;
+mod counters;
 mod encode;
 mod link;
+mod losses;
 mod notice;
 mod opener;
 mod opening;
@@ -36,25 +41,29 @@ mod task;
 mod tests;
 mod topics;
 mod validate;
+mod waiter;
 
 pub use connection::Kinds;
 pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
+pub use counters::{Counters, Expired};
+pub use link::Status;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
 pub(crate) use settings::Settings;
 
 use super::request::Lane;
-use super::{Answer, Error, Operation, Request, SettingsError, Upstream};
+use super::{Answer, Error, Operation, Rejection, Request, SettingsError, Upstream};
 use crate::device::Device;
 use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
-use link::{Link, Request as LinkRequest};
+use link::{Demand, Link, Request as LinkRequest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use waiter::{Place, Waiter};
 
 /// The user name with which ThingsBoard accepts a connection for provisioning.
 const PROVISION: &str = "provision";
@@ -62,9 +71,9 @@ const PROVISION: &str = "provision";
 /// A ThingsBoard server, reached over its MQTT device API. `T` is what the loop gets of the connections.
 pub(crate) struct Mqtt<T> {
     connections: Arc<Connections<T>>,
-    requests: Semaphore,
-    downlink: Semaphore,
-    packages: Semaphore,
+    requests: Arc<Semaphore>,
+    downlink: Arc<Semaphore>,
+    packages: Arc<Semaphore>,
     timeout: Duration,
     alive_for: Duration,
 }
@@ -97,7 +106,7 @@ impl<T: Send + 'static> Mqtt<T> {
         if settings.max_packages == 0 {
             return Err(SettingsError::ZeroPackages);
         }
-        let places = |most: usize| Semaphore::new(most.min(Semaphore::MAX_PERMITS));
+        let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Ok(Mqtt {
             connections: Connections::new(settings, notices, convert)?,
             requests: places(settings.max_in_flight),
@@ -146,15 +155,46 @@ impl<T: Send + 'static> Mqtt<T> {
 
     /// The device is gone: its connection is closed when nothing is in flight.
     pub(crate) fn close(&self, device: &Arc<Device>) {
-        self.connections.change_existing(device, |demand| {
-            demand.subscriptions = Numbers::default();
-            demand.is_close = true;
-        });
+        self.connections.change_existing(device, Demand::close);
     }
 
-    /// Open connections, and those that wait to be opened.
-    pub(crate) fn connection_counts(&self) -> (usize, usize) {
+    /// Closes all connections, each when nothing is in flight on it, and waits for that, but no longer than `at_most`. No
+    /// connection is opened any more.
+    pub(crate) async fn close_all(&self, at_most: Duration) {
+        // What is still open then ends with the process.
+        let _ = tokio::time::timeout(at_most, self.connections.close_all()).await;
+    }
+
+    /// What is counted, and the current levels.
+    pub(crate) fn counters(&self) -> Counters {
         self.connections.counts()
+    }
+
+    /// The state of a device's connection. `None`: it has no reason for one.
+    pub(crate) fn status(&self, device: &Arc<Device>) -> Option<Status> {
+        self.connections.status(device)
+    }
+
+    /// Counts a request that is refused because of its body.
+    fn refused_body<V>(&self, outgoing: Result<V, Error>) -> Result<V, Error> {
+        if let Err(error) = &outgoing {
+            let reason = match error {
+                Error::Rejected(Rejection::TooLarge) => "too_large",
+                _ => "body",
+            };
+            self.connections.counters().refused(reason, 1);
+        }
+        outgoing
+    }
+
+    fn waiter(
+        &self,
+        outcome: oneshot::Sender<Result<Answer, Error>>,
+        outgoing: &Outgoing,
+        place: &Place,
+    ) -> Waiter {
+        let counters = self.connections.counters().clone();
+        Waiter::new(outcome, place.clone(), outgoing.payload.len(), counters)
     }
 
     /// Whether ThingsBoard can be reached and accepts connections. For a check, not for each request.
@@ -181,9 +221,15 @@ impl<T: Send + 'static> Mqtt<T> {
         Box::pin(opened).await.ok_or(Error::Unreachable)
     }
 
-    async fn provision(&self, body: Bytes, deadline: Instant) -> Result<Answer, Error> {
-        let (waiter, answered) = oneshot::channel();
-        let outgoing = Outgoing::provision(body)?;
+    async fn provision(
+        &self,
+        body: Bytes,
+        deadline: Instant,
+        place: &Place,
+    ) -> Result<Answer, Error> {
+        let (outcome, answered) = oneshot::channel();
+        let outgoing = self.refused_body(Outgoing::provision(body))?;
+        let waiter = self.waiter(outcome, &outgoing, place);
         let link = Arc::new(Link::new());
         link.give_back(vec![LinkRequest {
             waiter,
@@ -202,9 +248,11 @@ impl<T: Send + 'static> Mqtt<T> {
         device: &Arc<Device>,
         operation: &Operation,
         deadline: Instant,
+        place: &Place,
     ) -> Result<Answer, Error> {
-        let outgoing = Outgoing::new(operation)?;
-        let (waiter, answered) = oneshot::channel::<Result<Answer, Error>>();
+        let outgoing = self.refused_body(Outgoing::new(operation))?;
+        let (outcome, answered) = oneshot::channel::<Result<Answer, Error>>();
+        let waiter = self.waiter(outcome, &outgoing, place);
         let alive_until = now() + self.alive_for;
         // It is taken once, whichever link accepts it.
         let request = std::cell::Cell::new(Some((waiter, outgoing)));
@@ -228,6 +276,7 @@ impl<T: Send + 'static> Mqtt<T> {
         device: &Arc<Device>,
         operation: &Operation,
         deadline: Instant,
+        place: &Place,
     ) -> Result<Answer, Error> {
         let Operation::GetPackage {
             package,
@@ -237,15 +286,16 @@ impl<T: Send + 'static> Mqtt<T> {
             chunk,
         } = operation
         else {
-            return self.operation(device, operation, deadline).await;
+            return self.operation(device, operation, deadline, place).await;
         };
         let pieces = package::pieces(*package, (title, version), *size, *chunk)?;
         let assigned = Operation::ReadAssignment(*package);
-        let assigned = self.operation(device, &assigned, deadline).await?;
+        let assigned = self.operation(device, &assigned, deadline, place).await?;
         package::check_assignment(&assigned.body, *package, title, version)?;
         let mut whole = BytesMut::new();
         for (wanted, piece) in pieces {
-            let part = self.operation(device, &piece, deadline).await?.body;
+            let part = self.operation(device, &piece, deadline, place).await?;
+            let part = part.body;
             let is_short = u32::try_from(part.len()).is_ok_and(|length| length < wanted);
             if whole.is_empty() && (is_short || wanted == *size) {
                 return Ok(Answer { body: part });
@@ -269,16 +319,18 @@ impl<T: Send + 'static> Upstream for Mqtt<T> {
             Lane::Packages => &self.packages,
         };
         // A caller that waited here would hold its request without bound.
-        let Ok(_place) = places.try_acquire() else {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            self.connections.counters().refused("max_in_flight", 1);
             return Err(Error::Overloaded);
         };
+        let place = Place::new(place);
         let time = request.deadline(self.timeout);
         let deadline = now() + time;
         let answer = async {
             match &request {
-                Request::Provision { body } => self.provision(body.clone(), deadline).await,
+                Request::Provision { body } => self.provision(body.clone(), deadline, &place).await,
                 Request::Device { device, operation } => {
-                    self.package(device, operation, deadline).await
+                    self.package(device, operation, deadline, &place).await
                 }
             }
         };

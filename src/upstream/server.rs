@@ -2,12 +2,12 @@
 
 use super::mqtt::Convert;
 use super::{
-    Acknowledgement, Answer, Error, Kinds, Mqtt, Request, Settings, SettingsError, ThingsBoard,
-    Upstream,
+    Acknowledgement, Answer, ConnectionStatus, Error, Kinds, Mqtt, MqttCounters, Request, Settings,
+    SettingsError, ThingsBoard, Upstream,
 };
 use crate::device::Device;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// One of the two device APIs.
@@ -69,10 +69,17 @@ impl<T: Send + 'static> Upstream for Server<T> {
         }
     }
 
-    fn connections(&self) -> (usize, usize) {
+    fn counters(&self) -> Option<MqttCounters> {
         match self {
-            Server::Http(_) => (0, 0),
-            Server::Mqtt(mqtt) => mqtt.connection_counts(),
+            Server::Http(_) => None,
+            Server::Mqtt(mqtt) => Some(mqtt.counters()),
+        }
+    }
+
+    fn connection_status(&self, device: &Arc<Device>) -> Option<ConnectionStatus> {
+        match self {
+            Server::Http(_) => None,
+            Server::Mqtt(mqtt) => mqtt.status(device),
         }
     }
 
@@ -87,6 +94,13 @@ impl<T: Send + 'static> Upstream for Server<T> {
         match self {
             Server::Http(_) => {}
             Server::Mqtt(mqtt) => mqtt.alive_until(device, until),
+        }
+    }
+
+    async fn close_all(&self, at_most: Duration) {
+        match self {
+            Server::Http(_) => {}
+            Server::Mqtt(mqtt) => mqtt.close_all(at_most).await,
         }
     }
 }

@@ -1,15 +1,12 @@
 //! What is demanded of a device's connection, whether it is open or not. The device's task takes it from here.
 
-use super::super::{Answer, Error};
+use super::super::Error;
 use super::connection::Numbers;
 use super::encode::Outgoing;
+use super::waiter::Waiter;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
-use tokio::sync::oneshot;
-
-/// Where the outcome of a request goes.
-pub(super) type Waiter = oneshot::Sender<Result<Answer, Error>>;
 
 pub(super) struct Request {
     pub(super) waiter: Waiter,
@@ -26,6 +23,9 @@ struct State {
     has_changed: bool,
     waker: Option<Waker>,
     is_up: bool,
+    is_backing_off: bool,
+    /// Its connection was lost, is still needed, and is not open again.
+    is_missing: bool,
     /// Its task has ended.
     is_retired: bool,
 }
@@ -43,6 +43,14 @@ pub(super) struct Demand {
     pub(super) is_close: bool,
 }
 
+impl Demand {
+    /// Nothing is to be subscribed to, and the connection is to be closed.
+    pub(super) fn close(&mut self) {
+        self.subscriptions = Numbers::default();
+        self.is_close = true;
+    }
+}
+
 /// Whether a connection is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
@@ -50,6 +58,27 @@ pub(super) enum Need {
     /// Something is to be subscribed to, but the device has sent nothing for long. A CONNECT would make it active.
     OnceAlive,
     None,
+}
+
+/// The state of a device's connection to ThingsBoard, for operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// ThingsBoard has accepted it.
+    Open,
+    /// It waits to be opened, or is being opened.
+    Waiting,
+    /// It has failed, and is tried again later.
+    BackingOff,
+}
+
+impl Status {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Status::Open => "open",
+            Status::Waiting => "waiting",
+            Status::BackingOff => "backing_off",
+        }
+    }
 }
 
 /// The link's task has ended, so another link is needed.
@@ -63,6 +92,8 @@ impl Link {
                 has_changed: false,
                 waker: None,
                 is_up: false,
+                is_backing_off: false,
+                is_missing: false,
                 is_retired: false,
             }),
         }
@@ -152,13 +183,14 @@ impl Link {
         state.has_changed = true;
     }
 
-    /// Takes all requests and answers them with this error.
-    pub(super) fn refuse_requests(&self, error: &Error) {
+    /// Takes all requests and answers them with this error. Returns their number.
+    pub(super) fn refuse_requests(&self, error: &Error) -> usize {
         let requests = std::mem::take(&mut self.state().demand.requests);
+        let number = requests.len();
         for request in requests {
-            // Its receiver may be gone.
-            let _ = request.waiter.send(Err(error.clone()));
+            request.waiter.finish(Err(error.clone()));
         }
+        number
     }
 
     pub(super) fn has_requests(&self) -> bool {
@@ -192,6 +224,25 @@ impl Link {
 
     pub(super) fn is_up(&self) -> bool {
         self.state().is_up
+    }
+
+    pub(super) fn set_backing_off(&self, is_backing_off: bool) {
+        self.state().is_backing_off = is_backing_off;
+    }
+
+    /// Sets whether its connection is missing. Returns whether it was.
+    pub(super) fn replace_missing(&self, is_missing: bool) -> bool {
+        std::mem::replace(&mut self.state().is_missing, is_missing)
+    }
+
+    /// Its state, for operators.
+    pub(super) fn status(&self) -> Status {
+        let state = self.state();
+        match (state.is_up, state.is_backing_off) {
+            (true, _) => Status::Open,
+            (false, true) => Status::BackingOff,
+            (false, false) => Status::Waiting,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

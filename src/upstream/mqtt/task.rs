@@ -4,10 +4,12 @@
 //! is freed when it is empty.
 
 use super::connection::{Connection, Downlink, Event};
-use super::link::{Demand, Link, Request, Waiter};
+use super::counters::{AtomicCounters, Expired, count};
+use super::link::{Demand, Link, Request};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
+use super::waiter::Waiter;
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -31,12 +33,15 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// What the task needs of its surroundings.
 pub(super) trait Surroundings {
-    /// ThingsBoard has accepted the connection, or has answered a request.
+    /// ThingsBoard has answered.
     fn reached(&self);
+    /// ThingsBoard has accepted the connection.
+    fn connected(&self);
+    fn counters(&self) -> &AtomicCounters;
     /// Passes a message or a change of state on, or returns it if there is no room now.
     fn try_notify(&self, notice: Notice) -> Result<(), Notice>;
-    /// Waits until there is room.
-    fn room(&self) -> impl Future<Output = ()> + Send;
+    /// Waits until there is room for one, in turn with all other connections, and returns what takes it.
+    fn room(&self) -> impl Future<Output = impl FnOnce(Notice) + Send> + Send;
 }
 
 /// How a connection has ended.
@@ -56,6 +61,7 @@ struct Driver<'a, S> {
     link: &'a Link,
     /// The connection's number.
     number: u64,
+    counters: &'a AtomicCounters,
 }
 
 /// Drives a connection until it ends. `number` tells connections apart: packet ids are a connection's own.
@@ -76,8 +82,16 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         notices: VecDeque::new(),
         link,
         number,
+        counters: surroundings.counters(),
     };
-    driver.apply(now, link.take());
+    // It was to be closed before there was one. If it is needed all the same, that is for what came later.
+    driver.apply(
+        now,
+        Demand {
+            is_close: false,
+            ..link.take()
+        },
+    );
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
@@ -93,14 +107,14 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                     link.set_up(true);
                     surroundings.reached();
+                    surroundings.connected();
                     continue;
                 }
                 Event::Finished(waiter, outcome) => {
                     if outcome.is_ok() {
                         surroundings.reached();
                     }
-                    // Its receiver may be gone.
-                    let _ = waiter.send(outcome);
+                    waiter.finish(outcome);
                     continue;
                 }
                 Event::Unsent(waiter, outgoing, deadline) => {
@@ -123,15 +137,21 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     numbers,
                     connection: number,
                 },
-                Event::Attributes(downlink) => Notice::Attributes {
-                    acknowledgement: driver.acknowledgement(&downlink),
-                    body: downlink.payload,
-                },
-                Event::Command(id, downlink) => Notice::Command {
-                    id,
-                    acknowledgement: driver.acknowledgement(&downlink),
-                    body: command_body(id, &downlink.payload),
-                },
+                Event::Attributes(downlink) => {
+                    count(&surroundings.counters().attributes);
+                    Notice::Attributes {
+                        acknowledgement: driver.acknowledgement(&downlink),
+                        body: downlink.payload,
+                    }
+                }
+                Event::Command(id, downlink) => {
+                    count(&surroundings.counters().commands);
+                    Notice::Command {
+                        id,
+                        acknowledgement: driver.acknowledgement(&downlink),
+                        body: command_body(id, &downlink.payload),
+                    }
+                }
             };
             driver.notices.push_back(notice);
         }
@@ -160,11 +180,9 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             link.give_back(unsent);
             while let Some(notice) = driver.notices.pop_front() {
                 if let Err(notice) = surroundings.try_notify(notice) {
-                    driver.notices.push_front(notice);
-                    surroundings.room().await;
+                    surroundings.room().await(notice);
                 }
             }
-
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
             return Ended { end, up };
@@ -173,7 +191,11 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
         tokio::select! {
             () = progress => {}
-            () = surroundings.room(), if is_waiting => {}
+            room = surroundings.room(), if is_waiting => {
+                if let Some(notice) = driver.notices.pop_front() {
+                    room(notice);
+                }
+            }
         }
     }
 }
@@ -202,6 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
             if sleep.poll(context).is_ready() {
                 self.connection.handle_timeout(now.max(at.into_std()));
+                self.counters.expired(self.connection.take_expired());
                 is_progress = true;
             }
         }
@@ -229,14 +252,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 deadline,
             } = request;
             // It may have waited for this connection too long.
-            if !waiter.is_closed() {
+            if waiter.is_closed() {
+                let unsent = 1;
+                self.counters.expired(Expired {
+                    unsent,
+                    ..Expired::default()
+                });
+            } else {
                 self.connection.start(waiter, outgoing, deadline);
             }
         }
         self.connection.set_subscriptions(demand.subscriptions);
         for (number, packet) in demand.acknowledgements {
-            if number == self.number && packet != NO_PACKET {
+            if packet == NO_PACKET {
+            } else if number == self.number {
+                count(&self.counters.acknowledged);
                 self.connection.acknowledge(now, packet);
+            } else {
+                count(&self.counters.acknowledged_too_late);
             }
         }
         if demand.is_close {

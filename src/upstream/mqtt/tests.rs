@@ -2,6 +2,7 @@
 
 mod broker;
 mod calls;
+mod counts;
 mod downlink;
 mod fleet;
 mod simulator;

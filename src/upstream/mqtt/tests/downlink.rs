@@ -124,6 +124,7 @@ async fn a_connection_is_renewed_before_packet_ids_end() {
     let mut gateway = gateway(&settings(&broker));
     let device = device(1);
     subscribed(&broker, &mut gateway, &device).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     send(&broker, server::publish(60_000, "v2/a/j", b"{\"a\":1}"));
     assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     gateway.interrupted().await;
@@ -143,6 +144,17 @@ async fn a_closed_device_has_no_connection_and_a_later_request_opens_one() {
     broker.wait_open(0).await;
     assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
     assert_eq!(broker.script(|script| script.connects.len()), 2);
+}
+
+#[tokio::test]
+async fn a_close_before_there_is_a_connection_does_not_close_the_next_one() {
+    let broker = Broker::new().await;
+    let gateway = gateway(&settings(&broker));
+    let device = device(1);
+    gateway.subscribe(&device);
+    gateway.upstream.close(&device);
+    assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
 }
 
 #[tokio::test]
@@ -197,6 +209,32 @@ async fn requests_have_their_outcomes_while_messages_wait_for_the_loop() {
     }
     assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
     for _ in 1..=80 {
+        assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
+    }
+}
+
+#[tokio::test]
+async fn more_devices_than_the_loop_has_room_for_all_get_room() {
+    let broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    // The channel takes 64 messages of all together.
+    let devices: Vec<_> = (0..200).map(device).collect();
+    for device in &devices {
+        gateway.subscribe(device);
+    }
+    for _ in &devices {
+        gateway.subscribed().await;
+    }
+    for some in devices.chunks(20) {
+        for device in some {
+            let message = server::publish(1, "v2/a/j", b"{\"a\":1}");
+            let token = device.token.expose().to_owned();
+            broker.instruct(Instruction::Send(token, message));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in &devices {
         assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     }
 }

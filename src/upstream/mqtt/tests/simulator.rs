@@ -359,6 +359,7 @@ async fn a_restart_a_changed_token_and_a_rate_limit() {
     ];
     assert_eq!(outcomes, expected);
     world.mqtt.interrupted().await;
+    assert_eq!(world.mqtt.notice().await, Notice::RateLimited);
     world.mqtt.subscribed().await;
     world.control.add_device("meter-1", "other").unwrap();
     world.mqtt.interrupted().await;
