@@ -46,6 +46,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 const UNWRITTEN: usize = 16 * 1024;
 /// A new connection is wanted from this packet id of ThingsBoard's on.
 const RENEWAL_ID: u16 = 60_000;
+/// But not so soon after the CONNACK: packet ids that are not ThingsBoard's may begin anywhere.
+const RENEWAL_NOT_BEFORE: Duration = Duration::from_secs(1);
 
 /// What has happened. `I` is what the owner knows a request by.
 pub(super) enum Event<I> {
@@ -60,7 +62,7 @@ pub(super) enum Event<I> {
     Attributes(Downlink),
     /// A command with this id.
     Command(u32, Downlink),
-    /// ThingsBoard's packet ids will soon be used up.
+    /// Packet ids will soon be used up: ThingsBoard's, or those of messages without a PUBACK.
     RenewalDue,
     /// The last event.
     Ended(End),
@@ -92,6 +94,7 @@ pub(super) struct Connection<I> {
     events: VecDeque<Event<I>>,
     last_received: Instant,
     has_package_error: bool,
+    renewal_not_before: Instant,
     is_renewal_due: bool,
     /// Since they were taken last.
     expired: Expired,
@@ -110,6 +113,7 @@ impl<I> Connection<I> {
             events: VecDeque::new(),
             last_received: now,
             has_package_error: false,
+            renewal_not_before: now,
             is_renewal_due: false,
             expired: Expired::default(),
         };
@@ -209,17 +213,24 @@ impl<I> Connection<I> {
 
     fn received(&mut self, now: Instant, received: Received) {
         match received {
-            Received::Connected => {
+            Received::Connected(server_keep_alive) => {
                 self.phase = Phase::Connected;
+                self.renewal_not_before = now + RENEWAL_NOT_BEFORE;
+                if let Some(time) = server_keep_alive {
+                    self.keep_alive.set_server_keep_alive(time);
+                }
                 self.events.push_back(Event::Connected);
             }
             Received::Acknowledged(packet, code) => self.acknowledged(packet, code),
-            Received::Subscribed(packet, true) | Received::Unsubscribed(packet) => {
+            Received::Subscribed(packet, Some(granted))
+                if self.subscriptions.is_granted(packet, granted) =>
+            {
                 self.subscriptions.answered(now, packet);
             }
-            Received::Subscribed(_, false) => {
+            Received::Subscribed(..) => {
                 self.end(End::Unintelligible("it refuses a subscription"));
             }
+            Received::Unsubscribed(packet) => self.subscriptions.answered(now, packet),
             Received::Published(published) => self.published(now, &published),
             Received::Pong => {}
             Received::End(end) => self.end(end),
@@ -245,9 +256,8 @@ impl<I> Connection<I> {
     }
 
     fn published(&mut self, now: Instant, published: &Published) {
-        if !self.is_renewal_due && published.id.is_some_and(|id| id >= RENEWAL_ID) {
-            self.is_renewal_due = true;
-            self.events.push_back(Event::RenewalDue);
+        if published.id.is_some_and(|id| id >= RENEWAL_ID) && self.renewal_not_before <= now {
+            self.renew();
         }
         let payload = published.packet.payload().as_slice();
         let downlink = || Downlink {
@@ -289,6 +299,12 @@ impl<I> Connection<I> {
         }
     }
 
+    fn renew(&mut self) {
+        if !std::mem::replace(&mut self.is_renewal_due, true) {
+            self.events.push_back(Event::RenewalDue);
+        }
+    }
+
     /// Does what is due.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         match self.phase {
@@ -311,6 +327,9 @@ impl<I> Connection<I> {
             is_silent |= self.last_received < expired.sent_at;
             self.events
                 .push_back(Event::Finished(expired.id, Err(Error::Timeout)));
+        }
+        if self.requests.is_worn_out() {
+            self.renew();
         }
         if let Some(numbers) = self.subscriptions.pop_settled(now) {
             self.events.push_back(Event::Subscribed(numbers));

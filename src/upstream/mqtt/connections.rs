@@ -112,12 +112,12 @@ impl<T: Send + 'static> Connections<T> {
             if self.is_closing() {
                 return Err(Error::Unreachable);
             }
-            let link = self.link(device)?;
-            if is_request && !link.is_up() && self.opener.is_out() {
-                self.retire_if_idle(device, &link);
+            let is_up = || self.find(device).is_some_and(|link| link.is_up());
+            if is_request && !is_up() && self.opener.is_out() {
                 self.counters.refused("unreachable", 1);
                 return Err(Error::Unreachable);
             }
+            let link = self.link(device)?;
             // If it has retired meanwhile, there is another one.
             if link.change(&change).is_ok() {
                 return Ok(());
@@ -127,8 +127,7 @@ impl<T: Send + 'static> Connections<T> {
 
     /// Changes what is wanted, if the device has a link.
     pub(super) fn change_existing(&self, device: &Arc<Device>, change: impl FnOnce(&mut Demand)) {
-        let link = self.links().get(&Key(device.clone())).cloned();
-        if let Some(link) = link {
+        if let Some(link) = self.find(device) {
             // A task that has just ended has no connection.
             let _ = link.change(change);
         }
@@ -153,10 +152,13 @@ impl<T: Send + 'static> Connections<T> {
 
     /// The device counts as alive until then.
     pub(super) fn extend_alive(&self, device: &Arc<Device>, until: Instant) {
-        let link = self.links().get(&Key(device.clone())).cloned();
-        if let Some(link) = link {
+        if let Some(link) = self.find(device) {
             link.extend_alive(super::now(), until);
         }
+    }
+
+    fn find(&self, device: &Arc<Device>) -> Option<Arc<Link>> {
+        self.links().get(&Key(device.clone())).cloned()
     }
 
     /// The device's link; if it has none, a new one with its task.
@@ -176,7 +178,8 @@ impl<T: Send + 'static> Connections<T> {
         Ok(link)
     }
 
-    /// Retires a link that there is no reason for. Returns whether it is retired.
+    /// Retires a link that there is no reason for. Only its task may do so: it knows that it has no connection, on which
+    /// requests may be in flight. Returns whether it is retired.
     fn retire_if_idle(&self, device: &Arc<Device>, link: &Arc<Link>) -> bool {
         let mut links = self.links();
         if !link.retire(super::now()) {
@@ -215,14 +218,13 @@ impl<T: Send + 'static> Connections<T> {
                 return None;
             }
         };
-        self.open_links().insert(number, link.clone());
+        let _registered = Registered::new(self, number, link);
         let surroundings = OfDevice {
             connections: self,
             device,
             link,
         };
         let ended = drive(stream, user_name, link, number, permit, &surroundings).await;
-        self.open_links().remove(&number);
         if let Some(why) = ended.up.is_none().then_some(ended.end).and_then(not_opened) {
             self.unreachable(why);
         }
@@ -317,6 +319,30 @@ impl<T: Send + 'static> Connections<T> {
 
     fn links(&self) -> MutexGuard<'_, HashMap<Key, Arc<Link>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An open connection among the others, until it is dropped: a request that drives one may be given up.
+struct Registered<'a, T> {
+    connections: &'a Connections<T>,
+    number: u64,
+}
+
+impl<'a, T: Send + 'static> Registered<'a, T> {
+    fn new(connections: &'a Connections<T>, number: u64, link: &Arc<Link>) -> Registered<'a, T> {
+        connections.open_links().insert(number, link.clone());
+        Registered {
+            connections,
+            number,
+        }
+    }
+}
+
+impl<T> Drop for Registered<'_, T> {
+    fn drop(&mut self) {
+        let open = &self.connections.open;
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.remove(&self.number);
     }
 }
 

@@ -170,6 +170,7 @@ fn with_context<T>(shared: &Shared, work: impl FnOnce(&mut Context<'_>) -> T) ->
     work(&mut Context {
         state: &mut state,
         now_ms: shared.clock.now_ms(),
+        clock: shared.clock,
         epoch_ms: epoch_ms(),
     })
 }

@@ -1,5 +1,6 @@
 //! Requests of devices.
 
+use super::super::connection::tests::server;
 use super::*;
 use crate::upstream::Package;
 
@@ -243,4 +244,47 @@ async fn a_connection_may_have_tls_and_then_the_server_must_be_trusted() {
     let distrusting = gateway(&with(&other));
     assert_eq!(distrusting.post(&device).await, Err(Error::Unreachable));
     assert_eq!(broker.script(|script| script.connects.len()), 1);
+}
+
+#[tokio::test]
+async fn a_request_beside_the_attempt_that_finds_thingsboard_back_opens_no_second_connection() {
+    let mut broker = Broker::new().await;
+    let gateway = gateway(&settings(&broker));
+    let device = device(1);
+    broker.stop().await;
+    assert_eq!(gateway.post(&device).await, Err(Error::Unreachable));
+    broker.script(|script| script.is_connack_held = true);
+    broker.restart().await;
+    // The first attempt is due after half a second at most; then it waits for its CONNACK.
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let first = gateway.post(&device);
+    let others = async {
+        broker.wait(|script| script.connects.len() == 1).await;
+        assert_eq!(gateway.post(&device).await, Err(Error::Unreachable));
+        broker.script(|script| script.is_connack_held = false);
+        broker.instruct(broker::Instruction::Send(
+            "TOKEN-1".to_owned(),
+            server::connack(0),
+        ));
+    };
+    let (first, ()) = tokio::join!(first, others);
+    assert_eq!(first, Ok(Bytes::new()));
+    assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
+}
+
+#[tokio::test]
+async fn a_provision_request_that_is_given_up_leaves_no_connection_behind() {
+    let mut broker = Broker::new().await;
+    broker.script(|script| script.is_connack_held = true);
+    let gateway = gateway(&Settings {
+        timeout: Duration::from_millis(300),
+        ..settings(&broker)
+    });
+    let body = Bytes::from("{provisionDeviceKey:k,provisionDeviceSecret:s}");
+    let answer = gateway.upstream.send(Request::Provision { body });
+    assert_eq!(answer.await, Err(Error::Timeout));
+    broker.wait_open(0).await;
+    let counters = gateway.upstream.counters();
+    assert_eq!((counters.open, counters.waiting), (0, 0));
 }

@@ -124,6 +124,7 @@ async fn a_connection_is_renewed_before_packet_ids_end() {
     let mut gateway = gateway(&settings(&broker));
     let device = device(1);
     subscribed(&broker, &mut gateway, &device).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     send(&broker, server::publish(60_000, "v2/a/j", b"{\"a\":1}"));
     assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     gateway.interrupted().await;
@@ -143,6 +144,17 @@ async fn a_closed_device_has_no_connection_and_a_later_request_opens_one() {
     broker.wait_open(0).await;
     assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
     assert_eq!(broker.script(|script| script.connects.len()), 2);
+}
+
+#[tokio::test]
+async fn a_close_before_there_is_a_connection_does_not_close_the_next_one() {
+    let broker = Broker::new().await;
+    let gateway = gateway(&settings(&broker));
+    let device = device(1);
+    gateway.subscribe(&device);
+    gateway.upstream.close(&device);
+    assert_eq!(gateway.post(&device).await, Ok(Bytes::new()));
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
 }
 
 #[tokio::test]
