@@ -13,7 +13,7 @@
 
 use coaps_gateway::facade::device::{AccessToken, Device};
 use coaps_gateway::facade::upstream::{
-    Error, Operation, Request, Settings, ThingsBoard, TlsFiles, Upstream,
+    Error, HttpVersion, Operation, Request, Settings, ThingsBoard, TlsFiles, Upstream,
 };
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
@@ -446,6 +446,7 @@ async fn an_upstream_over_tls_needs_a_certificate_of_the_private_ca_for_its_name
                 ca: Some(ca.pem.clone().into_bytes()),
                 client: None,
             },
+            http_version: HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: 1,
             max_downlink: 1,

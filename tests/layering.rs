@@ -95,6 +95,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "src/admin/",
             "crates/demo/src/page/feed.rs",
             "crates/load/src/bench/",
+            "crates/thingsboard-simulator/src/server.rs",
         ],
     ),
     (
@@ -114,6 +115,10 @@ const NAMED_IN: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "h2",
+        &["src/upstream/http/http2/", "src/upstream/http/client.rs"],
+    ),
+    (
         "axum",
         &[
             "crates/thingsboard-simulator/src/",
@@ -127,6 +132,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "src/upstream/http/connect.rs",
             "src/admin/connections.rs",
             "crates/load/src/bench/",
+            "crates/thingsboard-simulator/src/server.rs",
         ],
     ),
     (

@@ -75,7 +75,7 @@ fn local_ports() -> RangeInclusive<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::TlsFiles;
+    use crate::upstream::{HttpVersion, TlsFiles};
     use std::time::Duration;
 
     fn upstream(url: &str, http_url: Option<&str>, max_connections: usize) -> Settings {
@@ -83,6 +83,7 @@ mod tests {
             url: url.parse().unwrap(),
             http_url: http_url.map(|url| url.parse().unwrap()),
             tls: TlsFiles::default(),
+            http_version: HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: 10,
             max_downlink: 200,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::authority::{MakeOptions, make};
 use crate::device::Limits;
+use crate::upstream::HttpVersion;
 use crate::{dtls, logging, ota};
 use rustls_pki_types::UnixTime;
 use std::ffi::OsString;
@@ -135,6 +136,7 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
         url: "http://127.0.0.1:8080".parse().unwrap(),
         http_url: None,
         tls: crate::upstream::TlsFiles::default(),
+        http_version: HttpVersion::Auto,
         timeout,
         max_in_flight: 1024,
         max_downlink: 6814,

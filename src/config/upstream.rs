@@ -2,14 +2,16 @@
 
 use super::certificates::{warn_of_dates, warn_of_open_key};
 use super::key::{Section, key};
-use super::kind::{FilePath, Kind, Number, OrEmpty, Time};
+use super::kind::{Choice, FilePath, Kind, Number, OrEmpty, Time};
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::value::Value;
 use crate::credentials::{Period, certificates, private_key};
 use crate::ota;
 use crate::shown::Shown;
-use crate::upstream::{BaseUrl, BaseUrlError, CallLimits, ClientCertificate, Settings, TlsFiles};
+use crate::upstream::{
+    BaseUrl, BaseUrlError, CallLimits, ClientCertificate, HttpVersion, Settings, TlsFiles,
+};
 use rustls_pki_types::UnixTime;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,6 +26,7 @@ const HTTP_URL: &str = "upstream.http_url";
 const CA: &str = "upstream.ca";
 const CLIENT_CERTIFICATE: &str = "upstream.client_certificate";
 const CLIENT_KEY: &str = "upstream.client_key";
+const HTTP_VERSION: &str = "upstream.http_version";
 
 /// `[upstream]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +36,7 @@ pub(super) struct Upstream {
     pub(super) ca: Option<PathBuf>,
     pub(super) client_certificate: Option<PathBuf>,
     pub(super) client_key: Option<PathBuf>,
+    pub(super) http_version: HttpVersion,
     pub(super) timeout: Duration,
     pub(super) max_in_flight: usize,
     pub(super) calls: CallLimits,
@@ -48,6 +52,7 @@ impl Default for Upstream {
             ca: None,
             client_certificate: None,
             client_key: None,
+            http_version: HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             calls: CallLimits::default(),
@@ -74,6 +79,7 @@ impl Upstream {
             url: self.url.clone(),
             http_url: self.http_url.clone(),
             tls,
+            http_version: self.http_version,
             timeout: self.timeout,
             max_in_flight: self.max_in_flight,
             max_downlink,
@@ -128,6 +134,17 @@ pub(super) fn section() -> Section<Upstream> {
             )
             .example("\"certs/upstream-client.key\""),
             key(
+                HTTP_VERSION,
+                Choice(&[
+                    ("auto", HttpVersion::Auto),
+                    ("1.1", HttpVersion::Http1),
+                    ("2", HttpVersion::Http2),
+                ]),
+                |upstream: &mut Upstream| &mut upstream.http_version,
+                "http: `\"auto\"`: over https HTTP/2 if the server has it, over http HTTP/1.1; `\"1.1\"`; or `\"2\"`: HTTP/2 \
+                 also over http, without asking (ThingsBoard's port 8080 speaks it)",
+            ),
+            key(
                 "upstream.timeout",
                 Time(Duration::from_millis(1)..=Duration::from_secs(3600)),
                 |upstream: &mut Upstream| &mut upstream.timeout,
@@ -172,6 +189,11 @@ pub(super) fn section() -> Section<Upstream> {
 /// Checks keys that belong together. Warns of an upstream that tokens reach unencrypted, and of keys without effect.
 pub(super) fn check(reader: &mut Reader, upstream: &Upstream) {
     check_http_url(reader, upstream);
+    let is_http = !upstream.url.is_mqtt() || upstream.http_url.is_some();
+    if !is_http && upstream.http_version != HttpVersion::Auto {
+        let message = "has no effect: upstream.url is not http or https";
+        reader.warn(HTTP_VERSION, message);
+    }
     let Upstream {
         ca,
         client_certificate,

@@ -225,6 +225,7 @@ fn parts(
             url: url.parse()?,
             http_url: None,
             tls: upstream::TlsFiles::default(),
+            http_version: upstream::HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: settings.max_in_flight,
             max_downlink: settings.relay.connections(),

@@ -35,6 +35,7 @@ async fn world() -> World {
         url: format!("http://{http}").parse().unwrap(),
         http_url: None,
         tls: crate::upstream::TlsFiles::default(),
+        http_version: crate::upstream::HttpVersion::Auto,
         timeout: settings.timeout,
         max_in_flight: 64,
         max_downlink: 64,
