@@ -83,7 +83,7 @@ pub mod ota {
 /// One request to ThingsBoard.
 pub mod upstream {
     pub use crate::upstream::{
-        Acknowledgement, Answer, ConnectionStatus, Error, Expired, Kinds, MqttCounters, Operation,
-        Request, RequestLine, Settings, ThingsBoard, Upstream,
+        Acknowledgement, Answer, ConnectionStatus, Error, Expired, HttpVersion, Kinds,
+        MqttCounters, Operation, Request, RequestLine, Settings, ThingsBoard, Upstream,
     };
 }

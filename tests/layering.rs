@@ -107,6 +107,10 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ),
     ("tokio_rustls", &["src/upstream/http/"]),
     (
+        "h2",
+        &["src/upstream/http/http2/", "src/upstream/http/client.rs"],
+    ),
+    (
         "axum",
         &[
             "crates/thingsboard-simulator/src/",
@@ -120,6 +124,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
             "src/upstream/http/connect.rs",
             "src/admin/connections.rs",
             "crates/load/src/bench/",
+            "crates/thingsboard-simulator/src/server.rs",
         ],
     ),
     (

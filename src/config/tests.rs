@@ -3,6 +3,7 @@
 use super::*;
 use crate::authority::{MakeOptions, make};
 use crate::device::Limits;
+use crate::upstream::HttpVersion;
 use crate::{dtls, logging, ota};
 use rustls_pki_types::UnixTime;
 use std::ffi::OsString;
@@ -133,6 +134,7 @@ fn an_empty_file_gives_the_defaults_of_the_documentation() {
     let upstream = crate::upstream::Settings {
         url: "http://127.0.0.1:8080".parse().unwrap(),
         ca: None,
+        http_version: HttpVersion::Auto,
         timeout,
         max_in_flight: 1024,
         max_downlink: 6814,

@@ -1,14 +1,14 @@
 //! `[upstream]`: ThingsBoard, or its HTTP or MQTT transport.
 
 use super::key::{Section, key};
-use super::kind::{FilePath, Kind, Number, OrEmpty, Time};
+use super::kind::{Choice, FilePath, Kind, Number, OrEmpty, Time};
 use super::mistake::Problem;
 use super::reader::Reader;
 use super::value::Value;
 use crate::credentials::certificates;
 use crate::ota;
 use crate::shown::Shown;
-use crate::upstream::{BaseUrl, BaseUrlError, CallLimits, Settings};
+use crate::upstream::{BaseUrl, BaseUrlError, CallLimits, HttpVersion, Settings};
 use std::path::PathBuf;
 use std::time::Duration;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -18,12 +18,14 @@ const LARGEST: u64 = 1024 * 1024;
 
 const URL_KEY: &str = "upstream.url";
 const CA: &str = "upstream.ca";
+const HTTP_VERSION: &str = "upstream.http_version";
 
 /// `[upstream]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Upstream {
     pub(super) url: BaseUrl,
     pub(super) ca: Option<PathBuf>,
+    pub(super) http_version: HttpVersion,
     pub(super) timeout: Duration,
     pub(super) max_in_flight: usize,
     pub(super) calls: CallLimits,
@@ -36,6 +38,7 @@ impl Default for Upstream {
         Upstream {
             url: BaseUrl::default(),
             ca: None,
+            http_version: HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             calls: CallLimits::default(),
@@ -56,6 +59,7 @@ impl Upstream {
         Settings {
             url: self.url.clone(),
             ca,
+            http_version: self.http_version,
             timeout: self.timeout,
             max_in_flight: self.max_in_flight,
             max_downlink,
@@ -86,6 +90,17 @@ pub(super) fn section() -> Section<Upstream> {
                 "PEM, for an https or mqtts upstream with a private authority. Not set by default",
             )
             .example("\"certs/upstream-ca.pem\""),
+            key(
+                HTTP_VERSION,
+                Choice(&[
+                    ("auto", HttpVersion::Auto),
+                    ("1.1", HttpVersion::Http1),
+                    ("2", HttpVersion::Http2),
+                ]),
+                |upstream: &mut Upstream| &mut upstream.http_version,
+                "http: `\"auto\"`: over https HTTP/2 if the server has it, over http HTTP/1.1; `\"1.1\"`; or `\"2\"`: HTTP/2 \
+                 also over http, without asking (ThingsBoard's port 8080 speaks it)",
+            ),
             key(
                 "upstream.timeout",
                 Time(Duration::from_millis(1)..=Duration::from_secs(3600)),
@@ -130,6 +145,10 @@ pub(super) fn section() -> Section<Upstream> {
 
 /// Warns of an upstream that tokens reach unencrypted. `ca`: whether authorities were read for it.
 pub(super) fn check(reader: &mut Reader, upstream: &Upstream, ca: bool) {
+    if upstream.url.is_mqtt() && upstream.http_version != HttpVersion::Auto {
+        let message = "has no effect: upstream.url is not http or https";
+        reader.warn(HTTP_VERSION, message);
+    }
     if upstream.url.is_tls() {
         return;
     }

@@ -10,6 +10,8 @@ pub struct Settings {
     pub url: BaseUrl,
     /// PEM of the trust anchors for the server's certificate. `None`: those of the operating system.
     pub ca: Option<Vec<u8>>,
+    /// Over HTTP: which version.
+    pub http_version: HttpVersion,
     /// For one request as a whole: connecting, sending, and the answer to its last byte. More than zero. A
     /// long poll may take its own timeout and ten seconds.
     pub timeout: Duration,
@@ -27,6 +29,18 @@ pub struct Settings {
     /// Over MQTT: how long a connection stays open after a message of its device, if nothing is subscribed to. ThingsBoard
     /// takes a device for active as long as it is connected.
     pub alive_for: Duration,
+}
+
+/// Which version of HTTP is spoken to ThingsBoard.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// Over https HTTP/2 if the server chooses it (ALPN), else HTTP/1.1; over http HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2: over http by prior knowledge (RFC 9113 §3.3), over https as the one protocol that is offered.
+    Http2,
 }
 
 impl Settings {

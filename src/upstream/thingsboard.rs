@@ -20,6 +20,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
+/// How long a connection may be silent while polls are open on it, before it is tested. Three of these are over before most
+/// polls are, and Tomcat allows one test for each poll.
+const QUIET_POLLS: Duration = Duration::from_secs(10);
+
 /// A ThingsBoard server, reached over its HTTP device API.
 pub struct ThingsBoard {
     requests: Connections,
@@ -50,16 +54,18 @@ impl ThingsBoard {
             return Err(SettingsError::ZeroPackages);
         }
         let outage = Arc::new(Outage::default());
-        let connections = |most: usize| {
+        // Three of these are over before a request's time is.
+        let quiet = (settings.timeout / 4).clamp(Duration::from_secs(1), QUIET_POLLS);
+        let connections = |most: usize, quiet: Duration| {
             Ok(Connections {
-                client: Client::new(&settings, most, outage.clone())?,
+                client: Client::new(&settings, most, quiet, outage.clone())?,
                 places: Semaphore::new(most.min(Semaphore::MAX_PERMITS)),
             })
         };
         Ok(ThingsBoard {
-            requests: connections(settings.max_in_flight)?,
-            downlink: connections(settings.max_downlink)?,
-            packages: connections(settings.max_packages)?,
+            requests: connections(settings.max_in_flight, quiet)?,
+            downlink: connections(settings.max_downlink, QUIET_POLLS)?,
+            packages: connections(settings.max_packages, quiet)?,
             timeout: settings.timeout,
         })
     }

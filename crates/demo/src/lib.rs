@@ -224,6 +224,7 @@ fn parts(
         upstream: upstream::Settings {
             url: url.parse()?,
             ca: None,
+            http_version: upstream::HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: settings.max_in_flight,
             max_downlink: settings.relay.connections(),

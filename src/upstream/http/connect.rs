@@ -1,7 +1,7 @@
 //! Opens connections: the addresses of the server's name, tried as in RFC 8305, and TLS for https.
 
 use super::trust;
-use crate::upstream::{Settings, SettingsError};
+use crate::upstream::{HttpVersion, Settings, SettingsError};
 use hyper::Uri;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -23,6 +23,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_PROBES: u32 = 3;
 
+/// The name of HTTP/2 in ALPN (RFC 9113 §3.2).
+const HTTP2: &[u8] = b"h2";
+
 /// Where to connect to.
 pub(in crate::upstream) struct Server<'a> {
     /// Scheme, host and port.
@@ -43,6 +46,7 @@ pub(in crate::upstream) struct Connector {
     tcp: HttpConnector,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     timeout: Duration,
+    version: HttpVersion,
 }
 
 /// Why there is no connection. The messages may have addresses and names of certificates, but no path.
@@ -52,13 +56,44 @@ impl Connector {
     /// For the server of the HTTP device API.
     pub(super) fn new(settings: &Settings) -> Result<Connector, SettingsError> {
         let base = &settings.url;
-        Connector::to(&Server {
+        let protocols: &[&[u8]] = match settings.http_version {
+            HttpVersion::Auto => &[HTTP2, b"http/1.1"],
+            HttpVersion::Http1 => &[b"http/1.1"],
+            HttpVersion::Http2 => &[HTTP2],
+        };
+        let connector = Connector::to(&Server {
             uri: &base.to_string(),
             tls_host: base.is_tls().then(|| base.host()),
             ca: settings.ca.as_deref(),
-            protocols: &[b"http/1.1"],
+            protocols,
             timeout: settings.timeout,
+        })?;
+        let version = settings.http_version;
+        Ok(Connector {
+            version,
+            ..connector
         })
+    }
+
+    /// What is spoken on each connection; `Auto`: what the server chooses.
+    pub(super) fn version(&self) -> HttpVersion {
+        match (self.version, &self.tls) {
+            (HttpVersion::Auto, None) => HttpVersion::Http1,
+            (version, _) => version,
+        }
+    }
+
+    /// Whether HTTP/2 is spoken on this connection.
+    pub(super) fn is_http2(&self, stream: &Stream) -> bool {
+        match stream {
+            Stream::Plain(_) => self.version == HttpVersion::Http2,
+            Stream::Tls(tls) => tls.inner().get_ref().1.alpn_protocol() == Some(HTTP2),
+        }
+    }
+
+    /// The most that connecting may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     pub(in crate::upstream) fn to(server: &Server<'_>) -> Result<Connector, SettingsError> {
@@ -89,6 +124,7 @@ impl Connector {
             tcp,
             tls,
             timeout,
+            version: HttpVersion::Http1,
         })
     }
 
