@@ -225,10 +225,16 @@ async fn a_part_of_a_package_comes_in_pieces_of_the_assigned_one() {
 async fn a_connection_may_have_tls_and_then_the_server_must_be_trusted() {
     let (mut broker, certificate) = Broker::with_tls().await;
     let plain = settings(&broker);
-    let with = |ca: &str| Settings {
-        is_tls: true,
-        ca: Some(ca.as_bytes().to_vec()),
-        ..plain.clone()
+    let with = |ca: &str| {
+        let files = TlsFiles {
+            ca: Some(ca.as_bytes().to_vec()),
+            client: None,
+        };
+        Settings {
+            is_tls: true,
+            tls: Tls::new(&files, true).unwrap(),
+            ..plain.clone()
+        }
     };
     let trusting = gateway(&with(&certificate));
     let device = device(1);
