@@ -41,6 +41,8 @@ pub(crate) type Convert<T> = fn(&Arc<Device>, Notice) -> T;
 /// All connections to one server.
 pub(super) struct Connections<T> {
     connector: Connector,
+    /// For the log.
+    url: String,
     opener: Arc<Opener>,
     outage: Outage,
     links: Mutex<HashMap<Key, Arc<Link>>>,
@@ -88,6 +90,7 @@ impl<T: Send + 'static> Connections<T> {
         })?;
         Ok(Arc::new(Connections {
             connector,
+            url: settings.uri(),
             opener: Opener::new(super::now(), settings.connects_per_second),
             outage: Outage::default(),
             links: Mutex::default(),
@@ -241,7 +244,7 @@ impl<T: Send + 'static> Connections<T> {
         if self.outage.failed() {
             // It may quote names of the server's certificate.
             let reason = Shown::public(reason).to_string();
-            tracing::warn!(reason, "ThingsBoard can't be reached");
+            tracing::warn!(reason, url = self.url, "ThingsBoard can't be reached");
         }
     }
 
@@ -377,7 +380,7 @@ impl<T: Send + 'static> OfLink<'_, T> {
 impl<T: Send + 'static> Surroundings for OfLink<'_, T> {
     fn reached(&self) {
         if self.connections.outage.succeeded() {
-            tracing::info!("ThingsBoard answers again");
+            tracing::info!(url = self.connections.url, "ThingsBoard answers again");
         }
     }
 
