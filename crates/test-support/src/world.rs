@@ -216,6 +216,16 @@ impl Drop for World {
     }
 }
 
+/// The line for the version of HTTP, where the environment has one: so all tests can run with HTTP/2.
+fn http_version(url: &str, options: &Options<'_>) -> String {
+    match std::env::var("COAPS_GATEWAY_HTTP_VERSION") {
+        Ok(version) if url.starts_with("http") && !options.upstream.contains("http_version") => {
+            format!("http_version = {version:?}")
+        }
+        _ => String::new(),
+    }
+}
+
 fn gateway_toml(directory: &Path, url: &str, options: &Options<'_>) -> String {
     let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let mut text = String::new();
@@ -238,7 +248,11 @@ fn gateway_toml(directory: &Path, url: &str, options: &Options<'_>) -> String {
         &format!("trust_anchors = {anchors:?}\n{}", options.clients),
     );
     section("devices", &format!("file = {:?}", file("devices.toml")));
-    section("upstream", &format!("url = {url:?}\n{}", options.upstream));
+    let version = http_version(url, options);
+    section(
+        "upstream",
+        &format!("url = {url:?}\n{version}\n{}", options.upstream),
+    );
     section("dtls", options.dtls);
     section("limits", options.limits);
     section("relay", options.relay);
