@@ -131,7 +131,7 @@ impl<T: Send + 'static> Mqtt<T> {
     ) -> Result<(), Error> {
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
-            demand.subscriptions.set(kinds, Some(number));
+            demand.subscribe(kinds, number);
             demand.alive_until = demand.alive_until.max(Some(alive_until));
         })
     }
@@ -251,6 +251,12 @@ impl<T: Send + 'static> Mqtt<T> {
         place: &Place,
     ) -> Result<Answer, Error> {
         let outgoing = self.refused_body(Outgoing::new(operation))?;
+        // Dropped after the receiver.
+        let mut caller = Caller {
+            connections: &self.connections,
+            device,
+            has_outcome: false,
+        };
         let (outcome, answered) = oneshot::channel::<Result<Answer, Error>>();
         let waiter = self.waiter(outcome, &outgoing, place);
         let alive_until = now() + self.alive_for;
@@ -259,7 +265,7 @@ impl<T: Send + 'static> Mqtt<T> {
         self.connections.change(device, true, |demand| {
             if let Some((waiter, outgoing)) = request.take() {
                 demand.alive_until = demand.alive_until.max(Some(alive_until));
-                demand.requests.push(LinkRequest {
+                demand.push_request(LinkRequest {
                     waiter,
                     outgoing,
                     deadline,
@@ -268,7 +274,9 @@ impl<T: Send + 'static> Mqtt<T> {
         })?;
         drop(request);
         // The task is dropped only when the process ends.
-        answered.await.unwrap_or(Err(Error::Unreachable))
+        let outcome = answered.await.unwrap_or(Err(Error::Unreachable));
+        caller.has_outcome = true;
+        outcome
     }
 
     async fn package(
@@ -308,6 +316,22 @@ impl<T: Send + 'static> Mqtt<T> {
         Ok(Answer {
             body: whole.freeze(),
         })
+    }
+}
+
+/// Whoever waits for the outcome of a device's request. If it gives up before there is a connection, the request must not
+/// keep its place and its body until there is one.
+struct Caller<'a, T: Send + 'static> {
+    connections: &'a Connections<T>,
+    device: &'a Arc<Device>,
+    has_outcome: bool,
+}
+
+impl<T: Send + 'static> Drop for Caller<'_, T> {
+    fn drop(&mut self) {
+        if !self.has_outcome {
+            self.connections.remove_given_up(self.device);
+        }
     }
 }
 

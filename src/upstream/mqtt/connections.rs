@@ -150,6 +150,13 @@ impl<T: Send + 'static> Connections<T> {
         self.is_closing.load(Ordering::Relaxed)
     }
 
+    /// Removes those requests of a device that were given up and wait for a connection.
+    pub(super) fn remove_given_up(&self, device: &Arc<Device>) {
+        if let Some(link) = self.find(device) {
+            link.remove_given_up();
+        }
+    }
+
     /// The device counts as alive until then.
     pub(super) fn extend_alive(&self, device: &Arc<Device>, until: Instant) {
         if let Some(link) = self.find(device) {
@@ -250,8 +257,7 @@ impl<T: Send + 'static> Connections<T> {
 
     /// The state of a device's connection. `None`: it has no reason for one.
     pub(super) fn status(&self, device: &Arc<Device>) -> Option<Status> {
-        let link = self.links().get(&Key(device.clone())).cloned();
-        link.map(|link| link.status())
+        self.find(device).map(|link| link.status())
     }
 
     /// A connection that had been accepted has ended, by no decision about its device alone.
@@ -439,6 +445,7 @@ async fn run<T: Send + 'static>(
             continue;
         };
         if link.need(super::now()) != Need::Now {
+            permit.unused();
             continue;
         }
         let token = device.token.expose();

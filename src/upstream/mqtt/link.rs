@@ -1,7 +1,7 @@
 //! What is demanded of a device's connection, whether it is open or not. The device's task takes it from here.
 
 use super::super::Error;
-use super::connection::Numbers;
+use super::connection::{Kinds, Numbers};
 use super::encode::Outgoing;
 use super::waiter::Waiter;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -39,11 +39,25 @@ pub(super) struct Demand {
     pub(super) subscriptions: Numbers,
     /// Until when the device counts as alive.
     pub(super) alive_until: Option<Instant>,
-    /// The connection is to be closed.
+    /// The connection is to be closed, and nothing was wanted of it since.
     pub(super) is_close: bool,
 }
 
 impl Demand {
+    pub(super) fn push_request(&mut self, request: Request) {
+        self.requests.push(request);
+        self.is_close = false;
+    }
+
+    pub(super) fn subscribe(&mut self, kinds: Kinds, number: u64) {
+        self.subscriptions.set(kinds, Some(number));
+        self.is_close = false;
+    }
+
+    fn has_requests(&self) -> bool {
+        !self.requests.iter().all(Request::is_given_up)
+    }
+
     /// Nothing is to be subscribed to, and the connection is to be closed.
     pub(super) fn close(&mut self) {
         self.subscriptions = Numbers::default();
@@ -83,6 +97,13 @@ impl Status {
 
 /// The link's task has ended, so another link is needed.
 pub(super) struct Retired;
+
+impl Request {
+    /// Whether its outcome is of no interest any more.
+    fn is_given_up(&self) -> bool {
+        self.waiter.is_closed()
+    }
+}
 
 impl Link {
     pub(super) fn new() -> Link {
@@ -158,12 +179,12 @@ impl Link {
     /// Ready when there is a request. Nothing is taken.
     pub(super) fn poll_request(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        match state.demand.requests.is_empty() {
-            true => {
+        match state.demand.has_requests() {
+            true => Poll::Ready(()),
+            false => {
                 state.wake_later(context);
                 Poll::Pending
             }
-            false => Poll::Ready(()),
         }
     }
 
@@ -193,8 +214,14 @@ impl Link {
         number
     }
 
+    /// Removes the requests that were given up.
+    pub(super) fn remove_given_up(&self) {
+        let requests = &mut self.state().demand.requests;
+        requests.retain(|request| !request.is_given_up());
+    }
+
     pub(super) fn has_requests(&self) -> bool {
-        !self.state().demand.requests.is_empty()
+        self.state().demand.has_requests()
     }
 
     /// Whether anything is to be subscribed to.
@@ -271,7 +298,7 @@ impl State {
 
     fn need(&self, now: Instant) -> Need {
         let demand = &self.demand;
-        if !demand.requests.is_empty() {
+        if demand.has_requests() {
             Need::Now
         } else if demand.subscriptions.is_empty() {
             Need::None

@@ -84,14 +84,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         number,
         counters: surroundings.counters(),
     };
-    // It was to be closed before there was one. If it is needed all the same, that is for what came later.
-    driver.apply(
-        now,
-        Demand {
-            is_close: false,
-            ..link.take()
-        },
-    );
+    driver.apply(now, link.take());
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
