@@ -38,22 +38,17 @@ pub(super) fn run(
     config: Config,
 ) -> Result<(), Failed> {
     let upstream = &config.upstream;
-    let (connections, too_few) = match upstream.url.is_mqtt() {
-        true => (
-            upstream.max_connections,
-            "too few open files for upstream.max_connections: raise the limit (ulimit -Hn, LimitNOFILE) or lower it",
-        ),
-        false => (
-            upstream
-                .max_in_flight
-                .saturating_add(upstream.max_downlink)
-                .saturating_add(upstream.max_packages),
+    let too_few = match upstream.url.is_mqtt() {
+        true => {
+            "too few open files for upstream.max_connections: raise the limit (ulimit -Hn, LimitNOFILE) or lower it"
+        }
+        false => {
             "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
-             (ulimit -Hn, LimitNOFILE) or lower these",
-        ),
+             (ulimit -Hn, LimitNOFILE) or lower these"
+        }
     };
     raise_open_files(
-        u64::try_from(connections)?.saturating_add(OTHER_FILES),
+        u64::try_from(upstream.most_connections())?.saturating_add(OTHER_FILES),
         too_few,
     );
     serve_on(runtime, async {

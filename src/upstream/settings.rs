@@ -1,6 +1,7 @@
 //! The settings of `[upstream]`.
 
 use super::BaseUrl;
+use super::http::http2::MOST_STREAMS;
 use std::time::Duration;
 
 /// Checked by [`ThingsBoard::new`](super::ThingsBoard::new).
@@ -44,6 +45,22 @@ pub enum HttpVersion {
 }
 
 impl Settings {
+    /// How many connections there may be at a time, if an HTTP/2 server allows as many streams as we use.
+    pub fn most_connections(&self) -> usize {
+        if self.url.is_mqtt() {
+            return self.max_connections;
+        }
+        let lanes = [self.max_in_flight, self.max_downlink, self.max_packages];
+        let of_lane = |calls: usize| match self.http_version {
+            HttpVersion::Auto | HttpVersion::Http1 => calls,
+            HttpVersion::Http2 => calls.div_ceil(MOST_STREAMS),
+        };
+        lanes
+            .into_iter()
+            .map(of_lane)
+            .fold(0, usize::saturating_add)
+    }
+
     /// Those of the MQTT form.
     pub(super) fn mqtt(self) -> super::mqtt::Settings {
         super::mqtt::Settings {
