@@ -5,7 +5,8 @@
 //! | [`Request`] | what a device, or the gateway for it, requests of ThingsBoard |
 //! | [`Error`] | why a request has failed, by the decision that the gateway takes |
 //! | [`ThingsBoard`] | writes a request as HTTP (the only file with URLs), and judges the status of the reply |
-//! | `http` | an exchange over HTTP/1.1 and TLS, with a pool of connections |
+//! | [`lenient_json`] | JSON as ThingsBoard reads it: which bodies it would not answer |
+//! | `http` | an exchange over HTTP/1.1 or HTTP/2 and TLS, with a pool of connections |
 //!
 //! Requests go through [`Upstream`]. What ThingsBoard pushes to a device, changes of attributes and commands, comes by long
 //! polls, which are requests like others (`Operation::PollAttributes`, `PollRpc`): see [`relay`](crate::relay).
@@ -14,7 +15,8 @@
 //!
 //! Devices' requests, the gateway's own calls for observations (long polls, and reads of attributes), and packages each have
 //! connections and bounds of their own. So thousands of open polls never delay telemetry, and a burst of telemetry never ends
-//! a poll. A poll whose result is no longer needed is dropped, which closes its connection and frees its place at once.
+//! a poll. A poll whose result is no longer needed is dropped, which closes its connection, or over HTTP/2 resets its stream,
+//! and frees its place at once.
 //!
 //! # Nothing is sent twice
 //!
@@ -31,11 +33,14 @@
 //! Tomcat closes a connection after 100 requests (`maxKeepAliveRequests`), and says so with `Connection: close` on the last
 //! reply: no race there. It also closes idle connections; the pool closes them first, after ten idle seconds, so that race
 //! is rare as well.
+//!
+//! Over HTTP/2 the server says which requests it has not acted upon: see `http::http2`.
 
 mod base_url;
 mod call_limits;
 mod error;
 mod http;
+pub(crate) mod lenient_json;
 mod mqtt;
 mod request;
 mod server;
@@ -43,6 +48,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod thingsboard;
+mod tls_files;
 
 pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
@@ -55,9 +61,10 @@ pub(crate) use mqtt::{Mqtt, Notice, Numbers};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};
 pub(crate) use server::Server;
-pub use settings::Settings;
 pub(crate) use settings::SettingsError;
+pub use settings::{HttpVersion, Settings};
 pub use thingsboard::{RequestLine, ThingsBoard};
+pub use tls_files::{ClientCertificate, TlsFiles};
 
 use crate::device::Device;
 use std::future::Future;

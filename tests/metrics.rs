@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::{env, fs};
 use test_support::admin::Admin;
-use test_support::coap::{ACK, Message, OBSERVE, get, post};
+use test_support::coap::{ACK, BLOCK1, Message, OBSERVE, get, post};
 use test_support::device::code;
 use test_support::scrape::{Kind, Scrape};
 use test_support::world::{METER_TOKEN, Options, PUMP_TOKEN, World, eventually, unreachable_url};
@@ -181,6 +181,43 @@ async fn connections_and_messages_over_mqtt_are_counted() {
         value("connections_opened_total", &[]) == 2.0
     });
     assert_eq!(value("connections_ended_total", &[("reason", "lost")]), 1.0);
+}
+
+/// So a stalled ThingsBoard can't make devices fill the gateway's memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_in_blocks_counts_for_body_bytes_until_its_puback() {
+    let world = World::with(&Options {
+        admin: true,
+        mqtt: true,
+        ..Options::default()
+    });
+    let admin = Admin::of(&world.gateway);
+    let held = || {
+        let bodies = [("bound", "coap.body_bytes")];
+        let seen = scrape(&admin);
+        let in_flight = seen.value("coaps_gateway_mqtt_request_bytes", &[]);
+        (seen.value("coaps_gateway_bound_used", &bodies), in_flight)
+    };
+    let delay = json!({"pubackDelayMs": 2000});
+    world.simulator.put("/simulator/mqtt", &delay);
+    let meter = world.meter().await;
+    let body = format!(r#"{{"t":"{}"}}"#, "x".repeat(20_000 - 8));
+    let upload = tokio::spawn(async move {
+        let mut last = String::new();
+        let blocks: Vec<&[u8]> = body.as_bytes().chunks(1024).collect();
+        for (number, block) in (0_u32..).zip(&blocks) {
+            let more = u32::from(usize::try_from(number).unwrap() + 1 < blocks.len());
+            let block1 = (number << 4 | more << 3 | 6).to_be_bytes();
+            let request = post(&["api", "v1", "telemetry"], "")
+                .option(BLOCK1, &block1[1..])
+                .payload(block);
+            last = code(&meter.request(request).await);
+        }
+        last
+    });
+    eventually("it is in flight", || held() == (20_000.0, 20_000.0));
+    assert_eq!(upload.await.unwrap(), "2.01");
+    eventually("it has ended", || held() == (0.0, 0.0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -209,6 +209,33 @@ async fn over_mqtt_each_connection_ends_with_disconnect_when_the_drain_is_over()
     }
 }
 
+/// So the next gateway, to which the device connects then, may have a connection under the same access token.
+#[test]
+fn over_mqtt_a_connection_is_closed_with_its_session_while_others_are_served() {
+    let mut world = World::with(&Options {
+        mqtt: true,
+        sections: "[shutdown]\ndrain = \"20s\"\n[coap]\nack_timeout = \"200ms\"",
+        ..Options::default()
+    });
+    let mut pump = Client::connect(world.address, &world.pump);
+    pump.send(&telemetry(1, r#"{"a":1}"#));
+    assert_eq!(pump.receive().code(), "2.01");
+    let delay = json!({"pubackDelayMs": 4000});
+    world.simulator.put("/simulator/mqtt", &delay);
+    let mut meter = Client::connect(world.address, &world.meter);
+    meter.send(&telemetry(1, r#"{"a":1}"#));
+    eventually("the PUBLISH", || {
+        world.simulator.mqtt_counts(METER)["publishes"] == 1
+    });
+    world.gateway.signal("TERM");
+    assert_eq!(pump.receive_or_close(), None, "close_notify");
+    let connections = |name: &str| world.simulator.mqtt_counts(name)["connections"].clone();
+    eventually("its connection is closed", || connections("pump-03") == 0);
+    assert_eq!(connections(METER), 1);
+    assert_eq!(meter.receive().code(), "2.01");
+    world.gateway.await_end();
+}
+
 async fn observe_commands(world: &World, device: &Device) {
     let request = get(&["api", "v1", "rpc"]).option(OBSERVE, []);
     assert_eq!(code(&device.request(request).await), "2.03");
@@ -241,7 +268,7 @@ async fn next_command(device: &Device) -> Message {
 /// What a device has not acknowledged stays in ThingsBoard, and so do commands that are sent while the gateway stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_mqtt_commands_wait_in_thingsboard_for_the_next_gateway() {
-    let mut world = over_mqtt("2s");
+    let mut world = over_mqtt("5s");
     let device = world.meter().await;
     observe_commands(&world, &device).await;
     let first = send_persistent(&world, "first");
@@ -251,6 +278,8 @@ async fn over_mqtt_commands_wait_in_thingsboard_for_the_next_gateway() {
     eventually("the end of the subscription", || {
         world.simulator.mqtt_counts(METER)["rpcSubscribed"] == false
     });
+    // Not by the end of the drain.
+    assert!(!world.log().contains("\"session ended\""));
     let second = send_persistent(&world, "second");
     world.gateway.await_end();
     for command in [first, second] {

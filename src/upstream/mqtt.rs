@@ -1,4 +1,4 @@
-//! ThingsBoard's MQTT device API: one MQTT 5 connection for each device, under its access token.
+//! ThingsBoard's MQTT device API: one MQTT 5 connection for each access token, and so for each device.
 //!
 //! | Part | Does |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`connection`] | one connection, without a socket and without a clock |
 //! | [`task`] | one connection with its socket |
 //! | [`link`] | what is demanded of a device's connection |
+//! | [`members`] | the devices of one access token, which share a connection |
 //! | [`connections`] | the connections of all devices |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
@@ -30,6 +31,7 @@ mod counters;
 mod encode;
 mod link;
 mod losses;
+mod members;
 mod notice;
 mod opener;
 mod opening;
@@ -47,6 +49,7 @@ pub use connection::Kinds;
 pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
 pub use counters::{Counters, Expired};
+pub(super) use encode::is_too_large;
 pub use link::Status;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
@@ -58,7 +61,7 @@ use crate::device::Device;
 use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
-use link::{Demand, Link, Message, Request as LinkRequest};
+use link::{Link, Message, Request as LinkRequest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
@@ -94,18 +97,6 @@ impl<T: Send + 'static> Mqtt<T> {
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
     ) -> Result<Mqtt<T>, SettingsError> {
-        if settings.timeout.is_zero() {
-            return Err(SettingsError::ZeroTimeout);
-        }
-        if settings.max_in_flight == 0 {
-            return Err(SettingsError::ZeroInFlight);
-        }
-        if settings.max_downlink == 0 {
-            return Err(SettingsError::ZeroDownlink);
-        }
-        if settings.max_packages == 0 {
-            return Err(SettingsError::ZeroPackages);
-        }
         let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Ok(Mqtt {
             connections: Connections::new(settings, notices, convert)?,
@@ -122,7 +113,7 @@ impl<T: Send + 'static> Mqtt<T> {
     /// number it is requested again.
     ///
     /// # Errors
-    /// There are too many connections.
+    /// There are too many connections, or devices with this access token.
     pub(crate) fn subscribe(
         &self,
         device: &Arc<Device>,
@@ -131,15 +122,15 @@ impl<T: Send + 'static> Mqtt<T> {
     ) -> Result<(), Error> {
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
-            demand.subscriptions.set(kinds, Some(number));
             demand.alive_until = demand.alive_until.max(Some(alive_until));
-        })
+            demand.subscribe(device, kinds, number)
+        })?
     }
 
     /// Ends subscriptions. What was received before is still reported.
     pub(crate) fn unsubscribe(&self, device: &Arc<Device>, kinds: Kinds) {
         self.connections.change_existing(device, |demand| {
-            demand.subscriptions.set(kinds, None);
+            demand.members.unsubscribe(device, kinds);
         });
     }
 
@@ -153,9 +144,14 @@ impl<T: Send + 'static> Mqtt<T> {
         self.connections.extend_alive(device, until);
     }
 
-    /// The device is gone: its connection is closed when nothing is in flight.
+    /// The device is gone: its connection is closed when nothing is in flight, unless another device with its access token
+    /// has subscribed.
     pub(crate) fn close(&self, device: &Arc<Device>) {
-        self.connections.change_existing(device, Demand::close);
+        self.connections.change_existing(device, |demand| {
+            if demand.members.remove(device) {
+                demand.close();
+            }
+        });
     }
 
     /// Closes all connections, each when nothing is in flight on it, and waits for that, but no longer than `at_most`. No
@@ -243,7 +239,7 @@ impl<T: Send + 'static> Mqtt<T> {
         let permit = self.connections.opener().acquire(true).await;
         let permit = permit.ok_or(Error::Unreachable)?;
         let number = self.connections.next_number();
-        let opened = self.connections.open(PROVISION, None, link, number, permit);
+        let opened = self.connections.open(PROVISION, link, number, permit);
         Box::pin(opened).await.ok_or(Error::Unreachable)
     }
 
@@ -277,6 +273,12 @@ impl<T: Send + 'static> Mqtt<T> {
         place: &Place,
     ) -> Result<Answer, Error> {
         let outgoing = self.refused_body(Outgoing::new(operation))?;
+        // Dropped after the receiver.
+        let mut caller = Caller {
+            connections: &self.connections,
+            device,
+            has_outcome: false,
+        };
         let (outcome, answered) = oneshot::channel::<Result<Answer, Error>>();
         let waiter = self.waiter(outcome, &outgoing, place);
         let alive_until = now() + self.alive_for;
@@ -285,7 +287,7 @@ impl<T: Send + 'static> Mqtt<T> {
         self.connections.change(device, true, |demand| {
             if let Some((waiter, outgoing)) = request.take() {
                 demand.alive_until = demand.alive_until.max(Some(alive_until));
-                demand.requests.push(LinkRequest {
+                demand.push_request(LinkRequest {
                     waiter,
                     message: Message::Checked(outgoing),
                     deadline,
@@ -294,7 +296,9 @@ impl<T: Send + 'static> Mqtt<T> {
         })?;
         drop(request);
         // The task is dropped only when the process ends.
-        answered.await.unwrap_or(Err(Error::Unreachable))
+        let outcome = answered.await.unwrap_or(Err(Error::Unreachable));
+        caller.has_outcome = true;
+        outcome
     }
 
     async fn package(
@@ -334,6 +338,22 @@ impl<T: Send + 'static> Mqtt<T> {
         Ok(Answer {
             body: whole.freeze(),
         })
+    }
+}
+
+/// Whoever waits for the outcome of a device's request. If it gives up before there is a connection, the request must not
+/// keep its place and its body until there is one.
+struct Caller<'a, T: Send + 'static> {
+    connections: &'a Connections<T>,
+    device: &'a Arc<Device>,
+    has_outcome: bool,
+}
+
+impl<T: Send + 'static> Drop for Caller<'_, T> {
+    fn drop(&mut self) {
+        if !self.has_outcome {
+            self.connections.remove_given_up(self.device);
+        }
     }
 }
 

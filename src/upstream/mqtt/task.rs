@@ -5,7 +5,7 @@
 
 use super::connection::{Connection, Downlink, Event};
 use super::counters::{AtomicCounters, Expired, count};
-use super::link::{Demand, Link, Message, Request};
+use super::link::{Link, Message, Request, Taken};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
@@ -49,6 +49,8 @@ pub(super) struct Ended {
     pub(super) end: End,
     /// How long it was up. `None`: it was not accepted.
     pub(super) up: Option<Duration>,
+    /// What the stream says: TLS may have been refused.
+    pub(super) reason: Option<String>,
 }
 
 struct Driver<'a, S> {
@@ -61,6 +63,8 @@ struct Driver<'a, S> {
     link: &'a Link,
     /// The connection's number.
     number: u64,
+    /// Why the stream has failed.
+    reason: Option<String>,
     counters: &'a AtomicCounters,
 }
 
@@ -82,16 +86,10 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         notices: VecDeque::new(),
         link,
         number,
+        reason: None,
         counters: surroundings.counters(),
     };
-    // It was to be closed before there was one. If it is needed all the same, that is for what came later.
-    driver.apply(
-        now,
-        Demand {
-            is_close: false,
-            ..link.take()
-        },
-    );
+    driver.apply(now, link.take());
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
@@ -185,7 +183,8 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
-            return Ended { end, up };
+            let reason = driver.reason;
+            return Ended { end, up, reason };
         }
         let is_waiting = !driver.notices.is_empty();
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
@@ -257,7 +256,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         false
     }
 
-    fn apply(&mut self, now: Instant, demand: Demand) {
+    fn apply(&mut self, now: Instant, demand: Taken) {
         if let Some(until) = demand.alive_until {
             self.connection.alive_until(until);
         }
@@ -288,8 +287,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         for (number, packet) in demand.acknowledgements {
             if packet == NO_PACKET {
             } else if number == self.number {
-                count(&self.counters.acknowledged);
-                self.connection.acknowledge(now, packet);
+                if self.connection.acknowledge(now, packet) {
+                    count(&self.counters.acknowledged);
+                }
             } else {
                 count(&self.counters.acknowledged_too_late);
             }
@@ -314,8 +314,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                     self.output.advance(written);
                     self.is_unflushed = true;
                 }
-                Poll::Ready(_) => {
-                    self.connection.lost();
+                Poll::Ready(written) => {
+                    self.lost(written.err());
                     return true;
                 }
                 Poll::Pending => break,
@@ -326,7 +326,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         {
             self.is_unflushed = false;
             if flushed.is_err() {
-                self.connection.lost();
+                self.lost(flushed.err());
                 return true;
             }
         }
@@ -342,12 +342,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 self.connection.receive(now, buffer.filled());
                 true
             }
-            Poll::Ready(_) => {
-                self.connection.lost();
+            Poll::Ready(read) => {
+                self.lost(read.err());
                 true
             }
             Poll::Pending => false,
         }
+    }
+
+    fn lost(&mut self, error: Option<std::io::Error>) {
+        self.reason = error.map(|error| error.to_string());
+        self.connection.lost();
     }
 
     fn acknowledgement(&self, downlink: &Downlink) -> Acknowledgement {

@@ -44,7 +44,7 @@ async fn they_are_sent_in_their_order_once_there_is_a_connection() {
     for _ in 0..101 {
         let (number, outcome) = next(&mut outcomes).await;
         let expected = match number {
-            101 => Err(Error::Timeout),
+            101 => rejected(Rejection::BadRequest),
             _ => Ok(Bytes::new()),
         };
         assert_eq!(outcome.map(|answer| answer.body), expected, "{number}");
