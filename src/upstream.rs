@@ -49,6 +49,8 @@ pub(crate) use call_limits::CallLimits;
 pub use error::Error;
 pub(crate) use error::{Rejection, RetryAfter, RetryCause};
 pub use mqtt::{Acknowledgement, Kinds};
+#[cfg(test)]
+pub(crate) use mqtt::{Dial, Settings as MqttSettings};
 pub(crate) use mqtt::{Mqtt, Notice, Numbers};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};

@@ -11,6 +11,7 @@
 //! | [`task`] | one connection with its socket |
 //! | [`link`] | what is demanded of a device's connection |
 //! | [`connections`] | the connections of all devices |
+//! | [`dial`] | opens the stream of a connection |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
 //! | [`notice`] | messages and changes of state, for the loop |
@@ -23,6 +24,7 @@
 mod backoff;
 mod connection;
 mod connections;
+mod dial;
 mod encode;
 mod link;
 mod notice;
@@ -40,10 +42,12 @@ mod validate;
 pub use connection::Kinds;
 pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
+pub(crate) use dial::Dial;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
 pub(crate) use settings::Settings;
 
+use super::http::connect::Connector;
 use super::request::Lane;
 use super::{Answer, Error, Operation, Request, SettingsError, Upstream};
 use crate::device::Device;
@@ -60,8 +64,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 const PROVISION: &str = "provision";
 
 /// A ThingsBoard server, reached over its MQTT device API. `T` is what the loop gets of the connections.
-pub(crate) struct Mqtt<T> {
-    connections: Arc<Connections<T>>,
+pub(crate) struct Mqtt<T, D = Connector> {
+    connections: Arc<Connections<T, D>>,
     requests: Semaphore,
     downlink: Semaphore,
     packages: Semaphore,
@@ -85,6 +89,23 @@ impl<T: Send + 'static> Mqtt<T> {
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
     ) -> Result<Mqtt<T>, SettingsError> {
+        Mqtt::over(
+            connections::connector(settings)?,
+            settings,
+            notices,
+            convert,
+        )
+    }
+}
+
+impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
+    /// Checks the settings. The dialer opens the streams.
+    pub(crate) fn over(
+        dialer: D,
+        settings: &Settings,
+        notices: mpsc::Sender<T>,
+        convert: Convert<T>,
+    ) -> Result<Mqtt<T, D>, SettingsError> {
         if settings.timeout.is_zero() {
             return Err(SettingsError::ZeroTimeout);
         }
@@ -99,7 +120,7 @@ impl<T: Send + 'static> Mqtt<T> {
         }
         let places = |most: usize| Semaphore::new(most.min(Semaphore::MAX_PERMITS));
         Ok(Mqtt {
-            connections: Connections::new(settings, notices, convert)?,
+            connections: Connections::new(settings, dialer, notices, convert),
             requests: places(settings.max_in_flight),
             downlink: places(settings.max_downlink),
             packages: places(settings.max_packages),
@@ -261,7 +282,7 @@ impl<T: Send + 'static> Mqtt<T> {
     }
 }
 
-impl<T: Send + 'static> Upstream for Mqtt<T> {
+impl<T: Send + 'static, D: Dial> Upstream for Mqtt<T, D> {
     async fn send(&self, request: Request) -> Result<Answer, Error> {
         let places = match request.lane() {
             Lane::Requests => &self.requests,

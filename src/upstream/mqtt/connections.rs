@@ -10,6 +10,7 @@ use super::super::http::connect::{Connector, Server};
 use super::super::http::outage::Outage;
 use super::super::{Error, SettingsError};
 use super::backoff::Backoff;
+use super::dial::Dial;
 use super::link::{Demand, Link, Need};
 use super::notice::{Acknowledgement, Notice};
 use super::opener::{Opener, Permit};
@@ -31,8 +32,8 @@ use tokio::sync::mpsc::error::TrySendError;
 pub(crate) type Convert<T> = fn(&Arc<Device>, Notice) -> T;
 
 /// All connections to one server.
-pub(super) struct Connections<T> {
-    connector: Connector,
+pub(super) struct Connections<T, D = Connector> {
+    dialer: D,
     opener: Arc<Opener>,
     outage: Outage,
     links: Mutex<HashMap<Key, Arc<Link>>>,
@@ -61,21 +62,26 @@ impl Hash for Key {
     }
 }
 
-impl<T: Send + 'static> Connections<T> {
+/// Opens connections to the server of the settings.
+pub(super) fn connector(settings: &Settings) -> Result<Connector, SettingsError> {
+    Connector::to(&Server {
+        uri: &settings.uri(),
+        tls_host: settings.is_tls.then_some(settings.host.as_str()),
+        ca: settings.ca.as_deref(),
+        protocols: &[],
+        timeout: settings.timeout,
+    })
+}
+
+impl<T: Send + 'static, D: Dial> Connections<T, D> {
     pub(super) fn new(
         settings: &Settings,
+        dialer: D,
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
-    ) -> Result<Arc<Connections<T>>, SettingsError> {
-        let connector = Connector::to(&Server {
-            uri: &settings.uri(),
-            tls_host: settings.is_tls.then_some(settings.host.as_str()),
-            ca: settings.ca.as_deref(),
-            protocols: &[],
-            timeout: settings.timeout,
-        })?;
-        Ok(Arc::new(Connections {
-            connector,
+    ) -> Arc<Connections<T, D>> {
+        Arc::new(Connections {
+            dialer,
             opener: Opener::new(super::now(), settings.connects_per_second),
             outage: Outage::default(),
             links: Mutex::default(),
@@ -84,7 +90,7 @@ impl<T: Send + 'static> Connections<T> {
             last_number: AtomicU64::new(0),
             notices,
             convert,
-        }))
+        })
     }
 
     /// Changes what is wanted of a device's connection. `is_request`: it fails at once while ThingsBoard can't be reached.
@@ -170,7 +176,7 @@ impl<T: Send + 'static> Connections<T> {
         permit: Permit,
     ) -> Option<Ended> {
         // On the heap while it is needed: a handshake's state is large.
-        let stream = match Box::pin(self.connector.connect_tokio()).await {
+        let stream = match Box::pin(self.dialer.dial()).await {
             Ok(stream) => stream,
             Err(error) => {
                 permit.failed();
@@ -236,13 +242,13 @@ impl<T: Send + 'static> Connections<T> {
     }
 }
 
-struct OfDevice<'a, T> {
-    connections: &'a Connections<T>,
+struct OfDevice<'a, T, D> {
+    connections: &'a Connections<T, D>,
     /// `None`: for provisioning.
     device: Option<&'a Arc<Device>>,
 }
 
-impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
+impl<T: Send + 'static, D: Dial> Surroundings for OfDevice<'_, T, D> {
     fn reached(&self) {
         if self.connections.outage.succeeded() {
             tracing::info!("ThingsBoard answers again");
@@ -271,8 +277,8 @@ impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
 }
 
 /// Keeps a device's connection open as long as there is a reason for it.
-async fn run<T: Send + 'static>(
-    connections: Arc<Connections<T>>,
+async fn run<T: Send + 'static, D: Dial>(
+    connections: Arc<Connections<T, D>>,
     device: Arc<Device>,
     link: Arc<Link>,
 ) {
@@ -294,6 +300,7 @@ async fn run<T: Send + 'static>(
             connections.opener.acquire(true).await
         } else {
             tokio::select! {
+                biased;
                 acquired = connections.opener.acquire(false) => acquired,
                 // It goes before those without requests, then.
                 () = poll_fn(|context| link.poll_request(context)) => continue,

@@ -172,6 +172,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         let is_waiting = !driver.notices.is_empty();
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
         tokio::select! {
+            biased;
             () = progress => {}
             () = surroundings.room(), if is_waiting => {}
         }

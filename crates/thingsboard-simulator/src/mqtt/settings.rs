@@ -133,6 +133,8 @@ pub(crate) struct Mqtt {
     buckets: BTreeMap<Arc<str>, Buckets>,
     /// The number of further SUBSCRIBEs that are granted, but dead.
     pub(crate) dead_subscriptions: u32,
+    /// The number of further changes of attributes that are sent later, and how much.
+    pub(crate) delayed_changes: (u32, Duration),
 }
 
 impl Mqtt {
@@ -158,6 +160,18 @@ impl Mqtt {
         let dead = self.dead_subscriptions > 0;
         self.dead_subscriptions = self.dead_subscriptions.saturating_sub(1);
         dead
+    }
+
+    /// How much later the next change of attributes is sent, in milliseconds.
+    pub(super) fn change_delay_ms(&mut self) -> u64 {
+        let (times, by) = &mut self.delayed_changes;
+        match times.checked_sub(1) {
+            Some(left) => {
+                *times = left;
+                crate::clock::in_ms(*by)
+            }
+            None => 0,
+        }
     }
 
     fn buckets_mut(&mut self, device: &Arc<str>) -> &mut Buckets {
