@@ -129,8 +129,8 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
         })
     }
 
-    /// Subscribes for a device that has just sent something. A connection is opened for it, and opened again when it is lost,
-    /// as long as the device counts as alive. Each time the subscription works it is reported under the number. With another
+    /// Subscribes for a device. A connection is opened for it, and opened again when it is lost, as long as the device counts as
+    /// alive: from now on if it has no connection. Each time the subscription works it is reported under the number. With another
     /// number it is requested again.
     ///
     /// # Errors
@@ -144,7 +144,7 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
             demand.subscriptions.set(kinds, Some(number));
-            demand.alive_until = demand.alive_until.max(Some(alive_until));
+            demand.alive_until.get_or_insert(alive_until);
         })
     }
 
@@ -227,11 +227,15 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
         let outgoing = Outgoing::new(operation)?;
         let (waiter, answered) = oneshot::channel::<Result<Answer, Error>>();
         let alive_until = now() + self.alive_for;
+        let is_of_device = operation.lane() != Lane::Downlink;
         // It is taken once, whichever link accepts it.
         let request = std::cell::Cell::new(Some((waiter, outgoing)));
         self.connections.change(device, true, |demand| {
             if let Some((waiter, outgoing)) = request.take() {
-                demand.alive_until = demand.alive_until.max(Some(alive_until));
+                // A device with a link is reported as alive with each message. The gateway's own reads say nothing about it.
+                if is_of_device {
+                    demand.alive_until.get_or_insert(alive_until);
+                }
                 demand.requests.push(LinkRequest {
                     waiter,
                     outgoing,

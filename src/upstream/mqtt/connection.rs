@@ -91,6 +91,8 @@ pub(super) struct Connection<I> {
     events: VecDeque<Event<I>>,
     last_received: Instant,
     has_package_error: bool,
+    /// The first packet id of ThingsBoard's.
+    first_packet: Option<u16>,
     is_renewal_due: bool,
 }
 
@@ -107,6 +109,7 @@ impl<I> Connection<I> {
             events: VecDeque::new(),
             last_received: now,
             has_package_error: false,
+            first_packet: None,
             is_renewal_due: false,
         };
         if connection.packets.connect(user_name, client_id).is_err() {
@@ -241,9 +244,13 @@ impl<I> Connection<I> {
     }
 
     fn published(&mut self, now: Instant, published: &Published) {
-        if !self.is_renewal_due && published.id.is_some_and(|id| id >= RENEWAL_ID) {
-            self.is_renewal_due = true;
-            self.events.push_back(Event::RenewalDue);
+        if let Some(id) = published.id {
+            // If ids begin near their end, another connection is no better.
+            let first = *self.first_packet.get_or_insert(id);
+            if id >= RENEWAL_ID && first < RENEWAL_ID && !self.is_renewal_due {
+                self.is_renewal_due = true;
+                self.events.push_back(Event::RenewalDue);
+            }
         }
         let payload = published.packet.payload().as_slice();
         let downlink = || Downlink {

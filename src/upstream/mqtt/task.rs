@@ -77,7 +77,10 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         link,
         number,
     };
-    driver.apply(now, link.take());
+    let mut demand = link.take();
+    // It was about an earlier connection, if anything is wanted since.
+    demand.is_close &= demand.requests.is_empty() && demand.subscriptions.is_empty();
+    driver.apply(now, demand);
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
