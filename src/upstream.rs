@@ -48,7 +48,7 @@ pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
 pub use error::Error;
 pub(crate) use error::{Rejection, RetryAfter, RetryCause};
-pub use mqtt::{Acknowledgement, Kinds};
+pub use mqtt::{Acknowledgement, Kinds, Place};
 #[cfg(test)]
 pub(crate) use mqtt::{Dial, Settings as MqttSettings};
 pub(crate) use mqtt::{Mqtt, Notice, Numbers};
@@ -69,6 +69,21 @@ use std::time::Instant;
 pub trait Upstream: Send + Sync + 'static {
     /// Sends one request and waits for its outcome. Never retries what may have been written.
     fn send(&self, request: Request) -> impl Future<Output = Result<Answer, Error>> + Send;
+
+    /// The place of a device's request behind those of it that were begun before. To be called in their order, and not in the
+    /// calls' tasks.
+    fn place(&self, _request: &Request) -> Place {
+        Place::default()
+    }
+
+    /// As [`send`](Self::send), in this place where a device's requests have an order.
+    fn send_from(
+        &self,
+        _place: Place,
+        request: Request,
+    ) -> impl Future<Output = Result<Answer, Error>> + Send {
+        self.send(request)
+    }
 
     /// Subscribes for a device, again on each new connection. Each time ThingsBoard grants it, that is reported under the
     /// number.

@@ -1,7 +1,8 @@
 //! One call to ThingsBoard, in a task of its own.
 
 use crate::calls::{Call, Completion, Ticket};
-use crate::upstream::{Error, Upstream};
+use crate::upstream::{Error, Place, Upstream};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -10,8 +11,19 @@ use tokio::sync::mpsc;
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Makes the call within its deadline, and sends a completion whatever happens. The channel has room for every call that
-/// may be in flight, so sending never waits.
-pub(crate) async fn run<U: Upstream>(
+/// may be in flight, so sending never waits. Calls of a device are to be begun in their order; their tasks may run in another.
+pub(crate) fn run<U: Upstream>(
+    upstream: Arc<U>,
+    timeout: Duration,
+    call: Call,
+    completions: mpsc::Sender<Completion>,
+) -> impl Future<Output = ()> + Send {
+    let place = upstream.place(&call.request);
+    run_from(place, upstream, timeout, call, completions)
+}
+
+async fn run_from<U: Upstream>(
+    place: Place,
     upstream: Arc<U>,
     timeout: Duration,
     call: Call,
@@ -25,7 +37,7 @@ pub(crate) async fn run<U: Upstream>(
     let completion = match call.prepare() {
         Ok(Call { request, .. }) => {
             let deadline = request.deadline(timeout).saturating_add(GRACE);
-            let outcome = tokio::time::timeout(deadline, upstream.send(request))
+            let outcome = tokio::time::timeout(deadline, upstream.send_from(place, request))
                 .await
                 .unwrap_or(Err(Error::Timeout));
             Completion::parse(ticket, outcome)

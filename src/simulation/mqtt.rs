@@ -22,7 +22,7 @@ pub(super) use network::{CutAt, Dialer, Dialing, Network};
 use crate::calls::pushed::Pushed;
 use crate::calls::{Call, Completion, Ticket, task};
 use crate::gateway::core::DownlinkRequest;
-use crate::upstream::{self, Kinds, Mqtt, MqttSettings, Upstream};
+use crate::upstream::{self, Kinds, Mqtt, MqttSettings};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

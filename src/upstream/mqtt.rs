@@ -13,6 +13,7 @@
 //! | [`connections`] | the connections of all devices |
 //! | [`dial`] | opens the stream of a connection |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
+//! | [`order`] | the order of a device's requests |
 //! | [`opening`], [`opener`] | when connections are opened |
 //! | [`notice`] | messages and changes of state, for the loop |
 //!
@@ -30,6 +31,7 @@ mod link;
 mod notice;
 mod opener;
 mod opening;
+mod order;
 mod outcome;
 mod package;
 mod settings;
@@ -45,6 +47,7 @@ pub(crate) use connections::Convert;
 pub(crate) use dial::Dial;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
+pub use order::Place;
 pub(crate) use settings::Settings;
 
 use super::http::connect::Connector;
@@ -55,6 +58,7 @@ use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
 use link::{Link, Request as LinkRequest};
+use order::Order;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
@@ -66,6 +70,7 @@ const PROVISION: &str = "provision";
 /// A ThingsBoard server, reached over its MQTT device API. `T` is what the loop gets of the connections.
 pub(crate) struct Mqtt<T, D = Connector> {
     connections: Arc<Connections<T, D>>,
+    order: Arc<Order>,
     requests: Semaphore,
     downlink: Semaphore,
     packages: Semaphore,
@@ -121,6 +126,7 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
         let places = |most: usize| Semaphore::new(most.min(Semaphore::MAX_PERMITS));
         Ok(Mqtt {
             connections: Connections::new(settings, dialer, notices, convert),
+            order: Arc::default(),
             requests: places(settings.max_in_flight),
             downlink: places(settings.max_downlink),
             packages: places(settings.max_packages),
@@ -220,11 +226,13 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
 
     async fn operation(
         &self,
+        mut place: Place,
         device: &Arc<Device>,
         operation: &Operation,
         deadline: Instant,
     ) -> Result<Answer, Error> {
         let outgoing = Outgoing::new(operation)?;
+        place.reached().await;
         let (waiter, answered) = oneshot::channel::<Result<Answer, Error>>();
         let alive_until = now() + self.alive_for;
         let is_of_device = operation.lane() != Lane::Downlink;
@@ -243,13 +251,14 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
                 });
             }
         })?;
-        drop(request);
+        drop((request, place));
         // The task is dropped only when the process ends.
         answered.await.unwrap_or(Err(Error::Unreachable))
     }
 
     async fn package(
         &self,
+        place: Place,
         device: &Arc<Device>,
         operation: &Operation,
         deadline: Instant,
@@ -262,15 +271,16 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
             chunk,
         } = operation
         else {
-            return self.operation(device, operation, deadline).await;
+            return self.operation(place, device, operation, deadline).await;
         };
         let pieces = package::pieces(*package, (title, version), *size, *chunk)?;
         let assigned = Operation::ReadAssignment(*package);
-        let assigned = self.operation(device, &assigned, deadline).await?;
+        let assigned = self.operation(place, device, &assigned, deadline).await?;
         package::check_assignment(&assigned.body, *package, title, version)?;
         let mut whole = BytesMut::new();
         for (wanted, piece) in pieces {
-            let part = self.operation(device, &piece, deadline).await?.body;
+            let place = Place::default();
+            let part = self.operation(place, device, &piece, deadline).await?.body;
             let is_short = u32::try_from(part.len()).is_ok_and(|length| length < wanted);
             if whole.is_empty() && (is_short || wanted == *size) {
                 return Ok(Answer { body: part });
@@ -288,6 +298,19 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
 
 impl<T: Send + 'static, D: Dial> Upstream for Mqtt<T, D> {
     async fn send(&self, request: Request) -> Result<Answer, Error> {
+        self.send_from(Place::default(), request).await
+    }
+
+    fn place(&self, request: &Request) -> Place {
+        match request {
+            Request::Device { device, operation } if operation.lane() == Lane::Requests => {
+                self.order.place(device)
+            }
+            Request::Device { .. } | Request::Provision { .. } => Place::default(),
+        }
+    }
+
+    async fn send_from(&self, place: Place, request: Request) -> Result<Answer, Error> {
         let places = match request.lane() {
             Lane::Requests => &self.requests,
             Lane::Downlink => &self.downlink,
@@ -303,7 +326,7 @@ impl<T: Send + 'static, D: Dial> Upstream for Mqtt<T, D> {
             match &request {
                 Request::Provision { body } => self.provision(body.clone(), deadline).await,
                 Request::Device { device, operation } => {
-                    self.package(device, operation, deadline).await
+                    self.package(place, device, operation, deadline).await
                 }
             }
         };

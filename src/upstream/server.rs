@@ -2,8 +2,8 @@
 
 use super::mqtt::Convert;
 use super::{
-    Acknowledgement, Answer, Error, Kinds, Mqtt, Request, Settings, SettingsError, ThingsBoard,
-    Upstream,
+    Acknowledgement, Answer, Error, Kinds, Mqtt, Place, Request, Settings, SettingsError,
+    ThingsBoard, Upstream,
 };
 use crate::device::Device;
 use std::sync::Arc;
@@ -44,6 +44,20 @@ impl<T: Send + 'static> Upstream for Server<T> {
         match self {
             Server::Http(http) => http.send(request).await,
             Server::Mqtt(mqtt) => mqtt.send(request).await,
+        }
+    }
+
+    fn place(&self, request: &Request) -> Place {
+        match self {
+            Server::Http(_) => Place::default(),
+            Server::Mqtt(mqtt) => mqtt.place(request),
+        }
+    }
+
+    async fn send_from(&self, place: Place, request: Request) -> Result<Answer, Error> {
+        match self {
+            Server::Http(http) => http.send(request).await,
+            Server::Mqtt(mqtt) => mqtt.send_from(place, request).await,
         }
     }
 

@@ -4,14 +4,14 @@ use super::super::scaled;
 use super::{Network, default_settings, gateway, now, runtime};
 use crate::calls::pushed::{Pushed, PushedEvent};
 use crate::device::{AccessToken, Device};
-use crate::upstream::{Kinds, Numbers, Upstream};
+use crate::upstream::{Kinds, Numbers};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use thingsboard_simulator::Control;
 use tokio::sync::mpsc::Receiver;
 
-const DEVICES: usize = scaled(2_000, 10_000);
+const DEVICES: usize = scaled(200, 10_000);
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const BOTH: Kinds = Kinds {
@@ -23,7 +23,10 @@ const BOTH: Kinds = Kinds {
 async fn all_subscribed(pushed: &mut Receiver<Pushed>, devices: usize) -> Instant {
     let mut subscribed = HashSet::new();
     while subscribed.len() < devices {
-        let pushed = pushed.recv().await.unwrap();
+        let next = tokio::time::timeout(60 * SECOND, pushed.recv()).await;
+        let pushed = next
+            .unwrap_or_else(|_| panic!("{} of {devices}", subscribed.len()))
+            .unwrap();
         match pushed.event {
             PushedEvent::Subscribed(numbers, _) => {
                 let both = Numbers {

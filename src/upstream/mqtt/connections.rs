@@ -19,7 +19,7 @@ use super::settings::Settings;
 use super::task::{Ended, Surroundings, drive};
 use crate::device::Device;
 use crate::shown::Shown;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub(super) struct Connections<T, D = Connector> {
 }
 
 /// A device under its access token. A request under a former token has a link of its own, and does not disturb the other.
-struct Key(Arc<Device>);
+pub(super) struct Key(pub(super) Arc<Device>);
 
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
@@ -270,9 +270,13 @@ impl<T: Send + 'static, D: Dial> Surroundings for OfDevice<'_, T, D> {
         }
     }
 
-    async fn room(&self) {
-        // If the channel is closed, there is room for all.
-        let _ = self.connections.notices.reserve().await;
+    async fn notify_first(&self, notices: &mut VecDeque<Notice>) {
+        let room = self.connections.notices.reserve().await;
+        let notice = notices.pop_front();
+        // Only a loop that is shutting down has closed the channel.
+        if let (Ok(room), Some(notice), Some(device)) = (room, notice, self.device) {
+            room.send((self.connections.convert)(device, notice));
+        }
     }
 }
 

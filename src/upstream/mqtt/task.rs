@@ -35,8 +35,9 @@ pub(super) trait Surroundings {
     fn reached(&self);
     /// Passes a message or a change of state on, or returns it if there is no room now.
     fn try_notify(&self, notice: Notice) -> Result<(), Notice>;
-    /// Waits until there is room.
-    fn room(&self) -> impl Future<Output = ()> + Send;
+    /// Passes the first one on as soon as there is room. It must take the room that it has waited for: left to
+    /// [`try_notify`](Self::try_notify), the room would go to the next connection that waits, and so on in a circle.
+    fn notify_first(&self, notices: &mut VecDeque<Notice>) -> impl Future<Output = ()> + Send;
 }
 
 /// How a connection has ended.
@@ -51,8 +52,6 @@ struct Driver<'a, S> {
     connection: Connection<Waiter>,
     output: BytesMut,
     is_unflushed: bool,
-    /// Those that the loop has no room for yet. Outcomes of requests don't wait for these.
-    notices: VecDeque<Notice>,
     link: &'a Link,
     /// The connection's number.
     number: u64,
@@ -73,7 +72,6 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         connection: Connection::new(now, user_name, &client_id()),
         output: BytesMut::new(),
         is_unflushed: false,
-        notices: VecDeque::new(),
         link,
         number,
     };
@@ -84,6 +82,8 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
+    // Those that the loop has no room for yet. Outcomes of requests don't wait for these.
+    let mut notices: VecDeque<Notice> = VecDeque::new();
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     loop {
         let mut ended = None;
@@ -136,16 +136,16 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     body: command_body(id, &downlink.payload),
                 },
             };
-            driver.notices.push_back(notice);
+            notices.push_back(notice);
         }
-        while let Some(notice) = driver.notices.pop_front() {
+        while let Some(notice) = notices.pop_front() {
             if let Err(notice) = surroundings.try_notify(notice) {
-                driver.notices.push_front(notice);
+                notices.push_front(notice);
                 break;
             }
         }
-        if driver.notices.is_empty() {
-            driver.notices = VecDeque::new();
+        if notices.is_empty() {
+            notices = VecDeque::new();
         }
         if let Some(end) = ended {
             if let Some(permit) = permit.take() {
@@ -161,23 +161,21 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
             link.set_up(false);
             link.give_back(unsent);
-            while let Some(notice) = driver.notices.pop_front() {
-                if let Err(notice) = surroundings.try_notify(notice) {
-                    driver.notices.push_front(notice);
-                    surroundings.room().await;
-                }
+            while !notices.is_empty() {
+                surroundings.notify_first(&mut notices).await;
             }
-
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
             return Ended { end, up };
         }
-        let is_waiting = !driver.notices.is_empty();
-        let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
+        let is_waiting = !notices.is_empty();
+        let is_loop_behind = notices.len() >= NOTICES;
+        let progress =
+            poll_fn(|context| driver.poll_progress(context, sleep.as_mut(), is_loop_behind));
         tokio::select! {
             biased;
             () = progress => {}
-            () = surroundings.room(), if is_waiting => {}
+            () = surroundings.notify_first(&mut notices), if is_waiting => {}
         }
     }
 }
@@ -188,10 +186,14 @@ fn client_id() -> String {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     /// Ready when there may be events.
-    fn poll_progress(&mut self, context: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
+    fn poll_progress(
+        &mut self,
+        context: &mut Context<'_>,
+        mut sleep: Pin<&mut Sleep>,
+        is_loop_behind: bool,
+    ) -> Poll<()> {
         let now = super::now();
         let mut is_progress = false;
-        let is_loop_behind = self.notices.len() >= NOTICES;
         if is_loop_behind {
             self.connection.reading_paused(now);
         }

@@ -48,6 +48,38 @@ async fn requests_of_a_device_share_one_connection() {
     assert_eq!(gateway.upstream.connection_counts(), (1, 0));
 }
 
+/// As the loop begins them. Without their places some of the tasks run in another order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_are_sent_in_the_order_in_which_their_calls_begin() {
+    let broker = Broker::new().await;
+    let gateway = gateway(&settings(&broker));
+    let mut posts = Vec::new();
+    for number in 0..400 {
+        let (upstream, device) = (gateway.upstream.clone(), device(1));
+        let operation = Operation::PostTelemetry(format!("{{a:{number}}}").into());
+        let request = Request::Device { device, operation };
+        let place = upstream.place(&request);
+        posts.push(tokio::spawn(async move {
+            upstream.send_from(place, request).await
+        }));
+    }
+    let (mut sent, mut expected) = (0, Vec::new());
+    for (number, post) in posts.into_iter().enumerate() {
+        // A connection has a bound.
+        if post.await.unwrap().is_ok() {
+            sent += 1;
+            expected.push(format!("{{a:{number}}}"));
+        }
+    }
+    assert!(sent >= 256, "{sent}");
+    let published = broker.script(|script| script.published.clone());
+    let bodies = published.into_iter().map(|(_, body)| body);
+    let texts: Vec<_> = bodies
+        .map(|body| String::from_utf8(body).unwrap())
+        .collect();
+    assert_eq!(texts, expected);
+}
+
 #[tokio::test]
 async fn a_bad_body_is_refused_without_a_connection_or_by_a_puback() {
     let broker = Broker::new().await;
