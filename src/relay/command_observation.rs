@@ -138,9 +138,9 @@ impl CommandObservation {
         self.downlink.restart(&mut context.downlink());
     }
 
-    /// Drops all commands: the device is deleted in ThingsBoard, or its token was rejected.
+    /// Drops the queued commands: the device is deleted in ThingsBoard, or its token was rejected.
     pub(crate) fn discard(&mut self) {
-        self.queue = CommandQueue::default();
+        self.queue.drop_queued();
     }
 
     /// Requests nothing until [`device_awake`](Self::device_awake). What comes nevertheless is queued.

@@ -339,6 +339,11 @@ impl CommandQueue {
         queued.chain(delivered).min()
     }
 
+    /// Drops the commands that were not delivered. The others are remembered: ThingsBoard may send them again.
+    pub(crate) fn drop_queued(&mut self) {
+        self.queued = VecDeque::new();
+    }
+
     /// Drops the newest, for which there is no room, and returns its id. If it comes again, it is found as if it were delivered.
     pub(crate) fn drop_newest(&mut self, now: Instant) -> Option<u32> {
         let newest = self.queued.pop_back()?;

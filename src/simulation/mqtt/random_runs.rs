@@ -67,15 +67,15 @@ impl Run {
             reconnects: 0,
             kinds,
         };
-        run.observe_all();
+        run.observe_all(false);
         run
     }
 
-    /// Has each device observe both.
-    fn observe_all(&mut self) {
+    /// Has each device observe both. `again`: registered or not.
+    fn observe_all(&mut self, again: bool) {
         for device in 0..DEVICES {
             for observed in OBSERVED {
-                if self.world.devices[device].observation(observed).is_none() {
+                if again || self.world.devices[device].observation(observed).is_none() {
                     self.world.observe(device, self.kinds[device], observed);
                     self.world.run_for(SECOND);
                 }
@@ -264,12 +264,13 @@ impl Run {
             let post = self.world.post(device, CON);
             self.world.run_for(2 * MINUTE);
             if !self.world.devices[device].outcome(post).is(Code::CREATED) {
-                self.reconnects += 1;
+                self.reconnects += usize::from(self.is_lossy);
                 self.world.connect(device);
                 self.world.connect_again_until(self.world.now + MINUTE);
             }
         }
-        self.observe_all();
+        // A lossy network may have lost the end of an observation.
+        self.observe_all(self.is_lossy);
         for device in 0..DEVICES {
             self.world.post(device, CON);
         }
