@@ -2,8 +2,12 @@
 //! a clock that jumps from one event to the next. No sockets, no sleeps, no threads.
 //!
 //! Modelled on quinn's `Pair`: [`World::step`] moves the clock to the earliest event (a datagram
-//! arrives, a call completes, a timer fires), handles it, and checks the invariants. A run is a pure
-//! function of its seed, apart from keys and cookies, which have no influence on its course.
+//! arrives, a call completes, a timer fires), handles it, and checks the invariants. What a test decides is a pure
+//! function of its seed. Certificates, keys and cookies are not, nor is the jitter of DTLS retransmissions: with loss,
+//! two runs of one seed may take another course.
+//!
+//! Over HTTP the upstream is scripted, and calls end at the gateway's seam. Over MQTT ([`mqtt`]) it is the gateway's own
+//! connections, and the simulator's sessions as ThingsBoard.
 
 #![allow(
     clippy::wildcard_enum_match_arm,
