@@ -41,7 +41,7 @@ use push::Push;
 use std::time::{Duration, Instant};
 
 /// What can be observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// `api/v1/attributes`
     Attributes,
@@ -220,6 +220,16 @@ impl Downlink {
             Downlink::Polling(polling) => polling.poller().open() > 0,
             Downlink::Push(push) => push.is_open(),
         }
+    }
+
+    /// Whether it is subscribed, or tries to be.
+    pub(crate) fn has_subscription(&self) -> bool {
+        matches!(self, Downlink::Push(push) if push.is_open())
+    }
+
+    /// Whether its subscription works.
+    pub(crate) fn is_subscribed(&self) -> bool {
+        matches!(self, Downlink::Push(push) if push.is_subscribed())
     }
 
     /// The numbers of the polls that are open.

@@ -23,6 +23,8 @@ pub(crate) enum PushedEvent {
     Message(Kind, Message, Acknowledgement),
     /// Another client uses the device's access token, and has displaced the connection.
     Displaced,
+    /// ThingsBoard has closed the connection over a rate limit, or for a failure that looks like one.
+    RateLimited,
     /// ThingsBoard does not know the access token, or not any more.
     TokenRefused,
 }
@@ -56,6 +58,7 @@ impl Pushed {
                 of(acknowledgement),
             ),
             Notice::Displaced => PushedEvent::Displaced,
+            Notice::RateLimited => PushedEvent::RateLimited,
             Notice::TokenRefused => PushedEvent::TokenRefused,
         };
         let device = device.clone();

@@ -355,6 +355,11 @@ impl Push {
         self.state != State::Idle
     }
 
+    /// Whether the subscription was granted on the present connection.
+    pub(super) fn is_subscribed(&self) -> bool {
+        matches!(self.state, State::Subscribed { .. })
+    }
+
     /// Whether the connection is lost.
     pub(super) fn is_interrupted(&self) -> bool {
         self.state == State::Interrupted

@@ -52,7 +52,8 @@ pub(super) struct Gateway {
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
     pushed: mpsc::Receiver<Pushed>,
-    calls: HashMap<Ticket, AbortHandle>,
+    /// Those that are not answered. Posts have no task.
+    calls: HashMap<Ticket, Option<AbortHandle>>,
     /// Its process has ended. Its tasks stay, and open no streams.
     is_gone: Arc<AtomicBool>,
 }
@@ -79,22 +80,6 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-pub(super) fn default_settings() -> MqttSettings {
-    MqttSettings {
-        host: "thingsboard.example".to_owned(),
-        port: 1883,
-        is_tls: false,
-        ca: None,
-        timeout: Duration::from_secs(10),
-        max_in_flight: 1024,
-        max_downlink: 64,
-        max_packages: 8,
-        max_connections: 20_000,
-        connects_per_second: 500,
-        alive_for: Duration::from_secs(900),
-    }
-}
-
 fn gateway(settings: &MqttSettings, network: &Network, control: &Control) -> Gateway {
     let (completed, completions) = mpsc::channel(10_000);
     let (sender, pushed) = mpsc::channel(PUSHED);
@@ -104,7 +89,7 @@ fn gateway(settings: &MqttSettings, network: &Network, control: &Control) -> Gat
         control: control.clone(),
         is_gone: is_gone.clone(),
     };
-    let upstream = Mqtt::over(dialer, settings, sender, Pushed::parse).unwrap();
+    let upstream = Mqtt::over(dialer, settings, sender, Pushed::parse);
     Gateway {
         upstream: Arc::new(upstream),
         completions,
@@ -194,6 +179,7 @@ impl MqttSide {
     }
 
     pub(super) fn begin_call(&mut self, call: Call) {
+        let _clock = self.runtime.enter();
         let ticket = call.ticket;
         let Gateway {
             upstream,
@@ -201,14 +187,17 @@ impl MqttSide {
             calls,
             ..
         } = &mut self.gateway;
-        let timeout = self.settings.timeout;
-        let task = task::run(upstream.clone(), timeout, call, completed.clone());
-        let before = calls.insert(ticket, self.runtime.spawn(task).abort_handle());
+        let handle = task::try_post(&**upstream, call, completed).map(|call| {
+            let timeout = self.settings.timeout;
+            let task = task::run(upstream.clone(), timeout, call, completed.clone());
+            self.runtime.spawn(task).abort_handle()
+        });
+        let before = calls.insert(ticket, handle);
         assert!(before.is_none(), "{ticket:?} twice");
     }
 
     pub(super) fn abort(&mut self, ticket: Ticket) {
-        if let Some(call) = self.gateway.calls.remove(&ticket) {
+        if let Some(call) = self.gateway.calls.remove(&ticket).flatten() {
             call.abort();
         }
     }
@@ -242,7 +231,7 @@ impl MqttSide {
     fn restart_gateway(&mut self) {
         let _clock = self.runtime.enter();
         let calls = std::mem::take(&mut self.gateway.calls);
-        for call in calls.into_values() {
+        for call in calls.into_values().flatten() {
             call.abort();
         }
         self.gateway.is_gone.store(true, Ordering::Relaxed);
@@ -270,7 +259,8 @@ impl MqttSide {
 
     /// Connections that are open, and those that wait to be opened.
     pub(super) fn connections(&self) -> (usize, usize) {
-        self.gateway.upstream.connection_counts()
+        let counters = self.gateway.upstream.counters();
+        (counters.open, counters.waiting)
     }
 }
 

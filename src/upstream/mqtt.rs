@@ -1,4 +1,4 @@
-//! ThingsBoard's MQTT device API: one MQTT 5 connection for each device, under its access token.
+//! ThingsBoard's MQTT device API: one MQTT 5 connection for each access token, and so for each device.
 //!
 //! | Part | Does |
 //! |---|---|
@@ -10,12 +10,14 @@
 //! | [`connection`] | one connection, without a socket and without a clock |
 //! | [`task`] | one connection with its socket |
 //! | [`link`] | what is demanded of a device's connection |
+//! | [`members`] | the devices of one access token, which share a connection |
 //! | [`connections`] | the connections of all devices |
-//! | [`dial`] | opens the stream of a connection |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
-//! | [`order`] | the order of a device's requests |
 //! | [`opening`], [`opener`] | when connections are opened |
 //! | [`notice`] | messages and changes of state, for the loop |
+//! | [`waiter`] | where the outcome of a request goes |
+//! | [`losses`] | lost connections in few log lines |
+//! | [`counters`] | what is counted |
 //!
 //! # Nothing is sent twice
 //!
@@ -25,13 +27,15 @@
 mod backoff;
 mod connection;
 mod connections;
+mod counters;
 mod dial;
 mod encode;
 mod link;
+mod losses;
+mod members;
 mod notice;
 mod opener;
 mod opening;
-mod order;
 mod outcome;
 mod package;
 mod settings;
@@ -40,29 +44,32 @@ mod task;
 mod tests;
 mod topics;
 mod validate;
+mod waiter;
 
 pub use connection::Kinds;
 pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
+pub use counters::{Counters, Expired};
 pub(crate) use dial::Dial;
+pub(super) use encode::is_too_large;
+pub use link::Status;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
-pub use order::Place;
 pub(crate) use settings::Settings;
 
 use super::http::connect::Connector;
 use super::request::Lane;
-use super::{Answer, Error, Operation, Request, SettingsError, Upstream};
+use super::{Answer, Error, Operation, Report, Request, SettingsError, Upstream};
 use crate::device::Device;
 use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
-use link::{Link, Request as LinkRequest};
-use order::Order;
+use link::{Link, Message, Request as LinkRequest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use waiter::{Place, Waiter};
 
 /// The user name with which ThingsBoard accepts a connection for provisioning.
 const PROVISION: &str = "provision";
@@ -70,10 +77,9 @@ const PROVISION: &str = "provision";
 /// A ThingsBoard server, reached over its MQTT device API. `T` is what the loop gets of the connections.
 pub(crate) struct Mqtt<T, D = Connector> {
     connections: Arc<Connections<T, D>>,
-    order: Arc<Order>,
-    requests: Semaphore,
-    downlink: Semaphore,
-    packages: Semaphore,
+    requests: Arc<Semaphore>,
+    downlink: Arc<Semaphore>,
+    packages: Arc<Semaphore>,
     timeout: Duration,
     alive_for: Duration,
 }
@@ -94,45 +100,28 @@ impl<T: Send + 'static> Mqtt<T> {
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
     ) -> Result<Mqtt<T>, SettingsError> {
-        Mqtt::over(
-            connections::connector(settings)?,
-            settings,
-            notices,
-            convert,
-        )
+        let connector = connections::connector(settings)?;
+        Ok(Mqtt::over(connector, settings, notices, convert))
     }
 }
 
 impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
-    /// Checks the settings. The dialer opens the streams.
+    /// With connections whose streams the dialer opens.
     pub(crate) fn over(
         dialer: D,
         settings: &Settings,
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
-    ) -> Result<Mqtt<T, D>, SettingsError> {
-        if settings.timeout.is_zero() {
-            return Err(SettingsError::ZeroTimeout);
-        }
-        if settings.max_in_flight == 0 {
-            return Err(SettingsError::ZeroInFlight);
-        }
-        if settings.max_downlink == 0 {
-            return Err(SettingsError::ZeroDownlink);
-        }
-        if settings.max_packages == 0 {
-            return Err(SettingsError::ZeroPackages);
-        }
-        let places = |most: usize| Semaphore::new(most.min(Semaphore::MAX_PERMITS));
-        Ok(Mqtt {
+    ) -> Mqtt<T, D> {
+        let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Mqtt {
             connections: Connections::new(settings, dialer, notices, convert),
-            order: Arc::default(),
             requests: places(settings.max_in_flight),
             downlink: places(settings.max_downlink),
             packages: places(settings.max_packages),
             timeout: settings.timeout,
             alive_for: settings.alive_for,
-        })
+        }
     }
 
     /// Subscribes for a device. A connection is opened for it, and opened again when it is lost, as long as the device counts as
@@ -140,7 +129,7 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
     /// number it is requested again.
     ///
     /// # Errors
-    /// There are too many connections.
+    /// There are too many connections, or devices with this access token.
     pub(crate) fn subscribe(
         &self,
         device: &Arc<Device>,
@@ -149,15 +138,15 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
     ) -> Result<(), Error> {
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
-            demand.subscriptions.set(kinds, Some(number));
             demand.alive_until.get_or_insert(alive_until);
-        })
+            demand.subscribe(device, kinds, number)
+        })?
     }
 
     /// Ends subscriptions. What was received before is still reported.
     pub(crate) fn unsubscribe(&self, device: &Arc<Device>, kinds: Kinds) {
         self.connections.change_existing(device, |demand| {
-            demand.subscriptions.set(kinds, None);
+            demand.members.unsubscribe(device, kinds);
         });
     }
 
@@ -171,17 +160,79 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
         self.connections.extend_alive(device, until);
     }
 
-    /// The device is gone: its connection is closed when nothing is in flight.
+    /// The device is gone: its connection is closed when nothing is in flight, unless another device with its access token
+    /// has subscribed.
     pub(crate) fn close(&self, device: &Arc<Device>) {
         self.connections.change_existing(device, |demand| {
-            demand.subscriptions = Numbers::default();
-            demand.is_close = true;
+            if demand.members.remove(device) {
+                demand.close();
+            }
         });
     }
 
-    /// Open connections, and those that wait to be opened.
-    pub(crate) fn connection_counts(&self) -> (usize, usize) {
+    /// Closes all connections, each when nothing is in flight on it, and waits for that, but no longer than `at_most`. No
+    /// connection is opened any more.
+    pub(crate) async fn close_all(&self, at_most: Duration) {
+        // What is still open then ends with the process.
+        let _ = tokio::time::timeout(at_most, self.connections.close_all()).await;
+    }
+
+    /// What is counted, and the current levels.
+    pub(crate) fn counters(&self) -> Counters {
         self.connections.counts()
+    }
+
+    /// The state of a device's connection. `None`: it has no reason for one.
+    pub(crate) fn status(&self, device: &Arc<Device>) -> Option<Status> {
+        self.connections.status(device)
+    }
+
+    /// Counts a request that is refused because of its body.
+    fn refused_body<V>(&self, outgoing: Result<V, Error>) -> Result<V, Error> {
+        if let Err(error) = &outgoing {
+            self.connections.counters().refused_body(error);
+        }
+        outgoing
+    }
+
+    /// Sends a post of a device on its open connection, without a task for it. Returns it if it needs one.
+    pub(crate) fn try_post(
+        &self,
+        request: Request,
+        report: impl FnOnce() -> Report,
+    ) -> Result<(), Request> {
+        let time = request.deadline(self.timeout);
+        let (device, operation) = match request {
+            Request::Device { device, operation } if operation.is_post() => (device, operation),
+            other @ (Request::Device { .. } | Request::Provision { .. }) => return Err(other),
+        };
+        let link = self.connections.open_link(&device);
+        let Some(open) = link.as_ref().and_then(|link| link.if_open()) else {
+            return Err(Request::Device { device, operation });
+        };
+        let Ok(place) = self.requests.clone().try_acquire_owned() else {
+            return Err(Request::Device { device, operation });
+        };
+        let counters = self.connections.counters().clone();
+        let bytes = operation.body_length();
+        let now = now();
+        let request = LinkRequest {
+            waiter: Waiter::reporting(report(), Place::new(place), bytes, counters),
+            message: Message::Unchecked(operation),
+            deadline: now + time,
+        };
+        open.push(request, now + self.alive_for);
+        Ok(())
+    }
+
+    fn waiter(
+        &self,
+        outcome: oneshot::Sender<Result<Answer, Error>>,
+        outgoing: &Outgoing,
+        place: &Place,
+    ) -> Waiter {
+        let counters = self.connections.counters().clone();
+        Waiter::new(outcome, place.clone(), outgoing.payload.len(), counters)
     }
 
     /// Whether ThingsBoard can be reached and accepts connections. For a check, not for each request.
@@ -204,17 +255,23 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
         let permit = self.connections.opener().acquire(true).await;
         let permit = permit.ok_or(Error::Unreachable)?;
         let number = self.connections.next_number();
-        let opened = self.connections.open(PROVISION, None, link, number, permit);
+        let opened = self.connections.open(PROVISION, link, number, permit);
         Box::pin(opened).await.ok_or(Error::Unreachable)
     }
 
-    async fn provision(&self, body: Bytes, deadline: Instant) -> Result<Answer, Error> {
-        let (waiter, answered) = oneshot::channel();
-        let outgoing = Outgoing::provision(body)?;
+    async fn provision(
+        &self,
+        body: Bytes,
+        deadline: Instant,
+        place: &Place,
+    ) -> Result<Answer, Error> {
+        let (outcome, answered) = oneshot::channel();
+        let outgoing = self.refused_body(Outgoing::provision(body))?;
+        let waiter = self.waiter(outcome, &outgoing, place);
         let link = Arc::new(Link::new());
         link.give_back(vec![LinkRequest {
             waiter,
-            outgoing,
+            message: Message::Checked(outgoing),
             deadline,
         }]);
         // It ends after the answer, since nothing else is to be done on it.
@@ -226,14 +283,20 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
 
     async fn operation(
         &self,
-        mut place: Place,
         device: &Arc<Device>,
         operation: &Operation,
         deadline: Instant,
+        place: &Place,
     ) -> Result<Answer, Error> {
-        let outgoing = Outgoing::new(operation)?;
-        place.reached().await;
-        let (waiter, answered) = oneshot::channel::<Result<Answer, Error>>();
+        let outgoing = self.refused_body(Outgoing::new(operation))?;
+        // Dropped after the receiver.
+        let mut caller = Caller {
+            connections: &self.connections,
+            device,
+            has_outcome: false,
+        };
+        let (outcome, answered) = oneshot::channel::<Result<Answer, Error>>();
+        let waiter = self.waiter(outcome, &outgoing, place);
         let alive_until = now() + self.alive_for;
         let is_of_device = operation.lane() != Lane::Downlink;
         // It is taken once, whichever link accepts it.
@@ -244,24 +307,26 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
                 if is_of_device {
                     demand.alive_until.get_or_insert(alive_until);
                 }
-                demand.requests.push(LinkRequest {
+                demand.push_request(LinkRequest {
                     waiter,
-                    outgoing,
+                    message: Message::Checked(outgoing),
                     deadline,
                 });
             }
         })?;
-        drop((request, place));
+        drop(request);
         // The task is dropped only when the process ends.
-        answered.await.unwrap_or(Err(Error::Unreachable))
+        let outcome = answered.await.unwrap_or(Err(Error::Unreachable));
+        caller.has_outcome = true;
+        outcome
     }
 
     async fn package(
         &self,
-        place: Place,
         device: &Arc<Device>,
         operation: &Operation,
         deadline: Instant,
+        place: &Place,
     ) -> Result<Answer, Error> {
         let Operation::GetPackage {
             package,
@@ -271,16 +336,16 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
             chunk,
         } = operation
         else {
-            return self.operation(place, device, operation, deadline).await;
+            return self.operation(device, operation, deadline, place).await;
         };
         let pieces = package::pieces(*package, (title, version), *size, *chunk)?;
         let assigned = Operation::ReadAssignment(*package);
-        let assigned = self.operation(place, device, &assigned, deadline).await?;
+        let assigned = self.operation(device, &assigned, deadline, place).await?;
         package::check_assignment(&assigned.body, *package, title, version)?;
         let mut whole = BytesMut::new();
         for (wanted, piece) in pieces {
-            let place = Place::default();
-            let part = self.operation(place, device, &piece, deadline).await?.body;
+            let part = self.operation(device, &piece, deadline, place).await?;
+            let part = part.body;
             let is_short = u32::try_from(part.len()).is_ok_and(|length| length < wanted);
             if whole.is_empty() && (is_short || wanted == *size) {
                 return Ok(Answer { body: part });
@@ -296,37 +361,42 @@ impl<T: Send + 'static, D: Dial> Mqtt<T, D> {
     }
 }
 
-impl<T: Send + 'static, D: Dial> Upstream for Mqtt<T, D> {
-    async fn send(&self, request: Request) -> Result<Answer, Error> {
-        self.send_from(Place::default(), request).await
-    }
+/// Whoever waits for the outcome of a device's request. If it gives up before there is a connection, the request must not
+/// keep its place and its body until there is one.
+struct Caller<'a, T: Send + 'static, D: Dial> {
+    connections: &'a Connections<T, D>,
+    device: &'a Arc<Device>,
+    has_outcome: bool,
+}
 
-    fn place(&self, request: &Request) -> Place {
-        match request {
-            Request::Device { device, operation } if operation.lane() == Lane::Requests => {
-                self.order.place(device)
-            }
-            Request::Device { .. } | Request::Provision { .. } => Place::default(),
+impl<T: Send + 'static, D: Dial> Drop for Caller<'_, T, D> {
+    fn drop(&mut self) {
+        if !self.has_outcome {
+            self.connections.remove_given_up(self.device);
         }
     }
+}
 
-    async fn send_from(&self, place: Place, request: Request) -> Result<Answer, Error> {
+impl<T: Send + 'static, D: Dial> Upstream for Mqtt<T, D> {
+    async fn send(&self, request: Request) -> Result<Answer, Error> {
         let places = match request.lane() {
             Lane::Requests => &self.requests,
             Lane::Downlink => &self.downlink,
             Lane::Packages => &self.packages,
         };
         // A caller that waited here would hold its request without bound.
-        let Ok(_place) = places.try_acquire() else {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            self.connections.counters().refused("max_in_flight", 1);
             return Err(Error::Overloaded);
         };
+        let place = Place::new(place);
         let time = request.deadline(self.timeout);
         let deadline = now() + time;
         let answer = async {
             match &request {
-                Request::Provision { body } => self.provision(body.clone(), deadline).await,
+                Request::Provision { body } => self.provision(body.clone(), deadline, &place).await,
                 Request::Device { device, operation } => {
-                    self.package(place, device, operation, deadline).await
+                    self.package(device, operation, deadline, &place).await
                 }
             }
         };

@@ -4,7 +4,7 @@ use super::super::observation::Observation;
 use super::super::platform::State;
 use super::super::upstream::Post;
 use super::super::{Conditions, World, new_core, registry};
-use super::{MqttSide, default_settings};
+use super::MqttSide;
 use crate::downlink::{Form, Kind};
 use crate::gateway::Settings;
 use crate::gateway::core::DownlinkRequest;
@@ -28,10 +28,8 @@ impl World {
     ) -> World {
         settings.downlink = Form::Push;
         let mut world = World::with_settings(devices, conditions, seed, settings);
-        let of_connections = super::MqttSettings {
-            alive_for: settings.relay.alive_for,
-            ..default_settings()
-        };
+        let mut of_connections = super::MqttSettings::simulated();
+        of_connections.alive_for = settings.relay.alive_for;
         let mqtt = MqttSide::new(seed, of_connections);
         for number in 0..devices {
             let (name, token) = (format!("device-{number}"), format!("TOKEN-{number}"));

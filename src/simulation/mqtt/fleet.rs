@@ -1,7 +1,7 @@
 //! Hazard: a fleet that comes back is a burst, or takes too long.
 
 use super::super::scaled;
-use super::{Network, default_settings, gateway, now, runtime};
+use super::{MqttSettings, Network, gateway, now, runtime};
 use crate::calls::pushed::{Pushed, PushedEvent};
 use crate::device::{AccessToken, Device};
 use crate::upstream::{Kinds, Numbers};
@@ -63,7 +63,7 @@ fn after_a_restart_of_thingsboard_a_fleet_is_subscribed_again_at_the_rate_of_con
     runtime().block_on(async {
         let timers = control.clone();
         tokio::spawn(async move { timers.run_timers().await });
-        let settings = default_settings();
+        let settings = MqttSettings::simulated();
         let mut gateway = gateway(&settings, &network, &control);
         let begin = now();
         for device in &devices {

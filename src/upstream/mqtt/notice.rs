@@ -32,6 +32,8 @@ pub(crate) enum Notice {
     },
     /// Another client uses the device's access token, and has displaced this connection.
     Displaced,
+    /// ThingsBoard has closed the connection over a rate limit, or for a failure that looks like one.
+    RateLimited,
     /// ThingsBoard does not know the access token, or not any more. The subscriptions are dropped.
     TokenRefused,
 }

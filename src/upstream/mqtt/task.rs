@@ -4,10 +4,12 @@
 //! is freed when it is empty.
 
 use super::connection::{Connection, Downlink, Event};
-use super::link::{Demand, Link, Request, Waiter};
+use super::counters::{AtomicCounters, Expired, count};
+use super::link::{Link, Message, Request, Taken};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
+use super::waiter::Waiter;
 use bytes::{Buf, BytesMut};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -31,13 +33,15 @@ const LAST_BYTES: Duration = Duration::from_secs(1);
 
 /// What the task needs of its surroundings.
 pub(super) trait Surroundings {
-    /// ThingsBoard has accepted the connection, or has answered a request.
+    /// ThingsBoard has answered.
     fn reached(&self);
+    /// ThingsBoard has accepted the connection.
+    fn connected(&self);
+    fn counters(&self) -> &AtomicCounters;
     /// Passes a message or a change of state on, or returns it if there is no room now.
     fn try_notify(&self, notice: Notice) -> Result<(), Notice>;
-    /// Passes the first one on as soon as there is room. It must take the room that it has waited for: left to
-    /// [`try_notify`](Self::try_notify), the room would go to the next connection that waits, and so on in a circle.
-    fn notify_first(&self, notices: &mut VecDeque<Notice>) -> impl Future<Output = ()> + Send;
+    /// Waits until there is room for one, in turn with all other connections, and returns what takes it.
+    fn room(&self) -> impl Future<Output = impl FnOnce(Notice) + Send> + Send;
 }
 
 /// How a connection has ended.
@@ -45,6 +49,8 @@ pub(super) struct Ended {
     pub(super) end: End,
     /// How long it was up. `None`: it was not accepted.
     pub(super) up: Option<Duration>,
+    /// What the stream says: TLS may have been refused.
+    pub(super) reason: Option<String>,
 }
 
 struct Driver<'a, S> {
@@ -52,9 +58,14 @@ struct Driver<'a, S> {
     connection: Connection<Waiter>,
     output: BytesMut,
     is_unflushed: bool,
+    /// Those that the loop has no room for yet. Outcomes of requests don't wait for these.
+    notices: VecDeque<Notice>,
     link: &'a Link,
     /// The connection's number.
     number: u64,
+    /// Why the stream has failed.
+    reason: Option<String>,
+    counters: &'a AtomicCounters,
 }
 
 /// Drives a connection until it ends. `number` tells connections apart: packet ids are a connection's own.
@@ -72,18 +83,16 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         connection: Connection::new(now, user_name, &client_id()),
         output: BytesMut::new(),
         is_unflushed: false,
+        notices: VecDeque::new(),
         link,
         number,
+        reason: None,
+        counters: surroundings.counters(),
     };
-    let mut demand = link.take();
-    // It was about an earlier connection, if anything is wanted since.
-    demand.is_close &= demand.requests.is_empty() && demand.subscriptions.is_empty();
-    driver.apply(now, demand);
+    driver.apply(now, link.take());
     let mut permit = Some(permit);
     let mut up_since: Option<Instant> = None;
     let mut unsent = Vec::new();
-    // Those that the loop has no room for yet. Outcomes of requests don't wait for these.
-    let mut notices: VecDeque<Notice> = VecDeque::new();
     let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
     loop {
         let mut ended = None;
@@ -96,20 +105,20 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     }
                     link.set_up(true);
                     surroundings.reached();
+                    surroundings.connected();
                     continue;
                 }
                 Event::Finished(waiter, outcome) => {
                     if outcome.is_ok() {
                         surroundings.reached();
                     }
-                    // Its receiver may be gone.
-                    let _ = waiter.send(outcome);
+                    waiter.finish(outcome);
                     continue;
                 }
                 Event::Unsent(waiter, outgoing, deadline) => {
                     unsent.push(Request {
                         waiter,
-                        outgoing,
+                        message: Message::Checked(outgoing),
                         deadline,
                     });
                     continue;
@@ -126,26 +135,32 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                     numbers,
                     connection: number,
                 },
-                Event::Attributes(downlink) => Notice::Attributes {
-                    acknowledgement: driver.acknowledgement(&downlink),
-                    body: downlink.payload,
-                },
-                Event::Command(id, downlink) => Notice::Command {
-                    id,
-                    acknowledgement: driver.acknowledgement(&downlink),
-                    body: command_body(id, &downlink.payload),
-                },
+                Event::Attributes(downlink) => {
+                    count(&surroundings.counters().attributes);
+                    Notice::Attributes {
+                        acknowledgement: driver.acknowledgement(&downlink),
+                        body: downlink.payload,
+                    }
+                }
+                Event::Command(id, downlink) => {
+                    count(&surroundings.counters().commands);
+                    Notice::Command {
+                        id,
+                        acknowledgement: driver.acknowledgement(&downlink),
+                        body: command_body(id, &downlink.payload),
+                    }
+                }
             };
-            notices.push_back(notice);
+            driver.notices.push_back(notice);
         }
-        while let Some(notice) = notices.pop_front() {
+        while let Some(notice) = driver.notices.pop_front() {
             if let Err(notice) = surroundings.try_notify(notice) {
-                notices.push_front(notice);
+                driver.notices.push_front(notice);
                 break;
             }
         }
-        if notices.is_empty() {
-            notices = VecDeque::new();
+        if driver.notices.is_empty() {
+            driver.notices = VecDeque::new();
         }
         if let Some(end) = ended {
             if let Some(permit) = permit.take() {
@@ -161,21 +176,26 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
             link.set_up(false);
             link.give_back(unsent);
-            while !notices.is_empty() {
-                surroundings.notify_first(&mut notices).await;
+            while let Some(notice) = driver.notices.pop_front() {
+                if let Err(notice) = surroundings.try_notify(notice) {
+                    surroundings.room().await(notice);
+                }
             }
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
-            return Ended { end, up };
+            let reason = driver.reason;
+            return Ended { end, up, reason };
         }
-        let is_waiting = !notices.is_empty();
-        let is_loop_behind = notices.len() >= NOTICES;
-        let progress =
-            poll_fn(|context| driver.poll_progress(context, sleep.as_mut(), is_loop_behind));
+        let is_waiting = !driver.notices.is_empty();
+        let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
         tokio::select! {
             biased;
             () = progress => {}
-            () = surroundings.notify_first(&mut notices), if is_waiting => {}
+            room = surroundings.room(), if is_waiting => {
+                if let Some(notice) = driver.notices.pop_front() {
+                    room(notice);
+                }
+            }
         }
     }
 }
@@ -186,63 +206,93 @@ fn client_id() -> String {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     /// Ready when there may be events.
-    fn poll_progress(
-        &mut self,
-        context: &mut Context<'_>,
-        mut sleep: Pin<&mut Sleep>,
-        is_loop_behind: bool,
-    ) -> Poll<()> {
+    fn poll_progress(&mut self, context: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
         let now = super::now();
-        let mut is_progress = false;
+        let is_loop_behind = self.notices.len() >= NOTICES;
         if is_loop_behind {
             self.connection.reading_paused(now);
         }
-        if let Poll::Ready(demand) = self.link.poll_take(context) {
+        if let Some(demand) = self.link.poll_take(context) {
             self.apply(now, demand);
-            is_progress = true;
         }
-        if let Some(at) = self.connection.next_timeout() {
-            let at = tokio::time::Instant::from_std(at);
-            if sleep.deadline() != at {
-                sleep.as_mut().reset(at);
+        let mut is_progress = true;
+        while is_progress && !self.connection.has_events() {
+            is_progress = self.poll_write(context, now);
+            // Each message that is read may need a PUBACK: nothing is read while the server does not read these, or the loop
+            // is behind.
+            if self.output.len() < UNWRITTEN && !is_loop_behind {
+                is_progress |= self.poll_read(context, now);
             }
-            if sleep.poll(context).is_ready() {
-                self.connection.handle_timeout(now.max(at.into_std()));
-                is_progress = true;
-            }
+            is_progress |= self.poll_timeout(context, now, sleep.as_mut());
         }
-        is_progress |= self.poll_write(context, now);
-        // Each message that is read may need a PUBACK: nothing is read while the server does not read these, or the loop is
-        // behind.
-        if self.output.len() < UNWRITTEN && !is_loop_behind {
-            is_progress |= self.poll_read(context, now);
-        }
-        // The connection may have something to write, or another timeout.
         match is_progress {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
     }
 
-    fn apply(&mut self, now: Instant, demand: Demand) {
+    /// Does what is due. Returns whether anything was. Most deadlines are passed over, so the timer is moved only if it is too
+    /// late: one that is too early costs less than one that is moved with each message.
+    fn poll_timeout(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Instant,
+        mut sleep: Pin<&mut Sleep>,
+    ) -> bool {
+        let Some(at) = self.connection.next_timeout() else {
+            return false;
+        };
+        let due = tokio::time::Instant::from_std(at);
+        if due < sleep.deadline() {
+            sleep.as_mut().reset(due);
+        }
+        while sleep.as_mut().poll(context).is_ready() {
+            if due <= sleep.deadline() {
+                self.connection.handle_timeout(now.max(at));
+                self.counters.expired(self.connection.take_expired());
+                return true;
+            }
+            sleep.as_mut().reset(due);
+        }
+        false
+    }
+
+    fn apply(&mut self, now: Instant, demand: Taken) {
         if let Some(until) = demand.alive_until {
             self.connection.alive_until(until);
         }
         for request in demand.requests {
             let Request {
                 waiter,
-                outgoing,
+                message,
                 deadline,
             } = request;
             // It may have waited for this connection too long.
-            if !waiter.is_closed() {
-                self.connection.start(waiter, outgoing, deadline);
+            if waiter.is_closed() {
+                let unsent = 1;
+                self.counters.expired(Expired {
+                    unsent,
+                    ..Expired::default()
+                });
+                continue;
+            }
+            match message.check() {
+                Ok(outgoing) => self.connection.start(waiter, outgoing, deadline),
+                Err(error) => {
+                    self.counters.refused_body(&error);
+                    waiter.finish(Err(error));
+                }
             }
         }
         self.connection.set_subscriptions(demand.subscriptions);
         for (number, packet) in demand.acknowledgements {
-            if number == self.number && packet != NO_PACKET {
-                self.connection.acknowledge(now, packet);
+            if packet == NO_PACKET {
+            } else if number == self.number {
+                if self.connection.acknowledge(now, packet) {
+                    count(&self.counters.acknowledged);
+                }
+            } else {
+                count(&self.counters.acknowledged_too_late);
             }
         }
         if demand.is_close {
@@ -265,8 +315,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                     self.output.advance(written);
                     self.is_unflushed = true;
                 }
-                Poll::Ready(_) => {
-                    self.connection.lost();
+                Poll::Ready(written) => {
+                    self.lost(written.err());
                     return true;
                 }
                 Poll::Pending => break,
@@ -277,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         {
             self.is_unflushed = false;
             if flushed.is_err() {
-                self.connection.lost();
+                self.lost(flushed.err());
                 return true;
             }
         }
@@ -293,12 +343,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 self.connection.receive(now, buffer.filled());
                 true
             }
-            Poll::Ready(_) => {
-                self.connection.lost();
+            Poll::Ready(read) => {
+                self.lost(read.err());
                 true
             }
             Poll::Pending => false,
         }
+    }
+
+    fn lost(&mut self, error: Option<std::io::Error>) {
+        self.reason = error.map(|error| error.to_string());
+        self.connection.lost();
     }
 
     fn acknowledgement(&self, downlink: &Downlink) -> Acknowledgement {

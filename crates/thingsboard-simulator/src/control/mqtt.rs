@@ -73,6 +73,12 @@ impl Control {
         totals
     }
 
+    /// How long the PUBACKs of the latest commands took, from their PUBLISHes, in microseconds; each is returned once.
+    #[must_use]
+    pub fn take_command_delays(&self) -> Vec<u64> {
+        self.0.lock().mqtt.take_command_delays().into()
+    }
+
     /// Cuts a device's MQTT connection without a DISCONNECT. False if there is none.
     pub fn cut_mqtt(&self, device: &str) -> bool {
         let mut state = self.0.lock();

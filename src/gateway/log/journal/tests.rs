@@ -30,6 +30,7 @@ fn a_bound_that_was_reached_is_logged_with_the_count_since_the_last_line() {
                 ("upstream.max_in_flight", 0),
                 ("upstream.max_in_flight_per_device", 0),
                 ("upstream.max_client_rpc", 0),
+                ("upstream.max_connections", 0),
                 ("relay.max_polls", 0),
                 ("relay.bytes", 0),
                 ("coap.body_bytes", 0),

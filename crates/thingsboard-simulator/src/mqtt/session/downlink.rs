@@ -90,14 +90,14 @@ impl Session {
         };
         // Each takes one, also at QoS 0.
         self.next_id = id.wrapping_add(1);
+        let in_flight = InFlight {
+            number,
+            command,
+            sent_us: cx.clock.now_us(),
+        };
         let counts = cx.state.mqtt.counts_mut(&device.name);
         counts.downlinks += 1;
-        if qos > 0
-            && device
-                .in_flight
-                .insert(id, InFlight { number, command })
-                .is_none()
-        {
+        if qos > 0 && device.in_flight.insert(id, in_flight).is_none() {
             counts.in_flight += 1;
         }
         let publish = Downlink {
@@ -133,6 +133,8 @@ impl Session {
         counts.in_flight = counts.in_flight.saturating_sub(1);
         if let Some(command) = acknowledged.command {
             counts.command_pubacks += 1;
+            let took = cx.clock.now_us().saturating_sub(acknowledged.sent_us);
+            cx.state.mqtt.record_command_delay(took);
             let name = device.name.clone();
             cx.state.directory.record_activity(&name, cx.epoch_ms);
             report_command(cx, &name, command, DeliveryReport::Delivered);
