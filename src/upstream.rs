@@ -57,6 +57,8 @@ pub(crate) use error::{Rejection, RetryAfter, RetryCause};
 pub use mqtt::{
     Acknowledgement, Counters as MqttCounters, Expired, Kinds, Status as ConnectionStatus,
 };
+#[cfg(test)]
+pub(crate) use mqtt::{Dial, Settings as MqttSettings};
 pub(crate) use mqtt::{Mqtt, Notice, Numbers};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};
