@@ -14,6 +14,7 @@
 //! | [`connections`] | the connections of all devices |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
+//! | [`harness`] | a connection for a fuzz target |
 //! | [`notice`] | messages and changes of state, for the loop |
 //! | [`waiter`] | where the outcome of a request goes |
 //! | [`losses`] | lost connections in few log lines |
@@ -29,6 +30,7 @@ mod connection;
 mod connections;
 mod counters;
 mod encode;
+mod harness;
 mod link;
 mod losses;
 mod members;
@@ -50,6 +52,7 @@ pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
 pub use counters::{Counters, Expired};
 pub(super) use encode::is_too_large;
+pub use harness::{Harness, Reported};
 pub use link::Status;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
