@@ -213,7 +213,7 @@ impl Client {
 
     fn succeeded(&self) {
         if self.outage.succeeded() {
-            tracing::info!("ThingsBoard answers again");
+            tracing::info!(url = self.base, "ThingsBoard answers again");
         }
     }
 
@@ -226,7 +226,8 @@ impl Client {
             Failure::Refused | Failure::Interim | Failure::Request => false,
         };
         if is_outage && self.outage.failed() {
-            tracing::warn!(reason = failure.reason(), "ThingsBoard can't be reached");
+            let (url, reason) = (&self.base, failure.reason());
+            tracing::warn!(reason, url, "ThingsBoard can't be reached");
         }
         decision
     }

@@ -26,6 +26,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Permit};
 
@@ -41,6 +42,8 @@ pub(crate) type Convert<T> = fn(&Arc<Device>, Notice) -> T;
 /// All connections to one server.
 pub(super) struct Connections<T> {
     connector: Connector,
+    /// For the log.
+    url: String,
     opener: Arc<Opener>,
     outage: Outage,
     links: Mutex<HashMap<Key, Arc<Link>>>,
@@ -53,6 +56,8 @@ pub(super) struct Connections<T> {
     losses: Mutex<Losses>,
     notices: mpsc::Sender<T>,
     convert: Convert<T>,
+    /// Where the connections of devices are.
+    runtime: Handle,
 }
 
 /// An access token. Devices with the same one share a link; a request under a device's former token has a link of its own,
@@ -88,6 +93,7 @@ impl<T: Send + 'static> Connections<T> {
         })?;
         Ok(Arc::new(Connections {
             connector,
+            url: settings.uri(),
             opener: Opener::new(super::now(), settings.connects_per_second),
             outage: Outage::default(),
             links: Mutex::default(),
@@ -99,6 +105,7 @@ impl<T: Send + 'static> Connections<T> {
             losses: Mutex::default(),
             notices,
             convert,
+            runtime: Handle::current(),
         }))
     }
 
@@ -165,6 +172,11 @@ impl<T: Send + 'static> Connections<T> {
         }
     }
 
+    /// The device's link, unless connections are being closed.
+    pub(super) fn open_link(&self, device: &Arc<Device>) -> Option<Arc<Link>> {
+        (!self.is_closing()).then(|| self.find(device))?
+    }
+
     fn find(&self, device: &Arc<Device>) -> Option<Arc<Link>> {
         self.links().get(&Key(device.clone())).cloned()
     }
@@ -182,7 +194,9 @@ impl<T: Send + 'static> Connections<T> {
         }
         let link = Arc::new(Link::of(device.clone()));
         links.insert(key, link.clone());
-        tokio::spawn(run(self.clone(), device.clone(), link.clone()));
+        // Not where this is called, but where the loop is.
+        self.runtime
+            .spawn(run(self.clone(), device.clone(), link.clone()));
         Ok(link)
     }
 
@@ -241,7 +255,7 @@ impl<T: Send + 'static> Connections<T> {
         if self.outage.failed() {
             // It may quote names of the server's certificate.
             let reason = Shown::public(reason).to_string();
-            tracing::warn!(reason, "ThingsBoard can't be reached");
+            tracing::warn!(reason, url = self.url, "ThingsBoard can't be reached");
         }
     }
 
@@ -377,7 +391,7 @@ impl<T: Send + 'static> OfLink<'_, T> {
 impl<T: Send + 'static> Surroundings for OfLink<'_, T> {
     fn reached(&self) {
         if self.connections.outage.succeeded() {
-            tracing::info!("ThingsBoard answers again");
+            tracing::info!(url = self.connections.url, "ThingsBoard answers again");
         }
     }
 
