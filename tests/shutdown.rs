@@ -268,7 +268,7 @@ async fn next_command(device: &Device) -> Message {
 /// What a device has not acknowledged stays in ThingsBoard, and so do commands that are sent while the gateway stops.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_mqtt_commands_wait_in_thingsboard_for_the_next_gateway() {
-    let mut world = over_mqtt("2s");
+    let mut world = over_mqtt("5s");
     let device = world.meter().await;
     observe_commands(&world, &device).await;
     let first = send_persistent(&world, "first");
@@ -278,6 +278,8 @@ async fn over_mqtt_commands_wait_in_thingsboard_for_the_next_gateway() {
     eventually("the end of the subscription", || {
         world.simulator.mqtt_counts(METER)["rpcSubscribed"] == false
     });
+    // Not by the end of the drain.
+    assert!(!world.log().contains("\"session ended\""));
     let second = send_persistent(&world, "second");
     world.gateway.await_end();
     for command in [first, second] {

@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Error, HttpVersion, Operation, Package, Rejection, Request, Settings, ThingsBoard,
-    Upstream,
+    TlsFiles, Upstream,
 };
 use crate::device::{AccessToken, Device};
 use bytes::Bytes;
@@ -69,7 +69,8 @@ fn with(url: &str, version: HttpVersion, timeout: Duration, places: usize) -> Th
 fn settings(url: &str, http_version: HttpVersion, timeout: Duration, places: usize) -> Settings {
     Settings {
         url: url.parse().unwrap(),
-        ca: None,
+        http_url: None,
+        tls: TlsFiles::default(),
         http_version,
         timeout,
         max_in_flight: places,

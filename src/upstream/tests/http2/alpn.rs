@@ -37,7 +37,10 @@ impl Server {
         let (_, port) = url.rsplit_once(':').unwrap();
         let settings = Settings {
             url: format!("https://localhost:{port}").parse().unwrap(),
-            ca: Some(self.certificate.clone().into_bytes()),
+            tls: TlsFiles {
+                ca: Some(self.certificate.clone().into_bytes()),
+                client: None,
+            },
             ..settings(&url, http_version, Duration::from_secs(20), 100)
         };
         ThingsBoard::new(settings).unwrap()
