@@ -13,24 +13,7 @@ const DEFAULT_PORTS: RangeInclusive<u32> = 32_768..=60_999;
 
 /// How many files may be open at a time.
 pub(super) fn open_files(upstream: &Settings) -> u64 {
-    let Settings {
-        max_in_flight,
-        max_downlink,
-        max_packages,
-        max_connections,
-        http_version,
-        ..
-    } = *upstream;
-    let over_http = |calls: &[usize]| {
-        let connections = calls.iter().map(|&calls| http_version.connections(calls));
-        connections.fold(0, usize::saturating_add)
-    };
-    let files = match (upstream.url.is_mqtt(), &upstream.http_url) {
-        (true, None) => [max_connections, 0],
-        (true, Some(_)) => [max_connections, over_http(&[max_in_flight, max_packages])],
-        (false, _) => [over_http(&[max_in_flight, max_downlink, max_packages]), 0],
-    };
-    let files = files.into_iter().fold(OTHER_FILES, usize::saturating_add);
+    let files = upstream.most_connections().saturating_add(OTHER_FILES);
     u64::try_from(files).unwrap_or(u64::MAX)
 }
 

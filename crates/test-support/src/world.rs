@@ -226,7 +226,9 @@ impl Drop for World {
 /// The line for the version of HTTP, where the environment has one: so all tests can run with HTTP/2.
 fn http_version(urls: &str, options: &Options<'_>) -> String {
     match std::env::var("COAPS_GATEWAY_HTTP_VERSION") {
-        Ok(version) if urls.contains("\"http") && !options.upstream.contains("http_version") => {
+        Ok(version)
+            if urls.starts_with("url = \"http") && !options.upstream.contains("http_version") =>
+        {
             format!("http_version = {version:?}")
         }
         _ => String::new(),
