@@ -116,7 +116,7 @@ const NAMED_IN: &[(&str, &[&str])] = &[
     ),
     (
         "h2",
-        &["src/upstream/http/http2/", "src/upstream/http/client.rs"],
+        &["src/upstream/http/http2/", "src/upstream/http/failure.rs"],
     ),
     (
         "axum",

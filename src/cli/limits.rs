@@ -100,6 +100,11 @@ mod tests {
             let warning = warning_of_files(&upstream, expected - 1).unwrap();
             assert!(warning.contains(keys), "{warning}");
         }
+        let shared = Settings {
+            http_version: HttpVersion::Http2,
+            ..upstream("http://tb", None, 5000)
+        };
+        assert_eq!(open_files(&shared), 64 + 1 + 2 + 1);
     }
 
     #[test]

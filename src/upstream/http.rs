@@ -13,12 +13,14 @@
 //! | [`trust`] | the certificates that the server's must chain to |
 //! | [`interim`] | counts 1xx replies, and stops reading after a few |
 //! | [`retry_after`] | reads Retry-After |
+//! | [`failure`] | why there is no reply: the error, and the reason for the log |
 //! | [`outage`] | when to log that the server is gone, and that it is back |
 
 pub(super) mod call;
 pub(super) mod client;
 pub(super) mod connect;
 mod connection;
+mod failure;
 pub(super) mod http2;
 pub(super) mod interim;
 pub(super) mod outage;

@@ -51,7 +51,7 @@ impl ThingsBoard {
         settings.check()?;
         let outage = Arc::new(Outage::default());
         // Three of these are over before a request's time is.
-        let quiet = (settings.timeout / 4).clamp(Duration::from_secs(1), QUIET_POLLS);
+        let quiet = (settings.timeout * 3 / 10).clamp(Duration::from_secs(1), QUIET_POLLS);
         let connections = |most: usize, quiet: Duration| {
             Ok(Connections {
                 client: Client::new(settings, tls, most, quiet, outage.clone())?,

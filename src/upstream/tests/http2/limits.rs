@@ -132,7 +132,8 @@ async fn many_calls_that_are_dropped_leave_the_connection_alone() {
         for _ in 0..DROPPED {
             let (stream, _) = server.request().await;
             arrived.send(()).await.unwrap();
-            assert_eq!(server.next_of(RST_STREAM).await.unwrap().stream, stream);
+            // A late reply to a stream that is forgotten gets another one.
+            while server.next_of(RST_STREAM).await.unwrap().stream != stream {}
             server.reply(stream, "late").await;
         }
         server.reply(kept, "kept").await;
