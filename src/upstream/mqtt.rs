@@ -178,10 +178,8 @@ impl<T: Send + 'static> Mqtt<T> {
     /// Counts a request that is refused because of its body.
     fn refused_body<V>(&self, outgoing: Result<V, Error>) -> Result<V, Error> {
         if let Err(error) = &outgoing {
-            let reason = match error {
-                Error::Rejected(Rejection::TooLarge) => "too_large",
-                _ => "body",
-            };
+            let is_too_large = matches!(error, Error::Rejected(Rejection::TooLarge));
+            let reason = if is_too_large { "too_large" } else { "body" };
             self.connections.counters().refused(reason, 1);
         }
         outgoing
