@@ -83,7 +83,8 @@ pub mod ota {
 /// One request to ThingsBoard.
 pub mod upstream {
     pub use crate::upstream::{
-        Acknowledgement, Answer, ConnectionStatus, Error, Expired, HttpVersion, Kinds,
-        MqttCounters, Operation, Request, RequestLine, Settings, ThingsBoard, Upstream,
+        Acknowledgement, Answer, ClientCertificate, ConnectionStatus, Error, Expired, HttpVersion,
+        Kinds, MqttCounters, Operation, Request, RequestLine, Settings, ThingsBoard, TlsFiles,
+        Upstream,
     };
 }

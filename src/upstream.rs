@@ -5,6 +5,7 @@
 //! | [`Request`] | what a device, or the gateway for it, requests of ThingsBoard |
 //! | [`Error`] | why a request has failed, by the decision that the gateway takes |
 //! | [`ThingsBoard`] | writes a request as HTTP (the only file with URLs), and judges the status of the reply |
+//! | [`lenient_json`] | JSON as ThingsBoard reads it: which bodies it would not answer |
 //! | `http` | an exchange over HTTP/1.1 or HTTP/2 and TLS, with a pool of connections |
 //!
 //! Requests go through [`Upstream`]. What ThingsBoard pushes to a device, changes of attributes and commands, comes by long
@@ -39,6 +40,7 @@ mod base_url;
 mod call_limits;
 mod error;
 mod http;
+pub(crate) mod lenient_json;
 mod mqtt;
 mod request;
 mod server;
@@ -46,6 +48,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod thingsboard;
+mod tls_files;
 
 pub(crate) use base_url::{BaseUrl, BaseUrlError};
 pub(crate) use call_limits::CallLimits;
@@ -61,6 +64,7 @@ pub(crate) use server::Server;
 pub(crate) use settings::SettingsError;
 pub use settings::{HttpVersion, Settings};
 pub use thingsboard::{RequestLine, ThingsBoard};
+pub use tls_files::{ClientCertificate, TlsFiles};
 
 use crate::device::Device;
 use std::future::Future;

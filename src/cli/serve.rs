@@ -1,6 +1,6 @@
 //! `run`: the gateway, until Ctrl-C or SIGTERM.
 
-use super::Failed;
+use super::{Failed, limits};
 use crate::admin::Admin;
 use crate::admin::status::Status;
 use crate::config::{self, Config};
@@ -8,6 +8,7 @@ use crate::downlink::Form;
 use crate::gateway::{Gateway, Parts, Settings};
 use crate::reload::Reload;
 use crate::reload::file_status::SharedFileStatus;
+use crate::upstream;
 use std::future::Future;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -17,9 +18,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
-
-/// Open files other than connections to ThingsBoard: sockets, the log, the runtime's own.
-const OTHER_FILES: u64 = 64;
 
 /// Starts the runtime, and installs the handler of SIGHUP, which sends a message each time. Before the configuration is
 /// read, because SIGHUP ends a process without a handler.
@@ -37,25 +35,10 @@ pub(super) fn run(
     sighups: mpsc::Receiver<()>,
     config: Config,
 ) -> Result<(), Failed> {
-    let upstream = &config.upstream;
-    let (connections, too_few) = match upstream.url.is_mqtt() {
-        true => (
-            upstream.max_connections,
-            "too few open files for upstream.max_connections: raise the limit (ulimit -Hn, LimitNOFILE) or lower it",
-        ),
-        false => (
-            upstream
-                .max_in_flight
-                .saturating_add(upstream.max_downlink)
-                .saturating_add(upstream.max_packages),
-            "too few open files for upstream.max_in_flight and relay.max_polls: raise the limit \
-             (ulimit -Hn, LimitNOFILE) or lower these",
-        ),
-    };
-    raise_open_files(
-        u64::try_from(connections)?.saturating_add(OTHER_FILES),
-        too_few,
-    );
+    raise_open_files(&config.upstream);
+    if let Some(warning) = limits::warning_of_ports(&config.upstream) {
+        warn!("{warning}");
+    }
     serve_on(runtime, async {
         let (stop, stop_now) = stop_signals()?;
         let (listen, admin) = (config.listen.admin, config.admin);
@@ -64,8 +47,8 @@ pub(super) fn run(
             None => None,
         };
         let registry = config.registry.clone();
-        let reload = Reload::new(config.sources, config.watched, config.dtls, registry);
-        let files = SharedFileStatus::at_start(&config.server, &config.clients);
+        let tls = &config.upstream.tls;
+        let files = SharedFileStatus::at_start(&config.server, &config.clients, tls);
         let gateway = Gateway::new(Parts {
             listen: config.listen.coaps,
             server: config.server,
@@ -86,6 +69,8 @@ pub(super) fn run(
             upstream: config.upstream,
             drain: config.shutdown.drain,
         })?;
+        let (sources, watched) = (config.sources, config.watched);
+        let reload = Reload::new(sources, watched, config.dtls, registry, gateway.upstream());
         tokio::spawn(reload.run(gateway.handle(), files.clone(), sighups));
         let admin_server = server.map(|server| serve_admin(server, admin, &gateway, files));
         let end = gateway.run(stop, stop_now).await;
@@ -137,10 +122,13 @@ impl Drop for AdminGuard {
 }
 
 /// Raises the limit of open files to what the system allows, and warns if that is too little.
-fn raise_open_files(wanted: u64, too_few: &str) {
+fn raise_open_files(upstream: &upstream::Settings) {
     match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(granted) if granted < wanted => warn!(granted, wanted, "{too_few}"),
-        Ok(_) => {}
+        Ok(granted) => {
+            if let Some(warning) = limits::warning_of_files(upstream, granted) {
+                warn!("{warning}");
+            }
+        }
         Err(error) => warn!("the limit of open files can't be raised: {error}"),
     }
 }

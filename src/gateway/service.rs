@@ -105,10 +105,10 @@ impl Gateway {
         settings.max_connections = parts.upstream.max_connections;
         let devices = parts.registry.len();
         let (pushed, received) = mpsc::channel(PUSHED);
-        let upstream = Arc::new(Server::new(parts.upstream, pushed, Pushed::parse)?);
-        settings.downlink = match *upstream {
-            Server::Http(_) => Form::Polling,
-            Server::Mqtt(_) => Form::Push,
+        let upstream = Arc::new(Server::new(&parts.upstream, pushed, Pushed::parse)?);
+        settings.downlink = match upstream.is_mqtt() {
+            true => Form::Push,
+            false => Form::Polling,
         };
         let engine = dtls::engine::Settings::new(&parts.server, &settings.dtls)?;
         let wanted = parts.listen;

@@ -160,8 +160,12 @@ impl RelayTable {
         self.relays.get(&id).map(|entry| &entry.relay)
     }
 
-    /// Whether `relay.max_polls` allows an observation of this kind: it is one more, or replaces another.
+    /// Whether `relay.max_polls` allows an observation of this kind: it is one more, or replaces another. A subscription
+    /// costs nothing of its own: it is on its device's connection, and those have a bound.
     pub(crate) fn has_room(&self, device: &str, kind: Kind) -> bool {
+        if self.form == Form::Push {
+            return true;
+        }
         let mode = match kind {
             Kind::Attributes => self.settings.attributes,
             Kind::Commands => self.settings.rpc,
@@ -237,7 +241,10 @@ impl RelayTable {
         let Some(entry) = self.relays.get_mut(&id) else {
             return;
         };
-        let downlinks = entry.relay.downlinks(&self.settings);
+        let downlinks = match self.form {
+            Form::Polling => entry.relay.downlinks(&self.settings),
+            Form::Push => 0,
+        };
         self.downlinks = self.downlinks.saturating_sub(entry.downlinks) + downlinks;
         entry.downlinks = downlinks;
         let bytes = entry.relay.bytes();
@@ -311,7 +318,7 @@ impl RelayTable {
         &self.counters
     }
 
-    /// Observations and open downlinks that count against `relay.max_polls`.
+    /// Observations and open downlinks that count against `relay.max_polls`: none where there are no polls.
     pub(crate) fn downlinks(&self) -> usize {
         self.downlinks
     }

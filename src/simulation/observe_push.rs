@@ -141,3 +141,15 @@ fn a_device_that_is_away_is_unsubscribed_and_gets_its_command_once_when_it_is_ba
     assert_eq!(acknowledged(&mut world), [packet(2)]);
     assert_eq!(world.devices[0].observations[1].commands, [json!(1)]);
 }
+
+#[test]
+fn max_polls_does_not_bound_subscriptions() {
+    let mut settings = default_settings();
+    settings.downlink = Form::Push;
+    settings.relay.max_polls = 1;
+    let mut world = World::observing(settings, Type::Confirmable);
+    subscribe_as_requested(&mut world);
+    assert!(world.devices[0].observations[1].is_active());
+    assert_eq!(world.core.counters().relay.registrations_refused, 0);
+    assert_eq!(world.core.load().relays.downlinks, 0);
+}

@@ -9,6 +9,7 @@
 //! | [`pool`] | keeps idle connections of HTTP/1.1 for the next call |
 //! | [`http2`] | connections of HTTP/2, which exchanges share |
 //! | [`connect`] | opens connections: name look-up, TCP, TLS |
+//! | [`tls`] | TLS: trust anchors, client certificate, and their replacement |
 //! | [`trust`] | the certificates that the server's must chain to |
 //! | [`interim`] | counts 1xx replies, and stops reading after a few |
 //! | [`retry_after`] | reads Retry-After |
@@ -24,4 +25,5 @@ pub(super) mod outage;
 mod pool;
 pub(super) mod reply;
 mod retry_after;
+pub(super) mod tls;
 mod trust;

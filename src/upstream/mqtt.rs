@@ -1,4 +1,4 @@
-//! ThingsBoard's MQTT device API: one MQTT 5 connection for each device, under its access token.
+//! ThingsBoard's MQTT device API: one MQTT 5 connection for each access token, and so for each device.
 //!
 //! | Part | Does |
 //! |---|---|
@@ -10,6 +10,7 @@
 //! | [`connection`] | one connection, without a socket and without a clock |
 //! | [`task`] | one connection with its socket |
 //! | [`link`] | what is demanded of a device's connection |
+//! | [`members`] | the devices of one access token, which share a connection |
 //! | [`connections`] | the connections of all devices |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
@@ -30,6 +31,7 @@ mod counters;
 mod encode;
 mod link;
 mod losses;
+mod members;
 mod notice;
 mod opener;
 mod opening;
@@ -47,6 +49,7 @@ pub use connection::Kinds;
 pub(crate) use connection::Numbers;
 pub(crate) use connections::Convert;
 pub use counters::{Counters, Expired};
+pub(super) use encode::is_too_large;
 pub use link::Status;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
@@ -58,7 +61,7 @@ use crate::device::Device;
 use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
-use link::{Demand, Link, Request as LinkRequest};
+use link::{Link, Request as LinkRequest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
@@ -94,18 +97,6 @@ impl<T: Send + 'static> Mqtt<T> {
         notices: mpsc::Sender<T>,
         convert: Convert<T>,
     ) -> Result<Mqtt<T>, SettingsError> {
-        if settings.timeout.is_zero() {
-            return Err(SettingsError::ZeroTimeout);
-        }
-        if settings.max_in_flight == 0 {
-            return Err(SettingsError::ZeroInFlight);
-        }
-        if settings.max_downlink == 0 {
-            return Err(SettingsError::ZeroDownlink);
-        }
-        if settings.max_packages == 0 {
-            return Err(SettingsError::ZeroPackages);
-        }
         let places = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Ok(Mqtt {
             connections: Connections::new(settings, notices, convert)?,
@@ -122,7 +113,7 @@ impl<T: Send + 'static> Mqtt<T> {
     /// number it is requested again.
     ///
     /// # Errors
-    /// There are too many connections.
+    /// There are too many connections, or devices with this access token.
     pub(crate) fn subscribe(
         &self,
         device: &Arc<Device>,
@@ -131,15 +122,15 @@ impl<T: Send + 'static> Mqtt<T> {
     ) -> Result<(), Error> {
         let alive_until = now() + self.alive_for;
         self.connections.change(device, false, |demand| {
-            demand.subscribe(kinds, number);
             demand.alive_until = demand.alive_until.max(Some(alive_until));
-        })
+            demand.subscribe(device, kinds, number)
+        })?
     }
 
     /// Ends subscriptions. What was received before is still reported.
     pub(crate) fn unsubscribe(&self, device: &Arc<Device>, kinds: Kinds) {
         self.connections.change_existing(device, |demand| {
-            demand.subscriptions.set(kinds, None);
+            demand.members.unsubscribe(device, kinds);
         });
     }
 
@@ -153,9 +144,14 @@ impl<T: Send + 'static> Mqtt<T> {
         self.connections.extend_alive(device, until);
     }
 
-    /// The device is gone: its connection is closed when nothing is in flight.
+    /// The device is gone: its connection is closed when nothing is in flight, unless another device with its access token
+    /// has subscribed.
     pub(crate) fn close(&self, device: &Arc<Device>) {
-        self.connections.change_existing(device, Demand::close);
+        self.connections.change_existing(device, |demand| {
+            if demand.members.remove(device) {
+                demand.close();
+            }
+        });
     }
 
     /// Closes all connections, each when nothing is in flight on it, and waits for that, but no longer than `at_most`. No
@@ -215,7 +211,7 @@ impl<T: Send + 'static> Mqtt<T> {
         let permit = self.connections.opener().acquire(true).await;
         let permit = permit.ok_or(Error::Unreachable)?;
         let number = self.connections.next_number();
-        let opened = self.connections.open(PROVISION, None, link, number, permit);
+        let opened = self.connections.open(PROVISION, link, number, permit);
         Box::pin(opened).await.ok_or(Error::Unreachable)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Error, HttpVersion, Operation, Package, Rejection, Request, Settings, ThingsBoard,
-    Upstream,
+    TlsFiles, Upstream,
 };
 use crate::device::{AccessToken, Device};
 use bytes::Bytes;
@@ -65,7 +65,8 @@ fn at(url: &str, version: HttpVersion) -> ThingsBoard {
 fn with(url: &str, version: HttpVersion, timeout: Duration, places: usize) -> ThingsBoard {
     ThingsBoard::new(Settings {
         url: url.parse().unwrap(),
-        ca: None,
+        http_url: None,
+        tls: TlsFiles::default(),
         http_version: version,
         timeout,
         max_in_flight: places,

@@ -223,7 +223,8 @@ fn parts(
         registry: Arc::new(registry),
         upstream: upstream::Settings {
             url: url.parse()?,
-            ca: None,
+            http_url: None,
+            tls: upstream::TlsFiles::default(),
             http_version: upstream::HttpVersion::Auto,
             timeout: Duration::from_secs(10),
             max_in_flight: settings.max_in_flight,

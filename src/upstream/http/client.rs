@@ -10,6 +10,7 @@ use super::http2::{self, Granted, OpenError};
 use super::outage::Outage;
 use super::pool::Pool;
 use super::reply::Reply;
+use super::tls::Tls;
 use crate::shown::Shown;
 use crate::upstream::{Error, HttpVersion, Settings, SettingsError};
 use bytes::Bytes;
@@ -65,12 +66,13 @@ impl Client {
     /// long an HTTP/2 connection may be silent while there are exchanges on it, before it is tested.
     pub(in crate::upstream) fn new(
         settings: &Settings,
+        tls: &Tls,
         max_concurrent: usize,
         quiet: Duration,
         outage: Arc<Outage>,
     ) -> Result<Self, SettingsError> {
         let url = &settings.url;
-        let connector = Arc::new(Connector::new(settings)?);
+        let connector = Arc::new(Connector::new(settings, tls)?);
         Ok(Client {
             pool: Pool::new(max_concurrent),
             shared: http2::Pool::new(connector.clone(), quiet),
@@ -211,7 +213,7 @@ impl Client {
 
     fn succeeded(&self) {
         if self.outage.succeeded() {
-            tracing::info!("ThingsBoard answers again");
+            tracing::info!(url = self.base, "ThingsBoard answers again");
         }
     }
 
@@ -224,7 +226,8 @@ impl Client {
             Failure::Refused | Failure::Interim | Failure::Request => false,
         };
         if is_outage && self.outage.failed() {
-            tracing::warn!(reason = failure.reason(), "ThingsBoard can't be reached");
+            let (url, reason) = (&self.base, failure.reason());
+            tracing::warn!(reason, url, "ThingsBoard can't be reached");
         }
         decision
     }
@@ -324,11 +327,13 @@ fn is_no_http(error: &hyper::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::TlsFiles;
 
     fn settings(url: &str) -> Settings {
         Settings {
             url: url.parse().unwrap(),
-            ca: None,
+            http_url: None,
+            tls: TlsFiles::default(),
             http_version: HttpVersion::Auto,
             timeout: Duration::from_secs(1),
             max_in_flight: 1,
@@ -341,14 +346,18 @@ mod tests {
     }
 
     fn client(settings: &Settings) -> Result<Client, SettingsError> {
-        Client::new(settings, 1, Duration::from_secs(10), Arc::default())
+        let tls = Tls::new(&settings.tls, settings.url.is_tls())?;
+        Client::new(settings, &tls, 1, Duration::from_secs(10), Arc::default())
     }
 
     #[test]
     fn a_ca_file_must_hold_certificates() {
         let with = |pem: &str| {
             client(&Settings {
-                ca: Some(pem.as_bytes().to_vec()),
+                tls: TlsFiles {
+                    ca: Some(pem.as_bytes().to_vec()),
+                    client: None,
+                },
                 ..settings("https://tb")
             })
         };

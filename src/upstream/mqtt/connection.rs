@@ -34,7 +34,7 @@ use keep_alive::{Due, KeepAlive};
 use mqtt_protocol_core::mqtt::common::Cursor;
 use mqtt_protocol_core::mqtt::result_code::PubackReasonCode;
 use packets::{Packets, Published, Received};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 use subscriptions::{Change, Subscriptions};
 
@@ -95,6 +95,8 @@ pub(super) struct Connection<I> {
     last_received: Instant,
     has_package_error: bool,
     renewal_not_before: Instant,
+    /// Packet ids of messages to the devices that none of them has acknowledged.
+    unacknowledged: BTreeSet<u16>,
     is_renewal_due: bool,
     /// Since they were taken last.
     expired: Expired,
@@ -114,6 +116,7 @@ impl<I> Connection<I> {
             last_received: now,
             has_package_error: false,
             renewal_not_before: now,
+            unacknowledged: BTreeSet::new(),
             is_renewal_due: false,
             expired: Expired::default(),
         };
@@ -147,8 +150,17 @@ impl<I> Connection<I> {
         self.subscriptions.set_wanted(numbers);
     }
 
-    /// Acknowledges a message of this connection: the device has it.
-    pub(super) fn acknowledge(&mut self, now: Instant, packet: u16) {
+    /// Acknowledges a message of this connection: a device has it. If several devices get it, only the first of them counts.
+    /// Returns whether it is the first one.
+    pub(super) fn acknowledge(&mut self, now: Instant, packet: u16) -> bool {
+        let is_first = self.unacknowledged.remove(&packet);
+        if is_first {
+            self.send_acknowledgement(now, packet);
+        }
+        is_first
+    }
+
+    fn send_acknowledgement(&mut self, now: Instant, packet: u16) {
         if matches!(self.phase, Phase::Connected | Phase::Closing(_)) {
             self.keep_alive.sent(now);
             if self.packets.acknowledge(packet).is_err() {
@@ -271,10 +283,12 @@ impl<I> Connection<I> {
             // Without a PUBACK ThingsBoard keeps a persistent command for the next subscription.
             Some(Inbound::Command(_)) if !self.subscriptions.wanted().commands => return,
             Some(Inbound::AttributesUpdate) => {
+                self.unacknowledged.extend(published.id);
                 self.events.push_back(Event::Attributes(downlink()));
                 return;
             }
             Some(Inbound::Command(id)) => {
+                self.unacknowledged.extend(published.id);
                 self.events.push_back(Event::Command(id, downlink()));
                 return;
             }
@@ -295,7 +309,7 @@ impl<I> Connection<I> {
             self.events.push_back(Event::Finished(sent.id, answer));
         }
         if let Some(id) = published.id {
-            self.acknowledge(now, id);
+            self.send_acknowledgement(now, id);
         }
     }
 

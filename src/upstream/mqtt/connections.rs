@@ -14,7 +14,7 @@ use super::counters::{AtomicCounters, Counters, InLevel, count};
 use super::link::{Demand, Link, Need, Status};
 use super::losses::{Line, Losses};
 use super::notice::{Acknowledgement, Notice};
-use super::opener::{Opener, Permit};
+use super::opener::{Opener, Permit as Opening};
 use super::outcome::End;
 use super::settings::Settings;
 use super::task::{Ended, Surroundings, drive};
@@ -26,8 +26,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::mpsc::{self, Permit};
 
 /// How often it is looked at whether all connections are closed.
 const CLOSING_TICK: Duration = Duration::from_millis(10);
@@ -41,6 +41,8 @@ pub(crate) type Convert<T> = fn(&Arc<Device>, Notice) -> T;
 /// All connections to one server.
 pub(super) struct Connections<T> {
     connector: Connector,
+    /// For the log.
+    url: String,
     opener: Arc<Opener>,
     outage: Outage,
     links: Mutex<HashMap<Key, Arc<Link>>>,
@@ -55,12 +57,13 @@ pub(super) struct Connections<T> {
     convert: Convert<T>,
 }
 
-/// A device under its access token. A request under a former token has a link of its own, and does not disturb the other.
+/// An access token. Devices with the same one share a link; a request under a device's former token has a link of its own,
+/// and does not disturb the other.
 struct Key(Arc<Device>);
 
 impl PartialEq for Key {
     fn eq(&self, other: &Key) -> bool {
-        self.0.name == other.0.name && self.0.token == other.0.token
+        self.0.token == other.0.token
     }
 }
 
@@ -68,7 +71,7 @@ impl Eq for Key {}
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.name.hash(state);
+        self.0.token.expose().hash(state);
     }
 }
 
@@ -81,12 +84,13 @@ impl<T: Send + 'static> Connections<T> {
         let connector = Connector::to(&Server {
             uri: &settings.uri(),
             tls_host: settings.is_tls.then_some(settings.host.as_str()),
-            ca: settings.ca.as_deref(),
+            tls: &settings.tls,
             protocols: &[],
             timeout: settings.timeout,
         })?;
         Ok(Arc::new(Connections {
             connector,
+            url: settings.uri(),
             opener: Opener::new(super::now(), settings.connects_per_second),
             outage: Outage::default(),
             links: Mutex::default(),
@@ -102,12 +106,12 @@ impl<T: Send + 'static> Connections<T> {
     }
 
     /// Changes what is wanted of a device's connection. `is_request`: it fails at once while ThingsBoard can't be reached.
-    pub(super) fn change(
+    pub(super) fn change<R>(
         self: &Arc<Self>,
         device: &Arc<Device>,
         is_request: bool,
-        change: impl Fn(&mut Demand),
-    ) -> Result<(), Error> {
+        change: impl Fn(&mut Demand) -> R,
+    ) -> Result<R, Error> {
         loop {
             if self.is_closing() {
                 return Err(Error::Unreachable);
@@ -119,8 +123,8 @@ impl<T: Send + 'static> Connections<T> {
             }
             let link = self.link(device)?;
             // If it has retired meanwhile, there is another one.
-            if link.change(&change).is_ok() {
-                return Ok(());
+            if let Ok(result) = link.change(&change) {
+                return Ok(result);
             }
         }
     }
@@ -179,7 +183,7 @@ impl<T: Send + 'static> Connections<T> {
             self.counters.refused("max_connections", 1);
             return Err(Error::Overloaded);
         }
-        let link = Arc::new(Link::new());
+        let link = Arc::new(Link::of(device.clone()));
         links.insert(key, link.clone());
         tokio::spawn(run(self.clone(), device.clone(), link.clone()));
         Ok(link)
@@ -210,10 +214,9 @@ impl<T: Send + 'static> Connections<T> {
     pub(super) async fn open(
         &self,
         user_name: &str,
-        device: Option<&Arc<Device>>,
         link: &Arc<Link>,
         number: u64,
-        permit: Permit,
+        permit: Opening,
     ) -> Option<Ended> {
         // On the heap while it is needed: a handshake's state is large.
         let stream = match Box::pin(self.connector.connect_tokio()).await {
@@ -226,14 +229,13 @@ impl<T: Send + 'static> Connections<T> {
             }
         };
         let _registered = Registered::new(self, number, link);
-        let surroundings = OfDevice {
+        let surroundings = OfLink {
             connections: self,
-            device,
             link,
         };
         let ended = drive(stream, user_name, link, number, permit, &surroundings).await;
         if let Some(why) = ended.up.is_none().then_some(ended.end).and_then(not_opened) {
-            self.unreachable(why);
+            self.unreachable(ended.reason.as_deref().unwrap_or(why));
         }
         Some(ended)
     }
@@ -242,7 +244,7 @@ impl<T: Send + 'static> Connections<T> {
         if self.outage.failed() {
             // It may quote names of the server's certificate.
             let reason = Shown::public(reason).to_string();
-            tracing::warn!(reason, "ThingsBoard can't be reached");
+            tracing::warn!(reason, url = self.url, "ThingsBoard can't be reached");
         }
     }
 
@@ -295,10 +297,12 @@ impl<T: Send + 'static> Connections<T> {
         self.counters.get(devices, open, self.opener.waiting())
     }
 
-    async fn notify(&self, device: &Arc<Device>, notice: Notice) {
-        let message = (self.convert)(device, notice);
-        // Only a loop that is shutting down has closed the channel.
-        let _ = self.notices.send(message).await;
+    async fn notify(&self, link: &Link, notice: &Notice) {
+        for (device, notice) in link.recipients(notice) {
+            let message = (self.convert)(&device, notice);
+            // Only a loop that is shutting down has closed the channel.
+            let _ = self.notices.send(message).await;
+        }
     }
 
     /// A number that no earlier connection has.
@@ -352,22 +356,36 @@ impl<T> Drop for Registered<'_, T> {
     }
 }
 
-struct OfDevice<'a, T> {
+struct OfLink<'a, T> {
     connections: &'a Connections<T>,
-    /// `None`: for provisioning.
-    device: Option<&'a Arc<Device>>,
+    /// That of provisioning is of no device.
     link: &'a Link,
 }
 
-impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
+impl<T: Send + 'static> OfLink<'_, T> {
+    /// Sends a notice to those that it is for.
+    fn send<'r>(
+        &self,
+        room: impl Iterator<Item = Permit<'r, T>>,
+        notices: Vec<(Arc<Device>, Notice)>,
+    ) where
+        T: 'r,
+    {
+        for (room, (device, notice)) in room.zip(notices) {
+            room.send((self.connections.convert)(&device, notice));
+        }
+    }
+}
+
+impl<T: Send + 'static> Surroundings for OfLink<'_, T> {
     fn reached(&self) {
         if self.connections.outage.succeeded() {
-            tracing::info!("ThingsBoard answers again");
+            tracing::info!(url = self.connections.url, "ThingsBoard answers again");
         }
     }
 
     fn connected(&self) {
-        if self.device.is_some() {
+        if self.link.most_recipients() > 0 {
             count(&self.connections.counters.opened);
             self.connections.not_missing(self.link, Losses::opened);
         }
@@ -378,12 +396,10 @@ impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
     }
 
     fn try_notify(&self, notice: Notice) -> Result<(), Notice> {
-        let Some(device) = self.device else {
-            return Ok(());
-        };
-        match self.connections.notices.try_reserve() {
+        let recipients = self.link.recipients(&notice);
+        match self.connections.notices.try_reserve_many(recipients.len()) {
             Ok(room) => {
-                room.send((self.connections.convert)(device, notice));
+                self.send(room, recipients);
                 Ok(())
             }
             Err(TrySendError::Full(())) => Err(notice),
@@ -394,11 +410,12 @@ impl<T: Send + 'static> Surroundings for OfDevice<'_, T> {
 
     async fn room(&self) -> impl FnOnce(Notice) {
         // Were it given back to be taken afterwards, the next one that waits would have it.
-        let room = self.connections.notices.reserve().await;
+        let most = self.link.most_recipients();
+        let room = self.connections.notices.reserve_many(most).await;
         move |notice| {
             // If the channel is closed, the loop is shutting down.
-            if let (Ok(room), Some(device)) = (room, self.device) {
-                room.send((self.connections.convert)(device, notice));
+            if let Ok(room) = room {
+                self.send(room, self.link.recipients(&notice));
             }
         }
     }
@@ -450,7 +467,7 @@ async fn run<T: Send + 'static>(
         }
         let token = device.token.expose();
         let connection = connections.next_number();
-        let opened = connections.open(token, Some(&device), &link, connection, permit);
+        let opened = connections.open(token, &link, connection, permit);
         // On the heap while there is a connection.
         let ended = Box::pin(opened).await;
         let end = ended.as_ref().map(|ended| ended.end);
@@ -459,9 +476,9 @@ async fn run<T: Send + 'static>(
         tracing::debug!(device = %device.name, connection, reason, "MQTT connection ended");
         if link.has_subscriptions() {
             let interrupted = Notice::Interrupted { connection };
-            connections.notify(&device, interrupted).await;
+            connections.notify(&link, &interrupted).await;
         }
-        let Some(Ended { end, up }) = ended else {
+        let Some(Ended { end, up, .. }) = ended else {
             continue;
         };
         match end {
@@ -485,7 +502,7 @@ async fn run<T: Send + 'static>(
                 continue;
             }
         };
-        connections.notify(&device, notice).await;
+        connections.notify(&link, &notice).await;
     }
 }
 

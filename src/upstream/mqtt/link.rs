@@ -3,8 +3,11 @@
 use super::super::Error;
 use super::connection::{Kinds, Numbers};
 use super::encode::Outgoing;
+use super::members::Members;
+use super::notice::Notice;
 use super::waiter::Waiter;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use crate::device::Device;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
@@ -36,6 +39,17 @@ pub(super) struct Demand {
     pub(super) requests: Vec<Request>,
     /// Packet ids of messages, each with the number of its connection.
     pub(super) acknowledgements: Vec<(u64, u16)>,
+    pub(super) members: Members,
+    /// Until when the device counts as alive.
+    pub(super) alive_until: Option<Instant>,
+    /// The connection is to be closed.
+    pub(super) is_close: bool,
+}
+
+/// What the task takes of it.
+pub(super) struct Taken {
+    pub(super) requests: Vec<Request>,
+    pub(super) acknowledgements: Vec<(u64, u16)>,
     pub(super) subscriptions: Numbers,
     /// Until when the device counts as alive.
     pub(super) alive_until: Option<Instant>,
@@ -49,9 +63,14 @@ impl Demand {
         self.is_close = false;
     }
 
-    pub(super) fn subscribe(&mut self, kinds: Kinds, number: u64) {
-        self.subscriptions.set(kinds, Some(number));
+    pub(super) fn subscribe(
+        &mut self,
+        device: &Arc<Device>,
+        kinds: Kinds,
+        number: u64,
+    ) -> Result<(), Error> {
         self.is_close = false;
+        self.members.subscribe(device, kinds, number)
     }
 
     fn has_requests(&self) -> bool {
@@ -60,7 +79,7 @@ impl Demand {
 
     /// Nothing is to be subscribed to, and the connection is to be closed.
     pub(super) fn close(&mut self) {
-        self.subscriptions = Numbers::default();
+        self.members.unsubscribe_all();
         self.is_close = true;
     }
 }
@@ -106,10 +125,24 @@ impl Request {
 }
 
 impl Link {
+    /// Of no device.
     pub(super) fn new() -> Link {
+        Link::with(Members::default())
+    }
+
+    /// Of this device first.
+    pub(super) fn of(device: Arc<Device>) -> Link {
+        Link::with(Members::new(device))
+    }
+
+    fn with(members: Members) -> Link {
+        let demand = Demand {
+            members,
+            ..Demand::default()
+        };
         Link {
             state: Mutex::new(State {
-                demand: Demand::default(),
+                demand,
                 has_changed: false,
                 waker: None,
                 is_up: false,
@@ -121,19 +154,19 @@ impl Link {
     }
 
     /// Changes what is wanted, and wakes the task.
-    pub(super) fn change(&self, change: impl FnOnce(&mut Demand)) -> Result<(), Retired> {
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Demand) -> R) -> Result<R, Retired> {
         let mut state = self.state();
         if state.is_retired {
             return Err(Retired);
         }
-        change(&mut state.demand);
+        let result = change(&mut state.demand);
         state.has_changed = true;
         let waker = state.waker.take();
         drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
-        Ok(())
+        Ok(result)
     }
 
     /// The device counts as alive until then. Each of its messages says so, so the task is woken only if that is much longer
@@ -148,7 +181,7 @@ impl Link {
     }
 
     /// Takes what is wanted, if anything has changed.
-    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Demand> {
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
         let mut state = self.state();
         match state.has_changed {
             true => Poll::Ready(state.take()),
@@ -189,7 +222,7 @@ impl Link {
     }
 
     /// Takes what is wanted.
-    pub(super) fn take(&self) -> Demand {
+    pub(super) fn take(&self) -> Taken {
         self.state().take()
     }
 
@@ -226,12 +259,22 @@ impl Link {
 
     /// Whether anything is to be subscribed to.
     pub(super) fn has_subscriptions(&self) -> bool {
-        !self.state().demand.subscriptions.is_empty()
+        !self.state().demand.members.wanted().is_empty()
     }
 
     /// Nothing is to be subscribed to any more.
     pub(super) fn clear_subscriptions(&self) {
-        self.state().demand.subscriptions = Numbers::default();
+        self.state().demand.members.unsubscribe_all();
+    }
+
+    /// Those that a notice is for, each with the notice in its own form.
+    pub(super) fn recipients(&self, notice: &Notice) -> Vec<(Arc<Device>, Notice)> {
+        self.state().demand.members.recipients(notice)
+    }
+
+    /// How many recipients a notice may have.
+    pub(super) fn most_recipients(&self) -> usize {
+        self.state().demand.members.len()
     }
 
     pub(super) fn need(&self, now: Instant) -> Need {
@@ -285,12 +328,12 @@ impl State {
         }
     }
 
-    fn take(&mut self) -> Demand {
+    fn take(&mut self) -> Taken {
         self.has_changed = false;
-        Demand {
+        Taken {
             requests: std::mem::take(&mut self.demand.requests),
             acknowledgements: std::mem::take(&mut self.demand.acknowledgements),
-            subscriptions: self.demand.subscriptions,
+            subscriptions: self.demand.members.wanted(),
             alive_until: self.demand.alive_until,
             is_close: std::mem::take(&mut self.demand.is_close),
         }
@@ -300,7 +343,7 @@ impl State {
         let demand = &self.demand;
         if demand.has_requests() {
             Need::Now
-        } else if demand.subscriptions.is_empty() {
+        } else if demand.members.wanted().is_empty() {
             Need::None
         } else if demand.alive_until.is_some_and(|until| until > now) {
             Need::Now

@@ -1,17 +1,17 @@
 //! The settings of the MQTT form of `[upstream]`.
 
+use super::super::http::tls::Tls;
 use std::time::Duration;
 
 /// Checked by [`Mqtt::new`](super::Mqtt::new).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Settings {
     /// A name or an address; an IPv6 address without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// `mqtts`
     pub(crate) is_tls: bool,
-    /// PEM of the trust anchors for the server's certificate. `None`: those of the operating system.
-    pub(crate) ca: Option<Vec<u8>>,
+    pub(in crate::upstream) tls: Tls,
     /// For one request as a whole: connecting, sending, and the answer. More than zero.
     pub(crate) timeout: Duration,
     /// Concurrent requests of devices, 1 or more.

@@ -5,7 +5,7 @@
 
 use super::connection::{Connection, Downlink, Event};
 use super::counters::{AtomicCounters, Expired, count};
-use super::link::{Demand, Link, Request};
+use super::link::{Link, Request, Taken};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
@@ -49,6 +49,8 @@ pub(super) struct Ended {
     pub(super) end: End,
     /// How long it was up. `None`: it was not accepted.
     pub(super) up: Option<Duration>,
+    /// What the stream says: TLS may have been refused.
+    pub(super) reason: Option<String>,
 }
 
 struct Driver<'a, S> {
@@ -61,6 +63,8 @@ struct Driver<'a, S> {
     link: &'a Link,
     /// The connection's number.
     number: u64,
+    /// Why the stream has failed.
+    reason: Option<String>,
     counters: &'a AtomicCounters,
 }
 
@@ -82,6 +86,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         notices: VecDeque::new(),
         link,
         number,
+        reason: None,
         counters: surroundings.counters(),
     };
     driver.apply(now, link.take());
@@ -178,7 +183,8 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             }
             driver.write_last_bytes().await;
             let up = up_since.map(|since| super::now().saturating_duration_since(since));
-            return Ended { end, up };
+            let reason = driver.reason;
+            return Ended { end, up, reason };
         }
         let is_waiting = !driver.notices.is_empty();
         let progress = poll_fn(|context| driver.poll_progress(context, sleep.as_mut()));
@@ -234,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
     }
 
-    fn apply(&mut self, now: Instant, demand: Demand) {
+    fn apply(&mut self, now: Instant, demand: Taken) {
         if let Some(until) = demand.alive_until {
             self.connection.alive_until(until);
         }
@@ -259,8 +265,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         for (number, packet) in demand.acknowledgements {
             if packet == NO_PACKET {
             } else if number == self.number {
-                count(&self.counters.acknowledged);
-                self.connection.acknowledge(now, packet);
+                if self.connection.acknowledge(now, packet) {
+                    count(&self.counters.acknowledged);
+                }
             } else {
                 count(&self.counters.acknowledged_too_late);
             }
@@ -285,8 +292,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                     self.output.advance(written);
                     self.is_unflushed = true;
                 }
-                Poll::Ready(_) => {
-                    self.connection.lost();
+                Poll::Ready(written) => {
+                    self.lost(written.err());
                     return true;
                 }
                 Poll::Pending => break,
@@ -297,7 +304,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         {
             self.is_unflushed = false;
             if flushed.is_err() {
-                self.connection.lost();
+                self.lost(flushed.err());
                 return true;
             }
         }
@@ -313,12 +320,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 self.connection.receive(now, buffer.filled());
                 true
             }
-            Poll::Ready(_) => {
-                self.connection.lost();
+            Poll::Ready(read) => {
+                self.lost(read.err());
                 true
             }
             Poll::Pending => false,
         }
+    }
+
+    fn lost(&mut self, error: Option<std::io::Error>) {
+        self.reason = error.map(|error| error.to_string());
+        self.connection.lost();
     }
 
     fn acknowledgement(&self, downlink: &Downlink) -> Acknowledgement {

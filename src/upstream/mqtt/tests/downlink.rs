@@ -238,3 +238,63 @@ async fn more_devices_than_the_loop_has_room_for_all_get_room() {
         assert!(matches!(gateway.notice().await, Notice::Attributes { .. }));
     }
 }
+
+/// As while a device's certificate is renewed: it is in the registry twice, with one access token.
+#[tokio::test]
+async fn devices_with_one_access_token_share_a_connection() {
+    let mut broker = Broker::new().await;
+    let mut gateway = gateway(&settings(&broker));
+    let old = device(1);
+    let new = Arc::new(Device {
+        name: "meter-1-renewed".into(),
+        token: old.token.clone(),
+    });
+    subscribed(&broker, &mut gateway, &old).await;
+    assert_eq!(gateway.post(&new).await, Ok(Bytes::new()));
+    gateway.subscribe(&new);
+    // ThingsBoard is to send what waits again.
+    let mut names = vec![gateway.named_notice().await, gateway.named_notice().await];
+    names.sort_by(|(one, _), (other, _)| one.cmp(other));
+    assert!(
+        names.iter().all(|(_, notice)| is_subscribed(notice)),
+        "{names:?}"
+    );
+    assert_eq!((&*names[0].0, &*names[1].0), ("meter-1", "meter-1-renewed"));
+    send(
+        &broker,
+        server::publish(1, "v2/r/req/j/5", b"{\"method\":\"m\"}"),
+    );
+    let mut acknowledgements = Vec::new();
+    for _ in 0..2 {
+        let Notice::Command {
+            acknowledgement, ..
+        } = gateway.notice().await
+        else {
+            panic!();
+        };
+        acknowledgements.push(acknowledgement);
+    }
+    for acknowledgement in acknowledgements {
+        gateway.upstream.acknowledge(acknowledgement);
+    }
+    gateway.upstream.unsubscribe(&old, BOTH);
+    gateway.upstream.close(&old);
+    send(&broker, server::publish(2, "v2/a/j", b"{\"a\":1}"));
+    let (
+        name,
+        Notice::Attributes {
+            acknowledgement, ..
+        },
+    ) = gateway.named_notice().await
+    else {
+        panic!();
+    };
+    assert_eq!(&*name, "meter-1-renewed");
+    gateway.upstream.acknowledge(acknowledgement);
+    broker.wait(|script| script.acknowledged.contains(&2)).await;
+    assert_eq!(broker.script(|script| script.acknowledged.clone()), [1, 2]);
+    assert_eq!(broker.script(|script| script.connects.len()), 1);
+    gateway.upstream.close(&new);
+    broker.wait_open(0).await;
+    assert_eq!(broker.script(|script| script.disconnects), 1);
+}

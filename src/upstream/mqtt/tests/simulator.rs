@@ -33,7 +33,8 @@ async fn world() -> World {
     };
     let http = ThingsBoard::new(crate::upstream::Settings {
         url: format!("http://{http}").parse().unwrap(),
-        ca: None,
+        http_url: None,
+        tls: crate::upstream::TlsFiles::default(),
         http_version: crate::upstream::HttpVersion::Auto,
         timeout: settings.timeout,
         max_in_flight: 64,
