@@ -13,19 +13,7 @@ const DEFAULT_PORTS: RangeInclusive<u32> = 32_768..=60_999;
 
 /// How many files may be open at a time.
 pub(super) fn open_files(upstream: &Settings) -> u64 {
-    let Settings {
-        max_in_flight,
-        max_downlink,
-        max_packages,
-        max_connections,
-        ..
-    } = *upstream;
-    let files = match (upstream.url.is_mqtt(), &upstream.http_url) {
-        (true, None) => vec![max_connections],
-        (true, Some(_)) => vec![max_connections, max_in_flight, max_packages],
-        (false, _) => vec![max_in_flight, max_downlink, max_packages],
-    };
-    let files = files.into_iter().fold(OTHER_FILES, usize::saturating_add);
+    let files = upstream.most_connections().saturating_add(OTHER_FILES);
     u64::try_from(files).unwrap_or(u64::MAX)
 }
 

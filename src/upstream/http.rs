@@ -19,7 +19,7 @@ pub(super) mod call;
 pub(super) mod client;
 pub(super) mod connect;
 mod connection;
-mod http2;
+pub(super) mod http2;
 pub(super) mod interim;
 pub(super) mod outage;
 mod pool;

@@ -1,5 +1,6 @@
 //! The settings of `[upstream]`.
 
+use super::http::http2::MOST_STREAMS;
 use super::http::tls::Tls;
 use super::{BaseUrl, TlsFiles};
 use std::time::Duration;
@@ -76,6 +77,20 @@ impl Settings {
             http_url: None,
             ..self.clone()
         })
+    }
+
+    /// How many connections there may be at a time, if an HTTP/2 server allows as many streams as we use.
+    pub fn most_connections(&self) -> usize {
+        let of_lane = |calls: usize| match self.http_version {
+            HttpVersion::Auto | HttpVersion::Http1 => calls,
+            HttpVersion::Http2 => calls.div_ceil(MOST_STREAMS),
+        };
+        let requests = of_lane(self.max_in_flight).saturating_add(of_lane(self.max_packages));
+        match (self.url.is_mqtt(), &self.http_url) {
+            (true, None) => self.max_connections,
+            (true, Some(_)) => self.max_connections.saturating_add(requests),
+            (false, _) => requests.saturating_add(of_lane(self.max_downlink)),
+        }
     }
 
     /// Those of the MQTT form.

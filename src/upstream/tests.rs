@@ -63,11 +63,15 @@ fn at(url: &str, version: HttpVersion) -> ThingsBoard {
 }
 
 fn with(url: &str, version: HttpVersion, timeout: Duration, places: usize) -> ThingsBoard {
-    ThingsBoard::new(Settings {
+    ThingsBoard::new(settings(url, version, timeout, places)).unwrap()
+}
+
+fn settings(url: &str, http_version: HttpVersion, timeout: Duration, places: usize) -> Settings {
+    Settings {
         url: url.parse().unwrap(),
         http_url: None,
         tls: TlsFiles::default(),
-        http_version: version,
+        http_version,
         timeout,
         max_in_flight: places,
         max_downlink: places,
@@ -75,8 +79,7 @@ fn with(url: &str, version: HttpVersion, timeout: Duration, places: usize) -> Th
         max_connections: 8,
         connects_per_second: 100,
         alive_for: Duration::from_secs(900),
-    })
-    .unwrap()
+    }
 }
 
 fn request(operation: Operation) -> Request {

@@ -223,6 +223,18 @@ impl Drop for World {
     }
 }
 
+/// The line for the version of HTTP, where the environment has one: so all tests can run with HTTP/2.
+fn http_version(urls: &str, options: &Options<'_>) -> String {
+    match std::env::var("COAPS_GATEWAY_HTTP_VERSION") {
+        Ok(version)
+            if urls.starts_with("url = \"http") && !options.upstream.contains("http_version") =>
+        {
+            format!("http_version = {version:?}")
+        }
+        _ => String::new(),
+    }
+}
+
 fn gateway_toml(directory: &Path, urls: &str, options: &Options<'_>) -> String {
     let file = |name: &str| directory.join(name).to_str().unwrap().to_owned();
     let mut text = String::new();
@@ -245,7 +257,11 @@ fn gateway_toml(directory: &Path, urls: &str, options: &Options<'_>) -> String {
         &format!("trust_anchors = {anchors:?}\n{}", options.clients),
     );
     section("devices", &format!("file = {:?}", file("devices.toml")));
-    section("upstream", &format!("{urls}\n{}", options.upstream));
+    let version = http_version(urls, options);
+    section(
+        "upstream",
+        &format!("{urls}\n{version}\n{}", options.upstream),
+    );
     section("dtls", options.dtls);
     section("limits", options.limits);
     section("relay", options.relay);

@@ -30,4 +30,5 @@ mod pool;
 mod traffic;
 
 pub(super) use connection::ExchangeError;
+pub(in crate::upstream) use connection::MOST_STREAMS;
 pub(super) use pool::{Granted, OpenError, Pool};

@@ -4,6 +4,7 @@ use super::*;
 use frames::{CANCEL, Frames, Listener, MAX_CONCURRENT_STREAMS, PING, REFUSED_STREAM, RST_STREAM};
 use std::pin::pin;
 
+mod alpn;
 mod frames;
 mod limits;
 mod negotiation;

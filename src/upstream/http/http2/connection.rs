@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 
 /// The most exchanges on one connection, whatever the server allows; Tomcat allows as many. So a connection that breaks
 /// takes no more with it.
-pub(super) const MOST_STREAMS: usize = 100;
+pub(in crate::upstream) const MOST_STREAMS: usize = 100;
 /// What the server may send before we have read it (RFC 9113 §5.2): of one stream, and of all of a connection together.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 pub(super) const DATA: u8 = 0;
@@ -34,9 +34,13 @@ pub(super) struct Listener {
     address: SocketAddr,
 }
 
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
 /// The server's end of a connection.
 pub(super) struct Frames {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     bodies: HashMap<u32, Vec<u8>>,
     /// Frames that [`Frames::request`] was not for.
     others: Vec<Frame>,
@@ -67,18 +71,9 @@ impl Listener {
 
     /// Accepts a connection, and sends these settings.
     pub(super) async fn accept(&self, settings: &[(u16, u32)]) -> Frames {
-        let mut stream = self.accept_tcp().await;
+        let stream = self.accept_tcp().await;
         stream.set_nodelay(true).unwrap();
-        let mut preface = [0; 24];
-        stream.read_exact(&mut preface).await.unwrap();
-        assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        let mut frames = Frames {
-            stream,
-            bodies: HashMap::new(),
-            others: Vec::new(),
-        };
-        frames.settings(settings).await;
-        frames
+        Frames::begin(Box::new(stream), settings).await
     }
 
     /// Whether a connection waits to be accepted.
@@ -103,6 +98,20 @@ impl Listener {
 }
 
 impl Frames {
+    /// Reads the preface, and sends these settings.
+    pub(super) async fn begin(mut stream: Box<dyn Stream>, settings: &[(u16, u32)]) -> Frames {
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).await.unwrap();
+        assert_eq!(&preface, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        let mut frames = Frames {
+            stream,
+            bodies: HashMap::new(),
+            others: Vec::new(),
+        };
+        frames.settings(settings).await;
+        frames
+    }
+
     /// The next frame; `None` when the client has closed.
     async fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
