@@ -71,11 +71,23 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Takes the outcome of a request. It is called once, and does not wait.
+pub(crate) type Report = Box<dyn FnOnce(Result<Answer, Error>) + Send>;
+
 /// Answers requests as ThingsBoard's HTTP device API does. The other methods are for an API that pushes: they do nothing
 /// where changes and commands come by polls.
 pub trait Upstream: Send + Sync + 'static {
     /// Sends one request and waits for its outcome. Never retries what may have been written.
     fn send(&self, request: Request) -> impl Future<Output = Result<Answer, Error>> + Send;
+
+    /// Sends a post of a device without a task for it, if that is possible: its outcome is then reported. Otherwise the
+    /// request is returned.
+    ///
+    /// # Errors
+    /// The request, which is to be [sent](Self::send).
+    fn try_post(&self, request: Request, _report: impl FnOnce() -> Report) -> Result<(), Request> {
+        Err(request)
+    }
 
     /// Subscribes for a device, again on each new connection. Each time ThingsBoard grants it, that is reported under the
     /// number.

@@ -1,7 +1,7 @@
 //! One call to ThingsBoard, in a task of its own.
 
 use crate::calls::{Call, Completion, Ticket};
-use crate::upstream::{Error, Upstream};
+use crate::upstream::{Answer, Error, Report, Upstream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -36,6 +36,42 @@ pub(crate) async fn run<U: Upstream>(
     let _ = guard.completions.send(completion).await;
 }
 
+/// Begins a call without a task, where ThingsBoard is reached in a way that needs none. Returns the call if it needs one.
+pub(crate) fn try_post<U: Upstream>(
+    upstream: &U,
+    call: Call,
+    completions: &mpsc::Sender<Completion>,
+) -> Option<Call> {
+    let Call { ticket, request } = call;
+    if ticket.is_abortable() {
+        return Some(Call { ticket, request });
+    }
+    let report = || -> Report {
+        let mut last = LastCompletion(Some((ticket, completions.clone())));
+        Box::new(move |outcome| last.send(outcome))
+    };
+    let posted = upstream.try_post(request, report);
+    posted.err().map(|request| Call { ticket, request })
+}
+
+/// Sends the completion of a call that has no task, even if it is dropped.
+struct LastCompletion(Option<(Ticket, mpsc::Sender<Completion>)>);
+
+impl LastCompletion {
+    fn send(&mut self, outcome: Result<Answer, Error>) {
+        if let Some((ticket, completions)) = self.0.take() {
+            // There is room, unless the loop is shutting down.
+            let _ = completions.try_send(Completion::parse(ticket, outcome));
+        }
+    }
+}
+
+impl Drop for LastCompletion {
+    fn drop(&mut self) {
+        self.send(Err(Error::Unreachable));
+    }
+}
+
 /// Sends a completion even if the HTTP client panics.
 struct CompletionGuard {
     ticket: Ticket,
@@ -59,7 +95,7 @@ mod tests {
     use crate::calls::parsing::Parsed;
     use crate::dtls::SessionId;
     use crate::mapping::response::AnswerKind;
-    use crate::upstream::{Answer, Request};
+    use crate::upstream::Request;
     use bytes::Bytes;
     use coap::{Code, ExchangeId};
 
@@ -104,6 +140,57 @@ mod tests {
             Parsed::Response(response) => response.code,
             other => panic!("{other:?}"),
         })
+    }
+
+    /// Reports at once, or drops the report.
+    struct Reporting(bool);
+
+    impl Upstream for Reporting {
+        async fn send(&self, _: Request) -> Result<Answer, Error> {
+            panic!("it takes posts only");
+        }
+
+        fn try_post(
+            &self,
+            request: Request,
+            report: impl FnOnce() -> Report,
+        ) -> Result<(), Request> {
+            let Request::Provision { body } = request else {
+                panic!("unexpected request");
+            };
+            let report = report();
+            if self.0 {
+                report(Ok(Answer { body }));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_call_without_a_task_has_one_completion_even_if_it_is_dropped() {
+        for is_reported in [true, false] {
+            let (completed, mut completions) = mpsc::channel(2);
+            let call = |expect| {
+                let ticket = Ticket::Exchange {
+                    session: SessionId(1),
+                    exchange: ExchangeId(1),
+                    expect,
+                };
+                let body = Bytes::new();
+                let request = Request::Provision { body };
+                Call { ticket, request }
+            };
+            let abortable = call(AnswerKind::Attributes);
+            let upstream = Reporting(is_reported);
+            assert!(try_post(&upstream, abortable, &completed).is_some());
+            let post = call(AnswerKind::Created);
+            let ticket = post.ticket;
+            assert!(try_post(&upstream, post, &completed).is_none());
+            let completion = completions.try_recv().unwrap();
+            assert_eq!(completion.ticket, ticket);
+            assert_eq!(completion.outcome.is_ok(), is_reported);
+            assert!(completions.try_recv().is_err(), "one completion");
+        }
     }
 
     #[tokio::test]

@@ -35,15 +35,17 @@ pub(super) fn run(
     sighups: mpsc::Receiver<()>,
     config: Config,
 ) -> Result<(), Failed> {
+    let is_own = config.upstream.url.is_mqtt();
     raise_open_files(&config.upstream);
     if let Some(warning) = limits::warning_of_ports(&config.upstream) {
         warn!("{warning}");
     }
-    serve_on(runtime, async {
+    let workers = runtime.handle().clone();
+    serve_on(runtime, is_own, async {
         let (stop, stop_now) = stop_signals()?;
         let (listen, admin) = (config.listen.admin, config.admin);
         let server = match listen {
-            Some(address) => Some(Admin::bind(address).await?),
+            Some(address) => Some(workers.spawn(Admin::bind(address)).await??),
             None => None,
         };
         let registry = config.registry.clone();
@@ -68,11 +70,15 @@ pub(super) fn run(
             },
             upstream: config.upstream,
             drain: config.shutdown.drain,
+            workers: workers.clone(),
         })?;
         let (sources, watched) = (config.sources, config.watched);
         let reload = Reload::new(sources, watched, config.dtls, registry, gateway.upstream());
-        tokio::spawn(reload.run(gateway.handle(), files.clone(), sighups));
-        let admin_server = server.map(|server| serve_admin(server, admin, &gateway, files));
+        workers.spawn(reload.run(gateway.handle(), files.clone(), sighups));
+        let admin_server = server.map(|server| {
+            let _entered = workers.enter();
+            serve_admin(server, admin, &gateway, files)
+        });
         let end = gateway.run(stop, stop_now).await;
         // Until here it reported that the gateway drains.
         drop(admin_server);
@@ -133,8 +139,8 @@ fn raise_open_files(upstream: &upstream::Settings) {
     }
 }
 
-/// Threads for the calls to ThingsBoard. The loop has a thread of its own, and more threads than cores would only
-/// preempt each other.
+/// Threads for all but the loop and the connections over MQTT, which have one of their own. More threads than cores would
+/// only preempt each other.
 fn workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     cores.saturating_sub(1).max(1)
@@ -149,12 +155,27 @@ fn runtime() -> Result<Runtime, Failed> {
     Ok(runtime)
 }
 
+/// Runs the gateway in this thread. `is_own`: in a runtime of its own, which has the connections to ThingsBoard over MQTT as
+/// well. They do little for a message, and in another thread would be woken for it twice. Calls over HTTP take more, and gain
+/// nothing by it.
 fn serve_on(
     runtime: Runtime,
+    is_own: bool,
     command: impl Future<Output = Result<(), Failed>>,
 ) -> Result<(), Failed> {
-    let outcome = runtime.block_on(command);
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    let at_most = Duration::from_secs(1);
+    let outcome = if is_own {
+        let own = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| format!("the runtime can't be started: {error}"))?;
+        let outcome = own.block_on(command);
+        own.shutdown_timeout(at_most);
+        outcome
+    } else {
+        runtime.block_on(command)
+    };
+    runtime.shutdown_timeout(at_most);
     outcome
 }
 

@@ -23,6 +23,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tracing::{debug, info, warn};
@@ -57,11 +58,22 @@ pub struct End {
     pub cut_off: usize,
 }
 
+/// How calls to ThingsBoard are made.
+pub(super) struct Calls<U> {
+    pub(super) upstream: Arc<U>,
+    /// Where: what they read must not keep the loop waiting.
+    pub(super) workers: Handle,
+    pub(super) timeout: Duration,
+    /// How many may be open: the channel of completions has room for them.
+    pub(super) most: usize,
+}
+
 /// A core, its socket and its upstream.
 pub(crate) struct Driver<U> {
     core: Core,
     udp: Udp,
     upstream: Arc<U>,
+    workers: Handle,
     timeout: Duration,
     completions: mpsc::Receiver<Completion>,
     completed: mpsc::Sender<Completion>,
@@ -78,22 +90,20 @@ pub(crate) struct Driver<U> {
 }
 
 impl<U: Upstream> Driver<U> {
-    /// `max_calls` is how many calls may be open: the channel of completions has room for them.
     pub(super) fn new(
         core: Core,
         udp: Udp,
-        upstream: Arc<U>,
-        timeout: Duration,
-        max_calls: usize,
+        calls: Calls<U>,
         commands: mpsc::Receiver<Command>,
         pushed: mpsc::Receiver<Pushed>,
     ) -> Driver<U> {
-        let (completed, completions) = mpsc::channel(max_calls.max(1));
+        let (completed, completions) = mpsc::channel(calls.most.max(1));
         Driver {
             core,
             udp,
-            upstream,
-            timeout,
+            upstream: calls.upstream,
+            workers: calls.workers,
+            timeout: calls.timeout,
             completions,
             completed,
             commands,
@@ -325,9 +335,14 @@ impl<U: Upstream> Driver<U> {
             self.unsent += u64::from(!sent);
         }
         while let Some(call) = self.core.poll_call() {
+            let Some(call) = task::try_post(&*self.upstream, call, &self.completed) else {
+                continue;
+            };
             let ticket = call.ticket;
             let (upstream, completed) = (self.upstream.clone(), self.completed.clone());
-            let task = tokio::spawn(task::run(upstream, self.timeout, call, completed));
+            let task = self
+                .workers
+                .spawn(task::run(upstream, self.timeout, call, completed));
             if ticket.is_abortable() {
                 self.abortable.insert(ticket, task.abort_handle());
             }

@@ -9,7 +9,7 @@ use crate::credentials::{ClientPolicy, ServerCredentials};
 use crate::device::Registry;
 use crate::downlink::Form;
 use crate::dtls;
-use crate::gateway::driver::{Driver, End, Shutdown};
+use crate::gateway::driver::{Calls, Driver, End, Shutdown};
 use crate::ota;
 use crate::udp::Udp;
 use crate::upstream::{self, Server};
@@ -83,6 +83,8 @@ pub struct Parts {
     pub settings: Settings,
     /// The time limit of draining.
     pub drain: Duration,
+    /// Where calls to ThingsBoard are made.
+    pub workers: tokio::runtime::Handle,
 }
 
 /// A gateway that is bound and ready to run.
@@ -130,12 +132,15 @@ impl Gateway {
         let driver = Driver::new(
             core,
             udp,
-            upstream.clone(),
-            timeout,
-            settings
-                .max_in_flight
-                .saturating_add(settings.relay.connections())
-                .saturating_add(ota::Settings::CONNECTIONS),
+            Calls {
+                upstream: upstream.clone(),
+                workers: parts.workers,
+                timeout,
+                most: settings
+                    .max_in_flight
+                    .saturating_add(settings.relay.connections())
+                    .saturating_add(ota::Settings::CONNECTIONS),
+            },
             commands,
             received,
         );

@@ -56,12 +56,12 @@ pub(crate) use notice::Notice;
 pub(crate) use settings::Settings;
 
 use super::request::Lane;
-use super::{Answer, Error, Operation, Rejection, Request, SettingsError, Upstream};
+use super::{Answer, Error, Operation, Report, Request, SettingsError, Upstream};
 use crate::device::Device;
 use bytes::{Bytes, BytesMut};
 use connections::Connections;
 use encode::Outgoing;
-use link::{Link, Request as LinkRequest};
+use link::{Link, Message, Request as LinkRequest};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use task::Ended;
@@ -174,11 +174,39 @@ impl<T: Send + 'static> Mqtt<T> {
     /// Counts a request that is refused because of its body.
     fn refused_body<V>(&self, outgoing: Result<V, Error>) -> Result<V, Error> {
         if let Err(error) = &outgoing {
-            let is_too_large = matches!(error, Error::Rejected(Rejection::TooLarge));
-            let reason = if is_too_large { "too_large" } else { "body" };
-            self.connections.counters().refused(reason, 1);
+            self.connections.counters().refused_body(error);
         }
         outgoing
+    }
+
+    /// Sends a post of a device on its open connection, without a task for it. Returns it if it needs one.
+    pub(crate) fn try_post(
+        &self,
+        request: Request,
+        report: impl FnOnce() -> Report,
+    ) -> Result<(), Request> {
+        let time = request.deadline(self.timeout);
+        let (device, operation) = match request {
+            Request::Device { device, operation } if operation.is_post() => (device, operation),
+            other @ (Request::Device { .. } | Request::Provision { .. }) => return Err(other),
+        };
+        let link = self.connections.open_link(&device);
+        let Some(open) = link.as_ref().and_then(|link| link.if_open()) else {
+            return Err(Request::Device { device, operation });
+        };
+        let Ok(place) = self.requests.clone().try_acquire_owned() else {
+            return Err(Request::Device { device, operation });
+        };
+        let counters = self.connections.counters().clone();
+        let bytes = operation.body_length();
+        let now = now();
+        let request = LinkRequest {
+            waiter: Waiter::reporting(report(), Place::new(place), bytes, counters),
+            message: Message::Unchecked(operation),
+            deadline: now + time,
+        };
+        open.push(request, now + self.alive_for);
+        Ok(())
     }
 
     fn waiter(
@@ -227,7 +255,7 @@ impl<T: Send + 'static> Mqtt<T> {
         let link = Arc::new(Link::new());
         link.give_back(vec![LinkRequest {
             waiter,
-            outgoing,
+            message: Message::Checked(outgoing),
             deadline,
         }]);
         // It ends after the answer, since nothing else is to be done on it.
@@ -261,7 +289,7 @@ impl<T: Send + 'static> Mqtt<T> {
                 demand.alive_until = demand.alive_until.max(Some(alive_until));
                 demand.push_request(LinkRequest {
                     waiter,
-                    outgoing,
+                    message: Message::Checked(outgoing),
                     deadline,
                 });
             }

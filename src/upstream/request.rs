@@ -146,6 +146,45 @@ impl Request {
     }
 }
 
+/// Longer bodies are read in a task, and may be for HTTP.
+const LONGEST_POST: usize = 4 * 1024;
+
+impl Operation {
+    /// Whether it brings ThingsBoard a short body, and has an answer without one.
+    pub(super) fn is_post(&self) -> bool {
+        match self {
+            Operation::PostTelemetry(body)
+            | Operation::PostAttributes(body)
+            | Operation::ReplyRpc { body, .. } => body.len() <= LONGEST_POST,
+            Operation::Claim(_)
+            | Operation::CallRpc(_)
+            | Operation::GetAttributes { .. }
+            | Operation::PollRpc { .. }
+            | Operation::PollAttributes { .. }
+            | Operation::ReadAttributes
+            | Operation::ReadAssignment(_)
+            | Operation::GetPackage { .. } => false,
+        }
+    }
+
+    /// The length of the body that a device has sent.
+    pub(super) fn body_length(&self) -> usize {
+        match self {
+            Operation::PostTelemetry(body)
+            | Operation::PostAttributes(body)
+            | Operation::Claim(body)
+            | Operation::CallRpc(body)
+            | Operation::ReplyRpc { body, .. } => body.len(),
+            Operation::GetAttributes { .. }
+            | Operation::PollRpc { .. }
+            | Operation::PollAttributes { .. }
+            | Operation::ReadAttributes
+            | Operation::ReadAssignment(_)
+            | Operation::GetPackage { .. } => 0,
+        }
+    }
+}
+
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

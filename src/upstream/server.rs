@@ -8,8 +8,8 @@
 use super::http::tls::Tls;
 use super::mqtt::{self, Convert};
 use super::{
-    Acknowledgement, Answer, ConnectionStatus, Error, Kinds, Mqtt, MqttCounters, Request, Settings,
-    SettingsError, ThingsBoard, TlsFiles, Upstream,
+    Acknowledgement, Answer, ConnectionStatus, Error, Kinds, Mqtt, MqttCounters, Report, Request,
+    Settings, SettingsError, ThingsBoard, TlsFiles, Upstream,
 };
 use crate::device::Device;
 use std::sync::Arc;
@@ -86,6 +86,13 @@ impl<T: Send + 'static> Upstream for Server<T> {
                 http: Some(http), ..
             } if mqtt::is_too_large(&request) => http.send(request).await,
             Api::Mqtt { mqtt, .. } => mqtt.send(request).await,
+        }
+    }
+
+    fn try_post(&self, request: Request, report: impl FnOnce() -> Report) -> Result<(), Request> {
+        match self.mqtt() {
+            Some(mqtt) => mqtt.try_post(request, report),
+            None => Err(request),
         }
     }
 

@@ -236,6 +236,7 @@ fn parts(
         },
         settings,
         drain: Duration::ZERO,
+        workers: tokio::runtime::Handle::current(),
     })
 }
 

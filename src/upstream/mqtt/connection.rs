@@ -452,6 +452,10 @@ impl<I> Connection<I> {
         }
     }
 
+    pub(super) fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     pub(super) fn poll_event(&mut self) -> Option<Event<I>> {
         let event = self.events.pop_front();
         if self.events.is_empty() {

@@ -26,6 +26,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::mpsc::{self, Permit};
 
@@ -55,6 +56,8 @@ pub(super) struct Connections<T> {
     losses: Mutex<Losses>,
     notices: mpsc::Sender<T>,
     convert: Convert<T>,
+    /// Where the connections of devices are.
+    runtime: Handle,
 }
 
 /// An access token. Devices with the same one share a link; a request under a device's former token has a link of its own,
@@ -102,6 +105,7 @@ impl<T: Send + 'static> Connections<T> {
             losses: Mutex::default(),
             notices,
             convert,
+            runtime: Handle::current(),
         }))
     }
 
@@ -168,6 +172,11 @@ impl<T: Send + 'static> Connections<T> {
         }
     }
 
+    /// The device's link, unless connections are being closed.
+    pub(super) fn open_link(&self, device: &Arc<Device>) -> Option<Arc<Link>> {
+        (!self.is_closing()).then(|| self.find(device))?
+    }
+
     fn find(&self, device: &Arc<Device>) -> Option<Arc<Link>> {
         self.links().get(&Key(device.clone())).cloned()
     }
@@ -185,7 +194,9 @@ impl<T: Send + 'static> Connections<T> {
         }
         let link = Arc::new(Link::of(device.clone()));
         links.insert(key, link.clone());
-        tokio::spawn(run(self.clone(), device.clone(), link.clone()));
+        // Not where this is called, but where the loop is.
+        self.runtime
+            .spawn(run(self.clone(), device.clone(), link.clone()));
         Ok(link)
     }
 

@@ -1,5 +1,6 @@
 //! What the connections count, over all devices: atomic numbers, since each connection has a task of its own.
 
+use super::super::{Error, Rejection};
 use super::outcome::End;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -168,6 +169,15 @@ impl AtomicCounters {
     pub(super) fn refused(&self, reason: &str, requests: usize) {
         let requests = u64::try_from(requests).unwrap_or(u64::MAX);
         self.refused.add(reason, requests);
+    }
+
+    /// A request was refused because of its body.
+    pub(super) fn refused_body(&self, error: &Error) {
+        let reason = match error {
+            Error::Rejected(Rejection::TooLarge) => "too_large",
+            _ => "body",
+        };
+        self.refused(reason, 1);
     }
 
     pub(super) fn expired(&self, expired: Expired) {

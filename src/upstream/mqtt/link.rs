@@ -1,6 +1,6 @@
 //! What is demanded of a device's connection, whether it is open or not. The device's task takes it from here.
 
-use super::super::Error;
+use super::super::{Error, Operation};
 use super::connection::{Kinds, Numbers};
 use super::encode::Outgoing;
 use super::members::Members;
@@ -13,8 +13,43 @@ use std::time::Instant;
 
 pub(super) struct Request {
     pub(super) waiter: Waiter,
-    pub(super) outgoing: Outgoing,
+    pub(super) message: Message,
     pub(super) deadline: Instant,
+}
+
+/// What a request sends.
+pub(super) enum Message {
+    Checked(Outgoing),
+    /// To be checked and encoded in the connection's task: that reads the whole body.
+    Unchecked(Operation),
+}
+
+impl Message {
+    pub(super) fn check(self) -> Result<Outgoing, Error> {
+        match self {
+            Message::Checked(outgoing) => Ok(outgoing),
+            Message::Unchecked(operation) => Outgoing::new(&operation),
+        }
+    }
+}
+
+/// A link whose connection is open.
+pub(super) struct Open<'a>(MutexGuard<'a, State>);
+
+impl Open<'_> {
+    /// Adds a request, and wakes the task. Until then the device counts as alive.
+    pub(super) fn push(self, request: Request, alive_until: Instant) {
+        let Open(mut state) = self;
+        let demand = &mut state.demand;
+        demand.alive_until = demand.alive_until.max(Some(alive_until));
+        demand.push_request(request);
+        state.has_changed = true;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
 }
 
 pub(super) struct Link {
@@ -153,6 +188,12 @@ impl Link {
         }
     }
 
+    /// `None`: its connection is not open.
+    pub(super) fn if_open(&self) -> Option<Open<'_>> {
+        let state = self.state();
+        state.is_up.then(|| Open(state))
+    }
+
     /// Changes what is wanted, and wakes the task.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut Demand) -> R) -> Result<R, Retired> {
         let mut state = self.state();
@@ -180,16 +221,11 @@ impl Link {
         }
     }
 
-    /// Takes what is wanted, if anything has changed.
-    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Taken> {
+    /// Takes what is wanted, if anything has changed. In any case the task is woken at the next change.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Option<Taken> {
         let mut state = self.state();
-        match state.has_changed {
-            true => Poll::Ready(state.take()),
-            false => {
-                state.wake_later(context);
-                Poll::Pending
-            }
-        }
+        state.wake_later(context);
+        state.has_changed.then(|| state.take())
     }
 
     /// Ready when the need is another one. Nothing is taken.
@@ -226,15 +262,15 @@ impl Link {
         self.state().take()
     }
 
-    /// Gives requests back that were taken and not sent. They come before newer ones.
+    /// Gives requests back that were taken and not sent. They come before newer ones. All wait for another connection.
     pub(super) fn give_back(&self, mut requests: Vec<Request>) {
-        if requests.is_empty() {
-            return;
-        }
         let mut state = self.state();
         requests.append(&mut state.demand.requests);
+        for request in &mut requests {
+            request.waiter.await_deadline(request.deadline);
+        }
+        state.has_changed |= !requests.is_empty();
         state.demand.requests = requests;
-        state.has_changed = true;
     }
 
     /// Takes all requests and answers them with this error. Returns their number.

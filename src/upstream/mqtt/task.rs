@@ -5,7 +5,7 @@
 
 use super::connection::{Connection, Downlink, Event};
 use super::counters::{AtomicCounters, Expired, count};
-use super::link::{Link, Request, Taken};
+use super::link::{Link, Message, Request, Taken};
 use super::notice::{Acknowledgement, Notice, command_body};
 use super::opener::Permit;
 use super::outcome::End;
@@ -118,7 +118,7 @@ pub(super) async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                 Event::Unsent(waiter, outgoing, deadline) => {
                     unsent.push(Request {
                         waiter,
-                        outgoing,
+                        message: Message::Checked(outgoing),
                         deadline,
                     });
                     continue;
@@ -207,37 +207,53 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     /// Ready when there may be events.
     fn poll_progress(&mut self, context: &mut Context<'_>, mut sleep: Pin<&mut Sleep>) -> Poll<()> {
         let now = super::now();
-        let mut is_progress = false;
         let is_loop_behind = self.notices.len() >= NOTICES;
         if is_loop_behind {
             self.connection.reading_paused(now);
         }
-        if let Poll::Ready(demand) = self.link.poll_take(context) {
+        if let Some(demand) = self.link.poll_take(context) {
             self.apply(now, demand);
-            is_progress = true;
         }
-        if let Some(at) = self.connection.next_timeout() {
-            let at = tokio::time::Instant::from_std(at);
-            if sleep.deadline() != at {
-                sleep.as_mut().reset(at);
+        let mut is_progress = true;
+        while is_progress && !self.connection.has_events() {
+            is_progress = self.poll_write(context, now);
+            // Each message that is read may need a PUBACK: nothing is read while the server does not read these, or the loop
+            // is behind.
+            if self.output.len() < UNWRITTEN && !is_loop_behind {
+                is_progress |= self.poll_read(context, now);
             }
-            if sleep.poll(context).is_ready() {
-                self.connection.handle_timeout(now.max(at.into_std()));
-                self.counters.expired(self.connection.take_expired());
-                is_progress = true;
-            }
+            is_progress |= self.poll_timeout(context, now, sleep.as_mut());
         }
-        is_progress |= self.poll_write(context, now);
-        // Each message that is read may need a PUBACK: nothing is read while the server does not read these, or the loop is
-        // behind.
-        if self.output.len() < UNWRITTEN && !is_loop_behind {
-            is_progress |= self.poll_read(context, now);
-        }
-        // The connection may have something to write, or another timeout.
         match is_progress {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }
+    }
+
+    /// Does what is due. Returns whether anything was. Most deadlines are passed over, so the timer is moved only if it is too
+    /// late: one that is too early costs less than one that is moved with each message.
+    fn poll_timeout(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Instant,
+        mut sleep: Pin<&mut Sleep>,
+    ) -> bool {
+        let Some(at) = self.connection.next_timeout() else {
+            return false;
+        };
+        let due = tokio::time::Instant::from_std(at);
+        if due < sleep.deadline() {
+            sleep.as_mut().reset(due);
+        }
+        while sleep.as_mut().poll(context).is_ready() {
+            if due <= sleep.deadline() {
+                self.connection.handle_timeout(now.max(at));
+                self.counters.expired(self.connection.take_expired());
+                return true;
+            }
+            sleep.as_mut().reset(due);
+        }
+        false
     }
 
     fn apply(&mut self, now: Instant, demand: Taken) {
@@ -247,7 +263,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         for request in demand.requests {
             let Request {
                 waiter,
-                outgoing,
+                message,
                 deadline,
             } = request;
             // It may have waited for this connection too long.
@@ -257,8 +273,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                     unsent,
                     ..Expired::default()
                 });
-            } else {
-                self.connection.start(waiter, outgoing, deadline);
+                continue;
+            }
+            match message.check() {
+                Ok(outgoing) => self.connection.start(waiter, outgoing, deadline),
+                Err(error) => {
+                    self.counters.refused_body(&error);
+                    waiter.finish(Err(error));
+                }
             }
         }
         self.connection.set_subscriptions(demand.subscriptions);

@@ -5,6 +5,7 @@ mod calls;
 mod counts;
 mod downlink;
 mod fleet;
+mod posts;
 mod simulator;
 
 use super::super::TlsFiles;

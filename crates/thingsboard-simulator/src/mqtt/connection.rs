@@ -6,6 +6,7 @@ use crate::downlink::Push;
 use crate::state::Shared;
 use bytes::Buf;
 use std::io;
+use std::pin::pin;
 use std::time::Duration;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ const MAILBOX: usize = 4096;
 /// How many of them are handled under one lock.
 const BATCH: usize = 256;
 /// The bytes that are read at once, on the stack.
-const READ_SIZE: usize = 16 * 1024;
+const READ_SIZE: usize = 4 * 1024;
 /// How long a closed connection may take to send its last bytes, and then to be closed by the client. A socket that is
 /// closed with bytes unread resets the connection, and the client may lose the DISCONNECT.
 const LINGER: Duration = Duration::from_millis(500);
@@ -55,6 +56,7 @@ impl Connection<'_> {
     /// Runs until the session is closed; an error if the connection has ended, or is cut.
     async fn run(&mut self) -> io::Result<()> {
         let mut closing = self.shared.closing.subscribe();
+        let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
         while !self.session.is_closed() {
             let interest = if self.session.output().is_empty() {
                 Interest::READABLE
@@ -62,12 +64,12 @@ impl Connection<'_> {
                 Interest::READABLE | Interest::WRITABLE
             };
             let timeout = self.session.next_timeout();
-            let timer = async {
-                match timeout {
-                    Some(at) => tokio::time::sleep_until(self.shared.clock.at(at)).await,
-                    None => std::future::pending().await,
+            if let Some(at) = timeout.map(|at| self.shared.clock.at(at)) {
+                // Each packet moves the timeout for silence. A timer that is early costs less than one that is moved with it.
+                if at < timer.deadline() || timer.is_elapsed() {
+                    timer.as_mut().reset(at);
                 }
-            };
+            }
             tokio::select! {
                 ready = self.stream.ready(interest) => {
                     let ready = ready?;
@@ -85,7 +87,9 @@ impl Connection<'_> {
                     };
                     self.handle_pushes(push);
                 }
-                () = timer => with_context(self.shared, |cx| self.session.handle_timeout(cx)),
+                () = timer.as_mut(), if timeout.is_some() => {
+                    with_context(self.shared, |cx| self.session.handle_timeout(cx));
+                }
                 _ = self.cuts.changed() => return Err(io::ErrorKind::ConnectionAborted.into()),
                 _ = closing.wait_for(|closing| *closing) => {
                     return Err(io::ErrorKind::ConnectionAborted.into());
