@@ -426,3 +426,27 @@ fn over_mqtt_a_new_token_closes_the_connection_under_the_former_one() {
     world.simulator.post(shared, &json!({"interval": 7}));
     assert_eq!(meter.receive().text(), json!({"interval": 7}).to_string());
 }
+
+#[test]
+fn over_mqtt_a_new_url_takes_a_restart() {
+    let mut world = World::with(&Options {
+        mqtt: true,
+        ..Options::default()
+    });
+    let mut meter = Client::connect(world.address, &world.meter);
+    assert_eq!(post(&mut meter, 1), "2.01");
+    let configuration = world.path().join("gateway.toml");
+    let text = fs::read_to_string(&configuration).unwrap();
+    let url = world.simulator.mqtt_url();
+    let other = text.replace(&url, "mqtt://127.0.0.1:1");
+    assert_ne!(other, text);
+    replace(&configuration, other);
+    world.gateway.signal("HUP");
+    world.await_log("the configuration file has changed, which takes effect at the next start");
+    assert_eq!(post(&mut meter, 2), "2.01");
+    let counts = world.simulator.mqtt_counts("meter-17");
+    assert_eq!(
+        (&counts["connections"], &counts["connects"]),
+        (&json!(1), &json!(1))
+    );
+}

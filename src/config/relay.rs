@@ -30,7 +30,7 @@ const MODES: &[(&str, Mode)] = &[
 pub(super) fn section() -> Section<Settings> {
     Section {
         name: "relay",
-        doc: "Observe: the gateway fetches attributes and commands by HTTP long polls",
+        doc: "Observe: attributes and commands come by long polls over HTTP, by subscriptions over MQTT",
         keys: vec![
             key(
                 "relay.attributes",
