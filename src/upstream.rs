@@ -58,6 +58,8 @@ pub use mqtt::{
     Acknowledgement, Counters as MqttCounters, Expired, Harness as MqttHarness, Kinds,
     Reported as MqttReported, Status as ConnectionStatus,
 };
+#[cfg(test)]
+pub(crate) use mqtt::{Dial, Settings as MqttSettings};
 pub(crate) use mqtt::{Mqtt, Notice, Numbers};
 pub(crate) use request::Package;
 pub use request::{Answer, Operation, Request};
