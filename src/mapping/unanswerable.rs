@@ -9,18 +9,18 @@ use coap::{Code, Response};
 /// # Errors
 /// ThingsBoard would not answer it, or it takes ThingsBoard's memory: a whole number is written out digit by digit.
 pub(crate) fn check(operation: &Operation) -> Result<(), Response> {
-    let why = match operation {
-        Operation::PostTelemetry(body) if is_empty_array(body) => {
-            "telemetry is an empty array, which ThingsBoard never answers"
-        }
-        Operation::PostTelemetry(body) | Operation::PostAttributes(body)
-            if has_huge_exponent(body) =>
-        {
-            "a number's exponent is above 9000"
-        }
-        _ => return Ok(()),
-    };
-    Err(Response::error(Code::BAD_REQUEST, why))
+    let refused = |why| Err(Response::error(Code::BAD_REQUEST, why));
+    if let Operation::PostTelemetry(body) = operation
+        && is_empty_array(body)
+    {
+        return refused("telemetry is an empty array, which ThingsBoard never answers");
+    }
+    if let Operation::PostTelemetry(body) | Operation::PostAttributes(body) = operation
+        && has_huge_exponent(body)
+    {
+        return refused("a number's exponent is above 9000");
+    }
+    Ok(())
 }
 
 #[cfg(test)]

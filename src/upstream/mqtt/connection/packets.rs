@@ -320,9 +320,11 @@ impl Failed {
 
 /// How often the server wants a packet (MQTT 5 §3.2.2.3.14). ThingsBoard does not say; a proxy before it may.
 fn server_keep_alive(packet: &Connack) -> Option<Duration> {
-    packet.props().iter().find_map(|property| match property {
-        Property::ServerKeepAlive(seconds) => Some(Duration::from_secs(seconds.val().into())),
-        _ => None,
+    packet.props().iter().find_map(|property| {
+        if let Property::ServerKeepAlive(seconds) = property {
+            return Some(Duration::from_secs(seconds.val().into()));
+        }
+        None
     })
 }
 
