@@ -14,6 +14,7 @@
 //! | [`connections`] | the connections of all devices |
 //! | [`backoff`] | how long a device's connection waits after one that did not last |
 //! | [`opening`], [`opener`] | when connections are opened |
+//! | [`harness`] | a connection for a fuzz target |
 //! | [`notice`] | messages and changes of state, for the loop |
 //! | [`waiter`] | where the outcome of a request goes |
 //! | [`losses`] | lost connections in few log lines |
@@ -30,6 +31,7 @@ mod connections;
 mod counters;
 mod dial;
 mod encode;
+mod harness;
 mod link;
 mod losses;
 mod members;
@@ -52,6 +54,7 @@ pub(crate) use connections::Convert;
 pub use counters::{Counters, Expired};
 pub(crate) use dial::Dial;
 pub(super) use encode::is_too_large;
+pub use harness::{Harness, Reported};
 pub use link::Status;
 pub use notice::Acknowledgement;
 pub(crate) use notice::Notice;
