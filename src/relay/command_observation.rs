@@ -384,7 +384,7 @@ impl CommandObservation {
 
     /// Whether what ThingsBoard sends again can be acknowledged at once.
     fn may_renew(&self, mode: Mode) -> bool {
-        mode == Mode::WhileLive && self.queue.len() == 0
+        mode == Mode::WhileLive && self.queue.first().is_none()
     }
 
     /// Whether more commands may be requested.

@@ -30,9 +30,9 @@ pub(super) struct Backoff {
 impl Backoff {
     /// A connection has ended. `up`: how long it was up. `jitter`: from 0 to 1.
     pub(super) fn ended(&mut self, now: Instant, end: End, up: Option<Duration>, jitter: f64) {
-        let lasted = match end {
-            End::Displaced => LASTED_UNDISPUTED,
-            _ => LASTED,
+        let lasted = match end == End::Displaced {
+            true => LASTED_UNDISPUTED,
+            false => LASTED,
         };
         if up.is_some_and(|up| up >= lasted) {
             self.failures = 0;
